@@ -1,0 +1,60 @@
+# make run: set up and start the proxy on 127.0.0.1:4000.   make test: set up and pass the tests.
+# The environment is made in .venv from the hashed locks in requirements/; nothing else is touched.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: setup run demo test check format bench e2e lock docs clean
+.DEFAULT_GOAL := run
+
+setup: .venv/.run
+
+run: .venv/.run  ## start the proxy: the demo, unless llmproxy.yaml or API keys are there
+	@$(BIN)/llmproxy serve $(ARGS)
+
+demo: .venv/.run
+	@$(BIN)/llmproxy demo $(ARGS)
+
+test: .venv/.dev  ## every test but the benchmarks and the real models
+	@$(BIN)/pytest $(ARGS)
+
+check: .venv/.dev  ## format, lint, types, layers, size budget, generated docs
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/budget.py
+	@$(BIN)/python tools/reference.py --check
+
+format: .venv/.dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+docs: .venv/.dev  ## regenerate docs/configuration.md and docs/llmproxy.schema.json
+	@$(BIN)/python tools/reference.py
+
+bench: .venv/.bench  ## nginx, LLMProxy and direct, side by side; writes bench/RESULTS.md
+	@$(BIN)/python bench/run.py $(ARGS)
+
+e2e: .venv/.e2e  ## against two real llama.cpp servers
+	@$(BIN)/python -m pytest tests/e2e -s $(ARGS)
+
+lock: .venv/.dev  ## resolve the locks again (needed after a change of dependencies)
+	@sh tools/lock.sh
+
+.venv/bin/python:
+	@sh tools/venv.sh $(PYTHON)
+
+.venv/.run: requirements/run.txt pyproject.toml | .venv/bin/python
+	@echo "Installing LLMProxy into .venv ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+.venv/.dev .venv/.bench .venv/.e2e: .venv/.%: requirements/%.txt .venv/.run
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+clean:
+	rm -rf .venv bench/work

@@ -1,0 +1,142 @@
+"""What flows: a client's request, read once at the door into named types.
+
+Headers are lists of (lower-case name, value) as bytes, in wire order, duplicates kept: whatever
+we do not understand must leave as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from enum import Enum
+from typing import Protocol
+
+import msgspec
+
+Header = tuple[bytes, bytes]
+Headers = list[Header]
+
+
+class Dialect(Enum):
+    """How an answer's stream is framed, ended and told that it broke."""
+
+    CHAT = "chat"  # chat/completions and completions: data lines, ended by [DONE]
+    RESPONSES = "responses"  # typed events, ended by response.completed and its kin
+    MESSAGES = "messages"  # Anthropic's typed events, ended by message_stop
+    OTHER = "other"  # audio, images and what is still to come
+
+
+class Replay(Enum):
+    """May a call be sent again after some of its bytes were sent? (facts/upstreams.md)"""
+
+    SAFE = "safe"  # inference: yes
+    COSTLY = "costly"  # images, audio: only on connect errors, 429 and 503
+    UNSAFE = "unsafe"  # creates or deletes something: only if nothing was sent
+
+
+class Route(msgspec.Struct, frozen=True):
+    """What a request's path says.
+
+    `operation` is the path without `/v1`, Azure's prefixes or a leading slash, percent-encoding
+    kept: `chat/completions`, `responses/resp_1/cancel`. `model` is the name that stands in the
+    path itself (Azure's deployment). `account_bound`: its ids live in one account.
+    """
+
+    operation: str
+    dialect: Dialect
+    replay: Replay
+    account_bound: bool = False
+    model: str | None = None
+
+
+class Upload(Protocol):
+    """A body too big, or not yet complete, to be held as bytes. Can be sent more than once."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes in all, if the client announced it."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The whole body from its first byte; waits for the client where it must."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A parsed HTTP request, before anything in it has been understood.
+
+    `path` and `query` are raw, as they came; `client` is the peer's address.
+    """
+
+    method: str
+    path: bytes
+    query: bytes
+    headers: Headers
+    body: bytes | BodyReader
+    client: str
+    received_at: float  # seconds, the loop's clock
+
+
+class BodyReader(Protocol):
+    """The rest of a request body that is still arriving."""
+
+    async def read(self) -> bytes:
+        """The next bytes; b"" at the end. Raises ClientError when the client is too slow."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One client request, understood as far as routing needs it.
+
+    `model` is the name that the client asked for (body, form, path or query), None if it named
+    none. `stream`: the client asked for a stream. `body` is decoded (no content-encoding).
+    Times are seconds on the loop's clock.
+    """
+
+    id: str
+    method: str
+    route: Route
+    query: bytes
+    headers: Headers
+    body: bytes | Upload
+    model: str | None
+    stream: bool
+    replay: Replay
+    client: str
+    received_at: float
+    deadline_at: float
+    max_output_tokens: int | None = None
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens, as the upstream counted them."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+
+
+class Downstream(Protocol):
+    """Where an answer goes. The task is cancelled when the client is gone."""
+
+    @property
+    def started(self) -> bool:
+        """The status line is on its way: nothing but this answer may follow."""
+
+    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
+        """Begin the answer. `length`: body bytes in all, None = not known (chunked).
+
+        `headers` carry no framing (content-length, transfer-encoding, connection).
+        """
+
+    def write(self, chunk: bytes) -> None:
+        """Hand over body bytes."""
+
+    @property
+    def writable(self) -> bool:
+        """False while the client reads too slowly: `await drain()` before the next write."""
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough."""
+
+    def finish(self) -> None:
+        """The body is complete."""
+
+    def abort(self) -> None:
+        """The body cannot be completed: close the connection so that the client can tell."""

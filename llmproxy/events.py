@@ -1,0 +1,64 @@
+"""What is told: frozen facts that stages emit and logs, metrics and tracing listen to.
+
+Observation is not a policy: nothing that a listener does changes a call.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from llmproxy.calls import Call, Usage
+
+
+class AttemptFailed(msgspec.Struct, frozen=True):
+    """One attempt did not lead to an answer; `verdict` is what follows from it."""
+
+    call_id: str
+    group: str
+    endpoint: str
+    reason: str
+    status: int | None
+    verdict: str
+    elapsed_s: float
+    message: str
+
+
+class EndpointStateChanged(msgspec.Struct, frozen=True):
+    """An endpoint left the healthy state or came back."""
+
+    group: str
+    endpoint: str
+    state: str  # "open", "half-open", "closed", "cooling", "misconfigured"
+    why: str
+    for_s: float | None  # seconds, if it is known how long
+
+
+class CallFinished(msgspec.Struct, frozen=True):
+    """A call is over, however it ended. `status` 499: the client left first.
+
+    `overhead_s` is the time that the call spent in this process and not waiting for anybody.
+    """
+
+    call: Call | None
+    request_line: str
+    group: str | None
+    endpoint: str | None
+    status: int
+    attempts: int
+    first_byte_s: float | None
+    total_s: float
+    overhead_s: float
+    usage: Usage | None
+    error: str | None  # the code, if it ended in an error of ours or in a broken stream
+
+
+class Listener(Protocol):
+    """Somebody who wants to know. Must be quick and must not raise."""
+
+    def attempt_failed(self, event: AttemptFailed) -> None: ...
+
+    def endpoint_state_changed(self, event: EndpointStateChanged) -> None: ...
+
+    def call_finished(self, event: CallFinished) -> None: ...
