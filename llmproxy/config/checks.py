@@ -1,0 +1,178 @@
+"""Checks of single values, in plain words.
+
+Each takes a value and gives it back, or raises a `Refused` that says what was found and what to
+do. None of them repeats a value that may be secret.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import SecretStr
+
+REFUSED = "refused"  # the type of these errors among pydantic's
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name, RFC 9110 section 5.6.2
+_VISIBLE = re.compile(r"[!-~]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_FRAMING = frozenset(
+    [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "te",
+        "upgrade",
+        "trailer",
+        "expect",
+        "proxy-connection",
+        "content-encoding",
+    ]
+)
+
+
+def refuse(found: str, remedy: str) -> NoReturn:
+    """Say what is wrong with a value and what to do about it."""
+    raise PydanticCustomError(REFUSED, "{found} {remedy}", {"found": found, "remedy": remedy})
+
+
+def not_boolean(value: object) -> object:
+    """Pydantic takes true for 1; an operator who wrote `true` meant something else."""
+    if isinstance(value, bool):
+        refuse(f"expected a number, found {str(value).lower()}.", "Write a number.")
+    return value
+
+
+def nothing_is_empty(value: object) -> object:
+    """A section whose keys are all commented out is an empty section."""
+    return {} if value is None else value
+
+
+def text(value: str) -> str:
+    """Something to send or compare: not empty, no control characters, no space around it."""
+    if not value:
+        refuse("found an empty text.", "Write a value, or remove the key.")
+    if value != value.strip() or _CONTROL.search(value):
+        refuse(
+            "found a text with a control character, or with space around it.",
+            "Remove it; a line break may come from a file or a variable.",
+        )
+    return value
+
+
+def group_name(value: str) -> str:
+    """A model group's name: "*" alone is a wildcard, other patterns do not exist."""
+    if "*" in text(value) and value != "*":
+        refuse(
+            f"found the pattern {value!r}, but names are compared as they are.",
+            'Write the whole name, or "*" alone for every name without a group of its own.',
+        )
+    return value
+
+
+def endpoint_name(value: str) -> str:
+    """An endpoint's name travels in a response header."""
+    if len(value) > 100 or not _VISIBLE.fullmatch(value):
+        refuse(
+            "found a name that cannot stand in a response header.",
+            "Use 1 to 100 visible ASCII characters without spaces, for example azure-east.",
+        )
+    return value
+
+
+def credential(value: SecretStr) -> SecretStr:
+    """A key travels in a request header. Never repeated in a message."""
+    secret = value.get_secret_value()
+    if not secret:
+        refuse(
+            "found an empty key.",
+            "Is the variable behind it set? To pass on the client's own key, remove the line.",
+        )
+    if not _VISIBLE.fullmatch(secret):
+        refuse(
+            "found a key with a space, a line break or a character outside ASCII.",
+            "Remove it; a line break often comes from the file that the key was read from.",
+        )
+    return value
+
+
+def headers(values: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+    """Headers to add to requests: valid on the wire, and none that frames a message."""
+    seen: set[str] = set()
+    for name, value in values.items():
+        if not _TOKEN.fullmatch(name):
+            refuse(f"found the header name {name!r}.", "Use letters, digits and hyphens.")
+        if name.lower() in _FRAMING:
+            refuse(f"found the header {name!r}.", "Remove it: the proxy sets it itself.")
+        if name.lower() in seen:
+            refuse(f"found the header {name!r} twice.", "Case does not count: keep one.")
+        seen.add(name.lower())
+        secret = value.get_secret_value()
+        if _CONTROL.search(secret) or not secret.isascii() or secret != secret.strip():
+            refuse(
+                f"the value of {name!r} has a control character, space around it or a character "
+                "outside ASCII.",
+                "Remove it.",
+            )
+    return values
+
+
+def url(value: str) -> str:
+    """A base URL: http or https, with a host, without credentials, query or fragment."""
+    parts = _split(value)
+    if parts.username is not None or parts.password is not None:
+        refuse("found a URL with a credential in it.", "Move the credential to api_key.")
+    if parts.scheme not in ("http", "https"):
+        refuse(f"found {_shown(value)}.", "Begin the URL with https:// or http://.")
+    if not parts.hostname:
+        refuse(f"found {_shown(value)}, which has no host.", "Write https://host/path.")
+    if "?" in value or "#" in value:
+        refuse(
+            f"found {_shown(value)} with a query or a fragment behind it.",
+            "Move query parameters to default_query.",
+        )
+    return value
+
+
+def azure_endpoint(value: str) -> str:
+    """The base of an Azure resource in the classic style, without the API's own path."""
+    path = urlsplit(url(value)).path.rstrip("/")
+    if path.endswith("/openai/v1"):
+        refuse(
+            f"found {_shown(value)}, the v1 style.", "Write it as base_url, without api_version."
+        )
+    if path.endswith("/openai") or "/openai/deployments" in path:
+        refuse(
+            f"found {_shown(value)}.",
+            "Write the resource only, such as https://east.openai.azure.com; the deployment goes "
+            "to model or azure_deployment.",
+        )
+    return value
+
+
+def _split(value: str) -> SplitResult:
+    if not _VISIBLE.fullmatch(value):
+        refuse(
+            "found a URL that is empty, or has a space or a character outside ASCII.",
+            "Write https://host/path.",
+        )
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        refuse("found a URL with an impossible host or port.", "Write https://host:port/path.")
+    return parts
+
+
+def _shown(value: str) -> str:
+    """A URL for a message: without what may be secret in it."""
+    bare = re.split(r"[?#]", value, maxsplit=1)[0]
+    return "a URL with a credential in it" if "@" in bare else repr(bare)

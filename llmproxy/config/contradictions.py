@@ -1,0 +1,123 @@
+"""What is wrong between values that are each right alone.
+
+Works on a `Config` and just as well on what YAML gave, junk included, so that a config with a
+wrong type in one place still hears of a duplicate name in another. Never raises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmproxy.config.reading import get, items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Two values, or a value and a gap, that cannot both stand. `path` is where to look,
+    `other` where the first of two equal ones stands."""
+
+    path: Path
+    found: str
+    remedy: str
+    other: Path | None = None
+
+
+def contradictions(config: object) -> Iterator[Contradiction]:
+    """Every contradiction in a config, parsed or raw, in the order of its parts."""
+    yield from _equal_groups(config)
+    for number, group in enumerate(items(get(config, "model_groups"))):
+        yield from _equal_names(group, ("model_groups", number))
+        for index, entry in enumerate(items(get(group, "models"))):
+            path: Path = ("model_groups", number, "models", index)
+            yield from _azure(entry, path)
+            yield from _credentials(get(entry, "params"), (*path, "params"))
+
+
+def _equal_groups(config: object) -> Iterator[Contradiction]:
+    first: dict[str, Path] = {}
+    for number, group in enumerate(items(get(config, "model_groups"))):
+        path: Path = ("model_groups", number, "model_group")
+        name = get(group, "model_group")
+        if not isinstance(name, str):
+            continue
+        if name in first:
+            yield Contradiction(
+                path,
+                f"a second model_group {name!r}.",
+                "Put the endpoints of both into one group, or rename one.",
+                first[name],
+            )
+        first.setdefault(name, path)
+
+
+def _equal_names(group: object, path: Path) -> Iterator[Contradiction]:
+    first: dict[str, Path] = {}
+    for index, entry in enumerate(items(get(group, "models"))):
+        here: Path = (*path, "models", index, "name")
+        name = get(entry, "name")
+        if not isinstance(name, str):
+            continue
+        if name in first:
+            yield Contradiction(
+                here,
+                f"a second endpoint named {name!r} in this group.",
+                "Rename one: logs and metrics could not tell them apart.",
+                first[name],
+            )
+        first.setdefault(name, here)
+
+
+def _azure(entry: object, path: Path) -> Iterator[Contradiction]:
+    params = get(entry, "params")
+    here: Path = (*path, "params")
+    endpoint = get(params, "azure_endpoint") is not None
+    deployment = get(params, "azure_deployment") is not None
+    if endpoint and get(params, "base_url") is not None:
+        yield Contradiction(
+            (*here, "base_url"),
+            "both base_url and azure_endpoint.",
+            "Keep azure_endpoint for the classic style, base_url (ending in /openai/v1/) for v1.",
+        )
+    if endpoint and get(params, "api_version") is None:
+        yield Contradiction(
+            (*here, "azure_endpoint"),
+            "azure_endpoint without api_version.",
+            "Add api_version (for example 2024-10-21), or use base_url: "
+            "https://RESOURCE.openai.azure.com/openai/v1/ instead, which needs none.",
+        )
+    if endpoint and not deployment and get(entry, "model") is None:
+        yield Contradiction(
+            (*here, "azure_endpoint"),
+            "azure_endpoint without a deployment.",
+            "Add model (the deployment's name) to this endpoint, or use base_url: "
+            "https://RESOURCE.openai.azure.com/openai/v1/, where the client's model goes through.",
+        )
+    if deployment and not endpoint:
+        yield Contradiction(
+            (*here, "azure_deployment"),
+            "azure_deployment without azure_endpoint.",
+            "Add azure_endpoint and api_version, or name the deployment in model.",
+        )
+
+
+def _credentials(params: object, path: Path) -> Iterator[Contradiction]:
+    if get(params, "azure_ad_token_provider") is None:
+        return
+    here: Path = (*path, "azure_ad_token_provider")
+    if get(params, "api_key") is not None:
+        yield Contradiction(
+            here, "both api_key and azure_ad_token_provider.", "Keep one of the two."
+        )
+    if get(params, "azure_endpoint") is None and get(params, "base_url") is None:
+        yield Contradiction(
+            here,
+            "azure_ad_token_provider without an Azure address: a token for Azure would go to "
+            "another vendor.",
+            "Add base_url: https://RESOURCE.openai.azure.com/openai/v1/, or azure_endpoint.",
+        )

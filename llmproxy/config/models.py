@@ -1,0 +1,286 @@
+"""The configuration as frozen, validated values: what an operator may write, and what it means.
+
+The models open nothing and read no environment. No representation of them shows a secret: keys,
+and whatever stands in default headers and queries, are `SecretStr`. Every field carries the
+description from which the reference and the editors' schema are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic.functional_validators import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from llmproxy.config import checks
+from llmproxy.config.contradictions import contradictions
+from llmproxy.config.names import named
+
+OPENAI_BASE_URL = "https://api.openai.com/v1/"
+MIB = 1024 * 1024
+
+# What stands between a YAML value and a field: refusals in plain words (checks.py).
+Whole = Annotated[int, BeforeValidator(checks.not_boolean)]
+Number = Annotated[float, BeforeValidator(checks.not_boolean), Field(allow_inf_nan=False)]
+Seconds = Annotated[Number, Field(gt=0)]
+Secret = Annotated[SecretStr, AfterValidator(checks.credential)]
+Url = Annotated[str, AfterValidator(checks.url)]
+AzureUrl = Annotated[str, AfterValidator(checks.azure_endpoint)]
+Text = Annotated[str, AfterValidator(checks.text)]
+HeaderValues = Annotated[Mapping[str, SecretStr], AfterValidator(checks.headers)]
+Strategy = Literal["weighted", "least_busy"]
+TokenProvider = Literal["default", "managed_identity", "workload_identity", "cli"]
+
+
+class Section(BaseModel):
+    """What all parts of the config share: frozen, no unknown keys, no input in error texts."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=()
+    )
+
+
+class Params(Section):
+    """How one endpoint is reached: the parameters of the OpenAI and AzureOpenAI clients."""
+
+    api_key: Secret | None = Field(
+        default=None,
+        description="The endpoint's credential, best as `os.environ/NAME`. Without it (and without "
+        "`azure_ad_token_provider`) the client's own credential is passed on: bring your own key.",
+    )
+    base_url: Url | None = Field(
+        default=None,
+        description="Where the endpoint's API begins, as the OpenAI client takes it. Without it: "
+        f"the base of `provider`, and without that OpenAI's own, {OPENAI_BASE_URL}.",
+    )
+    organization: Text | None = Field(
+        default=None, description="Sent to the endpoint as `OpenAI-Organization`."
+    )
+    project: Text | None = Field(
+        default=None, description="Sent to the endpoint as `OpenAI-Project`."
+    )
+    timeout: Seconds | None = Field(
+        default=None,
+        description="Seconds to wait for this endpoint's first byte, streamed or not; instead of "
+        "`timeouts.first_byte_s` and `timeouts.unary_first_byte_s`.",
+    )
+    default_headers: HeaderValues = Field(
+        default_factory=dict,
+        description="Headers added to every request to this endpoint. Their values count as "
+        "secrets: they are never shown.",
+    )
+    default_query: Mapping[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Query parameters added to every request to this endpoint, for example "
+        "`{api-version: preview}`. Their values count as secrets.",
+    )
+    azure_endpoint: AzureUrl | None = Field(
+        default=None,
+        description="An Azure OpenAI resource in the classic style (deployment in the path), for "
+        "example `https://east.openai.azure.com`; instead of `base_url`. Needs `api_version`. For "
+        "the newer v1 style write `base_url: https://east.openai.azure.com/openai/v1/`.",
+    )
+    azure_deployment: Text | None = Field(
+        default=None,
+        description="The deployment's name in the classic style, where it differs from `model`.",
+    )
+    api_version: Text | None = Field(
+        default=None, description="Azure's `api-version`, for example `2024-10-21`."
+    )
+    azure_ad_token_provider: TokenProvider | None = Field(
+        default=None,
+        description="Microsoft Entra instead of `api_key`: which identity to ask for tokens. Needs "
+        "the extra `llmproxy[entra]`.",
+    )
+
+
+class ModelEntry(Section):
+    """One endpoint of a model group: a place that can answer."""
+
+    model: Text | None = Field(
+        default=None,
+        description="The upstream's name of the model (Azure: of the deployment). Without it the "
+        "client's own name goes through.",
+    )
+    name: Annotated[str, AfterValidator(checks.endpoint_name)] | None = Field(
+        default=None,
+        description="What the endpoint is called in response headers, metrics and logs; unique in "
+        "its group. Without it: its host, numbered where two are equal.",
+    )
+    weight: Annotated[Whole, Field(ge=0, le=1_000_000)] = Field(
+        default=1, description="Share of the calls within its tier. 0: last resort only."
+    )
+    tier: Annotated[Whole, Field(ge=0, le=1_000)] = Field(
+        default=0,
+        description="Preference: a lower tier is tried first, a higher one when that is out.",
+    )
+    provider: Text | None = Field(
+        default=None,
+        description="The endpoint's dialect, for example `openai`, `azure`, `groq`, `ollama`. "
+        "Without it: recognised by the base URL.",
+    )
+    params: Annotated[Params, BeforeValidator(checks.nothing_is_empty)] = Field(
+        default_factory=Params,
+        description="How the endpoint is reached.",
+    )
+
+
+class ModelGroup(Section):
+    """A name that clients ask for, and the endpoints that keep the promise."""
+
+    model_group: Annotated[str, AfterValidator(checks.group_name)] = Field(
+        description='The name that clients put in `model`. `"*"`: every other name, and calls that '
+        "carry none."
+    )
+    models: tuple[ModelEntry, ...] = Field(
+        description="The group's endpoints, at least one.", min_length=1
+    )
+    strategy: Strategy | None = Field(
+        default=None,
+        description="How to choose within a tier; without it `general_settings.strategy`.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_endpoints(cls, written: object) -> object:
+        return named(written)
+
+
+class Timeouts(Section):
+    """How long each kind of waiting may take, in seconds."""
+
+    connect_s: Seconds = Field(
+        default=5.0,
+        description="Connecting to an endpoint, TLS included. Short: another one may be up.",
+    )
+    pool_s: Seconds = Field(
+        default=2.0, description="Waiting for a free connection of an endpoint's pool."
+    )
+    first_byte_s: Seconds = Field(
+        default=120.0, description="From the request to the first byte of a streamed answer."
+    )
+    unary_first_byte_s: Seconds = Field(
+        default=300.0,
+        description="The same for an answer that comes whole, and so may take minutes to begin. "
+        "Below `total_s`, so that a call to a stalled endpoint can still fail over.",
+    )
+    idle_s: Seconds = Field(
+        default=300.0,
+        description="Silence between two pieces of an answer; long thinking is silent.",
+    )
+    total_s: Seconds = Field(
+        default=600.0,
+        description="A whole call with all its attempts and waits. As the SDKs' own default.",
+    )
+    header_s: Seconds = Field(
+        default=10.0, description="A client's request headers, from first to last."
+    )
+    body_progress_s: Seconds = Field(
+        default=30.0, description="Silence while a client sends its request body."
+    )
+    keep_alive_s: Seconds = Field(
+        default=75.0,
+        description="How long an idle client connection stays open. Above nginx's 60, so that a "
+        "proxy in front of this one closes first.",
+    )
+    upstream_idle_s: Seconds = Field(
+        default=15.0,
+        description="How long an idle connection to an endpoint is kept. Short, so that a "
+        "connection which the endpoint is about to close is seldom used.",
+    )
+
+
+class GeneralSettings(Section):
+    """What holds for the whole proxy."""
+
+    bind_address: Text = Field(
+        default="127.0.0.1",
+        description="The address to listen on. `0.0.0.0`: every interface; then whoever can reach "
+        "the port can use your keys.",
+    )
+    bind_port: Annotated[Whole, Field(ge=0, le=65535)] = Field(
+        default=4000, description="The port to listen on. 0: any free one."
+    )
+    num_retries: Annotated[Whole, Field(ge=0, le=100)] = Field(
+        default=3,
+        description="Further attempts after the first, each on another endpoint if there is one.",
+    )
+    allowed_fails: Annotated[Whole, Field(ge=1)] = Field(
+        default=1, description="Consecutive failures before an endpoint is left alone for a while."
+    )
+    cooldown_time: Annotated[Number, Field(ge=0)] = Field(
+        default=60.0,
+        description="Seconds for which a failed endpoint is left alone; what the endpoint itself "
+        "asks for, and repeated failures, refine it.",
+    )
+    strategy: Strategy = Field(
+        default="weighted",
+        description="How to choose within a tier: `weighted` takes turns by weight, `least_busy` "
+        "takes the endpoint with the fewest calls under way for its weight.",
+    )
+    timeouts: Annotated[Timeouts, BeforeValidator(checks.nothing_is_empty)] = Field(
+        default_factory=Timeouts, description="How long each kind of waiting may take."
+    )
+    max_body_bytes: Annotated[Whole, Field(ge=1024)] = Field(
+        default=32 * MIB,
+        description="Largest request body in bytes, after decompression; larger ones get a 413. "
+        "Uploads (multipart) are streamed through and have their own bound.",
+    )
+    max_upload_bytes: Annotated[Whole, Field(ge=1024)] | None = Field(
+        default=None,
+        description="Largest multipart upload in bytes. Without it the endpoint decides.",
+    )
+    max_header_bytes: Annotated[Whole, Field(ge=1024)] = Field(
+        default=64 * 1024, description="Largest head of a client's request in bytes."
+    )
+    max_in_flight: Annotated[Whole, Field(ge=1)] = Field(
+        default=10_000,
+        description="Calls under way at once. A bound, so that overload costs some calls a clear "
+        "503 and not all calls their memory.",
+    )
+    max_queued: Annotated[Whole, Field(ge=0)] = Field(
+        default=1_000,
+        description="Calls that may wait for a place when `max_in_flight` is reached.",
+    )
+    drain_delay_s: Annotated[Number, Field(ge=0)] = Field(
+        default=5.0,
+        description="Seconds between a stop signal, when `/readyz` starts to say 503, and the end "
+        "of accepting connections: the time that load balancers need to notice.",
+    )
+    drain_timeout_s: Annotated[Number, Field(ge=0)] = Field(
+        default=600.0,
+        description="Seconds for which calls under way may finish after a stop signal.",
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="`auto`: text on a terminal, JSON otherwise."
+    )
+    access_log: bool = Field(
+        default=True, description="One log line per call; never bodies, never keys."
+    )
+    expose_docs: bool = Field(
+        default=True,
+        description="Serve the API documentation of the proxy's own paths under `/docs`.",
+    )
+
+
+class Config(Section):
+    """A whole configuration, checked and frozen. Opens nothing."""
+
+    CONTRADICTION: ClassVar[str] = "contradiction"  # the error type of the check below
+
+    model_groups: tuple[ModelGroup, ...] = Field(
+        description="What clients can ask for, at least one group.", min_length=1
+    )
+    general_settings: Annotated[GeneralSettings, BeforeValidator(checks.nothing_is_empty)] = Field(
+        default_factory=GeneralSettings, description="What holds for the whole proxy."
+    )
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Self:
+        for found in contradictions(self):
+            raise PydanticCustomError(
+                "contradiction", "{text}", {"text": f"{found.found} {found.remedy}"}
+            )
+        return self
