@@ -1,0 +1,19 @@
+-- wrk's part: one fixed POST with the body of the file that is named after `--`, and one line of
+-- figures at the end: requests, duration (us), p50 (us), p99 (us), errors of every kind.
+function init(args)
+   local file = assert(io.open(args[1], "rb"))
+   wrk.method = "POST"
+   wrk.body = file:read("*a")
+   wrk.headers["content-type"] = "application/json"
+   wrk.headers["accept"] = "application/json"
+   wrk.headers["user-agent"] = "OpenAI/Python 3.54.0"
+   wrk.headers["authorization"] = "Bearer sk-client"
+   file:close()
+end
+
+function done(summary, latency, _)
+   local e = summary.errors
+   io.write(string.format("FIGURES %d %d %d %d %d\n", summary.requests, summary.duration,
+      latency:percentile(50), latency:percentile(99),
+      e.connect + e.read + e.write + e.status + e.timeout))
+end

@@ -1,0 +1,257 @@
+"""make bench: nginx proxy_pass, LLMProxy and direct, side by side, in one run on pinned cores.
+
+The proxy under test has one core for itself; the load and the vendors share the other one. All of
+it is on loopback, bounded in time, and every process started here is ended here. A full run of
+everything writes bench/RESULTS.md and bench/results.png; `--quick` or `--only` is for looking, so
+it writes to bench/work instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import load
+import measure
+import report
+from load import Address
+from measure import Plan, Sheet, Target
+from processes import (
+    BenchError,
+    Started,
+    busy_share,
+    cpu_times,
+    find_tool,
+    free_port,
+    missing_tools,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+HERE = Path(__file__).resolve().parent
+WORK = HERE / "work"
+NAMES = ("direct", "nginx", "llmproxy")
+MODEL, STREAM_MODEL = "gpt-4.1", "gpt-4.1-stream"  # a stream's vendor is another process
+LIMIT_S = {False: 8 * 60, True: 90}  # by `--quick`
+OPEN_FILES = 8192  # 1,000 streams, twice, and room
+PROXY_CONFIG = """\
+model_groups:
+  - model_group: {model}
+    models:
+      - model: {model}
+        params: {{api_key: sk-bench, base_url: "http://127.0.0.1:{port}/v1/"}}
+  - model_group: {stream_model}
+    models:
+      - model: {stream_model}
+        params: {{api_key: sk-bench, base_url: "http://127.0.0.1:{stream_port}/v1/"}}
+"""
+
+
+def main() -> int:
+    options = parsed()
+    if missing := missing_tools():
+        print(f"make bench needs {', '.join(missing)}. On Debian or Ubuntu, as root:")
+        print(f"    apt-get install {' '.join(missing)}")
+        print("nginx need not run as a service: systemctl disable --now nginx")
+        return 2
+    signal.signal(signal.SIGALRM, _too_late)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `with` blocks end
+    signal.alarm(LIMIT_S[options.quick])
+    try:
+        run(options)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """The whole benchmark, in its order."""
+    began = time.monotonic()
+    plan = measure.QUICK if options.quick else measure.FULL
+    proxy_core, load_core = two_cores()
+    os.sched_setaffinity(0, {load_core})
+    enough_open_files()
+    WORK.mkdir(exist_ok=True)
+    busy = busy_before()
+    with ExitStack() as stack:
+        targets = ready(stack, options.only, proxy_core, load_core)
+        measured(targets, plan, load_core)
+    record = report.Record(
+        sheets=[target.sheet for target in targets],
+        plan=plan,
+        machine=report.machine(busy_before=busy),
+        command="make bench"
+        if sys.argv[1:] == []
+        else f'make bench ARGS="{" ".join(sys.argv[1:])}"',
+        took_s=time.monotonic() - began,
+    )
+    whole = not options.quick and set(options.only) == set(NAMES)
+    report.write(record, HERE if whole else WORK)
+
+
+def measured(targets: list[Target], plan: Plan, load_core: int) -> None:
+    """One stage after the other; within a stage, targets take turns in every round."""
+    proxies = [target for target in targets if target.start]
+    for target in proxies:
+        say(f"start-up and memory: {target.name}")
+        measure.start_up(target, plan, WORK)
+        measure.memory(target)
+    with measure.all_running(proxies):
+        for target in targets:  # warm up: not recorded
+            load.wrk(target.chat, connections=32, seconds=1, work=WORK, core=load_core)
+        for number in range(plan.rounds):
+            say(f"round {number + 1} of {plan.rounds}")
+            for target in targets:
+                measure.full_speed(target, plan, WORK, load_core)
+            for target in proxies:
+                measure.chunks(target, plan)
+            measure.fixed_rate(targets, plan)
+
+
+def ready(stack: ExitStack, only: list[str], proxy_core: int, load_core: int) -> list[Target]:
+    """Start the two vendors on the load core and describe the targets, direct first."""
+    ports = {"chat_port": free_port(), "stream_port": free_port()}
+    chat, stream = Address(ports["chat_port"], MODEL), Address(ports["stream_port"], STREAM_MODEL)
+    config = filled("nginx-upstream.conf", {**ports, "answer": load.ANSWER})
+    vendor = stack.enter_context(nginx("vendor", config, load_core, None))
+    script = [sys.executable, str(HERE / "upstream.py"), str(stream.port)]
+    log = WORK / "stream-vendor.log"
+    streams = stack.enter_context(Started("stream vendor", script, core=load_core, log=log))
+    direct = Target("direct", chat, stream, Sheet("direct"))
+    measure.first_answer(direct, vendor)
+    streams.check_alive()
+    build: dict[str, Callable[[], Target]] = {
+        "direct": lambda: direct,
+        "nginx": lambda: nginx_target(ports, proxy_core),
+        "llmproxy": lambda: llmproxy_target(ports, proxy_core),
+    }
+    return [build[name]() for name in NAMES if name in only]
+
+
+def nginx_target(ports: dict[str, int], core: int) -> Target:
+    own = {"proxy_chat_port": free_port(), "proxy_stream_port": free_port()}
+    config = filled("nginx-proxy.conf", {**ports, **own})
+    return Target(
+        "nginx",
+        Address(own["proxy_chat_port"], MODEL),
+        Address(own["proxy_stream_port"], STREAM_MODEL),
+        Sheet("nginx"),
+        start=lambda stdout: nginx("nginx", config, core, stdout),
+    )
+
+
+def llmproxy_target(ports: dict[str, int], core: int) -> Target:
+    """As a container would run it: everything default, stdout (the access log) no terminal."""
+    config = WORK / "llmproxy.yaml"
+    config.write_text(
+        PROXY_CONFIG.format(
+            model=MODEL,
+            stream_model=STREAM_MODEL,
+            port=ports["chat_port"],
+            stream_port=ports["stream_port"],
+        )
+    )
+    port = free_port()
+    program = Path(sys.executable).with_name("llmproxy")
+    if not program.exists():
+        raise BenchError(
+            "The command llmproxy is not installed beside this Python: run make setup."
+        )
+    command = [str(program), "serve", "--config", str(config)]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    return Target(
+        "llmproxy",
+        Address(port, MODEL),
+        Address(port, STREAM_MODEL),
+        Sheet("LLMProxy"),
+        start=lambda stdout: Started(
+            "llmproxy", command, core=core, log=WORK / "llmproxy.log", stdout=stdout
+        ),
+    )
+
+
+def nginx(name: str, config: Path, core: int, stdout: Path | None) -> Started:
+    command = [find_tool("nginx") or "nginx", "-e", "stderr", "-p", str(WORK), "-c", str(config)]
+    return Started(name, command, core=core, log=WORK / f"{name}.log", stdout=stdout)
+
+
+def filled(template: str, values: Mapping[str, object]) -> Path:
+    """The template with each @name@ replaced, in the work folder."""
+    text = (HERE / template).read_text()
+    for name, value in {"work": str(WORK), **values}.items():
+        text = text.replace(f"@{name}@", str(value))
+    config = WORK / template
+    config.write_text(text)
+    return config
+
+
+def two_cores() -> tuple[int, int]:
+    """One for the proxy, one for everything else."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise BenchError("Two cores are needed, one of them for the proxy alone; found one.")
+    return cores[0], cores[1]
+
+
+def enough_open_files() -> None:
+    """Raise the soft limit for this process and those that it starts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < OPEN_FILES:
+        raise BenchError(
+            f"{OPEN_FILES} open files are needed for 1,000 streams; the hard limit is {hard}. "
+            "Raise it (ulimit -Hn) and try again."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, hard))
+
+
+def busy_before() -> float:
+    """How busy the machine is without us (0 to 1); says so if that would spoil the figures."""
+    before = cpu_times()
+    time.sleep(1.0)
+    busy = busy_share(before, cpu_times())
+    if busy > 0.1:
+        say(f"the machine is {busy:.0%} busy with something else: figures will be too high")
+    return busy
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--quick", action="store_true", help="under 90 s, for a first look")
+    parser.add_argument(
+        "--only",
+        type=_names,
+        default=list(NAMES),
+        metavar="A,B",
+        help=f"some of {','.join(NAMES)}; without direct there is no added latency",
+    )
+    return parser.parse_args()
+
+
+def say(text: str) -> None:
+    print(f"bench: {text}", flush=True)
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := set(names) - set(NAMES):
+        raise argparse.ArgumentTypeError(
+            f"unknown: {', '.join(unknown)}; known: {', '.join(NAMES)}"
+        )
+    return names
+
+
+def _too_late(*_: object) -> None:
+    raise BenchError("The run took too long and was ended; is the machine busy?")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

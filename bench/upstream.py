@@ -1,0 +1,98 @@
+"""A vendor of streams that is never the bottleneck: paced server-sent events, chunk by chunk.
+
+Answers every POST with a chat stream in exact chunked encoding: a role-only event, then
+`"bench": [chunks, interval_ms]` of the request's body content events at that pace, then a finish
+event and [DONE]. Streams are spread over the interval, so they do not all speak at once, and in
+the same way in every run. It understands nothing else: it is the benchmark's, not the simulator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import cast
+
+import uvloop
+
+
+def event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    chunk = {
+        "id": "chatcmpl-BenchBenchBenchBenchBenchBe",
+        "object": "chat.completion.chunk",
+        "created": 1763870000,
+        "model": "gpt-4.1-2025-04-14",
+        "service_tier": "default",
+        "system_fingerprint": "fp_0123456789",
+        "choices": [choice],
+    }
+    return b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n"
+
+
+def chunked(piece: bytes) -> bytes:
+    """One chunk of RFC 9112, section 7.1."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
+    b"x-request-id: req_bench\r\nopenai-processing-ms: 12\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+ROLE = chunked(event({"role": "assistant", "content": ""}))
+CONTENT = chunked(event({"content": " word"}))
+FINISH = chunked(event({}, "stop")) + chunked(b"data: [DONE]\n\n") + chunked(b"")
+AROUND = 3  # events besides the content: role, finish, [DONE]
+GOLDEN = 0.6180339887  # fractional multiples of it spread evenly, however many there are
+
+
+class Stream(asyncio.Protocol):
+    """One connection: reads a request, speaks at its pace, then waits for the next request."""
+
+    opened = 0  # of all connections; gives each stream its own place within the interval
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.received = b""
+        self.timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self.timer:
+            self.timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        head, gap, body = self.received.partition(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
+        if not gap or len(body) < int(length or 0):
+            return
+        self.received = b""
+        chunks, interval_ms = json.loads(body)["bench"]
+        self.left = int(chunks)
+        self.interval_s = interval_ms / 1000
+        Stream.opened += 1
+        self.due = self.loop.time() + (Stream.opened * GOLDEN % 1) * self.interval_s
+        self.transport.write(HEAD + ROLE)
+        self.timer = self.loop.call_at(self.due, self.speak)
+
+    def speak(self) -> None:
+        if not self.left:
+            self.transport.write(FINISH)
+            return
+        self.left -= 1
+        self.transport.write(CONTENT)
+        self.due += self.interval_s  # from the plan, not from now: the pace does not drift
+        self.timer = self.loop.call_at(self.due, self.speak)
+
+
+async def serve(port: int) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Stream, "127.0.0.1", port, backlog=4096)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1])))
