@@ -1,3 +1,4 @@
+from llmproxy.config.loading import load_config, parse_config
 from llmproxy.config.models import (
     OPENAI_BASE_URL,
     Config,
@@ -20,4 +21,6 @@ __all__ = [
     "Strategy",
     "Timeouts",
     "TokenProvider",
+    "load_config",
+    "parse_config",
 ]

@@ -22,26 +22,19 @@ REFUSED = "refused"  # the type of these errors among pydantic's
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name, RFC 9110 section 5.6.2
 _VISIBLE = re.compile(r"[!-~]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_FRAMING = frozenset(
-    [
-        "host",
-        "content-length",
-        "transfer-encoding",
-        "connection",
-        "keep-alive",
-        "te",
-        "upgrade",
-        "trailer",
-        "expect",
-        "proxy-connection",
-        "content-encoding",
-    ]
-)
+_HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"}
+_FRAMING = {"host", "content-length", "content-encoding", "transfer-encoding", "expect"}
 
 
-def refuse(found: str, remedy: str) -> NoReturn:
-    """Say what is wrong with a value and what to do about it."""
-    raise PydanticCustomError(REFUSED, "{found} {remedy}", {"found": found, "remedy": remedy})
+def refuse(found: str, remedy: str, *, key: str | None = None) -> NoReturn:
+    """Say what is wrong with a value and what to do about it.
+
+    Where `found` says {value}, whoever shows the message puts in as much as may be shown. `key`:
+    the one key of a mapping that is meant.
+    """
+    text = f"{found} {remedy}".replace("{value}", "this value")
+    context = {"text": text, "found": found, "remedy": remedy, "key": key or ""}
+    raise PydanticCustomError(REFUSED, "{text}", context)
 
 
 def not_boolean(value: object) -> object:
@@ -72,7 +65,7 @@ def group_name(value: str) -> str:
     """A model group's name: "*" alone is a wildcard, other patterns do not exist."""
     if "*" in text(value) and value != "*":
         refuse(
-            f"found the pattern {value!r}, but names are compared as they are.",
+            "found the pattern {value}, but names are compared as they are.",
             'Write the whole name, or "*" alone for every name without a group of its own.',
         )
     return value
@@ -109,18 +102,19 @@ def headers(values: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
     seen: set[str] = set()
     for name, value in values.items():
         if not _TOKEN.fullmatch(name):
-            refuse(f"found the header name {name!r}.", "Use letters, digits and hyphens.")
-        if name.lower() in _FRAMING:
-            refuse(f"found the header {name!r}.", "Remove it: the proxy sets it itself.")
+            refuse("found an impossible header name.", "Use letters, digits, hyphens.", key=name)
+        if name.lower() in _FRAMING | _HOP_BY_HOP:
+            refuse("found a header that the proxy sets itself.", "Remove it.", key=name)
         if name.lower() in seen:
-            refuse(f"found the header {name!r} twice.", "Case does not count: keep one.")
+            refuse("found this header twice.", "Case does not count: keep one.", key=name)
         seen.add(name.lower())
         secret = value.get_secret_value()
         if _CONTROL.search(secret) or not secret.isascii() or secret != secret.strip():
             refuse(
-                f"the value of {name!r} has a control character, space around it or a character "
-                "outside ASCII.",
+                "found a value with a control character, space around it or a character outside "
+                "ASCII.",
                 "Remove it.",
+                key=name,
             )
     return values
 
@@ -131,12 +125,12 @@ def url(value: str) -> str:
     if parts.username is not None or parts.password is not None:
         refuse("found a URL with a credential in it.", "Move the credential to api_key.")
     if parts.scheme not in ("http", "https"):
-        refuse(f"found {_shown(value)}.", "Begin the URL with https:// or http://.")
+        refuse("found {value}.", "Begin the URL with https:// or http://.")
     if not parts.hostname:
-        refuse(f"found {_shown(value)}, which has no host.", "Write https://host/path.")
+        refuse("found {value}, which has no host.", "Write https://host/path.")
     if "?" in value or "#" in value:
         refuse(
-            f"found {_shown(value)} with a query or a fragment behind it.",
+            "found {value} with a query or a fragment behind it.",
             "Move query parameters to default_query.",
         )
     return value
@@ -146,12 +140,10 @@ def azure_endpoint(value: str) -> str:
     """The base of an Azure resource in the classic style, without the API's own path."""
     path = urlsplit(url(value)).path.rstrip("/")
     if path.endswith("/openai/v1"):
-        refuse(
-            f"found {_shown(value)}, the v1 style.", "Write it as base_url, without api_version."
-        )
+        refuse("found {value}, the v1 style.", "Write it as base_url, without api_version.")
     if path.endswith("/openai") or "/openai/deployments" in path:
         refuse(
-            f"found {_shown(value)}.",
+            "found {value}.",
             "Write the resource only, such as https://east.openai.azure.com; the deployment goes "
             "to model or azure_deployment.",
         )
@@ -170,9 +162,3 @@ def _split(value: str) -> SplitResult:
     except ValueError:
         refuse("found a URL with an impossible host or port.", "Write https://host:port/path.")
     return parts
-
-
-def _shown(value: str) -> str:
-    """A URL for a message: without what may be secret in it."""
-    bare = re.split(r"[?#]", value, maxsplit=1)[0]
-    return "a URL with a credential in it" if "@" in bare else repr(bare)

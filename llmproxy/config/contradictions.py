@@ -20,12 +20,14 @@ Path = tuple[str | int, ...]
 @dataclass(frozen=True, slots=True)
 class Contradiction:
     """Two values, or a value and a gap, that cannot both stand. `path` is where to look,
-    `other` where the first of two equal ones stands."""
+    `other` where the first of two equal ones stands. Where `found` says {value}, whoever shows it
+    puts in as much as may be shown."""
 
     path: Path
     found: str
     remedy: str
     other: Path | None = None
+    value: str | None = None
 
 
 def contradictions(config: object) -> Iterator[Contradiction]:
@@ -49,9 +51,10 @@ def _equal_groups(config: object) -> Iterator[Contradiction]:
         if name in first:
             yield Contradiction(
                 path,
-                f"a second model_group {name!r}.",
+                "found a second model_group {value}.",
                 "Put the endpoints of both into one group, or rename one.",
                 first[name],
+                name,
             )
         first.setdefault(name, path)
 
@@ -66,9 +69,10 @@ def _equal_names(group: object, path: Path) -> Iterator[Contradiction]:
         if name in first:
             yield Contradiction(
                 here,
-                f"a second endpoint named {name!r} in this group.",
+                "found a second endpoint named {value} in this group.",
                 "Rename one: logs and metrics could not tell them apart.",
                 first[name],
+                name,
             )
         first.setdefault(name, here)
 
@@ -81,27 +85,27 @@ def _azure(entry: object, path: Path) -> Iterator[Contradiction]:
     if endpoint and get(params, "base_url") is not None:
         yield Contradiction(
             (*here, "base_url"),
-            "both base_url and azure_endpoint.",
+            "found both base_url and azure_endpoint.",
             "Keep azure_endpoint for the classic style, base_url (ending in /openai/v1/) for v1.",
         )
     if endpoint and get(params, "api_version") is None:
         yield Contradiction(
             (*here, "azure_endpoint"),
-            "azure_endpoint without api_version.",
+            "found azure_endpoint without api_version.",
             "Add api_version (for example 2024-10-21), or use base_url: "
             "https://RESOURCE.openai.azure.com/openai/v1/ instead, which needs none.",
         )
     if endpoint and not deployment and get(entry, "model") is None:
         yield Contradiction(
             (*here, "azure_endpoint"),
-            "azure_endpoint without a deployment.",
+            "found azure_endpoint without a deployment.",
             "Add model (the deployment's name) to this endpoint, or use base_url: "
             "https://RESOURCE.openai.azure.com/openai/v1/, where the client's model goes through.",
         )
     if deployment and not endpoint:
         yield Contradiction(
             (*here, "azure_deployment"),
-            "azure_deployment without azure_endpoint.",
+            "found azure_deployment without azure_endpoint.",
             "Add azure_endpoint and api_version, or name the deployment in model.",
         )
 
@@ -112,12 +116,12 @@ def _credentials(params: object, path: Path) -> Iterator[Contradiction]:
     here: Path = (*path, "azure_ad_token_provider")
     if get(params, "api_key") is not None:
         yield Contradiction(
-            here, "both api_key and azure_ad_token_provider.", "Keep one of the two."
+            here, "found both api_key and azure_ad_token_provider.", "Keep one of the two."
         )
     if get(params, "azure_endpoint") is None and get(params, "base_url") is None:
         yield Contradiction(
             here,
-            "azure_ad_token_provider without an Azure address: a token for Azure would go to "
+            "found azure_ad_token_provider without an Azure address: a token for Azure would go to "
             "another vendor.",
             "Add base_url: https://RESOURCE.openai.azure.com/openai/v1/, or azure_endpoint.",
         )

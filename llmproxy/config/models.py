@@ -279,8 +279,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
-        for found in contradictions(self):
-            raise PydanticCustomError(
-                "contradiction", "{text}", {"text": f"{found.found} {found.remedy}"}
-            )
+        for wrong in contradictions(self):
+            text = f"{wrong.found} {wrong.remedy}".replace("{value}", "like the first")
+            raise PydanticCustomError("contradiction", "{text}", {"text": text})
         return self

@@ -1,0 +1,238 @@
+"""A YAML text as plain values that remember their lines.
+
+Scalars are read by YAML 1.2's core schema (`no` is a text, `1:30` is no number, a date stays as
+it was written), so that a value means what it looks like. Duplicate keys, cycles and tags are
+refused. Where a text refers to the environment, the reference is resolved and the text as
+written is kept: it is what error messages may show.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from llmproxy.config.references import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmproxy.config.contradictions import Path
+
+MAX_VALUES = 100_000  # aliases of aliases multiply: a short file may mean a billion values
+MAX_DEPTH = 50
+
+_CORE = "tag:yaml.org,2002:"
+_IMPLICIT = {_CORE + kind for kind in ("null", "bool", "int", "float", "timestamp", "value")}
+_INT = re.compile(r"[-+]?[0-9]{1,30}")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+_WORDS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Something wrong in the text itself: its line (1-based), what was found, what to do."""
+
+    line: int
+    found: str
+    remedy: str
+
+
+@dataclass(slots=True)
+class Document:
+    """A text's values by path, where each stands, and what was wrong on the way.
+
+    `written` holds the text of values that came from the environment; `unresolved` the paths of
+    those whose variable is missing.
+    """
+
+    value: Any = None
+    spots: list[Spot] = field(default_factory=list)
+    key_lines: dict[Path, int] = field(default_factory=dict)
+    value_lines: dict[Path, int] = field(default_factory=dict)
+    written: dict[Path, str] = field(default_factory=dict)
+    unresolved: set[Path] = field(default_factory=set)
+
+    def line(self, path: Path, *, key: bool = False) -> int:
+        """Where the value (or its key) stands; of something absent, where it would belong."""
+        lines = (self.key_lines, self.value_lines) if key else (self.value_lines, self.key_lines)
+        for length in range(len(path), -1, -1):
+            for known in lines:
+                if path[:length] in known:
+                    return known[path[:length]]
+        return 1
+
+
+def read(text: str, environ: Mapping[str, str]) -> Document:
+    """Read a YAML text. Never raises: what is wrong stands in the document's `spots`."""
+    document = Document()
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        if (line := _too_deep(text, loader)) is not None:
+            document.spots.append(Spot(line, f"found more than {MAX_DEPTH} levels.", "Flatten it."))
+            return document
+        root = yaml.compose(text, Loader=loader)
+    except yaml.YAMLError as error:
+        document.spots.append(_syntax(error, text))
+        return document
+    if root is not None:
+        builder = _Builder(document, environ)
+        document.value = builder.build(root, ())
+    return document
+
+
+def _too_deep(text: str, loader: type[yaml.SafeLoader]) -> int | None:
+    """The line where the nesting gets too deep. Composing is recursive in C: it would crash."""
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                return event.start_mark.line + 1 if event.start_mark else 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return None
+
+
+def _syntax(error: yaml.YAMLError, text: str) -> Spot:
+    """PyYAML's own words and place, without its quotation of the line, which may be a secret."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        line: int = error.problem_mark.line + 1
+        problem = ", ".join(part for part in (error.context, error.problem) if part)
+    elif isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        problem = f"the control character #x{error.character:02x} is not allowed"
+    else:  # no other kind is known
+        line, problem = 1, "it cannot be read"
+    lines = text.splitlines()
+    around = lines[max(line - 2, 0) : line]
+    if any("${" in each for each in around) and "flow" in problem:
+        remedy = "Put quotes around the ${...} between braces or brackets."
+    elif "tab" in problem or any(each.lstrip(" ").startswith("\t") for each in around):
+        remedy = "Indent with spaces, not with tabs."
+    elif "another document" in problem:
+        remedy = "Keep one document: remove the line ---."
+    elif "cannot start any token" in problem:
+        remedy = "Put quotes around a value that begins with @, ` or %."
+    else:
+        remedy = "Check indentation, colons and quotes here and on the line above."
+    return Spot(min(line, max(len(lines), 1)), f"not valid YAML: {problem}.", remedy)
+
+
+class _Builder:
+    """Turns nodes into values; owns the count and the stack that keep it from running away."""
+
+    def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
+        self.document = document
+        self.environ = environ
+        self.open: list[yaml.Node] = []
+        self.values = 0
+
+    def build(self, node: yaml.Node, path: Path) -> Any:
+        line = node.start_mark.line + 1
+        self.document.value_lines[path] = line
+        self.values += 1
+        if self.values > MAX_VALUES:
+            if self.values == MAX_VALUES + 1:
+                self._refuse(line, f"found more than {MAX_VALUES} values.", "Use fewer aliases.")
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
+        if node in self.open:
+            return self._refuse(
+                line, "found an alias that contains itself.", "Write the value out."
+            )
+        if len(self.open) >= MAX_DEPTH:  # by aliases
+            return self._refuse(line, f"found more than {MAX_DEPTH} levels.", "Flatten it.")
+        self.open.append(node)
+        try:
+            return self._collection(node, path)
+        finally:
+            self.open.pop()
+
+    def _collection(self, node: yaml.Node, path: Path) -> Any:
+        if node.tag not in (_CORE + "map", _CORE + "seq"):
+            return self._tagged(node)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        found: dict[str, Any] = {}
+        for key, (line, value) in self._pairs(node).items():
+            self.document.key_lines[(*path, key)] = line
+            found[key] = self.build(value, (*path, key))
+        return found
+
+    def _pairs(self, node: yaml.Node) -> dict[str, tuple[int, yaml.Node]]:
+        """A mapping's keys with line and value; its own before those merged in by `<<`."""
+        pairs: dict[str, tuple[int, yaml.Node]] = {}
+        merged: list[yaml.Node] = []
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.tag == _CORE + "merge":
+                merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+            elif not isinstance(key, yaml.ScalarNode):
+                self._refuse(
+                    line, "found a key that is not a text.", "Write a plain word as the key."
+                )
+            elif key.value in pairs:
+                self._refuse(
+                    line,
+                    f"found the key {key.value!r} twice, first on line {pairs[key.value][0]}.",
+                    "Keep one.",
+                )
+            else:
+                pairs[key.value] = (line, value)
+        for other in merged:
+            if not isinstance(other, yaml.MappingNode) or other is node or other in self.open:
+                self._refuse(
+                    other.start_mark.line + 1,
+                    "found << with something else than a mapping.",
+                    "Remove it.",
+                )
+                continue
+            self.open.append(other)
+            for name, pair in self._pairs(other).items():
+                pairs.setdefault(name, pair)
+            self.open.pop()
+        return pairs
+
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+        if node.tag in _IMPLICIT:
+            value = _plain(node.value)
+        elif node.tag == _CORE + "str":
+            value = node.value
+        else:
+            return self._tagged(node)
+        if not isinstance(value, str):
+            return value
+        resolved = resolve(value, self.environ)
+        if resolved.text != value:
+            self.document.written[path] = value
+        if resolved.problems:
+            self.document.unresolved.add(path)
+            for found, remedy in resolved.problems:
+                self._refuse(node.start_mark.line + 1, found, remedy)
+            return value
+        return resolved.text
+
+    def _tagged(self, node: yaml.Node) -> None:
+        line = node.start_mark.line + 1
+        self._refuse(line, "found a YAML tag (!...).", "Remove it: write a plain value.")
+
+    def _refuse(self, line: int, found: str, remedy: str) -> None:
+        self.document.spots.append(Spot(line, found, remedy))
+
+
+def _plain(text: str) -> Any:
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text
