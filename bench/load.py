@@ -11,6 +11,7 @@ import gc
 import http.client
 import json
 import selectors
+import socket
 import subprocess
 import time
 from collections import deque
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import uvloop
-from processes import BenchError, find_tool
+from processes import BenchError, Started, find_tool
 from upstream import AROUND
 
 if TYPE_CHECKING:
@@ -98,6 +99,21 @@ def ask(address: Address, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
         return response.status, response.read()
     finally:
         connection.close()
+
+
+def until_listening(address: Address, process: Started, *, timeout_s: float = 5.0) -> None:
+    """Return when somebody accepts connections there."""
+    give_up_at = time.monotonic() + timeout_s
+    while True:
+        process.check_alive()
+        try:
+            socket.create_connection(("127.0.0.1", address.port), timeout=1.0).close()
+        except OSError as error:
+            if time.monotonic() > give_up_at:
+                raise BenchError(f"{process.name} does not listen: {error}") from error
+            time.sleep(0.01)
+        else:
+            return
 
 
 def wrk(address: Address, *, connections: int, seconds: float, work: Path, core: int) -> Burst:
@@ -274,9 +290,10 @@ class Streams:
     async def _until(self, done: Any, seconds: float, what: str) -> None:
         give_up_at = time.monotonic() + seconds
         while not all(done(stream) for stream in self.open):
-            broken = [stream for stream in self.open if stream.closed and not stream.finished]
+            broken = [stream for stream in self.open if stream.broken]
             if broken or time.monotonic() > give_up_at:
-                found = f"{len(broken)} closed early; the first said {self.open[0].head!r}"
+                shown = (broken or self.open)[0].head
+                found = f"{len(broken)} were refused or closed early; one said {shown!r}"
                 raise BenchError(f"Waited for {what} of {self.count} streams: {found}.")
             await asyncio.sleep(0.05)
 
@@ -300,8 +317,13 @@ class StreamConnection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self.closed = True
 
+    @property
+    def broken(self) -> bool:
+        refused = self.head and not self.head.startswith(b"HTTP/1.1 200")
+        return bool(refused) or (self.closed and not self.finished)
+
     def data_received(self, data: bytes) -> None:
-        self.head = self.head or data[:200]
+        self.head = self.head or data[:500]
         text = self.carry + data
         found = text.count(b"data: ")
         self.events += found

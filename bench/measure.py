@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 CONNECTIONS = (1, 32, 256)  # of wrk
 CPU_AT = 32  # the headline CPU figure is taken at this many connections
 PACED_CONNECTIONS, PACED_RATE = 32, 1_000
-PACED_STREAMS, CHUNK_INTERVAL_MS = 64, 20
+PACED_STREAMS = 64
+# Judged at the first pace. On an idle core most of a chunk's cost is being woken for it, more so in
+# a virtual machine; the second pace is dense enough to show what the proxy itself does.
+CHUNK_INTERVALS_MS = (20, 4)
 OPEN_STREAMS = 1_000
-SETTLE_S = 0.5  # after the streams have opened, before their chunks are counted
+SETTLE_S = 0.5  # between the opening of streams and the counting, and at their end
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,15 @@ class Plan:
     starts: int
 
 
-FULL = Plan(rounds=5, wrk_s=3, stream_s=6, paced_s=4, starts=5)
-QUICK = Plan(rounds=2, wrk_s=1, stream_s=2, paced_s=2, starts=2)
+FULL = Plan(rounds=5, wrk_s=3, stream_s=4, paced_s=2.5, starts=5)
+QUICK = Plan(rounds=2, wrk_s=1, stream_s=1.5, paced_s=1, starts=2)
 
 
 @dataclass
 class Sheet:
     """Samples of one target, one per round; microseconds unless the name says otherwise.
 
-    Dictionaries are keyed by wrk's number of connections.
+    Dictionaries are keyed by wrk's number of connections, or by the interval of chunks in ms.
     """
 
     name: str
@@ -59,7 +62,7 @@ class Sheet:
     p50: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     p99: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     cpu_per_request: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
-    cpu_per_chunk: list[float] = field(default_factory=list)
+    cpu_per_chunk: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     paced_p50: list[float] = field(default_factory=list)
     paced_p99: list[float] = field(default_factory=list)
     added_p99: list[float] = field(default_factory=list)
@@ -67,6 +70,7 @@ class Sheet:
     idle: Memory | None = None
     streaming: Memory | None = None
     access_log: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -164,37 +168,40 @@ def full_speed(target: Target, plan: Plan, work: Path, core: int) -> None:
         sheet.p99[connections].append(burst.p99_us)
 
 
-def chunks(target: Target, plan: Plan) -> None:
+def chunks(target: Target, plan: Plan, *, interval_ms: int) -> None:
     """CPU per relayed chunk, between two moments at which all streams are open.
 
-    Opening and closing lie outside, so the cost per request does not enter.
+    Opening and closing lie outside, so the cost per request does not enter. A target that does
+    not keep the pace gets a note and no sample.
     """
     process = target.running
 
-    async def relay() -> float:
-        total_ms = (plan.stream_s + 2 * SETTLE_S + 1.0) * 1000
+    async def relay() -> tuple[float, int]:
+        total_ms = (plan.stream_s + 2 * SETTLE_S) * 1000
         streams = Streams(
             target.stream,
             count=PACED_STREAMS,
-            chunks=round(total_ms / CHUNK_INTERVAL_MS),
-            interval_ms=CHUNK_INTERVAL_MS,
+            chunks=round(total_ms / interval_ms),
+            interval_ms=interval_ms,
         )
         try:
             await streams.start()
             await asyncio.sleep(SETTLE_S)
-            began, cpu_us, relayed = time.monotonic(), process.cpu_us(), streams.relayed
+            cpu_us, relayed = process.cpu_us(), streams.relayed
             await asyncio.sleep(plan.stream_s)
-            elapsed_s = time.monotonic() - began
             cpu_us, relayed = process.cpu_us() - cpu_us, streams.relayed - relayed
             await streams.finish()
         finally:
             streams.close()
-        expected = PACED_STREAMS * elapsed_s * 1000 / CHUNK_INTERVAL_MS
-        if relayed < 0.95 * expected:
-            raise BenchError(f"{target.name} fell behind: {relayed} chunks of {expected:.0f}.")
-        return cpu_us / relayed
+        return cpu_us, relayed
 
-    target.sheet.cpu_per_chunk.append(load.on_uvloop(relay()))
+    cpu_us, relayed = load.on_uvloop(relay())
+    expected = PACED_STREAMS * plan.stream_s * 1000 / interval_ms
+    if relayed < 0.95 * expected:
+        lag = f"{relayed:,} chunks instead of {expected:,.0f} at one every {interval_ms} ms"
+        target.sheet.notes.append(f"{target.sheet.name} fell behind: {lag}; not counted.")
+    else:
+        target.sheet.cpu_per_chunk[interval_ms].append(cpu_us / relayed)
 
 
 def fixed_rate(targets: list[Target], plan: Plan) -> None:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from measure import CONNECTIONS, OPEN_STREAMS, PACED_CONNECTIONS, PACED_RATE, Sheet
+from measure import (
+    CHUNK_INTERVALS_MS,
+    CONNECTIONS,
+    OPEN_STREAMS,
+    PACED_CONNECTIONS,
+    PACED_RATE,
+    Sheet,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +66,8 @@ def _cpu(sheets: list[Sheet]) -> Groups:
         f"request, c={c}": _medians({s.name: s.cpu_per_request[c] for s in sheets})
         for c in CONNECTIONS
     }
-    groups["stream chunk"] = _medians({s.name: s.cpu_per_chunk for s in sheets})
+    for ms in CHUNK_INTERVALS_MS:
+        groups[f"chunk, {ms} ms"] = _medians({s.name: s.cpu_per_chunk[ms] for s in sheets})
     return groups
 
 

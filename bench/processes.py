@@ -120,6 +120,12 @@ def busy_share(before: list[int], after: list[int]) -> float:
     return 1 - idle / sum(spent) if sum(spent) else 0.0
 
 
+def stolen_share(before: list[int], after: list[int]) -> float:
+    """Share (0 to 1) of the time between two `cpu_times()` that went to other virtual machines."""
+    spent = [late - early for early, late in zip(before, after, strict=True)]
+    return spent[7] / sum(spent) if sum(spent) else 0.0
+
+
 def cpu_times() -> list[int]:
     """The machine's first line of /proc/stat: ticks by kind, all cores together."""
     first = (PROC / "stat").read_text().split("\n", 1)[0]

@@ -17,7 +17,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from measure import (
-    CHUNK_INTERVAL_MS,
+    CHUNK_INTERVALS_MS,
     CONNECTIONS,
     CPU_AT,
     OPEN_STREAMS,
@@ -42,6 +42,7 @@ class Record:
 
     sheets: list[Sheet]
     plan: Plan
+    rounds: int  # how many there was time for
     machine: dict[str, str]
     command: str
     took_s: float
@@ -65,6 +66,7 @@ def write(record: Record, folder: Path) -> None:
     verdict = {True: "met", False: "MISSED", None: "not measured"}
     for line in judged:
         print(f"{verdict[line.met]:>12}  {line.figure}: {line.measured} (target {line.target})")
+    print("".join(f"\nNote: {note}" for sheet in record.sheets for note in sheet.notes))
     drawn = find_spec("matplotlib") is not None
     if drawn:
         from plot import draw  # noqa: PLC0415 - matplotlib takes a second and may be missing
@@ -90,8 +92,9 @@ def table(sheets: list[Sheet]) -> list[Row]:
     for c in CONNECTIONS:
         label = f"CPU us per request, c={c}"
         rows.append(row(label, lambda sheet, c=c: sheet.cpu_per_request[c], "{:.1f}"))
-    streams = f"CPU us per stream chunk, {PACED_STREAMS} streams"
-    rows.append(row(streams, lambda sheet: sheet.cpu_per_chunk, "{:.1f}"))
+    for ms in CHUNK_INTERVALS_MS:
+        label = f"CPU us per chunk, {PACED_STREAMS} streams, {ms} ms"
+        rows.append(row(label, lambda sheet, ms=ms: sheet.cpu_per_chunk[ms], "{:.1f}"))
     pace = f"c={PACED_CONNECTIONS}, {PACED_RATE:,} requests/s"
     rows.append(row(f"p50, us, {pace}", lambda sheet: sheet.paced_p50))
     rows.append(row(f"p99, us, {pace}", lambda sheet: sheet.paced_p99))
@@ -114,7 +117,8 @@ def judgements(sheets: list[Sheet]) -> list[Judged]:
         return []
     nginx = by_name.get("nginx")
     unary = _ratio(own.cpu_per_request[CPU_AT], nginx and nginx.cpu_per_request[CPU_AT])
-    chunk = _ratio(own.cpu_per_chunk, nginx and nginx.cpu_per_chunk)
+    pace_ms = CHUNK_INTERVALS_MS[0]
+    chunk = _ratio(own.cpu_per_chunk[pace_ms], nginx and nginx.cpu_per_chunk[pace_ms])
     added_ms = median(own.added_p99) / 1000 if own.added_p99 else None
     start_s = median(own.start_s) if own.start_s else None
     pace = f"c={PACED_CONNECTIONS}, {PACED_RATE:,} requests/s"
@@ -138,6 +142,8 @@ def markdown(record: Record, rows: list[Row], judged: list[Judged], *, plotted: 
         lines = [[line.target, line.measured, verdict[line.met]] for line in judged]
         parts += ["## Targets", _pipes(["figure", "target", "measured", ""], judged, lines)]
     parts += ["## Figures", "Medians over the rounds.", _grid(names, rows)]
+    if notes := [f"- {note}" for sheet in record.sheets for note in sheet.notes]:
+        parts.append("\n".join(notes))
     parts += ["## How it was measured", _how(record)]
     parts += ["## Spread", "Lowest to highest round.", _grid(names, _spread(record.sheets))]
     facts = "\n".join(f"- {name}: {value}" for name, value in record.machine.items())
@@ -154,7 +160,7 @@ def plain(corner: str, names: list[str], rows: list[Row]) -> str:
     )
 
 
-def machine(*, busy_before: float) -> dict[str, str]:
+def machine(*, busy_before: float, stolen: float) -> dict[str, str]:
     """What the figures depend on."""
     cpu = [line for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
     memory = _read("/proc/meminfo").partition("MemTotal:")[2].split("\n")[0].strip()
@@ -170,28 +176,31 @@ def machine(*, busy_before: float) -> dict[str, str]:
         "nginx": _first_line([find_tool("nginx") or "nginx", "-v"]).rpartition("/")[2],
         "wrk": _first_line(["wrk", "-v"]).split(" Copyright")[0].removeprefix("wrk "),
         "busy before the run": f"{busy_before:.0%} of all cores",
+        "taken by the hypervisor during the run": f"{stolen:.1%}",
     }
 
 
 def _how(record: Record) -> str:
     plan = record.plan
+    paces = " or ".join(map(str, CHUNK_INTERVALS_MS))
     logs = ", ".join(f"{s.name} {s.access_log}" for s in record.sheets if s.access_log)
     return f"""\
 All in one run of {record.took_s:.0f} s, on loopback. The proxy under test has one core for itself;
 the load and the upstream share another, so at full speed *direct* is limited by that core and not
-by a proxy. Targets take turns within each of {plan.rounds} rounds. A chat request of 1 kB, an
+by a proxy. Targets take turns within each of {record.rounds} rounds. A chat request of 1 kB, an
 answer of 0.6 kB, keep-alive.
 
 - requests/s, p50, p99: wrk, one thread, {plan.wrk_s:g} s per round. The upstream is nginx with a
   fixed answer. A closed loop: at full speed the latencies are those of a full queue.
 - CPU: user and system time of the proxy's whole process tree, from /proc, divided by the requests
   of the same interval. The target is judged at c={CPU_AT}.
-- CPU per chunk: {PACED_STREAMS} streams, a chunk every {CHUNK_INTERVAL_MS} ms on each,
-  {plan.stream_s:g} s per round, taken while all streams are open (opening and closing do not
-  count); every stream is checked to be complete.
+- CPU per chunk: {PACED_STREAMS} streams, a chunk every {paces} ms on each, {plan.stream_s:g} s per
+  round, taken while all streams are open (opening and closing do not count); every stream is
+  checked to be complete. The target is judged at {CHUNK_INTERVALS_MS[0]} ms, where being woken is
+  the larger part; the denser pace shows more of the proxy itself.
 - p99 added: an open loop at {PACED_RATE:,} requests/s on {PACED_CONNECTIONS} connections,
-  {plan.paced_s:g} s per round, latency from the moment at which a request was due; the proxy's p99
-  minus direct's p99 of the same round.
+  twice {plan.paced_s:g} s per round, latency from the moment at which a request was due; the
+  proxy's p99 minus direct's p99 of the same turn.
 - RSS, PSS: a fresh process, 1 s after its first answer, and with {OPEN_STREAMS:,} streams open,
   each alive with a chunk every second; sums over the process tree.
 - start: from spawning the process to its first 200, {plan.starts} times, caches warm.
@@ -209,7 +218,13 @@ def _spread(sheets: list[Sheet]) -> list[Row]:
             f"CPU us per request, c={CPU_AT}",
             [span(sheet.cpu_per_request[CPU_AT], "{:.1f}") for sheet in sheets],
         ),
-        ("CPU us per stream chunk", [span(sheet.cpu_per_chunk, "{:.1f}") for sheet in sheets]),
+        *(
+            (
+                f"CPU us per chunk, {ms} ms",
+                [span(sheet.cpu_per_chunk[ms], "{:.1f}") for sheet in sheets],
+            )
+            for ms in CHUNK_INTERVALS_MS
+        ),
         (
             f"p99, us, {PACED_RATE:,} requests/s",
             [span(sheet.paced_p99, "{:,.0f}") for sheet in sheets],

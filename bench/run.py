@@ -31,6 +31,7 @@ from processes import (
     find_tool,
     free_port,
     missing_tools,
+    stolen_share,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ WORK = HERE / "work"
 NAMES = ("direct", "nginx", "llmproxy")
 MODEL, STREAM_MODEL = "gpt-4.1", "gpt-4.1-stream"  # a stream's vendor is another process
 LIMIT_S = {False: 8 * 60, True: 90}  # by `--quick`
+REPORT_S = 5  # what is left of the limit for the report
 OPEN_FILES = 8192  # 1,000 streams, twice, and room
 PROXY_CONFIG = """\
 model_groups:
@@ -84,11 +86,14 @@ def run(options: argparse.Namespace) -> None:
     busy = busy_before()
     with ExitStack() as stack:
         targets = ready(stack, options.only, proxy_core, load_core)
-        measured(targets, plan, load_core)
+        before = cpu_times()
+        rounds = measured(targets, plan, load_core, until=began + LIMIT_S[options.quick])
+        stolen = stolen_share(before, cpu_times())
     record = report.Record(
         sheets=[target.sheet for target in targets],
         plan=plan,
-        machine=report.machine(busy_before=busy),
+        rounds=rounds,
+        machine=report.machine(busy_before=busy, stolen=stolen),
         command="make bench"
         if sys.argv[1:] == []
         else f'make bench ARGS="{" ".join(sys.argv[1:])}"',
@@ -98,8 +103,11 @@ def run(options: argparse.Namespace) -> None:
     report.write(record, HERE if whole else WORK)
 
 
-def measured(targets: list[Target], plan: Plan, load_core: int) -> None:
-    """One stage after the other; within a stage, targets take turns in every round."""
+def measured(targets: list[Target], plan: Plan, load_core: int, *, until: float) -> int:
+    """Start-up and memory first, then the rounds, in which targets take turns.
+
+    Returns how many rounds there was time for before `until` (on the monotonic clock).
+    """
     proxies = [target for target in targets if target.start]
     for target in proxies:
         say(f"start-up and memory: {target.name}")
@@ -109,12 +117,25 @@ def measured(targets: list[Target], plan: Plan, load_core: int) -> None:
         for target in targets:  # warm up: not recorded
             load.wrk(target.chat, connections=32, seconds=1, work=WORK, core=load_core)
         for number in range(plan.rounds):
+            began = time.monotonic()
             say(f"round {number + 1} of {plan.rounds}")
-            for target in targets:
-                measure.full_speed(target, plan, WORK, load_core)
-            for target in proxies:
-                measure.chunks(target, plan)
-            measure.fixed_rate(targets, plan)
+            one_round(targets, plan, load_core)
+            now = time.monotonic()
+            if now + 1.1 * (now - began) > until - REPORT_S:
+                return number + 1
+    return plan.rounds
+
+
+def one_round(targets: list[Target], plan: Plan, load_core: int) -> None:
+    """Everything once; the fixed rate, which suffers most from the machine's moods, twice."""
+    measure.fixed_rate(targets, plan)
+    for target in targets:
+        measure.full_speed(target, plan, WORK, load_core)
+    for interval_ms in measure.CHUNK_INTERVALS_MS:
+        for target in targets:
+            if target.process:
+                measure.chunks(target, plan, interval_ms=interval_ms)
+    measure.fixed_rate(targets, plan)
 
 
 def ready(stack: ExitStack, only: list[str], proxy_core: int, load_core: int) -> list[Target]:
@@ -128,7 +149,7 @@ def ready(stack: ExitStack, only: list[str], proxy_core: int, load_core: int) ->
     streams = stack.enter_context(Started("stream vendor", script, core=load_core, log=log))
     direct = Target("direct", chat, stream, Sheet("direct"))
     measure.first_answer(direct, vendor)
-    streams.check_alive()
+    load.until_listening(stream, streams)
     build: dict[str, Callable[[], Target]] = {
         "direct": lambda: direct,
         "nginx": lambda: nginx_target(ports, proxy_core),
