@@ -1,0 +1,301 @@
+"""A JSON request body: what routing must know of it, and how to change its model name.
+
+Nothing here builds the nested values of a body and nothing re-encodes it: `peek` decodes the few
+top-level fields that decide, `with_model` cuts out one value and puts in another. Every byte
+outside that value stays as the client wrote it: key order, spacing, duplicate keys, big numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from llmproxy.errors import ClientError
+
+BOM = b"\xef\xbb\xbf"
+MAX_SPLICE_TRIES = 32  # plain candidates that are tried one by one before the walk
+MAX_WALKED_BYTES = 1 << 20  # the walk is Python: some 0.1 s of the event loop at the very worst
+
+
+class Peek(msgspec.Struct, frozen=True, gc=False):
+    """The top-level fields of a body that decide.
+
+    `max_output_tokens` is whichever of `max_completion_tokens`, `max_output_tokens` and
+    `max_tokens` comes first in this order; None also if it is no whole number >= 0, which the
+    upstream may judge. `stateful` holds for POST /responses only: run in the background or in a
+    conversation, so it must not be sent twice.
+    """
+
+    model: str | None
+    stream: bool
+    max_output_tokens: int | None
+    stateful: bool
+
+
+def peek(body: bytes) -> Peek:
+    """Read what decides; of duplicate keys the last counts, as JSON parsers have it.
+
+    Accepted although JSON forbids or discourages it: a byte-order mark, lone surrogates
+    (`"\\ud83d"`: Node clients send them when a text is cut within an emoji) and, outside of
+    `model`, invalid UTF-8; the upstream judges them. Not accepted: NaN and Infinity.
+    Raises ClientError (400): no JSON, no object, `model` no string, `stream` no boolean.
+    """
+    try:
+        seen = _usual.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _peek_leniently(body)
+    limit = seen.max_completion_tokens
+    if limit is None:
+        limit = seen.max_output_tokens
+        if limit is None:
+            limit = seen.max_tokens
+    if limit is not None and limit < 0:
+        limit = None
+    return Peek(
+        seen.model,
+        seen.stream is True,
+        limit,
+        seen.background is True or (seen.conversation is not _ABSENT and _given(seen.conversation)),
+    )
+
+
+def with_model(body: bytes, model: str) -> bytes:
+    """The same bytes with the value of the top-level `model` replaced, or put first if absent.
+
+    `body` is one that `peek` accepts. Raises ClientError (400) if it is not, and for a body above
+    MAX_WALKED_BYTES whose `model` key is written with escapes.
+    """
+    value = msgspec.json.encode(model)
+    place = _place_of_model(body, value)
+    if place is None:
+        return _with_first_member(body, value)
+    start, end = place
+    return b"".join((body[:start], value, body[end:]))
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+T = TypeVar("T")
+
+_ABSENT = msgspec.Raw(b"")
+
+
+class _Usual(msgspec.Struct, gc=False):
+    """The fields as nearly every client sends them. Anything else takes the lenient path."""
+
+    model: str | None = None
+    stream: bool | None = None
+    max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+    max_tokens: int | None = None
+    background: bool | None = None
+    conversation: msgspec.Raw = _ABSENT
+
+
+class _AsWritten(msgspec.Struct, gc=False):
+    """The same fields, their values still JSON."""
+
+    model: msgspec.Raw = _ABSENT
+    stream: msgspec.Raw = _ABSENT
+    max_completion_tokens: msgspec.Raw = _ABSENT
+    max_output_tokens: msgspec.Raw = _ABSENT
+    max_tokens: msgspec.Raw = _ABSENT
+    background: msgspec.Raw = _ABSENT
+    conversation: msgspec.Raw = _ABSENT
+
+
+_usual = msgspec.json.Decoder(_Usual)
+_as_written = msgspec.json.Decoder(_AsWritten)
+_text_or_null = msgspec.json.Decoder(str | None)
+_flag_or_null = msgspec.json.Decoder(bool | None)
+_count = msgspec.json.Decoder(int)
+
+_LONE_SURROGATE = re.compile(
+    rb"(?<!\\)((?:\\\\)*)"  # an even run of backslashes: what follows is an escape
+    rb"\\u(?:[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+
+
+def _peek_leniently(body: bytes) -> Peek:
+    """Read a body that is unusual or wrong, and say exactly what is wrong with it."""
+    written = _members(body)
+    limits = (written.max_completion_tokens, written.max_output_tokens, written.max_tokens)
+    counts = (_counted(limit) for limit in limits)
+    return Peek(
+        _field(written.model, "model", _text_or_null),
+        _field(written.stream, "stream", _flag_or_null) is True,
+        next((count for count in counts if count is not None), None),
+        _given(written.conversation) or bytes(written.background).strip() == b"true",
+    )
+
+
+def _members(body: bytes) -> _AsWritten:
+    body = body.removeprefix(BOM)
+    try:
+        return _as_written.decode(body)
+    except msgspec.ValidationError as error:
+        raise _not_an_object(body) from error
+    except RecursionError as error:
+        raise ClientError("The JSON body of the request is nested too deeply.") from error
+    except msgspec.DecodeError as error:
+        # msgspec refuses lone surrogates wherever they stand. Only this reading copy is mended;
+        # the replacement is as long as what it replaces, so that positions stay true.
+        mended = _LONE_SURROGATE.sub(rb"\1\\u0020", body)
+        if mended != body:
+            return _members(mended)
+        raise _not_json(body, error) from error
+
+
+def _field(raw: msgspec.Raw, name: str, decoder: msgspec.json.Decoder[T]) -> T | None:
+    if raw is _ABSENT:
+        return None
+    try:
+        return decoder.decode(raw)
+    except UnicodeDecodeError as error:
+        raise ClientError(f"'{name}' is not valid UTF-8.", param=name) from error
+    except msgspec.DecodeError as error:
+        expected = "string" if name == "model" else "boolean"
+        raise ClientError(
+            f"Invalid type for '{name}': expected a {expected}, "
+            f"but got {_kind(bytes(raw))} instead.",
+            param=name,
+            code="invalid_type",
+        ) from error
+
+
+def _counted(raw: msgspec.Raw) -> int | None:
+    try:
+        count = _count.decode(raw)
+    except msgspec.DecodeError:
+        return None
+    return count if count >= 0 else None
+
+
+def _given(raw: msgspec.Raw) -> bool:
+    return bytes(raw).strip() not in (b"", b"null")
+
+
+def _kind(value: bytes) -> str:
+    kinds = {b'"': "a string", b"t": "a boolean", b"f": "a boolean", b"n": "null"}
+    kinds |= {b"[": "an array", b"{": "an object"}
+    return kinds.get(value.strip()[:1], "a number")
+
+
+def _not_an_object(body: bytes) -> ClientError:
+    return ClientError(
+        "The JSON body of the request must be an object with the parameters as its members, "
+        f"but it is {_kind(body)}.",
+        code="invalid_type",
+    )
+
+
+def _not_json(body: bytes, error: Exception) -> ClientError:
+    if not body.strip():
+        return ClientError("The body of the request is empty; a JSON object was expected.")
+    what = str(error).removeprefix("JSON is malformed: ")
+    if what == "Input data was truncated":
+        what = f"it ends after {len(body)} bytes and is not complete"
+    return ClientError(
+        f"We could not parse the JSON body of your request: {what}. "
+        "The body must be valid JSON in UTF-8; check quotes, commas and the content-type."
+    )
+
+
+# --- splicing --------------------------------------------------------------------------------
+
+_MODEL_KEY = b'"model"'
+_BACKSLASH = 0x5C
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_VALUE = rb"[ \t\n\r]*:[ \t\n\r]*(" + _STRING + rb"|null)"
+_VALUE_AFTER_KEY = re.compile(_VALUE, re.DOTALL)
+_FIRST_MEMBER = re.compile(rb'(?:\xef\xbb\xbf)?[ \t\n\r]*\{[ \t\n\r]*"model"' + _VALUE, re.DOTALL)
+_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\n\r]*\{")
+_FIRST_BYTE = re.compile(rb"[ \t\n\r]*(.)", re.DOTALL)
+_TOKEN = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
+
+Place = tuple[int, int]  # offsets of a value: [start, end)
+
+
+def _place_of_model(body: bytes, value: bytes) -> Place | None:
+    """Where the effective top-level `model` value stands; None: there is none.
+
+    A quotation mark within a JSON string is always escaped, so `"model"` with a colon behind and
+    no backslash before is a key, at whatever depth. The last ones are tried first: openai-python
+    writes `model` behind `messages`, and of duplicates the last counts.
+    """
+    first = _FIRST_MEMBER.match(body)
+    if first and _is_effective(body, first.end(1), value):
+        return first.span(1)
+    end = len(body)
+    for _ in range(MAX_SPLICE_TRIES):
+        end = body.rfind(_MODEL_KEY, 0, end)
+        if end < 0:
+            break
+        candidate = _VALUE_AFTER_KEY.match(body, end + len(_MODEL_KEY))
+        if (
+            candidate
+            and body[end - 1] != _BACKSLASH
+            and _is_effective(body, candidate.end(1), value)
+        ):
+            return candidate.span(1)
+    if end < 0 and peek(_with_first_member(body, value)).model == _text(value):
+        return None  # a later `model`, however it is written, would have won
+    return _walk_to_model(body)
+
+
+def _is_effective(body: bytes, value_end: int, value: bytes) -> bool:
+    """Whether a `model` value that ends here is the one that counts.
+
+    What follows it closes exactly one object if, and only if, its key stood at depth one: so
+    `{"model":...` with the rest behind it is one whole JSON object. And no `model` after it wins.
+    """
+    try:
+        return peek(b'{"model":' + value + body[value_end:]).model == _text(value)
+    except ClientError:
+        return False
+
+
+def _with_first_member(body: bytes, value: bytes) -> bytes:
+    opening = _OPENING.match(body)
+    if opening is None:
+        raise _not_an_object(body)
+    rest = body[opening.end() :]
+    next_byte = _FIRST_BYTE.match(rest)
+    comma = b"" if next_byte is None or next_byte[1] == b"}" else b","
+    return b"".join((opening[0], b'"model":', value, comma, rest))
+
+
+def _walk_to_model(body: bytes) -> Place | None:
+    """Find the place token by token: for keys with escapes and for many nested `model` keys."""
+    if len(body) > MAX_WALKED_BYTES:
+        raise ClientError(
+            "The 'model' of this request cannot be told safely from nested ones. "
+            'Write its key as plain "model", as the first member of the body.',
+            param="model",
+        )
+    depth, place = 0, None
+    for token in _TOKEN.finditer(body):
+        text = token[0]
+        if text in (b"{", b"["):
+            depth += 1
+        elif text in (b"}", b"]"):
+            depth -= 1
+        elif depth == 1 and _spells_model(text):
+            found = _VALUE_AFTER_KEY.match(body, token.end())
+            place = found.span(1) if found else place
+    return place
+
+
+def _spells_model(key: bytes) -> bool:
+    return key == _MODEL_KEY or (b"\\u" in key and _text(key) == "model")
+
+
+def _text(string: bytes) -> str | None:
+    try:
+        text: str | None = _text_or_null.decode(string)
+        return text
+    except msgspec.DecodeError:
+        return None  # a lone surrogate: certainly not a name that we look for
