@@ -1,3 +1,4 @@
+from llmproxy.config.environment import config_from_environment
 from llmproxy.config.loading import load_config, parse_config
 from llmproxy.config.models import (
     OPENAI_BASE_URL,
@@ -10,6 +11,7 @@ from llmproxy.config.models import (
     Timeouts,
     TokenProvider,
 )
+from llmproxy.config.showing import json_schema, masked
 
 __all__ = [
     "OPENAI_BASE_URL",
@@ -21,6 +23,9 @@ __all__ = [
     "Strategy",
     "Timeouts",
     "TokenProvider",
+    "config_from_environment",
+    "json_schema",
     "load_config",
+    "masked",
     "parse_config",
 ]

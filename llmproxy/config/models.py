@@ -22,9 +22,9 @@ OPENAI_BASE_URL = "https://api.openai.com/v1/"
 MIB = 1024 * 1024
 
 # What stands between a YAML value and a field: refusals in plain words (checks.py).
-Whole = Annotated[int, BeforeValidator(checks.not_boolean)]
-Number = Annotated[float, BeforeValidator(checks.not_boolean), Field(allow_inf_nan=False)]
-Seconds = Annotated[Number, Field(gt=0)]
+NUMBER = BeforeValidator(checks.not_boolean)
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER]
+SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER]
 Secret = Annotated[SecretStr, AfterValidator(checks.credential)]
 Url = Annotated[str, AfterValidator(checks.url)]
 AzureUrl = Annotated[str, AfterValidator(checks.azure_endpoint)]
@@ -109,10 +109,10 @@ class ModelEntry(Section):
         description="What the endpoint is called in response headers, metrics and logs; unique in "
         "its group. Without it: its host, numbered where two are equal.",
     )
-    weight: Annotated[Whole, Field(ge=0, le=1_000_000)] = Field(
+    weight: Annotated[int, Field(ge=0, le=1_000_000), NUMBER] = Field(
         default=1, description="Share of the calls within its tier. 0: last resort only."
     )
-    tier: Annotated[Whole, Field(ge=0, le=1_000)] = Field(
+    tier: Annotated[int, Field(ge=0, le=1_000), NUMBER] = Field(
         default=0,
         description="Preference: a lower tier is tried first, a higher one when that is out.",
     )
@@ -200,17 +200,17 @@ class GeneralSettings(Section):
         description="The address to listen on. `0.0.0.0`: every interface; then whoever can reach "
         "the port can use your keys.",
     )
-    bind_port: Annotated[Whole, Field(ge=0, le=65535)] = Field(
+    bind_port: Annotated[int, Field(ge=0, le=65535), NUMBER] = Field(
         default=4000, description="The port to listen on. 0: any free one."
     )
-    num_retries: Annotated[Whole, Field(ge=0, le=100)] = Field(
+    num_retries: Annotated[int, Field(ge=0, le=100), NUMBER] = Field(
         default=3,
         description="Further attempts after the first, each on another endpoint if there is one.",
     )
-    allowed_fails: Annotated[Whole, Field(ge=1)] = Field(
+    allowed_fails: Annotated[int, Field(ge=1), NUMBER] = Field(
         default=1, description="Consecutive failures before an endpoint is left alone for a while."
     )
-    cooldown_time: Annotated[Number, Field(ge=0)] = Field(
+    cooldown_time: SecondsOrZero = Field(
         default=60.0,
         description="Seconds for which a failed endpoint is left alone; what the endpoint itself "
         "asks for, and repeated failures, refine it.",
@@ -223,33 +223,33 @@ class GeneralSettings(Section):
     timeouts: Annotated[Timeouts, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Timeouts, description="How long each kind of waiting may take."
     )
-    max_body_bytes: Annotated[Whole, Field(ge=1024)] = Field(
+    max_body_bytes: Annotated[int, Field(ge=1024), NUMBER] = Field(
         default=32 * MIB,
         description="Largest request body in bytes, after decompression; larger ones get a 413. "
         "Uploads (multipart) are streamed through and have their own bound.",
     )
-    max_upload_bytes: Annotated[Whole, Field(ge=1024)] | None = Field(
+    max_upload_bytes: Annotated[int, Field(ge=1024), NUMBER] | None = Field(
         default=None,
         description="Largest multipart upload in bytes. Without it the endpoint decides.",
     )
-    max_header_bytes: Annotated[Whole, Field(ge=1024)] = Field(
+    max_header_bytes: Annotated[int, Field(ge=1024), NUMBER] = Field(
         default=64 * 1024, description="Largest head of a client's request in bytes."
     )
-    max_in_flight: Annotated[Whole, Field(ge=1)] = Field(
+    max_in_flight: Annotated[int, Field(ge=1), NUMBER] = Field(
         default=10_000,
         description="Calls under way at once. A bound, so that overload costs some calls a clear "
         "503 and not all calls their memory.",
     )
-    max_queued: Annotated[Whole, Field(ge=0)] = Field(
+    max_queued: Annotated[int, Field(ge=0), NUMBER] = Field(
         default=1_000,
         description="Calls that may wait for a place when `max_in_flight` is reached.",
     )
-    drain_delay_s: Annotated[Number, Field(ge=0)] = Field(
+    drain_delay_s: SecondsOrZero = Field(
         default=5.0,
         description="Seconds between a stop signal, when `/readyz` starts to say 503, and the end "
         "of accepting connections: the time that load balancers need to notice.",
     )
-    drain_timeout_s: Annotated[Number, Field(ge=0)] = Field(
+    drain_timeout_s: SecondsOrZero = Field(
         default=600.0,
         description="Seconds for which calls under way may finish after a stop signal.",
     )
@@ -274,7 +274,8 @@ class Config(Section):
         description="What clients can ask for, at least one group.", min_length=1
     )
     general_settings: Annotated[GeneralSettings, BeforeValidator(checks.nothing_is_empty)] = Field(
-        default_factory=GeneralSettings, description="What holds for the whole proxy."
+        default_factory=GeneralSettings,
+        description="Everything that is not one model group's own; may be left out.",
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,134 @@
+"""No config file: what the environment's keys say, read as the OpenAI clients read them.
+
+One group, "*", whose endpoints keep the client's model name. With both vendors' keys Azure is
+tier 0 and OpenAI tier 1, not equal shares: the two do not share their names (a deployment is
+named by its owner), so half of the calls would go to the one that does not know the name; and the
+Azure pair is set on purpose, while OPENAI_API_KEY is in many shells by habit. A call that Azure
+cannot serve, whether it is down, full or has no such deployment, goes to OpenAI.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from llmproxy.config.models import OPENAI_BASE_URL, Config, GeneralSettings
+from llmproxy.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_core import ErrorDetails
+
+PLACE = "environment"
+# What the v1 API takes as its api-version. Dated versions belong to the classic API; a shell that
+# has one for other programs must not break this one.
+V1_VERSIONS = ("preview", "latest", "v1")
+
+
+def config_from_environment(environ: Mapping[str, str]) -> Config | None:
+    """A config for the keys in `environ`; None if there are none.
+
+    Read are OPENAI_API_KEY with OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID, and
+    AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and OPENAI_API_VERSION. Empty counts as unset.
+    Raises ConfigError for half of the Azure pair, and for a value that cannot be right.
+    """
+    held = {name: value.strip() for name, value in environ.items() if value.strip()}
+    problems: list[Problem] = []
+    sources = [s for s in (_azure(held, problems), _openai(held, problems)) if s is not None]
+    if problems:
+        raise ConfigError(problems)
+    if not sources:
+        return None
+    models = [{"tier": tier, "params": source.params} for tier, source in enumerate(sources)]
+    try:
+        return Config.model_validate({"model_groups": [{"model_group": "*", "models": models}]})
+    except ValidationError as error:
+        # Errors of whole sections only follow from those of single values.
+        values = [detail for detail in error.errors() if detail["loc"][-2:-1] == ("params",)]
+        raise ConfigError([_refused(detail, sources) for detail in values]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One vendor's parameters, and the variable that each came from."""
+
+    params: dict[str, object] = field(repr=False)
+    variables: Mapping[str, str]
+
+
+def _azure(held: Mapping[str, str], problems: list[Problem]) -> _Source | None:
+    key, endpoint = held.get("AZURE_OPENAI_API_KEY"), held.get("AZURE_OPENAI_ENDPOINT")
+    if key is None and endpoint is None:
+        return None
+    if endpoint is None:
+        problems.append(
+            _problem(
+                "AZURE_OPENAI_API_KEY is set, but AZURE_OPENAI_ENDPOINT is not.",
+                "Set it to https://RESOURCE.openai.azure.com, or unset the key.",
+            )
+        )
+        return None
+    if key is None:
+        problems.append(
+            _problem(
+                "AZURE_OPENAI_ENDPOINT is set, but AZURE_OPENAI_API_KEY is not.",
+                "Set it, or unset the endpoint. Entra identities (azure_ad_token_provider) need "
+                "a config file.",
+            )
+        )
+        return None
+    base = endpoint.rstrip("/").removesuffix("/openai/v1").removesuffix("/openai")
+    params: dict[str, object] = {"api_key": key, "base_url": f"{base}/openai/v1/"}
+    if (version := held.get("OPENAI_API_VERSION")) in V1_VERSIONS:
+        params["default_query"] = {"api-version": version}
+    return _Source(params, {"api_key": "AZURE_OPENAI_API_KEY", "base_url": "AZURE_OPENAI_ENDPOINT"})
+
+
+def _openai(held: Mapping[str, str], problems: list[Problem]) -> _Source | None:
+    if "OPENAI_API_KEY" not in held:
+        return None
+    variables = {
+        "api_key": "OPENAI_API_KEY",
+        "base_url": "OPENAI_BASE_URL",
+        "organization": "OPENAI_ORG_ID",
+        "project": "OPENAI_PROJECT_ID",
+    }
+    params: dict[str, object] = {key: held.get(name) for key, name in variables.items()}
+    if _is_ourselves(held.get("OPENAI_BASE_URL", OPENAI_BASE_URL)):
+        problems.append(
+            _problem(
+                "OPENAI_BASE_URL is the address of this proxy: it would call itself.",
+                "Unset it where the proxy is started; set it for the clients only.",
+            )
+        )
+        return None
+    return _Source(
+        {"base_url": OPENAI_BASE_URL} | {k: v for k, v in params.items() if v}, variables
+    )
+
+
+def _is_ourselves(base: str) -> bool:
+    try:
+        parts = urlsplit(base)
+        port = parts.port
+    except ValueError:
+        return False  # refused later, in its own words
+    ours = GeneralSettings()
+    return port == ours.bind_port and parts.hostname in (ours.bind_address, "localhost", "::1")
+
+
+def _refused(detail: ErrorDetails, sources: list[_Source]) -> Problem:
+    """A value that cannot be right, by its variable's name; the value itself is not shown."""
+    _, _, _, index, *_, key = detail["loc"]  # model_groups, 0, models, index, params, key
+    context = detail.get("ctx", {})
+    variable = sources[int(index)].variables.get(str(key), str(key))
+    found = context.get("found", "this value cannot be used.").replace("{value}", "this value")
+    return _problem(f"{variable}: {found}", context.get("remedy", "Correct it."))
+
+
+def _problem(found: str, remedy: str) -> Problem:
+    return Problem(PLACE, 0, found, remedy)
