@@ -82,6 +82,7 @@ class Target:
     stream: Address
     sheet: Sheet
     start: Callable[[Path | None], Started] | None = None  # its stdout goes to the path, if any
+    logging: bool = False  # it is meant to write an access log, in JSON, to stdout
     process: Started | None = None
 
     @property
@@ -113,6 +114,8 @@ def start_up(target: Target, plan: Plan, work: Path) -> None:
                 time.sleep(1.0)  # a batched log may be a little late
     lines = [line for line in log.read_bytes().splitlines() if line.startswith(b"{")]
     target.sheet.access_log = "on, JSON" if lines else "off"
+    if target.logging and not lines:
+        target.sheet.notes.append(f"{target.sheet.name} wrote no access log: it looks too good.")
 
 
 def first_answer(target: Target, process: Started, timeout_s: float = 20.0) -> None:

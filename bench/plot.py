@@ -34,7 +34,7 @@ def draw(sheets: list[Sheet], path: Path) -> None:
     _bars(cpu, names, _cpu(sheets), "CPU of the proxy, microseconds", "{:.1f}")
     title = f"Latency at {PACED_RATE:,} requests/s, c={PACED_CONNECTIONS}, microseconds"
     _bars(latency, names, _latency(sheets), title, "{:,.0f}")
-    _bars(speed, names, _speed(sheets), "Requests/s on one core", "{:,.0f}")
+    _bars(speed, names, _speed(sheets), "Requests/s at full speed", "{:,.0f}")
     _bars(memory, names, _memory(sheets), "Resident memory (RSS), MB", "{:.0f}")
     handles, labels = latency.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
@@ -63,11 +63,11 @@ def _bars(axes: Axes, names: list[str], groups: Groups, title: str, form: str) -
 
 def _cpu(sheets: list[Sheet]) -> Groups:
     groups = {
-        f"request, c={c}": _medians({s.name: s.cpu_per_request[c] for s in sheets})
+        f"request\nc={c}": _medians({s.name: s.cpu_per_request[c] for s in sheets})
         for c in CONNECTIONS
     }
     for ms in CHUNK_INTERVALS_MS:
-        groups[f"chunk, {ms} ms"] = _medians({s.name: s.cpu_per_chunk[ms] for s in sheets})
+        groups[f"chunk\n{ms} ms"] = _medians({s.name: s.cpu_per_chunk[ms] for s in sheets})
     return groups
 
 

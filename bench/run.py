@@ -72,6 +72,8 @@ def main() -> int:
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -197,6 +199,7 @@ def llmproxy_target(ports: dict[str, int], core: int) -> Target:
         start=lambda stdout: Started(
             "llmproxy", command, core=core, log=WORK / "llmproxy.log", stdout=stdout
         ),
+        logging=True,
     )
 
 
@@ -271,7 +274,8 @@ def _names(text: str) -> list[str]:
 
 
 def _too_late(*_: object) -> None:
-    raise BenchError("The run took too long and was ended; is the machine busy?")
+    # Not a BenchError: an event loop swallows any Exception that lands in one of its callbacks.
+    sys.exit("bench: The run took too long and was ended; is the machine busy?")
 
 
 if __name__ == "__main__":
