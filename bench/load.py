@@ -118,7 +118,7 @@ def until_listening(address: Address, process: Started, *, timeout_s: float = 5.
 
 def wrk(address: Address, *, connections: int, seconds: float, work: Path, core: int) -> Burst:
     """Run wrk at full speed, one thread; it takes whole seconds only."""
-    body = work / f"body-{address.port}.json"
+    body = work / f"body-{address.model}.json"
     body.write_bytes(chat_body(address.model))
     command = ["taskset", "-c", str(core), find_tool("wrk") or "wrk", "-t1", f"-c{connections}"]
     command += [f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
