@@ -58,6 +58,9 @@ class Upload(Protocol):
     def chunks(self) -> AsyncIterator[bytes]:
         """The whole body from its first byte; waits for the client where it must."""
 
+    def renamed(self, model: str) -> Upload:
+        """The same body under another model name."""
+
 
 class Request(msgspec.Struct, frozen=True):
     """A parsed HTTP request, before anything in it has been understood.
@@ -71,7 +74,7 @@ class Request(msgspec.Struct, frozen=True):
     headers: Headers
     body: bytes | BodyReader
     client: str
-    received_at: float  # seconds, the loop's clock
+    received_at: float  # seconds of time.monotonic
 
 
 class BodyReader(Protocol):
@@ -85,8 +88,8 @@ class Call(msgspec.Struct, frozen=True):
     """One client request, understood as far as routing needs it.
 
     `model` is the name that the client asked for (body, form, path or query), None if it named
-    none. `stream`: the client asked for a stream. `body` is decoded (no content-encoding).
-    Times are seconds on the loop's clock.
+    none; `model_in_body` is what stands in the body itself. `stream`: the client asked for a
+    stream. `body` is decoded (no content-encoding). Times are seconds of `time.monotonic`.
     """
 
     id: str
@@ -96,6 +99,7 @@ class Call(msgspec.Struct, frozen=True):
     headers: Headers
     body: bytes | Upload
     model: str | None
+    model_in_body: str | None
     stream: bool
     replay: Replay
     client: str
@@ -112,8 +116,46 @@ class Usage(msgspec.Struct, frozen=True):
     cached_tokens: int = 0
 
 
+class UpstreamResponse(Protocol):
+    """An endpoint's answer, being read."""
+
+    status: int
+    headers: Headers
+
+    @property
+    def exhausted(self) -> bool:
+        """The body is complete and all of it has been read."""
+
+    async def chunk(self, until: float) -> bytes:
+        """The next body bytes, waited for until a moment; b"" at the end.
+
+        Raises an UpstreamError when the body cannot be completed.
+        """
+
+    def close(self) -> None:
+        """Done with it; what was not read is given up, and its connection with it."""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """An endpoint has begun to answer a call, and its first meaningful bytes are here.
+
+    `held`: the body so far, not yet sent to the client. `sse`: the body is an event stream that
+    can be read (not compressed).
+    """
+
+    call: Call
+    endpoint: str
+    response: UpstreamResponse
+    held: bytes
+    sse: bool
+
+
 class Downstream(Protocol):
     """Where an answer goes. The task is cancelled when the client is gone."""
+
+    @property
+    def connected(self) -> bool:
+        """The client is still there."""
 
     @property
     def started(self) -> bool:
@@ -140,3 +182,30 @@ class Downstream(Protocol):
 
     def abort(self) -> None:
         """The body cannot be completed: close the connection so that the client can tell."""
+
+
+class Trail:
+    """What has happened to one call so far. Written by its own task only, read once at its end."""
+
+    __slots__ = (
+        "attempts",
+        "call",
+        "endpoint",
+        "error",
+        "first_byte_at",
+        "group",
+        "status",
+        "upstream_s",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.call: Call | None = None
+        self.group: str | None = None
+        self.endpoint: str | None = None
+        self.status = 0
+        self.attempts = 0
+        self.first_byte_at: float | None = None
+        self.upstream_s = 0.0  # spent waiting for endpoints before the first byte
+        self.usage: Usage | None = None
+        self.error: str | None = None

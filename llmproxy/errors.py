@@ -144,7 +144,9 @@ class TimedOut(UpstreamError):
     status = 504
     code = "upstream_timeout"
 
-    def __init__(self, message: str, *, phase: Phase, endpoint: str = "", sent: bool = True) -> None:
+    def __init__(
+        self, message: str, *, phase: Phase, endpoint: str = "", sent: bool = True
+    ) -> None:
         super().__init__(message, endpoint=endpoint, sent=sent)
         self.phase = phase
 

@@ -57,8 +57,11 @@ class CallFinished(msgspec.Struct, frozen=True):
 class Listener(Protocol):
     """Somebody who wants to know. Must be quick and must not raise."""
 
-    def attempt_failed(self, event: AttemptFailed) -> None: ...
+    def attempt_failed(self, event: AttemptFailed) -> None:
+        """An attempt did not lead to an answer."""
 
-    def endpoint_state_changed(self, event: EndpointStateChanged) -> None: ...
+    def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
+        """An endpoint left the healthy state or came back."""
 
-    def call_finished(self, event: CallFinished) -> None: ...
+    def call_finished(self, event: CallFinished) -> None:
+        """A call is over."""

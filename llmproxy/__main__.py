@@ -1,0 +1,7 @@
+"""`python -m llmproxy` is `llmproxy`."""
+
+import sys
+
+from llmproxy.cli import main
+
+sys.exit(main())

@@ -1,0 +1,198 @@
+"""The access log: one line per call, never a body, never a key.
+
+Lines are encoded at once, collected, and written in batches by a thread: a log that is slow or
+gone delays no call (lines beyond a bound are dropped and counted). What goes wrong with endpoints
+is told by `logging`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import gmtime, strftime, time
+
+import msgspec
+
+from llmproxy.events import AttemptFailed, CallFinished, EndpointStateChanged
+
+FLUSH_S = 0.1
+# A reader that is stuck must not fill our memory.
+MAX_PENDING_LINES = 20_000
+
+logger = logging.getLogger("llmproxy")
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """One call, as it is logged. Durations are milliseconds."""
+
+    time: str
+    id: str | None
+    request: str
+    group: str | None
+    endpoint: str | None
+    status: int
+    attempts: int
+    first_byte_ms: float | None
+    total_ms: float
+    overhead_ms: float
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    client: str | None = None
+    error: str | None = None
+
+
+class AccessLog:
+    """A Listener that writes a line for each finished call. Owns the lines not yet written.
+
+    `write` is called in a thread, with whole lines; it may block. `close()` writes the rest.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[bytes], object],
+        *,
+        human: bool,
+        calls: bool = True,
+        wall: Callable[[], float] = time,
+    ) -> None:
+        self._write = write
+        self._calls = calls
+        self._wall = wall
+        self._encode = _human_line if human else _encode_json
+        self._clock = _Clock()
+        self._pending: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="llmproxy-log")
+        self.dropped = 0
+
+    def call_finished(self, event: CallFinished) -> None:
+        """Note a call; its line is written within `FLUSH_S`, unless the log is stuck."""
+        if not self._calls:
+            return
+        if len(self._pending) >= MAX_PENDING_LINES:
+            self.dropped += 1
+            return
+        self._pending.append(self._encode(_line(event, self._clock.text(self._wall()))))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+
+    def attempt_failed(self, event: AttemptFailed) -> None:
+        """Warn of an attempt that failed; the client may never notice it."""
+        logger.warning(
+            "%s %s: attempt at %s failed after %.0f ms (%s): %s; %s",
+            event.call_id,
+            event.group,
+            event.endpoint,
+            event.elapsed_s * 1000,
+            event.reason,
+            event.message,
+            event.verdict,
+        )
+
+    def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
+        """Tell that an endpoint left the healthy state, loudly if a person must act."""
+        level = logging.ERROR if event.state == "misconfigured" else logging.WARNING
+        wait = f" for {event.for_s:.0f} s" if event.for_s else ""
+        logger.log(
+            level, "%s %s is %s%s: %s", event.group, event.endpoint, event.state, wait, event.why
+        )
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._thread.submit(self._write_block, self._taken())
+        self._thread.shutdown(wait=True)
+
+    def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._writing:  # the last batch is stuck: wait for it
+            self._timer = loop.call_later(FLUSH_S, self._flush)
+            return
+        self._timer = None
+        self._writing = True
+        self._thread.submit(self._write_block, self._taken())
+
+    def _taken(self) -> bytes:
+        pending, self._pending = self._pending, []
+        return b"\n".join(pending) + b"\n" if pending else b""
+
+    def _write_block(self, block: bytes) -> None:
+        """Runs in the thread."""
+        try:
+            self._write(block)
+        except OSError:
+            self.dropped += block.count(b"\n")
+        finally:
+            self._writing = False
+
+
+def write_to(descriptor: int) -> Callable[[bytes], object]:
+    """A writer to a file descriptor that writes all of a block."""
+
+    def write(block: bytes) -> None:
+        view = memoryview(block)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    return write
+
+
+class _Clock:
+    """Wall time as text, formatted once a second."""
+
+    __slots__ = ("_prefix", "_second")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._prefix = ""
+
+    def text(self, wall: float) -> str:
+        """RFC 3339 in UTC, with milliseconds."""
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            self._prefix = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(second))
+        return f"{self._prefix}{int((wall - second) * 1000):03d}Z"
+
+
+def _line(event: CallFinished, moment: str) -> Line:
+    usage, call = event.usage, event.call
+    first_byte_s = event.first_byte_s
+    return Line(
+        moment,
+        call.id if call else None,
+        event.request_line,
+        event.group,
+        event.endpoint,
+        event.status,
+        event.attempts,
+        None if first_byte_s is None else round(first_byte_s * 1000, 2),
+        round(event.total_s * 1000, 2),
+        round(event.overhead_s * 1000, 3),
+        usage.input_tokens if usage else None,
+        usage.output_tokens if usage else None,
+        usage.cached_tokens if usage else None,
+        call.client if call else None,
+        event.error,
+    )
+
+
+_encode_json: Callable[[Line], bytes] = msgspec.json.Encoder().encode
+
+
+def _human_line(line: Line) -> bytes:
+    tokens = (
+        "" if line.input_tokens is None else f", {line.input_tokens}+{line.output_tokens} tokens"
+    )
+    tries = f" after {line.attempts} attempts" if line.attempts > 1 else ""
+    error = f" [{line.error}]" if line.error else ""
+    first = "" if line.first_byte_ms is None else f", first byte {line.first_byte_ms:.0f} ms"
+    return (
+        f"{line.time[11:23]} {line.status} {line.request} {line.group or '-'} -> "
+        f"{line.endpoint or '-'}{tries}: {line.total_ms:.0f} ms{first}, "
+        f"overhead {line.overhead_ms:.2f} ms{tokens}{error}"
+    ).encode()

@@ -1,0 +1,6 @@
+"""Paths, the data plane as plain ASGI, and errors as HTTP answers."""
+
+from llmproxy.app.application import App
+from llmproxy.app.rendering import error_answer
+
+__all__ = ["App", "error_answer"]

@@ -1,0 +1,115 @@
+"""The application: a parsed request in, an answer out, whatever happens in between.
+
+The door calls `serve` directly; under any other ASGI server the same data plane is reached by
+`__call__`. Everything that is not the data plane belongs to the operator's app (control/).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic, time
+
+from llmproxy.app.asgi import ASGIApp, Receive, Scope, Send, serve_asgi
+from llmproxy.app.local import local_answer
+from llmproxy.app.rendering import tell
+from llmproxy.calls import Downstream, Request, Trail
+from llmproxy.errors import ClientError, GatewayError
+from llmproxy.events import CallFinished
+from llmproxy.gateway import answer
+from llmproxy.rules.paths import route_of
+from llmproxy.runtime import Runtime
+from llmproxy.stages.intake import not_found
+
+logger = logging.getLogger("llmproxy")
+
+# The first segments of the operator's paths; everything else is the data plane's.
+CONTROL_PATHS = frozenset(
+    (b"", b"livez", b"readyz", b"health", b"docs", b"openapi.json", b"favicon.ico")
+)
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; never sent, only logged
+
+
+class App:
+    """Serves calls with one Runtime. Usable as an ASGI application."""
+
+    def __init__(self, runtime: Runtime, control: ASGIApp) -> None:
+        settings = runtime.config.general_settings
+        self.runtime = runtime
+        self.timeouts = settings.timeouts
+        self.max_body_bytes = settings.max_body_bytes
+        self._control = control
+        self._started_at = int(time())
+
+    def is_control_path(self, path: bytes) -> bool:
+        """Whether a path belongs to the operator's app."""
+        return path[1:].partition(b"/")[0] in CONTROL_PATHS
+
+    async def serve(
+        self, request: Request, client: Downstream, refusal: ClientError | None = None
+    ) -> None:
+        """Answer one request of the data plane; raises nothing but CancelledError.
+
+        `refusal`: what the door already found wrong with it.
+        """
+        trail = Trail()
+        try:
+            if refusal is not None:
+                raise refusal
+            await self._answer(request, client, trail)
+        except GatewayError as error:
+            trail.error = error.code or error.kind
+            if not client.started:
+                tell(client, error, trail)
+        except asyncio.CancelledError:
+            trail.status, trail.error = CLIENT_CLOSED_REQUEST, "client_closed_request"
+            raise
+        except Exception:  # the door: nothing may escape, and nothing may hang
+            logger.exception("A bug in the proxy ended a call.")
+            trail.error = "internal_error"
+            if client.started:
+                client.abort()
+            else:
+                message = "The proxy failed on this call; its log tells more."
+                tell(client, GatewayError(message, code="internal_error"), trail)
+        finally:
+            self._finished(request, trail)
+
+    async def _answer(self, request: Request, client: Downstream, trail: Trail) -> None:
+        if request.method != "POST":
+            route = route_of(request.path, request.method)
+            if route is None:
+                raise not_found(request)
+            local = local_answer(request, route, self.runtime.pool, started_at=self._started_at)
+            if local is not None:
+                trail.status = local.status
+                local.send(client)
+                return
+        await answer(request, self.runtime, client, trail)
+
+    def _finished(self, request: Request, trail: Trail) -> None:
+        now = monotonic()
+        received_at, first_byte_at = request.received_at, trail.first_byte_at
+        before_first_byte_s = (now if first_byte_at is None else first_byte_at) - received_at
+        self.runtime.listener.call_finished(
+            CallFinished(
+                trail.call,
+                f"{request.method} {request.path.decode('latin-1')}",
+                trail.group,
+                trail.endpoint,
+                trail.status,
+                trail.attempts,
+                None if first_byte_at is None else before_first_byte_s,
+                now - received_at,
+                max(0.0, before_first_byte_s - trail.upstream_s),
+                trail.usage,
+                trail.error,
+            )
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI 3: HTTP and lifespan."""
+        if scope["type"] == "http" and not self.is_control_path(scope["raw_path"]):
+            await serve_asgi(self.serve, scope, receive, send, max_bytes=self.max_body_bytes)
+        else:
+            await self._control(scope, receive, send)

@@ -1,0 +1,145 @@
+"""The data plane as plain ASGI, for other servers and for tests: `Request` and `Downstream` on
+ASGI's `receive` and `send`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import monotonic
+from typing import Any
+
+from llmproxy.calls import Downstream, Headers, Request
+from llmproxy.errors import ClientError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Serve = Callable[[Request, Downstream, ClientError | None], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def serve_asgi(
+    serve: Serve, scope: Scope, receive: Receive, send: Send, *, max_bytes: int
+) -> None:
+    """Serve one ASGI request; cancels the call when the client leaves."""
+    headers: Headers = [(name.lower(), value) for name, value in scope["headers"]]
+    kind = next((value for name, value in headers if name == b"content-type"), b"")
+    incoming = _Incoming(receive)
+    refusal: ClientError | None = None
+    body: bytes | _Incoming = incoming
+    if not kind.lower().startswith(b"multipart/"):
+        body, refusal = await _whole(incoming, max_bytes)
+    client = scope.get("client")
+    request = Request(
+        scope["method"],
+        scope["raw_path"],
+        scope["query_string"],
+        headers,
+        body,
+        client[0] if client else "",
+        monotonic(),
+    )
+    reply = _ASGIReply(send)
+    call = asyncio.ensure_future(serve(request, reply, refusal))
+    leaving = asyncio.ensure_future(incoming.disconnected())
+    try:
+        await asyncio.wait((call, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        reply.connected = not leaving.done()
+        leaving.cancel()
+        if not call.done():
+            call.cancel()
+        await asyncio.gather(call, leaving, return_exceptions=True)
+    await reply.flush()
+
+
+async def _whole(incoming: _Incoming, max_bytes: int) -> tuple[bytes, ClientError | None]:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await incoming.read():
+        size += len(chunk)
+        if size > max_bytes:
+            return b"", ClientError(
+                f"The request body is larger than {max_bytes} bytes.",
+                status=413,
+                code="request_too_large",
+            )
+        chunks.append(chunk)
+    return b"".join(chunks), None
+
+
+class _Incoming:
+    """A request body on ASGI's `receive`, and the news that the client has left."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._complete = asyncio.Event()
+
+    async def read(self) -> bytes:
+        """The next bytes; b"" at the end."""
+        while not self._complete.is_set():
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientError("The client closed the connection.")
+            if not message.get("more_body", False):
+                self._complete.set()
+            if message.get("body"):
+                return bytes(message["body"])
+        return b""
+
+    async def disconnected(self) -> None:
+        """Returns when the client has left. `receive` is ours once the body is complete."""
+        await self._complete.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+class _ASGIReply:
+    """An answer on ASGI's `send`. Writes are collected and sent at the next `drain`."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._messages: list[Message] = []
+        self._broken = False
+        self.started = False
+        self.connected = True
+
+    @property
+    def writable(self) -> bool:
+        """Always asks for a drain: ASGI's back-pressure is in `send`."""
+        return not self._messages
+
+    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
+        """Begin the answer."""
+        self.started = True
+        framed = list(headers)
+        if length is not None and status not in (204, 304):
+            framed.append((b"content-length", b"%d" % length))
+        self._messages.append({"type": "http.response.start", "status": status, "headers": framed})
+
+    def write(self, chunk: bytes) -> None:
+        """Hand over body bytes."""
+        if chunk:
+            self._messages.append({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    def finish(self) -> None:
+        """The body is complete."""
+        self._messages.append({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def abort(self) -> None:
+        """The body cannot be completed."""
+        self._broken = True
+
+    async def drain(self) -> None:
+        """Send what was written."""
+        messages, self._messages = self._messages, []
+        for message in messages:
+            await self._send(message)
+
+    async def flush(self) -> None:
+        """Send what is left. Raises for a broken body: the server then cuts the connection."""
+        if self.connected:
+            await self.drain()
+        if self._broken:
+            raise ConnectionAbortedError("the upstream's body could not be completed")

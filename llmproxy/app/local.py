@@ -1,0 +1,79 @@
+"""The few data-plane requests that we answer ourselves: the list of models, OPTIONS, 405."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import msgspec
+
+from llmproxy.calls import Downstream, Headers, Request, Route
+from llmproxy.errors import ClientError
+from llmproxy.pool import Pool
+
+METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+# Operations that know only POST; the API answers 405 to everything else there.
+POST_ONLY = ("completions", "embeddings", "moderations", "rerank", "audio/", "images/")
+
+
+class LocalAnswer(msgspec.Struct, frozen=True):
+    """A small whole answer of ours."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    def send(self, client: Downstream) -> None:
+        """Write it to the client."""
+        client.start(self.status, self.headers, length=len(self.body))
+        client.write(self.body)
+        client.finish()
+
+
+def local_answer(
+    request: Request, route: Route, pool: Pool, *, started_at: int
+) -> LocalAnswer | None:
+    """The answer that needs no endpoint; None if the request must be forwarded.
+
+    `started_at`: Unix seconds, told as the models' `created`. Raises ClientError (404, 405).
+    """
+    _check_method(request, route)
+    if request.method == "OPTIONS":
+        allowed = ", ".join(METHODS).encode("ascii")
+        return LocalAnswer(204, [(b"allow", allowed)], b"")
+    first, _, rest = route.operation.partition("/")
+    if first != "models" or request.method not in ("GET", "HEAD"):
+        return None
+    names = [name for name in pool.groups if name != Pool.WILDCARD]
+    if not rest:
+        if not names:
+            return None  # a proxy of "*" alone has the models that its endpoints have
+        listed = [_model(name, started_at) for name in names]
+        return _json({"object": "list", "data": listed})
+    model = unquote(rest)
+    if model in names:
+        return _json(_model(model, started_at))
+    if Pool.WILDCARD in pool.groups:
+        return None
+    raise ClientError(
+        f"The model '{model}' does not exist here. This proxy serves: {', '.join(names)}.",
+        status=404,
+        code="model_not_found",
+        param="model",
+    )
+
+
+def _check_method(request: Request, route: Route) -> None:
+    method, operation = request.method, route.operation
+    post_only = operation.startswith(POST_ONLY) and method not in ("POST", "OPTIONS")
+    if method not in METHODS or post_only:
+        raise ClientError(
+            f"Not allowed to {method} on /v1/{operation}.", status=405, code="method_not_allowed"
+        )
+
+
+def _model(name: str, created: int) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": created, "owned_by": "llmproxy"}
+
+
+def _json(value: object) -> LocalAnswer:
+    return LocalAnswer(200, [(b"content-type", b"application/json")], msgspec.json.encode(value))

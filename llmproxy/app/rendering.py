@@ -1,0 +1,59 @@
+"""Errors as HTTP answers: OpenAI's shape, honest retry hints, upstream's own words unchanged."""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmproxy.calls import Downstream, Headers, Trail
+from llmproxy.errors import ClientError, GatewayError, NoEndpoint, Overload, UpstreamError
+from llmproxy.rules.headers import downstream_headers
+from llmproxy.rules.retry import client_hint
+
+
+class _Body(msgspec.Struct):
+    """`error` in OpenAI's shape: all four keys, always."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+def error_answer(error: GatewayError) -> tuple[int, Headers, bytes]:
+    """Status, headers and body for an error of ours."""
+    param = error.param if isinstance(error, ClientError) else None
+    body = msgspec.json.encode({"error": _Body(error.message, error.kind, param, error.code)})
+    headers: Headers = [
+        (b"content-type", b"application/json"),
+        (b"x-llmproxy-error-source", error.source.encode("ascii")),
+    ]
+    match error:
+        case NoEndpoint() | Overload():
+            headers += client_hint(error.retry_after_s)
+        case UpstreamError():
+            headers += client_hint(None)
+        case _:
+            pass
+    return error.status, headers, body
+
+
+def tell(client: Downstream, error: GatewayError, trail: Trail) -> None:
+    """Answer a call with its error; a refusal of the upstream's goes back as it came."""
+    if isinstance(error, UpstreamError) and error.answer is not None:
+        refusal = error.answer
+        status, body = refusal.status, refusal.body
+        headers = downstream_headers(refusal.headers)
+        headers.append((b"x-llmproxy-error-source", b"upstream"))
+        if not any(name.startswith((b"retry-after", b"x-should-retry")) for name, _ in headers):
+            headers += client_hint(error.retry_after_s)
+    else:
+        status, headers, body = error_answer(error)
+    if trail.attempts:
+        headers.append((b"x-llmproxy-attempts", b"%d" % trail.attempts))
+        headers.append((b"x-llmproxy-endpoint", (trail.endpoint or "").encode("latin-1")))
+    if trail.call is not None and not any(name == b"x-request-id" for name, _ in headers):
+        headers.append((b"x-request-id", trail.call.id.encode("latin-1")))
+    trail.status = status
+    client.start(status, headers, length=len(body))
+    client.write(body)
+    client.finish()

@@ -1,0 +1,149 @@
+"""The command line: serve, check, schema, demo. Exit status 2: the config or the call is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import llmproxy
+from llmproxy.errors import ConfigError
+
+DEFAULT_CONFIG = Path("llmproxy.yaml")
+
+DESCRIPTION = """\
+One address in front of OpenAI, Azure OpenAI and compatible endpoints. It speaks the OpenAI API:
+an application changes only its base_url, and its calls are balanced, retried and failed over."""
+
+SERVE = """\
+Start the proxy. The config is --config, else llmproxy.yaml in this folder. Without a file, keys in
+the environment make a proxy to their vendors: OPENAI_API_KEY, and AZURE_OPENAI_API_KEY with
+AZURE_OPENAI_ENDPOINT. Without keys, the demo starts."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except ConfigError as error:
+        return _tell_problems(error)
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="llmproxy", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"llmproxy {llmproxy.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    serve = commands.add_parser("serve", help="start the proxy", description=SERVE)
+    serve.add_argument("--config", type=Path, metavar="FILE", help="the YAML file to use")
+    _add_address(serve)
+    serve.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes (this version: 1)"
+    )
+    serve.set_defaults(run=_serve)
+
+    demo = commands.add_parser(
+        "demo",
+        help="start the proxy in front of simulated endpoints",
+        description="Start the proxy in front of simulated endpoints: no keys, no cost.",
+    )
+    _add_address(demo)
+    demo.set_defaults(run=_demo)
+
+    check = commands.add_parser(
+        "check",
+        help="check a config file",
+        description="Check a config file whole: status 0, or 2 with every error as file:line.",
+    )
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument(
+        "--show", action="store_true", help="print the effective config, secrets masked"
+    )
+    check.set_defaults(run=_check)
+
+    schema = commands.add_parser(
+        "schema",
+        help="print the config's JSON Schema",
+        description="Print the JSON Schema of llmproxy.yaml, for editors.",
+    )
+    schema.set_defaults(run=_schema)
+    return parser
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="the address to listen on (default: the config's)")
+    parser.add_argument("--port", type=int, help="the port to listen on (default: the config's)")
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from llmproxy.serving import serve, serve_demo  # noqa: PLC0415 - `check` must start fast
+
+    if options.workers != 1:
+        print(  # noqa: T201
+            f"--workers {options.workers}: this version runs one process. Several must share what "
+            "they know of their endpoints' limits, which comes with a later version. One process "
+            "serves some 20,000 calls a second.",
+            file=sys.stderr,
+        )
+        return 2
+    config, source = _config_to_serve(options.config, os.environ)
+    if config is None:
+        return serve_demo(options.host, options.port, os.environ)
+    return serve(config, source, options.host, options.port, os.environ)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from llmproxy.serving import serve_demo  # noqa: PLC0415
+
+    return serve_demo(options.host, options.port, os.environ)
+
+
+def _config_to_serve(file: Path | None, environ: Mapping[str, str]):  # type: ignore[no-untyped-def]
+    from llmproxy.config import config_from_environment, load_config  # noqa: PLC0415
+
+    if file is None and DEFAULT_CONFIG.exists():
+        file = DEFAULT_CONFIG
+    if file is not None:
+        return load_config(file, environ), str(file)
+    return config_from_environment(environ), "the environment"
+
+
+def _check(options: argparse.Namespace) -> int:
+    from llmproxy.config import load_config, masked  # noqa: PLC0415
+    from llmproxy.providers import endpoints_of  # noqa: PLC0415
+
+    config = load_config(options.file, os.environ)
+    endpoints_of(config)
+    if options.show:
+        print(masked(config), end="")  # noqa: T201
+        return 0
+    endpoints = sum(len(group.models) for group in config.model_groups)
+    print(  # noqa: T201
+        f"{options.file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
+    )
+    return 0
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from llmproxy.config import json_schema  # noqa: PLC0415
+
+    print(json.dumps(json_schema(), indent=2))  # noqa: T201
+    return 0
+
+
+def _tell_problems(error: ConfigError) -> int:
+    print(error, file=sys.stderr)  # noqa: T201
+    count = len(error.problems)
+    print(f"{count} problem{'s' * (count > 1)}; nothing was started.", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

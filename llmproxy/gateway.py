@@ -1,0 +1,21 @@
+"""The story of one call, top to bottom. Each step has a file of its own in stages/."""
+
+from __future__ import annotations
+
+from llmproxy.calls import Downstream, Request, Trail
+from llmproxy.runtime import Runtime
+
+
+async def answer(request: Request, runtime: Runtime, client: Downstream, trail: Trail) -> None:
+    """Answer one call: from the parsed request to the last byte.
+
+    Raises a GatewayError; if `client.started` by then, the client has already been told.
+    """
+    async with runtime.intake.read(request, trail) as call:
+        group = runtime.pool.group_for(call)
+        trail.group = group.name
+        async with (
+            runtime.admission.admit(call),
+            runtime.failover.first_accepted(call, group, trail) as accepted,  # the commit point
+        ):
+            await runtime.relay.relay(accepted, client, trail)

@@ -1,0 +1,146 @@
+"""From a Config to a running proxy: socket, runtime, app, server; and what a person sees of it.
+
+What goes to stdout is the access log; everything else that people read goes to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+
+import uvloop
+
+import llmproxy
+from llmproxy.adapters.access_log import AccessLog, write_to
+from llmproxy.app import App
+from llmproxy.config import Config, parse_config
+from llmproxy.control.health import make_control
+from llmproxy.door import run_server
+from llmproxy.runtime import open_runtime
+
+BACKLOG = 4096
+
+
+class CannotListenError(Exception):
+    """The address is not ours to listen on."""
+
+
+def serve(
+    config: Config, source: str, host: str | None, port: int | None, environ: Mapping[str, str]
+) -> int:
+    """Serve a config until a signal ends it; returns the exit status."""
+
+    async def run() -> None:
+        await _serve(config, _address(config, host, port), environ, _announcement(config, source))
+
+    return _run(run)
+
+
+def serve_demo(host: str | None, port: int | None, environ: Mapping[str, str]) -> int:
+    """Serve simulated endpoints until a signal ends it; returns the exit status."""
+    from llmproxy.simulator.demo import demo_fleet  # noqa: PLC0415 - only the demo needs it
+
+    async def run() -> None:
+        async with demo_fleet() as fleet:
+            config = parse_config(fleet.config_yaml, environ, file="the demo")
+            await _serve(config, _address(config, host, port), environ, DEMO_ANNOUNCEMENT)
+
+    return _run(run)
+
+
+def _run(run: Callable[[], Awaitable[None]]) -> int:
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run())  # type: ignore[arg-type]
+    except CannotListenError as error:
+        _say(str(error))
+        return 1
+    return 0
+
+
+async def _serve(
+    config: Config,
+    address: tuple[str, int],
+    environ: Mapping[str, str],
+    announcement: str,
+) -> None:
+    settings = config.general_settings
+    human = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
+    log = AccessLog(write_to(sys.stdout.fileno()), human=human, calls=settings.access_log)
+    listening = _listen(*address)
+    try:
+        async with open_runtime(config, environ=environ, listener=log) as runtime:
+            app = App(runtime, make_control(runtime))
+            base = "http://{}:{}".format(*listening.getsockname()[:2])
+            _say(announcement.format(version=llmproxy.__version__, base=base))
+            # What exists now lives as long as the process: the collector need not look at it.
+            gc.collect()
+            gc.freeze()
+            await run_server(app, sockets=[listening])
+    finally:
+        listening.close()
+        log.close()
+
+
+def _address(config: Config, host: str | None, port: int | None) -> tuple[str, int]:
+    settings = config.general_settings
+    return host or settings.bind_address, settings.bind_port if port is None else port
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        raise CannotListenError(
+            f"Cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}. "
+            "Is another proxy running there? Choose another port with --port."
+        ) from error
+    listening.listen(BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+def _announcement(config: Config, source: str) -> str:
+    lines = [f"LLMProxy {{version}} on {{base}}, configured by {source}."]
+    for group in config.model_groups:
+        names = ", ".join(str(entry.name) for entry in group.models)
+        lines.append(f"  {group.model_group}: {names}".replace("{", "{{").replace("}", "}}"))
+    lines.append("Use it as base_url: {base}/v1    Health: {base}/health    Stop: Ctrl+C")
+    return "\n".join(lines)
+
+
+DEMO_ANNOUNCEMENT = """\
+LLMProxy {version} on {base}: the DEMO. No config and no keys were found,
+so its endpoints are simulated: the answers are made up and cost nothing.
+
+Try it:
+
+  curl {base}/v1/chat/completions -H 'content-type: application/json' \\
+    -d '{{"model": "gpt-4.1", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+
+Or from Python (pip install openai):
+
+  from openai import OpenAI
+  client = OpenAI(base_url="{base}/v1", api_key="any")
+  messages = [{{"role": "user", "content": "Hello!"}}]
+  for chunk in client.chat.completions.create(model="gpt-4.1", messages=messages, stream=True):
+      print(chunk.choices[0].delta.content or "", end="", flush=True)
+
+For real endpoints set OPENAI_API_KEY, or copy llmproxy.example.yaml to llmproxy.yaml. Stop: Ctrl+C
+"""
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is what people read

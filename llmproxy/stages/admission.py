@@ -1,0 +1,95 @@
+"""Whether the proxy itself has room for a call: a bound on what is in flight, and a short queue.
+
+A proxy that takes more than it can carry slows everybody down until all of them time out. Beyond
+the queue, calls are refused at once; those that an SDK is already retrying are refused first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import monotonic
+
+from llmproxy.calls import Call
+from llmproxy.config import GeneralSettings
+from llmproxy.errors import Overload
+
+MAX_QUEUED_S = 5.0
+RETRY_AFTER_S = 1.0
+
+
+class Admission:
+    """Owns the count of calls in flight and the queue in front of it."""
+
+    __slots__ = ("_max_in_flight", "_max_queued", "_queue", "in_flight")
+
+    def __init__(self, settings: GeneralSettings) -> None:
+        self._max_in_flight = settings.max_in_flight
+        self._max_queued = settings.max_queued
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self.in_flight = 0
+
+    def admit(self, call: Call) -> Permit:
+        """`async with` it: one place among the calls in flight."""
+        return Permit(self, call)
+
+    async def enter(self, call: Call) -> None:
+        """Take a place. Raises Overload when there is none in time."""
+        if self.in_flight < self._max_in_flight:
+            self.in_flight += 1
+            return
+        queued = len(self._queue)
+        if queued >= self._max_queued or (2 * queued >= self._max_queued and _is_retry(call)):
+            raise Overload(
+                f"The proxy is full: {self.in_flight} calls in flight, {queued} waiting. "
+                "Raise general_settings.max_in_flight or add an instance.",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        await self._wait_in_line(call)
+
+    async def _wait_in_line(self, call: Call) -> None:
+        place = asyncio.get_running_loop().create_future()
+        self._queue.append(place)
+        try:
+            async with asyncio.timeout_at(min(monotonic() + MAX_QUEUED_S, call.deadline_at)):
+                await place
+        except BaseException as error:
+            if place.done() and not place.cancelled():
+                self.leave()  # the place was given just as we went
+            elif place in self._queue:
+                self._queue.remove(place)
+            if isinstance(error, TimeoutError):
+                raise Overload(
+                    f"No call in flight ended within {MAX_QUEUED_S:g} s.",
+                    retry_after_s=RETRY_AFTER_S,
+                ) from None
+            raise
+
+    def leave(self) -> None:
+        """Give the place to whoever waits longest, or free it."""
+        while self._queue:
+            place = self._queue.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self.in_flight -= 1
+
+
+class Permit:
+    """One call's place."""
+
+    __slots__ = ("_admission", "_call")
+
+    def __init__(self, admission: Admission, call: Call) -> None:
+        self._admission = admission
+        self._call = call
+
+    async def __aenter__(self) -> None:
+        await self._admission.enter(self._call)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._admission.leave()
+
+
+def _is_retry(call: Call) -> bool:
+    return any(name == b"x-stainless-retry-count" and value != b"0" for name, value in call.headers)

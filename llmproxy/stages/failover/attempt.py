@@ -1,0 +1,146 @@
+"""One try of a call at one endpoint, up to the commit point.
+
+It ends in an Accepted, whose first meaningful bytes are in hand, or raises an UpstreamError.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, time
+
+import msgspec
+
+from llmproxy.adapters.upstream import Response, UpstreamClient
+from llmproxy.calls import Accepted, Call
+from llmproxy.config import Timeouts
+from llmproxy.errors import Answer, UpstreamError, UpstreamFailed
+from llmproxy.providers.base import Endpoint
+from llmproxy.rules import sse
+from llmproxy.stages.failover.outgoing import Credentials, outgoing_request
+
+# A refusal's body is read whole so that it can be passed on unchanged; no vendor's is this big.
+MAX_REFUSAL_BYTES = 1024 * 1024
+REFUSAL_TIMEOUT_S = 10.0
+# A unary answer up to this size is held until it is complete: if its endpoint dies in the middle,
+# another can still answer. Bigger ones are relayed as they come.
+MAX_HELD_BYTES = 256 * 1024
+# A preamble longer than this is no preamble.
+MAX_PREAMBLE_BYTES = 64 * 1024
+
+
+class Attempts:
+    """Makes attempts. Holds what each needs; keeps nothing between them."""
+
+    __slots__ = ("_client", "_credentials", "_timeouts")
+
+    def __init__(
+        self, client: UpstreamClient, credentials: Credentials, timeouts: Timeouts
+    ) -> None:
+        self._client = client
+        self._credentials = credentials
+        self._timeouts = timeouts
+
+    async def make(self, call: Call, endpoint: Endpoint) -> Accepted:
+        """One attempt. Raises an UpstreamError that carries the endpoint's name."""
+        try:
+            outgoing = await outgoing_request(call, endpoint, self._credentials)
+            until = min(monotonic() + self._first_byte_s(call, endpoint), call.deadline_at)
+            response = await self._client.send(endpoint, outgoing, until=until)
+            try:
+                if response.status >= 400:
+                    raise await _refusal(response, endpoint)
+                return await self._first_bytes(call, endpoint, response, until)
+            except BaseException:
+                response.close()
+                raise
+        except UpstreamError as failure:
+            failure.endpoint = endpoint.name
+            raise
+
+    def _first_byte_s(self, call: Call, endpoint: Endpoint) -> float:
+        timeouts = self._timeouts
+        if endpoint.first_byte_timeout_s is not None:
+            return endpoint.first_byte_timeout_s
+        return timeouts.first_byte_s if call.stream else timeouts.unary_first_byte_s
+
+    async def _first_bytes(
+        self, call: Call, endpoint: Endpoint, response: Response, until: float
+    ) -> Accepted:
+        """Hold the body until it means something."""
+        kind, encoded = _content(response)
+        if kind.startswith(b"text/event-stream"):
+            if encoded:
+                first = await response.chunk(until, "first byte")
+                return Accepted(call, endpoint.name, response, first, sse=False)
+            held = await self._first_content(call, endpoint, response, until)
+            return Accepted(call, endpoint.name, response, held, sse=True)
+        held = await response.chunk(until, "first byte")
+        if not kind or kind.startswith(b"application/json"):
+            while not response.exhausted and len(held) <= MAX_HELD_BYTES:
+                held += await response.chunk(until, "first byte")
+        return Accepted(call, endpoint.name, response, held, sse=False)
+
+    async def _first_content(
+        self, call: Call, endpoint: Endpoint, response: Response, until: float
+    ) -> bytes:
+        """The stream up to its first content event; an early error counts as a failed attempt."""
+        dialect = call.route.dialect
+        held = b""
+        read = 0  # bytes of `held` that have been looked at
+        while chunk := await response.chunk(until, "first byte"):
+            held += chunk
+            until = min(monotonic() + self._timeouts.idle_s, call.deadline_at)
+            events, rest = sse.split_events(held[read:])
+            read = len(held) - len(rest)
+            for event in events:
+                kind = sse.classify(event, dialect)
+                if kind is sse.Kind.ERROR:
+                    raise _early_error(event, response, endpoint, held, call)
+                if kind is not sse.Kind.PREAMBLE:
+                    return held
+            if len(held) > MAX_PREAMBLE_BYTES:
+                return held
+        raise UpstreamFailed("the stream ended before its first event")
+
+
+def _content(response: Response) -> tuple[bytes, bool]:
+    """The content type, in lower case, and whether a content encoding is on it."""
+    kind, encoded = b"", False
+    for name, value in response.headers:
+        if name == b"content-type":
+            kind = value.lower()
+        elif name == b"content-encoding":
+            encoded = value.lower() != b"identity"
+    return kind, encoded
+
+
+async def _refusal(response: Response, endpoint: Endpoint) -> UpstreamError:
+    """The error behind a status of 400 and above, with the whole answer."""
+    body = b""
+    until = monotonic() + REFUSAL_TIMEOUT_S
+    while chunk := await response.chunk(until):
+        body += chunk
+        if len(body) > MAX_REFUSAL_BYTES:
+            return UpstreamFailed(f"status {response.status} with an endless body")
+    answer = Answer(response.status, response.headers, body)
+    failure = endpoint.provider.failure(answer, endpoint=endpoint.name, wall_now=time())
+    return failure or UpstreamFailed(f"status {response.status}", answer=answer)
+
+
+def _early_error(
+    event: bytes, response: Response, endpoint: Endpoint, held: bytes, call: Call
+) -> UpstreamError:
+    """The failure that a 200 stream told in its first events.
+
+    It is judged like a refusal with the status that it stands for; if it must be passed on, the
+    client gets the stream as it came.
+    """
+    told = sse.early_error(event, call.route.dialect)
+    body = msgspec.json.encode(
+        {"error": {"message": told.message, "type": None, "param": None, "code": told.code}}
+    )
+    as_refusal = Answer(told.status, response.headers, body)
+    failure = endpoint.provider.failure(as_refusal, endpoint=endpoint.name, wall_now=time())
+    if failure is None:
+        failure = UpstreamFailed(told.message, endpoint=endpoint.name)
+    failure.answer = Answer(response.status, response.headers, held)
+    return failure

@@ -1,0 +1,58 @@
+"""The request as one endpoint gets it: only the model, the credential and the URL differ."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from llmproxy.adapters.upstream import Outgoing
+from llmproxy.calls import Call, Header, Headers, Replay, Upload
+from llmproxy.providers.base import Endpoint
+from llmproxy.rules.body import with_model
+from llmproxy.rules.headers import upstream_headers
+
+
+class Credentials(Protocol):
+    """Where short-lived credentials (Entra tokens) come from."""
+
+    async def headers(self, endpoint: Endpoint) -> tuple[Header, ...]:
+        """The credential to send now. Raises CredentialRejected when there is none."""
+
+
+async def outgoing_request(call: Call, endpoint: Endpoint, credentials: Credentials) -> Outgoing:
+    """Translate a call for an endpoint. May wait for a token, otherwise pure."""
+    credential = endpoint.credential
+    if endpoint.token_source is not None:
+        credential = await credentials.headers(endpoint)
+    headers = upstream_headers(call.headers, keep_credential=not credential)
+    if call.stream:
+        # A compressed stream could not be checked for early errors, nor told that it broke.
+        headers = [header for header in headers if header[0] != b"accept-encoding"]
+    return Outgoing(
+        call.method.encode("ascii"),
+        endpoint.provider.target(endpoint, call.route, call.query),
+        _rendered(headers, credential, endpoint),
+        _body_for(call, endpoint),
+        fresh=call.replay is Replay.UNSAFE,
+    )
+
+
+def _rendered(headers: Headers, credential: tuple[Header, ...], endpoint: Endpoint) -> bytes:
+    """Header lines. An operator's default_headers replace the client's of the same name."""
+    parts = [b"host: ", endpoint.host_header, b"\r\n"]
+    replaced = endpoint.extra_header_names
+    for name, value in headers:
+        if name not in replaced:
+            parts += (name, b": ", value, b"\r\n")
+    for name, value in (*credential, *endpoint.extra_headers):
+        parts += (name, b": ", value, b"\r\n")
+    return b"".join(parts)
+
+
+def _body_for(call: Call, endpoint: Endpoint) -> bytes | Upload:
+    model = endpoint.model
+    body = call.body
+    if model is None or model == call.model_in_body:
+        return body
+    if not isinstance(body, bytes):
+        return body.renamed(model)
+    return with_model(body, model) if body else body

@@ -1,0 +1,114 @@
+"""Multipart uploads: read until the model is known, then sent on while the rest arrives.
+
+Everything read is kept, in memory up to 1 MiB and in a temporary file beyond, so that an upload
+can be sent again to another endpoint without the client noticing and without holding it whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from tempfile import SpooledTemporaryFile
+
+from llmproxy.calls import BodyReader, Upload
+from llmproxy.rules.multipart import FormScanner, model_part
+
+MAX_IN_MEMORY_BYTES = 1024 * 1024
+PIECE_BYTES = 64 * 1024
+
+
+class SpooledForm:
+    """One upload. Owned by its call, which closes it. Implements `Upload` under its own name."""
+
+    def __init__(self, reader: BodyReader, content_type: bytes, length: int | None = None) -> None:
+        self._reader = reader
+        self._scanner = FormScanner(content_type)
+        self._spool = SpooledTemporaryFile(max_size=MAX_IN_MEMORY_BYTES)  # noqa: SIM115 - closed by close()
+        self._spooled = 0
+        self._complete = False
+        self.length = length
+
+    @property
+    def model(self) -> str | None:
+        """The form's `model` field, once read."""
+        return self._scanner.model
+
+    @property
+    def stream(self) -> bool:
+        """Whether the form asks for a stream (if that field stands before the model's)."""
+        return self._scanner.stream
+
+    async def read_model(self) -> None:
+        """Read until the model is known, or to the end of a form without one."""
+        while self._scanner.model is None and await self._read_more():
+            pass
+
+    async def _read_more(self) -> bytes:
+        chunk = await self._reader.read()
+        if not chunk:
+            self._complete = True
+            return chunk
+        if self._scanner.model is None:
+            self._scanner.feed(chunk)
+        self._spool.seek(self._spooled)
+        self._spool.write(chunk)
+        self._spooled += len(chunk)
+        return chunk
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it came, from its first byte."""
+        async for piece in self.pieces(0, None):
+            yield piece
+
+    async def pieces(self, start: int, end: int | None) -> AsyncIterator[bytes]:
+        """The bytes from `start` to `end` (None: to the end of the upload)."""
+        at = start
+        while end is None or at < end:
+            if at < self._spooled:
+                self._spool.seek(at)
+                wanted = PIECE_BYTES if end is None else min(PIECE_BYTES, end - at)
+                piece = self._spool.read(wanted)
+                at += len(piece)
+                yield piece
+            elif self._complete or not await self._read_more():
+                return
+
+    def renamed(self, model: str) -> Upload:
+        """The same form under another model name."""
+        span = self._scanner.model_span
+        if span is None:
+            return _Renamed(self, (0, 0), model_part(self._scanner.boundary, model))
+        return _Renamed(self, span, model.encode("utf-8"))
+
+    def close(self) -> None:
+        """Free the temporary file."""
+        self._spool.close()
+
+
+class _Renamed:
+    """A form with the bytes of one span replaced."""
+
+    def __init__(self, form: SpooledForm, span: tuple[int, int], replacement: bytes) -> None:
+        self._form = form
+        self._span = span
+        self._replacement = replacement
+
+    @property
+    def length(self) -> int | None:
+        """Bytes in all, if the client announced it."""
+        start, end = self._span
+        if self._form.length is None:
+            return None
+        return self._form.length + len(self._replacement) - (end - start)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body with the replacement in place."""
+        start, end = self._span
+        async for piece in self._form.pieces(0, start):
+            yield piece
+        yield self._replacement
+        async for piece in self._form.pieces(end, None):
+            yield piece
+
+    def renamed(self, model: str) -> Upload:
+        """The same form under yet another name."""
+        return self._form.renamed(model)
