@@ -1,0 +1,140 @@
+"""The tokens of a call, as its upstream counted them, read from a copy of the answer.
+
+Only numbers that stand in the answer are given, never an estimate: whatever is absent or strange
+is None. Nothing here raises, and no more than the usage itself is decoded where that can be helped.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from llmproxy.calls import Usage
+
+BIG_BODY_BYTES = 16_384  # above it the usage is looked for from the end before all is decoded
+MAX_CANDIDATES = 16  # of `"usage"` keys that are looked at in a stream's tail
+
+
+def usage_of(body: bytes) -> Usage | None:
+    """The usage of a whole JSON answer: chat, completions, responses, embeddings, messages."""
+    counts = _top_level_counts(body)
+    if counts is None:
+        return None
+    input_tokens = counts.input()
+    if input_tokens is None:
+        return None
+    return _usage(input_tokens, counts.output() or 0, counts)  # embeddings tell no output
+
+
+def usage_of_stream(tail: bytes) -> Usage | None:
+    """The usage that the last bytes of an event stream tell (64 KiB are plenty).
+
+    Chat's usage chunk, the terminal events of Responses, Anthropic's message_delta (if that has no
+    input tokens, message_start's, should the tail reach back to it). The tail may begin in the
+    middle of an event. None if the final usage is not in it.
+    """
+    output_tokens: int | None = None
+    at = len(tail)
+    for _ in range(MAX_CANDIDATES):
+        at = tail.rfind(_KEY, 0, at)
+        if at < 0:
+            return None
+        counts = _counts_at(tail, at)
+        if counts is None:
+            continue
+        if output_tokens is None:
+            if _in_message_start(tail, at):
+                return None  # its output tokens are those of the beginning, not of the end
+            output_tokens = counts.output()
+        input_tokens = counts.input()
+        if input_tokens is not None and output_tokens is not None:
+            return _usage(input_tokens, output_tokens, counts)
+    return None
+
+
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _Counts(msgspec.Struct, gc=False):
+    """A usage object in any dialect's words."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _Details | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+
+    def input(self) -> int | None:
+        """All input tokens. Anthropic counts those of its cache apart, so they are added."""
+        if self.prompt_tokens is not None:
+            return self.prompt_tokens
+        if self.input_tokens is None:
+            return None
+        cache = (self.cache_read_input_tokens or 0) + (self.cache_creation_input_tokens or 0)
+        return self.input_tokens + cache
+
+    def output(self) -> int | None:
+        return self.completion_tokens if self.output_tokens is None else self.output_tokens
+
+    def cached(self) -> int:
+        details = self.prompt_tokens_details or self.input_tokens_details
+        if details is not None and details.cached_tokens is not None:
+            return details.cached_tokens
+        return self.cache_read_input_tokens or 0
+
+
+class _Answer(msgspec.Struct, gc=False):
+    usage: _Counts | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_counts = msgspec.json.Decoder(_Counts)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_KEY = b'"usage"'
+_BACKSLASH = 0x5C  # before a key it says that the quotation mark is part of a text
+# A usage object; it may hold objects (details) that may hold objects, and texts without braces.
+_OBJECT = re.compile(rb"\s*:\s*(\{(?:[^{}]++|\{(?:[^{}]++|\{[^{}]*+\})*+\})*+\})")
+
+
+def _top_level_counts(body: bytes) -> _Counts | None:
+    if len(body) > BIG_BODY_BYTES:
+        at = body.rfind(_KEY, len(body) - BIG_BODY_BYTES)
+        if at > 0 and body[at - 1] != _BACKSLASH:
+            try:
+                # The rest of the body closes exactly one object only if this key is top-level.
+                return _answer.decode(b"{" + body[at:]).usage
+            except _UNREADABLE:
+                pass  # a nested key, or a strange usage: the whole body tells
+    try:
+        return _answer.decode(body).usage
+    except _UNREADABLE:
+        return None
+
+
+def _counts_at(tail: bytes, at: int) -> _Counts | None:
+    found = _OBJECT.match(tail, at + len(_KEY))
+    if found is None or tail[at - 1] == _BACKSLASH:
+        return None
+    try:
+        counts = _counts.decode(found[1])
+    except _UNREADABLE:
+        return None
+    return counts if (counts.input(), counts.output()) != (None, None) else None
+
+
+def _in_message_start(tail: bytes, at: int) -> bool:
+    line_start = max(tail.rfind(b"\n", 0, at), tail.rfind(b"\r", 0, at)) + 1
+    return b'"message_start"' in tail[line_start:at]
+
+
+def _usage(input_tokens: int, output_tokens: int, counts: _Counts) -> Usage | None:
+    cached_tokens = counts.cached()
+    if min(input_tokens, output_tokens, cached_tokens) < 0:
+        return None
+    return Usage(input_tokens, output_tokens, cached_tokens)
