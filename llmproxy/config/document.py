@@ -48,8 +48,8 @@ class Spot:
 class Document:
     """A text's values by path, where each stands, and what was wrong on the way.
 
-    `written` holds the text of values that came from the environment; `unresolved` the paths of
-    those whose variable is missing.
+    `written` holds the text of values that came from the environment; `refused` the paths of
+    values that already have a spot.
     """
 
     value: Any = None
@@ -57,7 +57,7 @@ class Document:
     key_lines: dict[Path, int] = field(default_factory=dict)
     value_lines: dict[Path, int] = field(default_factory=dict)
     written: dict[Path, str] = field(default_factory=dict)
-    unresolved: set[Path] = field(default_factory=set)
+    refused: set[Path] = field(default_factory=set)
 
     def line(self, path: Path, *, key: bool = False) -> int:
         """Where the value (or its key) stands; of something absent, where it would belong."""
@@ -141,15 +141,15 @@ class _Builder:
         if self.values > MAX_VALUES:
             if self.values == MAX_VALUES + 1:
                 self._refuse(line, f"found more than {MAX_VALUES} values.", "Use fewer aliases.")
+            self.document.refused.add(path)
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if node in self.open:
-            return self._refuse(
-                line, "found an alias that contains itself.", "Write the value out."
-            )
+            found = "found an alias that contains itself."
+            return self._refuse(line, found, "Write the value out.", path)
         if len(self.open) >= MAX_DEPTH:  # by aliases
-            return self._refuse(line, f"found more than {MAX_DEPTH} levels.", "Flatten it.")
+            return self._refuse(line, f"found more than {MAX_DEPTH} levels.", "Flatten it.", path)
         self.open.append(node)
         try:
             return self._collection(node, path)
@@ -158,7 +158,7 @@ class _Builder:
 
     def _collection(self, node: yaml.Node, path: Path) -> Any:
         if node.tag not in (_CORE + "map", _CORE + "seq"):
-            return self._tagged(node)
+            return self._tagged(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
         found: dict[str, Any] = {}
@@ -207,24 +207,26 @@ class _Builder:
         elif node.tag == _CORE + "str":
             value = node.value
         else:
-            return self._tagged(node)
+            return self._tagged(node, path)
         if not isinstance(value, str):
             return value
         resolved = resolve(value, self.environ)
         if resolved.text != value:
             self.document.written[path] = value
         if resolved.problems:
-            self.document.unresolved.add(path)
             for found, remedy in resolved.problems:
-                self._refuse(node.start_mark.line + 1, found, remedy)
+                self._refuse(node.start_mark.line + 1, found, remedy, path)
             return value
         return resolved.text
 
-    def _tagged(self, node: yaml.Node) -> None:
+    def _tagged(self, node: yaml.Node, path: Path) -> None:
         line = node.start_mark.line + 1
-        self._refuse(line, "found a YAML tag (!...).", "Remove it: write a plain value.")
+        self._refuse(line, "found a YAML tag (!...).", "Remove it: write a plain value.", path)
 
-    def _refuse(self, line: int, found: str, remedy: str) -> None:
+    def _refuse(self, line: int, found: str, remedy: str, path: Path | None = None) -> None:
+        """`path`: the value that cannot be used; None if one was kept."""
+        if path is not None:
+            self.document.refused.add(path)
         self.document.spots.append(Spot(line, found, remedy))
 
 

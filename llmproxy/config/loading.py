@@ -58,8 +58,8 @@ def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem
         return Config.model_validate(document.value), found
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            # A missing variable has been told; contradictions stand in `found` already.
-            if detail["loc"] in document.unresolved or detail["type"] == Config.CONTRADICTION:
+            # What the text itself got wrong has been told; contradictions stand in `found`.
+            if detail["loc"] in document.refused or detail["type"] == Config.CONTRADICTION:
                 continue
             problem = problems.of_value(detail, document, file)
             found += [problem] if problem else []

@@ -110,7 +110,7 @@ def of_value(error: ErrorDetails, document: Document, file: str) -> Problem | No
             file,
             line,
             f"{place}: expected {context['expected']}, found {shown}.",
-            _similar(str(error.get("input")), context["expected"].replace("'", "").split())
+            _similar(str(error.get("input")), re.findall(r"'([^']*)'", context["expected"]))
             or "Write one of these.",
         )
     for start, expected, remedy in _EXPECTED:
@@ -220,7 +220,8 @@ def _found(path: Path, value: object, document: Document) -> str:
 
 def _secret(path: Path) -> bool:
     words = [str(part).lower() for part in path if part != "azure_ad_token_provider"]
-    return any(secret in word for word in words for secret in _SECRET_WORDS)
+    guarded = any(secret in word for word in words for secret in _SECRET_WORDS)
+    return guarded or path[-1:] == ("params",)  # a key where its section should be
 
 
 def _short(text: str) -> str:
