@@ -6,6 +6,7 @@ had just closed, and the fastest costs twice as much. It knows nothing of verdic
 """
 
 from llmproxy.adapters.upstream.client import UpstreamClient
-from llmproxy.adapters.upstream.connection import Outgoing, Response
+from llmproxy.adapters.upstream.connection import Outgoing
+from llmproxy.adapters.upstream.response import Response
 
 __all__ = ["Outgoing", "Response", "UpstreamClient"]

@@ -11,10 +11,11 @@ import ssl
 from collections.abc import Mapping
 from functools import partial
 
-from llmproxy.adapters.upstream.connection import Outgoing, Response, StaleConnection
+from llmproxy.adapters.upstream.connection import Outgoing, StaleConnection
 from llmproxy.adapters.upstream.dialer import Address, Dialer, proxy_for
 from llmproxy.adapters.upstream.origin import Origin
 from llmproxy.adapters.upstream.resolver import Resolver, system_lookup
+from llmproxy.adapters.upstream.response import Response
 from llmproxy.config import Timeouts
 from llmproxy.providers.base import Endpoint
 

@@ -1,0 +1,145 @@
+"""The answer to one request, as its connection receives it and its call reads it.
+
+It holds what has arrived and not been read, and stops the connection's reading when that is much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from llmproxy.calls import Headers
+from llmproxy.errors import GatewayError, Phase
+
+# A consumer this far behind stops the reading; a stalled stream may hold 256 KiB in all.
+HIGH_WATER_BYTES = 64 * 1024
+
+
+class Line(Protocol):
+    """What a response needs of its connection."""
+
+    def watch(self, until: float, phase: Phase) -> None:
+        """Fail the response if nothing comes until then."""
+
+    def pause(self) -> None:
+        """Stop reading."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class Response:
+    """The answer to one request. Read by one task; `close()` it whatever happens."""
+
+    __slots__ = (
+        "_buffered",
+        "_chunks",
+        "_connection",
+        "_ended",
+        "_failure",
+        "_loop",
+        "_paused",
+        "_waiter",
+        "bodiless",
+        "headers",
+        "status",
+    )
+
+    def __init__(
+        self, connection: Line, loop: asyncio.AbstractEventLoop, *, bodiless: bool
+    ) -> None:
+        self._connection = connection
+        self._loop = loop
+        self.bodiless = bodiless
+        self.status = 0
+        self.headers: Headers = []
+        self._chunks: list[bytes] = []
+        self._buffered = 0
+        self._ended = False
+        self._paused = False
+        self._failure: GatewayError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Somebody is waiting for bytes (so a silence is the origin's fault, not ours)."""
+        return self._waiter is not None
+
+    @property
+    def exhausted(self) -> bool:
+        """The body is complete and all of it has been read."""
+        return self._ended and not self._chunks
+
+    async def head(self, until: float) -> None:
+        """Wait for status and headers."""
+        while self.status == 0:
+            await self._wait(until, "first byte")
+
+    async def chunk(self, until: float, phase: Phase = "idle") -> bytes:
+        """All body bytes that have arrived, or the next; b"" at the end.
+
+        Raises TimedOut at `until`, UpstreamFailed when the body cannot be completed.
+        """
+        while not self._chunks:
+            if self._ended:
+                return b""
+            await self._wait(until, phase)
+        chunks, self._chunks, self._buffered = self._chunks, [], 0
+        if self._paused:
+            self._paused = False
+            self._connection.resume()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def close(self) -> None:
+        """Done with it. A connection whose response is not complete cannot be used again."""
+        if not self._ended:
+            self._ended = True
+            self._connection.abort()
+
+    async def _wait(self, until: float, phase: Phase) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._connection.watch(until, phase)
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    # ---- called by the connection
+
+    def begin(self, status: int, headers: Headers) -> None:
+        """The head is here."""
+        self.status, self.headers = status, headers
+        self._wake()
+
+    def add(self, chunk: bytes) -> None:
+        """Body bytes are here."""
+        self._chunks.append(chunk)
+        self._buffered += len(chunk)
+        if self._buffered > HIGH_WATER_BYTES and not self._paused:
+            self._paused = True
+            self._connection.pause()
+        self._wake()
+
+    def end(self) -> None:
+        """The body is complete."""
+        self._ended = True
+        if self._paused:  # the connection goes back to its origin: it must be reading
+            self._paused = False
+            self._connection.resume()
+        self._wake()
+
+    def fail(self, failure: GatewayError) -> None:
+        """It cannot be completed."""
+        if not self._ended and self._failure is None:
+            self._failure = failure
+            self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
