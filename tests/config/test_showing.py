@@ -1,0 +1,157 @@
+"""What others may see of a config: masked YAML, the schema, the generated reference."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from llmproxy.config import Config, json_schema, load_config, masked, parse_config
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "llmproxy.example.yaml"
+SECRET = "sk-tell-nobody"
+KEYS = dict.fromkeys(["AZURE_EAST_KEY", "AZURE_WEST_KEY", "OPENAI_API_KEY", "GROQ_API_KEY"], SECRET)
+
+SECRETIVE = f"""\
+model_groups:
+  - model_group: m
+    models:
+      - params:
+          api_key: {SECRET}
+          default_headers: {{authorization: Bearer {SECRET}}}
+          default_query: {{code: {SECRET}, api-version: preview}}
+"""
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        repr,
+        str,
+        masked,
+        lambda config: repr(config.model_dump()),
+        lambda config: repr(config.model_dump(mode="json")),
+        lambda config: config.model_dump_json(),
+        lambda config: repr(config.model_groups[0].models[0].params),
+        lambda config: repr(list(config.model_groups[0].models[0].params)),
+    ],
+)
+def test_no_view_of_a_config_shows_a_secret(show):
+    shown = show(parse_config(SECRETIVE, {}, file="f.yaml"))
+
+    assert SECRET not in shown
+    assert "api_key" in shown
+
+
+def test_the_masked_config_says_all_but_the_secrets():
+    shown = yaml.safe_load(masked(parse_config(SECRETIVE, {}, file="f.yaml")))
+
+    assert shown["model_groups"][0]["models"][0] == {
+        "name": "api.openai.com",
+        "weight": 1,
+        "tier": 0,
+        "params": {
+            "api_key": "***",
+            "default_headers": {"authorization": "***"},
+            "default_query": {"code": "***", "api-version": "preview"},
+        },
+    }
+    assert shown["general_settings"]["timeouts"]["connect_s"] == 5
+
+
+def test_the_masked_config_is_itself_a_config_that_says_the_same():
+    shown = masked(load_config(EXAMPLE, KEYS))
+
+    assert masked(parse_config(shown, {}, file="again.yaml")) == shown
+
+
+def test_a_value_that_looks_like_a_reference_survives_being_shown():
+    config = parse_config(
+        "model_groups: [{model_group: 'a$${B}', models: [{}]}]", {}, file="f.yaml"
+    )
+
+    again = parse_config(masked(config), {}, file="again.yaml")
+    assert again.model_groups[0].model_group == config.model_groups[0].model_group == "a${B}"
+
+
+def test_the_example_is_a_config():
+    config = load_config(EXAMPLE, KEYS)
+
+    assert [group.model_group for group in config.model_groups] == ["gpt-4.1", "llama", "*"]
+    assert EXAMPLE.read_text().startswith(
+        "# yaml-language-server: $schema=docs/llmproxy.schema.json"
+    )
+
+
+def test_the_example_in_the_reference_is_a_config():
+    page = (ROOT / "docs/configuration.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+    assert parse_config(example, KEYS, file="f.yaml") == load_config(EXAMPLE, KEYS)
+
+
+def sections(schema):
+    return [schema, *(part for part in schema["$defs"].values() if "properties" in part)]
+
+
+def test_the_schema_knows_every_key_and_refuses_others():
+    schema = json_schema()
+
+    assert set(schema["properties"]) == set(Config.model_fields)
+    assert all(section["additionalProperties"] is False for section in sections(schema))
+    assert len(sections(schema)) == 6
+
+
+def test_every_key_has_a_description():
+    fields = [field for part in sections(json_schema()) for field in part["properties"].values()]
+
+    assert len(fields) > 40
+    assert all(field["description"].endswith((".", "`")) for field in fields)
+
+
+def test_the_schema_lets_a_number_be_a_reference_and_knows_one():
+    schema = json_schema()
+    port = schema["$defs"]["GeneralSettings"]["properties"]["bind_port"]
+
+    assert port["anyOf"] == [
+        {"type": "integer", "minimum": 0, "maximum": 65535},
+        {"$ref": "#/$defs/Reference"},
+    ]
+    reference = re.compile(schema["$defs"]["Reference"]["pattern"])
+    assert reference.search("${PORT:-4000}")
+    assert reference.search("os.environ/PORT")
+    assert not reference.search("4000 or so")
+
+
+def reference(*arguments, root=ROOT):
+    return subprocess.run(
+        [sys.executable, root / "tools/reference.py", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_generated_docs_match_the_models():
+    done = reference("--check")
+
+    assert (done.returncode, done.stdout) == (0, "Generated docs match the config's models.\n")
+
+
+def test_stale_docs_are_told_by_name(tmp_path):
+    for folder in ("tools", "docs"):
+        (tmp_path / folder).mkdir()
+    for name in ("tools/reference.py", "docs/llmproxy.schema.json", "llmproxy.example.yaml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "docs/configuration.md").write_text("old")
+
+    stale = reference("--check", root=tmp_path)
+    written = reference(root=tmp_path)
+    fresh = reference("--check", root=tmp_path)
+
+    assert stale.returncode == 1
+    assert stale.stdout.startswith("docs/configuration.md: stale, run `make docs`")
+    assert (written.returncode, fresh.returncode) == (0, 0)
