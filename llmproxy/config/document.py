@@ -28,6 +28,9 @@ _CORE = "tag:yaml.org,2002:"
 _IMPLICIT = {_CORE + kind for kind in ("null", "bool", "int", "float", "timestamp", "value")}
 _INT = re.compile(r"[-+]?[0-9]{1,30}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+# Line breaks for YAML 1.1 (libyaml), none for 1.2 and for editors: lines would be counted wrongly.
+_ODD_BREAK = re.compile("[\x85\u2028\u2029]")
+_BREAK = re.compile(r"\r\n|\r|\n")
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -72,6 +75,11 @@ class Document:
 def read(text: str, environ: Mapping[str, str]) -> Document:
     """Read a YAML text. Never raises: what is wrong stands in the document's `spots`."""
     document = Document()
+    if odd := _ODD_BREAK.search(text):
+        found = f"found the invisible line separator U+{ord(odd[0]):04X}."
+        remedy = "Remove it; inside double quotes it may be written \\u and its four digits."
+        document.spots.append(Spot(_line_at(text, odd.start()), found, remedy))
+        return document
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         if (line := _too_deep(text, loader)) is not None:
@@ -106,11 +114,11 @@ def _syntax(error: yaml.YAMLError, text: str) -> Spot:
         line: int = error.problem_mark.line + 1
         problem = ", ".join(part for part in (error.context, error.problem) if part)
     elif isinstance(error, yaml.reader.ReaderError):
-        line = text.count("\n", 0, error.position) + 1
+        line = _line_at(text, error.position)
         problem = f"the control character #x{error.character:02x} is not allowed"
     else:  # no other kind is known
         line, problem = 1, "it cannot be read"
-    lines = text.splitlines()
+    lines = _BREAK.split(text.rstrip())
     around = lines[max(line - 2, 0) : line]
     if any("${" in each for each in around) and "flow" in problem:
         remedy = "Put quotes around the ${...} between braces or brackets."
@@ -228,6 +236,10 @@ class _Builder:
         if path is not None:
             self.document.refused.add(path)
         self.document.spots.append(Spot(line, found, remedy))
+
+
+def _line_at(text: str, position: int) -> int:
+    return len(_BREAK.findall(text, 0, position)) + 1
 
 
 def _plain(text: str) -> Any:

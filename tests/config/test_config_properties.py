@@ -74,7 +74,7 @@ def outcome(text):
         lines = [problem.line for problem in error.problems]
         assert lines
         assert lines == sorted(lines)
-        assert all(1 <= line <= text.count("\n") + 1 for line in lines)
+        assert all(1 <= line <= len(re.split("\r\n|\r|\n", text)) for line in lines)
         assert all(problem.found and problem.remedy for problem in error.problems)
         return error
 

@@ -50,6 +50,7 @@ SAID = [
     (2, "a: 1\nb: {api_key: ${KEY}, x: 1}\n", "Put quotes around the ${...}"),
     (2, "--- 1\n--- 2\n", "Keep one document"),
     (2, "a: 1\nb: \x07\n", "control character #x07"),
+    (2, "a: 1\r\nb: \u2028\n", "the invisible line separator U+2028"),
     (1, "a: *nowhere\n", "undefined alias"),
     (4, entry("params: &x {default_query: *x}"), "an alias that contains itself"),
     (5, entry("model: m", "model: m"), "the key 'model' twice, first on line 4"),
