@@ -15,7 +15,7 @@ import msgspec
 from llmproxy.errors import ClientError
 
 BOM = b"\xef\xbb\xbf"
-MAX_SPLICE_TRIES = 32  # plain candidates that are tried one by one before the walk
+MAX_SPLICE_TRIES = 16  # plain candidates that are tried one by one before the walk
 MAX_WALKED_BYTES = 1 << 20  # the walk is Python: some 0.1 s of the event loop at the very worst
 
 
@@ -68,7 +68,7 @@ def with_model(body: bytes, model: str) -> bytes:
     MAX_WALKED_BYTES whose `model` key is written with escapes.
     """
     value = msgspec.json.encode(model)
-    place = _place_of_model(body, value)
+    place = _place_of_model(body, model, value)
     if place is None:
         return _with_first_member(body, value)
     start, end = place
@@ -219,7 +219,7 @@ _TOKEN = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
 Place = tuple[int, int]  # offsets of a value: [start, end)
 
 
-def _place_of_model(body: bytes, value: bytes) -> Place | None:
+def _place_of_model(body: bytes, model: str, value: bytes) -> Place | None:
     """Where the effective top-level `model` value stands; None: there is none.
 
     A quotation mark within a JSON string is always escaped, so `"model"` with a colon behind and
@@ -227,33 +227,31 @@ def _place_of_model(body: bytes, value: bytes) -> Place | None:
     writes `model` behind `messages`, and of duplicates the last counts.
     """
     first = _FIRST_MEMBER.match(body)
-    if first and _is_effective(body, first.end(1), value):
+    if first and _is_effective(body[first.end(1) :], model, value):
         return first.span(1)
     end = len(body)
     for _ in range(MAX_SPLICE_TRIES):
         end = body.rfind(_MODEL_KEY, 0, end)
         if end < 0:
             break
-        candidate = _VALUE_AFTER_KEY.match(body, end + len(_MODEL_KEY))
-        if (
-            candidate
-            and body[end - 1] != _BACKSLASH
-            and _is_effective(body, candidate.end(1), value)
-        ):
-            return candidate.span(1)
-    if end < 0 and peek(_with_first_member(body, value)).model == _text(value):
-        return None  # a later `model`, however it is written, would have won
+        found = _VALUE_AFTER_KEY.match(body, end + len(_MODEL_KEY))
+        if found is None or body[end - 1] == _BACKSLASH:
+            continue
+        if _is_effective(body[found.end(1) :], model, value):
+            return found.span(1)
+    if peek(_with_first_member(body, value)).model == model:
+        return None  # any other top-level `model`, however it is written, would have won
     return _walk_to_model(body)
 
 
-def _is_effective(body: bytes, value_end: int, value: bytes) -> bool:
-    """Whether a `model` value that ends here is the one that counts.
+def _is_effective(rest: bytes, model: str, value: bytes) -> bool:
+    """Whether a `model` is the one that counts, told by the `rest` of the body behind its value.
 
-    What follows it closes exactly one object if, and only if, its key stood at depth one: so
-    `{"model":...` with the rest behind it is one whole JSON object. And no `model` after it wins.
+    The rest closes exactly one object if, and only if, the key stood at depth one: then it makes,
+    behind `{"model":...`, one whole JSON object. And no `model` in it may win.
     """
     try:
-        return peek(b'{"model":' + value + body[value_end:]).model == _text(value)
+        return peek(b'{"model":' + value + rest).model == model
     except ClientError:
         return False
 

@@ -207,6 +207,7 @@ def test_a_body_is_read_as_pythons_own_parser_reads_it(body):
         (b'{"a":"\\"model\\":\\"x\\"","model":"y"}', b'{"a":"\\"model\\":\\"x\\"","model":"N"}'),
         (b'{"model":"b","mod\\u0065l":"a"}', b'{"model":"b","mod\\u0065l":"N"}'),
         (b'{"model":"b\\"\\\\"}', b'{"model":"N"}'),
+        (b'{"b":1,"model":"y","a\\"model":"x"}', b'{"b":1,"model":"N","a\\"model":"x"}'),
         (b'{"n":9999999999999999.10e+0,"model":"a"}', b'{"n":9999999999999999.10e+0,"model":"N"}'),
     ],
 )
