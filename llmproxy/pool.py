@@ -92,6 +92,9 @@ class Tier:
 
     def choose(self, tried: Collection[EndpointState], now: float) -> EndpointState | None:
         """Whose turn it is among the available ones that were not tried; None if there is none."""
+        if len(self.states) == 1:
+            only = self.states[0]
+            return only if only not in tried and only.available(now) else None
         shares = [
             weight * state.breaker.share(now)
             if state.available(now) and state not in tried

@@ -19,7 +19,7 @@ from llmproxy.adapters.access_log import AccessLog, write_to
 from llmproxy.app import App
 from llmproxy.config import Config, parse_config
 from llmproxy.control.health import make_control
-from llmproxy.door import run_server
+from llmproxy.door import make_server
 from llmproxy.runtime import open_runtime
 
 BACKLOG = 4096
@@ -85,7 +85,7 @@ async def _serve(
             # What exists now lives as long as the process: the collector need not look at it.
             gc.collect()
             gc.freeze()
-            await run_server(app, sockets=[listening])
+            await make_server(app).serve([listening])
     finally:
         listening.close()
         log.close()

@@ -104,6 +104,8 @@ class AccessLog:
 
     def close(self) -> None:
         """Write what is left."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._thread.submit(self._write_block, self._taken())
         self._thread.shutdown(wait=True)
 

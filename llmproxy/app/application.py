@@ -38,6 +38,7 @@ class App:
         self.runtime = runtime
         self.timeouts = settings.timeouts
         self.max_body_bytes = settings.max_body_bytes
+        self.max_header_bytes = settings.max_header_bytes
         self._control = control
         self._started_at = int(time())
 

@@ -48,7 +48,13 @@ class Probe(BaseModel):
 
 def make_control(runtime: Runtime) -> FastAPI:
     """The operator's app for one Runtime."""
-    app = FastAPI(title="LLMProxy", version=llmproxy.__version__, redoc_url=None)
+    documented = runtime.config.general_settings.expose_docs
+    app = FastAPI(
+        title="LLMProxy",
+        version=llmproxy.__version__,
+        openapi_url="/openapi.json" if documented else None,
+        redoc_url=None,
+    )
 
     @app.get("/livez")
     async def livez() -> Probe:

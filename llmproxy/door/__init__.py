@@ -1,5 +1,5 @@
 """The door: uvicorn with the data plane answered directly (docs/decisions/002)."""
 
-from llmproxy.door.server import run_server
+from llmproxy.door.server import Server, make_server
 
-__all__ = ["run_server"]
+__all__ = ["Server", "make_server"]

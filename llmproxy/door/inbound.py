@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # An upload that the story has not read yet: beyond this, the client is told to wait (TCP).
 HIGH_WATER_BYTES = 256 * 1024
+FRAMING_HEADERS = frozenset((b"content-length", b"content-type", b"expect"))
+METHODS = {name.encode("ascii"): name for name in ("GET", "HEAD", "POST", "DELETE", "OPTIONS")}
 
 
 class Inbound:
@@ -47,7 +49,7 @@ class Inbound:
 
     def __init__(self, door: Door, url: bytes, headers: Headers, parser: Any) -> None:
         self._door = door
-        self.method: str = parser.get_method().decode("ascii")
+        self.method = METHODS.get(method := parser.get_method()) or method.decode("ascii")
         self.http_version: str = parser.get_http_version()
         self.keep_alive: bool = self.http_version != "1.0" and parser.should_keep_alive()
         if url[:1] != b"/":
@@ -69,11 +71,13 @@ class Inbound:
         self.expects_continue = False
         self._content_length = 0
         for name, value in headers:
+            if name not in FRAMING_HEADERS:
+                continue
             if name == b"content-length":
                 self._content_length = int(value)
             elif name == b"content-type":
                 self.streamed = value[:10].lower() == b"multipart/"
-            elif name == b"expect":
+            else:
                 self.expects_continue = value.lower() == b"100-continue"
 
     def head_bytes(self) -> int:

@@ -26,7 +26,6 @@ from llmproxy.door.inbound import Inbound
 from llmproxy.door.reply import Reply
 from llmproxy.errors import ClientError
 
-MAX_HEAD_BYTES = 64 * 1024
 # After an answer that came before the end of the request's body: how long the rest is read and
 # thrown away. Closing at once would reset the connection, and the client might lose the answer.
 LINGER_S = 2.0
@@ -47,6 +46,7 @@ class Door(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self._app = cast("App", config.loaded_app)
         self._timeouts = self._app.timeouts
+        self._max_head_bytes = self._app.max_header_bytes
         self._watchdog = Watchdog(self.loop, self._expired)
         self._reading_head = True
         self._head_bytes = 0
@@ -89,8 +89,8 @@ class Door(HttpToolsProtocol):
             self._malformed(error)
             return
         if self._reading_head:
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._reject(_head_too_large())
+            if self._head_bytes > self._max_head_bytes:
+                self._reject(_head_too_large(self._max_head_bytes))
         elif self._arriving is not None and not self._arriving.complete:
             self._watchdog.expire_at(monotonic() + self._timeouts.body_progress_s)
 
@@ -107,8 +107,8 @@ class Door(HttpToolsProtocol):
         self._reading_head = False
         inbound = self._arriving = Inbound(self, self.url, self.headers, self.parser)
         self.headers = []  # trailers land in a list that nobody reads
-        if self._head_bytes > MAX_HEAD_BYTES and inbound.head_bytes() > MAX_HEAD_BYTES:
-            inbound.refusal = _head_too_large()
+        if self._head_bytes > self._max_head_bytes and inbound.head_bytes() > self._max_head_bytes:
+            inbound.refusal = _head_too_large(self._max_head_bytes)
         elif self.parser.should_upgrade():
             inbound.refusal = ClientError(
                 "This proxy does not upgrade connections: no WebSockets or HTTP/2 here yet.",
@@ -314,9 +314,9 @@ class Door(HttpToolsProtocol):
             self.transport.close()
 
 
-def _head_too_large() -> ClientError:
+def _head_too_large(max_bytes: int) -> ClientError:
     return ClientError(
-        f"The request head is larger than {MAX_HEAD_BYTES} bytes: send fewer or smaller headers.",
+        f"The request head is larger than {max_bytes} bytes: send fewer or smaller headers.",
         status=431,
         code="request_header_fields_too_large",
     )

@@ -62,8 +62,8 @@ class Server(uvicorn.Server):
                 connection.cut_short()
 
 
-async def run_server(app: App, *, sockets: list[socket.socket]) -> None:
-    """Serve until a signal ends it. Uvicorn runs the process; the Door answers the data plane."""
+def make_server(app: App) -> Server:
+    """A server to `serve(sockets)` with until a signal ends it."""
     settings = app.runtime.config.general_settings
     config = uvicorn.Config(
         app,
@@ -78,4 +78,4 @@ async def run_server(app: App, *, sockets: list[socket.socket]) -> None:
         date_header=False,
         timeout_graceful_shutdown=int(settings.drain_timeout_s + CUT_SHORT_S),
     )
-    await Server(config, app).serve(sockets)
+    return Server(config, app)

@@ -33,11 +33,15 @@ class Admission:
         """`async with` it: one place among the calls in flight."""
         return Permit(self, call)
 
-    async def enter(self, call: Call) -> None:
-        """Take a place. Raises Overload when there is none in time."""
-        if self.in_flight < self._max_in_flight:
-            self.in_flight += 1
-            return
+    def entered_at_once(self) -> bool:
+        """Take a place if one is free."""
+        if self.in_flight >= self._max_in_flight:
+            return False
+        self.in_flight += 1
+        return True
+
+    async def enter_later(self, call: Call) -> None:
+        """Wait for a place. Raises Overload when there is none in time."""
         queued = len(self._queue)
         if queued >= self._max_queued or (2 * queued >= self._max_queued and _is_retry(call)):
             raise Overload(
@@ -85,7 +89,8 @@ class Permit:
         self._call = call
 
     async def __aenter__(self) -> None:
-        await self._admission.enter(self._call)
+        if not self._admission.entered_at_once():
+            await self._admission.enter_later(self._call)
 
     async def __aexit__(self, *_: object) -> None:
         self._admission.leave()

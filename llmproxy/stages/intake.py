@@ -7,6 +7,7 @@ here changes a byte of what will be forwarded, except that an encoded body is de
 from __future__ import annotations
 
 import os
+from itertools import count
 from urllib.parse import parse_qs
 
 from llmproxy.calls import BodyReader, Call, Headers, Replay, Request, Route, Trail, Upload
@@ -18,15 +19,19 @@ from llmproxy.rules.paths import route_of
 from llmproxy.stages.uploads import SpooledForm
 
 MAX_DECODED_RATIO = 200.0
+MAX_ID_BYTES = 128
 NOTHING = Peek(None, False, None, False)
 
 
 class Intake:
     """Reads requests. Knows the limits from config; keeps nothing of a call."""
 
-    __slots__ = ("_max_body_bytes", "_total_s")
+    __slots__ = ("_calls", "_id_prefix", "_max_body_bytes", "_max_upload_bytes", "_total_s")
 
     def __init__(self, settings: GeneralSettings) -> None:
+        self._calls = count(1)
+        self._id_prefix = f"req_{os.urandom(12).hex()}"
+        self._max_upload_bytes = settings.max_upload_bytes
         self._max_body_bytes = settings.max_body_bytes
         self._total_s = settings.timeouts.total_s
 
@@ -44,9 +49,9 @@ class Intake:
         if isinstance(request.body, bytes):
             body, found = self._look_into(request.body, asked)
         else:
-            body, found = await _read_form(request.body, asked)
+            body, found = await self._read_form(request.body, asked)
         return Call(
-            id=asked.request_id or new_call_id(),
+            id=asked.request_id or self._new_call_id(),
             method=request.method,
             route=route,
             query=request.query,
@@ -62,6 +67,10 @@ class Intake:
             max_output_tokens=found.max_output_tokens,
         )
 
+    def _new_call_id(self) -> str:
+        """An id for a call whose client sent none: 96 random bits a process, and a number."""
+        return f"{self._id_prefix}{next(self._calls):08x}"
+
     def _look_into(self, body: bytes, asked: _Asked) -> tuple[bytes, Peek]:
         if not body:
             return body, NOTHING
@@ -75,6 +84,22 @@ class Intake:
         if asked.content_type and b"json" not in asked.content_type.lower():
             return body, NOTHING
         return body, peek(body)
+
+    async def _read_form(self, reader: BodyReader, asked: _Asked) -> tuple[Upload, Peek]:
+        if asked.content_encoding not in (b"", b"identity"):
+            raise ClientError("A multipart body must come without a content-encoding.", status=415)
+        form = SpooledForm(
+            reader,
+            asked.content_type,
+            length=asked.content_length,
+            max_bytes=self._max_upload_bytes,
+        )
+        try:
+            await form.read_model()
+        except BaseException:
+            form.close()
+            raise
+        return form, Peek(form.model, form.stream, None, False)
 
 
 class Reading:
@@ -115,16 +140,18 @@ class _Asked:
         self.request_id = ""
         self.timeouts_s: list[float] = []
         for name, value in headers:
+            if name not in TELLING_HEADERS:
+                continue
             if name == b"content-type":
                 self.content_type = value
             elif name == b"content-encoding":
                 self.content_encoding = value.lower()
             elif name == b"content-length":
                 self.content_length = int(value)
-            elif name in PATIENCE_HEADERS:
+            elif name == b"x-request-id":
+                self.request_id = value[:MAX_ID_BYTES].decode("latin-1")
+            else:
                 self._note_timeout(name, value)
-            elif name == b"x-request-id" and len(value) <= 128:
-                self.request_id = value.decode("latin-1")
 
     def _note_timeout(self, name: bytes, value: bytes) -> None:
         try:
@@ -145,21 +172,17 @@ class _Asked:
         return min(total_s, *self.timeouts_s) if self.timeouts_s else total_s
 
 
-PATIENCE_HEADERS = frozenset(
-    (b"x-llmproxy-timeout-s", b"x-stainless-read-timeout", b"x-stainless-timeout")
+TELLING_HEADERS = frozenset(
+    (
+        b"content-type",
+        b"content-encoding",
+        b"content-length",
+        b"x-request-id",
+        b"x-llmproxy-timeout-s",
+        b"x-stainless-read-timeout",
+        b"x-stainless-timeout",
+    )
 )
-
-
-async def _read_form(reader: BodyReader, asked: _Asked) -> tuple[Upload, Peek]:
-    if asked.content_encoding not in (b"", b"identity"):
-        raise ClientError("A multipart body must come without a content-encoding.", status=415)
-    form = SpooledForm(reader, asked.content_type, asked.content_length)
-    try:
-        await form.read_model()
-    except BaseException:
-        form.close()
-        raise
-    return form, Peek(form.model, form.stream, None, False)
 
 
 def _creates_state(route: Route, found: Peek) -> bool:
@@ -171,11 +194,6 @@ def _model_in(query: bytes) -> str | None:
         return None
     values = parse_qs(query.decode("latin-1")).get("model")
     return values[0] if values else None
-
-
-def new_call_id() -> str:
-    """An id for a call whose client sent none: `req_` and 128 random bits."""
-    return "req_" + os.urandom(16).hex()
 
 
 def not_found(request: Request) -> ClientError:

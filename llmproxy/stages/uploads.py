@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from tempfile import SpooledTemporaryFile
 
 from llmproxy.calls import BodyReader, Upload
+from llmproxy.errors import ClientError
 from llmproxy.rules.multipart import FormScanner, model_part
 
 MAX_IN_MEMORY_BYTES = 1024 * 1024
@@ -19,12 +20,22 @@ PIECE_BYTES = 64 * 1024
 class SpooledForm:
     """One upload. Owned by its call, which closes it. Implements `Upload` under its own name."""
 
-    def __init__(self, reader: BodyReader, content_type: bytes, length: int | None = None) -> None:
+    def __init__(
+        self,
+        reader: BodyReader,
+        content_type: bytes,
+        *,
+        length: int | None,
+        max_bytes: int | None,
+    ) -> None:
+        if max_bytes is not None and length is not None and length > max_bytes:
+            raise _too_large(max_bytes)
         self._reader = reader
         self._scanner = FormScanner(content_type)
         self._spool = SpooledTemporaryFile(max_size=MAX_IN_MEMORY_BYTES)  # noqa: SIM115 - closed by close()
         self._spooled = 0
         self._complete = False
+        self._max_bytes = max_bytes
         self.length = length
 
     @property
@@ -52,6 +63,8 @@ class SpooledForm:
         self._spool.seek(self._spooled)
         self._spool.write(chunk)
         self._spooled += len(chunk)
+        if self._max_bytes is not None and self._spooled > self._max_bytes:
+            raise _too_large(self._max_bytes)
         return chunk
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -82,6 +95,15 @@ class SpooledForm:
     def close(self) -> None:
         """Free the temporary file."""
         self._spool.close()
+
+
+def _too_large(max_bytes: int) -> ClientError:
+    return ClientError(
+        f"The upload is larger than {max_bytes} bytes, the limit of this proxy "
+        "(general_settings.max_upload_bytes).",
+        status=413,
+        code="request_too_large",
+    )
 
 
 class _Renamed:

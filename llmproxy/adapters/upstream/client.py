@@ -52,7 +52,9 @@ class UpstreamClient:
         origin = self._origin_of(endpoint)
         must_be_fresh = outgoing.fresh or not isinstance(outgoing.body, bytes)
         for fresh in (must_be_fresh, True):
-            connection = await origin.take(fresh=fresh)
+            connection = None if fresh else origin.take_idle()
+            if connection is None:
+                connection = await origin.take(fresh=fresh)
             try:
                 return await connection.exchange(outgoing, phase_until=until)
             except StaleConnection:

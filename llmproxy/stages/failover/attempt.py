@@ -6,16 +6,17 @@ It ends in an Accepted, whose first meaningful bytes are in hand, or raises an U
 from __future__ import annotations
 
 from time import monotonic, time
+from typing import Protocol
 
 import msgspec
 
 from llmproxy.adapters.upstream import Response, UpstreamClient
-from llmproxy.calls import Accepted, Call
+from llmproxy.calls import Accepted, Call, Header
 from llmproxy.config import Timeouts
 from llmproxy.errors import Answer, UpstreamError, UpstreamFailed
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules import sse
-from llmproxy.stages.failover.outgoing import Credentials, outgoing_request
+from llmproxy.stages.failover.outgoing import outgoing_request
 
 # A refusal's body is read whole so that it can be passed on unchanged; no vendor's is this big.
 MAX_REFUSAL_BYTES = 1024 * 1024
@@ -25,6 +26,13 @@ REFUSAL_TIMEOUT_S = 10.0
 MAX_HELD_BYTES = 256 * 1024
 # A preamble longer than this is no preamble.
 MAX_PREAMBLE_BYTES = 64 * 1024
+
+
+class Credentials(Protocol):
+    """Where short-lived credentials (Entra tokens) come from."""
+
+    async def headers(self, endpoint: Endpoint) -> tuple[Header, ...]:
+        """The credential to send now. Raises CredentialRejected when there is none."""
 
 
 class Attempts:
@@ -42,7 +50,10 @@ class Attempts:
     async def make(self, call: Call, endpoint: Endpoint) -> Accepted:
         """One attempt. Raises an UpstreamError that carries the endpoint's name."""
         try:
-            outgoing = await outgoing_request(call, endpoint, self._credentials)
+            credential = endpoint.credential
+            if endpoint.token_source is not None:
+                credential = await self._credentials.headers(endpoint)
+            outgoing = outgoing_request(call, endpoint, credential)
             until = min(monotonic() + self._first_byte_s(call, endpoint), call.deadline_at)
             response = await self._client.send(endpoint, outgoing, until=until)
             try:

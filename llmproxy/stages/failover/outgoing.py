@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from llmproxy.adapters.upstream import Outgoing
 from llmproxy.calls import Call, Header, Headers, Replay, Upload
 from llmproxy.providers.base import Endpoint
@@ -11,18 +9,8 @@ from llmproxy.rules.body import with_model
 from llmproxy.rules.headers import upstream_headers
 
 
-class Credentials(Protocol):
-    """Where short-lived credentials (Entra tokens) come from."""
-
-    async def headers(self, endpoint: Endpoint) -> tuple[Header, ...]:
-        """The credential to send now. Raises CredentialRejected when there is none."""
-
-
-async def outgoing_request(call: Call, endpoint: Endpoint, credentials: Credentials) -> Outgoing:
-    """Translate a call for an endpoint. May wait for a token, otherwise pure."""
-    credential = endpoint.credential
-    if endpoint.token_source is not None:
-        credential = await credentials.headers(endpoint)
+def outgoing_request(call: Call, endpoint: Endpoint, credential: tuple[Header, ...]) -> Outgoing:
+    """Translate a call for an endpoint. Pure."""
     headers = upstream_headers(call.headers, keep_credential=not credential)
     if call.stream:
         # A compressed stream could not be checked for early errors, nor told that it broke.
