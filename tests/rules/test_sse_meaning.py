@@ -1,0 +1,244 @@
+"""What events mean: what may be held back, what commits, what failed, what ends."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmproxy.calls import Dialect
+from llmproxy.rules.sse import Kind, classify, early_error
+
+AZURE_FILTER = (
+    b'data: {"choices":[],"created":0,"id":"","model":"","object":"",'
+    b'"prompt_filter_results":[{"prompt_index":0,"content_filter_results":{}}]}\n\n'
+)
+
+
+def chat(*choices, **more):
+    return b"data: " + json.dumps({"choices": choices, **more}).encode() + b"\n\n"
+
+
+def typed(kind, **more):
+    told = json.dumps({"type": kind, **more}).encode()
+    return b"event: " + kind.encode() + b"\ndata: " + told + b"\n\n"
+
+
+def role(**more):
+    return {"index": 0, "delta": {"role": "assistant", **more}, "finish_reason": None}
+
+
+NOT_YET = [
+    (Dialect.CHAT, b": keep-alive\n\n"),
+    (Dialect.CHAT, b"\n"),
+    (Dialect.CHAT, b"event: ping\n\n"),
+    (Dialect.CHAT, AZURE_FILTER),
+    (Dialect.CHAT, b"\xef\xbb\xbf" + AZURE_FILTER.replace(b"\n", b"\r\n")),
+    (Dialect.CHAT, chat(role())),
+    (Dialect.CHAT, chat(role(content="", refusal=None))),
+    (Dialect.CHAT, chat(role(content=None, tool_calls=[], reasoning_content=""), usage=None)),
+    (Dialect.CHAT, chat(role(content=""), role(content=""))),
+    (Dialect.CHAT, chat(role(content=""), usage={"prompt_tokens": 3})),
+    (Dialect.CHAT, chat({"index": 0, "text": "", "finish_reason": None})),
+    (Dialect.RESPONSES, typed("response.created", response={"error": None, "usage": None})),
+    (Dialect.RESPONSES, typed("response.queued", response={})),
+    (Dialect.RESPONSES, typed("response.in_progress", response={})),
+    (Dialect.MESSAGES, typed("message_start", message={"content": []})),
+    (Dialect.MESSAGES, typed("ping")),
+    (
+        Dialect.MESSAGES,
+        typed("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+    ),
+    (
+        Dialect.MESSAGES,
+        typed("content_block_start", content_block={"type": "thinking", "thinking": ""}),
+    ),
+]
+
+
+@pytest.mark.parametrize(("dialect", "event"), NOT_YET)
+def test_what_no_client_would_miss_is_preamble(dialect, event):
+    assert classify(event, dialect) is Kind.PREAMBLE
+
+
+TOOL = {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": ""}}
+
+CONTENT = [
+    (Dialect.CHAT, chat(role(content="H"))),
+    (Dialect.CHAT, chat({"index": 0, "delta": {"content": " "}})),
+    (Dialect.CHAT, chat(role(content=""), role(content="x"))),
+    (Dialect.CHAT, chat(role(tool_calls=[TOOL]))),
+    (Dialect.CHAT, chat(role(reasoning_content="hm"))),
+    (Dialect.CHAT, chat(role(refusal="no"))),
+    (Dialect.CHAT, chat({"index": 0, "delta": {}, "finish_reason": "stop"})),
+    (Dialect.CHAT, chat({"index": 0, "delta": {"content": ""}, "logprobs": {"content": [1]}})),
+    (Dialect.CHAT, chat(usage={"prompt_tokens": 3, "completion_tokens": 4})),
+    (Dialect.CHAT, chat({"index": 0, "text": "x"})),
+    (Dialect.CHAT, chat({"index": 0})),
+    (Dialect.CHAT, b'data: {"choices": [5]}\n\n'),
+    (Dialect.CHAT, b'data: {"choices": null}\n\n'),
+    (Dialect.CHAT, b'data: {"something": "else"}\n\n'),
+    (Dialect.CHAT, b"data: no json\n\n"),
+    (Dialect.CHAT, b"data: [1, 2]\n\n"),
+    (Dialect.CHAT, b"no field\n\n"),
+    (Dialect.RESPONSES, typed("response.output_item.added", item={})),
+    (Dialect.RESPONSES, typed("response.output_text.delta", delta="x")),
+    (Dialect.RESPONSES, typed("response.new_kind")),
+    (Dialect.RESPONSES, b'data: {"type": 5}\n\n'),
+    (Dialect.MESSAGES, typed("content_block_delta", delta={"type": "text_delta", "text": "x"})),
+    (
+        Dialect.MESSAGES,
+        typed("content_block_start", content_block={"type": "tool_use", "name": "f", "input": {}}),
+    ),
+    (
+        Dialect.MESSAGES,
+        typed("content_block_start", content_block={"type": "text", "text": "already"}),
+    ),
+    (Dialect.MESSAGES, typed("content_block_start")),
+    (Dialect.MESSAGES, typed("message_delta", usage={"output_tokens": 1})),
+    (Dialect.OTHER, typed("speech.audio.delta", audio="UklGRg==")),
+    (Dialect.OTHER, b": a comment\n\n"),
+    (Dialect.OTHER, b"data: [DONE]\n\n"),
+    (Dialect.OTHER, AZURE_FILTER),
+    (Dialect.OTHER, b"\x00\xff"),
+]
+
+
+@pytest.mark.parametrize(("dialect", "event"), CONTENT)
+def test_what_matters_or_is_not_understood_is_content(dialect, event):
+    assert classify(event, dialect) is Kind.CONTENT
+
+
+ERRORS = [
+    *((dialect, b'data: {"error": {"message": "x"}}\n\n') for dialect in Dialect),
+    *((dialect, b'event: error\ndata: {"message": "x"}\n\n') for dialect in Dialect),
+    (Dialect.CHAT, b'data: {"error": "a text"}\n\n'),
+    (Dialect.CHAT, b'data: {"error": {"code": 502}, "choices": [{"delta": {"content": ""}}]}\n\n'),
+    (Dialect.CHAT, b'{"error": {"message": "bare JSON"}}\n\n'),
+    (Dialect.CHAT, b'data: {"error":\ndata: {"message": "two lines"}}\n\n'),
+    (Dialect.CHAT, b'data: {"error": {"message": "x"}, "choices": "strange", "code": 1.5}\n\n'),
+    (Dialect.RESPONSES, typed("response.failed", response={"error": {"code": "server_error"}})),
+    (Dialect.RESPONSES, b'data: {"type": "response.failed", "response": {}}\n\n'),
+    (Dialect.RESPONSES, b'data: {"type": "error", "code": "server_error", "message": "x"}\n\n'),
+    (Dialect.MESSAGES, typed("error", error={"type": "overloaded_error", "message": "x"})),
+]
+
+
+@pytest.mark.parametrize(("dialect", "event"), ERRORS)
+def test_what_says_that_it_failed_is_an_error(dialect, event):
+    assert classify(event, dialect) is Kind.ERROR
+
+
+ENDS = [
+    (Dialect.CHAT, b"data: [DONE]\n\n"),
+    (Dialect.CHAT, b"data:[DONE]\r\n\r\n"),
+    (Dialect.CHAT, b"\ndata: [DONE]"),
+    (Dialect.RESPONSES, typed("response.completed", response={})),
+    (Dialect.RESPONSES, typed("response.incomplete", response={})),
+    (Dialect.RESPONSES, b"data: [DONE]\n\n"),
+    (Dialect.MESSAGES, typed("message_stop")),
+]
+
+
+@pytest.mark.parametrize(("dialect", "event"), ENDS)
+def test_what_says_that_it_is_complete_is_the_end(dialect, event):
+    assert classify(event, dialect) is Kind.END
+
+
+@pytest.mark.parametrize("empty", ["null", "false", '""', "{}", "[]", "0"])
+def test_an_empty_error_is_none(empty):
+    event = b'data: {"error": %s, "choices": [{"delta": {"content": "x"}}]}\n\n' % empty.encode()
+    assert classify(event, Dialect.CHAT) is Kind.CONTENT
+
+
+@given(st.binary(max_size=60) | st.text('data:{}[]" \nerrochis,', max_size=60).map(str.encode))
+def test_any_bytes_mean_something_and_never_crash(event):
+    for dialect in Dialect:
+        assert isinstance(classify(event, dialect), Kind)
+    assert 400 <= early_error(event).status <= 599
+
+
+def error(**told):
+    return b"data: " + json.dumps({"error": told}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "code"),
+    [
+        (error(message="m", type="server_error", code="server_is_overloaded"), 503, None),
+        (error(message="m", type="server_error", code="rate_limit_exceeded"), 429, None),
+        (error(message="m", type="tokens", code="rate_limit_exceeded"), 429, None),
+        (error(message="m", type="insufficient_quota", code="insufficient_quota"), 429, None),
+        (error(message="m", type="requests", code="slow_down"), 429, None),
+        (
+            error(message="m", type="invalid_request_error", code="context_length_exceeded"),
+            400,
+            None,
+        ),
+        (error(message="m", type="invalid_request_error", code=None), 400, "invalid_request_error"),
+        (error(message="m", type="invalid_request_error", code="something_new"), 400, None),
+        (error(message="m", type=None, code="content_filter"), 400, None),
+        (error(message="m", code="invalid_api_key"), 401, None),
+        (error(message="m", code="DeploymentNotFound"), 404, None),
+        (error(message="m", type="server_error", code=None), 500, "server_error"),
+        (error(message="m", type="server_error", code="new_kind"), 500, "new_kind"),
+        (error(message="m", code=502), 502, None),
+        (error(message="m", code=429, type="rate"), 429, "rate"),
+        (error(message="m", code=7), 500, None),
+        (error(message="m", type="BadRequestError", code=400), 400, "BadRequestError"),
+        (
+            typed("error", error={"type": "overloaded_error", "message": "m"}),
+            503,
+            "overloaded_error",
+        ),
+        (
+            typed("error", error={"type": "rate_limit_error", "message": "m"}),
+            429,
+            "rate_limit_error",
+        ),
+        (typed("error", error={"type": "api_error", "message": "m"}), 500, "api_error"),
+        (typed("error", code="server_is_overloaded", message="m"), 503, None),
+        (
+            typed("response.failed", response={"error": {"code": "server_error", "message": "m"}}),
+            500,
+            "server_error",
+        ),
+        (
+            typed(
+                "response.failed", response={"error": {"code": "invalid_prompt", "message": "m"}}
+            ),
+            400,
+            "invalid_prompt",
+        ),
+        (
+            typed(
+                "response.failed",
+                response={"error": {"code": "server_is_overloaded", "message": "m"}},
+            ),
+            503,
+            "server_is_overloaded",
+        ),
+    ],
+)
+def test_an_early_error_stands_for_its_http_status(event, status, code):
+    told = early_error(event)
+    assert told.status == status
+    assert told.message == "m"
+    if code is not None:
+        assert told.code == code
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (b'data: {"error": "a text"}\n\n', "a text"),
+        (b"event: error\ndata: plain words\n\n", "plain words"),
+        (b"event: error\n\n", "no message"),
+        (typed("response.failed", response={}), "no message"),
+        (error(code="x"), "no message"),
+    ],
+)
+def test_an_error_that_says_little_is_a_500_with_what_it_says(event, message):
+    told = early_error(event)
+    assert told.status == 500
+    assert message in told.message
