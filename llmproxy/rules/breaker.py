@@ -1,0 +1,195 @@
+"""The breaker: whether an endpoint that failed may be asked again.
+
+Closed: everybody may. Open: nobody, until its time is over. Half-open: one attempt at a time, the
+probe, whose result closes it or opens it for longer. After closing, the endpoint's share grows
+slowly. Fed by an endpoint's failures only, never by a 429 or by the client's own mistakes.
+`now` is in seconds on a monotonic clock, `draw` a random number in [0, 1).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+WINDOW_BUCKETS = 3
+BUCKET_S = 10.0  # three of them make the window of 30 s
+MIN_CALLS = 10  # below this many in the window its success rate says nothing
+MIN_SUCCESS = 0.5
+MAX_OPEN_S = 300.0  # the cap of a 429's cooldown, too: an endpoint is asked every five minutes
+JITTER = 0.1  # +-10 %, so that instances do not probe in step
+SLOW_START_S = 10.0
+FIRST_SHARE = 0.1
+# A probe that reports nothing for this long is taken for lost: no call lives longer than 600 s.
+PROBE_LEASE_S = 600.0
+
+
+class State(Enum):
+    """What the breaker is now."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Breaker:
+    """One endpoint's breaker. Mutable; its one owner is the endpoint's state.
+
+    `begin` gives a ticket that `succeed`, `fail` or `forget` take back, one of them exactly once
+    per ticket. A ticket from before the breaker's last change of state is stale: what it reports is
+    old news and changes nothing. (50 calls that were under way when an endpoint died report 50
+    failures; the first one opens the breaker, the others must neither lengthen that nor end it.)
+    """
+
+    __slots__ = (
+        "_bad",
+        "_bucket_ends_at",
+        "_closed",
+        "_closed_at",
+        "_consecutive",
+        "_good",
+        "_older",
+        "_open_until",
+        "_opened_for_s",
+        "_probe_until",
+        "_ramp_from",
+        "_reopenings",
+        "_ticket",
+        "allowed_fails",
+        "open_s",
+    )
+
+    def __init__(self, *, allowed_fails: int, open_s: float) -> None:
+        """`allowed_fails`: consecutive failures that open it. `open_s`: for how long at first."""
+        self.allowed_fails = allowed_fails
+        self.open_s = open_s
+        self._closed = True
+        self._ticket = 0  # the only one whose report counts
+        self._consecutive = 0
+        self._good = 0  # the current bucket of the window
+        self._bad = 0
+        self._bucket_ends_at = 0.0
+        self._older: list[tuple[int, int]] = []  # the buckets before it, newest first
+        self._open_until = 0.0
+        self._opened_for_s = 0.0
+        self._closed_at = 0.0
+        self._probe_until: float | None = None  # None: no probe is under way
+        self._ramp_from: float | None = None  # None: the share is full
+        self._reopenings = 0
+
+    def admits(self, now: float) -> bool:
+        """May an attempt begin? Changes nothing."""
+        return self._closed or (
+            now >= self._open_until and (self._probe_until is None or now >= self._probe_until)
+        )
+
+    def begin(self, now: float) -> int:
+        """An attempt begins; returns its ticket.
+
+        When not closed, it becomes the probe if no probe is under way, even before the time: with
+        every endpoint out, the caller may decide to ask one early. An attempt beside a probe gets
+        a ticket that counts for nothing.
+        """
+        if self._closed:
+            return self._ticket
+        if self._probe_until is not None and now < self._probe_until:
+            return -1
+        self._probe_until = now + PROBE_LEASE_S
+        self._ticket += 1
+        return self._ticket
+
+    def succeed(self, now: float, ticket: int) -> None:
+        """The endpoint answered. A probe's success closes the breaker and starts the slow start."""
+        if ticket != self._ticket:
+            return
+        if self._closed:
+            self._consecutive = 0
+            if now >= self._bucket_ends_at:
+                self._turn_bucket(now)
+            self._good += 1
+        else:  # it is the probe's ticket: nobody else holds the current one
+            self._close(now)
+
+    def fail(self, now: float, ticket: int, draw: float) -> None:
+        """The endpoint failed. May open the breaker; a probe's failure opens it for longer."""
+        if ticket != self._ticket:
+            return
+        if not self._closed:
+            self._open(now, draw)
+            return
+        if now >= self._bucket_ends_at:
+            self._turn_bucket(now)
+        self._bad += 1
+        self._consecutive += 1
+        if self._consecutive >= self.allowed_fails or self._mostly_fails():
+            self._open(now, draw)
+
+    def forget(self, now: float, ticket: int) -> None:  # noqa: ARG002 - told like the other two
+        """The attempt says nothing about the endpoint: the client left, a 400, a 429."""
+        if ticket == self._ticket and not self._closed:
+            self._probe_until = None
+            self._ticket += 1  # whatever this probe may still say is stale
+
+    def slow_down(self, now: float) -> None:
+        """Let the share grow from the beginning again: the vendor says traffic grew too fast.
+
+        `now` may lie ahead, at the end of a cooldown.
+        """
+        self._ramp_from = now
+
+    def share(self, now: float) -> float:
+        """The part of its weight that the endpoint should get now, in (0, 1]."""
+        if self._ramp_from is None:
+            return 1.0
+        grown = (now - self._ramp_from) / SLOW_START_S
+        if grown >= 1.0:
+            self._ramp_from = None
+            return 1.0
+        return max(FIRST_SHARE, FIRST_SHARE + (1.0 - FIRST_SHARE) * grown)
+
+    def state(self, now: float) -> State:
+        """Closed, open or half-open. Changes nothing."""
+        if self._closed:
+            return State.CLOSED
+        return State.OPEN if now < self._open_until else State.HALF_OPEN
+
+    def opens_until(self, now: float) -> float:
+        """Until when it is open; `now` if it is not."""
+        return now if self._closed else max(now, self._open_until)
+
+    def _turn_bucket(self, now: float) -> None:
+        passed = int((now - self._bucket_ends_at) // BUCKET_S) + 1
+        if passed >= WINDOW_BUCKETS:
+            self._older = []
+            self._bucket_ends_at = now + BUCKET_S
+        else:
+            empty = [(0, 0)] * (passed - 1)
+            self._older = [*empty, (self._good, self._bad), *self._older][: WINDOW_BUCKETS - 1]
+            self._bucket_ends_at += passed * BUCKET_S
+        self._good = self._bad = 0
+
+    def _mostly_fails(self) -> bool:
+        good = self._good + sum(good for good, _ in self._older)
+        bad = self._bad + sum(bad for _, bad in self._older)
+        return good + bad >= MIN_CALLS and good < MIN_SUCCESS * (good + bad)
+
+    def _open(self, now: float, draw: float) -> None:
+        """Open for twice as long as last time, unless it stayed closed for longer than that."""
+        if self._closed and now - self._closed_at > self._opened_for_s:
+            self._reopenings = 0
+        longest_s = max(self.open_s, MAX_OPEN_S)
+        wait_s = min(self.open_s * 2.0 ** min(self._reopenings, 30), longest_s)
+        self._opened_for_s = wait_s * (1.0 - JITTER + 2.0 * JITTER * draw)
+        self._open_until = now + self._opened_for_s
+        self._reopenings += 1
+        self._closed = False
+        self._probe_until = None
+        self._ticket += 1
+
+    def _close(self, now: float) -> None:
+        self._closed = True
+        self._closed_at = now
+        self._ramp_from = now
+        self._probe_until = None
+        self._ticket += 1
+        self._consecutive = self._good = self._bad = 0
+        self._older = []
+        self._bucket_ends_at = now + BUCKET_S

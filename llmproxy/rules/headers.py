@@ -1,0 +1,124 @@
+"""Which headers pass through, in each direction.
+
+What we do not understand passes; what frames a message on one connection, names another host,
+proves somebody's identity or belongs to this proxy does not. Names are lower-case bytes. Order and
+duplicates are kept.
+"""
+
+from __future__ import annotations
+
+from llmproxy.calls import Headers
+
+# RFC 9110 section 7.6.1, with the older names that real proxies still send.
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+# What a client may prove its identity with. The upstream sees the endpoint's own instead.
+CREDENTIALS = frozenset(
+    (
+        b"authorization",
+        b"api-key",
+        b"x-api-key",
+        b"x-goog-api-key",
+        b"ocp-apim-subscription-key",
+    )
+)
+# They say whose account is meant, so they travel with the client's own credential only.
+ACCOUNT = frozenset((b"openai-organization", b"openai-project"))
+# Who the client is and how it came here concerns nobody upstream.
+_FORWARDING = frozenset(
+    (
+        b"client-ip",
+        b"cookie",
+        b"cookie2",
+        b"fastly-client-ip",
+        b"forwarded",
+        b"true-client-ip",
+        b"via",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-original-forwarded-for",
+        b"x-original-host",
+        b"x-original-url",
+        b"x-real-ip",
+        b"x-rewrite-url",
+    )
+)
+_UP_ALWAYS = (
+    HOP_BY_HOP
+    | _FORWARDING
+    | {
+        b"host",
+        b"content-length",
+        b"content-encoding",  # bodies are decoded on their way in
+        b"expect",
+        b"x-ms-spillover-deployment",  # would let a client choose where Azure spends
+    }
+)
+_UP_OWN_CREDENTIAL = _UP_ALWAYS | CREDENTIALS | ACCOUNT
+_UP_PREFIXES = (b"x-llmproxy-", b"x-forwarded-")
+
+_DOWN = (
+    HOP_BY_HOP
+    | ACCOUNT
+    | {
+        b"anthropic-organization-id",
+        b"content-length",  # framing is computed anew
+        b"set-cookie",
+        b"set-cookie2",
+    }
+)
+_DOWN_PREFIX = b"x-llmproxy-"
+
+# The usual values of Connection, which name no further header.
+_PLAIN_CONNECTION = frozenset((b"keep-alive", b"Keep-Alive", b"close"))
+
+
+def upstream_headers(headers: Headers, *, keep_credential: bool) -> Headers:
+    """The client's headers that an endpoint may see.
+
+    `keep_credential`: the endpoint has no credential of its own, the client's goes up. Framing,
+    host and the endpoint's own headers are the caller's to add.
+    """
+    dropped = _UP_ALWAYS if keep_credential else _UP_OWN_CREDENTIAL
+    kept: Headers = []
+    listed: set[bytes] | None = None
+    for header in headers:
+        name = header[0]
+        if name in dropped:
+            if name == b"connection" and header[1] not in _PLAIN_CONNECTION:
+                listed = _names_in(header[1], listed)
+        elif name[:2] != b"x-" or not name.startswith(_UP_PREFIXES):
+            kept.append(header)
+    return kept if listed is None else [header for header in kept if header[0] not in listed]
+
+
+def downstream_headers(headers: Headers) -> Headers:
+    """An endpoint's headers that the client may see."""
+    kept: Headers = []
+    listed: set[bytes] | None = None
+    for header in headers:
+        name = header[0]
+        if name in _DOWN:
+            if name == b"connection" and header[1] not in _PLAIN_CONNECTION:
+                listed = _names_in(header[1], listed)
+        elif name[:2] != b"x-" or not name.startswith(_DOWN_PREFIX):
+            kept.append(header)
+    return kept if listed is None else [header for header in kept if header[0] not in listed]
+
+
+def _names_in(connection: bytes, others: set[bytes] | None) -> set[bytes]:
+    """The header names that a Connection header lists, added to those of others before it."""
+    names = {name.strip().lower() for name in connection.split(b",")}
+    return names if others is None else names | others

@@ -1,0 +1,232 @@
+"""What follows from a failed attempt: the tables of facts/upstreams.md and facts/reliability.md.
+
+`judge` says what one failure means; who acts on it, and when, is decided elsewhere. A call whose
+request may have taken effect is never sent again unless its `Replay` allows it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import ceil
+
+import msgspec
+
+from llmproxy.calls import Headers, Replay
+from llmproxy.errors import (
+    ConnectFailed,
+    CredentialRejected,
+    Misconfigured,
+    Overloaded,
+    QuotaExhausted,
+    RequestRejected,
+    StreamBroken,
+    Throttled,
+    TimedOut,
+    UpstreamError,
+)
+
+MISCONFIGURED_S = 300.0  # somebody must correct it; look again every five minutes
+QUOTA_S = 600.0  # somebody must pay
+DEFAULT_COOLDOWN_S = 5.0  # a 429 that names no time
+MAX_COOLDOWN_S = 300.0  # Azure has said "retry after 86400 seconds" and meant a minute
+FAILURE_BASE_S = 0.25
+THROTTLE_BASE_S = 1.0
+MAX_BACKOFF_S = 8.0  # as the SDKs' own
+MIN_RETRIES = 3
+RETRY_SHARE = 0.2
+MAX_HINT_S = 60.0  # openai-node and the Vercel SDK ignore what is longer
+
+
+class Verdict(Enum):
+    """What to do after a failed attempt."""
+
+    SAME_ENDPOINT = "same endpoint"
+    NEXT_ENDPOINT = "next endpoint"
+    GIVE_UP = "give up"
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What one failure means.
+
+    `try_elsewhere`: another endpoint may serve the call. `try_again_here`: so may this one, when
+    no other is left. `feeds_breaker`: it speaks against the endpoint's health. `cooldown_s`: leave
+    the endpoint alone for so long. `loud`: a person must act. `costs_budget`: the next attempt
+    counts against the retry budget. `slow_start`: let the endpoint's share grow slowly after the
+    cooldown. `backoff_base_s`: for `backoff_s`.
+    """
+
+    try_elsewhere: bool = False
+    try_again_here: bool = False
+    feeds_breaker: bool = False
+    cooldown_s: float | None = None
+    loud: bool = False
+    costs_budget: bool = False
+    slow_start: bool = False
+    backoff_base_s: float = FAILURE_BASE_S
+
+
+THE_CLIENTS_OWN = Judgement()
+# The client's own key was refused; another client's may be fine, and so is the endpoint.
+THE_CLIENTS_RATE = Judgement(try_elsewhere=True, backoff_base_s=THROTTLE_BASE_S)
+
+
+def judge(
+    failure: UpstreamError,
+    *,
+    replay: Replay,
+    own_credential: bool,
+    own_model: bool = True,
+) -> Judgement:
+    """What a failure means for the call and for the endpoint.
+
+    `own_credential`: the endpoint's credential is ours, not one that the client brought.
+    `own_model`: the model's name stands in our config; otherwise it is the client's own, and that
+    an endpoint does not have it says nothing about the endpoint.
+    """
+    match failure:
+        case RequestRejected():
+            return THE_CLIENTS_OWN
+        case StreamBroken():
+            # After the commit point: too late for this call, but it speaks against the endpoint.
+            return Judgement(feeds_breaker=True)
+        case TimedOut():
+            return _timed_out(failure, replay)
+        case CredentialRejected() | QuotaExhausted() if not own_credential:
+            return THE_CLIENTS_OWN
+        case Throttled() if not own_credential:
+            return THE_CLIENTS_RATE if _untouched(failure, replay) else THE_CLIENTS_OWN
+        case Throttled():
+            again = _untouched(failure, replay)
+            return Judgement(
+                try_elsewhere=again,
+                try_again_here=again,
+                cooldown_s=_cooldown_s(failure.retry_after_s, DEFAULT_COOLDOWN_S),
+                slow_start=failure.code == "slow_down",
+                backoff_base_s=THROTTLE_BASE_S,
+            )
+        case QuotaExhausted():
+            return _set_aside(failure, replay, QUOTA_S)
+        case CredentialRejected():
+            return _set_aside(failure, replay, MISCONFIGURED_S)
+        case Misconfigured():
+            if own_model:
+                return _set_aside(failure, replay, MISCONFIGURED_S)
+            return Judgement(try_elsewhere=_untouched(failure, replay))
+        case _:
+            return _failed(failure, replay)
+
+
+def passes_unchanged(
+    failure: UpstreamError, *, own_credential: bool = True, own_model: bool = True
+) -> bool:
+    """Is it the client's own mistake, so that the upstream's answer goes back as it came?"""
+    match failure:
+        case RequestRejected():
+            return True
+        case CredentialRejected() | QuotaExhausted() | Throttled():
+            return not own_credential
+        case Misconfigured():
+            return not own_model
+        case _:
+            return False
+
+
+def verdict(judgement: Judgement, *, another_left: bool, attempts_left: bool) -> Verdict:
+    """What to do next. `another_left`: an endpoint that was not tried is available."""
+    if not attempts_left:
+        return Verdict.GIVE_UP
+    if judgement.try_elsewhere and another_left:
+        return Verdict.NEXT_ENDPOINT
+    return Verdict.SAME_ENDPOINT if judgement.try_again_here else Verdict.GIVE_UP
+
+
+def backoff_s(attempt: int, base_s: float, draw: float) -> float:
+    """Seconds to wait before the next attempt: full jitter, doubling, at most 8.
+
+    `attempt`: how many have failed so far, from 1.
+    """
+    return draw * min(MAX_BACKOFF_S, base_s * 2.0 ** min(max(attempt, 1) - 1, 30))
+
+
+class RetryBudget:
+    """How many retries may run at once in a group: a storm must not multiply its own load.
+
+    Mutable; its one owner is the group.
+    """
+
+    __slots__ = ("retrying",)
+
+    def __init__(self) -> None:
+        self.retrying = 0
+
+    def allows(self, in_flight: int) -> bool:
+        """May one more retry begin, with so many calls of the group in flight?"""
+        return self.retrying < max(MIN_RETRIES, RETRY_SHARE * in_flight)
+
+    def begin(self) -> None:
+        """A retry begins."""
+        self.retrying += 1
+
+    def end(self) -> None:
+        """A retry is over, however it ended."""
+        self.retrying -= 1
+
+
+def client_hint(retry_after_s: float | None) -> Headers:
+    """What the client's SDK should do: come back after so many seconds, or not at all (None).
+
+    Milliseconds and whole seconds are rounded up, and are at most 60 s, because SDKs ignore or
+    refuse what is longer (facts/upstreams.md).
+    """
+    if retry_after_s is None:
+        return [(b"x-should-retry", b"false")]
+    wait_s = min(max(retry_after_s, 0.0), MAX_HINT_S)
+    return [
+        (b"retry-after-ms", b"%d" % max(1, ceil(wait_s * 1000))),
+        (b"retry-after", b"%d" % max(1, ceil(wait_s))),
+    ]
+
+
+def _timed_out(failure: TimedOut, replay: Replay) -> Judgement:
+    if failure.phase == "total":
+        return THE_CLIENTS_OWN  # the deadline is over, and it is the call's, not the endpoint's
+    if failure.phase == "pool":
+        # Our own connections are all in use: nothing was sent, and nobody failed.
+        return Judgement(try_elsewhere=True, try_again_here=True)
+    return _failed(failure, replay)
+
+
+def _failed(failure: UpstreamError, replay: Replay) -> Judgement:
+    """5xx, resets, silence, no connection."""
+    again = _untouched(failure, replay)
+    waits = failure.retry_after_s is not None
+    return Judgement(
+        try_elsewhere=again,
+        try_again_here=again,
+        feeds_breaker=True,
+        cooldown_s=_cooldown_s(failure.retry_after_s, 0.0) if waits else None,
+        costs_budget=again and failure.sent,
+    )
+
+
+def _set_aside(failure: UpstreamError, replay: Replay, cooldown_s: float) -> Judgement:
+    """This endpoint cannot serve anybody until a person acts; the others can, at once."""
+    return Judgement(try_elsewhere=_untouched(failure, replay), cooldown_s=cooldown_s, loud=True)
+
+
+def _untouched(failure: UpstreamError, replay: Replay) -> bool:
+    """May the call be sent again? Yes, if it cannot have taken effect or may take effect twice.
+
+    A status that refuses (401, 403, 404, 429) says for certain that nothing was begun, whatever
+    the call creates. A 503 is cheap to repeat but says so less clearly.
+    """
+    if replay is Replay.SAFE or not failure.sent or isinstance(failure, ConnectFailed):
+        return True
+    if isinstance(failure, Throttled | QuotaExhausted | CredentialRejected | Misconfigured):
+        return failure.answer is not None and failure.answer.status >= 400
+    return replay is Replay.COSTLY and isinstance(failure, Overloaded)
+
+
+def _cooldown_s(retry_after_s: float | None, default_s: float) -> float:
+    wanted_s = default_s if retry_after_s is None else retry_after_s
+    return min(max(wanted_s, 0.0), MAX_COOLDOWN_S)
