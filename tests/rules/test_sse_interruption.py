@@ -1,0 +1,165 @@
+"""A stream that broke is told so that the real OpenAI client raises, and never ends in silence."""
+
+import asyncio
+import json
+
+import httpx2
+import openai
+import pytest
+
+from llmproxy.calls import Dialect
+from llmproxy.rules.sse import Kind, classify, interruption, said_end, split_events
+
+CHUNK = (
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",'
+    b'"choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"},"finish_reason":null}]}\n\n'
+)
+CREATED = (
+    b'event: response.created\ndata: {"type":"response.created","sequence_number":0,"response":'
+    b'{"id":"resp_1","object":"response","created_at":1,"status":"in_progress","model":"m",'
+    b'"big":12345678901234567890123,"error":null,"output":[],"tools":[]}}\n\n'
+)
+DELTA = (
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'
+    b'"sequence_number":1,"item_id":"i","output_index":0,"content_index":0,"delta":"Hel"}\n\n'
+)
+
+
+def vendor(stream):
+    """A transport that answers every request with these bytes as an event stream."""
+    headers = {"content-type": "text/event-stream"}
+    return httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, content=stream))
+
+
+def client(stream):
+    http_client = httpx2.Client(transport=vendor(stream))
+    return openai.OpenAI(
+        api_key="k", base_url="http://test/v1", max_retries=0, http_client=http_client
+    )
+
+
+def async_client(stream):
+    http_client = httpx2.AsyncClient(transport=vendor(stream))
+    return openai.AsyncOpenAI(
+        api_key="k", base_url="http://test/v1", max_retries=0, http_client=http_client
+    )
+
+
+def payload(event):
+    (line,) = (line for line in event.splitlines() if line.startswith(b"data: "))
+    return json.loads(line[6:])
+
+
+BROKEN = {
+    Dialect.CHAT: interruption(Dialect.CHAT, message="It broke."),
+    Dialect.RESPONSES: interruption(Dialect.RESPONSES, message="It broke.", created=CREATED),
+    Dialect.MESSAGES: interruption(Dialect.MESSAGES, message="It broke."),
+}
+
+
+def test_a_chat_client_gets_what_came_and_then_an_error():
+    heard = []
+    with pytest.raises(openai.APIError, match=r"It broke\.") as raised:
+        for chunk in client(CHUNK + BROKEN[Dialect.CHAT]).chat.completions.create(
+            model="m", messages=[], stream=True
+        ):
+            heard.append(chunk.choices[0].delta.content)
+    assert heard == ["Hel"]
+    assert raised.value.code == "upstream_stream_interrupted"
+    assert raised.value.type == "server_error"
+
+
+def test_an_async_chat_client_gets_it_too():
+    async def listen():
+        stream = await async_client(CHUNK + BROKEN[Dialect.CHAT]).chat.completions.create(
+            model="m", messages=[], stream=True
+        )
+        return [chunk async for chunk in stream]
+
+    with pytest.raises(openai.APIError, match=r"It broke\."):
+        asyncio.run(listen())
+
+
+@pytest.mark.parametrize("created", [CREATED, None, b"data: unreadable\n\n"])
+def test_a_responses_client_gets_an_error_whether_or_not_the_response_is_known(created):
+    broken = interruption(Dialect.RESPONSES, message="It broke.", created=created)
+    heard = []
+    with pytest.raises(openai.APIError, match=r"It broke\.") as raised:
+        for event in client(CREATED + DELTA + broken).responses.create(
+            model="m", input="x", stream=True
+        ):
+            heard.append(event.type)
+    assert heard == ["response.created", "response.output_text.delta"]
+    assert raised.value.code == "upstream_stream_interrupted"
+
+
+def test_the_responses_helper_of_the_client_raises_too():
+    stream = client(CREATED + BROKEN[Dialect.RESPONSES])
+    with (
+        pytest.raises(openai.APIError, match=r"It broke\."),
+        stream.responses.stream(model="m", input="x") as events,
+    ):
+        list(events)
+
+
+def test_a_failed_response_is_the_created_one_with_its_error():
+    broken = interruption(
+        Dialect.RESPONSES, message="It broke.", created=CREATED, sequence_number=2
+    )
+    assert broken.startswith(b"event: response.failed\n")
+    assert b'"big":12345678901234567890123' in broken
+    told = payload(broken)
+    assert told["type"] == "response.failed"
+    assert told["sequence_number"] == 2
+    assert told["response"] == {
+        **payload(CREATED)["response"],
+        "status": "failed",
+        "error": {"code": "upstream_stream_interrupted", "message": "It broke."},
+    }
+
+
+def test_without_a_created_response_an_error_event_is_told():
+    broken = interruption(Dialect.RESPONSES, message="It broke.", code="c", sequence_number=7)
+    assert broken.startswith(b"event: error\n")
+    told = payload(broken)
+    assert (told["type"], told["code"], told["message"]) == ("error", "c", "It broke.")
+    assert told["sequence_number"] == 7
+
+
+def test_a_created_event_over_several_lines_still_makes_one_event():
+    spread = CREATED.replace(b'"response":', b'\ndata: "response":').replace(
+        b"[],", b"[\r\ndata: ],"
+    )
+    broken = interruption(Dialect.RESPONSES, message="a\nb", created=spread)
+    assert len(split_events(broken)[0]) == 1
+    assert payload(broken)["response"]["id"] == "resp_1"
+
+
+def test_chat_and_messages_are_told_exactly_as_the_facts_say():
+    assert payload(BROKEN[Dialect.CHAT]) == {
+        "error": {
+            "message": "It broke.",
+            "type": "server_error",
+            "param": None,
+            "code": "upstream_stream_interrupted",
+        }
+    }
+    assert BROKEN[Dialect.MESSAGES].startswith(b"event: error\n")
+    assert payload(BROKEN[Dialect.MESSAGES]) == {
+        "type": "error",
+        "error": {"type": "api_error", "message": "It broke."},
+    }
+    overloaded = interruption(Dialect.MESSAGES, message="m", code="server_is_overloaded")
+    assert payload(overloaded)["error"]["type"] == "overloaded_error"
+
+
+@pytest.mark.parametrize("dialect", BROKEN)
+def test_what_is_told_is_one_complete_event_that_is_an_error_and_an_end(dialect):
+    broken = BROKEN[dialect]
+    assert split_events(broken) == ([broken], b"")
+    assert classify(broken, dialect) is Kind.ERROR
+    assert said_end(broken, dialect)
+
+
+def test_other_streams_cannot_be_told():
+    assert interruption(Dialect.OTHER, message="It broke.") == b""
