@@ -81,6 +81,68 @@ _DOWN = (
 )
 _DOWN_PREFIX = b"x-llmproxy-"
 
+# Names that almost every message carries and that pass: one look-up instead of three tests, half
+# the time of the whole filter. Leaving a name out of these changes nothing else.
+_UP_USUAL = frozenset(
+    (
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"anthropic-beta",
+        b"anthropic-version",
+        b"content-type",
+        b"idempotency-key",
+        b"openai-beta",
+        b"traceparent",
+        b"user-agent",
+        b"x-request-id",
+        b"x-stainless-arch",
+        b"x-stainless-async",
+        b"x-stainless-helper-method",
+        b"x-stainless-lang",
+        b"x-stainless-os",
+        b"x-stainless-package-version",
+        b"x-stainless-raw-response",
+        b"x-stainless-read-timeout",
+        b"x-stainless-retry-count",
+        b"x-stainless-runtime",
+        b"x-stainless-runtime-version",
+        b"x-stainless-timeout",
+    )
+)
+_DOWN_USUAL = frozenset(
+    (
+        b"access-control-expose-headers",
+        b"alt-svc",
+        b"apim-request-id",
+        b"azureml-model-session",
+        b"cache-control",
+        b"cf-cache-status",
+        b"cf-ray",
+        b"content-encoding",
+        b"content-type",
+        b"date",
+        b"openai-processing-ms",
+        b"openai-version",
+        b"server",
+        b"strict-transport-security",
+        b"vary",
+        b"x-content-type-options",
+        b"x-envoy-upstream-service-time",
+        b"x-ms-client-request-id",
+        b"x-ms-deployment-name",
+        b"x-ms-rai-invoked",
+        b"x-ms-region",
+        b"x-ratelimit-limit-requests",
+        b"x-ratelimit-limit-tokens",
+        b"x-ratelimit-remaining-requests",
+        b"x-ratelimit-remaining-tokens",
+        b"x-ratelimit-reset-requests",
+        b"x-ratelimit-reset-tokens",
+        b"x-request-id",
+    )
+)
+
 # The usual values of Connection, which name no further header.
 _PLAIN_CONNECTION = frozenset((b"keep-alive", b"Keep-Alive", b"close"))
 
@@ -96,10 +158,12 @@ def upstream_headers(headers: Headers, *, keep_credential: bool) -> Headers:
     listed: set[bytes] | None = None
     for header in headers:
         name = header[0]
-        if name in dropped:
+        if name in _UP_USUAL:
+            kept.append(header)
+        elif name in dropped:
             if name == b"connection" and header[1] not in _PLAIN_CONNECTION:
                 listed = _names_in(header[1], listed)
-        elif name[:2] != b"x-" or not name.startswith(_UP_PREFIXES):
+        elif not name.startswith(_UP_PREFIXES):
             kept.append(header)
     return kept if listed is None else [header for header in kept if header[0] not in listed]
 
@@ -110,10 +174,12 @@ def downstream_headers(headers: Headers) -> Headers:
     listed: set[bytes] | None = None
     for header in headers:
         name = header[0]
-        if name in _DOWN:
+        if name in _DOWN_USUAL:
+            kept.append(header)
+        elif name in _DOWN:
             if name == b"connection" and header[1] not in _PLAIN_CONNECTION:
                 listed = _names_in(header[1], listed)
-        elif name[:2] != b"x-" or not name.startswith(_DOWN_PREFIX):
+        elif not name.startswith(_DOWN_PREFIX):
             kept.append(header)
     return kept if listed is None else [header for header in kept if header[0] not in listed]
 

@@ -1,0 +1,188 @@
+"""From a configuration to its endpoints: which dialect each one speaks and how it is addressed.
+
+Pure: opens nothing and asks nobody. What only shows here (an unknown provider, an Azure address
+without its version) is a ConfigError like any other, with every problem at once.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+from urllib.parse import quote, urlsplit
+
+from llmproxy.calls import Header
+from llmproxy.config import OPENAI_BASE_URL, Config, ModelEntry, ModelGroup, Params
+from llmproxy.errors import ConfigError, Problem
+from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
+from llmproxy.providers.base import API_VERSION, Endpoint, Provider, encoded_query
+from llmproxy.providers.rows import BY_NAME, by_host
+from llmproxy.rules.headers import CREDENTIALS
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+__all__ = ["Endpoint", "Provider", "endpoints_of"]
+
+
+def endpoints_of(config: Config, *, file: str = "config") -> dict[str, tuple[Endpoint, ...]]:
+    """The endpoints of every model group, by its name, in the order of the configuration.
+
+    Raises ConfigError with all problems; `file` is what they name as their place.
+    """
+    problems: list[Problem] = []
+    groups: dict[str, tuple[Endpoint, ...]] = {}
+    for group in config.model_groups:
+        endpoints = []
+        for entry in group.models:
+            try:
+                endpoints.append(_endpoint(group, entry))
+            except _UnusableError as unusable:
+                found = f"endpoint {entry.name!r} of {group.model_group!r}: {unusable.found}"
+                problems.append(Problem(file, 0, found, unusable.remedy))
+        groups[group.model_group] = tuple(endpoints)
+    if problems:
+        raise ConfigError(problems)
+    return groups
+
+
+class _UnusableError(Exception):
+    """Why an entry is no endpoint; becomes a Problem in one place."""
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(found)
+        self.found = found
+        self.remedy = remedy
+
+
+def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
+    params = entry.params
+    url = params.azure_endpoint or params.base_url
+    provider = _provider(entry, url)
+    url = url or provider.base_url
+    if url is None:
+        _refuse(f"provider {provider.name!r} without base_url.", "Add params.base_url.")
+    parts = urlsplit(url)
+    host, scheme = (parts.hostname or "").lower(), parts.scheme
+    port = parts.port or DEFAULT_PORTS[scheme]
+    shown = f"[{host}]" if ":" in host else host
+    credential, extra = _headers(params, provider)
+    token_source = params.azure_ad_token_provider
+    if token_source is not None and provider.token_scope is None:
+        _refuse(
+            f"azure_ad_token_provider with provider {provider.name!r}, which takes no such tokens.",
+            "Write provider: azure if this is an Azure resource, or use api_key.",
+        )
+    return Endpoint(
+        group=group.model_group,
+        name=entry.name or host,
+        provider=provider,
+        model=entry.model,
+        weight=entry.weight,
+        tier=entry.tier,
+        scheme=scheme,
+        host=host,
+        port=port,
+        host_header=(shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}").encode("ascii"),
+        prefix=_prefix(provider, parts.path),
+        credential=credential,
+        token_scope=provider.token_scope if token_source is not None else None,
+        token_source=token_source,
+        extra_headers=extra,
+        extra_header_names=frozenset(name for name, _ in extra),
+        query=_query(params, provider),
+        first_byte_timeout_s=params.timeout,
+        deployment=_deployment(entry, provider),
+    )
+
+
+def _provider(entry: ModelEntry, url: str | None) -> Provider:
+    """The named provider, or the one that the address belongs to."""
+    name = entry.provider
+    if name is not None and name not in BY_NAME:
+        _refuse(f"unknown provider {name!r}.", f"Known are: {', '.join(sorted(BY_NAME))}.")
+    if entry.params.azure_endpoint is not None:
+        if name not in (None, AZURE.name, AZURE_CLASSIC.name):
+            _refuse(f"azure_endpoint with provider {name!r}.", "Remove provider.")
+        return AZURE_CLASSIC
+    provider = BY_NAME[name] if name is not None else _recognised(url or OPENAI_BASE_URL)
+    if provider is AZURE and url is not None and _is_resource(url):
+        # Only the resource is named. With a version it is meant in the classic style.
+        if entry.params.api_version is None:
+            _refuse(
+                "an Azure address without the API's path.",
+                "End base_url in /openai/v1/, or write azure_endpoint and api_version.",
+            )
+        return AZURE_CLASSIC
+    return provider
+
+
+def _recognised(url: str) -> Provider:
+    return by_host(urlsplit(url).hostname or "")
+
+
+def _is_resource(url: str) -> bool:
+    return urlsplit(url).path.rstrip("/") in ("", "/openai")
+
+
+def _prefix(provider: Provider, path: str) -> bytes:
+    """The path of the base URL, without a trailing slash; Azure's classic style ends in /openai."""
+    prefix = path.rstrip("/")
+    if "/deployments/" in prefix and provider in (AZURE, AZURE_CLASSIC):
+        _refuse(
+            "a base_url with the deployment in it.",
+            "Write azure_endpoint (the resource only) and api_version, and name the deployment in "
+            "model.",
+        )
+    if provider is AZURE_CLASSIC and not prefix.endswith("/openai"):
+        prefix += "/openai"
+    return prefix.encode("ascii")
+
+
+def _deployment(entry: ModelEntry, provider: Provider) -> bytes:
+    if provider is not AZURE_CLASSIC:
+        return b""
+    name = entry.params.azure_deployment or entry.model
+    if name is None:
+        _refuse("Azure's classic style without a deployment.", "Name the deployment in model.")
+    return quote(name, safe="").encode("ascii")
+
+
+def _query(params: Params, provider: Provider) -> bytes:
+    own = [(name, value.get_secret_value()) for name, value in params.default_query.items()]
+    if all(name != API_VERSION for name, _ in own):
+        if params.api_version is not None:
+            own.append((API_VERSION, params.api_version))
+        elif provider is AZURE_CLASSIC:
+            _refuse(
+                "Azure's classic style without api_version.",
+                "Add params.api_version, for example 2024-10-21.",
+            )
+    return encoded_query(own)
+
+
+def _headers(params: Params, provider: Provider) -> tuple[tuple[Header, ...], tuple[Header, ...]]:
+    """The credential, and what else goes with every request.
+
+    A credential among default_headers is one all the same: it replaces that of api_key, as in the
+    OpenAI client, and keeps the client's own away from the endpoint.
+    """
+    extra: dict[bytes, bytes] = {}
+    if params.organization is not None:
+        extra[b"openai-organization"] = _header_value(params.organization, "organization")
+    if params.project is not None:
+        extra[b"openai-project"] = _header_value(params.project, "project")
+    for name, value in params.default_headers.items():
+        extra[name.lower().encode("ascii")] = value.get_secret_value().encode("ascii")
+    credential = {name: extra.pop(name) for name in list(extra) if name in CREDENTIALS}
+    if not credential and params.api_key is not None:
+        credential = dict(provider.credential_headers(params.api_key.get_secret_value()))
+    return tuple(credential.items()), tuple(extra.items())
+
+
+def _header_value(value: str, key: str) -> bytes:
+    try:
+        return value.encode("ascii")
+    except UnicodeEncodeError:
+        _refuse(f"{key} with a character outside ASCII.", "Write the id, such as org-... .")
+
+
+def _refuse(found: str, remedy: str) -> NoReturn:
+    raise _UnusableError(found, remedy)

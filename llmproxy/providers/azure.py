@@ -1,0 +1,36 @@
+"""Azure OpenAI: the classic style, with the deployment in the path, and the newer v1 style.
+
+Addresses, keys and token scopes: facts/upstreams.md, "Azure OpenAI" (November 2026).
+"""
+
+from __future__ import annotations
+
+from llmproxy.calls import Route
+from llmproxy.providers.base import Endpoint, Provider
+
+HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+V1_SCOPE = "https://ai.azure.com/.default"
+CLASSIC_SCOPE = "https://cognitiveservices.azure.com/.default"
+
+# Operations whose path names the deployment; all others belong to the resource.
+_DEPLOYMENT_OPERATIONS = frozenset(("chat/completions", "completions", "embeddings"))
+_DEPLOYMENT_PREFIXES = ("audio/", "images/")
+
+
+class AzureClassic(Provider):
+    """`/openai/deployments/{deployment}/{operation}?api-version=...`"""
+
+    def path(self, endpoint: Endpoint, route: Route) -> bytes:
+        """The path of a route at an endpoint; its prefix ends in /openai."""
+        operation = route.operation
+        if operation in _DEPLOYMENT_OPERATIONS or operation.startswith(_DEPLOYMENT_PREFIXES):
+            return b"%b/deployments/%b/%b" % (
+                endpoint.prefix,
+                endpoint.deployment,
+                operation.encode("ascii"),
+            )
+        return endpoint.prefix + b"/" + operation.encode("ascii")
+
+
+AZURE = Provider("azure", hosts=HOSTS, key_header="api-key", token_scope=V1_SCOPE)
+AZURE_CLASSIC = AzureClassic("azure-classic", key_header="api-key", token_scope=CLASSIC_SCOPE)

@@ -1,0 +1,156 @@
+"""What an endpoint is, and how an OpenAI-compatible one is addressed and understood.
+
+Pure translation: from a route to a request target, from a key to a header, from a refusal to an
+UpstreamError. Opens nothing. A credential is never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote, unquote_plus
+
+import msgspec
+
+from llmproxy.calls import Header, Route
+from llmproxy.errors import Answer, UpstreamError
+from llmproxy.providers.refusals import failure_of
+
+API_VERSION = "api-version"
+_ONLY_API_VERSION = b"api-version="
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One place that can answer: everything about it that does not change.
+
+    `model`: the upstream's name, None = the client's own. `prefix`: the path of the base URL,
+    without a trailing slash. `credential`: the headers that prove who we are; empty with no
+    `token_source` = the client brings its own key. `token_source`, `token_scope`: whom to ask for
+    an Entra token, and what for. `query`: parameters of every request, encoded.
+    `deployment`: Azure's classic style, percent-encoded.
+    """
+
+    group: str
+    name: str
+    provider: Provider
+    model: str | None
+    weight: int
+    tier: int
+    scheme: str
+    host: str
+    port: int
+    host_header: bytes
+    prefix: bytes
+    credential: tuple[Header, ...] = ()
+    token_scope: str | None = None
+    token_source: str | None = None
+    extra_headers: tuple[Header, ...] = ()
+    extra_header_names: frozenset[bytes] = frozenset()
+    query: bytes = b""
+    first_byte_timeout_s: float | None = None
+    deployment: bytes = b""
+
+    @property
+    def has_own_credential(self) -> bool:
+        """It is asked with a credential of ours, not with the client's."""
+        return bool(self.credential) or self.token_source is not None
+
+    def __repr__(self) -> str:
+        where = f"{self.scheme}://{self.host}:{self.port}{self.prefix.decode('ascii')}"
+        return (
+            f"Endpoint({self.group!r}, {self.name!r}, {self.provider.name}, {where}, "
+            f"model={self.model!r}, weight={self.weight}, tier={self.tier})"
+        )
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("endpoint", repr(self))]
+
+
+class Provider:
+    """A dialect, and a vendor's usual address. Behaves as OpenAI does; subclasses differ.
+
+    `base_url`: None = there is no usual one, the operator must say it. `hosts`: by which an
+    endpoint without `provider` is recognised; one that begins with a dot stands for every name
+    that ends in it. `key_header`: `authorization` (as Bearer) or a header that takes the bare key.
+    `token_scope`: Entra's, for those that take its tokens.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str | None = None,
+        *,
+        hosts: Sequence[str] = (),
+        key_header: str = "authorization",
+        token_scope: str | None = None,
+    ) -> None:
+        self.name = name
+        self.base_url = base_url
+        self.hosts = tuple(hosts)
+        self.token_scope = token_scope
+        self._key_header = key_header.encode("ascii")
+
+    def __repr__(self) -> str:
+        return f"Provider({self.name!r})"
+
+    def credential_headers(self, api_key: str) -> tuple[Header, ...]:
+        """The headers that carry a key."""
+        key = api_key.encode("ascii")
+        if self._key_header == b"authorization":
+            return ((b"authorization", b"Bearer " + key),)
+        return ((self._key_header, key),)
+
+    def target(self, endpoint: Endpoint, route: Route, query: bytes) -> bytes:
+        """The request target, path and query, for a route at an endpoint.
+
+        `query` is the client's, raw. The endpoint's own parameters replace the client's of the same
+        name, the client's `api-version` never goes up, and a `model` is the upstream's name.
+        """
+        path = self.path(endpoint, route)
+        if query and not (query.startswith(_ONLY_API_VERSION) and b"&" not in query):
+            query = _merged(endpoint, query)
+        else:
+            query = endpoint.query
+        return path + b"?" + query if query else path
+
+    def path(self, endpoint: Endpoint, route: Route) -> bytes:
+        """The path of a route at an endpoint."""
+        return endpoint.prefix + b"/" + route.operation.encode("ascii")
+
+    def failure(
+        self, answer: Answer, *, endpoint: str, wall_now: float, secrets: Sequence[bytes] = ()
+    ) -> UpstreamError | None:
+        """What an answer with an error status means; None below 400.
+
+        `endpoint` is its name, `wall_now` Unix time (for resets that are instants), `secrets` what
+        must not appear in the error's message, beyond everything that looks like a key.
+        """
+        return failure_of(answer, endpoint=endpoint, wall_now=wall_now, secrets=secrets)
+
+
+def encoded_query(parameters: Sequence[tuple[str, str]]) -> bytes:
+    """Parameters as a query string."""
+    return "&".join(
+        f"{quote(name, safe='')}={quote(value, safe=':,/')}" for name, value in parameters
+    ).encode("ascii")
+
+
+def _merged(endpoint: Endpoint, query: bytes) -> bytes:
+    """The client's parameters, as they came, and the endpoint's own behind them."""
+    ours = {_name_of(parameter) for parameter in endpoint.query.split(b"&")} | {API_VERSION}
+    kept = []
+    for parameter in query.split(b"&"):
+        name = _name_of(parameter)
+        if not parameter or name in ours:
+            continue
+        if name == "model" and endpoint.model is not None:
+            kept.append(encoded_query([("model", endpoint.model)]))
+        else:
+            kept.append(parameter)
+    if endpoint.query:
+        kept.append(endpoint.query)
+    return b"&".join(kept)
+
+
+def _name_of(parameter: bytes) -> str:
+    return unquote_plus(parameter.partition(b"=")[0].decode("latin-1"))

@@ -1,0 +1,62 @@
+"""The providers by name: a row where only the address differs.
+
+Base URLs as the vendors' own documentation gives them for OpenAI clients (November 2026). The names
+are part of the configuration's contract: a row may be added, not renamed.
+"""
+
+from __future__ import annotations
+
+from llmproxy.config import OPENAI_BASE_URL
+from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
+from llmproxy.providers.base import Provider
+
+OPENAI = Provider("openai", OPENAI_BASE_URL, hosts=("api.openai.com", ".api.openai.com"))
+# Whatever speaks OpenAI's API somewhere else; also what is not recognised.
+GENERIC = Provider("generic")
+
+ROWS: tuple[Provider, ...] = (
+    OPENAI,
+    AZURE,
+    AZURE_CLASSIC,
+    # Anthropic takes a Bearer key on its OpenAI-compatible paths, as the OpenAI client sends it.
+    # A doubt: its own /v1/messages documents x-api-key only; if it refuses Bearer there, write
+    # default_headers: {x-api-key: ...} instead of api_key.
+    Provider("anthropic", "https://api.anthropic.com/v1/", hosts=("api.anthropic.com",)),
+    Provider("cerebras", "https://api.cerebras.ai/v1/", hosts=("api.cerebras.ai",)),
+    Provider("cohere", "https://api.cohere.ai/compatibility/v1/", hosts=("api.cohere.ai",)),
+    Provider("deepinfra", "https://api.deepinfra.com/v1/openai/", hosts=("api.deepinfra.com",)),
+    Provider("deepseek", "https://api.deepseek.com/v1/", hosts=("api.deepseek.com",)),
+    Provider("fireworks", "https://api.fireworks.ai/inference/v1/", hosts=("api.fireworks.ai",)),
+    Provider(
+        "gemini",
+        "https://generativelanguage.googleapis.com/v1beta/openai/",
+        hosts=("generativelanguage.googleapis.com",),
+    ),
+    Provider("groq", "https://api.groq.com/openai/v1/", hosts=("api.groq.com",)),
+    Provider("mistral", "https://api.mistral.ai/v1/", hosts=("api.mistral.ai",)),
+    Provider("openrouter", "https://openrouter.ai/api/v1/", hosts=("openrouter.ai",)),
+    Provider("perplexity", "https://api.perplexity.ai/", hosts=("api.perplexity.ai",)),
+    Provider(
+        "together",
+        "https://api.together.xyz/v1/",
+        hosts=("api.together.xyz", "api.together.ai"),
+    ),
+    Provider("xai", "https://api.x.ai/v1/", hosts=("api.x.ai",)),
+    # Servers of one's own, on their usual ports of this machine.
+    Provider("llamacpp", "http://127.0.0.1:8080/v1/"),
+    Provider("lmstudio", "http://127.0.0.1:1234/v1/"),
+    Provider("ollama", "http://127.0.0.1:11434/v1/"),
+    Provider("vllm", "http://127.0.0.1:8000/v1/"),
+    GENERIC,
+)
+BY_NAME = {provider.name: provider for provider in ROWS}
+
+
+def by_host(host: str) -> Provider:
+    """The provider that an address belongs to: its host decides, without case."""
+    host = host.lower().rstrip(".")
+    for provider in ROWS:
+        for known in provider.hosts:
+            if host.endswith(known) if known.startswith(".") else host == known:
+                return provider
+    return GENERIC

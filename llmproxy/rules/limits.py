@@ -1,0 +1,146 @@
+"""Reading what vendors say about time: when a refused call may come again.
+
+Every vendor writes it its own way (facts/upstreams.md): whole or broken seconds, milliseconds, Go
+durations, RFC 3339 instants, HTTP dates, Unix times, or only in the text of the error. What cannot
+be read says nothing (None); nothing here raises. All results are seconds from now.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
+
+from llmproxy.calls import Header
+
+MAX_VALUE_BYTES = 64  # longer than every format known; what is longer is junk
+UNIX_S = 1e9  # a bare number from here on is an instant (since 2001), not a duration of 30 years
+UNIX_MS = 1e12
+
+_GO_UNITS = {b"h": 3600.0, b"m": 60.0, b"s": 1.0, b"ms": 1e-3, b"us": 1e-6, b"ns": 1e-9}
+_GO_UNITS["µs".encode()] = _GO_UNITS["μs".encode()] = 1e-6  # both micro signs, as Go prints them
+_GO_PART = rb"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|us|\xc2\xb5s|\xce\xbcs|ns|s)"
+_GO_DURATION = re.compile(rb"(?:" + _GO_PART + rb")+")
+_GO_PARTS = re.compile(_GO_PART)
+_NUMBER = re.compile(rb"\d{1,30}(?:\.\d{0,30})?")
+# As Azure ("Please retry after 86400 seconds") and as OpenAI and Groq ("try again in 1m2.5s").
+_IN_WORDS = re.compile(
+    r"(?:retry|again) (?:after|in) ([0-9.]+) ?(milliseconds?|seconds?|minutes?|hours?)\b", re.I
+)
+_IN_GO = re.compile(r"(?:retry|again) (?:after|in) ((?:[0-9.]+(?:h|ms|m|s))+)\b", re.I)
+_WORD_S = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}
+
+
+def retry_after_s(headers: Sequence[Header], *, wall_now: float) -> float | None:
+    """Seconds until an endpoint wants the next call, above 0; None if it does not say.
+
+    `retry-after-ms` before `retry-after` before the reset of an exhausted dimension: the vendor's
+    plain word before what can be concluded. `wall_now` is Unix time, for instants. 0 and below say
+    nothing: a vendor that refuses a call does not want it back at once.
+    """
+    milliseconds = wait_s = None
+    for name, value in headers:
+        if name == b"retry-after-ms":
+            milliseconds = _number(value)
+        elif name == b"retry-after":
+            wait_s = parse_reset(value, wall_now=wall_now)
+    if milliseconds:
+        return milliseconds / 1000.0
+    return wait_s or _reset_of_exhausted(headers, wall_now)
+
+
+def parse_reset(value: bytes, *, wall_now: float) -> float | None:
+    """A reset in any vendor's format, as seconds from now (0.0 when it has passed).
+
+    None for -1, nonsense and nothing. The unit of a bare number is seconds (Azure), and from 1e9 on
+    it is Unix time in seconds or milliseconds (OpenRouter).
+    """
+    value = value.strip()
+    if not value or len(value) > MAX_VALUE_BYTES:
+        return None
+    number = _number(value)
+    if number is not None:
+        return number if number < UNIX_S else max(0.0, _unix_s(number) - wall_now)
+    if _GO_DURATION.fullmatch(value):
+        return _go_s(value)
+    instant = _instant(value)
+    return None if instant is None else max(0.0, instant - wall_now)
+
+
+def retry_after_in_text(message: str) -> float | None:
+    """Seconds that the words of an error ask for, above 0; None if they do not."""
+    words = _IN_WORDS.search(message)
+    if words is not None:
+        number = _number(words[1].encode("ascii"))
+        return None if not number else number * _WORD_S[words[2].lower().rstrip("s")]
+    go = _IN_GO.search(message)
+    if go is None:
+        return None
+    return parse_reset(go[1].lower().encode("ascii"), wall_now=0.0) or None
+
+
+def _reset_of_exhausted(headers: Sequence[Header], wall_now: float) -> float | None:
+    """The latest reset among the dimensions of which nothing remains."""
+    dimensions: dict[bytes, dict[bytes, bytes]] = {}
+    for name, value in headers:
+        if b"ratelimit" in name:
+            dimension, field = _dimension(name)
+            if field:
+                dimensions.setdefault(dimension, {})[field] = value
+    resets = [
+        reset
+        for fields in dimensions.values()
+        if _exhausted(fields)
+        and (reset := parse_reset(fields.get(b"reset", b""), wall_now=wall_now))
+    ]
+    return max(resets, default=None)
+
+
+def _dimension(name: bytes) -> tuple[bytes, bytes]:
+    """`x-ratelimit-remaining-tokens`, `anthropic-ratelimit-tokens-remaining`, `ratelimit-reset`:
+    the dimension and the field, empty if it has none of the three."""
+    parts = name.split(b"-")
+    for field in (b"remaining", b"limit", b"reset"):
+        if field in parts:
+            parts.remove(field)
+            return b"-".join(parts), field
+    return name, b""
+
+
+def _exhausted(fields: dict[bytes, bytes]) -> bool:
+    """Nothing remains. Below 0 means unknown (Azure's -1), as does a limit of 0 or below."""
+    remaining = _number(fields.get(b"remaining", b""))
+    if remaining is None or remaining > 0:
+        return False
+    limit = fields.get(b"limit")
+    return limit is None or bool(_number(limit))
+
+
+def _number(value: bytes) -> float | None:
+    """A number of 0 or above; None for everything else."""
+    value = value.strip()
+    return float(value) if _NUMBER.fullmatch(value) else None
+
+
+def _unix_s(number: float) -> float:
+    return number if number < UNIX_MS else number / 1000.0
+
+
+def _go_s(value: bytes) -> float | None:
+    seconds = sum(float(number) * _GO_UNITS[unit] for number, unit in _GO_PARTS.findall(value))
+    return seconds if isfinite(seconds) else None
+
+
+def _instant(value: bytes) -> float | None:
+    """Unix seconds of an RFC 3339 instant or an HTTP date."""
+    try:
+        text = value.decode("ascii")
+        rfc_3339 = text[:4].isdigit()
+        when = datetime.fromisoformat(text) if rfc_3339 else parsedate_to_datetime(text)
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        return when.timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
