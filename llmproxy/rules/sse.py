@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # --- framing ---------------------------------------------------------------------------------
 
-_LINE_END = rb"(?>\r\n|\n|\r)"
-_EVENT_END = re.compile(_LINE_END + rb"{2,}+|\A" + _LINE_END + rb"++")
+_LINE_END = rb"(?:\r\n?+|\n)"
+_EVENT_END = re.compile(_LINE_END + _LINE_END + rb"++")
 
 
 def complete_length(buffer: bytes) -> int:
@@ -48,9 +48,9 @@ def complete_length(buffer: bytes) -> int:
 
 def split_events(buffer: bytes) -> tuple[list[bytes], bytes]:
     """The complete events with their terminators, and what is left; together they are `buffer`."""
-    events = []
-    start = 0
-    for terminator in _EVENT_END.finditer(buffer):
+    start = len(buffer) - len(buffer.lstrip(b"\r\n"))  # blank lines at the start
+    events = [buffer[:start]] if start else []
+    for terminator in _EVENT_END.finditer(buffer, start):
         events.append(buffer[start : terminator.end()])
         start = terminator.end()
     return events, buffer[start:]

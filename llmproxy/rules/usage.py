@@ -122,10 +122,9 @@ def _counts_at(tail: bytes, at: int) -> _Counts | None:
     if found is None or tail[at - 1] == _BACKSLASH:
         return None
     try:
-        counts = _counts.decode(found[1])
+        return _counts.decode(found[1])
     except _UNREADABLE:
         return None
-    return counts if (counts.input(), counts.output()) != (None, None) else None
 
 
 def _in_message_start(tail: bytes, at: int) -> bool:

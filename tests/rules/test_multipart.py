@@ -154,6 +154,12 @@ def test_parts_without_headers_or_without_content_are_passed_over():
     assert scanned(body).model == "m"
 
 
+def test_a_model_part_that_has_headers_only_names_none():
+    body = b'--bOuNd\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + END
+    scanner = scanned(body)
+    assert (scanner.model, scanner.model_span, scanner.finished) == (None, None, True)
+
+
 def test_white_space_behind_a_boundary_is_allowed():
     body = field("model", b"m").replace(b"bOuNd\r\n", b"bOuNd \t \r\n") + b"--bOuNd--  \r\n"
     for cut in range(len(body)):

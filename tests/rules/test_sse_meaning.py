@@ -95,6 +95,7 @@ CONTENT = [
         typed("content_block_start", content_block={"type": "text", "text": "already"}),
     ),
     (Dialect.MESSAGES, typed("content_block_start")),
+    (Dialect.MESSAGES, typed("content_block_start", content_block={"type": "tool_use"})),
     (Dialect.MESSAGES, typed("message_delta", usage={"output_tokens": 1})),
     (Dialect.OTHER, typed("speech.audio.delta", audio="UklGRg==")),
     (Dialect.OTHER, b": a comment\n\n"),

@@ -97,6 +97,12 @@ def test_a_usage_that_the_model_only_speaks_of_is_not_read():
     assert usage_of_stream(b"data: " + json.dumps({"delta": spoken}).encode() + b"\n\n") is None
 
 
+def test_a_longer_key_that_ends_in_usage_is_another():
+    other = {'my"usage': {"prompt_tokens": 1, "completion_tokens": 1}}
+    assert usage_of(json.dumps({"pad": "x" * 20_000, **other}).encode()) is None
+    assert usage_of_stream(b"data: " + json.dumps(other).encode() + b"\n\n") is None
+
+
 def event(**told):
     return b"data: " + json.dumps(told).encode() + b"\n\n"
 
