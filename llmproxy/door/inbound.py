@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # An upload that the story has not read yet: beyond this, the client is told to wait (TCP).
 HIGH_WATER_BYTES = 256 * 1024
-FRAMING_HEADERS = frozenset((b"content-length", b"content-type", b"expect"))
+FRAMING_HEADERS = frozenset((b"content-length", b"content-type", b"expect", b"transfer-encoding"))
 METHODS = {name.encode("ascii"): name for name in ("GET", "HEAD", "POST", "DELETE", "OPTIONS")}
 
 
@@ -77,12 +77,23 @@ class Inbound:
                 self._content_length = int(value)
             elif name == b"content-type":
                 self.streamed = value[:10].lower() == b"multipart/"
+            elif name == b"transfer-encoding":
+                self._check_coding(value)
             else:
                 self.expects_continue = value.lower() == b"100-continue"
 
     def head_bytes(self) -> int:
         """The size of the head, without counting body bytes that came in the same read."""
         return len(self.path) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _check_coding(self, value: bytes) -> None:
+        """Only `chunked` is ours to undo; anything else is a way to smuggle (RFC 9112, 6.1)."""
+        if value.lower() != b"chunked":
+            self.keep_alive = False
+            self.refusal = ClientError(
+                f"The transfer-encoding must be 'chunked', found {value!r}.",
+                code="malformed_request",
+            )
 
     def check_length(self) -> None:
         """Refuse a body that announces itself as too large, before it is read."""

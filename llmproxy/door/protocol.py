@@ -54,6 +54,7 @@ class Door(HttpToolsProtocol):
         self._answering: Inbound | None = None
         self._waiting: deque[Inbound] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._deaf = False  # what comes is not understood and thrown away
         self._last = False  # no further request on this connection
         self.peer = ""
         self.gone = False
@@ -75,7 +76,7 @@ class Door(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.gone or self.parser is None:
+        if self.gone or self._deaf:
             return
         if self._reading_head:
             if self._head_bytes == 0:
@@ -262,7 +263,7 @@ class Door(HttpToolsProtocol):
 
     def _expired(self) -> None:
         inbound = self._arriving
-        if inbound is not None and inbound.abandoned:
+        if self._deaf or (inbound is not None and inbound.abandoned):
             self.transport.close()  # lingered long enough
         elif inbound is not None and self.flow.read_paused:
             self._watchdog.expire_at(monotonic() + self._timeouts.body_progress_s)
@@ -304,14 +305,14 @@ class Door(HttpToolsProtocol):
 
     def _reject(self, error: ClientError) -> None:
         """Answer outside any call, and close: what follows on this connection is not understood."""
-        self._last = True
+        self._last = self._deaf = True
         if self._answering is None and not self.transport.is_closing():
             status, headers, body = error_answer(error)
             self.transport.write(Reply.rendered(status, headers, body))
+            self.transport.write_eof()
+            self._watchdog.expire_at(monotonic() + LINGER_S)
         elif self._arriving is not None:
             self._arriving.fail(error)
-        if self._answering is None:
-            self.transport.close()
 
 
 def _head_too_large(max_bytes: int) -> ClientError:

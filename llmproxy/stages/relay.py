@@ -7,6 +7,7 @@ dialect, between two whole events; when any other body breaks, its missing end t
 from __future__ import annotations
 
 import asyncio
+import re
 from time import monotonic
 
 from llmproxy.calls import Accepted, Call, Dialect, Downstream, Headers, Trail, Usage
@@ -19,6 +20,7 @@ from llmproxy.rules.usage import usage_of, usage_of_stream
 # An unfinished event is held back so that a break can be told between two events; but not an
 # event of this size (images), which would only fill the memory.
 MAX_UNFINISHED_BYTES = 64 * 1024
+FINISH_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
 # The end of a stream, where the terminal event and the usage stand.
 TAIL_BYTES = 32 * 1024
 # Bigger unary answers are not searched for their usage.
@@ -129,8 +131,13 @@ class _EventStream:
         return self._unfinished
 
     def said_end(self) -> bool:
-        """The stream itself said that it is over."""
-        return sse.said_end(bytes(self._tail), self._dialect)
+        """The stream itself said that it is over.
+
+        Some compatible vendors forget chat's [DONE]; after a finish_reason nothing is missing.
+        """
+        tail = bytes(self._tail)
+        finished = self._dialect is Dialect.CHAT and FINISH_REASON.search(tail) is not None
+        return finished or sse.said_end(tail, self._dialect)
 
     def interruption(self, message: str) -> bytes:
         """The bytes that tell this client that its stream broke."""

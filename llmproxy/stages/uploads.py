@@ -89,7 +89,8 @@ class SpooledForm:
         """The same form under another model name."""
         span = self._scanner.model_span
         if span is None:
-            return _Renamed(self, (0, 0), model_part(self._scanner.boundary, model))
+            at = self._scanner.first_part_at
+            return _Renamed(self, (at, at), model_part(self._scanner.boundary, model))
         return _Renamed(self, span, model.encode("utf-8"))
 
     def close(self) -> None:

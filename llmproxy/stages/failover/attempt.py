@@ -105,7 +105,7 @@ class Attempts:
             for event in events:
                 kind = sse.classify(event, dialect)
                 if kind is sse.Kind.ERROR:
-                    raise _early_error(event, response, endpoint, held, call)
+                    raise _early_error(event, response, endpoint, held)
                 if kind is not sse.Kind.PREAMBLE:
                     return held
             if len(held) > MAX_PREAMBLE_BYTES:
@@ -138,14 +138,14 @@ async def _refusal(response: Response, endpoint: Endpoint) -> UpstreamError:
 
 
 def _early_error(
-    event: bytes, response: Response, endpoint: Endpoint, held: bytes, call: Call
+    event: bytes, response: Response, endpoint: Endpoint, held: bytes
 ) -> UpstreamError:
     """The failure that a 200 stream told in its first events.
 
     It is judged like a refusal with the status that it stands for; if it must be passed on, the
     client gets the stream as it came.
     """
-    told = sse.early_error(event, call.route.dialect)
+    told = sse.early_error(event)
     body = msgspec.json.encode(
         {"error": {"message": told.message, "type": None, "param": None, "code": told.code}}
     )

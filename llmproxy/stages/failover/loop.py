@@ -15,7 +15,7 @@ from llmproxy.calls import Accepted, Call, Trail
 from llmproxy.errors import NoEndpoint, StreamBroken, UpstreamError
 from llmproxy.events import AttemptFailed, EndpointStateChanged, Listener
 from llmproxy.pool import EndpointState, Group
-from llmproxy.rules.retry import Judgement, backoff_s, judge
+from llmproxy.rules.retry import Judgement, Verdict, backoff_s, judge, passes_unchanged
 from llmproxy.stages.failover.attempt import Attempts
 
 # How long a call may wait for an endpoint to recover before it is told when to come back.
@@ -23,6 +23,8 @@ MAX_WAIT_S = 10.0
 # While another call probes the group, look again this often (jittered).
 PROBE_POLL_S = 0.1
 HERD_SPREAD_S = 0.05
+# While the retry budget is used up, look again this often (jittered).
+RETRY_POLL_S = 0.02
 
 
 class Failover:
@@ -55,6 +57,7 @@ class FirstAccepted:
         "_call",
         "_failures",
         "_group",
+        "_owes_budget",
         "_probing",
         "_retrying",
         "_stage",
@@ -74,6 +77,7 @@ class FirstAccepted:
         self._tried: list[EndpointState] = []  # not again while another one is left
         self._useless: list[EndpointState] = []  # not again for this call
         self._failures: list[UpstreamError] = []
+        self._owes_budget = False
         self._retrying = False
         self._probing = False
         self._backoff_base_s = 0.0
@@ -84,6 +88,8 @@ class FirstAccepted:
         group.in_flight += 1
         try:
             while True:
+                if self._owes_budget:
+                    await self._begin_retry()
                 state = group.choose(self._tried, monotonic()) or await self._wait_for_one()
                 trail.attempts += 1
                 trail.endpoint = state.endpoint.name
@@ -122,8 +128,12 @@ class FirstAccepted:
         """Draw the conclusions of one failed attempt; raises when the call must end."""
         now = monotonic()
         state, call = self._state, self._call
+        endpoint = state.endpoint
         judgement = judge(
-            failure, replay=call.replay, own_credential=state.endpoint.has_own_credential
+            failure,
+            replay=call.replay,
+            own_credential=endpoint.has_own_credential,
+            own_model=endpoint.model is not None,
         )
         self._failures.append(failure)
         self._tried.append(state)
@@ -146,24 +156,20 @@ class FirstAccepted:
                 state.endpoint.name,
                 failure.reason,
                 failure.answer.status if failure.answer else None,
-                "give up" if error else "next endpoint",
+                (Verdict.GIVE_UP if error else Verdict.NEXT_ENDPOINT).value,
                 now - began_at,
                 failure.message,
             )
         )
         if error is not None:
             raise error
-        if judgement.costs_budget:
-            self._group.budget.begin()
-            self._retrying = True
+        self._owes_budget = judgement.costs_budget
 
     def _reason_to_end(self, judgement: Judgement, now: float) -> Exception | None:
         failure = self._failures[-1]
         if not (judgement.try_elsewhere or judgement.try_again_here):
             return failure
         if len(self._failures) >= self._stage.max_attempts or now >= self._call.deadline_at:
-            return self._nobody(now)
-        if judgement.costs_budget and not self._group.budget.allows(self._group.in_flight):
             return self._nobody(now)
         return None
 
@@ -180,6 +186,8 @@ class FirstAccepted:
     ) -> None:
         seconds = judgement.cooldown_s or 0.0
         state.cool(now + seconds, failure.reason)
+        if judgement.slow_start:
+            state.breaker.slow_down(now + seconds)
         self._tell(
             state, "misconfigured" if judgement.loud else "cooling", failure.message, seconds
         )
@@ -197,6 +205,14 @@ class FirstAccepted:
             self._retrying = False
         if self._probing:
             self._group.probing = self._probing = False
+
+    async def _begin_retry(self) -> None:
+        """Take a place in the retry budget: when much fails at once, retries go one by one."""
+        group = self._group
+        while not group.budget.allows(group.in_flight):
+            await self._sleep(RETRY_POLL_S * (1 + self._stage.draw()), monotonic())
+        group.budget.begin()
+        self._retrying, self._owes_budget = True, False
 
     # ---- when no untried endpoint is available
 
@@ -240,11 +256,18 @@ class FirstAccepted:
     def _nobody(self, now: float) -> Exception:
         """The error for a call that no endpoint could answer.
 
-        With a single endpoint its own answer is the most faithful error there is.
+        With a single endpoint, and for what is the client's own to mend, the upstream's answer
+        is the most faithful error there is.
         """
         failures = self._failures
-        if len(self._group.states) == 1 and failures and failures[-1].answer is not None:
-            return failures[-1]
+        if failures and failures[-1].answer is not None:
+            endpoint = self._state.endpoint
+            if len(self._group.states) == 1 or passes_unchanged(
+                failures[-1],
+                own_credential=endpoint.has_own_credential,
+                own_model=endpoint.model is not None,
+            ):
+                return failures[-1]
         soonest = self._group.soonest(self._useless, now)
         recovers_in_s = None if soonest is None else soonest.ready_at(now) - now
         skipped = self._group.skipped(self._tried, now)

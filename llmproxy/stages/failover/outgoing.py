@@ -11,7 +11,7 @@ from llmproxy.rules.headers import upstream_headers
 
 def outgoing_request(call: Call, endpoint: Endpoint, credential: tuple[Header, ...]) -> Outgoing:
     """Translate a call for an endpoint. Pure."""
-    headers = upstream_headers(call.headers, keep_credential=not credential)
+    headers = upstream_headers(call.headers, keep_credential=not endpoint.has_own_credential)
     if call.stream:
         # A compressed stream could not be checked for early errors, nor told that it broke.
         headers = [header for header in headers if header[0] != b"accept-encoding"]

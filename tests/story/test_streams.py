@@ -1,0 +1,211 @@
+"""Streams: the commit point, breaks told in the client's own dialect, back-pressure, cancelling."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.story.test_failover import group_of
+from tests.support.client import STREAM, ask, connect, request
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import (
+    DONE,
+    LAST_CHUNK,
+    always,
+    chunk,
+    delta,
+    event,
+    scripted,
+    sse_head,
+)
+
+HELLO = [delta(role="assistant", content=""), delta("Hel"), delta("lo")]
+BREAKS = {
+    "reset": [0.05, "reset"],
+    "closed": ["close"],
+    "silent": ["hang"],
+    "ended early": [LAST_CHUNK],
+}
+
+
+@pytest.mark.parametrize("how", BREAKS)
+@bounded()
+async def test_after_the_commit_point_a_broken_chat_stream_says_so_and_nothing_is_spliced(how):
+    steps = [sse_head(), *map(chunk, HELLO), *BREAKS[how]]
+    async with scripted(always(*steps)) as bad, scripted(always(*steps)) as other:
+        async with serve_proxy(group_of(bad, other, timeouts={"idle_s": 0.3})) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+            assert reply.status == 200
+            whole, last = b"".join(HELLO), reply.body[len(b"".join(HELLO)) :]
+            assert reply.body.startswith(whole)
+            error = json.loads(last.removeprefix(b"data: "))["error"]
+            assert error["code"] == "upstream_stream_interrupted"
+            assert error["type"] == "server_error"
+            assert b"[DONE]" not in reply.body
+            assert not other.received
+            assert proxy.heard.calls[-1].error == "upstream_stream_interrupted"
+
+
+@bounded()
+async def test_half_an_event_never_reaches_the_client():
+    torn = HELLO[2][: len(HELLO[2]) // 2]
+    steps = [sse_head(), *map(chunk, [*HELLO[:2], torn]), "close"]
+    async with scripted(always(*steps)) as bad:
+        async with serve_proxy(group_of(bad)) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+            events = reply.body.split(b"\n\n")
+            assert events[-1] == b""
+            for each in events[:-1]:
+                json.loads(each.removeprefix(b"data: "))
+
+
+@bounded()
+async def test_a_broken_responses_stream_ends_with_response_failed():
+    created = event(
+        {"type": "response.created", "sequence_number": 0, "response": {"id": "resp_1"}}
+    )
+    text = event({"type": "response.output_text.delta", "sequence_number": 1, "delta": "Hel"})
+    async with scripted(always(sse_head(), chunk(created + text), "close")) as bad:
+        async with serve_proxy(group_of(bad)) as proxy:
+            reply = await ask(
+                proxy.port, "/v1/responses", {"model": "gpt-4.1", "input": "x", "stream": True}
+            )
+            data = reply.body.split(b"data: ")[-1]
+            failed = json.loads(data)
+            assert failed["type"] == "response.failed"
+            assert failed["response"]["id"] == "resp_1"
+            assert failed["response"]["error"]["message"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 13, 1000])
+@bounded()
+async def test_a_stream_arrives_byte_for_byte_at_any_split(size):
+    stream = (
+        b": a comment\n\n"
+        + delta(role="assistant")
+        + delta("héllo \U0001f600")
+        + b'data: {"choices":[],\r\ndata: "usage":null}\r\n\r\n'
+        + event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 9}})
+        + DONE
+        + b"\n: the end, without a blank line"
+    )
+    pieces = [stream[i : i + size] for i in range(0, len(stream), size)]
+    steps = [sse_head()]
+    for piece in pieces:
+        steps += [chunk(piece), 0.0005]
+    async with scripted(always(*steps, LAST_CHUNK)) as vendor:
+        async with serve_proxy(group_of(vendor)) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+            assert reply.body == stream
+            usage = proxy.heard.calls[-1].usage
+            assert (usage.input_tokens, usage.output_tokens) == (7, 9)
+
+
+@bounded()
+async def test_chunks_are_relayed_as_they_come():
+    steps = [sse_head()]
+    for number in range(5):
+        steps += [chunk(delta(str(number))), 0.15]
+    async with scripted(always(*steps, chunk(DONE), LAST_CHUNK)) as vendor:
+        async with serve_proxy(group_of(vendor)) as proxy:
+            client = await connect(proxy.port)
+            await client.send(request(body=STREAM))
+            await client.head()
+            loop = asyncio.get_running_loop()
+            moments = []
+            while await client.chunk():
+                moments.append(loop.time())
+            gaps = [b - a for a, b in zip(moments, moments[1:], strict=False)]
+            assert sum(gap > 0.1 for gap in gaps) == 5
+
+
+def _waiting_vendor(where):
+    """A vendor that leaves its caller waiting at some point."""
+    return {
+        "streaming": [sse_head(), chunk(delta("a")), "hang"],
+        "in the preamble": [sse_head(), chunk(delta(role="assistant")), "hang"],
+        "waiting for the first byte": ["hang"],
+        "in a unary body": [
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{",
+            "hang",
+        ],
+    }[where]
+
+
+@pytest.mark.parametrize(
+    "where", ["streaming", "in the preamble", "waiting for the first byte", "in a unary body"]
+)
+@pytest.mark.parametrize("how", ["reset", "closed"])
+@bounded()
+async def test_a_client_that_leaves_cancels_its_upstream_within_100_ms(where, how):
+    async with scripted(always(*_waiting_vendor(where))) as vendor:
+        async with serve_proxy(group_of(vendor, timeouts={})) as proxy:
+            client = await connect(proxy.port)
+            await client.send(request(body=STREAM))
+            while not vendor.received:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            left_at = asyncio.get_running_loop().time()
+            if how == "reset":
+                client.leave()
+            else:
+                client.writer.close()
+            while vendor.received[0].gone_at is None:
+                await asyncio.sleep(0.005)
+            assert vendor.received[0].gone_at - left_at < 0.1
+            assert proxy.heard.calls[-1].status == 499
+            assert not proxy.heard.failures, "a client that leaves says nothing about the endpoint"
+            assert proxy.runtime.admission.in_flight == 0
+            assert proxy.runtime.pool.groups["gpt-4.1"].states[0].in_flight == 0
+
+
+@bounded()
+async def test_a_client_that_leaves_in_back_off_ends_the_call():
+    async with scripted(always("reset")) as vendor:
+        async with serve_proxy(group_of(vendor, num_retries=50)) as proxy:
+            client = await connect(proxy.port)
+            await client.send(request(body=STREAM))
+            while len(vendor.received) < 3:
+                await asyncio.sleep(0.005)
+            client.leave()
+            await asyncio.sleep(0.1)
+            tried = len(vendor.received)
+            await asyncio.sleep(1)
+            assert len(vendor.received) == tried
+            assert proxy.runtime.admission.in_flight == 0
+
+
+@bounded(40)
+async def test_a_client_that_does_not_read_pauses_its_upstream():
+    sent = 0
+    piece = delta("x" * 1000)
+
+    def endless(received, number):
+        nonlocal sent
+        yield sse_head()
+        while True:
+            sent += len(piece)
+            yield chunk(piece)
+
+    async with scripted(endless) as vendor:
+        async with serve_proxy(group_of(vendor)) as proxy:
+            client = await connect(proxy.port)
+            client.reader._limit = 1024  # the reader stops reading its socket early
+            await client.send(request(body=STREAM))
+            before = -1
+            while before != sent:
+                before = sent
+                await asyncio.sleep(0.5)
+            # What is on its way: both sockets' kernel buffers and ours.
+            assert sent < 16 * 2**20
+            client.leave()
+
+
+@bounded()
+async def test_an_unknown_stream_is_relayed_as_it_is():
+    steps = [sse_head(), chunk(b"data: \x00\xff not json\n\n"), chunk(b"event: x\n"), LAST_CHUNK]
+    async with scripted(always(*steps)) as vendor:
+        async with serve_proxy(group_of(vendor)) as proxy:
+            reply = await ask(proxy.port, "/v1/audio/speech", {"model": "gpt-4.1", "input": "x"})
+            assert reply.body == b"data: \x00\xff not json\n\nevent: x\n"

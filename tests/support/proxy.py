@@ -1,0 +1,90 @@
+"""A whole proxy on a real socket, in this process: the same parts as `llmproxy serve`."""
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import yaml
+
+from llmproxy.app import App
+from llmproxy.config import parse_config
+from llmproxy.control.health import make_control
+from llmproxy.door import make_server
+from llmproxy.events import AttemptFailed, CallFinished, EndpointStateChanged
+from llmproxy.runtime import open_runtime
+
+
+@dataclass
+class Heard:
+    """A Listener that remembers."""
+
+    calls: list[CallFinished] = field(default_factory=list)
+    failures: list[AttemptFailed] = field(default_factory=list)
+    changes: list[EndpointStateChanged] = field(default_factory=list)
+
+    def call_finished(self, event):
+        self.calls.append(event)
+
+    def attempt_failed(self, event):
+        self.failures.append(event)
+
+    def endpoint_state_changed(self, event):
+        self.changes.append(event)
+
+
+@dataclass
+class Proxy:
+    """A running proxy."""
+
+    port: int
+    app: App
+    heard: Heard
+    server: object
+
+    @property
+    def root(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def base_url(self):
+        return f"{self.root}/v1"
+
+    @property
+    def runtime(self):
+        return self.app.runtime
+
+
+@asynccontextmanager
+async def serve_proxy(config, environ=None):
+    """Serve a config (YAML text, or the same as Python values) on a free port."""
+    text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
+    parsed = parse_config(text, environ or {}, file="test.yaml")
+    heard = Heard()
+    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listening.setblocking(False)
+    async with open_runtime(parsed, environ=environ or {}, listener=heard) as runtime:
+        app = App(runtime, make_control(runtime))
+        server = make_server(app)
+        serving = asyncio.create_task(server.serve([listening]))
+        while not server.started:
+            await asyncio.sleep(0.005)
+        try:
+            yield Proxy(listening.getsockname()[1], app, heard, server)
+        finally:
+            server.should_exit = True
+            await serving
+
+
+def config_for(*endpoints, group="gpt-4.1", **settings):
+    """A config with one group. Endpoints are base URLs, or dicts of a model entry."""
+    settings.setdefault("drain_delay_s", 0)
+    settings.setdefault("drain_timeout_s", 1)
+    models = [
+        {"params": {"base_url": each, "api_key": "sk-upstream"}} if isinstance(each, str) else each
+        for each in endpoints
+    ]
+    return {
+        "model_groups": [{"model_group": group, "models": models}],
+        "general_settings": settings,
+    }
