@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import time
-from typing import Protocol
+from typing import Protocol, cast
 
 from llmproxy.calls import Header
 from llmproxy.errors import CredentialRejected
@@ -45,13 +45,13 @@ def azure_identity(kind: str) -> TokenSource:
             "azure_ad_token_provider needs azure-identity: pip install 'llmproxy[entra]'",
             sent=False,
         ) from error
-    makers: dict[str, Callable[[], TokenSource]] = {
+    makers: dict[str, Callable[[], object]] = {
         "default": identity.DefaultAzureCredential,
         "managed_identity": identity.ManagedIdentityCredential,
         "workload_identity": identity.WorkloadIdentityCredential,
         "cli": identity.AzureCliCredential,
     }
-    return makers[kind]()
+    return cast("TokenSource", makers[kind]())
 
 
 class EntraCredentials:

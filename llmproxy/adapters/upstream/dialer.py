@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import cast
 from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from llmproxy.adapters.upstream.connection import Connection
 from llmproxy.adapters.upstream.resolver import Resolver

@@ -16,7 +16,7 @@ from llmproxy.errors import ClientError
 from llmproxy.rules.body import Peek, peek
 from llmproxy.rules.encoding import decoded
 from llmproxy.rules.paths import route_of
-from llmproxy.stages.uploads import SpooledForm
+from llmproxy.stages.intake.uploads import SpooledForm
 
 MAX_DECODED_RATIO = 200.0
 MAX_ID_BYTES = 128

@@ -89,7 +89,7 @@ class SpooledForm:
         """The same form under another model name."""
         span = self._scanner.model_span
         if span is None:
-            at = self._scanner.first_part_at
+            at = self._scanner.first_part_at or 0
             return _Renamed(self, (at, at), model_part(self._scanner.boundary, model))
         return _Renamed(self, span, model.encode("utf-8"))
 
