@@ -131,15 +131,6 @@ def passes_unchanged(
             return False
 
 
-def verdict(judgement: Judgement, *, another_left: bool, attempts_left: bool) -> Verdict:
-    """What to do next. `another_left`: an endpoint that was not tried is available."""
-    if not attempts_left:
-        return Verdict.GIVE_UP
-    if judgement.try_elsewhere and another_left:
-        return Verdict.NEXT_ENDPOINT
-    return Verdict.SAME_ENDPOINT if judgement.try_again_here else Verdict.GIVE_UP
-
-
 def backoff_s(attempt: int, base_s: float, draw: float) -> float:
     """Seconds to wait before the next attempt: full jitter, doubling, at most 8.
 

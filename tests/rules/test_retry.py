@@ -22,12 +22,10 @@ from llmproxy.errors import (
 from llmproxy.rules.retry import (
     Judgement,
     RetryBudget,
-    Verdict,
     backoff_s,
     client_hint,
     judge,
     passes_unchanged,
-    verdict,
 )
 
 draws = st.floats(0.0, 1.0, exclude_max=True)
@@ -192,25 +190,7 @@ def test_a_rejected_request_goes_back_as_it_is():
     assert passes_unchanged(REJECTED)
 
 
-# ---- verdicts, back-off, budget, hints
-
-
-@pytest.mark.parametrize(
-    ("failure", "another_left", "attempts_left", "expected"),
-    [
-        (SERVER_ERROR, True, True, Verdict.NEXT_ENDPOINT),
-        (SERVER_ERROR, False, True, Verdict.SAME_ENDPOINT),
-        (SERVER_ERROR, True, False, Verdict.GIVE_UP),
-        (BAD_KEY, True, True, Verdict.NEXT_ENDPOINT),
-        (BAD_KEY, False, True, Verdict.GIVE_UP),
-        (REJECTED, True, True, Verdict.GIVE_UP),
-    ],
-)
-def test_another_endpoint_comes_first_then_the_same_one(
-    failure, another_left, attempts_left, expected
-):
-    found = verdict(judged(failure), another_left=another_left, attempts_left=attempts_left)
-    assert found is expected
+# ---- back-off, budget, hints
 
 
 @given(st.integers(1, 10_000), st.sampled_from([0.25, 1.0]), draws)
