@@ -34,9 +34,10 @@ class Breaker:
     """One endpoint's breaker. Mutable; its one owner is the endpoint's state.
 
     `begin` gives a ticket that `succeed`, `fail` or `forget` take back. Each attempt reports once
-    (and may report `fail` after `succeed`, when its stream broke later). A ticket from before the breaker's last change of state is stale: what it reports is
-    old news and changes nothing. (50 calls that were under way when an endpoint died report 50
-    failures; the first one opens the breaker, the others must neither lengthen that nor end it.)
+    (and may report `fail` after `succeed`, when its stream broke later). A ticket from before the
+    breaker's last change of state is stale: what it reports is old news and changes nothing. (50
+    calls that were under way when an endpoint died report 50 failures; the first one opens the
+    breaker, the others must neither lengthen that nor end it.)
     """
 
     __slots__ = (
