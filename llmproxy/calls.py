@@ -116,6 +116,20 @@ class Usage(msgspec.Struct, frozen=True):
     cached_tokens: int = 0
 
 
+class Sink(Protocol):
+    """Something that takes body bytes at its own pace."""
+
+    def write(self, chunk: bytes) -> None:
+        """Hand over body bytes."""
+
+    @property
+    def writable(self) -> bool:
+        """False while the client reads too slowly: `await drain()` before the next write."""
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough."""
+
+
 class UpstreamResponse(Protocol):
     """An endpoint's answer, being read."""
 
@@ -130,6 +144,13 @@ class UpstreamResponse(Protocol):
         """The next body bytes, waited for until a moment; b"" at the end.
 
         Raises an UpstreamError when the body cannot be completed.
+        """
+
+    async def pour(self, sink: Sink, *, idle_s: float, until: float) -> None:
+        """Hand the rest of the body to a sink as it arrives, at the sink's pace, to its end.
+
+        `idle_s`: the longest silence between two pieces. Raises an UpstreamError when the body
+        cannot be completed, ClientError when the sink takes nothing until then.
         """
 
     def close(self) -> None:
@@ -150,7 +171,7 @@ class Accepted(msgspec.Struct, frozen=True):
     sse: bool
 
 
-class Downstream(Protocol):
+class Downstream(Sink, Protocol):
     """Where an answer goes. The task is cancelled when the client is gone."""
 
     @property
@@ -166,16 +187,6 @@ class Downstream(Protocol):
 
         `headers` carry no framing (content-length, transfer-encoding, connection).
         """
-
-    def write(self, chunk: bytes) -> None:
-        """Hand over body bytes."""
-
-    @property
-    def writable(self) -> bool:
-        """False while the client reads too slowly: `await drain()` before the next write."""
-
-    async def drain(self) -> None:
-        """Wait until the client has read enough."""
 
     def finish(self) -> None:
         """The body is complete."""

@@ -10,8 +10,8 @@ import asyncio
 import re
 from time import monotonic
 
-from llmproxy.calls import Accepted, Call, Dialect, Downstream, Headers, Trail, Usage
-from llmproxy.errors import StreamBroken, UpstreamError
+from llmproxy.calls import Accepted, Dialect, Downstream, Headers, Sink, Trail, Usage
+from llmproxy.errors import StreamBroken, TimedOut, UpstreamError
 from llmproxy.rules import sse
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.headers import downstream_headers
@@ -54,81 +54,100 @@ class Relay:
             await self._relay_bytes(accepted, client)
 
     async def _relay_bytes(self, accepted: Accepted, client: Downstream) -> None:
-        chunk = accepted.held
+        client.write(accepted.held)
         try:
-            while chunk:
-                client.write(chunk)
-                if not client.writable:
-                    await client.drain()
-                chunk = await accepted.response.chunk(self._silence_until(accepted.call))
-        except UpstreamError as failure:
-            client.abort()
-            raise _broken(failure, accepted) from failure
-        except asyncio.CancelledError:
+            await self._pour(accepted, client)
+        except BaseException:
             client.abort()
             raise
         client.finish()
 
     async def _relay_events(self, accepted: Accepted, client: Downstream, trail: Trail) -> None:
-        call, response = accepted.call, accepted.response
-        stream = _EventStream(call.route.dialect, accepted.held)
-        chunk = accepted.held
+        stream = _EventStream(accepted.call.route.dialect, client, accepted.held)
         try:
-            while chunk:
-                chunk = stream.whole_events(chunk)
-                if chunk:
-                    client.write(chunk)
-                    if not client.writable:
-                        await client.drain()
-                chunk = await response.chunk(self._silence_until(call))
+            await self._pour(accepted, stream)
             if not stream.said_end():
-                raise StreamBroken("the stream ended without its last event")
+                raise StreamBroken(
+                    "the stream ended without its last event", endpoint=accepted.endpoint
+                )
         except UpstreamError as failure:
-            client.write(stream.interruption(f"The stream broke: {failure.message}."))
-            client.finish()
-            trail.usage = stream.usage()
-            raise _broken(failure, accepted) from failure
+            stream.tell(f"The stream broke: {failure.message}.")
+            raise
         except asyncio.CancelledError:
             if client.connected:  # the proxy is going down, not the client
-                client.write(stream.interruption("The proxy is shutting down."))
-                client.finish()
+                stream.tell("The proxy is shutting down.")
             raise
-        client.write(stream.rest())
-        client.finish()
-        trail.usage = stream.usage()
+        except BaseException:
+            client.abort()
+            raise
+        finally:
+            trail.usage = stream.usage()
+        stream.finish()
 
-    def _silence_until(self, call: Call) -> float:
-        return min(monotonic() + self._idle_s, call.deadline_at)
+    async def _pour(self, accepted: Accepted, sink: Sink) -> None:
+        """The rest of the body. Raises StreamBroken if it was the endpoint that did not finish."""
+        until = accepted.call.deadline_at
+        try:
+            await accepted.response.pour(sink, idle_s=self._idle_s, until=until)
+        except UpstreamError as failure:
+            if monotonic() >= until:
+                raise TimedOut("the call's time is over", phase="total") from failure
+            raise StreamBroken(failure.message, endpoint=accepted.endpoint) from failure
 
 
 class _EventStream:
-    """What must be known of a stream to end it well: its unfinished event and its tail."""
+    """A sink in front of the client's: passes on whole events, and can end the stream well."""
 
-    __slots__ = ("_created", "_dialect", "_tail", "_unfinished")
+    __slots__ = ("_client", "_created", "_dialect", "_tail", "_unfinished")
 
-    def __init__(self, dialect: Dialect, beginning: bytes) -> None:
+    def __init__(self, dialect: Dialect, client: Downstream, held: bytes) -> None:
         self._dialect = dialect
+        self._client = client
         self._unfinished = b""
         self._tail = bytearray()
-        self._created = beginning if dialect is Dialect.RESPONSES else b""
+        self._created = held if dialect is Dialect.RESPONSES else b""
+        self.write(held)
 
-    def whole_events(self, chunk: bytes) -> bytes:
-        """The bytes to send now: up to the end of the last whole event."""
+    def write(self, chunk: bytes) -> None:
+        """Pass on the bytes up to the end of the last whole event."""
         self._tail += chunk
         if len(self._tail) > 2 * TAIL_BYTES:
             del self._tail[:-TAIL_BYTES]
-        if not self._unfinished and chunk.endswith(b"\n\n"):
-            return chunk
-        chunk = self._unfinished + chunk
-        length = sse.complete_length(chunk)
-        if len(chunk) - length > MAX_UNFINISHED_BYTES:
-            length = len(chunk)
-        self._unfinished = chunk[length:]
-        return chunk[:length]
+        if self._unfinished or not chunk.endswith(b"\n\n"):
+            chunk = self._unfinished + chunk
+            length = sse.complete_length(chunk)
+            if len(chunk) - length > MAX_UNFINISHED_BYTES:
+                length = len(chunk)
+            self._unfinished = chunk[length:]
+            chunk = chunk[:length]
+        self._client.write(chunk)
 
-    def rest(self) -> bytes:
-        """What came after the last whole event, for a stream that ended well all the same."""
-        return self._unfinished
+    @property
+    def writable(self) -> bool:
+        """False while the client reads too slowly."""
+        return self._client.writable
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough."""
+        await self._client.drain()
+
+    def finish(self) -> None:
+        """The stream ended well; what came after its last whole event belongs to it."""
+        self._client.write(self._unfinished)
+        self._client.finish()
+
+    def tell(self, message: str) -> None:
+        """The stream broke: tell the client in its own dialect, or by a missing end."""
+        created = None
+        if self._created:
+            events, _ = sse.split_events(self._created)
+            created = events[0] if events else None
+        told = sse.interruption(self._dialect, message=message, created=created)
+        if told:
+            self._client.write(told)
+            self._client.finish()
+        else:
+            self._client.abort()
 
     def said_end(self) -> bool:
         """The stream itself said that it is over.
@@ -138,14 +157,6 @@ class _EventStream:
         tail = bytes(self._tail)
         finished = self._dialect is Dialect.CHAT and FINISH_REASON.search(tail) is not None
         return finished or sse.said_end(tail, self._dialect)
-
-    def interruption(self, message: str) -> bytes:
-        """The bytes that tell this client that its stream broke."""
-        created = None
-        if self._created:
-            events, _ = sse.split_events(self._created)
-            created = events[0] if events else None
-        return sse.interruption(self._dialect, message=message, created=created)
 
     def usage(self) -> Usage | None:
         """The tokens that the stream told, if it did."""
@@ -189,7 +200,3 @@ def _usage_of(accepted: Accepted) -> Usage | None:
     if encoding:
         body = readable(accepted.held, encoding, max_bytes=MAX_USAGE_BODY_BYTES)
     return usage_of(body) if body else None
-
-
-def _broken(failure: UpstreamError, accepted: Accepted) -> StreamBroken:
-    return StreamBroken(failure.message, endpoint=accepted.endpoint)

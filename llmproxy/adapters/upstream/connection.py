@@ -209,6 +209,7 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._broken(f"malformed HTTP response: {_parser_complaint(error)}")
             return
+        response.flush()
         if self._finished:
             self._finish_exchange()
         elif response.status == 0 and self._head_bytes > MAX_HEAD_BYTES:

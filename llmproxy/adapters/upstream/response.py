@@ -6,10 +6,11 @@ It holds what has arrived and not been read, and stops the connection's reading 
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Protocol
 
-from llmproxy.calls import Headers
-from llmproxy.errors import GatewayError, Phase
+from llmproxy.calls import Headers, Sink
+from llmproxy.errors import ClientError, GatewayError, Phase
 
 # A consumer this far behind stops the reading; a stalled stream may hold 256 KiB in all.
 HIGH_WATER_BYTES = 64 * 1024
@@ -40,8 +41,11 @@ class Response:
         "_connection",
         "_ended",
         "_failure",
+        "_idle_s",
         "_loop",
         "_paused",
+        "_pour_until",
+        "_sink",
         "_waiter",
         "bodiless",
         "headers",
@@ -62,6 +66,8 @@ class Response:
         self._paused = False
         self._failure: GatewayError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._sink: Sink | None = None
+        self._idle_s = self._pour_until = 0.0
 
     @property
     def waiting(self) -> bool:
@@ -88,10 +94,31 @@ class Response:
                 return b""
             await self._wait(until, phase)
         chunks, self._chunks, self._buffered = self._chunks, [], 0
-        if self._paused:
-            self._paused = False
-            self._connection.resume()
+        self._read_on()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def pour(self, sink: Sink, *, idle_s: float, until: float) -> None:
+        """Hand the rest of the body to a sink, straight from the connection's reads.
+
+        No task is woken for a piece: that would cost more than relaying it.
+        """
+        self._sink, self._idle_s, self._pour_until = sink, idle_s, until
+        while True:
+            self.flush()
+            if not sink.writable:
+                await self._drained(sink, until)
+            elif self._ended:
+                return
+            else:
+                await self._wait(min(monotonic() + idle_s, until), "idle")
+
+    async def _drained(self, sink: Sink, until: float) -> None:
+        try:
+            async with asyncio.timeout_at(until):
+                await sink.drain()
+        except TimeoutError:
+            raise ClientError("The client stopped reading the answer.", status=408) from None
+        self._read_on()
 
     def close(self) -> None:
         """Done with it. A connection whose response is not complete cannot be used again."""
@@ -119,8 +146,25 @@ class Response:
     def add(self, chunk: bytes) -> None:
         """Body bytes are here."""
         self._chunks.append(chunk)
+        if self._sink is not None:
+            return  # `flush` follows at the end of this read
         self._buffered += len(chunk)
         if self._buffered > HIGH_WATER_BYTES and not self._paused:
+            self._paused = True
+            self._connection.pause()
+        self._wake()
+
+    def flush(self) -> None:
+        """A read is over: hand what it brought to the sink, if there is one."""
+        sink = self._sink
+        if sink is None or not self._chunks:
+            return
+        chunks, self._chunks = self._chunks, []
+        sink.write(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        if sink.writable:
+            self._connection.watch(min(monotonic() + self._idle_s, self._pour_until), "idle")
+            return
+        if not self._paused and not self._ended:
             self._paused = True
             self._connection.pause()
         self._wake()
@@ -128,9 +172,7 @@ class Response:
     def end(self) -> None:
         """The body is complete."""
         self._ended = True
-        if self._paused:  # the connection goes back to its origin: it must be reading
-            self._paused = False
-            self._connection.resume()
+        self._read_on()  # the connection goes back to its origin: it must be reading
         self._wake()
 
     def fail(self, failure: GatewayError) -> None:
@@ -138,6 +180,11 @@ class Response:
         if not self._ended and self._failure is None:
             self._failure = failure
             self._wake()
+
+    def _read_on(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._connection.resume()
 
     def _wake(self) -> None:
         waiter = self._waiter
