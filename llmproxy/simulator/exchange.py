@@ -1,0 +1,114 @@
+"""What flows through the vendor: a request as received, as understood (`Ask`), and a `Reply`.
+
+Nothing here touches a socket. A `Reply` says what to send, never how: framing and faults are the
+wire's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+import msgspec
+
+Header = tuple[bytes, bytes]
+Json = dict[str, object]
+
+JSON_TYPE = (b"content-type", b"application/json")
+SSE_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Speech(Enum):
+    """Which vendor's manner a request was made in; it follows from the path."""
+
+    OPENAI = "openai"
+    AZURE_CLASSIC = "azure-classic"
+    AZURE_V1 = "azure-v1"
+
+
+class Received(msgspec.Struct, eq=False):
+    """One request exactly as it came: header names in their own case and order, body unchunked.
+
+    `complete`: all of it arrived. `aborted`: the peer left before the answer was done, at
+    `left_at` (loop time, seconds). `status`: what was answered, 0 = nothing (yet).
+    `connection`: a number for the connection it came on; `reused`: not the first there.
+    """
+
+    method: str
+    target: bytes
+    headers: list[Header]
+    arrived_at: float
+    connection: int = 0
+    reused: bool = False
+    keep_alive: bool = True
+    http_10: bool = False
+    body: bytes = b""
+    complete: bool = False
+    aborted: bool = False
+    left_at: float | None = None
+    status: int = 0
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of the first header of that (lower-case) name."""
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return None
+
+
+class Ask(msgspec.Struct, eq=False):
+    """A request whose path, query and credential have been understood.
+
+    `operation`: the path behind the prefix, for example `chat/completions`. `deployment`: what
+    Azure's classic path names. `refuse`: the answer is to be a refusal (a fault asked for it).
+    `limits`: the rate-limit headers of the answer, once the request has been charged.
+    """
+
+    speech: Speech
+    method: str
+    operation: str
+    deployment: str | None
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    refuse: bool = False
+    limits: list[Header] = msgspec.field(default_factory=list)
+
+    @property
+    def azure(self) -> bool:
+        """Made in one of Azure's two manners."""
+        return self.speech is not Speech.OPENAI
+
+
+class Reply(msgspec.Struct, eq=False):
+    """What the vendor answers. `events` (each one chunk on the wire) instead of `body`: a stream.
+
+    `output_tokens` sets the pace of a unary answer; `first_s` and `piece_s` are the seconds to
+    wait before the first byte and between the pieces of a stream.
+    """
+
+    status: int = 200
+    headers: list[Header] = msgspec.field(default_factory=list)
+    body: bytes = b""
+    events: Iterable[bytes] | None = None
+    output_tokens: int = 0
+    first_s: float = 0.0
+    piece_s: float = 0.0
+
+
+def json_reply(value: object, *, status: int = 200, output_tokens: int = 0) -> Reply:
+    """A whole JSON answer."""
+    return Reply(status, [JSON_TYPE], _encode(value), output_tokens=output_tokens)
+
+
+def stream_reply(events: Iterable[bytes]) -> Reply:
+    """An event stream."""
+    return Reply(200, [SSE_TYPE, (b"cache-control", b"no-cache")], events=events)
+
+
+def sse(value: object, event: str | None = None) -> bytes:
+    """One server-sent event with a JSON value."""
+    named = b"" if event is None else b"event: %b\n" % event.encode()
+    return b"%bdata: %b\n\n" % (named, _encode(value))
