@@ -41,25 +41,29 @@ general_settings:
 model_groups:
 """
 
-_GROUP = """\
-  - model_group: "{group}"
-    models:
+_OPENAI_ENTRY = """\
       - name: demo-openai
         weight: 2{model}
         params:
-          base_url: {openai}
+          base_url: {url}
           api_key: demo
+"""
+
+_CLASSIC_ENTRY = """\
       - name: demo-azure              # at most 2 requests a second
         weight: 2{model}
         params:
-          azure_endpoint: {classic}
+          azure_endpoint: {url}
           api_version: "2024-10-21"
           api_key: demo
+"""
+
+_AZURE_V1_ENTRY = """\
       - name: demo-azure-v1           # slower, and overloaded now and then
         weight: 1{model}
         provider: azure
         params:
-          base_url: {azure_v1}
+          base_url: {url}
           api_key: demo
 """
 
@@ -87,14 +91,17 @@ async def demo_fleet() -> AsyncIterator[Fleet]:
 
 
 def _config(openai: Vendor, classic: Vendor, azure_v1: Vendor) -> str:
-    groups = [
-        _GROUP.format(
-            group=group,
-            model="" if group == "*" else f"\n        model: {group}",
-            openai=openai.base_url,
-            classic=classic.azure_endpoint,
-            azure_v1=azure_v1.azure_v1_url,
-        )
-        for group in (*MODELS, "*")
+    entries = [
+        (_OPENAI_ENTRY, openai.base_url),
+        (_CLASSIC_ENTRY, classic.azure_endpoint),
+        (_AZURE_V1_ENTRY, azure_v1.azure_v1_url),
     ]
-    return _HEAD + "".join(groups)
+    # Azure's classic path needs a deployment's name, so it cannot serve every other name.
+    every_other = [entry for entry in entries if entry[0] is not _CLASSIC_ENTRY]
+    groups = [_group(name, entries, f"\n        model: {name}") for name in MODELS]
+    return "".join([_HEAD, *groups, _group("*", every_other, "")])
+
+
+def _group(name: str, entries: list[tuple[str, str]], model: str) -> str:
+    written = [entry.format(model=model, url=url) for entry, url in entries]
+    return "".join([f'  - model_group: "{name}"\n    models:\n', *written])
