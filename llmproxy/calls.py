@@ -157,18 +157,36 @@ class UpstreamResponse(Protocol):
         """Done with it; what was not read is given up, and its connection with it."""
 
 
+class Content(msgspec.Struct, frozen=True):
+    """What an answer's headers say of its body. `kind`: the media type; `encoding`: b"" = plain."""
+
+    kind: bytes
+    encoding: bytes
+    length: int | None
+    has_request_id: bool
+
+    @property
+    def is_json(self) -> bool:
+        """JSON, or nothing said: then it is small and whole."""
+        return not self.kind or self.kind.startswith(b"application/json")
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Server-sent events that can be read (not compressed)."""
+        return not self.encoding and self.kind.startswith(b"text/event-stream")
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """An endpoint has begun to answer a call, and its first meaningful bytes are here.
 
-    `held`: the body so far, not yet sent to the client. `sse`: the body is an event stream that
-    can be read (not compressed).
+    `held`: the body so far, not yet sent to the client.
     """
 
     call: Call
     endpoint: str
     response: UpstreamResponse
+    content: Content
     held: bytes
-    sse: bool
 
 
 class Downstream(Sink, Protocol):

@@ -78,9 +78,8 @@ class Door(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.gone or self._deaf:
             return
+        head_begins = self._head_bytes == 0
         if self._reading_head:
-            if self._head_bytes == 0:
-                self._watchdog.expire_at(monotonic() + self._timeouts.header_s)
             self._head_bytes += len(data)
         try:
             self.parser.feed_data(data)
@@ -92,6 +91,8 @@ class Door(HttpToolsProtocol):
         if self._reading_head:
             if self._head_bytes > self._max_head_bytes:
                 self._reject(_head_too_large(self._max_head_bytes))
+            elif head_begins and self._head_bytes:
+                self._watchdog.expire_at(monotonic() + self._timeouts.header_s)
         elif self._arriving is not None and not self._arriving.complete:
             self._watchdog.expire_at(monotonic() + self._timeouts.body_progress_s)
 

@@ -40,7 +40,8 @@ class Relay:
         response = accepted.response
         trail.status = response.status
         trail.first_byte_at = monotonic()
-        whole = response.exhausted and not accepted.sse
+        events = accepted.content.is_event_stream
+        whole = response.exhausted and not events
         client.start(
             response.status, answer_headers(accepted, trail), length=_length(accepted, whole)
         )
@@ -48,7 +49,7 @@ class Relay:
             client.write(accepted.held)
             client.finish()
             trail.usage = _usage_of(accepted)
-        elif accepted.sse:
+        elif events:
             await self._relay_events(accepted, client, trail)
         else:
             await self._relay_bytes(accepted, client)
@@ -168,35 +169,25 @@ def answer_headers(accepted: Accepted, trail: Trail) -> Headers:
     headers = downstream_headers(accepted.response.headers)
     headers.append((b"x-llmproxy-endpoint", accepted.endpoint.encode("latin-1")))
     headers.append((b"x-llmproxy-attempts", b"%d" % trail.attempts))
-    for name, _ in headers:
-        if name == b"x-request-id":
-            return headers
-    headers.append((b"x-request-id", accepted.call.id.encode("latin-1")))
+    if not accepted.content.has_request_id:
+        headers.append((b"x-request-id", accepted.call.id.encode("latin-1")))
     return headers
 
 
 def _length(accepted: Accepted, whole: bool) -> int | None:
     """The body's bytes in all; None where we cannot know or may have to add some."""
-    if accepted.sse:
-        return None  # a note that the stream broke may be added to it
     if whole and accepted.call.method != "HEAD":
         return len(accepted.held)
-    for name, value in accepted.response.headers:
-        if name == b"content-length":
-            return int(value)
-    return None
+    if accepted.content.is_event_stream:
+        return None  # a note that the stream broke may be added to it
+    return accepted.content.length
 
 
 def _usage_of(accepted: Accepted) -> Usage | None:
-    kind = encoding = b""
-    for name, value in accepted.response.headers:
-        if name == b"content-type":
-            kind = value
-        elif name == b"content-encoding":
-            encoding = value
-    if not kind.startswith(b"application/json"):
+    content = accepted.content
+    if not content.is_json:
         return None
     body: bytes | None = accepted.held
-    if encoding:
-        body = readable(accepted.held, encoding, max_bytes=MAX_USAGE_BODY_BYTES)
+    if content.encoding:
+        body = readable(accepted.held, content.encoding, max_bytes=MAX_USAGE_BODY_BYTES)
     return usage_of(body) if body else None

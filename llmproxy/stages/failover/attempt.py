@@ -11,13 +11,16 @@ from typing import Protocol
 import msgspec
 
 from llmproxy.adapters.upstream import Response, UpstreamClient
-from llmproxy.calls import Accepted, Call, Header
+from llmproxy.calls import Accepted, Call, Content, Header
 from llmproxy.config import Timeouts
 from llmproxy.errors import Answer, UpstreamError, UpstreamFailed
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules import sse
 from llmproxy.stages.failover.outgoing import outgoing_request
 
+TELLING_HEADERS = frozenset(
+    (b"content-type", b"content-length", b"content-encoding", b"x-request-id")
+)
 # A refusal's body is read whole so that it can be passed on unchanged; no vendor's is this big.
 MAX_REFUSAL_BYTES = 1024 * 1024
 REFUSAL_TIMEOUT_S = 10.0
@@ -77,18 +80,15 @@ class Attempts:
         self, call: Call, endpoint: Endpoint, response: Response, until: float
     ) -> Accepted:
         """Hold the body until it means something."""
-        kind, encoded = _content(response)
-        if kind.startswith(b"text/event-stream"):
-            if encoded:
-                first = await response.chunk(until, "first byte")
-                return Accepted(call, endpoint.name, response, first, sse=False)
+        content = _content(response)
+        if content.is_event_stream:
             held = await self._first_content(call, endpoint, response, until)
-            return Accepted(call, endpoint.name, response, held, sse=True)
-        held = await response.chunk(until, "first byte")
-        if not kind or kind.startswith(b"application/json"):
-            while not response.exhausted and len(held) <= MAX_HELD_BYTES:
-                held += await response.chunk(until, "first byte")
-        return Accepted(call, endpoint.name, response, held, sse=False)
+        else:
+            held = await response.chunk(until, "first byte")
+            if content.is_json:
+                while not response.exhausted and len(held) <= MAX_HELD_BYTES:
+                    held += await response.chunk(until, "first byte")
+        return Accepted(call, endpoint.name, response, content, held)
 
     async def _first_content(
         self, call: Call, endpoint: Endpoint, response: Response, until: float
@@ -113,15 +113,22 @@ class Attempts:
         raise UpstreamFailed("the stream ended before its first event")
 
 
-def _content(response: Response) -> tuple[bytes, bool]:
-    """The content type, in lower case, and whether a content encoding is on it."""
-    kind, encoded = b"", False
+def _content(response: Response) -> Content:
+    kind = encoding = b""
+    length: int | None = None
+    has_request_id = False
     for name, value in response.headers:
+        if name not in TELLING_HEADERS:
+            continue
         if name == b"content-type":
             kind = value.lower()
+        elif name == b"content-length":
+            length = int(value)
         elif name == b"content-encoding":
-            encoded = value.lower() != b"identity"
-    return kind, encoded
+            encoding = b"" if value.lower() == b"identity" else value
+        else:
+            has_request_id = True
+    return Content(kind, encoding, length, has_request_id)
 
 
 async def _refusal(response: Response, endpoint: Endpoint) -> UpstreamError:
@@ -133,7 +140,7 @@ async def _refusal(response: Response, endpoint: Endpoint) -> UpstreamError:
         if len(body) > MAX_REFUSAL_BYTES:
             return UpstreamFailed(f"status {response.status} with an endless body")
     answer = Answer(response.status, response.headers, body)
-    failure = endpoint.provider.failure(answer, endpoint=endpoint.name, wall_now=time())
+    failure = _classified(answer, endpoint)
     return failure or UpstreamFailed(f"status {response.status}", answer=answer)
 
 
@@ -150,8 +157,15 @@ def _early_error(
         {"error": {"message": told.message, "type": None, "param": None, "code": told.code}}
     )
     as_refusal = Answer(told.status, response.headers, body)
-    failure = endpoint.provider.failure(as_refusal, endpoint=endpoint.name, wall_now=time())
+    failure = _classified(as_refusal, endpoint)
     if failure is None:
         failure = UpstreamFailed(told.message, endpoint=endpoint.name)
     failure.answer = Answer(response.status, response.headers, held)
     return failure
+
+
+def _classified(answer: Answer, endpoint: Endpoint) -> UpstreamError | None:
+    secrets = [value for _, value in endpoint.credential]
+    return endpoint.provider.failure(
+        answer, endpoint=endpoint.name, wall_now=time(), secrets=secrets
+    )

@@ -37,8 +37,10 @@ def _rendered(headers: Headers, credential: tuple[Header, ...], endpoint: Endpoi
 
 
 def _body_for(call: Call, endpoint: Endpoint) -> bytes | Upload:
-    model = endpoint.model
     body = call.body
+    model = endpoint.model
+    if model is None and call.model_in_body is None and not endpoint.deployment:
+        model = call.route.model  # the path named it, but only Azure's classic style reads paths
     if model is None or model == call.model_in_body:
         return body
     if not isinstance(body, bytes):
