@@ -158,22 +158,17 @@ class UpstreamResponse(Protocol):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """What an answer's headers say of its body. `kind`: the media type; `encoding`: b"" = plain."""
+    """What an answer's headers say of its body.
 
-    kind: bytes
+    `json`: JSON, or nothing said. `events`: server-sent events that can be read (not compressed).
+    `encoding`: b"" = none. `length`: bytes, if announced.
+    """
+
+    json: bool
+    events: bool
     encoding: bytes
     length: int | None
     has_request_id: bool
-
-    @property
-    def is_json(self) -> bool:
-        """JSON, or nothing said: then it is small and whole."""
-        return not self.kind or self.kind.startswith(b"application/json")
-
-    @property
-    def is_event_stream(self) -> bool:
-        """Server-sent events that can be read (not compressed)."""
-        return not self.encoding and self.kind.startswith(b"text/event-stream")
 
 
 class Accepted(msgspec.Struct, frozen=True):

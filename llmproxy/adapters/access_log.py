@@ -144,21 +144,22 @@ def write_to(descriptor: int) -> Callable[[bytes], object]:
 
 
 class _Clock:
-    """Wall time as text, formatted once a second."""
+    """Wall time as text, formatted once a millisecond."""
 
-    __slots__ = ("_prefix", "_second")
+    __slots__ = ("_millisecond", "_text")
 
     def __init__(self) -> None:
-        self._second = -1
-        self._prefix = ""
+        self._millisecond = -1
+        self._text = ""
 
     def text(self, wall: float) -> str:
         """RFC 3339 in UTC, with milliseconds."""
-        second = int(wall)
-        if second != self._second:
-            self._second = second
-            self._prefix = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(second))
-        return f"{self._prefix}{int((wall - second) * 1000):03d}Z"
+        millisecond = int(wall * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second, rest = divmod(millisecond, 1000)
+            self._text = f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(second))}.{rest:03d}Z"
+        return self._text
 
 
 def _line(event: CallFinished, moment: str) -> Line:
@@ -172,15 +173,20 @@ def _line(event: CallFinished, moment: str) -> Line:
         event.endpoint,
         event.status,
         event.attempts,
-        None if first_byte_s is None else round(first_byte_s * 1000, 2),
-        round(event.total_s * 1000, 2),
-        round(event.overhead_s * 1000, 3),
+        None if first_byte_s is None else _ms(first_byte_s),
+        _ms(event.total_s),
+        _ms(event.overhead_s),
         usage.input_tokens if usage else None,
         usage.output_tokens if usage else None,
         usage.cached_tokens if usage else None,
         call.client if call else None,
         event.error,
     )
+
+
+def _ms(seconds: float) -> float:
+    """Milliseconds with three decimals (cheaper than `round`)."""
+    return int(seconds * 1_000_000) / 1000
 
 
 _encode_json: Callable[[Line], bytes] = msgspec.json.Encoder().encode

@@ -44,6 +44,8 @@ class App:
 
     def is_control_path(self, path: bytes) -> bool:
         """Whether a path belongs to the operator's app."""
+        if path.startswith(b"/v1/"):
+            return False
         return path[1:].partition(b"/")[0] in CONTROL_PATHS
 
     async def serve(
@@ -57,7 +59,8 @@ class App:
         try:
             if refusal is not None:
                 raise refusal
-            await self._answer(request, client, trail)
+            if request.method == "POST" or not self._answered_here(request, client, trail):
+                await answer(request, self.runtime, client, trail)
         except GatewayError as error:
             trail.error = error.code or error.kind
             if not client.started:
@@ -76,17 +79,17 @@ class App:
         finally:
             self._finished(request, trail)
 
-    async def _answer(self, request: Request, client: Downstream, trail: Trail) -> None:
-        if request.method != "POST":
-            route = route_of(request.path, request.method)
-            if route is None:
-                raise not_found(request)
-            local = local_answer(request, route, self.runtime.pool, started_at=self._started_at)
-            if local is not None:
-                trail.status = local.status
-                local.send(client)
-                return
-        await answer(request, self.runtime, client, trail)
+    def _answered_here(self, request: Request, client: Downstream, trail: Trail) -> bool:
+        """Answer what needs no endpoint (the list of models and the like)."""
+        route = route_of(request.path, request.method)
+        if route is None:
+            raise not_found(request)
+        local = local_answer(request, route, self.runtime.pool, started_at=self._started_at)
+        if local is None:
+            return False
+        trail.status = local.status
+        local.send(client)
+        return True
 
     def _finished(self, request: Request, trail: Trail) -> None:
         now = monotonic()

@@ -69,7 +69,9 @@ class Reply:
             parts.append(b"transfer-encoding: chunked\r\n")
         else:
             self._inbound.keep_alive = False
-        parts.append(b"connection: close\r\n\r\n" if self._closes() else b"\r\n")
+        parts.append(
+            b"connection: close\r\n\r\n" if self._door.closes_after(self._inbound) else b"\r\n"
+        )
         self._head = b"".join(parts)
 
     def write(self, chunk: bytes) -> None:
@@ -99,9 +101,6 @@ class Reply:
             if self._head:
                 self._write(self._head)
             self._door.transport.close()
-
-    def _closes(self) -> bool:
-        return self._door.closes_after(self._inbound)
 
     @staticmethod
     def rendered(status: int, headers: Headers, body: bytes) -> bytes:

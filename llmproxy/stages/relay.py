@@ -40,7 +40,7 @@ class Relay:
         response = accepted.response
         trail.status = response.status
         trail.first_byte_at = monotonic()
-        events = accepted.content.is_event_stream
+        events = accepted.content.events
         whole = response.exhausted and not events
         client.start(
             response.status, answer_headers(accepted, trail), length=_length(accepted, whole)
@@ -178,14 +178,14 @@ def _length(accepted: Accepted, whole: bool) -> int | None:
     """The body's bytes in all; None where we cannot know or may have to add some."""
     if whole and accepted.call.method != "HEAD":
         return len(accepted.held)
-    if accepted.content.is_event_stream:
+    if accepted.content.events:
         return None  # a note that the stream broke may be added to it
     return accepted.content.length
 
 
 def _usage_of(accepted: Accepted) -> Usage | None:
     content = accepted.content
-    if not content.is_json:
+    if not content.json:
         return None
     body: bytes | None = accepted.held
     if content.encoding:

@@ -81,11 +81,11 @@ class Attempts:
     ) -> Accepted:
         """Hold the body until it means something."""
         content = _content(response)
-        if content.is_event_stream:
+        if content.events:
             held = await self._first_content(call, endpoint, response, until)
         else:
             held = await response.chunk(until, "first byte")
-            if content.is_json:
+            if content.json:
                 while not response.exhausted and len(held) <= MAX_HELD_BYTES:
                     held += await response.chunk(until, "first byte")
         return Accepted(call, endpoint.name, response, content, held)
@@ -128,7 +128,13 @@ def _content(response: Response) -> Content:
             encoding = b"" if value.lower() == b"identity" else value
         else:
             has_request_id = True
-    return Content(kind, encoding, length, has_request_id)
+    return Content(
+        not kind or kind.startswith(b"application/json"),
+        not encoding and kind.startswith(b"text/event-stream"),
+        encoding,
+        length,
+        has_request_id,
+    )
 
 
 async def _refusal(response: Response, endpoint: Endpoint) -> UpstreamError:
