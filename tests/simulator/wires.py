@@ -1,0 +1,94 @@
+"""What the simulator's tests share: raw requests, and clients of each dialect."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import openai
+
+HELLO = [{"role": "user", "content": "Hello, wörld!"}]
+
+
+def request(
+    path="/v1/chat/completions", body=None, *, method="POST", headers=(), version="1.1", key="sk-x"
+):
+    """A request as bytes. `body`: bytes, or a value that becomes JSON."""
+    content = (
+        b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+    )
+    lines = [f"{method} {path} HTTP/{version}", "host: vendor", f"content-length: {len(content)}"]
+    if key:
+        lines.append(f"authorization: Bearer {key}")
+    lines += [f"{name}: {value}" for name, value in headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+
+
+def chat_request(*, fault=None, stream=False, path="/v1/chat/completions", **more):
+    headers = [("x-simulator-fault", fault)] if fault else []
+    return request(
+        path, {"model": "gpt-4.1", "messages": HELLO, "stream": stream}, headers=headers, **more
+    )
+
+
+@asynccontextmanager
+async def connected(vendor):
+    """A raw connection: (reader, writer)."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", vendor.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def everything(vendor, sent):
+    """All bytes that come for a request until the vendor closes, or nothing comes for 0.3 s.
+
+    Returns (bytes, ending), ending: "closed", "reset" or "open".
+    """
+    async with connected(vendor) as (reader, writer):
+        writer.write(sent)
+        received = b""
+        while True:
+            try:
+                piece = await asyncio.wait_for(reader.read(65536), 0.3)
+            except TimeoutError:
+                return received, "open"
+            except ConnectionResetError:
+                return received, "reset"
+            if not piece:
+                return received, "closed"
+            received += piece
+
+
+def head_and_body(received):
+    """Status, headers as a dict, and the body, of one response."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    line, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(each.split(": ", 1) for each in lines)
+    return int(line.split()[1]), headers, body
+
+
+async def answered(vendor, sent):
+    """Status, headers and decoded JSON of a unary answer."""
+    received, _ = await everything(vendor, sent)
+    status, headers, body = head_and_body(received)
+    return status, headers, json.loads(body)
+
+
+def openai_client(vendor, **more):
+    return openai.AsyncOpenAI(
+        **{"base_url": vendor.base_url, "api_key": "sk-x", "max_retries": 0, "timeout": 5, **more}
+    )
+
+
+def azure_client(vendor, **more):
+    return openai.AsyncAzureOpenAI(
+        **{
+            "azure_endpoint": vendor.azure_endpoint,
+            "api_key": "azure-key",
+            "api_version": "2024-10-21",
+            "max_retries": 0,
+            "timeout": 5,
+            **more,
+        }
+    )
