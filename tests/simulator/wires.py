@@ -70,15 +70,15 @@ def head_and_body(received):
 
 async def answered(vendor, sent):
     """Status, headers and decoded JSON of a unary answer."""
-    received, _ = await everything(vendor, sent)
+    closing = sent.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1)
+    received, _ = await everything(vendor, closing)
     status, headers, body = head_and_body(received)
     return status, headers, json.loads(body)
 
 
 def openai_client(vendor, **more):
-    return openai.AsyncOpenAI(
-        **{"base_url": vendor.base_url, "api_key": "sk-x", "max_retries": 0, "timeout": 5, **more}
-    )
+    more.setdefault("base_url", vendor and vendor.base_url)
+    return openai.AsyncOpenAI(**{"api_key": "sk-x", "max_retries": 0, "timeout": 5, **more})
 
 
 def azure_client(vendor, **more):
