@@ -119,12 +119,8 @@ class Usage(msgspec.Struct, frozen=True):
 class Sink(Protocol):
     """Something that takes body bytes at its own pace."""
 
-    def write(self, chunk: bytes) -> None:
-        """Hand over body bytes."""
-
-    @property
-    def writable(self) -> bool:
-        """False while the client reads too slowly: `await drain()` before the next write."""
+    def write(self, chunk: bytes) -> bool:
+        """Hand over body bytes; False = the client reads too slowly, `drain()` before the next."""
 
     async def drain(self) -> None:
         """Wait until the client has read enough."""

@@ -105,11 +105,6 @@ class _ASGIReply:
         self.started = False
         self.connected = True
 
-    @property
-    def writable(self) -> bool:
-        """Always asks for a drain: ASGI's back-pressure is in `send`."""
-        return not self._messages
-
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
         """Begin the answer."""
         self.started = True
@@ -118,10 +113,11 @@ class _ASGIReply:
             framed.append((b"content-length", b"%d" % length))
         self._messages.append({"type": "http.response.start", "status": status, "headers": framed})
 
-    def write(self, chunk: bytes) -> None:
-        """Hand over body bytes."""
+    def write(self, chunk: bytes) -> bool:
+        """Hand over body bytes; always asks for a drain, as ASGI's back-pressure is in `send`."""
         if chunk:
             self._messages.append({"type": "http.response.body", "body": chunk, "more_body": True})
+        return False
 
     def finish(self) -> None:
         """The body is complete."""

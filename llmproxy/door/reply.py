@@ -45,11 +45,6 @@ class Reply:
         """The client is still there."""
         return not self._door.gone
 
-    @property
-    def writable(self) -> bool:
-        """False while the client reads too slowly."""
-        return not self._door.flow.write_paused
-
     async def drain(self) -> None:
         """Wait until the client has read enough."""
         await self._door.flow.drain()
@@ -74,15 +69,16 @@ class Reply:
         )
         self._head = b"".join(parts)
 
-    def write(self, chunk: bytes) -> None:
-        """Hand body bytes to the transport."""
+    def write(self, chunk: bytes) -> bool:
+        """Hand body bytes to the transport; False = it has enough for now."""
         if self._door.gone or not chunk or self._bodiless:
-            return
+            return True
         if self._chunked:
             chunk = b"%x\r\n%b\r\n" % (len(chunk), chunk)
         if self._head:
             chunk, self._head = self._head + chunk, b""
         self._write(chunk)
+        return not self._door.flow.write_paused
 
     def finish(self) -> None:
         """The body is complete."""

@@ -55,7 +55,6 @@ class Relay:
             await self._relay_bytes(accepted, client)
 
     async def _relay_bytes(self, accepted: Accepted, client: Downstream) -> None:
-        client.write(accepted.held)
         try:
             await self._pour(accepted, client)
         except BaseException:
@@ -86,9 +85,11 @@ class Relay:
         stream.finish()
 
     async def _pour(self, accepted: Accepted, sink: Sink) -> None:
-        """The rest of the body. Raises StreamBroken if it was the endpoint that did not finish."""
+        """The body. Raises StreamBroken if it was the endpoint that did not finish."""
         until = accepted.call.deadline_at
         try:
+            if not sink.write(accepted.held):
+                await sink.drain()
             await accepted.response.pour(sink, idle_s=self._idle_s, until=until)
         except UpstreamError as failure:
             if monotonic() >= until:
@@ -107,9 +108,8 @@ class _EventStream:
         self._unfinished = b""
         self._tail = bytearray()
         self._created = held if dialect is Dialect.RESPONSES else b""
-        self.write(held)
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes) -> bool:
         """Pass on the bytes up to the end of the last whole event."""
         self._tail += chunk
         if len(self._tail) > 2 * TAIL_BYTES:
@@ -121,12 +121,7 @@ class _EventStream:
                 length = len(chunk)
             self._unfinished = chunk[length:]
             chunk = chunk[:length]
-        self._client.write(chunk)
-
-    @property
-    def writable(self) -> bool:
-        """False while the client reads too slowly."""
-        return self._client.writable
+        return self._client.write(chunk)
 
     async def drain(self) -> None:
         """Wait until the client has read enough."""

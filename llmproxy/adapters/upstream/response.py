@@ -36,6 +36,7 @@ class Response:
     """The answer to one request. Read by one task; `close()` it whatever happens."""
 
     __slots__ = (
+        "_behind",
         "_buffered",
         "_chunks",
         "_connection",
@@ -67,6 +68,7 @@ class Response:
         self._failure: GatewayError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Sink | None = None
+        self._behind = False  # the sink wants a pause
         self._idle_s = self._pour_until = 0.0
 
     @property
@@ -105,7 +107,7 @@ class Response:
         self._sink, self._idle_s, self._pour_until = sink, idle_s, until
         while True:
             self.flush()
-            if not sink.writable:
+            if self._behind:
                 await self._drained(sink, until)
             elif self._ended:
                 return
@@ -118,6 +120,7 @@ class Response:
                 await sink.drain()
         except TimeoutError:
             raise ClientError("The client stopped reading the answer.", status=408) from None
+        self._behind = False
         self._read_on()
 
     def close(self) -> None:
@@ -160,10 +163,10 @@ class Response:
         if sink is None or not self._chunks:
             return
         chunks, self._chunks = self._chunks, []
-        sink.write(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        if sink.writable:
+        if sink.write(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
             self._connection.watch(min(monotonic() + self._idle_s, self._pour_until), "idle")
             return
+        self._behind = True
         if not self._paused and not self._ended:
             self._paused = True
             self._connection.pause()
