@@ -23,11 +23,10 @@ def request(
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
 
 
-def chat_request(*, fault=None, stream=False, path="/v1/chat/completions", **more):
+def chat_request(*, fault=None, stream=False, limit=None, path="/v1/chat/completions", **more):
     headers = [("x-simulator-fault", fault)] if fault else []
-    return request(
-        path, {"model": "gpt-4.1", "messages": HELLO, "stream": stream}, headers=headers, **more
-    )
+    body = {"model": "gpt-4.1", "messages": HELLO, "stream": stream, "max_tokens": limit}
+    return request(path, body, headers=headers, **more)
 
 
 @asynccontextmanager
