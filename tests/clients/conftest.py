@@ -1,0 +1,63 @@
+"""One vendor and proxies in front of it, and real clients that can be pointed at either.
+
+Servers and clients live as long as a module: starting them costs more than the calls.
+"""
+
+import pytest
+
+from llmproxy.simulator import VendorSettings, serve
+from llmproxy.simulator.settings import USUAL_MODELS
+from tests.clients.comparing import Place
+from tests.clients.styles import Async, Sync
+from tests.support.background import in_background
+from tests.support.proxy import config_for, serve_proxy
+
+SEED = 7
+
+
+def everything_to(base_url, **params):
+    """A config whose one endpoint takes every model under its own name."""
+    params = {"base_url": base_url, "api_key": "sk-upstream", **params}
+    return config_for({"params": params}, group="*", num_retries=0)
+
+
+def renaming(base_url):
+    """A config with a group for each usual model, under a name that the vendor does not know."""
+    config = everything_to(base_url)
+    params = config["model_groups"][0]["models"][0]["params"]
+    config["model_groups"] = [
+        {"model_group": f"our-{name}", "models": [{"model": name, "params": params}]}
+        for name in USUAL_MODELS
+    ]
+    return config
+
+
+@pytest.fixture(scope="module")
+def places():
+    """The vendor itself, a proxy that takes every name, and one that renames the models."""
+    with in_background(
+        lambda: serve(VendorSettings(seed=SEED)),
+        lambda vendor: serve_proxy(everything_to(vendor.base_url)),
+        lambda vendor, _: serve_proxy(renaming(vendor.base_url)),
+    ) as (vendor, passing, other):
+        yield {
+            "direct": Place(vendor.root),
+            "passing": Place(passing.root),
+            "renaming": Place(other.root, renames=True),
+        }
+
+
+@pytest.fixture(scope="module", params=[Sync, Async], ids=["sync", "async"])
+def style(request):
+    """The sync and the async clients."""
+    style = request.param()
+    yield style
+    style.close()
+
+
+@pytest.fixture(scope="module")
+def sync():
+    """The sync clients alone."""
+    style = Sync()
+    yield style
+    style.close()
