@@ -48,12 +48,12 @@ lock: .venv/.dev  ## resolve the locks again (needed after a change of dependenc
 
 .venv/.run: requirements/run.txt pyproject.toml | .venv/bin/python
 	@echo "Installing LLMProxy into .venv ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/run.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@
 
 .venv/.dev .venv/.bench .venv/.e2e: .venv/.%: requirements/%.txt .venv/.run
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 clean:

@@ -95,14 +95,14 @@ def _serve(options: argparse.Namespace) -> int:
         return 2
     config, source = _config_to_serve(options.config, os.environ)
     if config is None:
-        return serve_demo(options.host, options.port, os.environ)
+        return serve_demo(options.host, options.port, os.environ, asked_for=False)
     return serve(config, source, options.host, options.port, os.environ)
 
 
 def _demo(options: argparse.Namespace) -> int:
     from llmproxy.serving import serve_demo  # noqa: PLC0415
 
-    return serve_demo(options.host, options.port, os.environ)
+    return serve_demo(options.host, options.port, os.environ, asked_for=True)
 
 
 def _config_to_serve(file: Path | None, environ: Mapping[str, str]):  # type: ignore[no-untyped-def]

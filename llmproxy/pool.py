@@ -46,6 +46,8 @@ class EndpointState:
         """Why it is not available, in words for the client and the log."""
         if self.cooldown_until > now:
             return f"{self.cooldown_why}, cooling down for {self.cooldown_until - now:.1f} s more"
+        if self.available(now):
+            return "no attempt was left for it"
         wait_s = self.breaker.opens_until(now) - now
         if wait_s > 0:
             return f"breaker open for {wait_s:.1f} s more"

@@ -40,14 +40,21 @@ def serve(
     return _run(run)
 
 
-def serve_demo(host: str | None, port: int | None, environ: Mapping[str, str]) -> int:
-    """Serve simulated endpoints until a signal ends it; returns the exit status."""
+def serve_demo(
+    host: str | None, port: int | None, environ: Mapping[str, str], *, asked_for: bool
+) -> int:
+    """Serve simulated endpoints until a signal ends it; returns the exit status.
+
+    `asked_for`: by `llmproxy demo`, and not for want of a config.
+    """
     from llmproxy.simulator.demo import demo_fleet  # noqa: PLC0415 - only the demo needs it
 
     async def run() -> None:
         async with demo_fleet() as fleet:
             config = parse_config(fleet.config_yaml, environ, file="the demo")
-            await _serve(config, _address(config, host, port), environ, DEMO_ANNOUNCEMENT)
+            reason = "" if asked_for else NOTHING_FOUND
+            announcement = DEMO_ANNOUNCEMENT.replace("{reason}", reason)
+            await _serve(config, _address(config, host, port), environ, announcement)
 
     return _run(run)
 
@@ -122,8 +129,8 @@ def _announcement(config: Config, source: str) -> str:
 
 
 DEMO_ANNOUNCEMENT = """\
-LLMProxy {version} on {base}: the DEMO. No config and no keys were found,
-so its endpoints are simulated: the answers are made up and cost nothing.
+LLMProxy {version} on {base}: the DEMO.
+{reason}Its endpoints are simulated: the answers are made up and cost nothing.
 
 Try it:
 
@@ -136,10 +143,11 @@ Or from Python (pip install openai):
   client = OpenAI(base_url="{base}/v1", api_key="any")
   messages = [{{"role": "user", "content": "Hello!"}}]
   for chunk in client.chat.completions.create(model="gpt-4.1", messages=messages, stream=True):
-      print(chunk.choices[0].delta.content or "", end="", flush=True)
+      print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
 
 For real endpoints set OPENAI_API_KEY, or copy llmproxy.example.yaml to llmproxy.yaml. Stop: Ctrl+C
 """
+NOTHING_FOUND = "No llmproxy.yaml and no API keys in the environment were found.\n"
 
 
 def _say(text: str) -> None:

@@ -16,6 +16,7 @@ from time import gmtime, strftime, time
 
 import msgspec
 
+from llmproxy.errors import RequestRejected
 from llmproxy.events import AttemptFailed, CallFinished, EndpointStateChanged
 
 FLUSH_S = 0.1
@@ -82,7 +83,12 @@ class AccessLog:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 
     def attempt_failed(self, event: AttemptFailed) -> None:
-        """Warn of an attempt that failed; the client may never notice it."""
+        """Warn of an attempt that failed; the client may never notice it.
+
+        Except for what is the client's own mistake, which the call's line tells well enough.
+        """
+        if event.reason == RequestRejected.reason:
+            return
         logger.warning(
             "%s %s: attempt at %s failed after %.0f ms (%s): %s; %s",
             event.call_id,

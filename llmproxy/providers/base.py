@@ -12,11 +12,12 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from llmproxy.calls import Header, Route
+from llmproxy.calls import Header, Headers, Route
 from llmproxy.errors import Answer, UpstreamError
 from llmproxy.providers.refusals import failure_of
 
 API_VERSION = "api-version"
+BARE_KEYS = frozenset((b"api-key", b"x-api-key"))  # how clients send a key without a scheme
 _ONLY_API_VERSION = b"api-version="
 
 
@@ -95,10 +96,26 @@ class Provider:
 
     def credential_headers(self, api_key: str) -> tuple[Header, ...]:
         """The headers that carry a key."""
-        key = api_key.encode("ascii")
+        key = api_key.encode("latin-1")
         if self._key_header == b"authorization":
             return ((b"authorization", b"Bearer " + key),)
         return ((self._key_header, key),)
+
+    def brought_credential(self, headers: Headers) -> tuple[Header, ...]:
+        """The client's own key, as this vendor takes it; empty if the client sent none.
+
+        An AzureOpenAI client sends `api-key`, an OpenAI client a Bearer key. A token (a JSON Web
+        Token begins with `eyJ`, RFC 7519) is a Bearer everywhere.
+        """
+        for name, value in headers:
+            if name == b"authorization":
+                scheme, _, key = value.partition(b" ")
+                if scheme.lower() != b"bearer" or key.startswith(b"eyJ"):
+                    return ((name, value),)
+                return self.credential_headers(key.strip().decode("latin-1"))
+            if name in BARE_KEYS:
+                return self.credential_headers(value.decode("latin-1"))
+        return ()
 
     def target(self, endpoint: Endpoint, route: Route, query: bytes) -> bytes:
         """The request target, path and query, for a route at an endpoint.

@@ -22,7 +22,7 @@ CLASSIC = VendorSettings(
 AZURE_V1 = VendorSettings(
     name="demo-azure-v1", dialect="azure", latency_s=0.3, tokens_per_s=60, region="West Europe"
 )
-FAILS_EVERY = 5
+FAILS_EVERY = 3
 
 MODELS = (
     "gpt-4.1",

@@ -190,6 +190,38 @@ async def test_without_an_api_key_the_clients_own_credential_goes_up_and_its_401
             assert not proxy.heard.changes, "another client's key may be fine"
 
 
+@pytest.mark.parametrize(
+    ("provider", "sent", "goes_up"),
+    [
+        ("openai", ("api-key", "k"), ("authorization", "Bearer k")),
+        ("openai", ("Authorization", "Bearer k"), ("authorization", "Bearer k")),
+        ("openai", ("x-api-key", "k"), ("authorization", "Bearer k")),
+        ("azure", ("Authorization", "Bearer k"), ("api-key", "k")),
+        ("azure", ("api-key", "k"), ("api-key", "k")),
+        ("azure", ("Authorization", "Bearer eyJx.y.z"), ("authorization", "Bearer eyJx.y.z")),
+    ],
+)
+@bounded()
+async def test_a_clients_own_key_goes_up_in_the_style_of_the_vendor(provider, sent, goes_up):
+    async with scripted(GOOD) as vendor:
+        endpoint = {"provider": provider, "params": {"base_url": vendor.base_url}}
+        async with serve_proxy(config_for(endpoint)) as proxy:
+            assert (await ask(proxy.port, body=CHAT, headers=[sent])).status == 200
+            keys = {"authorization", "api-key", "x-api-key"}
+            seen = [(k.lower(), v) for k, v in vendor.received[0].headers if k.lower() in keys]
+            assert seen == [goes_up]
+
+
+@bounded()
+async def test_a_model_in_an_azure_path_is_put_into_a_body_that_has_none():
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(group_of(vendor)) as proxy:
+            path = "/openai/deployments/gpt-4.1/chat/completions?api-version=2024-10-21"
+            assert (await ask(proxy.port, path, {"messages": []})).status == 200
+            assert json.loads(vendor.received[0].body) == {"model": "gpt-4.1", "messages": []}
+            assert vendor.received[0].line == "POST /v1/chat/completions HTTP/1.1"
+
+
 FORM_START = b'--XX\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
 FORM_MODEL = (
     b'\r\n--XX\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--XX--\r\n'

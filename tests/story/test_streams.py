@@ -16,6 +16,7 @@ from tests.support.vendor import (
     chunk,
     delta,
     event,
+    http,
     scripted,
     sse_head,
 )
@@ -209,3 +210,19 @@ async def test_an_unknown_stream_is_relayed_as_it_is():
         async with serve_proxy(group_of(vendor)) as proxy:
             reply = await ask(proxy.port, "/v1/audio/speech", {"model": "gpt-4.1", "input": "x"})
             assert reply.body == b"data: \x00\xff not json\n\nevent: x\n"
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@bounded()
+async def test_bytes_cut_short_are_not_passed_off_as_whole(framing):
+    body = b"x" * 600_000
+    if framing == "length":
+        steps = [http(body, content_type="audio/mpeg")[:-1000], "close"]
+    else:
+        head = sse_head().replace(b"text/event-stream", b"audio/mpeg")
+        steps = [head + chunk(body), "close"]
+    async with scripted(always(*steps)) as vendor:
+        async with serve_proxy(group_of(vendor)) as proxy:
+            with pytest.raises((asyncio.IncompleteReadError, ValueError)):
+                await ask(proxy.port, "/v1/audio/speech", {"model": "gpt-4.1", "input": "x"})
+            assert proxy.heard.calls[-1].error == "upstream_stream_interrupted"

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from llmproxy.adapters.upstream import Outgoing
 from llmproxy.calls import Call, Header, Headers, Replay, Upload
-from llmproxy.providers.base import Endpoint
+from llmproxy.providers.base import BARE_KEYS, Endpoint
 from llmproxy.rules.body import with_model
 from llmproxy.rules.headers import upstream_headers
+
+KEY_HEADERS = BARE_KEYS | {b"authorization"}
 
 
 def outgoing_request(call: Call, endpoint: Endpoint, credential: tuple[Header, ...]) -> Outgoing:
     """Translate a call for an endpoint. Pure."""
-    headers = upstream_headers(call.headers, keep_credential=not endpoint.has_own_credential)
+    own = endpoint.has_own_credential
+    headers = upstream_headers(call.headers, keep_credential=not own)
+    if not own:  # bring your own key
+        credential = endpoint.provider.brought_credential(headers)
+        headers = [header for header in headers if header[0] not in KEY_HEADERS]
     if call.stream:
         # A compressed stream could not be checked for early errors, nor told that it broke.
         headers = [header for header in headers if header[0] != b"accept-encoding"]
