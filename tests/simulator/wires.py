@@ -40,7 +40,7 @@ async def connected(vendor):
 
 
 async def everything(vendor, sent):
-    """All bytes that come for a request until the vendor closes, or nothing comes for 0.3 s.
+    """All bytes that come for a request until the vendor closes, or nothing comes for 0.15 s.
 
     Returns (bytes, ending), ending: "closed", "reset" or "open".
     """
@@ -49,7 +49,7 @@ async def everything(vendor, sent):
         received = b""
         while True:
             try:
-                piece = await asyncio.wait_for(reader.read(65536), 0.3)
+                piece = await asyncio.wait_for(reader.read(65536), 0.15)
             except TimeoutError:
                 return received, "open"
             except ConnectionResetError:
@@ -75,9 +75,15 @@ async def answered(vendor, sent):
     return status, headers, json.loads(body)
 
 
+def _http_client():
+    """Without TLS there is no need for the system's certificates, which take 30 ms to read."""
+    return openai.DefaultAsyncHttpxClient(verify=False)
+
+
 def openai_client(vendor, **more):
     more.setdefault("base_url", vendor and vendor.base_url)
-    return openai.AsyncOpenAI(**{"api_key": "sk-x", "max_retries": 0, "timeout": 5, **more})
+    usual = {"api_key": "sk-x", "max_retries": 0, "timeout": 5, "http_client": _http_client()}
+    return openai.AsyncOpenAI(**{**usual, **more})
 
 
 def azure_client(vendor, **more):
@@ -88,6 +94,7 @@ def azure_client(vendor, **more):
             "api_version": "2024-10-21",
             "max_retries": 0,
             "timeout": 5,
+            "http_client": _http_client(),
             **more,
         }
     )
