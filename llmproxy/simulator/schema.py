@@ -68,6 +68,7 @@ def _typed(schema: Json, root: Json, *, name: str, depth: int) -> object:
         case "array":
             items = cast("Json", schema.get("items", {}))
             least = cast("int", schema.get("minItems", 1 if depth < 4 else 0))
+            least = min(least, cast("int", schema.get("maxItems", least)))
             return [_value(items, root, name=name, depth=depth + 1) for _ in range(least)]
         case "integer" | "number":
             return _number(schema)

@@ -3,6 +3,9 @@
 import asyncio
 import json
 import random
+import shutil
+import ssl
+import subprocess
 
 import openai
 import pytest
@@ -212,6 +215,32 @@ async def test_a_reader_that_does_not_read_holds_the_stream_back():
             await asyncio.sleep(0.2)
             assert vendor.counts.streams_open == 1
         await until(lambda: vendor.counts.aborted == 1)
+
+
+def server_context(folder):
+    """A TLS context with a certificate of its own for 127.0.0.1."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    made += ["-nodes", "-keyout", key, "-out", certificate, "-subj", "/CN=vendor"]
+    subprocess.run([*made, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, stderr=-3)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context, certificate
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+@bounded()
+async def test_it_speaks_tls_and_breaks_it_too(tmp_path):
+    context, certificate = server_context(tmp_path)
+    trusting = openai.DefaultAsyncHttpxClient(
+        verify=ssl.create_default_context(cafile=str(certificate))
+    )
+    async with serve(ssl=context) as vendor, openai_client(vendor, http_client=trusting) as client:
+        assert vendor.base_url.startswith("https://")
+        assert await client.models.list()
+        vendor.faults.append(Fault("reset-before"))
+        with pytest.raises(openai.APIConnectionError):
+            await client.models.list()
 
 
 @bounded()
