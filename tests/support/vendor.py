@@ -121,9 +121,9 @@ def always(*steps):
 
 
 @asynccontextmanager
-async def scripted(answer):
-    """Serve a script on a free port."""
-    vendor = Scripted(0, answer)
+async def scripted(answer, *, port=0, tls=None):
+    """Serve a script; port 0: on a free one."""
+    vendor = Scripted(port, answer)
     tasks = set()
 
     async def converse(reader, writer):
@@ -145,7 +145,7 @@ async def scripted(answer):
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2**22)
+    server = await asyncio.start_server(accept, "127.0.0.1", port, limit=2**22, ssl=tls)
     vendor.port = server.sockets[0].getsockname()[1]
     try:
         yield vendor

@@ -11,7 +11,6 @@ import base64
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from typing import cast
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
@@ -98,26 +97,25 @@ class Dialer:
     async def _through_proxy(
         self, address: Address, proxy: SplitResult, protocol: Callable[[], Connection]
     ) -> Connection:
-        reader, writer = await asyncio.open_connection(
-            proxy.hostname,
+        loop = asyncio.get_running_loop()
+        transport, handshake = await loop.create_connection(
+            _Handshake,
+            proxy.hostname or "",
             proxy.port or (443 if proxy.scheme == "https" else 8080),
             ssl=self._tls_context() if proxy.scheme == "https" else None,
-            limit=MAX_PROXY_HEAD_BYTES,
         )
         try:
-            writer.write(_connect_request(address, proxy))
-            status_line = await _read_proxy_answer(reader)
+            transport.write(_connect_request(address, proxy))
+            status_line = await handshake.status_line
             if status_line.split(b" ")[1:2] != [b"200"]:
                 answer = status_line.decode("latin-1").strip()
                 raise OSError(f"the proxy {proxy.hostname} answered '{answer}'")
-            loop = asyncio.get_running_loop()
-            transport = cast("asyncio.Transport", writer.transport)
             connection = protocol()
             secured = await loop.start_tls(
                 transport, connection, self._tls_context(), server_hostname=address.host
             )
         except BaseException:
-            writer.transport.abort()
+            transport.abort()
             raise
         if secured is None:
             raise OSError(f"the proxy {proxy.hostname} closed the tunnel")
@@ -141,12 +139,29 @@ def _connect_request(address: Address, proxy: SplitResult) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
 
-async def _read_proxy_answer(reader: asyncio.StreamReader) -> bytes:
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-        raise OSError("the proxy did not answer the CONNECT") from error
-    return head.split(b"\r\n", 1)[0]
+class _Handshake(asyncio.Protocol):
+    """Waits for a proxy's answer to CONNECT. Nothing may follow it: in TLS the client begins."""
+
+    def __init__(self) -> None:
+        self.status_line: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._head = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Part of the answer is here."""
+        self._head += data
+        if self.status_line.done():
+            return
+        if b"\r\n\r\n" in self._head:
+            self.status_line.set_result(self._head.split(b"\r\n", 1)[0])
+        elif len(self._head) > MAX_PROXY_HEAD_BYTES:
+            self.status_line.set_exception(OSError("the proxy's answer has no end"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The proxy has hung up."""
+        if not self.status_line.done():
+            why = OSError("the proxy did not answer the CONNECT")
+            why.__cause__ = exc
+            self.status_line.set_exception(why)
 
 
 def _keep_alive(transport: asyncio.BaseTransport) -> None:

@@ -38,8 +38,11 @@ class _Known(msgspec.Struct, frozen=True):
 class Resolver:
     """Owns the cache and the threads; `close()` ends them."""
 
-    def __init__(self, lookup: Lookup = system_lookup) -> None:
+    def __init__(
+        self, lookup: Lookup = system_lookup, *, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._lookup = lookup
+        self._clock = clock
         self._known: dict[str, _Known] = {}
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="llmproxy-dns")
 
@@ -48,18 +51,18 @@ class Resolver:
         with contextlib.suppress(ValueError):
             return [str(ipaddress.ip_address(host))]
         known = self._known.get(host)
-        if known is not None and monotonic() - known.at < FRESH_S:
+        if known is not None and self._clock() - known.at < FRESH_S:
             return known.addresses
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 found = await loop.run_in_executor(self._threads, self._lookup, host, port)
         except (OSError, TimeoutError) as error:
-            if known is not None and monotonic() - known.at < STALE_S:
+            if known is not None and self._clock() - known.at < STALE_S:
                 return known.addresses
             what = f"no answer within {TIMEOUT_S:g} s" if isinstance(error, TimeoutError) else error
             raise OSError(f"cannot resolve '{host}': {what}") from error
-        self._known[host] = _Known(found, monotonic())
+        self._known[host] = _Known(found, self._clock())
         return found
 
     def close(self) -> None:

@@ -1,0 +1,125 @@
+"""The access log: what a line says, and that a stuck log delays nobody."""
+
+import asyncio
+import json
+import threading
+
+import msgspec
+
+from llmproxy.adapters.access_log import MAX_PENDING_LINES, AccessLog
+from llmproxy.calls import Usage
+from llmproxy.events import CallFinished
+from tests.support.run import bounded
+
+FINISHED = CallFinished(
+    call=None,
+    request_line="POST /v1/chat/completions",
+    group="gpt-4.1",
+    endpoint="east",
+    status=200,
+    attempts=2,
+    first_byte_s=0.0123456,
+    total_s=1.5,
+    overhead_s=0.000045,
+    usage=Usage(10, 20, 5),
+    error=None,
+)
+
+
+class Written:
+    def __init__(self):
+        self.blocks = []
+        self.may_write = threading.Event()
+        self.may_write.set()
+
+    def __call__(self, block):
+        self.may_write.wait(10)
+        self.blocks.append(block)
+
+    @property
+    def lines(self):
+        return b"".join(self.blocks).decode().splitlines()
+
+
+def log_to(written, **options):
+    return AccessLog(written, **{"human": False, "wall": lambda: 1_795_415_102.25, **options})
+
+
+@bounded()
+async def test_a_json_line_tells_the_call():
+    written = Written()
+    log = log_to(written)
+    log.call_finished(FINISHED)
+    log.close()
+    assert json.loads(written.lines[0]) == {
+        "time": "2026-11-23T06:25:02.250Z",
+        "id": None,
+        "request": "POST /v1/chat/completions",
+        "group": "gpt-4.1",
+        "endpoint": "east",
+        "status": 200,
+        "attempts": 2,
+        "first_byte_ms": 12.345,
+        "total_ms": 1500.0,
+        "overhead_ms": 0.045,
+        "input_tokens": 10,
+        "output_tokens": 20,
+        "cached_tokens": 5,
+    }
+
+
+@bounded()
+async def test_a_line_for_people_reads_like_a_sentence():
+    written = Written()
+    log = log_to(written, human=True)
+    log.call_finished(FINISHED)
+    log.call_finished(msgspec.structs.replace(FINISHED, status=503, error="no_endpoint_available"))
+    log.close()
+    first, second = written.lines
+    assert first == (
+        "06:25:02.250 200 POST /v1/chat/completions gpt-4.1 -> east after 2 attempts: 1500 ms, "
+        "first byte 12 ms, overhead 0.04 ms, 10+20 tokens"
+    )
+    assert second.endswith("[no_endpoint_available]")
+
+
+@bounded()
+async def test_lines_come_in_time_and_in_order_without_being_asked_for():
+    written = Written()
+    log = log_to(written)
+    for status in range(200, 210):
+        log.call_finished(msgspec.structs.replace(FINISHED, status=status))
+    await asyncio.sleep(0.3)
+    assert [json.loads(line)["status"] for line in written.lines] == list(range(200, 210))
+    log.close()
+
+
+@bounded()
+async def test_a_stuck_log_delays_nobody_and_is_bounded():
+    written = Written()
+    written.may_write.clear()
+    log = log_to(written)
+    log.call_finished(FINISHED)
+    await asyncio.sleep(0.2)  # the writer hangs now
+    began_at = asyncio.get_running_loop().time()
+    for _ in range(MAX_PENDING_LINES + 500):
+        log.call_finished(FINISHED)
+    assert asyncio.get_running_loop().time() - began_at < 2
+    assert log.dropped == 500
+    written.may_write.set()
+    await asyncio.sleep(0.3)
+    log.close()
+    assert len(written.lines) == MAX_PENDING_LINES + 1
+
+
+@bounded()
+async def test_a_closed_pipe_costs_lines_only():
+    def broken(block):
+        raise BrokenPipeError
+
+    log = AccessLog(broken, human=False)
+    log.call_finished(FINISHED)
+    await asyncio.sleep(0.2)
+    log.call_finished(FINISHED)
+    log.close()
+    assert log.dropped == 2

@@ -1,0 +1,70 @@
+"""A certificate authority for a test, and certificates that it signed."""
+
+import datetime
+import ipaddress
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+@dataclass
+class Authority:
+    """Signs certificates; `client_context` trusts it alone."""
+
+    folder: Path
+
+    def __post_init__(self):
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        self._certificate = self._sign(self._name, self._key.public_key(), None)
+
+    def client_context(self):
+        pem = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
+        return ssl.create_default_context(cadata=pem)
+
+    def server_context(self, *names, expired=False):
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        certificate = self._sign(subject, key.public_key(), names, expired=expired)
+        file = self.folder / f"{names[0]}{expired}.pem"
+        file.write_bytes(
+            certificate.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context
+
+    def _sign(self, subject, public_key, names, *, expired=False):
+        now = datetime.datetime.now(datetime.UTC)
+        ends = now - datetime.timedelta(days=1) if expired else now + datetime.timedelta(days=1)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=2))
+            .not_valid_after(ends)
+            .add_extension(x509.BasicConstraints(ca=names is None, path_length=None), True)
+        )
+        if names:
+            alternatives = [_alternative(name) for name in names]
+            builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+def _alternative(name):
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
