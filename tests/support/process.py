@@ -1,0 +1,138 @@
+"""`llmproxy` as a process of its own: started as an operator would, watched, ended by its id."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+LLMPROXY = str(Path(sys.executable).with_name("llmproxy"))
+READY_WITHIN_S = 20
+ENDS_WITHIN_S = 10
+# The environment without the keys of whoever runs the tests.
+BARE = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+
+@dataclass
+class Finished:
+    """What a command that has ended left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Running:
+    """A proxy that has announced its address. `folder` holds its config and what it said."""
+
+    process: asyncio.subprocess.Process
+    folder: Path
+    base: str
+
+    @property
+    def port(self):
+        return int(self.base.rpartition(":")[2])
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def stdout(self):
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def stderr(self):
+        return (self.folder / "stderr").read_text()
+
+    @property
+    def calls(self):
+        """The lines of the access log, so far."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    async def logged(self, count):
+        """Wait until so many calls are in the access log; returns them."""
+        async with asyncio.timeout(5):
+            while self.stdout.count("\n") < count:
+                await asyncio.sleep(0.02)
+        return self.calls
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    async def ended(self, within_s=ENDS_WITHIN_S):
+        """Wait for its end; returns the exit status."""
+        return await asyncio.wait_for(self.process.wait(), within_s)
+
+    def resident_kib(self):
+        """The process's memory in RAM."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
+
+
+@asynccontextmanager
+async def running(folder, *arguments, config=None, environ=None):
+    """`llmproxy ARGUMENTS` (default: serve a config on a free port), in `folder`, until the end."""
+    folder.mkdir(exist_ok=True)
+    if config is not None:
+        text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
+        (folder / "config.yaml").write_text(text)
+        arguments = (*(arguments or ("serve", "--port", "0")), "--config", "config.yaml")
+    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            LLMPROXY,
+            *arguments,
+            cwd=folder,
+            env={**BARE, **(environ or {})},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+        )
+    proxy = Running(process, folder, "")
+    try:
+        proxy.base = await _announced(proxy)
+        yield proxy
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            if process.returncode is None:
+                process.send_signal(signal.SIGKILL)
+        await process.wait()
+
+
+async def _announced(proxy):
+    """The address that the proxy says it listens on. Fails with what it said instead."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(READY_WITHIN_S):
+            while proxy.process.returncode is None:
+                if found := re.search(r"LLMProxy \S+ on (http://\S+?:\d+)[,:].*\n", proxy.stderr):
+                    return found[1]
+                await asyncio.sleep(0.02)
+    raise AssertionError(f"the proxy did not start; it said:\n{proxy.stderr}")
+
+
+async def command(*arguments, cwd=None, environ=None, program=LLMPROXY):
+    """Run a command to its end."""
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *arguments,
+        cwd=cwd,
+        env={**BARE, **(environ or {})},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        stdout, stderr = await asyncio.wait_for(process.communicate(), READY_WITHIN_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
+    return Finished(process.returncode, stdout.decode(), stderr.decode())
