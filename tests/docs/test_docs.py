@@ -1,0 +1,169 @@
+"""What the pages say of the program is so."""
+
+import ast
+import re
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from llmproxy.adapters.access_log import Line
+from llmproxy.cli import main
+from llmproxy.config import Timeouts, parse_config
+from llmproxy.providers import endpoints_of
+from llmproxy.rules.headers import ACCOUNT, CREDENTIALS, HOP_BY_HOP
+from tests.docs.pages import (
+    INLINE,
+    NAMES,
+    ROOT,
+    anchors_of,
+    blocks,
+    inline_code_of,
+    links_of,
+    prose_of,
+    table_under,
+    text_of,
+)
+
+LIFE = "docs/life-of-a-call.md"
+# Written by `make bench`; not there before its first run.
+GENERATED = {"bench/RESULTS.md"}
+# Of errors that never reach a client by themselves: they end in `no_endpoint_available`.
+INNER_CODES = {"upstream_unreachable", "slow_down"}
+CONFIGS = [block for block in blocks("yaml") if "model_groups:" in block.text]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_relative_link_leads_somewhere(name):
+    for link in links_of(name):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / name).parent / path).resolve() if path else ROOT / name
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors_of(target.relative_to(ROOT)), link
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_that_is_named_is_there(name):
+    for code in inline_code_of(name):
+        if re.fullmatch(r"(llmproxy|tests|docs|bench|tools|requirements)/[\w./-]*", code):
+            assert (ROOT / code).exists() or code in GENERATED, code
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_every_config_that_is_shown_can_be_used(config):
+    names = re.findall(r"os\.environ/(\w+)|\$\{(\w+)\}", config.text)
+    environ = {first or second: "made-up" for first, second in names}
+    assert endpoints_of(parse_config(config.text, environ, file=config.page))
+
+
+def test_the_readme_shows_a_config():
+    assert any(config.page == "README.md" for config in CONFIGS)
+
+
+def command_lines():
+    """Every `llmproxy COMMAND --options` of the pages, each once."""
+    found = set()
+    for name in NAMES:
+        lines = [
+            line for block in blocks() if block.page == name for line in block.text.split("\n")
+        ]
+        for line in [*inline_code_of(name), *lines]:
+            for command, rest in re.findall(r"(?:^|[\s/=])llmproxy ([a-z]+)\b([^#]*)", line):
+                found.add((name, command, *re.findall(r"--[a-z-]+", rest)))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("line", command_lines(), ids=" ".join)
+def test_every_command_line_that_is_named_exists(line, capsys):
+    _, command, *options = line
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    for option in options:
+        assert option in told
+
+
+def test_every_command_is_documented(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.M)
+    named = {command for _, command, *_ in command_lines()}
+    assert named == set(commands)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_make_target_that_is_named_exists(name):
+    targets = set(re.findall(r"^(\w+):", text_of("Makefile"), re.M))
+    named = re.findall(r"`make (\w+)`|^(?:\$ )?make (\w+)", text_of(name), re.M)
+    assert {first or second for first, second in named} <= targets
+
+
+def test_every_field_of_the_log_is_documented_and_nothing_else():
+    rows = table_under(LIFE, "## The log")
+    assert {field for row in rows for field in INLINE.findall(row[0])} == set(
+        Line.__struct_fields__
+    )
+
+
+def codes_in_the_program():
+    """Every `code` that an error of ours can have: defaults, arguments and assignments."""
+    for path in sorted((ROOT / "llmproxy").rglob("*.py")):
+        if "simulator" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.keyword(arg="code", value=ast.Constant(value=str(code))):
+                    yield code
+                case ast.Assign(targets=[target], value=value):
+                    yield from codes_assigned(target, value)
+
+
+def codes_assigned(target, value):
+    pairs = [(target, value)]
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        pairs = zip(target.elts, value.elts, strict=True)
+    for place, given in pairs:
+        name = place.attr if isinstance(place, ast.Attribute) else getattr(place, "id", "")
+        if name == "code" and isinstance(given, ast.Constant) and isinstance(given.value, str):
+            yield given.value
+
+
+def test_the_table_of_errors_has_every_code_that_exists_and_no_other():
+    rows = table_under(LIFE, "## What the client sees when something goes wrong")
+    documented = {code for row in rows for code in INLINE.findall(row[2])}
+    in_streams = {"upstream_stream_interrupted"}
+    assert documented | in_streams | INNER_CODES == set(codes_in_the_program())
+    assert in_streams <= set(re.findall(r'"code": "(\w+)"', prose_of(LIFE)))
+
+
+def test_every_timeout_is_documented_with_its_default():
+    rows = table_under(LIFE, "## Timeouts")
+    told = {key: row[2] for row in rows for key in INLINE.findall(row[1])}
+    for name, field in Timeouts.model_fields.items():
+        assert float(told[name]) == field.default
+
+
+def test_the_headers_that_do_not_pass_are_named():
+    named = set(inline_code_of(LIFE))
+    assert {name.decode() for name in HOP_BY_HOP | CREDENTIALS | ACCOUNT} <= named
+
+
+def test_the_index_of_decisions_is_complete():
+    folder = ROOT / "docs/decisions"
+    written = {path.name for path in folder.glob("0*.md")}
+    listed = set(links_of("docs/decisions/README.md"))
+    assert written == listed
+    for name in written:
+        title = (folder / name).read_text(encoding="utf-8").splitlines()[0]
+        number, _, told = title.removeprefix("# ").partition(": ")
+        assert Path(name).name.startswith(number)
+        assert told.partition(",")[0] in text_of("docs/decisions/README.md")
+
+
+def test_the_story_on_the_page_is_the_one_in_the_code():
+    (story,) = [block for block in blocks("python") if block.page == LIFE]
+    assert indent(story.text, "    ") in text_of("llmproxy/gateway.py")

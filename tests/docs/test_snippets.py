@@ -1,0 +1,55 @@
+"""What the README tells to paste works as pasted."""
+
+import contextlib
+import io
+import json
+import shlex
+import urllib.request
+
+import pytest
+
+from llmproxy.simulator.settings import VendorSettings
+from llmproxy.simulator.vendor import serve
+from tests.docs.pages import blocks
+from tests.support.background import in_background
+from tests.support.proxy import config_for, serve_proxy
+
+ADDRESS = "http://127.0.0.1:4000"
+SNIPPETS = [block for block in blocks("python") if "import" in block.text]
+CURLS = [block for block in blocks("sh") if block.text.startswith("curl") and "-d" in block.text]
+
+
+@pytest.fixture(scope="module")
+def proxy():
+    vendor = serve(VendorSettings(name="vendor", record=False))
+    with in_background(lambda: vendor, lambda vendor: serve_proxy(config_for(vendor.base_url))) as (
+        _,
+        proxy,
+    ):
+        yield proxy
+
+
+def test_the_readme_shows_how_to_use_it():
+    assert len(SNIPPETS) >= 4
+    assert CURLS
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=str)
+def test_a_python_snippet_gets_an_answer(snippet, proxy):
+    assert ADDRESS in snippet.text
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(snippet.text.replace(ADDRESS, proxy.root), {})
+    assert "simulated answer" in printed.getvalue()
+
+
+@pytest.mark.parametrize("curl", CURLS, ids=str)
+def test_a_curl_line_gets_an_answer(curl, proxy):
+    _, url, _, header, _, body = shlex.split(curl.text.replace("\\\n", ""))
+    name, _, value = header.partition(": ")
+    request = urllib.request.Request(
+        url.replace(ADDRESS, proxy.root), body.encode(), {name: value}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        told = json.load(answer)["choices"][0]["message"]["content"]
+    assert "simulated answer" in told
