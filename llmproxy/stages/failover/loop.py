@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from llmproxy.calls import Accepted, Call, Trail
-from llmproxy.errors import NoEndpoint, StreamBroken, UpstreamError
+from llmproxy.errors import NoEndpoint, StreamBroken, TimedOut, UpstreamError
 from llmproxy.events import AttemptFailed, EndpointStateChanged, Listener
 from llmproxy.pool import EndpointState, Group
 from llmproxy.rules.retry import Judgement, Verdict, backoff_s, judge, passes_unchanged
@@ -274,6 +274,8 @@ class FirstAccepted:
         error = NoEndpoint(self._group.name, failures, skipped, retry_after_s=recovers_in_s)
         if now >= self._call.deadline_at:
             error.status, error.code = 504, "deadline_exceeded"
+        elif failures and isinstance(failures[-1], TimedOut):
+            error.status, error.code = 504, TimedOut.code
         elif self._group.all_throttled(now):
             error.status, error.code = 429, "rate_limit_exceeded"
         return error
