@@ -8,6 +8,8 @@ import urllib.request
 
 import pytest
 
+import llmproxy
+from llmproxy.serving import DEMO_ANNOUNCEMENT, NOTHING_FOUND
 from llmproxy.simulator.settings import VendorSettings
 from llmproxy.simulator.vendor import serve
 from tests.docs.pages import blocks
@@ -27,6 +29,15 @@ def proxy():
         proxy,
     ):
         yield proxy
+
+
+def test_the_readme_shows_what_the_demo_prints():
+    (console,) = [block for block in blocks("console") if block.page == "README.md"]
+    prompt, *shown, _ = console.text.splitlines()
+    announced = DEMO_ANNOUNCEMENT.replace("{reason}", NOTHING_FOUND)
+    announced = announced.format(version=llmproxy.__version__, base=ADDRESS)
+    assert prompt == "$ make run"
+    assert shown == announced.splitlines()[: len(shown)]
 
 
 def test_the_readme_shows_how_to_use_it():
