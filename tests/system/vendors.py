@@ -92,7 +92,7 @@ class Vendor:
         self._scripted.received.clear()  # thousands of requests would fill our memory
         request = json.loads(received.body)
         mark = request["messages"][0]["content"]
-        return self._stream(mark) if request["stream"] else self._unary(mark)
+        return self._stream(mark) if request.get("stream") else self._unary(mark)
 
     def _unary(self, mark):
         yield self._latency_s

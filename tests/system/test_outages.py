@@ -1,0 +1,112 @@
+"""One of three endpoints dies under load and comes back: no client notices.
+
+One proxy process has a group for each way of dying; all go through their outages side by side,
+because a recovered endpoint's share takes ten seconds to grow back.
+"""
+
+import asyncio
+
+import pytest
+
+from llmproxy.rules.breaker import SLOW_START_S
+from tests.support.client import connect, request
+from tests.support.process import running
+from tests.support.run import bounded
+from tests.system.clients import Load
+from tests.system.vendors import ILLNESSES, asked, group_of, vendors
+
+CALLS = 2_000
+DIES_AT, RECOVERS_AT = 300, 1_200
+CALLS_AFTER = 240
+LATENCY_S = 0.04
+SETTINGS = {
+    "cooldown_time": 0.4,
+    "log_format": "json",
+    # a stream may stall after its first, contentless event, too: that is the idle wait
+    "timeouts": {"first_byte_s": 1.5, "unary_first_byte_s": 1.5, "idle_s": 1.5},
+}
+
+
+class Outage:
+    """One group's way through: three vendors, of which the one with most weight dies."""
+
+    def __init__(self, illness, members):
+        self.illness = illness
+        self.members = members
+        self.failed_calls = 0  # at the vendor that was ill
+        self.during = self.after = None
+
+    @property
+    def group(self):
+        return self.illness.replace(" ", "-")
+
+    async def happen(self, port):
+        """The whole drill."""
+        victim = self.members[0]
+        self.during = Load(port, CALLS, group=self.group, mark=self.illness)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.during.run())
+            await self.during.reached(DIES_AT)
+            await victim.fall_ill(self.illness)
+            await self.during.reached(RECOVERS_AT)
+            self.failed_calls = victim.failed
+            await victim.recover()
+        await self._until_it_is_asked_again(port, victim)
+        await asyncio.sleep(SLOW_START_S + 0.2)
+        self.after = await Load(port, CALLS_AFTER, group=self.group, clients=10).run()
+
+    async def _until_it_is_asked_again(self, port, victim):
+        connection = await connect(port)
+        before = victim.served
+        while victim.served == before:
+            await connection.send(request(body=asked("again?", group=self.group, stream=False)))
+            assert (await connection.reply()).status == 200
+        connection.leave()
+
+
+@pytest.fixture(scope="module")
+def outages(tmp_path_factory):
+    """Every outage, by its illness, when all are over."""
+    outages = {}
+
+    @bounded(60)
+    async def happen():
+        async with vendors(3 * len(ILLNESSES), latency_s=LATENCY_S) as members:
+            for number, illness in enumerate(ILLNESSES):
+                outages[illness] = Outage(illness, members[3 * number : 3 * number + 3])
+            config = {
+                "model_groups": [
+                    group_of(each.members, group=each.group) for each in outages.values()
+                ],
+                "general_settings": SETTINGS,
+            }
+            async with running(tmp_path_factory.mktemp("outages"), config=config) as proxy:
+                async with asyncio.TaskGroup() as drills:
+                    for outage in outages.values():
+                        drills.create_task(outage.happen(proxy.port))
+
+    happen()
+    return outages
+
+
+@pytest.mark.parametrize("illness", ILLNESSES)
+def test_of_2000_calls_none_fails_while_an_endpoint_is_lost_to(illness, outages):
+    during = outages[illness].during
+    assert during.failures == []
+    assert during.streamed == CALLS // 2
+
+
+@pytest.mark.parametrize("illness", ILLNESSES)
+def test_hardly_a_call_is_wasted_on_an_endpoint_that_is_lost_to(illness, outages):
+    # Those under way when it died, and a probe now and then.
+    assert 0 < outages[illness].failed_calls <= 50
+
+
+@pytest.mark.parametrize("illness", ILLNESSES)
+def test_an_endpoint_gets_its_share_again_after(illness, outages):
+    after = outages[illness].after
+    assert after.failures == []
+    shares = {"w3": CALLS_AFTER // 2, "w2": CALLS_AFTER // 3, "w1": CALLS_AFTER // 6}
+    assert after.served_by.keys() == shares.keys()
+    for name, share in shares.items():
+        assert abs(after.served_by[name] - share) <= 1, after.served_by
