@@ -26,7 +26,7 @@ class Dialect(Enum):
 
 
 class Replay(Enum):
-    """May a call be sent again after some of its bytes were sent? (facts/upstreams.md)"""
+    """May a call be sent again after some of its bytes were sent? (docs/facts/upstreams.md)"""
 
     SAFE = "safe"  # inference: yes
     COSTLY = "costly"  # images, audio: only on connect errors, 429 and 503
@@ -89,7 +89,8 @@ class Call(msgspec.Struct, frozen=True):
 
     `model` is the name that the client asked for (body, form, path or query), None if it named
     none; `model_in_body` is what stands in the body itself. `stream`: the client asked for a
-    stream. `body` is decoded (no content-encoding). Times are seconds of `time.monotonic`.
+    stream. `account_bound`: it uses ids that live in one account. `body` is decoded (no
+    content-encoding). Times are seconds of `time.monotonic`.
     """
 
     id: str
@@ -102,6 +103,7 @@ class Call(msgspec.Struct, frozen=True):
     model_in_body: str | None
     stream: bool
     replay: Replay
+    account_bound: bool
     client: str
     received_at: float
     deadline_at: float

@@ -174,9 +174,9 @@ class Pool:
         group = self.groups.get(call.model) if call.model is not None else None
         if group is None:
             group = self.groups.get(self.WILDCARD) or self._without_wildcard(call)
-        if len(group.states) > 1 and call.route.account_bound:
+        if len(group.states) > 1 and call.account_bound:
             raise ClientError(
-                f"{call.method} /{call.route.operation} works with ids that live in one account, "
+                f"This {call.method} /{call.route.operation} uses ids that live in one account, "
                 f"and the model group '{group.name}' has {len(group.states)} endpoints. This "
                 "version cannot tell which one is meant: give such calls a group with a single "
                 "endpoint.",
@@ -194,7 +194,7 @@ class Pool:
                 code="model_not_found",
                 param="model",
             )
-        if call.route.account_bound or call.method in ("GET", "HEAD", "DELETE"):
+        if call.account_bound or call.method in ("GET", "HEAD", "DELETE"):
             if len(self.groups) == 1:
                 return next(iter(self.groups.values()))
             raise ClientError(

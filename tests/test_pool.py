@@ -133,6 +133,7 @@ def call(model=None, *, path="chat/completions", account_bound=False, method="PO
         model_in_body=model,
         stream=False,
         replay=Replay.SAFE,
+        account_bound=account_bound,
         client="",
         received_at=0,
         deadline_at=1,

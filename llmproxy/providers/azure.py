@@ -1,6 +1,6 @@
 """Azure OpenAI: the classic style, with the deployment in the path, and the newer v1 style.
 
-Addresses, keys and token scopes: facts/upstreams.md, "Azure OpenAI" (November 2026).
+Addresses, keys and token scopes: docs/facts/upstreams.md, "Azure OpenAI" (November 2026).
 """
 
 from __future__ import annotations

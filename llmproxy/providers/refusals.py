@@ -29,7 +29,7 @@ from llmproxy.rules.limits import retry_after_in_text, retry_after_s
 MAX_PARSED_BYTES = 64 * 1024  # no vendor's error is longer; what is says nothing more
 MAX_MESSAGE_CHARS = 300
 
-# Of error.code and error.type, lower case. facts/upstreams.md, "errors and what may be retried".
+# Of error.code and error.type, lower case (docs/facts/upstreams.md, "errors").
 BILLING = frozenset(
     (
         "insufficient_quota",

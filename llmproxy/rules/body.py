@@ -24,14 +24,16 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
 
     `max_output_tokens` is whichever of `max_completion_tokens`, `max_output_tokens` and
     `max_tokens` comes first in this order; None also if it is no whole number >= 0, which the
-    upstream may judge. `stateful` holds for POST /responses only: run in the background or in a
-    conversation, so it must not be sent twice.
+    upstream may judge. The others hold for POST /responses only. `stateful`: run in the background
+    or in a conversation, so it must not be sent twice. `account_bound`: it names a conversation or
+    an earlier response, which live in one account.
     """
 
-    model: str | None
-    stream: bool
-    max_output_tokens: int | None
-    stateful: bool
+    model: str | None = None
+    stream: bool = False
+    max_output_tokens: int | None = None
+    stateful: bool = False
+    account_bound: bool = False
 
 
 def peek(body: bytes) -> Peek:
@@ -53,11 +55,14 @@ def peek(body: bytes) -> Peek:
             limit = seen.max_tokens
     if limit is not None and limit < 0:
         limit = None
+    in_conversation = seen.conversation is not _ABSENT and _given(seen.conversation)
+    earlier = seen.previous_response_id
     return Peek(
         seen.model,
         seen.stream is True,
         limit,
-        seen.background is True or (seen.conversation is not _ABSENT and _given(seen.conversation)),
+        in_conversation or seen.background is True,
+        in_conversation or (earlier is not _ABSENT and _given(earlier)),
     )
 
 
@@ -92,6 +97,7 @@ class _Usual(msgspec.Struct, gc=False):
     max_tokens: int | None = None
     background: bool | None = None
     conversation: msgspec.Raw = _ABSENT
+    previous_response_id: msgspec.Raw = _ABSENT
 
 
 class _AsWritten(msgspec.Struct, gc=False):
@@ -104,6 +110,7 @@ class _AsWritten(msgspec.Struct, gc=False):
     max_tokens: msgspec.Raw = _ABSENT
     background: msgspec.Raw = _ABSENT
     conversation: msgspec.Raw = _ABSENT
+    previous_response_id: msgspec.Raw = _ABSENT
 
 
 _usual = msgspec.json.Decoder(_Usual)
@@ -129,6 +136,7 @@ def _peek_leniently(body: bytes) -> Peek:
         _field(written.stream, "stream", _flag_or_null) is True,
         next((count for count in counts if count is not None), None),
         _given(written.conversation) or bytes(written.background).strip() == b"true",
+        _given(written.conversation) or _given(written.previous_response_id),
     )
 
 

@@ -112,7 +112,7 @@ def classify(event: bytes, dialect: Dialect) -> Kind:
 
 
 def early_error(event: bytes) -> StreamError:
-    """The HTTP error that an error event stands for (facts/upstreams.md, errors).
+    """The HTTP error that an error event stands for (docs/facts/upstreams.md, errors).
 
     Reads every dialect's shape, for compatible vendors mix them. Never raises: an error that says
     nothing is a 500.

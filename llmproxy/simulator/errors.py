@@ -1,7 +1,7 @@
 """A vendor's refusals: the codes it knows, and the body that each manner of speech puts them in.
 
-Bodies are after recorded traffic (facts/upstreams.md); where Azure's two styles are not certain,
-the shape is the one seen most often.
+Bodies are after recorded traffic (docs/facts/upstreams.md); where Azure's two styles are not
+certain, the shape is the one seen most often.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def status_reply(fault: Fault, speech: Speech) -> Reply:
     else:
         reply = error_reply(known_error(status, code, fault.message), speech)
     retry_after, retry_after_ms = fault.retry_after, fault.retry_after_ms
-    # Vendors leave Retry-After out where a person must act (facts/upstreams.md).
+    # Vendors leave Retry-After out where a person must act (docs/facts/upstreams.md).
     if status == 429 and retry_after is None and code in ("rate_limit_exceeded", "slow_down", None):
         retry_after = "1"
         if speech is not Speech.OPENAI and retry_after_ms is None:

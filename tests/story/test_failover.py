@@ -240,6 +240,23 @@ async def test_a_creating_call_is_not_sent_twice_once_it_was_sent():
             assert not fine.received
 
 
+@pytest.mark.parametrize("field", ["previous_response_id", "conversation"])
+@bounded()
+async def test_a_call_that_continues_another_is_refused_where_it_might_reach_the_wrong_account(
+    field,
+):
+    async with scripted(GOOD) as first, scripted(GOOD) as second:
+        body = {"model": "gpt-4.1", "input": "and then?", field: "id_1"}
+        async with serve_proxy(group_of(first, second)) as proxy:
+            reply = await ask(proxy.port, "/v1/responses", body)
+            assert (reply.status, reply.error["code"]) == (501, "account_bound_path")
+            assert not first.received + second.received
+            fresh = await ask(proxy.port, "/v1/responses", {**body, field: None})
+            assert fresh.status == 200
+        async with serve_proxy(group_of(first)) as proxy:
+            assert (await ask(proxy.port, "/v1/responses", body)).status == 200
+
+
 @bounded()
 async def test_a_dead_endpoint_is_left_alone_and_gets_its_share_again_when_it_is_back():
     dead = True

@@ -10,7 +10,7 @@ import os
 from itertools import count
 from urllib.parse import parse_qs
 
-from llmproxy.calls import BodyReader, Call, Replay, Request, Route, Trail, Upload
+from llmproxy.calls import BodyReader, Call, Dialect, Replay, Request, Trail, Upload
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError
 from llmproxy.rules.body import Peek, peek
@@ -20,7 +20,7 @@ from llmproxy.stages.intake.asked import Asked
 from llmproxy.stages.intake.uploads import SpooledForm
 
 MAX_DECODED_RATIO = 200.0
-NOTHING = Peek(None, False, None, False)
+NOTHING = Peek()
 
 
 class Intake:
@@ -73,7 +73,7 @@ class Intake:
         except BaseException:
             form.close()
             raise
-        return form, Peek(form.model, form.stream, None, False)
+        return form, Peek(form.model, form.stream)
 
 
 class Reading:
@@ -97,6 +97,7 @@ class Reading:
             body, found = intake.look_into(request.body, asked)
         else:
             body, found = await intake.read_form(request.body, asked)
+        answers = route.dialect is Dialect.RESPONSES
         self._call = self._trail.call = Call(
             id=asked.request_id or intake.new_call_id(),
             method=request.method,
@@ -107,7 +108,8 @@ class Reading:
             model=found.model or route.model or _model_in(request.query),
             model_in_body=found.model,
             stream=found.stream,
-            replay=Replay.UNSAFE if _creates_state(route, found) else route.replay,
+            replay=Replay.UNSAFE if answers and found.stateful else route.replay,
+            account_bound=route.account_bound or (answers and found.account_bound),
             client=request.client,
             received_at=request.received_at,
             deadline_at=request.received_at + asked.patience_s(intake.total_s),
@@ -119,10 +121,6 @@ class Reading:
         body = self._call.body
         if isinstance(body, SpooledForm):
             body.close()
-
-
-def _creates_state(route: Route, found: Peek) -> bool:
-    return found.stateful and route.operation.startswith("responses")
 
 
 def _model_in(query: bytes) -> str | None:
