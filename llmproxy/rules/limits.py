@@ -1,8 +1,9 @@
 """Reading what vendors say about time: when a refused call may come again.
 
 Every vendor writes it its own way (docs/facts/upstreams.md): whole or broken seconds,
-milliseconds, Go durations, RFC 3339 instants, HTTP dates, Unix times, or only in the text of the error. What cannot
-be read says nothing (None); nothing here raises. All results are seconds from now.
+milliseconds, Go durations, RFC 3339 instants, HTTP dates, Unix times, or only in the text of the
+error. What cannot be read says nothing (None); nothing here raises. All results are seconds from
+now.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 import pytest
 
+from llmproxy.simulator import VendorSettings, serve
 from llmproxy.simulator.settings import USUAL_MODELS
 from tests.clients.calls import (
     CHAT,
@@ -15,6 +16,9 @@ from tests.clients.calls import (
     WEATHER,
     Weather,
 )
+from tests.clients.conftest import SEED, everything_to
+from tests.support.background import in_background
+from tests.support.proxy import serve_proxy
 
 # Hugging Face's names, so vLLM's, Together's and OpenRouter's; the SDK encodes the slash.
 SLASHED = pytest.param(
@@ -134,3 +138,58 @@ def _life_of_a_response(style, client, *, stream):
         lambda: responses.retrieve(first.id),
     ]
     return [style.end(step) for step in steps]
+
+
+# Ids and counters, which differ with every call.
+VARIED = ("x-request-id", "remaining", "reset", "openai-processing-ms")
+# Framing, which is each connection's own; and whose account it was.
+DROPPED = ("content-length", "transfer-encoding", "connection", "set-cookie", "openai-organization")
+DROPPED = (*DROPPED, "openai-project")
+ADDED = ("x-llmproxy-endpoint", "x-llmproxy-attempts")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_the_headers_are_the_vendors_and_ours(stream, style, places):
+    direct, passing = [
+        style.call(
+            lambda at=places[key]: style.openai(
+                at.base_url
+            ).chat.completions.with_raw_response.create(model=CHAT, messages=HELLO, stream=stream)
+        ).headers
+        for key in ("direct", "passing")
+    ]
+    names = [name for name in direct if name not in DROPPED]
+    assert [name for name in passing if name not in (*DROPPED, *ADDED)] == names
+    for name in names:
+        if not any(part in name for part in VARIED):
+            assert passing[name] == direct[name]
+    assert set(passing) >= set(ADDED)
+    assert not set(passing) & {"set-cookie", "openai-organization", "openai-project"}
+
+
+@pytest.mark.parametrize("name", ["a chat", "a stream", "an embedding", "a transcription"])
+def test_an_answer_that_the_vendor_compresses_is_the_same_through_the_proxy(name, sync):
+    with in_background(
+        lambda: serve(VendorSettings(seed=SEED, compress=True)),
+        lambda vendor: serve_proxy(everything_to(vendor.base_url)),
+    ) as (vendor, proxy):
+        direct, passing = [
+            sync.end(lambda at=at: CALLS[name](sync.openai(at), str))
+            for at in (vendor.base_url, proxy.base_url)
+        ]
+    assert "error" not in direct
+    assert passing == direct
+
+
+def test_a_client_may_bring_its_own_key(sync):
+    with in_background(
+        lambda: serve(VendorSettings(seed=SEED, keys=frozenset(["sk-of-the-client"]))),
+        lambda vendor: serve_proxy(everything_to(vendor.base_url, api_key=None)),
+    ) as (vendor, proxy):
+        for key, refused in (("sk-of-the-client", False), ("sk-of-nobody-at-all", True)):
+            direct, passing = [
+                sync.end(lambda at=at, key=key: CALLS["a chat"](sync.openai(at, api_key=key), str))
+                for at in (vendor.base_url, proxy.base_url)
+            ]
+            assert passing == direct
+            assert ("error" in direct) is refused
