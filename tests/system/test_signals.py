@@ -1,0 +1,151 @@
+"""The process: how it starts, how it is told to stop, and what it does with calls under way."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from tests.support.client import CHAT, STREAM, ask, connect, request
+from tests.support.process import command, running
+from tests.support.run import bounded
+from tests.support.vendor import (
+    DONE,
+    LAST_CHUNK,
+    always,
+    chat,
+    chunk,
+    delta,
+    http,
+    scripted,
+    sse_head,
+)
+from tests.system.vendors import group_of
+
+SLOW_STREAM = [sse_head(), chunk(delta("one")), 0.7, chunk(delta("two")), chunk(DONE), LAST_CHUNK]
+ENDLESS_STREAM = [sse_head(), chunk(delta("one")), "hang"]
+
+
+def config_for(vendor, **settings):
+    settings = {"drain_delay_s": 0.4, "log_format": "json"} | settings
+    return {"model_groups": [group_of([vendor], weights=[1])], "general_settings": settings}
+
+
+def answer(received, _number):
+    """Everybody's answer takes a while."""
+    return SLOW_STREAM if b'"stream": true' in received.body else [0.7, http(chat("slow"))]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+@bounded()
+async def test_calls_under_way_are_completed_before_the_process_ends(tmp_path, number):
+    async with scripted(answer) as vendor:
+        async with running(tmp_path, config=config_for(vendor)) as proxy:
+            calls = [asyncio.create_task(ask(proxy.port, body=body)) for body in (CHAT, STREAM)]
+            while len(vendor.received) < 2:
+                await asyncio.sleep(0.01)
+            proxy.signal(number)
+            unary, stream = await asyncio.gather(*calls)
+            status = await proxy.ended(2)
+            lines = proxy.calls
+
+    assert (unary.status, unary.json) == (200, chat("slow"))
+    assert (stream.status, stream.body) == (200, delta("one") + delta("two") + DONE)
+    assert status == 0
+    assert [line["status"] for line in lines] == [200, 200], "the last lines must not be lost"
+    assert "Traceback" not in proxy.stderr
+
+
+@bounded()
+async def test_after_sigterm_load_balancers_are_told_first_and_new_calls_are_still_served(tmp_path):
+    async with scripted(always(http(chat("late")))) as vendor:
+        async with running(tmp_path, config=config_for(vendor)) as proxy:
+            assert (await ask(proxy.port, "/readyz", method="GET")).status == 200
+            kept = await connect(proxy.port)
+            proxy.signal(signal.SIGTERM)
+            while (await ask(proxy.port, "/readyz", method="GET")).status == 200:
+                await asyncio.sleep(0.02)
+            assert (await ask(proxy.port, "/livez", method="GET")).status == 200
+            assert (await ask(proxy.port, body=CHAT)).status == 200
+            await kept.send(request(body=CHAT))
+            assert (await kept.reply()).status == 200
+            assert await proxy.ended(3) == 0
+            assert await kept.at_end(), "an idle connection is closed, not reset"
+            with pytest.raises(ConnectionRefusedError):
+                await connect(proxy.port)
+
+
+@bounded()
+async def test_a_call_that_outlives_the_drain_is_told_so_in_its_own_stream(tmp_path):
+    async with scripted(always(*ENDLESS_STREAM)) as vendor:
+        config = config_for(vendor, drain_delay_s=0, drain_timeout_s=0.5)
+        async with running(tmp_path, config=config) as proxy:
+            client = await connect(proxy.port)
+            await client.send(request(body=STREAM))
+            await client.head()
+            assert await client.chunk() == delta("one")
+            proxy.signal(signal.SIGTERM)
+            told = await client.chunk()
+            assert await proxy.ended(3) == 0
+            await asyncio.sleep(0.05)
+
+    assert told.startswith(b'data: {"error":')
+    assert b"shutting down" in told
+    assert vendor.received[0].gone_at is not None, "the upstream must not go on generating"
+
+
+@bounded()
+async def test_a_second_ctrl_c_does_not_wait_for_calls(tmp_path):
+    async with scripted(always("hang")) as vendor:
+        async with running(tmp_path, config=config_for(vendor)) as proxy:
+            call = asyncio.create_task(ask(proxy.port, body=CHAT))
+            while not vendor.received:
+                await asyncio.sleep(0.01)
+            proxy.signal(signal.SIGINT)
+            await asyncio.sleep(0.3)
+            assert proxy.process.returncode is None
+            began_at = time.monotonic()
+            proxy.signal(signal.SIGINT)
+            await proxy.ended(3)
+            await asyncio.gather(call, return_exceptions=True)
+
+    assert time.monotonic() - began_at < 2
+    assert "Traceback" not in proxy.stderr
+
+
+@bounded()
+async def test_a_port_in_use_is_told_and_the_proxy_that_has_it_goes_on(tmp_path):
+    async with scripted(always(http(chat("first")))) as vendor:
+        async with running(tmp_path, config=config_for(vendor)) as first:
+            port = str(first.port)
+            second = await command("serve", "--config", "config.yaml", "--port", port, cwd=tmp_path)
+            reply = await ask(first.port, body=CHAT)
+
+    assert second.status == 1
+    assert f"Cannot listen on 127.0.0.1:{port}: address already in use." in second.stderr
+    assert "--port" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert reply.status == 200
+
+
+@bounded()
+async def test_two_instances_of_one_config_serve_side_by_side(tmp_path):
+    async with scripted(always(http(chat("same")))) as vendor:
+        config = config_for(vendor)
+        async with running(tmp_path / "a", config=config) as one:
+            async with running(tmp_path / "b", config=config) as other:
+                replies = [await ask(each.port, body=CHAT) for each in (one, other)]
+                lines = [await each.logged(1) for each in (one, other)]
+
+    assert [reply.status for reply in replies] == [200, 200]
+    assert [len(each) for each in lines] == [1, 1]
+
+
+@bounded()
+async def test_the_first_answer_comes_within_a_second_of_the_start(tmp_path):
+    async with scripted(always(http(chat("quick")))) as vendor:
+        began_at = time.monotonic()
+        async with running(tmp_path, config=config_for(vendor)) as proxy:
+            assert (await ask(proxy.port, body=CHAT)).status == 200
+            # The figure is 1 s on a free machine; a busy one gets twice that.
+            assert time.monotonic() - began_at < 2
