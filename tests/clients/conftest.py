@@ -6,30 +6,11 @@ Servers and clients live as long as a module: starting them costs more than the 
 import pytest
 
 from llmproxy.simulator import VendorSettings, serve
-from llmproxy.simulator.settings import USUAL_MODELS
 from tests.clients.comparing import Place
+from tests.clients.houses import SEED, everything_to, renaming
 from tests.clients.styles import Async, Sync
 from tests.support.background import in_background
-from tests.support.proxy import config_for, serve_proxy
-
-SEED = 7
-
-
-def everything_to(base_url, **params):
-    """A config whose one endpoint takes every model under its own name."""
-    params = {"base_url": base_url, "api_key": "sk-upstream", **params}
-    return config_for({"params": params}, group="*", num_retries=0)
-
-
-def renaming(base_url):
-    """A config with a group for each usual model, under a name that the vendor does not know."""
-    config = everything_to(base_url)
-    params = config["model_groups"][0]["models"][0]["params"]
-    config["model_groups"] = [
-        {"model_group": f"our-{name}", "models": [{"model": name, "params": params}]}
-        for name in USUAL_MODELS
-    ]
-    return config
+from tests.support.proxy import serve_proxy
 
 
 @pytest.fixture(scope="module")

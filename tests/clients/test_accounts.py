@@ -5,7 +5,7 @@ import pytest
 
 from llmproxy.simulator import VendorSettings, serve
 from tests.clients.comparing import Place
-from tests.clients.conftest import SEED
+from tests.clients.houses import SEED
 from tests.support.background import in_background
 from tests.support.proxy import config_for, serve_proxy
 

@@ -6,7 +6,7 @@ import pytest
 from llmproxy.simulator import VendorSettings, serve
 from tests.clients.calls import CHATS, OTHERS, RESPONSES
 from tests.clients.comparing import Place
-from tests.clients.conftest import SEED, everything_to
+from tests.clients.houses import SEED, everything_to
 from tests.support.background import in_background
 from tests.support.proxy import config_for, serve_proxy
 

@@ -9,7 +9,7 @@ import pytest
 from llmproxy.simulator import VendorSettings, raw, serve
 from tests.clients.calls import HELLO
 from tests.clients.comparing import Place
-from tests.clients.conftest import SEED, everything_to
+from tests.clients.houses import SEED, everything_to
 from tests.support.background import in_background
 from tests.support.proxy import serve_proxy
 from tests.support.vendor import delta

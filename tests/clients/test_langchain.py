@@ -11,7 +11,7 @@ from langchain_openai import AzureChatOpenAI, ChatOpenAI, OpenAIEmbeddings
 from llmproxy.simulator import VendorSettings, serve
 from tests.clients.calls import CHAT, EMBEDDING, Weather
 from tests.clients.comparing import Place, failed, masked
-from tests.clients.conftest import SEED
+from tests.clients.houses import SEED
 from tests.support.background import in_background
 from tests.support.proxy import config_for, serve_proxy
 

@@ -11,7 +11,7 @@ import pytest
 
 from llmproxy.simulator import Fault, VendorSettings, serve
 from tests.clients.calls import HELLO
-from tests.clients.conftest import SEED
+from tests.clients.houses import SEED
 from tests.support.background import in_background
 from tests.support.proxy import config_for, serve_proxy
 

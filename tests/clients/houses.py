@@ -1,0 +1,23 @@
+"""Configs of proxies in front of one vendor. They never retry: what is compared is one attempt."""
+
+from llmproxy.simulator.settings import USUAL_MODELS
+from tests.support.proxy import config_for
+
+SEED = 7  # of every vendor here: its clock stands still
+
+
+def everything_to(base_url, **params):
+    """A config whose one endpoint takes every model under its own name."""
+    params = {"base_url": base_url, "api_key": "sk-upstream", **params}
+    return config_for({"params": params}, group="*", num_retries=0)
+
+
+def renaming(base_url):
+    """A config with a group for each usual model, under a name that the vendor does not know."""
+    config = everything_to(base_url)
+    params = config["model_groups"][0]["models"][0]["params"]
+    config["model_groups"] = [
+        {"model_group": f"our-{name}", "models": [{"model": name, "params": params}]}
+        for name in USUAL_MODELS
+    ]
+    return config
