@@ -50,7 +50,6 @@ ASKS = {
     "chat": lambda c, **more: c.chat.completions.create(messages=HELLO, **more),
     "stream": lambda c, **more: c.chat.completions.create(messages=HELLO, stream=True, **more),
     "responses": lambda c, **more: c.responses.create(input="Hello", **more),
-    "embeddings": lambda c, **more: c.embeddings.create(input="Hello", **more),
 }
 STREAMS = {
     "stream": ASKS["stream"],

@@ -15,7 +15,7 @@ from tests.clients.houses import SEED
 from tests.support.background import in_background
 from tests.support.proxy import config_for, serve_proxy
 
-SDK_RETRIES = 2
+SDK_RETRIES = 1
 
 
 @contextmanager
