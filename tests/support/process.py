@@ -58,11 +58,16 @@ class Running:
         """The lines of the access log, so far."""
         return [json.loads(line) for line in self.stdout.splitlines()]
 
-    async def logged(self, count):
-        """Wait until so many calls are in the access log; returns them."""
+    async def written(self, count):
+        """Wait until there are so many lines in the access log; returns them."""
         async with asyncio.timeout(5):
             while self.stdout.count("\n") < count:
                 await asyncio.sleep(0.02)
+        return self.stdout.splitlines()
+
+    async def logged(self, count):
+        """The same for its JSON format, parsed."""
+        await self.written(count)
         return self.calls
 
     def signal(self, number):
