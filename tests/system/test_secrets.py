@@ -66,20 +66,7 @@ async def test_neither_keys_nor_prompts_nor_answers_are_ever_written_down(tmp_pa
         assert secret not in written
 
 
-@pytest.mark.parametrize(
-    "endpoints",
-    [
-        pytest.param(
-            1,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="a refusal that is passed on as it came still quotes the endpoint's key; "
-                "only the messages of our own errors are scrubbed",
-            ),
-        ),
-        2,
-    ],
-)
+@pytest.mark.parametrize("endpoints", [1, 2])
 @bounded()
 async def test_a_refusal_that_quotes_our_key_reaches_the_client_without_it(tmp_path, endpoints):
     async with scripted(refuse) as vendor:

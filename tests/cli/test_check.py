@@ -1,0 +1,116 @@
+"""`llmproxy check` and `llmproxy schema`: a config is judged without starting anything."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+from tests.support.process import command
+from tests.support.run import bounded
+
+GOOD = """\
+model_groups:
+  - model_group: gpt-4.1
+    models:
+      - model: gpt-4.1
+        params: {api_key: os.environ/A_KEY, default_headers: {x-extra: sk-in-a-header}}
+      - model: gpt-4.1
+        params: {api_key: sk-in-the-file, base_url: https://vendor.example/v1}
+"""
+BAD = """\
+model_groups:
+  - model_group: gpt-4.1
+    modles: []
+    models:
+      - model: gpt-4.1
+        weight: -1
+        params: {api_key: os.environ/NOT_SET}
+"""
+SECRETS = ["sk-in-the-file", "sk-in-the-environment", "sk-in-a-header"]
+ENVIRON = {"A_KEY": "sk-in-the-environment"}
+EXAMPLE = Path(__file__).parents[2] / "llmproxy.example.yaml"
+
+
+@bounded()
+async def test_a_good_config_gets_one_line_and_status_0(tmp_path):
+    (tmp_path / "good.yaml").write_text(GOOD)
+
+    said = await command("check", "good.yaml", cwd=tmp_path, environ=ENVIRON)
+
+    assert (said.status, said.stderr) == (0, "")
+    assert said.stdout.startswith("good.yaml: ok, 1 model group")
+    assert "2 endpoints" in said.stdout
+
+
+@bounded()
+async def test_every_problem_is_told_at_once_with_its_line_and_status_2(tmp_path):
+    (tmp_path / "bad.yaml").write_text(BAD)
+
+    said = await command("check", "bad.yaml", cwd=tmp_path)
+
+    assert (said.status, said.stdout) == (2, "")
+    unknown, weight, unset, count = said.stderr.splitlines()
+    assert unknown.startswith("bad.yaml:3: ")
+    assert "'modles'" in unknown
+    assert "Did you mean models?" in unknown
+    assert weight.startswith("bad.yaml:6: ")
+    assert "found -1" in weight
+    assert unset.startswith("bad.yaml:7: ")
+    assert "NOT_SET" in unset
+    assert count == "3 problems; nothing was started."
+
+
+@bounded()
+async def test_show_prints_the_effective_config_with_its_secrets_masked(tmp_path):
+    (tmp_path / "good.yaml").write_text(GOOD)
+
+    said = await command("check", "--show", "good.yaml", cwd=tmp_path, environ=ENVIRON)
+
+    assert said.status == 0
+    shown = yaml.safe_load(said.stdout)
+    first, second = shown["model_groups"][0]["models"]
+    assert first["params"]["api_key"] == second["params"]["api_key"] == "***"
+    assert first["name"] == "api.openai.com", "generated names are shown"
+    assert second["params"]["base_url"] == "https://vendor.example/v1"
+    assert shown["general_settings"]["num_retries"] == 3, "so are defaults"
+    for secret in SECRETS:
+        assert secret not in said.stdout + said.stderr
+
+
+@bounded()
+async def test_what_show_prints_is_itself_a_good_config(tmp_path):
+    (tmp_path / "good.yaml").write_text(GOOD)
+    shown = await command("check", "--show", "good.yaml", cwd=tmp_path, environ=ENVIRON)
+    (tmp_path / "shown.yaml").write_text(shown.stdout)
+
+    assert (await command("check", "shown.yaml", cwd=tmp_path)).status == 0
+
+
+@bounded()
+async def test_the_example_needs_only_its_keys():
+    keys = ["AZURE_EAST_KEY", "AZURE_WEST_KEY", "OPENAI_API_KEY", "GROQ_API_KEY"]
+
+    assert (await command("check", str(EXAMPLE), environ=dict.fromkeys(keys, "k"))).status == 0
+
+    said = await command("check", str(EXAMPLE))
+    assert said.status == 2
+    for key in keys:
+        assert key in said.stderr
+
+
+@bounded()
+async def test_the_schema_is_json_and_knows_the_example():
+    said = await command("schema")
+
+    assert (said.status, said.stderr) == (0, "")
+    schema = json.loads(said.stdout)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert yaml.safe_load(EXAMPLE.read_text()).keys() <= schema["properties"].keys()
+    assert schema["required"] == ["model_groups"]
+
+
+@bounded()
+async def test_the_schema_in_the_docs_is_the_one_that_is_printed():
+    docs = Path(__file__).parents[2] / "docs" / "llmproxy.schema.json"
+
+    assert json.loads((await command("schema")).stdout) == json.loads(docs.read_text())
