@@ -90,7 +90,11 @@ class Call(msgspec.Struct, frozen=True):
     `model` is the name that the client asked for (body, form, path or query), None if it named
     none; `model_in_body` is what stands in the body itself. `stream`: the client asked for a
     stream. `account_bound`: it uses ids that live in one account. `body` is decoded (no
-    content-encoding). Times are seconds of `time.monotonic`.
+    content-encoding).
+
+    `patience_s` is the longest silence that the client's SDK bears; so `deadline_at` ends the
+    attempts, and an answer under way may go on until `ends_at`. Moments are seconds of
+    `time.monotonic`.
     """
 
     id: str
@@ -106,7 +110,9 @@ class Call(msgspec.Struct, frozen=True):
     account_bound: bool
     client: str
     received_at: float
+    patience_s: float
     deadline_at: float
+    ends_at: float
     max_output_tokens: int | None = None
 
 
@@ -216,18 +222,20 @@ class Trail:
         "error",
         "first_byte_at",
         "group",
+        "id",
         "status",
-        "upstream_s",
         "usage",
+        "waited_s",
     )
 
     def __init__(self) -> None:
+        self.id = ""
         self.call: Call | None = None
         self.group: str | None = None
         self.endpoint: str | None = None
         self.status = 0
         self.attempts = 0
         self.first_byte_at: float | None = None
-        self.upstream_s = 0.0  # spent waiting for endpoints before the first byte
+        self.waited_s = 0.0  # spent before the first byte on waiting for anybody else
         self.usage: Usage | None = None
         self.error: str | None = None

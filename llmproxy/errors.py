@@ -87,6 +87,12 @@ class Overload(GatewayError):
         self.retry_after_s = retry_after_s
 
 
+class ShuttingDown(Overload):
+    """The proxy ends before it could answer; another instance, or the next process, can."""
+
+    code = "proxy_shutting_down"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole upstream answer, kept so that a refusal can be passed on unchanged."""
@@ -148,7 +154,7 @@ class TimedOut(UpstreamError):
         self, message: str, *, phase: Phase, endpoint: str = "", sent: bool = True
     ) -> None:
         super().__init__(message, endpoint=endpoint, sent=sent)
-        self.phase = phase
+        self.phase: Phase = phase
 
 
 class UpstreamFailed(UpstreamError):

@@ -41,6 +41,7 @@ class CallFinished(msgspec.Struct, frozen=True):
     `overhead_s` is the time that the call spent in this process and not waiting for anybody.
     """
 
+    id: str | None
     call: Call | None
     request_line: str
     group: str | None

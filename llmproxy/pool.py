@@ -10,11 +10,14 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from llmproxy.calls import Call
-from llmproxy.errors import ClientError, Skipped, Throttled
+from llmproxy.errors import ClientError, Skipped, Throttled, UpstreamError
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.retry import RetryBudget
 from llmproxy.rules.routing import Turns, least_busy
+
+# What a client is told when only breakers are in its way: the next call will probe.
+PROBE_HINT_S = 1.0
 
 Strategy = Literal["weighted", "least_busy"]
 
@@ -64,9 +67,9 @@ class EndpointState:
         self.in_flight += 1
         return self.breaker.begin(now)
 
-    def answered(self, now: float, ticket: int) -> None:
-        """The attempt was accepted: the endpoint works."""
-        self.breaker.succeed(now, ticket)
+    def answered(self, now: float, ticket: int) -> bool:
+        """The attempt was accepted; returns whether the endpoint is back from a failure."""
+        return self.breaker.succeed(now, ticket)
 
     def fail(self, now: float, ticket: int, draw: float) -> None:
         """The attempt failed, and it was the endpoint's fault."""
@@ -136,6 +139,14 @@ class Group:
         hopeful = [state for state in self.states if state not in useless]
         return min(hopeful, key=lambda state: state.ready_at(now), default=None)
 
+    def recovers_in_s(self, useless: Collection[EndpointState], now: float) -> float | None:
+        """When to come back, in seconds; None = this call cannot be served here at all.
+
+        A cooldown was asked for and is kept; an open breaker is probed by the next call.
+        """
+        hopeful = [state.cooldown_until - now for state in self.states if state not in useless]
+        return max(min(hopeful), PROBE_HINT_S) if hopeful else None
+
     def all_throttled(self, now: float) -> bool:
         """Every endpoint has said that we are too fast."""
         return all(
@@ -143,12 +154,13 @@ class Group:
             for state in self.states
         )
 
-    def skipped(self, tried: Collection[EndpointState], now: float) -> list[Skipped]:
+    def skipped(self, failures: Sequence[UpstreamError], now: float) -> list[Skipped]:
         """The endpoints that were not tried, and why."""
+        tried = {failure.endpoint for failure in failures}
         return [
             Skipped(state.endpoint.name, state.why_not(now))
             for state in self.states
-            if state not in tried
+            if state.endpoint.name not in tried
         ]
 
 

@@ -110,11 +110,11 @@ def test_every_reason_for_skipping_is_told():
     b.cool(4, "throttled")
     fail(c, 0)
     c.begin(30)
-    told = {skip.endpoint: skip.why for skip in four.skipped((), 1)}
+    told = {skip.endpoint: skip.why for skip in four.skipped([], 1)}
     assert told["a"].startswith("breaker open for ")
     assert told["b"] == "throttled, cooling down for 3.0 s more"
     assert told["d"] == "no attempt was left for it"
-    assert {s.endpoint: s.why for s in four.skipped((), 30)}["c"] == (
+    assert {s.endpoint: s.why for s in four.skipped([], 30)}["c"] == (
         "breaker half-open, a probe is under way"
     )
     assert names([d]) == ["d"]
@@ -136,7 +136,9 @@ def call(model=None, *, path="chat/completions", account_bound=False, method="PO
         account_bound=account_bound,
         client="",
         received_at=0,
+        patience_s=1,
         deadline_at=1,
+        ends_at=1,
     )
 
 

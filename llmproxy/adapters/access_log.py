@@ -173,7 +173,7 @@ def _line(event: CallFinished, moment: str) -> Line:
     first_byte_s = event.first_byte_s
     return Line(
         moment,
-        call.id if call else None,
+        event.id,
         event.request_line,
         event.group,
         event.endpoint,

@@ -50,9 +50,11 @@ class Watchdog:
     def _wake(self) -> None:
         self._timer = None
         self._armed_for = inf
-        # The loop's clock may run a millisecond coarser than ours.
-        if self._expires_at - monotonic() <= 0.002:
+        left_s = self._expires_at - monotonic()
+        if left_s <= 0:
             self._expires_at = inf
             self._on_expired()
-        elif self._expires_at < inf:
-            self.expire_at(self._expires_at)
+        elif left_s < inf:
+            # The loop's clock is coarser than ours and would wake us early again.
+            self._armed_for = self._expires_at
+            self._timer = self._loop.call_later(left_s + 0.001, self._wake)

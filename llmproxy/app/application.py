@@ -14,7 +14,7 @@ from llmproxy.app.asgi import ASGIApp, Receive, Scope, Send, serve_asgi
 from llmproxy.app.local import local_answer
 from llmproxy.app.rendering import tell
 from llmproxy.calls import Downstream, Request, Trail
-from llmproxy.errors import ClientError, GatewayError
+from llmproxy.errors import ClientError, GatewayError, ShuttingDown, UpstreamError
 from llmproxy.events import CallFinished
 from llmproxy.gateway import answer
 from llmproxy.rules.paths import route_of
@@ -62,11 +62,17 @@ class App:
             if request.method == "POST" or not self._answered_here(request, client, trail):
                 await answer(request, self.runtime, client, trail)
         except GatewayError as error:
-            trail.error = error.code or error.kind
+            trail.error = _label(error)
             if not client.started:
                 tell(client, error, trail)
         except asyncio.CancelledError:
-            trail.status, trail.error = CLIENT_CLOSED_REQUEST, "client_closed_request"
+            if not client.connected:
+                trail.status, trail.error = CLIENT_CLOSED_REQUEST, "client_closed_request"
+            else:
+                going = ShuttingDown("The proxy is shutting down.", retry_after_s=1)
+                trail.error = going.code
+                if not client.started:
+                    tell(client, going, trail)
             raise
         except Exception:  # the door: nothing may escape, and nothing may hang
             logger.exception("A bug in the proxy ended a call.")
@@ -97,6 +103,7 @@ class App:
         before_first_byte_s = (now if first_byte_at is None else first_byte_at) - received_at
         self.runtime.listener.call_finished(
             CallFinished(
+                trail.id or None,
                 trail.call,
                 f"{request.method} {request.path.decode('latin-1')}",
                 trail.group,
@@ -105,7 +112,7 @@ class App:
                 trail.attempts,
                 None if first_byte_at is None else before_first_byte_s,
                 now - received_at,
-                max(0.0, before_first_byte_s - trail.upstream_s),
+                max(0.0, before_first_byte_s - trail.waited_s),
                 trail.usage,
                 trail.error,
             )
@@ -117,3 +124,10 @@ class App:
             await serve_asgi(self.serve, scope, receive, send, max_bytes=self.max_body_bytes)
         else:
             await self._control(scope, receive, send)
+
+
+def _label(error: GatewayError) -> str:
+    """A short name for the log: our code, or what kind of refusal an endpoint's was."""
+    if isinstance(error, UpstreamError) and error.answer is not None:
+        return error.reason
+    return error.code or error.kind

@@ -5,9 +5,22 @@ from __future__ import annotations
 import msgspec
 
 from llmproxy.calls import Downstream, Headers, Trail
-from llmproxy.errors import ClientError, GatewayError, NoEndpoint, Overload, UpstreamError
+from llmproxy.errors import (
+    ClientError,
+    CredentialRejected,
+    GatewayError,
+    Misconfigured,
+    NoEndpoint,
+    Overload,
+    QuotaExhausted,
+    RequestRejected,
+    UpstreamError,
+)
 from llmproxy.rules.headers import downstream_headers
 from llmproxy.rules.retry import client_hint
+
+# What no further try can mend.
+FOR_A_PERSON = (QuotaExhausted, CredentialRejected, Misconfigured, RequestRejected)
 
 
 class _Body(msgspec.Struct):
@@ -32,6 +45,8 @@ def error_answer(error: GatewayError) -> tuple[int, Headers, bytes]:
             headers += client_hint(error.retry_after_s)
         case UpstreamError():
             headers += client_hint(None)
+        case ClientError() if error.status >= 500:
+            headers += client_hint(None)  # SDKs would repeat a 501 three times
         case _:
             pass
     return error.status, headers, body
@@ -44,15 +59,17 @@ def tell(client: Downstream, error: GatewayError, trail: Trail) -> None:
         status, body = refusal.status, refusal.body
         headers = downstream_headers(refusal.headers)
         headers.append((b"x-llmproxy-error-source", b"upstream"))
-        if not any(name.startswith((b"retry-after", b"x-should-retry")) for name, _ in headers):
+        hinted = any(name.startswith((b"retry-after", b"x-should-retry")) for name, _ in headers)
+        # Not where the SDK's own retry is the first one, and may mend a blip.
+        if not hinted and (trail.attempts > 1 or isinstance(error, FOR_A_PERSON)):
             headers += client_hint(error.retry_after_s)
     else:
         status, headers, body = error_answer(error)
     if trail.attempts:
         headers.append((b"x-llmproxy-attempts", b"%d" % trail.attempts))
         headers.append((b"x-llmproxy-endpoint", (trail.endpoint or "").encode("latin-1")))
-    if trail.call is not None and not any(name == b"x-request-id" for name, _ in headers):
-        headers.append((b"x-request-id", trail.call.id.encode("latin-1")))
+    if trail.id and not any(name == b"x-request-id" for name, _ in headers):
+        headers.append((b"x-request-id", trail.id.encode("latin-1")))
     trail.status = status
     client.start(status, headers, length=len(body))
     client.write(body)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 # An upload that the story has not read yet: beyond this, the client is told to wait (TCP).
 HIGH_WATER_BYTES = 256 * 1024
-FRAMING_HEADERS = frozenset((b"content-length", b"content-type", b"expect", b"transfer-encoding"))
+FRAMING_HEADERS = frozenset(
+    (b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding")
+)
 METHODS = {name.encode("ascii"): name for name in ("GET", "HEAD", "POST", "DELETE", "OPTIONS")}
 
 
@@ -70,6 +72,7 @@ class Inbound:
         self.streamed = False
         self.expects_continue = False
         self._content_length = 0
+        hosts = 0
         for name, value in headers:
             if name not in FRAMING_HEADERS:
                 continue
@@ -77,23 +80,34 @@ class Inbound:
                 self._content_length = int(value)
             elif name == b"content-type":
                 self.streamed = value[:10].lower() == b"multipart/"
+            elif name == b"host":
+                hosts += 1
             elif name == b"transfer-encoding":
                 self._check_coding(value)
             else:
                 self.expects_continue = value.lower() == b"100-continue"
+        if hosts != 1 or self.http_version != "1.1":
+            self._check_version(hosts)
 
     def head_bytes(self) -> int:
         """The size of the head, without counting body bytes that came in the same read."""
         return len(self.path) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
+    def _check_version(self, hosts: int) -> None:
+        """HTTP/1.1 with one Host (RFC 9112, 3.2), or HTTP/1.0, where it may be missing."""
+        if self.http_version not in ("1.0", "1.1"):
+            self._refuse(f"HTTP/{self.http_version} is not spoken here; use HTTP/1.1.", 505)
+        elif hosts > 1 or (hosts == 0 and self.http_version == "1.1"):
+            self._refuse(f"Expected one Host header, found {hosts}.", 400)
+
+    def _refuse(self, message: str, status: int) -> None:
+        self.keep_alive = False
+        self.refusal = ClientError(message, status=status, code="malformed_request")
+
     def _check_coding(self, value: bytes) -> None:
         """Only `chunked` is ours to undo; anything else is a way to smuggle (RFC 9112, 6.1)."""
         if value.lower() != b"chunked":
-            self.keep_alive = False
-            self.refusal = ClientError(
-                f"The transfer-encoding must be 'chunked', found {value!r}.",
-                code="malformed_request",
-            )
+            self._refuse(f"The transfer-encoding must be 'chunked', found {value!r}.", 400)
 
     def check_length(self) -> None:
         """Refuse a body that announces itself as too large, before it is read."""

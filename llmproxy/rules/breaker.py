@@ -50,6 +50,7 @@ class Breaker:
         "_older",
         "_open_until",
         "_opened_for_s",
+        "_probe_is_early",
         "_probe_until",
         "_ramp_from",
         "_reopenings",
@@ -73,6 +74,7 @@ class Breaker:
         self._opened_for_s = 0.0
         self._closed_at = 0.0
         self._probe_until: float | None = None  # None: no probe is under way
+        self._probe_is_early = False
         self._ramp_from: float | None = None  # None: the share is full
         self._reopenings = 0
 
@@ -94,27 +96,38 @@ class Breaker:
         if self._probe_until is not None and now < self._probe_until:
             return -1
         self._probe_until = now + PROBE_LEASE_S
+        self._probe_is_early = now < self._open_until
         self._ticket += 1
         return self._ticket
 
-    def succeed(self, now: float, ticket: int) -> None:
-        """The endpoint answered. A probe's success closes the breaker and starts the slow start."""
+    def succeed(self, now: float, ticket: int) -> bool:
+        """The endpoint answered; returns whether that closed the breaker.
+
+        Only a probe's success does; the slow start begins with it.
+        """
         if ticket != self._ticket:
-            return
+            return False
         if self._closed:
             self._consecutive = 0
             if now >= self._bucket_ends_at:
                 self._turn_bucket(now)
             self._good += 1
-        else:  # it is the probe's ticket: nobody else holds the current one
-            self._close(now)
+            return False
+        self._close(now)  # it is the probe's ticket: nobody else holds the current one
+        return True
 
     def fail(self, now: float, ticket: int, draw: float) -> None:
-        """The endpoint failed. May open the breaker; a probe's failure opens it for longer."""
+        """The endpoint failed. May open the breaker; a probe's failure opens it for longer.
+
+        The failure of a probe that was sent before the time changes nothing.
+        """
         if ticket != self._ticket:
             return
         if not self._closed:
-            self._open(now, draw)
+            if self._probe_is_early:  # asked for want of another: it learnt nothing new
+                self.forget(now, ticket)
+            else:
+                self._open(now, draw)
             return
         if now >= self._bucket_ends_at:
             self._turn_bucket(now)

@@ -127,7 +127,8 @@ def route_of(path: bytes, method: str) -> Route | None:
         first = rest.partition(b"/")[0]
         if first.decode("latin-1") not in ROOT_SEGMENTS:
             return None
-    return _route(_checked(rest), method)
+    checked = _checked_name(rest) if rest.startswith(b"models/") else _checked(rest)
+    return _route(checked, method)
 
 
 def _azure_route(path: bytes, method: str) -> Route | None:
@@ -136,7 +137,7 @@ def _azure_route(path: bytes, method: str) -> Route | None:
     if not name or not operation:
         return None
     try:
-        model = unquote_to_bytes(_checked(name)).decode("utf-8")
+        model = unquote_to_bytes(_checked_name(name)).decode("utf-8")
     except UnicodeDecodeError:
         raise _refused("a deployment name that is not UTF-8") from None
     return _route(_checked(operation), method, model)
@@ -200,6 +201,13 @@ def _checked(path: bytes) -> str:
             raise _refused("an empty segment")
         if name == b"." or name.startswith(b".."):
             raise _refused("a dot segment")
+    return path.decode("ascii")
+
+
+def _checked_name(path: bytes) -> str:
+    """The same where a model is named: names like `meta-llama/Llama-3.1-8B` come as one segment,
+    their slash encoded."""
+    _checked(path.replace(b"%2F", b"/").replace(b"%2f", b"/"))
     return path.decode("ascii")
 
 

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from time import monotonic
 
-from llmproxy.calls import Call
+from llmproxy.calls import Call, Trail
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import Overload
 
@@ -29,9 +29,9 @@ class Admission:
         self._queue: deque[asyncio.Future[None]] = deque()
         self.in_flight = 0
 
-    def admit(self, call: Call) -> Permit:
+    def admit(self, call: Call, trail: Trail) -> Permit:
         """`async with` it: one place among the calls in flight."""
-        return Permit(self, call)
+        return Permit(self, call, trail)
 
     def entered_at_once(self) -> bool:
         """Take a place if one is free."""
@@ -82,15 +82,18 @@ class Admission:
 class Permit:
     """One call's place."""
 
-    __slots__ = ("_admission", "_call")
+    __slots__ = ("_admission", "_call", "_trail")
 
-    def __init__(self, admission: Admission, call: Call) -> None:
+    def __init__(self, admission: Admission, call: Call, trail: Trail) -> None:
         self._admission = admission
         self._call = call
+        self._trail = trail
 
     async def __aenter__(self) -> None:
         if not self._admission.entered_at_once():
+            began_at = monotonic()
             await self._admission.enter_later(self._call)
+            self._trail.waited_s += monotonic() - began_at
 
     async def __aexit__(self, *_: object) -> None:
         self._admission.leave()

@@ -86,11 +86,12 @@ class Relay:
 
     async def _pour(self, accepted: Accepted, sink: Sink) -> None:
         """The body. Raises StreamBroken if it was the endpoint that did not finish."""
-        until = accepted.call.deadline_at
+        until = accepted.call.ends_at
+        idle_s = min(self._idle_s, accepted.call.patience_s)
         try:
             if not sink.write(accepted.held):
                 await sink.drain()
-            await accepted.response.pour(sink, idle_s=self._idle_s, until=until)
+            await accepted.response.pour(sink, idle_s=idle_s, until=until)
         except UpstreamError as failure:
             if monotonic() >= until:
                 raise TimedOut("the call's time is over", phase="total") from failure

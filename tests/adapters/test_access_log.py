@@ -12,6 +12,7 @@ from llmproxy.events import CallFinished
 from tests.support.run import bounded
 
 FINISHED = CallFinished(
+    id="req_1",
     call=None,
     request_line="POST /v1/chat/completions",
     group="gpt-4.1",
@@ -53,7 +54,7 @@ async def test_a_json_line_tells_the_call():
     log.close()
     assert json.loads(written.lines[0]) == {
         "time": "2026-11-23T06:25:02.250Z",
-        "id": None,
+        "id": "req_1",
         "request": "POST /v1/chat/completions",
         "group": "gpt-4.1",
         "endpoint": "east",

@@ -73,7 +73,6 @@ def test_with_two_endpoints_the_proxy_says_that_it_cannot_tell_which_is_meant(na
     assert [vendor.received for vendor in vendors] == [[], []]
 
 
-@pytest.mark.xfail(strict=True, reason="our 501 has no x-should-retry: the SDK asks three times")
 def test_the_client_does_not_ask_again_for_what_cannot_be_served(sync, two):
     proxy, _ = two
     before = len(proxy.heard.calls)

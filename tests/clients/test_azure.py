@@ -82,10 +82,6 @@ def test_any_style_of_client_gets_the_vendors_own_refusal(inbound, style, house)
     assert style.end(lambda: ours.chat.completions.create(model="our-model", **refused)) == direct
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="`model` in the body wins over the deployment in the path; Azure reads the path",
-)
 def test_a_client_with_one_deployment_reaches_the_group_of_that_name(style, house):
     kind, vendor, proxy = house
     own = INBOUND[kind](style, vendor)
@@ -106,7 +102,6 @@ def test_the_headers_of_an_azure_vendor_arrive(house, sync):
         assert raw.headers["x-request-id"] == raw.headers["apim-request-id"]
 
 
-@pytest.mark.xfail(strict=True, reason="an encoded slash in a deployment's name is refused (400)")
 def test_a_model_with_a_slash_in_its_name_can_be_asked_for_as_a_deployment(sync):
     with in_background(
         lambda: serve(VendorSettings(seed=SEED)),

@@ -134,10 +134,6 @@ def test_the_request_id_is_the_vendors_own(status, style, house):
         assert end.get("error", end)["request_id"] == "req_of-the-vendor"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the SDK's read timeout, which is for each silence, ends a stream that is never silent",
-)
 def test_a_stream_may_last_longer_than_the_clients_read_timeout(sync):
     """A client that waits 0.4 s for each event gets one every 0.05 s, for 0.8 s."""
     with in_background(

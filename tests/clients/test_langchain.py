@@ -144,10 +144,6 @@ def test_an_azure_model_says_the_same_through_the_proxy(ask, azure_places):
     assert proxied == direct
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="`model` in the body wins over the deployment in the path; Azure reads the path",
-)
 def test_an_azure_model_that_names_its_model_too_is_served_by_its_deployment(azure_places):
     """Langchain wants the name for prices and tokens, and sends it along."""
     direct, proxied = [

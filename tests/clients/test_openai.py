@@ -21,12 +21,7 @@ from tests.support.background import in_background
 from tests.support.proxy import serve_proxy
 
 # Hugging Face's names, so vLLM's, Together's and OpenRouter's; the SDK encodes the slash.
-SLASHED = pytest.param(
-    "meta-llama/Llama-3.1-8B",
-    marks=pytest.mark.xfail(
-        strict=True, reason="an encoded slash in models/{id} is refused with 400 invalid_path"
-    ),
-)
+SLASHED = "meta-llama/Llama-3.1-8B"
 CALLS = {**CHATS, **RESPONSES, **OTHERS}
 SHOUTED = " ".join(["Hello there."] * 400)
 

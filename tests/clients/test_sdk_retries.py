@@ -79,11 +79,6 @@ def test_the_sdk_does_not_insist_when_a_person_must_act(sync):
     assert proxied[1].body == direct[1].body
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a refusal that names no time is passed on with x-should-retry: false, also when the "
-    "proxy has not tried again itself",
-)
 @pytest.mark.parametrize("kind", ["status:rate_limit_exceeded", "status:500", "status:503"])
 def test_a_passing_failure_of_one_endpoint_is_mended_by_the_sdk_as_it_is_directly(kind, sync):
     ends = _both(sync, lambda: Fault(kind, times=1, retry_after="none"))

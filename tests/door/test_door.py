@@ -28,6 +28,7 @@ SMUGGLING = {
     "a negative length": b"content-length: -4\r\n\r\nabcd",
     "a length with a plus": b"content-length: +4\r\n\r\nabcd",
     "a chunk size of letters": b"transfer-encoding: chunked\r\n\r\nxyz\r\n",
+    "two hosts": b"host: y\r\ncontent-length: 0\r\n\r\n",
     "a NUL in a value": b"x-a: a\0b\r\ncontent-length: 0\r\n\r\n",
 }
 
@@ -45,6 +46,24 @@ async def test_ambiguous_framing_is_refused_and_the_connection_closed(what):
             assert reply.header("connection") == "close"
             assert await client.at_end()
             assert not vendor.received
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET /livez\r\n\r\n", 505),
+        (b"GET /livez HTTP/2.0\r\nhost: x\r\n\r\n", 505),
+        (b"GET /livez HTTP/1.1\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.0\r\n\r\n", 200),
+    ],
+)
+@bounded()
+async def test_versions_and_hosts_are_checked(line, status):
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(group_of(vendor)) as proxy:
+            client = await connect(proxy.port)
+            await client.send(line)
+            assert (await client.reply()).status == status
 
 
 @bounded()
@@ -296,3 +315,17 @@ async def test_what_does_not_finish_in_time_is_told_so_in_band():
             told = await client.chunk()
             assert b"shutting down" in told
             assert await client.chunk() == b""
+
+
+@bounded()
+async def test_a_call_without_an_answer_is_told_when_its_time_is_over():
+    async with scripted(always("hang")) as vendor:
+        async with serve_proxy(group_of(vendor, drain_timeout_s=0.3, timeouts={})) as proxy:
+            client = await connect(proxy.port)
+            await client.send(request(body=CHAT))
+            while not vendor.received:
+                await asyncio.sleep(0.01)
+            proxy.server.should_exit = True
+            reply = await client.reply()
+            assert (reply.status, reply.error["code"]) == (503, "proxy_shutting_down")
+            assert proxy.heard.calls[-1].error == "proxy_shutting_down"

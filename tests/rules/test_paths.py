@@ -153,7 +153,6 @@ def test_what_names_no_id_may_go_anywhere(method, operation):
         "/v1/a#b",
         "/v1/..;/x",
         "/openai/deployments/../chat/completions",
-        "/openai/deployments/a%2fb/chat/completions",
         "/openai/deployments/%ff/chat/completions",
         "/openai/deployments/a/../x",
         "/v1/files/%7f",
@@ -197,3 +196,22 @@ def test_whatever_is_sent_is_refused_or_leads_nowhere_but_below_its_base(parts, 
         assert all(part not in ("", ".", "..") for part in once.split("/"))
         assert not set(once) & set("?#\\\0\r\n")
     assert unquote(found.operation).count("/") == found.operation.count("/")
+
+
+@pytest.mark.parametrize("slash", ["%2F", "%2f"])
+def test_a_models_name_may_hold_an_encoded_slash_but_no_way_out(slash):
+    name = f"meta-llama{slash}Llama-3.1-8B"
+    route = route_of(f"/v1/models/{name}".encode(), "GET")
+    assert route.operation == f"models/{name}"
+    route = route_of(f"/openai/deployments/{name}/chat/completions".encode(), "POST")
+    assert (route.operation, route.model) == ("chat/completions", "meta-llama/Llama-3.1-8B")
+    for bad in (
+        f"a{slash}..{slash}b",
+        f"..{slash}files",
+        f"{slash}a",
+        f"a{slash}{slash}b",
+        "%2e%2e",
+    ):
+        for path in (f"/v1/models/{bad}", f"/openai/deployments/{bad}/chat/completions"):
+            with pytest.raises(ClientError):
+                route_of(path.encode(), "GET")

@@ -275,6 +275,9 @@ async def test_a_dead_endpoint_is_left_alone_and_gets_its_share_again_when_it_is
             for _ in range(40):
                 assert (await ask(proxy.port, body=CHAT)).status == 200
             assert len(first.received) > before
+            states = [change.state for change in proxy.heard.changes if change.endpoint == "e0"]
+            assert states[0] == "open"
+            assert "closed" in states
 
 
 @bounded()

@@ -39,6 +39,15 @@ async def test_a_deadline_covers_every_attempt(header, value, expected_s, body):
 
 
 @bounded()
+async def test_an_impatient_client_says_nothing_about_the_endpoint():
+    async with scripted(always(0.2, http(chat("good")))) as first, scripted(GOOD) as second:
+        async with serve_proxy(group_of(first, second)) as proxy:
+            for _ in range(4):
+                await ask(proxy.port, body=CHAT, headers=[("x-llmproxy-timeout-s", "0.05")])
+            assert not proxy.heard.changes
+
+
+@bounded()
 async def test_a_timeout_that_is_no_number_is_told():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(group_of(vendor)) as proxy:
@@ -83,7 +92,11 @@ async def test_with_every_breaker_open_one_call_probes_and_the_others_wait_for_w
 
     async with scripted(answer) as first, scripted(answer) as second:
         async with serve_proxy(group_of(first, second, num_retries=1)) as proxy:
-            assert (await ask(proxy.port, body=CHAT)).status == 503
+            for _ in range(3):
+                reply = await ask(proxy.port, body=CHAT)
+                assert (reply.status, reply.header("retry-after")) == (503, "1")
+            states = proxy.runtime.pool.groups["gpt-4.1"].states
+            assert all(state.ready_at(monotonic()) - monotonic() < 70 for state in states)
             down = False
             before = len(first.received) + len(second.received)
             calls = [asyncio.ensure_future(ask(proxy.port, body=CHAT)) for _ in range(10)]

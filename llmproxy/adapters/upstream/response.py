@@ -119,7 +119,9 @@ class Response:
             async with asyncio.timeout_at(until):
                 await sink.drain()
         except TimeoutError:
-            raise ClientError("The client stopped reading the answer.", status=408) from None
+            raise ClientError(
+                "The client stopped reading the answer.", status=408, code="client_too_slow"
+            ) from None
         self._behind = False
         self._read_on()
 

@@ -13,7 +13,7 @@ import msgspec
 from llmproxy.adapters.upstream import Response, UpstreamClient
 from llmproxy.calls import Accepted, Call, Content, Header
 from llmproxy.config import Timeouts
-from llmproxy.errors import Answer, UpstreamError, UpstreamFailed
+from llmproxy.errors import Answer, TimedOut, UpstreamError, UpstreamFailed
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules import sse
 from llmproxy.stages.failover.outgoing import outgoing_request
@@ -68,6 +68,8 @@ class Attempts:
                 raise
         except UpstreamError as failure:
             failure.endpoint = endpoint.name
+            if isinstance(failure, TimedOut) and monotonic() >= call.deadline_at:
+                failure.phase = "total"  # the client's patience says nothing about the endpoint
             raise
 
     def _first_byte_s(self, call: Call, endpoint: Endpoint) -> float:
@@ -145,6 +147,8 @@ async def _refusal(response: Response, endpoint: Endpoint) -> UpstreamError:
         body += chunk
         if len(body) > MAX_REFUSAL_BYTES:
             return UpstreamFailed(f"status {response.status} with an endless body")
+    for secret in _keys_of(endpoint):
+        body = body.replace(secret, b"***")
     answer = Answer(response.status, response.headers, body)
     failure = _classified(answer, endpoint)
     return failure or UpstreamFailed(f"status {response.status}", answer=answer)
@@ -171,7 +175,11 @@ def _early_error(
 
 
 def _classified(answer: Answer, endpoint: Endpoint) -> UpstreamError | None:
-    secrets = [value for _, value in endpoint.credential]
     return endpoint.provider.failure(
-        answer, endpoint=endpoint.name, wall_now=time(), secrets=secrets
+        answer, endpoint=endpoint.name, wall_now=time(), secrets=_keys_of(endpoint)
     )
+
+
+def _keys_of(endpoint: Endpoint) -> list[bytes]:
+    """Our keys for an endpoint, which nobody may read in its errors."""
+    return [value.removeprefix(b"Bearer ") for _, value in endpoint.credential]

@@ -105,8 +105,9 @@ class FirstAccepted:
                     state.leave()
                     raise
                 finally:
-                    trail.upstream_s += monotonic() - began_at
-                state.answered(monotonic(), self._ticket)
+                    trail.waited_s += monotonic() - began_at
+                if state.answered(monotonic(), self._ticket):
+                    self._tell(state, "closed", "it answers again", None)
                 self._return_claims()
                 self._accepted = accepted
                 return accepted
@@ -167,6 +168,8 @@ class FirstAccepted:
 
     def _reason_to_end(self, judgement: Judgement, now: float) -> Exception | None:
         failure = self._failures[-1]
+        if isinstance(failure, TimedOut) and now >= self._call.deadline_at:
+            return self._nobody(now)
         if not (judgement.try_elsewhere or judgement.try_again_here):
             return failure
         if len(self._failures) >= self._stage.max_attempts or now >= self._call.deadline_at:
@@ -185,14 +188,17 @@ class FirstAccepted:
         self, state: EndpointState, failure: UpstreamError, judgement: Judgement, now: float
     ) -> None:
         seconds = judgement.cooldown_s or 0.0
+        cooling = state.cooldown_until > now
         state.cool(now + seconds, failure.reason)
         if judgement.slow_start:
             state.breaker.slow_down(now + seconds)
+        if cooling:
+            return  # told already
         self._tell(
             state, "misconfigured" if judgement.loud else "cooling", failure.message, seconds
         )
 
-    def _tell(self, state: EndpointState, what: str, why: str, for_s: float) -> None:
+    def _tell(self, state: EndpointState, what: str, why: str, for_s: float | None) -> None:
         endpoint = state.endpoint.name
         self._stage.listener.endpoint_state_changed(
             EndpointStateChanged(self._group.name, endpoint, what, why, for_s)
@@ -252,6 +258,7 @@ class FirstAccepted:
             raise self._nobody(now)
         if pause_s:
             await asyncio.sleep(pause_s)
+            self._trail.waited_s += monotonic() - now
 
     def _nobody(self, now: float) -> Exception:
         """The error for a call that no endpoint could answer.
@@ -268,9 +275,8 @@ class FirstAccepted:
                 own_model=endpoint.model is not None,
             ):
                 return failures[-1]
-        soonest = self._group.soonest(self._useless, now)
-        recovers_in_s = None if soonest is None else soonest.ready_at(now) - now
-        skipped = self._group.skipped(self._tried, now)
+        recovers_in_s = self._group.recovers_in_s(self._useless, now)
+        skipped = self._group.skipped(failures, now)
         error = NoEndpoint(self._group.name, failures, skipped, retry_after_s=recovers_in_s)
         if now >= self._call.deadline_at:
             error.status, error.code = 504, "deadline_exceeded"

@@ -44,9 +44,8 @@ def _rendered(headers: Headers, credential: tuple[Header, ...], endpoint: Endpoi
 
 def _body_for(call: Call, endpoint: Endpoint) -> bytes | Upload:
     body = call.body
-    model = endpoint.model
-    if model is None and call.model_in_body is None and not endpoint.deployment:
-        model = call.route.model  # the path named it, but only Azure's classic style reads paths
+    # Azure's paths name the model, whatever the body says; only its classic style reads them.
+    model = endpoint.model or (None if endpoint.deployment else call.route.model)
     if model is None or model == call.model_in_body:
         return body
     if not isinstance(body, bytes):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from llmproxy.calls import Headers
 from llmproxy.errors import ClientError
 
 MAX_ID_BYTES = 128
+TIMEOUT_HEADER = b"x-llmproxy-timeout-s"
 TELLING_HEADERS = frozenset(
     (
         b"content-type",
         b"content-encoding",
         b"content-length",
         b"x-request-id",
-        b"x-llmproxy-timeout-s",
+        TIMEOUT_HEADER,
         b"x-stainless-read-timeout",
         b"x-stainless-timeout",
     )
@@ -26,8 +29,9 @@ class Asked:
         "content_encoding",
         "content_length",
         "content_type",
+        "patience_s",
         "request_id",
-        "timeouts_s",
+        "total_s",
     )
 
     def __init__(self, headers: Headers) -> None:
@@ -35,7 +39,8 @@ class Asked:
         self.content_encoding = b""
         self.content_length: int | None = None
         self.request_id = ""
-        self.timeouts_s: list[float] = []
+        self.total_s = inf  # for the whole call, as x-llmproxy-timeout-s says
+        self.patience_s = inf  # for each silence, as the SDK's read timeout says
         for name, value in headers:
             if name not in TELLING_HEADERS:
                 continue
@@ -51,19 +56,15 @@ class Asked:
                 self._note_timeout(name, value)
 
     def _note_timeout(self, name: bytes, value: bytes) -> None:
+        ours = name == TIMEOUT_HEADER
         try:
             seconds = float(value)
         except ValueError:
-            if name == b"x-llmproxy-timeout-s":
-                raise ClientError(
-                    f"x-llmproxy-timeout-s must be a number of seconds, found {value!r}."
-                ) from None
-            return
-        # An SDK gives up at its timeout; our answer should arrive just before.
-        margin_s = 0.0 if name == b"x-llmproxy-timeout-s" else min(1.0, seconds / 10)
-        if seconds > 0:
-            self.timeouts_s.append(seconds - margin_s)
-
-    def patience_s(self, total_s: float) -> float:
-        """How long the client will wait, in seconds, `total_s` at most."""
-        return min(total_s, *self.timeouts_s) if self.timeouts_s else total_s
+            seconds = 0.0
+        if not 0 < seconds < inf:
+            if ours:
+                raise ClientError(f"{name.decode()} must be seconds above 0, found {value!r}.")
+        elif ours:
+            self.total_s = min(self.total_s, seconds)
+        else:  # an SDK gives up at its timeout; our answer should arrive just before
+            self.patience_s = min(self.patience_s, seconds - min(1.0, seconds / 10))

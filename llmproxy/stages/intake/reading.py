@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from itertools import count
+from time import monotonic
 from urllib.parse import parse_qs
 
 from llmproxy.calls import BodyReader, Call, Dialect, Replay, Request, Trail, Upload
@@ -54,9 +55,10 @@ class Intake:
                 max_bytes=self._max_body_bytes,
                 max_ratio=MAX_DECODED_RATIO,
             )
-        if asked.content_type and b"json" not in asked.content_type.lower():
-            return body, NOTHING
-        return body, peek(body)
+        # `curl -d` calls its JSON a form; what looks like an object is read as one.
+        if b"json" in asked.content_type.lower() or body.lstrip()[:1] == b"{":
+            return body, peek(body)
+        return body, NOTHING
 
     async def read_form(self, reader: BodyReader, asked: Asked) -> tuple[Upload, Peek]:
         """A form, read until its model is known. Raises ClientError."""
@@ -88,31 +90,36 @@ class Reading:
 
     async def __aenter__(self) -> Call:
         intake, request = self._intake, self._request
+        asked = Asked(request.headers)
+        self._trail.id = asked.request_id or intake.new_call_id()
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
-        asked = Asked(request.headers)
         body: bytes | Upload
         if isinstance(request.body, bytes):
             body, found = intake.look_into(request.body, asked)
         else:
             body, found = await intake.read_form(request.body, asked)
+            self._trail.waited_s += monotonic() - request.received_at
+        total_s = min(intake.total_s, asked.total_s)
         answers = route.dialect is Dialect.RESPONSES
         self._call = self._trail.call = Call(
-            id=asked.request_id or intake.new_call_id(),
+            id=self._trail.id,
             method=request.method,
             route=route,
             query=request.query,
             headers=request.headers,
             body=body,
-            model=found.model or route.model or _model_in(request.query),
+            model=route.model or found.model or _model_in(request.query),
             model_in_body=found.model,
             stream=found.stream,
             replay=Replay.UNSAFE if answers and found.stateful else route.replay,
             account_bound=route.account_bound or (answers and found.account_bound),
             client=request.client,
             received_at=request.received_at,
-            deadline_at=request.received_at + asked.patience_s(intake.total_s),
+            patience_s=asked.patience_s,
+            deadline_at=request.received_at + min(total_s, asked.patience_s),
+            ends_at=request.received_at + total_s,
             max_output_tokens=found.max_output_tokens,
         )
         return self._call
