@@ -95,6 +95,28 @@ async def test_a_call_that_outlives_the_drain_is_told_so_in_its_own_stream(tmp_p
 
 
 @bounded()
+async def test_a_client_that_does_not_read_cannot_keep_the_process_alive(tmp_path):
+    piece = chunk(delta("z" * 16_000))
+
+    def endless(received, _number):
+        yield sse_head()
+        while True:
+            yield piece
+
+    async with scripted(endless) as vendor:
+        config = config_for(vendor, drain_delay_s=0, drain_timeout_s=0.5)
+        async with running(tmp_path, config=config) as proxy:
+            client = await connect(proxy.port)
+            client.writer.transport.pause_reading()
+            await client.send(request(body=STREAM))
+            await asyncio.sleep(0.5)
+            proxy.signal(signal.SIGTERM)
+            assert await proxy.ended(5) == 0
+
+    assert "Traceback" not in proxy.stderr
+
+
+@bounded()
 async def test_a_second_ctrl_c_does_not_wait_for_calls(tmp_path):
     async with scripted(always("hang")) as vendor:
         async with running(tmp_path, config=config_for(vendor)) as proxy:

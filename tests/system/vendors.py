@@ -55,6 +55,7 @@ class Vendor:
         self.illness = None
         self.served = 0
         self.failed = 0
+        self._speaking = 0  # answers that have content, and are not yet complete
         self._latency_s = latency_s
         self._open = None
         self._scripted = None
@@ -79,7 +80,9 @@ class Vendor:
         """Become useless. Returns when it shows."""
         self.illness = illness
         if illness == "connections refused":
-            await asyncio.sleep(3 * self._latency_s)  # answers that have content may finish
+            await asyncio.sleep(2 * self._latency_s)
+            while self._speaking:
+                await asyncio.sleep(0.005)
             await self.hang_up()
 
     async def recover(self):
@@ -111,9 +114,11 @@ class Vendor:
         yield self._latency_s
         if self.illness is None and begun:
             self.served += 1
+            self._speaking += 1
             yield b"".join(rest[:2])
             yield self._latency_s / 4
             yield b"".join(rest[2:]) + LAST_CHUNK
+            self._speaking -= 1
         elif self.illness in ("resets", "stalls") or not begun:
             self.failed += 1
             yield from ILLNESSES[self.illness or "resets"]
