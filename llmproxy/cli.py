@@ -78,8 +78,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", help="the address to listen on (default: the config's)")
-    parser.add_argument("--port", type=int, help="the port to listen on (default: the config's)")
+    parser.add_argument(
+        "--host", help="the address to listen on (default: the config's, else 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port", type=_port, help="the port to listen on (default: the config's, else 4000)"
+    )
+
+
+def _port(text: str) -> int:
+    """A TCP port; 0 = any free one."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535, found {text!r}")
+    return int(text)
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ What goes to stdout is the access log; everything else that people read goes to 
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import socket
@@ -88,11 +89,11 @@ async def _serve(
         async with open_runtime(config, environ=environ, listener=log) as runtime:
             app = App(runtime, make_control(runtime))
             base = "http://{}:{}".format(*listening.getsockname()[:2])
-            _say(announcement.format(version=llmproxy.__version__, base=base))
+            told = announcement.format(version=llmproxy.__version__, base=base)
             # What exists now lives as long as the process: the collector need not look at it.
             gc.collect()
             gc.freeze()
-            await make_server(app).serve([listening])
+            await make_server(app, on_started=lambda: _say(told)).serve([listening])
     finally:
         listening.close()
         log.close()
@@ -110,10 +111,13 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
     except OSError as error:
-        raise CannotListenError(
-            f"Cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}. "
-            "Is another proxy running there? Choose another port with --port."
-        ) from error
+        remedy = "Write an address of this machine, for example 127.0.0.1."
+        if error.errno == errno.EADDRINUSE:
+            remedy = "Is another proxy running there? Choose another port with --port."
+        elif error.errno == errno.EACCES:
+            remedy = "Ports below 1024 need a privilege. Choose another one with --port."
+        why = (error.strerror or str(error)).lower()
+        raise CannotListenError(f"Cannot listen on {host}:{port}: {why}. {remedy}") from error
     listening.listen(BACKLOG)
     listening.setblocking(False)
     return listening
@@ -134,16 +138,16 @@ LLMProxy {version} on {base}: the DEMO.
 
 Try it:
 
-  curl {base}/v1/chat/completions -H 'content-type: application/json' \\
-    -d '{{"model": "gpt-4.1", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+curl {base}/v1/chat/completions -H 'content-type: application/json' \\
+  -d '{{"model": "gpt-4.1", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
 
 Or from Python (pip install openai):
 
-  from openai import OpenAI
-  client = OpenAI(base_url="{base}/v1", api_key="any")
-  messages = [{{"role": "user", "content": "Hello!"}}]
-  for chunk in client.chat.completions.create(model="gpt-4.1", messages=messages, stream=True):
-      print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
+from openai import OpenAI
+client = OpenAI(base_url="{base}/v1", api_key="any")
+messages = [{{"role": "user", "content": "Hello!"}}]
+for chunk in client.chat.completions.create(model="gpt-4.1", messages=messages, stream=True):
+    print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
 
 For real endpoints set OPENAI_API_KEY, or copy llmproxy.example.yaml to llmproxy.yaml. Stop: Ctrl+C
 """

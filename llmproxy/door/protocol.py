@@ -26,6 +26,8 @@ from llmproxy.door.inbound import Inbound
 from llmproxy.door.reply import Reply
 from llmproxy.errors import ClientError
 
+# What a client that does not read may leave with us before its upstream is paused.
+WRITE_HIGH_WATER_BYTES = 32 * 1024
 # After an answer that came before the end of the request's body: how long the rest is read and
 # thrown away. Closing at once would reset the connection, and the client might lose the answer.
 LINGER_S = 2.0
@@ -63,6 +65,7 @@ class Door(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self.peer = self.client[0] if self.client else ""
         self._watchdog.expire_at(monotonic() + self._timeouts.header_s)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -24,8 +25,11 @@ CUT_SHORT_S = 2.0
 class Server(uvicorn.Server):
     """One server on one set of sockets."""
 
-    def __init__(self, config: uvicorn.Config, app: App) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: App, on_started: Callable[[], None] | None
+    ) -> None:
         super().__init__(config)
+        self._on_started = on_started
         self._app = app
         self._settings = app.runtime.config.general_settings
         self._patient = True
@@ -35,6 +39,12 @@ class Server(uvicorn.Server):
         if sig == signal.SIGINT:
             self._patient = False
         super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept."""
+        await super().startup(sockets)
+        if self._on_started is not None:
+            self._on_started()
 
     async def main_loop(self) -> None:
         """Serve until a signal comes, then as long as load balancers need to notice."""
@@ -62,8 +72,11 @@ class Server(uvicorn.Server):
                 connection.cut_short()
 
 
-def make_server(app: App) -> Server:
-    """A server to `serve(sockets)` with until a signal ends it."""
+def make_server(app: App, *, on_started: Callable[[], None] | None = None) -> Server:
+    """A server to `serve(sockets)` with until a signal ends it.
+
+    `on_started` is called when connections are accepted and signals are heard.
+    """
     settings = app.runtime.config.general_settings
     config = uvicorn.Config(
         app,
@@ -78,4 +91,4 @@ def make_server(app: App) -> Server:
         date_header=False,
         timeout_graceful_shutdown=int(settings.drain_timeout_s + CUT_SHORT_S),
     )
-    return Server(config, app)
+    return Server(config, app, on_started)

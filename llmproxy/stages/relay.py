@@ -22,7 +22,7 @@ from llmproxy.rules.usage import usage_of, usage_of_stream
 MAX_UNFINISHED_BYTES = 64 * 1024
 FINISH_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
 # The end of a stream, where the terminal event and the usage stand.
-TAIL_BYTES = 32 * 1024
+TAIL_BYTES = 16 * 1024
 # Bigger unary answers are not searched for their usage.
 MAX_USAGE_BODY_BYTES = 1024 * 1024
 

@@ -53,7 +53,7 @@ class Wire:
         await asyncio.sleep(0)
         for piece in pieces:
             if not self.end.aborted:
-                self.connection.data_received(piece)
+                self.connection.receive(piece)
             await asyncio.sleep(0)
         if then == "eof" and not self.end.aborted:
             self.connection.connection_lost(None)

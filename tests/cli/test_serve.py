@@ -102,13 +102,7 @@ async def test_more_than_one_worker_is_refused_with_the_reason(tmp_path):
     [
         ("--host", "192.0.2.1"),
         ("--host", "no.such.host.invalid"),
-        pytest.param(
-            "--port",
-            "70000",
-            marks=pytest.mark.xfail(
-                strict=True, reason="bind's OverflowError ends the process with a traceback"
-            ),
-        ),
+        ("--port", "70000"),
     ],
 )
 @bounded()

@@ -136,11 +136,6 @@ async def test_a_client_that_does_not_read_stops_its_own_upstream_and_nobody_els
     assert await held_by_stalled_clients(tmp_path) < 640
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="some 450 KiB are held: uvloop hands over up to 250 KiB in one read of the upstream, "
-    "all of which goes to the client's transport at once, on top of its 64 KiB",
-)
 @bounded(30)
 async def test_a_client_that_does_not_read_costs_less_than_256_kib(tmp_path):
     assert await held_by_stalled_clients(tmp_path) < 256

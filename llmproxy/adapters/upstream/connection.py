@@ -21,6 +21,7 @@ from llmproxy.errors import GatewayError, Phase, TimedOut, UpstreamError, Upstre
 
 # More than any vendor sends, little enough that a mad server cannot fill the memory.
 MAX_HEAD_BYTES = 256 * 1024
+READ_BUFFER = memoryview(bytearray(64 * 1024))
 # Up to here one copy is cheaper than a second write.
 JOIN_BYTES = 64 * 1024
 
@@ -43,8 +44,12 @@ class StaleConnection(Exception):
     """A reused connection died before it gave one byte: nobody has failed yet."""
 
 
-class Connection(asyncio.Protocol):
-    """The protocol on one socket. Owned by its Origin, lent to one Response at a time."""
+class Connection(asyncio.BufferedProtocol):
+    """The protocol on one socket. Owned by its Origin, lent to one Response at a time.
+
+    All connections read into one buffer, which is parsed before anybody else reads. It bounds a
+    read: by default a loop hands over 256 KiB at once, and each stalled stream would hold as much.
+    """
 
     __slots__ = (
         "_close_delimited",
@@ -196,7 +201,14 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        return READ_BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.receive(READ_BUFFER[:nbytes])
+
+    def receive(self, data: bytes | memoryview) -> None:
+        """Parse what was read."""
         response = self._response
         if response is None:
             # Bytes that nobody asked for: a late or smuggled response. Never kept.

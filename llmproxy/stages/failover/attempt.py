@@ -21,6 +21,7 @@ from llmproxy.stages.failover.outgoing import outgoing_request
 TELLING_HEADERS = frozenset(
     (b"content-type", b"content-length", b"content-encoding", b"x-request-id")
 )
+MIN_SECRET_BYTES = 12
 # A refusal's body is read whole so that it can be passed on unchanged; no vendor's is this big.
 MAX_REFUSAL_BYTES = 1024 * 1024
 REFUSAL_TIMEOUT_S = 10.0
@@ -181,5 +182,9 @@ def _classified(answer: Answer, endpoint: Endpoint) -> UpstreamError | None:
 
 
 def _keys_of(endpoint: Endpoint) -> list[bytes]:
-    """Our keys for an endpoint, which nobody may read in its errors."""
-    return [value.removeprefix(b"Bearer ") for _, value in endpoint.credential]
+    """Our secrets for an endpoint, which nobody may read in its errors.
+
+    The operator's default_headers count as secrets where they are long enough to be one.
+    """
+    keys = [value.removeprefix(b"Bearer ") for _, value in endpoint.credential]
+    return keys + [value for _, value in endpoint.extra_headers if len(value) >= MIN_SECRET_BYTES]
