@@ -6,8 +6,6 @@ What is measured is the resident memory of the proxy's own process, after a warm
 import asyncio
 import json
 
-import pytest
-
 from tests.support.client import CHAT, STREAM, ask, connect, request
 from tests.support.process import running
 from tests.support.run import bounded
