@@ -53,13 +53,21 @@ class Wire:
         await asyncio.sleep(0)
         for piece in pieces:
             if not self.end.aborted:
-                self.connection.receive(piece)
+                self._deliver(piece)
             await asyncio.sleep(0)
         if then == "eof" and not self.end.aborted:
             self.connection.connection_lost(None)
         elif then == "reset" and not self.end.aborted:
             self.connection.connection_lost(ConnectionResetError())
         return await asyncio.wait_for(reading, 5)
+
+    def _deliver(self, piece):
+        """As an event loop does: into the connection's buffer, as much as fits at a time."""
+        while piece and not self.end.aborted:
+            buffer = self.connection.get_buffer(-1)
+            part, piece = piece[: len(buffer)], piece[len(buffer) :]
+            buffer[: len(part)] = part
+            self.connection.buffer_updated(len(part))
 
     async def _whole(self, outgoing):
         until = monotonic() + 3

@@ -205,19 +205,15 @@ class Connection(asyncio.BufferedProtocol):
         return READ_BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.receive(READ_BUFFER[:nbytes])
-
-    def receive(self, data: bytes | memoryview) -> None:
-        """Parse what was read."""
         response = self._response
         if response is None:
             # Bytes that nobody asked for: a late or smuggled response. Never kept.
             self.abort()
             return
         if response.status == 0:
-            self._head_bytes += len(data)
+            self._head_bytes += nbytes
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(READ_BUFFER[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._broken(f"malformed HTTP response: {_parser_complaint(error)}")
             return
