@@ -134,11 +134,28 @@ class Sink(Protocol):
         """Wait until the client has read enough."""
 
 
+class Content(msgspec.Struct, frozen=True):
+    """What an answer's headers say of its body.
+
+    `json`: JSON, or nothing said. `events`: server-sent events that can be read (not compressed).
+    `encoding`: b"" = none. `length`: bytes, if announced. `framed`: it does not end with the
+    connection.
+    """
+
+    json: bool
+    events: bool
+    encoding: bytes
+    length: int | None
+    framed: bool
+    has_request_id: bool
+
+
 class UpstreamResponse(Protocol):
     """An endpoint's answer, being read."""
 
     status: int
     headers: Headers
+    content: Content
 
     @property
     def exhausted(self) -> bool:
@@ -161,20 +178,6 @@ class UpstreamResponse(Protocol):
         """Done with it; what was not read is given up, and its connection with it."""
 
 
-class Content(msgspec.Struct, frozen=True):
-    """What an answer's headers say of its body.
-
-    `json`: JSON, or nothing said. `events`: server-sent events that can be read (not compressed).
-    `encoding`: b"" = none. `length`: bytes, if announced.
-    """
-
-    json: bool
-    events: bool
-    encoding: bytes
-    length: int | None
-    has_request_id: bool
-
-
 class Accepted(msgspec.Struct, frozen=True):
     """An endpoint has begun to answer a call, and its first meaningful bytes are here.
 
@@ -184,7 +187,6 @@ class Accepted(msgspec.Struct, frozen=True):
     call: Call
     endpoint: str
     response: UpstreamResponse
-    content: Content
     held: bytes
 
 

@@ -182,7 +182,9 @@ class Door(HttpToolsProtocol):
             inbound.received_at,
         )
         reply = Reply(self, inbound)
-        self._task = self.loop.create_task(self._app.serve(request, reply, inbound.refusal))
+        # Named, because a task without a name costs the making of one.
+        serving = self._app.serve(request, reply, inbound.refusal)
+        self._task = asyncio.Task(serving, loop=self.loop, name="call")
 
     def _start_asgi(self, inbound: Inbound) -> None:
         path = unquote(inbound.path.decode("latin-1"))

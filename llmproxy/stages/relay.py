@@ -40,7 +40,7 @@ class Relay:
         response = accepted.response
         trail.status = response.status
         trail.first_byte_at = monotonic()
-        events = accepted.content.events
+        events = accepted.response.content.events
         whole = response.exhausted and not events
         client.start(
             response.status, answer_headers(accepted, trail), length=_length(accepted, whole)
@@ -165,7 +165,7 @@ def answer_headers(accepted: Accepted, trail: Trail) -> Headers:
     headers = downstream_headers(accepted.response.headers)
     headers.append((b"x-llmproxy-endpoint", accepted.endpoint.encode("latin-1")))
     headers.append((b"x-llmproxy-attempts", b"%d" % trail.attempts))
-    if not accepted.content.has_request_id:
+    if not accepted.response.content.has_request_id:
         headers.append((b"x-request-id", accepted.call.id.encode("latin-1")))
     return headers
 
@@ -174,13 +174,13 @@ def _length(accepted: Accepted, whole: bool) -> int | None:
     """The body's bytes in all; None where we cannot know or may have to add some."""
     if whole and accepted.call.method != "HEAD":
         return len(accepted.held)
-    if accepted.content.events:
+    if accepted.response.content.events:
         return None  # a note that the stream broke may be added to it
-    return accepted.content.length
+    return accepted.response.content.length
 
 
 def _usage_of(accepted: Accepted) -> Usage | None:
-    content = accepted.content
+    content = accepted.response.content
     if not content.json:
         return None
     body: bytes | None = accepted.held

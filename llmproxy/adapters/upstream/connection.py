@@ -14,9 +14,10 @@ from typing import cast
 import httptools
 import msgspec
 
+from llmproxy.adapters.upstream.content import content_of
 from llmproxy.adapters.upstream.response import Response
 from llmproxy.adapters.watchdog import Watchdog
-from llmproxy.calls import Header, Headers, Upload
+from llmproxy.calls import Headers, Upload
 from llmproxy.errors import GatewayError, Phase, TimedOut, UpstreamError, UpstreamFailed
 
 # More than any vendor sends, little enough that a mad server cannot fill the memory.
@@ -263,15 +264,15 @@ class Connection(asyncio.BufferedProtocol):
             if status == 101:
                 raise ValueError("101 Switching Protocols was not asked for")
             return
-        framing = _framing(headers)
-        response.begin(status, headers)
+        content = content_of(headers)
+        response.begin(status, headers, content)
         if response.bodiless or status in (204, 304):
             # llhttp cannot know that this answers a HEAD, and waits for a 304's content-length:
             # the end is here, and its parser is of no use for another response.
             self._parser_usable = False
             self._end_response(response)
         else:
-            self._close_delimited = framing is None
+            self._close_delimited = not content.framed
 
     def on_body(self, chunk: bytes) -> None:
         if self._response is not None:
@@ -320,22 +321,6 @@ class Connection(asyncio.BufferedProtocol):
             self.closed = True
             self._watchdog.stop()
             self._on_closed(self)
-
-
-def _framing(headers: list[Header]) -> str | None:
-    """How the body ends: "chunked", "length", or None = with the connection.
-
-    Raises ValueError for a transfer coding that we would have to undo.
-    """
-    framing = None
-    for name, value in headers:
-        if name == b"transfer-encoding":
-            if value.lower() != b"chunked":
-                raise ValueError(f"unsupported transfer-encoding {value!r}")
-            framing = "chunked"
-        elif name == b"content-length":
-            framing = framing or "length"
-    return framing
 
 
 def _parser_complaint(error: Exception) -> str:

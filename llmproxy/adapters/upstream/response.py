@@ -9,7 +9,7 @@ import asyncio
 from time import monotonic
 from typing import Protocol
 
-from llmproxy.calls import Headers, Sink
+from llmproxy.calls import Content, Headers, Sink
 from llmproxy.errors import ClientError, GatewayError, Phase
 
 # A consumer this far behind stops the reading; a stalled stream may hold 256 KiB in all.
@@ -50,6 +50,7 @@ class Response:
         "_waiter",
         "_watch_again_at",
         "bodiless",
+        "content",
         "headers",
         "status",
     )
@@ -62,6 +63,7 @@ class Response:
         self.bodiless = bodiless
         self.status = 0
         self.headers: Headers = []
+        self.content: Content  # there once the status is
         self._chunks: list[bytes] = []
         self._buffered = 0
         self._ended = False
@@ -144,9 +146,9 @@ class Response:
 
     # ---- called by the connection
 
-    def begin(self, status: int, headers: Headers) -> None:
+    def begin(self, status: int, headers: Headers, content: Content) -> None:
         """The head is here."""
-        self.status, self.headers = status, headers
+        self.status, self.headers, self.content = status, headers, content
         self._wake()
 
     def add(self, chunk: bytes) -> None:

@@ -11,16 +11,13 @@ from typing import Protocol
 import msgspec
 
 from llmproxy.adapters.upstream import Response, UpstreamClient
-from llmproxy.calls import Accepted, Call, Content, Header
+from llmproxy.calls import Accepted, Call, Header
 from llmproxy.config import Timeouts
 from llmproxy.errors import Answer, TimedOut, UpstreamError, UpstreamFailed
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules import sse
 from llmproxy.stages.failover.outgoing import outgoing_request
 
-TELLING_HEADERS = frozenset(
-    (b"content-type", b"content-length", b"content-encoding", b"x-request-id")
-)
 MIN_SECRET_BYTES = 12
 # A refusal's body is read whole so that it can be passed on unchanged; no vendor's is this big.
 MAX_REFUSAL_BYTES = 1024 * 1024
@@ -83,15 +80,14 @@ class Attempts:
         self, call: Call, endpoint: Endpoint, response: Response, until: float
     ) -> Accepted:
         """Hold the body until it means something."""
-        content = _content(response)
-        if content.events:
+        if response.content.events:
             held = await self._first_content(call, endpoint, response, until)
         else:
             held = await response.chunk(until, "first byte")
-            if content.json:
+            if response.content.json:
                 while not response.exhausted and len(held) <= MAX_HELD_BYTES:
                     held += await response.chunk(until, "first byte")
-        return Accepted(call, endpoint.name, response, content, held)
+        return Accepted(call, endpoint.name, response, held)
 
     async def _first_content(
         self, call: Call, endpoint: Endpoint, response: Response, until: float
@@ -114,30 +110,6 @@ class Attempts:
             if len(held) > MAX_PREAMBLE_BYTES:
                 return held
         raise UpstreamFailed("the stream ended before its first event")
-
-
-def _content(response: Response) -> Content:
-    kind = encoding = b""
-    length: int | None = None
-    has_request_id = False
-    for name, value in response.headers:
-        if name not in TELLING_HEADERS:
-            continue
-        if name == b"content-type":
-            kind = value.lower()
-        elif name == b"content-length":
-            length = int(value)
-        elif name == b"content-encoding":
-            encoding = b"" if value.lower() == b"identity" else value
-        else:
-            has_request_id = True
-    return Content(
-        not kind or kind.startswith(b"application/json"),
-        not encoding and kind.startswith(b"text/event-stream"),
-        encoding,
-        length,
-        has_request_id,
-    )
 
 
 async def _refusal(response: Response, endpoint: Endpoint) -> UpstreamError:
