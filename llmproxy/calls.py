@@ -16,6 +16,14 @@ Header = tuple[bytes, bytes]
 Headers = list[Header]
 
 
+_LINE = b": ".join
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Headers as they go over the wire, each line ended by CRLF. The loop is C's."""
+    return b"\r\n".join([*map(_LINE, headers), b""])
+
+
 class Dialect(Enum):
     """How an answer's stream is framed, ended and told that it broke."""
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from llmproxy.calls import Headers, header_lines
+
 if TYPE_CHECKING:
-    from llmproxy.calls import Headers
     from llmproxy.door.inbound import Inbound
     from llmproxy.door.protocol import Door
 
@@ -52,22 +53,19 @@ class Reply:
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
         """Begin the answer; the head leaves with the first body bytes, in one write."""
         self.started = True
-        parts = [STATUS_LINES[status]]
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
+        inbound = self._inbound
+        framing = b""
         if status in (204, 304):
             self._bodiless = True
         elif length is not None:
-            parts.append(b"content-length: %d\r\n" % length)
-        elif self._inbound.http_version == "1.1":
+            framing = b"content-length: %d\r\n" % length
+        elif inbound.http_version == "1.1":
             self._chunked = not self._bodiless
-            parts.append(b"transfer-encoding: chunked\r\n")
+            framing = b"transfer-encoding: chunked\r\n"
         else:
-            self._inbound.keep_alive = False
-        parts.append(
-            b"connection: close\r\n\r\n" if self._door.closes_after(self._inbound) else b"\r\n"
-        )
-        self._head = b"".join(parts)
+            inbound.keep_alive = False
+        end = b"connection: close\r\n\r\n" if self._door.closes_after(inbound) else b"\r\n"
+        self._head = b"".join((STATUS_LINES[status], header_lines(headers), framing, end))
 
     def write(self, chunk: bytes) -> bool:
         """Hand body bytes to the transport; False = it has enough for now."""
@@ -101,7 +99,5 @@ class Reply:
     @staticmethod
     def rendered(status: int, headers: Headers, body: bytes) -> bytes:
         """A whole answer that closes the connection, for requests that could not be parsed."""
-        lines = [STATUS_LINES[status]]
-        lines += [b"%b: %b\r\n" % header for header in headers]
-        lines.append(b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body))
-        return b"".join(lines) + body
+        end = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        return b"".join((STATUS_LINES[status], header_lines(headers), end, body))

@@ -134,15 +134,13 @@ class Response:
             self._ended = True
             self._connection.abort()
 
-    async def _wait(self, until: float, phase: Phase) -> None:
+    def _wait(self, until: float, phase: Phase) -> asyncio.Future[None]:
+        """Something to await until more is here. Raises what has gone wrong."""
         if self._failure is not None:
             raise self._failure
         self._connection.watch(until, phase)
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
 
     # ---- called by the connection
 
@@ -205,5 +203,7 @@ class Response:
 
     def _wake(self) -> None:
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.adapters.upstream import Outgoing
-from llmproxy.calls import Call, Header, Headers, Replay, Upload
+from llmproxy.calls import Call, Header, Headers, Replay, Upload, header_lines
 from llmproxy.providers.base import BARE_KEYS, Endpoint
 from llmproxy.rules.body import with_model
 from llmproxy.rules.headers import upstream_headers
@@ -32,14 +32,11 @@ def outgoing_request(call: Call, endpoint: Endpoint, credential: tuple[Header, .
 
 def _rendered(headers: Headers, credential: tuple[Header, ...], endpoint: Endpoint) -> bytes:
     """Header lines. An operator's default_headers replace the client's of the same name."""
-    parts = [b"host: ", endpoint.host_header, b"\r\n"]
     replaced = endpoint.extra_header_names
-    for name, value in headers:
-        if name not in replaced:
-            parts += (name, b": ", value, b"\r\n")
-    for name, value in (*credential, *endpoint.extra_headers):
-        parts += (name, b": ", value, b"\r\n")
-    return b"".join(parts)
+    if replaced:
+        headers = [header for header in headers if header[0] not in replaced]
+    host = (b"host", endpoint.host_header)
+    return header_lines([host, *headers, *credential, *endpoint.extra_headers])
 
 
 def _body_for(call: Call, endpoint: Endpoint) -> bytes | Upload:
