@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import sysconfig
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -171,7 +170,7 @@ def machine(*, busy_before: float, stolen: float) -> dict[str, str]:
         "CPU": f"{model}, {os.cpu_count()} cores",
         "memory": f"{int(memory.split()[0]) / 1e6:.1f} GB" if memory else "unknown",
         "kernel": f"{platform.system()} {platform.release()}",
-        "Python": f"{platform.python_version()} ({_python_build()}), uvloop {_version('uvloop')}, "
+        "Python": f"{platform.python_version()} of {platform.python_build()[1]}, uvloop {_version('uvloop')}, "
         f"httptools {_version('httptools')}, uvicorn {_version('uvicorn')}",
         "LLMProxy": f"{_version('llmproxy')}, commit {commit}",
         "nginx": _first_line([find_tool("nginx") or "nginx", "-v"]).rpartition("/")[2],
@@ -179,13 +178,6 @@ def machine(*, busy_before: float, stolen: float) -> dict[str, str]:
         "busy before the run": f"{busy_before:.0%} of all cores",
         "taken by the hypervisor during the run": f"{stolen:.1%}",
     }
-
-
-def _python_build() -> str:
-    """An interpreter built without profile-guided optimisation is some 15 % slower here."""
-    options = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    optimised = "--enable-optimizations" in options
-    return "optimised build, as Debian's" if optimised else "built without PGO"
 
 
 def _how(record: Record) -> str:
