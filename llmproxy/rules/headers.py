@@ -154,32 +154,34 @@ def upstream_headers(headers: Headers, *, keep_credential: bool) -> Headers:
     host and the endpoint's own headers are the caller's to add.
     """
     dropped = _UP_ALWAYS if keep_credential else _UP_OWN_CREDENTIAL
-    kept: Headers = []
-    listed: set[bytes] | None = None
-    for header in headers:
-        name = header[0]
-        if name in _UP_USUAL:
-            kept.append(header)
-        elif name in dropped:
-            if name == b"connection" and header[1] not in _PLAIN_CONNECTION:
-                listed = _names_in(header[1], listed)
-        elif not name.startswith(_UP_PREFIXES):
-            kept.append(header)
-    return kept if listed is None else [header for header in kept if header[0] not in listed]
+    return _passing(headers, _UP_USUAL, dropped, _UP_PREFIXES)
 
 
 def downstream_headers(headers: Headers) -> Headers:
     """An endpoint's headers that the client may see."""
+    return _passing(headers, _DOWN_USUAL, _DOWN, _DOWN_PREFIX)
+
+
+def _passing(
+    headers: Headers,
+    usual: frozenset[bytes],
+    dropped: frozenset[bytes],
+    prefixes: bytes | tuple[bytes, ...],
+) -> Headers:
+    """All headers but those dropped by name, by prefix, or because Connection lists them.
+
+    `usual` are names that always pass: the quick way for nearly every header.
+    """
     kept: Headers = []
     listed: set[bytes] | None = None
     for header in headers:
         name = header[0]
-        if name in _DOWN_USUAL:
+        if name in usual:
             kept.append(header)
-        elif name in _DOWN:
+        elif name in dropped:
             if name == b"connection" and header[1] not in _PLAIN_CONNECTION:
                 listed = _names_in(header[1], listed)
-        elif not name.startswith(_DOWN_PREFIX):
+        elif not name.startswith(prefixes):
             kept.append(header)
     return kept if listed is None else [header for header in kept if header[0] not in listed]
 
