@@ -170,8 +170,10 @@ def machine(*, busy_before: float, stolen: float) -> dict[str, str]:
         "CPU": f"{model}, {os.cpu_count()} cores",
         "memory": f"{int(memory.split()[0]) / 1e6:.1f} GB" if memory else "unknown",
         "kernel": f"{platform.system()} {platform.release()}",
-        "Python": f"{platform.python_version()} of {platform.python_build()[1]}, "
-        f"uvloop {_version('uvloop')}, httptools {_version('httptools')}, uvicorn {_version('uvicorn')}",
+        "Python": f"{platform.python_version()} of {platform.python_build()[1]}",
+        "libraries": ", ".join(
+            f"{name} {_version(name)}" for name in ("uvloop", "httptools", "uvicorn")
+        ),
         "LLMProxy": f"{_version('llmproxy')}, commit {commit}",
         "nginx": _first_line([find_tool("nginx") or "nginx", "-v"]).rpartition("/")[2],
         "wrk": _first_line(["wrk", "-v"]).split(" Copyright")[0].removeprefix("wrk "),
