@@ -178,11 +178,13 @@ class Response:
         self._wake()
 
     def _watch_silence(self, now: float) -> None:
-        """Note that the origin speaks; not at every piece, but often enough to be a quarter
-        of the allowed silence late at most."""
-        slack_s = self._idle_s / 4
-        self._watch_again_at = now + slack_s
-        self._connection.watch(min(now + self._idle_s + slack_s, self._pour_until), "idle")
+        """Note that the origin speaks: not at every piece, but sixteen times per allowed silence.
+
+        So a silence ends a sixteenth early at most, and never late: an SDK that waits just a
+        little longer than we do must hear of it from us.
+        """
+        self._watch_again_at = now + self._idle_s / 16
+        self._connection.watch(min(now + self._idle_s, self._pour_until), "idle")
 
     def end(self) -> None:
         """The body is complete."""
