@@ -183,9 +183,6 @@ def test_responses_call_a_tool(through):
 
 
 REFUSED = {
-    "an answer to an earlier response, which llama.cpp does not keep": lambda client: (
-        client.responses.create(model=GROUP, input="And?", previous_response_id="resp_1")
-    ),
     "a prompt longer than the context": lambda client: client.chat.completions.create(
         model=GROUP, messages=[{"role": "user", "content": "on and " * 2000}]
     ),
@@ -211,6 +208,15 @@ def test_a_refusal_comes_back_unchanged_and_costs_no_endpoint(what, through, dir
     assert said_through.value.response.headers["x-llmproxy-error-source"] == "upstream"
     assert said_through.value.response.headers["x-llmproxy-attempts"] == "1"
     assert endpoints_of_two_calls(through) == {"first", "second"}
+
+
+def test_an_answer_to_an_earlier_response_is_refused_by_us_before_it_reaches_the_wrong_server(
+    through,
+):
+    with pytest.raises(openai.APIStatusError) as said:
+        through.responses.create(model=GROUP, input="And?", previous_response_id="resp_1")
+    assert (said.value.status_code, said.value.code) == (501, "account_bound_path")
+    assert said.value.response.headers["x-llmproxy-error-source"] == "proxy"
 
 
 def test_connections_that_the_servers_closed_meanwhile_cost_no_attempt(through):
