@@ -52,6 +52,7 @@ class UpstreamClient:
         origin = self._origin_of(endpoint)
         must_be_fresh = outgoing.fresh or not isinstance(outgoing.body, bytes)
         for fresh in (must_be_fresh, True):
+            # Nearly every call finds a kept connection; then `take`'s coroutine is not even made.
             connection = None if fresh else origin.take_idle()
             if connection is None:
                 connection = await origin.take(fresh=fresh)
