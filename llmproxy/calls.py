@@ -102,7 +102,7 @@ class Call(msgspec.Struct, frozen=True):
 
     `patience_s` is the longest silence that the client's SDK bears; so `deadline_at` ends the
     attempts, and an answer under way may go on until `ends_at`. Moments are seconds of
-    `time.monotonic`.
+    `time.monotonic`. `priority`: a higher one is served first when calls must wait.
     """
 
     id: str
@@ -122,6 +122,7 @@ class Call(msgspec.Struct, frozen=True):
     deadline_at: float
     ends_at: float
     max_output_tokens: int | None = None
+    priority: int = 0
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -130,6 +131,22 @@ class Usage(msgspec.Struct, frozen=True):
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """What a vendor says of one of its limits: so many in all, so many left, and in how many
+    seconds it is full again (None = not said)."""
+
+    limit: float
+    remaining: float
+    reset_s: float | None
+
+
+class RateLimits(msgspec.Struct, frozen=True):
+    """What an answer's headers say of the endpoint's limits; None = nothing that is known."""
+
+    requests: RateLimit | None = None
+    tokens: RateLimit | None = None
 
 
 class Sink(Protocol):

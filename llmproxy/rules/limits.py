@@ -1,4 +1,4 @@
-"""Reading what vendors say about time: when a refused call may come again.
+"""Reading what vendors say of their limits: what is left, and when a refused call may come again.
 
 Every vendor writes it its own way (docs/facts/upstreams.md): whole or broken seconds,
 milliseconds, Go durations, RFC 3339 instants, HTTP dates, Unix times, or only in the text of the
@@ -14,11 +14,29 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 
-from llmproxy.calls import Header
+from llmproxy.calls import Header, RateLimit, RateLimits
 
 MAX_VALUE_BYTES = 64  # longer than every format known; what is longer is junk
 UNIX_S = 1e9  # a bare number from here on is an instant (since 2001), not a duration of 30 years
 UNIX_MS = 1e12
+MAX_DIGITS = 9  # of a limit, or of a reset in plain seconds (Unix times are longer)
+FAR_FROM_LIMIT = 0.5  # with more than this part of a limit left, how it refills does not matter
+# Where each header's value goes: limit, remaining and reset of requests, then of tokens.
+_PLACES = {
+    b"x-ratelimit-limit-requests": 0,
+    b"x-ratelimit-remaining-requests": 1,
+    b"x-ratelimit-reset-requests": 2,
+    b"x-ratelimit-limit-tokens": 3,
+    b"x-ratelimit-remaining-tokens": 4,
+    b"x-ratelimit-reset-tokens": 5,
+    b"anthropic-ratelimit-requests-limit": 0,
+    b"anthropic-ratelimit-requests-remaining": 1,
+    b"anthropic-ratelimit-requests-reset": 2,
+    b"anthropic-ratelimit-tokens-limit": 3,
+    b"anthropic-ratelimit-tokens-remaining": 4,
+    b"anthropic-ratelimit-tokens-reset": 5,
+}
+_NOTHING: list[bytes | None] = [None] * 6
 
 _GO_UNITS = {b"h": 3600.0, b"m": 60.0, b"s": 1.0, b"ms": 1e-3, b"us": 1e-6, b"ns": 1e-9}
 _GO_UNITS["µs".encode()] = _GO_UNITS["μs".encode()] = 1e-6  # both micro signs, as Go prints them
@@ -80,6 +98,39 @@ def retry_after_in_text(message: str) -> float | None:
     if go is None:
         return None
     return parse_reset(go[1].lower().encode("ascii"), wall_now=0.0) or None
+
+
+def rate_limits(headers: Sequence[Header], *, wall_now: float) -> RateLimits | None:
+    """What an answer's headers say of the vendor's limits; None if they say nothing usable.
+
+    OpenAI's names, which Azure and most compatible vendors share, and Anthropic's. A dimension
+    without a limit above 0 and something left (0 or above) is not known: Azure has sent -1.
+    `remaining` may exceed `limit`. A reset is read only where it matters: far from the limit,
+    the next answer will tell.
+    """
+    said: list[bytes | None] = [None] * 6
+    for name, value in headers:
+        place = _PLACES.get(name)
+        if place is not None and said[place] is None:
+            said[place] = value
+    if said == _NOTHING:
+        return None
+    return RateLimits(_rate_limit(said[0:3], wall_now), _rate_limit(said[3:6], wall_now))
+
+
+def _rate_limit(said: Sequence[bytes | None], wall_now: float) -> RateLimit | None:
+    limit, remaining, reset = said
+    if limit is None or remaining is None or not (limit.isdigit() and remaining.isdigit()):
+        return None
+    most, left = float(limit[:MAX_DIGITS]), float(remaining[:MAX_DIGITS])
+    if most <= 0:
+        return None
+    if reset is None:
+        return RateLimit(most, left, None)
+    if reset.isdigit() and len(reset) < MAX_DIGITS:
+        return RateLimit(most, left, float(reset))
+    far = left > FAR_FROM_LIMIT * most
+    return RateLimit(most, left, None if far else parse_reset(reset, wall_now=wall_now))
 
 
 def _reset_of_exhausted(headers: Sequence[Header], wall_now: float) -> float | None:

@@ -1,0 +1,266 @@
+"""The capacity of one account for one model: what may be sent now, and when more may be.
+
+Before an attempt a reservation is made, as the vendor will charge it on arrival: one request, and
+the estimated input tokens with the output bound. What is not known neither blocks nor inflates.
+`now` is seconds on the monotonic clock; tokens are whole numbers.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Protocol
+
+import msgspec
+
+from llmproxy.calls import RateLimit, RateLimits
+from llmproxy.rules.capacity.burst import BurstWindow
+from llmproxy.rules.capacity.level import Level
+from llmproxy.rules.capacity.window import MinuteWindow
+
+# A place among `concurrent` calls frees when one of them ends; nobody knows when that is.
+PLACE_WAIT_S = 1.0
+# What other instances leave unused is granted within a few ticks of the shared view.
+GRANT_WAIT_S = 0.02
+
+
+class Stock(Protocol):
+    """What this instance may dispatch of a limit that it shares with others (rules/lease.py).
+
+    `share`: None = ask the stock; a number = the view is lost, keep to this part of the limit.
+    """
+
+    share: float | None
+
+    def limits(self, rpm: float | None, tpm: float | None) -> None:
+        """The limits that all instances share; None = not known."""
+
+    def covers(self, tokens: float, now: float) -> bool:
+        """May one request with so many tokens be dispatched?"""
+
+    def take(self, tokens: float, now: float) -> None:
+        """It is being dispatched."""
+
+    def give_back(self, tokens: float, now: float) -> None:
+        """It was never sent."""
+
+    def missed(self, tokens: float) -> None:
+        """A call found too little: ask for more."""
+
+
+class Reservation(msgspec.Struct):
+    """Capacity set aside for one attempt. Settled or given back exactly once."""
+
+    tokens: int
+    at: float
+    slot: int
+    sent_requests: int  # what had been sent in all, this one included
+    sent_tokens: int
+    settled: bool = False
+
+
+class Capacity:
+    """Mutable; one for each account and model, shared by the endpoints that are the same place.
+
+    `key` names it on every instance. `rpm`, `tpm`, `concurrent`: the operator's limits, at most so
+    many requests and tokens in any 60 s, and requests at a time; None = none. `fixed_windows`: the
+    vendor judges by windows that end all at once, and requests by short ones (Azure).
+    """
+
+    __slots__ = (
+        "_burst",
+        "_fixed_windows",
+        "_requests",
+        "_sent_requests",
+        "_sent_tokens",
+        "_tokens",
+        "_window",
+        "bounded",
+        "concurrent",
+        "in_flight",
+        "key",
+        "rpm",
+        "stock",
+        "tpm",
+    )
+
+    def __init__(
+        self,
+        key: str = "",
+        *,
+        rpm: int | None = None,
+        tpm: int | None = None,
+        concurrent: int | None = None,
+        fixed_windows: bool = False,
+    ) -> None:
+        self.key = key
+        self.rpm = rpm
+        self.tpm = tpm
+        self.concurrent = concurrent
+        self.in_flight = 0
+        self.stock: Stock | None = None
+        self.bounded = bool(rpm or tpm or concurrent)  # something may have to wait
+        self._fixed_windows = fixed_windows
+        self._window = MinuteWindow() if rpm or tpm else None
+        self._requests: Level | None = None
+        self._tokens: Level | None = None
+        self._burst = BurstWindow(rpm) if fixed_windows and rpm else None
+        self._sent_requests = 0
+        self._sent_tokens = 0
+
+    def share_with_others(self, stock: Stock) -> None:
+        """From now on other instances dispatch to the same limits."""
+        self.stock = stock
+        self._window = self._window or MinuteWindow()
+        stock.limits(*self.limits)
+
+    @property
+    def limits(self) -> tuple[float | None, float | None]:
+        """Requests and tokens a minute, as they are now: the operator's or the vendor's, whichever
+        is less; None = not known."""
+        return _least(self.rpm, self._requests), _least(self.tpm, self._tokens)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the tokens of a call matter here."""
+        return self.tpm is not None or self._tokens is not None
+
+    def left(self, now: float) -> tuple[float | None, float | None]:
+        """Requests and tokens that may be sent now; None = no limit is known."""
+        requests, tokens = _left(self._requests, now), _left(self._tokens, now)
+        if self._window is not None:
+            self._window.pass_time(now)
+            if self.rpm is not None:
+                requests = min(requests, self.rpm - self._window.requests)
+            if self.tpm is not None:
+                tokens = min(tokens, self.tpm - self._window.tokens)
+        return _known(requests), _known(tokens)
+
+    def used_last_minute(self, now: float) -> tuple[int, int]:
+        """Requests and tokens that this instance has dispatched in the last 60 s."""
+        if self._window is None:
+            return 0, 0
+        self._window.pass_time(now)
+        return self._window.requests, self._window.tokens
+
+    def wait_s(self, tokens: int, now: float, requests: int = 1) -> float:
+        """Seconds until so many requests with so many tokens in all may be sent; 0.0 = now."""
+        wait_s = 0.0
+        if self.concurrent is not None and self.in_flight + requests > self.concurrent:
+            wait_s = PLACE_WAIT_S
+        if self._requests is not None:
+            wait_s = max(wait_s, self._requests.wait_s(requests, now))
+        if self._tokens is not None:
+            wait_s = max(wait_s, self._tokens.wait_s(tokens, now))
+        if self._burst is not None:
+            wait_s = max(wait_s, self._burst.wait_s(requests, now))
+        stock = self.stock
+        if stock is not None and stock.share is None:
+            return wait_s if stock.covers(tokens, now) else max(wait_s, GRANT_WAIT_S)
+        if self._window is not None:
+            wait_s = max(wait_s, self._window_wait_s(self._window, tokens, now, requests))
+        return wait_s
+
+    def reserve(self, tokens: int, now: float) -> Reservation:
+        """Set capacity aside for one request, whether there is room or not."""
+        self.in_flight += 1
+        self._sent_requests += 1
+        self._sent_tokens += tokens
+        if self._requests is not None:
+            self._requests.spend(1, now)
+        if self._tokens is not None:
+            self._tokens.spend(tokens, now)
+        if self._burst is not None:
+            self._burst.add(now)
+        if self.stock is not None:
+            self.stock.take(tokens, now)
+        slot = self._window.add(tokens, now) if self._window is not None else 0
+        return Reservation(tokens, now, slot, self._sent_requests, self._sent_tokens)
+
+    def learn(self, reservation: Reservation, told: RateLimits) -> None:
+        """What the headers of a reservation's answer say of the vendor's limits."""
+        before = self.limits
+        if told.requests is not None:
+            spent = self._sent_requests - reservation.sent_requests
+            self._requests = self._reported(self._requests, told.requests, reservation, spent)
+        if told.tokens is not None:
+            spent = self._sent_tokens - reservation.sent_tokens
+            self._tokens = self._reported(self._tokens, told.tokens, reservation, spent)
+        if self.limits != before:
+            self._adopt_limits()
+
+    def settle(self, reservation: Reservation, used_tokens: int | None, now: float) -> None:
+        """The attempt is over. `used_tokens`: input and output as counted by the vendor.
+
+        Only the operator's own limit is corrected by it: a vendor's stays charged as it was on
+        arrival, and its headers tell the rest.
+        """
+        if reservation.settled:
+            return
+        reservation.settled = True
+        self.in_flight -= 1
+        if used_tokens is not None and self._window is not None:
+            correction = used_tokens - reservation.tokens
+            self._window.correct(reservation.slot, now, tokens=correction)
+
+    def give_back(self, reservation: Reservation, now: float) -> None:
+        """Nothing was sent, so nothing was charged."""
+        if reservation.settled:
+            return
+        reservation.settled = True
+        tokens = reservation.tokens
+        self.in_flight -= 1
+        self._sent_requests -= 1
+        self._sent_tokens -= tokens
+        if self._requests is not None:
+            self._requests.spend(-1, now)
+        if self._tokens is not None:
+            self._tokens.spend(-tokens, now)
+        if self.stock is not None:
+            self.stock.give_back(tokens, now)
+        if self._window is not None:
+            self._window.correct(reservation.slot, now, requests=-1, tokens=-tokens)
+
+    def _window_wait_s(self, window: MinuteWindow, tokens: int, now: float, requests: int) -> float:
+        rpm: float | None = self.rpm
+        tpm: float | None = self.tpm
+        share = 1.0
+        if self.stock is not None and self.stock.share is not None:
+            share = self.stock.share
+            rpm, tpm = self.limits
+        # A call that is bigger than the limit waits for an empty window; then its vendor may judge.
+        requests_before = max(0.0, rpm * share - requests) if rpm is not None else inf
+        tokens_before = max(0.0, tpm * share - tokens) if tpm is not None else inf
+        return window.frees_in_s(requests_before, tokens_before, now)
+
+    def _reported(
+        self, level: Level | None, told: RateLimit, reservation: Reservation, spent: int
+    ) -> Level:
+        if level is None:
+            level = Level(told.limit, reservation.at, fixed=self._fixed_windows)
+        level.report(
+            told.limit, told.remaining, told.reset_s, sent_at=reservation.at, spent=max(0, spent)
+        )
+        return level
+
+    def _adopt_limits(self) -> None:
+        """A limit is new, or has changed: the vendor may lower and raise it at any time."""
+        rpm, tpm = self.limits
+        self.bounded = True
+        if self.stock is not None:
+            self.stock.limits(rpm, tpm)
+        if self._fixed_windows and rpm is not None:
+            self._burst = self._burst.resized(rpm) if self._burst else BurstWindow(rpm)
+
+
+def _least(configured: int | None, level: Level | None) -> float | None:
+    if level is None:
+        return configured
+    return level.limit if configured is None else min(configured, level.limit)
+
+
+def _left(level: Level | None, now: float) -> float:
+    return inf if level is None else level.left(now)
+
+
+def _known(left: float) -> float | None:
+    return None if left == inf else max(0.0, left)

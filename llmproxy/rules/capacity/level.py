@@ -1,0 +1,97 @@
+"""What a vendor says is left of one of its limits, carried forward from its last word.
+
+A response's headers tell how much was left when its request was admitted; what we have sent since
+is subtracted, what has refilled since is added. How a limit refills differs: most vendors fill
+continuously (`reset` is the time until full), Azure and others all at once when their window ends.
+"""
+
+from __future__ import annotations
+
+# The periods that vendors count in. A limit that fills continuously gives itself away: what is
+# missing and the time until full stand in the proportion of the whole limit to its period.
+PERIODS_S = (60.0, 1.0, 3600.0, 86400.0)
+MINUTE_S = 60.0
+TOLERANCE = 0.1  # of a period
+ROUNDING_S = 1.0  # many resets are whole seconds
+
+
+class Level:
+    """One dimension (requests or tokens) as one vendor keeps it. Mutable; owned by a Capacity.
+
+    Not less than nothing is left, and not more than the limit refills. `fixed`: known to refill
+    at once; otherwise every report is judged by its numbers.
+    """
+
+    __slots__ = ("_as_of", "_fixed", "_left", "_rate", "_refills_at", "_reported_at", "limit")
+
+    def __init__(self, limit: float, now: float, *, fixed: bool) -> None:
+        self.limit = limit
+        self._fixed = fixed
+        self._left = limit
+        self._as_of = now
+        self._rate = limit / MINUTE_S  # per second; 0: it refills at `_refills_at` only
+        self._refills_at = 0.0
+        self._reported_at = -1.0
+
+    def left(self, now: float) -> float:
+        """What is left now, as far as we know. Below 0 when we have sent more than there was."""
+        if self._rate:
+            return min(
+                max(self.limit, self._left), self._left + self._rate * max(0.0, now - self._as_of)
+            )
+        if now >= self._refills_at:
+            periods = int((now - self._refills_at) / MINUTE_S) + 1
+            self._refills_at += periods * MINUTE_S
+            self._left = self.limit
+        return self._left
+
+    def spend(self, amount: float, now: float) -> None:
+        """Subtract what is being sent (below 0: what was not sent after all)."""
+        self._left = self.left(now) - amount
+        self._as_of = now
+
+    def wait_s(self, amount: float, now: float) -> float:
+        """Seconds until so much is left; 0 = now. An amount above the limit waits for all of it."""
+        left = self.left(now)
+        amount = min(amount, self.limit)
+        if left >= amount:
+            return 0.0
+        if self._rate:
+            return (amount - left) / self._rate
+        return max(0.0, self._refills_at - now)
+
+    def report(
+        self, limit: float, left: float, reset_s: float | None, *, sent_at: float, spent: float
+    ) -> None:
+        """The vendor's word about the moment at which it admitted a request.
+
+        `sent_at`: when that request was sent; `spent`: what was sent after it. Older news than
+        the last is ignored: answers overtake each other.
+        """
+        if sent_at < self._reported_at:
+            return
+        self._reported_at = sent_at
+        self.limit = limit
+        self._rate, refills_in_s = self._refill(limit, left, reset_s)
+        self._refills_at = sent_at + refills_in_s
+        self._left = left - spent
+        self._as_of = sent_at
+
+    def _refill(self, limit: float, left: float, reset_s: float | None) -> tuple[float, float]:
+        """How it refills: so much a second, or (0) all at once after so many seconds."""
+        missing = limit - left
+        if not reset_s:
+            return limit / MINUTE_S, 0.0
+        if self._fixed:
+            return 0.0, reset_s
+        if missing <= 0:
+            return limit / MINUTE_S, 0.0
+        for period_s in PERIODS_S:
+            expected_s = missing / limit * period_s
+            if abs(reset_s - expected_s) <= max(TOLERANCE * expected_s, _rounding_s(reset_s)):
+                return limit / period_s, 0.0
+        return 0.0, reset_s
+
+
+def _rounding_s(reset_s: float) -> float:
+    return ROUNDING_S if reset_s == int(reset_s) else 0.0

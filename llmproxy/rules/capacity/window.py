@@ -1,0 +1,70 @@
+"""What was dispatched in the last minute, counted in slots of half a second.
+
+The window is 60.0 to 60.5 s long, depending on where in its slot a moment lies: it is never
+shorter than a minute, so that no 60 s hold more than the limit.
+"""
+
+from __future__ import annotations
+
+SLOT_S = 0.5
+SLOTS = 121
+
+
+class MinuteWindow:
+    """Requests and tokens dispatched in the last 60 s. Mutable; its one owner is a Capacity."""
+
+    __slots__ = ("_newest", "_requests", "_tokens", "requests", "tokens")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.tokens = 0
+        self._requests = [0] * SLOTS
+        self._tokens = [0] * SLOTS
+        self._newest = 0  # the number of the newest slot; slots are numbered since time 0
+
+    def add(self, tokens: int, now: float) -> int:
+        """Count one request; returns the number of its slot, for `correct`."""
+        self.pass_time(now)
+        i = self._newest % SLOTS
+        self._requests[i] += 1
+        self._tokens[i] += tokens
+        self.requests += 1
+        self.tokens += tokens
+        return self._newest
+
+    def correct(self, slot: int, now: float, *, requests: int = 0, tokens: int = 0) -> None:
+        """Change what was counted in a slot, unless that is no longer in the window."""
+        self.pass_time(now)
+        if self._newest - slot >= SLOTS:
+            return
+        self._requests[slot % SLOTS] += requests
+        self._tokens[slot % SLOTS] += tokens
+        self.requests += requests
+        self.tokens += tokens
+
+    def pass_time(self, now: float) -> None:
+        """Forget the slots that have left the window."""
+        newest = int(now / SLOT_S)
+        passed = newest - self._newest
+        if passed <= 0:
+            return
+        for number in range(self._newest + 1, self._newest + 1 + min(passed, SLOTS)):
+            i = number % SLOTS
+            if self._requests[i] or self._tokens[i]:
+                self.requests -= self._requests[i]
+                self.tokens -= self._tokens[i]
+                self._requests[i] = self._tokens[i] = 0
+        self._newest = newest
+
+    def frees_in_s(self, requests: float, tokens: float, now: float) -> float:
+        """Seconds until at most so many requests and tokens are left in the window."""
+        self.pass_time(now)
+        excess_requests, excess_tokens = self.requests - requests, self.tokens - tokens
+        if excess_requests <= 0 and excess_tokens <= 0:
+            return 0.0
+        for number in range(self._newest - SLOTS + 1, self._newest + 1):
+            excess_requests -= self._requests[number % SLOTS]
+            excess_tokens -= self._tokens[number % SLOTS]
+            if excess_requests <= 0 and excess_tokens <= 0:
+                return (number + SLOTS) * SLOT_S - now
+        return SLOTS * SLOT_S

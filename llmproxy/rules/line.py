@@ -1,0 +1,63 @@
+"""The line in front of a group whose endpoints are all full: who waits, and who is next.
+
+First come, first served within a priority; a higher priority stands before a lower one.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
+
+class Place(Protocol):
+    """Whoever waits in a line."""
+
+    @property
+    def priority(self) -> int:
+        """Higher is served first."""
+
+    @property
+    def tokens(self) -> int:
+        """What it needs."""
+
+
+P = TypeVar("P", bound=Place)
+
+
+class Line(Generic[P]):
+    """Mutable; its one owner is the group."""
+
+    __slots__ = ("_places", "tokens")
+
+    def __init__(self) -> None:
+        self._places: list[P] = []
+        self.tokens = 0  # that all who wait need
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[P]:
+        """Those who wait, the next one first; the line may change meanwhile."""
+        return iter(self._places[:])
+
+    def join(self, place: P) -> None:
+        """Stand behind everybody of the same priority or a higher one."""
+        insort(self._places, place, key=_behind)
+        self.tokens += place.tokens
+
+    def leave(self, place: P) -> None:
+        """Served, or tired of waiting."""
+        self._places.remove(place)
+        self.tokens -= place.tokens
+
+    def ahead_of(self, priority: int) -> tuple[int, int]:
+        """How many a newcomer of a priority would stand behind, and the tokens they need."""
+        if not self._places or self._places[-1].priority >= priority:
+            return len(self._places), self.tokens
+        ahead = [place for place in self._places if place.priority >= priority]
+        return len(ahead), sum(place.tokens for place in ahead)
+
+
+def _behind(place: Place) -> int:
+    return -place.priority
