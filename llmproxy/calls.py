@@ -133,7 +133,7 @@ class Usage(msgspec.Struct, frozen=True):
     cached_tokens: int = 0
 
 
-class RateLimit(msgspec.Struct, frozen=True):
+class RateLimit(msgspec.Struct, frozen=True, gc=False):
     """What a vendor says of one of its limits: so many in all, so many left, and in how many
     seconds it is full again (None = not said)."""
 
@@ -142,7 +142,7 @@ class RateLimit(msgspec.Struct, frozen=True):
     reset_s: float | None
 
 
-class RateLimits(msgspec.Struct, frozen=True):
+class RateLimits(msgspec.Struct, frozen=True, gc=False):
     """What an answer's headers say of the endpoint's limits; None = nothing that is known."""
 
     requests: RateLimit | None = None
@@ -247,6 +247,7 @@ class Trail:
         "call",
         "endpoint",
         "error",
+        "fallback",
         "first_byte_at",
         "group",
         "id",
@@ -259,6 +260,7 @@ class Trail:
         self.id = ""
         self.call: Call | None = None
         self.group: str | None = None
+        self.fallback: str | None = None  # the group that was asked instead
         self.endpoint: str | None = None
         self.status = 0
         self.attempts = 0

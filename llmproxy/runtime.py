@@ -8,8 +8,10 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from math import inf
 
 from llmproxy.adapters.entra import EntraCredentials
+from llmproxy.adapters.price_list import list_price
 from llmproxy.adapters.upstream import UpstreamClient
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.events import Listener
@@ -17,6 +19,8 @@ from llmproxy.pool import EndpointState, Group, Pool
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.breaker import Breaker
+from llmproxy.rules.capacity import Capacity
+from llmproxy.rules.prices import blended
 from llmproxy.stages.admission import Admission
 from llmproxy.stages.failover import Failover
 from llmproxy.stages.failover.attempt import Attempts
@@ -46,6 +50,7 @@ class Runtime:
             attempts,
             listener,
             max_attempts=settings.num_retries + 1,
+            queue=settings.queue,
             draw=random.random,
         )
         self.relay = Relay(idle_s=settings.timeouts.idle_s)
@@ -69,24 +74,59 @@ async def open_runtime(
 def pool_of(config: Config) -> Pool:
     """Fresh state for every endpoint of a config."""
     settings = config.general_settings
-    strategies = {
-        group.model_group: group.strategy or settings.strategy for group in config.model_groups
-    }
-    return Pool(
-        {
-            name: Group(name, _states(endpoints, settings), strategies[name])
-            for name, endpoints in endpoints_of(config).items()
-        }
-    )
+    capacities: dict[str, Capacity] = {}
+    groups: dict[str, Group] = {}
+    for group, endpoints in zip(config.model_groups, endpoints_of(config).values(), strict=True):
+        strategy = group.strategy or settings.strategy
+        groups[group.model_group] = Group(
+            group.model_group,
+            _states(endpoints, settings, capacities),
+            strategy,
+            spill_wait_s=settings.queue.spill_wait_s,
+            price=_price_of if strategy == "cheapest" else None,
+        )
+    for group in config.model_groups:
+        here = groups[group.model_group]
+        here.fallbacks = tuple(groups[name] for name in group.fallbacks)
+        here.context_fallbacks = tuple(groups[name] for name in group.context_window_fallbacks)
+    return Pool(groups)
 
 
-def _states(endpoints: tuple[Endpoint, ...], settings: GeneralSettings) -> list[EndpointState]:
+def _states(
+    endpoints: tuple[Endpoint, ...], settings: GeneralSettings, capacities: dict[str, Capacity]
+) -> list[EndpointState]:
     alone = len(endpoints) == 1
     return [
         EndpointState(
             endpoint,
             Breaker(allowed_fails=settings.allowed_fails, open_s=settings.cooldown_time),
+            _capacity_of(endpoint, capacities),
             alone=alone,
         )
         for endpoint in endpoints
     ]
+
+
+def _capacity_of(endpoint: Endpoint, capacities: dict[str, Capacity]) -> Capacity:
+    """The capacity of an endpoint's account: one for all groups that use it.
+
+    Where they give it different limits, each group's own hold for its endpoint.
+    """
+    limits = endpoint.limits
+    key = f"{endpoint.account}:{limits.rpm}:{limits.tpm}:{limits.concurrent}"
+    if key not in capacities:
+        capacities[key] = Capacity(
+            key,
+            rpm=limits.rpm,
+            tpm=limits.tpm,
+            concurrent=limits.concurrent,
+            fixed_windows=endpoint.provider.fixed_windows,
+        )
+    return capacities[key]
+
+
+def _price_of(state: EndpointState) -> float:
+    """What a call costs here, for the order of tiers; what is not known comes last."""
+    endpoint = state.endpoint
+    price = endpoint.price or list_price(endpoint.provider.name, endpoint.model or "")
+    return inf if price is None else blended(price)

@@ -1,4 +1,7 @@
+from llmproxy.config.base import Strategy, TokenProvider
+from llmproxy.config.callers import Caller
 from llmproxy.config.environment import config_from_environment
+from llmproxy.config.limits import Limits, Price, Queue
 from llmproxy.config.loading import load_config, parse_config
 from llmproxy.config.models import (
     OPENAI_BASE_URL,
@@ -7,19 +10,21 @@ from llmproxy.config.models import (
     ModelEntry,
     ModelGroup,
     Params,
-    Strategy,
     Timeouts,
-    TokenProvider,
 )
 from llmproxy.config.showing import json_schema, masked
 
 __all__ = [
     "OPENAI_BASE_URL",
+    "Caller",
     "Config",
     "GeneralSettings",
+    "Limits",
     "ModelEntry",
     "ModelGroup",
     "Params",
+    "Price",
+    "Queue",
     "Strategy",
     "Timeouts",
     "TokenProvider",

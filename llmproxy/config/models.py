@@ -10,36 +10,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from llmproxy.config import checks
+from llmproxy.config.base import (
+    NUMBER,
+    AzureUrl,
+    HeaderValues,
+    Seconds,
+    SecondsOrZero,
+    Secret,
+    Section,
+    Strategy,
+    Text,
+    TokenProvider,
+    Url,
+)
+from llmproxy.config.callers import Caller
 from llmproxy.config.contradictions import contradictions
+from llmproxy.config.limits import Limits, Price, Queue
 from llmproxy.config.names import named
 
 OPENAI_BASE_URL = "https://api.openai.com/v1/"
 MIB = 1024 * 1024
-
-# What stands between a YAML value and a field: refusals in plain words (checks.py).
-NUMBER = BeforeValidator(checks.not_boolean)
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER]
-SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False), NUMBER]
-Secret = Annotated[SecretStr, AfterValidator(checks.credential)]
-Url = Annotated[str, AfterValidator(checks.url)]
-AzureUrl = Annotated[str, AfterValidator(checks.azure_endpoint)]
-Text = Annotated[str, AfterValidator(checks.text)]
-HeaderValues = Annotated[Mapping[str, SecretStr], AfterValidator(checks.headers)]
-Strategy = Literal["weighted", "least_busy"]
-TokenProvider = Literal["default", "managed_identity", "workload_identity", "cli"]
-
-
-class Section(BaseModel):
-    """What all parts of the config share: frozen, no unknown keys, no input in error texts."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=()
-    )
 
 
 class Params(Section):
@@ -121,6 +116,15 @@ class ModelEntry(Section):
         description="The endpoint's dialect, for example `openai`, `azure`, `groq`, `ollama`. "
         "Without it: recognised by the base URL.",
     )
+    limits: Annotated[Limits, BeforeValidator(checks.nothing_is_empty)] = Field(
+        default_factory=Limits,
+        description="What may be sent to the endpoint at most. Without it its own headers decide.",
+    )
+    price: Price | None = Field(
+        default=None,
+        description="What the endpoint costs, for `strategy: cheapest` and for costs. Without it: "
+        "the list price of its provider and model, if that is known.",
+    )
     params: Annotated[Params, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Params,
         description="How the endpoint is reached.",
@@ -140,6 +144,15 @@ class ModelGroup(Section):
     strategy: Strategy | None = Field(
         default=None,
         description="How to choose within a tier; without it `general_settings.strategy`.",
+    )
+    fallbacks: tuple[Text, ...] = Field(
+        default=(),
+        description="Model groups to ask, in this order, when no endpoint of this one could serve "
+        "a call.",
+    )
+    context_window_fallbacks: tuple[Text, ...] = Field(
+        default=(),
+        description="Model groups to ask, in this order, when a prompt is too long for this one.",
     )
 
     @model_validator(mode="before")
@@ -218,7 +231,16 @@ class GeneralSettings(Section):
     strategy: Strategy = Field(
         default="weighted",
         description="How to choose within a tier: `weighted` takes turns by weight, `least_busy` "
-        "takes the endpoint with the fewest calls under way for its weight.",
+        "takes the endpoint with the fewest calls under way for its weight, `cheapest` makes each "
+        "price a tier of its own.",
+    )
+    queue: Annotated[Queue, BeforeValidator(checks.nothing_is_empty)] = Field(
+        default_factory=Queue, description="Waiting for room at an endpoint."
+    )
+    callers: tuple[Caller, ...] = Field(
+        default=(),
+        description="Who may call, with which key and how much. None: everybody who reaches the "
+        "port. With callers, a client's key is never passed on to an endpoint.",
     )
     timeouts: Annotated[Timeouts, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Timeouts, description="How long each kind of waiting may take."

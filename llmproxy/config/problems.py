@@ -10,6 +10,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
+from llmproxy.config.base import Section
 from llmproxy.config.checks import REFUSED
 from llmproxy.config.models import (
     Config,
@@ -17,7 +18,6 @@ from llmproxy.config.models import (
     ModelEntry,
     ModelGroup,
     Params,
-    Section,
     Timeouts,
 )
 from llmproxy.errors import Problem
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from llmproxy.config.document import Document
 
 # Keys of the public contract that are not built yet: refused, not silently accepted.
-NOT_YET = {"limits", "cache", "cache_params", "fallbacks", "callers", "queue", "admin_key"}
+NOT_YET = {"cache", "cache_params", "admin_key"}
 # What the same thing is called in other gateways' configs.
 SYNONYMS = {
     "model_list": "model_groups",

@@ -120,7 +120,7 @@ def _endpoint_health(group: str, state: EndpointState, now: float) -> EndpointHe
         endpoint=state.endpoint.name,
         available=available,
         breaker=state.breaker.state(now).value,
-        why_not=None if available else state.why_not(now),
+        why_not=None if available else state.why_not(0, now),
         ready_in_s=round(state.ready_at(now) - now, 3),
         in_flight=state.in_flight,
         tier=state.endpoint.tier,

@@ -90,6 +90,8 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
         query=_query(params, provider),
         first_byte_timeout_s=params.timeout,
         deployment=_deployment(entry, provider),
+        limits=entry.limits,
+        price=entry.price,
     )
 
 

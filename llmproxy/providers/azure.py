@@ -32,5 +32,9 @@ class AzureClassic(Provider):
         return endpoint.prefix + b"/" + operation.encode("ascii")
 
 
-AZURE = Provider("azure", hosts=HOSTS, key_header="api-key", token_scope=V1_SCOPE)
-AZURE_CLASSIC = AzureClassic("azure-classic", key_header="api-key", token_scope=CLASSIC_SCOPE)
+AZURE = Provider(
+    "azure", hosts=HOSTS, key_header="api-key", token_scope=V1_SCOPE, fixed_windows=True
+)
+AZURE_CLASSIC = AzureClassic(
+    "azure-classic", key_header="api-key", token_scope=CLASSIC_SCOPE, fixed_windows=True
+)

@@ -7,12 +7,14 @@ UpstreamError. Opens nothing. A credential is never shown.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
 import msgspec
 
 from llmproxy.calls import Header, Headers, Route
+from llmproxy.config import Limits, Price
 from llmproxy.errors import Answer, UpstreamError
 from llmproxy.providers.refusals import failure_of
 
@@ -28,7 +30,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     without a trailing slash. `credential`: the headers that prove who we are; empty with no
     `token_source` = the client brings its own key. `token_source`, `token_scope`: whom to ask for
     an Entra token, and what for. `query`: parameters of every request, encoded.
-    `deployment`: Azure's classic style, percent-encoded.
+    `deployment`: Azure's classic style, percent-encoded. `limits`: the operator's own. `price`: as
+    configured; None = not known.
     """
 
     group: str
@@ -50,11 +53,23 @@ class Endpoint(msgspec.Struct, frozen=True):
     query: bytes = b""
     first_byte_timeout_s: float | None = None
     deployment: bytes = b""
+    limits: Limits = Limits()
+    price: Price | None = None
 
     @property
     def has_own_credential(self) -> bool:
         """It is asked with a credential of ours, not with the client's."""
         return bool(self.credential) or self.token_source is not None
+
+    @property
+    def account(self) -> str:
+        """Where its limits are counted: the same text for the same place, credential and model,
+        on every instance; tells nothing of the credential."""
+        place = (self.scheme, self.host, str(self.port), self.model or "", self.token_source or "")
+        parts = [part.encode() for part in place]
+        parts += [self.prefix, self.deployment, self.query]
+        parts += [value for _, value in (*self.credential, *self.extra_headers)]
+        return blake2b(b"\0".join(parts), digest_size=12).hexdigest()
 
     def __repr__(self) -> str:
         where = f"{self.scheme}://{self.host}:{self.port}{self.prefix.decode('ascii')}"
@@ -73,7 +88,8 @@ class Provider:
     `base_url`: None = there is no usual one, the operator must say it. `hosts`: by which an
     endpoint without `provider` is recognised; one that begins with a dot stands for every name
     that ends in it. `key_header`: `authorization` (as Bearer) or a header that takes the bare key.
-    `token_scope`: Entra's, for those that take its tokens.
+    `token_scope`: Entra's, for those that take its tokens. `fixed_windows`: its limits refill all
+    at once, and it counts requests over windows of seconds, not of a minute.
     """
 
     def __init__(
@@ -84,11 +100,13 @@ class Provider:
         hosts: Sequence[str] = (),
         key_header: str = "authorization",
         token_scope: str | None = None,
+        fixed_windows: bool = False,
     ) -> None:
         self.name = name
         self.base_url = base_url
         self.hosts = tuple(hosts)
         self.token_scope = token_scope
+        self.fixed_windows = fixed_windows
         self._key_header = key_header.encode("ascii")
 
     def __repr__(self) -> str:

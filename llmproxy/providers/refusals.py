@@ -55,6 +55,9 @@ THE_CLIENTS_OWN = frozenset(
 )
 # Anthropic tells an empty account with a 400 and no code of its own.
 BILLING_WORDS = "credit balance is too low"
+# vLLM and Anthropic tell a prompt that is too long in words only.
+TOO_LONG = "context_length_exceeded"
+TOO_LONG_WORDS = re.compile(r"maximum context length|context window|prompt is too long", re.I)
 # vLLM, Ollama and others tell a missing model with a plain 404.
 MODEL_WORDS = re.compile(r"\bmodel\b.*(?:not found|does not exist)", re.I | re.S)
 
@@ -101,6 +104,8 @@ def failure_of(
     )
     if "slow_down" in refusal.codes:
         failure.code = "slow_down"
+    if kind is RequestRejected and _too_long(answer.status, refusal):
+        failure.code = TOO_LONG
     return failure
 
 
@@ -137,6 +142,12 @@ def _kind(status: int, refusal: Refusal) -> type[UpstreamError]:
     if status == 400 and BILLING_WORDS in refusal.message:
         return QuotaExhausted
     return RequestRejected
+
+
+def _too_long(status: int, refusal: Refusal) -> bool:
+    if TOO_LONG in refusal.codes:
+        return True
+    return status in (400, 413) and TOO_LONG_WORDS.search(refusal.message) is not None
 
 
 def _lacks_model(status: int, codes: frozenset[str], message: str) -> bool:

@@ -149,6 +149,20 @@ class Breaker:
         """
         self._ramp_from = now
 
+    def open_elsewhere(self, now: float, for_s: float) -> None:
+        """Another instance has found it failing: leave it alone as long as that one does."""
+        if self._open_until < now + for_s:
+            self._closed = False
+            self._open_until = now + for_s
+            self._opened_for_s = for_s
+            self._probe_until = None
+            self._ticket += 1
+
+    def close_elsewhere(self, now: float) -> None:
+        """Another instance's probe was answered."""
+        if not self._closed:
+            self._close(now)
+
     def share(self, now: float) -> float:
         """The part of its weight that the endpoint should get now, in (0, 1]."""
         if self._ramp_from is None:

@@ -19,24 +19,28 @@ from llmproxy.calls import Header, RateLimit, RateLimits
 MAX_VALUE_BYTES = 64  # longer than every format known; what is longer is junk
 UNIX_S = 1e9  # a bare number from here on is an instant (since 2001), not a duration of 30 years
 UNIX_MS = 1e12
-MAX_DIGITS = 9  # of a limit, or of a reset in plain seconds (Unix times are longer)
+UNIX_DIGITS = 10
+MAX_LIMIT = 1e15
 FAR_FROM_LIMIT = 0.5  # with more than this part of a limit left, how it refills does not matter
-# Where each header's value goes: limit, remaining and reset of requests, then of tokens.
-_PLACES = {
-    b"x-ratelimit-limit-requests": 0,
-    b"x-ratelimit-remaining-requests": 1,
-    b"x-ratelimit-reset-requests": 2,
-    b"x-ratelimit-limit-tokens": 3,
-    b"x-ratelimit-remaining-tokens": 4,
-    b"x-ratelimit-reset-tokens": 5,
-    b"anthropic-ratelimit-requests-limit": 0,
-    b"anthropic-ratelimit-requests-remaining": 1,
-    b"anthropic-ratelimit-requests-reset": 2,
-    b"anthropic-ratelimit-tokens-limit": 3,
-    b"anthropic-ratelimit-tokens-remaining": 4,
-    b"anthropic-ratelimit-tokens-reset": 5,
-}
-_NOTHING: list[bytes | None] = [None] * 6
+# The names of limit, remaining and reset of requests, then of tokens.
+_DIALECTS = (
+    (
+        b"x-ratelimit-limit-requests",
+        b"x-ratelimit-remaining-requests",
+        b"x-ratelimit-reset-requests",
+        b"x-ratelimit-limit-tokens",
+        b"x-ratelimit-remaining-tokens",
+        b"x-ratelimit-reset-tokens",
+    ),
+    (
+        b"anthropic-ratelimit-requests-limit",
+        b"anthropic-ratelimit-requests-remaining",
+        b"anthropic-ratelimit-requests-reset",
+        b"anthropic-ratelimit-tokens-limit",
+        b"anthropic-ratelimit-tokens-remaining",
+        b"anthropic-ratelimit-tokens-reset",
+    ),
+)
 
 _GO_UNITS = {b"h": 3600.0, b"m": 60.0, b"s": 1.0, b"ms": 1e-3, b"us": 1e-6, b"ns": 1e-9}
 _GO_UNITS["µs".encode()] = _GO_UNITS["μs".encode()] = 1e-6  # both micro signs, as Go prints them
@@ -108,26 +112,31 @@ def rate_limits(headers: Sequence[Header], *, wall_now: float) -> RateLimits | N
     `remaining` may exceed `limit`. A reset is read only where it matters: far from the limit,
     the next answer will tell.
     """
-    said: list[bytes | None] = [None] * 6
-    for name, value in headers:
-        place = _PLACES.get(name)
-        if place is not None and said[place] is None:
-            said[place] = value
-    if said == _NOTHING:
-        return None
-    return RateLimits(_rate_limit(said[0:3], wall_now), _rate_limit(said[3:6], wall_now))
+    said = dict(headers)
+    for dialect in _DIALECTS:
+        if dialect[1] in said or dialect[4] in said:
+            values = [said.get(name) for name in dialect]
+            return RateLimits(
+                _rate_limit(values[0], values[1], values[2], wall_now),
+                _rate_limit(values[3], values[4], values[5], wall_now),
+            )
+    return None
 
 
-def _rate_limit(said: Sequence[bytes | None], wall_now: float) -> RateLimit | None:
-    limit, remaining, reset = said
-    if limit is None or remaining is None or not (limit.isdigit() and remaining.isdigit()):
+def _rate_limit(
+    limit: bytes | None, remaining: bytes | None, reset: bytes | None, wall_now: float
+) -> RateLimit | None:
+    if limit is None or remaining is None:
         return None
-    most, left = float(limit[:MAX_DIGITS]), float(remaining[:MAX_DIGITS])
-    if most <= 0:
+    try:
+        most, left = float(limit), float(remaining)
+    except ValueError:
+        return None
+    if not (0 < most < MAX_LIMIT and 0 <= left < MAX_LIMIT):  # nan is refused, too
         return None
     if reset is None:
         return RateLimit(most, left, None)
-    if reset.isdigit() and len(reset) < MAX_DIGITS:
+    if reset.isdigit() and len(reset) < UNIX_DIGITS:
         return RateLimit(most, left, float(reset))
     far = left > FAR_FROM_LIMIT * most
     return RateLimit(most, left, None if far else parse_reset(reset, wall_now=wall_now))

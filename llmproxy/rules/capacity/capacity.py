@@ -19,6 +19,9 @@ from llmproxy.rules.capacity.window import MinuteWindow
 
 # A place among `concurrent` calls frees when one of them ends; nobody knows when that is.
 PLACE_WAIT_S = 1.0
+# A vendor that throttles without telling its limits is asked by one call first, then by two more
+# for each that it answers, until so many were answered in a row: no herd at the refill.
+RAMP_ANSWERS = 32
 # What other instances leave unused is granted within a few ticks of the shared view.
 GRANT_WAIT_S = 0.02
 
@@ -69,6 +72,8 @@ class Capacity:
     __slots__ = (
         "_burst",
         "_fixed_windows",
+        "_ramp",
+        "_ramp_answers",
         "_requests",
         "_sent_requests",
         "_sent_tokens",
@@ -106,6 +111,8 @@ class Capacity:
         self._burst = BurstWindow(rpm) if fixed_windows and rpm else None
         self._sent_requests = 0
         self._sent_tokens = 0
+        self._ramp: int | None = None  # calls that may go although the vendor has just throttled
+        self._ramp_answers = 0
 
     def share_with_others(self, stock: Stock) -> None:
         """From now on other instances dispatch to the same limits."""
@@ -153,6 +160,8 @@ class Capacity:
             wait_s = max(wait_s, self._tokens.wait_s(tokens, now))
         if self._burst is not None:
             wait_s = max(wait_s, self._burst.wait_s(requests, now))
+        if self._ramp is not None and self._ramp < requests and self.in_flight:
+            wait_s = max(wait_s, PLACE_WAIT_S)
         stock = self.stock
         if stock is not None and stock.share is None:
             return wait_s if stock.covers(tokens, now) else max(wait_s, GRANT_WAIT_S)
@@ -163,6 +172,8 @@ class Capacity:
     def reserve(self, tokens: int, now: float) -> Reservation:
         """Set capacity aside for one request, whether there is room or not."""
         self.in_flight += 1
+        if self._ramp is not None:
+            self._ramp -= 1
         self._sent_requests += 1
         self._sent_tokens += tokens
         if self._requests is not None:
@@ -187,6 +198,19 @@ class Capacity:
             self._tokens = self._reported(self._tokens, told.tokens, reservation, spent)
         if self.limits != before:
             self._adopt_limits()
+
+    def throttled(self) -> None:
+        """The vendor has refused a call for its rate."""
+        if self._requests is None:
+            self._ramp, self._ramp_answers = 1, 0
+            self.bounded = True
+
+    def answered(self) -> None:
+        """The vendor has answered a call."""
+        if self._ramp is None:
+            return
+        self._ramp_answers += 1
+        self._ramp = None if self._ramp_answers >= RAMP_ANSWERS else self._ramp + 2
 
     def settle(self, reservation: Reservation, used_tokens: int | None, now: float) -> None:
         """The attempt is over. `used_tokens`: input and output as counted by the vendor.

@@ -9,26 +9,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import monotonic
+from math import isinf
+from time import monotonic, time
 
-from llmproxy.calls import Accepted, Call, Trail
-from llmproxy.errors import NoEndpoint, StreamBroken, TimedOut, UpstreamError
+from llmproxy.calls import Accepted, Call, Headers, Trail, Usage
+from llmproxy.config import Queue
+from llmproxy.errors import NoEndpoint, StreamBroken, Throttled, TimedOut, UpstreamError
 from llmproxy.events import AttemptFailed, EndpointStateChanged, Listener
-from llmproxy.pool import EndpointState, Group
+from llmproxy.pool import Demand, EndpointState, Group, Turn
+from llmproxy.rules.estimate import Size, measure
+from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.retry import Judgement, Verdict, backoff_s, judge, passes_unchanged
 from llmproxy.stages.failover.attempt import Attempts
+from llmproxy.stages.failover.fallback import Fallback
+from llmproxy.stages.failover.waiting import WaitingRoom
 
-# How long a call may wait for an endpoint to recover before it is told when to come back.
-MAX_WAIT_S = 10.0
+# Retries and probes wait no longer than this, all pauses of a call together.
+MAX_PAUSES_S = 10.0
 # While another call probes the group, look again this often (jittered).
 PROBE_POLL_S = 0.1
-HERD_SPREAD_S = 0.05
 # While the retry budget is used up, look again this often (jittered).
 RETRY_POLL_S = 0.02
 
 
 class Failover:
-    """The stage: hands out one FirstAccepted per call."""
+    """The stage: hands out one FirstAccepted per call. Owns the groups' waiting rooms."""
 
     def __init__(
         self,
@@ -36,16 +41,33 @@ class Failover:
         listener: Listener,
         *,
         max_attempts: int,
+        queue: Queue,
         draw: Callable[[], float],
     ) -> None:
         self.attempts = attempts
         self.listener = listener
         self.max_attempts = max_attempts
+        self.queue = queue
         self.draw = draw
+        self._rooms: dict[str, WaitingRoom] = {}
 
-    def first_accepted(self, call: Call, group: Group, trail: Trail) -> FirstAccepted:
+    def first_accepted(self, call: Call, group: Group, trail: Trail) -> FirstAccepted | Fallback:
         """`async with` it: yields the Accepted, closes it, and settles the endpoint's state."""
+        if (group.fallbacks or group.context_fallbacks) and not call.account_bound:
+            return Fallback(lambda each: FirstAccepted(self, call, each, trail), call, group, trail)
         return FirstAccepted(self, call, group, trail)
+
+    def room_of(self, group: Group) -> WaitingRoom:
+        """The group's waiting room."""
+        room = self._rooms.get(group.name)
+        if room is None:
+            room = self._rooms[group.name] = WaitingRoom(group)
+        return room
+
+    def room_has_come(self) -> None:
+        """Capacity was granted to this instance: whoever waits for it may go."""
+        for room in self._rooms.values():
+            room.move()
 
 
 class FirstAccepted:
@@ -55,18 +77,20 @@ class FirstAccepted:
         "_accepted",
         "_backoff_base_s",
         "_call",
+        "_demand",
         "_failures",
         "_group",
         "_owes_budget",
+        "_paused_s",
         "_probing",
         "_retrying",
+        "_size",
         "_stage",
-        "_state",
-        "_ticket",
         "_trail",
-        "_tried",
+        "_turn",
         "_useless",
         "_waited_s",
+        "may_go_elsewhere",
     )
 
     def __init__(self, stage: Failover, call: Call, group: Group, trail: Trail) -> None:
@@ -74,14 +98,17 @@ class FirstAccepted:
         self._call = call
         self._group = group
         self._trail = trail
-        self._tried: list[EndpointState] = []  # not again while another one is left
+        self._size: Size | None = None
+        self._demand = self._demand_on(group)
         self._useless: list[EndpointState] = []  # not again for this call
         self._failures: list[UpstreamError] = []
         self._owes_budget = False
         self._retrying = False
         self._probing = False
         self._backoff_base_s = 0.0
-        self._waited_s = 0.0
+        self._paused_s = 0.0
+        self._waited_s = 0.0  # in line
+        self.may_go_elsewhere = True  # no attempt can have taken effect
 
     async def __aenter__(self) -> Accepted:
         group, trail = self._group, self._trail
@@ -90,24 +117,25 @@ class FirstAccepted:
             while True:
                 if self._owes_budget:
                     await self._begin_retry()
-                state = group.choose(self._tried, monotonic()) or await self._wait_for_one()
+                turn = self._take() or await self._wait_for_turn()
                 trail.attempts += 1
-                trail.endpoint = state.endpoint.name
+                trail.endpoint = turn.state.endpoint.name
                 began_at = monotonic()
-                self._state, self._ticket = state, state.begin(began_at)
+                self._turn = turn
                 try:
-                    accepted = await self._stage.attempts.make(self._call, state.endpoint)
+                    accepted = await self._stage.attempts.make(self._call, turn.state.endpoint)
                 except UpstreamError as failure:
                     self._learn(failure, began_at)
                     continue
                 except BaseException:  # the client left, or it is our bug
-                    state.forget(monotonic(), self._ticket)
-                    state.leave()
+                    self._turn.says_nothing(monotonic())
+                    self._end_turn()
                     raise
                 finally:
                     trail.waited_s += monotonic() - began_at
-                if state.answered(monotonic(), self._ticket):
-                    self._tell(state, "closed", "it answers again", None)
+                self._note_limits(turn, accepted.response.headers)
+                if turn.answered(monotonic()):
+                    self._tell(turn.state, "closed", "it answers again", None)
                 self._return_claims()
                 self._accepted = accepted
                 return accepted
@@ -118,17 +146,41 @@ class FirstAccepted:
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._accepted.response.close()
-        self._state.leave()
+        usage = self._trail.usage
+        if usage is not None and self._size is not None:
+            self._group.estimator.learn(self._size, usage.input_tokens)
+        self._end_turn(usage)
         if isinstance(error, StreamBroken):
             self._fail_breaker(monotonic(), error)
         self._group.in_flight -= 1
+
+    # ---- what the call needs, and what its answers tell
+
+    def _demand_on(self, group: Group) -> Demand:
+        call, tokens = self._call, 0
+        if group.counts_tokens and isinstance(call.body, bytes):
+            self._size = measure(call.body, call.route.operation)
+            tokens = group.estimator.tokens(self._size) + (call.max_output_tokens or 0)
+        return Demand(tokens, priority=call.priority, spill_at=monotonic() + group.spill_wait_s)
+
+    def _note_limits(self, turn: Turn, headers: Headers) -> None:
+        if turn.state.learns_limits and (told := rate_limits(headers, wall_now=time())):
+            turn.learn(told)
+
+    def _end_turn(self, usage: Usage | None = None, *, sent: bool = True) -> None:
+        """The attempt is over, and its capacity with it; somebody may be waiting for that."""
+        used_tokens = None if usage is None else usage.input_tokens + usage.output_tokens
+        self._turn.end(monotonic(), used_tokens=used_tokens, sent=sent)
+        if self._group.line:
+            self._stage.room_of(self._group).move()
 
     # ---- after a failure
 
     def _learn(self, failure: UpstreamError, began_at: float) -> None:
         """Draw the conclusions of one failed attempt; raises when the call must end."""
         now = monotonic()
-        state, call = self._state, self._call
+        turn, call = self._turn, self._call
+        state = turn.state
         endpoint = state.endpoint
         judgement = judge(
             failure,
@@ -137,24 +189,27 @@ class FirstAccepted:
             own_model=endpoint.model is not None,
         )
         self._failures.append(failure)
-        self._tried.append(state)
+        self.may_go_elsewhere = judgement.try_elsewhere
+        self._demand.tried.append(state)
         self._backoff_base_s = judgement.backoff_base_s
-        state.leave()
+        if failure.answer is not None:
+            self._note_limits(turn, failure.answer.headers)
         if not judgement.try_again_here:
             self._useless.append(state)
         if judgement.feeds_breaker:
             self._fail_breaker(now, failure)
         else:
-            state.forget(now, self._ticket)
+            turn.says_nothing(now)
         if judgement.cooldown_s is not None:
             self._cool(state, failure, judgement, now)
+        self._end_turn(sent=failure.sent)
         self._return_claims()
         error = self._reason_to_end(judgement, now)
         self._stage.listener.attempt_failed(
             AttemptFailed(
                 call.id,
                 self._group.name,
-                state.endpoint.name,
+                endpoint.name,
                 failure.reason,
                 failure.answer.status if failure.answer else None,
                 (Verdict.GIVE_UP if error else Verdict.NEXT_ENDPOINT).value,
@@ -177,12 +232,13 @@ class FirstAccepted:
         return None
 
     def _fail_breaker(self, now: float, failure: UpstreamError) -> None:
-        state = self._state
-        before = state.breaker.state(now)
-        state.fail(now, self._ticket, self._stage.draw())
-        after = state.breaker.state(now)
+        breaker = self._turn.state.breaker
+        before = breaker.state(now)
+        self._turn.failed(now, self._stage.draw())
+        after = breaker.state(now)
         if after is not before:
-            self._tell(state, after.value, failure.message, state.breaker.opens_until(now) - now)
+            open_s = breaker.opens_until(now) - now
+            self._tell(self._turn.state, after.value, failure.message, open_s)
 
     def _cool(
         self, state: EndpointState, failure: UpstreamError, judgement: Judgement, now: float
@@ -190,6 +246,8 @@ class FirstAccepted:
         seconds = judgement.cooldown_s or 0.0
         cooling = state.cooldown_until > now
         state.cool(now + seconds, failure.reason)
+        if isinstance(failure, Throttled):
+            state.capacity.throttled()
         if judgement.slow_start:
             state.breaker.slow_down(now + seconds)
         if cooling:
@@ -220,41 +278,60 @@ class FirstAccepted:
         group.budget.begin()
         self._retrying, self._owes_budget = True, False
 
-    # ---- when no untried endpoint is available
+    # ---- when no untried endpoint has room
 
-    async def _wait_for_one(self) -> EndpointState:
-        """Wait for the endpoint that recovers first, or raise the error that ends the call.
+    def _take(self) -> Turn | None:
+        return self._group.take_as_newcomer(self._demand, monotonic())
+
+    async def _wait_for_turn(self) -> Turn:
+        """Wait for the endpoint that has room first, or raise the error that ends the call.
 
         When every breaker is open, one call at a time probes the endpoint that would recover
         first; the others wait a moment for what it finds.
         """
-        group = self._group
+        group, demand = self._group, self._demand
         while True:
             now = monotonic()
             state = group.soonest(self._useless, now)
             if state is None:
                 raise self._nobody(now)
-            await self._sleep(self._pause_s(state, now), now)
-            self._tried = list(self._useless)
-            chosen = group.choose(self._tried, monotonic())
-            if chosen is not None:
-                return chosen
-            if not group.probing and state.cooldown_until <= now:
+            demand.tried = list(self._useless)
+            room_in_s = group.room_in_s(demand, now, newcomer=True)
+            only_broken = isinf(room_in_s)
+            if not only_broken and (room_in_s > 0 or not self._failures):
+                turn = await self._line_up(room_in_s, now)
+            else:
+                await self._sleep(self._pause_s(state, now), now)
+                turn = self._take()
+            if turn is not None:
+                return turn
+            if only_broken and not group.probing and state.cooldown_until <= now:
                 group.probing = self._probing = True
-                return state
+                return state.begin(demand.tokens, monotonic())
+
+    async def _line_up(self, room_in_s: float, now: float) -> Turn | None:
+        """Wait in line, if the turn will come in time; None if it did not."""
+        queue, group = self._stage.queue, self._group
+        patience_s = min(queue.max_wait_s - self._waited_s, self._call.deadline_at - now)
+        if room_in_s > patience_s or len(group.line) >= queue.max_waiting:
+            raise self._nobody(now)
+        turn = await self._stage.room_of(group).wait(self._demand, at_most_s=patience_s)
+        waited_s = monotonic() - now
+        self._waited_s += waited_s
+        self._trail.waited_s += waited_s
+        return turn
 
     def _pause_s(self, state: EndpointState, now: float) -> float:
         draw = self._stage.draw()
         if state.cooldown_until > now:
-            # Not all at the same moment: the refill would be used up by a herd.
-            return state.cooldown_until - now + draw * HERD_SPREAD_S
+            return state.cooldown_until - now
         if self._failures:
             return backoff_s(len(self._failures), self._backoff_base_s, draw)
         return PROBE_POLL_S * (1 + draw) if self._group.probing else 0.0
 
     async def _sleep(self, pause_s: float, now: float) -> None:
-        self._waited_s += pause_s
-        if self._waited_s > MAX_WAIT_S or now + pause_s >= self._call.deadline_at:
+        self._paused_s += pause_s
+        if self._paused_s > MAX_PAUSES_S or now + pause_s >= self._call.deadline_at:
             raise self._nobody(now)
         if pause_s:
             await asyncio.sleep(pause_s)
@@ -266,22 +343,22 @@ class FirstAccepted:
         With a single endpoint, and for what is the client's own to mend, the upstream's answer
         is the most faithful error there is.
         """
-        failures = self._failures
+        failures, group = self._failures, self._group
         if failures and failures[-1].answer is not None:
-            endpoint = self._state.endpoint
-            if len(self._group.states) == 1 or passes_unchanged(
+            endpoint = self._turn.state.endpoint
+            if len(group.states) == 1 or passes_unchanged(
                 failures[-1],
                 own_credential=endpoint.has_own_credential,
                 own_model=endpoint.model is not None,
             ):
                 return failures[-1]
-        recovers_in_s = self._group.recovers_in_s(self._useless, now)
-        skipped = self._group.skipped(failures, now)
-        error = NoEndpoint(self._group.name, failures, skipped, retry_after_s=recovers_in_s)
+        recovers_in_s = group.recovers_in_s(self._useless, self._demand, now)
+        skipped = group.skipped(failures, self._demand, now)
+        error = NoEndpoint(group.name, failures, skipped, retry_after_s=recovers_in_s)
         if now >= self._call.deadline_at:
             error.status, error.code = 504, "deadline_exceeded"
         elif failures and isinstance(failures[-1], TimedOut):
             error.status, error.code = 504, TimedOut.code
-        elif self._group.all_throttled(now):
+        elif group.full(self._demand, now):
             error.status, error.code = 429, "rate_limit_exceeded"
         return error

@@ -9,6 +9,8 @@ from llmproxy.errors import ClientError
 
 MAX_ID_BYTES = 128
 TIMEOUT_HEADER = b"x-llmproxy-timeout-s"
+PRIORITY_HEADER = b"x-llmproxy-priority"
+MAX_PRIORITY = 100
 TELLING_HEADERS = frozenset(
     (
         b"content-type",
@@ -16,6 +18,7 @@ TELLING_HEADERS = frozenset(
         b"content-length",
         b"x-request-id",
         TIMEOUT_HEADER,
+        PRIORITY_HEADER,
         b"x-stainless-read-timeout",
         b"x-stainless-timeout",
     )
@@ -30,6 +33,7 @@ class Asked:
         "content_length",
         "content_type",
         "patience_s",
+        "priority",
         "request_id",
         "total_s",
     )
@@ -39,6 +43,7 @@ class Asked:
         self.content_encoding = b""
         self.content_length: int | None = None
         self.request_id = ""
+        self.priority = 0  # a higher one waits in front of a lower one
         self.total_s = inf  # for the whole call, as x-llmproxy-timeout-s says
         self.patience_s = inf  # for each silence, as the SDK's read timeout says
         for name, value in headers:
@@ -52,6 +57,8 @@ class Asked:
                 self.content_length = int(value)
             elif name == b"x-request-id":
                 self.request_id = value[:MAX_ID_BYTES].decode("latin-1")
+            elif name == PRIORITY_HEADER:
+                self.priority = _priority(value)
             else:
                 self._note_timeout(name, value)
 
@@ -68,3 +75,14 @@ class Asked:
             self.total_s = min(self.total_s, seconds)
         else:  # an SDK gives up at its timeout; our answer should arrive just before
             self.patience_s = min(self.patience_s, seconds - min(1.0, seconds / 10))
+
+
+def _priority(value: bytes) -> int:
+    sign = -1 if value.startswith(b"-") else 1
+    digits = value[1:] if sign < 0 else value
+    if not digits.isdigit() or len(digits) > 3 or int(digits) > MAX_PRIORITY:
+        raise ClientError(
+            f"{PRIORITY_HEADER.decode()} must be a whole number from -{MAX_PRIORITY} to "
+            f"{MAX_PRIORITY}, found {value!r}."
+        )
+    return sign * int(digits)

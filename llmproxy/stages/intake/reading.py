@@ -121,6 +121,7 @@ class Reading:
             deadline_at=request.received_at + min(total_s, asked.patience_s),
             ends_at=request.received_at + total_s,
             max_output_tokens=found.max_output_tokens,
+            priority=asked.priority,
         )
         return self._call
 

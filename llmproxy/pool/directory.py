@@ -1,0 +1,74 @@
+"""Every model group by its name, and what other instances tell of its endpoints."""
+
+from __future__ import annotations
+
+from llmproxy.calls import Call
+from llmproxy.errors import ClientError, Misconfigured, Throttled
+from llmproxy.pool.endpoint import EndpointState
+from llmproxy.pool.group import Group
+
+
+class Pool:
+    """Every group by its name; `*` serves the names that no other group has."""
+
+    WILDCARD = "*"
+
+    def __init__(self, groups: dict[str, Group]) -> None:
+        self.groups = groups
+
+    def group_for(self, call: Call) -> Group:
+        """The group that a call is for. Raises ClientError if there is none."""
+        group = self.groups.get(call.model) if call.model is not None else None
+        if group is None:
+            group = self.groups.get(self.WILDCARD) or self._without_wildcard(call)
+        if len(group.states) > 1 and call.account_bound:
+            raise ClientError(
+                f"This {call.method} /{call.route.operation} uses ids that live in one account, "
+                f"and the model group '{group.name}' has {len(group.states)} endpoints. This "
+                "version cannot tell which one is meant: give such calls a group with a single "
+                "endpoint.",
+                status=501,
+                code="account_bound_path",
+            )
+        return group
+
+    def hear(self, group: str, endpoint: str, state: str, for_s: float | None, now: float) -> None:
+        """News of another instance: an endpoint's state there, as its event names it."""
+        here = self._state_of(group, endpoint)
+        if here is None:
+            return  # its config is not ours
+        match state:
+            case "cooling":
+                here.cool(now + (for_s or 0.0), Throttled.reason)
+            case "misconfigured":
+                here.cool(now + (for_s or 0.0), Misconfigured.reason)
+            case "open":
+                here.breaker.open_elsewhere(now, for_s or 0.0)
+            case "closed":
+                here.breaker.close_elsewhere(now)
+
+    def _state_of(self, group: str, endpoint: str) -> EndpointState | None:
+        states = self.groups[group].states if group in self.groups else ()
+        return next((state for state in states if state.endpoint.name == endpoint), None)
+
+    def _without_wildcard(self, call: Call) -> Group:
+        names = ", ".join(self.groups)
+        if call.model is not None:
+            raise ClientError(
+                f"The model '{call.model}' does not exist here. This proxy serves: {names}.",
+                status=404,
+                code="model_not_found",
+                param="model",
+            )
+        if call.account_bound or call.method in ("GET", "HEAD", "DELETE"):
+            if len(self.groups) == 1:
+                return next(iter(self.groups.values()))
+            raise ClientError(
+                f"{call.method} /{call.route.operation} names no model, and this proxy has several "
+                f"model groups ({names}) but none called '*', which serves such calls.",
+                status=501,
+                code="account_bound_path",
+            )
+        raise ClientError(
+            f"You must provide a model parameter. This proxy serves: {names}.", param="model"
+        )

@@ -1,0 +1,134 @@
+"""One endpoint as it is now, and a call's turn at it."""
+
+from __future__ import annotations
+
+from llmproxy.calls import RateLimits
+from llmproxy.errors import Throttled
+from llmproxy.providers.base import Endpoint
+from llmproxy.rules.breaker import Breaker
+from llmproxy.rules.capacity import Capacity, Reservation
+
+
+class EndpointState:
+    """One endpoint in one group. Mutable; owned by its Group.
+
+    `alone`: the group has no other. Its capacity may be shared with endpoints of other groups that
+    are the same place.
+    """
+
+    __slots__ = (
+        "alone",
+        "breaker",
+        "capacity",
+        "cooldown_until",
+        "cooldown_why",
+        "endpoint",
+        "in_flight",
+        "learns_limits",
+    )
+
+    def __init__(
+        self, endpoint: Endpoint, breaker: Breaker, capacity: Capacity, *, alone: bool
+    ) -> None:
+        self.endpoint = endpoint
+        self.breaker = breaker
+        self.capacity = capacity
+        self.alone = alone
+        self.cooldown_until = 0.0
+        self.cooldown_why = ""
+        self.in_flight = 0
+        # Limits belong to a credential and a model. Where the client brings either, what one
+        # answer says of them is not true of the next call.
+        self.learns_limits = endpoint.has_own_credential and endpoint.model is not None
+
+    def available(self, now: float) -> bool:
+        """Is it healthy? The only endpoint of a group is never shut by its breaker: with nowhere
+        else to go, trying beats failing."""
+        return self.cooldown_until <= now and (self.alone or self.breaker.admits(now))
+
+    def takes(self, tokens: int, now: float) -> bool:
+        """May a call with so many tokens go here now: healthy, and not full?"""
+        if self.cooldown_until > now or not (self.alone or self.breaker.admits(now)):
+            return False
+        capacity = self.capacity
+        return not capacity.bounded or capacity.wait_s(tokens, now) <= 0.0
+
+    def room_in_s(self, tokens: int, now: float, requests: int = 1) -> float:
+        """Seconds until cooldown and capacity let so many calls with so many tokens in all go
+        here; the breaker does not count."""
+        wait_s = max(0.0, self.cooldown_until - now)
+        if self.capacity.bounded:
+            wait_s = max(wait_s, self.capacity.wait_s(tokens, now, requests))
+        return wait_s
+
+    def ready_at(self, now: float) -> float:
+        """When it may be healthy again, on the clock of `now`."""
+        opens = now if self.alone else self.breaker.opens_until(now)
+        return max(self.cooldown_until, opens, now)
+
+    def throttled(self, now: float) -> bool:
+        """It has said that we are too fast, and its time is not over."""
+        return self.cooldown_until > now and self.cooldown_why == Throttled.reason
+
+    def why_not(self, tokens: int, now: float) -> str:
+        """Why it does not take a call, in words for the client and the log."""
+        if self.cooldown_until > now:
+            return f"{self.cooldown_why}, cooling down for {self.cooldown_until - now:.1f} s more"
+        if not self.available(now):
+            wait_s = self.breaker.opens_until(now) - now
+            if wait_s > 0:
+                return f"breaker open for {wait_s:.1f} s more"
+            return "breaker half-open, a probe is under way"
+        wait_s = self.room_in_s(tokens, now)
+        return f"full for {wait_s:.1f} s more" if wait_s > 0 else "no attempt was left for it"
+
+    def cool(self, until: float, why: str) -> None:
+        """Leave it alone until then. Never shortens a cooldown."""
+        if until > self.cooldown_until:
+            self.cooldown_until = until
+            self.cooldown_why = why
+
+    def begin(self, tokens: int, now: float) -> Turn:
+        """A call's turn: whoever takes it ends it."""
+        self.in_flight += 1
+        return Turn(self, self.breaker.begin(now), self.capacity.reserve(tokens, now))
+
+
+class Turn:
+    """A call's turn at an endpoint: its capacity is reserved, and the breaker knows of it.
+
+    One of `answered`, `failed` and `says_nothing` tells the breaker (and `failed` may follow on
+    `answered` when a stream breaks); then `end`, once.
+    """
+
+    __slots__ = ("_reservation", "_ticket", "state")
+
+    def __init__(self, state: EndpointState, ticket: int, reservation: Reservation) -> None:
+        self.state = state
+        self._ticket = ticket
+        self._reservation = reservation
+
+    def answered(self, now: float) -> bool:
+        """The attempt was accepted; returns whether the endpoint is back from a failure."""
+        self.state.capacity.answered()
+        return self.state.breaker.succeed(now, self._ticket)
+
+    def failed(self, now: float, draw: float) -> None:
+        """The attempt failed, and it was the endpoint's fault."""
+        self.state.breaker.fail(now, self._ticket, draw)
+
+    def says_nothing(self, now: float) -> None:
+        """The attempt told nothing about the endpoint's health."""
+        self.state.breaker.forget(now, self._ticket)
+
+    def learn(self, told: RateLimits) -> None:
+        """What the answer's headers say of the endpoint's limits."""
+        self.state.capacity.learn(self._reservation, told)
+
+    def end(self, now: float, *, used_tokens: int | None = None, sent: bool = True) -> None:
+        """The attempt is over. `sent`: the endpoint may have charged it."""
+        self.state.in_flight -= 1
+        if sent:
+            self.state.capacity.settle(self._reservation, used_tokens, now)
+        else:
+            self.state.capacity.give_back(self._reservation, now)

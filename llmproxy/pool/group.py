@@ -1,0 +1,257 @@
+"""The endpoints of a model group: whose turn it is, and who waits while all are full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from math import ceil, inf
+
+from llmproxy.config import Strategy
+from llmproxy.errors import Skipped, UpstreamError
+from llmproxy.pool.endpoint import EndpointState, Turn
+from llmproxy.rules.estimate import Estimator
+from llmproxy.rules.line import Line
+from llmproxy.rules.retry import RetryBudget
+from llmproxy.rules.routing import Turns, least_busy
+
+# What a client is told when only breakers are in its way: the next call will probe.
+PROBE_HINT_S = 1.0
+
+
+class Demand:
+    """What one call asks of its group. Mutable; owned by the call's attempt loop.
+
+    `tokens`: the estimated input and the output bound, as a vendor charges them on arrival.
+    `tried`: the endpoints that may not serve it now. `spill_at`: from then on a dearer tier is as
+    good as a cheap one.
+    """
+
+    __slots__ = ("priority", "spill_at", "tokens", "tried")
+
+    def __init__(self, tokens: int = 0, *, priority: int = 0, spill_at: float = 0.0) -> None:
+        self.tokens = tokens
+        self.priority = priority
+        self.spill_at = spill_at
+        self.tried: list[EndpointState] = []
+
+
+class Tier:
+    """Endpoints of equal preference, taking turns by weight."""
+
+    __slots__ = ("_strategy", "_turns", "_weights", "states")
+
+    def __init__(self, states: Sequence[EndpointState], strategy: Strategy) -> None:
+        self.states = tuple(states)
+        self._weights = [float(state.endpoint.weight or 1) for state in states]
+        self._strategy = strategy
+        self._turns = Turns(len(self.states))
+
+    def choose(self, demand: Demand, now: float) -> EndpointState | None:
+        """Whose turn it is among those that were not tried and have room; None if none has."""
+        tokens, tried = demand.tokens, demand.tried
+        if len(self.states) == 1:
+            only = self.states[0]
+            return only if only not in tried and only.takes(tokens, now) else None
+        shares = [
+            weight * state.breaker.share(now)
+            if state not in tried and state.takes(tokens, now)
+            else 0.0
+            for state, weight in zip(self.states, self._weights, strict=True)
+        ]
+        if not any(shares):
+            return None
+        if self._strategy == "least_busy":
+            shares = least_busy([state.in_flight for state in self.states], shares)
+        return self.states[self._turns.take(shares)]
+
+    def room_in_s(self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0) -> float:
+        """Seconds until the tier has room for a call behind so many others, who spread evenly
+        over its endpoints; infinite if no endpoint is healthy or will be by itself."""
+        states = [
+            state
+            for state in self.states
+            if state not in demand.tried and (state.alone or state.breaker.admits(now))
+        ]
+        if not states:
+            return inf
+        requests = 1 + ceil(ahead / len(states))
+        tokens = demand.tokens + tokens_ahead // len(states)
+        return min(state.room_in_s(tokens, now, requests) for state in states)
+
+
+class Group:
+    """The endpoints that keep one model group's promise, and the line in front of them.
+
+    `spill_wait_s`: how long a call waits for a cheaper tier before it takes a dearer one.
+    """
+
+    __slots__ = (
+        "budget",
+        "context_fallbacks",
+        "estimator",
+        "fallbacks",
+        "in_flight",
+        "line",
+        "name",
+        "probing",
+        "spill_wait_s",
+        "states",
+        "tiers",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        states: Sequence[EndpointState],
+        strategy: Strategy,
+        *,
+        spill_wait_s: float = 0.0,
+        price: Callable[[EndpointState], float] | None = None,
+    ) -> None:
+        self.name = name
+        self.states = tuple(states)
+        self.tiers = [Tier(members, strategy) for members in _by_preference(states, price)]
+        self.spill_wait_s = spill_wait_s
+        self.budget = RetryBudget()
+        self.estimator = Estimator()
+        self.line: Line[Demand] = Line()
+        self.in_flight = 0
+        self.probing = False
+        self.fallbacks: tuple[Group, ...] = ()
+        self.context_fallbacks: tuple[Group, ...] = ()
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the tokens of a call matter to any endpoint."""
+        return any(state.capacity.counts_tokens for state in self.states)
+
+    def choose(
+        self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0
+    ) -> EndpointState | None:
+        """The next endpoint: the cheapest tier with room, then whose turn it is.
+
+        None also where it is worth waiting a moment for a cheaper tier. `ahead`: calls that come
+        first in the cheapest tier.
+        """
+        for tier in self.tiers:
+            if not ahead:
+                chosen = tier.choose(demand, now)
+                if chosen is not None:
+                    return chosen
+            patience_s = demand.spill_at - now
+            if patience_s > 0 and tier.room_in_s(demand, now, ahead, tokens_ahead) <= patience_s:
+                return None
+            ahead = tokens_ahead = 0
+        return None
+
+    def take(self, demand: Demand, now: float) -> Turn | None:
+        """A turn for a call that comes first, if an endpoint has room for it."""
+        chosen = self.choose(demand, now)
+        return None if chosen is None else chosen.begin(demand.tokens, now)
+
+    def take_as_newcomer(self, demand: Demand, now: float) -> Turn | None:
+        """A turn for a call that has not waited: nobody overtakes those who do.
+
+        While they only wait for a cheaper tier, the dearer ones are free for others.
+        """
+        ahead, tokens_ahead = self.line.ahead_of(demand.priority)
+        if not ahead:
+            return self.take(demand, now)
+        if next(iter(self.line)).spill_at <= now:
+            return None
+        chosen = self.choose(demand, now, ahead, tokens_ahead)
+        return None if chosen is None else chosen.begin(demand.tokens, now)
+
+    def serve_line(self, now: float) -> Iterator[tuple[Demand, Turn]]:
+        """Give turns to those who wait, in their order, as far as there is room."""
+        for demand in self.line:
+            turn = self.take(demand, now)
+            if turn is not None:
+                self.line.leave(demand)
+                yield demand, turn
+            elif not demand.tried:  # who may not go everywhere holds up nobody else
+                return
+
+    def line_moves_in_s(self, now: float) -> float:
+        """Seconds until the line may move by itself: somebody has room, or somebody gives up
+        waiting for a cheaper tier. Infinite if nothing but an event can move it."""
+        moves_in_s = inf
+        for demand in self.line:
+            if demand.spill_at > now:
+                moves_in_s = min(moves_in_s, demand.spill_at - now)
+            moves_in_s = min(moves_in_s, self.room_in_s(demand, now, newcomer=False))
+            if not demand.tried:
+                break
+        return moves_in_s
+
+    def room_in_s(self, demand: Demand, now: float, *, newcomer: bool) -> float:
+        """Seconds until a healthy endpoint has room for a call; infinite if none will by itself.
+
+        `newcomer`: it would stand at the end of the line.
+        """
+        ahead = self.line.ahead_of(demand.priority) if newcomer else (0, 0)
+        return min(tier.room_in_s(demand, now, *ahead) for tier in self.tiers)
+
+    def soonest(self, useless: Collection[EndpointState], now: float) -> EndpointState | None:
+        """Of the endpoints that may still be of use, the one that recovers first."""
+        hopeful = [state for state in self.states if state not in useless]
+        return min(hopeful, key=lambda state: state.ready_at(now), default=None)
+
+    def recovers_in_s(
+        self, useless: Collection[EndpointState], demand: Demand, now: float
+    ) -> float | None:
+        """When to come back, in seconds; None = this call cannot be served here at all.
+
+        Cooldowns and capacity are kept, so their time is the true one; an open breaker is probed
+        by the next call.
+        """
+        hopeful = [state for state in self.states if state not in useless]
+        if not hopeful:
+            return None
+        ahead, tokens_ahead = self.line.ahead_of(demand.priority)
+        requests = 1 + ceil(ahead / len(hopeful))
+        tokens = demand.tokens + tokens_ahead // len(hopeful)
+        return min(_returns_in_s(state, tokens, requests, now) for state in hopeful)
+
+    def full(self, demand: Demand, now: float) -> bool:
+        """It is limits that are in the way: of the endpoints that are not broken, none has room."""
+        at_a_limit = [
+            state.throttled(now)
+            or (state.available(now) and state.room_in_s(demand.tokens, now) > 0)
+            for state in self.states
+        ]
+        return any(at_a_limit) and not any(state.takes(demand.tokens, now) for state in self.states)
+
+    def skipped(
+        self, failures: Sequence[UpstreamError], demand: Demand, now: float
+    ) -> list[Skipped]:
+        """The endpoints that were not tried, and why."""
+        tried = {failure.endpoint for failure in failures}
+        return [
+            Skipped(state.endpoint.name, state.why_not(demand.tokens, now))
+            for state in self.states
+            if state.endpoint.name not in tried
+        ]
+
+
+def _returns_in_s(state: EndpointState, tokens: int, requests: int, now: float) -> float:
+    wait_s = state.room_in_s(tokens, now, requests)
+    return (
+        wait_s
+        if wait_s > 0 and state.available(max(now, state.cooldown_until))
+        else max(wait_s, PROBE_HINT_S)
+    )
+
+
+def _by_preference(
+    states: Sequence[EndpointState], price: Callable[[EndpointState], float] | None
+) -> list[list[EndpointState]]:
+    """Tiers in order; endpoints of weight 0 behind all others, as the last resort.
+
+    `price`: within a tier of the config, each price is a tier of its own.
+    """
+    tiers: dict[tuple[bool, int, float], list[EndpointState]] = {}
+    for state in states:
+        cost = 0.0 if price is None else price(state)
+        key = (state.endpoint.weight == 0, state.endpoint.tier, cost)
+        tiers.setdefault(key, []).append(state)
+    return [tiers[key] for key in sorted(tiers)]

@@ -1,0 +1,25 @@
+"""What a call costs: pure arithmetic on a price list."""
+
+from __future__ import annotations
+
+from llmproxy.calls import Usage
+from llmproxy.config import Price
+
+MILLION = 1_000_000
+# Of a typical call's tokens, so many parts are input and so many output.
+INPUT_PARTS, OUTPUT_PARTS = 3, 1
+
+
+def cost_usd(price: Price, usage: Usage) -> float:
+    """What a call cost, in US dollars."""
+    cached_price = price.input if price.cached_input is None else price.cached_input
+    cached = min(usage.cached_tokens, usage.input_tokens)
+    fresh = usage.input_tokens - cached
+    dollars = fresh * price.input + cached * cached_price + usage.output_tokens * price.output
+    return dollars / MILLION
+
+
+def blended(price: Price) -> float:
+    """US dollars per million tokens of a typical mix; the order of `strategy: cheapest`."""
+    mixed = INPUT_PARTS * price.input + OUTPUT_PARTS * price.output
+    return mixed / (INPUT_PARTS + OUTPUT_PARTS)
