@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
 from math import ceil, inf
 
 from llmproxy.config import Strategy
@@ -15,6 +16,8 @@ from llmproxy.rules.routing import Turns, least_busy
 
 # What a client is told when only breakers are in its way: the next call will probe.
 PROBE_HINT_S = 1.0
+# Of a long line, the needs of so many are told to the shared view: its grants come in small lots.
+TOLD_OF_LINE = 100
 
 
 class Demand:
@@ -170,6 +173,16 @@ class Group:
                 yield demand, turn
             elif not demand.tried:  # who may not go everywhere holds up nobody else
                 return
+
+    def tell_shortage(self, now: float) -> None:
+        """Those who wait need capacity that other instances may have to spare."""
+        for demand in islice(self.line, TOLD_OF_LINE):
+            for tier in self.tiers:
+                hopeful = [each for each in tier.states if each.available(now)]
+                for state in hopeful:
+                    state.capacity.missed(demand.tokens)
+                if hopeful:
+                    break
 
     def line_moves_in_s(self, now: float) -> float:
         """Seconds until the line may move by itself: somebody has room, or somebody gives up

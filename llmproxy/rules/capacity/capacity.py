@@ -22,12 +22,10 @@ PLACE_WAIT_S = 1.0
 # A vendor that throttles without telling its limits is asked by one call first, then by two more
 # for each that it answers, until so many were answered in a row: no herd at the refill.
 RAMP_ANSWERS = 32
-# What other instances leave unused is granted within a few ticks of the shared view.
-GRANT_WAIT_S = 0.02
 
 
 class Stock(Protocol):
-    """What this instance may dispatch of a limit that it shares with others (rules/lease.py).
+    """What this instance may dispatch of a limit that it shares with others (rules/lease).
 
     `share`: None = ask the stock; a number = the view is lost, keep to this part of the limit.
     """
@@ -37,17 +35,20 @@ class Stock(Protocol):
     def limits(self, rpm: float | None, tpm: float | None) -> None:
         """The limits that all instances share; None = not known."""
 
-    def covers(self, tokens: float, now: float) -> bool:
-        """May one request with so many tokens be dispatched?"""
+    def wait_s(self, tokens: float, now: float) -> float:
+        """Seconds until one request with so many tokens may be dispatched; 0.0 = now."""
 
     def take(self, tokens: float, now: float) -> None:
         """It is being dispatched."""
 
-    def give_back(self, tokens: float, now: float) -> None:
-        """It was never sent."""
+    def give_back(self, tokens: float, at: float) -> None:
+        """What was taken at that time was never sent."""
+
+    def correct(self, tokens: float, at: float) -> None:
+        """What was taken at that time turned out to need so many tokens more; below 0: less."""
 
     def missed(self, tokens: float) -> None:
-        """A call found too little: ask for more."""
+        """A call waits for this much."""
 
 
 class Reservation(msgspec.Struct):
@@ -142,13 +143,6 @@ class Capacity:
                 tokens = min(tokens, self.tpm - self._window.tokens)
         return _known(requests), _known(tokens)
 
-    def used_last_minute(self, now: float) -> tuple[int, int]:
-        """Requests and tokens that this instance has dispatched in the last 60 s."""
-        if self._window is None:
-            return 0, 0
-        self._window.pass_time(now)
-        return self._window.requests, self._window.tokens
-
     def wait_s(self, tokens: int, now: float, requests: int = 1) -> float:
         """Seconds until so many requests with so many tokens in all may be sent; 0.0 = now."""
         wait_s = 0.0
@@ -164,7 +158,7 @@ class Capacity:
             wait_s = max(wait_s, PLACE_WAIT_S)
         stock = self.stock
         if stock is not None and stock.share is None:
-            return wait_s if stock.covers(tokens, now) else max(wait_s, GRANT_WAIT_S)
+            return max(wait_s, stock.wait_s(tokens, now))
         if self._window is not None:
             wait_s = max(wait_s, self._window_wait_s(self._window, tokens, now, requests))
         return wait_s
@@ -199,6 +193,11 @@ class Capacity:
         if self.limits != before:
             self._adopt_limits()
 
+    def missed(self, tokens: int) -> None:
+        """A call waits for this much: other instances may have it to spare."""
+        if self.stock is not None:
+            self.stock.missed(tokens)
+
     def throttled(self) -> None:
         """The vendor has refused a call for its rate."""
         if self._requests is None:
@@ -222,9 +221,13 @@ class Capacity:
             return
         reservation.settled = True
         self.in_flight -= 1
-        if used_tokens is not None and self._window is not None:
-            correction = used_tokens - reservation.tokens
+        if used_tokens is None or self.tpm is None or used_tokens == reservation.tokens:
+            return
+        correction = used_tokens - reservation.tokens
+        if self._window is not None:
             self._window.correct(reservation.slot, now, tokens=correction)
+        if self.stock is not None:
+            self.stock.correct(correction, reservation.at)
 
     def give_back(self, reservation: Reservation, now: float) -> None:
         """Nothing was sent, so nothing was charged."""
@@ -240,7 +243,7 @@ class Capacity:
         if self._tokens is not None:
             self._tokens.spend(-tokens, now)
         if self.stock is not None:
-            self.stock.give_back(tokens, now)
+            self.stock.give_back(tokens, reservation.at)
         if self._window is not None:
             self._window.correct(reservation.slot, now, requests=-1, tokens=-tokens)
 

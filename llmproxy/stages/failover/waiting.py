@@ -67,6 +67,7 @@ class WaitingRoom:
             if isinf(self._group.room_in_s(demand, now, newcomer=False)):
                 self._end(demand)
         if self._futures:
+            self._group.tell_shortage(now)
             pause_s = min(MAX_LOOK_S, max(MIN_LOOK_S, self._group.line_moves_in_s(now)))
             self._timer = asyncio.get_running_loop().call_later(pause_s, self.move)
 
