@@ -1,16 +1,15 @@
 from llmproxy.config.base import Strategy, TokenProvider
 from llmproxy.config.callers import Caller
 from llmproxy.config.environment import config_from_environment
+from llmproxy.config.general import GeneralSettings, Timeouts, shares_state
 from llmproxy.config.limits import Limits, Price, Queue
 from llmproxy.config.loading import load_config, parse_config
 from llmproxy.config.models import (
     OPENAI_BASE_URL,
     Config,
-    GeneralSettings,
     ModelEntry,
     ModelGroup,
     Params,
-    Timeouts,
 )
 from llmproxy.config.showing import json_schema, masked
 
@@ -33,4 +32,5 @@ __all__ = [
     "load_config",
     "masked",
     "parse_config",
+    "shares_state",
 ]

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 REFUSED = "refused"  # the type of these errors among pydantic's
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name, RFC 9110 section 5.6.2
+_HOST = re.compile(r"[0-9A-Za-z._:-]+")
 _VISIBLE = re.compile(r"[!-~]+")
+_SHA_256 = re.compile(r"[0-9a-fA-F]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"}
 _FRAMING = {"host", "content-length", "content-encoding", "transfer-encoding", "expect"}
@@ -97,6 +99,29 @@ def credential(value: SecretStr) -> SecretStr:
     return value
 
 
+def caller_key(value: SecretStr) -> SecretStr:
+    """A key that clients show to us, in a request header. Never repeated in a message."""
+    secret = value.get_secret_value()
+    if not secret:
+        refuse("found an empty key.", "Is the variable behind it set?")
+    if not _VISIBLE.fullmatch(secret):
+        refuse(
+            "found a key with a space, a line break or a character outside ASCII.",
+            "Remove it: no client could send it.",
+        )
+    return value
+
+
+def key_digest(value: str) -> str:
+    """The SHA-256 of a key, as sha256sum writes it."""
+    if not _SHA_256.fullmatch(value):
+        refuse(
+            "found something else than the 64 hex digits of a SHA-256.",
+            "Write what `printf %s KEY | sha256sum` says, or the key itself as `key`.",
+        )
+    return value.lower()
+
+
 def headers(values: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
     """Headers to add to requests: valid on the wire, and none that frames a message."""
     seen: set[str] = set()
@@ -148,6 +173,82 @@ def azure_endpoint(value: str) -> str:
             "to model or azure_deployment.",
         )
     return value
+
+
+def redis_url(value: SecretStr) -> SecretStr:
+    """A Redis server's address as redis-py takes it. Never repeated: a password stands in it."""
+    parts = _redis_parts(value.get_secret_value())
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        refuse(
+            "found an address that Redis is not reached by.",
+            "Begin it with rediss:// (TLS), redis:// or unix:// (a socket's path).",
+        )
+    if parts.scheme == "unix":
+        if len(parts.path) < 2:
+            refuse("found unix:// without a path.", "Write unix:///path/of/the/socket.")
+        return value
+    if not parts.hostname:
+        refuse("found a URL without a host.", "Write rediss://user:password@host:6379/0.")
+    if not re.fullmatch(r"(/[0-9]{0,6})?", parts.path):
+        refuse(
+            "found something else than a database's number behind the host.",
+            "Write rediss://user:password@host:6379/0; a / in a password is %2F.",
+        )
+    return value
+
+
+def redis_host(value: str) -> str:
+    """A host's name or address alone. Not repeated: who writes a URL here may write a password."""
+    if "/" in value or "@" in value:
+        refuse("found a URL.", "Write it as redis_url.")
+    if value.count(":") == 1:
+        refuse("found a host with a port.", "Move the port to redis_port.")
+    if not _HOST.fullmatch(value):
+        refuse("found something else than a host.", "Write a host's name or its address.")
+    return value
+
+
+def redis_password(value: SecretStr) -> SecretStr:
+    """A password may be anything but nothing. Never repeated in a message."""
+    if not value.get_secret_value():
+        refuse(
+            "found an empty password.",
+            "Is the variable behind it set? Remove the line if there is none.",
+        )
+    return value
+
+
+def redis_namespace(value: str) -> str:
+    """How keys begin: no braces, which decide about a key's place in a cluster."""
+    if not re.fullmatch(r"[0-9A-Za-z._:-]{1,100}", value):
+        refuse(
+            "found a namespace with other characters than letters, digits and . _ : -",
+            "Use 1 to 100 of these, for example llmproxy-staging.",
+        )
+    return value
+
+
+def sentinel(value: str) -> str:
+    """A sentinel's host, with or without its port. Not repeated, as `redis_host`."""
+    host, colon, port = value.partition(":")
+    known = not colon or (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536)
+    if not known or not _HOST.fullmatch(host):
+        refuse("found something else than a host and a port.", "Write host:26379.")
+    return value
+
+
+def _redis_parts(value: str) -> SplitResult:
+    remedy = "Write rediss://user:password@host:6379/0; in a password, / is %2F and # is %23."
+    if not _VISIBLE.fullmatch(value):
+        refuse("found a URL that is empty, or has a space or a character outside ASCII.", remedy)
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        refuse("found a URL with an impossible host or port.", remedy)
+    if "#" in value:
+        refuse("found a URL with a fragment behind #.", remedy)
+    return parts
 
 
 def _split(value: str) -> SplitResult:

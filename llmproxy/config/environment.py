@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from llmproxy.config.models import OPENAI_BASE_URL, Config, GeneralSettings
+from llmproxy.config.general import GeneralSettings
+from llmproxy.config.models import OPENAI_BASE_URL, Config
 from llmproxy.errors import ConfigError, Problem
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ description from which the reference and the editors' schema are made.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic.functional_validators import AfterValidator
@@ -20,7 +20,6 @@ from llmproxy.config.base import (
     AzureUrl,
     HeaderValues,
     Seconds,
-    SecondsOrZero,
     Secret,
     Section,
     Strategy,
@@ -28,13 +27,12 @@ from llmproxy.config.base import (
     TokenProvider,
     Url,
 )
-from llmproxy.config.callers import Caller
 from llmproxy.config.contradictions import contradictions
-from llmproxy.config.limits import Limits, Price, Queue
+from llmproxy.config.general import GeneralSettings
+from llmproxy.config.limits import Limits, Price
 from llmproxy.config.names import named
 
 OPENAI_BASE_URL = "https://api.openai.com/v1/"
-MIB = 1024 * 1024
 
 
 class Params(Section):
@@ -159,132 +157,6 @@ class ModelGroup(Section):
     @classmethod
     def _name_endpoints(cls, written: object) -> object:
         return named(written)
-
-
-class Timeouts(Section):
-    """How long each kind of waiting may take, in seconds."""
-
-    connect_s: Seconds = Field(
-        default=5.0,
-        description="Connecting to an endpoint, TLS included. Short: another one may be up.",
-    )
-    pool_s: Seconds = Field(
-        default=2.0, description="Waiting for a free connection of an endpoint's pool."
-    )
-    first_byte_s: Seconds = Field(
-        default=120.0, description="From the request to the first byte of a streamed answer."
-    )
-    unary_first_byte_s: Seconds = Field(
-        default=300.0,
-        description="The same for an answer that comes whole, and so may take minutes to begin. "
-        "Below `total_s`, so that a call to a stalled endpoint can still fail over.",
-    )
-    idle_s: Seconds = Field(
-        default=300.0,
-        description="Silence between two pieces of an answer; long thinking is silent.",
-    )
-    total_s: Seconds = Field(
-        default=600.0,
-        description="A whole call with all its attempts and waits. As the SDKs' own default.",
-    )
-    header_s: Seconds = Field(
-        default=10.0, description="A client's request headers, from first to last."
-    )
-    body_progress_s: Seconds = Field(
-        default=30.0, description="Silence while a client sends its request body."
-    )
-    keep_alive_s: Seconds = Field(
-        default=75.0,
-        description="How long an idle client connection stays open. Above nginx's 60, so that a "
-        "proxy in front of this one closes first.",
-    )
-    upstream_idle_s: Seconds = Field(
-        default=15.0,
-        description="How long an idle connection to an endpoint is kept. Short, so that a "
-        "connection which the endpoint is about to close is seldom used.",
-    )
-
-
-class GeneralSettings(Section):
-    """What holds for the whole proxy."""
-
-    bind_address: Text = Field(
-        default="127.0.0.1",
-        description="The address to listen on. `0.0.0.0`: every interface; then whoever can reach "
-        "the port can use your keys.",
-    )
-    bind_port: Annotated[int, Field(ge=0, le=65535), NUMBER] = Field(
-        default=4000, description="The port to listen on. 0: any free one."
-    )
-    num_retries: Annotated[int, Field(ge=0, le=100), NUMBER] = Field(
-        default=3,
-        description="Further attempts after the first, each on another endpoint if there is one.",
-    )
-    allowed_fails: Annotated[int, Field(ge=1), NUMBER] = Field(
-        default=1, description="Consecutive failures before an endpoint is left alone for a while."
-    )
-    cooldown_time: SecondsOrZero = Field(
-        default=60.0,
-        description="Seconds for which a failed endpoint is left alone; what the endpoint itself "
-        "asks for, and repeated failures, refine it.",
-    )
-    strategy: Strategy = Field(
-        default="weighted",
-        description="How to choose within a tier: `weighted` takes turns by weight, `least_busy` "
-        "takes the endpoint with the fewest calls under way for its weight, `cheapest` makes each "
-        "price a tier of its own.",
-    )
-    queue: Annotated[Queue, BeforeValidator(checks.nothing_is_empty)] = Field(
-        default_factory=Queue, description="Waiting for room at an endpoint."
-    )
-    callers: tuple[Caller, ...] = Field(
-        default=(),
-        description="Who may call, with which key and how much. None: everybody who reaches the "
-        "port. With callers, a client's key is never passed on to an endpoint.",
-    )
-    timeouts: Annotated[Timeouts, BeforeValidator(checks.nothing_is_empty)] = Field(
-        default_factory=Timeouts, description="How long each kind of waiting may take."
-    )
-    max_body_bytes: Annotated[int, Field(ge=1024), NUMBER] = Field(
-        default=32 * MIB,
-        description="Largest request body in bytes, after decompression; larger ones get a 413. "
-        "Uploads (multipart) are streamed through and have their own bound.",
-    )
-    max_upload_bytes: Annotated[int, Field(ge=1024), NUMBER] | None = Field(
-        default=None,
-        description="Largest multipart upload in bytes. Without it the endpoint decides.",
-    )
-    max_header_bytes: Annotated[int, Field(ge=1024), NUMBER] = Field(
-        default=64 * 1024, description="Largest head of a client's request in bytes."
-    )
-    max_in_flight: Annotated[int, Field(ge=1), NUMBER] = Field(
-        default=10_000,
-        description="Calls under way at once. A bound, so that overload costs some calls a clear "
-        "503 and not all calls their memory.",
-    )
-    max_queued: Annotated[int, Field(ge=0), NUMBER] = Field(
-        default=1_000,
-        description="Calls that may wait for a place when `max_in_flight` is reached.",
-    )
-    drain_delay_s: SecondsOrZero = Field(
-        default=5.0,
-        description="Seconds between a stop signal, when `/readyz` starts to say 503, and the end "
-        "of accepting connections: the time that load balancers need to notice.",
-    )
-    drain_timeout_s: SecondsOrZero = Field(
-        default=600.0,
-        description="Seconds for which calls under way may finish after a stop signal.",
-    )
-    log_format: Literal["auto", "json", "text"] = Field(
-        default="auto", description="`auto`: text on a terminal, JSON otherwise."
-    )
-    access_log: bool = Field(
-        default=True, description="One log line per call; never bodies, never keys."
-    )
-    expose_docs: bool = Field(
-        default=True,
-        description="Serve the API documentation of the proxy's own paths under `/docs`.",
-    )
 
 
 class Config(Section):

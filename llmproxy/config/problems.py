@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmproxy.config.base import Section
 from llmproxy.config.checks import REFUSED
-from llmproxy.config.models import (
-    Config,
-    GeneralSettings,
-    ModelEntry,
-    ModelGroup,
-    Params,
-    Timeouts,
-)
+from llmproxy.config.general import GeneralSettings, Timeouts
+from llmproxy.config.models import Config, ModelEntry, ModelGroup, Params
 from llmproxy.errors import Problem
 
 if TYPE_CHECKING:
@@ -158,7 +152,7 @@ def _missing(path: Path, document: Document, file: str) -> Problem:
 def _unknown_key(path: Path, document: Document, file: str) -> Problem:
     key, line = str(path[-1]), document.line(path, key=True)
     found = f"{dotted(path[:-1])}: unknown key {_short(key)!r}."
-    if key in NOT_YET or key.startswith("redis_"):
+    if key in NOT_YET:
         return Problem(
             file, line, f"{dotted(path)}: not supported by this version yet.", "Remove it."
         )
