@@ -51,7 +51,7 @@ class EndpointState:
         if self.cooldown_until > now or not (self.alone or self.breaker.admits(now)):
             return False
         capacity = self.capacity
-        return not capacity.bounded or capacity.wait_s(tokens, now) <= 0.0
+        return not capacity.bounded or capacity.has_room(tokens, now)
 
     def room_in_s(self, tokens: int, now: float, requests: int = 1) -> float:
         """Seconds until cooldown and capacity let so many calls with so many tokens in all go
@@ -120,6 +120,12 @@ class Turn:
     def says_nothing(self, now: float) -> None:
         """The attempt told nothing about the endpoint's health."""
         self.state.breaker.forget(now, self._ticket)
+
+    @property
+    def wants_report(self) -> bool:
+        """Whether the answer's headers may tell something new of the endpoint's limits."""
+        state = self.state
+        return state.learns_limits and state.capacity.wants_report(self._reservation)
 
     def learn(self, told: RateLimits) -> None:
         """What the answer's headers say of the endpoint's limits."""

@@ -90,6 +90,7 @@ class Group:
     __slots__ = (
         "budget",
         "context_fallbacks",
+        "counts_tokens",
         "estimator",
         "fallbacks",
         "in_flight",
@@ -117,15 +118,12 @@ class Group:
         self.budget = RetryBudget()
         self.estimator = Estimator()
         self.line: Line[Demand] = Line()
+        # Whether the tokens of a call matter to any endpoint; whoever learns of a limit says so.
+        self.counts_tokens = any(state.capacity.counts_tokens for state in states)
         self.in_flight = 0
         self.probing = False
         self.fallbacks: tuple[Group, ...] = ()
         self.context_fallbacks: tuple[Group, ...] = ()
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether the tokens of a call matter to any endpoint."""
-        return any(state.capacity.counts_tokens for state in self.states)
 
     def choose(
         self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0

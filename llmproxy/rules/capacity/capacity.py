@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmproxy.calls import RateLimit, RateLimits
+from llmproxy.calls import RateLimits
 from llmproxy.rules.capacity.burst import BurstWindow
 from llmproxy.rules.capacity.level import Level
 from llmproxy.rules.capacity.window import MinuteWindow
@@ -22,6 +22,9 @@ PLACE_WAIT_S = 1.0
 # A vendor that throttles without telling its limits is asked by one call first, then by two more
 # for each that it answers, until so many were answered in a row: no herd at the refill.
 RAMP_ANSWERS = 32
+# With more than this part of its limits left, a vendor's word holds for so long.
+FAR_FROM_LIMIT = 0.5
+REPORT_S = 0.005
 
 
 class Stock(Protocol):
@@ -51,7 +54,7 @@ class Stock(Protocol):
         """A call waits for this much."""
 
 
-class Reservation(msgspec.Struct):
+class Reservation(msgspec.Struct, gc=False):
     """Capacity set aside for one attempt. Settled or given back exactly once."""
 
     tokens: int
@@ -73,6 +76,8 @@ class Capacity:
     __slots__ = (
         "_burst",
         "_fixed_windows",
+        "_free_requests",
+        "_free_tokens",
         "_ramp",
         "_ramp_answers",
         "_requests",
@@ -112,6 +117,9 @@ class Capacity:
         self._burst = BurstWindow(rpm) if fixed_windows and rpm else None
         self._sent_requests = 0
         self._sent_tokens = 0
+        # What is certainly left, since the last look: with time it can only become more.
+        self._free_requests = 0.0
+        self._free_tokens = 0.0
         self._ramp: int | None = None  # calls that may go although the vendor has just throttled
         self._ramp_answers = 0
 
@@ -119,6 +127,7 @@ class Capacity:
         """From now on other instances dispatch to the same limits."""
         self.stock = stock
         self._window = self._window or MinuteWindow()
+        self._free_requests = self._free_tokens = 0.0
         stock.limits(*self.limits)
 
     @property
@@ -143,6 +152,18 @@ class Capacity:
                 tokens = min(tokens, self.tpm - self._window.tokens)
         return _known(requests), _known(tokens)
 
+    def has_room(self, tokens: int, now: float) -> bool:
+        """May one request with so many tokens be sent now?"""
+        if self._free_requests >= 1 and self._free_tokens >= tokens:
+            return self.concurrent is None or self.in_flight < self.concurrent
+        if self.wait_s(tokens, now) > 0.0:
+            return False
+        if self._burst is None and self.stock is None and self._ramp is None:
+            requests_left, tokens_left = self.left(now)
+            self._free_requests = inf if requests_left is None else requests_left
+            self._free_tokens = inf if tokens_left is None else tokens_left
+        return True
+
     def wait_s(self, tokens: int, now: float, requests: int = 1) -> float:
         """Seconds until so many requests with so many tokens in all may be sent; 0.0 = now."""
         wait_s = 0.0
@@ -166,31 +187,57 @@ class Capacity:
     def reserve(self, tokens: int, now: float) -> Reservation:
         """Set capacity aside for one request, whether there is room or not."""
         self.in_flight += 1
-        if self._ramp is not None:
-            self._ramp -= 1
         self._sent_requests += 1
         self._sent_tokens += tokens
+        self._free_requests -= 1
+        self._free_tokens -= tokens
         if self._requests is not None:
-            self._requests.spend(1, now)
+            self._requests.spent += 1
         if self._tokens is not None:
-            self._tokens.spend(tokens, now)
+            self._tokens.spent += tokens
         if self._burst is not None:
             self._burst.add(now)
+        if self._ramp is not None:
+            self._ramp -= 1
         if self.stock is not None:
             self.stock.take(tokens, now)
         slot = self._window.add(tokens, now) if self._window is not None else 0
         return Reservation(tokens, now, slot, self._sent_requests, self._sent_tokens)
 
+    def wants_report(self, reservation: Reservation) -> bool:
+        """Whether the headers of a reservation's answer may tell anything new.
+
+        Reading them is not free, so while much is left not every answer of a crowd is read.
+        """
+        requests = self._requests
+        return (
+            requests is None
+            or reservation.at >= requests.reported_at + REPORT_S
+            or self._free_requests < FAR_FROM_LIMIT * requests.limit
+            or (
+                self._tokens is not None and self._free_tokens < FAR_FROM_LIMIT * self._tokens.limit
+            )
+        )
+
     def learn(self, reservation: Reservation, told: RateLimits) -> None:
         """What the headers of a reservation's answer say of the vendor's limits."""
-        before = self.limits
+        changed = False
+        at = reservation.at
         if told.requests is not None:
+            if self._requests is None:
+                self._requests = Level(told.requests.limit, at, fixed=self._fixed_windows)
+                changed = True
             spent = self._sent_requests - reservation.sent_requests
-            self._requests = self._reported(self._requests, told.requests, reservation, spent)
+            changed |= self._requests.report(told.requests, sent_at=at, spent=max(0, spent))
+            self._free_requests = min(self._free_requests, told.requests.remaining - spent)
         if told.tokens is not None:
+            if self._tokens is None:
+                self._tokens = Level(told.tokens.limit, at, fixed=self._fixed_windows)
+                changed = True
             spent = self._sent_tokens - reservation.sent_tokens
-            self._tokens = self._reported(self._tokens, told.tokens, reservation, spent)
-        if self.limits != before:
+            changed |= self._tokens.report(told.tokens, sent_at=at, spent=max(0, spent))
+            self._free_tokens = min(self._free_tokens, told.tokens.remaining - spent)
+        if changed:
             self._adopt_limits()
 
     def missed(self, tokens: int) -> None:
@@ -202,6 +249,7 @@ class Capacity:
         """The vendor has refused a call for its rate."""
         if self._requests is None:
             self._ramp, self._ramp_answers = 1, 0
+            self._free_requests = 0.0
             self.bounded = True
 
     def answered(self) -> None:
@@ -224,6 +272,7 @@ class Capacity:
         if used_tokens is None or self.tpm is None or used_tokens == reservation.tokens:
             return
         correction = used_tokens - reservation.tokens
+        self._free_tokens -= max(0, correction)
         if self._window is not None:
             self._window.correct(reservation.slot, now, tokens=correction)
         if self.stock is not None:
@@ -239,9 +288,9 @@ class Capacity:
         self._sent_requests -= 1
         self._sent_tokens -= tokens
         if self._requests is not None:
-            self._requests.spend(-1, now)
+            self._requests.spent -= 1
         if self._tokens is not None:
-            self._tokens.spend(-tokens, now)
+            self._tokens.spent -= tokens
         if self.stock is not None:
             self.stock.give_back(tokens, reservation.at)
         if self._window is not None:
@@ -259,20 +308,11 @@ class Capacity:
         tokens_before = max(0.0, tpm * share - tokens) if tpm is not None else inf
         return window.frees_in_s(requests_before, tokens_before, now)
 
-    def _reported(
-        self, level: Level | None, told: RateLimit, reservation: Reservation, spent: int
-    ) -> Level:
-        if level is None:
-            level = Level(told.limit, reservation.at, fixed=self._fixed_windows)
-        level.report(
-            told.limit, told.remaining, told.reset_s, sent_at=reservation.at, spent=max(0, spent)
-        )
-        return level
-
     def _adopt_limits(self) -> None:
         """A limit is new, or has changed: the vendor may lower and raise it at any time."""
         rpm, tpm = self.limits
         self.bounded = True
+        self._free_requests = self._free_tokens = 0.0
         if self.stock is not None:
             self.stock.limits(rpm, tpm)
         if self._fixed_windows and rpm is not None:

@@ -7,6 +7,8 @@ continuously (`reset` is the time until full), Azure and others all at once when
 
 from __future__ import annotations
 
+from llmproxy.calls import RateLimit
+
 # The periods that vendors count in. A limit that fills continuously gives itself away: what is
 # missing and the time until full stand in the proportion of the whole limit to its period.
 PERIODS_S = (60.0, 1.0, 3600.0, 86400.0)
@@ -19,36 +21,43 @@ class Level:
     """One dimension (requests or tokens) as one vendor keeps it. Mutable; owned by a Capacity.
 
     Not less than nothing is left, and not more than the limit refills. `fixed`: known to refill
-    at once; otherwise every report is judged by its numbers.
+    at once; otherwise every report is judged by its numbers. `spent`: what was sent since the
+    last look (below 0: what was not sent after all); whoever sends adds to it.
     """
 
-    __slots__ = ("_as_of", "_fixed", "_left", "_rate", "_refills_at", "_reported_at", "limit")
+    __slots__ = (
+        "_as_of",
+        "_fixed",
+        "_left",
+        "_rate",
+        "_refills_at",
+        "limit",
+        "reported_at",
+        "spent",
+    )
 
     def __init__(self, limit: float, now: float, *, fixed: bool) -> None:
         self.limit = limit
+        self.spent = 0
+        self.reported_at = -1.0
         self._fixed = fixed
         self._left = limit
         self._as_of = now
         self._rate = limit / MINUTE_S  # per second; 0: it refills at `_refills_at` only
         self._refills_at = 0.0
-        self._reported_at = -1.0
 
     def left(self, now: float) -> float:
         """What is left now, as far as we know. Below 0 when we have sent more than there was."""
+        left, limit = self._left, self.limit
         if self._rate:
-            return min(
-                max(self.limit, self._left), self._left + self._rate * max(0.0, now - self._as_of)
-            )
-        if now >= self._refills_at:
-            periods = int((now - self._refills_at) / MINUTE_S) + 1
-            self._refills_at += periods * MINUTE_S
-            self._left = self.limit
-        return self._left
-
-    def spend(self, amount: float, now: float) -> None:
-        """Subtract what is being sent (below 0: what was not sent after all)."""
-        self._left = self.left(now) - amount
-        self._as_of = now
+            if left < limit and now > self._as_of:
+                left = min(limit, left + self._rate * (now - self._as_of))
+        elif now >= self._refills_at:
+            self._refills_at += (int((now - self._refills_at) / MINUTE_S) + 1) * MINUTE_S
+            left = limit
+        left -= self.spent
+        self._left, self._as_of, self.spent = left, now, 0
+        return left
 
     def wait_s(self, amount: float, now: float) -> float:
         """Seconds until so much is left; 0 = now. An amount above the limit waits for all of it."""
@@ -60,22 +69,23 @@ class Level:
             return (amount - left) / self._rate
         return max(0.0, self._refills_at - now)
 
-    def report(
-        self, limit: float, left: float, reset_s: float | None, *, sent_at: float, spent: float
-    ) -> None:
-        """The vendor's word about the moment at which it admitted a request.
+    def report(self, told: RateLimit, *, sent_at: float, spent: int) -> bool:
+        """The vendor's word about the moment at which it admitted a request; returns whether the
+        limit has changed.
 
         `sent_at`: when that request was sent; `spent`: what was sent after it. Older news than
         the last is ignored: answers overtake each other.
         """
-        if sent_at < self._reported_at:
-            return
-        self._reported_at = sent_at
-        self.limit = limit
-        self._rate, refills_in_s = self._refill(limit, left, reset_s)
+        if sent_at < self.reported_at:
+            return False
+        changed = told.limit != self.limit
+        self.reported_at = self._as_of = sent_at
+        self.limit = told.limit
+        self._left = told.remaining
+        self.spent = spent
+        self._rate, refills_in_s = self._refill(told.limit, told.remaining, told.reset_s)
         self._refills_at = sent_at + refills_in_s
-        self._left = left - spent
-        self._as_of = sent_at
+        return changed
 
     def _refill(self, limit: float, left: float, reset_s: float | None) -> tuple[float, float]:
         """How it refills: so much a second, or (0) all at once after so many seconds."""

@@ -13,7 +13,7 @@ SLOTS = 121
 class MinuteWindow:
     """Requests and tokens dispatched in the last 60 s. Mutable; its one owner is a Capacity."""
 
-    __slots__ = ("_newest", "_requests", "_tokens", "requests", "tokens")
+    __slots__ = ("_ends_at", "_newest", "_requests", "_tokens", "requests", "tokens")
 
     def __init__(self) -> None:
         self.requests = 0
@@ -21,10 +21,12 @@ class MinuteWindow:
         self._requests = [0] * SLOTS
         self._tokens = [0] * SLOTS
         self._newest = 0  # the number of the newest slot; slots are numbered since time 0
+        self._ends_at = SLOT_S
 
     def add(self, tokens: int, now: float) -> int:
         """Count one request; returns the number of its slot, for `correct`."""
-        self.pass_time(now)
+        if now >= self._ends_at:
+            self.pass_time(now)
         i = self._newest % SLOTS
         self._requests[i] += 1
         self._tokens[i] += tokens
@@ -55,6 +57,7 @@ class MinuteWindow:
                 self.tokens -= self._tokens[i]
                 self._requests[i] = self._tokens[i] = 0
         self._newest = newest
+        self._ends_at = (newest + 1) * SLOT_S
 
     def frees_in_s(self, requests: float, tokens: float, now: float) -> float:
         """Seconds until at most so many requests and tokens are left in the window."""

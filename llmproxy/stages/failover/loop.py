@@ -164,8 +164,10 @@ class FirstAccepted:
         return Demand(tokens, priority=call.priority, spill_at=monotonic() + group.spill_wait_s)
 
     def _note_limits(self, turn: Turn, headers: Headers) -> None:
-        if turn.state.learns_limits and (told := rate_limits(headers, wall_now=time())):
+        if turn.wants_report and (told := rate_limits(headers, wall_now=time())):
             turn.learn(told)
+            if told.tokens is not None:
+                self._group.counts_tokens = True
 
     def _end_turn(self, usage: Usage | None = None, *, sent: bool = True) -> None:
         """The attempt is over, and its capacity with it; somebody may be waiting for that."""
