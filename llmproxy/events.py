@@ -66,3 +66,25 @@ class Listener(Protocol):
 
     def call_finished(self, event: CallFinished) -> None:
         """A call is over."""
+
+
+class Listeners:
+    """Several listeners as one; each is told everything, in order."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def attempt_failed(self, event: AttemptFailed) -> None:
+        """An attempt did not lead to an answer."""
+        for listener in self._listeners:
+            listener.attempt_failed(event)
+
+    def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
+        """An endpoint left the healthy state or came back."""
+        for listener in self._listeners:
+            listener.endpoint_state_changed(event)
+
+    def call_finished(self, event: CallFinished) -> None:
+        """A call is over."""
+        for listener in self._listeners:
+            listener.call_finished(event)

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from math import inf
+from typing import TYPE_CHECKING
 
 from llmproxy.adapters.entra import EntraCredentials
 from llmproxy.adapters.price_list import list_price
 from llmproxy.adapters.upstream import UpstreamClient
-from llmproxy.config import Config, GeneralSettings
-from llmproxy.events import Listener
+from llmproxy.config import Config, GeneralSettings, shares_state
+from llmproxy.events import Listener, Listeners
 from llmproxy.pool import EndpointState, Group, Pool
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity
+from llmproxy.rules.lease import Lease
 from llmproxy.rules.prices import blended
 from llmproxy.stages.admission import Admission
 from llmproxy.stages.failover import Failover
@@ -27,23 +29,30 @@ from llmproxy.stages.failover.attempt import Attempts
 from llmproxy.stages.intake import Intake
 from llmproxy.stages.relay import Relay
 
+if TYPE_CHECKING:
+    from llmproxy.adapters.shared import SharedView
+
 
 class Runtime:
-    """Everything that the story of a call needs. Made by `open_runtime` only."""
+    """Everything that the story of a call needs. Made by `open_runtime` only.
+
+    `shared`: what is known together with other instances; None = there are none.
+    """
 
     def __init__(
         self,
         config: Config,
-        client: UpstreamClient,
-        credentials: EntraCredentials,
+        pool: Pool,
+        attempts: Attempts,
+        *,
         listener: Listener,
+        shared: SharedView | None,
     ) -> None:
         settings = config.general_settings
-        attempts = Attempts(client, credentials, settings.timeouts)
         self.config = config
         self.listener = listener
-        self.client = client
-        self.pool = pool_of(config)
+        self.shared = shared
+        self.pool = pool
         self.intake = Intake(settings)
         self.admission = Admission(settings)
         self.failover = Failover(
@@ -62,13 +71,29 @@ async def open_runtime(
     config: Config, *, environ: Mapping[str, str], listener: Listener
 ) -> AsyncIterator[Runtime]:
     """A Runtime that serves calls until the block ends; then its connections are closed."""
-    client = UpstreamClient(config.general_settings.timeouts, environ=environ)
-    credentials = EntraCredentials()
-    try:
-        yield Runtime(config, client, credentials, listener)
-    finally:
-        client.close()
-        credentials.close()
+    settings = config.general_settings
+    pool = pool_of(config)
+    async with AsyncExitStack() as stack:
+        client = UpstreamClient(settings.timeouts, environ=environ)
+        stack.callback(client.close)
+        credentials = EntraCredentials()
+        stack.callback(credentials.close)
+        attempts = Attempts(client, credentials, settings.timeouts)
+        if not shares_state(settings):
+            yield Runtime(config, pool, attempts, listener=listener, shared=None)
+            return
+        # Only who shares anything pays for the import.
+        from llmproxy.adapters.shared import open_shared_view  # noqa: PLC0415
+
+        shared = await stack.enter_async_context(open_shared_view(settings, hear=pool.hear))
+        told = Listeners(listener, shared)
+        runtime = Runtime(config, pool, attempts, listener=told, shared=shared)
+        for capacity in pool.capacities():
+            lease = Lease(smooth=capacity.fixed_windows)
+            capacity.share_with_others(lease)
+            shared.add(capacity.key, lease)
+        shared.on_grant(runtime.failover.room_has_come)
+        yield runtime
 
 
 def pool_of(config: Config) -> Pool:

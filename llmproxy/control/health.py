@@ -13,12 +13,21 @@ from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
 import llmproxy
-from llmproxy.pool import EndpointState
+from llmproxy.pool import EndpointState, Group
 from llmproxy.runtime import Runtime
 
 
+class Left(BaseModel):
+    """What may be sent now, of how much a minute; null where no limit is known."""
+
+    rpm: float | None
+    tpm: float | None
+    requests_left: float | None
+    tokens_left: float | None
+
+
 class EndpointHealth(BaseModel):
-    """One endpoint of one group, as it is now."""
+    """One endpoint of one group, as it is now. `room_in_s`: 0 = it takes a call now."""
 
     group: str
     endpoint: str
@@ -26,9 +35,36 @@ class EndpointHealth(BaseModel):
     breaker: Literal["closed", "open", "half-open"]
     why_not: str | None = None
     ready_in_s: float
+    room_in_s: float
+    capacity: Left
     in_flight: int
     tier: int
     weight: int
+
+
+class Estimate(BaseModel):
+    """How well the input tokens of one kind of call are estimated before it is sent."""
+
+    calls: int
+    median_error: float
+
+
+class GroupHealth(BaseModel):
+    """One model group: how many calls wait for room, and how good its token estimates are."""
+
+    group: str
+    waiting: int
+    estimates: dict[str, Estimate]
+
+
+class Shared(BaseModel):
+    """What is known together with other instances. Not connected: each keeps to its part of every
+    limit."""
+
+    connected: bool
+    instances: int
+    why: str | None
+    since_s: float
 
 
 class Health(BaseModel):
@@ -37,6 +73,8 @@ class Health(BaseModel):
     status: Literal["ok", "degraded", "down", "draining"]
     version: str
     in_flight: int
+    shared: Shared | None
+    groups: list[GroupHealth]
     endpoints: list[EndpointHealth]
 
 
@@ -109,7 +147,20 @@ def health_of(runtime: Runtime, now: float) -> Health:
         status=status,
         version=llmproxy.__version__,
         in_flight=runtime.admission.in_flight,
+        shared=_shared(runtime, now),
+        groups=[_group_health(group) for group in runtime.pool.groups.values()],
         endpoints=endpoints,
+    )
+
+
+def _group_health(group: Group) -> GroupHealth:
+    return GroupHealth(
+        group=group.name,
+        waiting=len(group.line),
+        estimates={
+            kind: Estimate(calls=accuracy.calls, median_error=accuracy.median_error)
+            for kind, accuracy in group.estimator.errors().items()
+        },
     )
 
 
@@ -122,7 +173,27 @@ def _endpoint_health(group: str, state: EndpointState, now: float) -> EndpointHe
         breaker=state.breaker.state(now).value,
         why_not=None if available else state.why_not(0, now),
         ready_in_s=round(state.ready_at(now) - now, 3),
+        room_in_s=round(state.room_in_s(0, now), 3),
+        capacity=_left(state, now),
         in_flight=state.in_flight,
         tier=state.endpoint.tier,
         weight=state.endpoint.weight,
+    )
+
+
+def _left(state: EndpointState, now: float) -> Left:
+    rpm, tpm = state.capacity.limits
+    requests, tokens = state.capacity.left(now)
+    return Left(rpm=rpm, tpm=tpm, requests_left=requests, tokens_left=tokens)
+
+
+def _shared(runtime: Runtime, now: float) -> Shared | None:
+    if runtime.shared is None:
+        return None
+    status = runtime.shared.status(now)
+    return Shared(
+        connected=status.connected,
+        instances=status.instances,
+        why=status.why,
+        since_s=round(status.since_s, 3),
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from llmproxy.calls import Call
 from llmproxy.errors import ClientError, Misconfigured, Throttled
 from llmproxy.pool.endpoint import EndpointState
 from llmproxy.pool.group import Group
+from llmproxy.rules.capacity import Capacity
 
 
 class Pool:
@@ -31,6 +34,11 @@ class Pool:
                 code="account_bound_path",
             )
         return group
+
+    def capacities(self) -> Iterable[Capacity]:
+        """Every account's, once."""
+        states = (state for group in self.groups.values() for state in group.states)
+        return {state.capacity.key: state.capacity for state in states}.values()
 
     def hear(self, group: str, endpoint: str, state: str, for_s: float | None, now: float) -> None:
         """News of another instance: an endpoint's state there, as its event names it."""

@@ -12,7 +12,15 @@ def measure(body: bytes, operation: str) -> Size:
     return Size("chat", len(body), 0)
 
 
+class Accuracy(msgspec.Struct, frozen=True):
+    calls: int
+    median_error: float
+
+
 class Estimator:
+    def errors(self) -> dict[str, Accuracy]:
+        return {}
+
     def tokens(self, size: Size) -> int:
         return size.text_bytes // 4
 

@@ -75,7 +75,6 @@ class Capacity:
 
     __slots__ = (
         "_burst",
-        "_fixed_windows",
         "_free_requests",
         "_free_tokens",
         "_ramp",
@@ -87,6 +86,7 @@ class Capacity:
         "_window",
         "bounded",
         "concurrent",
+        "fixed_windows",
         "in_flight",
         "key",
         "rpm",
@@ -110,7 +110,7 @@ class Capacity:
         self.in_flight = 0
         self.stock: Stock | None = None
         self.bounded = bool(rpm or tpm or concurrent)  # something may have to wait
-        self._fixed_windows = fixed_windows
+        self.fixed_windows = fixed_windows
         self._window = MinuteWindow() if rpm or tpm else None
         self._requests: Level | None = None
         self._tokens: Level | None = None
@@ -225,14 +225,14 @@ class Capacity:
         at = reservation.at
         if told.requests is not None:
             if self._requests is None:
-                self._requests = Level(told.requests.limit, at, fixed=self._fixed_windows)
+                self._requests = Level(told.requests.limit, at, fixed=self.fixed_windows)
                 changed = True
             spent = self._sent_requests - reservation.sent_requests
             changed |= self._requests.report(told.requests, sent_at=at, spent=max(0, spent))
             self._free_requests = min(self._free_requests, told.requests.remaining - spent)
         if told.tokens is not None:
             if self._tokens is None:
-                self._tokens = Level(told.tokens.limit, at, fixed=self._fixed_windows)
+                self._tokens = Level(told.tokens.limit, at, fixed=self.fixed_windows)
                 changed = True
             spent = self._sent_tokens - reservation.sent_tokens
             changed |= self._tokens.report(told.tokens, sent_at=at, spent=max(0, spent))
@@ -315,7 +315,7 @@ class Capacity:
         self._free_requests = self._free_tokens = 0.0
         if self.stock is not None:
             self.stock.limits(rpm, tpm)
-        if self._fixed_windows and rpm is not None:
+        if self.fixed_windows and rpm is not None:
             self._burst = self._burst.resized(rpm) if self._burst else BurstWindow(rpm)
 
 

@@ -1,0 +1,47 @@
+"""Opening the shared view: its parts are made here, and closed in the opposite order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from secrets import token_hex
+
+from redis.exceptions import RedisError
+
+from llmproxy.adapters.shared.address import CONNECT_S, OPERATION_S, client_of, secrets_of
+from llmproxy.adapters.shared.news import Hear, Newsroom
+from llmproxy.adapters.shared.tasks import background
+from llmproxy.adapters.shared.view import SharedView
+from llmproxy.adapters.shared.windows import Windows
+from llmproxy.config import GeneralSettings
+from llmproxy.rules.lease import WINDOW_SLOTS
+
+
+@asynccontextmanager
+async def open_shared_view(
+    settings: GeneralSettings, *, hear: Hear, window_slots: int = WINDOW_SLOTS
+) -> AsyncIterator[SharedView]:
+    """The view that the settings name, kept up to date until the block ends.
+
+    It begins even if the server does not answer; a moment is waited for it. `hear` is called with
+    what happens to endpoints on other instances. Raises ConfigError if redis-py cannot use the
+    address.
+    """
+    client = client_of(settings)
+    instance = token_hex(6)
+    namespace = settings.redis_namespace
+    windows = Windows(client, namespace, instance, window_slots)
+    newsroom = Newsroom(client, namespace=namespace, instance=instance, hear=hear)
+    view = SharedView(client, windows, newsroom, secrets=secrets_of(settings))
+    try:
+        async with background(view.keep_asking, newsroom.tell_others, newsroom.listen):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CONNECT_S + OPERATION_S):
+                    await view.tried.wait()
+            yield view
+        await view.leave()
+    finally:
+        with contextlib.suppress(RedisError, OSError):
+            await client.aclose()

@@ -1,0 +1,263 @@
+"""The shared view: what all instances dispatch to an account, and what they know of endpoints.
+
+One task asks the shared windows for all leases at once, every few milliseconds while there is
+something to ask. No call awaits it. If an answer is not back within a moment, every lease falls
+back to this instance's part of the limits until it is; a server that fails is probed now and then.
+Nothing is raised into a call, whatever the server does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llmproxy.adapters.shared.address import CONNECT_S, OPERATION_S, Client
+from llmproxy.adapters.shared.bell import Bell
+from llmproxy.adapters.shared.news import Newsroom
+from llmproxy.adapters.shared.windows import Answers, Windows
+from llmproxy.events import AttemptFailed, CallFinished, EndpointStateChanged
+from llmproxy.rules.lease import Ask, Lease
+
+TICK_S = 0.02  # from one ask to the next, while there is something to ask
+SOONEST_S = 0.005  # the same for a call that waits
+ANSWER_WITHIN_S = 0.01  # then nobody relies on the answer any more
+BEAT_S = 1.0  # each instance says that it is there, and counts the others
+HOLD_S = 5.0  # a server that came back does not know yet who is there
+FAILS = 5  # in a row; then it is left alone for longer
+PAUSE_S, LONG_PAUSE_S = 0.1, 2.0
+LOOK_AGAIN_S = 0.002
+MAX_WHY = 200
+
+logger = logging.getLogger("llmproxy")
+
+
+class SharedStatus(msgspec.Struct, frozen=True):
+    """The shared view as it is now, for the operator."""
+
+    connected: bool  # False: each instance keeps to its part of every limit
+    instances: int  # that share it, this one included, as last known
+    why: str | None  # it is not connected
+    since_s: float  # for so long
+
+
+class SharedView:
+    """Made by `open_shared_view` only, which runs its jobs. A `Listener`: what happens to endpoints
+    here is told to the others. Owns what is known of the server; a Lease belongs to its Capacity.
+    """
+
+    def __init__(
+        self, client: Client, windows: Windows, newsroom: Newsroom, *, secrets: Sequence[str]
+    ) -> None:
+        self._client = client
+        self._windows = windows
+        self._newsroom = newsroom
+        self._secrets = secrets
+        self._leases: dict[str, Lease] = {}
+        self._awake: dict[str, Lease] = {}
+        self._on_grant: list[Callable[[], None]] = []
+        self._bell = Bell()
+        self._instances = 1
+        self._ticked_at = 0.0
+        self._beat_at = 0.0
+        self._fails = 0
+        self._retry_at = 0.0
+        self._hold_until = 0.0
+        self._late: asyncio.TimerHandle | None = None
+        self._why: str | None = "not connected yet"
+        self._since = monotonic()
+        self.tried = asyncio.Event()  # whether the server answers is known
+
+    def add(self, key: str, lease: Lease) -> None:
+        """From now on this lease asks the window that has this key on every instance."""
+        self._leases[key] = lease
+        lease.on_need = partial(self._need, key, lease)
+        lease.shared_by(self._instances)
+        if self._why is None:
+            lease.regain_view()
+        if lease.is_awake:
+            self._need(key, lease)
+
+    def on_grant(self, callback: Callable[[], None]) -> None:
+        """Call it when something was granted, and when the view was lost or regained: calls that
+        wait may have their turn."""
+        self._on_grant.append(callback)
+
+    def status(self, now: float) -> SharedStatus:
+        """For the operator."""
+        return SharedStatus(
+            connected=self._why is None,
+            instances=self._instances,
+            why=self._why,
+            since_s=max(0.0, now - self._since),
+        )
+
+    def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
+        """Tell the others."""
+        self._newsroom.tell(event)
+
+    def attempt_failed(self, event: AttemptFailed) -> None:
+        """Of no concern to the others."""
+
+    def call_finished(self, event: CallFinished) -> None:
+        """Of no concern to the others."""
+
+    async def keep_asking(self) -> None:
+        """The job that asks. Ends only when it is cancelled."""
+        while True:
+            if self._fails:
+                self._bell.ring_by(self._retry_at)
+            else:
+                self._bell.ring_by(self._ticked_at + TICK_S if self._awake else self._beat_at)
+            await self._bell.wait()
+            if not self._fails or await self._answers_again():
+                await self._tick()
+            self.tried.set()
+
+    async def leave(self) -> None:
+        """Say that this instance is going, if that can be said quickly."""
+        if self._why is None:
+            try:
+                async with asyncio.timeout(OPERATION_S):
+                    await self._windows.leave()
+            except (RedisError, OSError, TimeoutError):
+                return  # the others will notice
+
+    def _need(self, key: str, lease: Lease) -> None:
+        self._awake[key] = lease
+        if not self._fails:
+            self._bell.ring_by(self._ticked_at + SOONEST_S)
+
+    async def _tick(self) -> None:
+        """Ask for everybody who has something to ask."""
+        now = self._ticked_at = monotonic()
+        count = now >= self._beat_at
+        asked = self._ask_all(now)
+        if not asked and not count:
+            return
+        answers = None
+        self._late = asyncio.get_running_loop().call_later(ANSWER_WITHIN_S, self._is_late, now)
+        try:
+            async with asyncio.timeout(CONNECT_S + OPERATION_S):
+                answers = await self._windows.tell(list(asked.items()), count=count)
+        except (RedisError, OSError, TimeoutError) as error:
+            await self._fail(error)
+        finally:
+            self._late.cancel()
+            if answers is None:
+                self._go_local()
+                for key in asked:
+                    self._leases[key].unanswered()
+        if answers is not None:
+            self._receive(asked, answers)
+
+    def _ask_all(self, now: float) -> dict[str, Ask]:
+        asked = {}
+        for key, lease in list(self._awake.items()):
+            ask = lease.ask(now)
+            if ask is not None:
+                asked[key] = ask
+            elif not lease.is_awake:
+                del self._awake[key]
+        return asked
+
+    def _receive(self, asked: dict[str, Ask], answers: Answers) -> None:
+        now = monotonic()
+        if answers.instances is not None:
+            self._beat_at = self._ticked_at + BEAT_S
+            self._count(answers.instances, now)
+        if self._why is not None:
+            self._regain(asked, now)
+        for key, grant in zip(asked, answers.grants, strict=True):
+            self._leases[key].granted(grant, now)
+        if asked:
+            self._call_those_who_wait()
+
+    def _count(self, instances: int, now: float) -> None:
+        if now < self._hold_until:
+            instances = max(instances, self._instances)
+        if instances != self._instances:
+            self._instances = instances
+            for lease in self._leases.values():
+                lease.shared_by(instances)
+
+    def _regain(self, asked: dict[str, Ask], now: float) -> None:
+        """The server answers again. A lease that has asked something waits for its grant."""
+        if self._fails:
+            logger.warning(
+                "The shared view is back after %.1f s, shared by %d instances.",
+                now - self._since,
+                self._instances,
+            )
+            self._fails = 0
+            self._hold_until = now + HOLD_S
+        self._say(None)
+        for key, lease in self._leases.items():
+            if key not in asked:
+                lease.regain_view()
+
+    def _is_late(self, asked_at: float) -> None:
+        """Nobody relies on the answer any more, until it is here."""
+        if monotonic() - asked_at > ANSWER_WITHIN_S + LOOK_AGAIN_S:
+            # We were busy ourselves, and the answer may be waiting: look once more.
+            loop = asyncio.get_running_loop()
+            self._late = loop.call_later(LOOK_AGAIN_S, self._go_local)
+        else:
+            self._go_local()
+
+    def _go_local(self) -> None:
+        if self._why is None:
+            self._say(f"no answer within {ANSWER_WITHIN_S * 1000:.0f} ms")
+        for lease in self._leases.values():
+            lease.lose_view()
+        self._call_those_who_wait()
+
+    async def _answers_again(self) -> bool:
+        """Ask whether it is there, before it is told anything: a server that hangs would hear all
+        of it later."""
+        try:
+            async with asyncio.timeout(CONNECT_S + OPERATION_S):
+                await self._client.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            await self._fail(error)
+            return False
+        self._beat_at = 0.0
+        for lease in self._leases.values():
+            lease.check_window()
+        self._awake = {key: lease for key, lease in self._leases.items() if lease.is_awake}
+        return True
+
+    async def _fail(self, error: Exception) -> None:
+        """The server is gone, refuses, or hangs."""
+        why = str(error).partition("\n")[0][:MAX_WHY] or f"no answer within {OPERATION_S} s"
+        for secret in self._secrets:
+            why = why.replace(secret, "***")
+        if self._fails == 0:
+            logger.warning(
+                "The shared view is lost: %s. Until it is back, each of %d instances keeps to its "
+                "part of every limit.",
+                why,
+                self._instances,
+            )
+        self._fails += 1
+        self._say(why)
+        pause_s = LONG_PAUSE_S if self._fails >= FAILS else PAUSE_S
+        self._retry_at = monotonic() + (pause_s if self._fails > 1 else 0.0)
+        if isinstance(self._client, Redis):
+            # Its address may lead to another server by now.
+            await self._client.connection_pool.disconnect(inuse_connections=False)
+
+    def _say(self, why: str | None) -> None:
+        if (why is None) != (self._why is None):
+            self._since = monotonic()
+        self._why = why
+
+    def _call_those_who_wait(self) -> None:
+        for callback in self._on_grant:
+            callback()

@@ -1,0 +1,90 @@
+"""Demand: how much to ask for, from what was dispatched lately and from the calls that wait."""
+
+from __future__ import annotations
+
+from math import ceil
+
+AHEAD_S = 0.1  # so much traffic is leased ahead
+MEMORY_S = 0.25  # of the traffic's rate
+# A unit leased ahead lives for half a second at most: below this rate many would be returned. It
+# is also what a single call looks like, after which nothing is known of a next one.
+SLOWEST_PER_S = 1.0 / MEMORY_S
+PATIENCE_S = 0.3  # a call that waits says so again within this time, or has gone elsewhere
+MEAN_WEIGHT = 0.3  # of the newest calls in the mean size of a call
+
+
+class Demand:
+    """Mutable; owned by a Lease. `waiting_*` is what the calls that found too little need, and
+    `first_tokens` the tokens of the first of them."""
+
+    __slots__ = (
+        "_call_tokens",
+        "_heard",
+        "_heard_at",
+        "_measured_at",
+        "_rate",
+        "_requests",
+        "_token_rate",
+        "_tokens",
+        "first_tokens",
+        "waiting_requests",
+        "waiting_tokens",
+    )
+
+    def __init__(self) -> None:
+        self.waiting_requests = 0
+        self.waiting_tokens = 0.0
+        self.first_tokens = 0.0
+        self._heard = False  # of a call that waits, since the last look
+        self._heard_at = 0.0
+        self._measured_at = 0.0
+        self._requests = 0
+        self._tokens = 0.0
+        self._rate = 0.0  # per second
+        self._token_rate = 0.0
+        self._call_tokens = 0.0
+
+    def miss(self, tokens: float) -> None:
+        """A call found too little. It is told at every look at the line, so what was told before
+        the last ask does not count twice."""
+        if not self._heard:
+            self._heard = True
+            self.waiting_requests, self.waiting_tokens = 0, 0.0
+            self.first_tokens = tokens
+        self.waiting_requests += 1
+        self.waiting_tokens += tokens
+
+    def measure(self, requests: int, tokens: float, now: float) -> None:
+        """Before an ask. `requests`, `tokens`: all that was ever dispatched."""
+        new_requests, new_tokens = requests - self._requests, tokens - self._tokens
+        elapsed_s = now - self._measured_at
+        self._requests, self._tokens, self._measured_at = requests, tokens, now
+        self._rate += (new_requests - self._rate * elapsed_s) / (elapsed_s + MEMORY_S)
+        self._token_rate += (new_tokens - self._token_rate * elapsed_s) / (elapsed_s + MEMORY_S)
+        if new_requests:
+            self._call_tokens += (new_tokens / new_requests - self._call_tokens) * MEAN_WEIGHT
+        if self._heard:
+            self._heard, self._heard_at = False, now
+        elif now - self._heard_at > PATIENCE_S:
+            self._nobody_waits()
+
+    def met(self) -> None:
+        """What was asked for has been granted."""
+        if not self._heard:
+            self._nobody_waits()
+
+    @property
+    def ahead(self) -> tuple[int, int]:
+        """Requests and tokens that will probably be needed before the next ask."""
+        if self._rate < SLOWEST_PER_S:
+            return 0, 0
+        tokens = max(self._call_tokens, self._token_rate * AHEAD_S)
+        return ceil(self._rate * AHEAD_S), ceil(tokens)
+
+    @property
+    def one_call(self) -> int:
+        """The tokens of a call that is neither small nor large here."""
+        return ceil(self._call_tokens)
+
+    def _nobody_waits(self) -> None:
+        self.waiting_requests, self.waiting_tokens, self.first_tokens = 0, 0.0, 0.0
