@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from llmproxy.calls import Call
 from llmproxy.errors import ClientError, Misconfigured, Throttled
@@ -16,14 +16,24 @@ class Pool:
 
     WILDCARD = "*"
 
-    def __init__(self, groups: dict[str, Group]) -> None:
+    def __init__(self, groups: dict[str, Group], hidden: frozenset[str] = frozenset()) -> None:
         self.groups = groups
+        self._hidden = hidden
+
+    def limited_to(self, names: Collection[str]) -> Pool:
+        """The same groups for someone who may use only some of them: the others do not exist there,
+        and `*` does not serve their names either."""
+        hidden = frozenset(name for name in self.groups if name not in names)
+        shown = {name: group for name, group in self.groups.items() if name in names}
+        return Pool(shown, hidden)
 
     def group_for(self, call: Call) -> Group:
         """The group that a call is for. Raises ClientError if there is none."""
         group = self.groups.get(call.model) if call.model is not None else None
+        if group is None and call.model not in self._hidden:
+            group = self.groups.get(self.WILDCARD)
         if group is None:
-            group = self.groups.get(self.WILDCARD) or self._without_wildcard(call)
+            group = self._without_wildcard(call)
         if len(group.states) > 1 and call.account_bound:
             raise ClientError(
                 f"This {call.method} /{call.route.operation} uses ids that live in one account, "

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from math import ceil, inf
 
+from llmproxy.calls import Call
 from llmproxy.config import Strategy
 from llmproxy.errors import Skipped, UpstreamError
 from llmproxy.pool.endpoint import EndpointState, Turn
-from llmproxy.rules.estimate import Estimator
+from llmproxy.rules.estimate import Estimator, Size, measure
 from llmproxy.rules.line import Line
 from llmproxy.rules.retry import RetryBudget
 from llmproxy.rules.routing import Turns, least_busy
@@ -124,6 +125,14 @@ class Group:
         self.probing = False
         self.fallbacks: tuple[Group, ...] = ()
         self.context_fallbacks: tuple[Group, ...] = ()
+
+    def tokens_of(self, call: Call) -> tuple[int, Size | None]:
+        """The tokens of a call as a vendor charges them on arrival, the estimated input and the
+        output bound; and what the estimate was made of. 0 and None where nobody counts them."""
+        if not self.counts_tokens or not isinstance(call.body, bytes):
+            return 0, None
+        size = measure(call.body, call.route.operation)
+        return self.estimator.tokens(size) + (call.max_output_tokens or 0), size
 
     def choose(
         self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0

@@ -17,7 +17,6 @@ from llmproxy.config import Queue
 from llmproxy.errors import NoEndpoint, StreamBroken, Throttled, TimedOut, UpstreamError
 from llmproxy.events import AttemptFailed, EndpointStateChanged, Listener
 from llmproxy.pool import Demand, EndpointState, Group, Turn
-from llmproxy.rules.estimate import Size, measure
 from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.retry import Judgement, Verdict, backoff_s, judge, passes_unchanged
 from llmproxy.stages.failover.attempt import Attempts
@@ -98,7 +97,6 @@ class FirstAccepted:
         self._call = call
         self._group = group
         self._trail = trail
-        self._size: Size | None = None
         self._demand = self._demand_on(group)
         self._useless: list[EndpointState] = []  # not again for this call
         self._failures: list[UpstreamError] = []
@@ -157,10 +155,8 @@ class FirstAccepted:
     # ---- what the call needs, and what its answers tell
 
     def _demand_on(self, group: Group) -> Demand:
-        call, tokens = self._call, 0
-        if group.counts_tokens and isinstance(call.body, bytes):
-            self._size = measure(call.body, call.route.operation)
-            tokens = group.estimator.tokens(self._size) + (call.max_output_tokens or 0)
+        call = self._call
+        tokens, self._size = group.tokens_of(call)
         return Demand(tokens, priority=call.priority, spill_at=monotonic() + group.spill_wait_s)
 
     def _note_limits(self, turn: Turn, headers: Headers) -> None:
