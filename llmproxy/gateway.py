@@ -15,7 +15,8 @@ async def answer(request: Request, runtime: Runtime, client: Downstream, trail: 
         group = runtime.pool.group_for(call)
         trail.group = group.name
         async with (
+            runtime.heartbeat.during(call, client) as downstream,
             runtime.admission.admit(call, trail),
             runtime.failover.first_accepted(call, group, trail) as accepted,  # the commit point
         ):
-            await runtime.relay.relay(accepted, client, trail)
+            await runtime.relay.relay(accepted, downstream, trail)

@@ -26,6 +26,7 @@ from llmproxy.rules.prices import blended
 from llmproxy.stages.admission import Admission
 from llmproxy.stages.failover import Failover
 from llmproxy.stages.failover.attempt import Attempts
+from llmproxy.stages.heartbeat import Heartbeat
 from llmproxy.stages.intake import Intake
 from llmproxy.stages.relay import Relay
 
@@ -54,6 +55,7 @@ class Runtime:
         self.shared = shared
         self.pool = pool
         self.intake = Intake(settings)
+        self.heartbeat = Heartbeat(settings.queue.heartbeat_s)
         self.admission = Admission(settings)
         self.failover = Failover(
             attempts,

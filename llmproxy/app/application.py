@@ -65,6 +65,8 @@ class App:
             trail.error = _label(error)
             if not client.started:
                 tell(client, error, trail)
+            elif not trail.status:
+                trail.status = 200  # a heartbeat's
         except asyncio.CancelledError:
             if not client.connected:
                 trail.status, trail.error = CLIENT_CLOSED_REQUEST, "client_closed_request"

@@ -1,0 +1,130 @@
+"""Signs of life for a streaming client that waits, where the operator wants them.
+
+A load balancer between the client and us takes a long silence for a failure. A comment of the
+event stream's (`: ka`) ends the silence, but also settles the status: 200, before any endpoint has
+answered. So what fails later is told in the stream. `retry:` lines and the like are never sent:
+SDKs stumble over them (docs/facts/upstreams.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from llmproxy.calls import Call, Dialect, Downstream, Headers
+from llmproxy.errors import GatewayError, UpstreamFailed
+from llmproxy.rules import sse
+
+BEAT = b": ka\n\n"
+HEAD: Headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
+
+
+class Heartbeat:
+    """The step of the story. `every_s`: None = silence."""
+
+    __slots__ = ("_every_s",)
+
+    def __init__(self, every_s: float | None) -> None:
+        self._every_s = every_s
+
+    def during(self, call: Call, client: Downstream) -> Silence | Beating:
+        """`async with` it: yields the Downstream to use from here on."""
+        every_s = self._every_s
+        if every_s is None or not call.stream or call.route.dialect is Dialect.OTHER:
+            return Silence(client)
+        return Beating(call, client, every_s)
+
+
+class Silence:
+    """Nothing is sent before the answer."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: Downstream) -> None:
+        self._client = client
+
+    async def __aenter__(self) -> Downstream:
+        return self._client
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+class Beating:
+    """A Downstream that sends comments until the answer begins."""
+
+    __slots__ = ("_answering", "_client", "_dialect", "_every_s", "_request_id", "_timer")
+
+    def __init__(self, call: Call, client: Downstream, every_s: float) -> None:
+        self._client = client
+        self._dialect = call.route.dialect
+        self._request_id = call.id
+        self._every_s = every_s
+        self._answering = False
+        self._timer = asyncio.get_running_loop().call_later(every_s, self._beat)
+
+    async def __aenter__(self) -> Downstream:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._timer.cancel()
+        if self._answering or not self._client.started or not self._client.connected:
+            return
+        if isinstance(error, GatewayError):
+            self._tell(error.message, error.code or "upstream_error")
+        elif isinstance(error, asyncio.CancelledError):
+            self._tell("The proxy is shutting down.", "proxy_shutting_down")
+
+    def _beat(self) -> None:
+        if not self._client.connected:
+            return
+        if not self._client.started:
+            request_id = (b"x-request-id", self._request_id.encode("latin-1"))
+            self._client.start(200, [*HEAD, request_id], length=None)
+        self._client.write(BEAT)
+        self._timer = asyncio.get_running_loop().call_later(self._every_s, self._beat)
+
+    def _tell(self, message: str, code: str) -> None:
+        self._client.write(sse.interruption(self._dialect, message=message, code=code))
+        self._client.finish()
+
+    # ---- Downstream
+
+    @property
+    def connected(self) -> bool:
+        """The client is still there."""
+        return self._client.connected
+
+    @property
+    def started(self) -> bool:
+        """The status line is on its way."""
+        return self._client.started
+
+    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
+        """The answer is here. If a comment came first, its headers come too late."""
+        self._timer.cancel()
+        if self._client.started:
+            events = any(
+                name == b"content-type" and value.startswith(b"text/event-stream")
+                for name, value in headers
+            )
+            if not events:
+                raise UpstreamFailed("the endpoint answered a streaming call without a stream")
+        else:
+            self._client.start(status, headers, length=length)
+        self._answering = True
+
+    def write(self, chunk: bytes) -> bool:
+        """Hand over body bytes."""
+        return self._client.write(chunk)
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough."""
+        await self._client.drain()
+
+    def finish(self) -> None:
+        """The body is complete."""
+        self._client.finish()
+
+    def abort(self) -> None:
+        """The body cannot be completed."""
+        self._client.abort()

@@ -1,0 +1,120 @@
+"""Signs of life for a streaming client that waits, where the operator wants them."""
+
+import asyncio
+
+import openai
+import pytest
+
+from tests.support.client import CHAT, STREAM, ask
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import (
+    DONE,
+    LAST_CHUNK,
+    always,
+    chunk,
+    delta,
+    error_body,
+    http,
+    scripted,
+    sse_head,
+)
+
+BEAT = b": ka\n\n"
+WHOLE = [delta(role="assistant"), delta("hello"), delta(finish="stop"), DONE]
+ANSWER = [sse_head(), *map(chunk, WHOLE), LAST_CHUNK]
+FAILURE = http(error_body("server_error", kind="server_error"), status=500)
+
+
+def beating(*endpoints, **settings):
+    return config_for(*endpoints, queue={"heartbeat_s": 0.05}, **settings)
+
+
+@bounded()
+async def test_a_stream_that_waits_gets_comments_and_then_the_whole_answer():
+    async with scripted(always(0.3, *ANSWER)) as vendor:
+        async with serve_proxy(beating(vendor.base_url)) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+
+    comments, rest = reply.body[: reply.body.rfind(BEAT) + len(BEAT)], b"".join(WHOLE)
+    assert reply.status == 200
+    assert reply.header("content-type") == "text/event-stream"
+    assert comments == BEAT * (len(comments) // len(BEAT))
+    assert 3 <= len(comments) // len(BEAT) <= 6
+    assert reply.body == comments + rest
+
+
+@bounded()
+async def test_a_quick_answer_has_the_endpoints_own_headers_and_no_comment():
+    head = sse_head([("x-vendor", "v")])
+    async with scripted(always(head, *ANSWER[1:])) as vendor:
+        async with serve_proxy(beating(vendor.base_url)) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+
+    assert reply.header("x-vendor") == "v"
+    assert reply.body == b"".join(WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("config", "body"),
+    [(beating, CHAT), (config_for, STREAM)],
+    ids=["a call that is no stream", "a proxy that is not told to"],
+)
+@bounded()
+async def test_silence_stays_silence_for(config, body):
+    answer = ANSWER if body is STREAM else [http(b'{"choices": []}')]
+    async with scripted(always(0.2, *answer)) as vendor:
+        async with serve_proxy(config(vendor.base_url)) as proxy:
+            reply = await ask(proxy.port, body=body)
+
+    assert BEAT not in reply.body
+    assert reply.header("x-llmproxy-endpoint")
+
+
+@bounded()
+async def test_what_fails_after_a_comment_is_told_in_the_stream():
+    async with scripted(always(0.2, FAILURE)) as vendor:
+        async with serve_proxy(beating(vendor.base_url, num_retries=0)) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+            (call,) = proxy.heard.calls
+
+    assert reply.status == 200
+    assert reply.body.startswith(BEAT)
+    assert b'data: {"error":' in reply.body
+    assert b"[DONE]" not in reply.body
+    assert (call.status, call.error) == (200, "failed")
+
+
+@bounded()
+async def test_an_endpoint_that_answers_without_a_stream_is_told_as_a_failure():
+    async with scripted(always(0.2, http(b'{"choices": []}'))) as vendor:
+        async with serve_proxy(beating(vendor.base_url)) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+
+    assert b"without a stream" in reply.body
+
+
+@bounded()
+async def test_a_client_that_leaves_while_it_hears_comments_ends_the_call():
+    async with scripted(always("hang")) as vendor:
+        async with serve_proxy(beating(vendor.base_url)) as proxy:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await ask(proxy.port, body=STREAM)
+            async with asyncio.timeout(5):
+                while not (vendor.received and vendor.received[0].gone_at):
+                    await asyncio.sleep(0.01)
+
+
+@bounded()
+async def test_openais_client_does_not_notice_the_comments():
+    async with scripted(always(0.3, *ANSWER)) as vendor:
+        async with serve_proxy(beating(vendor.base_url)) as proxy:
+            client = openai.AsyncOpenAI(base_url=proxy.base_url, api_key="k", max_retries=0)
+            async with client:
+                stream = await client.chat.completions.create(
+                    model="gpt-4.1", messages=[{"role": "user", "content": "hi"}], stream=True
+                )
+                texts = [each.choices[0].delta.content async for each in stream]
+
+    assert texts == [None, "hello", None]
