@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from measure import (
+    BLIND,
     CHUNK_INTERVALS_MS,
     CONNECTIONS,
     OPEN_STREAMS,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-COLOURS = {"direct": "#9aa5b1", "nginx": "#52a675", "LLMProxy": "#3d6fb4"}
+COLOURS = {"direct": "#9aa5b1", "nginx": "#52a675", "LLMProxy": "#3d6fb4", BLIND: "#a9c1e4"}
 Groups = dict[str, dict[str, float]]  # label on the x axis -> target -> value
 
 

@@ -17,6 +17,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from measure import (
+    BLIND,
     CHUNK_INTERVALS_MS,
     CONNECTIONS,
     CPU_AT,
@@ -125,11 +126,21 @@ def judgements(sheets: list[Sheet]) -> list[Judged]:
     return [
         _judged("CPU per whole request", unary, 3.5, "x nginx", or_equal=True),
         _judged("CPU per stream chunk", chunk, 1.5, "x nginx", or_equal=True),
+        _judged("capacity, of a call", _capacity_us(own, by_name.get(BLIND)), 6.0, "us"),
         _judged(f"p99 added at {pace}", added_ms, 1.0, "ms"),
         _judged("RSS idle", own.idle and own.idle.rss, 80, "MB"),
         _judged(f"RSS, {OPEN_STREAMS:,} streams", own.streaming and own.streaming.rss, 160, "MB"),
         _judged("start to first answer", start_s, 1.0, "s"),
     ]
+
+
+def _capacity_us(own: Sheet, blind: Sheet | None) -> float | None:
+    """What knowing and keeping limits costs: the difference, round by round."""
+    if blind is None:
+        return None
+    pairs = zip(own.cpu_per_request[CPU_AT], blind.cpu_per_request[CPU_AT], strict=False)
+    differences = [with_limits - without for with_limits, without in pairs]
+    return median(differences) if differences else None
 
 
 def markdown(record: Record, rows: list[Row], judged: list[Judged], *, plotted: bool) -> str:

@@ -22,7 +22,7 @@ import load
 import measure
 import report
 from load import Address
-from measure import Plan, Sheet, Target
+from measure import BLIND, Plan, Sheet, Target
 from processes import (
     BenchError,
     Started,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 WORK = HERE / "work"
-NAMES = ("direct", "nginx", "llmproxy")
+NAMES = ("direct", "nginx", "llmproxy", "blind")
 MODEL, STREAM_MODEL = "gpt-4.1", "gpt-4.1-stream"  # a stream's vendor is another process
 LIMIT_S = {False: 8 * 60, True: 90}  # by `--quick`
 REPORT_S = 5  # what is left of the limit for the report
@@ -49,12 +49,16 @@ model_groups:
   - model_group: {model}
     models:
       - model: {model}
-        params: {{api_key: sk-bench, base_url: "http://127.0.0.1:{port}/v1/"}}
+        params: {{{key}base_url: "http://127.0.0.1:{port}/v1/"}}
+{limits}
   - model_group: {stream_model}
     models:
       - model: {stream_model}
-        params: {{api_key: sk-bench, base_url: "http://127.0.0.1:{stream_port}/v1/"}}
+        params: {{{key}base_url: "http://127.0.0.1:{stream_port}/v1/"}}
+{limits}
 """
+KEY = "api_key: sk-bench, "
+LIMITS = "        limits: {rpm: 60000000, tpm: 60000000000, concurrent: 100000}"
 
 
 def main() -> int:
@@ -155,7 +159,8 @@ def ready(stack: ExitStack, only: list[str], proxy_core: int, load_core: int) ->
     build: dict[str, Callable[[], Target]] = {
         "direct": lambda: direct,
         "nginx": lambda: nginx_target(ports, proxy_core),
-        "llmproxy": lambda: llmproxy_target(ports, proxy_core),
+        "llmproxy": lambda: llmproxy_target("LLMProxy", ports, proxy_core, key=KEY, limits=LIMITS),
+        "blind": lambda: llmproxy_target(BLIND, ports, proxy_core),
     }
     return [build[name]() for name in NAMES if name in only]
 
@@ -172,15 +177,20 @@ def nginx_target(ports: dict[str, int], core: int) -> Target:
     )
 
 
-def llmproxy_target(ports: dict[str, int], core: int) -> Target:
+def llmproxy_target(
+    name: str, ports: dict[str, int], core: int, *, key: str = "", limits: str = ""
+) -> Target:
     """As a container would run it: everything default, stdout (the access log) no terminal."""
-    config = WORK / "llmproxy.yaml"
+    label = "blind" if name == BLIND else "llmproxy"
+    config = WORK / f"{label}.yaml"
     config.write_text(
         PROXY_CONFIG.format(
             model=MODEL,
             stream_model=STREAM_MODEL,
             port=ports["chat_port"],
             stream_port=ports["stream_port"],
+            key=key,
+            limits=limits,
         )
     )
     port = free_port()
@@ -192,12 +202,12 @@ def llmproxy_target(ports: dict[str, int], core: int) -> Target:
     command = [str(program), "serve", "--config", str(config)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     return Target(
-        "llmproxy",
+        label,
         Address(port, MODEL),
         Address(port, STREAM_MODEL),
-        Sheet("LLMProxy"),
+        Sheet(name),
         start=lambda stdout: Started(
-            "llmproxy", command, core=core, log=WORK / "llmproxy.log", stdout=stdout
+            label, command, core=core, log=WORK / f"{label}.log", stdout=stdout
         ),
         logging=True,
     )
