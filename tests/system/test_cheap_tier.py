@@ -1,0 +1,189 @@
+"""The cheap endpoints are used to the last call, and the client sees none of their limits.
+
+Two cheap endpoints of 600 requests and 100,000 tokens a minute each, and a dear one without
+limits. The proxy is told none of this: it learns from headers. What the vendors have in reserve is
+used up before, so that only what refills counts. Figures are printed: `pytest -s`.
+"""
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
+
+import pytest
+
+from tests.support.process import running
+from tests.support.run import bounded
+from tests.system.arrivals import MEAN_TOKENS, MODEL, Crowd, entry, use_up, vendor
+
+RPM, TPM = 600, 100_000
+FULL = 2 * RPM / 60  # calls a second that two cheap endpoints take
+BROUGHT = [("authorization", "Bearer sk-brought"), ("api-key", "sk-brought")]
+CHEAP = ("cheap-1", "cheap-2")
+
+
+class Place:
+    """A proxy before its vendors, the dear one last."""
+
+    def __init__(self, vendors, proxy):
+        self.cheap = [each for each in vendors if each.settings.rpm]
+        self.port = proxy.port
+
+    @property
+    def refusals(self):
+        return sum(each.counts.total(429) for each in self.cheap)
+
+    @property
+    def served(self):
+        return sum(each.counts.total(200) for each in self.cheap)
+
+    async def use_up_reserves(self, seconds):
+        """Leave what refills, or (Azure's minute ends at once) its share of the minute."""
+        for each in self.cheap:
+            if each.settings.dialect == "openai":
+                await use_up(each, calls=2 * RPM, tokens=MEAN_TOKENS)
+            else:
+                await use_up(each, calls=1, tokens=TPM - TPM * seconds // 60)
+            each.counts.requests.clear()
+
+
+@asynccontextmanager
+async def place(folder, dialect, *, cheap=CHEAP, tiers=(0, 0, 1), knows=True, **queue):
+    """`knows`: the proxy reads its endpoints' limits. Otherwise the clients bring their own keys,
+    so that one answer tells nothing of the next call's limits: it can only try."""
+    folder.mkdir()
+    async with AsyncExitStack() as stack:
+        vendors = [
+            await stack.enter_async_context(vendor(name, dialect, rpm=RPM, tpm=TPM))
+            for name in cheap
+        ]
+        if len(cheap) > 1:
+            vendors.append(await stack.enter_async_context(vendor("dear", dialect)))
+        key = "sk-upstream" if knows else None
+        models = [
+            entry(each, tier=tier, key=key) for each, tier in zip(vendors, tiers, strict=False)
+        ]
+        config = {
+            "model_groups": [{"model_group": MODEL, "models": models}],
+            "general_settings": {"queue": queue, "drain_delay_s": 0, "drain_timeout_s": 1},
+        }
+        yield Place(vendors, await stack.enter_async_context(running(folder, config=config)))
+
+
+async def in_both_dialects(scenario, folder):
+    """The same with vendors that speak and count as OpenAI, and as Azure; at the same time."""
+    async with asyncio.TaskGroup() as both:
+        for dialect in ("openai", "azure"):
+            both.create_task(scenario(folder / dialect, dialect))
+
+
+def tell(line):
+    """A figure, for whoever runs this with -s."""
+    sys.stdout.write(f"\n{line}")
+
+
+def share(crowd):
+    return len(crowd.served_by(*CHEAP)) / len(crowd.outcomes)
+
+
+def summary(crowd, place):
+    lasted = sorted(each.lasted_s for each in crowd.outcomes)
+    median, most = lasted[len(lasted) // 2], lasted[len(lasted) * 99 // 100]
+    return (
+        f"{len(crowd.outcomes)} calls, {share(crowd):.1%} at the cheap tier,"
+        f" {len(crowd.refused)} client 429s, {place.refusals} upstream 429s;"
+        f" half the calls within {median:.3f} s, 99 % within {most:.3f} s"
+    )
+
+
+@bounded(60)
+async def test_at_95_percent_of_the_cheap_tier_nearly_every_call_goes_there(tmp_path):
+    async def scenario(folder, dialect, seconds=20):
+        folder.mkdir()
+        async with (
+            place(folder / "knowing", dialect) as knowing,
+            place(folder / "trying", dialect, knows=False) as trying,
+            place(folder / "turns", dialect, tiers=(0, 0, 0), knows=False) as turns,
+        ):
+            places = (knowing, trying, turns)
+            await asyncio.gather(*(each.use_up_reserves(seconds) for each in places))
+            crowds = [Crowd(each.port, headers=BROUGHT) for each in places]
+            load = (0.95 * FULL, seconds)
+            await asyncio.gather(*(each.arrive(load) for each in crowds))
+        ways = ("the proxy", "cheap first, without the model", "in turns, without the model")
+        for way, crowd, here in zip(ways, crowds, places, strict=True):
+            tell(f"95 %, {dialect}, {way}: {summary(crowd, here)}")
+
+        crowd = crowds[0]
+        assert {each.status for each in crowd.outcomes} == {200}
+        assert share(crowd) >= 0.95
+        assert knowing.refusals <= 0.01 * len(crowd.outcomes)
+        assert trying.refusals > 0.01 * len(crowd.outcomes)
+        assert share(crowds[2]) < 0.75
+
+    await in_both_dialects(scenario, tmp_path)
+
+
+@bounded(60)
+async def test_at_120_percent_the_cheap_tier_is_full_and_the_rest_spills(tmp_path):
+    async def scenario(folder, dialect, settling=2, high=15, low=5):
+        async with place(folder, dialect) as here:
+            crowd = Crowd(here.port)
+            await here.use_up_reserves(settling + high + low)
+            load = asyncio.create_task(
+                crowd.arrive((1.2 * FULL, settling + high), (0.8 * FULL, low))
+            )
+            await asyncio.sleep(settling)
+            before, refused_before = here.served, here.refusals
+            await asyncio.sleep(high)
+            full = (here.served - before) / (FULL * high)
+            await load
+        falls_at = settling + high
+        spilled = [each.at_s - falls_at for each in crowd.served_by("dear", since_s=falls_at)]
+        last_s = max(spilled, default=0.0)
+        tell(f"120 %, {dialect}: {summary(crowd, here)}; {refused_before} of the 429s at first;")
+        tell(f"  {full:.1%} full; last spill {last_s:.2f} s after the fall to 80 %")
+
+        assert {each.status for each in crowd.outcomes} == {200}
+        assert full >= 0.97
+        assert all(each < 2.0 for each in spilled)
+        assert here.refusals <= 0.01 * len(crowd.outcomes)
+
+    await in_both_dialects(scenario, tmp_path)
+
+
+@bounded(60)
+async def test_one_endpoint_serves_bursts_by_waiting_until_the_room_is_full(tmp_path):
+    async def scenario(folder, dialect, rate=RPM / 60):
+        async with place(folder, dialect, cheap=("cheap-1",), max_waiting=40) as here:
+            crowd = Crowd(here.port)
+            await here.use_up_reserves(20)
+            burst = (1.5 * rate, 3), (0.1 * rate, 2)
+            await crowd.arrive(*burst, *burst)
+            bursts = f"bursts of 150 %, {dialect}: {summary(crowd, here)}"
+            assert {each.status for each in crowd.outcomes} == {200}
+
+            crowd.outcomes.clear()
+            flood = [asyncio.create_task(crowd.call()) for _ in range(120)]
+            while not crowd.refused:
+                await asyncio.sleep(0.01)
+            told_s, told_at = crowd.refused[0].told_s, monotonic()
+            early = asyncio.create_task(_come_at(crowd, told_at + 0.8 * told_s))
+            await asyncio.gather(early, *flood)
+            true_s = early.result() - told_at
+        tell(f"{bursts}; then a flood of 120: {len(crowd.refused)} refused,")
+        tell(f"  told {told_s:.2f} s, true {true_s:.2f} s; {here.refusals} upstream 429s in all")
+
+        assert 60 <= len(crowd.refused) <= 80
+        assert told_s == pytest.approx(true_s, rel=0.1)
+        assert here.refusals <= 2  # before anything is known, and no more
+
+    await in_both_dialects(scenario, tmp_path)
+
+
+async def _come_at(crowd, at):
+    """Stand in line from then on; returns the moment of being served."""
+    await asyncio.sleep(at - monotonic())
+    outcome = await crowd.call(tokens=MEAN_TOKENS)
+    assert outcome.status == 200
+    return monotonic()
