@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
-from math import ceil, inf
+from math import ceil, inf, isinf
 
 from llmproxy.calls import Call
 from llmproxy.config import Strategy
@@ -183,13 +183,21 @@ class Group:
 
     def tell_shortage(self, now: float) -> None:
         """Those who wait need capacity that other instances may have to spare."""
+        sharing = [state for state in self.states if state.capacity.stock and state.available(now)]
+        cheapest = next(
+            (tier for tier in self.tiers if not set(tier.states).isdisjoint(sharing)), None
+        )
+        if cheapest is None:
+            return
         for demand in islice(self.line, TOLD_OF_LINE):
-            for tier in self.tiers:
-                hopeful = [each for each in tier.states if each.available(now)]
-                for state in hopeful:
-                    state.capacity.missed(demand.tokens)
-                if hopeful:
-                    break
+            for state in cheapest.states:
+                state.capacity.missed(demand.tokens)
+
+    def stranded(self, now: float) -> list[Demand]:
+        """Those who wait for endpoints of which none is healthy any more."""
+        healthy = any(state.alone or state.breaker.admits(now) for state in self.states)
+        doubtful = [demand for demand in self.line if demand.tried or not healthy]
+        return [each for each in doubtful if isinf(self.room_in_s(each, now, newcomer=False))]
 
     def line_moves_in_s(self, now: float) -> float:
         """Seconds until the line may move by itself: somebody has room, or somebody gives up

@@ -8,7 +8,6 @@ not fought over.
 from __future__ import annotations
 
 import asyncio
-from math import isinf
 from time import monotonic
 
 from llmproxy.pool import Demand, Group, Turn
@@ -63,9 +62,8 @@ class WaitingRoom:
                 _return_turn(turn)
             else:
                 future.set_result(turn)
-        for demand in self._group.line:
-            if isinf(self._group.room_in_s(demand, now, newcomer=False)):
-                self._end(demand)
+        for demand in self._group.stranded(now):
+            self._end(demand)
         if self._futures:
             self._group.tell_shortage(now)
             pause_s = min(MAX_LOOK_S, max(MIN_LOOK_S, self._group.line_moves_in_s(now)))
