@@ -1,0 +1,47 @@
+"""What a call costs, and which endpoint is the cheaper one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmproxy.calls import Usage
+from llmproxy.config import Price
+from llmproxy.rules.prices import blended, cost_usd
+
+GPT = Price(input=2.0, output=8.0, cached_input=0.5)
+counts = st.integers(0, 10**9)
+dollars = st.floats(0, 1_000)
+
+
+def test_a_million_tokens_cost_what_the_list_says():
+    assert cost_usd(GPT, Usage(1_000_000, 0)) == 2.0
+    assert cost_usd(GPT, Usage(0, 1_000_000)) == 8.0
+    assert cost_usd(GPT, Usage(1_500, 500)) == pytest.approx(0.007)
+
+
+def test_cached_tokens_are_part_of_the_input_and_have_a_price_of_their_own():
+    assert cost_usd(GPT, Usage(1_000_000, 0, 400_000)) == pytest.approx(0.6 * 2.0 + 0.4 * 0.5)
+
+
+def test_cached_tokens_without_a_price_of_their_own_cost_as_any_input():
+    price = Price(input=2.0, output=8.0)
+    assert cost_usd(price, Usage(1_000_000, 0, 400_000)) == 2.0
+
+
+def test_cached_tokens_that_cost_nothing_cost_nothing():
+    price = Price(input=2.0, output=8.0, cached_input=0.0)
+    assert cost_usd(price, Usage(1_000_000, 0, 1_000_000)) == 0.0
+
+
+@given(st.builds(Price, input=dollars, output=dollars), counts, counts, counts)
+def test_a_vendor_that_counts_more_cached_tokens_than_input_never_owes_us(price, i, o, cached):
+    cost = cost_usd(price, Usage(i, o, cached))
+    assert cost == pytest.approx((i * price.input + o * price.output) / 1_000_000)
+
+
+def test_the_order_of_prices_is_that_of_a_call_with_three_times_as_much_input_as_output():
+    assert blended(GPT) == pytest.approx(3.5)
+    dear_output = Price(input=1.0, output=12.0)
+    assert blended(GPT) < blended(dear_output)
+    dear_input = Price(input=2.5, output=4.0)
+    assert blended(dear_input) < blended(GPT)
