@@ -47,9 +47,13 @@ SECTIONS = {
     "": "The file",
     "ModelGroup": "A model group: `model_groups[]`",
     "ModelEntry": "An endpoint: `model_groups[].models[]`",
+    "Limits": "Limits: `model_groups[].models[].limits`, `general_settings.callers[].limits`",
+    "Price": "Price: `model_groups[].models[].price`",
     "Params": "How an endpoint is reached: `model_groups[].models[].params`",
     "GeneralSettings": "General settings: `general_settings`",
     "Timeouts": "Timeouts: `general_settings.timeouts`",
+    "Queue": "The waiting room: `general_settings.queue`",
+    "Caller": "A caller: `general_settings.callers[]`",
 }
 WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true, false"}
 
@@ -84,7 +88,7 @@ def kind(field: dict[str, Any]) -> str:
         case "null":
             return ""
         case "array":
-            return "list"
+            return "list of texts" if field["items"].get("type") == "string" else "list"
         case "object":
             return "mapping of texts"
     words = WORDS[field["type"]]
@@ -106,7 +110,7 @@ def default(key: str, field: dict[str, Any], section: dict[str, Any]) -> str:
     if key in section.get("required", ()):
         return "**required**"
     value = field.get("default")
-    if value in (None, {}) or isinstance(value, dict):
+    if value in (None, [], {}) or isinstance(value, dict):
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -76,7 +76,7 @@ class GeneralSettings(Section):
     bind_address: Text = Field(
         default="127.0.0.1",
         description="The address to listen on. `0.0.0.0`: every interface; then whoever can reach "
-        "the port can use your keys.",
+        "the port can use your keys, unless there are `callers`.",
     )
     bind_port: Annotated[int, Field(ge=0, le=65535), NUMBER] = Field(
         default=4000, description="The port to listen on. 0: any free one."
@@ -104,8 +104,9 @@ class GeneralSettings(Section):
     )
     callers: tuple[Caller, ...] = Field(
         default=(),
-        description="Who may call, with which key and how much. None: everybody who reaches the "
-        "port. With callers, a client's key is never passed on to an endpoint.",
+        description="Who may call, with which key and how much. Without it: everybody who reaches "
+        "the port. With it a client's key is one of these and is never passed on: an endpoint "
+        "without `api_key` then gets none.",
     )
     redis_url: RedisUrl | None = Field(
         default=None,

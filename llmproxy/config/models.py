@@ -41,7 +41,8 @@ class Params(Section):
     api_key: Secret | None = Field(
         default=None,
         description="The endpoint's credential, best as `os.environ/NAME`. Without it (and without "
-        "`azure_ad_token_provider`) the client's own credential is passed on: bring your own key.",
+        "`azure_ad_token_provider`) the client's own credential is passed on: bring your own key. "
+        "With `callers` it is not.",
     )
     base_url: Url | None = Field(
         default=None,
@@ -107,7 +108,8 @@ class ModelEntry(Section):
     )
     tier: Annotated[int, Field(ge=0, le=1_000), NUMBER] = Field(
         default=0,
-        description="Preference: a lower tier is tried first, a higher one when that is out.",
+        description="Preference: a lower tier is tried first, a higher one when that is out or "
+        "full.",
     )
     provider: Text | None = Field(
         default=None,
@@ -146,7 +148,7 @@ class ModelGroup(Section):
     fallbacks: tuple[Text, ...] = Field(
         default=(),
         description="Model groups to ask, in this order, when no endpoint of this one could serve "
-        "a call.",
+        "a call. Their own fallbacks are not followed.",
     )
     context_window_fallbacks: tuple[Text, ...] = Field(
         default=(),

@@ -11,8 +11,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmproxy.config.base import Section
+from llmproxy.config.callers import Caller
 from llmproxy.config.checks import REFUSED
 from llmproxy.config.general import GeneralSettings, Timeouts
+from llmproxy.config.limits import Limits, Price, Queue
 from llmproxy.config.models import Config, ModelEntry, ModelGroup, Params
 from llmproxy.errors import Problem
 
@@ -40,16 +42,72 @@ SYNONYMS = {
     "port": "bind_port",
     "priority": "tier",
     "order": "tier",
+    "requests_per_minute": "rpm",
+    "tokens_per_minute": "tpm",
+    "max_parallel_requests": "concurrent",
+    "max_concurrency": "concurrent",
+    "rate_limits": "limits",
+    "pricing": "price",
+    "default_fallbacks": "fallbacks",
+    "virtual_keys": "callers",
+    "redis_tls": "redis_ssl",
+    "redis_user": "redis_username",
+    "sentinel_nodes": "redis_sentinels",
+    "service_name": "redis_sentinel_master",
 }
+# Strategies of other gateways that mean the same as one of ours.
+_STRATEGIES = {
+    "simple-shuffle": "weighted",
+    "round_robin": "weighted",
+    "cost-based-routing": "cheapest",
+    "lowest_cost": "cheapest",
+}
+_PER_MILLION = "Write price: {{{} ...}} at the endpoint, in US dollars per million tokens: {}."
+_TIMES = "this number times 1,000,000"
+# Keys of other gateways that are not only called otherwise.
+_OTHERWISE = {
+    "input_cost_per_token": _PER_MILLION.format("input:", _TIMES),
+    "output_cost_per_token": _PER_MILLION.format("output:", _TIMES),
+    "cache_read_input_token_cost": _PER_MILLION.format("cached_input:", _TIMES),
+    "master_key": "Write callers: a list in general_settings, each with a name and its own key.",
+}
+# Too common as words for a guess where else they belong.
+_AMBIGUOUS = {"host", "port"}
 _PLACES: tuple[tuple[type[Section], str], ...] = (
     (Params, "params of an endpoint"),
     (ModelEntry, "an endpoint of models"),
     (ModelGroup, "a group of model_groups"),
     (GeneralSettings, "general_settings"),
     (Timeouts, "general_settings.timeouts"),
+    (Limits, "limits of an endpoint or a caller"),
+    (Price, "price of an endpoint"),
+    (Queue, "general_settings.queue"),
+    (Caller, "a caller of general_settings.callers"),
     (Config, "the top level"),
 )
-_SECRET_WORDS = ("key", "token", "secret", "password", "default_headers", "default_query", "auth")
+_SECTIONS: dict[tuple[str, ...], type[Section]] = {
+    (): Config,
+    ("model_groups",): ModelGroup,
+    ("model_groups", "models"): ModelEntry,
+    ("model_groups", "models", "params"): Params,
+    ("model_groups", "models", "limits"): Limits,
+    ("model_groups", "models", "price"): Price,
+    ("general_settings",): GeneralSettings,
+    ("general_settings", "timeouts"): Timeouts,
+    ("general_settings", "queue"): Queue,
+    ("general_settings", "callers"): Caller,
+    ("general_settings", "callers", "limits"): Limits,
+}
+_SECRET_WORDS = (
+    "key",
+    "token",
+    "secret",
+    "password",
+    "default_headers",
+    "default_query",
+    "auth",
+    "redis_url",
+)
 # pydantic's error types, by how they begin: what was expected and what to write
 _EXPECTED = (
     ("int", "a whole number", "Write digits only."),
@@ -104,8 +162,7 @@ def of_value(error: ErrorDetails, document: Document, file: str) -> Problem | No
             file,
             line,
             f"{place}: expected {context['expected']}, found {shown}.",
-            _similar(str(error.get("input")), re.findall(r"'([^']*)'", context["expected"]))
-            or "Write one of these.",
+            _meant(str(error.get("input")), re.findall(r"'([^']*)'", context["expected"])),
         )
     for start, expected, remedy in _EXPECTED:
         if kind.startswith(start):
@@ -133,20 +190,23 @@ def dotted(path: Path) -> str:
 _ADD: dict[Path, str] = {
     ("model_groups",): "Add a group: `- model_group: NAME` with `models:` below.",
     ("models",): "Add an endpoint: `- model: NAME` with `params:` below.",
+    ("groups",): "Add a group's name, or remove the key: then all may be used.",
     (): "Add one.",
 }
 _MISSING = {
     "model_groups": "Add model_groups with at least one group (see llmproxy.example.yaml).",
     "model_group": "Add model_group: the name that clients put in `model`.",
     "models": "Add models: the endpoints of this group, at least one.",
+    "name": "Add name: what logs and metrics call this caller.",
+    "input": "Add input: US dollars per million input tokens.",
+    "output": "Add output: US dollars per million output tokens.",
 }
 
 
 def _missing(path: Path, document: Document, file: str) -> Problem:
     key = str(path[-1])
     line = document.line(path[:-1], key=True)
-    remedy = _MISSING.get(key, f"Add {key}.")
-    return Problem(file, line, f"{dotted(path[:-1])}: {key} is missing.", remedy)
+    return Problem(file, line, f"{dotted(path[:-1])}: {key} is missing.", _MISSING[key])
 
 
 def _unknown_key(path: Path, document: Document, file: str) -> Problem:
@@ -156,33 +216,31 @@ def _unknown_key(path: Path, document: Document, file: str) -> Problem:
         return Problem(
             file, line, f"{dotted(path)}: not supported by this version yet.", "Remove it."
         )
-    section = _section(path)
+    if key in _OTHERWISE:
+        return Problem(file, line, found, _OTHERWISE[key])
+    section = _SECTIONS[tuple(part for part in path[:-1] if isinstance(part, str))]
     known = tuple(section.model_fields)
-    synonym = SYNONYMS.get(key)
-    if synonym in known:
-        return Problem(file, line, found, f"Write {synonym}, which is what it is called here.")
-    for other, place in _PLACES:
-        if other is not section and key in other.model_fields:
-            return Problem(file, line, found, f"It belongs in {place}.")
+    meant = SYNONYMS.get(key, key)
+    if meant in known:
+        return Problem(file, line, found, f"Write {meant}, which is what it is called here.")
+    place = None if key in _AMBIGUOUS else _place(meant)
+    if place is not None:
+        called = "" if meant == key else f" is called {meant} here, and"
+        return Problem(file, line, found, f"It{called} belongs in {place}.")
     remedy = _similar(key, list(known)) or f"Remove it; known here: {', '.join(known)}."
     return Problem(file, line, found, remedy)
 
 
-def _section(path: Path) -> type[Section]:
-    """Which section a path's last key stands in."""
-    match [part for part in path[:-1] if isinstance(part, str)]:
-        case []:
-            return Config
-        case ["model_groups"]:
-            return ModelGroup
-        case ["model_groups", "models"]:
-            return ModelEntry
-        case ["model_groups", "models", *_]:
-            return Params
-        case ["general_settings"]:
-            return GeneralSettings
-        case _:
-            return Timeouts
+def _place(key: str) -> str | None:
+    """Where a key belongs that is unknown where it stands."""
+    return next((place for section, place in _PLACES if key in section.model_fields), None)
+
+
+def _meant(choice: str, known: list[str]) -> str:
+    """Which of the known choices a wrong one stands for."""
+    if (ours := _STRATEGIES.get(choice)) in known:
+        return f"Write {ours}, which is what it is called here."
+    return _similar(choice, known) or "Write one of these."
 
 
 def _similar(word: str, known: list[str]) -> str | None:
@@ -206,7 +264,7 @@ def _found(path: Path, value: object, document: Document) -> str:
         return _short(repr(document.written[path])) + " from the environment"
     if not isinstance(value, str):
         return _short(str(value).lower())
-    if path[-1:] in (("base_url",), ("azure_endpoint",)):
+    if path[-1:] in (("base_url",), ("azure_endpoint",)) or "://" in value:
         value = re.split(r"[?#]", value, maxsplit=1)[0]  # a query may hold a key
         return "a URL with a credential in it" if "@" in value else _short(repr(value))
     return _short(repr(value))
@@ -215,7 +273,8 @@ def _found(path: Path, value: object, document: Document) -> str:
 def _secret(path: Path) -> bool:
     words = [str(part).lower() for part in path if part != "azure_ad_token_provider"]
     guarded = any(secret in word for word in words for secret in _SECRET_WORDS)
-    return guarded or path[-1:] == ("params",)  # a key where its section should be
+    # a key where its section should be
+    return guarded or path[-1:] == ("params",) or "callers" in path[-2:]
 
 
 def _short(text: str) -> str:

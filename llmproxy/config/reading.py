@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 
 def get(value: object, key: str) -> object:
@@ -20,3 +20,16 @@ def get(value: object, key: str) -> object:
 def items(value: object) -> Sequence[object]:
     """A list or tuple as it is; nothing of anything else."""
     return value if isinstance(value, list | tuple) else ()
+
+
+def plain(value: object) -> str | None:
+    """A text, secret or not; None of anything else."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return value if isinstance(value, str) else None
+
+
+def group_names(config: object) -> set[str]:
+    """What the model groups of a config, parsed or raw, are called."""
+    names = (get(group, "model_group") for group in items(get(config, "model_groups")))
+    return {name for name in names if isinstance(name, str)}

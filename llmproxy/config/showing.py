@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import SecretStr
@@ -23,6 +24,9 @@ def masked(config: Config) -> str:
     It is itself a valid config, but for the secrets.
     """
     shown = _masked(config.model_dump(exclude_none=True), "")
+    for number, caller in enumerate(shown["general_settings"].get("callers", ()), 1):
+        if "key" in caller:
+            caller["key"] = f"{MASK}{number}"  # equal keys would be refused
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -53,7 +57,7 @@ def json_schema() -> dict[str, object]:
 def _masked(value: Any, key: str) -> Any:
     match value:
         case SecretStr():
-            return value.get_secret_value() if key in HARMLESS else MASK
+            return _hidden(value.get_secret_value(), key)
         case dict():
             return {
                 name: _masked(each, name) for name, each in value.items() if each not in ({}, ())
@@ -61,8 +65,34 @@ def _masked(value: Any, key: str) -> Any:
         case list() | tuple():
             return [_masked(each, key) for each in value]
         case str():
-            return value.replace("${", "$${")
+            return _escaped(value)
     return value
+
+
+def _hidden(secret: str, key: str) -> str:
+    if key in HARMLESS:
+        return secret
+    return _address(secret) if key == "redis_url" else MASK
+
+
+def _address(url: str) -> str:
+    """A Redis URL without its user and password, and without what options say."""
+    parts = urlsplit(url)
+    login, _, host = parts.netloc.rpartition("@")
+    place = f"{parts.scheme}://{MASK + '@' if login else ''}{host}{parts.path}"
+    query = "&".join(_option(each) for each in parts.query.split("&"))
+    return _escaped(f"{place}?{query}" if query else place)
+
+
+def _option(written: str) -> str:
+    name, equals, _ = written.partition("=")
+    if name == "db" or not written:
+        return written
+    return f"{name}={MASK}" if equals else MASK
+
+
+def _escaped(text: str) -> str:
+    return text.replace("${", "$${")
 
 
 def _as_written(field: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,17 +103,18 @@ def _as_written(field: Mapping[str, Any]) -> dict[str, Any]:
     match rest:
         case {"$ref": _}:
             options = [rest, {"type": "null"}]
-        case {"anyOf": [*options]} if not any(_is_text(option) for option in options):
+        case {"anyOf": [*options]} if any(_is_scalar(option) for option in options):
             options = [*options, reference]
-        case {"type": "integer" | "number" | "boolean"} | {"enum": _}:
+        case _ if _is_scalar(rest):
             options = [rest, reference]
         case _:
             return dict(field)
     return {**kept, "anyOf": options}
 
 
-def _is_text(option: Mapping[str, Any]) -> bool:
-    return option.get("type") == "string" and "enum" not in option
+def _is_scalar(option: Mapping[str, Any]) -> bool:
+    """A number, a choice or a truth; a text may be a reference anyway."""
+    return option.get("type") in ("integer", "number", "boolean") or "enum" in option
 
 
 def _without_titles(value: Any) -> Any:

@@ -1,38 +1,21 @@
-"""What is wrong between values that are each right alone.
-
-Works on a `Config` and just as well on what YAML gave, junk included, so that a config with a
-wrong type in one place still hears of a duplicate name in another. Never raises.
-"""
+"""Model groups that contradict each other, and endpoints that contradict themselves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmproxy.config.contradictions.base import Contradiction, Path
+from llmproxy.config.contradictions.fallbacks import of_fallbacks
 from llmproxy.config.reading import get, items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Path = tuple[str | int, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class Contradiction:
-    """Two values, or a value and a gap, that cannot both stand. `path` is where to look,
-    `other` where the first of two equal ones stands. Where `found` says {value}, whoever shows it
-    puts in as much as may be shown."""
-
-    path: Path
-    found: str
-    remedy: str
-    other: Path | None = None
-    value: str | None = None
-
-
-def contradictions(config: object) -> Iterator[Contradiction]:
-    """Every contradiction in a config, parsed or raw, in the order of its parts."""
+def of_groups(config: object) -> Iterator[Contradiction]:
+    """Equal names, fallbacks that lead nowhere, and addresses that cannot be."""
     yield from _equal_groups(config)
+    yield from of_fallbacks(config)
     for number, group in enumerate(items(get(config, "model_groups"))):
         yield from _equal_names(group, ("model_groups", number))
         for index, entry in enumerate(items(get(group, "models"))):
