@@ -25,7 +25,7 @@ WORDS = [
         "cli",
         "m",
         "",
-        "redis_x",
+        "redis_url",
     ),
 ]
 SCALARS = (
@@ -59,11 +59,45 @@ PARAMS = like(
     default_headers=st.dictionaries(st.text(max_size=5), SCALARS, max_size=3),
     default_query=st.dictionaries(st.text(max_size=5), SCALARS, max_size=3),
 )
-ENTRY = like(name=st.sampled_from("ab"), weight=st.integers(-1, 3), params=PARAMS)
-GROUP = like(
-    "model_group", "models", model_group=st.sampled_from("ab*"), models=st.lists(ENTRY, max_size=3)
+LIMITS = like(rpm=st.integers(0, 3), tpm=st.just(1), concurrent=st.just("2"))
+PRICE = like(input=st.floats(0, 9), output=st.integers(-1, 9), cached_input=st.just(0))
+ENTRY = like(
+    name=st.sampled_from("ab"),
+    weight=st.integers(-1, 3),
+    params=PARAMS,
+    limits=LIMITS,
+    price=PRICE,
 )
-NEARLY = like("model_groups", model_groups=st.lists(GROUP, max_size=3), general_settings=JUNK)
+NAMES = st.lists(st.sampled_from("ab*c"), max_size=3)
+GROUP = like(
+    "model_group",
+    "models",
+    model_group=st.sampled_from("ab*"),
+    models=st.lists(ENTRY, max_size=3),
+    fallbacks=NAMES,
+    context_window_fallbacks=NAMES,
+)
+CALLER = like(
+    "name",
+    name=st.sampled_from("ab"),
+    key=st.sampled_from(["k", "l", "", "${A}"]),
+    key_sha256=st.sampled_from(["0a" * 32, "0A" * 32, "0a"]),
+    limits=LIMITS,
+    groups=NAMES,
+)
+SETTINGS = like(
+    queue=like(max_waiting=st.integers(-1, 3), max_wait_s=st.floats(-1, 3)),
+    callers=st.lists(CALLER, max_size=3),
+    redis_url=st.sampled_from(["redis://h/1", "unix:///s", "h", "redis://u:p@[", "redis://h?db=x"]),
+    redis_host=st.sampled_from(["h", "h:1", ""]),
+    redis_port=st.sampled_from([6379, "6379", 0, 6380]),
+    redis_db=st.sampled_from([0, 1, "0"]),
+    redis_ssl=st.sampled_from([True, False, "no", "off", "0", "F", 0.0, "0.0"]),
+    redis_cluster=st.sampled_from([True, False, "no", "off", "0", "N", 0.0, "0.0"]),
+    redis_sentinels=st.lists(st.sampled_from(["h", "h:1", "h:x"]), max_size=2),
+    redis_sentinel_master=st.just("m"),
+)
+NEARLY = like("model_groups", model_groups=st.lists(GROUP, max_size=3), general_settings=SETTINGS)
 
 
 def outcome(text):
@@ -79,22 +113,32 @@ def outcome(text):
         return error
 
 
+@settings(deadline=None)
 @given(JUNK)
 def test_any_values_give_a_config_or_problems(junk):
     outcome(yaml.safe_dump(junk, allow_unicode=True))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(NEARLY)
 def test_values_that_are_nearly_right_give_a_config_or_problems(config):
     outcome(yaml.safe_dump(config, allow_unicode=True))
 
 
+@settings(max_examples=300, deadline=None)
+@given(SETTINGS)
+def test_settings_that_are_nearly_right_give_a_config_or_problems(general):
+    group = {"model_group": "a", "models": [{}]}
+    outcome(yaml.safe_dump({"model_groups": [group], "general_settings": general}))
+
+
+@settings(deadline=None)
 @given(st.text(alphabet="abm:_-[]{}&*!|>'\"%@`#$,? \n\t~<1./\x00\ufeff", max_size=60))
 def test_any_text_gives_a_config_or_problems(text):
     outcome(text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([*WORDS, ":", "- ", "\n", "  ", "{", "}", "[", "]", "&a", "*a"])))
 def test_any_heap_of_yamls_own_pieces_gives_a_config_or_problems(pieces):
     outcome(" ".join(pieces))
@@ -107,6 +151,8 @@ VALID_ENTRY = st.fixed_dictionaries(
     optional={
         "model": VALID_TEXT,
         "weight": st.integers(0, 9),
+        "limits": st.fixed_dictionaries({}, optional={"rpm": st.integers(1, 9)}),
+        "price": st.fixed_dictionaries({"input": st.floats(0, 9), "output": st.just(1)}),
         "params": st.fixed_dictionaries(
             {},
             optional={"api_key": st.just("k"), "timeout": st.floats(0.1, 9), "project": VALID_TEXT},
@@ -115,10 +161,11 @@ VALID_ENTRY = st.fixed_dictionaries(
 )
 VALID_GROUP = st.fixed_dictionaries(
     {"model_group": VALID_TEXT, "models": st.lists(VALID_ENTRY, min_size=1, max_size=3)},
-    optional={"strategy": st.sampled_from(["weighted", "least_busy"])},
+    optional={"strategy": st.sampled_from(["weighted", "least_busy", "cheapest"])},
 )
 
 
+@settings(deadline=None)
 @given(st.lists(VALID_GROUP, min_size=1, max_size=3, unique_by=lambda g: g["model_group"]))
 def test_a_config_loads_again_from_its_masked_form(groups):
     shown = masked(Config.model_validate({"model_groups": groups}))
@@ -129,6 +176,7 @@ def test_a_config_loads_again_from_its_masked_form(groups):
     assert [group.model_group for group in again.model_groups] == [g["model_group"] for g in groups]
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(
@@ -162,6 +210,7 @@ ENTRIES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ENTRIES)
 def test_generated_names_are_unique_and_keep_given_ones(entries):
     found = [entry["name"] for entry in named({"models": entries})["models"]]

@@ -3,7 +3,16 @@
 import pytest
 from pydantic import ValidationError
 
-from llmproxy.config import Config, ModelEntry, ModelGroup, Params, parse_config
+from llmproxy.config import (
+    Config,
+    Limits,
+    ModelEntry,
+    ModelGroup,
+    Params,
+    Price,
+    Queue,
+    parse_config,
+)
 from llmproxy.errors import ConfigError
 
 
@@ -34,6 +43,7 @@ def test_the_smallest_config_is_one_group_with_one_empty_endpoint():
     assert (group.model_group, group.strategy) == ("*", None)
     assert (entry.model, entry.weight, entry.tier, entry.provider) == (None, 1, 0, None)
     assert (entry.params.api_key, entry.params.base_url) == (None, None)
+    assert (entry.limits, entry.price) == (Limits(rpm=None, tpm=None, concurrent=None), None)
 
 
 def test_the_defaults_are_those_of_the_facts():
@@ -62,11 +72,37 @@ def test_the_defaults_are_those_of_the_facts():
     }
 
 
+def test_a_call_waits_a_second_for_a_cheaper_tier_and_ten_for_any():
+    assert load_settings("{}").queue.model_dump() == {
+        "max_waiting": 1000,
+        "max_wait_s": 10,
+        "spill_wait_s": 1,
+        "heartbeat_s": None,
+    }
+
+
+def test_nobody_need_wait():
+    queue = load_settings("{queue: {max_waiting: 0, max_wait_s: 0, spill_wait_s: 0}}").queue
+
+    assert (queue.max_waiting, queue.max_wait_s, queue.spill_wait_s) == (0, 0, 0)
+
+
+def test_an_endpoint_may_have_limits_and_a_price():
+    (entry,) = load_entries(
+        "{limits: {rpm: '${RPM:-600}', concurrent: 4}, price: {input: 2, output: 0}}"
+    )
+
+    assert entry.limits == Limits(rpm=600, tpm=None, concurrent=4)
+    assert entry.price == Price(input=2.0, output=0.0, cached_input=None)
+
+
 @pytest.mark.parametrize("nothing", ["", "~", "null", "{}"])
 def test_a_section_without_content_is_an_empty_section(nothing):
     assert load_settings(nothing).bind_port == 4000
     assert load_settings(f"{{timeouts: {nothing}}}").timeouts.connect_s == 5
+    assert load_settings(f"{{queue: {nothing}}}").queue == Queue()
     assert load_entries(f"params: {nothing}")[0].params == Params()
+    assert load_entries(f"limits: {nothing}")[0].limits == Limits()
 
 
 def test_every_weight_may_be_zero():
@@ -121,6 +157,45 @@ def test_a_config_cannot_be_changed():
 
     with pytest.raises(ValidationError, match="frozen"):
         config.general_settings.bind_port = 1
+
+
+CONTRACT = """\
+model_groups:
+  - model_group: gpt-4.1
+    models:
+      - model: gpt-4.1
+        name: azure-east
+        weight: 2
+        tier: 0
+        params:
+          api_key: os.environ/AZURE_KEY_EAST
+          base_url: https://east.openai.azure.com/openai/v1/
+          default_query: {api-version: preview}
+        limits: {rpm: 600, tpm: 200000}
+      - model: gpt-4.1
+        weight: 0
+        params: {api_key: os.environ/OPENAI_API_KEY}
+  - model_group: "*"
+    models:
+      - params: {api_key: os.environ/OPENAI_API_KEY}
+general_settings:
+  bind_address: 127.0.0.1
+  bind_port: 4000
+  num_retries: 3
+  allowed_fails: 1
+  cooldown_time: 60
+  redis_host: h
+  redis_port: 6379
+  redis_password: os.environ/OPENAI_API_KEY
+"""
+
+
+def test_the_config_of_the_public_contract_loads():
+    config = load(CONTRACT, AZURE_KEY_EAST="a", OPENAI_API_KEY="o")
+
+    east, openai = config.model_groups[0].models
+    assert (east.limits, openai.limits) == (Limits(rpm=600, tpm=200_000), Limits())
+    assert config.general_settings.redis_host == "h"
 
 
 # YAML

@@ -102,7 +102,7 @@ def test_the_schema_knows_every_key_and_refuses_others():
 
     assert set(schema["properties"]) == set(Config.model_fields)
     assert all(section["additionalProperties"] is False for section in sections(schema))
-    assert len(sections(schema)) == 6
+    assert len(sections(schema)) == 10
 
 
 def test_every_key_has_a_description():
@@ -124,6 +124,24 @@ def test_the_schema_lets_a_number_be_a_reference_and_knows_one():
     assert reference.search("${PORT:-4000}")
     assert reference.search("os.environ/PORT")
     assert not reference.search("4000 or so")
+
+
+def test_the_schema_lets_no_section_or_list_be_a_reference():
+    schema = json_schema()
+    entry = schema["$defs"]["ModelEntry"]["properties"]
+    groups = schema["$defs"]["Caller"]["properties"]["groups"]
+
+    assert entry["price"]["anyOf"] == [{"$ref": "#/$defs/Price"}, {"type": "null"}]
+    assert entry["limits"]["anyOf"] == [{"$ref": "#/$defs/Limits"}, {"type": "null"}]
+    assert [option["type"] for option in groups["anyOf"]] == ["array", "null"]
+
+
+def test_the_reference_explains_every_key_of_every_section():
+    page = (ROOT / "docs/configuration.md").read_text()
+    tables = [set(re.findall(r"^\| `(\w+)` \|", part, re.M)) for part in page.split("\n## ")]
+
+    for section in sections(json_schema()):
+        assert set(section["properties"]) in tables
 
 
 def reference(*arguments, root=ROOT):

@@ -1,0 +1,94 @@
+"""Where calls go that a group could not serve: what is refused of it."""
+
+import pytest
+
+from llmproxy.config import Config, ModelEntry, ModelGroup, parse_config
+from tests.config.mistakes import problems, told_once
+
+
+def groups(*written, key="fallbacks"):
+    """A config with these groups and fallbacks, `name: other, other`; one line for each."""
+    lines = []
+    for each in written:
+        name, _, others = each.partition(":")
+        fallbacks = f", {key}: [{others}]" if others else ""
+        lines.append(f"  - {{model_group: {name}, models: [{{}}]{fallbacks}}}\n")
+    return "model_groups:\n" + "".join(lines)
+
+
+def test_without_a_word_a_group_falls_back_on_nothing():
+    (group,) = parse_config(groups("a"), {}, file="f.yaml").model_groups
+
+    assert (group.fallbacks, group.context_window_fallbacks) == ((), ())
+
+
+@pytest.mark.parametrize("key", ["fallbacks", "context_window_fallbacks"])
+def test_groups_to_fall_back_on_keep_their_order(key):
+    config = parse_config(groups("a: c, b, '*'", "b", "c: b", "'*'", key=key), {}, file="f.yaml")
+
+    assert getattr(config.model_groups[0], key) == ("c", "b", "*")
+
+
+@pytest.mark.parametrize("key", ["fallbacks", "context_window_fallbacks"])
+@pytest.mark.parametrize(
+    ("line", "written", "said"),
+    [
+        (2, ["a: b"], "found 'b', but there is no such model group. Write the model_group of"),
+        (2, ["a: A", "b"], "found 'A', but there is no such model group."),
+        (2, ["a: '*'", "b"], "found '*', but there is no such model group."),
+        (2, ["a: a"], "found the group itself. Name another group, or remove it."),
+        (2, ["a: b, b", "b"], "found 'b' a second time; the first is on line 2. Keep one."),
+        (3, ["a: b", "b: a"], "found 'a', whose own fallbacks lead back to this group."),
+        (4, ["a: b", "b: c", "c: d, b", "d"], "found 'b', whose own fallbacks lead back"),
+        (2, ["a: ''", "b"], "found an empty text"),
+        (2, ["a: 5", "b"], "expected a text, found 5"),
+    ],
+)
+def test_a_fallback_that_leads_nowhere_is_told_with_its_line(line, written, said, key):
+    found = [(at, what) for at, what in problems(groups(*written, key=key)) if said in what]
+
+    assert [at for at, _ in found] == [line]
+    assert f".{key}[" in found[0][1]
+
+
+def test_every_circle_is_told():
+    found = problems(groups("a: b", "b: a", "c: d", "d: e", "e: c"))
+
+    assert [(line, what.split(",")[0]) for line, what in found] == [
+        (3, "model_groups[1].fallbacks[0]: found 'a'"),
+        (6, "model_groups[4].fallbacks[0]: found 'c'"),
+    ]
+
+
+def test_two_ways_to_one_group_are_no_circle():
+    config = parse_config(groups("a: b, c", "b: d", "c: d", "d"), {}, file="f.yaml")
+
+    assert len(config.model_groups) == 4
+
+
+def test_a_longer_prompt_and_an_outage_may_go_opposite_ways():
+    text = """\
+model_groups:
+  - {model_group: short, models: [{}], context_window_fallbacks: [long]}
+  - {model_group: long, models: [{}], fallbacks: [short]}
+"""
+    assert parse_config(text, {}, file="f.yaml").model_groups[1].fallbacks == ("short",)
+
+
+def test_a_chain_of_thousands_of_groups_is_read():
+    chain = [f"g{number}: g{number + 1}" for number in range(3000)]
+
+    assert told_once(3002, groups(*chain, "g3000: g0"), "lead back to this group")
+
+
+def test_a_fallback_is_not_told_twice_for_a_group_that_stands_twice():
+    found = problems(groups("a: b", "a: b", "b"))
+
+    assert [line for line, _ in found] == [3]
+
+
+def test_a_config_built_in_code_cannot_fall_back_on_nothing():
+    group = ModelGroup(model_group="m", models=(ModelEntry(),), fallbacks=("other",))
+
+    with pytest.raises(ValueError, match="there is no such model group"):
+        Config(model_groups=(group,))
