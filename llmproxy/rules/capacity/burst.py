@@ -12,6 +12,8 @@ MINUTE_S = 60.0
 SHORTEST_S, LONGEST_S = 1.0, 10.0
 # What leaves evenly may arrive a little closer together.
 MARGIN = 0.015
+# Before the limit is known so many moments are kept: they count as soon as it is.
+KEPT_MOMENTS = 1_000
 
 
 class BurstWindow:
@@ -19,13 +21,14 @@ class BurstWindow:
 
     __slots__ = ("_moments", "_window_s", "allowed")
 
-    def __init__(self, rpm: float) -> None:
-        window_s = min(LONGEST_S, max(SHORTEST_S, MINUTE_S / rpm))
-        self.allowed = max(1, int(rpm * window_s / MINUTE_S))
+    def __init__(self, rpm: float | None) -> None:
+        """`rpm`: None = not known yet, nothing has to wait."""
+        window_s = min(LONGEST_S, max(SHORTEST_S, MINUTE_S / rpm)) if rpm else 0.0
+        self.allowed = max(1, int(rpm * window_s / MINUTE_S)) if rpm else KEPT_MOMENTS
         self._window_s = window_s * (1.0 + MARGIN)
         self._moments: deque[float] = deque(maxlen=self.allowed)
 
-    def resized(self, rpm: float) -> BurstWindow:
+    def resized(self, rpm: float | None) -> BurstWindow:
         """The same moments under another limit."""
         other = BurstWindow(rpm)
         other._moments.extend(self._moments)

@@ -114,7 +114,7 @@ class Capacity:
         self._window = MinuteWindow() if rpm or tpm else None
         self._requests: Level | None = None
         self._tokens: Level | None = None
-        self._burst = BurstWindow(rpm) if fixed_windows and rpm else None
+        self._burst = BurstWindow(rpm) if fixed_windows else None
         self._sent_requests = 0
         self._sent_tokens = 0
         # What is certainly left, since the last look: with time it can only become more.
@@ -315,8 +315,8 @@ class Capacity:
         self._free_requests = self._free_tokens = 0.0
         if self.stock is not None:
             self.stock.limits(rpm, tpm)
-        if self.fixed_windows and rpm is not None:
-            self._burst = self._burst.resized(rpm) if self._burst else BurstWindow(rpm)
+        if self._burst is not None:
+            self._burst = self._burst.resized(rpm)
 
 
 def _least(configured: int | None, level: Level | None) -> float | None:
