@@ -102,7 +102,8 @@ class Call(msgspec.Struct, frozen=True):
 
     `patience_s` is the longest silence that the client's SDK bears; so `deadline_at` ends the
     attempts, and an answer under way may go on until `ends_at`. Moments are seconds of
-    `time.monotonic`. `priority`: a higher one is served first when calls must wait.
+    `time.monotonic`. `priority`: a higher one is served first when calls must wait. `caller`: whose
+    key the client showed; None where nobody needs one.
     """
 
     id: str
@@ -123,6 +124,7 @@ class Call(msgspec.Struct, frozen=True):
     ends_at: float
     max_output_tokens: int | None = None
     priority: int = 0
+    caller: str | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -245,12 +247,14 @@ class Trail:
     __slots__ = (
         "attempts",
         "call",
+        "caller",
         "endpoint",
         "error",
         "fallback",
         "first_byte_at",
         "group",
         "id",
+        "limit_headers",
         "status",
         "usage",
         "waited_s",
@@ -259,6 +263,9 @@ class Trail:
     def __init__(self) -> None:
         self.id = ""
         self.call: Call | None = None
+        self.caller: str | None = None
+        # What a caller with limits is told of them, in place of what its endpoints say of ours.
+        self.limit_headers: Headers | None = None
         self.group: str | None = None
         self.fallback: str | None = None  # the group that was asked instead
         self.endpoint: str | None = None

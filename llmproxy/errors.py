@@ -87,6 +87,21 @@ class Overload(GatewayError):
         self.retry_after_s = retry_after_s
 
 
+class CallerThrottled(GatewayError):
+    """A caller has used up a limit of its own; `retry_after_s` says when there is room again.
+
+    `kind`: `requests` or `tokens`, as OpenAI says which limit it was.
+    """
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, kind: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.retry_after_s = retry_after_s
+
+
 class ShuttingDown(Overload):
     """The proxy ends before it could answer; another instance, or the next process, can."""
 

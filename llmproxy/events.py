@@ -53,6 +53,7 @@ class CallFinished(msgspec.Struct, frozen=True):
     overhead_s: float
     usage: Usage | None
     error: str | None  # the code, if it ended in an error of ours or in a broken stream
+    caller: str | None = None
 
 
 class Listener(Protocol):

@@ -12,9 +12,10 @@ async def answer(request: Request, runtime: Runtime, client: Downstream, trail: 
     Raises a GatewayError; if `client.started` by then, the client has already been told.
     """
     async with runtime.intake.read(request, trail) as call:
-        group = runtime.pool.group_for(call)
+        group = runtime.callers.pool_of(call.caller).group_for(call)
         trail.group = group.name
         async with (
+            runtime.callers.admit(call, group, trail),
             runtime.heartbeat.during(call, client) as downstream,
             runtime.admission.admit(call, trail),
             runtime.failover.first_accepted(call, group, trail) as accepted,  # the commit point

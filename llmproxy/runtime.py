@@ -24,6 +24,7 @@ from llmproxy.rules.capacity import Capacity
 from llmproxy.rules.lease import Lease
 from llmproxy.rules.prices import blended
 from llmproxy.stages.admission import Admission
+from llmproxy.stages.callers import Callers
 from llmproxy.stages.failover import Failover
 from llmproxy.stages.failover.attempt import Attempts
 from llmproxy.stages.heartbeat import Heartbeat
@@ -54,6 +55,7 @@ class Runtime:
         self.listener = listener
         self.shared = shared
         self.pool = pool
+        self.callers = Callers(settings.callers, pool)
         self.intake = Intake(settings)
         self.heartbeat = Heartbeat(settings.queue.heartbeat_s)
         self.admission = Admission(settings)
@@ -90,7 +92,7 @@ async def open_runtime(
         shared = await stack.enter_async_context(open_shared_view(settings, hear=pool.hear))
         told = Listeners(listener, shared)
         runtime = Runtime(config, pool, attempts, listener=told, shared=shared)
-        for capacity in pool.capacities():
+        for capacity in (*pool.capacities(), *runtime.callers.capacities()):
             lease = Lease(smooth=capacity.fixed_windows)
             capacity.share_with_others(lease)
             shared.add(capacity.key, lease)

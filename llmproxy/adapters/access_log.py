@@ -43,6 +43,7 @@ class Line(msgspec.Struct, omit_defaults=True):
     output_tokens: int | None = None
     cached_tokens: int | None = None
     client: str | None = None
+    caller: str | None = None
     error: str | None = None
 
 
@@ -186,6 +187,7 @@ def _line(event: CallFinished, moment: str) -> Line:
         usage.output_tokens if usage else None,
         usage.cached_tokens if usage else None,
         call.client if call else None,
+        event.caller,
         event.error,
     )
 

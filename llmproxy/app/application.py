@@ -59,6 +59,7 @@ class App:
         try:
             if refusal is not None:
                 raise refusal
+            trail.caller = self.runtime.callers.identify(request.headers)
             if request.method == "POST" or not self._answered_here(request, client, trail):
                 await answer(request, self.runtime, client, trail)
         except GatewayError as error:
@@ -92,7 +93,8 @@ class App:
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
-        local = local_answer(request, route, self.runtime.pool, started_at=self._started_at)
+        pool = self.runtime.callers.pool_of(trail.caller)
+        local = local_answer(request, route, pool, started_at=self._started_at)
         if local is None:
             return False
         trail.status = local.status
@@ -117,6 +119,7 @@ class App:
                 max(0.0, before_first_byte_s - trail.waited_s),
                 trail.usage,
                 trail.error,
+                trail.caller,
             )
         )
 

@@ -6,6 +6,7 @@ import msgspec
 
 from llmproxy.calls import Downstream, Headers, Trail
 from llmproxy.errors import (
+    CallerThrottled,
     ClientError,
     CredentialRejected,
     GatewayError,
@@ -41,10 +42,12 @@ def error_answer(error: GatewayError) -> tuple[int, Headers, bytes]:
         (b"x-llmproxy-error-source", error.source.encode("ascii")),
     ]
     match error:
-        case NoEndpoint() | Overload():
+        case NoEndpoint() | Overload() | CallerThrottled():
             headers += client_hint(error.retry_after_s)
         case UpstreamError():
             headers += client_hint(None)
+        case ClientError() if error.status == 401:
+            headers += [(b"www-authenticate", b"Bearer"), *client_hint(None)]  # RFC 9110, 15.5.2
         case ClientError() if error.status >= 500:
             headers += client_hint(None)  # SDKs would repeat a 501 three times
         case _:
@@ -57,7 +60,7 @@ def tell(client: Downstream, error: GatewayError, trail: Trail) -> None:
     if isinstance(error, UpstreamError) and error.answer is not None:
         refusal = error.answer
         status, body = refusal.status, refusal.body
-        headers = downstream_headers(refusal.headers)
+        headers = downstream_headers(refusal.headers, own_limits=trail.limit_headers is not None)
         headers.append((b"x-llmproxy-error-source", b"upstream"))
         hinted = any(name.startswith((b"retry-after", b"x-should-retry")) for name, _ in headers)
         # Not where the SDK's own retry is the first one, and may mend a blip.
@@ -65,6 +68,7 @@ def tell(client: Downstream, error: GatewayError, trail: Trail) -> None:
             headers += client_hint(error.retry_after_s)
     else:
         status, headers, body = error_answer(error)
+    headers += trail.limit_headers or ()
     if trail.attempts:
         headers.append((b"x-llmproxy-attempts", b"%d" % trail.attempts))
         headers.append((b"x-llmproxy-endpoint", (trail.endpoint or "").encode("latin-1")))

@@ -79,7 +79,9 @@ _DOWN = (
         b"set-cookie2",
     }
 )
-_DOWN_PREFIX = b"x-llmproxy-"
+_DOWN_PREFIXES = (b"x-llmproxy-",)
+# What an endpoint says of its account's limits, where a caller has limits of its own.
+_DOWN_PREFIXES_OWN_LIMITS = (b"x-llmproxy-", b"x-ratelimit-", b"anthropic-ratelimit-")
 
 # Names that almost every message carries and that pass: one look-up instead of three tests, half
 # the time of the whole filter. Leaving a name out of these changes nothing else.
@@ -142,6 +144,9 @@ _DOWN_USUAL = frozenset(
         b"x-request-id",
     )
 )
+_DOWN_USUAL_OWN_LIMITS = frozenset(
+    name for name in _DOWN_USUAL if not name.startswith(_DOWN_PREFIXES_OWN_LIMITS)
+)
 
 # The usual values of Connection, which name no further header.
 _PLAIN_CONNECTION = frozenset((b"keep-alive", b"Keep-Alive", b"close"))
@@ -157,16 +162,22 @@ def upstream_headers(headers: Headers, *, keep_credential: bool) -> Headers:
     return _passing(headers, _UP_USUAL, dropped, _UP_PREFIXES)
 
 
-def downstream_headers(headers: Headers) -> Headers:
-    """An endpoint's headers that the client may see."""
-    return _passing(headers, _DOWN_USUAL, _DOWN, _DOWN_PREFIX)
+def downstream_headers(headers: Headers, *, own_limits: bool = False) -> Headers:
+    """An endpoint's headers that the client may see.
+
+    `own_limits`: the client has limits of its own here; those of the endpoint's account are not
+    its concern.
+    """
+    if own_limits:
+        return _passing(headers, _DOWN_USUAL_OWN_LIMITS, _DOWN, _DOWN_PREFIXES_OWN_LIMITS)
+    return _passing(headers, _DOWN_USUAL, _DOWN, _DOWN_PREFIXES)
 
 
 def _passing(
     headers: Headers,
     usual: frozenset[bytes],
     dropped: frozenset[bytes],
-    prefixes: bytes | tuple[bytes, ...],
+    prefixes: tuple[bytes, ...],
 ) -> Headers:
     """All headers but those dropped by name, by prefix, or because Connection lists them.
 

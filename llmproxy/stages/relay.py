@@ -162,7 +162,10 @@ class _EventStream:
 
 def answer_headers(accepted: Accepted, trail: Trail) -> Headers:
     """The upstream's headers and ours."""
-    headers = downstream_headers(accepted.response.headers)
+    limit_headers = trail.limit_headers
+    headers = downstream_headers(accepted.response.headers, own_limits=limit_headers is not None)
+    if limit_headers:
+        headers += limit_headers
     headers.append((b"x-llmproxy-endpoint", accepted.endpoint.encode("latin-1")))
     headers.append((b"x-llmproxy-attempts", b"%d" % trail.attempts))
     if trail.fallback is not None:

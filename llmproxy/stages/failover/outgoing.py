@@ -13,9 +13,9 @@ KEY_HEADERS = BARE_KEYS | {b"authorization"}
 
 def outgoing_request(call: Call, endpoint: Endpoint, credential: tuple[Header, ...]) -> Outgoing:
     """Translate a call for an endpoint. Pure."""
-    own = endpoint.has_own_credential
-    headers = upstream_headers(call.headers, keep_credential=not own)
-    if not own:  # bring your own key
+    brought = brings_key(call, endpoint)
+    headers = upstream_headers(call.headers, keep_credential=brought)
+    if brought:
         credential = endpoint.provider.brought_credential(headers)
         headers = [header for header in headers if header[0] not in KEY_HEADERS]
     if call.stream:
@@ -28,6 +28,11 @@ def outgoing_request(call: Call, endpoint: Endpoint, credential: tuple[Header, .
         _body_for(call, endpoint),
         fresh=call.replay is Replay.UNSAFE,
     )
+
+
+def brings_key(call: Call, endpoint: Endpoint) -> bool:
+    """An endpoint without a credential gets the client's own; but never a key that is for us."""
+    return call.caller is None and not endpoint.has_own_credential
 
 
 def _rendered(headers: Headers, credential: tuple[Header, ...], endpoint: Endpoint) -> bytes:

@@ -122,6 +122,7 @@ class Reading:
             ends_at=request.received_at + total_s,
             max_output_tokens=found.max_output_tokens,
             priority=asked.priority,
+            caller=self._trail.caller,
         )
         return self._call
 
