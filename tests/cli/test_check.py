@@ -16,6 +16,9 @@ model_groups:
         params: {api_key: os.environ/A_KEY, default_headers: {x-extra: sk-in-a-header}}
       - model: gpt-4.1
         params: {api_key: sk-in-the-file, base_url: https://vendor.example/v1}
+general_settings:
+  redis_url: rediss://user:pw-of-redis@redis.example:6380/0
+  callers: [{name: team-a, key: sk-of-a-caller}]
 """
 BAD = """\
 model_groups:
@@ -26,7 +29,10 @@ model_groups:
         weight: -1
         params: {api_key: os.environ/NOT_SET}
 """
-SECRETS = ["sk-in-the-file", "sk-in-the-environment", "sk-in-a-header"]
+SECRETS = [
+    *("sk-in-the-file", "sk-in-the-environment", "sk-in-a-header"),
+    *("pw-of-redis", "sk-of-a-caller"),
+]
 ENVIRON = {"A_KEY": "sk-in-the-environment"}
 EXAMPLE = Path(__file__).parents[2] / "llmproxy.example.yaml"
 
@@ -73,6 +79,8 @@ async def test_show_prints_the_effective_config_with_its_secrets_masked(tmp_path
     assert first["name"] == "api.openai.com", "generated names are shown"
     assert second["params"]["base_url"] == "https://vendor.example/v1"
     assert shown["general_settings"]["num_retries"] == 3, "so are defaults"
+    assert shown["general_settings"]["redis_url"] == "rediss://***@redis.example:6380/0"
+    assert shown["general_settings"]["callers"] == [{"name": "team-a", "key": "***1"}]
     for secret in SECRETS:
         assert secret not in said.stdout + said.stderr
 
@@ -96,6 +104,26 @@ async def test_the_example_needs_only_its_keys():
     assert said.status == 2
     for key in keys:
         assert key in said.stderr
+
+
+@bounded()
+async def test_the_example_is_still_good_with_all_that_it_only_mentions(tmp_path):
+    mentioned = EXAMPLE.read_text()
+    for comment, line in [
+        ("    # fallbacks: ", "    fallbacks: "),
+        ("  # redis_url: ", "  redis_url: "),
+        ("  # callers:", "  callers:"),
+        ("  #   ", "    "),
+    ]:
+        assert comment in mentioned
+        mentioned = mentioned.replace(comment, line)
+    (tmp_path / "all.yaml").write_text(mentioned)
+    keys = ["AZURE_EAST_KEY", "AZURE_WEST_KEY", "OPENAI_API_KEY", "GROQ_API_KEY"]
+    keys += ["TEAM_A_KEY", "REDIS_PASSWORD"]
+
+    said = await command("check", "all.yaml", cwd=tmp_path, environ=dict.fromkeys(keys, "k"))
+
+    assert (said.status, said.stderr) == (0, "")
 
 
 @bounded()
