@@ -3,7 +3,7 @@
 import pytest
 
 from llmproxy.config import Config, ModelEntry, ModelGroup, parse_config
-from tests.config.mistakes import problems, told_once
+from tests.config.mistakes import problems
 
 
 def groups(*written, key="fallbacks"):
@@ -38,8 +38,6 @@ def test_groups_to_fall_back_on_keep_their_order(key):
         (2, ["a: '*'", "b"], "found '*', but there is no such model group."),
         (2, ["a: a"], "found the group itself. Name another group, or remove it."),
         (2, ["a: b, b", "b"], "found 'b' a second time; the first is on line 2. Keep one."),
-        (3, ["a: b", "b: a"], "found 'a', whose own fallbacks lead back to this group."),
-        (4, ["a: b", "b: c", "c: d, b", "d"], "found 'b', whose own fallbacks lead back"),
         (2, ["a: ''", "b"], "found an empty text"),
         (2, ["a: 5", "b"], "expected a text, found 5"),
     ],
@@ -51,19 +49,10 @@ def test_a_fallback_that_leads_nowhere_is_told_with_its_line(line, written, said
     assert f".{key}[" in found[0][1]
 
 
-def test_every_circle_is_told():
-    found = problems(groups("a: b", "b: a", "c: d", "d: e", "e: c"))
+def test_groups_may_fall_back_on_each_other():
+    config = parse_config(groups("a: b, c", "b: a", "c: a, b"), {}, file="f.yaml")
 
-    assert [(line, what.split(",")[0]) for line, what in found] == [
-        (3, "model_groups[1].fallbacks[0]: found 'a'"),
-        (6, "model_groups[4].fallbacks[0]: found 'c'"),
-    ]
-
-
-def test_two_ways_to_one_group_are_no_circle():
-    config = parse_config(groups("a: b, c", "b: d", "c: d", "d"), {}, file="f.yaml")
-
-    assert len(config.model_groups) == 4
+    assert [group.fallbacks for group in config.model_groups] == [("b", "c"), ("a",), ("a", "b")]
 
 
 def test_a_longer_prompt_and_an_outage_may_go_opposite_ways():
@@ -73,12 +62,6 @@ model_groups:
   - {model_group: long, models: [{}], fallbacks: [short]}
 """
     assert parse_config(text, {}, file="f.yaml").model_groups[1].fallbacks == ("short",)
-
-
-def test_a_chain_of_thousands_of_groups_is_read():
-    chain = [f"g{number}: g{number + 1}" for number in range(3000)]
-
-    assert told_once(3002, groups(*chain, "g3000: g0"), "lead back to this group")
 
 
 def test_a_fallback_is_not_told_twice_for_a_group_that_stands_twice():

@@ -1,4 +1,4 @@
-"""Fallbacks that lead nowhere, or round in a circle."""
+"""Fallbacks that lead nowhere."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ if TYPE_CHECKING:
 
 
 def of_fallbacks(config: object) -> Iterator[Contradiction]:
-    """Groups that do not exist, the group itself, a group twice, and circles."""
+    """Groups that do not exist, the group itself, and a group twice.
+
+    Two groups may name each other: a fallback's own fallbacks are not followed, so no call goes
+    round in a circle.
+    """
     known = group_names(config)
     for key in ("fallbacks", "context_window_fallbacks"):
-        ways: dict[str, list[tuple[Path, str]]] = {}
         for number, group in enumerate(items(get(config, "model_groups"))):
             name = get(group, "model_group")
-            right = ways.setdefault(name, []) if isinstance(name, str) else []
             first: dict[str, Path] = {}
             for index, target in enumerate(items(get(group, key))):
                 path: Path = ("model_groups", number, key, index)
                 if not isinstance(target, str):
                     continue
                 wrong = _wrong(target, name, known, first)
-                if wrong is None:
-                    right.append((path, target))
-                else:
+                if wrong is not None:
                     yield Contradiction(path, *wrong, first.get(target), target)
                 first.setdefault(target, path)
-        yield from _circles(ways)
 
 
 def _wrong(
@@ -47,30 +46,3 @@ def _wrong(
             "Write the model_group of another one in this file.",
         )
     return None
-
-
-def _circles(ways: dict[str, list[tuple[Path, str]]]) -> Iterator[Contradiction]:
-    """Each fallback that leads back to where its way began.
-
-    `ways`: of each group, where its fallbacks stand and whom they name.
-    """
-    done: set[str] = set()
-    for start, steps in ways.items():
-        if start in done:
-            continue
-        walk = {start: iter(steps)}  # the groups on the way here, in their order
-        while walk:
-            name = next(reversed(walk))
-            path, target = next(walk[name], (None, ""))
-            if path is None:
-                done.add(name)
-                del walk[name]
-            elif target in walk:
-                yield Contradiction(
-                    path,
-                    "found {value}, whose own fallbacks lead back to this group.",
-                    "Remove one of them: groups that are out would push their calls round.",
-                    value=target,
-                )
-            elif target not in done:
-                walk[target] = iter(ways[target])
