@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import ceil
 
 from llmproxy.calls import Header, Headers
+
+# A window that slides is full again a minute after the last call in it.
+WINDOW_S = 60.0
 
 
 class Dimension:
     """Requests or tokens, as told to one caller. `limit`: in any 60 s."""
 
-    __slots__ = ("_limit", "_remaining", "_reset")
+    __slots__ = ("_limit", "_remaining", "_reset", "_reset_whole")
 
     def __init__(self, name: str, limit: int) -> None:
         self._limit: Header = (f"x-ratelimit-limit-{name}".encode("ascii"), b"%d" % limit)
         self._remaining = f"x-ratelimit-remaining-{name}".encode("ascii")
         self._reset = f"x-ratelimit-reset-{name}".encode("ascii")
+        self._reset_whole: Header = (self._reset, go_duration(WINDOW_S))
 
-    def headers(self, remaining: float, full_in_s: float) -> Headers:
-        """`remaining`: what may be sent now; `full_in_s`: seconds until that is all of it."""
+    def headers(self, remaining: float, idle_s: float) -> Headers:
+        """`remaining`: what may be sent now; `idle_s`: seconds since the last use, 0 on answers."""
         return [
             self._limit,
             (self._remaining, b"%d" % remaining),
-            (self._reset, go_duration(full_in_s)),
+            (self._reset, go_duration(WINDOW_S - idle_s)) if idle_s else self._reset_whole,
         ]
 
 
-@lru_cache(maxsize=256)  # nearly always the same: the call itself leaves the window in a minute
 def go_duration(seconds: float) -> bytes:
-    """Seconds as Go prints a duration: `0s`, `120ms`, `8.64s`, `1m0s`; up to the next ms."""
+    """Seconds as Go prints a duration: `0s`, `120ms`, `8.64s`, `1m0s`; rounded up to whole ms."""
     ms = max(0, ceil(seconds * 1000))
     if 0 < ms < 1000:
         return b"%dms" % ms

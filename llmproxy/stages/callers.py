@@ -19,11 +19,10 @@ from llmproxy.config import Caller
 from llmproxy.errors import CallerThrottled, ClientError, GatewayError
 from llmproxy.pool import Group, Pool
 from llmproxy.rules.capacity import Capacity, Reservation
-from llmproxy.rules.limit_headers import Dimension
+from llmproxy.rules.limit_headers import WINDOW_S, Dimension
 
-BEARER = b"bearer "
-BARE_KEYS = (b"api-key", b"x-api-key")  # as AzureOpenAI and Anthropic clients send them
-MINUTE_S = 60.0
+BARE_KEYS = frozenset((b"api-key", b"x-api-key"))  # as AzureOpenAI and Anthropic clients send them
+STRANGER = (b"", "")  # its digest equals none
 # With other instances, what this one may give out of a caller's limit is granted to it ahead of
 # need. The first call after a silence must wait for its grant: a few ms, and no longer than this.
 GRANT_S = 0.25
@@ -68,10 +67,12 @@ class Callers:
         """
         if not self._by_digest:
             return None
-        for key in _keys_in(headers):
-            digest = sha256(key).digest()
-            known, name = self._by_digest.get(digest, (b"", ""))
-            if compare_digest(digest, known):
+        for header, value in headers:
+            if header == b"authorization":
+                scheme, _, key = value.partition(b" ")
+                if scheme.lower() == b"bearer" and (name := self._whose(key)):
+                    return name
+            elif header in BARE_KEYS and (name := self._whose(value)):
                 return name
         raise ClientError(
             "Found no API key of this proxy in the request, or one that it does not know. Send the "
@@ -80,6 +81,11 @@ class Callers:
             status=401,
             code="invalid_api_key",
         )
+
+    def _whose(self, key: bytes) -> str | None:
+        digest = sha256(key.strip()).digest()
+        known, name = self._by_digest.get(digest, STRANGER)
+        return name if compare_digest(digest, known) else None
 
     def pool_of(self, caller: str | None) -> Pool:
         """The groups that a caller may use."""
@@ -113,7 +119,7 @@ class Allowance:
         self._name = caller.name
         self._requests = Dimension("requests", limits.rpm) if limits.rpm else None
         self._tokens = Dimension("tokens", limits.tpm) if limits.tpm else None
-        self._requests_at = self._tokens_at = -MINUTE_S  # when the last ones were counted
+        self._requests_at = self._tokens_at = -WINDOW_S  # when the last ones were counted
 
     def take(self, tokens: int, now: float) -> Reservation | None:
         """Count a call if there is room for it."""
@@ -125,13 +131,13 @@ class Allowance:
         return self.capacity.reserve(tokens, now)
 
     def headers(self, now: float) -> Headers:
-        """What the caller is told: all of a limit is there again a minute after its last use."""
+        """What the caller is told, of the limits that it has."""
         requests_left, tokens_left = self.capacity.left(now)
         told: Headers = []
         if self._requests is not None:
-            told += self._requests.headers(requests_left or 0, self._requests_at + MINUTE_S - now)
+            told += self._requests.headers(requests_left or 0, now - self._requests_at)
         if self._tokens is not None:
-            told += self._tokens.headers(tokens_left or 0, self._tokens_at + MINUTE_S - now)
+            told += self._tokens.headers(tokens_left or 0, now - self._tokens_at)
         return told
 
     def may_be_granted(self, tokens: int, now: float) -> bool:
@@ -225,14 +231,3 @@ class _Open:
 
 
 OPEN = _Open()
-
-
-def _keys_in(headers: Headers) -> Iterator[bytes]:
-    """Every key that a request shows, in whichever header its client sends it."""
-    said = dict(headers)
-    bearer = said.get(b"authorization", b"")
-    if bearer[: len(BEARER)].lower() == BEARER:
-        yield bearer[len(BEARER) :].strip()
-    for name in BARE_KEYS:
-        if name in said:
-            yield said[name].strip()

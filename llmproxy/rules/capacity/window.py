@@ -46,6 +46,8 @@ class MinuteWindow:
 
     def pass_time(self, now: float) -> None:
         """Forget the slots that have left the window."""
+        if now < self._ends_at:
+            return
         newest = int(now / SLOT_S)
         passed = newest - self._newest
         if passed <= 0:
