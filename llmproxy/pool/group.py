@@ -204,9 +204,7 @@ class Group:
         waiting for a cheaper tier. Infinite if nothing but an event can move it."""
         moves_in_s = inf
         for demand in self.line:
-            if demand.spill_at > now:
-                moves_in_s = min(moves_in_s, demand.spill_at - now)
-            moves_in_s = min(moves_in_s, self.room_in_s(demand, now, newcomer=False))
+            moves_in_s = min(moves_in_s, self._moves_in_s(demand, now))
             if not demand.tried:
                 break
         return moves_in_s
@@ -218,6 +216,16 @@ class Group:
         """
         ahead = self.line.ahead_of(demand.priority) if newcomer else (0, 0)
         return min(tier.room_in_s(demand, now, *ahead) for tier in self.tiers)
+
+    def _moves_in_s(self, demand: Demand, now: float) -> float:
+        """Seconds until somebody who waits may have a turn. The room of a dearer tier is of no use
+        to who waits for a cheaper one (`choose`)."""
+        patience_s = demand.spill_at - now
+        if patience_s <= 0:
+            return self.room_in_s(demand, now, newcomer=False)
+        rooms_in_s = [tier.room_in_s(demand, now) for tier in self.tiers]
+        soon = (room_in_s for room_in_s in rooms_in_s if room_in_s <= patience_s)
+        return next(soon, min(patience_s, *rooms_in_s))
 
     def soonest(self, useless: Collection[EndpointState], now: float) -> EndpointState | None:
         """Of the endpoints that may still be of use, the one that recovers first."""
