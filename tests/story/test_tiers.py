@@ -1,0 +1,170 @@
+"""The cheap tier takes what it can; the next one takes the rest, and only for as long."""
+
+import asyncio
+from time import monotonic
+
+import pytest
+
+from tests.story.limited import (
+    HELLO,
+    begin,
+    cheap_and_dear,
+    endpoint,
+    line_of,
+    one,
+    refuses,
+    tells,
+    until,
+)
+from tests.support.client import ask
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import always, chat, http, scripted
+
+GOOD = always(http(chat("good")))
+SLOW = always(0.3, http(chat("good")))
+
+
+async def served_by(proxy, **options):
+    reply = await ask(proxy.port, body=HELLO, **options)
+    assert reply.status == 200
+    return reply.header("x-llmproxy-endpoint")
+
+
+@bounded()
+async def test_a_full_tier_is_left_for_the_next_and_taken_again_when_it_has_room():
+    async with scripted(tells(0, "1300ms")) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=0.2)) as proxy:
+            assert await served_by(proxy) == "cheap"
+            assert [await served_by(proxy) for _ in range(5)] == ["dear"] * 5
+            await asyncio.sleep(1.35)
+            assert await served_by(proxy) == "cheap"
+            assert len(cheap.received) == 2
+
+
+@bounded()
+async def test_a_call_waits_a_moment_for_the_cheap_tier_before_it_spills():
+    async with scripted(tells(0, "400ms")) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(cheap_and_dear(cheap, dear)) as proxy:
+            await served_by(proxy)
+            began_at = monotonic()
+            assert await served_by(proxy) == "cheap"
+            assert 0.3 < monotonic() - began_at < 0.9
+            assert not dear.received
+
+
+@bounded()
+async def test_without_a_spill_wait_the_next_tier_is_taken_at_once():
+    async with scripted(tells(0, "400ms")) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=0)) as proxy:
+            await served_by(proxy)
+            began_at = monotonic()
+            assert await served_by(proxy) == "dear"
+            assert monotonic() - began_at < 0.3
+
+
+@bounded()
+async def test_where_nobody_knows_when_a_place_frees_the_call_spills_within_the_operators_time():
+    async with scripted(always("hang")) as cheap, scripted(GOOD) as dear:
+        config = cheap_and_dear(cheap, dear, limits={"concurrent": 1}, spill_wait_s=1.2)
+        async with serve_proxy(config) as proxy:
+            hanging = await begin(proxy.port)
+            await until(lambda: cheap.received)
+            began_at = monotonic()
+            assert await served_by(proxy) == "dear"
+            assert monotonic() - began_at < 1.8
+            hanging.leave()
+
+
+@bounded()
+async def test_while_some_wait_for_the_cheap_tier_the_dear_one_is_free_for_those_behind_them():
+    async with scripted(tells(0, "600ms", limit=1)) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(cheap_and_dear(cheap, dear)) as proxy:
+            await served_by(proxy)
+            first = await begin(proxy.port)  # will have the one place that comes back
+            await until(lambda: len(line_of(proxy)) == 1)
+            began_at = monotonic()
+            assert await served_by(proxy) == "dear"
+            assert monotonic() - began_at < 0.4
+            assert (await first.reply()).header("x-llmproxy-endpoint") == "cheap"
+
+
+@bounded()
+async def test_a_provisioned_deployment_that_tells_no_limits_spills_and_is_returned_to():
+    full = True
+
+    def provisioned(received, number):
+        return [refuses(("retry-after-ms", "1000")) if full else http(chat("good"))]
+
+    async with scripted(provisioned) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=0.1)) as proxy:
+            assert [await served_by(proxy) for _ in range(5)] == ["dear"] * 5
+            assert len(cheap.received) == 1
+            full = False
+            await asyncio.sleep(1.05)
+            assert [await served_by(proxy) for _ in range(5)] == ["cheap"] * 5
+
+
+@bounded()
+async def test_after_a_refusal_without_limits_one_call_looks_first_and_no_herd_follows():
+    def provisioned(received, number):
+        return [refuses(("retry-after-ms", "500"))] if number == 1 else [0.3, http(chat("good"))]
+
+    async with scripted(provisioned) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=0.1)) as proxy:
+            await served_by(proxy)
+            await asyncio.sleep(0.55)
+            came = await asyncio.gather(*(served_by(proxy) for _ in range(10)))
+            assert sorted(came) == ["cheap"] + ["dear"] * 9
+            came = await asyncio.gather(*(served_by(proxy) for _ in range(10)))
+            assert sorted(came) == ["cheap"] * 2 + ["dear"] * 8
+
+
+@bounded()
+async def test_the_cheapest_endpoint_comes_first_wherever_it_stands_in_the_config():
+    async with scripted(SLOW) as a, scripted(SLOW) as b, scripted(GOOD) as c:
+        prices = {"b": 2.0, "c": 3.0, "a": 1.0}
+        models = [
+            endpoint(
+                {"a": a, "b": b, "c": c}[name],
+                name,
+                price={"input": price, "output": 4 * price},
+                limits={"concurrent": 1},
+            )
+            for name, price in prices.items()
+        ]
+        async with serve_proxy(
+            config_for(*models, strategy="cheapest", queue={"spill_wait_s": 0})
+        ) as proxy:
+            calls = []
+            for vendor in (a, b):
+                calls.append(await begin(proxy.port))
+                await until(lambda: vendor.received)  # noqa: B023
+            assert await served_by(proxy) == "c"
+            came = [(await each.reply()).header("x-llmproxy-endpoint") for each in calls]
+            assert came == ["a", "b"]
+
+
+@bounded()
+async def test_two_groups_of_one_account_share_its_limits():
+    async with scripted(tells(0, "1300ms")) as vendor:
+        config = one(vendor, max_wait_s=0)
+        (group,) = config["model_groups"]
+        config["model_groups"].append({**group, "model_group": "other"})
+        async with serve_proxy(config) as proxy:
+            assert await served_by(proxy) == "only"
+            reply = await ask(proxy.port, body={**HELLO, "model": "other"})
+            assert (reply.status, len(vendor.received)) == (429, 1)
+            assert float(reply.header("retry-after-ms")) == pytest.approx(1300, rel=0.2)
+
+
+@bounded()
+async def test_accounts_with_other_keys_have_limits_of_their_own():
+    async with scripted(tells(0, "5s")) as vendor:
+        config = one(vendor, max_wait_s=0)
+        (group,) = config["model_groups"]
+        entry = {**group["models"][0], "params": {"base_url": vendor.base_url, "api_key": "sk-2"}}
+        config["model_groups"].append({"model_group": "other", "models": [entry]})
+        async with serve_proxy(config) as proxy:
+            assert await served_by(proxy) == "only"
+            assert (await ask(proxy.port, body={**HELLO, "model": "other"})).status == 200
