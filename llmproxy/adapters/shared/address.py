@@ -37,7 +37,8 @@ def client_of(settings: GeneralSettings) -> Client:
         if settings.redis_sentinels:
             return _master(settings, options)
         client = Redis.from_pool(ConnectionPool(**options))
-        client.connection_pool.make_connection()  # complains of options that do not exist
+        # Made and thrown away: it complains of options that do not exist.
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     except (TypeError, ValueError) as error:
         problem = Problem(
             "general_settings.redis_url",
@@ -59,13 +60,12 @@ def shown(settings: GeneralSettings) -> str:
     return url.path if url.scheme == "unix" else f"{url.hostname}:{url.port or 6379}"
 
 
-def secrets_of(settings: GeneralSettings) -> tuple[str, ...]:
+def secrets_of(settings: GeneralSettings) -> frozenset[str]:
     """What must not be told, in case redis-py's errors do."""
-    passwords = [settings.redis_password and settings.redis_password.get_secret_value()]
+    passwords = {_login(settings).get("password")}
     if settings.redis_url is not None:
-        url = settings.redis_url.get_secret_value()
-        passwords += [url, urlsplit(url).password, parse_url(url).get("password")]
-    return tuple(password for password in passwords if password)
+        passwords.add(urlsplit(settings.redis_url.get_secret_value()).password)
+    return frozenset(password for password in passwords if password)
 
 
 def _login(settings: GeneralSettings) -> Options:
@@ -96,13 +96,15 @@ def _patience() -> Options:
 
 def _master(settings: GeneralSettings, options: Options) -> Redis:
     encrypted = options.pop("connection_class", None) is SSLConnection
-    sentinels = Sentinel(
+    # redis-py's Sentinel has no types.
+    sentinels = Sentinel(  # type: ignore[no-untyped-call]
         [_host_and_port(each) for each in settings.redis_sentinels],
         sentinel_kwargs=_patience() | {"ssl": encrypted},
         **options,
         ssl=encrypted,
     )
-    return sentinels.master_for(settings.redis_sentinel_master or "")
+    master: Redis = sentinels.master_for(settings.redis_sentinel_master or "")
+    return master
 
 
 def _cluster(options: Options) -> RedisCluster:

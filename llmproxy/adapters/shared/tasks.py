@@ -31,6 +31,6 @@ async def _again_and_again(job: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await job()
-        except Exception:  # noqa: BLE001 - the supervisor: whatever it is, calls go on
+        except Exception:  # the supervisor: whatever it is, calls go on
             logger.exception("A background task of the shared view failed; it begins again.")
         await asyncio.sleep(PAUSE_S)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
 from time import monotonic
 
@@ -53,7 +53,7 @@ class SharedView:
     """
 
     def __init__(
-        self, client: Client, windows: Windows, newsroom: Newsroom, *, secrets: Sequence[str]
+        self, client: Client, windows: Windows, newsroom: Newsroom, *, secrets: Collection[str]
     ) -> None:
         self._client = client
         self._windows = windows

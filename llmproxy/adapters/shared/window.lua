@@ -195,7 +195,7 @@ local function answer(key, ask)
   if refused then
     wait = window.bursts and slot_ms or wait_ms(window, ask.need_r - free_r, ask.need_t - free_t)
   end
-  local has_room = free_r > granted_r and free_t > granted_t
+  local has_room = not lost and free_r > granted_r and free_t > granted_t
   return window.epoch, lost and 1 or 0, granted_r, granted_t, has_room and 1 or 0, wait
 end
 
