@@ -143,14 +143,16 @@ class Capacity:
 
     def left(self, now: float) -> tuple[float | None, float | None]:
         """Requests and tokens that may be sent now; None = no limit is known."""
-        requests, tokens = _left(self._requests, now), _left(self._tokens, now)
-        if self._window is not None:
-            self._window.pass_time(now)
+        requests = None if self._requests is None else max(0.0, self._requests.left(now))
+        tokens = None if self._tokens is None else max(0.0, self._tokens.left(now))
+        window = self._window
+        if window is not None:
+            window.pass_time(now)
             if self.rpm is not None:
-                requests = min(requests, self.rpm - self._window.requests)
+                requests = _less(max(0, self.rpm - window.requests), requests)
             if self.tpm is not None:
-                tokens = min(tokens, self.tpm - self._window.tokens)
-        return _known(requests), _known(tokens)
+                tokens = _less(max(0, self.tpm - window.tokens), tokens)
+        return requests, tokens
 
     def has_room(self, tokens: int, now: float) -> bool:
         """May one request with so many tokens be sent now?"""
@@ -170,9 +172,9 @@ class Capacity:
         if self.concurrent is not None and self.in_flight + requests > self.concurrent:
             wait_s = PLACE_WAIT_S
         if self._requests is not None:
-            wait_s = max(wait_s, self._requests.wait_s(requests, now))
+            wait_s = max(wait_s, self._requests.wait_s(requests, now, at_once=False))
         if self._tokens is not None:
-            wait_s = max(wait_s, self._tokens.wait_s(tokens, now))
+            wait_s = max(wait_s, self._tokens.wait_s(tokens, now, at_once=requests == 1))
         if self._burst is not None:
             wait_s = max(wait_s, self._burst.wait_s(requests, now))
         if self._ramp is not None and self._ramp < requests and self.in_flight:
@@ -325,9 +327,5 @@ def _least(configured: int | None, level: Level | None) -> float | None:
     return level.limit if configured is None else min(configured, level.limit)
 
 
-def _left(level: Level | None, now: float) -> float:
-    return inf if level is None else level.left(now)
-
-
-def _known(left: float) -> float | None:
-    return None if left == inf else max(0.0, left)
+def _less(own: float, told: float | None) -> float:
+    return own if told is None or own < told else told

@@ -7,6 +7,8 @@ continuously (`reset` is the time until full), Azure and others all at once when
 
 from __future__ import annotations
 
+from math import ceil
+
 from llmproxy.calls import RateLimit
 
 # The periods that vendors count in. A limit that fills continuously gives itself away: what is
@@ -59,15 +61,20 @@ class Level:
         self._left, self._as_of, self.spent = left, now, 0
         return left
 
-    def wait_s(self, amount: float, now: float) -> float:
-        """Seconds until so much is left; 0 = now. An amount above the limit waits for all of it."""
+    def wait_s(self, amount: float, now: float, *, at_once: bool = True) -> float:
+        """Seconds until so much is left; 0 = now. An amount above the limit waits for all of it.
+
+        `at_once`: one call needs it. Otherwise a line of calls does, one after another.
+        """
         left = self.left(now)
-        amount = min(amount, self.limit)
+        if at_once and amount > self.limit:
+            amount = self.limit
         if left >= amount:
             return 0.0
         if self._rate:
             return (amount - left) / self._rate
-        return max(0.0, self._refills_at - now)
+        refills = ceil((amount - max(0.0, left)) / self.limit)
+        return max(0.0, self._refills_at - now) + (refills - 1) * MINUTE_S
 
     def report(self, told: RateLimit, *, sent_at: float, spent: int) -> bool:
         """The vendor's word about the moment at which it admitted a request; returns whether the
