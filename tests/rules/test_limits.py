@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.rules.limits import parse_reset, retry_after_in_text, retry_after_s
+from llmproxy.calls import RateLimit, RateLimits
+from llmproxy.rules.limits import (
+    parse_reset,
+    rate_limits,
+    retry_after_in_text,
+    retry_after_s,
+)
 
 NOW = 1_795_000_000.0  # Unix time of a moment in November 2026
 
@@ -191,3 +197,89 @@ def test_the_words_of_an_error_are_read(message, seconds):
 def test_no_words_raise(message):
     retry_after_in_text(message)
     retry_after_in_text("try again in " + message)
+
+
+# ---- what is left of a vendor's limits
+
+
+def told(requests=(), tokens=()):
+    """OpenAI's headers: limit, remaining and reset of each dimension."""
+    fields = ("limit", "remaining", "reset")
+    return [
+        (f"x-ratelimit-{field}-{dimension}".encode(), value)
+        for dimension, values in (("requests", requests), ("tokens", tokens))
+        for field, value in zip(fields, values, strict=False)
+    ]
+
+
+def test_both_dimensions_are_read_with_go_durations():
+    headers = told((b"600", b"12", b"8.64s"), (b"100000", b"40000", b"1m2.5s"))
+    assert rate_limits(headers, wall_now=NOW) == RateLimits(
+        RateLimit(600, 12, 8.64), RateLimit(100_000, 40_000, 62.5)
+    )
+
+
+def test_azures_plain_seconds_are_read_whatever_is_left():
+    headers = told((b"600", b"599", b"59"))
+    assert rate_limits(headers, wall_now=NOW) == RateLimits(RateLimit(600, 599, 59.0))
+
+
+def test_how_a_limit_refills_is_not_read_far_from_it():
+    assert rate_limits(told((b"600", b"500", b"10s")), wall_now=NOW).requests.reset_s is None
+    assert rate_limits(told((b"600", b"300", b"30s")), wall_now=NOW).requests.reset_s == 30
+
+
+def test_anthropics_limits_are_read():
+    headers = [
+        (b"anthropic-ratelimit-requests-limit", b"50"),
+        (b"anthropic-ratelimit-requests-remaining", b"10"),
+        (b"anthropic-ratelimit-requests-reset", at(48).isoformat().encode()),
+        (b"anthropic-ratelimit-tokens-limit", b"80000"),
+        (b"anthropic-ratelimit-tokens-remaining", b"20000"),
+        (b"anthropic-ratelimit-tokens-reset", at(45).strftime("%Y-%m-%dT%H:%M:%SZ").encode()),
+    ]
+    read = rate_limits(headers, wall_now=NOW)
+    assert (read.requests.limit, read.requests.remaining) == (50, 10)
+    assert read.requests.reset_s == pytest.approx(48)
+    assert read.tokens.reset_s == pytest.approx(45)
+
+
+def test_more_may_remain_than_the_limit():
+    assert rate_limits(told((b"10", b"60")), wall_now=NOW).requests == RateLimit(10, 60, None)
+
+
+@pytest.mark.parametrize("junk", [b"-1", b"0", b"", b"many", b"nan", b"inf", b"1e300", b"0x10"])
+def test_a_limit_of_nonsense_is_not_known(junk):
+    headers = told((junk, b"10", b"1s"), (b"1000", b"10", b"1s"))
+    read = rate_limits(headers, wall_now=NOW)
+    assert read.requests is None
+    assert read.tokens == RateLimit(1_000, 10, 1.0)
+
+
+@pytest.mark.parametrize("junk", [b"-1", b"", b"some", b"nan", b"-0.5"])
+def test_a_rest_of_nonsense_is_not_known(junk):
+    assert rate_limits(told((b"600", junk, b"1s")), wall_now=NOW) == RateLimits()
+
+
+@pytest.mark.parametrize("junk", [b"-1", b"", b"soon", b"9" * 65])
+def test_a_reset_of_nonsense_leaves_the_rest_known(junk):
+    read = rate_limits(told((b"600", b"0", junk)), wall_now=NOW)
+    assert read.requests == RateLimit(600, 0, None)
+
+
+def test_an_answer_without_such_headers_says_nothing():
+    assert rate_limits([(b"content-type", b"text/plain")], wall_now=NOW) is None
+    assert rate_limits([(b"x-ratelimit-limit-requests", b"600")], wall_now=NOW) is None
+
+
+limit_names = st.sampled_from([name for name, _ in told((b"", b"", b""), (b"", b"", b""))])
+
+
+@given(st.lists(st.tuples(limit_names, values)))
+def test_no_limits_raise_and_what_is_known_is_usable(headers):
+    read = rate_limits(headers, wall_now=NOW)
+    for limit in (read.requests, read.tokens) if read else ():
+        if limit is not None:
+            assert limit.limit > 0
+            assert limit.remaining >= 0
+            assert limit.reset_s is None or limit.reset_s >= 0
