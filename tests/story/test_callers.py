@@ -1,0 +1,306 @@
+"""A proxy with callers: what each sees, what its endpoints see, and what nobody sees."""
+
+import asyncio
+import logging
+
+import msgspec
+import pytest
+
+from llmproxy.adapters.access_log import AccessLog
+from tests.support.client import CHAT, STREAM, ask, connect, request
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import (
+    DONE,
+    LAST_CHUNK,
+    always,
+    chat,
+    chunk,
+    delta,
+    error_body,
+    http,
+    scripted,
+    sse_head,
+)
+
+KEY_A, KEY_B = "sk-caller-a-secret", "sk-caller-b-secret"
+VENDORS_LIMITS = [
+    ("x-ratelimit-limit-requests", "9999"),
+    ("x-ratelimit-remaining-requests", "9998"),
+    ("x-ratelimit-limit-project-tokens", "7"),
+    ("anthropic-ratelimit-tokens-limit", "8"),
+]
+OPENAIS = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"]
+GOOD = always(http(chat("good"), headers=VENDORS_LIMITS))
+
+
+def bearer(key):
+    return [("authorization", f"Bearer {key}")]
+
+
+def house(vendor, *callers, groups=("gpt-4.1",), api_key="sk-upstream", **settings):
+    """A config with some groups of one endpoint each, and callers."""
+    params = {"base_url": vendor.base_url, "api_key": api_key}
+    config = config_for(
+        {"params": {key: value for key, value in params.items() if value}},
+        callers=list(callers),
+        **settings,
+    )
+    (group,) = config["model_groups"]
+    config["model_groups"] = [{**group, "model_group": name} for name in groups]
+    return config
+
+
+def team_a(**more):
+    return {"name": "team-a", "key": KEY_A, **more}
+
+
+def team_b(**more):
+    return {"name": "team-b", "key": KEY_B, **more}
+
+
+# ---- keys
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/chat/completions"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/models/gpt-4.1"),
+        ("OPTIONS", "/v1/models"),
+        ("GET", "/no/such/path"),
+        ("DELETE", "/v1/files/f"),
+    ],
+)
+@pytest.mark.parametrize("headers", [[], bearer("sk-wrong")], ids=["no key", "unknown"])
+@bounded()
+async def test_every_path_of_the_data_plane_needs_a_key(method, path, headers):
+    async with scripted(GOOD) as vendor, serve_proxy(house(vendor, team_a())) as proxy:
+        body = CHAT if method == "POST" else b""
+        reply = await ask(proxy.port, path, body, method=method, headers=headers)
+        assert reply.status == 401
+        assert reply.error["code"] == "invalid_api_key"
+        assert reply.error["type"] == "invalid_request_error"
+        assert "Authorization: Bearer KEY" in reply.error["message"]
+        assert reply.header("x-should-retry") == "false"
+        assert reply.header("www-authenticate") == "Bearer"
+        assert reply.header("x-llmproxy-error-source") == "proxy"
+        assert vendor.received == []
+        assert [(seen.status, seen.caller) for seen in proxy.heard.calls] == [(401, None)]
+
+
+@bounded()
+async def test_the_operators_paths_need_none():
+    async with scripted(GOOD) as vendor, serve_proxy(house(vendor, team_a())) as proxy:
+        for path in ("/livez", "/readyz", "/health", "/"):
+            assert (await ask(proxy.port, path, method="GET")).status == 200
+
+
+@pytest.mark.parametrize("name", ["authorization", "api-key", "x-api-key"])
+@bounded()
+async def test_the_key_of_a_caller_never_leaves_the_house(name):
+    value = f"Bearer {KEY_A}" if name == "authorization" else KEY_A
+    async with scripted(GOOD) as vendor:
+        for api_key in ("sk-upstream", None):
+            async with serve_proxy(house(vendor, team_a(), api_key=api_key)) as proxy:
+                reply = await ask(proxy.port, body=CHAT, headers=[(name, value)])
+                assert reply.status == 200
+                assert proxy.heard.calls[0].caller == "team-a"
+        own, none = vendor.received
+        assert own.header("authorization") == "Bearer sk-upstream"
+        assert none.header("authorization") is None
+        for received in vendor.received:
+            assert KEY_A not in str(received.headers)
+
+
+@bounded()
+async def test_an_endpoint_that_wants_a_credential_and_has_none_is_the_operators_mistake():
+    refuses = always(http(error_body("invalid_api_key"), status=401))
+    async with scripted(refuses) as vendor:
+        async with serve_proxy(house(vendor, team_a(), api_key=None)) as proxy:
+            await ask(proxy.port, body=CHAT, headers=bearer(KEY_A))
+            assert [change.state for change in proxy.heard.changes] == ["misconfigured"]
+
+
+@bounded()
+async def test_keys_are_in_no_log_no_error_and_no_page(caplog):
+    lines = []
+    log = AccessLog(lines.append, human=False)
+    with caplog.at_level(logging.DEBUG):
+        async with scripted(GOOD) as vendor:
+            config = house(vendor, team_a(limits={"rpm": 1}), team_b(groups=["gpt-4.1"]))
+            async with serve_proxy(config) as proxy:
+                answers = [
+                    await ask(proxy.port, body=CHAT, headers=bearer(key))
+                    for key in (KEY_A, KEY_A, KEY_B, KEY_B + "-wrong")
+                ]
+                answers.append(await ask(proxy.port, "/health", method="GET"))
+                for call in proxy.heard.calls:
+                    log.call_finished(call)
+                shown = repr(proxy.runtime.config) + repr(proxy.runtime.callers)
+    log.close()
+    assert [answer.status for answer in answers] == [200, 429, 200, 401, 200]
+    told = b"".join(lines).decode()
+    assert [msgspec.json.decode(line).get("caller") for line in told.splitlines()] == [
+        "team-a",
+        "team-a",
+        "team-b",
+        None,
+    ]
+    seen = told + caplog.text + shown + "".join(f"{each.headers}{each.body}" for each in answers)
+    assert KEY_A not in seen
+    assert KEY_B not in seen
+
+
+# ---- groups
+
+
+@bounded()
+async def test_a_caller_sees_the_groups_that_it_may_use_and_no_other():
+    async with scripted(GOOD) as vendor:
+        callers = team_a(groups=["gpt-4.1"]), team_b()
+        async with serve_proxy(house(vendor, *callers, groups=("gpt-4.1", "o3"))) as proxy:
+
+            async def models(key):
+                reply = await ask(proxy.port, "/v1/models", method="GET", headers=bearer(key))
+                return [model["id"] for model in reply.json["data"]]
+
+            assert await models(KEY_A) == ["gpt-4.1"]
+            assert await models(KEY_B) == ["gpt-4.1", "o3"]
+            o3 = {**CHAT, "model": "o3"}
+            refused = await ask(proxy.port, body=o3, headers=bearer(KEY_A))
+            assert (refused.status, refused.error["code"]) == (404, "model_not_found")
+            assert refused.error["message"].endswith("This proxy serves: gpt-4.1.")
+            one = await ask(proxy.port, "/v1/models/o3", method="GET", headers=bearer(KEY_A))
+            assert one.status == 404
+            assert (await ask(proxy.port, body=o3, headers=bearer(KEY_B))).status == 200
+            assert len(vendor.received) == 1
+
+
+# ---- limits
+
+
+@bounded()
+async def test_at_its_limit_a_caller_is_refused_at_once_and_others_are_not():
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(house(vendor, team_a(limits={"rpm": 2}), team_b())) as proxy:
+            replies = [await ask(proxy.port, body=CHAT, headers=bearer(KEY_A)) for _ in range(3)]
+            assert [reply.status for reply in replies] == [200, 200, 429]
+            refused = replies[-1]
+            assert refused.error["code"] == "rate_limit_exceeded"
+            assert refused.error["type"] == "requests"
+            assert refused.header("x-llmproxy-error-source") == "proxy"
+            assert 55_000 <= int(refused.header("retry-after-ms")) <= 60_000
+            assert 55 <= int(refused.header("retry-after")) <= 60
+            assert (await ask(proxy.port, body=CHAT, headers=bearer(KEY_B))).status == 200
+            assert len(vendor.received) == 3
+
+
+@bounded()
+async def test_a_caller_is_told_its_own_limits_and_not_those_of_our_account():
+    async with scripted(GOOD) as vendor:
+        limits = {"rpm": 2, "tpm": 100_000}
+        async with serve_proxy(house(vendor, team_a(limits=limits), team_b())) as proxy:
+            replies = [await ask(proxy.port, body=CHAT, headers=bearer(KEY_A)) for _ in range(3)]
+            for reply, remaining in zip(replies, ("1", "0", "0"), strict=True):
+                assert reply.all("x-ratelimit-limit-requests") == ["2"]
+                assert reply.all("x-ratelimit-remaining-requests") == [remaining]
+                assert reply.all("x-ratelimit-limit-tokens") == ["100000"]
+                assert 99_000 < int(reply.header("x-ratelimit-remaining-tokens")) <= 100_000
+                assert reply.header("x-ratelimit-limit-project-tokens") is None
+                assert reply.header("anthropic-ratelimit-tokens-limit") is None
+            assert replies[0].header("x-ratelimit-reset-requests") == "1m0s"
+            assert replies[0].header("x-ratelimit-reset-tokens") == "1m0s"
+            without = await ask(proxy.port, body=CHAT, headers=bearer(KEY_B))
+            assert [without.header(name) for name in OPENAIS] == ["9999", "9998"]
+            assert without.header("x-ratelimit-limit-project-tokens") == "7"
+
+
+@bounded()
+async def test_a_refusal_of_the_endpoints_tells_the_callers_limits_too():
+    refuses = always(http(error_body("bad_request"), status=400, headers=VENDORS_LIMITS))
+    async with scripted(refuses) as vendor:
+        async with serve_proxy(house(vendor, team_a(limits={"rpm": 9}))) as proxy:
+            reply = await ask(proxy.port, body=CHAT, headers=bearer(KEY_A))
+            assert reply.status == 400
+            assert [reply.header(name) for name in OPENAIS] == ["9", "8"]
+            assert reply.header("x-ratelimit-limit-project-tokens") is None
+
+
+@bounded()
+async def test_tokens_are_reserved_on_arrival_and_corrected_when_the_answer_tells_its_usage():
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(house(vendor, team_a(limits={"tpm": 1_000}))) as proxy:
+            big = {**CHAT, "max_tokens": 800}
+            first = await ask(proxy.port, body=big, headers=bearer(KEY_A))
+            assert int(first.header("x-ratelimit-remaining-tokens")) <= 200
+            second = await ask(proxy.port, body=big, headers=bearer(KEY_A))
+            assert second.status == 200  # 5 tokens were used, not 800
+
+
+@bounded()
+async def test_a_stream_holds_its_callers_place_until_its_end():
+    may_end = asyncio.Event()
+
+    def stream(received, _number):
+        yield sse_head() + chunk(delta("hi"))
+        while not may_end.is_set():
+            yield 0.01
+        yield chunk(delta(finish="stop") + DONE) + LAST_CHUNK
+
+    async with scripted(stream) as vendor:
+        async with serve_proxy(house(vendor, team_a(limits={"concurrent": 1}))) as proxy:
+            streaming = await connect(proxy.port)
+            await streaming.send(request(body=STREAM, headers=bearer(KEY_A)))
+            assert (await streaming.head())[0] == 200
+            refused = await ask(proxy.port, body=STREAM, headers=bearer(KEY_A))
+            assert refused.status == 429
+            assert "calls at a time: Limit 1" in refused.error["message"]
+            may_end.set()
+            while await streaming.chunk():
+                pass
+            assert (await ask(proxy.port, body=STREAM, headers=bearer(KEY_A))).status == 200
+            streaming.leave()
+
+
+@bounded()
+async def test_a_client_that_leaves_gives_its_callers_place_back():
+    def hang(received, number):
+        return ("hang",) if number == 1 else (http(chat("good")),)
+
+    async with scripted(hang) as vendor:
+        async with serve_proxy(house(vendor, team_a(limits={"concurrent": 1}))) as proxy:
+            leaving = await connect(proxy.port)
+            await leaving.send(request(body=CHAT, headers=bearer(KEY_A)))
+            while not vendor.received:
+                await asyncio.sleep(0.01)
+            leaving.leave()
+            while not proxy.heard.calls:
+                await asyncio.sleep(0.01)
+            assert proxy.heard.calls[0].status == 499
+            assert (await ask(proxy.port, body=CHAT, headers=bearer(KEY_A))).status == 200
+
+
+@bounded()
+async def test_of_calls_that_come_at_once_no_more_than_the_limit_go_through():
+    async with scripted(always(0.2, http(chat("good")))) as vendor:
+        async with serve_proxy(house(vendor, team_a(limits={"rpm": 20, "concurrent": 5}))) as proxy:
+            replies = await asyncio.gather(
+                *(ask(proxy.port, body=CHAT, headers=bearer(KEY_A)) for _ in range(30))
+            )
+            statuses = [reply.status for reply in replies]
+            assert statuses.count(200) == 5
+            assert statuses.count(429) == 25
+            assert len(vendor.received) == 5
+
+
+@bounded()
+async def test_without_callers_a_clients_key_goes_to_an_endpoint_that_has_none():
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(house(vendor, api_key=None)) as proxy:
+            reply = await ask(proxy.port, body=CHAT, headers=bearer("sk-mine"))
+            assert reply.status == 200
+            assert vendor.received[0].header("authorization") == "Bearer sk-mine"
+            assert [reply.header(name) for name in OPENAIS] == ["9999", "9998"]
+            assert proxy.heard.calls[0].caller is None
