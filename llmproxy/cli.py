@@ -1,4 +1,4 @@
-"""The command line: serve, check, schema, demo. Exit status 2: the config or the call is wrong."""
+"""The command line: serve, check, schema, simulate, demo. Status 2: config or call are wrong."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import llmproxy
 from llmproxy.errors import ConfigError
+from llmproxy.simulation import options as simulate_options
 
 DEFAULT_CONFIG = Path("llmproxy.yaml")
 
@@ -74,6 +75,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Print the JSON Schema of llmproxy.yaml, for editors.",
     )
     schema.set_defaults(run=_schema)
+
+    simulate = commands.add_parser(
+        "simulate",
+        help="try a config against modelled endpoints",
+        description=simulate_options.DESCRIPTION,
+    )
+    simulate_options.add_options(simulate)
+    simulate.set_defaults(run=_simulate)
     return parser
 
 
@@ -147,6 +156,12 @@ def _schema(_: argparse.Namespace) -> int:
 
     print(json.dumps(json_schema(), indent=2))  # noqa: T201
     return 0
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from llmproxy.simulation.command import run  # noqa: PLC0415 - only who simulates pays for it
+
+    return run(options)
 
 
 def _tell_problems(error: ConfigError) -> int:

@@ -1,0 +1,83 @@
+"""The options of `llmproxy simulate`. Imports nothing, so that every command starts fast."""
+
+from __future__ import annotations
+
+import argparse
+from math import isfinite
+from pathlib import Path
+
+DESCRIPTION = """\
+Try a config against modelled endpoints: the proxy's own rules with a simulated clock. Nothing is
+sent anywhere and no keys are needed. It tells the share of each endpoint and tier, the 429s that
+clients would see, the waits and the cost. docs/simulation.md tells more."""
+CALLS = """\
+calls to replay: CSV with a head, or JSON lines, with at_s, model_group, input_tokens,
+output_tokens and optionally max_output_tokens; or the proxy's own access log (JSON)"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What `llmproxy simulate` takes."""
+    parser.add_argument("config", type=Path, metavar="CONFIG")
+    traffic = parser.add_mutually_exclusive_group(required=True)
+    traffic.add_argument("--calls", type=Path, metavar="FILE", help=CALLS)
+    traffic.add_argument(
+        "--rate",
+        type=_steps,
+        metavar="R",
+        help="calls a second, at random moments; 10x300,24x60 is 10 for 300 s, then 24 for 60 s",
+    )
+    parser.add_argument(
+        "--seconds", type=_positive, default=600.0, metavar="S", help="how long --rate lasts (600)"
+    )
+    parser.add_argument(
+        "--tokens",
+        type=_tokens,
+        default=(500, 200),
+        metavar="IN:OUT",
+        help="tokens of each call, where the calls do not say them (500:200)",
+    )
+    parser.add_argument("--group", help="the model group for --rate (default: all, evenly)")
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="YAML: latency, limits, outages of endpoints"
+    )
+    parser.add_argument(
+        "--instances", type=_count, default=1, metavar="N", help="proxies with a shared view (1)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="repeats a run exactly")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write a picture, too")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _steps(text: str) -> list[tuple[float, float | None]]:
+    steps: list[tuple[float, float | None]] = []
+    for step in text.split(","):
+        rate, by, seconds = step.partition("x")
+        try:
+            steps.append((_positive(rate), _positive(seconds) if by else None))
+        except argparse.ArgumentTypeError:
+            message = f"expected a rate such as 20, or 20x300,40x60; found {text!r}"
+            raise argparse.ArgumentTypeError(message) from None
+    return steps
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not (isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return number
+
+
+def _tokens(text: str) -> tuple[int, int]:
+    into, _, out = text.partition(":")
+    if not (into.isdecimal() and out.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected IN:OUT such as 500:200, found {text!r}")
+    return int(into), int(out)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, found {text!r}")
+    return int(text)
