@@ -1,0 +1,29 @@
+"""A caller's limits where several proxies share one view."""
+
+import asyncio
+
+from tests.story.test_callers import GOOD, KEY_A, bearer, house, team_a
+from tests.support.client import CHAT, ask
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.valkey import valkey
+from tests.support.vendor import scripted
+
+RPM = 30
+
+
+@bounded(40)
+async def test_two_proxies_together_give_a_caller_its_limit_and_no_more(tmp_path):
+    async with valkey(tmp_path) as server, scripted(GOOD) as vendor:
+        config = house(vendor, team_a(limits={"rpm": RPM}), redis_url=server.url)
+        async with serve_proxy(config) as one, serve_proxy(config) as other:
+            while [p.runtime.shared.status(0.0).connected for p in (one, other)] != [True, True]:
+                await asyncio.sleep(0.02)
+            statuses = []
+            for number in range(2 * RPM):
+                port = (one, other)[number % 2].port
+                reply = await ask(port, body=CHAT, headers=bearer(KEY_A))
+                statuses.append(reply.status)
+            assert statuses[: RPM - 2] == [200] * (RPM - 2)
+            assert RPM - 2 <= statuses.count(200) <= RPM + 1
+            assert statuses[-1] == 429
