@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from select import PIPE_BUF
 from time import gmtime, strftime, time
 
 import msgspec
@@ -22,6 +23,8 @@ from llmproxy.events import AttemptFailed, CallFinished, EndpointStateChanged
 FLUSH_S = 0.1
 # A reader that is stuck must not fill our memory.
 MAX_PENDING_LINES = 20_000
+# A path may be as long as a head. A line of the log should fit into PIPE_BUF.
+MAX_REQUEST_CHARS = 1_000
 
 logger = logging.getLogger("llmproxy")
 
@@ -150,6 +153,32 @@ def write_to(descriptor: int) -> Callable[[bytes], object]:
     return write
 
 
+def write_lines_to(descriptor: int) -> Callable[[bytes], object]:
+    """The same for a descriptor that several processes write to: each line stays whole.
+
+    Whatever is written to a pipe at once and is not above PIPE_BUF is not mixed with what others
+    write (POSIX, write()), nor cut in two if the writer is killed. So a block is written in pieces
+    that end with a line. A lock would do as well, until somebody is stopped who holds it.
+    """
+    write = write_to(descriptor)
+
+    def write_pieces(block: bytes) -> None:
+        for piece in _pieces(block):
+            write(piece)
+
+    return write_pieces
+
+
+def _pieces(block: bytes) -> Iterator[bytes]:
+    """As few as possible, each ending with a line and, if its lines allow it, up to PIPE_BUF."""
+    begin = 0
+    while len(block) - begin > PIPE_BUF:
+        end = block.rfind(b"\n", begin, begin + PIPE_BUF) + 1 or block.index(b"\n", begin) + 1
+        yield block[begin:end]
+        begin = end
+    yield block[begin:]
+
+
 class _Clock:
     """Wall time as text, formatted once a millisecond."""
 
@@ -175,7 +204,7 @@ def _line(event: CallFinished, moment: str) -> Line:
     return Line(
         moment,
         event.id,
-        event.request_line,
+        event.request_line[:MAX_REQUEST_CHARS],
         event.group,
         event.endpoint,
         event.status,

@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import os
+import select
 import threading
+import time
 
 import msgspec
+import pytest
 
-from llmproxy.adapters.access_log import MAX_PENDING_LINES, AccessLog
+from llmproxy.adapters.access_log import MAX_PENDING_LINES, AccessLog, write_lines_to, write_to
 from llmproxy.calls import Usage
 from llmproxy.events import CallFinished
 from tests.support.run import bounded
@@ -124,3 +128,60 @@ async def test_a_closed_pipe_costs_lines_only():
     log.call_finished(FINISHED)
     log.close()
     assert log.dropped == 2
+
+
+@bounded()
+async def test_a_path_of_any_length_leaves_a_line_that_a_pipe_takes_whole():
+    written = Written()
+    log = log_to(written)
+    log.call_finished(msgspec.structs.replace(FINISHED, request_line='POST /"' + "x" * 60_000))
+    log.close()
+    (line,) = written.lines
+    assert json.loads(line)["request"].startswith('POST /"xxx')
+    assert len(line) < select.PIPE_BUF
+
+
+def block_of(writer, lines, length=300):
+    """Lines that say whose they are and how long they must be."""
+    return b"".join(
+        f"{writer}:{number}:".encode().ljust(length, b"x") + b"\n" for number in range(lines)
+    )
+
+
+def lines_of_writers_that_share_a_pipe(write_to_pipe, writers=4, lines=2_000):
+    """What arrives of blocks that some threads write to a pipe, which is read in small bites."""
+    read, write = os.pipe()
+    write_block = write_to_pipe(write)
+    blocks = [block_of(writer, lines) for writer in range(writers)]
+    threads = [threading.Thread(target=write_block, args=[block]) for block in blocks]
+    for thread in threads:
+        thread.start()
+    arrived = b""
+    while len(arrived) < sum(map(len, blocks)):
+        arrived += os.read(read, 5_000)
+        time.sleep(0.0002)
+    for thread in threads:
+        thread.join()
+    os.close(read)
+    os.close(write)
+    return arrived.splitlines(), sorted(b"".join(blocks).splitlines())
+
+
+def test_lines_stay_whole_where_several_write_to_one_pipe():
+    arrived, written = lines_of_writers_that_share_a_pipe(write_lines_to)
+    assert sorted(arrived) == written
+
+
+def test_without_care_they_would_not():
+    """This is what the test above would see; it proves that it can see it."""
+    arrived, written = lines_of_writers_that_share_a_pipe(write_to)
+    assert sorted(arrived) != written
+
+
+@pytest.mark.parametrize("length", [1, 300, select.PIPE_BUF - 1, select.PIPE_BUF, 20_000])
+def test_lines_of_any_length_arrive_unchanged_and_in_order(tmp_path, length):
+    block = block_of(7, 40, length)
+    with (tmp_path / "log").open("wb") as file:
+        write_lines_to(file.fileno())(block)
+        write_lines_to(file.fileno())(b"")
+    assert (tmp_path / "log").read_bytes() == block
