@@ -1,0 +1,228 @@
+"""What an endpoint can still take: what is not known blocks nothing, what is known is kept."""
+
+import pytest
+
+from llmproxy.calls import RateLimit, RateLimits
+from llmproxy.rules.capacity import Capacity
+from llmproxy.rules.capacity.capacity import PLACE_WAIT_S, RAMP_ANSWERS
+
+
+def told(requests=None, tokens=None):
+    """(limit, remaining, reset_s) of each dimension."""
+    return RateLimits(
+        RateLimit(*requests) if requests else None, RateLimit(*tokens) if tokens else None
+    )
+
+
+def knowing(requests=None, tokens=None, *, now=0.0, **settings):
+    """A capacity that has learned this from an answer."""
+    capacity = Capacity(**settings)
+    reservation = capacity.reserve(0, now)
+    capacity.learn(reservation, told(requests, tokens))
+    capacity.settle(reservation, None, now)
+    return capacity
+
+
+def test_what_is_not_known_neither_blocks_nor_inflates():
+    capacity = Capacity()
+    for _ in range(1_000):
+        capacity.reserve(10**6, 0.0)
+    assert capacity.has_room(10**9, 0.0)
+    assert capacity.wait_s(10**9, 0.0) == 0
+    assert capacity.left(0.0) == (None, None)
+    assert capacity.limits == (None, None)
+    assert not capacity.bounded
+
+
+def test_one_known_dimension_says_nothing_of_the_other():
+    capacity = knowing(requests=(600, 100, None))
+    assert capacity.left(0.0) == (100, None)
+    assert capacity.has_room(10**9, 0.0)
+    capacity = knowing(tokens=(1_000, 100, None))
+    assert capacity.left(0.0) == (None, 100)
+    assert not capacity.has_room(101, 0.0)
+
+
+def test_no_60_seconds_hold_more_than_the_operator_allows():
+    capacity = Capacity(rpm=3)
+    for second in (0, 10, 20):
+        assert capacity.has_room(0, second)
+        capacity.reserve(0, second)
+    assert not capacity.has_room(0, 21)
+    assert 39 <= capacity.wait_s(0, 21) <= 39.5
+    assert not capacity.has_room(0, 59.9)
+    assert capacity.has_room(0, 60.5)
+    capacity.reserve(0, 60.5)
+    assert not capacity.has_room(0, 60.6)
+
+
+def test_the_operators_limit_caps_the_vendors_and_the_other_way_round():
+    capacity = knowing(requests=(600, 600, None), rpm=10)
+    assert capacity.limits == (10, None)
+    assert capacity.left(0.0) == (9, None)
+    capacity = knowing(requests=(5, 5, None), rpm=10)
+    assert capacity.limits == (5, None)
+    assert capacity.left(0.0) == (5, None)
+
+
+def test_the_operators_tokens_are_corrected_by_what_was_used_and_the_vendors_are_not():
+    own, vendors = Capacity(tpm=1_000), knowing(tokens=(1_000, 1_000, None))
+    for capacity, left in ((own, 900), (vendors, 200)):
+        reservation = capacity.reserve(800, 0.0)
+        capacity.settle(reservation, 100, 0.0)
+        assert capacity.left(0.0)[1] == left
+
+
+def test_a_call_that_used_more_than_was_reserved_is_charged_for_it():
+    capacity = Capacity(tpm=1_000)
+    assert capacity.has_room(400, 0.0)
+    reservation = capacity.reserve(400, 0.0)
+    capacity.settle(reservation, 950, 0.0)
+    assert capacity.left(0.0)[1] == 50
+    assert not capacity.has_room(100, 0.0)
+
+
+def test_what_was_never_sent_costs_nothing():
+    capacity = knowing(requests=(600, 10, None), tokens=(1_000, 500, None), rpm=20, tpm=700)
+    before = capacity.left(0.0)
+    reservation = capacity.reserve(300, 0.0)
+    assert capacity.left(0.0) != before
+    capacity.give_back(reservation, 0.0)
+    assert capacity.left(0.0) == before
+    assert capacity.in_flight == 0
+
+
+def test_a_reservation_ends_once_however_often_it_is_said():
+    capacity = Capacity(tpm=1_000)
+    reservation = capacity.reserve(500, 0.0)
+    capacity.settle(reservation, 200, 0.0)
+    capacity.settle(reservation, 100, 0.0)
+    capacity.give_back(reservation, 0.0)
+    assert capacity.left(0.0)[1] == 800
+    assert capacity.in_flight == 0
+
+
+def test_only_so_many_calls_run_at_a_time():
+    capacity = Capacity(concurrent=2)
+    first = capacity.reserve(0, 0.0)
+    assert capacity.has_room(0, 0.0)
+    capacity.reserve(0, 0.0)
+    assert not capacity.has_room(0, 0.0)
+    assert capacity.wait_s(0, 0.0) == PLACE_WAIT_S
+    capacity.settle(first, None, 1.0)
+    assert capacity.has_room(0, 1.0)
+
+
+def test_a_late_answer_counts_what_was_sent_after_its_request():
+    capacity = knowing(requests=(600, 600, None), tokens=(10_000, 10_000, None))
+    slow = capacity.reserve(100, 10.0)
+    for _ in range(50):
+        capacity.settle(capacity.reserve(100, 20.0), None, 20.0)
+    # Half a minute later it tells how it was at 10 s: nearly nothing left.
+    capacity.learn(slow, told((600, 60, 54.0), (10_000, 5_100, 29.4)))
+    requests, tokens = capacity.left(10.0)
+    assert requests == pytest.approx(60 - 50)
+    assert tokens == pytest.approx(5_100 - 5_000)
+    assert capacity.left(40.0)[0] == pytest.approx(60 - 50 + 30 * 10)
+
+
+def test_an_answer_that_was_overtaken_changes_nothing():
+    capacity = Capacity()
+    early, late = capacity.reserve(0, 1.0), capacity.reserve(0, 2.0)
+    capacity.learn(late, told((600, 5, 59.5)))
+    capacity.learn(early, told((600, 300, 30.0)))
+    assert capacity.left(2.0)[0] == pytest.approx(5)
+
+
+def test_room_that_was_there_is_gone_when_an_answer_says_so():
+    capacity = knowing(requests=(600, 600, None))
+    assert capacity.has_room(0, 0.0)
+    capacity.learn(capacity.reserve(0, 1.0), told((600, 0, 60.0)))
+    assert not capacity.has_room(0, 1.0)
+
+
+def test_a_limit_that_is_lowered_or_raised_is_followed():
+    capacity = knowing(requests=(600, 600, None))
+    assert capacity.has_room(0, 0.0)
+    capacity.learn(capacity.reserve(0, 1.0), told((60, 0, 60.0)))
+    assert capacity.limits == (60, None)
+    assert capacity.wait_s(0, 1.0) == pytest.approx(1.0)
+    capacity.learn(capacity.reserve(0, 2.0), told((6_000, 5_000, None)))
+    assert capacity.limits == (6_000, None)
+    assert capacity.left(2.0)[0] == 5_000
+
+
+def test_azures_seconds_are_kept_from_the_first_answer_on():
+    capacity = Capacity(fixed_windows=True)
+    first = capacity.reserve(0, 0.0)
+    for _ in range(8):
+        capacity.reserve(0, 0.1)  # nothing is known yet
+    capacity.learn(first, told((600, 599, 60.0)))
+    assert capacity.has_room(0, 0.2)
+    capacity.reserve(0, 0.2)
+    assert not capacity.has_room(0, 0.2)
+    assert capacity.wait_s(0, 0.2) == pytest.approx(0.815)
+
+
+def test_a_call_bigger_than_the_whole_limit_waits_until_all_is_there_and_goes():
+    capacity = Capacity(tpm=100)
+    assert capacity.has_room(500, 0.0)
+    capacity.reserve(500, 0.0)
+    assert not capacity.has_room(1, 1.0)
+    assert not capacity.has_room(500, 59.0)
+    assert capacity.has_room(500, 61.0)
+
+
+def test_a_line_is_told_the_time_at_which_its_last_one_may_go():
+    capacity = knowing(requests=(60, 0, 60.0), tokens=(60_000, 0, 60.0))
+    assert capacity.wait_s(0, 0.0, requests=10) == pytest.approx(10)
+    assert capacity.wait_s(90_000, 0.0, requests=10) == pytest.approx(90)
+
+
+def test_a_vendor_that_refuses_without_telling_limits_is_asked_by_one_then_by_two_for_each():
+    capacity = Capacity()
+    capacity.throttled()
+    first = capacity.reserve(0, 5.0)
+    assert not capacity.has_room(0, 5.0)
+    capacity.answered()
+    capacity.settle(first, None, 5.1)
+    for _ in range(2):
+        assert capacity.has_room(0, 5.1)
+        capacity.reserve(0, 5.1)
+    assert not capacity.has_room(0, 5.1)
+    for _ in range(RAMP_ANSWERS):
+        capacity.answered()
+    for _ in range(500):
+        capacity.reserve(0, 6.0)
+    assert capacity.has_room(0, 6.0)
+
+
+def test_somebody_may_always_look_whether_a_silent_vendor_is_back():
+    capacity = Capacity()
+    refused = [capacity.reserve(0, 0.0) for _ in range(5)]
+    capacity.throttled()
+    for each in refused:
+        capacity.settle(each, None, 1.0)
+    assert capacity.has_room(0, 1.0)
+    lost = capacity.reserve(0, 1.0)
+    assert not capacity.has_room(0, 1.0)
+    capacity.settle(lost, None, 2.0)  # it failed for another reason: nobody answered
+    assert capacity.has_room(0, 2.0)
+
+
+def test_a_vendor_that_tells_its_limits_needs_no_looking():
+    capacity = knowing(requests=(600, 500, None))
+    capacity.throttled()
+    for _ in range(10):
+        assert capacity.has_room(0, 0.0)
+        capacity.reserve(0, 0.0)
+
+
+def test_not_every_answer_of_a_crowd_is_read_while_much_is_left():
+    capacity = knowing(requests=(600, 590, None), now=1.0)
+    assert capacity.has_room(0, 1.0)
+    assert not capacity.wants_report(capacity.reserve(0, 1.001))
+    assert capacity.wants_report(capacity.reserve(0, 1.02))
+    nearly_full = knowing(requests=(600, 100, None), now=1.0)
+    assert nearly_full.wants_report(nearly_full.reserve(0, 1.001))
+    assert Capacity().wants_report(Capacity().reserve(0, 1.0))
