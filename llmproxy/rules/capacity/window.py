@@ -36,7 +36,8 @@ class MinuteWindow:
 
     def correct(self, slot: int, now: float, *, requests: int = 0, tokens: int = 0) -> None:
         """Change what was counted in a slot, unless that is no longer in the window."""
-        self.pass_time(now)
+        if now >= self._ends_at:
+            self.pass_time(now)
         if self._newest - slot >= SLOTS:
             return
         self._requests[slot % SLOTS] += requests
