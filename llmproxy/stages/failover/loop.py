@@ -312,7 +312,12 @@ class FirstAccepted:
         """Wait in line, if the turn will come in time; None if it did not."""
         queue, group = self._stage.queue, self._group
         patience_s = min(queue.max_wait_s - self._waited_s, self._call.deadline_at - now)
-        if room_in_s > patience_s or len(group.line) >= queue.max_waiting:
+        crowded = len(group.line) >= queue.max_waiting
+        if (crowded or patience_s <= 0) and self._demand.spill_at > now:
+            self._demand.spill_at = now  # no place, or no time, to wait for a cheaper tier
+            if (turn := self._take()) is not None:
+                return turn
+        if crowded or room_in_s > patience_s:
             raise self._nobody(now)
         turn = await self._stage.room_of(group).wait(self._demand, at_most_s=patience_s)
         waited_s = monotonic() - now

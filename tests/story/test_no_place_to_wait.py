@@ -1,0 +1,41 @@
+"""A call that cannot wait for a cheaper tier goes to a dearer one; it does not fail."""
+
+import asyncio
+
+import pytest
+
+from tests.story.limited import HELLO, begin, cheap_and_dear, line_of, tells, until
+from tests.support.client import ask
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import always, chat, http, scripted
+
+GOOD = always(http(chat("good")))
+
+
+@pytest.mark.parametrize("queue", [{"max_waiting": 0}, {"max_wait_s": 0}], ids=str)
+@bounded()
+async def test_where_nobody_may_wait_a_full_tier_is_left_at_once(queue):
+    async with scripted(tells(0, "1500ms")) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=2, **queue)) as proxy:
+            endpoints = []
+            for _ in range(3):
+                reply = await ask(proxy.port, body=HELLO)
+                endpoints.append((reply.status, reply.header("x-llmproxy-endpoint")))
+            assert endpoints == [(200, "cheap"), (200, "dear"), (200, "dear")]
+
+
+@bounded()
+async def test_when_the_line_is_full_further_calls_take_the_dearer_tier():
+    async with scripted(tells(0, "1500ms")) as cheap, scripted(GOOD) as dear:
+        config = cheap_and_dear(cheap, dear, spill_wait_s=2, max_waiting=1)
+        async with serve_proxy(config) as proxy:
+            await ask(proxy.port, body=HELLO)
+            waiting = await begin(proxy.port)
+            await until(lambda: len(line_of(proxy)) == 1)
+
+            replies = await asyncio.gather(*(ask(proxy.port, body=HELLO) for _ in range(3)))
+
+            assert [reply.header("x-llmproxy-endpoint") for reply in replies] == ["dear"] * 3
+            assert len(line_of(proxy)) == 1, "nobody has overtaken the one that waits"
+            waiting.leave()
