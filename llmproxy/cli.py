@@ -76,13 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     schema.set_defaults(run=_schema)
 
-    simulate = commands.add_parser(
-        "simulate",
-        help="try a config against modelled endpoints",
-        description=simulate_options.DESCRIPTION,
-    )
-    simulate_options.add_options(simulate)
-    simulate.set_defaults(run=_simulate)
+    simulate_options.add_command(commands).set_defaults(run=_simulate)
     return parser
 
 

@@ -213,7 +213,13 @@ class SimulatedCall:
     def _line_up(self, room_in_s: float, now: float) -> None:
         queue, group = self._proxy.queue, self._group
         patience_s = min(queue.max_wait_s - self._in_line_s, self._deadline_at - now)
-        if room_in_s > patience_s or len(group.line) >= queue.max_waiting:
+        crowded = len(group.line) >= queue.max_waiting
+        if (crowded or patience_s <= 0) and self._demand.spill_at > now:
+            self._demand.spill_at = now
+            if (turn := group.take_as_newcomer(self._demand, now)) is not None:
+                self._attempt(turn, now)
+                return
+        if crowded or room_in_s > patience_s:
             self._give_up(now)
             return
         came = partial(self._left_line, now)

@@ -15,8 +15,13 @@ calls to replay: CSV with a head, or JSON lines, with at_s, model_group, input_t
 output_tokens and optionally max_output_tokens; or the proxy's own access log (JSON)"""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `llmproxy simulate` takes."""
+def add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    """`llmproxy simulate` among the other commands."""
+    parser = commands.add_parser(
+        "simulate", help="try a config against modelled endpoints", description=DESCRIPTION
+    )
     parser.add_argument("config", type=Path, metavar="CONFIG")
     traffic = parser.add_mutually_exclusive_group(required=True)
     traffic.add_argument("--calls", type=Path, metavar="FILE", help=CALLS)
@@ -46,6 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="repeats a run exactly")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write a picture, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
 
 
 def _steps(text: str) -> list[tuple[float, float | None]]:

@@ -10,8 +10,8 @@ from html import escape
 
 from llmproxy.simulation.results import BINS, EndpointCount, Results
 
-WIDTH, HEIGHT = 960, 560
-LEFT, RIGHT, TOP = 70, 40, 64
+WIDTH, HEIGHT = 960, 616
+LEFT, RIGHT, TOP = 70, 40, 80
 STACK_H, LANE_H, GAP = 250, 76, 46
 PLOT_W = WIDTH - LEFT - RIGHT
 # Tiers differ in hue, endpoints of a tier in lightness.
@@ -133,13 +133,13 @@ def _frame(top_y: int, height: int, top: float, name: str, seconds: float) -> li
 
 
 def _round_up(value: float) -> float:
-    """To 1, 2 or 5 times a power of ten, so that the scale is read at a glance."""
+    """To an even part of a power of ten, so that the scale is read at a glance."""
     scale = 1.0
     while scale < value:
         scale *= 10
     while value and scale / 10 >= value:
         scale /= 10
-    return next((scale * part for part in (0.2, 0.5) if scale * part >= value > 0), scale)
+    return next((scale * part for part in (0.2, 0.4, 0.6, 0.8) if scale * part >= value > 0), scale)
 
 
 def _x(place: float) -> float:
