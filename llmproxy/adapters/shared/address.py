@@ -1,11 +1,13 @@
 """Where the shared view lives: a client of Redis or Valkey from the settings, not yet connected.
 
 redis-py's own defaults (5 s, ten retries) would hang together with their server: here nothing is
-tried twice, and everything has a short time. What is told of an address never holds a password.
+tried twice, and whoever asks sets the time (`patience`). What is told of an address never holds a
+password.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -25,13 +27,22 @@ OPERATION_S = 0.1
 SENTINEL_PORT = 26379
 
 
+def patience(*, connected: bool) -> asyncio.Timeout:
+    """How long an operation may take; longer if it may have to connect first.
+
+    In place of redis-py's `socket_timeout`, which makes a task of every write, and on Python 3.11
+    loses a cancellation now and then (asyncio.wait_for did).
+    """
+    return asyncio.timeout(OPERATION_S if connected else CONNECT_S + OPERATION_S)
+
+
 def client_of(settings: GeneralSettings) -> Client:
     """A client of the server, the sentinels' master or the cluster that the settings name.
 
     Raises ConfigError if redis-py cannot use them. The caller closes it.
     """
     try:
-        options = _login(settings) | _patience()
+        options = _login(settings) | _short()
         if settings.redis_cluster:
             return _cluster(options)
         if settings.redis_sentinels:
@@ -84,10 +95,10 @@ def _login(settings: GeneralSettings) -> Options:
     return options
 
 
-def _patience() -> Options:
+def _short() -> Options:
     return {
         "socket_connect_timeout": CONNECT_S,
-        "socket_timeout": OPERATION_S,
+        "socket_timeout": None,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "client_name": "llmproxy",
@@ -99,7 +110,7 @@ def _master(settings: GeneralSettings, options: Options) -> Redis:
     # redis-py's Sentinel has no types.
     sentinels = Sentinel(  # type: ignore[no-untyped-call]
         [_host_and_port(each) for each in settings.redis_sentinels],
-        sentinel_kwargs=_patience() | {"ssl": encrypted},
+        sentinel_kwargs=_short() | {"ssl": encrypted},
         **options,
         ssl=encrypted,
     )

@@ -14,7 +14,7 @@ from time import monotonic
 import msgspec
 from redis.exceptions import RedisError
 
-from llmproxy.adapters.shared.address import CONNECT_S, OPERATION_S, Client
+from llmproxy.adapters.shared.address import Client, patience
 from llmproxy.adapters.shared.script import Script
 from llmproxy.events import EndpointStateChanged
 
@@ -96,7 +96,7 @@ class Newsroom:
             while self._untold:
                 about, told = next(iter(self._untold.items()))
                 try:
-                    async with asyncio.timeout(CONNECT_S + OPERATION_S):
+                    async with patience(connected=False):
                         await self._send(told)
                 except (RedisError, OSError, TimeoutError):
                     await asyncio.sleep(RETRY_S)
@@ -116,7 +116,7 @@ class Newsroom:
 
     async def _listen_until_it_breaks(self) -> None:
         async with self._client.pubsub() as channel:
-            async with asyncio.timeout(CONNECT_S + OPERATION_S):
+            async with patience(connected=False):
                 await channel.subscribe(self._channel)
                 kept = await self._recall.run(self._client, [self._channel], [])
             for told in kept:

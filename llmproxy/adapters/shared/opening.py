@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +9,7 @@ from secrets import token_hex
 
 from redis.exceptions import RedisError
 
-from llmproxy.adapters.shared.address import CONNECT_S, OPERATION_S, client_of, secrets_of
+from llmproxy.adapters.shared.address import client_of, patience, secrets_of
 from llmproxy.adapters.shared.news import Hear, Newsroom
 from llmproxy.adapters.shared.tasks import background
 from llmproxy.adapters.shared.view import SharedView
@@ -38,7 +37,7 @@ async def open_shared_view(
     try:
         async with background(view.keep_asking, newsroom.tell_others, newsroom.listen):
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CONNECT_S + OPERATION_S):
+                async with patience(connected=False):
                     await view.tried.wait()
             yield view
         await view.leave()

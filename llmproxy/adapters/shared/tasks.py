@@ -18,13 +18,14 @@ PAUSE_S = 1.0
 @asynccontextmanager
 async def background(*jobs: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Run the jobs, which end only when they are cancelled, until the block ends."""
-    tasks = [asyncio.create_task(_again_and_again(job)) for job in jobs]
+    tasks = {asyncio.create_task(_again_and_again(job)) for job in jobs}
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks:  # until they have heard it: a library in between may swallow a cancellation
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=PAUSE_S)
 
 
 async def _again_and_again(job: Callable[[], Awaitable[None]]) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmproxy.adapters.shared.address import CONNECT_S, OPERATION_S, Client
+from llmproxy.adapters.shared.address import OPERATION_S, Client, patience
 from llmproxy.adapters.shared.bell import Bell
 from llmproxy.adapters.shared.news import Newsroom
 from llmproxy.adapters.shared.windows import Answers, Windows
@@ -124,7 +124,7 @@ class SharedView:
         """Say that this instance is going, if that can be said quickly."""
         if self._why is None:
             try:
-                async with asyncio.timeout(OPERATION_S):
+                async with patience(connected=True):
                     await self._windows.leave()
             except (RedisError, OSError, TimeoutError):
                 return  # the others will notice
@@ -144,7 +144,7 @@ class SharedView:
         answers = None
         self._late = asyncio.get_running_loop().call_later(ANSWER_WITHIN_S, self._is_late, now)
         try:
-            async with asyncio.timeout(CONNECT_S + OPERATION_S):
+            async with patience(connected=self._why is None):
                 answers = await self._windows.tell(list(asked.items()), count=count)
         except (RedisError, OSError, TimeoutError) as error:
             await self._fail(error)
@@ -169,6 +169,8 @@ class SharedView:
 
     def _receive(self, asked: dict[str, Ask], answers: Answers) -> None:
         now = monotonic()
+        if self._fails:
+            self._hold_until = now + HOLD_S
         if answers.instances is not None:
             self._beat_at = self._ticked_at + BEAT_S
             self._count(answers.instances, now)
@@ -196,7 +198,6 @@ class SharedView:
                 self._instances,
             )
             self._fails = 0
-            self._hold_until = now + HOLD_S
         self._say(None)
         for key, lease in self._leases.items():
             if key not in asked:
@@ -222,7 +223,7 @@ class SharedView:
         """Ask whether it is there, before it is told anything: a server that hangs would hear all
         of it later."""
         try:
-            async with asyncio.timeout(CONNECT_S + OPERATION_S):
+            async with patience(connected=False):
                 await self._client.ping()
         except (RedisError, OSError, TimeoutError) as error:
             await self._fail(error)
@@ -235,9 +236,7 @@ class SharedView:
 
     async def _fail(self, error: Exception) -> None:
         """The server is gone, refuses, or hangs."""
-        why = str(error).partition("\n")[0][:MAX_WHY] or f"no answer within {OPERATION_S} s"
-        for secret in self._secrets:
-            why = why.replace(secret, "***")
+        why = self._in_words(error)
         if self._fails == 0:
             logger.warning(
                 "The shared view is lost: %s. Until it is back, each of %d instances keeps to its "
@@ -247,11 +246,19 @@ class SharedView:
             )
         self._fails += 1
         self._say(why)
+        self._go_local()
         pause_s = LONG_PAUSE_S if self._fails >= FAILS else PAUSE_S
         self._retry_at = monotonic() + (pause_s if self._fails > 1 else 0.0)
         if isinstance(self._client, Redis):
             # Its address may lead to another server by now.
             await self._client.connection_pool.disconnect(inuse_connections=False)
+
+    def _in_words(self, error: Exception) -> str:
+        # A script's error ends in where it happened, which is nobody's business.
+        why = str(error).partition("\n")[0].partition(" script: ")[0].rstrip(".")
+        for secret in self._secrets:
+            why = why.replace(secret, "***")
+        return why[:MAX_WHY] or f"no answer within {OPERATION_S} s"
 
     def _say(self, why: str | None) -> None:
         if (why is None) != (self._why is None):

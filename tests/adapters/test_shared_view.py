@@ -1,0 +1,338 @@
+"""The shared view: leases are granted in a moment, and calls go on whatever the server does."""
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from time import monotonic
+
+import pytest
+
+from llmproxy.adapters.shared import SharedView, open_shared_view
+from llmproxy.config import GeneralSettings
+from llmproxy.rules.lease import SLOT_S, Lease
+from tests.support.run import bounded
+from tests.support.valkey import free_port, valkey
+
+RPM, TPM = 600, 100_000
+WAIT_S = 5.0  # for what takes milliseconds on a machine that is not busy
+
+
+@dataclass
+class Instance:
+    """An instance with one capacity, and the calls that it dispatches."""
+
+    view: SharedView
+    lease: Lease
+    heard: list = field(default_factory=list)
+
+    async def dispatch(self, tokens=10, *, within_s=WAIT_S):
+        """Wait for a grant like a call in the waiting room, and use it; returns how long."""
+        began = monotonic()
+        while self.lease.share is None and not self.lease.covers(tokens, monotonic()):
+            self.lease.missed(tokens)
+            assert monotonic() - began < within_s, "nothing was granted"
+            await asyncio.sleep(0.002)
+        self.lease.take(tokens, monotonic())
+        return monotonic() - began
+
+    async def until(self, condition, within_s=WAIT_S):
+        """Until it is so; returns how long it took."""
+        began = monotonic()
+        while not condition(self):
+            assert monotonic() - began < within_s, self.view.status(monotonic())
+            await asyncio.sleep(0.002)
+        return monotonic() - began
+
+    @property
+    def connected(self):
+        return self.view.status(monotonic()).connected
+
+    @property
+    def instances(self):
+        return self.view.status(monotonic()).instances
+
+    @property
+    def why(self):
+        return self.view.status(monotonic()).why
+
+
+@asynccontextmanager
+async def instance(server, *, key="account", rpm=RPM, tpm=TPM, **options):
+    """One instance that shares `key`. `server`: a Valkey or a URL."""
+    url = server if isinstance(server, str) else server.url
+    heard = []
+    settings = GeneralSettings(redis_url=url)
+    async with open_shared_view(settings, hear=lambda *news: heard.append(news), **options) as view:
+        lease = Lease(**options)
+        lease.limits(rpm, tpm)
+        view.add(key, lease)
+        yield Instance(view, lease, heard)
+
+
+def connected(each):
+    return each.connected
+
+
+def lost(each):
+    return not each.connected
+
+
+async def keep_dispatching(each, stop):
+    """Calls that wait for nothing but a grant; returns how long the slowest waited."""
+    slowest = 0.0
+    while not stop.is_set():
+        slowest = max(slowest, await each.dispatch())
+        await asyncio.sleep(0.005)
+    return slowest
+
+
+async def all_that_it_gets(each):
+    """Dispatch until nothing is granted for longer than unused units live."""
+    for dispatched in count():
+        try:
+            await each.dispatch(within_s=1.5)
+        except AssertionError:
+            return dispatched
+
+
+@bounded()
+async def test_a_call_that_finds_nothing_is_granted_something_in_a_moment(tmp_path):
+    async with valkey(tmp_path) as server, instance(server) as only:
+        assert await only.dispatch() < 0.5
+
+
+@bounded()
+async def test_those_who_wait_are_called_when_something_is_granted(tmp_path):
+    async with valkey(tmp_path) as server, instance(server) as only:
+        granted = asyncio.Event()
+        only.view.on_grant(granted.set)
+        only.lease.missed(10)
+        await asyncio.wait_for(granted.wait(), WAIT_S)
+        assert only.lease.covers(10, monotonic())
+
+
+@bounded()
+async def test_instances_share_one_limit(tmp_path):
+    async with valkey(tmp_path) as server:
+        async with instance(server, rpm=50) as one, instance(server, rpm=50) as other:
+            await one.until(lambda each: each.instances == 2)
+            dispatched = await asyncio.gather(all_that_it_gets(one), all_that_it_gets(other))
+            assert 49 <= sum(dispatched) <= 51  # on credit: 2 %
+
+
+@bounded()
+async def test_accounts_do_not_share(tmp_path):
+    async with valkey(tmp_path) as server:
+        async with (
+            instance(server, key="one", rpm=1) as one,
+            instance(server, key="other", rpm=1) as other,
+        ):
+            await one.dispatch()
+            await other.dispatch()
+
+
+@bounded()
+async def test_the_units_of_one_that_dies_are_free_after_a_window(tmp_path):
+    slots = 7  # 1 s of dispatching
+    async with valkey(tmp_path) as server:
+        async with instance(server, rpm=20, window_slots=slots) as survivor:
+            async with instance(server, rpm=20, window_slots=slots) as dead:
+                for _ in range(20):
+                    await dead.dispatch()
+                survivor.lease.missed(10)
+                await asyncio.sleep(0.1)
+                assert not survivor.lease.covers(10, monotonic())
+            # It left without returning anything.
+            waited_s = await survivor.dispatch()
+            assert waited_s <= slots * SLOT_S + 1.0
+
+
+@bounded()
+async def test_instances_know_of_each_other(tmp_path):
+    async with valkey(tmp_path) as server, instance(server) as one:
+        async with instance(server) as other:
+            await one.until(lambda each: each.instances == 2)
+            assert other.instances == 2
+            one.lease.lose_view()
+            assert one.lease.share == 0.5
+        await one.until(lambda each: each.instances == 1)
+
+
+@bounded()
+async def test_a_lease_that_is_idle_asks_nothing(tmp_path):
+    async with valkey(tmp_path) as server, instance(server) as only:
+        await only.dispatch()
+        await asyncio.sleep(1.0)
+        await server.command("CONFIG", "RESETSTAT")
+        await asyncio.sleep(1.5)
+        told = await server.command("INFO", "commandstats")
+        assert told["cmdstat_evalsha"]["calls"] <= 2  # that it is there, once a second
+
+
+# Whatever the server does
+
+
+async def broken(server, how):
+    match how:
+        case "hung":
+            server.hang()
+        case "gone":
+            await server.kill()
+        case "out of memory":
+            await server.run_out_of_memory()
+        case "read-only":
+            await server.become_read_only()
+
+
+async def mended(server, how):
+    match how:
+        case "hung":
+            server.go_on()
+        case "gone":
+            await server.start()
+        case "out of memory":
+            await server.have_memory_again()
+        case "read-only":
+            await server.become_writable()
+
+
+FAULTS = ["hung", "gone", "out of memory", "read-only"]
+
+
+@pytest.mark.parametrize("how", FAULTS)
+@bounded(40)
+async def test_no_call_waits_for_a_server_that_is_broken(tmp_path, how):
+    async with valkey(tmp_path) as server:
+        async with instance(server) as one, instance(server) as other:
+            await one.until(lambda each: each.instances == 2)
+            stop = asyncio.Event()
+            calls = asyncio.create_task(keep_dispatching(one, stop))
+            await asyncio.sleep(0.2)
+            await broken(server, how)
+            assert await one.until(lost) < 2.0
+            assert one.lease.share == 0.5
+            await asyncio.sleep(0.15)
+            assert one.lease.share == 0.5
+            await mended(server, how)
+            await one.until(connected)
+            await other.until(connected)
+            await one.until(lambda each: each.lease.share is None)
+            stop.set()
+            assert await calls < 0.5
+
+
+@bounded(40)
+async def test_what_was_dispatched_meanwhile_is_charged_when_it_is_back(tmp_path):
+    async with valkey(tmp_path) as server:
+        async with instance(server, rpm=100) as one, instance(server, rpm=100) as other:
+            await one.dispatch()
+            server.hang()
+            one.lease.missed(10)
+            await one.until(lost)
+            for _ in range(99):
+                one.lease.take(10, monotonic())
+            server.go_on()
+            await one.until(connected)
+            await other.until(connected)
+            await asyncio.sleep(0.1)
+            other.lease.missed(10)
+            await asyncio.sleep(0.3)
+            assert not other.lease.covers(10, monotonic())
+
+
+@bounded(40)
+async def test_a_server_that_came_back_empty_learns_what_was_dispatched(tmp_path):
+    async with valkey(tmp_path) as server:
+        async with instance(server, rpm=100) as one, instance(server, rpm=100) as other:
+            for _ in range(60):
+                await one.dispatch()
+            await server.restart_empty()
+            # The one is idle, and tells it all the same.
+            async with server.client() as client:
+                while await client.hget("{llmproxy}:window:account", "r") != b"60":
+                    await asyncio.sleep(0.02)
+            await other.until(connected)
+
+
+@bounded(40)
+async def test_how_many_share_is_remembered_when_the_server_forgets(tmp_path):
+    async with valkey(tmp_path) as server:
+        async with instance(server) as one:
+            async with instance(server):
+                await one.until(lambda each: each.instances == 2)
+                await server.kill()
+                await one.until(lost)
+            assert one.lease.share == 0.5
+            await server.start()
+            await one.until(connected)
+            assert one.instances == 2
+            await one.until(lambda each: each.instances == 1, within_s=10)
+
+
+@bounded()
+async def test_a_server_that_does_not_answer_at_the_start_holds_up_nothing(tmp_path):
+    began = monotonic()
+    async with instance(f"redis://127.0.0.1:{free_port()}/0") as only:
+        assert monotonic() - began < 2.0
+        assert not only.connected
+        assert only.lease.share == 1.0
+    async with valkey(tmp_path) as server:
+        server.hang()
+        began = monotonic()
+        async with instance(server) as only:
+            assert monotonic() - began < 2.0
+            assert not only.connected
+            server.go_on()
+            await only.until(connected)
+
+
+@bounded(40)
+async def test_a_server_that_is_gone_for_longer_is_seldom_asked():
+    attempts = 0
+
+    def refuse(reader, writer):
+        nonlocal attempts
+        attempts += 1
+        writer.close()
+
+    listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    async with listening, instance(f"redis://127.0.0.1:{port}/0"):
+        await asyncio.sleep(1.5)
+        attempts = 0
+        await asyncio.sleep(2.2)
+        # The windows every two seconds, the news every half.
+        assert attempts <= 12
+
+
+@bounded()
+async def test_an_outage_is_told_once_and_so_is_its_end(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, logger="llmproxy")
+    async with valkey(tmp_path) as server, instance(server) as only:
+        await server.kill()
+        await only.until(lost)
+        await asyncio.sleep(0.15)
+        await server.start()
+        await only.until(connected)
+        told = [record.getMessage() for record in caplog.records]
+        assert len(told) == 2
+        assert told[0].startswith("The shared view is lost: ")
+        assert told[1].startswith("The shared view is back after ")
+
+
+@bounded()
+async def test_a_password_is_used_and_never_told(tmp_path, caplog):
+    async with valkey(tmp_path, "--requirepass", "open-sesame") as server:
+        right = f"redis://:open-sesame@127.0.0.1:{server.port}/0"
+        async with instance(right) as only:
+            await only.dispatch()
+        wrong = f"redis://:shut-sesame@127.0.0.1:{server.port}/0"
+        async with instance(wrong) as only:
+            await asyncio.sleep(0.3)
+            assert not only.connected
+            assert "WRONGPASS" in only.why or "password" in only.why
+    told = "".join(record.getMessage() for record in caplog.records) + only.why
+    assert "shut-sesame" not in told
+    assert "open-sesame" not in told
