@@ -16,7 +16,7 @@ async def answer(request: Request, runtime: Runtime, client: Downstream, trail: 
         trail.group = group.name
         async with (
             runtime.callers.admit(call, group, trail),
-            runtime.heartbeat.during(call, client) as downstream,
+            runtime.heartbeat.during(call, client, trail) as downstream,
             runtime.admission.admit(call, trail),
             runtime.failover.first_accepted(call, group, trail) as accepted,  # the commit point
         ):

@@ -63,11 +63,7 @@ class App:
             if request.method == "POST" or not self._answered_here(request, client, trail):
                 await answer(request, self.runtime, client, trail)
         except GatewayError as error:
-            trail.error = _label(error)
-            if not client.started:
-                tell(client, error, trail)
-            elif not trail.status:
-                trail.status = 200  # a heartbeat's
+            _end_with(error, client, trail)
         except asyncio.CancelledError:
             if not client.connected:
                 trail.status, trail.error = CLIENT_CLOSED_REQUEST, "client_closed_request"
@@ -129,6 +125,14 @@ class App:
             await serve_asgi(self.serve, scope, receive, send, max_bytes=self.max_body_bytes)
         else:
             await self._control(scope, receive, send)
+
+
+def _end_with(error: GatewayError, client: Downstream, trail: Trail) -> None:
+    trail.error = _label(error)
+    if not client.started:
+        tell(client, error, trail)
+    elif not trail.status:
+        trail.status = 200  # a heartbeat's
 
 
 def _label(error: GatewayError) -> str:

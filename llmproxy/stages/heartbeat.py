@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 
-from llmproxy.calls import Call, Dialect, Downstream, Headers
+from llmproxy.calls import Call, Dialect, Downstream, Headers, Trail
 from llmproxy.errors import GatewayError, UpstreamFailed
 from llmproxy.rules import sse
 
@@ -26,12 +26,12 @@ class Heartbeat:
     def __init__(self, every_s: float | None) -> None:
         self._every_s = every_s
 
-    def during(self, call: Call, client: Downstream) -> Silence | Beating:
+    def during(self, call: Call, client: Downstream, trail: Trail) -> Silence | Beating:
         """`async with` it: yields the Downstream to use from here on."""
         every_s = self._every_s
         if every_s is None or not call.stream or call.route.dialect is Dialect.OTHER:
             return Silence(client)
-        return Beating(call, client, every_s)
+        return Beating(call, client, every_s, limit_headers=trail.limit_headers or [])
 
 
 class Silence:
@@ -52,12 +52,14 @@ class Silence:
 class Beating:
     """A Downstream that sends comments until the answer begins."""
 
-    __slots__ = ("_answering", "_client", "_dialect", "_every_s", "_request_id", "_timer")
+    __slots__ = ("_answering", "_client", "_dialect", "_every_s", "_head", "_timer")
 
-    def __init__(self, call: Call, client: Downstream, every_s: float) -> None:
+    def __init__(
+        self, call: Call, client: Downstream, every_s: float, *, limit_headers: Headers
+    ) -> None:
         self._client = client
         self._dialect = call.route.dialect
-        self._request_id = call.id
+        self._head = [*HEAD, *limit_headers, (b"x-request-id", call.id.encode("latin-1"))]
         self._every_s = every_s
         self._answering = False
         self._timer = asyncio.get_running_loop().call_later(every_s, self._beat)
@@ -78,8 +80,7 @@ class Beating:
         if not self._client.connected:
             return
         if not self._client.started:
-            request_id = (b"x-request-id", self._request_id.encode("latin-1"))
-            self._client.start(200, [*HEAD, request_id], length=None)
+            self._client.start(200, self._head, length=None)
         self._client.write(BEAT)
         self._timer = asyncio.get_running_loop().call_later(self._every_s, self._beat)
 

@@ -229,6 +229,17 @@ async def test_a_refusal_of_the_endpoints_tells_the_callers_limits_too():
 
 
 @bounded()
+async def test_a_stream_that_begins_with_a_sign_of_life_tells_the_callers_limits_too():
+    slow = always(0.4, sse_head() + chunk(delta("hi", finish="stop") + DONE) + LAST_CHUNK)
+    async with scripted(slow) as vendor:
+        config = house(vendor, team_a(limits={"rpm": 9}), queue={"heartbeat_s": 0.1})
+        async with serve_proxy(config) as proxy:
+            reply = await ask(proxy.port, body=STREAM, headers=bearer(KEY_A))
+            assert reply.body.startswith(b": ka")
+            assert [reply.header(name) for name in OPENAIS] == ["9", "8"]
+
+
+@bounded()
 async def test_tokens_are_reserved_on_arrival_and_corrected_when_the_answer_tells_its_usage():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(house(vendor, team_a(limits={"tpm": 1_000}))) as proxy:
