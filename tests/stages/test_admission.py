@@ -8,8 +8,8 @@ from llmproxy.calls import Trail
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import Overload
 from llmproxy.stages.admission import Admission
+from tests.pool.pools import call
 from tests.support.run import bounded
-from tests.test_pool import call
 
 
 def patient(*headers):
