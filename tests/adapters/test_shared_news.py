@@ -1,4 +1,4 @@
-"""What one instance learns of an endpoint, all others know within a moment; also who comes later."""
+"""What one instance learns of an endpoint, all others know within a moment, latecomers too."""
 
 import asyncio
 from contextlib import asynccontextmanager

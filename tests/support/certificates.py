@@ -23,9 +23,12 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
         self._certificate = self._sign(self._name, self._key.public_key(), None)
 
+    @property
+    def pem(self):
+        return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
+
     def client_context(self):
-        pem = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
-        return ssl.create_default_context(cadata=pem)
+        return ssl.create_default_context(cadata=self.pem)
 
     def server_context(self, *names, expired=False):
         key = ec.generate_private_key(ec.SECP256R1())

@@ -28,6 +28,14 @@ class Valkey:
     def url(self):
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def command_line(self):
+        return (
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+            *("--save", "", "--appendonly", "no", "--dbfilename", f"{self.port}.rdb"),
+            *self.arguments,
+        )
+
     @asynccontextmanager
     async def client(self, **options):
         client = Redis(host="127.0.0.1", port=self.port, socket_timeout=5, **options)
@@ -45,9 +53,7 @@ class Valkey:
         with (self.folder / f"valkey-{self.port}.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 str(get_binary_path()),
-                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
-                *("--save", "", "--appendonly", "no", "--dbfilename", f"{self.port}.rdb"),
-                *self.arguments,
+                *self.command_line,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -91,6 +97,37 @@ class Valkey:
 
     async def become_writable(self):
         await self.command("REPLICAOF", "NO", "ONE")
+
+
+class Sentinel(Valkey):
+    """A sentinel that watches the master on one port as `main`, and is quick to replace it."""
+
+    @property
+    def command_line(self):
+        (master_port,) = self.arguments
+        config = self.folder / f"sentinel-{self.port}.conf"
+        config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n"
+            f"sentinel monitor main 127.0.0.1 {master_port} 1\n"
+            "sentinel down-after-milliseconds main 500\n"
+            "sentinel failover-timeout main 2000\n"
+        )
+        return str(config), "--sentinel"
+
+
+@asynccontextmanager
+async def watched(folder):
+    """A master, its replica, and a sentinel that knows both."""
+    async with valkey(folder) as master:
+        async with valkey(folder, "--replicaof", f"127.0.0.1 {master.port}") as replica:
+            sentinel = Sentinel(folder, free_port(), (str(master.port),))
+            try:
+                await sentinel.start()
+                while not await sentinel.command("SENTINEL", "REPLICAS", "main"):
+                    await asyncio.sleep(0.05)
+                yield master, replica, sentinel
+            finally:
+                await sentinel.kill()
 
 
 @asynccontextmanager

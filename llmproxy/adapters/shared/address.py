@@ -15,6 +15,7 @@ from redis.asyncio import ConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError, Problem
@@ -50,7 +51,7 @@ def client_of(settings: GeneralSettings) -> Client:
         client = Redis.from_pool(ConnectionPool(**options))
         # Made and thrown away: it complains of options that do not exist.
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RedisError) as error:
         problem = Problem(
             "general_settings.redis_url",
             0,
@@ -121,9 +122,7 @@ def _master(settings: GeneralSettings, options: Options) -> Redis:
 def _cluster(options: Options) -> RedisCluster:
     encrypted = options.pop("connection_class", None) is SSLConnection
     options.pop("db", None)
-    return RedisCluster(
-        **options, ssl=encrypted, cluster_error_retry_attempts=1, require_full_coverage=False
-    )
+    return RedisCluster(**options, ssl=encrypted, require_full_coverage=False)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

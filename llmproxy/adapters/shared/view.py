@@ -224,7 +224,7 @@ class SharedView:
         of it later."""
         try:
             async with patience(connected=False):
-                await self._client.ping()
+                await self._windows.knock()
         except (RedisError, OSError, TimeoutError) as error:
             await self._fail(error)
             return False

@@ -48,6 +48,11 @@ class Windows:
             [_grant(told[i : i + FIELDS]) for i in range(1, len(told), FIELDS)],
         )
 
+    async def knock(self) -> None:
+        """Ask the node of a cluster that has the windows, or the only one, whether it answers.
+        Raises whatever redis-py raises."""
+        await self._client.zscore(self._present, self._instance)
+
     async def leave(self) -> None:
         """This instance is going. Raises whatever redis-py raises."""
         await self._client.zrem(self._present, self._instance)
