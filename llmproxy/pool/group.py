@@ -17,6 +17,7 @@ from llmproxy.rules.routing import Turns, least_busy
 
 # What a client is told when only breakers are in its way: the next call will probe.
 PROBE_HINT_S = 1.0
+LEARN_EVERY_S = 0.005
 # Of a long line, the needs of so many are told to the shared view: its grants come in small lots.
 TOLD_OF_LINE = 100
 
@@ -95,6 +96,7 @@ class Group:
         "estimator",
         "fallbacks",
         "in_flight",
+        "learn_at",
         "line",
         "name",
         "probing",
@@ -118,6 +120,7 @@ class Group:
         self.spill_wait_s = spill_wait_s
         self.budget = RetryBudget()
         self.estimator = Estimator()
+        self.learn_at = 0.0
         self.line: Line[Demand] = Line()
         # Whether the tokens of a call matter to any endpoint; whoever learns of a limit says so.
         self.counts_tokens = any(state.capacity.counts_tokens for state in states)
@@ -133,6 +136,12 @@ class Group:
             return 0, None
         size = measure(call.body, call.route.operation)
         return self.estimator.tokens(size) + (call.max_output_tokens or 0), size
+
+    def learn_tokens(self, size: Size, input_tokens: int, now: float) -> None:
+        """What a call's input came to; of a crowd some are enough, for this is not free."""
+        if now >= self.learn_at:
+            self.learn_at = now + LEARN_EVERY_S
+            self.estimator.learn(size, input_tokens)
 
     def choose(
         self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0

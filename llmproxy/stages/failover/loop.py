@@ -147,7 +147,7 @@ class FirstAccepted:
         self._accepted.response.close()
         usage = self._trail.usage
         if usage is not None and self._size is not None:
-            self._group.estimator.learn(self._size, usage.input_tokens)
+            self._group.learn_tokens(self._size, usage.input_tokens, monotonic())
         self._end_turn(usage)
         if isinstance(error, StreamBroken):
             self._fail_breaker(monotonic(), error)
