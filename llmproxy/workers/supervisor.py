@@ -1,0 +1,143 @@
+"""Keeps the workers' number: starts them, replaces who ends, passes signals on, tells people.
+
+It waits for one thing at a time and decides by itself; no call ever passes through it.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from math import inf
+from time import monotonic
+
+from llmproxy.workers.inbox import ACCEPTING, STOPPING, Inbox
+from llmproxy.workers.place import Place, Process, told
+
+logger = logging.getLogger("llmproxy")
+
+
+class Supervisor:
+    """Made for one `run`. Owns the places; `others` hold processes that workers need.
+
+    `on_accepting` is called once, when all workers accept; `on_stopping` once, when a signal has
+    come. Workers that need longer than `patience_s` from then on are killed.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        workers: Sequence[Place],
+        *,
+        others: Sequence[Place],
+        on_accepting: Callable[[], None],
+        on_stopping: Callable[[], None],
+        patience_s: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._inbox = inbox
+        self._workers = workers
+        self._places = (*others, *workers)
+        self._on_accepting: Callable[[], None] | None = on_accepting
+        self._on_stopping = on_stopping
+        self._patience_s = patience_s
+        self._clock = clock
+        self._stopping = False
+        self._kill_at = inf
+        self._status = 0
+
+    def run(self) -> int:
+        """Until a signal has ended all workers, or none can be started; returns the exit status."""
+        # One goes ahead, so that what is wrong with all of them is told once.
+        self._workers[0].wanted_at = self._clock()
+        while not self._stopping or self._living():
+            self._fill_places(self._clock())
+            for byte in self._inbox.wait(self._next_moment() - self._clock()):
+                self._hear(byte)
+            self._see_who_ended(self._clock())
+            if self._clock() >= self._kill_at:
+                self._kill()
+        return self._status
+
+    def _living(self) -> list[tuple[Place, Process]]:
+        return [(place, place.process) for place in self._workers if place.process is not None]
+
+    def _next_moment(self) -> float:
+        wanted_at = [] if self._stopping else [place.wanted_at for place in self._places]
+        return min([self._kill_at, *wanted_at])
+
+    def _fill_places(self, now: float) -> None:
+        for place in self._places:
+            if place.wanted_at > now or self._stopping:
+                continue
+            try:
+                place.fill(now)
+            except OSError as error:
+                logger.error("%s cannot be started: %s.", place.name, error)
+                if not self._can_serve_without(place):
+                    self._give_up(1)
+
+    def _hear(self, byte: int) -> None:
+        if byte >= ACCEPTING:
+            self._note_accepting(self._workers[byte - ACCEPTING])
+        elif byte in STOPPING:
+            self._stop(byte)
+
+    def _note_accepting(self, place: Place) -> None:
+        if place.process is None:
+            return  # it has ended meanwhile
+        place.is_accepting = True
+        if self._on_accepting is None:
+            logger.warning("%s accepts calls again, as process %d.", place.name, place.process.pid)
+            return
+        for other in self._workers:
+            if other.process is None:
+                other.wanted_at = min(other.wanted_at, self._clock())
+        if all(worker.is_accepting for worker in self._workers):
+            self._on_accepting()
+            self._on_accepting = None
+
+    def _stop(self, number: int) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._kill_at = self._clock() + self._patience_s
+            self._on_stopping()
+        for _, process in self._living():
+            process.send_signal(number)
+
+    def _see_who_ended(self, now: float) -> None:
+        for place in self._places:
+            process, was_accepting = place.process, place.is_accepting
+            status = place.clear(now)
+            if process is None or status is None:
+                continue
+            how = f"{place.name} (process {process.pid}) {told(status)}"
+            if self._stopping:
+                self._note_end(how, status)
+            elif was_accepting or self._can_serve_without(place):
+                pause_s = place.wanted_at - now
+                when = f"in {pause_s:g} s" if pause_s else "at once"
+                logger.error("%s. It is replaced %s.", how, when)
+            else:
+                logger.error("%s before it accepted a call, and no other worker does.", how)
+                self._give_up(status)
+
+    def _note_end(self, how: str, status: int) -> None:
+        """Of a process, after a signal has come. Who had not begun yet dies of the signal."""
+        if status != 0 and -status not in STOPPING:
+            logger.error("%s.", how)
+            self._status = 1
+
+    def _can_serve_without(self, place: Place) -> bool:
+        return place not in self._workers or any(worker.is_accepting for worker in self._workers)
+
+    def _give_up(self, status: int) -> None:
+        """Nobody serves, and nobody can be started: whoever started us must know."""
+        self._stop(signal.SIGTERM)
+        self._status = status if status > 0 else 1
+
+    def _kill(self) -> None:
+        self._kill_at = inf
+        for place, process in self._living():
+            logger.error("%s (process %d) takes too long.", place.name, process.pid)
+            process.send_signal(signal.SIGKILL)
