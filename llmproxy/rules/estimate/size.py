@@ -56,7 +56,7 @@ TAIL_BYTES = 128
 QUOTED_PART = 18
 # More than one in so many bytes is beyond ASCII: German has one in thirty, Chinese nearly all. A
 # single dash in English changes nothing.
-LATIN_PART, DENSE_PART = 100, 4
+LATIN_PART, DENSE_PART = 60, 3
 URL_BYTES = 512  # an image by its URL is looked for near the end only: in the last message
 SLASH = 0x2F
 
