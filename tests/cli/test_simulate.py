@@ -1,0 +1,78 @@
+"""`llmproxy simulate`: a config is tried without keys, servers or time."""
+
+import json
+
+from tests.support.process import command
+from tests.support.run import bounded
+
+CONFIG = """\
+model_groups:
+  - model_group: gpt-4.1
+    models:
+      - {model: gpt-4.1, name: cheap, limits: {rpm: 600}, price: {input: 2, output: 8},
+         params: {api_key: os.environ/NOBODY_HAS_SET_THIS}}
+      - {model: gpt-4.1, name: dear, tier: 1, price: {input: 10, output: 30},
+         params: {api_key: "${NOR_THIS}"}}
+"""
+
+
+async def simulate(folder, *arguments):
+    (folder / "config.yaml").write_text(CONFIG)
+    return await command("simulate", "config.yaml", *arguments, cwd=folder)
+
+
+@bounded()
+async def test_a_rate_is_simulated_and_drawn_without_any_key(tmp_path):
+    said = await simulate(tmp_path, "--rate", "9x60,14x60", "--plot", "run.svg")
+
+    assert (said.status, said.stderr) == (0, "")
+    assert "gpt-4.1/cheap" in said.stdout
+    assert "0 times 429, 0 times 5xx" in said.stdout
+    assert (tmp_path / "run.svg").read_text().startswith("<svg")
+
+
+@bounded()
+async def test_json_and_a_seed_give_the_same_bytes_again(tmp_path):
+    arguments = ("--rate", "9", "--seconds", "60", "--json", "--seed", "5", "--tokens", "10:1")
+    first, second = [await simulate(tmp_path, *arguments) for _ in range(2)]
+
+    assert first.stdout == second.stdout
+    told = json.loads(first.stdout)
+    assert told["calls"] == told["served"] > 400
+    assert told["endpoints"][0]["input_tokens"] == 10 * told["endpoints"][0]["served"]
+
+
+@bounded()
+async def test_recorded_calls_and_a_model_of_the_endpoints_are_read(tmp_path):
+    rows = "".join(f"{i},gpt-4.1,100,10\n" for i in range(60))
+    (tmp_path / "calls.csv").write_text("at_s,model_group,input_tokens,output_tokens\n" + rows)
+    (tmp_path / "model.yaml").write_text("endpoints: {cheap: {outages: [{from_s: 0, to_s: 900}]}}")
+
+    said = await simulate(tmp_path, "--calls", "calls.csv", "--model", "model.yaml", "--json")
+
+    cheap, dear = json.loads(said.stdout)["endpoints"]
+    assert (cheap["served"], dear["served"]) == (0, 60)
+
+
+@bounded()
+async def test_what_cannot_be_used_is_told_with_its_line_and_status_2(tmp_path):
+    (tmp_path / "calls.csv").write_text("at_s,model_group\n1,gpt-5\n")
+    (tmp_path / "model.yaml").write_text("endpoints:\n  chaep: {}\n")
+
+    calls = await simulate(tmp_path, "--calls", "calls.csv")
+    model = await simulate(tmp_path, "--rate", "1", "--model", "model.yaml")
+    group = await simulate(tmp_path, "--rate", "1", "--group", "gpt-5")
+
+    assert [said.status for said in (calls, model, group)] == [2, 2, 2]
+    assert "calls.csv:2: there is no group 'gpt-5'." in calls.stderr
+    assert "model.yaml:2: there is no endpoint 'chaep'." in model.stderr
+    assert "there is no group 'gpt-5'" in group.stderr
+
+
+@bounded()
+async def test_wrong_options_are_refused_in_plain_words(tmp_path):
+    for wrong in (("--rate", "-3"), ("--rate", "5x"), ("--rate", "1", "--tokens", "5")):
+        said = await simulate(tmp_path, *wrong)
+        assert said.status == 2
+        assert "expected" in said.stderr
+    assert "is required" in (await simulate(tmp_path)).stderr
