@@ -122,6 +122,45 @@ def test_a_call_that_says_again_that_it_waits_is_counted_once():
     assert lease.ask(START + 0.15).want_requests == 1
 
 
+def test_a_call_that_found_nothing_and_went_elsewhere_makes_it_ask_for_the_next_one():
+    lease, rung = shared(), []
+    lease.on_need = lambda: rung.append(True)
+    assert lease.wait_s(700, START) > 0
+    assert not lease.covers(500, START)
+    assert rung
+    ask = lease.ask(START)
+    assert (ask.waiting, ask.want_requests, ask.want_tokens) == (False, 1, 500)
+    assert (ask.need_requests, ask.need_tokens) == (1, 500)
+
+
+def test_who_looks_again_and_again_rings_once():
+    lease, rung = shared(), []
+    lease.on_need = lambda: rung.append(True)
+    for _ in range(100):
+        lease.covers(500, START)
+    assert len(rung) == 1
+
+
+def test_a_stock_that_is_too_small_for_a_call_is_filled_up():
+    lease = shared()
+    supply(lease, 1, 300, START)
+    assert not lease.covers(500, START)
+    ask = lease.ask(START + 0.02)
+    assert (ask.want_requests, ask.want_tokens) == (0, 200)
+
+
+def test_it_sleeps_when_what_was_looked_for_is_there():
+    lease = shared()
+    lease.covers(500, START)
+    lease.ask(START)
+    lease.covers(500, START)  # once more, before the answer
+    lease.granted(grant(1, 500), START)
+    lease.ask(START + 0.02)
+    lease.take(500, START + 0.02)
+    assert lease.ask(START + 0.04) is None
+    assert not lease.is_awake
+
+
 def test_one_ask_is_under_way_at_a_time():
     lease = shared()
     lease.missed(500)

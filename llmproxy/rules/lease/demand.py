@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, inf
 
 AHEAD_S = 0.1  # so much traffic is leased ahead
 MEMORY_S = 0.25  # of the traffic's rate
@@ -14,13 +14,14 @@ MEAN_WEIGHT = 0.3  # of the newest calls in the mean size of a call
 
 
 class Demand:
-    """Mutable; owned by a Lease. `waiting_*` is what the calls that found too little need, and
-    `first_tokens` the tokens of the first of them."""
+    """Mutable; owned by a Lease. `waiting_*` is what the calls that wait need, and `first_tokens`
+    the tokens of the first of them."""
 
     __slots__ = (
         "_call_tokens",
         "_heard",
         "_heard_at",
+        "_looked_for",
         "_measured_at",
         "_rate",
         "_requests",
@@ -37,6 +38,7 @@ class Demand:
         self.first_tokens = 0.0
         self._heard = False  # of a call that waits, since the last look
         self._heard_at = 0.0
+        self._looked_for = inf  # the least that a call found missing; infinite: none did
         self._measured_at = 0.0
         self._requests = 0
         self._tokens = 0.0
@@ -44,9 +46,19 @@ class Demand:
         self._token_rate = 0.0
         self._call_tokens = 0.0
 
+    def look(self, tokens: float) -> bool:
+        """A call found too little here and may have gone elsewhere; returns whether that is news.
+
+        Without a unit of each endpoint in stock, all calls would go to where some are. The least
+        counts: some look for a whole line at once.
+        """
+        first = self._looked_for == inf
+        self._looked_for = min(self._looked_for, tokens)
+        return first
+
     def miss(self, tokens: float) -> None:
-        """A call found too little. It is told at every look at the line, so what was told before
-        the last ask does not count twice."""
+        """A call waits for this. It is told at every look at the line, so what was told before the
+        last ask does not count twice."""
         if not self._heard:
             self._heard = True
             self.waiting_requests, self.waiting_tokens = 0, 0.0
@@ -74,17 +86,26 @@ class Demand:
             self._nobody_waits()
 
     @property
-    def ahead(self) -> tuple[int, int]:
-        """Requests and tokens that will probably be needed before the next ask."""
-        if self._rate < SLOWEST_PER_S:
-            return 0, 0
-        tokens = max(self._call_tokens, self._token_rate * AHEAD_S)
-        return ceil(self._rate * AHEAD_S), ceil(tokens)
+    def looked_for(self) -> bool:
+        """A call found too little since the last ask."""
+        return self._looked_for < inf
 
     @property
     def one_call(self) -> int:
-        """The tokens of a call that is neither small nor large here."""
-        return ceil(self._call_tokens)
+        """The tokens of the call that found too little, or of one that is usual here."""
+        return ceil(self._looked_for if self.looked_for else self._call_tokens)
+
+    @property
+    def ahead(self) -> tuple[int, int]:
+        """Requests and tokens that will probably be needed before the next ask."""
+        if self._rate < SLOWEST_PER_S:
+            return (1, self.one_call) if self.looked_for else (0, 0)
+        tokens = max(self.one_call, self._token_rate * AHEAD_S)
+        return ceil(self._rate * AHEAD_S), ceil(tokens)
+
+    def answer_looks(self) -> None:
+        """What was looked for is there, or is being asked for."""
+        self._looked_for = inf
 
     def _nobody_waits(self) -> None:
         self.waiting_requests, self.waiting_tokens, self.first_tokens = 0, 0.0, 0.0

@@ -145,7 +145,11 @@ class Lease:
             tokens = self._tpm
         if units.requests >= 1 and units.tokens >= tokens:
             return True
-        return self._has_room and self._on_credit(tokens)
+        if self._has_room and self._on_credit(tokens):
+            return True
+        if self._demand.look(tokens) and now >= self._retry_at:
+            self._wake()
+        return False
 
     def take(self, tokens: float, now: float) -> None:
         """It is being dispatched. What is not covered becomes a debt."""
@@ -174,7 +178,7 @@ class Lease:
         self._correct(0, tokens, at)
 
     def missed(self, tokens: float) -> None:
-        """A call found too little, and waits or goes elsewhere: ask for more."""
+        """A call waits for this much: ask for it before all else."""
         self._demand.miss(tokens)
         if self._limited:
             self._wake()
@@ -205,14 +209,19 @@ class Lease:
             self._settles_at, self.share = 0.0, None
         if not (want_requests or want_tokens or ledger.has_charges or self._check):
             self._awake = (
-                self._units.left_over or demand.waiting_requests > 0 or self._settles_at > 0
+                self._units.left_over
+                or demand.waiting_requests > 0
+                or demand.looked_for
+                or self._settles_at > 0
             )
             return None
         self._check = False
         known = self._units.left_over or not ledger.is_empty
-        charges = ledger.hand_over()
         waiting = demand.waiting_requests > 0
         need_tokens = demand.first_tokens if waiting else demand.one_call
+        if want_requests or want_tokens:
+            demand.answer_looks()
+        charges = ledger.hand_over()
         ask = Ask(
             rpm=self._rpm,
             tpm=self._tpm,
@@ -292,9 +301,12 @@ class Lease:
             return 0, 0
         units, demand = self._units, self._demand
         requests, tokens = demand.ahead
+        # Refilled when half is gone, unless that is too little for a call.
+        part = 1.0 if demand.looked_for else 0.5
         if not demand.waiting_requests and (
-            units.requests >= requests / 2 and units.tokens >= tokens / 2
+            units.requests >= requests * part and units.tokens >= tokens * part
         ):
+            demand.answer_looks()
             return 0, 0
         requests += demand.waiting_requests
         return (
