@@ -3,6 +3,7 @@
 from llmproxy.calls import Call, Dialect, RateLimit, RateLimits, Replay, Route
 from llmproxy.config import parse_config
 from llmproxy.pool import Demand
+from llmproxy.rules.capacity.level import ON_THE_WAY_S
 from llmproxy.runtime import pool_of
 
 DRAW = 0.5
@@ -39,9 +40,9 @@ def fail(state, now):
     turn.end(now)
 
 
-def tell(state, remaining, reset_s, *, limit=100, now=0.0, tokens=None):
-    """Its answers say so much of requests (or of `tokens`, if there are)."""
-    turn = state.begin(0, now)
+def tell(state, remaining, reset_s, *, limit=100, now=0.0, tokens=False):
+    """Its answers say so much of requests (or of tokens), as of now."""
+    turn = state.begin(0, now - ON_THE_WAY_S)
     told = RateLimit(limit, remaining, reset_s)
     turn.learn(RateLimits(tokens=told) if tokens else RateLimits(requests=told))
     turn.end(now)

@@ -5,6 +5,7 @@ import pytest
 from llmproxy.calls import RateLimit, RateLimits
 from llmproxy.rules.capacity import Capacity
 from llmproxy.rules.capacity.capacity import PLACE_WAIT_S, RAMP_ANSWERS
+from llmproxy.rules.capacity.level import ON_THE_WAY_S
 
 
 def told(requests=None, tokens=None):
@@ -123,7 +124,7 @@ def test_a_late_answer_counts_what_was_sent_after_its_request():
     requests, tokens = capacity.left(10.0)
     assert requests == pytest.approx(60 - 50)
     assert tokens == pytest.approx(5_100 - 5_000)
-    assert capacity.left(40.0)[0] == pytest.approx(60 - 50 + 30 * 10)
+    assert capacity.left(40.0 + ON_THE_WAY_S)[0] == pytest.approx(60 - 50 + 30 * 10)
 
 
 def test_an_answer_that_was_overtaken_changes_nothing():
@@ -146,7 +147,7 @@ def test_a_limit_that_is_lowered_or_raised_is_followed():
     assert capacity.has_room(0, 0.0)
     capacity.learn(capacity.reserve(0, 1.0), told((60, 0, 60.0)))
     assert capacity.limits == (60, None)
-    assert capacity.wait_s(0, 1.0) == pytest.approx(1.0)
+    assert capacity.wait_s(0, 1.0 + ON_THE_WAY_S) == pytest.approx(1.0)
     capacity.learn(capacity.reserve(0, 2.0), told((6_000, 5_000, None)))
     assert capacity.limits == (6_000, None)
     assert capacity.left(2.0)[0] == 5_000
@@ -175,8 +176,8 @@ def test_a_call_bigger_than_the_whole_limit_waits_until_all_is_there_and_goes():
 
 def test_a_line_is_told_the_time_at_which_its_last_one_may_go():
     capacity = knowing(requests=(60, 0, 60.0), tokens=(60_000, 0, 60.0))
-    assert capacity.wait_s(0, 0.0, requests=10) == pytest.approx(10)
-    assert capacity.wait_s(90_000, 0.0, requests=10) == pytest.approx(90)
+    assert capacity.wait_s(0, ON_THE_WAY_S, requests=10) == pytest.approx(10)
+    assert capacity.wait_s(90_000, ON_THE_WAY_S, requests=10) == pytest.approx(90)
 
 
 def test_a_vendor_that_refuses_without_telling_limits_is_asked_by_one_then_by_two_for_each():

@@ -3,13 +3,27 @@
 import pytest
 
 from llmproxy.calls import RateLimit
-from llmproxy.rules.capacity.level import Level
+from llmproxy.rules.capacity.level import ON_THE_WAY_S, Level
 
 
 def level(remaining, reset_s, *, limit=600.0, fixed=False, at=0.0, spent=0):
+    """What a vendor has said of a request that it admitted at that time."""
     made = Level(limit, at, fixed=fixed)
-    made.report(RateLimit(limit, remaining, reset_s), sent_at=at, spent=spent)
+    report(made, remaining, reset_s, limit=limit, at=at, spent=spent)
     return made
+
+
+def report(level, remaining, reset_s, *, limit=600.0, at=0.0, spent=0):
+    sent_at = at - ON_THE_WAY_S
+    return level.report(RateLimit(limit, remaining, reset_s), sent_at=sent_at, spent=spent)
+
+
+def test_a_request_takes_time_to_get_there_so_what_refills_meanwhile_is_not_counted_twice():
+    openai = Level(600.0, 0.0, fixed=False)
+    openai.report(RateLimit(600, 0, 60.0), sent_at=5.0, spent=0)
+    assert openai.left(5.0 + ON_THE_WAY_S) == 0
+    assert openai.wait_s(10, 5.0) == pytest.approx(1 + ON_THE_WAY_S)
+    assert openai.left(6.0 + ON_THE_WAY_S) == pytest.approx(10)
 
 
 def test_a_limit_that_fills_continuously_is_recognised_by_its_reset():
@@ -81,19 +95,18 @@ def test_what_was_sent_meanwhile_is_subtracted_and_what_has_refilled_is_added():
 
 def test_answers_that_overtake_each_other_are_sorted_by_when_they_were_sent():
     sorted_out = level(100, 50.0, at=20.0)
-    changed = sorted_out.report(RateLimit(600, 500, 10.0), sent_at=19.0, spent=0)
-    assert not changed
+    assert not report(sorted_out, 500, 10.0, at=19.0)
     assert sorted_out.left(20) == 100
 
 
 def test_a_limit_that_is_lowered_or_raised_is_followed():
     followed = level(550, 5.0)
-    assert followed.report(RateLimit(300, 250, 10.0), sent_at=1.0, spent=0)
+    assert report(followed, 250, 10.0, limit=300, at=1.0)
     assert (followed.limit, followed.left(1)) == (300, 250)
     assert followed.left(100) == 300
-    assert followed.report(RateLimit(1200, 0, 60.0), sent_at=101.0, spent=0)
+    assert report(followed, 0, 60.0, limit=1200, at=101.0)
     assert followed.wait_s(1200, 101) == pytest.approx(60)
-    assert not followed.report(RateLimit(1200, 5, 60.0), sent_at=102.0, spent=0)
+    assert not report(followed, 5, 60.0, limit=1200, at=102.0)
 
 
 def test_a_call_that_is_bigger_than_the_limit_waits_for_all_of_it_and_no_longer():

@@ -17,6 +17,9 @@ PERIODS_S = (60.0, 1.0, 3600.0, 86400.0)
 MINUTE_S = 60.0
 TOLERANCE = 0.1  # of a period
 ROUNDING_S = 1.0  # many resets are whole seconds
+# A request is admitted when it arrives. Its way there differs from call to call, so what refills
+# in this time after it was sent may already be in the vendor's word.
+ON_THE_WAY_S = 0.1
 
 
 class Level:
@@ -52,13 +55,15 @@ class Level:
         """What is left now, as far as we know. Below 0 when we have sent more than there was."""
         left, limit = self._left, self.limit
         if self._rate:
-            if left < limit and now > self._as_of:
-                left = min(limit, left + self._rate * (now - self._as_of))
+            if now > self._as_of:
+                if left < limit:
+                    left = min(limit, left + self._rate * (now - self._as_of))
+                self._as_of = now
         elif now >= self._refills_at:
             self._refills_at += (int((now - self._refills_at) / MINUTE_S) + 1) * MINUTE_S
             left = limit
         left -= self.spent
-        self._left, self._as_of, self.spent = left, now, 0
+        self._left, self.spent = left, 0
         return left
 
     def wait_s(self, amount: float, now: float, *, at_once: bool = True) -> float:
@@ -72,7 +77,7 @@ class Level:
         if left >= amount:
             return 0.0
         if self._rate:
-            return (amount - left) / self._rate
+            return max(0.0, self._as_of - now) + (amount - left) / self._rate
         refills = ceil((amount - max(0.0, left)) / self.limit)
         return max(0.0, self._refills_at - now) + (refills - 1) * MINUTE_S
 
@@ -86,12 +91,13 @@ class Level:
         if sent_at < self.reported_at:
             return False
         changed = told.limit != self.limit
-        self.reported_at = self._as_of = sent_at
+        self.reported_at = sent_at
+        self._as_of = sent_at + ON_THE_WAY_S
         self.limit = told.limit
         self._left = told.remaining
         self.spent = spent
         self._rate, refills_in_s = self._refill(told.limit, told.remaining, told.reset_s)
-        self._refills_at = sent_at + refills_in_s
+        self._refills_at = self._as_of + refills_in_s
         return changed
 
     def _refill(self, limit: float, left: float, reset_s: float | None) -> tuple[float, float]:
