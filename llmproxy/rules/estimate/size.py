@@ -34,7 +34,7 @@ PRIORS = {
     LATIN: ("latin", 0.27),  # with accents: German, French
     DENSE: ("dense", 0.33),  # hardly any ASCII: Chinese, Russian, Arabic
     ESCAPED: ("escaped", 0.15),  # the same, written as \u4f60
-    QUOTED: ("quoted", 0.3),  # JSON in a string: many quotes and line ends
+    QUOTED: ("quoted", 0.3),  # JSON within a string: many escaped quotes
     TOKEN_IDS: ("token ids", 0.17),  # `[9906, 1917]`, as embeddings take them
 }
 FAMILIES = {
@@ -52,7 +52,8 @@ SHORT_BYTES = 2_048  # up to here one sample is enough, and base64 would not mat
 SAMPLE_BYTES = 256
 # A schema or a tool ends with two braces, and those who write tools write them last.
 TAIL_BYTES = 128
-# More than one in so many bytes of a sample is a backslash: there are quotes within the quotes.
+# More than one in so many bytes of a sample begins an escape: JSON within the JSON, or no ASCII.
+# (Code has fewer escaped quotes than that, and costs as prose does.)
 QUOTED_PART = 18
 # More than one in so many bytes is beyond ASCII: German has one in thirty, Chinese nearly all. A
 # single dash in English changes nothing.
@@ -104,7 +105,10 @@ def _content(text: bytes, sample: bytes) -> int:
         if wide_bytes * LATIN_PART > len(sample):
             return DENSE if wide_bytes * DENSE_PART > len(sample) else LATIN
     if sample.count(b"\\") * QUOTED_PART > len(sample):
-        return ESCAPED if sample.count(b"\\u") * QUOTED_PART > len(sample) else QUOTED
+        if sample.count(b"\\u") * QUOTED_PART > len(sample):
+            return ESCAPED
+        if sample.count(b'\\"') * QUOTED_PART > len(sample):
+            return QUOTED
     return TOKEN_IDS if _IDS.fullmatch(sample) is not None else TEXT
 
 
