@@ -113,7 +113,7 @@ class Supervisor:
                 continue
             how = f"{place.name} (process {process.pid}) {told(status)}"
             if self._stopping:
-                self._note_end(how, status)
+                self._note_end(place, how, status)
             elif was_accepting or self._can_serve_without(place):
                 pause_s = place.wanted_at - now
                 when = f"in {pause_s:g} s" if pause_s else "at once"
@@ -122,9 +122,9 @@ class Supervisor:
                 logger.error("%s before it accepted a call, and no other worker does.", how)
                 self._give_up(status)
 
-    def _note_end(self, how: str, status: int) -> None:
+    def _note_end(self, place: Place, how: str, status: int) -> None:
         """Of a process, after a signal has come. Who had not begun yet dies of the signal."""
-        if status != 0 and -status not in STOPPING:
+        if place in self._workers and status != 0 and -status not in STOPPING:
             logger.error("%s.", how)
             self._status = 1
 

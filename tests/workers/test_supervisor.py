@@ -213,6 +213,13 @@ def test_a_worker_that_dies_in_the_drain_makes_the_exit_status_1(caplog):
     assert "was killed by SIGKILL." in caplog.text
 
 
+def test_a_server_that_dies_in_the_drain_is_not_replaced_and_costs_nothing(caplog):
+    stage = Stage(1, accepts(0), signals(signal.SIGTERM), ends("server", status=-9), ends(0))
+    assert stage.run() == 0
+    assert [name for name, _ in stage.started] == [0]
+    assert caplog.records == []
+
+
 def test_a_worker_that_was_starting_when_the_signal_came_may_die_of_it(caplog):
     stage = Stage(2, signals(signal.SIGTERM), ends(0, status=-signal.SIGTERM))
     assert stage.run() == 0
