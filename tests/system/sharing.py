@@ -1,0 +1,179 @@
+"""Several proxies that share one Valkey and the same endpoints, under a steady load."""
+
+import asyncio
+import random
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+
+from tests.support.client import CHAT, ask, connect, request
+from tests.support.process import running
+from tests.support.vendor import chat, error_body, http, scripted
+
+GROUP = "gpt-4.1"
+ANSWER = http(chat())
+REFUSAL = http(error_body("rate_limit_exceeded"), status=429, headers=[("retry-after", "5")])
+CALLS_PER_CLIENT_S = 25
+
+
+@dataclass
+class Account:
+    """A vendor that tells no limits, and notes when it was asked."""
+
+    name: str
+    throttles: bool = False
+    asked_at: list[float] = field(default_factory=list)
+    base_url: str = ""
+
+    def answer(self, received, number):
+        self.asked_at.append(monotonic())
+        return (REFUSAL,) if self.throttles else (ANSWER,)
+
+    def most_within(self, seconds):
+        """The most calls that came within so many seconds."""
+        most = begin = 0
+        for end, moment in enumerate(self.asked_at):
+            while self.asked_at[begin] <= moment - seconds:
+                begin += 1
+            most = max(most, end - begin + 1)
+        return most
+
+    def entry(self, **more):
+        """This account as an endpoint of a group."""
+        params = {"base_url": self.base_url, "api_key": "sk-upstream"}
+        return {"name": self.name, "model": GROUP, "params": params, **more}
+
+
+@asynccontextmanager
+async def accounts(*names):
+    """Vendors by these names."""
+    async with AsyncExitStack() as stack:
+        made = [Account(name) for name in names]
+        for each in made:
+            vendor = await stack.enter_async_context(scripted(each.answer))
+            each.base_url = vendor.base_url
+        yield made
+
+
+@asynccontextmanager
+async def proxies(folder, count, server, *entries, **settings):
+    """So many processes with one config and one Valkey, which know of each other."""
+    config = {
+        "model_groups": [{"model_group": GROUP, "models": list(entries)}],
+        "general_settings": {
+            "redis_url": server.url,
+            "drain_delay_s": 0,
+            "drain_timeout_s": 1,
+            "log_format": "json",
+            **settings,
+        },
+    }
+    async with AsyncExitStack() as stack:
+        made = [
+            await stack.enter_async_context(running(folder / f"proxy-{number}", config=config))
+            for number in range(count)
+        ]
+        for each in made:
+            await seen_by(each, connected=True, instances=count)
+        yield made
+
+
+async def shared_of(proxy):
+    """What /health tells of the shared view."""
+    return (await ask(proxy.port, "/health", method="GET")).json["shared"]
+
+
+async def seen_by(proxy, **expected):
+    """Wait until /health tells this of the shared view; returns how long it took."""
+    began = monotonic()
+    async with asyncio.timeout(15):
+        while True:
+            told = await shared_of(proxy)
+            if all(told[name] == value for name, value in expected.items()):
+                return monotonic() - began
+            await asyncio.sleep(0.02)
+
+
+@dataclass
+class Load:
+    """Clients that call the proxies evenly until they are told to stop. A call that a proxy loses
+    has the status 0."""
+
+    ports: list[int]
+    calls_per_s: float
+    outcomes: list[tuple[float, float, int]] = field(default_factory=list)  # at, lasted, status
+    dead: set[int] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def running(self):
+        clients = max(1, round(self.calls_per_s / CALLS_PER_CLIENT_S))
+        pause_s = clients / self.calls_per_s
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._client(self.ports[n % len(self.ports)], pause_s, n))
+                for n in range(clients)
+            ]
+            try:
+                yield self
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    def statuses(self, since=0.0):
+        """How often each status came since then."""
+        found = {}
+        for at, _, status in self.outcomes:
+            if at >= since:
+                found[status] = found.get(status, 0) + 1
+        return found
+
+    async def _client(self, port, pause_s, number):
+        chance = random.Random(number)
+        next_at = monotonic() + chance.random() * pause_s
+        connection = None
+        while port not in self.dead:
+            await asyncio.sleep(max(0.0, next_at - monotonic()))
+            next_at = max(next_at + pause_s * chance.uniform(0.5, 1.5), monotonic() - 1.0)
+            at, status = monotonic(), 0
+            try:
+                connection = connection or await connect(port)
+                await connection.send(request(body=CHAT))
+                status = (await connection.reply()).status
+            except (OSError, EOFError):
+                connection = None
+                if port in self.dead:
+                    return
+            self.outcomes.append((at, monotonic() - at, status))
+
+
+# How the server may fail, and how it is mended.
+FAULTS = {
+    "hangs": (lambda server: server.hang(), lambda server: server.go_on()),
+    "is gone": (lambda server: server.kill(), lambda server: server.start()),
+    "begins again empty": (lambda server: server.restart_empty(), None),
+    "is read-only": (
+        lambda server: server.become_read_only(),
+        lambda server: server.become_writable(),
+    ),
+    "is out of memory": (
+        lambda server: server.run_out_of_memory(),
+        lambda server: server.have_memory_again(),
+    ),
+}
+
+
+async def befalls(server, what):
+    """One of the above."""
+    if what is not None and (done := what(server)) is not None:
+        await done
+
+
+def percentile(values, part):
+    """The value below which this part of the values lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+def overheads_ms(proxies, since_line=0):
+    """What the proxies themselves needed for each call, from their logs."""
+    return [call["overhead_ms"] for each in proxies for call in each.calls[since_line:]]
