@@ -93,6 +93,15 @@ def test_what_was_never_sent_costs_nothing():
     assert capacity.in_flight == 0
 
 
+def test_what_was_never_sent_does_not_hide_what_was_sent_later():
+    capacity = knowing(requests=(600, 600, None))
+    unsent, early = capacity.reserve(0, 1.0), capacity.reserve(0, 1.0)
+    capacity.give_back(unsent, 1.0)
+    capacity.reserve(0, 1.0)
+    capacity.learn(early, told((600, 10, 59.0)))
+    assert capacity.left(1.0)[0] == 10 - 1
+
+
 def test_a_reservation_ends_once_however_often_it_is_said():
     capacity = Capacity(tpm=1_000)
     reservation = capacity.reserve(500, 0.0)

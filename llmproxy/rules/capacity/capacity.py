@@ -281,14 +281,15 @@ class Capacity:
             self.stock.correct(correction, reservation.at)
 
     def give_back(self, reservation: Reservation, now: float) -> None:
-        """Nothing was sent, so nothing was charged."""
+        """Nothing was sent, so nothing was charged.
+
+        It stays among what was sent in all: those sent after it are numbered by that.
+        """
         if reservation.settled:
             return
         reservation.settled = True
         tokens = reservation.tokens
         self.in_flight -= 1
-        self._sent_requests -= 1
-        self._sent_tokens -= tokens
         if self._requests is not None:
             self._requests.spent -= 1
         if self._tokens is not None:
