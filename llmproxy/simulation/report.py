@@ -203,6 +203,12 @@ def _summary(report: Report) -> list[str]:
         ),
         f"cost           {_dollars(report.cost_usd)}",
     ]
+    if used := [use for each in report.endpoints if (use := _nearest_limit(each))]:
+        average = sum(use.average for use in used) / len(used)
+        most = max(use.busiest_minute for use in used)
+        lines.append(
+            f"limits used    {average:.2%} on average, {most:.2%} in the busiest minute of one"
+        )
     if report.instances > 1:
         lines.append(
             f"shared view    {report.instances:,} instances, {report.redis_per_s:,.0f} round trips "
@@ -254,6 +260,12 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
         )
         for row in (head, *rows)
     ]
+
+
+def _nearest_limit(each: EndpointReport) -> Use | None:
+    """The limit that came nearest to being reached."""
+    known = [use for use in (each.requests, each.tokens) if use is not None]
+    return max(known, key=lambda use: use.busiest_minute, default=None)
 
 
 def _used(use: Use | None) -> str:
