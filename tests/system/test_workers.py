@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections import Counter
 
 import pytest
 
@@ -66,6 +67,22 @@ async def test_workers_share_one_view_through_a_valkey_of_their_own(tmp_path):
             assert await proxy.ended() == 0
             assert living([server]) == []
             assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@bounded(40)
+async def test_a_limit_is_one_limit_however_many_workers_there_are(tmp_path):
+    async with scripted(always(http(chat("hello")))) as vendor:
+        settings = {"queue": {"max_wait_s": 0.5}}
+        async with serving(tmp_path, vendor, count=4, settings=settings, rpm=100) as proxy:
+            await shared_by(proxy, 4)
+            statuses = Counter()
+            for _ in range(8):
+                replies = await asyncio.gather(*(ask(proxy.port, body=CHAT) for _ in range(25)))
+                statuses.update(reply.status for reply in replies)
+
+    assert statuses.keys() == {200, 429}
+    assert statuses[200] == len(vendor.received)
+    assert 90 <= len(vendor.received) <= 102
 
 
 @bounded(40)

@@ -12,9 +12,12 @@ from tests.support.vendor import DONE, LAST_CHUNK, chunk, delta, sse_head
 from tests.system.vendors import group_of
 
 
-def config_for(vendor, **settings):
+def config_for(vendor, *, rpm=None, **settings):
     settings = {"drain_delay_s": 0, "drain_timeout_s": 5, "log_format": "json"} | settings
-    return {"model_groups": [group_of([vendor], weights=[1])], "general_settings": settings}
+    group = group_of([vendor], weights=[1])
+    if rpm is not None:
+        group["models"][0]["limits"] = {"rpm": rpm}
+    return {"model_groups": [group], "general_settings": settings}
 
 
 def serve(count):
@@ -22,13 +25,13 @@ def serve(count):
 
 
 @asynccontextmanager
-async def serving(folder, vendor, *, count=2, settings=None, **options):
+async def serving(folder, vendor, *, count=2, settings=None, rpm=None, **options):
     """A proxy with so many workers. Its temporary folder is its own, and `folder / "tmp"`."""
     # The path of a socket must be short, and a test's own folder is not.
     with tempfile.TemporaryDirectory(prefix="t-") as temporary:
         folder.mkdir(exist_ok=True)
         (folder / "tmp").symlink_to(temporary)
-        config = config_for(vendor, **(settings or {}))
+        config = config_for(vendor, rpm=rpm, **(settings or {}))
         environ = {"TMPDIR": temporary}
         arguments = serve(count)
         family = []
