@@ -40,15 +40,18 @@ class Crowd:
         self._began_at = monotonic()
 
     async def arrive(self, *phases):
-        """Poisson arrivals at each (calls a second, for so many seconds); until all are over."""
-        self._began_at = next_at = monotonic()
+        """So many calls a second, for so many seconds, in each phase; until all are over.
+
+        The moments are chance's (Poisson's, given their number), so that the load is what it says.
+        """
+        self._began_at = begins_at = monotonic()
         async with asyncio.TaskGroup() as calls:
             for rate, seconds in phases:
-                ends_at = next_at + seconds
-                while (next_at := next_at + self._chance.expovariate(rate)) < ends_at:
-                    await asyncio.sleep(max(0.0, next_at - monotonic()))
+                count = round(rate * seconds)
+                for moment in sorted(self._chance.uniform(0, seconds) for _ in range(count)):
+                    await asyncio.sleep(max(0.0, begins_at + moment - monotonic()))
                     calls.create_task(self.call())
-                next_at = ends_at
+                begins_at += seconds
         return self
 
     async def call(self, *, tokens=None):
