@@ -16,7 +16,11 @@ class Limits(Section):
     tpm: Count | None = Field(
         default=None, description="Tokens in any 60 seconds, input and output together."
     )
-    concurrent: Count | None = Field(default=None, description="Requests at a time.")
+    concurrent: Count | None = Field(
+        default=None,
+        description="Requests at a time; of several instances that share their "
+        "state each has an even part, at least one.",
+    )
 
 
 class Price(Section):

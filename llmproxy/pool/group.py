@@ -252,6 +252,8 @@ class Group:
         hopeful = [state for state in self.states if state not in useless]
         if not hopeful:
             return None
+        healthy = [state for state in hopeful if state.alone or state.breaker.admits(now)]
+        hopeful = healthy or hopeful
         ahead, tokens_ahead = self.line.ahead_of(demand.priority)
         requests = 1 + ceil(ahead / len(hopeful))
         tokens = demand.tokens + tokens_ahead // len(hopeful)

@@ -236,3 +236,32 @@ def test_not_every_answer_of_a_crowd_is_read_while_much_is_left():
     nearly_full = knowing(requests=(600, 100, None), now=1.0)
     assert nearly_full.wants_report(nearly_full.reserve(0, 1.001))
     assert Capacity().wants_report(Capacity().reserve(0, 1.0))
+
+
+class Shared:
+    """A stock that always has enough, shared by so many instances."""
+
+    def __init__(self, instances):
+        self.share = None
+        self.instances = instances
+
+    def limits(self, rpm, tpm):
+        pass
+
+    def wait_s(self, tokens, now):
+        return 0.0
+
+    def take(self, tokens, now):
+        pass
+
+
+@pytest.mark.parametrize(("instances", "places"), [(1, 5), (2, 2), (5, 1), (100, 1)])
+def test_each_of_several_instances_has_an_even_part_of_the_requests_at_a_time(instances, places):
+    capacity = Capacity(concurrent=5)
+    capacity.share_with_others(Shared(instances))
+
+    taken = 0
+    while capacity.has_room(0, 0.0):
+        capacity.reserve(0, 0.0)
+        taken += 1
+    assert taken == places

@@ -31,9 +31,11 @@ class Stock(Protocol):
     """What this instance may dispatch of a limit that it shares with others (rules/lease).
 
     `share`: None = ask the stock; a number = the view is lost, keep to this part of the limit.
+    `instances`: how many share it, this one included.
     """
 
     share: float | None
+    instances: int
 
     def limits(self, rpm: float | None, tpm: float | None) -> None:
         """The limits that all instances share; None = not known."""
@@ -157,7 +159,7 @@ class Capacity:
     def has_room(self, tokens: int, now: float) -> bool:
         """May one request with so many tokens be sent now?"""
         if self._free_requests >= 1 and self._free_tokens >= tokens:
-            return self.concurrent is None or self.in_flight < self.concurrent
+            return self.concurrent is None or self.in_flight < self._places(self.concurrent)
         if self.wait_s(tokens, now) > 0.0:
             return False
         if self._burst is None and self.stock is None and self._ramp is None:
@@ -169,7 +171,8 @@ class Capacity:
     def wait_s(self, tokens: int, now: float, requests: int = 1) -> float:
         """Seconds until so many requests with so many tokens in all may be sent; 0.0 = now."""
         wait_s = 0.0
-        if self.concurrent is not None and self.in_flight + requests > self.concurrent:
+        concurrent = self.concurrent
+        if concurrent is not None and self.in_flight + requests > self._places(concurrent):
             wait_s = PLACE_WAIT_S
         if self._requests is not None:
             wait_s = max(wait_s, self._requests.wait_s(requests, now, at_once=False))
@@ -298,6 +301,11 @@ class Capacity:
             self.stock.give_back(tokens, reservation.at)
         if self._window is not None:
             self._window.correct(reservation.slot, now, requests=-1, tokens=-tokens)
+
+    def _places(self, concurrent: int) -> int:
+        """This instance's part of the requests at a time. An even part, for nobody can lend a place
+        for an unknown time; but never none."""
+        return concurrent if self.stock is None else max(1, concurrent // self.stock.instances)
 
     def _window_wait_s(self, window: MinuteWindow, tokens: int, now: float, requests: int) -> float:
         rpm: float | None = self.rpm
