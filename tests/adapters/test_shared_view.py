@@ -134,6 +134,23 @@ async def test_accounts_do_not_share(tmp_path):
 
 
 @bounded()
+async def test_many_accounts_have_their_turns(tmp_path):
+    async with valkey(tmp_path) as server, instance(server) as only:
+        hungry = {f"account {number}": Lease() for number in range(500)}
+        for key, lease in hungry.items():
+            lease.limits(RPM, TPM)
+            only.view.add(key, lease)
+        async with asyncio.timeout(WAIT_S):
+            while hungry:
+                for lease in hungry.values():
+                    lease.missed(10)
+                await asyncio.sleep(0.01)
+                hungry = {
+                    key: lease for key, lease in hungry.items() if not lease.covers(10, monotonic())
+                }
+
+
+@bounded()
 async def test_the_units_of_one_that_dies_are_free_after_a_window(tmp_path):
     slots = 7  # 1 s of dispatching
     async with valkey(tmp_path) as server:

@@ -28,6 +28,7 @@ from llmproxy.rules.lease import Ask, Lease
 TICK_S = 0.02  # from one ask to the next, while there is something to ask
 SOONEST_S = 0.005  # the same for a call that waits
 ANSWER_WITHIN_S = 0.01  # then nobody relies on the answer any more
+MAX_ASKS = 100  # of one tick: together they take some 3 ms, there and back
 BEAT_S = 1.0  # each instance says that it is there, and counts the others
 HOLD_S = 5.0  # a server that came back does not know yet who is there
 FAILS = 5  # in a row; then it is left alone for longer
@@ -160,11 +161,15 @@ class SharedView:
     def _ask_all(self, now: float) -> dict[str, Ask]:
         asked = {}
         for key, lease in list(self._awake.items()):
+            if len(asked) == MAX_ASKS:
+                self._bell.ring_by(now + SOONEST_S)
+                break
+            del self._awake[key]
             ask = lease.ask(now)
             if ask is not None:
                 asked[key] = ask
-            elif not lease.is_awake:
-                del self._awake[key]
+            if lease.is_awake:
+                self._awake[key] = lease  # behind those who have not asked yet
         return asked
 
     def _receive(self, asked: dict[str, Ask], answers: Answers) -> None:
