@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import re
 import ssl
 from contextlib import asynccontextmanager
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -12,12 +14,14 @@ from llmproxy.adapters.shared import open_shared_view
 from llmproxy.adapters.shared.address import secrets_of, shown
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError
+from llmproxy.events import EndpointStateChanged
 from llmproxy.rules.lease import Lease
 from tests.support.certificates import Authority
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey, watched
 
 WAIT_S = 10.0
+OPERATING = Path("docs/operating.md").read_text(encoding="utf-8")
 
 
 async def reaches(**settings):
@@ -70,14 +74,28 @@ async def test_a_user_with_a_password(tmp_path):
 
 
 @bounded()
-async def test_a_user_who_may_touch_only_its_namespace(tmp_path):
+async def test_a_user_with_no_more_rights_than_the_page_for_operators_gives_it(tmp_path):
+    (rights,) = re.findall(r"^ACL SETUSER llmproxy (.*?)\n```", OPERATING, re.M | re.S)
     async with valkey(tmp_path) as server:
-        await server.command(
-            *("ACL", "SETUSER", "proxy", "on", ">pw", "resetchannels"),
-            *("~{mine}:*", "&{mine}:*", "+@all", "-@admin"),
-        )
-        url = f"redis://proxy:pw@127.0.0.1:{server.port}/0"
-        assert await reaches(redis_url=url, redis_namespace="mine")
+        words = rights.replace("\\\n", " ").split()
+        await server.command("ACL", "SETUSER", "llmproxy", *words)
+        settings = GeneralSettings(redis_url=f"redis://llmproxy:SECRET@127.0.0.1:{server.port}/0")
+        heard = []
+        async with (
+            open_shared_view(settings, hear=print) as one,
+            open_shared_view(settings, hear=lambda *news: heard.append(news)) as other,
+        ):
+            one.endpoint_state_changed(
+                EndpointStateChanged("gpt-4.1", "east", "cooling", "because", 60.0)
+            )
+            one.endpoint_state_changed(
+                EndpointStateChanged("gpt-4.1", "east", "closed", "it answers", None)
+            )
+            while len(heard) < 2:
+                await asyncio.sleep(0.01)
+            assert other.status(monotonic()).instances == 2
+        assert await reaches(redis_url=settings.redis_url.get_secret_value())
+        assert await server.command("ACL", "LOG") == []
 
 
 @asynccontextmanager
