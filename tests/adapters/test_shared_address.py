@@ -75,11 +75,11 @@ async def test_a_user_with_a_password(tmp_path):
 
 @bounded()
 async def test_a_user_with_no_more_rights_than_the_page_for_operators_gives_it(tmp_path):
-    (rights,) = re.findall(r"^ACL SETUSER llmproxy (.*?)\n```", OPERATING, re.M | re.S)
+    (rights,) = re.findall(r"^ACL SETUSER proxy (.*?)\n```", OPERATING, re.M | re.S)
     async with valkey(tmp_path) as server:
         words = rights.replace("\\\n", " ").split()
-        await server.command("ACL", "SETUSER", "llmproxy", *words)
-        settings = GeneralSettings(redis_url=f"redis://llmproxy:SECRET@127.0.0.1:{server.port}/0")
+        await server.command("ACL", "SETUSER", "proxy", *words)
+        settings = GeneralSettings(redis_url=f"redis://proxy:SECRET@127.0.0.1:{server.port}/0")
         heard = []
         async with (
             open_shared_view(settings, hear=print) as one,
