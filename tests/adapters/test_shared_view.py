@@ -1,6 +1,7 @@
 """The shared view: leases are granted in a moment, and calls go on whatever the server does."""
 
 import asyncio
+import contextlib
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -238,6 +239,46 @@ async def test_no_call_waits_for_a_server_that_is_broken(tmp_path, how):
             await one.until(lambda each: each.lease.share is None)
             stop.set()
             assert await calls < 0.5
+
+
+@asynccontextmanager
+async def slowed(server, delay_s):
+    """The server behind a long line; yields its URL there."""
+
+    async def relay(reader, writer):
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.gather(pour(reader, inner_writer, 0.0), pour(inner_reader, writer, delay_s))
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as listening:
+        yield f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}/0"
+
+
+async def pour(reader, writer, delay_s):
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(2**16):
+            await asyncio.sleep(delay_s)
+            writer.write(piece)
+            await writer.drain()
+    writer.close()
+
+
+@bounded(40)
+async def test_no_call_waits_for_a_server_that_is_slow_and_all_of_them_are_counted(
+    tmp_path, caplog
+):
+    async with valkey(tmp_path) as server, slowed(server, 0.04) as url:
+        async with instance(url) as slow:
+            dispatched, slowest, whys = 100, 0.0, set()
+            for _ in range(dispatched):
+                slowest = max(slowest, await slow.dispatch())
+                whys.add(slow.why)
+                await asyncio.sleep(0.005)
+            assert slowest < 0.2
+            assert "no answer within 10 ms" in whys
+            async with server.client() as client:
+                while await client.hget("{llmproxy}:window:account", "r") != b"100":
+                    await asyncio.sleep(0.02)
+    assert not caplog.records
 
 
 @bounded(40)

@@ -198,7 +198,7 @@ class SharedView:
         """The server answers again. A lease that has asked something waits for its grant."""
         if self._fails:
             logger.warning(
-                "The shared view is back after %.1f s, shared by %d instances.",
+                "The shared view is back after %.1f s; instances: %d.",
                 now - self._since,
                 self._instances,
             )
@@ -244,8 +244,8 @@ class SharedView:
         why = self._in_words(error)
         if self._fails == 0:
             logger.warning(
-                "The shared view is lost: %s. Until it is back, each of %d instances keeps to its "
-                "part of every limit.",
+                "The shared view is lost: %s. Until it is back, each instance keeps to 1/%d of "
+                "every limit.",
                 why,
                 self._instances,
             )
