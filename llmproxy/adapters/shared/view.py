@@ -159,7 +159,7 @@ class SharedView:
             self._receive(asked, answers)
 
     def _ask_all(self, now: float) -> dict[str, Ask]:
-        asked = {}
+        asked: dict[str, Ask] = {}
         for key, lease in list(self._awake.items()):
             if len(asked) == MAX_ASKS:
                 self._bell.ring_by(now + SOONEST_S)
