@@ -96,6 +96,8 @@ async def open_runtime(
             lease = Lease(smooth=capacity.fixed_windows)
             capacity.share_with_others(lease)
             shared.add(capacity.key, lease)
+        for group in pool.groups.values():
+            group.scatter(random.random)
         shared.on_grant(runtime.failover.room_has_come)
         yield runtime
 

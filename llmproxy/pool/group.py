@@ -38,6 +38,11 @@ class Demand:
         self.spill_at = spill_at
         self.tried: list[EndpointState] = []
 
+    @property
+    def choosy(self) -> bool:
+        """It may not go everywhere. While it waits, that does not change."""
+        return bool(self.tried)
+
 
 class Tier:
     """Endpoints of equal preference, taking turns by weight."""
@@ -67,6 +72,11 @@ class Tier:
         if self._strategy == "least_busy":
             shares = least_busy([state.in_flight for state in self.states], shares)
         return self.states[self._turns.take(shares)]
+
+    def skip(self, turns: int) -> None:
+        """Let so many turns pass."""
+        for _ in range(turns):
+            self._turns.take(self._weights)
 
     def room_in_s(self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0) -> float:
         """Seconds until the tier has room for a call behind so many others, who spread evenly
@@ -98,6 +108,7 @@ class Group:
         "in_flight",
         "learn_at",
         "line",
+        "looks",
         "name",
         "probing",
         "spill_wait_s",
@@ -122,6 +133,7 @@ class Group:
         self.estimator = Estimator()
         self.learn_at = 0.0
         self.line: Line[Demand] = Line()
+        self.looks = 0  # at the line, for what other instances may have
         # Whether the tokens of a call matter to any endpoint; whoever learns of a limit says so.
         self.counts_tokens = any(state.capacity.counts_tokens for state in states)
         self.in_flight = 0
@@ -162,6 +174,11 @@ class Group:
             ahead = tokens_ahead = 0
         return None
 
+    def scatter(self, draw: Callable[[], float]) -> None:
+        """Begin the turns somewhere: instances that begin together would go in step."""
+        for tier in self.tiers:
+            tier.skip(int(draw() * len(tier.states)))
+
     def take(self, demand: Demand, now: float) -> Turn | None:
         """A turn for a call that comes first, if an endpoint has room for it."""
         chosen = self.choose(demand, now)
@@ -187,25 +204,30 @@ class Group:
             if turn is not None:
                 self.line.leave(demand)
                 yield demand, turn
-            elif not demand.tried:  # who may not go everywhere holds up nobody else
+            elif not demand.choosy:  # who may not go everywhere holds up nobody else
                 return
 
     def tell_shortage(self, now: float) -> None:
-        """Those who wait need capacity that other instances may have to spare."""
-        sharing = [state for state in self.states if state.capacity.stock and state.available(now)]
-        cheapest = next(
-            (tier for tier in self.tiers if not set(tier.states).isdisjoint(sharing)), None
-        )
-        if cheapest is None:
+        """Those who wait need capacity that other instances may have to spare.
+
+        Each asks for it at one endpoint at a time, the next one at the next look: what is granted
+        and not used is capacity that nobody has.
+        """
+        for tier in self.tiers:
+            sharing = [each for each in tier.states if each.capacity.stock and each.available(now)]
+            if not sharing:
+                continue
+            self.looks += 1
+            for place, demand in enumerate(islice(self.line, TOLD_OF_LINE), self.looks):
+                sharing[place % len(sharing)].capacity.missed(demand.tokens)
             return
-        for demand in islice(self.line, TOLD_OF_LINE):
-            for state in cheapest.states:
-                state.capacity.missed(demand.tokens)
 
     def stranded(self, now: float) -> list[Demand]:
         """Those who wait for endpoints of which none is healthy any more."""
         healthy = any(state.alone or state.breaker.admits(now) for state in self.states)
-        doubtful = [demand for demand in self.line if demand.tried or not healthy]
+        if healthy and not self.line.choosy:
+            return []
+        doubtful = [demand for demand in self.line if demand.choosy or not healthy]
         return [each for each in doubtful if isinf(self.room_in_s(each, now, newcomer=False))]
 
     def line_moves_in_s(self, now: float) -> float:
@@ -214,7 +236,7 @@ class Group:
         moves_in_s = inf
         for demand in self.line:
             moves_in_s = min(moves_in_s, self._moves_in_s(demand, now))
-            if not demand.tried:
+            if not demand.choosy:
                 break
         return moves_in_s
 

@@ -21,6 +21,10 @@ class Place(Protocol):
     def tokens(self) -> int:
         """What it needs."""
 
+    @property
+    def choosy(self) -> bool:
+        """It may not be served by everybody."""
+
 
 P = TypeVar("P", bound=Place)
 
@@ -28,11 +32,12 @@ P = TypeVar("P", bound=Place)
 class Line(Generic[P]):
     """Mutable; its one owner is the group."""
 
-    __slots__ = ("_places", "tokens")
+    __slots__ = ("_places", "choosy", "tokens")
 
     def __init__(self) -> None:
         self._places: list[P] = []
         self.tokens = 0  # that all who wait need
+        self.choosy = 0  # how many may not be served by everybody
 
     def __len__(self) -> int:
         return len(self._places)
@@ -45,11 +50,13 @@ class Line(Generic[P]):
         """Stand behind everybody of the same priority or a higher one."""
         insort(self._places, place, key=_behind)
         self.tokens += place.tokens
+        self.choosy += place.choosy
 
     def leave(self, place: P) -> None:
         """Served, or tired of waiting."""
         self._places.remove(place)
         self.tokens -= place.tokens
+        self.choosy -= place.choosy
 
     def ahead_of(self, priority: int) -> tuple[int, int]:
         """How many a newcomer of a priority would stand behind, and the tokens they need."""

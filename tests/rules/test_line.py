@@ -13,6 +13,7 @@ class Waiting:
     name: str
     priority: int = 0
     tokens: int = 0
+    choosy: bool = False
 
 
 def line_of(*waiting):
@@ -66,3 +67,11 @@ def test_where_a_newcomer_comes_to_stand_is_where_it_was_told(priorities, mine):
     ahead, tokens = line.ahead_of(mine)
     line.join(Waiting("mine", mine))
     assert names(line).index("mine") == ahead == tokens
+
+
+def test_the_line_knows_how_many_may_not_go_everywhere():
+    choosy, easy = Waiting("a", choosy=True), Waiting("b")
+    line = line_of(choosy, easy)
+    assert line.choosy == 1
+    line.leave(choosy)
+    assert line.choosy == 0
