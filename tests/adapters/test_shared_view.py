@@ -93,7 +93,10 @@ async def all_that_it_gets(each):
     dispatched = 0
     with pytest.raises(AssertionError, match="nothing was granted"):
         while True:
+            # On a busy machine the view may be lost for a moment: then everything would go.
+            await each.until(lambda each: each.lease.share is None)
             await each.dispatch(within_s=1.5)
+            await asyncio.sleep(0)
             dispatched += 1
     return dispatched
 
