@@ -162,7 +162,9 @@ async def test_the_master_that_sentinels_name_also_after_a_failover(tmp_path):
 
 @bounded(60)
 async def test_a_cluster(tmp_path):
-    async with valkey(tmp_path, "--cluster-enabled", "yes") as server:
+    # Its second port is the first one and 10,000 unless it is told, and may not exist.
+    bus = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    async with valkey(tmp_path, *bus) as server:
         await server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         while b"cluster_state:ok" not in await _cluster_info(server):
             await asyncio.sleep(0.05)
