@@ -113,6 +113,7 @@ def _serve(options: argparse.Namespace) -> int:
     from llmproxy.serving import serve, serve_demo  # noqa: PLC0415 - `check` must start fast
 
     config, source = _config_to_serve(options.config, os.environ)
+    _require_extras(config, source)
     if options.workers > 1:
         return _serve_with_workers(config, source, options)
     if config is None:
@@ -152,12 +153,20 @@ def _config_to_serve(file: Path | None, environ: Mapping[str, str]):  # type: ig
     return config_from_environment(environ), "the environment"
 
 
+def _require_extras(config, source: str) -> None:  # type: ignore[no-untyped-def]
+    if config is not None and config.general_settings.exact_token_counts:
+        from llmproxy.adapters.exact_count import require_counter  # noqa: PLC0415 - seldom wanted
+
+        require_counter(file=source)
+
+
 def _check(options: argparse.Namespace) -> int:
     from llmproxy.config import load_config, masked  # noqa: PLC0415
     from llmproxy.providers import endpoints_of  # noqa: PLC0415
 
     config = load_config(options.file, os.environ)
     endpoints_of(config)
+    _require_extras(config, str(options.file))
     if options.show:
         print(masked(config), end="")  # noqa: T201
         return 0

@@ -12,6 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from llmproxy.adapters.entra import EntraCredentials
+from llmproxy.adapters.exact_count import ExactCounts, o200k_base
 from llmproxy.adapters.price_list import list_price
 from llmproxy.adapters.upstream import UpstreamClient
 from llmproxy.config import Config, GeneralSettings, shares_state
@@ -49,6 +50,7 @@ class Runtime:
         *,
         listener: Listener,
         shared: SharedView | None,
+        counts: ExactCounts | None,
     ) -> None:
         settings = config.general_settings
         self.config = config
@@ -65,6 +67,7 @@ class Runtime:
             max_attempts=settings.num_retries + 1,
             queue=settings.queue,
             draw=random.random,
+            counts=counts,
         )
         self.relay = Relay(idle_s=settings.timeouts.idle_s)
         self.draining = False
@@ -83,15 +86,19 @@ async def open_runtime(
         credentials = EntraCredentials()
         stack.callback(credentials.close)
         attempts = Attempts(client, credentials, settings.timeouts)
+        counts = None
+        if settings.exact_token_counts:
+            counts = ExactCounts(o200k_base())
+            stack.push_async_callback(counts.close)
         if not shares_state(settings):
-            yield Runtime(config, pool, attempts, listener=listener, shared=None)
+            yield Runtime(config, pool, attempts, listener=listener, shared=None, counts=counts)
             return
         # Only who shares anything pays for the import.
         from llmproxy.adapters.shared import open_shared_view  # noqa: PLC0415
 
         shared = await stack.enter_async_context(open_shared_view(settings, hear=pool.hear))
         told = Listeners(listener, shared)
-        runtime = Runtime(config, pool, attempts, listener=told, shared=shared)
+        runtime = Runtime(config, pool, attempts, listener=told, shared=shared, counts=counts)
         for capacity in (*pool.capacities(), *runtime.callers.capacities()):
             lease = Lease(smooth=capacity.fixed_windows)
             capacity.share_with_others(lease)

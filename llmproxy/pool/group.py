@@ -114,6 +114,7 @@ class Group:
         "spill_wait_s",
         "states",
         "tiers",
+        "told",
     )
 
     def __init__(
@@ -131,6 +132,7 @@ class Group:
         self.spill_wait_s = spill_wait_s
         self.budget = RetryBudget()
         self.estimator = Estimator()
+        self.told: set[str] = set()  # the kinds of calls whose usage a vendor has told
         self.learn_at = 0.0
         self.line: Line[Demand] = Line()
         self.looks = 0  # at the line, for what other instances may have
@@ -150,9 +152,16 @@ class Group:
         return self.estimator.tokens(size) + (call.max_output_tokens or 0), size
 
     def learn_tokens(self, size: Size, input_tokens: int, now: float) -> None:
-        """What a call's input came to; of a crowd some are enough, for this is not free."""
+        """What a vendor says that a call's input came to; of a crowd some are enough, for this is
+        not free."""
         if now >= self.learn_at:
             self.learn_at = now + LEARN_EVERY_S
+            self.told.add(size.kind)
+            self.estimator.learn(size, input_tokens)
+
+    def learn_count(self, size: Size, input_tokens: int) -> None:
+        """What we counted ourselves; a vendor's word on calls of this kind is better."""
+        if size.kind not in self.told:
             self.estimator.learn(size, input_tokens)
 
     def choose(

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from math import isinf
 from time import monotonic, time
 
+from llmproxy.adapters.exact_count import ExactCounts
 from llmproxy.calls import Accepted, Call, Headers, Trail, Usage
 from llmproxy.config import Queue
 from llmproxy.errors import NoEndpoint, StreamBroken, Throttled, TimedOut, UpstreamError
 from llmproxy.events import AttemptFailed, EndpointStateChanged, Listener
 from llmproxy.pool import Demand, EndpointState, Group, Turn
+from llmproxy.rules.estimate import Size
 from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.retry import Judgement, Verdict, backoff_s, judge, passes_unchanged
 from llmproxy.stages.failover.attempt import Attempts
@@ -33,7 +35,10 @@ RETRY_POLL_S = 0.02
 
 
 class Failover:
-    """The stage: hands out one FirstAccepted per call. Owns the groups' waiting rooms."""
+    """The stage: hands out one FirstAccepted per call. Owns the groups' waiting rooms.
+
+    `counts`: for calls whose vendor returns no usage; None = these teach nothing.
+    """
 
     def __init__(
         self,
@@ -43,12 +48,14 @@ class Failover:
         max_attempts: int,
         queue: Queue,
         draw: Callable[[], float],
+        counts: ExactCounts | None = None,
     ) -> None:
         self.attempts = attempts
         self.listener = listener
         self.max_attempts = max_attempts
         self.queue = queue
         self.draw = draw
+        self.counts = counts
         self._rooms: dict[str, WaitingRoom] = {}
 
     def first_accepted(self, call: Call, group: Group, trail: Trail) -> FirstAccepted | Fallback:
@@ -146,8 +153,8 @@ class FirstAccepted:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._accepted.response.close()
         usage = self._trail.usage
-        if usage is not None and self._size is not None:
-            self._group.learn_tokens(self._size, usage.input_tokens, monotonic())
+        if self._size is not None:
+            self._learn_tokens(self._size, usage)
         self._end_turn(usage)
         if isinstance(error, StreamBroken):
             self._fail_breaker(monotonic(), error)
@@ -159,6 +166,13 @@ class FirstAccepted:
         call = self._call
         tokens, self._size = group.tokens_of(call)
         return Demand(tokens, priority=call.priority, spill_at=monotonic() + group.spill_wait_s)
+
+    def _learn_tokens(self, size: Size, usage: Usage | None) -> None:
+        counts = self._stage.counts
+        if usage is not None and usage.input_tokens > 0:
+            self._group.learn_tokens(size, usage.input_tokens, monotonic())
+        elif counts is not None:
+            counts.consider(self._call, self._group, size)
 
     def _note_limits(self, turn: Turn, headers: Headers) -> None:
         if turn.wants_report and (told := rate_limits(headers, wall_now=time())):
