@@ -208,6 +208,7 @@ def test_a_malformed_or_incomplete_response_is_an_upstream_failure(what, how, st
     [(26, 0x38)],
     [],
 )
+@example((OK + b"content-length: 0\r\n\r\n", 200, [], b"", False), [(9, 0x30)], [])  # status 000
 @settings(max_examples=400, deadline=None)
 def test_a_damaged_response_is_read_or_refused_but_never_hangs(response, damage, places):
     wire = bytearray(response[0])

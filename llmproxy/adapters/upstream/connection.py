@@ -260,6 +260,8 @@ class Connection(asyncio.BufferedProtocol):
         response, headers = self._response, self._headers
         self._headers = []  # trailers land in a list of their own, which nobody reads
         status = self._parser.get_status_code()
+        if status < 100:
+            raise ValueError(f"a status of {status:03}")  # llhttp accepts 000
         if response is None or 100 <= status < 200:
             if status == 101:
                 raise ValueError("101 Switching Protocols was not asked for")
