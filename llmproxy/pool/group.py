@@ -17,7 +17,9 @@ from llmproxy.rules.routing import Turns, least_busy
 
 # What a client is told when only breakers are in its way: the next call will probe.
 PROBE_HINT_S = 1.0
-LEARN_EVERY_S = 0.005
+# Of a crowd of small calls one is measured in so many seconds, while there is plenty for all.
+MEASURE_EVERY_S = 0.005
+ROUGH_BYTES = 8_192
 # Of a long line, the needs of so many are told to the shared view: its grants come in small lots.
 TOLD_OF_LINE = 100
 
@@ -100,13 +102,14 @@ class Group:
     """
 
     __slots__ = (
+        "_rough_until",
+        "_tokens_a_byte",
         "budget",
         "context_fallbacks",
         "counts_tokens",
         "estimator",
         "fallbacks",
         "in_flight",
-        "learn_at",
         "line",
         "looks",
         "name",
@@ -133,7 +136,8 @@ class Group:
         self.budget = RetryBudget()
         self.estimator = Estimator()
         self.told: set[str] = set()  # the kinds of calls whose usage a vendor has told
-        self.learn_at = 0.0
+        self._rough_until = 0.0
+        self._tokens_a_byte = 0.0
         self.line: Line[Demand] = Line()
         self.looks = 0  # at the line, for what other instances may have
         # Whether the tokens of a call matter to any endpoint; whoever learns of a limit says so.
@@ -151,13 +155,23 @@ class Group:
         size = measure(call.body, call.route.operation)
         return self.estimator.tokens(size) + (call.max_output_tokens or 0), size
 
-    def learn_tokens(self, size: Size, input_tokens: int, now: float) -> None:
-        """What a vendor says that a call's input came to; of a crowd some are enough, for this is
-        not free."""
-        if now >= self.learn_at:
-            self.learn_at = now + LEARN_EVERY_S
-            self.told.add(size.kind)
-            self.estimator.learn(size, input_tokens)
+    def rough_tokens_of(self, call: Call, now: float) -> tuple[int, Size | None]:
+        """The same in a crowd, where measuring every call is not free: while so much is left that
+        it does not matter, small calls are taken for as dense as the last one that was measured.
+        """
+        body = call.body
+        if isinstance(body, bytes) and now < self._rough_until and len(body) <= ROUGH_BYTES:
+            return int(len(body) * self._tokens_a_byte) + (call.max_output_tokens or 0), None
+        tokens, size = self.tokens_of(call)
+        if size is not None and all(each.capacity.has_plenty(tokens) for each in self.states):
+            self._rough_until = now + MEASURE_EVERY_S
+            self._tokens_a_byte = self.estimator.tokens(size) / max(1, size.text_bytes)
+        return tokens, size
+
+    def learn_tokens(self, size: Size, input_tokens: int) -> None:
+        """What a vendor says that a call's input came to."""
+        self.told.add(size.kind)
+        self.estimator.learn(size, input_tokens)
 
     def learn_count(self, size: Size, input_tokens: int) -> None:
         """What we counted ourselves; a vendor's word on calls of this kind is better."""

@@ -213,7 +213,7 @@ async def test_a_body_that_is_too_long_is_not_counted():
 async def test_once_a_vendor_has_told_the_usage_of_a_kind_that_kind_is_not_counted():
     counting = Counting(words)
     size = measure(saying("hello"), CHAT)
-    counting.group.learn_tokens(size, 10, 0.0)
+    counting.group.learn_tokens(size, 10)
 
     counting.consider(saying("hello"))
     await counting.counts.close()
@@ -227,7 +227,7 @@ async def test_a_vendors_word_that_comes_while_a_call_is_counted_is_better_than_
     counting = Counting(lambda text: may_go.wait(10) and 1)
 
     size = counting.consider(saying("hello"))
-    counting.group.learn_tokens(size, 10, 0.0)
+    counting.group.learn_tokens(size, 10)
     may_go.set()
     await counting.counts.close()
 

@@ -25,6 +25,7 @@ RAMP_ANSWERS = 32
 # With more than this part of its limits left, a vendor's word holds for so long.
 FAR_FROM_LIMIT = 0.5
 REPORT_S = 0.005
+PLENTY_OF_CALLS = 1_000
 
 
 class Stock(Protocol):
@@ -167,6 +168,10 @@ class Capacity:
             self._free_requests = inf if requests_left is None else requests_left
             self._free_tokens = inf if tokens_left is None else tokens_left
         return True
+
+    def has_plenty(self, tokens: int) -> bool:
+        """Is so much left for certain that the tokens of one such call do not matter?"""
+        return not self.counts_tokens or self._free_tokens > PLENTY_OF_CALLS * tokens
 
     def wait_s(self, tokens: int, now: float, requests: int = 1) -> float:
         """Seconds until so many requests with so many tokens in all may be sent; 0.0 = now."""

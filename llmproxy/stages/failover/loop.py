@@ -164,13 +164,14 @@ class FirstAccepted:
 
     def _demand_on(self, group: Group) -> Demand:
         call = self._call
-        tokens, self._size = group.tokens_of(call)
-        return Demand(tokens, priority=call.priority, spill_at=monotonic() + group.spill_wait_s)
+        now = monotonic()
+        tokens, self._size = group.rough_tokens_of(call, now) if group.counts_tokens else (0, None)
+        return Demand(tokens, priority=call.priority, spill_at=now + group.spill_wait_s)
 
     def _learn_tokens(self, size: Size, usage: Usage | None) -> None:
         counts = self._stage.counts
         if usage is not None and usage.input_tokens > 0:
-            self._group.learn_tokens(size, usage.input_tokens, monotonic())
+            self._group.learn_tokens(size, usage.input_tokens)
         elif counts is not None:
             counts.consider(self._call, self._group, size)
 

@@ -1,0 +1,90 @@
+"""In a crowd most small calls are not measured, while so much is left that it does not matter."""
+
+import json
+
+from llmproxy.calls import Call, Dialect, RateLimit, RateLimits, Replay, Route
+from llmproxy.config import parse_config
+from llmproxy.runtime import pool_of
+
+ROUTE = Route("chat/completions", Dialect.CHAT, Replay.SAFE)
+
+
+def group(tpm):
+    text = f"""
+model_groups:
+  - model_group: g
+    models: [{{model: m, limits: {{tpm: {tpm}}}, params: {{api_key: k}}}}]
+"""
+    return pool_of(parse_config(text, {}, file="test.yaml")).groups["g"]
+
+
+def call(words, **changes):
+    body = json.dumps({"messages": [{"role": "user", "content": "word " * words}]}).encode()
+    fields = dict.fromkeys(Call.__struct_fields__) | {"route": ROUTE, "body": body} | changes
+    return Call(**fields)
+
+
+def take_one(group, now):
+    """A call goes, so that what is left is known."""
+    turn = group.states[0].begin(10, now)
+    assert group.states[0].takes(10, now)
+    turn.end(now)
+
+
+def test_where_there_is_plenty_one_call_in_five_milliseconds_is_measured():
+    here = group(tpm=1_000_000_000)
+    take_one(here, 100.0)
+
+    exact, size = here.rough_tokens_of(call(100), 100.0)
+    rough, none = here.rough_tokens_of(call(100), 100.004)
+    _, again = here.rough_tokens_of(call(100), 100.006)
+
+    assert size is not None
+    assert again is not None
+    assert none is None
+    assert abs(rough - exact) <= 1
+
+
+def test_an_output_bound_counts_in_a_rough_number_too():
+    here = group(tpm=1_000_000_000)
+    take_one(here, 100.0)
+    here.rough_tokens_of(call(100), 100.0)
+
+    bare, _ = here.rough_tokens_of(call(100), 100.001)
+    bound, _ = here.rough_tokens_of(call(100, max_output_tokens=500), 100.001)
+    assert bound == bare + 500
+
+
+def test_a_large_call_is_always_measured():
+    here = group(tpm=1_000_000_000)
+    take_one(here, 100.0)
+    here.rough_tokens_of(call(100), 100.0)
+
+    assert here.rough_tokens_of(call(5_000), 100.001)[1] is not None
+
+
+def test_where_a_thousand_such_calls_would_not_fit_every_call_is_measured():
+    here = group(tpm=50_000)
+    take_one(here, 100.0)
+
+    for number in range(5):
+        assert here.rough_tokens_of(call(100), 100.0 + number / 1000)[1] is not None
+
+
+def test_a_vendor_that_says_that_little_is_left_ends_it():
+    here = group(tpm=1_000_000_000)
+    take_one(here, 100.0)
+    assert here.rough_tokens_of(call(100), 100.0)[1] is not None
+    turn = here.states[0].begin(10, 100.0)
+    turn.learn(RateLimits(tokens=RateLimit(100_000, 900, 60.0)))
+
+    assert here.rough_tokens_of(call(100), 100.006)[1] is not None
+    assert here.rough_tokens_of(call(100), 100.007)[1] is not None
+
+
+def test_a_call_without_a_body_is_no_trouble():
+    here = group(tpm=1_000_000_000)
+    take_one(here, 100.0)
+
+    for number in range(3):
+        assert here.rough_tokens_of(call(0, body=b""), 100.0 + number / 1000)[0] < 100
