@@ -165,7 +165,7 @@ class Group:
         tokens, size = self.tokens_of(call)
         if size is not None and all(each.capacity.has_plenty(tokens) for each in self.states):
             self._rough_until = now + MEASURE_EVERY_S
-            self._tokens_a_byte = self.estimator.tokens(size) / max(1, size.text_bytes)
+            self._tokens_a_byte = (tokens - (call.max_output_tokens or 0)) / max(1, size.text_bytes)
         return tokens, size
 
     def learn_tokens(self, size: Size, input_tokens: int) -> None:
@@ -202,9 +202,11 @@ class Group:
         for tier in self.tiers:
             tier.skip(int(draw() * len(tier.states)))
 
-    def take(self, demand: Demand, now: float) -> Turn | None:
-        """A turn for a call that comes first, if an endpoint has room for it."""
-        chosen = self.choose(demand, now)
+    def take(
+        self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0
+    ) -> Turn | None:
+        """A turn for a call, if an endpoint has room for it. `ahead`: as for `choose`."""
+        chosen = self.choose(demand, now, ahead, tokens_ahead)
         return None if chosen is None else chosen.begin(demand.tokens, now)
 
     def take_as_newcomer(self, demand: Demand, now: float) -> Turn | None:
@@ -213,12 +215,9 @@ class Group:
         While they only wait for a cheaper tier, the dearer ones are free for others.
         """
         ahead, tokens_ahead = self.line.ahead_of(demand.priority)
-        if not ahead:
-            return self.take(demand, now)
-        if next(iter(self.line)).spill_at <= now:
+        if ahead and self.line.first.spill_at <= now:
             return None
-        chosen = self.choose(demand, now, ahead, tokens_ahead)
-        return None if chosen is None else chosen.begin(demand.tokens, now)
+        return self.take(demand, now, ahead, tokens_ahead)
 
     def serve_line(self, now: float) -> Iterator[tuple[Demand, Turn]]:
         """Give turns to those who wait, in their order, as far as there is room."""

@@ -46,6 +46,11 @@ class Line(Generic[P]):
         """Those who wait, the next one first; the line may change meanwhile."""
         return iter(self._places[:])
 
+    @property
+    def first(self) -> P:
+        """Who is next; there must be somebody."""
+        return self._places[0]
+
     def join(self, place: P) -> None:
         """Stand behind everybody of the same priority or a higher one."""
         insort(self._places, place, key=_behind)
