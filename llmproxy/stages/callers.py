@@ -152,8 +152,8 @@ class Allowance:
         wait_s = capacity.wait_s(tokens, now)
         requests_left, tokens_left = capacity.left(now)
         kind = "requests"
-        if capacity.concurrent is not None and capacity.in_flight >= capacity.concurrent:
-            found = f"calls at a time: Limit {capacity.concurrent}, Used {capacity.in_flight}"
+        if capacity.places is not None and capacity.in_flight >= capacity.places:
+            found = f"calls at a time: Limit {capacity.places}, Used {capacity.in_flight}"
         elif capacity.tpm is None or (requests_left is not None and requests_left < 1):
             used = (capacity.rpm or 0) - (requests_left or 0)
             found = f"requests per min (RPM): Limit {capacity.rpm}, Used {used:.0f}, Requested 1"

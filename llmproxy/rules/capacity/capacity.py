@@ -140,6 +140,14 @@ class Capacity:
         return _least(self.rpm, self._requests), _least(self.tpm, self._tokens)
 
     @property
+    def places(self) -> int | None:
+        """This instance's part of the requests at a time; None = no limit. An even part, for nobody
+        can lend a place for an unknown time; but never none."""
+        if self.concurrent is None or self.stock is None:
+            return self.concurrent
+        return max(1, self.concurrent // self.stock.instances)
+
+    @property
     def counts_tokens(self) -> bool:
         """Whether the tokens of a call matter here."""
         return self.tpm is not None or self._tokens is not None
@@ -160,7 +168,8 @@ class Capacity:
     def has_room(self, tokens: int, now: float) -> bool:
         """May one request with so many tokens be sent now?"""
         if self._free_requests >= 1 and self._free_tokens >= tokens:
-            return self.concurrent is None or self.in_flight < self._places(self.concurrent)
+            places = self.places
+            return places is None or self.in_flight < places
         if self.wait_s(tokens, now) > 0.0:
             return False
         if self._burst is None and self.stock is None and self._ramp is None:
@@ -176,8 +185,8 @@ class Capacity:
     def wait_s(self, tokens: int, now: float, requests: int = 1) -> float:
         """Seconds until so many requests with so many tokens in all may be sent; 0.0 = now."""
         wait_s = 0.0
-        concurrent = self.concurrent
-        if concurrent is not None and self.in_flight + requests > self._places(concurrent):
+        places = self.places
+        if places is not None and self.in_flight + requests > places:
             wait_s = PLACE_WAIT_S
         if self._requests is not None:
             wait_s = max(wait_s, self._requests.wait_s(requests, now, at_once=False))
@@ -306,11 +315,6 @@ class Capacity:
             self.stock.give_back(tokens, reservation.at)
         if self._window is not None:
             self._window.correct(reservation.slot, now, requests=-1, tokens=-tokens)
-
-    def _places(self, concurrent: int) -> int:
-        """This instance's part of the requests at a time. An even part, for nobody can lend a place
-        for an unknown time; but never none."""
-        return concurrent if self.stock is None else max(1, concurrent // self.stock.instances)
 
     def _window_wait_s(self, window: MinuteWindow, tokens: int, now: float, requests: int) -> float:
         rpm: float | None = self.rpm
