@@ -171,6 +171,28 @@ def test_the_time_until_there_are_tokens_is_true_too():
     assert 58 <= later.retry_after_s <= 60.5
 
 
+def test_of_several_instances_each_names_its_own_part_of_the_calls_at_a_time():
+    class SharedByTwo:
+        share, instances = None, 2
+
+        def limits(self, rpm, tpm):
+            """Nothing but places is limited here."""
+
+        def wait_s(self, tokens, now):
+            return 0.0
+
+        def take(self, tokens, now):
+            """There is always some."""
+
+    team = allowance(concurrent=4)
+    team.capacity.share_with_others(SharedByTwo())
+    assert team.take(5, NOW)
+    assert team.take(5, NOW)
+    assert team.take(5, NOW) is None
+
+    assert "calls at a time: Limit 2, Used 2" in team.refusal(5, NOW).message
+
+
 @pytest.mark.parametrize(
     ("limits", "tokens", "kind", "words"),
     [
