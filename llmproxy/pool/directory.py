@@ -34,7 +34,7 @@ class Pool:
             group = self.groups.get(self.WILDCARD)
         if group is None:
             group = self._without_wildcard(call)
-        if len(group.states) > 1 and call.account_bound:
+        if call.account_bound and len(group.states) > 1:
             raise ClientError(
                 f"This {call.method} /{call.route.operation} uses ids that live in one account, "
                 f"and the model group '{group.name}' has {len(group.states)} endpoints. This "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from llmproxy.calls import RateLimits
 from llmproxy.errors import Throttled
 from llmproxy.providers.base import Endpoint
@@ -94,24 +96,23 @@ class EndpointState:
         return Turn(self, self.breaker.begin(now), self.capacity.reserve(tokens, now))
 
 
-class Turn:
+class Turn(msgspec.Struct, eq=False):
     """A call's turn at an endpoint: its capacity is reserved, and the breaker knows of it.
 
     One of `answered`, `failed` and `says_nothing` tells the breaker (and `failed` may follow on
     `answered` when a stream breaks); then `end`, once.
     """
 
-    __slots__ = ("_reservation", "_ticket", "state")
-
-    def __init__(self, state: EndpointState, ticket: int, reservation: Reservation) -> None:
-        self.state = state
-        self._ticket = ticket
-        self._reservation = reservation
+    state: EndpointState
+    _ticket: int
+    _reservation: Reservation
 
     def answered(self, now: float) -> bool:
         """The attempt was accepted; returns whether the endpoint is back from a failure."""
-        self.state.capacity.answered()
-        return self.state.breaker.succeed(now, self._ticket)
+        state = self.state
+        if state.capacity.ramp is not None:
+            state.capacity.answered()
+        return state.breaker.succeed(now, self._ticket)
 
     def failed(self, now: float, draw: float) -> None:
         """The attempt failed, and it was the endpoint's fault."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from math import ceil, inf, isinf
 
+import msgspec
+
 from llmproxy.calls import Call
 from llmproxy.config import Strategy
 from llmproxy.errors import Skipped, UpstreamError
@@ -24,7 +26,7 @@ ROUGH_BYTES = 8_192
 TOLD_OF_LINE = 100
 
 
-class Demand:
+class Demand(msgspec.Struct, eq=False):
     """What one call asks of its group. Mutable; owned by the call's attempt loop.
 
     `tokens`: the estimated input and the output bound, as a vendor charges them on arrival.
@@ -32,13 +34,10 @@ class Demand:
     good as a cheap one.
     """
 
-    __slots__ = ("priority", "spill_at", "tokens", "tried")
-
-    def __init__(self, tokens: int = 0, *, priority: int = 0, spill_at: float = 0.0) -> None:
-        self.tokens = tokens
-        self.priority = priority
-        self.spill_at = spill_at
-        self.tried: list[EndpointState] = []
+    tokens: int = 0
+    priority: int = 0
+    spill_at: float = 0.0
+    tried: list[EndpointState] = []
 
     @property
     def choosy(self) -> bool:
@@ -214,6 +213,8 @@ class Group:
 
         While they only wait for a cheaper tier, the dearer ones are free for others.
         """
+        if not self.line.places:
+            return self.take(demand, now)
         ahead, tokens_ahead = self.line.ahead_of(demand.priority)
         if ahead and self.line.first.spill_at <= now:
             return None

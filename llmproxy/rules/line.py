@@ -32,42 +32,42 @@ P = TypeVar("P", bound=Place)
 class Line(Generic[P]):
     """Mutable; its one owner is the group."""
 
-    __slots__ = ("_places", "choosy", "tokens")
+    __slots__ = ("choosy", "places", "tokens")
 
     def __init__(self) -> None:
-        self._places: list[P] = []
+        self.places: list[P] = []  # the next one first; to be looked at only
         self.tokens = 0  # that all who wait need
         self.choosy = 0  # how many may not be served by everybody
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def __iter__(self) -> Iterator[P]:
         """Those who wait, the next one first; the line may change meanwhile."""
-        return iter(self._places[:])
+        return iter(self.places[:])
 
     @property
     def first(self) -> P:
         """Who is next; there must be somebody."""
-        return self._places[0]
+        return self.places[0]
 
     def join(self, place: P) -> None:
         """Stand behind everybody of the same priority or a higher one."""
-        insort(self._places, place, key=_behind)
+        insort(self.places, place, key=_behind)
         self.tokens += place.tokens
         self.choosy += place.choosy
 
     def leave(self, place: P) -> None:
         """Served, or tired of waiting."""
-        self._places.remove(place)
+        self.places.remove(place)
         self.tokens -= place.tokens
         self.choosy -= place.choosy
 
     def ahead_of(self, priority: int) -> tuple[int, int]:
         """How many a newcomer of a priority would stand behind, and the tokens they need."""
-        if not self._places or self._places[-1].priority >= priority:
-            return len(self._places), self.tokens
-        ahead = [place for place in self._places if place.priority >= priority]
+        if not self.places or self.places[-1].priority >= priority:
+            return len(self.places), self.tokens
+        ahead = [place for place in self.places if place.priority >= priority]
         return len(ahead), sum(place.tokens for place in ahead)
 
 

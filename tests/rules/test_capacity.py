@@ -229,11 +229,16 @@ def test_a_vendor_that_tells_its_limits_needs_no_looking():
 
 
 def test_not_every_answer_of_a_crowd_is_read_while_much_is_left():
-    capacity = knowing(requests=(600, 590, None), now=1.0)
-    assert capacity.has_room(0, 1.0)
+    def knowing_twice(left):
+        capacity = knowing(requests=(600, left, None), now=0.99)
+        assert capacity.has_room(0, 1.0)
+        capacity.learn(capacity.reserve(0, 1.0), told((600, left, None)))
+        return capacity
+
+    capacity = knowing_twice(590)
     assert not capacity.wants_report(capacity.reserve(0, 1.001))
     assert capacity.wants_report(capacity.reserve(0, 1.02))
-    nearly_full = knowing(requests=(600, 100, None), now=1.0)
+    nearly_full = knowing_twice(100)
     assert nearly_full.wants_report(nearly_full.reserve(0, 1.001))
     assert Capacity().wants_report(Capacity().reserve(0, 1.0))
 

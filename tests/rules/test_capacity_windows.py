@@ -23,11 +23,11 @@ def test_a_minute_counts_what_was_sent_in_it_and_forgets_what_was_before():
 def test_what_turns_out_smaller_or_was_not_sent_is_corrected_while_it_counts():
     window = MinuteWindow()
     slot = window.add(10, 5.0)
-    window.correct(slot, 20.0, tokens=-4)
+    window.correct(slot, 20.0, 0, -4)
     assert (window.requests, window.tokens) == (1, 6)
-    window.correct(slot, 30.0, requests=-1, tokens=-6)
+    window.correct(slot, 30.0, -1, -6)
     assert (window.requests, window.tokens) == (0, 0)
-    window.correct(slot, 66.0, tokens=-4)  # too late: it has left the window
+    window.correct(slot, 66.0, 0, -4)  # too late: it has left the window
     assert window.tokens == 0
 
 

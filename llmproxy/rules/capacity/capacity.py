@@ -78,11 +78,13 @@ class Capacity:
 
     __slots__ = (
         "_burst",
-        "_free_requests",
-        "_free_tokens",
-        "_ramp",
+        "_charged_requests",
+        "_charged_tokens",
         "_ramp_answers",
+        "_report_at",
         "_requests",
+        "_safe_requests",
+        "_safe_tokens",
         "_sent_requests",
         "_sent_tokens",
         "_tokens",
@@ -92,6 +94,7 @@ class Capacity:
         "fixed_windows",
         "in_flight",
         "key",
+        "ramp",
         "rpm",
         "stock",
         "tpm",
@@ -118,19 +121,20 @@ class Capacity:
         self._requests: Level | None = None
         self._tokens: Level | None = None
         self._burst = BurstWindow(rpm) if fixed_windows else None
-        self._sent_requests = 0
-        self._sent_tokens = 0
-        # What is certainly left, since the last look: with time it can only become more.
-        self._free_requests = 0.0
-        self._free_tokens = 0.0
-        self._ramp: int | None = None  # calls that may go although the vendor has just throttled
+        # All that was ever sent; what of it the levels know; and how far these sums may grow with
+        # room for certain, as of the last look: with time it can only become more.
+        self._sent_requests = self._sent_tokens = 0
+        self._charged_requests = self._charged_tokens = 0
+        self._safe_requests = self._safe_tokens = 0.0
+        self._report_at = -inf  # headers of what was sent before that tell nothing new
+        self.ramp: int | None = None  # calls that may go although the vendor has just throttled
         self._ramp_answers = 0
 
     def share_with_others(self, stock: Stock) -> None:
         """From now on other instances dispatch to the same limits."""
         self.stock = stock
         self._window = self._window or MinuteWindow()
-        self._free_requests = self._free_tokens = 0.0
+        self._safe_requests = self._safe_tokens = 0.0
         stock.limits(*self.limits)
 
     @property
@@ -154,6 +158,7 @@ class Capacity:
 
     def left(self, now: float) -> tuple[float | None, float | None]:
         """Requests and tokens that may be sent now; None = no limit is known."""
+        self._charge_levels()
         requests = None if self._requests is None else max(0.0, self._requests.left(now))
         tokens = None if self._tokens is None else max(0.0, self._tokens.left(now))
         window = self._window
@@ -167,24 +172,28 @@ class Capacity:
 
     def has_room(self, tokens: int, now: float) -> bool:
         """May one request with so many tokens be sent now?"""
-        if self._free_requests >= 1 and self._free_tokens >= tokens:
-            places = self.places
-            return places is None or self.in_flight < places
+        if (
+            self._sent_requests + 1 <= self._safe_requests
+            and self._sent_tokens + tokens <= self._safe_tokens
+        ):
+            return self.concurrent is None or self.in_flight < (self.places or 1)
         if self.wait_s(tokens, now) > 0.0:
             return False
-        if self._burst is None and self.stock is None and self._ramp is None:
+        if self._burst is None and self.stock is None and self.ramp is None:
             requests_left, tokens_left = self.left(now)
-            self._free_requests = inf if requests_left is None else requests_left
-            self._free_tokens = inf if tokens_left is None else tokens_left
+            self._safe_requests = self._sent_requests + _or_no_limit(requests_left)
+            self._safe_tokens = self._sent_tokens + _or_no_limit(tokens_left)
         return True
 
     def has_plenty(self, tokens: int) -> bool:
         """Is so much left for certain that the tokens of one such call do not matter?"""
-        return not self.counts_tokens or self._free_tokens > PLENTY_OF_CALLS * tokens
+        safe_tokens = self._safe_tokens - self._sent_tokens
+        return not self.counts_tokens or safe_tokens > PLENTY_OF_CALLS * tokens
 
     def wait_s(self, tokens: int, now: float, requests: int = 1) -> float:
         """Seconds until so many requests with so many tokens in all may be sent; 0.0 = now."""
         wait_s = 0.0
+        self._charge_levels()
         places = self.places
         if places is not None and self.in_flight + requests > places:
             wait_s = PLACE_WAIT_S
@@ -194,7 +203,7 @@ class Capacity:
             wait_s = max(wait_s, self._tokens.wait_s(tokens, now, at_once=requests == 1))
         if self._burst is not None:
             wait_s = max(wait_s, self._burst.wait_s(requests, now))
-        if self._ramp is not None and self._ramp < requests and self.in_flight:
+        if self.ramp is not None and self.ramp < requests and self.in_flight:
             wait_s = max(wait_s, PLACE_WAIT_S)
         stock = self.stock
         if stock is not None and stock.share is None:
@@ -208,16 +217,10 @@ class Capacity:
         self.in_flight += 1
         self._sent_requests += 1
         self._sent_tokens += tokens
-        self._free_requests -= 1
-        self._free_tokens -= tokens
-        if self._requests is not None:
-            self._requests.spent += 1
-        if self._tokens is not None:
-            self._tokens.spent += tokens
         if self._burst is not None:
             self._burst.add(now)
-        if self._ramp is not None:
-            self._ramp -= 1
+        if self.ramp is not None:
+            self.ramp -= 1
         if self.stock is not None:
             self.stock.take(tokens, now)
         slot = self._window.add(tokens, now) if self._window is not None else 0
@@ -228,36 +231,31 @@ class Capacity:
 
         Reading them is not free, so while much is left not every answer of a crowd is read.
         """
-        requests = self._requests
-        return (
-            requests is None
-            or reservation.at >= requests.reported_at + REPORT_S
-            or self._free_requests < FAR_FROM_LIMIT * requests.limit
-            or (
-                self._tokens is not None and self._free_tokens < FAR_FROM_LIMIT * self._tokens.limit
-            )
-        )
+        return reservation.at >= self._report_at
 
     def learn(self, reservation: Reservation, told: RateLimits) -> None:
         """What the headers of a reservation's answer say of the vendor's limits."""
-        changed = False
-        at = reservation.at
+        at, changed = reservation.at, False
+        self._charge_levels()
         if told.requests is not None:
             if self._requests is None:
                 self._requests = Level(told.requests.limit, at, fixed=self.fixed_windows)
                 changed = True
             spent = self._sent_requests - reservation.sent_requests
-            changed |= self._requests.report(told.requests, sent_at=at, spent=max(0, spent))
-            self._free_requests = min(self._free_requests, told.requests.remaining - spent)
+            changed |= self._requests.report(told.requests, sent_at=at, spent=spent)
+            safe_requests = reservation.sent_requests + told.requests.remaining
+            self._safe_requests = min(self._safe_requests, safe_requests)
         if told.tokens is not None:
             if self._tokens is None:
                 self._tokens = Level(told.tokens.limit, at, fixed=self.fixed_windows)
                 changed = True
             spent = self._sent_tokens - reservation.sent_tokens
-            changed |= self._tokens.report(told.tokens, sent_at=at, spent=max(0, spent))
-            self._free_tokens = min(self._free_tokens, told.tokens.remaining - spent)
+            changed |= self._tokens.report(told.tokens, sent_at=at, spent=spent)
+            safe_tokens = reservation.sent_tokens + told.tokens.remaining
+            self._safe_tokens = min(self._safe_tokens, safe_tokens)
         if changed:
             self._adopt_limits()
+        self._report_at = at + REPORT_S if self._is_far_from_limits() else -inf
 
     def missed(self, tokens: int) -> None:
         """A call waits for this much: other instances may have it to spare."""
@@ -267,16 +265,16 @@ class Capacity:
     def throttled(self) -> None:
         """The vendor has refused a call for its rate."""
         if self._requests is None:
-            self._ramp, self._ramp_answers = 1, 0
-            self._free_requests = 0.0
+            self.ramp, self._ramp_answers = 1, 0
+            self._safe_requests = 0.0
             self.bounded = True
 
     def answered(self) -> None:
         """The vendor has answered a call."""
-        if self._ramp is None:
+        if self.ramp is None:
             return
         self._ramp_answers += 1
-        self._ramp = None if self._ramp_answers >= RAMP_ANSWERS else self._ramp + 2
+        self.ramp = None if self._ramp_answers >= RAMP_ANSWERS else self.ramp + 2
 
     def settle(self, reservation: Reservation, used_tokens: int | None, now: float) -> None:
         """The attempt is over. `used_tokens`: input and output as counted by the vendor.
@@ -291,9 +289,10 @@ class Capacity:
         if used_tokens is None or self.tpm is None or used_tokens == reservation.tokens:
             return
         correction = used_tokens - reservation.tokens
-        self._free_tokens -= max(0, correction)
+        if correction > 0:
+            self._safe_tokens -= correction
         if self._window is not None:
-            self._window.correct(reservation.slot, now, tokens=correction)
+            self._window.correct(reservation.slot, now, 0, correction)
         if self.stock is not None:
             self.stock.correct(correction, reservation.at)
 
@@ -307,14 +306,30 @@ class Capacity:
         reservation.settled = True
         tokens = reservation.tokens
         self.in_flight -= 1
-        if self._requests is not None:
-            self._requests.spent -= 1
-        if self._tokens is not None:
-            self._tokens.spent -= tokens
+        self._charged_requests += 1  # so the levels are charged one less
+        self._charged_tokens += tokens
         if self.stock is not None:
             self.stock.give_back(tokens, reservation.at)
         if self._window is not None:
-            self._window.correct(reservation.slot, now, requests=-1, tokens=-tokens)
+            self._window.correct(reservation.slot, now, -1, -tokens)
+
+    def _charge_levels(self) -> None:
+        """Tell the levels what was sent since the last look."""
+        if self._requests is not None:
+            self._requests.spent += self._sent_requests - self._charged_requests
+        if self._tokens is not None:
+            self._tokens.spent += self._sent_tokens - self._charged_tokens
+        self._charged_requests, self._charged_tokens = self._sent_requests, self._sent_tokens
+
+    def _is_far_from_limits(self) -> bool:
+        """Whether so much is left that a vendor's word holds for a moment."""
+        requests, tokens = self._requests, self._tokens
+        if requests is None:
+            return False
+        far = self._safe_requests - self._sent_requests >= FAR_FROM_LIMIT * requests.limit
+        if tokens is not None:
+            far &= self._safe_tokens - self._sent_tokens >= FAR_FROM_LIMIT * tokens.limit
+        return far
 
     def _window_wait_s(self, window: MinuteWindow, tokens: int, now: float, requests: int) -> float:
         rpm: float | None = self.rpm
@@ -332,7 +347,7 @@ class Capacity:
         """A limit is new, or has changed: the vendor may lower and raise it at any time."""
         rpm, tpm = self.limits
         self.bounded = True
-        self._free_requests = self._free_tokens = 0.0
+        self._safe_requests = self._safe_tokens = 0.0
         if self.stock is not None:
             self.stock.limits(rpm, tpm)
         if self._burst is not None:
@@ -343,6 +358,10 @@ def _least(configured: int | None, level: Level | None) -> float | None:
     if level is None:
         return configured
     return level.limit if configured is None else min(configured, level.limit)
+
+
+def _or_no_limit(left: float | None) -> float:
+    return inf if left is None else left
 
 
 def _less(own: float, told: float | None) -> float:

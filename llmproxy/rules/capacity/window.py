@@ -13,13 +13,25 @@ SLOTS = 121
 class MinuteWindow:
     """Requests and tokens dispatched in the last 60 s. Mutable; its one owner is a Capacity."""
 
-    __slots__ = ("_ends_at", "_newest", "_requests", "_tokens", "requests", "tokens")
+    __slots__ = (
+        "_ends_at",
+        "_newest",
+        "_older_requests",
+        "_older_tokens",
+        "_requests",
+        "_tokens",
+        "requests",
+        "tokens",
+    )
 
     def __init__(self) -> None:
         self.requests = 0
         self.tokens = 0
+        # What the older slots hold, and their sums: the newest one's part is what these lack.
         self._requests = [0] * SLOTS
         self._tokens = [0] * SLOTS
+        self._older_requests = 0
+        self._older_tokens = 0
         self._newest = 0  # the number of the newest slot; slots are numbered since time 0
         self._ends_at = SLOT_S
 
@@ -27,21 +39,18 @@ class MinuteWindow:
         """Count one request; returns the number of its slot, for `correct`."""
         if now >= self._ends_at:
             self.pass_time(now)
-        i = self._newest % SLOTS
-        self._requests[i] += 1
-        self._tokens[i] += tokens
         self.requests += 1
         self.tokens += tokens
         return self._newest
 
-    def correct(self, slot: int, now: float, *, requests: int = 0, tokens: int = 0) -> None:
+    def correct(self, slot: int, now: float, requests: int, tokens: int) -> None:
         """Change what was counted in a slot, unless that is no longer in the window."""
         if now >= self._ends_at:
             self.pass_time(now)
-        if self._newest - slot >= SLOTS:
-            return
-        self._requests[slot % SLOTS] += requests
-        self._tokens[slot % SLOTS] += tokens
+        if slot != self._newest:
+            if self._newest - slot >= SLOTS:
+                return
+            self._add_to_slot(slot % SLOTS, requests, tokens)
         self.requests += requests
         self.tokens += tokens
 
@@ -53,12 +62,14 @@ class MinuteWindow:
         passed = newest - self._newest
         if passed <= 0:
             return
+        self._close_newest()
         for number in range(self._newest + 1, self._newest + 1 + min(passed, SLOTS)):
             i = number % SLOTS
-            if self._requests[i] or self._tokens[i]:
-                self.requests -= self._requests[i]
-                self.tokens -= self._tokens[i]
-                self._requests[i] = self._tokens[i] = 0
+            requests, tokens = self._requests[i], self._tokens[i]
+            if requests or tokens:
+                self._add_to_slot(i, -requests, -tokens)
+                self.requests -= requests
+                self.tokens -= tokens
         self._newest = newest
         self._ends_at = (newest + 1) * SLOT_S
 
@@ -68,9 +79,20 @@ class MinuteWindow:
         excess_requests, excess_tokens = self.requests - requests, self.tokens - tokens
         if excess_requests <= 0 and excess_tokens <= 0:
             return 0.0
-        for number in range(self._newest - SLOTS + 1, self._newest + 1):
+        for number in range(self._newest - SLOTS + 1, self._newest):
             excess_requests -= self._requests[number % SLOTS]
             excess_tokens -= self._tokens[number % SLOTS]
             if excess_requests <= 0 and excess_tokens <= 0:
                 return (number + SLOTS) * SLOT_S - now
-        return SLOTS * SLOT_S
+        return (self._newest + SLOTS) * SLOT_S - now
+
+    def _close_newest(self) -> None:
+        requests = self.requests - self._older_requests
+        tokens = self.tokens - self._older_tokens
+        self._add_to_slot(self._newest % SLOTS, requests, tokens)
+
+    def _add_to_slot(self, i: int, requests: int, tokens: int) -> None:
+        self._requests[i] += requests
+        self._tokens[i] += tokens
+        self._older_requests += requests
+        self._older_tokens += tokens

@@ -105,6 +105,7 @@ class FirstAccepted:
         self._call = call
         self._group = group
         self._trail = trail
+        self._size: Size | None = None
         self._demand = self._demand_on(group)
         self._useless: list[EndpointState] = []  # not again for this call
         self._failures: list[UpstreamError] = []
@@ -139,7 +140,8 @@ class FirstAccepted:
                     raise
                 finally:
                     trail.waited_s += monotonic() - began_at
-                self._note_limits(turn, accepted.response.headers)
+                if turn.wants_report:
+                    self._note_limits(turn, accepted.response.headers)
                 if turn.answered(monotonic()):
                     self._tell(turn.state, "closed", "it answers again", None)
                 self._return_claims()
@@ -165,8 +167,10 @@ class FirstAccepted:
     def _demand_on(self, group: Group) -> Demand:
         call = self._call
         now = monotonic()
-        tokens, self._size = group.rough_tokens_of(call, now) if group.counts_tokens else (0, None)
-        return Demand(tokens, priority=call.priority, spill_at=now + group.spill_wait_s)
+        tokens = 0
+        if group.counts_tokens:
+            tokens, self._size = group.rough_tokens_of(call, now)
+        return Demand(tokens, call.priority, now + group.spill_wait_s)
 
     def _learn_tokens(self, size: Size, usage: Usage | None) -> None:
         counts = self._stage.counts
@@ -176,7 +180,8 @@ class FirstAccepted:
             counts.consider(self._call, self._group, size)
 
     def _note_limits(self, turn: Turn, headers: Headers) -> None:
-        if turn.wants_report and (told := rate_limits(headers, wall_now=time())):
+        told = rate_limits(headers, wall_now=time())
+        if told is not None:
             turn.learn(told)
             if told.tokens is not None:
                 self._group.counts_tokens = True
@@ -185,7 +190,7 @@ class FirstAccepted:
         """The attempt is over, and its capacity with it; somebody may be waiting for that."""
         used_tokens = None if usage is None else usage.input_tokens + usage.output_tokens
         self._turn.end(monotonic(), used_tokens=used_tokens, sent=sent)
-        if self._group.line:
+        if self._group.line.places:
             self._stage.room_of(self._group).move()
 
     # ---- after a failure
@@ -206,7 +211,7 @@ class FirstAccepted:
         self.may_go_elsewhere = judgement.try_elsewhere
         self._demand.tried.append(state)
         self._backoff_base_s = judgement.backoff_base_s
-        if failure.answer is not None:
+        if failure.answer is not None and turn.wants_report:
             self._note_limits(turn, failure.answer.headers)
         if not judgement.try_again_here:
             self._useless.append(state)
