@@ -53,7 +53,7 @@ def _bars(axes: Axes, names: list[str], groups: Groups, title: str, form: str) -
             label = name if name not in labelled else None
             labelled.add(name)
             bars = axes.bar(left + offset, values[name], 0.9, color=COLOURS[name], label=label)
-            axes.bar_label(bars, [form.format(values[name])], padding=2, fontsize=8)
+            axes.bar_label(bars, [form.format(values[name])], padding=2, fontsize=6.5)
         ticks.append(left + (len(shown) - 1) / 2)
         left += len(shown) + 0.8
     axes.set_xticks(ticks, list(groups))

@@ -23,8 +23,9 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     """The top-level fields of a body that decide.
 
     `max_output_tokens` is whichever of `max_completion_tokens`, `max_output_tokens` and
-    `max_tokens` comes first in this order; None also if it is no whole number >= 0, which the
-    upstream may judge. The others hold for POST /responses only. `stateful`: run in the background
+    `max_tokens` comes first in this order, times `n` or `best_of` if one is above 1: each of so
+    many answers may be as long. None also if it is no whole number >= 0, which the upstream may
+    judge. The others hold for POST /responses only. `stateful`: run in the background
     or in a conversation, so it must not be sent twice. `account_bound`: it names a conversation or
     an earlier response, which live in one account.
     """
@@ -53,8 +54,8 @@ def peek(body: bytes) -> Peek:
         limit = seen.max_output_tokens
         if limit is None:
             limit = seen.max_tokens
-    if limit is not None and limit < 0:
-        limit = None
+    if limit is not None:
+        limit = limit * max(seen.n or 1, seen.best_of or 1, 1) if limit >= 0 else None
     in_conversation = seen.conversation is not _ABSENT and _given(seen.conversation)
     earlier = seen.previous_response_id
     return Peek(
@@ -95,6 +96,8 @@ class _Usual(msgspec.Struct, gc=False):
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
     max_tokens: int | None = None
+    n: int | None = None
+    best_of: int | None = None
     background: bool | None = None
     conversation: msgspec.Raw = _ABSENT
     previous_response_id: msgspec.Raw = _ABSENT
@@ -108,6 +111,8 @@ class _AsWritten(msgspec.Struct, gc=False):
     max_completion_tokens: msgspec.Raw = _ABSENT
     max_output_tokens: msgspec.Raw = _ABSENT
     max_tokens: msgspec.Raw = _ABSENT
+    n: msgspec.Raw = _ABSENT
+    best_of: msgspec.Raw = _ABSENT
     background: msgspec.Raw = _ABSENT
     conversation: msgspec.Raw = _ABSENT
     previous_response_id: msgspec.Raw = _ABSENT
@@ -131,10 +136,12 @@ def _peek_leniently(body: bytes) -> Peek:
     written = _members(body)
     limits = (written.max_completion_tokens, written.max_output_tokens, written.max_tokens)
     counts = (_counted(limit) for limit in limits)
+    limit = next((count for count in counts if count is not None), None)
+    answers = max(_counted(written.n) or 1, _counted(written.best_of) or 1)
     return Peek(
         _field(written.model, "model", _text_or_null),
         _field(written.stream, "stream", _flag_or_null) is True,
-        next((count for count in counts if count is not None), None),
+        None if limit is None else limit * answers,
         _given(written.conversation) or bytes(written.background).strip() == b"true",
         _given(written.conversation) or _given(written.previous_response_id),
     )

@@ -36,6 +36,12 @@ def test_what_is_absent_or_null_is_none(body):
         (b'{"max_tokens": [], "model": "m"}', None),
         (b'{"max_tokens": 1e999}', None),
         (b'{"max_tokens": 1.5, "max_output_tokens": 4}', 4),
+        (b'{"max_tokens": 5, "n": 3}', 15),
+        (b'{"max_tokens": 5, "n": 2, "best_of": 4}', 20),
+        (b'{"max_tokens": 5, "n": 0, "best_of": -2}', 5),
+        (b'{"max_tokens": 5, "n": null, "best_of": "7"}', 5),
+        (b'{"max_tokens": 5, "n": 3, "model": "m", "best_of": 1.5}', 15),
+        (b'{"n": 3}', None),
     ],
 )
 def test_the_output_limit_is_whichever_is_there_and_strange_ones_are_left_to_the_upstream(

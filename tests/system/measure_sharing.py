@@ -1,11 +1,13 @@
-"""Measures what test_shared_view.py checks in small: minutes of overload, and 500 calls a second
-through every fault of the server.
+"""Measures what test_shared_view.py checks in small: minutes of overload, one of the
+processes killed in the middle, and 500 calls a second through every fault of the server.
 
     python -m tests.system.measure_sharing limit    four processes at 150 % of a limit, 3 minutes
+    python -m tests.system.measure_sharing kill     the same, and one of them is killed meanwhile
     python -m tests.system.measure_sharing drill    every fault, 500 calls a second
 """
 
 import asyncio
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -27,6 +29,7 @@ from tests.system.sharing import (
 PROCESSES = 4
 RPM = 600
 MINUTES = 3
+WINDOW_S = 60.75  # in which whatever was granted is free again (docs/decisions/011-one-view.md)
 DRILL_CALLS_PER_S = 500
 PHASE_S = 10
 
@@ -47,8 +50,31 @@ async def limit(folder):
     since = only.asked_at[-1] - 60 * (MINUTES - 1)
     after_the_first = sum(moment > since for moment in only.asked_at) / (MINUTES - 1)
     tell(f"limit {RPM} a minute, {PROCESSES} processes, load 150 %: {load.statuses()}")
+    tell(f"  calls of each process: {[len(each.calls) for each in made]}")
     tell(f"  most in any 60 s: {only.most_within(60)} ({only.most_within(60) / RPM:.1%})")
     tell(f"  after the first minute: {after_the_first:.0f} a minute ({after_the_first / RPM:.1%})")
+
+
+async def kill(folder):
+    """What the others dispatch in the first window after a kill -9, and in the one after it."""
+    async with valkey(folder) as server, accounts("only") as (only,):
+        entry = only.entry(limits={"rpm": RPM, "concurrent": 4 * PROCESSES})
+        async with proxies(folder, PROCESSES, server, entry, queue={"max_wait_s": 1}) as made:
+            load = Load([each.port for each in made], 1.5 * RPM / 60)
+            async with load.running():
+                await asyncio.sleep(1.5 * WINDOW_S)
+                load.dead.add(made[0].port)
+                made[0].signal(signal.SIGKILL)
+                killed_at = monotonic()
+                counted_s = await seen_by(made[1], instances=PROCESSES - 1)
+                await asyncio.sleep(2 * WINDOW_S - counted_s)
+    tell(f"limit {RPM} a minute, one of {PROCESSES} processes killed: {load.statuses()}")
+    tell(f"  most in any 60 s: {only.most_within(60)} ({only.most_within(60) / RPM:.1%})")
+    tell(f"  the others count {PROCESSES - 1} instances {counted_s:.1f} s later")
+    for name, begins_at in (("before it", -WINDOW_S), ("after it", 0), ("then", WINDOW_S)):
+        since = killed_at + begins_at
+        used = sum(since < moment <= since + WINDOW_S for moment in only.asked_at)
+        tell(f"  in the window {name}: {used} ({used / RPM:.1%})")
 
 
 async def drill(folder):
@@ -91,7 +117,7 @@ async def _phase(name, load, made):
 
 
 def main():
-    measures = {"limit": limit, "drill": drill}
+    measures = {"limit": limit, "kill": kill, "drill": drill}
     if len(sys.argv) != 2 or sys.argv[1] not in measures:
         sys.exit(__doc__)
     with (

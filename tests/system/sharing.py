@@ -106,7 +106,7 @@ class Load:
 
     @asynccontextmanager
     async def running(self):
-        clients = max(1, round(self.calls_per_s / CALLS_PER_CLIENT_S))
+        clients = max(len(self.ports), round(self.calls_per_s / CALLS_PER_CLIENT_S))
         pause_s = clients / self.calls_per_s
         async with asyncio.TaskGroup() as group:
             tasks = [
