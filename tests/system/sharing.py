@@ -97,7 +97,7 @@ async def seen_by(proxy, **expected):
 @dataclass
 class Load:
     """Clients that call the proxies evenly until they are told to stop. A call that a proxy loses
-    has the status 0."""
+    has the status 0; those of a dead proxy go to the others, and what it took along is not told."""
 
     ports: list[int]
     calls_per_s: float
@@ -131,7 +131,10 @@ class Load:
         chance = random.Random(number)
         next_at = monotonic() + chance.random() * pause_s
         connection = None
-        while port not in self.dead:
+        while True:
+            if port in self.dead:
+                living = [each for each in self.ports if each not in self.dead]
+                port, connection = living[number % len(living)], None
             await asyncio.sleep(max(0.0, next_at - monotonic()))
             next_at = max(next_at + pause_s * chance.uniform(0.5, 1.5), monotonic() - 1.0)
             at, status = monotonic(), 0
@@ -142,7 +145,7 @@ class Load:
             except (OSError, EOFError):
                 connection = None
                 if port in self.dead:
-                    return
+                    continue
             self.outcomes.append((at, monotonic() - at, status))
 
 
