@@ -246,6 +246,7 @@ class Trail:
 
     __slots__ = (
         "attempts",
+        "cache",
         "call",
         "caller",
         "endpoint",
@@ -269,6 +270,7 @@ class Trail:
         self.group: str | None = None
         self.fallback: str | None = None  # the group that was asked instead
         self.endpoint: str | None = None
+        self.cache: str | None = None  # "hit", "miss", "bypass"; None = there is none for it
         self.status = 0
         self.attempts = 0
         self.first_byte_at: float | None = None

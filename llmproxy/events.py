@@ -38,7 +38,8 @@ class EndpointStateChanged(msgspec.Struct, frozen=True):
 class CallFinished(msgspec.Struct, frozen=True):
     """A call is over, however it ended. `status` 499: the client left first.
 
-    `overhead_s` is the time that the call spent in this process and not waiting for anybody.
+    `cache`: what it had to do with the call (x-llmproxy-cache). `overhead_s` is the time that the
+    call spent in this process and not waiting for anybody.
     """
 
     id: str | None
@@ -54,6 +55,7 @@ class CallFinished(msgspec.Struct, frozen=True):
     usage: Usage | None
     error: str | None  # the code, if it ended in an error of ours or in a broken stream
     caller: str | None = None
+    cache: str | None = None
 
 
 class Listener(Protocol):

@@ -14,10 +14,15 @@ async def answer(request: Request, runtime: Runtime, client: Downstream, trail: 
     async with runtime.intake.read(request, trail) as call:
         group = runtime.callers.pool_of(call.caller).group_for(call)
         trail.group = group.name
-        async with (
-            runtime.callers.admit(call, group, trail),
-            runtime.heartbeat.during(call, client, trail) as downstream,
-            runtime.admission.admit(call, trail),
-            runtime.failover.first_accepted(call, group, trail) as accepted,  # the commit point
-        ):
-            await runtime.relay.relay(accepted, downstream, trail)
+        async with runtime.callers.admit(call, group, trail):
+            asked = runtime.cache.asked(call, group, trail)
+            if asked is not None and runtime.cache.replayed(asked, call, client, trail):
+                return
+            async with (
+                runtime.heartbeat.during(call, client, trail) as downstream,
+                runtime.admission.admit(call, trail),
+                runtime.failover.first_accepted(call, group, trail) as accepted,  # commit point
+            ):
+                await runtime.relay.relay(accepted, downstream, trail)
+                if asked is not None:
+                    runtime.cache.remember(asked, accepted, trail)

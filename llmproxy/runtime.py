@@ -25,6 +25,7 @@ from llmproxy.rules.capacity import Capacity
 from llmproxy.rules.lease import Lease
 from llmproxy.rules.prices import blended
 from llmproxy.stages.admission import Admission
+from llmproxy.stages.cache import Cache
 from llmproxy.stages.callers import Callers
 from llmproxy.stages.failover import Failover
 from llmproxy.stages.failover.attempt import Attempts
@@ -59,6 +60,7 @@ class Runtime:
         self.pool = pool
         self.callers = Callers(settings.callers, pool)
         self.intake = Intake(settings)
+        self.cache = Cache(settings)
         self.heartbeat = Heartbeat(settings.queue.heartbeat_s)
         self.admission = Admission(settings)
         self.failover = Failover(

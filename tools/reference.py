@@ -53,6 +53,7 @@ SECTIONS = {
     "GeneralSettings": "General settings: `general_settings`",
     "Timeouts": "Timeouts: `general_settings.timeouts`",
     "Queue": "The waiting room: `general_settings.queue`",
+    "CacheParams": "The cache: `general_settings.cache_params`",
     "Caller": "A caller: `general_settings.callers[]`",
 }
 WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true, false"}

@@ -47,6 +47,7 @@ class Line(msgspec.Struct, omit_defaults=True):
     cached_tokens: int | None = None
     client: str | None = None
     caller: str | None = None
+    cache: str | None = None
     error: str | None = None
 
 
@@ -217,6 +218,7 @@ def _line(event: CallFinished, moment: str) -> Line:
         usage.cached_tokens if usage else None,
         call.client if call else None,
         event.caller,
+        event.cache,
         event.error,
     )
 
@@ -233,11 +235,12 @@ def _human_line(line: Line) -> bytes:
     tokens = (
         "" if line.input_tokens is None else f", {line.input_tokens}+{line.output_tokens} tokens"
     )
+    answerer = line.endpoint or ("the cache" if line.cache == "hit" else "-")
     tries = f" after {line.attempts} attempts" if line.attempts > 1 else ""
     error = f" [{line.error}]" if line.error else ""
     first = "" if line.first_byte_ms is None else f", first byte {line.first_byte_ms:.0f} ms"
     return (
         f"{line.time[11:23]} {line.status} {line.request} {line.group or '-'} -> "
-        f"{line.endpoint or '-'}{tries}: {line.total_ms:.0f} ms{first}, "
+        f"{answerer}{tries}: {line.total_ms:.0f} ms{first}, "
         f"overhead {line.overhead_ms:.2f} ms{tokens}{error}"
     ).encode()

@@ -116,6 +116,7 @@ class App:
                 trail.usage,
                 trail.error,
                 trail.caller,
+                trail.cache,
             )
         )
 

@@ -20,6 +20,7 @@ from llmproxy.config.base import (
     Strategy,
     Text,
 )
+from llmproxy.config.caching import CacheParams
 from llmproxy.config.callers import Caller
 from llmproxy.config.limits import Queue
 
@@ -101,6 +102,13 @@ class GeneralSettings(Section):
     )
     queue: Annotated[Queue, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Queue, description="Waiting for room at an endpoint."
+    )
+    cache: bool = Field(
+        default=False,
+        description="Answer a question that was asked before without asking an endpoint again.",
+    )
+    cache_params: Annotated[CacheParams, BeforeValidator(checks.nothing_is_empty)] = Field(
+        default_factory=CacheParams, description="What the cache remembers, and for how long."
     )
     exact_token_counts: bool = Field(
         default=False,

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmproxy.config.base import Section
+from llmproxy.config.caching import CacheParams
 from llmproxy.config.callers import Caller
 from llmproxy.config.checks import REFUSED
 from llmproxy.config.general import GeneralSettings, Timeouts
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from llmproxy.config.document import Document
 
 # Keys of the public contract that are not built yet: refused, not silently accepted.
-NOT_YET = {"cache", "cache_params", "admin_key"}
+NOT_YET = {"admin_key", "namespace"}
 # What the same thing is called in other gateways' configs.
 SYNONYMS = {
     "model_list": "model_groups",
@@ -82,6 +83,7 @@ _PLACES: tuple[tuple[type[Section], str], ...] = (
     (Limits, "limits of an endpoint or a caller"),
     (Price, "price of an endpoint"),
     (Queue, "general_settings.queue"),
+    (CacheParams, "general_settings.cache_params"),
     (Caller, "a caller of general_settings.callers"),
     (Config, "the top level"),
 )
@@ -95,6 +97,7 @@ _SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("general_settings",): GeneralSettings,
     ("general_settings", "timeouts"): Timeouts,
     ("general_settings", "queue"): Queue,
+    ("general_settings", "cache_params"): CacheParams,
     ("general_settings", "callers"): Caller,
     ("general_settings", "callers", "limits"): Limits,
 }

@@ -170,6 +170,8 @@ def answer_headers(accepted: Accepted, trail: Trail) -> Headers:
     headers.append((b"x-llmproxy-attempts", b"%d" % trail.attempts))
     if trail.fallback is not None:
         headers.append((b"x-llmproxy-fallback", trail.fallback.encode("utf-8")))
+    if trail.cache is not None:
+        headers.append((b"x-llmproxy-cache", trail.cache.encode("ascii")))
     if not accepted.response.content.has_request_id:
         headers.append((b"x-request-id", accepted.call.id.encode("latin-1")))
     return headers

@@ -4,71 +4,14 @@ import asyncio
 import contextlib
 import logging
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from time import monotonic
 
 import pytest
 
-from llmproxy.adapters.shared import SharedView, open_shared_view
-from llmproxy.config import GeneralSettings
 from llmproxy.rules.lease import SLOT_S, Lease
+from tests.support.instance import RPM, TPM, WAIT_S, all_that_it_gets, instance
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey
-
-RPM, TPM = 600, 100_000
-WAIT_S = 5.0  # for what takes milliseconds on a machine that is not busy
-
-
-@dataclass
-class Instance:
-    """An instance with one capacity, and the calls that it dispatches."""
-
-    view: SharedView
-    lease: Lease
-    heard: list = field(default_factory=list)
-
-    async def dispatch(self, tokens=10, *, within_s=WAIT_S):
-        """Wait for a grant like a call in the waiting room, and use it; returns how long."""
-        began = monotonic()
-        while self.lease.share is None and not self.lease.covers(tokens, monotonic()):
-            self.lease.missed(tokens)
-            assert monotonic() - began < within_s, "nothing was granted"
-            await asyncio.sleep(0.002)
-        self.lease.take(tokens, monotonic())
-        return monotonic() - began
-
-    async def until(self, condition, within_s=WAIT_S):
-        """Until it is so; returns how long it took."""
-        began = monotonic()
-        while not condition(self):
-            assert monotonic() - began < within_s, self.view.status(monotonic())
-            await asyncio.sleep(0.002)
-        return monotonic() - began
-
-    @property
-    def connected(self):
-        return self.view.status(monotonic()).connected
-
-    @property
-    def instances(self):
-        return self.view.status(monotonic()).instances
-
-    @property
-    def why(self):
-        return self.view.status(monotonic()).why
-
-
-@asynccontextmanager
-async def instance(server, *, key="account", rpm=RPM, tpm=TPM, **options):
-    """One instance that shares `key`. `server`: a Valkey or a URL."""
-    url = server if isinstance(server, str) else server.url
-    heard = []
-    settings = GeneralSettings(redis_url=url)
-    async with open_shared_view(settings, hear=lambda *news: heard.append(news), **options) as view:
-        lease = Lease(**options)
-        lease.limits(rpm, tpm)
-        view.add(key, lease)
-        yield Instance(view, lease, heard)
 
 
 def connected(each):
@@ -86,19 +29,6 @@ async def keep_dispatching(each, stop):
         slowest = max(slowest, await each.dispatch())
         await asyncio.sleep(0.005)
     return slowest
-
-
-async def all_that_it_gets(each):
-    """Dispatch until nothing is granted for longer than unused units live; returns how often."""
-    dispatched = 0
-    with pytest.raises(AssertionError, match="nothing was granted"):
-        while True:
-            # On a busy machine the view may be lost for a moment: then everything would go.
-            await each.until(lambda each: each.lease.share is None)
-            await each.dispatch(within_s=1.5)
-            await asyncio.sleep(0)
-            dispatched += 1
-    return dispatched
 
 
 @bounded()

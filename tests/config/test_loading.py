@@ -85,8 +85,9 @@ SAID = [
     (6, settings("bind_prt: 5"), "Did you mean bind_port?"),
     (7, settings("timeouts:", "  conect_s: 5"), "Did you mean connect_s?"),
     # keys of the public contract that are still to come
-    (6, settings("cache: true"), "cache: not supported by this version yet. Remove it."),
-    (6, settings("cache_params: {}"), "not supported by this version yet."),
+    (6, settings("admin_key: x"), "admin_key: not supported by this version yet. Remove it."),
+    (6, settings("cache_params: {type: redis}"), "cache_params.type"),
+    (6, settings("cache_params: {time_to_live: 5}"), "unknown key 'time_to_live'"),
     (6, settings("admin_key: 1"), "not supported by this version yet."),
     # types and bounds
     (4, entry("model: 4.1"), "expected a text, found 4.1. Put quotes around it."),
@@ -245,7 +246,7 @@ unknown: 1
 
     assert [line for line, _ in found] == [2, 3, 7, 8, 9, 10, 13, 14, 15]
     assert "'abc'" in found[0][1]
-    assert "not supported" in found[1][1]
+    assert "Write true or false" in found[1][1]
     assert "NOT_SET" in found[2][1]
     assert "Did you mean weight" in found[3][1]
     assert "twice" in found[4][1]

@@ -8,7 +8,7 @@ from time import monotonic
 
 from tests.support.client import CHAT, ask, connect, request
 from tests.support.process import running
-from tests.support.vendor import chat, error_body, http, scripted
+from tests.support.vendor import Received, chat, error_body, http, scripted
 
 GROUP = "gpt-4.1"
 ANSWER = http(chat())
@@ -18,16 +18,25 @@ CALLS_PER_CLIENT_S = 25
 
 @dataclass
 class Account:
-    """A vendor that tells no limits, and notes when it was asked."""
+    """A vendor that tells no limits, and notes when it was asked. A call lasts `lasts_s`."""
 
     name: str
+    lasts_s: float = 0.0
     throttles: bool = False
+    received: list[Received] = field(default_factory=list)
     asked_at: list[float] = field(default_factory=list)
     base_url: str = ""
 
     def answer(self, received, number):
+        self.received.append(received)
         self.asked_at.append(monotonic())
-        return (REFUSAL,) if self.throttles else (ANSWER,)
+        steps = (self.lasts_s,) if self.lasts_s else ()
+        return (*steps, REFUSAL if self.throttles else ANSWER)
+
+    @property
+    def abandoned(self):
+        """How many calls whoever asked did not wait for."""
+        return sum(each.gone_at is not None for each in self.received)
 
     def most_within(self, seconds):
         """The most calls that came within so many seconds."""
@@ -45,10 +54,10 @@ class Account:
 
 
 @asynccontextmanager
-async def accounts(*names):
+async def accounts(*names, lasts_s=0.0):
     """Vendors by these names."""
     async with AsyncExitStack() as stack:
-        made = [Account(name) for name in names]
+        made = [Account(name, lasts_s) for name in names]
         for each in made:
             vendor = await stack.enter_async_context(scripted(each.answer))
             each.base_url = vendor.base_url

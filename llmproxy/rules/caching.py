@@ -1,0 +1,123 @@
+"""Which calls ask the same question, and which answers may be given again.
+
+A question is known by its hash: the operation, the model group, who asks, and every field of the
+body except a few that are known not to change the answer. Whatever is not known to be harmless
+counts, so two calls that differ in anything that matters never share an answer; at worst an answer
+is paid for twice. Bodies compare as JSON values: the order of keys, spacing, escapes and the
+notation of numbers do not matter.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+# Embeddings and the like are functions of their input; chats only as far as they say so.
+ALWAYS_SAME = frozenset(("embeddings", "moderations", "rerank"))
+OPERATIONS = ALWAYS_SAME | {"chat/completions", "completions", "responses"}
+# How an answer is delivered (its model's name counts apart: Azure's paths name it, too).
+_DELIVERY = ("model", "stream", "stream_options")
+# For the vendor's statistics, abuse monitoring and prompt cache; none of it reaches the model.
+_LABELS = ("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
+SAFE_FIELDS = (*_DELIVERY, *_LABELS)
+DIGEST_BYTES = 32
+# 17 digits tell doubles apart; a number with more of them is not compared.
+MAX_DIGITS = 17
+EXACT_BELOW = 2**53  # whole numbers from there on are not told apart by doubles
+# A body of this size takes some milliseconds to compare, and is hardly asked twice.
+MAX_BODY_BYTES = 1024 * 1024
+# Tools that the client runs itself; what a vendor runs (a web search) differs from day to day.
+_CLIENT_TOOLS = frozenset(("function", "custom"))
+# Why a choice ended well. `content_filter` and others may go differently the next time.
+_WHOLE = frozenset(("stop", "length", "tool_calls", "function_call"))
+
+
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """What a call asks. `deterministic`: the same question should get the same answer."""
+
+    key: bytes
+    deterministic: bool
+
+
+class _Choice(msgspec.Struct, gc=False):
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    error: Any = None
+    status: str | None = None
+    choices: list[_Choice] | None = None
+
+
+def question_of(
+    body: bytes, *, operation: str, model: str | None, query: bytes, scope: tuple[str, ...]
+) -> Question | None:
+    """The question of a POST; None if it is none whose answer could be given again.
+
+    `model`: the name that the client asked for; `scope`: whatever else keeps questions apart, such
+    as the model group and the caller.
+    """
+    if operation not in OPERATIONS or len(body) > MAX_BODY_BYTES:
+        return None
+    try:
+        fields = _READ.decode(body)
+    except (ValueError, RecursionError):  # no JSON in the strict sense: let the vendor judge it
+        return None
+    if not isinstance(fields, dict):
+        return None
+    deterministic = operation in ALWAYS_SAME or _is_deterministic(fields)
+    for name in SAFE_FIELDS:
+        fields.pop(name, None)
+    if operation != "responses" and not fields.get("store"):
+        fields.pop("store", None)  # nothing is stored; of a response nothing said means yes
+    asked = [operation, model, query.decode("latin-1"), scope, fields]
+    digest = blake2b(_WRITE.encode(asked), digest_size=DIGEST_BYTES)
+    return Question(digest.digest(), deterministic)
+
+
+def is_whole(body: bytes, operation: str) -> bool:
+    """Whether the body of a 200 is a complete answer: no error, nothing that was broken off."""
+    try:
+        told = _ANSWER.decode(body)
+    except (ValueError, RecursionError):
+        return False
+    if told.error is not None:
+        return False
+    if operation == "responses":
+        return told.status == "completed"
+    if operation in ALWAYS_SAME:
+        return True
+    return bool(told.choices) and all(
+        choice.finish_reason in _WHOLE for choice in told.choices or ()
+    )
+
+
+def _is_deterministic(fields: dict[str, Any]) -> bool:
+    """A temperature of 0 or a seed, and nothing that looks at the world outside."""
+    tools = fields.get("tools") or ()
+    if fields.get("web_search_options") is not None or not isinstance(tools, list | tuple):
+        return False
+    for tool in tools:
+        if not isinstance(tool, dict) or tool.get("type", "function") not in _CLIENT_TOOLS:
+            return False
+    temperature, seed = fields.get("temperature"), fields.get("seed")
+    frozen = isinstance(temperature, int | float) and temperature is not False and not temperature
+    return frozen or (isinstance(seed, int) and not isinstance(seed, bool))
+
+
+def _number(text: str) -> int | float:
+    """A number with a point or an exponent, as the value that it is: 1.0 and 1e0 are 1."""
+    if len(text.partition("e")[0].partition("E")[0].strip("-").replace(".", "")) > MAX_DIGITS:
+        raise ValueError("more digits than a double has")
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("more than a double can hold")
+    return int(number) if number.is_integer() and abs(number) < EXACT_BELOW else number
+
+
+_READ = msgspec.json.Decoder(float_hook=_number)
+_WRITE = msgspec.json.Encoder(order="sorted")
+_ANSWER = msgspec.json.Decoder(_Answer)

@@ -1,0 +1,275 @@
+"""The same question is paid for once; what may not be given again is asked again."""
+
+import asyncio
+import json
+from itertools import count
+
+import pytest
+from openai import AsyncOpenAI
+
+from tests.story.limited import HELLO, endpoint, said
+from tests.support.client import ask
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import always, chat, error_body, http, scripted
+
+FIXED = {**HELLO, "temperature": 0}
+KEYS = {"alice": "sk-caller-a-secret", "bob": "sk-caller-b-secret"}
+CALLERS = [{"name": name, "key": key} for name, key in KEYS.items()]
+
+
+def numbered():
+    """A vendor whose answers tell how often it was asked."""
+    numbers = count(1)
+    return lambda received, _: (http(chat(f"answer {next(numbers)}")),)
+
+
+def cached(vendor, *, callers=(), api_key="sk-upstream", **params):
+    entry = endpoint(vendor, "only")
+    entry["params"] = {"base_url": vendor.base_url, **({"api_key": api_key} if api_key else {})}
+    more = {"callers": list(callers)} if callers else {}
+    return config_for(entry, cache=True, cache_params=params, **more)
+
+
+def text_of(reply):
+    return reply.json["choices"][0]["message"]["content"]
+
+
+async def ordered(proxy, order, body=FIXED, **more):
+    return await ask(proxy.port, body=body, headers=[("x-llmproxy-cache", order)], **more)
+
+
+@bounded()
+async def test_the_second_time_nobody_is_asked():
+    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+        first = await ask(proxy.port, body=FIXED)
+        again = await ask(proxy.port, body={**FIXED, "user": "somebody"})
+        assert first.header("x-llmproxy-cache") == "miss"
+        assert again.header("x-llmproxy-cache") == "hit"
+        assert again.body == first.body
+        assert again.header("content-type") == first.header("content-type")
+        assert again.header("age") == "0"
+        assert again.header("x-llmproxy-endpoint") is None
+        assert again.header("x-request-id") not in (None, first.header("x-request-id"))
+        assert len(vendor.received) == 1
+        assert [each.cache for each in proxy.heard.calls] == ["miss", "hit"]
+        assert [each.attempts for each in proxy.heard.calls] == [1, 0]
+
+
+@bounded()
+async def test_without_cache_in_the_config_everything_is_asked_and_nothing_is_said():
+    async with scripted(numbered()) as vendor:
+        async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
+            replies = [await ask(proxy.port, body=FIXED) for _ in range(2)]
+            assert [text_of(each) for each in replies] == ["answer 1", "answer 2"]
+            assert {each.header("x-llmproxy-cache") for each in replies} == {None}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"temperature": 0.5}, {"messages": []}, {"max_tokens": 5}, {"unknown_yet": True}],
+    ids=lambda other: next(iter(other)),
+)
+@bounded()
+async def test_another_question_is_asked(other):
+    async with scripted(numbered()) as vendor:
+        async with serve_proxy(cached(vendor, mode="all")) as proxy:
+            await ask(proxy.port, body=FIXED)
+            assert text_of(await ask(proxy.port, body={**FIXED, **other})) == "answer 2"
+
+
+@bounded()
+async def test_what_may_differ_each_time_is_asked_each_time_unless_the_operator_wants_all():
+    for mode, told in (("deterministic", "answer 2"), ("all", "answer 1")):
+        async with scripted(numbered()) as vendor:
+            async with serve_proxy(cached(vendor, mode=mode)) as proxy:
+                await ask(proxy.port, body=HELLO)
+                assert text_of(await ask(proxy.port, body=HELLO)) == told
+
+
+@bounded()
+async def test_a_stream_is_asked_for_each_time():
+    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+        await ask(proxy.port, body=FIXED)
+        reply = await ask(proxy.port, body={**FIXED, "stream": True})
+        assert reply.header("x-llmproxy-cache") == "bypass"
+        assert len(vendor.received) == 2
+
+
+@bounded()
+async def test_a_call_may_say_what_it_wants_of_the_cache():
+    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+        assert (await ordered(proxy, "only")).status == 504
+        assert text_of(await ask(proxy.port, body=FIXED)) == "answer 1"
+        assert text_of(await ordered(proxy, "only")) == "answer 1"
+        assert text_of(await ordered(proxy, "bypass")) == "answer 2"
+        assert text_of(await ordered(proxy, "refresh")) == "answer 3"
+        assert text_of(await ask(proxy.port, body=FIXED)) == "answer 3"
+        assert text_of(await ordered(proxy, "force", HELLO)) == "answer 4"
+        assert text_of(await ordered(proxy, "FORCE", HELLO)) == "answer 4"
+        for received in vendor.received:
+            assert b"x-llmproxy" not in dict(received.headers)
+
+
+@bounded()
+async def test_only_tells_an_sdk_not_to_come_back_and_an_unknown_order_what_was_expected():
+    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+        refused = await ordered(proxy, "only")
+        assert refused.json["error"]["code"] == "not_cached"
+        assert refused.header("x-should-retry") == "false"
+        unknown = await ordered(proxy, "sometimes")
+        assert unknown.status == 400
+        assert "'bypass', 'refresh', 'force' or 'only'" in unknown.json["error"]["message"]
+        assert "'sometimes'" in unknown.json["error"]["message"]
+        assert not vendor.received
+
+
+@pytest.mark.parametrize(
+    ("control", "told"),
+    [
+        ("no-cache", ["answer 2", "answer 2"]),
+        ("no-store", ["answer 1", "answer 1"]),
+        ("no-cache, no-store", ["answer 2", "answer 1"]),
+        ("max-age=0", ["answer 2", "answer 2"]),
+        ("max-age=60", ["answer 1", "answer 1"]),
+        ("max-age=soon", ["answer 1", "answer 1"]),
+    ],
+)
+@bounded()
+async def test_http_s_own_words_are_understood(control, told):
+    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+        await ask(proxy.port, body=FIXED)
+        await asyncio.sleep(0.01)
+        headers = [("cache-control", control)]
+        replies = [
+            await ask(proxy.port, body=FIXED, headers=headers),
+            await ask(proxy.port, body=FIXED),
+        ]
+        assert [text_of(each) for each in replies] == told
+
+
+@bounded()
+async def test_no_store_leaves_nothing_behind():
+    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+        await ask(proxy.port, body=FIXED, headers=[("cache-control", "no-store")])
+        assert text_of(await ask(proxy.port, body=FIXED)) == "answer 2"
+
+
+@bounded()
+async def test_an_answer_is_forgotten_when_its_time_is_over():
+    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor, ttl=0.05)) as proxy:
+        await ask(proxy.port, body=FIXED)
+        await asyncio.sleep(0.06)
+        assert text_of(await ask(proxy.port, body=FIXED)) == "answer 2"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(error_body("context_length_exceeded"), status=400),
+        http({"error": {"message": "no", "type": "t", "param": None, "code": "c"}}),
+        http(chat(choices=[])),
+        http(b"not json", headers=[("content-type", "text/plain")]),
+        http({**chat(), "choices": [{"index": 0, "finish_reason": "content_filter"}]}),
+    ],
+    ids=["an error", "an error with 200", "no choices", "no JSON", "filtered"],
+)
+@bounded()
+async def test_what_is_no_whole_answer_is_never_given_again(answer):
+    async with scripted(always(answer)) as vendor, serve_proxy(cached(vendor)) as proxy:
+        first, again = [await ask(proxy.port, body=FIXED) for _ in range(2)]
+        assert (again.status, again.body) == (first.status, first.body)
+        assert again.header("x-llmproxy-cache") != "hit"
+        assert len(vendor.received) == 2
+
+
+@bounded()
+async def test_what_a_fallback_group_answers_is_not_taken_for_the_group_s_own():
+    down = always(http(error_body("server_error"), status=500))
+    async with scripted(down) as main, scripted(numbered()) as other:
+        config = config_for(endpoint(main, "main"), cache=True, num_retries=0)
+        config["model_groups"][0]["fallbacks"] = ["other"]
+        config["model_groups"].append(
+            {"model_group": "other", "models": [endpoint(other, "other")]}
+        )
+        async with serve_proxy(config) as proxy:
+            replies = [await ask(proxy.port, body=FIXED) for _ in range(2)]
+            assert [text_of(each) for each in replies] == ["answer 1", "answer 2"]
+
+
+def as_caller(name):
+    return [("authorization", f"Bearer {KEYS[name]}")]
+
+
+@pytest.mark.parametrize(
+    ("scope", "told"), [(None, "answer 2"), ("per_caller", "answer 2"), ("shared", "answer 1")]
+)
+@bounded()
+async def test_callers_share_answers_only_where_the_operator_says_so(scope, told):
+    params = {} if scope is None else {"scope": scope}
+    async with scripted(numbered()) as vendor:
+        async with serve_proxy(cached(vendor, callers=CALLERS, **params)) as proxy:
+            await ask(proxy.port, body=FIXED, headers=as_caller("alice"))
+            other = await ask(proxy.port, body=FIXED, headers=as_caller("bob"))
+            assert text_of(other) == told
+            again = await ask(proxy.port, body=FIXED, headers=as_caller("alice"))
+            assert text_of(again) == "answer 1"
+
+
+@bounded()
+async def test_a_hit_is_not_taken_off_its_caller_s_limits():
+    caller = {"name": "alice", "key": KEYS["alice"], "limits": {"rpm": 2}}
+    async with scripted(numbered()) as vendor:
+        async with serve_proxy(cached(vendor, callers=[caller])) as proxy:
+            replies = [
+                await ask(proxy.port, body=FIXED, headers=as_caller("alice")) for _ in range(5)
+            ]
+            assert [each.status for each in replies] == [200] * 5
+            assert replies[-1].header("x-ratelimit-limit-requests") == "2"
+
+
+@bounded()
+async def test_calls_with_a_client_s_own_key_are_nobody_else_s_business():
+    async with scripted(numbered()) as vendor:
+        async with serve_proxy(cached(vendor, api_key=None)) as proxy:
+            headers = [("authorization", "Bearer sk-mine")]
+            replies = [await ask(proxy.port, body=FIXED, headers=headers) for _ in range(2)]
+            assert [text_of(each) for each in replies] == ["answer 1", "answer 2"]
+            assert replies[1].header("x-llmproxy-cache") == "bypass"
+
+
+@bounded()
+async def test_no_caller_is_ever_given_another_s_answer():
+    def whose(received, _):
+        return (http(chat(json.loads(received.body)["messages"][0]["content"])),)
+
+    async with scripted(whose) as vendor:
+        async with serve_proxy(cached(vendor, callers=CALLERS)) as proxy:
+            for number in range(200):
+                name = ("alice", "bob")[number % 2]
+                # A field that the key leaves out tells whose call it was.
+                body = {**said(f"{number // 4 % 5}", temperature=0), "user": name}
+                reply = await ask(proxy.port, body=body, headers=as_caller(name))
+                assert text_of(reply) == f"{number // 4 % 5}"
+            users = [json.loads(each.body)["user"] for each in vendor.received]
+            assert sorted(users) == ["alice"] * 5 + ["bob"] * 5
+
+
+@bounded()
+async def test_an_openai_client_gets_equal_objects_from_a_miss_and_a_hit():
+    tools = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}]
+    message = {"role": "assistant", "content": None, "tool_calls": tools, "refusal": None}
+    choices = [
+        {"index": 0, "message": message, "finish_reason": "tool_calls"},
+        {"index": 1, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"},
+    ]
+    async with scripted(always(http(chat(choices=choices)))) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            client = AsyncOpenAI(base_url=proxy.base_url, api_key="any", max_retries=0)
+            async with client:
+                first, again = [
+                    await client.chat.completions.create(n=2, seed=1, **HELLO) for _ in range(2)
+                ]
+            assert again == first
+            assert again.choices[0].message.tool_calls[0].function.arguments == '{"a": 1}'
+            assert len(vendor.received) == 1

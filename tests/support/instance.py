@@ -1,0 +1,119 @@
+"""An instance of the shared view without a proxy around it: one lease, and who dispatches from it.
+
+As a program it is the one that is killed: `python -m tests.support.instance URL TPM SLOTS` leases
+all tokens of a minute, dispatches half of them, says so, and does nothing more. It returns nothing
+and says no good-bye, as if the kill had come at that moment.
+"""
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from llmproxy.adapters.shared import SharedView, open_shared_view
+from llmproxy.config import GeneralSettings
+from llmproxy.rules.lease import Lease
+
+RPM, TPM = 600, 100_000
+WAIT_S = 5.0  # for what takes milliseconds on a machine that is not busy
+
+
+@dataclass
+class Instance:
+    """An instance with one capacity, and the calls that it dispatches."""
+
+    view: SharedView
+    lease: Lease
+    heard: list = field(default_factory=list)
+
+    async def dispatch(self, tokens=10, *, uses=None, within_s=WAIT_S):
+        """Wait for a grant like a call in the waiting room, and use it or a part of it; returns how
+        long."""
+        began = monotonic()
+        while self.lease.share is None and not self.lease.covers(tokens, monotonic()):
+            self.lease.missed(tokens)
+            assert monotonic() - began < within_s, "nothing was granted"
+            await asyncio.sleep(0.002)
+        self.lease.take(tokens if uses is None else uses, monotonic())
+        return monotonic() - began
+
+    async def until(self, condition, within_s=WAIT_S):
+        """Until it is so; returns how long it took."""
+        began = monotonic()
+        while not condition(self):
+            assert monotonic() - began < within_s, self.view.status(monotonic())
+            await asyncio.sleep(0.002)
+        return monotonic() - began
+
+    @property
+    def connected(self):
+        return self.view.status(monotonic()).connected
+
+    @property
+    def instances(self):
+        return self.view.status(monotonic()).instances
+
+    @property
+    def why(self):
+        return self.view.status(monotonic()).why
+
+
+@asynccontextmanager
+async def instance(server, *, key="account", rpm=RPM, tpm=TPM, **options):
+    """One instance that shares `key`. `server`: a Valkey or a URL."""
+    url = server if isinstance(server, str) else server.url
+    heard = []
+    settings = GeneralSettings(redis_url=url)
+    async with open_shared_view(settings, hear=lambda *news: heard.append(news), **options) as view:
+        lease = Lease(**options)
+        lease.limits(rpm, tpm)
+        view.add(key, lease)
+        yield Instance(view, lease, heard)
+
+
+async def all_that_it_gets(each):
+    """Dispatch until nothing is granted for longer than unused units live; returns how often."""
+    dispatched = 0
+    with pytest.raises(AssertionError, match="nothing was granted"):
+        while True:
+            # On a busy machine the view may be lost for a moment: then everything would go.
+            await each.until(lambda each: each.lease.share is None)
+            await each.dispatch(within_s=1.5)
+            await asyncio.sleep(0)
+            dispatched += 1
+    return dispatched
+
+
+@asynccontextmanager
+async def holding(server, *, tpm, window_slots):
+    """A process that has leased all tokens and dispatched half of them; yields it."""
+    arguments = (server.url, str(tpm), str(window_slots))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.instance", *arguments),
+        cwd=Path(__file__).parents[2],
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert await process.stdout.readline() == b"holds it\n"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def hold(url, tpm, window_slots):
+    async with instance(url, rpm=None, tpm=tpm, window_slots=window_slots) as holder:
+        await holder.dispatch(tpm, uses=tpm // 2)
+        sys.stdout.write("holds it\n")
+        sys.stdout.flush()
+        sys.stdin.read()  # nothing else runs in this process any more
+
+
+if __name__ == "__main__":
+    asyncio.run(hold(sys.argv[1], *map(int, sys.argv[2:])))

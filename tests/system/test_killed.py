@@ -1,0 +1,99 @@
+"""A process that is killed with -9: within one window nothing of what it had is missing.
+
+The same under load for minutes: `python -m tests.system.measure_sharing kill`, and `places`.
+"""
+
+import asyncio
+import signal
+from time import monotonic
+
+from llmproxy.adapters.shared.windows import Windows
+from llmproxy.rules.lease import SLOT_S, WINDOW_SLOTS, Ask
+from tests.support.client import CHAT, ask
+from tests.support.instance import holding, instance
+from tests.support.run import bounded
+from tests.support.valkey import valkey
+from tests.system.sharing import accounts, proxies
+
+TPM = 1000
+EVERYTHING = Ask(
+    rpm=None,
+    tpm=TPM,
+    burst=None,
+    instances=1,
+    epoch="",
+    charges=(),
+    waiting=True,
+    need_requests=0,
+    need_tokens=1,
+    want_requests=0,
+    want_tokens=TPM,
+)
+SHORT_SLOTS = 15  # 3 s of dispatching
+PLACES = 6
+
+
+async def killed(process):
+    process.kill()
+    assert await process.wait() == -signal.SIGKILL
+
+
+async def server_ms(client):
+    seconds, microseconds = await client.time()
+    return 1000 * seconds + microseconds // 1000
+
+
+@bounded()
+async def test_what_a_killed_process_had_leased_is_free_again_after_a_real_minute(tmp_path):
+    """The minute is that of production. Nobody waits for it: a later time is told."""
+    async with valkey(tmp_path) as server, server.client() as client:
+        before_ms = await server_ms(client)
+        async with holding(server, tpm=TPM, window_slots=WINDOW_SLOTS) as process:
+            await killed(process)
+        killed_ms = await server_ms(client)
+        other = Windows(client, "llmproxy", "other", WINDOW_SLOTS)
+        window_ms = int(WINDOW_SLOTS * SLOT_S * 1000)
+        free = []
+        for now_ms in (None, before_ms + 60_000, killed_ms + window_ms):
+            told = await other.tell([("account", EVERYTHING)], count=False, now_ms=now_ms)
+            free.append(told.grants[0].tokens)
+    assert free == [0, 0, TPM]
+
+
+@bounded()
+async def test_the_others_get_all_of_it_within_one_window_by_the_server_s_clock(tmp_path):
+    options = {"rpm": None, "tpm": TPM, "window_slots": SHORT_SLOTS}
+    async with valkey(tmp_path) as server, instance(server, **options) as survivor:
+        async with holding(server, tpm=TPM, window_slots=SHORT_SLOTS) as process:
+            await killed(process)
+        killed_at = monotonic()
+        survivor.lease.missed(TPM)
+        await asyncio.sleep(0.5)
+        assert not survivor.lease.covers(1, monotonic())
+        await survivor.dispatch(TPM)
+        assert monotonic() - killed_at <= SHORT_SLOTS * SLOT_S + 0.5
+
+
+@bounded()
+async def test_the_places_of_a_killed_process_are_given_to_calls_that_wait(tmp_path):
+    async with valkey(tmp_path) as server, accounts("only", lasts_s=60) as (only,):
+        entry = only.entry(limits={"concurrent": PLACES})
+        async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 15}) as made:
+            victim, survivor = made
+            calls = [
+                asyncio.create_task(ask(each.port, body=CHAT))
+                for each in (victim, *[survivor] * PLACES)
+            ]
+            while len(only.asked_at) < 1 + PLACES // 2:
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.2)
+            assert len(only.asked_at) == 1 + PLACES // 2, "each has its part"
+            victim.signal(signal.SIGKILL)
+            killed_at = monotonic()
+            while len(only.asked_at) < 1 + PLACES:
+                await asyncio.sleep(0.02)
+            took_s = monotonic() - killed_at
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+    assert took_s < 6  # 3 until it is missed, 1 until that is asked, 1 until calls look again
