@@ -295,3 +295,19 @@ async def test_a_kept_connection_that_closes_on_reuse_is_no_failure():
                 assert reply.status == 200
                 assert reply.header("x-llmproxy-attempts") == "1"
             assert not proxy.heard.failures
+
+
+@bounded()
+async def test_the_log_says_who_is_next_after_a_failure():
+    def fails_at_first(received, number):
+        return FAULTS["a 500"] if number == 1 else (http(chat("good")),)
+
+    async with scripted(fails_at_first) as vendor:
+        async with serve_proxy(group_of(vendor, num_retries=3)) as proxy:
+            assert (await ask(proxy.port, body=CHAT)).status == 200
+            assert [each.verdict for each in proxy.heard.failures] == ["same endpoint"]
+    dead = always(*FAULTS["a 500"])
+    async with scripted(dead) as one, scripted(dead) as other:
+        async with serve_proxy(group_of(one, other, num_retries=1)) as proxy:
+            await ask(proxy.port, body=CHAT)
+            assert [each.verdict for each in proxy.heard.failures] == ["next endpoint", "give up"]

@@ -3,6 +3,7 @@ processes killed in the middle, and 500 calls a second through every fault of th
 
     python -m tests.system.measure_sharing limit    four processes at 150 % of a limit, 3 minutes
     python -m tests.system.measure_sharing kill     the same, and one of them is killed meanwhile
+    python -m tests.system.measure_sharing places   the same, where calls at a time are limited
     python -m tests.system.measure_sharing drill    every fault, 500 calls a second
 """
 
@@ -21,6 +22,7 @@ from tests.system.sharing import (
     Load,
     accounts,
     befalls,
+    most_within,
     percentile,
     proxies,
     seen_by,
@@ -30,6 +32,7 @@ PROCESSES = 4
 RPM = 600
 MINUTES = 3
 WINDOW_S = 60.75  # in which whatever was granted is free again (docs/decisions/011-one-view.md)
+LASTS_S = 0.5  # a call of those who are killed
 DRILL_CALLS_PER_S = 500
 PHASE_S = 10
 
@@ -49,32 +52,73 @@ async def limit(folder):
                 await asyncio.sleep(MINUTES * 60)
     since = only.asked_at[-1] - 60 * (MINUTES - 1)
     after_the_first = sum(moment > since for moment in only.asked_at) / (MINUTES - 1)
+    most = most_within(60, only.asked_at)
     tell(f"limit {RPM} a minute, {PROCESSES} processes, load 150 %: {load.statuses()}")
     tell(f"  calls of each process: {[len(each.calls) for each in made]}")
-    tell(f"  most in any 60 s: {only.most_within(60)} ({only.most_within(60) / RPM:.1%})")
+    tell(f"  most in any 60 s: {most} ({most / RPM:.1%})")
     tell(f"  after the first minute: {after_the_first:.0f} a minute ({after_the_first / RPM:.1%})")
 
 
 async def kill(folder):
     """What the others dispatch in the first window after a kill -9, and in the one after it."""
-    async with valkey(folder) as server, accounts("only") as (only,):
+    async with valkey(folder) as server, accounts("only", lasts_s=LASTS_S) as (only,):
         entry = only.entry(limits={"rpm": RPM, "concurrent": 4 * PROCESSES})
         async with proxies(folder, PROCESSES, server, entry, queue={"max_wait_s": 1}) as made:
-            load = Load([each.port for each in made], 1.5 * RPM / 60)
+            load = Load([each.port for each in made], 1.5 * RPM / 60, clients=10 * PROCESSES)
             async with load.running():
                 await asyncio.sleep(1.5 * WINDOW_S)
-                load.dead.add(made[0].port)
-                made[0].signal(signal.SIGKILL)
-                killed_at = monotonic()
+                held = await _granted(server) - only.within(monotonic() - WINDOW_S, WINDOW_S)
+                killed_at = _kill(made[0], load)
                 counted_s = await seen_by(made[1], instances=PROCESSES - 1)
+                abandoned = only.abandoned
                 await asyncio.sleep(2 * WINDOW_S - counted_s)
+    at = only.asked_at
+    before = most_within(60, [each for each in at if each <= killed_at])
+    after = most_within(60, [each for each in at if each > killed_at])
     tell(f"limit {RPM} a minute, one of {PROCESSES} processes killed: {load.statuses()}")
-    tell(f"  most in any 60 s: {only.most_within(60)} ({only.most_within(60) / RPM:.1%})")
+    tell(f"  calls under way that died with it: {abandoned}; leased by all and not sent: {held}")
+    for name, most in (("before it", before), ("after it", after), ("ever", most_within(60, at))):
+        tell(f"  most in any 60 s {name}: {most} ({most / RPM:.1%})")
     tell(f"  the others count {PROCESSES - 1} instances {counted_s:.1f} s later")
     for name, begins_at in (("before it", -WINDOW_S), ("after it", 0), ("then", WINDOW_S)):
-        since = killed_at + begins_at
-        used = sum(since < moment <= since + WINDOW_S for moment in only.asked_at)
+        used = only.within(killed_at + begins_at, WINDOW_S)
         tell(f"  in the window {name}: {used} ({used / RPM:.1%})")
+
+
+async def places(folder):
+    """How many calls the others have at a time after a kill -9, and when that is the limit again.
+    Each has an even part of it, so the limit is one that both 4 and 3 divide."""
+    concurrent = 6 * PROCESSES
+    async with valkey(folder) as server, accounts("only", lasts_s=LASTS_S) as (only,):
+        entry = only.entry(limits={"concurrent": concurrent})
+        async with proxies(folder, PROCESSES, server, entry, queue={"max_wait_s": 1}) as made:
+            load = Load([each.port for each in made], 200, clients=4 * concurrent)
+            async with load.running():
+                await asyncio.sleep(PHASE_S)
+                killed_at = _kill(made[0], load)
+                counted_s = await seen_by(made[1], instances=PROCESSES - 1)
+                await asyncio.sleep(PHASE_S)
+                abandoned = only.abandoned
+    tell(f"{concurrent} calls at a time, one of {PROCESSES} processes killed: {load.statuses()}")
+    tell(f"  calls under way that died with it: {abandoned}")
+    tell(f"  the others count {PROCESSES - 1} instances {counted_s:.1f} s later")
+    for since_s in range(-2, 8):
+        a_second = only.within(killed_at + since_s, 1.0)
+        tell(f"  from {since_s:2} s: {a_second * LASTS_S:.1f} at a time")
+
+
+def _kill(proxy, load):
+    """With -9, while it has calls; whoever called it calls the others. Returns when."""
+    load.dead.add(proxy.port)
+    proxy.signal(signal.SIGKILL)
+    return monotonic()
+
+
+async def _granted(server):
+    """Requests in the only window that the server has."""
+    async with server.client() as client:
+        (key,) = await client.keys("*:window:*")
+        return int(await client.hget(key, "r"))
 
 
 async def drill(folder):
@@ -117,7 +161,7 @@ async def _phase(name, load, made):
 
 
 def main():
-    measures = {"limit": limit, "kill": kill, "drill": drill}
+    measures = {"limit": limit, "kill": kill, "places": places, "drill": drill}
     if len(sys.argv) != 2 or sys.argv[1] not in measures:
         sys.exit(__doc__)
     with (

@@ -38,19 +38,24 @@ class Account:
         """How many calls whoever asked did not wait for."""
         return sum(each.gone_at is not None for each in self.received)
 
-    def most_within(self, seconds):
-        """The most calls that came within so many seconds."""
-        most = begin = 0
-        for end, moment in enumerate(self.asked_at):
-            while self.asked_at[begin] <= moment - seconds:
-                begin += 1
-            most = max(most, end - begin + 1)
-        return most
+    def within(self, since, seconds):
+        """How many calls came in the seconds since then."""
+        return sum(since < moment <= since + seconds for moment in self.asked_at)
 
     def entry(self, **more):
         """This account as an endpoint of a group."""
         params = {"base_url": self.base_url, "api_key": "sk-upstream"}
         return {"name": self.name, "model": GROUP, "params": params, **more}
+
+
+def most_within(seconds, moments):
+    """The most of these moments, in order, that lie within so many seconds."""
+    most = begin = 0
+    for end, moment in enumerate(moments):
+        while moments[begin] <= moment - seconds:
+            begin += 1
+        most = max(most, end - begin + 1)
+    return most
 
 
 @asynccontextmanager
@@ -106,16 +111,19 @@ async def seen_by(proxy, **expected):
 @dataclass
 class Load:
     """Clients that call the proxies evenly until they are told to stop. A call that a proxy loses
-    has the status 0; those of a dead proxy go to the others, and what it took along is not told."""
+    has the status 0; those of a dead proxy go to the others, and what it took along is not told.
+    A client has one call at a time: `clients` are at least so many as may have to wait."""
 
     ports: list[int]
     calls_per_s: float
     outcomes: list[tuple[float, float, int]] = field(default_factory=list)  # at, lasted, status
     dead: set[int] = field(default_factory=set)
+    clients: int = 0
 
     @asynccontextmanager
     async def running(self):
-        clients = max(len(self.ports), round(self.calls_per_s / CALLS_PER_CLIENT_S))
+        least = max(len(self.ports), self.clients)
+        clients = max(least, round(self.calls_per_s / CALLS_PER_CLIENT_S))
         pause_s = clients / self.calls_per_s
         async with asyncio.TaskGroup() as group:
             tasks = [

@@ -231,7 +231,7 @@ class FirstAccepted:
                 endpoint.name,
                 failure.reason,
                 failure.answer.status if failure.answer else None,
-                (Verdict.GIVE_UP if error else Verdict.NEXT_ENDPOINT).value,
+                (Verdict.GIVE_UP if error else self._who_is_next(state)).value,
                 now - began_at,
                 failure.message,
             )
@@ -249,6 +249,12 @@ class FirstAccepted:
         if len(self._failures) >= self._stage.max_attempts or now >= self._call.deadline_at:
             return self._nobody(now)
         return None
+
+    def _who_is_next(self, failed: EndpointState) -> Verdict:
+        others = (each for each in self._group.states if each is not failed)
+        if all(each in self._useless for each in others):
+            return Verdict.SAME_ENDPOINT
+        return Verdict.NEXT_ENDPOINT
 
     def _fail_breaker(self, now: float, failure: UpstreamError) -> None:
         breaker = self._turn.state.breaker
