@@ -305,7 +305,12 @@ class Group:
         return min(_returns_in_s(state, tokens, requests, now) for state in hopeful)
 
     def full(self, demand: Demand, now: float) -> bool:
-        """It is limits that are in the way: of the endpoints that are not broken, none has room."""
+        """It is limits that are in the way: of the endpoints that are not broken, none has room, or
+        none for who is not first in line."""
+        if self.line.ahead_of(demand.priority)[0] and any(
+            each.available(now) for each in self.states
+        ):
+            return True
         at_a_limit = [
             state.throttled(now)
             or (state.available(now) and state.room_in_s(demand.tokens, now) > 0)

@@ -39,6 +39,17 @@ def test_what_was_tried_is_not_chosen_again_while_another_is_left():
     assert two.choose(demand, 0) is None
 
 
+def test_room_that_belongs_to_who_stands_in_line_is_none_for_others():
+    one = group(("only", 1, 0))
+    assert not one.full(Demand(), 1)
+    one.line.join(Demand())
+    assert one.full(Demand(), 1)
+    assert not one.full(Demand(priority=1), 1)
+    fail(by_name(one)["only"], 1)
+    by_name(one)["only"].cool(20, "failed")
+    assert not one.full(Demand(), 2), "it is broken, and no limit is in the way"
+
+
 def test_least_busy_takes_the_one_with_the_fewest_calls_for_its_weight():
     two = group(("a", 2, 0), ("b", 1, 0), strategy="least_busy")
     turns = [two.take(Demand(), 0) for _ in range(30)]
