@@ -16,7 +16,7 @@ from llmproxy.calls import Accepted, Call, Downstream, Headers, Replay, Trail
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError
 from llmproxy.pool import Group
-from llmproxy.rules.caching import OPERATIONS, is_whole, question_of
+from llmproxy.rules.caching import OPERATIONS, Question, is_whole, question_of
 from llmproxy.rules.encoding import readable
 
 ORDERS = frozenset((b"bypass", b"refresh", b"force", b"only"))
@@ -65,23 +65,11 @@ class Cache:
         if self._memory is None or call.route.operation not in OPERATIONS:
             return None
         wish = _wish_of(call.headers)
-        trail.cache = "bypass"
-        body = call.body
-        if (
-            wish.order == b"bypass"
-            or not isinstance(body, bytes)
-            or not _may_be_cached(call, group)
-        ):
-            return None
-        caller = call.caller if self._per_caller else None
-        question = question_of(
-            body,
-            operation=call.route.operation,
-            model=call.model,
-            query=call.query,
-            scope=(group.name, caller or "", *wish.versions),
-        )
-        if question is None or not (question.deterministic or self._all or wish.order == b"force"):
+        question = self._question_of(call, group, wish)
+        if question is None:
+            if wish.order == b"only":
+                raise _nothing_remembered()
+            trail.cache = "bypass"
             return None
         trail.cache = "miss"
         reads = wish.reads and wish.order != b"refresh"
@@ -125,6 +113,25 @@ class Cache:
         if body and is_whole(body, accepted.call.route.operation):
             kind = dict(response.headers).get(b"content-type", b"application/json")
             self._memory.put(asked.key, Remembered(kind, body, monotonic()))
+
+    def _question_of(self, call: Call, group: Group, wish: _Wish) -> Question | None:
+        body = call.body
+        if (
+            wish.order == b"bypass"
+            or not isinstance(body, bytes)
+            or not _may_be_cached(call, group)
+        ):
+            return None
+        caller = call.caller if self._per_caller else None
+        question = question_of(
+            body,
+            operation=call.route.operation,
+            model=call.model,
+            query=call.query,
+            scope=(group.name, caller or "", *wish.versions),
+        )
+        wanted = self._all or wish.order in (b"force", b"only")
+        return question if question is not None and (wanted or question.deterministic) else None
 
     def _found(self, asked: Asked, now: float) -> Remembered | None:
         if self._memory is None or not asked.reads:

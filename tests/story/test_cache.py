@@ -111,6 +111,21 @@ async def test_a_call_may_say_what_it_wants_of_the_cache():
             assert b"x-llmproxy" not in dict(received.headers)
 
 
+@pytest.mark.parametrize("body", [HELLO, {**FIXED, "stream": True}], ids=["by chance", "stream"])
+@bounded()
+async def test_only_asks_nobody_for_what_is_never_remembered_either(body):
+    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+        assert (await ordered(proxy, "only", body)).status == 504
+        assert not vendor.received
+
+
+@bounded()
+async def test_only_finds_what_was_remembered_by_force():
+    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+        await ordered(proxy, "force", HELLO)
+        assert text_of(await ordered(proxy, "only", HELLO)) == "answer 1"
+
+
 @bounded()
 async def test_only_tells_an_sdk_not_to_come_back_and_an_unknown_order_what_was_expected():
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
