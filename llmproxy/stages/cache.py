@@ -22,6 +22,7 @@ from llmproxy.rules.encoding import readable
 ORDERS = frozenset((b"bypass", b"refresh", b"force", b"only"))
 # They choose among versions of an API, and so decide of the answer.
 VERSIONS = frozenset((b"openai-beta", b"anthropic-beta", b"anthropic-version"))
+TELLING = VERSIONS | {b"x-llmproxy-cache", b"cache-control"}
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 
@@ -153,6 +154,8 @@ def _wish_of(headers: Headers) -> _Wish:
     """Read `x-llmproxy-cache` and the client's `Cache-Control` (RFC 9111, 5.2.1)."""
     wish = _Wish()
     for name, value in headers:
+        if name not in TELLING:
+            continue
         if name == b"x-llmproxy-cache":
             wish.order = value.lower()
             if wish.order not in ORDERS:
@@ -164,7 +167,7 @@ def _wish_of(headers: Headers) -> _Wish:
         elif name == b"cache-control":
             for part in value.lower().split(b","):
                 _obey(wish, *part.strip().partition(b"=")[::2])
-        elif name in VERSIONS:
+        else:
             wish.versions += (f"{name.decode()}:{value.decode('latin-1')}",)
     return wish
 

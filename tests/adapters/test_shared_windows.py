@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from llmproxy.adapters.shared.windows import Windows
-from llmproxy.rules.lease import SLOT_S, WINDOW_SLOTS, Ask, Burst, Charge
+from llmproxy.rules.lease import WINDOW_SLOTS, Ask, Burst, Charge
 from tests.support.run import bounded
 from tests.support.shared_window import SharedWindow
 from tests.support.valkey import valkey
@@ -95,22 +95,6 @@ async def test_instances_are_counted_while_they_say_that_they_are_there(tmp_path
         assert (await second.tell([], count=True, now_ms=START_MS + 500)).instances == 2
         assert (await first.tell([], count=False, now_ms=START_MS + 600)).instances is None
         assert (await second.tell([], count=True, now_ms=START_MS + 3001)).instances == 1
-
-
-@bounded()
-async def test_what_was_granted_to_one_that_is_killed_is_free_again_within_one_window(tmp_path):
-    everything = an_ask(want_requests=100, want_tokens=10_000)
-    window_ms = int(WINDOW_SLOTS * SLOT_S * 1000)
-    async with valkey(tmp_path) as server, server.client() as client:
-        killed, other = (Windows(client, "test", name, WINDOW_SLOTS) for name in ("a", "b"))
-        (granted,) = (await killed.tell([("k", everything)], count=True, now_ms=START_MS)).grants
-        # It is never heard of again: nothing is returned, and nobody says good-bye for it.
-        for late_ms, free in ((window_ms - 1, 0), (window_ms, 100)):
-            told = await other.tell([("k", everything)], count=True, now_ms=START_MS + late_ms)
-            assert told.grants[0].requests == free
-            assert told.instances == 1
-    assert granted.requests == 100
-    assert window_ms <= 61_000
 
 
 @bounded()
