@@ -10,6 +10,8 @@ from pydantic.functional_validators import AfterValidator
 
 from llmproxy.config import checks
 
+MIB = 1024 * 1024
+
 # What stands between a YAML value and a field: refusals in plain words (checks.py).
 NUMBER = BeforeValidator(checks.not_boolean)
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER]

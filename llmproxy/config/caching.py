@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from llmproxy.config.base import NUMBER, Seconds, Section
-
-MIB = 1024 * 1024
+from llmproxy.config.base import MIB, NUMBER, Seconds, Section
 
 
 class CacheParams(Section):

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from llmproxy.config import checks
 from llmproxy.config.base import (
+    MIB,
     NUMBER,
     RedisHost,
     RedisName,
@@ -23,8 +24,6 @@ from llmproxy.config.base import (
 from llmproxy.config.caching import CacheParams
 from llmproxy.config.callers import Caller
 from llmproxy.config.limits import Queue
-
-MIB = 1024 * 1024
 
 
 class Timeouts(Section):

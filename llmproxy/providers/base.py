@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from llmproxy.calls import Header, Headers, Route
+from llmproxy.calls import Call, Header, Headers, Route
 from llmproxy.config import Limits, Price
 from llmproxy.errors import Answer, UpstreamError
 from llmproxy.providers.refusals import failure_of
@@ -60,6 +60,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     def has_own_credential(self) -> bool:
         """It is asked with a credential of ours, not with the client's."""
         return bool(self.credential) or self.token_source is not None
+
+    def takes_key_of(self, call: Call) -> bool:
+        """Without a credential it gets the client's own; but never a key that is for us."""
+        return call.caller is None and not self.has_own_credential
 
     @property
     def account(self) -> str:

@@ -26,24 +26,21 @@ TELLING = VERSIONS | {b"x-llmproxy-cache", b"cache-control"}
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
-    """What a call wants of the cache. `max_age_s`: an older answer is none."""
-
-    key: bytes
-    reads: bool
-    writes: bool
-    only: bool
-    max_age_s: float
-
-
-class _Wish(msgspec.Struct, gc=False):
-    """What a call's headers say."""
+class Wish(msgspec.Struct, gc=False):
+    """What a call's headers say. `max_age_s`: an older answer is none."""
 
     order: bytes = b""
-    writes: bool = True
     reads: bool = True
+    writes: bool = True
     max_age_s: float = float("inf")
     versions: tuple[str, ...] = ()
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """A question under its key, and what its call wants of the cache."""
+
+    key: bytes
+    wish: Wish
 
 
 class Cache:
@@ -73,8 +70,7 @@ class Cache:
             trail.cache = "bypass"
             return None
         trail.cache = "miss"
-        reads = wish.reads and wish.order != b"refresh"
-        return Asked(question.key, reads, wish.writes, wish.order == b"only", wish.max_age_s)
+        return Asked(question.key, wish)
 
     def replayed(self, asked: Asked, call: Call, client: Downstream, trail: Trail) -> bool:
         """Give the answer that is remembered, if there is one. Raises ClientError where the call
@@ -82,7 +78,7 @@ class Cache:
         now = monotonic()
         found = self._found(asked, now)
         if found is None:
-            if asked.only:
+            if asked.wish.order == b"only":
                 raise _nothing_remembered()
             return False
         trail.cache = "hit"
@@ -104,7 +100,7 @@ class Cache:
         """Keep an answer that has been relayed, if it is one to be given again."""
         response = accepted.response
         content = response.content
-        if not (asked.writes and self._memory is not None) or response.status != 200:
+        if not (asked.wish.writes and self._memory is not None) or response.status != 200:
             return
         if trail.fallback is not None or not (response.exhausted and content.json):
             return
@@ -115,7 +111,7 @@ class Cache:
             kind = dict(response.headers).get(b"content-type", b"application/json")
             self._memory.put(asked.key, Remembered(kind, body, monotonic()))
 
-    def _question_of(self, call: Call, group: Group, wish: _Wish) -> Question | None:
+    def _question_of(self, call: Call, group: Group, wish: Wish) -> Question | None:
         body = call.body
         if (
             wish.order == b"bypass"
@@ -135,24 +131,22 @@ class Cache:
         return question if question is not None and (wanted or question.deterministic) else None
 
     def _found(self, asked: Asked, now: float) -> Remembered | None:
-        if self._memory is None or not asked.reads:
+        if self._memory is None or not asked.wish.reads:
             return None
         found = self._memory.get(asked.key, now)
-        return None if found is None or now - found.stored_at > asked.max_age_s else found
+        return None if found is None or now - found.stored_at > asked.wish.max_age_s else found
 
 
 def _may_be_cached(call: Call, group: Group) -> bool:
     """Whether the answer comes whole, can be repeated, and is not of the client's own account."""
     if call.stream or call.account_bound or call.replay is not Replay.SAFE:
         return False
-    return call.caller is not None or all(
-        state.endpoint.has_own_credential for state in group.states
-    )
+    return not any(state.endpoint.takes_key_of(call) for state in group.states)
 
 
-def _wish_of(headers: Headers) -> _Wish:
+def _wish_of(headers: Headers) -> Wish:
     """Read `x-llmproxy-cache` and the client's `Cache-Control` (RFC 9111, 5.2.1)."""
-    wish = _Wish()
+    wish = Wish()
     for name, value in headers:
         if name not in TELLING:
             continue
@@ -164,6 +158,7 @@ def _wish_of(headers: Headers) -> _Wish:
                     f"'{value.decode('latin-1')}'.",
                     param="x-llmproxy-cache",
                 )
+            wish.reads &= wish.order != b"refresh"
         elif name == b"cache-control":
             for part in value.lower().split(b","):
                 _obey(wish, *part.strip().partition(b"=")[::2])
@@ -172,7 +167,7 @@ def _wish_of(headers: Headers) -> _Wish:
     return wish
 
 
-def _obey(wish: _Wish, directive: bytes, argument: bytes) -> None:
+def _obey(wish: Wish, directive: bytes, argument: bytes) -> None:
     if directive == b"no-store":
         wish.writes = False
     elif directive == b"no-cache":

@@ -23,7 +23,6 @@ from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.retry import Judgement, Verdict, backoff_s, judge, passes_unchanged
 from llmproxy.stages.failover.attempt import Attempts
 from llmproxy.stages.failover.fallback import Fallback
-from llmproxy.stages.failover.outgoing import brings_key
 from llmproxy.stages.failover.waiting import WaitingRoom
 
 # Retries and probes wait no longer than this, all pauses of a call together.
@@ -204,7 +203,7 @@ class FirstAccepted:
         judgement = judge(
             failure,
             replay=call.replay,
-            own_credential=not brings_key(self._call, endpoint),
+            own_credential=not endpoint.takes_key_of(self._call),
             own_model=endpoint.model is not None,
         )
         self._failures.append(failure)
@@ -378,7 +377,7 @@ class FirstAccepted:
             endpoint = self._turn.state.endpoint
             if len(group.states) == 1 or passes_unchanged(
                 failures[-1],
-                own_credential=not brings_key(self._call, endpoint),
+                own_credential=not endpoint.takes_key_of(self._call),
                 own_model=endpoint.model is not None,
             ):
                 return failures[-1]

@@ -13,7 +13,7 @@ KEY_HEADERS = BARE_KEYS | {b"authorization"}
 
 def outgoing_request(call: Call, endpoint: Endpoint, credential: tuple[Header, ...]) -> Outgoing:
     """Translate a call for an endpoint. Pure."""
-    brought = brings_key(call, endpoint)
+    brought = endpoint.takes_key_of(call)
     headers = upstream_headers(call.headers, keep_credential=brought)
     if brought:
         credential = endpoint.provider.brought_credential(headers)
@@ -28,11 +28,6 @@ def outgoing_request(call: Call, endpoint: Endpoint, credential: tuple[Header, .
         _body_for(call, endpoint),
         fresh=call.replay is Replay.UNSAFE,
     )
-
-
-def brings_key(call: Call, endpoint: Endpoint) -> bool:
-    """An endpoint without a credential gets the client's own; but never a key that is for us."""
-    return call.caller is None and not endpoint.has_own_credential
 
 
 def _rendered(headers: Headers, credential: tuple[Header, ...], endpoint: Endpoint) -> bytes:
