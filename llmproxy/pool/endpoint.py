@@ -109,10 +109,8 @@ class Turn(msgspec.Struct, eq=False):
 
     def answered(self, now: float) -> bool:
         """The attempt was accepted; returns whether the endpoint is back from a failure."""
-        state = self.state
-        if state.capacity.ramp is not None:
-            state.capacity.answered()
-        return state.breaker.succeed(now, self._ticket)
+        self.state.capacity.answered()
+        return self.state.breaker.succeed(now, self._ticket)
 
     def failed(self, now: float, draw: float) -> None:
         """The attempt failed, and it was the endpoint's fault."""

@@ -80,6 +80,7 @@ class Capacity:
         "_burst",
         "_charged_requests",
         "_charged_tokens",
+        "_ramp",
         "_ramp_answers",
         "_report_at",
         "_requests",
@@ -94,7 +95,6 @@ class Capacity:
         "fixed_windows",
         "in_flight",
         "key",
-        "ramp",
         "rpm",
         "stock",
         "tpm",
@@ -127,7 +127,7 @@ class Capacity:
         self._charged_requests = self._charged_tokens = 0
         self._safe_requests = self._safe_tokens = 0.0
         self._report_at = -inf  # headers of what was sent before that tell nothing new
-        self.ramp: int | None = None  # calls that may go although the vendor has just throttled
+        self._ramp: int | None = None  # calls that may go although the vendor has just throttled
         self._ramp_answers = 0
 
     def share_with_others(self, stock: Stock) -> None:
@@ -176,10 +176,11 @@ class Capacity:
             self._sent_requests + 1 <= self._safe_requests
             and self._sent_tokens + tokens <= self._safe_tokens
         ):
-            return self.concurrent is None or self.in_flight < (self.places or 1)
+            places = self.places
+            return places is None or self.in_flight < places
         if self.wait_s(tokens, now) > 0.0:
             return False
-        if self._burst is None and self.stock is None and self.ramp is None:
+        if self._burst is None and self.stock is None and self._ramp is None:
             requests_left, tokens_left = self.left(now)
             self._safe_requests = self._sent_requests + _or_no_limit(requests_left)
             self._safe_tokens = self._sent_tokens + _or_no_limit(tokens_left)
@@ -203,7 +204,7 @@ class Capacity:
             wait_s = max(wait_s, self._tokens.wait_s(tokens, now, at_once=requests == 1))
         if self._burst is not None:
             wait_s = max(wait_s, self._burst.wait_s(requests, now))
-        if self.ramp is not None and self.ramp < requests and self.in_flight:
+        if self._ramp is not None and self._ramp < requests and self.in_flight:
             wait_s = max(wait_s, PLACE_WAIT_S)
         stock = self.stock
         if stock is not None and stock.share is None:
@@ -219,8 +220,8 @@ class Capacity:
         self._sent_tokens += tokens
         if self._burst is not None:
             self._burst.add(now)
-        if self.ramp is not None:
-            self.ramp -= 1
+        if self._ramp is not None:
+            self._ramp -= 1
         if self.stock is not None:
             self.stock.take(tokens, now)
         slot = self._window.add(tokens, now) if self._window is not None else 0
@@ -265,16 +266,16 @@ class Capacity:
     def throttled(self) -> None:
         """The vendor has refused a call for its rate."""
         if self._requests is None:
-            self.ramp, self._ramp_answers = 1, 0
+            self._ramp, self._ramp_answers = 1, 0
             self._safe_requests = 0.0
             self.bounded = True
 
     def answered(self) -> None:
         """The vendor has answered a call."""
-        if self.ramp is None:
+        if self._ramp is None:
             return
         self._ramp_answers += 1
-        self.ramp = None if self._ramp_answers >= RAMP_ANSWERS else self.ramp + 2
+        self._ramp = None if self._ramp_answers >= RAMP_ANSWERS else self._ramp + 2
 
     def settle(self, reservation: Reservation, used_tokens: int | None, now: float) -> None:
         """The attempt is over. `used_tokens`: input and output as counted by the vendor.

@@ -139,8 +139,7 @@ class FirstAccepted:
                     raise
                 finally:
                     trail.waited_s += monotonic() - began_at
-                if turn.wants_report:
-                    self._note_limits(turn, accepted.response.headers)
+                self._note_limits(turn, accepted.response.headers)
                 if turn.answered(monotonic()):
                     self._tell(turn.state, "closed", "it answers again", None)
                 self._return_claims()
@@ -179,8 +178,7 @@ class FirstAccepted:
             counts.consider(self._call, self._group, size)
 
     def _note_limits(self, turn: Turn, headers: Headers) -> None:
-        told = rate_limits(headers, wall_now=time())
-        if told is not None:
+        if turn.wants_report and (told := rate_limits(headers, wall_now=time())):
             turn.learn(told)
             if told.tokens is not None:
                 self._group.counts_tokens = True
@@ -210,7 +208,7 @@ class FirstAccepted:
         self.may_go_elsewhere = judgement.try_elsewhere
         self._demand.tried.append(state)
         self._backoff_base_s = judgement.backoff_base_s
-        if failure.answer is not None and turn.wants_report:
+        if failure.answer is not None:
             self._note_limits(turn, failure.answer.headers)
         if not judgement.try_again_here:
             self._useless.append(state)
