@@ -214,8 +214,8 @@ class SimulatedCall:
         queue, group = self._proxy.queue, self._group
         patience_s = min(queue.max_wait_s - self._in_line_s, self._deadline_at - now)
         crowded = len(group.line) >= queue.max_waiting
-        if (crowded or patience_s <= 0) and self._demand.spill_at > now:
-            self._demand.spill_at = now
+        if crowded or patience_s <= 0:
+            self._demand.spill_at = min(self._demand.spill_at, now)
             if (turn := group.take_as_newcomer(self._demand, now)) is not None:
                 self._attempt(turn, now)
                 return

@@ -5,6 +5,7 @@ from time import monotonic
 
 import pytest
 
+from llmproxy.pool import Demand
 from llmproxy.simulator import VendorSettings, serve
 from tests.story.limited import (
     HELLO,
@@ -213,6 +214,22 @@ async def test_whoever_has_waited_for_as_long_as_is_allowed_is_refused():
             assert reply.header("retry-after-ms")
             assert not line_of(proxy)
             first.leave()
+
+
+@bounded()
+async def test_what_comes_free_in_the_moment_in_which_the_time_is_over_is_still_taken():
+    async with scripted(always(http(chat("good")))) as vendor:
+        config = one(vendor, limits={"concurrent": 1}, max_wait_s=1.2)
+        async with serve_proxy(config) as proxy:
+            group = proxy.runtime.pool.groups["gpt-4.1"]
+            place = group.take_as_newcomer(Demand(0, 0, monotonic()), monotonic())
+            waiting = await begin(proxy.port)
+            await until(lambda: len(line_of(proxy)) == 1)
+            frees_at = monotonic() + 1.2  # a little later than the call gives up
+            asyncio.get_running_loop().call_later(1.2, lambda: place.end(monotonic()))
+            while monotonic() < frees_at + 0.05:
+                pass  # nothing else runs: then both happen before the call looks again
+            assert (await waiting.reply()).status == 200
 
 
 @pytest.mark.parametrize("dialect", ["openai", "azure"])

@@ -336,8 +336,10 @@ class FirstAccepted:
         queue, group = self._stage.queue, self._group
         patience_s = min(queue.max_wait_s - self._waited_s, self._call.deadline_at - now)
         crowded = len(group.line) >= queue.max_waiting
-        if (crowded or patience_s <= 0) and self._demand.spill_at > now:
-            self._demand.spill_at = now  # no place, or no time, to wait for a cheaper tier
+        if crowded or patience_s <= 0:
+            # No place, or no time, to wait for a cheaper tier; and what came free in the very
+            # moment in which the time ran out is still good.
+            self._demand.spill_at = min(self._demand.spill_at, now)
             if (turn := self._take()) is not None:
                 return turn
         if crowded or room_in_s > patience_s:
