@@ -1,0 +1,218 @@
+"""The second level: gets go out together, and wait no longer than their patience for any store."""
+
+import asyncio
+import logging
+import os
+from time import monotonic
+
+import pytest
+
+from tests.support.answers import PATIENCE_S, FakeStore, entry, key, second_level, until
+from tests.support.run import bounded
+
+
+@bounded()
+async def test_the_gets_of_one_tick_go_out_as_one_read():
+    store = FakeStore()
+    for number in range(0, 50, 2):
+        store.keep(key(number), entry(b"%d" % number))
+    async with second_level(store) as level:
+        found = await asyncio.gather(*(level.get("g", key(number)) for number in range(50)))
+        assert [each and each.body for each in found] == [
+            None if number % 2 else b"%d" % number for number in range(50)
+        ]
+        assert store.reads == [[("g", key(number)) for number in range(50)]]
+        assert (level.counts.reads, level.counts.hits, level.counts.damaged) == (50, 25, 0)
+
+
+@bounded()
+async def test_those_who_ask_the_same_share_one_read():
+    store = FakeStore()
+    store.keep(key(1), entry())
+    async with second_level(store) as level:
+        found = await asyncio.gather(*(level.get("g", key(1)) for _ in range(9)))
+        assert found == [entry()] * 9
+        assert store.reads == [[("g", key(1))]]
+        assert (level.counts.reads, level.counts.hits) == (9, 9)
+
+
+@bounded()
+async def test_while_some_reads_are_under_way_further_gets_gather():
+    store = FakeStore(read_s=0.03)
+    async with second_level(store) as level:
+        waiting = []
+        for number in range(10):
+            waiting.append(level.get("g", key(number)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+        assert store.most_under_way == 4
+        assert [len(wanted) for wanted in store.reads] == [1, 1, 1, 1, 6]
+
+
+@bounded()
+async def test_who_stops_waiting_takes_nothing_from_the_others():
+    store = FakeStore(read_s=0.02)
+    store.keep(key(1), entry())
+    async with second_level(store) as level:
+
+        async def get():
+            return await level.get("g", key(1))
+
+        one, other = asyncio.create_task(get()), asyncio.create_task(get())
+        await asyncio.sleep(0.01)
+        one.cancel()
+        assert await other == entry()
+        assert one.cancelled()
+        assert level.counts.hits == 1
+
+
+@bounded()
+async def test_a_big_answer_is_found_too_and_delays_no_small_one():
+    store = FakeStore()
+    big = entry(os.urandom(2_000_000))
+    store.keep(key(1), big)
+    store.keep(key(2), entry())
+    async with second_level(store) as level:
+        order = []
+        gets = [level.get("g", key(1)), level.get("g", key(2))]
+        for each in gets:
+            each.add_done_callback(lambda get: order.append(len(get.result().body)))
+        assert await asyncio.gather(*gets) == [big, entry()]
+        assert order == [6, 2_000_000]
+
+
+@bounded()
+async def test_what_is_no_answer_is_not_given_and_counted():
+    store = FakeStore()
+    store.keep(key(1), entry())
+    store.kept["g", key(2)] = store.kept["g", key(1)]  # of another key
+    store.kept["g", key(3)] = b"foreign"
+    async with second_level(store) as level:
+        found = [await level.get("g", key(number)) for number in (1, 2, 3)]
+        assert found == [entry(), None, None]
+        assert (level.counts.hits, level.counts.damaged, level.counts.failures) == (1, 2, 0)
+
+
+# Trouble with gets
+
+
+@bounded()
+async def test_a_get_waits_no_longer_than_its_patience():
+    store = FakeStore()
+    async with second_level(store) as level:
+        store.read_s = 60.0
+        waited = []
+        for number in range(8):  # the last ones find no place for a read of their own
+            began = monotonic()
+            level.get("g", key(number)).add_done_callback(
+                lambda get, began=began: waited.append((get.result(), monotonic() - began))
+            )
+            await asyncio.sleep(0.005)
+        await until(lambda: len(waited) == 8)
+        assert all(result is None for result, _ in waited)
+        assert max(seconds for _, seconds in waited) < PATIENCE_S + 0.05
+
+
+@bounded()
+async def test_a_read_that_is_late_for_its_gets_may_come_to_its_end():
+    store = FakeStore()
+    store.keep(key(1), entry())
+    async with second_level(store) as level:
+        store.read_s = PATIENCE_S + 0.05
+        assert await level.get("g", key(1)) is None
+        assert store.under_way == 1
+        await until(lambda: store.under_way == 0)
+        assert (level.counts.failures, level.counts.hits) == (1, 0)
+        store.read_s = 60.0
+        assert await level.get("g", key(1)) is None
+        await until(lambda: store.under_way == 0, within_s=0.5)
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
+@bounded()
+async def test_a_store_that_fails_five_times_is_left_alone_until_it_answers_a_knock(caplog, how):
+    caplog.set_level(logging.WARNING, logger="llmproxy")
+    store = FakeStore()
+    store.keep(key(1), entry())
+    async with second_level(store) as level:
+        store.reads_fail, store.read_s = how == "refuses", 60.0 if how == "hangs" else 0.0
+        for _ in range(4):
+            assert await level.get("g", key(1)) is None
+        assert level.connected and not caplog.records
+        assert await level.get("g", key(1)) is None
+        assert not level.connected
+        why = "the server is on fire." if how == "refuses" else "no answer within 0.1 s"
+        assert level.why == why
+        asked = len(store.reads)
+        began = monotonic()
+        for _ in range(1000):
+            assert await level.get("g", key(1)) is None
+        assert monotonic() - began < PATIENCE_S
+        assert len(store.reads) == asked
+        store.reads_fail, store.read_s = False, 0.0
+        await until(lambda: level.connected)
+        assert await level.get("g", key(1)) == entry()
+        assert level.why is None
+    lost, back = (record.getMessage() for record in caplog.records)
+    assert lost.startswith(f"The second level of the answer cache is lost: {why.rstrip('.')}. ")
+    assert back.startswith("The second level of the answer cache is back after ")
+
+
+@bounded()
+async def test_failures_that_are_not_in_a_row_are_borne():
+    store = FakeStore()
+    async with second_level(store) as level:
+        for number in range(20):
+            store.reads_fail = number % 5 != 4
+            await level.get("g", key(number))
+        assert len(store.reads) == 20
+        assert level.counts.failures == 16
+
+
+@bounded()
+async def test_who_is_slow_to_answer_a_second_knock_is_not_back():
+    store = FakeStore(read_s=PATIENCE_S + 0.05)  # it would do for the first, which may connect
+    async with second_level(store) as level:
+        await asyncio.sleep(0.5)
+        assert level.why == "no answer within 0.1 s"
+
+
+@bounded()
+async def test_while_we_were_busy_ourselves_nobody_else_is_late():
+    store = FakeStore(read_s=0.01)
+    store.keep(key(1), entry())
+    async with second_level(store) as level:
+        waiting = level.get("g", key(1))
+        await asyncio.sleep(0.005)
+        busy_until = monotonic() + PATIENCE_S + 0.05
+        while monotonic() < busy_until:
+            pass
+        assert await waiting == entry()
+        assert level.counts.failures == 0
+
+
+@bounded()
+async def test_a_store_that_does_not_answer_at_the_start_holds_up_nothing(caplog):
+    store = FakeStore(read_s=60.0)
+    began = monotonic()
+    async with second_level(store) as level:
+        assert monotonic() - began < 1.0
+        assert not level.connected
+        assert await level.get("g", key(1)) is None
+        await until(lambda: caplog.records)
+        store.read_s = 0.0
+        await until(lambda: level.connected)
+
+
+@bounded()
+async def test_who_still_waits_when_it_closes_is_told_nothing():
+    store = FakeStore(read_s=60.0)
+    store.read_s = 0.0
+    async with second_level(store) as level:
+        store.read_s = 60.0
+        waiting = level.get("g", key(1))
+        await asyncio.sleep(0.01)
+    assert await waiting is None
+    assert await level.get("g", key(1)) is None
+    assert (store.under_way, store.closed) == (0, 1)

@@ -1,0 +1,115 @@
+"""Answers for tests, and a store that does what a test wants."""
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic, time
+
+from llmproxy.adapters.answers.disk import DiskStore
+from llmproxy.adapters.answers.second_level import open_second_level
+from llmproxy.adapters.answers.store import StoreError, Totals
+from llmproxy.rules.recording import Recorded, packed
+
+PATIENCE_S = 0.1
+MIB = 1024 * 1024
+KEEP_S = 1000.0
+KNOCK = [("", b"")]
+
+
+def entry(body=b"answer", group="g", stored_at=1.0):
+    return Recorded(group, b"application/json", body, stored_at)
+
+
+def key(number):
+    return number.to_bytes(32, "big")
+
+
+async def until(condition, within_s=5.0):
+    began = monotonic()
+    while not condition():
+        assert monotonic() - began < within_s, "it did not come to that"
+        await asyncio.sleep(0.005)
+
+
+def answer(number, at, size=1000):
+    """As it is written to a store: a group, a key and a value that nothing makes smaller."""
+    return "g", key(number), packed(key(number), entry(os.urandom(size), stored_at=at))
+
+
+async def kept(store, numbers):
+    """Which of these answers are in the store."""
+    values = await store.read([("g", key(number)) for number in numbers])
+    return [number for number, value in zip(numbers, values, strict=True) if value is not None]
+
+
+@dataclass
+class Clock:
+    now: float = 1_700_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@asynccontextmanager
+async def on_disk(path, *, max_bytes=16 * MIB, clock=time):
+    store = DiskStore(path, max_bytes=max_bytes, keep_s=KEEP_S, clock=clock)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def second_level(store):
+    """A second level with the patience that it has with a server."""
+    async with open_second_level(store, patience_s=PATIENCE_S) as level:
+        yield level
+
+
+@dataclass
+class FakeStore:
+    """Reads and writes may be slow, or refuse; it notes what it was asked for."""
+
+    read_s: float = 0.0
+    write_s: float = 0.0
+    reads_fail: bool = False
+    writes_fail: bool = False
+    kept: dict = field(default_factory=dict)
+    reads: list = field(default_factory=list)
+    writes: list = field(default_factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
+    closed: int = 0
+
+    async def read(self, wanted):
+        if wanted != KNOCK:
+            self.reads.append(wanted)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.read_s)
+        finally:
+            self.under_way -= 1
+        if self.reads_fail:
+            raise StoreError("the server is on fire.")
+        return [self.kept.get(pair) for pair in wanted]
+
+    async def write(self, values):
+        self.writes.append([(group, key) for group, key, _ in values])
+        await asyncio.sleep(self.write_s)
+        if self.writes_fail:
+            raise StoreError("the server is full.")
+        self.kept |= {(group, key): value for group, key, value in values}
+
+    async def purge(self, group, stored_before):
+        return 0
+
+    async def totals(self):
+        return Totals(len(self.kept), sum(map(len, self.kept.values())))
+
+    async def close(self):
+        self.closed += 1
+
+    def keep(self, key, entry):
+        self.kept[entry.group, key] = packed(key, entry)
