@@ -121,6 +121,7 @@ async def test_a_read_that_is_late_for_its_gets_may_come_to_its_end():
     async with second_level(store) as level:
         store.read_s = PATIENCE_S + 0.05
         assert await level.get("g", key(1)) is None
+        await asyncio.sleep(0.02)
         assert store.under_way == 1
         await until(lambda: store.under_way == 0)
         assert (level.counts.failures, level.counts.hits) == (1, 0)
@@ -157,6 +158,18 @@ async def test_a_store_that_fails_five_times_is_left_alone_until_it_answers_a_kn
     lost, back = (record.getMessage() for record in caplog.records)
     assert lost.startswith(f"The second level of the answer cache is lost: {why.rstrip('.')}. ")
     assert back.startswith("The second level of the answer cache is back after ")
+
+
+@bounded()
+async def test_a_store_that_is_always_late_is_left_alone_even_if_it_answers_in_the_end():
+    store = FakeStore()
+    store.keep(key(1), entry())
+    async with second_level(store) as level:
+        store.read_s = PATIENCE_S + 0.02
+        for _ in range(5):
+            assert await level.get("g", key(1)) is None
+            await asyncio.sleep(0.03)
+        assert not level.connected
 
 
 @bounded()

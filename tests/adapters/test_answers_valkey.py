@@ -1,6 +1,7 @@
 """Answers in a real Valkey: found together, and no call waits for a server in trouble."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from contextlib import asynccontextmanager
@@ -275,6 +276,99 @@ async def test_a_server_that_hangs_is_back_with_its_first_knock(tmp_path):
 
         await until(back)
         assert monotonic() - began < 2.5
+
+
+class Line:
+    """A line between the proxy and a server; it may go dead, or lead to another server."""
+
+    def __init__(self, port):
+        self.port = port
+        self.dead = set()
+        self.tasks = set()
+
+    async def carry(self, reader, writer):
+        self.tasks.add(asyncio.current_task())
+        port = self.port
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(
+                self.pour(reader, inner_writer, port), self.pour(inner_reader, writer, port)
+            )
+
+    async def pour(self, reader, writer, port):
+        with contextlib.suppress(ConnectionError):
+            while piece := await reader.read(2**16):
+                if port not in self.dead:
+                    writer.write(piece)
+        writer.close()
+
+
+@asynccontextmanager
+async def line_to(server):
+    line = Line(server.port)
+    listening = await asyncio.start_server(line.carry, "127.0.0.1", 0)
+    line.url = f"redis://127.0.0.1:{listening.sockets[0].getsockname()[1]}/0"
+    try:
+        yield line
+    finally:
+        listening.close()
+        for task in line.tasks:
+            task.cancel()
+        await asyncio.gather(*line.tasks, return_exceptions=True)
+
+
+@bounded(40)
+async def test_a_server_that_vanished_without_a_word_costs_a_few_gets(tmp_path):
+    async with valkey(tmp_path) as old, valkey(tmp_path) as new:
+        async with line_to(new) as line, opened(line.url) as level:
+            kept = await stays(level, 1)
+        async with line_to(old) as line, opened(line.url) as level:
+            await stays(level, 2)
+            await asyncio.gather(*(level.totals() for _ in range(8)))
+            assert len(line.tasks) >= 8  # connections, all of them idle
+            line.dead.add(old.port)
+            line.port = new.port
+            while await level.get("g", key(1)) != kept:
+                assert level.connected
+            failures = level.counts.failures
+            assert 1 <= failures < 5
+            waiting = []
+            for _ in range(200):
+                waiting.append(level.get("g", key(1)))
+                await asyncio.sleep(0)
+            assert await asyncio.gather(*waiting) == [kept] * 200
+            assert level.counts.failures == failures
+
+
+@bounded(40)
+async def test_an_address_that_leads_to_another_server_now_is_followed(tmp_path):
+    async with valkey(tmp_path) as old, valkey(tmp_path) as new:
+        async with line_to(old) as line, opened(line.url) as level:
+            await stays(level, 1)
+            await old.become_read_only()
+            line.port = new.port
+            await stays(level, 2)
+            assert level.connected
+            assert await new.command("EXISTS", name(2)) == 1
+
+
+async def repeat_the_password(reader, writer):
+    with contextlib.suppress(ConnectionError):
+        while words := await reader.read(2**16):
+            said = b" ".join(words.split())
+            writer.write(b"-ERR what do you mean by " + said + b"?\r\n")
+    writer.close()
+
+
+@bounded()
+async def test_a_password_that_the_server_repeats_is_not_told(caplog):
+    listening = await asyncio.start_server(repeat_the_password, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    async with listening, opened(f"redis://:shut-sesame@127.0.0.1:{port}/0") as level:
+        assert "what do you mean by" in level.why
+        assert "***" in level.why
+        told = "".join(record.getMessage() for record in caplog.records) + level.why
+        assert "sesame" not in told
 
 
 @bounded()

@@ -1,5 +1,6 @@
 """The second level: puts are written later and together, and dropped when a store takes nothing."""
 
+import asyncio
 import logging
 from time import monotonic
 
@@ -18,6 +19,17 @@ async def test_puts_are_written_in_batches_and_found():
         assert [len(written) for written in store.writes] == [100, 100, 50]
         assert (await level.get("g", key(249))).body == b"249"
         assert level.queued_bytes == 0
+
+
+@bounded()
+async def test_puts_of_one_moment_are_written_together():
+    store = FakeStore()
+    async with second_level(store) as level:
+        for number in range(5):
+            level.put_later(key(number), entry())
+            await asyncio.sleep(0.001)
+        await until(lambda: len(store.kept) == 5)
+        assert len(store.writes) == 1
 
 
 @bounded()

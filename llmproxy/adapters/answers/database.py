@@ -37,7 +37,8 @@ CREATE INDEX by_group ON answers (model_group, stored_at);
 BUSY_S = 0.25  # for another process that writes; meanwhile nobody here reads
 WAL_BYTES = 4 * 1024 * 1024  # of the file beside it, when all of it is in the database
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-BESIDE = ("-wal", "-shm")  # SQLite's own files
+# SQLite's own files. They go along: who still has the old file open writes to them.
+BESIDE = ("-wal", "-shm")
 
 logger = logging.getLogger("llmproxy")
 

@@ -48,7 +48,8 @@ class ValkeyStore:
 
     async def read(self, wanted: list[tuple[str, bytes]]) -> list[bytes | None]:
         """One MGET; of a cluster one for each slot, sent together."""
-        names = [self._name(group, key) for group, key in wanted]
+        starts = {group: self._start(group) for group, _ in wanted}
+        names = [f"{starts[group]}{key.hex()}" for group, key in wanted]
         async with self._told():
             if isinstance(self._client, RedisCluster):
                 return await self._client.mget_nonatomic(names)
@@ -59,7 +60,7 @@ class ValkeyStore:
         """One pipeline."""
         async with self._told(), self._client.pipeline(transaction=False) as pipeline:
             for group, key, value in values:
-                pipeline.set(self._name(group, key), value, px=self._keep_ms)
+                pipeline.set(f"{self._start(group)}{key.hex()}", value, px=self._keep_ms)
             await pipeline.execute()
 
     async def purge(self, group: str | None, stored_before: float | None) -> int:
@@ -87,13 +88,14 @@ class ValkeyStore:
     async def close(self) -> None:
         """The client is the caller's."""
 
-    def _name(self, group: str, key: bytes) -> str:
-        return f"{self._prefix}{quote(group, safe='')}:{key.hex()}"
+    def _start(self, group: str) -> str:
+        """How the names of a group's answers begin."""
+        return f"{self._prefix}{quote(group, safe='')}:"
 
     async def _found(self, group: str | None) -> AsyncIterator[list[bytes]]:
         """The names of what is kept, of a cluster on each of its primaries; one may come twice."""
-        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._prefix)
-        pattern += "*" if group is None else f"{quote(group, safe='')}:*"
+        start = self._prefix if group is None else self._start(group)
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", start) + "*"
         names: list[bytes] = []
         async for name in self._client.scan_iter(match=pattern, count=SCAN_COUNT):
             names.append(name)
