@@ -14,6 +14,7 @@ from llmproxy.adapters.answers.condition import Condition, Counts
 from llmproxy.adapters.answers.reading import CONNECT_S, Reads
 from llmproxy.adapters.answers.store import Store, StoreError, Totals
 from llmproxy.adapters.answers.writing import Writes
+from llmproxy.adapters.tasks import background
 from llmproxy.rules.recording import Recorded
 
 CLOSE_S = 1.0  # for what is still queued, and once more for the store to close
@@ -28,9 +29,6 @@ async def open_second_level(store: Store, *, patience_s: float) -> AsyncIterator
     It begins even if the store does not answer; a moment is waited for it. `patience_s`: how long
     a get waits.
     """
-    # Late, because its package brings redis-py with it, and a memory alone needs neither.
-    from llmproxy.adapters.shared.tasks import background  # noqa: PLC0415
-
     counts = Counts()
     condition = Condition(counts)
     reads = Reads(store, condition.reading, counts, patience_s=patience_s)

@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 
 from llmproxy.adapters.shared.address import client_of, patience, secrets_of
 from llmproxy.adapters.shared.news import Hear, Newsroom
-from llmproxy.adapters.shared.tasks import background
 from llmproxy.adapters.shared.view import SharedView
 from llmproxy.adapters.shared.windows import Windows
+from llmproxy.adapters.tasks import background
 from llmproxy.config import GeneralSettings
 from llmproxy.rules.lease import WINDOW_SLOTS
 

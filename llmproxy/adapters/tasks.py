@@ -33,5 +33,5 @@ async def _again_and_again(job: Callable[[], Awaitable[None]]) -> None:
         try:
             await job()
         except Exception:  # the supervisor: whatever it is, calls go on
-            logger.exception("A background task of the shared view failed; it begins again.")
+            logger.exception("A background task failed; it begins again.")
         await asyncio.sleep(PAUSE_S)
