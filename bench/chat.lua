@@ -1,5 +1,8 @@
--- wrk's part: one fixed POST with the body of the file that is named after `--`, and one line of
--- figures at the end: requests, duration (us), p50 (us), p99 (us), errors of every kind.
+-- wrk's part: one POST with the body of the file that is named after `--`, and one line of figures
+-- at the end: requests, duration (us), p50 (us), p99 (us), errors of every kind. With `new` after
+-- the file every request asks something new: its first field is a seed that was not there before.
+local rest, seed
+
 function init(args)
    local file = assert(io.open(args[1], "rb"))
    wrk.method = "POST"
@@ -9,6 +12,16 @@ function init(args)
    wrk.headers["user-agent"] = "OpenAI/Python 3.54.0"
    wrk.headers["authorization"] = "Bearer sk-client"
    file:close()
+   if args[2] == "new" then
+      rest = wrk.body:sub(2)
+      seed = os.time() * 1000000
+      request = new
+   end
+end
+
+function new()
+   seed = seed + 1
+   return wrk.format(nil, nil, nil, string.format('{"seed":%d,', seed) .. rest)
 end
 
 function done(summary, latency, _)

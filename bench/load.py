@@ -116,14 +116,18 @@ def until_listening(address: Address, process: Started, *, timeout_s: float = 5.
             return
 
 
-def wrk(address: Address, *, connections: int, seconds: float, work: Path, core: int) -> Burst:
-    """Run wrk at full speed, one thread; it takes whole seconds only."""
+def wrk(
+    address: Address, *, connections: int, seconds: float, work: Path, core: int, new: bool = False
+) -> Burst:
+    """Run wrk at full speed, one thread; it takes whole seconds only. `new`: no two requests ask
+    the same."""
     body = work / f"body-{address.model}.json"
     body.write_bytes(chat_body(address.model))
     command = ["taskset", "-c", str(core), find_tool("wrk") or "wrk", "-t1", f"-c{connections}"]
     command += [f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
     command += ["-s", str(Path(__file__).with_name("chat.lua"))]
     command += [f"http://127.0.0.1:{address.port}{PATH}", "--", str(body)]
+    command += ["new"] if new else []
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + 30, check=False
     )

@@ -36,6 +36,9 @@ SETTLE_S = 0.5  # between the opening of streams and the counting, and at their 
 # LLMProxy before an endpoint whose limits it does not know: without a key of ours its headers are
 # not ours to learn from, and config has none. What it costs less is what capacity costs.
 BLIND = "LLMProxy, blind"
+# The same as LLMProxy with a cache: where each request was asked before, and where none was. They
+# answer whole requests only, and are compared at one number of connections.
+HIT, MISS = "cache hit", "cache miss"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,10 @@ class Target:
     start: Callable[[Path | None], Started] | None = None  # its stdout goes to the path, if any
     logging: bool = False  # it is meant to write an access log, in JSON, to stdout
     process: Started | None = None
+
+    @property
+    def cached(self) -> bool:
+        return self.sheet.name in (HIT, MISS)
 
     @property
     def running(self) -> Started:
@@ -160,10 +167,15 @@ def memory(target: Target) -> None:
 
 def full_speed(target: Target, plan: Plan, work: Path, core: int) -> None:
     """wrk at each number of connections: throughput, latency, CPU per request."""
-    for connections in CONNECTIONS:
+    for connections in (CPU_AT,) if target.cached else CONNECTIONS:
         before_us = target.process.cpu_us() if target.process else 0.0
         burst = load.wrk(
-            target.chat, connections=connections, seconds=plan.wrk_s, work=work, core=core
+            target.chat,
+            connections=connections,
+            seconds=plan.wrk_s,
+            work=work,
+            core=core,
+            new=target.sheet.name == MISS,
         )
         sheet = target.sheet
         if target.process:
@@ -214,6 +226,8 @@ def fixed_rate(targets: list[Target], plan: Plan) -> None:
     """p50 and p99 at a fixed rate, one target after the other; added: over direct's, this round."""
     direct_p99 = None
     for target in targets:
+        if target.sheet.name == MISS:  # there is no new question for each of these requests
+            continue
         latencies = load.paced(
             target.chat, connections=PACED_CONNECTIONS, rate=PACED_RATE, seconds=plan.paced_s
         )

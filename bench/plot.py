@@ -11,6 +11,8 @@ from measure import (
     BLIND,
     CHUNK_INTERVALS_MS,
     CONNECTIONS,
+    HIT,
+    MISS,
     OPEN_STREAMS,
     PACED_CONNECTIONS,
     PACED_RATE,
@@ -22,7 +24,14 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-COLOURS = {"direct": "#9aa5b1", "nginx": "#52a675", "LLMProxy": "#3d6fb4", BLIND: "#a9c1e4"}
+COLOURS = {
+    "direct": "#9aa5b1",
+    "nginx": "#52a675",
+    "LLMProxy": "#3d6fb4",
+    BLIND: "#a9c1e4",
+    HIT: "#d9a441",
+    MISS: "#b5651d",
+}
 Groups = dict[str, dict[str, float]]  # label on the x axis -> target -> value
 
 
@@ -37,7 +46,7 @@ def draw(sheets: list[Sheet], path: Path) -> None:
     _bars(latency, names, _latency(sheets), title, "{:,.0f}")
     _bars(speed, names, _speed(sheets), "Requests/s at full speed", "{:,.0f}")
     _bars(memory, names, _memory(sheets), "Resident memory (RSS), MB", "{:.0f}")
-    handles, labels = latency.get_legend_handles_labels()
+    handles, labels = speed.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     figure.savefig(path)
 

@@ -21,6 +21,8 @@ from measure import (
     CHUNK_INTERVALS_MS,
     CONNECTIONS,
     CPU_AT,
+    HIT,
+    MISS,
     OPEN_STREAMS,
     PACED_CONNECTIONS,
     PACED_RATE,
@@ -120,27 +122,42 @@ def judgements(sheets: list[Sheet]) -> list[Judged]:
     unary = _ratio(own.cpu_per_request[CPU_AT], nginx and nginx.cpu_per_request[CPU_AT])
     pace_ms = CHUNK_INTERVALS_MS[0]
     chunk = _ratio(own.cpu_per_chunk[pace_ms], nginx and nginx.cpu_per_chunk[pace_ms])
-    added_ms = median(own.added_p99) / 1000 if own.added_p99 else None
     start_s = median(own.start_s) if own.start_s else None
     pace = f"c={PACED_CONNECTIONS}, {PACED_RATE:,} requests/s"
     return [
         _judged("CPU per whole request", unary, 3.5, "x nginx", or_equal=True),
         _judged("CPU per stream chunk", chunk, 1.5, "x nginx", or_equal=True),
-        _judged("capacity, of a call", _capacity_us(own, by_name.get(BLIND)), 6.0, "us"),
-        _judged(f"p99 added at {pace}", added_ms, 1.0, "ms"),
+        _judged("capacity, of a call", _more_us(own, by_name.get(BLIND)), 6.0, "us"),
+        _judged("a miss of the cache, of a call", _more_us(by_name.get(MISS), own), 5.0, "us"),
+        _judged_hits(by_name.get(HIT)),
+        _judged(f"p99 added by a hit at {pace}", _added_ms(by_name.get(HIT)), 1.0, "ms"),
+        _judged(f"p99 added at {pace}", _added_ms(own), 1.0, "ms"),
         _judged("RSS idle", own.idle and own.idle.rss, 80, "MB"),
         _judged(f"RSS, {OPEN_STREAMS:,} streams", own.streaming and own.streaming.rss, 160, "MB"),
         _judged("start to first answer", start_s, 1.0, "s"),
     ]
 
 
-def _capacity_us(own: Sheet, blind: Sheet | None) -> float | None:
-    """What knowing and keeping limits costs: the difference, round by round."""
-    if blind is None:
+def _more_us(one: Sheet | None, other: Sheet | None) -> float | None:
+    """What a request costs more at one than at the other: the difference, round by round."""
+    if one is None or other is None:
         return None
-    pairs = zip(own.cpu_per_request[CPU_AT], blind.cpu_per_request[CPU_AT], strict=False)
-    differences = [with_limits - without for with_limits, without in pairs]
+    pairs = zip(one.cpu_per_request[CPU_AT], other.cpu_per_request[CPU_AT], strict=False)
+    differences = [more - less for more, less in pairs]
     return median(differences) if differences else None
+
+
+def _added_ms(sheet: Sheet | None) -> float | None:
+    return median(sheet.added_p99) / 1000 if sheet is not None and sheet.added_p99 else None
+
+
+def _judged_hits(sheet: Sheet | None) -> Judged:
+    figure, least = f"hits of the cache on one core, c={CPU_AT}", 20_000
+    measured = sheet.requests_per_s[CPU_AT] if sheet is not None else []
+    if not measured:
+        return Judged(figure, f">= {least:,}/s", NOTHING, None)
+    value = median(measured)
+    return Judged(figure, f">= {least:,}/s", f"{value:,.0f}/s", value >= least)
 
 
 def markdown(record: Record, rows: list[Row], judged: list[Judged], *, plotted: bool) -> str:
@@ -217,6 +234,8 @@ answer of 0.6 kB, keep-alive.
 - RSS, PSS: a fresh process, 1 s after its first answer, and with {OPEN_STREAMS:,} streams open,
   each alive with a chunk every second; sums over the process tree.
 - start: from spawning the process to its first 200, {plan.starts} times, caches warm.
+- cache hit, cache miss: LLMProxy with `cache: true, mode: all`; of the one every request was asked
+  before, of the other none (each has a seed of its own). Whole requests, c={CPU_AT}, only.
 - Access log: {logs or "none"}; it goes to /dev/null while measuring."""
 
 

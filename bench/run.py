@@ -22,7 +22,7 @@ import load
 import measure
 import report
 from load import Address
-from measure import BLIND, Plan, Sheet, Target
+from measure import BLIND, HIT, MISS, Plan, Sheet, Target
 from processes import (
     BenchError,
     Started,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 WORK = HERE / "work"
-NAMES = ("direct", "nginx", "llmproxy", "blind")
+NAMES = ("direct", "nginx", "llmproxy", "blind", "hit", "miss")
 MODEL, STREAM_MODEL = "gpt-4.1", "gpt-4.1-stream"  # a stream's vendor is another process
 LIMIT_S = {False: 8 * 60, True: 90}  # by `--quick`
 REPORT_S = 5  # what is left of the limit for the report
@@ -58,6 +58,7 @@ model_groups:
 {limits}
 """
 KEY = "api_key: sk-bench, "
+CACHE = "general_settings: {cache: true, cache_params: {mode: all}}\n"
 LIMITS = "        limits: {rpm: 60000000, tpm: 60000000000, concurrent: 100000}"
 
 
@@ -116,6 +117,8 @@ def measured(targets: list[Target], plan: Plan, load_core: int, *, until: float)
     """
     proxies = [target for target in targets if target.start]
     for target in proxies:
+        if target.cached:
+            continue
         say(f"start-up and memory: {target.name}")
         measure.start_up(target, plan, WORK)
         measure.memory(target)
@@ -139,7 +142,7 @@ def one_round(targets: list[Target], plan: Plan, load_core: int) -> None:
         measure.full_speed(target, plan, WORK, load_core)
     for interval_ms in measure.CHUNK_INTERVALS_MS:
         for target in targets:
-            if target.process:
+            if target.process and not target.cached:
                 measure.chunks(target, plan, interval_ms=interval_ms)
     measure.fixed_rate(targets, plan)
 
@@ -161,6 +164,10 @@ def ready(stack: ExitStack, only: list[str], proxy_core: int, load_core: int) ->
         "nginx": lambda: nginx_target(ports, proxy_core),
         "llmproxy": lambda: llmproxy_target("LLMProxy", ports, proxy_core, key=KEY, limits=LIMITS),
         "blind": lambda: llmproxy_target(BLIND, ports, proxy_core),
+        "hit": lambda: llmproxy_target(HIT, ports, proxy_core, key=KEY, limits=LIMITS, more=CACHE),
+        "miss": lambda: llmproxy_target(
+            MISS, ports, proxy_core, key=KEY, limits=LIMITS, more=CACHE
+        ),
     }
     return [build[name]() for name in NAMES if name in only]
 
@@ -178,10 +185,10 @@ def nginx_target(ports: dict[str, int], core: int) -> Target:
 
 
 def llmproxy_target(
-    name: str, ports: dict[str, int], core: int, *, key: str = "", limits: str = ""
+    name: str, ports: dict[str, int], core: int, *, key: str = "", limits: str = "", more: str = ""
 ) -> Target:
     """As a container would run it: everything default, stdout (the access log) no terminal."""
-    label = "blind" if name == BLIND else "llmproxy"
+    label = name.removeprefix("LLMProxy, ").replace(" ", "-").lower()
     config = WORK / f"{label}.yaml"
     config.write_text(
         PROXY_CONFIG.format(
@@ -192,6 +199,7 @@ def llmproxy_target(
             key=key,
             limits=limits,
         )
+        + more
     )
     port = free_port()
     program = Path(sys.executable).with_name("llmproxy")

@@ -6,7 +6,7 @@ we do not understand must leave as it came.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from enum import Enum
 from typing import Protocol
 
@@ -239,6 +239,13 @@ class Downstream(Sink, Protocol):
 
     def abort(self) -> None:
         """The body cannot be completed: close the connection so that the client can tell."""
+
+
+class Client(Downstream, Protocol):
+    """A Downstream with a client of its own at its end."""
+
+    def keep_call(self, on_leave: Callable[[], None]) -> None:
+        """From now on the task is not cancelled when the client leaves: this is called instead."""
 
 
 class Trail:

@@ -1,4 +1,7 @@
-"""The command line: serve, check, schema, simulate, demo. Status 2: config or call are wrong."""
+"""The command line: serve, check, cache, schema, simulate, demo.
+
+Status 2: config or call are wrong.
+"""
 
 from __future__ import annotations
 
@@ -76,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
 
+    _add_cache(commands)
     schema = commands.add_parser(
         "schema",
         help="print the config's JSON Schema",
@@ -84,6 +88,26 @@ def _parser() -> argparse.ArgumentParser:
     schema.set_defaults(run=_schema)
     simulate_options.add_command(commands).set_defaults(run=_simulate)
     return parser
+
+
+def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    cache = commands.add_parser(
+        "cache",
+        help="ask a running proxy about its cache, or purge it",
+        description="Ask a running proxy what its cache holds and saves, or let it forget. The "
+        "proxy's admin_key is that of the config, or the variable LLMPROXY_ADMIN_KEY.",
+    )
+    actions = cache.add_subparsers(metavar="ACTION", required=True, dest="action")
+    stats = actions.add_parser("stats", help="hits, misses, what was saved, what is kept")
+    purge = actions.add_parser("purge", help="forget answers: all, or those chosen")
+    purge.add_argument("--group", metavar="NAME", help="only those of this model group")
+    purge.add_argument(
+        "--older", type=_seconds, metavar="AGE", help="only older ones: 90 (s), 30m, 12h, 7d"
+    )
+    for action in (stats, purge):
+        action.add_argument("--config", type=Path, metavar="FILE", help="the proxy's YAML file")
+        action.add_argument("--url", help="where the proxy is (default: as its config says)")
+        action.set_defaults(run=_cache)
 
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +131,12 @@ def _workers(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
         raise argparse.ArgumentTypeError(f"expected 1 to {MAX_WORKERS}, found {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    from llmproxy.control.cache_command import seconds  # noqa: PLC0415
+
+    return seconds(text)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -175,6 +205,12 @@ def _check(options: argparse.Namespace) -> int:
         f"{options.file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
     )
     return 0
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from llmproxy.control.cache_command import run  # noqa: PLC0415
+
+    return run(options)
 
 
 def _schema(_: argparse.Namespace) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from llmproxy.calls import Downstream, Request, Trail
+from functools import partial
+
+from llmproxy.calls import Call, Client, Downstream, Request, Trail
+from llmproxy.pool import Group
 from llmproxy.runtime import Runtime
 
 
-async def answer(request: Request, runtime: Runtime, client: Downstream, trail: Trail) -> None:
+async def answer(request: Request, runtime: Runtime, client: Client, trail: Trail) -> None:
     """Answer one call: from the parsed request to the last byte.
 
     Raises a GatewayError; if `client.started` by then, the client has already been told.
@@ -14,15 +17,22 @@ async def answer(request: Request, runtime: Runtime, client: Downstream, trail: 
     async with runtime.intake.read(request, trail) as call:
         group = runtime.callers.pool_of(call.caller).group_for(call)
         trail.group = group.name
-        async with runtime.callers.admit(call, group, trail):
+        async with (
+            runtime.callers.admit(call, group, trail),
+            runtime.heartbeat.during(call, client, trail) as downstream,
+        ):
             asked = runtime.cache.asked(call, group, trail)
-            if asked is not None and runtime.cache.replayed(asked, call, client, trail):
-                return
-            async with (
-                runtime.heartbeat.during(call, client, trail) as downstream,
-                runtime.admission.admit(call, trail),
-                runtime.failover.first_accepted(call, group, trail) as accepted,  # commit point
-            ):
-                await runtime.relay.relay(accepted, downstream, trail)
-                if asked is not None:
-                    runtime.cache.remember(asked, accepted, trail)
+            if asked is None:
+                await ask(call, group, runtime, downstream, trail)
+            else:  # it may be known, or on its way already; else it is asked like any other
+                asking = partial(ask, call, group, runtime)
+                await runtime.cache.answer(asked, downstream, trail, asking)
+
+
+async def ask(call: Call, group: Group, runtime: Runtime, client: Downstream, trail: Trail) -> None:
+    """Ask the endpoints of a group, and relay what the first of them answers."""
+    async with (
+        runtime.admission.admit(call, trail),
+        runtime.failover.first_accepted(call, group, trail) as accepted,  # commit point
+    ):
+        await runtime.relay.relay(accepted, client, trail)

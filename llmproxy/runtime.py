@@ -8,14 +8,19 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
+from llmproxy.adapters.answers.memory import Memory
+from llmproxy.adapters.answers.second_level import SecondLevel, open_second_level
+from llmproxy.adapters.answers.store import Store, StoreError
 from llmproxy.adapters.entra import EntraCredentials
 from llmproxy.adapters.exact_count import ExactCounts, o200k_base
 from llmproxy.adapters.price_list import list_price
 from llmproxy.adapters.upstream import UpstreamClient
 from llmproxy.config import Config, GeneralSettings, shares_state
+from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listener, Listeners
 from llmproxy.pool import EndpointState, Group, Pool
 from llmproxy.providers import endpoints_of
@@ -25,7 +30,7 @@ from llmproxy.rules.capacity import Capacity
 from llmproxy.rules.lease import Lease
 from llmproxy.rules.prices import blended
 from llmproxy.stages.admission import Admission
-from llmproxy.stages.cache import Cache
+from llmproxy.stages.cache import Cache, Questions
 from llmproxy.stages.callers import Callers
 from llmproxy.stages.failover import Failover
 from llmproxy.stages.failover.attempt import Attempts
@@ -35,6 +40,10 @@ from llmproxy.stages.relay import Relay
 
 if TYPE_CHECKING:
     from llmproxy.adapters.shared import SharedView
+
+# How long a call waits for the second level of the cache.
+SERVER_PATIENCE_S = 0.1
+DISK_PATIENCE_S = 0.5
 
 
 class Runtime:
@@ -50,6 +59,7 @@ class Runtime:
         attempts: Attempts,
         *,
         listener: Listener,
+        cache: Cache,
         shared: SharedView | None,
         counts: ExactCounts | None,
     ) -> None:
@@ -60,7 +70,7 @@ class Runtime:
         self.pool = pool
         self.callers = Callers(settings.callers, pool)
         self.intake = Intake(settings)
-        self.cache = Cache(settings)
+        self.cache = cache
         self.heartbeat = Heartbeat(settings.queue.heartbeat_s)
         self.admission = Admission(settings)
         self.failover = Failover(
@@ -92,15 +102,18 @@ async def open_runtime(
         if settings.exact_token_counts:
             counts = ExactCounts(o200k_base())
             stack.push_async_callback(counts.close)
+        cache = _cache_of(config, await _second_level(stack, settings))
+        stack.push_async_callback(cache.close)
+        make = partial(Runtime, config, pool, attempts, cache=cache, counts=counts)
         if not shares_state(settings):
-            yield Runtime(config, pool, attempts, listener=listener, shared=None, counts=counts)
+            yield make(listener=listener, shared=None)
             return
         # Only who shares anything pays for the import.
         from llmproxy.adapters.shared import open_shared_view  # noqa: PLC0415
 
         shared = await stack.enter_async_context(open_shared_view(settings, hear=pool.hear))
         told = Listeners(listener, shared)
-        runtime = Runtime(config, pool, attempts, listener=told, shared=shared, counts=counts)
+        runtime = make(listener=told, shared=shared)
         for capacity in (*pool.capacities(), *runtime.callers.capacities()):
             lease = Lease(smooth=capacity.fixed_windows)
             capacity.share_with_others(lease)
@@ -108,7 +121,59 @@ async def open_runtime(
         for group in pool.groups.values():
             group.scatter(random.random)
         shared.on_grant(runtime.failover.room_has_come)
+        shared.on_purge(cache.memory.purge)
         yield runtime
+
+
+async def _second_level(stack: AsyncExitStack, settings: GeneralSettings) -> SecondLevel | None:
+    """Where answers are kept beside the memory of this process; None = nowhere. Raises ConfigError
+    if that place cannot be used."""
+    params = settings.cache_params
+    if not settings.cache or params.type == "memory":
+        return None
+    keep_s = params.ttl + max(params.stale_if_error_s, params.stale_while_revalidate_s)
+    if params.type == "disk":
+        from llmproxy.adapters.answers.disk import DiskStore  # noqa: PLC0415
+
+        try:
+            path = params.path or ""
+            store: Store = DiskStore(path, max_bytes=params.max_disk_bytes, keep_s=keep_s)
+        except StoreError as error:
+            problem = Problem("general_settings.cache_params.path", 0, str(error), "")
+            raise ConfigError([problem]) from error
+        patience_s = DISK_PATIENCE_S
+    else:
+        # Only who shares anything pays for the import.
+        from llmproxy.adapters.answers.valkey import ValkeyStore  # noqa: PLC0415
+        from llmproxy.adapters.shared.address import client_of, secrets_of  # noqa: PLC0415
+
+        client = client_of(settings)
+        stack.push_async_callback(client.aclose)
+        namespace = params.namespace or settings.redis_namespace
+        secrets = secrets_of(settings)
+        store = ValkeyStore(client, namespace=namespace, keep_s=keep_s, secrets=secrets)
+        patience_s = SERVER_PATIENCE_S
+    return await stack.enter_async_context(open_second_level(store, patience_s=patience_s))
+
+
+def _cache_of(config: Config, second: SecondLevel | None) -> Cache:
+    settings = config.general_settings
+    params = settings.cache_params
+    keep_s = params.ttl + max(params.stale_if_error_s, params.stale_while_revalidate_s)
+    modes = {each.model_group: each.cache for each in config.model_groups if each.cache is not None}
+    prices = {
+        (group.model_group, str(entry.name)): entry.price
+        for group in config.model_groups
+        for entry in group.models
+        if entry.price is not None
+    }
+    return Cache(
+        params,
+        Questions(settings, modes),
+        Memory(max_bytes=params.max_bytes, keep_s=keep_s),
+        second,
+        prices=prices,
+    )
 
 
 def pool_of(config: Config) -> Pool:

@@ -13,7 +13,7 @@ from time import monotonic, time
 from llmproxy.app.asgi import ASGIApp, Receive, Scope, Send, serve_asgi
 from llmproxy.app.local import local_answer
 from llmproxy.app.rendering import tell
-from llmproxy.calls import Downstream, Request, Trail
+from llmproxy.calls import Client, Downstream, Request, Trail
 from llmproxy.errors import ClientError, GatewayError, ShuttingDown, UpstreamError
 from llmproxy.events import CallFinished
 from llmproxy.gateway import answer
@@ -25,7 +25,10 @@ logger = logging.getLogger("llmproxy")
 
 # The first segments of the operator's paths; everything else is the data plane's.
 CONTROL_PATHS = frozenset(
-    (b"", b"livez", b"readyz", b"health", b"docs", b"openapi.json", b"favicon.ico")
+    (
+        *(b"", b"livez", b"readyz", b"health", b"metrics", b"admin"),
+        *(b"docs", b"openapi.json", b"favicon.ico"),
+    )
 )
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; never sent, only logged
 
@@ -49,7 +52,7 @@ class App:
         return path[1:].partition(b"/")[0] in CONTROL_PATHS
 
     async def serve(
-        self, request: Request, client: Downstream, refusal: ClientError | None = None
+        self, request: Request, client: Client, refusal: ClientError | None = None
     ) -> None:
         """Answer one request of the data plane; raises nothing but CancelledError.
 

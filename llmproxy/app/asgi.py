@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any
 
-from llmproxy.calls import Downstream, Headers, Request
+from llmproxy.calls import Client, Headers, Request
 from llmproxy.errors import ClientError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Serve = Callable[[Request, Downstream, ClientError | None], Awaitable[None]]
+Serve = Callable[[Request, Client, ClientError | None], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -49,7 +49,7 @@ async def serve_asgi(
         reply.connected = not leaving.done()
         leaving.cancel()
         if not call.done():
-            call.cancel()
+            (reply.on_leave or call.cancel)()
         await asyncio.gather(call, leaving, return_exceptions=True)
     await reply.flush()
 
@@ -102,6 +102,7 @@ class _ASGIReply:
         self._send = send
         self._messages: list[Message] = []
         self._broken = False
+        self.on_leave: Callable[[], object] | None = None
         self.started = False
         self.connected = True
 
@@ -126,6 +127,10 @@ class _ASGIReply:
     def abort(self) -> None:
         """The body cannot be completed."""
         self._broken = True
+
+    def keep_call(self, on_leave: Callable[[], None]) -> None:
+        """The call goes on when the client leaves."""
+        self.on_leave = on_leave
 
     async def drain(self) -> None:
         """Send what was written."""

@@ -1,4 +1,5 @@
-from llmproxy.config.base import Strategy, TokenProvider
+from llmproxy.config.base import CacheMode, Strategy, TokenProvider
+from llmproxy.config.caching import CacheParams
 from llmproxy.config.callers import Caller
 from llmproxy.config.environment import config_from_environment
 from llmproxy.config.general import GeneralSettings, Timeouts, shares_state
@@ -15,6 +16,8 @@ from llmproxy.config.showing import json_schema, masked
 
 __all__ = [
     "OPENAI_BASE_URL",
+    "CacheMode",
+    "CacheParams",
     "Caller",
     "Config",
     "GeneralSettings",

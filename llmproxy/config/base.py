@@ -31,6 +31,7 @@ AzureUrl = Annotated[str, AfterValidator(checks.azure_endpoint)]
 Text = Annotated[str, AfterValidator(checks.text)]
 HeaderValues = Annotated[Mapping[str, SecretStr], AfterValidator(checks.headers)]
 Strategy = Literal["weighted", "least_busy", "cheapest"]
+CacheMode = Literal["deterministic", "all", "off"]
 TokenProvider = Literal["default", "managed_identity", "workload_identity", "cli"]
 
 

@@ -10,6 +10,7 @@ from llmproxy.config import checks
 from llmproxy.config.base import (
     MIB,
     NUMBER,
+    CallerKey,
     RedisHost,
     RedisName,
     RedisPassword,
@@ -108,6 +109,11 @@ class GeneralSettings(Section):
     )
     cache_params: Annotated[CacheParams, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=CacheParams, description="What the cache remembers, and for how long."
+    )
+    admin_key: CallerKey | None = Field(
+        default=None,
+        description="The key for `/admin`, best as `os.environ/NAME`: sent as `Authorization: "
+        "Bearer KEY`. Without it, `/admin` answers only to this machine (127.0.0.1, ::1).",
     )
     exact_token_counts: bool = Field(
         default=False,

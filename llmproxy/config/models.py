@@ -18,6 +18,7 @@ from llmproxy.config import checks
 from llmproxy.config.base import (
     NUMBER,
     AzureUrl,
+    CacheMode,
     HeaderValues,
     Seconds,
     Secret,
@@ -153,6 +154,11 @@ class ModelGroup(Section):
     context_window_fallbacks: tuple[Text, ...] = Field(
         default=(),
         description="Model groups to ask, in this order, when a prompt is too long for this one.",
+    )
+    cache: CacheMode | None = Field(
+        default=None,
+        description="What is remembered of this group's answers, if there is a cache; without it "
+        "`cache_params.mode`.",
     )
 
     @model_validator(mode="before")

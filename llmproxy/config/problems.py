@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from llmproxy.config.contradictions import Contradiction, Path
     from llmproxy.config.document import Document
 
-# Keys of the public contract that are not built yet: refused, not silently accepted.
-NOT_YET = {"admin_key", "namespace"}
 # What the same thing is called in other gateways' configs.
 SYNONYMS = {
     "model_list": "model_groups",
@@ -70,7 +68,8 @@ _OTHERWISE = {
     "input_cost_per_token": _PER_MILLION.format("input:", _TIMES),
     "output_cost_per_token": _PER_MILLION.format("output:", _TIMES),
     "cache_read_input_token_cost": _PER_MILLION.format("cached_input:", _TIMES),
-    "master_key": "Write callers: a list in general_settings, each with a name and its own key.",
+    "master_key": "Write callers: a list in general_settings, each with a name and its own key; "
+    "admin_key is for /admin.",
 }
 # Too common as words for a guess where else they belong.
 _AMBIGUOUS = {"host", "port"}
@@ -216,10 +215,6 @@ def _missing(path: Path, document: Document, file: str) -> Problem:
 def _unknown_key(path: Path, document: Document, file: str) -> Problem:
     key, line = str(path[-1]), document.line(path, key=True)
     found = f"{dotted(path[:-1])}: unknown key {_short(key)!r}."
-    if key in NOT_YET:
-        return Problem(
-            file, line, f"{dotted(path)}: not supported by this version yet.", "Remove it."
-        )
     if key in _OTHERWISE:
         return Problem(file, line, found, _OTHERWISE[key])
     section = _SECTIONS[tuple(part for part in path[:-1] if isinstance(part, str))]

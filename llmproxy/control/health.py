@@ -13,6 +13,8 @@ from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
 import llmproxy
+from llmproxy.control.admin import admin_routes
+from llmproxy.control.metrics import CONTENT_TYPE, Metrics
 from llmproxy.pool import EndpointState, Group
 from llmproxy.runtime import Runtime
 
@@ -119,8 +121,19 @@ def make_control(runtime: Runtime) -> FastAPI:
             "version": llmproxy.__version__,
             "api": "/v1",
             "health": "/health",
+            "metrics": "/metrics",
+            "admin": "/admin",
             "docs": "/docs",
         }
+
+    metrics = Metrics(runtime)
+
+    @app.get("/metrics", response_class=Response)
+    async def prometheus() -> Response:
+        """What Prometheus scrapes."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    app.include_router(admin_routes(runtime))
 
     return app
 

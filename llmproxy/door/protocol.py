@@ -56,6 +56,7 @@ class Door(HttpToolsProtocol):
         self._answering: Inbound | None = None
         self._waiting: deque[Inbound] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._reply: Reply | None = None
         self._deaf = False  # what comes is not understood and thrown away
         self._last = False  # no further request on this connection
         self.peer = ""
@@ -75,7 +76,8 @@ class Door(HttpToolsProtocol):
         if self._arriving is not None:
             self._arriving.fail(ClientError("The client closed the connection.", status=400))
         if self._task is not None:
-            self._task.cancel()
+            leave = None if self._reply is None else self._reply.on_leave
+            (leave or self._task.cancel)()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -181,7 +183,7 @@ class Door(HttpToolsProtocol):
             self.peer,
             inbound.received_at,
         )
-        reply = Reply(self, inbound)
+        reply = self._reply = Reply(self, inbound)
         # Named, because a task without a name costs the making of one.
         serving = self._app.serve(request, reply, inbound.refusal)
         self._task = asyncio.Task(serving, loop=self.loop, name="call")

@@ -6,6 +6,7 @@ content-length, in chunks, or (HTTP/1.0) ended by the connection.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,18 @@ STATUS_LINES = {status: _status_line(status) for status in range(100, 1000)}
 
 
 class Reply:
-    """The answer to one request, written to the connection. Implements `Downstream`."""
+    """The answer to one request, written to the connection. Implements `Client`."""
 
-    __slots__ = ("_bodiless", "_chunked", "_door", "_head", "_inbound", "_write", "started")
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_door",
+        "_head",
+        "_inbound",
+        "_write",
+        "on_leave",
+        "started",
+    )
 
     def __init__(self, door: Door, inbound: Inbound) -> None:
         self._door = door
@@ -40,6 +50,7 @@ class Reply:
         self._chunked = False
         self._bodiless = inbound.method == "HEAD"
         self.started = False
+        self.on_leave: Callable[[], None] | None = None
 
     @property
     def connected(self) -> bool:
@@ -80,6 +91,7 @@ class Reply:
 
     def finish(self) -> None:
         """The body is complete."""
+        self.on_leave = None  # a cycle that only the garbage collector would find
         if self._door.gone:
             return
         if self._head:
@@ -95,6 +107,10 @@ class Reply:
             if self._head:
                 self._write(self._head)
             self._door.transport.close()
+
+    def keep_call(self, on_leave: Callable[[], None]) -> None:
+        """The call goes on when the client leaves."""
+        self.on_leave = on_leave
 
     @staticmethod
     def rendered(status: int, headers: Headers, body: bytes) -> bytes:

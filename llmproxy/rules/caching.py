@@ -36,10 +36,12 @@ _WHOLE = frozenset(("stop", "length", "tool_calls", "function_call"))
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
-    """What a call asks. `deterministic`: the same question should get the same answer."""
+    """What a call asks. `deterministic`: the same question should get the same answer.
+    `wants_usage`: a stream should tell the usage (OpenAI's `stream_options.include_usage`)."""
 
     key: bytes
     deterministic: bool
+    wants_usage: bool
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -69,13 +71,15 @@ def question_of(
     if not isinstance(fields, dict):
         return None
     deterministic = operation in ALWAYS_SAME or _is_deterministic(fields)
+    options = fields.get("stream_options")
+    wants_usage = isinstance(options, dict) and options.get("include_usage") is True
     for name in SAFE_FIELDS:
         fields.pop(name, None)
     if operation != "responses" and not fields.get("store"):
         fields.pop("store", None)  # nothing is stored; of a response nothing said means yes
     asked = [operation, model, query.decode("latin-1"), scope, fields]
     digest = blake2b(_WRITE.encode(asked), digest_size=DIGEST_BYTES)
-    return Question(digest.digest(), deterministic)
+    return Question(digest.digest(), deterministic, wants_usage)
 
 
 def is_whole(body: bytes, operation: str) -> bool:

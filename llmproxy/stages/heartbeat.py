@@ -9,8 +9,9 @@ SDKs stumble over them (docs/facts/upstreams.md).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from llmproxy.calls import Call, Dialect, Downstream, Headers, Trail
+from llmproxy.calls import Call, Client, Dialect, Headers, Trail
 from llmproxy.errors import GatewayError, UpstreamFailed
 from llmproxy.rules import sse
 
@@ -26,8 +27,8 @@ class Heartbeat:
     def __init__(self, every_s: float | None) -> None:
         self._every_s = every_s
 
-    def during(self, call: Call, client: Downstream, trail: Trail) -> Silence | Beating:
-        """`async with` it: yields the Downstream to use from here on."""
+    def during(self, call: Call, client: Client, trail: Trail) -> Silence | Beating:
+        """`async with` it: yields the Client to use from here on."""
         every_s = self._every_s
         if every_s is None or not call.stream or call.route.dialect is Dialect.OTHER:
             return Silence(client)
@@ -39,10 +40,10 @@ class Silence:
 
     __slots__ = ("_client",)
 
-    def __init__(self, client: Downstream) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def __aenter__(self) -> Downstream:
+    async def __aenter__(self) -> Client:
         return self._client
 
     async def __aexit__(self, *_: object) -> None:
@@ -50,12 +51,12 @@ class Silence:
 
 
 class Beating:
-    """A Downstream that sends comments until the answer begins."""
+    """A Client that sends comments until the answer begins."""
 
     __slots__ = ("_answering", "_client", "_dialect", "_every_s", "_head", "_timer")
 
     def __init__(
-        self, call: Call, client: Downstream, every_s: float, *, limit_headers: Headers
+        self, call: Call, client: Client, every_s: float, *, limit_headers: Headers
     ) -> None:
         self._client = client
         self._dialect = call.route.dialect
@@ -64,7 +65,7 @@ class Beating:
         self._answering = False
         self._timer = asyncio.get_running_loop().call_later(every_s, self._beat)
 
-    async def __aenter__(self) -> Downstream:
+    async def __aenter__(self) -> Client:
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -88,7 +89,7 @@ class Beating:
         self._client.write(sse.interruption(self._dialect, message=message, code=code))
         self._client.finish()
 
-    # ---- Downstream
+    # ---- Client
 
     @property
     def connected(self) -> bool:
@@ -129,3 +130,7 @@ class Beating:
     def abort(self) -> None:
         """The body cannot be completed."""
         self._client.abort()
+
+    def keep_call(self, on_leave: Callable[[], None]) -> None:
+        """The call goes on when the client leaves."""
+        self._client.keep_call(on_leave)

@@ -199,3 +199,25 @@ async def test_what_is_not_news_is_ignored(tmp_path, junk):
         assert len(await other.hears(1)) == 1
         async with reader(server) as newcomer:
             assert [each[2] for each in await newcomer.hears(1)] == ["cooling"]
+
+
+@bounded()
+async def test_a_purge_reaches_the_others_and_who_was_away_for_a_moment(tmp_path):
+    forgotten = []
+    async with valkey(tmp_path) as server:
+        async with reader(server) as one, reader(server) as other:
+            other.view.on_purge(lambda *told: forgotten.append(told))
+            one.view.on_purge(lambda *told: forgotten.append("its own"))
+            await listening(server)
+            one.view.tell_purge("gpt-4.1", 1000.5)
+            one.view.tell_purge(None, 2000.0)
+            async with asyncio.timeout(WAIT_S):
+                while len(forgotten) < 2:
+                    await asyncio.sleep(0.001)
+            assert forgotten == [("gpt-4.1", 1000.5), (None, 2000.0)]
+            await server.restart_empty()
+            async with asyncio.timeout(WAIT_S):
+                while len(forgotten) < 4:
+                    await asyncio.sleep(0.001)
+            assert sorted(forgotten[2:], key=str) == sorted(forgotten[:2], key=str)
+            assert not other.heard

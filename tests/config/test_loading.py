@@ -84,11 +84,13 @@ SAID = [
     (6, settings("connect_s: 5"), "It belongs in general_settings.timeouts"),
     (6, settings("bind_prt: 5"), "Did you mean bind_port?"),
     (7, settings("timeouts:", "  conect_s: 5"), "Did you mean connect_s?"),
-    # keys of the public contract that are still to come
-    (6, settings("admin_key: x"), "admin_key: not supported by this version yet. Remove it."),
-    (6, settings("cache_params: {type: redis}"), "cache_params.type"),
+    (6, settings("cache_params: {type: redis}"), "found type: redis without a server."),
+    (6, settings("cache_params: {type: disk}"), "found type: disk without a file."),
+    (6, settings("cache_params: {path: /a}"), "found a path without type: disk."),
+    (6, settings("cache_params: {type: files}"), "expected 'memory', 'redis' or 'disk'"),
+    (5, GROUP + "    cache: sometimes\n", "expected 'deterministic', 'all' or 'off'"),
     (6, settings("cache_params: {time_to_live: 5}"), "unknown key 'time_to_live'"),
-    (6, settings("admin_key: 1"), "not supported by this version yet."),
+    (6, settings("admin_key: 1"), "admin_key: expected a text, found a number (not shown)."),
     # types and bounds
     (4, entry("model: 4.1"), "expected a text, found 4.1. Put quotes around it."),
     (4, entry("weight: true"), "expected a number, found true"),

@@ -88,12 +88,17 @@ async def test_what_may_differ_each_time_is_asked_each_time_unless_the_operator_
 
 
 @bounded()
-async def test_a_stream_is_asked_for_each_time():
+async def test_an_answer_that_came_whole_is_streamed_to_who_wants_a_stream():
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
         await ask(proxy.port, body=FIXED)
-        reply = await ask(proxy.port, body={**FIXED, "stream": True})
-        assert reply.header("x-llmproxy-cache") == "bypass"
-        assert len(vendor.received) == 2
+        for _ in range(2):
+            reply = await ask(proxy.port, body={**FIXED, "stream": True})
+            assert reply.header("x-llmproxy-cache") == "hit"
+            assert reply.header("content-type") == "text/event-stream"
+            assert b"answer 1" in reply.body
+            assert b"usage" not in reply.body
+            assert reply.body.endswith(b"data: [DONE]\n\n")
+        assert len(vendor.received) == 1
 
 
 @bounded()

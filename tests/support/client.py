@@ -28,11 +28,13 @@ class Reply:
         return self.json["error"]
 
 
-def request(path="/v1/chat/completions", body=b"", *, method="POST", headers=(), framed=True):
+def request(
+    path="/v1/chat/completions", body=b"", *, method="POST", headers=(), framed=True, host="test"
+):
     """A request as bytes; dicts become JSON."""
     if isinstance(body, dict):
         body = json.dumps(body).encode()
-    lines = [f"{method} {path} HTTP/1.1".encode("latin-1"), b"host: test"]
+    lines = [f"{method} {path} HTTP/1.1".encode("latin-1"), b"host: " + host.encode()]
     given = {name.lower() for name, _ in headers}
     if body and "content-type" not in given:
         lines.append(b"content-type: application/json")

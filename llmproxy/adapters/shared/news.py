@@ -1,8 +1,9 @@
 """News: what one instance learns of an endpoint, all others know within a moment.
 
 A cooldown and an opened breaker are published at once, and kept while they are true, so that who
-comes later or was away learns them too. Nothing here is awaited by a call. While the server is
-away, news wait; each instance then acts on what it knows itself.
+comes later or was away learns them too. So is the operator's word that answers are to be
+forgotten. Nothing here is awaited by a call. While the server is away, news wait; each instance
+then acts on what it knows itself.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from llmproxy.events import EndpointStateChanged
 
 # Told: group, endpoint, state, for how many seconds (None: it is over), now.
 Hear = Callable[[str, str, str, float | None, float], None]
+# Told: a group (None: all), and before which moment (Unix seconds) its answers were stored.
+Forget = Callable[[str | None, float], object]
 
 # A breaker is one matter and a cooldown another: the end of one does not end the other.
 ABOUT = {
@@ -27,7 +30,9 @@ ABOUT = {
     "closed": "breaker",
     "cooling": "cooldown",
     "misconfigured": "cooldown",
+    "purged": "cache",
 }
+PURGE_S = 60.0  # who was away for longer has forgotten everything, or will not be believed
 RETRY_S = 0.5  # after a failure of the server
 SILENCE_S = 1.0  # after this long without news ask whether the connection still is one
 PATIENCE_S = 2.0  # and give it up after this long without an answer
@@ -43,11 +48,12 @@ class News(msgspec.Struct, frozen=True, array_like=True):
     group: str
     endpoint: str
     state: str
+    stored_before: float = 0.0  # of a purge
 
     @property
     def about(self) -> About:
         """What it replaces older news of."""
-        return self.group, self.endpoint, ABOUT[self.state]
+        return self.group, self.endpoint or str(self.stored_before), ABOUT[self.state]
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -69,6 +75,7 @@ class Newsroom:
         self._hear = hear
         self._publish = Script("news.lua")
         self._recall = Script("recall.lua")
+        self.forget: Forget | None = None  # called with purges of other instances
         self._true: dict[About, _Told] = {}
         self._untold: dict[About, _Told] = {}
         self._something_to_tell = asyncio.Event()
@@ -86,6 +93,13 @@ class Newsroom:
             told = _Told(news, monotonic() + (event.for_s or 0.0))
             before = self._true.get(news.about, told)
             self._untold[news.about] = self._true[news.about] = max(told, before, key=_until)
+        self._something_to_tell.set()
+
+    def tell_purge(self, group: str | None, stored_before: float) -> None:
+        """The operator wants answers to be forgotten, here and everywhere."""
+        news = News(self._instance, group or "", "", "purged", stored_before)
+        told = _Told(news, monotonic() + PURGE_S)
+        self._untold[news.about] = self._true[news.about] = told
         self._something_to_tell.set()
 
     async def tell_others(self) -> None:
@@ -160,6 +174,10 @@ class Newsroom:
         except (msgspec.DecodeError, ValueError):
             return  # of another version, or not from us at all
         if news.by == self._instance or news.state not in ABOUT:
+            return
+        if news.state == "purged":
+            if self.forget is not None:
+                self.forget(news.group or None, news.stored_before)
             return
         if news.state == "closed":
             self._true.pop(news.about, None)

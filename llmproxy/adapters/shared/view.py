@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from llmproxy.adapters.shared.address import OPERATION_S, Client, patience
 from llmproxy.adapters.shared.bell import Bell
-from llmproxy.adapters.shared.news import Newsroom
+from llmproxy.adapters.shared.news import Forget, Newsroom
 from llmproxy.adapters.shared.windows import Answers, Windows
 from llmproxy.events import AttemptFailed, CallFinished, EndpointStateChanged
 from llmproxy.rules.lease import Ask, Lease
@@ -89,6 +89,14 @@ class SharedView:
         """Call it when something was granted, and when the view was lost or regained: calls that
         wait may have their turn."""
         self._on_grant.append(callback)
+
+    def on_purge(self, forget: Forget) -> None:
+        """Call it when another instance was told to forget answers."""
+        self._newsroom.forget = forget
+
+    def tell_purge(self, group: str | None, stored_before: float) -> None:
+        """Let the others forget answers that were stored before a moment in Unix seconds."""
+        self._newsroom.tell_purge(group, stored_before)
 
     def status(self, now: float) -> SharedStatus:
         """For the operator."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmproxy.config.contradictions.base import Contradiction, Path
+from llmproxy.config.contradictions.caching import of_caching
 from llmproxy.config.contradictions.callers import of_callers
 from llmproxy.config.contradictions.groups import of_groups
 from llmproxy.config.contradictions.shared_view import of_shared_view
@@ -21,3 +22,4 @@ def contradictions(config: object) -> Iterator[Contradiction]:
     yield from of_groups(config)
     yield from of_callers(config)
     yield from of_shared_view(config)
+    yield from of_caching(config)

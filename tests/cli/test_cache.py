@@ -1,0 +1,82 @@
+"""`llmproxy cache`: what a running proxy's cache holds, and forgetting it."""
+
+import pytest
+import yaml
+
+from tests.story.test_cache import FIXED, cached
+from tests.support.client import ask
+from tests.support.process import command
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.valkey import free_port
+from tests.support.vendor import always, chat, http, scripted
+
+KEY = "sk-admin-secret"
+
+
+@bounded()
+async def test_stats_and_purge_ask_the_running_proxy():
+    async with scripted(always(http(chat()))) as vendor, serve_proxy(cached(vendor)) as proxy:
+        for _ in range(4):
+            await ask(proxy.port, body=FIXED)
+        stats = await command("cache", "stats", "--url", proxy.root)
+        assert (stats.status, stats.stderr) == (0, "")
+        assert "3 hits, 0 coalesced, 0 stale (75.0% of 4 calls)" in stats.stdout
+        assert "1 misses, of which 1 are kept" in stats.stdout
+        assert "9 input and 6 output tokens" in stats.stdout
+        assert "1 answer, 0.0 MB" in stats.stdout
+        purges = [
+            await command("cache", "purge", "--url", proxy.root, *options)
+            for options in (("--older", "7d"), ("--group", "other"), ())
+        ]
+        assert [each.status for each in purges] == [0, 0, 0]
+        assert [each.stdout.split(" in memory")[0] for each in purges] == [
+            "Forgotten: 0 answers",
+            "Forgotten: 0 answers",
+            "Forgotten: 1 answer",
+        ]
+
+
+@pytest.mark.parametrize("where", ["the config", "the environment"])
+@bounded()
+async def test_address_and_key_come_from_the_config_or_the_environment(where, tmp_path):
+    async with scripted(always(http(chat()))) as vendor:
+        config = cached(vendor)
+        config["general_settings"]["admin_key"] = KEY
+        async with serve_proxy(config) as proxy:
+            if where == "the config":
+                config["general_settings"]["bind_port"] = proxy.port
+                file = tmp_path / "llmproxy.yaml"
+                file.write_text(yaml.safe_dump(config))
+                stats = await command("cache", "stats", "--config", str(file))
+            else:
+                environ = {"LLMPROXY_ADMIN_KEY": KEY}
+                stats = await command("cache", "stats", "--url", proxy.root, environ=environ)
+            assert (stats.status, stats.stderr) == (0, "")
+            without = await command("cache", "stats", "--url", proxy.root)
+            assert without.status == 1
+            assert "answered 401" in without.stderr
+            assert "admin_key" in without.stderr
+
+
+@bounded()
+async def test_a_proxy_that_is_not_there_is_told_with_a_remedy():
+    said = await command("cache", "stats", "--url", f"http://127.0.0.1:{free_port()}")
+    assert said.status == 1
+    assert "Is it running?" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["purge", "--older", "soon"], "expected seconds, or a number with m, h or d (7d)"),
+        (["stats", "--url", "ftp://here"], "Expected --url http://host:port, found 'ftp://here"),
+        ([], "ACTION"),
+    ],
+)
+@bounded()
+async def test_what_is_written_wrongly_is_said(arguments, said):
+    wrong = await command("cache", *arguments)
+    assert wrong.status in (1, 2)
+    assert said in wrong.stderr

@@ -1,0 +1,197 @@
+"""openai-python gets from the cache exactly what it got when the answer was new, in every form."""
+
+from time import monotonic, sleep
+
+import pytest
+from openai import OpenAI, Stream
+from openai.lib.streaming.chat import ChatCompletionStreamState
+
+from llmproxy.simulator import VendorSettings, serve
+from tests.clients.calls import (
+    CHAT,
+    CHATS,
+    HELLO,
+    OTHERS,
+    REFUSE,
+    RESPONSES,
+    RESPONSES_TOOLS,
+    TOOLS,
+    WEATHER,
+    Weather,
+)
+from tests.clients.comparing import plain
+from tests.clients.houses import everything_to
+from tests.support.background import in_background
+from tests.support.proxy import serve_proxy
+
+# Cut short by its limit, a response is `incomplete`; the others are no questions to be repeated.
+ASKED_AGAIN = ("a response cut short", "a streamed response cut short", "a count of input tokens")
+REPEATED = {
+    name: call
+    for name, call in {**CHATS, **RESPONSES, **OTHERS}.items()
+    if name not in ASKED_AGAIN and (name in CHATS or name in RESPONSES or "mbedding" in name)
+} | {"moderations": OTHERS["moderations"]}
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+class House:
+    """A vendor, and a proxy in front of it that remembers everything."""
+
+    def __init__(self, vendor, proxy):
+        self.vendor = vendor
+        self.proxy = proxy
+        self.seen = 0
+
+    def client(self, case):
+        """A client whose questions are those of one case alone."""
+        return OpenAI(
+            base_url=self.proxy.base_url,
+            api_key="any",
+            max_retries=0,
+            default_query={"case": case},
+        )
+
+    def words(self, calls):
+        """What so many calls had of the cache since this was asked last."""
+        ends_at = monotonic() + 5
+        while len(self.proxy.heard.calls) < self.seen + calls and monotonic() < ends_at:
+            sleep(0.001)  # a client has its answer before the proxy is through with the call
+        heard = self.proxy.heard.calls[self.seen :]
+        self.seen += len(heard)
+        return [each.cache for each in heard]
+
+
+@pytest.fixture(scope="module", params=["openai", "azure"])
+def house(request):
+    def remembering(vendor):
+        azure = request.param == "azure"
+        config = everything_to(vendor.azure_v1_url if azure else vendor.base_url)
+        if azure:
+            config["model_groups"][0]["models"][0]["provider"] = "azure"
+        config["general_settings"] |= {"cache": True, "cache_params": {"mode": "all"}}
+        return serve_proxy(config)
+
+    settings = VendorSettings(dialect=request.param)
+    with in_background(lambda: serve(settings), remembering) as (vendor, proxy):
+        yield House(vendor, proxy)
+
+
+def whole(answer):
+    """An answer, or all that a stream tells."""
+    return [plain(each) for each in answer] if isinstance(answer, Stream) else plain(answer)
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_a_hit_is_equal_to_its_miss(name, house):
+    with house.client(name) as client:
+        first, again = [whole(REPEATED[name](client, lambda model: model)) for _ in range(2)]
+    assert house.words(2) == ["miss", "hit"]
+    assert again == first
+
+
+@pytest.mark.parametrize("name", ["a response cut short", "a streamed response cut short"])
+def test_what_was_cut_short_is_asked_again(name, house):
+    with house.client(name) as client:
+        for _ in range(2):
+            whole(RESPONSES[name](client, lambda model: model))
+    assert house.words(2) == ["miss", "miss"]
+
+
+QUESTIONS = {
+    "text": {"messages": HELLO},
+    "two choices": {"messages": HELLO, "n": 2},
+    "cut short": {"messages": HELLO, "max_completion_tokens": 3},
+    "tools": {"messages": WEATHER, "tools": TOOLS},
+    "a refusal": {"messages": HELLO, "extra_headers": REFUSE},
+    "JSON": {"messages": HELLO, "response_format": {"type": "json_object"}},
+}
+USAGE = {"stream_options": {"include_usage": True}}
+
+
+def assembled(stream):
+    """What a stream tells, put together by the SDK itself."""
+    state = ChatCompletionStreamState()
+    for chunk in stream:
+        if chunk.id:  # Azure's first chunk says nothing, and the SDK would believe it
+            state.handle_chunk(chunk)
+    return state.current_completion_snapshot
+
+
+def told(completion):
+    """A completion's own fields, without those that a stream does not tell."""
+    value = completion.model_dump(exclude_none=True, exclude={"prompt_filter_results"})
+    for choice in value["choices"]:
+        choice.pop("content_filter_results", None)  # the SDK does not add it up
+        for key in ("parsed", "annotations"):
+            choice["message"].pop(key, None)
+        for call in choice["message"].get("tool_calls", ()):
+            call.pop("index", None)
+            call["function"].pop("parsed_arguments", None)
+    return value
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_chat_that_came_whole_is_streamed(name, house):
+    question = {"model": CHAT, **QUESTIONS[name]}
+    with house.client(f"{name}, whole") as client:
+        first = client.chat.completions.create(**question)
+        again = assembled(client.chat.completions.create(**question, **USAGE, stream=True))
+        frugal = list(client.chat.completions.create(**question, stream=True))
+    assert house.words(3) == ["miss", "hit", "hit"]
+    assert told(again) == told(first)
+    assert all(each.usage is None and each.choices for each in frugal if each.id)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_chat_that_was_streamed_comes_whole(name, house):
+    question = {"model": CHAT, **QUESTIONS[name]}
+    with house.client(f"{name}, streamed") as client:
+        first = list(client.chat.completions.create(**question, **USAGE, stream=True))
+        again = client.chat.completions.create(**question)
+        frugal = list(client.chat.completions.create(**question, stream=True))
+    assert house.words(3) == ["miss", "hit", "hit"]
+    assert told(again) == told(assembled(first))
+    assert frugal == [each for each in first if each.usage is None]
+
+
+def test_a_stream_without_its_usage_does_not_stand_for_an_answer_with_it(house):
+    question = {"model": CHAT, "messages": HELLO}
+    with house.client("without usage") as client:
+        list(client.chat.completions.create(**question, stream=True))
+        assert client.chat.completions.create(**question).usage.total_tokens > 0
+        list(client.chat.completions.create(**question, stream=True))
+    assert house.words(3) == ["miss", "miss", "hit"]
+
+
+RESPONSES_QUESTIONS = {
+    "text": {"input": "Hello, wörld!"},
+    "tools": {"input": WEATHER, "tools": RESPONSES_TOOLS},
+    "a refusal": {"input": "Hello", "extra_headers": REFUSE},
+}
+
+
+@pytest.mark.parametrize("streamed_first", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("name", RESPONSES_QUESTIONS)
+def test_a_response_is_the_same_in_both_forms(name, streamed_first, house):
+    question = {"model": CHAT, **RESPONSES_QUESTIONS[name]}
+    kinds = [streamed_first, not streamed_first]
+    with house.client(f"response, {name}, {streamed_first}") as client:
+        answers = {}
+        for kind in kinds:
+            answer = client.responses.create(**question, stream=kind)
+            answers[kind] = list(answer) if kind else answer
+    assert house.words(2) == ["miss", "hit"]
+    assert answers[True][-1].response == answers[False]
+    assert [each.sequence_number for each in answers[True]] == list(range(len(answers[True])))
+
+
+def test_the_stream_helper_takes_what_is_replayed(house):
+    with house.client("helper") as client:
+        parsed = client.chat.completions.parse(model=CHAT, messages=HELLO, response_format=Weather)
+        with client.chat.completions.stream(
+            model=CHAT, messages=HELLO, response_format=Weather
+        ) as stream:
+            again = stream.get_final_completion()
+    assert house.words(2) == ["miss", "hit"]
+    assert again.choices[0].message.parsed == parsed.choices[0].message.parsed

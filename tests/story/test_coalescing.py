@@ -1,0 +1,361 @@
+"""Who asks what is being asked already waits for that answer: it is asked once, and all get it."""
+
+import asyncio
+import json
+import random
+from contextlib import suppress
+from time import monotonic
+
+import pytest
+
+from tests.story.limited import begin, said, until
+from tests.story.test_cache import FIXED, cached, text_of
+from tests.support.client import ask, connect, request
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import (
+    DONE,
+    LAST_CHUNK,
+    always,
+    chat,
+    chunk,
+    delta,
+    error_body,
+    http,
+    scripted,
+    sse_head,
+)
+
+STREAM = {**FIXED, "stream": True}
+WORDS = [f"word {number} " for number in range(30)]
+EVENTS = [delta(role="assistant"), *map(delta, WORDS), delta(finish="stop"), DONE]
+WHOLE = b"".join(EVENTS)
+
+
+def streams(*, pause_s=0.01, before_s=0.05, events=EVENTS):
+    """A vendor that takes its time with each piece."""
+    steps = [before_s, sse_head()]
+    for event in events:
+        steps += [chunk(event), pause_s]
+    return always(*steps, LAST_CHUNK)
+
+
+def slowly(answer, *, after_s=0.2):
+    return always(after_s, answer)
+
+
+async def many(proxy, number, body=FIXED, **options):
+    return await asyncio.gather(*(ask(proxy.port, body=body, **options) for _ in range(number)))
+
+
+def words_of(replies):
+    return sorted(reply.header("x-llmproxy-cache") for reply in replies)
+
+
+async def nobody_flies(proxy):
+    await until(lambda: not proxy.runtime.cache.flights)
+
+
+@bounded(60)
+async def test_five_hundred_ask_the_same_ten_leave_and_the_vendor_is_asked_once():
+    draw = random.Random(4)
+
+    async def stays(number):
+        await asyncio.sleep(0.001 * (number // 10))
+        return await ask(proxy.port, body=STREAM)
+
+    async def leaves(after_s):
+        connection = await begin(proxy.port, STREAM)
+        await asyncio.sleep(after_s)
+        connection.leave()
+
+    async with scripted(streams(pause_s=0.02)) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            first = await begin(proxy.port, STREAM)
+            await until(lambda: vendor.received)
+            going = [leaves(draw.uniform(0.0, 0.6)) for _ in range(9)]
+            staying = [stays(number) for number in range(490)]
+            everybody = asyncio.gather(*staying, *going)
+            await asyncio.sleep(0.1)
+            first.leave()
+            replies = (await everybody)[:490]
+            assert {reply.body for reply in replies} == {WHOLE}
+            assert {reply.header("x-llmproxy-cache") for reply in replies} == {"coalesced"}
+            assert len(vendor.received) == 1
+            assert vendor.received[0].gone_at is None
+            assert (await ask(proxy.port, body=STREAM)).header("x-llmproxy-cache") == "hit"
+            await nobody_flies(proxy)
+
+
+@bounded()
+async def test_who_comes_late_gets_the_beginning_at_once_and_then_each_piece_as_it_comes():
+    gate = asyncio.Event()
+
+    def answer(received, number):
+        yield sse_head() + b"".join(map(chunk, EVENTS[:10]))
+        while not gate.is_set():
+            yield 0.01
+        yield b"".join(map(chunk, EVENTS[10:])) + LAST_CHUNK
+
+    async with scripted(answer) as vendor, serve_proxy(cached(vendor)) as proxy:
+        leader, late = await begin(proxy.port, STREAM), None
+        await leader.head()
+        late = await begin(proxy.port, STREAM)
+        _, headers = await late.head()
+        assert ("x-llmproxy-cache", "coalesced") in headers
+        beginning = b""
+        while len(beginning) < len(b"".join(EVENTS[:10])):
+            beginning += await late.chunk()
+        gate.set()
+        rest = b""
+        while piece := await late.chunk():
+            rest += piece
+        assert beginning + rest == WHOLE
+        leader.leave()
+
+
+@bounded()
+async def test_answers_that_are_no_streams_are_shared_too():
+    async with scripted(slowly(http(chat("good")))) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            replies = await many(proxy, 20)
+            assert {text_of(reply) for reply in replies} == {"good"}
+            assert words_of(replies) == ["coalesced"] * 19 + ["miss"]
+            assert len({reply.header("x-request-id") for reply in replies}) == 20
+            assert len(vendor.received) == 1
+            heard = [each.cache for each in proxy.heard.calls]
+            assert sorted(heard) == ["coalesced"] * 19 + ["miss"]
+            assert sum(each.attempts for each in proxy.heard.calls) == 1
+
+
+@pytest.mark.parametrize("before_s", [0.3, 0.0], ids=["before its answer", "in its answer"])
+@bounded()
+async def test_a_leader_that_leaves_takes_nobody_along(before_s):
+    async with scripted(streams(before_s=before_s, pause_s=0.03)) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            leader = await begin(proxy.port, STREAM)
+            await until(lambda: vendor.received)
+            follower = asyncio.create_task(ask(proxy.port, body=STREAM))
+            await asyncio.sleep(0.15)
+            leader.leave()
+            reply = await follower
+            assert (reply.status, reply.body) == (200, WHOLE)
+            assert len(vendor.received) == 1
+
+
+@bounded()
+async def test_when_the_last_one_leaves_the_vendor_is_not_kept_busy():
+    async with scripted(streams(pause_s=0.5)) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            clients = [await begin(proxy.port, STREAM) for _ in range(3)]
+            await clients[2].head()
+            for client in clients:
+                client.leave()
+            await until(lambda: vendor.received[0].gone_at is not None, within_s=1.0)
+            await nobody_flies(proxy)
+            (state,) = proxy.runtime.pool.groups["gpt-4.1"].states
+            assert state.in_flight == 0
+            assert len(vendor.received) == 1
+
+
+@bounded()
+async def test_a_client_that_leaves_at_the_last_event_does_not_spoil_the_answer():
+    vendor_s = always(sse_head(), *map(chunk, EVENTS), 0.5, LAST_CHUNK)
+    async with scripted(vendor_s) as vendor, serve_proxy(cached(vendor)) as proxy:
+        client = await begin(proxy.port, STREAM)
+        await client.head()
+        while DONE not in await client.chunk():
+            pass
+        client.leave()  # as openai-python does
+        await nobody_flies(proxy)
+        assert (await ask(proxy.port, body=STREAM)).header("x-llmproxy-cache") == "hit"
+        assert len(vendor.received) == 1
+
+
+@bounded()
+async def test_a_leader_that_fails_does_not_fail_the_others_one_of_them_leads():
+    def answer(received, number):
+        failed = http(error_body("server_error", kind="server_error"), status=500)
+        return [0.15, failed if number == 1 else http(chat("good"))]
+
+    async with scripted(answer) as vendor:
+        config = cached(vendor)
+        config["general_settings"] |= {"num_retries": 0}
+        async with serve_proxy(config) as proxy:
+            leader = asyncio.create_task(ask(proxy.port, body=FIXED))
+            await until(lambda: vendor.received)
+            others = await many(proxy, 10)
+            assert (await leader).status == 500
+            assert {reply.status for reply in others} == {200}
+            assert words_of(others) == ["coalesced"] * 9 + ["miss"]
+            assert len(vendor.received) == 2
+
+
+@bounded()
+async def test_where_everybody_would_fail_nobody_waits_for_more_than_two_others():
+    refusal = http(error_body("server_error", kind="server_error"), status=500)
+    async with scripted(slowly(refusal, after_s=0.1)) as vendor:
+        config = cached(vendor)
+        config["general_settings"] |= {"num_retries": 0}
+        async with serve_proxy(config) as proxy:
+            began_at = monotonic()
+            replies = await many(proxy, 12)
+            assert {reply.status for reply in replies} == {500}
+            assert monotonic() - began_at < 0.8
+            assert len(vendor.received) == 12
+
+
+@bounded()
+async def test_a_client_that_reads_slowly_holds_up_nobody():
+    events = [delta("x" * 20_000) for _ in range(60)]
+    events += [delta(finish="stop"), DONE]
+    async with scripted(streams(pause_s=0.001, events=events)) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            slow = await begin(proxy.port, STREAM)  # it leads, and reads nothing for now
+            await until(lambda: vendor.received)
+            reply = await asyncio.wait_for(ask(proxy.port, body=STREAM), 5)
+            assert reply.body == b"".join(events)
+            assert (await slow.reply()).body == b"".join(events)
+            assert len(vendor.received) == 1
+
+
+@bounded()
+async def test_an_answer_too_big_to_be_kept_still_reaches_everybody_who_was_there():
+    events = [delta("y" * 60_000) for _ in range(100)] + [delta(finish="stop"), DONE]
+    async with scripted(streams(pause_s=0.001, before_s=0.2, events=events)) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            replies = await many(proxy, 3, STREAM)
+            assert {reply.body for reply in replies} == {b"".join(events)}
+            assert len(vendor.received) == 1
+            again = await begin(proxy.port, STREAM)
+            await until(lambda: len(vendor.received) == 2)
+            again.leave()
+
+
+@bounded()
+async def test_a_stream_that_breaks_is_told_to_everybody():
+    broken = always(0.1, sse_head(), *(chunk(event) for event in EVENTS[:5]), 0.1, "close")
+    async with scripted(broken) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            replies = await many(proxy, 4, STREAM)
+            for reply in replies:
+                assert reply.body.startswith(b"".join(EVENTS[:5]))
+                assert b"upstream_stream_interrupted" in reply.body
+            assert {each.error for each in proxy.heard.calls} == {"upstream_stream_interrupted"}
+            assert len(vendor.received) == 1
+            again = await begin(proxy.port, STREAM)  # nothing of it was kept
+            await until(lambda: len(vendor.received) == 2)
+            again.leave()
+
+
+@bounded()
+async def test_what_is_not_kept_is_still_shared_by_those_who_wait():
+    filtered = http({**chat("no"), "choices": [{"index": 0, "finish_reason": "content_filter"}]})
+    async with scripted(slowly(filtered)) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            replies = await many(proxy, 5)
+            assert words_of(replies) == ["coalesced"] * 4 + ["miss"]
+            assert len(vendor.received) == 1
+            assert (await ask(proxy.port, body=FIXED)).header("x-llmproxy-cache") == "miss"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [STREAM, {**FIXED, "seed": 5}, {**FIXED, "model": "gpt-4.1", "n": 2}],
+    ids=["another form", "another seed", "more choices"],
+)
+@bounded()
+async def test_another_question_is_asked_at_the_same_time(other):
+    async with scripted(slowly(http(chat("good")))) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            await asyncio.gather(ask(proxy.port, body=FIXED), ask(proxy.port, body=other))
+            assert len(vendor.received) == 2
+
+
+@bounded()
+async def test_a_call_with_little_time_leads_nobody_but_may_follow():
+    async with scripted(slowly(http(chat("good")), after_s=0.4)) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            hurried = [("x-llmproxy-timeout-s", "0.2")]
+            impatient = asyncio.create_task(ask(proxy.port, body=FIXED, headers=hurried))
+            await until(lambda: vendor.received)
+            patient = asyncio.create_task(ask(proxy.port, body=FIXED))
+            await until(lambda: len(vendor.received) == 2)
+            too_short = await ask(proxy.port, body=FIXED, headers=hurried)
+            long_enough = [("x-llmproxy-timeout-s", "5")]
+            following = await ask(proxy.port, body=FIXED, headers=long_enough)
+            assert (await impatient).status == 504
+            assert too_short.status == 504
+            assert (await patient).status == following.status == 200
+            assert following.header("x-llmproxy-cache") == "coalesced"
+            assert len(vendor.received) == 2
+
+
+@pytest.mark.parametrize("control", ["no-store", "no-cache"])
+@bounded()
+async def test_who_wants_an_answer_of_its_own_gets_it(control):
+    async with scripted(slowly(http(chat("good")))) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            headers = [("cache-control", control)]
+            replies = await many(proxy, 3, headers=headers)
+            assert words_of(replies) == ["miss"] * 3
+            assert len(vendor.received) == 3
+
+
+@bounded()
+async def test_when_the_proxy_goes_down_each_stream_is_told_so():
+    async with scripted(streams(pause_s=0.5)) as vendor:
+        config = cached(vendor)
+        config["general_settings"] |= {"drain_timeout_s": 0.2}
+        async with serve_proxy(config) as proxy:
+            clients = [await begin(proxy.port, STREAM) for _ in range(3)]
+            for client in clients:
+                await client.head()
+            proxy.server.should_exit = True
+            for client in clients:
+                body = b""
+                with suppress(asyncio.IncompleteReadError):
+                    while piece := await client.chunk():
+                        body += piece
+                assert b"The proxy is shutting down." in body
+
+
+@bounded(60)
+async def test_whatever_order_they_come_and_leave_in_everybody_who_stays_gets_all_of_it():
+    """Random arrivals, departures and readers over several questions at once."""
+    draw = random.Random(7)
+
+    async def client(number):
+        await asyncio.sleep(draw.uniform(0, 1.0))
+        body = {**said(f"question {number % 5}", temperature=0), "stream": True}
+        connection = await connect(proxy.port)
+        try:
+            await connection.send(request(body=body))
+            if draw.random() < 0.3:
+                await asyncio.sleep(draw.uniform(0, 0.4))
+                return None
+            if draw.random() < 0.3:
+                await asyncio.sleep(draw.uniform(0, 0.5))  # reads late
+            return (number % 5, (await connection.reply()).body)
+        finally:
+            connection.leave()
+
+    def answer(received, number):
+        told = json.loads(received.body)["messages"][0]["content"]
+        events = [delta(role="assistant"), *(delta(f"{told} {each} ") for each in range(20))]
+        steps = [sse_head()]
+        for event in [*events, delta(finish="stop"), DONE]:
+            steps += [chunk(event), 0.01]
+        return [*steps, LAST_CHUNK]
+
+    async with scripted(answer) as vendor, serve_proxy(cached(vendor)) as proxy:
+        done = await asyncio.gather(*(client(number) for number in range(300)))
+        for question in range(5):
+            bodies = {each[1] for each in done if each is not None and each[0] == question}
+            assert len(bodies) == 1
+            (body,) = bodies
+            assert body.endswith(DONE)
+            assert body.count(b"question %d" % question) == 20
+        await nobody_flies(proxy)
+        (state,) = proxy.runtime.pool.groups["gpt-4.1"].states
+        assert state.in_flight == 0

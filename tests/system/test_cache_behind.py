@@ -1,0 +1,206 @@
+"""Answers that outlive the process, or are known to other instances: a real Valkey, a real file."""
+
+import asyncio
+import json
+from collections import Counter
+from contextlib import suppress
+from itertools import count
+from time import monotonic
+
+import pytest
+
+from tests.story.limited import said, until
+from tests.story.test_cache import FIXED, cached, numbered, text_of
+from tests.support.client import ask
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.valkey import valkey
+from tests.support.vendor import chat, error_body, http, scripted
+
+
+def shared(vendor, server, **params):
+    config = cached(vendor, type="redis", **params)
+    config["general_settings"] |= {"redis_url": server.url, "num_retries": 0}
+    return config
+
+
+def on_disk(vendor, folder, **params):
+    return cached(vendor, type="disk", path=str(folder / "answers.sqlite3"), **params)
+
+
+async def written(proxy):
+    """What was to be kept is kept."""
+    await until(lambda: proxy.runtime.cache.second.queued_bytes == 0)
+    await asyncio.sleep(0.05)
+
+
+@bounded()
+async def test_what_one_instance_was_answered_the_others_give(tmp_path):
+    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+        config = shared(vendor, server)
+        async with serve_proxy(config) as one, serve_proxy(config) as other:
+            first = await ask(one.port, body=FIXED)
+            await written(one)
+            again = await ask(other.port, body=FIXED)
+            assert again.body == first.body
+            assert again.header("x-llmproxy-cache") == "hit"
+            streamed = await ask(other.port, body={**FIXED, "stream": True})
+            assert streamed.header("x-llmproxy-cache") == "hit"
+            assert b"answer 1" in streamed.body
+            assert len(vendor.received) == 1
+            await server.kill()  # what was fetched once is in the memory
+            assert text_of(await ask(other.port, body=FIXED)) == "answer 1"
+
+
+@bounded()
+async def test_another_namespace_is_another_cache(tmp_path):
+    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+        one_s, other_s = (shared(vendor, server, namespace=name) for name in ("one", "other"))
+        async with serve_proxy(one_s) as one, serve_proxy(other_s) as other:
+            await ask(one.port, body=FIXED)
+            await written(one)
+            assert text_of(await ask(other.port, body=FIXED)) == "answer 2"
+
+
+@bounded()
+async def test_a_file_outlives_the_process(tmp_path):
+    async with scripted(numbered()) as vendor:
+        async with serve_proxy(on_disk(vendor, tmp_path)) as proxy:
+            await ask(proxy.port, body=FIXED)
+        async with serve_proxy(on_disk(vendor, tmp_path)) as proxy:
+            reply = await ask(proxy.port, body=FIXED)
+            assert (text_of(reply), reply.header("x-llmproxy-cache")) == ("answer 1", "hit")
+            assert len(vendor.received) == 1
+
+
+@pytest.mark.parametrize("kind", ["redis", "disk"])
+@bounded()
+async def test_a_purge_reaches_what_is_kept_behind(kind, tmp_path):
+    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+        config = shared(vendor, server) if kind == "redis" else on_disk(vendor, tmp_path)
+        async with serve_proxy(config) as proxy:
+            for number in range(3):
+                await ask(proxy.port, body=said(f"question {number}", temperature=0))
+            await written(proxy)
+            stats = await ask(proxy.port, "/admin/cache", method="GET", host="localhost")
+            assert stats.json["second_level"]["kept"]["entries"] == 3
+            assert stats.json["second_level"]["connected"]
+            purged = await ask(proxy.port, "/admin/cache", method="DELETE", host="localhost")
+            assert purged.json == {"memory": 3, "second_level": 3}
+        async with serve_proxy(config) as proxy:
+            reply = await ask(proxy.port, body=said("question 1", temperature=0))
+            assert reply.header("x-llmproxy-cache") == "miss"
+
+
+@bounded()
+async def test_a_purge_reaches_the_memory_of_the_others(tmp_path):
+    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+        config = cached(vendor)  # each has only its own memory
+        config["general_settings"]["redis_url"] = server.url
+        async with serve_proxy(config) as one, serve_proxy(config) as other:
+            await ask(other.port, body=FIXED)
+            assert len(other.runtime.cache.memory) == 1
+            await ask(one.port, "/admin/cache", method="DELETE", host="localhost")
+            await until(lambda: not other.runtime.cache.memory)
+            assert text_of(await ask(other.port, body=FIXED)) == "answer 2"
+
+
+def cut(value):
+    return value[: len(value) // 2]
+
+
+def turned(value):
+    return value[:-1] + bytes([value[-1] ^ 1])
+
+
+SPOILED = {
+    "cut off": lambda values: [cut(value) for value in values],
+    "one bit": lambda values: [turned(value) for value in values],
+    "empty": lambda values: [b"" for _ in values],
+    "of another program": lambda values: [b'{"answer": 42}' for _ in values],
+    "of another question": lambda values: values[::-1],
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+@bounded()
+async def test_a_damaged_entry_is_a_miss_and_is_counted(how, tmp_path):
+    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+        config = shared(vendor, server)
+        async with serve_proxy(config) as proxy:
+            for number in range(2):
+                await ask(proxy.port, body=said(f"question {number}", temperature=0))
+            await written(proxy)
+        async with server.client() as client:
+            keys = [key async for key in client.scan_iter("*:answer:*")]
+            assert len(keys) == 2
+            values = await client.mget(keys)
+            for key, value in zip(keys, SPOILED[how](values), strict=True):
+                await client.set(key, value)
+        async with serve_proxy(config) as proxy:
+            for number in range(2):
+                reply = await ask(proxy.port, body=said(f"question {number}", temperature=0))
+                assert reply.header("x-llmproxy-cache") == "miss"
+                assert text_of(reply) == f"answer {number + 3}"
+            stats = await ask(proxy.port, "/admin/cache", method="GET", host="localhost")
+            assert stats.json["second_level"]["damaged"] == 2
+
+
+@bounded()
+async def test_an_old_answer_of_another_instance_stands_in_too(tmp_path):
+    def answer(received, number):
+        failed = http(error_body("server_error", kind="server_error"), status=500)
+        return [http(chat("answer 1")) if number == 1 else failed]
+
+    async with valkey(tmp_path) as server, scripted(answer) as vendor:
+        config = shared(vendor, server, ttl=0.1, stale_if_error_s=60)
+        async with serve_proxy(config) as proxy:
+            await ask(proxy.port, body=FIXED)
+            await written(proxy)
+        await asyncio.sleep(0.1)
+        async with serve_proxy(config) as proxy:
+            reply = await ask(proxy.port, body=FIXED)
+            assert (reply.status, reply.header("x-llmproxy-cache")) == (200, "stale")
+
+
+TROUBLE = {
+    "killed": lambda server: server.kill(),
+    "hanging": lambda server: asyncio.to_thread(server.hang),
+    "full": lambda server: server.run_out_of_memory(),
+    "read-only": lambda server: server.become_read_only(),
+    "restarted empty": lambda server: server.restart_empty(),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@bounded(40)
+async def test_a_server_in_trouble_costs_no_call_its_answer(trouble, tmp_path):
+    questions = count()
+    statuses, slow = Counter(), []
+
+    def echo(received, number):
+        return [http(chat(json.loads(received.body)["messages"][0]["content"]))]
+
+    async def client(until_s):
+        while monotonic() < until_s:
+            text = f"question {next(questions) // 3}"
+            began_at = monotonic()
+            reply = await ask(proxy.port, body=said(text, temperature=0))
+            statuses[reply.status] += 1
+            slow.append(monotonic() - began_at)
+            assert text_of(reply) == text
+
+    async with valkey(tmp_path) as server, scripted(echo) as vendor:
+        try:
+            async with serve_proxy(shared(vendor, server)) as proxy:
+                ends_at = monotonic() + 2.5
+                load = asyncio.gather(*(client(ends_at) for _ in range(8)))
+                await asyncio.sleep(0.7)
+                await TROUBLE[trouble](server)
+                await load
+                assert set(statuses) == {200}
+                assert statuses[200] > 300
+                assert max(slow) < 0.6
+        finally:
+            with suppress(ProcessLookupError):
+                server.go_on()

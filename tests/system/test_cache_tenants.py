@@ -1,0 +1,59 @@
+"""Nobody is ever given what another caller was answered: many callers, few questions, by chance."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+
+from tests.story.limited import said
+from tests.story.test_cache import cached
+from tests.support.client import connect, request
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scripted, sse_head
+
+CALLS = 10_000
+CALLERS = [f"caller-{number}" for number in range(7)]
+CONNECTIONS = 40
+QUESTIONS = 25
+
+
+def tells_whose(received, number):
+    """`user` is not part of a question, so only the scope keeps one caller's answers apart."""
+    asked = json.loads(received.body)
+    text = f"{asked['user']} asked {asked['messages'][0]['content']}"
+    if not asked.get("stream"):
+        return [0.001, http(chat(text))]
+    events = [delta(role="assistant"), delta(text), delta(finish="stop"), DONE]
+    return [0.001, sse_head() + b"".join(map(chunk, events)) + LAST_CHUNK]
+
+
+@bounded(120)
+async def test_ten_thousand_random_calls_never_cross_from_caller_to_caller():
+    draw = random.Random(11)
+    words = Counter()
+
+    async def client(calls):
+        connection = await connect(proxy.port)
+        for _ in range(calls):
+            whose, question = draw.choice(CALLERS), f"question {draw.randrange(QUESTIONS)}."
+            body = said(question, user=whose, temperature=0, stream=draw.random() < 0.4)
+            key = [("authorization", f"Bearer sk-key-of-{whose}")]
+            await connection.send(request(body=body, headers=key))
+            reply = await connection.reply()
+            assert reply.status == 200
+            assert f"{whose} asked {question}".encode() in reply.body
+            words[reply.header("x-llmproxy-cache")] += 1
+        connection.leave()
+
+    async with scripted(tells_whose) as vendor:
+        callers = [{"name": each, "key": f"sk-key-of-{each}"} for each in CALLERS]
+        # So little that answers are forgotten and asked for again, all the time.
+        config = cached(vendor, callers=callers, ttl=0.05)
+        async with serve_proxy(config) as proxy:
+            share = CALLS // CONNECTIONS
+            await asyncio.gather(*(client(share) for _ in range(CONNECTIONS)))
+    assert sum(words.values()) == CALLS
+    assert words["hit"] > CALLS / 10
+    assert words["miss"] > CALLS / 50
+    assert words["coalesced"] > 0
