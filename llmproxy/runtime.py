@@ -13,13 +13,13 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from llmproxy.adapters.answers.memory import Memory
-from llmproxy.adapters.answers.second_level import SecondLevel, open_second_level
+from llmproxy.adapters.answers.second_level import open_second_level
 from llmproxy.adapters.answers.store import Store, StoreError
 from llmproxy.adapters.entra import EntraCredentials
 from llmproxy.adapters.exact_count import ExactCounts, o200k_base
 from llmproxy.adapters.price_list import list_price
 from llmproxy.adapters.upstream import UpstreamClient
-from llmproxy.config import Config, GeneralSettings, shares_state
+from llmproxy.config import CacheMode, CacheParams, Config, GeneralSettings, Price, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listener, Listeners
 from llmproxy.pool import EndpointState, Group, Pool
@@ -102,8 +102,7 @@ async def open_runtime(
         if settings.exact_token_counts:
             counts = ExactCounts(o200k_base())
             stack.push_async_callback(counts.close)
-        cache = _cache_of(config, await _second_level(stack, settings))
-        stack.push_async_callback(cache.close)
+        cache = await _open_cache(stack, config)
         make = partial(Runtime, config, pool, attempts, cache=cache, counts=counts)
         if not shares_state(settings):
             yield make(listener=listener, shared=None)
@@ -125,25 +124,19 @@ async def open_runtime(
         yield runtime
 
 
-async def _second_level(stack: AsyncExitStack, settings: GeneralSettings) -> SecondLevel | None:
-    """Where answers are kept beside the memory of this process; None = nowhere. Raises ConfigError
-    if that place cannot be used."""
+async def _open_cache(stack: AsyncExitStack, config: Config) -> Cache:
+    """The cache, with what it keeps answers in. Raises ConfigError if that cannot be used."""
+    settings = config.general_settings
     params = settings.cache_params
-    if not settings.cache or params.type == "memory":
-        return None
     keep_s = params.ttl + max(params.stale_if_error_s, params.stale_while_revalidate_s)
-    if params.type == "disk":
-        from llmproxy.adapters.answers.disk import DiskStore  # noqa: PLC0415
-
-        try:
-            path = params.path or ""
-            store: Store = DiskStore(path, max_bytes=params.max_disk_bytes, keep_s=keep_s)
-        except StoreError as error:
-            problem = Problem("general_settings.cache_params.path", 0, str(error), "")
-            raise ConfigError([problem]) from error
-        patience_s = DISK_PATIENCE_S
-    else:
+    second, leases = None, None
+    if settings.cache and params.type == "disk":
+        store = _disk_store(params, keep_s)
+        opening = open_second_level(store, patience_s=DISK_PATIENCE_S)
+        second = await stack.enter_async_context(opening)
+    elif settings.cache and params.type == "redis":
         # Only who shares anything pays for the import.
+        from llmproxy.adapters.answers.leases import Leases  # noqa: PLC0415
         from llmproxy.adapters.answers.valkey import ValkeyStore  # noqa: PLC0415
         from llmproxy.adapters.shared.address import client_of, secrets_of  # noqa: PLC0415
 
@@ -151,29 +144,45 @@ async def _second_level(stack: AsyncExitStack, settings: GeneralSettings) -> Sec
         stack.push_async_callback(client.aclose)
         namespace = params.namespace or settings.redis_namespace
         secrets = secrets_of(settings)
-        store = ValkeyStore(client, namespace=namespace, keep_s=keep_s, secrets=secrets)
-        patience_s = SERVER_PATIENCE_S
-    return await stack.enter_async_context(open_second_level(store, patience_s=patience_s))
+        kept = ValkeyStore(client, namespace=namespace, keep_s=keep_s, secrets=secrets)
+        opening = open_second_level(kept, patience_s=SERVER_PATIENCE_S)
+        second = await stack.enter_async_context(opening)
+        leases = Leases(client, namespace=namespace) if params.across_instances else None
+    cache = Cache(
+        params,
+        Questions(settings, _modes(config)),
+        Memory(max_bytes=params.max_bytes, keep_s=keep_s),
+        second=second,
+        leases=leases,
+        prices=_prices(config),
+    )
+    stack.push_async_callback(cache.close)
+    return cache
 
 
-def _cache_of(config: Config, second: SecondLevel | None) -> Cache:
-    settings = config.general_settings
-    params = settings.cache_params
-    keep_s = params.ttl + max(params.stale_if_error_s, params.stale_while_revalidate_s)
-    modes = {each.model_group: each.cache for each in config.model_groups if each.cache is not None}
-    prices = {
+def _disk_store(params: CacheParams, keep_s: float) -> Store:
+    from llmproxy.adapters.answers.disk import DiskStore  # noqa: PLC0415 - seldom wanted
+
+    try:
+        return DiskStore(params.path or "", max_bytes=params.max_disk_bytes, keep_s=keep_s)
+    except StoreError as error:
+        problem = Problem("general_settings.cache_params.path", 0, str(error), "")
+        raise ConfigError([problem]) from error
+
+
+def _modes(config: Config) -> dict[str, CacheMode]:
+    """Of the groups that say themselves what is remembered of them."""
+    return {each.model_group: each.cache for each in config.model_groups if each.cache is not None}
+
+
+def _prices(config: Config) -> dict[tuple[str, str], Price]:
+    """By group and endpoint, of those that have one."""
+    return {
         (group.model_group, str(entry.name)): entry.price
         for group in config.model_groups
         for entry in group.models
         if entry.price is not None
     }
-    return Cache(
-        params,
-        Questions(settings, modes),
-        Memory(max_bytes=params.max_bytes, keep_s=keep_s),
-        second,
-        prices=prices,
-    )
 
 
 def pool_of(config: Config) -> Pool:

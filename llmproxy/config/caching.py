@@ -61,6 +61,12 @@ class CacheParams(Section):
         description="How the keys of answers begin with `type: redis`. Proxies with the same one "
         "share their answers. Without it: `redis_namespace`.",
     )
+    across_instances: bool = Field(
+        default=False,
+        description="With `type: redis`: what another instance is asking is not asked here, too; "
+        "the call waits for that answer, and a stream begins when it is complete. Costs each miss "
+        "a round trip to the server.",
+    )
     path: Text | None = Field(
         default=None,
         description="The file of `type: disk`, for example `/var/cache/llmproxy/answers.sqlite3`.",

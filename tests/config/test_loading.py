@@ -87,6 +87,11 @@ SAID = [
     (6, settings("cache_params: {type: redis}"), "found type: redis without a server."),
     (6, settings("cache_params: {type: disk}"), "found type: disk without a file."),
     (6, settings("cache_params: {path: /a}"), "found a path without type: disk."),
+    (
+        6,
+        settings("cache_params: {across_instances: true}"),
+        "found across_instances without type: redis.",
+    ),
     (6, settings("cache_params: {type: files}"), "expected 'memory', 'redis' or 'disk'"),
     (5, GROUP + "    cache: sometimes\n", "expected 'deterministic', 'all' or 'off'"),
     (6, settings("cache_params: {time_to_live: 5}"), "unknown key 'time_to_live'"),

@@ -53,7 +53,7 @@ def words_of(replies):
 
 
 async def nobody_flies(proxy):
-    await until(lambda: not proxy.runtime.cache.flights)
+    await until(lambda: not proxy.runtime.cache.asking.flights)
 
 
 @bounded(60)
@@ -289,6 +289,41 @@ async def test_a_call_with_little_time_leads_nobody_but_may_follow():
             assert (await patient).status == following.status == 200
             assert following.header("x-llmproxy-cache") == "coalesced"
             assert len(vendor.received) == 2
+
+
+@bounded()
+async def test_who_follows_a_stream_is_told_when_its_own_time_is_over():
+    async with scripted(streams(pause_s=0.05)) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            leader = asyncio.create_task(ask(proxy.port, body=STREAM))
+            await until(lambda: vendor.received)
+            hurried = [("x-llmproxy-timeout-s", "0.6")]
+            reply = await ask(proxy.port, body=STREAM, headers=hurried)
+            assert reply.header("x-llmproxy-endpoint") == "only"
+            assert reply.body.startswith(EVENTS[0])
+            assert b"The call's time is over." in reply.body
+            assert DONE not in reply.body
+            assert (await leader).body == WHOLE
+            assert proxy.heard.calls[0].error == "deadline_exceeded"
+
+
+@bounded()
+async def test_who_leaves_while_others_wait_is_logged_when_its_call_is_over_with_its_tokens():
+    async with scripted(slowly(http(chat("good")), after_s=0.4)) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            leader = await begin(proxy.port, FIXED)
+            await until(lambda: vendor.received)
+            follower = asyncio.create_task(ask(proxy.port, body=FIXED))
+            await asyncio.sleep(0.1)
+            leader.leave()
+            assert (await follower).status == 200
+            await until(lambda: len(proxy.heard.calls) == 2)
+            told = {each.cache: each for each in proxy.heard.calls}
+            assert told["miss"].status == 499
+            assert told["miss"].error == "client_closed_request"
+            assert told["miss"].usage.input_tokens == 3
+            assert told["coalesced"].status == 200
+            assert told["coalesced"].usage is None
 
 
 @pytest.mark.parametrize("control", ["no-store", "no-cache"])

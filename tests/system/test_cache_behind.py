@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from tests.story.limited import said, until
+from tests.story.limited import begin, said, until
 from tests.story.test_cache import FIXED, cached, numbered, text_of
 from tests.support.client import ask
 from tests.support.proxy import serve_proxy
@@ -103,6 +103,72 @@ async def test_a_purge_reaches_the_memory_of_the_others(tmp_path):
             await ask(one.port, "/admin/cache", method="DELETE", host="localhost")
             await until(lambda: not other.runtime.cache.memory)
             assert text_of(await ask(other.port, body=FIXED)) == "answer 2"
+
+
+@bounded()
+async def test_instances_that_share_ask_the_same_question_once(tmp_path):
+    def answer(received, number):
+        return [0.5, http(chat(f"answer {number}"))]
+
+    async with valkey(tmp_path) as server, scripted(answer) as vendor:
+        config = shared(vendor, server, across_instances=True)
+        async with serve_proxy(config) as one, serve_proxy(config) as other:
+            ports = [one.port, other.port] * 10
+            replies = await asyncio.gather(*(ask(port, body=FIXED) for port in ports))
+            assert {text_of(reply) for reply in replies} == {"answer 1"}
+            words = Counter(reply.header("x-llmproxy-cache") for reply in replies)
+            assert words == {"miss": 1, "coalesced": 19}
+            assert len(vendor.received) == 1
+
+
+@bounded()
+async def test_a_call_that_takes_longer_than_a_lease_keeps_it(tmp_path):
+    async with valkey(tmp_path) as server:
+        async with scripted(lambda received, number: [3.0, http(chat(f"{number}"))]) as vendor:
+            config = shared(vendor, server, across_instances=True)
+            async with serve_proxy(config) as one, serve_proxy(config) as other:
+                first = asyncio.create_task(ask(one.port, body=FIXED))
+                await until(lambda: vendor.received)
+                assert text_of(await ask(other.port, body=FIXED)) == "1"
+                assert text_of(await first) == "1"
+                assert len(vendor.received) == 1
+
+
+@bounded()
+async def test_nobody_waits_for_an_instance_that_is_gone_or_has_failed(tmp_path):
+    def answer(received, number):
+        failed = http(error_body("server_error", kind="server_error"), status=500)
+        return {1: ["hang"], 2: [0.3, failed]}.get(number, [http(chat(f"answer {number}"))])
+
+    async with valkey(tmp_path) as server, scripted(answer) as vendor:
+        config = shared(vendor, server, across_instances=True)
+        async with serve_proxy(config) as one, serve_proxy(config) as other:
+            async with server.client() as client:
+                gone = await begin(one.port, FIXED)
+                await until(lambda: vendor.received)
+                (lease,) = [key async for key in client.scan_iter("*:asking:*")]
+                gone.leave()  # it gives the lease back
+                await until(lambda: not one.runtime.cache.asking.flights)
+                failing = asyncio.create_task(ask(one.port, body=FIXED))
+                await until(lambda: len(vendor.received) == 2)
+                reply = await ask(other.port, body=FIXED)
+                assert (await failing).status == 500
+                assert text_of(reply) == "answer 3"
+                await written(other)
+                await client.delete(lease)
+                await ask(one.port, "/admin/cache", method="DELETE", host="localhost")
+                await client.set(lease, "an instance that has died", px=2000)
+                began_at = monotonic()
+                assert text_of(await ask(one.port, body=FIXED)) == "answer 4"
+                assert 1.5 < monotonic() - began_at < 2.5
+
+
+@bounded()
+async def test_without_the_server_each_instance_asks_for_itself(tmp_path):
+    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+        async with serve_proxy(shared(vendor, server, across_instances=True)) as proxy:
+            await server.kill()
+            assert text_of(await ask(proxy.port, body=FIXED)) == "answer 1"
 
 
 def cut(value):

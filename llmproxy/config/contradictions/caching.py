@@ -25,6 +25,12 @@ def of_caching(config: object) -> Iterator[Contradiction]:
             "found type: redis without a server.",
             "Add redis_url (or redis_host, redis_sentinels) to general_settings.",
         )
+    if kind != "redis" and get(params, "across_instances") is True:
+        yield Contradiction(
+            (*PARAMS, "across_instances"),
+            "found across_instances without type: redis.",
+            "Add type: redis, or remove it.",
+        )
     if kind == "disk" and path is None:
         yield Contradiction(
             (*PARAMS, "type"),

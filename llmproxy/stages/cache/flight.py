@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from llmproxy.calls import Client, Dialect, Downstream, Headers
+from llmproxy.calls import Client, Dialect, Downstream, Headers, Trail
 from llmproxy.errors import GatewayError
 from llmproxy.rules import sse
 from llmproxy.rules.recording import Recorded
@@ -26,8 +26,8 @@ class Flight:
     """Owns the pieces that have come, and knows who is on board. A Downstream.
 
     `live`: an event stream, given to everybody as it comes; any other answer goes to the call that
-    leads, and to the others when it is complete (`answer`). The call that leads goes on without its
-    client for as long as anybody is on board; then its task is cancelled.
+    leads, and to the others when it is complete (`answer`). `trail`: of the call that leads, which
+    goes on without its client for as long as anybody is on board; then its task is cancelled.
     """
 
     __slots__ = (
@@ -48,10 +48,12 @@ class Flight:
         "over",
         "started",
         "status",
+        "trail",
     )
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, trail: Trail) -> None:
         self.dialect = dialect
+        self.trail = trail
         self._leading: asyncio.Task[None] | None = None
         self._aboard: list[Passenger] = []
         self._chunks: list[bytes] = []
@@ -214,12 +216,22 @@ class Passenger:
 
     async def ride(self) -> None:
         """To the end of the flight, and until the client has all of it."""
-        try:
-            while self.behind or not self._flight.over:
-                await self._wait()
-        except asyncio.CancelledError:
-            self._tell_the_end()
-            raise
+        while self.behind or not self._flight.over:
+            await self._wait()
+
+    def cut_short(self, message: str) -> None:
+        """The ride ends before the answer does: tell the client, if it is in the middle of it."""
+        flight = self._flight
+        if not self.started or not self._client.connected or flight.finished or flight.aborted:
+            return
+        told = b""
+        if flight.live and not self.behind:
+            told = sse.interruption(flight.dialect, message=message)
+        if told:
+            self._client.write(told)
+            self._client.finish()
+        else:
+            self._client.abort()
 
     def leave(self) -> None:
         """The client is served, or gone."""
@@ -298,20 +310,6 @@ class Passenger:
 
     def _close(self) -> None:
         if self._flight.finished:
-            self._client.finish()
-        else:
-            self._client.abort()
-
-    def _tell_the_end(self) -> None:
-        """The client's call was ended, in the middle of its answer."""
-        flight = self._flight
-        if not self.started or not self._client.connected or flight.finished or flight.aborted:
-            return  # not begun, over, or nobody is there to hear it
-        told = b""
-        if flight.live and not self.behind:
-            told = sse.interruption(flight.dialect, message="The proxy is shutting down.")
-        if told:
-            self._client.write(told)
             self._client.finish()
         else:
             self._client.abort()

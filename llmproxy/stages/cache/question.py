@@ -13,25 +13,24 @@ from llmproxy.pool import Group
 from llmproxy.rules.caching import OPERATIONS, Question, question_of
 from llmproxy.stages.cache.wish import Wish, wish_of
 
+ROUNDING_S = 0.001  # of sums of seconds
+
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
     """A question under its key, and what its call wants of the cache.
 
-    `usage`: the answer should tell it (a stream's call may not want it). `patient`: the call waits
+    `form`: the key of the question in the form in which this call wants its answer. `usage`: the
+    answer should tell it (a stream's call may not want it). `patient`: the call waits
     as long as the proxy does, so that others may rely on what it asks.
     """
 
     call: Call
     group: Group
     key: bytes
+    form: bytes
     wish: Wish
     usage: bool
     patient: bool
-
-    @property
-    def form(self) -> bytes:
-        """The key of the question in the form in which this call wants its answer."""
-        return self.key + (b"j" if not self.call.stream else b"u" if self.usage else b"e")
 
 
 class Questions:
@@ -62,11 +61,11 @@ class Questions:
             trail.cache = "bypass"
             return None
         trail.cache = "miss"
-        patient = (
-            call.patience_s >= self._idle_s and call.ends_at - call.received_at >= self._total_s
-        )
+        lasts_s = call.ends_at - call.received_at + ROUNDING_S
+        patient = call.patience_s >= self._idle_s and lasts_s >= self._total_s
         usage = question.wants_usage or not call.stream
-        return Asked(call, group, question.key, wish, usage, patient)
+        form = question.key + (b"json" if not call.stream else b"+usage" if usage else b"events")
+        return Asked(call, group, question.key, form, wish, usage, patient)
 
     def _question_of(
         self, call: Call, group: Group, wish: Wish, mode: CacheMode
