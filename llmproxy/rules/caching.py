@@ -9,7 +9,7 @@ notation of numbers do not matter.
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from hashlib import sha256
 from math import isfinite
 from typing import Any
 
@@ -23,7 +23,6 @@ _DELIVERY = ("model", "stream", "stream_options")
 # For the vendor's statistics, abuse monitoring and prompt cache; none of it reaches the model.
 _LABELS = ("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
 SAFE_FIELDS = (*_DELIVERY, *_LABELS)
-DIGEST_BYTES = 32
 # 17 digits tell doubles apart; a number with more of them is not compared.
 MAX_DIGITS = 17
 EXACT_BELOW = 2**53  # whole numbers from there on are not told apart by doubles
@@ -78,8 +77,7 @@ def question_of(
     if operation != "responses" and not fields.get("store"):
         fields.pop("store", None)  # nothing is stored; of a response nothing said means yes
     asked = [operation, model, query.decode("latin-1"), scope, fields]
-    digest = blake2b(_WRITE.encode(asked), digest_size=DIGEST_BYTES)
-    return Question(digest.digest(), deterministic, wants_usage)
+    return Question(sha256(_WRITE.encode(asked)).digest(), deterministic, wants_usage)
 
 
 def is_whole(body: bytes, operation: str) -> bool:

@@ -80,3 +80,21 @@ async def test_what_is_written_wrongly_is_said(arguments, said):
     wrong = await command("cache", *arguments)
     assert wrong.status in (1, 2)
     assert said in wrong.stderr
+
+
+@bounded()
+async def test_a_file_for_answers_that_cannot_be_made_is_told_at_the_start(tmp_path):
+    config = cached(Nobody(), type="disk", path=str(tmp_path / "missing" / "answers.sqlite3"))
+    file = tmp_path / "llmproxy.yaml"
+    file.write_text(yaml.safe_dump(config))
+    said = await command("serve", "--config", str(file), "--port", "0")
+    assert said.status == 2
+    assert "general_settings.cache_params.path" in said.stderr
+    assert "does not exist. Make it, or name another." in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+class Nobody:
+    """A vendor that is never asked."""
+
+    base_url = "http://127.0.0.1:1/v1"
