@@ -23,6 +23,7 @@ _DELIVERY = ("model", "stream", "stream_options")
 # For the vendor's statistics, abuse monitoring and prompt cache; none of it reaches the model.
 _LABELS = ("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
 SAFE_FIELDS = (*_DELIVERY, *_LABELS)
+_SAFE = frozenset(SAFE_FIELDS)
 # 17 digits tell doubles apart; a number with more of them is not compared.
 MAX_DIGITS = 17
 EXACT_BELOW = 2**53  # whole numbers from there on are not told apart by doubles
@@ -72,8 +73,8 @@ def question_of(
     deterministic = operation in ALWAYS_SAME or _is_deterministic(fields)
     options = fields.get("stream_options")
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True
-    for name in SAFE_FIELDS:
-        fields.pop(name, None)
+    for name in _SAFE.intersection(fields):
+        del fields[name]
     if operation != "responses" and not fields.get("store"):
         fields.pop("store", None)  # nothing is stored; of a response nothing said means yes
     asked = [operation, model, query.decode("latin-1"), scope, fields]

@@ -127,7 +127,9 @@ class Asking:
         """Ask, and let others follow; then they are told what came of it."""
         if asked.patient and asked.wish.writes:
             self.flights.setdefault(asked.form, flight)
-        lease = self._held_lease(asked)
+        lease = None
+        if self._leases is not None:
+            lease = asyncio.Task(self._leases.hold(asked.form), name="lease")
         error = None
         try:
             await ask(flight, flight.trail)
@@ -154,11 +156,6 @@ class Asking:
             return  # its attempts have been logged, and the old answer is still there
         finally:
             self._renewals.remove(asked.form)
-
-    def _held_lease(self, asked: Asked) -> asyncio.Task[None] | None:
-        if self._leases is None:
-            return None
-        return asyncio.Task(self._leases.hold(asked.form), name="lease")
 
     def _end_lease(self, lease: asyncio.Task[None], asked: Asked, *, kept: bool) -> None:
         """Others look for the answer until the lease is over; if there is none, one of them asks

@@ -136,11 +136,9 @@ class Flight:
 
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
         """The answer begins."""
-        for name, value in headers:
-            if name == b"content-type":
-                self.content_type = value
-            elif name == b"content-encoding":
-                self.encoding = value
+        told = dict(headers)
+        self.content_type = told.get(b"content-type", b"")
+        self.encoding = told.get(b"content-encoding", b"")
         self.started, self.status = True, status
         events = self.content_type.startswith(b"text/event-stream")
         self.live = events and status == 200 and not self.encoding

@@ -14,7 +14,8 @@ TELLING = VERSIONS | {b"x-llmproxy-cache", b"cache-control"}
 
 
 class Wish(msgspec.Struct, gc=False):
-    """What a call's headers say. `max_age_s`: an older answer is none."""
+    """What a call's headers say; not changed once it is read. `max_age_s`: an older answer is
+    none."""
 
     order: bytes = b""
     reads: bool = True
@@ -23,11 +24,16 @@ class Wish(msgspec.Struct, gc=False):
     versions: tuple[str, ...] = ()
 
 
+NOTHING_SAID = Wish()
+
+
 def wish_of(headers: Headers) -> Wish:
     """Read `x-llmproxy-cache` and the client's `Cache-Control` (RFC 9111, 5.2.1).
 
     Raises ClientError for an order that is none.
     """
+    if TELLING.isdisjoint(dict(headers)):
+        return NOTHING_SAID
     wish = Wish()
     for name, value in headers:
         if name not in TELLING:
