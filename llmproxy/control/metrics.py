@@ -17,16 +17,11 @@ from llmproxy.stages.cache import Cache
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Metrics:
-    """Knows what is measured, and tells it in Prometheus' text format."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(_CacheCollector(runtime.cache))
-
-    def text(self) -> bytes:
-        """All metrics as they are now."""
-        return generate_latest(self._registry)
+def metrics_text(runtime: Runtime) -> bytes:
+    """All metrics as they are now, in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(_CacheCollector(runtime.cache))
+    return generate_latest(registry)
 
 
 class _CacheCollector(Collector):
