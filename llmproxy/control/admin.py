@@ -5,6 +5,7 @@ They answer to whoever has `admin_key`; without one, to this machine only.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import ip_address
@@ -13,8 +14,10 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from msgspec.structs import asdict
 from pydantic import BaseModel
 
+from llmproxy.adapters.answers.second_level import SecondLevel
 from llmproxy.adapters.answers.store import StoreError
 from llmproxy.runtime import Runtime
 
@@ -113,35 +116,17 @@ def admin_routes(runtime: Runtime) -> APIRouter:
 
 async def _stats(runtime: Runtime) -> CacheStats:
     cache = runtime.cache
-    counts, second = cache.counts, cache.second
-    behind = None
-    if second is not None:
-        try:
-            totals = await second.totals()
-            kept = Kept(entries=totals.entries, bytes=totals.bytes)
-        except StoreError:
-            kept = None
-        behind = SecondLevelStats(
-            connected=second.connected,
-            why=second.why,
-            kept=kept,
-            reads=second.counts.reads,
-            hits=second.counts.hits,
-            damaged=second.counts.damaged,
-            failures=second.counts.failures,
-            dropped=second.counts.dropped,
-        )
-    return CacheStats(
-        hits=counts.hits,
-        misses=counts.misses,
-        coalesced=counts.coalesced,
-        stale=counts.stale,
-        kept=counts.kept,
-        saved_input_tokens=counts.saved_input_tokens,
-        saved_output_tokens=counts.saved_output_tokens,
-        saved_usd=counts.saved_usd,
-        memory=Kept(entries=len(cache.memory), bytes=cache.memory.bytes),
-        second_level=behind,
+    memory = Kept(entries=len(cache.memory), bytes=cache.memory.bytes)
+    behind = None if cache.second is None else await _behind(cache.second)
+    return CacheStats(**asdict(cache.counts), memory=memory, second_level=behind)
+
+
+async def _behind(second: SecondLevel) -> SecondLevelStats:
+    kept = None
+    with suppress(StoreError):  # `why` says it
+        kept = Kept(**asdict(await second.totals()))
+    return SecondLevelStats(
+        connected=second.connected, why=second.why, kept=kept, **asdict(second.counts)
     )
 
 
