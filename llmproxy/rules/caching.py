@@ -36,11 +36,10 @@ _WHOLE = frozenset(("stop", "length", "tool_calls", "function_call"))
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
-    """What a call asks. `deterministic`: the same question should get the same answer.
-    `wants_usage`: a stream should tell the usage (OpenAI's `stream_options.include_usage`)."""
+    """What a call asks. `wants_usage`: a stream should tell the usage (OpenAI's
+    `stream_options.include_usage`)."""
 
     key: bytes
-    deterministic: bool
     wants_usage: bool
 
 
@@ -55,12 +54,18 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 def question_of(
-    body: bytes, *, operation: str, model: str | None, query: bytes, scope: tuple[str, ...]
+    body: bytes,
+    *,
+    operation: str,
+    model: str | None,
+    query: bytes,
+    scope: tuple[str, ...],
+    chance: bool,
 ) -> Question | None:
     """The question of a POST; None if it is none whose answer could be given again.
 
     `model`: the name that the client asked for; `scope`: whatever else keeps questions apart, such
-    as the model group and the caller.
+    as the model group and the caller. `chance`: even if the answer may differ each time.
     """
     if operation not in OPERATIONS or len(body) > MAX_BODY_BYTES:
         return None
@@ -70,7 +75,8 @@ def question_of(
         return None
     if not isinstance(fields, dict):
         return None
-    deterministic = operation in ALWAYS_SAME or _is_deterministic(fields)
+    if not (chance or operation in ALWAYS_SAME or _is_deterministic(fields)):
+        return None
     options = fields.get("stream_options")
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True
     for name in _SAFE.intersection(fields):
@@ -78,7 +84,7 @@ def question_of(
     if operation != "responses" and not fields.get("store"):
         fields.pop("store", None)  # nothing is stored; of a response nothing said means yes
     asked = [operation, model, query.decode("latin-1"), scope, fields]
-    return Question(sha256(_WRITE.encode(asked)).digest(), deterministic, wants_usage)
+    return Question(sha256(_WRITE.encode(asked)).digest(), wants_usage)
 
 
 def is_whole(body: bytes, operation: str) -> bool:
@@ -113,12 +119,16 @@ def _is_deterministic(fields: dict[str, Any]) -> bool:
 
 def _number(text: str) -> int | float:
     """A number with a point or an exponent, as the value that it is: 1.0 and 1e0 are 1."""
-    if len(text.partition("e")[0].partition("E")[0].strip("-").replace(".", "")) > MAX_DIGITS:
+    if len(text) > MAX_DIGITS and _digits(text) > MAX_DIGITS:
         raise ValueError("more digits than a double has")
     number = float(text)
     if not isfinite(number):
         raise ValueError("more than a double can hold")
     return int(number) if number.is_integer() and abs(number) < EXACT_BELOW else number
+
+
+def _digits(text: str) -> int:
+    return len(text.partition("e")[0].partition("E")[0].strip("-").replace(".", ""))
 
 
 _READ = msgspec.json.Decoder(float_hook=_number)

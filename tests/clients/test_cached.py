@@ -120,7 +120,9 @@ def assembled(stream):
 
 def told(completion):
     """A completion's own fields, without those that a stream does not tell."""
-    value = completion.model_dump(exclude_none=True, exclude={"prompt_filter_results"})
+    value = completion.model_dump(
+        exclude_none=True, exclude={"prompt_filter_results"}, warnings=False
+    )
     for choice in value["choices"]:
         choice.pop("content_filter_results", None)  # the SDK does not add it up
         for key in ("parsed", "annotations"):

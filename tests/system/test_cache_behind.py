@@ -259,13 +259,13 @@ async def test_a_server_in_trouble_costs_no_call_its_answer(trouble, tmp_path):
     async with valkey(tmp_path) as server, scripted(echo) as vendor:
         try:
             async with serve_proxy(shared(vendor, server)) as proxy:
-                ends_at = monotonic() + 2.5
+                ends_at = monotonic() + 1.8
                 load = asyncio.gather(*(client(ends_at) for _ in range(8)))
-                await asyncio.sleep(0.7)
+                await asyncio.sleep(0.5)
                 await TROUBLE[trouble](server)
                 await load
                 assert set(statuses) == {200}
-                assert statuses[200] > 300
+                assert statuses[200] > 200
                 assert max(slow) < 0.6
         finally:
             with suppress(ProcessLookupError):

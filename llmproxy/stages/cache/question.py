@@ -78,15 +78,14 @@ class Questions:
         ):
             return None
         caller = call.caller if self._per_caller else None
-        question = question_of(
+        return question_of(
             body,
             operation=call.route.operation,
             model=call.model,
             query=call.query,
             scope=(group.name, caller or "", *wish.versions),
+            chance=mode == "all" or wish.order in (b"force", b"only"),
         )
-        wanted = mode == "all" or wish.order in (b"force", b"only")
-        return question if question is not None and (wanted or question.deterministic) else None
 
 
 def nothing_remembered() -> ClientError:
