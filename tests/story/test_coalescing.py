@@ -355,6 +355,26 @@ async def test_when_the_proxy_goes_down_each_stream_is_told_so():
                 assert b"The proxy is shutting down." in body
 
 
+@bounded()
+async def test_a_call_that_goes_on_without_its_client_ends_with_the_proxy():
+    async with scripted(streams(pause_s=0.5)) as vendor:
+        config = cached(vendor)
+        config["general_settings"] |= {"drain_timeout_s": 0.2}
+        async with serve_proxy(config) as proxy:
+            leader, follower = await begin(proxy.port, STREAM), await begin(proxy.port, STREAM)
+            await leader.head()
+            await follower.head()
+            leader.leave()
+            await asyncio.sleep(0.1)
+            assert proxy.runtime.cache.asking.flights
+        assert not proxy.runtime.cache.asking.flights
+        await until(lambda: vendor.received[0].gone_at is not None)
+        assert sorted(each.error for each in proxy.heard.calls) == [
+            "client_closed_request",
+            "proxy_shutting_down",
+        ]
+
+
 @bounded(60)
 async def test_whatever_order_they_come_and_leave_in_everybody_who_stays_gets_all_of_it():
     """Random arrivals, departures and readers over several questions at once."""

@@ -76,10 +76,12 @@ class Asking:
             self._in_background(self._renewed(asked, ask))
 
     async def close(self) -> None:
-        """End what is being done for later use."""
-        for task in self._tasks:
+        """End what is being asked and done without a client."""
+        leading = (flight.leading for flight in self.flights.values())
+        tasks = [*self._tasks, *(task for task in leading if task is not None)]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # ---- behind another call
 

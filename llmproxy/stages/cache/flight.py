@@ -35,7 +35,6 @@ class Flight:
         "_caught_up",
         "_chunks",
         "_dropped",
-        "_leading",
         "_size",
         "aborted",
         "answer",
@@ -44,6 +43,7 @@ class Flight:
         "encoding",
         "error",
         "finished",
+        "leading",
         "live",
         "over",
         "started",
@@ -54,7 +54,7 @@ class Flight:
     def __init__(self, dialect: Dialect, trail: Trail) -> None:
         self.dialect = dialect
         self.trail = trail
-        self._leading: asyncio.Task[None] | None = None
+        self.leading: asyncio.Task[None] | None = None  # until it has landed
         self._aboard: list[Passenger] = []
         self._chunks: list[bytes] = []
         self._dropped = 0  # pieces that are not kept any more
@@ -70,7 +70,7 @@ class Flight:
 
     def lead(self, client: Client) -> Passenger:
         """This task's call asks. Its client gets the headers that the endpoint gives."""
-        self._leading = asyncio.current_task()
+        self.leading = asyncio.current_task()
         leader = Passenger(self, client, None)
         self._aboard.append(leader)
         client.keep_call(leader.leave)
@@ -87,7 +87,7 @@ class Flight:
     def land(self, answer: Recorded | None, error: GatewayError | None) -> None:
         """The call that leads has nothing more to give."""
         self.over, self.answer, self.error = True, answer, error
-        self._leading = None  # a cycle that only the garbage collector would find
+        self.leading = None  # a cycle that only the garbage collector would find
         for passenger in self._aboard:
             passenger.wake()
 
@@ -97,8 +97,8 @@ class Flight:
             return
         self._aboard.remove(passenger)
         self.caught_up()
-        if not self._aboard and not self.over and self._leading is not None:
-            self._leading.cancel()
+        if not self._aboard and not self.over and self.leading is not None:
+            self.leading.cancel()
 
     @property
     def joinable(self) -> bool:
