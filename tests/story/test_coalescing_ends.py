@@ -1,0 +1,85 @@
+"""How a shared call ends: in time or not, with its client or without, with the proxy."""
+
+import asyncio
+from contextlib import suppress
+
+from tests.story.limited import begin, until
+from tests.story.test_cache import FIXED, cached
+from tests.story.test_coalescing import EVENTS, STREAM, WHOLE, slowly, streams
+from tests.support.client import ask
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import DONE, chat, http, scripted
+
+
+@bounded()
+async def test_who_follows_a_stream_is_told_when_its_own_time_is_over():
+    async with scripted(streams(pause_s=0.05)) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            leader = asyncio.create_task(ask(proxy.port, body=STREAM))
+            await until(lambda: vendor.received)
+            hurried = [("x-llmproxy-timeout-s", "0.6")]
+            reply = await ask(proxy.port, body=STREAM, headers=hurried)
+            assert reply.header("x-llmproxy-endpoint") == "only"
+            assert reply.body.startswith(EVENTS[0])
+            assert b"The call's time is over." in reply.body
+            assert DONE not in reply.body
+            assert (await leader).body == WHOLE
+            assert proxy.heard.calls[0].error == "deadline_exceeded"
+
+
+@bounded()
+async def test_who_leaves_while_others_wait_is_logged_when_its_call_is_over_with_its_tokens():
+    async with scripted(slowly(http(chat("good")), after_s=0.4)) as vendor:
+        async with serve_proxy(cached(vendor)) as proxy:
+            leader = await begin(proxy.port, FIXED)
+            await until(lambda: vendor.received)
+            follower = asyncio.create_task(ask(proxy.port, body=FIXED))
+            await asyncio.sleep(0.1)
+            leader.leave()
+            assert (await follower).status == 200
+            await until(lambda: len(proxy.heard.calls) == 2)
+            told = {each.cache: each for each in proxy.heard.calls}
+            assert told["miss"].status == 499
+            assert told["miss"].error == "client_closed_request"
+            assert told["miss"].usage.input_tokens == 3
+            assert told["coalesced"].status == 200
+            assert told["coalesced"].usage is None
+
+
+@bounded()
+async def test_when_the_proxy_goes_down_each_stream_is_told_so():
+    async with scripted(streams(pause_s=0.5)) as vendor:
+        config = cached(vendor)
+        config["general_settings"] |= {"drain_timeout_s": 0.2}
+        async with serve_proxy(config) as proxy:
+            clients = [await begin(proxy.port, STREAM) for _ in range(3)]
+            for client in clients:
+                await client.head()
+            proxy.server.should_exit = True
+            for client in clients:
+                body = b""
+                with suppress(asyncio.IncompleteReadError):
+                    while piece := await client.chunk():
+                        body += piece
+                assert b"The proxy is shutting down." in body
+
+
+@bounded()
+async def test_a_call_that_goes_on_without_its_client_ends_with_the_proxy():
+    async with scripted(streams(pause_s=0.5)) as vendor:
+        config = cached(vendor)
+        config["general_settings"] |= {"drain_timeout_s": 0.2}
+        async with serve_proxy(config) as proxy:
+            leader, follower = await begin(proxy.port, STREAM), await begin(proxy.port, STREAM)
+            await leader.head()
+            await follower.head()
+            leader.leave()
+            await asyncio.sleep(0.1)
+            assert proxy.runtime.cache.asking.flights
+        assert not proxy.runtime.cache.asking.flights
+        await until(lambda: vendor.received[0].gone_at is not None)
+        assert sorted(each.error for each in proxy.heard.calls) == [
+            "client_closed_request",
+            "proxy_shutting_down",
+        ]
