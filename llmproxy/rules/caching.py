@@ -1,4 +1,4 @@
-"""Which calls ask the same question, and which answers may be given again.
+"""Which calls ask the same question.
 
 A question is known by its hash: the operation, the model group, who asks, and every field of the
 body except a few that are known not to change the answer. Whatever is not known to be harmless
@@ -31,8 +31,6 @@ EXACT_BELOW = 2**53  # whole numbers from there on are not told apart by doubles
 MAX_BODY_BYTES = 1024 * 1024
 # Tools that the client runs itself; what a vendor runs (a web search) differs from day to day.
 _CLIENT_TOOLS = frozenset(("function", "custom"))
-# Why a choice ended well. `content_filter` and others may go differently the next time.
-_WHOLE = frozenset(("stop", "length", "tool_calls", "function_call"))
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -41,16 +39,6 @@ class Question(msgspec.Struct, frozen=True, gc=False):
 
     key: bytes
     wants_usage: bool
-
-
-class _Choice(msgspec.Struct, gc=False):
-    finish_reason: str | None = None
-
-
-class _Answer(msgspec.Struct, gc=False):
-    error: Any = None
-    status: str | None = None
-    choices: list[_Choice] | None = None
 
 
 def question_of(
@@ -87,23 +75,6 @@ def question_of(
     return Question(sha256(_WRITE.encode(asked)).digest(), wants_usage)
 
 
-def is_whole(body: bytes, operation: str) -> bool:
-    """Whether the body of a 200 is a complete answer: no error, nothing that was broken off."""
-    try:
-        told = _ANSWER.decode(body)
-    except (ValueError, RecursionError):
-        return False
-    if told.error is not None:
-        return False
-    if operation == "responses":
-        return told.status == "completed"
-    if operation in ALWAYS_SAME:
-        return True
-    return bool(told.choices) and all(
-        choice.finish_reason in _WHOLE for choice in told.choices or ()
-    )
-
-
 def _is_deterministic(fields: dict[str, Any]) -> bool:
     """A temperature of 0 or a seed, and nothing that looks at the world outside."""
     tools = fields.get("tools") or ()
@@ -133,4 +104,3 @@ def _digits(text: str) -> int:
 
 _READ = msgspec.json.Decoder(float_hook=_number)
 _WRITE = msgspec.json.Encoder(order="sorted")
-_ANSWER = msgspec.json.Decoder(_Answer)

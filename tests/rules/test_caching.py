@@ -1,4 +1,4 @@
-"""Which calls ask the same question, and which answers may be given again."""
+"""Which calls ask the same question."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.rules.caching import MAX_BODY_BYTES, SAFE_FIELDS, is_whole, question_of
+from llmproxy.rules.caching import MAX_BODY_BYTES, SAFE_FIELDS, question_of
 
 CHAT = {
     "model": "gpt-4.1",
@@ -223,36 +223,3 @@ def test_a_chat_is_deterministic_if_it_says_so_and_looks_at_nothing_outside(body
 @pytest.mark.parametrize("operation", ["embeddings", "moderations", "rerank"])
 def test_functions_of_their_input_always_are(operation):
     assert question({"input": "x"}, operation, chance=False) is not None
-
-
-@pytest.mark.parametrize(
-    ("operation", "body", "whole"),
-    [
-        ("chat/completions", {"choices": [{"finish_reason": "stop"}]}, True),
-        ("chat/completions", {"choices": [{"finish_reason": "tool_calls"}]}, True),
-        ("chat/completions", {"choices": [{"finish_reason": "length"}]}, True),
-        ("chat/completions", {"choices": [{"finish_reason": "content_filter"}]}, False),
-        ("chat/completions", {"choices": [{"finish_reason": None}]}, False),
-        (
-            "completions",
-            {"choices": [{"finish_reason": "stop"}, {"finish_reason": None}]},
-            False,
-        ),
-        ("chat/completions", {"choices": []}, False),
-        ("chat/completions", {}, False),
-        ("chat/completions", {"error": {"message": "m"}}, False),
-        ("responses", {"status": "completed", "error": None}, True),
-        ("responses", {"status": "incomplete"}, False),
-        ("responses", {"status": "failed", "error": {"code": "c"}}, False),
-        ("responses", {}, False),
-        ("embeddings", {"data": []}, True),
-        ("embeddings", {"error": {"message": "m"}}, False),
-    ],
-)
-def test_only_complete_answers_are_given_again(operation, body, whole):
-    assert is_whole(json.dumps(body).encode(), operation) is whole
-
-
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"choices": 5}', b"<html>", b"{", b"[" * 5000])
-def test_what_is_no_answer_at_all_is_not_given_again(body):
-    assert not is_whole(body, "chat/completions")

@@ -8,11 +8,10 @@ again. The law: an object that is framed and folded again is the same object.
 from __future__ import annotations
 
 from llmproxy.rules.forms import chat, responses
-from llmproxy.rules.forms.recorded import stream_is_whole, without_usage
+from llmproxy.rules.forms.recorded import without_usage
+from llmproxy.rules.forms.whole import CHATS, is_whole, stream_is_whole
 
-__all__ = ["as_events", "as_json", "stream_is_whole", "without_usage"]
-
-CHATS = ("chat/completions", "completions")
+__all__ = ["as_events", "as_json", "is_whole", "stream_is_whole", "without_usage"]
 
 
 def as_json(events: bytes, operation: str) -> bytes | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from llmproxy.rules.forms.merging import Value
 from llmproxy.rules.forms.pieces import cut
-from llmproxy.rules.forms.recorded import completed
+from llmproxy.rules.forms.whole import completed
 
 Told = Iterator[tuple[str, Value]]  # an event's type, and what it says
 # A response before anything has been said.

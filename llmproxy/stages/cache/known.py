@@ -8,7 +8,6 @@ from llmproxy.adapters.answers.memory import Memory
 from llmproxy.adapters.answers.second_level import SecondLevel
 from llmproxy.calls import Downstream, Headers, Trail
 from llmproxy.rules import forms
-from llmproxy.rules.caching import is_whole
 from llmproxy.rules.recording import Recorded
 from llmproxy.stages.cache.counts import Counts
 from llmproxy.stages.cache.question import Asked
@@ -62,7 +61,7 @@ class Known:
 
     def keep(self, answer: Recorded, asked: Asked) -> bool:
         """Remember an answer; False if it is none to be given again."""
-        whole = forms.stream_is_whole if answer.streamed else is_whole
+        whole = forms.stream_is_whole if answer.streamed else forms.is_whole
         if not whole(answer.body, asked.call.route.operation):
             return False
         self.counts.kept += 1
