@@ -248,6 +248,9 @@ class Client(Downstream, Protocol):
         """From now on the task is not cancelled when the client leaves: this is called instead."""
 
 
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; never sent, only logged
+
+
 class Trail:
     """What has happened to one call so far. Written by its own task only, read once at its end."""
 
@@ -284,3 +287,7 @@ class Trail:
         self.waited_s = 0.0  # spent before the first byte on waiting for anybody else
         self.usage: Usage | None = None
         self.error: str | None = None
+
+    def client_left(self) -> None:
+        """The client went before it had its answer."""
+        self.status, self.error = CLIENT_CLOSED_REQUEST, "client_closed_request"

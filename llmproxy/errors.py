@@ -102,6 +102,9 @@ class CallerThrottled(GatewayError):
         self.retry_after_s = retry_after_s
 
 
+SHUTTING_DOWN = "The proxy is shutting down."  # so are streams told, too
+
+
 class ShuttingDown(Overload):
     """The proxy ends before it could answer; another instance, or the next process, can."""
 

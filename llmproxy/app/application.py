@@ -14,7 +14,7 @@ from llmproxy.app.asgi import ASGIApp, Receive, Scope, Send, serve_asgi
 from llmproxy.app.local import local_answer
 from llmproxy.app.rendering import tell
 from llmproxy.calls import Client, Downstream, Request, Trail
-from llmproxy.errors import ClientError, GatewayError, ShuttingDown, UpstreamError
+from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDown, UpstreamError
 from llmproxy.events import CallFinished
 from llmproxy.gateway import answer
 from llmproxy.rules.paths import route_of
@@ -30,7 +30,6 @@ CONTROL_PATHS = frozenset(
         *(b"docs", b"openapi.json", b"favicon.ico"),
     )
 )
-CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; never sent, only logged
 
 
 class App:
@@ -69,9 +68,9 @@ class App:
             _end_with(error, client, trail)
         except asyncio.CancelledError:
             if not client.connected:
-                trail.status, trail.error = CLIENT_CLOSED_REQUEST, "client_closed_request"
+                trail.client_left()
             else:
-                going = ShuttingDown("The proxy is shutting down.", retry_after_s=1)
+                going = ShuttingDown(SHUTTING_DOWN, retry_after_s=1)
                 trail.error = going.code
                 if not client.started:
                     tell(client, going, trail)

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 
 from llmproxy.calls import Call, Client, Dialect, Headers, Trail
-from llmproxy.errors import GatewayError, UpstreamFailed
+from llmproxy.errors import SHUTTING_DOWN, GatewayError, UpstreamFailed
 from llmproxy.rules import sse
 
 BEAT = b": ka\n\n"
@@ -75,7 +75,7 @@ class Beating:
         if isinstance(error, GatewayError):
             self._tell(error.message, error.code or "upstream_error")
         elif isinstance(error, asyncio.CancelledError):
-            self._tell("The proxy is shutting down.", "proxy_shutting_down")
+            self._tell(SHUTTING_DOWN, "proxy_shutting_down")
 
     def _beat(self) -> None:
         if not self._client.connected:

@@ -11,7 +11,7 @@ import re
 from time import monotonic
 
 from llmproxy.calls import Accepted, Dialect, Downstream, Headers, Sink, Trail, Usage
-from llmproxy.errors import StreamBroken, TimedOut, UpstreamError
+from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
 from llmproxy.rules import sse
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.headers import downstream_headers
@@ -75,7 +75,7 @@ class Relay:
             raise
         except asyncio.CancelledError:
             if client.connected:  # the proxy is going down, not the client
-                stream.tell("The proxy is shutting down.")
+                stream.tell(SHUTTING_DOWN)
             raise
         except BaseException:
             client.abort()

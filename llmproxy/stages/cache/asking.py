@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmproxy.calls import Client, Downstream, Headers, Trail
 from llmproxy.config import Price
-from llmproxy.errors import GatewayError
+from llmproxy.errors import SHUTTING_DOWN, GatewayError
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.prices import cost_usd
 from llmproxy.rules.recording import Recorded
@@ -18,7 +18,7 @@ from llmproxy.stages.cache.known import Known, headers_of
 from llmproxy.stages.cache.question import Asked
 
 if TYPE_CHECKING:
-    from llmproxy.adapters.answers.leases import Leases
+    from llmproxy.adapters.shared.leases import Leases
 
 Prices = Mapping[tuple[str, str], Price]  # by group and endpoint
 Ask = Callable[[Downstream, Trail], Awaitable[None]]
@@ -67,7 +67,7 @@ class Asking:
         finally:
             leader.leave()
         if not client.connected:
-            trail.status, trail.error = 499, "client_closed_request"
+            trail.client_left()
 
     def renew(self, asked: Asked, ask: Ask) -> None:
         """Ask again for an answer that has become old, with nobody waiting for it."""
@@ -187,7 +187,7 @@ async def _in_time(passenger: Passenger, asked: Asked) -> None:
         passenger.cut_short("The call's time is over.")
         raise _too_late() from None
     except asyncio.CancelledError:
-        passenger.cut_short("The proxy is shutting down.")
+        passenger.cut_short(SHUTTING_DOWN)
         raise
 
 
