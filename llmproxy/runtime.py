@@ -136,9 +136,9 @@ async def _open_cache(stack: AsyncExitStack, config: Config) -> Cache:
         second = await stack.enter_async_context(opening)
     elif settings.cache and params.type == "redis":
         # Only who shares anything pays for the import.
-        from llmproxy.adapters.answers.leases import Leases  # noqa: PLC0415
         from llmproxy.adapters.answers.valkey import ValkeyStore  # noqa: PLC0415
         from llmproxy.adapters.shared.address import client_of, secrets_of  # noqa: PLC0415
+        from llmproxy.adapters.shared.leases import Leases  # noqa: PLC0415
 
         client = client_of(settings)
         stack.push_async_callback(client.aclose)

@@ -44,6 +44,13 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
     output_tokens: int = 0
     cost_usd: float = 0.0
 
+    def is_meant(self, group: str | None, stored_before: float | None) -> bool:
+        """Whether a purge means it: of one group, or of all (None), and of what was stored before
+        a moment in Unix seconds, or ever (None)."""
+        return (group is None or self.group == group) and (
+            stored_before is None or self.stored_at < stored_before
+        )
+
 
 class _Rest(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Recorded without `stored_at`. Another order of fields is another version of MAGIC."""

@@ -44,7 +44,7 @@ class Memory:
     def put(self, key: bytes, entry: Recorded) -> None:
         """Keep an entry in place of an older one; not if it alone is too big."""
         self._forget(key)
-        size = len(entry.body) + ENTRY_BYTES
+        size = size_of(entry)
         if size > self._max_bytes:
             return
         self._entries[key] = entry
@@ -56,10 +56,7 @@ class Memory:
         """Forget the answers of one group, or of all, that were stored before a moment in Unix
         seconds, or ever. Returns how many."""
         purged = [
-            key
-            for key, entry in self._entries.items()
-            if (group is None or entry.group == group)
-            and (stored_before is None or entry.stored_at < stored_before)
+            key for key, entry in self._entries.items() if entry.is_meant(group, stored_before)
         ]
         for key in purged:
             self._forget(key)
@@ -68,4 +65,9 @@ class Memory:
     def _forget(self, key: bytes) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self.bytes -= len(entry.body) + ENTRY_BYTES
+            self.bytes -= size_of(entry)
+
+
+def size_of(entry: Recorded) -> int:
+    """The bytes of memory that an entry takes, roughly."""
+    return len(entry.body) + ENTRY_BYTES

@@ -94,15 +94,9 @@ class SecondLevel:
 
         What waits here to be written is forgotten, too. What waits in other instances is not.
         """
-
-        def unwanted(entry: Recorded) -> bool:
-            return (group is None or entry.group == group) and (
-                stored_before is None or entry.stored_at < stored_before
-            )
-
         try:
             async with asyncio.timeout(PURGE_S):
-                queued = await self._writes.forget(unwanted)
+                queued = await self._writes.forget(group, stored_before)
                 return queued + await self._store.purge(group, stored_before)
         except TimeoutError as error:
             raise StoreError(

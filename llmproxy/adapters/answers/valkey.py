@@ -10,20 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError, ResponseError
 
 from llmproxy.adapters.answers.store import StoreError, Totals
+from llmproxy.adapters.shared.address import Client, give_up_idle, in_words
 from llmproxy.rules.recording import HEAD_BYTES, stored_at_of
-
-Client: TypeAlias = "Redis | RedisCluster"
 
 SCAN_COUNT = 1000  # some 0.3 ms of the server, in which it answers nobody
 SAMPLE = 1000  # so many values are measured for the size of all
-MAX_WHY = 200
 
 
 class ValkeyStore:
@@ -127,25 +125,19 @@ class ValkeyStore:
 
     @asynccontextmanager
     async def _told(self) -> AsyncIterator[None]:
-        """Trouble in our words. After any, idle connections are given up: the server's address may
-        lead to another one by now, and one that is gone without a word keeps them open."""
+        """Trouble in our words. After any, idle connections are given up."""
         try:
-            if self._doubtful and isinstance(self._client, Redis):
-                await self._client.connection_pool.disconnect(inuse_connections=False)
+            if self._doubtful:
+                await give_up_idle(self._client)
             self._doubtful = False
             yield
         except (RedisError, OSError) as error:
             self._doubtful = True
-            raise StoreError(self._in_words(error)) from error
+            why = in_words(error, self._secrets) or type(error).__name__
+            raise StoreError(why) from error
         except BaseException:  # cancelled: it has taken too long
             self._doubtful = True
             raise
-
-    def _in_words(self, error: Exception) -> str:
-        why = str(error).partition("\n")[0]
-        for secret in self._secrets:
-            why = why.replace(secret, "***")
-        return why[:MAX_WHY] or type(error).__name__
 
 
 def _is_of_another_type(error: Exception) -> bool:

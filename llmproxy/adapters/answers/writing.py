@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 
 from llmproxy.adapters.answers.condition import Counts, Side
-from llmproxy.adapters.answers.memory import ENTRY_BYTES
+from llmproxy.adapters.answers.memory import size_of
 from llmproxy.adapters.answers.store import Store, StoreError
 from llmproxy.rules.recording import Recorded, packed
 
@@ -44,7 +43,7 @@ class Writes:
 
     def put_later(self, key: bytes, entry: Recorded) -> None:
         """Write it soon; nothing is waited for."""
-        size = _size(entry)
+        size = size_of(entry)
         if self.bytes + size > QUEUE_BYTES:
             self._counts.dropped += 1
             return
@@ -71,13 +70,13 @@ class Writes:
                 async with asyncio.timeout(within_s):
                     await self._settled.wait()
 
-    async def forget(self, unwanted: Callable[[Recorded], bool]) -> int:
-        """What is unwanted is written no more; what is being written now, is written afterwards.
-        Returns how many were in the queue."""
-        kept = deque(put for put in self._queue if not unwanted(put[1]))
+    async def forget(self, group: str | None, stored_before: float | None) -> int:
+        """What a purge means is written no more; what is being written now is waited for. Returns
+        how many were in the queue."""
+        kept = deque(put for put in self._queue if not put[1].is_meant(group, stored_before))
         forgotten = len(self._queue) - len(kept)
         self._queue = kept
-        self.bytes = sum(_size(entry) for _, entry in kept)
+        self.bytes = sum(size_of(entry) for _, entry in kept)
         async with self._writing:
             return forgotten
 
@@ -106,13 +105,13 @@ class Writes:
         most, left = 1 if self._side.doubtful else BATCH_ENTRIES, BATCH_BYTES
         while self._queue and len(batch) < most and left > 0:
             batch.append(self._queue.popleft())
-            left -= _size(batch[-1][1])
-        self.bytes -= sum(_size(entry) for _, entry in batch)
+            left -= size_of(batch[-1][1])
+        self.bytes -= sum(size_of(entry) for _, entry in batch)
         return batch
 
     def _put_back(self, put: Put) -> None:
         self._queue.append(put)
-        self.bytes += _size(put[1])
+        self.bytes += size_of(put[1])
 
 
 async def _packed(batch: list[Put]) -> list[tuple[str, bytes, bytes]]:
@@ -123,7 +122,3 @@ async def _packed(batch: list[Put]) -> list[tuple[str, bytes, bytes]]:
 
 def _all_packed(batch: list[Put]) -> list[tuple[str, bytes, bytes]]:
     return [(entry.group, key, packed(key, entry)) for key, entry in batch]
-
-
-def _size(entry: Recorded) -> int:
-    return len(entry.body) + ENTRY_BYTES

@@ -8,6 +8,7 @@ password.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -26,6 +27,23 @@ Options: TypeAlias = dict[str, Any]  # as redis-py takes them
 CONNECT_S = 0.2
 OPERATION_S = 0.1
 SENTINEL_PORT = 26379
+MAX_WHY = 200
+
+
+def in_words(error: Exception, secrets: Collection[str]) -> str:
+    """What went wrong, for the operator: one line, without secrets; "" if it says nothing."""
+    # A script's error ends in where it happened, which is nobody's business.
+    why = str(error).partition("\n")[0].partition(" script: ")[0]
+    for secret in secrets:
+        why = why.replace(secret, "***")
+    return why[:MAX_WHY]
+
+
+async def give_up_idle(client: Client) -> None:
+    """Close connections that nobody uses: the server's address may lead to another one by now, and
+    one that is gone without a word keeps them open."""
+    if isinstance(client, Redis):
+        await client.connection_pool.disconnect(inuse_connections=False)
 
 
 def patience(*, connected: bool) -> asyncio.Timeout:

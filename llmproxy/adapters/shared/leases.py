@@ -1,4 +1,4 @@
-"""Who of all instances is asking a question at the moment, in Redis or Valkey.
+"""Who of all instances is asking a question at the moment.
 
 Whoever asks holds a lease, and extends it for as long as it asks: one that has died is waited for
 no longer than LEASE_S. A server in trouble gives everybody the lease: then each asks for itself.
@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from secrets import token_hex
-from typing import TypeAlias
 
-from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
 
-Client: TypeAlias = "Redis | RedisCluster"
+from llmproxy.adapters.shared.address import Client, patience
+from llmproxy.adapters.shared.script import Script
 
 LEASE_S = 2.0
+LEASE_MS = round(LEASE_S * 1000)
 EXTEND_S = LEASE_S / 3
-PATIENCE_S = 0.1  # a call waits for it
-# Only one's own lease: after a pause of ours it may be another's by now.
-_EXTEND = (
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end"
-)
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
 class Leases:
@@ -32,15 +26,16 @@ class Leases:
         self._client = client
         self._prefix = f"{namespace}:asking:"
         self._holder = token_hex(8)
+        self._extend = Script("extend.lua")
+        self._release = Script("release.lua")
 
     async def take(self, question: bytes) -> bool:
         """Whether this instance may ask now; it is if nobody else is asking, or if that cannot be
         known."""
-        lease_ms = round(LEASE_S * 1000)
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with patience(connected=True):
                 name = self._name(question)
-                return bool(await self._client.set(name, self._holder, nx=True, px=lease_ms))
+                return bool(await self._client.set(name, self._holder, nx=True, px=LEASE_MS))
         except (RedisError, OSError, TimeoutError):
             return True
 
@@ -48,17 +43,17 @@ class Leases:
         """Extend a lease for ever; ends only when it is cancelled."""
         while True:
             await asyncio.sleep(EXTEND_S)
-            await self._run(_EXTEND, question, round(LEASE_S * 1000))
+            await self._run(self._extend, question, LEASE_MS)
 
     async def release(self, question: bytes) -> None:
         """Nobody need wait any longer."""
-        await self._run(_RELEASE, question)
+        await self._run(self._release, question)
 
-    async def _run(self, script: str, question: bytes, *arguments: int) -> None:
+    async def _run(self, script: Script, question: bytes, *arguments: int) -> None:
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                name = self._name(question)
-                await self._client.eval(script, 1, name, self._holder, *map(str, arguments))
+            async with patience(connected=True):
+                keys = [self._name(question)]
+                await script.run(self._client, keys, [self._holder, *arguments])
         except (RedisError, OSError, TimeoutError):
             return  # it will end by itself
 

@@ -15,10 +15,9 @@ from functools import partial
 from time import monotonic
 
 import msgspec
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmproxy.adapters.shared.address import OPERATION_S, Client, patience
+from llmproxy.adapters.shared.address import OPERATION_S, Client, give_up_idle, in_words, patience
 from llmproxy.adapters.shared.bell import Bell
 from llmproxy.adapters.shared.news import Forget, Newsroom
 from llmproxy.adapters.shared.windows import Answers, Windows
@@ -34,7 +33,6 @@ HOLD_S = 5.0  # a server that came back does not know yet who is there
 FAILS = 5  # in a row; then it is left alone for longer
 PAUSE_S, LONG_PAUSE_S = 0.1, 2.0
 LOOK_AGAIN_S = 0.002
-MAX_WHY = 200
 
 logger = logging.getLogger("llmproxy")
 
@@ -262,16 +260,11 @@ class SharedView:
         self._go_local()
         pause_s = LONG_PAUSE_S if self._fails >= FAILS else PAUSE_S
         self._retry_at = monotonic() + (pause_s if self._fails > 1 else 0.0)
-        if isinstance(self._client, Redis):
-            # Its address may lead to another server by now.
-            await self._client.connection_pool.disconnect(inuse_connections=False)
+        await give_up_idle(self._client)
 
     def _in_words(self, error: Exception) -> str:
-        # A script's error ends in where it happened, which is nobody's business.
-        why = str(error).partition("\n")[0].partition(" script: ")[0].rstrip(".")
-        for secret in self._secrets:
-            why = why.replace(secret, "***")
-        return why[:MAX_WHY] or f"no answer within {OPERATION_S} s"
+        why = in_words(error, self._secrets).rstrip(".")
+        return why or f"no answer within {OPERATION_S} s"
 
     def _say(self, why: str | None) -> None:
         if (why is None) != (self._why is None):

@@ -22,7 +22,7 @@ from llmproxy.stages.cache.known import Known
 from llmproxy.stages.cache.question import Asked, Questions, nothing_remembered
 
 if TYPE_CHECKING:
-    from llmproxy.adapters.answers.leases import Leases
+    from llmproxy.adapters.shared.leases import Leases
 
 
 class Cache:
