@@ -157,37 +157,6 @@ async def test_a_purge_touches_nothing_of_others(tmp_path):
 # Whatever the server does
 
 
-async def break_it(server, how):
-    match how:
-        case "hung":
-            server.hang()
-        case "gone":
-            await server.kill()
-        case "out of memory":
-            await server.run_out_of_memory()
-        case "read-only":
-            await server.become_read_only()
-        case "locked":
-            await server.command("CONFIG", "SET", "requirepass", "open-sesame")
-            async with server.client(password="open-sesame") as client:
-                await client.execute_command("CLIENT", "KILL", "TYPE", "normal")
-
-
-async def mend(server, how):
-    match how:
-        case "hung":
-            server.go_on()
-        case "gone":
-            await server.start()
-        case "out of memory":
-            await server.have_memory_again()
-        case "read-only":
-            await server.become_writable()
-        case "locked":
-            async with server.client(password="open-sesame") as client:
-                await client.config_set("requirepass", "")
-
-
 FAULTS = ["hung", "gone", "out of memory", "read-only", "locked"]
 
 
@@ -212,11 +181,11 @@ async def test_no_call_waits_for_a_server_that_is_broken_and_none_fails(tmp_path
             await asyncio.gather(*(call(number) for number in range(100, 120)))
             return not level.connected
 
-        await break_it(server, how)
+        await server.break_it(how)
         await until(lost)
         for _ in range(20):
             await lost()
-        await mend(server, how)
+        await server.mend(how)
 
         async def back():
             await lost()
@@ -234,7 +203,7 @@ async def test_no_call_waits_for_a_server_that_is_broken_and_none_fails(tmp_path
 async def test_a_server_that_takes_nothing_still_gives(tmp_path, how):
     async with valkey(tmp_path) as server, opened(server.url) as level:
         kept = await stays(level, 1)
-        await break_it(server, how)
+        await server.break_it(how)
 
         async def lost():
             level.put_later(key(2), entry())

@@ -125,30 +125,6 @@ async def test_a_lease_that_is_idle_asks_nothing(tmp_path):
 # Whatever the server does
 
 
-async def broken(server, how):
-    match how:
-        case "hung":
-            server.hang()
-        case "gone":
-            await server.kill()
-        case "out of memory":
-            await server.run_out_of_memory()
-        case "read-only":
-            await server.become_read_only()
-
-
-async def mended(server, how):
-    match how:
-        case "hung":
-            server.go_on()
-        case "gone":
-            await server.start()
-        case "out of memory":
-            await server.have_memory_again()
-        case "read-only":
-            await server.become_writable()
-
-
 FAULTS = ["hung", "gone", "out of memory", "read-only"]
 
 
@@ -161,12 +137,12 @@ async def test_no_call_waits_for_a_server_that_is_broken(tmp_path, how):
             stop = asyncio.Event()
             calls = asyncio.create_task(keep_dispatching(one, stop))
             await asyncio.sleep(0.2)
-            await broken(server, how)
+            await server.break_it(how)
             assert await one.until(lost) < 2.0
             assert one.lease.share == 0.5
             await asyncio.sleep(0.15)
             assert one.lease.share == 0.5
-            await mended(server, how)
+            await server.mend(how)
             await one.until(connected)
             await other.until(connected)
             await one.until(lambda each: each.lease.share is None)

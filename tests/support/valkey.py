@@ -103,6 +103,40 @@ class Valkey:
     async def become_writable(self):
         await self.command("REPLICAOF", "NO", "ONE")
 
+    async def break_it(self, how):
+        """One of the ways in which a server is of no use; `mend` ends it."""
+        match how:
+            case "hung":
+                self.hang()
+            case "gone":
+                await self.kill()
+            case "out of memory":
+                await self.run_out_of_memory()
+            case "read-only":
+                await self.become_read_only()
+            case "locked":
+                await self.command("CONFIG", "SET", "requirepass", "open-sesame")
+                async with self.client(password="open-sesame") as client:
+                    await client.execute_command("CLIENT", "KILL", "TYPE", "normal")
+            case _:
+                raise ValueError(how)
+
+    async def mend(self, how):
+        match how:
+            case "hung":
+                self.go_on()
+            case "gone":
+                await self.start()
+            case "out of memory":
+                await self.have_memory_again()
+            case "read-only":
+                await self.become_writable()
+            case "locked":
+                async with self.client(password="open-sesame") as client:
+                    await client.config_set("requirepass", "")
+            case _:
+                raise ValueError(how)
+
 
 class Sentinel(Valkey):
     """A sentinel that watches the master on one port as `main`, and is quick to replace it."""
