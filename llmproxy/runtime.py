@@ -82,6 +82,18 @@ class Runtime:
             counts=counts,
         )
         self.relay = Relay(idle_s=settings.timeouts.idle_s)
+
+
+class Live:
+    """Holds the Runtime that new calls begin with. A call keeps the one it has begun with.
+
+    `draining`: the process is going down and wants no more traffic.
+    """
+
+    __slots__ = ("draining", "runtime")
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
         self.draining = False
 
 

@@ -19,9 +19,9 @@ import llmproxy
 from llmproxy.adapters.access_log import AccessLog, write_to
 from llmproxy.app import App
 from llmproxy.config import Config, parse_config
-from llmproxy.control.health import make_control
+from llmproxy.control.application import make_control
 from llmproxy.door import make_server
-from llmproxy.runtime import open_runtime
+from llmproxy.runtime import Live, open_runtime
 
 BACKLOG = 4096
 
@@ -78,7 +78,8 @@ async def serve_on(
     log = AccessLog(write, human=human, calls=settings.access_log)
     try:
         async with open_runtime(config, environ=environ, listener=log) as runtime:
-            app = App(runtime, make_control(runtime))
+            live = Live(runtime)
+            app = App(live, make_control(live))
             # What exists now lives as long as the process: the collector need not look at it.
             gc.collect()
             gc.freeze()

@@ -18,7 +18,7 @@ from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDo
 from llmproxy.events import CallFinished
 from llmproxy.gateway import answer
 from llmproxy.rules.paths import route_of
-from llmproxy.runtime import Runtime
+from llmproxy.runtime import Live, Runtime
 from llmproxy.stages.intake import not_found
 
 logger = logging.getLogger("llmproxy")
@@ -33,11 +33,11 @@ CONTROL_PATHS = frozenset(
 
 
 class App:
-    """Serves calls with one Runtime. Usable as an ASGI application."""
+    """Serves each call with the Runtime of the moment. Usable as an ASGI application."""
 
-    def __init__(self, runtime: Runtime, control: ASGIApp) -> None:
-        settings = runtime.config.general_settings
-        self.runtime = runtime
+    def __init__(self, live: Live, control: ASGIApp) -> None:
+        settings = live.runtime.config.general_settings
+        self.live = live
         self.timeouts = settings.timeouts
         self.max_body_bytes = settings.max_body_bytes
         self.max_header_bytes = settings.max_header_bytes
@@ -57,13 +57,14 @@ class App:
 
         `refusal`: what the door already found wrong with it.
         """
+        runtime = self.live.runtime
         trail = Trail()
         try:
             if refusal is not None:
                 raise refusal
-            trail.caller = self.runtime.callers.identify(request.headers)
-            if request.method == "POST" or not self._answered_here(request, client, trail):
-                await answer(request, self.runtime, client, trail)
+            trail.caller = runtime.callers.identify(request.headers)
+            if request.method == "POST" or not self._answered_here(request, runtime, client, trail):
+                await answer(request, runtime, client, trail)
         except GatewayError as error:
             _end_with(error, client, trail)
         except asyncio.CancelledError:
@@ -84,14 +85,16 @@ class App:
                 message = "The proxy failed on this call; its log tells more."
                 tell(client, GatewayError(message, code="internal_error"), trail)
         finally:
-            self._finished(request, trail)
+            self._finished(request, runtime, trail)
 
-    def _answered_here(self, request: Request, client: Downstream, trail: Trail) -> bool:
+    def _answered_here(
+        self, request: Request, runtime: Runtime, client: Downstream, trail: Trail
+    ) -> bool:
         """Answer what needs no endpoint (the list of models and the like)."""
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
-        pool = self.runtime.callers.pool_of(trail.caller)
+        pool = runtime.callers.pool_of(trail.caller)
         local = local_answer(request, route, pool, started_at=self._started_at)
         if local is None:
             return False
@@ -99,11 +102,11 @@ class App:
         local.send(client)
         return True
 
-    def _finished(self, request: Request, trail: Trail) -> None:
+    def _finished(self, request: Request, runtime: Runtime, trail: Trail) -> None:
         now = monotonic()
         received_at, first_byte_at = request.received_at, trail.first_byte_at
         before_first_byte_s = (now if first_byte_at is None else first_byte_at) - received_at
-        self.runtime.listener.call_finished(
+        runtime.listener.call_finished(
             CallFinished(
                 trail.id or None,
                 trail.call,

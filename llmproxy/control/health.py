@@ -1,4 +1,4 @@
-"""The operator's app: liveness, readiness, and health endpoint by endpoint. FastAPI.
+"""Liveness, readiness, and health endpoint by endpoint.
 
 `/livez` says that the process runs, `/readyz` that it wants traffic, `/health` what it knows of
 its endpoints. None of them asks an endpoint anything, so none can hang.
@@ -9,13 +9,12 @@ from __future__ import annotations
 from time import monotonic
 from typing import Literal
 
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 import llmproxy
-from llmproxy.control.admin import admin_routes
 from llmproxy.pool import EndpointState, Group
-from llmproxy.runtime import Runtime
+from llmproxy.runtime import Live, Runtime
 
 
 class Left(BaseModel):
@@ -85,65 +84,34 @@ class Probe(BaseModel):
     status: str
 
 
-def make_control(runtime: Runtime) -> FastAPI:
-    """The operator's app for one Runtime."""
-    documented = runtime.config.general_settings.expose_docs
-    app = FastAPI(
-        title="LLMProxy",
-        version=llmproxy.__version__,
-        openapi_url="/openapi.json" if documented else None,
-        redoc_url=None,
-    )
+def health_routes(live: Live) -> APIRouter:
+    """`/livez`, `/readyz` and `/health`."""
+    router = APIRouter()
 
-    @app.get("/livez")
+    @router.get("/livez")
     async def livez() -> Probe:
         """The process runs."""
         return Probe(status="alive")
 
-    @app.get("/readyz")
+    @router.get("/readyz")
     async def readyz(response: Response) -> Probe:
         """The proxy wants traffic (503 while it drains)."""
-        if runtime.draining:
+        if live.draining:
             response.status_code = 503
             return Probe(status="draining")
         return Probe(status="ready")
 
-    @app.get("/health")
+    @router.get("/health")
     async def health() -> Health:
         """What the proxy knows of its endpoints."""
-        return health_of(runtime, monotonic())
+        return health_of(live, monotonic())
 
-    @app.get("/", include_in_schema=False)
-    async def root() -> dict[str, str]:
-        return {
-            "name": "LLMProxy",
-            "version": llmproxy.__version__,
-            "api": "/v1",
-            "health": "/health",
-            "metrics": "/metrics",
-            "admin": "/admin",
-            "docs": "/docs",
-        }
-
-    @app.get("/metrics", response_class=Response)
-    async def metrics() -> Response:
-        """What Prometheus scrapes."""
-        return _scraped(runtime)
-
-    app.include_router(admin_routes(runtime))
-
-    return app
+    return router
 
 
-def _scraped(runtime: Runtime) -> Response:
-    # The library takes 0.05 s: only who scrapes pays for it.
-    from llmproxy.control.metrics import CONTENT_TYPE, metrics_text  # noqa: PLC0415
-
-    return Response(metrics_text(runtime), media_type=CONTENT_TYPE)
-
-
-def health_of(runtime: Runtime, now: float) -> Health:
+def health_of(live: Live, now: float) -> Health:
     """The state of every endpoint at a moment of the monotonic clock."""
+    runtime = live.runtime
     endpoints = [
         _endpoint_health(group.name, state, now)
         for group in runtime.pool.groups.values()
@@ -154,7 +122,7 @@ def health_of(runtime: Runtime, now: float) -> Health:
         for group in runtime.pool.groups.values()
     }
     status: Literal["ok", "degraded", "down", "draining"] = "ok"
-    if runtime.draining:
+    if live.draining:
         status = "draining"
     elif any(all(states) for states in out.values()):
         status = "down"

@@ -31,7 +31,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._on_started = on_started
         self._app = app
-        self._settings = app.runtime.config.general_settings
+        self._settings = app.live.runtime.config.general_settings
         self._patient = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -49,7 +49,7 @@ class Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Serve until a signal comes, then as long as load balancers need to notice."""
         await super().main_loop()
-        self._app.runtime.draining = True
+        self._app.live.draining = True
         loop = asyncio.get_running_loop()
         accepting_until = loop.time() + self._settings.drain_delay_s
         while self._patient and loop.time() < accepting_until:  # noqa: ASYNC110 - set by a signal
@@ -77,7 +77,7 @@ def make_server(app: App, *, on_started: Callable[[], None] | None = None) -> Se
 
     `on_started` is called when connections are accepted and signals are heard.
     """
-    settings = app.runtime.config.general_settings
+    settings = app.live.runtime.config.general_settings
     config = uvicorn.Config(
         app,
         http=Door,

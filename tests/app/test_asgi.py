@@ -9,8 +9,8 @@ import uvicorn
 
 from llmproxy.app import App
 from llmproxy.config import parse_config
-from llmproxy.control.health import make_control
-from llmproxy.runtime import open_runtime
+from llmproxy.control.application import make_control
+from llmproxy.runtime import Live, open_runtime
 from tests.story.test_exactness import FORM, FORM_MODEL, FORM_START
 from tests.story.test_failover import group_of
 from tests.support.client import CHAT, STREAM, ask, connect, request
@@ -37,7 +37,8 @@ async def under_uvicorn(config, implementation):
     parsed = parse_config(yaml.safe_dump(config), {}, file="test.yaml")
     listening = socket.create_server(("127.0.0.1", 0))
     async with open_runtime(parsed, environ={}, listener=heard) as runtime:
-        app = App(runtime, make_control(runtime))
+        live = Live(runtime)
+        app = App(live, make_control(live))
         server = uvicorn.Server(
             uvicorn.Config(app, http=implementation, lifespan="off", log_level="error")
         )

@@ -9,10 +9,10 @@ import yaml
 
 from llmproxy.app import App
 from llmproxy.config import parse_config
-from llmproxy.control.health import make_control
+from llmproxy.control.application import make_control
 from llmproxy.door import make_server
 from llmproxy.events import AttemptFailed, CallFinished, EndpointStateChanged
-from llmproxy.runtime import open_runtime
+from llmproxy.runtime import Live, open_runtime
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Proxy:
 
     @property
     def runtime(self):
-        return self.app.runtime
+        return self.app.live.runtime
 
 
 @asynccontextmanager
@@ -64,7 +64,8 @@ async def serve_proxy(config, environ=None):
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listening.setblocking(False)
     async with open_runtime(parsed, environ=environ or {}, listener=heard) as runtime:
-        app = App(runtime, make_control(runtime))
+        live = Live(runtime)
+        app = App(live, make_control(live))
         server = make_server(app)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:

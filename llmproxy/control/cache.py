@@ -1,27 +1,18 @@
-"""The operator's commands, under `/admin`: what the cache holds, and forgetting it.
-
-They answer to whoever has `admin_key`; without one, to this machine only.
-"""
+"""`/admin/cache`: what the cache holds, and forgetting it."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from hashlib import sha256
-from hmac import compare_digest
-from ipaddress import ip_address
 from time import time
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query
 from msgspec.structs import asdict
 from pydantic import BaseModel
 
 from llmproxy.adapters.answers.second_level import SecondLevel
 from llmproxy.adapters.answers.store import StoreError
-from llmproxy.runtime import Runtime
-
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+from llmproxy.runtime import Live, Runtime
 
 
 class Kept(BaseModel):
@@ -69,38 +60,23 @@ class Purged(BaseModel):
     second_level: int
 
 
-def admin_routes(runtime: Runtime) -> APIRouter:
-    """The paths under `/admin`."""
-    key = runtime.config.general_settings.admin_key
-    digest = None if key is None else _digest(key.get_secret_value())
+def cache_routes(live: Live) -> APIRouter:
+    """`/admin/cache`."""
+    router = APIRouter()
 
-    def only_the_operator(request: Request) -> None:
-        """401 without the key; 403 for another machine where there is no key."""
-        if digest is None:
-            _require_this_machine(request)
-            return
-        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not compare_digest(_digest(shown.strip()), digest):
-            raise HTTPException(
-                401,
-                "Send the proxy's admin_key as 'Authorization: Bearer KEY'.",
-                {"www-authenticate": "Bearer"},
-            )
-
-    admin = APIRouter(prefix="/admin", dependencies=[Depends(only_the_operator)])
-
-    @admin.get("/cache")
+    @router.get("/cache")
     async def cache_stats() -> CacheStats:
         """What the cache has done, and what it holds."""
-        return await _stats(runtime)
+        return await _stats(live.runtime)
 
-    @admin.delete("/cache")
+    @router.delete("/cache")
     async def purge_cache(
         group: Annotated[str | None, Query(description="only this model group's")] = None,
         older_than_s: Annotated[float | None, Query(ge=0, description="seconds")] = None,
     ) -> Purged:
         """Forget answers: all, those of one group, those older than so many seconds. Instances that
         share a view forget them, too."""
+        runtime = live.runtime
         now = time()
         before = None if older_than_s is None else now - older_than_s
         if runtime.shared is not None:
@@ -111,7 +87,7 @@ def admin_routes(runtime: Runtime) -> APIRouter:
             raise HTTPException(503, str(error)) from error
         return Purged(memory=memory, second_level=second_level)
 
-    return admin
+    return router
 
 
 async def _stats(runtime: Runtime) -> CacheStats:
@@ -128,29 +104,3 @@ async def _behind(second: SecondLevel) -> SecondLevelStats:
     return SecondLevelStats(
         connected=second.connected, why=second.why, kept=kept, **asdict(second.counts)
     )
-
-
-def _digest(key: str) -> bytes:
-    """Compared in place of the key itself, so that the time it takes tells nothing of it."""
-    return sha256(key.encode("utf-8", "surrogateescape")).digest()
-
-
-def _require_this_machine(request: Request) -> None:
-    """Without a key: a program on this machine, not one that another asks through a proxy, and not
-    a page in a browser that has made its name lead here (DNS rebinding)."""
-    peer = request.client.host if request.client else ""
-    name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    through = any(header in request.headers for header in FORWARDED)
-    if not _is_loopback(peer) or not (name == "localhost" or _is_loopback(name)) or through:
-        raise HTTPException(
-            403,
-            "/admin answers only to this machine. Set general_settings.admin_key, and send it as "
-            "'Authorization: Bearer KEY'.",
-        )
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False

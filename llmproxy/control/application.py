@@ -1,0 +1,48 @@
+"""The operator's app: everything that is not a call. FastAPI; slow and gone, it harms no call."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, FastAPI, Response
+
+import llmproxy
+from llmproxy.control.access import only_the_operator
+from llmproxy.control.cache import cache_routes
+from llmproxy.control.health import health_routes
+from llmproxy.runtime import Live
+
+
+def make_control(live: Live) -> FastAPI:
+    """The operator's app of one process."""
+    documented = live.runtime.config.general_settings.expose_docs
+    app = FastAPI(
+        title="LLMProxy",
+        version=llmproxy.__version__,
+        openapi_url="/openapi.json" if documented else None,
+        redoc_url=None,
+    )
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> dict[str, str]:
+        return {
+            "name": "LLMProxy",
+            "version": llmproxy.__version__,
+            "api": "/v1",
+            "health": "/health",
+            "metrics": "/metrics",
+            "admin": "/admin",
+            "docs": "/docs",
+        }
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """What Prometheus scrapes."""
+        # The library takes 0.05 s: only who scrapes pays for it.
+        from llmproxy.control.metrics import CONTENT_TYPE, metrics_text  # noqa: PLC0415
+
+        return Response(metrics_text(live.runtime), media_type=CONTENT_TYPE)
+
+    app.include_router(health_routes(live))
+    admin = APIRouter(prefix="/admin", dependencies=[Depends(only_the_operator(live))])
+    admin.include_router(cache_routes(live))
+    app.include_router(admin)
+    return app
