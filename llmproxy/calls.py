@@ -12,6 +12,8 @@ from typing import Protocol
 
 import msgspec
 
+from llmproxy.steps import Step, in_words
+
 Header = tuple[bytes, bytes]
 Headers = list[Header]
 
@@ -174,7 +176,7 @@ class Content(msgspec.Struct, frozen=True):
     encoding: bytes
     length: int | None
     framed: bool
-    has_request_id: bool
+    request_id: bytes | None  # the vendor's
 
 
 class UpstreamResponse(Protocol):
@@ -248,6 +250,11 @@ class Client(Downstream, Protocol):
         """From now on the task is not cancelled when the client leaves: this is called instead."""
 
 
+def explanation(trail: Trail) -> Header:
+    """The steps of a call, for a client that wants them."""
+    return b"x-llmproxy-explain", in_words(trail.steps).encode("ascii", "replace")
+
+
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; never sent, only logged
 
 
@@ -261,18 +268,22 @@ class Trail:
         "caller",
         "endpoint",
         "error",
+        "explain",
         "fallback",
         "first_byte_at",
         "group",
         "id",
         "limit_headers",
+        "request_id",
         "status",
+        "steps",
         "usage",
         "waited_s",
     )
 
     def __init__(self) -> None:
         self.id = ""
+        self.request_id: bytes | None = None  # the vendor's, of the answer that was accepted
         self.call: Call | None = None
         self.caller: str | None = None
         # What a caller with limits is told of them, in place of what its endpoints say of ours.
@@ -287,6 +298,8 @@ class Trail:
         self.waited_s = 0.0  # spent before the first byte on waiting for anybody else
         self.usage: Usage | None = None
         self.error: str | None = None
+        self.steps: list[Step] = []
+        self.explain = False  # the client wants to be told the steps
 
     def client_left(self) -> None:
         """The client went before it had its answer."""

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import msgspec
 
-from llmproxy.calls import Call, Usage
+from llmproxy.calls import Usage
+from llmproxy.steps import Step
 
 
 class AttemptFailed(msgspec.Struct, frozen=True):
@@ -35,16 +36,18 @@ class EndpointStateChanged(msgspec.Struct, frozen=True):
     for_s: float | None  # seconds, if it is known how long
 
 
-class CallFinished(msgspec.Struct, frozen=True):
-    """A call is over, however it ended. `status` 499: the client left first.
+class CallFinished(msgspec.Struct, frozen=True, gc=False):
+    """A call is over, however it ended; content-free. `status` 499: the client left first.
 
-    `cache`: what it had to do with the call (x-llmproxy-cache). `overhead_s` is the time that the
-    call spent in this process and not waiting for anybody.
+    `cache`: what it had to do with the call (x-llmproxy-cache). `overhead_s` is the time until the
+    first byte that the call spent in this process and not waiting for anybody. `ended_at` is Unix
+    time; `received_at` the clock of the steps. `request_id` is the vendor's.
     """
 
+    ended_at: float
+    received_at: float
     id: str | None
-    call: Call | None
-    request_line: str
+    request: str  # method and path
     group: str | None
     endpoint: str | None
     status: int
@@ -56,6 +59,12 @@ class CallFinished(msgspec.Struct, frozen=True):
     error: str | None  # the code, if it ended in an error of ours or in a broken stream
     caller: str | None = None
     cache: str | None = None
+    client: str | None = None
+    operation: str | None = None
+    stream: bool = False
+    fallback: str | None = None
+    request_id: bytes | None = None
+    steps: list[Step] = []
 
 
 class Listener(Protocol):

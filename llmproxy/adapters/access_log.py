@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from select import PIPE_BUF
-from time import gmtime, strftime, time
+from time import gmtime, strftime
 
 import msgspec
 
@@ -63,11 +63,9 @@ class AccessLog:
         *,
         human: bool,
         calls: bool = True,
-        wall: Callable[[], float] = time,
     ) -> None:
         self._write = write
         self._calls = calls
-        self._wall = wall
         self._encode = _human_line if human else _encode_json
         self._clock = _Clock()
         self._pending: list[bytes] = []
@@ -83,7 +81,7 @@ class AccessLog:
         if len(self._pending) >= MAX_PENDING_LINES:
             self.dropped += 1
             return
-        self._pending.append(self._encode(_line(event, self._clock.text(self._wall()))))
+        self._pending.append(self._encode(_line(event, self._clock.text(event.ended_at))))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 
@@ -200,12 +198,12 @@ class _Clock:
 
 
 def _line(event: CallFinished, moment: str) -> Line:
-    usage, call = event.usage, event.call
+    usage = event.usage
     first_byte_s = event.first_byte_s
     return Line(
         moment,
         event.id,
-        event.request_line[:MAX_REQUEST_CHARS],
+        event.request[:MAX_REQUEST_CHARS],
         event.group,
         event.endpoint,
         event.status,
@@ -216,7 +214,7 @@ def _line(event: CallFinished, moment: str) -> Line:
         usage.input_tokens if usage else None,
         usage.output_tokens if usage else None,
         usage.cached_tokens if usage else None,
-        call.client if call else None,
+        event.client,
         event.caller,
         event.cache,
         event.error,

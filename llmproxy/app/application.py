@@ -104,12 +104,13 @@ class App:
 
     def _finished(self, request: Request, runtime: Runtime, trail: Trail) -> None:
         now = monotonic()
-        received_at, first_byte_at = request.received_at, trail.first_byte_at
+        received_at, first_byte_at, call = request.received_at, trail.first_byte_at, trail.call
         before_first_byte_s = (now if first_byte_at is None else first_byte_at) - received_at
         runtime.listener.call_finished(
             CallFinished(
+                time(),
+                received_at,
                 trail.id or None,
-                trail.call,
                 f"{request.method} {request.path.decode('latin-1')}",
                 trail.group,
                 trail.endpoint,
@@ -122,6 +123,12 @@ class App:
                 trail.error,
                 trail.caller,
                 trail.cache,
+                request.client,
+                call.route.operation if call else None,
+                call is not None and call.stream,
+                trail.fallback,
+                trail.request_id,
+                trail.steps,
             )
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.calls import Downstream, Headers, Trail
+from llmproxy.calls import Downstream, Headers, Trail, explanation
 from llmproxy.errors import (
     CallerThrottled,
     ClientError,
@@ -72,6 +72,8 @@ def tell(client: Downstream, error: GatewayError, trail: Trail) -> None:
     if trail.attempts:
         headers.append((b"x-llmproxy-attempts", b"%d" % trail.attempts))
         headers.append((b"x-llmproxy-endpoint", (trail.endpoint or "").encode("latin-1")))
+    if trail.explain:
+        headers.append(explanation(trail))
     if trail.id and not any(name == b"x-request-id" for name, _ in headers):
         headers.append((b"x-request-id", trail.id.encode("latin-1")))
     trail.status = status

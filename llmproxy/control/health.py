@@ -6,6 +6,7 @@ its endpoints. None of them asks an endpoint anything, so none can hang.
 
 from __future__ import annotations
 
+from math import isinf
 from time import monotonic
 from typing import Literal
 
@@ -27,15 +28,16 @@ class Left(BaseModel):
 
 
 class EndpointHealth(BaseModel):
-    """One endpoint of one group, as it is now. `room_in_s`: 0 = it takes a call now."""
+    """One endpoint of one group, as it is now. `room_in_s`: 0 = it takes a call now; null: not by
+    itself."""
 
     group: str
     endpoint: str
     available: bool
     breaker: Literal["closed", "open", "half-open"]
     why_not: str | None = None
-    ready_in_s: float
-    room_in_s: float
+    ready_in_s: float | None
+    room_in_s: float | None
     capacity: Left
     in_flight: int
     tier: int
@@ -157,13 +159,17 @@ def _endpoint_health(group: str, state: EndpointState, now: float) -> EndpointHe
         available=available,
         breaker=state.breaker.state(now).value,
         why_not=None if available else state.why_not(0, now),
-        ready_in_s=round(state.ready_at(now) - now, 3),
-        room_in_s=round(state.room_in_s(0, now), 3),
+        ready_in_s=_seconds(state.ready_at(now) - now),
+        room_in_s=_seconds(state.room_in_s(0, now)),
         capacity=_left(state, now),
         in_flight=state.in_flight,
         tier=state.endpoint.tier,
         weight=state.endpoint.weight,
     )
+
+
+def _seconds(wait_s: float) -> float | None:
+    return None if isinf(wait_s) else round(wait_s, 3)
 
 
 def _left(state: EndpointState, now: float) -> Left:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import msgspec
 
 from llmproxy.calls import RateLimits
@@ -9,6 +11,8 @@ from llmproxy.errors import Throttled
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity, Reservation
+
+DRAINED = "drained by the operator"
 
 
 class EndpointState:
@@ -74,6 +78,8 @@ class EndpointState:
 
     def why_not(self, tokens: int, now: float) -> str:
         """Why it does not take a call, in words for the client and the log."""
+        if self.drained:
+            return DRAINED
         if self.cooldown_until > now:
             return f"{self.cooldown_why}, cooling down for {self.cooldown_until - now:.1f} s more"
         if not self.available(now):
@@ -89,6 +95,26 @@ class EndpointState:
         if until > self.cooldown_until:
             self.cooldown_until = until
             self.cooldown_why = why
+
+    @property
+    def drained(self) -> bool:
+        """The operator wants no attempts here: a cooldown without an end."""
+        return self.cooldown_until == inf
+
+    def drain(self) -> None:
+        """No attempts from now on; those under way end as they would."""
+        self.cool(inf, DRAINED)
+
+    def enable(self) -> None:
+        """Undo a drain."""
+        if self.drained:
+            self.cooldown_until = 0.0
+
+    def clear(self, now: float) -> None:
+        """Forget that it failed or was too busy; a drain stays."""
+        if not self.drained:
+            self.cooldown_until = 0.0
+        self.breaker.close_elsewhere(now)
 
     def begin(self, tokens: int, now: float) -> Turn:
         """A call's turn: whoever takes it ends it."""

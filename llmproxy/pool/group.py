@@ -24,25 +24,33 @@ MEASURE_EVERY_S = 0.005
 ROUGH_BYTES = 8_192
 # Of a long line, the needs of so many are told to the shared view: its grants come in small lots.
 TOLD_OF_LINE = 100
+# Of the endpoints that took no call, its trace names so many.
+MAX_PASSED_OVER = 8
 
 
 class Demand(msgspec.Struct, eq=False):
     """What one call asks of its group. Mutable; owned by the call's attempt loop.
 
     `tokens`: the estimated input and the output bound, as a vendor charges them on arrival.
-    `tried`: the endpoints that may not serve it now. `spill_at`: from then on a dearer tier is as
-    good as a cheap one.
+    `tried`: the endpoints that may not serve it now. `passed_over`: some of those that might have,
+    if they took calls. `spill_at`: from then on a dearer tier is as good as a cheap one.
     """
 
     tokens: int = 0
     priority: int = 0
     spill_at: float = 0.0
     tried: list[EndpointState] = []
+    passed_over: list[EndpointState] = []
 
     @property
     def choosy(self) -> bool:
         """It may not go everywhere. While it waits, that does not change."""
         return bool(self.tried)
+
+    def pass_over(self, state: EndpointState) -> None:
+        """It took no call when it was its turn."""
+        if len(self.passed_over) < MAX_PASSED_OVER and state not in self.passed_over:
+            self.passed_over.append(state)
 
 
 class Tier:
@@ -61,18 +69,30 @@ class Tier:
         tokens, tried = demand.tokens, demand.tried
         if len(self.states) == 1:
             only = self.states[0]
-            return only if only not in tried and only.takes(tokens, now) else None
+            if only in tried:
+                return None
+            if only.takes(tokens, now):
+                return only
+            demand.pass_over(only)
+            return None
         shares = [
             weight * state.breaker.share(now)
             if state not in tried and state.takes(tokens, now)
             else 0.0
             for state, weight in zip(self.states, self._weights, strict=True)
         ]
-        if not any(shares):
-            return None
+        if 0.0 in shares:
+            self._note_passed_over(shares, demand)
+            if not any(shares):
+                return None
         if self._strategy == "least_busy":
             shares = least_busy([state.in_flight for state in self.states], shares)
         return self.states[self._turns.take(shares)]
+
+    def _note_passed_over(self, shares: Sequence[float], demand: Demand) -> None:
+        for state, share in zip(self.states, shares, strict=True):
+            if not share and state not in demand.tried:
+                demand.pass_over(state)
 
     def skip(self, turns: int) -> None:
         """Let so many turns pass."""
@@ -247,7 +267,10 @@ class Group:
 
     def stranded(self, now: float) -> list[Demand]:
         """Those who wait for endpoints of which none is healthy any more."""
-        healthy = any(state.alone or state.breaker.admits(now) for state in self.states)
+        healthy = any(
+            not state.drained and (state.alone or state.breaker.admits(now))
+            for state in self.states
+        )
         if healthy and not self.line.choosy:
             return []
         doubtful = [demand for demand in self.line if demand.choosy or not healthy]
@@ -302,7 +325,8 @@ class Group:
         ahead, tokens_ahead = self.line.ahead_of(demand.priority)
         requests = 1 + ceil(ahead / len(hopeful))
         tokens = demand.tokens + tokens_ahead // len(hopeful)
-        return min(_returns_in_s(state, tokens, requests, now) for state in hopeful)
+        returns_in_s = min(_returns_in_s(state, tokens, requests, now) for state in hopeful)
+        return None if isinf(returns_in_s) else returns_in_s
 
     def full(self, demand: Demand, now: float) -> bool:
         """It is limits that are in the way: of the endpoints that are not broken, none has room, or

@@ -10,7 +10,16 @@ import asyncio
 import re
 from time import monotonic
 
-from llmproxy.calls import Accepted, Dialect, Downstream, Headers, Sink, Trail, Usage
+from llmproxy.calls import (
+    Accepted,
+    Dialect,
+    Downstream,
+    Headers,
+    Sink,
+    Trail,
+    Usage,
+    explanation,
+)
 from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
 from llmproxy.rules import sse
 from llmproxy.rules.encoding import readable
@@ -39,6 +48,7 @@ class Relay:
         """Send the whole answer. Raises StreamBroken when its endpoint did not complete it."""
         response = accepted.response
         trail.status = response.status
+        trail.request_id = response.content.request_id
         trail.first_byte_at = monotonic()
         events = accepted.response.content.events
         whole = response.exhausted and not events
@@ -172,7 +182,9 @@ def answer_headers(accepted: Accepted, trail: Trail) -> Headers:
         headers.append((b"x-llmproxy-fallback", trail.fallback.encode("utf-8")))
     if trail.cache is not None:
         headers.append((b"x-llmproxy-cache", trail.cache.encode("ascii")))
-    if not accepted.response.content.has_request_id:
+    if trail.explain:
+        headers.append(explanation(trail))
+    if trail.request_id is None:
         headers.append((b"x-request-id", accepted.call.id.encode("latin-1")))
     return headers
 

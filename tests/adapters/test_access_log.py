@@ -16,9 +16,10 @@ from llmproxy.events import CallFinished
 from tests.support.run import bounded
 
 FINISHED = CallFinished(
+    ended_at=1_795_415_102.25,
+    received_at=0.0,
     id="req_1",
-    call=None,
-    request_line="POST /v1/chat/completions",
+    request="POST /v1/chat/completions",
     group="gpt-4.1",
     endpoint="east",
     status=200,
@@ -47,7 +48,7 @@ class Written:
 
 
 def log_to(written, **options):
-    return AccessLog(written, **{"human": False, "wall": lambda: 1_795_415_102.25, **options})
+    return AccessLog(written, **{"human": False, **options})
 
 
 @bounded()
@@ -134,7 +135,7 @@ async def test_a_closed_pipe_costs_lines_only():
 async def test_a_path_of_any_length_leaves_a_line_that_a_pipe_takes_whole():
     written = Written()
     log = log_to(written)
-    log.call_finished(msgspec.structs.replace(FINISHED, request_line='POST /"' + "x" * 60_000))
+    log.call_finished(msgspec.structs.replace(FINISHED, request='POST /"' + "x" * 60_000))
     log.close()
     (line,) = written.lines
     assert json.loads(line)["request"].startswith('POST /"xxx')

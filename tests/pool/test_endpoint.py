@@ -3,8 +3,9 @@
 import pytest
 
 from llmproxy.config import parse_config
+from llmproxy.pool import Demand
 from llmproxy.runtime import pool_of
-from tests.pool.pools import fail, group, tell
+from tests.pool.pools import by_name, fail, group, served, tell
 
 
 def test_a_cooldown_is_never_shortened():
@@ -100,3 +101,37 @@ def test_the_same_place_in_two_groups_has_one_capacity_unless_its_limits_differ(
 
 def _of(groups):
     return pool_of(parse_config(f"model_groups: {groups}", {}, file="test.yaml"))
+
+
+def test_a_drained_endpoint_takes_nothing_until_it_is_enabled():
+    here = group(("a", 1, 0), ("b", 1, 0))
+    a = by_name(here)["a"]
+    a.drain()
+    assert {served(here) for _ in range(4)} == {"b"}
+    assert a.why_not(0, 1e9) == "drained by the operator"
+    a.cool(50, "throttled")
+    a.clear(0)
+    assert not a.takes(0, 1e9)
+    a.enable()
+    assert {served(here) for _ in range(4)} == {"a", "b"}
+
+
+def test_who_waits_is_not_kept_for_an_endpoint_that_is_drained():
+    here = group(("a", 1, 0))
+    tell(here.states[0], 0, 17.0)
+    demand = Demand()
+    here.line.join(demand)
+    assert here.stranded(0) == []
+    here.states[0].drain()
+    assert here.stranded(0) == [demand]
+    assert here.recovers_in_s([], demand, 0) is None
+
+
+def test_clearing_forgets_a_cooldown_and_an_open_breaker():
+    here = group(("a", 1, 0), ("b", 1, 0), allowed_fails=1)
+    a = by_name(here)["a"]
+    fail(a, 0)
+    a.cool(100, "throttled")
+    assert not a.takes(0, 1)
+    a.clear(1)
+    assert a.takes(0, 1)

@@ -19,7 +19,8 @@ def content_of(headers: Headers) -> Content:
     """Read it. Raises ValueError for a transfer coding that we would have to undo."""
     kind = encoding = b""
     length: int | None = None
-    chunked = has_request_id = False
+    request_id: bytes | None = None
+    chunked = False
     for name, value in headers:
         if name not in TELLING_HEADERS:
             continue
@@ -30,7 +31,7 @@ def content_of(headers: Headers) -> Content:
         elif name == b"content-encoding":
             encoding = b"" if value.lower() == b"identity" else value
         elif name == b"x-request-id":
-            has_request_id = True
+            request_id = value
         elif value.lower() != b"chunked":
             raise ValueError(f"unsupported transfer-encoding {value!r}")
         else:
@@ -41,5 +42,5 @@ def content_of(headers: Headers) -> Content:
         encoding,
         length,
         chunked or length is not None,
-        has_request_id,
+        request_id,
     )

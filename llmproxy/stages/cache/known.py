@@ -6,7 +6,7 @@ from time import monotonic, time
 
 from llmproxy.adapters.answers.memory import Memory
 from llmproxy.adapters.answers.second_level import SecondLevel
-from llmproxy.calls import Downstream, Headers, Trail
+from llmproxy.calls import Downstream, Headers, Trail, explanation
 from llmproxy.rules import forms
 from llmproxy.rules.recording import Recorded
 from llmproxy.stages.cache.counts import Counts
@@ -100,6 +100,8 @@ def headers_of(content_type: bytes, trail: Trail) -> Headers:
         (b"x-llmproxy-cache", (trail.cache or "").encode("ascii")),
         (b"x-request-id", trail.id.encode("latin-1")),
     ]
+    if trail.explain:
+        headers.append(explanation(trail))
     if trail.endpoint is not None:
         headers.append((b"x-llmproxy-endpoint", trail.endpoint.encode("latin-1")))
     if trail.fallback is not None:

@@ -7,11 +7,13 @@ it; and never for a call that may have taken effect, or that uses ids of one acc
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
 from llmproxy.calls import Accepted, Call, Trail
 from llmproxy.errors import GatewayError, NoEndpoint, RequestRejected
 from llmproxy.pool import Group
+from llmproxy.steps import FellBack
 
 TOO_LONG = "context_length_exceeded"
 
@@ -55,6 +57,7 @@ class Fallback:
                 if group is None:
                     raise first from error
             self._trail.fallback = group.name
+            self._trail.steps.append(FellBack(group.name, monotonic()))
             self._attempting = self._begin(group)
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:

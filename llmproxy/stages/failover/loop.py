@@ -15,15 +15,18 @@ from time import monotonic, time
 from llmproxy.adapters.exact_count import ExactCounts
 from llmproxy.calls import Accepted, Call, Headers, Trail, Usage
 from llmproxy.config import Queue
-from llmproxy.errors import NoEndpoint, StreamBroken, Throttled, TimedOut, UpstreamError
-from llmproxy.events import AttemptFailed, EndpointStateChanged, Listener
+from llmproxy.errors import NoEndpoint, Skipped, StreamBroken, TimedOut, UpstreamError
+from llmproxy.events import AttemptFailed, Listener
 from llmproxy.pool import Demand, EndpointState, Group, Turn
 from llmproxy.rules.estimate import Size
 from llmproxy.rules.limits import rate_limits
-from llmproxy.rules.retry import Judgement, Verdict, backoff_s, judge, passes_unchanged
+from llmproxy.rules.retry import Judgement, Verdict, backoff_s, judge
 from llmproxy.stages.failover.attempt import Attempts
+from llmproxy.stages.failover.consequences import cool, fail_breaker, tell_change
 from llmproxy.stages.failover.fallback import Fallback
+from llmproxy.stages.failover.nobody import nobody, told_unchanged
 from llmproxy.stages.failover.waiting import WaitingRoom
+from llmproxy.steps import Attempt, PassedOver
 
 # Retries and probes wait no longer than this, all pauses of a call together.
 MAX_PAUSES_S = 10.0
@@ -31,6 +34,8 @@ MAX_PAUSES_S = 10.0
 PROBE_POLL_S = 0.1
 # While the retry budget is used up, look again this often (jittered).
 RETRY_POLL_S = 0.02
+# Of a large group, the trace of a call that nobody could serve names so many endpoints.
+MAX_TOLD = 20
 
 
 class Failover:
@@ -117,37 +122,43 @@ class FirstAccepted:
         self.may_go_elsewhere = True  # no attempt can have taken effect
 
     async def __aenter__(self) -> Accepted:
-        group, trail = self._group, self._trail
+        stage, group, trail = self._stage, self._group, self._trail
         group.in_flight += 1
         try:
             while True:
                 if self._owes_budget:
                     await self._begin_retry()
                 turn = self._take() or await self._wait_for_turn()
+                if self._demand.passed_over:
+                    self._note_passed_over()
                 trail.attempts += 1
                 trail.endpoint = turn.state.endpoint.name
                 began_at = monotonic()
                 self._turn = turn
                 try:
-                    accepted = await self._stage.attempts.make(self._call, turn.state.endpoint)
+                    accepted = await stage.attempts.make(self._call, turn.state.endpoint)
                 except UpstreamError as failure:
                     self._learn(failure, began_at)
                     continue
                 except BaseException:  # the client left, or it is our bug
                     self._turn.says_nothing(monotonic())
                     self._end_turn()
+                    self._note_attempt(began_at, "abandoned")
                     raise
                 finally:
                     trail.waited_s += monotonic() - began_at
+                self._note_attempt(began_at, "answered", accepted.response.status)
                 self._note_limits(turn, accepted.response.headers)
                 if turn.answered(monotonic()):
-                    self._tell(turn.state, "closed", "it answers again", None)
+                    tell_change(stage.listener, group, turn.state, "closed", "it answers again")
                 self._return_claims()
                 self._accepted = accepted
                 return accepted
-        except BaseException:
+        except BaseException as error:
             self._return_claims()
             group.in_flight -= 1
+            if isinstance(error, NoEndpoint):
+                self._note_skipped(error.skipped)
             raise
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -157,7 +168,8 @@ class FirstAccepted:
             self._learn_tokens(self._size, usage)
         self._end_turn(usage)
         if isinstance(error, StreamBroken):
-            self._fail_breaker(monotonic(), error)
+            stage = self._stage
+            fail_breaker(stage.listener, self._group, self._turn, error, stage.draw())
         self._group.in_flight -= 1
 
     # ---- what the call needs, and what its answers tell
@@ -195,7 +207,7 @@ class FirstAccepted:
     def _learn(self, failure: UpstreamError, began_at: float) -> None:
         """Draw the conclusions of one failed attempt; raises when the call must end."""
         now = monotonic()
-        turn, call = self._turn, self._call
+        stage, turn, call = self._stage, self._turn, self._call
         state = turn.state
         endpoint = state.endpoint
         judgement = judge(
@@ -213,22 +225,25 @@ class FirstAccepted:
         if not judgement.try_again_here:
             self._useless.append(state)
         if judgement.feeds_breaker:
-            self._fail_breaker(now, failure)
+            fail_breaker(stage.listener, self._group, turn, failure, stage.draw())
         else:
             turn.says_nothing(now)
         if judgement.cooldown_s is not None:
-            self._cool(state, failure, judgement, now)
+            cool(stage.listener, self._group, state, failure, judgement)
         self._end_turn(sent=failure.sent)
         self._return_claims()
         error = self._reason_to_end(judgement, now)
-        self._stage.listener.attempt_failed(
+        verdict = (Verdict.GIVE_UP if error else self._who_is_next(state)).value
+        status = failure.answer.status if failure.answer else None
+        self._note_attempt(began_at, "failed", status, reason=failure.reason, verdict=verdict)
+        stage.listener.attempt_failed(
             AttemptFailed(
                 call.id,
                 self._group.name,
                 endpoint.name,
                 failure.reason,
-                failure.answer.status if failure.answer else None,
-                (Verdict.GIVE_UP if error else self._who_is_next(state)).value,
+                status,
+                verdict,
                 now - began_at,
                 failure.message,
             )
@@ -253,37 +268,6 @@ class FirstAccepted:
             return Verdict.SAME_ENDPOINT
         return Verdict.NEXT_ENDPOINT
 
-    def _fail_breaker(self, now: float, failure: UpstreamError) -> None:
-        breaker = self._turn.state.breaker
-        before = breaker.state(now)
-        self._turn.failed(now, self._stage.draw())
-        after = breaker.state(now)
-        if after is not before:
-            open_s = breaker.opens_until(now) - now
-            self._tell(self._turn.state, after.value, failure.message, open_s)
-
-    def _cool(
-        self, state: EndpointState, failure: UpstreamError, judgement: Judgement, now: float
-    ) -> None:
-        seconds = judgement.cooldown_s or 0.0
-        cooling = state.cooldown_until > now
-        state.cool(now + seconds, failure.reason)
-        if isinstance(failure, Throttled):
-            state.capacity.throttled()
-        if judgement.slow_start:
-            state.breaker.slow_down(now + seconds)
-        if cooling:
-            return  # told already
-        self._tell(
-            state, "misconfigured" if judgement.loud else "cooling", failure.message, seconds
-        )
-
-    def _tell(self, state: EndpointState, what: str, why: str, for_s: float | None) -> None:
-        endpoint = state.endpoint.name
-        self._stage.listener.endpoint_state_changed(
-            EndpointStateChanged(self._group.name, endpoint, what, why, for_s)
-        )
-
     def _return_claims(self) -> None:
         """A retry or a probe of ours is over: others may begin theirs."""
         if self._retrying:
@@ -299,6 +283,33 @@ class FirstAccepted:
             await self._sleep(RETRY_POLL_S * (1 + self._stage.draw()), monotonic())
         group.budget.begin()
         self._retrying, self._owes_budget = True, False
+
+    # ---- for whoever asks later why it went like this
+
+    def _note_attempt(
+        self,
+        began_at: float,
+        outcome: str,
+        status: int | None = None,
+        *,
+        reason: str | None = None,
+        verdict: str | None = None,
+    ) -> None:
+        name, took_s = self._turn.state.endpoint.name, monotonic() - began_at
+        step = Attempt(name, began_at, took_s, outcome, status, reason, verdict)
+        self._trail.steps.append(step)
+
+    def _note_passed_over(self) -> None:
+        now, demand = monotonic(), self._demand
+        for state in demand.passed_over:
+            why = state.why_not(demand.tokens, now)
+            self._trail.steps.append(PassedOver(state.endpoint.name, now, why))
+        demand.passed_over = []
+
+    def _note_skipped(self, skipped: list[Skipped]) -> None:
+        now = monotonic()
+        for each in skipped[:MAX_TOLD]:
+            self._trail.steps.append(PassedOver(each.endpoint, now, each.why))
 
     # ---- when no untried endpoint has room
 
@@ -367,27 +378,9 @@ class FirstAccepted:
             self._trail.waited_s += monotonic() - now
 
     def _nobody(self, now: float) -> Exception:
-        """The error for a call that no endpoint could answer.
-
-        With a single endpoint, and for what is the client's own to mend, the upstream's answer
-        is the most faithful error there is.
-        """
-        failures, group = self._failures, self._group
-        if failures and failures[-1].answer is not None:
-            endpoint = self._turn.state.endpoint
-            if len(group.states) == 1 or passes_unchanged(
-                failures[-1],
-                own_credential=not endpoint.takes_key_of(self._call),
-                own_model=endpoint.model is not None,
-            ):
-                return failures[-1]
-        recovers_in_s = group.recovers_in_s(self._useless, self._demand, now)
-        skipped = group.skipped(failures, self._demand, now)
-        error = NoEndpoint(group.name, failures, skipped, retry_after_s=recovers_in_s)
-        if now >= self._call.deadline_at:
-            error.status, error.code = 504, "deadline_exceeded"
-        elif failures and isinstance(failures[-1], TimedOut):
-            error.status, error.code = 504, TimedOut.code
-        elif group.full(self._demand, now):
-            error.status, error.code = 429, "rate_limit_exceeded"
-        return error
+        """The error for a call that no endpoint could answer."""
+        last = self._turn.state.endpoint if self._failures else None
+        error = told_unchanged(self._call, self._group, self._failures, last)
+        if error is not None:
+            return error
+        return nobody(self._call, self._group, self._demand, self._failures, self._useless, now=now)

@@ -10,6 +10,7 @@ from llmproxy.errors import ClientError
 MAX_ID_BYTES = 128
 TIMEOUT_HEADER = b"x-llmproxy-timeout-s"
 PRIORITY_HEADER = b"x-llmproxy-priority"
+EXPLAIN_HEADER = b"x-llmproxy-explain"
 MAX_PRIORITY = 100
 TELLING_HEADERS = frozenset(
     (
@@ -19,6 +20,7 @@ TELLING_HEADERS = frozenset(
         b"x-request-id",
         TIMEOUT_HEADER,
         PRIORITY_HEADER,
+        EXPLAIN_HEADER,
         b"x-stainless-read-timeout",
         b"x-stainless-timeout",
     )
@@ -32,6 +34,7 @@ class Asked:
         "content_encoding",
         "content_length",
         "content_type",
+        "explain",
         "patience_s",
         "priority",
         "request_id",
@@ -43,6 +46,7 @@ class Asked:
         self.content_encoding = b""
         self.content_length: int | None = None
         self.request_id = ""
+        self.explain = False
         self.priority = 0  # a higher one waits in front of a lower one
         self.total_s = inf  # for the whole call, as x-llmproxy-timeout-s says
         self.patience_s = inf  # for each silence, as the SDK's read timeout says
@@ -57,6 +61,8 @@ class Asked:
                 self.content_length = int(value)
             elif name == b"x-request-id":
                 self.request_id = value[:MAX_ID_BYTES].decode("latin-1")
+            elif name == EXPLAIN_HEADER:
+                self.explain = value not in (b"", b"0", b"false")
             elif name == PRIORITY_HEADER:
                 self.priority = _priority(value)
             else:

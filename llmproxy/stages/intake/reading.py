@@ -92,6 +92,7 @@ class Reading:
         intake, request = self._intake, self._request
         asked = Asked(request.headers)
         self._trail.id = asked.request_id or intake.new_call_id()
+        self._trail.explain = asked.explain
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)

@@ -1,0 +1,100 @@
+"""Why a call went where it went: its steps, as the client may ask for them and as they are told."""
+
+import pytest
+
+from llmproxy.steps import Attempt, FellBack, PassedOver
+from tests.story.limited import HELLO, cheap_and_dear, endpoint, tells
+from tests.support.client import STREAM, ask
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import always, chat, error_body, http, scripted
+
+GOOD = always(http(chat("good")))
+DOWN = always(http(error_body("server_error"), status=500))
+EXPLAIN = ("x-llmproxy-explain", "1")
+
+
+def two_groups(main, other):
+    groups = [
+        {"model_group": "gpt-4.1", "models": [endpoint(main, "main")], "fallbacks": ["g0"]},
+        {"model_group": "g0", "models": [endpoint(other, "e0")]},
+    ]
+    return {"model_groups": groups, "general_settings": {"drain_delay_s": 0, "num_retries": 0}}
+
+
+@pytest.mark.parametrize("body", [HELLO, STREAM], ids=["unary", "stream"])
+@bounded()
+async def test_a_client_that_asks_is_told_of_the_failure_and_of_the_answer(body):
+    async with scripted(DOWN) as bad, scripted(GOOD) as good:
+        config = config_for(endpoint(bad, "bad"), endpoint(good, "good"), allowed_fails=1)
+        async with serve_proxy(config) as proxy:
+            reply = await ask(proxy.port, body=body, headers=[EXPLAIN])
+            failed, answered = reply.header("x-llmproxy-explain").split("; ")
+            assert failed.startswith("bad failed 500 after ")
+            assert failed.endswith(" ms, then next endpoint")
+            assert answered.startswith("good answered 200 after ")
+            reply = await ask(proxy.port, body=body, headers=[EXPLAIN])
+            skipped, answered = reply.header("x-llmproxy-explain").split("; ")
+            assert skipped.startswith("skipped bad (breaker open for ")
+            assert answered.startswith("good answered 200")
+
+
+@bounded()
+async def test_who_does_not_ask_is_not_told_and_zero_is_no_question():
+    async with scripted(GOOD) as vendor, serve_proxy(config_for(vendor.base_url)) as proxy:
+        for headers in ([], [("x-llmproxy-explain", "0")]):
+            reply = await ask(proxy.port, body=HELLO, headers=headers)
+            assert reply.header("x-llmproxy-explain") is None
+        assert "x-llmproxy-explain" not in dict(vendor.received[1].headers)
+
+
+@bounded()
+async def test_a_call_that_nobody_serves_tells_why_each_endpoint_did_not():
+    async with scripted(DOWN) as one, scripted(DOWN) as other:
+        config = config_for(endpoint(one, "one"), endpoint(other, "other"), num_retries=0)
+        async with serve_proxy(config) as proxy:
+            reply = await ask(proxy.port, body=HELLO, headers=[EXPLAIN])
+            assert reply.status == 503
+            failed, skipped = reply.header("x-llmproxy-explain").split("; ")
+            assert failed.startswith("one failed 500 after ")
+            assert failed.endswith("then give up")
+            assert skipped == "skipped other (no attempt was left for it)"
+
+
+@bounded()
+async def test_an_answer_from_the_cache_says_that_nobody_was_asked():
+    async with scripted(GOOD) as vendor:
+        settings = {"cache": True, "cache_params": {"mode": "all"}}
+        async with serve_proxy(config_for(vendor.base_url, **settings)) as proxy:
+            await ask(proxy.port, body=HELLO)
+            reply = await ask(proxy.port, body=HELLO, headers=[EXPLAIN])
+            assert reply.header("x-llmproxy-cache") == "hit"
+            assert reply.header("x-llmproxy-explain") == "no endpoint was asked"
+
+
+@bounded()
+async def test_the_event_of_a_call_has_its_steps_in_order_and_no_word_of_its_content():
+    async with scripted(DOWN) as main, scripted(GOOD) as other:
+        async with serve_proxy(two_groups(main, other)) as proxy:
+            await ask(proxy.port, body=HELLO)
+        (event,) = proxy.heard.calls
+        failed, fell, answered = event.steps
+        assert isinstance(failed, Attempt)
+        assert isinstance(fell, FellBack)
+        assert (failed.endpoint, failed.outcome, failed.status) == ("main", "failed", 500)
+        assert (fell.group, answered.endpoint, answered.outcome) == ("g0", "e0", "answered")
+        assert event.received_at <= failed.began_at <= fell.at <= answered.began_at
+        assert (event.group, event.fallback, event.stream) == ("gpt-4.1", "g0", False)
+        assert "hello" not in repr(event)
+
+
+@bounded()
+async def test_a_full_endpoint_that_the_turn_passed_over_is_named():
+    async with scripted(tells(0, "9s")) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=0)) as proxy:
+            await ask(proxy.port, body=HELLO)
+            await ask(proxy.port, body=HELLO)
+        skipped, answered = proxy.heard.calls[1].steps
+        assert isinstance(skipped, PassedOver)
+        assert (skipped.endpoint, answered.endpoint) == ("cheap", "dear")
+        assert skipped.why.startswith("full for ")
