@@ -178,7 +178,7 @@ class TimedOut(UpstreamError):
 class UpstreamFailed(UpstreamError):
     """A 5xx (or 408, 409), a reset, a malformed or incomplete answer."""
 
-    reason = "failed"
+    reason = "server_error"
 
 
 class Throttled(UpstreamError):

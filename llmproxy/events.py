@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from llmproxy.calls import Usage
-from llmproxy.steps import Step
+from llmproxy.steps import Attempt, Step
 
 
 class AttemptFailed(msgspec.Struct, frozen=True):
@@ -26,12 +26,27 @@ class AttemptFailed(msgspec.Struct, frozen=True):
     message: str
 
 
+class AttemptEnded(msgspec.Struct, frozen=True, gc=False):
+    """One attempt and, if it was answered, the answer are over. Of every attempt there is one.
+
+    `usage`: what the endpoint counted, if it told. `broken`: the answer broke after the commit
+    point.
+    """
+
+    group: str
+    attempt: Attempt
+    usage: Usage | None = None
+    broken: bool = False
+
+
 class EndpointStateChanged(msgspec.Struct, frozen=True):
     """An endpoint left the healthy state or came back."""
 
     group: str
     endpoint: str
-    state: str  # "open", "half-open", "closed", "cooling", "misconfigured"
+    # "open", "half-open", "closed", "cooling", "misconfigured"; by the operator: "drained",
+    # "enabled", "cleared"
+    state: str
     why: str
     for_s: float | None  # seconds, if it is known how long
 
@@ -73,6 +88,9 @@ class Listener(Protocol):
     def attempt_failed(self, event: AttemptFailed) -> None:
         """An attempt did not lead to an answer."""
 
+    def attempt_ended(self, event: AttemptEnded) -> None:
+        """An attempt is over, and the answer that it led to."""
+
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """An endpoint left the healthy state or came back."""
 
@@ -90,6 +108,11 @@ class Listeners:
         """An attempt did not lead to an answer."""
         for listener in self._listeners:
             listener.attempt_failed(event)
+
+    def attempt_ended(self, event: AttemptEnded) -> None:
+        """An attempt is over, and the answer that it led to."""
+        for listener in self._listeners:
+            listener.attempt_ended(event)
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """An endpoint left the healthy state or came back."""

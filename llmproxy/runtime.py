@@ -17,9 +17,9 @@ from llmproxy.adapters.answers.second_level import open_second_level
 from llmproxy.adapters.answers.store import Store, StoreError
 from llmproxy.adapters.entra import EntraCredentials
 from llmproxy.adapters.exact_count import ExactCounts, o200k_base
-from llmproxy.adapters.price_list import list_price
+from llmproxy.adapters.price_list import list_price, prices_of
 from llmproxy.adapters.upstream import UpstreamClient
-from llmproxy.config import CacheMode, CacheParams, Config, GeneralSettings, Price, shares_state
+from llmproxy.config import CacheMode, CacheParams, Config, GeneralSettings, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listener, Listeners
 from llmproxy.pool import EndpointState, Group, Pool
@@ -28,7 +28,7 @@ from llmproxy.providers.base import Endpoint
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity
 from llmproxy.rules.lease import Lease
-from llmproxy.rules.prices import blended
+from llmproxy.rules.prices import Prices, blended
 from llmproxy.stages.admission import Admission
 from llmproxy.stages.cache import Cache, Questions
 from llmproxy.stages.callers import Callers
@@ -49,7 +49,8 @@ DISK_PATIENCE_S = 0.5
 class Runtime:
     """Everything that the story of a call needs. Made by `open_runtime` only.
 
-    `shared`: what is known together with other instances; None = there are none.
+    `shared`: what is known together with other instances; None = there are none. `prices` by group
+    and endpoint, of those that have one.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class Runtime:
         cache: Cache,
         shared: SharedView | None,
         counts: ExactCounts | None,
+        prices: Prices,
     ) -> None:
         settings = config.general_settings
         self.config = config
         self.listener = listener
         self.shared = shared
+        self.prices = prices
         self.pool = pool
         self.callers = Callers(settings.callers, pool)
         self.intake = Intake(settings)
@@ -114,8 +117,9 @@ async def open_runtime(
         if settings.exact_token_counts:
             counts = ExactCounts(o200k_base())
             stack.push_async_callback(counts.close)
-        cache = await _open_cache(stack, config)
-        make = partial(Runtime, config, pool, attempts, cache=cache, counts=counts)
+        prices = prices_of(pool)
+        cache = await _open_cache(stack, config, prices)
+        make = partial(Runtime, config, pool, attempts, cache=cache, counts=counts, prices=prices)
         if not shares_state(settings):
             yield make(listener=listener, shared=None)
             return
@@ -136,7 +140,7 @@ async def open_runtime(
         yield runtime
 
 
-async def _open_cache(stack: AsyncExitStack, config: Config) -> Cache:
+async def _open_cache(stack: AsyncExitStack, config: Config, prices: Prices) -> Cache:
     """The cache, with what it keeps answers in. Raises ConfigError if that cannot be used."""
     settings = config.general_settings
     params = settings.cache_params
@@ -166,7 +170,7 @@ async def _open_cache(stack: AsyncExitStack, config: Config) -> Cache:
         Memory(max_bytes=params.max_bytes, keep_s=keep_s),
         second=second,
         leases=leases,
-        prices=_prices(config),
+        prices=prices,
     )
     stack.push_async_callback(cache.close)
     return cache
@@ -185,16 +189,6 @@ def _disk_store(params: CacheParams, keep_s: float) -> Store:
 def _modes(config: Config) -> dict[str, CacheMode]:
     """Of the groups that say themselves what is remembered of them."""
     return {each.model_group: each.cache for each in config.model_groups if each.cache is not None}
-
-
-def _prices(config: Config) -> dict[tuple[str, str], Price]:
-    """By group and endpoint, of those that have one."""
-    return {
-        (group.model_group, str(entry.name)): entry.price
-        for group in config.model_groups
-        for entry in group.models
-        if entry.price is not None
-    }
 
 
 def pool_of(config: Config) -> Pool:

@@ -11,16 +11,21 @@ import gc
 import logging
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 
 import uvloop
 
 import llmproxy
 from llmproxy.adapters.access_log import AccessLog, write_to
+from llmproxy.adapters.ledger import Ledger
 from llmproxy.app import App
 from llmproxy.config import Config, parse_config
 from llmproxy.control.application import make_control
+from llmproxy.control.overview import Overview, Seat
+from llmproxy.control.watch import Watch
 from llmproxy.door import make_server
+from llmproxy.events import Listener, Listeners
 from llmproxy.runtime import Live, open_runtime
 
 BACKLOG = 4096
@@ -67,19 +72,18 @@ async def serve_on(
     *,
     write: Callable[[bytes], object],
     on_started: Callable[[], None],
+    seat: Seat | None = None,
 ) -> None:
     """Serve a config on a socket until a signal ends it; then the socket is closed.
 
     `write` gets whole lines of the access log. `on_started` is called when calls are accepted and
-    signals are heard.
+    signals are heard. `seat`: where the numbers of all workers meet, if there are several.
     """
     settings = config.general_settings
     human = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
     log = AccessLog(write, human=human, calls=settings.access_log)
     try:
-        async with open_runtime(config, environ=environ, listener=log) as runtime:
-            live = Live(runtime)
-            app = App(live, make_control(live))
+        async with open_app(config, environ=environ, listener=log, seat=seat) as app:
             # What exists now lives as long as the process: the collector need not look at it.
             gc.collect()
             gc.freeze()
@@ -87,6 +91,21 @@ async def serve_on(
     finally:
         listening.close()
         log.close()
+
+
+@asynccontextmanager
+async def open_app(
+    config: Config, *, environ: Mapping[str, str], listener: Listener, seat: Seat | None = None
+) -> AsyncIterator[App]:
+    """A whole proxy but for its socket."""
+    ledger = Ledger()
+    told = Listeners(listener, ledger)
+    async with open_runtime(config, environ=environ, listener=told) as runtime:
+        live = Live(runtime)
+        ledger.prices = runtime.prices
+        watch = Watch(live, Overview(live, ledger, seat))
+        async with watch.looking():
+            yield App(live, make_control(live, watch))
 
 
 def log_to_stderr(line: str = "%(asctime)s %(levelname)s %(message)s") -> None:

@@ -18,7 +18,7 @@ from time import gmtime, strftime
 import msgspec
 
 from llmproxy.errors import RequestRejected
-from llmproxy.events import AttemptFailed, CallFinished, EndpointStateChanged
+from llmproxy.events import AttemptEnded, AttemptFailed, CallFinished, EndpointStateChanged
 
 FLUSH_S = 0.1
 # A reader that is stuck must not fill our memory.
@@ -102,6 +102,9 @@ class AccessLog:
             event.message,
             event.verdict,
         )
+
+    def attempt_ended(self, event: AttemptEnded) -> None:
+        """The line of the call tells enough."""
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """Tell that an endpoint left the healthy state, loudly if a person must act."""

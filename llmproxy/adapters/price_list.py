@@ -10,6 +10,7 @@ import logging
 from decimal import Decimal
 
 from llmproxy.config import Price
+from llmproxy.pool import Pool
 
 logger = logging.getLogger("llmproxy")
 
@@ -34,8 +35,22 @@ LISTED = {
 }
 
 
-def list_price(provider: str, model: str) -> Price | None:
-    """The list price, today, of a provider's model; None if it is not known, and the log says so.
+def prices_of(pool: Pool) -> dict[tuple[str, str], Price]:
+    """By group and endpoint: what the config says, else the list price if it is known."""
+    prices = {}
+    for group in pool.groups.values():
+        for endpoint in (state.endpoint for state in group.states):
+            price = endpoint.price
+            if price is None:
+                price = list_price(endpoint.provider.name, endpoint.model or "", quiet=True)
+            if price is not None:
+                prices[group.name, endpoint.name] = price
+    return prices
+
+
+def list_price(provider: str, model: str, *, quiet: bool = False) -> Price | None:
+    """The list price, today, of a provider's model; None if it is not known, and the log says so
+    unless it is to be quiet.
 
     Of prices that grow with the prompt it is the one for short prompts. A model is found by its
     name: Azure's deployments only if they are called as their model is.
@@ -43,6 +58,8 @@ def list_price(provider: str, model: str) -> Price | None:
     found = _look_up(provider, model)
     if isinstance(found, Price):
         return found
+    if quiet:
+        return None
     logger.warning(
         "No price is known for the model %r of %s: %s. Where endpoints are ordered by price it "
         "comes last; give its endpoint a `price` to change that.",

@@ -1,32 +1,37 @@
-"""Who may use `/admin`: whoever has `admin_key`; without one, this machine only."""
+"""Who may use `/admin`: whoever has `admin_key`, or a session that it began; without one, this
+machine only. And nobody whom a page of another site sends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
-from hmac import compare_digest
 from ipaddress import ip_address
+from time import time
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 
+from llmproxy.control.session import COOKIE, is_key, is_proof
 from llmproxy.runtime import Live
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def only_the_operator(live: Live) -> Callable[[Request], None]:
     """What FastAPI asks before each path: 401 without the key; 403 for another machine where there
-    is no key."""
+    is no key, and for what a page of another site sends."""
 
     def check(request: Request) -> None:
+        not_from_elsewhere(request)
         key = live.runtime.config.general_settings.admin_key
         if key is None:
-            _require_this_machine(request)
-            return
-        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-        known = _digest(key.get_secret_value())
-        if scheme.lower() != "bearer" or not compare_digest(_digest(shown.strip()), known):
+            if not _is_this_machine(request):
+                raise HTTPException(
+                    403,
+                    "/admin answers only to this machine. Set general_settings.admin_key, and send "
+                    "it as 'Authorization: Bearer KEY'.",
+                )
+        elif not _shows(request, key.get_secret_value()):
             raise HTTPException(
                 401,
                 "Send the proxy's admin_key as 'Authorization: Bearer KEY'.",
@@ -36,23 +41,37 @@ def only_the_operator(live: Live) -> Callable[[Request], None]:
     return check
 
 
-def _digest(key: str) -> bytes:
-    """Compared in place of the key itself, so that the time it takes tells nothing of it."""
-    return sha256(key.encode("utf-8", "surrogateescape")).digest()
+def is_operator(request: Request, live: Live) -> bool:
+    """Whether `only_the_operator` would let a question pass."""
+    key = live.runtime.config.general_settings.admin_key
+    if key is None:
+        return _is_this_machine(request)
+    return _shows(request, key.get_secret_value())
 
 
-def _require_this_machine(request: Request) -> None:
-    """Without a key: a program on this machine, not one that another asks through a proxy, and not
-    a page in a browser that has made its name lead here (DNS rebinding)."""
+def not_from_elsewhere(request: Request) -> None:
+    """A browser says which site's page sends what may change something (CSRF): only our own."""
+    origin = request.headers.get("origin")
+    if origin is None or request.method in SAFE_METHODS:
+        return
+    if urlsplit(origin).netloc != request.headers.get("host", ""):
+        raise HTTPException(403, f"A page of another site ({origin}) may not do this.")
+
+
+def _shows(request: Request, key: str) -> bool:
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return is_key(shown.strip(), key)
+    return is_proof(request.cookies.get(COOKIE, ""), key, time())
+
+
+def _is_this_machine(request: Request) -> bool:
+    """A program on this machine, not one that another asks through a proxy, and not a page in a
+    browser that has made its name lead here (DNS rebinding)."""
     peer = request.client.host if request.client else ""
     name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
     through = any(header in request.headers for header in FORWARDED)
-    if not _is_loopback(peer) or not (name == "localhost" or _is_loopback(name)) or through:
-        raise HTTPException(
-            403,
-            "/admin answers only to this machine. Set general_settings.admin_key, and send it as "
-            "'Authorization: Bearer KEY'.",
-        )
+    return _is_loopback(peer) and (name == "localhost" or _is_loopback(name)) and not through
 
 
 def _is_loopback(address: str) -> bool:

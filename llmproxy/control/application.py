@@ -6,12 +6,20 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 
 import llmproxy
 from llmproxy.control.access import only_the_operator
+from llmproxy.control.actions import action_routes
 from llmproxy.control.cache import cache_routes
+from llmproxy.control.explain import explain_routes
 from llmproxy.control.health import health_routes
+from llmproxy.control.live_events import event_routes
+from llmproxy.control.signing_in import signing_in_routes
+from llmproxy.control.state import Glance
+from llmproxy.control.traces import trace_routes
+from llmproxy.control.watch import Watch
+from llmproxy.control.watching import watching_routes
 from llmproxy.runtime import Live
 
 
-def make_control(live: Live) -> FastAPI:
+def make_control(live: Live, watch: Watch) -> FastAPI:
     """The operator's app of one process."""
     documented = live.runtime.config.general_settings.expose_docs
     app = FastAPI(
@@ -37,12 +45,26 @@ def make_control(live: Live) -> FastAPI:
     async def metrics() -> Response:
         """What Prometheus scrapes."""
         # The library takes 0.05 s: only who scrapes pays for it.
-        from llmproxy.control.metrics import CONTENT_TYPE, metrics_text  # noqa: PLC0415
+        from llmproxy.control.metrics.collecting import CONTENT_TYPE, metrics_text  # noqa: PLC0415
 
         return Response(metrics_text(live.runtime), media_type=CONTENT_TYPE)
 
     app.include_router(health_routes(live))
-    admin = APIRouter(prefix="/admin", dependencies=[Depends(only_the_operator(live))])
-    admin.include_router(cache_routes(live))
-    app.include_router(admin)
+    app.include_router(signing_in_routes(live))
+    app.include_router(_admin_routes(live, watch))
     return app
+
+
+def _admin_routes(live: Live, watch: Watch) -> APIRouter:
+    admin = APIRouter(prefix="/admin", dependencies=[Depends(only_the_operator(live))])
+    glance = Glance(live, watch)
+    for routes in (
+        watching_routes(watch, glance),
+        trace_routes(watch.overview),
+        explain_routes(live),
+        event_routes(live, watch, glance),
+        action_routes(live, glance),
+        cache_routes(live),
+    ):
+        admin.include_router(routes)
+    return admin

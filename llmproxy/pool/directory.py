@@ -64,6 +64,12 @@ class Pool:
                 here.breaker.open_elsewhere(now, for_s or 0.0)
             case "closed":
                 here.breaker.close_elsewhere(now)
+            case "cleared":
+                here.clear(now)
+            case "drained":
+                here.drain()
+            case "enabled":
+                here.enable()
 
     def _state_of(self, group: str, endpoint: str) -> EndpointState | None:
         states = self.groups[group].states if group in self.groups else ()

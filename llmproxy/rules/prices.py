@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from llmproxy.calls import Usage
 from llmproxy.config import Price
+
+Prices = Mapping[tuple[str, str], Price]  # by group and endpoint
 
 MILLION = 1_000_000
 # Of a typical call's tokens, so many parts are input and so many output.

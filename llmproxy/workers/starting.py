@@ -9,6 +9,7 @@ from functools import partial
 
 from pydantic import SecretStr
 
+from llmproxy.adapters.board import Board
 from llmproxy.adapters.embedded import (
     EmbeddedServer,
     NotInstalledError,
@@ -16,6 +17,7 @@ from llmproxy.adapters.embedded import (
     embedded_server,
 )
 from llmproxy.config import Config, shares_state
+from llmproxy.control.overview import SHEETS
 from llmproxy.door.server import CUT_SHORT_S
 from llmproxy.serving import (
     CannotListenError,
@@ -71,7 +73,7 @@ def serve_with_workers(
         except (CannotListenError, NotStartedError) as error:
             say(str(error))
             return 1
-        given = Given(config, environ, port, inbox, Lifeline(), server)
+        given = Given(config, environ, port, inbox, Lifeline(), server, Board(count, SHEETS))
         told = filled(announced, port.claim)
         return _supervisor(given, count, told).run()
 

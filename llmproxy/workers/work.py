@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import uvloop
 
 from llmproxy.adapters.access_log import write_lines_to
+from llmproxy.adapters.board import Board
 from llmproxy.adapters.embedded import EmbeddedServer
 from llmproxy.config import Config
+from llmproxy.control.overview import Seat
 from llmproxy.errors import ConfigError
 from llmproxy.serving import say, serve_on
 from llmproxy.workers.forking import Lifeline
@@ -26,7 +28,8 @@ logger = logging.getLogger("llmproxy")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What every worker gets from its supervisor. `server`: the workers' own, if they have one."""
+    """What every worker gets from its supervisor. `server`: the workers' own, if they have one;
+    `board`: where their numbers meet."""
 
     config: Config
     environ: Mapping[str, str]
@@ -34,6 +37,7 @@ class Given:
     inbox: Inbox
     lifeline: Lifeline
     server: EmbeddedServer | None
+    board: Board
 
 
 def work(number: int, listening: socket.socket, given: Given) -> int:
@@ -60,6 +64,7 @@ def work(number: int, listening: socket.socket, given: Given) -> int:
             given.environ,
             write=write_lines_to(sys.stdout.fileno()),
             on_started=lambda: given.inbox.tell_accepting(number),
+            seat=Seat(given.board, number),
         )
 
     try:

@@ -7,10 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 import uvicorn
 
-from llmproxy.app import App
 from llmproxy.config import parse_config
-from llmproxy.control.application import make_control
-from llmproxy.runtime import Live, open_runtime
+from llmproxy.serving import open_app
 from tests.story.test_exactness import FORM, FORM_MODEL, FORM_START
 from tests.story.test_failover import group_of
 from tests.support.client import CHAT, STREAM, ask, connect, request
@@ -36,9 +34,7 @@ async def under_uvicorn(config, implementation):
     heard = Heard()
     parsed = parse_config(yaml.safe_dump(config), {}, file="test.yaml")
     listening = socket.create_server(("127.0.0.1", 0))
-    async with open_runtime(parsed, environ={}, listener=heard) as runtime:
-        live = Live(runtime)
-        app = App(live, make_control(live))
+    async with open_app(parsed, environ={}, listener=heard) as app:
         server = uvicorn.Server(
             uvicorn.Config(app, http=implementation, lifespan="off", log_level="error")
         )

@@ -30,7 +30,7 @@ async def test_a_client_that_asks_is_told_of_the_failure_and_of_the_answer(body)
         async with serve_proxy(config) as proxy:
             reply = await ask(proxy.port, body=body, headers=[EXPLAIN])
             failed, answered = reply.header("x-llmproxy-explain").split("; ")
-            assert failed.startswith("bad failed 500 after ")
+            assert failed.startswith("bad failed 500 (server_error) after ")
             assert failed.endswith(" ms, then next endpoint")
             assert answered.startswith("good answered 200 after ")
             reply = await ask(proxy.port, body=body, headers=[EXPLAIN])
@@ -56,7 +56,7 @@ async def test_a_call_that_nobody_serves_tells_why_each_endpoint_did_not():
             reply = await ask(proxy.port, body=HELLO, headers=[EXPLAIN])
             assert reply.status == 503
             failed, skipped = reply.header("x-llmproxy-explain").split("; ")
-            assert failed.startswith("one failed 500 after ")
+            assert failed.startswith("one failed 500 (server_error) after ")
             assert failed.endswith("then give up")
             assert skipped == "skipped other (no attempt was left for it)"
 

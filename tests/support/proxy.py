@@ -9,10 +9,14 @@ import yaml
 
 from llmproxy.app import App
 from llmproxy.config import parse_config
-from llmproxy.control.application import make_control
 from llmproxy.door import make_server
-from llmproxy.events import AttemptFailed, CallFinished, EndpointStateChanged
-from llmproxy.runtime import Live, open_runtime
+from llmproxy.events import (
+    AttemptEnded,
+    AttemptFailed,
+    CallFinished,
+    EndpointStateChanged,
+)
+from llmproxy.serving import open_app
 
 
 @dataclass
@@ -21,6 +25,7 @@ class Heard:
 
     calls: list[CallFinished] = field(default_factory=list)
     failures: list[AttemptFailed] = field(default_factory=list)
+    attempts: list[AttemptEnded] = field(default_factory=list)
     changes: list[EndpointStateChanged] = field(default_factory=list)
 
     def call_finished(self, event):
@@ -28,6 +33,9 @@ class Heard:
 
     def attempt_failed(self, event):
         self.failures.append(event)
+
+    def attempt_ended(self, event):
+        self.attempts.append(event)
 
     def endpoint_state_changed(self, event):
         self.changes.append(event)
@@ -63,9 +71,7 @@ async def serve_proxy(config, environ=None):
     heard = Heard()
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listening.setblocking(False)
-    async with open_runtime(parsed, environ=environ or {}, listener=heard) as runtime:
-        live = Live(runtime)
-        app = App(live, make_control(live))
+    async with open_app(parsed, environ=environ or {}, listener=heard) as app:
         server = make_server(app)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:

@@ -30,8 +30,13 @@ ABOUT = {
     "closed": "breaker",
     "cooling": "cooldown",
     "misconfigured": "cooldown",
+    "cleared": "cooldown",
+    "drained": "drain",
+    "enabled": "drain",
     "purged": "cache",
 }
+OVER = frozenset(("closed", "cleared", "enabled"))  # the end of something that was told
+DRAIN_S = 30 * 86_400.0  # an operator's word is true until it is taken back, but not for ever
 PURGE_S = 60.0  # who was away for longer has forgotten everything, or will not be believed
 RETRY_S = 0.5  # after a failure of the server
 SILENCE_S = 1.0  # after this long without news ask whether the connection still is one
@@ -86,11 +91,12 @@ class Newsroom:
         if event.state not in ABOUT:
             return
         news = News(self._instance, event.group, event.endpoint, event.state)
-        if event.state == "closed":
+        if event.state in OVER:
             self._true.pop(news.about, None)
             self._untold[news.about] = _Told(news, 0.0)
         else:
-            told = _Told(news, monotonic() + (event.for_s or 0.0))
+            for_s = DRAIN_S if event.state == "drained" else event.for_s or 0.0
+            told = _Told(news, monotonic() + for_s)
             before = self._true.get(news.about, told)
             self._untold[news.about] = self._true[news.about] = max(told, before, key=_until)
         self._something_to_tell.set()
@@ -150,7 +156,7 @@ class Newsroom:
                     await channel.ping()
 
     async def _send(self, told: _Told) -> None:
-        news, over = told.news, told.news.state == "closed"
+        news, over = told.news, told.news.state in OVER
         left_ms = round((told.until - monotonic()) * 1000)
         if left_ms <= 0 and not over:
             return
@@ -179,7 +185,7 @@ class Newsroom:
             if self.forget is not None:
                 self.forget(news.group or None, news.stored_before)
             return
-        if news.state == "closed":
+        if news.state in OVER:
             self._true.pop(news.about, None)
         self._hear(news.group, news.endpoint, news.state, for_s or None, monotonic())
 

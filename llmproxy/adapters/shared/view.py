@@ -21,7 +21,7 @@ from llmproxy.adapters.shared.address import OPERATION_S, Client, give_up_idle, 
 from llmproxy.adapters.shared.bell import Bell
 from llmproxy.adapters.shared.news import Forget, Newsroom
 from llmproxy.adapters.shared.windows import Answers, Windows
-from llmproxy.events import AttemptFailed, CallFinished, EndpointStateChanged
+from llmproxy.events import AttemptEnded, AttemptFailed, CallFinished, EndpointStateChanged
 from llmproxy.rules.lease import Ask, Lease
 
 TICK_S = 0.02  # from one ask to the next, while there is something to ask
@@ -111,6 +111,9 @@ class SharedView:
 
     def attempt_failed(self, event: AttemptFailed) -> None:
         """Of no concern to the others."""
+
+    def attempt_ended(self, event: AttemptEnded) -> None:
+        """Of no interest to others."""
 
     def call_finished(self, event: CallFinished) -> None:
         """Of no concern to the others."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from llmproxy.calls import Client, Downstream, Headers, Trail
-from llmproxy.config import Price
 from llmproxy.errors import SHUTTING_DOWN, GatewayError
 from llmproxy.rules.encoding import readable
-from llmproxy.rules.prices import cost_usd
+from llmproxy.rules.prices import Prices, cost_usd
 from llmproxy.rules.recording import Recorded
 from llmproxy.stages.cache.flight import MAX_ANSWER_BYTES, Flight, Passenger
 from llmproxy.stages.cache.known import Known, headers_of
@@ -20,7 +19,6 @@ from llmproxy.stages.cache.question import Asked
 if TYPE_CHECKING:
     from llmproxy.adapters.shared.leases import Leases
 
-Prices = Mapping[tuple[str, str], Price]  # by group and endpoint
 Ask = Callable[[Downstream, Trail], Awaitable[None]]
 # A call that has waited for so many others in vain asks by itself.
 MAX_FOLLOWED = 2

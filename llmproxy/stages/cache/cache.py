@@ -15,8 +15,9 @@ from llmproxy.adapters.answers.second_level import SecondLevel
 from llmproxy.calls import Client, Trail
 from llmproxy.config import CacheParams
 from llmproxy.errors import GatewayError, NoEndpoint, Overload, UpstreamError
+from llmproxy.rules.prices import Prices
 from llmproxy.rules.recording import Recorded
-from llmproxy.stages.cache.asking import Ask, Asking, Prices
+from llmproxy.stages.cache.asking import Ask, Asking
 from llmproxy.stages.cache.counts import Counts
 from llmproxy.stages.cache.known import Known
 from llmproxy.stages.cache.question import Asked, Questions, nothing_remembered

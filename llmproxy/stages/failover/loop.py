@@ -16,7 +16,7 @@ from llmproxy.adapters.exact_count import ExactCounts
 from llmproxy.calls import Accepted, Call, Headers, Trail, Usage
 from llmproxy.config import Queue
 from llmproxy.errors import NoEndpoint, Skipped, StreamBroken, TimedOut, UpstreamError
-from llmproxy.events import AttemptFailed, Listener
+from llmproxy.events import AttemptEnded, AttemptFailed, Listener
 from llmproxy.pool import Demand, EndpointState, Group, Turn
 from llmproxy.rules.estimate import Size
 from llmproxy.rules.limits import rate_limits
@@ -86,6 +86,7 @@ class FirstAccepted:
 
     __slots__ = (
         "_accepted",
+        "_answered",
         "_backoff_base_s",
         "_call",
         "_demand",
@@ -143,11 +144,11 @@ class FirstAccepted:
                 except BaseException:  # the client left, or it is our bug
                     self._turn.says_nothing(monotonic())
                     self._end_turn()
-                    self._note_attempt(began_at, "abandoned")
+                    self._tell_of(self._note_attempt(began_at, "abandoned"))
                     raise
                 finally:
                     trail.waited_s += monotonic() - began_at
-                self._note_attempt(began_at, "answered", accepted.response.status)
+                self._answered = self._note_attempt(began_at, "answered", accepted.response.status)
                 self._note_limits(turn, accepted.response.headers)
                 if turn.answered(monotonic()):
                     tell_change(stage.listener, group, turn.state, "closed", "it answers again")
@@ -167,8 +168,9 @@ class FirstAccepted:
         if self._size is not None:
             self._learn_tokens(self._size, usage)
         self._end_turn(usage)
+        stage, broken = self._stage, isinstance(error, StreamBroken)
+        stage.listener.attempt_ended(AttemptEnded(self._group.name, self._answered, usage, broken))
         if isinstance(error, StreamBroken):
-            stage = self._stage
             fail_breaker(stage.listener, self._group, self._turn, error, stage.draw())
         self._group.in_flight -= 1
 
@@ -235,7 +237,9 @@ class FirstAccepted:
         error = self._reason_to_end(judgement, now)
         verdict = (Verdict.GIVE_UP if error else self._who_is_next(state)).value
         status = failure.answer.status if failure.answer else None
-        self._note_attempt(began_at, "failed", status, reason=failure.reason, verdict=verdict)
+        self._tell_of(
+            self._note_attempt(began_at, "failed", status, reason=failure.reason, verdict=verdict)
+        )
         stage.listener.attempt_failed(
             AttemptFailed(
                 call.id,
@@ -294,10 +298,14 @@ class FirstAccepted:
         *,
         reason: str | None = None,
         verdict: str | None = None,
-    ) -> None:
+    ) -> Attempt:
         name, took_s = self._turn.state.endpoint.name, monotonic() - began_at
         step = Attempt(name, began_at, took_s, outcome, status, reason, verdict)
         self._trail.steps.append(step)
+        return step
+
+    def _tell_of(self, attempt: Attempt) -> None:
+        self._stage.listener.attempt_ended(AttemptEnded(self._group.name, attempt))
 
     def _note_passed_over(self) -> None:
         now, demand = monotonic(), self._demand

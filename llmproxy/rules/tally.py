@@ -1,0 +1,152 @@
+"""What was counted: calls by group, attempts by endpoint, tokens by caller.
+
+A tally is a tree whose leaves are numbers that only grow. Those of several processes are added
+number by number, and the difference of two moments is what happened in between.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import zip_longest
+from math import inf
+from typing import Any
+
+import msgspec
+
+# Upper bounds in seconds; a vendor's answer takes from milliseconds to minutes, our own part
+# of a call some tens of microseconds.
+SECONDS = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0),
+    *(7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0),
+)
+OVERHEAD_SECONDS = (
+    *(0.00005, 0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0),
+)
+
+# A tally, or a part of one, as plain values: what `plus`, `minus` and the transport of it need.
+Tree = dict[str, Any]
+
+
+class Histogram(msgspec.Struct):
+    """How many values lay in each bucket (the last one is above every bound), and their sum."""
+
+    counts: list[int]
+    sum: float = 0.0
+
+    def add(self, value: float, bounds: Sequence[float]) -> None:
+        """Count one value. Bounds belong to their bucket, as Prometheus has it."""
+        self.counts[bisect_left(bounds, value)] += 1
+        self.sum += value
+
+
+def histogram(bounds: Sequence[float] = SECONDS) -> Histogram:
+    """An empty one."""
+    return Histogram([0] * (len(bounds) + 1))
+
+
+def overhead_histogram() -> Histogram:
+    """An empty one for our own part of a call."""
+    return histogram(OVERHEAD_SECONDS)
+
+
+class EndpointTally(msgspec.Struct):
+    """The attempts at one endpoint of a group, and what came of them.
+
+    `failed`, `retried` (then the same endpoint) and `moved` (then another one) are by reason;
+    `changes` by the state that the endpoint came into.
+    """
+
+    answered: int = 0
+    abandoned: int = 0
+    failed: dict[str, int] = {}
+    retried: dict[str, int] = {}
+    moved: dict[str, int] = {}
+    interrupted: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float = 0.0
+    changes: dict[str, int] = {}
+    first_byte: Histogram = msgspec.field(default_factory=histogram)
+
+
+class GroupTally(msgspec.Struct):
+    """The calls for one model group.
+
+    `calls` is by endpoint (the one that answered or was tried last; "" = none) and status class.
+    `errors` are calls that failed through no fault of the client: 5xx, 429, broken streams.
+    """
+
+    calls: dict[str, dict[str, int]] = {}
+    errors: int = 0
+    fallbacks: int = 0
+    first_byte: Histogram = msgspec.field(default_factory=histogram)
+    total: Histogram = msgspec.field(default_factory=histogram)
+    overhead: Histogram = msgspec.field(default_factory=overhead_histogram)
+    endpoints: dict[str, EndpointTally] = {}
+
+
+class CallerTally(msgspec.Struct):
+    """The calls of one configured caller."""
+
+    calls: dict[str, int] = {}
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Tally(msgspec.Struct):
+    """Everything counted. Names are the config's, never a client's, so that there is a bound to
+    them. The group "" stands for requests that no group was found for."""
+
+    groups: dict[str, GroupTally] = {}
+    callers: dict[str, CallerTally] = {}
+
+
+def status_class(status: int) -> str:
+    """`2xx` to `5xx`; `499` of a client that left first."""
+    if status == 499:
+        return "499"
+    return f"{status // 100}xx" if 200 <= status < 600 else "5xx"
+
+
+def plus(one: Tree, other: Tree) -> Tree:
+    """Both added, number by number."""
+    added: Tree = _combined(one, other, 1)
+    return added
+
+
+def minus(one: Tree, other: Tree) -> Tree:
+    """What one has more than the other, number by number."""
+    left: Tree = _combined(one, other, -1)
+    return left
+
+
+def _combined(one: Any, other: Any, sign: int) -> Any:
+    if isinstance(one, dict) or isinstance(other, dict):
+        mine, others = one or {}, other or {}
+        return {
+            key: _combined(mine.get(key), others.get(key), sign) for key in mine.keys() | others
+        }
+    if isinstance(one, list) or isinstance(other, list):
+        pairs = zip_longest(one or (), other or (), fillvalue=0)
+        return [mine + sign * others for mine, others in pairs]
+    return (one or 0) + sign * (other or 0)
+
+
+def quantile(counts: Sequence[int], q: float, bounds: Sequence[float] = SECONDS) -> float | None:
+    """The value below which a part `q` of all lies, None if there are none.
+
+    As Prometheus' histogram_quantile: even within a bucket; above the last bound it is that bound.
+    """
+    total = sum(counts)
+    if not total:
+        return None
+    rank, below = q * total, 0
+    for number, upper, lower in zip(counts, (*bounds, inf), (0.0, *bounds), strict=True):
+        if number and below + number >= rank:
+            if upper == inf:
+                return lower
+            return lower + (upper - lower) * (rank - below) / number
+        below += number
+    return bounds[-1]

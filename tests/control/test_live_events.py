@@ -1,0 +1,68 @@
+"""What happens is told as it happens, and nothing keeps the proxy from going down."""
+
+import asyncio
+import json
+
+from tests.story.limited import HELLO
+from tests.story.test_explain import GOOD
+from tests.support.client import ask, connect, request
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import scripted
+
+
+async def listening(proxy):
+    connection = await connect(proxy.port)
+    await connection.send(request("/admin/events", method="GET", host="localhost"))
+    status, headers = await connection.head()
+    assert status == 200
+    assert ("content-type", "text/event-stream; charset=utf-8") in headers
+    return connection
+
+
+async def next_event(connection):
+    name, text = (await connection.chunk()).decode().strip().split("\n", 1)
+    return name.removeprefix("event: "), json.loads(text.removeprefix("data: "))
+
+
+async def next_of(connection, name):
+    while True:
+        found, content = await next_event(connection)
+        if found == name:
+            return content
+
+
+@bounded()
+async def test_the_state_comes_at_once_then_each_new_call_once_and_a_point_when_it_is_over():
+    async with scripted(GOOD) as vendor, serve_proxy(config_for(vendor.base_url)) as proxy:
+        await ask(proxy.port, body=HELLO)
+        connection = await listening(proxy)
+        name, state = await next_event(connection)
+        assert name == "state"
+        assert state["totals"]["calls"] == 1
+        replies = [await ask(proxy.port, body=HELLO) for _ in range(3)]
+        assert [reply.status for reply in replies] == [200] * 3
+        calls = (await next_of(connection, "calls"))["calls"]
+        assert len(calls) == 3
+        assert calls == sorted(calls, key=lambda call: -call["at"])
+        point = await next_of(connection, "point")
+        assert point["step_s"] == 5
+        assert point["point"]["at"] % 5 == 0
+        await ask(proxy.port, body=HELLO)
+        assert len((await next_of(connection, "calls"))["calls"]) == 1
+        connection.leave()
+
+
+@bounded()
+async def test_it_ends_when_the_proxy_is_going_down():
+    async with scripted(GOOD) as vendor, serve_proxy(config_for(vendor.base_url)) as proxy:
+        connection = await listening(proxy)
+        await next_event(connection)
+        proxy.server.should_exit = True
+
+        async def rest():
+            while await connection.chunk():
+                pass
+
+        await asyncio.wait_for(rest(), 3)
+        connection.leave()
