@@ -26,7 +26,7 @@ logger = logging.getLogger("llmproxy")
 # The first segments of the operator's paths; everything else is the data plane's.
 CONTROL_PATHS = frozenset(
     (
-        *(b"", b"livez", b"readyz", b"health", b"metrics", b"admin"),
+        *(b"", b"livez", b"readyz", b"health", b"metrics", b"admin", b"dashboard"),
         *(b"docs", b"openapi.json", b"favicon.ico"),
     )
 )

@@ -11,6 +11,7 @@ from llmproxy.control.cache import cache_routes
 from llmproxy.control.explain import explain_routes
 from llmproxy.control.health import health_routes
 from llmproxy.control.live_events import event_routes
+from llmproxy.control.pages import dashboard_routes
 from llmproxy.control.signing_in import signing_in_routes
 from llmproxy.control.state import Glance
 from llmproxy.control.traces import trace_routes
@@ -38,6 +39,7 @@ def make_control(live: Live, watch: Watch) -> FastAPI:
             "health": "/health",
             "metrics": "/metrics",
             "admin": "/admin",
+            "dashboard": "/dashboard",
             "docs": "/docs",
         }
 
@@ -52,6 +54,7 @@ def make_control(live: Live, watch: Watch) -> FastAPI:
     app.include_router(health_routes(live))
     app.include_router(signing_in_routes(live))
     app.include_router(_admin_routes(live, watch))
+    app.include_router(dashboard_routes())
     return app
 
 

@@ -1,0 +1,174 @@
+// The page: who is there, then the board, then what the events bring.
+
+import { purge, reload } from "./actions.js";
+import { get, login, onSignedOut, post } from "./api.js";
+import { themeSwitch } from "./appearance.js";
+import { callsList } from "./calls.js";
+import { charts } from "./charts.js";
+import { closeAll } from "./dialog.js";
+import { byId, setText } from "./dom.js";
+import { endpointGroups } from "./endpoints.js";
+import { figures } from "./figures.js";
+import { clock, duration } from "./format.js";
+import { listen } from "./live.js";
+import { statusLine } from "./status.js";
+import { toast } from "./toast.js";
+import { traces } from "./trace.js";
+
+const AGAIN_AFTER_MS = 3_000;
+
+let state = null; // the last one that came
+let stateAt = 0; // when, in seconds of performance.now()
+let connected = true;
+let end = null; // ends the stream of events; null: it is not open
+let session = { protected: false, signed_in: false };
+
+const groupNames = () => state?.groups.map((group) => group.group) ?? [];
+const status = statusLine();
+const endpoints = endpointGroups();
+const drawFigures = figures();
+const board = charts();
+const calls = callsList(() => groupNames()[0]);
+const followTrace = traces();
+
+async function begin() {
+  try {
+    session = await get("admin/session");
+  } catch (refused) {
+    if (refused.status) return refuse(refused.message);
+    showLost(true);
+    setTimeout(begin, AGAIN_AFTER_MS);
+    return;
+  }
+  if (session.protected && !session.signed_in) askForKey();
+  else openBoard();
+}
+
+function askForKey() {
+  close();
+  byId("gate").hidden = false;
+  byId("login").hidden = false;
+  byId("refused").hidden = true;
+  byId("key").focus();
+}
+
+function refuse(why) {
+  close();
+  byId("gate").hidden = false;
+  byId("login").hidden = true;
+  byId("refused").hidden = false;
+  setText(byId("refused-why"), why);
+}
+
+function close() {
+  end?.();
+  end = null;
+  closeAll();
+  for (const id of ["board", "link", "purge", "reload", "logout"]) byId(id).hidden = true;
+}
+
+function openBoard() {
+  if (end) return;
+  byId("gate").hidden = true;
+  byId("logout").hidden = !session.protected;
+  end = listen({ state: hearState, calls: hearCalls, point: board.point, connected: showLink }, whyRefused);
+}
+
+function hearState(now) {
+  [state, stateAt] = [now, performance.now() / 1000];
+  setText(byId("version"), now.version);
+  board.groups(groupNames());
+  status.update(now);
+  drawFigures(now);
+  endpoints.update(now);
+  byId("purge").hidden = now.cache === null;
+  byId("reload").hidden = now.config.source === null;
+  if (!byId("board").hidden) return;
+  byId("board").hidden = false;
+  followTrace();
+}
+
+function hearCalls(heard) {
+  calls.add(heard.calls);
+}
+
+function showLink(now) {
+  connected = now;
+  showLost(!now);
+  if (!now) return;
+  // What was missed meanwhile, and at the beginning: everything.
+  board.open();
+  calls.open();
+}
+
+function showLost(lost) {
+  byId("link").hidden = false;
+  byId("link").dataset.tone = lost ? "bad" : "ok";
+  byId("board").dataset.stale = lost;
+  setText(byId("link-word"), !lost ? "Live" : state ? "Connection lost." : "The proxy does not answer.");
+  tickLost(lost);
+}
+
+function tickLost(lost) {
+  const since = performance.now() / 1000 - stateAt;
+  const stale = state ? `These are the figures of ${clock(state.now)}, ${duration(since)} ago. ` : "";
+  setText(byId("link-since"), lost ? `${stale}Trying again …` : "");
+}
+
+/** The stream was refused: is it the session, or does the proxy not answer? Whether to go on. */
+async function whyRefused() {
+  try {
+    session = await get("admin/session");
+    if (session.protected && !session.signed_in) {
+      askForKey();
+      return false;
+    }
+    await get("admin/state");
+  } catch (refused) {
+    if (refused.status === 403) refuse(refused.message);
+    return refused.status !== 401 && refused.status !== 403;
+  }
+  return true;
+}
+
+byId("login").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const error = byId("login-error");
+  error.textContent = "";
+  try {
+    await login(byId("key").value);
+  } catch (refused) {
+    error.textContent = refused.message;
+    byId("key").setAttribute("aria-invalid", "true");
+    byId("key").select();
+    return;
+  }
+  byId("key").value = "";
+  byId("key").removeAttribute("aria-invalid");
+  session.signed_in = true;
+  openBoard();
+});
+byId("logout").addEventListener("click", async () => {
+  try {
+    await post("admin/logout");
+    session.signed_in = false;
+    askForKey();
+  } catch (refused) {
+    toast(refused.message, "bad");
+  }
+});
+byId("purge").addEventListener("click", () => purge(groupNames()));
+byId("reload").addEventListener("click", () => reload(state.config.source));
+onSignedOut(() => {
+  session = { protected: true, signed_in: false };
+  askForKey();
+});
+themeSwitch(byId("theme"));
+setInterval(() => {
+  if (!state || !end) return;
+  if (!connected) return tickLost(true);
+  const now = performance.now() / 1000;
+  status.tick(now);
+  endpoints.tick(now);
+}, 250);
+begin();

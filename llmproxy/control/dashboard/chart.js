@@ -1,0 +1,104 @@
+// One chart with its title, what it adds up to, and its values at a moment: the latest one, or the
+// one that is pointed at, by mouse, finger or arrow keys. Who listens hears the same in words.
+
+import { h, s, setAttribute, setText } from "./dom.js";
+import { clock } from "./format.js";
+import { plot } from "./plot.js";
+
+/** A chart of `kind` (see charts.js). `pointAt(index or null)` is told what is pointed at. */
+export function chart(kind, pointAt) {
+  const parts = partsOf(kind);
+  let points = [];
+  let stepS = 1;
+  let rows = [];
+  let drawn = null;
+  let at = null;
+
+  const draw = () => {
+    const width = Math.floor(parts.plot.clientWidth);
+    if (!width || !points.length) return;
+    const times = points.map((point) => point.at);
+    drawn = plot(parts.svg, { ...kind, width, times, rows });
+    show(at);
+  };
+  const show = (index) => {
+    at = index;
+    if (!points.length) return;
+    const read = index ?? points.length - 1;
+    const values = kind.series.map((_, each) => kind.read(rows[each][read]));
+    values.forEach((value, each) => setText(parts.values[each], value));
+    setText(parts.total, index === null ? kind.total(points, stepS) : clock(points[read].at, { seconds: stepS < 60 }));
+    parts.total.dataset.moment = index !== null;
+    const words = kind.series.map(({ name }, each) => `${name} ${values[each]}`).join(", ");
+    setAttribute(parts.plot, "aria-valuemax", points.length - 1);
+    setAttribute(parts.plot, "aria-valuenow", read);
+    setAttribute(parts.plot, "aria-valuetext", `${clock(points[read].at, { seconds: stepS < 60 })}: ${words}`);
+    drawn?.point(index);
+  };
+  const move = (index) => pointAt(Math.min(points.length - 1, Math.max(0, index)));
+  listenTo(parts.plot, {
+    place: (place) => drawn && move(drawn.indexAt(place)),
+    step: (step) => move((at ?? points.length - 1) + step),
+    end: (end) => move(end ? points.length - 1 : 0),
+    leave: () => pointAt(null),
+  });
+  new ResizeObserver(draw).observe(parts.plot);
+  return {
+    element: parts.element,
+    show,
+    update(now, step) {
+      [points, stepS] = [now, step];
+      rows = kind.series.map(({ value }) => points.map((point) => value(point, stepS)));
+      const nothing = rows.flat().every((value) => !value);
+      setText(parts.empty, nothing ? kind.nothing : "");
+      if (at !== null && at >= points.length) at = null;
+      setText(parts.summary, summaryOf(kind, points, rows, stepS));
+      draw();
+    },
+  };
+}
+
+function partsOf(kind) {
+  const values = kind.series.map(() => h("span", { class: "reading" }));
+  const svg = s("svg", { "aria-hidden": "true", width: "100%" });
+  const title = h("span", { class: "title" }, kind.title);
+  const total = h("span", { class: "total" });
+  const empty = h("span", { class: "empty" });
+  const legend = h("ul", { class: "legend" }, ...kind.series.map(({ name, tone }, index) =>
+    h("li", {}, h("span", { class: "swatch", "data-tone": tone }), `${name} `, values[index])));
+  const summary = h("p", { class: "hidden" });
+  const area = h("div", { class: "plot", tabindex: "0", role: "slider", "aria-valuemin": 0, "aria-valuenow": 0,
+    "aria-label": `${kind.title}: values by arrow keys` }, svg, empty);
+  const element = h("figure", { class: "chart" },
+    h("figcaption", {}, title, h("span", { class: "soft" }, ` ${kind.per}`), total), legend, area, summary);
+  return { element, svg, plot: area, values, total, empty, summary };
+}
+
+function listenTo(area, { place, step, end, leave }) {
+  const at = (event) => place(event.clientX - area.getBoundingClientRect().left);
+  area.addEventListener("pointermove", at);
+  area.addEventListener("pointerdown", at);
+  area.addEventListener("pointerleave", leave);
+  area.addEventListener("blur", leave);
+  area.addEventListener("keydown", (event) => {
+    const keys = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -12, PageUp: 12 };
+    if (event.key in keys) step(keys[event.key]);
+    else if (event.key === "Home" || event.key === "End") end(event.key === "End");
+    else if (event.key === "Escape") leave();
+    else return;
+    event.preventDefault();
+  });
+}
+
+/** The chart in a sentence. */
+function summaryOf(kind, points, rows, stepS) {
+  if (!points.length) return "";
+  const seconds = { seconds: stepS < 60 };
+  const parts = kind.series.map(({ name }, each) => {
+    const known = rows[each].flatMap((value, index) => (value === null ? [] : [[value, index]]));
+    if (!known.length) return `${name}: nothing known`;
+    const [most, when] = known.reduce((best, next) => (next[0] > best[0] ? next : best));
+    return `${name}: ${kind.read(known.at(-1)[0])} at the end, at most ${kind.read(most)} at ${clock(points[when].at, seconds)}`;
+  });
+  return `From ${clock(points[0].at, seconds)} to ${clock(points.at(-1).at, seconds)}, ${kind.per}. ${parts.join("; ")}. ${kind.total(points, stepS)}`;
+}

@@ -1,0 +1,24 @@
+// The signs of states: each has a shape of its own, so that colour never speaks alone.
+
+import { s } from "./dom.js";
+
+const SHAPES = {
+  ok: ["M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z", "M5 8.2 7.2 10.4 11 6"],
+  full: ["M2.5 2.5h11v11h-11Z", "M5 8h6"],
+  cooling: ["M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z", "M8 4.6V8l2.4 1.6"],
+  open: ["M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z", "M5.6 5.6l4.8 4.8M10.4 5.6l-4.8 4.8"],
+  "half-open": ["M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z", "M8 4.6a3.4 3.4 0 0 1 0 6.8Z"],
+  misconfigured: ["M8 1.6 15 14H1Z", "M8 6.2v3.4M8 11.7v.2"],
+  drained: ["M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z", "M6.4 5.4v5.2M9.6 5.4v5.2"],
+};
+
+/** A sign of 16 px, hidden from who listens: the word stands beside it. */
+export function icon(name) {
+  const [body, mark] = SHAPES[name] ?? SHAPES.open;
+  return s(
+    "svg",
+    { class: "icon", viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" },
+    s("path", { class: "body", d: body }),
+    s("path", { class: "mark", d: mark }),
+  );
+}

@@ -1,0 +1,111 @@
+// The top of the page: how things are in one sentence, what is out and since when, and banners.
+
+import { byId, h, setText } from "./dom.js";
+import { clock, duration, moment, plural } from "./format.js";
+import { icon } from "./icons.js";
+import { headlineOf, stateLine, toneOf, troublesOf } from "./words.js";
+
+const SHOWN = 6;
+
+/** The status. `update(state)` draws it, `tick(now)` counts down between events. */
+export function statusLine() {
+  let rows = [];
+  return {
+    update(state) {
+      const { tone, text } = headlineOf(state);
+      byId("status").dataset.tone = tone;
+      setText(byId("headline"), text);
+      document.title = tone === "ok" ? "LLMProxy" : `${tone === "bad" ? "✕" : "!"} ${text} · LLMProxy`;
+      rows = drawTroubles(troublesOf(state), rows);
+      setText(byId("facts"), factsOf(state));
+      drawBanners(state);
+    },
+    tick(now) {
+      for (const row of rows) row.tick(now);
+    },
+  };
+}
+
+function drawTroubles(troubles, before) {
+  const list = byId("troubles");
+  list.hidden = !troubles.length;
+  const key = JSON.stringify(troubles.map(({ group, endpoint }) => [group, endpoint.endpoint, endpoint.state]));
+  if (list.dataset.key !== key) {
+    list.dataset.key = key;
+    before = troubles.slice(0, SHOWN).map(troubleRow);
+    list.replaceChildren(...before.map((row) => row.element));
+    const more = troubles.length - SHOWN;
+    if (more > 0) list.append(h("li", { class: "soft" }, `and ${more} more, below`));
+  }
+  before.forEach((row, index) => row.update(troubles[index].endpoint));
+  return before;
+}
+
+function troubleRow({ group, endpoint }) {
+  const line = h("span");
+  const since = h("span", { class: "soft since" });
+  const target = `e-${encodeURIComponent(group)}-${encodeURIComponent(endpoint.endpoint)}`;
+  const link = h("a", { href: `#${target}`, "data-target": target }, endpoint.endpoint);
+  link.addEventListener("click", (event) => {
+    event.preventDefault(); // the address may hold a call
+    const there = byId(target);
+    there?.scrollIntoView({ block: "center" });
+    there?.focus();
+  });
+  let known = endpoint;
+  let at = 0;
+  const tick = (now) => setText(line, stateLine(known, known.ready_in_s - (now - at)));
+  return {
+    element: h(
+      "li",
+      { "data-tone": toneOf(endpoint.state) },
+      icon(endpoint.state),
+      h("span", {}, link, h("span", { class: "soft" }, ` in ${group}: `), line, since),
+    ),
+    tick,
+    update(endpoint) {
+      known = endpoint;
+      at = performance.now() / 1000;
+      setText(since, ` since ${clock(endpoint.since, { seconds: false })}`);
+      tick(at);
+    },
+  };
+}
+
+function factsOf(state) {
+  const { config } = state;
+  const facts = [
+    `up for ${duration(state.now - state.started_at)}`,
+    state.workers > 1 ? plural(state.workers, "worker") : null,
+    state.shared ? plural(state.shared.instances, "instance") : null,
+    config.source ? `${config.source} of ${moment(config.loaded_at, state.now)}` : "no config file",
+    config.reloads ? plural(config.reloads, "reload") : null,
+    config.failed_reloads ? `${config.failed_reloads} refused` : null,
+  ];
+  return facts.filter(Boolean).join(" · ");
+}
+
+function drawBanners(state) {
+  const { config, shared, cache } = state;
+  const banners = [];
+  if (config.error !== null) {
+    const when = config.error_at ? ` at ${clock(config.error_at)}` : "";
+    banners.push([`The config was refused${when}; the one before is in use.`, config.error]);
+  }
+  if (shared && !shared.connected) {
+    const since = `for ${duration(shared.since_s)}`;
+    banners.push([`The shared view is lost ${since}: each instance keeps to its part of every limit.`, shared.why]);
+  }
+  if (cache?.store && !cache.store.connected) {
+    banners.push(["The store behind the cache is not connected: its answers are misses.", cache.store.why]);
+  }
+  const place = byId("banners");
+  const key = JSON.stringify(banners);
+  if (place.dataset.key === key) return;
+  place.dataset.key = key;
+  place.replaceChildren(
+    ...banners.map(([what, why]) =>
+      h("div", { class: "banner", "data-tone": "bad", role: "alert" }, icon("misconfigured"),
+        h("div", {}, h("strong", {}, what), why ? h("pre", {}, why) : null))),
+  );
+}

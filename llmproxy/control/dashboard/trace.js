@@ -1,0 +1,123 @@
+// The trace of one call: what was done for it, step by step, on the scale of its time.
+
+import { get } from "./api.js";
+import { outcomeOf, tokensOf } from "./calls.js";
+import { open } from "./dialog.js";
+import { h } from "./dom.js";
+import { clock, count, millis, usd } from "./format.js";
+import { icon } from "./icons.js";
+import { toast } from "./toast.js";
+
+/** Opens the trace that the address names (#call=ID), now and whenever it changes. */
+export function traces() {
+  let shown = null;
+  const follow = () => {
+    const id = idInAddress();
+    if (id === null || id === shown) return;
+    shown = id;
+    show(id, () => {
+      shown = null;
+      if (idInAddress() === id) history.replaceState(null, "", location.pathname + location.search);
+    });
+  };
+  window.addEventListener("hashchange", follow);
+  return follow;
+}
+
+function idInAddress() {
+  const [name, id] = location.hash.slice(1).split("=");
+  if (name !== "call" || !id) return null;
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return null;
+  }
+}
+
+async function show(id, closed) {
+  const close = h("button", { type: "button", class: "quiet", "aria-label": "Close" }, "✕");
+  const body = h("div", { class: "trace-body" }, h("p", { class: "soft" }, "Looking it up …"));
+  const title = h("h2", { id: "trace-title" }, "Call");
+  const dialog = h("dialog", { class: "trace", "aria-labelledby": "trace-title" }, h("header", {}, title, close), body);
+  close.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", closed);
+  open(dialog);
+  try {
+    body.replaceChildren(...traceOf(await get(`admin/calls/${encodeURIComponent(id)}`)));
+  } catch (refused) {
+    const why = refused.status === 404 ? `No call ${id} is remembered. The access log may have it.` : refused.message;
+    body.replaceChildren(h("p", { class: "error", role: "alert" }, why));
+  }
+}
+
+function traceOf(call) {
+  const { sign, tone, words } = outcomeOf(call);
+  const copy = h("button", { type: "button", class: "small" }, "Copy id");
+  copy.addEventListener("click", () => copyText(call.id));
+  return [
+    h("p", { class: "outcome", "data-tone": tone }, h("span", {}, icon(sign), words)),
+    h("p", { class: "id" }, h("code", {}, call.id), copy),
+    h("h3", {}, "Steps"),
+    call.steps.length ? h("ol", { class: "steps" }, ...call.steps.map((step) => stepLine(step, call.total_ms))) : h("p", { class: "soft" }, noSteps(call)),
+    h("h3", {}, "Figures"),
+    h("dl", { class: "about" }, ...about(call).filter(([, value]) => value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+  ];
+}
+
+const noSteps = (call) => (call.cache === "hit" ? "None: the answer came from the cache." : "None: no endpoint was asked.");
+
+function about(call) {
+  return [
+    ["Ended", clock(call.at)],
+    ["Request", call.request + (call.stream ? ", stream" : "")],
+    ["Group", call.group],
+    ["Fallback", call.fallback],
+    ["Endpoint", call.endpoint],
+    ["Caller", call.caller],
+    ["Client", call.client],
+    ["Cache", call.cache],
+    ["First byte", call.first_byte_ms === null ? null : millis(call.first_byte_ms)],
+    ["Total", millis(call.total_ms)],
+    ["Our part", call.overhead_ms === null ? null : millis(call.overhead_ms)],
+    ["Waited for room", call.waited_ms ? millis(call.waited_ms) : null],
+    ["Tokens", call.input_tokens === null ? null : `${tokensOf(call)}${call.cached_tokens ? `, ${count(call.cached_tokens)} of them cached by the vendor` : ""}`],
+    ["Cost", call.cost_usd === null ? null : usd(call.cost_usd)],
+  ];
+}
+
+function stepLine(step, totalMs) {
+  const [sign, tone, words] = stepWords(step);
+  const bar = h("span", { class: "span" });
+  const total = Math.max(totalMs, 0.001);
+  const from = Math.min(1, step.at_ms / total);
+  bar.style.left = `${from * 100}%`;
+  bar.style.width = `${Math.min(1 - from, (step.ms ?? 0) / total) * 100}%`;
+  return h(
+    "li",
+    { "data-tone": tone },
+    h("span", { class: "at" }, millis(step.at_ms)),
+    h("span", { class: "said" }, icon(sign), h("span", {}, ...words)),
+    h("span", { class: "took" }, step.ms === undefined || step.ms === null ? "" : millis(step.ms)),
+    h("span", { class: "track", "aria-hidden": "true" }, bar),
+  );
+}
+
+function stepWords(step) {
+  const who = step.endpoint === null ? [] : [h("strong", {}, step.endpoint), " "];
+  if (step.what === "skipped") return ["drained", "off", [...who, `skipped: ${step.why}`]];
+  if (step.what === "fallback") return ["cooling", "warn", [`fallback ${step.why}`]];
+  if (step.what !== "attempt") return ["cooling", "off", [...who, [step.what, step.why].filter(Boolean).join(": ")]];
+  if (step.outcome === "answered") return ["ok", "ok", [...who, `answered${step.status ? `, ${step.status}` : ""}`]];
+  const why = [step.reason, step.status].filter(Boolean).join(", ");
+  const then = step.verdict ? `; then: ${step.verdict}` : "";
+  return ["open", "bad", [...who, `${step.outcome}${why ? `: ${why}` : ""}${then}`]];
+}
+
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text); // only with TLS, or on this machine
+    toast("The id is copied.");
+  } catch {
+    toast(`This browser does not let the page copy. The id: ${text}`, "bad");
+  }
+}

@@ -1,0 +1,133 @@
+"""Debian's Chromium on the page. Every test also sees to it that nothing was wrong in passing: no
+error on the console, nothing that the page's policy forbids, no request to another host."""
+
+import os
+import shutil
+import signal
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.browser.fake import serve_fake
+from tests.browser.world import World
+from tests.support.background import in_background
+
+WHOLE_RUN_S = 240
+WORK = Path(__file__).with_name("work")
+FLAGS = [
+    *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+DESKTOP = {"width": 1360, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bounded_run():
+    """Whatever hangs must fail."""
+
+    def give_up(*_):
+        raise KeyboardInterrupt(f"the tests in the browser took longer than {WHOLE_RUN_S} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(WHOLE_RUN_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    assert found, "There is no chromium: `make test-browser` looks for one, and says what to do."
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=found, headless=True, chromium_sandbox=not root, args=FLAGS
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def fake():
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    with in_background(lambda: serve_fake(listening)) as app:
+        app.state.root = "http://127.0.0.1:%d" % listening.getsockname()[1]
+        yield app
+
+
+@pytest.fixture
+def world(fake):
+    """A world of the test's own, with some calls in it."""
+    fake.state.world = World()
+    fake.state.world.more_calls(80)
+    yield fake.state.world
+    fake.state.world = World(stopped=True)  # lets go of the streams of this test
+
+
+@pytest.fixture
+def visit(browser, fake, world):
+    """Opens the dashboard: visit(dark=, phone=, at="#call=…", expected=("401",)).
+
+    `expected`: words of console errors that belong to the test, such as a refused answer.
+    """
+    contexts, wrong = [], []
+
+    def opened(*, dark=False, phone=False, at="", expected=(), root=None, ready="#headline"):
+        context = browser.new_context(
+            viewport=PHONE if phone else DESKTOP,
+            color_scheme="dark" if dark else "light",
+            has_touch=phone,
+            device_scale_factor=2 if phone else 1,
+            reduced_motion="reduce",
+            timezone_id="Europe/Berlin",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        watch(page, wrong, root or fake.state.root, expected)
+        page.goto(f"{root or fake.state.root}/dashboard{at}")
+        page.wait_for_function(
+            "selector => document.querySelector(selector)?.offsetParent !== null", arg=ready
+        )
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+def watch(page, wrong, root, expected):
+    host = urlsplit(root).netloc
+
+    def heard(message):
+        if message.type in ("error", "warning") and not any(w in message.text for w in expected):
+            wrong.append(f"{message.type}: {message.text}")
+
+    def asked(request):
+        if urlsplit(request.url).netloc != host and not request.url.startswith("data:"):
+            wrong.append(f"a request to {request.url}")
+
+    page.on("console", heard)
+    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+    page.on("request", asked)
+    page.add_init_script(
+        "addEventListener('securitypolicyviolation', e =>"
+        " console.error('policy: ' + e.violatedDirective + ' ' + e.blockedURI))"
+    )
+
+
+@pytest.fixture
+def photo():
+    """Keeps what was seen, for a person to look at: photo(page, "name")."""
+
+    def take(page, name, *, full=True):
+        WORK.mkdir(exist_ok=True)
+        page.screenshot(path=WORK / f"{name}.png", full_page=full)
+
+    return take

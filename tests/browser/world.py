@@ -1,0 +1,194 @@
+"""A made-up proxy to look at: three groups, eight endpoints, calls that come and go.
+
+What it shows follows from the time and from what a test has set, so a test may ask twice.
+"""
+
+import math
+import random
+from dataclasses import dataclass, field
+from time import time
+
+from tests.browser.made_up import point_at, recent, trace
+
+STARTED_AGO_S = 200_000
+# group -> (endpoint, tier, weight, requests a minute, tokens a minute, concurrent)
+HOUSE = {
+    "gpt-4.1": [
+        ("azure-east", 0, 2, 600, 200_000, None),
+        ("azure-west", 0, 1, 300, 120_000, None),
+        ("openai", 1, 1, 10_000, 2_000_000, None),
+    ],
+    "gpt-4.1-mini": [
+        ("azure-west", 0, 3, 1_500, 900_000, None),
+        ("azure-north", 0, 1, 300, 150_000, None),
+        ("openai", 1, 0, None, None, None),
+    ],
+    "text-embedding-3-small": [
+        ("vllm-local", 0, 1, None, None, 64),
+        ("openai", 1, 1, 5_000, 5_000_000, None),
+    ],
+}
+# What an incident does: (group, endpoint) -> (state, why, breaker, ready in s, since s ago)
+INCIDENT = {
+    ("gpt-4.1", "azure-east"): ("cooling", "throttled", "closed", 42.0, 18),
+    ("gpt-4.1", "azure-west"): ("open", "breaker open", "open", 12.0, 190),
+    ("gpt-4.1-mini", "azure-west"): ("full", "full", "closed", 3.2, 4),
+    ("gpt-4.1-mini", "azure-north"): (
+        "misconfigured",
+        "status 401 invalid_api_key: Incorrect API key provided: ***",
+        "closed",
+        281.0,
+        4_000,
+    ),
+    ("gpt-4.1-mini", "openai"): (
+        "half-open",
+        "breaker half-open, a probe is under way",
+        "half-open",
+        0.0,
+        2,
+    ),
+    ("text-embedding-3-small", "openai"): ("drained", "drained", "closed", 0.0, 7_300),
+}
+
+
+@dataclass
+class World:
+    """What a test may set, and what the page did (`done`)."""
+
+    incident: bool = False
+    empty: bool = False
+    key: str | None = None
+    cache: bool = True
+    config_error: str | None = None
+    shared: dict | None = None
+    status: str | None = None
+    stopped: bool = False  # answers nothing more
+    silent: bool = False  # keeps connections open, and says nothing
+    reload_problems: str | None = None
+    refuse_actions: bool = False
+    names: dict = field(default_factory=dict)  # other names for endpoints
+    sessions: set = field(default_factory=set)
+    drained: set = field(default_factory=set)
+    cleared: set = field(default_factory=set)
+    calls: list = field(default_factory=list)  # newest first
+    done: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.began_at = time()
+        self._next = 0
+
+    def state(self):
+        now = time()
+        groups = [self._group(name, now) for name in HOUSE]
+        out = any(group["status"] != "ok" for group in groups)
+        return {
+            "version": "0.1.0",
+            "status": self.status or ("degraded" if out else "ok"),
+            "now": now,
+            "started_at": now - (60 if self.empty else STARTED_AGO_S),
+            "workers": 4,
+            "config": self._config(now),
+            "shared": self.shared,
+            "in_flight": sum(group["in_flight"] for group in groups),
+            "recent": recent(now, 0 if self.empty else 1.0, incident=self.incident),
+            "totals": self._totals(),
+            "groups": groups,
+            "cache": self._cache(),
+        }
+
+    def history(self, span, group):
+        step, number = (5, 180) if span == "15m" else (300, 288)
+        last = math.floor(time() / step) * step - step
+        share = 0 if self.empty else 1.0 if group is None else 0.4
+        since = self.began_at - 260 if self.incident else None
+        return {
+            "step_s": step,
+            "points": [
+                point_at(last - step * back, step, share, since)
+                for back in range(number - 1, -1, -1)
+            ],
+        }
+
+    def more_calls(self, number=1):
+        """New calls; returns them, newest first."""
+        fresh = []
+        for _ in range(number):
+            self._next += 1
+            fresh.insert(0, trace(self._next, self.began_at, incident=self.incident))
+        self.calls = [*fresh, *self.calls][:200]
+        return fresh
+
+    def _config(self, now):
+        return {
+            "source": "llmproxy.yaml",
+            "loaded_at": now - 4_000,
+            "reloads": 3,
+            "failed_reloads": 1 if self.config_error else 0,
+            "error": self.config_error,
+            "error_at": now - 300 if self.config_error else None,
+        }
+
+    def _totals(self):
+        names = "calls errors input_tokens output_tokens cached_tokens cost_usd cache_hits "
+        names += "cache_misses saved_tokens saved_usd retries failovers streams_interrupted"
+        values = (812_345, 1_204, 9.1e8, 1.2e8, 2.2e8, 1_873.4, 61_220, 204_118, 7.4e7, 148.2)
+        all_of_them = dict(zip(names.split(), (*values, 4_120, 3_377, 41), strict=True))
+        return dict.fromkeys(all_of_them, 0) if self.empty else all_of_them
+
+    def _cache(self):
+        if not self.cache:
+            return None
+        kept = (0, 0) if self.empty else (18_204, 61_400_000)
+        return {"entries": kept[0], "bytes": kept[1], "store": {"connected": True, "why": None}}
+
+    def _group(self, name, now):
+        endpoints = [self._endpoint(name, row, now) for row in HOUSE[name]]
+        out = [each["state"] not in ("ok", "full") for each in endpoints]
+        return {
+            "group": name,
+            "status": "down" if all(out) else "degraded" if any(out) else "ok",
+            "waiting": 3 if self.incident and name == "gpt-4.1-mini" else 0,
+            "in_flight": sum(each["in_flight"] for each in endpoints),
+            "recent": recent(now, 0 if self.empty else 0.4, incident=self.incident),
+            "endpoints": endpoints,
+        }
+
+    def _endpoint(self, group, row, now):
+        name, tier, weight, rpm, tpm, concurrent = row
+        draw = random.Random(f"{group}{name}{int(now)}")
+        state, why, breaker, ready, ago = "ok", None, "closed", 0.0, 86_000
+        if self.incident and (group, name) in INCIDENT and (group, name) not in self.cleared:
+            state, why, breaker, left, ago = INCIDENT[group, name]
+            ready = max(0.4, left - (now - self.began_at)) if left else 0.0
+            told = {"cooling": "cooling down", "open": None, "full": None, "misconfigured": ""}
+            if told.get(state, "") is None:
+                why = f"{why} for {ready:.1f} s more"
+            elif told.get(state):
+                why = f"{why}, {told[state]} for {ready:.1f} s more"
+        if (group, name) in self.drained:
+            state, why, ago = "drained", "drained", 3
+        idle = self.empty or state not in ("ok", "full")
+        used = 0 if idle else 1.0 if state == "full" else 0.3 + 0.25 * draw.random()
+        level = lambda limit: limit and {  # noqa: E731
+            "limit": limit,
+            "left": round(limit * (1 - used) * (0.9 + 0.1 * draw.random()), 1),
+            "configured": limit,
+        }
+        return {
+            "endpoint": self.names.get(name, name),
+            "state": state,
+            "why": why,
+            "ready_in_s": ready,
+            "since": self.began_at - ago,
+            "tier": tier,
+            "weight": weight,
+            "breaker": breaker,
+            "drained": state == "drained",
+            "in_flight": 0 if idle else draw.randint(1, 9),
+            "capacity": {
+                "requests": level(rpm),
+                "tokens": level(tpm),
+                "concurrent": level(concurrent),
+            },
+            "recent": recent(now, 0 if idle else 0.15, incident=False),
+        }
