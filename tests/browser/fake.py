@@ -43,15 +43,21 @@ def make_fake():
         path = request.url.path
         if world.stopped and path.startswith("/admin"):
             return Response("gone", 503)
+        if world.forbidden and path.startswith("/admin"):
+            return refusal(403, world.forbidden)
         open_to_all = path in ("/admin/session", "/admin/login", "/admin/logout")
         if path.startswith("/admin") and not open_to_all and not signed_in(world, request):
-            return Response('{"detail": "Sign in."}', 401, media_type="application/json")
+            return refusal(401, "Sign in.")
         return await go_on(request)
 
     add_session(app)
     add_views(app)
     add_actions(app)
     return app
+
+
+def refusal(status, detail):
+    return Response(json.dumps({"detail": detail}), status, media_type="application/json")
 
 
 def signed_in(world, request):

@@ -45,7 +45,7 @@ def point_at(at, step_s, share, incident_since=None):
 
 def recent(now, share, *, incident):
     """The last 60 s."""
-    point = point_at(math.floor(now), 60, share, now - 1 if incident else None)
+    point = point_at(math.floor(now / 10) * 10, 60, share, now - 11 if incident else None)
     return {
         "calls": point["calls"],
         "errors": point["errors"],

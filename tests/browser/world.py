@@ -28,6 +28,7 @@ HOUSE = {
         ("openai", 1, 1, 5_000, 5_000_000, None),
     ],
 }
+SHARES = {"gpt-4.1": 0.3, "gpt-4.1-mini": 0.5, "text-embedding-3-small": 0.2}
 # What an incident does: (group, endpoint) -> (state, why, breaker, ready in s, since s ago)
 INCIDENT = {
     ("gpt-4.1", "azure-east"): ("cooling", "throttled", "closed", 42.0, 18),
@@ -64,6 +65,7 @@ class World:
     status: str | None = None
     stopped: bool = False  # answers nothing more
     silent: bool = False  # keeps connections open, and says nothing
+    forbidden: str | None = None  # what another machine is told
     reload_problems: str | None = None
     refuse_actions: bool = False
     names: dict = field(default_factory=dict)  # other names for endpoints
@@ -149,7 +151,7 @@ class World:
             "status": "down" if all(out) else "degraded" if any(out) else "ok",
             "waiting": 3 if self.incident and name == "gpt-4.1-mini" else 0,
             "in_flight": sum(each["in_flight"] for each in endpoints),
-            "recent": recent(now, 0 if self.empty else 0.4, incident=self.incident),
+            "recent": recent(now, 0 if self.empty else SHARES[name], incident=self.incident),
             "endpoints": endpoints,
         }
 
@@ -190,5 +192,7 @@ class World:
                 "tokens": level(tpm),
                 "concurrent": level(concurrent),
             },
-            "recent": recent(now, 0 if idle else 0.15, incident=False),
+            "recent": recent(
+                now + len(group + name), 0 if idle else SHARES[group] / (2 + tier), incident=False
+            ),
         }

@@ -2,7 +2,7 @@
 
 const KEY = "llmproxy-theme";
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
-const WORDS = { auto: "as the system", light: "light", dark: "dark" };
+const WORDS = { auto: "auto", light: "light", dark: "dark" };
 
 export function themeSwitch(button) {
   const root = document.documentElement;

@@ -12,10 +12,11 @@ const COLUMNS = [["Time", ""], ["Call", ""], ["Endpoint", ""], ["Outcome", ""], 
 
 /** The list. `open()` loads it, `add(traces)` puts new ones on top. `firstGroup()` names one. */
 export function callsList(firstGroup) {
-  const body = h("tbody");
-  const table = h("table", { class: "calls" },
+  // The roles are said, for on a narrow screen the rows are laid out as cards.
+  const body = h("tbody", { role: "rowgroup" });
+  const table = h("table", { class: "calls", role: "table" },
     h("caption", { class: "hidden" }, "The latest calls, newest first. The time of a call opens its trace."),
-    h("thead", {}, h("tr", {}, ...COLUMNS.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))), body);
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...COLUMNS.map(([name, kind]) => h("th", { scope: "col", role: "columnheader", class: kind }, name)))), body);
   const empty = h("div", { class: "card nothing", hidden: true });
   byId("calls").replaceChildren(table, empty);
   let calls = [];
@@ -29,7 +30,9 @@ export function callsList(firstGroup) {
     return (!group || `g:${call.group}` === group) && (!byId("notable").checked || isNotable(call));
   };
   const draw = () => {
-    body.replaceChildren(...calls.map(row));
+    // A row that stays is the same element: the focus may have to come back to it.
+    const before = new Map([...body.children].map((line) => [line.dataset.id, line]));
+    body.replaceChildren(...calls.map((call) => before.get(call.id) ?? row(call)));
     table.hidden = !calls.length;
     empty.hidden = calls.length > 0;
     if (!calls.length && loaded) drawEmpty(empty, firstGroup());
@@ -119,21 +122,23 @@ function row(call) {
   const link = h("a", { href: `#call=${encodeURIComponent(call.id)}` }, clock(call.at));
   const line = h(
     "tr",
-    { "data-tone": tone },
-    h("td", { class: "time" }, link),
-    h("td", { class: "what" }, h("span", {}, call.group ?? call.request.split(" ").at(-1)), ...below(call)),
-    h("td", { class: "where" }, call.endpoint ?? (call.cache === "hit" ? "cache" : "–")),
-    h("td", { class: "outcome" }, h("span", {}, icon(sign), words)),
-    h("td", { class: "number wide" }, millis(call.first_byte_ms)),
-    h("td", { class: "number" }, millis(call.total_ms)),
-    h("td", { class: "number wide" }, tokensOf(call)),
-    h("td", { class: "number wide" }, usd(call.cost_usd)),
+    { role: "row", "data-tone": tone, "data-id": call.id },
+    cell("time", link),
+    cell("what", h("span", {}, call.group ?? call.request.split(" ").at(-1)), ...below(call)),
+    cell("where", call.endpoint ?? (call.cache === "hit" ? "cache" : "–")),
+    cell("outcome", h("span", {}, icon(sign), words)),
+    cell("number wide", millis(call.first_byte_ms)),
+    cell("number total", millis(call.total_ms)),
+    cell("number wide", tokensOf(call)),
+    cell("number wide", usd(call.cost_usd)),
   );
   line.addEventListener("click", (event) => {
     if (event.target !== link && getSelection().isCollapsed) link.click();
   });
   return line;
 }
+
+const cell = (kind, ...children) => h("td", { role: "cell", class: kind }, ...children);
 
 function below(call) {
   const words = [call.stream ? "stream" : null, call.caller].filter(Boolean).join(" · ");

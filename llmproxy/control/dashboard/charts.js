@@ -11,7 +11,7 @@ const perS = (name) => (point, stepS) => point[name] / stepS;
 const perMinute = (name) => (point, stepS) => (point[name] / stepS) * 60;
 const perHour = (name) => (point, stepS) => (point[name] / stepS) * 3600;
 const axisPercent = (value) => `${Number((value * 100).toPrecision(2))}%`;
-const axisMillis = (ms) => (ms < 1000 ? `${Number(ms.toPrecision(3))} ms` : `${Number((ms / 1000).toPrecision(3))} s`);
+const axisMillis = (ms) => (ms === 0 ? "0" : ms < 1000 ? `${Number(ms.toPrecision(3))} ms` : `${Number((ms / 1000).toPrecision(3))} s`);
 const axisUsd = (amount) => (amount ? `$${amount < 1000 ? Number(amount.toPrecision(3)) : count(amount)}` : "$0");
 
 const KINDS = [
@@ -19,7 +19,7 @@ const KINDS = [
     title: "Calls", per: "per second", stacked: true, unit: rate, read: rate, nothing: "No calls in this time.",
     series: [
       { name: "errors", tone: "bad", value: perS("errors") },
-      { name: "from the cache", tone: "second", value: perS("cache_hits") },
+      { name: "cached", tone: "second", value: perS("cache_hits") },
       { name: "answered", tone: "first", value: (point, stepS) => Math.max(0, point.calls - point.errors - point.cache_hits) / stepS },
     ],
     total: (points) => `${count(sum(points, "calls"))} calls`,
@@ -52,7 +52,7 @@ const KINDS = [
     title: "Spend", per: "per hour", stacked: true, unit: axisUsd, read: usd, nothing: "No call had a price.",
     series: [
       { name: "spent", tone: "first", value: perHour("cost_usd") },
-      { name: "saved by the cache", tone: "second", value: perHour("saved_usd") },
+      { name: "saved", tone: "second", value: perHour("saved_usd") },
     ],
     total: (points) => `${usd(sum(points, "cost_usd"))} spent`,
   },

@@ -118,7 +118,7 @@ function rowParts(group, name) {
   const parts = {
     sign: h("span", { class: "sign" }), word: h("span", { class: "word" }), why: h("span", { class: "why" }),
     left: h("span", { class: "left" }), since: h("span", { class: "soft since" }),
-    tier: fact(), weight: fact(), inFlight: fact(), p50: fact(), p99: h("span", { class: "soft" }),
+    tier: fact(), weight: fact(), last: h("span", { class: "soft" }), inFlight: fact(), p50: fact(), p99: h("span", { class: "soft" }),
     errors: fact(), attempts: h("span", { class: "soft" }),
     levels: { requests: levelBar("requests", "/min"), tokens: levelBar("tokens", "/min"), concurrent: levelBar("concurrent", "") },
     none: h("span", { class: "soft" }, "no limit known"),
@@ -133,7 +133,7 @@ function rowParts(group, name) {
     { id: `e-${encodeURIComponent(group)}-${encodeURIComponent(name)}`, class: "endpoint", tabindex: "-1" },
     h("div", { class: "name" }, h("h4", {}, name),
       h("p", { class: "state" }, parts.sign, parts.word, parts.left, parts.since), h("p", {}, parts.why)),
-    h("dl", { class: "inner" }, cell("Tier", "number", parts.tier), cell("Weight", "number", parts.weight),
+    h("dl", { class: "inner" }, cell("Tier", "number", parts.tier), cell("Weight", "pair", parts.weight, parts.last),
       cell("Capacity left", "capacity", requests.element, tokens.element, concurrent.element, parts.none),
       cell("In flight", "number", parts.inFlight), cell("First byte", "pair", parts.p50, parts.p99),
       cell("Errors", "pair", parts.errors, parts.attempts)),
@@ -152,7 +152,8 @@ function drawRow(parts, endpoint) {
   setText(parts.word, STATE_WORDS[endpoint.state] ?? endpoint.state);
   setText(parts.why, reasonOf(endpoint));
   setText(parts.tier, String(endpoint.tier));
-  setText(parts.weight, endpoint.weight ? String(endpoint.weight) : "0, last resort");
+  setText(parts.weight, String(endpoint.weight));
+  setText(parts.last, endpoint.weight ? "" : "last resort");
   setText(parts.inFlight, count(endpoint.in_flight));
   setText(parts.p50, millis(recent.first_byte_p50_ms));
   setText(parts.p99, recent.first_byte_p99_ms === null ? "" : `p99 ${millis(recent.first_byte_p99_ms)}`);

@@ -44,5 +44,5 @@ export function figures() {
 function ofCache({ totals, cache }) {
   const asked = totals.cache_hits + totals.cache_misses;
   const saved = totals.saved_usd > 0 ? `${usd(totals.saved_usd)} saved` : `${count(totals.saved_tokens)} tokens saved`;
-  return [asked ? `${percent(totals.cache_hits / asked)} hits` : "–", `${saved}, ${count(cache.entries)} kept, ${bytes(cache.bytes)}`];
+  return [asked ? `${percent(totals.cache_hits / asked)} hits` : "–", `${saved}, ${bytes(cache.bytes)}`];
 }

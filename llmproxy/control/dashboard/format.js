@@ -3,6 +3,7 @@
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 const NONE = "–";
+const GAP = "\u00a0"; // a figure and its unit stay on one line
 
 /** 0 to 9,999 as it is, then 12.3K, 4.56M. */
 export function count(number) {
@@ -30,10 +31,10 @@ export function percent(share) {
 /** Milliseconds, as ms, s or min. */
 export function millis(ms) {
   if (ms === null) return NONE;
-  if (ms < 10) return `${Number(ms.toFixed(1))} ms`;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 10_000) return `${(ms / 1000).toFixed(2)} s`;
-  return ms < 120_000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms / 1000);
+  if (ms < 10) return `${Number(ms.toFixed(1))}${GAP}ms`;
+  if (ms < 1000) return `${Math.round(ms)}${GAP}ms`;
+  if (ms < 10_000) return `${(ms / 1000).toFixed(2)}${GAP}s`;
+  return ms < 120_000 ? `${(ms / 1000).toFixed(1)}${GAP}s` : duration(ms / 1000);
 }
 
 /** US dollars; small amounts keep two digits that matter. */
@@ -47,21 +48,21 @@ export function usd(amount) {
 
 /** Seconds, as people say them: 12 s, 3 min, 2 h 5 min, 3 d. */
 export function duration(seconds) {
-  if (seconds < 60) return `${Math.max(0, Math.floor(seconds))} s`;
+  if (seconds < 60) return `${Math.max(0, Math.floor(seconds))}${GAP}s`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 60) return `${minutes}${GAP}min`;
   const hours = Math.floor(minutes / 60);
-  if (hours >= 48) return `${Math.floor(hours / 24)} d`;
-  return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
+  if (hours >= 48) return `${Math.floor(hours / 24)}${GAP}d`;
+  return minutes % 60 ? `${hours}${GAP}h${GAP}${minutes % 60}${GAP}min` : `${hours}${GAP}h`;
 }
 
 /** What is still to go: never 0 before it is over. */
 export const countdown = (seconds) => duration(Math.ceil(seconds));
 
 export function bytes(number) {
-  if (number < 1000) return `${number} B`;
+  if (number < 1000) return `${number}${GAP}B`;
   const [unit, size] = number < 1e6 ? ["kB", 1e3] : number < 1e9 ? ["MB", 1e6] : ["GB", 1e9];
-  return `${Number((number / size).toPrecision(3))} ${unit}`;
+  return `${Number((number / size).toPrecision(3))}${GAP}${unit}`;
 }
 
 /** A time of day of Unix seconds: 14:03:05, or 14:03. */

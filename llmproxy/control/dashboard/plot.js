@@ -52,7 +52,7 @@ function timeAxis(times, x, width) {
   const place = (at) => x(((at - from) / (to - from)) * (times.length - 1));
   return timeTicks(from, to, Math.max(2, Math.floor(width / 85))).flatMap((at) => {
     const here = place(at);
-    const fits = here > LEFT + 14 && here < width - RIGHT - 14;
+    const fits = here > LEFT - 2 && here < width - RIGHT - 14;
     return [
       s("line", { class: "axis", x1: crisp(here), x2: crisp(here), y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM + 3 }),
       ...(fits ? [s("text", { class: "tick", x: here, y: HEIGHT - 5, "text-anchor": "middle" }, clock(at, { seconds: false }))] : []),

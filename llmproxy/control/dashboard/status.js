@@ -66,7 +66,7 @@ function troubleRow({ group, endpoint }) {
     update(endpoint) {
       known = endpoint;
       at = performance.now() / 1000;
-      setText(since, ` since ${clock(endpoint.since, { seconds: false })}`);
+      setText(since, ` · since ${clock(endpoint.since, { seconds: false })}`);
       tick(at);
     },
   };

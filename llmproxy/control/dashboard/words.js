@@ -27,7 +27,9 @@ export function toneOf(state) {
 /** The reason without the seconds, which are counted down beside it. */
 export function reasonOf(endpoint) {
   const why = endpoint.why ?? "";
-  const reason = why.replace(/,? ?(cooling down|breaker open|full) for [\d.]+ s more$/, "");
+  const reason = why
+    .replace(/,? ?(cooling down|breaker open|full) for [\d.]+ s more$/, "")
+    .replace(/^breaker half-open, /, "");
   return reason === STATE_WORDS[endpoint.state] ? "" : reason;
 }
 
@@ -64,7 +66,7 @@ export function headlineOf(state) {
 
 /** One line on an endpoint that is out: cooling, throttled, 12 s left. */
 export function stateLine(endpoint, readyInS) {
-  const left = readyInS > 0 ? `${countdown(readyInS)} left` : "";
+  const left = readyInS > 0 ? `${countdown(readyInS)}\u00a0left` : "";
   return [STATE_WORDS[endpoint.state] ?? endpoint.state, reasonOf(endpoint), left].filter(Boolean).join(", ");
 }
 

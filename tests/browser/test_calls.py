@@ -1,0 +1,125 @@
+"""The latest calls, and what was done for one of them."""
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.made_up import CHANGES, trace
+
+
+def call_of(world, kind):
+    """A call of a kind, on top of the others."""
+    import random
+
+    call = trace(9_000, world.began_at, incident=False) | {"group": "gpt-4.1"}
+    call |= CHANGES[kind](call, random.Random(1))
+    call |= {"id": f"req_{kind}"}
+    world.calls.insert(0, call)
+    world.empty = True  # no further ones come
+    return call
+
+
+def test_new_calls_come_on_top(visit):
+    page = visit()
+    rows = page.locator(".calls tbody tr")
+    expect(rows).to_have_count(50)
+    before = rows.first.get_attribute("data-id")
+    expect(rows.first).not_to_have_attribute("data-id", before)
+    expect(rows).to_have_count(50)
+
+
+def test_calls_stand_still_while_somebody_points_at_them(visit):
+    page = visit()
+    rows = page.locator(".calls tbody tr")
+    rows.nth(3).hover()
+    before = rows.first.get_attribute("data-id")
+    expect(page.locator("#calls-note")).to_have_text(re.compile(r"held while you look · \d+ new"))
+    assert rows.first.get_attribute("data-id") == before
+    page.locator("#headline").hover()
+    expect(rows.first).not_to_have_attribute("data-id", before)
+    expect(page.locator("#calls-note")).to_have_text("")
+
+
+def test_the_trace_tells_each_step_with_its_time_its_reason_and_what_followed(visit, world, photo):
+    call_of(world, "fallback")
+    page = visit()
+    page.locator(".calls tbody tr").first.click(position={"x": 400, "y": 10})
+    panel = page.get_by_role("dialog", name="Call")
+    steps = panel.get_by_role("listitem")
+    expect(steps).to_have_count(4)
+    expect(steps.nth(0)).to_contain_text("azure-east skipped: cooling (throttled) for 12.0 s")
+    expect(steps.nth(1)).to_contain_text("azure-west failed: server_error, 503; then: next endpoint")
+    expect(steps.nth(1)).to_contain_text("212 ms")
+    expect(steps.nth(2)).to_contain_text("fallback to group gpt-4.1-mini")
+    expect(steps.nth(3)).to_contain_text("openai answered, 200")
+    expect(panel).to_contain_text("Waited for room")
+    expect(panel.locator("code")).to_have_text("req_fallback")
+    photo(page, "trace", full=False)
+
+
+def test_a_call_from_the_cache_has_no_steps_and_says_why(visit, world):
+    call_of(world, "cached")
+    page = visit(at="#call=req_cached")
+    expect(page.get_by_role("dialog")).to_contain_text("the answer came from the cache")
+
+
+def test_an_address_leads_to_a_trace_and_closing_it_leaves_the_address_bare(visit, world):
+    call_of(world, "failed")
+    page = visit(at="#call=req_failed")
+    panel = page.get_by_role("dialog", name="Call")
+    expect(panel).to_contain_text("503 no_endpoint_available")
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    assert "#" not in page.url
+    page.evaluate("location.hash = '#call=req_failed'")
+    expect(panel).to_be_visible()
+    panel.get_by_role("button", name="Close").click()
+    expect(panel).to_have_count(0)
+
+
+def test_a_call_that_nobody_remembers_is_said_to_be_forgotten(visit, world):
+    page = visit(at="#call=req_%3Cb%3Egone", expected=["404"])
+    expect(page.get_by_role("alert")).to_contain_text("No call req_<b>gone is remembered")
+
+
+def test_an_id_is_copied(visit, world):
+    call_of(world, "failed")
+    page = visit(at="#call=req_failed")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy id").click()
+    expect(page.locator("#toasts")).to_have_text("The id is copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == "req_failed"
+
+
+def test_only_notable_calls_are_left_by_the_filter(visit, world):
+    world.incident = True
+    world.more_calls(60)
+    page = visit()
+    with page.expect_response(lambda response: "notable=true" in response.url):
+        page.get_by_label("Only notable").check()
+    outcomes = page.locator(".calls .outcome")
+    expect(page.locator('.calls tr[data-tone="ok"]')).to_have_count(0)
+    words = outcomes.all_text_contents()
+    assert words and all("attempts" in each or "503" in each for each in words)
+
+
+def test_a_group_s_calls_are_left_by_the_group(visit):
+    page = visit()
+    page.get_by_label("Group").select_option("text-embedding-3-small")
+    expect(page.locator(".calls .what", has_text="gpt")).to_have_count(0)
+    page.wait_for_timeout(1200)  # others have come meanwhile
+    names = page.locator(".calls .what > span:first-child").all_text_contents()
+    assert set(names) == {"text-embedding-3-small"}
+
+
+def test_before_the_first_call_the_page_shows_how_to_make_it(visit, world, photo):
+    world.empty = True
+    world.calls = []
+    page = visit()
+    expect(page.locator("#calls")).to_contain_text("No calls yet")
+    expect(page.locator("#calls pre")).to_contain_text(re.compile(r"curl http://127.0.0.1:\d+/v1/chat"))
+    expect(page.locator("#calls pre")).to_contain_text('"model": "gpt-4.1"')
+    expect(page.locator("#charts")).to_contain_text("No calls in this time.")
+    photo(page, "empty")
+    world.empty = False
+    expect(page.locator(".calls tbody tr").first).to_be_visible()

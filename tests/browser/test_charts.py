@@ -1,0 +1,83 @@
+"""The charts: what they show, at a moment too, and in words."""
+
+import re
+
+from playwright.sync_api import expect
+
+TITLES = ["Calls", "Failures", "First byte", "Tokens", "Spend", "Cache"]
+
+
+def chart(page, title):
+    return page.locator(".chart", has=page.locator(".title", has_text=re.compile(f"^{title}$")))
+
+
+def test_there_are_six_each_with_ticks_a_total_and_a_sentence(visit):
+    page = visit()
+    assert page.locator(".chart .title").all_text_contents() == TITLES
+    for title in TITLES:
+        one = chart(page, title)
+        expect(one.locator("path.line").first).to_be_attached()
+        assert one.locator(".tick").count() >= 5
+        expect(one.locator(".total")).not_to_be_empty()
+        expect(one.locator("p.hidden")).to_have_text(re.compile(r"From \d\d:.* at most "))
+
+
+def test_what_is_pointed_at_is_read_out_in_all_charts(visit):
+    page = visit()
+    area = chart(page, "Calls").locator(".plot")
+    expect(area.locator("path.line").first).to_be_attached()
+    box = area.bounding_box()
+    area.hover(position={"x": box["width"] / 2, "y": 40})
+    for title in ("Calls", "Spend"):
+        expect(chart(page, title).locator(".total")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
+        expect(chart(page, title).locator(".cursor line")).to_be_attached()
+    page.locator("#headline").hover()
+    expect(chart(page, "Calls").locator(".total")).to_contain_text("calls")
+    expect(chart(page, "Calls").locator(".cursor line")).to_have_count(0)
+
+
+def test_the_arrow_keys_read_a_chart_out(visit):
+    page = visit()
+    area = page.get_by_role("slider", name="First byte: values by arrow keys")
+    area.focus()
+    page.keyboard.press("Home")
+    expect(area).to_have_attribute("aria-valuenow", "0")
+    page.keyboard.press("ArrowRight")
+    expect(area).to_have_attribute("aria-valuenow", "1")
+    expect(area).to_have_attribute(
+        "aria-valuetext", re.compile(r"^\d\d:\d\d:\d\d: p99 [\d.]+\sm?s, p50 [\d.]+\sm?s$")
+    )
+    page.keyboard.press("Escape")
+    expect(chart(page, "First byte").locator(".total")).to_contain_text("our part")
+
+
+def test_a_day_is_shown_in_steps_of_five_minutes(visit):
+    page = visit()
+    with page.expect_response(lambda response: "span=24h" in response.url):
+        page.get_by_text("24 hours").click()
+    area = page.get_by_role("slider", name="Tokens: values by arrow keys")
+    expect(area).to_have_attribute("aria-valuemax", "287")
+    expect(area).to_have_attribute("aria-valuetext", re.compile(r"^\d\d:\d[05]: "))
+    expect(chart(page, "Calls").locator(".tick", has_text=":00").first).to_be_visible()
+
+
+def test_points_arrive_one_by_one_and_the_oldest_goes(visit):
+    page = visit()
+    sentence = chart(page, "Calls").locator("p.hidden")
+    expect(sentence).to_have_text(re.compile("^From"))
+    began = sentence.text_content()[:13]
+    expect(sentence).not_to_have_text(re.compile(f"^{began}"), timeout=8000)
+    expect(page.get_by_role("slider").first).to_have_attribute("aria-valuemax", "179")
+
+
+def test_a_group_s_history_is_asked_for(visit):
+    page = visit()
+    with page.expect_response(lambda response: "history?span=15m&group=gpt-4.1" in response.url):
+        page.get_by_label("Group").select_option("gpt-4.1")
+
+
+def test_idle_charts_say_so_and_draw_no_line(visit, world):
+    world.empty = True
+    page = visit()
+    expect(chart(page, "First byte")).to_contain_text("No answers in this time.")
+    expect(chart(page, "First byte").locator("path.line")).to_have_count(0)
