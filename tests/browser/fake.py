@@ -144,8 +144,19 @@ def add_actions(app):
         if world.refuse_actions:
             raise HTTPException(404, f"There is no endpoint {body['endpoint']!r}.")
         world.done.append((name, body))
-        every = {(group["group"], each["endpoint"]) for group in world.state()["groups"] for each in group["endpoints"]}
-        changed(world, {pair for pair in every if body["endpoint"] == pair[1] and body["group"] in (None, pair[0])})
+        every = {
+            (group["group"], each["endpoint"])
+            for group in world.state()["groups"]
+            for each in group["endpoints"]
+        }
+        changed(
+            world,
+            {
+                pair
+                for pair in every
+                if body["endpoint"] == pair[1] and body["group"] in (None, pair[0])
+            },
+        )
         return {"endpoints": 1}
 
     @app.post("/admin/drain")
@@ -154,7 +165,11 @@ def add_actions(app):
 
     @app.post("/admin/enable")
     async def enable(request: Request):
-        return act("enable", await request.json(), lambda world, pairs: world.drained.difference_update(pairs))
+        return act(
+            "enable",
+            await request.json(),
+            lambda world, pairs: world.drained.difference_update(pairs),
+        )
 
     @app.post("/admin/clear")
     async def clear(request: Request):
@@ -166,7 +181,10 @@ def add_actions(app):
         if world.reload_problems:
             raise HTTPException(422, world.reload_problems)
         world.done.append(("reload", None))
-        return {"reloaded": True, "changes": ["azure-east: weight 2 -> 3", "azure-south is new in gpt-4.1"]}
+        return {
+            "reloaded": True,
+            "changes": ["azure-east: weight 2 -> 3", "azure-south is new in gpt-4.1"],
+        }
 
     @app.delete("/admin/cache")
     async def purge(group: str | None = None):

@@ -27,8 +27,12 @@ def point_at(at, step_s, share, incident_since=None):
     return {
         "at": at,
         "calls": calls,
-        "errors": round(calls * draw.uniform(0.04, 0.13)) if sick else int(draw.random() < 0.15) * known,
-        "retries": round(calls * draw.uniform(0.2, 0.4)) if sick else round(calls * draw.uniform(0, 0.02)),
+        "errors": round(calls * draw.uniform(0.04, 0.13))
+        if sick
+        else int(draw.random() < 0.15) * known,
+        "retries": round(calls * draw.uniform(0.2, 0.4))
+        if sick
+        else round(calls * draw.uniform(0, 0.02)),
         "input_tokens": round(calls * draw.uniform(1_000, 1_300)),
         "output_tokens": round(calls * draw.uniform(210, 270)),
         "cost_usd": calls * draw.uniform(0.0019, 0.0025),
@@ -124,8 +128,21 @@ def _failed(call, draw):
     first, second = FIRST.get(call["group"], "vllm-local"), SECOND.get(call["group"], "openai")
     steps = [
         attempt(first, 0.2, 140.0, **failed, verdict="next endpoint"),
-        {"what": "skipped", "endpoint": second, "why": "breaker open for 12.0 s more", "at_ms": 141},
-        attempt("openai", 141.2, 2_004.0, outcome="failed", reason="timed_out", status=None, verdict="give up"),
+        {
+            "what": "skipped",
+            "endpoint": second,
+            "why": "breaker open for 12.0 s more",
+            "at_ms": 141,
+        },
+        attempt(
+            "openai",
+            141.2,
+            2_004.0,
+            outcome="failed",
+            reason="timed_out",
+            status=None,
+            verdict="give up",
+        ),
     ]
     nothing = {"first_byte_ms": None, "input_tokens": None, "output_tokens": None, "cost_usd": None}
     return {

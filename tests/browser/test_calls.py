@@ -48,7 +48,9 @@ def test_the_trace_tells_each_step_with_its_time_its_reason_and_what_followed(vi
     steps = panel.get_by_role("listitem")
     expect(steps).to_have_count(4)
     expect(steps.nth(0)).to_contain_text("azure-east skipped: cooling (throttled) for 12.0 s")
-    expect(steps.nth(1)).to_contain_text("azure-west failed: server_error, 503; then: next endpoint")
+    expect(steps.nth(1)).to_contain_text(
+        "azure-west failed: server_error, 503; then: next endpoint"
+    )
     expect(steps.nth(1)).to_contain_text("212 ms")
     expect(steps.nth(2)).to_contain_text("fallback to group gpt-4.1-mini")
     expect(steps.nth(3)).to_contain_text("openai answered, 200")
@@ -117,7 +119,9 @@ def test_before_the_first_call_the_page_shows_how_to_make_it(visit, world, photo
     world.calls = []
     page = visit()
     expect(page.locator("#calls")).to_contain_text("No calls yet")
-    expect(page.locator("#calls pre")).to_contain_text(re.compile(r"curl http://127.0.0.1:\d+/v1/chat"))
+    expect(page.locator("#calls pre")).to_contain_text(
+        re.compile(r"curl http://127.0.0.1:\d+/v1/chat")
+    )
     expect(page.locator("#calls pre")).to_contain_text('"model": "gpt-4.1"')
     expect(page.locator("#charts")).to_contain_text("No calls in this time.")
     photo(page, "empty")

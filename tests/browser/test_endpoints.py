@@ -83,9 +83,7 @@ def test_a_drain_is_asked_for_and_enabling_is_not(visit, world):
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     expect(dialog.get_by_role("combobox")).to_have_count(0)
     dialog.get_by_role("button", name="Drain").click()
-    expect(page.locator("#toasts")).to_have_text(
-        "azure-east is drained: no new attempts go there."
-    )
+    expect(page.locator("#toasts")).to_have_text("azure-east is drained: no new attempts go there.")
     expect(dialog).to_have_count(0)
     expect(target.locator(".word")).to_have_text("drained")
     assert world.done == [("drain", {"group": "gpt-4.1", "endpoint": "azure-east"})]
@@ -168,7 +166,9 @@ def test_a_reload_tells_what_has_changed_or_what_is_wrong(visit, world):
     expect(dialog.get_by_role("button", name="Close")).to_be_focused()
     page.keyboard.press("Enter")
     expect(dialog).to_have_count(0)
-    world.reload_problems = "llmproxy.yaml:4: unknown key 'modle'.\nllmproxy.yaml:5: NOPE is not set."
+    world.reload_problems = (
+        "llmproxy.yaml:4: unknown key 'modle'.\nllmproxy.yaml:5: NOPE is not set."
+    )
     page.get_by_role("button", name="Reload config…").click()
     dialog.get_by_role("button", name="Reload").click()
     expect(dialog.get_by_role("alert")).to_contain_text("unknown key 'modle'")

@@ -35,7 +35,7 @@ function idInAddress() {
 }
 
 async function show(id, closed) {
-  const close = h("button", { type: "button", class: "quiet", "aria-label": "Close" }, "✕");
+  const close = h("button", { type: "button", class: "quiet" }, "Close");
   const body = h("div", { class: "trace-body" }, h("p", { class: "soft" }, "Looking it up …"));
   const title = h("h2", { id: "trace-title" }, "Call");
   const dialog = h("dialog", { class: "trace", "aria-labelledby": "trace-title" }, h("header", {}, title, close), body);

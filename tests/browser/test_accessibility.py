@@ -1,0 +1,185 @@
+"""Whoever comes by keyboard, by ear, by phone, at night or with other eyes can use all of it."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+FOCUSABLE = "a[href], button, input, select, [tabindex='0']"
+# Of texts in a chart axe-core cannot tell the ground, nor that a single digit is a text. They are
+# of the same colours as the texts beside them.
+UNJUDGED = ["contains an image node", "too short to determine"]
+# It does not know either that dialogs and messages lie above all else.
+COVERED = [*UNJUDGED, "partially overlaps other elements"]
+# Where the focus is, and whether one sees it there.
+FOCUS = """() => {
+  const it = document.activeElement, style = getComputedStyle(it);
+  const drawn = it.matches('.switch input') ? getComputedStyle(it.nextElementSibling) : style;
+  const box = it.getBoundingClientRect();
+  return {
+    id: (it.dataset.seen ??= String(Math.random())),
+    name: it.textContent || it.getAttribute('aria-label') || it.id,
+    visible: drawn.outlineStyle !== 'none' && parseFloat(drawn.outlineWidth) >= 2,
+    body: it === document.body,
+    there: box.bottom > 0 && box.top < innerHeight,
+  };
+}"""
+
+
+def violations(page, within="html", unjudged=UNJUDGED):
+    """What axe-core finds, and what it cannot judge of contrast."""
+    options = {"resultTypes": ["violations", "incomplete"]}
+    found = Axe().run(page, context=within, options=options).response
+    unsure = [each for each in found["incomplete"] if each["id"] == "color-contrast"]
+    return [
+        (each["id"], node["target"], node["failureSummary"])
+        for each in [*found["violations"], *unsure]
+        for node in each["nodes"]
+        if not any(words in node["failureSummary"] for words in unjudged)
+    ]
+
+
+@pytest.fixture(params=["light", "dark", "phone"])
+def look(request, visit):
+    """The page as one sees it: by day, by night, on a phone."""
+
+    def opened(**how):
+        return visit(dark=request.param == "dark", phone=request.param == "phone", **how)
+
+    opened.named = request.param
+    return opened
+
+
+def test_a_page_on_which_all_is_well_has_no_violations(look, photo):
+    page = look()
+    expect(page.locator(".calls tbody tr")).to_have_count(50)
+    expect(page.locator("path.line").first).to_be_attached()
+    assert violations(page) == []
+    photo(page, f"well-{look.named}")
+
+
+def test_nor_one_of_an_incident(look, world, photo):
+    world.incident = True
+    world.more_calls(60)
+    world.config_error = "llmproxy.yaml:14: model_groups[0].models[1]: unknown key 'wieght'."
+    page = look()
+    expect(page.locator(".calls tbody tr")).to_have_count(50)
+    assert violations(page) == []
+    photo(page, f"incident-{look.named}")
+
+
+def test_nor_the_way_in(look, world):
+    world.key = "sk-made-up"
+    page = look(ready="#login", expected=["401"])
+    page.get_by_label("Admin key").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_nor_a_question(look, photo):
+    page = look()
+    page.get_by_role("button", name="Drain openai in gpt-4.1-mini").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert violations(page, "dialog", COVERED) == []
+    photo(page, f"drain-{look.named}", full=False)
+    page.get_by_role("dialog").get_by_role("button", name="Drain").click()
+    expect(page.locator("#toasts")).to_contain_text("drained")
+    assert violations(page, "#toasts", COVERED) == []
+
+
+def test_nor_a_trace(look, world, photo):
+    world.incident = True
+    world.more_calls(60)
+    failed = next(call for call in world.calls if call["error"])
+    page = look(at=f"#call={failed['id']}")
+    expect(page.locator(".steps")).to_be_visible()
+    assert violations(page, "dialog", COVERED) == []
+    photo(page, f"trace-{look.named}", full=False)
+
+
+def test_nor_a_page_without_calls_nor_one_that_is_lost(look, world, photo):
+    world.empty = True
+    world.calls = []
+    page = look(expected=["503", "ERR_"])
+    expect(page.locator("#calls pre")).to_be_visible()
+    assert violations(page) == []
+    world.stopped = True
+    expect(page.locator("#link-word")).to_have_text("Connection lost.")
+    assert violations(page) == []
+    photo(page, f"lost-{look.named}", full=False)
+
+
+def test_a_phone_never_scrolls_sideways(visit, world):
+    world.incident = True
+    world.more_calls(60)
+    world.names = {
+        "azure-east": "an-endpoint-with-a-name-that-is-longer-than-most-screens-are-wide"
+    }
+    page = visit(phone=True)
+    expect(page.locator(".calls tbody tr")).to_have_count(50)
+    wide = "document.documentElement.scrollWidth"
+    assert page.evaluate(wide) == 390
+    cut = """() => [...document.querySelectorAll('main *')].filter(each => {
+        const box = each.getBoundingClientRect();
+        return box.width > 1 && box.right > innerWidth + 0.5;
+    }).map(each => each.outerHTML.slice(0, 80))"""
+    assert page.evaluate(cut) == []
+    page.locator(".calls tbody a").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert page.evaluate(wide) == 390
+
+
+def test_everything_is_reached_by_the_tab_key_and_the_focus_is_seen(visit, world):
+    world.incident = True
+    page = visit()
+    expect(page.locator(".calls tbody tr")).to_have_count(50)
+    page.locator("#headline").click()  # the calls go on, and so may their links
+    page.evaluate("document.activeElement.blur()")
+    wanted = page.evaluate(
+        "s => [...document.querySelectorAll(s)].filter(e => e.offsetParent"
+        " && !e.closest('.calls') && !(e.type === 'radio' && !e.checked)).length",
+        FOCUSABLE,
+    )
+    seen = []
+    while len(seen) < 200:
+        page.keyboard.press("Tab")
+        now = page.evaluate(FOCUS)
+        if now["body"] or now["id"] in [each["id"] for each in seen]:
+            break
+        assert now["visible"], now["name"]
+        assert now["there"], now["name"]
+        seen.append(now)
+        if len(seen) == wanted + 3:
+            break  # the calls have been reached
+    assert len(seen) == wanted + 3
+
+
+def test_a_call_is_opened_and_closed_by_keyboard_and_the_focus_comes_back(visit):
+    page = visit()
+    link = page.locator(".calls tbody a").nth(2)
+    link.focus()
+    id = page.evaluate("document.activeElement.hash")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Copy id")).to_be_visible()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('dialog') !== null")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert page.evaluate("document.activeElement.hash") == id
+
+
+def test_the_colours_are_chosen_and_remembered(visit):
+    page = visit()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    button = page.get_by_role("button", name="Colours: auto")
+    button.click()
+    expect(page.get_by_role("button", name="Colours: light")).to_be_visible()
+    page.get_by_role("button", name="Colours: light").click()
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    expect(page.get_by_role("button", name="Colours: dark")).to_be_visible()
+    assert page.evaluate(ground) == dark
+    page.get_by_role("button", name="Colours: dark").click()
+    assert page.evaluate(ground) == light
