@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test check format bench e2e lock docs clean
+.PHONY: setup run demo test test-browser check format bench e2e lock docs clean
 .DEFAULT_GOAL := run
 
 setup: .venv/.run
@@ -16,8 +16,11 @@ run: .venv/.run  ## start the proxy: the demo, unless llmproxy.yaml or API keys 
 demo: .venv/.run
 	@$(BIN)/llmproxy demo $(ARGS)
 
-test: .venv/.dev  ## every test but the benchmarks and the real models
+test: .venv/.dev  ## every test but the benchmarks, the real models and the real browser
 	@$(BIN)/pytest $(ARGS)
+
+test-browser: .venv/.browser  ## the dashboard in Debian's Chromium; leaves pictures in tests/browser/work
+	@chromium=$$(sh tools/chromium.sh) && CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser $(ARGS)
 
 check: .venv/.dev  ## format, lint, types, layers, size budget, generated docs
 	@$(BIN)/ruff format --check .
@@ -52,9 +55,9 @@ lock: .venv/.dev  ## resolve the locks again (needed after a change of dependenc
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-.venv/.dev .venv/.bench .venv/.e2e: .venv/.%: requirements/%.txt .venv/.run
+.venv/.dev .venv/.bench .venv/.browser .venv/.e2e: .venv/.%: requirements/%.txt .venv/.run
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 clean:
-	rm -rf .venv bench/work
+	rm -rf .venv bench/work tests/browser/work

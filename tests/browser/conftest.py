@@ -57,7 +57,7 @@ def fake():
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)
     with in_background(lambda: serve_fake(listening)) as app:
-        app.state.root = "http://127.0.0.1:%d" % listening.getsockname()[1]
+        app.state.root = f"http://127.0.0.1:{listening.getsockname()[1]}"
         yield app
 
 

@@ -171,14 +171,13 @@ class World:
             state, why, ago = "drained", "drained", 3
         idle = self.empty or state not in ("ok", "full")
         used = 0 if idle else 1.0 if state == "full" else 0.3 + 0.25 * draw.random()
-        level = lambda limit: (
-            limit
-            and {  # noqa: E731
-                "limit": limit,
-                "left": round(limit * (1 - used) * (0.9 + 0.1 * draw.random()), 1),
-                "configured": limit,
-            }
-        )
+
+        def level(limit):
+            if limit is None:
+                return None
+            left = round(limit * (1 - used) * (0.9 + 0.1 * draw.random()), 1)
+            return {"limit": limit, "left": left, "configured": limit}
+
         return {
             "endpoint": self.names.get(name, name),
             "state": state,

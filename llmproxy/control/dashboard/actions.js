@@ -15,13 +15,18 @@ export function drain(group, endpoint, groups) {
     text: "No new attempts go there; what is under way ends as usual. It stays drained until it is enabled again.",
     choice: among && {
       label: "In",
-      options: [[`g:${group}`, `the group ${group}`], [EVERY, `all ${groups.length} groups that it serves`]],
+      options: [
+        [`g:${group}`, `the group ${group}`],
+        [EVERY, `all ${groups.length} groups that it serves`],
+      ],
     },
     verb: "Drain",
     danger: true,
     act: async (choice) => {
       await post("admin/drain", { group: choice === EVERY ? null : group, endpoint });
-      return [`${endpoint} is drained${among && choice !== EVERY ? ` in ${group}` : ""}: no new attempts go there.`];
+      return [
+        `${endpoint} is drained${among && choice !== EVERY ? ` in ${group}` : ""}: no new attempts go there.`,
+      ];
     },
     done: toast,
   });
@@ -31,20 +36,28 @@ export const enable = (group, endpoint) =>
   told(() => post("admin/enable", { group, endpoint }), `${endpoint} is enabled in ${group}.`);
 
 export const clear = (group, endpoint) =>
-  told(() => post("admin/clear", { group, endpoint }), `${endpoint} is tried again in ${group}: its cooldown and its breaker are cleared.`);
+  told(
+    () => post("admin/clear", { group, endpoint }),
+    `${endpoint} is tried again in ${group}: its cooldown and its breaker are cleared.`,
+  );
 
 /** Asks, then forgets the cached answers of all groups or of one. */
 export function purge(groups) {
   question({
     title: "Purge the cache?",
     text: "The answers are forgotten, here and in the store behind. The same questions cost again.",
-    choice: { label: "Answers of", options: [[EVERY, "every group"], ...groups.map((group) => [`g:${group}`, group])] },
+    choice: {
+      label: "Answers of",
+      options: [[EVERY, "every group"], ...groups.map((group) => [`g:${group}`, group])],
+    },
     verb: "Purge",
     danger: true,
     act: async (choice) => {
       const query = choice === EVERY ? "" : `?group=${encodeURIComponent(choice.slice(2))}`;
       const gone = await remove(`admin/cache${query}`);
-      return [`Forgotten: ${count(gone.memory)} answers in memory, ${count(gone.second_level)} in the store behind.`];
+      return [
+        `Forgotten: ${count(gone.memory)} answers in memory, ${count(gone.second_level)} in the store behind.`,
+      ];
     },
     done: toast,
   });

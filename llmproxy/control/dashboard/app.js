@@ -71,7 +71,10 @@ function openBoard() {
   if (end) return;
   byId("gate").hidden = true;
   byId("logout").hidden = !session.protected;
-  end = listen({ state: hearState, calls: hearCalls, point: board.point, connected: showLink }, whyRefused);
+  end = listen(
+    { state: hearState, calls: hearCalls, point: board.point, connected: showLink },
+    whyRefused,
+  );
 }
 
 function hearState(now) {
@@ -105,13 +108,18 @@ function showLost(lost) {
   byId("link").hidden = false;
   byId("link").dataset.tone = lost ? "bad" : "ok";
   byId("board").dataset.stale = lost;
-  setText(byId("link-word"), !lost ? "Live" : state ? "Connection lost." : "The proxy does not answer.");
+  setText(
+    byId("link-word"),
+    !lost ? "Live" : state ? "Connection lost." : "The proxy does not answer.",
+  );
   tickLost(lost);
 }
 
 function tickLost(lost) {
   const since = performance.now() / 1000 - stateAt;
-  const stale = state ? `These are the figures of ${clock(state.now)}, ${duration(since)} ago. ` : "";
+  const stale = state
+    ? `These are the figures of ${clock(state.now)}, ${duration(since)} ago. `
+    : "";
   setText(byId("link-since"), lost ? `${stale}Trying again …` : "");
 }
 

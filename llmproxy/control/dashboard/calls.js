@@ -7,16 +7,42 @@ import { clock, count, millis, plural, usd } from "./format.js";
 import { icon } from "./icons.js";
 
 const KEPT = 50;
-const COLUMNS = [["Time", ""], ["Call", ""], ["Endpoint", ""], ["Outcome", ""], ["First byte", "number wide"],
-  ["Total", "number"], ["Tokens", "number wide"], ["Cost", "number wide"]];
+const COLUMNS = [
+  ["Time", ""],
+  ["Call", ""],
+  ["Endpoint", ""],
+  ["Outcome", ""],
+  ["First byte", "number wide"],
+  ["Total", "number"],
+  ["Tokens", "number wide"],
+  ["Cost", "number wide"],
+];
 
 /** The list. `open()` loads it, `add(traces)` puts new ones on top. `firstGroup()` names one. */
 export function callsList(firstGroup) {
   // The roles are said, for on a narrow screen the rows are laid out as cards.
   const body = h("tbody", { role: "rowgroup" });
-  const table = h("table", { class: "calls", role: "table" },
-    h("caption", { class: "hidden" }, "The latest calls, newest first. The time of a call opens its trace."),
-    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...COLUMNS.map(([name, kind]) => h("th", { scope: "col", role: "columnheader", class: kind }, name)))), body);
+  const table = h(
+    "table",
+    { class: "calls", role: "table" },
+    h(
+      "caption",
+      { class: "hidden" },
+      "The latest calls, newest first. The time of a call opens its trace.",
+    ),
+    h(
+      "thead",
+      { role: "rowgroup" },
+      h(
+        "tr",
+        { role: "row" },
+        ...COLUMNS.map(([name, kind]) =>
+          h("th", { scope: "col", role: "columnheader", class: kind }, name),
+        ),
+      ),
+    ),
+    body,
+  );
   const empty = h("div", { class: "card nothing", hidden: true });
   byId("calls").replaceChildren(table, empty);
   let calls = [];
@@ -37,7 +63,11 @@ export function callsList(firstGroup) {
     empty.hidden = calls.length > 0;
     if (!calls.length && loaded) drawEmpty(empty, firstGroup());
   };
-  const note = () => setText(byId("calls-note"), held && waiting.length ? `held while you look · ${plural(waiting.length, "new call")}` : "");
+  const note = () =>
+    setText(
+      byId("calls-note"),
+      held && waiting.length ? `held while you look · ${plural(waiting.length, "new call")}` : "",
+    );
   const take = () => {
     const fresh = waiting.filter((call) => !calls.some((known) => known.id === call.id));
     waiting = [];
@@ -55,7 +85,11 @@ export function callsList(firstGroup) {
   const load = async () => {
     const mine = (asked += 1);
     const group = byId("group").value;
-    const query = [`limit=${KEPT}`, byId("notable").checked ? "notable=true" : "", group ? `group=${encodeURIComponent(group.slice(2))}` : ""];
+    const query = [
+      `limit=${KEPT}`,
+      byId("notable").checked ? "notable=true" : "",
+      group ? `group=${encodeURIComponent(group.slice(2))}` : "",
+    ];
     const answer = await get(`admin/calls?${query.filter(Boolean).join("&")}`);
     if (mine !== asked) return;
     calls = answer.calls.slice(0, KEPT);
@@ -86,14 +120,22 @@ export function isNotable(call) {
 export function outcomeOf(call) {
   const attempts = call.steps.filter((step) => step.what === "attempt").length;
   if (call.error !== null || call.status >= 400) {
-    return { sign: "open", tone: "bad", words: `${call.status || ""} ${call.error ?? "refused"}`.trim() };
+    return {
+      sign: "open",
+      tone: "bad",
+      words: `${call.status || ""} ${call.error ?? "refused"}`.trim(),
+    };
   }
   const more = [
     attempts > 1 ? `${attempts} attempts` : null,
     call.fallback ? `fallback ${call.fallback}` : null,
     call.cache && !["miss", "bypass"].includes(call.cache) ? `cache ${call.cache}` : null,
   ].filter(Boolean);
-  return { sign: "ok", tone: attempts > 1 || call.fallback ? "warn" : "ok", words: [call.status, ...more].join(" · ") };
+  return {
+    sign: "ok",
+    tone: attempts > 1 || call.fallback ? "warn" : "ok",
+    words: [call.status, ...more].join(" · "),
+  };
 }
 
 function holdWhileLooking(table, hold) {
@@ -156,5 +198,8 @@ function drawEmpty(place, group) {
     return;
   }
   const example = `curl ${new URL("v1/chat/completions", location.href)} -H 'content-type: application/json' \\\n  -d '{"model": "${group ?? "gpt-4.1"}", "messages": [{"role": "user", "content": "Hello!"}]}'`;
-  place.replaceChildren(h("p", {}, "No calls yet. The first one could be:"), h("pre", { tabindex: "0", "aria-label": "An example call" }, example));
+  place.replaceChildren(
+    h("p", {}, "No calls yet. The first one could be:"),
+    h("pre", { tabindex: "0", "aria-label": "An example call" }, example),
+  );
 }

@@ -27,12 +27,19 @@ export function chart(kind, pointAt) {
     const read = index ?? points.length - 1;
     const values = kind.series.map((_, each) => kind.read(rows[each][read]));
     values.forEach((value, each) => setText(parts.values[each], value));
-    setText(parts.total, index === null ? kind.total(points, stepS) : clock(points[read].at, { seconds: stepS < 60 }));
+    setText(
+      parts.total,
+      index === null ? kind.total(points, stepS) : clock(points[read].at, { seconds: stepS < 60 }),
+    );
     parts.total.dataset.moment = index !== null;
     const words = kind.series.map(({ name }, each) => `${name} ${values[each]}`).join(", ");
     setAttribute(parts.plot, "aria-valuemax", points.length - 1);
     setAttribute(parts.plot, "aria-valuenow", read);
-    setAttribute(parts.plot, "aria-valuetext", `${clock(points[read].at, { seconds: stepS < 60 })}: ${words}`);
+    setAttribute(
+      parts.plot,
+      "aria-valuetext",
+      `${clock(points[read].at, { seconds: stepS < 60 })}: ${words}`,
+    );
     drawn?.point(index);
   };
   const move = (index) => pointAt(Math.min(points.length - 1, Math.max(0, index)));
@@ -64,13 +71,35 @@ function partsOf(kind) {
   const title = h("span", { class: "title" }, kind.title);
   const total = h("span", { class: "total" });
   const empty = h("span", { class: "empty" });
-  const legend = h("ul", { class: "legend" }, ...kind.series.map(({ name, tone }, index) =>
-    h("li", {}, h("span", { class: "swatch", "data-tone": tone }), `${name} `, values[index])));
+  const legend = h(
+    "ul",
+    { class: "legend" },
+    ...kind.series.map(({ name, tone }, index) =>
+      h("li", {}, h("span", { class: "swatch", "data-tone": tone }), `${name} `, values[index]),
+    ),
+  );
   const summary = h("p", { class: "hidden" });
-  const area = h("div", { class: "plot", tabindex: "0", role: "slider", "aria-valuemin": 0, "aria-valuenow": 0,
-    "aria-label": `${kind.title}: values by arrow keys` }, svg, empty);
-  const element = h("figure", { class: "chart" },
-    h("figcaption", {}, title, h("span", { class: "soft" }, ` ${kind.per}`), total), legend, area, summary);
+  const area = h(
+    "div",
+    {
+      class: "plot",
+      tabindex: "0",
+      role: "slider",
+      "aria-valuemin": 0,
+      "aria-valuenow": 0,
+      "aria-label": `${kind.title}: values by arrow keys`,
+    },
+    svg,
+    empty,
+  );
+  const element = h(
+    "figure",
+    { class: "chart" },
+    h("figcaption", {}, title, h("span", { class: "soft" }, ` ${kind.per}`), total),
+    legend,
+    area,
+    summary,
+  );
   return { element, svg, plot: area, values, total, empty, summary };
 }
 
@@ -81,7 +110,14 @@ function listenTo(area, { place, step, end, leave }) {
   area.addEventListener("pointerleave", leave);
   area.addEventListener("blur", leave);
   area.addEventListener("keydown", (event) => {
-    const keys = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -12, PageUp: 12 };
+    const keys = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowDown: -1,
+      ArrowUp: 1,
+      PageDown: -12,
+      PageUp: 12,
+    };
     if (event.key in keys) step(keys[event.key]);
     else if (event.key === "Home" || event.key === "End") end(event.key === "End");
     else if (event.key === "Escape") leave();

@@ -11,29 +11,55 @@ const perS = (name) => (point, stepS) => point[name] / stepS;
 const perMinute = (name) => (point, stepS) => (point[name] / stepS) * 60;
 const perHour = (name) => (point, stepS) => (point[name] / stepS) * 3600;
 const axisPercent = (value) => `${Number((value * 100).toPrecision(2))}%`;
-const axisMillis = (ms) => (ms === 0 ? "0" : ms < 1000 ? `${Number(ms.toPrecision(3))} ms` : `${Number((ms / 1000).toPrecision(3))} s`);
-const axisUsd = (amount) => (amount ? `$${amount < 1000 ? Number(amount.toPrecision(3)) : count(amount)}` : "$0");
+const axisMillis = (ms) =>
+  ms === 0
+    ? "0"
+    : ms < 1000
+      ? `${Number(ms.toPrecision(3))} ms`
+      : `${Number((ms / 1000).toPrecision(3))} s`;
+const axisUsd = (amount) =>
+  amount ? `$${amount < 1000 ? Number(amount.toPrecision(3)) : count(amount)}` : "$0";
 
 const KINDS = [
   {
-    title: "Calls", per: "per second", stacked: true, unit: rate, read: rate, nothing: "No calls in this time.",
+    title: "Calls",
+    per: "per second",
+    stacked: true,
+    unit: rate,
+    read: rate,
+    nothing: "No calls in this time.",
     series: [
       { name: "errors", tone: "bad", value: perS("errors") },
       { name: "cached", tone: "second", value: perS("cache_hits") },
-      { name: "answered", tone: "first", value: (point, stepS) => Math.max(0, point.calls - point.errors - point.cache_hits) / stepS },
+      {
+        name: "answered",
+        tone: "first",
+        value: (point, stepS) => Math.max(0, point.calls - point.errors - point.cache_hits) / stepS,
+      },
     ],
     total: (points) => `${count(sum(points, "calls"))} calls`,
   },
   {
-    title: "Failures", per: "of calls", stacked: false, unit: axisPercent, read: percent, nothing: "No errors, no retries.",
+    title: "Failures",
+    per: "of calls",
+    stacked: false,
+    unit: axisPercent,
+    read: percent,
+    nothing: "No errors, no retries.",
     series: [
       { name: "retries", tone: "third", value: (point) => share(point.retries, point.calls) },
       { name: "errors", tone: "bad", value: (point) => share(point.errors, point.calls) },
     ],
-    total: (points) => `${count(sum(points, "errors"))} errors, ${count(sum(points, "retries"))} retries`,
+    total: (points) =>
+      `${count(sum(points, "errors"))} errors, ${count(sum(points, "retries"))} retries`,
   },
   {
-    title: "First byte", per: "after the request", stacked: false, unit: axisMillis, read: millis, nothing: "No answers in this time.",
+    title: "First byte",
+    per: "after the request",
+    stacked: false,
+    unit: axisMillis,
+    read: millis,
+    nothing: "No answers in this time.",
     series: [
       { name: "p99", tone: "third", value: (point) => point.first_byte_p99_ms },
       { name: "p50", tone: "first", value: (point) => point.first_byte_p50_ms },
@@ -41,15 +67,26 @@ const KINDS = [
     total: (points) => overhead(points),
   },
   {
-    title: "Tokens", per: "per minute", stacked: true, unit: count, read: count, nothing: "No tokens in this time.",
+    title: "Tokens",
+    per: "per minute",
+    stacked: true,
+    unit: count,
+    read: count,
+    nothing: "No tokens in this time.",
     series: [
       { name: "output", tone: "second", value: perMinute("output_tokens") },
       { name: "input", tone: "first", value: perMinute("input_tokens") },
     ],
-    total: (points) => `${count(sum(points, "input_tokens") + sum(points, "output_tokens"))} tokens`,
+    total: (points) =>
+      `${count(sum(points, "input_tokens") + sum(points, "output_tokens"))} tokens`,
   },
   {
-    title: "Spend", per: "per hour", stacked: true, unit: axisUsd, read: usd, nothing: "No call had a price.",
+    title: "Spend",
+    per: "per hour",
+    stacked: true,
+    unit: axisUsd,
+    read: usd,
+    nothing: "No call had a price.",
     series: [
       { name: "spent", tone: "first", value: perHour("cost_usd") },
       { name: "saved", tone: "second", value: perHour("saved_usd") },
@@ -57,10 +94,19 @@ const KINDS = [
     total: (points) => `${usd(sum(points, "cost_usd"))} spent`,
   },
   {
-    title: "Cache", per: "hits of what may be cached", stacked: false, ceiling: 1, unit: axisPercent, read: percent,
+    title: "Cache",
+    per: "hits of what may be cached",
+    stacked: false,
+    ceiling: 1,
+    unit: axisPercent,
+    read: percent,
     nothing: "No hits in this time.",
     series: [
-      { name: "hit rate", tone: "second", value: (point) => share(point.cache_hits, point.cache_hits + point.cache_misses) },
+      {
+        name: "hit rate",
+        tone: "second",
+        value: (point) => share(point.cache_hits, point.cache_hits + point.cache_misses),
+      },
     ],
     total: (points) => {
       const [hits, misses] = [sum(points, "cache_hits"), sum(points, "cache_misses")];
@@ -71,7 +117,9 @@ const KINDS = [
 
 /** The charts. `open()` loads them; `point` and `state` are told what the events brought. */
 export function charts() {
-  const drawn = KINDS.map((kind) => chart(kind, (index) => drawn.forEach((each) => each.show(index))));
+  const drawn = KINDS.map((kind) =>
+    chart(kind, (index) => drawn.forEach((each) => each.show(index))),
+  );
   byId("charts").replaceChildren(...drawn.map((each) => each.element));
   let span = "15m";
   let points = [];
@@ -84,7 +132,9 @@ export function charts() {
     const mine = (asked += 1);
     loadedAt = performance.now();
     const group = byId("group").value;
-    const history = await get(`admin/history?span=${span}${group ? `&group=${encodeURIComponent(group.slice(2))}` : ""}`);
+    const history = await get(
+      `admin/history?span=${span}${group ? `&group=${encodeURIComponent(group.slice(2))}` : ""}`,
+    );
     if (mine !== asked) return; // another was asked for meanwhile
     [points, stepS] = [history.points, history.step_s];
     draw();
@@ -115,7 +165,10 @@ function offer(select, names) {
   if (select.dataset.key === key) return;
   select.dataset.key = key;
   const before = select.value;
-  select.replaceChildren(h("option", { value: "" }, "all groups"), ...names.map((name) => h("option", { value: `g:${name}` }, name)));
+  select.replaceChildren(
+    h("option", { value: "" }, "all groups"),
+    ...names.map((name) => h("option", { value: `g:${name}` }, name)),
+  );
   select.value = names.some((name) => `g:${name}` === before) ? before : "";
 }
 

@@ -6,14 +6,36 @@ import { h } from "./dom.js";
  *
  * `act(choice)` does it and returns lines that say what was done, or throws: the dialog then stays
  * and shows why. Where `keep` says so of the lines they are shown in the dialog, too. */
-export function question({ title, text, choice = null, verb, danger = false, act, done, keep = () => false }) {
+export function question({
+  title,
+  text,
+  choice = null,
+  verb,
+  danger = false,
+  act,
+  done,
+  keep = () => false,
+}) {
   const error = h("pre", { class: "error", role: "alert" });
   const cancel = h("button", { type: "button", autofocus: true }, "Cancel");
   const go = h("button", { type: "submit", class: danger ? "danger" : "primary" }, verb);
-  const select = choice && h("select", {}, ...choice.options.map(([value, words]) => h("option", { value }, words)));
-  const body = h("div", {}, h("p", {}, text), select && h("label", { class: "pick" }, choice.label, " ", select));
-  const form = h("form", { method: "dialog" }, h("h2", { id: "question" }, title), body, error,
-    h("div", { class: "buttons" }, cancel, go));
+  const select =
+    choice &&
+    h("select", {}, ...choice.options.map(([value, words]) => h("option", { value }, words)));
+  const body = h(
+    "div",
+    {},
+    h("p", {}, text),
+    select && h("label", { class: "pick" }, choice.label, " ", select),
+  );
+  const form = h(
+    "form",
+    { method: "dialog" },
+    h("h2", { id: "question" }, title),
+    body,
+    error,
+    h("div", { class: "buttons" }, cancel, go),
+  );
   const dialog = h("dialog", { class: "question", "aria-labelledby": "question" }, form);
 
   const finish = (lines) => {

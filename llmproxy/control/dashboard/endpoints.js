@@ -8,7 +8,14 @@ import { icon } from "./icons.js";
 import { levelBar } from "./levels.js";
 import { reasonOf, STATE_WORDS, toneOf } from "./words.js";
 
-const COLUMNS = [["Tier", "number"], ["Weight", "number"], ["Capacity left", ""], ["In flight", "number"], ["First byte", "number"], ["Errors", "number"]];
+const COLUMNS = [
+  ["Tier", "number"],
+  ["Weight", "number"],
+  ["Capacity left", ""],
+  ["In flight", "number"],
+  ["First byte", "number"],
+  ["Errors", "number"],
+];
 
 /** The groups. `update(state)` draws them, `tick(now)` counts down between events. */
 export function endpointGroups() {
@@ -20,7 +27,11 @@ export function endpointGroups() {
         if (!cards.has(group.group)) cards.set(group.group, groupCard(group.group));
         cards.get(group.group).update(group, state.now, serves);
       }
-      arrange(byId("groups"), cards, state.groups.map((group) => group.group));
+      arrange(
+        byId("groups"),
+        cards,
+        state.groups.map((group) => group.group),
+      );
     },
     tick(now) {
       for (const card of cards.values()) card.tick(now);
@@ -31,7 +42,8 @@ export function endpointGroups() {
 function groupsOfEndpoints(groups) {
   const serves = new Map();
   for (const { group, endpoints } of groups) {
-    for (const { endpoint } of endpoints) serves.set(endpoint, [...(serves.get(endpoint) ?? []), group]);
+    for (const { endpoint } of endpoints)
+      serves.set(endpoint, [...(serves.get(endpoint) ?? []), group]);
   }
   return serves;
 }
@@ -45,7 +57,8 @@ function arrange(place, parts, names) {
   }
   names.forEach((name, index) => {
     const { element } = parts.get(name);
-    if (place.children[index] !== element) place.insertBefore(element, place.children[index] ?? null);
+    if (place.children[index] !== element)
+      place.insertBefore(element, place.children[index] ?? null);
   });
 }
 
@@ -54,19 +67,39 @@ function groupCard(name) {
   const facts = h("p", { class: "soft" });
   const list = h("ul", { class: "endpoints" });
   const rows = new Map();
-  const head = h("div", { class: "columns", "aria-hidden": "true" }, h("span", {}, "Endpoint"),
-    h("div", { class: "inner" }, ...COLUMNS.map(([column, kind]) => h("span", { class: kind }, column))), h("span"));
+  const head = h(
+    "div",
+    { class: "columns", "aria-hidden": "true" },
+    h("span", {}, "Endpoint"),
+    h(
+      "div",
+      { class: "inner" },
+      ...COLUMNS.map(([column, kind]) => h("span", { class: kind }, column)),
+    ),
+    h("span"),
+  );
   return {
-    element: h("article", { class: "group" }, h("header", {}, h("h3", {}, name), status, facts), head, list),
+    element: h(
+      "article",
+      { class: "group" },
+      h("header", {}, h("h3", {}, name), status, facts),
+      head,
+      list,
+    ),
     update(group, now, serves) {
       status.dataset.tone = group.status === "ok" ? "ok" : group.status === "down" ? "bad" : "warn";
       setText(status, group.status);
       setText(facts, groupFacts(group));
       for (const endpoint of group.endpoints) {
-        if (!rows.has(endpoint.endpoint)) rows.set(endpoint.endpoint, endpointRow(name, endpoint.endpoint));
+        if (!rows.has(endpoint.endpoint))
+          rows.set(endpoint.endpoint, endpointRow(name, endpoint.endpoint));
         rows.get(endpoint.endpoint).update(endpoint, now, serves.get(endpoint.endpoint));
       }
-      arrange(list, rows, group.endpoints.map((endpoint) => endpoint.endpoint));
+      arrange(
+        list,
+        rows,
+        group.endpoints.map((endpoint) => endpoint.endpoint),
+      );
     },
     tick(now) {
       for (const row of rows.values()) row.tick(now);
@@ -92,13 +125,17 @@ function endpointRow(group, name) {
   let serverNow = 0;
   let serves = [group];
   parts.drain.addEventListener("click", () =>
-    endpoint.drained ? enable(group, name) : drain(group, name, serves));
+    endpoint.drained ? enable(group, name) : drain(group, name, serves),
+  );
   parts.clear.addEventListener("click", () => clear(group, name));
 
   const tick = (now) => {
     const left = endpoint.ready_in_s - (now - at);
     setText(parts.left, left > 0 ? `${countdown(left)} left` : "");
-    setText(parts.since, endpoint.state === "ok" ? "" : `for ${duration(serverNow - endpoint.since + now - at)}`);
+    setText(
+      parts.since,
+      endpoint.state === "ok" ? "" : `for ${duration(serverNow - endpoint.since + now - at)}`,
+    );
   };
   return {
     element: parts.element,
@@ -116,27 +153,67 @@ function rowParts(group, name) {
     h("div", { class: `cell ${kind}` }, h("dt", {}, label), h("dd", {}, ...children));
   const fact = () => h("span");
   const parts = {
-    sign: h("span", { class: "sign" }), word: h("span", { class: "word" }), why: h("span", { class: "why" }),
-    left: h("span", { class: "left" }), since: h("span", { class: "soft since" }),
-    tier: fact(), weight: fact(), last: h("span", { class: "soft" }), inFlight: fact(), p50: fact(), p99: h("span", { class: "soft" }),
-    errors: fact(), attempts: h("span", { class: "soft" }),
-    levels: { requests: levelBar("requests", "/min"), tokens: levelBar("tokens", "/min"), concurrent: levelBar("concurrent", "") },
+    sign: h("span", { class: "sign" }),
+    word: h("span", { class: "word" }),
+    why: h("span", { class: "why" }),
+    left: h("span", { class: "left" }),
+    since: h("span", { class: "soft since" }),
+    tier: fact(),
+    weight: fact(),
+    last: h("span", { class: "soft" }),
+    inFlight: fact(),
+    p50: fact(),
+    p99: h("span", { class: "soft" }),
+    errors: fact(),
+    attempts: h("span", { class: "soft" }),
+    levels: {
+      requests: levelBar("requests", "/min"),
+      tokens: levelBar("tokens", "/min"),
+      concurrent: levelBar("concurrent", ""),
+    },
     none: h("span", { class: "soft" }, "no limit known"),
     drain: h("button", { type: "button", class: "small" }),
-    clear: h("button", { type: "button", class: "small" }, "Clear", h("span", { class: "hidden" }, ` the cooldown of ${name} in ${group}`)),
+    clear: h(
+      "button",
+      { type: "button", class: "small" },
+      "Clear",
+      h("span", { class: "hidden" }, ` the cooldown of ${name} in ${group}`),
+    ),
   };
   parts.drainWord = h("span");
   parts.drain.append(parts.drainWord, h("span", { class: "hidden" }, ` ${name} in ${group}`));
   const { requests, tokens, concurrent } = parts.levels;
   parts.element = h(
     "li",
-    { id: `e-${encodeURIComponent(group)}-${encodeURIComponent(name)}`, class: "endpoint", tabindex: "-1" },
-    h("div", { class: "name" }, h("h4", {}, name),
-      h("p", { class: "state" }, parts.sign, parts.word, parts.left, parts.since), h("p", {}, parts.why)),
-    h("dl", { class: "inner" }, cell("Tier", "number", parts.tier), cell("Weight", "pair", parts.weight, parts.last),
-      cell("Capacity left", "capacity", requests.element, tokens.element, concurrent.element, parts.none),
-      cell("In flight", "number", parts.inFlight), cell("First byte", "pair", parts.p50, parts.p99),
-      cell("Errors", "pair", parts.errors, parts.attempts)),
+    {
+      id: `e-${encodeURIComponent(group)}-${encodeURIComponent(name)}`,
+      class: "endpoint",
+      tabindex: "-1",
+    },
+    h(
+      "div",
+      { class: "name" },
+      h("h4", {}, name),
+      h("p", { class: "state" }, parts.sign, parts.word, parts.left, parts.since),
+      h("p", {}, parts.why),
+    ),
+    h(
+      "dl",
+      { class: "inner" },
+      cell("Tier", "number", parts.tier),
+      cell("Weight", "pair", parts.weight, parts.last),
+      cell(
+        "Capacity left",
+        "capacity",
+        requests.element,
+        tokens.element,
+        concurrent.element,
+        parts.none,
+      ),
+      cell("In flight", "number", parts.inFlight),
+      cell("First byte", "pair", parts.p50, parts.p99),
+      cell("Errors", "pair", parts.errors, parts.attempts),
+    ),
     h("div", { class: "acts" }, parts.clear, parts.drain),
   );
   return parts;
@@ -156,12 +233,19 @@ function drawRow(parts, endpoint) {
   setText(parts.last, endpoint.weight ? "" : "last resort");
   setText(parts.inFlight, count(endpoint.in_flight));
   setText(parts.p50, millis(recent.first_byte_p50_ms));
-  setText(parts.p99, recent.first_byte_p99_ms === null ? "" : `p99 ${millis(recent.first_byte_p99_ms)}`);
+  setText(
+    parts.p99,
+    recent.first_byte_p99_ms === null ? "" : `p99 ${millis(recent.first_byte_p99_ms)}`,
+  );
   setText(parts.errors, recent.calls ? percent(recent.error_rate) : "–");
   parts.errors.dataset.tone = recent.error_rate >= 0.05 ? "bad" : "";
   setText(parts.attempts, recent.calls ? `of ${count(recent.calls)}` : "");
   for (const [name, bar] of Object.entries(parts.levels)) bar.update(capacity[name]);
   parts.none.hidden = Object.values(capacity).some((level) => level !== null);
   setText(parts.drainWord, endpoint.drained ? "Enable" : "Drain");
-  parts.clear.hidden = !(endpoint.breaker !== "closed" || endpoint.state === "cooling" || endpoint.state === "misconfigured");
+  parts.clear.hidden = !(
+    endpoint.breaker !== "closed" ||
+    endpoint.state === "cooling" ||
+    endpoint.state === "misconfigured"
+  );
 }

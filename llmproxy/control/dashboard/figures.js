@@ -4,23 +4,38 @@ import { byId, h, setText } from "./dom.js";
 import { bytes, count, millis, moment, percent, rate, usd } from "./format.js";
 
 const FIGURES = [
-  ["Calls", (state) => [`${rate(state.recent.calls_per_s)}/s`, `${count(state.in_flight)} in flight`]],
-  ["Errors", (state) => [
-    state.recent.calls ? percent(state.recent.error_rate) : "–",
-    `${count(state.recent.errors)} of ${count(state.recent.calls)} in a minute`,
-  ]],
-  ["First byte", (state) => [
-    millis(state.recent.first_byte_p50_ms),
-    `p99 ${millis(state.recent.first_byte_p99_ms)}`,
-  ]],
-  ["Tokens", (state) => [
-    `${count(state.recent.input_tokens + state.recent.output_tokens)}/min`,
-    `${count(state.recent.input_tokens)} in, ${count(state.recent.output_tokens)} out`,
-  ]],
-  ["Spend", (state) => [
-    `${usd(state.recent.cost_usd)}/min`,
-    `${usd(state.totals.cost_usd)} since ${moment(state.started_at, state.now)}`,
-  ]],
+  [
+    "Calls",
+    (state) => [`${rate(state.recent.calls_per_s)}/s`, `${count(state.in_flight)} in flight`],
+  ],
+  [
+    "Errors",
+    (state) => [
+      state.recent.calls ? percent(state.recent.error_rate) : "–",
+      `${count(state.recent.errors)} of ${count(state.recent.calls)} in a minute`,
+    ],
+  ],
+  [
+    "First byte",
+    (state) => [
+      millis(state.recent.first_byte_p50_ms),
+      `p99 ${millis(state.recent.first_byte_p99_ms)}`,
+    ],
+  ],
+  [
+    "Tokens",
+    (state) => [
+      `${count(state.recent.input_tokens + state.recent.output_tokens)}/min`,
+      `${count(state.recent.input_tokens)} in, ${count(state.recent.output_tokens)} out`,
+    ],
+  ],
+  [
+    "Spend",
+    (state) => [
+      `${usd(state.recent.cost_usd)}/min`,
+      `${usd(state.totals.cost_usd)} since ${moment(state.started_at, state.now)}`,
+    ],
+  ],
   ["Cache", (state) => (state.cache ? ofCache(state) : ["off", "no cache is configured"])],
 ];
 
@@ -43,6 +58,12 @@ export function figures() {
 
 function ofCache({ totals, cache }) {
   const asked = totals.cache_hits + totals.cache_misses;
-  const saved = totals.saved_usd > 0 ? `${usd(totals.saved_usd)} saved` : `${count(totals.saved_tokens)} tokens saved`;
-  return [asked ? `${percent(totals.cache_hits / asked)} hits` : "–", `${saved}, ${bytes(cache.bytes)}`];
+  const saved =
+    totals.saved_usd > 0
+      ? `${usd(totals.saved_usd)} saved`
+      : `${count(totals.saved_tokens)} tokens saved`;
+  return [
+    asked ? `${percent(totals.cache_hits / asked)} hits` : "–",
+    `${saved}, ${bytes(cache.bytes)}`,
+  ];
 }

@@ -8,10 +8,20 @@ const LOW = 0.15;
 /** A bar; `update(level)` with null hides it: no limit is known. `per`: "/min", or "". */
 export function levelBar(what, per) {
   const fill = h("span", { class: "fill" });
-  const meter = h("span", { class: "meter", role: "meter", "aria-valuemin": 0, "aria-label": `${what} left` }, fill);
+  const meter = h(
+    "span",
+    { class: "meter", role: "meter", "aria-valuemin": 0, "aria-label": `${what} left` },
+    fill,
+  );
   const left = h("span", { class: "amount" });
   const limit = h("span", { class: "soft" });
-  const element = h("span", { class: "level" }, h("span", { class: "soft what" }, what), meter, h("span", { class: "of" }, left, limit));
+  const element = h(
+    "span",
+    { class: "level" },
+    h("span", { class: "soft what" }, what),
+    meter,
+    h("span", { class: "of" }, left, limit),
+  );
   return {
     element,
     update(level) {

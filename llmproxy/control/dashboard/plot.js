@@ -16,7 +16,8 @@ export function plot(svg, { width, times, rows, series, stacked, unit, ceiling =
   const tops = stacked ? stack(rows) : rows;
   const highest = Math.max(0, ...tops.flat().filter((value) => value !== null));
   const ticks = valueTicks(ceiling ?? highest);
-  const x = (index) => LEFT + (times.length < 2 ? 0 : (index / (times.length - 1)) * (width - LEFT - RIGHT));
+  const x = (index) =>
+    LEFT + (times.length < 2 ? 0 : (index / (times.length - 1)) * (width - LEFT - RIGHT));
   const y = (value) => HEIGHT - BOTTOM - (value / ticks.at(-1)) * (HEIGHT - TOP - BOTTOM);
   const cursor = s("g", { class: "cursor" });
   svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
@@ -29,19 +30,28 @@ export function plot(svg, { width, times, rows, series, stacked, unit, ceiling =
   );
   return {
     indexAt: (place) => Math.round(((place - LEFT) / (width - LEFT - RIGHT)) * (times.length - 1)),
-    point: (index) => cursor.replaceChildren(...(index === null ? [] : pointer(index, tops, series, x, y))),
+    point: (index) =>
+      cursor.replaceChildren(...(index === null ? [] : pointer(index, tops, series, x, y))),
   };
 }
 
 function stack(rows) {
   const sums = [];
-  rows.forEach((row, index) => sums.push(row.map((value, at) => value + (index ? sums[index - 1][at] : 0))));
+  rows.forEach((row, index) =>
+    sums.push(row.map((value, at) => value + (index ? sums[index - 1][at] : 0))),
+  );
   return sums;
 }
 
 function valueTick(value, y, width, unit) {
   return [
-    s("line", { class: value ? "grid" : "axis", x1: LEFT, x2: width - RIGHT, y1: crisp(y), y2: crisp(y) }),
+    s("line", {
+      class: value ? "grid" : "axis",
+      x1: LEFT,
+      x2: width - RIGHT,
+      y1: crisp(y),
+      y2: crisp(y),
+    }),
     s("text", { class: "tick", x: LEFT - 6, y: y + 3.5, "text-anchor": "end" }, unit(value)),
   ];
 }
@@ -54,8 +64,22 @@ function timeAxis(times, x, width) {
     const here = place(at);
     const fits = here > LEFT - 2 && here < width - RIGHT - 14;
     return [
-      s("line", { class: "axis", x1: crisp(here), x2: crisp(here), y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM + 3 }),
-      ...(fits ? [s("text", { class: "tick", x: here, y: HEIGHT - 5, "text-anchor": "middle" }, clock(at, { seconds: false }))] : []),
+      s("line", {
+        class: "axis",
+        x1: crisp(here),
+        x2: crisp(here),
+        y1: HEIGHT - BOTTOM,
+        y2: HEIGHT - BOTTOM + 3,
+      }),
+      ...(fits
+        ? [
+            s(
+              "text",
+              { class: "tick", x: here, y: HEIGHT - 5, "text-anchor": "middle" },
+              clock(at, { seconds: false }),
+            ),
+          ]
+        : []),
     ];
   });
 }
@@ -92,14 +116,19 @@ function line(row, x, y) {
 
 function area(row, below, x, y) {
   const there = row.map((value, index) => `${x(index).toFixed(1)} ${y(value).toFixed(1)}`);
-  const back = below.map((value, index) => `${x(index).toFixed(1)} ${y(value).toFixed(1)}`).reverse();
+  const back = below
+    .map((value, index) => `${x(index).toFixed(1)} ${y(value).toFixed(1)}`)
+    .reverse();
   return `M${there.join("L")}L${back.join("L")}Z`;
 }
 
 function pointer(index, tops, series, x, y) {
   const here = crisp(x(index));
   const dots = tops.map((row, at) =>
-    row[index] === null ? null : s("circle", { "data-tone": series[at].tone, cx: x(index), cy: y(row[index]), r: 3 }));
+    row[index] === null
+      ? null
+      : s("circle", { "data-tone": series[at].tone, cx: x(index), cy: y(row[index]), r: 3 }),
+  );
   return [s("line", { x1: here, x2: here, y1: TOP, y2: HEIGHT - BOTTOM }), ...dots.filter(Boolean)];
 }
 

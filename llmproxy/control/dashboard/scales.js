@@ -2,7 +2,17 @@
 
 const MINUTE = 60;
 const HOUR = 3600;
-const TIME_STEPS = [MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR];
+const TIME_STEPS = [
+  MINUTE,
+  2 * MINUTE,
+  5 * MINUTE,
+  15 * MINUTE,
+  HOUR,
+  2 * HOUR,
+  3 * HOUR,
+  6 * HOUR,
+  12 * HOUR,
+];
 
 /** Ticks from 0 to a round number not below `highest`: 2 to 4 steps of 1, 2, 2.5 or 5 x 10^n. */
 export function valueTicks(highest) {
@@ -18,6 +28,7 @@ export function timeTicks(from, to, most) {
   const step = TIME_STEPS.find((each) => (to - from) / each <= most) ?? 24 * HOUR;
   const offset = new Date(from * 1000).getTimezoneOffset() * MINUTE;
   const ticks = [];
-  for (let at = Math.ceil((from - offset) / step) * step + offset; at <= to; at += step) ticks.push(at);
+  for (let at = Math.ceil((from - offset) / step) * step + offset; at <= to; at += step)
+    ticks.push(at);
   return ticks;
 }

@@ -15,7 +15,8 @@ export function statusLine() {
       const { tone, text } = headlineOf(state);
       byId("status").dataset.tone = tone;
       setText(byId("headline"), text);
-      document.title = tone === "ok" ? "LLMProxy" : `${tone === "bad" ? "✕" : "!"} ${text} · LLMProxy`;
+      document.title =
+        tone === "ok" ? "LLMProxy" : `${tone === "bad" ? "✕" : "!"} ${text} · LLMProxy`;
       rows = drawTroubles(troublesOf(state), rows);
       setText(byId("facts"), factsOf(state));
       drawBanners(state);
@@ -29,7 +30,9 @@ export function statusLine() {
 function drawTroubles(troubles, before) {
   const list = byId("troubles");
   list.hidden = !troubles.length;
-  const key = JSON.stringify(troubles.map(({ group, endpoint }) => [group, endpoint.endpoint, endpoint.state]));
+  const key = JSON.stringify(
+    troubles.map(({ group, endpoint }) => [group, endpoint.endpoint, endpoint.state]),
+  );
   if (list.dataset.key !== key) {
     list.dataset.key = key;
     before = troubles.slice(0, SHOWN).map(troubleRow);
@@ -94,10 +97,16 @@ function drawBanners(state) {
   }
   if (shared && !shared.connected) {
     const since = `for ${duration(shared.since_s)}`;
-    banners.push([`The shared view is lost ${since}: each instance keeps to its part of every limit.`, shared.why]);
+    banners.push([
+      `The shared view is lost ${since}: each instance keeps to its part of every limit.`,
+      shared.why,
+    ]);
   }
   if (cache?.store && !cache.store.connected) {
-    banners.push(["The store behind the cache is not connected: its answers are misses.", cache.store.why]);
+    banners.push([
+      "The store behind the cache is not connected: its answers are misses.",
+      cache.store.why,
+    ]);
   }
   const place = byId("banners");
   const key = JSON.stringify(banners);
@@ -105,7 +114,12 @@ function drawBanners(state) {
   place.dataset.key = key;
   place.replaceChildren(
     ...banners.map(([what, why]) =>
-      h("div", { class: "banner", "data-tone": "bad", role: "alert" }, icon("misconfigured"),
-        h("div", {}, h("strong", {}, what), why ? h("pre", {}, why) : null))),
+      h(
+        "div",
+        { class: "banner", "data-tone": "bad", role: "alert" },
+        icon("misconfigured"),
+        h("div", {}, h("strong", {}, what), why ? h("pre", {}, why) : null),
+      ),
+    ),
   );
 }

@@ -38,14 +38,22 @@ async function show(id, closed) {
   const close = h("button", { type: "button", class: "quiet" }, "Close");
   const body = h("div", { class: "trace-body" }, h("p", { class: "soft" }, "Looking it up …"));
   const title = h("h2", { id: "trace-title" }, "Call");
-  const dialog = h("dialog", { class: "trace", "aria-labelledby": "trace-title" }, h("header", {}, title, close), body);
+  const dialog = h(
+    "dialog",
+    { class: "trace", "aria-labelledby": "trace-title" },
+    h("header", {}, title, close),
+    body,
+  );
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", closed);
   open(dialog);
   try {
     body.replaceChildren(...traceOf(await get(`admin/calls/${encodeURIComponent(id)}`)));
   } catch (refused) {
-    const why = refused.status === 404 ? `No call ${id} is remembered. The access log may have it.` : refused.message;
+    const why =
+      refused.status === 404
+        ? `No call ${id} is remembered. The access log may have it.`
+        : refused.message;
     body.replaceChildren(h("p", { class: "error", role: "alert" }, why));
   }
 }
@@ -58,13 +66,22 @@ function traceOf(call) {
     h("p", { class: "outcome", "data-tone": tone }, h("span", {}, icon(sign), words)),
     h("p", { class: "id" }, h("code", {}, call.id), copy),
     h("h3", {}, "Steps"),
-    call.steps.length ? h("ol", { class: "steps" }, ...call.steps.map((step) => stepLine(step, call.total_ms))) : h("p", { class: "soft" }, noSteps(call)),
+    call.steps.length
+      ? h("ol", { class: "steps" }, ...call.steps.map((step) => stepLine(step, call.total_ms)))
+      : h("p", { class: "soft" }, noSteps(call)),
     h("h3", {}, "Figures"),
-    h("dl", { class: "about" }, ...about(call).filter(([, value]) => value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+    h(
+      "dl",
+      { class: "about" },
+      ...about(call)
+        .filter(([, value]) => value !== null)
+        .flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+    ),
   ];
 }
 
-const noSteps = (call) => (call.cache === "hit" ? "None: the answer came from the cache." : "None: no endpoint was asked.");
+const noSteps = (call) =>
+  call.cache === "hit" ? "None: the answer came from the cache." : "None: no endpoint was asked.";
 
 function about(call) {
   return [
@@ -80,7 +97,12 @@ function about(call) {
     ["Total", millis(call.total_ms)],
     ["Our part", call.overhead_ms === null ? null : millis(call.overhead_ms)],
     ["Waited for room", call.waited_ms ? millis(call.waited_ms) : null],
-    ["Tokens", call.input_tokens === null ? null : `${tokensOf(call)}${call.cached_tokens ? `, ${count(call.cached_tokens)} of them cached by the vendor` : ""}`],
+    [
+      "Tokens",
+      call.input_tokens === null
+        ? null
+        : `${tokensOf(call)}${call.cached_tokens ? `, ${count(call.cached_tokens)} of them cached by the vendor` : ""}`,
+    ],
     ["Cost", call.cost_usd === null ? null : usd(call.cost_usd)],
   ];
 }
@@ -106,8 +128,10 @@ function stepWords(step) {
   const who = step.endpoint === null ? [] : [h("strong", {}, step.endpoint), " "];
   if (step.what === "skipped") return ["drained", "off", [...who, `skipped: ${step.why}`]];
   if (step.what === "fallback") return ["cooling", "warn", [`fallback ${step.why}`]];
-  if (step.what !== "attempt") return ["cooling", "off", [...who, [step.what, step.why].filter(Boolean).join(": ")]];
-  if (step.outcome === "answered") return ["ok", "ok", [...who, `answered${step.status ? `, ${step.status}` : ""}`]];
+  if (step.what !== "attempt")
+    return ["cooling", "off", [...who, [step.what, step.why].filter(Boolean).join(": ")]];
+  if (step.outcome === "answered")
+    return ["ok", "ok", [...who, `answered${step.status ? `, ${step.status}` : ""}`]];
   const why = [step.reason, step.status].filter(Boolean).join(", ");
   const then = step.verdict ? `; then: ${step.verdict}` : "";
   return ["open", "bad", [...who, `${step.outcome}${why ? `: ${why}` : ""}${then}`]];

@@ -52,12 +52,21 @@ export function headlineOf(state) {
     return { tone: "warn", text: "The proxy is draining: it ends its calls and goes." };
   }
   if (down.length) {
-    const who = down.length > 3 ? `${down.length} groups are` : `${listed(down)} ${down.length === 1 ? "is" : "are"}`;
-    return { tone: "bad", text: `${who} down: ${out} of ${plural(endpoints.length, "endpoint")} out` };
+    const who =
+      down.length > 3
+        ? `${down.length} groups are`
+        : `${listed(down)} ${down.length === 1 ? "is" : "are"}`;
+    return {
+      tone: "bad",
+      text: `${who} down: ${out} of ${plural(endpoints.length, "endpoint")} out`,
+    };
   }
   if (out) {
     const is = out === 1 ? "is" : "are";
-    return { tone: "warn", text: `${out} of ${plural(endpoints.length, "endpoint")} ${is} out${alsoFull}` };
+    return {
+      tone: "warn",
+      text: `${out} of ${plural(endpoints.length, "endpoint")} ${is} out${alsoFull}`,
+    };
   }
   if (!endpoints.length) return { tone: "warn", text: "There are no endpoints" };
   const well = endpoints.length === 1 ? "The endpoint is" : `All ${endpoints.length} endpoints are`;
@@ -67,7 +76,10 @@ export function headlineOf(state) {
 /** One line on an endpoint that is out: cooling, throttled, 12 s left. */
 export function stateLine(endpoint, readyInS) {
   const left = readyInS > 0 ? `${countdown(readyInS)}\u00a0left` : "";
-  return [STATE_WORDS[endpoint.state] ?? endpoint.state, reasonOf(endpoint), left].filter(Boolean).join(", ");
+  return [STATE_WORDS[endpoint.state] ?? endpoint.state, reasonOf(endpoint), left]
+    .filter(Boolean)
+    .join(", ");
 }
 
-const listed = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
+const listed = (names) =>
+  names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
