@@ -138,43 +138,15 @@ def event(name, value):
     return f"event: {name}\ndata: {json.dumps(value)}\n\n"
 
 
+# What an action does to a World's sets of (group, endpoint).
+ACTIONS = {
+    "drain": lambda world, pairs: world.drained.update(pairs),
+    "enable": lambda world, pairs: world.drained.difference_update(pairs),
+    "clear": lambda world, pairs: world.cleared.update(pairs),
+}
+
+
 def add_actions(app):
-    def act(name, body, changed):
-        world = app.state.world
-        if world.refuse_actions:
-            raise HTTPException(404, f"There is no endpoint {body['endpoint']!r}.")
-        world.done.append((name, body))
-        every = {
-            (group["group"], each["endpoint"])
-            for group in world.state()["groups"]
-            for each in group["endpoints"]
-        }
-        changed(
-            world,
-            {
-                pair
-                for pair in every
-                if body["endpoint"] == pair[1] and body["group"] in (None, pair[0])
-            },
-        )
-        return {"endpoints": 1}
-
-    @app.post("/admin/drain")
-    async def drain(request: Request):
-        return act("drain", await request.json(), lambda world, pairs: world.drained.update(pairs))
-
-    @app.post("/admin/enable")
-    async def enable(request: Request):
-        return act(
-            "enable",
-            await request.json(),
-            lambda world, pairs: world.drained.difference_update(pairs),
-        )
-
-    @app.post("/admin/clear")
-    async def clear(request: Request):
-        return act("clear", await request.json(), lambda world, pairs: world.cleared.update(pairs))
-
     @app.post("/admin/reload")
     async def reload():
         world = app.state.world
@@ -185,6 +157,21 @@ def add_actions(app):
             "reloaded": True,
             "changes": ["azure-east: weight 2 -> 3", "azure-south is new in gpt-4.1"],
         }
+
+    @app.post("/admin/{action}")
+    async def act(action: str, request: Request):
+        world, body = app.state.world, await request.json()
+        if world.refuse_actions:
+            raise HTTPException(404, f"There is no endpoint {body['endpoint']!r}.")
+        world.done.append((action, body))
+        pairs = {
+            (group["group"], body["endpoint"])
+            for group in world.state()["groups"]
+            for each in group["endpoints"]
+            if each["endpoint"] == body["endpoint"] and body["group"] in (None, group["group"])
+        }
+        ACTIONS[action](world, pairs)
+        return {"endpoints": len(pairs)}
 
     @app.delete("/admin/cache")
     async def purge(group: str | None = None):

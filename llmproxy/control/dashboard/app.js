@@ -15,7 +15,7 @@ import { statusLine } from "./status.js";
 import { toast } from "./toast.js";
 import { traces } from "./trace.js";
 
-const AGAIN_AFTER_MS = 3_000;
+const AGAIN_AFTER_MS = 2_000;
 
 let state = null; // the last one that came
 let stateAt = 0; // when, in seconds of performance.now()

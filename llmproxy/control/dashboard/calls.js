@@ -2,9 +2,9 @@
 // stand still, and what has come meanwhile is only counted.
 
 import { get } from "./api.js";
+import { callRow, isNotable } from "./call_row.js";
 import { byId, h, setText } from "./dom.js";
-import { clock, count, millis, plural, usd } from "./format.js";
-import { icon } from "./icons.js";
+import { plural } from "./format.js";
 
 const KEPT = 50;
 const COLUMNS = [
@@ -20,29 +20,8 @@ const COLUMNS = [
 
 /** The list. `open()` loads it, `add(traces)` puts new ones on top. `firstGroup()` names one. */
 export function callsList(firstGroup) {
-  // The roles are said, for on a narrow screen the rows are laid out as cards.
   const body = h("tbody", { role: "rowgroup" });
-  const table = h(
-    "table",
-    { class: "calls", role: "table" },
-    h(
-      "caption",
-      { class: "hidden" },
-      "The latest calls, newest first. The time of a call opens its trace.",
-    ),
-    h(
-      "thead",
-      { role: "rowgroup" },
-      h(
-        "tr",
-        { role: "row" },
-        ...COLUMNS.map(([name, kind]) =>
-          h("th", { scope: "col", role: "columnheader", class: kind }, name),
-        ),
-      ),
-    ),
-    body,
-  );
+  const table = tableOf(body);
   const empty = h("div", { class: "card nothing", hidden: true });
   byId("calls").replaceChildren(table, empty);
   let calls = [];
@@ -58,7 +37,7 @@ export function callsList(firstGroup) {
   const draw = () => {
     // A row that stays is the same element: the focus may have to come back to it.
     const before = new Map([...body.children].map((line) => [line.dataset.id, line]));
-    body.replaceChildren(...calls.map((call) => before.get(call.id) ?? row(call)));
+    body.replaceChildren(...calls.map((call) => before.get(call.id) ?? callRow(call)));
     table.hidden = !calls.length;
     empty.hidden = calls.length > 0;
     if (!calls.length && loaded) drawEmpty(empty, firstGroup());
@@ -84,15 +63,12 @@ export function callsList(firstGroup) {
 
   const load = async () => {
     const mine = (asked += 1);
-    const group = byId("group").value;
-    const query = [
-      `limit=${KEPT}`,
-      byId("notable").checked ? "notable=true" : "",
-      group ? `group=${encodeURIComponent(group.slice(2))}` : "",
-    ];
-    const answer = await get(`admin/calls?${query.filter(Boolean).join("&")}`);
+    const { calls: found } = await get(`admin/calls?${queryOf()}`);
     if (mine !== asked) return;
-    calls = answer.calls.slice(0, KEPT);
+    // What came while this was on its way may be missing in it.
+    const [ids, newest] = [new Set(found.map((call) => call.id)), found[0]?.at ?? 0];
+    const since = [...waiting, ...calls].filter((call) => call.at > newest && !ids.has(call.id));
+    calls = [...since.filter(wanted), ...found].slice(0, KEPT);
     [waiting, loaded] = [[], true];
     draw();
     note();
@@ -110,32 +86,27 @@ export function callsList(firstGroup) {
   };
 }
 
-/** Errors, calls that were moved or retried, and fallbacks. */
-export function isNotable(call) {
-  const attempts = call.steps.filter((step) => step.what === "attempt").length;
-  return call.error !== null || call.status >= 400 || attempts > 1 || call.fallback !== null;
+function queryOf() {
+  const group = byId("group").value;
+  const query = new URLSearchParams({ limit: KEPT });
+  if (byId("notable").checked) query.set("notable", "true");
+  if (group) query.set("group", group.slice(2));
+  return query;
 }
 
-/** How it ended, in a sign, a tone and words. */
-export function outcomeOf(call) {
-  const attempts = call.steps.filter((step) => step.what === "attempt").length;
-  if (call.error !== null || call.status >= 400) {
-    return {
-      sign: "open",
-      tone: "bad",
-      words: `${call.status || ""} ${call.error ?? "refused"}`.trim(),
-    };
-  }
-  const more = [
-    attempts > 1 ? `${attempts} attempts` : null,
-    call.fallback ? `fallback ${call.fallback}` : null,
-    call.cache && !["miss", "bypass"].includes(call.cache) ? `cache ${call.cache}` : null,
-  ].filter(Boolean);
-  return {
-    sign: "ok",
-    tone: attempts > 1 || call.fallback ? "warn" : "ok",
-    words: [call.status, ...more].join(" · "),
-  };
+function tableOf(body) {
+  // The roles are said, for on a narrow screen the rows are laid out as cards.
+  const heads = COLUMNS.map(([name, kind]) =>
+    h("th", { scope: "col", role: "columnheader", class: kind }, name),
+  );
+  const caption = "The latest calls, newest first. The time of a call opens its trace.";
+  return h(
+    "table",
+    { class: "calls", role: "table" },
+    h("caption", { class: "hidden" }, caption),
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads)),
+    body,
+  );
 }
 
 function holdWhileLooking(table, hold) {
@@ -157,39 +128,6 @@ function holdWhileLooking(table, hold) {
     focused = table.contains(event.relatedTarget);
     look();
   });
-}
-
-function row(call) {
-  const { sign, tone, words } = outcomeOf(call);
-  const link = h("a", { href: `#call=${encodeURIComponent(call.id)}` }, clock(call.at));
-  const line = h(
-    "tr",
-    { role: "row", "data-tone": tone, "data-id": call.id },
-    cell("time", link),
-    cell("what", h("span", {}, call.group ?? call.request.split(" ").at(-1)), ...below(call)),
-    cell("where", call.endpoint ?? (call.cache === "hit" ? "cache" : "–")),
-    cell("outcome", h("span", {}, icon(sign), words)),
-    cell("number wide", millis(call.first_byte_ms)),
-    cell("number total", millis(call.total_ms)),
-    cell("number wide", tokensOf(call)),
-    cell("number wide", usd(call.cost_usd)),
-  );
-  line.addEventListener("click", (event) => {
-    if (event.target !== link && getSelection().isCollapsed) link.click();
-  });
-  return line;
-}
-
-const cell = (kind, ...children) => h("td", { role: "cell", class: kind }, ...children);
-
-function below(call) {
-  const words = [call.stream ? "stream" : null, call.caller].filter(Boolean).join(" · ");
-  return words ? [h("span", { class: "soft" }, words)] : [];
-}
-
-export function tokensOf(call) {
-  if (call.input_tokens === null && call.output_tokens === null) return "–";
-  return `${count(call.input_tokens)} → ${count(call.output_tokens)}`;
 }
 
 function drawEmpty(place, group) {

@@ -152,8 +152,10 @@ export function charts() {
     point({ point, step_s }) {
       // A point is of all groups; another step or a single group must be asked for.
       if (byId("group").value === "" && stepS === step_s && points.length) {
-        if (point.at <= points.at(-1).at) return;
-        points = [...points.slice(-179), point];
+        const last = points.at(-1).at;
+        if (point.at > last + step_s) return reload(); // one is missing
+        // What the history had of this moment may not have been all of it.
+        points = [...points.filter((each) => each.at < point.at), point].slice(-180);
         draw();
       } else if (performance.now() - loadedAt > (span === "15m" ? 4_000 : 60_000)) reload();
     },

@@ -3,8 +3,8 @@
 // The browser reconnects by itself after a broken connection, but not after a refusal (a session
 // that has ended, a proxy in front that says 503): then it is asked why, and tried again.
 
-const STALE_AFTER_MS = 5_000; // a state comes each second
-const AGAIN_AFTER_MS = 3_000;
+const STALE_AFTER_MS = 4_000; // a state comes each second
+const AGAIN_AFTER_MS = 2_000;
 
 /** Opens the stream. `hear`: functions by the name of the event, and `connected(true|false)`;
  * `refused()` is asked when the stream was refused, and says whether to go on. Returns how to end it. */

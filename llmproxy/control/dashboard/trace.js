@@ -1,7 +1,7 @@
 // The trace of one call: what was done for it, step by step, on the scale of its time.
 
 import { get } from "./api.js";
-import { outcomeOf, tokensOf } from "./calls.js";
+import { outcomeOf, tokensOf } from "./call_row.js";
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
 import { clock, count, millis, usd } from "./format.js";
