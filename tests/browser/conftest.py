@@ -128,6 +128,6 @@ def photo():
 
     def take(page, name, *, full=True):
         WORK.mkdir(exist_ok=True)
-        page.screenshot(path=WORK / f"{name}.png", full_page=full)
+        page.screenshot(path=WORK / f"{name}.png", full_page=full, scale="css")
 
     return take

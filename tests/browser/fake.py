@@ -122,6 +122,7 @@ async def told(app, request):
     """What /admin/events says, until the world is another one or the session ends."""
     world = app.state.world
     last = None
+    yield "retry: 500\n\n"
     while world is app.state.world and not world.stopped and signed_in(world, request):
         if not world.silent:
             yield event("state", world.state())

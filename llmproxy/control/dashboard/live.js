@@ -34,12 +34,11 @@ export function listen(hear, refused) {
     };
   };
 
-  const again = () => {
+  const again = async () => {
     source.close();
+    if (!(await refused()) || ended) return;
     clearTimeout(timer);
-    timer = setTimeout(async () => {
-      if ((await refused()) && !ended) open();
-    }, AGAIN_AFTER_MS);
+    timer = setTimeout(open, AGAIN_AFTER_MS);
   };
 
   // A connection that hangs is no error to the browser.
