@@ -1,7 +1,7 @@
 // The figures of the last minute, with what they add up to since the start below.
 
 import { byId, h, setText } from "./dom.js";
-import { bytes, count, millis, moment, percent, rate, usd } from "./format.js";
+import { bytes, count, millis, day, percent, rate, usd } from "./format.js";
 
 const FIGURES = [
   [
@@ -33,7 +33,7 @@ const FIGURES = [
     "Spend",
     (state) => [
       `${usd(state.recent.cost_usd)}/min`,
-      `${usd(state.totals.cost_usd)} since ${moment(state.started_at, state.now)}`,
+      `${usd(state.totals.cost_usd)} since ${day(state.started_at, state.now)}`,
     ],
   ],
   ["Cache", (state) => (state.cache ? ofCache(state) : ["off", "no cache is configured"])],

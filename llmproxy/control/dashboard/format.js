@@ -72,11 +72,17 @@ export function clock(at, { seconds = true } = {}) {
   return parts.map((part) => String(part).padStart(2, "0")).join(":");
 }
 
+/** The time of day if it is today, else the date. */
+export function day(at, now) {
+  const [then, today] = [new Date(at * 1000), new Date(now * 1000)];
+  if (then.toDateString() === today.toDateString()) return clock(at, { seconds: false });
+  return `${then.getDate()}${GAP}${then.toLocaleString("en", { month: "short" })}`;
+}
+
 /** The time of day, and the date unless it is today. */
 export function moment(at, now) {
-  const [day, today] = [new Date(at * 1000), new Date(now * 1000)];
-  if (day.toDateString() === today.toDateString()) return clock(at, { seconds: false });
-  return `${day.getDate()} ${day.toLocaleString("en", { month: "short" })} ${clock(at, { seconds: false })}`;
+  const [date, time] = [day(at, now), clock(at, { seconds: false })];
+  return date === time ? time : `${date} ${time}`;
 }
 
 export const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;

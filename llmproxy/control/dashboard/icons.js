@@ -2,14 +2,17 @@
 
 import { s } from "./dom.js";
 
+const CIRCLE = "M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z";
 const SHAPES = {
-  ok: ["M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z", "M5 8.2 7.2 10.4 11 6"],
+  ok: [CIRCLE, "M5 8.2 7.2 10.4 11 6"],
   full: ["M2.5 2.5h11v11h-11Z", "M5 8h6"],
-  cooling: ["M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z", "M8 4.6V8l2.4 1.6"],
-  open: ["M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z", "M5.6 5.6l4.8 4.8M10.4 5.6l-4.8 4.8"],
-  "half-open": ["M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z", "M8 4.6a3.4 3.4 0 0 1 0 6.8Z"],
+  cooling: [CIRCLE, "M8 4.6V8l2.4 1.6"],
+  open: [CIRCLE, "M5.6 5.6l4.8 4.8M10.4 5.6l-4.8 4.8"],
+  "half-open": [CIRCLE, "M8 4.6a3.4 3.4 0 0 1 0 6.8Z"],
   misconfigured: ["M8 1.6 15 14H1Z", "M8 6.2v3.4M8 11.7v.2"],
-  drained: ["M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z", "M6.4 5.4v5.2M9.6 5.4v5.2"],
+  skipped: [CIRCLE, "M5.6 5.6 8 8l-2.4 2.4M8.6 5.6 11 8l-2.4 2.4"],
+  moved: [CIRCLE, "M4.8 8h6M8.6 5.6 11 8l-2.4 2.4"],
+  drained: [CIRCLE, "M6.4 5.4v5.2M9.6 5.4v5.2"],
 };
 
 /** A sign of 16 px, hidden from who listens: the word stands beside it. */

@@ -126,8 +126,8 @@ function stepLine(step, totalMs) {
 
 function stepWords(step) {
   const who = step.endpoint === null ? [] : [h("strong", {}, step.endpoint), " "];
-  if (step.what === "skipped") return ["drained", "off", [...who, `skipped: ${step.why}`]];
-  if (step.what === "fallback") return ["cooling", "warn", [`fallback ${step.why}`]];
+  if (step.what === "skipped") return ["skipped", "off", [...who, `skipped: ${step.why}`]];
+  if (step.what === "fallback") return ["moved", "warn", [`fallback ${step.why}`]];
   if (step.what !== "attempt")
     return ["cooling", "off", [...who, [step.what, step.why].filter(Boolean).join(": ")]];
   if (step.outcome === "answered")
