@@ -109,7 +109,7 @@ def test_nor_a_page_without_calls_nor_one_that_is_lost(look, world, photo):
     photo(page, f"lost-{look.named}", full=False)
 
 
-def test_a_phone_never_scrolls_sideways(visit, world):
+def test_no_screen_scrolls_sideways_nor_cuts_anything_off(visit, world, photo):
     world.incident = True
     world.more_calls(60)
     world.names = {
@@ -118,12 +118,17 @@ def test_a_phone_never_scrolls_sideways(visit, world):
     page = visit(phone=True)
     expect(page.locator(".calls tbody tr")).to_have_count(50)
     wide = "document.documentElement.scrollWidth"
-    assert page.evaluate(wide) == 390
     cut = """() => [...document.querySelectorAll('main *')].filter(each => {
         const box = each.getBoundingClientRect();
         return box.width > 1 && box.right > innerWidth + 0.5;
     }).map(each => each.outerHTML.slice(0, 80))"""
-    assert page.evaluate(cut) == []
+    for width in (360, 390, 640, 641, 820, 1001, 1121, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate(wide) == width
+        assert page.evaluate(cut) == [], width
+        if width in (820, 1121):
+            photo(page, f"width-{width}", full=False)
+    page.set_viewport_size({"width": 390, "height": 844})
     page.locator(".calls tbody a").first.click()
     expect(page.get_by_role("dialog")).to_be_visible()
     assert page.evaluate(wide) == 390
