@@ -20,7 +20,7 @@ test: .venv/.dev  ## every test but the benchmarks, the real models and the real
 	@$(BIN)/pytest $(ARGS)
 
 test-browser: .venv/.browser  ## the dashboard in Debian's Chromium; leaves pictures in tests/browser/work
-	@chromium=$$(sh tools/chromium.sh) && CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser $(ARGS)
+	@chromium=$$(sh tools/chromium.sh) && CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser -n 2 $(ARGS)
 
 check: .venv/.dev  ## format, lint, types, layers, size budget, generated docs
 	@$(BIN)/ruff format --check .
