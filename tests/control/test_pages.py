@@ -50,6 +50,14 @@ async def test_a_file_that_a_browser_has_is_not_sent_again():
         assert other.status == 200
 
 
+@bounded()
+async def test_a_slash_too_many_leads_to_the_page():
+    async with serve_proxy(config_for(NOWHERE)) as proxy:
+        answer = await got(proxy, "/dashboard/")
+        assert answer.status == 307
+        assert answer.header("location").endswith("/dashboard")
+
+
 @pytest.mark.parametrize(
     "name", ["nothing.js", "page.html", "..%2Fpages.py", "%2E%2E%2Fpages.py", "../pages.py"]
 )

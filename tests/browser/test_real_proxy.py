@@ -1,0 +1,132 @@
+"""The page on a real proxy, in front of two simulated vendors: what it shows is what happened."""
+
+import json
+import re
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from playwright.sync_api import expect
+
+from llmproxy.simulator.faults import Fault
+from llmproxy.simulator.settings import VendorSettings
+from llmproxy.simulator.vendor import serve
+from tests.support.background import in_background
+from tests.support.proxy import config_for, serve_proxy
+
+KEY = "sk-admin-made-up"
+
+
+def entry(one, **more):
+    return {
+        "name": one.settings.name,
+        "params": {"base_url": one.base_url, "api_key": "sk-upstream"},
+        **more,
+    }
+
+
+@pytest.fixture
+def house():
+    """house(**settings): two vendors, the first of them preferred, and the proxy."""
+    running = []
+
+    def opened(**settings):
+        def config(first, second):
+            models = (entry(first), entry(second, tier=1))
+            return config_for(*models, cache=True, cooldown_time=30, **settings)
+
+        context = in_background(
+            lambda: serve(VendorSettings(name="first")),
+            lambda *_: serve(VendorSettings(name="second")),
+            lambda first, second: serve_proxy(config(first, second)),
+        )
+        running.append(context)
+        first, second, proxy = context.__enter__()
+        if asked(proxy, "/admin/session", method="GET") == 404:
+            pytest.skip("this proxy has no /admin/session")
+        return first, second, proxy
+
+    yield opened
+    for context in running:
+        context.__exit__(None, None, None)
+
+
+def asked(proxy, path="/v1/chat/completions", *, method="POST"):
+    """Make a call; returns its status."""
+    body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hello!"}]}
+    request = Request(proxy.root + path, method=method)
+    request.add_header("content-type", "application/json")
+    try:
+        with urlopen(request, json.dumps(body).encode() if method == "POST" else None) as answer:
+            return answer.status
+    except HTTPError as error:
+        return error.code
+
+
+def endpoint(page, name):
+    return page.locator(f'[id="e-gpt-4.1-{name}"]')
+
+
+def test_calls_are_seen_and_the_trace_of_one_that_was_moved(house, visit):
+    first, _, proxy = house()
+    page = visit(root=proxy.root)
+    expect(page.locator("#headline")).to_have_text("All 2 endpoints are well")
+    expect(page.locator("#calls")).to_contain_text("No calls yet")
+    first.faults.append(Fault("status:500", times=1))
+    assert asked(proxy) == 200
+    newest = page.locator(".calls tbody tr").first
+    expect(newest).to_contain_text("second")
+    expect(newest).to_contain_text("2 attempts")
+    newest.locator("a").click()
+    steps = page.get_by_role("dialog", name="Call").get_by_role("listitem")
+    expect(steps.first).to_contain_text(re.compile("first failed: .*500; then: next endpoint"))
+    expect(steps.last).to_contain_text("second answered, 200")
+    page.keyboard.press("Escape")
+    expect(page.locator("#figures")).to_contain_text("of 1 in a minute")
+
+
+def test_a_cooldown_is_seen_counted_down_and_cleared(house, visit):
+    first, _, proxy = house()
+    first.faults.append(Fault("status:401", times=1))
+    assert asked(proxy) == 200
+    page = visit(root=proxy.root)
+    expect(page.locator("#headline")).to_have_text("1 of 2 endpoints is out")
+    expect(endpoint(page, "first").locator(".left")).to_have_text(re.compile("left"))
+    endpoint(page, "first").get_by_role("button", name="Clear").click()
+    expect(page.locator("#headline")).to_have_text("All 2 endpoints are well")
+    assert asked(proxy) == 200
+    expect(page.locator(".calls tbody tr").first).to_contain_text("first")
+
+
+def test_a_drained_endpoint_gets_no_calls_until_it_is_enabled(house, visit):
+    first, second, proxy = house()
+    page = visit(root=proxy.root)
+    endpoint(page, "first").get_by_role("button", name="Drain").click()
+    page.get_by_role("dialog").get_by_role("button", name="Drain").click()
+    expect(endpoint(page, "first").locator(".word")).to_have_text("drained")
+    assert asked(proxy) == 200
+    expect(page.locator(".calls tbody tr").first).to_contain_text("second")
+    assert (len(first.received), len(second.received)) == (0, 1)
+    endpoint(page, "first").get_by_role("button", name="Enable").click()
+    expect(endpoint(page, "first").locator(".word")).to_have_text("ok")
+    assert asked(proxy) == 200
+    expect(page.locator(".calls tbody tr").first).to_contain_text("first")
+    assert (len(first.received), len(second.received)) == (1, 1)
+
+
+def test_who_has_the_key_signs_in_and_out_and_purges_the_cache(house, visit):
+    _, _, proxy = house(admin_key=KEY)
+    page = visit(root=proxy.root, ready="#login", expected=["401"])
+    for key in ("wrong", KEY):
+        page.get_by_label("Admin key").fill(key)
+        page.keyboard.press("Enter")
+        if key == "wrong":
+            expect(page.get_by_role("alert")).not_to_be_empty()
+    expect(page.locator("#headline")).to_have_text("All 2 endpoints are well")
+    page.get_by_role("button", name="Purge cache…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Purge").click()
+    expect(page.locator("#toasts")).to_contain_text("Forgotten: 0 answers in memory")
+    page.reload()
+    expect(page.locator("#headline")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Admin key")).to_be_visible()
