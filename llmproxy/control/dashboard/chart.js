@@ -26,20 +26,12 @@ export function chart(kind, pointAt) {
     if (!points.length) return;
     const read = index ?? points.length - 1;
     const values = kind.series.map((_, each) => kind.read(rows[each][read]));
-    values.forEach((value, each) => setText(parts.values[each], value));
-    setText(
-      parts.total,
-      index === null ? kind.total(points, stepS) : clock(points[read].at, { seconds: stepS < 60 }),
-    );
+    const when = clock(points[read].at, { seconds: stepS < 60 });
+    tellReading(parts, kind, values, when);
+    setText(parts.total, index === null ? kind.total(points, stepS) : when);
     parts.total.dataset.moment = index !== null;
-    const words = kind.series.map(({ name }, each) => `${name} ${values[each]}`).join(", ");
     setAttribute(parts.plot, "aria-valuemax", points.length - 1);
     setAttribute(parts.plot, "aria-valuenow", read);
-    setAttribute(
-      parts.plot,
-      "aria-valuetext",
-      `${clock(points[read].at, { seconds: stepS < 60 })}: ${words}`,
-    );
     drawn?.point(index);
   };
   const move = (index) => pointAt(Math.min(points.length - 1, Math.max(0, index)));
@@ -101,6 +93,12 @@ function partsOf(kind) {
     summary,
   );
   return { element, svg, plot: area, values, total, empty, summary };
+}
+
+function tellReading(parts, kind, values, when) {
+  values.forEach((value, each) => setText(parts.values[each], value));
+  const words = kind.series.map(({ name }, each) => `${name} ${values[each]}`).join(", ");
+  setAttribute(parts.plot, "aria-valuetext", `${when}: ${words}`);
 }
 
 function listenTo(area, { place, step, end, leave }) {

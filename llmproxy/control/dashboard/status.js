@@ -17,7 +17,7 @@ export function statusLine() {
       setText(byId("headline"), text);
       document.title =
         tone === "ok" ? "LLMProxy" : `${tone === "bad" ? "✕" : "!"} ${text} · LLMProxy`;
-      rows = drawTroubles(troublesOf(state), rows);
+      rows = drawTroubles(troublesOf(state), rows, state.now);
       setText(byId("facts"), factsOf(state));
       drawBanners(state);
     },
@@ -27,7 +27,7 @@ export function statusLine() {
   };
 }
 
-function drawTroubles(troubles, before) {
+function drawTroubles(troubles, before, now) {
   const list = byId("troubles");
   list.hidden = !troubles.length;
   const key = JSON.stringify(
@@ -40,7 +40,7 @@ function drawTroubles(troubles, before) {
     const more = troubles.length - SHOWN;
     if (more > 0) list.append(h("li", { class: "soft" }, `and ${more} more, below`));
   }
-  before.forEach((row, index) => row.update(troubles[index].endpoint));
+  before.forEach((row, index) => row.update(troubles[index].endpoint, now));
   return before;
 }
 
@@ -66,10 +66,10 @@ function troubleRow({ group, endpoint }) {
       h("span", {}, link, h("span", { class: "soft" }, ` in ${group}: `), line, since),
     ),
     tick,
-    update(endpoint) {
+    update(endpoint, serverNow) {
       known = endpoint;
       at = performance.now() / 1000;
-      setText(since, ` · since ${clock(endpoint.since, { seconds: false })}`);
+      setText(since, ` · since ${moment(endpoint.since, serverNow)}`);
       tick(at);
     },
   };
