@@ -30,6 +30,8 @@ def make_control(live: Live, watch: Watch) -> FastAPI:
         redoc_url=None,
     )
 
+    glance = Glance(live, watch)
+
     @app.get("/", include_in_schema=False)
     async def root() -> dict[str, str]:
         return {
@@ -47,20 +49,21 @@ def make_control(live: Live, watch: Watch) -> FastAPI:
     async def metrics() -> Response:
         """What Prometheus scrapes."""
         # The library takes 0.05 s: only who scrapes pays for it.
-        from llmproxy.control.metrics.collecting import CONTENT_TYPE, metrics_text  # noqa: PLC0415
+        from llmproxy.control.metrics.page import CONTENT_TYPE  # noqa: PLC0415
+        from llmproxy.control.metrics.scrape import metrics_text  # noqa: PLC0415
 
-        return Response(metrics_text(live.runtime), media_type=CONTENT_TYPE)
+        text = metrics_text(glance.now(), watch.overview.numbers())
+        return Response(text, media_type=CONTENT_TYPE)
 
     app.include_router(health_routes(live))
     app.include_router(signing_in_routes(live))
-    app.include_router(_admin_routes(live, watch))
+    app.include_router(_admin_routes(live, watch, glance))
     app.include_router(dashboard_routes())
     return app
 
 
-def _admin_routes(live: Live, watch: Watch) -> APIRouter:
+def _admin_routes(live: Live, watch: Watch, glance: Glance) -> APIRouter:
     admin = APIRouter(prefix="/admin", dependencies=[Depends(only_the_operator(live))])
-    glance = Glance(live, watch)
     for routes in (
         watching_routes(watch, glance),
         trace_routes(watch.overview),
