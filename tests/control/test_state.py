@@ -44,7 +44,7 @@ async def test_calls_attempts_tokens_and_dollars_are_where_they_belong():
     assert (here["good"]["recent"]["calls"], here["good"]["recent"]["errors"]) == (4, 0)
     assert (here["bad"]["state"], here["bad"]["breaker"]) == ("open", "open")
     assert here["bad"]["why"].startswith("breaker open for ")
-    assert 0 < here["bad"]["ready_in_s"] < 60
+    assert 30 < here["bad"]["ready_in_s"] < 90  # a minute, or so
     assert (here["good"]["state"], here["good"]["why"]) == ("ok", None)
     totals = state["totals"]
     assert (totals["calls"], totals["errors"], totals["failovers"]) == (4, 0, 1)

@@ -12,9 +12,12 @@ from tests.support.vendor import DONE, LAST_CHUNK, chunk, delta, sse_head
 from tests.system.vendors import group_of
 
 
-def config_for(vendor, *, rpm=None, **settings):
+def config_for(vendor, *, rpm=None, entries=None, **settings):
     settings = {"drain_delay_s": 0, "drain_timeout_s": 5, "log_format": "json"} | settings
-    group = group_of([vendor], weights=[1])
+    if entries is None:
+        group = group_of([vendor], weights=[1])
+    else:
+        group = {"model_group": "gpt-4.1", "models": entries}
     if rpm is not None:
         group["models"][0]["limits"] = {"rpm": rpm}
     return {"model_groups": [group], "general_settings": settings}
@@ -25,13 +28,16 @@ def serve(count):
 
 
 @asynccontextmanager
-async def serving(folder, vendor, *, count=2, settings=None, rpm=None, **options):
-    """A proxy with so many workers. Its temporary folder is its own, and `folder / "tmp"`."""
+async def serving(folder, vendor, *, count=2, settings=None, rpm=None, entries=None, **options):
+    """A proxy with so many workers, in front of a vendor or of the endpoints in `entries`.
+
+    Its temporary folder is its own, and `folder / "tmp"`.
+    """
     # The path of a socket must be short, and a test's own folder is not.
     with tempfile.TemporaryDirectory(prefix="t-") as temporary:
         folder.mkdir(exist_ok=True)
         (folder / "tmp").symlink_to(temporary)
-        config = config_for(vendor, rpm=rpm, **(settings or {}))
+        config = config_for(vendor, rpm=rpm, entries=entries, **(settings or {}))
         environ = {"TMPDIR": temporary}
         arguments = serve(count)
         family = []

@@ -1,0 +1,207 @@
+"""What several workers count adds up to what the vendors have seen, whichever of them is asked."""
+
+import asyncio
+import os
+import random
+import signal
+from collections import Counter
+from contextlib import asynccontextmanager
+
+from llmproxy.simulator import Fault, VendorSettings, serve
+from tests.control.watching import post, scraped, told
+from tests.support.client import CHAT, connect, request
+from tests.support.family import living
+from tests.support.run import bounded
+from tests.support.vendor import always, chat, http, scripted
+from tests.system.workers import replaced, serving, shared_by, workers_of
+
+GROUP = "gpt-4.1"
+CALLS, CLIENTS = 10_000, 40
+SHOWN_S = 1.2  # what one worker has counted, the others know after half a second
+
+
+class Client:
+    """Calls over one connection, and what came of them. One in ten asks for a stream."""
+
+    def __init__(self, port, seed):
+        self.statuses, self.tokens = Counter(), Counter()
+        self._port, self._chance = port, random.Random(seed)
+
+    async def call(self, count):
+        connection = await connect(self._port)
+        for _ in range(count):
+            stream = self._chance.random() < 0.1
+            body = {**CHAT, "stream": stream, "max_tokens": 8}
+            if stream:
+                body["stream_options"] = {"include_usage": True}
+            await connection.send(request(body=body))
+            reply = await connection.reply()
+            self.statuses[reply.status] += 1
+            if reply.status == 200 and not stream:
+                usage = reply.json["usage"]
+                self.tokens["input"] += usage["prompt_tokens"]
+                self.tokens["output"] += usage["completion_tokens"]
+            elif reply.status == 200:
+                self.statuses["stream"] += 1
+        connection.leave()
+
+
+async def _called(port):
+    clients = [Client(port, seed) for seed in range(CLIENTS)]
+    await asyncio.gather(*(each.call(CALLS // CLIENTS) for each in clients))
+    statuses = sum((each.statuses for each in clients), Counter())
+    return statuses, sum((each.tokens for each in clients), Counter())
+
+
+def entry(vendor):
+    params = {"base_url": vendor.base_url, "api_key": "sk-upstream"}
+    return {"name": vendor.settings.name, "model": GROUP, "params": params}
+
+
+@asynccontextmanager
+async def four_workers(folder, *vendors, **settings):
+    # Breakers would have it that one vendor gets nothing: then there is little to count.
+    settings = {"allowed_fails": 1_000_000, "cooldown_time": 0.01, **settings}
+    entries = [entry(vendor) for vendor in vendors]
+    async with serving(folder, None, count=4, settings=settings, entries=entries) as proxy:
+        await shared_by(proxy, 4)
+        yield proxy
+
+
+@bounded(120)
+async def test_ten_thousand_calls_at_four_workers_are_counted_to_the_last_one(tmp_path):
+    first = VendorSettings(name="first", record=False)
+    second = VendorSettings(name="second", record=False, seed=1)
+    async with serve(first) as first, serve(second) as second:
+        second.faults += [
+            Fault("status:500", probability=0.05),
+            Fault("malformed-status", probability=0.02),
+            Fault("reset-mid:2", probability=0.02, stream=True),
+        ]
+        async with four_workers(tmp_path, first, second) as proxy:
+            statuses, tokens = await _called(proxy.port)
+            await asyncio.sleep(SHOWN_S)
+            counts = [await scraped(proxy) for _ in range(8)]
+            state = await told(proxy, "/admin/state")
+
+    assert sum(statuses.values()) - statuses["stream"] == CALLS
+    for number in counts[1:]:  # whichever worker answered
+        assert _counters(number) == _counters(counts[0])
+    count = counts[0]
+    for vendor in (first, second):
+        here = (GROUP, vendor.settings.name)
+        answered = vendor.counts.total(200)
+        assert count["llmproxy_attempts_total", *here, "answered"] == answered
+    failed = second.counts.total() - second.counts.total(200)
+    here = (GROUP, "second")
+    assert failed > 100
+    assert count["llmproxy_attempts_total", *here, "failed"] == failed
+    assert (
+        sum(value for key, value in count.items() if key[:3] == (FAILURES, *here))
+        == failed
+        == sum(value for key, value in count.items() if key[:3] in (AGAIN, ELSEWHERE))
+        + _gave_up(statuses)
+    )
+    calls = Counter()
+    for (name, *labels), value in count.items():
+        if name == "llmproxy_calls_total" and labels[0] == GROUP:
+            calls[labels[2]] += value
+    assert calls["2xx"] == statuses[200]
+    assert calls["5xx"] == _gave_up(statuses)
+    assert sum(calls.values()) == CALLS == state["totals"]["calls"]
+    assert count["llmproxy_call_duration_seconds_count", GROUP] == CALLS
+    # Streams' usage is not looked at by the clients here: what is left must be theirs.
+    used = sum(value for key, value in count.items() if key[0] == TOKENS and key[3] == "input")
+    per_call = tokens["input"] / (statuses[200] - statuses["stream"])
+    assert used >= tokens["input"]
+    assert used % per_call == 0
+
+
+FAILURES, TOKENS = "llmproxy_attempt_failures_total", "llmproxy_tokens_total"
+AGAIN = ("llmproxy_retries_total", GROUP, "second")
+ELSEWHERE = ("llmproxy_failovers_total", GROUP, "second")
+
+
+def _gave_up(statuses):
+    return sum(number for status, number in statuses.items() if status not in (200, "stream"))
+
+
+def _counters(sample):
+    return {key: value for key, value in sample.items() if key[0].endswith(("_total", "_count"))}
+
+
+@bounded(60)
+async def test_a_worker_that_dies_takes_no_count_with_it_that_it_had_shown(tmp_path):
+    async with scripted(always(http(chat()))) as vendor:
+        async with serving(tmp_path, vendor) as proxy:
+            await shared_by(proxy, 2)
+            for _ in range(40):
+                await _one_call(proxy.port)
+            await asyncio.sleep(SHOWN_S)
+            before = await scraped(proxy)
+            victim = workers_of(proxy)[0]
+            os.kill(victim, signal.SIGKILL)
+            while living([victim]):
+                await asyncio.sleep(0.01)
+            await replaced(proxy)
+            for _ in range(10):
+                await _one_call(proxy.port)
+            await asyncio.sleep(SHOWN_S)
+            after = [await scraped(proxy) for _ in range(6)]
+    assert sum(v for k, v in before.items() if k[0] == "llmproxy_calls_total") == 40
+    for count in after:
+        assert sum(v for k, v in count.items() if k[0] == "llmproxy_calls_total") == 50
+        assert count["llmproxy_workers",] == 2
+
+
+async def _one_call(port):
+    connection = await connect(port)
+    await connection.send(request(body=CHAT))
+    assert (await connection.reply()).status == 200
+    connection.leave()
+
+
+@bounded(60)
+async def test_what_an_operator_does_at_one_worker_is_done_at_all_and_at_who_comes_later(tmp_path):
+    answer = always(http(chat()))
+    async with scripted(answer) as vendor, scripted(answer) as other:
+        entries = [
+            {"name": name, "model": GROUP, "params": {"base_url": url, "api_key": "sk-upstream"}}
+            for name, url in (("one", vendor.base_url), ("two", other.base_url))
+        ]
+        async with serving(tmp_path, None, entries=entries) as proxy:
+            await shared_by(proxy, 2)
+            assert (await post(proxy, "/admin/drain", {"endpoint": "one"})).status == 200
+            await asyncio.sleep(0.5)
+            for _ in range(20):
+                await _one_call(proxy.port)
+            assert (len(vendor.received), len(other.received)) == (0, 20)
+            victim = workers_of(proxy)[0]
+            os.kill(victim, signal.SIGKILL)
+            await replaced(proxy)
+            for _ in range(20):
+                await _one_call(proxy.port)
+            assert len(vendor.received) == 0
+            assert (await post(proxy, "/admin/enable", {"endpoint": "one"})).status == 200
+            await asyncio.sleep(0.5)
+            for _ in range(20):
+                await _one_call(proxy.port)
+            assert len(vendor.received) > 5
+
+
+@bounded(60)
+async def test_every_worker_tells_the_calls_of_all_and_finds_each_by_its_id(tmp_path):
+    async with scripted(always(http(chat()))) as vendor:
+        async with serving(tmp_path, vendor) as proxy:
+            ids = set()
+            for _ in range(20):
+                connection = await connect(proxy.port)
+                await connection.send(request(body=CHAT))
+                ids.add((await connection.reply()).header("x-request-id"))
+                connection.leave()
+            await asyncio.sleep(SHOWN_S)
+            for _ in range(6):
+                calls = (await told(proxy, "/admin/calls"))["calls"]
+                assert {call["id"] for call in calls} == ids
+            for id in ids:
+                assert (await told(proxy, f"/admin/calls/{id}"))["id"] == id
