@@ -12,7 +12,9 @@ import logging
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -20,13 +22,17 @@ import llmproxy
 from llmproxy.adapters.access_log import AccessLog, write_to
 from llmproxy.adapters.ledger import Ledger
 from llmproxy.app import App
-from llmproxy.config import Config, parse_config
+from llmproxy.config import Config, GeneralSettings, parse_config
 from llmproxy.control.application import make_control
 from llmproxy.control.overview import Overview, Seat
 from llmproxy.control.watch import Watch
 from llmproxy.door import make_server
+from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listener, Listeners
 from llmproxy.runtime import Live, open_runtime
+
+if TYPE_CHECKING:
+    from llmproxy.adapters.call_file import CallFile
 
 BACKLOG = 4096
 
@@ -81,7 +87,7 @@ async def serve_on(
     """
     settings = config.general_settings
     human = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
-    log = AccessLog(write, human=human, calls=settings.access_log)
+    log = AccessLog(write, human=human, calls=settings.access_log, steps=settings.log_steps)
     try:
         async with open_app(config, environ=environ, listener=log, seat=seat) as app:
             # What exists now lives as long as the process: the collector need not look at it.
@@ -98,14 +104,32 @@ async def open_app(
     config: Config, *, environ: Mapping[str, str], listener: Listener, seat: Seat | None = None
 ) -> AsyncIterator[App]:
     """A whole proxy but for its socket."""
-    ledger = Ledger()
-    told = Listeners(listener, ledger)
-    async with open_runtime(config, environ=environ, listener=told) as runtime:
-        live = Live(runtime)
-        ledger.prices = runtime.prices
-        watch = Watch(live, Overview(live, ledger, seat))
-        async with watch.looking():
-            yield App(live, make_control(live, watch))
+    ledger, listeners = Ledger(), [listener]
+    with ExitStack() as stack:
+        kept = opened_call_file(config.general_settings)
+        if kept is not None:
+            stack.callback(kept.close)
+            listeners.append(kept)
+        told = Listeners(*listeners, ledger)
+        async with open_runtime(config, environ=environ, listener=told) as runtime:
+            live = Live(runtime)
+            ledger.prices = runtime.prices
+            watch = Watch(live, Overview(live, ledger, seat))
+            async with watch.looking():
+                yield App(live, make_control(live, watch, kept))
+
+
+def opened_call_file(settings: GeneralSettings) -> CallFile | None:
+    """The file of calls, if one is configured. Raises ConfigError if there can be none."""
+    if settings.call_file is None:
+        return None
+    from llmproxy.adapters.call_file import CallFile  # noqa: PLC0415 - seldom wanted
+
+    try:
+        return CallFile(Path(settings.call_file), keep_s=settings.call_file_keep_s)
+    except OSError as error:
+        problem = Problem("general_settings.call_file", 0, str(error), "")
+        raise ConfigError([problem]) from error
 
 
 def log_to_stderr(line: str = "%(asctime)s %(levelname)s %(message)s") -> None:

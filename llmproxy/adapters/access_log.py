@@ -19,6 +19,7 @@ import msgspec
 
 from llmproxy.errors import RequestRejected
 from llmproxy.events import AttemptEnded, AttemptFailed, CallFinished, EndpointStateChanged
+from llmproxy.steps import in_words
 
 FLUSH_S = 0.1
 # A reader that is stuck must not fill our memory.
@@ -49,12 +50,14 @@ class Line(msgspec.Struct, omit_defaults=True):
     caller: str | None = None
     cache: str | None = None
     error: str | None = None
+    steps: str | None = None
 
 
 class AccessLog:
     """A Listener that writes a line for each finished call. Owns the lines not yet written.
 
-    `write` is called in a thread, with whole lines; it may block. `close()` writes the rest.
+    `write` is called in a thread, with whole lines; it may block. `steps`: each line tells why its
+    call went where it went. `close()` writes the rest.
     """
 
     def __init__(
@@ -63,9 +66,11 @@ class AccessLog:
         *,
         human: bool,
         calls: bool = True,
+        steps: bool = False,
     ) -> None:
         self._write = write
         self._calls = calls
+        self._steps = steps
         self._encode = _human_line if human else _encode_json
         self._clock = _Clock()
         self._pending: list[bytes] = []
@@ -81,7 +86,10 @@ class AccessLog:
         if len(self._pending) >= MAX_PENDING_LINES:
             self.dropped += 1
             return
-        self._pending.append(self._encode(_line(event, self._clock.text(event.ended_at))))
+        line = _line(event, self._clock.text(event.ended_at))
+        if self._steps:
+            line.steps = in_words(event.steps)
+        self._pending.append(self._encode(line))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 
@@ -239,9 +247,10 @@ def _human_line(line: Line) -> bytes:
     answerer = line.endpoint or ("the cache" if line.cache == "hit" else "-")
     tries = f" after {line.attempts} attempts" if line.attempts > 1 else ""
     error = f" [{line.error}]" if line.error else ""
+    steps = f" | {line.steps}" if line.steps else ""
     first = "" if line.first_byte_ms is None else f", first byte {line.first_byte_ms:.0f} ms"
     return (
         f"{line.time[11:23]} {line.status} {line.request} {line.group or '-'} -> "
         f"{answerer}{tries}: {line.total_ms:.0f} ms{first}, "
-        f"overhead {line.overhead_ms:.2f} ms{tokens}{error}"
+        f"overhead {line.overhead_ms:.2f} ms{tokens}{error}{steps}"
     ).encode()

@@ -208,6 +208,20 @@ class GeneralSettings(Section):
     access_log: bool = Field(
         default=True, description="One log line per call; never bodies, never keys."
     )
+    log_steps: bool = Field(
+        default=False,
+        description="Add to each line of the access log why the call went where it went: who was "
+        "passed over, and how each attempt ended.",
+    )
+    call_file: Text | None = Field(
+        default=None,
+        description="A file (SQLite) in which every call is kept with its trace, so that "
+        "`/admin/calls/{id}` and the dashboard find it when memory has long forgotten it. No "
+        "content, no keys; some 400 bytes a call. Workers may share it; instances may not.",
+    )
+    call_file_keep_s: Seconds = Field(
+        default=7 * 86400.0, description="Seconds after which a call there is forgotten."
+    )
     expose_docs: bool = Field(
         default=True,
         description="Serve the API documentation of the proxy's own paths under `/docs`.",

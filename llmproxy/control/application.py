@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastapi import APIRouter, Depends, FastAPI, Response
 
 import llmproxy
@@ -19,9 +21,12 @@ from llmproxy.control.watch import Watch
 from llmproxy.control.watching import watching_routes
 from llmproxy.runtime import Live
 
+if TYPE_CHECKING:
+    from llmproxy.adapters.call_file import CallFile
 
-def make_control(live: Live, watch: Watch) -> FastAPI:
-    """The operator's app of one process."""
+
+def make_control(live: Live, watch: Watch, kept: CallFile | None = None) -> FastAPI:
+    """The operator's app of one process. `kept`: the file of earlier calls, if there is one."""
     documented = live.runtime.config.general_settings.expose_docs
     app = FastAPI(
         title="LLMProxy",
@@ -57,16 +62,16 @@ def make_control(live: Live, watch: Watch) -> FastAPI:
 
     app.include_router(health_routes(live))
     app.include_router(signing_in_routes(live))
-    app.include_router(_admin_routes(live, watch, glance))
+    app.include_router(_admin_routes(live, watch, glance, kept))
     app.include_router(dashboard_routes())
     return app
 
 
-def _admin_routes(live: Live, watch: Watch, glance: Glance) -> APIRouter:
+def _admin_routes(live: Live, watch: Watch, glance: Glance, kept: CallFile | None) -> APIRouter:
     admin = APIRouter(prefix="/admin", dependencies=[Depends(only_the_operator(live))])
     for routes in (
         watching_routes(watch, glance),
-        trace_routes(watch.overview),
+        trace_routes(watch.overview, kept),
         explain_routes(live),
         event_routes(live, watch, glance),
         action_routes(live, glance),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
@@ -11,6 +11,14 @@ from llmproxy.control.history import in_ms
 from llmproxy.control.overview import Overview
 from llmproxy.events import CallFinished
 from llmproxy.steps import Attempt, FellBack, PassedOver, Step
+
+if TYPE_CHECKING:
+    from llmproxy.adapters.call_file import CallFile
+
+
+LATEST_ONLY = (
+    "Only the latest are; the access log has them all, and general_settings.call_file keeps them."
+)
 
 
 class StepTold(BaseModel):
@@ -63,8 +71,8 @@ class Traces(BaseModel):
     calls: list[Trace]
 
 
-def trace_routes(overview: Overview) -> APIRouter:
-    """`/admin/calls`."""
+def trace_routes(overview: Overview, kept: CallFile | None) -> APIRouter:
+    """`/admin/calls`. `kept`: the file of earlier calls, if there is one."""
     router = APIRouter()
 
     @router.get("/calls")
@@ -84,10 +92,11 @@ def trace_routes(overview: Overview) -> APIRouter:
     async def call(id: str) -> Trace:
         """One call, by our id or by the endpoint's x-request-id."""
         found = overview.call(id)
+        if found is None and kept is not None:
+            found = await kept.find(id)
         if found is None:
-            raise HTTPException(
-                404, f"No call {id!r} is kept. The latest calls are: the access log has them all."
-            )
+            where = LATEST_ONLY if kept is None else "The access log may have it."
+            raise HTTPException(404, f"No call {id!r} is kept. {where}")
         return trace_of(found, overview)
 
     return router

@@ -13,6 +13,7 @@ import pytest
 from llmproxy.adapters.access_log import MAX_PENDING_LINES, AccessLog, write_lines_to, write_to
 from llmproxy.calls import Usage
 from llmproxy.events import CallFinished
+from llmproxy.steps import Attempt, PassedOver
 from tests.support.run import bounded
 
 FINISHED = CallFinished(
@@ -49,6 +50,22 @@ class Written:
 
 def log_to(written, **options):
     return AccessLog(written, **{"human": False, **options})
+
+
+@pytest.mark.parametrize("human", [True, False], ids=["text", "json"])
+@bounded()
+async def test_a_line_tells_why_the_call_went_where_it_went_if_it_is_wanted(human):
+    steps = [PassedOver("east", 0.0, "breaker open"), Attempt("west", 0.0, 0.25, "answered", 200)]
+    event = msgspec.structs.replace(FINISHED, steps=steps)
+    told = "skipped east (breaker open); west answered 200 after 250.0 ms"
+    for wanted in (True, False):
+        written = Written()
+        log = log_to(written, human=human, steps=wanted)
+        log.call_finished(event)
+        log.close()
+        (line,) = written.lines
+        assert (told in line) == wanted
+        assert human or json.loads(line).get("steps") == (told if wanted else None)
 
 
 @bounded()

@@ -1,7 +1,12 @@
 """The latest calls and why each went where it went; and where one would go now."""
 
+import asyncio
+
 import pytest
 
+from llmproxy.adapters.call_file import FLUSH_S
+from llmproxy.adapters.ledger import KEPT_CALLS
+from llmproxy.errors import ConfigError
 from tests.control.watching import told
 from tests.story.limited import HELLO, cheap_and_dear, endpoint, refuses, said
 from tests.story.test_explain import DOWN, GOOD, two_groups
@@ -118,3 +123,27 @@ async def test_explain_says_that_a_call_would_wait():
             explained = await told(proxy, "/admin/explain?model=gpt-4.1")
             assert explained["would"].startswith("wait ")
             assert explained["would"].endswith(" s for room")
+
+
+@bounded()
+async def test_a_call_that_memory_has_forgotten_is_found_in_the_file(tmp_path):
+    async with scripted(GOOD) as vendor:
+        config = config_for(vendor.base_url, call_file=str(tmp_path / "calls.db"))
+        async with serve_proxy(config) as proxy:
+            first = (await ask(proxy.port, body=HELLO)).header("x-request-id")
+            for _ in range(KEPT_CALLS):
+                await ask(proxy.port, body=HELLO)
+            calls = (await told(proxy, "/admin/calls?limit=1000"))["calls"]
+            assert first not in [call["id"] for call in calls]
+            await asyncio.sleep(FLUSH_S + 0.3)
+            assert (await told(proxy, f"/admin/calls/{first}"))["id"] == first
+            assert "access log" in await not_found(proxy, "/admin/calls/req_nobody")
+
+
+@bounded()
+async def test_a_file_that_cannot_be_is_a_mistake_of_the_config(tmp_path):
+    async with scripted(GOOD) as vendor:
+        config = config_for(vendor.base_url, call_file=str(tmp_path / "nowhere" / "calls.db"))
+        with pytest.raises(ConfigError, match=r"general_settings\.call_file: The file .* cannot"):
+            async with serve_proxy(config):
+                pass
