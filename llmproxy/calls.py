@@ -129,6 +129,32 @@ class Call(msgspec.Struct, frozen=True):
     caller: str | None = None
 
 
+SAMPLED = 0x01  # of a trace's flags: its spans are recorded
+
+
+class Trace(msgspec.Struct, frozen=True, gc=False):
+    """A call's place in a trace: a tree of spans over many processes (rules/trace_context.py).
+
+    `span_id`: the call's own; `parent_id`: the client's, None = the trace begins here. `state`: the
+    client's `tracestate`.
+    """
+
+    trace_id: int  # 128 bits
+    span_id: int  # 64 bits, like all of them
+    parent_id: int | None
+    flags: int
+    state: str = ""
+
+    @property
+    def sampled(self) -> bool:
+        """Its spans are recorded."""
+        return bool(self.flags & SAMPLED)
+
+    def attempt_id(self, number: int) -> int:
+        """The span of the call's attempt with that number, counted from 1."""
+        return self.span_id + number
+
+
 class Usage(msgspec.Struct, frozen=True):
     """Tokens, as the upstream counted them."""
 
@@ -277,6 +303,7 @@ class Trail:
         "request_id",
         "status",
         "steps",
+        "trace",
         "usage",
         "waited_s",
     )
@@ -299,6 +326,7 @@ class Trail:
         self.usage: Usage | None = None
         self.error: str | None = None
         self.steps: list[Step] = []
+        self.trace: Trace | None = None  # None: nobody records it
         self.explain = False  # the client wants to be told the steps
 
     def client_left(self) -> None:

@@ -184,10 +184,16 @@ def _config_to_serve(file: Path | None, environ: Mapping[str, str]):  # type: ig
 
 
 def _require_extras(config, source: str) -> None:  # type: ignore[no-untyped-def]
-    if config is not None and config.general_settings.exact_token_counts:
+    if config is None:
+        return
+    if config.general_settings.exact_token_counts:
         from llmproxy.adapters.exact_count import require_counter  # noqa: PLC0415 - seldom wanted
 
         require_counter(file=source)
+    if config.general_settings.tracing is not None:
+        from llmproxy.adapters.tracing.opening import require_sdk  # noqa: PLC0415 - seldom wanted
+
+        require_sdk(file=source)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmproxy.calls import Usage
+from llmproxy.calls import Trace, Usage
 from llmproxy.steps import Attempt, Step
 
 
@@ -56,7 +56,8 @@ class CallFinished(msgspec.Struct, frozen=True, gc=False):
 
     `cache`: what it had to do with the call (x-llmproxy-cache). `overhead_s` is the time until the
     first byte that the call spent in this process and not waiting for anybody. `ended_at` is Unix
-    time; `received_at` the clock of the steps. `request_id` is the vendor's.
+    time; `received_at` the clock of the steps. `request_id` is the vendor's. `model`: what the
+    client asked for.
     """
 
     ended_at: float
@@ -80,6 +81,8 @@ class CallFinished(msgspec.Struct, frozen=True, gc=False):
     fallback: str | None = None
     request_id: bytes | None = None
     steps: list[Step] = []
+    model: str | None = None
+    trace: Trace | None = None
 
 
 class Listener(Protocol):

@@ -11,8 +11,8 @@ import gc
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ import uvloop
 import llmproxy
 from llmproxy.adapters.access_log import AccessLog, write_to
 from llmproxy.adapters.ledger import Ledger
+from llmproxy.adapters.tracing.opening import traced
 from llmproxy.app import App
 from llmproxy.config import Config, GeneralSettings, parse_config
 from llmproxy.control.application import make_control
@@ -104,32 +105,34 @@ async def open_app(
     config: Config, *, environ: Mapping[str, str], listener: Listener, seat: Seat | None = None
 ) -> AsyncIterator[App]:
     """A whole proxy but for its socket."""
-    ledger, listeners = Ledger(), [listener]
-    with ExitStack() as stack:
-        kept = opened_call_file(config.general_settings)
-        if kept is not None:
-            stack.callback(kept.close)
-            listeners.append(kept)
-        told = Listeners(*listeners, ledger)
+    ledger = Ledger()
+    with keeping_calls(config.general_settings) as kept, traced(config) as tracer:
+        others = [each for each in (kept, tracer) if each is not None]
+        told = Listeners(listener, ledger, *others)
         async with open_runtime(config, environ=environ, listener=told) as runtime:
             live = Live(runtime)
             ledger.prices = runtime.prices
             watch = Watch(live, Overview(live, ledger, seat))
             async with watch.looking():
-                yield App(live, make_control(live, watch, kept))
+                trace_of = tracer.trace_of if tracer else None
+                yield App(live, make_control(live, watch, kept), trace_of=trace_of)
 
 
-def opened_call_file(settings: GeneralSettings) -> CallFile | None:
+@contextmanager
+def keeping_calls(settings: GeneralSettings) -> Iterator[CallFile | None]:
     """The file of calls, if one is configured. Raises ConfigError if there can be none."""
     if settings.call_file is None:
-        return None
+        yield None
+        return
     from llmproxy.adapters.call_file import CallFile  # noqa: PLC0415 - seldom wanted
 
     try:
-        return CallFile(Path(settings.call_file), keep_s=settings.call_file_keep_s)
+        kept = CallFile(Path(settings.call_file), keep_s=settings.call_file_keep_s)
     except OSError as error:
         problem = Problem("general_settings.call_file", 0, str(error), "")
         raise ConfigError([problem]) from error
+    with closing(kept):
+        yield kept
 
 
 def log_to_stderr(line: str = "%(asctime)s %(levelname)s %(message)s") -> None:

@@ -60,6 +60,7 @@ SECTIONS = {
     "Timeouts": "Timeouts: `general_settings.timeouts`",
     "Queue": "The waiting room: `general_settings.queue`",
     "CacheParams": "The cache: `general_settings.cache_params`",
+    "Tracing": "Tracing: `general_settings.tracing`",
     "Caller": "A caller: `general_settings.callers[]`",
 }
 WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true, false"}

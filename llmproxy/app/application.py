@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from time import monotonic, time
 
 from llmproxy.app.asgi import ASGIApp, Receive, Scope, Send, serve_asgi
 from llmproxy.app.local import local_answer
 from llmproxy.app.rendering import tell
-from llmproxy.calls import Client, Downstream, Request, Trail
+from llmproxy.calls import Client, Downstream, Headers, Request, Trace, Trail
 from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDown, UpstreamError
 from llmproxy.events import CallFinished
 from llmproxy.gateway import answer
@@ -33,15 +34,25 @@ CONTROL_PATHS = frozenset(
 
 
 class App:
-    """Serves each call with the Runtime of the moment. Usable as an ASGI application."""
+    """Serves each call with the Runtime of the moment. Usable as an ASGI application.
 
-    def __init__(self, live: Live, control: ASGIApp) -> None:
+    `trace_of`: finds a call's place in a trace from its headers; None = calls are not traced.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        control: ASGIApp,
+        *,
+        trace_of: Callable[[Headers], Trace | None] | None = None,
+    ) -> None:
         settings = live.runtime.config.general_settings
         self.live = live
         self.timeouts = settings.timeouts
         self.max_body_bytes = settings.max_body_bytes
         self.max_header_bytes = settings.max_header_bytes
         self._control = control
+        self._trace_of = trace_of
         self._started_at = int(time())
 
     def is_control_path(self, path: bytes) -> bool:
@@ -59,6 +70,8 @@ class App:
         """
         runtime = self.live.runtime
         trail = Trail()
+        if self._trace_of is not None:
+            trail.trace = self._trace_of(request.headers)
         try:
             if refusal is not None:
                 raise refusal
@@ -129,6 +142,8 @@ class App:
                 trail.fallback,
                 trail.request_id,
                 trail.steps,
+                call.model if call else None,
+                trail.trace,
             )
         )
 

@@ -13,6 +13,7 @@ from llmproxy.config.models import (
     Params,
 )
 from llmproxy.config.showing import json_schema, masked
+from llmproxy.config.tracing import Tracing
 
 __all__ = [
     "OPENAI_BASE_URL",
@@ -30,6 +31,7 @@ __all__ = [
     "Strategy",
     "Timeouts",
     "TokenProvider",
+    "Tracing",
     "config_from_environment",
     "json_schema",
     "load_config",

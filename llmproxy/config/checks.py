@@ -161,6 +161,19 @@ def url(value: str) -> str:
     return value
 
 
+def collector_url(value: str) -> str:
+    """Where spans are sent: a URL that says nothing secret; credentials are for `headers`."""
+    parts = _split(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        refuse("found {value}.", "Write http:// or https:// and a host: http://127.0.0.1:4318.")
+    if "@" in parts.netloc or "?" in value or "#" in value:
+        refuse(
+            "found a URL with a credential, a query or a fragment in it.",
+            "Write scheme, host, port and path only; a key goes to headers.",
+        )
+    return value
+
+
 def azure_endpoint(value: str) -> str:
     """The base of an Azure resource in the classic style, without the API's own path."""
     path = urlsplit(url(value)).path.rstrip("/")

@@ -25,6 +25,7 @@ from llmproxy.config.base import (
 from llmproxy.config.caching import CacheParams
 from llmproxy.config.callers import Caller
 from llmproxy.config.limits import Queue
+from llmproxy.config.tracing import Tracing
 
 
 class Timeouts(Section):
@@ -221,6 +222,11 @@ class GeneralSettings(Section):
     )
     call_file_keep_s: Seconds = Field(
         default=7 * 86400.0, description="Seconds after which a call there is forgotten."
+    )
+    tracing: Tracing | None = Field(
+        default=None,
+        description="Tell an OpenTelemetry collector of each call and its attempts. Without it "
+        "nothing is traced. Needs `pip install 'llmproxy[tracing]'`.",
     )
     expose_docs: bool = Field(
         default=True,

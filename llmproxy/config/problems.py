@@ -17,6 +17,7 @@ from llmproxy.config.checks import REFUSED
 from llmproxy.config.general import GeneralSettings, Timeouts
 from llmproxy.config.limits import Limits, Price, Queue
 from llmproxy.config.models import Config, ModelEntry, ModelGroup, Params
+from llmproxy.config.tracing import Tracing
 from llmproxy.errors import Problem
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ _PLACES: tuple[tuple[type[Section], str], ...] = (
     (Queue, "general_settings.queue"),
     (CacheParams, "general_settings.cache_params"),
     (Caller, "a caller of general_settings.callers"),
+    (Tracing, "general_settings.tracing"),
     (Config, "the top level"),
 )
 _SECTIONS: dict[tuple[str, ...], type[Section]] = {
@@ -98,6 +100,7 @@ _SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("general_settings", "queue"): Queue,
     ("general_settings", "cache_params"): CacheParams,
     ("general_settings", "callers"): Caller,
+    ("general_settings", "tracing"): Tracing,
     ("general_settings", "callers", "limits"): Limits,
 }
 _SECRET_WORDS = (
@@ -105,7 +108,7 @@ _SECRET_WORDS = (
     "token",
     "secret",
     "password",
-    "default_headers",
+    "headers",
     "default_query",
     "auth",
     "redis_url",
@@ -200,6 +203,7 @@ _MISSING = {
     "model_groups": "Add model_groups with at least one group (see llmproxy.example.yaml).",
     "model_group": "Add model_group: the name that clients put in `model`.",
     "models": "Add models: the endpoints of this group, at least one.",
+    "endpoint": "Add endpoint: where spans are sent, such as http://127.0.0.1:4318.",
     "name": "Add name: what logs and metrics call this caller.",
     "input": "Add input: US dollars per million input tokens.",
     "output": "Add output: US dollars per million output tokens.",

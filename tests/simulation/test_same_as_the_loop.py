@@ -136,7 +136,7 @@ class ScriptedAttempts:
     def __init__(self, script):
         self.script = script
 
-    async def make(self, call, endpoint):
+    async def make(self, call, endpoint, trail):
         failure = self.script.next(endpoint.name)
         if failure is not None:
             raise failure

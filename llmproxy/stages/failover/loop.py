@@ -137,7 +137,7 @@ class FirstAccepted:
                 began_at = monotonic()
                 self._turn = turn
                 try:
-                    accepted = await stage.attempts.make(self._call, turn.state.endpoint)
+                    accepted = await stage.attempts.make(self._call, turn.state.endpoint, trail)
                 except UpstreamError as failure:
                     self._learn(failure, began_at)
                     continue

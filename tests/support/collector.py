@@ -1,0 +1,126 @@
+"""An OpenTelemetry collector: takes OTLP over HTTP, in a thread, and keeps what it was sent."""
+
+import threading
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+
+@dataclass
+class Span:
+    """One span as it came. `below` are its children, by their beginning."""
+
+    name: str
+    kind: str
+    trace_id: str
+    id: str
+    parent_id: str
+    state: str
+    began_at: float
+    ended_at: float
+    status: str
+    attributes: dict
+    events: list
+    below: list = field(default_factory=list)
+
+    def __getitem__(self, attribute):
+        return self.attributes.get(attribute)
+
+
+@dataclass
+class Collector:
+    """A running collector. It answers with `status`; after `silence_s`, if it is told to wait."""
+
+    port: int
+    status: int = 200
+    silence: threading.Event | None = None
+    requests: list = field(default_factory=list)
+    spans: list = field(default_factory=list)
+    resource: dict = field(default_factory=dict)
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def tracing(self, **more):
+        """The section of the config."""
+        return {"endpoint": self.endpoint, **more}
+
+    def trees(self):
+        """The spans of calls, each with its attempts below it, by their beginning."""
+        by_id = {span.id: span for span in self.spans}
+        assert len(by_id) == len(self.spans), "an id was given twice"
+        roots = []
+        for span in sorted(self.spans, key=lambda each: each.began_at):
+            above = by_id.get(span.parent_id)
+            (roots if above is None else above.below).append(span)
+        return roots
+
+    def take(self, path, headers, body):
+        if headers.get("content-encoding") in ("gzip", "deflate"):
+            body = zlib.decompress(body, 47)
+        self.requests.append((path, {name.lower(): value for name, value in headers.items()}))
+        if self.status != 200:
+            return
+        sent = ExportTraceServiceRequest.FromString(body)
+        for each in sent.resource_spans:
+            self.resource = _attributes(each.resource.attributes)
+            for scope in each.scope_spans:
+                self.spans += [_span(span) for span in scope.spans]
+
+
+@contextmanager
+def collector(*, port=0):
+    """A collector on a free port, until the block ends."""
+    here = Collector(port)
+
+    class Taker(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            here.take(self.path, self.headers, body)
+            if here.silence is not None:
+                here.silence.wait(20)
+            self.send_response(here.status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Taker)
+    here.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield here
+    finally:
+        if here.silence is not None:
+            here.silence.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _span(sent):
+    return Span(
+        sent.name,
+        Sent.SpanKind.Name(sent.kind).removeprefix("SPAN_KIND_"),
+        sent.trace_id.hex(),
+        sent.span_id.hex(),
+        sent.parent_span_id.hex(),
+        sent.trace_state,
+        sent.start_time_unix_nano / 1e9,
+        sent.end_time_unix_nano / 1e9,
+        Status.StatusCode.Name(sent.status.code).removeprefix("STATUS_CODE_"),
+        _attributes(sent.attributes),
+        [(event.name, _attributes(event.attributes)) for event in sent.events],
+    )
+
+
+def _attributes(sent):
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in sent}
