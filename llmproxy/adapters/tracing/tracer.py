@@ -31,10 +31,11 @@ EVERY_S = 1.0
 MAX_PENDING_CALLS = 10_000
 # One request to the collector. The interpreter's lock is held while spans are made and encoded, so
 # it should not be many at once.
-BATCH_CALLS = 32
+BATCH_CALLS = 16
 EXPORT_TIMEOUT_S = 5.0
 # How long the end of the process waits for the collector.
 CLOSING_S = 5.0
+STOPPING_S = 0.5
 
 logger = logging.getLogger("llmproxy")
 
@@ -79,8 +80,10 @@ class Tracer:
         self._closing.set()
         self._thread.join(CLOSING_S)
         self._abandoned = True
-        self._exporter.shutdown()
-        self._trouble.close()
+        self._exporter.shutdown()  # wakes it if it pauses before another try
+        self._thread.join(STOPPING_S)
+        if not self._thread.is_alive():
+            self._trouble.close()
 
     # ---- Listener
 

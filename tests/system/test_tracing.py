@@ -1,0 +1,191 @@
+"""Tracing in processes of their own: collectors in trouble, workers, and the end of a process."""
+
+import asyncio
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.support.client import CHAT, ask
+from tests.support.collector import collector
+from tests.support.process import command, running
+from tests.support.run import bounded
+from tests.support.vendor import always, chat, http, scripted
+from tests.system.vendors import group_of
+from tests.system.workers import serving
+
+GOOD = always(http(chat("good")))
+CONFIG = """\
+model_groups:
+  - model_group: gpt-4.1
+    models: [{params: {api_key: k}}]
+general_settings:
+  bind_port: 0
+"""
+TRACING = "  tracing: {endpoint: 'http://127.0.0.1:4318'}\n"
+
+
+def traced_by(where, vendor, **settings):
+    settings = {"drain_delay_s": 0, "log_format": "json", "tracing": where} | settings
+    return {"model_groups": [group_of([vendor], weights=[1])], "general_settings": settings}
+
+
+def nobody():
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return {"endpoint": f"http://127.0.0.1:{server.getsockname()[1]}"}
+
+
+async def until(told, within_s=10):
+    async with asyncio.timeout(within_s):
+        while not told():
+            await asyncio.sleep(0.05)
+
+
+@bounded()
+async def test_what_is_not_sent_at_the_end_is_sent_after_the_drain(tmp_path):
+    async with scripted(always(0.3, http(chat("slow")))) as vendor:
+        with collector() as seen:
+            async with running(tmp_path, config=traced_by(seen.tracing(), vendor)) as proxy:
+                call = asyncio.create_task(ask(proxy.port, body=CHAT))
+                while not vendor.received:
+                    await asyncio.sleep(0.01)
+                proxy.signal(signal.SIGTERM)
+                assert (await call).status == 200
+                assert await proxy.ended() == 0
+            assert [len(each.below) for each in seen.trees()] == [1]
+            assert "Trace" not in proxy.stderr
+
+
+@bounded()
+async def test_spans_are_sent_within_moments_while_the_proxy_runs(tmp_path):
+    async with scripted(GOOD) as vendor:
+        with collector() as seen:
+            async with running(tmp_path, config=traced_by(seen.tracing(), vendor)) as proxy:
+                await ask(proxy.port, body=CHAT)
+                await until(lambda: len(seen.spans) == 2)
+
+
+@bounded()
+async def test_every_worker_sends_its_own(tmp_path):
+    async with scripted(GOOD) as vendor:
+        with collector() as seen:
+            settings = {"tracing": seen.tracing(service_name="gateway")}
+            async with serving(tmp_path, vendor, settings=settings) as proxy:
+                replies = await asyncio.gather(*(ask(proxy.port, body=CHAT) for _ in range(40)))
+                assert {each.status for each in replies} == {200}
+                proxy.signal(signal.SIGTERM)
+                assert await proxy.ended() == 0
+            calls = seen.trees()
+    assert len(calls) == 40
+    assert {len(call.below) for call in calls} == {1}
+    assert len({call.trace_id for call in calls}) == 40, "forked workers draw the same ids"
+    assert seen.resource["service.name"] == "gateway"
+
+
+@bounded(40)
+async def test_without_a_collector_calls_are_as_before_and_the_log_says_it_once(tmp_path):
+    async with scripted(GOOD) as vendor:
+        where = nobody()
+        async with running(tmp_path, config=traced_by(where, vendor)) as proxy:
+            for _ in range(3):
+                began_at = time.monotonic()
+                assert (await ask(proxy.port, body=CHAT)).status == 200
+                assert time.monotonic() - began_at < 1
+                await asyncio.sleep(1.2)
+            await until(lambda: "Traces do not reach" in proxy.stderr, within_s=20)
+            assert (await ask(proxy.port, body=CHAT)).status == 200
+            proxy.signal(signal.SIGTERM)
+            stopped_at = time.monotonic()
+            assert await proxy.ended(15) == 0
+            assert time.monotonic() - stopped_at < 8
+            said = proxy.stderr
+    assert said.count("Traces do not reach") == 1
+    assert where["endpoint"] in said
+    assert "refused" in said
+    assert "Traceback" not in said
+    assert len(re.findall("WARNING|ERROR", said)) == 1
+
+
+@bounded(40)
+async def test_that_a_collector_takes_spans_again_is_said_once(tmp_path):
+    async with scripted(GOOD) as vendor:
+        with collector() as seen:
+            seen.status = 401
+            key = {"authorization": "Bearer sk-collector-secret"}
+            config = traced_by(seen.tracing(headers=key), vendor)
+            async with running(tmp_path, config=config) as proxy:
+                await ask(proxy.port, body=CHAT)
+                await until(lambda: "Traces do not reach" in proxy.stderr)
+                seen.status = 200
+                await ask(proxy.port, body=CHAT)
+                await until(lambda: "Traces reach" in proxy.stderr)
+                await ask(proxy.port, body=CHAT)
+                await until(lambda: len(seen.spans) == 4)
+                said = proxy.stderr
+    assert "401" in said
+    assert "Those of 1 calls are lost." in said
+    assert said.count("WARNING") == 2
+    assert "secret" not in said
+
+
+@bounded(40)
+async def test_a_collector_that_never_answers_holds_up_neither_calls_nor_the_end(tmp_path):
+    async with scripted(GOOD) as vendor:
+        with collector() as seen:
+            seen.silence = threading.Event()
+            async with running(tmp_path, config=traced_by(seen.tracing(), vendor)) as proxy:
+                await ask(proxy.port, body=CHAT)
+                await until(lambda: seen.requests)
+                began_at = time.monotonic()
+                assert (await ask(proxy.port, body=CHAT)).status == 200
+                assert time.monotonic() - began_at < 1
+                proxy.signal(signal.SIGTERM)
+                assert await proxy.ended(9) == 0
+
+
+# ---- the extra
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "wants.yaml"),
+        ("serve", "--config", "wants.yaml"),
+        ("serve", "--config", "wants.yaml", "--workers", "2"),
+    ],
+    ids=" ".join,
+)
+@bounded()
+async def test_without_the_extra_the_config_is_refused_with_the_remedy(tmp_path, words):
+    (tmp_path / "wants.yaml").write_text(CONFIG + TRACING)
+    hidden = tmp_path / "opentelemetry" / "sdk"  # the API is FastAPI's, and there
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ImportError('not installed')")
+
+    told = await command(*words, cwd=tmp_path, environ={"PYTHONPATH": str(tmp_path)})
+
+    assert (told.status, told.stdout) == (2, "")
+    assert told.stderr.startswith("wants.yaml: general_settings.tracing:")
+    assert "pip install 'llmproxy[tracing]'" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+@bounded()
+async def test_who_does_not_trace_does_not_import_it(tmp_path):
+    program = (
+        "import sys\n"
+        "from llmproxy.adapters.tracing.opening import traced\n"
+        "from pathlib import Path\n"
+        "from llmproxy.config import load_config\n"
+        "import llmproxy.serving\n"
+        "with traced(load_config(Path('plain.yaml'), {})) as tracer: print(tracer)\n"
+        "print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
+    )
+    (tmp_path / "plain.yaml").write_text(CONFIG)
+    said = await command("-c", program, cwd=tmp_path, program=sys.executable)
+    assert said.stdout == "None\n[]\n"
