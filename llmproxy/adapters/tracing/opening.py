@@ -39,9 +39,10 @@ def traced(config: Config) -> Iterator[Tracer | None]:
         yield None
         return
     require_sdk()
-    from llmproxy.adapters.tracing.tracer import Tracer  # noqa: PLC0415 - only who traces pays
+    # Only who traces pays for the import.
+    from llmproxy.adapters.tracing.tracer import Tracer, exporter_of  # noqa: PLC0415
 
-    tracer = Tracer(config, settings, draw_bits=random.getrandbits)
+    tracer = Tracer(config, settings, exporter_of(settings), draw_bits=random.getrandbits)
     try:
         yield tracer
     finally:

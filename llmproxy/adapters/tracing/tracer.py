@@ -57,13 +57,18 @@ class Tracer:
     """
 
     def __init__(
-        self, config: Config, settings: Tracing, *, draw_bits: Callable[[int], int]
+        self,
+        config: Config,
+        settings: Tracing,
+        exporter: Exporter,
+        *,
+        draw_bits: Callable[[int], int],
     ) -> None:
         self._ratio = settings.sample_ratio
         self._draw_bits = draw_bits
         self._pending: deque[tuple[CallFinished, Trace]] = deque()
         self._spans = _spans_of(config, settings)
-        self._exporter = exporter_of(settings)
+        self._exporter = exporter
         self._trouble = Trouble(settings.endpoint)
         self._full = False
         self._closing = Event()
