@@ -139,7 +139,7 @@ class Trace(msgspec.Struct, frozen=True, gc=False):
     client's `tracestate`.
     """
 
-    trace_id: int  # 128 bits
+    trace_id: str  # 32 hexadecimal digits: too long for a number in msgpack
     span_id: int  # 64 bits, like all of them
     parent_id: int | None
     flags: int

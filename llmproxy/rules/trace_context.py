@@ -37,9 +37,9 @@ def trace_of(headers: Headers, *, ratio: float, draw_bits: Callable[[int], int])
     span_id = draw_bits(63) + 1
     known = _parsed(parents[0]) if len(parents) == 1 else None
     if known is None:
-        trace_id = draw_bits(128) or 1
-        share = (trace_id & ((1 << _RANDOM_BITS) - 1)) / (1 << _RANDOM_BITS)
-        return Trace(trace_id, span_id, None, RANDOM | (SAMPLED if share < ratio else 0))
+        drawn = draw_bits(128) or 1
+        share = (drawn & ((1 << _RANDOM_BITS) - 1)) / (1 << _RANDOM_BITS)
+        return Trace(f"{drawn:032x}", span_id, None, RANDOM | (SAMPLED if share < ratio else 0))
     trace_id, parent_id, flags = known
     if not flags & SAMPLED:
         return None
@@ -50,17 +50,17 @@ def onward(headers: Headers, trace: Trace, attempt: int) -> Headers:
     """A call's headers as an attempt (from 1) sends them: its own span is the parent."""
     dropped = (b"traceparent",) if trace.parent_id is not None else (b"traceparent", b"tracestate")
     kept = [header for header in headers if header[0] not in dropped]
-    parent = b"00-%032x-%016x-%02x" % (trace.trace_id, trace.attempt_id(attempt), trace.flags)
-    kept.append((b"traceparent", parent))
+    parent = f"00-{trace.trace_id}-{trace.attempt_id(attempt):016x}-{trace.flags:02x}"
+    kept.append((b"traceparent", parent.encode("ascii")))
     return kept
 
 
-def _parsed(value: bytes) -> tuple[int, int, int] | None:
+def _parsed(value: bytes) -> tuple[str, int, int] | None:
     """Trace id, span id and the flags that we know."""
     found = _PARENT.fullmatch(value)
     if found is None or (found[1] == b"00" and found[5] is not None):
         return None
-    trace_id, span_id = int(found[2], 16), int(found[3], 16)
-    if not trace_id or not span_id:
+    span_id = int(found[3], 16)
+    if not int(found[2], 16) or not span_id:
         return None
-    return trace_id, span_id, int(found[4], 16) & (SAMPLED | RANDOM)
+    return found[2].decode("ascii"), span_id, int(found[4], 16) & (SAMPLED | RANDOM)

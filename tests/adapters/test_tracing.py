@@ -3,6 +3,7 @@
 import random
 import threading
 
+import msgspec
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
@@ -26,7 +27,7 @@ model_groups:
 general_settings:
   tracing: {endpoint: "http://127.0.0.1:4318"}
 """
-TRACE = Trace(2**127 + 1, 10, 5, 1, "a=1")
+TRACE = Trace(f"{2**127 + 1:x}", 10, 5, 1, "a=1")
 # Received when the clock of the steps stood at 100, at Unix time 1000.
 FINISHED = {
     "ended_at": 1004.0,
@@ -148,7 +149,7 @@ def test_what_comes_from_a_client_is_cut():
     assert len(own.attributes["url.path"]) == 256
 
 
-@pytest.mark.parametrize("trace", [None, Trace(1, 2, None, 2)], ids=["none", "not sampled"])
+@pytest.mark.parametrize("trace", [None, Trace("1" * 32, 2, None, 2)], ids=["none", "not sampled"])
 def test_what_is_not_recorded_is_not_sent(trace):
     assert spans_of(call(trace=trace)) == []
 
@@ -208,3 +209,8 @@ def test_what_fails_is_told_once_and_not_tried_again(caplog):
     tracer.close()
     assert len(kept.batches) == 3
     assert [each.partition(":")[0] for each in caplog.messages] == ["Traces do not reach http"]
+
+
+def test_a_call_with_its_trace_can_be_shown_to_other_workers():
+    packed = msgspec.msgpack.encode(call())
+    assert msgspec.msgpack.decode(packed, type=CallFinished) == call()

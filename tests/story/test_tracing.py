@@ -160,7 +160,7 @@ async def test_a_failed_attempt_and_the_one_after_it_stand_side_by_side():
     failed, answered = call.below
     assert (failed.name, failed.status) == ("chat gpt-4.1", "ERROR")
     assert failed["http.response.status_code"] == 500
-    assert failed["error.type"] == "failed"
+    assert failed["error.type"] == "server_error"
     assert failed["llmproxy.outcome"] == "failed"
     assert failed["llmproxy.verdict"] == "next endpoint"
     assert failed["server.port"] == first.port

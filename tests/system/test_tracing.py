@@ -78,8 +78,11 @@ async def test_every_worker_sends_its_own(tmp_path):
             async with serving(tmp_path, vendor, settings=settings) as proxy:
                 replies = await asyncio.gather(*(ask(proxy.port, body=CHAT) for _ in range(40)))
                 assert {each.status for each in replies} == {200}
+                shown = await ask(proxy.port, "/admin/calls", method="GET", host="127.0.0.1")
+                assert shown.status == 200
                 proxy.signal(signal.SIGTERM)
                 assert await proxy.ended() == 0
+                assert "Traceback" not in proxy.stderr
             calls = seen.trees()
     assert len(calls) == 40
     assert {len(call.below) for call in calls} == {1}

@@ -204,9 +204,8 @@ class _Call:
         return self._operation if model is None else f"{self._operation} {model}"
 
     def _context(self, span_id: int, *, remote: bool = False) -> SpanContext:
-        trace = self._trace
-        flags = TraceFlags(trace.flags)
-        return SpanContext(trace.trace_id, span_id, remote, flags, self._state)
+        trace_id, flags = int(self._trace.trace_id, 16), TraceFlags(self._trace.flags)
+        return SpanContext(trace_id, span_id, remote, flags, self._state)
 
     def _nanoseconds(self, moment: float) -> int:
         return int((moment + self._wall_minus_clock_s) * 1e9)

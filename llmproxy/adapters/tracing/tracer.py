@@ -24,7 +24,7 @@ from llmproxy.adapters.tracing.names import places_of
 from llmproxy.adapters.tracing.spans import Spans
 from llmproxy.calls import Headers, Trace
 from llmproxy.config import Config, Tracing
-from llmproxy.events import AttemptFailed, CallFinished, EndpointStateChanged
+from llmproxy.events import AttemptEnded, AttemptFailed, CallFinished, EndpointStateChanged
 from llmproxy.rules.trace_context import trace_of
 
 EVERY_S = 1.0
@@ -110,6 +110,9 @@ class Tracer:
 
     def attempt_failed(self, event: AttemptFailed) -> None:
         """Stands in the steps of its call."""
+
+    def attempt_ended(self, event: AttemptEnded) -> None:
+        """Stands in the steps of its call, too."""
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """Belongs to no call."""
