@@ -5,9 +5,15 @@ import threading
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from llmproxy.adapters.tracing.names import operation_name, places_of
+from llmproxy.adapters.tracing.spans import Spans
 from llmproxy.adapters.tracing.tracer import MAX_PENDING_CALLS, Tracer
 from llmproxy.calls import Trace, Usage
 from llmproxy.config import parse_config
@@ -214,3 +220,23 @@ def test_what_fails_is_told_once_and_not_tried_again(caplog):
 def test_a_call_with_its_trace_can_be_shown_to_other_workers():
     packed = msgspec.msgpack.encode(call())
     assert msgspec.msgpack.decode(packed, type=CallFinished) == call()
+
+
+def test_a_state_that_is_not_valid_is_left_out_and_not_logged(caplog):
+    kept = Kept(SpanExportResult.FAILURE)
+    tracer = tracer_to(kept)
+    tracer.call_finished(call(trace=Trace("1" * 32, 10, 5, 1, "not a state at all")))
+    tracer.close()
+    assert [span.context.trace_state.to_header() for span in kept.spans] == ["", ""]
+    assert len(caplog.messages) == 1
+    assert "not a state" not in caplog.text
+
+
+@given(st.text(st.characters(max_codepoint=255)), st.text(st.characters(max_codepoint=255)))
+def test_whatever_a_client_sends_can_be_encoded(state, id):
+    maker = Spans(
+        places_of(parse_config(CONFIG, {}, file="f.yaml")), Resource({}), InstrumentationScope("us")
+    )
+    trace = Trace("1" * 32, 10, 5, 1, state)
+    encoded = encode_spans(maker.of(call(trace=trace, id=id, request=f"GET /{id}"), trace))
+    assert len(encoded.resource_spans[0].scope_spans[0].spans) == 2

@@ -128,6 +128,24 @@ async def test_a_call_is_a_child_of_its_client_s_span_and_the_endpoint_s_of_the_
 
 
 @bounded()
+async def test_a_proxy_behind_a_proxy_goes_on_with_its_trace():
+    async with scripted(GOOD) as vendor:
+        with collector() as seen:
+            async with serve_proxy(tracing(one(vendor), seen, service_name="behind")) as behind:
+                async with serve_proxy(tracing(one(behind), seen, sample_ratio=0.5)) as front:
+                    for _ in range(20):
+                        await ask(front.port, body=HELLO)
+            calls = seen.trees()
+    assert 0 < len(calls) < 20, "who is in front decides what is recorded"
+    for call in calls:
+        [attempt] = call.below
+        [behind_it] = attempt.below
+        assert behind_it.kind == "SERVER"
+        assert {each.trace_id for each in (attempt, behind_it, *behind_it.below)} == {call.trace_id}
+    assert len(vendor.received) == 20
+
+
+@bounded()
 async def test_the_span_of_a_stream_lasts_until_its_last_byte():
     async with scripted(lambda *_: STREAMED) as vendor:
         with collector() as seen:

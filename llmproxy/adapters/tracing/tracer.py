@@ -151,8 +151,12 @@ class Trouble(logging.Handler):
         self._theirs.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the first reason: later ones only say that there were too many."""
-        self._reason = self._reason or record.getMessage()[:300]
+        """Keep the exporter's first reason: later ones only say that there were too many.
+
+        Others of the SDK complain of what a client has sent.
+        """
+        if record.name.startswith("opentelemetry.exporter"):
+            self._reason = self._reason or record.getMessage()[:300]
 
     def begun(self, *, lost: int) -> None:
         """Spans of so many calls could not be sent."""
