@@ -61,6 +61,8 @@ async def _events(live: Live, watch: Watch, glance: Glance) -> AsyncIterator[byt
             told_point = watch.last_point
             yield _event("point", NewPoint(point=told_point, step_s=STEP_S))
         await asyncio.sleep(EVERY_S)
+    glance.forget()
+    yield _event("state", glance.now())  # that it is draining
 
 
 def _event(name: str, content: BaseModel) -> bytes:

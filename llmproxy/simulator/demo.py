@@ -24,18 +24,20 @@ AZURE_V1 = VendorSettings(
 )
 FAILS_EVERY = 3
 
-MODELS = (
-    "gpt-4.1",
-    "gpt-4.1-mini",
-    "gpt-4o",
-    "gpt-4o-mini",
-    "text-embedding-3-small",
-    "text-embedding-3-large",
-)
+# With what they cost where they are not simulated: US dollars per million tokens in and out.
+MODELS = {
+    "gpt-4.1": (2.0, 8.0),
+    "gpt-4.1-mini": (0.4, 1.6),
+    "gpt-4o": (2.5, 10.0),
+    "gpt-4o-mini": (0.15, 0.6),
+    "text-embedding-3-small": (0.02, 0.0),
+    "text-embedding-3-large": (0.13, 0.0),
+}
 
 # Short cooldowns, so that an endpoint that failed is soon seen again.
 _HEAD = """\
-# The demo: simulated endpoints. Nothing here costs anything or leaves this machine.
+# The demo: simulated endpoints. Nothing here costs anything or leaves this machine; the prices are
+# there so that there is something to see.
 general_settings:
   cooldown_time: 10
 model_groups:
@@ -98,8 +100,13 @@ def _config(openai: Vendor, classic: Vendor, azure_v1: Vendor) -> str:
     ]
     # Azure's classic path needs a deployment's name, so it cannot serve every other name.
     every_other = [entry for entry in entries if entry[0] is not _CLASSIC_ENTRY]
-    groups = [_group(name, entries, f"\n        model: {name}") for name in MODELS]
+    groups = [_group(name, entries, _model(name, *price)) for name, price in MODELS.items()]
     return "".join([_HEAD, *groups, _group("*", every_other, "")])
+
+
+def _model(name: str, input_price: float, output_price: float) -> str:
+    price = f"{{input: {input_price:g}, output: {output_price:g}}}"
+    return f"\n        model: {name}\n        price: {price}"
 
 
 def _group(name: str, entries: list[tuple[str, str]], model: str) -> str:

@@ -54,7 +54,7 @@ def test_the_trace_tells_each_step_with_its_time_its_reason_and_what_followed(vi
     expect(steps.nth(1)).to_contain_text("212 ms")
     expect(steps.nth(2)).to_contain_text("fallback to group gpt-4.1-mini")
     expect(steps.nth(3)).to_contain_text("openai answered, 200")
-    expect(panel).to_contain_text("Waited for room")
+    expect(panel).to_contain_text("Waited for others")
     expect(panel.locator("code")).to_have_text("req_fallback")
     photo(page, "trace", full=False)
 

@@ -61,8 +61,11 @@ async def test_it_ends_when_the_proxy_is_going_down():
         proxy.server.should_exit = True
 
         async def rest():
-            while await connection.chunk():
-                pass
+            last = None
+            while piece := await connection.chunk():
+                last = piece
+            return last
 
-        await asyncio.wait_for(rest(), 3)
+        last = await asyncio.wait_for(rest(), 3)
+        assert b'"status":"draining"' in last
         connection.leave()

@@ -96,7 +96,7 @@ function about(call) {
     ["First byte", call.first_byte_ms === null ? null : millis(call.first_byte_ms)],
     ["Total", millis(call.total_ms)],
     ["Our part", call.overhead_ms === null ? null : millis(call.overhead_ms)],
-    ["Waited for room", call.waited_ms ? millis(call.waited_ms) : null],
+    ["Waited for others", call.waited_ms ? millis(call.waited_ms) : null],
     [
       "Tokens",
       call.input_tokens === null
