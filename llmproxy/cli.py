@@ -1,4 +1,4 @@
-"""The command line: serve, check, cache, schema, simulate, demo.
+"""The command line: serve, check, cache, top, schema, simulate, demo.
 
 Status 2: config or call are wrong.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 import llmproxy
 from llmproxy.errors import ConfigError
 from llmproxy.simulation import options as simulate_options
+from llmproxy.top import options as top_options
 
 DEFAULT_CONFIG = Path("llmproxy.yaml")
 # A worker uses one core. Far above any machine's need, and it fits into a byte (workers/inbox.py).
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
 
     _add_cache(commands)
+    top_options.add_command(commands).set_defaults(run=_top)
     schema = commands.add_parser(
         "schema",
         help="print the config's JSON Schema",
@@ -215,6 +217,12 @@ def _check(options: argparse.Namespace) -> int:
 
 def _cache(options: argparse.Namespace) -> int:
     from llmproxy.control.cache_command import run  # noqa: PLC0415
+
+    return run(options)
+
+
+def _top(options: argparse.Namespace) -> int:
+    from llmproxy.top.command import run  # noqa: PLC0415 - only who watches pays for rich
 
     return run(options)
 

@@ -25,11 +25,12 @@ _PASSING = frozenset({500, 502, 503, 504})  # of what stands in front, while the
 class CannotAskError(Exception):
     """The proxy cannot be asked, or refuses; the text says what to do.
 
-    `reached`: something answered, and asking again would not help.
+    `brief`: the reason alone. `reached`: something answered, and asking again would not help.
     """
 
-    def __init__(self, message: str, *, reached: bool = False) -> None:
+    def __init__(self, message: str, *, brief: str | None = None, reached: bool = False) -> None:
         super().__init__(message)
+        self.brief = message if brief is None else brief
         self.reached = reached
 
 
@@ -84,7 +85,8 @@ def open_answer(
     except HTTPError as error:
         with error:
             said = f"{url} answered {error.code}: {_detail(error)}"
-        raise CannotAskError(said, reached=error.code not in _PASSING) from error
+        brief = f"It answered {error.code}."
+        raise CannotAskError(said, brief=brief, reached=error.code not in _PASSING) from error
     except (URLError, OSError, ValueError, HTTPException) as error:
         raise _nothing_there(url, error) from error
     return answer
@@ -125,7 +127,8 @@ def _nothing_there(url: str, error: Exception) -> CannotAskError:
     why = getattr(error, "reason", error)
     return CannotAskError(
         f"Nothing that is an LLMProxy answers at {url}: {why}. Is it running? Where it is, "
-        "--url or --config says."
+        "--url or --config says.",
+        brief=f"{getattr(why, 'strerror', None) or why}.",
     )
 
 

@@ -1,0 +1,27 @@
+"""The options of `llmproxy top`. Imports nothing, so that every command starts fast."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """\
+Watch a running proxy: its endpoints, its latest calls, its traffic. q or Ctrl+C leaves. The proxy's
+admin_key is that of the config, or the variable LLMPROXY_ADMIN_KEY."""
+ONCE = """\
+print the present state once, as plain text if it is not a terminal; exit status: 0 if it is ok or
+degraded, 1 if it is down, draining or not there, 2 if it refuses to tell"""
+
+
+def add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    """`llmproxy top` among the other commands."""
+    parser = commands.add_parser(
+        "top", help="watch a running proxy in the terminal", description=DESCRIPTION
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the proxy's YAML file")
+    parser.add_argument("--url", help="where the proxy is (default: as its config says)")
+    parser.add_argument("--group", metavar="NAME", help="only this model group")
+    parser.add_argument("--once", action="store_true", help=ONCE)
+    return parser

@@ -1,0 +1,184 @@
+"""What the admin API tells, as far as the terminal shows it.
+
+Text comes from clients and vendors: `readable` takes from it whatever would move a cursor.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """Fields that are not known are passed over: a newer proxy may tell more."""
+
+
+class ConfigFile(_Told, frozen=True):
+    """The config that is in use, and what was wrong with a newer one."""
+
+    source: str | None = None
+    error: str | None = None
+
+
+class Shared(_Told, frozen=True):
+    """The view that is shared between instances."""
+
+    connected: bool
+    instances: int
+    why: str | None = None
+    since_s: float = 0.0
+
+
+class Recent(_Told, frozen=True):
+    """Calls (of an endpoint: attempts) of the last 60 s."""
+
+    calls: int
+    errors: int
+    error_rate: float
+    calls_per_s: float
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    first_byte_p50_ms: float | None
+    first_byte_p99_ms: float | None
+
+
+class Totals(_Told, frozen=True):
+    """Since the proxy started."""
+
+    calls: int
+    errors: int
+    cost_usd: float
+    cache_hits: int
+    cache_misses: int
+
+
+class Level(_Told, frozen=True):
+    """What is left of a limit: per minute, or at the same time."""
+
+    limit: float
+    left: float
+
+
+class Capacity(_Told, frozen=True):
+    """None: no limit is known."""
+
+    requests: Level | None = None
+    tokens: Level | None = None
+    concurrent: Level | None = None
+
+
+class Endpoint(_Told, frozen=True):
+    """An endpoint in its group."""
+
+    endpoint: str
+    state: str
+    why: str | None
+    ready_in_s: float | None
+    tier: int
+    weight: float
+    breaker: str
+    in_flight: int
+    capacity: Capacity
+    recent: Recent
+
+
+class Group(_Told, frozen=True):
+    """A model group."""
+
+    group: str
+    status: str
+    waiting: int
+    in_flight: int
+    recent: Recent
+    endpoints: tuple[Endpoint, ...]
+
+
+class Connection(_Told, frozen=True):
+    """To the store behind the cache."""
+
+    connected: bool
+    why: str | None = None
+
+
+class Cache(_Told, frozen=True):
+    """The cache."""
+
+    store: Connection | None = None
+
+
+class State(_Told, frozen=True):
+    """The whole proxy at a moment (`now`, Unix seconds)."""
+
+    version: str
+    status: str
+    now: float
+    started_at: float
+    workers: int
+    config: ConfigFile
+    shared: Shared | None
+    in_flight: int
+    recent: Recent
+    totals: Totals
+    groups: tuple[Group, ...]
+    cache: Cache | None
+
+
+class Point(_Told, frozen=True):
+    """A few seconds of traffic, from `at`."""
+
+    at: float
+    calls: int
+    errors: int
+
+
+class History(_Told, frozen=True):
+    """Points, oldest first, each `step_s` long."""
+
+    step_s: float
+    points: tuple[Point, ...]
+
+
+class NewPoint(_Told, frozen=True):
+    """The latest point."""
+
+    step_s: float
+    point: Point
+
+
+class Step(_Told, frozen=True):
+    """What became of a call at an endpoint."""
+
+    what: str
+
+
+class Trace(_Told, frozen=True):
+    """A call that has ended, at `at`."""
+
+    id: str
+    at: float
+    request: str
+    group: str | None
+    fallback: str | None
+    caller: str | None
+    endpoint: str | None
+    status: int
+    error: str | None
+    cache: str | None
+    first_byte_ms: float | None
+    total_ms: float
+    waited_ms: float
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    steps: tuple[Step, ...]
+
+
+class Calls(_Told, frozen=True):
+    """Calls, newest first."""
+
+    calls: tuple[Trace, ...]
+
+
+def readable(text: str) -> str:
+    """The text on one line, without anything that a terminal would obey."""
+    return "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in text)
