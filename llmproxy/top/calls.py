@@ -11,7 +11,6 @@ from llmproxy.top.look import QUIET, Look
 from llmproxy.top.table import Column, fit
 from llmproxy.top.told import Trace, readable
 
-LONG_WAIT_MS = 100.0
 # Wide enough for an error's code before there are further columns.
 ROOMY = 90
 
@@ -45,7 +44,9 @@ def _columns(calls: Sequence[Trace], look: Look, note_cells: int) -> list[Column
         Column("COST", right([_cost(call) for call in calls]), 7, steady=7, right=True),
         Column("NOTE", notes, 3, steady=note_cells, least=note_cells),
         Column("CALLER", [Text(readable(call.caller or "")) for call in calls], 8),
-        Column("ID", [Text(readable(call.id), QUIET) for call in calls], 9, extra=True),
+        Column(
+            "ID", [Text(readable(call.id or figures.NONE), QUIET) for call in calls], 9, extra=True
+        ),
     ]
 
 
@@ -84,8 +85,6 @@ def _note(call: Trace, look: Look) -> Text:
     attempts = sum(step.what == "attempt" for step in call.steps)
     if attempts > 1:
         told.append(f"{attempts} attempts")
-    if call.waited_ms >= LONG_WAIT_MS:
-        told.append(f"waited {figures.milliseconds(call.waited_ms)}")
     if call.error is not None:
         text = ", ".join([readable(call.error), *told])
         return Text(f"{look.glyphs.bad} {text}", "red")

@@ -52,10 +52,12 @@ def endpoint_table(
 
 
 def _rank(row: Group | Endpoint) -> int:
-    """In trouble, a reason (1, see above), a group or a full endpoint, an endpoint that is well."""
+    """In trouble; (1: why;) a group, or a full endpoint; one that is well; one that is idle."""
     if isinstance(row, Group):
         return 0 if row.status != "ok" else 2
-    return {"ok": 3, "full": 2}.get(row.state, 0)
+    if row.state == "ok":
+        return 3 if row.recent.calls else 4
+    return 2 if row.state == "full" else 0
 
 
 def _as_fits(lines: Sequence[_Line], width: int, height: int | None, look: Look) -> list[Text]:
@@ -85,9 +87,10 @@ def _columns(rows: Sequence[Group | Endpoint], look: Look) -> list[Column]:
 
     requests = each(lambda row: _used(row.capacity.requests, look))
     tokens = each(lambda row: _used(row.capacity.tokens, look))
+    names = [_name(row) for row in rows]
     recents = [row.recent for row in rows]
     return [
-        Column("GROUP, ENDPOINT", [_name(row) for row in rows], short="ENDPOINT", least=12),
+        Column("GROUP, ENDPOINT", names, short="ENDPOINT", least=13, names=True),
         Column("STATE", [_state(row, look) for row in rows], steady=15),
         Column("TIER", each(lambda row: Text(f"{row.tier}")), 8, "T", right=True),
         Column("WEIGHT", each(lambda row: Text(f"{row.weight:g}")), 9, "W", right=True),

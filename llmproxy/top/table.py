@@ -18,7 +18,8 @@ class Column:
     `order`: a narrow table leaves out the highest first, and never one with 0. `short`: the title
     where room is scarce. `least`: it may be cut to this width; without it, it is whole or left out.
     `steady`: it is so wide at least, or columns would come and go with what stands in them.
-    `extra`: it is there only where the others are whole.
+    `extra`: it is there only where the others are whole. `names`: cut in the middle, for names that
+    begin alike often end differently.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Column:
     steady: int = 0
     right: bool = False
     extra: bool = False
+    names: bool = False
 
     def width(self, *, scarce: bool) -> int:
         """What it needs to be seen whole."""
@@ -72,7 +74,7 @@ class Fitted:
     def _line(self, cells: Sequence[Text], ellipsis: str) -> Text:
         gap = Text(" " if self.scarce else "  ")
         placed = [
-            _placed(cell, width, ellipsis, right=column.right)
+            _placed(cell, column, width, ellipsis)
             for cell, (column, width) in zip(cells, self.columns, strict=True)
         ]
         return gap.join(placed)
@@ -104,6 +106,17 @@ def cut(line: Text, width: int, ellipsis: str) -> Text:
     return short.append(ellipsis if width > 0 else "")
 
 
+def cut_middle(line: Text, width: int, ellipsis: str) -> Text:
+    """The line in at most `width` cells, without its middle."""
+    if line.cell_len <= width:
+        return line
+    begin = cut(line, min(width, (width + cell_len(ellipsis) + 1) // 2), ellipsis)
+    end = len(line)
+    while end > 0 and line[end - 1 :].cell_len <= width - begin.cell_len:
+        end -= 1
+    return begin + line[end:]
+
+
 def one_line(parts: Sequence[tuple[int, Text]], width: int, ellipsis: str) -> Text:
     """Parts with an order each, as those of columns: the highest is left out first."""
     left = [part for part in parts if part[1]]
@@ -112,10 +125,11 @@ def one_line(parts: Sequence[tuple[int, Text]], width: int, ellipsis: str) -> Te
     return cut(Text("  ").join(text for _, text in left), width, ellipsis)
 
 
-def _placed(cell: Text, width: int, ellipsis: str, *, right: bool) -> Text:
-    placed = cut(cell, width, ellipsis).copy()
+def _placed(cell: Text, column: Column, width: int, ellipsis: str) -> Text:
+    shorten = cut_middle if column.names else cut
+    placed = shorten(cell, width, ellipsis).copy()
     room = width - placed.cell_len
-    if right:
+    if column.right:
         placed.pad_left(room)
     else:
         placed.pad_right(room)

@@ -154,7 +154,7 @@ class Step(_Told, frozen=True):
 class Trace(_Told, frozen=True):
     """A call that has ended, at `at`."""
 
-    id: str
+    id: str | None
     at: float
     request: str
     group: str | None
@@ -166,7 +166,6 @@ class Trace(_Told, frozen=True):
     cache: str | None
     first_byte_ms: float | None
     total_ms: float
-    waited_ms: float
     input_tokens: int | None
     output_tokens: int | None
     cost_usd: float | None

@@ -98,5 +98,5 @@ class View:
     def _with_calls(self, calls: tuple[Trace, ...]) -> tuple[Trace, ...]:
         """Newest first, each once."""
         meant = [call for call in calls if self.only in (None, call.group)]
-        known = {call.id: call for call in (*self.calls, *meant)}
+        known = {(call.id, call.at): call for call in (*self.calls, *meant)}
         return tuple(sorted(known.values(), key=lambda call: -call.at)[:CALLS_KEPT])

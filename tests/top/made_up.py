@@ -175,7 +175,7 @@ def call(number, **changes):
         "first_byte_ms": 412.3,
         "total_ms": 2_310.0,
         "overhead_ms": 0.08,
-        "waited_ms": 0.0,
+        "waited_ms": 412.2,
         "input_tokens": 1_204,
         "output_tokens": 311,
         "cached_tokens": 0,
@@ -194,7 +194,7 @@ def calls():
         call(8, steps=moved, endpoint="openai"),
         call(7, status=503, error="no_endpoint_available", endpoint=None, cost_usd=None, **nothing),
         call(6, cache="hit", endpoint=None, first_byte_ms=0.2, total_ms=0.3, steps=[]),
-        call(5, steps=moved, fallback="gpt-4.1-mini", endpoint="openai", waited_ms=1_200.0),
+        call(5, steps=moved, fallback="gpt-4.1-mini", endpoint="openai"),
         call(4, request="POST /v1/embeddings", group="text-embedding-3-small"),
         *(call(n, group="gpt-4.1-mini", endpoint="azure-west") for n in (3, 2, 1)),
     ]

@@ -1,5 +1,6 @@
 """A terminal to watch in: the command runs at a pty of its own, and what it draws is read back."""
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -27,6 +28,7 @@ class Terminal:
         self.resize(columns, rows, tell=False)
         self.before = termios.tcgetattr(self.slave)
         self.written = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
         self.process = subprocess.Popen(
             [LLMPROXY, *arguments],
             stdin=self.slave,
@@ -87,7 +89,7 @@ class Terminal:
 
     def _read(self, wait_s):
         while select.select([self.master], [], [], wait_s)[0]:
-            self.written += os.read(self.master, 65536).decode("utf-8", "replace")
+            self.written += self.decoder.decode(os.read(self.master, 65536))
             wait_s = 0
 
     def _frames(self):

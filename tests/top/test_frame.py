@@ -67,7 +67,7 @@ def test_the_latest_calls_tell_what_was_out_of_the_ordinary():
     failed = line_with("no_endpoint_available", lines)
     assert failed.split()[1] == "503"
     assert "✖" in failed
-    assert "▲ fallback gpt-4.1-mini, 2 attempts, waited 1.2s" in line_with("fallback", lines)
+    assert "▲ fallback gpt-4.1-mini, 2 attempts" in line_with("fallback", lines)
     assert "1,204+311" in line_with("embeddings", lines)
     assert "cache hit" in line_with("0.2ms", lines)
 
@@ -81,7 +81,9 @@ def test_a_trouble_has_a_line(changes):
 
 
 def test_a_call_without_group_or_times_is_drawn():
-    bare = made_up.call(1, group=None, endpoint=None, first_byte_ms=None, status=404, caller=None)
+    bare = made_up.call(
+        1, status=404, **dict.fromkeys(("id", "group", "endpoint", "first_byte_ms"))
+    )
     line = line_with("15:59:01", drawn(view(state(), calls(bare)), 160))
     assert line.split()[:4] == ["15:59:01", "404", "chat/completions", "-"]
 
@@ -105,6 +107,12 @@ def test_where_lines_are_few_those_in_trouble_are_shown_and_the_others_counted()
     shown = sum("fine-" in line for line in lines)
     assert f"… {41 - shown} more endpoints" in "\n".join(lines)
     assert len([line for line in lines if line.startswith("15:59")]) == 3, "and some calls"
+
+
+def test_where_lines_are_few_the_idle_ones_are_left_out_first():
+    idle = [made_up.endpoint(f"idle-{n}", recent=made_up.recent(0)) for n in range(40)]
+    lines = drawn(view(state([made_up.group("big", *idle, made_up.endpoint("busy"))])))
+    assert line_with("  busy", lines)
 
 
 def test_what_is_out_of_sight_and_in_trouble_is_counted_too():

@@ -6,7 +6,7 @@ from rich.text import Text
 from llmproxy.top import figures
 from llmproxy.top.glyphs import ASCII, BLOCKS, bar, glyphs_for, line_of
 from llmproxy.top.listening import events_in
-from llmproxy.top.table import Column, cut, fit, one_line
+from llmproxy.top.table import Column, cut, cut_middle, fit, one_line
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,25 @@ def test_wide_characters_count_for_two_cells():
     assert cut(Text("日本語"), 5, "…").plain == "日本…"
     assert cut(Text("日本語"), 4, "…").plain in ("日…", "日 …")
     assert cut(Text("abc"), 0, "…").plain == ""
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (22, "text-embedding-3-small"),
+        (14, "text-em…-small"),
+        (3, "t…l"),
+        (2, "t…"),
+        (1, "…"),
+        (0, ""),
+    ],
+)
+def test_a_name_keeps_its_beginning_and_its_end(width, shown):
+    assert cut_middle(Text("text-embedding-3-small"), width, "…").plain == shown
+
+
+def test_a_wide_name_is_cut_between_its_characters():
+    assert cut_middle(Text("日本語日本語"), 8, "…").plain == "日本…語"
 
 
 def test_parts_of_a_line_are_left_out_by_their_order():

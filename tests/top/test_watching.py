@@ -102,6 +102,7 @@ def test_a_restart_is_told_and_survived():
             assert terminal.ended() == 0
 
 
+@pytest.mark.slow
 def test_silence_is_told():
     world = World()
     with served(world) as root, Terminal("top", "--url", root) as terminal:
