@@ -47,7 +47,7 @@ def find_address(
 ) -> Address:
     """The proxy that is meant. The config is read only for what nothing else says.
 
-    Raises ConfigError; and CannotAskError for a URL that is none.
+    Raises ConfigError; and CannotAskError for a URL that is none, or a key that cannot be sent.
     """
     config = None
     if file is not None or url is None or KEY_VARIABLE not in environ:
@@ -55,6 +55,13 @@ def find_address(
     found = Address((url or _url_of(config)).rstrip("/"), _key(config, environ))
     if not found.url.startswith(("http://", "https://")):
         raise CannotAskError(f"Expected --url http://host:port, found {url!r}.", reached=True)
+    if found.key is not None and not (found.key.isascii() and found.key.isprintable()):
+        # The client would say so, too, and show the key.
+        raise CannotAskError(
+            f"The admin_key (of {KEY_VARIABLE}, or of the config) has a character that no header "
+            "can carry, such as a line break. Correct it.",
+            reached=True,
+        )
     return found
 
 

@@ -33,7 +33,9 @@ def listen(
     """Tell what is heard until `stop` or a refusal; after a loss, ask again and again."""
     pause_s = FIRST_PAUSE_S
     while not stop.is_set():
-        lost = Lost("The proxy ended the stream.", brief="It ended the stream.")
+        lost = Lost(
+            "The proxy ended the stream.", brief="It ended the stream, as when it is stopped."
+        )
         try:
             for heard in _hear(address, group):
                 tell(heard)

@@ -126,6 +126,15 @@ async def test_what_is_told_in_another_way_is_said(state):
     assert "Traceback" not in said.stderr
 
 
+@pytest.mark.parametrize("key", ["sk-secret\n", "sk-sécret"], ids=["a line break", "an accent"])
+@bounded()
+async def test_a_key_that_cannot_be_sent_is_not_shown(key):
+    said = await command("top", "--once", environ={"LLMPROXY_ADMIN_KEY": key})
+    assert said.status == 2
+    assert "has a character that no header can carry" in said.stderr
+    assert "cret" not in said.stderr
+
+
 @bounded()
 async def test_a_key_follows_no_redirect():
     async def redirect(reader, writer):
