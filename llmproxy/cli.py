@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
 
+    _add_explain(commands)
     _add_cache(commands)
     top_options.add_command(commands).set_defaults(run=_top)
     schema = commands.add_parser(
@@ -90,6 +91,22 @@ def _parser() -> argparse.ArgumentParser:
     schema.set_defaults(run=_schema)
     simulate_options.add_command(commands).set_defaults(run=_simulate)
     return parser
+
+
+def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="tell where a call would go now, without sending it",
+        description="Tell where a call would go now, without sending it: as the proxy that serves "
+        "this config says, or if none runs, as one would that has just been started.",
+    )
+    explain.add_argument("file", type=Path, metavar="FILE", help="the proxy's YAML file")
+    explain.add_argument("--model", required=True, help="as a client would name it")
+    explain.add_argument(
+        "--tokens", type=_count, default=0, metavar="N", help="of the input, and the output bound"
+    )
+    explain.add_argument("--url", help="where the proxy is (default: as its config says)")
+    explain.set_defaults(run=_explain)
 
 
 def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -132,6 +149,13 @@ def _workers(text: str) -> int:
     """A number of processes."""
     if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
         raise argparse.ArgumentTypeError(f"expected 1 to {MAX_WORKERS}, found {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    """A number of tokens."""
+    if not text.isdecimal() or len(text) > 12:
+        raise argparse.ArgumentTypeError(f"expected a number of tokens, found {text!r}")
     return int(text)
 
 
@@ -213,6 +237,12 @@ def _check(options: argparse.Namespace) -> int:
         f"{options.file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
     )
     return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from llmproxy.control.explain_command import run  # noqa: PLC0415
+
+    return run(options)
 
 
 def _cache(options: argparse.Namespace) -> int:

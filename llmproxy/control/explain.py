@@ -60,8 +60,7 @@ def explain_routes(live: Live) -> APIRouter:
         pool = runtime.pool
         group = group_of(model, pool)
         if group is None:
-            names = ", ".join(pool.groups)
-            raise HTTPException(404, f"The model {model!r} is in no group. There are: {names}.")
+            raise HTTPException(404, no_such_group(model, pool))
         queue = runtime.config.general_settings.queue
         return explained(model, group, tokens, monotonic(), max_wait_s=queue.max_wait_s)
 
@@ -71,6 +70,11 @@ def explain_routes(live: Live) -> APIRouter:
 def group_of(model: str, pool: Pool) -> Group | None:
     """The group that a client's model name leads to."""
     return pool.groups.get(model) or pool.groups.get(pool.WILDCARD)
+
+
+def no_such_group(model: str, pool: Pool) -> str:
+    """For whoever named a model that no group has."""
+    return f"The model {model!r} is in no group. There are: {', '.join(pool.groups)}."
 
 
 def explained(

@@ -1,0 +1,100 @@
+"""`llmproxy explain`: where a call would go, said by the proxy that runs or by the config alone."""
+
+import pytest
+import yaml
+
+from tests.control.watching import post
+from tests.story.limited import endpoint
+from tests.story.test_explain import GOOD
+from tests.support.process import command
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+from tests.support.valkey import free_port
+from tests.support.vendor import scripted
+
+
+def written(folder, config, port):
+    config["general_settings"]["bind_port"] = port
+    file = folder / "llmproxy.yaml"
+    file.write_text(yaml.safe_dump(config))
+    return str(file)
+
+
+def two_tiers(cheap, dear):
+    return config_for(endpoint(cheap, "cheap"), endpoint(dear, "dear", tier=1))
+
+
+@bounded()
+async def test_the_running_proxy_says_it_and_nothing_is_sent(tmp_path):
+    async with scripted(GOOD) as cheap, scripted(GOOD) as dear:
+        config = two_tiers(cheap, dear)
+        async with serve_proxy(config) as proxy:
+            file = written(tmp_path, config, proxy.port)
+            asked = ("explain", file, "--model", "gpt-4.1", "--tokens", "1200")
+            before = await command(*asked)
+            await post(proxy, "/admin/drain", {"endpoint": "cheap"})
+            after = await command(*asked)
+            unknown = await command("explain", file, "--model", "no-such")
+    assert (before.status, before.stderr) == (0, "")
+    assert before.stdout.splitlines() == [
+        "gpt-4.1, 1,200 tokens: would go to cheap",
+        "  tier 0",
+        "    cheap  takes 100% of the tier's calls",
+        "  tier 1",
+        "    dear   takes 100% of the tier's calls",
+        f"as the proxy at {proxy.root} says",
+    ]
+    assert "would go to dear" in after.stdout
+    assert "cheap  no: drained by the operator" in after.stdout
+    assert unknown.status == 1
+    assert "'no-such' is in no group. There are: gpt-4.1." in unknown.stderr
+    assert not cheap.received
+    assert not dear.received
+
+
+@bounded()
+async def test_without_a_proxy_the_config_says_it(tmp_path):
+    async with scripted(GOOD) as cheap, scripted(GOOD) as dear:
+        file = written(tmp_path, two_tiers(cheap, dear), free_port())
+        done = await command("explain", file, "--model", "gpt-4.1")
+        unknown = await command("explain", file, "--model", "no-such")
+    assert done.status == 0
+    assert done.stdout.startswith("gpt-4.1: would go to cheap\n")
+    assert "as a proxy would that has just started; none answers at http://127" in done.stdout
+    assert unknown.status == 1
+    assert "is in no group" in unknown.stderr
+
+
+@pytest.mark.parametrize("key", [None, "sk-admin-secret"])
+@bounded()
+async def test_the_proxy_s_key_is_that_of_the_config_and_a_refusal_is_told(tmp_path, key):
+    async with scripted(GOOD) as cheap, scripted(GOOD) as dear:
+        config = two_tiers(cheap, dear)
+        config["general_settings"]["admin_key"] = "sk-admin-secret"
+        async with serve_proxy(config) as proxy:
+            if key is None:
+                del config["general_settings"]["admin_key"]
+            done = await command(
+                "explain", written(tmp_path, config, proxy.port), "--model", "gpt-4.1"
+            )
+    assert done.status == (1 if key is None else 0)
+    assert ("answered 401" in done.stderr) == (key is None)
+
+
+@bounded()
+async def test_an_address_that_was_named_is_asked_and_no_other(tmp_path):
+    async with scripted(GOOD) as cheap, scripted(GOOD) as dear:
+        file = written(tmp_path, two_tiers(cheap, dear), free_port())
+        url = f"http://127.0.0.1:{free_port()}"
+        done = await command("explain", file, "--model", "gpt-4.1", "--url", url)
+    assert done.status == 1
+    assert "Is it running?" in done.stderr
+
+
+@bounded()
+async def test_nonsense_is_refused(tmp_path):
+    file = tmp_path / "llmproxy.yaml"
+    file.write_text("nonsense: 1")
+    assert (await command("explain", str(file), "--model", "x")).status == 2
+    done = await command("explain", str(file), "--model", "x", "--tokens", "-5")
+    assert "expected a number of tokens, found" in done.stderr
