@@ -29,6 +29,7 @@ class EndpointState:
         "cooldown_until",
         "cooldown_why",
         "endpoint",
+        "failed_why",
         "in_flight",
         "learns_limits",
     )
@@ -42,6 +43,7 @@ class EndpointState:
         self.alone = alone
         self.cooldown_until = 0.0
         self.cooldown_why = ""
+        self.failed_why = ""  # the last failure that its breaker was told of
         self.in_flight = 0
         # Limits belong to a credential and a model. Where the client brings either, what one
         # answer says of them is not true of the next call.
@@ -85,7 +87,8 @@ class EndpointState:
         if not self.available(now):
             wait_s = self.breaker.opens_until(now) - now
             if wait_s > 0:
-                return f"breaker open for {wait_s:.1f} s more"
+                cause = f"{self.failed_why}, " if self.failed_why else ""
+                return f"{cause}breaker open for {wait_s:.1f} s more"
             return "breaker half-open, a probe is under way"
         wait_s = self.room_in_s(tokens, now)
         return f"full for {wait_s:.1f} s more" if wait_s > 0 else "no attempt was left for it"

@@ -56,6 +56,7 @@ def test_reasons_lose_the_seconds_that_are_counted_down_beside_them(call):
     for state, why, left in [
         ("cooling", "throttled, cooling down for 12.0 s more", "throttled"),
         ("open", "breaker open for 3.1 s more", ""),
+        ("open", "server_error, breaker open for 3.1 s more", "server_error"),
         ("full", "full for 0.5 s more", ""),
         ("half-open", "breaker half-open, a probe is under way", "a probe is under way"),
         ("drained", "drained", ""),

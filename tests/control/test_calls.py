@@ -46,7 +46,7 @@ async def test_a_call_that_was_retried_elsewhere_tells_all_its_steps():
             )
             skipped, _ = second["steps"]
             assert skipped["what"] == "skipped"
-            assert skipped["why"].startswith("breaker open for ")
+            assert skipped["why"].startswith("server_error, breaker open for ")
             (notable,) = (await told(proxy, "/admin/calls?notable=true"))["calls"]
             assert notable == first
             assert await told(proxy, f"/admin/calls/{first['id']}") == first

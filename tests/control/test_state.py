@@ -43,7 +43,7 @@ async def test_calls_attempts_tokens_and_dollars_are_where_they_belong():
     assert (here["bad"]["recent"]["calls"], here["bad"]["recent"]["errors"]) == (1, 1)
     assert (here["good"]["recent"]["calls"], here["good"]["recent"]["errors"]) == (4, 0)
     assert (here["bad"]["state"], here["bad"]["breaker"]) == ("open", "open")
-    assert here["bad"]["why"].startswith("breaker open for ")
+    assert here["bad"]["why"].startswith("server_error, breaker open for ")
     assert 30 < here["bad"]["ready_in_s"] < 90  # a minute, or so
     assert (here["good"]["state"], here["good"]["why"]) == ("ok", None)
     totals = state["totals"]

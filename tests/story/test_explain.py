@@ -35,7 +35,7 @@ async def test_a_client_that_asks_is_told_of_the_failure_and_of_the_answer(body)
             assert answered.startswith("good answered 200 after ")
             reply = await ask(proxy.port, body=body, headers=[EXPLAIN])
             skipped, answered = reply.header("x-llmproxy-explain").split("; ")
-            assert skipped.startswith("skipped bad (breaker open for ")
+            assert skipped.startswith("skipped bad (server_error, breaker open for ")
             assert answered.startswith("good answered 200")
 
 

@@ -18,6 +18,7 @@ def fail_breaker(
     breaker = turn.state.breaker
     before = breaker.state(now)
     turn.failed(now, draw)
+    turn.state.failed_why = failure.reason
     after = breaker.state(now)
     if after is not before:
         open_s = breaker.opens_until(now) - now
