@@ -15,8 +15,10 @@ import socket
 import subprocess
 import time
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import uvloop
@@ -24,7 +26,7 @@ from processes import BenchError, Started, find_tool
 from upstream import AROUND
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
 T = TypeVar("T")
 PATH = "/v1/chat/completions"
@@ -87,6 +89,30 @@ def chat_body(model: str, **more: object) -> bytes:
         **more,
     }
     return json.dumps(body).encode()
+
+
+@contextmanager
+def watching(address: Address, count: int) -> Iterator[None]:
+    """So many dashboards follow the proxy's events until the block ends."""
+    sockets = [socket.create_connection(("127.0.0.1", address.port)) for _ in range(count)]
+    threads = [Thread(target=_read_on, args=(each,)) for each in sockets]
+    for each, thread in zip(sockets, threads, strict=True):
+        each.sendall(b"GET /admin/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        if not each.recv(4096).startswith(b"HTTP/1.1 200"):
+            raise BenchError("The proxy tells dashboards nothing.")
+        thread.start()
+    try:
+        yield
+    finally:
+        for each, thread in zip(sockets, threads, strict=True):
+            each.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            each.close()
+
+
+def _read_on(connection: socket.socket) -> None:
+    while connection.recv(65536):
+        pass
 
 
 def ask(address: Address, *, timeout_s: float = 5.0) -> tuple[int, bytes]:

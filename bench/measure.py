@@ -39,6 +39,9 @@ BLIND = "LLMProxy, blind"
 # The same as LLMProxy with a cache: where each request was asked before, and where none was. They
 # answer whole requests only, and are compared at one number of connections.
 HIT, MISS = "cache hit", "cache miss"
+# Without its ledger; and with dashboards that look on.
+UNCOUNTED, WATCHED = "LLMProxy, uncounted", "LLMProxy, watched"
+DASHBOARDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,9 @@ class Target:
     process: Started | None = None
 
     @property
-    def cached(self) -> bool:
-        return self.sheet.name in (HIT, MISS)
+    def compared(self) -> bool:
+        """Only to tell what something costs: at full speed, at one number of connections."""
+        return self.sheet.name in (HIT, MISS, UNCOUNTED, WATCHED)
 
     @property
     def running(self) -> Started:
@@ -167,16 +171,18 @@ def memory(target: Target) -> None:
 
 def full_speed(target: Target, plan: Plan, work: Path, core: int) -> None:
     """wrk at each number of connections: throughput, latency, CPU per request."""
-    for connections in (CPU_AT,) if target.cached else CONNECTIONS:
-        before_us = target.process.cpu_us() if target.process else 0.0
-        burst = load.wrk(
-            target.chat,
-            connections=connections,
-            seconds=plan.wrk_s,
-            work=work,
-            core=core,
-            new=target.sheet.name == MISS,
-        )
+    for connections in (CPU_AT,) if target.compared else CONNECTIONS:
+        watchers = DASHBOARDS if target.sheet.name == WATCHED else 0
+        with load.watching(target.chat, watchers):
+            before_us = target.process.cpu_us() if target.process else 0.0
+            burst = load.wrk(
+                target.chat,
+                connections=connections,
+                seconds=plan.wrk_s,
+                work=work,
+                core=core,
+                new=target.sheet.name == MISS,
+            )
         sheet = target.sheet
         if target.process:
             used_us = target.process.cpu_us() - before_us
@@ -226,7 +232,7 @@ def fixed_rate(targets: list[Target], plan: Plan) -> None:
     """p50 and p99 at a fixed rate, one target after the other; added: over direct's, this round."""
     direct_p99 = None
     for target in targets:
-        if target.sheet.name == MISS:  # there is no new question for each of these requests
+        if target.compared and target.sheet.name != HIT:
             continue
         latencies = load.paced(
             target.chat, connections=PACED_CONNECTIONS, rate=PACED_RATE, seconds=plan.paced_s

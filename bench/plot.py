@@ -40,7 +40,7 @@ def draw(sheets: list[Sheet], path: Path) -> None:
     mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     figure = Figure(figsize=(10, 7), dpi=130, layout="constrained")
     (cpu, latency), (speed, memory) = figure.subplots(2, 2)
-    names = [sheet.name for sheet in sheets]
+    names = [sheet.name for sheet in sheets if sheet.name in COLOURS]
     _bars(cpu, names, _cpu(sheets), "CPU of the proxy, microseconds", "{:.1f}")
     title = f"Latency at {PACED_RATE:,} requests/s, c={PACED_CONNECTIONS}, microseconds"
     _bars(latency, names, _latency(sheets), title, "{:,.0f}")

@@ -21,12 +21,15 @@ from measure import (
     CHUNK_INTERVALS_MS,
     CONNECTIONS,
     CPU_AT,
+    DASHBOARDS,
     HIT,
     MISS,
     OPEN_STREAMS,
     PACED_CONNECTIONS,
     PACED_RATE,
     PACED_STREAMS,
+    UNCOUNTED,
+    WATCHED,
     Plan,
     Sheet,
 )
@@ -128,6 +131,12 @@ def judgements(sheets: list[Sheet]) -> list[Judged]:
         _judged("CPU per whole request", unary, 3.5, "x nginx", or_equal=True),
         _judged("CPU per stream chunk", chunk, 1.5, "x nginx", or_equal=True),
         _judged("capacity, of a call", _more_us(own, by_name.get(BLIND)), 6.0, "us"),
+        _judged(
+            f"counting a call, {DASHBOARDS} dashboards open",
+            _more_us(by_name.get(WATCHED), by_name.get(UNCOUNTED)),
+            5.0,
+            "us",
+        ),
         _judged("a miss of the cache, of a call", _more_us(by_name.get(MISS), own), 5.0, "us"),
         _judged_hits(by_name.get(HIT)),
         _judged(f"p99 added by a hit at {pace}", _added_ms(by_name.get(HIT)), 1.0, "ms"),
@@ -236,6 +245,8 @@ answer of 0.6 kB, keep-alive.
 - start: from spawning the process to its first 200, {plan.starts} times, caches warm.
 - cache hit, cache miss: LLMProxy with `cache: true, mode: all`; of the one every request was asked
   before, of the other none (each has a seed of its own). Whole requests, c={CPU_AT}, only.
+- uncounted: LLMProxy whose ledger hears nothing; watched: with {DASHBOARDS} dashboards' streams of
+  events open. Whole requests, c={CPU_AT}, only.
 - Access log: {logs or "none"}; it goes to /dev/null while measuring."""
 
 

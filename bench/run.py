@@ -22,7 +22,7 @@ import load
 import measure
 import report
 from load import Address
-from measure import BLIND, HIT, MISS, Plan, Sheet, Target
+from measure import BLIND, HIT, MISS, UNCOUNTED, WATCHED, Plan, Sheet, Target
 from processes import (
     BenchError,
     Started,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 WORK = HERE / "work"
-NAMES = ("direct", "nginx", "llmproxy", "blind", "hit", "miss")
+NAMES = ("direct", "nginx", "llmproxy", "blind", "hit", "miss", "uncounted", "watched")
 MODEL, STREAM_MODEL = "gpt-4.1", "gpt-4.1-stream"  # a stream's vendor is another process
 LIMIT_S = {False: 8 * 60, True: 90}  # by `--quick`
 REPORT_S = 5  # what is left of the limit for the report
@@ -117,7 +117,7 @@ def measured(targets: list[Target], plan: Plan, load_core: int, *, until: float)
     """
     proxies = [target for target in targets if target.start]
     for target in proxies:
-        if target.cached:
+        if target.compared:
             continue
         say(f"start-up and memory: {target.name}")
         measure.start_up(target, plan, WORK)
@@ -142,7 +142,7 @@ def one_round(targets: list[Target], plan: Plan, load_core: int) -> None:
         measure.full_speed(target, plan, WORK, load_core)
     for interval_ms in measure.CHUNK_INTERVALS_MS:
         for target in targets:
-            if target.process and not target.cached:
+            if target.process and not target.compared:
                 measure.chunks(target, plan, interval_ms=interval_ms)
     measure.fixed_rate(targets, plan)
 
@@ -168,6 +168,8 @@ def ready(stack: ExitStack, only: list[str], proxy_core: int, load_core: int) ->
         "miss": lambda: llmproxy_target(
             MISS, ports, proxy_core, key=KEY, limits=LIMITS, more=CACHE
         ),
+        "uncounted": lambda: llmproxy_target(UNCOUNTED, ports, proxy_core, key=KEY, limits=LIMITS),
+        "watched": lambda: llmproxy_target(WATCHED, ports, proxy_core, key=KEY, limits=LIMITS),
     }
     return [build[name]() for name in NAMES if name in only]
 
@@ -207,7 +209,8 @@ def llmproxy_target(
         raise BenchError(
             "The command llmproxy is not installed beside this Python: run make setup."
         )
-    command = [str(program), "serve", "--config", str(config)]
+    started = [sys.executable, str(HERE / "uncounted.py")] if name == UNCOUNTED else [str(program)]
+    command = [*started, "serve", "--config", str(config)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     return Target(
         label,
