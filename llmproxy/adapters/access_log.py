@@ -1,7 +1,7 @@
 """The access log: one line per call, never a body, never a key.
 
-Lines are encoded at once, collected, and written in batches by a thread: a log that is slow or
-gone delays no call (lines beyond a bound are dropped and counted). What goes wrong with endpoints
+Lines are encoded and written in batches, the latter by a thread: a log that is slow or gone delays
+no call (lines beyond a bound are dropped and counted). What goes wrong with endpoints
 is told by `logging`.
 """
 
@@ -22,6 +22,8 @@ from llmproxy.events import AttemptEnded, AttemptFailed, CallFinished, EndpointS
 from llmproxy.steps import in_words
 
 FLUSH_S = 0.1
+# So many calls are encoded at once, which is cheaper than one by one: a pause of some 0.1 ms.
+BATCH = 64
 # A reader that is stuck must not fill our memory.
 MAX_PENDING_LINES = 20_000
 # A path may be as long as a head. A line of the log should fit into PIPE_BUF.
@@ -73,6 +75,7 @@ class AccessLog:
         self._steps = steps
         self._encode = _human_line if human else _encode_json
         self._clock = _Clock()
+        self._events: list[CallFinished] = []
         self._pending: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._writing = False
@@ -83,13 +86,9 @@ class AccessLog:
         """Note a call; its line is written within `FLUSH_S`, unless the log is stuck."""
         if not self._calls:
             return
-        if len(self._pending) >= MAX_PENDING_LINES:
-            self.dropped += 1
-            return
-        line = _line(event, self._clock.text(event.ended_at))
-        if self._steps:
-            line.steps = in_words(event.steps)
-        self._pending.append(self._encode(line))
+        self._events.append(event)
+        if len(self._events) >= BATCH:
+            self._encode_events()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 
@@ -138,7 +137,18 @@ class AccessLog:
         self._writing = True
         self._thread.submit(self._write_block, self._taken())
 
+    def _encode_events(self) -> None:
+        events, self._events = self._events, []
+        room = MAX_PENDING_LINES - len(self._pending)
+        self.dropped += max(0, len(events) - room)
+        for event in events[:room]:
+            line = _line(event, self._clock.text(event.ended_at))
+            if self._steps:
+                line.steps = in_words(event.steps)
+            self._pending.append(self._encode(line))
+
     def _taken(self) -> bytes:
+        self._encode_events()
         pending, self._pending = self._pending, []
         return b"\n".join(pending) + b"\n" if pending else b""
 
