@@ -12,6 +12,13 @@ VALUES = st.recursive(
 # What nobody knows today; with names that mean nothing anywhere.
 UNKNOWN = st.dictionaries(st.sampled_from(["x_new", "x_other", "provider_fields"]), VALUES)
 IDS = st.text("abcdef0123456789", min_size=4, max_size=12)
+CITATIONS = st.builds(
+    lambda url: {
+        "type": "url_citation",
+        "url_citation": {"url": url, "title": "a", "start_index": 0, "end_index": 1},
+    },
+    IDS.map("https://{}.example".format),
+)
 
 
 def maybe(values):
@@ -27,7 +34,7 @@ def calls(draw):
 
 
 @st.composite
-def messages(draw):
+def messages(draw, annotations):
     message = {"role": "assistant", "content": draw(maybe(TEXTS))} | draw(UNKNOWN)
     for key in ("refusal", "reasoning_content", "reasoning"):
         if draw(st.booleans()):
@@ -35,7 +42,7 @@ def messages(draw):
     if draw(st.booleans()):
         message["tool_calls"] = draw(maybe(st.lists(calls(), max_size=3)))
     if draw(st.booleans()):
-        message["annotations"] = draw(st.lists(VALUES, max_size=2))
+        message["annotations"] = draw(st.lists(annotations, max_size=2))
     if draw(st.booleans()):
         message["function_call"] = draw(maybe(st.just({"name": "f", "arguments": "{}"})))
     if draw(st.booleans()):
@@ -54,8 +61,8 @@ def logprobs_of(draw, text):
 
 
 @st.composite
-def chat_choices(draw, index):
-    message = draw(messages())
+def chat_choices(draw, index, annotations):
+    message = draw(messages(annotations))
     choice = {"index": index, "message": message} | draw(UNKNOWN)
     choice["finish_reason"] = draw(st.sampled_from(["stop", "length", "tool_calls"]))
     if draw(st.booleans()):
@@ -86,10 +93,10 @@ def envelopes(draw, kind):
 
 
 @st.composite
-def chats(draw):
+def chats(draw, annotations=VALUES):
     top = draw(envelopes("chat.completion"))
     count = draw(st.integers(1, 3))
-    return top | {"choices": [draw(chat_choices(index)) for index in range(count)]}
+    return top | {"choices": [draw(chat_choices(index, annotations)) for index in range(count)]}
 
 
 @st.composite

@@ -11,11 +11,13 @@ from pydantic import TypeAdapter
 
 from llmproxy.rules.forms import as_events, as_json, stream_is_whole, without_usage
 from llmproxy.rules.forms.recorded import data_of
-from tests.rules.answers import chats, completions, responses
+from tests.rules.answers import CITATIONS, chats, completions, responses
 
 CHAT, OLD, RESPONSES = "chat/completions", "completions", "responses"
 MAX_LINE_BYTES = 64 * 1024
 EVENT = TypeAdapter(ResponseStreamEvent)
+# The SDK has no chunk for custom calls, and warns of annotations of which it has no type.
+KNOWN_TO_THE_SDK = chats(CITATIONS).filter(lambda answer: '"custom"' not in json.dumps(answer))
 
 
 def framed(answer, operation=CHAT, *, include_usage=True):
@@ -91,7 +93,7 @@ def test_the_deltas_of_a_response_add_up_to_its_texts(answer):
 
 
 @settings(max_examples=200, deadline=None)
-@given(chats().filter(lambda answer: '"custom"' not in json.dumps(answer)))  # no chunk of theirs
+@given(KNOWN_TO_THE_SDK)
 def test_the_sdk_reads_the_chunks_and_adds_them_up_to_the_same(answer):
     state = ChatCompletionStreamState()
     for chunk in chunks_of(framed(answer)):
