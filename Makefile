@@ -16,8 +16,13 @@ run: .venv/.run  ## start the proxy: the demo, unless llmproxy.yaml or API keys 
 demo: .venv/.run
 	@$(BIN)/llmproxy demo $(ARGS)
 
-test: .venv/.dev  ## every test but the benchmarks, the real models and the real browser
+test: .venv/.dev  ## every test but the benchmarks, the real models and the real browser; with ARGS, pytest ARGS
+ifeq ($(strip $(ARGS)),)
+	@$(BIN)/pytest -m "not clock" -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -m clock --reruns 2
+else
 	@$(BIN)/pytest $(ARGS)
+endif
 
 test-browser: .venv/.browser  ## the dashboard in Debian's Chromium; leaves pictures in tests/browser/work
 	@chromium=$$(sh tools/chromium.sh) && CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser -n 2 $(ARGS)

@@ -206,6 +206,7 @@ async def test_only_its_owner_may_read_it(tmp_path):
         assert S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.clock
 @bounded()
 async def test_while_another_writes_for_long_reads_go_on_and_a_write_is_refused(tmp_path):
     path = tmp_path / "answers"

@@ -97,6 +97,7 @@ async def test_what_is_no_answer_is_not_given_and_counted():
 # Trouble with gets
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_get_waits_no_longer_than_its_patience():
     store = FakeStore()
@@ -114,6 +115,7 @@ async def test_a_get_waits_no_longer_than_its_patience():
         assert max(seconds for _, seconds in waited) < PATIENCE_S + 0.05
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_read_that_is_late_for_its_gets_may_come_to_its_end():
     store = FakeStore()
@@ -130,6 +132,7 @@ async def test_a_read_that_is_late_for_its_gets_may_come_to_its_end():
         await until(lambda: store.under_way == 0, within_s=0.5)
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
 @bounded()
 async def test_a_store_that_fails_five_times_is_left_alone_until_it_answers_a_knock(caplog, how):
@@ -160,6 +163,7 @@ async def test_a_store_that_fails_five_times_is_left_alone_until_it_answers_a_kn
     assert back.startswith("The second level of the answer cache is back after ")
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_store_that_is_always_late_is_left_alone_even_if_it_answers_in_the_end():
     store = FakeStore()
@@ -205,6 +209,7 @@ async def test_while_we_were_busy_ourselves_nobody_else_is_late():
         assert level.counts.failures == 0
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_store_that_does_not_answer_at_the_start_holds_up_nothing(caplog):
     store = FakeStore(read_s=60.0)

@@ -160,6 +160,7 @@ async def test_a_purge_touches_nothing_of_others(tmp_path):
 FAULTS = ["hung", "gone", "out of memory", "read-only", "locked"]
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("how", FAULTS)
 @bounded(40)
 async def test_no_call_waits_for_a_server_that_is_broken_and_none_fails(tmp_path, how, caplog):
@@ -224,6 +225,7 @@ async def test_a_server_that_comes_back_empty_is_filled_again(tmp_path):
         await stays(level, 1)
 
 
+@pytest.mark.clock
 @bounded(40)
 async def test_a_server_that_hangs_is_back_with_its_first_knock(tmp_path):
     # However many connections were open to it.

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from time import monotonic
 
+import pytest
+
 from tests.support.answers import FakeStore, entry, key, second_level, until
 from tests.support.run import bounded
 
@@ -66,6 +68,7 @@ async def test_what_is_queued_at_the_end_is_written():
     assert store.closed == 1
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_store_that_hangs_at_the_end_holds_nobody_up():
     store = FakeStore(write_s=60.0)

@@ -55,6 +55,7 @@ async def listening(server, count=2):
         await asyncio.sleep(0.005)
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("state", ["cooling", "misconfigured", "open"])
 @bounded()
 async def test_another_instance_hears_it_at_once(tmp_path, state):

@@ -31,6 +31,7 @@ async def keep_dispatching(each, stop):
     return slowest
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_call_that_finds_nothing_is_granted_something_in_a_moment(tmp_path):
     async with valkey(tmp_path) as server, instance(server) as only:
@@ -47,6 +48,7 @@ async def test_those_who_wait_are_called_when_something_is_granted(tmp_path):
         assert only.lease.covers(10, monotonic())
 
 
+@pytest.mark.clock
 @bounded()
 async def test_instances_share_one_limit(tmp_path):
     async with valkey(tmp_path) as server:
@@ -84,6 +86,7 @@ async def test_many_accounts_have_their_turns(tmp_path):
                 }
 
 
+@pytest.mark.clock
 @bounded()
 async def test_the_units_of_one_that_dies_are_free_after_a_window(tmp_path):
     slots = 7  # 1 s of dispatching
@@ -111,6 +114,7 @@ async def test_instances_know_of_each_other(tmp_path):
         await one.until(lambda each: each.instances == 1)
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_lease_that_is_idle_asks_nothing(tmp_path):
     async with valkey(tmp_path) as server, instance(server) as only:
@@ -128,6 +132,7 @@ async def test_a_lease_that_is_idle_asks_nothing(tmp_path):
 FAULTS = ["hung", "gone", "out of memory", "read-only"]
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("how", FAULTS)
 @bounded(40)
 async def test_no_call_waits_for_a_server_that_is_broken(tmp_path, how):
@@ -171,6 +176,7 @@ async def pour(reader, writer, delay_s):
     writer.close()
 
 
+@pytest.mark.clock
 @bounded(40)
 async def test_no_call_waits_for_a_server_that_is_slow_and_all_of_them_are_counted(
     tmp_path, caplog
@@ -190,6 +196,7 @@ async def test_no_call_waits_for_a_server_that_is_slow_and_all_of_them_are_count
     assert not caplog.records
 
 
+@pytest.mark.clock
 @bounded(40)
 async def test_what_was_dispatched_meanwhile_is_charged_when_it_is_back(tmp_path):
     async with valkey(tmp_path) as server:
@@ -238,6 +245,7 @@ async def test_how_many_share_is_remembered_when_the_server_forgets(tmp_path):
             await one.until(lambda each: each.instances == 1, within_s=10)
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_server_that_does_not_answer_at_the_start_holds_up_nothing(tmp_path):
     began = monotonic()
@@ -255,6 +263,7 @@ async def test_a_server_that_does_not_answer_at_the_start_holds_up_nothing(tmp_p
             await only.until(connected)
 
 
+@pytest.mark.clock
 @bounded(40)
 async def test_a_server_that_is_gone_for_longer_is_seldom_asked():
     attempts = 0

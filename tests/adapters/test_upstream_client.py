@@ -76,6 +76,7 @@ async def test_an_idle_connection_expires():
         assert client.open_connections == 0
 
 
+@pytest.mark.clock
 @bounded()
 async def test_calls_beyond_the_cap_wait_their_turn_and_then_time_out():
     async with scripted(always(0.1, OK)) as vendor:

@@ -200,6 +200,7 @@ async def test_a_body_that_stops_is_not_waited_for(kind):
             assert not vendor.received
 
 
+@pytest.mark.clock
 @bounded()
 async def test_an_idle_connection_is_closed():
     async with scripted(GOOD) as vendor:
@@ -284,7 +285,14 @@ async def test_the_operators_pages_are_served_beside_the_data_plane():
 
 @bounded()
 async def test_a_drain_lets_calls_finish_and_says_that_it_is_going():
-    async with scripted(always(0.5, http(chat("late")))) as vendor:
+    go_on = asyncio.Event()
+
+    def answer(received, number):
+        while not go_on.is_set():
+            yield 0.01
+        yield http(chat("late"))
+
+    async with scripted(answer) as vendor:
         config = group_of(vendor, drain_delay_s=0.4, drain_timeout_s=5, timeouts={})
         async with serve_proxy(config) as proxy:
             client, idle = await connect(proxy.port), await connect(proxy.port)
@@ -292,12 +300,14 @@ async def test_a_drain_lets_calls_finish_and_says_that_it_is_going():
             while not vendor.received:
                 await asyncio.sleep(0.01)
             proxy.server.should_exit = True
-            await asyncio.sleep(0.2)
+            while not proxy.app.live.draining:
+                await asyncio.sleep(0.01)
             assert (await ask(proxy.port, "/readyz", method="GET")).status == 503
+            assert await idle.at_end()
+            go_on.set()
             reply = await client.reply()
             assert reply.json == chat("late")
             assert reply.header("connection") == "close"
-            assert await idle.at_end()
 
 
 @bounded()

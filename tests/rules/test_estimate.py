@@ -319,6 +319,7 @@ def test_a_long_text_is_not_taken_for_base64():
         assert measure(body, CHAT) == Size(measure(body, CHAT).kind, len(body), 0)
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     "content",
     ["x" * 40 + " ", "x" * 40 + '"', "x" * 2_000 + '" "', "word ", "\\", "天", '"_url"/'],

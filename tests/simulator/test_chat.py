@@ -308,6 +308,7 @@ async def test_a_bad_request_is_refused_in_openais_shape(body):
     assert error.body.keys() == {"message", "type", "param", "code"}
 
 
+@pytest.mark.clock
 @bounded()
 async def test_an_answer_can_be_made_long_and_slow():
     settings = VendorSettings(answer_tokens=100, latency_s=0.1, tokens_per_s=1000, jitter=0.2)

@@ -60,6 +60,7 @@ async def test_memory_is_bounded_or_switched_off():
         assert vendor.counts.total(200) == 1
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("fault", ["stall-before", "stall-mid"])
 @bounded()
 async def test_a_peer_that_leaves_early_is_noticed_at_once(fault):

@@ -344,6 +344,7 @@ def shared(stock):
     return callers
 
 
+@pytest.mark.clock
 @bounded()
 async def test_the_first_call_after_a_silence_waits_for_its_grant():
     trail, began_at = Trail(), monotonic()
@@ -352,6 +353,7 @@ async def test_the_first_call_after_a_silence_waits_for_its_grant():
     assert trail.waited_s >= 0.03
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_grant_that_does_not_come_is_not_waited_for_long():
     began_at = monotonic()
@@ -360,6 +362,7 @@ async def test_a_grant_that_does_not_come_is_not_waited_for_long():
     assert 0.2 < monotonic() - began_at < 1.0
 
 
+@pytest.mark.clock
 @bounded()
 async def test_when_the_others_have_used_up_the_limit_the_refusal_comes_at_once():
     began_at = monotonic()

@@ -127,6 +127,7 @@ async def test_answers_that_are_no_streams_are_shared_too():
             assert sum(each.attempts for each in proxy.heard.calls) == 1
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("before_s", [0.3, 0.0], ids=["before its answer", "in its answer"])
 @bounded()
 async def test_a_leader_that_leaves_takes_nobody_along(before_s):
@@ -190,6 +191,7 @@ async def test_a_leader_that_fails_does_not_fail_the_others_one_of_them_leads():
             assert len(vendor.received) == 2
 
 
+@pytest.mark.clock
 @bounded()
 async def test_where_everybody_would_fail_nobody_waits_for_more_than_two_others():
     refusal = http(error_body("server_error", kind="server_error"), status=500)

@@ -30,6 +30,7 @@ def beating(*endpoints, **settings):
     return config_for(*endpoints, queue={"heartbeat_s": 0.05}, **settings)
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_stream_that_waits_gets_comments_and_then_the_whole_answer():
     async with scripted(always(0.3, *ANSWER)) as vendor:

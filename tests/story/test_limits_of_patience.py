@@ -14,6 +14,7 @@ from tests.support.vendor import always, chat, error_body, http, scripted
 FAILS = always(http(error_body("x"), status=500))
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     ("header", "value", "expected_s"),
     [
@@ -83,6 +84,7 @@ async def test_when_everything_fails_at_once_retries_do_not_multiply_and_nobody_
             assert budget.retrying == 0
 
 
+@pytest.mark.clock
 @bounded()
 async def test_with_every_breaker_open_one_call_probes_and_the_others_wait_for_what_it_finds():
     down = True

@@ -104,6 +104,7 @@ def numbered_slowly(received, number):
     return [0.1 if number > 1 else 0.0, http(chat(f"answer {number}"))]
 
 
+@pytest.mark.clock
 @bounded()
 async def test_an_old_answer_is_given_at_once_while_a_new_one_is_asked_for():
     async with scripted(numbered_slowly) as vendor:

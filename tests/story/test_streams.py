@@ -103,6 +103,7 @@ async def test_a_stream_arrives_byte_for_byte_at_any_split(size):
             assert (usage.input_tokens, usage.output_tokens) == (7, 9)
 
 
+@pytest.mark.clock
 @bounded()
 async def test_chunks_are_relayed_as_they_come():
     steps = [sse_head()]
@@ -134,6 +135,7 @@ def _waiting_vendor(where):
     }[where]
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     "where", ["streaming", "in the preamble", "waiting for the first byte", "in a unary body"]
 )

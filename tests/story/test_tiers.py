@@ -31,6 +31,7 @@ async def served_by(proxy, **options):
     return reply.header("x-llmproxy-endpoint")
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_full_tier_is_left_for_the_next_and_taken_again_when_it_has_room():
     async with scripted(tells(0, "1300ms")) as cheap, scripted(GOOD) as dear:
@@ -42,6 +43,7 @@ async def test_a_full_tier_is_left_for_the_next_and_taken_again_when_it_has_room
             assert len(cheap.received) == 2
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_call_waits_a_moment_for_the_cheap_tier_before_it_spills():
     async with scripted(tells(0, "400ms")) as cheap, scripted(GOOD) as dear:
@@ -53,6 +55,7 @@ async def test_a_call_waits_a_moment_for_the_cheap_tier_before_it_spills():
             assert not dear.received
 
 
+@pytest.mark.clock
 @bounded()
 async def test_without_a_spill_wait_the_next_tier_is_taken_at_once():
     async with scripted(tells(0, "400ms")) as cheap, scripted(GOOD) as dear:
@@ -63,6 +66,7 @@ async def test_without_a_spill_wait_the_next_tier_is_taken_at_once():
             assert monotonic() - began_at < 0.3
 
 
+@pytest.mark.clock
 @bounded()
 async def test_where_nobody_knows_when_a_place_frees_the_call_spills_within_the_operators_time():
     async with scripted(always("hang")) as cheap, scripted(GOOD) as dear:
@@ -76,6 +80,7 @@ async def test_where_nobody_knows_when_a_place_frees_the_call_spills_within_the_
             hanging.leave()
 
 
+@pytest.mark.clock
 @bounded()
 async def test_while_some_wait_for_the_cheap_tier_the_dear_one_is_free_for_those_behind_them():
     async with scripted(tells(0, "600ms", limit=1)) as cheap, scripted(GOOD) as dear:
@@ -89,6 +94,7 @@ async def test_while_some_wait_for_the_cheap_tier_the_dear_one_is_free_for_those
             assert (await first.reply()).header("x-llmproxy-endpoint") == "cheap"
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_provisioned_deployment_that_tells_no_limits_spills_and_is_returned_to():
     full = True
@@ -105,6 +111,7 @@ async def test_a_provisioned_deployment_that_tells_no_limits_spills_and_is_retur
             assert [await served_by(proxy) for _ in range(5)] == ["cheap"] * 5
 
 
+@pytest.mark.clock
 @bounded()
 async def test_after_a_refusal_without_limits_one_call_looks_first_and_no_herd_follows():
     def provisioned(received, number):
@@ -145,6 +152,7 @@ async def test_the_cheapest_endpoint_comes_first_wherever_it_stands_in_the_confi
             assert came == ["a", "b"]
 
 
+@pytest.mark.clock
 @bounded()
 async def test_two_groups_of_one_account_share_its_limits():
     async with scripted(tells(0, "1300ms")) as vendor:

@@ -28,6 +28,7 @@ SLOW = always(0.1, http(chat("good")))
 HANGS = always("hang")
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_call_waits_until_its_endpoint_has_room_again():
     async with scripted(tells(0, "400ms")) as vendor:
@@ -125,6 +126,7 @@ async def test_a_client_that_leaves_frees_its_place_and_nothing_of_it_is_sent():
             await until(lambda: state.in_flight == state.capacity.in_flight == 0)
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_client_that_leaves_during_its_call_lets_the_next_one_in():
     def answer(received, number):
@@ -142,6 +144,7 @@ async def test_a_client_that_leaves_during_its_call_lets_the_next_one_in():
             assert monotonic() - left_at < 0.3
 
 
+@pytest.mark.clock
 @bounded()
 async def test_when_the_room_is_full_the_next_is_refused_at_once_with_the_true_time():
     async with scripted(tells(0, "1500ms")) as vendor:
@@ -163,6 +166,7 @@ async def test_when_the_room_is_full_the_next_is_refused_at_once_with_the_true_t
             assert (await ask(proxy.port, body=HELLO)).status == 200
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_wait_that_would_be_too_long_is_refused_at_once_with_the_true_time():
     async with scripted(tells(0, "8.7s")) as vendor:
@@ -177,6 +181,7 @@ async def test_a_wait_that_would_be_too_long_is_refused_at_once_with_the_true_ti
             assert len(vendor.received) == 1
 
 
+@pytest.mark.clock
 @bounded()
 async def test_whoever_comes_back_when_told_is_served_without_waiting():
     async with scripted(tells(0, "700ms")) as vendor:
@@ -188,6 +193,7 @@ async def test_whoever_comes_back_when_told_is_served_without_waiting():
             assert (await ask(proxy.port, body=HELLO)).status == 200
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_client_with_less_patience_than_the_wait_is_refused_at_once():
     async with scripted(tells(0, "3500ms")) as vendor:
@@ -200,6 +206,7 @@ async def test_a_client_with_less_patience_than_the_wait_is_refused_at_once():
             assert float(reply.header("retry-after-ms")) == pytest.approx(3500, rel=0.1)
 
 
+@pytest.mark.clock
 @bounded()
 async def test_whoever_has_waited_for_as_long_as_is_allowed_is_refused():
     async with scripted(HANGS) as vendor:
@@ -216,6 +223,7 @@ async def test_whoever_has_waited_for_as_long_as_is_allowed_is_refused():
             first.leave()
 
 
+@pytest.mark.clock
 @bounded()
 async def test_what_comes_free_in_the_moment_in_which_the_time_is_over_is_still_taken():
     async with scripted(always(http(chat("good")))) as vendor:
@@ -252,6 +260,7 @@ async def test_no_herd_arrives_when_room_comes_back(dialect):
             assert vendor.counts.total(429) <= 1  # a herd would be dozens
 
 
+@pytest.mark.clock
 @bounded()
 async def test_a_retry_that_may_not_go_everywhere_holds_up_nobody():
     def without_the_model(received, number):

@@ -9,7 +9,7 @@ import yaml
 
 from llmproxy.app import App
 from llmproxy.config import parse_config
-from llmproxy.door import make_server
+from llmproxy.door import Server, make_server
 from llmproxy.events import (
     AttemptEnded,
     AttemptFailed,
@@ -39,6 +39,17 @@ class Heard:
 
     def endpoint_state_changed(self, event):
         self.changes.append(event)
+
+
+class PromptServer(Server):
+    """The server, and its end is noticed when it is told: uvicorn looks for it ten times a second,
+    and a thousand tests would wait for that."""
+
+    async def on_tick(self, counter):
+        await super().on_tick(counter)
+        while not self.should_exit:
+            await asyncio.sleep(0.005)
+        return True
 
 
 @dataclass
@@ -72,7 +83,7 @@ async def serve_proxy(config, environ=None):
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listening.setblocking(False)
     async with open_app(parsed, environ=environ or {}, listener=heard) as app:
-        server = make_server(app)
+        server = PromptServer(make_server(app).config, app, on_started=None)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:
             await asyncio.sleep(0.005)

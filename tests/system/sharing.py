@@ -83,10 +83,14 @@ async def proxies(folder, count, server, *entries, **settings):
         },
     }
     async with AsyncExitStack() as stack:
-        made = [
-            await stack.enter_async_context(running(folder / f"proxy-{number}", config=config))
-            for number in range(count)
-        ]
+        async with asyncio.TaskGroup() as starting:
+            starts = [
+                starting.create_task(
+                    stack.enter_async_context(running(folder / f"proxy-{number}", config=config))
+                )
+                for number in range(count)
+            ]
+        made = [each.result() for each in starts]
         for each in made:
             await seen_by(each, connected=True, instances=count)
         yield made

@@ -3,6 +3,8 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.support.client import CHAT, STREAM, ask
 from tests.support.process import running
 from tests.support.run import bounded
@@ -50,6 +52,7 @@ def answer(received, _number):
         yield http(chat("hello", usage=USAGE))
 
 
+@pytest.mark.clock
 @bounded()
 async def test_each_call_has_one_line_with_where_it_went_how_long_it_took_and_its_tokens(tmp_path):
     async with scripted(always(REFUSAL)) as bad, scripted(answer) as fine:

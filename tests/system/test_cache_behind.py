@@ -134,6 +134,7 @@ async def test_a_call_that_takes_longer_than_a_lease_keeps_it(tmp_path):
                 assert len(vendor.received) == 1
 
 
+@pytest.mark.clock
 @bounded()
 async def test_nobody_waits_for_an_instance_that_is_gone_or_has_failed(tmp_path):
     def answer(received, number):
@@ -232,6 +233,7 @@ async def test_an_old_answer_of_another_instance_stands_in_too(tmp_path):
 TROUBLE = ["gone", "hung", "out of memory", "read-only", "restarted empty"]
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("trouble", TROUBLE)
 @bounded(40)
 async def test_a_server_in_trouble_costs_no_call_its_answer(trouble, tmp_path):

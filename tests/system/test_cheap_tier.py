@@ -16,6 +16,7 @@ from tests.support.process import running
 from tests.support.run import bounded
 from tests.system.arrivals import MEAN_TOKENS, MODEL, Crowd, entry, use_up, vendor
 
+pytestmark = pytest.mark.clock
 RPM, TPM = 600, 100_000
 FULL = 2 * RPM / 60  # calls a second that two cheap endpoints take
 BROUGHT = [("authorization", "Bearer sk-brought"), ("api-key", "sk-brought")]

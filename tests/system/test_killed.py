@@ -7,6 +7,8 @@ import asyncio
 import signal
 from time import monotonic
 
+import pytest
+
 from llmproxy.adapters.shared.windows import Windows
 from llmproxy.rules.lease import SLOT_S, WINDOW_SLOTS, Ask
 from tests.support.client import CHAT, ask
@@ -60,6 +62,7 @@ async def test_what_a_killed_process_had_leased_is_free_again_after_a_real_minut
     assert free == [0, 0, TPM]
 
 
+@pytest.mark.clock
 @bounded()
 async def test_the_others_get_all_of_it_within_one_window_by_the_server_s_clock(tmp_path):
     options = {"rpm": None, "tpm": TPM, "window_slots": SHORT_SLOTS}
@@ -74,6 +77,7 @@ async def test_the_others_get_all_of_it_within_one_window_by_the_server_s_clock(
         assert monotonic() - killed_at <= SHORT_SLOTS * SLOT_S + 0.5
 
 
+@pytest.mark.clock
 @bounded()
 async def test_the_places_of_a_killed_process_are_given_to_calls_that_wait(tmp_path):
     async with valkey(tmp_path) as server, accounts("only", lasts_s=60) as (only,):

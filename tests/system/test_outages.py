@@ -15,6 +15,7 @@ from tests.support.run import bounded
 from tests.system.clients import CLIENTS, Load
 from tests.system.vendors import ILLNESSES, asked, group_of, vendors
 
+pytestmark = pytest.mark.clock
 CALLS = 2_000
 DIES_AT, RECOVERS_AT = 300, 1_200
 CALLS_AFTER = 240

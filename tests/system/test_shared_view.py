@@ -20,6 +20,7 @@ from tests.system.sharing import (
     seen_by,
 )
 
+pytestmark = pytest.mark.clock
 RPM = 300
 
 

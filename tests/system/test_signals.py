@@ -163,6 +163,7 @@ async def test_two_instances_of_one_config_serve_side_by_side(tmp_path):
     assert [len(each) for each in lines] == [1, 1]
 
 
+@pytest.mark.clock
 @bounded()
 async def test_the_first_answer_comes_within_a_second_of_the_start(tmp_path):
     async with scripted(always(http(chat("quick")))) as vendor:
