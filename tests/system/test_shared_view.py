@@ -20,10 +20,10 @@ from tests.system.sharing import (
     seen_by,
 )
 
-pytestmark = pytest.mark.clock
 RPM = 300
 
 
+@pytest.mark.clock
 @bounded(60)
 async def test_all_together_dispatch_no_more_than_the_limit(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
@@ -37,6 +37,7 @@ async def test_all_together_dispatch_no_more_than_the_limit(tmp_path):
     assert 0.97 * RPM <= len(only.asked_at) <= 1.02 * RPM
 
 
+@pytest.mark.clock
 @bounded(60)
 async def test_tokens_are_shared_too(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
@@ -49,6 +50,7 @@ async def test_tokens_are_shared_too(tmp_path):
     assert 0.9 * 400 <= len(only.asked_at) <= 1.02 * 400
 
 
+@pytest.mark.clock
 @bounded(60)
 async def test_a_429_seen_by_one_stops_the_others_within_a_tenth_of_a_second(tmp_path):
     async with valkey(tmp_path) as server, accounts("first", "second") as (first, second):
@@ -65,6 +67,7 @@ async def test_a_429_seen_by_one_stops_the_others_within_a_tenth_of_a_second(tmp
         assert second.asked_at
 
 
+@pytest.mark.clock
 @bounded(60)
 async def test_a_proxy_that_is_killed_leaves_the_others_alone(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
@@ -81,6 +84,7 @@ async def test_a_proxy_that_is_killed_leaves_the_others_alone(tmp_path):
     assert 0.97 * RPM <= len(only.asked_at) <= 1.02 * RPM
 
 
+@pytest.mark.clock
 @bounded(120)
 async def test_no_call_notices_what_happens_to_the_server(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
