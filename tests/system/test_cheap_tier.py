@@ -110,32 +110,28 @@ def summary(crowd, place):
     )
 
 
-@bounded(120)
-async def test_at_95_percent_of_the_cheap_tier_nearly_every_call_goes_there(tmp_path):
-    async def scenario(folder, dialect, seconds=20):
-        folder.mkdir()
-        async with (
-            place(folder / "knowing", dialect) as knowing,
-            place(folder / "trying", dialect, knows=False) as trying,
-            place(folder / "turns", dialect, tiers=(0, 0, 0), knows=False) as turns,
-        ):
-            places = (knowing, trying, turns)
-            await asyncio.gather(*(each.use_up_reserves(seconds) for each in places))
-            crowds = [Crowd(each.port, headers=BROUGHT) for each in places]
-            load = (0.95 * FULL, seconds)
-            await asyncio.gather(*(each.arrive(load) for each in crowds))
-        ways = ("the proxy", "cheap first, without the model", "in turns, without the model")
-        for way, crowd, here in zip(ways, crowds, places, strict=True):
-            tell(f"95 %, {dialect}, {way}: {summary(crowd, here)}")
+async def at_95_percent(folder, dialect, seconds=20):
+    folder.mkdir()
+    async with (
+        place(folder / "knowing", dialect) as knowing,
+        place(folder / "trying", dialect, knows=False) as trying,
+        place(folder / "turns", dialect, tiers=(0, 0, 0), knows=False) as turns,
+    ):
+        places = (knowing, trying, turns)
+        await asyncio.gather(*(each.use_up_reserves(seconds) for each in places))
+        crowds = [Crowd(each.port, headers=BROUGHT) for each in places]
+        load = (0.95 * FULL, seconds)
+        await asyncio.gather(*(each.arrive(load) for each in crowds))
+    ways = ("the proxy", "cheap first, without the model", "in turns, without the model")
+    for way, crowd, here in zip(ways, crowds, places, strict=True):
+        tell(f"95 %, {dialect}, {way}: {summary(crowd, here)}")
 
-        crowd = crowds[0]
-        assert {each.status for each in crowd.outcomes} == {200}
-        assert share(crowd) >= 0.95
-        assert knowing.refusals <= 0.01 * len(crowd.outcomes)
-        assert trying.refusals > knowing.refusals
-        assert share(crowds[2]) < 0.75
-
-    await in_both_dialects(scenario, tmp_path)
+    crowd = crowds[0]
+    assert {each.status for each in crowd.outcomes} == {200}
+    assert share(crowd) >= 0.95
+    assert knowing.refusals <= 0.01 * len(crowd.outcomes)
+    assert trying.refusals > knowing.refusals
+    assert share(crowds[2]) < 0.75
 
 
 async def served_per_s(place, seconds):
@@ -148,60 +144,50 @@ async def served_per_s(place, seconds):
     return sum(spans) / len(spans) / (seconds - 1)
 
 
-@bounded(120)
-async def test_at_120_percent_the_cheap_tier_is_full_and_the_rest_spills(tmp_path):
-    async def scenario(folder, dialect, settling=2, high=15, low=5):
-        async with place(folder, dialect) as here:
-            crowd = Crowd(here.port)
-            await here.use_up_reserves(settling + high + low)
-            load = asyncio.create_task(
-                crowd.arrive((1.2 * FULL, settling + high), (0.8 * FULL, low))
-            )
-            await asyncio.sleep(settling)
-            refused_before = here.refusals
-            full = await served_per_s(here, high) / FULL
-            await load
-        falls_at = settling + high
-        spilled = [each.at_s - falls_at for each in crowd.served_by("dear", since_s=falls_at)]
-        last_s = max(spilled, default=0.0)
-        tell(f"120 %, {dialect}: {summary(crowd, here)}; {refused_before} of the 429s at first;")
-        tell(f"  {full:.1%} full; last spill {last_s:.2f} s after the fall to 80 %")
+async def at_120_percent(folder, dialect, settling=2, high=15, low=5):
+    async with place(folder, dialect) as here:
+        crowd = Crowd(here.port)
+        await here.use_up_reserves(settling + high + low)
+        load = asyncio.create_task(crowd.arrive((1.2 * FULL, settling + high), (0.8 * FULL, low)))
+        await asyncio.sleep(settling)
+        refused_before = here.refusals
+        full = await served_per_s(here, high) / FULL
+        await load
+    falls_at = settling + high
+    spilled = [each.at_s - falls_at for each in crowd.served_by("dear", since_s=falls_at)]
+    last_s = max(spilled, default=0.0)
+    tell(f"120 %, {dialect}: {summary(crowd, here)}; {refused_before} of the 429s at first;")
+    tell(f"  {full:.1%} full; last spill {last_s:.2f} s after the fall to 80 %")
 
+    assert {each.status for each in crowd.outcomes} == {200}
+    assert full >= 0.97
+    assert all(each < 2.0 for each in spilled)
+    assert here.refusals <= 0.01 * len(crowd.outcomes)
+
+
+async def in_bursts(folder, dialect, rate=RPM / 60):
+    async with place(folder, dialect, cheap=("cheap-1",), max_waiting=40) as here:
+        crowd = Crowd(here.port)
+        await here.use_up_reserves(20)
+        burst = (1.5 * rate, 3), (0.1 * rate, 2)
+        await crowd.arrive(*burst, *burst)
+        bursts = f"bursts of 150 %, {dialect}: {summary(crowd, here)}"
         assert {each.status for each in crowd.outcomes} == {200}
-        assert full >= 0.97
-        assert all(each < 2.0 for each in spilled)
-        assert here.refusals <= 0.01 * len(crowd.outcomes)
 
-    await in_both_dialects(scenario, tmp_path)
+        crowd.outcomes.clear()
+        flood = [asyncio.create_task(crowd.call()) for _ in range(120)]
+        while not crowd.refused:
+            await asyncio.sleep(0.01)
+        told_s, told_at = crowd.refused[0].told_s, monotonic()
+        early = asyncio.create_task(_come_at(crowd, told_at + 0.8 * told_s))
+        await asyncio.gather(early, *flood)
+        true_s = early.result() - told_at
+    tell(f"{bursts}; then a flood of 120: {len(crowd.refused)} refused,")
+    tell(f"  told {told_s:.2f} s, true {true_s:.2f} s; {here.refusals} upstream 429s in all")
 
-
-@bounded(120)
-async def test_one_endpoint_serves_bursts_by_waiting_until_the_room_is_full(tmp_path):
-    async def scenario(folder, dialect, rate=RPM / 60):
-        async with place(folder, dialect, cheap=("cheap-1",), max_waiting=40) as here:
-            crowd = Crowd(here.port)
-            await here.use_up_reserves(20)
-            burst = (1.5 * rate, 3), (0.1 * rate, 2)
-            await crowd.arrive(*burst, *burst)
-            bursts = f"bursts of 150 %, {dialect}: {summary(crowd, here)}"
-            assert {each.status for each in crowd.outcomes} == {200}
-
-            crowd.outcomes.clear()
-            flood = [asyncio.create_task(crowd.call()) for _ in range(120)]
-            while not crowd.refused:
-                await asyncio.sleep(0.01)
-            told_s, told_at = crowd.refused[0].told_s, monotonic()
-            early = asyncio.create_task(_come_at(crowd, told_at + 0.8 * told_s))
-            await asyncio.gather(early, *flood)
-            true_s = early.result() - told_at
-        tell(f"{bursts}; then a flood of 120: {len(crowd.refused)} refused,")
-        tell(f"  told {told_s:.2f} s, true {true_s:.2f} s; {here.refusals} upstream 429s in all")
-
-        assert 60 <= len(crowd.refused) <= 80
-        assert told_s == pytest.approx(true_s, rel=0.1)
-        assert here.refusals <= 2  # before anything is known, and no more
-
-    await in_both_dialects(scenario, tmp_path)
+    assert 60 <= len(crowd.refused) <= 80
+    assert told_s == pytest.approx(true_s, rel=0.1)
+    assert here.refusals <= 2  # before anything is known, and no more
 
 
 async def _come_at(crowd, at):
@@ -210,3 +196,48 @@ async def _come_at(crowd, at):
     outcome = await crowd.call(tokens=MEAN_TOKENS)
     assert outcome.status == 200
     return monotonic()
+
+
+SCENARIOS = (at_95_percent, at_120_percent, in_bursts)
+
+
+@pytest.fixture(scope="module")
+def endings(tmp_path_factory):
+    """What each scenario missed, or None. They happen side by side: each is mostly waiting."""
+    folder = tmp_path_factory.mktemp("cheap-tier")
+    endings = {}
+
+    async def ending(scenario):
+        (folder / scenario.__name__).mkdir()
+        try:
+            await in_both_dialects(scenario, folder / scenario.__name__)
+        except ExceptionGroup as missed:
+            endings[scenario] = missed
+        else:
+            endings[scenario] = None
+
+    @bounded(120)
+    async def happen():
+        async with asyncio.TaskGroup() as scenarios:
+            for scenario in SCENARIOS:
+                scenarios.create_task(ending(scenario))
+
+    happen()
+    return endings
+
+
+def assert_nothing_was_missed(ending):
+    if ending is not None:
+        raise ending
+
+
+def test_at_95_percent_of_the_cheap_tier_nearly_every_call_goes_there(endings):
+    assert_nothing_was_missed(endings[at_95_percent])
+
+
+def test_at_120_percent_the_cheap_tier_is_full_and_the_rest_spills(endings):
+    assert_nothing_was_missed(endings[at_120_percent])
+
+
+def test_one_endpoint_serves_bursts_by_waiting_until_the_room_is_full(endings):
+    assert_nothing_was_missed(endings[in_bursts])
