@@ -263,7 +263,6 @@ async def test_a_server_that_does_not_answer_at_the_start_holds_up_nothing(tmp_p
             await only.until(connected)
 
 
-@pytest.mark.clock
 @bounded(40)
 async def test_a_server_that_is_gone_for_longer_is_seldom_asked():
     attempts = 0

@@ -54,7 +54,6 @@ def assert_it_may_be_asked_again(reply):
     assert 0 < int(reply.header("retry-after")) <= 60
 
 
-@pytest.mark.clock
 @pytest.mark.parametrize("body", [CHAT, STREAM], ids=["unary", "stream"])
 @bounded()
 async def test_when_all_are_dead_one_error_names_each_endpoint_and_when_to_come_back(
@@ -94,7 +93,6 @@ async def test_when_all_credentials_are_wrong_the_client_is_told_not_to_come_bac
     assert "sk-upstream" not in said
 
 
-@pytest.mark.clock
 @bounded()
 async def test_many_clients_of_dead_endpoints_all_get_a_clear_error_within_their_time(tmp_path):
     async def one(port):
