@@ -1,4 +1,4 @@
-"""Run an async test with a time limit: whatever hangs must fail."""
+"""Run an async test with a time limit: whatever hangs must fail. And tell a test's reruns apart."""
 
 import asyncio
 import functools
@@ -22,3 +22,8 @@ def bounded(seconds=20):
         return run
 
     return decorate
+
+
+def look_of(request):
+    """Which run of its test this is, from 1 on: what tests share is made anew for a rerun."""
+    return getattr(request.node, "execution_count", 1)

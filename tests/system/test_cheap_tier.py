@@ -6,6 +6,7 @@ used up before, so that only what refills counts. Figures are printed: `pytest -
 """
 
 import asyncio
+import functools
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
@@ -13,7 +14,7 @@ from time import monotonic
 import pytest
 
 from tests.support.process import running
-from tests.support.run import bounded
+from tests.support.run import bounded, look_of
 from tests.system.arrivals import MEAN_TOKENS, MODEL, Crowd, entry, use_up, vendor
 
 pytestmark = pytest.mark.clock
@@ -202,28 +203,39 @@ SCENARIOS = (at_95_percent, at_120_percent, in_bursts)
 
 
 @pytest.fixture(scope="module")
-def endings(tmp_path_factory):
-    """What each scenario missed, or None. They happen side by side: each is mostly waiting."""
-    folder = tmp_path_factory.mktemp("cheap-tier")
-    endings = {}
+def looks(tmp_path_factory):
+    """For each look, what every scenario missed, or None. They happen side by side: each is mostly
+    waiting."""
 
-    async def ending(scenario):
-        (folder / scenario.__name__).mkdir()
-        try:
-            await in_both_dialects(scenario, folder / scenario.__name__)
-        except ExceptionGroup as missed:
-            endings[scenario] = missed
-        else:
-            endings[scenario] = None
+    @functools.cache
+    def look(number):
+        folder = tmp_path_factory.mktemp("cheap-tier")
+        endings = {}
 
-    @bounded(120)
-    async def happen():
-        async with asyncio.TaskGroup() as scenarios:
-            for scenario in SCENARIOS:
-                scenarios.create_task(ending(scenario))
+        async def ending(scenario):
+            (folder / scenario.__name__).mkdir()
+            try:
+                await in_both_dialects(scenario, folder / scenario.__name__)
+            except ExceptionGroup as missed:
+                endings[scenario] = missed
+            else:
+                endings[scenario] = None
 
-    happen()
-    return endings
+        @bounded(120)
+        async def happen():
+            async with asyncio.TaskGroup() as scenarios:
+                for scenario in SCENARIOS:
+                    scenarios.create_task(ending(scenario))
+
+        happen()
+        return endings
+
+    return look
+
+
+@pytest.fixture
+def endings(request, looks):
+    return looks(look_of(request))
 
 
 def assert_nothing_was_missed(ending):

@@ -5,13 +5,14 @@ because a recovered endpoint's share takes ten seconds to grow back.
 """
 
 import asyncio
+import functools
 
 import pytest
 
 from llmproxy.rules.breaker import SLOW_START_S
 from tests.support.client import connect, request
 from tests.support.process import running
-from tests.support.run import bounded
+from tests.support.run import bounded, look_of
 from tests.system.clients import CLIENTS, Load
 from tests.system.vendors import ILLNESSES, asked, group_of, vendors
 
@@ -66,28 +67,38 @@ class Outage:
 
 
 @pytest.fixture(scope="module")
-def outages(tmp_path_factory):
-    """Every outage, by its illness, when all are over."""
-    outages = {}
+def looks(tmp_path_factory):
+    """For each look, every outage by its illness, when all are over."""
 
-    @bounded(60)
-    async def happen():
-        async with vendors(3 * len(ILLNESSES), latency_s=LATENCY_S) as members:
-            for number, illness in enumerate(ILLNESSES):
-                outages[illness] = Outage(illness, members[3 * number : 3 * number + 3])
-            config = {
-                "model_groups": [
-                    group_of(each.members, group=each.group) for each in outages.values()
-                ],
-                "general_settings": SETTINGS,
-            }
-            async with running(tmp_path_factory.mktemp("outages"), config=config) as proxy:
-                async with asyncio.TaskGroup() as drills:
-                    for outage in outages.values():
-                        drills.create_task(outage.happen(proxy.port))
+    @functools.cache
+    def look(number):
+        outages = {}
 
-    happen()
-    return outages
+        @bounded(60)
+        async def happen():
+            async with vendors(3 * len(ILLNESSES), latency_s=LATENCY_S) as members:
+                for number, illness in enumerate(ILLNESSES):
+                    outages[illness] = Outage(illness, members[3 * number : 3 * number + 3])
+                config = {
+                    "model_groups": [
+                        group_of(each.members, group=each.group) for each in outages.values()
+                    ],
+                    "general_settings": SETTINGS,
+                }
+                async with running(tmp_path_factory.mktemp("outages"), config=config) as proxy:
+                    async with asyncio.TaskGroup() as drills:
+                        for outage in outages.values():
+                            drills.create_task(outage.happen(proxy.port))
+
+        happen()
+        return outages
+
+    return look
+
+
+@pytest.fixture
+def outages(request, looks):
+    return looks(look_of(request))
 
 
 @pytest.mark.parametrize("illness", ILLNESSES)
