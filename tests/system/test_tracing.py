@@ -3,7 +3,6 @@
 import asyncio
 import re
 import signal
-import socket
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from tests.support.client import CHAT, ask
 from tests.support.collector import collector
 from tests.support.process import command, running
 from tests.support.run import bounded
+from tests.support.valkey import free_port
 from tests.support.vendor import always, chat, http, scripted
 from tests.system.vendors import group_of
 from tests.system.workers import serving
@@ -36,8 +36,7 @@ def traced_by(where, vendor, **settings):
 
 def nobody():
     """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return {"endpoint": f"http://127.0.0.1:{server.getsockname()[1]}"}
+    return {"endpoint": f"http://127.0.0.1:{free_port()}"}
 
 
 async def until(told, within_s=10):
