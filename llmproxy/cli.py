@@ -166,19 +166,20 @@ def _seconds(text: str) -> float:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from llmproxy.serving import serve, serve_demo  # noqa: PLC0415 - `check` must start fast
+    from llmproxy.runtime.triggers import hold_hangups  # noqa: PLC0415 - `check` must start fast
+    from llmproxy.serving import serve, serve_demo  # noqa: PLC0415
 
-    config, source = _config_to_serve(options.config, os.environ)
-    _require_extras(config, source)
+    hold_hangups()
+    config, file = _config_to_serve(options.config, os.environ)
     if options.workers > 1:
-        return _serve_with_workers(config, source, options)
+        return _serve_with_workers(config, file, options)
     if config is None:
         return serve_demo(options.host, options.port, os.environ, asked_for=False)
-    return serve(config, source, options.host, options.port, os.environ)
+    return serve(config, file, options.host, options.port, os.environ)
 
 
 def _serve_with_workers(  # type: ignore[no-untyped-def]
-    config, source: str, options: argparse.Namespace
+    config, file, options: argparse.Namespace
 ) -> int:
     from llmproxy.workers import serve_with_workers  # noqa: PLC0415 - one process needs nothing of it
 
@@ -190,7 +191,7 @@ def _serve_with_workers(  # type: ignore[no-untyped-def]
         )
         return 2
     address = (options.host, options.port)
-    return serve_with_workers(config, source, address, os.environ, count=options.workers)
+    return serve_with_workers(config, file, address, os.environ, count=options.workers)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -200,35 +201,22 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _config_to_serve(file: Path | None, environ: Mapping[str, str]):  # type: ignore[no-untyped-def]
-    from llmproxy.config import config_from_environment, load_config  # noqa: PLC0415
+    from llmproxy.adapters.config_file import ConfigFile  # noqa: PLC0415
+    from llmproxy.config import config_from_environment  # noqa: PLC0415
 
     if file is None and DEFAULT_CONFIG.exists():
         file = DEFAULT_CONFIG
-    if file is not None:
-        return load_config(file, environ), str(file)
-    return config_from_environment(environ), "the environment"
-
-
-def _require_extras(config, source: str) -> None:  # type: ignore[no-untyped-def]
-    if config is None:
-        return
-    if config.general_settings.exact_token_counts:
-        from llmproxy.adapters.exact_count import require_counter  # noqa: PLC0415 - seldom wanted
-
-        require_counter(file=source)
-    if config.general_settings.tracing is not None:
-        from llmproxy.adapters.tracing.opening import require_sdk  # noqa: PLC0415 - seldom wanted
-
-        require_sdk(file=source)
+    if file is None:
+        return config_from_environment(environ), None
+    known = ConfigFile(file, environ)
+    return known.load(), known
 
 
 def _check(options: argparse.Namespace) -> int:
-    from llmproxy.config import load_config, masked  # noqa: PLC0415
-    from llmproxy.providers import endpoints_of  # noqa: PLC0415
+    from llmproxy.adapters.config_file import ConfigFile  # noqa: PLC0415
+    from llmproxy.config import masked  # noqa: PLC0415
 
-    config = load_config(options.file, os.environ)
-    endpoints_of(config)
-    _require_extras(config, str(options.file))
+    config = ConfigFile(options.file, os.environ).load()
     if options.show:
         print(masked(config), end="")  # noqa: T201
         return 0

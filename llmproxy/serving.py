@@ -20,6 +20,7 @@ import uvloop
 
 import llmproxy
 from llmproxy.adapters.access_log import AccessLog, write_to
+from llmproxy.adapters.config_file import ConfigFile
 from llmproxy.adapters.ledger import Ledger
 from llmproxy.adapters.tracing.opening import traced
 from llmproxy.app import App
@@ -30,7 +31,8 @@ from llmproxy.control.watch import Watch
 from llmproxy.door import make_server
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listener, Listeners
-from llmproxy.runtime import Live, open_runtime
+from llmproxy.runtime import Live, open_live
+from llmproxy.runtime.triggers import heeding
 
 if TYPE_CHECKING:
     from llmproxy.adapters.call_file import CallFile
@@ -43,12 +45,20 @@ class CannotListenError(Exception):
 
 
 def serve(
-    config: Config, source: str, host: str | None, port: int | None, environ: Mapping[str, str]
+    config: Config,
+    file: ConfigFile | None,
+    host: str | None,
+    port: int | None,
+    environ: Mapping[str, str],
 ) -> int:
-    """Serve a config until a signal ends it; returns the exit status."""
+    """Serve a config until a signal ends it; returns the exit status.
+
+    `file`: where it came from; None = from the environment.
+    """
+    announced = announcement(config, source_of(file))
 
     async def run() -> None:
-        await _serve(config, address_of(config, host, port), environ, announcement(config, source))
+        await _serve(config, address_of(config, host, port), environ, announced, file)
 
     return _run(run)
 
@@ -79,22 +89,28 @@ async def serve_on(
     *,
     write: Callable[[bytes], object],
     on_started: Callable[[], None],
+    file: ConfigFile | None = None,
     seat: Seat | None = None,
+    on_live: Callable[[Live], None] | None = None,
 ) -> None:
     """Serve a config on a socket until a signal ends it; then the socket is closed.
 
     `write` gets whole lines of the access log. `on_started` is called when calls are accepted and
-    signals are heard. `seat`: where the numbers of all workers meet, if there are several.
+    signals are heard, `on_live` before that. `file`: where the config came from. `seat`: where the
+    numbers of all workers meet, if there are several.
     """
     settings = config.general_settings
     human = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
     log = AccessLog(write, human=human, calls=settings.access_log, steps=settings.log_steps)
     try:
-        async with open_app(config, environ=environ, listener=log, seat=seat) as app:
-            # What exists now lives as long as the process: the collector need not look at it.
-            gc.collect()
-            gc.freeze()
-            await make_server(app, on_started=on_started).serve([listening])
+        async with open_app(config, environ=environ, listener=log, seat=seat, file=file) as app:
+            if on_live is not None:
+                on_live(app.live)
+            async with heeding(app.live):
+                # What exists now lives as long as the process: the collector need not look at it.
+                gc.collect()
+                gc.freeze()
+                await make_server(app, on_started=on_started).serve([listening])
     finally:
         listening.close()
         log.close()
@@ -102,16 +118,26 @@ async def serve_on(
 
 @asynccontextmanager
 async def open_app(
-    config: Config, *, environ: Mapping[str, str], listener: Listener, seat: Seat | None = None
+    config: Config,
+    *,
+    environ: Mapping[str, str],
+    listener: Listener,
+    file: ConfigFile | None = None,
+    seat: Seat | None = None,
 ) -> AsyncIterator[App]:
-    """A whole proxy but for its socket."""
+    """A whole proxy but for its socket, and for the signals that it heeds."""
     ledger = Ledger()
     with keeping_calls(config.general_settings) as kept, traced(config) as tracer:
         others = [each for each in (kept, tracer) if each is not None]
         told = Listeners(listener, ledger, *others)
-        async with open_runtime(config, environ=environ, listener=told) as runtime:
-            live = Live(runtime)
-            ledger.prices = runtime.prices
+        async with open_live(config, environ=environ, listener=told, file=file) as live:
+
+            def adopt_prices() -> None:
+                ledger.enter()
+                ledger.prices = live.runtime.prices
+
+            adopt_prices()
+            live.on_reload.append(adopt_prices)
             watch = Watch(live, Overview(live, ledger, seat))
             async with watch.looking():
                 trace_of = tracer.trace_of if tracer else None
@@ -168,6 +194,11 @@ def bound(host: str, port: int) -> socket.socket:
     return listening
 
 
+def source_of(file: ConfigFile | None) -> str:
+    """Where a config came from, in words."""
+    return "the environment" if file is None else str(file.path)
+
+
 def announcement(config: Config, source: str) -> str:
     """What to tell when calls are accepted, with places for `version` and `base`."""
     lines = [f"LLMProxy {{version}} on {{base}}, configured by {source}."]
@@ -205,12 +236,13 @@ async def _serve(
     address: tuple[str, int],
     environ: Mapping[str, str],
     announced: str,
+    file: ConfigFile | None = None,
 ) -> None:
     listening = bound(*address)
     listening.listen(BACKLOG)
     told = filled(announced, listening)
     write = write_to(sys.stdout.fileno())
-    await serve_on(listening, config, environ, write=write, on_started=lambda: say(told))
+    await serve_on(listening, config, environ, write=write, file=file, on_started=lambda: say(told))
 
 
 DEMO_ANNOUNCEMENT = """\

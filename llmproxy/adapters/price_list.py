@@ -7,10 +7,11 @@ and the part of it that could is not used. It is imported with the first price t
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from decimal import Decimal
 
 from llmproxy.config import Price
-from llmproxy.pool import Pool
+from llmproxy.providers.base import Endpoint
 
 logger = logging.getLogger("llmproxy")
 
@@ -35,16 +36,15 @@ LISTED = {
 }
 
 
-def prices_of(pool: Pool) -> dict[tuple[str, str], Price]:
+def prices_of(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], Price]:
     """By group and endpoint: what the config says, else the list price if it is known."""
     prices = {}
-    for group in pool.groups.values():
-        for endpoint in (state.endpoint for state in group.states):
-            price = endpoint.price
-            if price is None:
-                price = list_price(endpoint.provider.name, endpoint.model or "", quiet=True)
-            if price is not None:
-                prices[group.name, endpoint.name] = price
+    for endpoint in endpoints:
+        price = endpoint.price
+        if price is None:
+            price = list_price(endpoint.provider.name, endpoint.model or "", quiet=True)
+        if price is not None:
+            prices[endpoint.group, endpoint.name] = price
     return prices
 
 

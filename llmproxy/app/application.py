@@ -46,14 +46,19 @@ class App:
         *,
         trace_of: Callable[[Headers], Trace | None] | None = None,
     ) -> None:
-        settings = live.runtime.config.general_settings
         self.live = live
-        self.timeouts = settings.timeouts
-        self.max_body_bytes = settings.max_body_bytes
-        self.max_header_bytes = settings.max_header_bytes
         self._control = control
         self._trace_of = trace_of
         self._started_at = int(time())
+        self._adopt_settings()
+        live.on_reload.append(self._adopt_settings)
+
+    def _adopt_settings(self) -> None:
+        """What the door asks for, once for each connection or request."""
+        settings = self.live.runtime.config.general_settings
+        self.timeouts = settings.timeouts
+        self.max_body_bytes = settings.max_body_bytes
+        self.max_header_bytes = settings.max_header_bytes
 
     def is_control_path(self, path: bytes) -> bool:
         """Whether a path belongs to the operator's app."""
@@ -69,6 +74,7 @@ class App:
         `refusal`: what the door already found wrong with it.
         """
         runtime = self.live.runtime
+        runtime.calls += 1
         trail = Trail()
         if self._trace_of is not None:
             trail.trace = self._trace_of(request.headers)
@@ -98,6 +104,7 @@ class App:
                 message = "The proxy failed on this call; its log tells more."
                 tell(client, GatewayError(message, code="internal_error"), trail)
         finally:
+            runtime.calls -= 1
             self._finished(request, runtime, trail)
 
     def _answered_here(

@@ -1,10 +1,11 @@
 from llmproxy.config.base import CacheMode, Strategy, TokenProvider
 from llmproxy.config.caching import CacheParams
 from llmproxy.config.callers import Caller
+from llmproxy.config.changes import differences, kept_until_restart
 from llmproxy.config.environment import config_from_environment
 from llmproxy.config.general import GeneralSettings, Timeouts, shares_state
 from llmproxy.config.limits import Limits, Price, Queue
-from llmproxy.config.loading import load_config, parse_config
+from llmproxy.config.loading import config_text, load_config, parse_config
 from llmproxy.config.models import (
     OPENAI_BASE_URL,
     Config,
@@ -33,7 +34,10 @@ __all__ = [
     "TokenProvider",
     "Tracing",
     "config_from_environment",
+    "config_text",
+    "differences",
     "json_schema",
+    "kept_until_restart",
     "load_config",
     "masked",
     "parse_config",

@@ -228,6 +228,11 @@ class GeneralSettings(Section):
         description="Tell an OpenTelemetry collector of each call and its attempts. Without it "
         "nothing is traced. Needs `pip install 'llmproxy[tracing]'`.",
     )
+    reload_on_change: bool = Field(
+        default=True,
+        description="Take up a changed config file within a second, if it is right; what is under "
+        "way goes on. Without it: with SIGHUP, or `POST /admin/reload`.",
+    )
     expose_docs: bool = Field(
         default=True,
         description="Serve the API documentation of the proxy's own paths under `/docs`.",

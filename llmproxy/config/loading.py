@@ -25,7 +25,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     `environ` is what references such as `os.environ/NAME` are resolved with. Raises ConfigError
     with every problem in the file, each with its line, in the order of lines.
     """
-    return parse_config(_text(path), environ, file=str(path))
+    return parse_config(config_text(path), environ, file=str(path))
 
 
 def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> Config:
@@ -49,24 +49,8 @@ def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> Config:
     return config
 
 
-def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem]]:
-    found = [
-        problems.of_contradiction(contradiction, document, file)
-        for contradiction in contradictions(document.value)
-    ]
-    try:
-        return Config.model_validate(document.value), found
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            # What the text itself got wrong has been told; contradictions stand in `found`.
-            if detail["loc"] in document.refused or detail["type"] == Config.CONTRADICTION:
-                continue
-            problem = problems.of_value(detail, document, file)
-            found += [problem] if problem else []
-    return None, found
-
-
-def _text(path: Path) -> str:
+def config_text(path: Path) -> str:
+    """What a config file says. Raises ConfigError if it cannot be read."""
     file = str(path)
     try:
         return path.read_bytes().decode("utf-8-sig")
@@ -83,3 +67,20 @@ def _text(path: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         problem = Problem(file, 0, f"the file cannot be read: {reason}.", "Check the path.")
     raise ConfigError([problem])
+
+
+def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem]]:
+    found = [
+        problems.of_contradiction(contradiction, document, file)
+        for contradiction in contradictions(document.value)
+    ]
+    try:
+        return Config.model_validate(document.value), found
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            # What the text itself got wrong has been told; contradictions stand in `found`.
+            if detail["loc"] in document.refused or detail["type"] == Config.CONTRADICTION:
+                continue
+            problem = problems.of_value(detail, document, file)
+            found += [problem] if problem else []
+    return None, found

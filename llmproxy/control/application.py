@@ -15,6 +15,7 @@ from llmproxy.control.explain import explain_routes
 from llmproxy.control.health import health_routes
 from llmproxy.control.live_events import event_routes
 from llmproxy.control.pages import dashboard_routes
+from llmproxy.control.reload import reload_routes
 from llmproxy.control.signing_in import signing_in_routes
 from llmproxy.control.state import Glance
 from llmproxy.control.traces import trace_routes
@@ -79,6 +80,7 @@ def _admin_routes(live: Live, watch: Watch, glance: Glance, kept: CallFile | Non
         event_routes(live, watch, glance),
         action_routes(live, glance),
         cache_routes(live),
+        reload_routes(live, glance),
     ):
         admin.include_router(routes)
     return admin

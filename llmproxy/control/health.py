@@ -70,10 +70,12 @@ class Shared(BaseModel):
 
 
 class Health(BaseModel):
-    """The proxy and its endpoints. `degraded`: a group has an endpoint out; `down`: all of them."""
+    """The proxy and its endpoints. `degraded`: a group has an endpoint out; `down`: all of them.
+    `config_error`: why the config file as it is now is not served; the last good one is."""
 
     status: Literal["ok", "degraded", "down", "draining"]
     version: str
+    config_error: str | None
     in_flight: int
     shared: Shared | None
     groups: list[GroupHealth]
@@ -133,6 +135,7 @@ def health_of(live: Live, now: float) -> Health:
     return Health(
         status=status,
         version=llmproxy.__version__,
+        config_error=live.loaded.error,
         in_flight=runtime.admission.in_flight,
         shared=_shared(runtime, now),
         groups=[_group_health(group) for group in runtime.pool.groups.values()],

@@ -165,8 +165,8 @@ def _groups_gauges(runtime: Runtime) -> Tree:
 
 def _cache_counters(cache: Cache) -> Tree:
     counters = asdict(cache.counts)
-    if cache.second is not None:
-        counters["store"] = asdict(cache.second.counts)
+    if cache.store_counts is not None:
+        counters["store"] = asdict(cache.store_counts)
     return counters
 
 

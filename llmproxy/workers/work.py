@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -14,13 +15,16 @@ import uvloop
 
 from llmproxy.adapters.access_log import write_lines_to
 from llmproxy.adapters.board import Board
+from llmproxy.adapters.config_file import ConfigFile
 from llmproxy.adapters.embedded import EmbeddedServer
-from llmproxy.config import Config
+from llmproxy.config import Config, kept_until_restart
 from llmproxy.control.overview import Seat
 from llmproxy.errors import ConfigError
+from llmproxy.runtime import Live
 from llmproxy.serving import say, serve_on
 from llmproxy.workers.forking import Lifeline
 from llmproxy.workers.inbox import Inbox
+from llmproxy.workers.last_good import Good, LastGood
 from llmproxy.workers.port import Port
 
 logger = logging.getLogger("llmproxy")
@@ -28,16 +32,20 @@ logger = logging.getLogger("llmproxy")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What every worker gets from its supervisor. `server`: the workers' own, if they have one;
-    `board`: where their numbers meet."""
+    """What every worker gets from its supervisor. `file`: where the config came from, if it is one;
+    `server`: the workers' own, if they have one; `board`: where their numbers meet; `good`: what
+    they have read of the file since the start."""
 
     config: Config
     environ: Mapping[str, str]
+    file: ConfigFile | None
+    supervisor: int
     port: Port
     inbox: Inbox
     lifeline: Lifeline
     server: EmbeddedServer | None
     board: Board
+    good: LastGood
 
 
 def work(number: int, listening: socket.socket, given: Given) -> int:
@@ -48,6 +56,7 @@ def work(number: int, listening: socket.socket, given: Given) -> int:
     lifeline = given.lifeline.watch()
     given.port.close()
     orphaned = False
+    config, good = served_last(given)
 
     def finish() -> None:
         nonlocal orphaned
@@ -60,11 +69,13 @@ def work(number: int, listening: socket.socket, given: Given) -> int:
         asyncio.get_running_loop().add_reader(lifeline, finish)
         await serve_on(
             listening,
-            given.config,
+            config,
             given.environ,
             write=write_lines_to(sys.stdout.fileno()),
             on_started=lambda: given.inbox.tell_accepting(number),
+            file=given.file,
             seat=Seat(given.board, number),
+            on_live=lambda live: agree(live, good, number, given),
         )
 
     try:
@@ -76,3 +87,32 @@ def work(number: int, listening: socket.socket, given: Given) -> int:
     if orphaned and given.server is not None:
         given.server.clear_away()
     return 0
+
+
+def served_last(given: Given) -> tuple[Config, Good | None]:
+    """What the other workers serve, and what is known of it; None: nothing new since the start."""
+    good = given.good.newest()
+    if good is None or given.file is None:
+        return given.config, None
+    try:
+        config = given.file.parsed(good.text)
+    except ConfigError as error:  # another worker could use it
+        logger.error("The config that is served cannot be used here:\n%s", error)
+        return given.config, None
+    return kept_until_restart(given.config, config)[0], good
+
+
+def agree(live: Live, good: Good | None, number: int, given: Given) -> None:
+    """Go on from what the workers know of the file, and let them know what comes of it here."""
+    if good is not None:
+        live.text, live.seen, live.loaded = good.text, good.seen, good.loaded
+
+    def note() -> None:
+        given.good.write(number, Good(live.text, live.seen, live.loaded))
+
+    def tell_supervisor() -> None:
+        if os.getppid() == given.supervisor:  # it is not gone
+            os.kill(given.supervisor, signal.SIGHUP)
+
+    live.on_reload.append(note)
+    live.tell_others = tell_supervisor

@@ -30,6 +30,7 @@ from llmproxy.simulation.results import Results
 from llmproxy.simulation.traffic import Arrival
 from llmproxy.simulation.vendors import Outcome
 from llmproxy.stages.failover import Failover
+from llmproxy.stages.failover.waiting import Rooms
 from tests.support.run import bounded
 
 OK = None
@@ -153,6 +154,7 @@ async def by_the_loop(script, settings):
         max_attempts=general.num_retries + 1,
         queue=general.queue,
         draw=small_draw,
+        rooms=Rooms(),
     )
     route = Route("chat/completions", Dialect.CHAT, Replay.SAFE)
     call = Call(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from llmproxy.adapters.config_file import ConfigFile
 from llmproxy.app import App
 from llmproxy.config import parse_config
 from llmproxy.door import Server, make_server
@@ -75,14 +76,23 @@ class Proxy:
 
 
 @asynccontextmanager
-async def serve_proxy(config, environ=None):
-    """Serve a config (YAML text, or the same as Python values) on a free port."""
+async def serve_proxy(config, environ=None, *, path=None):
+    """Serve a config (YAML text, or the same as Python values) on a free port.
+
+    `path`: the file that it is written to, and that is read again at a reload.
+    """
     text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
-    parsed = parse_config(text, environ or {}, file="test.yaml")
+    file = None
+    if path is None:
+        parsed = parse_config(text, environ or {}, file="test.yaml")
+    else:
+        path.write_text(text)
+        file = ConfigFile(path, environ or {})
+        parsed = file.load()
     heard = Heard()
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listening.setblocking(False)
-    async with open_app(parsed, environ=environ or {}, listener=heard) as app:
+    async with open_app(parsed, environ=environ or {}, listener=heard, file=file) as app:
         server = PromptServer(make_server(app).config, app, on_started=None)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:

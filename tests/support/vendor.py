@@ -34,6 +34,7 @@ class Scripted:
     answer: object
     received: list[Received] = field(default_factory=list)
     connections: int = 0
+    open_connections: int = 0
 
     @property
     def base_url(self):
@@ -128,6 +129,7 @@ async def scripted(answer, *, port=0, tls=None):
 
     async def converse(reader, writer):
         vendor.connections += 1
+        vendor.open_connections += 1
         number = vendor.connections
         try:
             while (received := await _read(reader, number)) is not None:
@@ -138,6 +140,7 @@ async def scripted(answer, *, port=0, tls=None):
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            vendor.open_connections -= 1
             writer.close()
 
     def accept(reader, writer):

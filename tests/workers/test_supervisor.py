@@ -32,7 +32,7 @@ class Process:
 class Stage:
     """A supervisor in front of a script: each step is what happens while it waits."""
 
-    def __init__(self, count, *script):
+    def __init__(self, count, *script, reloads=True):
         self.now = 1000.0
         self.started = []  # (place, moment), in order
         self.longest = []
@@ -48,6 +48,7 @@ class Stage:
             self,
             self.workers,
             others=[self.server],
+            reloads=reloads,
             on_accepting=self.announce,
             on_stopping=self.note_stop,
             patience_s=PATIENCE_S,
@@ -241,3 +242,21 @@ def test_who_does_not_end_in_its_time_is_killed(caplog):
 @pytest.fixture(autouse=True)
 def everything_is_logged(caplog):
     caplog.set_level(logging.WARNING, logger="llmproxy")
+
+
+def test_a_hangup_is_for_the_workers_that_live_and_ends_nothing():
+    told = []
+
+    def look(stage):
+        told.extend(list(place.process.signals) for place in stage.workers if place.process)
+
+    stage = Stage(3, accepts(0), ends(2, status=-9), signals(signal.SIGHUP), look, *STOP)
+    assert stage.run() == 0
+    assert told == [[signal.SIGHUP]] * 2
+    assert stage.stopped == 1
+
+
+def test_a_hangup_ends_workers_whose_config_comes_from_no_file():
+    stage = Stage(2, accepts(0), accepts(1), signals(signal.SIGHUP), all_end, reloads=False)
+    assert stage.run() == 0
+    assert stage.stopped == 1

@@ -20,9 +20,14 @@ class Memory:
 
     def __init__(self, *, max_bytes: int, keep_s: float) -> None:
         self._entries: OrderedDict[bytes, Recorded] = OrderedDict()
+        self.bytes = 0
+        self.limit_to(max_bytes=max_bytes, keep_s=keep_s)
+
+    def limit_to(self, *, max_bytes: int, keep_s: float) -> None:
+        """From now on these are the bounds, for what is kept already, too."""
         self._max_bytes = max_bytes
         self._keep_s = keep_s
-        self.bytes = 0
+        self._make_room()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -49,8 +54,7 @@ class Memory:
             return
         self._entries[key] = entry
         self.bytes += size
-        while self.bytes > self._max_bytes:
-            self._forget(next(iter(self._entries)))
+        self._make_room()
 
     def purge(self, group: str | None, stored_before: float | None) -> int:
         """Forget the answers of one group, or of all, that were stored before a moment in Unix
@@ -61,6 +65,10 @@ class Memory:
         for key in purged:
             self._forget(key)
         return len(purged)
+
+    def _make_room(self) -> None:
+        while self.bytes > self._max_bytes:
+            self._forget(next(iter(self._entries)))
 
     def _forget(self, key: bytes) -> None:
         entry = self._entries.pop(key, None)

@@ -23,13 +23,15 @@ TOTALS_S = 10.0
 
 
 @asynccontextmanager
-async def open_second_level(store: Store, *, patience_s: float) -> AsyncIterator[SecondLevel]:
+async def open_second_level(
+    store: Store, *, patience_s: float, counts: Counts | None = None
+) -> AsyncIterator[SecondLevel]:
     """A second level that reads and writes until the block ends; then it closes the store.
 
     It begins even if the store does not answer; a moment is waited for it. `patience_s`: how long
-    a get waits.
+    a get waits. `counts`: of an earlier one, to go on from.
     """
-    counts = Counts()
+    counts = counts or Counts()
     condition = Condition(counts)
     reads = Reads(store, condition.reading, counts, patience_s=patience_s)
     writes = Writes(store, condition.writing, counts)

@@ -36,6 +36,8 @@ LOOK_AGAIN_S = 0.002
 
 logger = logging.getLogger("llmproxy")
 
+Asked = tuple[Lease, Ask]
+
 
 class SharedStatus(msgspec.Struct, frozen=True):
     """The shared view as it is now, for the operator."""
@@ -74,14 +76,28 @@ class SharedView:
         self.tried = asyncio.Event()  # whether the server answers is known
 
     def add(self, key: str, lease: Lease) -> None:
-        """From now on this lease asks the window that has this key on every instance."""
+        """From now on this lease asks the window that has this key on every instance. One that
+        did so before keeps to this instance's part."""
+        if (before := self._leases.get(key)) is not None:
+            before.lose_view()
         self._leases[key] = lease
+        self._awake.pop(key, None)
         lease.on_need = partial(self._need, key, lease)
         lease.shared_by(self._instances)
         if self._why is None:
             lease.regain_view()
         if lease.is_awake:
             self._need(key, lease)
+
+    def asks_for(self, key: str, lease: object) -> bool:
+        """Whether it was added, and is still there."""
+        return lease is not None and self._leases.get(key) is lease
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Nobody dispatches to the other windows any more."""
+        for key in [key for key in self._leases if key not in keys]:
+            del self._leases[key]
+            self._awake.pop(key, None)
 
     def on_grant(self, callback: Callable[[], None]) -> None:
         """Call it when something was granted, and when the view was lost or regained: calls that
@@ -140,6 +156,8 @@ class SharedView:
                 return  # the others will notice
 
     def _need(self, key: str, lease: Lease) -> None:
+        if not self.asks_for(key, lease):
+            return  # its place in the config is another's, or nobody's
         self._awake[key] = lease
         if not self._fails:
             self._bell.ring_by(self._ticked_at + SOONEST_S)
@@ -155,20 +173,21 @@ class SharedView:
         self._late = asyncio.get_running_loop().call_later(ANSWER_WITHIN_S, self._is_late, now)
         try:
             async with patience(connected=self._why is None):
-                answers = await self._windows.tell(list(asked.items()), count=count)
+                asks = [(key, ask) for key, (_, ask) in asked.items()]
+                answers = await self._windows.tell(asks, count=count)
         except (RedisError, OSError, TimeoutError) as error:
             await self._fail(error)
         finally:
             self._late.cancel()
             if answers is None:
                 self._go_local()
-                for key in asked:
-                    self._leases[key].unanswered()
+                for lease, _ in asked.values():
+                    lease.unanswered()
         if answers is not None:
             self._receive(asked, answers)
 
-    def _ask_all(self, now: float) -> dict[str, Ask]:
-        asked: dict[str, Ask] = {}
+    def _ask_all(self, now: float) -> dict[str, Asked]:
+        asked: dict[str, Asked] = {}
         for key, lease in list(self._awake.items()):
             if len(asked) == MAX_ASKS:
                 self._bell.ring_by(now + SOONEST_S)
@@ -176,12 +195,12 @@ class SharedView:
             del self._awake[key]
             ask = lease.ask(now)
             if ask is not None:
-                asked[key] = ask
+                asked[key] = lease, ask
             if lease.is_awake:
                 self._awake[key] = lease  # behind those who have not asked yet
         return asked
 
-    def _receive(self, asked: dict[str, Ask], answers: Answers) -> None:
+    def _receive(self, asked: dict[str, Asked], answers: Answers) -> None:
         now = monotonic()
         if self._fails:
             self._hold_until = now + HOLD_S
@@ -190,8 +209,10 @@ class SharedView:
             self._count(answers.instances, now)
         if self._why is not None:
             self._regain(asked, now)
-        for key, grant in zip(asked, answers.grants, strict=True):
-            self._leases[key].granted(grant, now)
+        for (key, (lease, _)), grant in zip(asked.items(), answers.grants, strict=True):
+            lease.granted(grant, now)
+            if not self.asks_for(key, lease):
+                lease.lose_view()
         if asked:
             self._call_those_who_wait()
 
@@ -203,7 +224,7 @@ class SharedView:
             for lease in self._leases.values():
                 lease.shared_by(instances)
 
-    def _regain(self, asked: dict[str, Ask], now: float) -> None:
+    def _regain(self, asked: dict[str, Asked], now: float) -> None:
         """The server answers again. A lease that has asked something waits for its grant."""
         if self._fails:
             logger.warning(

@@ -130,12 +130,26 @@ class Capacity:
         self._ramp: int | None = None  # calls that may go although the vendor has just throttled
         self._ramp_answers = 0
 
-    def share_with_others(self, stock: Stock) -> None:
-        """From now on other instances dispatch to the same limits."""
+    def share_with_others(self, stock: Stock | None) -> None:
+        """From now on other instances dispatch to the same limits. None: no longer."""
         self.stock = stock
-        self._window = self._window or MinuteWindow()
         self._safe_requests = self._safe_tokens = 0.0
-        stock.limits(*self.limits)
+        if stock is not None:
+            self._window = self._window or MinuteWindow()
+            stock.limits(*self.limits)
+
+    def change_limits(
+        self, key: str, *, rpm: int | None, tpm: int | None, concurrent: int | None
+    ) -> None:
+        """The operator has set other limits. What was sent and learned until now still counts."""
+        self.key, self.rpm, self.tpm, self.concurrent = key, rpm, tpm, concurrent
+        if rpm or tpm:
+            self._window = self._window or MinuteWindow()
+        elif self.stock is None:
+            self._window = None
+        self._adopt_limits()
+        known = (rpm, tpm, concurrent, self._requests, self._tokens, self._ramp)
+        self.bounded = any(each is not None for each in known)
 
     @property
     def limits(self) -> tuple[float | None, float | None]:

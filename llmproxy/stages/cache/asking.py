@@ -32,10 +32,10 @@ class Asking:
     `prices`: what is not there saves no money that we know of.
     """
 
-    def __init__(self, known: Known, *, leases: Leases | None, prices: Prices) -> None:
+    def __init__(self, known: Known, *, leases: Leases | None) -> None:
         self._known = known
         self._leases = leases
-        self._prices = prices
+        self.prices: Prices = {}
         self.flights: dict[bytes, Flight] = {}
         self._renewals: set[bytes] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,6 +72,11 @@ class Asking:
         if asked.form not in self.flights and asked.form not in self._renewals:
             self._renewals.add(asked.form)
             self._in_background(self._renewed(asked, ask))
+
+    @property
+    def in_background(self) -> frozenset[asyncio.Task[None]]:
+        """What runs without a client at this moment."""
+        return frozenset(self._tasks)
 
     async def close(self) -> None:
         """End what is being asked and done without a client."""
@@ -139,7 +144,7 @@ class Asking:
         finally:
             if self.flights.get(asked.form) is flight:
                 del self.flights[asked.form]
-            answer = _recorded(flight, asked, self._prices)
+            answer = _recorded(flight, asked, self.prices)
             # What another group answers is another model's.
             keeps = asked.wish.writes and flight.trail.fallback is None
             kept = answer is not None and keeps and self._known.keep(answer, asked)

@@ -7,14 +7,17 @@ endpoint can answer, an old one may stand in, if the operator wants that.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import time
 from typing import TYPE_CHECKING
 
+from llmproxy.adapters.answers.condition import Counts as StoreCounts
 from llmproxy.adapters.answers.memory import Memory
 from llmproxy.adapters.answers.second_level import SecondLevel
-from llmproxy.calls import Client, Trail
+from llmproxy.calls import Call, Client, Trail
 from llmproxy.config import CacheParams
 from llmproxy.errors import GatewayError, NoEndpoint, Overload, UpstreamError
+from llmproxy.pool import Group
 from llmproxy.rules.prices import Prices
 from llmproxy.rules.recording import Recorded
 from llmproxy.stages.cache.asking import Ask, Asking
@@ -27,25 +30,36 @@ if TYPE_CHECKING:
 
 
 class Cache:
-    """The step of the story. `memory` and `second` own the answers; `counts` only ever grow."""
+    """The step of the story. `memory` and `second` own the answers; `counts` only ever grow, as do
+    `store_counts`: of `second`, and of what stood in its place.
+
+    `serve` says for whom it is; before that it is for nobody.
+    """
+
+    asked: Callable[[Call, Group, Trail], Asked | None]
 
     def __init__(
         self,
         params: CacheParams,
-        questions: Questions,
         memory: Memory,
         *,
         second: SecondLevel | None,
         leases: Leases | None,
-        prices: Prices,
+        counts: Counts,
+        store_counts: StoreCounts | None,
     ) -> None:
         self._params = params
-        self.asked = questions.asked
         self.memory = memory
         self.second = second
-        self.counts = Counts()
-        self._known = Known(memory, second, self.counts, fresh_s=params.ttl)
-        self.asking = Asking(self._known, leases=leases, prices=prices)
+        self.counts = counts
+        self.store_counts = store_counts
+        self._known = Known(memory, second, counts, fresh_s=params.ttl)
+        self.asking = Asking(self._known, leases=leases)
+
+    def serve(self, questions: Questions, prices: Prices) -> None:
+        """From now on it is for these groups and callers, at these prices."""
+        self.asked = questions.asked
+        self.asking.prices = prices
 
     async def answer(self, asked: Asked, client: Client, trail: Trail, ask: Ask) -> None:
         """Answer a call whose question may be known. `ask`: how the endpoints are asked.

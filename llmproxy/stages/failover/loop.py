@@ -25,7 +25,7 @@ from llmproxy.stages.failover.attempt import Attempts
 from llmproxy.stages.failover.consequences import cool, fail_breaker, tell_change
 from llmproxy.stages.failover.fallback import Fallback
 from llmproxy.stages.failover.nobody import nobody, told_unchanged
-from llmproxy.stages.failover.waiting import WaitingRoom
+from llmproxy.stages.failover.waiting import Rooms
 from llmproxy.steps import Attempt, PassedOver
 
 # Retries and probes wait no longer than this, all pauses of a call together.
@@ -39,9 +39,10 @@ MAX_TOLD = 20
 
 
 class Failover:
-    """The stage: hands out one FirstAccepted per call. Owns the groups' waiting rooms.
+    """The stage: hands out one FirstAccepted per call.
 
-    `counts`: for calls whose vendor returns no usage; None = these teach nothing.
+    `rooms`: where calls wait for room at an endpoint. `counts`: for calls whose vendor returns no
+    usage; None = these teach nothing.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Failover:
         max_attempts: int,
         queue: Queue,
         draw: Callable[[], float],
+        rooms: Rooms,
         counts: ExactCounts | None = None,
     ) -> None:
         self.attempts = attempts
@@ -60,7 +62,7 @@ class Failover:
         self.queue = queue
         self.draw = draw
         self.counts = counts
-        self._rooms: dict[str, WaitingRoom] = {}
+        self.rooms = rooms
 
     def first_accepted(self, call: Call, group: Group, trail: Trail) -> FirstAccepted | Fallback:
         """`async with` it: yields the Accepted, closes it, and settles the endpoint's state."""
@@ -68,17 +70,9 @@ class Failover:
             return Fallback(lambda each: FirstAccepted(self, call, each, trail), call, group, trail)
         return FirstAccepted(self, call, group, trail)
 
-    def room_of(self, group: Group) -> WaitingRoom:
-        """The group's waiting room."""
-        room = self._rooms.get(group.name)
-        if room is None:
-            room = self._rooms[group.name] = WaitingRoom(group)
-        return room
-
     def room_has_come(self) -> None:
-        """Capacity was granted to this instance: whoever waits for it may go."""
-        for room in self._rooms.values():
-            room.move()
+        """There may be room where there was none: whoever waits for it may go."""
+        self.rooms.move()
 
 
 class FirstAccepted:
@@ -202,7 +196,7 @@ class FirstAccepted:
         used_tokens = None if usage is None else usage.input_tokens + usage.output_tokens
         self._turn.end(monotonic(), used_tokens=used_tokens, sent=sent)
         if self._group.line.places:
-            self._stage.room_of(self._group).move()
+            self._stage.rooms.of(self._group).move()
 
     # ---- after a failure
 
@@ -363,7 +357,7 @@ class FirstAccepted:
                 return turn
         if crowded or room_in_s > patience_s:
             raise self._nobody(now)
-        turn = await self._stage.room_of(group).wait(self._demand, at_most_s=patience_s)
+        turn = await self._stage.rooms.of(group).wait(self._demand, at_most_s=patience_s)
         waited_s = monotonic() - now
         self._waited_s += waited_s
         self._trail.waited_s += waited_s

@@ -8,6 +8,7 @@ not fought over.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from time import monotonic
 
 from llmproxy.pool import Demand, Group, Turn
@@ -77,6 +78,36 @@ class WaitingRoom:
         self._group.line.leave(demand)
         if not future.done():
             future.set_result(None)
+
+
+class Rooms:
+    """The waiting rooms of all groups. Made once for a process: a group that outlives a config
+    keeps its room, and those who wait in it."""
+
+    __slots__ = ("_rooms",)
+
+    def __init__(self) -> None:
+        self._rooms: dict[Group, WaitingRoom] = {}
+
+    def of(self, group: Group) -> WaitingRoom:
+        """The group's waiting room."""
+        room = self._rooms.get(group)
+        if room is None:
+            room = self._rooms[group] = WaitingRoom(group)
+        return room
+
+    def move(self) -> None:
+        """Something may have changed anywhere: whoever waits for it may go."""
+        for room in self._rooms.values():
+            room.move()
+
+    def forget_others(self, groups: Collection[Group]) -> None:
+        """Of groups that are no more, only the rooms are kept in which somebody still waits."""
+        self._rooms = {
+            group: room
+            for group, room in self._rooms.items()
+            if group in groups or group.line.places
+        }
 
 
 def _return_turn(turn: Turn | None) -> None:

@@ -1,0 +1,10 @@
+"""What is alive: made from a Config, and made anew from the next one without losing a call.
+
+A Config opens nothing and a stage owns no connection; everything that must be closed is here.
+"""
+
+from llmproxy.runtime.live import Live, Loaded, NoFile, open_live
+from llmproxy.runtime.pool import pool_of
+from llmproxy.runtime.runtime import Runtime
+
+__all__ = ["Live", "Loaded", "NoFile", "Runtime", "open_live", "pool_of"]

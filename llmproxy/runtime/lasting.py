@@ -1,0 +1,55 @@
+"""What outlives every config: made once for a process, and taken over by one Runtime after the
+other. So no call that waits is forgotten, and no counter falls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from llmproxy.adapters.answers.condition import Counts as StoreCounts
+from llmproxy.adapters.answers.memory import Memory
+from llmproxy.config import CacheParams, GeneralSettings
+from llmproxy.events import Listener
+from llmproxy.pool import Pool
+from llmproxy.runtime.shelf import Shelf
+from llmproxy.stages.admission import Admission
+from llmproxy.stages.cache.counts import Counts
+from llmproxy.stages.callers import Callers
+from llmproxy.stages.failover.waiting import Rooms
+
+
+class Lasting:
+    """Owns what is named here. `pool` and `callers` are those of the config that is served."""
+
+    def __init__(
+        self, settings: GeneralSettings, *, environ: Mapping[str, str], listener: Listener
+    ) -> None:
+        self.environ = environ
+        self.listener = listener
+        self.shelf = Shelf()
+        self.rooms = Rooms()
+        self.admission = Admission(settings)
+        params = settings.cache_params
+        self.memory = Memory(max_bytes=params.max_bytes, keep_s=keep_s(params))
+        self.counts = Counts()
+        self.store_counts: StoreCounts | None = None  # until there is a store
+        self.pool = Pool({})
+        self.callers = Callers((), self.pool)
+
+    def hear(self, group: str, endpoint: str, state: str, for_s: float | None, now: float) -> None:
+        """News of another instance."""
+        self.pool.hear(group, endpoint, state, for_s, now)
+
+    def adopt(self, settings: GeneralSettings, pool: Pool, callers: Callers) -> None:
+        """Another config is served."""
+        self.pool, self.callers = pool, callers
+        self.admission.limit_to(settings)
+        params = settings.cache_params
+        self.memory.limit_to(max_bytes=params.max_bytes, keep_s=keep_s(params))
+        if not settings.cache:
+            self.memory.purge(None, None)
+        self.rooms.forget_others(frozenset(pool.groups.values()))
+
+
+def keep_s(params: CacheParams) -> float:
+    """For how many seconds an answer may be of any use."""
+    return params.ttl + max(params.stale_if_error_s, params.stale_while_revalidate_s)

@@ -1,0 +1,172 @@
+"""Opening what a Config needs. What an earlier one has open with the same settings is not opened
+again: connections to endpoints, the shared view, the cache."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from llmproxy.adapters.answers.condition import Counts as StoreCounts
+from llmproxy.adapters.answers.second_level import open_second_level
+from llmproxy.adapters.answers.store import Store, StoreError
+from llmproxy.adapters.entra import EntraCredentials
+from llmproxy.adapters.exact_count import ExactCounts, o200k_base
+from llmproxy.adapters.price_list import prices_of
+from llmproxy.adapters.upstream import UpstreamClient
+from llmproxy.config import CacheParams, Config, GeneralSettings, Timeouts, shares_state
+from llmproxy.errors import ConfigError, Problem
+from llmproxy.providers import endpoints_of
+from llmproxy.providers.base import Endpoint
+from llmproxy.rules.prices import Prices
+from llmproxy.runtime.lasting import Lasting, keep_s
+from llmproxy.stages.cache import Cache
+from llmproxy.stages.failover.attempt import Attempts
+
+if TYPE_CHECKING:
+    from llmproxy.adapters.shared import SharedView
+
+# How long a call waits for the second level of the cache.
+SERVER_PATIENCE_S = 0.1
+DISK_PATIENCE_S = 0.5
+
+
+class Opened:
+    """All that a Runtime is made of. Made by `opened` only; `held` closes it, whoever has it."""
+
+    attempts: Attempts
+    counts: ExactCounts | None = None
+    cache: Cache
+    shared: SharedView | None = None
+
+    def __init__(
+        self, config: Config, endpoints: dict[str, tuple[Endpoint, ...]], prices: Prices
+    ) -> None:
+        self.config = config
+        self.endpoints = endpoints
+        self.prices = prices
+        self.held = AsyncExitStack()
+
+
+async def opened(config: Config, lasting: Lasting) -> Opened:
+    """Everything for a config. What is served meanwhile does not notice.
+
+    Raises ConfigError if something cannot be used; then nothing new is open.
+    """
+    endpoints = endpoints_of(config)
+    # In a thread: to import the list of prices takes a while.
+    prices = await asyncio.to_thread(prices_of, list(chain.from_iterable(endpoints.values())))
+    opened = Opened(config, endpoints, prices)
+    try:
+        await _open_all(opened, config.general_settings, lasting)
+    except BaseException:
+        await opened.held.aclose()
+        raise
+    return opened
+
+
+async def _open_all(to: Opened, settings: GeneralSettings, lasting: Lasting) -> None:
+    held, shelf = to.held, lasting.shelf
+    timeouts = settings.timeouts
+    client = await shelf.borrow(held, ("upstream", timeouts), _client(timeouts, lasting))
+    credentials = await shelf.borrow(held, ("entra", None), _credentials())
+    to.attempts = Attempts(client, credentials, timeouts)
+    if settings.exact_token_counts:
+        to.counts = await shelf.borrow(held, ("exact counts", None), _exact_counts())
+    made_from = settings.cache, settings.cache_params, redis_of(settings)
+    to.cache = await shelf.borrow(held, ("cache", made_from), _cache(settings, lasting))
+    if shares_state(settings):
+        to.shared = await shelf.borrow(
+            held, ("shared view", redis_of(settings)), _shared_view(settings, lasting)
+        )
+
+
+def redis_of(settings: GeneralSettings) -> dict[str, object]:
+    """The settings that say where the server is."""
+    names = (name for name in type(settings).model_fields if name.startswith("redis_"))
+    return {name: getattr(settings, name) for name in names}
+
+
+@asynccontextmanager
+async def _client(timeouts: Timeouts, lasting: Lasting) -> AsyncIterator[UpstreamClient]:
+    with closing(UpstreamClient(timeouts, environ=lasting.environ)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def _credentials() -> AsyncIterator[EntraCredentials]:
+    with closing(EntraCredentials()) as credentials:
+        yield credentials
+
+
+@asynccontextmanager
+async def _exact_counts() -> AsyncIterator[ExactCounts]:
+    counts = ExactCounts(await asyncio.to_thread(o200k_base))
+    try:
+        yield counts
+    finally:
+        await counts.close()
+
+
+@asynccontextmanager
+async def _shared_view(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[SharedView]:
+    # Only who shares anything pays for the import.
+    from llmproxy.adapters.shared import open_shared_view  # noqa: PLC0415
+
+    async with open_shared_view(settings, hear=lasting.hear) as shared:
+        shared.on_grant(lasting.rooms.move)
+        shared.on_purge(lasting.memory.purge)
+        yield shared
+
+
+@asynccontextmanager
+async def _cache(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[Cache]:
+    """The cache, with what it keeps answers in. Raises ConfigError if that cannot be used."""
+    params = settings.cache_params
+    if settings.cache and params.type != "memory" and lasting.store_counts is None:
+        lasting.store_counts = StoreCounts()
+    async with AsyncExitStack() as stack:
+        second, leases = None, None
+        if settings.cache and params.type == "disk":
+            opening = open_second_level(
+                _disk_store(params), patience_s=DISK_PATIENCE_S, counts=lasting.store_counts
+            )
+            second = await stack.enter_async_context(opening)
+        elif settings.cache and params.type == "redis":
+            # Only who shares anything pays for the import.
+            from llmproxy.adapters.answers.valkey import ValkeyStore  # noqa: PLC0415
+            from llmproxy.adapters.shared.address import client_of, secrets_of  # noqa: PLC0415
+            from llmproxy.adapters.shared.leases import Leases  # noqa: PLC0415
+
+            client = client_of(settings)
+            stack.push_async_callback(client.aclose)
+            namespace = params.namespace or settings.redis_namespace
+            secrets = secrets_of(settings)
+            kept = ValkeyStore(client, namespace=namespace, keep_s=keep_s(params), secrets=secrets)
+            opening = open_second_level(
+                kept, patience_s=SERVER_PATIENCE_S, counts=lasting.store_counts
+            )
+            second = await stack.enter_async_context(opening)
+            leases = Leases(client, namespace=namespace) if params.across_instances else None
+        cache = Cache(
+            params,
+            lasting.memory,
+            second=second,
+            leases=leases,
+            counts=lasting.counts,
+            store_counts=lasting.store_counts,
+        )
+        stack.push_async_callback(cache.close)
+        yield cache
+
+
+def _disk_store(params: CacheParams) -> Store:
+    from llmproxy.adapters.answers.disk import DiskStore  # noqa: PLC0415 - seldom wanted
+
+    try:
+        return DiskStore(params.path or "", max_bytes=params.max_disk_bytes, keep_s=keep_s(params))
+    except StoreError as error:
+        problem = Problem("general_settings.cache_params.path", 0, str(error), "")
+        raise ConfigError([problem]) from error

@@ -1,0 +1,159 @@
+"""From a Config to its pool: fresh state for every endpoint, or what is known of the same place.
+
+What is known is carried over as it is, by the same objects, so that attempts under way go on
+counting where the next ones look. A group goes on by its name, with those who wait in its line; an
+endpoint by group, name and account; the capacity of an account by the account, even under other
+limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from math import inf
+
+from llmproxy.adapters.price_list import list_price
+from llmproxy.config import Config, GeneralSettings, Strategy
+from llmproxy.pool import EndpointState, Group, Pool
+from llmproxy.providers import endpoints_of
+from llmproxy.providers.base import Endpoint
+from llmproxy.rules.breaker import Breaker
+from llmproxy.rules.capacity import Capacity
+from llmproxy.rules.prices import blended
+
+Endpoints = Mapping[str, tuple[Endpoint, ...]]
+
+
+def pool_of(
+    config: Config, *, endpoints: Endpoints | None = None, before: Pool | None = None
+) -> Pool:
+    """The state of every endpoint of a config. `endpoints`: its own, if they are known already.
+
+    What `before` knows of the same groups and endpoints is theirs, and no longer that of `before`.
+    """
+    if endpoints is None:
+        endpoints = endpoints_of(config)
+    settings = config.general_settings
+    known = before.groups if before is not None else {}
+    states = _States(settings, known, endpoints)
+    groups: dict[str, Group] = {}
+    for each in config.model_groups:
+        name, strategy = each.model_group, each.strategy or settings.strategy
+        groups[name] = _group(
+            states.of(endpoints[name]),
+            strategy=strategy,
+            name=name,
+            settings=settings,
+            before=known.get(name),
+        )
+    for each in config.model_groups:
+        here = groups[each.model_group]
+        here.fallbacks = tuple(groups[name] for name in each.fallbacks)
+        here.context_fallbacks = tuple(groups[name] for name in each.context_window_fallbacks)
+    return Pool(groups)
+
+
+def begun_anew(before: Pool, endpoints: Endpoints) -> list[str]:
+    """Of which endpoints nothing is known although their names are, in words."""
+    return [
+        f"{group}/{endpoint.name}: is another place or credential, and begins anew"
+        for group, members in endpoints.items()
+        for endpoint in members
+        if (known := _state_of(before.groups, endpoint)) and not _is_same(known.endpoint, endpoint)
+    ]
+
+
+def _group(
+    states: list[EndpointState],
+    *,
+    strategy: Strategy,
+    name: str,
+    settings: GeneralSettings,
+    before: Group | None,
+) -> Group:
+    spill_wait_s = settings.queue.spill_wait_s
+    price = _price_of if strategy == "cheapest" else None
+    if before is None:
+        return Group(name, states, strategy, spill_wait_s=spill_wait_s, price=price)
+    before.become(states, strategy, spill_wait_s=spill_wait_s, price=price)
+    return before
+
+
+class _States:
+    """Finds or makes the states of endpoints, and the capacities of their accounts: one for all
+    groups that use it. Where they give it different limits, each group's own hold for its endpoint.
+    """
+
+    def __init__(
+        self, settings: GeneralSettings, known: Mapping[str, Group], endpoints: Endpoints
+    ) -> None:
+        self._settings = settings
+        self._known = known
+        wanted: dict[str, bool] = {}
+        for endpoint in chain.from_iterable(endpoints.values()):
+            wanted.setdefault(_key(endpoint), endpoint.provider.fixed_windows)
+        self._capacities: dict[str, Capacity] = {}
+        # Of accounts whose limits are others now: the first that asks goes on with what was sent.
+        self._released: dict[str, Capacity] = {}
+        for state in chain.from_iterable(group.states for group in known.values()):
+            capacity = state.capacity
+            if wanted.get(capacity.key) is capacity.fixed_windows:
+                self._capacities[capacity.key] = capacity
+            else:
+                self._released[state.endpoint.account] = capacity
+
+    def of(self, endpoints: Iterable[Endpoint]) -> list[EndpointState]:
+        """Of the endpoints of a group."""
+        members = tuple(endpoints)
+        return [self._state(endpoint, alone=len(members) == 1) for endpoint in members]
+
+    def _state(self, endpoint: Endpoint, *, alone: bool) -> EndpointState:
+        settings = self._settings
+        known = _state_of(self._known, endpoint)
+        same = known is not None and _is_same(known.endpoint, endpoint)
+        breaker = Breaker(allowed_fails=settings.allowed_fails, open_s=settings.cooldown_time)
+        if known is not None and same:
+            breaker = known.breaker
+            breaker.allowed_fails, breaker.open_s = settings.allowed_fails, settings.cooldown_time
+        capacity = self._capacity(endpoint)
+        if known is not None and same and known.capacity is capacity:
+            known.become(endpoint, alone=alone)
+            return known
+        state = EndpointState(endpoint, breaker, capacity, alone=alone)
+        if known is not None and (same or known.drained):  # a drain is the operator's word
+            state.cool(known.cooldown_until, known.cooldown_why)
+        return state
+
+    def _capacity(self, endpoint: Endpoint) -> Capacity:
+        key, limits, fixed = _key(endpoint), endpoint.limits, endpoint.provider.fixed_windows
+        capacity = self._capacities.get(key)
+        if capacity is not None:
+            return capacity
+        capacity = self._released.pop(endpoint.account, None)
+        if capacity is None or capacity.fixed_windows != fixed:
+            capacity = Capacity(fixed_windows=fixed)
+        capacity.change_limits(key, rpm=limits.rpm, tpm=limits.tpm, concurrent=limits.concurrent)
+        self._capacities[key] = capacity
+        return capacity
+
+
+def _key(endpoint: Endpoint) -> str:
+    limits = endpoint.limits
+    return f"{endpoint.account}:{limits.rpm}:{limits.tpm}:{limits.concurrent}"
+
+
+def _state_of(groups: Mapping[str, Group], endpoint: Endpoint) -> EndpointState | None:
+    group = groups.get(endpoint.group)
+    states = group.states if group is not None else ()
+    return next((state for state in states if state.endpoint.name == endpoint.name), None)
+
+
+def _is_same(known: Endpoint, endpoint: Endpoint) -> bool:
+    return known.provider is endpoint.provider and known.account == endpoint.account
+
+
+def _price_of(state: EndpointState) -> float:
+    """What a call costs here, for the order of tiers; what is not known comes last."""
+    endpoint = state.endpoint
+    price = endpoint.price or list_price(endpoint.provider.name, endpoint.model or "")
+    return inf if price is None else blended(price)

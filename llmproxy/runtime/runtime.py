@@ -1,0 +1,86 @@
+"""Everything that the story of a call needs, made from one config."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from llmproxy.config import CacheMode, Config
+from llmproxy.events import Listeners
+from llmproxy.rules.capacity import Capacity
+from llmproxy.rules.lease import Lease
+from llmproxy.runtime.lasting import Lasting
+from llmproxy.runtime.opening import Opened
+from llmproxy.runtime.pool import pool_of
+from llmproxy.stages.cache import Questions
+from llmproxy.stages.callers import Callers
+from llmproxy.stages.failover import Failover
+from llmproxy.stages.heartbeat import Heartbeat
+from llmproxy.stages.intake import Intake
+from llmproxy.stages.relay import Relay
+
+if TYPE_CHECKING:
+    from llmproxy.adapters.shared import SharedView
+
+
+class Runtime:
+    """Takes over what the one before it knew, and what it has open is closed by `close`.
+
+    `shared`: what is known together with other instances; None = there are none. `prices` by group
+    and endpoint, of those that have one. `calls`: how many have begun with it and are not over.
+    """
+
+    def __init__(self, opened: Opened, lasting: Lasting) -> None:
+        config = self.config = opened.config
+        settings = config.general_settings
+        self.calls = 0
+        self.close = opened.held.aclose
+        self.prices = opened.prices
+        self.shared = opened.shared
+        self.listener = lasting.listener
+        if self.shared is not None:
+            self.listener = Listeners(lasting.listener, self.shared)
+        self.pool = pool_of(config, endpoints=opened.endpoints, before=lasting.pool)
+        self.callers = Callers(settings.callers, self.pool, lasting.callers)
+        self.capacities = (*self.pool.capacities(), *self.callers.capacities())
+        self.intake = Intake(settings)
+        self.cache = opened.cache
+        self.cache.serve(Questions(settings, _modes(config)), self.prices)
+        self.heartbeat = Heartbeat(settings.queue.heartbeat_s)
+        self.admission = lasting.admission
+        self.failover = Failover(
+            opened.attempts,
+            self.listener,
+            max_attempts=settings.num_retries + 1,
+            queue=settings.queue,
+            draw=random.random,
+            rooms=lasting.rooms,
+            counts=opened.counts,
+        )
+        self.relay = Relay(idle_s=settings.timeouts.idle_s)
+        self._share()
+        lasting.adopt(settings, self.pool, self.callers)
+        self.failover.room_has_come()
+
+    def _share(self) -> None:
+        """Let other instances know what is dispatched, and begin out of step with them."""
+        for capacity in self.capacities:
+            _share(capacity, self.shared)
+        if self.shared is not None:
+            for group in self.pool.groups.values():
+                group.scatter(random.random)
+
+
+def _share(capacity: Capacity, shared: SharedView | None) -> None:
+    if shared is None:
+        if capacity.stock is not None:
+            capacity.share_with_others(None)
+    elif not shared.asks_for(capacity.key, capacity.stock):
+        lease = Lease(smooth=capacity.fixed_windows)
+        capacity.share_with_others(lease)
+        shared.add(capacity.key, lease)
+
+
+def _modes(config: Config) -> dict[str, CacheMode]:
+    """Of the groups that say themselves what is remembered of them."""
+    return {each.model_group: each.cache for each in config.model_groups if each.cache is not None}

@@ -1,0 +1,53 @@
+"""When the config file is read again: SIGHUP, and a change of the file."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from llmproxy.adapters.tasks import background
+from llmproxy.runtime.live import Live
+
+
+@asynccontextmanager
+async def heeding(live: Live) -> AsyncIterator[None]:
+    """Read the file again whenever somebody wants it, until the block ends.
+
+    Without a file a SIGHUP ends the process, as it does by default.
+    """
+    if live.file is None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+        yield
+        return
+    hangups = asyncio.Event()
+
+    async def reload_on_signal() -> None:
+        while True:
+            await hangups.wait()
+            hangups.clear()
+            await live.reload_unless_just_done()
+
+    with _hearing(hangups):
+        async with background(reload_on_signal):
+            yield
+
+
+def hold_hangups() -> None:
+    """A SIGHUP that comes now is kept until `heeding` hears it: by default it would end the
+    process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+
+
+@contextmanager
+def _hearing(hangups: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, hangups.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+    try:
+        yield
+    finally:
+        # Not to its default: a hangup in the last moment must not cost the log its last lines.
+        hold_hangups()
+        loop.remove_signal_handler(signal.SIGHUP)

@@ -1,0 +1,47 @@
+"""Proxies whose config file changes."""
+
+import yaml
+
+from tests.story.limited import HELLO, endpoint
+from tests.support.client import ask
+
+
+def group(name, *endpoints, **settings):
+    return {"model_group": name, "models": list(endpoints), **settings}
+
+
+def config_of(*groups, **settings):
+    settings = {"drain_delay_s": 0, "drain_timeout_s": 1} | settings
+    return {"model_groups": list(groups), "general_settings": settings}
+
+
+def one_group(*endpoints, **settings):
+    return config_of(group("gpt-4.1", *endpoints), **settings)
+
+
+def with_key(made, key):
+    """An endpoint with another credential."""
+    return {**made, "params": {**made["params"], "api_key": key}}
+
+
+def write(proxy, config):
+    text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
+    proxy.app.live.file.path.write_text(text)
+
+
+async def reload(proxy, config):
+    """Let the file say this, and the proxy read it; returns the changes."""
+    write(proxy, config)
+    return await proxy.app.live.reload()
+
+
+async def chat(proxy, body=HELLO, **options):
+    return await ask(proxy.port, body=body, **options)
+
+
+def state_of(proxy, name, group="gpt-4.1"):
+    states = proxy.runtime.pool.groups[group].states
+    return next(state for state in states if state.endpoint.name == name)
+
+
+__all__ = ["chat", "config_of", "endpoint", "group", "one_group", "reload", "state_of", "write"]

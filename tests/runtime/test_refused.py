@@ -1,0 +1,147 @@
+"""A file that is wrong changes nothing but what is told of it."""
+
+import pytest
+
+from llmproxy.runtime import NoFile
+from tests.control.watching import post, told
+from tests.runtime.reloading import chat, endpoint, one_group, reload, write
+from tests.story.test_explain import GOOD
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import scripted
+
+WRONG = """\
+model_groups:
+  - model_group: gpt-4.1
+    models:
+      - weight: many
+general_settings:
+  num_retry: 3
+"""
+
+
+@bounded()
+async def test_every_problem_is_told_and_the_last_good_config_is_served(tmp_path, caplog):
+    path = tmp_path / "c.yaml"
+    async with scripted(GOOD) as vendor:
+        made = endpoint(vendor, "only")
+        async with serve_proxy(one_group(made), path=path) as proxy:
+            begun = (await told(proxy, "/admin/state"))["config"]
+            write(proxy, WRONG)
+            reply = await post(proxy, "/admin/reload", {})
+            problems = reply.json["detail"].splitlines()
+            assert reply.status == 422
+            assert [problem.partition(": ")[0] for problem in problems] == [
+                f"{path}:4",
+                f"{path}:6",
+            ]
+            assert "num_retry" in problems[1]
+            assert (await chat(proxy)).status == 200
+            state = (await told(proxy, "/admin/state"))["config"]
+            assert state["source"] == str(path)
+            assert (state["error"], state["reloads"]) == (reply.json["detail"], 0)
+            assert state["failed_reloads"] == 1
+            assert state["loaded_at"] == begun["loaded_at"] <= state["error_at"]
+            health = await told(proxy, "/health")
+            assert (health["status"], health["config_error"]) == ("ok", state["error"])
+            (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
+            assert all(problem in record.getMessage() for problem in problems)
+
+            changes = await reload(proxy, one_group(made, num_retries=5))
+            assert changes == ["general_settings.num_retries: 3 -> 5"]
+            state = (await told(proxy, "/admin/state"))["config"]
+            assert (state["error"], state["error_at"]) == (None, None)
+            assert (state["reloads"], state["failed_reloads"]) == (1, 1)
+            assert state["loaded_at"] > begun["loaded_at"]
+            assert (await told(proxy, "/health"))["config_error"] is None
+
+
+@bounded()
+async def test_a_file_that_is_not_there_any_more_is_a_problem_like_any_other(tmp_path):
+    path = tmp_path / "c.yaml"
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(one_group(endpoint(vendor, "only")), path=path) as proxy:
+            path.unlink()
+            reply = await post(proxy, "/admin/reload", {})
+            assert reply.status == 422
+            assert "there is no such file" in reply.json["detail"]
+            assert (await chat(proxy)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        ({"provider": "nobody"}, "unknown provider 'nobody'"),
+        ({"params": {"azure_endpoint": "https://east.openai.azure.com"}}, "without api_version"),
+    ],
+    ids=["provider", "azure"],
+)
+@bounded()
+async def test_what_only_the_endpoints_tell_is_found_too(tmp_path, wrong, found):
+    async with scripted(GOOD) as vendor:
+        made = endpoint(vendor, "only")
+        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+            write(proxy, one_group({**made, **wrong}))
+            reply = await post(proxy, "/admin/reload", {})
+            assert (reply.status, found in reply.json["detail"]) == (422, True)
+            assert (await chat(proxy)).status == 200
+
+
+@bounded()
+async def test_what_cannot_be_opened_is_refused_and_leaves_nothing_open(tmp_path):
+    async with scripted(GOOD) as vendor:
+        made = endpoint(vendor, "only")
+        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+            before = proxy.runtime
+            params = {"type": "disk", "path": str(tmp_path / "nowhere" / "answers.sqlite3")}
+            write(
+                proxy,
+                one_group(made, cache=True, cache_params=params, timeouts={"connect_s": 1}),
+            )
+            reply = await post(proxy, "/admin/reload", {})
+            assert (reply.status, "cache_params.path" in reply.json["detail"]) == (422, True)
+            assert proxy.runtime is before
+            assert len(proxy.app.live._lasting.shelf._things) == 3
+            assert (await chat(proxy)).status == 200
+
+
+@bounded()
+async def test_a_config_from_no_file_cannot_be_read_again():
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(one_group(endpoint(vendor, "only"))) as proxy:
+            reply = await post(proxy, "/admin/reload", {})
+            assert reply.status == 409
+            assert "comes from no file" in reply.json["detail"]
+            with pytest.raises(NoFile):
+                await proxy.app.live.reload()
+            assert (await told(proxy, "/admin/state"))["config"]["source"] is None
+
+
+@bounded()
+async def test_a_reload_tells_what_has_changed_and_what_needs_a_restart(tmp_path):
+    async with scripted(GOOD) as vendor:
+        made = endpoint(vendor, "only")
+        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+            write(proxy, one_group({**made, "weight": 2}, bind_port=5000, drain_delay_s=0))
+            for expected in (
+                ["gpt-4.1/only: weight: 1 -> 2"],
+                [],  # it is done; what needs a restart still does
+            ):
+                reply = await post(proxy, "/admin/reload", {})
+                restart = "needs a restart: general_settings.bind_port: 4000 -> 5000"
+                assert reply.json == {"reloaded": True, "changes": [*expected, restart]}
+            assert proxy.app.live.loaded.reloads == 1
+            assert proxy.runtime.config.general_settings.bind_port == 4000
+
+
+@bounded()
+async def test_variables_are_looked_up_again_in_the_environment_of_the_process(tmp_path):
+    environ = {"KEY": "sk-before"}
+    async with scripted(GOOD) as vendor:
+        made = endpoint(vendor, "only")
+        made["params"]["api_key"] = "os.environ/KEY"
+        async with serve_proxy(one_group(made), environ, path=tmp_path / "c.yaml") as proxy:
+            environ["KEY"] = "sk-after"
+            await proxy.app.live.reload()
+            await chat(proxy)
+            assert vendor.received[-1].header("authorization") == "Bearer sk-after"

@@ -1,0 +1,217 @@
+"""What is open stays open for the next config, unless that says otherwise; no counter falls."""
+
+import asyncio
+
+import pytest
+
+from tests.control.watching import told
+from tests.runtime.reloading import chat, config_of, endpoint, group, one_group, reload, state_of
+from tests.story.limited import begin, said, until
+from tests.story.test_cache import FIXED, numbered, text_of
+from tests.story.test_callers import KEY_A, KEY_B, bearer, team_a, team_b
+from tests.story.test_explain import GOOD
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.valkey import valkey
+from tests.support.vendor import always, http, scripted
+from tests.support.vendor import chat as answer
+
+
+@bounded()
+async def test_a_callers_key_is_removed_while_its_call_is_under_way(tmp_path):
+    async with scripted(always(0.3, http(answer()))) as vendor:
+        made = endpoint(vendor, "only")
+        config = one_group(made, callers=[team_a(), team_b()])
+        async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
+            under_way = await begin(proxy.port, headers=bearer(KEY_A))
+            await until(lambda: vendor.received)
+            assert await reload(proxy, one_group(made, callers=[team_b()])) == [
+                "caller team-a: is gone"
+            ]
+            assert (await chat(proxy, headers=bearer(KEY_A))).status == 401
+            assert (await chat(proxy, headers=bearer(KEY_B))).status == 200
+            assert (await under_way.reply()).status == 200
+            under_way.leave()
+
+
+@bounded()
+async def test_what_a_caller_has_used_counts_under_its_new_key_and_limit(tmp_path):
+    async with scripted(GOOD) as vendor:
+        made = endpoint(vendor, "only")
+        config = one_group(made, callers=[team_a(limits={"rpm": 100})])
+        async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
+            for _ in range(4):
+                assert (await chat(proxy, headers=bearer(KEY_A))).status == 200
+            caller = {"name": "team-a", "key": KEY_B, "limits": {"rpm": 5}}
+            changes = await reload(proxy, one_group(made, callers=[caller]))
+            assert changes == ["caller team-a: key: changed", "caller team-a: limits.rpm: 100 -> 5"]
+            statuses = [(await chat(proxy, headers=bearer(KEY_B))).status for _ in range(2)]
+            assert statuses == [200, 429]
+
+
+@bounded()
+async def test_answers_are_remembered_and_no_count_falls_whatever_becomes_of_the_cache(tmp_path):
+    on_disk = {"type": "disk", "path": str(tmp_path / "answers.sqlite3")}
+    stages = (
+        {"cache": True, "cache_params": {"ttl": 1000}},
+        {"cache": True, "cache_params": on_disk},
+        {"cache": True, "cache_params": {**on_disk, "ttl": 500}},
+        {"cache": False},
+        {"cache": True, "cache_params": {"ttl": 1000}},
+    )
+    async with scripted(numbered()) as vendor:
+        made = endpoint(vendor, "only", price={"input": 1000, "output": 1000})
+        config = one_group(made, cache=True)
+        async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
+            await chat(proxy, FIXED)
+            seen = [await counters_of(proxy)]
+            for number, settings in enumerate(stages):
+                assert await reload(proxy, one_group(made, **settings))
+                seen.append(await counters_of(proxy))
+                reply = await chat(proxy, FIXED)
+                if number < 3:
+                    assert (reply.header("x-llmproxy-cache"), text_of(reply)) == ("hit", "answer 1")
+                await chat(proxy, said(f"new {number}", temperature=0))
+                seen.append(await counters_of(proxy))
+            assert seen[-1]["hits"] >= 3
+            assert seen[-1]["store reads"] > 0
+            for before, after in zip(seen, seen[1:], strict=False):
+                fallen = {name for name in before if after[name] < before[name]}
+                assert not fallen, (before, after)
+
+
+async def counters_of(proxy):
+    totals = (await told(proxy, "/admin/state"))["totals"]
+    cache = proxy.runtime.cache
+    counted = {name: getattr(cache.counts, name) for name in ("hits", "misses", "kept")}
+    store = cache.store_counts
+    counted |= {} if store is None else {"store reads": store.reads, "store hits": store.hits}
+    return {**totals, **counted}
+
+
+@bounded()
+async def test_what_is_being_asked_is_asked_once_over_a_reload(tmp_path):
+    async with scripted(always(0.3, http(answer()))) as vendor:
+        made = endpoint(vendor, "only")
+        config = one_group(made, cache=True)
+        async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
+            first = await begin(proxy.port, FIXED)
+            await until(lambda: vendor.received)
+            await reload(proxy, one_group({**made, "weight": 3}, cache=True))
+            again = await chat(proxy, FIXED)
+            assert again.header("x-llmproxy-cache") == "coalesced"
+            assert (await first.reply()).status == 200
+            assert len(vendor.received) == 1
+            first.leave()
+
+
+@bounded()
+async def test_connections_are_kept_unless_their_settings_change_and_then_until_calls_end(tmp_path):
+    def slow_at_first(received, number):
+        return (0.4, http(answer())) if number == 2 else (http(answer()),)
+
+    async with scripted(slow_at_first) as vendor:
+        made = endpoint(vendor, "only")
+        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+            await chat(proxy)
+            await reload(proxy, one_group({**made, "weight": 3}))
+            under_way = await begin(proxy.port)
+            await until(lambda: len(vendor.received) == 2)
+            assert vendor.connections == 1
+            before = proxy.runtime
+            await reload(proxy, one_group(made, timeouts={"connect_s": 3}))
+            await chat(proxy)
+            assert vendor.connections == 2
+            assert before.calls == 1
+            assert (await under_way.reply()).status == 200
+            await until(lambda: vendor.open_connections == 1)
+            under_way.leave()
+
+
+@bounded()
+async def test_tokens_cost_what_the_config_of_the_moment_says(tmp_path):
+    async with scripted(GOOD) as vendor:
+        made = endpoint(vendor, "only", price={"input": 1_000_000, "output": 0})
+        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+            await chat(proxy)  # 3 input tokens
+            await reload(proxy, one_group({**made, "price": {"input": 10_000_000, "output": 0}}))
+            await chat(proxy)
+            assert (await told(proxy, "/admin/state"))["totals"]["cost_usd"] == 3 + 30
+
+
+@bounded()
+async def test_the_shared_view_is_kept_and_knows_what_is_new_and_what_is_gone(tmp_path):
+    async with valkey(tmp_path) as server, scripted(GOOD) as vendor:
+        first, second = (endpoint(vendor, name) for name in ("first", "second"))
+        first["model"], second["model"] = "m1", "m2"
+        shared = {"redis_url": server.url}
+        config = one_group({**first, "limits": {"rpm": 6}}, **shared)
+        async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
+            view = proxy.runtime.shared
+            await until(lambda: view.status(0.0).connected)
+            await chat(proxy)
+            lease = state_of(proxy, "first").capacity.stock
+            await reload(proxy, one_group({**first, "limits": {"rpm": 6}}, second, **shared))
+            assert proxy.runtime.shared is view
+            assert state_of(proxy, "first").capacity.stock is lease
+            added = state_of(proxy, "second").capacity
+            assert view.asks_for(added.key, added.stock)
+            removed = state_of(proxy, "first").capacity
+            await reload(proxy, one_group(second, **shared))
+            await until(lambda: not view.asks_for(removed.key, removed.stock))
+            assert view.asks_for(added.key, added.stock)
+            await reload(proxy, one_group(second))
+            assert proxy.runtime.shared is None
+            assert added.stock is None
+            assert (await chat(proxy)).status == 200
+
+
+@pytest.mark.parametrize("changed", [{"rpm": 9}, {"rpm": 6, "concurrent": 50}], ids=str)
+@bounded()
+async def test_a_limit_that_all_instances_share_holds_when_it_is_changed(tmp_path, changed):
+    async with valkey(tmp_path) as server, scripted(GOOD) as vendor:
+        made, queue = endpoint(vendor, "only"), {"queue": {"max_wait_s": 0}}
+        shared = {"redis_url": server.url, **queue}
+        config = one_group({**made, "limits": {"rpm": 6}}, **shared)
+        async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
+            view = proxy.runtime.shared
+            await until(lambda: view.status(0.0).connected)
+            await reload(proxy, one_group({**made, "limits": changed}, **shared))
+            lease = state_of(proxy, "only").capacity.stock
+            await until(lambda: lease.share is None)
+            statuses = []
+            for _ in range(40):
+                statuses.append((await chat(proxy)).status)
+                await asyncio.sleep(0.02)
+            assert changed["rpm"] - 1 <= statuses.count(200) <= changed["rpm"] + 1
+
+
+@bounded()
+async def test_the_door_asks_for_what_the_config_of_the_moment_says(tmp_path):
+    async with scripted(GOOD) as vendor:
+        made = endpoint(vendor, "only")
+        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+            big = said("x" * 2000)
+            assert (await chat(proxy, big)).status == 200
+            changes = await reload(proxy, one_group(made, max_body_bytes=1024))
+            assert changes == ["general_settings.max_body_bytes: 33554432 -> 1024"]
+            assert (await chat(proxy, big)).status == 413
+
+
+@bounded()
+async def test_a_hundred_reloads_leave_nothing_open(tmp_path):
+    async with scripted(GOOD) as vendor:
+        made = endpoint(vendor, "only")
+        configs = (
+            one_group(made, timeouts={"connect_s": 2}),
+            config_of(group("gpt-4.1", made), group("more", made), cache=True),
+        )
+        async with serve_proxy(configs[0], path=tmp_path / "c.yaml") as proxy:
+            live = proxy.app.live
+            for number in range(1, 101):
+                await reload(proxy, configs[number % 2])
+                assert (await chat(proxy)).status == 200
+            await until(lambda: not live._earlier)
+            kinds = sorted(thing.kind for thing in live._lasting.shelf._things)
+            assert kinds == ["cache", "entra", "upstream"]
+            assert live.loaded.reloads == 100
