@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import partial
 
 from llmproxy.adapters.tasks import background
 from llmproxy.runtime.live import Live
@@ -29,9 +30,24 @@ async def heeding(live: Live) -> AsyncIterator[None]:
             hangups.clear()
             await live.reload_unless_just_done()
 
+    jobs: list[Callable[[], Awaitable[None]]] = [reload_on_signal]
+    if live.runtime.config.general_settings.reload_on_change:
+        jobs.append(partial(reload_on_change, live))
     with _hearing(hangups):
-        async with background(reload_on_signal):
+        async with background(*jobs):
             yield
+
+
+async def reload_on_change(live: Live) -> None:
+    """The job that watches the file. Ends only when it is cancelled."""
+    # Only who wants it pays for the import.
+    from llmproxy.adapters.file_watch import changes_of  # noqa: PLC0415
+
+    if live.file is None:
+        return
+    async with aclosing(changes_of(live.file.path)) as changes:
+        async for _ in changes:
+            await live.reload_if_changed()
 
 
 def hold_hangups() -> None:

@@ -1,0 +1,79 @@
+"""Tells when a file may say something else: it was written, replaced by another one, or one of the
+links on the way to it was.
+
+The folders on the way are watched, not the file: editors and Kubernetes' ConfigMaps put a new one
+in its place, and a watch would stay with the old one. Whoever is told looks at the file itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+from watchfiles import awatch
+
+# Quiet for so long, then it is told; told after so long, quiet or not.
+QUIET_MS, LONGEST_MS = 150, 1_000
+# So often it is told in any case: some file systems tell nothing (NFS), and between two watches
+# something may happen.
+ANYWAY_MS = 5_000
+RETRY_S = 1.0  # a folder on the way is gone
+MAX_LINKS = 40  # as Linux counts before it gives up
+
+# It tells each change at INFO, and nobody asked for that.
+logging.getLogger("watchfiles").setLevel(logging.WARNING)
+
+
+async def changes_of(path: Path) -> AsyncGenerator[None, None]:
+    """One item at once, and one whenever the file may have changed. Ends only with its consumer."""
+    while True:
+        yield
+        spots = spots_of(path)
+        try:
+            async with aclosing(_changes_at(spots)) as changes:
+                async for _ in changes:
+                    if spots_of(path) != spots:
+                        break  # the way is another one
+                    yield
+        except OSError:
+            await asyncio.sleep(RETRY_S)
+
+
+def _changes_at(spots: frozenset[Path]) -> AsyncGenerator[object, None]:
+    return awatch(
+        *{spot.parent for spot in spots},
+        watch_filter=lambda _change, changed: Path(changed) in spots,
+        debounce=LONGEST_MS,
+        step=QUIET_MS,
+        rust_timeout=ANYWAY_MS,
+        yield_on_timeout=True,
+        recursive=False,
+    )
+
+
+def spots_of(path: Path) -> frozenset[Path]:
+    """The names on the way to a file that may come to mean another one: each link, and the file."""
+    spots: set[Path] = set()
+    parts = list(reversed(path.absolute().parts))
+    here = Path(parts.pop())
+    links = 0
+    while parts and links < MAX_LINKS:
+        part = parts.pop()
+        if part == "..":
+            here = here.parent
+            continue
+        spot = here / part
+        try:
+            target = spot.readlink()
+        except OSError:  # no link, or not there
+            here = spot
+            continue
+        links += 1
+        spots.add(spot)
+        if target.is_absolute():
+            here = Path(target.anchor)
+        parts += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+    return frozenset((*spots, here))
