@@ -1,0 +1,125 @@
+"""The config file changes under load, again and again, and no client notices."""
+
+import asyncio
+import signal
+
+import yaml
+
+from tests.control.watching import told
+from tests.support.client import ask
+from tests.support.process import running
+from tests.support.run import bounded
+from tests.system.clients import Load
+from tests.system.vendors import group_of, vendors
+from tests.system.workers import serving, workers_of
+
+RELOADS = 100
+WRONG = "model_groups: [{model_group: gpt-4.1, models: [{weight: many}]}]\n"
+SETTINGS = {"drain_delay_s": 0, "drain_timeout_s": 5, "log_format": "json"}
+
+
+def config_of(members, number, **settings):
+    """One of the configs that follow each other: endpoints come and go, weights and what is open
+    change."""
+    gone = number % 3
+    weights = [3 + number % 5, 2, 1]
+    group = group_of(members, weights=weights)
+    group["models"] = [each for place, each in enumerate(group["models"]) if place != gone]
+    if number % 4 == 1:
+        settings["timeouts"] = {"connect_s": 4}
+    if number % 10 == 7:
+        group["models"][0]["limits"] = {"concurrent": 40}
+    return {"model_groups": [group], "general_settings": {**SETTINGS, **settings}}
+
+
+def write(proxy, config):
+    """As a careful program does: the file is always whole."""
+    text = config if isinstance(config, str) else yaml.safe_dump(config)
+    new = proxy.folder / "config.yaml.new"
+    new.write_text(text)
+    new.rename(proxy.folder / "config.yaml")
+
+
+async def config_now(proxy):
+    return (await told(proxy, "/admin/state"))["config"]
+
+
+async def keep_calling(proxy, until):
+    """Calls and streams until an event; returns what went wrong, and how many went well."""
+    failures, finished = [], 0
+    while not until.is_set():
+        load = await Load(proxy.port, 400, clients=20, mark=f"call {finished}").run()
+        failures += load.failures
+        finished += load.finished
+    return failures, finished
+
+
+async def reload_again_and_again(proxy, members, over):
+    """Every tenth file is wrong. Returns how many were taken up."""
+    taken = 0
+    try:
+        for number in range(RELOADS):
+            wrong = number % 10 == 9
+            write(proxy, WRONG if wrong else config_of(members, number))
+            reply = await ask(proxy.port, "/admin/reload", body=b"{}", host="localhost")
+            assert reply.status == (422 if wrong else 200), reply.body
+            taken += not wrong
+            await asyncio.sleep(0.02)
+    finally:
+        over.set()
+    return taken
+
+
+@bounded(120)
+async def test_of_a_hundred_reloads_under_load_no_call_takes_notice(tmp_path):
+    async with vendors(3, latency_s=0.02) as members:
+        async with running(tmp_path, config=config_of(members, 0)) as proxy:
+            over = asyncio.Event()
+            (failures, finished), taken = await asyncio.gather(
+                keep_calling(proxy, over), reload_again_and_again(proxy, members, over)
+            )
+            assert failures == []
+            assert finished > 1000
+            assert taken == RELOADS * 0.9
+            config = await config_now(proxy)
+            # Those that have just been taken up by the watch are no news to the one who asks.
+            assert config["reloads"] >= 80
+            assert config["failed_reloads"] >= 10
+            state = await told(proxy, "/admin/state")
+            assert state["in_flight"] == 0
+            assert state["totals"]["calls"] == finished
+            assert all(group["in_flight"] == 0 for group in state["groups"])
+            assert "Traceback" not in proxy.stderr
+            proxy.signal(signal.SIGTERM)
+            assert await proxy.ended() == 0
+
+
+@bounded(120)
+async def test_two_workers_agree_after_a_hundred_reloads_and_no_call_takes_notice(tmp_path):
+    async with vendors(3, latency_s=0.02) as members:
+        async with serving(tmp_path / "p", members[0], settings=SETTINGS) as proxy:
+            over = asyncio.Event()
+            (failures, finished), taken = await asyncio.gather(
+                keep_calling(proxy, over), reload_again_and_again(proxy, members, over)
+            )
+            assert failures == []
+            assert finished > 1000
+            assert taken == RELOADS * 0.9
+            write(proxy, config_of(members, 3, num_retries=7))
+            await both_serve(proxy, members, 3)
+            assert len(workers_of(proxy)) == 2
+            assert "Traceback" not in proxy.stderr
+            assert "It is replaced" not in proxy.stderr
+            proxy.signal(signal.SIGTERM)
+            assert await proxy.ended() == 0
+
+
+async def both_serve(proxy, members, number):
+    """Wait until every worker has the endpoints of a config: each connection asks one of them."""
+    wanted = {each["name"] for each in config_of(members, number)["model_groups"][0]["models"]}
+    agreed = 0
+    while agreed < 20:
+        health = (await ask(proxy.port, "/health", method="GET")).json
+        found = {each["endpoint"] for each in health["endpoints"]}
+        agreed = agreed + 1 if found == wanted and not health["config_error"] else 0
+        await asyncio.sleep(0.02)
