@@ -10,15 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from pathlib import Path
 
 from watchfiles import awatch
 
 # Quiet for so long, then it is told; told after so long, quiet or not.
 QUIET_MS, LONGEST_MS = 150, 1_000
-# So often it is told in any case: some file systems tell nothing (NFS), and between two watches
-# something may happen.
+# Where nothing happens for so long, it is told all the same: some file systems tell nothing (NFS).
 ANYWAY_MS = 5_000
 RETRY_S = 1.0  # a folder on the way is gone
 MAX_LINKS = 40  # as Linux counts before it gives up
@@ -30,16 +28,22 @@ logging.getLogger("watchfiles").setLevel(logging.WARNING)
 async def changes_of(path: Path) -> AsyncGenerator[None, None]:
     """One item at once, and one whenever the file may have changed. Ends only with its consumer."""
     while True:
-        yield
         spots = spots_of(path)
+        changes = _changes_at(spots)
+        coming = asyncio.ensure_future(anext(changes))
         try:
-            async with aclosing(_changes_at(spots)) as changes:
-                async for _ in changes:
-                    if spots_of(path) != spots:
-                        break  # the way is another one
-                    yield
+            await asyncio.sleep(0)  # from here on it is watched, and nothing is missed
+            while spots_of(path) == spots:  # else the way is another one
+                yield
+                await asyncio.wait([coming])
+                coming.result()
+                coming = asyncio.ensure_future(anext(changes))
         except OSError:
             await asyncio.sleep(RETRY_S)
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+            await changes.aclose()
 
 
 def _changes_at(spots: frozenset[Path]) -> AsyncGenerator[object, None]:

@@ -186,3 +186,17 @@ def test_links_that_lead_in_a_circle_have_an_end(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     assert {tmp_path / "a", tmp_path / "b"} <= spots_of(tmp_path / "a")
+
+
+@bounded()
+async def test_what_happens_while_it_is_looked_at_is_not_missed(tmp_path):
+    path = tmp_path / "file.yaml"
+    path.write_text("old")
+    seen = []
+    async with asyncio.timeout(2):
+        async for _ in changes_of(path):
+            seen.append(path.read_text())
+            if len(seen) == 2:
+                break
+            path.write_text("new")
+    assert seen == ["old", "new"]
