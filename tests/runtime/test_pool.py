@@ -1,0 +1,107 @@
+"""Whose state is whose, when one config follows another."""
+
+from llmproxy.config import parse_config
+from llmproxy.runtime import pool_of
+
+ONE = "{name: one, model: m, weight: %d, limits: {%s}, params: {base_url: 'http://a/v1'}}"
+
+
+def config(*groups):
+    text = "\n".join(f"  - {{model_group: {name}, models: [{models}]}}" for name, models in groups)
+    return parse_config(f"model_groups:\n{text}\n", {}, file="c.yaml")
+
+
+def one(weight=1, limits="rpm: 10"):
+    return ONE % (weight, limits)
+
+
+def state(pool, group="g"):
+    return pool.groups[group].states[0]
+
+
+def test_the_same_place_keeps_its_state_and_has_what_the_config_says_now():
+    before = pool_of(config(("g", one())))
+    group, known = before.groups["g"], state(before)
+    after = pool_of(config(("g", one(weight=5))), before=before)
+    assert after.groups["g"] is group
+    assert state(after) is known
+    assert known.endpoint.weight == 5
+
+
+def test_a_breaker_keeps_its_past_and_gets_the_new_settings():
+    before = pool_of(config(("g", one())))
+    breaker = state(before).breaker
+    text = f"model_groups: [{{model_group: g, models: [{one()}]}}]\n"
+    settings = "general_settings: {allowed_fails: 7, cooldown_time: 8}\n"
+    after = pool_of(parse_config(text + settings, {}, file="c.yaml"), before=before)
+    assert state(after).breaker is breaker
+    assert (breaker.allowed_fails, breaker.open_s) == (7, 8)
+
+
+def test_other_limits_of_an_account_are_those_of_the_same_capacity():
+    before = pool_of(config(("g", one())))
+    capacity = state(before).capacity
+    turn = state(before).begin(5, now=100.0)
+    after = pool_of(config(("g", one(limits="rpm: 1, concurrent: 4"))), before=before)
+    assert state(after).capacity is capacity
+    assert (capacity.rpm, capacity.concurrent, capacity.in_flight) == (1, 4, 1)
+    assert not state(after).takes(5, now=100.0), "what was sent in the last minute still counts"
+    turn.end(101.0)
+    assert (state(after).in_flight, capacity.in_flight) == (0, 0)
+
+
+def test_limits_that_are_gone_bound_nothing_and_come_back_with_a_clean_sheet():
+    before = pool_of(config(("g", one(limits="rpm: 1"))))
+    turn = state(before).begin(5, now=100.0)
+    free = pool_of(config(("g", one(limits=""))), before=before)
+    assert not state(free).capacity.bounded
+    assert state(free).takes(5, now=100.0)
+    turn.end(100.0)
+    bounded = pool_of(config(("g", one(limits="rpm: 1"))), before=free)
+    assert state(bounded).takes(5, now=100.0)
+
+
+def test_an_endpoint_that_joins_the_limits_of_another_group_settles_where_it_began():
+    before = pool_of(config(("g", one(limits="rpm: 10")), ("h", one(limits="rpm: 20"))))
+    began, others = state(before, "g"), state(before, "h").capacity
+    began.drain()
+    turn = began.begin(5, now=100.0)
+    breaker = began.breaker
+    after = pool_of(
+        config(("g", one(limits="rpm: 20")), ("h", one(limits="rpm: 20"))), before=before
+    )
+    joined = state(after, "g")
+    assert joined is not began
+    assert joined.capacity is others
+    assert joined.breaker is breaker
+    assert joined.drained
+    turn.end(101.0)
+    assert (others.in_flight, began.capacity.in_flight) == (0, 0)
+
+
+def test_accounts_that_no_longer_differ_leave_no_trace_of_the_old_limits():
+    before = pool_of(config(("g", one(limits="rpm: 10")), ("h", one(limits="rpm: 20"))))
+    after = pool_of(config(("g", one(limits="rpm: 5")), ("h", one(limits="rpm: 5"))), before=before)
+    assert state(after, "g").capacity is state(after, "h").capacity
+    assert [capacity.rpm for capacity in after.capacities()] == [5]
+
+
+def test_an_endpoint_with_the_same_name_in_another_place_is_another_one():
+    before = pool_of(config(("g", one())))
+    known = state(before)
+    known.cool(200.0, "throttled")
+    elsewhere = one().replace("http://a", "http://b")
+    after = pool_of(config(("g", elsewhere)), before=before)
+    assert state(after) is not known
+    assert state(after).takes(5, now=100.0)
+
+
+def test_who_was_alone_and_is_not_any_more_may_be_shut_by_its_breaker():
+    before = pool_of(config(("g", one())))
+    known = state(before)
+    known.breaker.open_elsewhere(100.0, 60.0)
+    assert known.available(101.0)
+    other = one().replace("name: one", "name: other").replace("http://a", "http://b")
+    after = pool_of(config(("g", f"{one()}, {other}")), before=before)
+    assert state(after) is known
+    assert not known.available(101.0)
