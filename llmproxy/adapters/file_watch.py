@@ -18,7 +18,7 @@ from watchfiles import awatch
 QUIET_MS, LONGEST_MS = 150, 1_000
 # Where nothing happens for so long, it is told all the same: some file systems tell nothing (NFS).
 ANYWAY_MS = 5_000
-RETRY_S = 1.0  # a folder on the way is gone
+RETRY_S = 1.0  # it cannot be watched now: a folder on the way is gone. Then it is told so often
 MAX_LINKS = 40  # as Linux counts before it gives up
 
 # It tells each change at INFO, and nobody asked for that.
@@ -38,7 +38,10 @@ async def changes_of(path: Path) -> AsyncGenerator[None, None]:
                 await asyncio.wait([coming])
                 coming.result()
                 coming = asyncio.ensure_future(anext(changes))
-        except OSError:
+        except (
+            OSError,
+            RuntimeError,
+        ):  # the latter: no more watches are to be had (inotify's limits)
             await asyncio.sleep(RETRY_S)
         finally:
             coming.cancel()

@@ -148,8 +148,10 @@ class Live:
         await self._until(lambda: not earlier.calls)
         renewals = earlier.cache.asking.in_background
         await self._until(lambda: all(task.done() for task in renewals))
-        del self._earlier[earlier]
-        await earlier.close()
+        try:
+            await earlier.close()
+        finally:
+            del self._earlier[earlier]
         if self.runtime.shared is not None:
             living = (self.runtime, *self._earlier)
             keys = {capacity.key for each in living for capacity in each.capacities}

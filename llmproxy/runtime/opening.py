@@ -75,7 +75,8 @@ async def _open_all(to: Opened, settings: GeneralSettings, lasting: Lasting) -> 
     to.attempts = Attempts(client, credentials, timeouts)
     if settings.exact_token_counts:
         to.counts = await shelf.borrow(held, ("exact counts", None), _exact_counts())
-    made_from = settings.cache, settings.cache_params, redis_of(settings)
+    params = settings.cache_params
+    made_from = settings.cache, params, redis_of(settings) if params.type == "redis" else None
     to.cache = await shelf.borrow(held, ("cache", made_from), _cache(settings, lasting))
     if shares_state(settings):
         to.shared = await shelf.borrow(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from llmproxy.config import differences, kept_until_restart, parse_config
+from llmproxy.config import GeneralSettings, differences, kept_until_restart, parse_config
+from llmproxy.config.changes import NEEDS_RESTART
 
 BEFORE = """\
 model_groups:
@@ -79,6 +80,10 @@ def test_each_change_is_told_by_its_place(replaced, told):
     found = differences(changed(), changed(replaced))
     assert found == told
     assert "secret" not in " ".join(found)
+
+
+def test_what_needs_a_restart_are_settings_that_there_are():
+    assert set(NEEDS_RESTART) <= GeneralSettings.model_fields.keys()
 
 
 def test_equal_configs_have_no_differences():

@@ -15,6 +15,7 @@ from tests.support.run import bounded
 from tests.support.valkey import valkey
 from tests.support.vendor import always, http, scripted
 from tests.support.vendor import chat as answer
+from tests.system.workers import Slow, begin_streams, completed
 
 
 @bounded()
@@ -215,3 +216,19 @@ async def test_a_hundred_reloads_leave_nothing_open(tmp_path):
             kinds = sorted(thing.kind for thing in live._lasting.shelf._things)
             assert kinds == ["cache", "entra", "upstream"]
             assert live.loaded.reloads == 100
+
+
+@bounded()
+async def test_streams_go_on_to_their_end_whatever_is_changed_under_them(tmp_path):
+    slow = Slow()
+    async with scripted(slow) as old, scripted(GOOD) as new:
+        config = one_group(endpoint(old, "old"), drain_timeout_s=0)
+        async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
+            streams = await begin_streams(proxy, 3)
+            for number in range(1, 6):
+                timeouts = {"connect_s": number, "upstream_idle_s": number}
+                await reload(proxy, one_group(endpoint(new, "new"), timeouts=timeouts))
+                assert (await chat(proxy)).header("x-llmproxy-endpoint") == "new"
+                await asyncio.sleep(0.15)
+            slow.go_on.set()
+            assert await completed(streams) == [True] * 3
