@@ -25,6 +25,7 @@ from llmproxy.runtime.runtime import Runtime
 
 # How often it is looked whether the last call of an earlier config is over.
 LOOK_S = 0.1
+# What the file said so recently need not be tried once more by whoever is only told of it.
 JUST_S = 1.0
 
 logger = logging.getLogger("llmproxy")
