@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
 # Quiet for so long, then it is told; told after so long, quiet or not.
 QUIET_MS, LONGEST_MS = 150, 1_000
@@ -29,19 +29,18 @@ async def changes_of(path: Path) -> AsyncGenerator[None, None]:
     """One item at once, and one whenever the file may have changed. Ends only with its consumer."""
     while True:
         spots = spots_of(path)
-        changes = _changes_at(spots)
+        folders = {spot.parent for spot in spots}
+        changes = _changes_of(spots | folders, folders)
         coming = asyncio.ensure_future(anext(changes))
         try:
             await asyncio.sleep(0)  # from here on it is watched, and nothing is missed
             while spots_of(path) == spots:  # else the way is another one
                 yield
                 await asyncio.wait([coming])
-                coming.result()
+                if any(Path(changed) in folders for _, changed in coming.result()):
+                    break  # what is there now may be another folder
                 coming = asyncio.ensure_future(anext(changes))
-        except (
-            OSError,
-            RuntimeError,
-        ):  # the latter: no more watches are to be had (inotify's limits)
+        except (OSError, RuntimeError):  # no folder; no more watches to be had (inotify's limits)
             await asyncio.sleep(RETRY_S)
         finally:
             coming.cancel()
@@ -49,10 +48,12 @@ async def changes_of(path: Path) -> AsyncGenerator[None, None]:
             await changes.aclose()
 
 
-def _changes_at(spots: frozenset[Path]) -> AsyncGenerator[object, None]:
+def _changes_of(
+    wanted: frozenset[Path], folders: set[Path]
+) -> AsyncGenerator[set[tuple[Change, str]], None]:
     return awatch(
-        *{spot.parent for spot in spots},
-        watch_filter=lambda _change, changed: Path(changed) in spots,
+        *folders,
+        watch_filter=lambda _change, changed: Path(changed) in wanted,
         debounce=LONGEST_MS,
         step=QUIET_MS,
         rust_timeout=ANYWAY_MS,

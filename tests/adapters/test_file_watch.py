@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from llmproxy.adapters.file_watch import changes_of, spots_of
+from tests.story.limited import until
 from tests.support.run import bounded
 
-SETTLED_S = 0.5  # a watch that has just begun, and the quiet after a change
+SETTLED_S = 0.5  # the quiet after a change, and some
 
 
 @asynccontextmanager
@@ -25,12 +26,16 @@ async def watched(path):
                 seen.append(None)
 
     task = asyncio.create_task(look())
-    await asyncio.sleep(SETTLED_S)
+    await until(lambda: seen)
     try:
         yield seen
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def says(seen, text):
+    await until(lambda: seen[-1] == text, within_s=10)
 
 
 def write(path):
@@ -73,13 +78,12 @@ async def test_each_way_to_change_a_file_is_told_and_more_than_once(tmp_path, ch
         assert seen == ["old"]
         for _ in range(2):
             change(path)
-            await asyncio.sleep(SETTLED_S)
-            assert seen[-1] == "new"
+            await says(seen, "new")
             path.write_text("old")
-            await asyncio.sleep(SETTLED_S)
-            assert seen[-1] == "old"
+            await says(seen, "old")
 
 
+@pytest.mark.clock
 @bounded()
 async def test_several_changes_in_a_row_are_told_once_when_they_are_over(tmp_path):
     path = tmp_path / "file.yaml"
@@ -89,8 +93,8 @@ async def test_several_changes_in_a_row_are_told_once_when_they_are_over(tmp_pat
             path.write_text(f"half {number}")
             await asyncio.sleep(0.03)
         path.write_text("new")
+        await says(seen, "new")
         await asyncio.sleep(SETTLED_S)
-        assert seen[-1] == "new"
         assert len(seen) <= 3
 
 
@@ -100,8 +104,7 @@ async def test_a_folder_of_a_config_map_is_swapped_as_kubernetes_does(tmp_path):
     async with watched(path) as seen:
         for number, text in enumerate(("new", "newer")):
             swap(tmp_path, f"..2026_{number}", text)
-            await asyncio.sleep(SETTLED_S)
-            assert seen[-1] == text
+            await says(seen, text)
 
 
 def config_map(folder, text):
@@ -132,17 +135,14 @@ async def test_what_a_link_leads_to_is_watched_where_it_is(tmp_path):
     path.symlink_to(real)
     async with watched(path) as seen:
         real.write_text("new")
-        await asyncio.sleep(SETTLED_S)
-        assert seen[-1] == "new"
+        await says(seen, "new")
         other = there / "other.yaml"
         other.write_text("of another")
         path.unlink()
         path.symlink_to(Path("../there/other.yaml"))
-        await asyncio.sleep(SETTLED_S)
-        assert seen[-1] == "of another"
+        await says(seen, "of another")
         other.write_text("of another, newer")
-        await asyncio.sleep(SETTLED_S)
-        assert seen[-1] == "of another, newer"
+        await says(seen, "of another, newer")
 
 
 @bounded()
@@ -154,11 +154,10 @@ async def test_a_file_is_told_of_whose_folder_was_gone(tmp_path):
     async with watched(path) as seen:
         path.unlink()
         folder.rmdir()
-        await asyncio.sleep(SETTLED_S)
+        await asyncio.sleep(SETTLED_S)  # it is noticed, or not
         folder.mkdir()
         path.write_text("new")
-        while seen[-1] != "new":
-            await asyncio.sleep(0.05)
+        await says(seen, "new")
 
 
 @bounded()

@@ -218,14 +218,14 @@ async def test_a_group_is_removed_while_one_call_is_on_it_and_one_waits(tmp_path
 
 @bounded()
 async def test_more_places_in_the_proxy_are_for_those_who_wait_for_one(tmp_path):
-    async with scripted(always(0.5, http(answer()))) as vendor:
+    async with scripted(always(2, http(answer()))) as vendor:
         made = endpoint(vendor, "only")
         config = one_group(made, max_in_flight=1)
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
             calls = [await begin(proxy.port) for _ in range(3)]
             await until(lambda: vendor.received)
             await reload(proxy, one_group(made, max_in_flight=3))
-            await until(lambda: len(vendor.received) == 3, within_s=0.4)
+            await until(lambda: len(vendor.received) == 3, within_s=1.5)
             for each in calls:
                 assert (await each.reply()).status == 200
                 each.leave()
