@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from operator import attrgetter
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import asdict
 
 from llmproxy.adapters.board import Board, SheetFull
+from llmproxy.control.levels import gauges_of
 from llmproxy.events import CallFinished
 from llmproxy.rules.prices import cost_usd
 from llmproxy.rules.tally import Tree, plus
@@ -146,18 +148,21 @@ class Overview:
         }
         gauges = {
             "in_flight": runtime.admission.in_flight,
-            "groups": _groups_gauges(runtime),
+            "groups": _groups_gauges(runtime, str(0 if self._seat is None else self._seat.number)),
             "cache": _cache_gauges(runtime.cache),
         }
         return Numbers(plus(self._before, counters), gauges)
 
 
-def _groups_gauges(runtime: Runtime) -> Tree:
+def _groups_gauges(runtime: Runtime, place: str) -> Tree:
+    now = monotonic()
     return {
         group.name: {
             "waiting": len(group.line),
             "in_flight": group.in_flight,
-            "endpoints": {state.endpoint.name: state.in_flight for state in group.states},
+            "endpoints": {
+                state.endpoint.name: gauges_of(state, place, now) for state in group.states
+            },
         }
         for group in runtime.pool.groups.values()
     }

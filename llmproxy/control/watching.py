@@ -8,7 +8,8 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 
 from llmproxy.control.history import Point
-from llmproxy.control.state import Glance, Now
+from llmproxy.control.now import Now
+from llmproxy.control.state import Glance
 from llmproxy.control.watch import Watch
 
 

@@ -205,3 +205,17 @@ async def test_every_worker_tells_the_calls_of_all_and_finds_each_by_its_id(tmp_
                 assert {call["id"] for call in calls} == ids
             for id in ids:
                 assert (await told(proxy, f"/admin/calls/{id}"))["id"] == id
+
+
+@bounded(60)
+async def test_what_is_left_of_a_limit_is_what_all_workers_left(tmp_path):
+    async with scripted(always(http(chat()))) as vendor:
+        async with serving(tmp_path, vendor, rpm=600) as proxy:
+            await shared_by(proxy, 2)
+            for _ in range(60):
+                await _one_call(proxy.port)
+            await asyncio.sleep(SHOWN_S)
+            for _ in range(6):  # whichever worker answers
+                state = await told(proxy, "/admin/state")
+                level = state["groups"][0]["endpoints"][0]["capacity"]["requests"]
+                assert level == {"limit": 600.0, "left": 540.0, "configured": 600}

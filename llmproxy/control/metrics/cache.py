@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.control.metrics.page import Page
-from llmproxy.control.state import Now
+from llmproxy.control.now import Now
 from llmproxy.rules.tally import Tree
 
 

@@ -7,7 +7,7 @@ from math import inf
 
 from llmproxy.control.conditions import CONDITIONS
 from llmproxy.control.metrics.page import Page
-from llmproxy.control.state import EndpointNow, Now
+from llmproxy.control.now import EndpointNow, Now
 
 # In these states it would be asked: perhaps not at once.
 AVAILABLE = ("ok", "full", "half-open")

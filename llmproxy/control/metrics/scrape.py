@@ -6,8 +6,8 @@ from llmproxy.control.metrics.cache import tell_cache
 from llmproxy.control.metrics.calls import tell_calls
 from llmproxy.control.metrics.endpoints import tell_endpoints, tell_proxy
 from llmproxy.control.metrics.page import Page
+from llmproxy.control.now import Now
 from llmproxy.control.overview import Numbers
-from llmproxy.control.state import Now
 
 
 def metrics_text(now: Now, numbers: Numbers) -> bytes:

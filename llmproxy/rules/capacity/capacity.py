@@ -158,6 +158,11 @@ class Capacity:
         return _least(self.rpm, self._requests), _least(self.tpm, self._tokens)
 
     @property
+    def told_limits(self) -> tuple[float | None, float | None]:
+        """The same by what the vendor has told alone."""
+        return _least(None, self._requests), _least(None, self._tokens)
+
+    @property
     def places(self) -> int | None:
         """This instance's part of the requests at a time; None = no limit. An even part, for nobody
         can lend a place for an unknown time; but never none."""
@@ -172,17 +177,28 @@ class Capacity:
 
     def left(self, now: float) -> tuple[float | None, float | None]:
         """Requests and tokens that may be sent now; None = no limit is known."""
+        requests, tokens = self.told_left(now)
+        sent_requests, sent_tokens = self.sent_lately(now)
+        if self.rpm is not None:
+            requests = _less(max(0, self.rpm - sent_requests), requests)
+        if self.tpm is not None:
+            tokens = _less(max(0, self.tpm - sent_tokens), tokens)
+        return requests, tokens
+
+    def told_left(self, now: float) -> tuple[float | None, float | None]:
+        """The same by what the vendor has told alone, whoever sent what is no longer left."""
         self._charge_levels()
         requests = None if self._requests is None else max(0.0, self._requests.left(now))
         tokens = None if self._tokens is None else max(0.0, self._tokens.left(now))
-        window = self._window
-        if window is not None:
-            window.pass_time(now)
-            if self.rpm is not None:
-                requests = _less(max(0, self.rpm - window.requests), requests)
-            if self.tpm is not None:
-                tokens = _less(max(0, self.tpm - window.tokens), tokens)
         return requests, tokens
+
+    def sent_lately(self, now: float) -> tuple[int, int]:
+        """Requests and tokens of this process in the last minute; 0 where no limit has it count."""
+        window = self._window
+        if window is None:
+            return 0, 0
+        window.pass_time(now)
+        return window.requests, window.tokens
 
     def has_room(self, tokens: int, now: float) -> bool:
         """May one request with so many tokens be sent now?"""
