@@ -205,7 +205,7 @@ def announcement(config: Config, source: str) -> str:
     for group in config.model_groups:
         names = ", ".join(str(entry.name) for entry in group.models)
         lines.append(f"  {group.model_group}: {names}".replace("{", "{{").replace("}", "}}"))
-    lines.append("Use it as base_url: {base}/v1    Health: {base}/health    Stop: Ctrl+C")
+    lines.append("Use it as base_url: {base}/v1    Dashboard: {base}/dashboard    Stop: Ctrl+C")
     return "\n".join(lines)
 
 
@@ -262,6 +262,7 @@ messages = [{{"role": "user", "content": "Hello!"}}]
 for chunk in client.chat.completions.create(model="gpt-4.1", messages=messages, stream=True):
     print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
 
+See what happens: {base}/dashboard
 For real endpoints set OPENAI_API_KEY, or copy llmproxy.example.yaml to llmproxy.yaml. Stop: Ctrl+C
 """
 NOTHING_FOUND = "No llmproxy.yaml and no API keys in the environment were found.\n"

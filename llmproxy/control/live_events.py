@@ -15,12 +15,16 @@ from llmproxy.control.history import Point
 from llmproxy.control.state import Glance
 from llmproxy.control.traces import Traces, trace_of
 from llmproxy.control.watch import STEP_S, Watch
+from llmproxy.events import CallFinished
 
 if TYPE_CHECKING:
     from llmproxy.runtime import Live
 
 EVERY_S = 1.0
 MAX_NEW_CALLS = 20
+
+
+Mark = tuple[str | None, float]  # tells a call from all others
 
 
 class NewPoint(BaseModel):
@@ -47,14 +51,14 @@ def event_routes(live: Live, watch: Watch, glance: Glance) -> APIRouter:
 
 
 async def _events(live: Live, watch: Watch, glance: Glance) -> AsyncIterator[bytes]:
-    told_until, told_point = watch.wall(), watch.last_point
+    told_calls, told_point = _marks(watch.overview.calls()), watch.last_point
     while not live.draining:
         yield _event("state", glance.now())
-        new = [
-            call for call in watch.overview.calls()[:MAX_NEW_CALLS] if call.ended_at > told_until
-        ]
+        # Not by their time alone: what another worker ended earlier may be seen later.
+        calls = watch.overview.calls()
+        new = [call for call in calls if _mark(call) not in told_calls][:MAX_NEW_CALLS]
+        told_calls = _marks(calls)
         if new:
-            told_until = new[0].ended_at
             traces = [trace_of(call, watch.overview) for call in new]
             yield _event("calls", Traces(calls=traces))
         if watch.last_point is not told_point and watch.last_point is not None:
@@ -63,6 +67,14 @@ async def _events(live: Live, watch: Watch, glance: Glance) -> AsyncIterator[byt
         await asyncio.sleep(EVERY_S)
     glance.forget()
     yield _event("state", glance.now())  # that it is draining
+
+
+def _marks(calls: list[CallFinished]) -> set[Mark]:
+    return {_mark(call) for call in calls}
+
+
+def _mark(call: CallFinished) -> Mark:
+    return call.id, call.ended_at
 
 
 def _event(name: str, content: BaseModel) -> bytes:

@@ -3,7 +3,9 @@ other. So no call that waits is forgotten, and no counter falls."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
+from time import monotonic
 
 from llmproxy.adapters.answers.condition import Counts as StoreCounts
 from llmproxy.adapters.answers.memory import Memory
@@ -15,6 +17,9 @@ from llmproxy.stages.admission import Admission
 from llmproxy.stages.cache.counts import Counts
 from llmproxy.stages.callers import Callers
 from llmproxy.stages.failover.waiting import Rooms
+
+Heard = tuple[str, str, str, float | None, float]  # what `Pool.hear` takes
+MAX_EARLY = 1_000  # instances with other configs tell much that is never ours
 
 
 class Lasting:
@@ -33,11 +38,15 @@ class Lasting:
         self.counts = Counts()
         self.store_counts: StoreCounts | None = None  # until there is a store
         self.pool = Pool({})
+        self._early: deque[Heard] = deque(maxlen=MAX_EARLY)
         self.callers = Callers((), self.pool)
 
     def hear(self, group: str, endpoint: str, state: str, for_s: float | None, now: float) -> None:
-        """News of another instance."""
-        self.pool.hear(group, endpoint, state, for_s, now)
+        """News of another instance. What is not in the config yet may be in the next one."""
+        if group in self.pool.groups:
+            self.pool.hear(group, endpoint, state, for_s, now)
+        else:
+            self._early.append((group, endpoint, state, for_s, now))
 
     def adopt(self, settings: GeneralSettings, pool: Pool, callers: Callers) -> None:
         """Another config is served."""
@@ -48,6 +57,12 @@ class Lasting:
         if not settings.cache:
             self.memory.purge(None, None)
         self.rooms.forget_others(frozenset(pool.groups.values()))
+        early, now = tuple(self._early), monotonic()
+        self._early.clear()
+        for group, endpoint, state, for_s, heard_at in early:
+            left_s = None if for_s is None else for_s - (now - heard_at)
+            if left_s is None or left_s > 0:
+                self.hear(group, endpoint, state, left_s, now)
 
 
 def keep_s(params: CacheParams) -> float:

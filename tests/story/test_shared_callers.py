@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.story.test_callers import GOOD, KEY_A, bearer, house, team_a
 from tests.support.client import CHAT, ask
 from tests.support.proxy import serve_proxy
@@ -12,6 +14,7 @@ from tests.support.vendor import scripted
 RPM = 30
 
 
+@pytest.mark.clock
 @bounded(40)
 async def test_two_proxies_together_give_a_caller_its_limit_and_no_more(tmp_path):
     async with valkey(tmp_path) as server, scripted(GOOD) as vendor:

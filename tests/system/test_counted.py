@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 
 from llmproxy.simulator import Fault, VendorSettings, serve
+from tests.control.test_live_events import listening, next_of
 from tests.control.watching import post, scraped, told
 from tests.support.client import CHAT, connect, request
 from tests.support.family import living
@@ -219,3 +220,23 @@ async def test_what_is_left_of_a_limit_is_what_all_workers_left(tmp_path):
                 state = await told(proxy, "/admin/state")
                 level = state["groups"][0]["endpoints"][0]["capacity"]["requests"]
                 assert level == {"limit": 600.0, "left": 540.0, "configured": 600}
+
+
+@bounded(60)
+async def test_who_follows_one_worker_hears_of_every_call_at_any_of_them_once(tmp_path):
+    async with scripted(always(http(chat()))) as vendor:
+        async with serving(tmp_path, vendor) as proxy:
+            await shared_by(proxy, 2)
+            follower = await listening(proxy)
+            made, heard = [], []
+            for _ in range(3):
+                for _ in range(8):
+                    connection = await connect(proxy.port)
+                    await connection.send(request(body=CHAT))
+                    made.append((await connection.reply()).header("x-request-id"))
+                    connection.leave()
+                await asyncio.sleep(0.7)
+            while len(heard) < len(made):
+                heard += [call["id"] for call in (await next_of(follower, "calls"))["calls"]]
+            follower.leave()
+    assert sorted(heard) == sorted(made)

@@ -85,6 +85,7 @@ class Newsroom:
         self._untold: dict[About, _Told] = {}
         self._something_to_tell = asyncio.Event()
         self.listening = False
+        self.caught_up = asyncio.Event()  # what was told before was heard, for the first time
 
     def tell(self, event: EndpointStateChanged) -> None:
         """An endpoint's state changed here. What is nobody else's concern is not told."""
@@ -143,6 +144,7 @@ class Newsroom:
                 self._heard(told)
             self._tell_again()
             self.listening = True
+            self.caught_up.set()
             heard_at = monotonic()
             while True:
                 message = await channel.get_message(timeout=SILENCE_S)

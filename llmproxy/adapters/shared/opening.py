@@ -39,6 +39,8 @@ async def open_shared_view(
             with contextlib.suppress(TimeoutError):
                 async with patience(connected=False):
                     await view.tried.wait()
+                    if view.status(0.0).connected:
+                        await newsroom.caught_up.wait()
             yield view
         await view.leave()
     finally:

@@ -1,0 +1,61 @@
+"""What an operator says of an endpoint at one instance holds at the others: at those that run, at
+those that come later, and in groups that a config names later."""
+
+import asyncio
+
+from tests.control.watching import endpoints_of, post
+from tests.runtime.reloading import reload
+from tests.story.limited import HELLO, endpoint
+from tests.story.test_explain import GOOD
+from tests.support.client import ask
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+from tests.support.valkey import valkey
+from tests.support.vendor import scripted
+
+DRAIN = {"endpoint": "one"}
+
+
+def house(one, two, server):
+    return config_for(endpoint(one, "one"), endpoint(two, "two"), redis_url=server.url)
+
+
+async def state_becomes(proxy, name, state):
+    while (await endpoints_of(proxy))[name]["state"] != state:
+        await asyncio.sleep(0.05)
+
+
+@bounded(40)
+async def test_an_instance_that_begins_later_knows_it_before_its_first_call(tmp_path):
+    async with valkey(tmp_path) as server, scripted(GOOD) as one, scripted(GOOD) as two:
+        async with serve_proxy(house(one, two, server)) as first:
+            while not first.runtime.shared.status(0.0).connected:
+                await asyncio.sleep(0.02)
+            assert (await post(first, "/admin/drain", DRAIN)).status == 200
+            await asyncio.sleep(0.3)  # until the server has it
+            for _ in range(5):
+                async with serve_proxy(house(one, two, server)) as later:
+                    for _ in range(2):
+                        assert (await ask(later.port, body=HELLO)).status == 200
+            assert (len(one.received), len(two.received)) == (0, 10)
+            async with serve_proxy(house(one, two, server)) as later:
+                await post(later, "/admin/enable", DRAIN)
+                await state_becomes(first, "one", "ok")
+
+
+@bounded(40)
+async def test_a_group_that_a_config_names_later_has_what_was_said_of_it_before(tmp_path):
+    async with valkey(tmp_path) as server, scripted(GOOD) as one, scripted(GOOD) as two:
+        config = house(one, two, server)
+        more = {**config, "model_groups": [*config["model_groups"]]}
+        more["model_groups"].append({**config["model_groups"][0], "model_group": "other"})
+        path = tmp_path / "llmproxy.yaml"
+        async with serve_proxy(more) as first, serve_proxy(config, path=path) as second:
+            while not first.runtime.shared.status(0.0).connected:
+                await asyncio.sleep(0.02)
+            assert (await post(first, "/admin/drain", DRAIN)).json == {"endpoints": 2}
+            await state_becomes(second, "one", "drained")
+            await reload(second, more)
+            for _ in range(6):
+                await ask(second.port, body={**HELLO, "model": "other"})
+            assert (len(one.received), len(two.received)) == (0, 6)
