@@ -38,12 +38,13 @@ def _sockets_of(pid, port, state):
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
             own.add(str(descriptor.readlink()))
-    count = 0
+    found = set()  # a table that changes while it is read may have a line twice
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         ours = int(fields[1].rpartition(":")[2], 16) == port
-        count += ours and fields[3] == state and f"socket:[{fields[9]}]" in own
-    return count
+        if ours and fields[3] == state and f"socket:[{fields[9]}]" in own:
+            found.add(fields[9])
+    return len(found)
 
 
 def _all():

@@ -24,6 +24,7 @@ from tests.system.workers import (
     family_of,
     gone,
     health_of,
+    reaped,
     replaced,
     serve,
     server_of,
@@ -69,6 +70,7 @@ async def test_workers_share_one_view_through_a_valkey_of_their_own(tmp_path):
             assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.clock
 @bounded(40)
 async def test_a_limit_is_one_limit_however_many_workers_there_are(tmp_path):
     async with scripted(always(http(chat("hello")))) as vendor:
@@ -122,7 +124,7 @@ async def test_a_worker_that_is_killed_costs_only_its_own_calls_and_is_replaced(
             streams = await begin_streams(proxy, 24)
             lost = connections_of(before[0], proxy.port)
             os.kill(before[0], signal.SIGKILL)
-            await gone(before[:1])
+            await reaped(proxy, before[0])
             fresh = await begin_streams(proxy, 8)  # nobody is sent to a worker that is not there
             answer.go_on.set()
             of_old, of_new = await completed(streams), await completed(fresh)

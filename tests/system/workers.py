@@ -81,6 +81,12 @@ async def gone(pids):
         await asyncio.sleep(0.02)
 
 
+async def reaped(proxy, worker):
+    """Wait until the supervisor knows of a worker's end: no thread and no socket is left."""
+    while f"(process {worker})" not in proxy.stderr:
+        await asyncio.sleep(0.02)
+
+
 async def deaf(pids, port):
     """Wait until none of them accepts connections."""
     while any(listens(pid, port) for pid in living(pids)):
