@@ -30,7 +30,7 @@ def house():
     """house(**settings): two vendors, the first of them preferred, and the proxy."""
     running = []
 
-    def opened(**settings):
+    def opened(*, path=None, **settings):
         def config(first, second):
             models = (entry(first), entry(second, tier=1))
             return config_for(*models, cache=True, cooldown_time=30, **settings)
@@ -38,7 +38,7 @@ def house():
         context = in_background(
             lambda: serve(VendorSettings(name="first")),
             lambda *_: serve(VendorSettings(name="second")),
-            lambda first, second: serve_proxy(config(first, second)),
+            lambda first, second: serve_proxy(config(first, second), path=path),
         )
         running.append(context)
         first, second, proxy = context.__enter__()
@@ -128,3 +128,25 @@ def test_who_has_the_key_signs_in_and_out_and_purges_the_cache(house, visit):
     expect(page.locator("#headline")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Admin key")).to_be_visible()
+
+
+def test_the_config_is_read_again_and_one_that_is_wrong_is_told(house, visit, tmp_path):
+    file = tmp_path / "llmproxy.yaml"
+    _, _, proxy = house(path=file)
+    good = file.read_text()
+    page = visit(root=proxy.root, expected=["422"])
+
+    def reload():
+        page.get_by_role("button", name="Reload config…").click()
+        page.get_by_role("dialog").get_by_role("button", name="Reload").click()
+
+    file.write_text(good.replace("tier: 1", "tier: 3"))
+    reload()
+    expect(page.get_by_role("dialog")).to_contain_text("tier: 1 -> 3")
+    page.keyboard.press("Escape")
+    file.write_text(good.replace("tier: 1", "teir: 1"))
+    reload()
+    expect(page.get_by_role("dialog")).to_contain_text("unknown key 'teir'")
+    page.keyboard.press("Escape")
+    expect(page.locator("#board")).to_contain_text("The config was refused")
+    assert asked(proxy) == 200
