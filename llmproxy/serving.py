@@ -22,6 +22,7 @@ import llmproxy
 from llmproxy.adapters.access_log import AccessLog, write_to
 from llmproxy.adapters.config_file import ConfigFile
 from llmproxy.adapters.ledger import Ledger
+from llmproxy.adapters.tasks import background
 from llmproxy.adapters.tracing.opening import traced
 from llmproxy.app import App
 from llmproxy.config import Config, GeneralSettings, parse_config
@@ -139,7 +140,7 @@ async def open_app(
             adopt_prices()
             live.on_reload.append(adopt_prices)
             watch = Watch(live, Overview(live, ledger, seat))
-            async with watch.looking():
+            async with background(watch.keep_looking):
                 trace_of = tracer.trace_of if tracer else None
                 yield App(live, make_control(live, watch, kept), trace_of=trace_of)
 

@@ -23,20 +23,19 @@ def only_the_operator(live: Live) -> Callable[[Request], None]:
 
     def check(request: Request) -> None:
         not_from_elsewhere(request)
-        key = live.runtime.config.general_settings.admin_key
-        if key is None:
-            if not _is_this_machine(request):
-                raise HTTPException(
-                    403,
-                    "/admin answers only to this machine. Set general_settings.admin_key, and send "
-                    "it as 'Authorization: Bearer KEY'.",
-                )
-        elif not _shows(request, key.get_secret_value()):
+        if is_operator(request, live):
+            return
+        if live.runtime.config.general_settings.admin_key is None:
             raise HTTPException(
-                401,
-                "Send the proxy's admin_key as 'Authorization: Bearer KEY'.",
-                {"www-authenticate": "Bearer"},
+                403,
+                "/admin answers only to this machine. Set general_settings.admin_key, and send "
+                "it as 'Authorization: Bearer KEY'.",
             )
+        raise HTTPException(
+            401,
+            "Send the proxy's admin_key as 'Authorization: Bearer KEY'.",
+            {"www-authenticate": "Bearer"},
+        )
 
     return check
 

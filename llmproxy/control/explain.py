@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from math import inf, isinf
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 
+from llmproxy.control.units import finite
 from llmproxy.pool import Demand, EndpointState, Group, Pool, Tier
 
 if TYPE_CHECKING:
@@ -139,5 +140,5 @@ def _candidate(state: EndpointState, share: float, tokens: int, now: float) -> C
         takes=takes,
         share=round(share, 3),
         why=None if takes else state.why_not(tokens, now),
-        room_in_s=None if isinf(room_in_s) else round(room_in_s, 3),
+        room_in_s=finite(room_in_s),
     )

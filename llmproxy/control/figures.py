@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from llmproxy.control.history import in_ms
+from llmproxy.control.sums import calls_in, hits_in
+from llmproxy.control.units import in_ms
 from llmproxy.rules.tally import SECONDS, Tree, plus, quantile
 
 
@@ -68,11 +69,6 @@ def recent_of_all(groups: Tree, seconds: float) -> Recent:
 SPENT = ("input_tokens", "output_tokens", "cached_tokens", "cost_usd", "interrupted")
 
 
-def calls_in(group: Tree) -> int:
-    """All calls for a group, however they ended."""
-    return sum(sum(kinds.values()) for kinds in group["calls"].values())
-
-
 def _recent(calls: int, errors: int, waits: list[int], seconds: float, spent: Tree) -> Recent:
     return Recent(
         calls=calls,
@@ -102,7 +98,7 @@ def totals_of(counters: Tree) -> Totals:
         output_tokens=spent("output_tokens"),
         cached_tokens=spent("cached_tokens"),
         cost_usd=round(spent("cost_usd"), 6),
-        cache_hits=cache["hits"] + cache["stale"] + cache["coalesced"],
+        cache_hits=hits_in(cache),
         cache_misses=cache["misses"],
         saved_tokens=cache["saved_input_tokens"] + cache["saved_output_tokens"],
         saved_usd=round(cache["saved_usd"], 6),

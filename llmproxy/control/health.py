@@ -6,7 +6,6 @@ its endpoints. None of them asks an endpoint anything, so none can hang.
 
 from __future__ import annotations
 
-from math import isinf
 from time import monotonic
 from typing import Literal
 
@@ -14,8 +13,10 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 import llmproxy
+from llmproxy.control.standing import Shared, Status, shared_of, standing_of, status_of
+from llmproxy.control.units import finite
 from llmproxy.pool import EndpointState, Group
-from llmproxy.runtime import Live, Runtime
+from llmproxy.runtime import Live
 
 
 class Left(BaseModel):
@@ -59,21 +60,11 @@ class GroupHealth(BaseModel):
     estimates: dict[str, Estimate]
 
 
-class Shared(BaseModel):
-    """What is known together with other instances. Not connected: each keeps to its part of every
-    limit."""
-
-    connected: bool
-    instances: int
-    why: str | None
-    since_s: float
-
-
 class Health(BaseModel):
     """The proxy and its endpoints. `degraded`: a group has an endpoint out; `down`: all of them.
     `config_error`: why the config file as it is now is not served; the last good one is."""
 
-    status: Literal["ok", "degraded", "down", "draining"]
+    status: Status
     version: str
     config_error: str | None
     in_flight: int
@@ -121,24 +112,14 @@ def health_of(live: Live, now: float) -> Health:
         for group in runtime.pool.groups.values()
         for state in group.states
     ]
-    out = {
-        group.name: [not state.available(now) for state in group.states]
-        for group in runtime.pool.groups.values()
-    }
-    status: Literal["ok", "degraded", "down", "draining"] = "ok"
-    if live.draining:
-        status = "draining"
-    elif any(all(states) for states in out.values()):
-        status = "down"
-    elif any(any(states) for states in out.values()):
-        status = "degraded"
+    groups = runtime.pool.groups.values()
     return Health(
-        status=status,
+        status=status_of(live, [standing_of(group, now) for group in groups]),
         version=llmproxy.__version__,
         config_error=live.loaded.error,
         in_flight=runtime.admission.in_flight,
-        shared=_shared(runtime, now),
-        groups=[_group_health(group) for group in runtime.pool.groups.values()],
+        shared=shared_of(runtime),
+        groups=[_group_health(group) for group in groups],
         endpoints=endpoints,
     )
 
@@ -162,8 +143,8 @@ def _endpoint_health(group: str, state: EndpointState, now: float) -> EndpointHe
         available=available,
         breaker=state.breaker.state(now).value,
         why_not=None if available else state.why_not(0, now),
-        ready_in_s=_seconds(state.ready_at(now) - now),
-        room_in_s=_seconds(state.room_in_s(0, now)),
+        ready_in_s=finite(state.ready_at(now) - now),
+        room_in_s=finite(state.room_in_s(0, now)),
         capacity=_left(state, now),
         in_flight=state.in_flight,
         tier=state.endpoint.tier,
@@ -171,23 +152,7 @@ def _endpoint_health(group: str, state: EndpointState, now: float) -> EndpointHe
     )
 
 
-def _seconds(wait_s: float) -> float | None:
-    return None if isinf(wait_s) else round(wait_s, 3)
-
-
 def _left(state: EndpointState, now: float) -> Left:
     rpm, tpm = state.capacity.limits
     requests, tokens = state.capacity.left(now)
     return Left(rpm=rpm, tpm=tpm, requests_left=requests, tokens_left=tokens)
-
-
-def _shared(runtime: Runtime, now: float) -> Shared | None:
-    if runtime.shared is None:
-        return None
-    status = runtime.shared.status(now)
-    return Shared(
-        connected=status.connected,
-        instances=status.instances,
-        why=status.why,
-        since_s=round(status.since_s, 3),
-    )

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
+from llmproxy.control.sums import calls_in, hits_in
+from llmproxy.control.units import in_ms
 from llmproxy.rules.tally import OVERHEAD_SECONDS, Tree, minus, plus, quantile
 
 
@@ -93,7 +95,7 @@ def _points(at: float, step: Tree) -> Iterator[tuple[str, Point]]:
             yield name, _point(at, summed)
     cache = step["cache"]
     whole = _point(at, everything) if everything else Point(at=at)
-    whole.cache_hits = cache["hits"] + cache["stale"] + cache["coalesced"]
+    whole.cache_hits = hits_in(cache)
     whole.cache_misses = cache["misses"]
     whole.saved_usd = cache["saved_usd"]
     if whole.calls or whole.cache_misses:
@@ -104,7 +106,7 @@ def _sums_of(group: Tree) -> Tree:
     """What a curve needs of one group."""
     endpoints = group["endpoints"].values()
     return {
-        "calls": sum(sum(kinds.values()) for kinds in group["calls"].values()),
+        "calls": calls_in(group),
         "errors": group["errors"],
         "retries": sum(
             sum(each["retried"].values()) + sum(each["moved"].values()) for each in endpoints
@@ -133,8 +135,3 @@ def _point(at: float, sums: Tree) -> Point:
         total_p99_ms=in_ms(quantile(sums["total"], 0.99)),
         overhead_p50_ms=in_ms(quantile(sums["overhead"], 0.5, OVERHEAD_SECONDS)),
     )
-
-
-def in_ms(seconds: float | None) -> float | None:
-    """Milliseconds, to a microsecond."""
-    return None if seconds is None else round(seconds * 1000, 3)

@@ -9,8 +9,7 @@ from pydantic import BaseModel
 from llmproxy.control.conditions import Condition
 from llmproxy.control.figures import Recent, Totals
 from llmproxy.control.levels import Levels
-
-Health = Literal["ok", "degraded", "down"]
+from llmproxy.control.standing import Shared, Standing, Status
 
 
 class EndpointNow(BaseModel):
@@ -34,7 +33,7 @@ class GroupNow(BaseModel):
     """One model group. `degraded`: an endpoint is out; `down`: all are."""
 
     group: str
-    status: Health
+    status: Standing
     waiting: int
     in_flight: int
     recent: Recent
@@ -50,15 +49,6 @@ class ConfigNow(BaseModel):
     failed_reloads: int
     error: str | None
     error_at: float | None
-
-
-class SharedNow(BaseModel):
-    """What is known together with other instances."""
-
-    connected: bool
-    instances: int
-    why: str | None
-    since_s: float
 
 
 class StoreNow(BaseModel):
@@ -80,12 +70,12 @@ class Now(BaseModel):
     """The proxy, at this moment. Moments are Unix seconds."""
 
     version: str
-    status: Literal["ok", "degraded", "down", "draining"]
+    status: Status
     now: float
     started_at: float
     workers: int
     config: ConfigNow
-    shared: SharedNow | None
+    shared: Shared | None
     in_flight: int
     recent: Recent
     totals: Totals

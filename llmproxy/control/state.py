@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isinf
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -17,11 +16,11 @@ from llmproxy.control.now import (
     ConfigNow,
     EndpointNow,
     GroupNow,
-    Health,
     Now,
-    SharedNow,
     StoreNow,
 )
+from llmproxy.control.standing import shared_of, standing_of, status_of
+from llmproxy.control.units import finite
 from llmproxy.control.watch import Watch
 from llmproxy.pool import EndpointState, Group
 from llmproxy.rules.tally import Tree
@@ -60,25 +59,18 @@ def _look(live: Live, watch: Watch) -> Now:
     ]
     return Now(
         version=llmproxy.__version__,
-        status="draining" if live.draining else worst([each.status for each in groups]),
+        status=status_of(live, [each.status for each in groups]),
         now=watch.wall(),
         started_at=watch.started_at,
         workers=watch.overview.workers,
         config=_config_now(live),
-        shared=_shared_now(live),
+        shared=shared_of(runtime),
         in_flight=numbers.gauges["in_flight"],
         recent=recent_of_all(step["tally"]["groups"], seconds),
         totals=totals_of(numbers.counters),
         groups=groups,
         cache=_cache_now(live, numbers.gauges["cache"]),
     )
-
-
-def worst(each: list[Health]) -> Health:
-    """Of the groups."""
-    if "down" in each:
-        return "down"
-    return "degraded" if "degraded" in each else "ok"
 
 
 def _group_now(group: Group, watch: Watch, recent: Tree, gauges: Tree, seconds: float) -> GroupNow:
@@ -95,10 +87,9 @@ def _group_now(group: Group, watch: Watch, recent: Tree, gauges: Tree, seconds: 
         )
         for state in group.states
     ]
-    out = [not state.available(now) for state in group.states]
     return GroupNow(
         group=group.name,
-        status="down" if all(out) else "degraded" if any(out) else "ok",
+        status=standing_of(group, now),
         waiting=gauge.get("waiting", 0),
         in_flight=gauge.get("in_flight", 0),
         recent=recent_of_all({group.name: mine} if mine else {}, seconds),
@@ -115,7 +106,7 @@ def _endpoint_now(
         endpoint=state.endpoint.name,
         state=condition,
         why=None if condition == "ok" else state.why_not(0, now),
-        ready_in_s=None if isinf(ready_in_s) else round(ready_in_s, 3),
+        ready_in_s=finite(ready_in_s),
         since=since,
         tier=state.endpoint.tier,
         weight=state.endpoint.weight,
@@ -130,19 +121,6 @@ def _endpoint_now(
 def _config_now(live: Live) -> ConfigNow:
     source = None if live.file is None else str(live.file.path)
     return ConfigNow(source=source, **asdict(live.loaded))
-
-
-def _shared_now(live: Live) -> SharedNow | None:
-    shared = live.runtime.shared
-    if shared is None:
-        return None
-    status = shared.status(monotonic())
-    return SharedNow(
-        connected=status.connected,
-        instances=status.instances,
-        why=status.why,
-        since_s=round(status.since_s, 3),
-    )
 
 
 def _cache_now(live: Live, gauges: Tree) -> CacheNow | None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 
-from llmproxy.control.history import in_ms
 from llmproxy.control.overview import Overview
+from llmproxy.control.units import in_ms, ms
 from llmproxy.events import CallFinished
 from llmproxy.steps import Attempt, FellBack, PassedOver, Step
 
@@ -120,9 +120,9 @@ def trace_of(call: CallFinished, overview: Overview) -> Trace:
         error=call.error,
         cache=call.cache,
         first_byte_ms=in_ms(call.first_byte_s),
-        total_ms=round(call.total_s * 1000, 3),
-        overhead_ms=round(call.overhead_s * 1000, 3),
-        waited_ms=round((until_first_byte_s - call.overhead_s) * 1000, 3),
+        total_ms=ms(call.total_s),
+        overhead_ms=ms(call.overhead_s),
+        waited_ms=ms(until_first_byte_s - call.overhead_s),
         input_tokens=usage.input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
         cached_tokens=usage.cached_tokens if usage else None,
@@ -137,21 +137,17 @@ def _told(step: Step, received_at: float) -> StepTold:
             return StepTold(
                 what="attempt",
                 endpoint=step.endpoint,
-                at_ms=_ms(step.began_at - received_at),
-                ms=_ms(step.took_s),
+                at_ms=ms(step.began_at - received_at),
+                ms=ms(step.took_s),
                 outcome=step.outcome,
                 reason=step.reason,
                 status=step.status,
                 verdict=step.verdict,
             )
         case PassedOver():
-            at_ms = _ms(step.at - received_at)
+            at_ms = ms(step.at - received_at)
             return StepTold(what="skipped", endpoint=step.endpoint, at_ms=at_ms, why=step.why)
         case FellBack():
-            at_ms = _ms(step.at - received_at)
+            at_ms = ms(step.at - received_at)
             why = f"to group {step.group}"
             return StepTold(what="fallback", endpoint=None, at_ms=at_ms, why=why)
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)

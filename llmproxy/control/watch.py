@@ -5,10 +5,8 @@ what it is."""
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -27,8 +25,6 @@ STEP_S, STEPS = 5, 180  # 15 minutes
 LONG_STEP_S, LONG_STEPS = 300, 288  # a day
 RECENT_S = 60.0
 
-logger = logging.getLogger("llmproxy")
-
 
 class Watch:
     """Owns what was seen at earlier looks."""
@@ -46,23 +42,11 @@ class Watch:
         self._conditions: dict[tuple[str, str], tuple[Condition, float]] = {}
         self._note_conditions(now)
 
-    @asynccontextmanager
-    async def looking(self) -> AsyncIterator[None]:
-        """As long as the block lasts, look again and again."""
-        task = asyncio.create_task(self._keep_looking())
-        try:
-            yield
-        finally:
-            task.cancel()
-
-    async def _keep_looking(self) -> None:
-        """Ends only when it is cancelled. A bug here harms no call."""
+    async def keep_looking(self) -> None:
+        """The job that looks again and again. Ends only when it is cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                self.look()
-            except Exception:
-                logger.exception("A bug in the proxy: its numbers may be late.")
+            self.look()
 
     def look(self) -> None:
         """Note what is to be known later."""
