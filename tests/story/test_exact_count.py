@@ -6,6 +6,7 @@ import pytest
 
 from tests.story.limited import endpoint, said, until
 from tests.support.client import ask
+from tests.support.extras import COMMANDS, refused_without
 from tests.support.process import command, running
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
@@ -89,26 +90,12 @@ general_settings: {exact_token_counts: true, bind_port: 0}
 """
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("check", "wants.yaml"),
-        ("serve", "--config", "wants.yaml"),
-        ("serve", "--config", "wants.yaml", "--workers", "2"),
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @bounded()
 async def test_without_the_extra_the_config_is_refused_with_the_remedy(tmp_path, words):
-    (tmp_path / "wants.yaml").write_text(CONFIG)
     (tmp_path / "bpe_openai.py").write_text("raise ImportError('not installed')")
-
-    told = await command(*words, cwd=tmp_path, environ={"PYTHONPATH": str(tmp_path)})
-
-    assert (told.status, told.stdout) == (2, "")
-    assert told.stderr.startswith("wants.yaml: general_settings.exact_token_counts: true")
-    assert "pip install 'llmproxy[exact]'" in told.stderr
-    assert "Traceback" not in told.stderr
+    found = "general_settings.exact_token_counts: true"
+    await refused_without("exact", words, tmp_path, config=CONFIG, found=found)
 
 
 @bounded()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.client import CHAT, ask
 from tests.support.collector import collector
+from tests.support.extras import COMMANDS, refused_without
 from tests.support.process import command, running
 from tests.support.run import bounded
 from tests.support.valkey import free_port
@@ -153,28 +154,14 @@ async def test_a_collector_that_never_answers_holds_up_neither_calls_nor_the_end
 # ---- the extra
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("check", "wants.yaml"),
-        ("serve", "--config", "wants.yaml"),
-        ("serve", "--config", "wants.yaml", "--workers", "2"),
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @bounded()
 async def test_without_the_extra_the_config_is_refused_with_the_remedy(tmp_path, words):
-    (tmp_path / "wants.yaml").write_text(CONFIG + TRACING)
     hidden = tmp_path / "opentelemetry" / "sdk"  # the API is FastAPI's, and there
     hidden.mkdir(parents=True)
     (hidden / "__init__.py").write_text("raise ImportError('not installed')")
-
-    told = await command(*words, cwd=tmp_path, environ={"PYTHONPATH": str(tmp_path)})
-
-    assert (told.status, told.stdout) == (2, "")
-    assert told.stderr.startswith("wants.yaml: general_settings.tracing:")
-    assert "pip install 'llmproxy[tracing]'" in told.stderr
-    assert "Traceback" not in told.stderr
+    found = "general_settings.tracing:"
+    await refused_without("tracing", words, tmp_path, config=CONFIG + TRACING, found=found)
 
 
 @bounded()
