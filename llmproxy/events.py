@@ -101,6 +101,22 @@ class Listener(Protocol):
         """A call is over."""
 
 
+class Bystander:
+    """A Listener whom nothing concerns: who hears of something only inherits the rest."""
+
+    def attempt_failed(self, event: AttemptFailed) -> None:
+        """Nothing."""
+
+    def attempt_ended(self, event: AttemptEnded) -> None:
+        """Nothing."""
+
+    def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
+        """Nothing."""
+
+    def call_finished(self, event: CallFinished) -> None:
+        """Nothing."""
+
+
 class Listeners:
     """Several listeners as one; each is told everything, in order."""
 

@@ -7,18 +7,17 @@ is told by `logging`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from select import PIPE_BUF
 from time import gmtime, strftime
 
 import msgspec
 
+from llmproxy.adapters.batches import Batches
 from llmproxy.errors import RequestRejected
-from llmproxy.events import AttemptEnded, AttemptFailed, CallFinished, EndpointStateChanged
+from llmproxy.events import AttemptFailed, Bystander, CallFinished, EndpointStateChanged
 from llmproxy.steps import in_words
 
 FLUSH_S = 0.1
@@ -55,7 +54,7 @@ class Line(msgspec.Struct, omit_defaults=True):
     steps: str | None = None
 
 
-class AccessLog:
+class AccessLog(Bystander):
     """A Listener that writes a line for each finished call. Owns the lines not yet written.
 
     `write` is called in a thread, with whole lines; it may block. `steps`: each line tells why its
@@ -77,9 +76,9 @@ class AccessLog:
         self._clock = _Clock()
         self._events: list[CallFinished] = []
         self._pending: list[bytes] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._writing = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="llmproxy-log")
+        self._batches = Batches(
+            self._taken, self._write_block, every_s=FLUSH_S, name="llmproxy-log"
+        )
         self.dropped = 0
 
     def call_finished(self, event: CallFinished) -> None:
@@ -89,8 +88,7 @@ class AccessLog:
         self._events.append(event)
         if len(self._events) >= BATCH:
             self._encode_events()
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+        self._batches.come()
 
     def attempt_failed(self, event: AttemptFailed) -> None:
         """Warn of an attempt that failed; the client may never notice it.
@@ -110,9 +108,6 @@ class AccessLog:
             event.verdict,
         )
 
-    def attempt_ended(self, event: AttemptEnded) -> None:
-        """The line of the call tells enough."""
-
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """Tell that an endpoint left the healthy state, loudly if a person must act."""
         level = logging.ERROR if event.state == "misconfigured" else logging.WARNING
@@ -123,19 +118,7 @@ class AccessLog:
 
     def close(self) -> None:
         """Write what is left."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._thread.submit(self._write_block, self._taken())
-        self._thread.shutdown(wait=True)
-
-    def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._writing:  # the last batch is stuck: wait for it
-            self._timer = loop.call_later(FLUSH_S, self._flush)
-            return
-        self._timer = None
-        self._writing = True
-        self._thread.submit(self._write_block, self._taken())
+        self._batches.close()
 
     def _encode_events(self) -> None:
         events, self._events = self._events, []
@@ -158,8 +141,6 @@ class AccessLog:
             self._write(block)
         except OSError:
             self.dropped += block.count(b"\n")
-        finally:
-            self._writing = False
 
 
 def write_to(descriptor: int) -> Callable[[bytes], object]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
 
-from llmproxy.events import AttemptEnded, AttemptFailed, CallFinished, EndpointStateChanged
+from llmproxy.adapters.batches import Batches
+from llmproxy.events import Bystander, CallFinished
 
 SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -42,7 +42,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _call_of = msgspec.msgpack.Decoder(CallFinished).decode
 
 
-class CallFile:
+class CallFile(Bystander):
     """A Listener. Owns the calls not yet written, and the thread that writes them.
 
     Raises OSError with the remedy if there can be no such file. `keep_s`: older calls are
@@ -53,10 +53,8 @@ class CallFile:
         self._path = path
         self._keep_s = keep_s
         self._pending: list[CallFinished] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._writing = False
         self._in_trouble = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="llmproxy-calls")
+        self._batches = Batches(self._taken, self._write, every_s=FLUSH_S, name="llmproxy-calls")
         try:
             with closing(self._connected()):
                 path.chmod(0o600)
@@ -71,41 +69,25 @@ class CallFile:
         if len(self._pending) >= MAX_PENDING:
             return
         self._pending.append(event)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
-
-    def attempt_ended(self, event: AttemptEnded) -> None:
-        """The call has it."""
-
-    def attempt_failed(self, event: AttemptFailed) -> None:
-        """The call has it."""
-
-    def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
-        """Of no call."""
+        self._batches.come()
 
     async def find(self, id: str) -> CallFinished | None:
         """The latest call with this id, ours or the endpoint's; None also if the file cannot be
         read."""
         # RuntimeError: it is closed; MsgspecError: another version wrote it.
         with suppress(sqlite3.Error, RuntimeError, msgspec.MsgspecError):
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._found, id)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._batches.thread, self._found, id
+            )
         return None
 
     def close(self) -> None:
         """Write what is left."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._thread.submit(self._write, self._pending)
-        self._thread.shutdown(wait=True)
+        self._batches.close()
 
-    def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._writing:  # the last batch is stuck: wait for it
-            self._timer = loop.call_later(FLUSH_S, self._flush)
-            return
-        self._timer, self._writing = None, True
+    def _taken(self) -> list[CallFinished]:
         calls, self._pending = self._pending, []
-        self._thread.submit(self._write, calls)
+        return calls
 
     # --- in the thread -------------------------------------------------------------------
 
@@ -120,8 +102,6 @@ class CallFile:
             if not self._in_trouble:
                 logger.error("Calls cannot be written to %s and are lost: %s.", self._path, error)
             self._in_trouble = True
-        finally:
-            self._writing = False
 
     def _found(self, id: str) -> CallFinished | None:
         with closing(self._connected()) as connection:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from llmproxy.events import AttemptEnded, AttemptFailed, CallFinished, EndpointStateChanged
+from llmproxy.events import AttemptEnded, Bystander, CallFinished, EndpointStateChanged
 from llmproxy.rules.prices import Prices, cost_usd
 from llmproxy.rules.retry import Verdict
 from llmproxy.rules.tally import (
@@ -27,7 +27,7 @@ BATCH = 64
 KEPT_CALLS = 200
 
 
-class Ledger:
+class Ledger(Bystander):
     """A Listener. Owns the tally of this process and the events not yet entered.
 
     `prices` by group and endpoint; whoever changes the config changes them. `tally` may be given to
@@ -51,9 +51,6 @@ class Ledger:
     def attempt_ended(self, event: AttemptEnded) -> None:
         """An attempt is over."""
         self._attempts.append(event)
-
-    def attempt_failed(self, event: AttemptFailed) -> None:
-        """`attempt_ended` tells it, too."""
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """An endpoint left the healthy state or came back."""

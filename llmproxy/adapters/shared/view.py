@@ -21,7 +21,7 @@ from llmproxy.adapters.shared.address import OPERATION_S, Client, give_up_idle, 
 from llmproxy.adapters.shared.bell import Bell
 from llmproxy.adapters.shared.news import Forget, Newsroom
 from llmproxy.adapters.shared.windows import Answers, Windows
-from llmproxy.events import AttemptEnded, AttemptFailed, CallFinished, EndpointStateChanged
+from llmproxy.events import Bystander, EndpointStateChanged
 from llmproxy.rules.lease import Ask, Lease
 
 TICK_S = 0.02  # from one ask to the next, while there is something to ask
@@ -48,7 +48,7 @@ class SharedStatus(msgspec.Struct, frozen=True):
     since_s: float  # for so long
 
 
-class SharedView:
+class SharedView(Bystander):
     """Made by `open_shared_view` only, which runs its jobs. A `Listener`: what happens to endpoints
     here is told to the others. Owns what is known of the server; a Lease belongs to its Capacity.
     """
@@ -124,15 +124,6 @@ class SharedView:
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """Tell the others."""
         self._newsroom.tell(event)
-
-    def attempt_failed(self, event: AttemptFailed) -> None:
-        """Of no concern to the others."""
-
-    def attempt_ended(self, event: AttemptEnded) -> None:
-        """Of no interest to others."""
-
-    def call_finished(self, event: CallFinished) -> None:
-        """Of no concern to the others."""
 
     async def keep_asking(self) -> None:
         """The job that asks. Ends only when it is cancelled."""

@@ -24,7 +24,7 @@ from llmproxy.adapters.tracing.names import places_of
 from llmproxy.adapters.tracing.spans import Spans
 from llmproxy.calls import Headers, Trace
 from llmproxy.config import Config, Tracing
-from llmproxy.events import AttemptEnded, AttemptFailed, CallFinished, EndpointStateChanged
+from llmproxy.events import Bystander, CallFinished
 from llmproxy.rules.trace_context import trace_of
 
 EVERY_S = 1.0
@@ -50,7 +50,7 @@ class Exporter(Protocol):
         """Give up what is being sent."""
 
 
-class Tracer:
+class Tracer(Bystander):
     """A Listener. Owns the calls whose spans are not yet sent, and the thread that sends them.
 
     `close()` sends the rest.
@@ -107,15 +107,6 @@ class Tracer:
                 )
             return
         self._pending.append((event, trace))
-
-    def attempt_failed(self, event: AttemptFailed) -> None:
-        """Stands in the steps of its call."""
-
-    def attempt_ended(self, event: AttemptEnded) -> None:
-        """Stands in the steps of its call, too."""
-
-    def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
-        """Belongs to no call."""
 
     # ---- in the thread
 
