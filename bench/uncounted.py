@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from llmproxy import serving
-from llmproxy.adapters.ledger import Ledger
 from llmproxy.cli import main
 from llmproxy.events import AttemptEnded, CallFinished
+from llmproxy.telemetry.ledger import Ledger
 
 
 class Deaf(Ledger):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import llmproxy
 from llmproxy.errors import ConfigError
-from llmproxy.simulation import options as simulate_options
-from llmproxy.top import options as top_options
+from llmproxy.tools.simulate import options as simulate_options
+from llmproxy.tools.top import options as top_options
 
 DEFAULT_CONFIG = Path("llmproxy.yaml")
 # A worker uses one core. Far above any machine's need, and it fits into a byte (workers/inbox.py).
@@ -160,7 +160,7 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    from llmproxy.control.cache_command import seconds  # noqa: PLC0415
+    from llmproxy.tools.cache_command import seconds  # noqa: PLC0415
 
     return seconds(text)
 
@@ -201,8 +201,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _config_to_serve(file: Path | None, environ: Mapping[str, str]):  # type: ignore[no-untyped-def]
-    from llmproxy.adapters.config_file import ConfigFile  # noqa: PLC0415
     from llmproxy.config import config_from_environment  # noqa: PLC0415
+    from llmproxy.runtime.config_file import ConfigFile  # noqa: PLC0415
 
     if file is None and DEFAULT_CONFIG.exists():
         file = DEFAULT_CONFIG
@@ -213,8 +213,8 @@ def _config_to_serve(file: Path | None, environ: Mapping[str, str]):  # type: ig
 
 
 def _check(options: argparse.Namespace) -> int:
-    from llmproxy.adapters.config_file import ConfigFile  # noqa: PLC0415
     from llmproxy.config import masked  # noqa: PLC0415
+    from llmproxy.runtime.config_file import ConfigFile  # noqa: PLC0415
 
     config = ConfigFile(options.file, os.environ).load()
     if options.show:
@@ -228,19 +228,19 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from llmproxy.control.explain_command import run  # noqa: PLC0415
+    from llmproxy.tools.explain_command import run  # noqa: PLC0415
 
     return run(options)
 
 
 def _cache(options: argparse.Namespace) -> int:
-    from llmproxy.control.cache_command import run  # noqa: PLC0415
+    from llmproxy.tools.cache_command import run  # noqa: PLC0415
 
     return run(options)
 
 
 def _top(options: argparse.Namespace) -> int:
-    from llmproxy.top.command import run  # noqa: PLC0415 - only who watches pays for rich
+    from llmproxy.tools.top.command import run  # noqa: PLC0415 - only who watches pays for rich
 
     return run(options)
 
@@ -253,7 +253,7 @@ def _schema(_: argparse.Namespace) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from llmproxy.simulation.command import run  # noqa: PLC0415 - only who simulates pays for it
+    from llmproxy.tools.simulate.command import run  # noqa: PLC0415 - only who simulates pays for it
 
     return run(options)
 

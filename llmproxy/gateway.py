@@ -1,11 +1,11 @@
-"""The story of one call, top to bottom. Each step has a file of its own in stages/."""
+"""The story of one call, top to bottom. Each step has a file of its own in pipeline/."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from llmproxy.calls import Call, Client, Downstream, Request, Trail
-from llmproxy.pool import Group
+from llmproxy.routing import Group
 from llmproxy.runtime import Runtime
 
 

@@ -19,24 +19,24 @@ from typing import TYPE_CHECKING
 import uvloop
 
 import llmproxy
-from llmproxy.adapters.access_log import AccessLog, write_to
-from llmproxy.adapters.config_file import ConfigFile
-from llmproxy.adapters.ledger import Ledger
-from llmproxy.adapters.tasks import background
-from llmproxy.adapters.tracing.opening import traced
+from llmproxy.admin.application import make_control
+from llmproxy.admin.overview import Overview, Seat
+from llmproxy.admin.watch import Watch
+from llmproxy.aio.tasks import background
 from llmproxy.app import App
 from llmproxy.config import Config, GeneralSettings, parse_config
-from llmproxy.control.application import make_control
-from llmproxy.control.overview import Overview, Seat
-from llmproxy.control.watch import Watch
-from llmproxy.door import make_server
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listener, Listeners
 from llmproxy.runtime import Live, open_live
+from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.runtime.triggers import heeding
+from llmproxy.server import make_server
+from llmproxy.telemetry.access_log import AccessLog, write_to
+from llmproxy.telemetry.ledger import Ledger
+from llmproxy.telemetry.tracing.opening import traced
 
 if TYPE_CHECKING:
-    from llmproxy.adapters.call_file import CallFile
+    from llmproxy.telemetry.call_file import CallFile
 
 BACKLOG = 4096
 
@@ -71,7 +71,7 @@ def serve_demo(
 
     `asked_for`: by `llmproxy demo`, and not for want of a config.
     """
-    from llmproxy.simulator.demo import demo_fleet  # noqa: PLC0415 - only the demo needs it
+    from llmproxy.tools.simulator.demo import demo_fleet  # noqa: PLC0415 - only the demo needs it
 
     async def run() -> None:
         async with demo_fleet() as fleet:
@@ -151,7 +151,7 @@ def keeping_calls(settings: GeneralSettings) -> Iterator[CallFile | None]:
     if settings.call_file is None:
         yield None
         return
-    from llmproxy.adapters.call_file import CallFile  # noqa: PLC0415 - seldom wanted
+    from llmproxy.telemetry.call_file import CallFile  # noqa: PLC0415 - seldom wanted
 
     try:
         kept = CallFile(Path(settings.call_file), keep_s=settings.call_file_keep_s)

@@ -18,9 +18,9 @@ from llmproxy.calls import Client, Downstream, Headers, Request, Trace, Trail
 from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDown, UpstreamError
 from llmproxy.events import CallFinished
 from llmproxy.gateway import answer
+from llmproxy.pipeline.intake import not_found
 from llmproxy.rules.paths import route_of
 from llmproxy.runtime import Live, Runtime
-from llmproxy.stages.intake import not_found
 
 logger = logging.getLogger("llmproxy")
 

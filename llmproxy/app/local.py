@@ -8,7 +8,7 @@ import msgspec
 
 from llmproxy.calls import Downstream, Headers, Request, Route
 from llmproxy.errors import ClientError
-from llmproxy.pool import Pool
+from llmproxy.routing import Pool
 
 METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 # Operations that know only POST; the API answers 405 to everything else there.

@@ -7,16 +7,16 @@ from collections import deque
 from collections.abc import Mapping
 from time import monotonic
 
-from llmproxy.adapters.answers.condition import Counts as StoreCounts
-from llmproxy.adapters.answers.memory import Memory
+from llmproxy.cache.counts import Counts
+from llmproxy.cache.stores.condition import Counts as StoreCounts
+from llmproxy.cache.stores.memory import Memory
 from llmproxy.config import CacheParams, GeneralSettings
 from llmproxy.events import Listener
-from llmproxy.pool import Pool
+from llmproxy.pipeline.admission import Admission
+from llmproxy.pipeline.callers import Callers
+from llmproxy.pipeline.failover.waiting import Rooms
+from llmproxy.routing import Pool
 from llmproxy.runtime.shelf import Shelf
-from llmproxy.stages.admission import Admission
-from llmproxy.stages.cache.counts import Counts
-from llmproxy.stages.callers import Callers
-from llmproxy.stages.failover.waiting import Rooms
 
 Heard = tuple[str, str, str, float | None, float]  # what `Pool.hear` takes
 MAX_EARLY = 1_000  # instances with other configs tell much that is never ours

@@ -14,10 +14,10 @@ from time import monotonic, time
 
 import msgspec
 
-from llmproxy.adapters.config_file import ConfigFile
 from llmproxy.config import Config, differences, kept_until_restart
 from llmproxy.errors import ConfigError
 from llmproxy.events import Listener
+from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.runtime.lasting import Lasting
 from llmproxy.runtime.opening import opened
 from llmproxy.runtime.pool import begun_anew

@@ -9,24 +9,24 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from llmproxy.adapters.answers.condition import Counts as StoreCounts
-from llmproxy.adapters.answers.second_level import open_second_level
-from llmproxy.adapters.answers.store import Store, StoreError
-from llmproxy.adapters.entra import EntraCredentials
-from llmproxy.adapters.exact_count import ExactCounts, o200k_base
-from llmproxy.adapters.price_list import prices_of
-from llmproxy.adapters.upstream import UpstreamClient
+from llmproxy.cache import Cache
+from llmproxy.cache.stores.condition import Counts as StoreCounts
+from llmproxy.cache.stores.second_level import open_second_level
+from llmproxy.cache.stores.store import Store, StoreError
 from llmproxy.config import CacheParams, Config, GeneralSettings, Timeouts, shares_state
 from llmproxy.errors import ConfigError, Problem
+from llmproxy.pipeline.failover.attempt import Attempts
+from llmproxy.pipeline.failover.exact_count import ExactCounts, o200k_base
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.prices import Prices
 from llmproxy.runtime.lasting import Lasting, keep_s
-from llmproxy.stages.cache import Cache
-from llmproxy.stages.failover.attempt import Attempts
+from llmproxy.runtime.price_list import prices_of
+from llmproxy.upstream import UpstreamClient
+from llmproxy.upstream.entra import EntraCredentials
 
 if TYPE_CHECKING:
-    from llmproxy.adapters.shared import SharedView
+    from llmproxy.shared_state.view import SharedView
 
 # How long a call waits for the second level of the cache.
 SERVER_PATIENCE_S = 0.1
@@ -114,7 +114,7 @@ async def _exact_counts() -> AsyncIterator[ExactCounts]:
 @asynccontextmanager
 async def _shared_view(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[SharedView]:
     # Only who shares anything pays for the import.
-    from llmproxy.adapters.shared import open_shared_view  # noqa: PLC0415
+    from llmproxy.shared_state.opening import open_shared_view  # noqa: PLC0415
 
     async with open_shared_view(settings, hear=lasting.hear) as shared:
         shared.on_grant(lasting.rooms.move)
@@ -137,9 +137,9 @@ async def _cache(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[C
             second = await stack.enter_async_context(opening)
         elif settings.cache and params.type == "redis":
             # Only who shares anything pays for the import.
-            from llmproxy.adapters.answers.valkey import ValkeyStore  # noqa: PLC0415
-            from llmproxy.adapters.shared.address import client_of, secrets_of  # noqa: PLC0415
-            from llmproxy.adapters.shared.leases import Leases  # noqa: PLC0415
+            from llmproxy.cache.stores.valkey import ValkeyStore  # noqa: PLC0415
+            from llmproxy.shared_state.address import client_of, secrets_of  # noqa: PLC0415
+            from llmproxy.shared_state.locks import Leases  # noqa: PLC0415
 
             client = client_of(settings)
             stack.push_async_callback(client.aclose)
@@ -164,7 +164,7 @@ async def _cache(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[C
 
 
 def _disk_store(params: CacheParams) -> Store:
-    from llmproxy.adapters.answers.disk import DiskStore  # noqa: PLC0415 - seldom wanted
+    from llmproxy.cache.stores.disk import DiskStore  # noqa: PLC0415 - seldom wanted
 
     try:
         return DiskStore(params.path or "", max_bytes=params.max_disk_bytes, keep_s=keep_s(params))

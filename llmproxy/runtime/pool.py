@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from math import inf
 
-from llmproxy.adapters.price_list import list_price
 from llmproxy.config import Config, GeneralSettings, Strategy
-from llmproxy.pool import EndpointState, Group, Pool
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
+from llmproxy.routing import EndpointState, Group, Pool
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity
 from llmproxy.rules.prices import blended
+from llmproxy.runtime.price_list import list_price
 
 Endpoints = Mapping[str, tuple[Endpoint, ...]]
 

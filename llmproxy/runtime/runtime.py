@@ -5,22 +5,22 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from llmproxy.cache import Questions
 from llmproxy.config import CacheMode, Config
 from llmproxy.events import Listeners
+from llmproxy.pipeline.callers import Callers
+from llmproxy.pipeline.failover import Failover
+from llmproxy.pipeline.heartbeat import Heartbeat
+from llmproxy.pipeline.intake import Intake
+from llmproxy.pipeline.relay import Relay
 from llmproxy.rules.capacity import Capacity
-from llmproxy.rules.lease import Lease
 from llmproxy.runtime.lasting import Lasting
 from llmproxy.runtime.opening import Opened
 from llmproxy.runtime.pool import pool_of
-from llmproxy.stages.cache import Questions
-from llmproxy.stages.callers import Callers
-from llmproxy.stages.failover import Failover
-from llmproxy.stages.heartbeat import Heartbeat
-from llmproxy.stages.intake import Intake
-from llmproxy.stages.relay import Relay
+from llmproxy.shared_state.quota import Lease
 
 if TYPE_CHECKING:
-    from llmproxy.adapters.shared import SharedView
+    from llmproxy.shared_state.view import SharedView
 
 
 class Runtime:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 
-from llmproxy.adapters.tasks import background
+from llmproxy.aio.tasks import background
 from llmproxy.runtime.live import Live
 
 
@@ -41,7 +41,7 @@ async def heeding(live: Live) -> AsyncIterator[None]:
 async def reload_on_change(live: Live) -> None:
     """The job that watches the file. Ends only when it is cancelled."""
     # Only who wants it pays for the import.
-    from llmproxy.adapters.file_watch import changes_of  # noqa: PLC0415
+    from llmproxy.runtime.file_watch import changes_of  # noqa: PLC0415
 
     if live.file is None:
         return

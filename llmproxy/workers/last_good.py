@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.adapters.board import Board, SheetFull
 from llmproxy.runtime import Loaded
+from llmproxy.telemetry.board import Board, SheetFull
 
 
 class Good(msgspec.Struct):

@@ -10,18 +10,11 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from llmproxy.adapters.board import Board
-from llmproxy.adapters.config_file import ConfigFile
-from llmproxy.adapters.embedded import (
-    EmbeddedServer,
-    NotInstalledError,
-    NotStartedError,
-    embedded_server,
-)
+from llmproxy.admin.overview import SHEETS
 from llmproxy.config import Config, shares_state
-from llmproxy.control.overview import SHEETS
-from llmproxy.door.server import CUT_SHORT_S
 from llmproxy.errors import ConfigError, Problem
+from llmproxy.runtime.config_file import ConfigFile
+from llmproxy.server.server import CUT_SHORT_S
 from llmproxy.serving import (
     CannotListenError,
     address_of,
@@ -31,6 +24,13 @@ from llmproxy.serving import (
     say,
     source_of,
 )
+from llmproxy.shared_state.embedded import (
+    EmbeddedServer,
+    NotInstalledError,
+    NotStartedError,
+    embedded_server,
+)
+from llmproxy.telemetry.board import Board
 from llmproxy.workers.forking import Forked, Lifeline, fork
 from llmproxy.workers.inbox import Inbox
 from llmproxy.workers.last_good import LastGood

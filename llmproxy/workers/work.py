@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 import uvloop
 
-from llmproxy.adapters.access_log import write_lines_to
-from llmproxy.adapters.board import Board
-from llmproxy.adapters.config_file import ConfigFile
-from llmproxy.adapters.embedded import EmbeddedServer
+from llmproxy.admin.overview import Seat
 from llmproxy.config import Config, kept_until_restart
-from llmproxy.control.overview import Seat
 from llmproxy.errors import ConfigError
 from llmproxy.runtime import Live
+from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.serving import say, serve_on
+from llmproxy.shared_state.embedded import EmbeddedServer
+from llmproxy.telemetry.access_log import write_lines_to
+from llmproxy.telemetry.board import Board
 from llmproxy.workers.forking import Lifeline
 from llmproxy.workers.inbox import Inbox
 from llmproxy.workers.last_good import Good, LastGood

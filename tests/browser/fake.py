@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
-from llmproxy.control.pages import dashboard_routes
+from llmproxy.admin.pages import dashboard_routes
 from tests.browser.world import World
 
 EVENT_EVERY_S = 0.25  # four times as fast as the real one, so that tests need not wait

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import expect
 from prometheus_client.parser import text_string_to_metric_families
 
-from llmproxy.simulator.demo import demo_fleet
-from llmproxy.simulator.faults import Fault
+from llmproxy.tools.simulator.demo import demo_fleet
+from llmproxy.tools.simulator.faults import Fault
 from tests.support.background import in_background
 from tests.support.client import CHAT, ask
 from tests.support.proxy import serve_proxy

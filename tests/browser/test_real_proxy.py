@@ -8,9 +8,9 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import expect
 
-from llmproxy.simulator.faults import Fault
-from llmproxy.simulator.settings import VendorSettings
-from llmproxy.simulator.vendor import serve
+from llmproxy.tools.simulator.faults import Fault
+from llmproxy.tools.simulator.settings import VendorSettings
+from llmproxy.tools.simulator.vendor import serve
 from tests.support.background import in_background
 from tests.support.proxy import config_for, serve_proxy
 

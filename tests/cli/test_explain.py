@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.control.watching import post
+from tests.admin.watching import post
 from tests.story.limited import endpoint
 from tests.story.test_explain import GOOD
 from tests.support.process import command

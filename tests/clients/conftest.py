@@ -5,7 +5,7 @@ Servers and clients live as long as a module: starting them costs more than the 
 
 import pytest
 
-from llmproxy.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings, serve
 from tests.clients.comparing import Place
 from tests.clients.houses import SEED, everything_to, renaming
 from tests.clients.styles import Async, Sync

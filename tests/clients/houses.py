@@ -1,6 +1,6 @@
 """Configs of proxies in front of one vendor. They never retry: what is compared is one attempt."""
 
-from llmproxy.simulator.settings import USUAL_MODELS
+from llmproxy.tools.simulator.settings import USUAL_MODELS
 from tests.support.proxy import config_for
 
 SEED = 7  # of every vendor here: its clock stands still

@@ -3,7 +3,7 @@
 import openai
 import pytest
 
-from llmproxy.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings, serve
 from tests.clients.comparing import Place
 from tests.clients.houses import SEED
 from tests.support.background import in_background

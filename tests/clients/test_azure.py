@@ -3,7 +3,7 @@ addressed: the answer is the one that the vendor gives to a client of its own ki
 
 import pytest
 
-from llmproxy.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings, serve
 from tests.clients.calls import CHATS, OTHERS, RESPONSES
 from tests.clients.comparing import Place
 from tests.clients.houses import SEED, everything_to

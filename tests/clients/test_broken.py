@@ -6,7 +6,7 @@ error with a reason.
 
 import pytest
 
-from llmproxy.simulator import VendorSettings, raw, serve
+from llmproxy.tools.simulator import VendorSettings, raw, serve
 from tests.clients.calls import HELLO
 from tests.clients.comparing import Place
 from tests.clients.houses import SEED, everything_to

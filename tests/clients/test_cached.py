@@ -6,7 +6,7 @@ import pytest
 from openai import OpenAI, Stream
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
-from llmproxy.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings, serve
 from tests.clients.calls import (
     CHAT,
     CHATS,

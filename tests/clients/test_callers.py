@@ -3,7 +3,7 @@
 import openai
 import pytest
 
-from llmproxy.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings, serve
 from tests.clients.calls import HELLO
 from tests.clients.houses import SEED, everything_to
 from tests.support.background import in_background

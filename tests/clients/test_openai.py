@@ -2,8 +2,8 @@
 
 import pytest
 
-from llmproxy.simulator import VendorSettings, serve
-from llmproxy.simulator.settings import USUAL_MODELS
+from llmproxy.tools.simulator import VendorSettings, serve
+from llmproxy.tools.simulator.settings import USUAL_MODELS
 from tests.clients.calls import (
     CHAT,
     CHATS,

@@ -6,7 +6,7 @@ because a refusal may leave its endpoint cooling.
 
 import pytest
 
-from llmproxy.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings, serve
 from tests.clients.calls import HELLO
 from tests.clients.comparing import Place
 from tests.clients.houses import SEED, everything_to

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import openai
 import pytest
 
-from llmproxy.simulator import Fault, VendorSettings, serve
+from llmproxy.tools.simulator import Fault, VendorSettings, serve
 from tests.clients.calls import HELLO
 from tests.clients.houses import SEED
 from tests.support.background import in_background

@@ -7,11 +7,11 @@ from textwrap import indent
 
 import pytest
 
-from llmproxy.adapters.access_log import Line
 from llmproxy.cli import main
 from llmproxy.config import Timeouts, parse_config
 from llmproxy.providers import endpoints_of
 from llmproxy.rules.headers import ACCOUNT, CREDENTIALS, HOP_BY_HOP
+from llmproxy.telemetry.access_log import Line
 from tests.docs.pages import (
     INLINE,
     NAMES,

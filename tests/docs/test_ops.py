@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmproxy.control.conditions import CONDITIONS
-from llmproxy.control.metrics.catalogue import METRICS
+from llmproxy.admin.conditions import CONDITIONS
+from llmproxy.admin.metrics.catalogue import METRICS
 
 OPS = Path(__file__).parents[2] / "ops"
 SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}

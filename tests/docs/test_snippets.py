@@ -10,8 +10,8 @@ import pytest
 
 import llmproxy
 from llmproxy.serving import DEMO_ANNOUNCEMENT, NOTHING_FOUND
-from llmproxy.simulator.settings import VendorSettings
-from llmproxy.simulator.vendor import serve
+from llmproxy.tools.simulator.settings import VendorSettings
+from llmproxy.tools.simulator.vendor import serve
 from tests.docs.pages import blocks
 from tests.support.background import in_background
 from tests.support.proxy import config_for, serve_proxy

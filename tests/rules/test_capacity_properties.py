@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from llmproxy.rules.capacity import Capacity
 from llmproxy.rules.limits import rate_limits
-from llmproxy.simulator.limits import AzureWindow, OpenAIWindow
+from llmproxy.tools.simulator.limits import AzureWindow, OpenAIWindow
 
 VENDORS = {"openai": OpenAIWindow, "azure": AzureWindow}
 ON_THE_WAY_S = 0.001  # a steady way to the vendor

@@ -2,7 +2,7 @@
 
 from time import monotonic
 
-from tests.control.watching import endpoints_of, post
+from tests.admin.watching import endpoints_of, post
 from tests.runtime.reloading import (
     chat,
     config_of,

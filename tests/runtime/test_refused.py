@@ -3,7 +3,7 @@
 import pytest
 
 from llmproxy.runtime import NoFile
-from tests.control.watching import post, told
+from tests.admin.watching import post, told
 from tests.runtime.reloading import chat, endpoint, one_group, reload, write
 from tests.story.test_explain import GOOD
 from tests.support.proxy import serve_proxy

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.control.watching import told
+from tests.admin.watching import told
 from tests.runtime.reloading import chat, config_of, endpoint, group, one_group, reload, state_of
 from tests.story.limited import begin, said, until
 from tests.story.test_cache import FIXED, numbered, text_of

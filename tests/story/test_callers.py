@@ -6,7 +6,7 @@ import logging
 import msgspec
 import pytest
 
-from llmproxy.adapters.access_log import AccessLog
+from llmproxy.telemetry.access_log import AccessLog
 from tests.support.client import CHAT, STREAM, ask, connect, request
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded

@@ -3,7 +3,7 @@ those that come later, and in groups that a config names later."""
 
 import asyncio
 
-from tests.control.watching import endpoints_of, post
+from tests.admin.watching import endpoints_of, post
 from tests.runtime.reloading import reload
 from tests.story.limited import HELLO, endpoint
 from tests.story.test_explain import GOOD

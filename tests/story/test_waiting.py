@@ -5,8 +5,8 @@ from time import monotonic
 
 import pytest
 
-from llmproxy.pool import Demand
-from llmproxy.simulator import VendorSettings, serve
+from llmproxy.routing import Demand
+from llmproxy.tools.simulator import VendorSettings, serve
 from tests.story.limited import (
     HELLO,
     asked_for,

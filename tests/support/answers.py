@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic, time
 
-from llmproxy.adapters.answers.disk import DiskStore
-from llmproxy.adapters.answers.second_level import open_second_level
-from llmproxy.adapters.answers.store import StoreError, Totals
-from llmproxy.rules.recording import Recorded, packed
+from llmproxy.cache.recording import Recorded, packed
+from llmproxy.cache.stores.disk import DiskStore
+from llmproxy.cache.stores.second_level import open_second_level
+from llmproxy.cache.stores.store import StoreError, Totals
 
 PATIENCE_S = 0.1
 MIB = 1024 * 1024

@@ -14,9 +14,9 @@ from time import monotonic
 
 import pytest
 
-from llmproxy.adapters.shared import SharedView, open_shared_view
 from llmproxy.config import GeneralSettings
-from llmproxy.rules.lease import Lease
+from llmproxy.shared_state.quota import Lease
+from llmproxy.shared_state.view import SharedView, open_shared_view
 
 RPM, TPM = 600, 100_000
 WAIT_S = 5.0  # for what takes milliseconds on a machine that is not busy

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from llmproxy.adapters.config_file import ConfigFile
 from llmproxy.app import App
 from llmproxy.config import parse_config
-from llmproxy.door import Server, make_server
 from llmproxy.events import (
     AttemptEnded,
     AttemptFailed,
     CallFinished,
     EndpointStateChanged,
 )
+from llmproxy.runtime.config_file import ConfigFile
+from llmproxy.server import Server, make_server
 from llmproxy.serving import open_app
 
 

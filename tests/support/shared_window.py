@@ -1,13 +1,13 @@
 """The shared window in plain Python: what window.lua must do, written the slow and obvious way.
 
 Used to simulate many instances with a clock of the test's own, and compared with the script itself
-in tests/adapters/test_shared_windows.py.
+in tests/shared_state/test_shared_windows.py.
 """
 
 from dataclasses import dataclass, field
 from math import ceil, inf
 
-from llmproxy.rules.lease import SLOT_S, WINDOW_SLOTS, Grant
+from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, Grant
 
 SLOT_MS = int(SLOT_S * 1000)
 CLAIM_MS = 300

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from llmproxy.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings, serve
 from tests.support.client import connect, request
 
 MODEL = "gpt-4.1"

@@ -8,9 +8,9 @@ import signal
 from collections import Counter
 from contextlib import asynccontextmanager
 
-from llmproxy.simulator import Fault, VendorSettings, serve
-from tests.control.test_live_events import listening, next_of
-from tests.control.watching import post, scraped, told
+from llmproxy.tools.simulator import Fault, VendorSettings, serve
+from tests.admin.test_live_events import listening, next_of
+from tests.admin.watching import post, scraped, told
 from tests.support.client import CHAT, connect, request
 from tests.support.family import living
 from tests.support.run import bounded

@@ -9,8 +9,8 @@ from time import monotonic
 
 import pytest
 
-from llmproxy.adapters.shared.windows import Windows
-from llmproxy.rules.lease import SLOT_S, WINDOW_SLOTS, Ask
+from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, Ask
+from llmproxy.shared_state.windows import Windows
 from tests.support.client import CHAT, ask
 from tests.support.instance import holding, instance
 from tests.support.run import bounded

@@ -5,7 +5,7 @@ import signal
 
 import yaml
 
-from tests.control.watching import told
+from tests.admin.watching import told
 from tests.support.client import ask
 from tests.support.process import running
 from tests.support.run import bounded

@@ -168,7 +168,7 @@ async def test_without_the_extra_the_config_is_refused_with_the_remedy(tmp_path,
 async def test_who_does_not_trace_does_not_import_it(tmp_path):
     program = (
         "import sys\n"
-        "from llmproxy.adapters.tracing.opening import traced\n"
+        "from llmproxy.telemetry.tracing.opening import traced\n"
         "from pathlib import Path\n"
         "from llmproxy.config import load_config\n"
         "import llmproxy.serving\n"

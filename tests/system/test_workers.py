@@ -299,5 +299,5 @@ async def test_one_worker_is_one_process_with_nothing_of_this(tmp_path):
             assert (await health_of(proxy))["shared"] is None
 
     assert "llmproxy.serving" in proxy.stderr, "what is imported is told"
-    for foreign in ("llmproxy.workers", "llmproxy.adapters.embedded", "hiredis"):
+    for foreign in ("llmproxy.workers", "llmproxy.shared_state.embedded", "hiredis"):
         assert foreign not in proxy.stderr

@@ -1,0 +1,86 @@
+"""`/admin/drain`, `/admin/enable`, `/admin/clear`: what an operator does to an endpoint.
+
+Done here, and told as news of the endpoint: the log has it, and the other workers and instances
+that share a view do the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, HTTPException
+from pydantic import BaseModel
+
+from llmproxy.admin.state import Glance
+from llmproxy.events import EndpointStateChanged
+from llmproxy.routing import EndpointState
+
+if TYPE_CHECKING:
+    from llmproxy.runtime import Live, Runtime
+
+Act = Callable[[EndpointState], object]
+
+
+class Target(BaseModel):
+    """An endpoint of one group; of every group that has it, if `group` is null."""
+
+    group: str | None = None
+    endpoint: str
+
+
+class Done(BaseModel):
+    """At so many endpoints."""
+
+    endpoints: int
+
+
+def action_routes(live: Live, glance: Glance) -> APIRouter:
+    """`/admin/drain`, `/admin/enable`, `/admin/clear`."""
+    router = APIRouter()
+
+    def act(target: Target, what: Act, *news: str) -> Done:
+        done = _act(live.runtime, target, what, news)
+        glance.forget()
+        return done
+
+    @router.post("/drain")
+    async def drain(target: Target) -> Done:
+        """Send nothing there any more; what is under way ends as it would."""
+        return act(target, lambda state: state.drain(), "drained")
+
+    @router.post("/enable")
+    async def enable(target: Target) -> Done:
+        """Undo a drain."""
+        return act(target, lambda state: state.enable(), "enabled")
+
+    @router.post("/clear")
+    async def clear(target: Target) -> Done:
+        """Forget a cooldown and an open breaker."""
+        return act(target, lambda state: state.clear(monotonic()), "closed", "cleared")
+
+    return router
+
+
+def _act(runtime: Runtime, target: Target, what: Act, news: tuple[str, ...]) -> Done:
+    chosen = [
+        (group.name, state)
+        for group in runtime.pool.groups.values()
+        for state in group.states
+        if state.endpoint.name == target.endpoint and target.group in (None, group.name)
+    ]
+    if not chosen:
+        where = "no group" if target.group is None else f"the group {target.group!r}"
+        has = "has" if target.group is None else "does not have"
+        raise HTTPException(
+            404, f"{where[0].upper()}{where[1:]} {has} an endpoint {target.endpoint!r}."
+        )
+    for group, state in chosen:
+        what(state)
+        for word in news:
+            runtime.listener.endpoint_state_changed(
+                EndpointStateChanged(group, target.endpoint, word, "by the operator", None)
+            )
+    runtime.failover.room_has_come()  # who waits may go, or must go elsewhere
+    return Done(endpoints=len(chosen))

@@ -1,0 +1,86 @@
+"""The operator's app: everything that is not a call. FastAPI; slow and gone, it harms no call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi.concurrency import run_in_threadpool
+
+import llmproxy
+from llmproxy.admin.access import only_the_operator
+from llmproxy.admin.actions import action_routes
+from llmproxy.admin.cache import cache_routes
+from llmproxy.admin.explain import explain_routes
+from llmproxy.admin.health import health_routes
+from llmproxy.admin.live_events import event_routes
+from llmproxy.admin.pages import dashboard_routes
+from llmproxy.admin.reload import reload_routes
+from llmproxy.admin.signing_in import signing_in_routes
+from llmproxy.admin.state import Glance
+from llmproxy.admin.traces import trace_routes
+from llmproxy.admin.watch import Watch
+from llmproxy.admin.watching import watching_routes
+from llmproxy.runtime import Live
+
+if TYPE_CHECKING:
+    from llmproxy.telemetry.call_file import CallFile
+
+
+def make_control(live: Live, watch: Watch, kept: CallFile | None = None) -> FastAPI:
+    """The operator's app of one process. `kept`: the file of earlier calls, if there is one."""
+    documented = live.runtime.config.general_settings.expose_docs
+    app = FastAPI(
+        title="LLMProxy",
+        version=llmproxy.__version__,
+        openapi_url="/openapi.json" if documented else None,
+        redoc_url=None,
+    )
+
+    glance = Glance(live, watch)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> dict[str, str]:
+        return {
+            "name": "LLMProxy",
+            "version": llmproxy.__version__,
+            "api": "/v1",
+            "health": "/health",
+            "metrics": "/metrics",
+            "admin": "/admin",
+            "dashboard": "/dashboard",
+            "docs": "/docs",
+        }
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """What Prometheus scrapes."""
+        # The library takes 0.05 s: only who scrapes pays for it.
+        from llmproxy.admin.metrics.page import CONTENT_TYPE  # noqa: PLC0415
+        from llmproxy.admin.metrics.scrape import metrics_text  # noqa: PLC0415
+
+        now, numbers = glance.now(), watch.overview.numbers()
+        # Some milliseconds for each dozen endpoints: calls need not wait for it.
+        text = await run_in_threadpool(metrics_text, now, numbers)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    app.include_router(health_routes(live))
+    app.include_router(signing_in_routes(live))
+    app.include_router(_admin_routes(live, watch, glance, kept))
+    app.include_router(dashboard_routes())
+    return app
+
+
+def _admin_routes(live: Live, watch: Watch, glance: Glance, kept: CallFile | None) -> APIRouter:
+    admin = APIRouter(prefix="/admin", dependencies=[Depends(only_the_operator(live))])
+    for routes in (
+        watching_routes(watch, glance),
+        trace_routes(watch.overview, kept),
+        explain_routes(live),
+        event_routes(live, watch, glance),
+        action_routes(live, glance),
+        cache_routes(live),
+        reload_routes(live, glance),
+    ):
+        admin.include_router(routes)
+    return admin

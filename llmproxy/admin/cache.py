@@ -1,0 +1,106 @@
+"""`/admin/cache`: what the cache holds, and forgetting it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from time import time
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+from msgspec.structs import asdict
+from pydantic import BaseModel
+
+from llmproxy.cache.stores.second_level import SecondLevel
+from llmproxy.cache.stores.store import StoreError
+from llmproxy.runtime import Live, Runtime
+
+
+class Kept(BaseModel):
+    """What a store holds, in bytes of the answers."""
+
+    entries: int
+    bytes: int
+
+
+class SecondLevelStats(BaseModel):
+    """The store behind the memory: a server or a file. Null: it cannot say at the moment."""
+
+    connected: bool
+    why: str | None
+    kept: Kept | None
+    reads: int
+    hits: int
+    damaged: int
+    failures: int
+    dropped: int
+
+
+class CacheStats(BaseModel):
+    """What the cache of this process has done since it started, and what it holds.
+
+    `saved_*`: what the answers that were given again had cost when they were new.
+    """
+
+    hits: int
+    misses: int
+    coalesced: int
+    stale: int
+    kept: int
+    saved_input_tokens: int
+    saved_output_tokens: int
+    saved_usd: float
+    memory: Kept
+    second_level: SecondLevelStats | None
+
+
+class Purged(BaseModel):
+    """How many answers were forgotten: here, and in the store behind."""
+
+    memory: int
+    second_level: int
+
+
+def cache_routes(live: Live) -> APIRouter:
+    """`/admin/cache`."""
+    router = APIRouter()
+
+    @router.get("/cache")
+    async def cache_stats() -> CacheStats:
+        """What the cache has done, and what it holds."""
+        return await _stats(live.runtime)
+
+    @router.delete("/cache")
+    async def purge_cache(
+        group: Annotated[str | None, Query(description="only this model group's")] = None,
+        older_than_s: Annotated[float | None, Query(ge=0, description="seconds")] = None,
+    ) -> Purged:
+        """Forget answers: all, those of one group, those older than so many seconds. Instances that
+        share a view forget them, too."""
+        runtime = live.runtime
+        now = time()
+        before = None if older_than_s is None else now - older_than_s
+        if runtime.shared is not None:
+            runtime.shared.tell_purge(group, now if before is None else before)
+        try:
+            memory, second_level = await runtime.cache.purge(group, before)
+        except StoreError as error:
+            raise HTTPException(503, str(error)) from error
+        return Purged(memory=memory, second_level=second_level)
+
+    return router
+
+
+async def _stats(runtime: Runtime) -> CacheStats:
+    cache = runtime.cache
+    memory = Kept(entries=len(cache.memory), bytes=cache.memory.bytes)
+    behind = None if cache.second is None else await _behind(cache.second)
+    return CacheStats(**asdict(cache.counts), memory=memory, second_level=behind)
+
+
+async def _behind(second: SecondLevel) -> SecondLevelStats:
+    kept = None
+    with suppress(StoreError):  # `why` says it
+        kept = Kept(**asdict(await second.totals()))
+    return SecondLevelStats(
+        connected=second.connected, why=second.why, kept=kept, **asdict(second.counts)
+    )

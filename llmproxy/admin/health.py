@@ -1,0 +1,158 @@
+"""Liveness, readiness, and health endpoint by endpoint.
+
+`/livez` says that the process runs, `/readyz` that it wants traffic, `/health` what it knows of
+its endpoints. None of them asks an endpoint anything, so none can hang.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+import llmproxy
+from llmproxy.admin.standing import Shared, Status, shared_of, standing_of, status_of
+from llmproxy.admin.units import finite
+from llmproxy.routing import EndpointState, Group
+from llmproxy.runtime import Live
+
+
+class Left(BaseModel):
+    """What may be sent now, of how much a minute; null where no limit is known."""
+
+    rpm: float | None
+    tpm: float | None
+    requests_left: float | None
+    tokens_left: float | None
+
+
+class EndpointHealth(BaseModel):
+    """One endpoint of one group, as it is now. `room_in_s`: 0 = it takes a call now; null: not by
+    itself."""
+
+    group: str
+    endpoint: str
+    available: bool
+    breaker: Literal["closed", "open", "half-open"]
+    why_not: str | None = None
+    ready_in_s: float | None
+    room_in_s: float | None
+    capacity: Left
+    in_flight: int
+    tier: int
+    weight: int
+
+
+class Estimate(BaseModel):
+    """How well the input tokens of one kind of call are estimated before it is sent."""
+
+    calls: int
+    median_error: float
+
+
+class GroupHealth(BaseModel):
+    """One model group: how many calls wait for room, and how good its token estimates are."""
+
+    group: str
+    waiting: int
+    estimates: dict[str, Estimate]
+
+
+class Health(BaseModel):
+    """The proxy and its endpoints. `degraded`: a group has an endpoint out; `down`: all of them.
+    `config_error`: why the config file as it is now is not served; the last good one is."""
+
+    status: Status
+    version: str
+    config_error: str | None
+    in_flight: int
+    shared: Shared | None
+    groups: list[GroupHealth]
+    endpoints: list[EndpointHealth]
+
+
+class Probe(BaseModel):
+    """The answer to a liveness or readiness probe."""
+
+    status: str
+
+
+def health_routes(live: Live) -> APIRouter:
+    """`/livez`, `/readyz` and `/health`."""
+    router = APIRouter()
+
+    @router.get("/livez")
+    async def livez() -> Probe:
+        """The process runs."""
+        return Probe(status="alive")
+
+    @router.get("/readyz")
+    async def readyz(response: Response) -> Probe:
+        """The proxy wants traffic (503 while it drains)."""
+        if live.draining:
+            response.status_code = 503
+            return Probe(status="draining")
+        return Probe(status="ready")
+
+    @router.get("/health")
+    async def health() -> Health:
+        """What the proxy knows of its endpoints."""
+        return health_of(live, monotonic())
+
+    return router
+
+
+def health_of(live: Live, now: float) -> Health:
+    """The state of every endpoint at a moment of the monotonic clock."""
+    runtime = live.runtime
+    endpoints = [
+        _endpoint_health(group.name, state, now)
+        for group in runtime.pool.groups.values()
+        for state in group.states
+    ]
+    groups = runtime.pool.groups.values()
+    return Health(
+        status=status_of(live, [standing_of(group, now) for group in groups]),
+        version=llmproxy.__version__,
+        config_error=live.loaded.error,
+        in_flight=runtime.admission.in_flight,
+        shared=shared_of(runtime),
+        groups=[_group_health(group) for group in groups],
+        endpoints=endpoints,
+    )
+
+
+def _group_health(group: Group) -> GroupHealth:
+    return GroupHealth(
+        group=group.name,
+        waiting=len(group.line),
+        estimates={
+            kind: Estimate(calls=accuracy.calls, median_error=accuracy.median_error)
+            for kind, accuracy in group.estimator.errors().items()
+        },
+    )
+
+
+def _endpoint_health(group: str, state: EndpointState, now: float) -> EndpointHealth:
+    available = state.available(now)
+    return EndpointHealth(
+        group=group,
+        endpoint=state.endpoint.name,
+        available=available,
+        breaker=state.breaker.state(now).value,
+        why_not=None if available else state.why_not(0, now),
+        ready_in_s=finite(state.ready_at(now) - now),
+        room_in_s=finite(state.room_in_s(0, now)),
+        capacity=_left(state, now),
+        in_flight=state.in_flight,
+        tier=state.endpoint.tier,
+        weight=state.endpoint.weight,
+    )
+
+
+def _left(state: EndpointState, now: float) -> Left:
+    rpm, tpm = state.capacity.limits
+    requests, tokens = state.capacity.left(now)
+    return Left(rpm=rpm, tpm=tpm, requests_left=requests, tokens_left=tokens)

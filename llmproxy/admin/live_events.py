@@ -1,0 +1,81 @@
+"""`/admin/events`: the state each second, new calls and new points as they come, as server-sent
+events. Ends when the proxy is going down, so that no dashboard keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from llmproxy.admin.history import Point
+from llmproxy.admin.state import Glance
+from llmproxy.admin.traces import Traces, trace_of
+from llmproxy.admin.watch import STEP_S, Watch
+from llmproxy.events import CallFinished
+
+if TYPE_CHECKING:
+    from llmproxy.runtime import Live
+
+EVERY_S = 1.0
+MAX_NEW_CALLS = 20
+
+
+Mark = tuple[str | None, float]  # tells a call from all others
+
+
+class NewPoint(BaseModel):
+    """A step that has just ended."""
+
+    point: Point
+    step_s: int
+
+
+def event_routes(live: Live, watch: Watch, glance: Glance) -> APIRouter:
+    """`/admin/events`."""
+    router = APIRouter()
+
+    @router.get("/events", response_class=StreamingResponse)
+    async def events() -> StreamingResponse:
+        """`state` at once and then each second, `calls`, `point`."""
+        return StreamingResponse(
+            _events(live, watch, glance),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+
+    return router
+
+
+async def _events(live: Live, watch: Watch, glance: Glance) -> AsyncIterator[bytes]:
+    told_calls, told_point = _marks(watch.overview.calls()), watch.last_point
+    while not live.draining:
+        yield _event("state", glance.now())
+        # Not by their time alone: what another worker ended earlier may be seen later.
+        calls = watch.overview.calls()
+        new = [call for call in calls if _mark(call) not in told_calls][:MAX_NEW_CALLS]
+        told_calls = _marks(calls)
+        if new:
+            traces = [trace_of(call, watch.overview) for call in new]
+            yield _event("calls", Traces(calls=traces))
+        if watch.last_point is not told_point and watch.last_point is not None:
+            told_point = watch.last_point
+            yield _event("point", NewPoint(point=told_point, step_s=STEP_S))
+        await asyncio.sleep(EVERY_S)
+    glance.forget()
+    yield _event("state", glance.now())  # that it is draining
+
+
+def _marks(calls: list[CallFinished]) -> set[Mark]:
+    return {_mark(call) for call in calls}
+
+
+def _mark(call: CallFinished) -> Mark:
+    return call.id, call.ended_at
+
+
+def _event(name: str, content: BaseModel) -> bytes:
+    return f"event: {name}\ndata: {content.model_dump_json()}\n\n".encode()

@@ -1,0 +1,131 @@
+"""`/admin/state`: everything that an operator wants to see at a glance, of all workers together."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
+
+import llmproxy
+from llmproxy.admin.conditions import condition_of
+from llmproxy.admin.figures import Recent, recent_at, recent_of_all, totals_of
+from llmproxy.admin.levels import levels_of
+from llmproxy.admin.now import (
+    CacheNow,
+    ConfigNow,
+    EndpointNow,
+    GroupNow,
+    Now,
+    StoreNow,
+)
+from llmproxy.admin.standing import shared_of, standing_of, status_of
+from llmproxy.admin.units import finite
+from llmproxy.admin.watch import Watch
+from llmproxy.routing import EndpointState, Group
+from llmproxy.telemetry.tally import Tree
+
+if TYPE_CHECKING:
+    from llmproxy.runtime import Live
+
+
+class Glance:
+    """Looks once for all who ask within half a second."""
+
+    def __init__(self, live: Live, watch: Watch) -> None:
+        self._live = live
+        self._watch = watch
+        self._seen: Now | None = None
+        self._seen_at = 0.0
+
+    def now(self) -> Now:
+        """How it is."""
+        moment = monotonic()
+        if self._seen is None or moment - self._seen_at > 0.5:
+            self._seen, self._seen_at = _look(self._live, self._watch), moment
+        return self._seen
+
+    def forget(self) -> None:
+        """Something was changed on purpose: look again."""
+        self._seen = None
+
+
+def _look(live: Live, watch: Watch) -> Now:
+    runtime, numbers = live.runtime, watch.overview.numbers()
+    step, seconds = watch.recent(numbers.counters)
+    groups = [
+        _group_now(group, watch, step["tally"]["groups"], numbers.gauges, seconds)
+        for group in runtime.pool.groups.values()
+    ]
+    return Now(
+        version=llmproxy.__version__,
+        status=status_of(live, [each.status for each in groups]),
+        now=watch.wall(),
+        started_at=watch.started_at,
+        workers=watch.overview.workers,
+        config=_config_now(live),
+        shared=shared_of(runtime),
+        in_flight=numbers.gauges["in_flight"],
+        recent=recent_of_all(step["tally"]["groups"], seconds),
+        totals=totals_of(numbers.counters),
+        groups=groups,
+        cache=_cache_now(live, numbers.gauges["cache"]),
+    )
+
+
+def _group_now(group: Group, watch: Watch, recent: Tree, gauges: Tree, seconds: float) -> GroupNow:
+    now = monotonic()
+    mine, gauge = recent.get(group.name, {}), gauges["groups"].get(group.name, {})
+    attempts, gauges_at = mine.get("endpoints", {}), gauge.get("endpoints", {})
+    endpoints = [
+        _endpoint_now(
+            state,
+            watch.since(group.name, state.endpoint.name),
+            gauges_at.get(state.endpoint.name, {}),
+            recent_at(attempts.get(state.endpoint.name), seconds),
+            now,
+        )
+        for state in group.states
+    ]
+    return GroupNow(
+        group=group.name,
+        status=standing_of(group, now),
+        waiting=gauge.get("waiting", 0),
+        in_flight=gauge.get("in_flight", 0),
+        recent=recent_of_all({group.name: mine} if mine else {}, seconds),
+        endpoints=endpoints,
+    )
+
+
+def _endpoint_now(
+    state: EndpointState, since: float, gauges: Tree, recent: Recent, now: float
+) -> EndpointNow:
+    condition = condition_of(state, now)
+    ready_in_s = max(state.ready_at(now) - now, state.room_in_s(0, now))
+    return EndpointNow(
+        endpoint=state.endpoint.name,
+        state=condition,
+        why=None if condition == "ok" else state.why_not(0, now),
+        ready_in_s=finite(ready_in_s),
+        since=since,
+        tier=state.endpoint.tier,
+        weight=state.endpoint.weight,
+        breaker=state.breaker.state(now).value,
+        drained=state.drained,
+        in_flight=gauges.get("in_flight", 0),
+        capacity=levels_of(state.endpoint.limits, gauges),
+        recent=recent,
+    )
+
+
+def _config_now(live: Live) -> ConfigNow:
+    source = None if live.file is None else str(live.file.path)
+    return ConfigNow(source=source, **asdict(live.loaded))
+
+
+def _cache_now(live: Live, gauges: Tree) -> CacheNow | None:
+    if not live.runtime.config.general_settings.cache:
+        return None
+    second = live.runtime.cache.second
+    store = None if second is None else StoreNow(connected=second.connected, why=second.why)
+    return CacheNow(entries=gauges["answers"], bytes=gauges["bytes"], store=store)

@@ -1,0 +1,153 @@
+"""`/admin/calls`: the latest calls, and why each went where it went. Content-free."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import BaseModel
+
+from llmproxy.admin.overview import Overview
+from llmproxy.admin.units import in_ms, ms
+from llmproxy.events import CallFinished
+from llmproxy.steps import Attempt, FellBack, PassedOver, Step
+
+if TYPE_CHECKING:
+    from llmproxy.telemetry.call_file import CallFile
+
+
+LATEST_ONLY = (
+    "Only the latest are; the access log has them all, and general_settings.call_file keeps them."
+)
+
+
+class StepTold(BaseModel):
+    """One step; `at_ms` is counted from the call's arrival.
+
+    skipped: an endpoint took no call, and why. attempt: how it ended, after `ms`. fallback: the
+    call went on in another group.
+    """
+
+    what: Literal["skipped", "attempt", "fallback"]
+    endpoint: str | None
+    at_ms: float
+    why: str | None = None
+    ms: float | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    status: int | None = None
+    verdict: str | None = None
+
+
+class Trace(BaseModel):
+    """One call. `at`: Unix seconds of its end; `waited_ms`: until the first byte, for others."""
+
+    id: str | None
+    at: float
+    request: str
+    stream: bool
+    group: str | None
+    fallback: str | None
+    caller: str | None
+    client: str | None
+    endpoint: str | None
+    status: int
+    error: str | None
+    cache: str | None
+    first_byte_ms: float | None
+    total_ms: float
+    overhead_ms: float
+    waited_ms: float
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    cost_usd: float | None
+    steps: list[StepTold]
+
+
+class Traces(BaseModel):
+    """Newest first."""
+
+    calls: list[Trace]
+
+
+def trace_routes(overview: Overview, kept: CallFile | None) -> APIRouter:
+    """`/admin/calls`. `kept`: the file of earlier calls, if there is one."""
+    router = APIRouter()
+
+    @router.get("/calls")
+    async def calls(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        notable: Annotated[
+            bool, Query(description="only errors, and calls that were retried or fell back")
+        ] = False,
+        group: str | None = None,
+    ) -> Traces:
+        """The latest calls."""
+        found = overview.calls(notable=notable)
+        chosen = [call for call in found if group in (None, call.group)]
+        return Traces(calls=[trace_of(call, overview) for call in chosen[:limit]])
+
+    @router.get("/calls/{id}")
+    async def call(id: str) -> Trace:
+        """One call, by our id or by the endpoint's x-request-id."""
+        found = overview.call(id)
+        if found is None and kept is not None:
+            found = await kept.find(id)
+        if found is None:
+            where = LATEST_ONLY if kept is None else "The access log may have it."
+            raise HTTPException(404, f"No call {id!r} is kept. {where}")
+        return trace_of(found, overview)
+
+    return router
+
+
+def trace_of(call: CallFinished, overview: Overview) -> Trace:
+    """As it is told."""
+    until_first_byte_s = call.total_s if call.first_byte_s is None else call.first_byte_s
+    usage = call.usage
+    return Trace(
+        id=call.id,
+        at=call.ended_at,
+        request=call.request,
+        stream=call.stream,
+        group=call.group,
+        fallback=call.fallback,
+        caller=call.caller,
+        client=call.client,
+        endpoint=call.endpoint,
+        status=call.status,
+        error=call.error,
+        cache=call.cache,
+        first_byte_ms=in_ms(call.first_byte_s),
+        total_ms=ms(call.total_s),
+        overhead_ms=ms(call.overhead_s),
+        waited_ms=ms(until_first_byte_s - call.overhead_s),
+        input_tokens=usage.input_tokens if usage else None,
+        output_tokens=usage.output_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else None,
+        cost_usd=overview.cost_of(call),
+        steps=[_told(step, call.received_at) for step in call.steps],
+    )
+
+
+def _told(step: Step, received_at: float) -> StepTold:
+    match step:
+        case Attempt():
+            return StepTold(
+                what="attempt",
+                endpoint=step.endpoint,
+                at_ms=ms(step.began_at - received_at),
+                ms=ms(step.took_s),
+                outcome=step.outcome,
+                reason=step.reason,
+                status=step.status,
+                verdict=step.verdict,
+            )
+        case PassedOver():
+            at_ms = ms(step.at - received_at)
+            return StepTold(what="skipped", endpoint=step.endpoint, at_ms=at_ms, why=step.why)
+        case FellBack():
+            at_ms = ms(step.at - received_at)
+            why = f"to group {step.group}"
+            return StepTold(what="fallback", endpoint=None, at_ms=at_ms, why=why)

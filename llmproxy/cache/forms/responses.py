@@ -1,0 +1,153 @@
+"""The Responses API: the events that tell a response, and the response that they tell.
+
+Source: OpenAI's API reference, "Streaming events" of responses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from llmproxy.cache.forms.merging import Value
+from llmproxy.cache.forms.pieces import cut
+from llmproxy.cache.forms.whole import completed
+
+Told = Iterator[tuple[str, Value]]  # an event's type, and what it says
+# A response before anything has been said.
+_UNSAID: Value = {"status": "in_progress", "output": [], "usage": None}
+
+
+class _Ended(msgspec.Struct, gc=False):
+    response: msgspec.Raw
+
+
+_ENDED = msgspec.json.Decoder(_Ended)
+
+
+def folded(events: bytes) -> bytes | None:
+    """The response that a stream ends with: its last event tells all of it."""
+    data = completed(events)
+    return None if data is None else bytes(_ENDED.decode(data).response)
+
+
+def framed(body: bytes) -> bytes | None:
+    """The stream that tells a completed response; None if it is none."""
+    try:
+        response = msgspec.json.decode(body)
+        if response["status"] != "completed" or response["object"] != "response":
+            return None
+        return b"".join(_numbered(_told(response)))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None  # of another shape than the one that is known
+
+
+def _numbered(told: Told) -> Iterator[bytes]:
+    for number, (kind, fields) in enumerate(told):
+        data = msgspec.json.encode({"type": kind, "sequence_number": number, **fields})
+        yield b"event: %b\ndata: %b\n\n" % (kind.encode("ascii"), data)
+
+
+def _told(response: Value) -> Told:
+    begun = {**response, **_UNSAID}
+    if "completed_at" in begun:
+        begun["completed_at"] = None
+    yield "response.created", {"response": begun}
+    yield "response.in_progress", {"response": begun}
+    for index, item in enumerate(response["output"]):
+        for kind, fields in _item(item):
+            yield kind, {"output_index": index, **fields}
+    yield "response.completed", {"response": response}
+
+
+def _item(item: Value) -> Told:
+    """One item of the output: it is added empty, told, and done."""
+    added, told = _ITEMS.get(item["type"], _as_it_is)(item)
+    yield "response.output_item.added", {"item": added}
+    for kind, fields in told:
+        yield kind, {"item_id": item["id"], **fields}
+    yield "response.output_item.done", {"item": item}
+
+
+def _as_it_is(item: Value) -> tuple[Value, Told]:
+    return item, iter(())
+
+
+def _message(item: Value) -> tuple[Value, Told]:
+    def told() -> Told:
+        for index, part in enumerate(item["content"]):
+            for kind, fields in _part(part):
+                yield kind, {"content_index": index, **fields}
+
+    return {**item, "status": "in_progress", "content": []}, told()
+
+
+def _part(part: Value) -> Told:
+    """A part of a message: a text, or a refusal."""
+    if part["type"] == "refusal":
+        key = kind = "refusal"
+        more: Value = {}
+        empty: Value = {**part, "refusal": ""}
+    else:
+        key, kind, more = "text", "output_text", {"logprobs": []}
+        empty = {**part, "text": "", "annotations": []}
+        if "logprobs" in part:
+            empty["logprobs"] = []
+    yield "response.content_part.added", {"part": empty}
+    for piece in cut(part[key]):
+        yield f"response.{kind}.delta", {"delta": piece, **more}
+    for number, annotation in enumerate(part.get("annotations") or ()):
+        fields = {"annotation_index": number, "annotation": annotation}
+        yield "response.output_text.annotation.added", fields
+    if more:
+        more = {"logprobs": part.get("logprobs") or []}
+    yield f"response.{kind}.done", {key: part[key], **more}
+    yield "response.content_part.done", {"part": part}
+
+
+def _function_call(item: Value) -> tuple[Value, Told]:
+    def told() -> Told:
+        for piece in cut(item["arguments"]):
+            yield "response.function_call_arguments.delta", {"delta": piece}
+        done = {"arguments": item["arguments"], "name": item["name"]}
+        yield "response.function_call_arguments.done", done
+
+    return {**item, "status": "in_progress", "arguments": ""}, told()
+
+
+def _custom_tool_call(item: Value) -> tuple[Value, Told]:
+    def told() -> Told:
+        for piece in cut(item["input"]):
+            yield "response.custom_tool_call_input.delta", {"delta": piece}
+        yield "response.custom_tool_call_input.done", {"input": item["input"]}
+
+    return {**item, "input": ""}, told()
+
+
+def _reasoning(item: Value) -> tuple[Value, Told]:
+    def told() -> Told:
+        for index, part in enumerate(item.get("summary") or ()):
+            at: Value = {"summary_index": index}
+            yield "response.reasoning_summary_part.added", {**at, "part": {**part, "text": ""}}
+            for piece in cut(part["text"]):
+                yield "response.reasoning_summary_text.delta", {**at, "delta": piece}
+            yield "response.reasoning_summary_text.done", {**at, "text": part["text"]}
+            yield "response.reasoning_summary_part.done", {**at, "part": part}
+        for index, part in enumerate(item.get("content") or ()):
+            at = {"content_index": index}
+            for piece in cut(part["text"]):
+                yield "response.reasoning_text.delta", {**at, "delta": piece}
+            yield "response.reasoning_text.done", {**at, "text": part["text"]}
+
+    empty = {**item, "summary": []}
+    if item.get("content"):
+        empty["content"] = []
+    return empty, told()
+
+
+_ITEMS = {
+    "message": _message,
+    "function_call": _function_call,
+    "custom_tool_call": _custom_tool_call,
+    "reasoning": _reasoning,
+}

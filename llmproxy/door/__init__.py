@@ -1,5 +1,0 @@
-"""The door: uvicorn with the data plane answered directly (docs/decisions/002)."""
-
-from llmproxy.door.server import Server, make_server
-
-__all__ = ["Server", "make_server"]

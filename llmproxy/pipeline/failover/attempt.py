@@ -1,0 +1,162 @@
+"""One try of a call at one endpoint, up to the commit point.
+
+It ends in an Accepted, whose first meaningful bytes are in hand, or raises an UpstreamError.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, time
+from typing import Protocol
+
+import msgspec
+
+from llmproxy.calls import Accepted, Call, Header, Trail
+from llmproxy.config import Timeouts
+from llmproxy.errors import Answer, TimedOut, UpstreamError, UpstreamFailed
+from llmproxy.pipeline.failover.outgoing import outgoing_request
+from llmproxy.providers.base import Endpoint
+from llmproxy.rules import sse
+from llmproxy.upstream import Response, UpstreamClient
+
+MIN_SECRET_BYTES = 12
+# A refusal's body is read whole so that it can be passed on unchanged; no vendor's is this big.
+MAX_REFUSAL_BYTES = 1024 * 1024
+REFUSAL_TIMEOUT_S = 10.0
+# A unary answer up to this size is held until it is complete: if its endpoint dies in the middle,
+# another can still answer. Bigger ones are relayed as they come.
+MAX_HELD_BYTES = 256 * 1024
+# A preamble longer than this is no preamble.
+MAX_PREAMBLE_BYTES = 64 * 1024
+
+
+class Credentials(Protocol):
+    """Where short-lived credentials (Entra tokens) come from."""
+
+    async def headers(self, endpoint: Endpoint) -> tuple[Header, ...]:
+        """The credential to send now. Raises CredentialRejected when there is none."""
+
+
+class Attempts:
+    """Makes attempts. Holds what each needs; keeps nothing between them."""
+
+    __slots__ = ("_client", "_credentials", "_timeouts")
+
+    def __init__(
+        self, client: UpstreamClient, credentials: Credentials, timeouts: Timeouts
+    ) -> None:
+        self._client = client
+        self._credentials = credentials
+        self._timeouts = timeouts
+
+    async def make(self, call: Call, endpoint: Endpoint, trail: Trail) -> Accepted:
+        """One attempt. Raises an UpstreamError that carries the endpoint's name."""
+        try:
+            credential = endpoint.credential
+            if endpoint.token_source is not None:
+                credential = await self._credentials.headers(endpoint)
+            outgoing = outgoing_request(call, endpoint, credential, trail)
+            until = min(monotonic() + self._first_byte_s(call, endpoint), call.deadline_at)
+            response = await self._client.send(endpoint, outgoing, until=until)
+            try:
+                if response.status >= 400:
+                    raise await _refusal(response, endpoint)
+                return await self._first_bytes(call, endpoint, response, until)
+            except BaseException:
+                response.close()
+                raise
+        except UpstreamError as failure:
+            failure.endpoint = endpoint.name
+            if isinstance(failure, TimedOut) and monotonic() >= call.deadline_at:
+                failure.phase = "total"  # the client's patience says nothing about the endpoint
+            raise
+
+    def _first_byte_s(self, call: Call, endpoint: Endpoint) -> float:
+        timeouts = self._timeouts
+        if endpoint.first_byte_timeout_s is not None:
+            return endpoint.first_byte_timeout_s
+        return timeouts.first_byte_s if call.stream else timeouts.unary_first_byte_s
+
+    async def _first_bytes(
+        self, call: Call, endpoint: Endpoint, response: Response, until: float
+    ) -> Accepted:
+        """Hold the body until it means something."""
+        if response.content.events:
+            held = await self._first_content(call, endpoint, response, until)
+        else:
+            held = await response.chunk(until, "first byte")
+            if response.content.json:
+                while not response.exhausted and len(held) <= MAX_HELD_BYTES:
+                    held += await response.chunk(until, "first byte")
+        return Accepted(call, endpoint.name, response, held)
+
+    async def _first_content(
+        self, call: Call, endpoint: Endpoint, response: Response, until: float
+    ) -> bytes:
+        """The stream up to its first content event; an early error counts as a failed attempt."""
+        dialect = call.route.dialect
+        held = b""
+        read = 0  # bytes of `held` that have been looked at
+        while chunk := await response.chunk(until, "first byte"):
+            held += chunk
+            until = min(monotonic() + self._timeouts.idle_s, call.deadline_at)
+            events, rest = sse.split_events(held[read:])
+            read = len(held) - len(rest)
+            for event in events:
+                kind = sse.classify(event, dialect)
+                if kind is sse.Kind.ERROR:
+                    raise _early_error(event, response, endpoint, held)
+                if kind is not sse.Kind.PREAMBLE:
+                    return held
+            if len(held) > MAX_PREAMBLE_BYTES:
+                return held
+        raise UpstreamFailed("the stream ended before its first event")
+
+
+async def _refusal(response: Response, endpoint: Endpoint) -> UpstreamError:
+    """The error behind a status of 400 and above, with the whole answer."""
+    body = b""
+    until = monotonic() + REFUSAL_TIMEOUT_S
+    while chunk := await response.chunk(until):
+        body += chunk
+        if len(body) > MAX_REFUSAL_BYTES:
+            return UpstreamFailed(f"status {response.status} with an endless body")
+    for secret in _keys_of(endpoint):
+        body = body.replace(secret, b"***")
+    answer = Answer(response.status, response.headers, body)
+    failure = _classified(answer, endpoint)
+    return failure or UpstreamFailed(f"status {response.status}", answer=answer)
+
+
+def _early_error(
+    event: bytes, response: Response, endpoint: Endpoint, held: bytes
+) -> UpstreamError:
+    """The failure that a 200 stream told in its first events.
+
+    It is judged like a refusal with the status that it stands for; if it must be passed on, the
+    client gets the stream as it came.
+    """
+    told = sse.early_error(event)
+    body = msgspec.json.encode(
+        {"error": {"message": told.message, "type": None, "param": None, "code": told.code}}
+    )
+    as_refusal = Answer(told.status, response.headers, body)
+    failure = _classified(as_refusal, endpoint)
+    if failure is None:
+        failure = UpstreamFailed(told.message, endpoint=endpoint.name)
+    failure.answer = Answer(response.status, response.headers, held)
+    return failure
+
+
+def _classified(answer: Answer, endpoint: Endpoint) -> UpstreamError | None:
+    return endpoint.provider.failure(
+        answer, endpoint=endpoint.name, wall_now=time(), secrets=_keys_of(endpoint)
+    )
+
+
+def _keys_of(endpoint: Endpoint) -> list[bytes]:
+    """Our secrets for an endpoint, which nobody may read in its errors.
+
+    The operator's default_headers count as secrets where they are long enough to be one.
+    """
+    keys = [value.removeprefix(b"Bearer ") for _, value in endpoint.credential]
+    return keys + [value for _, value in endpoint.extra_headers if len(value) >= MIN_SECRET_BYTES]

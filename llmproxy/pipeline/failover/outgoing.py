@@ -1,0 +1,55 @@
+"""The request as one endpoint gets it: only the model, the credential and the URL differ."""
+
+from __future__ import annotations
+
+from llmproxy.calls import Call, Header, Headers, Replay, Trail, Upload, header_lines
+from llmproxy.providers.base import BARE_KEYS, Endpoint
+from llmproxy.rules.body import with_model
+from llmproxy.rules.headers import upstream_headers
+from llmproxy.rules.trace_context import onward
+from llmproxy.upstream import Outgoing
+
+KEY_HEADERS = BARE_KEYS | {b"authorization"}
+
+
+def outgoing_request(
+    call: Call, endpoint: Endpoint, credential: tuple[Header, ...], trail: Trail
+) -> Outgoing:
+    """Translate a call for an endpoint, for the attempt that the trail has come to. Pure."""
+    brought = endpoint.takes_key_of(call)
+    headers = upstream_headers(call.headers, keep_credential=brought)
+    if brought:
+        credential = endpoint.provider.brought_credential(headers)
+        headers = [header for header in headers if header[0] not in KEY_HEADERS]
+    if call.stream:
+        # A compressed stream could not be checked for early errors, nor told that it broke.
+        headers = [header for header in headers if header[0] != b"accept-encoding"]
+    if trail.trace is not None:
+        headers = onward(headers, trail.trace, trail.attempts)
+    return Outgoing(
+        call.method.encode("ascii"),
+        endpoint.provider.target(endpoint, call.route, call.query),
+        _rendered(headers, credential, endpoint),
+        _body_for(call, endpoint),
+        fresh=call.replay is Replay.UNSAFE,
+    )
+
+
+def _rendered(headers: Headers, credential: tuple[Header, ...], endpoint: Endpoint) -> bytes:
+    """Header lines. An operator's default_headers replace the client's of the same name."""
+    replaced = endpoint.extra_header_names
+    if replaced:
+        headers = [header for header in headers if header[0] not in replaced]
+    host = (b"host", endpoint.host_header)
+    return header_lines([host, *headers, *credential, *endpoint.extra_headers])
+
+
+def _body_for(call: Call, endpoint: Endpoint) -> bytes | Upload:
+    body = call.body
+    # Azure's paths name the model, whatever the body says; only its classic style reads them.
+    model = endpoint.model or (None if endpoint.deployment else call.route.model)
+    if model is None or model == call.model_in_body:
+        return body
+    if not isinstance(body, bytes):
+        return body.renamed(model)
+    return with_model(body, model) if body else body

@@ -1,0 +1,146 @@
+"""Understanding a request as far as routing needs it: from a Request to a Call.
+
+A JSON body is looked into, never decoded whole; a form is read until its model is known. Nothing
+here changes a byte of what will be forwarded, except that an encoded body is decoded.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from time import monotonic
+from urllib.parse import parse_qs
+
+from llmproxy.calls import BodyReader, Call, Dialect, Replay, Request, Trail, Upload
+from llmproxy.config import GeneralSettings
+from llmproxy.errors import ClientError
+from llmproxy.pipeline.intake.asked import Asked
+from llmproxy.pipeline.intake.uploads import SpooledForm
+from llmproxy.rules.body import Peek, peek
+from llmproxy.rules.encoding import decoded
+from llmproxy.rules.paths import route_of
+
+MAX_DECODED_RATIO = 200.0
+NOTHING = Peek()
+
+
+class Intake:
+    """Reads requests. Knows the limits from config; keeps nothing of a call."""
+
+    __slots__ = ("_calls", "_id_prefix", "_max_body_bytes", "_max_upload_bytes", "total_s")
+
+    def __init__(self, settings: GeneralSettings) -> None:
+        self._calls = count(1)
+        self._id_prefix = f"req_{os.urandom(12).hex()}"
+        self._max_upload_bytes = settings.max_upload_bytes
+        self._max_body_bytes = settings.max_body_bytes
+        self.total_s = settings.timeouts.total_s
+
+    def read(self, request: Request, trail: Trail) -> Reading:
+        """`async with` it: yields the Call, and frees what its body holds on disk."""
+        return Reading(self, request, trail)
+
+    def new_call_id(self) -> str:
+        """An id for a call whose client sent none: 96 random bits a process, and a number."""
+        return f"{self._id_prefix}{next(self._calls):08x}"
+
+    def look_into(self, body: bytes, asked: Asked) -> tuple[bytes, Peek]:
+        """A whole body, decoded, and what decides in it. Raises ClientError."""
+        if not body:
+            return body, NOTHING
+        if asked.content_encoding:
+            body = decoded(
+                body,
+                asked.content_encoding,
+                max_bytes=self._max_body_bytes,
+                max_ratio=MAX_DECODED_RATIO,
+            )
+        # `curl -d` calls its JSON a form; what looks like an object is read as one.
+        if b"json" in asked.content_type.lower() or body.lstrip()[:1] == b"{":
+            return body, peek(body)
+        return body, NOTHING
+
+    async def read_form(self, reader: BodyReader, asked: Asked) -> tuple[Upload, Peek]:
+        """A form, read until its model is known. Raises ClientError."""
+        if asked.content_encoding not in (b"", b"identity"):
+            raise ClientError("A multipart body must come without a content-encoding.", status=415)
+        form = SpooledForm(
+            reader,
+            asked.content_type,
+            length=asked.content_length,
+            max_bytes=self._max_upload_bytes,
+        )
+        try:
+            await form.read_model()
+        except BaseException:
+            form.close()
+            raise
+        return form, Peek(form.model, form.stream)
+
+
+class Reading:
+    """One request being read."""
+
+    __slots__ = ("_call", "_intake", "_request", "_trail")
+
+    def __init__(self, intake: Intake, request: Request, trail: Trail) -> None:
+        self._intake = intake
+        self._request = request
+        self._trail = trail
+
+    async def __aenter__(self) -> Call:
+        intake, request = self._intake, self._request
+        asked = Asked(request.headers)
+        self._trail.id = asked.request_id or intake.new_call_id()
+        self._trail.explain = asked.explain
+        route = route_of(request.path, request.method)
+        if route is None:
+            raise not_found(request)
+        body: bytes | Upload
+        if isinstance(request.body, bytes):
+            body, found = intake.look_into(request.body, asked)
+        else:
+            body, found = await intake.read_form(request.body, asked)
+            self._trail.waited_s += monotonic() - request.received_at
+        total_s = min(intake.total_s, asked.total_s)
+        answers = route.dialect is Dialect.RESPONSES
+        self._call = self._trail.call = Call(
+            id=self._trail.id,
+            method=request.method,
+            route=route,
+            query=request.query,
+            headers=request.headers,
+            body=body,
+            model=route.model or found.model or _model_in(request.query),
+            model_in_body=found.model,
+            stream=found.stream,
+            replay=Replay.UNSAFE if answers and found.stateful else route.replay,
+            account_bound=route.account_bound or (answers and found.account_bound),
+            client=request.client,
+            received_at=request.received_at,
+            patience_s=asked.patience_s,
+            deadline_at=request.received_at + min(total_s, asked.patience_s),
+            ends_at=request.received_at + total_s,
+            max_output_tokens=found.max_output_tokens,
+            priority=asked.priority,
+            caller=self._trail.caller,
+        )
+        return self._call
+
+    async def __aexit__(self, *_: object) -> None:
+        body = self._call.body
+        if isinstance(body, SpooledForm):
+            body.close()
+
+
+def _model_in(query: bytes) -> str | None:
+    if b"model=" not in query:
+        return None
+    values = parse_qs(query.decode("latin-1")).get("model")
+    return values[0] if values else None
+
+
+def not_found(request: Request) -> ClientError:
+    """The error for a path that nobody serves."""
+    path = request.path.decode("latin-1")
+    return ClientError(f"Invalid URL ({request.method} {path})", status=404, code="unknown_url")

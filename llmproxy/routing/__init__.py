@@ -1,0 +1,11 @@
+"""The endpoints' state: breaker, cooldown, capacity, calls in flight; and who is next.
+
+The pool is the one owner of that state. It decides nothing about failures (rules/retry.py does)
+and does no I/O; `now` is seconds on the monotonic clock.
+"""
+
+from llmproxy.routing.directory import Pool
+from llmproxy.routing.endpoint import EndpointState, Turn
+from llmproxy.routing.group import Demand, Group, Tier
+
+__all__ = ["Demand", "EndpointState", "Group", "Pool", "Tier", "Turn"]

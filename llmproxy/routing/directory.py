@@ -1,0 +1,98 @@
+"""Every model group by its name, and what other instances tell of its endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from llmproxy.calls import Call
+from llmproxy.errors import ClientError, Misconfigured, Throttled
+from llmproxy.routing.endpoint import EndpointState
+from llmproxy.routing.group import Group
+from llmproxy.rules.capacity import Capacity
+
+
+class Pool:
+    """Every group by its name; `*` serves the names that no other group has."""
+
+    WILDCARD = "*"
+
+    def __init__(self, groups: dict[str, Group], hidden: frozenset[str] = frozenset()) -> None:
+        self.groups = groups
+        self._hidden = hidden
+
+    def limited_to(self, names: Collection[str]) -> Pool:
+        """The same groups for someone who may use only some of them: the others do not exist there,
+        and `*` does not serve their names either."""
+        hidden = frozenset(name for name in self.groups if name not in names)
+        shown = {name: group for name, group in self.groups.items() if name in names}
+        return Pool(shown, hidden)
+
+    def group_for(self, call: Call) -> Group:
+        """The group that a call is for. Raises ClientError if there is none."""
+        group = self.groups.get(call.model) if call.model is not None else None
+        if group is None and call.model not in self._hidden:
+            group = self.groups.get(self.WILDCARD)
+        if group is None:
+            group = self._without_wildcard(call)
+        if call.account_bound and len(group.states) > 1:
+            raise ClientError(
+                f"This {call.method} /{call.route.operation} uses ids that live in one account, "
+                f"and the model group '{group.name}' has {len(group.states)} endpoints. This "
+                "version cannot tell which one is meant: give such calls a group with a single "
+                "endpoint.",
+                status=501,
+                code="account_bound_path",
+            )
+        return group
+
+    def capacities(self) -> Iterable[Capacity]:
+        """Every account's, once."""
+        states = (state for group in self.groups.values() for state in group.states)
+        return {state.capacity.key: state.capacity for state in states}.values()
+
+    def hear(self, group: str, endpoint: str, state: str, for_s: float | None, now: float) -> None:
+        """News of another instance: an endpoint's state there, as its event names it."""
+        here = self._state_of(group, endpoint)
+        if here is None:
+            return  # its config is not ours
+        match state:
+            case "cooling":
+                here.cool(now + (for_s or 0.0), Throttled.reason)
+            case "misconfigured":
+                here.cool(now + (for_s or 0.0), Misconfigured.reason)
+            case "open":
+                here.breaker.open_elsewhere(now, for_s or 0.0)
+            case "closed":
+                here.breaker.close_elsewhere(now)
+            case "cleared":
+                here.clear(now)
+            case "drained":
+                here.drain()
+            case "enabled":
+                here.enable()
+
+    def _state_of(self, group: str, endpoint: str) -> EndpointState | None:
+        states = self.groups[group].states if group in self.groups else ()
+        return next((state for state in states if state.endpoint.name == endpoint), None)
+
+    def _without_wildcard(self, call: Call) -> Group:
+        names = ", ".join(self.groups)
+        if call.model is not None:
+            raise ClientError(
+                f"The model '{call.model}' does not exist here. This proxy serves: {names}.",
+                status=404,
+                code="model_not_found",
+                param="model",
+            )
+        if call.account_bound or call.method in ("GET", "HEAD", "DELETE"):
+            if len(self.groups) == 1:
+                return next(iter(self.groups.values()))
+            raise ClientError(
+                f"{call.method} /{call.route.operation} names no model, and this proxy has several "
+                f"model groups ({names}) but none called '*', which serves such calls.",
+                status=501,
+                code="account_bound_path",
+            )
+        raise ClientError(
+            f"You must provide a model parameter. This proxy serves: {names}.", param="model"
+        )

@@ -1,0 +1,94 @@
+"""The process: uvicorn's server with our door, and a drain that loses no call.
+
+SIGTERM: `/readyz` says 503, then after a delay (load balancers must notice) the sockets close,
+calls finish, and what is still running at the end of `drain_timeout_s` is told so in-band.
+Ctrl+C skips the delay; a second one ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from llmproxy.app import App
+from llmproxy.server.protocol import Door
+
+# How long calls that were cut short may take to say goodbye.
+CUT_SHORT_S = 2.0
+
+
+class Server(uvicorn.Server):
+    """One server on one set of sockets."""
+
+    def __init__(
+        self, config: uvicorn.Config, app: App, on_started: Callable[[], None] | None
+    ) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+        self._app = app
+        self._settings = app.live.runtime.config.general_settings
+        self._patient = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal has come."""
+        if sig == signal.SIGINT:
+            self._patient = False
+        super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept."""
+        await super().startup(sockets)
+        if self._on_started is not None:
+            self._on_started()
+
+    async def main_loop(self) -> None:
+        """Serve until a signal comes, then as long as load balancers need to notice."""
+        await super().main_loop()
+        self._app.live.draining = True
+        loop = asyncio.get_running_loop()
+        accepting_until = loop.time() + self._settings.drain_delay_s
+        while self._patient and loop.time() < accepting_until:  # noqa: ASYNC110 - set by a signal
+            await asyncio.sleep(0.05)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, let calls finish, cut short what takes too long."""
+        cutting = asyncio.create_task(self._cut_short_later())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+            # Uvicorn would raise the signal again, and the log would lose its last lines.
+            self._captured_signals.clear()
+
+    async def _cut_short_later(self) -> None:
+        await asyncio.sleep(self._settings.drain_timeout_s)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Door):
+                connection.cut_short()
+
+
+def make_server(app: App, *, on_started: Callable[[], None] | None = None) -> Server:
+    """A server to `serve(sockets)` with until a signal ends it.
+
+    `on_started` is called when connections are accepted and signals are heard.
+    """
+    settings = app.live.runtime.config.general_settings
+    config = uvicorn.Config(
+        app,
+        http=Door,
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        proxy_headers=False,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=int(settings.drain_timeout_s + CUT_SHORT_S),
+    )
+    return Server(config, app, on_started)

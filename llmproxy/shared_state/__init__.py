@@ -1,0 +1,1 @@
+"""One view of limits and endpoints across instances, in Redis or Valkey."""

@@ -1,0 +1,247 @@
+"""The access log: one line per call, never a body, never a key.
+
+Lines are encoded and written in batches, the latter by a thread: a log that is slow or gone delays
+no call (lines beyond a bound are dropped and counted). What goes wrong with endpoints
+is told by `logging`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from select import PIPE_BUF
+from time import gmtime, strftime
+
+import msgspec
+
+from llmproxy.errors import RequestRejected
+from llmproxy.events import AttemptFailed, Bystander, CallFinished, EndpointStateChanged
+from llmproxy.steps import in_words
+from llmproxy.telemetry.batches import Batches
+
+FLUSH_S = 0.1
+# So many calls are encoded at once, which is cheaper than one by one: a pause of some 0.1 ms.
+BATCH = 64
+# A reader that is stuck must not fill our memory.
+MAX_PENDING_LINES = 20_000
+# A path may be as long as a head. A line of the log should fit into PIPE_BUF.
+MAX_REQUEST_CHARS = 1_000
+
+logger = logging.getLogger("llmproxy")
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """One call, as it is logged. Durations are milliseconds."""
+
+    time: str
+    id: str | None
+    request: str
+    group: str | None
+    endpoint: str | None
+    status: int
+    attempts: int
+    first_byte_ms: float | None
+    total_ms: float
+    overhead_ms: float
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    client: str | None = None
+    caller: str | None = None
+    cache: str | None = None
+    error: str | None = None
+    steps: str | None = None
+
+
+class AccessLog(Bystander):
+    """A Listener that writes a line for each finished call. Owns the lines not yet written.
+
+    `write` is called in a thread, with whole lines; it may block. `steps`: each line tells why its
+    call went where it went. `close()` writes the rest.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[bytes], object],
+        *,
+        human: bool,
+        calls: bool = True,
+        steps: bool = False,
+    ) -> None:
+        self._write = write
+        self._calls = calls
+        self._steps = steps
+        self._encode = _human_line if human else _encode_json
+        self._clock = _Clock()
+        self._events: list[CallFinished] = []
+        self._pending: list[bytes] = []
+        self._batches = Batches(
+            self._taken, self._write_block, every_s=FLUSH_S, name="llmproxy-log"
+        )
+        self.dropped = 0
+
+    def call_finished(self, event: CallFinished) -> None:
+        """Note a call; its line is written within `FLUSH_S`, unless the log is stuck."""
+        if not self._calls:
+            return
+        self._events.append(event)
+        if len(self._events) >= BATCH:
+            self._encode_events()
+        self._batches.come()
+
+    def attempt_failed(self, event: AttemptFailed) -> None:
+        """Warn of an attempt that failed; the client may never notice it.
+
+        Except for what is the client's own mistake, which the call's line tells well enough.
+        """
+        if event.reason == RequestRejected.reason:
+            return
+        logger.warning(
+            "%s %s: attempt at %s failed after %.0f ms (%s): %s; %s",
+            event.call_id,
+            event.group,
+            event.endpoint,
+            event.elapsed_s * 1000,
+            event.reason,
+            event.message,
+            event.verdict,
+        )
+
+    def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
+        """Tell that an endpoint left the healthy state, loudly if a person must act."""
+        level = logging.ERROR if event.state == "misconfigured" else logging.WARNING
+        wait = f" for {event.for_s:.0f} s" if event.for_s else ""
+        logger.log(
+            level, "%s %s is %s%s: %s", event.group, event.endpoint, event.state, wait, event.why
+        )
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._batches.close()
+
+    def _encode_events(self) -> None:
+        events, self._events = self._events, []
+        room = MAX_PENDING_LINES - len(self._pending)
+        self.dropped += max(0, len(events) - room)
+        for event in events[:room]:
+            line = _line(event, self._clock.text(event.ended_at))
+            if self._steps:
+                line.steps = in_words(event.steps)
+            self._pending.append(self._encode(line))
+
+    def _taken(self) -> bytes:
+        self._encode_events()
+        pending, self._pending = self._pending, []
+        return b"\n".join(pending) + b"\n" if pending else b""
+
+    def _write_block(self, block: bytes) -> None:
+        """Runs in the thread."""
+        try:
+            self._write(block)
+        except OSError:
+            self.dropped += block.count(b"\n")
+
+
+def write_to(descriptor: int) -> Callable[[bytes], object]:
+    """A writer to a file descriptor that writes all of a block."""
+
+    def write(block: bytes) -> None:
+        view = memoryview(block)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    return write
+
+
+def write_lines_to(descriptor: int) -> Callable[[bytes], object]:
+    """The same for a descriptor that several processes write to: each line stays whole.
+
+    Whatever is written to a pipe at once and is not above PIPE_BUF is not mixed with what others
+    write (POSIX, write()), nor cut in two if the writer is killed. So a block is written in pieces
+    that end with a line. A lock would do as well, until somebody is stopped who holds it.
+    """
+    write = write_to(descriptor)
+
+    def write_pieces(block: bytes) -> None:
+        for piece in _pieces(block):
+            write(piece)
+
+    return write_pieces
+
+
+def _pieces(block: bytes) -> Iterator[bytes]:
+    """As few as possible, each ending with a line and, if its lines allow it, up to PIPE_BUF."""
+    begin = 0
+    while len(block) - begin > PIPE_BUF:
+        end = block.rfind(b"\n", begin, begin + PIPE_BUF) + 1 or block.index(b"\n", begin) + 1
+        yield block[begin:end]
+        begin = end
+    yield block[begin:]
+
+
+class _Clock:
+    """Wall time as text, formatted once a millisecond."""
+
+    __slots__ = ("_millisecond", "_text")
+
+    def __init__(self) -> None:
+        self._millisecond = -1
+        self._text = ""
+
+    def text(self, wall: float) -> str:
+        """RFC 3339 in UTC, with milliseconds."""
+        millisecond = int(wall * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second, rest = divmod(millisecond, 1000)
+            self._text = f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(second))}.{rest:03d}Z"
+        return self._text
+
+
+def _line(event: CallFinished, moment: str) -> Line:
+    usage = event.usage
+    first_byte_s = event.first_byte_s
+    return Line(
+        moment,
+        event.id,
+        event.request[:MAX_REQUEST_CHARS],
+        event.group,
+        event.endpoint,
+        event.status,
+        event.attempts,
+        None if first_byte_s is None else _ms(first_byte_s),
+        _ms(event.total_s),
+        _ms(event.overhead_s),
+        usage.input_tokens if usage else None,
+        usage.output_tokens if usage else None,
+        usage.cached_tokens if usage else None,
+        event.client,
+        event.caller,
+        event.cache,
+        event.error,
+    )
+
+
+def _ms(seconds: float) -> float:
+    """Milliseconds with three decimals (cheaper than `round`)."""
+    return int(seconds * 1_000_000) / 1000
+
+
+_encode_json: Callable[[Line], bytes] = msgspec.json.Encoder().encode
+
+
+def _human_line(line: Line) -> bytes:
+    tokens = (
+        "" if line.input_tokens is None else f", {line.input_tokens}+{line.output_tokens} tokens"
+    )
+    answerer = line.endpoint or ("the cache" if line.cache == "hit" else "-")
+    tries = f" after {line.attempts} attempts" if line.attempts > 1 else ""
+    error = f" [{line.error}]" if line.error else ""
+    steps = f" | {line.steps}" if line.steps else ""
+    first = "" if line.first_byte_ms is None else f", first byte {line.first_byte_ms:.0f} ms"
+    return (
+        f"{line.time[11:23]} {line.status} {line.request} {line.group or '-'} -> "
+        f"{answerer}{tries}: {line.total_ms:.0f} ms{first}, "
+        f"overhead {line.overhead_ms:.2f} ms{tokens}{error}{steps}"
+    ).encode()

@@ -1,0 +1,124 @@
+"""A file of calls with their traces, for longer than memory keeps them (SQLite).
+
+One thread writes, in batches, so that a slow disk delays no call. Workers may share the file. What
+cannot be written is lost and said once: the access log has every call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+import msgspec
+
+from llmproxy.events import Bystander, CallFinished
+from llmproxy.telemetry.batches import Batches
+
+SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS calls (
+    id TEXT,
+    request_id TEXT,
+    ended_at REAL NOT NULL,
+    call BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_id ON calls (id);
+CREATE INDEX IF NOT EXISTS by_request_id ON calls (request_id);
+CREATE INDEX IF NOT EXISTS by_time ON calls (ended_at);
+"""
+KEEP = "INSERT INTO calls (id, request_id, ended_at, call) VALUES (?, ?, ?, ?)"
+FIND = "SELECT call FROM calls WHERE id = ? OR request_id = ? ORDER BY ended_at DESC LIMIT 1"
+FORGET = "DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE ended_at < ? LIMIT 1000)"
+BUSY_S = 5.0  # for another worker that writes
+FLUSH_S = 0.5
+MAX_PENDING = 20_000  # a disk that hangs must not fill our memory
+
+logger = logging.getLogger("llmproxy")
+_encode = msgspec.msgpack.Encoder().encode
+_call_of = msgspec.msgpack.Decoder(CallFinished).decode
+
+
+class CallFile(Bystander):
+    """A Listener. Owns the calls not yet written, and the thread that writes them.
+
+    Raises OSError with the remedy if there can be no such file. `keep_s`: older calls are
+    forgotten.
+    """
+
+    def __init__(self, path: Path, *, keep_s: float) -> None:
+        self._path = path
+        self._keep_s = keep_s
+        self._pending: list[CallFinished] = []
+        self._in_trouble = False
+        self._batches = Batches(self._taken, self._write, every_s=FLUSH_S, name="llmproxy-calls")
+        try:
+            with closing(self._connected()):
+                path.chmod(0o600)
+        except sqlite3.Error as error:
+            raise OSError(
+                f"The file {path} for calls cannot be used: {error}. It must be a file of this "
+                "proxy, or none yet, in a folder that this process may write to."
+            ) from error
+
+    def call_finished(self, event: CallFinished) -> None:
+        """Note a call; it is written within `FLUSH_S`, unless the disk is stuck."""
+        if len(self._pending) >= MAX_PENDING:
+            return
+        self._pending.append(event)
+        self._batches.come()
+
+    async def find(self, id: str) -> CallFinished | None:
+        """The latest call with this id, ours or the endpoint's; None also if the file cannot be
+        read."""
+        # RuntimeError: it is closed; MsgspecError: another version wrote it.
+        with suppress(sqlite3.Error, RuntimeError, msgspec.MsgspecError):
+            return await asyncio.get_running_loop().run_in_executor(
+                self._batches.thread, self._found, id
+            )
+        return None
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._batches.close()
+
+    def _taken(self) -> list[CallFinished]:
+        calls, self._pending = self._pending, []
+        return calls
+
+    # --- in the thread -------------------------------------------------------------------
+
+    def _write(self, calls: list[CallFinished]) -> None:
+        try:
+            with closing(self._connected()) as connection, connection:
+                connection.executemany(KEEP, map(_row, calls))
+                if calls:
+                    connection.execute(FORGET, (calls[-1].ended_at - self._keep_s,))
+            self._in_trouble = False
+        except sqlite3.Error as error:
+            if not self._in_trouble:
+                logger.error("Calls cannot be written to %s and are lost: %s.", self._path, error)
+            self._in_trouble = True
+
+    def _found(self, id: str) -> CallFinished | None:
+        with closing(self._connected()) as connection:
+            row = connection.execute(FIND, (id, id)).fetchone()
+        return None if row is None else _call_of(row[0])
+
+    def _connected(self) -> sqlite3.Connection:
+        # Opened anew each time: whoever moves the file away to begin a new one is followed.
+        connection = sqlite3.connect(self._path, timeout=BUSY_S)
+        try:
+            connection.executescript(SCHEMA)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _row(call: CallFinished) -> tuple[str | None, str | None, float, bytes]:
+    request_id = None if call.request_id is None else call.request_id.decode("latin-1")
+    return call.id, request_id, call.ended_at, _encode(call)

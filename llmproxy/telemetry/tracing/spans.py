@@ -1,0 +1,215 @@
+"""From a finished call to its spans: one for the call, and below it one for each attempt.
+
+The attempt that was answered ends with the answer, so with the call. Tokens stand there and nowhere
+else: whoever adds up tokens over spans must find them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+
+from llmproxy.calls import CLIENT_CLOSED_REQUEST, Trace
+from llmproxy.events import CallFinished
+from llmproxy.steps import Attempt, FellBack, PassedOver
+from llmproxy.telemetry.tracing.names import NOWHERE, Place, operation_name
+
+Value = str | int | float | bool
+UNSET, FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
+# What comes from a client may be as long as a head.
+MAX_CHARS = 256
+
+
+class Spans:
+    """Makes spans. `places`: by group and endpoint; `resource`: who we are."""
+
+    def __init__(
+        self,
+        places: Mapping[tuple[str, str], Place],
+        resource: Resource,
+        scope: InstrumentationScope,
+    ) -> None:
+        self._places = places
+        self._resource = resource
+        self._scope = scope
+
+    def of(self, call: CallFinished, trace: Trace) -> list[ReadableSpan]:
+        """The spans of a call that was traced, its own first."""
+        return _Call(self, call, trace).spans()
+
+    def place(self, group: str, endpoint: str) -> Place:
+        """Where an endpoint is; nowhere, if the config does not name it any more."""
+        return self._places.get((group, endpoint), NOWHERE)
+
+    def span(
+        self,
+        name: str,
+        kind: SpanKind,
+        *,
+        context: SpanContext,
+        parent: SpanContext | None,
+        times: tuple[int, int],
+        attributes: Mapping[str, Value | None],
+        failed: bool,
+        events: tuple[Event, ...] = (),
+    ) -> ReadableSpan:
+        """One span. `times`: its begin and end, Unix time in nanoseconds."""
+        return ReadableSpan(
+            name,
+            context,
+            parent,
+            self._resource,
+            {key: value for key, value in attributes.items() if value is not None},
+            events,
+            kind=kind,
+            status=FAILED if failed else UNSET,
+            start_time=times[0],
+            end_time=times[1],
+            instrumentation_scope=self._scope,
+        )
+
+
+class _Call:
+    """The spans of one call. Lives as long as they are being made."""
+
+    def __init__(self, maker: Spans, call: CallFinished, trace: Trace) -> None:
+        self._maker = maker
+        self._call = call
+        self._trace = trace
+        self._state = TraceState.from_header([trace.state]) if trace.state else TraceState()
+        self._operation = None if call.operation is None else operation_name(call.operation)
+        self._model = None if call.model is None else call.model[:MAX_CHARS]
+        # From the clock of the steps to Unix time.
+        self._wall_minus_clock_s = call.ended_at - (call.received_at + call.total_s)
+        self._ended_at = call.received_at + call.total_s
+        self._attempts: list[Attempt] = []
+
+    def spans(self) -> list[ReadableSpan]:
+        """The call's own, then its attempts in order."""
+        call, trace = self._call, self._trace
+        attempts, events = [], []
+        group = call.group or ""
+        for step in call.steps:
+            match step:
+                case Attempt():
+                    self._attempts.append(step)
+                    attempts.append(self._attempt(step, len(self._attempts), group))
+                case PassedOver():
+                    told = {"llmproxy.endpoint": step.endpoint, "llmproxy.why": step.why}
+                    events.append(Event("llmproxy.skipped", told, self._nanoseconds(step.at)))
+                case FellBack():
+                    group = step.group
+                    told = {"llmproxy.group": group}
+                    events.append(Event("llmproxy.fallback", told, self._nanoseconds(step.at)))
+        parent = None
+        if trace.parent_id is not None:
+            parent = self._context(trace.parent_id, remote=True)
+        own = self._maker.span(
+            self._name(self._model),
+            SpanKind.SERVER,
+            context=self._context(trace.span_id),
+            parent=parent,
+            times=(self._nanoseconds(call.received_at), self._nanoseconds(self._ended_at)),
+            attributes=self._call_attributes(),
+            failed=call.status >= 500 or self._broken,
+            events=tuple(events),
+        )
+        return [own, *attempts]
+
+    @property
+    def _broken(self) -> bool:
+        """Its answer began well and did not come to its end."""
+        return self._call.error is not None and 200 <= self._call.status < 400
+
+    def _call_attributes(self) -> dict[str, Value | None]:
+        call = self._call
+        method, _, path = call.request.partition(" ")
+        left = call.status == CLIENT_CLOSED_REQUEST  # a status that was never sent
+        return {
+            "gen_ai.operation.name": self._operation,
+            "gen_ai.request.model": self._model,
+            "gen_ai.request.stream": call.stream or None,
+            "http.request.method": method,
+            "url.path": path[:MAX_CHARS],
+            "http.response.status_code": None if left else call.status or None,
+            "error.type": call.error,
+            "llmproxy.call_id": call.id,
+            "llmproxy.caller": call.caller,
+            "llmproxy.group": call.group,
+            "llmproxy.fallback": call.fallback,
+            "llmproxy.endpoint": call.endpoint,
+            "llmproxy.attempts": call.attempts,
+            "llmproxy.cache": call.cache,
+            "llmproxy.first_byte_ms": _ms(call.first_byte_s),
+            "llmproxy.overhead_ms": _ms(call.overhead_s),
+            "llmproxy.waited_ms": _ms(self._waited_s()),
+        }
+
+    def _attempt(self, step: Attempt, number: int, group: str) -> ReadableSpan:
+        call, place = self._call, self._maker.place(group, step.endpoint)
+        answered = step.outcome == "answered"
+        reason = call.error if answered and self._broken else step.reason
+        model = place.model or self._model
+        usage = call.usage if answered else None
+        ended_at = self._ended_at if answered else step.began_at + step.took_s
+        return self._maker.span(
+            self._name(model),
+            SpanKind.CLIENT,
+            context=self._context(self._trace.attempt_id(number)),
+            parent=self._context(self._trace.span_id),
+            times=(self._nanoseconds(step.began_at), self._nanoseconds(ended_at)),
+            attributes={
+                "gen_ai.operation.name": self._operation,
+                "gen_ai.provider.name": place.provider,
+                "gen_ai.request.model": model,
+                "gen_ai.request.stream": call.stream or None,
+                "gen_ai.response.time_to_first_chunk": (
+                    step.took_s if answered and call.stream else None
+                ),
+                "gen_ai.usage.input_tokens": usage.input_tokens if usage else None,
+                "gen_ai.usage.output_tokens": usage.output_tokens if usage else None,
+                "gen_ai.usage.cache_read.input_tokens": (usage.cached_tokens or None)
+                if usage
+                else None,
+                "server.address": place.address or None,
+                "server.port": place.port or None,
+                "http.response.status_code": step.status,
+                "error.type": reason,
+                "llmproxy.group": group,
+                "llmproxy.endpoint": step.endpoint,
+                "llmproxy.attempt": number,
+                "llmproxy.outcome": step.outcome,
+                "llmproxy.verdict": step.verdict,
+                "llmproxy.upstream_request_id": (
+                    call.request_id.decode("latin-1") if answered and call.request_id else None
+                ),
+            },
+            failed=step.outcome == "failed" or (answered and self._broken),
+        )
+
+    def _waited_s(self) -> float:
+        """Before the first byte, for room, between attempts, or for another call's answer."""
+        call = self._call
+        until_s = call.total_s if call.first_byte_s is None else call.first_byte_s
+        return max(0.0, until_s - call.overhead_s - sum(each.took_s for each in self._attempts))
+
+    def _name(self, model: str | None) -> str:
+        """Few names: of a call that was not understood, the method."""
+        if self._operation is None:
+            return self._call.request.partition(" ")[0]
+        return self._operation if model is None else f"{self._operation} {model}"
+
+    def _context(self, span_id: int, *, remote: bool = False) -> SpanContext:
+        trace_id, flags = int(self._trace.trace_id, 16), TraceFlags(self._trace.flags)
+        return SpanContext(trace_id, span_id, remote, flags, self._state)
+
+    def _nanoseconds(self, moment: float) -> int:
+        return int((moment + self._wall_minus_clock_s) * 1e9)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)

@@ -1,0 +1,192 @@
+"""The listener that collects finished calls, and the thread that sends their spans.
+
+Calls beyond a bound are not traced: a collector that is slow or gone delays nothing and fills no
+memory. Its trouble is told once, and once when it is over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from threading import Event, Thread
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+import llmproxy
+from llmproxy.calls import Headers, Trace
+from llmproxy.config import Config, Tracing
+from llmproxy.events import Bystander, CallFinished
+from llmproxy.rules.trace_context import trace_of
+from llmproxy.telemetry.tracing.names import places_of
+from llmproxy.telemetry.tracing.spans import Spans
+
+EVERY_S = 1.0
+MAX_PENDING_CALLS = 10_000
+# One request to the collector. The interpreter's lock is held while spans are made and encoded, so
+# it should not be many at once.
+BATCH_CALLS = 16
+EXPORT_TIMEOUT_S = 5.0
+# How long the end of the process waits for the collector.
+CLOSING_S = 5.0
+STOPPING_S = 0.5
+
+logger = logging.getLogger("llmproxy")
+
+
+class Exporter(Protocol):
+    """OpenTelemetry's exporter, as far as it is used here. Blocks."""
+
+    def export(self, spans: Sequence[ReadableSpan], /) -> SpanExportResult:
+        """Send spans, within a bounded time. Logs what goes wrong."""
+
+    def shutdown(self) -> None:
+        """Give up what is being sent."""
+
+
+class Tracer(Bystander):
+    """A Listener. Owns the calls whose spans are not yet sent, and the thread that sends them.
+
+    `close()` sends the rest.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        settings: Tracing,
+        exporter: Exporter,
+        *,
+        draw_bits: Callable[[int], int],
+    ) -> None:
+        self._ratio = settings.sample_ratio
+        self._draw_bits = draw_bits
+        self._pending: deque[tuple[CallFinished, Trace]] = deque()
+        self._spans = _spans_of(config, settings)
+        self._exporter = exporter
+        self._trouble = Trouble(settings.endpoint)
+        self._full = False
+        self._closing = Event()
+        self._abandoned = False
+        self._thread = Thread(target=self._run, name="llmproxy-tracing", daemon=True)
+        self._thread.start()
+
+    def trace_of(self, headers: Headers) -> Trace | None:
+        """A call's place in a trace, by its headers; None if its client says that it has none."""
+        return trace_of(headers, ratio=self._ratio, draw_bits=self._draw_bits)
+
+    def close(self) -> None:
+        """Send what is left, for `CLOSING_S` at most. Blocks."""
+        self._closing.set()
+        self._thread.join(CLOSING_S)
+        self._abandoned = True
+        self._exporter.shutdown()  # wakes it if it pauses before another try
+        self._thread.join(STOPPING_S)
+        if not self._thread.is_alive():
+            self._trouble.close()
+
+    # ---- Listener
+
+    def call_finished(self, event: CallFinished) -> None:
+        """A call is over: its spans are sent within some seconds."""
+        trace = event.trace
+        if trace is None or not trace.sampled:
+            return
+        if len(self._pending) >= MAX_PENDING_CALLS:
+            if not self._full:
+                self._full = True
+                logger.warning(
+                    "%d calls wait for their traces to be sent: further ones are not traced. "
+                    "Lower general_settings.tracing.sample_ratio. This is told once.",
+                    MAX_PENDING_CALLS,
+                )
+            return
+        self._pending.append((event, trace))
+
+    # ---- in the thread
+
+    def _run(self) -> None:
+        while not self._closing.wait(EVERY_S):
+            self._send_pending()
+        self._send_pending()
+
+    def _send_pending(self) -> None:
+        while self._pending and not self._abandoned:
+            calls = [self._pending.popleft() for _ in range(min(BATCH_CALLS, len(self._pending)))]
+            spans = [span for call, trace in calls for span in self._spans.of(call, trace)]
+            if self._exporter.export(spans) is SpanExportResult.SUCCESS:
+                self._trouble.over()
+            else:
+                self._trouble.begun(lost=len(calls))
+
+
+class Trouble(logging.Handler):
+    """Tells of a failing export once, and once that it works again, in place of what the SDK logs.
+
+    Owns the SDK's logger until `close()`.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(logging.WARNING)
+        parts = urlsplit(endpoint)
+        self._collector = f"{parts.scheme}://{parts.netloc}"
+        self._reason = ""
+        self._lost = 0  # calls whose spans were refused since it worked
+        self._theirs = logging.getLogger("opentelemetry")
+        self._theirs.addHandler(self)
+        self._theirs.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the exporter's first reason: later ones only say that there were too many.
+
+        Others of the SDK complain of what a client has sent.
+        """
+        if record.name.startswith("opentelemetry.exporter"):
+            self._reason = self._reason or record.getMessage()[:300]
+
+    def begun(self, *, lost: int) -> None:
+        """Spans of so many calls could not be sent."""
+        if not self._lost:
+            logger.warning(
+                "Traces do not reach %s: %s Calls are not affected. This is told once.",
+                self._collector,
+                self._reason,
+            )
+        self._lost += lost
+        self._reason = ""
+
+    def over(self) -> None:
+        """Spans are taken."""
+        self._reason = ""
+        if self._lost:
+            logger.warning(
+                "Traces reach %s again. Those of %d calls are lost.", self._collector, self._lost
+            )
+        self._lost = 0
+
+    def close(self) -> None:
+        """The SDK may log by itself again."""
+        self._theirs.removeHandler(self)
+        self._theirs.propagate = True
+        super().close()
+
+
+def exporter_of(settings: Tracing) -> Exporter:
+    """OTLP over HTTP, as the settings say."""
+    endpoint = settings.endpoint
+    if urlsplit(endpoint).path in ("", "/"):
+        endpoint = endpoint.rstrip("/") + "/v1/traces"
+    return OTLPSpanExporter(
+        endpoint, headers=dict(settings.secret_headers()), timeout=EXPORT_TIMEOUT_S
+    )
+
+
+def _spans_of(config: Config, settings: Tracing) -> Spans:
+    named = {"service.name": settings.service_name, "service.version": llmproxy.__version__}
+    scope = InstrumentationScope("llmproxy", llmproxy.__version__)
+    return Spans(places_of(config), Resource.create(named), scope)

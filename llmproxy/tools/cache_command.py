@@ -1,0 +1,83 @@
+"""`llmproxy cache`: asks a running proxy what its cache holds, or tells it to forget."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from llmproxy.tools.admin_client import CannotAskError, ask, find_address
+
+PATH = "/admin/cache"
+TIMEOUT_S = 70  # a purge of a large store takes its time
+_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str) -> float:
+    """A duration such as 90, 30m, 12h or 7d."""
+    match = re.fullmatch(r"(\d{1,9})([smhd]?)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"expected seconds, or a number with m, h or d (7d), found {text!r}"
+        )
+    return int(match[1]) * _UNITS_S[match[2]]
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
+    """Ask, and print the answer; returns the exit status. Raises ConfigError."""
+    try:
+        address = find_address(options.url, options.config, environ)
+        if options.action == "stats":
+            print(shown(ask(address, PATH, timeout_s=TIMEOUT_S)))  # noqa: T201
+            return 0
+        chosen = {"group": options.group, "older_than_s": options.older}
+        query = urlencode({name: value for name, value in chosen.items() if value is not None})
+        path = f"{PATH}?{query}" if query else PATH
+        purged = ask(address, path, timeout_s=TIMEOUT_S, method="DELETE")
+    except CannotAskError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    print(  # noqa: T201
+        f"Forgotten: {_count(purged['memory'], 'answer')} in memory, "
+        f"{purged['second_level']:,} in the store behind."
+    )
+    return 0
+
+
+def shown(stats: Mapping[str, Any]) -> str:
+    """What /admin/cache told, in lines for people."""
+    given = stats["hits"] + stats["coalesced"] + stats["stale"]
+    asked = given + stats["misses"]
+    share = f" ({given / asked:.1%} of {asked:,} calls)" if asked else ""
+    lines = [
+        f"answered:  {stats['hits']:,} hits, {stats['coalesced']:,} coalesced, "
+        f"{stats['stale']:,} stale{share}",
+        f"asked:     {stats['misses']:,} misses, of which {stats['kept']:,} are kept",
+        f"saved:     {stats['saved_input_tokens']:,} input and {stats['saved_output_tokens']:,} "
+        f"output tokens, {stats['saved_usd']:,.4f} US dollars",
+        f"memory:    {_kept(stats['memory'])}",
+    ]
+    behind = stats["second_level"]
+    if behind is not None:
+        state = "connected" if behind["connected"] else f"not connected: {behind['why']}"
+        lines.append(f"behind it: {_kept(behind['kept'])}; {state}")
+        lines.append(
+            f"           {behind['hits']:,} of {behind['reads']:,} reads were hits, "
+            f"{behind['damaged']:,} damaged; {behind['failures']:,} operations failed, "
+            f"{behind['dropped']:,} writes were dropped"
+        )
+    return "\n".join(lines)
+
+
+def _kept(kept: Mapping[str, int] | None) -> str:
+    if kept is None:
+        return "not known at the moment"
+    return f"{_count(kept['entries'], 'answer')}, {kept['bytes'] / 1e6:,.1f} MB"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

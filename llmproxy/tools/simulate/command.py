@@ -1,0 +1,61 @@
+"""`llmproxy simulate`: from its options (options.py) to what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+from random import Random
+
+from llmproxy.config import Config, load_config
+from llmproxy.errors import ConfigError, Problem
+from llmproxy.providers import endpoints_of
+from llmproxy.tools.simulate.model import Model, load_model
+from llmproxy.tools.simulate.picture import as_svg
+from llmproxy.tools.simulate.recorded import read_calls
+from llmproxy.tools.simulate.report import as_json, as_text
+from llmproxy.tools.simulate.run import simulate
+from llmproxy.tools.simulate.traffic import Step, Traffic, steady
+
+_REFERENCE = re.compile(r"os\.environ/(\w+)|\$\{(\w+)\}")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Simulate and print; returns the exit status. Raises ConfigError for what cannot be used."""
+    config = _config(options.config)
+    known = [
+        (group, endpoint.name)
+        for group, endpoints in endpoints_of(config, file=str(options.config)).items()
+        for endpoint in endpoints
+    ]
+    model = Model() if options.model is None else load_model(options.model, known)
+    traffic = _traffic(options, [group.model_group for group in config.model_groups])
+    results = simulate(config, model, traffic, seed=options.seed, instances=options.instances)
+    print(as_json(results) if options.json else as_text(results))  # noqa: T201 - its output
+    if options.plot is not None:
+        title = f"{options.config.name}: {results.calls:,} calls in {results.seconds:,.0f} s"
+        options.plot.write_text(as_svg(results, title), encoding="utf-8")
+    return 0
+
+
+def _config(path: Path) -> Config:
+    """The config; keys that are not set do not matter here."""
+    environ = dict(os.environ)
+    if path.is_file():
+        for first, second in _REFERENCE.findall(path.read_text(encoding="utf-8", errors="replace")):
+            environ.setdefault(first or second, f"{first or second}-is-not-set")
+    return load_config(path, environ)
+
+
+def _traffic(options: argparse.Namespace, groups: list[str]) -> Traffic:
+    if options.calls is not None:
+        return read_calls(options.calls, groups, options.tokens)
+    if options.group is not None:
+        if options.group not in groups:
+            found = f"--group: there is no group {options.group!r}."
+            remedy = f"Write one of: {', '.join(groups)}."
+            raise ConfigError([Problem(str(options.config), 0, found, remedy)])
+        groups = [options.group]
+    steps = [Step(rate, seconds or options.seconds) for rate, seconds in options.rate]
+    return steady(steps, groups, options.tokens, Random(f"{options.seed} traffic"))  # noqa: S311

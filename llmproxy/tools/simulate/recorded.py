@@ -1,0 +1,149 @@
+"""Calls from a file: CSV, JSON lines, or the proxy's own access log, which is JSON lines, too."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
+from math import isfinite
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from llmproxy.errors import ConfigError, Problem
+from llmproxy.tools.simulate.traffic import Arrival, Traffic
+
+MAX_PROBLEMS = 20  # after so many, the file is another one than was meant
+FORMAT = (
+    "Expected CSV with a head, or JSON lines, with at_s, model_group, input_tokens and "
+    "output_tokens; or lines of the access log."
+)
+
+Tokens = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Line(msgspec.Struct):
+    """A line of such a file. `time`, `total_ms` and `group` are the access log's: a call began
+    `total_ms` before its line was written."""
+
+    at_s: float | None = None
+    model_group: str | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    max_output_tokens: Tokens | None = None
+    time: str | None = None
+    total_ms: float = 0.0
+    group: str | None = None
+
+
+def read_calls(path: Path, groups: Collection[str], tokens: tuple[int, int]) -> Traffic:
+    """The calls of a file; the first one is the beginning. `tokens`: of calls that do not say
+    theirs. `groups`: those that there are; `*` serves all others.
+
+    Raises ConfigError with every problem (the first 20 of them), each with its line.
+    """
+    file = str(path)
+    arrivals: list[Arrival] = []
+    problems: list[Problem] = []
+    without_group = without_tokens = 0
+    try:
+        for number, line in _lines(path):
+            group = None if isinstance(line, str) else line.model_group or line.group
+            if isinstance(line, str):
+                problems.append(Problem(file, number, line, FORMAT))
+            elif group is None:
+                without_group += 1
+            elif group not in groups and "*" not in groups:
+                known = f"Known groups: {', '.join(groups)}."
+                problems.append(Problem(file, number, f"there is no group {group!r}.", known))
+            elif (arrival := _arrival(line, group, tokens)) is None:
+                found = "the time of the call is missing or not understood."
+                problems.append(Problem(file, number, found, "Write at_s (seconds) or time."))
+            else:
+                arrivals.append(arrival)
+                without_tokens += line.input_tokens is None
+            if len(problems) >= MAX_PROBLEMS:
+                break
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        problems.append(Problem(file, 0, f"cannot be read: {error}.", FORMAT))
+    if not problems and not arrivals:
+        problems.append(Problem(file, 0, "there are no calls in it.", FORMAT))
+    if problems:
+        raise ConfigError(problems)
+    return _from_the_first(arrivals, _notes(without_group, without_tokens, tokens))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Line | str]]:
+    """Each line with its number; or what is wrong with it."""
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        first = lines.readline()
+        lines.seek(0)
+        if first.lstrip().startswith("{"):
+            yield from _json_lines(lines)
+        else:
+            yield from _rows(lines)
+
+
+def _json_lines(lines: Iterable[str]) -> Iterator[tuple[int, Line | str]]:
+    decode = msgspec.json.Decoder(Line).decode
+    for number, text in enumerate(lines, 1):
+        if text.isspace():
+            continue
+        try:
+            yield number, decode(text)
+        except msgspec.DecodeError as error:
+            yield number, f"not understood: {error}."
+
+
+def _rows(lines: Iterable[str]) -> Iterator[tuple[int, Line | str]]:
+    rows = csv.DictReader(lines, skipinitialspace=True)
+    missing = {"at_s", "model_group"} - set(rows.fieldnames or ())
+    if missing:
+        yield 1, f"the first line does not name {' and '.join(sorted(missing))}."
+        return
+    for row in rows:
+        told = {name: value for name, value in row.items() if value}
+        try:
+            yield rows.line_num, msgspec.convert(told, Line, strict=False)
+        except msgspec.ValidationError as error:
+            yield rows.line_num, f"not understood: {error}."
+
+
+def _arrival(line: Line, group: str, tokens: tuple[int, int]) -> Arrival | None:
+    at_s = line.at_s
+    if at_s is None and line.time is not None:
+        try:
+            at_s = datetime.fromisoformat(line.time).timestamp() - line.total_ms / 1000
+        except ValueError:
+            return None
+    if at_s is None or not isfinite(at_s):
+        return None
+    input_tokens = tokens[0] if line.input_tokens is None else line.input_tokens
+    output_tokens = tokens[1] if line.output_tokens is None else line.output_tokens
+    bound = output_tokens if line.max_output_tokens is None else line.max_output_tokens
+    return Arrival(at_s, group, input_tokens, output_tokens, input_tokens + bound)
+
+
+def _from_the_first(arrivals: list[Arrival], notes: tuple[str, ...]) -> Traffic:
+    arrivals.sort(key=lambda arrival: arrival.at_s)
+    begin = arrivals[0].at_s
+    moved = [
+        Arrival(
+            each.at_s - begin, each.group, each.input_tokens, each.output_tokens, each.bound_tokens
+        )
+        for each in arrivals
+    ]
+    return Traffic(moved, moved[-1].at_s, notes)
+
+
+def _notes(without_group: int, without_tokens: int, tokens: tuple[int, int]) -> tuple[str, ...]:
+    notes = []
+    if without_group:
+        notes.append(f"{without_group:,} lines name no group and are left out.")
+    if without_tokens:
+        notes.append(
+            f"{without_tokens:,} calls do not say their tokens; {tokens[0]} and {tokens[1]} are "
+            "assumed (--tokens)."
+        )
+    return tuple(notes)

@@ -1,0 +1,114 @@
+"""A whole simulation: a config, a model and some traffic in, results out."""
+
+from __future__ import annotations
+
+from random import Random
+
+from llmproxy.config import Config, Price
+from llmproxy.providers.base import Endpoint
+from llmproxy.routing import EndpointState, Pool
+from llmproxy.runtime import pool_of
+from llmproxy.runtime.price_list import list_price
+from llmproxy.tools.simulate.clock import Clock
+from llmproxy.tools.simulate.model import Model
+from llmproxy.tools.simulate.proxy import Proxy
+from llmproxy.tools.simulate.results import BINS, EndpointCount, Results
+from llmproxy.tools.simulate.shared import SharedView
+from llmproxy.tools.simulate.traffic import Arrival, Traffic
+from llmproxy.tools.simulate.vendors import Account, Vendor
+
+MINUTE_S = 60.0
+
+
+def simulate(
+    config: Config, model: Model, traffic: Traffic, *, seed: int = 0, instances: int = 1
+) -> Results:
+    """Run the traffic through the config's proxy; the same arguments give the same results.
+
+    `instances`: so many proxies behind a load balancer that chooses at random, with one shared
+    view of the limits if there are several.
+    """
+    results = Results(traffic.seconds, traffic.notes)
+    clock = Clock()
+    places = _Places(config, model, results, seed)
+    proxies = [
+        _proxy(config, pool_of(config), places, clock, Random(f"{seed} instance {i}"))  # noqa: S311
+        for i in range(instances)
+    ]
+    if instances > 1:
+        results.shared = SharedView(proxies, clock).work
+    balance = Random(f"{seed} balance").randrange  # noqa: S311 - repeatable, not secret
+    results.calls = len(traffic.arrivals)
+
+    def arrive(arrival: Arrival, now: float) -> None:
+        proxies[balance(instances) if instances > 1 else 0].take(arrival, now)
+
+    clock.run(traffic.arrivals, arrive)
+    return results
+
+
+class _Places:
+    """The modelled endpoints, which all instances share."""
+
+    def __init__(self, config: Config, model: Model, results: Results, seed: int) -> None:
+        self._timeout_s = config.general_settings.timeouts.unary_first_byte_s
+        self._model = model
+        self.results = results
+        self._seed = seed
+        self._accounts: dict[str, Account] = {}
+        self._found: dict[tuple[str, str], tuple[Vendor, EndpointCount]] = {}
+
+    def of(self, state: EndpointState, tier: int) -> tuple[Vendor, EndpointCount]:
+        """What stands behind an endpoint, and what is counted of it."""
+        endpoint = state.endpoint
+        key = (endpoint.group, endpoint.name)
+        if key not in self._found:
+            vendor = self._vendor(endpoint)
+            count = EndpointCount(
+                *key, tier, vendor.account, _price_of(endpoint), served_at=[0] * BINS
+            )
+            self.results.endpoints.append(count)
+            self._found[key] = (vendor, count)
+        return self._found[key]
+
+    def _vendor(self, endpoint: Endpoint) -> Vendor:
+        model = self._model.of(endpoint.group, endpoint.name)
+        chance = Random(f"{self._seed} {endpoint.group}/{endpoint.name}")  # noqa: S311
+        limits = model.limits or endpoint.limits
+        if endpoint.account not in self._accounts:
+            self._accounts[endpoint.account] = Account(
+                limits.rpm,
+                limits.tpm,
+                fixed_windows=endpoint.provider.fixed_windows,
+                begins_at=-MINUTE_S * chance.random(),
+            )
+        return Vendor(
+            endpoint,
+            self._accounts[endpoint.account],
+            model,
+            latency=self._model.latency_s,
+            timeout_s=endpoint.first_byte_timeout_s or self._timeout_s,
+            chance=chance,
+        )
+
+
+def _proxy(config: Config, pool: Pool, places: _Places, clock: Clock, chance: Random) -> Proxy:
+    vendors: dict[EndpointState, Vendor] = {}
+    counts: dict[EndpointState, EndpointCount] = {}
+    for group in pool.groups.values():
+        for number, tier in enumerate(group.tiers):
+            for state in tier.states:
+                vendors[state], counts[state] = places.of(state, number)
+    return Proxy(
+        pool,
+        config.general_settings,
+        clock=clock,
+        results=places.results,
+        vendors=vendors,
+        counts=counts,
+        chance=chance,
+    )
+
+
+def _price_of(endpoint: Endpoint) -> Price | None:
+    return endpoint.price or list_price(endpoint.provider.name, endpoint.model or "")

@@ -1,0 +1,151 @@
+"""Modelled endpoints: what one would answer, and when.
+
+Limits are kept in the manner of the endpoint's vendor, by the simulated vendor's own windows, and
+told in the vendor's own headers. An answer comes whole: its headers are known when it has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, log
+from random import Random
+
+import msgspec
+
+from llmproxy.calls import Headers
+from llmproxy.errors import (
+    Answer,
+    ConnectFailed,
+    TimedOut,
+    UpstreamError,
+    UpstreamFailed,
+)
+from llmproxy.providers.base import Endpoint
+from llmproxy.tools.simulate.model import EndpointModel, Latency, Outage
+from llmproxy.tools.simulator.limits import (
+    GENEROUS_RPM,
+    GENEROUS_TPM,
+    AzureWindow,
+    OpenAIWindow,
+    Standing,
+    Window,
+)
+
+REFUSAL_S = 0.05  # a refusal, or that there is no connection, is known so soon
+P95 = 1.6449  # standard deviations above the median
+SLOT_S = 0.25  # in which dispatched calls are counted
+THROTTLED = b'{"error":{"message":"Rate limit reached.","code":"rate_limit_exceeded"}}'
+DOWN = b'{"error":{"message":"The modelled endpoint is down.","code":null}}'
+
+
+class Outcome(msgspec.Struct):
+    """How an attempt will end: at `ends_at`, with an answer if `failure` is None."""
+
+    ends_at: float
+    failure: UpstreamError | None = None
+    account: Account | None = None
+    standing: Standing | None = None
+
+    def headers(self) -> Headers:
+        """What an answer says of limits."""
+        if self.account is None or self.account.window is None or self.standing is None:
+            return []
+        return self.account.window.headers(self.standing)
+
+
+class Account:
+    """Where a vendor counts: one for each account and model, whoever asks. Mutable.
+
+    `requests`, `tokens`: what reached it and was admitted, by slots of a quarter of a second.
+    """
+
+    __slots__ = ("requests", "rpm", "tokens", "tpm", "window")
+
+    def __init__(
+        self, rpm: int | None, tpm: int | None, *, fixed_windows: bool, begins_at: float
+    ) -> None:
+        self.rpm = rpm
+        self.tpm = tpm
+        self.requests: list[int] = []
+        self.tokens: list[int] = []
+        self.window: Window | None = None
+        if rpm or tpm:
+            kind = AzureWindow if fixed_windows else OpenAIWindow
+            self.window = kind(rpm or GENEROUS_RPM, tpm or GENEROUS_TPM, begins_at)
+
+    def admit(self, tokens: int, now: float) -> Standing | None:
+        """Charge a request, or refuse it (`wait_s`); None where nothing is limited."""
+        standing = None
+        if self.window is not None:
+            standing = self.window.admit(tokens, now)
+            if standing.wait_s is not None:
+                return standing
+        slot = int(now / SLOT_S)
+        missing = slot + 1 - len(self.requests)
+        if missing > 0:
+            self.requests += [0] * missing
+            self.tokens += [0] * missing
+        self.requests[slot] += 1
+        self.tokens[slot] += tokens
+        return standing
+
+
+class Vendor:
+    """One modelled endpoint."""
+
+    __slots__ = ("_chance", "_deviation", "_mean", "_outages", "_timeout_s", "account", "endpoint")
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        account: Account,
+        model: EndpointModel,
+        *,
+        latency: Latency,
+        timeout_s: float,
+        chance: Random,
+    ) -> None:
+        self.endpoint = endpoint
+        self.account = account
+        self._outages: Sequence[Outage] = model.outages
+        latency = model.latency_s or latency
+        self._mean = log(latency.median)
+        self._deviation = log(latency.p95 / latency.median) / P95
+        self._timeout_s = timeout_s
+        self._chance = chance
+
+    def answer(self, tokens: int, now: float) -> Outcome:
+        """How a request with so many tokens ends that is sent now."""
+        for outage in self._outages:
+            if outage.from_s <= now < outage.to_s:
+                return Outcome(now + REFUSAL_S, self._down(outage))
+        standing = self.account.admit(tokens, now)
+        if standing is not None and standing.wait_s is not None:
+            return Outcome(now + REFUSAL_S, self._throttled(standing), self.account, standing)
+        took_s = exp(self._chance.gauss(self._mean, self._deviation))
+        failure: UpstreamError | None = None
+        if took_s > self._timeout_s:
+            took_s = self._timeout_s
+            failure = TimedOut("no first byte in time", phase="first byte")
+        ends_at = now + took_s
+        for outage in self._outages:
+            if now < outage.from_s < ends_at:
+                ends_at = outage.from_s
+                failure = UpstreamFailed("the connection was lost")
+        if failure is not None:
+            failure.endpoint = self.endpoint.name
+        return Outcome(ends_at, failure, self.account, standing)
+
+    def _down(self, outage: Outage) -> UpstreamError:
+        if outage.status is None:
+            return ConnectFailed("no connection", endpoint=self.endpoint.name)
+        return self._refusal(Answer(outage.status, [], DOWN))
+
+    def _throttled(self, standing: Standing) -> UpstreamError:
+        headers = [] if self.account.window is None else self.account.window.headers(standing)
+        return self._refusal(Answer(429, headers, THROTTLED))
+
+    def _refusal(self, answer: Answer) -> UpstreamError:
+        name = self.endpoint.name
+        failure = self.endpoint.provider.failure(answer, endpoint=name, wall_now=0.0)
+        return failure or UpstreamFailed(f"status {answer.status}", endpoint=name, answer=answer)

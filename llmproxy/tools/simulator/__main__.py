@@ -1,0 +1,87 @@
+"""Run a vendor in a process of its own, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Sequence
+
+import uvloop
+
+from llmproxy.tools.simulator.faults import Fault, parse_fault
+from llmproxy.tools.simulator.settings import VendorSettings
+from llmproxy.tools.simulator.vendor import serve
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until a signal comes; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    settings = VendorSettings(
+        name=options.name,
+        dialect=options.dialect,
+        host=options.host,
+        port=options.port,
+        keys=frozenset(options.key) or None,
+        models=tuple(options.model) or None,
+        latency_s=options.latency_s,
+        tokens_per_s=options.tokens_per_s,
+        jitter=options.jitter,
+        rpm=options.rpm,
+        tpm=options.tpm,
+        answer_tokens=options.answer_tokens,
+        compress=options.compress,
+        seed=options.seed,
+        record=False,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, options.fault))
+    return 0
+
+
+async def _serve(settings: VendorSettings, faults: list[Fault]) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, ended.set)
+    async with serve(settings) as vendor:
+        vendor.faults.extend(faults)
+        print(f"{settings.name} listens on {vendor.root}", flush=True)  # noqa: T201 - its one line
+        await ended.wait()
+
+
+def _fault(spec: str) -> Fault:
+    try:
+        return parse_fault(spec)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m llmproxy.tools.simulator",
+        description="A simulated vendor: OpenAI under /v1, Azure under /openai. It prints one line "
+        "with its address when it is ready. PUT /_simulator/faults takes a JSON list of faults, "
+        "GET /_simulator/state tells what has happened.",
+    )
+    add = parser.add_argument
+    add("--name", default="simulator", help="what it calls itself")
+    add("--dialect", choices=("any", "openai", "azure"), default="any", help="the paths it has")
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=0, help="0: a free one")
+    add("--key", action="append", default=[], help="an accepted key (default: any)")
+    add("--model", action="append", default=[], help="a model that exists (default: every name)")
+    add("--latency-s", type=float, default=0.0, metavar="S", help="seconds to the first token")
+    add("--tokens-per-s", type=float, metavar="N", help="speed after it (default: no pauses)")
+    add("--jitter", type=float, default=0.0, metavar="PART", help="0.2: pauses differ by 20 %%")
+    add("--rpm", type=int, metavar="N", help="requests a minute for each model")
+    add("--tpm", type=int, metavar="N", help="tokens a minute for each model")
+    add("--answer-tokens", type=int, metavar="N", help="the least length of an answer")
+    add("--compress", action="store_true", help="gzip for clients that accept it")
+    add("--seed", type=int, metavar="N", help="the same ids, pauses and chances every time")
+    add("--fault", type=_fault, action="append", default=[], metavar="SPEC", help="a fault")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

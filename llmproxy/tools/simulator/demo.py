@@ -1,0 +1,114 @@
+"""The demo: three vendors on loopback, and the config that puts a proxy in front of them.
+
+One is a little slow, one has a small rate limit, one fails now and then, so that balancing and
+failover can be watched. Their streams run at a speed that a person can follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import msgspec
+
+from llmproxy.tools.simulator.faults import Fault
+from llmproxy.tools.simulator.settings import VendorSettings
+from llmproxy.tools.simulator.vendor import Vendor, serve
+
+OPENAI = VendorSettings(name="demo-openai", dialect="openai", latency_s=0.15, tokens_per_s=80)
+CLASSIC = VendorSettings(
+    name="demo-azure", dialect="azure", latency_s=0.1, tokens_per_s=100, rpm=120
+)
+AZURE_V1 = VendorSettings(
+    name="demo-azure-v1", dialect="azure", latency_s=0.3, tokens_per_s=60, region="West Europe"
+)
+FAILS_EVERY = 3
+
+# With what they cost where they are not simulated: US dollars per million tokens in and out.
+MODELS = {
+    "gpt-4.1": (2.0, 8.0),
+    "gpt-4.1-mini": (0.4, 1.6),
+    "gpt-4o": (2.5, 10.0),
+    "gpt-4o-mini": (0.15, 0.6),
+    "text-embedding-3-small": (0.02, 0.0),
+    "text-embedding-3-large": (0.13, 0.0),
+}
+
+# Short cooldowns, so that an endpoint that failed is soon seen again.
+_HEAD = """\
+# The demo: simulated endpoints. Nothing here costs anything or leaves this machine; the prices are
+# there so that there is something to see.
+general_settings:
+  cooldown_time: 10
+model_groups:
+"""
+
+_OPENAI_ENTRY = """\
+      - name: demo-openai
+        weight: 2{model}
+        params:
+          base_url: {url}
+          api_key: demo
+"""
+
+_CLASSIC_ENTRY = """\
+      - name: demo-azure              # at most 2 requests a second
+        weight: 2{model}
+        params:
+          azure_endpoint: {url}
+          api_version: "2024-10-21"
+          api_key: demo
+"""
+
+_AZURE_V1_ENTRY = """\
+      - name: demo-azure-v1           # slower, and overloaded now and then
+        weight: 1{model}
+        provider: azure
+        params:
+          base_url: {url}
+          api_key: demo
+"""
+
+
+class Fleet(msgspec.Struct):
+    """The demo's vendors, by name, and the text of the config for them."""
+
+    vendors: dict[str, Vendor]
+    config_yaml: str
+
+
+@asynccontextmanager
+async def demo_fleet() -> AsyncIterator[Fleet]:
+    """Run the demo's vendors on free ports of this event loop."""
+    async with AsyncExitStack() as stack:
+        vendors = [
+            await stack.enter_async_context(serve(settings))
+            for settings in (
+                msgspec.structs.replace(each, record=False) for each in (OPENAI, CLASSIC, AZURE_V1)
+            )
+        ]
+        vendors[2].faults.append(Fault("status:503:server_is_overloaded", every=FAILS_EVERY))
+        named = {vendor.settings.name: vendor for vendor in vendors}
+        yield Fleet(named, _config(*vendors))
+
+
+def _config(openai: Vendor, classic: Vendor, azure_v1: Vendor) -> str:
+    entries = [
+        (_OPENAI_ENTRY, openai.base_url),
+        (_CLASSIC_ENTRY, classic.azure_endpoint),
+        (_AZURE_V1_ENTRY, azure_v1.azure_v1_url),
+    ]
+    # Azure's classic path needs a deployment's name, so it cannot serve every other name.
+    every_other = [entry for entry in entries if entry[0] is not _CLASSIC_ENTRY]
+    groups = [_group(name, entries, _model(name, *price)) for name, price in MODELS.items()]
+    return "".join([_HEAD, *groups, _group("*", every_other, "")])
+
+
+def _model(name: str, input_price: float, output_price: float) -> str:
+    price = f"{{input: {input_price:g}, output: {output_price:g}}}"
+    return f"\n        model: {name}\n        price: {price}"
+
+
+def _group(name: str, entries: list[tuple[str, str]], model: str) -> str:
+    written = [entry.format(model=model, url=url) for entry, url in entries]
+    return "".join([f'  - model_group: "{name}"\n    models:\n', *written])

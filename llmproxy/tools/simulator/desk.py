@@ -1,0 +1,176 @@
+"""The vendor's memory and its gate: ids, limits for each model, stored responses, files.
+
+It opens nothing and has no clock of its own: monotonic and Unix time are functions given to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from itertools import count
+from random import Random
+from typing import TypeVar
+
+import msgspec
+
+from llmproxy.tools.simulator.dialect import not_found
+from llmproxy.tools.simulator.errors import VendorError, decode_error, known_error
+from llmproxy.tools.simulator.exchange import Ask, Json, Speech
+from llmproxy.tools.simulator.limits import (
+    GENEROUS_RPM,
+    GENEROUS_TPM,
+    AzureWindow,
+    OpenAIWindow,
+    Standing,
+    Window,
+)
+from llmproxy.tools.simulator.settings import VendorSettings
+
+MAX_KEPT = 1_000  # responses, files and windows: a vendor to practise on need not grow
+SEEDED_CREATED = 1_750_000_000
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+class Kept(msgspec.Struct):
+    """A stored response and the input items it answered."""
+
+    response: Json
+    items: list[Json]
+
+
+class StoredFile(msgspec.Struct):
+    """An uploaded file."""
+
+    described: Json
+    content: bytes
+
+
+class Desk:
+    """What one vendor remembers. Single owner of its dictionaries; used by one event loop."""
+
+    def __init__(
+        self,
+        settings: VendorSettings,
+        *,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.responses: dict[str, Kept] = {}
+        self.files: dict[str, StoredFile] = {}
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._windows: dict[tuple[str, bool], Window] = {}
+        self._numbers = count(1)
+        # Chance here makes ids and pauses, never a secret.
+        self.random = Random(settings.seed)  # noqa: S311
+        self._salt = self.random.randbytes(8)
+
+    def new_id(self, prefix: str, length: int = 24) -> str:
+        """An id like the vendor's; with a seed the same sequence every time."""
+        number = next(self._numbers)
+        digest = blake2b(number.to_bytes(8, "big"), digest_size=32, key=self._salt).hexdigest()
+        return prefix + digest[:length]
+
+    def created(self) -> int:
+        """Unix seconds; constant when there is a seed."""
+        return SEEDED_CREATED if self.settings.seed is not None else int(self._wall_clock())
+
+    def pause(self, seconds: float) -> float:
+        """A pause with its jitter."""
+        jitter = self.settings.jitter
+        return seconds * self.random.uniform(1 - jitter, 1 + jitter) if jitter else seconds
+
+    def model(self, ask: Ask, named: str | None) -> str:
+        """The model that a request means: Azure's deployment, else what its body names."""
+        model = ask.deployment or named
+        if not model:
+            raise VendorError(400, "you must provide a model parameter")
+        self.check_model(model, azure=ask.azure)
+        return model
+
+    def check_model(self, model: str, *, azure: bool) -> None:
+        """Raises VendorError (404) if there is no such model."""
+        models = self.settings.models
+        if models is None or model in models:
+            return
+        if azure:
+            raise known_error(404, "DeploymentNotFound")
+        text = f"The model `{model}` does not exist or you do not have access to it."
+        raise known_error(404, "model_not_found", text)
+
+    def admit(self, ask: Ask, model: str, *, prompt: int, output: int | None = None) -> None:
+        """Charge a request against its model's limits. `prompt`, `output`: tokens (output: most).
+
+        Raises VendorError: 429 with the limits' headers; 400 when the prompt is too long.
+        """
+        most = self.settings.context_tokens
+        if most is not None and prompt > most:
+            text = (
+                f"This model's maximum context length is {most} tokens. However, your messages "
+                f"resulted in {prompt} tokens. Please reduce the length of the messages."
+            )
+            raise known_error(400, "context_length_exceeded", text)
+        window = self.window(ask, model)
+        standing = window.admit(prompt + (output or 0), self._clock())
+        ask.limits = window.headers(standing)
+        if standing.wait_s is not None:
+            raise self._throttled(ask, model, window, standing)
+
+    def window(self, ask: Ask, model: str) -> Window:
+        """The limits of a model in one vendor's manner."""
+        key = (model, ask.azure)
+        window = self._windows.get(key)
+        if window is None:
+            rpm = GENEROUS_RPM if self.settings.rpm is None else self.settings.rpm
+            tpm = GENEROUS_TPM if self.settings.tpm is None else self.settings.tpm
+            kind = AzureWindow if ask.azure else OpenAIWindow
+            window = kind(rpm, tpm, self._clock())
+            keep(self._windows, key, window)
+        return window
+
+    @staticmethod
+    def _throttled(ask: Ask, model: str, window: Window, standing: Standing) -> VendorError:
+        wait_s = standing.wait_s or 0.0
+        what = "requests" if standing.exceeded == "requests" else "tokens"
+        limit = window.rpm if what == "requests" else window.tpm
+        if ask.azure:
+            version = ask.query.get("api-version", "preview")
+            text = (
+                f"Requests to the {ask.operation} Operation under Azure OpenAI API version "
+                f"{version} have exceeded the {'call' if what == 'requests' else 'token'} rate "
+                f"limit of your current OpenAI S0 pricing tier. Please retry after "
+                f"{max(1, round(wait_s))} seconds."
+            )
+        else:
+            short = "RPM" if what == "requests" else "TPM"
+            text = (
+                f"Rate limit reached for {model} in organization org-simulated on {what} per min "
+                f"({short}): Limit {limit}. Please try again in {wait_s:.3g}s."
+            )
+        return VendorError(429, text, code="rate_limit_exceeded", kind=what)
+
+
+def keep(kept: dict[K, T], key: K, value: T) -> None:
+    """Put in a dictionary, dropping the oldest entry when it is full."""
+    if len(kept) >= MAX_KEPT:
+        del kept[next(iter(kept))]
+    kept[key] = value
+
+
+def decoded(decoder: msgspec.json.Decoder[T], ask: Ask) -> T:
+    """A request's JSON body as its type. Raises VendorError (400)."""
+    try:
+        return decoder.decode(ask.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if not isinstance(error, msgspec.DecodeError):
+            error = msgspec.DecodeError(str(error))
+        raise decode_error(error) from error
+
+
+def no_such_path(ask: Ask) -> VendorError:
+    """The operation is unknown, or not for this method."""
+    target = f"/v1/{ask.operation}".encode("latin-1")
+    return not_found(ask.method, target, azure=ask.speech is not Speech.OPENAI)

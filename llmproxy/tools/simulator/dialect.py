@@ -1,0 +1,130 @@
+"""From a received request to an `Ask`: which manner of speech its path is, and is its key good.
+
+Paths: OpenAI `/v1/...`; Azure classic `/openai/deployments/{d}/...` and `/openai/...`, which need
+`api-version`; Azure v1 `/openai/v1/...`. Raises VendorError in the words of the vendor addressed.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from llmproxy.tools.simulator.errors import VendorError
+from llmproxy.tools.simulator.exchange import Ask, Header, Received, Speech
+from llmproxy.tools.simulator.settings import VendorSettings
+
+_NO_KEY = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header "
+    "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+)
+_AZURE_KEY = (
+    "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a "
+    "valid key for an active subscription and use a correct regional API endpoint for your "
+    "resource."
+)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """What a path says by itself."""
+
+    speech: Speech
+    operation: str
+    deployment: str | None = None
+
+
+def place_of(path: str) -> Place:
+    """The manner and the operation of a path (still percent-encoded, without its query)."""
+    if path.startswith("/openai/v1/"):
+        return Place(Speech.AZURE_V1, path[11:])
+    if path.startswith("/openai/deployments/"):
+        deployment, _, operation = path[20:].partition("/")
+        return Place(Speech.AZURE_CLASSIC, operation, unquote(deployment))
+    if path.startswith("/openai/"):
+        return Place(Speech.AZURE_CLASSIC, path[8:])
+    if path.startswith("/v1/"):
+        return Place(Speech.OPENAI, path[4:])
+    return Place(Speech.OPENAI, "")
+
+
+def place_of_target(target: bytes) -> Place:
+    """The same for a whole request target."""
+    return place_of(target.partition(b"?")[0].decode("latin-1"))
+
+
+def understand(received: Received, place: Place, settings: VendorSettings) -> Ask:
+    """Check path, key and api-version. Raises VendorError (401, 404)."""
+    headers = {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in received.headers
+    }
+    raw_query = received.target.partition(b"?")[2].decode("latin-1")
+    query = dict(parse_qsl(raw_query, keep_blank_values=True)) if raw_query else {}
+    azure = place.speech is not Speech.OPENAI
+    wrong_vendor = settings.dialect == ("openai" if azure else "azure")
+    if not place.operation or wrong_vendor:
+        raise not_found(received.method, received.target, azure=azure)
+    _check_key(headers, settings.keys, azure=azure)
+    if place.speech is Speech.AZURE_CLASSIC and not query.get("api-version"):
+        raise not_found(received.method, received.target, azure=True)
+    return Ask(
+        place.speech,
+        received.method,
+        place.operation,
+        place.deployment,
+        query,
+        headers,
+        received.body,
+    )
+
+
+def not_found(method: str, target: bytes, *, azure: bool) -> VendorError:
+    """No such path."""
+    if azure:
+        return VendorError(404, "Resource not found")
+    path = target.partition(b"?")[0].decode("latin-1")
+    return VendorError(404, f"Invalid URL ({method} {path})")
+
+
+def _check_key(headers: dict[str, str], keys: frozenset[str] | None, *, azure: bool) -> None:
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    key = key.strip() if scheme.lower() == "bearer" else ""
+    if azure:
+        key = headers.get("api-key", "") or key
+    if key and (keys is None or key in keys):
+        return
+    if azure:
+        raise VendorError(401, _AZURE_KEY, code="invalid_api_key")
+    if not key:
+        raise VendorError(401, _NO_KEY)
+    text = f"Incorrect API key provided: {_masked(key)}. You can find your API key in your account."
+    raise VendorError(401, text, code="invalid_api_key")
+
+
+def _masked(key: str) -> str:
+    return f"{key[:3]}***{key[-4:]}" if len(key) > 12 else "***"
+
+
+_COOKIE_S = 1800
+
+
+def vendor_headers(ask_speech: Speech, request_id: str, region: str, *, ms: int) -> list[Header]:
+    """The headers that a vendor adds to every answer."""
+    name = request_id.encode()
+    if ask_speech is Speech.OPENAI:
+        return [
+            (b"x-request-id", b"req_" + name),
+            (b"openai-processing-ms", b"%d" % ms),
+            (b"openai-version", b"2020-10-01"),
+            (b"openai-organization", b"org-simulated"),
+            (b"openai-project", b"proj_simulated"),
+            (b"set-cookie", b"__cf_bm=%b; path=/; Max-Age=%d; HttpOnly" % (name, _COOKIE_S)),
+            (b"server", b"simulator"),
+        ]
+    return [
+        (b"x-request-id", name),
+        (b"apim-request-id", name),
+        (b"x-ms-region", region.encode("ascii", "replace")),
+        (b"x-ms-rai-invoked", b"true"),
+        (b"openai-processing-ms", b"%d" % ms),
+        (b"set-cookie", b"ARRAffinity=%b; Path=/; HttpOnly; Secure" % name),
+    ]

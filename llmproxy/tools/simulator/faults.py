@@ -1,0 +1,257 @@
+"""Misbehaviour on demand: what a fault is, when it strikes, and what it makes of a stream.
+
+Three doors lead here: `vendor.faults` in process, `PUT /_simulator/faults`, and the request header
+`x-simulator-fault`, whose value is a spec such as `status:429:rate_limit_exceeded;retry-after=2`
+or `reset-mid:3;vendor=demo-openai`. How a fault looks on the wire stands in `sending.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from random import Random
+from typing import Literal, cast
+
+import msgspec
+
+from llmproxy.tools.simulator.errors import CODES, error_object, error_reply, known_error, with_body
+from llmproxy.tools.simulator.exchange import Header, Json, Received, Reply, Speech, sse
+
+Then = Literal["keep", "close", "reset", "stall"]
+
+# kind -> whether it needs a stream to strike
+KINDS: dict[str, bool] = {
+    "status": False,  # status:CODE[:error code]
+    "refusal": False,  # the model declines, in a 200
+    "reset-before": False,  # RST instead of an answer
+    "close-before": False,  # FIN instead of an answer
+    "close-on-reuse": False,  # FIN, only on a connection that has served before
+    "stall-before": False,  # never a byte
+    "reset-mid": False,  # RST after `after` stream chunks, or body bytes
+    "close-mid": False,  # FIN there
+    "stall-mid": False,  # silence there
+    "malformed-chunk": False,  # a chunk size there that is no number
+    "malformed-status": False,  # a status line that is none
+    "trickle": False,  # one byte at a time
+    "slow-headers": False,  # the head one line at a time
+    "bad-length": False,  # fewer bytes than content-length promises, then FIN
+    "extra-bytes": False,  # a second response behind the first
+    "early-hints": False,  # 100 and 103 before the answer
+    "raw": False,  # the given bytes, and nothing else
+    "early-error": True,  # {"error": ...} as the first event of a 200
+    "error-after-role": True,  # the same behind the preamble (or behind `after` events)
+    "failed-first": True,  # response.failed right behind response.created
+    "overloaded-event": True,  # the same with server_is_overloaded
+    "missing-done": True,  # the last event is left out
+}
+EVENT_KINDS = frozenset(kind for kind, needs_stream in KINDS.items() if needs_stream)
+# Nothing that the vendor would have answered is sent.
+SILENT_KINDS = frozenset(
+    ("reset-before", "close-before", "close-on-reuse", "stall-before", "malformed-status", "raw")
+)
+
+_STREAM_FIELD = re.compile(rb'name="?stream"?\r\n(?:[^\r\n]+\r\n)*\r\n(?:true|1)', re.IGNORECASE)
+
+
+class _Peek(msgspec.Struct):
+    stream: bool | None = None
+
+
+_PEEK = msgspec.json.Decoder(_Peek)
+
+
+class Fault(msgspec.Struct, eq=False):
+    """One way to misbehave, and when.
+
+    `kind`: a key of KINDS, with its argument (`status:503`, `reset-mid:3`). `times`: how often in
+    all, None = always. `every`: each N-th matching request. `probability`: of those, by the
+    vendor's seed. `match`: part of the target. `stream`: only requests that ask for one (True) or
+    do not (False). `vendor`: only the vendor of that name (for the header, which meets them all).
+    `after`: chunks of a stream, or bytes of a body. `pause_s`: between the pieces of slow kinds.
+    `retry_after`, `retry_after_ms`: header values, `none` leaves out the usual one. `raw`: text
+    (one character a byte) and pauses in seconds; what follows them says `then`.
+    """
+
+    kind: str
+    times: int | None = None
+    every: int = 1
+    probability: float = 1.0
+    match: str = ""
+    stream: bool | None = None
+    vendor: str | None = None
+    after: int | None = None
+    pause_s: float | None = None
+    retry_after: str | None = None
+    retry_after_ms: str | None = None
+    message: str | None = None
+    body: str | None = None
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    raw: list[str | float] = msgspec.field(default_factory=list)
+    then: Then = "keep"
+    seen: int = 0
+    struck: int = 0
+
+    def __post_init__(self) -> None:
+        kind, _, argument = self.kind.partition(":")
+        if kind not in KINDS:
+            raise ValueError(f"no fault is called '{kind}'; there are: {', '.join(KINDS)}")
+        if kind == "status":
+            self.status()
+        elif argument:
+            if not argument.isdigit():
+                raise ValueError(f"'{self.kind}': expected a number behind the colon")
+            self.kind, self.after = kind, int(argument)
+        if self.every < 1:
+            raise ValueError("a fault's `every` is at least 1")
+
+    def status(self) -> tuple[int, str | None]:
+        """Status and error code of a `status` fault; a code alone is enough."""
+        _, _, argument = self.kind.partition(":")
+        number, _, code = argument.partition(":")
+        if number in CODES:
+            return CODES[number][0], number
+        if not number.isdigit() or not 100 <= int(number) <= 999:
+            raise ValueError(f"'{self.kind}': expected status:NUMBER or status:NUMBER:CODE")
+        return int(number), code or None
+
+    def strikes(self, received: Received, random: Random) -> bool:
+        """Whether this request is hit; counts it."""
+        if self.times is not None and self.struck >= self.times:
+            return False
+        if not self._concerns(received):
+            return False
+        self.seen += 1
+        if self.seen % self.every:
+            return False
+        if self.probability < 1 and random.random() >= self.probability:
+            return False
+        self.struck += 1
+        return True
+
+    def _concerns(self, received: Received) -> bool:
+        if self.match and self.match.encode() not in received.target:
+            return False
+        if self.kind == "close-on-reuse" and not received.reused:
+            return False
+        wanted = True if self.kind in EVENT_KINDS else self.stream
+        return wanted is None or wants_stream(received.body) is wanted
+
+
+def wants_stream(body: bytes) -> bool:
+    """Whether a request (JSON or a form) asks for a stream."""
+    try:
+        return _PEEK.decode(body).stream is True
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _STREAM_FIELD.search(body) is not None
+
+
+def raw(*pieces: bytes | float, then: Then = "keep", times: int | None = None) -> Fault:
+    """A fault that answers with exactly these bytes; a number is a pause in seconds."""
+    written = [each.decode("latin-1") if isinstance(each, bytes) else each for each in pieces]
+    return Fault("raw", raw=written, then=then, times=times)
+
+
+def parse_fault(spec: str) -> Fault:
+    """A fault from its spec: `kind[:argument][;key=value]...`; keys with `-` or `_`.
+
+    Raises ValueError that says what is wrong.
+    """
+    kind, *settings = (part.strip() for part in spec.split(";"))
+    fields: dict[str, str] = {"kind": kind}
+    for setting in filter(None, settings):
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"'{setting}' in '{spec}': expected key=value")
+        fields[key.strip().replace("-", "_")] = value.strip()
+    unknown = fields.keys() - set(Fault.__struct_fields__)
+    if unknown:
+        raise ValueError(f"a fault has no '{', '.join(sorted(unknown))}'")
+    return msgspec.convert(fields, Fault, strict=False)
+
+
+def status_reply(fault: Fault, speech: Speech) -> Reply:
+    """The answer of a `status` fault, in the words of the vendor."""
+    status, code = fault.status()
+    if fault.body is not None:
+        reply = with_body(status, fault.body, [])
+    else:
+        reply = error_reply(known_error(status, code, fault.message), speech)
+    retry_after, retry_after_ms = fault.retry_after, fault.retry_after_ms
+    # Vendors leave Retry-After out where a person must act (docs/facts/upstreams.md).
+    if status == 429 and retry_after is None and code in ("rate_limit_exceeded", "slow_down", None):
+        retry_after = "1"
+        if speech is not Speech.OPENAI and retry_after_ms is None:
+            retry_after_ms = "1000"
+    told: list[Header] = []
+    if retry_after_ms not in (None, "none"):
+        told.append((b"retry-after-ms", str(retry_after_ms).encode("latin-1")))
+    if retry_after not in (None, "none"):
+        told.append((b"retry-after", str(retry_after).encode("latin-1")))
+    reply.headers.extend(told)
+    return reply
+
+
+# --- what a fault makes of a stream --------------------------------------------------------
+
+
+def tampered(events: Iterable[bytes], fault: Fault, speech: Speech) -> Iterator[bytes]:
+    """The events of a stream under one of the EVENT_KINDS."""
+    rest = iter(events)
+    match fault.kind:
+        case "missing-done":
+            yield from _all_but_last(rest)
+        case "early-error":
+            yield _error_event(fault, speech, code=None)
+        case "failed-first" | "overloaded-event":
+            code = "server_is_overloaded" if fault.kind == "overloaded-event" else None
+            first = next(rest)
+            if first.startswith(b"event: response."):
+                yield first
+                yield _failed(first, fault, code or "server_error")
+                return
+            if code:  # chat has no such event: its preamble, then the error
+                yield from _preamble(chain([first], rest), None, speech)
+            yield _error_event(fault, speech, code=code)
+        case _:
+            sent = list(_preamble(rest, fault.after, speech))
+            yield from sent
+            if sent and sent[0].startswith(b"event: response."):
+                error = known_error(500, None, fault.message)
+                number = len(sent)
+                value: Json = {"type": "error", "code": "server_error", "message": error.message}
+                yield sse({**value, "param": None, "sequence_number": number}, "error")
+            else:
+                yield _error_event(fault, speech, code=None)
+
+
+def _preamble(events: Iterator[bytes], after: int | None, speech: Speech) -> Iterator[bytes]:
+    wanted = after if after is not None else (1 if speech is Speech.OPENAI else 2)
+    for _ in range(wanted):
+        event = next(events, None)
+        if event is None:
+            return
+        yield event
+
+
+def _all_but_last(events: Iterator[bytes]) -> Iterator[bytes]:
+    held = next(events, None)
+    for event in events:
+        if held is not None:
+            yield held
+        held = event
+
+
+def _error_event(fault: Fault, speech: Speech, *, code: str | None) -> bytes:
+    status = 503 if code else 500
+    return sse({"error": error_object(known_error(status, code, fault.message), speech)})
+
+
+def _failed(created: bytes, fault: Fault, code: str) -> bytes:
+    """`response.failed` for the response that a `response.created` event announced."""
+    value = cast("Json", msgspec.json.decode(created.partition(b"data: ")[2]))
+    message = known_error(503, code if code in CODES else None, fault.message).message
+    response = cast("Json", value["response"])
+    response |= {"status": "failed", "error": {"code": code, "message": message}}
+    failed: Json = {"type": "response.failed", "response": response, "sequence_number": 1}
+    return sse(failed, "response.failed")

@@ -1,0 +1,165 @@
+"""Rate limits as the two vendors keep them, and the headers they tell them with. `now` is given.
+
+OpenAI: leaky buckets that fill continuously; `reset` is the time until full, as Go durations.
+Azure: requests are judged over windows of 1 to 10 s (600 a minute = 10 in one second), tokens over
+a minute; both are charged on arrival with prompt + max_tokens, and rejected requests count as
+requests (that they do not count as tokens is a guess); resets are plain seconds.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from llmproxy.tools.simulator.exchange import Header
+
+GENEROUS_RPM = 1_000_000
+GENEROUS_TPM = 1_000_000_000
+
+
+class Standing(msgspec.Struct):
+    """Where a caller stands after a request: what is left, seconds until it is full again.
+
+    `wait_s`: seconds until this request would fit, None = it was admitted, infinite = it never
+    will. `exceeded`: which dimension it broke.
+    """
+
+    remaining_requests: int
+    remaining_tokens: int
+    reset_requests_s: float
+    reset_tokens_s: float
+    wait_s: float | None = None
+    exceeded: str = ""
+
+
+class OpenAIWindow:
+    """OpenAI's limits for one model. Owns its two buckets; rejected requests cost nothing."""
+
+    def __init__(self, rpm: int, tpm: int, now: float) -> None:
+        self.rpm = rpm
+        self.tpm = tpm
+        self._requests = float(rpm)
+        self._tokens = float(tpm)
+        self._at = now
+
+    def admit(self, tokens: int, now: float) -> Standing:
+        """Charge one request, or refuse it."""
+        passed, self._at = max(0.0, now - self._at), now
+        self._requests = min(self.rpm, self._requests + passed * self.rpm / 60)
+        self._tokens = min(self.tpm, self._tokens + passed * self.tpm / 60)
+        if tokens > self.tpm:
+            return self._standing(math.inf, "tokens")
+        if self._requests < 1:
+            return self._standing((1 - self._requests) * 60 / self.rpm, "requests")
+        if self._tokens < tokens:
+            return self._standing((tokens - self._tokens) * 60 / self.tpm, "tokens")
+        self._requests -= 1
+        self._tokens -= tokens
+        return self._standing()
+
+    def _standing(self, wait_s: float | None = None, exceeded: str = "") -> Standing:
+        return Standing(
+            int(self._requests),
+            int(self._tokens),
+            (self.rpm - self._requests) * 60 / self.rpm,
+            (self.tpm - self._tokens) * 60 / self.tpm,
+            wait_s,
+            exceeded,
+        )
+
+    def headers(self, standing: Standing) -> list[Header]:
+        """As OpenAI tells it."""
+        told: list[Header] = [
+            (b"x-ratelimit-limit-requests", b"%d" % self.rpm),
+            (b"x-ratelimit-limit-tokens", b"%d" % self.tpm),
+            (b"x-ratelimit-remaining-requests", b"%d" % standing.remaining_requests),
+            (b"x-ratelimit-remaining-tokens", b"%d" % standing.remaining_tokens),
+            (b"x-ratelimit-reset-requests", go_duration(standing.reset_requests_s)),
+            (b"x-ratelimit-reset-tokens", go_duration(standing.reset_tokens_s)),
+        ]
+        if standing.wait_s is not None and math.isfinite(standing.wait_s):
+            told.append((b"retry-after", b"%d" % max(1, math.ceil(standing.wait_s))))
+        return told
+
+
+class AzureWindow:
+    """Azure's limits for one deployment. Owns its counters."""
+
+    def __init__(self, rpm: int, tpm: int, now: float) -> None:
+        self.rpm = rpm
+        self.tpm = tpm
+        self.window_s = min(10.0, max(1.0, 60 / rpm)) if rpm else 10.0
+        self._allowed = max(1, int(rpm * self.window_s / 60))
+        self._window_at = now
+        self._in_window = 0
+        self._minute_at = now
+        self._requests = 0
+        self._tokens = 0
+
+    def admit(self, tokens: int, now: float) -> Standing:
+        """Charge one request, or refuse it; a refused one counts all the same."""
+        if now - self._minute_at >= 60:
+            self._minute_at += (now - self._minute_at) // 60 * 60
+            self._requests = self._tokens = 0
+        if now - self._window_at >= self.window_s:
+            self._window_at += (now - self._window_at) // self.window_s * self.window_s
+            self._in_window = 0
+        self._in_window += 1
+        self._requests += 1
+        minute_left_s = self._minute_at + 60 - now
+        if self._in_window > self._allowed or self._requests > self.rpm:
+            beyond = self._requests > self.rpm
+            wait_s = minute_left_s if beyond else self._window_at + self.window_s - now
+            return Standing(
+                0, self._tokens_left(), wait_s, minute_left_s, wait_s=wait_s, exceeded="requests"
+            )
+        if self._tokens + tokens > self.tpm:
+            return Standing(
+                self.rpm - self._requests,
+                self._tokens_left(),
+                minute_left_s,
+                minute_left_s,
+                wait_s=minute_left_s,
+                exceeded="tokens",
+            )
+        self._tokens += tokens
+        return Standing(
+            self.rpm - self._requests, self._tokens_left(), minute_left_s, minute_left_s
+        )
+
+    def _tokens_left(self) -> int:
+        return max(0, self.tpm - self._tokens)
+
+    def headers(self, standing: Standing) -> list[Header]:
+        """As Azure tells it."""
+        told: list[Header] = [
+            (b"x-ratelimit-limit-requests", b"%d" % self.rpm),
+            (b"x-ratelimit-limit-tokens", b"%d" % self.tpm),
+            (b"x-ratelimit-remaining-requests", b"%d" % standing.remaining_requests),
+            (b"x-ratelimit-remaining-tokens", b"%d" % standing.remaining_tokens),
+            (b"x-ratelimit-reset-requests", b"%d" % math.ceil(standing.reset_requests_s)),
+            (b"x-ratelimit-reset-tokens", b"%d" % math.ceil(standing.reset_tokens_s)),
+        ]
+        if standing.wait_s is not None:
+            told.append((b"retry-after-ms", b"%d" % max(1, math.ceil(standing.wait_s * 1000))))
+            told.append((b"retry-after", b"%d" % max(1, math.ceil(standing.wait_s))))
+        return told
+
+
+Window = OpenAIWindow | AzureWindow
+
+
+def go_duration(seconds: float) -> bytes:
+    """Seconds as OpenAI writes them: `20ms`, `8.64s`, `6m0s`, `1h2m3.5s`."""
+    milliseconds = math.ceil(round(seconds * 1000, 3))
+    if milliseconds <= 0:
+        return b"0s"
+    if milliseconds < 1000:
+        return b"%dms" % milliseconds
+    minutes, rest = divmod(milliseconds, 60_000)
+    tail = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    if not minutes:
+        return tail.encode()
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h{minutes}m{tail}" if hours else f"{minutes}m{tail}").encode()

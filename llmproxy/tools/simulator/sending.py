@@ -1,0 +1,239 @@
+"""How an answer goes out: head, framing, pace, and every way in which a fault spoils it.
+
+It writes to an `Outlet` and says how the connection is to end; it never closes one itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from enum import Enum
+from http import HTTPStatus
+from typing import Protocol
+
+import msgspec
+
+from llmproxy.tools.simulator.exchange import Header, Reply
+from llmproxy.tools.simulator.faults import Fault
+
+SMUGGLED = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\nsmuggled!"
+MISSING_BYTES = 64  # how much `bad-length` promises too much
+FLUSH_S = 0.01  # so that what was written leaves before an RST
+USUAL_AFTER_CHUNKS = 3
+SLOW_HEADER_S = 0.05
+
+_REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+
+
+class Ending(Enum):
+    """What becomes of the connection."""
+
+    KEEP = "keep"
+    CLOSE = "close"
+    RESET = "reset"
+
+
+class Outlet(Protocol):
+    """The writing side of a connection."""
+
+    def write(self, chunk: bytes) -> None:
+        """Hand over bytes."""
+
+    async def drain(self) -> None:
+        """Wait until the peer has read enough."""
+
+
+class Framing(msgspec.Struct, frozen=True):
+    """What the request allows: `body` is False for HEAD, `chunked` for HTTP/1.0."""
+
+    keep_alive: bool = True
+    chunked: bool = True
+    body: bool = True
+
+
+def whole(reply: Reply, framing: Framing) -> bytes:
+    """A whole answer as bytes."""
+    length = (b"content-length", b"%d" % len(reply.body))
+    head = _head(reply, [length], framing)
+    return head + reply.body if framing.body else head
+
+
+async def send(reply: Reply, fault: Fault | None, framing: Framing, outlet: Outlet) -> Ending:
+    """Write an answer, spoilt as the fault says; cancelled when the peer is gone."""
+    if fault is not None:
+        ending = await _instead(fault, outlet)
+        if ending is not None:
+            return ending
+        if fault.kind == "early-hints":
+            outlet.write(
+                b"HTTP/1.1 100 Continue\r\n\r\n"
+                b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n"
+            )
+        elif fault.kind == "trickle":
+            outlet = _Trickle(outlet, fault.pause_s or 0.0)
+    if reply.first_s:
+        await asyncio.sleep(reply.first_s)
+    if reply.events is None or not framing.body:
+        return await _send_whole(reply, fault, framing, outlet)
+    return await _send_stream(reply, reply.events, fault, framing, outlet)
+
+
+async def _instead(fault: Fault, outlet: Outlet) -> Ending | None:
+    """The faults that leave no answer at all; None: an answer follows."""
+    match fault.kind:
+        case "reset-before":
+            return Ending.RESET
+        case "close-before" | "close-on-reuse":
+            return Ending.CLOSE
+        case "stall-before":
+            return await _stall()
+        case "malformed-status":
+            outlet.write(b"HTTP/1.1 2x0 Fine\r\ncontent-length: 0\r\n\r\n")
+            return Ending.CLOSE
+        case "raw":
+            for piece in fault.raw:
+                if isinstance(piece, str):
+                    outlet.write(piece.encode("latin-1"))
+                    await outlet.drain()
+                else:
+                    await asyncio.sleep(piece)
+            if fault.then == "stall":
+                return await _stall()
+            return await _after_flush(Ending(fault.then))
+    return None
+
+
+async def _send_whole(
+    reply: Reply, fault: Fault | None, framing: Framing, outlet: Outlet
+) -> Ending:
+    body = reply.body if framing.body else b""
+    kind = fault.kind if fault else ""
+    if fault and kind == "malformed-chunk":
+        pieces = [body[: fault.after or len(body) // 2], b""]
+        return await _send_stream(reply, pieces, Fault(kind, after=1), framing, outlet)
+    promised = len(reply.body) + (MISSING_BYTES if kind == "bad-length" else 0)
+    head = _head(reply, [(b"content-length", b"%d" % promised)], framing)
+    if fault and kind == "slow-headers":
+        await _slowly(head, fault, outlet)
+        head = b""
+    if fault and kind in _STRIKES:
+        outlet.write(head + body[: len(body) // 2 if fault.after is None else fault.after])
+        return await _strike(fault, outlet)
+    outlet.write(head + body + (SMUGGLED if kind == "extra-bytes" else b""))
+    await outlet.drain()
+    return Ending.CLOSE if kind == "bad-length" or not framing.keep_alive else Ending.KEEP
+
+
+async def _send_stream(
+    reply: Reply,
+    events: Iterable[bytes],
+    fault: Fault | None,
+    framing: Framing,
+    outlet: Outlet,
+) -> Ending:
+    kind = fault.kind if fault else ""
+    chunked = framing.chunked
+    if kind == "bad-length":
+        events, chunked = list(events), False
+        extra = (b"content-length", b"%d" % (sum(map(len, events)) + MISSING_BYTES))
+        head = _head(reply, [extra], framing)
+    else:
+        head = _head(reply, [(b"transfer-encoding", b"chunked")] if chunked else [], framing)
+    if fault and kind == "slow-headers":
+        await _slowly(head, fault, outlet)
+    else:
+        outlet.write(head)
+    strikes_at = None
+    if fault and kind in _STRIKES:
+        strikes_at = USUAL_AFTER_CHUNKS if fault.after is None else fault.after
+    pace = _Pace(reply.piece_s)
+    for number, event in enumerate(events):
+        if fault and number == strikes_at:
+            return await _strike(fault, outlet)
+        if number:
+            await pace.wait()
+        outlet.write(b"%x\r\n%b\r\n" % (len(event), event) if chunked else event)
+        await outlet.drain()
+    if fault and strikes_at is not None:
+        return await _strike(fault, outlet)
+    if chunked:
+        outlet.write(b"0\r\n\r\n" + (SMUGGLED if kind == "extra-bytes" else b""))
+        await outlet.drain()
+    return Ending.KEEP if chunked and framing.keep_alive else Ending.CLOSE
+
+
+_STRIKES = frozenset(("reset-mid", "close-mid", "stall-mid", "malformed-chunk"))
+
+
+async def _strike(fault: Fault, outlet: Outlet) -> Ending:
+    """The end of an answer that is not over."""
+    await outlet.drain()
+    match fault.kind:
+        case "reset-mid":
+            return await _after_flush(Ending.RESET)
+        case "stall-mid":
+            return await _stall()
+        case "malformed-chunk":
+            outlet.write(b"zz\r\nthis is no chunk\r\n")
+    return Ending.CLOSE
+
+
+async def _after_flush(ending: Ending) -> Ending:
+    if ending is Ending.RESET:
+        await asyncio.sleep(FLUSH_S)
+    return ending
+
+
+async def _stall() -> Ending:
+    """Silence until the peer has had enough (which cancels this)."""
+    await asyncio.get_running_loop().create_future()
+    return Ending.CLOSE
+
+
+async def _slowly(head: bytes, fault: Fault, outlet: Outlet) -> None:
+    for line in head.splitlines(keepends=True):
+        outlet.write(line)
+        await asyncio.sleep(SLOW_HEADER_S if fault.pause_s is None else fault.pause_s)
+
+
+def _head(reply: Reply, extra: list[Header], framing: Framing) -> bytes:
+    reason = _REASONS.get(reply.status, b"Unknown")
+    lines = [b"HTTP/1.1 %d %b" % (reply.status, reason)]
+    lines.extend(b"%b: %b" % header for header in reply.headers)
+    lines.extend(b"%b: %b" % header for header in extra)
+    if not framing.keep_alive:
+        lines.append(b"connection: close")
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+class _Pace:
+    """Even steps in time: a late one does not delay those after it."""
+
+    def __init__(self, step_s: float) -> None:
+        self._step_s = step_s
+        self._time = asyncio.get_running_loop().time
+        self._next_at = self._time()
+
+    async def wait(self) -> None:
+        """Wait for the next step; without a step only let others run."""
+        self._next_at += self._step_s
+        await asyncio.sleep(max(0.0, self._next_at - self._time()) if self._step_s else 0)
+
+
+class _Trickle:
+    """An outlet that sends byte by byte."""
+
+    def __init__(self, outlet: Outlet, pause_s: float) -> None:
+        self._outlet = outlet
+        self._pause_s = pause_s
+        self._held = b""
+
+    def write(self, chunk: bytes) -> None:
+        self._held += chunk
+
+    async def drain(self) -> None:
+        held, self._held = self._held, b""
+        for position in range(len(held)):
+            self._outlet.write(held[position : position + 1])
+            await asyncio.sleep(self._pause_s)

@@ -1,0 +1,178 @@
+"""The middle of the frame: each group with its endpoints. Pure.
+
+Where not every line has room, those in trouble come first, and a last line counts the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from llmproxy.tools.top import figures
+from llmproxy.tools.top.glyphs import bar
+from llmproxy.tools.top.look import QUIET, Look, error_style, fill_style
+from llmproxy.tools.top.table import Column, cut, fit
+from llmproxy.tools.top.told import Endpoint, Group, Level, Recent, readable
+
+WHY = "WHY"
+BAR_CELLS = 3
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line that may be shown: the lower its rank, the sooner."""
+
+    rank: int
+    text: Text
+    endpoint: bool = False
+
+
+def endpoint_table(
+    groups: Sequence[Group], width: int, height: int | None, look: Look
+) -> list[Text]:
+    """Its lines, at most `height` of them. Empty without groups."""
+    rows: list[Group | Endpoint] = []
+    for group in groups:
+        rows += [group, *group.endpoints]
+    if not rows:
+        return [cut(Text("There is no model group.", QUIET), width, look.glyphs.ellipsis)]
+    fitted = fit(_columns(rows, look), width)
+    lines: list[_Line] = []
+    for index, row in enumerate(rows):
+        text = fitted.row(index, look.glyphs.ellipsis)
+        lines.append(_Line(_rank(row), text, isinstance(row, Endpoint)))
+        why = _why(row)
+        if why and not fitted.shows(WHY):
+            note = Text(f"    {look.glyphs.corner} {why}", QUIET)
+            lines.append(_Line(1, cut(note, width, look.glyphs.ellipsis)))
+    head = fitted.head(width, look.glyphs.ellipsis)
+    return [head, *_as_fits(lines, width, None if height is None else height - 1, look)]
+
+
+def _rank(row: Group | Endpoint) -> int:
+    """In trouble; (1: why;) a group, or a full endpoint; one that is well; one that is idle."""
+    if isinstance(row, Group):
+        return 0 if row.status != "ok" else 2
+    if row.state == "ok":
+        return 3 if row.recent.calls else 4
+    return 2 if row.state == "full" else 0
+
+
+def _as_fits(lines: Sequence[_Line], width: int, height: int | None, look: Look) -> list[Text]:
+    if height is None or len(lines) <= height:
+        return [line.text for line in lines]
+    by_rank = sorted(range(len(lines)), key=lambda index: lines[index].rank)
+    shown = set(by_rank[: max(0, height - 1)])
+    hidden = [line for index, line in enumerate(lines) if index not in shown and line.rank != 1]
+    endpoints = sum(line.endpoint for line in hidden)
+    told = f"{look.glyphs.ellipsis} {_counted(endpoints, 'more endpoint')}"
+    if groups := len(hidden) - endpoints:
+        told += f", {_counted(groups, 'more group')}"
+    if troubled := sum(line.rank == 0 for line in hidden):
+        told += f"; not ok: {troubled}"
+    texts = [line.text for index, line in enumerate(lines) if index in shown]
+    last = cut(Text(told, "yellow" if troubled else QUIET), width, look.glyphs.ellipsis)
+    return [*texts, last][:height]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _columns(rows: Sequence[Group | Endpoint], look: Look) -> list[Column]:
+    def each(read: Callable[[Endpoint], Text]) -> list[Text]:
+        return [read(row) if isinstance(row, Endpoint) else Text() for row in rows]
+
+    requests = each(lambda row: _used(row.capacity.requests, look))
+    tokens = each(lambda row: _used(row.capacity.tokens, look))
+    names = [_name(row) for row in rows]
+    recents = [row.recent for row in rows]
+    return [
+        Column("GROUP, ENDPOINT", names, short="ENDPOINT", least=13, names=True),
+        Column("STATE", [_state(row, look) for row in rows], steady=15),
+        Column("TIER", each(lambda row: Text(f"{row.tier}")), 8, "T", right=True),
+        Column("WEIGHT", each(lambda row: Text(f"{row.weight:g}")), 9, "W", right=True),
+        Column("BREAKER", each(_breaker), 11, steady=9),
+        Column("BUSY", [_busy(row) for row in rows], 1, right=True),
+        Column("REQUESTS", requests, 4),
+        Column("TOKENS", tokens, 5, steady=8),
+        Column("CALLS", [Text(figures.count(recent.calls)) for recent in recents], 2, right=True),
+        Column("ERR", [_errors(recent) for recent in recents], 3, steady=4, right=True),
+        Column(
+            "P50", [_time(recent.first_byte_p50_ms) for recent in recents], 7, steady=5, right=True
+        ),
+        Column(
+            "P99", [_time(recent.first_byte_p99_ms) for recent in recents], 6, steady=5, right=True
+        ),
+        Column(
+            "REQ LEFT", each(lambda row: _left(row.capacity.requests)), 12, right=True, extra=True
+        ),
+        Column(
+            "TOK LEFT", each(lambda row: _left(row.capacity.tokens)), 13, right=True, extra=True
+        ),
+        Column(WHY, [Text(_why(row), QUIET) for row in rows], 10, steady=36, least=36),
+    ]
+
+
+def _name(row: Group | Endpoint) -> Text:
+    if isinstance(row, Group):
+        return Text(readable(row.group), "bold")
+    return Text("  " + readable(row.endpoint))
+
+
+def _state(row: Group | Endpoint, look: Look) -> Text:
+    if isinstance(row, Group):
+        return look.state(row.status)
+    # What is misconfigured waits for a person, not for a time.
+    counted = row.ready_in_s and row.state not in {"ok", "misconfigured", "drained"}
+    shown = f"{row.state} {figures.seconds(row.ready_in_s or 0)}" if counted else row.state
+    return look.state(row.state, readable(shown))
+
+
+def _breaker(row: Endpoint) -> Text:
+    return Text(readable(row.breaker), QUIET if row.breaker == "closed" else "yellow")
+
+
+def _why(row: Group | Endpoint) -> str:
+    if isinstance(row, Endpoint):
+        # "drained" says no more than the state
+        return "" if row.why is None or row.why == row.state else readable(row.why)
+    if not row.waiting:
+        return ""
+    return "1 call waits for room" if row.waiting == 1 else f"{row.waiting:,} calls wait for room"
+
+
+def _busy(row: Group | Endpoint) -> Text:
+    at_once = row.capacity.concurrent if isinstance(row, Endpoint) else None
+    told = figures.count(row.in_flight)
+    if at_once is None:
+        return Text(told)
+    used = 1 - at_once.left / at_once.limit if at_once.limit else 1.0
+    return Text(f"{told}/{figures.count(at_once.limit)}", fill_style(used) if used >= 0.8 else "")
+
+
+def _used(level: Level | None, look: Look) -> Text:
+    if level is None:
+        return Text()
+    used = 1 - level.left / level.limit if level.limit else 1.0
+    used = min(1.0, max(0.0, used))
+    style = fill_style(used)
+    return Text.assemble((bar(used, BAR_CELLS, look.glyphs), style), f"{100 * used:.0f}%".rjust(5))
+
+
+def _left(level: Level | None) -> Text:
+    if level is None:
+        return Text()
+    return Text(f"{figures.count(max(0.0, level.left))}/{figures.count(level.limit)}", QUIET)
+
+
+def _errors(recent: Recent) -> Text:
+    if not recent.calls:
+        return Text(figures.NONE, QUIET)
+    return Text(figures.share(recent.error_rate), error_style(recent.error_rate))
+
+
+def _time(ms: float | None) -> Text:
+    return Text(figures.milliseconds(ms), "" if ms is not None else QUIET)

@@ -1,0 +1,149 @@
+"""Hearing a proxy: its present, its latest calls and traffic, then whatever it tells.
+
+A thread of its own reads (the socket blocks), and hands on what it hears as frozen values. It ends
+by itself only when the proxy refuses; whatever else happens, it asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from http.client import HTTPException, HTTPResponse
+from threading import Event
+from typing import TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from llmproxy.tools.admin_client import Address, CannotAskError, ask, open_answer
+from llmproxy.tools.top.told import Calls, History, NewPoint, State
+from llmproxy.tools.top.view import Heard, Lost, Refused
+
+ASK_TIMEOUT_S = 10.0
+# The proxy tells its state each second.
+SILENCE_S = 20.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
+CALLS_ASKED = 50
+
+_Told = TypeVar("_Told", State, History, NewPoint, Calls)
+
+
+def listen(
+    address: Address, group: str | None, tell: Callable[[Heard], object], stop: Event
+) -> None:
+    """Tell what is heard until `stop` or a refusal; after a loss, ask again and again."""
+    pause_s = FIRST_PAUSE_S
+    while not stop.is_set():
+        lost = Lost(
+            "The proxy ended the stream.", brief="It ended the stream, as when it is stopped."
+        )
+        try:
+            for heard in _hear(address, group):
+                tell(heard)
+                pause_s = FIRST_PAUSE_S
+                if stop.is_set():
+                    return
+        except CannotAskError as error:
+            if error.reached:
+                tell(Refused(str(error)))
+                return
+            lost = Lost(str(error), error.brief)
+        tell(lost)
+        stop.wait(pause_s)
+        pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+
+
+def present(address: Address, group: str | None) -> Iterator[Heard]:
+    """What there is to tell now, asked once; the State comes first. Raises CannotAskError."""
+    yield _read(ask(address, "/admin/state", timeout_s=ASK_TIMEOUT_S), State)
+    yield from _past(address, group)
+
+
+def events_in(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Name and data of each event of a stream; comments and other fields are passed over.
+
+    WHATWG HTML, section 9.2.6, for a stream in which every line ends with LF or CRLF.
+    """
+    name, parts = "", list[bytes]()
+    for line in lines:
+        field, _, value = line.rstrip(b"\r\n").partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"event":
+            name = value.decode("utf-8", "replace")
+        elif field == b"data":
+            parts.append(value)
+        elif not field and not value and line in (b"\n", b"\r\n"):
+            if parts:
+                yield name or "message", b"\n".join(parts)
+            name, parts = "", []
+
+
+def _hear(address: Address, group: str | None) -> Iterator[Heard]:
+    """One connection, to its end. Raises CannotAskError."""
+    with open_answer(address, "/admin/events", timeout_s=SILENCE_S) as answer:
+        if answer.headers.get_content_type() != "text/event-stream":
+            raise CannotAskError(
+                f"{address.url}/admin/events answers, but tells no events. Is it an LLMProxy?",
+                reached=True,
+            )
+        begun = False
+        for name, told in events_in(_lines(answer)):
+            match name:
+                case "state":
+                    yield _decoded(told, State)
+                    if not begun:
+                        yield from _past(address, group)
+                        begun = True
+                case "calls":
+                    yield _decoded(told, Calls)
+                case "point" if group is None:
+                    yield _decoded(told, NewPoint)
+                case "point":  # of all groups: time to ask for those of this one
+                    yield _history(address, group)
+                case _:
+                    pass
+
+
+def _past(address: Address, group: str | None) -> Iterator[Heard]:
+    yield _history(address, group)
+    path = "/admin/calls?" + _query(group, limit=str(CALLS_ASKED))
+    yield _read(ask(address, path, timeout_s=ASK_TIMEOUT_S), Calls)
+
+
+def _history(address: Address, group: str | None) -> History:
+    path = "/admin/history?" + _query(group, span="15m")
+    return _read(ask(address, path, timeout_s=ASK_TIMEOUT_S), History)
+
+
+def _query(group: str | None, **others: str) -> str:
+    return urlencode(others if group is None else {**others, "group": group})
+
+
+def _lines(answer: HTTPResponse) -> Iterator[bytes]:
+    try:
+        yield from answer
+    except TimeoutError as error:
+        raise CannotAskError(f"It said nothing for {SILENCE_S:.0f} s.") from error
+    except (OSError, ValueError, HTTPException) as error:
+        raise CannotAskError(f"The connection broke: {error!r}.") from error
+
+
+def _decoded(told: bytes, kind: type[_Told]) -> _Told:
+    try:
+        return msgspec.json.decode(told, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _not_understood(kind, error) from error
+
+
+def _read(told: object, kind: type[_Told]) -> _Told:
+    try:
+        return msgspec.convert(told, kind)
+    except msgspec.ValidationError as error:
+        raise _not_understood(kind, error) from error
+
+
+def _not_understood(kind: type, error: Exception) -> CannotAskError:
+    return CannotAskError(
+        f"It tells its {kind.__name__.lower()} in a way that is not understood: {error}. Is it of "
+        "the same version as this command?",
+        reached=True,
+    )

@@ -1,0 +1,98 @@
+"""The live view: the alternate screen, drawn anew when something is heard and once a second."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from time import time
+from types import FrameType
+
+from rich.console import Console, Group
+from rich.live import Live
+
+from llmproxy.tools.admin_client import Address
+from llmproxy.tools.top.frame import frame
+from llmproxy.tools.top.glyphs import glyphs_for
+from llmproxy.tools.top.keys import keys_of
+from llmproxy.tools.top.listening import listen
+from llmproxy.tools.top.look import Look
+from llmproxy.tools.top.view import Heard, Lost, Refused, View
+
+REDRAW_S = 1.0
+RESIZE_SEEN_WITHIN_S = 0.2
+LEAVE = frozenset("qQ\x03")
+
+
+def watch(address: Address, group: str | None, console: Console) -> str | Lost | Refused | None:
+    """Show the proxy until somebody leaves (None), or until there is nothing more to show.
+
+    Returns why it did not begin, or ended: the text for a group that is not there, Lost if there
+    is no proxy, Refused if it does not tell.
+    """
+    heard: SimpleQueue[Heard | str] = SimpleQueue()
+    stop = Event()
+    Thread(target=listen, args=(address, group, heard.put, stop), daemon=True).start()
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        view, ended = _first_view(View(only=group), heard)
+        if ended is not None:
+            return ended
+        with (
+            Live(console=console, screen=True, auto_refresh=False) as live,
+            keys_of(sys.stdin.fileno(), heard.put),
+        ):
+            return _show(view, heard, live)
+    except KeyboardInterrupt:
+        return None
+    finally:
+        stop.set()
+
+
+def no_such_group(view: View) -> str | None:
+    """What is wrong with the group that is asked for, in the first view."""
+    if view.only is None or view.groups or view.state is None:
+        return None
+    names = ", ".join(group.group for group in view.state.groups) or "none"
+    return f"There is no group {view.only!r}. There are: {names}."
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM: leave, but leave the terminal as it was."""
+    raise KeyboardInterrupt
+
+
+def _first_view(
+    view: View, heard: SimpleQueue[Heard | str]
+) -> tuple[View, str | Lost | Refused | None]:
+    """The view with a State in it; and why there will be none."""
+    while view.state is None:
+        news = heard.get()
+        if isinstance(news, Lost | Refused):
+            return view, news
+        if not isinstance(news, str):
+            view = view.after(news, time())
+    return view, no_such_group(view)
+
+
+def _show(view: View, heard: SimpleQueue[Heard | str], live: Live) -> Refused | None:
+    """Draw what is heard until somebody leaves, or the proxy refuses."""
+    look = Look(glyphs_for(live.console.encoding))
+    drawn_at, drawn_size, changed = 0.0, live.console.size, True
+    while True:
+        now, size = time(), live.console.size
+        if changed or size != drawn_size or now - drawn_at >= REDRAW_S or now < drawn_at:
+            live.update(Group(*frame(view, now, (size.width, size.height), look)), refresh=True)
+            drawn_at, drawn_size, changed = now, size, False
+        try:
+            news = heard.get(timeout=RESIZE_SEEN_WITHIN_S)
+        except Empty:
+            continue
+        if isinstance(news, str):
+            if news in LEAVE:
+                return None
+            continue
+        if isinstance(news, Refused):
+            return news
+        view, changed = view.after(news, time()), True

@@ -1,0 +1,88 @@
+"""Sending one request to one endpoint's origin, over whichever connection is right for it.
+
+A kept-alive connection may die just as it is reused. If it gave not one byte of an answer, that is
+nobody's failure: the request goes once more over a fresh connection, unseen by the caller, and the
+origin's other kept connections, which are about to die the same death, are dropped.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from functools import partial
+
+from llmproxy.config import Timeouts
+from llmproxy.providers.base import Endpoint
+from llmproxy.upstream.connection import Outgoing, StaleConnection
+from llmproxy.upstream.dialer import Address, Dialer, proxy_for
+from llmproxy.upstream.origin import Origin
+from llmproxy.upstream.resolver import Resolver, system_lookup
+from llmproxy.upstream.response import Response
+
+# Per origin. Beyond it a call waits for a place (`timeouts.pool_s`), so that a burst cannot use up
+# the process's file descriptors.
+MAX_CONNECTIONS = 4096
+
+
+class UpstreamClient:
+    """Owns the origins and their connections. Open it inside a running loop; `close()` it."""
+
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        *,
+        environ: Mapping[str, str],
+        resolver: Resolver | None = None,
+        tls: ssl.SSLContext | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        self._environ = environ
+        self._timeouts = timeouts
+        self._max_connections = max_connections
+        self._resolver = resolver or Resolver(system_lookup)
+        self._dialer = Dialer(self._resolver, timeout_s=timeouts.connect_s, tls=tls)
+        self._origins: dict[tuple[str, str, int], Origin] = {}
+
+    async def send(self, endpoint: Endpoint, outgoing: Outgoing, *, until: float) -> Response:
+        """Send and wait for the response's head until the moment `until`.
+
+        Raises an UpstreamError (ConnectFailed, TimedOut, UpstreamFailed) without an endpoint's
+        name, or the ClientError of a client that stopped uploading.
+        """
+        origin = self._origin_of(endpoint)
+        must_be_fresh = outgoing.fresh or not isinstance(outgoing.body, bytes)
+        for fresh in (must_be_fresh, True):
+            # Nearly every call finds a kept connection; then `take`'s coroutine is not even made.
+            connection = None if fresh else origin.take_idle()
+            if connection is None:
+                connection = await origin.take(fresh=fresh)
+            try:
+                return await connection.exchange(outgoing, phase_until=until)
+            except StaleConnection:
+                origin.drop_idle()
+        raise AssertionError("a fresh connection is never stale")
+
+    @property
+    def open_connections(self) -> int:
+        """Connections to all origins, idle ones included."""
+        return sum(origin.open_connections for origin in self._origins.values())
+
+    def close(self) -> None:
+        """Close every connection."""
+        for origin in self._origins.values():
+            origin.close()
+        self._resolver.close()
+
+    def _origin_of(self, endpoint: Endpoint) -> Origin:
+        key = (endpoint.scheme, endpoint.host, endpoint.port)
+        origin = self._origins.get(key)
+        if origin is None:
+            proxy = proxy_for(endpoint.scheme, endpoint.host, self._environ)
+            address = Address(endpoint.scheme, endpoint.host, endpoint.port, proxy)
+            origin = self._origins[key] = Origin(
+                partial(self._dialer.dial, address),
+                max_open=self._max_connections,
+                wait_s=self._timeouts.pool_s,
+                idle_s=self._timeouts.upstream_idle_s,
+            )
+        return origin

@@ -1,0 +1,177 @@
+"""Opening a connection: name, address after address, proxy tunnel, TLS.
+
+TLS verifies against the system's trust store and the host's name, always. `HTTPS_PROXY` and
+`NO_PROXY` are honoured for https origins, by CONNECT (RFC 9110, 9.3.6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+from llmproxy.errors import ConnectFailed
+from llmproxy.upstream.connection import Connection
+from llmproxy.upstream.resolver import Resolver
+
+TCP_KEEPALIVE_S = 60
+MAX_PROXY_HEAD_BYTES = 16 * 1024
+
+
+class Address:
+    """Where an origin is, and whether through a proxy."""
+
+    __slots__ = ("host", "port", "proxy", "tls")
+
+    def __init__(self, scheme: str, host: str, port: int, proxy: SplitResult | None) -> None:
+        self.tls = scheme == "https"
+        self.host = host
+        self.port = port
+        self.proxy = proxy
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> SplitResult | None:
+    """The proxy for an origin by the usual variables, upper or lower case; None = direct."""
+    url = environ.get("https_proxy") or environ.get("HTTPS_PROXY")
+    if scheme != "https" or not url:
+        return None
+    exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    if proxy_bypass_environment(host, {"no": exempt}):
+        return None
+    return urlsplit(url if "//" in url else f"http://{url}")
+
+
+class Dialer:
+    """Opens connections. Owns the TLS context, which is costly to make (7 ms)."""
+
+    def __init__(self, resolver: Resolver, *, timeout_s: float, tls: ssl.SSLContext | None) -> None:
+        self._resolver = resolver
+        self._timeout_s = timeout_s
+        self._tls = tls
+
+    async def dial(self, address: Address, protocol: Callable[[], Connection]) -> Connection:
+        """A connected protocol. Raises ConnectFailed for whatever went wrong."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                if address.proxy is not None:
+                    return await self._through_proxy(address, address.proxy, protocol)
+                return await self._direct(address, protocol)
+        except TimeoutError:
+            raise ConnectFailed(f"no connection to {address} in {self._timeout_s:g} s") from None
+        except ssl.SSLCertVerificationError as error:
+            why = f"its certificate is not trusted: {error.verify_message}"
+            raise ConnectFailed(f"no TLS with {address}: {why}") from error
+        except ssl.SSLError as error:
+            raise ConnectFailed(f"no TLS with {address}: {error.reason or error}") from error
+        except OSError as error:
+            raise ConnectFailed(f"cannot connect to {address}: {_os_complaint(error)}") from error
+
+    async def _direct(self, address: Address, protocol: Callable[[], Connection]) -> Connection:
+        loop = asyncio.get_running_loop()
+        last: OSError | None = None
+        for ip in await self._resolver.addresses(address.host, address.port):
+            try:
+                transport, connection = await loop.create_connection(
+                    protocol,
+                    ip,
+                    address.port,
+                    ssl=self._tls_context() if address.tls else None,
+                    server_hostname=address.host if address.tls else None,
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                last = error
+                continue
+            _keep_alive(transport)
+            return connection
+        raise last or OSError("no address")
+
+    async def _through_proxy(
+        self, address: Address, proxy: SplitResult, protocol: Callable[[], Connection]
+    ) -> Connection:
+        loop = asyncio.get_running_loop()
+        transport, handshake = await loop.create_connection(
+            _Handshake,
+            proxy.hostname or "",
+            proxy.port or (443 if proxy.scheme == "https" else 8080),
+            ssl=self._tls_context() if proxy.scheme == "https" else None,
+        )
+        try:
+            transport.write(_connect_request(address, proxy))
+            status_line = await handshake.status_line
+            if status_line.split(b" ")[1:2] != [b"200"]:
+                answer = status_line.decode("latin-1").strip()
+                raise OSError(f"the proxy {proxy.hostname} answered '{answer}'")
+            connection = protocol()
+            secured = await loop.start_tls(
+                transport, connection, self._tls_context(), server_hostname=address.host
+            )
+        except BaseException:
+            transport.abort()
+            raise
+        if secured is None:
+            raise OSError(f"the proxy {proxy.hostname} closed the tunnel")
+        connection.connection_made(secured)
+        return connection
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+
+def _connect_request(address: Address, proxy: SplitResult) -> bytes:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    lines = [f"CONNECT {host}:{address.port} HTTP/1.1", f"Host: {host}:{address.port}"]
+    if proxy.username is not None:
+        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        token = base64.b64encode(pair.encode()).decode()
+        lines.append(f"Proxy-Authorization: Basic {token}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+
+
+class _Handshake(asyncio.Protocol):
+    """Waits for a proxy's answer to CONNECT. Nothing may follow it: in TLS the client begins."""
+
+    def __init__(self) -> None:
+        self.status_line: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._head = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Part of the answer is here."""
+        self._head += data
+        if self.status_line.done():
+            return
+        if b"\r\n\r\n" in self._head:
+            self.status_line.set_result(self._head.split(b"\r\n", 1)[0])
+        elif len(self._head) > MAX_PROXY_HEAD_BYTES:
+            self.status_line.set_exception(OSError("the proxy's answer has no end"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The proxy has hung up."""
+        if not self.status_line.done():
+            why = OSError("the proxy did not answer the CONNECT")
+            why.__cause__ = exc
+            self.status_line.set_exception(why)
+
+
+def _keep_alive(transport: asyncio.BaseTransport) -> None:
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, TCP_KEEPALIVE_S)
+
+
+def _os_complaint(error: OSError) -> str:
+    return (error.strerror or str(error) or type(error).__name__).lower()

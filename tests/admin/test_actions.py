@@ -1,0 +1,103 @@
+"""What an operator does to an endpoint takes effect with the next call."""
+
+import pytest
+
+from tests.admin.watching import endpoints_of, post
+from tests.story.limited import HELLO, begin, endpoint, refuses, until
+from tests.story.test_explain import DOWN, GOOD
+from tests.support.client import ask
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import always, chat, http, scripted
+
+
+@bounded()
+async def test_a_drained_endpoint_gets_nothing_until_it_is_enabled_and_what_is_under_way_ends():
+    async with scripted(always(0.5, http(chat("one")))) as one, scripted(GOOD) as other:
+        config = config_for(endpoint(one, "one", weight=100), endpoint(other, "other"))
+        async with serve_proxy(config) as proxy:
+            under_way = await begin(proxy.port)
+            await until(lambda: one.received)
+            reply = await post(proxy, "/admin/drain", {"endpoint": "one"})
+            assert (reply.status, reply.json) == (200, {"endpoints": 1})
+            for _ in range(5):
+                assert (await ask(proxy.port, body=HELLO)).status == 200
+            assert (len(one.received), len(other.received)) == (1, 5)
+            assert (await under_way.reply()).status == 200
+            drained = (await endpoints_of(proxy))["one"]
+            assert (drained["state"], drained["drained"]) == ("drained", True)
+            assert drained["ready_in_s"] is None
+            await post(proxy, "/admin/enable", {"group": "gpt-4.1", "endpoint": "one"})
+            assert (await endpoints_of(proxy))["one"]["state"] == "ok"
+            await ask(proxy.port, body=HELLO)
+            assert len(one.received) == 2
+            assert [change.state for change in proxy.heard.changes] == ["drained", "enabled"]
+            under_way.leave()
+
+
+@bounded()
+async def test_a_drain_is_not_undone_by_a_clear_nor_ended_by_time():
+    async with scripted(GOOD) as one, scripted(GOOD) as other:
+        async with serve_proxy(config_for(endpoint(one, "one"), endpoint(other, "other"))) as proxy:
+            await post(proxy, "/admin/drain", {"endpoint": "one"})
+            await post(proxy, "/admin/clear", {"endpoint": "one"})
+            assert (await endpoints_of(proxy))["one"]["state"] == "drained"
+
+
+@bounded()
+async def test_when_all_are_drained_calls_are_refused_and_told_why():
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
+            await post(proxy, "/admin/drain", {"endpoint": "only"})
+            reply = await ask(proxy.port, body=HELLO)
+            assert reply.status == 503
+            assert "only: skipped, drained by the operator" in reply.error["message"]
+            assert not vendor.received
+
+
+@pytest.mark.parametrize("answer", [always(refuses(("retry-after", "60"))), DOWN])
+@bounded()
+async def test_a_cleared_endpoint_is_tried_again_at_once(answer):
+    async with scripted(answer) as bad, scripted(GOOD) as good:
+        config = config_for(endpoint(bad, "bad"), endpoint(good, "good"), allowed_fails=1)
+        async with serve_proxy(config) as proxy:
+            for _ in range(3):
+                await ask(proxy.port, body=HELLO)
+            assert len(bad.received) == 1
+            await post(proxy, "/admin/clear", {"endpoint": "bad"})
+            assert (await endpoints_of(proxy))["bad"]["state"] in ("ok", "half-open")
+            for _ in range(12):  # a breaker that was open lets the first calls through slowly
+                await ask(proxy.port, body=HELLO)
+            assert len(bad.received) >= 2
+
+
+@bounded()
+async def test_who_waits_for_an_endpoint_that_is_cleared_goes_there_at_once():
+    script = {1: refuses(("retry-after", "30"))}
+    answer = lambda _received, number: [script.get(number, http(chat()))]  # noqa: E731
+    async with scripted(answer) as vendor:
+        config = config_for(endpoint(vendor, "only"), queue={"max_wait_s": 60})
+        async with serve_proxy(config) as proxy:
+            waiting = await begin(proxy.port)
+            line = proxy.runtime.pool.groups["gpt-4.1"].line
+            await until(lambda: len(line) == 1)
+            await post(proxy, "/admin/clear", {"endpoint": "only"})
+            assert (await waiting.reply()).status == 200
+            waiting.leave()
+
+
+@bounded()
+async def test_a_name_that_is_not_there_is_refused_and_nothing_happens():
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
+            for target, words in (
+                ({"endpoint": "other"}, "No group has an endpoint 'other'."),
+                (
+                    {"endpoint": "only", "group": "g"},
+                    "The group 'g' does not have an endpoint 'only'.",
+                ),
+            ):
+                reply = await post(proxy, "/admin/drain", target)
+                assert (reply.status, reply.json["detail"]) == (404, words)
+            assert (await post(proxy, "/admin/drain", {})).status == 422
+            assert (await endpoints_of(proxy))["only"]["state"] == "ok"

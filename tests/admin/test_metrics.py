@@ -1,0 +1,187 @@
+"""What Prometheus is told."""
+
+import asyncio
+import math
+import platform
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import llmproxy
+from llmproxy.admin.conditions import CONDITIONS
+from llmproxy.admin.metrics.catalogue import METRICS
+from tests.admin.watching import post, scraped
+from tests.story.limited import HELLO, endpoint, said, tells
+from tests.story.test_cache import FIXED, cached, numbered
+from tests.story.test_explain import DOWN, GOOD
+from tests.support.client import ask
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+from tests.support.valkey import valkey
+from tests.support.vendor import scripted
+
+PRICE = {"input": 1000, "output": 100_000}  # a call of 3 and 2 tokens: 0.203 dollars
+
+
+@bounded()
+async def test_what_the_cache_does_is_counted_to_the_call():
+    async with scripted(numbered()) as vendor:
+        config = cached(vendor)
+        config["model_groups"][0]["models"][0]["price"] = {"input": 1000, "output": 100_000}
+        async with serve_proxy(config) as proxy:
+            await asyncio.gather(*(ask(proxy.port, body=FIXED) for _ in range(4)))
+            for _ in range(5):
+                await ask(proxy.port, body=FIXED)
+            told = await scraped(proxy)
+            calls = {
+                word: told["llmproxy_cache_calls_total", word]
+                for word in ("hit", "stale", "coalesced", "miss")
+            }
+            assert calls == {"hit": 5, "stale": 0, "coalesced": 3, "miss": 1}
+            assert told["llmproxy_cache_kept_total",] == 1
+            assert told["llmproxy_cache_saved_tokens_total", "input"] == 8 * 3
+            assert told["llmproxy_cache_saved_tokens_total", "output"] == 8 * 2
+            assert abs(told["llmproxy_cache_saved_usd_total",] - 8 * 0.203) < 1e-9
+            assert told["llmproxy_cache_memory_answers",] == 1
+            assert told["llmproxy_cache_memory_bytes",] == proxy.runtime.cache.memory.bytes
+            assert ("llmproxy_cache_store_up",) not in told
+
+
+@bounded()
+async def test_a_store_is_told_of_too_and_that_it_is_gone(tmp_path):
+    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+        config = cached(vendor, type="redis")
+        config["general_settings"]["redis_url"] = server.url
+        async with serve_proxy(config) as proxy:
+            await ask(proxy.port, body=FIXED)
+            told = await scraped(proxy)
+            assert told["llmproxy_cache_store_up",] == 1
+            assert told["llmproxy_cache_store_reads_total",] == 1
+            await server.kill()
+            for number in range(8):
+                await ask(proxy.port, body=said(f"question {number}", temperature=0))
+            await asyncio.sleep(0.6)  # a state is shown for half a second
+            told = await scraped(proxy)
+            assert told["llmproxy_cache_store_up",] == 0
+            assert told["llmproxy_cache_store_failures_total",] > 0
+
+
+@bounded()
+async def test_calls_and_attempts_are_counted_by_what_came_of_them():
+    async with scripted(DOWN) as bad, scripted(GOOD) as good:
+        entries = [endpoint(bad, "bad"), endpoint(good, "good", price=PRICE)]
+        async with serve_proxy(config_for(*entries, allowed_fails=1)) as proxy:
+            at_first = await scraped(proxy)
+            for _ in range(3):
+                await ask(proxy.port, body=HELLO)
+            await ask(proxy.port, body=said("x", model="no-such"))
+            told = await scraped(proxy)
+    group, here = "gpt-4.1", ("gpt-4.1", "good")
+    assert at_first["llmproxy_calls_total", *here, "2xx"] == 0
+    assert told["llmproxy_calls_total", *here, "2xx"] == 3
+    assert told["llmproxy_calls_total", "", "", "4xx"] == 1
+    assert told["llmproxy_attempts_total", *here, "answered"] == 3
+    assert told["llmproxy_attempts_total", group, "bad", "failed"] == 1
+    assert told["llmproxy_attempt_failures_total", group, "bad", "server_error"] == 1
+    assert told["llmproxy_failovers_total", group, "bad", "server_error"] == 1
+    assert told["llmproxy_tokens_total", *here, "input"] == 9
+    assert told["llmproxy_tokens_total", *here, "output"] == 6
+    assert told["llmproxy_cost_usd_total", *here] == pytest.approx(3 * 0.203)
+    assert told["llmproxy_call_errors_total", group] == 0
+    assert told["llmproxy_endpoint_changes_total", group, "bad", "open"] == 1
+
+
+@bounded()
+async def test_a_histogram_has_each_value_once_and_its_buckets_only_grow():
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
+            for _ in range(5):
+                await ask(proxy.port, body=HELLO)
+            told = await scraped(proxy)
+    for name in (
+        *("llmproxy_call_first_byte_seconds", "llmproxy_call_duration_seconds"),
+        "llmproxy_call_overhead_seconds",
+    ):
+        buckets = [value for key, value in told.items() if key[:2] == (f"{name}_bucket", "gpt-4.1")]
+        assert buckets == sorted(buckets)
+        assert buckets[-1] == told[f"{name}_count", "gpt-4.1"] == 5
+        assert told[f"{name}_sum", "gpt-4.1"] > 0
+    assert told["llmproxy_attempt_first_byte_seconds_count", "gpt-4.1", "only"] == 5
+
+
+@bounded()
+async def test_the_state_of_each_endpoint_its_limits_and_who_waits_is_told():
+    async with scripted(tells(7, "1m", limit=10)) as one, scripted(DOWN) as other:
+        entries = [
+            endpoint(one, "one", limits={"tpm": 6000, "concurrent": 4}),
+            endpoint(other, "other"),
+        ]
+        async with serve_proxy(config_for(*entries, allowed_fails=1)) as proxy:
+            for _ in range(3):
+                await ask(proxy.port, body=HELLO)
+            await post(proxy, "/admin/drain", {"endpoint": "one"})
+            told = await scraped(proxy)
+    one, other = ("gpt-4.1", "one"), ("gpt-4.1", "other")
+    for names, state in ((one, "drained"), (other, "open")):
+        states = {word: told["llmproxy_endpoint_state", *names, word] for word in CONDITIONS}
+        assert [word for word, value in states.items() if value] == [state]
+        assert told["llmproxy_endpoint_available", *names] == 0
+    assert told["llmproxy_endpoint_ready_seconds", *one] == math.inf
+    assert 30 < told["llmproxy_endpoint_ready_seconds", *other] < 90  # a minute, or so
+    assert told["llmproxy_endpoint_limit", *one, "requests"] == 10
+    assert told["llmproxy_endpoint_limit_remaining", *one, "requests"] <= 10
+    assert told["llmproxy_endpoint_limit_configured", *one, "tokens"] == 6000
+    assert told["llmproxy_endpoint_limit", *one, "concurrent"] == 4
+    assert ("llmproxy_endpoint_limit", *other, "requests") not in told
+    assert told["llmproxy_calls_waiting", "gpt-4.1"] == 0
+    assert told["llmproxy_workers",] == 1
+    assert told["llmproxy_config_refused",] == 0
+    assert told["llmproxy_build_info", llmproxy.__version__, platform.python_version()] == 1
+
+
+@bounded()
+async def test_callers_are_told_by_name_and_never_by_key():
+    async with scripted(GOOD) as vendor:
+        callers = [{"name": "alice", "key": "sk-alice-secret"}]
+        async with serve_proxy(config_for(vendor.base_url, callers=callers)) as proxy:
+            bearer = ("authorization", "Bearer sk-alice-secret")
+            await ask(proxy.port, body=HELLO, headers=[bearer])
+            told = await scraped(proxy)
+    assert told["llmproxy_caller_calls_total", "alice", "2xx"] == 1
+    assert told["llmproxy_caller_tokens_total", "alice", "input"] == 3
+    assert "secret" not in str(told)
+
+
+@bounded(60)
+async def test_what_clients_send_makes_no_new_series():
+    """1,000 model names, paths and keys that nobody configured."""
+    async with scripted(GOOD) as vendor:
+        callers = [{"name": "alice", "key": "sk-alice-secret"}]
+        async with serve_proxy(config_for(vendor.base_url, callers=callers)) as proxy:
+            alice = ("authorization", "Bearer sk-alice-secret")
+            await ask(proxy.port, body=HELLO, headers=[alice])
+            await ask(proxy.port, body=said("x", model="no-such"), headers=[alice])
+            before = set(await scraped(proxy))
+            for number in range(1000):
+                made_up = said("x", model=f"no-such-{number}")
+                statuses = [
+                    (await ask(proxy.port, body=made_up, headers=[alice])).status,
+                    (await ask(proxy.port, f"/v1/{number}/x", body=HELLO, headers=[alice])).status,
+                    (await ask(proxy.port, body=HELLO, headers=[("api-key", f"{number}")])).status,
+                ]
+                assert statuses == [404, 200, 401]  # unknown paths are passed on
+            assert set(await scraped(proxy)) == before
+
+
+@bounded()
+async def test_what_is_told_is_what_the_catalogue_describes():
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
+            await ask(proxy.port, body=HELLO)
+            reply = await ask(proxy.port, "/metrics", method="GET")
+    for family in text_string_to_metric_families(reply.body.decode()):
+        suffix = "_total" if family.type == "counter" else ""
+        described = METRICS[family.name + suffix]
+        assert (family.type, family.documentation) == (described.kind, described.told)
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == set(described.labels)

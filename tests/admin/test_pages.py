@@ -1,0 +1,79 @@
+"""The dashboard's files, as the proxy serves them. What they do is tested in tests/browser."""
+
+import re
+
+import pytest
+
+from llmproxy.admin.pages import FOLDER
+from tests.support.client import ask
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+
+NOWHERE = "http://127.0.0.1:9/v1"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+SENT = sorted(path.name for path in FOLDER.iterdir() if path.suffix in TYPES)
+
+
+async def got(proxy, path, **options):
+    return await ask(proxy.port, path, method="GET", **options)
+
+
+@bounded()
+async def test_the_page_and_each_of_its_files_is_served_with_its_type_and_a_strict_policy():
+    async with serve_proxy(config_for(NOWHERE)) as proxy:
+        page = await got(proxy, "/dashboard")
+        assert page.header("content-type") == "text/html; charset=utf-8"
+        named = set(re.findall(r'(?:src|href)="dashboard/([\w.]+)"', page.body.decode()))
+        assert named <= set(SENT)
+        for name in SENT:
+            file = await got(proxy, f"/dashboard/{name}")
+            assert file.status == 200
+            assert file.body == (FOLDER / name).read_bytes()
+            assert file.header("content-type").startswith(TYPES[f".{name.rpartition('.')[2]}"])
+            for answer in (file, page):
+                assert answer.header("content-security-policy").startswith(POLICY)
+                assert "unsafe" not in answer.header("content-security-policy")
+                assert answer.header("x-content-type-options") == "nosniff"
+                assert answer.header("referrer-policy") == "no-referrer"
+                assert answer.header("cache-control") == "no-cache"
+
+
+@bounded()
+async def test_a_file_that_a_browser_has_is_not_sent_again():
+    async with serve_proxy(config_for(NOWHERE)) as proxy:
+        first = await got(proxy, "/dashboard/app.js")
+        for known in (first.header("etag"), f'"x", W/{first.header("etag")}'):
+            again = await got(proxy, "/dashboard/app.js", headers=[("if-none-match", known)])
+            assert (again.status, again.body) == (304, b"")
+        other = await got(proxy, "/dashboard/app.js", headers=[("if-none-match", '"x"')])
+        assert other.status == 200
+
+
+@bounded()
+async def test_a_slash_too_many_leads_to_the_page():
+    async with serve_proxy(config_for(NOWHERE)) as proxy:
+        answer = await got(proxy, "/dashboard/")
+        assert answer.status == 307
+        assert answer.header("location").endswith("/dashboard")
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing.js", "page.html", "..%2Fpages.py", "%2E%2E%2Fpages.py", "../pages.py"]
+)
+@bounded()
+async def test_nothing_else_is_served(name):
+    async with serve_proxy(config_for(NOWHERE)) as proxy:
+        answer = await got(proxy, f"/dashboard/{name}")
+        assert answer.status == 404
+        assert b"APIRouter" not in answer.body
+
+
+def test_the_files_name_no_other_host_and_read_nothing_as_html():
+    for path in FOLDER.iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert set(re.findall(r"https?://[\w./]+", text)) <= {"http://www.w3.org/2000/svg"}
+        if path.suffix == ".js":
+            assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|eval\(|Function\(", text)
+    page = (FOLDER / "page.html").read_text(encoding="utf-8")
+    assert not re.search(r"<style|<script>|\son\w+=|\sstyle=", page)

@@ -1,0 +1,167 @@
+"""A store gives back what it was given, for so long, and forgets what it is told to forget: on a
+disk, in a server and in a cluster alike."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from time import time
+
+import pytest
+
+from llmproxy.cache.recording import Recorded, packed
+from llmproxy.cache.stores.disk import DiskStore
+from llmproxy.cache.stores.valkey import ValkeyStore
+from llmproxy.config import GeneralSettings
+from llmproxy.shared_state.address import client_of
+from tests.support.run import bounded
+from tests.support.valkey import free_port, valkey
+
+KINDS = ["disk", "server", "cluster"]
+# What another program might take for a pattern, a path or a piece of a statement.
+GROUPS = ["gpt-4.1", "*", "a:b", "a", "[a]", "a/b?c", "Größe 'x'; --", ""]
+
+
+@asynccontextmanager
+async def opened(kind, folder, *, keep_s=60.0):
+    if kind == "disk":
+        store = DiskStore(folder / "answers", max_bytes=2**24, keep_s=keep_s)
+        yield store
+        await store.close()
+        return
+    async with served(kind, folder) as settings:
+        client = client_of(settings)
+        try:
+            yield ValkeyStore(client, namespace="here [1]*", keep_s=keep_s)
+        finally:
+            await client.aclose()
+
+
+@asynccontextmanager
+async def served(kind, folder):
+    if kind == "server":
+        async with valkey(folder) as server:
+            yield GeneralSettings(redis_url=server.url)
+        return
+    buses = free_port(), free_port()
+    async with (
+        valkey(folder, *cluster_on(folder, buses[0])) as one,
+        valkey(folder, *cluster_on(folder, buses[1])) as other,
+    ):
+        await one.command("CLUSTER", "ADDSLOTSRANGE", "0", "8191")
+        await other.command("CLUSTER", "ADDSLOTSRANGE", "8192", "16383")
+        await one.command("CLUSTER", "MEET", "127.0.0.1", str(other.port), str(buses[1]))
+        for node in (one, other):
+            while "cluster_state:ok" not in str(await node.command("CLUSTER", "INFO")):
+                await asyncio.sleep(0.05)
+        yield GeneralSettings(redis_url=one.url, redis_cluster=True)
+
+
+def cluster_on(folder, bus):
+    file = ("--cluster-config-file", str(folder / f"nodes-{bus}.conf"))
+    return ("--cluster-enabled", "yes", "--cluster-port", str(bus), *file)
+
+
+def value(key, group="g", stored_at=None):
+    return packed(key, Recorded(group, b"t", b"{}", time() if stored_at is None else stored_at))
+
+
+def key(number):
+    return number.to_bytes(32, "big")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@bounded(40)
+async def test_what_was_written_is_read_under_its_group_and_key(tmp_path, kind):
+    async with opened(kind, tmp_path) as store:
+        written = [
+            (group, key(number), value(key(number), group))
+            for group in GROUPS
+            for number in range(20)
+        ]
+        await store.write(written)
+        wanted = [(group, each) for group, each, _ in written]
+        assert await store.read(wanted) == [each for _, _, each in written]
+        assert await store.read(wanted[::-1]) == [each for _, _, each in written[::-1]]
+        assert await store.read([("nobody's", key(1)), ("a", b""), ("g", key(99))]) == [None] * 3
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+@bounded(40)
+async def test_a_later_answer_takes_the_place_of_an_earlier_one(tmp_path, kind):
+    async with opened(kind, tmp_path) as store:
+        await store.write([("g", key(1), b"old"), ("g", key(2), b"other")])
+        await store.write([("g", key(1), b"newer"), ("g", key(1), b"newest")])
+        assert await store.read([("g", key(1)), ("g", key(2))]) == [b"newest", b"other"]
+        assert (await store.totals()).entries == 2
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+@bounded(40)
+async def test_an_answer_that_is_too_old_is_not_given(tmp_path, kind):
+    async with opened(kind, tmp_path, keep_s=1.0) as store:
+        await store.write([("g", key(1), value(key(1)))])
+        assert await store.read([("g", key(1))]) != [None]
+        await asyncio.sleep(1.1)
+        assert await store.read([("g", key(1))]) == [None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@bounded(60)
+async def test_a_purge_forgets_what_it_names_and_nothing_else(tmp_path, kind):
+    now = time()
+    async with opened(kind, tmp_path) as store:
+        for group in GROUPS:
+            await store.write(
+                [
+                    (group, key(number), value(key(number), group, now - number / 100))
+                    for number in range(300)
+                ]
+            )
+        left = {(group, number) for group in GROUPS for number in range(300)}
+        for group in GROUPS[:-2]:
+            assert await store.purge(group, now - 2.0) == 99
+            assert await store.purge(group, now - 2.0) == 0
+            left -= {(group, number) for number in range(201, 300)}
+            assert await found(store) == left
+            assert await store.purge(group, None) == 201
+            left -= {(group, number) for number in range(201)}
+            assert await found(store) == left
+        assert await store.purge(None, now - 1.0) == 2 * 199
+        assert await store.purge(None, None) == 2 * 101
+        assert await found(store) == set()
+        assert (await store.totals()).entries == 0
+
+
+async def found(store):
+    wanted = [(group, number) for group in GROUPS for number in range(300)]
+    values = await store.read([(group, key(number)) for group, number in wanted])
+    return {pair for pair, each in zip(wanted, values, strict=True) if each is not None}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@bounded(60)
+async def test_it_tells_how_much_it_holds(tmp_path, kind):
+    async with opened(kind, tmp_path) as store:
+        assert (await store.totals()).entries == 0
+        for first in range(0, 3000, 500):
+            await store.write([("g", key(first + n), bytes(700)) for n in range(500)])
+        told = await store.totals()
+        assert told.entries == 3000
+        assert 3000 * 700 <= told.bytes <= 3000 * 1100
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+@bounded(40)
+async def test_a_purge_by_age_leaves_what_has_no_known_age_to_its_end(tmp_path, kind):
+    async with opened(kind, tmp_path) as store:
+        await store.write([("g", key(1), b"of another version")])
+        assert await store.purge("g", time() - 10.0) == 0
+        assert await store.read([("g", key(1))]) == [b"of another version"]
+        assert await store.purge("g", None) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+@bounded(40)
+async def test_it_may_be_closed_twice(tmp_path, kind):
+    async with opened(kind, tmp_path) as store:
+        await store.close()
+        await store.close()

@@ -1,0 +1,225 @@
+"""Which calls ask the same question."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmproxy.cache.keys import MAX_BODY_BYTES, SAFE_FIELDS, question_of
+
+CHAT = {
+    "model": "gpt-4.1",
+    "temperature": 0,
+    "seed": 7,
+    "max_completion_tokens": 64,
+    "response_format": {"type": "json_schema", "json_schema": {"name": "a", "strict": True}},
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Wie heißt du?"}]},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+    "logit_bias": {"50256": -100},
+    "stop": ["\n", "END"],
+}
+RESPONSE = {
+    "model": "gpt-4.1",
+    "input": [{"role": "user", "content": "hello"}],
+    "instructions": "Be kind.",
+    "reasoning": {"effort": "low"},
+    "store": False,
+    "include": ["reasoning.encrypted_content"],
+}
+EMBEDDING = {
+    "model": "e",
+    "input": ["a", [1, 2, 3]],
+    "dimensions": 256,
+    "encoding_format": "base64",
+}
+BODIES = [("chat/completions", CHAT), ("responses", RESPONSE), ("embeddings", EMBEDDING)]
+
+
+def question(body, operation="chat/completions", **more):
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    asked = {"model": "gpt-4.1", "query": b"", "scope": ("g", ""), "chance": True, **more}
+    return question_of(sent, operation=operation, **asked)
+
+
+def key(body, operation="chat/completions", **more):
+    return question(body, operation, **more).key
+
+
+def mutations(value):
+    """Every value that differs from this one in one place."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield {other: it for other, it in value.items() if other != name}
+            yield {f"{other}_" if other == name else other: it for other, it in value.items()}
+            for changed in mutations(each):
+                yield value | {name: changed}
+        yield value | {"something_new": None}
+    elif isinstance(value, list):
+        for at, each in enumerate(value):
+            yield value[:at] + value[at + 1 :]
+            for changed in mutations(each):
+                yield [*value[:at], changed, *value[at + 1 :]]
+        if value[::-1] != value:
+            yield value[::-1]
+        yield [*value, None]
+    else:
+        yield None if value is not None else 0
+        yield str(value) + "x"
+        if isinstance(value, bool):
+            yield not value
+            yield int(value)
+        elif isinstance(value, int):
+            yield value + 1
+            yield str(value)
+            yield value + 0.5
+
+
+@pytest.mark.parametrize(("operation", "body"), BODIES, ids=[name for name, _ in BODIES])
+def test_whatever_differs_in_a_field_that_matters_is_another_question(operation, body):
+    meaningful = {name: each for name, each in body.items() if name not in SAFE_FIELDS}
+    if operation != "responses":
+        meaningful.pop("store", None)
+    asked = [meaningful, *mutations(meaningful)]
+    assert len(asked) > 20
+    assert len({key(each, operation) for each in asked}) == len(asked)
+
+
+@pytest.mark.parametrize("name", SAFE_FIELDS)
+def test_what_the_model_never_sees_is_not_looked_at(name):
+    assert key(CHAT | {name: "anything"}) == key(CHAT)
+
+
+def test_a_chat_that_is_not_stored_is_like_one_that_says_nothing_of_it():
+    assert key(CHAT | {"store": False}) == key(CHAT) != key(CHAT | {"store": True})
+
+
+def test_of_a_response_saying_nothing_means_that_it_is_stored():
+    unsaid = {name: each for name, each in RESPONSE.items() if name != "store"}
+    assert key(RESPONSE, "responses") != key(unsaid, "responses")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"operation": "completions"},
+        {"model": "gpt-5"},
+        {"model": None},
+        {"query": b"api-version=preview"},
+        {"scope": ("other", "")},
+        {"scope": ("g", "alice")},
+        {"scope": ("g",)},
+    ],
+)
+def test_the_operation_the_model_the_version_and_who_asks_keep_questions_apart(other):
+    assert key(CHAT, **other) != key(CHAT)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b'{"a":1,"b":[2]}', b' { "b" : [ 2 ],\n"a":1 } '),
+        (b'{"a":1.0}', b'{"a":1}'),
+        (b'{"a":1e2}', b'{"a":100.0}'),
+        (b'{"a":0.10}', b'{"a":1e-1}'),
+        (b'{"a":-0.0}', b'{"a":0}'),
+        ('{"a":"é\N{SNOWMAN}"}'.encode(), b'{"a":"\\u00e9\\u2603"}'),
+        (b'{"a":"/"}', b'{"a":"\\/"}'),
+        (b'{"a":1,"a":2}', b'{"a":2}'),
+    ],
+)
+def test_how_a_value_is_written_does_not_matter(one, other):
+    assert key(one) == key(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b'{"a":1}', b'{"a":"1"}'),
+        (b'{"a":1}', b'{"a":true}'),
+        (b'{"a":0}', b'{"a":false}'),
+        (b'{"a":null}', b"{}"),
+        (b'{"a":[]}', b'{"a":{}}'),
+        (b'{"a":9007199254740993}', b'{"a":9007199254740992}'),
+        (b'{"a":12345678901234567890123}', b'{"a":12345678901234567890124}'),
+        (b'{"a":0.1}', b'{"a":0.10000000000000001}'),
+        (b'{"a":"e\xcc\x81"}', b'{"a":"\xc3\xa9"}'),
+    ],
+)
+def test_values_that_are_not_equal_are_not_taken_for_equal(one, other):
+    first, second = question(one), question(other)
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b'"text"',
+        b'{"a": NaN}',
+        b'{"a": 1e400}',
+        b'{"a": 0.123456789012345678}',
+        b'{"a": "\\ud83d"}',
+        b'{"a": "\xff"}',
+        b"[" * 5000,
+        b'{"a": "' + b"x" * MAX_BODY_BYTES + b'"}',
+    ],
+)
+def test_a_body_that_cannot_be_compared_exactly_is_no_question(body):
+    assert question(body) is None
+
+
+@pytest.mark.parametrize("operation", ["audio/speech", "images/generations", "files", "threads"])
+def test_other_operations_ask_no_question(operation):
+    assert question(CHAT, operation) is None
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
+)
+
+
+@given(VALUES, VALUES)
+def test_two_questions_are_one_exactly_when_their_values_are_equal(one, other):
+    def told(value):  # in Python True is 1
+        return json.dumps(value, sort_keys=True)
+
+    same = key({"x": one}) == key({"x": other})
+    assert same == (told(one) == told(other))
+
+
+@pytest.mark.parametrize(
+    ("body", "deterministic"),
+    [
+        ({"temperature": 0}, True),
+        ({"temperature": 0.0, "seed": None}, True),
+        ({"seed": 0}, True),
+        ({"seed": 42, "temperature": 1}, True),
+        ({}, False),
+        ({"temperature": 0.1}, False),
+        ({"temperature": None}, False),
+        ({"temperature": False}, False),
+        ({"temperature": "0"}, False),
+        ({"seed": True}, False),
+        ({"temperature": 0, "tools": [{"type": "function"}]}, True),
+        ({"temperature": 0, "tools": [{"type": "web_search"}]}, False),
+        ({"temperature": 0, "tools": [{"type": "function"}, {"type": "mcp"}]}, False),
+        ({"temperature": 0, "tools": "all"}, False),
+        ({"temperature": 0, "web_search_options": {}}, False),
+    ],
+)
+def test_a_chat_is_deterministic_if_it_says_so_and_looks_at_nothing_outside(body, deterministic):
+    assert (question(body, chance=False) is not None) is deterministic
+    assert question(body, chance=True) is not None
+
+
+@pytest.mark.parametrize("operation", ["embeddings", "moderations", "rerank"])
+def test_functions_of_their_input_always_are(operation):
+    assert question({"input": "x"}, operation, chance=False) is not None

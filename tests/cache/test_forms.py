@@ -1,0 +1,316 @@
+"""An answer in both of its forms: what is framed and folded again is the same."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import ResponseStreamEvent
+from pydantic import TypeAdapter
+
+from llmproxy.cache.forms import as_events, as_json, stream_is_whole, without_usage
+from llmproxy.cache.forms.recorded import data_of
+from tests.rules.answers import CITATIONS, chats, completions, responses
+
+CHAT, OLD, RESPONSES = "chat/completions", "completions", "responses"
+MAX_LINE_BYTES = 64 * 1024
+EVENT = TypeAdapter(ResponseStreamEvent)
+# The SDK has no chunk for custom calls, and warns of annotations of which it has no type.
+KNOWN_TO_THE_SDK = chats(CITATIONS).filter(lambda answer: '"custom"' not in json.dumps(answer))
+
+
+def framed(answer, operation=CHAT, *, include_usage=True):
+    return as_events(json.dumps(answer).encode(), operation, include_usage=include_usage)
+
+
+def folded(events, operation=CHAT):
+    body = as_json(events, operation)
+    return None if body is None else json.loads(body)
+
+
+def chunks_of(events):
+    return [json.loads(data) for data in data_of(events) if data != b"[DONE]"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(chats())
+def test_a_chat_that_is_framed_and_folded_is_the_same_chat(answer):
+    events = framed(answer)
+    assert folded(events) == answer
+    assert stream_is_whole(events, CHAT)
+    assert max(map(len, events.splitlines())) < MAX_LINE_BYTES
+
+
+@settings(max_examples=100, deadline=None)
+@given(completions())
+def test_so_is_an_older_completion(answer):
+    events = framed(answer, OLD)
+    assert folded(events, OLD) == answer
+    assert stream_is_whole(events, OLD)
+
+
+@settings(max_examples=150, deadline=None)
+@given(responses())
+def test_so_is_a_response(answer):
+    events = framed(answer, RESPONSES)
+    assert folded(events, RESPONSES) == answer
+    assert stream_is_whole(events, RESPONSES)
+
+
+@settings(max_examples=150, deadline=None)
+@given(responses())
+def test_the_events_of_a_response_are_those_that_the_sdk_knows(answer):
+    events = [EVENT.validate_json(data) for data in data_of(framed(answer, RESPONSES))]
+    assert [each.sequence_number for each in events] == list(range(len(events)))
+    kinds = [each.type for each in events]
+    assert kinds[:2] == ["response.created", "response.in_progress"]
+    assert kinds[-1] == "response.completed"
+    for name in ("added", "done"):
+        assert kinds.count(f"response.output_item.{name}") == len(answer["output"])
+    for each in events:
+        if each.type in ("response.created", "response.in_progress"):
+            assert (each.response.status, each.response.output) == ("in_progress", [])
+
+
+@settings(max_examples=150, deadline=None)
+@given(responses())
+def test_the_deltas_of_a_response_add_up_to_its_texts(answer):
+    told, done = {}, {}
+    for data in data_of(framed(answer, RESPONSES)):
+        event = json.loads(data)
+        place = [event.get(key) for key in ("output_index", "content_index", "summary_index")]
+        kind, _, what = event["type"].rpartition(".")
+        at = (kind, *place)
+        if what == "delta":
+            told[at] = told.get(at, "") + event["delta"]
+        elif what == "done":
+            texts = [
+                event[key] for key in ("text", "refusal", "arguments", "input") if key in event
+            ]
+            done |= {at: texts[0]} if texts else {}
+    assert {at: text for at, text in done.items() if text} == told
+
+
+@settings(max_examples=200, deadline=None)
+@given(KNOWN_TO_THE_SDK)
+def test_the_sdk_reads_the_chunks_and_adds_them_up_to_the_same(answer):
+    state = ChatCompletionStreamState()
+    for chunk in chunks_of(framed(answer)):
+        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
+    theirs = state.current_completion_snapshot
+    ours = ChatCompletion.model_construct(**answer)
+    assert (theirs.id, theirs.model) == (ours.id, ours.model)
+    for choice, given_ in zip(theirs.choices, answer["choices"], strict=True):
+        message = given_["message"]
+        assert choice.finish_reason == given_["finish_reason"]
+        assert (choice.message.content or "") == (message["content"] or "")
+        assert (choice.message.refusal or "") == (message.get("refusal") or "")
+        arguments = [
+            (call.function.name, call.function.arguments)
+            for call in choice.message.tool_calls or ()
+            if call.type == "function"
+        ]
+        assert arguments == [
+            (call["function"]["name"], call["function"]["arguments"])
+            for call in message.get("tool_calls") or ()
+            if call["type"] == "function"
+        ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(chats())
+def test_usage_is_told_only_to_who_asked_for_it(answer):
+    with_usage, without = framed(answer), framed(answer, include_usage=False)
+    assert not any("usage" in chunk for chunk in chunks_of(without))
+    if answer.get("usage") is not None:
+        *rest, last = chunks_of(with_usage)
+        assert (last["choices"], last["usage"]) == ([], answer["usage"])
+        assert all(chunk["usage"] is None for chunk in rest)
+        assert chunks_of(without_usage(with_usage, CHAT)) == rest
+    else:
+        assert without_usage(with_usage, CHAT) == with_usage
+
+
+@settings(max_examples=60, deadline=None)
+@given(chats())
+def test_a_stream_that_is_cut_off_is_never_whole(answer):
+    events = framed(answer)
+    end = len(events.rstrip())
+    for at in [*range(0, end, max(1, end // 60)), end - 1]:
+        assert not stream_is_whole(events[:at], CHAT)
+        assert as_json(events[:at], CHAT) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(responses())
+def test_neither_is_a_response_that_is_cut_off(answer):
+    events = framed(answer, RESPONSES)
+    end = len(events.rstrip())
+    for at in [*range(0, end, max(1, end // 60)), end - 1]:
+        assert not stream_is_whole(events[:at], RESPONSES)
+        assert as_json(events[:at], RESPONSES) is None
+
+
+def chunk(delta=None, finish=None, *, index=0, **more):
+    choice = {"index": index, "delta": delta or {}, "finish_reason": finish}
+    told = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return {**told, "choices": [choice], **more}
+
+
+def stream(*chunks, end=b"data: [DONE]\n\n"):
+    return b"".join(b"data: %b\n\n" % json.dumps(each).encode() for each in chunks) + end
+
+
+HELLO, STOP = chunk({"role": "assistant", "content": "hi"}), chunk(finish="stop")
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        stream(HELLO),
+        stream(HELLO, STOP, end=b""),
+        stream(HELLO, chunk(finish="content_filter")),
+        stream(HELLO, chunk(finish="length"), chunk(finish="content_filter", index=1)),
+        stream(HELLO, chunk({"content": "x"}, index=1), STOP),
+        stream(HELLO, STOP, {"error": {"message": "overloaded"}}),
+        stream(HELLO, STOP) + b"data: {}\n\n",
+        b"event: error\ndata: {}\n\n" + stream(HELLO, STOP),
+        b"",
+        b"data: [DONE]\n\n",
+    ],
+    ids=[
+        *("unfinished", "no end", "filtered", "one filtered", "one unfinished", "an error"),
+        *("after the end", "an error's name", "nothing", "an end alone"),
+    ],
+)
+def test_what_was_broken_off_or_failed_is_not_whole(events):
+    assert not stream_is_whole(events, CHAT)
+
+
+def test_what_a_text_says_is_not_taken_for_what_the_stream_says():
+    text = '"error": {"x": 1} "finish_reason": "content_filter" data: [DONE]\n\nevent: error\n'
+    events = stream(chunk({"role": "assistant", "content": text}), STOP)
+    assert stream_is_whole(events, CHAT)
+    assert folded(events)["choices"][0]["message"]["content"] == text
+    assert not stream_is_whole(stream(chunk({"content": '"finish_reason": "stop"'})), CHAT)
+
+
+def test_an_error_that_is_null_or_of_something_else_is_none():
+    assert stream_is_whole(stream({**HELLO, "error": None}, STOP), CHAT)
+    filtered = {"content_filter_results": {"error": {"code": "content_filter_error"}}}
+    assert stream_is_whole(stream({**HELLO, "x": filtered}, STOP), CHAT)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [{"thinking": "a"}, {"thinking": "b"}],
+        [{"content": [{"type": "text"}]}],
+        [{"tool_calls": [{"id": "a"}]}],
+        [{"tool_calls": [{"index": 0, "id": "a"}, {"index": 0, "id": "b"}]}],
+        [{"tool_calls": {"index": 0}}],
+        [{"content": 5}],
+    ],
+    ids=["an unknown text", "parts", "no index", "two ids", "no list", "a number"],
+)
+def test_what_adds_up_to_nothing_certain_is_not_folded(pieces):
+    events = stream(*map(chunk, pieces), STOP)
+    assert stream_is_whole(events, CHAT)
+    assert as_json(events, CHAT) is None
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        b"data: not json\n\n" + stream(HELLO, STOP),
+        b"data: [1]\n\n" + stream(HELLO, STOP),
+        b"hello\n\n" + stream(HELLO, STOP),
+        b'data: {"choices":\ndata: []}\n\n' + stream(HELLO, STOP),
+        stream({**HELLO, "choices": [{"delta": {}}]}, STOP),
+        stream({**HELLO, "object": "something"}, {**STOP, "object": "something"}),
+        stream({**HELLO, "created": 1e300}, STOP).replace(b"1e+300", b"1e400"),
+    ],
+    ids=["no JSON", "no object", "no field", "two lines", "no index", "another kind", "too big"],
+)
+def test_a_stream_of_another_shape_is_not_folded(events):
+    assert as_json(events, CHAT) is None
+
+
+def test_unknown_fields_that_are_told_once_are_kept():
+    once = chunk({"role": "assistant", "content": "hi", "thinking": {"a": 1}}, x_top=7)
+    answer = folded(stream(once, chunk({"thinking": None}), STOP))
+    assert answer["choices"][0]["message"]["thinking"] == {"a": 1}
+    assert answer["x_top"] == 7
+
+
+def test_comments_names_and_line_ends_are_no_matter():
+    plain = stream(HELLO, STOP)
+    dressed = (b": ka\n\n" + plain.replace(b"data: ", b"event: x\nid: 1\ndata:")).replace(
+        b"\n", b"\r\n"
+    )
+    assert folded(dressed) == folded(plain)
+    assert stream_is_whole(dressed, CHAT)
+
+
+def test_azure_s_first_chunk_says_nothing_of_the_answer_but_the_filter():
+    prompt = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
+    prompt["prompt_filter_results"] = [{"prompt_index": 0}]
+    answer = folded(stream(prompt, HELLO, STOP))
+    assert (answer["id"], answer["created"], answer["model"]) == ("c", 1, "m")
+    assert answer["prompt_filter_results"] == [{"prompt_index": 0}]
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_the_usage_chunk_is_cut_out_and_nothing_else(line_end):
+    usage = {**HELLO, "choices": [], "usage": {"prompt_tokens": 1}}
+    rest = stream({**HELLO, "usage": None}, {**STOP, "usage": None})
+    whole = stream({**HELLO, "usage": None}, {**STOP, "usage": None}, usage)
+    assert without_usage(whole.replace(b"\n", line_end), CHAT) == rest.replace(b"\n", line_end)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        stream(HELLO, STOP),
+        stream(HELLO, {**STOP, "usage": {"prompt_tokens": 1}}),
+        stream(HELLO, {**STOP, "choices": [], "usage": None}),
+        stream(chunk({"content": '"usage"'}), STOP),
+        b"",
+        b'"usage"',
+    ],
+)
+def test_where_there_is_no_usage_chunk_nothing_is_cut_out(events):
+    assert without_usage(events, CHAT) == events
+
+
+@pytest.mark.parametrize(
+    ("body", "operation"),
+    [
+        (b"", CHAT),
+        (b"[]", CHAT),
+        (b"{}", CHAT),
+        (b'{"object": "chat.completion", "choices": []}', CHAT),
+        (b'{"object": "chat.completion", "choices": [{"index": 0}]}', CHAT),
+        (b'{"object": "chat.completion", "choices": [5]}', CHAT),
+        (b'{"object": "list", "data": []}', "embeddings"),
+        (b'{"object": "response", "status": "incomplete", "output": []}', RESPONSES),
+        (b'{"object": "response", "status": "completed"}', RESPONSES),
+        (
+            b'{"object": "response", "status": "completed", "output": [{"type": "message"}]}',
+            RESPONSES,
+        ),
+    ],
+)
+def test_what_is_of_no_known_shape_is_not_framed(body, operation):
+    assert as_events(body, operation, include_usage=True) is None
+
+
+def test_a_done_behind_a_response_is_no_matter_and_a_failure_is_one():
+    events = framed(
+        {"id": "r", "object": "response", "status": "completed", "output": []}, RESPONSES
+    )
+    assert stream_is_whole(events + b"data: [DONE]\n\n", RESPONSES)
+    failed = events.replace(b'"response.completed"', b'"response.failed"')
+    assert not stream_is_whole(failed, RESPONSES)
+    assert not stream_is_whole(events.replace(b'"completed"', b'"incomplete"'), RESPONSES)

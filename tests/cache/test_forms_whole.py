@@ -1,0 +1,40 @@
+"""Which answers may be given again: those that are complete."""
+
+import json
+
+import pytest
+
+from llmproxy.cache.forms import is_whole
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "whole"),
+    [
+        ("chat/completions", {"choices": [{"finish_reason": "stop"}]}, True),
+        ("chat/completions", {"choices": [{"finish_reason": "tool_calls"}]}, True),
+        ("chat/completions", {"choices": [{"finish_reason": "length"}]}, True),
+        ("chat/completions", {"choices": [{"finish_reason": "content_filter"}]}, False),
+        ("chat/completions", {"choices": [{"finish_reason": None}]}, False),
+        (
+            "completions",
+            {"choices": [{"finish_reason": "stop"}, {"finish_reason": None}]},
+            False,
+        ),
+        ("chat/completions", {"choices": []}, False),
+        ("chat/completions", {}, False),
+        ("chat/completions", {"error": {"message": "m"}}, False),
+        ("responses", {"status": "completed", "error": None}, True),
+        ("responses", {"status": "incomplete"}, False),
+        ("responses", {"status": "failed", "error": {"code": "c"}}, False),
+        ("responses", {}, False),
+        ("embeddings", {"data": []}, True),
+        ("embeddings", {"error": {"message": "m"}}, False),
+    ],
+)
+def test_only_complete_answers_are_given_again(operation, body, whole):
+    assert is_whole(json.dumps(body).encode(), operation) is whole
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"choices": 5}', b"<html>", b"{", b"[" * 5000])
+def test_what_is_no_answer_at_all_is_not_given_again(body):
+    assert not is_whole(body, "chat/completions")

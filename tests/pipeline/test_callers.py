@@ -1,0 +1,372 @@
+"""Callers: who shows which key, what it may use, and what is counted of its calls."""
+
+import asyncio
+from hashlib import sha256
+from time import monotonic
+
+import pytest
+import yaml
+
+from llmproxy.calls import Call, Dialect, Replay, Route, Trail, Usage
+from llmproxy.config import Caller, parse_config
+from llmproxy.errors import CallerThrottled, ClientError, Overload
+from llmproxy.pipeline.callers import Allowance, Callers
+from llmproxy.runtime import pool_of
+from tests.support.proxy import config_for
+from tests.support.run import bounded
+
+KEY = "sk-team-a-0123456789"
+NOW = 1_000.0
+
+
+def callers_of(*callers, groups=("gpt-4.1",)):
+    """The stage for some callers, given as they are configured."""
+    config = config_for("http://127.0.0.1:1/v1", callers=list(callers))
+    (group,) = config["model_groups"]
+    config["model_groups"] = [{**group, "model_group": name} for name in groups]
+    parsed = parse_config(yaml.safe_dump(config), {}, file="test.yaml")
+    return Callers(parsed.general_settings.callers, pool_of(parsed))
+
+
+def limited(**limits):
+    return callers_of({"name": "team-a", "key": KEY, "limits": limits})
+
+
+def allowance(**limits):
+    return Allowance(Caller.model_validate({"name": "team-a", "key": KEY, "limits": limits}))
+
+
+def call(*, model="gpt-4.1", caller="team-a", body=b"{}", max_output_tokens=None):
+    return Call(
+        id="c",
+        method="POST",
+        route=Route("chat/completions", Dialect.CHAT, Replay.SAFE),
+        query=b"",
+        headers=[],
+        body=body,
+        model=model,
+        model_in_body=model,
+        stream=False,
+        replay=Replay.SAFE,
+        account_bound=False,
+        client="127.0.0.1",
+        received_at=0.0,
+        patience_s=9.0,
+        deadline_at=9.0,
+        ends_at=9.0,
+        max_output_tokens=max_output_tokens,
+        caller=caller,
+    )
+
+
+def place(callers, asked=None, trail=None):
+    asked = asked or call()
+    group = callers.pool_of(asked.caller).group_for(asked)
+    return callers.admit(asked, group, trail or Trail())
+
+
+def left(callers):
+    (capacity,) = callers.capacities()
+    return capacity.left(monotonic())
+
+
+# ---- who is calling
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"authorization", b"Bearer " + KEY.encode())],
+        [(b"authorization", b"bearer  " + KEY.encode())],
+        [(b"api-key", KEY.encode())],
+        [(b"x-api-key", KEY.encode())],
+        [(b"authorization", b"Basic dXNlcjpwdw=="), (b"x-api-key", KEY.encode())],
+        [(b"authorization", b"Bearer other"), (b"api-key", KEY.encode())],
+    ],
+)
+@pytest.mark.parametrize(
+    "configured", [{"key": KEY}, {"key_sha256": sha256(KEY.encode()).hexdigest()}]
+)
+def test_a_caller_is_known_by_its_key_in_whichever_header_its_client_sends_it(headers, configured):
+    callers = callers_of({"name": "team-b", "key": "other-key"}, {"name": "team-a", **configured})
+    assert callers.identify(headers) == "team-a"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(b"authorization", b"Bearer")],
+        [(b"authorization", b"Bearer ")],
+        [(b"authorization", KEY.encode())],
+        [(b"authorization", b"Bearer " + KEY.encode() + b"x")],
+        [(b"authorization", b"Bearer " + sha256(KEY.encode()).hexdigest().encode())],
+        [(b"x-api-key", b"")],
+        [(b"cookie", KEY.encode())],
+    ],
+)
+def test_no_key_and_a_wrong_one_get_one_and_the_same_refusal(headers):
+    with pytest.raises(ClientError) as caught:
+        callers_of({"name": "team-a", "key": KEY}).identify(headers)
+    assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
+    with pytest.raises(ClientError) as nothing:
+        callers_of({"name": "team-a", "key": KEY}).identify([])
+    assert caught.value.message == nothing.value.message
+
+
+def test_without_callers_nobody_is_asked_who_they_are():
+    callers = callers_of()
+    assert callers.identify([(b"authorization", b"Bearer " + KEY.encode())]) is None
+    assert list(callers.capacities()) == []
+
+
+# ---- what it may use
+
+
+def test_a_caller_without_groups_may_use_all_of_them():
+    callers = callers_of({"name": "team-a", "key": KEY}, groups=("gpt-4.1", "o3"))
+    assert set(callers.pool_of("team-a").groups) == {"gpt-4.1", "o3"}
+
+
+def test_for_a_caller_with_groups_the_others_do_not_exist_and_are_not_named():
+    team = {"name": "team-a", "key": KEY, "groups": ["gpt-4.1", "o3"]}
+    pool = callers_of(team, groups=("gpt-4.1", "o3", "secret")).pool_of("team-a")
+    assert pool.group_for(call(model="o3")).name == "o3"
+    with pytest.raises(ClientError) as caught:
+        pool.group_for(call(model="secret"))
+    assert (caught.value.status, caught.value.code) == (404, "model_not_found")
+    assert caught.value.message.endswith("This proxy serves: gpt-4.1, o3.")
+
+
+def test_the_wildcard_does_not_serve_the_name_of_a_group_that_is_not_allowed():
+    team = {"name": "team-a", "key": KEY, "groups": ["*"]}
+    pool = callers_of(team, groups=("gpt-4.1", "*")).pool_of("team-a")
+    assert pool.group_for(call(model="anything")).name == "*"
+    with pytest.raises(ClientError) as caught:
+        pool.group_for(call(model="gpt-4.1"))
+    assert caught.value.code == "model_not_found"
+
+
+# ---- how much of it
+
+
+def test_the_time_that_a_refusal_names_is_when_there_is_room_and_not_before():
+    team = allowance(rpm=3)
+    for second in (0, 10, 20):
+        assert team.take(0, NOW + second)
+    wait_s = team.refusal(0, NOW + 25).retry_after_s
+    assert 35 <= wait_s <= 35 * 1.1
+    assert team.take(0, NOW + 25 + wait_s * 0.9) is None
+    assert team.take(0, NOW + 25 + wait_s)
+
+
+def test_the_time_until_there_are_tokens_is_true_too():
+    team = allowance(tpm=100)
+    assert team.take(60, NOW)
+    assert team.take(30, NOW + 20)
+    refusal = team.refusal(70, NOW + 30)
+    assert 30 <= refusal.retry_after_s <= 33
+    assert team.take(70, NOW + 30 + refusal.retry_after_s)
+    later = team.refusal(40, NOW + 61)
+    assert 58 <= later.retry_after_s <= 60.5
+
+
+def test_of_several_instances_each_names_its_own_part_of_the_calls_at_a_time():
+    class SharedByTwo:
+        share, instances = None, 2
+
+        def limits(self, rpm, tpm):
+            """Nothing but places is limited here."""
+
+        def wait_s(self, tokens, now):
+            return 0.0
+
+        def take(self, tokens, now):
+            """There is always some."""
+
+    team = allowance(concurrent=4)
+    team.capacity.share_with_others(SharedByTwo())
+    assert team.take(5, NOW)
+    assert team.take(5, NOW)
+    assert team.take(5, NOW) is None
+
+    assert "calls at a time: Limit 2, Used 2" in team.refusal(5, NOW).message
+
+
+@pytest.mark.parametrize(
+    ("limits", "tokens", "kind", "words"),
+    [
+        ({"rpm": 1}, 5, "requests", "requests per min (RPM): Limit 1, Used 1, Requested 1"),
+        ({"tpm": 10}, 5, "tokens", "tokens per min (TPM): Limit 10, Used 8, Requested 5"),
+        ({"rpm": 1, "tpm": 10}, 5, "requests", "RPM"),
+        ({"rpm": 9, "tpm": 10}, 5, "tokens", "TPM"),
+        ({"concurrent": 1}, 5, "requests", "calls at a time: Limit 1, Used 1"),
+    ],
+)
+def test_a_refusal_says_which_limit_it_was_in_openais_words(limits, tokens, kind, words):
+    team = allowance(**limits)
+    assert team.take(8, NOW)
+    refusal = team.refusal(tokens, NOW)
+    assert (refusal.status, refusal.code, refusal.kind) == (429, "rate_limit_exceeded", kind)
+    assert "caller 'team-a'" in refusal.message
+    assert words in refusal.message
+    assert refusal.retry_after_s > 0
+
+
+def test_a_call_bigger_than_the_limit_goes_when_nothing_else_is_in_the_window():
+    team = allowance(tpm=10)
+    assert team.take(50, NOW)
+    assert team.take(1, NOW + 30) is None
+    assert team.take(50, NOW + 61)
+
+
+@bounded()
+async def test_calls_at_a_time_are_counted_and_a_place_is_free_when_a_call_is_over():
+    callers = limited(concurrent=2)
+    async with place(callers):
+        async with place(callers):
+            with pytest.raises(CallerThrottled):
+                await place(callers).__aenter__()
+        async with place(callers):
+            pass
+
+
+@bounded()
+async def test_a_call_counts_with_its_estimate_and_its_output_bound_until_its_usage_is_known():
+    callers = limited(tpm=10_000)
+    trail = Trail()
+    async with place(callers, call(body=b"x" * 400, max_output_tokens=500), trail):
+        reserved = 10_000 - left(callers)[1]
+        assert 500 < reserved < 1_000
+        trail.attempts, trail.usage = 1, Usage(input_tokens=120, output_tokens=30)
+    assert left(callers)[1] == 10_000 - 150
+
+
+@bounded()
+async def test_a_call_that_used_more_than_was_reserved_is_counted_with_all_of_it():
+    callers = limited(tpm=10_000)
+    trail = Trail()
+    async with place(callers, call(), trail):
+        trail.attempts, trail.usage = 1, Usage(input_tokens=4_000, output_tokens=5_000)
+    assert left(callers)[1] == 1_000
+
+
+@bounded()
+async def test_a_call_that_no_endpoint_has_heard_of_is_not_counted():
+    callers = limited(rpm=5, tpm=10_000)
+    with pytest.raises(Overload):
+        async with place(callers):
+            raise Overload("full", retry_after_s=1)
+    assert left(callers) == (5, 10_000)
+
+
+@bounded()
+async def test_a_call_that_every_endpoint_refused_counts_as_a_request_without_tokens():
+    callers = limited(rpm=5, tpm=10_000)
+    trail = Trail()
+    with pytest.raises(ClientError):
+        async with place(callers, call(max_output_tokens=500), trail):
+            trail.attempts = 2
+            raise ClientError("no")
+    assert left(callers) == (4, 10_000)
+
+
+@bounded()
+async def test_an_answer_that_tells_no_usage_counts_as_it_was_reserved():
+    callers = limited(tpm=10_000)
+    trail = Trail()
+    with pytest.raises(asyncio.CancelledError):  # the client has left
+        async with place(callers, call(max_output_tokens=500), trail):
+            trail.attempts = 1
+            raise asyncio.CancelledError
+    assert left(callers)[1] <= 9_500
+
+
+@bounded()
+async def test_only_callers_with_limits_are_told_of_them():
+    callers = callers_of(
+        {"name": "team-a", "key": KEY, "limits": {"rpm": 5}}, {"name": "free", "key": "free-key"}
+    )
+    limited_trail, free_trail = Trail(), Trail()
+    async with place(callers, call(), limited_trail):
+        async with place(callers, call(caller="free"), free_trail):
+            pass
+    assert limited_trail.limit_headers == [
+        (b"x-ratelimit-limit-requests", b"5"),
+        (b"x-ratelimit-remaining-requests", b"4"),
+        (b"x-ratelimit-reset-requests", b"1m0s"),
+    ]
+    assert free_trail.limit_headers is None
+
+
+# ---- with other instances
+
+
+class Granting:
+    """A stock that has nothing until it was asked, and then only after a while."""
+
+    share = None
+
+    def __init__(self, *, after_s, room_in_s=0.02):
+        self.after_s = after_s
+        self.room_in_s = room_in_s
+        self.asked_at = None
+
+    def _granted(self, now):
+        return self.asked_at is not None and now >= self.asked_at + self.after_s
+
+    def limits(self, rpm, tpm):
+        pass
+
+    def covers(self, tokens, now):
+        return self._granted(now)
+
+    def wait_s(self, tokens, now):
+        return 0.0 if self._granted(now) else self.room_in_s
+
+    def take(self, tokens, now):
+        pass
+
+    def give_back(self, tokens, at):
+        pass
+
+    def correct(self, tokens, at):
+        pass
+
+    def missed(self, tokens):
+        self.asked_at = self.asked_at or monotonic()
+
+
+def shared(stock):
+    callers = limited(rpm=60)
+    (capacity,) = callers.capacities()
+    capacity.share_with_others(stock)
+    return callers
+
+
+@pytest.mark.clock
+@bounded()
+async def test_the_first_call_after_a_silence_waits_for_its_grant():
+    trail, began_at = Trail(), monotonic()
+    async with place(shared(Granting(after_s=0.03)), call(), trail):
+        assert 0.03 <= monotonic() - began_at < 0.2
+    assert trail.waited_s >= 0.03
+
+
+@pytest.mark.clock
+@bounded()
+async def test_a_grant_that_does_not_come_is_not_waited_for_long():
+    began_at = monotonic()
+    with pytest.raises(CallerThrottled):
+        await place(shared(Granting(after_s=9.0))).__aenter__()
+    assert 0.2 < monotonic() - began_at < 1.0
+
+
+@pytest.mark.clock
+@bounded()
+async def test_when_the_others_have_used_up_the_limit_the_refusal_comes_at_once():
+    began_at = monotonic()
+    with pytest.raises(CallerThrottled) as caught:
+        await place(shared(Granting(after_s=0.0, room_in_s=30.0))).__aenter__()
+    assert monotonic() - began_at < 0.15
+    assert caught.value.retry_after_s == 30.0

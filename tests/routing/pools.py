@@ -1,0 +1,81 @@
+"""Pools of endpoints that nobody asks anything, and calls that nobody makes."""
+
+from llmproxy.calls import Call, Dialect, RateLimit, RateLimits, Replay, Route
+from llmproxy.config import parse_config
+from llmproxy.routing import Demand
+from llmproxy.rules.capacity.level import ON_THE_WAY_S
+from llmproxy.runtime import pool_of
+
+DRAW = 0.5
+
+
+def pool(*entries, strategy="weighted", **settings):
+    """A pool with one group `g` of endpoints, given as (name, weight, tier) and, optionally, their
+    limits."""
+    lines = [
+        f"      - {{name: {name}, model: m, weight: {weight}, tier: {tier},"
+        f" limits: {_flow(limits)}, params: {{api_key: k, base_url: 'http://{name}.test/v1'}}}}"
+        for name, weight, tier, *limits in entries
+    ]
+    general = {"strategy": strategy, "cooldown_time": 10, **settings}
+    text = "\n".join(
+        ["model_groups:", "  - model_group: g", "    models:", *lines, "general_settings:"]
+        + [f"  {key}: {value}" for key, value in general.items()]
+    )
+    return pool_of(parse_config(text, {}, file="test.yaml"))
+
+
+def group(*entries, **settings):
+    return pool(*entries, **settings).groups["g"]
+
+
+def by_name(group):
+    return {state.endpoint.name: state for state in group.states}
+
+
+def fail(state, now):
+    """A call to it fails."""
+    turn = state.begin(0, now)
+    turn.failed(now, DRAW)
+    turn.end(now)
+
+
+def tell(state, remaining, reset_s, *, limit=100, now=0.0, tokens=False):
+    """Its answers say so much of requests (or of tokens), as of now."""
+    turn = state.begin(0, now - ON_THE_WAY_S)
+    told = RateLimit(limit, remaining, reset_s)
+    turn.learn(RateLimits(tokens=told) if tokens else RateLimits(requests=told))
+    turn.end(now)
+
+
+def served(group, demand=None, now=0.0):
+    """The endpoint that gives a newcomer a turn, which is not ended; None if none does."""
+    turn = group.take_as_newcomer(demand or Demand(), now)
+    return None if turn is None else turn.state.endpoint.name
+
+
+def _flow(limits):
+    inside = ", ".join(f"{name}: {value}" for each in limits for name, value in each.items())
+    return f"{{{inside}}}"
+
+
+def call(model=None, *, path="chat/completions", account_bound=False, method="POST"):
+    route = Route(path, Dialect.CHAT, Replay.SAFE, account_bound)
+    return Call(
+        id="x",
+        method=method,
+        route=route,
+        query=b"",
+        headers=[],
+        body=b"",
+        model=model,
+        model_in_body=model,
+        stream=False,
+        replay=Replay.SAFE,
+        account_bound=account_bound,
+        client="",
+        received_at=0,
+        patience_s=1,
+        deadline_at=1,
+        ends_at=1,
+    )

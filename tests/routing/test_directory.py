@@ -1,0 +1,85 @@
+"""Which group serves a name, and what is heard of endpoints from elsewhere."""
+
+import pytest
+
+from llmproxy.errors import ClientError
+from llmproxy.routing import Pool
+from tests.routing.pools import by_name, call, fail, pool
+
+
+def test_a_name_finds_its_group_and_the_wildcard_serves_the_rest():
+    one = pool(("a", 1, 0))
+    named = one.groups["g"]
+    both = Pool({"g": named, "*": named})
+    assert one.group_for(call("g")) is named
+    assert both.group_for(call("anything")) is named
+    assert both.group_for(call(None)) is named
+    with pytest.raises(ClientError) as caught:
+        one.group_for(call("unknown"))
+    assert (caught.value.status, caught.value.code) == (404, "model_not_found")
+    assert "'unknown'" in caught.value.message
+    assert "g" in caught.value.message
+    with pytest.raises(ClientError) as caught:
+        one.group_for(call(None))
+    assert (caught.value.status, caught.value.param) == (400, "model")
+
+
+def test_ids_that_live_in_one_account_need_a_group_of_one():
+    files = {"path": "files/f-1", "account_bound": True, "method": "GET"}
+    alone, several = pool(("a", 1, 0)), pool(("a", 1, 0), ("b", 1, 0))
+    assert alone.group_for(call(None, **files)) is alone.groups["g"]
+    two_groups = Pool({"g": alone.groups["g"], "h": alone.groups["g"]})
+    for refusing in (several, two_groups):
+        with pytest.raises(ClientError) as caught:
+            refusing.group_for(call(None, **files))
+        assert (caught.value.status, caught.value.code) == (501, "account_bound_path")
+        assert "single endpoint" in caught.value.message or "'*'" in caught.value.message
+
+
+def test_whoever_may_use_some_groups_does_not_see_the_others_nor_reach_them_by_the_wildcard():
+    named, rest = pool(("a", 1, 0)).groups["g"], pool(("b", 1, 0)).groups["g"]
+    both = Pool({"g": named, "*": rest})
+    limited = both.limited_to(["*"])
+    assert limited.group_for(call("anything")) is rest
+    with pytest.raises(ClientError) as caught:
+        limited.group_for(call("g"))
+    assert caught.value.status == 404
+
+
+def test_an_account_is_listed_once_however_many_groups_use_it():
+    one = pool(("a", 1, 0), ("b", 1, 0))
+    twice = Pool({"g": one.groups["g"], "h": one.groups["g"]})
+    assert len(list(twice.capacities())) == 2
+
+
+def test_an_endpoint_that_cools_or_breaks_elsewhere_is_left_alone_here():
+    here = pool(("a", 1, 0), ("b", 1, 0))
+    a, b = here.groups["g"].states
+    here.hear("g", "a", "cooling", 7.0, 1.0)
+    assert (a.available(7.9), a.available(8.0)) == (False, True)
+    assert a.throttled(5.0)
+    here.hear("g", "b", "open", 4.0, 1.0)
+    assert (b.available(4.9), b.available(5.1)) == (False, True)
+    here.hear("g", "b", "open", 40.0, 6.0)
+    here.hear("g", "b", "closed", None, 7.0)
+    assert b.available(7.0)
+    here.hear("g", "a", "misconfigured", 300.0, 10.0)
+    assert not a.available(309.0)
+    assert not a.throttled(20.0)
+
+
+def test_news_of_endpoints_that_are_not_ours_says_nothing():
+    here = pool(("a", 1, 0))
+    here.hear("other", "a", "cooling", 7.0, 1.0)
+    here.hear("g", "other", "cooling", 7.0, 1.0)
+    here.hear("g", "a", "something new", 7.0, 1.0)
+    assert by_name(here.groups["g"])["a"].available(1.0)
+
+
+def test_news_does_not_shorten_what_we_know_ourselves():
+    here = pool(("a", 1, 0), ("b", 1, 0))
+    a = here.groups["g"].states[0]
+    fail(a, 1.0)
+    opens_at = a.ready_at(1.0)
+    here.hear("g", "a", "open", 0.5, 1.0)
+    assert a.ready_at(1.0) == opens_at

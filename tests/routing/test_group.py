@@ -1,0 +1,213 @@
+"""Whose turn it is, and who waits."""
+
+from math import inf
+
+import pytest
+
+from llmproxy.routing import Demand
+from tests.routing.pools import by_name, fail, group, served, tell
+
+
+def chosen(group, demand=None, now=0.0):
+    state = group.choose(demand or Demand(), now)
+    return state and state.endpoint.name
+
+
+def test_turns_follow_the_weights():
+    three = group(("a", 3, 0), ("b", 2, 0), ("c", 1, 0))
+    names = [chosen(three) for _ in range(60)]
+    assert [names.count(name) for name in "abc"] == [30, 20, 10]
+
+
+def test_a_higher_tier_is_for_when_the_lower_is_out_and_weight_0_is_the_last_resort():
+    tiers = group(("last", 0, 0), ("dear", 1, 1), ("cheap", 1, 0))
+    order = []
+    for _ in range(3):
+        order.append(chosen(tiers, now=1))
+        fail(by_name(tiers)[order[-1]], 1)
+    assert order == ["cheap", "dear", "last"]
+    assert chosen(tiers, now=1) is None
+
+
+def test_what_was_tried_is_not_chosen_again_while_another_is_left():
+    two = group(("a", 1, 0), ("b", 1, 0))
+    demand = Demand()
+    demand.tried.append(two.choose(demand, 0))
+    second = two.choose(demand, 0)
+    assert second not in (None, demand.tried[0])
+    demand.tried.append(second)
+    assert two.choose(demand, 0) is None
+
+
+def test_room_that_belongs_to_who_stands_in_line_is_none_for_others():
+    one = group(("only", 1, 0))
+    assert not one.full(Demand(), 1)
+    one.line.join(Demand())
+    assert one.full(Demand(), 1)
+    assert not one.full(Demand(priority=1), 1)
+    fail(by_name(one)["only"], 1)
+    by_name(one)["only"].cool(20, "failed")
+    assert not one.full(Demand(), 2), "it is broken, and no limit is in the way"
+
+
+def test_least_busy_takes_the_one_with_the_fewest_calls_for_its_weight():
+    two = group(("a", 2, 0), ("b", 1, 0), strategy="least_busy")
+    turns = [two.take(Demand(), 0) for _ in range(30)]
+    assert [by_name(two)[name].in_flight for name in "ab"] == [20, 10]
+    at_a = [turn for turn in turns if turn.state.endpoint.name == "a"]
+    for turn in at_a[:15]:
+        turn.end(0)
+    assert chosen(two) == "a"
+
+
+def test_an_endpoint_that_is_full_is_passed_over_within_its_tier():
+    two = group(("a", 1, 0), ("b", 1, 0))
+    tell(by_name(two)["a"], 0, 17.0)
+    assert {chosen(two, now=1) for _ in range(4)} == {"b"}
+
+
+def test_a_call_too_big_for_what_is_left_goes_where_more_is_left():
+    two = group(("a", 1, 0), ("b", 1, 0))
+    tell(by_name(two)["a"], 50, 17.0, tokens=True)
+    assert {chosen(two, Demand(51), now=1) for _ in range(4)} == {"b"}
+    assert {chosen(two, Demand(50), now=1) for _ in range(4)} == {"a", "b"}
+
+
+def tiered():
+    """A cheap endpoint that is full until 17 s, and a dear one."""
+    tiers = group(("cheap", 1, 0), ("dear", 1, 1))
+    tell(by_name(tiers)["cheap"], 0, 17.0, limit=1)
+    return tiers
+
+
+def test_a_full_tier_is_waited_for_if_it_has_room_before_the_call_may_spill():
+    tiers = tiered()
+    assert chosen(tiers, Demand(spill_at=17.5), now=16.5) is None
+    assert chosen(tiers, Demand(spill_at=16.9), now=16.5) == "dear"
+    assert chosen(tiers, Demand(spill_at=17.5), now=17.2) == "cheap"
+
+
+def test_a_tier_whose_breakers_are_open_is_not_waited_for():
+    tiers = group(("cheap", 1, 0), ("dear", 1, 1))
+    fail(by_name(tiers)["cheap"], 1)
+    assert chosen(tiers, Demand(spill_at=1e9), now=1) == "dear"
+
+
+def test_a_newcomer_does_not_overtake_those_who_wait():
+    one = group(("a", 1, 0, {"concurrent": 1}))
+    turn = one.take(Demand(), 0)
+    one.line.join(Demand())
+    turn.end(1)
+    assert served(one, now=1) is None
+    assert served(one, Demand(priority=1), now=1) == "a"
+
+
+def test_while_they_wait_for_a_cheap_place_the_dear_tier_is_open_to_others():
+    tiers = tiered()
+    tiers.line.join(Demand(spill_at=17.5))
+    assert served(tiers, Demand(spill_at=17.5), now=16.5) == "dear"
+
+
+def test_who_waits_is_served_in_order_as_far_as_there_is_room():
+    one = group(("a", 1, 0, {"concurrent": 2}))
+    waiting = [Demand() for _ in range(3)]
+    for each in waiting:
+        one.line.join(each)
+    assert [demand for demand, _ in one.serve_line(0)] == waiting[:2]
+    assert list(one.line) == waiting[2:]
+
+
+def test_who_may_not_go_everywhere_holds_up_nobody_but_others_keep_their_order():
+    two = group(("a", 1, 0, {"concurrent": 1}), ("b", 1, 0, {"concurrent": 1}))
+    a, b = two.states
+    two.take(Demand(), 0)
+    two.take(Demand(), 0)
+    stuck, big, small = Demand(), Demand(), Demand()
+    stuck.tried.append(b)
+    for each in (stuck, big, small):
+        two.line.join(each)
+    assert list(two.serve_line(0)) == []
+    b.capacity.concurrent = 2
+    assert [demand for demand, _ in two.serve_line(0)] == [big]
+    a.capacity.concurrent = 2
+    assert [demand for demand, _ in two.serve_line(0)] == [stuck]
+
+
+def test_the_line_moves_when_there_is_room_or_somebody_gives_up_a_cheap_place():
+    tiers = tiered()
+    assert tiers.line_moves_in_s(3) == inf
+    patient = Demand(spill_at=17.5)
+    tiers.line.join(patient)
+    assert tiers.line_moves_in_s(16.8) == pytest.approx(0.2)
+    tiers.line.leave(patient)
+    one = group(("a", 1, 0))
+    tell(one.states[0], 0, 17.0)
+    one.line.join(Demand())
+    assert one.line_moves_in_s(3) == pytest.approx(14)
+
+
+def test_only_those_whom_no_healthy_endpoint_could_serve_are_stranded():
+    two = group(("a", 1, 0), ("b", 1, 0))
+    a, b = two.states
+    anywhere, not_b = Demand(), Demand()
+    not_b.tried.append(b)
+    for each in (anywhere, not_b):
+        two.line.join(each)
+    assert two.stranded(1) == []
+    fail(a, 1)
+    assert two.stranded(1) == [not_b]
+    fail(b, 1)
+    assert two.stranded(1) == [anywhere, not_b]
+
+
+def test_when_to_come_back_counts_those_who_wait():
+    one = group(("a", 1, 0))
+    tell(one.states[0], 0, 60.0, limit=60)  # one a second
+    assert one.recovers_in_s((), Demand(), 0) == pytest.approx(1)
+    for _ in range(4):
+        one.line.join(Demand())
+    assert one.recovers_in_s((), Demand(), 0) == pytest.approx(5)
+    assert one.recovers_in_s((), Demand(priority=1), 0) == pytest.approx(1)
+    assert one.recovers_in_s(one.states, Demand(), 0) is None
+
+
+def test_a_line_shares_its_endpoints():
+    two = group(("a", 1, 0), ("b", 1, 0))
+    for state in two.states:
+        tell(state, 0, 60.0, limit=60)
+    for _ in range(4):
+        two.line.join(Demand())
+    assert two.room_in_s(Demand(), 0, newcomer=True) == pytest.approx(3)
+    assert two.room_in_s(Demand(), 0, newcomer=False) == pytest.approx(1)
+
+
+def test_full_means_that_limits_are_in_the_way_and_nothing_else():
+    two = group(("a", 1, 0), ("b", 1, 0))
+    a, b = two.states
+    fail(a, 1)
+    assert not two.full(Demand(), 1)
+    b.cool(9, "throttled")
+    assert two.full(Demand(), 1)
+    assert not two.full(Demand(), 9.5)
+    tell(b, 0, 17.0, now=10)
+    assert two.full(Demand(), 10.5)
+
+
+def test_the_soonest_is_the_one_that_recovers_first():
+    two = group(("a", 1, 0), ("b", 1, 0))
+    a, b = two.states
+    fail(a, 1)
+    b.cool(3, "throttled")
+    assert two.soonest((), 1) is b
+    assert two.soonest([b], 1) is a
+    assert two.soonest([a, b], 1) is None
+
+
+def test_those_that_were_tried_are_not_told_as_skipped():
+    two = group(("a", 1, 0), ("b", 1, 0))
+    two.states[1].cool(4, "throttled")
+    told = {skip.endpoint: skip.why for skip in two.skipped([], Demand(), 1)}
+    assert told == {
+        "a": "no attempt was left for it",
+        "b": "throttled, cooling down for 3.0 s more",
+    }

@@ -1,0 +1,102 @@
+"""List prices are found by provider and model, or the log says why there is none."""
+
+import subprocess
+import sys
+
+import pytest
+
+from llmproxy.config import Price
+from llmproxy.providers.rows import BY_NAME
+from llmproxy.runtime.price_list import LISTED, list_price
+
+
+def test_a_model_of_openai_has_its_list_price_with_that_of_cached_input():
+    assert list_price("openai", "gpt-4.1") == Price(input=2.0, output=8.0, cached_input=0.5)
+
+
+@pytest.mark.parametrize("provider", ["azure", "azure-classic"])
+def test_a_deployment_that_is_called_as_its_model_has_the_models_price(provider):
+    assert list_price(provider, "gpt-4.1") == list_price("openai", "gpt-4.1")
+
+
+def test_a_dated_name_costs_as_its_model():
+    assert list_price("openai", "gpt-4.1-2025-04-14") == list_price("openai", "gpt-4.1")
+
+
+def test_a_price_that_grows_with_the_prompt_is_that_of_short_prompts():
+    assert list_price("anthropic", "claude-sonnet-4-5") == Price(
+        input=3.0, output=15.0, cached_input=0.3
+    )
+
+
+def test_embeddings_have_no_output_to_pay():
+    assert list_price("openai", "text-embedding-3-small") == Price(input=0.02, output=0.0)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "why"),
+    [
+        ("azure", "our-deployment", "the list has no model of that name"),
+        ("azure", "gpt-4.1-east", "the list has no model of that name"),
+        ("openai", "", "the list has no model of that name"),
+        ("ollama", "gpt-4.1", "nobody lists prices of that provider"),
+        ("generic", "gpt-4.1", "nobody lists prices of that provider"),
+        ("openai", "whisper-1", "it is not priced by tokens of text"),
+    ],
+)
+def test_what_is_not_listed_has_no_price_and_the_log_says_why(provider, model, why, caplog):
+    assert list_price(provider, model) is None
+    assert why in caplog.text
+    assert repr(model) in caplog.text
+    assert "`price`" in caplog.text
+
+
+@pytest.mark.parametrize(("provider", "listed"), LISTED.items())
+def test_every_provider_that_is_said_to_be_listed_is_ours_and_is_listed(provider, listed):
+    from genai_prices.data import providers
+
+    assert provider in BY_NAME
+    assert any(each.id == listed and each.models for each in providers)
+
+
+def python(code, *path):
+    """What a fresh interpreter writes."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": ":".join(map(str, path))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+
+def test_without_the_extra_no_price_is_known_and_the_log_names_the_remedy(tmp_path):
+    (tmp_path / "genai_prices.py").write_text("raise ImportError('not installed')")
+    told = python(
+        "from llmproxy.runtime.price_list import list_price\n"
+        "print(list_price('openai', 'gpt-4.1'))",
+        tmp_path,
+    )
+    assert told.stdout == "None\n"
+    assert "pip install 'llmproxy[prices]'" in told.stderr
+
+
+def test_nobody_pays_for_the_list_who_does_not_ask_for_a_price():
+    told = python(
+        "import sys, llmproxy.serving, llmproxy.runtime.price_list\n"
+        "print([name for name in sys.modules if name.startswith(('genai_prices', 'httpx'))])"
+    )
+    assert told.stdout == "[]\n"
+
+
+def test_looking_up_a_price_starts_no_thread_and_opens_no_connection():
+    told = python(
+        "import sys, threading\n"
+        "seen = []\n"
+        "sys.addaudithook(lambda name, _: seen.append(name) if name.startswith('socket.') else 0)\n"
+        "from llmproxy.runtime.price_list import list_price\n"
+        "assert list_price('openai', 'gpt-4.1')\n"
+        "print(threading.active_count(), seen)"
+    )
+    assert told.stdout == "1 []\n"

@@ -1,0 +1,224 @@
+"""What one instance learns of an endpoint, all others know within a moment, latecomers too."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from statistics import median
+from time import monotonic
+
+import pytest
+
+from llmproxy.config import GeneralSettings
+from llmproxy.events import EndpointStateChanged
+from llmproxy.shared_state.view import SharedView, open_shared_view
+from tests.support.run import bounded
+from tests.support.valkey import valkey
+
+WAIT_S = 5.0
+
+
+@dataclass
+class Reader:
+    """An instance that remembers what it hears, and when."""
+
+    view: SharedView
+    heard: list
+
+    def tell(self, state, for_s=None, *, endpoint="east"):
+        self.view.endpoint_state_changed(
+            EndpointStateChanged("gpt-4.1", endpoint, state, "because", for_s)
+        )
+
+    async def hears(self, count):
+        """The first so many news."""
+        async with asyncio.timeout(WAIT_S):
+            while len(self.heard) < count:
+                await asyncio.sleep(0.001)
+        return [news for _, news in self.heard[:count]]
+
+
+@asynccontextmanager
+async def reader(server):
+    heard = []
+
+    def hear(group, endpoint, state, for_s, now):
+        heard.append((now, (group, endpoint, state, for_s)))
+
+    settings = GeneralSettings(redis_url=server.url)
+    async with open_shared_view(settings, hear=hear) as view:
+        yield Reader(view, heard)
+
+
+async def listening(server, count=2):
+    """So many instances have subscribed."""
+    while (await server.command("PUBSUB", "NUMSUB", "{llmproxy}:news"))[1] < count:
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.clock
+@pytest.mark.parametrize("state", ["cooling", "misconfigured", "open"])
+@bounded()
+async def test_another_instance_hears_it_at_once(tmp_path, state):
+    async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
+        await listening(server)
+        took_s = []
+        for number in range(5):
+            began = monotonic()
+            one.tell(state, 7.0, endpoint=f"e{number}")
+            news = (await other.hears(number + 1))[-1]
+            took_s.append(other.heard[-1][0] - began)
+            assert news == ("gpt-4.1", f"e{number}", state, pytest.approx(7.0, abs=0.5))
+        assert median(took_s) < 0.1
+
+
+@bounded()
+async def test_nobody_hears_its_own_news(tmp_path):
+    async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
+        await listening(server)
+        one.tell("cooling", 7.0)
+        await other.hears(1)
+        assert one.heard == []
+
+
+@bounded()
+async def test_that_an_endpoint_is_back_is_told_too(tmp_path):
+    async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
+        await listening(server)
+        one.tell("open", 7.0)
+        one.tell("closed")
+        assert (await other.hears(1))[-1][2] in ("open", "closed")
+        async with asyncio.timeout(WAIT_S):
+            while other.heard[-1][1][2] != "closed":
+                await asyncio.sleep(0.001)
+        assert other.heard[-1][1] == ("gpt-4.1", "east", "closed", None)
+
+
+@bounded()
+async def test_what_concerns_nobody_else_is_not_told(tmp_path):
+    async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
+        await listening(server)
+        one.tell("half-open")
+        one.tell("cooling", 7.0)
+        assert [news[2] for news in await other.hears(1)] == ["cooling"]
+
+
+@bounded()
+async def test_who_comes_later_learns_what_is_still_true(tmp_path):
+    async with valkey(tmp_path) as server, reader(server) as one:
+        await listening(server, 1)
+        one.tell("cooling", 30.0)
+        one.tell("open", 60.0, endpoint="west")
+        one.tell("open", 60.0, endpoint="north")
+        one.tell("closed", endpoint="north")
+        one.tell("cooling", 0.05, endpoint="south")
+        async with asyncio.timeout(WAIT_S):
+            while await server.command("HLEN", "{llmproxy}:news") < 3:
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)
+        async with reader(server) as newcomer:
+            news = await newcomer.hears(2)
+            assert {each[:3] for each in news} == {
+                ("gpt-4.1", "east", "cooling"),
+                ("gpt-4.1", "west", "open"),
+            }
+            assert all(each[3] > 20 for each in news)
+
+
+@bounded()
+async def test_a_cooldown_and_a_breaker_are_two_matters(tmp_path):
+    async with valkey(tmp_path) as server, reader(server) as one:
+        await listening(server, 1)
+        one.tell("cooling", 30.0)
+        one.tell("open", 60.0)
+        one.tell("closed")
+        async with asyncio.timeout(WAIT_S):
+            while len(await server.command("HKEYS", "{llmproxy}:news")) != 1:
+                await asyncio.sleep(0.005)
+        async with reader(server) as newcomer:
+            assert [each[2] for each in await newcomer.hears(1)] == ["cooling"]
+
+
+@bounded()
+async def test_a_cooldown_is_never_shortened(tmp_path):
+    async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
+        await listening(server)
+        one.tell("misconfigured", 300.0)
+        await other.hears(1)
+        other.tell("cooling", 5.0)
+        await one.hears(1)
+        async with reader(server) as newcomer:
+            (news,) = await newcomer.hears(1)
+            assert news[2:] == ("misconfigured", pytest.approx(300.0, abs=5.0))
+
+
+@bounded(40)
+async def test_news_of_an_outage_are_told_when_it_is_over(tmp_path):
+    async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
+        await listening(server)
+        await server.kill()
+        one.tell("cooling", 60.0)
+        await asyncio.sleep(0.3)
+        await server.start()
+        ((*_, state, for_s),) = await other.hears(1)
+        assert state == "cooling"
+        assert 50 < for_s < 60
+
+
+@bounded(40)
+async def test_a_server_that_came_back_empty_is_told_again(tmp_path):
+    async with valkey(tmp_path) as server, reader(server) as one:
+        await listening(server, 1)
+        one.tell("cooling", 60.0)
+        async with asyncio.timeout(WAIT_S):
+            while not await server.command("HLEN", "{llmproxy}:news"):
+                await asyncio.sleep(0.005)
+        await server.restart_empty()
+        async with asyncio.timeout(10):
+            while not await server.command("HLEN", "{llmproxy}:news"):
+                await asyncio.sleep(0.02)
+
+
+@bounded(40)
+async def test_a_server_that_hangs_is_heard_again_when_it_goes_on(tmp_path):
+    async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
+        await listening(server)
+        server.hang()
+        await asyncio.sleep(3.5)  # long enough to give the connection up
+        one.tell("cooling", 60.0)
+        server.go_on()
+        assert (await other.hears(1))[0][2] == "cooling"
+
+
+@pytest.mark.parametrize("junk", ["", "hello", "12 []", '5 ["a","b","c","flying"]', "x [1,2]"])
+@bounded()
+async def test_what_is_not_news_is_ignored(tmp_path, junk):
+    async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
+        await listening(server)
+        await server.command("PUBLISH", "{llmproxy}:news", junk)
+        await server.command("HSET", "{llmproxy}:news", "junk", junk)
+        one.tell("cooling", 7.0)
+        assert len(await other.hears(1)) == 1
+        async with reader(server) as newcomer:
+            assert [each[2] for each in await newcomer.hears(1)] == ["cooling"]
+
+
+@bounded()
+async def test_a_purge_reaches_the_others_and_who_was_away_for_a_moment(tmp_path):
+    forgotten = []
+    async with valkey(tmp_path) as server:
+        async with reader(server) as one, reader(server) as other:
+            other.view.on_purge(lambda *told: forgotten.append(told))
+            one.view.on_purge(lambda *told: forgotten.append("its own"))
+            await listening(server)
+            one.view.tell_purge("gpt-4.1", 1000.5)
+            one.view.tell_purge(None, 2000.0)
+            async with asyncio.timeout(WAIT_S):
+                while len(forgotten) < 2:
+                    await asyncio.sleep(0.001)
+            assert forgotten == [("gpt-4.1", 1000.5), (None, 2000.0)]
+            await server.restart_empty()
+            async with asyncio.timeout(WAIT_S):
+                while len(forgotten) < 4:
+                    await asyncio.sleep(0.001)
+            assert sorted(forgotten[2:], key=str) == sorted(forgotten[:2], key=str)
+            assert not other.heard

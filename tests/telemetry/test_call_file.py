@@ -1,0 +1,135 @@
+"""Calls that a file keeps are found by their ids, and trouble with it costs no call."""
+
+import asyncio
+import sqlite3
+import stat
+from contextlib import contextmanager
+
+import pytest
+
+from llmproxy.steps import Attempt, FellBack, PassedOver
+from llmproxy.telemetry.call_file import FLUSH_S, CallFile
+from tests.support.run import bounded
+from tests.telemetry.test_ledger import finished
+
+DAY = 86400.0
+STEPS = [
+    PassedOver("e0", 1.0, "breaker open"),
+    Attempt("e1", 1.0, 0.2, "failed", 500, "server_error", "next endpoint"),
+    FellBack("other", 1.3),
+]
+
+
+@contextmanager
+def call_file(path, **options):
+    file = CallFile(path, **{"keep_s": DAY, **options})
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+async def written():
+    await asyncio.sleep(FLUSH_S + 0.3)
+
+
+@bounded()
+async def test_a_call_is_found_whole_by_our_id_and_by_the_endpoint_s_also_after_a_restart(tmp_path):
+    call = finished(id="req_1", request_id=b"vendor-7", steps=STEPS)
+    with call_file(tmp_path / "calls.db") as file:
+        file.call_finished(call)
+        file.call_finished(finished(id="req_2"))
+        await written()
+        assert await file.find("req_1") == call
+        assert await file.find("vendor-7") == call
+        assert await file.find("req_3") is None
+    with call_file(tmp_path / "calls.db") as file:
+        assert await file.find("req_1") == call
+    assert stat.S_IMODE((tmp_path / "calls.db").stat().st_mode) == 0o600
+
+
+@bounded()
+async def test_what_was_noted_last_is_written_at_the_end(tmp_path):
+    with call_file(tmp_path / "calls.db") as file:
+        file.call_finished(finished(id="req_last"))
+    with call_file(tmp_path / "calls.db") as file:
+        assert (await file.find("req_last")).id == "req_last"
+
+
+@bounded()
+async def test_old_calls_are_forgotten(tmp_path):
+    with call_file(tmp_path / "calls.db", keep_s=100) as file:
+        file.call_finished(finished(id="old", ended_at=1000.0))
+        file.call_finished(finished(id="new", ended_at=1101.0))
+        await written()
+        assert await file.find("old") is None
+        assert (await file.find("new")).id == "new"
+
+
+@bounded()
+async def test_two_workers_write_to_one_file(tmp_path):
+    path = tmp_path / "calls.db"
+    with call_file(path) as one, call_file(path) as other:
+        for number in range(200):
+            one.call_finished(finished(id=f"one_{number}"))
+            other.call_finished(finished(id=f"other_{number}"))
+        await written()
+        for number in range(0, 200, 20):
+            assert await other.find(f"one_{number}") is not None
+            assert await one.find(f"other_{number}") is not None
+
+
+@bounded()
+async def test_a_file_that_is_moved_away_is_begun_anew(tmp_path):
+    path = tmp_path / "calls.db"
+    with call_file(path) as file:
+        file.call_finished(finished(id="before"))
+        await written()
+        path.rename(tmp_path / "old.db")
+        file.call_finished(finished(id="after"))
+        await written()
+        assert await file.find("before") is None
+        assert await file.find("after") is not None
+
+
+@bounded()
+async def test_a_file_that_cannot_be_written_is_told_once_and_calls_go_on(tmp_path, caplog):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with call_file(folder / "calls.db") as file:
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+        for number in range(2):
+            file.call_finished(finished(id=f"req_{number}"))
+            await written()
+            assert await file.find(f"req_{number}") is None
+        assert caplog.text.count("cannot be written") == 1
+        folder.mkdir()
+        file.call_finished(finished(id="back"))
+        await written()
+        assert await file.find("back") is not None
+
+
+@pytest.mark.parametrize("what", ["no folder", "a folder", "another file"])
+def test_what_cannot_be_such_a_file_is_refused_with_the_remedy(tmp_path, what):
+    path = tmp_path / "calls.db"
+    if what == "no folder":
+        path = tmp_path / "nowhere" / "calls.db"
+    elif what == "a folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"something that is no database, and longer than its head" * 50)
+    with pytest.raises(OSError, match=r"cannot be used: .* or none yet, in a folder"):
+        CallFile(path, keep_s=DAY)
+
+
+@bounded()
+async def test_what_another_version_has_written_is_not_found_and_no_error(tmp_path):
+    path = tmp_path / "calls.db"
+    with call_file(path) as file:
+        connection = sqlite3.connect(path)
+        with connection:
+            connection.execute("INSERT INTO calls VALUES ('req_1', NULL, 1.0, x'c0')")
+        connection.close()
+        assert await file.find("req_1") is None

@@ -1,0 +1,122 @@
+"""The ledger counts every event once, whatever it tells."""
+
+import pytest
+
+from llmproxy.calls import Usage
+from llmproxy.config import Price
+from llmproxy.events import AttemptEnded, CallFinished, EndpointStateChanged
+from llmproxy.steps import Attempt
+from llmproxy.telemetry.ledger import BATCH, KEPT_CALLS, Ledger
+
+
+def finished(status=200, **changes):
+    told = {
+        "ended_at": 1.0,
+        "received_at": 1.0,
+        "id": "req_1",
+        "request": "POST /v1/chat/completions",
+        "group": "g",
+        "endpoint": "e",
+        "status": status,
+        "attempts": 1,
+        "first_byte_s": 0.2,
+        "total_s": 0.3,
+        "overhead_s": 0.0001,
+        "usage": None,
+        "error": None,
+    }
+    return CallFinished(**{**told, **changes})
+
+
+def ended(outcome="answered", **changes):
+    usage, broken = changes.pop("usage", None), changes.pop("broken", False)
+    return AttemptEnded("g", Attempt("e", 0.0, 0.2, outcome, **changes), usage, broken)
+
+
+def test_what_has_not_been_entered_yet_is_counted_when_somebody_asks():
+    ledger = Ledger()
+    for _ in range(BATCH + 1):
+        ledger.call_finished(finished())
+    assert ledger.tally().groups["g"].calls == {"e": {"2xx": BATCH + 1}}
+    assert ledger.tally().groups["g"].calls == {"e": {"2xx": BATCH + 1}}
+
+
+def test_attempts_are_counted_by_what_came_of_them():
+    ledger = Ledger()
+    for attempt in (
+        ended(),
+        ended(broken=True),
+        ended("failed", reason="server_error", verdict="next endpoint"),
+        ended("failed", reason="timeout", verdict="same endpoint"),
+        ended("failed", reason="timeout", verdict="give up"),
+        ended("abandoned"),
+    ):
+        ledger.attempt_ended(attempt)
+    entry = ledger.tally().groups["g"].endpoints["e"]
+    assert (entry.answered, entry.abandoned, entry.interrupted) == (2, 1, 1)
+    assert entry.failed == {"server_error": 1, "timeout": 2}
+    assert (entry.moved, entry.retried) == ({"server_error": 1}, {"timeout": 1})
+    assert sum(entry.first_byte.counts) == 2
+
+
+def test_tokens_are_counted_where_they_were_used_and_cost_what_the_price_says():
+    ledger = Ledger()
+    ledger.prices = {("g", "e"): Price(input=2.0, output=8.0, cached_input=0.5)}
+    ledger.attempt_ended(ended(usage=Usage(1_000_000, 500_000, 400_000)))
+    ledger.attempt_ended(ended())
+    entry = ledger.tally().groups["g"].endpoints["e"]
+    assert (entry.input_tokens, entry.output_tokens, entry.cached_tokens) == (
+        1_000_000,
+        500_000,
+        400_000,
+    )
+    assert entry.cost_usd == pytest.approx(0.6 * 2 + 0.4 * 0.5 + 0.5 * 8)
+
+
+@pytest.mark.parametrize(
+    ("event", "is_error"),
+    [
+        (finished(), False),
+        (finished(404), False),
+        (finished(499), False),
+        (finished(429), True),
+        (finished(503), True),
+        (finished(error="stream_interrupted"), True),
+        (finished(400, error="invalid_request"), False),
+    ],
+)
+def test_an_error_is_what_is_not_the_client_s_doing(event, is_error):
+    ledger = Ledger()
+    ledger.call_finished(event)
+    assert ledger.tally().groups["g"].errors == is_error
+    assert bool(ledger.notable) == is_error
+
+
+def test_calls_that_did_not_go_straight_are_kept_apart_and_longer():
+    ledger = Ledger()
+    ledger.call_finished(finished(attempts=2, id="retried"))
+    ledger.call_finished(finished(fallback="other", id="fell back"))
+    for _ in range(KEPT_CALLS):
+        ledger.call_finished(finished())
+    ledger.enter()
+    assert [call.id for call in ledger.notable] == ["retried", "fell back"]
+    assert len(ledger.latest) == KEPT_CALLS
+    assert ledger.tally().groups["g"].fallbacks == 1
+
+
+def test_callers_are_counted_by_name_and_a_call_without_a_group_under_no_name():
+    ledger = Ledger()
+    ledger.call_finished(finished(caller="alice", usage=Usage(3, 2, 0)))
+    ledger.call_finished(finished(404, group=None, endpoint=None, caller="alice"))
+    tally = ledger.tally()
+    alice = tally.callers["alice"]
+    assert (alice.calls, alice.input_tokens, alice.output_tokens) == ({"2xx": 1, "4xx": 1}, 3, 2)
+    assert tally.groups[""].calls == {"": {"4xx": 1}}
+
+
+def test_changes_of_an_endpoint_s_state_are_counted_by_where_they_led():
+    ledger = Ledger()
+    for state in ("open", "half-open", "closed", "open"):
+        ledger.endpoint_state_changed(EndpointStateChanged("g", "e", state, "because", None))
+    entry = ledger.tally().groups["g"].endpoints["e"]
+    assert entry.changes == {"open": 2, "half-open": 1, "closed": 1}

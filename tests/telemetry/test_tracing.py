@@ -1,0 +1,242 @@
+"""From a finished call to its spans, and what is kept of calls while nobody takes them."""
+
+import random
+import threading
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from llmproxy.calls import Trace, Usage
+from llmproxy.config import parse_config
+from llmproxy.events import CallFinished
+from llmproxy.steps import Attempt, PassedOver
+from llmproxy.telemetry.tracing.names import operation_name, places_of
+from llmproxy.telemetry.tracing.spans import Spans
+from llmproxy.telemetry.tracing.tracer import MAX_PENDING_CALLS, Tracer
+
+CONFIG = """\
+model_groups:
+  - model_group: gpt-4.1
+    models:
+      - name: east
+        model: gpt-4.1-east
+        params: {base_url: "https://east.openai.azure.com/openai/v1/", api_key: k-12345678}
+      - {name: google, provider: gemini, params: {api_key: k-12345678}}
+      - {name: mistral, provider: mistral, params: {api_key: k-12345678}}
+      - {name: own, params: {base_url: "http://10.0.0.7:8000/v1", api_key: k-12345678}}
+general_settings:
+  tracing: {endpoint: "http://127.0.0.1:4318"}
+"""
+TRACE = Trace(f"{2**127 + 1:x}", 10, 5, 1, "a=1")
+# Received when the clock of the steps stood at 100, at Unix time 1000.
+FINISHED = {
+    "ended_at": 1004.0,
+    "received_at": 100.0,
+    "id": "req_1",
+    "request": "POST /v1/chat/completions",
+    "group": "gpt-4.1",
+    "endpoint": "east",
+    "status": 200,
+    "attempts": 1,
+    "first_byte_s": 2.0,
+    "total_s": 4.0,
+    "overhead_s": 0.25,
+    "usage": Usage(10, 20, 5),
+    "error": None,
+    "operation": "chat/completions",
+    "steps": [Attempt("east", 100.75, 1.25, "answered", 200)],
+    "model": "gpt-4.1",
+    "trace": TRACE,
+}
+
+
+def call(**more):
+    return CallFinished(**{**FINISHED, **more})
+
+
+class Kept:
+    """An exporter that keeps what it gets, once it may."""
+
+    def __init__(self, result=SpanExportResult.SUCCESS):
+        self.result = result
+        self.batches = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def export(self, spans):
+        self.may_go_on.wait(10)
+        self.batches.append(list(spans))
+        return self.result
+
+    def shutdown(self):
+        self.may_go_on.set()
+
+    @property
+    def spans(self):
+        return [span for batch in self.batches for span in batch]
+
+
+def tracer_to(exporter):
+    config = parse_config(CONFIG, {}, file="f.yaml")
+    settings = config.general_settings.tracing
+    return Tracer(config, settings, exporter, draw_bits=random.Random(1).getrandbits)
+
+
+def spans_of(*calls):
+    kept = Kept()
+    tracer = tracer_to(kept)
+    for each in calls:
+        tracer.call_finished(each)
+    tracer.close()
+    return kept.spans
+
+
+def test_spans_have_the_times_of_the_wall():
+    own, attempt = spans_of(call())
+    assert (own.start_time, own.end_time) == (1000 * 10**9, 1004 * 10**9)
+    assert (attempt.start_time, attempt.end_time) == (1000.75e9, 1004 * 10**9)
+
+
+def test_a_failed_attempt_ends_when_it_failed():
+    failed = Attempt("east", 101.0, 0.5, "failed", 429, "throttled", "next endpoint")
+    _, attempt = spans_of(call(steps=[failed], status=503, error="x", usage=None))
+    assert (attempt.start_time, attempt.end_time) == (1001 * 10**9, 1001.5e9)
+
+
+def test_ids_are_those_that_were_told_to_the_endpoints():
+    steps = [
+        Attempt("own", 101.0, 0.5, "failed", 500),
+        Attempt("east", 102.0, 0.5, "answered", 200),
+    ]
+    own, first, second = spans_of(call(steps=steps))
+    assert {span.context.trace_id for span in (own, first, second)} == {2**127 + 1}
+    assert [span.context.span_id for span in (own, first, second)] == [10, 11, 12]
+    assert [span.parent.span_id for span in (own, first, second)] == [5, 10, 10]
+    assert [span.parent.is_remote for span in (own, first)] == [True, False]
+    assert own.context.trace_state.to_header() == "a=1"
+
+
+def test_what_was_waited_for_is_neither_attempts_nor_our_own_work():
+    own, _ = spans_of(call())
+    # 2 s to the first byte: 1.25 s of an attempt, 0.25 s our own work.
+    assert own.attributes["llmproxy.waited_ms"] == 500
+    assert own.attributes["llmproxy.first_byte_ms"] == 2000
+    assert own.attributes["llmproxy.overhead_ms"] == 250
+
+
+def test_tokens_from_the_vendor_s_cache_are_told_if_there_were_any():
+    name = "gen_ai.usage.cache_read.input_tokens"
+    assert [span.attributes.get(name) for span in spans_of(call())] == [None, 5]
+    assert [span.attributes.get(name) for span in spans_of(call(usage=Usage(10, 20)))] == [None] * 2
+
+
+def test_who_was_passed_over_is_an_event_at_its_time():
+    own, _ = spans_of(call(steps=[PassedOver("own", 100.5, "full"), *FINISHED["steps"]]))
+    [event] = own.events
+    assert (event.name, event.timestamp) == ("llmproxy.skipped", 1000.5e9)
+    assert event.attributes == {"llmproxy.endpoint": "own", "llmproxy.why": "full"}
+
+
+def test_an_endpoint_that_the_config_does_not_know_has_no_address():
+    _, attempt = spans_of(call(steps=[Attempt("gone", 101.0, 0.5, "answered", 200)]))
+    assert attempt.attributes["llmproxy.endpoint"] == "gone"
+    assert "server.address" not in attempt.attributes
+
+
+def test_what_comes_from_a_client_is_cut():
+    own, _ = spans_of(call(model="m" * 10_000, request="POST /" + "x" * 10_000))
+    assert len(own.attributes["gen_ai.request.model"]) == 256
+    assert len(own.attributes["url.path"]) == 256
+
+
+@pytest.mark.parametrize("trace", [None, Trace("1" * 32, 2, None, 2)], ids=["none", "not sampled"])
+def test_what_is_not_recorded_is_not_sent(trace):
+    assert spans_of(call(trace=trace)) == []
+
+
+def test_vendors_are_called_as_the_conventions_call_them():
+    places = places_of(parse_config(CONFIG, {}, file="f.yaml"))
+    assert {name: place.provider for (_, name), place in places.items()} == {
+        "east": "azure.ai.openai",
+        "google": "gcp.gemini",
+        "mistral": "mistral_ai",
+        "own": "generic",
+    }
+    own = places["gpt-4.1", "own"]
+    assert (own.address, own.port, own.model) == ("10.0.0.7", 8000, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("chat/completions", "chat"),
+        ("responses", "chat"),
+        ("completions", "text_completion"),
+        ("embeddings", "embeddings"),
+        ("images/generations", "images"),
+        ("responses/resp_1/cancel", "responses"),
+        ("files/file-abc", "files"),
+    ],
+)
+def test_operations_are_few(path, name):
+    assert operation_name(path) == name
+
+
+def test_while_nobody_takes_them_a_bounded_number_of_calls_is_kept(caplog):
+    kept = Kept()
+    tracer = tracer_to(kept)
+    for _ in range(MAX_PENDING_CALLS + 100):
+        tracer.call_finished(call())
+    assert sum("further ones are not traced" in each for each in caplog.messages) == 1
+    tracer.close()
+    assert len(kept.spans) == 2 * MAX_PENDING_CALLS
+
+
+def test_a_batch_is_small_for_the_interpreter_s_lock_is_held_meanwhile():
+    kept = Kept()
+    tracer = tracer_to(kept)
+    for _ in range(40):
+        tracer.call_finished(call())
+    tracer.close()
+    assert [len(each) for each in kept.batches] == [32, 32, 16]
+
+
+def test_what_fails_is_told_once_and_not_tried_again(caplog):
+    kept = Kept(SpanExportResult.FAILURE)
+    tracer = tracer_to(kept)
+    for _ in range(40):
+        tracer.call_finished(call())
+    tracer.close()
+    assert len(kept.batches) == 3
+    assert [each.partition(":")[0] for each in caplog.messages] == ["Traces do not reach http"]
+
+
+def test_a_call_with_its_trace_can_be_shown_to_other_workers():
+    packed = msgspec.msgpack.encode(call())
+    assert msgspec.msgpack.decode(packed, type=CallFinished) == call()
+
+
+def test_a_state_that_is_not_valid_is_left_out_and_not_logged(caplog):
+    kept = Kept(SpanExportResult.FAILURE)
+    tracer = tracer_to(kept)
+    tracer.call_finished(call(trace=Trace("1" * 32, 10, 5, 1, "not a state at all")))
+    tracer.close()
+    assert [span.context.trace_state.to_header() for span in kept.spans] == ["", ""]
+    assert len(caplog.messages) == 1
+    assert "not a state" not in caplog.text
+
+
+@given(st.text(st.characters(max_codepoint=255)), st.text(st.characters(max_codepoint=255)))
+def test_whatever_a_client_sends_can_be_encoded(state, id):
+    maker = Spans(
+        places_of(parse_config(CONFIG, {}, file="f.yaml")), Resource({}), InstrumentationScope("us")
+    )
+    trace = Trace("1" * 32, 10, 5, 1, state)
+    encoded = encode_spans(maker.of(call(trace=trace, id=id, request=f"GET /{id}"), trace))
+    assert len(encoded.resource_spans[0].scope_spans[0].spans) == 2

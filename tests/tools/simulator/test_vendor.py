@@ -1,0 +1,257 @@
+"""What the vendor remembers of its callers, and how it comes and goes."""
+
+import asyncio
+import json
+import random
+import shutil
+import ssl
+import subprocess
+
+import openai
+import pytest
+
+from llmproxy.tools.simulator import Fault, VendorSettings, serve
+from tests.support.run import bounded
+from tests.tools.simulator.wires import (
+    HELLO,
+    chat_request,
+    connected,
+    everything,
+    head_and_body,
+    openai_client,
+    request,
+)
+
+
+async def until(condition):
+    """Wait a little for something to become true."""
+    for _ in range(200):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not happen")
+
+
+@bounded()
+async def test_a_request_is_remembered_as_it_came():
+    noise = random.Random(1).randbytes(200_000)
+    sent = b"POST /v1/x?a=%20b HTTP/1.1\r\nHost: h\r\nX-ODD: 1\r\nx-odd: 2\r\n"
+    async with serve() as vendor:
+        await everything(vendor, sent + b"content-length: 200000\r\n\r\n" + noise)
+        chunked = b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        await everything(vendor, sent + chunked)
+        first, second = vendor.received
+    assert (first.method, first.target, first.body) == ("POST", b"/v1/x?a=%20b", noise)
+    assert first.headers[:3] == [(b"Host", b"h"), (b"X-ODD", b"1"), (b"x-odd", b"2")]
+    assert first.header(b"x-odd") == b"1"
+    assert second.body == b"abcde"
+    assert (first.complete, first.aborted, first.status) == (True, False, 401)
+
+
+@bounded()
+async def test_memory_is_bounded_or_switched_off():
+    async with serve(VendorSettings(max_recorded=2)) as vendor:
+        for number in range(4):
+            await everything(vendor, request(f"/v1/{number}"))
+        assert [each.target for each in vendor.received] == [b"/v1/2", b"/v1/3"]
+    async with serve(VendorSettings(record=False)) as vendor:
+        await everything(vendor, chat_request())
+        assert vendor.received == []
+        assert vendor.counts.total(200) == 1
+
+
+@pytest.mark.clock
+@pytest.mark.parametrize("fault", ["stall-before", "stall-mid"])
+@bounded()
+async def test_a_peer_that_leaves_early_is_noticed_at_once(fault):
+    async with serve() as vendor:
+        loop = asyncio.get_running_loop()
+        async with connected(vendor) as (_, writer):
+            writer.write(chat_request(fault=fault, stream=True))
+            await until(lambda: vendor.received and vendor.received[0].complete)
+            await asyncio.sleep(0.02)
+            assert vendor.counts.aborted == 0
+        left = loop.time()
+        await until(lambda: vendor.received[0].aborted)
+    assert abs(vendor.received[0].left_at - left) < 0.1
+    assert vendor.counts.aborted == 1
+    assert vendor.counts.streams_open == 0
+
+
+@bounded()
+async def test_a_peer_that_leaves_while_it_waits_for_the_first_token_is_noticed():
+    async with serve(VendorSettings(latency_s=30)) as vendor:
+        async with openai_client(vendor, timeout=0.1) as client:
+            with pytest.raises(openai.APITimeoutError):
+                await client.chat.completions.create(model="m", messages=HELLO)
+        await until(lambda: vendor.counts.aborted == 1)
+
+
+@bounded()
+async def test_a_peer_that_leaves_in_mid_upload_is_noticed():
+    async with serve() as vendor:
+        async with connected(vendor) as (_, writer):
+            writer.write(b"POST /v1/files HTTP/1.1\r\ncontent-length: 10\r\n\r\nabc")
+            await until(lambda: vendor.received)
+        await until(lambda: vendor.received[0].aborted)
+    assert not vendor.received[0].complete
+
+
+@bounded()
+async def test_whoever_stays_to_the_end_has_not_left():
+    async with serve() as vendor, openai_client(vendor) as client:
+        stream = await client.chat.completions.create(model="m", messages=HELLO, stream=True)
+        assert [chunk async for chunk in stream]
+        await client.close()
+        await until(lambda: vendor.counts.connections_open == 0)
+        assert not vendor.received[0].aborted
+        assert vendor.counts.aborted == 0
+
+
+@bounded()
+async def test_open_streams_are_counted():
+    async with serve() as vendor:
+        async with connected(vendor) as (reader, writer):
+            writer.write(chat_request(fault="stall-mid", stream=True))
+            await reader.readuntil(b"\r\n\r\n")
+            assert vendor.counts.streams_open == 1
+        await until(lambda: vendor.counts.streams_open == 0)
+        assert vendor.counts.requests == {"chat/completions": {200: 1}}
+
+
+@bounded()
+async def test_paused_it_refuses_and_resumed_it_is_back_on_the_same_port():
+    async with serve() as vendor:
+        port = vendor.port
+        await vendor.pause()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        await vendor.resume()
+        assert vendor.port == port
+        received, _ = await everything(vendor, chat_request())
+    assert head_and_body(received)[0] == 200
+
+
+@bounded()
+async def test_a_pause_spares_open_connections_unless_they_are_to_drop():
+    async with serve() as vendor:
+        async with connected(vendor) as (reader, writer):
+            writer.write(chat_request())
+            _, headers, _ = head_and_body(await reader.readuntil(b"\r\n\r\n"))
+            await reader.readexactly(int(headers["content-length"]))
+            await vendor.pause()
+            writer.write(chat_request())
+            assert await reader.readuntil(b"\r\n\r\n")
+            await vendor.pause(drop=True)
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+                await reader.read()
+
+
+@bounded()
+async def test_idle_connections_are_closed_on_demand_and_busy_ones_are_not():
+    async with serve() as vendor:
+        async with connected(vendor) as (idle, _), connected(vendor) as (busy, writer):
+            writer.write(chat_request(fault="stall-mid", stream=True))
+            await busy.readuntil(b"\r\n\r\n")
+            vendor.drop_idle()
+            assert await idle.read() == b""
+            assert vendor.counts.connections_open == 1
+
+
+@bounded()
+async def test_pipelined_requests_are_answered_in_order():
+    async with serve(VendorSettings(latency_s=0.02)) as vendor:
+        sent = chat_request(stream=True) + request("/v1/models", method="GET") + request("/v1/no")
+        received, _ = await everything(vendor, sent)
+    assert received.count(b"HTTP/1.1 200 OK") == 2
+    assert received.index(b"[DONE]") < received.index(b'"list"') < received.index(b"404 Not Found")
+
+
+@bounded()
+async def test_a_client_that_wants_to_close_is_obeyed():
+    async with serve() as vendor:
+        sent = request("/v1/models", method="GET", headers=[("connection", "close")])
+        received, ending = await everything(vendor, sent)
+        assert head_and_body(received)[1]["connection"] == "close"
+        assert ending == "closed"
+
+
+@bounded()
+async def test_http_1_0_gets_a_stream_without_chunks():
+    async with serve() as vendor:
+        received, ending = await everything(vendor, chat_request(stream=True, version="1.0"))
+    _, headers, body = head_and_body(received)
+    assert "transfer-encoding" not in headers
+    assert body.endswith(b"data: [DONE]\n\n")
+    assert ending == "closed"
+
+
+@bounded()
+async def test_head_has_no_body_and_expect_is_answered():
+    async with serve() as vendor:
+        received, _ = await everything(vendor, request("/v1/models", method="HEAD"))
+        _, headers, body = head_and_body(received)
+        assert body == b""
+        assert int(headers["content-length"]) > 0
+        sent = chat_request(stream=False).replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n")
+        received, _ = await everything(vendor, sent)
+        assert received.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
+@bounded()
+async def test_what_is_not_http_gets_a_400():
+    async with serve() as vendor:
+        received, ending = await everything(vendor, b"\x16\x03\x01 hello\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert ending == "closed"
+
+
+@bounded()
+async def test_a_reader_that_does_not_read_holds_the_stream_back():
+    async with serve(VendorSettings(answer_tokens=200_000)) as vendor:
+        async with connected(vendor) as (reader, writer):
+            writer.write(chat_request(stream=True))
+            await reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(0.2)
+            assert vendor.counts.streams_open == 1
+        await until(lambda: vendor.counts.aborted == 1)
+
+
+def server_context(folder):
+    """A TLS context with a certificate of its own for 127.0.0.1."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    made += ["-nodes", "-keyout", key, "-out", certificate, "-subj", "/CN=vendor"]
+    subprocess.run([*made, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, stderr=-3)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context, certificate
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+@bounded()
+async def test_it_speaks_tls_and_breaks_it_too(tmp_path):
+    context, certificate = server_context(tmp_path)
+    trusting = openai.DefaultAsyncHttpxClient(
+        verify=ssl.create_default_context(cafile=str(certificate))
+    )
+    async with serve(ssl=context) as vendor, openai_client(vendor, http_client=trusting) as client:
+        assert vendor.base_url.startswith("https://")
+        assert await client.models.list()
+        vendor.faults.append(Fault("reset-before"))
+        with pytest.raises(openai.APIConnectionError):
+            await client.models.list()
+
+
+@bounded()
+async def test_settings_and_faults_may_change_while_it_runs():
+    async with serve() as vendor:
+        vendor.settings = VendorSettings(dialect="azure")
+        received, _ = await everything(vendor, chat_request())
+        assert head_and_body(received)[0] == 404
+        vendor.settings = VendorSettings()
+        vendor.faults.append(Fault("refusal"))
+        received, _ = await everything(vendor, chat_request())
+    body = json.loads(head_and_body(received)[2])
+    assert body["choices"][0]["message"]["refusal"]

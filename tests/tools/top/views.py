@@ -1,0 +1,48 @@
+"""Views of made-up proxies, and the lines that are drawn of them."""
+
+from datetime import UTC
+
+import msgspec
+
+from llmproxy.tools.top.frame import frame
+from llmproxy.tools.top.look import Look
+from llmproxy.tools.top.told import Calls, History, NewPoint, State
+from llmproxy.tools.top.view import View
+from tests.tools.top import made_up
+from tests.tools.top.made_up import NOW
+
+AT_UTC = Look(zone=UTC)
+
+
+def state(*arguments, **changes):
+    return msgspec.convert(made_up.state(*arguments, **changes), State)
+
+
+def calls(*told):
+    return msgspec.convert({"calls": told}, Calls)
+
+
+def history(told=None):
+    return msgspec.convert(told or made_up.history(), History)
+
+
+def new_point(number, **changes):
+    return msgspec.convert({"step_s": 5, "point": made_up.point(number, **changes)}, NewPoint)
+
+
+def view(*heard, only=None):
+    """A view that has heard this; without anything: of a proxy that is well, with traffic."""
+    seen = View(only=only)
+    for each in heard or (state(), history(), calls(*made_up.calls())):
+        seen = seen.after(each, NOW)
+    return seen
+
+
+def drawn(seen, width=80, height=24, *, now=NOW, look=AT_UTC):
+    return [line.plain.rstrip() for line in frame(seen, now, (width, height), look)]
+
+
+def line_with(text, lines):
+    """The one line that has this text."""
+    (found,) = [line for line in lines if text in line]
+    return found

@@ -1,0 +1,324 @@
+"""The upstream client's duties, over real sockets."""
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import pytest
+
+from llmproxy.config import Timeouts, parse_config
+from llmproxy.errors import ConnectFailed, TimedOut, UpstreamFailed
+from llmproxy.providers import endpoints_of
+from llmproxy.upstream import Outgoing, UpstreamClient
+from llmproxy.upstream.dialer import proxy_for
+from llmproxy.upstream.resolver import Resolver
+from tests.support.certificates import Authority
+from tests.support.run import bounded
+from tests.support.vendor import always, http, scripted
+
+POST = Outgoing(b"POST", b"/v1/x", b"host: h\r\n", b"{}")
+OK = http({"ok": True})
+
+
+def endpoint_at(base_url):
+    text = f"model_groups: [{{model_group: g, models: [{{params: {{base_url: '{base_url}'}}}}]}}]"
+    return endpoints_of(parse_config(text, {}, file="x"))["g"][0]
+
+
+@asynccontextmanager
+async def client_of(*, environ=None, resolver=None, tls=None, max_connections=100, **timeouts):
+    client = UpstreamClient(
+        Timeouts(**timeouts),
+        environ=environ or {},
+        resolver=resolver,
+        tls=tls,
+        max_connections=max_connections,
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+        await asyncio.sleep(0)
+
+
+async def ask(client, vendor, outgoing=POST, *, within=5, base_url=None):
+    """One whole exchange: status and body."""
+    until = monotonic() + within
+    endpoint = endpoint_at(base_url or vendor.base_url)
+    response = await client.send(endpoint, outgoing, until=until)
+    try:
+        body = b""
+        while chunk := await response.chunk(until):
+            body += chunk
+        return response.status, body
+    finally:
+        response.close()
+
+
+@bounded()
+async def test_a_connection_is_kept_and_the_newest_is_used_first():
+    async with scripted(always(0.02, OK)) as vendor, client_of() as client:
+        await asyncio.gather(*(ask(client, vendor) for _ in range(3)))
+        assert vendor.connections == 3
+        for _ in range(5):
+            await ask(client, vendor)
+        assert vendor.connections == 3
+        assert len({each.connection for each in vendor.received[3:]}) == 1
+
+
+@bounded()
+async def test_an_idle_connection_expires():
+    async with scripted(always(OK)) as vendor, client_of(upstream_idle_s=0.1) as client:
+        await ask(client, vendor)
+        assert client.open_connections == 1
+        await asyncio.sleep(0.3)
+        assert client.open_connections == 0
+
+
+@pytest.mark.clock
+@bounded()
+async def test_calls_beyond_the_cap_wait_their_turn_and_then_time_out():
+    async with scripted(always(0.1, OK)) as vendor:
+        async with client_of(max_connections=2) as client:
+            began_at = monotonic()
+            results = await asyncio.gather(*(ask(client, vendor) for _ in range(6)))
+            assert [status for status, _ in results] == [200] * 6
+            assert vendor.connections == 2
+            assert 0.28 < monotonic() - began_at < 1
+        async with client_of(max_connections=1, pool_s=0.05) as client:
+            first = asyncio.ensure_future(ask(client, vendor))
+            await asyncio.sleep(0.01)
+            with pytest.raises(TimedOut) as caught:
+                await ask(client, vendor)
+            assert caught.value.phase == "pool"
+            assert not caught.value.sent
+            assert (await first)[0] == 200
+
+
+@bounded()
+async def test_a_waiter_that_gives_up_does_not_lose_its_connection_to_nobody():
+    async with scripted(always(0.05, OK)) as vendor, client_of(max_connections=1) as client:
+        first = asyncio.ensure_future(ask(client, vendor))
+        await asyncio.sleep(0.01)
+        second = asyncio.ensure_future(ask(client, vendor))
+        third = asyncio.ensure_future(ask(client, vendor))
+        await asyncio.sleep(0.01)
+        second.cancel()
+        assert (await first)[0] == (await third)[0] == 200
+
+
+@bounded()
+async def test_a_call_that_must_not_be_sent_twice_goes_over_a_fresh_connection():
+    async with scripted(always(OK)) as vendor, client_of() as client:
+        await ask(client, vendor)
+        await ask(client, vendor, Outgoing(b"POST", b"/", b"host: h\r\n", b"{}", fresh=True))
+        assert vendor.connections == 2
+
+
+@bounded()
+async def test_a_stale_connection_is_replaced_unseen_and_its_siblings_are_dropped():
+    closing = False
+
+    def answer(received, number):
+        return ["close"] if closing and received.connection <= 3 else [0.02, OK]
+
+    async with scripted(answer) as vendor, client_of() as client:
+        await asyncio.gather(*(ask(client, vendor) for _ in range(3)))
+        closing = True
+        assert (await ask(client, vendor))[0] == 200
+        assert vendor.connections == 4
+        assert client.open_connections == 1
+
+
+@bounded()
+async def test_a_fresh_connection_that_dies_is_a_failure():
+    async with scripted(always("close")) as vendor, client_of() as client:
+        with pytest.raises(UpstreamFailed):
+            await ask(client, vendor)
+        assert len(vendor.received) == 1
+
+
+@bounded()
+async def test_cancelling_closes_the_connection():
+    async with scripted(always("hang")) as vendor, client_of() as client:
+        call = asyncio.ensure_future(ask(client, vendor))
+        while not vendor.received:
+            await asyncio.sleep(0.01)
+        call.cancel()
+        while vendor.received[0].gone_at is None:
+            await asyncio.sleep(0.01)
+        assert client.open_connections == 0
+
+
+@bounded()
+async def test_informational_answers_are_skipped_and_the_end_of_the_connection_ends_a_body():
+    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+    plain = http(b"all of it", framed=False)
+    async with scripted(always(early + plain, "close")) as vendor, client_of() as client:
+        assert await ask(client, vendor) == (200, b"all of it")
+
+
+@bounded()
+async def test_silence_is_a_timeout_of_its_phase():
+    async with scripted(always("hang")) as vendor, client_of() as client:
+        with pytest.raises(TimedOut) as caught:
+            await ask(client, vendor, within=0.2)
+        assert caught.value.phase == "first byte"
+    async with scripted(always(OK[:-3], "hang")) as vendor, client_of() as client:
+        with pytest.raises(TimedOut) as caught:
+            await ask(client, vendor, within=0.2)
+        assert caught.value.phase == "idle"
+
+
+@bounded()
+async def test_a_refused_connection_and_one_that_is_never_accepted_are_connect_failures():
+    async with client_of(connect_s=0.2) as client:
+        with pytest.raises(ConnectFailed) as caught:
+            await ask(client, None, base_url="http://127.0.0.1:9/v1")
+        assert "cannot connect to 127.0.0.1:9" in str(caught.value)
+        full = socket.create_server(("127.0.0.1", 0), backlog=0)
+        port = full.getsockname()[1]
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        with pytest.raises(ConnectFailed) as caught:
+            await ask(client, None, base_url=f"http://127.0.0.1:{port}/v1")
+        assert "no connection" in str(caught.value)
+        for each in (*fillers, full):
+            each.close()
+
+
+@bounded()
+async def test_tls_is_spoken_and_the_certificate_is_checked(tmp_path):
+    authority, stranger = Authority(tmp_path), Authority(tmp_path)
+    context = authority.server_context("127.0.0.1")
+    async with scripted(always(OK), tls=context) as vendor:
+        url = vendor.base_url.replace("http:", "https:")
+        async with client_of(tls=authority.client_context()) as client:
+            assert (await ask(client, vendor, base_url=url))[0] == 200
+        async with client_of(tls=stranger.client_context()) as client:
+            with pytest.raises(ConnectFailed, match="not trusted"):
+                await ask(client, vendor, base_url=url)
+    for names, expired in ((["elsewhere.test"], False), (["127.0.0.1"], True)):
+        context = authority.server_context(*names, expired=expired)
+        async with scripted(always(OK), tls=context) as vendor:
+            url = vendor.base_url.replace("http:", "https:")
+            async with client_of(tls=authority.client_context()) as client:
+                with pytest.raises(ConnectFailed, match="not trusted"):
+                    await ask(client, vendor, base_url=url)
+                assert not vendor.received
+
+
+@asynccontextmanager
+async def tunnel(answer=b"HTTP/1.1 200 Connection established\r\n\r\n"):
+    """A proxy that knows CONNECT; yields its address and what it was asked."""
+    asked = []
+
+    async def serve(reader, writer):
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        if b" 200 " in answer:
+            port = int(asked[-1].split(b" ")[1].rsplit(b":")[-1])
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.wait(
+                [
+                    asyncio.ensure_future(_copy(reader, back)),
+                    asyncio.ensure_future(_copy(there, writer)),
+                ],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            back.close()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1], asked
+    server.close()
+
+
+async def _copy(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+
+
+@bounded()
+async def test_an_https_origin_is_reached_through_the_proxy_by_connect(tmp_path):
+    authority = Authority(tmp_path)
+    async with scripted(always(OK), tls=authority.server_context("origin.test")) as vendor:
+        url = f"https://origin.test:{vendor.port}/v1"
+        trust = authority.client_context()
+        async with tunnel() as (port, asked):
+            environ = {"HTTPS_PROXY": f"http://user:p%40ss@127.0.0.1:{port}"}
+            async with client_of(environ=environ, tls=trust) as client:
+                assert (await ask(client, vendor, base_url=url))[0] == 200
+            assert asked[0].startswith(b"CONNECT origin.test:%d HTTP/1.1\r\n" % vendor.port)
+            assert b"Proxy-Authorization: Basic dXNlcjpwQHNz\r\n" in asked[0]
+        async with tunnel(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as (port, _):
+            environ = {"https_proxy": f"127.0.0.1:{port}"}
+            async with client_of(environ=environ, tls=trust) as client:
+                with pytest.raises(ConnectFailed, match="407"):
+                    await ask(client, vendor, base_url=url)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "environ", "expected"),
+    [
+        ("https", "api.openai.com", {"HTTPS_PROXY": "http://p:1"}, "p"),
+        ("https", "api.openai.com", {"https_proxy": "p:1"}, "p"),
+        ("http", "api.openai.com", {"HTTPS_PROXY": "http://p:1"}, None),
+        ("https", "api.openai.com", {"HTTPS_PROXY": "p:1", "NO_PROXY": "openai.com"}, None),
+        ("https", "api.openai.com", {"HTTPS_PROXY": "p:1", "no_proxy": "*"}, None),
+        ("https", "api.openai.com", {"HTTPS_PROXY": "p:1", "NO_PROXY": "azure.com"}, "p"),
+        ("https", "api.openai.com", {}, None),
+    ],
+)
+def test_the_usual_variables_say_which_proxy(scheme, host, environ, expected):
+    proxy = proxy_for(scheme, host, environ)
+    assert (proxy.hostname if proxy else None) == expected
+
+
+@bounded()
+async def test_names_are_looked_up_once_and_every_address_is_tried():
+    looked_up = []
+
+    def lookup(host, port):
+        looked_up.append(host)
+        return ["127.0.0.9", "127.0.0.1"]  # nothing listens on the first
+
+    async with scripted(always(OK, "close")) as vendor:
+        async with client_of(resolver=Resolver(lookup)) as client:
+            url = f"http://some.test:{vendor.port}/v1"
+            for _ in range(3):
+                assert (await ask(client, vendor, base_url=url))[0] == 200
+            assert looked_up == ["some.test"]
+
+
+@bounded()
+async def test_a_name_that_cannot_be_resolved_is_a_connect_failure():
+    def lookup(host, port):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    async with client_of(resolver=Resolver(lookup)) as client:
+        with pytest.raises(ConnectFailed, match=r"cannot resolve 'nowhere\.test'"):
+            await ask(client, None, base_url="http://nowhere.test/v1")
+
+
+@bounded()
+async def test_a_stale_address_is_better_than_none():
+    broken = False
+    now = 1000.0
+
+    def lookup(host, port):
+        if broken:
+            raise socket.gaierror(-3, "Temporary failure in name resolution")
+        return ["127.0.0.1"]
+
+    resolver = Resolver(lookup, clock=lambda: now)
+    assert await resolver.addresses("some.test", 80) == ["127.0.0.1"]
+    broken, now = True, 1100.0
+    assert await resolver.addresses("some.test", 80) == ["127.0.0.1"]
+    now = 1700.0
+    with pytest.raises(OSError, match=r"cannot resolve"):
+        await resolver.addresses("some.test", 80)
+    resolver.close()
