@@ -276,15 +276,15 @@ class Client(Downstream, Protocol):
         """From now on the task is not cancelled when the client leaves: this is called instead."""
 
 
-def explanation(trail: Trail) -> Header:
+def explanation(record: CallRecord) -> Header:
     """The steps of a call, for a client that wants them."""
-    return b"x-llmproxy-explain", in_words(trail.steps).encode("ascii", "replace")
+    return b"x-llmproxy-explain", in_words(record.steps).encode("ascii", "replace")
 
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; never sent, only logged
 
 
-class Trail:
+class CallRecord:
     """What has happened to one call so far. Written by its own task only, read once at its end."""
 
     __slots__ = (

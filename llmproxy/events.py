@@ -101,7 +101,7 @@ class Listener(Protocol):
         """A call is over."""
 
 
-class Bystander:
+class BaseListener:
     """A Listener whom nothing concerns: who hears of something only inherits the rest."""
 
     def attempt_failed(self, event: AttemptFailed) -> None:

@@ -4,35 +4,37 @@ from __future__ import annotations
 
 from functools import partial
 
-from llmproxy.calls import Call, Client, Downstream, Request, Trail
+from llmproxy.calls import Call, CallRecord, Client, Downstream, Request
 from llmproxy.routing import Group
 from llmproxy.runtime import Runtime
 
 
-async def answer(request: Request, runtime: Runtime, client: Client, trail: Trail) -> None:
+async def answer(request: Request, runtime: Runtime, client: Client, record: CallRecord) -> None:
     """Answer one call: from the parsed request to the last byte.
 
     Raises a GatewayError; if `client.started` by then, the client has already been told.
     """
-    async with runtime.intake.read(request, trail) as call:
+    async with runtime.intake.read(request, record) as call:
         group = runtime.callers.pool_of(call.caller).group_for(call)
-        trail.group = group.name
+        record.group = group.name
         async with (
-            runtime.callers.admit(call, group, trail),
-            runtime.heartbeat.during(call, client, trail) as downstream,
+            runtime.callers.admit(call, group, record),
+            runtime.heartbeat.during(call, client, record) as downstream,
         ):
-            asked = runtime.cache.asked(call, group, trail)
+            asked = runtime.cache.asked(call, group, record)
             if asked is None:
-                await ask(call, group, runtime, downstream, trail)
+                await ask(call, group, runtime, downstream, record)
             else:  # it may be known, or on its way already; else it is asked like any other
                 asking = partial(ask, call, group, runtime)
-                await runtime.cache.answer(asked, downstream, trail, asking)
+                await runtime.cache.answer(asked, downstream, record, asking)
 
 
-async def ask(call: Call, group: Group, runtime: Runtime, client: Downstream, trail: Trail) -> None:
+async def ask(
+    call: Call, group: Group, runtime: Runtime, client: Downstream, record: CallRecord
+) -> None:
     """Ask the endpoints of a group, and relay what the first of them answers."""
     async with (
-        runtime.admission.admit(call, trail),
-        runtime.failover.first_accepted(call, group, trail) as accepted,  # commit point
+        runtime.admission.admit(call, record),
+        runtime.failover.first_accepted(call, group, record) as accepted,  # commit point
     ):
-        await runtime.relay.relay(accepted, client, trail)
+        await runtime.relay.relay(accepted, client, record)

@@ -14,7 +14,7 @@ from time import monotonic, time
 from llmproxy.app.asgi import ASGIApp, Receive, Scope, Send, serve_asgi
 from llmproxy.app.local import local_answer
 from llmproxy.app.rendering import tell
-from llmproxy.calls import Client, Downstream, Headers, Request, Trace, Trail
+from llmproxy.calls import CallRecord, Client, Downstream, Headers, Request, Trace
 from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDown, UpstreamError
 from llmproxy.events import CallFinished
 from llmproxy.gateway import answer
@@ -75,82 +75,84 @@ class App:
         """
         runtime = self.live.runtime
         runtime.calls += 1
-        trail = Trail()
+        record = CallRecord()
         if self._trace_of is not None:
-            trail.trace = self._trace_of(request.headers)
+            record.trace = self._trace_of(request.headers)
         try:
             if refusal is not None:
                 raise refusal
-            trail.caller = runtime.callers.identify(request.headers)
-            if request.method == "POST" or not self._answered_here(request, runtime, client, trail):
-                await answer(request, runtime, client, trail)
+            record.caller = runtime.callers.identify(request.headers)
+            if request.method == "POST" or not self._answered_here(
+                request, runtime, client, record
+            ):
+                await answer(request, runtime, client, record)
         except GatewayError as error:
-            _end_with(error, client, trail)
+            _end_with(error, client, record)
         except asyncio.CancelledError:
             if not client.connected:
-                trail.client_left()
+                record.client_left()
             else:
                 going = ShuttingDown(SHUTTING_DOWN, retry_after_s=1)
-                trail.error = going.code
+                record.error = going.code
                 if not client.started:
-                    tell(client, going, trail)
+                    tell(client, going, record)
             raise
         except Exception:  # the door: nothing may escape, and nothing may hang
             logger.exception("A bug in the proxy ended a call.")
-            trail.error = "internal_error"
+            record.error = "internal_error"
             if client.started:
                 client.abort()
             else:
                 message = "The proxy failed on this call; its log tells more."
-                tell(client, GatewayError(message, code="internal_error"), trail)
+                tell(client, GatewayError(message, code="internal_error"), record)
         finally:
             runtime.calls -= 1
-            self._finished(request, runtime, trail)
+            self._finished(request, runtime, record)
 
     def _answered_here(
-        self, request: Request, runtime: Runtime, client: Downstream, trail: Trail
+        self, request: Request, runtime: Runtime, client: Downstream, record: CallRecord
     ) -> bool:
         """Answer what needs no endpoint (the list of models and the like)."""
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
-        pool = runtime.callers.pool_of(trail.caller)
+        pool = runtime.callers.pool_of(record.caller)
         local = local_answer(request, route, pool, started_at=self._started_at)
         if local is None:
             return False
-        trail.status = local.status
+        record.status = local.status
         local.send(client)
         return True
 
-    def _finished(self, request: Request, runtime: Runtime, trail: Trail) -> None:
+    def _finished(self, request: Request, runtime: Runtime, record: CallRecord) -> None:
         now = monotonic()
-        received_at, first_byte_at, call = request.received_at, trail.first_byte_at, trail.call
+        received_at, first_byte_at, call = request.received_at, record.first_byte_at, record.call
         before_first_byte_s = (now if first_byte_at is None else first_byte_at) - received_at
         runtime.listener.call_finished(
             CallFinished(
                 time(),
                 received_at,
-                trail.id or None,
+                record.id or None,
                 f"{request.method} {request.path.decode('latin-1')}",
-                trail.group,
-                trail.endpoint,
-                trail.status,
-                trail.attempts,
+                record.group,
+                record.endpoint,
+                record.status,
+                record.attempts,
                 None if first_byte_at is None else before_first_byte_s,
                 now - received_at,
-                max(0.0, before_first_byte_s - trail.waited_s),
-                trail.usage,
-                trail.error,
-                trail.caller,
-                trail.cache,
+                max(0.0, before_first_byte_s - record.waited_s),
+                record.usage,
+                record.error,
+                record.caller,
+                record.cache,
                 request.client,
                 call.route.operation if call else None,
                 call is not None and call.stream,
-                trail.fallback,
-                trail.request_id,
-                trail.steps,
+                record.fallback,
+                record.request_id,
+                record.steps,
                 call.model if call else None,
-                trail.trace,
+                record.trace,
             )
         )
 
@@ -162,12 +164,12 @@ class App:
             await self._control(scope, receive, send)
 
 
-def _end_with(error: GatewayError, client: Downstream, trail: Trail) -> None:
-    trail.error = _label(error)
+def _end_with(error: GatewayError, client: Downstream, record: CallRecord) -> None:
+    record.error = _label(error)
     if not client.started:
-        tell(client, error, trail)
-    elif not trail.status:
-        trail.status = 200  # a heartbeat's
+        tell(client, error, record)
+    elif not record.status:
+        record.status = 200  # a heartbeat's
 
 
 def _label(error: GatewayError) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.calls import Downstream, Headers, Trail, explanation
+from llmproxy.calls import CallRecord, Downstream, Headers, explanation
 from llmproxy.errors import (
     CallerThrottled,
     ClientError,
@@ -55,28 +55,28 @@ def error_answer(error: GatewayError) -> tuple[int, Headers, bytes]:
     return error.status, headers, body
 
 
-def tell(client: Downstream, error: GatewayError, trail: Trail) -> None:
+def tell(client: Downstream, error: GatewayError, record: CallRecord) -> None:
     """Answer a call with its error; a refusal of the upstream's goes back as it came."""
     if isinstance(error, UpstreamError) and error.answer is not None:
         refusal = error.answer
         status, body = refusal.status, refusal.body
-        headers = downstream_headers(refusal.headers, own_limits=trail.limit_headers is not None)
+        headers = downstream_headers(refusal.headers, own_limits=record.limit_headers is not None)
         headers.append((b"x-llmproxy-error-source", b"upstream"))
         hinted = any(name.startswith((b"retry-after", b"x-should-retry")) for name, _ in headers)
         # Not where the SDK's own retry is the first one, and may mend a blip.
-        if not hinted and (trail.attempts > 1 or isinstance(error, FOR_A_PERSON)):
+        if not hinted and (record.attempts > 1 or isinstance(error, FOR_A_PERSON)):
             headers += client_hint(error.retry_after_s)
     else:
         status, headers, body = error_answer(error)
-    headers += trail.limit_headers or ()
-    if trail.attempts:
-        headers.append((b"x-llmproxy-attempts", b"%d" % trail.attempts))
-        headers.append((b"x-llmproxy-endpoint", (trail.endpoint or "").encode("latin-1")))
-    if trail.explain:
-        headers.append(explanation(trail))
-    if trail.id and not any(name == b"x-request-id" for name, _ in headers):
-        headers.append((b"x-request-id", trail.id.encode("latin-1")))
-    trail.status = status
+    headers += record.limit_headers or ()
+    if record.attempts:
+        headers.append((b"x-llmproxy-attempts", b"%d" % record.attempts))
+        headers.append((b"x-llmproxy-endpoint", (record.endpoint or "").encode("latin-1")))
+    if record.explain:
+        headers.append(explanation(record))
+    if record.id and not any(name == b"x-request-id" for name, _ in headers):
+        headers.append((b"x-request-id", record.id.encode("latin-1")))
+    record.status = status
     client.start(status, headers, length=len(body))
     client.write(body)
     client.finish()

@@ -11,7 +11,7 @@ from llmproxy.cache.flight import MAX_ANSWER_BYTES, Flight, Passenger
 from llmproxy.cache.known import Known, headers_of
 from llmproxy.cache.question import Asked
 from llmproxy.cache.recording import Recorded
-from llmproxy.calls import Client, Downstream, Headers, Trail
+from llmproxy.calls import CallRecord, Client, Downstream, Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.prices import Prices, cost_usd
@@ -19,7 +19,7 @@ from llmproxy.rules.prices import Prices, cost_usd
 if TYPE_CHECKING:
     from llmproxy.shared_state.locks import Leases
 
-Ask = Callable[[Downstream, Trail], Awaitable[None]]
+Ask = Callable[[Downstream, CallRecord], Awaitable[None]]
 # A call that has waited for so many others in vain asks by itself.
 MAX_FOLLOWED = 2
 LOOK_AGAIN_S = 0.05  # for the answer that another instance is asking for
@@ -40,23 +40,23 @@ class Asking:
         self._renewals: set[bytes] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def answered(self, asked: Asked, client: Client, trail: Trail, ask: Ask) -> None:
+    async def answered(self, asked: Asked, client: Client, record: CallRecord, ask: Ask) -> None:
         """Follow a call that asks the same; else ask, and let others follow. Raises what `ask`
         raises."""
         followed = 0
         while asked.wish.reads and followed < MAX_FOLLOWED:
             flight = self.flights.get(asked.form)
             if flight is not None and flight.joinable:
-                if await self._followed(flight, asked, client, trail):
+                if await self._followed(flight, asked, client, record):
                     return
                 followed += 1
             elif self._leases is None or await self._leases.take(asked.form):
                 break
-            elif await self._answered_elsewhere(asked, client, trail):
+            elif await self._answered_elsewhere(asked, client, record):
                 return
-        trail.cache = "miss"
+        record.cache = "miss"
         self._known.counts.misses += 1
-        flight = Flight(asked.call.route.dialect, trail)
+        flight = Flight(asked.call.route.dialect, record)
         leader = flight.lead(client)
         try:
             await self._fly(flight, asked, ask)
@@ -65,7 +65,7 @@ class Asking:
         finally:
             leader.leave()
         if not client.connected:
-            trail.client_left()
+            record.client_left()
 
     def renew(self, asked: Asked, ask: Ask) -> None:
         """Ask again for an answer that has become old, with nobody waiting for it."""
@@ -89,42 +89,44 @@ class Asking:
     # ---- behind another call
 
     async def _followed(
-        self, flight: Flight, asked: Asked, client: Downstream, trail: Trail
+        self, flight: Flight, asked: Asked, client: Downstream, record: CallRecord
     ) -> bool:
         """Wait for the answer to the same question; False if it did not come, or is not for two."""
 
         def head(content_type: bytes) -> Headers:
-            trail.endpoint, trail.fallback = flight.trail.endpoint, flight.trail.fallback
-            return headers_of(content_type, trail)
+            record.endpoint, record.fallback = flight.record.endpoint, flight.record.fallback
+            return headers_of(content_type, record)
 
-        trail.cache = "coalesced"
+        record.cache = "coalesced"
         passenger = flight.board(client, head)
         joined_at = monotonic()
         try:
             await _in_time(passenger, asked)
         finally:
-            trail.waited_s += (passenger.begun_at or monotonic()) - joined_at
+            record.waited_s += (passenger.begun_at or monotonic()) - joined_at
             passenger.leave()
         answer = flight.answer
         if passenger.started:
-            trail.status, trail.first_byte_at = 200, passenger.begun_at
+            record.status, record.first_byte_at = 200, passenger.begun_at
             if flight.error is not None:
                 raise flight.error
             self._known.counts.given("coalesced", answer)
             return True
-        return answer is not None and self._known.give(answer, asked, client, trail, "coalesced")
+        return answer is not None and self._known.give(answer, asked, client, record, "coalesced")
 
-    async def _answered_elsewhere(self, asked: Asked, client: Downstream, trail: Trail) -> bool:
+    async def _answered_elsewhere(
+        self, asked: Asked, client: Downstream, record: CallRecord
+    ) -> bool:
         """Another instance asks: wait a moment, and look whether its answer has come."""
         began_at = monotonic()
         if began_at >= asked.call.deadline_at:
             raise _too_late()
         await asyncio.sleep(LOOK_AGAIN_S)
         found = await self._known.behind(None, asked, time())
-        trail.waited_s += monotonic() - began_at
+        record.waited_s += monotonic() - began_at
         if found is None or time() - found.stored_at >= self._known.fresh_s:
             return False
-        return self._known.give(found, asked, client, trail, "coalesced")
+        return self._known.give(found, asked, client, record, "coalesced")
 
     # ---- in front
 
@@ -137,7 +139,7 @@ class Asking:
             lease = asyncio.Task(self._leases.hold(asked.form), name="lease")
         error = None
         try:
-            await ask(flight, flight.trail)
+            await ask(flight, flight.record)
         except GatewayError as failure:
             error = failure
             raise
@@ -146,17 +148,17 @@ class Asking:
                 del self.flights[asked.form]
             answer = _recorded(flight, asked, self.prices)
             # What another group answers is another model's.
-            keeps = asked.wish.writes and flight.trail.fallback is None
+            keeps = asked.wish.writes and flight.record.fallback is None
             kept = answer is not None and keeps and self._known.keep(answer, asked)
             flight.land(answer, error)
             if lease is not None:
                 self._end_lease(lease, asked, kept=kept)
 
     async def _renewed(self, asked: Asked, ask: Ask) -> None:
-        trail = Trail()
-        trail.id, trail.call, trail.group = asked.call.id, asked.call, asked.group.name
+        record = CallRecord()
+        record.id, record.call, record.group = asked.call.id, asked.call, asked.group.name
         try:
-            await self._fly(Flight(asked.call.route.dialect, trail), asked, ask)
+            await self._fly(Flight(asked.call.route.dialect, record), asked, ask)
         except GatewayError:
             return  # its attempts have been logged, and the old answer is still there
         finally:
@@ -209,8 +211,8 @@ def _recorded(flight: Flight, asked: Asked, prices: Prices) -> Recorded | None:
         body = readable(body, flight.encoding, max_bytes=MAX_ANSWER_BYTES)
     if flight.status != 200 or not body:
         return None
-    usage = flight.trail.usage
-    price = prices.get((asked.group.name, flight.trail.endpoint or ""))
+    usage = flight.record.usage
+    price = prices.get((asked.group.name, flight.record.endpoint or ""))
     return Recorded(
         group=asked.group.name,
         content_type=flight.content_type or b"application/json",

@@ -19,7 +19,7 @@ from llmproxy.cache.recording import Recorded
 from llmproxy.cache.stores.condition import Counts as StoreCounts
 from llmproxy.cache.stores.memory import Memory
 from llmproxy.cache.stores.second_level import SecondLevel
-from llmproxy.calls import Call, Client, Trail
+from llmproxy.calls import Call, CallRecord, Client
 from llmproxy.config import CacheParams
 from llmproxy.errors import GatewayError, NoEndpoint, Overload, UpstreamError
 from llmproxy.routing import Group
@@ -36,7 +36,7 @@ class Cache:
     `serve` says for whom it is; before that it is for nobody.
     """
 
-    asked: Callable[[Call, Group, Trail], Asked | None]
+    asked: Callable[[Call, Group, CallRecord], Asked | None]
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Cache:
         self.asked = questions.asked
         self.asking.prices = prices
 
-    async def answer(self, asked: Asked, client: Client, trail: Trail, ask: Ask) -> None:
+    async def answer(self, asked: Asked, client: Client, record: CallRecord, ask: Ask) -> None:
         """Answer a call whose question may be known. `ask`: how the endpoints are asked.
 
         Raises what `ask` raises, and ClientError where the call wants no other answer than one
@@ -72,18 +72,18 @@ class Cache:
         if asked.wish.reads and self.second is not None:
             found = await self._known.behind(found, asked, now)
         word = None if found is None else self._good_as(found, asked, now)
-        if found and word and self._known.give(found, asked, client, trail, word):
+        if found and word and self._known.give(found, asked, client, record, word):
             if word == "stale":
                 self.asking.renew(asked, ask)
             return
         if asked.wish.order == b"only":
             raise nothing_remembered()
         try:
-            await self.asking.answered(asked, client, trail, ask)
+            await self.asking.answered(asked, client, record, ask)
         except GatewayError as error:
             if client.started or found is None or not self._may_stand_in(found, error, now):
                 raise
-            if not self._known.give(found, asked, client, trail, "stale"):
+            if not self._known.give(found, asked, client, record, "stale"):
                 raise
 
     async def purge(self, group: str | None, stored_before: float | None) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from llmproxy.cache.recording import Recorded
-from llmproxy.calls import Client, Dialect, Downstream, Headers, Trail
+from llmproxy.calls import CallRecord, Client, Dialect, Downstream, Headers
 from llmproxy.errors import GatewayError
 from llmproxy.rules import sse
 
@@ -26,7 +26,7 @@ class Flight:
     """Owns the pieces that have come, and knows who is on board. A Downstream.
 
     `live`: an event stream, given to everybody as it comes; any other answer goes to the call that
-    leads, and to the others when it is complete (`answer`). `trail`: of the call that leads, which
+    leads, and to the others when it is complete (`answer`). `record`: of the call that leads, which
     goes on without its client for as long as anybody is on board; then its task is cancelled.
     """
 
@@ -46,14 +46,14 @@ class Flight:
         "leading",
         "live",
         "over",
+        "record",
         "started",
         "status",
-        "trail",
     )
 
-    def __init__(self, dialect: Dialect, trail: Trail) -> None:
+    def __init__(self, dialect: Dialect, record: CallRecord) -> None:
         self.dialect = dialect
-        self.trail = trail
+        self.record = record
         self.leading: asyncio.Task[None] | None = None  # until it has landed
         self._aboard: list[Passenger] = []
         self._chunks: list[bytes] = []

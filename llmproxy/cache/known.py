@@ -10,7 +10,7 @@ from llmproxy.cache.question import Asked
 from llmproxy.cache.recording import Recorded
 from llmproxy.cache.stores.memory import Memory
 from llmproxy.cache.stores.second_level import SecondLevel
-from llmproxy.calls import Downstream, Headers, Trail, explanation
+from llmproxy.calls import CallRecord, Downstream, Headers, explanation
 
 
 class Known:
@@ -37,7 +37,7 @@ class Known:
         return other
 
     def give(
-        self, found: Recorded, asked: Asked, client: Downstream, trail: Trail, word: str
+        self, found: Recorded, asked: Asked, client: Downstream, record: CallRecord, word: str
     ) -> bool:
         """Give an answer in the form that the call wants; False if it lacks what the call wants.
 
@@ -46,11 +46,11 @@ class Known:
         body = self._in_form(found, asked)
         if body is None:
             return False
-        trail.cache, trail.status, trail.first_byte_at = word, 200, monotonic()
+        record.cache, record.status, record.first_byte_at = word, 200, monotonic()
         kind = b"text/event-stream" if asked.call.stream else b"application/json"
         if found.streamed is asked.call.stream:
             kind = found.content_type
-        headers = headers_of(kind, trail)
+        headers = headers_of(kind, record)
         if word != "coalesced":
             headers.append((b"age", b"%d" % max(0.0, time() - found.stored_at)))
         client.start(200, headers, length=len(body))
@@ -92,18 +92,18 @@ class Known:
         return body
 
 
-def headers_of(content_type: bytes, trail: Trail) -> Headers:
+def headers_of(content_type: bytes, record: CallRecord) -> Headers:
     """What a client is told whose answer was asked for by somebody else."""
     headers = [
         (b"content-type", content_type),
-        *(trail.limit_headers or ()),
-        (b"x-llmproxy-cache", (trail.cache or "").encode("ascii")),
-        (b"x-request-id", trail.id.encode("latin-1")),
+        *(record.limit_headers or ()),
+        (b"x-llmproxy-cache", (record.cache or "").encode("ascii")),
+        (b"x-request-id", record.id.encode("latin-1")),
     ]
-    if trail.explain:
-        headers.append(explanation(trail))
-    if trail.endpoint is not None:
-        headers.append((b"x-llmproxy-endpoint", trail.endpoint.encode("latin-1")))
-    if trail.fallback is not None:
-        headers.append((b"x-llmproxy-fallback", trail.fallback.encode("utf-8")))
+    if record.explain:
+        headers.append(explanation(record))
+    if record.endpoint is not None:
+        headers.append((b"x-llmproxy-endpoint", record.endpoint.encode("latin-1")))
+    if record.fallback is not None:
+        headers.append((b"x-llmproxy-fallback", record.fallback.encode("utf-8")))
     return headers

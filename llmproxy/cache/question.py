@@ -8,7 +8,7 @@ import msgspec
 
 from llmproxy.cache.keys import OPERATIONS, Question, question_of
 from llmproxy.cache.wish import Wish, wish_of
-from llmproxy.calls import Call, Replay, Trail
+from llmproxy.calls import Call, CallRecord, Replay
 from llmproxy.config import CacheMode, GeneralSettings
 from llmproxy.errors import ClientError
 from llmproxy.routing import Group
@@ -47,7 +47,7 @@ class Questions:
         self._idle_s = settings.timeouts.idle_s
         self._total_s = settings.timeouts.total_s
 
-    def asked(self, call: Call, group: Group, trail: Trail) -> Asked | None:
+    def asked(self, call: Call, group: Group, record: CallRecord) -> Asked | None:
         """What to look up and to remember; None = neither. Raises ClientError for an order that
         is none, and for one that cannot be kept."""
         mode = self._modes.get(group.name, self._mode)
@@ -58,9 +58,9 @@ class Questions:
         if question is None:
             if wish.order == b"only":
                 raise nothing_remembered()
-            trail.cache = "bypass"
+            record.cache = "bypass"
             return None
-        trail.cache = "miss"
+        record.cache = "miss"
         lasts_s = call.ends_at - call.received_at + ROUNDING_S
         patient = call.patience_s >= self._idle_s and lasts_s >= self._total_s
         usage = question.wants_usage or not call.stream

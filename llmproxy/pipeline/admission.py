@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from time import monotonic
 
-from llmproxy.calls import Call, Trail
+from llmproxy.calls import Call, CallRecord
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import Overload
 
@@ -36,9 +36,9 @@ class Admission:
             self.in_flight += 1
             self.leave()
 
-    def admit(self, call: Call, trail: Trail) -> Permit:
+    def admit(self, call: Call, record: CallRecord) -> Permit:
         """`async with` it: one place among the calls in flight."""
-        return Permit(self, call, trail)
+        return Permit(self, call, record)
 
     def entered_at_once(self) -> bool:
         """Take a place if one is free."""
@@ -89,18 +89,18 @@ class Admission:
 class Permit:
     """One call's place."""
 
-    __slots__ = ("_admission", "_call", "_trail")
+    __slots__ = ("_admission", "_call", "_record")
 
-    def __init__(self, admission: Admission, call: Call, trail: Trail) -> None:
+    def __init__(self, admission: Admission, call: Call, record: CallRecord) -> None:
         self._admission = admission
         self._call = call
-        self._trail = trail
+        self._record = record
 
     async def __aenter__(self) -> None:
         if not self._admission.entered_at_once():
             began_at = monotonic()
             await self._admission.enter_later(self._call)
-            self._trail.waited_s += monotonic() - began_at
+            self._record.waited_s += monotonic() - began_at
 
     async def __aexit__(self, *_: object) -> None:
         self._admission.leave()

@@ -14,7 +14,7 @@ from hmac import compare_digest
 from time import monotonic
 from typing import Protocol
 
-from llmproxy.calls import Call, Headers, Trail
+from llmproxy.calls import Call, CallRecord, Headers
 from llmproxy.config import Caller
 from llmproxy.errors import CallerThrottled, ClientError, GatewayError
 from llmproxy.routing import Group, Pool
@@ -97,10 +97,10 @@ class Callers:
         """The groups that a caller may use."""
         return self._pools.get(caller, self._pool)
 
-    def admit(self, call: Call, group: Group, trail: Trail) -> Admitted:
+    def admit(self, call: Call, group: Group, record: CallRecord) -> Admitted:
         """`async with` it, until the call is over: its share of the caller's limits."""
         allowance = self._allowances.get(call.caller)
-        return OPEN if allowance is None else Place(allowance, call, group, trail)
+        return OPEN if allowance is None else Place(allowance, call, group, record)
 
     def capacities(self) -> Iterator[Capacity]:
         """Of every caller with limits, to be shared with other instances."""
@@ -182,12 +182,12 @@ class Allowance:
 class Place:
     """One call's share of its caller's limits."""
 
-    __slots__ = ("_allowance", "_reservation", "_tokens", "_trail")
+    __slots__ = ("_allowance", "_record", "_reservation", "_tokens")
 
-    def __init__(self, allowance: Allowance, call: Call, group: Group, trail: Trail) -> None:
+    def __init__(self, allowance: Allowance, call: Call, group: Group, record: CallRecord) -> None:
         self._allowance = allowance
         self._tokens = group.tokens_of(call)[0] if allowance.capacity.tpm is not None else 0
-        self._trail = trail
+        self._record = record
 
     async def __aenter__(self) -> None:
         allowance, tokens = self._allowance, self._tokens
@@ -195,23 +195,23 @@ class Place:
         reservation = allowance.take(tokens, now)
         if reservation is None and allowance.may_be_granted(tokens, now):
             reservation = await self._wait_for_grant(now)
-            self._trail.waited_s += monotonic() - now
+            self._record.waited_s += monotonic() - now
             now = monotonic()
-        self._trail.limit_headers = allowance.headers(now)
+        self._record.limit_headers = allowance.headers(now)
         if reservation is None:
             raise allowance.refusal(tokens, now)
         self._reservation = reservation
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        capacity, trail = self._allowance.capacity, self._trail
+        capacity, record = self._allowance.capacity, self._record
         now = monotonic()
-        if trail.attempts == 0:
+        if record.attempts == 0:
             capacity.give_back(self._reservation, now)  # no endpoint has heard of it
             return
         used_tokens = None  # an answer that does not tell what it used is counted as reserved
-        if trail.usage is not None:
-            used_tokens = trail.usage.input_tokens + trail.usage.output_tokens
-        elif isinstance(error, GatewayError) and trail.first_byte_at is None:
+        if record.usage is not None:
+            used_tokens = record.usage.input_tokens + record.usage.output_tokens
+        elif isinstance(error, GatewayError) and record.first_byte_at is None:
             used_tokens = 0  # refused: it counts as a request, as it does at the vendors
         capacity.settle(self._reservation, used_tokens, now)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from llmproxy.calls import Call, Client, Dialect, Headers, Trail
+from llmproxy.calls import Call, CallRecord, Client, Dialect, Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError, UpstreamFailed
 from llmproxy.rules import sse
 
@@ -27,12 +27,12 @@ class Heartbeat:
     def __init__(self, every_s: float | None) -> None:
         self._every_s = every_s
 
-    def during(self, call: Call, client: Client, trail: Trail) -> Silence | Beating:
+    def during(self, call: Call, client: Client, record: CallRecord) -> Silence | Beating:
         """`async with` it: yields the Client to use from here on."""
         every_s = self._every_s
         if every_s is None or not call.stream or call.route.dialect is Dialect.OTHER:
             return Silence(client)
-        return Beating(call, client, every_s, limit_headers=trail.limit_headers or [])
+        return Beating(call, client, every_s, limit_headers=record.limit_headers or [])
 
 
 class Silence:

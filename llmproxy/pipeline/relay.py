@@ -12,11 +12,11 @@ from time import monotonic
 
 from llmproxy.calls import (
     Accepted,
+    CallRecord,
     Dialect,
     Downstream,
     Headers,
     Sink,
-    Trail,
     Usage,
     explanation,
 )
@@ -44,23 +44,23 @@ class Relay:
     def __init__(self, *, idle_s: float) -> None:
         self._idle_s = idle_s
 
-    async def relay(self, accepted: Accepted, client: Downstream, trail: Trail) -> None:
+    async def relay(self, accepted: Accepted, client: Downstream, record: CallRecord) -> None:
         """Send the whole answer. Raises StreamBroken when its endpoint did not complete it."""
         response = accepted.response
-        trail.status = response.status
-        trail.request_id = response.content.request_id
-        trail.first_byte_at = monotonic()
+        record.status = response.status
+        record.request_id = response.content.request_id
+        record.first_byte_at = monotonic()
         events = accepted.response.content.events
         whole = response.exhausted and not events
         client.start(
-            response.status, answer_headers(accepted, trail), length=_length(accepted, whole)
+            response.status, answer_headers(accepted, record), length=_length(accepted, whole)
         )
         if whole:
             client.write(accepted.held)
             client.finish()
-            trail.usage = _usage_of(accepted)
+            record.usage = _usage_of(accepted)
         elif events:
-            await self._relay_events(accepted, client, trail)
+            await self._relay_events(accepted, client, record)
         else:
             await self._relay_bytes(accepted, client)
 
@@ -72,7 +72,9 @@ class Relay:
             raise
         client.finish()
 
-    async def _relay_events(self, accepted: Accepted, client: Downstream, trail: Trail) -> None:
+    async def _relay_events(
+        self, accepted: Accepted, client: Downstream, record: CallRecord
+    ) -> None:
         stream = _EventStream(accepted.call.route.dialect, client, accepted.held)
         try:
             await self._pour(accepted, stream)
@@ -91,7 +93,7 @@ class Relay:
             client.abort()
             raise
         finally:
-            trail.usage = stream.usage()
+            record.usage = stream.usage()
         stream.finish()
 
     async def _pour(self, accepted: Accepted, sink: Sink) -> None:
@@ -170,21 +172,21 @@ class _EventStream:
         return usage_of_stream(bytes(self._tail))
 
 
-def answer_headers(accepted: Accepted, trail: Trail) -> Headers:
+def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:
     """The upstream's headers and ours."""
-    limit_headers = trail.limit_headers
+    limit_headers = record.limit_headers
     headers = downstream_headers(accepted.response.headers, own_limits=limit_headers is not None)
     if limit_headers:
         headers += limit_headers
     headers.append((b"x-llmproxy-endpoint", accepted.endpoint.encode("latin-1")))
-    headers.append((b"x-llmproxy-attempts", b"%d" % trail.attempts))
-    if trail.fallback is not None:
-        headers.append((b"x-llmproxy-fallback", trail.fallback.encode("utf-8")))
-    if trail.cache is not None:
-        headers.append((b"x-llmproxy-cache", trail.cache.encode("ascii")))
-    if trail.explain:
-        headers.append(explanation(trail))
-    if trail.request_id is None:
+    headers.append((b"x-llmproxy-attempts", b"%d" % record.attempts))
+    if record.fallback is not None:
+        headers.append((b"x-llmproxy-fallback", record.fallback.encode("utf-8")))
+    if record.cache is not None:
+        headers.append((b"x-llmproxy-cache", record.cache.encode("ascii")))
+    if record.explain:
+        headers.append(explanation(record))
+    if record.request_id is None:
         headers.append((b"x-request-id", accepted.call.id.encode("latin-1")))
     return headers
 

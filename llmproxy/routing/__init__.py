@@ -5,7 +5,7 @@ and does no I/O; `now` is seconds on the monotonic clock.
 """
 
 from llmproxy.routing.directory import Pool
-from llmproxy.routing.endpoint import EndpointState, Turn
+from llmproxy.routing.endpoint import Checkout, EndpointState
 from llmproxy.routing.group import Demand, Group, Tier
 
-__all__ = ["Demand", "EndpointState", "Group", "Pool", "Tier", "Turn"]
+__all__ = ["Checkout", "Demand", "EndpointState", "Group", "Pool", "Tier"]

@@ -1,4 +1,4 @@
-"""One endpoint as it is now, and a call's turn at it."""
+"""One endpoint as it is now, and a call's checkout at it."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ class EndpointState:
             self.cooldown_until = 0.0
         self.breaker.close_elsewhere(now)
 
-    def begin(self, tokens: int, now: float) -> Turn:
-        """A call's turn: whoever takes it ends it."""
+    def begin(self, tokens: int, now: float) -> Checkout:
+        """A call's checkout: whoever takes it ends it."""
         self.in_flight += 1
-        return Turn(self, self.breaker.begin(now), self.capacity.reserve(tokens, now))
+        return Checkout(self, self.breaker.begin(now), self.capacity.reserve(tokens, now))
 
 
-class Turn(msgspec.Struct, eq=False):
-    """A call's turn at an endpoint: its capacity is reserved, and the breaker knows of it.
+class Checkout(msgspec.Struct, eq=False):
+    """A call's checkout at an endpoint: its capacity is reserved, and the breaker knows of it.
 
     One of `answered`, `failed` and `says_nothing` tells the breaker (and `failed` may follow on
     `answered` when a stream breaks); then `end`, once.

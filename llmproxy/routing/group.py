@@ -11,7 +11,7 @@ import msgspec
 from llmproxy.calls import Call
 from llmproxy.config import Strategy
 from llmproxy.errors import Skipped, UpstreamError
-from llmproxy.routing.endpoint import EndpointState, Turn
+from llmproxy.routing.endpoint import Checkout, EndpointState
 from llmproxy.rules.estimate import Estimator, Size, measure
 from llmproxy.rules.line import Line
 from llmproxy.rules.retry import RetryBudget
@@ -48,7 +48,7 @@ class Demand(msgspec.Struct, eq=False):
         return bool(self.tried)
 
     def pass_over(self, state: EndpointState) -> None:
-        """It took no call when it was its turn."""
+        """It took no call when it was its checkout."""
         if len(self.passed_over) < MAX_PASSED_OVER and state not in self.passed_over:
             self.passed_over.append(state)
 
@@ -234,13 +234,13 @@ class Group:
 
     def take(
         self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0
-    ) -> Turn | None:
-        """A turn for a call, if an endpoint has room for it. `ahead`: as for `choose`."""
+    ) -> Checkout | None:
+        """A checkout for a call, if an endpoint has room for it. `ahead`: as for `choose`."""
         chosen = self.choose(demand, now, ahead, tokens_ahead)
         return None if chosen is None else chosen.begin(demand.tokens, now)
 
-    def take_as_newcomer(self, demand: Demand, now: float) -> Turn | None:
-        """A turn for a call that has not waited: nobody overtakes those who do.
+    def take_as_newcomer(self, demand: Demand, now: float) -> Checkout | None:
+        """A checkout for a call that has not waited: nobody overtakes those who do.
 
         While they only wait for a cheaper tier, the dearer ones are free for others.
         """
@@ -251,13 +251,13 @@ class Group:
             return None
         return self.take(demand, now, ahead, tokens_ahead)
 
-    def serve_line(self, now: float) -> Iterator[tuple[Demand, Turn]]:
+    def serve_line(self, now: float) -> Iterator[tuple[Demand, Checkout]]:
         """Give turns to those who wait, in their order, as far as there is room."""
         for demand in self.line:
-            turn = self.take(demand, now)
-            if turn is not None:
+            checkout = self.take(demand, now)
+            if checkout is not None:
                 self.line.leave(demand)
-                yield demand, turn
+                yield demand, checkout
             elif not demand.choosy:  # who may not go everywhere holds up nobody else
                 return
 
@@ -306,7 +306,7 @@ class Group:
         return min(tier.room_in_s(demand, now, *ahead) for tier in self.tiers)
 
     def _moves_in_s(self, demand: Demand, now: float) -> float:
-        """Seconds until somebody who waits may have a turn. The room of a dearer tier is of no use
+        """Seconds until a waiting call may have a checkout. The room of a dearer tier is of no use
         to who waits for a cheaper one (`choose`)."""
         patience_s = demand.spill_at - now
         if patience_s <= 0:

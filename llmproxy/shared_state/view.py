@@ -17,7 +17,7 @@ from time import monotonic
 import msgspec
 from redis.exceptions import RedisError
 
-from llmproxy.events import Bystander, EndpointStateChanged
+from llmproxy.events import BaseListener, EndpointStateChanged
 from llmproxy.shared_state.address import OPERATION_S, Client, give_up_idle, in_words, patience
 from llmproxy.shared_state.bell import Bell
 from llmproxy.shared_state.news import Forget, Newsroom
@@ -48,7 +48,7 @@ class SharedStatus(msgspec.Struct, frozen=True):
     since_s: float  # for so long
 
 
-class SharedView(Bystander):
+class SharedView(BaseListener):
     """Made by `open_shared_view` only, which runs its jobs. A `Listener`: what happens to endpoints
     here is told to the others. Owns what is known of the server; a Lease belongs to its Capacity.
     """

@@ -16,7 +16,7 @@ from time import gmtime, strftime
 import msgspec
 
 from llmproxy.errors import RequestRejected
-from llmproxy.events import AttemptFailed, Bystander, CallFinished, EndpointStateChanged
+from llmproxy.events import AttemptFailed, BaseListener, CallFinished, EndpointStateChanged
 from llmproxy.steps import in_words
 from llmproxy.telemetry.batches import Batches
 
@@ -54,7 +54,7 @@ class Line(msgspec.Struct, omit_defaults=True):
     steps: str | None = None
 
 
-class AccessLog(Bystander):
+class AccessLog(BaseListener):
     """A Listener that writes a line for each finished call. Owns the lines not yet written.
 
     `write` is called in a thread, with whole lines; it may block. `steps`: each line tells why its

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from llmproxy.events import AttemptEnded, Bystander, CallFinished, EndpointStateChanged
+from llmproxy.events import AttemptEnded, BaseListener, CallFinished, EndpointStateChanged
 from llmproxy.rules.prices import Prices, cost_usd
 from llmproxy.rules.retry import Verdict
 from llmproxy.telemetry.tally import (
@@ -27,7 +27,7 @@ BATCH = 64
 KEPT_CALLS = 200
 
 
-class Ledger(Bystander):
+class Ledger(BaseListener):
     """A Listener. Owns the tally of this process and the events not yet entered.
 
     `prices` by group and endpoint; whoever changes the config changes them. `tally` may be given to

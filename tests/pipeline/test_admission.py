@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from llmproxy.calls import Trail
+from llmproxy.calls import CallRecord
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import Overload
 from llmproxy.pipeline.admission import Admission
@@ -25,7 +25,7 @@ async def test_calls_beyond_the_bound_wait_their_turn_and_beyond_the_queue_are_r
     order, may_leave = [], asyncio.Event()
 
     async def run(number):
-        async with admission.admit(patient(), Trail()):
+        async with admission.admit(patient(), CallRecord()):
             order.append(number)
             await may_leave.wait()
 
@@ -46,7 +46,7 @@ async def test_calls_beyond_the_bound_wait_their_turn_and_beyond_the_queue_are_r
 @bounded()
 async def test_an_sdks_retry_is_shed_before_a_first_try():
     admission = Admission(GeneralSettings(max_in_flight=1, max_queued=2))
-    async with admission.admit(patient(), Trail()):
+    async with admission.admit(patient(), CallRecord()):
         waiting = asyncio.ensure_future(_enter(admission, patient()))
         await asyncio.sleep(0)
         with pytest.raises(Overload):
@@ -62,7 +62,7 @@ async def test_an_sdks_retry_is_shed_before_a_first_try():
 @bounded()
 async def test_a_caller_that_gives_up_in_the_queue_takes_no_place():
     admission = Admission(GeneralSettings(max_in_flight=1, max_queued=5))
-    async with admission.admit(patient(), Trail()):
+    async with admission.admit(patient(), CallRecord()):
         leaving = asyncio.ensure_future(_enter(admission, patient()))
         staying = asyncio.ensure_future(_enter(admission, patient()))
         await asyncio.sleep(0)
@@ -78,12 +78,12 @@ async def test_a_wait_ends_at_the_calls_deadline():
 
     admission = Admission(GeneralSettings(max_in_flight=1, max_queued=5))
     now = asyncio.get_running_loop().time()
-    async with admission.admit(patient(), Trail()):
+    async with admission.admit(patient(), CallRecord()):
         with pytest.raises(Overload):
             await _enter(admission, msgspec.structs.replace(patient(), deadline_at=now + 0.05))
         assert asyncio.get_running_loop().time() - now < 1
 
 
 async def _enter(admission, call):
-    async with admission.admit(call, Trail()):
+    async with admission.admit(call, CallRecord()):
         pass

@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 import yaml
 
-from llmproxy.calls import Call, Dialect, Replay, Route, Trail, Usage
+from llmproxy.calls import Call, CallRecord, Dialect, Replay, Route, Usage
 from llmproxy.config import Caller, parse_config
 from llmproxy.errors import CallerThrottled, ClientError, Overload
 from llmproxy.pipeline.callers import Allowance, Callers
@@ -59,10 +59,10 @@ def call(*, model="gpt-4.1", caller="team-a", body=b"{}", max_output_tokens=None
     )
 
 
-def place(callers, asked=None, trail=None):
+def place(callers, asked=None, record=None):
     asked = asked or call()
     group = callers.pool_of(asked.caller).group_for(asked)
-    return callers.admit(asked, group, trail or Trail())
+    return callers.admit(asked, group, record or CallRecord())
 
 
 def left(callers):
@@ -234,20 +234,20 @@ async def test_calls_at_a_time_are_counted_and_a_place_is_free_when_a_call_is_ov
 @bounded()
 async def test_a_call_counts_with_its_estimate_and_its_output_bound_until_its_usage_is_known():
     callers = limited(tpm=10_000)
-    trail = Trail()
-    async with place(callers, call(body=b"x" * 400, max_output_tokens=500), trail):
+    record = CallRecord()
+    async with place(callers, call(body=b"x" * 400, max_output_tokens=500), record):
         reserved = 10_000 - left(callers)[1]
         assert 500 < reserved < 1_000
-        trail.attempts, trail.usage = 1, Usage(input_tokens=120, output_tokens=30)
+        record.attempts, record.usage = 1, Usage(input_tokens=120, output_tokens=30)
     assert left(callers)[1] == 10_000 - 150
 
 
 @bounded()
 async def test_a_call_that_used_more_than_was_reserved_is_counted_with_all_of_it():
     callers = limited(tpm=10_000)
-    trail = Trail()
-    async with place(callers, call(), trail):
-        trail.attempts, trail.usage = 1, Usage(input_tokens=4_000, output_tokens=5_000)
+    record = CallRecord()
+    async with place(callers, call(), record):
+        record.attempts, record.usage = 1, Usage(input_tokens=4_000, output_tokens=5_000)
     assert left(callers)[1] == 1_000
 
 
@@ -263,10 +263,10 @@ async def test_a_call_that_no_endpoint_has_heard_of_is_not_counted():
 @bounded()
 async def test_a_call_that_every_endpoint_refused_counts_as_a_request_without_tokens():
     callers = limited(rpm=5, tpm=10_000)
-    trail = Trail()
+    record = CallRecord()
     with pytest.raises(ClientError):
-        async with place(callers, call(max_output_tokens=500), trail):
-            trail.attempts = 2
+        async with place(callers, call(max_output_tokens=500), record):
+            record.attempts = 2
             raise ClientError("no")
     assert left(callers) == (4, 10_000)
 
@@ -274,10 +274,10 @@ async def test_a_call_that_every_endpoint_refused_counts_as_a_request_without_to
 @bounded()
 async def test_an_answer_that_tells_no_usage_counts_as_it_was_reserved():
     callers = limited(tpm=10_000)
-    trail = Trail()
+    record = CallRecord()
     with pytest.raises(asyncio.CancelledError):  # the client has left
-        async with place(callers, call(max_output_tokens=500), trail):
-            trail.attempts = 1
+        async with place(callers, call(max_output_tokens=500), record):
+            record.attempts = 1
             raise asyncio.CancelledError
     assert left(callers)[1] <= 9_500
 
@@ -287,7 +287,7 @@ async def test_only_callers_with_limits_are_told_of_them():
     callers = callers_of(
         {"name": "team-a", "key": KEY, "limits": {"rpm": 5}}, {"name": "free", "key": "free-key"}
     )
-    limited_trail, free_trail = Trail(), Trail()
+    limited_trail, free_trail = CallRecord(), CallRecord()
     async with place(callers, call(), limited_trail):
         async with place(callers, call(caller="free"), free_trail):
             pass
@@ -347,10 +347,10 @@ def shared(stock):
 @pytest.mark.clock
 @bounded()
 async def test_the_first_call_after_a_silence_waits_for_its_grant():
-    trail, began_at = Trail(), monotonic()
-    async with place(shared(Granting(after_s=0.03)), call(), trail):
+    record, began_at = CallRecord(), monotonic()
+    async with place(shared(Granting(after_s=0.03)), call(), record):
         assert 0.03 <= monotonic() - began_at < 0.2
-    assert trail.waited_s >= 0.03
+    assert record.waited_s >= 0.03
 
 
 @pytest.mark.clock

@@ -35,23 +35,23 @@ def by_name(group):
 
 def fail(state, now):
     """A call to it fails."""
-    turn = state.begin(0, now)
-    turn.failed(now, DRAW)
-    turn.end(now)
+    checkout = state.begin(0, now)
+    checkout.failed(now, DRAW)
+    checkout.end(now)
 
 
 def tell(state, remaining, reset_s, *, limit=100, now=0.0, tokens=False):
     """Its answers say so much of requests (or of tokens), as of now."""
-    turn = state.begin(0, now - ON_THE_WAY_S)
+    checkout = state.begin(0, now - ON_THE_WAY_S)
     told = RateLimit(limit, remaining, reset_s)
-    turn.learn(RateLimits(tokens=told) if tokens else RateLimits(requests=told))
-    turn.end(now)
+    checkout.learn(RateLimits(tokens=told) if tokens else RateLimits(requests=told))
+    checkout.end(now)
 
 
 def served(group, demand=None, now=0.0):
-    """The endpoint that gives a newcomer a turn, which is not ended; None if none does."""
-    turn = group.take_as_newcomer(demand or Demand(), now)
-    return None if turn is None else turn.state.endpoint.name
+    """The endpoint that gives a newcomer a checkout, which is not ended; None if none does."""
+    checkout = group.take_as_newcomer(demand or Demand(), now)
+    return None if checkout is None else checkout.state.endpoint.name
 
 
 def _flow(limits):

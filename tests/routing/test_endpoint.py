@@ -46,10 +46,10 @@ def test_room_comes_after_the_cooldown_and_the_limit():
 
 def test_a_turn_that_ends_frees_its_place_and_one_that_never_began_costs_nothing():
     (state,) = group(("a", 1, 0, {"concurrent": 1, "rpm": 2})).states
-    turn = state.begin(0, 0)
+    checkout = state.begin(0, 0)
     assert not state.takes(0, 0)
-    turn.says_nothing(0)
-    turn.end(0, sent=False)
+    checkout.says_nothing(0)
+    checkout.end(0, sent=False)
     for _ in range(2):
         assert state.takes(0, 0)
         state.begin(0, 0).end(0)

@@ -1,4 +1,4 @@
-"""Whose turn it is, and who waits."""
+"""Whose checkout it is, and who waits."""
 
 from math import inf
 
@@ -54,9 +54,9 @@ def test_least_busy_takes_the_one_with_the_fewest_calls_for_its_weight():
     two = group(("a", 2, 0), ("b", 1, 0), strategy="least_busy")
     turns = [two.take(Demand(), 0) for _ in range(30)]
     assert [by_name(two)[name].in_flight for name in "ab"] == [20, 10]
-    at_a = [turn for turn in turns if turn.state.endpoint.name == "a"]
-    for turn in at_a[:15]:
-        turn.end(0)
+    at_a = [checkout for checkout in turns if checkout.state.endpoint.name == "a"]
+    for checkout in at_a[:15]:
+        checkout.end(0)
     assert chosen(two) == "a"
 
 
@@ -95,9 +95,9 @@ def test_a_tier_whose_breakers_are_open_is_not_waited_for():
 
 def test_a_newcomer_does_not_overtake_those_who_wait():
     one = group(("a", 1, 0, {"concurrent": 1}))
-    turn = one.take(Demand(), 0)
+    checkout = one.take(Demand(), 0)
     one.line.join(Demand())
-    turn.end(1)
+    checkout.end(1)
     assert served(one, now=1) is None
     assert served(one, Demand(priority=1), now=1) == "a"
 

@@ -26,9 +26,9 @@ def call(words, **changes):
 
 def take_one(group, now):
     """A call goes, so that what is left is known."""
-    turn = group.states[0].begin(10, now)
+    checkout = group.states[0].begin(10, now)
     assert group.states[0].takes(10, now)
-    turn.end(now)
+    checkout.end(now)
 
 
 def test_where_there_is_plenty_one_call_in_five_milliseconds_is_measured():
@@ -75,8 +75,8 @@ def test_a_vendor_that_says_that_little_is_left_ends_it():
     here = group(tpm=1_000_000_000)
     take_one(here, 100.0)
     assert here.rough_tokens_of(call(100), 100.0)[1] is not None
-    turn = here.states[0].begin(10, 100.0)
-    turn.learn(RateLimits(tokens=RateLimit(100_000, 900, 60.0)))
+    checkout = here.states[0].begin(10, 100.0)
+    checkout.learn(RateLimits(tokens=RateLimit(100_000, 900, 60.0)))
 
     assert here.rough_tokens_of(call(100), 100.006)[1] is not None
     assert here.rough_tokens_of(call(100), 100.007)[1] is not None

@@ -41,22 +41,22 @@ def test_a_breaker_keeps_its_past_and_gets_the_new_settings():
 def test_other_limits_of_an_account_are_those_of_the_same_capacity():
     before = pool_of(config(("g", one())))
     capacity = state(before).capacity
-    turn = state(before).begin(5, now=100.0)
+    checkout = state(before).begin(5, now=100.0)
     after = pool_of(config(("g", one(limits="rpm: 1, concurrent: 4"))), before=before)
     assert state(after).capacity is capacity
     assert (capacity.rpm, capacity.concurrent, capacity.in_flight) == (1, 4, 1)
     assert not state(after).takes(5, now=100.0), "what was sent in the last minute still counts"
-    turn.end(101.0)
+    checkout.end(101.0)
     assert (state(after).in_flight, capacity.in_flight) == (0, 0)
 
 
 def test_limits_that_are_gone_bound_nothing_and_come_back_with_a_clean_sheet():
     before = pool_of(config(("g", one(limits="rpm: 1"))))
-    turn = state(before).begin(5, now=100.0)
+    checkout = state(before).begin(5, now=100.0)
     free = pool_of(config(("g", one(limits=""))), before=before)
     assert not state(free).capacity.bounded
     assert state(free).takes(5, now=100.0)
-    turn.end(100.0)
+    checkout.end(100.0)
     bounded = pool_of(config(("g", one(limits="rpm: 1"))), before=free)
     assert state(bounded).takes(5, now=100.0)
 
@@ -65,7 +65,7 @@ def test_an_endpoint_that_joins_the_limits_of_another_group_settles_where_it_beg
     before = pool_of(config(("g", one(limits="rpm: 10")), ("h", one(limits="rpm: 20"))))
     began, others = state(before, "g"), state(before, "h").capacity
     began.drain()
-    turn = began.begin(5, now=100.0)
+    checkout = began.begin(5, now=100.0)
     breaker = began.breaker
     after = pool_of(
         config(("g", one(limits="rpm: 20")), ("h", one(limits="rpm: 20"))), before=before
@@ -75,7 +75,7 @@ def test_an_endpoint_that_joins_the_limits_of_another_group_settles_where_it_beg
     assert joined.capacity is others
     assert joined.breaker is breaker
     assert joined.drained
-    turn.end(101.0)
+    checkout.end(101.0)
     assert (others.in_flight, began.capacity.in_flight) == (0, 0)
 
 

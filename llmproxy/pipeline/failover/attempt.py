@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmproxy.calls import Accepted, Call, Header, Trail
+from llmproxy.calls import Accepted, Call, CallRecord, Header
 from llmproxy.config import Timeouts
 from llmproxy.errors import Answer, TimedOut, UpstreamError, UpstreamFailed
 from llmproxy.pipeline.failover.outgoing import outgoing_request
@@ -48,13 +48,13 @@ class Attempts:
         self._credentials = credentials
         self._timeouts = timeouts
 
-    async def make(self, call: Call, endpoint: Endpoint, trail: Trail) -> Accepted:
+    async def make(self, call: Call, endpoint: Endpoint, record: CallRecord) -> Accepted:
         """One attempt. Raises an UpstreamError that carries the endpoint's name."""
         try:
             credential = endpoint.credential
             if endpoint.token_source is not None:
                 credential = await self._credentials.headers(endpoint)
-            outgoing = outgoing_request(call, endpoint, credential, trail)
+            outgoing = outgoing_request(call, endpoint, credential, record)
             until = min(monotonic() + self._first_byte_s(call, endpoint), call.deadline_at)
             response = await self._client.send(endpoint, outgoing, until=until)
             try:

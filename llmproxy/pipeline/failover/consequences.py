@@ -6,23 +6,23 @@ from time import monotonic
 
 from llmproxy.errors import Throttled, UpstreamError
 from llmproxy.events import EndpointStateChanged, Listener
-from llmproxy.routing import EndpointState, Group, Turn
+from llmproxy.routing import Checkout, EndpointState, Group
 from llmproxy.rules.retry import Judgement
 
 
 def fail_breaker(
-    listener: Listener, group: Group, turn: Turn, failure: UpstreamError, draw: float
+    listener: Listener, group: Group, checkout: Checkout, failure: UpstreamError, draw: float
 ) -> None:
     """The failure speaks against the endpoint's health. `draw`: a random number in [0, 1)."""
     now = monotonic()
-    breaker = turn.state.breaker
+    breaker = checkout.state.breaker
     before = breaker.state(now)
-    turn.failed(now, draw)
-    turn.state.failed_why = failure.reason
+    checkout.failed(now, draw)
+    checkout.state.failed_why = failure.reason
     after = breaker.state(now)
     if after is not before:
         open_s = breaker.opens_until(now) - now
-        tell_change(listener, group, turn.state, after.value, failure.message, for_s=open_s)
+        tell_change(listener, group, checkout.state, after.value, failure.message, for_s=open_s)
 
 
 def cool(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
-from llmproxy.calls import Accepted, Call, Trail
+from llmproxy.calls import Accepted, Call, CallRecord
 from llmproxy.errors import GatewayError, NoEndpoint, RequestRejected
 from llmproxy.routing import Group
 from llmproxy.steps import FellBack
@@ -33,15 +33,15 @@ class Attempting(Protocol):
 class Fallback:
     """The attempts of one call over several groups."""
 
-    __slots__ = ("_attempting", "_begin", "_call", "_context_left", "_group", "_left", "_trail")
+    __slots__ = ("_attempting", "_begin", "_call", "_context_left", "_group", "_left", "_record")
 
     def __init__(
-        self, begin: Callable[[Group], Attempting], call: Call, group: Group, trail: Trail
+        self, begin: Callable[[Group], Attempting], call: Call, group: Group, record: CallRecord
     ) -> None:
         self._begin = begin
         self._call = call
         self._group = group
-        self._trail = trail
+        self._record = record
         self._left = list(group.fallbacks)
         self._context_left = list(group.context_fallbacks)
         self._attempting = begin(group)
@@ -52,12 +52,12 @@ class Fallback:
             try:
                 return await self._attempting.__aenter__()
             except GatewayError as error:
-                first = error if first is None else _both(first, error, self._trail.fallback)
+                first = error if first is None else _both(first, error, self._record.fallback)
                 group = self._next_after(error)
                 if group is None:
                     raise first from error
-            self._trail.fallback = group.name
-            self._trail.steps.append(FellBack(group.name, monotonic()))
+            self._record.fallback = group.name
+            self._record.steps.append(FellBack(group.name, monotonic()))
             self._attempting = self._begin(group)
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import isinf
 from time import monotonic, time
 
-from llmproxy.calls import Accepted, Call, Headers, Trail, Usage
+from llmproxy.calls import Accepted, Call, CallRecord, Headers, Usage
 from llmproxy.config import Queue
 from llmproxy.errors import NoEndpoint, Skipped, StreamBroken, TimedOut, UpstreamError
 from llmproxy.events import AttemptEnded, AttemptFailed, Listener
@@ -22,7 +22,7 @@ from llmproxy.pipeline.failover.exact_count import ExactCounts
 from llmproxy.pipeline.failover.fallback import Fallback
 from llmproxy.pipeline.failover.nobody import nobody, told_unchanged
 from llmproxy.pipeline.failover.waiting import Rooms
-from llmproxy.routing import Demand, EndpointState, Group, Turn
+from llmproxy.routing import Checkout, Demand, EndpointState, Group
 from llmproxy.rules.estimate import Size
 from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.retry import Judgement, Verdict, backoff_s, judge
@@ -64,11 +64,15 @@ class Failover:
         self.counts = counts
         self.rooms = rooms
 
-    def first_accepted(self, call: Call, group: Group, trail: Trail) -> FirstAccepted | Fallback:
+    def first_accepted(
+        self, call: Call, group: Group, record: CallRecord
+    ) -> FirstAccepted | Fallback:
         """`async with` it: yields the Accepted, closes it, and settles the endpoint's state."""
         if (group.fallbacks or group.context_fallbacks) and not call.account_bound:
-            return Fallback(lambda each: FirstAccepted(self, call, each, trail), call, group, trail)
-        return FirstAccepted(self, call, group, trail)
+            return Fallback(
+                lambda each: FirstAccepted(self, call, each, record), call, group, record
+            )
+        return FirstAccepted(self, call, group, record)
 
     def room_has_come(self) -> None:
         """There may be room where there was none: whoever waits for it may go."""
@@ -83,27 +87,27 @@ class FirstAccepted:
         "_answered",
         "_backoff_base_s",
         "_call",
+        "_checkout",
         "_demand",
         "_failures",
         "_group",
         "_owes_budget",
         "_paused_s",
         "_probing",
+        "_record",
         "_retrying",
         "_size",
         "_stage",
-        "_trail",
-        "_turn",
         "_useless",
         "_waited_s",
         "may_go_elsewhere",
     )
 
-    def __init__(self, stage: Failover, call: Call, group: Group, trail: Trail) -> None:
+    def __init__(self, stage: Failover, call: Call, group: Group, record: CallRecord) -> None:
         self._stage = stage
         self._call = call
         self._group = group
-        self._trail = trail
+        self._record = record
         self._size: Size | None = None
         self._demand = self._demand_on(group)
         self._useless: list[EndpointState] = []  # not again for this call
@@ -117,35 +121,37 @@ class FirstAccepted:
         self.may_go_elsewhere = True  # no attempt can have taken effect
 
     async def __aenter__(self) -> Accepted:
-        stage, group, trail = self._stage, self._group, self._trail
+        stage, group, record = self._stage, self._group, self._record
         group.in_flight += 1
         try:
             while True:
                 if self._owes_budget:
                     await self._begin_retry()
-                turn = self._take() or await self._wait_for_turn()
+                checkout = self._take() or await self._wait_for_checkout()
                 if self._demand.passed_over:
                     self._note_passed_over()
-                trail.attempts += 1
-                trail.endpoint = turn.state.endpoint.name
+                record.attempts += 1
+                record.endpoint = checkout.state.endpoint.name
                 began_at = monotonic()
-                self._turn = turn
+                self._checkout = checkout
                 try:
-                    accepted = await stage.attempts.make(self._call, turn.state.endpoint, trail)
+                    accepted = await stage.attempts.make(
+                        self._call, checkout.state.endpoint, record
+                    )
                 except UpstreamError as failure:
                     self._learn(failure, began_at)
                     continue
                 except BaseException:  # the client left, or it is our bug
-                    self._turn.says_nothing(monotonic())
-                    self._end_turn()
+                    self._checkout.says_nothing(monotonic())
+                    self._end_checkout()
                     self._tell_of(self._note_attempt(began_at, "abandoned"))
                     raise
                 finally:
-                    trail.waited_s += monotonic() - began_at
+                    record.waited_s += monotonic() - began_at
                 self._answered = self._note_attempt(began_at, "answered", accepted.response.status)
-                self._note_limits(turn, accepted.response.headers)
-                if turn.answered(monotonic()):
-                    tell_change(stage.listener, group, turn.state, "closed", "it answers again")
+                self._note_limits(checkout, accepted.response.headers)
+                if checkout.answered(monotonic()):
+                    tell_change(stage.listener, group, checkout.state, "closed", "it answers again")
                 self._return_claims()
                 self._accepted = accepted
                 return accepted
@@ -158,14 +164,14 @@ class FirstAccepted:
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._accepted.response.close()
-        usage = self._trail.usage
+        usage = self._record.usage
         if self._size is not None:
             self._learn_tokens(self._size, usage)
-        self._end_turn(usage)
+        self._end_checkout(usage)
         stage, broken = self._stage, isinstance(error, StreamBroken)
         stage.listener.attempt_ended(AttemptEnded(self._group.name, self._answered, usage, broken))
         if isinstance(error, StreamBroken):
-            fail_breaker(stage.listener, self._group, self._turn, error, stage.draw())
+            fail_breaker(stage.listener, self._group, self._checkout, error, stage.draw())
         self._group.in_flight -= 1
 
     # ---- what the call needs, and what its answers tell
@@ -185,16 +191,16 @@ class FirstAccepted:
         elif counts is not None:
             counts.consider(self._call, self._group, size)
 
-    def _note_limits(self, turn: Turn, headers: Headers) -> None:
-        if turn.wants_report and (told := rate_limits(headers, wall_now=time())):
-            turn.learn(told)
+    def _note_limits(self, checkout: Checkout, headers: Headers) -> None:
+        if checkout.wants_report and (told := rate_limits(headers, wall_now=time())):
+            checkout.learn(told)
             if told.tokens is not None:
                 self._group.counts_tokens = True
 
-    def _end_turn(self, usage: Usage | None = None, *, sent: bool = True) -> None:
+    def _end_checkout(self, usage: Usage | None = None, *, sent: bool = True) -> None:
         """The attempt is over, and its capacity with it; somebody may be waiting for that."""
         used_tokens = None if usage is None else usage.input_tokens + usage.output_tokens
-        self._turn.end(monotonic(), used_tokens=used_tokens, sent=sent)
+        self._checkout.end(monotonic(), used_tokens=used_tokens, sent=sent)
         if self._group.line.places:
             self._stage.rooms.of(self._group).move()
 
@@ -203,8 +209,8 @@ class FirstAccepted:
     def _learn(self, failure: UpstreamError, began_at: float) -> None:
         """Draw the conclusions of one failed attempt; raises when the call must end."""
         now = monotonic()
-        stage, turn, call = self._stage, self._turn, self._call
-        state = turn.state
+        stage, checkout, call = self._stage, self._checkout, self._call
+        state = checkout.state
         endpoint = state.endpoint
         judgement = judge(
             failure,
@@ -217,16 +223,16 @@ class FirstAccepted:
         self._demand.tried.append(state)
         self._backoff_base_s = judgement.backoff_base_s
         if failure.answer is not None:
-            self._note_limits(turn, failure.answer.headers)
+            self._note_limits(checkout, failure.answer.headers)
         if not judgement.try_again_here:
             self._useless.append(state)
         if judgement.feeds_breaker:
-            fail_breaker(stage.listener, self._group, turn, failure, stage.draw())
+            fail_breaker(stage.listener, self._group, checkout, failure, stage.draw())
         else:
-            turn.says_nothing(now)
+            checkout.says_nothing(now)
         if judgement.cooldown_s is not None:
             cool(stage.listener, self._group, state, failure, judgement)
-        self._end_turn(sent=failure.sent)
+        self._end_checkout(sent=failure.sent)
         self._return_claims()
         error = self._reason_to_end(judgement, now)
         verdict = (Verdict.GIVE_UP if error else self._who_is_next(state)).value
@@ -293,9 +299,9 @@ class FirstAccepted:
         reason: str | None = None,
         verdict: str | None = None,
     ) -> Attempt:
-        name, took_s = self._turn.state.endpoint.name, monotonic() - began_at
+        name, took_s = self._checkout.state.endpoint.name, monotonic() - began_at
         step = Attempt(name, began_at, took_s, outcome, status, reason, verdict)
-        self._trail.steps.append(step)
+        self._record.steps.append(step)
         return step
 
     def _tell_of(self, attempt: Attempt) -> None:
@@ -305,20 +311,20 @@ class FirstAccepted:
         now, demand = monotonic(), self._demand
         for state in demand.passed_over:
             why = state.why_not(demand.tokens, now)
-            self._trail.steps.append(PassedOver(state.endpoint.name, now, why))
+            self._record.steps.append(PassedOver(state.endpoint.name, now, why))
         demand.passed_over = []
 
     def _note_skipped(self, skipped: list[Skipped]) -> None:
         now = monotonic()
         for each in skipped[:MAX_TOLD]:
-            self._trail.steps.append(PassedOver(each.endpoint, now, each.why))
+            self._record.steps.append(PassedOver(each.endpoint, now, each.why))
 
     # ---- when no untried endpoint has room
 
-    def _take(self) -> Turn | None:
+    def _take(self) -> Checkout | None:
         return self._group.take_as_newcomer(self._demand, monotonic())
 
-    async def _wait_for_turn(self) -> Turn:
+    async def _wait_for_checkout(self) -> Checkout:
         """Wait for the endpoint that has room first, or raise the error that ends the call.
 
         When every breaker is open, one call at a time probes the endpoint that would recover
@@ -334,18 +340,18 @@ class FirstAccepted:
             room_in_s = group.room_in_s(demand, now, newcomer=True)
             only_broken = isinf(room_in_s)
             if not only_broken and (room_in_s > 0 or not self._failures):
-                turn = await self._line_up(room_in_s, now)
+                checkout = await self._line_up(room_in_s, now)
             else:
                 await self._sleep(self._pause_s(state, now), now)
-                turn = self._take()
-            if turn is not None:
-                return turn
+                checkout = self._take()
+            if checkout is not None:
+                return checkout
             if only_broken and not group.probing and state.cooldown_until <= now:
                 group.probing = self._probing = True
                 return state.begin(demand.tokens, monotonic())
 
-    async def _line_up(self, room_in_s: float, now: float) -> Turn | None:
-        """Wait in line, if the turn will come in time; None if it did not."""
+    async def _line_up(self, room_in_s: float, now: float) -> Checkout | None:
+        """Wait in line, if the checkout will come in time; None if it did not."""
         queue, group = self._stage.queue, self._group
         patience_s = min(queue.max_wait_s - self._waited_s, self._call.deadline_at - now)
         crowded = len(group.line) >= queue.max_waiting
@@ -353,15 +359,15 @@ class FirstAccepted:
             # No place, or no time, to wait for a cheaper tier; and what came free in the very
             # moment in which the time ran out is still good.
             self._demand.spill_at = min(self._demand.spill_at, now)
-            if (turn := self._take()) is not None:
-                return turn
+            if (checkout := self._take()) is not None:
+                return checkout
         if crowded or room_in_s > patience_s:
             raise self._nobody(now)
-        turn = await self._stage.rooms.of(group).wait(self._demand, at_most_s=patience_s)
+        checkout = await self._stage.rooms.of(group).wait(self._demand, at_most_s=patience_s)
         waited_s = monotonic() - now
         self._waited_s += waited_s
-        self._trail.waited_s += waited_s
-        return turn
+        self._record.waited_s += waited_s
+        return checkout
 
     def _pause_s(self, state: EndpointState, now: float) -> float:
         draw = self._stage.draw()
@@ -377,11 +383,11 @@ class FirstAccepted:
             raise self._nobody(now)
         if pause_s:
             await asyncio.sleep(pause_s)
-            self._trail.waited_s += monotonic() - now
+            self._record.waited_s += monotonic() - now
 
     def _nobody(self, now: float) -> Exception:
         """The error for a call that no endpoint could answer."""
-        last = self._turn.state.endpoint if self._failures else None
+        last = self._checkout.state.endpoint if self._failures else None
         error = told_unchanged(self._call, self._group, self._failures, last)
         if error is not None:
             return error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmproxy.calls import Call, Header, Headers, Replay, Trail, Upload, header_lines
+from llmproxy.calls import Call, CallRecord, Header, Headers, Replay, Upload, header_lines
 from llmproxy.providers.base import BARE_KEYS, Endpoint
 from llmproxy.rules.body import with_model
 from llmproxy.rules.headers import upstream_headers
@@ -13,9 +13,9 @@ KEY_HEADERS = BARE_KEYS | {b"authorization"}
 
 
 def outgoing_request(
-    call: Call, endpoint: Endpoint, credential: tuple[Header, ...], trail: Trail
+    call: Call, endpoint: Endpoint, credential: tuple[Header, ...], record: CallRecord
 ) -> Outgoing:
-    """Translate a call for an endpoint, for the attempt that the trail has come to. Pure."""
+    """Translate a call for an endpoint, for the attempt that the record has come to. Pure."""
     brought = endpoint.takes_key_of(call)
     headers = upstream_headers(call.headers, keep_credential=brought)
     if brought:
@@ -24,8 +24,8 @@ def outgoing_request(
     if call.stream:
         # A compressed stream could not be checked for early errors, nor told that it broke.
         headers = [header for header in headers if header[0] != b"accept-encoding"]
-    if trail.trace is not None:
-        headers = onward(headers, trail.trace, trail.attempts)
+    if record.trace is not None:
+        headers = onward(headers, record.trace, record.attempts)
     return Outgoing(
         call.method.encode("ascii"),
         endpoint.provider.target(endpoint, call.route, call.query),

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Collection
 from time import monotonic
 
-from llmproxy.routing import Demand, Group, Turn
+from llmproxy.routing import Checkout, Demand, Group
 
 # Look at the line no more often than this, and not less: what frees when a call ends elsewhere
 # (another group of the same account) announces itself to nobody.
@@ -26,13 +26,13 @@ class WaitingRoom:
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._futures: dict[Demand, asyncio.Future[Turn | None]] = {}
+        self._futures: dict[Demand, asyncio.Future[Checkout | None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def wait(self, demand: Demand, *, at_most_s: float) -> Turn | None:
-        """A turn; None when the time is over, or when no endpoint is healthy any more."""
+    async def wait(self, demand: Demand, *, at_most_s: float) -> Checkout | None:
+        """A checkout; None when the time is over, or when no endpoint is healthy any more."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Turn | None] = loop.create_future()
+        future: asyncio.Future[Checkout | None] = loop.create_future()
         self._futures[demand] = future
         self._group.line.join(demand)
         give_up = loop.call_later(at_most_s, self._end, demand)
@@ -41,7 +41,7 @@ class WaitingRoom:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                _return_turn(future.result())  # given just as the client left
+                _return_checkout(future.result())  # given just as the client left
             else:
                 self._end(demand)
             self.move()
@@ -57,12 +57,12 @@ class WaitingRoom:
         if not self._futures:
             return
         now = monotonic()
-        for demand, turn in self._group.serve_line(now):
+        for demand, checkout in self._group.serve_line(now):
             future = self._futures.pop(demand)
             if future.done():
-                _return_turn(turn)
+                _return_checkout(checkout)
             else:
-                future.set_result(turn)
+                future.set_result(checkout)
         for demand in self._group.stranded(now):
             self._end(demand)
         if self._futures:
@@ -110,8 +110,8 @@ class Rooms:
         }
 
 
-def _return_turn(turn: Turn | None) -> None:
-    if turn is not None:
+def _return_checkout(checkout: Checkout | None) -> None:
+    if checkout is not None:
         now = monotonic()
-        turn.says_nothing(now)
-        turn.end(now, sent=False)
+        checkout.says_nothing(now)
+        checkout.end(now, sent=False)

@@ -11,7 +11,7 @@ from itertools import count
 from time import monotonic
 from urllib.parse import parse_qs
 
-from llmproxy.calls import BodyReader, Call, Dialect, Replay, Request, Trail, Upload
+from llmproxy.calls import BodyReader, Call, CallRecord, Dialect, Replay, Request, Upload
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError
 from llmproxy.pipeline.intake.asked import Asked
@@ -36,9 +36,9 @@ class Intake:
         self._max_body_bytes = settings.max_body_bytes
         self.total_s = settings.timeouts.total_s
 
-    def read(self, request: Request, trail: Trail) -> Reading:
+    def read(self, request: Request, record: CallRecord) -> Reading:
         """`async with` it: yields the Call, and frees what its body holds on disk."""
-        return Reading(self, request, trail)
+        return Reading(self, request, record)
 
     def new_call_id(self) -> str:
         """An id for a call whose client sent none: 96 random bits a process, and a number."""
@@ -81,18 +81,18 @@ class Intake:
 class Reading:
     """One request being read."""
 
-    __slots__ = ("_call", "_intake", "_request", "_trail")
+    __slots__ = ("_call", "_intake", "_record", "_request")
 
-    def __init__(self, intake: Intake, request: Request, trail: Trail) -> None:
+    def __init__(self, intake: Intake, request: Request, record: CallRecord) -> None:
         self._intake = intake
         self._request = request
-        self._trail = trail
+        self._record = record
 
     async def __aenter__(self) -> Call:
         intake, request = self._intake, self._request
         asked = Asked(request.headers)
-        self._trail.id = asked.request_id or intake.new_call_id()
-        self._trail.explain = asked.explain
+        self._record.id = asked.request_id or intake.new_call_id()
+        self._record.explain = asked.explain
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
@@ -101,11 +101,11 @@ class Reading:
             body, found = intake.look_into(request.body, asked)
         else:
             body, found = await intake.read_form(request.body, asked)
-            self._trail.waited_s += monotonic() - request.received_at
+            self._record.waited_s += monotonic() - request.received_at
         total_s = min(intake.total_s, asked.total_s)
         answers = route.dialect is Dialect.RESPONSES
-        self._call = self._trail.call = Call(
-            id=self._trail.id,
+        self._call = self._record.call = Call(
+            id=self._record.id,
             method=request.method,
             route=route,
             query=request.query,
@@ -123,7 +123,7 @@ class Reading:
             ends_at=request.received_at + total_s,
             max_output_tokens=found.max_output_tokens,
             priority=asked.priority,
-            caller=self._trail.caller,
+            caller=self._record.caller,
         )
         return self._call
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from llmproxy.calls import Headers, Replay
 from llmproxy.errors import Throttled, TimedOut, UpstreamError
 from llmproxy.pipeline.failover.loop import MAX_PAUSES_S, PROBE_POLL_S, RETRY_POLL_S
-from llmproxy.routing import Demand, EndpointState, Group, Turn
+from llmproxy.routing import Checkout, Demand, EndpointState, Group
 from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.retry import Judgement, backoff_s, judge, passes_unchanged
 from llmproxy.tools.simulate.clock import Act
@@ -30,6 +30,7 @@ class SimulatedCall:
     __slots__ = (
         "_arrival",
         "_backoff_base_s",
+        "_checkout",
         "_deadline_at",
         "_demand",
         "_failures",
@@ -44,7 +45,6 @@ class SimulatedCall:
         "_retrying",
         "_sent_at",
         "_status",
-        "_turn",
         "_useless",
         "_waited_s",
     )
@@ -77,37 +77,37 @@ class SimulatedCall:
                 return
             group.budget.begin()
             self._retrying, self._owes_budget = True, False
-        turn = group.take_as_newcomer(self._demand, now)
-        if turn is None:
-            self._wait_for_turn(now)
+        checkout = group.take_as_newcomer(self._demand, now)
+        if checkout is None:
+            self._wait_for_checkout(now)
         else:
-            self._attempt(turn, now)
+            self._attempt(checkout, now)
 
     # ---- one attempt
 
-    def _attempt(self, turn: Turn, now: float) -> None:
-        self._turn, self._sent_at = turn, now
-        vendor = self._proxy.vendors[turn.state]
+    def _attempt(self, checkout: Checkout, now: float) -> None:
+        self._checkout, self._sent_at = checkout, now
+        vendor = self._proxy.vendors[checkout.state]
         self._outcome = outcome = vendor.answer(self._arrival.bound_tokens, now)
         ends = self._accepted if outcome.failure is None else self._refused
         self._proxy.clock.at(outcome.ends_at, ends)
 
     def _accepted(self, now: float) -> None:
-        turn, arrival, group = self._turn, self._arrival, self._group
-        if turn.wants_report:
-            self._note_limits(turn, self._outcome.headers())
-        turn.answered(now)
+        checkout, arrival, group = self._checkout, self._arrival, self._group
+        if checkout.wants_report:
+            self._note_limits(checkout, self._outcome.headers())
+        checkout.answered(now)
         self._return_claims()
-        self._end_turn(now, used_tokens=arrival.input_tokens + arrival.output_tokens)
+        self._end_checkout(now, used_tokens=arrival.input_tokens + arrival.output_tokens)
         group.in_flight -= 1
         results = self._proxy.results
-        results.answered(self._proxy.counts[turn.state], arrival, self._waited_s, self._sent_at)
+        results.answered(self._proxy.counts[checkout.state], arrival, self._waited_s, self._sent_at)
 
     def _refused(self, now: float) -> None:
         failure = self._outcome.failure
         if failure is None:
             return
-        count = self._proxy.counts[self._turn.state]
+        count = self._proxy.counts[self._checkout.state]
         if isinstance(failure, Throttled):
             count.refused += 1
         else:
@@ -121,8 +121,8 @@ class SimulatedCall:
             self._fail(status, now, may_go_elsewhere=judgement.try_elsewhere)
 
     def _learn(self, failure: UpstreamError, now: float) -> Judgement:
-        turn = self._turn
-        endpoint = turn.state.endpoint
+        checkout = self._checkout
+        endpoint = checkout.state.endpoint
         judgement = judge(
             failure,
             replay=Replay.SAFE,
@@ -130,23 +130,23 @@ class SimulatedCall:
             own_model=endpoint.model is not None,
         )
         self._failures.append(failure)
-        self._demand.tried.append(turn.state)
+        self._demand.tried.append(checkout.state)
         self._backoff_base_s = judgement.backoff_base_s
-        if failure.answer is not None and turn.wants_report:
-            self._note_limits(turn, failure.answer.headers)
+        if failure.answer is not None and checkout.wants_report:
+            self._note_limits(checkout, failure.answer.headers)
         if not judgement.try_again_here:
-            self._useless.append(turn.state)
+            self._useless.append(checkout.state)
         if judgement.feeds_breaker:
-            before = turn.state.breaker.state(now)
-            turn.failed(now, self._proxy.draw())
-            if (after := turn.state.breaker.state(now)) is not before:
-                open_s = turn.state.breaker.opens_until(now) - now
-                self._proxy.tell(turn.state, after.value, open_s, now)
+            before = checkout.state.breaker.state(now)
+            checkout.failed(now, self._proxy.draw())
+            if (after := checkout.state.breaker.state(now)) is not before:
+                open_s = checkout.state.breaker.opens_until(now) - now
+                self._proxy.tell(checkout.state, after.value, open_s, now)
         else:
-            turn.says_nothing(now)
+            checkout.says_nothing(now)
         if judgement.cooldown_s is not None:
-            self._cool(turn.state, failure, judgement, now)
-        self._end_turn(now, sent=failure.sent)
+            self._cool(checkout.state, failure, judgement, now)
+        self._end_checkout(now, sent=failure.sent)
         self._return_claims()
         return judgement
 
@@ -163,14 +163,16 @@ class SimulatedCall:
         if not cooling:
             self._proxy.tell(state, "misconfigured" if judgement.loud else "cooling", seconds, now)
 
-    def _note_limits(self, turn: Turn, headers: Headers) -> None:
+    def _note_limits(self, checkout: Checkout, headers: Headers) -> None:
         if told := rate_limits(headers, wall_now=0.0):
-            turn.learn(told)
+            checkout.learn(told)
             if told.tokens is not None:
                 self._group.counts_tokens = True
 
-    def _end_turn(self, now: float, *, used_tokens: int | None = None, sent: bool = True) -> None:
-        self._turn.end(now, used_tokens=used_tokens, sent=sent)
+    def _end_checkout(
+        self, now: float, *, used_tokens: int | None = None, sent: bool = True
+    ) -> None:
+        self._checkout.end(now, used_tokens=used_tokens, sent=sent)
         if self._group.line:
             self._proxy.room_of(self._group).move(now)
 
@@ -183,7 +185,7 @@ class SimulatedCall:
 
     # ---- when no untried endpoint has room
 
-    def _wait_for_turn(self, now: float) -> None:
+    def _wait_for_checkout(self, now: float) -> None:
         group, demand = self._group, self._demand
         state = group.soonest(self._useless, now)
         if state is None:
@@ -201,14 +203,14 @@ class SimulatedCall:
     def _paused(self, probe: EndpointState | None, now: float) -> None:
         """`probe`: ask it although it is broken, if nobody else does."""
         group = self._group
-        turn = group.take_as_newcomer(self._demand, now)
-        if turn is None and probe is not None and not group.probing:
+        checkout = group.take_as_newcomer(self._demand, now)
+        if checkout is None and probe is not None and not group.probing:
             group.probing = self._probing = True
-            turn = probe.begin(self._demand.tokens, now)
-        if turn is None:
-            self._wait_for_turn(now)
+            checkout = probe.begin(self._demand.tokens, now)
+        if checkout is None:
+            self._wait_for_checkout(now)
         else:
-            self._attempt(turn, now)
+            self._attempt(checkout, now)
 
     def _line_up(self, room_in_s: float, now: float) -> None:
         queue, group = self._proxy.queue, self._group
@@ -216,8 +218,8 @@ class SimulatedCall:
         crowded = len(group.line) >= queue.max_waiting
         if crowded or patience_s <= 0:
             self._demand.spill_at = min(self._demand.spill_at, now)
-            if (turn := group.take_as_newcomer(self._demand, now)) is not None:
-                self._attempt(turn, now)
+            if (checkout := group.take_as_newcomer(self._demand, now)) is not None:
+                self._attempt(checkout, now)
                 return
         if crowded or room_in_s > patience_s:
             self._give_up(now)
@@ -225,13 +227,13 @@ class SimulatedCall:
         came = partial(self._left_line, now)
         self._proxy.room_of(group).wait(self._demand, came, now, at_most_s=patience_s)
 
-    def _left_line(self, since: float, turn: Turn | None, now: float) -> None:
+    def _left_line(self, since: float, checkout: Checkout | None, now: float) -> None:
         self._in_line_s += now - since
         self._waited_s += now - since
-        if turn is None:
-            self._wait_for_turn(now)
+        if checkout is None:
+            self._wait_for_checkout(now)
         else:
-            self._attempt(turn, now)
+            self._attempt(checkout, now)
 
     def _pause_s(self, state: EndpointState, now: float) -> float:
         draw = self._proxy.draw()
@@ -266,7 +268,7 @@ class SimulatedCall:
     def _status_of_nobody(self, now: float) -> int:
         failures, group = self._failures, self._group
         if failures and failures[-1].answer is not None:
-            endpoint = self._turn.state.endpoint
+            endpoint = self._checkout.state.endpoint
             own = {
                 "own_credential": endpoint.has_own_credential,
                 "own_model": endpoint.model is not None,

@@ -7,7 +7,7 @@ from random import Random
 
 from llmproxy.config import GeneralSettings
 from llmproxy.pipeline.failover.waiting import MAX_LOOK_S, MIN_LOOK_S
-from llmproxy.routing import Demand, EndpointState, Group, Pool, Turn
+from llmproxy.routing import Checkout, Demand, EndpointState, Group, Pool
 from llmproxy.tools.simulate.call import SimulatedCall
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.results import EndpointCount, Results
@@ -15,7 +15,7 @@ from llmproxy.tools.simulate.traffic import Arrival
 from llmproxy.tools.simulate.vendors import Vendor
 
 Told = Callable[[EndpointState, str, float, float], None]
-Came = Callable[[Turn | None, float], None]
+Came = Callable[[Checkout | None, float], None]
 
 
 class Room:
@@ -30,7 +30,7 @@ class Room:
         self._looks = 0
 
     def wait(self, demand: Demand, came: Came, now: float, *, at_most_s: float) -> None:
-        """Stand in line; `came` is called with a turn, or with None when there will be none."""
+        """Stand in line; `came` is called with a checkout, or with None when there will be none."""
         self._waiting[demand] = came
         self._group.line.join(demand)
         self._clock.at(now + at_most_s, lambda then: self._tired(demand, came, then))
@@ -42,8 +42,8 @@ class Room:
         if not self._waiting:
             return
         group = self._group
-        for demand, turn in group.serve_line(now):
-            self._waiting.pop(demand)(turn, now)
+        for demand, checkout in group.serve_line(now):
+            self._waiting.pop(demand)(checkout, now)
         for demand in group.stranded(now):
             self._end(demand, now)
         if self._waiting:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from llmproxy.calls import Accepted, Call, Dialect, Replay, Route, Trail
+from llmproxy.calls import Accepted, Call, CallRecord, Dialect, Replay, Route
 from llmproxy.config import parse_config
 from llmproxy.errors import (
     Answer,
@@ -137,7 +137,7 @@ class ScriptedAttempts:
     def __init__(self, script):
         self.script = script
 
-    async def make(self, call, endpoint, trail):
+    async def make(self, call, endpoint, record):
         failure = self.script.next(endpoint.name)
         if failure is not None:
             raise failure
@@ -162,7 +162,7 @@ async def by_the_loop(script, settings):
         *(now, 600.0, now + 600, now + 600),
     )
     try:
-        async with failover.first_accepted(call, pool.groups["g"], Trail()):
+        async with failover.first_accepted(call, pool.groups["g"], CallRecord()):
             return played.asked, 200
     except GatewayError as error:
         return played.asked, error.status
