@@ -34,7 +34,6 @@ OLD_STATE = {
     "CallRecord",
     "Capacity",
     "Connection",
-    "Connection",
     "Door",
     "Fault",
     "FirstAccepted",
@@ -140,7 +139,7 @@ def attributes_of(node: ast.ClassDef) -> set[str]:
         if isinstance(item, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == "__slots__" for target in item.targets
         ):
-            names |= {value for value in ast.literal_eval(item.value)}
+            names |= set(ast.literal_eval(item.value))
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
             names |= {
                 target.attr
