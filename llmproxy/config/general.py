@@ -118,10 +118,8 @@ class GeneralSettings(Section):
     )
     exact_token_counts: bool = Field(
         default=False,
-        description="Count some calls exactly, off their path, where a vendor returns no usage "
-        "(streams of chats without `stream_options.include_usage`), so that the estimates of their "
-        "tokens improve. With the vocabulary of OpenAI's models; 140 MB of memory for each worker. "
-        "Needs `pip install 'llmproxy[exact]'`.",
+        description="No effect any more, and a warning in the log if it is true: remove it. Exact "
+        "counts of tokens were withdrawn; estimates learn from the usage that vendors return.",
     )
     callers: tuple[Caller, ...] = Field(
         default=(),

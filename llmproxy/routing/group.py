@@ -136,7 +136,6 @@ class Group:
         "spill_wait_s",
         "states",
         "tiers",
-        "told",
     )
 
     def __init__(
@@ -152,7 +151,6 @@ class Group:
         self.become(states, strategy, spill_wait_s=spill_wait_s, price=price)
         self.budget = RetryBudget()
         self.estimator = Estimator()
-        self.told: set[str] = set()  # the kinds of calls whose usage a vendor has told
         self._rough_until = 0.0
         self._tokens_a_byte = 0.0
         self.line: Line[Demand] = Line()
@@ -200,13 +198,7 @@ class Group:
 
     def learn_tokens(self, size: Size, input_tokens: int) -> None:
         """What a vendor says that a call's input came to."""
-        self.told.add(size.kind)
         self.estimator.learn(size, input_tokens)
-
-    def learn_count(self, size: Size, input_tokens: int) -> None:
-        """What we counted ourselves; a vendor's word on calls of this kind is better."""
-        if size.kind not in self.told:
-            self.estimator.learn(size, input_tokens)
 
     def choose(
         self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0

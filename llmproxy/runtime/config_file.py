@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from llmproxy.config import Config, config_text, parse_config
-from llmproxy.pipeline.failover.exact_count import require_counter
 from llmproxy.providers import endpoints_of
 from llmproxy.telemetry.tracing.opening import require_sdk
 
@@ -47,8 +46,6 @@ class ConfigFile:
         """The config that a text of the file's means. Raises ConfigError with every problem."""
         config = parse_config(text, self.environ, file=str(self.path))
         endpoints_of(config, file=str(self.path))
-        if config.general_settings.exact_token_counts:
-            require_counter(file=str(self.path))
         if config.general_settings.tracing is not None:
             require_sdk(file=str(self.path))
         return self.amend(config)

@@ -4,6 +4,7 @@ again: connections to endpoints, the shared view, the cache."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from itertools import chain
@@ -16,7 +17,6 @@ from llmproxy.cache.stores.store import Store, StoreError
 from llmproxy.config import CacheParams, Config, GeneralSettings, Timeouts, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.pipeline.failover.attempt import Attempts
-from llmproxy.pipeline.failover.exact_count import ExactCounts, o200k_base
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.prices import Prices
@@ -28,6 +28,8 @@ from llmproxy.upstream.entra import EntraCredentials
 if TYPE_CHECKING:
     from llmproxy.shared_state.view import SharedView
 
+logger = logging.getLogger("llmproxy")
+
 # How long a call waits for the second level of the cache.
 SERVER_PATIENCE_S = 0.1
 DISK_PATIENCE_S = 0.5
@@ -37,7 +39,6 @@ class Opened:
     """All that a Runtime is made of. Made by `opened` only; `held` closes it, whoever has it."""
 
     attempts: Attempts
-    counts: ExactCounts | None = None
     cache: Cache
     shared: SharedView | None = None
 
@@ -74,7 +75,10 @@ async def _open_all(to: Opened, settings: GeneralSettings, lasting: Lasting) -> 
     credentials = await shelf.borrow(held, ("entra", None), _credentials())
     to.attempts = Attempts(client, credentials, timeouts)
     if settings.exact_token_counts:
-        to.counts = await shelf.borrow(held, ("exact counts", None), _exact_counts())
+        logger.warning(
+            "general_settings.exact_token_counts has no effect any more: calls are counted from "
+            "their bytes and the usage that vendors return. Remove the key."
+        )
     params = settings.cache_params
     made_from = settings.cache, params, redis_of(settings) if params.type == "redis" else None
     to.cache = await shelf.borrow(held, ("cache", made_from), _cache(settings, lasting))
@@ -100,15 +104,6 @@ async def _client(timeouts: Timeouts, lasting: Lasting) -> AsyncIterator[Upstrea
 async def _credentials() -> AsyncIterator[EntraCredentials]:
     with closing(EntraCredentials()) as credentials:
         yield credentials
-
-
-@asynccontextmanager
-async def _exact_counts() -> AsyncIterator[ExactCounts]:
-    counts = ExactCounts(await asyncio.to_thread(o200k_base))
-    try:
-        yield counts
-    finally:
-        await counts.close()
 
 
 @asynccontextmanager

@@ -55,7 +55,6 @@ class Runtime:
             queue=settings.queue,
             draw=random.random,
             rooms=lasting.rooms,
-            counts=opened.counts,
         )
         self.relay = Relay(idle_s=settings.timeouts.idle_s)
         self._share()

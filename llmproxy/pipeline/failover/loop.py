@@ -18,7 +18,6 @@ from llmproxy.errors import NoEndpoint, Skipped, StreamBroken, TimedOut, Upstrea
 from llmproxy.events import AttemptEnded, AttemptFailed, Listener
 from llmproxy.pipeline.failover.attempt import Attempts
 from llmproxy.pipeline.failover.consequences import cool, fail_breaker, tell_change
-from llmproxy.pipeline.failover.exact_count import ExactCounts
 from llmproxy.pipeline.failover.fallback import Fallback
 from llmproxy.pipeline.failover.nobody import nobody, told_unchanged
 from llmproxy.pipeline.failover.waiting import Rooms
@@ -41,8 +40,7 @@ MAX_TOLD = 20
 class Failover:
     """The stage: hands out one FirstAccepted per call.
 
-    `rooms`: where calls wait for room at an endpoint. `counts`: for calls whose vendor returns no
-    usage; None = these teach nothing.
+    `rooms`: where calls wait for room at an endpoint.
     """
 
     def __init__(
@@ -54,14 +52,12 @@ class Failover:
         queue: Queue,
         draw: Callable[[], float],
         rooms: Rooms,
-        counts: ExactCounts | None = None,
     ) -> None:
         self.attempts = attempts
         self.listener = listener
         self.max_attempts = max_attempts
         self.queue = queue
         self.draw = draw
-        self.counts = counts
         self.rooms = rooms
 
     def first_accepted(
@@ -165,8 +161,8 @@ class FirstAccepted:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._accepted.response.close()
         usage = self._record.usage
-        if self._size is not None:
-            self._learn_tokens(self._size, usage)
+        if self._size is not None and usage is not None and usage.input_tokens > 0:
+            self._group.learn_tokens(self._size, usage.input_tokens)
         self._end_checkout(usage)
         stage, broken = self._stage, isinstance(error, StreamBroken)
         stage.listener.attempt_ended(AttemptEnded(self._group.name, self._answered, usage, broken))
@@ -183,13 +179,6 @@ class FirstAccepted:
         if group.counts_tokens:
             tokens, self._size = group.rough_tokens_of(call, now)
         return Demand(tokens, call.priority, now + group.spill_wait_s)
-
-    def _learn_tokens(self, size: Size, usage: Usage | None) -> None:
-        counts = self._stage.counts
-        if usage is not None and usage.input_tokens > 0:
-            self._group.learn_tokens(size, usage.input_tokens)
-        elif counts is not None:
-            counts.consider(self._call, self._group, size)
 
     def _note_limits(self, checkout: Checkout, headers: Headers) -> None:
         if checkout.wants_report and (told := rate_limits(headers, wall_now=time())):
