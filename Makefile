@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-browser check format bench e2e lock docs clean
+.PHONY: setup run demo test test-thorough test-browser coverage mutants check format bench e2e lock docs release clean
 .DEFAULT_GOAL := run
 
 setup: .venv/.run
@@ -23,6 +23,16 @@ ifeq ($(strip $(ARGS)),)
 else
 	@$(BIN)/pytest $(ARGS)
 endif
+
+test-thorough: .venv/.dev  ## the same, with all examples of the property tests
+	@HYPOTHESIS_PROFILE=thorough $(MAKE) test
+
+coverage: .venv/.dev  ## the share of each file that the tests of one process reach
+	@$(BIN)/coverage run -m pytest -m "not clock" --ignore tests/system --ignore tests/clients $(ARGS)
+	@$(BIN)/coverage report
+
+mutants: .venv/.dev  ## change the rules one line at a time, and print the changes that no test notices
+	@$(BIN)/python tools/mutants.py $(ARGS)
 
 test-browser: .venv/.browser  ## the dashboard in Debian's Chromium; leaves pictures in tests/browser/work
 	@chromium=$$(sh tools/chromium.sh) && CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser -n 2 $(ARGS)
@@ -63,6 +73,9 @@ lock: .venv/.dev  ## resolve the locks again (needed after a change of dependenc
 .venv/.dev .venv/.bench .venv/.browser .venv/.e2e: .venv/.%: requirements/%.txt .venv/.run
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
+
+release: .venv/.dev  ## check that this commit can be released, and build it; docs/releasing.md
+	@$(BIN)/python tools/release.py $(ARGS)
 
 clean:
 	rm -rf .venv bench/work tests/browser/work

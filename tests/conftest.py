@@ -1,14 +1,41 @@
-"""What holds for every test: how long an example of a property takes is no matter.
+"""What holds for every test: how many examples a property test tries, and that reruns are seen.
 
-Hypothesis would have each done within 200 ms, which depends on who else uses the machine.
+How long one example takes does not matter: Hypothesis' default of 200 ms depends on what else the
+machine is doing.
 """
+
+import os
 
 try:
     from hypothesis import HealthCheck, settings
 except ImportError:
-    pass  # `make e2e` does without it
+    pass  # `make e2e` installs no Hypothesis
 else:
-    settings.register_profile(
-        "unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
-    settings.load_profile("unhurried")
+    common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("quick", max_examples=25, **common)
+    settings.register_profile("thorough", max_examples=200, **common)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+# More tests than this that pass only when repeated are not bad luck but a fault.
+MAX_RERUN_TESTS = 5
+
+
+def _rerun_tests(reporter):
+    return sorted({report.nodeid for report in reporter.stats.get("rerun", [])})
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Name the tests that were repeated: a repetition hides a failure."""
+    repeated = _rerun_tests(terminalreporter)
+    if repeated:
+        terminalreporter.section(f"{len(repeated)} tests were repeated")
+        for test in repeated:
+            terminalreporter.line(test)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Fail when too many tests needed a repetition."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and exitstatus == 0 and len(_rerun_tests(reporter)) > MAX_RERUN_TESTS:
+        session.exitstatus = 1
+        reporter.line(f"More than {MAX_RERUN_TESTS} tests passed only when repeated.", red=True)

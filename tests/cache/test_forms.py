@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import ResponseStreamEvent
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from llmproxy.cache.forms import as_events, as_json, stream_is_whole, without_usage
 from llmproxy.cache.forms.recorded import data_of
 from tests.rules.answers import CITATIONS, chats, completions, responses
+from tests.support.examples import examples
 
 CHAT, OLD, RESPONSES = "chat/completions", "completions", "responses"
 MAX_LINE_BYTES = 64 * 1024
@@ -33,7 +34,7 @@ def chunks_of(events):
     return [json.loads(data) for data in data_of(events) if data != b"[DONE]"]
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(chats())
 def test_a_chat_that_is_framed_and_folded_is_the_same_chat(answer):
     events = framed(answer)
@@ -42,7 +43,7 @@ def test_a_chat_that_is_framed_and_folded_is_the_same_chat(answer):
     assert max(map(len, events.splitlines())) < MAX_LINE_BYTES
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(completions())
 def test_so_is_an_older_completion(answer):
     events = framed(answer, OLD)
@@ -50,7 +51,7 @@ def test_so_is_an_older_completion(answer):
     assert stream_is_whole(events, OLD)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(responses())
 def test_so_is_a_response(answer):
     events = framed(answer, RESPONSES)
@@ -58,7 +59,7 @@ def test_so_is_a_response(answer):
     assert stream_is_whole(events, RESPONSES)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(responses())
 def test_the_events_of_a_response_are_those_that_the_sdk_knows(answer):
     events = [EVENT.validate_json(data) for data in data_of(framed(answer, RESPONSES))]
@@ -73,7 +74,7 @@ def test_the_events_of_a_response_are_those_that_the_sdk_knows(answer):
             assert (each.response.status, each.response.output) == ("in_progress", [])
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(responses())
 def test_the_deltas_of_a_response_add_up_to_its_texts(answer):
     told, done = {}, {}
@@ -92,7 +93,7 @@ def test_the_deltas_of_a_response_add_up_to_its_texts(answer):
     assert {at: text for at, text in done.items() if text} == told
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(KNOWN_TO_THE_SDK)
 def test_the_sdk_reads_the_chunks_and_adds_them_up_to_the_same(answer):
     state = ChatCompletionStreamState()
@@ -118,7 +119,7 @@ def test_the_sdk_reads_the_chunks_and_adds_them_up_to_the_same(answer):
         ]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(chats())
 def test_usage_is_told_only_to_who_asked_for_it(answer):
     with_usage, without = framed(answer), framed(answer, include_usage=False)
@@ -132,7 +133,7 @@ def test_usage_is_told_only_to_who_asked_for_it(answer):
         assert without_usage(with_usage, CHAT) == with_usage
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(chats())
 def test_a_stream_that_is_cut_off_is_never_whole(answer):
     events = framed(answer)
@@ -142,7 +143,7 @@ def test_a_stream_that_is_cut_off_is_never_whole(answer):
         assert as_json(events[:at], CHAT) is None
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(responses())
 def test_neither_is_a_response_that_is_cut_off(answer):
     events = framed(answer, RESPONSES)

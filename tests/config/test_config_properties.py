@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from llmproxy.config import Config, config_from_environment, masked, parse_config
 from llmproxy.config.names import named
 from llmproxy.errors import ConfigError
+from tests.support.examples import examples
 
 WORDS = [
     *("model_groups", "model_group", "models", "model", "name", "weight", "tier", "provider"),
@@ -119,13 +120,13 @@ def test_any_values_give_a_config_or_problems(junk):
     outcome(yaml.safe_dump(junk, allow_unicode=True))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(NEARLY)
 def test_values_that_are_nearly_right_give_a_config_or_problems(config):
     outcome(yaml.safe_dump(config, allow_unicode=True))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(SETTINGS)
 def test_settings_that_are_nearly_right_give_a_config_or_problems(general):
     group = {"model_group": "a", "models": [{}]}

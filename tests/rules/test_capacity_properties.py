@@ -5,13 +5,13 @@ from heapq import heappop, heappush
 from itertools import count
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from llmproxy.rules.capacity import Capacity
 from llmproxy.rules.limits import rate_limits
 from llmproxy.tools.simulator.limits import AzureWindow, OpenAIWindow
+from tests.support.examples import examples
 
 VENDORS = {"openai": OpenAIWindow, "azure": AzureWindow}
 ON_THE_WAY_S = 0.001  # a steady way to the vendor
@@ -141,7 +141,7 @@ class KeepingLimits(RuleBasedStateMachine):
 
 
 KEPT = []
-KeepingLimits.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+KeepingLimits.TestCase.settings = examples(200, stateful_step_count=60)
 TestKeepingLimits = KeepingLimits.TestCase
 
 

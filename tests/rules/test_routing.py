@@ -3,10 +3,11 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.rules.routing import Turns, least_busy
+from tests.support.examples import examples
 
 whole_weights = st.integers(1, 1000).map(float)
 any_weights = st.one_of(whole_weights, st.floats(0.01, 50.0))
@@ -27,7 +28,7 @@ def test_the_turns_of_one_endpoint_are_spread_out():
     assert second - first == 6
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(any_weights, min_size=1, max_size=20), st.integers(1, 250))
 def test_nobody_is_a_whole_turn_off_its_share_after_any_prefix(weights, calls):
     turns, served, total = Turns(len(weights)), Counter(), sum(weights)
@@ -37,7 +38,7 @@ def test_nobody_is_a_whole_turn_off_its_share_after_any_prefix(weights, calls):
             assert abs(served[place] - turn * weight / total) < 1
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.integers(1, 30), min_size=2, max_size=8))
 def test_whole_weights_come_out_exactly_once_per_round_however_long_it_runs(weights):
     turns, shares = Turns(len(weights)), [float(weight) for weight in weights]
@@ -50,7 +51,7 @@ def test_a_place_with_no_share_gets_no_turn():
     assert taken(Turns(3), [3.0, 0.0, 1.0], 400) == {0: 300, 2: 100}
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(whole_weights, min_size=2, max_size=8),
     st.integers(0, 60),
@@ -68,7 +69,7 @@ def test_who_comes_back_gets_its_share_without_a_burst(weights, before, away, af
             assert abs(served[place] - turn * weight / total) < 2
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data(), st.integers(2, 10))
 def test_changing_shares_never_leave_anybody_far_from_its_due(data, places):
     shares_at = st.lists(

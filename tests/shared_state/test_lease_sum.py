@@ -8,10 +8,11 @@ from itertools import count
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.shared_state.quota import LIFE_SLOTS, SLOT_S, WINDOW_SLOTS, Lease
+from tests.support.examples import examples
 from tests.support.shared_window import SharedWindow
 
 TICK_MS = 20
@@ -152,7 +153,7 @@ def _lease(rpm, tpm, instances, window_slots):
     return lease
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     seed=st.integers(0, 2**32),
     rpm=st.integers(20, 2000),

@@ -6,11 +6,12 @@ import itertools
 from time import monotonic
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmproxy.errors import UpstreamFailed
 from llmproxy.upstream.connection import Connection, Outgoing
+from tests.support.examples import examples
 
 GET = Outgoing(b"GET", b"/", b"host: x\r\n", b"")
 
@@ -131,7 +132,7 @@ def responses(draw):
 
 
 @given(responses(), st.lists(st.integers(0, 2000), max_size=12))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_any_split_of_any_response_gives_the_same_result(response, places):
     wire, status, headers, body, ends_with_connection = response
 
@@ -209,7 +210,7 @@ def test_a_malformed_or_incomplete_response_is_an_upstream_failure(what, how, st
     [],
 )
 @example((OK + b"content-length: 0\r\n\r\n", 200, [], b"", False), [(9, 0x30)], [])  # status 000
-@settings(max_examples=400, deadline=None)
+@examples(400)
 def test_a_damaged_response_is_read_or_refused_but_never_hangs(response, damage, places):
     wire = bytearray(response[0])
     for place, value in damage:

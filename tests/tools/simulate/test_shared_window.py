@@ -1,10 +1,11 @@
 """The shared window of a simulation against the slow and obvious one."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from llmproxy.shared_state.quota import Ask, Burst, Charge
 from llmproxy.tools.simulate.shared import Window
+from tests.support.examples import examples
 from tests.support.shared_window import SharedWindow
 
 COUNT = some.integers(0, 30)
@@ -30,7 +31,7 @@ def asks(draw):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(some.lists(some.tuples(MOMENT, asks()), min_size=1, max_size=25))
 def test_it_grants_what_the_slow_one_grants(told):
     fast, slow = Window(), SharedWindow()

@@ -1,12 +1,13 @@
 """What is drawn of a view: in any size, with whatever is told."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from llmproxy.tools.top.glyphs import ASCII
 from llmproxy.tools.top.look import Look
+from tests.support.examples import examples
 from tests.tools.top import made_up
 from tests.tools.top.made_up import NOW
 from tests.tools.top.views import calls, drawn, history, line_with, state, view
@@ -167,7 +168,7 @@ def spaced(line):
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.integers(1, 220), st.integers(1, 60), st.integers(0, 30), names, st.booleans())
 def test_no_line_is_wider_and_no_frame_longer_than_the_terminal(width, height, more, name, lost):
     extra = [made_up.group(f"{name}{n}", made_up.endpoint(name, "open")) for n in range(more)]
