@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import uvloop
 
 import llmproxy
-from llmproxy.admin.application import make_control
-from llmproxy.admin.overview import Overview, Seat
-from llmproxy.admin.watch import Watch
+from llmproxy.admin.app import make_control
+from llmproxy.admin.stats.collector import Overview, Seat
+from llmproxy.admin.stats.sampler import Watch
 from llmproxy.aio.tasks import background
 from llmproxy.app import App
 from llmproxy.config import Config, GeneralSettings, parse_config

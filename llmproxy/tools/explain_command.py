@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from time import monotonic
 from urllib.parse import urlencode
 
-from llmproxy.admin.explain import Candidate, Explanation, explained, group_of, no_such_group
+from llmproxy.admin.api.explain import Candidate, Explanation, explained, group_of, no_such_group
 from llmproxy.config import load_config
 from llmproxy.runtime import pool_of
 from llmproxy.tools.admin_client import CannotAskError, ask, find_address

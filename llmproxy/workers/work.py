@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import uvloop
 
-from llmproxy.admin.overview import Seat
+from llmproxy.admin.stats.collector import Seat
 from llmproxy.config import Config, kept_until_restart
 from llmproxy.errors import ConfigError
 from llmproxy.runtime import Live

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmproxy.admin.levels import Level, levels_of
+from llmproxy.admin.stats.levels import Level, levels_of
 from llmproxy.config import Limits
 
 

@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import llmproxy
-from llmproxy.admin.conditions import CONDITIONS
-from llmproxy.admin.metrics.catalogue import METRICS
+from llmproxy.admin.stats.metrics.catalogue import METRICS
+from llmproxy.admin.stats.status import CONDITIONS
 from tests.admin.watching import post, scraped
 from tests.story.limited import HELLO, endpoint, said, tells
 from tests.story.test_cache import FIXED, cached, numbered

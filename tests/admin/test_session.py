@@ -4,7 +4,7 @@ from time import time
 
 import pytest
 
-from llmproxy.admin.session import LASTS_S, is_proof, proof
+from llmproxy.admin.auth import LASTS_S, is_proof, proof
 from tests.admin.watching import post, told
 from tests.story.limited import endpoint
 from tests.story.test_explain import GOOD

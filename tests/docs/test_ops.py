@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmproxy.admin.conditions import CONDITIONS
-from llmproxy.admin.metrics.catalogue import METRICS
+from llmproxy.admin.stats.metrics.catalogue import METRICS
+from llmproxy.admin.stats.status import CONDITIONS
 
 OPS = Path(__file__).parents[2] / "ops"
 SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmproxy.admin.conditions import Condition, condition_of
-from llmproxy.admin.history import History, Point
-from llmproxy.admin.overview import Overview
+from llmproxy.admin.stats.collector import Overview
+from llmproxy.admin.stats.history import History, Point
+from llmproxy.admin.stats.status import Condition, condition_of
 from llmproxy.telemetry.tally import Tree, minus
 
 if TYPE_CHECKING:

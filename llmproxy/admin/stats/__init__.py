@@ -1,4 +1,4 @@
-"""Times as the operator's side tells them: rounded, and null where there is none."""
+"""Statistics behind the admin API: counters, gauges, history, and the state of every endpoint."""
 
 from __future__ import annotations
 

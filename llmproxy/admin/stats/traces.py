@@ -1,24 +1,18 @@
-"""`/admin/calls`: the latest calls, and why each went where it went. Content-free."""
+"""What `/admin/calls` and `/admin/events` tell of a call: why it went where it went."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 
-from llmproxy.admin.overview import Overview
-from llmproxy.admin.units import in_ms, ms
+from llmproxy.admin.stats import in_ms, ms
+from llmproxy.admin.stats.collector import Overview
 from llmproxy.events import CallFinished
 from llmproxy.steps import Attempt, FellBack, PassedOver, Step
 
 if TYPE_CHECKING:
-    from llmproxy.telemetry.call_file import CallFile
-
-
-LATEST_ONLY = (
-    "Only the latest are; the access log has them all, and general_settings.call_file keeps them."
-)
+    pass
 
 
 class StepTold(BaseModel):
@@ -69,37 +63,6 @@ class Traces(BaseModel):
     """Newest first."""
 
     calls: list[Trace]
-
-
-def trace_routes(overview: Overview, kept: CallFile | None) -> APIRouter:
-    """`/admin/calls`. `kept`: the file of earlier calls, if there is one."""
-    router = APIRouter()
-
-    @router.get("/calls")
-    async def calls(
-        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-        notable: Annotated[
-            bool, Query(description="only errors, and calls that were retried or fell back")
-        ] = False,
-        group: str | None = None,
-    ) -> Traces:
-        """The latest calls."""
-        found = overview.calls(notable=notable)
-        chosen = [call for call in found if group in (None, call.group)]
-        return Traces(calls=[trace_of(call, overview) for call in chosen[:limit]])
-
-    @router.get("/calls/{id}")
-    async def call(id: str) -> Trace:
-        """One call, by our id or by the endpoint's x-request-id."""
-        found = overview.call(id)
-        if found is None and kept is not None:
-            found = await kept.find(id)
-        if found is None:
-            where = LATEST_ONLY if kept is None else "The access log may have it."
-            raise HTTPException(404, f"No call {id!r} is kept. {where}")
-        return trace_of(found, overview)
-
-    return router
 
 
 def trace_of(call: CallFinished, overview: Overview) -> Trace:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from llmproxy.admin.sums import calls_in, hits_in
-from llmproxy.admin.units import in_ms
+from llmproxy.admin.stats import in_ms
 from llmproxy.telemetry.tally import SECONDS, Tree, plus, quantile
 
 
@@ -106,3 +105,14 @@ def totals_of(counters: Tree) -> Totals:
         failovers=sum(sum(each["moved"].values()) for each in endpoints),
         streams_interrupted=spent("interrupted"),
     )
+
+
+def calls_in(group: Tree) -> int:
+    """All calls for a group, however they ended."""
+    return sum(sum(kinds.values()) for kinds in group["calls"].values())
+
+
+def hits_in(cache: Tree) -> int:
+    """All calls that the cache answered."""
+    hits: int = cache["hits"] + cache["stale"] + cache["coalesced"]
+    return hits

@@ -14,7 +14,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from llmproxy.admin.metrics.catalogue import METRICS, Described
+from llmproxy.admin.stats.metrics.catalogue import METRICS, Described
 from llmproxy.telemetry.tally import Tree
 
 # prometheus-client's text format: the one that every scraper reads.

@@ -11,10 +11,10 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from llmproxy.admin.history import Point
-from llmproxy.admin.state import Glance
-from llmproxy.admin.traces import Traces, trace_of
-from llmproxy.admin.watch import STEP_S, Watch
+from llmproxy.admin.stats.history import Point
+from llmproxy.admin.stats.sampler import STEP_S, Watch
+from llmproxy.admin.stats.state import Glance
+from llmproxy.admin.stats.traces import Traces, trace_of
 from llmproxy.events import CallFinished
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 
-from llmproxy.admin.history import Point
-from llmproxy.admin.now import Now
-from llmproxy.admin.state import Glance
-from llmproxy.admin.watch import Watch
+from llmproxy.admin.stats.history import Point
+from llmproxy.admin.stats.sampler import Watch
+from llmproxy.admin.stats.state import Glance, Now
 
 
 class Points(BaseModel):

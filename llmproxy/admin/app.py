@@ -8,19 +8,17 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.concurrency import run_in_threadpool
 
 import llmproxy
-from llmproxy.admin.access import only_the_operator
-from llmproxy.admin.actions import action_routes
-from llmproxy.admin.cache import cache_routes
-from llmproxy.admin.explain import explain_routes
-from llmproxy.admin.health import health_routes
-from llmproxy.admin.live_events import event_routes
+from llmproxy.admin.api.actions import action_routes, reload_routes
+from llmproxy.admin.api.cache import cache_routes
+from llmproxy.admin.api.calls import trace_routes
+from llmproxy.admin.api.events import event_routes
+from llmproxy.admin.api.explain import explain_routes
+from llmproxy.admin.api.health import health_routes
+from llmproxy.admin.api.state import watching_routes
+from llmproxy.admin.auth import only_the_operator, signing_in_routes
 from llmproxy.admin.pages import dashboard_routes
-from llmproxy.admin.reload import reload_routes
-from llmproxy.admin.signing_in import signing_in_routes
-from llmproxy.admin.state import Glance
-from llmproxy.admin.traces import trace_routes
-from llmproxy.admin.watch import Watch
-from llmproxy.admin.watching import watching_routes
+from llmproxy.admin.stats.sampler import Watch
+from llmproxy.admin.stats.state import Glance
 from llmproxy.runtime import Live
 
 if TYPE_CHECKING:
@@ -56,8 +54,8 @@ def make_control(live: Live, watch: Watch, kept: CallFile | None = None) -> Fast
     async def metrics() -> Response:
         """What Prometheus scrapes."""
         # The library takes 0.05 s: only who scrapes pays for it.
-        from llmproxy.admin.metrics.page import CONTENT_TYPE  # noqa: PLC0415
-        from llmproxy.admin.metrics.scrape import metrics_text  # noqa: PLC0415
+        from llmproxy.admin.stats.metrics.page import CONTENT_TYPE  # noqa: PLC0415
+        from llmproxy.admin.stats.metrics.samples import metrics_text  # noqa: PLC0415
 
         now, numbers = glance.now(), watch.overview.numbers()
         # Some milliseconds for each dozen endpoints: calls need not wait for it.

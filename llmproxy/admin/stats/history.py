@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from llmproxy.admin.sums import calls_in, hits_in
-from llmproxy.admin.units import in_ms
+from llmproxy.admin.stats import in_ms
+from llmproxy.admin.stats.summary import calls_in, hits_in
 from llmproxy.telemetry.tally import OVERHEAD_SECONDS, Tree, minus, plus, quantile
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import asdict
 
-from llmproxy.admin.levels import gauges_of
+from llmproxy.admin.stats.levels import gauges_of
 from llmproxy.events import CallFinished
 from llmproxy.rules.prices import cost_usd
 from llmproxy.telemetry.board import Board, SheetFull

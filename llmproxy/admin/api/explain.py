@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 
-from llmproxy.admin.units import finite
+from llmproxy.admin.stats import finite
 from llmproxy.routing import Demand, EndpointState, Group, Pool, Tier
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 import llmproxy
-from llmproxy.admin.standing import Shared, Status, shared_of, standing_of, status_of
-from llmproxy.admin.units import finite
+from llmproxy.admin.stats import finite
+from llmproxy.admin.stats.status import Shared, Status, shared_of, standing_of, status_of
 from llmproxy.routing import EndpointState, Group
 from llmproxy.runtime import Live
 
