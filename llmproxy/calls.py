@@ -46,12 +46,12 @@ class Replay(Enum):
 class Route(msgspec.Struct, frozen=True):
     """What a request's path says.
 
-    `operation` is the path without `/v1`, Azure's prefixes or a leading slash, percent-encoding
+    `path` is the path without `/v1`, Azure's prefixes or a leading slash, percent-encoding
     kept: `chat/completions`, `responses/resp_1/cancel`. `model` is the name that stands in the
     path itself (Azure's deployment). `account_bound`: its ids live in one account.
     """
 
-    operation: str
+    path: str
     dialect: Dialect
     replay: Replay
     account_bound: bool = False

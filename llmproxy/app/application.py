@@ -146,7 +146,7 @@ class App:
                 record.caller,
                 record.cache,
                 request.client,
-                call.route.operation if call else None,
+                call.route.path if call else None,
                 call is not None and call.stream,
                 record.fallback,
                 record.request_id,

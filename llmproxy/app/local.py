@@ -40,7 +40,7 @@ def local_answer(
     if request.method == "OPTIONS":
         allowed = ", ".join(METHODS).encode("ascii")
         return LocalAnswer(204, [(b"allow", allowed)], b"")
-    first, _, rest = route.operation.partition("/")
+    first, _, rest = route.path.partition("/")
     if first != "models" or request.method not in ("GET", "HEAD"):
         return None
     names = [name for name in pool.groups if name != Pool.WILDCARD]
@@ -63,7 +63,7 @@ def local_answer(
 
 
 def _check_method(request: Request, route: Route) -> None:
-    method, operation = request.method, route.operation
+    method, operation = request.method, route.path
     post_only = operation.startswith(POST_ONLY) and method not in ("POST", "OPTIONS")
     if method not in METHODS or post_only:
         raise ClientError(

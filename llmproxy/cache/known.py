@@ -62,7 +62,7 @@ class Known:
     def keep(self, answer: Recorded, asked: Asked) -> bool:
         """Remember an answer; False if it is none to be given again."""
         whole = forms.stream_is_whole if answer.streamed else forms.is_whole
-        if not whole(answer.body, asked.call.route.operation):
+        if not whole(answer.body, asked.call.route.path):
             return False
         self.counts.kept += 1
         self.memory.put(asked.key, answer)
@@ -76,7 +76,7 @@ class Known:
             return found.body
         if found.streamed and asked.usage and not found.usage_told:
             return None
-        operation = asked.call.route.operation
+        operation = asked.call.route.path
         if found.streamed and stream:
             return found.body if asked.usage else forms.without_usage(found.body, operation)
         made = self.memory.get(asked.form, found.stored_at)

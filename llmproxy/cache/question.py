@@ -51,7 +51,7 @@ class Questions:
         """What to look up and to remember; None = neither. Raises ClientError for an order that
         is none, and for one that cannot be kept."""
         mode = self._modes.get(group.name, self._mode)
-        if mode == "off" or call.route.operation not in OPERATIONS:
+        if mode == "off" or call.route.path not in OPERATIONS:
             return None
         wish = wish_of(call.headers)
         question = self._question_of(call, group, wish, mode)
@@ -80,7 +80,7 @@ class Questions:
         caller = call.caller if self._per_caller else None
         return question_of(
             body,
-            operation=call.route.operation,
+            operation=call.route.path,
             model=call.model,
             query=call.query,
             scope=(group.name, caller or "", *wish.versions),

@@ -22,7 +22,7 @@ class AzureClassic(Provider):
 
     def path(self, endpoint: Endpoint, route: Route) -> bytes:
         """The path of a route at an endpoint; its prefix ends in /openai."""
-        operation = route.operation
+        operation = route.path
         if operation in _DEPLOYMENT_OPERATIONS or operation.startswith(_DEPLOYMENT_PREFIXES):
             return b"%b/deployments/%b/%b" % (
                 endpoint.prefix,

@@ -154,7 +154,7 @@ class Provider:
 
     def path(self, endpoint: Endpoint, route: Route) -> bytes:
         """The path of a route at an endpoint."""
-        return endpoint.prefix + b"/" + route.operation.encode("ascii")
+        return endpoint.prefix + b"/" + route.path.encode("ascii")
 
     def failure(
         self, answer: Answer, *, endpoint: str, wall_now: float, secrets: Sequence[bytes] = ()

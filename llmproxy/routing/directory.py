@@ -36,7 +36,7 @@ class Pool:
             group = self._without_wildcard(call)
         if call.account_bound and len(group.states) > 1:
             raise ClientError(
-                f"This {call.method} /{call.route.operation} uses ids that live in one account, "
+                f"This {call.method} /{call.route.path} uses ids that live in one account, "
                 f"and the model group '{group.name}' has {len(group.states)} endpoints. This "
                 "version cannot tell which one is meant: give such calls a group with a single "
                 "endpoint.",
@@ -88,7 +88,7 @@ class Pool:
             if len(self.groups) == 1:
                 return next(iter(self.groups.values()))
             raise ClientError(
-                f"{call.method} /{call.route.operation} names no model, and this proxy has several "
+                f"{call.method} /{call.route.path} names no model, and this proxy has several "
                 f"model groups ({names}) but none called '*', which serves such calls.",
                 status=501,
                 code="account_bound_path",

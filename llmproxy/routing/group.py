@@ -180,7 +180,7 @@ class Group:
         output bound; and what the estimate was made of. 0 and None where nobody counts them."""
         if not self.counts_tokens or not isinstance(call.body, bytes):
             return 0, None
-        size = measure(call.body, call.route.operation)
+        size = measure(call.body, call.route.path)
         return self.estimator.tokens(size) + (call.max_output_tokens or 0), size
 
     def rough_tokens_of(self, call: Call, now: float) -> tuple[int, Size | None]:

@@ -23,19 +23,19 @@ def route(path: str, method: str = "POST") -> Route:
 )
 def test_every_style_of_base_url_leads_to_the_same_operation(prefix, operation):
     assert route(prefix + operation) == route("/v1/" + operation)
-    assert route(prefix + operation).operation == operation
+    assert route(prefix + operation).path == operation
 
 
 def test_an_azure_deployment_names_the_model():
     found = route("/openai/deployments/gpt-4.1/chat/completions")
     assert found.model == "gpt-4.1"
-    assert found.operation == "chat/completions"
+    assert found.path == "chat/completions"
     assert found.dialect is Dialect.CHAT
     assert route("/openai/deployments/m%C3%B6del%201/embeddings").model == "m\xf6del 1"
 
 
 def test_an_operation_nobody_has_heard_of_passes_under_v1_only():
-    assert route("/v1/whatever/comes-next").operation == "whatever/comes-next"
+    assert route("/v1/whatever/comes-next").path == "whatever/comes-next"
     assert route_of(b"/whatever/comes-next", "POST") is None
 
 
@@ -170,7 +170,7 @@ def test_bytes_outside_ascii_are_refused():
 
 
 def test_ids_keep_their_encoding():
-    assert route("/v1/files/a%20b%C3%A4~c", "GET").operation == "files/a%20b%C3%A4~c"
+    assert route("/v1/files/a%20b%C3%A4~c", "GET").path == "files/a%20b%C3%A4~c"
 
 
 segments = st.one_of(
@@ -191,20 +191,20 @@ def test_whatever_is_sent_is_refused_or_leads_nowhere_but_below_its_base(parts, 
         return
     if found is None:
         return
-    assert path.endswith(found.operation)
-    for once in (found.operation, unquote(found.operation)):
+    assert path.endswith(found.path)
+    for once in (found.path, unquote(found.path)):
         assert all(part not in ("", ".", "..") for part in once.split("/"))
         assert not set(once) & set("?#\\\0\r\n")
-    assert unquote(found.operation).count("/") == found.operation.count("/")
+    assert unquote(found.path).count("/") == found.path.count("/")
 
 
 @pytest.mark.parametrize("slash", ["%2F", "%2f"])
 def test_a_models_name_may_hold_an_encoded_slash_but_no_way_out(slash):
     name = f"meta-llama{slash}Llama-3.1-8B"
     route = route_of(f"/v1/models/{name}".encode(), "GET")
-    assert route.operation == f"models/{name}"
+    assert route.path == f"models/{name}"
     route = route_of(f"/openai/deployments/{name}/chat/completions".encode(), "POST")
-    assert (route.operation, route.model) == ("chat/completions", "meta-llama/Llama-3.1-8B")
+    assert (route.path, route.model) == ("chat/completions", "meta-llama/Llama-3.1-8B")
     for bad in (
         f"a{slash}..{slash}b",
         f"..{slash}files",
