@@ -12,19 +12,17 @@ from llmproxy.runtime import Runtime
 async def answer(request: Request, runtime: Runtime, client: Client, record: CallRecord) -> None:
     """Answer one call: from the parsed request to the last byte.
 
-    Raises a GatewayError; if `client.started` by then, the client has already been told.
+    Raises a GatewayError; if `client.started` by then, the client already knows of it.
     """
     async with runtime.intake.read(request, record) as call:
         group = runtime.callers.pool_of(call.caller).group_for(call)
         record.group = group.name
-        async with (
-            runtime.callers.admit(call, group, record),
-            runtime.heartbeat.during(call, client, record) as downstream,
-        ):
+        async with runtime.heartbeat.during(call, client, record) as downstream:
             asked = runtime.cache.asked(call, group, record)
             if asked is None:
                 await ask(call, group, runtime, downstream, record)
-            else:  # it may be known, or on its way already; else it is asked like any other
+            else:  # from the cache, or from a call for the same answer, or from an endpoint
+                record.limit_headers = runtime.callers.limit_headers(call.caller)
                 asking = partial(ask, call, group, runtime)
                 await runtime.cache.answer(asked, downstream, record, asking)
 
@@ -32,8 +30,9 @@ async def answer(request: Request, runtime: Runtime, client: Client, record: Cal
 async def ask(
     call: Call, group: Group, runtime: Runtime, client: Downstream, record: CallRecord
 ) -> None:
-    """Ask the endpoints of a group, and relay what the first of them answers."""
+    """Ask the endpoints of a group, at the expense of the caller, and relay the first answer."""
     async with (
+        runtime.callers.admit(call, group, record),
         runtime.admission.admit(call, record),
         runtime.failover.first_accepted(call, group, record) as accepted,  # commit point
     ):

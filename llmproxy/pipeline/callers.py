@@ -102,6 +102,11 @@ class Callers:
         allowance = self._allowances.get(call.caller)
         return OPEN if allowance is None else Place(allowance, call, group, record)
 
+    def limit_headers(self, caller: str | None) -> Headers | None:
+        """Return what a caller has left of its limits, as headers; None for one without limits."""
+        allowance = self._allowances.get(caller)
+        return None if allowance is None else allowance.headers(monotonic())
+
     def capacities(self) -> Iterator[Capacity]:
         """Of every caller with limits, to be shared with other instances."""
         for allowance in self._allowances.values():

@@ -32,7 +32,7 @@ class Heartbeat:
         every_s = self._every_s
         if every_s is None or not call.stream or call.route.dialect is Dialect.OTHER:
             return Silence(client)
-        return Beating(call, client, every_s, limit_headers=record.limit_headers or [])
+        return Beating(call, client, every_s, record)
 
 
 class Silence:
@@ -53,15 +53,13 @@ class Silence:
 class Beating:
     """A Client that sends comments until the answer begins."""
 
-    __slots__ = ("_answering", "_client", "_dialect", "_every_s", "_head", "_timer")
+    __slots__ = ("_answering", "_client", "_dialect", "_every_s", "_record", "_timer")
 
-    def __init__(
-        self, call: Call, client: Client, every_s: float, *, limit_headers: Headers
-    ) -> None:
+    def __init__(self, call: Call, client: Client, every_s: float, record: CallRecord) -> None:
         self._client = client
         self._dialect = call.route.dialect
-        self._head = [*HEAD, *limit_headers, (b"x-request-id", call.id.encode("latin-1"))]
         self._every_s = every_s
+        self._record = record
         self._answering = False
         self._timer = asyncio.get_running_loop().call_later(every_s, self._beat)
 
@@ -81,7 +79,10 @@ class Beating:
         if not self._client.connected:
             return
         if not self._client.started:
-            self._client.start(200, self._head, length=None)
+            record = self._record  # its caller has been admitted by now
+            request_id = (b"x-request-id", record.id.encode("latin-1"))
+            headers = [*HEAD, *(record.limit_headers or ()), request_id]
+            self._client.start(200, headers, length=None)
         self._client.write(BEAT)
         self._timer = asyncio.get_running_loop().call_later(self._every_s, self._beat)
 
