@@ -34,12 +34,13 @@ OLD_STATE = {
     "CallRecord",
     "Capacity",
     "Connection",
-    "Door",
+    "UpstreamConnection",
+    "ServerConnection",
     "Fault",
     "FirstAccepted",
     "Flight",
     "Group",
-    "Inbound",
+    "IncomingRequest",
     "Lease",
     "Line",
     "Live",
@@ -92,7 +93,7 @@ OLD_NAMES = {
     "_Tool",
 }
 OLD_CIRCLES = {
-    "llmproxy/server/protocol.py",
+    "llmproxy/server/connection.py",
     "llmproxy/tools/simulate/proxy.py",
 }
 

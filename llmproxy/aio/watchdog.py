@@ -1,7 +1,7 @@
 """One lazy timer per connection instead of one per wait.
 
 Arming a loop timer for each request costs more than parsing its head. A watchdog only notes the
-moment at which it should bark; the loop's timer is moved when that moment comes *earlier*, and a
+moment at which it should fire; the loop's timer is moved when that moment comes *earlier*, and a
 timer that fires too soon simply sleeps on. Moments are seconds of `time.monotonic`, which is the
 clock of asyncio's and uvloop's loops.
 """
@@ -27,7 +27,7 @@ class Watchdog:
         self._timer: asyncio.TimerHandle | None = None
 
     def expire_at(self, moment: float) -> None:
-        """Bark at `moment`; replaces what was set before."""
+        """Fire at `moment`; replaces what was set before."""
         self._expires_at = moment
         if moment < self._armed_for:
             if self._timer is not None:

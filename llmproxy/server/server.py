@@ -16,10 +16,10 @@ from types import FrameType
 import uvicorn
 
 from llmproxy.app import App
-from llmproxy.server.protocol import Door
+from llmproxy.server.connection import ServerConnection
 
 # How long calls that were cut short may take to say goodbye.
-CUT_SHORT_S = 2.0
+CANCEL_GRACE_S = 2.0
 
 
 class Server(uvicorn.Server):
@@ -32,12 +32,12 @@ class Server(uvicorn.Server):
         self._on_started = on_started
         self._app = app
         self._settings = app.live.runtime.config.general_settings
-        self._patient = True
+        self._waits_for_load_balancers = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal has come."""
         if sig == signal.SIGINT:
-            self._patient = False
+            self._waits_for_load_balancers = False
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -52,12 +52,12 @@ class Server(uvicorn.Server):
         self._app.live.draining = True
         loop = asyncio.get_running_loop()
         accepting_until = loop.time() + self._settings.drain_delay_s
-        while self._patient and loop.time() < accepting_until:  # noqa: ASYNC110 - set by a signal
+        while self._waits_for_load_balancers and loop.time() < accepting_until:  # noqa: ASYNC110 - set by a signal
             await asyncio.sleep(0.05)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, let calls finish, cut short what takes too long."""
-        cutting = asyncio.create_task(self._cut_short_later())
+        cutting = asyncio.create_task(self._cancel_calls_later())
         try:
             await super().shutdown(sockets)
         finally:
@@ -65,11 +65,11 @@ class Server(uvicorn.Server):
             # Uvicorn would raise the signal again, and the log would lose its last lines.
             self._captured_signals.clear()
 
-    async def _cut_short_later(self) -> None:
+    async def _cancel_calls_later(self) -> None:
         await asyncio.sleep(self._settings.drain_timeout_s)
         for connection in list(self.server_state.connections):
-            if isinstance(connection, Door):
-                connection.cut_short()
+            if isinstance(connection, ServerConnection):
+                connection.cancel_call()
 
 
 def make_server(app: App, *, on_started: Callable[[], None] | None = None) -> Server:
@@ -80,7 +80,7 @@ def make_server(app: App, *, on_started: Callable[[], None] | None = None) -> Se
     settings = app.live.runtime.config.general_settings
     config = uvicorn.Config(
         app,
-        http=Door,
+        http=ServerConnection,
         ws="none",
         interface="asgi3",
         lifespan="off",
@@ -89,6 +89,6 @@ def make_server(app: App, *, on_started: Callable[[], None] | None = None) -> Se
         log_config=None,
         server_header=False,
         date_header=False,
-        timeout_graceful_shutdown=int(settings.drain_timeout_s + CUT_SHORT_S),
+        timeout_graceful_shutdown=int(settings.drain_timeout_s + CANCEL_GRACE_S),
     )
     return Server(config, app, on_started)

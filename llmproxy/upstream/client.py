@@ -14,7 +14,7 @@ from functools import partial
 from llmproxy.config import Timeouts
 from llmproxy.providers.base import Endpoint
 from llmproxy.upstream.connection import Outgoing, StaleConnection
-from llmproxy.upstream.dialer import Address, Dialer, proxy_for
+from llmproxy.upstream.dialer import Dialer, OriginAddress, proxy_for
 from llmproxy.upstream.origin import Origin
 from llmproxy.upstream.resolver import Resolver, system_lookup
 from llmproxy.upstream.response import Response
@@ -78,7 +78,7 @@ class UpstreamClient:
         origin = self._origins.get(key)
         if origin is None:
             proxy = proxy_for(endpoint.scheme, endpoint.host, self._environ)
-            address = Address(endpoint.scheme, endpoint.host, endpoint.port, proxy)
+            address = OriginAddress(endpoint.scheme, endpoint.host, endpoint.port, proxy)
             origin = self._origins[key] = Origin(
                 partial(self._dialer.dial, address),
                 max_open=self._max_connections,

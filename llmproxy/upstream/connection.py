@@ -45,7 +45,7 @@ class StaleConnection(Exception):
     """A reused connection died before it gave one byte: nobody has failed yet."""
 
 
-class Connection(asyncio.BufferedProtocol):
+class UpstreamConnection(asyncio.BufferedProtocol):
     """The protocol on one socket. Owned by its Origin, lent to one Response at a time.
 
     All connections read into one buffer, which is parsed before anybody else reads. It bounds a
@@ -78,8 +78,8 @@ class Connection(asyncio.BufferedProtocol):
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        on_idle: Callable[[Connection], None],
-        on_closed: Callable[[Connection], None],
+        on_idle: Callable[[UpstreamConnection], None],
+        on_closed: Callable[[UpstreamConnection], None],
     ) -> None:
         self._loop = loop
         self._on_idle = on_idle

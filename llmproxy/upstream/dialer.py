@@ -15,14 +15,14 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from llmproxy.errors import ConnectFailed
-from llmproxy.upstream.connection import Connection
+from llmproxy.upstream.connection import UpstreamConnection
 from llmproxy.upstream.resolver import Resolver
 
 TCP_KEEPALIVE_S = 60
 MAX_PROXY_HEAD_BYTES = 16 * 1024
 
 
-class Address:
+class OriginAddress:
     """Where an origin is, and whether through a proxy."""
 
     __slots__ = ("host", "port", "proxy", "tls")
@@ -56,7 +56,9 @@ class Dialer:
         self._timeout_s = timeout_s
         self._tls = tls
 
-    async def dial(self, address: Address, protocol: Callable[[], Connection]) -> Connection:
+    async def dial(
+        self, address: OriginAddress, protocol: Callable[[], UpstreamConnection]
+    ) -> UpstreamConnection:
         """A connected protocol. Raises ConnectFailed for whatever went wrong."""
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -73,7 +75,9 @@ class Dialer:
         except OSError as error:
             raise ConnectFailed(f"cannot connect to {address}: {_os_complaint(error)}") from error
 
-    async def _direct(self, address: Address, protocol: Callable[[], Connection]) -> Connection:
+    async def _direct(
+        self, address: OriginAddress, protocol: Callable[[], UpstreamConnection]
+    ) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
         last: OSError | None = None
         for ip in await self._resolver.addresses(address.host, address.port):
@@ -95,8 +99,8 @@ class Dialer:
         raise last or OSError("no address")
 
     async def _through_proxy(
-        self, address: Address, proxy: SplitResult, protocol: Callable[[], Connection]
-    ) -> Connection:
+        self, address: OriginAddress, proxy: SplitResult, protocol: Callable[[], UpstreamConnection]
+    ) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
         transport, handshake = await loop.create_connection(
             _Handshake,
@@ -129,7 +133,7 @@ class Dialer:
         return self._tls
 
 
-def _connect_request(address: Address, proxy: SplitResult) -> bytes:
+def _connect_request(address: OriginAddress, proxy: SplitResult) -> bytes:
     host = f"[{address.host}]" if ":" in address.host else address.host
     lines = [f"CONNECT {host}:{address.port} HTTP/1.1", f"Host: {host}:{address.port}"]
     if proxy.username is not None:

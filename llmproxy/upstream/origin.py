@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from llmproxy.errors import TimedOut
-from llmproxy.upstream.connection import Connection
+from llmproxy.upstream.connection import UpstreamConnection
 
-Dial = Callable[[Callable[[], Connection]], Awaitable[Connection]]
+Dial = Callable[[Callable[[], UpstreamConnection]], Awaitable[UpstreamConnection]]
 
 
 class Origin:
@@ -28,16 +28,16 @@ class Origin:
         self._max_open = max_open
         self._wait_s = wait_s
         self._idle_s = idle_s
-        self._idle: list[Connection] = []
-        self._open: set[Connection | object] = set()
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._idle: list[UpstreamConnection] = []
+        self._open: set[UpstreamConnection | object] = set()
+        self._waiting: deque[asyncio.Future[UpstreamConnection | None]] = deque()
 
     @property
     def open_connections(self) -> int:
         """Connections and dials under way."""
         return len(self._open)
 
-    def take_idle(self) -> Connection | None:
+    def take_idle(self) -> UpstreamConnection | None:
         """A kept connection, the one used last; None if there is none."""
         while self._idle:
             connection = self._idle.pop()
@@ -45,7 +45,7 @@ class Origin:
                 return connection
         return None
 
-    async def take(self, *, fresh: bool) -> Connection:
+    async def take(self, *, fresh: bool) -> UpstreamConnection:
         """A connection to use now: kept (unless `fresh`), dialled, or waited for.
 
         Raises ConnectFailed, or TimedOut when no place was free in time.
@@ -74,10 +74,10 @@ class Origin:
     def close(self) -> None:
         """Close everything."""
         for connection in list(self._open):
-            if isinstance(connection, Connection):
+            if isinstance(connection, UpstreamConnection):
                 connection.abort()
 
-    async def _dialled(self) -> Connection:
+    async def _dialled(self) -> UpstreamConnection:
         place = object()  # holds the place while the dial is under way
         self._open.add(place)
         try:
@@ -91,11 +91,11 @@ class Origin:
             self._open.add(connection)
         return connection
 
-    def _new_connection(self) -> Connection:
-        return Connection(self._loop, on_idle=self._became_idle, on_closed=self._was_closed)
+    def _new_connection(self) -> UpstreamConnection:
+        return UpstreamConnection(self._loop, on_idle=self._became_idle, on_closed=self._was_closed)
 
-    async def _turn(self) -> Connection | None:
-        waiter: asyncio.Future[Connection | None] = self._loop.create_future()
+    async def _turn(self) -> UpstreamConnection | None:
+        waiter: asyncio.Future[UpstreamConnection | None] = self._loop.create_future()
         self._waiting.append(waiter)
         try:
             async with asyncio.timeout(self._wait_s):
@@ -109,25 +109,25 @@ class Origin:
                 self._give_back(waiter.result())
             raise
 
-    def _give_back(self, connection: Connection | None) -> None:
+    def _give_back(self, connection: UpstreamConnection | None) -> None:
         if connection is not None and not connection.closed:
             self._became_idle(connection)
         else:
             self._wake_next(None)
 
-    def _became_idle(self, connection: Connection) -> None:
+    def _became_idle(self, connection: UpstreamConnection) -> None:
         if self._waiting and self._wake_next(connection):
             return
         connection.rest_until(monotonic() + self._idle_s)
         self._idle.append(connection)
 
-    def _was_closed(self, connection: Connection) -> None:
+    def _was_closed(self, connection: UpstreamConnection) -> None:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
         self._wake_next(None)
 
-    def _wake_next(self, connection: Connection | None) -> bool:
+    def _wake_next(self, connection: UpstreamConnection | None) -> bool:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():

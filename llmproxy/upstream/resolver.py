@@ -30,7 +30,7 @@ def system_lookup(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(sockaddr[0]) for _, _, _, _, sockaddr in found))
 
 
-class _Known(msgspec.Struct, frozen=True):
+class _CachedLookup(msgspec.Struct, frozen=True):
     addresses: list[str]
     at: float
 
@@ -43,7 +43,7 @@ class Resolver:
     ) -> None:
         self._lookup = lookup
         self._clock = clock
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _CachedLookup] = {}
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="llmproxy-dns")
 
     async def addresses(self, host: str, port: int) -> list[str]:
@@ -62,7 +62,7 @@ class Resolver:
                 return known.addresses
             what = f"no answer within {TIMEOUT_S:g} s" if isinstance(error, TimeoutError) else error
             raise OSError(f"cannot resolve '{host}': {what}") from error
-        self._known[host] = _Known(found, self._clock())
+        self._known[host] = _CachedLookup(found, self._clock())
         return found
 
     def close(self) -> None:

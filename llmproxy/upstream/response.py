@@ -16,7 +16,7 @@ from llmproxy.errors import ClientError, GatewayError, Phase
 HIGH_WATER_BYTES = 64 * 1024
 
 
-class Line(Protocol):
+class ReadControl(Protocol):
     """What a response needs of its connection."""
 
     def watch(self, until: float, phase: Phase) -> None:
@@ -56,7 +56,7 @@ class Response:
     )
 
     def __init__(
-        self, connection: Line, loop: asyncio.AbstractEventLoop, *, bodiless: bool
+        self, connection: ReadControl, loop: asyncio.AbstractEventLoop, *, bodiless: bool
     ) -> None:
         self._connection = connection
         self._loop = loop

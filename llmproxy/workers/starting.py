@@ -14,7 +14,7 @@ from llmproxy.admin.stats.collector import SHEETS
 from llmproxy.config import Config, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.runtime.config_file import ConfigFile
-from llmproxy.server.server import CUT_SHORT_S
+from llmproxy.server.server import CANCEL_GRACE_S
 from llmproxy.serving import (
     CannotListenError,
     address_of,
@@ -134,7 +134,7 @@ def _supervisor(given: Given, count: int, told: str) -> Supervisor:
         reloads=given.file is not None,
         on_accepting=lambda: say(told),
         on_stopping=given.port.close,
-        patience_s=settings.drain_delay_s + settings.drain_timeout_s + CUT_SHORT_S + CLOSING_S,
+        patience_s=settings.drain_delay_s + settings.drain_timeout_s + CANCEL_GRACE_S + CLOSING_S,
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmproxy.errors import UpstreamFailed
-from llmproxy.upstream.connection import Connection, Outgoing
+from llmproxy.upstream.connection import Outgoing, UpstreamConnection
 from tests.support.examples import examples
 
 GET = Outgoing(b"GET", b"/", b"host: x\r\n", b"")
@@ -43,7 +43,7 @@ class Wire:
     def __init__(self):
         self.idle = []
         self.end = WireEnd()
-        self.connection = Connection(
+        self.connection = UpstreamConnection(
             asyncio.get_running_loop(), on_idle=self.idle.append, on_closed=lambda _: None
         )
         self.connection.connection_made(self.end)
@@ -243,7 +243,9 @@ def test_bytes_after_a_response_are_never_kept_for_the_next_call(extra, together
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("head", [b"connection: close\r\n", b"Connection: keep-alive, Close\r\n"])
+@pytest.mark.parametrize(
+    "head", [b"connection: close\r\n", b"UpstreamConnection: keep-alive, Close\r\n"]
+)
 def test_a_connection_that_says_close_is_not_used_again(head):
     async def run():
         line = Wire()

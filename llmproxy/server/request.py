@@ -12,7 +12,7 @@ from llmproxy.errors import ClientError
 
 if TYPE_CHECKING:
     from llmproxy.calls import Headers
-    from llmproxy.server.protocol import Door
+    from llmproxy.server.connection import ServerConnection
 
 # An upload that the story has not read yet: beyond this, the client is told to wait (TCP).
 HIGH_WATER_BYTES = 256 * 1024
@@ -22,13 +22,13 @@ FRAMING_HEADERS = frozenset(
 METHODS = {name.encode("ascii"): name for name in ("GET", "HEAD", "POST", "DELETE", "OPTIONS")}
 
 
-class Inbound:
+class IncomingRequest:
     """One request: its head, and its body as it arrives. Also the story's BodyReader."""
 
     __slots__ = (
         "_chunks",
+        "_connection",
         "_content_length",
-        "_door",
         "_failure",
         "_size",
         "_waiter",
@@ -49,8 +49,10 @@ class Inbound:
         "streamed",
     )
 
-    def __init__(self, door: Door, url: bytes, headers: Headers, parser: Any) -> None:
-        self._door = door
+    def __init__(
+        self, connection: ServerConnection, url: bytes, headers: Headers, parser: Any
+    ) -> None:
+        self._connection = connection
         self.method = METHODS.get(method := parser.get_method()) or method.decode("ascii")
         self.http_version: str = parser.get_http_version()
         self.keep_alive: bool = self.http_version != "1.0" and parser.should_keep_alive()
@@ -134,7 +136,7 @@ class Inbound:
         self._size += len(chunk)
         if self.streamed:
             if self._size > HIGH_WATER_BYTES:
-                self._door.flow.pause_reading()
+                self._connection.flow.pause_reading()
             self._wake()
         elif self._size > self.max_bytes:
             self.refusal = self._too_large()
@@ -166,7 +168,7 @@ class Inbound:
                 self._waiter = None
         self._size = 0
         body = self.take_body()
-        self._door.flow.resume_reading()
+        self._connection.flow.resume_reading()
         return body
 
     def _wake(self) -> None:

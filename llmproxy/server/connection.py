@@ -23,8 +23,8 @@ from llmproxy.aio.watchdog import Watchdog
 from llmproxy.app import App, error_answer
 from llmproxy.calls import Headers, Request
 from llmproxy.errors import ClientError
-from llmproxy.server.inbound import Inbound
-from llmproxy.server.reply import Reply
+from llmproxy.server.request import IncomingRequest
+from llmproxy.server.response_writer import ResponseWriter
 
 # What a client that does not read may leave with us before its upstream is paused.
 WRITE_HIGH_WATER_BYTES = 32 * 1024
@@ -33,7 +33,7 @@ WRITE_HIGH_WATER_BYTES = 32 * 1024
 LINGER_S = 2.0
 
 
-class Door(HttpToolsProtocol):
+class ServerConnection(HttpToolsProtocol):
     """One client connection. Owns its requests; the App is shared by all."""
 
     def __init__(
@@ -52,12 +52,12 @@ class Door(HttpToolsProtocol):
         self._watchdog = Watchdog(self.loop, self._expired)
         self._reading_head = True
         self._head_bytes = 0
-        self._arriving: Inbound | None = None  # its body is not complete
-        self._answering: Inbound | None = None
-        self._waiting: deque[Inbound] = deque()
+        self._arriving: IncomingRequest | None = None  # its body is not complete
+        self._answering: IncomingRequest | None = None
+        self._waiting: deque[IncomingRequest] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._reply: Reply | None = None
-        self._deaf = False  # what comes is not understood and thrown away
+        self._writer: ResponseWriter | None = None
+        self._discarding = False  # what comes is not understood and thrown away
         self._last = False  # no further request on this connection
         self.peer = ""
         self.gone = False
@@ -76,12 +76,12 @@ class Door(HttpToolsProtocol):
         if self._arriving is not None:
             self._arriving.fail(ClientError("The client closed the connection.", status=400))
         if self._task is not None:
-            leave = None if self._reply is None else self._reply.on_leave
+            leave = None if self._writer is None else self._writer.on_leave
             (leave or self._task.cancel)()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.gone or self._deaf:
+        if self.gone or self._discarding:
             return
         head_begins = self._head_bytes == 0
         if self._reading_head:
@@ -112,98 +112,98 @@ class Door(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._reading_head = False
-        inbound = self._arriving = Inbound(self, self.url, self.headers, self.parser)
+        incoming = self._arriving = IncomingRequest(self, self.url, self.headers, self.parser)
         self.headers = []  # trailers land in a list that nobody reads
-        if self._head_bytes > self._max_head_bytes and inbound.head_bytes() > self._max_head_bytes:
-            inbound.refusal = _head_too_large(self._max_head_bytes)
+        if self._head_bytes > self._max_head_bytes and incoming.head_bytes() > self._max_head_bytes:
+            incoming.refusal = _head_too_large(self._max_head_bytes)
         elif self.parser.should_upgrade():
-            inbound.refusal = ClientError(
+            incoming.refusal = ClientError(
                 "This proxy does not upgrade connections: no WebSockets or HTTP/2 here yet.",
                 status=501,
                 code="upgrade_not_supported",
             )
-        inbound.direct = not self._app.is_control_path(inbound.path)
-        inbound.max_bytes = self._app.max_body_bytes
-        inbound.check_length()
-        if inbound.refusal is not None or (inbound.direct and inbound.streamed):
-            self._ready(inbound)
+        incoming.direct = not self._app.is_control_path(incoming.path)
+        incoming.max_bytes = self._app.max_body_bytes
+        incoming.check_length()
+        if incoming.refusal is not None or (incoming.direct and incoming.streamed):
+            self._ready(incoming)
         if (
-            inbound.expects_continue
-            and inbound.refusal is None
+            incoming.expects_continue
+            and incoming.refusal is None
             and self._answering
             in (
                 None,
-                inbound,
+                incoming,
             )
         ):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        inbound = self._arriving
-        if inbound is not None:
-            inbound.add(body)
-            if inbound.refusal is not None and not inbound.started:
-                self._ready(inbound)
+        incoming = self._arriving
+        if incoming is not None:
+            incoming.add(body)
+            if incoming.refusal is not None and not incoming.started:
+                self._ready(incoming)
 
     def on_message_complete(self) -> None:
-        inbound = self._arriving
-        if inbound is None:
+        incoming = self._arriving
+        if incoming is None:
             return
-        inbound.end()
+        incoming.end()
         self._arriving = None
         self._reading_head = True
         self._head_bytes = 0
-        if not inbound.started:
-            self._ready(inbound)
-        elif self._answering is not inbound and inbound not in self._waiting:
-            self._answered(inbound)  # answered early; now its body is read, too
+        if not incoming.started:
+            self._ready(incoming)
+        elif self._answering is not incoming and incoming not in self._waiting:
+            self._answered(incoming)  # answered early; now its body is read, too
 
     # ---- one request after the other
 
-    def _ready(self, inbound: Inbound) -> None:
-        inbound.started = True
+    def _ready(self, incoming: IncomingRequest) -> None:
+        incoming.started = True
         if self._answering is None:
-            self._start(inbound)
+            self._start(incoming)
         else:
-            self._waiting.append(inbound)
+            self._waiting.append(incoming)
             self.flow.pause_reading()
 
-    def _start(self, inbound: Inbound) -> None:
-        self._answering = inbound
+    def _start(self, incoming: IncomingRequest) -> None:
+        self._answering = incoming
         self._watchdog.rest()
-        if not inbound.direct and inbound.refusal is None:
-            self._start_asgi(inbound)
+        if not incoming.direct and incoming.refusal is None:
+            self._start_asgi(incoming)
             return
         request = Request(
-            inbound.method,
-            inbound.path,
-            inbound.query,
-            inbound.headers,
-            inbound if inbound.streamed else inbound.take_body(),
+            incoming.method,
+            incoming.path,
+            incoming.query,
+            incoming.headers,
+            incoming if incoming.streamed else incoming.take_body(),
             self.peer,
-            inbound.received_at,
+            incoming.received_at,
         )
-        reply = self._reply = Reply(self, inbound)
+        writer = self._writer = ResponseWriter(self, incoming)
         # Named, because a task without a name costs the making of one.
-        serving = self._app.serve(request, reply, inbound.refusal)
+        serving = self._app.serve(request, writer, incoming.refusal)
         self._task = asyncio.Task(serving, loop=self.loop, name="call")
 
-    def _start_asgi(self, inbound: Inbound) -> None:
-        path = unquote(inbound.path.decode("latin-1"))
+    def _start_asgi(self, incoming: IncomingRequest) -> None:
+        path = unquote(incoming.path.decode("latin-1"))
         self.scope = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": inbound.http_version,
+            "http_version": incoming.http_version,
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme or "http",
             "root_path": self.root_path,
-            "headers": inbound.headers,
+            "headers": incoming.headers,
             "state": self.app_state.copy(),
-            "method": inbound.method,
+            "method": incoming.method,
             "path": path,
-            "raw_path": inbound.path,
-            "query_string": inbound.query,
+            "raw_path": incoming.path,
+            "query_string": incoming.query,
         }
         self.cycle = RequestResponseCycle(
             scope=self.scope,
@@ -215,10 +215,10 @@ class Door(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=False,
-            keep_alive=inbound.keep_alive and not self._last,
+            keep_alive=incoming.keep_alive and not self._last,
             on_response=self.on_response_complete,
         )
-        self.cycle.body = bytearray(inbound.take_body())
+        self.cycle.body = bytearray(incoming.take_body())
         self.cycle.more_body = False
         self.cycle.message_event.set()
         self._start_asgi_task(self.cycle, self.app)
@@ -226,23 +226,23 @@ class Door(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Called by uvicorn's cycle at the end of an ASGI answer."""
         if self._answering is not None:
-            self.reply_finished(self._answering)
+            self.response_finished(self._answering)
 
-    def reply_finished(self, inbound: Inbound) -> None:
+    def response_finished(self, incoming: IncomingRequest) -> None:
         """Called once per answer, when its last byte was handed to the transport."""
         self.server_state.total_requests += 1
         self._task = None
-        if inbound.complete:
-            self._answered(inbound)
+        if incoming.complete:
+            self._answered(incoming)
             return
-        inbound.discard()
+        incoming.discard()
         self._answering = None
         self.flow.resume_reading()
         self._watchdog.expire_at(monotonic() + LINGER_S)
 
-    def _answered(self, inbound: Inbound) -> None:
+    def _answered(self, incoming: IncomingRequest) -> None:
         self._answering = None
-        if self._last or not inbound.keep_alive:
+        if self._last or not incoming.keep_alive:
             self.transport.close()
         elif self._waiting:
             self._start(self._waiting.popleft())
@@ -250,9 +250,9 @@ class Door(HttpToolsProtocol):
             self.flow.resume_reading()
             self._watchdog.expire_at(monotonic() + self._timeouts.keep_alive_s)
 
-    def closes_after(self, inbound: Inbound) -> bool:
+    def closes_after(self, incoming: IncomingRequest) -> bool:
         """Whether the connection ends with this answer (it must then be announced)."""
-        return self._last or not inbound.keep_alive
+        return self._last or not incoming.keep_alive
 
     def shutdown(self) -> None:
         """Called by uvicorn when it drains: idle connections close, busy ones after the answer."""
@@ -262,7 +262,7 @@ class Door(HttpToolsProtocol):
         elif self.cycle is not None:
             self.cycle.keep_alive = False
 
-    def cut_short(self) -> None:
+    def cancel_call(self) -> None:
         """Called by the server when the time for draining is over."""
         if self._task is not None:
             self._task.cancel()
@@ -270,21 +270,21 @@ class Door(HttpToolsProtocol):
     # ---- refusals
 
     def _expired(self) -> None:
-        inbound = self._arriving
-        if self._deaf or (inbound is not None and inbound.abandoned):
+        incoming = self._arriving
+        if self._discarding or (incoming is not None and incoming.abandoned):
             self.transport.close()  # lingered long enough
-        elif inbound is not None and self.flow.read_paused:
+        elif incoming is not None and self.flow.read_paused:
             self._watchdog.expire_at(monotonic() + self._timeouts.body_progress_s)
-        elif inbound is not None:
+        elif incoming is not None:
             too_slow = ClientError(
                 f"The request body stopped arriving for {self._timeouts.body_progress_s:g} s.",
                 status=408,
                 code="request_timeout",
             )
-            inbound.fail(too_slow)
-            if not inbound.started:
-                inbound.refusal = too_slow
-                self._ready(inbound)
+            incoming.fail(too_slow)
+            if not incoming.started:
+                incoming.refusal = too_slow
+                self._ready(incoming)
         elif self._answering is not None:
             return  # the head of a pipelined request may take its time
         elif self._head_bytes:
@@ -313,10 +313,10 @@ class Door(HttpToolsProtocol):
 
     def _reject(self, error: ClientError) -> None:
         """Answer outside any call, and close: what follows on this connection is not understood."""
-        self._last = self._deaf = True
+        self._last = self._discarding = True
         if self._answering is None and not self.transport.is_closing():
             status, headers, body = error_answer(error)
-            self.transport.write(Reply.rendered(status, headers, body))
+            self.transport.write(ResponseWriter.rendered(status, headers, body))
             self.transport.write_eof()
             self._watchdog.expire_at(monotonic() + LINGER_S)
         elif self._arriving is not None:

@@ -1,4 +1,4 @@
-"""The door on real sockets: framing, limits, timeouts, pipelining, early answers, draining."""
+"""The server on real sockets: framing, limits, timeouts, pipelining, early answers, draining."""
 
 import asyncio
 import json
