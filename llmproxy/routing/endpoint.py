@@ -65,7 +65,7 @@ class EndpointState:
         capacity = self.capacity
         return not capacity.bounded or capacity.has_room(tokens, now)
 
-    def room_in_s(self, tokens: int, now: float, requests: int = 1) -> float:
+    def available_in_s(self, tokens: int, now: float, requests: int = 1) -> float:
         """Seconds until cooldown and capacity let so many calls with so many tokens in all go
         here; the breaker does not count."""
         wait_s = max(0.0, self.cooldown_until - now)
@@ -94,7 +94,7 @@ class EndpointState:
                 cause = f"{self.failed_why}, " if self.failed_why else ""
                 return f"{cause}breaker open for {wait_s:.1f} s more"
             return "breaker half-open, a probe is under way"
-        wait_s = self.room_in_s(tokens, now)
+        wait_s = self.available_in_s(tokens, now)
         return f"full for {wait_s:.1f} s more" if wait_s > 0 else "no attempt was left for it"
 
     def cool(self, until: float, why: str) -> None:

@@ -15,7 +15,7 @@ from llmproxy.routing.endpoint import Checkout, EndpointState
 from llmproxy.rules.estimate import Estimator, Size, measure
 from llmproxy.rules.line import Line
 from llmproxy.rules.retry import RetryBudget
-from llmproxy.rules.routing import Turns, least_busy
+from llmproxy.rules.routing import WeightedRoundRobin, least_busy
 
 # What a client is told when only breakers are in its way: the next call will probe.
 PROBE_HINT_S = 1.0
@@ -28,7 +28,7 @@ TOLD_OF_LINE = 100
 MAX_PASSED_OVER = 8
 
 
-class Demand(msgspec.Struct, eq=False):
+class CallDemand(msgspec.Struct, eq=False):
     """What one call asks of its group. Mutable; owned by the call's attempt loop.
 
     `tokens`: the estimated input and the output bound, as a vendor charges them on arrival.
@@ -43,7 +43,7 @@ class Demand(msgspec.Struct, eq=False):
     passed_over: list[EndpointState] = []
 
     @property
-    def choosy(self) -> bool:
+    def restricted(self) -> bool:
         """It may not go everywhere. While it waits, that does not change."""
         return bool(self.tried)
 
@@ -62,9 +62,9 @@ class Tier:
         self.states = tuple(states)
         self._weights = [float(state.endpoint.weight or 1) for state in states]
         self._strategy = strategy
-        self._turns = Turns(len(self.states))
+        self._turns = WeightedRoundRobin(len(self.states))
 
-    def choose(self, demand: Demand, now: float) -> EndpointState | None:
+    def choose(self, demand: CallDemand, now: float) -> EndpointState | None:
         """Whose turn it is among those that were not tried and have room; None if none has."""
         tokens, tried = demand.tokens, demand.tried
         if len(self.states) == 1:
@@ -89,7 +89,7 @@ class Tier:
             shares = least_busy([state.in_flight for state in self.states], shares)
         return self.states[self._turns.take(shares)]
 
-    def _note_passed_over(self, shares: Sequence[float], demand: Demand) -> None:
+    def _note_passed_over(self, shares: Sequence[float], demand: CallDemand) -> None:
         for state, share in zip(self.states, shares, strict=True):
             if not share and state not in demand.tried:
                 demand.pass_over(state)
@@ -99,7 +99,9 @@ class Tier:
         for _ in range(turns):
             self._turns.take(self._weights)
 
-    def room_in_s(self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0) -> float:
+    def available_in_s(
+        self, demand: CallDemand, now: float, ahead: int = 0, tokens_ahead: int = 0
+    ) -> float:
         """Seconds until the tier has room for a call behind so many others, who spread evenly
         over its endpoints; infinite if no endpoint is healthy or will be by itself."""
         states = [
@@ -111,7 +113,7 @@ class Tier:
             return inf
         requests = 1 + ceil(ahead / len(states))
         tokens = demand.tokens + tokens_ahead // len(states)
-        return min(state.room_in_s(tokens, now, requests) for state in states)
+        return min(state.available_in_s(tokens, now, requests) for state in states)
 
 
 class Group:
@@ -153,7 +155,7 @@ class Group:
         self.estimator = Estimator()
         self._rough_until = 0.0
         self._tokens_a_byte = 0.0
-        self.line: Line[Demand] = Line()
+        self.line: Line[CallDemand] = Line()
         self.looks = 0  # at the line, for what other instances may have
         self.in_flight = 0
         self.probing = False
@@ -201,7 +203,7 @@ class Group:
         self.estimator.learn(size, input_tokens)
 
     def choose(
-        self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0
+        self, demand: CallDemand, now: float, ahead: int = 0, tokens_ahead: int = 0
     ) -> EndpointState | None:
         """The next endpoint: the cheapest tier with room, then whose turn it is.
 
@@ -214,24 +216,27 @@ class Group:
                 if chosen is not None:
                     return chosen
             patience_s = demand.spill_at - now
-            if patience_s > 0 and tier.room_in_s(demand, now, ahead, tokens_ahead) <= patience_s:
+            if (
+                patience_s > 0
+                and tier.available_in_s(demand, now, ahead, tokens_ahead) <= patience_s
+            ):
                 return None
             ahead = tokens_ahead = 0
         return None
 
-    def scatter(self, draw: Callable[[], float]) -> None:
+    def randomise_start(self, draw: Callable[[], float]) -> None:
         """Begin the turns somewhere: instances that begin together would go in step."""
         for tier in self.tiers:
             tier.skip(int(draw() * len(tier.states)))
 
     def take(
-        self, demand: Demand, now: float, ahead: int = 0, tokens_ahead: int = 0
+        self, demand: CallDemand, now: float, ahead: int = 0, tokens_ahead: int = 0
     ) -> Checkout | None:
         """A checkout for a call, if an endpoint has room for it. `ahead`: as for `choose`."""
         chosen = self.choose(demand, now, ahead, tokens_ahead)
         return None if chosen is None else chosen.begin(demand.tokens, now)
 
-    def take_as_newcomer(self, demand: Demand, now: float) -> Checkout | None:
+    def take_as_newcomer(self, demand: CallDemand, now: float) -> Checkout | None:
         """A checkout for a call that has not waited: nobody overtakes those who do.
 
         While they only wait for a cheaper tier, the dearer ones are free for others.
@@ -243,14 +248,14 @@ class Group:
             return None
         return self.take(demand, now, ahead, tokens_ahead)
 
-    def serve_line(self, now: float) -> Iterator[tuple[Demand, Checkout]]:
+    def serve_line(self, now: float) -> Iterator[tuple[CallDemand, Checkout]]:
         """Give turns to those who wait, in their order, as far as there is room."""
         for demand in self.line:
             checkout = self.take(demand, now)
             if checkout is not None:
                 self.line.leave(demand)
                 yield demand, checkout
-            elif not demand.choosy:  # who may not go everywhere holds up nobody else
+            elif not demand.restricted:  # who may not go everywhere holds up nobody else
                 return
 
     def tell_shortage(self, now: float) -> None:
@@ -268,16 +273,16 @@ class Group:
                 sharing[place % len(sharing)].capacity.missed(demand.tokens)
             return
 
-    def stranded(self, now: float) -> list[Demand]:
+    def unservable(self, now: float) -> list[CallDemand]:
         """Those who wait for endpoints of which none is healthy any more."""
         healthy = any(
             not state.drained and (state.alone or state.breaker.admits(now))
             for state in self.states
         )
-        if healthy and not self.line.choosy:
+        if healthy and not self.line.restricted:
             return []
-        doubtful = [demand for demand in self.line if demand.choosy or not healthy]
-        return [each for each in doubtful if isinf(self.room_in_s(each, now, newcomer=False))]
+        doubtful = [demand for demand in self.line if demand.restricted or not healthy]
+        return [each for each in doubtful if isinf(self.available_in_s(each, now, newcomer=False))]
 
     def line_moves_in_s(self, now: float) -> float:
         """Seconds until the line may move by itself: somebody has room, or somebody gives up
@@ -285,25 +290,25 @@ class Group:
         moves_in_s = inf
         for demand in self.line:
             moves_in_s = min(moves_in_s, self._moves_in_s(demand, now))
-            if not demand.choosy:
+            if not demand.restricted:
                 break
         return moves_in_s
 
-    def room_in_s(self, demand: Demand, now: float, *, newcomer: bool) -> float:
+    def available_in_s(self, demand: CallDemand, now: float, *, newcomer: bool) -> float:
         """Seconds until a healthy endpoint has room for a call; infinite if none will by itself.
 
         `newcomer`: it would stand at the end of the line.
         """
         ahead = self.line.ahead_of(demand.priority) if newcomer else (0, 0)
-        return min(tier.room_in_s(demand, now, *ahead) for tier in self.tiers)
+        return min(tier.available_in_s(demand, now, *ahead) for tier in self.tiers)
 
-    def _moves_in_s(self, demand: Demand, now: float) -> float:
+    def _moves_in_s(self, demand: CallDemand, now: float) -> float:
         """Seconds until a waiting call may have a checkout. The room of a dearer tier is of no use
         to who waits for a cheaper one (`choose`)."""
         patience_s = demand.spill_at - now
         if patience_s <= 0:
-            return self.room_in_s(demand, now, newcomer=False)
-        rooms_in_s = [tier.room_in_s(demand, now) for tier in self.tiers]
+            return self.available_in_s(demand, now, newcomer=False)
+        rooms_in_s = [tier.available_in_s(demand, now) for tier in self.tiers]
         soon = (room_in_s for room_in_s in rooms_in_s if room_in_s <= patience_s)
         return next(soon, min(patience_s, *rooms_in_s))
 
@@ -313,7 +318,7 @@ class Group:
         return min(hopeful, key=lambda state: state.ready_at(now), default=None)
 
     def recovers_in_s(
-        self, useless: Collection[EndpointState], demand: Demand, now: float
+        self, useless: Collection[EndpointState], demand: CallDemand, now: float
     ) -> float | None:
         """When to come back, in seconds; None = this call cannot be served here at all.
 
@@ -331,7 +336,7 @@ class Group:
         returns_in_s = min(_returns_in_s(state, tokens, requests, now) for state in hopeful)
         return None if isinf(returns_in_s) else returns_in_s
 
-    def full(self, demand: Demand, now: float) -> bool:
+    def full(self, demand: CallDemand, now: float) -> bool:
         """It is limits that are in the way: of the endpoints that are not broken, none has room, or
         none for who is not first in line."""
         if self.line.ahead_of(demand.priority)[0] and any(
@@ -340,13 +345,13 @@ class Group:
             return True
         at_a_limit = [
             state.throttled(now)
-            or (state.available(now) and state.room_in_s(demand.tokens, now) > 0)
+            or (state.available(now) and state.available_in_s(demand.tokens, now) > 0)
             for state in self.states
         ]
         return any(at_a_limit) and not any(state.takes(demand.tokens, now) for state in self.states)
 
     def skipped(
-        self, failures: Sequence[UpstreamError], demand: Demand, now: float
+        self, failures: Sequence[UpstreamError], demand: CallDemand, now: float
     ) -> list[Skipped]:
         """The endpoints that were not tried, and why."""
         tried = {failure.endpoint for failure in failures}
@@ -358,7 +363,7 @@ class Group:
 
 
 def _returns_in_s(state: EndpointState, tokens: int, requests: int, now: float) -> float:
-    wait_s = state.room_in_s(tokens, now, requests)
+    wait_s = state.available_in_s(tokens, now, requests)
     return (
         wait_s
         if wait_s > 0 and state.available(max(now, state.cooldown_until))

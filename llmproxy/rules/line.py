@@ -22,7 +22,7 @@ class Place(Protocol):
         """What it needs."""
 
     @property
-    def choosy(self) -> bool:
+    def restricted(self) -> bool:
         """It may not be served by everybody."""
 
 
@@ -32,12 +32,12 @@ P = TypeVar("P", bound=Place)
 class Line(Generic[P]):
     """Mutable; its one owner is the group."""
 
-    __slots__ = ("choosy", "places", "tokens")
+    __slots__ = ("places", "restricted", "tokens")
 
     def __init__(self) -> None:
         self.places: list[P] = []  # the next one first; to be looked at only
         self.tokens = 0  # that all who wait need
-        self.choosy = 0  # how many may not be served by everybody
+        self.restricted = 0  # how many may not be served by everybody
 
     def __len__(self) -> int:
         return len(self.places)
@@ -55,13 +55,13 @@ class Line(Generic[P]):
         """Stand behind everybody of the same priority or a higher one."""
         insort(self.places, place, key=_behind)
         self.tokens += place.tokens
-        self.choosy += place.choosy
+        self.restricted += place.restricted
 
     def leave(self, place: P) -> None:
         """Served, or tired of waiting."""
         self.places.remove(place)
         self.tokens -= place.tokens
-        self.choosy -= place.choosy
+        self.restricted -= place.restricted
 
     def ahead_of(self, priority: int) -> tuple[int, int]:
         """How many a newcomer of a priority would stand behind, and the tokens they need."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 GRAIN = 1 << 20
 
 
-class Turns:
+class WeightedRoundRobin:
     """Takes turns among a fixed number of places. Mutable; its one owner is the group's tier.
 
     A place whose share is 0 sits out: it is owed nothing for the time, and keeps what it was owed
@@ -82,7 +82,7 @@ class Turns:
 
 
 def least_busy(in_flight: Sequence[int], shares: Sequence[float]) -> list[float]:
-    """The shares of the least busy places, all others' set to 0; for `Turns.take` to break ties.
+    """The shares of the least busy places, all others' set to 0; ties are left to `take`.
 
     A place is as busy as its calls in flight divided by its share. With nothing in flight the
     places take turns by share.

@@ -14,7 +14,7 @@ from llmproxy.config import CacheParams, GeneralSettings
 from llmproxy.events import Listener
 from llmproxy.pipeline.admission import Admission
 from llmproxy.pipeline.callers import Callers
-from llmproxy.pipeline.failover.waiting import Rooms
+from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.routing import Pool
 from llmproxy.runtime.shelf import Shelf
 
@@ -31,7 +31,7 @@ class Lasting:
         self.environ = environ
         self.listener = listener
         self.shelf = Shelf()
-        self.rooms = Rooms()
+        self.rooms = WaitingRooms()
         self.admission = Admission(settings)
         params = settings.cache_params
         self.memory = Memory(max_bytes=params.max_bytes, keep_s=keep_s(params))

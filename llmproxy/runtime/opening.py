@@ -16,7 +16,7 @@ from llmproxy.cache.stores.second_level import open_second_level
 from llmproxy.cache.stores.store import Store, StoreError
 from llmproxy.config import CacheParams, Config, GeneralSettings, Timeouts, shares_state
 from llmproxy.errors import ConfigError, Problem
-from llmproxy.pipeline.failover.attempt import Attempts
+from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.prices import Prices
@@ -38,7 +38,7 @@ DISK_PATIENCE_S = 0.5
 class Opened:
     """All that a Runtime is made of. Made by `opened` only; `held` closes it, whoever has it."""
 
-    attempts: Attempts
+    attempts: AttemptMaker
     cache: Cache
     shared: SharedView | None = None
 
@@ -73,7 +73,7 @@ async def _open_all(to: Opened, settings: GeneralSettings, lasting: Lasting) -> 
     timeouts = settings.timeouts
     client = await shelf.borrow(held, ("upstream", timeouts), _client(timeouts, lasting))
     credentials = await shelf.borrow(held, ("entra", None), _credentials())
-    to.attempts = Attempts(client, credentials, timeouts)
+    to.attempts = AttemptMaker(client, credentials, timeouts)
     if settings.exact_token_counts:
         logger.warning(
             "general_settings.exact_token_counts has no effect any more: calls are counted from "

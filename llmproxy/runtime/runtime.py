@@ -59,7 +59,7 @@ class Runtime:
         self.relay = Relay(idle_s=settings.timeouts.idle_s)
         self._share()
         lasting.adopt(settings, self.pool, self.callers)
-        self.failover.room_has_come()
+        self.failover.capacity_freed()
 
     def _share(self) -> None:
         """Let other instances know what is dispatched, and begin out of step with them."""
@@ -67,7 +67,7 @@ class Runtime:
             _share(capacity, self.shared)
         if self.shared is not None:
             for group in self.pool.groups.values():
-                group.scatter(random.random)
+                group.randomise_start(random.random)
 
 
 def _share(capacity: Capacity, shared: SharedView | None) -> None:

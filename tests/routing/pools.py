@@ -2,7 +2,7 @@
 
 from llmproxy.calls import Call, Dialect, RateLimit, RateLimits, Replay, Route
 from llmproxy.config import parse_config
-from llmproxy.routing import Demand
+from llmproxy.routing import CallDemand
 from llmproxy.rules.capacity.level import ON_THE_WAY_S
 from llmproxy.runtime import pool_of
 
@@ -50,7 +50,7 @@ def tell(state, remaining, reset_s, *, limit=100, now=0.0, tokens=False):
 
 def served(group, demand=None, now=0.0):
     """The endpoint that gives a newcomer a checkout, which is not ended; None if none does."""
-    checkout = group.take_as_newcomer(demand or Demand(), now)
+    checkout = group.take_as_newcomer(demand or CallDemand(), now)
     return None if checkout is None else checkout.state.endpoint.name
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from llmproxy.config import parse_config
-from llmproxy.routing import Demand
+from llmproxy.routing import CallDemand
 from llmproxy.runtime import pool_of
 from tests.routing.pools import by_name, fail, group, served, tell
 
@@ -23,7 +23,7 @@ def test_the_only_endpoint_is_not_shut_by_its_breaker_but_its_cooldown_is_kept()
     assert state.takes(0, 1)
     state.cool(5, "throttled")
     assert not state.takes(0, 4)
-    assert state.room_in_s(0, 4) == 1
+    assert state.available_in_s(0, 4) == 1
 
 
 def test_an_endpoint_that_is_full_is_healthy_and_takes_nothing():
@@ -31,7 +31,7 @@ def test_an_endpoint_that_is_full_is_healthy_and_takes_nothing():
     tell(state, 0, 17.0)
     assert state.available(1)
     assert not state.takes(0, 1)
-    assert state.room_in_s(0, 1) == pytest.approx(16)
+    assert state.available_in_s(0, 1) == pytest.approx(16)
     assert state.takes(0, 17)
 
 
@@ -39,9 +39,9 @@ def test_room_comes_after_the_cooldown_and_the_limit():
     (state,) = group(("a", 1, 0)).states
     tell(state, 0, 17.0)
     state.cool(30, "throttled")
-    assert state.room_in_s(0, 1) == 29
+    assert state.available_in_s(0, 1) == 29
     state.cool(5, "throttled")
-    assert state.room_in_s(0, 1) == 29
+    assert state.available_in_s(0, 1) == 29
 
 
 def test_a_turn_that_ends_frees_its_place_and_one_that_never_began_costs_nothing():
@@ -119,11 +119,11 @@ def test_a_drained_endpoint_takes_nothing_until_it_is_enabled():
 def test_who_waits_is_not_kept_for_an_endpoint_that_is_drained():
     here = group(("a", 1, 0))
     tell(here.states[0], 0, 17.0)
-    demand = Demand()
+    demand = CallDemand()
     here.line.join(demand)
-    assert here.stranded(0) == []
+    assert here.unservable(0) == []
     here.states[0].drain()
-    assert here.stranded(0) == [demand]
+    assert here.unservable(0) == [demand]
     assert here.recovers_in_s([], demand, 0) is None
 
 

@@ -4,12 +4,12 @@ from math import inf
 
 import pytest
 
-from llmproxy.routing import Demand
+from llmproxy.routing import CallDemand
 from tests.routing.pools import by_name, fail, group, served, tell
 
 
 def chosen(group, demand=None, now=0.0):
-    state = group.choose(demand or Demand(), now)
+    state = group.choose(demand or CallDemand(), now)
     return state and state.endpoint.name
 
 
@@ -31,7 +31,7 @@ def test_a_higher_tier_is_for_when_the_lower_is_out_and_weight_0_is_the_last_res
 
 def test_what_was_tried_is_not_chosen_again_while_another_is_left():
     two = group(("a", 1, 0), ("b", 1, 0))
-    demand = Demand()
+    demand = CallDemand()
     demand.tried.append(two.choose(demand, 0))
     second = two.choose(demand, 0)
     assert second not in (None, demand.tried[0])
@@ -41,18 +41,18 @@ def test_what_was_tried_is_not_chosen_again_while_another_is_left():
 
 def test_room_that_belongs_to_who_stands_in_line_is_none_for_others():
     one = group(("only", 1, 0))
-    assert not one.full(Demand(), 1)
-    one.line.join(Demand())
-    assert one.full(Demand(), 1)
-    assert not one.full(Demand(priority=1), 1)
+    assert not one.full(CallDemand(), 1)
+    one.line.join(CallDemand())
+    assert one.full(CallDemand(), 1)
+    assert not one.full(CallDemand(priority=1), 1)
     fail(by_name(one)["only"], 1)
     by_name(one)["only"].cool(20, "failed")
-    assert not one.full(Demand(), 2), "it is broken, and no limit is in the way"
+    assert not one.full(CallDemand(), 2), "it is broken, and no limit is in the way"
 
 
 def test_least_busy_takes_the_one_with_the_fewest_calls_for_its_weight():
     two = group(("a", 2, 0), ("b", 1, 0), strategy="least_busy")
-    turns = [two.take(Demand(), 0) for _ in range(30)]
+    turns = [two.take(CallDemand(), 0) for _ in range(30)]
     assert [by_name(two)[name].in_flight for name in "ab"] == [20, 10]
     at_a = [checkout for checkout in turns if checkout.state.endpoint.name == "a"]
     for checkout in at_a[:15]:
@@ -69,8 +69,8 @@ def test_an_endpoint_that_is_full_is_passed_over_within_its_tier():
 def test_a_call_too_big_for_what_is_left_goes_where_more_is_left():
     two = group(("a", 1, 0), ("b", 1, 0))
     tell(by_name(two)["a"], 50, 17.0, tokens=True)
-    assert {chosen(two, Demand(51), now=1) for _ in range(4)} == {"b"}
-    assert {chosen(two, Demand(50), now=1) for _ in range(4)} == {"a", "b"}
+    assert {chosen(two, CallDemand(51), now=1) for _ in range(4)} == {"b"}
+    assert {chosen(two, CallDemand(50), now=1) for _ in range(4)} == {"a", "b"}
 
 
 def tiered():
@@ -82,35 +82,35 @@ def tiered():
 
 def test_a_full_tier_is_waited_for_if_it_has_room_before_the_call_may_spill():
     tiers = tiered()
-    assert chosen(tiers, Demand(spill_at=17.5), now=16.5) is None
-    assert chosen(tiers, Demand(spill_at=16.9), now=16.5) == "dear"
-    assert chosen(tiers, Demand(spill_at=17.5), now=17.2) == "cheap"
+    assert chosen(tiers, CallDemand(spill_at=17.5), now=16.5) is None
+    assert chosen(tiers, CallDemand(spill_at=16.9), now=16.5) == "dear"
+    assert chosen(tiers, CallDemand(spill_at=17.5), now=17.2) == "cheap"
 
 
 def test_a_tier_whose_breakers_are_open_is_not_waited_for():
     tiers = group(("cheap", 1, 0), ("dear", 1, 1))
     fail(by_name(tiers)["cheap"], 1)
-    assert chosen(tiers, Demand(spill_at=1e9), now=1) == "dear"
+    assert chosen(tiers, CallDemand(spill_at=1e9), now=1) == "dear"
 
 
 def test_a_newcomer_does_not_overtake_those_who_wait():
     one = group(("a", 1, 0, {"concurrent": 1}))
-    checkout = one.take(Demand(), 0)
-    one.line.join(Demand())
+    checkout = one.take(CallDemand(), 0)
+    one.line.join(CallDemand())
     checkout.end(1)
     assert served(one, now=1) is None
-    assert served(one, Demand(priority=1), now=1) == "a"
+    assert served(one, CallDemand(priority=1), now=1) == "a"
 
 
 def test_while_they_wait_for_a_cheap_place_the_dear_tier_is_open_to_others():
     tiers = tiered()
-    tiers.line.join(Demand(spill_at=17.5))
-    assert served(tiers, Demand(spill_at=17.5), now=16.5) == "dear"
+    tiers.line.join(CallDemand(spill_at=17.5))
+    assert served(tiers, CallDemand(spill_at=17.5), now=16.5) == "dear"
 
 
 def test_who_waits_is_served_in_order_as_far_as_there_is_room():
     one = group(("a", 1, 0, {"concurrent": 2}))
-    waiting = [Demand() for _ in range(3)]
+    waiting = [CallDemand() for _ in range(3)]
     for each in waiting:
         one.line.join(each)
     assert [demand for demand, _ in one.serve_line(0)] == waiting[:2]
@@ -120,9 +120,9 @@ def test_who_waits_is_served_in_order_as_far_as_there_is_room():
 def test_who_may_not_go_everywhere_holds_up_nobody_but_others_keep_their_order():
     two = group(("a", 1, 0, {"concurrent": 1}), ("b", 1, 0, {"concurrent": 1}))
     a, b = two.states
-    two.take(Demand(), 0)
-    two.take(Demand(), 0)
-    stuck, big, small = Demand(), Demand(), Demand()
+    two.take(CallDemand(), 0)
+    two.take(CallDemand(), 0)
+    stuck, big, small = CallDemand(), CallDemand(), CallDemand()
     stuck.tried.append(b)
     for each in (stuck, big, small):
         two.line.join(each)
@@ -136,39 +136,39 @@ def test_who_may_not_go_everywhere_holds_up_nobody_but_others_keep_their_order()
 def test_the_line_moves_when_there_is_room_or_somebody_gives_up_a_cheap_place():
     tiers = tiered()
     assert tiers.line_moves_in_s(3) == inf
-    patient = Demand(spill_at=17.5)
+    patient = CallDemand(spill_at=17.5)
     tiers.line.join(patient)
     assert tiers.line_moves_in_s(16.8) == pytest.approx(0.2)
     tiers.line.leave(patient)
     one = group(("a", 1, 0))
     tell(one.states[0], 0, 17.0)
-    one.line.join(Demand())
+    one.line.join(CallDemand())
     assert one.line_moves_in_s(3) == pytest.approx(14)
 
 
 def test_only_those_whom_no_healthy_endpoint_could_serve_are_stranded():
     two = group(("a", 1, 0), ("b", 1, 0))
     a, b = two.states
-    anywhere, not_b = Demand(), Demand()
+    anywhere, not_b = CallDemand(), CallDemand()
     not_b.tried.append(b)
     for each in (anywhere, not_b):
         two.line.join(each)
-    assert two.stranded(1) == []
+    assert two.unservable(1) == []
     fail(a, 1)
-    assert two.stranded(1) == [not_b]
+    assert two.unservable(1) == [not_b]
     fail(b, 1)
-    assert two.stranded(1) == [anywhere, not_b]
+    assert two.unservable(1) == [anywhere, not_b]
 
 
 def test_when_to_come_back_counts_those_who_wait():
     one = group(("a", 1, 0))
     tell(one.states[0], 0, 60.0, limit=60)  # one a second
-    assert one.recovers_in_s((), Demand(), 0) == pytest.approx(1)
+    assert one.recovers_in_s((), CallDemand(), 0) == pytest.approx(1)
     for _ in range(4):
-        one.line.join(Demand())
-    assert one.recovers_in_s((), Demand(), 0) == pytest.approx(5)
-    assert one.recovers_in_s((), Demand(priority=1), 0) == pytest.approx(1)
-    assert one.recovers_in_s(one.states, Demand(), 0) is None
+        one.line.join(CallDemand())
+    assert one.recovers_in_s((), CallDemand(), 0) == pytest.approx(5)
+    assert one.recovers_in_s((), CallDemand(priority=1), 0) == pytest.approx(1)
+    assert one.recovers_in_s(one.states, CallDemand(), 0) is None
 
 
 def test_a_line_shares_its_endpoints():
@@ -176,21 +176,21 @@ def test_a_line_shares_its_endpoints():
     for state in two.states:
         tell(state, 0, 60.0, limit=60)
     for _ in range(4):
-        two.line.join(Demand())
-    assert two.room_in_s(Demand(), 0, newcomer=True) == pytest.approx(3)
-    assert two.room_in_s(Demand(), 0, newcomer=False) == pytest.approx(1)
+        two.line.join(CallDemand())
+    assert two.available_in_s(CallDemand(), 0, newcomer=True) == pytest.approx(3)
+    assert two.available_in_s(CallDemand(), 0, newcomer=False) == pytest.approx(1)
 
 
 def test_full_means_that_limits_are_in_the_way_and_nothing_else():
     two = group(("a", 1, 0), ("b", 1, 0))
     a, b = two.states
     fail(a, 1)
-    assert not two.full(Demand(), 1)
+    assert not two.full(CallDemand(), 1)
     b.cool(9, "throttled")
-    assert two.full(Demand(), 1)
-    assert not two.full(Demand(), 9.5)
+    assert two.full(CallDemand(), 1)
+    assert not two.full(CallDemand(), 9.5)
     tell(b, 0, 17.0, now=10)
-    assert two.full(Demand(), 10.5)
+    assert two.full(CallDemand(), 10.5)
 
 
 def test_the_soonest_is_the_one_that_recovers_first():
@@ -206,7 +206,7 @@ def test_the_soonest_is_the_one_that_recovers_first():
 def test_those_that_were_tried_are_not_told_as_skipped():
     two = group(("a", 1, 0), ("b", 1, 0))
     two.states[1].cool(4, "throttled")
-    told = {skip.endpoint: skip.why for skip in two.skipped([], Demand(), 1)}
+    told = {skip.endpoint: skip.why for skip in two.skipped([], CallDemand(), 1)}
     assert told == {
         "a": "no attempt was left for it",
         "b": "throttled, cooling down for 3.0 s more",

@@ -3,7 +3,7 @@
 import pytest
 
 from llmproxy.config import parse_config
-from llmproxy.routing import Demand
+from llmproxy.routing import CallDemand
 from llmproxy.runtime import pool_of
 
 
@@ -23,13 +23,13 @@ general_settings: {{queue: {{spill_wait_s: {spill_wait_s}}}}}
 
 def fill(group, calls, now):
     for _ in range(calls):
-        group.take(Demand(), now)
+        group.take(CallDemand(), now)
 
 
 def test_room_in_a_dearer_tier_is_no_reason_to_look_at_those_who_wait_for_a_cheaper_one():
     tiers = group(cheap_rpm=2)
     fill(tiers, 2, 0.0)
-    demand = Demand(spill_at=60.9)
+    demand = CallDemand(spill_at=60.9)
     assert tiers.take(demand, 59.9) is None, "the cheap tier has room within its patience"
     tiers.line.join(demand)
 
@@ -40,7 +40,7 @@ def test_room_in_a_dearer_tier_is_no_reason_to_look_at_those_who_wait_for_a_chea
 def test_who_has_lost_patience_may_take_the_room_of_any_tier():
     tiers = group(cheap_rpm=2)
     fill(tiers, 2, 0.0)
-    tiers.line.join(Demand(spill_at=10.0))
+    tiers.line.join(CallDemand(spill_at=10.0))
 
     assert tiers.line_moves_in_s(11.0) == 0.0
 
@@ -49,7 +49,7 @@ def test_a_tier_that_is_full_for_longer_than_the_patience_does_not_hide_the_next
     tiers = group(cheap_rpm=1, dear_rpm=1)
     fill(tiers, 1, 0.0)
     fill(tiers, 1, 30.0)
-    demand = Demand(spill_at=32.0)
+    demand = CallDemand(spill_at=32.0)
     tiers.line.join(demand)
 
     assert tiers.line_moves_in_s(31.0) == pytest.approx(1.0), "when the patience ends"

@@ -13,7 +13,7 @@ class Waiting:
     name: str
     priority: int = 0
     tokens: int = 0
-    choosy: bool = False
+    restricted: bool = False
 
 
 def line_of(*waiting):
@@ -70,8 +70,8 @@ def test_where_a_newcomer_comes_to_stand_is_where_it_was_told(priorities, mine):
 
 
 def test_the_line_knows_how_many_may_not_go_everywhere():
-    choosy, easy = Waiting("a", choosy=True), Waiting("b")
-    line = line_of(choosy, easy)
-    assert line.choosy == 1
-    line.leave(choosy)
-    assert line.choosy == 0
+    restricted, easy = Waiting("a", restricted=True), Waiting("b")
+    line = line_of(restricted, easy)
+    assert line.restricted == 1
+    line.leave(restricted)
+    assert line.restricted == 0

@@ -1,4 +1,4 @@
-"""Turns are as even as whole turns can be, after every prefix and after every change."""
+"""The round robin is as even as whole calls can be, after every prefix and every change."""
 
 from collections import Counter
 
@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.rules.routing import Turns, least_busy
+from llmproxy.rules.routing import WeightedRoundRobin, least_busy
 from tests.support.examples import examples
 
 whole_weights = st.integers(1, 1000).map(float)
 any_weights = st.one_of(whole_weights, st.floats(0.01, 50.0))
 
 
-def taken(turns: Turns, shares: list[float], calls: int) -> Counter[int]:
+def taken(turns: WeightedRoundRobin, shares: list[float], calls: int) -> Counter[int]:
     return Counter(turns.take(shares) for _ in range(calls))
 
 
 def test_600_calls_at_weights_3_2_1_are_300_200_100():
-    assert taken(Turns(3), [3.0, 2.0, 1.0], 600) == {0: 300, 1: 200, 2: 100}
+    assert taken(WeightedRoundRobin(3), [3.0, 2.0, 1.0], 600) == {0: 300, 1: 200, 2: 100}
 
 
 def test_the_turns_of_one_endpoint_are_spread_out():
-    turns = Turns(2)
+    turns = WeightedRoundRobin(2)
     order = [turns.take([5.0, 1.0]) for _ in range(12)]
     first, second = (i for i, place in enumerate(order) if place == 1)
     assert second - first == 6
@@ -31,7 +31,7 @@ def test_the_turns_of_one_endpoint_are_spread_out():
 @examples(60)
 @given(st.lists(any_weights, min_size=1, max_size=20), st.integers(1, 250))
 def test_nobody_is_a_whole_turn_off_its_share_after_any_prefix(weights, calls):
-    turns, served, total = Turns(len(weights)), Counter(), sum(weights)
+    turns, served, total = WeightedRoundRobin(len(weights)), Counter(), sum(weights)
     for turn in range(1, calls + 1):
         served[turns.take(weights)] += 1
         for place, weight in enumerate(weights):
@@ -41,14 +41,14 @@ def test_nobody_is_a_whole_turn_off_its_share_after_any_prefix(weights, calls):
 @examples(30)
 @given(st.lists(st.integers(1, 30), min_size=2, max_size=8))
 def test_whole_weights_come_out_exactly_once_per_round_however_long_it_runs(weights):
-    turns, shares = Turns(len(weights)), [float(weight) for weight in weights]
+    turns, shares = WeightedRoundRobin(len(weights)), [float(weight) for weight in weights]
     for _ in range(5):
         counts = taken(turns, shares, sum(weights))
         assert [counts[place] for place in range(len(weights))] == weights
 
 
 def test_a_place_with_no_share_gets_no_turn():
-    assert taken(Turns(3), [3.0, 0.0, 1.0], 400) == {0: 300, 2: 100}
+    assert taken(WeightedRoundRobin(3), [3.0, 0.0, 1.0], 400) == {0: 300, 2: 100}
 
 
 @examples(60)
@@ -59,7 +59,7 @@ def test_a_place_with_no_share_gets_no_turn():
     st.integers(1, 100),
 )
 def test_who_comes_back_gets_its_share_without_a_burst(weights, before, away, after):
-    turns, total = Turns(len(weights)), sum(weights)
+    turns, total = WeightedRoundRobin(len(weights)), sum(weights)
     taken(turns, weights, before)
     taken(turns, [0.0, *weights[1:]], away)
     served = Counter()
@@ -75,7 +75,7 @@ def test_changing_shares_never_leave_anybody_far_from_its_due(data, places):
     shares_at = st.lists(
         st.one_of(st.just(0.0), st.floats(0.05, 10.0)), min_size=places, max_size=places
     ).filter(any)
-    turns = Turns(places)
+    turns = WeightedRoundRobin(places)
     for shares in data.draw(st.lists(shares_at, max_size=12)):
         assert shares[turns.take(shares)] > 0
     steady, total = [1.0] * places, float(places)
@@ -86,7 +86,7 @@ def test_changing_shares_never_leave_anybody_far_from_its_due(data, places):
 
 
 def test_a_retry_that_leaves_out_one_endpoint_does_not_cost_the_others_their_share():
-    turns, served = Turns(3), Counter()
+    turns, served = WeightedRoundRobin(3), Counter()
     for call in range(600):
         first = turns.take([3.0, 2.0, 1.0])
         served[first] += 1
@@ -97,13 +97,13 @@ def test_a_retry_that_leaves_out_one_endpoint_does_not_cost_the_others_their_sha
 
 
 def test_a_growing_share_is_followed():
-    turns = Turns(2)
+    turns = WeightedRoundRobin(2)
     served = Counter(turns.take([1.0, 0.1 + 0.9 * step / 1000]) for step in range(1000))
     assert served[1] == pytest.approx(340, abs=30)  # the mean of s / (1 + s) over [0.1, 1]
 
 
 def test_nothing_drifts_in_a_long_run_of_broken_shares():
-    turns, shares = Turns(3), [0.1, 0.2, 0.7]
+    turns, shares = WeightedRoundRobin(3), [0.1, 0.2, 0.7]
     counts = taken(turns, shares, 200_000)
     assert all(abs(counts[place] - 200_000 * shares[place]) < 1.5 for place in range(3))
 
@@ -111,7 +111,7 @@ def test_nothing_drifts_in_a_long_run_of_broken_shares():
 @pytest.mark.parametrize("shares", [[0.0, 0.0], [1.0]])
 def test_shares_that_cannot_be_served_are_refused(shares):
     with pytest.raises(ValueError, match="expected"):
-        Turns(2).take(shares)
+        WeightedRoundRobin(2).take(shares)
 
 
 def test_the_least_busy_for_its_share_is_left():

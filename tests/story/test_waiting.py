@@ -5,7 +5,7 @@ from time import monotonic
 
 import pytest
 
-from llmproxy.routing import Demand
+from llmproxy.routing import CallDemand
 from llmproxy.tools.simulator import VendorSettings, serve
 from tests.story.limited import (
     HELLO,
@@ -230,7 +230,7 @@ async def test_what_comes_free_in_the_moment_in_which_the_time_is_over_is_still_
         config = one(vendor, limits={"concurrent": 1}, max_wait_s=1.2)
         async with serve_proxy(config) as proxy:
             group = proxy.runtime.pool.groups["gpt-4.1"]
-            place = group.take_as_newcomer(Demand(0, 0, monotonic()), monotonic())
+            place = group.take_as_newcomer(CallDemand(0, 0, monotonic()), monotonic())
             waiting = await begin(proxy.port)
             await until(lambda: len(line_of(proxy)) == 1)
             frees_at = monotonic() + 1.2  # a little later than the call gives up

@@ -92,7 +92,7 @@ def _act(runtime: Runtime, target: Target, what: Act, news: tuple[str, ...]) -> 
             runtime.listener.endpoint_state_changed(
                 EndpointStateChanged(group, target.endpoint, word, "by the operator", None)
             )
-    runtime.failover.room_has_come()  # who waits may go, or must go elsewhere
+    runtime.failover.capacity_freed()  # who waits may go, or must go elsewhere
     return Done(endpoints=len(chosen))
 
 

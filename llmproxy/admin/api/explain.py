@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 
 from llmproxy.admin.stats import finite
-from llmproxy.routing import Demand, EndpointState, Group, Pool, Tier
+from llmproxy.routing import CallDemand, EndpointState, Group, Pool, Tier
 
 if TYPE_CHECKING:
     from llmproxy.runtime import Live
@@ -87,14 +87,14 @@ def explained(
         model=model,
         group=group.name,
         tokens=tokens,
-        would=_would(group, tiers, Demand(tokens), now, max_wait_s),
+        would=_would(group, tiers, CallDemand(tokens), now, max_wait_s),
         tiers=tiers,
         fallbacks=[each.name for each in group.fallbacks],
     )
 
 
 def _would(
-    group: Group, tiers: list[TierTold], demand: Demand, now: float, max_wait_s: float
+    group: Group, tiers: list[TierTold], demand: CallDemand, now: float, max_wait_s: float
 ) -> str:
     wait_s = inf
     for tier, told in zip(group.tiers, tiers, strict=True):
@@ -103,7 +103,7 @@ def _would(
             if 0 < wait_s <= group.spill_wait_s:
                 return f"wait {wait_s:.1f} s for room in a cheaper tier"
             return f"go to {' or '.join(taking)}"
-        wait_s = min(wait_s, tier.room_in_s(demand, now, *group.line.ahead_of(0)))
+        wait_s = min(wait_s, tier.available_in_s(demand, now, *group.line.ahead_of(0)))
     if wait_s <= max_wait_s:
         return f"wait {wait_s:.1f} s for room"
     if group.fallbacks:
@@ -134,7 +134,7 @@ def _weight(state: EndpointState, tokens: int, now: float) -> float:
 
 
 def _candidate(state: EndpointState, share: float, tokens: int, now: float) -> Candidate:
-    takes, room_in_s = share > 0, state.room_in_s(tokens, now)
+    takes, room_in_s = share > 0, state.available_in_s(tokens, now)
     return Candidate(
         endpoint=state.endpoint.name,
         takes=takes,

@@ -144,7 +144,7 @@ def _endpoint_health(group: str, state: EndpointState, now: float) -> EndpointHe
         breaker=state.breaker.state(now).value,
         why_not=None if available else state.why_not(0, now),
         ready_in_s=finite(state.ready_at(now) - now),
-        room_in_s=finite(state.room_in_s(0, now)),
+        room_in_s=finite(state.available_in_s(0, now)),
         capacity=_left(state, now),
         in_flight=state.in_flight,
         tier=state.endpoint.tier,

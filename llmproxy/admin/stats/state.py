@@ -172,7 +172,7 @@ def _endpoint_now(
     state: EndpointState, since: float, gauges: Tree, recent: Recent, now: float
 ) -> EndpointNow:
     condition = condition_of(state, now)
-    ready_in_s = max(state.ready_at(now) - now, state.room_in_s(0, now))
+    ready_in_s = max(state.ready_at(now) - now, state.available_in_s(0, now))
     return EndpointNow(
         endpoint=state.endpoint.name,
         state=condition,

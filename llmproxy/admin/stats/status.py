@@ -38,7 +38,7 @@ def condition_of(state: EndpointState, now: float) -> Condition:
         return "open"
     if breaker is State.HALF_OPEN and not state.alone:
         return "half-open"
-    return "full" if state.room_in_s(0, now) > 0 else "ok"
+    return "full" if state.available_in_s(0, now) > 0 else "ok"
 
 
 Standing = Literal["ok", "degraded", "down"]

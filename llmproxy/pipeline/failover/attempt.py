@@ -36,7 +36,7 @@ class Credentials(Protocol):
         """The credential to send now. Raises CredentialRejected when there is none."""
 
 
-class Attempts:
+class AttemptMaker:
     """Makes attempts. Holds what each needs; keeps nothing between them."""
 
     __slots__ = ("_client", "_credentials", "_timeouts")

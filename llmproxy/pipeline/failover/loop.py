@@ -16,12 +16,12 @@ from llmproxy.calls import Accepted, Call, CallRecord, Headers, Usage
 from llmproxy.config import Queue
 from llmproxy.errors import NoEndpoint, Skipped, StreamBroken, TimedOut, UpstreamError
 from llmproxy.events import AttemptEnded, AttemptFailed, Listener
-from llmproxy.pipeline.failover.attempt import Attempts
+from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.pipeline.failover.consequences import cool, fail_breaker, tell_change
 from llmproxy.pipeline.failover.fallback import Fallback
-from llmproxy.pipeline.failover.nobody import nobody, told_unchanged
-from llmproxy.pipeline.failover.waiting import Rooms
-from llmproxy.routing import Checkout, Demand, EndpointState, Group
+from llmproxy.pipeline.failover.no_endpoint import no_endpoint_error, unchanged_error
+from llmproxy.pipeline.failover.waiting import WaitingRooms
+from llmproxy.routing import CallDemand, Checkout, EndpointState, Group
 from llmproxy.rules.estimate import Size
 from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.retry import Judgement, Verdict, backoff_s, judge
@@ -45,13 +45,13 @@ class Failover:
 
     def __init__(
         self,
-        attempts: Attempts,
+        attempts: AttemptMaker,
         listener: Listener,
         *,
         max_attempts: int,
         queue: Queue,
         draw: Callable[[], float],
-        rooms: Rooms,
+        rooms: WaitingRooms,
     ) -> None:
         self.attempts = attempts
         self.listener = listener
@@ -70,7 +70,7 @@ class Failover:
             )
         return FirstAccepted(self, call, group, record)
 
-    def room_has_come(self) -> None:
+    def capacity_freed(self) -> None:
         """There may be room where there was none: whoever waits for it may go."""
         self.rooms.move()
 
@@ -172,13 +172,13 @@ class FirstAccepted:
 
     # ---- what the call needs, and what its answers tell
 
-    def _demand_on(self, group: Group) -> Demand:
+    def _demand_on(self, group: Group) -> CallDemand:
         call = self._call
         now = monotonic()
         tokens = 0
         if group.counts_tokens:
             tokens, self._size = group.rough_tokens_of(call, now)
-        return Demand(tokens, call.priority, now + group.spill_wait_s)
+        return CallDemand(tokens, call.priority, now + group.spill_wait_s)
 
     def _note_limits(self, checkout: Checkout, headers: Headers) -> None:
         if checkout.wants_report and (told := rate_limits(headers, wall_now=time())):
@@ -326,7 +326,7 @@ class FirstAccepted:
             if state is None:
                 raise self._nobody(now)
             demand.tried = list(self._useless)
-            room_in_s = group.room_in_s(demand, now, newcomer=True)
+            room_in_s = group.available_in_s(demand, now, newcomer=True)
             only_broken = isinf(room_in_s)
             if not only_broken and (room_in_s > 0 or not self._failures):
                 checkout = await self._line_up(room_in_s, now)
@@ -377,7 +377,9 @@ class FirstAccepted:
     def _nobody(self, now: float) -> Exception:
         """The error for a call that no endpoint could answer."""
         last = self._checkout.state.endpoint if self._failures else None
-        error = told_unchanged(self._call, self._group, self._failures, last)
+        error = unchanged_error(self._call, self._group, self._failures, last)
         if error is not None:
             return error
-        return nobody(self._call, self._group, self._demand, self._failures, self._useless, now=now)
+        return no_endpoint_error(
+            self._call, self._group, self._demand, self._failures, self._useless, now=now
+        )

@@ -1,8 +1,8 @@
 """The waiting room: calls whose group has no room now, but will have some before their time is up.
 
 Who is next is the group's line's to say (rules/line.py); this looks at it whenever something may
-have moved. Turns are handed out one by one, each with its capacity reserved, so that a refill is
-not fought over.
+have moved. Checkouts are handed out one by one, each with its capacity reserved, so that a
+refill is not fought over.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Collection
 from time import monotonic
 
-from llmproxy.routing import Checkout, Demand, Group
+from llmproxy.routing import CallDemand, Checkout, Group
 
 # Look at the line no more often than this, and not less: what frees when a call ends elsewhere
 # (another group of the same account) announces itself to nobody.
@@ -26,10 +26,10 @@ class WaitingRoom:
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._futures: dict[Demand, asyncio.Future[Checkout | None]] = {}
+        self._futures: dict[CallDemand, asyncio.Future[Checkout | None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def wait(self, demand: Demand, *, at_most_s: float) -> Checkout | None:
+    async def wait(self, demand: CallDemand, *, at_most_s: float) -> Checkout | None:
         """A checkout; None when the time is over, or when no endpoint is healthy any more."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Checkout | None] = loop.create_future()
@@ -63,14 +63,14 @@ class WaitingRoom:
                 _return_checkout(checkout)
             else:
                 future.set_result(checkout)
-        for demand in self._group.stranded(now):
+        for demand in self._group.unservable(now):
             self._end(demand)
         if self._futures:
             self._group.tell_shortage(now)
             pause_s = min(MAX_LOOK_S, max(MIN_LOOK_S, self._group.line_moves_in_s(now)))
             self._timer = asyncio.get_running_loop().call_later(pause_s, self.move)
 
-    def _end(self, demand: Demand) -> None:
+    def _end(self, demand: CallDemand) -> None:
         """Somebody waits no longer."""
         future = self._futures.pop(demand, None)
         if future is None:
@@ -80,7 +80,7 @@ class WaitingRoom:
             future.set_result(None)
 
 
-class Rooms:
+class WaitingRooms:
     """The waiting rooms of all groups. Made once for a process: a group that outlives a config
     keeps its room, and those who wait in it."""
 

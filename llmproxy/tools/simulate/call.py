@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from llmproxy.calls import Headers, Replay
 from llmproxy.errors import Throttled, TimedOut, UpstreamError
 from llmproxy.pipeline.failover.loop import MAX_PAUSES_S, PROBE_POLL_S, RETRY_POLL_S
-from llmproxy.routing import Checkout, Demand, EndpointState, Group
+from llmproxy.routing import CallDemand, Checkout, EndpointState, Group
 from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.retry import Judgement, backoff_s, judge, passes_unchanged
 from llmproxy.tools.simulate.clock import Act
@@ -61,7 +61,7 @@ class SimulatedCall:
     def _enter(self, group: Group, now: float) -> None:
         self._group = group
         tokens = self._arrival.bound_tokens if group.counts_tokens else 0
-        self._demand = Demand(tokens, spill_at=now + group.spill_wait_s)
+        self._demand = CallDemand(tokens, spill_at=now + group.spill_wait_s)
         self._useless: list[EndpointState] = []
         self._failures: list[UpstreamError] = []
         self._owes_budget = self._retrying = self._probing = False
@@ -192,7 +192,7 @@ class SimulatedCall:
             self._give_up(now)
             return
         demand.tried = list(self._useless)
-        room_in_s = group.room_in_s(demand, now, newcomer=True)
+        room_in_s = group.available_in_s(demand, now, newcomer=True)
         only_broken = isinf(room_in_s)
         if not only_broken and (room_in_s > 0 or not self._failures):
             self._line_up(room_in_s, now)

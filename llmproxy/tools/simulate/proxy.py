@@ -7,7 +7,7 @@ from random import Random
 
 from llmproxy.config import GeneralSettings
 from llmproxy.pipeline.failover.waiting import MAX_LOOK_S, MIN_LOOK_S
-from llmproxy.routing import Checkout, Demand, EndpointState, Group, Pool
+from llmproxy.routing import CallDemand, Checkout, EndpointState, Group, Pool
 from llmproxy.tools.simulate.call import SimulatedCall
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.results import EndpointCount, Results
@@ -26,10 +26,10 @@ class Room:
     def __init__(self, group: Group, clock: Clock) -> None:
         self._group = group
         self._clock = clock
-        self._waiting: dict[Demand, Came] = {}
+        self._waiting: dict[CallDemand, Came] = {}
         self._looks = 0
 
-    def wait(self, demand: Demand, came: Came, now: float, *, at_most_s: float) -> None:
+    def wait(self, demand: CallDemand, came: Came, now: float, *, at_most_s: float) -> None:
         """Stand in line; `came` is called with a checkout, or with None when there will be none."""
         self._waiting[demand] = came
         self._group.line.join(demand)
@@ -44,7 +44,7 @@ class Room:
         group = self._group
         for demand, checkout in group.serve_line(now):
             self._waiting.pop(demand)(checkout, now)
-        for demand in group.stranded(now):
+        for demand in group.unservable(now):
             self._end(demand, now)
         if self._waiting:
             group.tell_shortage(now)
@@ -56,11 +56,11 @@ class Room:
         if look == self._looks:  # else somebody has looked since
             self.move(now)
 
-    def _tired(self, demand: Demand, came: Came, now: float) -> None:
+    def _tired(self, demand: CallDemand, came: Came, now: float) -> None:
         if self._waiting.get(demand) is came:
             self._end(demand, now)
 
-    def _end(self, demand: Demand, now: float) -> None:
+    def _end(self, demand: CallDemand, now: float) -> None:
         came = self._waiting.pop(demand)
         self._group.line.leave(demand)
         self._clock.at(now, lambda then: came(None, then))
@@ -106,7 +106,7 @@ class Proxy:
             room = self._rooms[group.name] = Room(group, self.clock)
         return room
 
-    def room_has_come(self, now: float) -> None:
+    def capacity_freed(self, now: float) -> None:
         """Capacity was granted: whoever waits for it may go."""
         for room in self._rooms.values():
             room.move(now)

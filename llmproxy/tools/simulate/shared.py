@@ -195,7 +195,7 @@ class _Member:
         """The server's answers."""
         for key, grant in grants.items():
             self._leases[key].granted(grant, now)
-        self._proxy.room_has_come(now)
+        self._proxy.capacity_freed(now)
 
     def _need(self, key: str, lease: Lease) -> None:
         self._awake[key] = lease

@@ -24,7 +24,7 @@ from llmproxy.errors import (
 )
 from llmproxy.events import Listeners
 from llmproxy.pipeline.failover import Failover
-from llmproxy.pipeline.failover.waiting import Rooms
+from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.runtime import pool_of
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.proxy import Proxy
@@ -154,7 +154,7 @@ async def by_the_loop(script, settings):
         max_attempts=general.num_retries + 1,
         queue=general.queue,
         draw=small_draw,
-        rooms=Rooms(),
+        rooms=WaitingRooms(),
     )
     route = Route("chat/completions", Dialect.CHAT, Replay.SAFE)
     call = Call(

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from llmproxy.calls import Call
 from llmproxy.errors import NoEndpoint, TimedOut, UpstreamError
 from llmproxy.providers.base import Endpoint
-from llmproxy.routing import Demand, EndpointState, Group
+from llmproxy.routing import CallDemand, EndpointState, Group
 from llmproxy.rules.retry import passes_unchanged
 
 
-def told_unchanged(
+def unchanged_error(
     call: Call, group: Group, failures: list[UpstreamError], last: Endpoint | None
 ) -> UpstreamError | None:
     """The failure at the last endpoint, if its own answer is the most faithful error there is: with
@@ -27,10 +27,10 @@ def told_unchanged(
     return None
 
 
-def nobody(
+def no_endpoint_error(
     call: Call,
     group: Group,
-    demand: Demand,
+    demand: CallDemand,
     failures: list[UpstreamError],
     useless: Sequence[EndpointState],
     *,
