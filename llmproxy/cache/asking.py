@@ -17,7 +17,7 @@ from llmproxy.rules.encoding import readable
 from llmproxy.rules.prices import Prices, cost_usd
 
 if TYPE_CHECKING:
-    from llmproxy.shared_state.locks import Leases
+    from llmproxy.shared_state.locks import SharedLocks
 
 Ask = Callable[[Downstream, CallRecord], Awaitable[None]]
 # A call that has waited for so many others in vain asks by itself.
@@ -32,7 +32,7 @@ class Asking:
     `prices`: what is not there saves no money that we know of.
     """
 
-    def __init__(self, known: Known, *, leases: Leases | None) -> None:
+    def __init__(self, known: Known, *, leases: SharedLocks | None) -> None:
         self._known = known
         self._leases = leases
         self.prices: Prices = {}
@@ -50,7 +50,7 @@ class Asking:
                 if await self._followed(flight, asked, client, record):
                     return
                 followed += 1
-            elif self._leases is None or await self._leases.take(asked.form):
+            elif self._leases is None or await self._leases.acquire(asked.form):
                 break
             elif await self._answered_elsewhere(asked, client, record):
                 return
@@ -136,7 +136,7 @@ class Asking:
             self.flights.setdefault(asked.form, flight)
         lease = None
         if self._leases is not None:
-            lease = asyncio.Task(self._leases.hold(asked.form), name="lease")
+            lease = asyncio.Task(self._leases.renew(asked.form), name="lease")
         error = None
         try:
             await ask(flight, flight.record)

@@ -26,7 +26,7 @@ from llmproxy.routing import Group
 from llmproxy.rules.prices import Prices
 
 if TYPE_CHECKING:
-    from llmproxy.shared_state.locks import Leases
+    from llmproxy.shared_state.locks import SharedLocks
 
 
 class Cache:
@@ -44,7 +44,7 @@ class Cache:
         memory: Memory,
         *,
         second: SecondLevel | None,
-        leases: Leases | None,
+        leases: SharedLocks | None,
         counts: Counts,
         store_counts: StoreCounts | None,
     ) -> None:

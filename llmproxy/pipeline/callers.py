@@ -156,7 +156,7 @@ class Allowance:
 
     def may_be_granted(self, tokens: int, now: float) -> bool:
         """Whether it is worth waiting a moment for what other instances do not use."""
-        stock = self.capacity.stock
+        stock = self.capacity.quota
         granted = stock is not None and stock.share is None
         return granted and self.capacity.wait_s(tokens, now) <= GRANT_S
 
@@ -166,8 +166,8 @@ class Allowance:
         wait_s = capacity.wait_s(tokens, now)
         requests_left, tokens_left = capacity.left(now)
         kind = "requests"
-        if capacity.places is not None and capacity.in_flight >= capacity.places:
-            found = f"calls at a time: Limit {capacity.places}, Used {capacity.in_flight}"
+        if capacity.permits is not None and capacity.in_flight >= capacity.permits:
+            found = f"calls at a time: Limit {capacity.permits}, Used {capacity.in_flight}"
         elif capacity.tpm is None or (requests_left is not None and requests_left < 1):
             used = (capacity.rpm or 0) - (requests_left or 0)
             found = f"requests per min (RPM): Limit {capacity.rpm}, Used {used:.0f}, Requested 1"
@@ -223,7 +223,7 @@ class Place:
     async def _wait_for_grant(self, now: float) -> Reservation | None:
         allowance, tokens, until = self._allowance, self._tokens, now + GRANT_S
         while now < until and allowance.may_be_granted(tokens, now):
-            allowance.capacity.missed(tokens)
+            allowance.capacity.note_waiting(tokens)
             await asyncio.sleep(GRANT_POLL_S)
             now = monotonic()
             reservation = allowance.take(tokens, now)

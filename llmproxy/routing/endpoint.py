@@ -157,7 +157,7 @@ class Checkout(msgspec.Struct, eq=False):
     def wants_report(self) -> bool:
         """Whether the answer's headers may tell something new of the endpoint's limits."""
         state = self.state
-        return state.learns_limits and state.capacity.wants_report(self._reservation)
+        return state.learns_limits and state.capacity.needs_headers(self._reservation)
 
     def learn(self, told: RateLimits) -> None:
         """What the answer's headers say of the endpoint's limits."""

@@ -265,12 +265,12 @@ class Group:
         and not used is capacity that nobody has.
         """
         for tier in self.tiers:
-            sharing = [each for each in tier.states if each.capacity.stock and each.available(now)]
+            sharing = [each for each in tier.states if each.capacity.quota and each.available(now)]
             if not sharing:
                 continue
             self.looks += 1
             for place, demand in enumerate(islice(self.line, TOLD_OF_LINE), self.looks):
-                sharing[place % len(sharing)].capacity.missed(demand.tokens)
+                sharing[place % len(sharing)].capacity.note_waiting(demand.tokens)
             return
 
     def unservable(self, now: float) -> list[CallDemand]:

@@ -26,7 +26,7 @@ from llmproxy.upstream import UpstreamClient
 from llmproxy.upstream.entra import EntraCredentials
 
 if TYPE_CHECKING:
-    from llmproxy.shared_state.view import SharedView
+    from llmproxy.shared_state.view import SharedState
 
 logger = logging.getLogger("llmproxy")
 
@@ -40,7 +40,7 @@ class Opened:
 
     attempts: AttemptMaker
     cache: Cache
-    shared: SharedView | None = None
+    shared: SharedState | None = None
 
     def __init__(
         self, config: Config, endpoints: dict[str, tuple[Endpoint, ...]], prices: Prices
@@ -107,11 +107,11 @@ async def _credentials() -> AsyncIterator[EntraCredentials]:
 
 
 @asynccontextmanager
-async def _shared_view(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[SharedView]:
+async def _shared_view(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[SharedState]:
     # Only who shares anything pays for the import.
-    from llmproxy.shared_state.opening import open_shared_view  # noqa: PLC0415
+    from llmproxy.shared_state.opening import open_shared_state  # noqa: PLC0415
 
-    async with open_shared_view(settings, hear=lasting.hear) as shared:
+    async with open_shared_state(settings, apply_state=lasting.hear) as shared:
         shared.on_grant(lasting.rooms.move)
         shared.on_purge(lasting.memory.purge)
         yield shared
@@ -134,7 +134,7 @@ async def _cache(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[C
             # Only who shares anything pays for the import.
             from llmproxy.cache.stores.valkey import ValkeyStore  # noqa: PLC0415
             from llmproxy.shared_state.address import client_of, secrets_of  # noqa: PLC0415
-            from llmproxy.shared_state.locks import Leases  # noqa: PLC0415
+            from llmproxy.shared_state.locks import SharedLocks  # noqa: PLC0415
 
             client = client_of(settings)
             stack.push_async_callback(client.aclose)
@@ -145,7 +145,7 @@ async def _cache(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[C
                 kept, patience_s=SERVER_PATIENCE_S, counts=lasting.store_counts
             )
             second = await stack.enter_async_context(opening)
-            leases = Leases(client, namespace=namespace) if params.across_instances else None
+            leases = SharedLocks(client, namespace=namespace) if params.across_instances else None
         cache = Cache(
             params,
             lasting.memory,

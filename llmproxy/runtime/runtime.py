@@ -20,7 +20,7 @@ from llmproxy.runtime.pool import pool_of
 from llmproxy.shared_state.quota import Lease
 
 if TYPE_CHECKING:
-    from llmproxy.shared_state.view import SharedView
+    from llmproxy.shared_state.view import SharedState
 
 
 class Runtime:
@@ -70,13 +70,13 @@ class Runtime:
                 group.randomise_start(random.random)
 
 
-def _share(capacity: Capacity, shared: SharedView | None) -> None:
+def _share(capacity: Capacity, shared: SharedState | None) -> None:
     if shared is None:
-        if capacity.stock is not None:
-            capacity.share_with_others(None)
-    elif not shared.asks_for(capacity.key, capacity.stock):
+        if capacity.quota is not None:
+            capacity.share(None)
+    elif not shared.has(capacity.key, capacity.quota):
         lease = Lease(smooth=capacity.fixed_windows)
-        capacity.share_with_others(lease)
+        capacity.share(lease)
         shared.add(capacity.key, lease)
 
 

@@ -19,7 +19,7 @@ LEASE_MS = round(LEASE_S * 1000)
 EXTEND_S = LEASE_S / 3
 
 
-class Leases:
+class SharedLocks:
     """The leases of this instance. The client is the caller's, who closes it."""
 
     def __init__(self, client: Client, *, namespace: str) -> None:
@@ -29,7 +29,7 @@ class Leases:
         self._extend = Script("extend.lua")
         self._release = Script("release.lua")
 
-    async def take(self, question: bytes) -> bool:
+    async def acquire(self, question: bytes) -> bool:
         """Whether this instance may ask now; it is if nobody else is asking, or if that cannot be
         known."""
         try:
@@ -39,7 +39,7 @@ class Leases:
         except (RedisError, OSError, TimeoutError):
             return True
 
-    async def hold(self, question: bytes) -> None:
+    async def renew(self, question: bytes) -> None:
         """Extend a lease for ever; ends only when it is cancelled."""
         while True:
             await asyncio.sleep(EXTEND_S)

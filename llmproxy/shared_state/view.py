@@ -19,10 +19,10 @@ from redis.exceptions import RedisError
 
 from llmproxy.events import BaseListener, EndpointStateChanged
 from llmproxy.shared_state.address import OPERATION_S, Client, give_up_idle, in_words, patience
-from llmproxy.shared_state.bell import Bell
-from llmproxy.shared_state.news import Forget, Newsroom
-from llmproxy.shared_state.quota import Ask, Lease
-from llmproxy.shared_state.windows import Answers, Windows
+from llmproxy.shared_state.broadcast import ApplyPurge, StateBroadcast
+from llmproxy.shared_state.quota import Lease, QuotaRequest
+from llmproxy.shared_state.timer import WakeUpTimer
+from llmproxy.shared_state.windows import WindowClient, WindowReplies
 
 TICK_S = 0.02  # from one ask to the next, while there is something to ask
 SOONEST_S = 0.005  # the same for a call that waits
@@ -36,7 +36,7 @@ LOOK_AGAIN_S = 0.002
 
 logger = logging.getLogger("llmproxy")
 
-Asked = tuple[Lease, Ask]
+Sent = tuple[Lease, QuotaRequest]
 
 
 class SharedStatus(msgspec.Struct, frozen=True):
@@ -48,22 +48,27 @@ class SharedStatus(msgspec.Struct, frozen=True):
     since_s: float  # for so long
 
 
-class SharedView(BaseListener):
-    """Made by `open_shared_view` only, which runs its jobs. A `Listener`: what happens to endpoints
-    here is told to the others. Owns what is known of the server; a Lease belongs to its Capacity.
+class SharedState(BaseListener):
+    """Made by `open_shared_state` only, which runs its jobs. A `Listener`: what happens here
+    is told to the others. Owns what is known of the server; a Lease belongs to its Capacity.
     """
 
     def __init__(
-        self, client: Client, windows: Windows, newsroom: Newsroom, *, secrets: Collection[str]
+        self,
+        client: Client,
+        windows: WindowClient,
+        broadcast: StateBroadcast,
+        *,
+        secrets: Collection[str],
     ) -> None:
         self._client = client
         self._windows = windows
-        self._newsroom = newsroom
+        self._broadcast = broadcast
         self._secrets = secrets
         self._leases: dict[str, Lease] = {}
         self._awake: dict[str, Lease] = {}
         self._on_grant: list[Callable[[], None]] = []
-        self._bell = Bell()
+        self._timer = WakeUpTimer()
         self._instances = 1
         self._ticked_at = 0.0
         self._beat_at = 0.0
@@ -79,17 +84,17 @@ class SharedView(BaseListener):
         """From now on this lease asks the window that has this key on every instance. One that
         did so before keeps to this instance's part."""
         if (before := self._leases.get(key)) is not None:
-            before.lose_view()
+            before.go_local()
         self._leases[key] = lease
         self._awake.pop(key, None)
-        lease.on_need = partial(self._need, key, lease)
-        lease.shared_by(self._instances)
+        lease.on_work = partial(self._need, key, lease)
+        lease.set_instances(self._instances)
         if self._why is None:
-            lease.regain_view()
-        if lease.is_awake:
+            lease.go_shared()
+        if lease.has_work:
             self._need(key, lease)
 
-    def asks_for(self, key: str, lease: object) -> bool:
+    def has(self, key: str, lease: object) -> bool:
         """Whether it was added, and is still there."""
         return lease is not None and self._leases.get(key) is lease
 
@@ -104,13 +109,13 @@ class SharedView(BaseListener):
         wait may have their turn."""
         self._on_grant.append(callback)
 
-    def on_purge(self, forget: Forget) -> None:
+    def on_purge(self, forget: ApplyPurge) -> None:
         """Call it when another instance was told to forget answers."""
-        self._newsroom.forget = forget
+        self._broadcast.forget = forget
 
-    def tell_purge(self, group: str | None, stored_before: float) -> None:
+    def publish_purge(self, group: str | None, stored_before: float) -> None:
         """Let the others forget answers that were stored before a moment in Unix seconds."""
-        self._newsroom.tell_purge(group, stored_before)
+        self._broadcast.publish_purge(group, stored_before)
 
     def status(self, now: float) -> SharedStatus:
         """For the operator."""
@@ -123,16 +128,16 @@ class SharedView(BaseListener):
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """Tell the others."""
-        self._newsroom.tell(event)
+        self._broadcast.publish(event)
 
     async def keep_asking(self) -> None:
         """The job that asks. Ends only when it is cancelled."""
         while True:
             if self._fails:
-                self._bell.ring_by(self._retry_at)
+                self._timer.schedule(self._retry_at)
             else:
-                self._bell.ring_by(self._ticked_at + TICK_S if self._awake else self._beat_at)
-            await self._bell.wait()
+                self._timer.schedule(self._ticked_at + TICK_S if self._awake else self._beat_at)
+            await self._timer.wait()
             if not self._fails or await self._answers_again():
                 await self._tick()
             self.tried.set()
@@ -147,11 +152,11 @@ class SharedView(BaseListener):
                 return  # the others will notice
 
     def _need(self, key: str, lease: Lease) -> None:
-        if not self.asks_for(key, lease):
+        if not self.has(key, lease):
             return  # its place in the config is another's, or nobody's
         self._awake[key] = lease
         if not self._fails:
-            self._bell.ring_by(self._ticked_at + SOONEST_S)
+            self._timer.schedule(self._ticked_at + SOONEST_S)
 
     async def _tick(self) -> None:
         """Ask for everybody who has something to ask."""
@@ -165,7 +170,7 @@ class SharedView(BaseListener):
         try:
             async with patience(connected=self._why is None):
                 asks = [(key, ask) for key, (_, ask) in asked.items()]
-                answers = await self._windows.tell(asks, count=count)
+                answers = await self._windows.exchange(asks, count=count)
         except (RedisError, OSError, TimeoutError) as error:
             await self._fail(error)
         finally:
@@ -173,25 +178,25 @@ class SharedView(BaseListener):
             if answers is None:
                 self._go_local()
                 for lease, _ in asked.values():
-                    lease.unanswered()
+                    lease.request_failed()
         if answers is not None:
-            self._receive(asked, answers)
+            self._apply(asked, answers)
 
-    def _ask_all(self, now: float) -> dict[str, Asked]:
-        asked: dict[str, Asked] = {}
+    def _ask_all(self, now: float) -> dict[str, Sent]:
+        asked: dict[str, Sent] = {}
         for key, lease in list(self._awake.items()):
             if len(asked) == MAX_ASKS:
-                self._bell.ring_by(now + SOONEST_S)
+                self._timer.schedule(now + SOONEST_S)
                 break
             del self._awake[key]
-            ask = lease.ask(now)
+            ask = lease.next_request(now)
             if ask is not None:
                 asked[key] = lease, ask
-            if lease.is_awake:
+            if lease.has_work:
                 self._awake[key] = lease  # behind those who have not asked yet
         return asked
 
-    def _receive(self, asked: dict[str, Asked], answers: Answers) -> None:
+    def _apply(self, asked: dict[str, Sent], answers: WindowReplies) -> None:
         now = monotonic()
         if self._fails:
             self._hold_until = now + HOLD_S
@@ -200,10 +205,10 @@ class SharedView(BaseListener):
             self._count(answers.instances, now)
         if self._why is not None:
             self._regain(asked, now)
-        for (key, (lease, _)), grant in zip(asked.items(), answers.grants, strict=True):
-            lease.granted(grant, now)
-            if not self.asks_for(key, lease):
-                lease.lose_view()
+        for (key, (lease, _)), grant in zip(asked.items(), answers.replies, strict=True):
+            lease.receive(grant, now)
+            if not self.has(key, lease):
+                lease.go_local()
         if asked:
             self._call_those_who_wait()
 
@@ -213,9 +218,9 @@ class SharedView(BaseListener):
         if instances != self._instances:
             self._instances = instances
             for lease in self._leases.values():
-                lease.shared_by(instances)
+                lease.set_instances(instances)
 
-    def _regain(self, asked: dict[str, Asked], now: float) -> None:
+    def _regain(self, asked: dict[str, Sent], now: float) -> None:
         """The server answers again. A lease that has asked something waits for its grant."""
         if self._fails:
             logger.warning(
@@ -227,7 +232,7 @@ class SharedView(BaseListener):
         self._say(None)
         for key, lease in self._leases.items():
             if key not in asked:
-                lease.regain_view()
+                lease.go_shared()
 
     def _is_late(self, asked_at: float) -> None:
         """Nobody relies on the answer any more, until it is here."""
@@ -242,7 +247,7 @@ class SharedView(BaseListener):
         if self._why is None:
             self._say(f"no answer within {ANSWER_WITHIN_S * 1000:.0f} ms")
         for lease in self._leases.values():
-            lease.lose_view()
+            lease.go_local()
         self._call_those_who_wait()
 
     async def _answers_again(self) -> bool:
@@ -250,14 +255,14 @@ class SharedView(BaseListener):
         of it later."""
         try:
             async with patience(connected=False):
-                await self._windows.knock()
+                await self._windows.ping()
         except (RedisError, OSError, TimeoutError) as error:
             await self._fail(error)
             return False
         self._beat_at = 0.0
         for lease in self._leases.values():
-            lease.check_window()
-        self._awake = {key: lease for key, lease in self._leases.items() if lease.is_awake}
+            lease.verify_window()
+        self._awake = {key: lease for key, lease in self._leases.items() if lease.has_work}
         return True
 
     async def _fail(self, error: Exception) -> None:

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 import msgspec
 
 from llmproxy.shared_state.address import Client
-from llmproxy.shared_state.quota import SLOT_S, Ask, Grant
+from llmproxy.shared_state.quota import SLOT_S, QuotaReply, QuotaRequest
 from llmproxy.shared_state.script import Script
 
 SLOT_MS = int(SLOT_S * 1000)
 FIELDS = 6  # of an answer
 
 
-class Answers(msgspec.Struct, frozen=True):
+class WindowReplies(msgspec.Struct, frozen=True):
     """A grant for each ask, in order; and how many instances are there, if that was asked."""
 
     instances: int | None
-    grants: list[Grant]
+    replies: list[QuotaReply]
 
 
-class Windows:
+class WindowClient:
     """Speaks for one instance. `now_ms`: None = the server's own clock decides."""
 
     def __init__(self, client: Client, namespace: str, instance: str, window_slots: int) -> None:
@@ -33,9 +33,9 @@ class Windows:
         self._prefix = f"{{{namespace}}}:window:"
         self._script = Script("window.lua")
 
-    async def tell(
-        self, asks: Sequence[tuple[str, Ask]], *, count: bool, now_ms: int | None = None
-    ) -> Answers:
+    async def exchange(
+        self, asks: Sequence[tuple[str, QuotaRequest]], *, count: bool, now_ms: int | None = None
+    ) -> WindowReplies:
         """Ask for each capacity by its key. Raises whatever redis-py raises."""
         keys = [self._present, *(self._prefix + key for key, _ in asks)]
         args: list[str | int] = ["" if now_ms is None else now_ms, SLOT_MS, self._window_slots]
@@ -43,12 +43,12 @@ class Windows:
         for _, ask in asks:
             args += _as_args(ask)
         told = await self._script.run(self._client, keys, args)
-        return Answers(
+        return WindowReplies(
             told[0] if told[0] >= 0 else None,
             [_grant(told[i : i + FIELDS]) for i in range(1, len(told), FIELDS)],
         )
 
-    async def knock(self) -> None:
+    async def ping(self) -> None:
         """Ask the node of a cluster that has the windows, or the only one, whether it answers.
         Raises whatever redis-py raises."""
         await self._client.zscore(self._present, self._instance)
@@ -58,7 +58,7 @@ class Windows:
         await self._client.zrem(self._present, self._instance)
 
 
-def _as_args(ask: Ask) -> list[str | int]:
+def _as_args(ask: QuotaRequest) -> list[str | int]:
     burst = ask.burst
     args: list[str | int] = [
         -1 if ask.rpm is None else ask.rpm,
@@ -72,16 +72,16 @@ def _as_args(ask: Ask) -> list[str | int]:
         ask.need_tokens,
         ask.want_requests,
         ask.want_tokens,
-        len(ask.charges),
+        len(ask.reports),
     ]
-    for charge in ask.charges:
-        args += (charge.age_slots, charge.requests, charge.tokens)
+    for report in ask.reports:
+        args += (report.age_slots, report.requests, report.tokens)
     return args
 
 
-def _grant(fields: Sequence[bytes | int]) -> Grant:
+def _grant(fields: Sequence[bytes | int]) -> QuotaReply:
     epoch, lost, requests, tokens, has_room, wait_ms = fields
-    return Grant(
+    return QuotaReply(
         epoch=bytes(epoch).decode() if isinstance(epoch, bytes) else str(epoch),
         lost=bool(lost),
         requests=int(requests),

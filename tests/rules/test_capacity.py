@@ -4,7 +4,7 @@ import pytest
 
 from llmproxy.calls import RateLimit, RateLimits
 from llmproxy.rules.capacity import Capacity
-from llmproxy.rules.capacity.capacity import PLACE_WAIT_S, RAMP_ANSWERS
+from llmproxy.rules.capacity.capacity import PERMIT_WAIT_S, RAMP_ANSWERS
 from llmproxy.rules.capacity.level import ON_THE_WAY_S
 
 
@@ -118,7 +118,7 @@ def test_only_so_many_calls_run_at_a_time():
     assert capacity.has_room(0, 0.0)
     capacity.reserve(0, 0.0)
     assert not capacity.has_room(0, 0.0)
-    assert capacity.wait_s(0, 0.0) == PLACE_WAIT_S
+    assert capacity.wait_s(0, 0.0) == PERMIT_WAIT_S
     capacity.settle(first, None, 1.0)
     assert capacity.has_room(0, 1.0)
 
@@ -236,21 +236,21 @@ def test_not_every_answer_of_a_crowd_is_read_while_much_is_left():
         return capacity
 
     capacity = knowing_twice(590)
-    assert not capacity.wants_report(capacity.reserve(0, 1.001))
-    assert capacity.wants_report(capacity.reserve(0, 1.02))
+    assert not capacity.needs_headers(capacity.reserve(0, 1.001))
+    assert capacity.needs_headers(capacity.reserve(0, 1.02))
     nearly_full = knowing_twice(100)
-    assert nearly_full.wants_report(nearly_full.reserve(0, 1.001))
-    assert Capacity().wants_report(Capacity().reserve(0, 1.0))
+    assert nearly_full.needs_headers(nearly_full.reserve(0, 1.001))
+    assert Capacity().needs_headers(Capacity().reserve(0, 1.0))
 
 
 class Shared:
-    """A stock that always has enough, shared by so many instances."""
+    """A quota that always has enough, shared by so many instances."""
 
     def __init__(self, instances):
         self.share = None
         self.instances = instances
 
-    def limits(self, rpm, tpm):
+    def set_limits(self, rpm, tpm):
         pass
 
     def wait_s(self, tokens, now):
@@ -260,13 +260,13 @@ class Shared:
         pass
 
 
-@pytest.mark.parametrize(("instances", "places"), [(1, 5), (2, 2), (5, 1), (100, 1)])
-def test_each_of_several_instances_has_an_even_part_of_the_requests_at_a_time(instances, places):
+@pytest.mark.parametrize(("instances", "permits"), [(1, 5), (2, 2), (5, 1), (100, 1)])
+def test_each_of_several_instances_has_an_even_part_of_the_requests_at_a_time(instances, permits):
     capacity = Capacity(concurrent=5)
-    capacity.share_with_others(Shared(instances))
+    capacity.share(Shared(instances))
 
     taken = 0
     while capacity.has_room(0, 0.0):
         capacity.reserve(0, 0.0)
         taken += 1
-    assert taken == places
+    assert taken == permits

@@ -3,12 +3,12 @@
 import pytest
 
 from llmproxy.calls import RateLimit
-from llmproxy.rules.capacity.level import ON_THE_WAY_S, Level
+from llmproxy.rules.capacity.level import ON_THE_WAY_S, VendorLevel
 
 
 def level(remaining, reset_s, *, limit=600.0, fixed=False, at=0.0, spent=0):
     """What a vendor has said of a request that it admitted at that time."""
-    made = Level(limit, at, fixed=fixed)
+    made = VendorLevel(limit, at, fixed=fixed)
     report(made, remaining, reset_s, limit=limit, at=at, spent=spent)
     return made
 
@@ -19,7 +19,7 @@ def report(level, remaining, reset_s, *, limit=600.0, at=0.0, spent=0):
 
 
 def test_a_request_takes_time_to_get_there_so_what_refills_meanwhile_is_not_counted_twice():
-    openai = Level(600.0, 0.0, fixed=False)
+    openai = VendorLevel(600.0, 0.0, fixed=False)
     openai.report(RateLimit(600, 0, 60.0), sent_at=5.0, spent=0)
     assert openai.left(5.0 + ON_THE_WAY_S) == 0
     assert openai.wait_s(10, 5.0) == pytest.approx(1 + ON_THE_WAY_S)

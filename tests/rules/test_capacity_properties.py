@@ -107,7 +107,7 @@ class KeepingLimits(RuleBasedStateMachine):
 
     def learn(self, call):
         said = rate_limits(call.headers, wall_now=0.0)
-        if self.capacity.wants_report(call.reservation):
+        if self.capacity.needs_headers(call.reservation):
             self.capacity.learn(call.reservation, said)
         self.learned = True
 
@@ -155,7 +155,7 @@ def under_load(capacity, vendor, *, seed, slowest_s, slowest_way_s=0.01):
         now, _, answered = heappop(events)
         if answered is not None:
             reservation, headers = answered
-            if capacity.wants_report(reservation):
+            if capacity.needs_headers(reservation):
                 capacity.learn(reservation, rate_limits(headers, wall_now=0.0))
             capacity.settle(reservation, None, now)
             continue

@@ -151,19 +151,19 @@ async def test_the_shared_view_is_kept_and_knows_what_is_new_and_what_is_gone(tm
             view = proxy.runtime.shared
             await until(lambda: view.status(0.0).connected)
             await chat(proxy)
-            lease = state_of(proxy, "first").capacity.stock
+            lease = state_of(proxy, "first").capacity.quota
             await reload(proxy, one_group({**first, "limits": {"rpm": 6}}, second, **shared))
             assert proxy.runtime.shared is view
-            assert state_of(proxy, "first").capacity.stock is lease
+            assert state_of(proxy, "first").capacity.quota is lease
             added = state_of(proxy, "second").capacity
-            assert view.asks_for(added.key, added.stock)
+            assert view.has(added.key, added.quota)
             removed = state_of(proxy, "first").capacity
             await reload(proxy, one_group(second, **shared))
-            await until(lambda: not view.asks_for(removed.key, removed.stock))
-            assert view.asks_for(added.key, added.stock)
+            await until(lambda: not view.has(removed.key, removed.quota))
+            assert view.has(added.key, added.quota)
             await reload(proxy, one_group(second))
             assert proxy.runtime.shared is None
-            assert added.stock is None
+            assert added.quota is None
             assert (await chat(proxy)).status == 200
 
 
@@ -178,7 +178,7 @@ async def test_a_limit_that_all_instances_share_holds_when_it_is_changed(tmp_pat
             view = proxy.runtime.shared
             await until(lambda: view.status(0.0).connected)
             await reload(proxy, one_group({**made, "limits": changed}, **shared))
-            lease = state_of(proxy, "only").capacity.stock
+            lease = state_of(proxy, "only").capacity.quota
             await until(lambda: lease.share is None)
             statuses = []
             for _ in range(40):

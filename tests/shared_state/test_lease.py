@@ -13,7 +13,7 @@ def test_without_limits_everything_may_be_dispatched_and_nothing_is_asked():
     lease.take(10**9, START)
     assert lease.covers(10**9, START)
     assert lease.wait_s(10**9, START) == 0.0
-    assert lease.ask(START) is None
+    assert lease.next_request(START) is None
 
 
 def test_with_a_limit_and_nothing_granted_nothing_may():
@@ -41,9 +41,9 @@ def test_only_the_dimension_that_has_a_limit_counts():
 
 def test_a_call_above_the_limit_needs_all_of_it():
     lease = shared(tpm=1000)
-    lease.missed(5000)
-    assert lease.ask(START).need_tokens == 1000
-    lease.granted(grant(1, 1000), START)
+    lease.note_waiting(5000)
+    assert lease.next_request(START).need_tokens == 1000
+    lease.receive(grant(1, 1000), START)
     assert lease.covers(5000, START)
 
 
@@ -54,34 +54,36 @@ def test_units_are_not_used_after_their_life_but_returned(later_s):
     lease.take(100, START)
     assert lease.covers(100, START + 2 * SLOT_S - 0.001)
     assert not lease.covers(100, START + later_s)
-    (returned,) = [charge for charge in lease.ask(START + later_s).charges if charge.tokens < 0]
+    (returned,) = [
+        report for report in lease.next_request(START + later_s).reports if report.tokens < 0
+    ]
     assert (returned.requests, returned.tokens) == (-2, -200)
 
 
 def test_units_are_returned_to_a_slot_that_is_not_later_than_their_grant():
     lease = shared()
     supply(lease, 3, 300, START)
-    (returned,) = lease.ask(START + 2 * SLOT_S).charges
+    (returned,) = lease.next_request(START + 2 * SLOT_S).reports
     # The shared slots do not begin with ours: one more for that, and one for the way.
     assert returned.age_slots == 4
 
 
 def test_a_grant_that_was_long_under_way_lives_shorter():
     lease = shared()
-    lease.missed(100)
-    lease.ask(START)
-    lease.granted(grant(1, 100), START + SLOT_S)
+    lease.note_waiting(100)
+    lease.next_request(START)
+    lease.receive(grant(1, 100), START + SLOT_S)
     assert lease.covers(100, START + 2 * SLOT_S - 0.001)
     assert not lease.covers(100, START + 2 * SLOT_S)
 
 
 def test_a_grant_that_comes_too_late_is_returned_at_once():
     lease = shared()
-    lease.missed(100)
-    lease.ask(START)
-    lease.granted(grant(1, 100), START + 2 * SLOT_S)
+    lease.note_waiting(100)
+    lease.next_request(START)
+    lease.receive(grant(1, 100), START + 2 * SLOT_S)
     assert not lease.covers(100, START + 2 * SLOT_S)
-    assert lease.ask(START + 2 * SLOT_S).charges[0].requests == -1
+    assert lease.next_request(START + 2 * SLOT_S).reports[0].requests == -1
 
 
 # What is asked for
@@ -89,8 +91,8 @@ def test_a_grant_that_comes_too_late_is_returned_at_once():
 
 def test_a_call_that_waits_asks_for_what_it_needs():
     lease = shared()
-    lease.missed(500)
-    ask = lease.ask(START)
+    lease.note_waiting(500)
+    ask = lease.next_request(START)
     assert (ask.rpm, ask.tpm, ask.waiting) == (600, 100_000, True)
     assert (ask.need_requests, ask.need_tokens) == (1, 500)
     assert (ask.want_requests, ask.want_tokens) == (1, 500)
@@ -99,8 +101,8 @@ def test_a_call_that_waits_asks_for_what_it_needs():
 def test_the_first_of_several_must_be_served_and_the_others_may():
     lease = shared()
     for tokens in (500, 300, 200):
-        lease.missed(tokens)
-    ask = lease.ask(START)
+        lease.note_waiting(tokens)
+    ask = lease.next_request(START)
     assert (ask.need_requests, ask.need_tokens) == (1, 500)
     assert (ask.want_requests, ask.want_tokens) == (3, 1000)
 
@@ -108,34 +110,34 @@ def test_the_first_of_several_must_be_served_and_the_others_may():
 def test_only_what_is_missing_is_asked_for():
     lease = shared()
     supply(lease, 1, 200, START)
-    lease.missed(500)
-    ask = lease.ask(START + 0.1)
+    lease.note_waiting(500)
+    ask = lease.next_request(START + 0.1)
     assert (ask.want_requests, ask.want_tokens) == (0, 300)
 
 
 def test_a_call_that_says_again_that_it_waits_is_counted_once():
     lease = shared()
-    lease.missed(500)
-    lease.ask(START)
-    lease.granted(grant(wait_s=5.0), START)
-    lease.missed(500)
-    assert lease.ask(START + 0.15).want_requests == 1
+    lease.note_waiting(500)
+    lease.next_request(START)
+    lease.receive(grant(wait_s=5.0), START)
+    lease.note_waiting(500)
+    assert lease.next_request(START + 0.15).want_requests == 1
 
 
 def test_a_call_that_found_nothing_and_went_elsewhere_makes_it_ask_for_the_next_one():
     lease, rung = shared(), []
-    lease.on_need = lambda: rung.append(True)
+    lease.on_work = lambda: rung.append(True)
     assert lease.wait_s(700, START) > 0
     assert not lease.covers(500, START)
     assert rung
-    ask = lease.ask(START)
+    ask = lease.next_request(START)
     assert (ask.waiting, ask.want_requests, ask.want_tokens) == (False, 1, 500)
     assert (ask.need_requests, ask.need_tokens) == (1, 500)
 
 
 def test_who_looks_again_and_again_rings_once():
     lease, rung = shared(), []
-    lease.on_need = lambda: rung.append(True)
+    lease.on_work = lambda: rung.append(True)
     for _ in range(100):
         lease.covers(500, START)
     assert len(rung) == 1
@@ -145,55 +147,55 @@ def test_a_stock_that_is_too_small_for_a_call_is_filled_up():
     lease = shared()
     supply(lease, 1, 300, START)
     assert not lease.covers(500, START)
-    ask = lease.ask(START + 0.02)
+    ask = lease.next_request(START + 0.02)
     assert (ask.want_requests, ask.want_tokens) == (0, 200)
 
 
 def test_it_sleeps_when_what_was_looked_for_is_there():
     lease = shared()
     lease.covers(500, START)
-    lease.ask(START)
+    lease.next_request(START)
     lease.covers(500, START)  # once more, before the answer
-    lease.granted(grant(1, 500), START)
-    lease.ask(START + 0.02)
+    lease.receive(grant(1, 500), START)
+    lease.next_request(START + 0.02)
     lease.take(500, START + 0.02)
-    assert lease.ask(START + 0.04) is None
-    assert not lease.is_awake
+    assert lease.next_request(START + 0.04) is None
+    assert not lease.has_work
 
 
 def test_one_ask_is_under_way_at_a_time():
     lease = shared()
-    lease.missed(500)
-    assert lease.ask(START) is not None
-    lease.missed(500)
-    assert lease.ask(START + 0.02) is None
+    lease.note_waiting(500)
+    assert lease.next_request(START) is not None
+    lease.note_waiting(500)
+    assert lease.next_request(START + 0.02) is None
 
 
 def test_after_a_refusal_it_asks_again_when_there_may_be_room_and_not_before():
     lease = shared()
-    lease.missed(500)
-    lease.ask(START)
-    lease.granted(grant(wait_s=0.05), START)
-    assert lease.ask(START + 0.04) is None
-    assert lease.is_awake
-    assert lease.ask(START + 0.06) is not None
+    lease.note_waiting(500)
+    lease.next_request(START)
+    lease.receive(grant(wait_s=0.05), START)
+    assert lease.next_request(START + 0.04) is None
+    assert lease.has_work
+    assert lease.next_request(START + 0.06) is not None
 
 
 def test_the_wait_is_what_the_shared_window_has_told():
     lease = shared()
-    lease.missed(500)
-    lease.ask(START)
-    lease.granted(grant(wait_s=7.5), START)
+    lease.note_waiting(500)
+    lease.next_request(START)
+    lease.receive(grant(wait_s=7.5), START)
     assert lease.wait_s(500, START + 0.5) == pytest.approx(7.0)
 
 
 def test_who_waits_no_longer_is_forgotten():
     lease = shared()
-    lease.missed(500)
-    lease.ask(START)
-    lease.granted(grant(wait_s=5.0), START)
-    assert lease.ask(START + 0.5) is None
-    assert not lease.is_awake
+    lease.note_waiting(500)
+    lease.next_request(START)
+    lease.receive(grant(wait_s=5.0), START)
+    assert lease.next_request(START + 0.5) is None
+    assert not lease.has_work
 
 
 def test_under_steady_traffic_a_tenth_of_a_second_is_leased_ahead():
@@ -203,8 +205,8 @@ def test_under_steady_traffic_a_tenth_of_a_second_is_leased_ahead():
         for _ in range(10):
             lease.take(40, now)
         now += 0.02
-        if (ask := lease.ask(now)) is not None:
-            lease.granted(grant(ask.want_requests, ask.want_tokens), now)
+        if (ask := lease.next_request(now)) is not None:
+            lease.receive(grant(ask.want_requests, ask.want_tokens), now)
     covered = 0
     while lease.covers(40, now) and covered < 1000:
         lease.take(40, now)
@@ -216,29 +218,29 @@ def test_seldom_calls_lease_nothing_ahead():
     lease = shared()
     supply(lease, 1, 100, START)
     lease.take(100, START)
-    lease.ask(START + 5.0)
+    lease.next_request(START + 5.0)
     lease.take(100, START + 5.0)
-    ask = lease.ask(START + 10.0)
+    ask = lease.next_request(START + 10.0)
     assert (ask.want_requests, ask.want_tokens) == (0, 0)
 
 
 def test_it_sleeps_when_nothing_is_left_to_say_and_says_when_it_wakes():
     lease, rung = shared(), []
-    lease.on_need = lambda: rung.append(True)
+    lease.on_work = lambda: rung.append(True)
     supply(lease, 1, 100, START)
     lease.take(100, START)
     rung.clear()
-    assert lease.ask(START + 0.02) is None
-    assert not lease.is_awake
+    assert lease.next_request(START + 0.02) is None
+    assert not lease.has_work
     lease.take(100, START + 0.03)
-    assert lease.is_awake
+    assert lease.has_work
     assert rung
 
 
 def test_azure_is_asked_in_short_windows_too():
     lease = shared(600, None, smooth=True)
-    lease.missed(1)
-    burst = lease.ask(START).burst
+    lease.note_waiting(1)
+    burst = lease.next_request(START).burst
     assert burst.slots * SLOT_S == pytest.approx(1.25)
     assert burst.requests == 12  # 600 a minute are 12 in 1.25 s
 
@@ -246,7 +248,7 @@ def test_azure_is_asked_in_short_windows_too():
 @pytest.mark.parametrize("rpm", [1, 6, 60, 600, 6000])
 def test_a_short_window_never_allows_less_than_the_limit(rpm):
     lease = shared(rpm, None, smooth=True)
-    lease.missed(1)
-    burst = lease.ask(START).burst
+    lease.note_waiting(1)
+    burst = lease.next_request(START).burst
     assert burst.requests >= 1
     assert burst.requests >= rpm * burst.slots * SLOT_S / 60 - 1

@@ -78,7 +78,7 @@ class Fleet:
         while instance.waiting and instance.lease.covers(instance.waiting[0], now):
             self._dispatch(instance, instance.waiting.pop(0), now_ms)
         for tokens in instance.waiting:
-            instance.lease.missed(tokens)
+            instance.lease.note_waiting(tokens)
         if len(instance.waiting) > 40:
             instance.waiting.clear()  # they have gone to another tier
         if now_ms % TICK_MS == instance.ticks_at_ms // STEP_MS * STEP_MS:
@@ -104,25 +104,25 @@ class Fleet:
         self.dispatched.append((now_ms, 1, used))
 
     def _tick(self, instance, now_ms):
-        ask = instance.lease.ask(instance.now(now_ms))
+        ask = instance.lease.next_request(instance.now(now_ms))
         if ask is None:
             return
         chance = self.random.random()
         there_ms = now_ms + self.random.randint(1, 80 if chance < self.trouble else 3)
         back_ms = there_ms + self.random.randint(1, 15)
         if chance < self.trouble / 3:  # never heard
-            self._later(now_ms + FAILS_AFTER_MS, instance.lease.unanswered)
+            self._later(now_ms + FAILS_AFTER_MS, instance.lease.request_failed)
         elif chance < self.trouble * 2 / 3:  # heard, but the answer is lost
-            self._later(there_ms, lambda: self.window.tell(instance.name, ask, there_ms))
-            self._later(now_ms + FAILS_AFTER_MS, instance.lease.unanswered)
+            self._later(there_ms, lambda: self.window.answer(instance.name, ask, there_ms))
+            self._later(now_ms + FAILS_AFTER_MS, instance.lease.request_failed)
         else:
             self._later(there_ms, lambda: self._answer(instance, ask, there_ms, back_ms))
 
     def _answer(self, instance, ask, there_ms, back_ms):
-        grant = self.window.tell(instance.name, ask, there_ms)
+        grant = self.window.answer(instance.name, ask, there_ms)
         self._later(
             back_ms,
-            lambda: instance.gone or instance.lease.granted(grant, instance.now(back_ms)),
+            lambda: instance.gone or instance.lease.receive(grant, instance.now(back_ms)),
         )
 
     def _later(self, at_ms, action):
@@ -147,9 +147,9 @@ class Fleet:
 
 def _lease(rpm, tpm, instances, window_slots):
     lease = Lease(window_slots=window_slots)
-    lease.shared_by(instances)
-    lease.limits(rpm, tpm)
-    lease.regain_view()
+    lease.set_instances(instances)
+    lease.set_limits(rpm, tpm)
+    lease.go_shared()
     return lease
 
 

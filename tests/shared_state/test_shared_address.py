@@ -14,7 +14,7 @@ from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError
 from llmproxy.events import EndpointStateChanged
 from llmproxy.shared_state.address import secrets_of, shown
-from llmproxy.shared_state.opening import open_shared_view
+from llmproxy.shared_state.opening import open_shared_state
 from llmproxy.shared_state.quota import Lease
 from tests.support.certificates import Authority
 from tests.support.run import bounded
@@ -28,13 +28,13 @@ async def reaches(**settings):
     """Whether a view with these settings gets a grant and hears of others."""
     heard = []
     settings = GeneralSettings(**settings)
-    async with open_shared_view(settings, hear=lambda *news: heard.append(news)) as view:
+    async with open_shared_state(settings, apply_state=lambda *news: heard.append(news)) as view:
         lease = Lease()
-        lease.limits(600, 100_000)
+        lease.set_limits(600, 100_000)
         view.add("account", lease)
         began = monotonic()
         while not lease.covers(10, monotonic()):
-            lease.missed(10)
+            lease.note_waiting(10)
             assert monotonic() - began < WAIT_S, view.status(monotonic())
             await asyncio.sleep(0.01)
         return lease.share is None
@@ -82,8 +82,8 @@ async def test_a_user_with_no_more_rights_than_the_page_for_operators_gives_it(t
         settings = GeneralSettings(redis_url=f"redis://proxy:SECRET@127.0.0.1:{server.port}/0")
         heard = []
         async with (
-            open_shared_view(settings, hear=print) as one,
-            open_shared_view(settings, hear=lambda *news: heard.append(news)) as other,
+            open_shared_state(settings, apply_state=print) as one,
+            open_shared_state(settings, apply_state=lambda *news: heard.append(news)) as other,
         ):
             one.endpoint_state_changed(
                 EndpointStateChanged("gpt-4.1", "east", "cooling", "because", 60.0)
@@ -135,7 +135,7 @@ async def test_tls_with_a_certificate_that_is_not_trusted_is_refused(tmp_path):
     async with valkey(tmp_path) as server:
         async with encrypted(server, authority.server_context("localhost")) as port:
             settings = GeneralSettings(redis_url=f"rediss://localhost:{port}/0")
-            async with open_shared_view(settings, hear=print) as view:
+            async with open_shared_state(settings, apply_state=print) as view:
                 await asyncio.sleep(0.5)
                 status = view.status(monotonic())
                 assert not status.connected
@@ -150,7 +150,7 @@ async def test_the_master_that_sentinels_name_also_after_a_failover(tmp_path):
             "redis_sentinel_master": "main",
         }
         assert await reaches(**settings)
-        async with open_shared_view(GeneralSettings(**settings), hear=print) as view:
+        async with open_shared_state(GeneralSettings(**settings), apply_state=print) as view:
             assert view.status(monotonic()).connected
             await master.kill()
             while view.status(monotonic()).connected:
@@ -205,6 +205,6 @@ def test_a_password_is_known_as_it_is_written_and_as_it_is_meant():
 async def test_an_option_that_does_not_exist_is_refused_without_telling_the_password():
     settings = GeneralSettings(redis_url="redis://me:secret@db.example/0?fast=yes")
     with pytest.raises(ConfigError, match="fast") as refused:
-        async with open_shared_view(settings, hear=print):
+        async with open_shared_state(settings, apply_state=print):
             pass
     assert "secret" not in str(refused.value)

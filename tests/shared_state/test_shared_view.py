@@ -43,7 +43,7 @@ async def test_those_who_wait_are_called_when_something_is_granted(tmp_path):
     async with valkey(tmp_path) as server, instance(server) as only:
         granted = asyncio.Event()
         only.view.on_grant(granted.set)
-        only.lease.missed(10)
+        only.lease.note_waiting(10)
         await asyncio.wait_for(granted.wait(), WAIT_S)
         assert only.lease.covers(10, monotonic())
 
@@ -74,12 +74,12 @@ async def test_many_accounts_have_their_turns(tmp_path):
     async with valkey(tmp_path) as server, instance(server) as only:
         hungry = {f"account {number}": Lease() for number in range(500)}
         for key, lease in hungry.items():
-            lease.limits(RPM, TPM)
+            lease.set_limits(RPM, TPM)
             only.view.add(key, lease)
         async with asyncio.timeout(WAIT_S):
             while hungry:
                 for lease in hungry.values():
-                    lease.missed(10)
+                    lease.note_waiting(10)
                 await asyncio.sleep(0.01)
                 hungry = {
                     key: lease for key, lease in hungry.items() if not lease.covers(10, monotonic())
@@ -95,7 +95,7 @@ async def test_the_units_of_one_that_dies_are_free_after_a_window(tmp_path):
             async with instance(server, rpm=20, window_slots=slots) as dead:
                 for _ in range(20):
                     await dead.dispatch()
-                survivor.lease.missed(10)
+                survivor.lease.note_waiting(10)
                 await asyncio.sleep(0.1)
                 assert not survivor.lease.covers(10, monotonic())
             # It left without returning anything.
@@ -109,7 +109,7 @@ async def test_instances_know_of_each_other(tmp_path):
         async with instance(server) as other:
             await one.until(lambda each: each.instances == 2)
             assert other.instances == 2
-            one.lease.lose_view()
+            one.lease.go_local()
             assert one.lease.share == 0.5
         await one.until(lambda each: each.instances == 1)
 
@@ -203,7 +203,7 @@ async def test_what_was_dispatched_meanwhile_is_charged_when_it_is_back(tmp_path
         async with instance(server, rpm=100) as one, instance(server, rpm=100) as other:
             await one.dispatch()
             server.hang()
-            one.lease.missed(10)
+            one.lease.note_waiting(10)
             await one.until(lost)
             for _ in range(99):
                 one.lease.take(10, monotonic())
@@ -211,7 +211,7 @@ async def test_what_was_dispatched_meanwhile_is_charged_when_it_is_back(tmp_path
             await one.until(connected)
             await other.until(connected)
             await asyncio.sleep(0.1)
-            other.lease.missed(10)
+            other.lease.note_waiting(10)
             await asyncio.sleep(0.3)
             assert not other.lease.covers(10, monotonic())
 

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from llmproxy.shared_state.quota import WINDOW_SLOTS, Ask, Burst, Charge
-from llmproxy.shared_state.windows import Windows
+from llmproxy.shared_state.quota import WINDOW_SLOTS, BurstLimit, QuotaRequest, UsageReport
+from llmproxy.shared_state.windows import WindowClient
 from tests.support.run import bounded
 from tests.support.shared_window import SharedWindow
 from tests.support.valkey import valkey
@@ -20,14 +20,14 @@ def an_ask(**told):
         "burst": None,
         "instances": 1,
         "epoch": "",
-        "charges": (),
+        "reports": (),
         "waiting": False,
         "need_requests": 1,
         "need_tokens": 10,
         "want_requests": 1,
         "want_tokens": 10,
     }
-    return Ask(**(usual | told))
+    return QuotaRequest(**(usual | told))
 
 
 def random_ask(random, epoch, *, slots, burst):
@@ -40,8 +40,10 @@ def random_ask(random, epoch, *, slots, burst):
         burst=burst,
         instances=random.choice([1, 1, 4]),
         epoch=random.choice([epoch, "", "another's"] if random.random() < 0.1 else [epoch]),
-        charges=tuple(
-            Charge(random.randrange(slots + 3), random.randint(-3, 5), random.randint(-300, 500))
+        reports=tuple(
+            UsageReport(
+                random.randrange(slots + 3), random.randint(-3, 5), random.randint(-300, 500)
+            )
             for _ in range(random.choice([0, 0, 1, 3]))
         ),
         waiting=waiting,
@@ -52,36 +54,36 @@ def random_ask(random, epoch, *, slots, burst):
     )
 
 
-@pytest.mark.parametrize("burst", [None, Burst(30, 5)], ids=["minute", "burst"])
+@pytest.mark.parametrize("burst", [None, BurstLimit(30, 5)], ids=["minute", "burst"])
 @pytest.mark.parametrize("slots", [8, WINDOW_SLOTS])
 @bounded(60)
 async def test_it_answers_like_its_twin(tmp_path, slots, burst):
     random = Random(slots)
     twin, epoch, now_ms = SharedWindow(slots), "", START_MS
     async with valkey(tmp_path) as server, server.client() as client:
-        instances = {name: Windows(client, "test", name, slots) for name in ("a", "b", "c")}
+        instances = {name: WindowClient(client, "test", name, slots) for name in ("a", "b", "c")}
         for _ in range(1500):
             now_ms += random.choice([0, 1, 20, 100, 300, 1000, -200])
             if random.random() < 0.003:
                 now_ms += slots * 250
             who = random.choice(list(instances))
             ask = random_ask(random, epoch, slots=slots, burst=burst)
-            answers = await instances[who].tell([("k", ask)], count=False, now_ms=now_ms)
-            expected = twin.tell(who, ask, now_ms)
-            assert answers.grants == [expected]
+            answers = await instances[who].exchange([("k", ask)], count=False, now_ms=now_ms)
+            expected = twin.answer(who, ask, now_ms)
+            assert answers.replies == [expected]
             epoch = expected.epoch
 
 
 @bounded()
 async def test_one_round_trip_asks_for_many_windows(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
-        windows = Windows(client, "test", "a", WINDOW_SLOTS)
+        windows = WindowClient(client, "test", "a", WINDOW_SLOTS)
         asks = [(f"k{n}", an_ask(rpm=n, need_requests=0, want_requests=20)) for n in range(12)]
         before = (await client.info("stats"))["total_commands_processed"]
-        answers = await windows.tell(asks, count=True)
-        assert [grant.requests for grant in answers.grants] == list(range(12))
-        again = await windows.tell(asks, count=False)
-        assert [grant.requests for grant in again.grants] == [0] * 12
+        answers = await windows.exchange(asks, count=True)
+        assert [grant.requests for grant in answers.replies] == list(range(12))
+        again = await windows.exchange(asks, count=False)
+        assert [grant.requests for grant in again.replies] == [0] * 12
         statistics = await client.info("commandstats")
         assert statistics["cmdstat_evalsha"]["calls"] + statistics["cmdstat_eval"]["calls"] == 3
         assert before > 0
@@ -90,40 +92,40 @@ async def test_one_round_trip_asks_for_many_windows(tmp_path):
 @bounded()
 async def test_instances_are_counted_while_they_say_that_they_are_there(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
-        first, second = (Windows(client, "test", name, WINDOW_SLOTS) for name in ("a", "b"))
-        assert (await first.tell([], count=True, now_ms=START_MS)).instances == 1
-        assert (await second.tell([], count=True, now_ms=START_MS + 500)).instances == 2
-        assert (await first.tell([], count=False, now_ms=START_MS + 600)).instances is None
-        assert (await second.tell([], count=True, now_ms=START_MS + 3001)).instances == 1
+        first, second = (WindowClient(client, "test", name, WINDOW_SLOTS) for name in ("a", "b"))
+        assert (await first.exchange([], count=True, now_ms=START_MS)).instances == 1
+        assert (await second.exchange([], count=True, now_ms=START_MS + 500)).instances == 2
+        assert (await first.exchange([], count=False, now_ms=START_MS + 600)).instances is None
+        assert (await second.exchange([], count=True, now_ms=START_MS + 3001)).instances == 1
 
 
 @bounded()
 async def test_who_leaves_is_not_counted_any_more(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
-        first, second = (Windows(client, "test", name, WINDOW_SLOTS) for name in ("a", "b"))
-        await first.tell([], count=True)
-        await second.tell([], count=True)
+        first, second = (WindowClient(client, "test", name, WINDOW_SLOTS) for name in ("a", "b"))
+        await first.exchange([], count=True)
+        await second.exchange([], count=True)
         await first.leave()
-        assert (await second.tell([], count=True)).instances == 1
+        assert (await second.exchange([], count=True)).instances == 1
 
 
 @bounded()
 async def test_namespaces_do_not_meet(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
-        one, other = (Windows(client, name, "a", WINDOW_SLOTS) for name in ("one", "other"))
+        one, other = (WindowClient(client, name, "a", WINDOW_SLOTS) for name in ("one", "other"))
         everything = an_ask(want_requests=100, want_tokens=10_000)
         for windows in (one, other):
-            (grant,) = (await windows.tell([("k", everything)], count=True)).grants
+            (grant,) = (await windows.exchange([("k", everything)], count=True)).replies
             assert (grant.requests, grant.tokens) == (100, 10_000)
 
 
 @bounded()
 async def test_the_server_s_own_clock_counts_when_no_other_is_given(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
-        windows = Windows(client, "test", "a", window_slots=2)
+        windows = WindowClient(client, "test", "a", window_slots=2)
         everything = an_ask(want_requests=100, want_tokens=10_000)
-        (granted,) = (await windows.tell([("k", everything)], count=False)).grants
-        (refused,) = (await windows.tell([("k", an_ask())], count=False)).grants
+        (granted,) = (await windows.exchange([("k", everything)], count=False)).replies
+        (refused,) = (await windows.exchange([("k", an_ask())], count=False)).replies
         assert (granted.requests, refused.requests) == (100, 0)
         assert 0.0 < refused.wait_s <= 0.5
 
@@ -131,14 +133,16 @@ async def test_the_server_s_own_clock_counts_when_no_other_is_given(tmp_path):
 @bounded()
 async def test_a_clock_that_is_set_back_begins_a_new_window(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
-        windows = Windows(client, "test", "a", WINDOW_SLOTS)
+        windows = WindowClient(client, "test", "a", WINDOW_SLOTS)
         everything = an_ask(want_requests=100, want_tokens=10_000)
-        (before,) = (await windows.tell([("k", everything)], count=False, now_ms=START_MS)).grants
+        (before,) = (
+            await windows.exchange([("k", everything)], count=False, now_ms=START_MS)
+        ).replies
         known = an_ask(epoch=before.epoch)
         hour_ms = 3_600_000
         (after,) = (
-            await windows.tell([("k", known)], count=False, now_ms=START_MS - hour_ms)
-        ).grants
+            await windows.exchange([("k", known)], count=False, now_ms=START_MS - hour_ms)
+        ).replies
         assert after.lost
         assert after.epoch != before.epoch
 
@@ -146,8 +150,8 @@ async def test_a_clock_that_is_set_back_begins_a_new_window(tmp_path):
 @bounded()
 async def test_nothing_is_kept_when_nobody_asks_any_more(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
-        windows = Windows(client, "test", "a", window_slots=2)
-        await windows.tell([("k", an_ask())], count=True)
+        windows = WindowClient(client, "test", "a", window_slots=2)
+        await windows.exchange([("k", an_ask())], count=True)
         for key in await client.keys("*"):
             assert 0 < await client.pttl(key) <= 3000
 
@@ -155,13 +159,13 @@ async def test_nothing_is_kept_when_nobody_asks_any_more(tmp_path):
 @bounded()
 async def test_a_server_without_memory_refuses_all_of_it(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
-        windows = Windows(client, "test", "a", WINDOW_SLOTS)
-        await windows.tell([("k", an_ask())], count=False)
+        windows = WindowClient(client, "test", "a", WINDOW_SLOTS)
+        await windows.exchange([("k", an_ask())], count=False)
         before = await client.hgetall("{test}:window:k")
         await server.run_out_of_memory()
         with pytest.raises(Exception, match="maxmemory"):
-            await windows.tell([("k", an_ask()), ("l", an_ask())], count=True)
+            await windows.exchange([("k", an_ask()), ("l", an_ask())], count=True)
         assert await client.hgetall("{test}:window:k") == before
         await server.have_memory_again()
-        (grant,) = (await windows.tell([("k", an_ask())], count=False)).grants
+        (grant,) = (await windows.exchange([("k", an_ask())], count=False)).replies
         assert grant.requests == 1

@@ -15,8 +15,9 @@ from time import monotonic
 import pytest
 
 from llmproxy.config import GeneralSettings
+from llmproxy.shared_state.opening import open_shared_state
 from llmproxy.shared_state.quota import Lease
-from llmproxy.shared_state.view import SharedView, open_shared_view
+from llmproxy.shared_state.view import SharedState
 
 RPM, TPM = 600, 100_000
 WAIT_S = 5.0  # for what takes milliseconds on a machine that is not busy
@@ -26,7 +27,7 @@ WAIT_S = 5.0  # for what takes milliseconds on a machine that is not busy
 class Instance:
     """An instance with one capacity, and the calls that it dispatches."""
 
-    view: SharedView
+    view: SharedState
     lease: Lease
     heard: list = field(default_factory=list)
 
@@ -35,7 +36,7 @@ class Instance:
         long."""
         began = monotonic()
         while self.lease.share is None and not self.lease.covers(tokens, monotonic()):
-            self.lease.missed(tokens)
+            self.lease.note_waiting(tokens)
             assert monotonic() - began < within_s, "nothing was granted"
             await asyncio.sleep(0.002)
         self.lease.take(tokens if uses is None else uses, monotonic())
@@ -68,9 +69,11 @@ async def instance(server, *, key="account", rpm=RPM, tpm=TPM, **options):
     url = server if isinstance(server, str) else server.url
     heard = []
     settings = GeneralSettings(redis_url=url)
-    async with open_shared_view(settings, hear=lambda *news: heard.append(news), **options) as view:
+    async with open_shared_state(
+        settings, apply_state=lambda *news: heard.append(news), **options
+    ) as view:
         lease = Lease(**options)
-        lease.limits(rpm, tpm)
+        lease.set_limits(rpm, tpm)
         view.add(key, lease)
         yield Instance(view, lease, heard)
 

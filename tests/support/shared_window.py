@@ -7,7 +7,7 @@ in tests/shared_state/test_shared_windows.py.
 from dataclasses import dataclass, field
 from math import ceil, inf
 
-from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, Grant
+from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, QuotaReply
 
 SLOT_MS = int(SLOT_S * 1000)
 CLAIM_MS = 300
@@ -37,7 +37,7 @@ class SharedWindow:
         """The server came back empty."""
         self.epoch, self.slots, self.claim = "", {}, None
 
-    def tell(self, who, ask, now_ms):
+    def answer(self, who, ask, now_ms):
         slot = now_ms // SLOT_MS
         if not self.epoch:
             self.epoch, self.newest = f"{now_ms}.{who}", slot
@@ -45,9 +45,9 @@ class SharedWindow:
         forgotten = self.newest - self.window_slots
         self.slots = {number: each for number, each in self.slots.items() if number > forgotten}
         if ask.epoch and ask.epoch != self.epoch:
-            return Grant(self.epoch, True, 0, 0, False, 0.0)
-        for charge in ask.charges:
-            self._add(charge.age_slots, charge.requests, charge.tokens)
+            return QuotaReply(self.epoch, True, 0, 0, False, 0.0)
+        for report in ask.reports:
+            self._add(report.age_slots, report.requests, report.tokens)
         free_requests, free_tokens, bursts = self._free(who, ask, now_ms)
         asked = ask.want_requests > 0 or ask.want_tokens > 0
         enough = free_requests >= ask.need_requests and free_tokens >= ask.need_tokens
@@ -64,7 +64,7 @@ class SharedWindow:
             short = ask.need_requests - free_requests, ask.need_tokens - free_tokens
             wait_ms = SLOT_MS if bursts else self._wait_ms(*short, now_ms)
         has_room = free_requests > requests and free_tokens > tokens
-        return Grant(self.epoch, False, requests, tokens, has_room, wait_ms / 1000)
+        return QuotaReply(self.epoch, False, requests, tokens, has_room, wait_ms / 1000)
 
     def used(self):
         """Requests and tokens in the window."""
@@ -103,9 +103,9 @@ class SharedWindow:
         return self.window_slots * SLOT_MS
 
 
-def _sum(charges):
+def _sum(reports):
     requests = tokens = 0
-    for each in charges:
+    for each in reports:
         requests += each[0]
         tokens += each[1]
     return requests, tokens

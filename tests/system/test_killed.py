@@ -9,8 +9,8 @@ from time import monotonic
 
 import pytest
 
-from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, Ask
-from llmproxy.shared_state.windows import Windows
+from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, QuotaRequest
+from llmproxy.shared_state.windows import WindowClient
 from tests.support.client import CHAT, ask
 from tests.support.instance import holding, instance
 from tests.support.run import bounded
@@ -18,13 +18,13 @@ from tests.support.valkey import valkey
 from tests.system.sharing import accounts, proxies
 
 TPM = 1000
-EVERYTHING = Ask(
+EVERYTHING = QuotaRequest(
     rpm=None,
     tpm=TPM,
     burst=None,
     instances=1,
     epoch="",
-    charges=(),
+    reports=(),
     waiting=True,
     need_requests=0,
     need_tokens=1,
@@ -53,12 +53,12 @@ async def test_what_a_killed_process_had_leased_is_free_again_after_a_real_minut
         async with holding(server, tpm=TPM, window_slots=WINDOW_SLOTS) as process:
             await killed(process)
         killed_ms = await server_ms(client)
-        other = Windows(client, "llmproxy", "other", WINDOW_SLOTS)
+        other = WindowClient(client, "llmproxy", "other", WINDOW_SLOTS)
         window_ms = int(WINDOW_SLOTS * SLOT_S * 1000)
         free = []
         for now_ms in (None, before_ms + 60_000, killed_ms + window_ms):
-            told = await other.tell([("account", EVERYTHING)], count=False, now_ms=now_ms)
-            free.append(told.grants[0].tokens)
+            told = await other.exchange([("account", EVERYTHING)], count=False, now_ms=now_ms)
+            free.append(told.replies[0].tokens)
     assert free == [0, 0, TPM]
 
 
@@ -70,7 +70,7 @@ async def test_the_others_get_all_of_it_within_one_window_by_the_server_s_clock(
         async with holding(server, tpm=TPM, window_slots=SHORT_SLOTS) as process:
             await killed(process)
         killed_at = monotonic()
-        survivor.lease.missed(TPM)
+        survivor.lease.note_waiting(TPM)
         await asyncio.sleep(0.5)
         assert not survivor.lease.covers(1, monotonic())
         await survivor.dispatch(TPM)

@@ -80,7 +80,7 @@ def cache_routes(live: Live) -> APIRouter:
         now = time()
         before = None if older_than_s is None else now - older_than_s
         if runtime.shared is not None:
-            runtime.shared.tell_purge(group, now if before is None else before)
+            runtime.shared.publish_purge(group, now if before is None else before)
         try:
             memory, second_level = await runtime.cache.purge(group, before)
         except StoreError as error:

@@ -38,8 +38,8 @@ class Levels(BaseModel):
 
 def gauges_of(state: EndpointState, place: str, now: float) -> Tree:
     """What one worker knows, so that it adds up with what the others do. `place`: the worker's."""
-    sent_requests, sent_tokens = state.capacity.sent_lately(now)
-    limits, told_left = state.capacity.told_limits, state.capacity.told_left(now)
+    sent_requests, sent_tokens = state.capacity.sent_in_last_minute(now)
+    limits, told_left = state.capacity.vendor_limits, state.capacity.vendor_left(now)
     return {
         "in_flight": state.in_flight,
         "requests": _gauge(sent_requests, limits[0], told_left[0], place),

@@ -1,5 +1,5 @@
 """What an endpoint can still take: learned from its headers, capped by config, reserved ahead."""
 
-from llmproxy.rules.capacity.capacity import Capacity, Reservation, Stock
+from llmproxy.rules.capacity.capacity import Capacity, Reservation, SharedQuota
 
-__all__ = ["Capacity", "Reservation", "Stock"]
+__all__ = ["Capacity", "Reservation", "SharedQuota"]

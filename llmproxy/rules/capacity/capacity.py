@@ -14,11 +14,11 @@ import msgspec
 
 from llmproxy.calls import RateLimits
 from llmproxy.rules.capacity.burst import BurstWindow
-from llmproxy.rules.capacity.level import Level
+from llmproxy.rules.capacity.level import VendorLevel
 from llmproxy.rules.capacity.window import MinuteWindow
 
 # A place among `concurrent` calls frees when one of them ends; nobody knows when that is.
-PLACE_WAIT_S = 1.0
+PERMIT_WAIT_S = 1.0
 # A vendor that throttles without telling its limits is asked by one call first, then by two more
 # for each that it answers, until so many were answered in a row: no herd at the refill.
 RAMP_ANSWERS = 32
@@ -28,17 +28,17 @@ REPORT_S = 0.005
 PLENTY_OF_CALLS = 1_000
 
 
-class Stock(Protocol):
+class SharedQuota(Protocol):
     """What this instance may dispatch of a limit that it shares with others (rules/lease).
 
-    `share`: None = ask the stock; a number = the view is lost, keep to this part of the limit.
+    `share`: None = ask the quota; a number = the view is lost, keep to this part of the limit.
     `instances`: how many share it, this one included.
     """
 
     share: float | None
     instances: int
 
-    def limits(self, rpm: float | None, tpm: float | None) -> None:
+    def set_limits(self, rpm: float | None, tpm: float | None) -> None:
         """The limits that all instances share; None = not known."""
 
     def wait_s(self, tokens: float, now: float) -> float:
@@ -53,7 +53,7 @@ class Stock(Protocol):
     def correct(self, tokens: float, at: float) -> None:
         """What was taken at that time turned out to need so many tokens more; below 0: less."""
 
-    def missed(self, tokens: float) -> None:
+    def note_waiting(self, tokens: float) -> None:
         """A call waits for this much."""
 
 
@@ -95,8 +95,8 @@ class Capacity:
         "fixed_windows",
         "in_flight",
         "key",
+        "quota",
         "rpm",
-        "stock",
         "tpm",
     )
 
@@ -114,12 +114,12 @@ class Capacity:
         self.tpm = tpm
         self.concurrent = concurrent
         self.in_flight = 0
-        self.stock: Stock | None = None
+        self.quota: SharedQuota | None = None
         self.bounded = bool(rpm or tpm or concurrent)  # something may have to wait
         self.fixed_windows = fixed_windows
         self._window = MinuteWindow() if rpm or tpm else None
-        self._requests: Level | None = None
-        self._tokens: Level | None = None
+        self._requests: VendorLevel | None = None
+        self._tokens: VendorLevel | None = None
         self._burst = BurstWindow(rpm) if fixed_windows else None
         # All that was ever sent; what of it the levels know; and how far these sums may grow with
         # room for certain, as of the last look: with time it can only become more.
@@ -130,13 +130,13 @@ class Capacity:
         self._ramp: int | None = None  # calls that may go although the vendor has just throttled
         self._ramp_answers = 0
 
-    def share_with_others(self, stock: Stock | None) -> None:
+    def share(self, quota: SharedQuota | None) -> None:
         """From now on other instances dispatch to the same limits. None: no longer."""
-        self.stock = stock
+        self.quota = quota
         self._safe_requests = self._safe_tokens = 0.0
-        if stock is not None:
+        if quota is not None:
             self._window = self._window or MinuteWindow()
-            stock.limits(*self.limits)
+            quota.set_limits(*self.limits)
 
     def change_limits(
         self, key: str, *, rpm: int | None, tpm: int | None, concurrent: int | None
@@ -145,7 +145,7 @@ class Capacity:
         self.key, self.rpm, self.tpm, self.concurrent = key, rpm, tpm, concurrent
         if rpm or tpm:
             self._window = self._window or MinuteWindow()
-        elif self.stock is None:
+        elif self.quota is None:
             self._window = None
         self._adopt_limits()
         known = (rpm, tpm, concurrent, self._requests, self._tokens, self._ramp)
@@ -158,17 +158,17 @@ class Capacity:
         return _least(self.rpm, self._requests), _least(self.tpm, self._tokens)
 
     @property
-    def told_limits(self) -> tuple[float | None, float | None]:
+    def vendor_limits(self) -> tuple[float | None, float | None]:
         """The same by what the vendor has told alone."""
         return _least(None, self._requests), _least(None, self._tokens)
 
     @property
-    def places(self) -> int | None:
+    def permits(self) -> int | None:
         """This instance's part of the requests at a time; None = no limit. An even part, for nobody
         can lend a place for an unknown time; but never none."""
-        if self.concurrent is None or self.stock is None:
+        if self.concurrent is None or self.quota is None:
             return self.concurrent
-        return max(1, self.concurrent // self.stock.instances)
+        return max(1, self.concurrent // self.quota.instances)
 
     @property
     def counts_tokens(self) -> bool:
@@ -177,22 +177,22 @@ class Capacity:
 
     def left(self, now: float) -> tuple[float | None, float | None]:
         """Requests and tokens that may be sent now; None = no limit is known."""
-        requests, tokens = self.told_left(now)
-        sent_requests, sent_tokens = self.sent_lately(now)
+        requests, tokens = self.vendor_left(now)
+        sent_requests, sent_tokens = self.sent_in_last_minute(now)
         if self.rpm is not None:
             requests = _less(max(0, self.rpm - sent_requests), requests)
         if self.tpm is not None:
             tokens = _less(max(0, self.tpm - sent_tokens), tokens)
         return requests, tokens
 
-    def told_left(self, now: float) -> tuple[float | None, float | None]:
+    def vendor_left(self, now: float) -> tuple[float | None, float | None]:
         """The same by what the vendor has told alone, whoever sent what is no longer left."""
         self._charge_levels()
         requests = None if self._requests is None else max(0.0, self._requests.left(now))
         tokens = None if self._tokens is None else max(0.0, self._tokens.left(now))
         return requests, tokens
 
-    def sent_lately(self, now: float) -> tuple[int, int]:
+    def sent_in_last_minute(self, now: float) -> tuple[int, int]:
         """Requests and tokens of this process in the last minute; 0 where no limit has it count."""
         window = self._window
         if window is None:
@@ -206,11 +206,11 @@ class Capacity:
             self._sent_requests + 1 <= self._safe_requests
             and self._sent_tokens + tokens <= self._safe_tokens
         ):
-            places = self.places
-            return places is None or self.in_flight < places
+            permits = self.permits
+            return permits is None or self.in_flight < permits
         if self.wait_s(tokens, now) > 0.0:
             return False
-        if self._burst is None and self.stock is None and self._ramp is None:
+        if self._burst is None and self.quota is None and self._ramp is None:
             requests_left, tokens_left = self.left(now)
             self._safe_requests = self._sent_requests + _or_no_limit(requests_left)
             self._safe_tokens = self._sent_tokens + _or_no_limit(tokens_left)
@@ -225,9 +225,9 @@ class Capacity:
         """Seconds until so many requests with so many tokens in all may be sent; 0.0 = now."""
         wait_s = 0.0
         self._charge_levels()
-        places = self.places
-        if places is not None and self.in_flight + requests > places:
-            wait_s = PLACE_WAIT_S
+        permits = self.permits
+        if permits is not None and self.in_flight + requests > permits:
+            wait_s = PERMIT_WAIT_S
         if self._requests is not None:
             wait_s = max(wait_s, self._requests.wait_s(requests, now, at_once=False))
         if self._tokens is not None:
@@ -235,10 +235,10 @@ class Capacity:
         if self._burst is not None:
             wait_s = max(wait_s, self._burst.wait_s(requests, now))
         if self._ramp is not None and self._ramp < requests and self.in_flight:
-            wait_s = max(wait_s, PLACE_WAIT_S)
-        stock = self.stock
-        if stock is not None and stock.share is None:
-            return max(wait_s, stock.wait_s(tokens, now))
+            wait_s = max(wait_s, PERMIT_WAIT_S)
+        quota = self.quota
+        if quota is not None and quota.share is None:
+            return max(wait_s, quota.wait_s(tokens, now))
         if self._window is not None:
             wait_s = max(wait_s, self._window_wait_s(self._window, tokens, now, requests))
         return wait_s
@@ -252,12 +252,12 @@ class Capacity:
             self._burst.add(now)
         if self._ramp is not None:
             self._ramp -= 1
-        if self.stock is not None:
-            self.stock.take(tokens, now)
+        if self.quota is not None:
+            self.quota.take(tokens, now)
         slot = self._window.add(tokens, now) if self._window is not None else 0
         return Reservation(tokens, now, slot, self._sent_requests, self._sent_tokens)
 
-    def wants_report(self, reservation: Reservation) -> bool:
+    def needs_headers(self, reservation: Reservation) -> bool:
         """Whether the headers of a reservation's answer may tell anything new.
 
         Reading them is not free, so while much is left not every answer of a crowd is read.
@@ -270,7 +270,7 @@ class Capacity:
         self._charge_levels()
         if told.requests is not None:
             if self._requests is None:
-                self._requests = Level(told.requests.limit, at, fixed=self.fixed_windows)
+                self._requests = VendorLevel(told.requests.limit, at, fixed=self.fixed_windows)
                 changed = True
             spent = self._sent_requests - reservation.sent_requests
             changed |= self._requests.report(told.requests, sent_at=at, spent=spent)
@@ -278,7 +278,7 @@ class Capacity:
             self._safe_requests = min(self._safe_requests, safe_requests)
         if told.tokens is not None:
             if self._tokens is None:
-                self._tokens = Level(told.tokens.limit, at, fixed=self.fixed_windows)
+                self._tokens = VendorLevel(told.tokens.limit, at, fixed=self.fixed_windows)
                 changed = True
             spent = self._sent_tokens - reservation.sent_tokens
             changed |= self._tokens.report(told.tokens, sent_at=at, spent=spent)
@@ -288,10 +288,10 @@ class Capacity:
             self._adopt_limits()
         self._report_at = at + REPORT_S if self._is_far_from_limits() else -inf
 
-    def missed(self, tokens: int) -> None:
+    def note_waiting(self, tokens: int) -> None:
         """A call waits for this much: other instances may have it to spare."""
-        if self.stock is not None:
-            self.stock.missed(tokens)
+        if self.quota is not None:
+            self.quota.note_waiting(tokens)
 
     def throttled(self) -> None:
         """The vendor has refused a call for its rate."""
@@ -324,8 +324,8 @@ class Capacity:
             self._safe_tokens -= correction
         if self._window is not None:
             self._window.correct(reservation.slot, now, 0, correction)
-        if self.stock is not None:
-            self.stock.correct(correction, reservation.at)
+        if self.quota is not None:
+            self.quota.correct(correction, reservation.at)
 
     def give_back(self, reservation: Reservation, now: float) -> None:
         """Nothing was sent, so nothing was charged.
@@ -339,8 +339,8 @@ class Capacity:
         self.in_flight -= 1
         self._charged_requests += 1  # so the levels are charged one less
         self._charged_tokens += tokens
-        if self.stock is not None:
-            self.stock.give_back(tokens, reservation.at)
+        if self.quota is not None:
+            self.quota.give_back(tokens, reservation.at)
         if self._window is not None:
             self._window.correct(reservation.slot, now, -1, -tokens)
 
@@ -366,8 +366,8 @@ class Capacity:
         rpm: float | None = self.rpm
         tpm: float | None = self.tpm
         share = 1.0
-        if self.stock is not None and self.stock.share is not None:
-            share = self.stock.share
+        if self.quota is not None and self.quota.share is not None:
+            share = self.quota.share
             rpm, tpm = self.limits
         # A call that is bigger than the limit waits for an empty window; then its vendor may judge.
         requests_before = max(0.0, rpm * share - requests) if rpm is not None else inf
@@ -379,13 +379,13 @@ class Capacity:
         rpm, tpm = self.limits
         self.bounded = True
         self._safe_requests = self._safe_tokens = 0.0
-        if self.stock is not None:
-            self.stock.limits(rpm, tpm)
+        if self.quota is not None:
+            self.quota.set_limits(rpm, tpm)
         if self._burst is not None:
             self._burst = self._burst.resized(rpm)
 
 
-def _least(configured: int | None, level: Level | None) -> float | None:
+def _least(configured: int | None, level: VendorLevel | None) -> float | None:
     if level is None:
         return configured
     return level.limit if configured is None else min(configured, level.limit)

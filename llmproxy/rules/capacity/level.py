@@ -22,7 +22,7 @@ ROUNDING_S = 1.0  # many resets are whole seconds
 ON_THE_WAY_S = 0.1
 
 
-class Level:
+class VendorLevel:
     """One dimension (requests or tokens) as one vendor keeps it. Mutable; owned by a Capacity.
 
     Not less than nothing is left, and not more than the limit refills. `fixed`: known to refill

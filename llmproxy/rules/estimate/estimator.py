@@ -36,13 +36,13 @@ class Estimator:
     __slots__ = ("_lines",)
 
     def __init__(self) -> None:
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, _TokenLine] = {}
 
     def tokens(self, size: Size) -> int:
         """The input tokens that a call of this size may have; at least 1."""
         line = self._lines.get(size.kind)
         if line is None:
-            line = self._lines[size.kind] = _Line(PRIOR_OF[size.kind])
+            line = self._lines[size.kind] = _TokenLine(PRIOR_OF[size.kind])
         tokens = line.base + line.slope * size.text_bytes
         if size.extra_tokens:
             tokens += line.extra * size.extra_tokens
@@ -54,7 +54,7 @@ class Estimator:
             return
         line = self._lines.get(size.kind)
         if line is None:
-            line = self._lines[size.kind] = _Line(PRIOR_OF[size.kind])
+            line = self._lines[size.kind] = _TokenLine(PRIOR_OF[size.kind])
         line.learn(size.text_bytes, size.extra_tokens, min(input_tokens, MAX_TOKENS))
 
     def errors(self) -> dict[str, Accuracy]:
@@ -75,7 +75,7 @@ MAX_SLOPE = 2.0  # tokens a byte: tokenizers give one at most
 MAX_EXTRA, EXTRA_CALLS = 50.0, 20
 
 
-class _Line:
+class _TokenLine:
     """Least squares over the latest calls, of the relative error: tokens = base + slope * bytes.
 
     Sums of 1, x, y, xx and xy, fading from call to call, where each call weighs 1 / tokens**2, so

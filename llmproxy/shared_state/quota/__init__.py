@@ -1,14 +1,23 @@
 """What this instance may dispatch of a limit that all instances share."""
 
 from llmproxy.shared_state.quota.lease import Lease
-from llmproxy.shared_state.quota.words import (
+from llmproxy.shared_state.quota.messages import (
     LIFE_SLOTS,
     SLOT_S,
     WINDOW_SLOTS,
-    Ask,
-    Burst,
-    Charge,
-    Grant,
+    BurstLimit,
+    QuotaReply,
+    QuotaRequest,
+    UsageReport,
 )
 
-__all__ = ["LIFE_SLOTS", "SLOT_S", "WINDOW_SLOTS", "Ask", "Burst", "Charge", "Grant", "Lease"]
+__all__ = [
+    "LIFE_SLOTS",
+    "SLOT_S",
+    "WINDOW_SLOTS",
+    "BurstLimit",
+    "Lease",
+    "QuotaReply",
+    "QuotaRequest",
+    "UsageReport",
+]

@@ -13,7 +13,7 @@ PATIENCE_S = 0.3  # a call that waits says so again within this time, or has gon
 MEAN_WEIGHT = 0.3  # of the newest calls in the mean size of a call
 
 
-class Demand:
+class DemandForecast:
     """Mutable; owned by a Lease. `waiting_*` is what the calls that wait need, and `first_tokens`
     the tokens of the first of them."""
 

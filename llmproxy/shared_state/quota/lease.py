@@ -14,10 +14,16 @@ from math import ceil
 
 import msgspec
 
-from llmproxy.shared_state.quota.demand import Demand
-from llmproxy.shared_state.quota.ledger import Ledger, Traffic
-from llmproxy.shared_state.quota.units import Units
-from llmproxy.shared_state.quota.words import SLOT_S, WINDOW_SLOTS, Ask, Burst, Grant
+from llmproxy.shared_state.quota.balance import Balance
+from llmproxy.shared_state.quota.demand import DemandForecast
+from llmproxy.shared_state.quota.messages import (
+    SLOT_S,
+    WINDOW_SLOTS,
+    BurstLimit,
+    QuotaReply,
+    QuotaRequest,
+)
+from llmproxy.shared_state.quota.usage_history import SlotUsage, UsageHistory
 
 CREDIT = 0.02  # of the limit, for all instances together
 MIN_RETRY_S, MAX_RETRY_S = 0.02, 0.1  # when to ask again after a refusal
@@ -30,9 +36,9 @@ SHORTEST_S, LONGEST_S = 1.0, 10.0  # of the windows by which Azure judges reques
 class _Sent(msgspec.Struct, frozen=True):
     """An ask that is under way, and what its answer will be applied to."""
 
-    ask: Ask
+    ask: QuotaRequest
     slot: int
-    charges: dict[int, Traffic]
+    reports: dict[int, SlotUsage]
     owed_requests: int
     owed_tokens: float
 
@@ -46,7 +52,7 @@ class Lease:
     tells, `take` counts.
 
     `share`: None = ask `covers`; a number = the view is lost, keep to this part of the limit.
-    `instances`: how many share it, as last known. `on_need` is called when there is something to
+    `instances`: how many share it, as last known. `on_work` is called when there is something to
     ask and nobody was going to, or not soon. `smooth`: the vendor judges requests by short
     windows, too (Azure). `window_slots` is shorter in tests only.
     """
@@ -70,21 +76,21 @@ class Lease:
         "_tpm",
         "_units",
         "instances",
-        "on_need",
+        "on_work",
         "share",
     )
 
     def __init__(self, *, smooth: bool = False, window_slots: int = WINDOW_SLOTS) -> None:
         self.share: float | None = 1.0
         self.instances = 1
-        self.on_need: Callable[[], None] = _nobody
+        self.on_work: Callable[[], None] = _nobody
         self._smooth = smooth
         self._rpm: int | None = None
         self._tpm: int | None = None
         self._limited = False
-        self._units = Units()
-        self._ledger = Ledger(window_slots)
-        self._demand = Demand()
+        self._units = Balance()
+        self._ledger = UsageHistory(window_slots)
+        self._demand = DemandForecast()
         self._awake = False
         self._check = False
         self._settles_at = 0.0
@@ -96,7 +102,7 @@ class Lease:
         self._retry_at = 0.0
         self._room_at = 0.0
 
-    def limits(self, rpm: float | None, tpm: float | None) -> None:
+    def set_limits(self, rpm: float | None, tpm: float | None) -> None:
         """The limits that all instances share, as they are now; None = not known.
 
         With none, dispatching is free; what was dispatched is counted once there is one.
@@ -111,23 +117,23 @@ class Lease:
             self._ledger.tell_all_again()
             self._wake()
 
-    def shared_by(self, instances: int) -> None:
+    def set_instances(self, instances: int) -> None:
         """So many instances are there, this one included."""
         self.instances = instances
         if self.share is not None:
             self.share = 1.0 / instances
         self._set_credit()
 
-    def lose_view(self) -> None:
+    def go_local(self) -> None:
         """The shared window does not answer: each instance keeps to its part."""
         self.share = 1.0 / self.instances
 
-    def regain_view(self) -> None:
+    def go_shared(self) -> None:
         """The shared window answers, and there is nothing that it must be told first."""
         if not self._settles_at:
             self.share = None
 
-    def check_window(self) -> None:
+    def verify_window(self) -> None:
         """The server was away: make sure that it still knows what was dispatched."""
         if self._limited and not self._ledger.is_empty:
             self._check = True
@@ -177,7 +183,7 @@ class Lease:
         """What was taken at that time turned out to need so many tokens more; below 0: less."""
         self._correct(0, tokens, at)
 
-    def missed(self, tokens: float) -> None:
+    def note_waiting(self, tokens: float) -> None:
         """A call waits for this much: ask for it before all else."""
         self._demand.miss(tokens)
         if self._limited:
@@ -191,11 +197,11 @@ class Lease:
         return max(MIN_RETRY_S, self._room_at - now)
 
     @property
-    def is_awake(self) -> bool:
+    def has_work(self) -> bool:
         """Whether `ask` wants to be called at every tick."""
         return self._awake
 
-    def ask(self, now: float) -> Ask | None:
+    def next_request(self, now: float) -> QuotaRequest | None:
         """What to tell the shared window now, and what to ask it for. The answer is `granted`,
         or `unanswered`; until then there is nothing more to ask."""
         if self._sent is not None or not self._limited:
@@ -221,24 +227,24 @@ class Lease:
         need_tokens = demand.first_tokens if waiting else demand.one_call
         if want_requests or want_tokens:
             demand.answer_looks()
-        charges = ledger.hand_over()
-        ask = Ask(
+        reports = ledger.hand_over()
+        ask = QuotaRequest(
             rpm=self._rpm,
             tpm=self._tpm,
             burst=self._burst(),
             instances=self.instances,
             epoch=self._epoch if known else "",
-            charges=ledger.as_told(charges),
+            reports=ledger.as_told(reports),
             waiting=waiting,
             need_requests=min(want_requests, 1),
             need_tokens=min(want_tokens, self._short_of(need_tokens)),
             want_requests=want_requests,
             want_tokens=want_tokens,
         )
-        self._sent = _Sent(ask, ledger.slot, charges, ledger.owed_requests, ledger.owed_tokens)
+        self._sent = _Sent(ask, ledger.slot, reports, ledger.owed_requests, ledger.owed_tokens)
         return ask
 
-    def granted(self, grant: Grant, now: float) -> None:
+    def receive(self, grant: QuotaReply, now: float) -> None:
         """The shared window has answered."""
         sent, self._sent = self._sent, None
         if sent is None:
@@ -257,18 +263,18 @@ class Lease:
         if grant.requests or grant.tokens:
             self._retry_at = self._room_at = 0.0
             self._demand.met()
-            self._receive(grant, sent.slot)
+            self._add_to_balance(grant, sent.slot)
         elif sent.ask.want_requests or sent.ask.want_tokens:
             self._room_at = now + grant.wait_s
             self._retry_at = now + min(MAX_RETRY_S, max(MIN_RETRY_S, grant.wait_s))
 
-    def unanswered(self) -> None:
+    def request_failed(self) -> None:
         """Nobody knows whether the ask was heard."""
         sent, self._sent = self._sent, None
         if sent is not None:
-            self._ledger.take_back(sent.charges)
+            self._ledger.take_back(sent.reports)
 
-    def _receive(self, grant: Grant, asked_slot: int) -> None:
+    def _add_to_balance(self, grant: QuotaReply, asked_slot: int) -> None:
         requests = grant.requests if self._rpm is not None else 0
         tokens = grant.tokens if self._tpm is not None else 0
         age = self._ledger.slot - asked_slot
@@ -280,7 +286,7 @@ class Lease:
     def _begin_again(self, now: float) -> None:
         """The window that we knew is gone, with all that was counted in it."""
         self._settles_at = now + SETTLE_S
-        self.lose_view()
+        self.go_local()
         self._units.clear()
         self._units.count(requests=self._rpm is not None, tokens=self._tpm is not None)
         self._ledger.tell_all_again()
@@ -332,13 +338,13 @@ class Lease:
         self._credit_requests = int(self._rpm * part) if self._rpm is not None else 0
         self._credit_tokens = int(self._tpm * part) if self._tpm is not None else 0
 
-    def _burst(self) -> Burst | None:
+    def _burst(self) -> BurstLimit | None:
         """Azure judges requests over 1 to 10 s (docs/facts/upstreams.md)."""
         if not self._smooth or not self._rpm:
             return None
         window_s = min(LONGEST_S, max(SHORTEST_S, MINUTE_S / self._rpm))
         slots = ceil(window_s / SLOT_S) + 1
-        return Burst(max(1, int(self._rpm * slots * SLOT_S / MINUTE_S)), slots)
+        return BurstLimit(max(1, int(self._rpm * slots * SLOT_S / MINUTE_S)), slots)
 
     def _correct(self, requests: int, tokens: float, at: float) -> None:
         self._ledger.correct(requests, tokens, at)
@@ -347,4 +353,4 @@ class Lease:
 
     def _wake(self) -> None:
         self._awake = True
-        self.on_need()
+        self.on_work()

@@ -12,7 +12,7 @@ from functools import partial
 from math import ceil, inf
 
 from llmproxy.routing import EndpointState
-from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, Ask, Grant, Lease
+from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, Lease, QuotaReply, QuotaRequest
 from llmproxy.shared_state.view import BEAT_S, SOONEST_S, TICK_S
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.proxy import Proxy
@@ -39,12 +39,12 @@ class Window:
         self._newest = 0
         self._claim: tuple[float, int, int, object] | None = None  # until, needs, whose
 
-    def tell(self, who: object, ask: Ask, now: float) -> Grant:
+    def answer(self, who: object, ask: QuotaRequest, now: float) -> QuotaReply:
         """Charge what was dispatched, and grant what can be had."""
         self._pass_time(now)
-        for charge in ask.charges:
-            if charge.age_slots < WINDOW_SLOTS:
-                self._add(charge.age_slots, charge.requests, charge.tokens)
+        for report in ask.reports:
+            if report.age_slots < WINDOW_SLOTS:
+                self._add(report.age_slots, report.requests, report.tokens)
         free_requests, free_tokens, bursts = self._free(who, ask, now)
         others = self._claim is not None and self._claim[3] is not who
         requests = tokens = 0
@@ -61,7 +61,7 @@ class Window:
                 short = ask.need_requests - free_requests, ask.need_tokens - free_tokens
                 wait_s = SLOT_S if bursts else self._wait_s(*short, now)
         has_room = free_requests > requests and free_tokens > tokens
-        return Grant("simulated", False, requests, tokens, has_room, wait_s)
+        return QuotaReply("simulated", False, requests, tokens, has_room, wait_s)
 
     def _pass_time(self, now: float) -> None:
         newest = int(now / SLOT_S)
@@ -78,7 +78,7 @@ class Window:
         self.requests += requests
         self.tokens += tokens
 
-    def _free(self, who: object, ask: Ask, now: float) -> tuple[float, float, bool]:
+    def _free(self, who: object, ask: QuotaRequest, now: float) -> tuple[float, float, bool]:
         free_requests: float = inf if ask.rpm is None else ask.rpm - self.requests
         free_tokens: float = inf if ask.tpm is None else ask.tpm - self.tokens
         bursts = False
@@ -125,7 +125,7 @@ class SharedView:
         """The simulated time."""
         return self._clock.now
 
-    def ask(self, member: _Member, asked: dict[str, Ask], now: float) -> None:
+    def ask(self, member: _Member, asked: dict[str, QuotaRequest], now: float) -> None:
         """A member's asks reach the server at once; the answers take a round trip."""
         self.work.round_trips += 1
         self.work.asks += len(asked)
@@ -134,7 +134,7 @@ class SharedView:
             window = self._windows.get(key)
             if window is None:
                 window = self._windows[key] = Window()
-            grants[key] = grant = window.tell(member, ask, now)
+            grants[key] = grant = window.answer(member, ask, now)
             self.work.grants += bool(grant.requests or grant.tokens)
         self._clock.at(now + ROUND_TRIP_S, partial(member.receive, grants))
 
@@ -165,12 +165,12 @@ class _Member:
         self._planned_for = inf
         for capacity in proxy.pool.capacities():
             lease = Lease(smooth=capacity.fixed_windows)
-            capacity.share_with_others(lease)
+            capacity.share(lease)
             self._leases[capacity.key] = lease
-            lease.shared_by(instances)
-            lease.regain_view()
-            lease.on_need = partial(self._need, capacity.key, lease)
-            if lease.is_awake:
+            lease.set_instances(instances)
+            lease.go_shared()
+            lease.on_work = partial(self._need, capacity.key, lease)
+            if lease.has_work:
                 self._need(capacity.key, lease)
 
     def tick(self, now: float) -> None:
@@ -181,20 +181,20 @@ class _Member:
         self._ticked_at = now
         asked = {}
         for key, lease in list(self._awake.items()):
-            ask = lease.ask(now)
+            ask = lease.next_request(now)
             if ask is not None:
                 asked[key] = ask
-            elif not lease.is_awake:
+            elif not lease.has_work:
                 del self._awake[key]
         if asked:
             self._view.ask(self, asked, now)
         if self._awake:
             self._plan(now + TICK_S)
 
-    def receive(self, grants: dict[str, Grant], now: float) -> None:
+    def receive(self, grants: dict[str, QuotaReply], now: float) -> None:
         """The server's answers."""
         for key, grant in grants.items():
-            self._leases[key].granted(grant, now)
+            self._leases[key].receive(grant, now)
         self._proxy.capacity_freed(now)
 
     def _need(self, key: str, lease: Lease) -> None:

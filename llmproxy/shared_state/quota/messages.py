@@ -11,7 +11,7 @@ LIFE_SLOTS = 2
 WINDOW_SLOTS = 240 + LIFE_SLOTS + 1
 
 
-class Charge(msgspec.Struct, frozen=True):
+class UsageReport(msgspec.Struct, frozen=True):
     """What was dispatched so many slots ago; below 0: what was not, after all."""
 
     age_slots: int
@@ -19,30 +19,30 @@ class Charge(msgspec.Struct, frozen=True):
     tokens: int
 
 
-class Burst(msgspec.Struct, frozen=True):
+class BurstLimit(msgspec.Struct, frozen=True):
     """At most so many requests in so many slots, the current one included."""
 
     requests: int
     slots: int
 
 
-class Ask(msgspec.Struct, frozen=True):
+class QuotaRequest(msgspec.Struct, frozen=True):
     """What an instance tells the shared window, and wants of it. Limits: None = not counted."""
 
     rpm: int | None
     tpm: int | None
-    burst: Burst | None
+    burst: BurstLimit | None
     instances: int  # that share it: none gets more than its part of what is left at once
     epoch: str  # of the window that we know; empty: of none
-    charges: tuple[Charge, ...]
+    reports: tuple[UsageReport, ...]
     waiting: bool  # a call waits for this: who asks later is served later
     need_requests: int  # grant at least this, or nothing
     need_tokens: int
-    want_requests: int  # and up to this; 0 and 0: only the charges matter
+    want_requests: int  # and up to this; 0 and 0: only the reports matter
     want_tokens: int
 
 
-class Grant(msgspec.Struct, frozen=True):
+class QuotaReply(msgspec.Struct, frozen=True):
     """The shared window's answer."""
 
     epoch: str

@@ -7,7 +7,7 @@ from math import inf
 from time import monotonic
 
 
-class Bell:
+class WakeUpTimer:
     """Mutable; owned by the task that waits. Moments are seconds of `time.monotonic`."""
 
     __slots__ = ("_rings_at", "_timer", "_waiting")
@@ -17,7 +17,7 @@ class Bell:
         self._waiting: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def ring_by(self, moment: float) -> None:
+    def schedule(self, moment: float) -> None:
         """Ring at that moment, unless it rings earlier anyway."""
         if moment < self._rings_at:
             self._rings_at = moment

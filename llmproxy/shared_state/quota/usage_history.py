@@ -10,14 +10,14 @@ from math import ceil
 
 import msgspec
 
-from llmproxy.shared_state.quota.words import LIFE_SLOTS, SLOT_S, Charge
+from llmproxy.shared_state.quota.messages import LIFE_SLOTS, SLOT_S, UsageReport
 
 # The shared window's slots do not begin when ours do, and an ask is under way for a while. What is
 # taken off the window must not be booked later than it was charged, or it is missing at the end.
 SLACK_SLOTS = 2
 
 
-class Traffic(msgspec.Struct):
+class SlotUsage(msgspec.Struct):
     """Requests and tokens of a slot."""
 
     requests: int = 0
@@ -29,7 +29,7 @@ class Traffic(msgspec.Struct):
         self.tokens += tokens
 
 
-class Ledger:
+class UsageHistory:
     """Mutable; owned by a Lease. Slots are numbered since time 0 of the local clock.
 
     `requests` and `tokens`: all that was ever dispatched. `owed_*`: dispatched without a grant,
@@ -62,8 +62,8 @@ class Ledger:
         self._before_tokens = 0.0
         self._window_slots = window_slots
         self._newest = -window_slots  # the last slot in which something was dispatched
-        self._history: dict[int, Traffic] = {}
-        self._charges: dict[int, Traffic] = {}
+        self._history: dict[int, SlotUsage] = {}
+        self._charges: dict[int, SlotUsage] = {}
 
     @property
     def has_charges(self) -> bool:
@@ -104,20 +104,20 @@ class Ledger:
         if slot <= self.slot - self._window_slots:
             return
         self._close_slot()
-        self._history.setdefault(slot, Traffic()).add(requests, tokens)
+        self._history.setdefault(slot, SlotUsage()).add(requests, tokens)
         # What it was charged with was asked for in that slot, or in the one before.
         booked = slot if tokens > 0 else slot - (LIFE_SLOTS - 1) - SLACK_SLOTS
         self._charge(booked, requests, tokens)
 
-    def hand_over(self) -> dict[int, Traffic]:
-        """The charges, to be told; whoever takes them brings them back if nobody heard them."""
-        charges, self._charges = self._charges, {}
-        return charges
+    def hand_over(self) -> dict[int, SlotUsage]:
+        """The reports, to be told; whoever takes them brings them back if nobody heard them."""
+        reports, self._charges = self._charges, {}
+        return reports
 
-    def take_back(self, charges: dict[int, Traffic]) -> None:
+    def take_back(self, reports: dict[int, SlotUsage]) -> None:
         """Nobody may have heard these. Debts are told again, and are counted twice at worst;
         what would be taken off twice is not told again."""
-        for slot, traffic in charges.items():
+        for slot, traffic in reports.items():
             if traffic.requests > 0 or traffic.tokens > 0:
                 self._charge(slot, max(0, traffic.requests), max(0.0, traffic.tokens))
 
@@ -126,24 +126,24 @@ class Ledger:
         self._close_slot()
         self._history = self._in_window(self._history)
         self._charges = {
-            slot: Traffic(traffic.requests, traffic.tokens)
+            slot: SlotUsage(traffic.requests, traffic.tokens)
             for slot, traffic in self._history.items()
         }
         self.owed_requests = sum(each.requests for each in self._charges.values())
         self.owed_tokens = sum(each.tokens for each in self._charges.values())
 
-    def as_told(self, charges: dict[int, Traffic]) -> tuple[Charge, ...]:
+    def as_told(self, reports: dict[int, SlotUsage]) -> tuple[UsageReport, ...]:
         """Charges as the shared window takes them: by their age."""
         return tuple(
-            Charge(max(0, self.slot - slot), each.requests, ceil(each.tokens))
-            for slot, each in self._in_window(charges).items()
+            UsageReport(max(0, self.slot - slot), each.requests, ceil(each.tokens))
+            for slot, each in self._in_window(reports).items()
             if each.requests or each.tokens
         )
 
     def _charge(self, slot: int, requests: int, tokens: float) -> None:
         traffic = self._charges.get(slot)
         if traffic is None:
-            traffic = self._charges[slot] = Traffic()
+            traffic = self._charges[slot] = SlotUsage()
         traffic.add(requests, tokens)
 
     def _close_slot(self) -> None:
@@ -152,9 +152,9 @@ class Ledger:
         tokens = self.tokens - self._before_tokens
         if requests or tokens:
             self._newest = self.slot
-            self._history.setdefault(self.slot, Traffic()).add(requests, tokens)
+            self._history.setdefault(self.slot, SlotUsage()).add(requests, tokens)
             self._before_requests, self._before_tokens = self.requests, self.tokens
 
-    def _in_window(self, book: dict[int, Traffic]) -> dict[int, Traffic]:
+    def _in_window(self, book: dict[int, SlotUsage]) -> dict[int, SlotUsage]:
         forgotten = self.slot - self._window_slots
         return {slot: traffic for slot, traffic in book.items() if slot > forgotten}

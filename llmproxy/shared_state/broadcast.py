@@ -20,9 +20,9 @@ from llmproxy.shared_state.address import Client, patience
 from llmproxy.shared_state.script import Script
 
 # Told: group, endpoint, state, for how many seconds (None: it is over), now.
-Hear = Callable[[str, str, str, float | None, float], None]
+ApplyState = Callable[[str, str, str, float | None, float], None]
 # Told: a group (None: all), and before which moment (Unix seconds) its answers were stored.
-Forget = Callable[[str | None, float], object]
+ApplyPurge = Callable[[str | None, float], object]
 
 # A breaker is one matter and a cooldown another: the end of one does not end the other.
 ABOUT = {
@@ -46,7 +46,7 @@ PATIENCE_S = 2.0  # and give it up after this long without an answer
 About = tuple[str, str, str]
 
 
-class News(msgspec.Struct, frozen=True, array_like=True):
+class StateMessage(msgspec.Struct, frozen=True, array_like=True):
     """One piece of news, as it goes over the wire."""
 
     by: str  # the instance
@@ -61,71 +61,73 @@ class News(msgspec.Struct, frozen=True, array_like=True):
         return self.group, self.endpoint or str(self.stored_before), ABOUT[self.state]
 
 
-class _Told(msgspec.Struct, frozen=True):
-    """News of our own, and until when (on our clock) it is true; 0: it is the end of something."""
+class _Pending(msgspec.Struct, frozen=True):
+    """A message to publish, and until when (on our clock) it holds; 0: it ends something."""
 
-    news: News
+    news: StateMessage
     until: float
 
 
-class Newsroom:
-    """Tells what happens here and hears what happened elsewhere. Owned by a SharedView, which runs
+class StateBroadcast:
+    """Tells what happens here and hears what happened elsewhere. Owned by a SharedState, which runs
     its two jobs. Keeps, for each endpoint, the latest news of its own while it is true.
     """
 
-    def __init__(self, client: Client, *, namespace: str, instance: str, hear: Hear) -> None:
+    def __init__(
+        self, client: Client, *, namespace: str, instance: str, apply_state: ApplyState
+    ) -> None:
         self._client = client
         self._channel = f"{{{namespace}}}:news"
         self._instance = instance
-        self._hear = hear
-        self._publish = Script("news.lua")
+        self._apply_state = apply_state
+        self._publish_script = Script("publish.lua")
         self._recall = Script("recall.lua")
-        self.forget: Forget | None = None  # called with purges of other instances
-        self._true: dict[About, _Told] = {}
-        self._untold: dict[About, _Told] = {}
-        self._something_to_tell = asyncio.Event()
+        self.forget: ApplyPurge | None = None  # called with purges of other instances
+        self._true: dict[About, _Pending] = {}
+        self._pending: dict[About, _Pending] = {}
+        self._has_pending = asyncio.Event()
         self.listening = False
         self.caught_up = asyncio.Event()  # what was told before was heard, for the first time
 
-    def tell(self, event: EndpointStateChanged) -> None:
+    def publish(self, event: EndpointStateChanged) -> None:
         """An endpoint's state changed here. What is nobody else's concern is not told."""
         if event.state not in ABOUT:
             return
-        news = News(self._instance, event.group, event.endpoint, event.state)
+        news = StateMessage(self._instance, event.group, event.endpoint, event.state)
         if event.state in OVER:
             self._true.pop(news.about, None)
-            self._untold[news.about] = _Told(news, 0.0)
+            self._pending[news.about] = _Pending(news, 0.0)
         else:
             for_s = DRAIN_S if event.state == "drained" else event.for_s or 0.0
-            told = _Told(news, monotonic() + for_s)
+            told = _Pending(news, monotonic() + for_s)
             before = self._true.get(news.about, told)
-            self._untold[news.about] = self._true[news.about] = max(told, before, key=_until)
-        self._something_to_tell.set()
+            self._pending[news.about] = self._true[news.about] = max(told, before, key=_until)
+        self._has_pending.set()
 
-    def tell_purge(self, group: str | None, stored_before: float) -> None:
+    def publish_purge(self, group: str | None, stored_before: float) -> None:
         """The operator wants answers to be forgotten, here and everywhere."""
-        news = News(self._instance, group or "", "", "purged", stored_before)
-        told = _Told(news, monotonic() + PURGE_S)
-        self._untold[news.about] = self._true[news.about] = told
-        self._something_to_tell.set()
+        news = StateMessage(self._instance, group or "", "", "purged", stored_before)
+        told = _Pending(news, monotonic() + PURGE_S)
+        self._pending[news.about] = self._true[news.about] = told
+        self._has_pending.set()
 
-    async def tell_others(self) -> None:
+    async def run_publisher(self) -> None:
         """The job that publishes. Ends only when it is cancelled."""
         while True:
-            await self._something_to_tell.wait()
-            self._something_to_tell.clear()
-            while self._untold:
-                about, told = next(iter(self._untold.items()))
+            await self._has_pending.wait()
+            self._has_pending.clear()
+            while self._pending:
+                about, told = next(iter(self._pending.items()))
                 try:
                     async with patience(connected=False):
                         await self._send(told)
                 except (RedisError, OSError, TimeoutError):
                     await asyncio.sleep(RETRY_S)
                     continue
-                if self._untold.get(about) is told:
-                    del self._untold[about]
+                if self._pending.get(about) is told:
+                    del self._pending[about]
 
-    async def listen(self) -> None:
+    async def run_subscriber(self) -> None:
         """The job that hears. Ends only when it is cancelled."""
         while True:
             try:
@@ -142,7 +144,7 @@ class Newsroom:
                 kept = await self._recall.run(self._client, [self._channel], [])
             for told in kept:
                 self._heard(told)
-            self._tell_again()
+            self._publish_again()
             self.listening = True
             self.caught_up.set()
             heard_at = monotonic()
@@ -157,28 +159,28 @@ class Newsroom:
                 else:
                     await channel.ping()
 
-    async def _send(self, told: _Told) -> None:
+    async def _send(self, told: _Pending) -> None:
         news, over = told.news, told.news.state in OVER
         left_ms = round((told.until - monotonic()) * 1000)
         if left_ms <= 0 and not over:
             return
         about, text = (msgspec.json.encode(each).decode() for each in (news.about, news))
-        await self._publish.run(
+        await self._publish_script.run(
             self._client, [self._channel], [about, text, 0 if over else left_ms]
         )
 
-    def _tell_again(self) -> None:
+    def _publish_again(self) -> None:
         """The server may have come back empty."""
         now = monotonic()
         self._true = {about: told for about, told in self._true.items() if told.until > now}
-        self._untold = self._true | self._untold
-        if self._untold:
-            self._something_to_tell.set()
+        self._pending = self._true | self._pending
+        if self._pending:
+            self._has_pending.set()
 
     def _heard(self, told: bytes) -> None:
         ms, _, text = told.partition(b" ")
         try:
-            news, for_s = msgspec.json.decode(text, type=News), int(ms) / 1000.0
+            news, for_s = msgspec.json.decode(text, type=StateMessage), int(ms) / 1000.0
         except (msgspec.DecodeError, ValueError):
             return  # of another version, or not from us at all
         if news.by == self._instance or news.state not in ABOUT:
@@ -189,8 +191,8 @@ class Newsroom:
             return
         if news.state in OVER:
             self._true.pop(news.about, None)
-        self._hear(news.group, news.endpoint, news.state, for_s or None, monotonic())
+        self._apply_state(news.group, news.endpoint, news.state, for_s or None, monotonic())
 
 
-def _until(told: _Told) -> float:
+def _until(told: _Pending) -> float:
     return told.until

@@ -10,7 +10,8 @@ import pytest
 
 from llmproxy.config import GeneralSettings
 from llmproxy.events import EndpointStateChanged
-from llmproxy.shared_state.view import SharedView, open_shared_view
+from llmproxy.shared_state.opening import open_shared_state
+from llmproxy.shared_state.view import SharedState
 from tests.support.run import bounded
 from tests.support.valkey import valkey
 
@@ -21,7 +22,7 @@ WAIT_S = 5.0
 class Reader:
     """An instance that remembers what it hears, and when."""
 
-    view: SharedView
+    view: SharedState
     heard: list
 
     def tell(self, state, for_s=None, *, endpoint="east"):
@@ -45,7 +46,7 @@ async def reader(server):
         heard.append((now, (group, endpoint, state, for_s)))
 
     settings = GeneralSettings(redis_url=server.url)
-    async with open_shared_view(settings, hear=hear) as view:
+    async with open_shared_state(settings, apply_state=hear) as view:
         yield Reader(view, heard)
 
 
@@ -210,8 +211,8 @@ async def test_a_purge_reaches_the_others_and_who_was_away_for_a_moment(tmp_path
             other.view.on_purge(lambda *told: forgotten.append(told))
             one.view.on_purge(lambda *told: forgotten.append("its own"))
             await listening(server)
-            one.view.tell_purge("gpt-4.1", 1000.5)
-            one.view.tell_purge(None, 2000.0)
+            one.view.publish_purge("gpt-4.1", 1000.5)
+            one.view.publish_purge(None, 2000.0)
             async with asyncio.timeout(WAIT_S):
                 while len(forgotten) < 2:
                     await asyncio.sleep(0.001)

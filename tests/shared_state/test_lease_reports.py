@@ -10,26 +10,26 @@ from tests.shared_state.leasing import START, grant, shared, supply
 def test_what_is_dispatched_uncovered_is_charged():
     lease = shared()
     lease.take(500, START)
-    (charge,) = lease.ask(START).charges
-    assert (charge.age_slots, charge.requests, charge.tokens) == (0, 1, 500)
+    (report,) = lease.next_request(START).reports
+    assert (report.age_slots, report.requests, report.tokens) == (0, 1, 500)
 
 
 def test_only_the_part_that_is_not_covered_is_charged():
     lease = shared()
     supply(lease, 1, 200, START)
     lease.take(500, START)
-    (charge,) = lease.ask(START).charges
-    assert (charge.requests, charge.tokens) == (0, 300)
+    (report,) = lease.next_request(START).reports
+    assert (report.requests, report.tokens) == (0, 300)
 
 
 def test_a_debt_is_charged_to_the_slot_in_which_it_was_made():
     lease = shared()
-    lease.lose_view()
+    lease.go_local()
     lease.take(100, START)
     lease.take(100, START + 1.0)
     lease.take(100, START + 1.0)
-    charges = lease.ask(START + 30.0).charges
-    assert {(each.age_slots, each.requests, each.tokens) for each in charges} == {
+    reports = lease.next_request(START + 30.0).reports
+    assert {(each.age_slots, each.requests, each.tokens) for each in reports} == {
         (120, 1, 100),
         (116, 2, 200),
     }
@@ -37,11 +37,11 @@ def test_a_debt_is_charged_to_the_slot_in_which_it_was_made():
 
 def test_a_debt_older_than_a_minute_is_not_charged():
     lease = shared()
-    lease.lose_view()
+    lease.go_local()
     lease.take(100, START)
     lease.take(100, START + 50.0)
-    (charge,) = lease.ask(START + 62.0).charges
-    assert charge.age_slots == 48
+    (report,) = lease.next_request(START + 62.0).reports
+    assert report.age_slots == 48
 
 
 def test_debts_that_perhaps_nobody_heard_are_told_again_but_returns_are_not():
@@ -49,10 +49,10 @@ def test_debts_that_perhaps_nobody_heard_are_told_again_but_returns_are_not():
     supply(lease, 3, 300, START)
     now = START + 2 * SLOT_S
     lease.take(100, now)
-    assert len(lease.ask(now).charges) == 2
-    lease.unanswered()
-    (charge,) = lease.ask(now).charges
-    assert (charge.requests, charge.tokens) == (1, 100)
+    assert len(lease.next_request(now).reports) == 2
+    lease.request_failed()
+    (report,) = lease.next_request(now).reports
+    assert (report.requests, report.tokens) == (1, 100)
 
 
 # Credit
@@ -90,9 +90,9 @@ def test_credit_is_given_anew_only_when_the_debt_is_charged_and_room_is_left():
     lease.take(1, START + 1)
     lease.take(1, START + 1)  # on credit: one
     assert not lease.covers(1, START + 1)
-    lease.ask(START + 1)
+    lease.next_request(START + 1)
     assert not lease.covers(1, START + 1)
-    lease.granted(grant(0, 0, has_room=True), START + 1)
+    lease.receive(grant(0, 0, has_room=True), START + 1)
     assert lease.covers(1, START + 1)
 
 
@@ -111,8 +111,8 @@ def test_what_was_never_sent_is_taken_off_the_window():
     supply(lease, 1, 100, START)
     lease.take(100, START)
     lease.give_back(100, START)
-    (charge,) = lease.ask(START + 1.0).charges
-    assert (charge.requests, charge.tokens) == (-1, -100)
+    (report,) = lease.next_request(START + 1.0).reports
+    assert (report.requests, report.tokens) == (-1, -100)
 
 
 def test_what_is_taken_off_is_booked_no_later_than_it_can_have_been_charged():
@@ -120,8 +120,8 @@ def test_what_is_taken_off_is_booked_no_later_than_it_can_have_been_charged():
     supply(lease, 1, 100, START)
     lease.take(100, START + SLOT_S)  # asked for one slot before
     lease.correct(-60, START + SLOT_S)
-    (charge,) = lease.ask(START + SLOT_S).charges
-    assert (charge.age_slots, charge.tokens) == (3, -60)
+    (report,) = lease.next_request(START + SLOT_S).reports
+    assert (report.age_slots, report.tokens) == (3, -60)
 
 
 def test_a_call_that_used_more_than_reserved_is_charged_the_rest():
@@ -129,18 +129,18 @@ def test_a_call_that_used_more_than_reserved_is_charged_the_rest():
     supply(lease, 1, 100, START)
     lease.take(100, START)
     lease.correct(60, START)
-    (charge,) = lease.ask(START).charges
-    assert (charge.age_slots, charge.requests, charge.tokens) == (0, 0, 60)
+    (report,) = lease.next_request(START).reports
+    assert (report.age_slots, report.requests, report.tokens) == (0, 0, 60)
 
 
 def test_a_correction_of_a_call_that_has_left_the_window_is_nobodys_business():
     lease = shared()
     lease.take(100, START)
-    lease.ask(START)
-    lease.granted(grant(), START)
-    lease.ask(START + 70.0)
+    lease.next_request(START)
+    lease.receive(grant(), START)
+    lease.next_request(START + 70.0)
     lease.correct(-60, START)
-    assert lease.ask(START + 70.0) is None
+    assert lease.next_request(START + 70.0) is None
 
 
 # When the view is lost
@@ -149,11 +149,11 @@ def test_a_correction_of_a_call_that_has_left_the_window_is_nobodys_business():
 def test_without_a_view_it_keeps_to_its_part():
     lease = shared(instances=4)
     assert lease.share is None
-    lease.lose_view()
+    lease.go_local()
     assert lease.share == 0.25
-    lease.shared_by(5)
+    lease.set_instances(5)
     assert lease.share == 0.2
-    lease.regain_view()
+    lease.go_shared()
     assert lease.share is None
 
 
@@ -163,10 +163,10 @@ def test_it_begins_without_a_view():
 
 def test_a_grant_is_the_view():
     lease = shared()
-    lease.lose_view()
+    lease.go_local()
     lease.take(100, START)
-    lease.ask(START)
-    lease.granted(grant(), START)
+    lease.next_request(START)
+    lease.receive(grant(), START)
     assert lease.share is None
 
 
@@ -175,20 +175,20 @@ def test_a_window_that_came_back_empty_is_told_the_last_minute():
     supply(lease, 5, 500, START)
     lease.take(100, START)
     lease.take(100, START + 0.1)
-    lease.missed(1000)
-    assert lease.ask(START + 10).epoch == "e"
-    lease.granted(grant(epoch="other", lost=True), START + 10)
-    ask = lease.ask(START + 10)
+    lease.note_waiting(1000)
+    assert lease.next_request(START + 10).epoch == "e"
+    lease.receive(grant(epoch="other", lost=True), START + 10)
+    ask = lease.next_request(START + 10)
     assert ask.epoch == "other"
-    assert [(each.age_slots, each.requests, each.tokens) for each in ask.charges] == [(40, 2, 200)]
+    assert [(each.age_slots, each.requests, each.tokens) for each in ask.reports] == [(40, 2, 200)]
 
 
 def test_units_of_a_window_that_is_gone_are_worth_nothing():
     lease = shared()
     supply(lease, 5, 500, START)
-    lease.missed(1000)
-    lease.ask(START + 0.01)
-    lease.granted(grant(epoch="other", lost=True), START + 0.01)
+    lease.note_waiting(1000)
+    lease.next_request(START + 0.01)
+    lease.receive(grant(epoch="other", lost=True), START + 0.01)
     assert not lease.covers(1, START + 0.01)
 
 
@@ -196,16 +196,16 @@ def test_it_keeps_to_its_part_until_all_others_have_told_theirs():
     lease = shared(instances=4)
     supply(lease, 1, 100, START)
     lease.take(100, START)
-    lease.missed(100)
-    lease.ask(START + 1)
-    lease.granted(grant(epoch="other", lost=True), START + 1)
-    lease.ask(START + 1)
-    lease.granted(grant(1, 100, epoch="other"), START + 1)
+    lease.note_waiting(100)
+    lease.next_request(START + 1)
+    lease.receive(grant(epoch="other", lost=True), START + 1)
+    lease.next_request(START + 1)
+    lease.receive(grant(1, 100, epoch="other"), START + 1)
     assert lease.share == 0.25
-    lease.regain_view()
+    lease.go_shared()
     assert lease.share == 0.25
-    assert lease.is_awake
-    lease.ask(START + 3.1)
+    assert lease.has_work
+    lease.next_request(START + 3.1)
     assert lease.share is None
 
 
@@ -213,41 +213,41 @@ def test_after_an_outage_the_window_is_asked_whether_it_knows_us():
     lease = shared()
     supply(lease, 1, 100, START)
     lease.take(100, START)
-    assert lease.ask(START + 5) is None
-    lease.check_window()
-    ask = lease.ask(START + 5)
+    assert lease.next_request(START + 5) is None
+    lease.verify_window()
+    ask = lease.next_request(START + 5)
     assert ask.epoch == "e"
-    assert (ask.want_requests, ask.want_tokens, ask.charges) == (0, 0, ())
+    assert (ask.want_requests, ask.want_tokens, ask.reports) == (0, 0, ())
 
 
 def test_who_dispatched_nothing_in_the_last_minute_has_nothing_to_check():
     lease = shared()
     supply(lease, 1, 100, START)
     lease.take(100, START)
-    lease.ask(START + 70)
-    lease.check_window()
-    assert lease.ask(START + 70) is None
-    lease.missed(100)
-    assert lease.ask(START + 70).epoch == ""
+    lease.next_request(START + 70)
+    lease.verify_window()
+    assert lease.next_request(START + 70) is None
+    lease.note_waiting(100)
+    assert lease.next_request(START + 70).epoch == ""
 
 
 def test_what_was_dispatched_before_the_limit_was_known_is_charged_when_it_is():
     lease = shared(None, None)
     lease.take(100, START)
     lease.take(100, START + 1)
-    lease.limits(600, 100_000)
-    charges = lease.ask(START + 2).charges
-    assert sum(each.requests for each in charges) == 2
-    assert sum(each.tokens for each in charges) == 200
+    lease.set_limits(600, 100_000)
+    reports = lease.next_request(START + 2).reports
+    assert sum(each.requests for each in reports) == 2
+    assert sum(each.tokens for each in reports) == 200
 
 
 def test_a_limit_that_is_no_longer_known_bounds_nothing():
     lease = shared()
-    lease.limits(None, None)
+    lease.set_limits(None, None)
     assert lease.covers(10**9, START)
 
 
 def test_a_shorter_window_forgets_sooner():
     lease = shared(window_slots=8)
     lease.take(100, START)
-    assert lease.ask(START + 8 * SLOT_S + SLOT_S) is None
+    assert lease.next_request(START + 8 * SLOT_S + SLOT_S) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 
-class Units:
+class Balance:
     """Mutable; owned by a Lease. A dimension without a limit has an infinite stock.
 
     The old ones are dispatched first, so what is older is what exceeds the young ones.
