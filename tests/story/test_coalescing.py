@@ -140,9 +140,11 @@ async def test_answers_that_are_no_streams_are_shared_too():
             assert {text_of(reply) for reply in replies} == {"good"}
             assert words_of(replies) == ["coalesced"] * 19 + ["miss"]
             assert len({reply.header("x-request-id") for reply in replies}) == 20
+            assert {reply.header("age") for reply in replies} == {None}
+            assert (await ask(proxy.port, body=FIXED)).header("age") == "0"
             assert len(vendor.received) == 1
             heard = [each.cache for each in proxy.heard.calls]
-            assert sorted(heard) == ["coalesced"] * 19 + ["miss"]
+            assert sorted(heard) == ["coalesced"] * 19 + ["hit", "miss"]
             assert sum(each.attempts for each in proxy.heard.calls) == 1
 
 
