@@ -34,6 +34,7 @@ class DashboardFiles(StaticFiles):
     """Static files with the dashboard's security headers."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
+        """Add the headers to a file, and to a 304."""
         response = super().file_response(*args, **options)
         response.headers.update(HEADERS)
         return response

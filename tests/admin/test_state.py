@@ -44,8 +44,13 @@ async def test_calls_attempts_tokens_and_dollars_are_where_they_belong():
     assert (here["good"]["recent"]["calls"], here["good"]["recent"]["errors"]) == (4, 0)
     assert (here["bad"]["state"], here["bad"]["breaker"]) == ("open", "open")
     assert here["bad"]["why"].startswith("server_error, breaker open for ")
+    assert (here["bad"]["reason"], here["bad"]["probing"]) == ("server_error", False)
     assert 30 < here["bad"]["ready_in_s"] < 90  # a minute, or so
-    assert (here["good"]["state"], here["good"]["why"]) == ("ok", None)
+    assert (here["good"]["state"], here["good"]["why"], here["good"]["reason"]) == (
+        "ok",
+        None,
+        None,
+    )
     totals = state["totals"]
     assert (totals["calls"], totals["errors"], totals["failovers"]) == (4, 0, 1)
     assert (totals["input_tokens"], totals["output_tokens"]) == (12, 8)
@@ -63,6 +68,7 @@ async def test_an_endpoint_that_throttles_cools_and_says_since_when():
             after = (await endpoints_of(proxy))["busy"]
     assert (before["state"], after["state"]) == ("ok", "cooling")
     assert after["why"].startswith("throttled, cooling down for ")
+    assert after["reason"] == "throttled"
     assert 7 < after["ready_in_s"] < 9
     assert after["since"] > before["since"]
 

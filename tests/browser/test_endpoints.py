@@ -23,7 +23,8 @@ def test_what_is_out_is_told_in_words_the_worst_first_and_since_when(visit, worl
     expect(page.locator("#headline")).to_have_text("5 of 8 endpoints are out; 1 is full")
     lines = page.locator("#troubles li")
     expect(lines).to_have_count(5)
-    expect(lines.nth(0)).to_contain_text("azure-north in gpt-4.1-mini: misconfigured, status 401")
+    worst = "azure-north in gpt-4.1-mini: misconfigured, credential rejected"
+    expect(lines.nth(0)).to_contain_text(worst)
     expect(lines.nth(2)).to_have_text(
         re.compile(r"^azure-east in gpt-4\.1: cooling, throttled, \d+\ss\sleft · since \d\d:\d\d$")
     )

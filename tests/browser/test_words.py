@@ -52,18 +52,17 @@ def test_ticks_are_round_and_reach_the_highest_value(call):
     assert [at % 300 for at in times] == [0, 0, 0]
 
 
-def test_reasons_lose_the_seconds_that_are_counted_down_beside_them(call):
-    for state, why, left in [
-        ("cooling", "throttled, cooling down for 12.0 s more", "throttled"),
-        ("open", "breaker open for 3.1 s more", ""),
-        ("open", "server_error, breaker open for 3.1 s more", "server_error"),
-        ("full", "full for 0.5 s more", ""),
-        ("half-open", "breaker half-open, a probe is under way", "a probe is under way"),
-        ("drained", "drained", ""),
-        ("ok", None, ""),
-        ("cooling", "said: 12.0 s more", "said: 12.0 s more"),
+def test_a_reason_is_shown_if_it_says_more_than_the_state(call):
+    for state, reason, probing, shown in [
+        ("cooling", "throttled", False, "throttled"),
+        ("open", None, False, ""),
+        ("open", "server_error", False, "server error"),
+        ("half-open", "server_error", True, "a probe is under way"),
+        ("half-open", "server_error", False, "waiting for a call to probe it"),
+        ("ok", None, False, ""),
     ]:
-        assert call("words.js", "reasonOf", {"state": state, "why": why}) == left
+        endpoint = {"state": state, "reason": reason, "probing": probing}
+        assert call("words.js", "reasonOf", endpoint) == shown
 
 
 def test_the_headline_is_a_sentence(call):

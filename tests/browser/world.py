@@ -29,26 +29,17 @@ HOUSE = {
     ],
 }
 SHARES = {"gpt-4.1": 0.3, "gpt-4.1-mini": 0.5, "text-embedding-3-small": 0.2}
-# What an incident does: (group, endpoint) -> (state, why, breaker, ready in s, since s ago)
+# What an incident does: (group, endpoint) -> (state, reason, breaker, ready in s, since s ago)
 INCIDENT = {
     ("gpt-4.1", "azure-east"): ("cooling", "throttled", "closed", 42.0, 18),
-    ("gpt-4.1", "azure-west"): ("open", "breaker open", "open", 12.0, 190),
-    ("gpt-4.1-mini", "azure-west"): ("full", "full", "closed", 3.2, 4),
+    ("gpt-4.1", "azure-west"): ("open", None, "open", 12.0, 190),
+    ("gpt-4.1-mini", "azure-west"): ("full", None, "closed", 3.2, 4),
     ("gpt-4.1-mini", "azure-north"): (
-        "misconfigured",
-        "status 401 invalid_api_key: Incorrect API key provided: ***",
-        "closed",
-        281.0,
-        4_000,
+        *("misconfigured", "credential_rejected", "closed"),
+        *(281.0, 4_000),
     ),
-    ("gpt-4.1-mini", "openai"): (
-        "half-open",
-        "breaker half-open, a probe is under way",
-        "half-open",
-        0.0,
-        2,
-    ),
-    ("text-embedding-3-small", "openai"): ("drained", "drained", "closed", 0.0, 7_300),
+    ("gpt-4.1-mini", "openai"): ("half-open", "server_error", "half-open", 0.0, 2),
+    ("text-embedding-3-small", "openai"): ("drained", None, "closed", 0.0, 7_300),
 }
 
 
@@ -158,17 +149,12 @@ class World:
     def _endpoint(self, group, row, now):
         name, tier, weight, rpm, tpm, concurrent = row
         draw = random.Random(f"{group}{name}{int(now)}")
-        state, why, breaker, ready, ago = "ok", None, "closed", 0.0, 86_000
+        state, reason, breaker, ready, ago = "ok", None, "closed", 0.0, 86_000
         if self.incident and (group, name) in INCIDENT and (group, name) not in self.cleared:
-            state, why, breaker, left, ago = INCIDENT[group, name]
+            state, reason, breaker, left, ago = INCIDENT[group, name]
             ready = max(0.4, left - (now - self.began_at)) if left else 0.0
-            told = {"cooling": "cooling down", "open": None, "full": None, "misconfigured": ""}
-            if told.get(state, "") is None:
-                why = f"{why} for {ready:.1f} s more"
-            elif told.get(state):
-                why = f"{why}, {told[state]} for {ready:.1f} s more"
         if (group, name) in self.drained:
-            state, why, ago = "drained", "drained", 3
+            state, reason, ago = "drained", None, 3
         idle = self.empty or state not in ("ok", "full")
         used = 0 if idle else 1.0 if state == "full" else 0.3 + 0.25 * draw.random()
 
@@ -181,7 +167,9 @@ class World:
         return {
             "endpoint": self.names.get(name, name),
             "state": state,
-            "why": why,
+            "why": None if state == "ok" else "a sentence that the page does not read",
+            "reason": reason,
+            "probing": state == "half-open",
             "ready_in_s": ready,
             "since": self.began_at - ago,
             "tier": tier,

@@ -24,13 +24,10 @@ export function toneOf(state) {
   return state === "open" || state === "misconfigured" ? "bad" : "warn";
 }
 
-/** The reason without the seconds, which are counted down beside it. */
+/** What is behind the state, if more is known than the state's name. */
 export function reasonOf(endpoint) {
-  const why = endpoint.why ?? "";
-  const reason = why
-    .replace(/,? ?(cooling down|breaker open|full) for [\d.]+ s more$/, "")
-    .replace(/^breaker half-open, /, "");
-  return reason === STATE_WORDS[endpoint.state] ? "" : reason;
+  if (endpoint.state !== "half-open") return (endpoint.reason ?? "").replaceAll("_", " ");
+  return endpoint.probing ? "a probe is under way" : "waiting for a call to probe it";
 }
 
 /** The endpoints that are out, the worst first: [{group, endpoint}]. */

@@ -11,7 +11,7 @@ import llmproxy
 from llmproxy.admin.stats import finite
 from llmproxy.admin.stats.levels import levels_of
 from llmproxy.admin.stats.sampler import Watch
-from llmproxy.admin.stats.status import condition_of, shared_of, standing_of, status_of
+from llmproxy.admin.stats.status import condition_of, reason_of, shared_of, standing_of, status_of
 from llmproxy.admin.stats.summary import Recent, recent_at, recent_of_all, totals_of
 from llmproxy.routing import EndpointState, Group
 from llmproxy.telemetry.tally import Tree
@@ -30,11 +30,18 @@ from llmproxy.admin.stats.summary import Totals
 
 
 class EndpointNow(BaseModel):
-    """One endpoint of one group. `ready_in_s`: until it takes calls again; null: not by itself."""
+    """One endpoint of one group.
+
+    `why` is a sentence; `reason` is the failure behind it, such as `throttled`. `probing`: a
+    half-open breaker waits for the outcome of a probe; no other call is let through.
+    `ready_in_s`: seconds until it takes calls again; null: not by itself.
+    """
 
     endpoint: str
     state: Condition
     why: str | None
+    reason: str | None
+    probing: bool
     ready_in_s: float | None
     since: float
     tier: int
@@ -177,6 +184,8 @@ def _endpoint_now(
         endpoint=state.endpoint.name,
         state=condition,
         why=None if condition == "ok" else state.why_not(0, now),
+        reason=reason_of(state, now),
+        probing=condition == "half-open" and not state.available(now),
         ready_in_s=finite(ready_in_s),
         since=since,
         tier=state.endpoint.tier,

@@ -45,6 +45,16 @@ Standing = Literal["ok", "degraded", "down"]
 Status = Literal["ok", "degraded", "down", "draining"]
 
 
+def reason_of(state: EndpointState, now: float) -> str | None:
+    """Return the reason of the failure that takes an endpoint out, such as `throttled`."""
+    if state.drained:
+        return None
+    if state.cooldown_until > now:
+        return state.cooldown_why
+    is_out = not state.alone and state.breaker.state(now) is not State.CLOSED
+    return state.failed_why or None if is_out else None
+
+
 class Shared(BaseModel):
     """What is known together with other instances. Not connected: each keeps to its part of every
     limit."""
