@@ -1,22 +1,15 @@
-"""What flows: a client's request, read once at the door into named types.
-
-Headers are lists of (lower-case name, value) as bytes, in wire order, duplicates kept: whatever
-we do not understand must leave as it came.
-"""
+"""What flows: a client's request, read once at the door into named types."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from enum import Enum
-from typing import Protocol
 
 import msgspec
 
 from llmproxy.steps import Step, in_words
-
-Header = tuple[bytes, bytes]
-Headers = list[Header]
-
+from llmproxy.streams import BodyReader, Upload, UpstreamResponse
+from llmproxy.streams import Header as Header  # noqa: PLC0414 - what reads a call reads headers
+from llmproxy.streams import Headers as Headers  # noqa: PLC0414
 
 _LINE = b": ".join
 
@@ -58,20 +51,6 @@ class Route(msgspec.Struct, frozen=True):
     model: str | None = None
 
 
-class Upload(Protocol):
-    """A body too big, or not yet complete, to be held as bytes. Can be sent more than once."""
-
-    @property
-    def length(self) -> int | None:
-        """Bytes in all, if the client announced it."""
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The whole body from its first byte; waits for the client where it must."""
-
-    def renamed(self, model: str) -> Upload:
-        """The same body under another model name."""
-
-
 class Request(msgspec.Struct, frozen=True):
     """A parsed HTTP request, before anything in it has been understood.
 
@@ -85,13 +64,6 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes | BodyReader
     client: str
     received_at: float  # seconds of time.monotonic
-
-
-class BodyReader(Protocol):
-    """The rest of a request body that is still arriving."""
-
-    async def read(self) -> bytes:
-        """The next bytes; b"" at the end. Raises ClientError when the client is too slow."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -179,60 +151,6 @@ class RateLimits(msgspec.Struct, frozen=True, gc=False):
     tokens: RateLimit | None = None
 
 
-class Sink(Protocol):
-    """Something that takes body bytes at its own pace."""
-
-    def write(self, chunk: bytes) -> bool:
-        """Hand over body bytes; False = the client reads too slowly, `drain()` before the next."""
-
-    async def drain(self) -> None:
-        """Wait until the client has read enough."""
-
-
-class Content(msgspec.Struct, frozen=True):
-    """What an answer's headers say of its body.
-
-    `json`: JSON, or nothing said. `events`: server-sent events that can be read (not compressed).
-    `encoding`: b"" = none. `length`: bytes, if announced. `framed`: it does not end with the
-    connection.
-    """
-
-    json: bool
-    events: bool
-    encoding: bytes
-    length: int | None
-    framed: bool
-    request_id: bytes | None  # the vendor's
-
-
-class UpstreamResponse(Protocol):
-    """An endpoint's answer, being read."""
-
-    status: int
-    headers: Headers
-    content: Content
-
-    @property
-    def exhausted(self) -> bool:
-        """The body is complete and all of it has been read."""
-
-    async def chunk(self, until: float) -> bytes:
-        """The next body bytes, waited for until a moment; b"" at the end.
-
-        Raises an UpstreamError when the body cannot be completed.
-        """
-
-    async def pour(self, sink: Sink, *, idle_s: float, until: float) -> None:
-        """Hand the rest of the body to a sink as it arrives, at the sink's pace, to its end.
-
-        `idle_s`: the longest silence between two pieces. Raises an UpstreamError when the body
-        cannot be completed, ClientError when the sink takes nothing until then.
-        """
-
-    def close(self) -> None:
-        """Done with it; what was not read is given up, and its connection with it."""
-
-
 class Accepted(msgspec.Struct, frozen=True):
     """An endpoint has begun to answer a call, and its first meaningful bytes are here.
 
@@ -243,37 +161,6 @@ class Accepted(msgspec.Struct, frozen=True):
     endpoint: str
     response: UpstreamResponse
     held: bytes
-
-
-class Downstream(Sink, Protocol):
-    """Where an answer goes. The task is cancelled when the client is gone."""
-
-    @property
-    def connected(self) -> bool:
-        """The client is still there."""
-
-    @property
-    def started(self) -> bool:
-        """The status line is on its way: nothing but this answer may follow."""
-
-    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
-        """Begin the answer. `length`: body bytes in all, None = not known (chunked).
-
-        `headers` carry no framing (content-length, transfer-encoding, connection).
-        """
-
-    def finish(self) -> None:
-        """The body is complete."""
-
-    def abort(self) -> None:
-        """The body cannot be completed: close the connection so that the client can tell."""
-
-
-class Client(Downstream, Protocol):
-    """A Downstream with a client of its own at its end."""
-
-    def keep_call(self, on_leave: Callable[[], None]) -> None:
-        """From now on the task is not cancelled when the client leaves: this is called instead."""
 
 
 def explanation(record: CallRecord) -> Header:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from llmproxy.calls import Call, CallRecord, Client, Downstream, Request
+from llmproxy.calls import Call, CallRecord, Request
+from llmproxy.protocols import Client, Downstream
 from llmproxy.routing import Group
 from llmproxy.runtime import Runtime
 

@@ -14,11 +14,12 @@ from time import monotonic, time
 from llmproxy.app.asgi import ASGIApp, Receive, Scope, Send, serve_asgi
 from llmproxy.app.local import local_answer
 from llmproxy.app.rendering import tell
-from llmproxy.calls import CallRecord, Client, Downstream, Headers, Request, Trace
+from llmproxy.calls import CallRecord, Headers, Request, Trace
 from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDown, UpstreamError
 from llmproxy.events import CallFinished
 from llmproxy.gateway import answer
 from llmproxy.pipeline.intake import not_found
+from llmproxy.protocols import Client, Downstream
 from llmproxy.rules.paths import route_of
 from llmproxy.runtime import Live, Runtime
 

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any
 
-from llmproxy.calls import Client, Headers, Request
+from llmproxy.calls import Headers, Request
 from llmproxy.errors import ClientError
+from llmproxy.protocols import Client
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -6,8 +6,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from llmproxy.calls import Downstream, Headers, Request, Route
+from llmproxy.calls import Headers, Request, Route
 from llmproxy.errors import ClientError
+from llmproxy.protocols import Downstream
 from llmproxy.routing import Pool
 
 METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.calls import CallRecord, Downstream, Headers, explanation
+from llmproxy.calls import CallRecord, Headers, explanation
 from llmproxy.errors import (
     CallerThrottled,
     ClientError,
@@ -17,6 +17,7 @@ from llmproxy.errors import (
     RequestRejected,
     UpstreamError,
 )
+from llmproxy.protocols import Downstream
 from llmproxy.rules.headers import downstream_headers
 from llmproxy.rules.retry import client_hint
 

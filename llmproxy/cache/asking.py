@@ -11,8 +11,9 @@ from llmproxy.cache.flight import MAX_ANSWER_BYTES, Flight, Passenger
 from llmproxy.cache.known import Known, headers_of
 from llmproxy.cache.question import Asked
 from llmproxy.cache.recording import Recorded
-from llmproxy.calls import CallRecord, Client, Downstream, Headers
+from llmproxy.calls import CallRecord, Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError
+from llmproxy.protocols import Client, Downstream
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.prices import Prices, cost_usd
 

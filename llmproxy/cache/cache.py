@@ -19,9 +19,10 @@ from llmproxy.cache.recording import Recorded
 from llmproxy.cache.stores.condition import Counts as StoreCounts
 from llmproxy.cache.stores.memory import Memory
 from llmproxy.cache.stores.second_level import SecondLevel
-from llmproxy.calls import Call, CallRecord, Client
+from llmproxy.calls import Call, CallRecord
 from llmproxy.config import CacheParams
 from llmproxy.errors import GatewayError, NoEndpoint, Overload, UpstreamError
+from llmproxy.protocols import Client
 from llmproxy.routing import Group
 from llmproxy.rules.prices import Prices
 

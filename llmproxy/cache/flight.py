@@ -13,8 +13,9 @@ from collections.abc import Callable
 from time import monotonic
 
 from llmproxy.cache.recording import Recorded
-from llmproxy.calls import CallRecord, Client, Dialect, Downstream, Headers
+from llmproxy.calls import CallRecord, Dialect, Headers
 from llmproxy.errors import GatewayError
+from llmproxy.protocols import Client, Downstream
 from llmproxy.rules import sse
 
 # Of an answer that grows beyond this nothing is kept, neither for others nor for later.

@@ -10,7 +10,8 @@ from llmproxy.cache.question import Asked
 from llmproxy.cache.recording import Recorded
 from llmproxy.cache.stores.memory import Memory
 from llmproxy.cache.stores.second_level import SecondLevel
-from llmproxy.calls import CallRecord, Downstream, Headers, explanation
+from llmproxy.calls import CallRecord, Headers, explanation
+from llmproxy.protocols import Downstream
 
 
 class Known:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from llmproxy.calls import Call, CallRecord, Client, Dialect, Headers
+from llmproxy.calls import Call, CallRecord, Dialect, Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError, UpstreamFailed
+from llmproxy.protocols import Client
 from llmproxy.rules import sse
 
 BEAT = b": ka\n\n"

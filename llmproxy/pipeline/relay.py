@@ -10,17 +10,9 @@ import asyncio
 import re
 from time import monotonic
 
-from llmproxy.calls import (
-    Accepted,
-    CallRecord,
-    Dialect,
-    Downstream,
-    Headers,
-    Sink,
-    Usage,
-    explanation,
-)
+from llmproxy.calls import Accepted, CallRecord, Dialect, Headers, Usage, explanation
 from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
+from llmproxy.protocols import Downstream, Sink
 from llmproxy.rules import sse
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.headers import downstream_headers

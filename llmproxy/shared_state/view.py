@@ -14,10 +14,10 @@ from collections.abc import Callable, Collection
 from functools import partial
 from time import monotonic
 
-import msgspec
 from redis.exceptions import RedisError
 
 from llmproxy.events import BaseListener, EndpointStateChanged
+from llmproxy.protocols import SharedStatus
 from llmproxy.shared_state.address import OPERATION_S, Client, give_up_idle, in_words, patience
 from llmproxy.shared_state.broadcast import ApplyPurge, StateBroadcast
 from llmproxy.shared_state.quota import Lease, QuotaRequest
@@ -37,15 +37,6 @@ LOOK_AGAIN_S = 0.002
 logger = logging.getLogger("llmproxy")
 
 Sent = tuple[Lease, QuotaRequest]
-
-
-class SharedStatus(msgspec.Struct, frozen=True):
-    """The shared view as it is now, for the operator."""
-
-    connected: bool  # False: each instance keeps to its part of every limit
-    instances: int  # that share it, this one included, as last known
-    why: str | None  # it is not connected
-    since_s: float  # for so long
 
 
 class SharedState(BaseListener):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llmproxy.calls import Content, Headers
+from llmproxy.calls import Headers
+from llmproxy.streams import Content
 
 TELLING_HEADERS = frozenset(
     (

@@ -6,14 +6,14 @@ It ends in an Accepted, whose first meaningful bytes are in hand, or raises an U
 from __future__ import annotations
 
 from time import monotonic, time
-from typing import Protocol
 
 import msgspec
 
-from llmproxy.calls import Accepted, Call, CallRecord, Header
+from llmproxy.calls import Accepted, Call, CallRecord
 from llmproxy.config import Timeouts
 from llmproxy.errors import Answer, TimedOut, UpstreamError, UpstreamFailed
 from llmproxy.pipeline.failover.outgoing import outgoing_request
+from llmproxy.protocols import Credentials
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules import sse
 from llmproxy.upstream import Response, UpstreamClient
@@ -27,13 +27,6 @@ REFUSAL_TIMEOUT_S = 10.0
 MAX_HELD_BYTES = 256 * 1024
 # A preamble longer than this is no preamble.
 MAX_PREAMBLE_BYTES = 64 * 1024
-
-
-class Credentials(Protocol):
-    """Where short-lived credentials (Entra tokens) come from."""
-
-    async def headers(self, endpoint: Endpoint) -> tuple[Header, ...]:
-        """The credential to send now. Raises CredentialRejected when there is none."""
 
 
 class AttemptMaker:

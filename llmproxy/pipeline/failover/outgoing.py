@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llmproxy.calls import Call, CallRecord, Header, Headers, Replay, Upload, header_lines
+from llmproxy.calls import Call, CallRecord, Header, Headers, Replay, header_lines
+from llmproxy.protocols import Upload
 from llmproxy.providers.base import BARE_KEYS, Endpoint
 from llmproxy.rules.body import with_model
 from llmproxy.rules.headers import upstream_headers

@@ -11,11 +11,12 @@ from itertools import count
 from time import monotonic
 from urllib.parse import parse_qs
 
-from llmproxy.calls import BodyReader, Call, CallRecord, Dialect, Replay, Request, Upload
+from llmproxy.calls import Call, CallRecord, Dialect, Replay, Request
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError
 from llmproxy.pipeline.intake.asked import Asked
 from llmproxy.pipeline.intake.uploads import SpooledForm
+from llmproxy.protocols import BodyReader, Upload
 from llmproxy.rules.body import Peek, peek
 from llmproxy.rules.encoding import decoded
 from llmproxy.rules.paths import route_of

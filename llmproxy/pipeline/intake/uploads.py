@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from tempfile import SpooledTemporaryFile
 
-from llmproxy.calls import BodyReader, Upload
 from llmproxy.errors import ClientError
+from llmproxy.protocols import BodyReader, Upload
 from llmproxy.rules.multipart import FormScanner, model_part
 
 MAX_IN_MEMORY_BYTES = 1024 * 1024

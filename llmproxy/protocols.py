@@ -1,0 +1,169 @@
+"""The architecture on one page: what each part expects of the others.
+
+    server ─Client─> app ─> gateway ─> pipeline ─UpstreamResponse─> upstream
+                               │           │
+                          AnswerCache   Listener (every part reports; nothing waits for it)
+                               │
+                             Peers ─SharedQuota─> capacity of an account
+
+The core is made of the parts in the first line. What stands around it implements a protocol of this
+page, and the core works without it. Parts are passed in; none imports another one's class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+import msgspec
+
+from llmproxy.calls import Call, CallRecord
+from llmproxy.config import Config, GeneralSettings
+from llmproxy.events import Listener
+from llmproxy.providers.base import Endpoint
+from llmproxy.routing import Group
+from llmproxy.rules.capacity import SharedQuota
+from llmproxy.rules.prices import Prices
+from llmproxy.streams import (
+    BodyReader,
+    Client,
+    Content,
+    Downstream,
+    Header,
+    Headers,
+    Sink,
+    Upload,
+    UpstreamResponse,
+)
+
+__all__ = [
+    "ASGIApp",
+    "AnswerCache",
+    "AnswerCaches",
+    "Ask",
+    "BodyReader",
+    "Client",
+    "Content",
+    "Credentials",
+    "Downstream",
+    "Header",
+    "Headers",
+    "Listener",
+    "PeerConnector",
+    "Peers",
+    "Receive",
+    "Scope",
+    "Send",
+    "SharedQuota",
+    "SharedStatus",
+    "Sink",
+    "Upload",
+    "UpstreamResponse",
+]
+
+# ASGI 3, as in starlette.types.
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Asks the endpoints for an answer and relays it.
+Ask = Callable[[Downstream, CallRecord], Awaitable[None]]
+
+
+class Credentials(Protocol):
+    """A source of short-lived credentials (Entra tokens)."""
+
+    async def headers(self, endpoint: Endpoint) -> tuple[Header, ...]:
+        """Return the credential to send now. Raises CredentialRejected if there is none."""
+
+
+class AnswerCache(Protocol):
+    """Answers calls from earlier answers; sends equal calls that arrive together only once."""
+
+    def serve(self, config: Config, prices: Prices) -> None:
+        """Serve the groups and callers of a config from now on. `prices`: for what was saved."""
+
+    def asked(self, call: Call, group: Group, record: CallRecord) -> Any:
+        """Return what to look up for a call, for `answer`; None if it is not cacheable.
+
+        Raises ClientError for an unknown cache directive.
+        """
+
+    async def answer(self, asked: Any, client: Client, record: CallRecord, ask: Ask) -> None:
+        """Answer from the cache, else by `ask`. Raises what `ask` raises."""
+
+    @property
+    def in_background(self) -> Collection[asyncio.Task[None]]:
+        """Calls that renew answers after their clients were served; they use the core, too."""
+
+
+class AnswerCaches(Protocol):
+    """The answer caches of a process: another one for each config that changes its settings."""
+
+    def opened_with(self, settings: GeneralSettings) -> object:
+        """Return the settings that a cache is opened with. Equal ones share one cache."""
+
+    def open(self, settings: GeneralSettings) -> AbstractAsyncContextManager[AnswerCache]:
+        """Open a cache. Raises ConfigError if its store cannot be used."""
+
+    def install(self, settings: GeneralSettings) -> None:
+        """Apply new bounds to the answers in memory, which survive a reload."""
+
+    def forget(self, group: str | None, stored_before: float | None) -> object:
+        """Remove answers from memory: of a group or all, stored before a Unix time or all."""
+
+
+class SharedStatus(msgspec.Struct, frozen=True):
+    """The state of the connection to the shared state, for the operator."""
+
+    connected: bool  # False: each instance keeps to its part of every limit
+    instances: int  # that share it, this one included, as last known
+    why: str | None  # why it is not connected
+    since_s: float  # how long this has been so
+
+
+class Peers(Listener, Protocol):
+    """The other instances: limits and endpoint states are shared with them. As a Listener it
+    publishes the changes of endpoints here."""
+
+    def quota_of(self, key: str, quota: SharedQuota | None, *, smooth: bool) -> SharedQuota:
+        """Return the quota of the account that has this key on every instance.
+
+        `quota`: the one used so far, which is returned if it still is the right one. `smooth`:
+        the vendor counts in fixed windows, so spread requests over them.
+        """
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Drop the quotas of all other accounts."""
+
+    def on_grant(self, callback: Callable[[], None]) -> None:
+        """Call back when quota was granted, or the connection was lost or came back."""
+
+    def on_purge(self, callback: Callable[[str | None, float | None], object]) -> None:
+        """Call back when another instance purged its cache: group, stored before (Unix time)."""
+
+    def tell_purge(self, group: str | None, stored_before: float) -> None:
+        """Let the other instances purge their caches."""
+
+    def status(self, now: float) -> SharedStatus:
+        """Return the state of the connection. `now`: of `time.monotonic`."""
+
+
+# Group, endpoint, state, for how many seconds (None = unknown), now.
+OnEndpointState = Callable[[str, str, str, float | None, float], None]
+
+
+class PeerConnector(Protocol):
+    """Connects to the peers through the server that a config names."""
+
+    def opened_with(self, settings: GeneralSettings) -> object:
+        """Return the settings that it is opened with. Equal ones share one; None = not shared."""
+
+    def open(
+        self, settings: GeneralSettings, *, hear: OnEndpointState
+    ) -> AbstractAsyncContextManager[Peers]:
+        """Connect. `hear`: called when an endpoint changed its state on another instance."""

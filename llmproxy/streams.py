@@ -1,0 +1,128 @@
+"""Bytes on their way: what reads a request's body, what an endpoint's answer is read from, and
+what an answer is written to.
+
+    client -> BodyReader -> Upload -> endpoint
+    client <- Client (a Downstream, a Sink) <- UpstreamResponse <- endpoint
+
+These are the lowest protocols of the page that `protocols.py` is; `calls.py` builds on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import msgspec
+
+# Lower-case name and value. Lists keep wire order and duplicates: what we do not understand must
+# leave as it came.
+Header = tuple[bytes, bytes]
+Headers = list[Header]
+
+
+class BodyReader(Protocol):
+    """The rest of a request body that is still arriving."""
+
+    async def read(self) -> bytes:
+        """Return the next bytes, b"" at the end. Raises ClientError when the client is too slow."""
+
+
+class Upload(Protocol):
+    """A request body that is too big to be held in memory, or not complete yet.
+
+    It can be sent more than once.
+    """
+
+    @property
+    def length(self) -> int | None:
+        """The size of the body in bytes, if the client announced it."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the whole body from its first byte; wait for the client where it must."""
+
+    def renamed(self, model: str) -> Upload:
+        """Return the same body under another model name."""
+
+
+class Sink(Protocol):
+    """A writer of body bytes with back-pressure."""
+
+    def write(self, chunk: bytes) -> bool:
+        """Write body bytes. False means that the reader is behind: await `drain()` before more."""
+
+    async def drain(self) -> None:
+        """Wait until the reader has caught up."""
+
+
+class Downstream(Sink, Protocol):
+    """Where an answer is written to. The call's task is cancelled when the client leaves."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is still connected."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the status line has been written: only the rest of this answer may follow."""
+
+    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
+        """Begin the answer. `length`: body size in bytes; None = unknown (chunked).
+
+        `headers` carry no framing (content-length, transfer-encoding, connection).
+        """
+
+    def finish(self) -> None:
+        """Complete the body."""
+
+    def abort(self) -> None:
+        """Close the connection, so that the client notices that the body is incomplete."""
+
+
+class Client(Downstream, Protocol):
+    """The Downstream of a client's own connection."""
+
+    def keep_call(self, on_leave: Callable[[], None]) -> None:
+        """From now on, call `on_leave` when the client leaves, and do not cancel the task."""
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What the headers of an answer say about its body.
+
+    `json`: JSON, or not specified. `events`: uncompressed server-sent events. `encoding`: b"" =
+    none. `length`: bytes, if announced. `framed`: the body does not end with the connection.
+    """
+
+    json: bool
+    events: bool
+    encoding: bytes
+    length: int | None
+    framed: bool
+    request_id: bytes | None  # the vendor's
+
+
+class UpstreamResponse(Protocol):
+    """The answer of an endpoint, while it is read."""
+
+    status: int
+    headers: Headers
+    content: Content
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the body is complete and has been read to its end."""
+
+    async def chunk(self, until: float) -> bytes:
+        """Return the next body bytes, b"" at the end. `until`: a moment of `time.monotonic`.
+
+        Raises an UpstreamError when the body cannot be completed.
+        """
+
+    async def pour(self, sink: Sink, *, idle_s: float, until: float) -> None:
+        """Write the rest of the body to a sink as it arrives, at the sink's pace.
+
+        `idle_s`: the longest silence between two pieces. Raises an UpstreamError when the body
+        cannot be completed, ClientError when the sink accepts nothing until then.
+        """
+
+    def close(self) -> None:
+        """Release the response. If its body was not read to the end, its connection is closed."""
