@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-browser coverage mutants check format bench e2e lock docs release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser coverage mutants check format bench e2e lock docs release clean
 .DEFAULT_GOAL := run
 
 setup: .venv/.run
@@ -26,6 +26,9 @@ endif
 
 test-thorough: .venv/.dev  ## the same, with all examples of the property tests
 	@HYPOTHESIS_PROFILE=thorough $(MAKE) test
+
+test-pythons:  ## the tests with each supported Python that this machine has
+	@sh tools/pythons.sh $(ARGS)
 
 coverage: .venv/.dev  ## the share of each file that the tests of one process reach
 	@$(BIN)/coverage run -m pytest -m "not clock" --ignore tests/system --ignore tests/clients $(ARGS)
@@ -78,4 +81,4 @@ release: .venv/.dev  ## check that this commit can be released, and build it; do
 	@$(BIN)/python tools/release.py $(ARGS)
 
 clean:
-	rm -rf .venv bench/work tests/browser/work
+	rm -rf .venv .venv-pythons bench/work tests/browser/work
