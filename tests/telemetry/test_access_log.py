@@ -7,30 +7,14 @@ import select
 import threading
 import time
 
-import msgspec
 import pytest
 
-from llmproxy.calls import Usage
-from llmproxy.events import CallFinished
-from llmproxy.steps import Attempt, PassedOver
+from llmproxy.steps import Attempt, FellBack, PassedOver
 from llmproxy.telemetry.access_log import MAX_PENDING_LINES, AccessLog, write_lines_to, write_to
+from tests.support.finished import finished_call
 from tests.support.run import bounded
 
-FINISHED = CallFinished(
-    ended_at=1_795_415_102.25,
-    received_at=0.0,
-    id="req_1",
-    request="POST /v1/chat/completions",
-    group="gpt-4.1",
-    endpoint="east",
-    status=200,
-    attempts=2,
-    first_byte_s=0.0123456,
-    total_s=1.5,
-    overhead_s=0.000045,
-    usage=Usage(10, 20, 5),
-    error=None,
-)
+FINISHED = finished_call()
 
 
 class Written:
@@ -56,7 +40,7 @@ def log_to(written, **options):
 @bounded()
 async def test_a_line_tells_why_the_call_went_where_it_went_if_it_is_wanted(human):
     steps = [PassedOver("east", 0.0, "breaker open"), Attempt("west", 0.0, 0.25, "answered", 200)]
-    event = msgspec.structs.replace(FINISHED, steps=steps)
+    event = finished_call(steps=steps)
     told = "skipped east (breaker open); west answered 200 after 250.0 ms"
     for wanted in (True, False):
         written = Written()
@@ -92,11 +76,57 @@ async def test_a_json_line_tells_the_call():
 
 
 @bounded()
+async def test_the_bytes_of_a_json_line_are_what_log_parsers_expect():
+    """Order, spelling and number format are a public contract."""
+    steps = [
+        PassedOver("east", 0.0, "breaker open"),
+        Attempt("west", 0.0, 0.25, "failed", 500, "server_error", "next endpoint"),
+        FellBack("small", 0.3),
+        Attempt("north", 0.3, 0.0625, "answered", 200),
+    ]
+    written = Written()
+    log = log_to(written, steps=True)
+    full = {"client": "10.0.0.9", "caller": "team-a", "cache": "miss", "fallback": "small"}
+    log.call_finished(finished_call(steps=steps, error="upstream_stream_interrupted", **full))
+    bare = {"id": "", "group": None, "endpoint": None, "attempts": 0, "status": 404}
+    log.call_finished(finished_call(**bare, first_byte_s=None, usage=None, error="not_found"))
+    log.close()
+    assert b"".join(written.blocks) == (
+        b'{"time":"2026-11-23T06:25:02.250Z","id":"req_1",'
+        b'"request":"POST /v1/chat/completions","group":"gpt-4.1","endpoint":"east","status":200,'
+        b'"attempts":2,"first_byte_ms":12.345,"total_ms":1500.0,"overhead_ms":0.045,'
+        b'"input_tokens":10,"output_tokens":20,"cached_tokens":5,"client":"10.0.0.9",'
+        b'"caller":"team-a","cache":"miss","error":"upstream_stream_interrupted",'
+        b'"steps":"skipped east (breaker open); west failed 500 (server_error) after 250.0 ms, '
+        b'then next endpoint; fell back to group small; north answered 200 after 62.5 ms"}\n'
+        b'{"time":"2026-11-23T06:25:02.250Z","id":null,"request":"POST /v1/chat/completions",'
+        b'"group":null,"endpoint":null,"status":404,"attempts":0,"first_byte_ms":null,'
+        b'"total_ms":1500.0,"overhead_ms":0.045,"error":"not_found",'
+        b'"steps":"no endpoint was asked"}\n'
+    )
+
+
+@bounded()
+async def test_the_bytes_of_a_line_for_people_stay_as_they_are():
+    written = Written()
+    log = log_to(written, human=True, steps=True)
+    log.call_finished(finished_call(endpoint=None, cache="hit", attempts=0, first_byte_s=None))
+    log.call_finished(finished_call(group=None, endpoint=None, usage=None, status=404))
+    log.close()
+    assert b"".join(written.blocks) == (
+        b"06:25:02.250 200 POST /v1/chat/completions gpt-4.1 -> the cache: 1500 ms, "
+        b"overhead 0.04 ms, 10+20 tokens | no endpoint was asked\n"
+        b"06:25:02.250 404 POST /v1/chat/completions - -> - after 2 attempts: 1500 ms, "
+        b"first byte 12 ms, overhead 0.04 ms | no endpoint was asked\n"
+    )
+
+
+@bounded()
 async def test_a_line_for_people_reads_like_a_sentence():
     written = Written()
     log = log_to(written, human=True)
     log.call_finished(FINISHED)
-    log.call_finished(msgspec.structs.replace(FINISHED, status=503, error="no_endpoint_available"))
+    log.call_finished(finished_call(status=503, error="no_endpoint_available"))
     log.close()
     first, second = written.lines
     assert first == (
@@ -111,7 +141,7 @@ async def test_lines_come_in_time_and_in_order_without_being_asked_for():
     written = Written()
     log = log_to(written)
     for status in range(200, 210):
-        log.call_finished(msgspec.structs.replace(FINISHED, status=status))
+        log.call_finished(finished_call(status=status))
     await asyncio.sleep(0.3)
     assert [json.loads(line)["status"] for line in written.lines] == list(range(200, 210))
     log.close()
@@ -152,7 +182,7 @@ async def test_a_closed_pipe_costs_lines_only():
 async def test_a_path_of_any_length_leaves_a_line_that_a_pipe_takes_whole():
     written = Written()
     log = log_to(written)
-    log.call_finished(msgspec.structs.replace(FINISHED, request='POST /"' + "x" * 60_000))
+    log.call_finished(finished_call(request='POST /"' + "x" * 60_000))
     log.close()
     (line,) = written.lines
     assert json.loads(line)["request"].startswith('POST /"xxx')
