@@ -6,7 +6,6 @@ from enum import Enum
 
 import msgspec
 
-from llmproxy.steps import Step, in_words
 from llmproxy.streams import BodyReader, Upload, UpstreamResponse
 from llmproxy.streams import Header as Header  # noqa: PLC0414 - what reads a call reads headers
 from llmproxy.streams import Headers as Headers  # noqa: PLC0414
@@ -161,61 +160,3 @@ class Accepted(msgspec.Struct, frozen=True):
     endpoint: str
     response: UpstreamResponse
     held: bytes
-
-
-def explanation(record: CallRecord) -> Header:
-    """The steps of a call, for a client that wants them."""
-    return b"x-llmproxy-explain", in_words(record.steps).encode("ascii", "replace")
-
-
-CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; never sent, only logged
-
-
-class CallRecord:
-    """What has happened to one call so far. Written by its own task only, read once at its end."""
-
-    __slots__ = (
-        "attempts",
-        "cache",
-        "call",
-        "caller",
-        "endpoint",
-        "error",
-        "explain",
-        "fallback",
-        "first_byte_at",
-        "group",
-        "id",
-        "limit_headers",
-        "request_id",
-        "status",
-        "steps",
-        "trace",
-        "usage",
-        "waited_s",
-    )
-
-    def __init__(self) -> None:
-        self.id = ""
-        self.request_id: bytes | None = None  # the vendor's, of the answer that was accepted
-        self.call: Call | None = None
-        self.caller: str | None = None
-        # What a caller with limits is told of them, in place of what its endpoints say of ours.
-        self.limit_headers: Headers | None = None
-        self.group: str | None = None
-        self.fallback: str | None = None  # the group that was asked instead
-        self.endpoint: str | None = None
-        self.cache: str | None = None  # "hit", "miss", "bypass"; None = there is none for it
-        self.status = 0
-        self.attempts = 0
-        self.first_byte_at: float | None = None
-        self.waited_s = 0.0  # spent before the first byte on waiting for anybody else
-        self.usage: Usage | None = None
-        self.error: str | None = None
-        self.steps: list[Step] = []
-        self.trace: Trace | None = None  # None: nobody records it
-        self.explain = False  # the client wants to be told the steps
-
-    def client_left(self) -> None:
-        """The client went before it had its answer."""
-        self.status, self.error = CLIENT_CLOSED_REQUEST, "client_closed_request"

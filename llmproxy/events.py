@@ -9,8 +9,9 @@ from typing import Protocol
 
 import msgspec
 
-from llmproxy.calls import Trace, Usage
-from llmproxy.steps import Attempt, Step
+from llmproxy.calls import Usage
+from llmproxy.record import CallRecord
+from llmproxy.steps import Attempt
 
 
 class AttemptFailed(msgspec.Struct, frozen=True):
@@ -52,37 +53,22 @@ class EndpointStateChanged(msgspec.Struct, frozen=True):
 
 
 class CallFinished(msgspec.Struct, frozen=True, gc=False):
-    """A call is over, however it ended; content-free. `status` 499: the client left first.
+    """A call is over, however it ended. Content-free, as its record is.
 
-    `cache`: what it had to do with the call (x-llmproxy-cache). `overhead_s` is the time until the
-    first byte that the call spent in this process and not waiting for anybody. `ended_at` is Unix
-    time; `received_at` the clock of the steps. `request_id` is the vendor's. `model`: what the
-    client asked for.
+    Attributes:
+        record: Everything known about the call; nothing changes it any more.
+        ended_at: Unix time of its end, in seconds.
+        total_s: From the request's arrival to the end of the answer.
+        first_byte_s: From the request's arrival to the first byte of the answer; None without one.
+        overhead_s: The part of `first_byte_s` (or of `total_s`) that was spent in this process and
+            not on waiting for others.
     """
 
+    record: CallRecord
     ended_at: float
-    received_at: float
-    id: str | None
-    request: str  # method and path
-    group: str | None
-    endpoint: str | None
-    status: int
-    attempts: int
-    first_byte_s: float | None
     total_s: float
+    first_byte_s: float | None
     overhead_s: float
-    usage: Usage | None
-    error: str | None  # the code, if it ended in an error of ours or in a broken stream
-    caller: str | None = None
-    cache: str | None = None
-    client: str | None = None
-    operation: str | None = None
-    stream: bool = False
-    fallback: str | None = None
-    request_id: bytes | None = None
-    steps: list[Step] = []
-    model: str | None = None
-    trace: Trace | None = None
 
 
 class Listener(Protocol):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from llmproxy.calls import Call, CallRecord, Request
+from llmproxy.calls import Call, Request
 from llmproxy.protocols import Client, Downstream
+from llmproxy.record import CallRecord
 from llmproxy.routing import Group
 from llmproxy.runtime import Runtime
 

@@ -19,10 +19,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from llmproxy.calls import Call, CallRecord
+from llmproxy.calls import Call
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.events import Listener
 from llmproxy.providers.base import Endpoint
+from llmproxy.record import CallRecord
 from llmproxy.routing import Group
 from llmproxy.rules.capacity import SharedQuota
 from llmproxy.rules.prices import Prices

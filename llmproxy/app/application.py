@@ -14,12 +14,13 @@ from time import monotonic, time
 from llmproxy.app.asgi import ASGIApp, Receive, Scope, Send, serve_asgi
 from llmproxy.app.local import local_answer
 from llmproxy.app.rendering import tell
-from llmproxy.calls import CallRecord, Headers, Request, Trace
+from llmproxy.calls import Headers, Request, Trace
 from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDown, UpstreamError
-from llmproxy.events import CallFinished
+from llmproxy.events import CallFinished, Listener
 from llmproxy.gateway import answer
 from llmproxy.pipeline.intake import not_found
 from llmproxy.protocols import Client, Downstream
+from llmproxy.record import CallRecord, RequestSummary
 from llmproxy.rules.paths import route_of
 from llmproxy.runtime import Live, Runtime
 
@@ -76,13 +77,14 @@ class App:
         """
         runtime = self.live.runtime
         runtime.calls += 1
-        record = CallRecord()
+        line = f"{request.method} {request.path.decode('latin-1')}"
+        record = CallRecord(RequestSummary(line, request.client, request.received_at))
         if self._trace_of is not None:
-            record.trace = self._trace_of(request.headers)
+            record.request.trace = self._trace_of(request.headers)
         try:
             if refusal is not None:
                 raise refusal
-            record.caller = runtime.callers.identify(request.headers)
+            record.request.caller = runtime.callers.identify(request.headers)
             if request.method == "POST" or not self._answered_here(
                 request, runtime, client, record
             ):
@@ -94,13 +96,13 @@ class App:
                 record.client_left()
             else:
                 going = ShuttingDown(SHUTTING_DOWN, retry_after_s=1)
-                record.error = going.code
+                record.answer.error = going.code
                 if not client.started:
                     tell(client, going, record)
             raise
         except Exception:  # the door: nothing may escape, and nothing may hang
             logger.exception("A bug in the proxy ended a call.")
-            record.error = "internal_error"
+            record.answer.error = "internal_error"
             if client.started:
                 client.abort()
             else:
@@ -108,7 +110,7 @@ class App:
                 tell(client, GatewayError(message, code="internal_error"), record)
         finally:
             runtime.calls -= 1
-            self._finished(request, runtime, record)
+            _finish(record, runtime.listener)
 
     def _answered_here(
         self, request: Request, runtime: Runtime, client: Downstream, record: CallRecord
@@ -117,45 +119,13 @@ class App:
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
-        pool = runtime.callers.pool_of(record.caller)
+        pool = runtime.callers.pool_of(record.request.caller)
         local = local_answer(request, route, pool, started_at=self._started_at)
         if local is None:
             return False
-        record.status = local.status
+        record.answer.status = local.status
         local.send(client)
         return True
-
-    def _finished(self, request: Request, runtime: Runtime, record: CallRecord) -> None:
-        now = monotonic()
-        received_at, first_byte_at, call = request.received_at, record.first_byte_at, record.call
-        before_first_byte_s = (now if first_byte_at is None else first_byte_at) - received_at
-        runtime.listener.call_finished(
-            CallFinished(
-                time(),
-                received_at,
-                record.id or None,
-                f"{request.method} {request.path.decode('latin-1')}",
-                record.group,
-                record.endpoint,
-                record.status,
-                record.attempts,
-                None if first_byte_at is None else before_first_byte_s,
-                now - received_at,
-                max(0.0, before_first_byte_s - record.waited_s),
-                record.usage,
-                record.error,
-                record.caller,
-                record.cache,
-                request.client,
-                call.route.path if call else None,
-                call is not None and call.stream,
-                record.fallback,
-                record.request_id,
-                record.steps,
-                call.model if call else None,
-                record.trace,
-            )
-        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3: HTTP and lifespan."""
@@ -165,12 +135,24 @@ class App:
             await self._control(scope, receive, send)
 
 
+def _finish(record: CallRecord, listener: Listener) -> None:
+    """Report that a call is over."""
+    record.limit_headers = None  # sent; what is kept of calls should be small
+    now = monotonic()
+    received_at, first_byte_at = record.request.received_at, record.answer.first_byte_at
+    total_s = now - received_at
+    first_byte_s = None if first_byte_at is None else first_byte_at - received_at
+    before_first_byte_s = total_s if first_byte_s is None else first_byte_s
+    overhead_s = max(0.0, before_first_byte_s - record.waited_s)
+    listener.call_finished(CallFinished(record, time(), total_s, first_byte_s, overhead_s))
+
+
 def _end_with(error: GatewayError, client: Downstream, record: CallRecord) -> None:
-    record.error = _label(error)
+    record.answer.error = _label(error)
     if not client.started:
         tell(client, error, record)
-    elif not record.status:
-        record.status = 200  # a heartbeat's
+    elif not record.answer.status:
+        record.answer.status = 200  # a heartbeat's
 
 
 def _label(error: GatewayError) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.calls import CallRecord, Headers, explanation
+from llmproxy.calls import Headers
 from llmproxy.errors import (
     CallerThrottled,
     ClientError,
@@ -18,6 +18,7 @@ from llmproxy.errors import (
     UpstreamError,
 )
 from llmproxy.protocols import Downstream
+from llmproxy.record import CallRecord, explanation
 from llmproxy.rules.headers import downstream_headers
 from llmproxy.rules.retry import client_hint
 
@@ -73,11 +74,11 @@ def tell(client: Downstream, error: GatewayError, record: CallRecord) -> None:
     if record.attempts:
         headers.append((b"x-llmproxy-attempts", b"%d" % record.attempts))
         headers.append((b"x-llmproxy-endpoint", (record.endpoint or "").encode("latin-1")))
-    if record.explain:
+    if record.request.explain:
         headers.append(explanation(record))
-    if record.id and not any(name == b"x-request-id" for name, _ in headers):
-        headers.append((b"x-request-id", record.id.encode("latin-1")))
-    record.status = status
+    if record.request.id and not any(name == b"x-request-id" for name, _ in headers):
+        headers.append((b"x-request-id", record.request.id.encode("latin-1")))
+    record.answer.status = status
     client.start(status, headers, length=len(body))
     client.write(body)
     client.finish()

@@ -11,9 +11,10 @@ from llmproxy.cache.flight import MAX_ANSWER_BYTES, Flight, Passenger
 from llmproxy.cache.known import Known, headers_of
 from llmproxy.cache.question import Asked
 from llmproxy.cache.recording import Recorded
-from llmproxy.calls import CallRecord, Headers
+from llmproxy.calls import Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError
 from llmproxy.protocols import Client, Downstream
+from llmproxy.record import CallRecord, RequestSummary
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.prices import Prices, cost_usd
 
@@ -108,7 +109,7 @@ class Asking:
             passenger.leave()
         answer = flight.answer
         if passenger.started:
-            record.status, record.first_byte_at = 200, passenger.begun_at
+            record.answer.status, record.answer.first_byte_at = 200, passenger.begun_at
             if flight.error is not None:
                 raise flight.error
             self._known.counts.given("coalesced", answer)
@@ -156,8 +157,7 @@ class Asking:
                 self._end_lease(lease, asked, kept=kept)
 
     async def _renewed(self, asked: Asked, ask: Ask) -> None:
-        record = CallRecord()
-        record.id, record.call, record.group = asked.call.id, asked.call, asked.group.name
+        record = CallRecord(RequestSummary(id=asked.call.id), group=asked.group.name)
         try:
             await self._fly(Flight(asked.call.route.dialect, record), asked, ask)
         except GatewayError:
@@ -212,7 +212,7 @@ def _recorded(flight: Flight, asked: Asked, prices: Prices) -> Recorded | None:
         body = readable(body, flight.encoding, max_bytes=MAX_ANSWER_BYTES)
     if flight.status != 200 or not body:
         return None
-    usage = flight.record.usage
+    usage = flight.record.answer.usage
     price = prices.get((asked.group.name, flight.record.endpoint or ""))
     return Recorded(
         group=asked.group.name,

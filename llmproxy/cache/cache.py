@@ -19,10 +19,11 @@ from llmproxy.cache.recording import Recorded
 from llmproxy.cache.stores.condition import Counts as StoreCounts
 from llmproxy.cache.stores.memory import Memory
 from llmproxy.cache.stores.second_level import SecondLevel
-from llmproxy.calls import Call, CallRecord
+from llmproxy.calls import Call
 from llmproxy.config import CacheParams
 from llmproxy.errors import GatewayError, NoEndpoint, Overload, UpstreamError
 from llmproxy.protocols import Client
+from llmproxy.record import CallRecord
 from llmproxy.routing import Group
 from llmproxy.rules.prices import Prices
 

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from time import monotonic
 
 from llmproxy.cache.recording import Recorded
-from llmproxy.calls import CallRecord, Dialect, Headers
+from llmproxy.calls import Dialect, Headers
 from llmproxy.errors import GatewayError
 from llmproxy.protocols import Client, Downstream
+from llmproxy.record import CallRecord
 from llmproxy.rules import sse
 
 # Of an answer that grows beyond this nothing is kept, neither for others nor for later.

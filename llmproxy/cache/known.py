@@ -10,8 +10,9 @@ from llmproxy.cache.question import Asked
 from llmproxy.cache.recording import Recorded
 from llmproxy.cache.stores.memory import Memory
 from llmproxy.cache.stores.second_level import SecondLevel
-from llmproxy.calls import CallRecord, Headers, explanation
+from llmproxy.calls import Headers
 from llmproxy.protocols import Downstream
+from llmproxy.record import CallRecord, explanation
 
 
 class Known:
@@ -47,7 +48,8 @@ class Known:
         body = self._in_form(found, asked)
         if body is None:
             return False
-        record.cache, record.status, record.first_byte_at = word, 200, monotonic()
+        record.cache = word
+        record.answer.status, record.answer.first_byte_at = 200, monotonic()
         kind = b"text/event-stream" if asked.call.stream else b"application/json"
         if found.streamed is asked.call.stream:
             kind = found.content_type
@@ -99,9 +101,9 @@ def headers_of(content_type: bytes, record: CallRecord) -> Headers:
         (b"content-type", content_type),
         *(record.limit_headers or ()),
         (b"x-llmproxy-cache", (record.cache or "").encode("ascii")),
-        (b"x-request-id", record.id.encode("latin-1")),
+        (b"x-request-id", record.request.id.encode("latin-1")),
     ]
-    if record.explain:
+    if record.request.explain:
         headers.append(explanation(record))
     if record.endpoint is not None:
         headers.append((b"x-llmproxy-endpoint", record.endpoint.encode("latin-1")))

@@ -8,9 +8,10 @@ import msgspec
 
 from llmproxy.cache.keys import OPERATIONS, Question, question_of
 from llmproxy.cache.wish import Wish, wish_of
-from llmproxy.calls import Call, CallRecord, Replay
+from llmproxy.calls import Call, Replay
 from llmproxy.config import CacheMode, GeneralSettings
 from llmproxy.errors import ClientError
+from llmproxy.record import CallRecord
 from llmproxy.routing import Group
 
 ROUNDING_S = 0.001  # of sums of seconds

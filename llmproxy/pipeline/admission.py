@@ -10,9 +10,10 @@ import asyncio
 from collections import deque
 from time import monotonic
 
-from llmproxy.calls import Call, CallRecord
+from llmproxy.calls import Call
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import Overload
+from llmproxy.record import CallRecord
 
 MAX_QUEUED_S = 5.0
 RETRY_AFTER_S = 1.0

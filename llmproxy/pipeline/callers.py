@@ -14,9 +14,10 @@ from hmac import compare_digest
 from time import monotonic
 from typing import Protocol
 
-from llmproxy.calls import Call, CallRecord, Headers
+from llmproxy.calls import Call, Headers
 from llmproxy.config import Caller
 from llmproxy.errors import CallerThrottled, ClientError, GatewayError
+from llmproxy.record import CallRecord
 from llmproxy.routing import Group, Pool
 from llmproxy.rules.capacity import Capacity, Reservation
 from llmproxy.rules.limit_headers import WINDOW_S, Dimension
@@ -214,9 +215,9 @@ class Place:
             capacity.give_back(self._reservation, now)  # no endpoint has heard of it
             return
         used_tokens = None  # an answer that does not tell what it used is counted as reserved
-        if record.usage is not None:
-            used_tokens = record.usage.input_tokens + record.usage.output_tokens
-        elif isinstance(error, GatewayError) and record.first_byte_at is None:
+        if record.answer.usage is not None:
+            used_tokens = record.answer.usage.input_tokens + record.answer.usage.output_tokens
+        elif isinstance(error, GatewayError) and record.answer.first_byte_at is None:
             used_tokens = 0  # refused: it counts as a request, as it does at the vendors
         capacity.settle(self._reservation, used_tokens, now)
 

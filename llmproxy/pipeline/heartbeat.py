@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from llmproxy.calls import Call, CallRecord, Dialect, Headers
+from llmproxy.calls import Call, Dialect, Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError, UpstreamFailed
 from llmproxy.protocols import Client
+from llmproxy.record import CallRecord
 from llmproxy.rules import sse
 
 BEAT = b": ka\n\n"
@@ -81,7 +82,7 @@ class Beating:
             return
         if not self._client.started:
             record = self._record  # its caller has been admitted by now
-            request_id = (b"x-request-id", record.id.encode("latin-1"))
+            request_id = (b"x-request-id", record.request.id.encode("latin-1"))
             headers = [*HEAD, *(record.limit_headers or ()), request_id]
             self._client.start(200, headers, length=None)
         self._client.write(BEAT)

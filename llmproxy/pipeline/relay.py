@@ -10,9 +10,10 @@ import asyncio
 import re
 from time import monotonic
 
-from llmproxy.calls import Accepted, CallRecord, Dialect, Headers, Usage, explanation
+from llmproxy.calls import Accepted, Dialect, Headers, Usage
 from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
 from llmproxy.protocols import Downstream, Sink
+from llmproxy.record import CallRecord, explanation
 from llmproxy.rules import sse
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.headers import downstream_headers
@@ -39,9 +40,9 @@ class Relay:
     async def relay(self, accepted: Accepted, client: Downstream, record: CallRecord) -> None:
         """Send the whole answer. Raises StreamBroken when its endpoint did not complete it."""
         response = accepted.response
-        record.status = response.status
-        record.request_id = response.content.request_id
-        record.first_byte_at = monotonic()
+        record.answer.status = response.status
+        record.answer.request_id = response.content.request_id
+        record.answer.first_byte_at = monotonic()
         events = accepted.response.content.events
         whole = response.exhausted and not events
         client.start(
@@ -50,7 +51,7 @@ class Relay:
         if whole:
             client.write(accepted.held)
             client.finish()
-            record.usage = _usage_of(accepted)
+            record.answer.usage = _usage_of(accepted)
         elif events:
             await self._relay_events(accepted, client, record)
         else:
@@ -85,7 +86,7 @@ class Relay:
             client.abort()
             raise
         finally:
-            record.usage = stream.usage()
+            record.answer.usage = stream.usage()
         stream.finish()
 
     async def _pour(self, accepted: Accepted, sink: Sink) -> None:
@@ -176,9 +177,9 @@ def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:
         headers.append((b"x-llmproxy-fallback", record.fallback.encode("utf-8")))
     if record.cache is not None:
         headers.append((b"x-llmproxy-cache", record.cache.encode("ascii")))
-    if record.explain:
+    if record.request.explain:
         headers.append(explanation(record))
-    if record.request_id is None:
+    if record.answer.request_id is None:
         headers.append((b"x-request-id", accepted.call.id.encode("latin-1")))
     return headers
 

@@ -31,29 +31,6 @@ MAX_REQUEST_CHARS = 1_000
 logger = logging.getLogger("llmproxy")
 
 
-class Line(msgspec.Struct, omit_defaults=True):
-    """One call, as it is logged. Durations are milliseconds."""
-
-    time: str
-    id: str | None
-    request: str
-    group: str | None
-    endpoint: str | None
-    status: int
-    attempts: int
-    first_byte_ms: float | None
-    total_ms: float
-    overhead_ms: float
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-    client: str | None = None
-    caller: str | None = None
-    cache: str | None = None
-    error: str | None = None
-    steps: str | None = None
-
-
 class AccessLog(BaseListener):
     """A Listener that writes a line for each finished call. Owns the lines not yet written.
 
@@ -72,7 +49,7 @@ class AccessLog(BaseListener):
         self._write = write
         self._calls = calls
         self._steps = steps
-        self._encode = _human_line if human else _encode_json
+        self._render = _text_line if human else _json_line
         self._clock = _Clock()
         self._events: list[CallFinished] = []
         self._pending: list[bytes] = []
@@ -125,10 +102,8 @@ class AccessLog(BaseListener):
         room = MAX_PENDING_LINES - len(self._pending)
         self.dropped += max(0, len(events) - room)
         for event in events[:room]:
-            line = _line(event, self._clock.text(event.ended_at))
-            if self._steps:
-                line.steps = in_words(event.steps)
-            self._pending.append(self._encode(line))
+            time = self._clock.text(event.ended_at)
+            self._pending.append(self._render(event, time, steps=self._steps))
 
     def _taken(self) -> bytes:
         self._encode_events()
@@ -199,28 +174,54 @@ class _Clock:
         return self._text
 
 
-def _line(event: CallFinished, moment: str) -> Line:
-    usage = event.usage
-    first_byte_s = event.first_byte_s
-    return Line(
-        moment,
-        event.id,
-        event.request[:MAX_REQUEST_CHARS],
-        event.group,
-        event.endpoint,
-        event.status,
-        event.attempts,
-        None if first_byte_s is None else _ms(first_byte_s),
-        _ms(event.total_s),
-        _ms(event.overhead_s),
-        usage.input_tokens if usage else None,
-        usage.output_tokens if usage else None,
-        usage.cached_tokens if usage else None,
-        event.client,
-        event.caller,
-        event.cache,
-        event.error,
-    )
+def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
+    """One call as JSON. Fields that say nothing are left out from `input_tokens` on."""
+    record, first_byte_s = event.record, event.first_byte_s
+    request, answer = record.request, record.answer
+    line: dict[str, str | float | None] = {
+        "time": time,
+        "id": request.id or None,
+        "request": request.line[:MAX_REQUEST_CHARS],
+        "group": record.group,
+        "endpoint": record.endpoint,
+        "status": answer.status,
+        "attempts": record.attempts,
+        "first_byte_ms": None if first_byte_s is None else _ms(first_byte_s),
+        "total_ms": _ms(event.total_s),
+        "overhead_ms": _ms(event.overhead_s),
+    }
+    if answer.usage is not None:
+        line["input_tokens"] = answer.usage.input_tokens
+        line["output_tokens"] = answer.usage.output_tokens
+        line["cached_tokens"] = answer.usage.cached_tokens
+    if request.client is not None:
+        line["client"] = request.client
+    if request.caller is not None:
+        line["caller"] = request.caller
+    if record.cache is not None:
+        line["cache"] = record.cache
+    if answer.error is not None:
+        line["error"] = answer.error
+    if steps:
+        line["steps"] = in_words(record.steps)
+    return _encode(line)
+
+
+def _text_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
+    """One call as a sentence, for people."""
+    record, answer = event.record, event.record.answer
+    usage, first_byte_s = answer.usage, event.first_byte_s
+    tokens = "" if usage is None else f", {usage.input_tokens}+{usage.output_tokens} tokens"
+    answerer = record.endpoint or ("the cache" if record.cache == "hit" else "-")
+    tries = f" after {record.attempts} attempts" if record.attempts > 1 else ""
+    error = f" [{answer.error}]" if answer.error else ""
+    told_steps = f" | {in_words(record.steps)}" if steps else ""
+    first = "" if first_byte_s is None else f", first byte {_ms(first_byte_s):.0f} ms"
+    return (
+        f"{time[11:23]} {answer.status} {record.request.line[:MAX_REQUEST_CHARS]} "
+        f"{record.group or '-'} -> {answerer}{tries}: {_ms(event.total_s):.0f} ms{first}, "
+        f"overhead {_ms(event.overhead_s):.2f} ms{tokens}{error}{told_steps}"
+    ).encode()
 
 
 def _ms(seconds: float) -> float:
@@ -228,20 +229,4 @@ def _ms(seconds: float) -> float:
     return int(seconds * 1_000_000) / 1000
 
 
-_encode_json: Callable[[Line], bytes] = msgspec.json.Encoder().encode
-
-
-def _human_line(line: Line) -> bytes:
-    tokens = (
-        "" if line.input_tokens is None else f", {line.input_tokens}+{line.output_tokens} tokens"
-    )
-    answerer = line.endpoint or ("the cache" if line.cache == "hit" else "-")
-    tries = f" after {line.attempts} attempts" if line.attempts > 1 else ""
-    error = f" [{line.error}]" if line.error else ""
-    steps = f" | {line.steps}" if line.steps else ""
-    first = "" if line.first_byte_ms is None else f", first byte {line.first_byte_ms:.0f} ms"
-    return (
-        f"{line.time[11:23]} {line.status} {line.request} {line.group or '-'} -> "
-        f"{answerer}{tries}: {line.total_ms:.0f} ms{first}, "
-        f"overhead {line.overhead_ms:.2f} ms{tokens}{error}{steps}"
-    ).encode()
+_encode = msgspec.json.Encoder().encode

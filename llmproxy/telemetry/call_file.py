@@ -120,5 +120,6 @@ class CallFile(BaseListener):
 
 
 def _row(call: CallFinished) -> tuple[str | None, str | None, float, bytes]:
-    request_id = None if call.request_id is None else call.request_id.decode("latin-1")
-    return call.id, request_id, call.ended_at, _encode(call)
+    id, request_id = call.record.request.id, call.record.answer.request_id
+    vendor_id = None if request_id is None else request_id.decode("latin-1")
+    return id or None, vendor_id, call.ended_at, _encode(call)

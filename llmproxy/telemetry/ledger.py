@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from llmproxy.calls import Usage
 from llmproxy.events import AttemptEnded, BaseListener, CallFinished, EndpointStateChanged
 from llmproxy.rules.prices import Prices, cost_usd
 from llmproxy.rules.retry import Verdict
@@ -96,32 +97,35 @@ class Ledger(BaseListener):
             entry.cost_usd += cost_usd(price, usage)
 
     def _enter_call(self, event: CallFinished) -> None:
-        group, status = self._group(event.group or ""), event.status
-        by_status = group.calls.setdefault(event.endpoint or "", {})
+        record = event.record
+        group, status = self._group(record.group or ""), record.answer.status
+        by_status = group.calls.setdefault(record.endpoint or "", {})
         kind = status_class(status)
         by_status[kind] = by_status.get(kind, 0) + 1
-        failed = status >= 500 or status == 429 or (status < 400 and event.error is not None)
+        broken = status < 400 and record.answer.error is not None
+        failed = status >= 500 or status == 429 or broken
         if failed:
             group.errors += 1
-        if event.fallback is not None:
+        if record.fallback is not None:
             group.fallbacks += 1
         if event.first_byte_s is not None:
             group.first_byte.add(event.first_byte_s, SECONDS)
         group.total.add(event.total_s, SECONDS)
         group.overhead.add(event.overhead_s, OVERHEAD_SECONDS)
-        if event.caller is not None:
-            self._enter_caller(event.caller, kind, event)
-        if failed or event.attempts > 1 or event.fallback is not None:
+        caller = record.request.caller
+        if caller is not None:
+            self._enter_caller(caller, kind, record.answer.usage)
+        if failed or record.attempts > 1 or record.fallback is not None:
             self.notable.append(event)
 
-    def _enter_caller(self, name: str, kind: str, event: CallFinished) -> None:
+    def _enter_caller(self, name: str, kind: str, usage: Usage | None) -> None:
         caller = self._tally.callers.get(name)
         if caller is None:
             caller = self._tally.callers[name] = CallerTally()
         caller.calls[kind] = caller.calls.get(kind, 0) + 1
-        if event.usage is not None:
-            caller.input_tokens += event.usage.input_tokens
-            caller.output_tokens += event.usage.output_tokens
+        if usage is not None:
+            caller.input_tokens += usage.input_tokens
+            caller.output_tokens += usage.output_tokens
 
     def _group(self, name: str) -> GroupTally:
         group = self._tally.groups.get(name)

@@ -102,7 +102,7 @@ async def test_a_client_that_leaves_cancels_its_upstream():
             client.leave()
             while vendor.received[0].gone_at is None:
                 await asyncio.sleep(0.005)
-            assert heard.calls[-1].status == 499
+            assert heard.calls[-1].record.answer.status == 499
 
 
 @bounded()

@@ -59,7 +59,7 @@ class House:
             sleep(0.001)  # a client has its answer before the proxy is through with the call
         heard = self.proxy.heard.calls[self.seen :]
         self.seen += len(heard)
-        return [each.cache for each in heard]
+        return [event.record.cache for event in heard]
 
 
 @pytest.fixture(scope="module", params=["openai", "azure"])

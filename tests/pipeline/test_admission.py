@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from llmproxy.calls import CallRecord
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import Overload
 from llmproxy.pipeline.admission import Admission
+from llmproxy.record import CallRecord
 from tests.routing.pools import call
 from tests.support.run import bounded
 

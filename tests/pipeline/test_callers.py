@@ -7,10 +7,11 @@ from time import monotonic
 import pytest
 import yaml
 
-from llmproxy.calls import Call, CallRecord, Dialect, Replay, Route, Usage
+from llmproxy.calls import Call, Dialect, Replay, Route, Usage
 from llmproxy.config import Caller, parse_config
 from llmproxy.errors import CallerThrottled, ClientError, Overload
 from llmproxy.pipeline.callers import Allowance, Callers
+from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
 from tests.support.proxy import config_for
 from tests.support.run import bounded
@@ -238,7 +239,7 @@ async def test_a_call_counts_with_its_estimate_and_its_output_bound_until_its_us
     async with place(callers, call(body=b"x" * 400, max_output_tokens=500), record):
         reserved = 10_000 - left(callers)[1]
         assert 500 < reserved < 1_000
-        record.attempts, record.usage = 1, Usage(input_tokens=120, output_tokens=30)
+        record.attempts, record.answer.usage = 1, Usage(input_tokens=120, output_tokens=30)
     assert left(callers)[1] == 10_000 - 150
 
 
@@ -247,7 +248,7 @@ async def test_a_call_that_used_more_than_was_reserved_is_counted_with_all_of_it
     callers = limited(tpm=10_000)
     record = CallRecord()
     async with place(callers, call(), record):
-        record.attempts, record.usage = 1, Usage(input_tokens=4_000, output_tokens=5_000)
+        record.attempts, record.answer.usage = 1, Usage(input_tokens=4_000, output_tokens=5_000)
     assert left(callers)[1] == 1_000
 
 

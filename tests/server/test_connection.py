@@ -338,4 +338,4 @@ async def test_a_call_without_an_answer_is_told_when_its_time_is_over():
             proxy.server.should_exit = True
             reply = await client.reply()
             assert (reply.status, reply.error["code"]) == (503, "proxy_shutting_down")
-            assert proxy.heard.calls[-1].error == "proxy_shutting_down"
+            assert proxy.heard.calls[-1].record.answer.error == "proxy_shutting_down"

@@ -52,8 +52,8 @@ async def test_the_second_time_nobody_is_asked():
         assert again.header("x-llmproxy-endpoint") is None
         assert again.header("x-request-id") not in (None, first.header("x-request-id"))
         assert len(vendor.received) == 1
-        assert [each.cache for each in proxy.heard.calls] == ["miss", "hit"]
-        assert [each.attempts for each in proxy.heard.calls] == [1, 0]
+        assert [each.record.cache for each in proxy.heard.calls] == ["miss", "hit"]
+        assert [each.record.attempts for each in proxy.heard.calls] == [1, 0]
 
 
 @bounded()

@@ -87,7 +87,9 @@ async def test_every_path_of_the_data_plane_needs_a_key(method, path, headers):
         assert reply.header("www-authenticate") == "Bearer"
         assert reply.header("x-llmproxy-error-source") == "proxy"
         assert vendor.received == []
-        assert [(seen.status, seen.caller) for seen in proxy.heard.calls] == [(401, None)]
+        assert [
+            (seen.record.answer.status, seen.record.request.caller) for seen in proxy.heard.calls
+        ] == [(401, None)]
 
 
 @bounded()
@@ -106,7 +108,7 @@ async def test_the_key_of_a_caller_never_leaves_the_house(name):
             async with serve_proxy(house(vendor, team_a(), api_key=api_key)) as proxy:
                 reply = await ask(proxy.port, body=CHAT, headers=[(name, value)])
                 assert reply.status == 200
-                assert proxy.heard.calls[0].caller == "team-a"
+                assert proxy.heard.calls[0].record.request.caller == "team-a"
         own, none = vendor.received
         assert own.header("authorization") == "Bearer sk-upstream"
         assert none.header("authorization") is None
@@ -289,7 +291,7 @@ async def test_a_client_that_leaves_gives_its_callers_place_back():
             leaving.leave()
             while not proxy.heard.calls:
                 await asyncio.sleep(0.01)
-            assert proxy.heard.calls[0].status == 499
+            assert proxy.heard.calls[0].record.answer.status == 499
             assert (await ask(proxy.port, body=CHAT, headers=bearer(KEY_A))).status == 200
 
 
@@ -314,4 +316,4 @@ async def test_without_callers_a_clients_key_goes_to_an_endpoint_that_has_none()
             assert reply.status == 200
             assert vendor.received[0].header("authorization") == "Bearer sk-mine"
             assert [reply.header(name) for name in OPENAIS] == ["9999", "9998"]
-            assert proxy.heard.calls[0].caller is None
+            assert proxy.heard.calls[0].record.request.caller is None

@@ -143,9 +143,9 @@ async def test_answers_that_are_no_streams_are_shared_too():
             assert {reply.header("age") for reply in replies} == {None}
             assert (await ask(proxy.port, body=FIXED)).header("age") == "0"
             assert len(vendor.received) == 1
-            heard = [each.cache for each in proxy.heard.calls]
+            heard = [each.record.cache for each in proxy.heard.calls]
             assert sorted(heard) == ["coalesced"] * 19 + ["hit", "miss"]
-            assert sum(each.attempts for each in proxy.heard.calls) == 1
+            assert sum(each.record.attempts for each in proxy.heard.calls) == 1
 
 
 @pytest.mark.clock
@@ -263,7 +263,9 @@ async def test_a_stream_that_breaks_is_told_to_everybody():
             for reply in replies:
                 assert reply.body.startswith(b"".join(EVENTS[:5]))
                 assert b"upstream_stream_interrupted" in reply.body
-            assert {each.error for each in proxy.heard.calls} == {"upstream_stream_interrupted"}
+            assert {each.record.answer.error for each in proxy.heard.calls} == {
+                "upstream_stream_interrupted"
+            }
             assert len(vendor.received) == 1
             again = await begin(proxy.port, STREAM)  # nothing of it was kept
             await until(lambda: len(vendor.received) == 2)

@@ -25,7 +25,7 @@ async def test_who_follows_a_stream_is_told_when_its_own_time_is_over():
             assert b"The call's time is over." in reply.body
             assert DONE not in reply.body
             assert (await leader).body == WHOLE
-            assert proxy.heard.calls[0].error == "deadline_exceeded"
+            assert proxy.heard.calls[0].record.answer.error == "deadline_exceeded"
 
 
 @bounded()
@@ -39,7 +39,7 @@ async def test_who_leaves_while_others_wait_is_logged_when_its_call_is_over_with
             leader.leave()
             assert (await follower).status == 200
             await until(lambda: len(proxy.heard.calls) == 2)
-            told = {each.cache: each for each in proxy.heard.calls}
+            told = {event.record.cache: event.record.answer for event in proxy.heard.calls}
             assert told["miss"].status == 499
             assert told["miss"].error == "client_closed_request"
             assert told["miss"].usage.input_tokens == 3
@@ -79,7 +79,7 @@ async def test_a_call_that_goes_on_without_its_client_ends_with_the_proxy():
             assert proxy.runtime.cache.asking.flights
         assert not proxy.runtime.cache.asking.flights
         await until(lambda: vendor.received[0].gone_at is not None)
-        assert sorted(each.error for each in proxy.heard.calls) == [
+        assert sorted(each.record.answer.error for each in proxy.heard.calls) == [
             "client_closed_request",
             "proxy_shutting_down",
         ]

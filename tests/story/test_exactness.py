@@ -118,7 +118,7 @@ async def test_an_encoded_answer_passes_as_it_is_and_its_tokens_are_read():
             assert reply.body == packed
             assert reply.header("content-encoding") == "gzip"
             assert vendor.received[0].header("accept-encoding") == "gzip"
-            assert proxy.heard.calls[-1].usage.input_tokens == 3
+            assert proxy.heard.calls[-1].record.answer.usage.input_tokens == 3
 
 
 @bounded()

@@ -78,13 +78,15 @@ async def test_the_event_of_a_call_has_its_steps_in_order_and_no_word_of_its_con
         async with serve_proxy(two_groups(main, other)) as proxy:
             await ask(proxy.port, body=HELLO)
         (event,) = proxy.heard.calls
-        failed, fell, answered = event.steps
+        failed, fell, answered = event.record.steps
         assert isinstance(failed, Attempt)
         assert isinstance(fell, FellBack)
         assert (failed.endpoint, failed.outcome, failed.status) == ("main", "failed", 500)
         assert (fell.group, answered.endpoint, answered.outcome) == ("g0", "e0", "answered")
-        assert event.received_at <= failed.began_at <= fell.at <= answered.began_at
-        assert (event.group, event.fallback, event.stream) == ("gpt-4.1", "g0", False)
+        record = event.record
+        assert record.request.received_at <= failed.began_at <= fell.at <= answered.began_at
+        assert (record.group, record.fallback) == ("gpt-4.1", "g0")
+        assert not record.request.stream
         assert "hello" not in repr(event)
 
 
@@ -94,7 +96,7 @@ async def test_a_full_endpoint_that_the_turn_passed_over_is_named():
         async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=0)) as proxy:
             await ask(proxy.port, body=HELLO)
             await ask(proxy.port, body=HELLO)
-        skipped, answered = proxy.heard.calls[1].steps
+        skipped, answered = proxy.heard.calls[1].record.steps
         assert isinstance(skipped, PassedOver)
         assert (skipped.endpoint, answered.endpoint) == ("cheap", "dear")
         assert skipped.why.startswith("full for ")

@@ -83,7 +83,8 @@ async def test_what_fails_after_a_comment_is_told_in_the_stream():
     assert reply.body.startswith(BEAT)
     assert b'data: {"error":' in reply.body
     assert b"[DONE]" not in reply.body
-    assert (call.status, call.error) == (200, "server_error")
+    answer = call.record.answer
+    assert (answer.status, answer.error) == (200, "server_error")
 
 
 @bounded()

@@ -48,7 +48,7 @@ async def test_when_nobody_can_answer_an_old_answer_does(failure):
                 assert (reply.status, text_of(reply)) == (200, "answer 1")
                 assert reply.header("x-llmproxy-cache") == "stale"
                 assert reply.header("age") == "0"
-            assert proxy.heard.calls[-1].cache == "stale"
+            assert proxy.heard.calls[-1].record.cache == "stale"
             assert proxy.runtime.cache.counts.stale == 3
 
 

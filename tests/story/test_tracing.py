@@ -332,7 +332,7 @@ async def test_without_tracing_an_endpoint_is_sent_what_the_client_sent(headers)
         await ask(proxy.port, body=HELLO, headers=headers)
     names = ("traceparent", "tracestate")
     assert [each for each in vendor.received[0].headers if each[0] in names] == headers
-    assert proxy.heard.calls[0].trace is None
+    assert proxy.heard.calls[0].record.request.trace is None
 
 
 @bounded()

@@ -1,26 +1,27 @@
-"""Finished calls, for the tests of those that read them."""
+"""Finished calls, for the tests of what reads them."""
 
 from llmproxy.calls import Usage
 from llmproxy.events import CallFinished
+from llmproxy.record import AnswerSummary, CallRecord, RequestSummary
 
 
 def finished_call(**changes):
-    """Return a finished call: retried once, answered after 1.5 s, with some fields changed."""
-    fields = {
-        "ended_at": 1_795_415_102.25,
-        "received_at": 0.0,
-        "id": "req_1",
-        "request": "POST /v1/chat/completions",
-        "group": "gpt-4.1",
-        "endpoint": "east",
-        "status": 200,
-        "attempts": 2,
-        "first_byte_s": 0.0123456,
-        "total_s": 1.5,
-        "overhead_s": 0.000045,
-        "usage": Usage(10, 20, 5),
-        "error": None,
+    """Return a finished call: retried once, answered after 1.5 s. `changes` go to its parts."""
+    parts = {
+        RequestSummary: {"line": "POST /v1/chat/completions", "id": "req_1"},
+        AnswerSummary: {"status": 200, "usage": Usage(10, 20, 5)},
+        CallRecord: {"group": "gpt-4.1", "endpoint": "east", "attempts": 2},
+        CallFinished: {
+            "ended_at": 1_795_415_102.25,
+            "total_s": 1.5,
+            "first_byte_s": 0.0123456,
+            "overhead_s": 0.000045,
+        },
     }
-    if changes.get("id") == "":
-        changes["id"] = None
-    return CallFinished(**fields | changes)
+    for name, value in changes.items():
+        (part,) = [part for part in parts if name in part.__struct_fields__]
+        parts[part][name] = value
+    request = RequestSummary(**parts[RequestSummary])
+    answer = AnswerSummary(**parts[AnswerSummary])
+    record = CallRecord(request=request, answer=answer, **parts[CallRecord])
+    return CallFinished(record=record, **parts[CallFinished])

@@ -182,7 +182,7 @@ async def test_a_closed_pipe_costs_lines_only():
 async def test_a_path_of_any_length_leaves_a_line_that_a_pipe_takes_whole():
     written = Written()
     log = log_to(written)
-    log.call_finished(finished_call(request='POST /"' + "x" * 60_000))
+    log.call_finished(finished_call(line='POST /"' + "x" * 60_000))
     log.close()
     (line,) = written.lines
     assert json.loads(line)["request"].startswith('POST /"xxx')

@@ -53,7 +53,7 @@ async def test_what_was_noted_last_is_written_at_the_end(tmp_path):
     with call_file(tmp_path / "calls.db") as file:
         file.call_finished(finished(id="req_last"))
     with call_file(tmp_path / "calls.db") as file:
-        assert (await file.find("req_last")).id == "req_last"
+        assert (await file.find("req_last")).record.request.id == "req_last"
 
 
 @bounded()
@@ -63,7 +63,7 @@ async def test_old_calls_are_forgotten(tmp_path):
         file.call_finished(finished(id="new", ended_at=1101.0))
         await written()
         assert await file.find("old") is None
-        assert (await file.find("new")).id == "new"
+        assert (await file.find("new")).record.request.id == "new"
 
 
 @bounded()

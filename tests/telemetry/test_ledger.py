@@ -4,28 +4,16 @@ import pytest
 
 from llmproxy.calls import Usage
 from llmproxy.config import Price
-from llmproxy.events import AttemptEnded, CallFinished, EndpointStateChanged
+from llmproxy.events import AttemptEnded, EndpointStateChanged
 from llmproxy.steps import Attempt
 from llmproxy.telemetry.ledger import BATCH, KEPT_CALLS, Ledger
+from tests.support.finished import finished_call
 
 
 def finished(status=200, **changes):
-    told = {
-        "ended_at": 1.0,
-        "received_at": 1.0,
-        "id": "req_1",
-        "request": "POST /v1/chat/completions",
-        "group": "g",
-        "endpoint": "e",
-        "status": status,
-        "attempts": 1,
-        "first_byte_s": 0.2,
-        "total_s": 0.3,
-        "overhead_s": 0.0001,
-        "usage": None,
-        "error": None,
-    }
-    return CallFinished(**{**told, **changes})
+    straight = {"group": "g", "endpoint": "e", "attempts": 1, "usage": None}
+    times = {"ended_at": 1.0, "first_byte_s": 0.2, "total_s": 0.3, "overhead_s": 0.0001}
+    return finished_call(status=status, **straight | times | changes)
 
 
 def ended(outcome="answered", **changes):
@@ -99,7 +87,7 @@ def test_calls_that_did_not_go_straight_are_kept_apart_and_longer():
     for _ in range(KEPT_CALLS):
         ledger.call_finished(finished())
     ledger.enter()
-    assert [call.id for call in ledger.notable] == ["retried", "fell back"]
+    assert [call.record.request.id for call in ledger.notable] == ["retried", "fell back"]
     assert len(ledger.latest) == KEPT_CALLS
     assert ledger.tally().groups["g"].fallbacks == 1
 

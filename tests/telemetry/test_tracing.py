@@ -19,6 +19,7 @@ from llmproxy.steps import Attempt, PassedOver
 from llmproxy.telemetry.tracing.names import operation_name, places_of
 from llmproxy.telemetry.tracing.spans import Spans
 from llmproxy.telemetry.tracing.tracer import MAX_PENDING_CALLS, Tracer
+from tests.support.finished import finished_call
 
 CONFIG = """\
 model_groups:
@@ -39,7 +40,7 @@ FINISHED = {
     "ended_at": 1004.0,
     "received_at": 100.0,
     "id": "req_1",
-    "request": "POST /v1/chat/completions",
+    "line": "POST /v1/chat/completions",
     "group": "gpt-4.1",
     "endpoint": "east",
     "status": 200,
@@ -57,7 +58,7 @@ FINISHED = {
 
 
 def call(**more):
-    return CallFinished(**{**FINISHED, **more})
+    return finished_call(**FINISHED | more)
 
 
 class Kept:
@@ -150,7 +151,7 @@ def test_an_endpoint_that_the_config_does_not_know_has_no_address():
 
 
 def test_what_comes_from_a_client_is_cut():
-    own, _ = spans_of(call(model="m" * 10_000, request="POST /" + "x" * 10_000))
+    own, _ = spans_of(call(model="m" * 10_000, line="POST /" + "x" * 10_000))
     assert len(own.attributes["gen_ai.request.model"]) == 256
     assert len(own.attributes["url.path"]) == 256
 
@@ -191,8 +192,9 @@ def test_operations_are_few(path, name):
 def test_while_nobody_takes_them_a_bounded_number_of_calls_is_kept(caplog):
     kept = Kept()
     tracer = tracer_to(kept)
+    event = call()
     for _ in range(MAX_PENDING_CALLS + 100):
-        tracer.call_finished(call())
+        tracer.call_finished(event)
     assert sum("further ones are not traced" in each for each in caplog.messages) == 1
     tracer.close()
     assert len(kept.spans) == 2 * MAX_PENDING_CALLS
@@ -238,5 +240,5 @@ def test_whatever_a_client_sends_can_be_encoded(state, id):
         places_of(parse_config(CONFIG, {}, file="f.yaml")), Resource({}), InstrumentationScope("us")
     )
     trace = Trace("1" * 32, 10, 5, 1, state)
-    encoded = encode_spans(maker.of(call(trace=trace, id=id, request=f"GET /{id}"), trace))
+    encoded = encode_spans(maker.of(call(trace=trace, id=id, line=f"GET /{id}"), trace))
     assert len(encoded.resource_spans[0].scope_spans[0].spans) == 2

@@ -31,7 +31,7 @@ def trace_routes(overview: Overview, kept: CallFile | None) -> APIRouter:
     ) -> Traces:
         """The latest calls."""
         found = overview.calls(notable=notable)
-        chosen = [call for call in found if group in (None, call.group)]
+        chosen = [call for call in found if group in (None, call.record.group)]
         return Traces(calls=[trace_of(call, overview) for call in chosen[:limit]])
 
     @router.get("/calls/{id}")

@@ -24,7 +24,7 @@ EVERY_S = 1.0
 MAX_NEW_CALLS = 20
 
 
-Mark = tuple[str | None, float]  # tells a call from all others
+Mark = tuple[str, float]  # tells a call from all others
 
 
 class NewPoint(BaseModel):
@@ -74,7 +74,7 @@ def _marks(calls: list[CallFinished]) -> set[Mark]:
 
 
 def _mark(call: CallFinished) -> Mark:
-    return call.id, call.ended_at
+    return call.record.request.id, call.ended_at
 
 
 def _event(name: str, content: BaseModel) -> bytes:

@@ -106,16 +106,19 @@ class Overview:
         known = id.encode("latin-1", "replace")
         for calls in (self.calls(), self.calls(notable=True)):
             for call in calls:
-                if call.id == id or call.request_id == known:
+                record = call.record
+                if record.request.id == id or record.answer.request_id == known:
                     return call
         return None
 
     def cost_of(self, call: CallFinished) -> float | None:
         """US dollars; None if its endpoint told no usage or has no price."""
-        price = self._ledger.prices.get((call.fallback or call.group or "", call.endpoint or ""))
-        if price is None or call.usage is None or call.cache in FROM_CACHE:
+        record, usage = call.record, call.record.answer.usage
+        group = record.fallback or record.group or ""
+        price = self._ledger.prices.get((group, record.endpoint or ""))
+        if price is None or usage is None or record.cache in FROM_CACHE:
             return None
-        return round(cost_usd(price, call.usage), 9)
+        return round(cost_usd(price, usage), 9)
 
     def show(self) -> None:
         """Write on the board what has changed."""

@@ -68,20 +68,21 @@ class Traces(BaseModel):
 def trace_of(call: CallFinished, overview: Overview) -> Trace:
     """As it is told."""
     until_first_byte_s = call.total_s if call.first_byte_s is None else call.first_byte_s
-    usage = call.usage
+    record, request, answer = call.record, call.record.request, call.record.answer
+    usage = answer.usage
     return Trace(
-        id=call.id,
+        id=request.id or None,
         at=call.ended_at,
-        request=call.request,
-        stream=call.stream,
-        group=call.group,
-        fallback=call.fallback,
-        caller=call.caller,
-        client=call.client,
-        endpoint=call.endpoint,
-        status=call.status,
-        error=call.error,
-        cache=call.cache,
+        request=request.line,
+        stream=request.stream,
+        group=record.group,
+        fallback=record.fallback,
+        caller=request.caller,
+        client=request.client,
+        endpoint=record.endpoint,
+        status=answer.status,
+        error=answer.error,
+        cache=record.cache,
         first_byte_ms=in_ms(call.first_byte_s),
         total_ms=ms(call.total_s),
         overhead_ms=ms(call.overhead_s),
@@ -90,7 +91,7 @@ def trace_of(call: CallFinished, overview: Overview) -> Trace:
         output_tokens=usage.output_tokens if usage else None,
         cached_tokens=usage.cached_tokens if usage else None,
         cost_usd=overview.cost_of(call),
-        steps=[_told(step, call.received_at) for step in call.steps],
+        steps=[_told(step, request.received_at) for step in record.steps],
     )
 
 

@@ -9,12 +9,13 @@ from time import monotonic, time
 
 import msgspec
 
-from llmproxy.calls import Accepted, Call, CallRecord
+from llmproxy.calls import Accepted, Call
 from llmproxy.config import Timeouts
 from llmproxy.errors import Answer, TimedOut, UpstreamError, UpstreamFailed
 from llmproxy.pipeline.failover.outgoing import outgoing_request
 from llmproxy.protocols import Credentials
 from llmproxy.providers.base import Endpoint
+from llmproxy.record import CallRecord
 from llmproxy.rules import sse
 from llmproxy.upstream import Response, UpstreamClient
 

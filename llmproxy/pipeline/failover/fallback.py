@@ -10,8 +10,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
-from llmproxy.calls import Accepted, Call, CallRecord
+from llmproxy.calls import Accepted, Call
 from llmproxy.errors import GatewayError, NoEndpoint, RequestRejected
+from llmproxy.record import CallRecord
 from llmproxy.routing import Group
 from llmproxy.steps import FellBack
 

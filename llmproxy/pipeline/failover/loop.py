@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import isinf
 from time import monotonic, time
 
-from llmproxy.calls import Accepted, Call, CallRecord, Headers, Usage
+from llmproxy.calls import Accepted, Call, Headers, Usage
 from llmproxy.config import Queue
 from llmproxy.errors import NoEndpoint, Skipped, StreamBroken, TimedOut, UpstreamError
 from llmproxy.events import AttemptEnded, AttemptFailed, Listener
@@ -21,6 +21,7 @@ from llmproxy.pipeline.failover.consequences import cool, fail_breaker, tell_cha
 from llmproxy.pipeline.failover.fallback import Fallback
 from llmproxy.pipeline.failover.no_endpoint import no_endpoint_error, unchanged_error
 from llmproxy.pipeline.failover.waiting import WaitingRooms
+from llmproxy.record import CallRecord
 from llmproxy.routing import CallDemand, Checkout, EndpointState, Group
 from llmproxy.rules.estimate import Size
 from llmproxy.rules.limits import rate_limits
@@ -160,7 +161,7 @@ class FirstAccepted:
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._accepted.response.close()
-        usage = self._record.usage
+        usage = self._record.answer.usage
         if self._size is not None and usage is not None and usage.input_tokens > 0:
             self._group.learn_tokens(self._size, usage.input_tokens)
         self._end_checkout(usage)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from llmproxy.calls import Call, CallRecord, Header, Headers, Replay, header_lines
+from llmproxy.calls import Call, Header, Headers, Replay, header_lines
 from llmproxy.protocols import Upload
 from llmproxy.providers.base import BARE_KEYS, Endpoint
+from llmproxy.record import CallRecord
 from llmproxy.rules.body import with_model
 from llmproxy.rules.headers import upstream_headers
 from llmproxy.rules.trace_context import onward
@@ -25,8 +26,8 @@ def outgoing_request(
     if call.stream:
         # A compressed stream could not be checked for early errors, nor told that it broke.
         headers = [header for header in headers if header[0] != b"accept-encoding"]
-    if record.trace is not None:
-        headers = onward(headers, record.trace, record.attempts)
+    if record.request.trace is not None:
+        headers = onward(headers, record.request.trace, record.attempts)
     return Outgoing(
         call.method.encode("ascii"),
         endpoint.provider.target(endpoint, call.route, call.query),

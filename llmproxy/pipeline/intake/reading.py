@@ -11,12 +11,13 @@ from itertools import count
 from time import monotonic
 from urllib.parse import parse_qs
 
-from llmproxy.calls import Call, CallRecord, Dialect, Replay, Request
+from llmproxy.calls import Call, Dialect, Replay, Request
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError
 from llmproxy.pipeline.intake.asked import Asked
 from llmproxy.pipeline.intake.uploads import SpooledForm
 from llmproxy.protocols import BodyReader, Upload
+from llmproxy.record import CallRecord
 from llmproxy.rules.body import Peek, peek
 from llmproxy.rules.encoding import decoded
 from llmproxy.rules.paths import route_of
@@ -92,8 +93,9 @@ class Reading:
     async def __aenter__(self) -> Call:
         intake, request = self._intake, self._request
         asked = Asked(request.headers)
-        self._record.id = asked.request_id or intake.new_call_id()
-        self._record.explain = asked.explain
+        summary = self._record.request
+        summary.id = asked.request_id or intake.new_call_id()
+        summary.explain = asked.explain
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
@@ -105,8 +107,8 @@ class Reading:
             self._record.waited_s += monotonic() - request.received_at
         total_s = min(intake.total_s, asked.total_s)
         answers = route.dialect is Dialect.RESPONSES
-        self._call = self._record.call = Call(
-            id=self._record.id,
+        call = self._call = Call(
+            id=summary.id,
             method=request.method,
             route=route,
             query=request.query,
@@ -124,9 +126,11 @@ class Reading:
             ends_at=request.received_at + total_s,
             max_output_tokens=found.max_output_tokens,
             priority=asked.priority,
-            caller=self._record.caller,
+            caller=summary.caller,
         )
-        return self._call
+        summary.operation, summary.model = route.path, call.model
+        summary.stream = call.stream
+        return call
 
     async def __aexit__(self, *_: object) -> None:
         body = self._call.body

@@ -13,8 +13,9 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from llmproxy.calls import CLIENT_CLOSED_REQUEST, Trace
+from llmproxy.calls import Trace
 from llmproxy.events import CallFinished
+from llmproxy.record import CLIENT_CLOSED_REQUEST
 from llmproxy.steps import Attempt, FellBack, PassedOver
 from llmproxy.telemetry.tracing.names import NOWHERE, Place, operation_name
 
@@ -78,22 +79,24 @@ class _Call:
 
     def __init__(self, maker: Spans, call: CallFinished, trace: Trace) -> None:
         self._maker = maker
-        self._call = call
+        self._event = call
+        self._record = record = call.record
         self._trace = trace
         self._state = TraceState.from_header([trace.state]) if trace.state else TraceState()
-        self._operation = None if call.operation is None else operation_name(call.operation)
-        self._model = None if call.model is None else call.model[:MAX_CHARS]
+        operation, model = record.request.operation, record.request.model
+        self._operation = None if operation is None else operation_name(operation)
+        self._model = None if model is None else model[:MAX_CHARS]
         # From the clock of the steps to Unix time.
-        self._wall_minus_clock_s = call.ended_at - (call.received_at + call.total_s)
-        self._ended_at = call.received_at + call.total_s
+        self._ended_at = record.request.received_at + call.total_s
+        self._wall_minus_clock_s = call.ended_at - self._ended_at
         self._attempts: list[Attempt] = []
 
     def spans(self) -> list[ReadableSpan]:
         """The call's own, then its attempts in order."""
-        call, trace = self._call, self._trace
+        record, trace = self._record, self._trace
         attempts, events = [], []
-        group = call.group or ""
-        for step in call.steps:
+        group = record.group or ""
+        for step in record.steps:
             match step:
                 case Attempt():
                     self._attempts.append(step)
@@ -105,6 +108,7 @@ class _Call:
                     group = step.group
                     told = {"llmproxy.group": group}
                     events.append(Event("llmproxy.fallback", told, self._nanoseconds(step.at)))
+        times = (self._nanoseconds(record.request.received_at), self._nanoseconds(self._ended_at))
         parent = None
         if trace.parent_id is not None:
             parent = self._context(trace.parent_id, remote=True)
@@ -113,9 +117,9 @@ class _Call:
             SpanKind.SERVER,
             context=self._context(trace.span_id),
             parent=parent,
-            times=(self._nanoseconds(call.received_at), self._nanoseconds(self._ended_at)),
+            times=times,
             attributes=self._call_attributes(),
-            failed=call.status >= 500 or self._broken,
+            failed=record.answer.status >= 500 or self._broken,
             events=tuple(events),
         )
         return [own, *attempts]
@@ -123,38 +127,41 @@ class _Call:
     @property
     def _broken(self) -> bool:
         """Its answer began well and did not come to its end."""
-        return self._call.error is not None and 200 <= self._call.status < 400
+        answer = self._record.answer
+        return answer.error is not None and 200 <= answer.status < 400
 
     def _call_attributes(self) -> dict[str, Value | None]:
-        call = self._call
-        method, _, path = call.request.partition(" ")
-        left = call.status == CLIENT_CLOSED_REQUEST  # a status that was never sent
+        event, record = self._event, self._record
+        request, answer = record.request, record.answer
+        method, _, path = request.line.partition(" ")
+        left = answer.status == CLIENT_CLOSED_REQUEST  # a status that was never sent
         return {
             "gen_ai.operation.name": self._operation,
             "gen_ai.request.model": self._model,
-            "gen_ai.request.stream": call.stream or None,
+            "gen_ai.request.stream": request.stream or None,
             "http.request.method": method,
             "url.path": path[:MAX_CHARS],
-            "http.response.status_code": None if left else call.status or None,
-            "error.type": call.error,
-            "llmproxy.call_id": call.id,
-            "llmproxy.caller": call.caller,
-            "llmproxy.group": call.group,
-            "llmproxy.fallback": call.fallback,
-            "llmproxy.endpoint": call.endpoint,
-            "llmproxy.attempts": call.attempts,
-            "llmproxy.cache": call.cache,
-            "llmproxy.first_byte_ms": _ms(call.first_byte_s),
-            "llmproxy.overhead_ms": _ms(call.overhead_s),
+            "http.response.status_code": None if left else answer.status or None,
+            "error.type": answer.error,
+            "llmproxy.call_id": request.id or None,
+            "llmproxy.caller": request.caller,
+            "llmproxy.group": record.group,
+            "llmproxy.fallback": record.fallback,
+            "llmproxy.endpoint": record.endpoint,
+            "llmproxy.attempts": record.attempts,
+            "llmproxy.cache": record.cache,
+            "llmproxy.first_byte_ms": _ms(event.first_byte_s),
+            "llmproxy.overhead_ms": _ms(event.overhead_s),
             "llmproxy.waited_ms": _ms(self._waited_s()),
         }
 
     def _attempt(self, step: Attempt, number: int, group: str) -> ReadableSpan:
-        call, place = self._call, self._maker.place(group, step.endpoint)
+        request, answer = self._record.request, self._record.answer
+        place = self._maker.place(group, step.endpoint)
         answered = step.outcome == "answered"
-        reason = call.error if answered and self._broken else step.reason
+        reason = answer.error if answered and self._broken else step.reason
         model = place.model or self._model
-        usage = call.usage if answered else None
+        usage = answer.usage if answered else None
         ended_at = self._ended_at if answered else step.began_at + step.took_s
         return self._maker.span(
             self._name(model),
@@ -166,9 +173,9 @@ class _Call:
                 "gen_ai.operation.name": self._operation,
                 "gen_ai.provider.name": place.provider,
                 "gen_ai.request.model": model,
-                "gen_ai.request.stream": call.stream or None,
+                "gen_ai.request.stream": request.stream or None,
                 "gen_ai.response.time_to_first_chunk": (
-                    step.took_s if answered and call.stream else None
+                    step.took_s if answered and request.stream else None
                 ),
                 "gen_ai.usage.input_tokens": usage.input_tokens if usage else None,
                 "gen_ai.usage.output_tokens": usage.output_tokens if usage else None,
@@ -185,7 +192,7 @@ class _Call:
                 "llmproxy.outcome": step.outcome,
                 "llmproxy.verdict": step.verdict,
                 "llmproxy.upstream_request_id": (
-                    call.request_id.decode("latin-1") if answered and call.request_id else None
+                    answer.request_id.decode("latin-1") if answered and answer.request_id else None
                 ),
             },
             failed=step.outcome == "failed" or (answered and self._broken),
@@ -193,14 +200,14 @@ class _Call:
 
     def _waited_s(self) -> float:
         """Before the first byte, for room, between attempts, or for another call's answer."""
-        call = self._call
-        until_s = call.total_s if call.first_byte_s is None else call.first_byte_s
-        return max(0.0, until_s - call.overhead_s - sum(each.took_s for each in self._attempts))
+        event = self._event
+        until_s = event.total_s if event.first_byte_s is None else event.first_byte_s
+        return max(0.0, until_s - event.overhead_s - sum(each.took_s for each in self._attempts))
 
     def _name(self, model: str | None) -> str:
         """Few names: of a call that was not understood, the method."""
         if self._operation is None:
-            return self._call.request.partition(" ")[0]
+            return self._record.request.line.partition(" ")[0]
         return self._operation if model is None else f"{self._operation} {model}"
 
     def _context(self, span_id: int, *, remote: bool = False) -> SpanContext:

@@ -94,7 +94,7 @@ class Tracer(BaseListener):
 
     def call_finished(self, event: CallFinished) -> None:
         """A call is over: its spans are sent within some seconds."""
-        trace = event.trace
+        trace = event.record.request.trace
         if trace is None or not trace.sampled:
             return
         if len(self._pending) >= MAX_PENDING_CALLS:

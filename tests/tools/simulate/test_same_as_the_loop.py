@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from llmproxy.calls import Accepted, Call, CallRecord, Dialect, Replay, Route
+from llmproxy.calls import Accepted, Call, Dialect, Replay, Route
 from llmproxy.config import parse_config
 from llmproxy.errors import (
     Answer,
@@ -25,6 +25,7 @@ from llmproxy.errors import (
 from llmproxy.events import Listeners
 from llmproxy.pipeline.failover import Failover
 from llmproxy.pipeline.failover.waiting import WaitingRooms
+from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.proxy import Proxy

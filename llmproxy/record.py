@@ -1,0 +1,100 @@
+"""The record of one call: filled in as the call goes, read by logs, metrics and traces at its end.
+
+It is content-free: names, numbers and reasons, no prompt and no answer, so it may be kept, shown to
+other workers and written to a file. Moments are seconds of `time.monotonic`, durations seconds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmproxy.calls import Header, Headers, Trace, Usage
+from llmproxy.steps import Step, in_words
+
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; never sent, only logged
+
+
+class RequestSummary(msgspec.Struct, omit_defaults=True, gc=False):
+    """What the client asked for.
+
+    Attributes:
+        line: Method and path, such as `POST /v1/chat/completions`. May be as long as a head.
+        client: The peer's address.
+        received_at: When the request's head was complete.
+        id: Our id of the call; "" until the headers are parsed.
+        caller: Name of the caller whose key the client sent; None without configured callers.
+        operation: The path without its prefix; None if the request was refused before.
+        model: The model that the client named.
+        stream: Whether it asked for a stream.
+        explain: Whether it asked for the steps in a header.
+        trace: Its position in a distributed trace; None if calls are not traced.
+    """
+
+    line: str = ""
+    client: str | None = None
+    received_at: float = 0.0
+    id: str = ""
+    caller: str | None = None
+    operation: str | None = None
+    model: str | None = None
+    stream: bool = False
+    explain: bool = False
+    trace: Trace | None = None
+
+
+class AnswerSummary(msgspec.Struct, omit_defaults=True, gc=False):
+    """What the client got.
+
+    Attributes:
+        status: The HTTP status; 499 if the client left first, 0 if nothing was sent.
+        error: Code of an error of ours, or the reason of an endpoint's; also of a stream that broke
+            after a status of 200.
+        usage: Tokens as the endpoint counted them; None if it did not report any.
+        request_id: The `x-request-id` of the endpoint that answered.
+        first_byte_at: When the answer began; None if it never did.
+    """
+
+    status: int = 0
+    error: str | None = None
+    usage: Usage | None = None
+    request_id: bytes | None = None
+    first_byte_at: float | None = None
+
+
+class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
+    """Everything known about one call. Only the call's own task writes to it.
+
+    Attributes:
+        request: What the client asked for.
+        answer: What it got.
+        group: The model group that was asked; None if the request did not get that far.
+        fallback: The group that was asked in its place, if it failed.
+        endpoint: The endpoint that answered, or that was tried last.
+        attempts: How many attempts were begun.
+        steps: Attempts, skipped endpoints and fallbacks, in order.
+        waited_s: Time before the first byte that was spent waiting for others: the client's upload,
+            endpoints, capacity, permits, another call's answer.
+        cache: The part that the answer cache had in the call; None if it is off for the call.
+        limit_headers: Headers that report the caller's own limits, in place of the endpoint's.
+            Dropped when the call is over.
+    """
+
+    request: RequestSummary = msgspec.field(default_factory=RequestSummary)
+    answer: AnswerSummary = msgspec.field(default_factory=AnswerSummary)
+    group: str | None = None
+    fallback: str | None = None
+    endpoint: str | None = None
+    attempts: int = 0
+    steps: list[Step] = []
+    waited_s: float = 0.0
+    cache: str | None = None
+    limit_headers: Headers | None = None
+
+    def client_left(self) -> None:
+        """Note that the client closed its connection before the answer was complete."""
+        self.answer.status, self.answer.error = CLIENT_CLOSED_REQUEST, "client_closed_request"
+
+
+def explanation(record: CallRecord) -> Header:
+    """Return the header that lists a call's steps."""
+    return b"x-llmproxy-explain", in_words(record.steps).encode("ascii", "replace")
