@@ -166,10 +166,10 @@ def _seconds(text: str) -> float:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from llmproxy.runtime.triggers import hold_hangups  # noqa: PLC0415 - `check` must start fast
+    from llmproxy.runtime.triggers import block_hangups  # noqa: PLC0415 - `check` must start fast
     from llmproxy.serving import serve, serve_demo  # noqa: PLC0415
 
-    hold_hangups()
+    block_hangups()
     config, file = _config_to_serve(options.config, os.environ)
     if options.workers > 1:
         return _serve_with_workers(config, file, options)

@@ -27,9 +27,9 @@ from llmproxy.app import App
 from llmproxy.config import Config, GeneralSettings, parse_config
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listener, Listeners
-from llmproxy.runtime import Live, open_live
+from llmproxy.runtime import LiveConfig, open_live_config
 from llmproxy.runtime.config_file import ConfigFile
-from llmproxy.runtime.triggers import heeding
+from llmproxy.runtime.triggers import reload_triggers
 from llmproxy.server import make_server
 from llmproxy.telemetry.access_log import AccessLog, write_to
 from llmproxy.telemetry.ledger import Ledger
@@ -92,7 +92,7 @@ async def serve_on(
     on_started: Callable[[], None],
     file: ConfigFile | None = None,
     seat: Seat | None = None,
-    on_live: Callable[[Live], None] | None = None,
+    on_live: Callable[[LiveConfig], None] | None = None,
 ) -> None:
     """Serve a config on a socket until a signal ends it; then the socket is closed.
 
@@ -107,7 +107,7 @@ async def serve_on(
         async with open_app(config, environ=environ, listener=log, seat=seat, file=file) as app:
             if on_live is not None:
                 on_live(app.live)
-            async with heeding(app.live):
+            async with reload_triggers(app.live):
                 # What exists now lives as long as the process: the collector need not look at it.
                 gc.collect()
                 gc.freeze()
@@ -131,7 +131,7 @@ async def open_app(
     with keeping_calls(config.general_settings) as kept, traced(config) as tracer:
         others = [each for each in (kept, tracer) if each is not None]
         told = Listeners(listener, ledger, *others)
-        async with open_live(config, environ=environ, listener=told, file=file) as live:
+        async with open_live_config(config, environ=environ, listener=told, file=file) as live:
 
             def adopt_prices() -> None:
                 ledger.enter()

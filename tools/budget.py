@@ -42,7 +42,7 @@ OLD_STATE = {
     "IncomingRequest",
     "Lease",
     "Line",
-    "Live",
+    "LiveConfig",
     "Received",
     "Response",
     "Runtime",

@@ -19,13 +19,13 @@ from llmproxy.admin.auth import only_the_operator, signing_in_routes
 from llmproxy.admin.pages import dashboard_routes
 from llmproxy.admin.stats.sampler import Watch
 from llmproxy.admin.stats.state import Glance
-from llmproxy.runtime import Live
+from llmproxy.runtime import LiveConfig
 
 if TYPE_CHECKING:
     from llmproxy.telemetry.call_file import CallFile
 
 
-def make_control(live: Live, watch: Watch, kept: CallFile | None = None) -> FastAPI:
+def make_control(live: LiveConfig, watch: Watch, kept: CallFile | None = None) -> FastAPI:
     """The operator's app of one process. `kept`: the file of earlier calls, if there is one."""
     documented = live.runtime.config.general_settings.expose_docs
     app = FastAPI(
@@ -69,7 +69,9 @@ def make_control(live: Live, watch: Watch, kept: CallFile | None = None) -> Fast
     return app
 
 
-def _admin_routes(live: Live, watch: Watch, glance: Glance, kept: CallFile | None) -> APIRouter:
+def _admin_routes(
+    live: LiveConfig, watch: Watch, glance: Glance, kept: CallFile | None
+) -> APIRouter:
     admin = APIRouter(prefix="/admin", dependencies=[Depends(only_the_operator(live))])
     for routes in (
         watching_routes(watch, glance),

@@ -15,17 +15,17 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel
 
-from llmproxy.runtime import Live
+from llmproxy.runtime import LiveConfig
 
 if TYPE_CHECKING:
-    from llmproxy.runtime import Live
+    from llmproxy.runtime import LiveConfig
 
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-def only_the_operator(live: Live) -> Callable[[Request], None]:
+def only_the_operator(live: LiveConfig) -> Callable[[Request], None]:
     """What FastAPI asks before each path: 401 without the key; 403 for another machine where there
     is no key, and for what a page of another site sends."""
 
@@ -48,7 +48,7 @@ def only_the_operator(live: Live) -> Callable[[Request], None]:
     return check
 
 
-def is_operator(request: Request, live: Live) -> bool:
+def is_operator(request: Request, live: LiveConfig) -> bool:
     """Whether `only_the_operator` would let a question pass."""
     key = live.runtime.config.general_settings.admin_key
     if key is None:
@@ -127,7 +127,7 @@ class Session(BaseModel):
     signed_in: bool
 
 
-def signing_in_routes(live: Live) -> APIRouter:
+def signing_in_routes(live: LiveConfig) -> APIRouter:
     """`/admin/session`, `/admin/login` and `/admin/logout`."""
     router = APIRouter(prefix="/admin", dependencies=[Depends(not_from_elsewhere)])
 

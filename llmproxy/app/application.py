@@ -22,7 +22,7 @@ from llmproxy.pipeline.intake import not_found
 from llmproxy.protocols import Client, Downstream
 from llmproxy.record import CallRecord, RequestSummary
 from llmproxy.rules.paths import route_of
-from llmproxy.runtime import Live, Runtime
+from llmproxy.runtime import LiveConfig, Runtime
 
 logger = logging.getLogger("llmproxy")
 
@@ -43,7 +43,7 @@ class App:
 
     def __init__(
         self,
-        live: Live,
+        live: LiveConfig,
         control: ASGIApp,
         *,
         trace_of: Callable[[Headers], Trace | None] | None = None,

@@ -53,7 +53,7 @@ def pool_of(
     return Pool(groups)
 
 
-def begun_anew(before: Pool, endpoints: Endpoints) -> list[str]:
+def reset_endpoints(before: Pool, endpoints: Endpoints) -> list[str]:
     """Of which endpoints nothing is known although their names are, in words."""
     return [
         f"{group}/{endpoint.name}: is another place or credential, and begins anew"

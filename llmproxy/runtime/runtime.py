@@ -14,9 +14,9 @@ from llmproxy.pipeline.heartbeat import Heartbeat
 from llmproxy.pipeline.intake import Intake
 from llmproxy.pipeline.relay import Relay
 from llmproxy.rules.capacity import Capacity
-from llmproxy.runtime.lasting import Lasting
-from llmproxy.runtime.opening import Opened
 from llmproxy.runtime.pool import pool_of
+from llmproxy.runtime.process_state import ProcessState
+from llmproxy.runtime.resources import Resources
 from llmproxy.shared_state.quota import Lease
 
 if TYPE_CHECKING:
@@ -30,35 +30,35 @@ class Runtime:
     and endpoint, of those that have one. `calls`: how many have begun with it and are not over.
     """
 
-    def __init__(self, opened: Opened, lasting: Lasting) -> None:
+    def __init__(self, opened: Resources, process: ProcessState) -> None:
         config = self.config = opened.config
         settings = config.general_settings
         self.calls = 0
         self.close = opened.held.aclose
         self.prices = opened.prices
         self.shared = opened.shared
-        self.listener = lasting.listener
+        self.listener = process.listener
         if self.shared is not None:
-            self.listener = Listeners(lasting.listener, self.shared)
-        self.pool = pool_of(config, endpoints=opened.endpoints, before=lasting.pool)
-        self.callers = Callers(settings.callers, self.pool, lasting.callers)
+            self.listener = Listeners(process.listener, self.shared)
+        self.pool = pool_of(config, endpoints=opened.endpoints, before=process.pool)
+        self.callers = Callers(settings.callers, self.pool, process.callers)
         self.capacities = (*self.pool.capacities(), *self.callers.capacities())
         self.intake = Intake(settings)
         self.cache = opened.cache
         self.cache.serve(Questions(settings, _modes(config)), self.prices)
         self.heartbeat = Heartbeat(settings.queue.heartbeat_s)
-        self.admission = lasting.admission
+        self.admission = process.admission
         self.failover = Failover(
             opened.attempts,
             self.listener,
             max_attempts=settings.num_retries + 1,
             queue=settings.queue,
             draw=random.random,
-            rooms=lasting.rooms,
+            rooms=process.rooms,
         )
         self.relay = Relay(idle_s=settings.timeouts.idle_s)
         self._share()
-        lasting.adopt(settings, self.pool, self.callers)
+        process.adopt(settings, self.pool, self.callers)
         self.failover.capacity_freed()
 
     def _share(self) -> None:

@@ -9,11 +9,11 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 
 from llmproxy.aio.tasks import background
-from llmproxy.runtime.live import Live
+from llmproxy.runtime.live_config import LiveConfig
 
 
 @asynccontextmanager
-async def heeding(live: Live) -> AsyncIterator[None]:
+async def reload_triggers(live: LiveConfig) -> AsyncIterator[None]:
     """Read the file again whenever somebody wants it, until the block ends.
 
     Without a file a SIGHUP ends the process, as it does by default.
@@ -38,7 +38,7 @@ async def heeding(live: Live) -> AsyncIterator[None]:
             yield
 
 
-async def reload_on_change(live: Live) -> None:
+async def reload_on_change(live: LiveConfig) -> None:
     """The job that watches the file. Ends only when it is cancelled."""
     # Only who wants it pays for the import.
     from llmproxy.runtime.file_watch import changes_of  # noqa: PLC0415
@@ -50,8 +50,8 @@ async def reload_on_change(live: Live) -> None:
             await live.reload_if_changed()
 
 
-def hold_hangups() -> None:
-    """A SIGHUP that comes now is kept until `heeding` hears it: by default it would end the
+def block_hangups() -> None:
+    """A SIGHUP that comes now is kept until `reload_triggers` hears it: by default it would end the
     process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
 
@@ -65,5 +65,5 @@ def _hearing(hangups: asyncio.Event) -> Iterator[None]:
         yield
     finally:
         # Not to its default: a hangup in the last moment must not cost the log its last lines.
-        hold_hangups()
+        block_hangups()
         loop.remove_signal_handler(signal.SIGHUP)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.runtime import Loaded
+from llmproxy.runtime import LoadStatus
 from llmproxy.telemetry.board import Board, SheetFull
 
 
@@ -17,7 +17,7 @@ class Good(msgspec.Struct):
 
     text: str
     seen: str
-    loaded: Loaded
+    loaded: LoadStatus
 
 
 _pack = msgspec.msgpack.Encoder().encode

@@ -16,7 +16,7 @@ import uvloop
 from llmproxy.admin.stats.collector import Seat
 from llmproxy.config import Config, kept_until_restart
 from llmproxy.errors import ConfigError
-from llmproxy.runtime import Live
+from llmproxy.runtime import LiveConfig
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.serving import say, serve_on
 from llmproxy.shared_state.embedded import EmbeddedServer
@@ -102,7 +102,7 @@ def served_last(given: Given) -> tuple[Config, Good | None]:
     return kept_until_restart(given.config, config)[0], good
 
 
-def agree(live: Live, good: Good | None, number: int, given: Given) -> None:
+def agree(live: LiveConfig, good: Good | None, number: int, given: Given) -> None:
     """Go on from what the workers know of the file, and let them know what comes of it here."""
     if good is not None:
         live.text, live.seen, live.loaded = good.text, good.seen, good.loaded

@@ -213,7 +213,7 @@ async def test_a_hundred_reloads_leave_nothing_open(tmp_path):
                 await reload(proxy, configs[number % 2])
                 assert (await chat(proxy)).status == 200
             await until(lambda: not live._earlier)
-            kinds = sorted(thing.kind for thing in live._lasting.shelf._things)
+            kinds = sorted(thing.kind for thing in live._process.shared._resources)
             assert kinds == ["cache", "entra", "upstream"]
             assert live.loaded.reloads == 100
 

@@ -18,7 +18,7 @@ from llmproxy.events import EndpointStateChanged
 from llmproxy.routing import EndpointState
 
 if TYPE_CHECKING:
-    from llmproxy.runtime import Live, Runtime
+    from llmproxy.runtime import LiveConfig, Runtime
 
 
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from llmproxy.errors import ConfigError
 from llmproxy.runtime import NoFile
 
 if TYPE_CHECKING:
-    from llmproxy.runtime import Live
+    from llmproxy.runtime import LiveConfig
 
 
 Act = Callable[[EndpointState], object]
@@ -46,7 +46,7 @@ class Done(BaseModel):
     endpoints: int
 
 
-def action_routes(live: Live, glance: Glance) -> APIRouter:
+def action_routes(live: LiveConfig, glance: Glance) -> APIRouter:
     """`/admin/drain`, `/admin/enable`, `/admin/clear`."""
     router = APIRouter()
 
@@ -103,7 +103,7 @@ class Reloaded(BaseModel):
     changes: list[str]
 
 
-def reload_routes(live: Live, glance: Glance) -> APIRouter:
+def reload_routes(live: LiveConfig, glance: Glance) -> APIRouter:
     """`/admin/reload`."""
     router = APIRouter()
     live.on_reload.append(glance.forget)

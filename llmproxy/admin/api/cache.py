@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from llmproxy.cache.stores.second_level import SecondLevel
 from llmproxy.cache.stores.store import StoreError
-from llmproxy.runtime import Live, Runtime
+from llmproxy.runtime import LiveConfig, Runtime
 
 
 class Kept(BaseModel):
@@ -60,7 +60,7 @@ class Purged(BaseModel):
     second_level: int
 
 
-def cache_routes(live: Live) -> APIRouter:
+def cache_routes(live: LiveConfig) -> APIRouter:
     """`/admin/cache`."""
     router = APIRouter()
 

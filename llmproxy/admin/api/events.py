@@ -18,7 +18,7 @@ from llmproxy.admin.stats.traces import Traces, trace_of
 from llmproxy.events import CallFinished
 
 if TYPE_CHECKING:
-    from llmproxy.runtime import Live
+    from llmproxy.runtime import LiveConfig
 
 EVERY_S = 1.0
 MAX_NEW_CALLS = 20
@@ -34,7 +34,7 @@ class NewPoint(BaseModel):
     step_s: int
 
 
-def event_routes(live: Live, watch: Watch, glance: Glance) -> APIRouter:
+def event_routes(live: LiveConfig, watch: Watch, glance: Glance) -> APIRouter:
     """`/admin/events`."""
     router = APIRouter()
 
@@ -50,7 +50,7 @@ def event_routes(live: Live, watch: Watch, glance: Glance) -> APIRouter:
     return router
 
 
-async def _events(live: Live, watch: Watch, glance: Glance) -> AsyncIterator[bytes]:
+async def _events(live: LiveConfig, watch: Watch, glance: Glance) -> AsyncIterator[bytes]:
     told_calls, told_point = _marks(watch.overview.calls()), watch.last_point
     while not live.draining:
         yield _event("state", glance.now())

@@ -13,7 +13,7 @@ from llmproxy.admin.stats import finite
 from llmproxy.routing import CallDemand, EndpointState, Group, Pool, Tier
 
 if TYPE_CHECKING:
-    from llmproxy.runtime import Live
+    from llmproxy.runtime import LiveConfig
 
 
 class Candidate(BaseModel):
@@ -45,7 +45,7 @@ class Explanation(BaseModel):
     fallbacks: list[str]
 
 
-def explain_routes(live: Live) -> APIRouter:
+def explain_routes(live: LiveConfig) -> APIRouter:
     """`/admin/explain`."""
     router = APIRouter()
 

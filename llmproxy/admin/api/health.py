@@ -16,7 +16,7 @@ import llmproxy
 from llmproxy.admin.stats import finite
 from llmproxy.admin.stats.status import Shared, Status, shared_of, standing_of, status_of
 from llmproxy.routing import EndpointState, Group
-from llmproxy.runtime import Live
+from llmproxy.runtime import LiveConfig
 
 
 class Left(BaseModel):
@@ -79,7 +79,7 @@ class Probe(BaseModel):
     status: str
 
 
-def health_routes(live: Live) -> APIRouter:
+def health_routes(live: LiveConfig) -> APIRouter:
     """`/livez`, `/readyz` and `/health`."""
     router = APIRouter()
 
@@ -104,7 +104,7 @@ def health_routes(live: Live) -> APIRouter:
     return router
 
 
-def health_of(live: Live, now: float) -> Health:
+def health_of(live: LiveConfig, now: float) -> Health:
     """The state of every endpoint at a moment of the monotonic clock."""
     runtime = live.runtime
     endpoints = [

@@ -24,7 +24,7 @@ from llmproxy.telemetry.tally import Tree, plus
 
 if TYPE_CHECKING:
     from llmproxy.cache import Cache
-    from llmproxy.runtime import Live, Runtime
+    from llmproxy.runtime import LiveConfig, Runtime
     from llmproxy.telemetry.ledger import Ledger
 
 # The sheets of a place.
@@ -68,7 +68,7 @@ _calls_of = msgspec.msgpack.Decoder(Calls).decode
 class Overview:
     """Made once for a process. Owns what its predecessors at this place had counted."""
 
-    def __init__(self, live: Live, ledger: Ledger, seat: Seat | None = None) -> None:
+    def __init__(self, live: LiveConfig, ledger: Ledger, seat: Seat | None = None) -> None:
         self._live = live
         self._ledger = ledger
         self._seat = seat

@@ -18,7 +18,7 @@ from llmproxy.admin.stats.status import Condition, condition_of
 from llmproxy.telemetry.tally import Tree, minus
 
 if TYPE_CHECKING:
-    from llmproxy.runtime import Live
+    from llmproxy.runtime import LiveConfig
 
 LOOK_EVERY_S = 0.5
 STEP_S, STEPS = 5, 180  # 15 minutes
@@ -29,7 +29,9 @@ RECENT_S = 60.0
 class Watch:
     """Owns what was seen at earlier looks."""
 
-    def __init__(self, live: Live, overview: Overview, *, wall: Callable[[], float] = time) -> None:
+    def __init__(
+        self, live: LiveConfig, overview: Overview, *, wall: Callable[[], float] = time
+    ) -> None:
         self._live = live
         self.overview = overview
         self.wall = wall

@@ -17,7 +17,7 @@ from llmproxy.routing import EndpointState, Group
 from llmproxy.telemetry.tally import Tree
 
 if TYPE_CHECKING:
-    from llmproxy.runtime import Live
+    from llmproxy.runtime import LiveConfig
 
 
 from typing import Literal
@@ -110,7 +110,7 @@ class Now(BaseModel):
 class Glance:
     """Looks once for all who ask within half a second."""
 
-    def __init__(self, live: Live, watch: Watch) -> None:
+    def __init__(self, live: LiveConfig, watch: Watch) -> None:
         self._live = live
         self._watch = watch
         self._seen: Now | None = None
@@ -128,7 +128,7 @@ class Glance:
         self._seen = None
 
 
-def _look(live: Live, watch: Watch) -> Now:
+def _look(live: LiveConfig, watch: Watch) -> Now:
     runtime, numbers = live.runtime, watch.overview.numbers()
     step, seconds = watch.recent(numbers.counters)
     groups = [
@@ -198,12 +198,12 @@ def _endpoint_now(
     )
 
 
-def _config_now(live: Live) -> ConfigNow:
+def _config_now(live: LiveConfig) -> ConfigNow:
     source = None if live.file is None else str(live.file.path)
     return ConfigNow(source=source, **asdict(live.loaded))
 
 
-def _cache_now(live: Live, gauges: Tree) -> CacheNow | None:
+def _cache_now(live: LiveConfig, gauges: Tree) -> CacheNow | None:
     if not live.runtime.config.general_settings.cache:
         return None
     second = live.runtime.cache.second

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from llmproxy.routing import Group
-    from llmproxy.runtime import Live, Runtime
+    from llmproxy.runtime import LiveConfig, Runtime
 
 
 from llmproxy.errors import CredentialRejected, Misconfigured
@@ -71,7 +71,7 @@ def standing_of(group: Group, now: float) -> Standing:
     return "down" if all(out) else "degraded" if any(out) else "ok"
 
 
-def status_of(live: Live, groups: Iterable[Standing]) -> Status:
+def status_of(live: LiveConfig, groups: Iterable[Standing]) -> Status:
     """The worst of the groups, unless the process is going down."""
     if live.draining:
         return "draining"

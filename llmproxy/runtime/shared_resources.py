@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class _Thing:
+class SharedResource:
     """`made_from`: the settings that it was opened with."""
 
     def __init__(self, kind: str, made_from: object, open_: AbstractAsyncContextManager[Any]):
@@ -20,13 +20,13 @@ class _Thing:
         self.users = 0
 
 
-class Shelf:
+class SharedResources:
     """Owns the things."""
 
     def __init__(self) -> None:
-        self._things: list[_Thing] = []
+        self._resources: list[SharedResource] = []
 
-    async def borrow(
+    async def acquire(
         self,
         user: AsyncExitStack,
         made_from: tuple[str, object],
@@ -35,22 +35,22 @@ class Shelf:
         """What was opened with the same settings, else what `opening` opens now; until `user`
         closes. `made_from`: what kind of thing, and the settings. One borrows after the other."""
         kind, settings = made_from
-        thing = self._on_shelf(kind, settings)
+        thing = self._find(kind, settings)
         if thing is None:
-            thing = _Thing(kind, settings, opening)
+            thing = SharedResource(kind, settings, opening)
             thing.value = await opening.__aenter__()
-            self._things.append(thing)
+            self._resources.append(thing)
         thing.users += 1
-        user.push_async_callback(self._give_back, thing)
+        user.push_async_callback(self._release, thing)
         value: T = thing.value
         return value
 
-    def _on_shelf(self, kind: str, settings: object) -> _Thing | None:
-        same = (each for each in self._things if (each.kind, each.made_from) == (kind, settings))
+    def _find(self, kind: str, settings: object) -> SharedResource | None:
+        same = (each for each in self._resources if (each.kind, each.made_from) == (kind, settings))
         return next(same, None)
 
-    async def _give_back(self, thing: _Thing) -> None:
+    async def _release(self, thing: SharedResource) -> None:
         thing.users -= 1
         if thing.users == 0:
-            self._things.remove(thing)
+            self._resources.remove(thing)
             await thing.open.__aexit__(None, None, None)

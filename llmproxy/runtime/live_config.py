@@ -18,9 +18,9 @@ from llmproxy.config import Config, differences, kept_until_restart
 from llmproxy.errors import ConfigError
 from llmproxy.events import Listener
 from llmproxy.runtime.config_file import ConfigFile
-from llmproxy.runtime.lasting import Lasting
-from llmproxy.runtime.opening import opened
-from llmproxy.runtime.pool import begun_anew
+from llmproxy.runtime.pool import reset_endpoints
+from llmproxy.runtime.process_state import ProcessState
+from llmproxy.runtime.resources import opened
 from llmproxy.runtime.runtime import Runtime
 
 # How often it is looked whether the last call of an earlier config is over.
@@ -35,7 +35,7 @@ class NoFile(Exception):
     """The config comes from no file, so there is nothing to read again."""
 
 
-class Loaded(msgspec.Struct):
+class LoadStatus(msgspec.Struct):
     """How the config came to be what it is. Moments are Unix seconds.
 
     `reloads`: how often another one was taken up; `failed_reloads`: how often one was refused.
@@ -49,8 +49,8 @@ class Loaded(msgspec.Struct):
     error_at: float | None = None
 
 
-class Live:
-    """Made by `open_live` only. Holds the Runtime that new calls begin with.
+class LiveConfig:
+    """Made by `open_live_config` only. Holds the Runtime that new calls begin with.
 
     `draining`: the process is going down and wants no more traffic. `on_reload` are called when a
     config was taken up or refused. `tell_others`: other processes that serve the same file should
@@ -59,18 +59,22 @@ class Live:
     """
 
     def __init__(
-        self, runtime: Runtime, lasting: Lasting, file: ConfigFile | None, wall: Callable[[], float]
+        self,
+        runtime: Runtime,
+        process: ProcessState,
+        file: ConfigFile | None,
+        wall: Callable[[], float],
     ) -> None:
         self.runtime = runtime
         self.draining = False
         self.file = file
-        self.loaded = Loaded(wall())
+        self.loaded = LoadStatus(wall())
         self.on_reload: list[Callable[[], None]] = []
         self.tell_others: Callable[[], None] = _nobody_to_tell
         self.seen = self.text = file.seen if file is not None else ""
         self._seen_at = 0.0
         self._wall = wall
-        self._lasting = lasting
+        self._process = process
         self._one_at_a_time = asyncio.Lock()
         self._earlier: dict[Runtime, asyncio.Task[None]] = {}
         self._closing = False
@@ -128,11 +132,11 @@ class Live:
         """Serve a config as far as that is possible without a restart; returns what is new."""
         config, changes = kept_until_restart(self.runtime.config, wanted)
         if config != self.runtime.config:
-            made = await opened(config, self._lasting)
-            anew = begun_anew(self._lasting.pool, made.endpoints)
+            made = await opened(config, self._process)
+            anew = reset_endpoints(self._process.pool, made.endpoints)
             changes = [*differences(self.runtime.config, config), *anew, *changes]
             # From here to the end nothing is awaited: no call sees one half.
-            earlier, self.runtime = self.runtime, Runtime(made, self._lasting)
+            earlier, self.runtime = self.runtime, Runtime(made, self._process)
             self._earlier[earlier] = asyncio.create_task(self._close_after_last_call(earlier))
             self.loaded.loaded_at = self._wall()
             self.loaded.reloads += 1
@@ -166,18 +170,18 @@ class Live:
 
 
 @asynccontextmanager
-async def open_live(
+async def open_live_config(
     config: Config,
     *,
     environ: Mapping[str, str],
     listener: Listener,
     file: ConfigFile | None = None,
     wall: Callable[[], float] = time,
-) -> AsyncIterator[Live]:
+) -> AsyncIterator[LiveConfig]:
     """Serves calls until the block ends; then everything is closed. `file`: where the config came
     from, and the next ones will. Raises ConfigError."""
-    lasting = Lasting(config.general_settings, environ=environ, listener=listener)
-    live = Live(Runtime(await opened(config, lasting), lasting), lasting, file, wall)
+    process = ProcessState(config.general_settings, environ=environ, listener=listener)
+    live = LiveConfig(Runtime(await opened(config, process), process), process, file, wall)
     try:
         yield live
     finally:

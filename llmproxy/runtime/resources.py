@@ -20,8 +20,8 @@ from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.prices import Prices
-from llmproxy.runtime.lasting import Lasting, keep_s
 from llmproxy.runtime.price_list import prices_of
+from llmproxy.runtime.process_state import ProcessState, keep_s
 from llmproxy.upstream import UpstreamClient
 from llmproxy.upstream.entra import EntraCredentials
 
@@ -35,7 +35,7 @@ SERVER_PATIENCE_S = 0.1
 DISK_PATIENCE_S = 0.5
 
 
-class Opened:
+class Resources:
     """All that a Runtime is made of. Made by `opened` only; `held` closes it, whoever has it."""
 
     attempts: AttemptMaker
@@ -51,7 +51,7 @@ class Opened:
         self.held = AsyncExitStack()
 
 
-async def opened(config: Config, lasting: Lasting) -> Opened:
+async def opened(config: Config, process: ProcessState) -> Resources:
     """Everything for a config. What is served meanwhile does not notice.
 
     Raises ConfigError if something cannot be used; then nothing new is open.
@@ -59,20 +59,20 @@ async def opened(config: Config, lasting: Lasting) -> Opened:
     endpoints = endpoints_of(config)
     # In a thread: to import the list of prices takes a while.
     prices = await asyncio.to_thread(prices_of, list(chain.from_iterable(endpoints.values())))
-    opened = Opened(config, endpoints, prices)
+    opened = Resources(config, endpoints, prices)
     try:
-        await _open_all(opened, config.general_settings, lasting)
+        await _open_all(opened, config.general_settings, process)
     except BaseException:
         await opened.held.aclose()
         raise
     return opened
 
 
-async def _open_all(to: Opened, settings: GeneralSettings, lasting: Lasting) -> None:
-    held, shelf = to.held, lasting.shelf
+async def _open_all(to: Resources, settings: GeneralSettings, process: ProcessState) -> None:
+    held, shared = to.held, process.shared
     timeouts = settings.timeouts
-    client = await shelf.borrow(held, ("upstream", timeouts), _client(timeouts, lasting))
-    credentials = await shelf.borrow(held, ("entra", None), _credentials())
+    client = await shared.acquire(held, ("upstream", timeouts), _client(timeouts, process))
+    credentials = await shared.acquire(held, ("entra", None), _credentials())
     to.attempts = AttemptMaker(client, credentials, timeouts)
     if settings.exact_token_counts:
         logger.warning(
@@ -81,10 +81,10 @@ async def _open_all(to: Opened, settings: GeneralSettings, lasting: Lasting) -> 
         )
     params = settings.cache_params
     made_from = settings.cache, params, redis_of(settings) if params.type == "redis" else None
-    to.cache = await shelf.borrow(held, ("cache", made_from), _cache(settings, lasting))
+    to.cache = await shared.acquire(held, ("cache", made_from), _cache(settings, process))
     if shares_state(settings):
-        to.shared = await shelf.borrow(
-            held, ("shared view", redis_of(settings)), _shared_view(settings, lasting)
+        to.shared = await shared.acquire(
+            held, ("shared view", redis_of(settings)), _shared_view(settings, process)
         )
 
 
@@ -95,8 +95,8 @@ def redis_of(settings: GeneralSettings) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def _client(timeouts: Timeouts, lasting: Lasting) -> AsyncIterator[UpstreamClient]:
-    with closing(UpstreamClient(timeouts, environ=lasting.environ)) as client:
+async def _client(timeouts: Timeouts, process: ProcessState) -> AsyncIterator[UpstreamClient]:
+    with closing(UpstreamClient(timeouts, environ=process.environ)) as client:
         yield client
 
 
@@ -107,27 +107,29 @@ async def _credentials() -> AsyncIterator[EntraCredentials]:
 
 
 @asynccontextmanager
-async def _shared_view(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[SharedState]:
+async def _shared_view(
+    settings: GeneralSettings, process: ProcessState
+) -> AsyncIterator[SharedState]:
     # Only who shares anything pays for the import.
     from llmproxy.shared_state.opening import open_shared_state  # noqa: PLC0415
 
-    async with open_shared_state(settings, apply_state=lasting.hear) as shared:
-        shared.on_grant(lasting.rooms.move)
-        shared.on_purge(lasting.memory.purge)
+    async with open_shared_state(settings, apply_state=process.hear) as shared:
+        shared.on_grant(process.rooms.move)
+        shared.on_purge(process.memory.purge)
         yield shared
 
 
 @asynccontextmanager
-async def _cache(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[Cache]:
+async def _cache(settings: GeneralSettings, process: ProcessState) -> AsyncIterator[Cache]:
     """The cache, with what it keeps answers in. Raises ConfigError if that cannot be used."""
     params = settings.cache_params
-    if settings.cache and params.type != "memory" and lasting.store_counts is None:
-        lasting.store_counts = StoreCounts()
+    if settings.cache and params.type != "memory" and process.store_counts is None:
+        process.store_counts = StoreCounts()
     async with AsyncExitStack() as stack:
         second, leases = None, None
         if settings.cache and params.type == "disk":
             opening = open_second_level(
-                _disk_store(params), patience_s=DISK_PATIENCE_S, counts=lasting.store_counts
+                _disk_store(params), patience_s=DISK_PATIENCE_S, counts=process.store_counts
             )
             second = await stack.enter_async_context(opening)
         elif settings.cache and params.type == "redis":
@@ -142,17 +144,17 @@ async def _cache(settings: GeneralSettings, lasting: Lasting) -> AsyncIterator[C
             secrets = secrets_of(settings)
             kept = ValkeyStore(client, namespace=namespace, keep_s=keep_s(params), secrets=secrets)
             opening = open_second_level(
-                kept, patience_s=SERVER_PATIENCE_S, counts=lasting.store_counts
+                kept, patience_s=SERVER_PATIENCE_S, counts=process.store_counts
             )
             second = await stack.enter_async_context(opening)
             leases = SharedLocks(client, namespace=namespace) if params.across_instances else None
         cache = Cache(
             params,
-            lasting.memory,
+            process.memory,
             second=second,
             leases=leases,
-            counts=lasting.counts,
-            store_counts=lasting.store_counts,
+            counts=process.counts,
+            store_counts=process.store_counts,
         )
         stack.push_async_callback(cache.close)
         yield cache

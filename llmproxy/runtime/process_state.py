@@ -16,13 +16,13 @@ from llmproxy.pipeline.admission import Admission
 from llmproxy.pipeline.callers import Callers
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.routing import Pool
-from llmproxy.runtime.shelf import Shelf
+from llmproxy.runtime.shared_resources import SharedResources
 
 Heard = tuple[str, str, str, float | None, float]  # what `Pool.hear` takes
 MAX_EARLY = 1_000  # instances with other configs tell much that is never ours
 
 
-class Lasting:
+class ProcessState:
     """Owns what is named here. `pool` and `callers` are those of the config that is served."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Lasting:
     ) -> None:
         self.environ = environ
         self.listener = listener
-        self.shelf = Shelf()
+        self.shared = SharedResources()
         self.rooms = WaitingRooms()
         self.admission = Admission(settings)
         params = settings.cache_params
