@@ -1,7 +1,7 @@
 """What was asked before is answered from what is known; what is being asked is asked once.
 
 Only whole answers are kept, and only of calls whose answer depends on nothing but the call
-(rules/caching.py). An answer serves both forms, JSON and events, whichever it came in. When no
+(cache/keys.py). An answer serves both forms, JSON and events, whichever it came in. When no
 endpoint can answer, an old one may stand in, if the operator wants that.
 """
 
@@ -11,14 +11,14 @@ from collections.abc import Callable
 from time import time
 from typing import TYPE_CHECKING
 
-from llmproxy.cache.asking import Ask, Asking
-from llmproxy.cache.counts import Counts
-from llmproxy.cache.known import Known
-from llmproxy.cache.question import Asked, Questions, nothing_remembered
-from llmproxy.cache.recording import Recorded
-from llmproxy.cache.stores.condition import Counts as StoreCounts
-from llmproxy.cache.stores.memory import Memory
-from llmproxy.cache.stores.second_level import SecondLevel
+from llmproxy.cache.answers import AnswerLevels
+from llmproxy.cache.cached_answer import CachedAnswer
+from llmproxy.cache.coalescing import Ask, Coalescer
+from llmproxy.cache.counters import CacheCounters
+from llmproxy.cache.lookup import CachePolicy, Lookup, not_cached
+from llmproxy.cache.stores.health import StoreCounters
+from llmproxy.cache.stores.l2 import L2Store
+from llmproxy.cache.stores.memory import MemoryStore
 from llmproxy.calls import Call
 from llmproxy.config import CacheParams
 from llmproxy.errors import GatewayError, NoEndpoint, Overload, UpstreamError
@@ -32,56 +32,56 @@ if TYPE_CHECKING:
 
 
 class Cache:
-    """The step of the story. `memory` and `second` own the answers; `counts` only ever grow, as do
-    `store_counts`: of `second`, and of what stood in its place.
+    """The step of the story. `memory` and `l2` own the answers; `counters` only ever grow, as do
+    `store_counters`: of `l2`, and of what stood in its place.
 
     `serve` says for whom it is; before that it is for nobody.
     """
 
-    asked: Callable[[Call, Group, CallRecord], Asked | None]
+    asked: Callable[[Call, Group, CallRecord], Lookup | None]
 
     def __init__(
         self,
         params: CacheParams,
-        memory: Memory,
+        memory: MemoryStore,
         *,
-        second: SecondLevel | None,
+        l2: L2Store | None,
         leases: SharedLocks | None,
-        counts: Counts,
-        store_counts: StoreCounts | None,
+        counters: CacheCounters,
+        store_counters: StoreCounters | None,
     ) -> None:
         self._params = params
         self.memory = memory
-        self.second = second
-        self.counts = counts
-        self.store_counts = store_counts
-        self._known = Known(memory, second, counts, fresh_s=params.ttl)
-        self.asking = Asking(self._known, leases=leases)
+        self.l2 = l2
+        self.counters = counters
+        self.store_counters = store_counters
+        self._known = AnswerLevels(memory, l2, counters, fresh_s=params.ttl)
+        self.coalescer = Coalescer(self._known, leases=leases)
 
-    def serve(self, questions: Questions, prices: Prices) -> None:
+    def serve(self, questions: CachePolicy, prices: Prices) -> None:
         """From now on it is for these groups and callers, at these prices."""
         self.asked = questions.asked
-        self.asking.prices = prices
+        self.coalescer.prices = prices
 
-    async def answer(self, asked: Asked, client: Client, record: CallRecord, ask: Ask) -> None:
+    async def answer(self, asked: Lookup, client: Client, record: CallRecord, ask: Ask) -> None:
         """Answer a call whose question may be known. `ask`: how the endpoints are asked.
 
         Raises what `ask` raises, and ClientError where the call wants no other answer than one
         that is remembered.
         """
         now = time()
-        found = self.memory.get(asked.key, now) if asked.wish.reads else None
-        if asked.wish.reads and self.second is not None:
+        found = self.memory.get(asked.key, now) if asked.directives.reads else None
+        if asked.directives.reads and self.l2 is not None:
             found = await self._known.behind(found, asked, now)
         word = None if found is None else self._good_as(found, asked, now)
         if found and word and self._known.give(found, asked, client, record, word):
             if word == "stale":
-                self.asking.renew(asked, ask)
+                self.coalescer.renew(asked, ask)
             return
-        if asked.wish.order == b"only":
-            raise nothing_remembered()
+        if asked.directives.order == b"only":
+            raise not_cached()
         try:
-            await self.asking.answered(asked, client, record, ask)
+            await self.coalescer.answered(asked, client, record, ask)
         except GatewayError as error:
             if client.started or found is None or not self._may_stand_in(found, error, now):
                 raise
@@ -94,24 +94,24 @@ class Cache:
         Returns how many here, and how many behind. Raises StoreError.
         """
         forgotten = self.memory.purge(group, stored_before)
-        if self.second is None:
+        if self.l2 is None:
             return forgotten, 0
-        return forgotten, await self.second.purge(group, stored_before)
+        return forgotten, await self.l2.purge(group, stored_before)
 
     async def close(self) -> None:
         """Nothing is asked for later use any more."""
-        await self.asking.close()
+        await self.coalescer.close()
 
-    def _good_as(self, found: Recorded, asked: Asked, now: float) -> str | None:
+    def _good_as(self, found: CachedAnswer, asked: Lookup, now: float) -> str | None:
         """What an answer may be given as, at once; None if it is too old for that."""
         age_s = now - found.stored_at
-        if age_s > asked.wish.max_age_s:
+        if age_s > asked.directives.max_age_s:
             return None
         if age_s < self._params.ttl:
             return "hit"
         return "stale" if age_s < self._params.ttl + self._params.stale_while_revalidate_s else None
 
-    def _may_stand_in(self, found: Recorded, error: GatewayError, now: float) -> bool:
+    def _may_stand_in(self, found: CachedAnswer, error: GatewayError, now: float) -> bool:
         """Whether an old answer is better than this error: nobody could answer (RFC 5861, 4)."""
         nobody = isinstance(error, UpstreamError | NoEndpoint | Overload)
         if not nobody or (error.status < 500 and error.status != 429):

@@ -18,7 +18,7 @@ import msgspec
 # Embeddings and the like are functions of their input; chats only as far as they say so.
 ALWAYS_SAME = frozenset(("embeddings", "moderations", "rerank"))
 OPERATIONS = ALWAYS_SAME | {"chat/completions", "completions", "responses"}
-# How an answer is delivered (its model's name counts apart: Azure's paths name it, too).
+# How an answer is delivered (its model's name counters apart: Azure's paths name it, too).
 _DELIVERY = ("model", "stream", "stream_options")
 # For the vendor's statistics, abuse monitoring and prompt cache; none of it reaches the model.
 _LABELS = ("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
@@ -33,7 +33,7 @@ MAX_BODY_BYTES = 1024 * 1024
 _CLIENT_TOOLS = frozenset(("function", "custom"))
 
 
-class Question(msgspec.Struct, frozen=True, gc=False):
+class CacheKey(msgspec.Struct, frozen=True, gc=False):
     """What a call asks. `wants_usage`: a stream should tell the usage (OpenAI's
     `stream_options.include_usage`)."""
 
@@ -41,7 +41,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     wants_usage: bool
 
 
-def question_of(
+def cache_key_of(
     body: bytes,
     *,
     operation: str,
@@ -49,7 +49,7 @@ def question_of(
     query: bytes,
     scope: tuple[str, ...],
     chance: bool,
-) -> Question | None:
+) -> CacheKey | None:
     """The question of a POST; None if it is none whose answer could be given again.
 
     `model`: the name that the client asked for; `scope`: whatever else keeps questions apart, such
@@ -72,7 +72,7 @@ def question_of(
     if operation != "responses" and not fields.get("store"):
         fields.pop("store", None)  # nothing is stored; of a response nothing said means yes
     asked = [operation, model, query.decode("latin-1"), scope, fields]
-    return Question(sha256(_WRITE.encode(asked)).digest(), wants_usage)
+    return CacheKey(sha256(_WRITE.encode(asked)).digest(), wants_usage)
 
 
 def _is_deterministic(fields: dict[str, Any]) -> bool:

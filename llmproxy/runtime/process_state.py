@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Mapping
 from time import monotonic
 
-from llmproxy.cache.counts import Counts
-from llmproxy.cache.stores.condition import Counts as StoreCounts
-from llmproxy.cache.stores.memory import Memory
+from llmproxy.cache.counters import CacheCounters
+from llmproxy.cache.stores.health import StoreCounters
+from llmproxy.cache.stores.memory import MemoryStore
 from llmproxy.config import CacheParams, GeneralSettings
 from llmproxy.events import Listener
 from llmproxy.pipeline.admission import Admission
@@ -34,9 +34,9 @@ class ProcessState:
         self.rooms = WaitingRooms()
         self.admission = Admission(settings)
         params = settings.cache_params
-        self.memory = Memory(max_bytes=params.max_bytes, keep_s=keep_s(params))
-        self.counts = Counts()
-        self.store_counts: StoreCounts | None = None  # until there is a store
+        self.memory = MemoryStore(max_bytes=params.max_bytes, keep_s=keep_s(params))
+        self.cache_counters = CacheCounters()
+        self.store_counters: StoreCounters | None = None  # until there is a store
         self.pool = Pool({})
         self._early: deque[Heard] = deque(maxlen=MAX_EARLY)
         self.callers = Callers((), self.pool)

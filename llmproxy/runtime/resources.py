@@ -11,9 +11,9 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from llmproxy.cache import Cache
-from llmproxy.cache.stores.condition import Counts as StoreCounts
-from llmproxy.cache.stores.second_level import open_second_level
-from llmproxy.cache.stores.store import Store, StoreError
+from llmproxy.cache.stores.base import StoreBackend, StoreError
+from llmproxy.cache.stores.health import StoreCounters
+from llmproxy.cache.stores.l2 import open_l2
 from llmproxy.config import CacheParams, Config, GeneralSettings, Timeouts, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.pipeline.failover.attempt import AttemptMaker
@@ -123,13 +123,13 @@ async def _shared_view(
 async def _cache(settings: GeneralSettings, process: ProcessState) -> AsyncIterator[Cache]:
     """The cache, with what it keeps answers in. Raises ConfigError if that cannot be used."""
     params = settings.cache_params
-    if settings.cache and params.type != "memory" and process.store_counts is None:
-        process.store_counts = StoreCounts()
+    if settings.cache and params.type != "memory" and process.store_counters is None:
+        process.store_counters = StoreCounters()
     async with AsyncExitStack() as stack:
         second, leases = None, None
         if settings.cache and params.type == "disk":
-            opening = open_second_level(
-                _disk_store(params), patience_s=DISK_PATIENCE_S, counts=process.store_counts
+            opening = open_l2(
+                _disk_store(params), patience_s=DISK_PATIENCE_S, counters=process.store_counters
             )
             second = await stack.enter_async_context(opening)
         elif settings.cache and params.type == "redis":
@@ -143,28 +143,28 @@ async def _cache(settings: GeneralSettings, process: ProcessState) -> AsyncItera
             namespace = params.namespace or settings.redis_namespace
             secrets = secrets_of(settings)
             kept = ValkeyStore(client, namespace=namespace, keep_s=keep_s(params), secrets=secrets)
-            opening = open_second_level(
-                kept, patience_s=SERVER_PATIENCE_S, counts=process.store_counts
-            )
+            opening = open_l2(kept, patience_s=SERVER_PATIENCE_S, counters=process.store_counters)
             second = await stack.enter_async_context(opening)
             leases = SharedLocks(client, namespace=namespace) if params.across_instances else None
         cache = Cache(
             params,
             process.memory,
-            second=second,
+            l2=second,
             leases=leases,
-            counts=process.counts,
-            store_counts=process.store_counts,
+            counters=process.cache_counters,
+            store_counters=process.store_counters,
         )
         stack.push_async_callback(cache.close)
         yield cache
 
 
-def _disk_store(params: CacheParams) -> Store:
-    from llmproxy.cache.stores.disk import DiskStore  # noqa: PLC0415 - seldom wanted
+def _disk_store(params: CacheParams) -> StoreBackend:
+    from llmproxy.cache.stores.sqlite import SqliteStore  # noqa: PLC0415 - seldom wanted
 
     try:
-        return DiskStore(params.path or "", max_bytes=params.max_disk_bytes, keep_s=keep_s(params))
+        return SqliteStore(
+            params.path or "", max_bytes=params.max_disk_bytes, keep_s=keep_s(params)
+        )
     except StoreError as error:
         problem = Problem("general_settings.cache_params.path", 0, str(error), "")
         raise ConfigError([problem]) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from llmproxy.cache import Questions
+from llmproxy.cache import CachePolicy
 from llmproxy.config import CacheMode, Config
 from llmproxy.events import Listeners
 from llmproxy.pipeline.callers import Callers
@@ -45,7 +45,7 @@ class Runtime:
         self.capacities = (*self.pool.capacities(), *self.callers.capacities())
         self.intake = Intake(settings)
         self.cache = opened.cache
-        self.cache.serve(Questions(settings, _modes(config)), self.prices)
+        self.cache.serve(CachePolicy(settings, _modes(config)), self.prices)
         self.heartbeat = Heartbeat(settings.queue.heartbeat_s)
         self.admission = process.admission
         self.failover = Failover(

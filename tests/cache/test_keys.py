@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.cache.keys import question_of
+from llmproxy.cache.keys import cache_key_of
 
 CHAT = {
     "model": "gpt-4.1",
@@ -42,7 +42,7 @@ BODIES = [("chat/completions", CHAT), ("responses", RESPONSE), ("embeddings", EM
 def question(body, operation="chat/completions", **more):
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     asked = {"model": "gpt-4.1", "query": b"", "scope": ("g", ""), "chance": True, **more}
-    return question_of(sent, operation=operation, **asked)
+    return cache_key_of(sent, operation=operation, **asked)
 
 
 def key(body, operation="chat/completions", **more):

@@ -84,8 +84,8 @@ async def test_answers_are_remembered_and_no_count_falls_whatever_becomes_of_the
 async def counters_of(proxy):
     totals = (await told(proxy, "/admin/state"))["totals"]
     cache = proxy.runtime.cache
-    counted = {name: getattr(cache.counts, name) for name in ("hits", "misses", "kept")}
-    store = cache.store_counts
+    counted = {name: getattr(cache.counters, name) for name in ("hits", "misses", "kept")}
+    store = cache.store_counters
     counted |= {} if store is None else {"store reads": store.reads, "store hits": store.hits}
     return {**totals, **counted}
 

@@ -52,7 +52,7 @@ def words_of(replies):
 
 
 async def nobody_flies(proxy):
-    await until(lambda: not proxy.runtime.cache.asking.flights)
+    await until(lambda: not proxy.runtime.cache.coalescer.flights)
 
 
 @bounded(60)

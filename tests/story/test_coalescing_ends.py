@@ -76,8 +76,8 @@ async def test_a_call_that_goes_on_without_its_client_ends_with_the_proxy():
             await follower.head()
             leader.leave()
             await asyncio.sleep(0.1)
-            assert proxy.runtime.cache.asking.flights
-        assert not proxy.runtime.cache.asking.flights
+            assert proxy.runtime.cache.coalescer.flights
+        assert not proxy.runtime.cache.coalescer.flights
         await until(lambda: vendor.received[0].gone_at is not None)
         assert sorted(each.record.answer.error for each in proxy.heard.calls) == [
             "client_closed_request",

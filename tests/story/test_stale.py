@@ -49,7 +49,7 @@ async def test_when_nobody_can_answer_an_old_answer_does(failure):
                 assert reply.header("x-llmproxy-cache") == "stale"
                 assert reply.header("age") == "0"
             assert proxy.heard.calls[-1].record.cache == "stale"
-            assert proxy.runtime.cache.counts.stale == 3
+            assert proxy.runtime.cache.counters.stale == 3
 
 
 @bounded()
@@ -116,7 +116,7 @@ async def test_an_old_answer_is_given_at_once_while_a_new_one_is_asked_for():
             replies = await asyncio.gather(*(ask(proxy.port, body=FIXED) for _ in range(5)))
             assert {text_of(reply) for reply in replies} == {"answer 1"}
             assert {reply.header("x-llmproxy-cache") for reply in replies} == {"stale"}
-            await until(lambda: not proxy.runtime.cache.asking.flights)
+            await until(lambda: not proxy.runtime.cache.coalescer.flights)
             assert len(vendor.received) == 2
             fresh = await ask(proxy.port, body=FIXED)
             assert (text_of(fresh), fresh.header("x-llmproxy-cache")) == ("answer 2", "hit")
@@ -131,7 +131,7 @@ async def test_if_no_new_answer_can_be_had_the_old_one_stays():
             for asked in (2, 3):
                 assert text_of(await ask(proxy.port, body=FIXED)) == "answer 1"
                 await until(lambda: len(vendor.received) == asked)  # noqa: B023
-                await until(lambda: not proxy.runtime.cache.asking.flights)
+                await until(lambda: not proxy.runtime.cache.coalescer.flights)
                 await asyncio.sleep(0.1)
 
 

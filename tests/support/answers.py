@@ -6,19 +6,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic, time
 
-from llmproxy.cache.recording import Recorded, packed
-from llmproxy.cache.stores.disk import DiskStore
-from llmproxy.cache.stores.second_level import open_second_level
-from llmproxy.cache.stores.store import StoreError, Totals
+from llmproxy.cache.cached_answer import CachedAnswer, pack
+from llmproxy.cache.stores.base import StoreError, StoreTotals
+from llmproxy.cache.stores.l2 import open_l2
+from llmproxy.cache.stores.sqlite import SqliteStore
 
 PATIENCE_S = 0.1
 MIB = 1024 * 1024
 KEEP_S = 1000.0
-KNOCK = [("", b"")]
+PROBE = [("", b"")]
 
 
 def entry(body=b"answer", group="g", stored_at=1.0):
-    return Recorded(group, b"application/json", body, stored_at)
+    return CachedAnswer(group, b"application/json", body, stored_at)
 
 
 def key(number):
@@ -34,7 +34,7 @@ async def until(condition, within_s=5.0):
 
 def answer(number, at, size=1000):
     """As it is written to a store: a group, a key and a value that nothing makes smaller."""
-    return "g", key(number), packed(key(number), entry(os.urandom(size), stored_at=at))
+    return "g", key(number), pack(key(number), entry(os.urandom(size), stored_at=at))
 
 
 async def kept(store, numbers):
@@ -53,7 +53,7 @@ class Clock:
 
 @asynccontextmanager
 async def on_disk(path, *, max_bytes=16 * MIB, clock=time):
-    store = DiskStore(path, max_bytes=max_bytes, keep_s=KEEP_S, clock=clock)
+    store = SqliteStore(path, max_bytes=max_bytes, keep_s=KEEP_S, clock=clock)
     try:
         yield store
     finally:
@@ -63,13 +63,13 @@ async def on_disk(path, *, max_bytes=16 * MIB, clock=time):
 @asynccontextmanager
 async def second_level(store):
     """A second level with the patience that it has with a server."""
-    async with open_second_level(store, patience_s=PATIENCE_S) as level:
+    async with open_l2(store, patience_s=PATIENCE_S) as level:
         yield level
 
 
 @dataclass
 class FakeStore:
-    """Reads and writes may be slow, or refuse; it notes what it was asked for."""
+    """ReadQueue and writes may be slow, or refuse; it notes what it was asked for."""
 
     read_s: float = 0.0
     write_s: float = 0.0
@@ -83,7 +83,7 @@ class FakeStore:
     closed: int = 0
 
     async def read(self, wanted):
-        if wanted != KNOCK:
+        if wanted != PROBE:
             self.reads.append(wanted)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -106,10 +106,10 @@ class FakeStore:
         return 0
 
     async def totals(self):
-        return Totals(len(self.kept), sum(map(len, self.kept.values())))
+        return StoreTotals(len(self.kept), sum(map(len, self.kept.values())))
 
     async def close(self):
         self.closed += 1
 
     def keep(self, key, entry):
-        self.kept[entry.group, key] = packed(key, entry)
+        self.kept[entry.group, key] = pack(key, entry)

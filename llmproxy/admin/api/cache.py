@@ -10,8 +10,8 @@ from fastapi import APIRouter, HTTPException, Query
 from msgspec.structs import asdict
 from pydantic import BaseModel
 
-from llmproxy.cache.stores.second_level import SecondLevel
-from llmproxy.cache.stores.store import StoreError
+from llmproxy.cache.stores.base import StoreError
+from llmproxy.cache.stores.l2 import L2Store
 from llmproxy.runtime import LiveConfig, Runtime
 
 
@@ -93,14 +93,14 @@ def cache_routes(live: LiveConfig) -> APIRouter:
 async def _stats(runtime: Runtime) -> CacheStats:
     cache = runtime.cache
     memory = Kept(entries=len(cache.memory), bytes=cache.memory.bytes)
-    behind = None if cache.second is None else await _behind(cache.second)
-    return CacheStats(**asdict(cache.counts), memory=memory, second_level=behind)
+    behind = None if cache.l2 is None else await _behind(cache.l2)
+    return CacheStats(**asdict(cache.counters), memory=memory, second_level=behind)
 
 
-async def _behind(second: SecondLevel) -> SecondLevelStats:
+async def _behind(second: L2Store) -> SecondLevelStats:
     kept = None
     with suppress(StoreError):  # `why` says it
         kept = Kept(**asdict(await second.totals()))
     return SecondLevelStats(
-        connected=second.connected, why=second.why, kept=kept, **asdict(second.counts)
+        connected=second.connected, why=second.why, kept=kept, **asdict(second.counters)
     )

@@ -172,14 +172,14 @@ def _groups_gauges(runtime: Runtime, place: str) -> Tree:
 
 
 def _cache_counters(cache: Cache) -> Tree:
-    counters = asdict(cache.counts)
-    if cache.store_counts is not None:
-        counters["store"] = asdict(cache.store_counts)
+    counters = asdict(cache.counters)
+    if cache.store_counters is not None:
+        counters["store"] = asdict(cache.store_counters)
     return counters
 
 
 def _cache_gauges(cache: Cache) -> Tree:
     gauges: Tree = {"answers": len(cache.memory), "bytes": cache.memory.bytes}
-    if cache.second is not None:
-        gauges["queued_bytes"] = cache.second.queued_bytes
+    if cache.l2 is not None:
+        gauges["queued_bytes"] = cache.l2.queued_bytes
     return gauges

@@ -206,6 +206,6 @@ def _config_now(live: LiveConfig) -> ConfigNow:
 def _cache_now(live: LiveConfig, gauges: Tree) -> CacheNow | None:
     if not live.runtime.config.general_settings.cache:
         return None
-    second = live.runtime.cache.second
+    second = live.runtime.cache.l2
     store = None if second is None else StoreNow(connected=second.connected, why=second.why)
     return CacheNow(entries=gauges["answers"], bytes=gauges["bytes"], store=store)

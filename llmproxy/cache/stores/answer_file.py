@@ -10,9 +10,9 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from llmproxy.cache.recording import stored_at_of
+from llmproxy.cache.cached_answer import stored_at_of
+from llmproxy.cache.stores.base import StoreTotals
 from llmproxy.cache.stores.database import PAGE_BYTES, Database, number
-from llmproxy.cache.stores.store import Totals
 
 READ = (
     "SELECT rowid, value, used_at FROM answers WHERE key = ? AND model_group = ? AND stored_at > ?"
@@ -137,12 +137,12 @@ class AnswerFile:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             return False
 
-    def totals(self) -> Totals:
+    def totals(self) -> StoreTotals:
         """`bytes`: of the pages in use."""
         with self._database.translated():
             connection = self._database.connection()
             (entries,) = connection.execute("SELECT count(*) FROM answers").fetchone()
-            return Totals(entries, _used_bytes(connection))
+            return StoreTotals(entries, _used_bytes(connection))
 
     def close(self) -> None:
         """Note the last uses, if there are any."""

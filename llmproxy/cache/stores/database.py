@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from llmproxy.cache.stores.store import StoreError
+from llmproxy.cache.stores.base import StoreError
 
 APPLICATION = int.from_bytes(b"lpaf", "big")
 VERSION = 1  # of the schema

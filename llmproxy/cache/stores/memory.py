@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from llmproxy.cache.recording import Recorded
+from llmproxy.cache.cached_answer import CachedAnswer
 
 # What an entry takes beside its body: key, struct, and its place in the table.
 ENTRY_BYTES = 512
 
 
-class Memory:
+class MemoryStore:
     """Owns the entries. `max_bytes`: for all of them; `keep_s`: for how long one is given."""
 
     __slots__ = ("_entries", "_keep_s", "_max_bytes", "bytes")
 
     def __init__(self, *, max_bytes: int, keep_s: float) -> None:
-        self._entries: OrderedDict[bytes, Recorded] = OrderedDict()
+        self._entries: OrderedDict[bytes, CachedAnswer] = OrderedDict()
         self.bytes = 0
         self.limit_to(max_bytes=max_bytes, keep_s=keep_s)
 
@@ -32,7 +32,7 @@ class Memory:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, key: bytes, now: float) -> Recorded | None:
+    def get(self, key: bytes, now: float) -> CachedAnswer | None:
         """What is known under a key; None if nothing is, or nothing that is still good.
 
         `now`: Unix seconds.
@@ -46,7 +46,7 @@ class Memory:
         self._entries.move_to_end(key)
         return entry
 
-    def put(self, key: bytes, entry: Recorded) -> None:
+    def put(self, key: bytes, entry: CachedAnswer) -> None:
         """Keep an entry in place of an older one; not if it alone is too big."""
         self._forget(key)
         size = size_of(entry)
@@ -76,6 +76,6 @@ class Memory:
             self.bytes -= size_of(entry)
 
 
-def size_of(entry: Recorded) -> int:
+def size_of(entry: CachedAnswer) -> int:
     """The bytes of memory that an entry takes, roughly."""
     return len(entry.body) + ENTRY_BYTES

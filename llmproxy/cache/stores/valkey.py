@@ -16,8 +16,8 @@ from urllib.parse import quote
 from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError, ResponseError
 
-from llmproxy.cache.recording import HEAD_BYTES, stored_at_of
-from llmproxy.cache.stores.store import StoreError, Totals
+from llmproxy.cache.cached_answer import HEAD_BYTES, stored_at_of
+from llmproxy.cache.stores.base import StoreError, StoreTotals
 from llmproxy.shared_state.address import Client, give_up_idle, in_words
 
 SCAN_COUNT = 1000  # some 0.3 ms of the server, in which it answers nobody
@@ -71,7 +71,7 @@ class ValkeyStore:
                 forgotten += sum(await self._each("UNLINK", old))
         return forgotten
 
-    async def totals(self) -> Totals:
+    async def totals(self) -> StoreTotals:
         """Their number is counted, their size estimated from some of them."""
         entries = sampled = sample_bytes = 0
         async with self._told():
@@ -81,7 +81,7 @@ class ValkeyStore:
                     sizes = await self._each("STRLEN", names)
                     sampled += len(sizes)
                     sample_bytes += sum(size or 0 for size in sizes)
-        return Totals(entries, round(entries * sample_bytes / sampled) if sampled else 0)
+        return StoreTotals(entries, round(entries * sample_bytes / sampled) if sampled else 0)
 
     async def close(self) -> None:
         """The client is the caller's."""

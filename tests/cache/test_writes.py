@@ -52,7 +52,7 @@ async def test_what_has_no_place_in_the_queue_is_dropped_and_counted():
         for number in range(100):
             level.put_later(key(number), entry(bytes(1_000_000)))
         assert level.queued_bytes <= 32 * 1024 * 1024
-        assert level.counts.dropped == 100 - 33
+        assert level.counters.dropped == 100 - 33
         store.write_s = 0.0
         await until(lambda: len(store.kept) == 33)
         assert level.queued_bytes == 0
@@ -91,7 +91,7 @@ async def test_a_store_that_is_full_is_read_all_the_same_and_written_when_it_has
         assert level.why == "nothing can be written: the server is full."
         assert await level.get("g", key(1)) == entry()
         assert [len(written) for written in store.writes] == [100, 1, 1, 1, 1]
-        assert level.counts.dropped == 104
+        assert level.counters.dropped == 104
         store.writes_fail = False
         await until(lambda: level.connected)
         await until(lambda: len(store.kept) == 1 + 298 - 104)
@@ -104,7 +104,7 @@ async def test_a_store_that_is_full_is_tried_again_with_the_last_answer():
     async with second_level(store) as level:
         level.put_later(key(1), entry())
         await until(lambda: not level.connected)
-        assert level.counts.dropped == 0
+        assert level.counters.dropped == 0
         store.writes_fail = False
         await until(lambda: level.connected)
         assert len(store.kept) == 1

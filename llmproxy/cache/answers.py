@@ -4,42 +4,44 @@ from __future__ import annotations
 
 from time import monotonic, time
 
-from llmproxy.cache import forms
-from llmproxy.cache.counts import Counts
-from llmproxy.cache.question import Asked
-from llmproxy.cache.recording import Recorded
-from llmproxy.cache.stores.memory import Memory
-from llmproxy.cache.stores.second_level import SecondLevel
+from llmproxy.cache import representations
+from llmproxy.cache.cached_answer import CachedAnswer
+from llmproxy.cache.counters import CacheCounters
+from llmproxy.cache.lookup import Lookup
+from llmproxy.cache.stores.l2 import L2Store
+from llmproxy.cache.stores.memory import MemoryStore
 from llmproxy.calls import Headers
 from llmproxy.protocols import Downstream
 from llmproxy.record import CallRecord, explanation
 
 
-class Known:
+class AnswerLevels:
     """Looks up, gives and keeps. `fresh_s`: for how long an answer is as good as new."""
 
-    __slots__ = ("counts", "fresh_s", "memory", "second")
+    __slots__ = ("counters", "fresh_s", "l2", "memory")
 
     def __init__(
-        self, memory: Memory, second: SecondLevel | None, counts: Counts, *, fresh_s: float
+        self, memory: MemoryStore, l2: L2Store | None, counters: CacheCounters, *, fresh_s: float
     ) -> None:
         self.memory = memory
-        self.second = second
-        self.counts = counts
+        self.l2 = l2
+        self.counters = counters
         self.fresh_s = fresh_s
 
-    async def behind(self, found: Recorded | None, asked: Asked, now: float) -> Recorded | None:
+    async def behind(
+        self, found: CachedAnswer | None, asked: Lookup, now: float
+    ) -> CachedAnswer | None:
         """What is known here, unless that is old, or nothing, and more is known behind."""
-        if self.second is None or (found is not None and now - found.stored_at < self.fresh_s):
+        if self.l2 is None or (found is not None and now - found.stored_at < self.fresh_s):
             return found
-        other = await self.second.get(asked.group.name, asked.key)
+        other = await self.l2.get(asked.group.name, asked.key)
         if other is None or (found is not None and found.stored_at >= other.stored_at):
             return found
         self.memory.put(asked.key, other)
         return other
 
     def give(
-        self, found: Recorded, asked: Asked, client: Downstream, record: CallRecord, word: str
+        self, found: CachedAnswer, asked: Lookup, client: Downstream, record: CallRecord, word: str
     ) -> bool:
         """Give an answer in the form that the call wants; False if it lacks what the call wants.
 
@@ -53,27 +55,29 @@ class Known:
         kind = b"text/event-stream" if asked.call.stream else b"application/json"
         if found.streamed is asked.call.stream:
             kind = found.content_type
-        headers = headers_of(kind, record)
+        headers = cache_headers(kind, record)
         if word != "coalesced":
             headers.append((b"age", b"%d" % max(0.0, time() - found.stored_at)))
         client.start(200, headers, length=len(body))
         client.write(body)
         client.finish()
-        self.counts.given(word, found)
+        self.counters.count_served(word, found)
         return True
 
-    def keep(self, answer: Recorded, asked: Asked) -> bool:
+    def keep(self, answer: CachedAnswer, asked: Lookup) -> bool:
         """Remember an answer; False if it is none to be given again."""
-        whole = forms.stream_is_whole if answer.streamed else forms.is_whole
+        whole = (
+            representations.stream_is_complete if answer.streamed else representations.is_complete
+        )
         if not whole(answer.body, asked.call.route.path):
             return False
-        self.counts.kept += 1
+        self.counters.kept += 1
         self.memory.put(asked.key, answer)
-        if self.second is not None:
-            self.second.put_later(asked.key, answer)
+        if self.l2 is not None:
+            self.l2.put_later(asked.key, answer)
         return True
 
-    def _in_form(self, found: Recorded, asked: Asked) -> bytes | None:
+    def _in_form(self, found: CachedAnswer, asked: Lookup) -> bytes | None:
         stream = asked.call.stream
         if not (found.streamed or stream):
             return found.body
@@ -81,21 +85,23 @@ class Known:
             return None
         operation = asked.call.route.path
         if found.streamed and stream:
-            return found.body if asked.usage else forms.without_usage(found.body, operation)
+            return (
+                found.body if asked.usage else representations.without_usage(found.body, operation)
+            )
         made = self.memory.get(asked.form, found.stored_at)
         if made is not None and made.stored_at == found.stored_at:
             return made.body
         if stream:
-            body = forms.as_events(found.body, operation, include_usage=asked.usage)
+            body = representations.json_to_sse(found.body, operation, include_usage=asked.usage)
         else:
-            body = forms.as_json(found.body, operation)
+            body = representations.sse_to_json(found.body, operation)
         if body is not None:  # so that it is made once
-            made = Recorded(found.group, b"", body, found.stored_at, streamed=stream)
+            made = CachedAnswer(found.group, b"", body, found.stored_at, streamed=stream)
             self.memory.put(asked.form, made)
         return body
 
 
-def headers_of(content_type: bytes, record: CallRecord) -> Headers:
+def cache_headers(content_type: bytes, record: CallRecord) -> Headers:
     """What a client is told whose answer was asked for by somebody else."""
     headers = [
         (b"content-type", content_type),

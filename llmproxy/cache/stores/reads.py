@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import asyncio
 
-from llmproxy.cache.recording import Recorded, unpacked
-from llmproxy.cache.stores.condition import Counts, Side
-from llmproxy.cache.stores.store import Store, StoreError
+from llmproxy.cache.cached_answer import CachedAnswer, unpack
+from llmproxy.cache.stores.base import StoreBackend, StoreError
+from llmproxy.cache.stores.health import OperationHealth, StoreCounters
 
 MAX_IN_FLIGHT = 4  # further gets gather until one of these is back: as many connections are enough
 PAUSE_S = 2.0  # between knocks at a store that is lost
 # An operation that is late is given up so much later than whoever waited for it: it may have had to
 # connect first, and the connection serves the next.
 CONNECT_S = 0.2
-BIG_BYTES = 16 * 1024  # above it a value is unpacked in a thread: 50 us, and more
+BIG_BYTES = 16 * 1024  # above it a value is unpack in a thread: 50 us, and more
 STALL_S, LOOK_AGAIN_S = 0.01, 0.005
-KNOCK = ("", b"")  # under this nothing is kept
+PROBE = ("", b"")  # under this nothing is kept
 
 Pair = tuple[str, bytes]  # group and key
-Waiter = asyncio.Future[Recorded | None]
+Waiter = asyncio.Future[CachedAnswer | None]
 
 
 class _Batch:
@@ -39,7 +39,7 @@ class _Batch:
         self.looked_again = False
         self.late = False
 
-    def answer(self, pair: Pair, entry: Recorded | None) -> int:
+    def answer(self, pair: Pair, entry: CachedAnswer | None) -> int:
         """Returns how many have waited for it."""
         waiters = [each for each in self.waiting[pair] if not each.done()]
         for waiter in waiters:
@@ -54,13 +54,20 @@ class _Batch:
             self.answer(pair, None)
 
 
-class Reads:
+class ReadQueue:
     """Owns the gets under way. `patience_s`: how long one waits."""
 
-    def __init__(self, store: Store, side: Side, counts: Counts, *, patience_s: float) -> None:
+    def __init__(
+        self,
+        store: StoreBackend,
+        side: OperationHealth,
+        counters: StoreCounters,
+        *,
+        patience_s: float,
+    ) -> None:
         self._store = store
         self._side = side
-        self._counts = counts
+        self._counters = counters
         self._patience_s = patience_s
         self._late = f"no answer within {patience_s} s"
         self._gathering: _Batch | None = None
@@ -76,7 +83,7 @@ class Reads:
         if self._side.why is not None or self._closed:
             waiter.set_result(None)
             return waiter
-        self._counts.reads += 1
+        self._counters.reads += 1
         batch = self._gathering
         if batch is None:
             batch = self._gathering = _Batch(loop.time() + self._patience_s)
@@ -85,11 +92,11 @@ class Reads:
         batch.waiting.setdefault((group, key), []).append(waiter)
         return waiter
 
-    async def keep_knocking(self) -> None:
+    async def keep_probing(self) -> None:
         """The job that finds out whether the store answers, at the start and whenever it is lost.
         Ends only when it is cancelled."""
         while True:
-            await self._knock()
+            await self._probe()
             self.tried.set()
             if self._side.why is None:
                 self._lost.clear()
@@ -137,18 +144,18 @@ class Reads:
             elif len(value) > BIG_BYTES:
                 big.append((pair, value))
             else:
-                self._hand_out(batch, pair, unpacked(pair[1], value))
+                self._hand_out(batch, pair, unpack(pair[1], value))
         if big:
             entries = await asyncio.to_thread(_all_unpacked, big)
             for (pair, _), entry in zip(big, entries, strict=True):
                 self._hand_out(batch, pair, entry)
 
-    def _hand_out(self, batch: _Batch, pair: Pair, entry: Recorded | None) -> None:
+    def _hand_out(self, batch: _Batch, pair: Pair, entry: CachedAnswer | None) -> None:
         if entry is None:
-            self._counts.damaged += 1
+            self._counters.damaged += 1
         told = batch.answer(pair, entry)
         if entry is not None:
-            self._counts.hits += told
+            self._counters.hits += told
 
     def _is_due(self, batch: _Batch) -> None:
         loop = asyncio.get_running_loop()
@@ -173,12 +180,12 @@ class Reads:
                 self._gathering.end()
                 self._gathering = None
 
-    async def _knock(self) -> None:
+    async def _probe(self) -> None:
         """Twice: the first may have to connect, the second must be as quick as any get."""
         for patience_s in (self._patience_s + CONNECT_S, self._patience_s):
             try:
                 async with asyncio.timeout(patience_s):
-                    await self._store.read([KNOCK])
+                    await self._store.read([PROBE])
             except StoreError as error:
                 self._side.failed(str(error))
                 return
@@ -188,5 +195,5 @@ class Reads:
         self._side.succeeded()
 
 
-def _all_unpacked(values: list[tuple[Pair, bytes]]) -> list[Recorded | None]:
-    return [unpacked(key, value) for (_, key), value in values]
+def _all_unpacked(values: list[tuple[Pair, bytes]]) -> list[CachedAnswer | None]:
+    return [unpack(key, value) for (_, key), value in values]

@@ -30,7 +30,7 @@ def on_disk(vendor, folder, **params):
 
 async def written(proxy):
     """What was to be kept is kept."""
-    await until(lambda: proxy.runtime.cache.second.queued_bytes == 0)
+    await until(lambda: proxy.runtime.cache.l2.queued_bytes == 0)
     await asyncio.sleep(0.05)
 
 
@@ -149,7 +149,7 @@ async def test_nobody_waits_for_an_instance_that_is_gone_or_has_failed(tmp_path)
                 await until(lambda: vendor.received)
                 (lease,) = [key async for key in client.scan_iter("*:asking:*")]
                 gone.leave()  # it gives the lease back
-                await until(lambda: not one.runtime.cache.asking.flights)
+                await until(lambda: not one.runtime.cache.coalescer.flights)
                 failing = asyncio.create_task(ask(one.port, body=FIXED))
                 await until(lambda: len(vendor.received) == 2)
                 reply = await ask(other.port, body=FIXED)
@@ -172,7 +172,7 @@ async def test_without_the_server_each_instance_asks_for_itself(tmp_path):
             assert text_of(await ask(proxy.port, body=FIXED)) == "answer 1"
 
 
-def cut(value):
+def chunks_of(value):
     return value[: len(value) // 2]
 
 
@@ -181,7 +181,7 @@ def turned(value):
 
 
 SPOILED = {
-    "cut off": lambda values: [cut(value) for value in values],
+    "chunks_of off": lambda values: [chunks_of(value) for value in values],
     "one bit": lambda values: [turned(value) for value in values],
     "empty": lambda values: [b"" for _ in values],
     "of another program": lambda values: [b'{"answer": 42}' for _ in values],

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from llmproxy.cache.keys import OPERATIONS, Question, question_of
-from llmproxy.cache.wish import Wish, wish_of
+from llmproxy.cache.directives import CacheDirectives, directives_of
+from llmproxy.cache.keys import OPERATIONS, CacheKey, cache_key_of
 from llmproxy.calls import Call, Replay
 from llmproxy.config import CacheMode, GeneralSettings
 from llmproxy.errors import ClientError
@@ -17,7 +17,7 @@ from llmproxy.routing import Group
 ROUNDING_S = 0.001  # of sums of seconds
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
+class Lookup(msgspec.Struct, frozen=True, gc=False):
     """A question under its key, and what its call wants of the cache.
 
     `form`: the key of the question in the form in which this call wants its answer. `usage`: the
@@ -29,12 +29,12 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     group: Group
     key: bytes
     form: bytes
-    wish: Wish
+    directives: CacheDirectives
     usage: bool
     patient: bool
 
 
-class Questions:
+class CachePolicy:
     """Knows what the operator wants to be remembered. `modes`: of groups that have their own."""
 
     __slots__ = ("_idle_s", "_mode", "_modes", "_per_caller", "_total_s")
@@ -48,17 +48,17 @@ class Questions:
         self._idle_s = settings.timeouts.idle_s
         self._total_s = settings.timeouts.total_s
 
-    def asked(self, call: Call, group: Group, record: CallRecord) -> Asked | None:
+    def asked(self, call: Call, group: Group, record: CallRecord) -> Lookup | None:
         """What to look up and to remember; None = neither. Raises ClientError for an order that
         is none, and for one that cannot be kept."""
         mode = self._modes.get(group.name, self._mode)
         if mode == "off" or call.route.path not in OPERATIONS:
             return None
-        wish = wish_of(call.headers)
-        question = self._question_of(call, group, wish, mode)
+        directives = directives_of(call.headers)
+        question = self._question_of(call, group, directives, mode)
         if question is None:
-            if wish.order == b"only":
-                raise nothing_remembered()
+            if directives.order == b"only":
+                raise not_cached()
             record.cache = "bypass"
             return None
         record.cache = "miss"
@@ -66,30 +66,30 @@ class Questions:
         patient = call.patience_s >= self._idle_s and lasts_s >= self._total_s
         usage = question.wants_usage or not call.stream
         form = question.key + (b"json" if not call.stream else b"+usage" if usage else b"events")
-        return Asked(call, group, question.key, form, wish, usage, patient)
+        return Lookup(call, group, question.key, form, directives, usage, patient)
 
     def _question_of(
-        self, call: Call, group: Group, wish: Wish, mode: CacheMode
-    ) -> Question | None:
+        self, call: Call, group: Group, directives: CacheDirectives, mode: CacheMode
+    ) -> CacheKey | None:
         body = call.body
         if (
-            wish.order == b"bypass"
+            directives.order == b"bypass"
             or not isinstance(body, bytes)
             or not _may_be_cached(call, group)
         ):
             return None
         caller = call.caller if self._per_caller else None
-        return question_of(
+        return cache_key_of(
             body,
             operation=call.route.path,
             model=call.model,
             query=call.query,
-            scope=(group.name, caller or "", *wish.versions),
-            chance=mode == "all" or wish.order in (b"force", b"only"),
+            scope=(group.name, caller or "", *directives.versions),
+            chance=mode == "all" or directives.order in (b"force", b"only"),
         )
 
 
-def nothing_remembered() -> ClientError:
+def not_cached() -> ClientError:
     """The error for a call that wants no other answer than one that is remembered."""
     # 504: RFC 9111, 5.2.1.7, of only-if-cached.
     return ClientError(

@@ -1,4 +1,4 @@
-"""chat/completions, and the older completions: chunks folded into an object, and back.
+"""chat/completions, and the older completions: chunks sse_to_json into an object, and back.
 
 Sources: OpenAI's API reference, "The chat completion chunk object"; Azure's chunk of its prompt
 filter, which has no choices (docs/facts/upstreams.md).
@@ -11,13 +11,20 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.cache.forms.merging import TEXTS, UncertainError, Value, merge, merge_lists, settled
-from llmproxy.cache.forms.pieces import cut
-from llmproxy.cache.forms.recorded import DONE, data_of
+from llmproxy.cache.representations.chunks import chunks_of
+from llmproxy.cache.representations.merging import (
+    TEXTS,
+    UncertainError,
+    Value,
+    merge,
+    merge_lists,
+    settled,
+)
+from llmproxy.cache.representations.recorded_stream import DONE, data_of
 
 # The object's kind, whole and in chunks.
 WHOLE_CHAT, CHAT_CHUNK, COMPLETION = "chat.completion", "chat.completion.chunk", "text_completion"
-# Of what every chunk repeats the first that says something counts (Azure's first says nothing).
+# Of what every chunk repeats the first that says something counters (Azure's first says nothing).
 REPEATED = ("id", "object", "created", "model")
 ENVELOPE = (*REPEATED, "service_tier", "system_fingerprint")
 # In the order in which they are told.
@@ -28,7 +35,7 @@ PIECE_TOKENS = 16  # where each token comes with its probability
 # --- events to object --------------------------------------------------------------------------
 
 
-def folded(events: bytes) -> bytes | None:
+def sse_to_json(events: bytes) -> bytes | None:
     """The object that a stream of chunks tells; None if that is not certain."""
     top: Value = {}
     choices: dict[int, Value] = {}
@@ -93,7 +100,7 @@ def _add_choice(choice: Value, piece: Value) -> None:
 # --- object to events --------------------------------------------------------------------------
 
 
-def framed(body: bytes, *, include_usage: bool) -> bytes | None:
+def json_to_sse(body: bytes, *, include_usage: bool) -> bytes | None:
     """The stream that tells an object; None if it is no object that could be told so."""
     try:
         answer = msgspec.json.decode(body)
@@ -144,7 +151,7 @@ def _chat_pieces(choice: Value) -> Iterator[Value]:
                 yield {"delta": delta, **empty, "logprobs": {**logprobs, "content": tokens}}
             logprobs = None
         elif text:
-            for piece in cut(text):
+            for piece in chunks_of(text):
                 yield {"delta": {key: piece}, **empty}
     for index, call in enumerate(message.get("tool_calls") or ()):
         for part in _call_pieces(call):
@@ -158,7 +165,7 @@ def _chat_pieces(choice: Value) -> Iterator[Value]:
 def _text_pieces(choice: Value) -> Iterator[Value]:
     """The same of a choice of the older completions."""
     empty: Value = {"finish_reason": None} | ({"logprobs": None} if "logprobs" in choice else {})
-    for piece in cut(choice["text"]):
+    for piece in chunks_of(choice["text"]):
         yield {"text": piece, **empty}
     yield {"text": "", **_ending(choice, choice.get("logprobs"))}
 
@@ -190,7 +197,7 @@ def _opening(message: Value) -> Value:
 
 
 def _by_token(text: str, logprobs: Value) -> bool:
-    """Whether the probabilities tell where the text can be cut."""
+    """Whether the probabilities tell where the text can be chunks_of."""
     others = any(value for key, value in logprobs.items() if key != "content")
     tokens = logprobs.get("content") or ()
     return not others and "".join(each["token"] for each in tokens) == text
@@ -221,5 +228,5 @@ def _part_pieces(name: str, part: Value) -> Iterator[Value]:
         yield {name: part}
         return
     yield {name: {**part, key: ""}}
-    for piece in cut(text):
+    for piece in chunks_of(text):
         yield {name: {key: piece}}

@@ -11,10 +11,10 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
-from llmproxy.cache.recording import Recorded, packed
-from llmproxy.cache.stores.condition import Counts, Side
+from llmproxy.cache.cached_answer import CachedAnswer, pack
+from llmproxy.cache.stores.base import StoreBackend, StoreError
+from llmproxy.cache.stores.health import OperationHealth, StoreCounters
 from llmproxy.cache.stores.memory import size_of
-from llmproxy.cache.stores.store import Store, StoreError
 
 QUEUE_BYTES = 32 * 1024 * 1024
 BATCH_BYTES = 1024 * 1024
@@ -22,18 +22,18 @@ BATCH_ENTRIES = 100  # 3 ms of the disk's thread, in which nobody reads
 GATHER_S = 0.02  # from the first put to the write
 PATIENCE_S = 1.0  # nobody waits for a write
 SHORT_PAUSE_S, PAUSE_S = 0.1, 2.0  # after a failure; while nothing can be written
-BIG_BYTES = 64 * 1024  # bodies of this size together are packed in a thread
+BIG_BYTES = 64 * 1024  # bodies of this size together are pack in a thread
 
-Put = tuple[bytes, Recorded]  # key and entry
+Put = tuple[bytes, CachedAnswer]  # key and entry
 
 
-class Writes:
+class WriteQueue:
     """Owns the queue. `bytes`: what is in it."""
 
-    def __init__(self, store: Store, side: Side, counts: Counts) -> None:
+    def __init__(self, store: StoreBackend, side: OperationHealth, counters: StoreCounters) -> None:
         self._store = store
         self._side = side
-        self._counts = counts
+        self._counters = counters
         self._queue: deque[Put] = deque()
         self._filled = asyncio.Event()
         self._settled = asyncio.Event()  # all that was put is written, or dropped
@@ -41,11 +41,11 @@ class Writes:
         self._writing = asyncio.Lock()
         self.bytes = 0
 
-    def put_later(self, key: bytes, entry: Recorded) -> None:
+    def put_later(self, key: bytes, entry: CachedAnswer) -> None:
         """Write it soon; nothing is waited for."""
         size = size_of(entry)
         if self.bytes + size > QUEUE_BYTES:
-            self._counts.dropped += 1
+            self._counters.dropped += 1
             return
         self.bytes += size
         self._queue.append((key, entry))
@@ -65,7 +65,7 @@ class Writes:
 
     async def settle(self, within_s: float) -> None:
         """Wait until all is written, if that can be hoped for."""
-        if not self._side.doubtful:
+        if not self._side.suspect:
             with suppress(TimeoutError):
                 async with asyncio.timeout(within_s):
                     await self._settled.wait()
@@ -93,16 +93,16 @@ class Writes:
                     # Something is left to try again with: otherwise nobody would notice that the
                     # store is back.
                     self._put_back(batch.pop())
-                self._counts.dropped += len(batch)
+                self._counters.dropped += len(batch)
                 self._side.failed(str(error) or f"no answer within {PATIENCE_S} s")
                 return False
             self._side.succeeded()
             return True
 
     def _taken(self) -> list[Put]:
-        """What is written next: one answer only as long as it is doubtful whether it can be."""
+        """What is written next: one answer only as long as it is suspect whether it can be."""
         batch: list[Put] = []
-        most, left = 1 if self._side.doubtful else BATCH_ENTRIES, BATCH_BYTES
+        most, left = 1 if self._side.suspect else BATCH_ENTRIES, BATCH_BYTES
         while self._queue and len(batch) < most and left > 0:
             batch.append(self._queue.popleft())
             left -= size_of(batch[-1][1])
@@ -121,4 +121,4 @@ async def _packed(batch: list[Put]) -> list[tuple[str, bytes, bytes]]:
 
 
 def _all_packed(batch: list[Put]) -> list[tuple[str, bytes, bytes]]:
-    return [(entry.group, key, packed(key, entry)) for key, entry in batch]
+    return [(entry.group, key, pack(key, entry)) for key, entry in batch]

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from llmproxy.cache.recording import Recorded
+from llmproxy.cache.cached_answer import CachedAnswer
 from llmproxy.calls import Dialect, Headers
 from llmproxy.errors import GatewayError
 from llmproxy.protocols import Client, Downstream
@@ -24,7 +24,7 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 Head = Callable[[bytes], Headers]  # from a content-type to all headers
 
 
-class Flight:
+class SingleFlight:
     """Owns the pieces that have come, and knows who is on board. A Downstream.
 
     `live`: an event stream, given to everybody as it comes; any other answer goes to the call that
@@ -57,7 +57,7 @@ class Flight:
         self.dialect = dialect
         self.record = record
         self.leading: asyncio.Task[None] | None = None  # until it has landed
-        self._aboard: list[Passenger] = []
+        self._aboard: list[Subscriber] = []
         self._chunks: list[bytes] = []
         self._dropped = 0  # pieces that are not kept any more
         self._size = 0
@@ -65,39 +65,39 @@ class Flight:
         self.started = self.finished = self.aborted = self.live = self.over = False
         self.status = 0
         self.content_type = self.encoding = b""
-        self.answer: Recorded | None = None
+        self.answer: CachedAnswer | None = None
         self.error: GatewayError | None = None
 
     # ---- who is on board
 
-    def lead(self, client: Client) -> Passenger:
+    def lead(self, client: Client) -> Subscriber:
         """This task's call asks. Its client gets the headers that the endpoint gives."""
         self.leading = asyncio.current_task()
-        leader = Passenger(self, client, None)
+        leader = Subscriber(self, client, None)
         self._aboard.append(leader)
         client.keep_call(leader.leave)
         return leader
 
-    def board(self, client: Downstream, head: Head) -> Passenger:
+    def board(self, client: Downstream, head: Head) -> Subscriber:
         """One more client; `head` makes the headers that it gets."""
-        passenger = Passenger(self, client, head)
-        self._aboard.append(passenger)
+        subscriber = Subscriber(self, client, head)
+        self._aboard.append(subscriber)
         if self.live:
-            passenger.join()
-        return passenger
+            subscriber.join()
+        return subscriber
 
-    def land(self, answer: Recorded | None, error: GatewayError | None) -> None:
+    def land(self, answer: CachedAnswer | None, error: GatewayError | None) -> None:
         """The call that leads has nothing more to give."""
         self.over, self.answer, self.error = True, answer, error
         self.leading = None  # a cycle that only the garbage collector would find
-        for passenger in self._aboard:
-            passenger.wake()
+        for subscriber in self._aboard:
+            subscriber.wake()
 
-    def left(self, passenger: Passenger) -> None:
+    def left(self, subscriber: Subscriber) -> None:
         """A client is served, or gone."""
-        if passenger not in self._aboard:
+        if subscriber not in self._aboard:
             return
-        self._aboard.remove(passenger)
+        self._aboard.remove(subscriber)
         self.caught_up()
         if not self._aboard and not self.over and self.leading is not None:
             self.leading.cancel()
@@ -144,8 +144,8 @@ class Flight:
         self.started, self.status = True, status
         events = self.content_type.startswith(b"text/event-stream")
         self.live = events and status == 200 and not self.encoding
-        for passenger in self._aboard:
-            passenger.start(status, headers, length=length)
+        for subscriber in self._aboard:
+            subscriber.start(status, headers, length=length)
 
     def write(self, chunk: bytes) -> bool:
         """A piece of the body; False = somebody is so far behind that no more should come."""
@@ -153,8 +153,8 @@ class Flight:
             return True
         self._chunks.append(chunk)
         self._size += len(chunk)
-        for passenger in self._aboard:
-            passenger.give(chunk)
+        for subscriber in self._aboard:
+            subscriber.give(chunk)
         return self._size <= MAX_ANSWER_BYTES or self._let_go()
 
     def _let_go(self) -> bool:
@@ -167,30 +167,30 @@ class Flight:
 
     async def drain(self) -> None:
         """Wait until nobody is behind."""
-        while any(passenger.behind for passenger in self._aboard):
+        while any(subscriber.behind for subscriber in self._aboard):
             self._caught_up = asyncio.get_running_loop().create_future()
             await self._caught_up
 
     def finish(self) -> None:
         """The body is complete."""
         self.finished = True
-        for passenger in self._aboard:
-            passenger.end()
+        for subscriber in self._aboard:
+            subscriber.end()
 
     def abort(self) -> None:
         """The body cannot be completed."""
         self.aborted = True
-        for passenger in self._aboard:
-            passenger.end()
+        for subscriber in self._aboard:
+            subscriber.end()
 
 
-class Passenger:
+class Subscriber:
     """One client on board. `given`: how many pieces it has been given; `begun_at`: seconds of
     `time.monotonic`; `behind`: it does not read as fast as the pieces come."""
 
     __slots__ = ("_client", "_flight", "_head", "_pump", "_waiter", "begun_at", "given")
 
-    def __init__(self, flight: Flight, client: Downstream, head: Head | None) -> None:
+    def __init__(self, flight: SingleFlight, client: Downstream, head: Head | None) -> None:
         self._flight = flight
         self._client = client
         self._head = head

@@ -1,7 +1,7 @@
 """How an answer is written down to be kept outside of the process, and how it is known again.
 
 Who shares a store may be of another version, may have been broken off, or may be another program
-altogether. So whatever is not, bit by bit, what `packed` made under the same key is no answer.
+altogether. So whatever is not, bit by bit, what `pack` made under the same key is no answer.
 The checksum finds accidents; it keeps out nobody who may write to the store and wants to deceive.
 
     magic and version   4 bytes
@@ -31,7 +31,7 @@ _STORED_AT = Struct(">d")
 HEAD_BYTES = _SEAL + _STORED_AT.size  # what `stored_at_of` needs
 
 
-class Recorded(msgspec.Struct, frozen=True, gc=False):
+class CachedAnswer(msgspec.Struct, frozen=True, gc=False):
     """An answer as it is given again."""
 
     group: str  # the model group that answered
@@ -53,7 +53,7 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Rest(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Recorded without `stored_at`. Another order of fields is another version of MAGIC."""
+    """CachedAnswer without `stored_at`. Another order of fields is another version of MAGIC."""
 
     group: str
     content_type: bytes
@@ -66,8 +66,8 @@ class _Rest(msgspec.Struct, frozen=True, gc=False, array_like=True):
     cost_usd: float
 
 
-def packed(key: bytes, entry: Recorded) -> bytes:
-    """An answer as bytes that `unpacked` knows under this key, and under no other."""
+def pack(key: bytes, entry: CachedAnswer) -> bytes:
+    """An answer as bytes that `unpack` knows under this key, and under no other."""
     body = _compressed(entry.body)
     rest = _Rest(
         entry.group,
@@ -84,8 +84,8 @@ def packed(key: bytes, entry: Recorded) -> bytes:
     return b"".join((MAGIC, _checksum(key, sealed), sealed))
 
 
-def unpacked(key: bytes, value: bytes) -> Recorded | None:
-    """The answer that was packed under this key; None if the value is anything else. Never raises.
+def unpack(key: bytes, value: bytes) -> CachedAnswer | None:
+    """The answer that was pack under this key; None if the value is anything else. Never raises.
 
     Of a value made to do harm no more than MAX_BODY_BYTES are decompressed.
     """
@@ -100,7 +100,7 @@ def unpacked(key: bytes, value: bytes) -> Recorded | None:
     body = _decompressed(rest.body) if rest.compressed else rest.body
     if body is None or not isfinite(stored_at + rest.cost_usd):
         return None
-    return Recorded(
+    return CachedAnswer(
         rest.group,
         rest.content_type,
         body,

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from llmproxy.cache.flight import MAX_ANSWER_BYTES, Flight, Passenger
-from llmproxy.cache.known import Known, headers_of
-from llmproxy.cache.question import Asked
-from llmproxy.cache.recording import Recorded
+from llmproxy.cache.answers import AnswerLevels, cache_headers
+from llmproxy.cache.cached_answer import CachedAnswer
+from llmproxy.cache.lookup import Lookup
+from llmproxy.cache.single_flight import MAX_ANSWER_BYTES, SingleFlight, Subscriber
 from llmproxy.calls import Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError
 from llmproxy.protocols import Client, Downstream
@@ -27,26 +27,26 @@ MAX_FOLLOWED = 2
 LOOK_AGAIN_S = 0.05  # for the answer that another instance is asking for
 
 
-class Asking:
+class Coalescer:
     """Owns the flights under way, by the form of their questions, and what runs in the background.
 
     `leases`: of questions that all instances together ask once; None: each asks for itself.
     `prices`: what is not there saves no money that we know of.
     """
 
-    def __init__(self, known: Known, *, leases: SharedLocks | None) -> None:
+    def __init__(self, known: AnswerLevels, *, leases: SharedLocks | None) -> None:
         self._known = known
         self._leases = leases
         self.prices: Prices = {}
-        self.flights: dict[bytes, Flight] = {}
+        self.flights: dict[bytes, SingleFlight] = {}
         self._renewals: set[bytes] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def answered(self, asked: Asked, client: Client, record: CallRecord, ask: Ask) -> None:
+    async def answered(self, asked: Lookup, client: Client, record: CallRecord, ask: Ask) -> None:
         """Follow a call that asks the same; else ask, and let others follow. Raises what `ask`
         raises."""
         followed = 0
-        while asked.wish.reads and followed < MAX_FOLLOWED:
+        while asked.directives.reads and followed < MAX_FOLLOWED:
             flight = self.flights.get(asked.form)
             if flight is not None and flight.joinable:
                 if await self._followed(flight, asked, client, record):
@@ -57,8 +57,8 @@ class Asking:
             elif await self._answered_elsewhere(asked, client, record):
                 return
         record.cache = "miss"
-        self._known.counts.misses += 1
-        flight = Flight(asked.call.route.dialect, record)
+        self._known.counters.misses += 1
+        flight = SingleFlight(asked.call.route.dialect, record)
         leader = flight.lead(client)
         try:
             await self._fly(flight, asked, ask)
@@ -69,7 +69,7 @@ class Asking:
         if not client.connected:
             record.client_left()
 
-    def renew(self, asked: Asked, ask: Ask) -> None:
+    def renew(self, asked: Lookup, ask: Ask) -> None:
         """Ask again for an answer that has become old, with nobody waiting for it."""
         if asked.form not in self.flights and asked.form not in self._renewals:
             self._renewals.add(asked.form)
@@ -91,33 +91,33 @@ class Asking:
     # ---- behind another call
 
     async def _followed(
-        self, flight: Flight, asked: Asked, client: Downstream, record: CallRecord
+        self, flight: SingleFlight, asked: Lookup, client: Downstream, record: CallRecord
     ) -> bool:
         """Wait for the answer to the same question; False if it did not come, or is not for two."""
 
         def head(content_type: bytes) -> Headers:
             record.endpoint, record.fallback = flight.record.endpoint, flight.record.fallback
-            return headers_of(content_type, record)
+            return cache_headers(content_type, record)
 
         record.cache = "coalesced"
-        passenger = flight.board(client, head)
+        subscriber = flight.board(client, head)
         joined_at = monotonic()
         try:
-            await _in_time(passenger, asked)
+            await _in_time(subscriber, asked)
         finally:
-            record.waited_s += (passenger.begun_at or monotonic()) - joined_at
-            passenger.leave()
+            record.waited_s += (subscriber.begun_at or monotonic()) - joined_at
+            subscriber.leave()
         answer = flight.answer
-        if passenger.started:
-            record.answer.status, record.answer.first_byte_at = 200, passenger.begun_at
+        if subscriber.started:
+            record.answer.status, record.answer.first_byte_at = 200, subscriber.begun_at
             if flight.error is not None:
                 raise flight.error
-            self._known.counts.given("coalesced", answer)
+            self._known.counters.count_served("coalesced", answer)
             return True
         return answer is not None and self._known.give(answer, asked, client, record, "coalesced")
 
     async def _answered_elsewhere(
-        self, asked: Asked, client: Downstream, record: CallRecord
+        self, asked: Lookup, client: Downstream, record: CallRecord
     ) -> bool:
         """Another instance asks: wait a moment, and look whether its answer has come."""
         began_at = monotonic()
@@ -132,9 +132,9 @@ class Asking:
 
     # ---- in front
 
-    async def _fly(self, flight: Flight, asked: Asked, ask: Ask) -> None:
+    async def _fly(self, flight: SingleFlight, asked: Lookup, ask: Ask) -> None:
         """Ask, and let others follow; then they are told what came of it."""
-        if asked.patient and asked.wish.writes:
+        if asked.patient and asked.directives.writes:
             self.flights.setdefault(asked.form, flight)
         lease = None
         if self._leases is not None:
@@ -150,22 +150,22 @@ class Asking:
                 del self.flights[asked.form]
             answer = _recorded(flight, asked, self.prices)
             # What another group answers is another model's.
-            keeps = asked.wish.writes and flight.record.fallback is None
+            keeps = asked.directives.writes and flight.record.fallback is None
             kept = answer is not None and keeps and self._known.keep(answer, asked)
             flight.land(answer, error)
             if lease is not None:
                 self._end_lease(lease, asked, kept=kept)
 
-    async def _renewed(self, asked: Asked, ask: Ask) -> None:
+    async def _renewed(self, asked: Lookup, ask: Ask) -> None:
         record = CallRecord(RequestSummary(id=asked.call.id), group=asked.group.name)
         try:
-            await self._fly(Flight(asked.call.route.dialect, record), asked, ask)
+            await self._fly(SingleFlight(asked.call.route.dialect, record), asked, ask)
         except GatewayError:
             return  # its attempts have been logged, and the old answer is still there
         finally:
             self._renewals.remove(asked.form)
 
-    def _end_lease(self, lease: asyncio.Task[None], asked: Asked, *, kept: bool) -> None:
+    def _end_lease(self, lease: asyncio.Task[None], asked: Lookup, *, kept: bool) -> None:
         """Others look for the answer until the lease is over; if there is none, one of them asks
         at once."""
         lease.cancel()
@@ -178,7 +178,7 @@ class Asking:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _in_time(passenger: Passenger, asked: Asked) -> None:
+async def _in_time(subscriber: Subscriber, asked: Lookup) -> None:
     """The ride of a call that has nothing else to do, for as long as it may take.
 
     Raises GatewayError when its time is over.
@@ -186,14 +186,14 @@ async def _in_time(passenger: Passenger, asked: Asked) -> None:
     call = asked.call
     try:
         async with asyncio.timeout_at(call.deadline_at) as limit:
-            await passenger.begun()
+            await subscriber.begun()
             limit.reschedule(call.ends_at)
-            await passenger.ride()
+            await subscriber.ride()
     except TimeoutError:
-        passenger.cut_short("The call's time is over.")
+        subscriber.cut_short("The call's time is over.")
         raise _too_late() from None
     except asyncio.CancelledError:
-        passenger.cut_short(SHUTTING_DOWN)
+        subscriber.cut_short(SHUTTING_DOWN)
         raise
 
 
@@ -205,7 +205,7 @@ def _too_late() -> GatewayError:
     )
 
 
-def _recorded(flight: Flight, asked: Asked, prices: Prices) -> Recorded | None:
+def _recorded(flight: SingleFlight, asked: Lookup, prices: Prices) -> CachedAnswer | None:
     """The answer of a flight, if it can be given to anybody else."""
     body = flight.body
     if body and flight.encoding:
@@ -214,7 +214,7 @@ def _recorded(flight: Flight, asked: Asked, prices: Prices) -> Recorded | None:
         return None
     usage = flight.record.answer.usage
     price = prices.get((asked.group.name, flight.record.endpoint or ""))
-    return Recorded(
+    return CachedAnswer(
         group=asked.group.name,
         content_type=flight.content_type or b"application/json",
         body=body,

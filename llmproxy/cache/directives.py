@@ -13,7 +13,7 @@ VERSIONS = frozenset((b"openai-beta", b"anthropic-beta", b"anthropic-version"))
 TELLING = VERSIONS | {b"x-llmproxy-cache", b"cache-control"}
 
 
-class Wish(msgspec.Struct, gc=False):
+class CacheDirectives(msgspec.Struct, gc=False):
     """What a call's headers say; not changed once it is read. `max_age_s`: an older answer is
     none."""
 
@@ -24,41 +24,41 @@ class Wish(msgspec.Struct, gc=False):
     versions: tuple[str, ...] = ()
 
 
-NOTHING_SAID = Wish()
+NO_DIRECTIVES = CacheDirectives()
 
 
-def wish_of(headers: Headers) -> Wish:
+def directives_of(headers: Headers) -> CacheDirectives:
     """Read `x-llmproxy-cache` and the client's `Cache-Control` (RFC 9111, 5.2.1).
 
     Raises ClientError for an order that is none.
     """
     if TELLING.isdisjoint(dict(headers)):
-        return NOTHING_SAID
-    wish = Wish()
+        return NO_DIRECTIVES
+    directives = CacheDirectives()
     for name, value in headers:
         if name not in TELLING:
             continue
         if name == b"x-llmproxy-cache":
-            wish.order = value.lower()
-            if wish.order not in ORDERS:
+            directives.order = value.lower()
+            if directives.order not in ORDERS:
                 raise ClientError(
                     "Expected 'bypass', 'refresh', 'force' or 'only' in x-llmproxy-cache, found "
                     f"'{value.decode('latin-1')}'.",
                     param="x-llmproxy-cache",
                 )
-            wish.reads &= wish.order != b"refresh"
+            directives.reads &= directives.order != b"refresh"
         elif name == b"cache-control":
             for part in value.lower().split(b","):
-                _obey(wish, *part.strip().partition(b"=")[::2])
+                _obey(directives, *part.strip().partition(b"=")[::2])
         else:
-            wish.versions += (f"{name.decode()}:{value.decode('latin-1')}",)
-    return wish
+            directives.versions += (f"{name.decode()}:{value.decode('latin-1')}",)
+    return directives
 
 
-def _obey(wish: Wish, directive: bytes, argument: bytes) -> None:
+def _obey(directives: CacheDirectives, directive: bytes, argument: bytes) -> None:
     if directive == b"no-store":
-        wish.writes = False
+        directives.writes = False
     elif directive == b"no-cache":
-        wish.reads = False
+        directives.reads = False
     elif directive == b"max-age" and argument.isdigit():
-        wish.max_age_s = float(argument)
+        directives.max_age_s = float(argument)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.cache.recording import Recorded
+from llmproxy.cache.cached_answer import CachedAnswer
 
 
-class Counts(msgspec.Struct, gc=False):
+class CacheCounters(msgspec.Struct, gc=False):
     """Calls by what they had of the cache, answers kept, and what was not paid for.
 
     Tokens and US dollars are those of the answers that were given again, as they were counted and
@@ -23,7 +23,7 @@ class Counts(msgspec.Struct, gc=False):
     saved_output_tokens: int = 0
     saved_usd: float = 0.0
 
-    def given(self, word: str, answer: Recorded | None) -> None:
+    def count_served(self, word: str, answer: CachedAnswer | None) -> None:
         """An answer was given again; `word`: hit, stale or coalesced."""
         if word == "hit":
             self.hits += 1

@@ -18,7 +18,7 @@ NOT_YET = "not connected yet"
 logger = logging.getLogger("llmproxy")
 
 
-class Counts(msgspec.Struct):
+class StoreCounters(msgspec.Struct):
     """What has happened since the start. Only ever grows."""
 
     reads: int = 0  # gets that the store was asked for
@@ -28,25 +28,27 @@ class Counts(msgspec.Struct):
     dropped: int = 0  # answers that were not written
 
 
-class Side:
+class OperationHealth:
     """Reading, or writing. `why` it is left alone; None: it is not."""
 
-    __slots__ = ("_counts", "_fails", "_told", "why")
+    __slots__ = ("_counters", "_fails", "_told", "why")
 
-    def __init__(self, counts: Counts, told: Callable[[], None], *, why: str | None) -> None:
-        self._counts = counts
+    def __init__(
+        self, counters: StoreCounters, told: Callable[[], None], *, why: str | None
+    ) -> None:
+        self._counters = counters
         self._told = told
         self._fails = 0
         self.why = why
 
     @property
-    def doubtful(self) -> bool:
+    def suspect(self) -> bool:
         """The last operation failed."""
         return self._fails > 0 or self.why is not None
 
     def failed(self, why: str) -> None:
         """An operation failed, or was late."""
-        self._counts.failures += 1
+        self._counters.failures += 1
         self._fails += 1
         if self._fails >= FAILS or self.why is not None:
             self.why = why
@@ -54,21 +56,21 @@ class Side:
 
     def succeeded(self) -> None:
         """An operation did what it should, in time."""
-        if self.doubtful:
+        if self.suspect:
             self._fails = 0
             self.why = None
             self._told()
 
 
-class Condition:
+class StoreHealth:
     """Owns both sides. Until it is known whether the store can be read, it is left alone."""
 
     __slots__ = ("_lost_at", "reading", "writing")
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counters: StoreCounters) -> None:
         self._lost_at: float | None = None
-        self.reading = Side(counts, self._tell, why=NOT_YET)
-        self.writing = Side(counts, self._tell, why=None)
+        self.reading = OperationHealth(counters, self._tell, why=NOT_YET)
+        self.writing = OperationHealth(counters, self._tell, why=None)
 
     @property
     def why(self) -> str | None:

@@ -22,7 +22,7 @@ async def test_the_gets_of_one_tick_go_out_as_one_read():
             None if number % 2 else b"%d" % number for number in range(50)
         ]
         assert store.reads == [[("g", key(number)) for number in range(50)]]
-        assert (level.counts.reads, level.counts.hits, level.counts.damaged) == (50, 25, 0)
+        assert (level.counters.reads, level.counters.hits, level.counters.damaged) == (50, 25, 0)
 
 
 @bounded()
@@ -33,7 +33,7 @@ async def test_those_who_ask_the_same_share_one_read():
         found = await asyncio.gather(*(level.get("g", key(1)) for _ in range(9)))
         assert found == [entry()] * 9
         assert store.reads == [[("g", key(1))]]
-        assert (level.counts.reads, level.counts.hits) == (9, 9)
+        assert (level.counters.reads, level.counters.hits) == (9, 9)
 
 
 @bounded()
@@ -64,7 +64,7 @@ async def test_who_stops_waiting_takes_nothing_from_the_others():
         one.cancel()
         assert await other == entry()
         assert one.cancelled()
-        assert level.counts.hits == 1
+        assert level.counters.hits == 1
 
 
 @bounded()
@@ -91,7 +91,7 @@ async def test_what_is_no_answer_is_not_given_and_counted():
     async with second_level(store) as level:
         found = [await level.get("g", key(number)) for number in (1, 2, 3)]
         assert found == [entry(), None, None]
-        assert (level.counts.hits, level.counts.damaged, level.counts.failures) == (1, 2, 0)
+        assert (level.counters.hits, level.counters.damaged, level.counters.failures) == (1, 2, 0)
 
 
 # Trouble with gets
@@ -126,7 +126,7 @@ async def test_a_read_that_is_late_for_its_gets_may_come_to_its_end():
         await asyncio.sleep(0.02)
         assert store.under_way == 1
         await until(lambda: store.under_way == 0)
-        assert (level.counts.failures, level.counts.hits) == (1, 0)
+        assert (level.counters.failures, level.counters.hits) == (1, 0)
         store.read_s = 60.0
         assert await level.get("g", key(1)) is None
         await until(lambda: store.under_way == 0, within_s=0.5)
@@ -184,7 +184,7 @@ async def test_failures_that_are_not_in_a_row_are_borne():
             store.reads_fail = number % 5 != 4
             await level.get("g", key(number))
         assert len(store.reads) == 20
-        assert level.counts.failures == 16
+        assert level.counters.failures == 16
 
 
 @bounded()
@@ -206,7 +206,7 @@ async def test_while_we_were_busy_ourselves_nobody_else_is_late():
         while monotonic() < busy_until:
             pass
         assert await waiting == entry()
-        assert level.counts.failures == 0
+        assert level.counters.failures == 0
 
 
 @pytest.mark.clock

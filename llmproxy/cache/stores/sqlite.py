@@ -14,7 +14,7 @@ from time import time
 from typing import TypeVar
 
 from llmproxy.cache.stores.answer_file import AnswerFile
-from llmproxy.cache.stores.store import StoreError, Totals
+from llmproxy.cache.stores.base import StoreError, StoreTotals
 
 OPEN_S = 10.0
 MAX_PENDING = 16  # jobs that wait for the thread: a disk that hangs must not fill our memory
@@ -22,7 +22,7 @@ MAX_PENDING = 16  # jobs that wait for the thread: a disk that hangs must not fi
 T = TypeVar("T")
 
 
-class DiskStore:
+class SqliteStore:
     """Opens or makes the file at once, which takes some milliseconds. `max_bytes`: of the file
     itself; some MB beside it are SQLite's journal. `keep_s`: an older answer is not given.
 
@@ -75,7 +75,7 @@ class DiskStore:
             pass
         return forgotten
 
-    async def totals(self) -> Totals:
+    async def totals(self) -> StoreTotals:
         """`bytes`: what of the file is in use."""
         return await self._done(self._file.totals)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.cache.forms.recorded import DONE, UNREADABLE, chunk_in, last_data
+from llmproxy.cache.representations.recorded_stream import DONE, UNREADABLE, chunk_in, last_data
 
 CHATS = ("chat/completions", "completions")
 # Why a choice ended well. `content_filter` and others may go differently the next time.
@@ -41,7 +41,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 _EVENT = msgspec.json.Decoder(_Event)
 
 
-def is_whole(body: bytes, operation: str) -> bool:
+def is_complete(body: bytes, operation: str) -> bool:
     """Whether the body of a 200 is a complete answer."""
     try:
         told = _ANSWER.decode(body)
@@ -58,7 +58,7 @@ def is_whole(body: bytes, operation: str) -> bool:
     )
 
 
-def stream_is_whole(events: bytes, operation: str) -> bool:
+def stream_is_complete(events: bytes, operation: str) -> bool:
     """The same of a recorded stream, which must have said its end."""
     if operation == "responses":
         return completed(events) is not None

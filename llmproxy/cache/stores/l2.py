@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 
 from llmproxy.aio.tasks import background
-from llmproxy.cache.recording import Recorded
-from llmproxy.cache.stores.condition import Condition, Counts
-from llmproxy.cache.stores.reading import CONNECT_S, Reads
-from llmproxy.cache.stores.store import Store, StoreError, Totals
-from llmproxy.cache.stores.writing import Writes
+from llmproxy.cache.cached_answer import CachedAnswer
+from llmproxy.cache.stores.base import StoreBackend, StoreError, StoreTotals
+from llmproxy.cache.stores.health import StoreCounters, StoreHealth
+from llmproxy.cache.stores.reads import CONNECT_S, ReadQueue
+from llmproxy.cache.stores.writes import WriteQueue
 
 CLOSE_S = 1.0  # for what is still queued, and once more for the store to close
 PURGE_S = 60.0  # a person waits for it
@@ -23,25 +23,25 @@ TOTALS_S = 10.0
 
 
 @asynccontextmanager
-async def open_second_level(
-    store: Store, *, patience_s: float, counts: Counts | None = None
-) -> AsyncIterator[SecondLevel]:
+async def open_l2(
+    store: StoreBackend, *, patience_s: float, counters: StoreCounters | None = None
+) -> AsyncIterator[L2Store]:
     """A second level that reads and writes until the block ends; then it closes the store.
 
     It begins even if the store does not answer; a moment is waited for it. `patience_s`: how long
-    a get waits. `counts`: of an earlier one, to go on from.
+    a get waits. `counters`: of an earlier one, to go on from.
     """
-    counts = counts or Counts()
-    condition = Condition(counts)
-    reads = Reads(store, condition.reading, counts, patience_s=patience_s)
-    writes = Writes(store, condition.writing, counts)
+    counters = counters or StoreCounters()
+    condition = StoreHealth(counters)
+    reads = ReadQueue(store, condition.reading, counters, patience_s=patience_s)
+    writes = WriteQueue(store, condition.writing, counters)
     try:
-        async with background(reads.keep_knocking, writes.keep_writing):
+        async with background(reads.keep_probing, writes.keep_writing):
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience_s + CONNECT_S):
                     await reads.tried.wait()
             try:
-                yield SecondLevel(store, reads, writes, condition, counts)
+                yield L2Store(store, reads, writes, condition, counters)
             finally:
                 await writes.settle(CLOSE_S)
     finally:
@@ -51,20 +51,25 @@ async def open_second_level(
                 await store.close()
 
 
-class SecondLevel:
-    """Made by `open_second_level` only, which runs its jobs. Owns what is under way; `counts` only
+class L2Store:
+    """Made by `open_l2` only, which runs its jobs. Owns what is under way; `counters` only
     ever grow."""
 
-    __slots__ = ("_condition", "_reads", "_store", "_writes", "counts")
+    __slots__ = ("_condition", "_reads", "_store", "_writes", "counters")
 
     def __init__(
-        self, store: Store, reads: Reads, writes: Writes, condition: Condition, counts: Counts
+        self,
+        store: StoreBackend,
+        reads: ReadQueue,
+        writes: WriteQueue,
+        condition: StoreHealth,
+        counters: StoreCounters,
     ) -> None:
         self._store = store
         self._reads = reads
         self._writes = writes
         self._condition = condition
-        self.counts = counts
+        self.counters = counters
 
     @property
     def connected(self) -> bool:
@@ -81,12 +86,12 @@ class SecondLevel:
         """What waits to be written."""
         return self._writes.bytes
 
-    def get(self, group: str, key: bytes) -> Awaitable[Recorded | None]:
+    def get(self, group: str, key: bytes) -> Awaitable[CachedAnswer | None]:
         """The answer that is kept under a key; None if there is none, or if it cannot be had in
         time. Never raises."""
         return self._reads.get(group, key)
 
-    def put_later(self, key: bytes, entry: Recorded) -> None:
+    def put_later(self, key: bytes, entry: CachedAnswer) -> None:
         """Keep an answer. It is written later, or never if the store does not take it."""
         self._writes.put_later(key, entry)
 
@@ -105,7 +110,7 @@ class SecondLevel:
                 f"The purge was not through within {PURGE_S} s; start it again."
             ) from error
 
-    async def totals(self) -> Totals:
+    async def totals(self) -> StoreTotals:
         """What the store holds. Counts one by one: for people, not for every scrape of metrics.
         Raises StoreError."""
         try:

@@ -1,7 +1,7 @@
 """A store: where answers are kept for longer than a process lives, or for other instances too.
 
-It keeps bytes and judges nothing: what they mean is said in rules/recording.py, and what happens
-while a store is in trouble in second_level.py.
+It keeps bytes and judges nothing: what they mean is said in cached_answer.py, and what happens
+while a store is in trouble in l2.py.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ class StoreError(Exception):
     """A store is in trouble. The text is for the operator, and holds no password."""
 
 
-class Totals(msgspec.Struct, frozen=True):
+class StoreTotals(msgspec.Struct, frozen=True):
     """What a store holds, roughly. `bytes`: of the values."""
 
     entries: int
     bytes: int
 
 
-class Store(Protocol):
+class StoreBackend(Protocol):
     """Raises StoreError when it is in trouble, and nothing else. Whoever asks sets the time: an
     operation may be cancelled, and is not tried twice."""
 
@@ -40,7 +40,7 @@ class Store(Protocol):
         """Forget what is kept of one group, or of all, and was stored before a moment in Unix
         seconds, or ever. Returns how many. Takes long where much is kept."""
 
-    async def totals(self) -> Totals:
+    async def totals(self) -> StoreTotals:
         """What is kept. Counts one by one: for people, not for every scrape of metrics."""
 
     async def close(self) -> None:

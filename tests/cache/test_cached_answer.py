@@ -10,17 +10,17 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.cache.recording import (
+from llmproxy.cache.cached_answer import (
     HEAD_BYTES,
     MAX_BODY_BYTES,
-    Recorded,
-    packed,
+    CachedAnswer,
+    pack,
     stored_at_of,
-    unpacked,
+    unpack,
 )
 
 KEY = bytes(range(32))
-ANSWER = Recorded("gpt-4.1", b"application/json", b'{"id": "a"}', 1_700_000_000.25)
+ANSWER = CachedAnswer("gpt-4.1", b"application/json", b'{"id": "a"}', 1_700_000_000.25)
 
 counts = st.integers(0, 2**63 - 1)
 bodies = st.one_of(
@@ -28,7 +28,7 @@ bodies = st.one_of(
     st.builds(lambda piece, times: piece * times, st.binary(max_size=99), st.integers(0, 2000)),
 )
 answers = st.builds(
-    Recorded,
+    CachedAnswer,
     st.text(st.characters(exclude_categories=["Cs"])),
     st.binary(),
     bodies,
@@ -54,8 +54,8 @@ def rest(body, *, compressed, cost_usd=0.0):
 
 @given(st.binary(max_size=64), answers)
 def test_what_was_packed_is_known_again(key, answer):
-    value = packed(key, answer)
-    assert unpacked(key, value) == answer
+    value = pack(key, answer)
+    assert unpack(key, value) == answer
     assert stored_at_of(value[:HEAD_BYTES]) == answer.stored_at
 
 
@@ -66,57 +66,57 @@ def test_what_an_older_proxy_has_packed_is_known_again():
         "0000"
     )
     answer = msgspec.structs.replace(ANSWER, input_tokens=7, cost_usd=0.5)
-    assert unpacked(KEY, written) == answer
+    assert unpack(KEY, written) == answer
 
 
 @given(st.binary(max_size=64), st.binary(max_size=64), answers)
 def test_under_another_key_it_is_no_answer(key, other, answer):
-    assert (unpacked(other, packed(key, answer)) is not None) == (key == other)
+    assert (unpack(other, pack(key, answer)) is not None) == (key == other)
 
 
 @pytest.mark.parametrize("body", [b'{"id": "a"}', b"word " * 300])
 def test_a_flipped_bit_or_a_missing_end_makes_it_no_answer(body):
-    value = packed(KEY, msgspec.structs.replace(ANSWER, body=body))
-    assert unpacked(KEY, value) is not None
+    value = pack(KEY, msgspec.structs.replace(ANSWER, body=body))
+    assert unpack(KEY, value) is not None
     for bit in range(len(value) * 8):
         flipped = bytearray(value)
         flipped[bit // 8] ^= 1 << bit % 8
-        assert unpacked(KEY, bytes(flipped)) is None
+        assert unpack(KEY, bytes(flipped)) is None
     for length in range(len(value)):
-        assert unpacked(KEY, value[:length]) is None
-    assert unpacked(KEY, value + b"\0") is None
+        assert unpack(KEY, value[:length]) is None
+    assert unpack(KEY, value + b"\0") is None
 
 
 @given(st.binary(max_size=200))
 def test_a_foreign_value_is_no_answer(value):
-    assert unpacked(KEY, value) is None
+    assert unpack(KEY, value) is None
     assert stored_at_of(value) is None
 
 
 @given(st.floats(), st.binary(max_size=200))
 def test_what_makes_no_sense_is_no_answer_even_if_its_checksum_is_right(stored_at, rest):
-    assert unpacked(KEY, sealed(KEY, stored_at, rest)) is None
+    assert unpack(KEY, sealed(KEY, stored_at, rest)) is None
 
 
 def test_a_body_is_made_smaller_where_that_is_possible():
     text = msgspec.structs.replace(ANSWER, body=b"word " * 2000)
-    assert len(packed(KEY, text)) < 1000
+    assert len(pack(KEY, text)) < 1000
     noise = msgspec.structs.replace(ANSWER, body=Random(1).randbytes(3000))
-    around = len(packed(KEY, ANSWER)) - len(ANSWER.body)
-    assert len(packed(KEY, noise)) <= len(noise.body) + around + 2  # a longer length
+    around = len(pack(KEY, ANSWER)) - len(ANSWER.body)
+    assert len(pack(KEY, noise)) <= len(noise.body) + around + 2  # a longer length
 
 
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES, MAX_BODY_BYTES + 1])
 def test_the_biggest_bodies_are_known_again_too(size):
     answer = msgspec.structs.replace(ANSWER, body=bytes(size))
-    assert unpacked(KEY, packed(KEY, answer)) == answer
+    assert unpack(KEY, pack(KEY, answer)) == answer
 
 
 def test_nothing_is_decompressed_beyond_the_bound():
     huge = zstandard.compress(bytes(MAX_BODY_BYTES + 1))
-    assert unpacked(KEY, sealed(KEY, 1.0, rest(huge, compressed=True))) is None
+    assert unpack(KEY, sealed(KEY, 1.0, rest(huge, compressed=True))) is None
     most = zstandard.compress(bytes(MAX_BODY_BYTES))
-    assert unpacked(KEY, sealed(KEY, 1.0, rest(most, compressed=True))) is not None
+    assert unpack(KEY, sealed(KEY, 1.0, rest(most, compressed=True))) is not None
 
 
 def silent_frame(body):
@@ -137,11 +137,11 @@ def silent_frame(body):
     ],
 )
 def test_what_is_not_one_whole_frame_of_a_known_size_is_no_answer(body):
-    assert unpacked(KEY, sealed(KEY, 1.0, rest(body, compressed=True))) is None
+    assert unpack(KEY, sealed(KEY, 1.0, rest(body, compressed=True))) is None
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_numbers_that_nobody_can_reckon_with_make_it_no_answer(number):
-    assert unpacked(KEY, sealed(KEY, number, rest(b"body", compressed=False))) is None
+    assert unpack(KEY, sealed(KEY, number, rest(b"body", compressed=False))) is None
     costly = rest(b"body", compressed=False, cost_usd=number)
-    assert unpacked(KEY, sealed(KEY, 1.0, costly)) is None
+    assert unpack(KEY, sealed(KEY, 1.0, costly)) is None

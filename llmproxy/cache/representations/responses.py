@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from llmproxy.cache.forms.merging import Value
-from llmproxy.cache.forms.pieces import cut
-from llmproxy.cache.forms.whole import completed
+from llmproxy.cache.representations.chunks import chunks_of
+from llmproxy.cache.representations.completeness import completed
+from llmproxy.cache.representations.merging import Value
 
 Told = Iterator[tuple[str, Value]]  # an event's type, and what it says
 # A response before anything has been said.
@@ -25,13 +25,13 @@ class _Ended(msgspec.Struct, gc=False):
 _ENDED = msgspec.json.Decoder(_Ended)
 
 
-def folded(events: bytes) -> bytes | None:
+def sse_to_json(events: bytes) -> bytes | None:
     """The response that a stream ends with: its last event tells all of it."""
     data = completed(events)
     return None if data is None else bytes(_ENDED.decode(data).response)
 
 
-def framed(body: bytes) -> bytes | None:
+def json_to_sse(body: bytes) -> bytes | None:
     """The stream that tells a completed response; None if it is none."""
     try:
         response = msgspec.json.decode(body)
@@ -94,7 +94,7 @@ def _part(part: Value) -> Told:
         if "logprobs" in part:
             empty["logprobs"] = []
     yield "response.content_part.added", {"part": empty}
-    for piece in cut(part[key]):
+    for piece in chunks_of(part[key]):
         yield f"response.{kind}.delta", {"delta": piece, **more}
     for number, annotation in enumerate(part.get("annotations") or ()):
         fields = {"annotation_index": number, "annotation": annotation}
@@ -107,7 +107,7 @@ def _part(part: Value) -> Told:
 
 def _function_call(item: Value) -> tuple[Value, Told]:
     def told() -> Told:
-        for piece in cut(item["arguments"]):
+        for piece in chunks_of(item["arguments"]):
             yield "response.function_call_arguments.delta", {"delta": piece}
         done = {"arguments": item["arguments"], "name": item["name"]}
         yield "response.function_call_arguments.done", done
@@ -117,7 +117,7 @@ def _function_call(item: Value) -> tuple[Value, Told]:
 
 def _custom_tool_call(item: Value) -> tuple[Value, Told]:
     def told() -> Told:
-        for piece in cut(item["input"]):
+        for piece in chunks_of(item["input"]):
             yield "response.custom_tool_call_input.delta", {"delta": piece}
         yield "response.custom_tool_call_input.done", {"input": item["input"]}
 
@@ -129,13 +129,13 @@ def _reasoning(item: Value) -> tuple[Value, Told]:
         for index, part in enumerate(item.get("summary") or ()):
             at: Value = {"summary_index": index}
             yield "response.reasoning_summary_part.added", {**at, "part": {**part, "text": ""}}
-            for piece in cut(part["text"]):
+            for piece in chunks_of(part["text"]):
                 yield "response.reasoning_summary_text.delta", {**at, "delta": piece}
             yield "response.reasoning_summary_text.done", {**at, "text": part["text"]}
             yield "response.reasoning_summary_part.done", {**at, "part": part}
         for index, part in enumerate(item.get("content") or ()):
             at = {"content_index": index}
-            for piece in cut(part["text"]):
+            for piece in chunks_of(part["text"]):
                 yield "response.reasoning_text.delta", {**at, "delta": piece}
             yield "response.reasoning_text.done", {**at, "text": part["text"]}
 

@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.cache.recording import Recorded
-from llmproxy.cache.stores.memory import ENTRY_BYTES, Memory
+from llmproxy.cache.cached_answer import CachedAnswer
+from llmproxy.cache.stores.memory import ENTRY_BYTES, MemoryStore
 
 
 def entry(body=b"answer", at=0.0, group="g"):
-    return Recorded(group, b"application/json", body, at)
+    return CachedAnswer(group, b"application/json", body, at)
 
 
 def memory(*, entries=3, body_bytes=100, keep_s=10.0):
-    return Memory(max_bytes=entries * (body_bytes + ENTRY_BYTES), keep_s=keep_s)
+    return MemoryStore(max_bytes=entries * (body_bytes + ENTRY_BYTES), keep_s=keep_s)
 
 
 def test_what_was_put_is_found_as_long_as_it_is_good():
@@ -76,7 +76,7 @@ def test_a_purge_forgets_what_it_names_and_nothing_else(group, stored_before, le
 @pytest.mark.parametrize("max_bytes", [2_000, 20_000])
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3_000)), max_size=60))
 def test_its_bytes_are_what_it_holds_and_never_above_the_bound(max_bytes, puts):
-    kept = Memory(max_bytes=max_bytes, keep_s=10.0)
+    kept = MemoryStore(max_bytes=max_bytes, keep_s=10.0)
     for name, size in puts:
         kept.put(bytes([name]), entry(bytes(size)))
         assert kept.bytes <= max_bytes

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from llmproxy.cache.forms import is_whole
+from llmproxy.cache.representations import is_complete
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ from llmproxy.cache.forms import is_whole
     ],
 )
 def test_only_complete_answers_are_given_again(operation, body, whole):
-    assert is_whole(json.dumps(body).encode(), operation) is whole
+    assert is_complete(json.dumps(body).encode(), operation) is whole
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"choices": 5}', b"<html>", b"{", b"[" * 5000])
 def test_what_is_no_answer_at_all_is_not_given_again(body):
-    assert not is_whole(body, "chat/completions")
+    assert not is_complete(body, "chat/completions")

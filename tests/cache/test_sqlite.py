@@ -12,8 +12,8 @@ from time import monotonic, time
 
 import pytest
 
-from llmproxy.cache.stores.disk import DiskStore
-from llmproxy.cache.stores.store import StoreError
+from llmproxy.cache.stores.base import StoreError
+from llmproxy.cache.stores.sqlite import SqliteStore
 from tests.support.answers import KEEP_S, MIB, Clock, answer, kept, key, on_disk
 from tests.support.run import bounded
 
@@ -156,10 +156,10 @@ WRITER = """
 import asyncio, itertools, sys
 from time import time
 from tests.support.answers import MIB, answer
-from llmproxy.cache.stores.disk import DiskStore
+from llmproxy.cache.stores.sqlite import SqliteStore
 
 async def write():
-    store = DiskStore(sys.argv[1], max_bytes=2 * MIB, keep_s=1000.0)
+    store = SqliteStore(sys.argv[1], max_bytes=2 * MIB, keep_s=1000.0)
     for number in itertools.count(int(sys.argv[2])):
         await store.write([answer(number, time())])
         print(number, flush=True)
@@ -239,14 +239,14 @@ def test_a_place_of_no_use_is_refused_with_the_remedy(tmp_path, place, remedy):
     (tmp_path / "a file").touch()
     (tmp_path / "a folder").mkdir()
     with pytest.raises(StoreError, match=remedy):
-        DiskStore(tmp_path / place, max_bytes=MIB, keep_s=KEEP_S)
+        SqliteStore(tmp_path / place, max_bytes=MIB, keep_s=KEEP_S)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_must_not_be_written_to_is_refused_with_the_remedy(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError, match="Give it the right to"):
-        DiskStore(tmp_path / "answers", max_bytes=MIB, keep_s=KEEP_S)
+        SqliteStore(tmp_path / "answers", max_bytes=MIB, keep_s=KEEP_S)
 
 
 # While it is slow

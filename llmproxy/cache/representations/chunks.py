@@ -6,6 +6,6 @@ from __future__ import annotations
 PIECE_CHARACTERS = 200
 
 
-def cut(text: str) -> list[str]:
+def chunks_of(text: str) -> list[str]:
     """A text in pieces that add up to it; none of an empty one."""
     return [text[at : at + PIECE_CHARACTERS] for at in range(0, len(text), PIECE_CHARACTERS)]

@@ -1,4 +1,4 @@
-"""An answer in both of its forms: what is framed and folded again is the same."""
+"""An answer in both of its forms: what is json_to_sse and sse_to_json again is the same."""
 
 import json
 
@@ -9,8 +9,13 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from llmproxy.cache.forms import as_events, as_json, stream_is_whole, without_usage
-from llmproxy.cache.forms.recorded import data_of
+from llmproxy.cache.representations import (
+    json_to_sse,
+    sse_to_json,
+    stream_is_complete,
+    without_usage,
+)
+from llmproxy.cache.representations.recorded_stream import data_of
 from tests.rules.answers import CITATIONS, chats, completions, responses
 from tests.support.examples import examples
 
@@ -22,11 +27,11 @@ KNOWN_TO_THE_SDK = chats(CITATIONS).filter(lambda answer: '"custom"' not in json
 
 
 def framed(answer, operation=CHAT, *, include_usage=True):
-    return as_events(json.dumps(answer).encode(), operation, include_usage=include_usage)
+    return json_to_sse(json.dumps(answer).encode(), operation, include_usage=include_usage)
 
 
 def folded(events, operation=CHAT):
-    body = as_json(events, operation)
+    body = sse_to_json(events, operation)
     return None if body is None else json.loads(body)
 
 
@@ -39,7 +44,7 @@ def chunks_of(events):
 def test_a_chat_that_is_framed_and_folded_is_the_same_chat(answer):
     events = framed(answer)
     assert folded(events) == answer
-    assert stream_is_whole(events, CHAT)
+    assert stream_is_complete(events, CHAT)
     assert max(map(len, events.splitlines())) < MAX_LINE_BYTES
 
 
@@ -48,7 +53,7 @@ def test_a_chat_that_is_framed_and_folded_is_the_same_chat(answer):
 def test_so_is_an_older_completion(answer):
     events = framed(answer, OLD)
     assert folded(events, OLD) == answer
-    assert stream_is_whole(events, OLD)
+    assert stream_is_complete(events, OLD)
 
 
 @examples(150)
@@ -56,7 +61,7 @@ def test_so_is_an_older_completion(answer):
 def test_so_is_a_response(answer):
     events = framed(answer, RESPONSES)
     assert folded(events, RESPONSES) == answer
-    assert stream_is_whole(events, RESPONSES)
+    assert stream_is_complete(events, RESPONSES)
 
 
 @examples(150)
@@ -139,8 +144,8 @@ def test_a_stream_that_is_cut_off_is_never_whole(answer):
     events = framed(answer)
     end = len(events.rstrip())
     for at in [*range(0, end, max(1, end // 60)), end - 1]:
-        assert not stream_is_whole(events[:at], CHAT)
-        assert as_json(events[:at], CHAT) is None
+        assert not stream_is_complete(events[:at], CHAT)
+        assert sse_to_json(events[:at], CHAT) is None
 
 
 @examples(60)
@@ -149,8 +154,8 @@ def test_neither_is_a_response_that_is_cut_off(answer):
     events = framed(answer, RESPONSES)
     end = len(events.rstrip())
     for at in [*range(0, end, max(1, end // 60)), end - 1]:
-        assert not stream_is_whole(events[:at], RESPONSES)
-        assert as_json(events[:at], RESPONSES) is None
+        assert not stream_is_complete(events[:at], RESPONSES)
+        assert sse_to_json(events[:at], RESPONSES) is None
 
 
 def chunk(delta=None, finish=None, *, index=0, **more):
@@ -186,21 +191,21 @@ HELLO, STOP = chunk({"role": "assistant", "content": "hi"}), chunk(finish="stop"
     ],
 )
 def test_what_was_broken_off_or_failed_is_not_whole(events):
-    assert not stream_is_whole(events, CHAT)
+    assert not stream_is_complete(events, CHAT)
 
 
 def test_what_a_text_says_is_not_taken_for_what_the_stream_says():
     text = '"error": {"x": 1} "finish_reason": "content_filter" data: [DONE]\n\nevent: error\n'
     events = stream(chunk({"role": "assistant", "content": text}), STOP)
-    assert stream_is_whole(events, CHAT)
+    assert stream_is_complete(events, CHAT)
     assert folded(events)["choices"][0]["message"]["content"] == text
-    assert not stream_is_whole(stream(chunk({"content": '"finish_reason": "stop"'})), CHAT)
+    assert not stream_is_complete(stream(chunk({"content": '"finish_reason": "stop"'})), CHAT)
 
 
 def test_an_error_that_is_null_or_of_something_else_is_none():
-    assert stream_is_whole(stream({**HELLO, "error": None}, STOP), CHAT)
+    assert stream_is_complete(stream({**HELLO, "error": None}, STOP), CHAT)
     filtered = {"content_filter_results": {"error": {"code": "content_filter_error"}}}
-    assert stream_is_whole(stream({**HELLO, "x": filtered}, STOP), CHAT)
+    assert stream_is_complete(stream({**HELLO, "x": filtered}, STOP), CHAT)
 
 
 @pytest.mark.parametrize(
@@ -217,8 +222,8 @@ def test_an_error_that_is_null_or_of_something_else_is_none():
 )
 def test_what_adds_up_to_nothing_certain_is_not_folded(pieces):
     events = stream(*map(chunk, pieces), STOP)
-    assert stream_is_whole(events, CHAT)
-    assert as_json(events, CHAT) is None
+    assert stream_is_complete(events, CHAT)
+    assert sse_to_json(events, CHAT) is None
 
 
 @pytest.mark.parametrize(
@@ -235,7 +240,7 @@ def test_what_adds_up_to_nothing_certain_is_not_folded(pieces):
     ids=["no JSON", "no object", "no field", "two lines", "no index", "another kind", "too big"],
 )
 def test_a_stream_of_another_shape_is_not_folded(events):
-    assert as_json(events, CHAT) is None
+    assert sse_to_json(events, CHAT) is None
 
 
 def test_unknown_fields_that_are_told_once_are_kept():
@@ -251,7 +256,7 @@ def test_comments_names_and_line_ends_are_no_matter():
         b"\n", b"\r\n"
     )
     assert folded(dressed) == folded(plain)
-    assert stream_is_whole(dressed, CHAT)
+    assert stream_is_complete(dressed, CHAT)
 
 
 def test_azure_s_first_chunk_says_nothing_of_the_answer_but_the_filter():
@@ -304,14 +309,14 @@ def test_where_there_is_no_usage_chunk_nothing_is_cut_out(events):
     ],
 )
 def test_what_is_of_no_known_shape_is_not_framed(body, operation):
-    assert as_events(body, operation, include_usage=True) is None
+    assert json_to_sse(body, operation, include_usage=True) is None
 
 
 def test_a_done_behind_a_response_is_no_matter_and_a_failure_is_one():
     events = framed(
         {"id": "r", "object": "response", "status": "completed", "output": []}, RESPONSES
     )
-    assert stream_is_whole(events + b"data: [DONE]\n\n", RESPONSES)
+    assert stream_is_complete(events + b"data: [DONE]\n\n", RESPONSES)
     failed = events.replace(b'"response.completed"', b'"response.failed"')
-    assert not stream_is_whole(failed, RESPONSES)
-    assert not stream_is_whole(events.replace(b'"completed"', b'"incomplete"'), RESPONSES)
+    assert not stream_is_complete(failed, RESPONSES)
+    assert not stream_is_complete(events.replace(b'"completed"', b'"incomplete"'), RESPONSES)

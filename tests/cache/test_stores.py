@@ -7,8 +7,8 @@ from time import time
 
 import pytest
 
-from llmproxy.cache.recording import Recorded, packed
-from llmproxy.cache.stores.disk import DiskStore
+from llmproxy.cache.cached_answer import CachedAnswer, pack
+from llmproxy.cache.stores.sqlite import SqliteStore
 from llmproxy.cache.stores.valkey import ValkeyStore
 from llmproxy.config import GeneralSettings
 from llmproxy.shared_state.address import client_of
@@ -23,7 +23,7 @@ GROUPS = ["gpt-4.1", "*", "a:b", "a", "[a]", "a/b?c", "Größe 'x'; --", ""]
 @asynccontextmanager
 async def opened(kind, folder, *, keep_s=60.0):
     if kind == "disk":
-        store = DiskStore(folder / "answers", max_bytes=2**24, keep_s=keep_s)
+        store = SqliteStore(folder / "answers", max_bytes=2**24, keep_s=keep_s)
         yield store
         await store.close()
         return
@@ -61,7 +61,7 @@ def cluster_on(folder, bus):
 
 
 def value(key, group="g", stored_at=None):
-    return packed(key, Recorded(group, b"t", b"{}", time() if stored_at is None else stored_at))
+    return pack(key, CachedAnswer(group, b"t", b"{}", time() if stored_at is None else stored_at))
 
 
 def key(number):

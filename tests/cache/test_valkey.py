@@ -9,8 +9,8 @@ from time import monotonic, time
 
 import pytest
 
-from llmproxy.cache.recording import Recorded, packed
-from llmproxy.cache.stores.second_level import open_second_level
+from llmproxy.cache.cached_answer import CachedAnswer, pack
+from llmproxy.cache.stores.l2 import open_l2
 from llmproxy.cache.stores.valkey import ValkeyStore
 from llmproxy.config import GeneralSettings
 from llmproxy.shared_state.address import client_of, secrets_of
@@ -27,14 +27,14 @@ async def opened(url, *, keep_s=60.0):
     client = client_of(settings)
     store = ValkeyStore(client, namespace="here", keep_s=keep_s, secrets=secrets_of(settings))
     try:
-        async with open_second_level(store, patience_s=PATIENCE_S) as level:
+        async with open_l2(store, patience_s=PATIENCE_S) as level:
             yield level
     finally:
         await client.aclose()
 
 
 def entry(body=b"answer", group="g"):
-    return Recorded(group, b"application/json", body, time())
+    return CachedAnswer(group, b"application/json", body, time())
 
 
 def key(number):
@@ -128,17 +128,17 @@ async def test_a_value_that_was_tampered_with_is_no_answer(tmp_path):
             good[:-1] + bytes([good[-1] ^ 1]),
             b"",
             b"foreign",
-            packed(key(9), entry()),
+            pack(key(9), entry()),
         ]
         for value in values:
             await server.command("SET", name(2), value)
             assert await level.get("g", key(2)) is None
-        assert level.counts.damaged == len(values)
+        assert level.counters.damaged == len(values)
         await server.command("DEL", name(2))
         await server.command("LPUSH", name(2), "no string at all")
         assert await level.get("g", key(2)) is None
         assert await level.get("g", key(1)) is not None
-        assert level.counts.failures == 0
+        assert level.counters.failures == 0
         assert await level.purge(None, time() + 1.0) == 1
         assert await level.purge(None, None) == 1
 
@@ -301,14 +301,14 @@ async def test_a_server_that_vanished_without_a_word_costs_a_few_gets(tmp_path):
             line.port = new.port
             while await level.get("g", key(1)) != kept:
                 assert level.connected
-            failures = level.counts.failures
+            failures = level.counters.failures
             assert 1 <= failures < 5
             waiting = []
             for _ in range(200):
                 waiting.append(level.get("g", key(1)))
                 await asyncio.sleep(0)
             assert await asyncio.gather(*waiting) == [kept] * 200
-            assert level.counts.failures == failures
+            assert level.counters.failures == failures
 
 
 @bounded(40)
