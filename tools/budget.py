@@ -37,7 +37,7 @@ OLD_STATE = {
     "ServerConnection",
     "Fault",
     "FirstAccepted",
-    "Flight",
+    "SingleFlight",
     "Group",
     "IncomingRequest",
     "Lease",
