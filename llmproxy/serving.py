@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import uvloop
 
 import llmproxy
-from llmproxy.admin.app import make_control
-from llmproxy.admin.stats.collector import Overview, Seat
-from llmproxy.admin.stats.sampler import Watch
+from llmproxy.admin.app import make_admin
+from llmproxy.admin.stats.collector import StatsCollector, WorkerSlot
+from llmproxy.admin.stats.sampler import Sampler
 from llmproxy.aio.tasks import background
 from llmproxy.app import App
 from llmproxy.config import Config, GeneralSettings, parse_config
@@ -91,7 +91,7 @@ async def serve_on(
     write: Callable[[bytes], object],
     on_started: Callable[[], None],
     file: ConfigFile | None = None,
-    seat: Seat | None = None,
+    seat: WorkerSlot | None = None,
     on_live: Callable[[LiveConfig], None] | None = None,
 ) -> None:
     """Serve a config on a socket until a signal ends it; then the socket is closed.
@@ -124,7 +124,7 @@ async def open_app(
     environ: Mapping[str, str],
     listener: Listener,
     file: ConfigFile | None = None,
-    seat: Seat | None = None,
+    seat: WorkerSlot | None = None,
 ) -> AsyncIterator[App]:
     """A whole proxy but for its socket, and for the signals that it heeds."""
     ledger = Ledger()
@@ -139,10 +139,10 @@ async def open_app(
 
             adopt_prices()
             live.on_reload.append(adopt_prices)
-            watch = Watch(live, Overview(live, ledger, seat))
-            async with background(watch.keep_looking):
+            watch = Sampler(live, StatsCollector(live, ledger, seat))
+            async with background(watch.run):
                 trace_of = tracer.trace_of if tracer else None
-                yield App(live, make_control(live, watch, kept), trace_of=trace_of)
+                yield App(live, make_admin(live, watch, kept), trace_of=trace_of)
 
 
 @contextmanager

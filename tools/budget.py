@@ -50,7 +50,6 @@ OLD_STATE = {
     "SimulatedCall",
 }
 OLD_NAMES = {
-    "Address",
     "Asked",
     "Cache",
     "Calls",
@@ -60,15 +59,8 @@ OLD_NAMES = {
     "Counts",
     "Endpoint",
     "Group",
-    "History",
-    "Kept",
-    "Level",
     "Line",
-    "NewPoint",
     "Place",
-    "Point",
-    "Recent",
-    "Reply",
     "Shared",
     "State",
     "Step",

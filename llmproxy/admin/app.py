@@ -15,17 +15,17 @@ from llmproxy.admin.api.events import event_routes
 from llmproxy.admin.api.explain import explain_routes
 from llmproxy.admin.api.health import health_routes
 from llmproxy.admin.api.state import watching_routes
-from llmproxy.admin.auth import only_the_operator, signing_in_routes
+from llmproxy.admin.auth import require_operator, signing_in_routes
 from llmproxy.admin.pages import dashboard_routes
-from llmproxy.admin.stats.sampler import Watch
-from llmproxy.admin.stats.state import Glance
+from llmproxy.admin.stats.sampler import Sampler
+from llmproxy.admin.stats.state import StateCache
 from llmproxy.runtime import LiveConfig
 
 if TYPE_CHECKING:
     from llmproxy.telemetry.call_file import CallFile
 
 
-def make_control(live: LiveConfig, watch: Watch, kept: CallFile | None = None) -> FastAPI:
+def make_admin(live: LiveConfig, watch: Sampler, kept: CallFile | None = None) -> FastAPI:
     """The operator's app of one process. `kept`: the file of earlier calls, if there is one."""
     documented = live.runtime.config.general_settings.expose_docs
     app = FastAPI(
@@ -35,7 +35,7 @@ def make_control(live: LiveConfig, watch: Watch, kept: CallFile | None = None) -
         redoc_url=None,
     )
 
-    glance = Glance(live, watch)
+    glance = StateCache(live, watch)
 
     @app.get("/", include_in_schema=False)
     async def root() -> dict[str, str]:
@@ -70,9 +70,9 @@ def make_control(live: LiveConfig, watch: Watch, kept: CallFile | None = None) -
 
 
 def _admin_routes(
-    live: LiveConfig, watch: Watch, glance: Glance, kept: CallFile | None
+    live: LiveConfig, watch: Sampler, glance: StateCache, kept: CallFile | None
 ) -> APIRouter:
-    admin = APIRouter(prefix="/admin", dependencies=[Depends(only_the_operator(live))])
+    admin = APIRouter(prefix="/admin", dependencies=[Depends(require_operator(live))])
     for routes in (
         watching_routes(watch, glance),
         trace_routes(watch.overview, kept),

@@ -25,12 +25,12 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-def only_the_operator(live: LiveConfig) -> Callable[[Request], None]:
+def require_operator(live: LiveConfig) -> Callable[[Request], None]:
     """What FastAPI asks before each path: 401 without the key; 403 for another machine where there
     is no key, and for what a page of another site sends."""
 
     def check(request: Request) -> None:
-        not_from_elsewhere(request)
+        reject_cross_site(request)
         if is_operator(request, live):
             return
         if live.runtime.config.general_settings.admin_key is None:
@@ -49,14 +49,14 @@ def only_the_operator(live: LiveConfig) -> Callable[[Request], None]:
 
 
 def is_operator(request: Request, live: LiveConfig) -> bool:
-    """Whether `only_the_operator` would let a question pass."""
+    """Whether `require_operator` would let a question pass."""
     key = live.runtime.config.general_settings.admin_key
     if key is None:
         return _is_this_machine(request)
     return _shows(request, key.get_secret_value())
 
 
-def not_from_elsewhere(request: Request) -> None:
+def reject_cross_site(request: Request) -> None:
     """A browser says which site's page sends what may change something (CSRF): only our own."""
     origin = request.headers.get("origin")
     if origin is None or request.method in SAFE_METHODS:
@@ -69,7 +69,7 @@ def _shows(request: Request, key: str) -> bool:
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return is_key(shown.strip(), key)
-    return is_proof(request.cookies.get(COOKIE, ""), key, time())
+    return is_session_cookie(request.cookies.get(COOKIE, ""), key, time())
 
 
 def _is_this_machine(request: Request) -> bool:
@@ -89,20 +89,22 @@ def _is_loopback(address: str) -> bool:
 
 
 COOKIE = "llmproxy_session"
-LASTS_S = 12 * 3600
+SESSION_S = 12 * 3600
 
 
-def proof(key: str, until: int) -> str:
+def session_cookie(key: str, until: int) -> str:
     """What the cookie says who knows the key, until that Unix time."""
     return f"{until}.{hmac_digest(_secret(key), str(until).encode(), 'sha256').hex()}"
 
 
-def is_proof(shown: str, key: str, now: float) -> bool:
+def is_session_cookie(shown: str, key: str, now: float) -> bool:
     """Whether it is one for this key, and its time is not over."""
     until = shown.partition(".")[0]
     if not (until.isascii() and until.isdigit()) or len(until) > 12:
         return False
-    return compare_digest(shown.encode(), proof(key, int(until)).encode()) and now < int(until)
+    return compare_digest(shown.encode(), session_cookie(key, int(until)).encode()) and now < int(
+        until
+    )
 
 
 def is_key(shown: str, key: str) -> bool:
@@ -114,13 +116,13 @@ def _secret(key: str) -> bytes:
     return sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
-class Key(BaseModel):
+class LoginRequest(BaseModel):
     """What somebody signs in with."""
 
     key: str
 
 
-class Session(BaseModel):
+class SessionInfo(BaseModel):
     """`protected`: there is an admin key. `signed_in`: whoever asks may use /admin."""
 
     protected: bool
@@ -129,27 +131,27 @@ class Session(BaseModel):
 
 def signing_in_routes(live: LiveConfig) -> APIRouter:
     """`/admin/session`, `/admin/login` and `/admin/logout`."""
-    router = APIRouter(prefix="/admin", dependencies=[Depends(not_from_elsewhere)])
+    router = APIRouter(prefix="/admin", dependencies=[Depends(reject_cross_site)])
 
     @router.get("/session")
-    async def session(request: Request) -> Session:
+    async def session(request: Request) -> SessionInfo:
         """Whether a key is needed, and whether whoever asks may come in."""
         key = live.runtime.config.general_settings.admin_key
-        return Session(protected=key is not None, signed_in=is_operator(request, live))
+        return SessionInfo(protected=key is not None, signed_in=is_operator(request, live))
 
     @router.post("/login", status_code=204)
-    async def login(shown: Key, request: Request, response: Response) -> None:
+    async def login(shown: LoginRequest, request: Request, response: Response) -> None:
         """Show the key, get a cookie."""
         key = live.runtime.config.general_settings.admin_key
         if key is None:
             return  # there is nothing to sign in to
         if not is_key(shown.key, key.get_secret_value()):
             raise HTTPException(401, "That is not the admin_key of this proxy.")
-        until = int(time()) + LASTS_S
+        until = int(time()) + SESSION_S
         response.set_cookie(
             COOKIE,
-            proof(key.get_secret_value(), until),
-            max_age=LASTS_S,
+            session_cookie(key.get_secret_value(), until),
+            max_age=SESSION_S,
             path="/admin",
             secure=_is_https(request),
             httponly=True,

@@ -22,7 +22,7 @@ DEFAULT_URL = "http://127.0.0.1:4000"
 _PASSING = frozenset({500, 502, 503, 504})  # of what stands in front, while the proxy restarts
 
 
-class CannotAskError(Exception):
+class AdminApiError(Exception):
     """The proxy cannot be asked, or refuses; the text says what to do.
 
     `brief`: the reason alone. `reached`: something answered, and asking again would not help.
@@ -35,7 +35,7 @@ class CannotAskError(Exception):
 
 
 @dataclass(frozen=True)
-class Address:
+class ProxyAddress:
     """Where a proxy is (no slash at the end), and its admin_key."""
 
     url: str
@@ -44,20 +44,20 @@ class Address:
 
 def find_address(
     url: str | None, file: Path | None, environ: Mapping[str, str] = os.environ
-) -> Address:
+) -> ProxyAddress:
     """The proxy that is meant. The config is read only for what nothing else says.
 
-    Raises ConfigError; and CannotAskError for a URL that is none, or a key that cannot be sent.
+    Raises ConfigError; and AdminApiError for a URL that is none, or a key that cannot be sent.
     """
     config = None
     if file is not None or url is None or KEY_VARIABLE not in environ:
         config = _config(file, environ)
-    found = Address((url or _url_of(config)).rstrip("/"), _key(config, environ))
+    found = ProxyAddress((url or _url_of(config)).rstrip("/"), _key(config, environ))
     if not found.url.startswith(("http://", "https://")):
-        raise CannotAskError(f"Expected --url http://host:port, found {url!r}.", reached=True)
+        raise AdminApiError(f"Expected --url http://host:port, found {url!r}.", reached=True)
     if found.key is not None and not (found.key.isascii() and found.key.isprintable()):
         # The client would say so, too, and show the key.
-        raise CannotAskError(
+        raise AdminApiError(
             f"The admin_key (of {KEY_VARIABLE}, or of the config) has a character that no header "
             "can carry, such as a line break. Correct it.",
             reached=True,
@@ -65,19 +65,19 @@ def find_address(
     return found
 
 
-def ask(address: Address, path: str, *, timeout_s: float, method: str = "GET") -> Any:
-    """One call of the admin API, its JSON. Raises CannotAskError."""
+def ask(address: ProxyAddress, path: str, *, timeout_s: float, method: str = "GET") -> Any:
+    """One call of the admin API, its JSON. Raises AdminApiError."""
     try:
-        with open_answer(address, path, timeout_s=timeout_s, method=method) as answer:
+        with open_response(address, path, timeout_s=timeout_s, method=method) as answer:
             return json.load(answer)
     except (OSError, ValueError, HTTPException) as error:
         raise _nothing_there(address.url + path, error) from error
 
 
-def open_answer(
-    address: Address, path: str, *, timeout_s: float, method: str = "GET"
+def open_response(
+    address: ProxyAddress, path: str, *, timeout_s: float, method: str = "GET"
 ) -> HTTPResponse:
-    """One call whose answer is read by the caller, who closes it. Raises CannotAskError.
+    """One call whose answer is read by the caller, who closes it. Raises AdminApiError.
 
     `timeout_s` also bounds each later read.
     """
@@ -93,7 +93,7 @@ def open_answer(
         with error:
             said = f"{url} answered {error.code}: {_detail(error)}"
         brief = f"It answered {error.code}."
-        raise CannotAskError(said, brief=brief, reached=error.code not in _PASSING) from error
+        raise AdminApiError(said, brief=brief, reached=error.code not in _PASSING) from error
     except (URLError, OSError, ValueError, HTTPException) as error:
         raise _nothing_there(url, error) from error
     return answer
@@ -130,9 +130,9 @@ def _key(config: Config | None, environ: Mapping[str, str]) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-def _nothing_there(url: str, error: Exception) -> CannotAskError:
+def _nothing_there(url: str, error: Exception) -> AdminApiError:
     why = getattr(error, "reason", error)
-    return CannotAskError(
+    return AdminApiError(
         f"Nothing that is an LLMProxy answers at {url}: {why}. Is it running? Where it is, "
         "--url or --config says.",
         brief=f"{getattr(why, 'strerror', None) or why}.",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from llmproxy.tools.admin_client import CannotAskError, ask, find_address
+from llmproxy.tools.admin_client import AdminApiError, ask, find_address
 
 PATH = "/admin/cache"
 TIMEOUT_S = 70  # a purge of a large store takes its time
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
         query = urlencode({name: value for name, value in chosen.items() if value is not None})
         path = f"{PATH}?{query}" if query else PATH
         purged = ask(address, path, timeout_s=TIMEOUT_S, method="DELETE")
-    except CannotAskError as error:
+    except AdminApiError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     print(  # noqa: T201

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from llmproxy.admin.api.explain import Candidate, Explanation, explained, group_of, no_such_group
 from llmproxy.config import load_config
 from llmproxy.runtime import pool_of
-from llmproxy.tools.admin_client import CannotAskError, ask, find_address
+from llmproxy.tools.admin_client import AdminApiError, ask, find_address
 
 TIMEOUT_S = 5
 
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
     Raises ConfigError."""
     try:
         found, source = _explanation(options, environ)
-    except CannotAskError as error:
+    except AdminApiError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     print("\n".join([*told(found), source]))  # noqa: T201
@@ -40,7 +40,7 @@ def _explanation(
     try:
         answer = ask(address, f"/admin/explain?{query}", timeout_s=TIMEOUT_S)
         return Explanation.model_validate(answer), f"as the proxy at {address.url} says"
-    except CannotAskError as error:
+    except AdminApiError as error:
         if error.reached or options.url is not None:
             raise
         asked = f"{address.url}: {error.brief}"
@@ -48,7 +48,7 @@ def _explanation(
     pool = pool_of(config)
     group = group_of(options.model, pool)
     if group is None:
-        raise CannotAskError(no_such_group(options.model, pool))
+        raise AdminApiError(no_such_group(options.model, pool))
     wait_s = config.general_settings.queue.max_wait_s
     found = explained(options.model, group, options.tokens, monotonic(), max_wait_s=wait_s)
     return found, f"as a proxy would that has just started; none answers at {asked}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import uvloop
 
-from llmproxy.admin.stats.collector import Seat
+from llmproxy.admin.stats.collector import WorkerSlot
 from llmproxy.config import Config, kept_until_restart
 from llmproxy.errors import ConfigError
 from llmproxy.runtime import LiveConfig
@@ -74,7 +74,7 @@ def work(number: int, listening: socket.socket, given: Given) -> int:
             write=write_lines_to(sys.stdout.fileno()),
             on_started=lambda: given.inbox.tell_accepting(number),
             file=given.file,
-            seat=Seat(given.board, number),
+            seat=WorkerSlot(given.board, number),
             on_live=lambda live: agree(live, good, number, given),
         )
 

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import llmproxy
 from llmproxy.admin.stats.metrics.catalogue import METRICS
-from llmproxy.admin.stats.status import CONDITIONS
+from llmproxy.admin.stats.status import ENDPOINT_STATUSES
 from tests.admin.watching import post, scraped
 from tests.story.limited import HELLO, endpoint, said, tells
 from tests.story.test_cache import FIXED, cached, numbered
@@ -123,7 +123,7 @@ async def test_the_state_of_each_endpoint_its_limits_and_who_waits_is_told():
             told = await scraped(proxy)
     one, other = ("gpt-4.1", "one"), ("gpt-4.1", "other")
     for names, state in ((one, "drained"), (other, "open")):
-        states = {word: told["llmproxy_endpoint_state", *names, word] for word in CONDITIONS}
+        states = {word: told["llmproxy_endpoint_state", *names, word] for word in ENDPOINT_STATUSES}
         assert [word for word, value in states.items() if value] == [state]
         assert told["llmproxy_endpoint_available", *names] == 0
     assert told["llmproxy_endpoint_ready_seconds", *one] == math.inf

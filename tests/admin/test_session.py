@@ -4,7 +4,7 @@ from time import time
 
 import pytest
 
-from llmproxy.admin.auth import LASTS_S, is_proof, proof
+from llmproxy.admin.auth import SESSION_S, is_session_cookie, session_cookie
 from tests.admin.watching import post, told
 from tests.story.limited import endpoint
 from tests.story.test_explain import GOOD
@@ -38,7 +38,7 @@ async def test_who_signs_in_gets_a_cookie_that_opens_everything_and_scripts_cann
         reply = await post(proxy, "/admin/login", {"key": KEY}, headers=[HERE])
         cookie, *attributes = reply.header("set-cookie").split("; ")
         assert {word.lower() for word in attributes} == {
-            *("httponly", "samesite=strict", "path=/admin", f"max-age={LASTS_S}"),
+            *("httponly", "samesite=strict", "path=/admin", f"max-age={SESSION_S}"),
         }
         assert KEY not in cookie
         headers = [("cookie", cookie), HERE]
@@ -69,9 +69,9 @@ async def test_a_wrong_key_gets_nothing():
 async def test_a_cookie_of_another_key_or_made_up_or_too_old_opens_nothing():
     later = int(time()) + 100
     shown = [
-        proof("another key", later),
-        proof(KEY, int(time()) - 1),
-        proof(KEY, later).replace(str(later), str(later + 1)),
+        session_cookie("another key", later),
+        session_cookie(KEY, int(time()) - 1),
+        session_cookie(KEY, later).replace(str(later), str(later + 1)),
         f"{later}.",
         "x",
         "",
@@ -120,7 +120,7 @@ async def test_without_a_key_this_machine_is_signed_in_and_others_are_not():
 
 
 def test_a_proof_is_good_until_its_time_and_for_its_key():
-    shown = proof(KEY, 1000)
-    assert is_proof(shown, KEY, 999.9)
-    assert not is_proof(shown, KEY, 1000.0)
-    assert not is_proof(shown, "another", 999.9)
+    shown = session_cookie(KEY, 1000)
+    assert is_session_cookie(shown, KEY, 999.9)
+    assert not is_session_cookie(shown, KEY, 1000.0)
+    assert not is_session_cookie(shown, "another", 999.9)

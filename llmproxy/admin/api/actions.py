@@ -1,6 +1,6 @@
 """`/admin/drain`, `/admin/enable`, `/admin/clear`: what an operator does to an endpoint.
 
-Done here, and told as news of the endpoint: the log has it, and the other workers and instances
+Done here, and published as news of the endpoint: the log has it, and the workers and instances
 that share a view do the same.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel
 
-from llmproxy.admin.stats.state import Glance
+from llmproxy.admin.stats.state import StateCache
 from llmproxy.events import EndpointStateChanged
 from llmproxy.routing import EndpointState
 
@@ -40,40 +40,40 @@ class Target(BaseModel):
     endpoint: str
 
 
-class Done(BaseModel):
+class ActionResult(BaseModel):
     """At so many endpoints."""
 
     endpoints: int
 
 
-def action_routes(live: LiveConfig, glance: Glance) -> APIRouter:
+def action_routes(live: LiveConfig, glance: StateCache) -> APIRouter:
     """`/admin/drain`, `/admin/enable`, `/admin/clear`."""
     router = APIRouter()
 
-    def act(target: Target, what: Act, *news: str) -> Done:
+    def act(target: Target, what: Act, *news: str) -> ActionResult:
         done = _act(live.runtime, target, what, news)
         glance.forget()
         return done
 
     @router.post("/drain")
-    async def drain(target: Target) -> Done:
+    async def drain(target: Target) -> ActionResult:
         """Send nothing there any more; what is under way ends as it would."""
         return act(target, lambda state: state.drain(), "drained")
 
     @router.post("/enable")
-    async def enable(target: Target) -> Done:
+    async def enable(target: Target) -> ActionResult:
         """Undo a drain."""
         return act(target, lambda state: state.enable(), "enabled")
 
     @router.post("/clear")
-    async def clear(target: Target) -> Done:
+    async def clear(target: Target) -> ActionResult:
         """Forget a cooldown and an open breaker."""
         return act(target, lambda state: state.clear(monotonic()), "closed", "cleared")
 
     return router
 
 
-def _act(runtime: Runtime, target: Target, what: Act, news: tuple[str, ...]) -> Done:
+def _act(runtime: Runtime, target: Target, what: Act, news: tuple[str, ...]) -> ActionResult:
     chosen = [
         (group.name, state)
         for group in runtime.pool.groups.values()
@@ -93,7 +93,7 @@ def _act(runtime: Runtime, target: Target, what: Act, news: tuple[str, ...]) -> 
                 EndpointStateChanged(group, target.endpoint, word, "by the operator", None)
             )
     runtime.failover.capacity_freed()  # who waits may go, or must go elsewhere
-    return Done(endpoints=len(chosen))
+    return ActionResult(endpoints=len(chosen))
 
 
 class Reloaded(BaseModel):
@@ -103,7 +103,7 @@ class Reloaded(BaseModel):
     changes: list[str]
 
 
-def reload_routes(live: LiveConfig, glance: Glance) -> APIRouter:
+def reload_routes(live: LiveConfig, glance: StateCache) -> APIRouter:
     """`/admin/reload`."""
     router = APIRouter()
     live.on_reload.append(glance.forget)

@@ -15,7 +15,7 @@ from llmproxy.cache.stores.l2 import L2Store
 from llmproxy.runtime import LiveConfig, Runtime
 
 
-class Kept(BaseModel):
+class StoreSize(BaseModel):
     """What a store holds, in bytes of the answers."""
 
     entries: int
@@ -27,7 +27,7 @@ class SecondLevelStats(BaseModel):
 
     connected: bool
     why: str | None
-    kept: Kept | None
+    kept: StoreSize | None
     reads: int
     hits: int
     damaged: int
@@ -49,7 +49,7 @@ class CacheStats(BaseModel):
     saved_input_tokens: int
     saved_output_tokens: int
     saved_usd: float
-    memory: Kept
+    memory: StoreSize
     second_level: SecondLevelStats | None
 
 
@@ -92,7 +92,7 @@ def cache_routes(live: LiveConfig) -> APIRouter:
 
 async def _stats(runtime: Runtime) -> CacheStats:
     cache = runtime.cache
-    memory = Kept(entries=len(cache.memory), bytes=cache.memory.bytes)
+    memory = StoreSize(entries=len(cache.memory), bytes=cache.memory.bytes)
     behind = None if cache.l2 is None else await _behind(cache.l2)
     return CacheStats(**asdict(cache.counters), memory=memory, second_level=behind)
 
@@ -100,7 +100,7 @@ async def _stats(runtime: Runtime) -> CacheStats:
 async def _behind(second: L2Store) -> SecondLevelStats:
     kept = None
     with suppress(StoreError):  # `why` says it
-        kept = Kept(**asdict(await second.totals()))
+        kept = StoreSize(**asdict(await second.totals()))
     return SecondLevelStats(
         connected=second.connected, why=second.why, kept=kept, **asdict(second.counters)
     )

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, HTTPException, Query
 
-from llmproxy.admin.stats.collector import Overview
+from llmproxy.admin.stats.collector import StatsCollector
 
 if TYPE_CHECKING:
     from llmproxy.telemetry.call_file import CallFile
-from llmproxy.admin.stats.traces import Trace, Traces, trace_of
+from llmproxy.admin.stats.traces import CallTrace, CallTraces, trace_of
 
 LATEST_ONLY = (
     "Only the latest are; the access log has them all, and general_settings.call_file keeps them."
 )
 
 
-def trace_routes(overview: Overview, kept: CallFile | None) -> APIRouter:
+def trace_routes(overview: StatsCollector, kept: CallFile | None) -> APIRouter:
     """`/admin/calls`. `kept`: the file of earlier calls, if there is one."""
     router = APIRouter()
 
@@ -28,14 +28,14 @@ def trace_routes(overview: Overview, kept: CallFile | None) -> APIRouter:
             bool, Query(description="only errors, and calls that were retried or fell back")
         ] = False,
         group: str | None = None,
-    ) -> Traces:
+    ) -> CallTraces:
         """The latest calls."""
         found = overview.calls(notable=notable)
         chosen = [call for call in found if group in (None, call.record.group)]
-        return Traces(calls=[trace_of(call, overview) for call in chosen[:limit]])
+        return CallTraces(calls=[trace_of(call, overview) for call in chosen[:limit]])
 
     @router.get("/calls/{id}")
-    async def call(id: str) -> Trace:
+    async def call(id: str) -> CallTrace:
         """One call, by our id or by the endpoint's x-request-id."""
         found = overview.call(id)
         if found is None and kept is not None:

@@ -11,10 +11,10 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from llmproxy.admin.stats.history import Point
-from llmproxy.admin.stats.sampler import STEP_S, Watch
-from llmproxy.admin.stats.state import Glance
-from llmproxy.admin.stats.traces import Traces, trace_of
+from llmproxy.admin.stats.history import HistoryPoint
+from llmproxy.admin.stats.sampler import STEP_S, Sampler
+from llmproxy.admin.stats.state import StateCache
+from llmproxy.admin.stats.traces import CallTraces, trace_of
 from llmproxy.events import CallFinished
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ MAX_NEW_CALLS = 20
 Mark = tuple[str, float]  # tells a call from all others
 
 
-class NewPoint(BaseModel):
+class HistoryEvent(BaseModel):
     """A step that has just ended."""
 
-    point: Point
+    point: HistoryPoint
     step_s: int
 
 
-def event_routes(live: LiveConfig, watch: Watch, glance: Glance) -> APIRouter:
+def event_routes(live: LiveConfig, watch: Sampler, glance: StateCache) -> APIRouter:
     """`/admin/events`."""
     router = APIRouter()
 
@@ -50,7 +50,7 @@ def event_routes(live: LiveConfig, watch: Watch, glance: Glance) -> APIRouter:
     return router
 
 
-async def _events(live: LiveConfig, watch: Watch, glance: Glance) -> AsyncIterator[bytes]:
+async def _events(live: LiveConfig, watch: Sampler, glance: StateCache) -> AsyncIterator[bytes]:
     told_calls, told_point = _marks(watch.overview.calls()), watch.last_point
     while not live.draining:
         yield _event("state", glance.now())
@@ -60,10 +60,10 @@ async def _events(live: LiveConfig, watch: Watch, glance: Glance) -> AsyncIterat
         told_calls = _marks(calls)
         if new:
             traces = [trace_of(call, watch.overview) for call in new]
-            yield _event("calls", Traces(calls=traces))
+            yield _event("calls", CallTraces(calls=traces))
         if watch.last_point is not told_point and watch.last_point is not None:
             told_point = watch.last_point
-            yield _event("point", NewPoint(point=told_point, step_s=STEP_S))
+            yield _event("point", HistoryEvent(point=told_point, step_s=STEP_S))
         await asyncio.sleep(EVERY_S)
     glance.forget()
     yield _event("state", glance.now())  # that it is draining

@@ -27,7 +27,7 @@ class Candidate(BaseModel):
     room_in_s: float | None
 
 
-class TierTold(BaseModel):
+class TierExplanation(BaseModel):
     """Endpoints of equal preference; the first tier is asked first."""
 
     tier: int
@@ -41,7 +41,7 @@ class Explanation(BaseModel):
     group: str
     tokens: int
     would: str
-    tiers: list[TierTold]
+    tiers: list[TierExplanation]
     fallbacks: list[str]
 
 
@@ -94,7 +94,7 @@ def explained(
 
 
 def _would(
-    group: Group, tiers: list[TierTold], demand: CallDemand, now: float, max_wait_s: float
+    group: Group, tiers: list[TierExplanation], demand: CallDemand, now: float, max_wait_s: float
 ) -> str:
     wait_s = inf
     for tier, told in zip(group.tiers, tiers, strict=True):
@@ -114,10 +114,10 @@ def _would(
     return f"fail: {skipped}"
 
 
-def _tier_told(number: int, tier: Tier, tokens: int, now: float) -> TierTold:
+def _tier_told(number: int, tier: Tier, tokens: int, now: float) -> TierExplanation:
     weights = [_weight(state, tokens, now) for state in tier.states]
     whole = sum(weights) or 1.0
-    return TierTold(
+    return TierExplanation(
         tier=number,
         endpoints=[
             _candidate(state, weight / whole, tokens, now)

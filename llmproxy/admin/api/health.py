@@ -14,12 +14,18 @@ from pydantic import BaseModel
 
 import llmproxy
 from llmproxy.admin.stats import finite
-from llmproxy.admin.stats.status import Shared, Status, shared_of, standing_of, status_of
+from llmproxy.admin.stats.status import (
+    ProxyStatus,
+    SharedStateView,
+    group_status,
+    proxy_status,
+    shared_state_view,
+)
 from llmproxy.routing import EndpointState, Group
 from llmproxy.runtime import LiveConfig
 
 
-class Left(BaseModel):
+class CapacityLeft(BaseModel):
     """What may be sent now, of how much a minute; null where no limit is known."""
 
     rpm: float | None
@@ -39,7 +45,7 @@ class EndpointHealth(BaseModel):
     why_not: str | None = None
     ready_in_s: float | None
     room_in_s: float | None
-    capacity: Left
+    capacity: CapacityLeft
     in_flight: int
     tier: int
     weight: int
@@ -64,11 +70,11 @@ class Health(BaseModel):
     """The proxy and its endpoints. `degraded`: a group has an endpoint out; `down`: all of them.
     `config_error`: why the config file as it is now is not served; the last good one is."""
 
-    status: Status
+    status: ProxyStatus
     version: str
     config_error: str | None
     in_flight: int
-    shared: Shared | None
+    shared: SharedStateView | None
     groups: list[GroupHealth]
     endpoints: list[EndpointHealth]
 
@@ -114,11 +120,11 @@ def health_of(live: LiveConfig, now: float) -> Health:
     ]
     groups = runtime.pool.groups.values()
     return Health(
-        status=status_of(live, [standing_of(group, now) for group in groups]),
+        status=proxy_status(live, [group_status(group, now) for group in groups]),
         version=llmproxy.__version__,
         config_error=live.loaded.error,
         in_flight=runtime.admission.in_flight,
-        shared=shared_of(runtime),
+        shared=shared_state_view(runtime),
         groups=[_group_health(group) for group in groups],
         endpoints=endpoints,
     )
@@ -152,7 +158,7 @@ def _endpoint_health(group: str, state: EndpointState, now: float) -> EndpointHe
     )
 
 
-def _left(state: EndpointState, now: float) -> Left:
+def _left(state: EndpointState, now: float) -> CapacityLeft:
     rpm, tpm = state.capacity.limits
     requests, tokens = state.capacity.left(now)
-    return Left(rpm=rpm, tpm=tpm, requests_left=requests, tokens_left=tokens)
+    return CapacityLeft(rpm=rpm, tpm=tpm, requests_left=requests, tokens_left=tokens)

@@ -7,24 +7,24 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 
-from llmproxy.admin.stats.history import Point
-from llmproxy.admin.stats.sampler import Watch
-from llmproxy.admin.stats.state import Glance, Now
+from llmproxy.admin.stats.history import HistoryPoint
+from llmproxy.admin.stats.sampler import Sampler
+from llmproxy.admin.stats.state import ProxyView, StateCache
 
 
-class Points(BaseModel):
+class HistoryPoints(BaseModel):
     """Steps of so many seconds, oldest first."""
 
     step_s: int
-    points: list[Point]
+    points: list[HistoryPoint]
 
 
-def watching_routes(watch: Watch, glance: Glance) -> APIRouter:
+def watching_routes(watch: Sampler, glance: StateCache) -> APIRouter:
     """`/admin/state` and `/admin/history`."""
     router = APIRouter()
 
     @router.get("/state")
-    async def state() -> Now:
+    async def state() -> ProxyView:
         """Everything at a glance, of all workers together."""
         return glance.now()
 
@@ -32,11 +32,11 @@ def watching_routes(watch: Watch, glance: Glance) -> APIRouter:
     async def history(
         span: Literal["15m", "24h"] = "15m",
         group: Annotated[str | None, Query(description="only this model group's")] = None,
-    ) -> Points:
+    ) -> HistoryPoints:
         """The last minutes or hours."""
         if group is not None and group not in watch.groups:
             raise HTTPException(404, f"There is no model group {group!r}.")
         kept = watch.minutes if span == "15m" else watch.hours
-        return Points(step_s=kept.step_s, points=kept.points(watch.wall(), group))
+        return HistoryPoints(step_s=kept.step_s, points=kept.points(watch.wall(), group))
 
     return router

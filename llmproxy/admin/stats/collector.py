@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import asdict
 
-from llmproxy.admin.stats.levels import gauges_of
+from llmproxy.admin.stats.levels import limit_gauges
 from llmproxy.events import CallFinished
 from llmproxy.rules.prices import cost_usd
 from llmproxy.telemetry.board import Board, SheetFull
@@ -39,21 +39,21 @@ FROM_CACHE = ("hit", "stale", "coalesced")
 logger = logging.getLogger("llmproxy")
 
 
-class Numbers(msgspec.Struct):
+class Stats(msgspec.Struct):
     """`counters` only grow; `gauges` are as of now. Both add up over workers."""
 
     counters: Tree
     gauges: Tree
 
 
-class Calls(msgspec.Struct):
+class RecentCalls(msgspec.Struct):
     """The latest calls, and the latest of those that did not go straight; newest last."""
 
     latest: list[CallFinished]
     notable: list[CallFinished]
 
 
-class Seat(msgspec.Struct):
+class WorkerSlot(msgspec.Struct):
     """A worker's place at the board."""
 
     board: Board
@@ -61,14 +61,14 @@ class Seat(msgspec.Struct):
 
 
 _pack = msgspec.msgpack.Encoder().encode
-_numbers_of = msgspec.msgpack.Decoder(Numbers).decode
-_calls_of = msgspec.msgpack.Decoder(Calls).decode
+_numbers_of = msgspec.msgpack.Decoder(Stats).decode
+_calls_of = msgspec.msgpack.Decoder(RecentCalls).decode
 
 
-class Overview:
+class StatsCollector:
     """Made once for a process. Owns what its predecessors at this place had counted."""
 
-    def __init__(self, live: LiveConfig, ledger: Ledger, seat: Seat | None = None) -> None:
+    def __init__(self, live: LiveConfig, ledger: Ledger, seat: WorkerSlot | None = None) -> None:
         self._live = live
         self._ledger = ledger
         self._seat = seat
@@ -82,7 +82,7 @@ class Overview:
         """How many processes serve."""
         return 1 if self._seat is None else self._seat.board.places
 
-    def numbers(self) -> Numbers:
+    def numbers(self) -> Stats:
         """Of all workers."""
         numbers = self._own_numbers()
         for text in self._others(NUMBERS):
@@ -126,7 +126,7 @@ class Overview:
             return
         self._show(NUMBERS, _pack(self._own_numbers()))
         latest, notable = list(self._ledger.latest), list(self._ledger.notable)
-        self._show(CALLS, _pack(Calls(latest[-SHOWN_CALLS:], notable[-SHOWN_CALLS:])))
+        self._show(CALLS, _pack(RecentCalls(latest[-SHOWN_CALLS:], notable[-SHOWN_CALLS:])))
 
     def _show(self, sheet: int, text: bytes) -> None:
         seat = self._seat
@@ -143,7 +143,7 @@ class Overview:
     def _others(self, sheet: int) -> Iterable[bytes]:
         return () if self._seat is None else self._seat.board.others(self._seat.number, sheet)
 
-    def _own_numbers(self) -> Numbers:
+    def _own_numbers(self) -> Stats:
         runtime = self._live.runtime
         counters = {
             "tally": msgspec.to_builtins(self._ledger.tally()),
@@ -154,7 +154,7 @@ class Overview:
             "groups": _groups_gauges(runtime, str(0 if self._seat is None else self._seat.number)),
             "cache": _cache_gauges(runtime.cache),
         }
-        return Numbers(plus(self._before, counters), gauges)
+        return Stats(plus(self._before, counters), gauges)
 
 
 def _groups_gauges(runtime: Runtime, place: str) -> Tree:
@@ -164,7 +164,7 @@ def _groups_gauges(runtime: Runtime, place: str) -> Tree:
             "waiting": len(group.line),
             "in_flight": group.in_flight,
             "endpoints": {
-                state.endpoint.name: gauges_of(state, place, now) for state in group.states
+                state.endpoint.name: limit_gauges(state, place, now) for state in group.states
             },
         }
         for group in runtime.pool.groups.values()

@@ -18,7 +18,7 @@ from llmproxy.admin.stats.summary import calls_in, hits_in
 from llmproxy.telemetry.tally import OVERHEAD_SECONDS, Tree, minus, plus, quantile
 
 
-class Point(BaseModel):
+class HistoryPoint(BaseModel):
     """One step; `at` is the Unix time of its beginning."""
 
     at: float
@@ -38,7 +38,7 @@ class Point(BaseModel):
     overhead_p50_ms: float | None = None
 
 
-class History:
+class TimeSeries:
     """The last `length` steps of `step_s` seconds. Owns the counters as of the last step.
 
     Kept packed: a step of a hundred groups takes some 20 kB.
@@ -55,7 +55,7 @@ class History:
         """Whether the step that has begun is over."""
         return self._step_of(now) > self._begun_at
 
-    def end_step(self, counters: Tree, now: float) -> Point:
+    def end_step(self, counters: Tree, now: float) -> HistoryPoint:
         """The step is over; returns its point of all groups together."""
         step = minus(counters, self._before)
         groups = {
@@ -65,15 +65,15 @@ class History:
         if groups:
             self._steps.append((self._begun_at, msgspec.msgpack.encode(groups)))
         at, self._before, self._begun_at = self._begun_at, counters, self._step_of(now)
-        return Point(at=at, **_without_at(groups.get("")))
+        return HistoryPoint(at=at, **_without_at(groups.get("")))
 
-    def points(self, now: float, group: str | None = None) -> list[Point]:
+    def points(self, now: float, group: str | None = None) -> list[HistoryPoint]:
         """The whole steps until now, oldest first; those in which nothing happened are zeros."""
         kept = {at: msgspec.msgpack.decode(packed) for at, packed in self._steps}
         last = self._step_of(now) - self.step_s
         first = last - (self._length - 1) * self.step_s
         return [
-            Point(at=at, **_without_at(kept.get(at, {}).get(group or "")))
+            HistoryPoint(at=at, **_without_at(kept.get(at, {}).get(group or "")))
             for at in range(first, last + 1, self.step_s)
         ]
 
@@ -85,7 +85,7 @@ def _without_at(members: dict[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (members or {}).items() if name != "at"}
 
 
-def _points(at: float, step: Tree) -> Iterator[tuple[str, Point]]:
+def _points(at: float, step: Tree) -> Iterator[tuple[str, HistoryPoint]]:
     """Of each group in which something happened; "" is all of them together, with the cache."""
     everything: Tree = {}
     for name, group in step["tally"]["groups"].items():
@@ -94,7 +94,7 @@ def _points(at: float, step: Tree) -> Iterator[tuple[str, Point]]:
         if name and summed["calls"]:
             yield name, _point(at, summed)
     cache = step["cache"]
-    whole = _point(at, everything) if everything else Point(at=at)
+    whole = _point(at, everything) if everything else HistoryPoint(at=at)
     whole.cache_hits = hits_in(cache)
     whole.cache_misses = cache["misses"]
     whole.saved_usd = cache["saved_usd"]
@@ -120,13 +120,13 @@ def _sums_of(group: Tree) -> Tree:
     }
 
 
-def _point(at: float, sums: Tree) -> Point:
+def _point(at: float, sums: Tree) -> HistoryPoint:
     plain = {
         name: value
         for name, value in sums.items()
         if name not in ("first_byte", "total", "overhead")
     }
-    return Point(
+    return HistoryPoint(
         at=at,
         **plain,
         first_byte_p50_ms=in_ms(quantile(sums["first_byte"], 0.5)),

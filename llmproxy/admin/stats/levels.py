@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llmproxy.routing import EndpointState
 
 
-class Level(BaseModel):
+class LimitView(BaseModel):
     """One limit: all of it as it is now, what is left of it, and what the config says.
 
     Per minute for requests and tokens.
@@ -28,15 +28,15 @@ class Level(BaseModel):
     configured: int | None
 
 
-class Levels(BaseModel):
+class LimitsView(BaseModel):
     """Null: no limit is known."""
 
-    requests: Level | None
-    tokens: Level | None
-    concurrent: Level | None
+    requests: LimitView | None
+    tokens: LimitView | None
+    concurrent: LimitView | None
 
 
-def gauges_of(state: EndpointState, place: str, now: float) -> Tree:
+def limit_gauges(state: EndpointState, place: str, now: float) -> Tree:
     """What one worker knows, so that it adds up with what the others do. `place`: the worker's."""
     sent_requests, sent_tokens = state.capacity.sent_in_last_minute(now)
     limits, told_left = state.capacity.vendor_limits, state.capacity.vendor_left(now)
@@ -53,21 +53,21 @@ def _gauge(sent: int, limit: float | None, left: float | None, place: str) -> Tr
     return {"sent": sent, "limit": {place: limit}, "left": {place: left}}
 
 
-def levels_of(configured: Limits, gauges: Tree) -> Levels:
+def limits_view(configured: Limits, gauges: Tree) -> LimitsView:
     """Of an endpoint, from the gauges of all workers together."""
     places = configured.concurrent
     concurrent = None
     if places is not None:
         left = max(0, places - gauges.get("in_flight", 0))
-        concurrent = Level(limit=places, left=left, configured=places)
-    return Levels(
+        concurrent = LimitView(limit=places, left=left, configured=places)
+    return LimitsView(
         requests=_level(configured.rpm, gauges.get("requests")),
         tokens=_level(configured.tpm, gauges.get("tokens")),
         concurrent=concurrent,
     )
 
 
-def _level(configured: int | None, gauge: Tree | None) -> Level | None:
+def _level(configured: int | None, gauge: Tree | None) -> LimitView | None:
     known: list[tuple[float, float]] = []  # limits, and what is left of each
     if gauge is not None:
         known += [(limit, gauge["left"][place]) for place, limit in gauge["limit"].items()]
@@ -77,4 +77,4 @@ def _level(configured: int | None, gauge: Tree | None) -> Level | None:
         return None
     limit = min(limit for limit, _ in known)
     left = min(left for _, left in known)
-    return Level(limit=limit, left=round(min(left, limit), 1), configured=configured)
+    return LimitView(limit=limit, left=round(min(left, limit), 1), configured=configured)

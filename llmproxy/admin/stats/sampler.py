@@ -12,42 +12,42 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmproxy.admin.stats.collector import Overview
-from llmproxy.admin.stats.history import History, Point
-from llmproxy.admin.stats.status import Condition, condition_of
+from llmproxy.admin.stats.collector import StatsCollector
+from llmproxy.admin.stats.history import HistoryPoint, TimeSeries
+from llmproxy.admin.stats.status import EndpointStatus, endpoint_status
 from llmproxy.telemetry.tally import Tree, minus
 
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig
 
-LOOK_EVERY_S = 0.5
+SAMPLE_EVERY_S = 0.5
 STEP_S, STEPS = 5, 180  # 15 minutes
 LONG_STEP_S, LONG_STEPS = 300, 288  # a day
 RECENT_S = 60.0
 
 
-class Watch:
+class Sampler:
     """Owns what was seen at earlier looks."""
 
     def __init__(
-        self, live: LiveConfig, overview: Overview, *, wall: Callable[[], float] = time
+        self, live: LiveConfig, overview: StatsCollector, *, wall: Callable[[], float] = time
     ) -> None:
         self._live = live
         self.overview = overview
         self.wall = wall
         now, counters = wall(), overview.numbers().counters
         self.started_at = now
-        self.minutes = History(STEP_S, STEPS, counters, now)
-        self.hours = History(LONG_STEP_S, LONG_STEPS, counters, now)
-        self.last_point: Point | None = None
+        self.minutes = TimeSeries(STEP_S, STEPS, counters, now)
+        self.hours = TimeSeries(LONG_STEP_S, LONG_STEPS, counters, now)
+        self.last_point: HistoryPoint | None = None
         self._marks = deque([(now, msgspec.msgpack.encode(counters))])
-        self._conditions: dict[tuple[str, str], tuple[Condition, float]] = {}
+        self._conditions: dict[tuple[str, str], tuple[EndpointStatus, float]] = {}
         self._note_conditions(now)
 
-    async def keep_looking(self) -> None:
+    async def run(self) -> None:
         """The job that looks again and again. Ends only when it is cancelled."""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(SAMPLE_EVERY_S)
             self.look()
 
     def look(self) -> None:
@@ -83,6 +83,6 @@ class Watch:
         known, self._conditions, moment = self._conditions, {}, monotonic()
         for group in self._live.runtime.pool.groups.values():
             for state in group.states:
-                name, condition = (group.name, state.endpoint.name), condition_of(state, moment)
+                name, condition = (group.name, state.endpoint.name), endpoint_status(state, moment)
                 before = known.get(name, (condition, now))
                 self._conditions[name] = before if before[0] == condition else (condition, now)

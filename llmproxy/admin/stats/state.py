@@ -9,10 +9,16 @@ from msgspec.structs import asdict
 
 import llmproxy
 from llmproxy.admin.stats import finite
-from llmproxy.admin.stats.levels import levels_of
-from llmproxy.admin.stats.sampler import Watch
-from llmproxy.admin.stats.status import condition_of, reason_of, shared_of, standing_of, status_of
-from llmproxy.admin.stats.summary import Recent, recent_at, recent_of_all, totals_of
+from llmproxy.admin.stats.levels import limits_view
+from llmproxy.admin.stats.sampler import Sampler
+from llmproxy.admin.stats.status import (
+    endpoint_status,
+    group_status,
+    proxy_status,
+    reason_of,
+    shared_state_view,
+)
+from llmproxy.admin.stats.summary import RecentStats, recent_at, recent_of_all, totals_of
 from llmproxy.routing import EndpointState, Group
 from llmproxy.telemetry.tally import Tree
 
@@ -24,12 +30,12 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from llmproxy.admin.stats.levels import Levels
-from llmproxy.admin.stats.status import Condition, Shared, Standing, Status
-from llmproxy.admin.stats.summary import Totals
+from llmproxy.admin.stats.levels import LimitsView
+from llmproxy.admin.stats.status import EndpointStatus, GroupStatus, ProxyStatus, SharedStateView
+from llmproxy.admin.stats.summary import TotalStats
 
 
-class EndpointNow(BaseModel):
+class EndpointView(BaseModel):
     """One endpoint of one group.
 
     `why` is a sentence; `reason` is the failure behind it, such as `throttled`. `probing`: a
@@ -38,7 +44,7 @@ class EndpointNow(BaseModel):
     """
 
     endpoint: str
-    state: Condition
+    state: EndpointStatus
     why: str | None
     reason: str | None
     probing: bool
@@ -49,22 +55,22 @@ class EndpointNow(BaseModel):
     breaker: Literal["closed", "open", "half-open"]
     drained: bool
     in_flight: int
-    capacity: Levels
-    recent: Recent
+    capacity: LimitsView
+    recent: RecentStats
 
 
-class GroupNow(BaseModel):
+class GroupView(BaseModel):
     """One model group. `degraded`: an endpoint is out; `down`: all are."""
 
     group: str
-    status: Standing
+    status: GroupStatus
     waiting: int
     in_flight: int
-    recent: Recent
-    endpoints: list[EndpointNow]
+    recent: RecentStats
+    endpoints: list[EndpointView]
 
 
-class ConfigNow(BaseModel):
+class ConfigView(BaseModel):
     """The config that is served. `error`: why a newer one was refused."""
 
     source: str | None
@@ -75,48 +81,48 @@ class ConfigNow(BaseModel):
     error_at: float | None
 
 
-class StoreNow(BaseModel):
+class StoreView(BaseModel):
     """The store behind the cache's memory."""
 
     connected: bool
     why: str | None
 
 
-class CacheNow(BaseModel):
+class CacheView(BaseModel):
     """The cache: answers and bytes in memory."""
 
     entries: int
     bytes: int
-    store: StoreNow | None
+    store: StoreView | None
 
 
-class Now(BaseModel):
+class ProxyView(BaseModel):
     """The proxy, at this moment. Moments are Unix seconds."""
 
     version: str
-    status: Status
+    status: ProxyStatus
     now: float
     started_at: float
     workers: int
-    config: ConfigNow
-    shared: Shared | None
+    config: ConfigView
+    shared: SharedStateView | None
     in_flight: int
-    recent: Recent
-    totals: Totals
-    groups: list[GroupNow]
-    cache: CacheNow | None
+    recent: RecentStats
+    totals: TotalStats
+    groups: list[GroupView]
+    cache: CacheView | None
 
 
-class Glance:
+class StateCache:
     """Looks once for all who ask within half a second."""
 
-    def __init__(self, live: LiveConfig, watch: Watch) -> None:
+    def __init__(self, live: LiveConfig, watch: Sampler) -> None:
         self._live = live
         self._watch = watch
-        self._seen: Now | None = None
+        self._seen: ProxyView | None = None
         self._seen_at = 0.0
 
-    def now(self) -> Now:
+    def now(self) -> ProxyView:
         """How it is."""
         moment = monotonic()
         if self._seen is None or moment - self._seen_at > 0.5:
@@ -128,21 +134,21 @@ class Glance:
         self._seen = None
 
 
-def _look(live: LiveConfig, watch: Watch) -> Now:
+def _look(live: LiveConfig, watch: Sampler) -> ProxyView:
     runtime, numbers = live.runtime, watch.overview.numbers()
     step, seconds = watch.recent(numbers.counters)
     groups = [
         _group_now(group, watch, step["tally"]["groups"], numbers.gauges, seconds)
         for group in runtime.pool.groups.values()
     ]
-    return Now(
+    return ProxyView(
         version=llmproxy.__version__,
-        status=status_of(live, [each.status for each in groups]),
+        status=proxy_status(live, [each.status for each in groups]),
         now=watch.wall(),
         started_at=watch.started_at,
         workers=watch.overview.workers,
         config=_config_now(live),
-        shared=shared_of(runtime),
+        shared=shared_state_view(runtime),
         in_flight=numbers.gauges["in_flight"],
         recent=recent_of_all(step["tally"]["groups"], seconds),
         totals=totals_of(numbers.counters),
@@ -151,7 +157,9 @@ def _look(live: LiveConfig, watch: Watch) -> Now:
     )
 
 
-def _group_now(group: Group, watch: Watch, recent: Tree, gauges: Tree, seconds: float) -> GroupNow:
+def _group_now(
+    group: Group, watch: Sampler, recent: Tree, gauges: Tree, seconds: float
+) -> GroupView:
     now = monotonic()
     mine, gauge = recent.get(group.name, {}), gauges["groups"].get(group.name, {})
     attempts, gauges_at = mine.get("endpoints", {}), gauge.get("endpoints", {})
@@ -165,9 +173,9 @@ def _group_now(group: Group, watch: Watch, recent: Tree, gauges: Tree, seconds: 
         )
         for state in group.states
     ]
-    return GroupNow(
+    return GroupView(
         group=group.name,
-        status=standing_of(group, now),
+        status=group_status(group, now),
         waiting=gauge.get("waiting", 0),
         in_flight=gauge.get("in_flight", 0),
         recent=recent_of_all({group.name: mine} if mine else {}, seconds),
@@ -176,11 +184,11 @@ def _group_now(group: Group, watch: Watch, recent: Tree, gauges: Tree, seconds: 
 
 
 def _endpoint_now(
-    state: EndpointState, since: float, gauges: Tree, recent: Recent, now: float
-) -> EndpointNow:
-    condition = condition_of(state, now)
+    state: EndpointState, since: float, gauges: Tree, recent: RecentStats, now: float
+) -> EndpointView:
+    condition = endpoint_status(state, now)
     ready_in_s = max(state.ready_at(now) - now, state.available_in_s(0, now))
-    return EndpointNow(
+    return EndpointView(
         endpoint=state.endpoint.name,
         state=condition,
         why=None if condition == "ok" else state.why_not(0, now),
@@ -193,19 +201,19 @@ def _endpoint_now(
         breaker=state.breaker.state(now).value,
         drained=state.drained,
         in_flight=gauges.get("in_flight", 0),
-        capacity=levels_of(state.endpoint.limits, gauges),
+        capacity=limits_view(state.endpoint.limits, gauges),
         recent=recent,
     )
 
 
-def _config_now(live: LiveConfig) -> ConfigNow:
+def _config_now(live: LiveConfig) -> ConfigView:
     source = None if live.file is None else str(live.file.path)
-    return ConfigNow(source=source, **asdict(live.loaded))
+    return ConfigView(source=source, **asdict(live.loaded))
 
 
-def _cache_now(live: LiveConfig, gauges: Tree) -> CacheNow | None:
+def _cache_now(live: LiveConfig, gauges: Tree) -> CacheView | None:
     if not live.runtime.config.general_settings.cache:
         return None
     second = live.runtime.cache.l2
-    store = None if second is None else StoreNow(connected=second.connected, why=second.why)
-    return CacheNow(entries=gauges["answers"], bytes=gauges["bytes"], store=store)
+    store = None if second is None else StoreView(connected=second.connected, why=second.why)
+    return CacheView(entries=gauges["answers"], bytes=gauges["bytes"], store=store)

@@ -18,8 +18,8 @@ from llmproxy.errors import CredentialRejected, Misconfigured
 from llmproxy.routing import EndpointState
 from llmproxy.rules.breaker import State
 
-Condition = Literal["ok", "full", "cooling", "open", "half-open", "misconfigured", "drained"]
-CONDITIONS: tuple[Condition, ...] = (
+EndpointStatus = Literal["ok", "full", "cooling", "open", "half-open", "misconfigured", "drained"]
+ENDPOINT_STATUSES: tuple[EndpointStatus, ...] = (
     *("ok", "full", "cooling", "open", "half-open"),
     *("misconfigured", "drained"),
 )
@@ -27,7 +27,7 @@ CONDITIONS: tuple[Condition, ...] = (
 LOUD = frozenset((CredentialRejected.reason, Misconfigured.reason))
 
 
-def condition_of(state: EndpointState, now: float) -> Condition:
+def endpoint_status(state: EndpointState, now: float) -> EndpointStatus:
     """The condition at a moment of the monotonic clock; the gravest if there are several."""
     if state.drained:
         return "drained"
@@ -41,8 +41,8 @@ def condition_of(state: EndpointState, now: float) -> Condition:
     return "full" if state.available_in_s(0, now) > 0 else "ok"
 
 
-Standing = Literal["ok", "degraded", "down"]
-Status = Literal["ok", "degraded", "down", "draining"]
+GroupStatus = Literal["ok", "degraded", "down"]
+ProxyStatus = Literal["ok", "degraded", "down", "draining"]
 
 
 def reason_of(state: EndpointState, now: float) -> str | None:
@@ -55,7 +55,7 @@ def reason_of(state: EndpointState, now: float) -> str | None:
     return state.failed_why or None if is_out else None
 
 
-class Shared(BaseModel):
+class SharedStateView(BaseModel):
     """What is known together with other instances. Not connected: each keeps to its part of every
     limit."""
 
@@ -65,13 +65,13 @@ class Shared(BaseModel):
     since_s: float
 
 
-def standing_of(group: Group, now: float) -> Standing:
+def group_status(group: Group, now: float) -> GroupStatus:
     """`degraded`: an endpoint of the group is out; `down`: all are."""
     out = [not state.available(now) for state in group.states]
     return "down" if all(out) else "degraded" if any(out) else "ok"
 
 
-def status_of(live: LiveConfig, groups: Iterable[Standing]) -> Status:
+def proxy_status(live: LiveConfig, groups: Iterable[GroupStatus]) -> ProxyStatus:
     """The worst of the groups, unless the process is going down."""
     if live.draining:
         return "draining"
@@ -79,12 +79,12 @@ def status_of(live: LiveConfig, groups: Iterable[Standing]) -> Status:
     return "down" if "down" in found else "degraded" if "degraded" in found else "ok"
 
 
-def shared_of(runtime: Runtime) -> Shared | None:
+def shared_state_view(runtime: Runtime) -> SharedStateView | None:
     """None: there are no other instances."""
     if runtime.shared is None:
         return None
     status = runtime.shared.status(monotonic())
-    return Shared(
+    return SharedStateView(
         connected=status.connected,
         instances=status.instances,
         why=status.why,

@@ -8,7 +8,7 @@ from llmproxy.admin.stats import in_ms
 from llmproxy.telemetry.tally import SECONDS, Tree, plus, quantile
 
 
-class Recent(BaseModel):
+class RecentStats(BaseModel):
     """The last 60 s. Of an endpoint: `calls` are attempts that ended there, `errors` those that
     failed."""
 
@@ -23,7 +23,7 @@ class Recent(BaseModel):
     first_byte_p99_ms: float | None
 
 
-class Totals(BaseModel):
+class TotalStats(BaseModel):
     """Since the start."""
 
     calls: int
@@ -41,7 +41,7 @@ class Totals(BaseModel):
     streams_interrupted: int
 
 
-def recent_at(attempts: Tree | None, seconds: float) -> Recent:
+def recent_at(attempts: Tree | None, seconds: float) -> RecentStats:
     """Of an endpoint's attempts."""
     if attempts is None:
         return _recent(0, 0, [], seconds, {})
@@ -51,7 +51,7 @@ def recent_at(attempts: Tree | None, seconds: float) -> Recent:
     return _recent(ended, errors, attempts["first_byte"]["counts"], seconds, attempts)
 
 
-def recent_of_all(groups: Tree, seconds: float) -> Recent:
+def recent_of_all(groups: Tree, seconds: float) -> RecentStats:
     """Of the calls for some groups."""
     calls = errors = 0
     waits: Tree = {"counts": []}
@@ -68,8 +68,8 @@ def recent_of_all(groups: Tree, seconds: float) -> Recent:
 SPENT = ("input_tokens", "output_tokens", "cached_tokens", "cost_usd", "interrupted")
 
 
-def _recent(calls: int, errors: int, waits: list[int], seconds: float, spent: Tree) -> Recent:
-    return Recent(
+def _recent(calls: int, errors: int, waits: list[int], seconds: float, spent: Tree) -> RecentStats:
+    return RecentStats(
         calls=calls,
         errors=errors,
         error_rate=round(errors / calls, 4) if calls else 0.0,
@@ -82,7 +82,7 @@ def _recent(calls: int, errors: int, waits: list[int], seconds: float, spent: Tr
     )
 
 
-def totals_of(counters: Tree) -> Totals:
+def totals_of(counters: Tree) -> TotalStats:
     """Of all groups, and of the cache."""
     groups, cache = counters["tally"]["groups"].values(), counters["cache"]
     endpoints = [each for group in groups for each in group["endpoints"].values()]
@@ -90,7 +90,7 @@ def totals_of(counters: Tree) -> Totals:
     def spent(name: str) -> int:
         return sum(each[name] for each in endpoints)
 
-    return Totals(
+    return TotalStats(
         calls=sum(map(calls_in, groups)),
         errors=sum(group["errors"] for group in groups),
         input_tokens=spent("input_tokens"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel
 
 from llmproxy.admin.stats import in_ms, ms
-from llmproxy.admin.stats.collector import Overview
+from llmproxy.admin.stats.collector import StatsCollector
 from llmproxy.events import CallFinished
 from llmproxy.steps import Attempt, FellBack, PassedOver, Step
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     pass
 
 
-class StepTold(BaseModel):
+class TraceStep(BaseModel):
     """One step; `at_ms` is counted from the call's arrival.
 
     skipped: an endpoint took no call, and why. attempt: how it ended, after `ms`. fallback: the
@@ -33,7 +33,7 @@ class StepTold(BaseModel):
     verdict: str | None = None
 
 
-class Trace(BaseModel):
+class CallTrace(BaseModel):
     """One call. `at`: Unix seconds of its end; `waited_ms`: until the first byte, for others."""
 
     id: str | None
@@ -56,21 +56,21 @@ class Trace(BaseModel):
     output_tokens: int | None
     cached_tokens: int | None
     cost_usd: float | None
-    steps: list[StepTold]
+    steps: list[TraceStep]
 
 
-class Traces(BaseModel):
+class CallTraces(BaseModel):
     """Newest first."""
 
-    calls: list[Trace]
+    calls: list[CallTrace]
 
 
-def trace_of(call: CallFinished, overview: Overview) -> Trace:
+def trace_of(call: CallFinished, overview: StatsCollector) -> CallTrace:
     """As it is told."""
     until_first_byte_s = call.total_s if call.first_byte_s is None else call.first_byte_s
     record, request, answer = call.record, call.record.request, call.record.answer
     usage = answer.usage
-    return Trace(
+    return CallTrace(
         id=request.id or None,
         at=call.ended_at,
         request=request.line,
@@ -95,10 +95,10 @@ def trace_of(call: CallFinished, overview: Overview) -> Trace:
     )
 
 
-def _told(step: Step, received_at: float) -> StepTold:
+def _told(step: Step, received_at: float) -> TraceStep:
     match step:
         case Attempt():
-            return StepTold(
+            return TraceStep(
                 what="attempt",
                 endpoint=step.endpoint,
                 at_ms=ms(step.began_at - received_at),
@@ -110,8 +110,8 @@ def _told(step: Step, received_at: float) -> StepTold:
             )
         case PassedOver():
             at_ms = ms(step.at - received_at)
-            return StepTold(what="skipped", endpoint=step.endpoint, at_ms=at_ms, why=step.why)
+            return TraceStep(what="skipped", endpoint=step.endpoint, at_ms=at_ms, why=step.why)
         case FellBack():
             at_ms = ms(step.at - received_at)
             why = f"to group {step.group}"
-            return StepTold(what="fallback", endpoint=None, at_ms=at_ms, why=why)
+            return TraceStep(what="fallback", endpoint=None, at_ms=at_ms, why=why)

@@ -15,7 +15,7 @@ from typing import assert_never
 
 from rich.console import Console
 
-from llmproxy.tools.admin_client import Address, CannotAskError, find_address
+from llmproxy.tools.admin_client import AdminApiError, ProxyAddress, find_address
 from llmproxy.tools.top.frame import frame
 from llmproxy.tools.top.glyphs import glyphs_for
 from llmproxy.tools.top.listening import present
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
         address = find_address(options.url, options.config, environ)
         if options.once:
             return _once(address, options.group, environ)
-    except CannotAskError as error:
+    except AdminApiError as error:
         return _tell(str(error), 2 if error.reached else 1)
     except KeyboardInterrupt:
         return 130
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
             assert_never(ended)
 
 
-def _once(address: Address, group: str | None, environ: Mapping[str, str]) -> int:
+def _once(address: ProxyAddress, group: str | None, environ: Mapping[str, str]) -> int:
     view = View(only=group)
     now = time()
     for heard in present(address, group):

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from llmproxy.tools.admin_client import Address, CannotAskError, ask, open_answer
+from llmproxy.tools.admin_client import AdminApiError, ProxyAddress, ask, open_response
 from llmproxy.tools.top.told import Calls, History, NewPoint, State
 from llmproxy.tools.top.view import Heard, Lost, Refused
 
@@ -28,7 +28,7 @@ _Told = TypeVar("_Told", State, History, NewPoint, Calls)
 
 
 def listen(
-    address: Address, group: str | None, tell: Callable[[Heard], object], stop: Event
+    address: ProxyAddress, group: str | None, tell: Callable[[Heard], object], stop: Event
 ) -> None:
     """Tell what is heard until `stop` or a refusal; after a loss, ask again and again."""
     pause_s = FIRST_PAUSE_S
@@ -42,7 +42,7 @@ def listen(
                 pause_s = FIRST_PAUSE_S
                 if stop.is_set():
                     return
-        except CannotAskError as error:
+        except AdminApiError as error:
             if error.reached:
                 tell(Refused(str(error)))
                 return
@@ -52,8 +52,8 @@ def listen(
         pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
 
 
-def present(address: Address, group: str | None) -> Iterator[Heard]:
-    """What there is to tell now, asked once; the State comes first. Raises CannotAskError."""
+def present(address: ProxyAddress, group: str | None) -> Iterator[Heard]:
+    """What there is to tell now, asked once; the State comes first. Raises AdminApiError."""
     yield _read(ask(address, "/admin/state", timeout_s=ASK_TIMEOUT_S), State)
     yield from _past(address, group)
 
@@ -77,11 +77,11 @@ def events_in(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
             name, parts = "", []
 
 
-def _hear(address: Address, group: str | None) -> Iterator[Heard]:
-    """One connection, to its end. Raises CannotAskError."""
-    with open_answer(address, "/admin/events", timeout_s=SILENCE_S) as answer:
+def _hear(address: ProxyAddress, group: str | None) -> Iterator[Heard]:
+    """One connection, to its end. Raises AdminApiError."""
+    with open_response(address, "/admin/events", timeout_s=SILENCE_S) as answer:
         if answer.headers.get_content_type() != "text/event-stream":
-            raise CannotAskError(
+            raise AdminApiError(
                 f"{address.url}/admin/events answers, but tells no events. Is it an LLMProxy?",
                 reached=True,
             )
@@ -103,13 +103,13 @@ def _hear(address: Address, group: str | None) -> Iterator[Heard]:
                     pass
 
 
-def _past(address: Address, group: str | None) -> Iterator[Heard]:
+def _past(address: ProxyAddress, group: str | None) -> Iterator[Heard]:
     yield _history(address, group)
     path = "/admin/calls?" + _query(group, limit=str(CALLS_ASKED))
     yield _read(ask(address, path, timeout_s=ASK_TIMEOUT_S), Calls)
 
 
-def _history(address: Address, group: str | None) -> History:
+def _history(address: ProxyAddress, group: str | None) -> History:
     path = "/admin/history?" + _query(group, span="15m")
     return _read(ask(address, path, timeout_s=ASK_TIMEOUT_S), History)
 
@@ -122,9 +122,9 @@ def _lines(answer: HTTPResponse) -> Iterator[bytes]:
     try:
         yield from answer
     except TimeoutError as error:
-        raise CannotAskError(f"It said nothing for {SILENCE_S:.0f} s.") from error
+        raise AdminApiError(f"It said nothing for {SILENCE_S:.0f} s.") from error
     except (OSError, ValueError, HTTPException) as error:
-        raise CannotAskError(f"The connection broke: {error!r}.") from error
+        raise AdminApiError(f"The connection broke: {error!r}.") from error
 
 
 def _decoded(told: bytes, kind: type[_Told]) -> _Told:
@@ -141,8 +141,8 @@ def _read(told: object, kind: type[_Told]) -> _Told:
         raise _not_understood(kind, error) from error
 
 
-def _not_understood(kind: type, error: Exception) -> CannotAskError:
-    return CannotAskError(
+def _not_understood(kind: type, error: Exception) -> AdminApiError:
+    return AdminApiError(
         f"It tells its {kind.__name__.lower()} in a way that is not understood: {error}. Is it of "
         "the same version as this command?",
         reached=True,

@@ -12,7 +12,7 @@ from types import FrameType
 from rich.console import Console, Group
 from rich.live import Live
 
-from llmproxy.tools.admin_client import Address
+from llmproxy.tools.admin_client import ProxyAddress
 from llmproxy.tools.top.frame import frame
 from llmproxy.tools.top.glyphs import glyphs_for
 from llmproxy.tools.top.keys import keys_of
@@ -25,7 +25,9 @@ RESIZE_SEEN_WITHIN_S = 0.2
 LEAVE = frozenset("qQ\x03")
 
 
-def watch(address: Address, group: str | None, console: Console) -> str | Lost | Refused | None:
+def watch(
+    address: ProxyAddress, group: str | None, console: Console
+) -> str | Lost | Refused | None:
     """Show the proxy until somebody leaves (None), or until there is nothing more to show.
 
     Returns why it did not begin, or ended: the text for a group that is not there, Lost if there

@@ -14,14 +14,14 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from llmproxy.admin.stats.metrics.catalogue import METRICS, Described
+from llmproxy.admin.stats.metrics.catalogue import METRICS, MetricSpec
 from llmproxy.telemetry.tally import Tree
 
 # prometheus-client's text format: the one that every scraper reads.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Page(Collector):
+class MetricsPage(Collector):
     """Owns the samples of one scrape. A name must be in the catalogue."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Page(Collector):
         return self._families[name]
 
 
-def _family_of(described: Described) -> Metric:
+def _family_of(described: MetricSpec) -> Metric:
     match described.kind:
         case "counter":
             return CounterMetricFamily(described.name, described.told, labels=described.labels)

@@ -10,16 +10,16 @@ import platform
 from collections.abc import Iterable
 from math import inf
 
-from llmproxy.admin.stats.collector import Numbers
-from llmproxy.admin.stats.metrics.page import Page
-from llmproxy.admin.stats.state import EndpointNow, Now
-from llmproxy.admin.stats.status import CONDITIONS
+from llmproxy.admin.stats.collector import Stats
+from llmproxy.admin.stats.metrics.page import MetricsPage
+from llmproxy.admin.stats.state import EndpointView, ProxyView
+from llmproxy.admin.stats.status import ENDPOINT_STATUSES
 from llmproxy.telemetry.tally import OVERHEAD_SECONDS, SECONDS, Tree
 
 
-def metrics_text(now: Now, numbers: Numbers) -> bytes:
+def metrics_text(now: ProxyView, numbers: Stats) -> bytes:
     """All metrics, in Prometheus' text format."""
-    page = Page()
+    page = MetricsPage()
     configured = {group.group: [each.endpoint for each in group.endpoints] for group in now.groups}
     tell_calls(page, numbers.counters["tally"], configured)
     tell_endpoints(page, now)
@@ -32,7 +32,7 @@ STATUSES = ("2xx", "4xx", "499", "5xx")
 Names = dict[str, list[str]]  # of the groups, and of their endpoints
 
 
-def tell_calls(page: Page, tally: Tree, configured: Names) -> None:
+def tell_calls(page: MetricsPage, tally: Tree, configured: Names) -> None:
     """Of every group, and of the calls that no group was found for."""
     groups, callers = tally["groups"], tally["callers"]
     for name in dict.fromkeys((*configured, "", *groups)):
@@ -56,7 +56,7 @@ def tell_calls(page: Page, tally: Tree, configured: Names) -> None:
     _tell_callers(page, callers)
 
 
-def _tell_callers(page: Page, callers: Tree) -> None:
+def _tell_callers(page: MetricsPage, callers: Tree) -> None:
     for caller, counted in callers.items():
         for status, number in counted["calls"].items():
             page.add("llmproxy_caller_calls_total", number, caller, status)
@@ -64,12 +64,14 @@ def _tell_callers(page: Page, callers: Tree) -> None:
         page.add("llmproxy_caller_tokens_total", counted["output_tokens"], caller, "output")
 
 
-def _tell_attempts(page: Page, group: str, endpoints: Tree, configured: Iterable[str]) -> None:
+def _tell_attempts(
+    page: MetricsPage, group: str, endpoints: Tree, configured: Iterable[str]
+) -> None:
     for endpoint in dict.fromkeys((*configured, *endpoints)):
         _tell_attempts_at(page, endpoints.get(endpoint, {}), group, endpoint)
 
 
-def _tell_attempts_at(page: Page, entry: Tree, *labels: str) -> None:
+def _tell_attempts_at(page: MetricsPage, entry: Tree, *labels: str) -> None:
     failed = entry.get("failed", {})
     for outcome, number in (
         ("answered", entry.get("answered", 0)),
@@ -97,7 +99,7 @@ def _tell_attempts_at(page: Page, entry: Tree, *labels: str) -> None:
 AVAILABLE = ("ok", "full", "half-open")
 
 
-def tell_endpoints(page: Page, now: Now) -> None:
+def tell_endpoints(page: MetricsPage, now: ProxyView) -> None:
     """Of every group and its endpoints."""
     for group in now.groups:
         page.add("llmproxy_calls_waiting", group.waiting, group.group)
@@ -105,8 +107,8 @@ def tell_endpoints(page: Page, now: Now) -> None:
             _tell_endpoint(page, endpoint, group.group, endpoint.endpoint)
 
 
-def _tell_endpoint(page: Page, endpoint: EndpointNow, *labels: str) -> None:
-    for state in CONDITIONS:
+def _tell_endpoint(page: MetricsPage, endpoint: EndpointView, *labels: str) -> None:
+    for state in ENDPOINT_STATUSES:
         page.add("llmproxy_endpoint_state", endpoint.state == state, *labels, state)
     page.add("llmproxy_endpoint_available", endpoint.state in AVAILABLE, *labels)
     ready_in_s = inf if endpoint.ready_in_s is None else endpoint.ready_in_s
@@ -126,7 +128,7 @@ def _tell_endpoint(page: Page, endpoint: EndpointNow, *labels: str) -> None:
             page.add("llmproxy_endpoint_limit_configured", level.configured, *labels, kind)
 
 
-def tell_proxy(page: Page, now: Now) -> None:
+def tell_proxy(page: MetricsPage, now: ProxyView) -> None:
     """Of the processes, the config and the other instances."""
     page.add("llmproxy_build_info", 1, now.version, platform.python_version())
     page.add("llmproxy_workers", now.workers)
@@ -142,7 +144,7 @@ def tell_proxy(page: Page, now: Now) -> None:
         page.add("llmproxy_shared_instances", now.shared.instances)
 
 
-def tell_cache(page: Page, now: Now, counters: Tree, gauges: Tree) -> None:
+def tell_cache(page: MetricsPage, now: ProxyView, counters: Tree, gauges: Tree) -> None:
     """Of the memory, and of the store behind it, if there is one."""
     for result, number in (
         ("hit", counters["hits"]),
