@@ -31,7 +31,6 @@ EXEMPT: dict[str, str] = {}
 # Classes from before these rules. Each is removed from here when it is split or renamed.
 OLD_STATE = {
     "Breaker",
-    "Capacity",
     "Connection",
     "UpstreamConnection",
     "ServerConnection",
@@ -40,7 +39,6 @@ OLD_STATE = {
     "SingleFlight",
     "Group",
     "IncomingRequest",
-    "Lease",
     "Line",
     "LiveConfig",
     "Received",

@@ -176,17 +176,17 @@ def test_of_several_instances_each_names_its_own_part_of_the_calls_at_a_time():
     class SharedByTwo:
         share, instances = None, 2
 
-        def limits(self, rpm, tpm):
-            """Nothing but places is limited here."""
+        def set_limits(self, rpm, tpm):
+            """Only calls at a time are limited here."""
 
-        def wait_s(self, tokens, now):
+        def wait_s(self, requests, tokens, now):
             return 0.0
 
-        def take(self, tokens, now):
+        def reserve(self, tokens, now):
             """There is always some."""
 
     team = allowance(concurrent=4)
-    team.capacity.share_with_others(SharedByTwo())
+    team.capacity.share(SharedByTwo())
     assert team.take(5, NOW)
     assert team.take(5, NOW)
     assert team.take(5, NOW) is None
@@ -316,32 +316,32 @@ class Granting:
     def _granted(self, now):
         return self.asked_at is not None and now >= self.asked_at + self.after_s
 
-    def limits(self, rpm, tpm):
+    def set_limits(self, rpm, tpm):
         pass
 
     def covers(self, tokens, now):
         return self._granted(now)
 
-    def wait_s(self, tokens, now):
+    def wait_s(self, requests, tokens, now):
         return 0.0 if self._granted(now) else self.room_in_s
 
-    def take(self, tokens, now):
+    def reserve(self, tokens, now):
         pass
 
-    def give_back(self, tokens, at):
+    def give_back(self, tokens, sent_at, now):
         pass
 
-    def correct(self, tokens, at):
+    def correct(self, tokens, sent_at, now):
         pass
 
-    def missed(self, tokens):
+    def note_waiting(self, tokens):
         self.asked_at = self.asked_at or monotonic()
 
 
 def shared(stock):
     callers = limited(rpm=60)
     (capacity,) = callers.capacities()
-    capacity.share_with_others(stock)
+    capacity.share(stock)
     return callers
 
 

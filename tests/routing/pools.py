@@ -3,10 +3,10 @@
 from llmproxy.calls import Call, Dialect, RateLimit, RateLimits, Replay, Route
 from llmproxy.config import parse_config
 from llmproxy.routing import CallDemand
-from llmproxy.rules.capacity.level import ON_THE_WAY_S
 from llmproxy.runtime import pool_of
 
 DRAW = 0.5
+ON_THE_WAY_S = 0.1  # within which a request has reached its vendor
 
 
 def pool(*entries, strategy="weighted", **settings):

@@ -127,9 +127,9 @@ def test_who_may_not_go_everywhere_holds_up_nobody_but_others_keep_their_order()
     for each in (stuck, big, small):
         two.line.join(each)
     assert list(two.serve_line(0)) == []
-    b.capacity.concurrent = 2
+    b.capacity.change_limits(b.capacity.key, rpm=None, tpm=None, concurrent=2)
     assert [demand for demand, _ in two.serve_line(0)] == [big]
-    a.capacity.concurrent = 2
+    a.capacity.change_limits(a.capacity.key, rpm=None, tpm=None, concurrent=2)
     assert [demand for demand, _ in two.serve_line(0)] == [stuck]
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from llmproxy.calls import RateLimit, RateLimits
 from llmproxy.rules.capacity import Capacity
-from llmproxy.rules.capacity.capacity import PERMIT_WAIT_S, RAMP_ANSWERS
-from llmproxy.rules.capacity.level import ON_THE_WAY_S
+
+ON_THE_WAY_S = 0.1
 
 
 def told(requests=None, tokens=None):
@@ -118,7 +118,7 @@ def test_only_so_many_calls_run_at_a_time():
     assert capacity.has_room(0, 0.0)
     capacity.reserve(0, 0.0)
     assert not capacity.has_room(0, 0.0)
-    assert capacity.wait_s(0, 0.0) == PERMIT_WAIT_S
+    assert capacity.wait_s(0, 0.0) == 1.0
     capacity.settle(first, None, 1.0)
     assert capacity.has_room(0, 1.0)
 
@@ -200,7 +200,7 @@ def test_a_vendor_that_refuses_without_telling_limits_is_asked_by_one_then_by_tw
         assert capacity.has_room(0, 5.1)
         capacity.reserve(0, 5.1)
     assert not capacity.has_room(0, 5.1)
-    for _ in range(RAMP_ANSWERS):
+    for _ in range(32):
         capacity.answered()
     for _ in range(500):
         capacity.reserve(0, 6.0)
@@ -253,10 +253,10 @@ class Shared:
     def set_limits(self, rpm, tpm):
         pass
 
-    def wait_s(self, tokens, now):
+    def wait_s(self, requests, tokens, now):
         return 0.0
 
-    def take(self, tokens, now):
+    def reserve(self, tokens, now):
         pass
 
 

@@ -10,9 +10,9 @@ from tests.shared_state.leasing import START, grant, shared, supply
 
 def test_without_limits_everything_may_be_dispatched_and_nothing_is_asked():
     lease = shared(None, None)
-    lease.take(10**9, START)
+    lease.reserve(10**9, START)
     assert lease.covers(10**9, START)
-    assert lease.wait_s(10**9, START) == 0.0
+    assert lease.wait_s(1, 10**9, START) == 0.0
     assert lease.next_request(START) is None
 
 
@@ -25,9 +25,9 @@ def test_what_was_granted_may_be_dispatched_once():
     supply(lease, 2, 100, START)
     assert lease.covers(100, START)
     assert not lease.covers(101, START)
-    lease.take(60, START)
+    lease.reserve(60, START)
     assert lease.covers(40, START)
-    lease.take(40, START)
+    lease.reserve(40, START)
     assert not lease.covers(0, START)
 
 
@@ -35,7 +35,7 @@ def test_only_the_dimension_that_has_a_limit_counts():
     lease = shared(tpm=None)
     supply(lease, 1, 0, START)
     assert lease.covers(10**9, START)
-    lease.take(10**9, START)
+    lease.reserve(10**9, START)
     assert not lease.covers(0, START)
 
 
@@ -51,7 +51,7 @@ def test_a_call_above_the_limit_needs_all_of_it():
 def test_units_are_not_used_after_their_life_but_returned(later_s):
     lease = shared()
     supply(lease, 3, 300, START)
-    lease.take(100, START)
+    lease.reserve(100, START)
     assert lease.covers(100, START + 2 * SLOT_S - 0.001)
     assert not lease.covers(100, START + later_s)
     (returned,) = [
@@ -127,7 +127,7 @@ def test_a_call_that_says_again_that_it_waits_is_counted_once():
 def test_a_call_that_found_nothing_and_went_elsewhere_makes_it_ask_for_the_next_one():
     lease, rung = shared(), []
     lease.on_work = lambda: rung.append(True)
-    assert lease.wait_s(700, START) > 0
+    assert lease.wait_s(1, 700, START) > 0
     assert not lease.covers(500, START)
     assert rung
     ask = lease.next_request(START)
@@ -158,7 +158,7 @@ def test_it_sleeps_when_what_was_looked_for_is_there():
     lease.covers(500, START)  # once more, before the answer
     lease.receive(grant(1, 500), START)
     lease.next_request(START + 0.02)
-    lease.take(500, START + 0.02)
+    lease.reserve(500, START + 0.02)
     assert lease.next_request(START + 0.04) is None
     assert not lease.has_work
 
@@ -186,7 +186,7 @@ def test_the_wait_is_what_the_shared_window_has_told():
     lease.note_waiting(500)
     lease.next_request(START)
     lease.receive(grant(wait_s=7.5), START)
-    assert lease.wait_s(500, START + 0.5) == pytest.approx(7.0)
+    assert lease.wait_s(1, 500, START + 0.5) == pytest.approx(7.0)
 
 
 def test_who_waits_no_longer_is_forgotten():
@@ -203,13 +203,13 @@ def test_under_steady_traffic_a_tenth_of_a_second_is_leased_ahead():
     now = START
     for _ in range(100):  # 500 calls a second of 40 tokens
         for _ in range(10):
-            lease.take(40, now)
+            lease.reserve(40, now)
         now += 0.02
         if (ask := lease.next_request(now)) is not None:
             lease.receive(grant(ask.want_requests, ask.want_tokens), now)
     covered = 0
     while lease.covers(40, now) and covered < 1000:
-        lease.take(40, now)
+        lease.reserve(40, now)
         covered += 1
     assert 25 <= covered <= 55  # it is refilled when half is gone
 
@@ -217,9 +217,9 @@ def test_under_steady_traffic_a_tenth_of_a_second_is_leased_ahead():
 def test_seldom_calls_lease_nothing_ahead():
     lease = shared()
     supply(lease, 1, 100, START)
-    lease.take(100, START)
+    lease.reserve(100, START)
     lease.next_request(START + 5.0)
-    lease.take(100, START + 5.0)
+    lease.reserve(100, START + 5.0)
     ask = lease.next_request(START + 10.0)
     assert (ask.want_requests, ask.want_tokens) == (0, 0)
 
@@ -228,11 +228,11 @@ def test_it_sleeps_when_nothing_is_left_to_say_and_says_when_it_wakes():
     lease, rung = shared(), []
     lease.on_work = lambda: rung.append(True)
     supply(lease, 1, 100, START)
-    lease.take(100, START)
+    lease.reserve(100, START)
     rung.clear()
     assert lease.next_request(START + 0.02) is None
     assert not lease.has_work
-    lease.take(100, START + 0.03)
+    lease.reserve(100, START + 0.03)
     assert lease.has_work
     assert rung
 

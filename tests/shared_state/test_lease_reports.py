@@ -9,7 +9,7 @@ from tests.shared_state.leasing import START, grant, shared, supply
 
 def test_what_is_dispatched_uncovered_is_charged():
     lease = shared()
-    lease.take(500, START)
+    lease.reserve(500, START)
     (report,) = lease.next_request(START).reports
     assert (report.age_slots, report.requests, report.tokens) == (0, 1, 500)
 
@@ -17,7 +17,7 @@ def test_what_is_dispatched_uncovered_is_charged():
 def test_only_the_part_that_is_not_covered_is_charged():
     lease = shared()
     supply(lease, 1, 200, START)
-    lease.take(500, START)
+    lease.reserve(500, START)
     (report,) = lease.next_request(START).reports
     assert (report.requests, report.tokens) == (0, 300)
 
@@ -25,9 +25,9 @@ def test_only_the_part_that_is_not_covered_is_charged():
 def test_a_debt_is_charged_to_the_slot_in_which_it_was_made():
     lease = shared()
     lease.go_local()
-    lease.take(100, START)
-    lease.take(100, START + 1.0)
-    lease.take(100, START + 1.0)
+    lease.reserve(100, START)
+    lease.reserve(100, START + 1.0)
+    lease.reserve(100, START + 1.0)
     reports = lease.next_request(START + 30.0).reports
     assert {(each.age_slots, each.requests, each.tokens) for each in reports} == {
         (120, 1, 100),
@@ -38,8 +38,8 @@ def test_a_debt_is_charged_to_the_slot_in_which_it_was_made():
 def test_a_debt_older_than_a_minute_is_not_charged():
     lease = shared()
     lease.go_local()
-    lease.take(100, START)
-    lease.take(100, START + 50.0)
+    lease.reserve(100, START)
+    lease.reserve(100, START + 50.0)
     (report,) = lease.next_request(START + 62.0).reports
     assert report.age_slots == 48
 
@@ -48,7 +48,7 @@ def test_debts_that_perhaps_nobody_heard_are_told_again_but_returns_are_not():
     lease = shared()
     supply(lease, 3, 300, START)
     now = START + 2 * SLOT_S
-    lease.take(100, now)
+    lease.reserve(100, now)
     assert len(lease.next_request(now).reports) == 2
     lease.request_failed()
     (report,) = lease.next_request(now).reports
@@ -61,10 +61,10 @@ def test_debts_that_perhaps_nobody_heard_are_told_again_but_returns_are_not():
 def test_a_little_may_be_dispatched_before_it_is_granted():
     lease = shared(600, 100_000, instances=4)
     supply(lease, 1, 1, START, has_room=True)
-    lease.take(1, START)
+    lease.reserve(1, START)
     dispatched = 0
     while lease.covers(10, START):
-        lease.take(10, START)
+        lease.reserve(10, START)
         dispatched += 1
     assert dispatched == 3  # 2 % of 600 are 12, for four
 
@@ -79,7 +79,7 @@ def test_tokens_have_their_credit_too():
 def test_there_is_no_credit_when_the_window_was_full():
     lease = shared(600, 100_000)
     supply(lease, 1, 1, START, has_room=False)
-    lease.take(1, START)
+    lease.reserve(1, START)
     assert not lease.covers(1, START)
 
 
@@ -87,8 +87,8 @@ def test_credit_is_given_anew_only_when_the_debt_is_charged_and_room_is_left():
     lease = shared(600, None, instances=12)
     supply(lease, 0, 0, START)
     supply(lease, 1, 0, START + 1, has_room=True)
-    lease.take(1, START + 1)
-    lease.take(1, START + 1)  # on credit: one
+    lease.reserve(1, START + 1)
+    lease.reserve(1, START + 1)  # on credit: one
     assert not lease.covers(1, START + 1)
     lease.next_request(START + 1)
     assert not lease.covers(1, START + 1)
@@ -99,7 +99,7 @@ def test_credit_is_given_anew_only_when_the_debt_is_charged_and_room_is_left():
 def test_with_many_instances_there_is_no_credit():
     lease = shared(600, 100_000, instances=1000)
     supply(lease, 1, 1, START, has_room=True)
-    lease.take(1, START)
+    lease.reserve(1, START)
     assert not lease.covers(1, START)
 
 
@@ -109,8 +109,8 @@ def test_with_many_instances_there_is_no_credit():
 def test_what_was_never_sent_is_taken_off_the_window():
     lease = shared()
     supply(lease, 1, 100, START)
-    lease.take(100, START)
-    lease.give_back(100, START)
+    lease.reserve(100, START)
+    lease.give_back(100, START, START)
     (report,) = lease.next_request(START + 1.0).reports
     assert (report.requests, report.tokens) == (-1, -100)
 
@@ -118,8 +118,8 @@ def test_what_was_never_sent_is_taken_off_the_window():
 def test_what_is_taken_off_is_booked_no_later_than_it_can_have_been_charged():
     lease = shared()
     supply(lease, 1, 100, START)
-    lease.take(100, START + SLOT_S)  # asked for one slot before
-    lease.correct(-60, START + SLOT_S)
+    lease.reserve(100, START + SLOT_S)  # asked for one slot before
+    lease.correct(-60, START + SLOT_S, START + SLOT_S)
     (report,) = lease.next_request(START + SLOT_S).reports
     assert (report.age_slots, report.tokens) == (3, -60)
 
@@ -127,19 +127,19 @@ def test_what_is_taken_off_is_booked_no_later_than_it_can_have_been_charged():
 def test_a_call_that_used_more_than_reserved_is_charged_the_rest():
     lease = shared()
     supply(lease, 1, 100, START)
-    lease.take(100, START)
-    lease.correct(60, START)
+    lease.reserve(100, START)
+    lease.correct(60, START, START)
     (report,) = lease.next_request(START).reports
     assert (report.age_slots, report.requests, report.tokens) == (0, 0, 60)
 
 
 def test_a_correction_of_a_call_that_has_left_the_window_is_nobodys_business():
     lease = shared()
-    lease.take(100, START)
+    lease.reserve(100, START)
     lease.next_request(START)
     lease.receive(grant(), START)
     lease.next_request(START + 70.0)
-    lease.correct(-60, START)
+    lease.correct(-60, START, START)
     assert lease.next_request(START + 70.0) is None
 
 
@@ -164,7 +164,7 @@ def test_it_begins_without_a_view():
 def test_a_grant_is_the_view():
     lease = shared()
     lease.go_local()
-    lease.take(100, START)
+    lease.reserve(100, START)
     lease.next_request(START)
     lease.receive(grant(), START)
     assert lease.share is None
@@ -173,8 +173,8 @@ def test_a_grant_is_the_view():
 def test_a_window_that_came_back_empty_is_told_the_last_minute():
     lease = shared(instances=2)
     supply(lease, 5, 500, START)
-    lease.take(100, START)
-    lease.take(100, START + 0.1)
+    lease.reserve(100, START)
+    lease.reserve(100, START + 0.1)
     lease.note_waiting(1000)
     assert lease.next_request(START + 10).epoch == "e"
     lease.receive(grant(epoch="other", lost=True), START + 10)
@@ -195,7 +195,7 @@ def test_units_of_a_window_that_is_gone_are_worth_nothing():
 def test_it_keeps_to_its_part_until_all_others_have_told_theirs():
     lease = shared(instances=4)
     supply(lease, 1, 100, START)
-    lease.take(100, START)
+    lease.reserve(100, START)
     lease.note_waiting(100)
     lease.next_request(START + 1)
     lease.receive(grant(epoch="other", lost=True), START + 1)
@@ -212,7 +212,7 @@ def test_it_keeps_to_its_part_until_all_others_have_told_theirs():
 def test_after_an_outage_the_window_is_asked_whether_it_knows_us():
     lease = shared()
     supply(lease, 1, 100, START)
-    lease.take(100, START)
+    lease.reserve(100, START)
     assert lease.next_request(START + 5) is None
     lease.verify_window()
     ask = lease.next_request(START + 5)
@@ -223,7 +223,7 @@ def test_after_an_outage_the_window_is_asked_whether_it_knows_us():
 def test_who_dispatched_nothing_in_the_last_minute_has_nothing_to_check():
     lease = shared()
     supply(lease, 1, 100, START)
-    lease.take(100, START)
+    lease.reserve(100, START)
     lease.next_request(START + 70)
     lease.verify_window()
     assert lease.next_request(START + 70) is None
@@ -233,8 +233,8 @@ def test_who_dispatched_nothing_in_the_last_minute_has_nothing_to_check():
 
 def test_what_was_dispatched_before_the_limit_was_known_is_charged_when_it_is():
     lease = shared(None, None)
-    lease.take(100, START)
-    lease.take(100, START + 1)
+    lease.reserve(100, START)
+    lease.reserve(100, START + 1)
     lease.set_limits(600, 100_000)
     reports = lease.next_request(START + 2).reports
     assert sum(each.requests for each in reports) == 2
@@ -249,5 +249,5 @@ def test_a_limit_that_is_no_longer_known_bounds_nothing():
 
 def test_a_shorter_window_forgets_sooner():
     lease = shared(window_slots=8)
-    lease.take(100, START)
+    lease.reserve(100, START)
     assert lease.next_request(START + 8 * SLOT_S + SLOT_S) is None

@@ -92,15 +92,15 @@ class Fleet:
 
     def _dispatch(self, instance, tokens, now_ms):
         now = instance.now(now_ms)
-        instance.lease.take(tokens, now)
+        instance.lease.reserve(tokens, now)
         chance = self.random.random()
         later_ms = now_ms + self.random.randint(1, 3000)
         if chance < self.corrected / 5:  # it was never sent
-            self._later(later_ms, lambda: instance.lease.give_back(tokens, now))
+            self._later(later_ms, lambda: instance.lease.give_back(tokens, now, now))
             return
         used = self.random.randint(0, tokens) if chance < self.corrected else tokens
         if used != tokens:
-            self._later(later_ms, lambda: instance.lease.correct(used - tokens, now))
+            self._later(later_ms, lambda: instance.lease.correct(used - tokens, now, now))
         self.dispatched.append((now_ms, 1, used))
 
     def _tick(self, instance, now_ms):

@@ -206,7 +206,7 @@ async def test_what_was_dispatched_meanwhile_is_charged_when_it_is_back(tmp_path
             one.lease.note_waiting(10)
             await one.until(lost)
             for _ in range(99):
-                one.lease.take(10, monotonic())
+                one.lease.reserve(10, monotonic())
             server.go_on()
             await one.until(connected)
             await other.until(connected)

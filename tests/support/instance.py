@@ -39,7 +39,7 @@ class Instance:
             self.lease.note_waiting(tokens)
             assert monotonic() - began < within_s, "nothing was granted"
             await asyncio.sleep(0.002)
-        self.lease.take(tokens if uses is None else uses, monotonic())
+        self.lease.reserve(tokens if uses is None else uses, monotonic())
         return monotonic() - began
 
     async def until(self, condition, within_s=WAIT_S):

@@ -1,62 +1,83 @@
-"""What was dispatched in the last minute, counted in slots of half a second.
+"""The operator's limits: at most so many requests and tokens in any 60 s.
 
-The window is 60.0 to 60.5 s long, depending on where in its slot a moment lies: it is never
-shorter than a minute, so that no 60 s hold more than the limit.
+A `MinuteWindow` counts what was sent in slots of half a second. It is 60.0 to 60.5 s long,
+depending on where in its slot a moment lies: never shorter than a minute, so that no 60 s hold more
+than the limit. With `rpm: 3` and requests at 0, 10 and 20 s, the next may be sent at 60.5 s.
 """
 
 from __future__ import annotations
+
+from math import inf
+
+from llmproxy.rules.capacity.gates import SharedQuota
 
 SLOT_S = 0.5
 SLOTS = 121
 
 
 class MinuteWindow:
-    """Requests and tokens dispatched in the last 60 s. Mutable; its one owner is a Capacity."""
+    """Requests and tokens sent in the last 60 s, and the gate that keeps them within limits.
+
+    Mutable; owned by a Capacity. `rpm`, `tpm`: None = no limit. A call above the whole limit waits
+    for an empty window; then the vendor may judge it.
+    """
 
     __slots__ = (
-        "_ends_at",
         "_newest",
+        "_newest_ends_at",
         "_older_requests",
         "_older_tokens",
         "_requests",
         "_tokens",
         "requests",
+        "rpm",
         "tokens",
+        "tpm",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, rpm: int | None = None, tpm: int | None = None) -> None:
+        self.rpm = rpm
+        self.tpm = tpm
         self.requests = 0
         self.tokens = 0
-        # What the older slots hold, and their sums: the newest one's part is what these lack.
+        # The closed slots in a ring, and their sums: the newest slot holds the rest.
         self._requests = [0] * SLOTS
         self._tokens = [0] * SLOTS
         self._older_requests = 0
         self._older_tokens = 0
-        self._newest = 0  # the number of the newest slot; slots are numbered since time 0
-        self._ends_at = SLOT_S
+        self._newest = 0  # slots are numbered from time 0 of the clock
+        self._newest_ends_at = SLOT_S
 
-    def add(self, tokens: int, now: float) -> int:
-        """Count one request; returns the number of its slot, for `correct`."""
-        if now >= self._ends_at:
-            self.pass_time(now)
+    def wait_s(self, requests: int, tokens: int, now: float) -> float:
+        """See `Gate`."""
+        return self.wait_within_s(self.rpm, self.tpm, requests, tokens, now)
+
+    def wait_within_s(
+        self, rpm: float | None, tpm: float | None, requests: int, tokens: int, now: float
+    ) -> float:
+        """Return the seconds until the requests and tokens fit into these limits."""
+        requests_before = inf if rpm is None else max(0.0, rpm - requests)
+        tokens_before = inf if tpm is None else max(0.0, tpm - tokens)
+        return self.falls_to_in_s(requests_before, tokens_before, now)
+
+    def reserve(self, tokens: int, now: float) -> None:
+        """See `Gate`."""
+        if now >= self._newest_ends_at:
+            self.advance(now)
         self.requests += 1
         self.tokens += tokens
-        return self._newest
 
-    def correct(self, slot: int, now: float, requests: int, tokens: int) -> None:
-        """Change what was counted in a slot, unless that is no longer in the window."""
-        if now >= self._ends_at:
-            self.pass_time(now)
-        if slot != self._newest:
-            if self._newest - slot >= SLOTS:
-                return
-            self._add_to_slot(slot % SLOTS, requests, tokens)
-        self.requests += requests
-        self.tokens += tokens
+    def correct(self, tokens: int, sent_at: float, now: float) -> None:
+        """See `Gate`."""
+        self._change(0, tokens, sent_at, now)
 
-    def pass_time(self, now: float) -> None:
+    def give_back(self, tokens: int, sent_at: float, now: float) -> None:
+        """See `Gate`."""
+        self._change(-1, -tokens, sent_at, now)
+
+    def advance(self, now: float) -> None:
         """Forget the slots that have left the window."""
-        if now < self._ends_at:
+        if now < self._newest_ends_at:
             return
         newest = int(now / SLOT_S)
         passed = newest - self._newest
@@ -64,18 +85,18 @@ class MinuteWindow:
             return
         self._close_newest()
         for number in range(self._newest + 1, self._newest + 1 + min(passed, SLOTS)):
-            i = number % SLOTS
-            requests, tokens = self._requests[i], self._tokens[i]
+            index = number % SLOTS
+            requests, tokens = self._requests[index], self._tokens[index]
             if requests or tokens:
-                self._add_to_slot(i, -requests, -tokens)
+                self._add_to_closed(index, -requests, -tokens)
                 self.requests -= requests
                 self.tokens -= tokens
         self._newest = newest
-        self._ends_at = (newest + 1) * SLOT_S
+        self._newest_ends_at = (newest + 1) * SLOT_S
 
-    def frees_in_s(self, requests: float, tokens: float, now: float) -> float:
-        """Seconds until at most so many requests and tokens are left in the window."""
-        self.pass_time(now)
+    def falls_to_in_s(self, requests: float, tokens: float, now: float) -> float:
+        """Return the seconds until the window holds at most this many requests and tokens."""
+        self.advance(now)
         excess_requests, excess_tokens = self.requests - requests, self.tokens - tokens
         if excess_requests <= 0 and excess_tokens <= 0:
             return 0.0
@@ -86,13 +107,68 @@ class MinuteWindow:
                 return (number + SLOTS) * SLOT_S - now
         return (self._newest + SLOTS) * SLOT_S - now
 
+    def _change(self, requests: int, tokens: int, sent_at: float, now: float) -> None:
+        """Change what was counted at a time, unless that has left the window."""
+        if now >= self._newest_ends_at:
+            self.advance(now)
+        slot = int(sent_at / SLOT_S)
+        if slot < self._newest:
+            if self._newest - slot >= SLOTS:
+                return
+            self._add_to_closed(slot % SLOTS, requests, tokens)
+        self.requests += requests
+        self.tokens += tokens
+
     def _close_newest(self) -> None:
         requests = self.requests - self._older_requests
         tokens = self.tokens - self._older_tokens
-        self._add_to_slot(self._newest % SLOTS, requests, tokens)
+        self._add_to_closed(self._newest % SLOTS, requests, tokens)
 
-    def _add_to_slot(self, i: int, requests: int, tokens: int) -> None:
-        self._requests[i] += requests
-        self._tokens[i] += tokens
+    def _add_to_closed(self, index: int, requests: int, tokens: int) -> None:
+        self._requests[index] += requests
+        self._tokens[index] += tokens
         self._older_requests += requests
         self._older_tokens += tokens
+
+
+class SharedMinute:
+    """The same limits, shared with other instances: the quota decides, the window stands in.
+
+    While the quota knows what the others send, a call waits for the quota. When it has lost that
+    view, this instance keeps to its part of the limits in its own window: of 600 a minute on four
+    instances, 150. `rpm`, `tpm`: the limits in force, the operator's or the vendor's.
+    """
+
+    __slots__ = ("_quota", "_rpm", "_tpm", "_window")
+
+    def __init__(
+        self, quota: SharedQuota, window: MinuteWindow, rpm: float | None, tpm: float | None
+    ) -> None:
+        self._quota = quota
+        self._window = window
+        self._rpm = rpm
+        self._tpm = tpm
+
+    def wait_s(self, requests: int, tokens: int, now: float) -> float:
+        """See `Gate`."""
+        share = self._quota.share
+        if share is None:
+            return self._quota.wait_s(requests, tokens, now)
+        rpm = None if self._rpm is None else self._rpm * share
+        tpm = None if self._tpm is None else self._tpm * share
+        return self._window.wait_within_s(rpm, tpm, requests, tokens, now)
+
+    def reserve(self, tokens: int, now: float) -> None:
+        """See `Gate`."""
+        self._window.reserve(tokens, now)
+        self._quota.reserve(tokens, now)
+
+    def correct(self, tokens: int, sent_at: float, now: float) -> None:
+        """See `Gate`."""
+        self._window.correct(tokens, sent_at, now)
+        self._quota.correct(tokens, sent_at, now)
+
+    def give_back(self, tokens: int, sent_at: float, now: float) -> None:
+        """See `Gate`."""
+        self._window.give_back(tokens, sent_at, now)
+        self._quota.give_back(tokens, sent_at, now)

@@ -1,80 +1,112 @@
 """The lease: what this instance may dispatch of a limit that all instances share.
 
-The shared window counts, in slots of a quarter of a second, what was granted to all instances in
-the last minute. An instance asks for a little ahead of need, so that no call waits for the answer,
-and returns what it did not use. What it dispatched without a grant is a debt, charged later to the
-slot in which it was dispatched. Why the sum stays within the limit, and by how much it may miss:
+**The idea.** A window on the server counts what was granted to all instances in the last minute.
+Each instance requests a little ahead of need, in the background, so that no call waits for the
+server. A call is dispatched from the balance of its own process. What expires unused is given back.
+
+**A call**, with 600 requests a minute and 4 instances:
+
+1. `wait_s` returns 0 if the balance covers the call, or if it fits into the overdraft: 2 % of the
+   limit, which is 12 requests for all instances and 3 for this one.
+2. `reserve` takes it from the balance. What is not covered is an overdraft, and is reported with
+   the next request to the slot (0.25 s) in which it was dispatched.
+3. `next_request` requests what 0.1 s of recent traffic needs, and what waiting calls need.
+4. `receive` adds what was granted to the balance, where it expires after 0.25 to 0.5 s.
+
+**States.** `share` follows from the state; `Capacity` reads it.
+
+    LOCAL      the server does not answer: keep to 1/instances of each limit
+    SHARED     the server answers: the balance decides (`share` is None)
+    SETTLING   the server came back empty: keep to 1/instances for 2 s, until all instances have
+               reported their last minute again
+
+                 go_shared, receive
+        LOCAL  ---------------------->  SHARED
+               <----------------------
+                     go_local
+        LOCAL, SHARED  -- a reply says `lost` -->  SETTLING
+        SETTLING       -- 2 s have passed ------>  SHARED
+
+In SETTLING, `go_local` and `go_shared` change nothing: the share is the same as in LOCAL.
+
+Why all instances together stay within the limit, and by how much they may miss it, is proved in
 docs/decisions/011-one-view.md. `now` is seconds on the monotonic clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum, auto
 from math import ceil
 
 import msgspec
 
-from llmproxy.shared_state.quota.balance import Balance
+from llmproxy.shared_state.quota.balance import Balance, SharedLimits
 from llmproxy.shared_state.quota.demand import DemandForecast
-from llmproxy.shared_state.quota.messages import (
-    SLOT_S,
-    WINDOW_SLOTS,
-    BurstLimit,
-    QuotaReply,
-    QuotaRequest,
-)
-from llmproxy.shared_state.quota.usage_history import SlotUsage, UsageHistory
+from llmproxy.shared_state.quota.messages import WINDOW_SLOTS, QuotaReply, QuotaRequest
+from llmproxy.shared_state.quota.usage_history import SlotUsages, UsageHistory
 
-CREDIT = 0.02  # of the limit, for all instances together
-MIN_RETRY_S, MAX_RETRY_S = 0.02, 0.1  # when to ask again after a refusal
-# A window that begins again knows only who has spoken since: until all have, keep to our part.
+MIN_RETRY_S, MAX_RETRY_S = 0.02, 0.1  # from a refusal to the next request
 SETTLE_S = 2.0
-MINUTE_S = 60.0
-SHORTEST_S, LONGEST_S = 1.0, 10.0  # of the windows by which Azure judges requests
 
 
-class _Sent(msgspec.Struct, frozen=True):
-    """An ask that is under way, and what its answer will be applied to."""
+class LeaseState(Enum):
+    """See the module's docstring."""
 
-    ask: QuotaRequest
+    LOCAL = auto()
+    SHARED = auto()
+    SETTLING = auto()
+
+
+class _PendingRequest(msgspec.Struct, frozen=True):
+    """A request without a reply yet, and what its reply will be applied to."""
+
+    request: QuotaRequest
     slot: int
-    reports: dict[int, SlotUsage]
-    owed_requests: int
-    owed_tokens: float
+    reports: SlotUsages
+    overdraft_requests: int
+    overdraft_tokens: float
 
 
-def _nobody() -> None:
-    """Nobody asks for us yet."""
+class _Exchange:
+    """What is known from the exchange of messages with the window. Owned by a Lease.
+
+    `verify`: ask the window whether it still knows what we dispatched. `has_room`: the window had
+    something left. `retry_at`: request no more before. `room_at`: when a refused call may fit.
+    """
+
+    __slots__ = ("epoch", "has_room", "pending", "retry_at", "room_at", "verify")
+
+    def __init__(self) -> None:
+        self.pending: _PendingRequest | None = None
+        self.epoch = ""
+        self.verify = False
+        self.has_room = False
+        self.retry_at = 0.0
+        self.room_at = 0.0
+
+
+def _no_listener() -> None:
+    """Do nothing: no connection sends the requests of this lease yet."""
 
 
 class Lease:
-    """Mutable; one for each Capacity on each instance. Dispatching is never refused here: `covers`
-    tells, `take` counts.
+    """A `SharedQuota`: one for each Capacity on each instance. Mutable. It never refuses.
 
-    `share`: None = ask `covers`; a number = the view is lost, keep to this part of the limit.
-    `instances`: how many share it, as last known. `on_work` is called when there is something to
-    ask and nobody was going to, or not soon. `smooth`: the vendor judges requests by short
-    windows, too (Azure). `window_slots` is shorter in tests only.
+    `share`: None = the balance decides; a number = keep to this part of the limits. `instances`:
+    how many share them, as last known. `has_work`: call `next_request` at every tick. `on_work`
+    is called when that becomes true, or urgent. `window_slots` is shorter in tests only.
     """
 
     __slots__ = (
-        "_awake",
-        "_check",
-        "_credit_requests",
-        "_credit_tokens",
+        "_balance",
         "_demand",
-        "_epoch",
-        "_has_room",
-        "_ledger",
-        "_limited",
-        "_retry_at",
-        "_room_at",
-        "_rpm",
-        "_sent",
+        "_exchange",
+        "_history",
+        "_limits",
         "_settles_at",
-        "_smooth",
-        "_tpm",
-        "_units",
+        "_state",
+        "has_work",
         "instances",
         "on_work",
         "share",
@@ -83,274 +115,269 @@ class Lease:
     def __init__(self, *, smooth: bool = False, window_slots: int = WINDOW_SLOTS) -> None:
         self.share: float | None = 1.0
         self.instances = 1
-        self.on_work: Callable[[], None] = _nobody
-        self._smooth = smooth
-        self._rpm: int | None = None
-        self._tpm: int | None = None
-        self._limited = False
-        self._units = Balance()
-        self._ledger = UsageHistory(window_slots)
-        self._demand = DemandForecast()
-        self._awake = False
-        self._check = False
+        self.has_work = False
+        self.on_work: Callable[[], None] = _no_listener
+        self._state = LeaseState.LOCAL
         self._settles_at = 0.0
-        self._epoch = ""
-        self._sent: _Sent | None = None
-        self._has_room = False
-        self._credit_requests = 0
-        self._credit_tokens = 0
-        self._retry_at = 0.0
-        self._room_at = 0.0
+        self._limits = SharedLimits(smooth=smooth)
+        self._balance = Balance()
+        self._history = UsageHistory(window_slots)
+        self._demand = DemandForecast()
+        self._exchange = _Exchange()
+
+    # ---- what a Capacity calls
 
     def set_limits(self, rpm: float | None, tpm: float | None) -> None:
-        """The limits that all instances share, as they are now; None = not known.
+        """Set the limits that all instances share; None = not known.
 
-        With none, dispatching is free; what was dispatched is counted once there is one.
+        Without limits every call is dispatched, and counted in case a limit becomes known.
         """
-        was_limited = self._limited
-        self._rpm = None if rpm is None else int(rpm)
-        self._tpm = None if tpm is None else int(tpm)
-        self._limited = rpm is not None or tpm is not None
-        self._units.count(requests=rpm is not None, tokens=tpm is not None)
-        self._set_credit()
-        if self._limited and not was_limited:
-            self._ledger.tell_all_again()
+        were_known = self._limits.known
+        self._limits.set(rpm, tpm, self.instances)
+        self._balance.set_limited(requests=rpm is not None, tokens=tpm is not None)
+        if self._limits.known and not were_known:
+            self._history.report_last_minute()
             self._wake()
 
-    def set_instances(self, instances: int) -> None:
-        """So many instances are there, this one included."""
-        self.instances = instances
-        if self.share is not None:
-            self.share = 1.0 / instances
-        self._set_credit()
+    def wait_s(self, requests: int, tokens: float, now: float) -> float:
+        """Return the seconds until one call with this many tokens may be dispatched; 0 = now.
 
-    def go_local(self) -> None:
-        """The shared window does not answer: each instance keeps to its part."""
-        self.share = 1.0 / self.instances
-
-    def go_shared(self) -> None:
-        """The shared window answers, and there is nothing that it must be told first."""
-        if not self._settles_at:
-            self.share = None
-
-    def verify_window(self) -> None:
-        """The server was away: make sure that it still knows what was dispatched."""
-        if self._limited and not self._ledger.is_empty:
-            self._check = True
-            self._wake()
+        After a refusal the window has said when there will be enough. Otherwise a guess.
+        """
+        if self.covers(tokens, now):
+            return 0.0
+        return max(MIN_RETRY_S, self._exchange.room_at - now)
 
     def covers(self, tokens: float, now: float) -> bool:
-        """May one request with so many tokens be dispatched now? More tokens than the limit count
-        as all of it."""
-        if not self._limited:
+        """Return whether one call may be dispatched now. More tokens than the limit count as all
+        of it."""
+        limits = self._limits
+        if not limits.known:
             return True
-        if now >= self._ledger.slot_ends_at:
-            self._turn(now)
-        units = self._units
-        if self._tpm is not None and tokens > self._tpm:
-            tokens = self._tpm
-        if units.requests >= 1 and units.tokens >= tokens:
+        if now >= self._history.slot_ends_at:
+            self._start_slot(now)
+        balance = self._balance
+        if limits.tpm is not None and tokens > limits.tpm:
+            tokens = limits.tpm
+        if balance.requests >= 1 and balance.tokens >= tokens:
             return True
-        if self._has_room and self._on_credit(tokens):
+        if self._exchange.has_room and self._fits_overdraft(tokens):
             return True
-        if self._demand.look(tokens) and now >= self._retry_at:
+        if self._demand.note_shortage(tokens) and now >= self._exchange.retry_at:
             self._wake()
         return False
 
-    def take(self, tokens: float, now: float) -> None:
-        """It is being dispatched. What is not covered becomes a debt."""
-        ledger, units = self._ledger, self._units
-        if now >= ledger.slot_ends_at:
-            self._turn(now)
-        ledger.requests += 1
-        ledger.tokens += tokens
-        if not self._limited:
+    def reserve(self, tokens: float, now: float) -> None:
+        """Count a call that is being dispatched. What the balance lacks becomes an overdraft."""
+        history, balance = self._history, self._balance
+        if now >= history.slot_ends_at:
+            self._start_slot(now)
+        history.requests += 1
+        history.tokens += tokens
+        if not self._limits.known:
             return
-        requests_left = units.requests - 1
-        tokens_left = units.tokens - tokens
+        requests_left = balance.requests - 1
+        tokens_left = balance.tokens - tokens
         if requests_left < 0 or tokens_left < 0:
-            ledger.owe(int(max(0.0, -requests_left)), max(0.0, -tokens_left))
+            history.add_overdraft(int(max(0.0, -requests_left)), max(0.0, -tokens_left))
             requests_left, tokens_left = max(0.0, requests_left), max(0.0, tokens_left)
-        units.requests, units.tokens = requests_left, tokens_left
-        if not self._awake:
+        balance.requests, balance.tokens = requests_left, tokens_left
+        if not self.has_work:
             self._wake()
 
-    def give_back(self, tokens: float, at: float) -> None:
-        """What was taken at that time was never sent."""
-        self._correct(-1, -tokens, at)
+    def correct(self, tokens: float, sent_at: float, now: float) -> None:
+        """Count the tokens that a call used beyond its reservation; below 0: fewer."""
+        self._correct(0, tokens, sent_at)
 
-    def correct(self, tokens: float, at: float) -> None:
-        """What was taken at that time turned out to need so many tokens more; below 0: less."""
-        self._correct(0, tokens, at)
+    def give_back(self, tokens: float, sent_at: float, now: float) -> None:
+        """Uncount a call that was never sent."""
+        self._correct(-1, -tokens, sent_at)
 
     def note_waiting(self, tokens: float) -> None:
-        """A call waits for this much: ask for it before all else."""
-        self._demand.miss(tokens)
-        if self._limited:
+        """Request this before all else: a call waits for it."""
+        self._demand.note_waiting(tokens)
+        if self._limits.known:
             self._wake()
 
-    def wait_s(self, tokens: float, now: float) -> float:
-        """Seconds until it may be dispatched; 0.0 = now. An estimate, but when a call was refused
-        the shared window has said when there will be enough."""
-        if self.covers(tokens, now):
-            return 0.0
-        return max(MIN_RETRY_S, self._room_at - now)
+    # ---- what the synchronisation with the server calls
 
-    @property
-    def has_work(self) -> bool:
-        """Whether `ask` wants to be called at every tick."""
-        return self._awake
+    def set_instances(self, instances: int) -> None:
+        """Set how many instances share the limits, this one included."""
+        self.instances = instances
+        limits = self._limits
+        limits.set(limits.rpm, limits.tpm, instances)
+        self._enter(self._state)
+
+    def go_local(self) -> None:
+        """Keep to this instance's part: the server does not answer."""
+        if self._state is LeaseState.SHARED:
+            self._enter(LeaseState.LOCAL)
+
+    def go_shared(self) -> None:
+        """Rely on the balance: the server answers, and nothing must be reported to it first."""
+        if self._state is LeaseState.LOCAL:
+            self._enter(LeaseState.SHARED)
+
+    def verify_window(self) -> None:
+        """Ask the window whether it still knows what was dispatched: the server was away."""
+        if self._limits.known and not self._history.is_empty:
+            self._exchange.verify = True
+            self._wake()
 
     def next_request(self, now: float) -> QuotaRequest | None:
-        """What to tell the shared window now, and what to ask it for. The answer is `granted`,
-        or `unanswered`; until then there is nothing more to ask."""
-        if self._sent is not None or not self._limited:
+        """Return what to send to the window now; None = nothing, or a reply is still to come.
+
+        The caller passes the reply to `receive`, or calls `request_failed`.
+        """
+        exchange, history, demand = self._exchange, self._history, self._demand
+        if exchange.pending is not None or not self._limits.known:
             return None
-        if now >= self._ledger.slot_ends_at:
-            self._turn(now)
-        ledger, demand = self._ledger, self._demand
-        demand.measure(ledger.requests, ledger.tokens, now)
+        if now >= history.slot_ends_at:
+            self._start_slot(now)
+        demand.measure(history.requests, history.tokens, now)
         want_requests, want_tokens = self._wanted(now)
-        if self._settles_at and now >= self._settles_at:
-            self._settles_at, self.share = 0.0, None
-        if not (want_requests or want_tokens or ledger.has_charges or self._check):
-            self._awake = (
-                self._units.left_over
+        if self._state is LeaseState.SETTLING and now >= self._settles_at:
+            self._enter(LeaseState.SHARED)
+        if not (want_requests or want_tokens or history.has_reports or exchange.verify):
+            self.has_work = (
+                self._balance.has_unused
                 or demand.waiting_requests > 0
-                or demand.looked_for
-                or self._settles_at > 0
+                or demand.has_shortage
+                or self._state is LeaseState.SETTLING
             )
             return None
-        self._check = False
-        known = self._units.left_over or not ledger.is_empty
-        waiting = demand.waiting_requests > 0
-        need_tokens = demand.first_tokens if waiting else demand.one_call
-        if want_requests or want_tokens:
-            demand.answer_looks()
-        reports = ledger.hand_over()
-        ask = QuotaRequest(
-            rpm=self._rpm,
-            tpm=self._tpm,
-            burst=self._burst(),
-            instances=self.instances,
-            epoch=self._epoch if known else "",
-            reports=ledger.as_told(reports),
-            waiting=waiting,
-            need_requests=min(want_requests, 1),
-            need_tokens=min(want_tokens, self._short_of(need_tokens)),
-            want_requests=want_requests,
-            want_tokens=want_tokens,
+        exchange.verify = False
+        request, reports = self._request(want_requests, want_tokens)
+        exchange.pending = _PendingRequest(
+            request, history.slot, reports, history.overdraft_requests, history.overdraft_tokens
         )
-        self._sent = _Sent(ask, ledger.slot, reports, ledger.owed_requests, ledger.owed_tokens)
-        return ask
+        return request
 
-    def receive(self, grant: QuotaReply, now: float) -> None:
-        """The shared window has answered."""
-        sent, self._sent = self._sent, None
-        if sent is None:
+    def receive(self, reply: QuotaReply, now: float) -> None:
+        """Apply the window's reply."""
+        exchange, history = self._exchange, self._history
+        pending, exchange.pending = exchange.pending, None
+        if pending is None:
             return
-        if now >= self._ledger.slot_ends_at:
-            self._turn(now)
-        self._epoch = grant.epoch
-        if grant.lost:
+        if now >= history.slot_ends_at:
+            self._start_slot(now)
+        exchange.epoch = reply.epoch
+        if reply.lost:
             self._begin_again(now)
             return
-        if not self._settles_at:
-            self.share = None
-        self._has_room = grant.has_room
-        self._ledger.owed_requests -= sent.owed_requests
-        self._ledger.owed_tokens -= sent.owed_tokens
-        if grant.requests or grant.tokens:
-            self._retry_at = self._room_at = 0.0
-            self._demand.met()
-            self._add_to_balance(grant, sent.slot)
-        elif sent.ask.want_requests or sent.ask.want_tokens:
-            self._room_at = now + grant.wait_s
-            self._retry_at = now + min(MAX_RETRY_S, max(MIN_RETRY_S, grant.wait_s))
+        self.go_shared()
+        exchange.has_room = reply.has_room
+        history.overdraft_requests -= pending.overdraft_requests
+        history.overdraft_tokens -= pending.overdraft_tokens
+        if reply.requests or reply.tokens:
+            exchange.retry_at = exchange.room_at = 0.0
+            self._demand.granted()
+            self._add_to_balance(reply, pending.slot)
+        elif pending.request.want_requests or pending.request.want_tokens:
+            exchange.room_at = now + reply.wait_s
+            exchange.retry_at = now + min(MAX_RETRY_S, max(MIN_RETRY_S, reply.wait_s))
 
     def request_failed(self) -> None:
-        """Nobody knows whether the ask was heard."""
-        sent, self._sent = self._sent, None
-        if sent is not None:
-            self._ledger.take_back(sent.reports)
+        """Report again later: the window may not have received the last request."""
+        pending, self._exchange.pending = self._exchange.pending, None
+        if pending is not None:
+            self._history.put_back(pending.reports)
 
-    def _add_to_balance(self, grant: QuotaReply, asked_slot: int) -> None:
-        requests = grant.requests if self._rpm is not None else 0
-        tokens = grant.tokens if self._tpm is not None else 0
-        age = self._ledger.slot - asked_slot
-        if age <= 1:
-            self._units.add(requests, tokens, young=age == 0)
-        else:
-            self._ledger.give_up(requests, tokens, asked_slot)
+    # ---- inside
+
+    def _enter(self, state: LeaseState) -> None:
+        self._state = state
+        self.share = None if state is LeaseState.SHARED else 1.0 / self.instances
+
+    def _wake(self) -> None:
+        self.has_work = True
+        self.on_work()
 
     def _begin_again(self, now: float) -> None:
-        """The window that we knew is gone, with all that was counted in it."""
+        """Report the last minute again: the window that we knew is gone, with all its counts."""
         self._settles_at = now + SETTLE_S
-        self.go_local()
-        self._units.clear()
-        self._units.count(requests=self._rpm is not None, tokens=self._tpm is not None)
-        self._ledger.tell_all_again()
-        self._has_room = False
+        self._enter(LeaseState.SETTLING)
+        self._balance.clear()
+        limits = self._limits
+        self._balance.set_limited(requests=limits.rpm is not None, tokens=limits.tpm is not None)
+        self._history.report_last_minute()
+        self._exchange.has_room = False
         self._wake()
 
-    def _turn(self, now: float) -> None:
-        """A slot is over: nobody may use the oldest units any more."""
-        ended = self._ledger.slot
-        passed = self._ledger.turn(now)
-        self._ledger.give_up(*self._units.grow_older(), ended - 1)
+    def _start_slot(self, now: float) -> None:
+        """Give back what has expired: a slot is over."""
+        ended = self._history.slot
+        passed = self._history.start_slot(now)
+        self._history.return_unused(*self._balance.end_slot(), ended - 1)
         if passed > 1:
-            self._ledger.give_up(*self._units.grow_older(), ended)
+            self._history.return_unused(*self._balance.end_slot(), ended)
+
+    def _add_to_balance(self, reply: QuotaReply, requested_in: int) -> None:
+        requests = reply.requests if self._limits.rpm is not None else 0
+        tokens = reply.tokens if self._limits.tpm is not None else 0
+        age_slots = self._history.slot - requested_in
+        if age_slots <= 1:
+            self._balance.add(requests, tokens, is_new=age_slots == 0)
+        else:
+            self._history.return_unused(requests, tokens, requested_in)
 
     def _wanted(self, now: float) -> tuple[int, int]:
-        """How many requests and tokens to ask for."""
-        if now < self._retry_at:
+        """Return how many requests and tokens to request."""
+        if now < self._exchange.retry_at:
             return 0, 0
-        units, demand = self._units, self._demand
+        balance, demand = self._balance, self._demand
         requests, tokens = demand.ahead
-        # Refilled when half is gone, unless that is too little for a call.
-        part = 1.0 if demand.looked_for else 0.5
+        # Refilled when half is gone, unless a call found that too little.
+        part = 1.0 if demand.has_shortage else 0.5
         if not demand.waiting_requests and (
-            units.requests >= requests * part and units.tokens >= tokens * part
+            balance.requests >= requests * part and balance.tokens >= tokens * part
         ):
-            demand.answer_looks()
+            demand.end_shortage()
             return 0, 0
         requests += demand.waiting_requests
         return (
-            max(0, min(requests, self._rpm or 0) - int(min(units.requests, 1e18))),
-            self._short_of(tokens + demand.waiting_tokens),
+            max(0, min(requests, self._limits.rpm or 0) - int(min(balance.requests, 1e18))),
+            self._tokens_short_of(tokens + demand.waiting_tokens),
         )
 
-    def _short_of(self, tokens: float) -> int:
-        """How many tokens are missing until there are so many, or all that the limit allows."""
-        if self._tpm is None:
+    def _tokens_short_of(self, tokens: float) -> int:
+        """Return how many tokens the balance lacks of these, or of the whole limit."""
+        if self._limits.tpm is None:
             return 0
-        return max(0, ceil(min(tokens, self._tpm) - self._units.tokens))
+        return max(0, ceil(min(tokens, self._limits.tpm) - self._balance.tokens))
 
-    def _on_credit(self, tokens: float) -> bool:
-        """A little may be dispatched before it is granted, while the window has room."""
-        ledger, units = self._ledger, self._units
-        owed_requests = ledger.owed_requests + max(0.0, 1 - units.requests)
-        owed_tokens = ledger.owed_tokens + max(0.0, tokens - units.tokens)
-        return owed_requests <= self._credit_requests and owed_tokens <= self._credit_tokens
+    def _request(self, want_requests: int, want_tokens: int) -> tuple[QuotaRequest, SlotUsages]:
+        """Return a request, and the reports in it as they were."""
+        history, demand, limits = self._history, self._demand, self._limits
+        knows_window = self._balance.has_unused or not history.is_empty
+        waiting = demand.waiting_requests > 0
+        need_tokens = demand.first_tokens if waiting else demand.call_tokens
+        if want_requests or want_tokens:
+            demand.end_shortage()
+        reports = history.take_reports()
+        request = QuotaRequest(
+            rpm=limits.rpm,
+            tpm=limits.tpm,
+            burst=limits.burst(),
+            instances=self.instances,
+            epoch=self._exchange.epoch if knows_window else "",
+            reports=history.as_messages(reports),
+            waiting=waiting,
+            need_requests=min(want_requests, 1),
+            need_tokens=min(want_tokens, self._tokens_short_of(need_tokens)),
+            want_requests=want_requests,
+            want_tokens=want_tokens,
+        )
+        return request, reports
 
-    def _set_credit(self) -> None:
-        part = CREDIT / self.instances
-        self._credit_requests = int(self._rpm * part) if self._rpm is not None else 0
-        self._credit_tokens = int(self._tpm * part) if self._tpm is not None else 0
+    def _fits_overdraft(self, tokens: float) -> bool:
+        """Return whether the call may be dispatched before it is granted."""
+        history, balance, limits = self._history, self._balance, self._limits
+        requests_over = history.overdraft_requests + max(0.0, 1 - balance.requests)
+        tokens_over = history.overdraft_tokens + max(0.0, tokens - balance.tokens)
+        return requests_over <= limits.overdraft_requests and tokens_over <= limits.overdraft_tokens
 
-    def _burst(self) -> BurstLimit | None:
-        """Azure judges requests over 1 to 10 s (docs/facts/upstreams.md)."""
-        if not self._smooth or not self._rpm:
-            return None
-        window_s = min(LONGEST_S, max(SHORTEST_S, MINUTE_S / self._rpm))
-        slots = ceil(window_s / SLOT_S) + 1
-        return BurstLimit(max(1, int(self._rpm * slots * SLOT_S / MINUTE_S)), slots)
-
-    def _correct(self, requests: int, tokens: float, at: float) -> None:
-        self._ledger.correct(requests, tokens, at)
-        if self._limited and not self._awake:
+    def _correct(self, requests: int, tokens: float, sent_at: float) -> None:
+        self._history.correct(requests, tokens, sent_at)
+        if self._limits.known and not self.has_work:
             self._wake()
-
-    def _wake(self) -> None:
-        self._awake = True
-        self.on_work()

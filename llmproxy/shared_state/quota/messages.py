@@ -1,18 +1,23 @@
-"""What an instance and the shared window say to each other, and the lengths that both count in."""
+"""The messages between an instance and the shared window, and the slots that both count in.
+
+All lengths of time are in slots of a quarter of a second. What is granted must be dispatched within
+two slots (0.5 s) of the request for it. The window is a minute and three slots long (60.75 s), so
+what was dispatched in the last 60 s is still in it.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
 SLOT_S = 0.25
-# A unit is dispatched before the end of the slot after the one in which it was asked for.
+# What is granted may be dispatched until the end of the slot after that of the request.
 LIFE_SLOTS = 2
-# A minute, the time by which a unit is dispatched after it was counted, and the slot it is in.
+# A minute, the life of a granted unit, and the slot in which the grant was counted.
 WINDOW_SLOTS = 240 + LIFE_SLOTS + 1
 
 
 class UsageReport(msgspec.Struct, frozen=True):
-    """What was dispatched so many slots ago; below 0: what was not, after all."""
+    """What was dispatched without a grant `age_slots` ago; below 0: what is given back."""
 
     age_slots: int
     requests: int
@@ -27,27 +32,37 @@ class BurstLimit(msgspec.Struct, frozen=True):
 
 
 class QuotaRequest(msgspec.Struct, frozen=True):
-    """What an instance tells the shared window, and wants of it. Limits: None = not counted."""
+    """What an instance reports to the shared window, and what it requests.
+
+    `rpm`, `tpm`: the limits; None = not counted. `instances`: how many share them: none gets
+    more than its part of what is left at once. `epoch`: the window that we know; empty = none.
+    `waiting`: a call waits for this, so requests that come later are served later. Either at least
+    `need_*` is granted or nothing, and at most `want_*`; both 0 = only report.
+    """
 
     rpm: int | None
     tpm: int | None
     burst: BurstLimit | None
-    instances: int  # that share it: none gets more than its part of what is left at once
-    epoch: str  # of the window that we know; empty: of none
+    instances: int
+    epoch: str
     reports: tuple[UsageReport, ...]
-    waiting: bool  # a call waits for this: who asks later is served later
-    need_requests: int  # grant at least this, or nothing
+    waiting: bool
+    need_requests: int
     need_tokens: int
-    want_requests: int  # and up to this; 0 and 0: only the reports matter
+    want_requests: int
     want_tokens: int
 
 
 class QuotaReply(msgspec.Struct, frozen=True):
-    """The shared window's answer."""
+    """The shared window's reply.
+
+    `lost`: it is another window than the one we know, so nothing was counted or granted.
+    `has_room`: something is left. `wait_s`: after a refusal, the seconds until there may be enough.
+    """
 
     epoch: str
-    lost: bool  # it is another window than the one that we know: nothing was charged or granted
+    lost: bool
     requests: int
     tokens: int
-    has_room: bool  # something is left
-    wait_s: float  # after a refusal: when there may be enough
+    has_room: bool
+    wait_s: float

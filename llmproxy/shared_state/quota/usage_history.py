@@ -1,7 +1,12 @@
-"""The ledger: what this instance dispatched, slot by slot, and what of it is not charged yet.
+"""What this instance dispatched in the last minute, slot by slot, and what of it is to be reported.
 
-If the shared window is lost (its server came back empty), everything of the last minute is charged
-again, each to its own slot, so that it leaves the window when it should.
+Three things are reported to the shared window, each for the slot to which it belongs:
+
+- an overdraft: what was dispatched without a grant;
+- what is given back: granted and not dispatched, or dispatched and smaller than reserved;
+- all of the last minute again, if the window was lost (its server came back empty).
+
+Each leaves the window when its slot does, as if the window had seen it at that time.
 """
 
 from __future__ import annotations
@@ -12,8 +17,8 @@ import msgspec
 
 from llmproxy.shared_state.quota.messages import LIFE_SLOTS, SLOT_S, UsageReport
 
-# The shared window's slots do not begin when ours do, and an ask is under way for a while. What is
-# taken off the window must not be booked later than it was charged, or it is missing at the end.
+# The window's slots do not begin when ours do, and a request takes a while. What is given back must
+# not be booked to a later slot than its grant, or it is missing at the end. So book it earlier.
 SLACK_SLOTS = 2
 
 
@@ -29,22 +34,24 @@ class SlotUsage(msgspec.Struct):
         self.tokens += tokens
 
 
-class UsageHistory:
-    """Mutable; owned by a Lease. Slots are numbered since time 0 of the local clock.
+SlotUsages = dict[int, SlotUsage]
 
-    `requests` and `tokens`: all that was ever dispatched. `owed_*`: dispatched without a grant,
-    and not known to be charged.
+
+class UsageHistory:
+    """Mutable; owned by a Lease. Slots are numbered from time 0 of the local clock.
+
+    `requests`, `tokens`: all that was ever dispatched. `overdraft_*`: dispatched without a grant,
+    and not known to be counted by the window.
     """
 
     __slots__ = (
-        "_before_requests",
-        "_before_tokens",
-        "_charges",
-        "_history",
+        "_before_slot",
+        "_by_slot",
         "_newest",
+        "_reports",
         "_window_slots",
-        "owed_requests",
-        "owed_tokens",
+        "overdraft_requests",
+        "overdraft_tokens",
         "requests",
         "slot",
         "slot_ends_at",
@@ -56,105 +63,103 @@ class UsageHistory:
         self.slot_ends_at = 0.0
         self.requests = 0
         self.tokens = 0.0
-        self.owed_requests = 0
-        self.owed_tokens = 0.0
-        self._before_requests = 0  # of all that, what was dispatched before this slot
-        self._before_tokens = 0.0
+        self.overdraft_requests = 0
+        self.overdraft_tokens = 0.0
+        self._before_slot = SlotUsage()  # all that was dispatched before the current slot
         self._window_slots = window_slots
         self._newest = -window_slots  # the last slot in which something was dispatched
-        self._history: dict[int, SlotUsage] = {}
-        self._charges: dict[int, SlotUsage] = {}
+        self._by_slot: SlotUsages = {}
+        self._reports: SlotUsages = {}
 
     @property
-    def has_charges(self) -> bool:
-        """There is something to tell the shared window."""
-        return bool(self._charges)
+    def has_reports(self) -> bool:
+        """Whether something is to be reported."""
+        return bool(self._reports)
 
     @property
     def is_empty(self) -> bool:
-        """Nothing was dispatched in the last minute."""
+        """Whether nothing was dispatched in the last minute."""
         self._close_slot()
         return self._newest <= self.slot - self._window_slots
 
-    def turn(self, now: float) -> int:
-        """The slot is over; returns how many have passed."""
+    def start_slot(self, now: float) -> int:
+        """Close the slot, which is over; returns how many slots have passed."""
         self._close_slot()
         slot = int(now / SLOT_S)
         passed, self.slot, self.slot_ends_at = slot - self.slot, slot, (slot + 1) * SLOT_S
-        if len(self._history) > 2 * self._window_slots:
-            self._history = self._in_window(self._history)
-        if self._charges:
-            self._charges = self._in_window(self._charges)
+        if len(self._by_slot) > 2 * self._window_slots:
+            self._by_slot = self._in_window(self._by_slot)
+        if self._reports:
+            self._reports = self._in_window(self._reports)
         return passed
 
-    def owe(self, requests: int, tokens: float) -> None:
-        """This was dispatched now without a grant."""
-        self.owed_requests += requests
-        self.owed_tokens += tokens
-        self._charge(self.slot, requests, tokens)
+    def add_overdraft(self, requests: int, tokens: float) -> None:
+        """Note what was dispatched now without a grant."""
+        self.overdraft_requests += requests
+        self.overdraft_tokens += tokens
+        self._report(self.slot, requests, tokens)
 
-    def give_up(self, requests: int, tokens: int, asked_slot: int) -> None:
-        """Units that were asked for in that slot are not used."""
+    def return_unused(self, requests: int, tokens: int, requested_in: int) -> None:
+        """Give back what was requested in a slot and is not used."""
         if requests or tokens:
-            self._charge(asked_slot - SLACK_SLOTS, -requests, -tokens)
+            self._report(requested_in - SLACK_SLOTS, -requests, -tokens)
 
-    def correct(self, requests: int, tokens: float, at: float) -> None:
-        """So much more was dispatched at that time than was taken; below 0: less."""
-        slot = int(at / SLOT_S)
+    def correct(self, requests: int, tokens: float, sent_at: float) -> None:
+        """Change what was dispatched at a time, unless that has left the window; below 0: less."""
+        slot = int(sent_at / SLOT_S)
         if slot <= self.slot - self._window_slots:
             return
         self._close_slot()
-        self._history.setdefault(slot, SlotUsage()).add(requests, tokens)
-        # What it was charged with was asked for in that slot, or in the one before.
+        self._by_slot.setdefault(slot, SlotUsage()).add(requests, tokens)
+        # What it was dispatched from was requested in that slot, or in the one before.
         booked = slot if tokens > 0 else slot - (LIFE_SLOTS - 1) - SLACK_SLOTS
-        self._charge(booked, requests, tokens)
+        self._report(booked, requests, tokens)
 
-    def hand_over(self) -> dict[int, SlotUsage]:
-        """The reports, to be told; whoever takes them brings them back if nobody heard them."""
-        reports, self._charges = self._charges, {}
+    def take_reports(self) -> SlotUsages:
+        """Return the reports to be sent. The caller puts them back if sending fails."""
+        reports, self._reports = self._reports, {}
         return reports
 
-    def take_back(self, reports: dict[int, SlotUsage]) -> None:
-        """Nobody may have heard these. Debts are told again, and are counted twice at worst;
-        what would be taken off twice is not told again."""
-        for slot, traffic in reports.items():
-            if traffic.requests > 0 or traffic.tokens > 0:
-                self._charge(slot, max(0, traffic.requests), max(0.0, traffic.tokens))
+    def put_back(self, reports: SlotUsages) -> None:
+        """Take back reports that the server may not have received.
 
-    def tell_all_again(self) -> None:
-        """The window knows nothing of us: charge all that was dispatched in the last minute."""
+        What was dispatched is reported again, and counted twice at worst. What was given back is
+        not: twice would let the instances exceed the limit.
+        """
+        for slot, usage in reports.items():
+            if usage.requests > 0 or usage.tokens > 0:
+                self._report(slot, max(0, usage.requests), max(0.0, usage.tokens))
+
+    def report_last_minute(self) -> None:
+        """Report all of the last minute: the window does not know it."""
         self._close_slot()
-        self._history = self._in_window(self._history)
-        self._charges = {
-            slot: SlotUsage(traffic.requests, traffic.tokens)
-            for slot, traffic in self._history.items()
+        self._by_slot = self._in_window(self._by_slot)
+        self._reports = {
+            slot: SlotUsage(usage.requests, usage.tokens) for slot, usage in self._by_slot.items()
         }
-        self.owed_requests = sum(each.requests for each in self._charges.values())
-        self.owed_tokens = sum(each.tokens for each in self._charges.values())
+        self.overdraft_requests = sum(usage.requests for usage in self._reports.values())
+        self.overdraft_tokens = sum(usage.tokens for usage in self._reports.values())
 
-    def as_told(self, reports: dict[int, SlotUsage]) -> tuple[UsageReport, ...]:
-        """Charges as the shared window takes them: by their age."""
+    def as_messages(self, reports: SlotUsages) -> tuple[UsageReport, ...]:
+        """Return reports as the window takes them, by age."""
         return tuple(
-            UsageReport(max(0, self.slot - slot), each.requests, ceil(each.tokens))
-            for slot, each in self._in_window(reports).items()
-            if each.requests or each.tokens
+            UsageReport(max(0, self.slot - slot), usage.requests, ceil(usage.tokens))
+            for slot, usage in self._in_window(reports).items()
+            if usage.requests or usage.tokens
         )
 
-    def _charge(self, slot: int, requests: int, tokens: float) -> None:
-        traffic = self._charges.get(slot)
-        if traffic is None:
-            traffic = self._charges[slot] = SlotUsage()
-        traffic.add(requests, tokens)
+    def _report(self, slot: int, requests: int, tokens: float) -> None:
+        self._reports.setdefault(slot, SlotUsage()).add(requests, tokens)
 
     def _close_slot(self) -> None:
-        """Write down what was dispatched in the current slot so far."""
-        requests = self.requests - self._before_requests
-        tokens = self.tokens - self._before_tokens
+        """Note what was dispatched in the current slot so far."""
+        before = self._before_slot
+        requests, tokens = self.requests - before.requests, self.tokens - before.tokens
         if requests or tokens:
             self._newest = self.slot
-            self._history.setdefault(self.slot, SlotUsage()).add(requests, tokens)
-            self._before_requests, self._before_tokens = self.requests, self.tokens
+            self._by_slot.setdefault(self.slot, SlotUsage()).add(requests, tokens)
+            before.requests, before.tokens = self.requests, self.tokens
 
-    def _in_window(self, book: dict[int, SlotUsage]) -> dict[int, SlotUsage]:
-        forgotten = self.slot - self._window_slots
-        return {slot: traffic for slot, traffic in book.items() if slot > forgotten}
+    def _in_window(self, usages: SlotUsages) -> SlotUsages:
+        oldest = self.slot - self._window_slots + 1
+        return {slot: usage for slot, usage in usages.items() if slot >= oldest}
