@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 import msgspec
 
+from llmproxy.operations import Replay, Route
 from llmproxy.streams import BodyReader, Upload, UpstreamResponse
 from llmproxy.streams import Header as Header  # noqa: PLC0414 - what reads a call reads headers
 from llmproxy.streams import Headers as Headers  # noqa: PLC0414
@@ -16,38 +15,6 @@ _LINE = b": ".join
 def header_lines(headers: Headers) -> bytes:
     """Headers as they go over the wire, each line ended by CRLF. The loop is C's."""
     return b"\r\n".join([*map(_LINE, headers), b""])
-
-
-class Dialect(Enum):
-    """How an answer's stream is framed, ended and told that it broke."""
-
-    CHAT = "chat"  # chat/completions and completions: data lines, ended by [DONE]
-    RESPONSES = "responses"  # typed events, ended by response.completed and its kin
-    MESSAGES = "messages"  # Anthropic's typed events, ended by message_stop
-    OTHER = "other"  # audio, images and what is still to come
-
-
-class Replay(Enum):
-    """May a call be sent again after some of its bytes were sent? (docs/facts/upstreams.md)"""
-
-    SAFE = "safe"  # inference: yes
-    COSTLY = "costly"  # images, audio: only on connect errors, 429 and 503
-    UNSAFE = "unsafe"  # creates or deletes something: only if nothing was sent
-
-
-class Route(msgspec.Struct, frozen=True):
-    """What a request's path says.
-
-    `path` is the path without `/v1`, Azure's prefixes or a leading slash, percent-encoding
-    kept: `chat/completions`, `responses/resp_1/cancel`. `model` is the name that stands in the
-    path itself (Azure's deployment). `account_bound`: its ids live in one account.
-    """
-
-    path: str
-    dialect: Dialect
-    replay: Replay
-    account_bound: bool = False
-    model: str | None = None
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -124,14 +91,6 @@ class Trace(msgspec.Struct, frozen=True, gc=False):
     def attempt_id(self, number: int) -> int:
         """The span of the call's attempt with that number, counted from 1."""
         return self.span_id + number
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """Tokens, as the upstream counted them."""
-
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int = 0
 
 
 class RateLimit(msgspec.Struct, frozen=True, gc=False):

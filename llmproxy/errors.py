@@ -48,6 +48,7 @@ class GatewayError(Exception):
     status: int = 500
     code: str | None = None
     kind: str = "server_error"
+    param: str | None = None
 
     def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -102,6 +103,7 @@ class CallerThrottled(GatewayError):
         self.retry_after_s = retry_after_s
 
 
+STREAM_INTERRUPTED = "upstream_stream_interrupted"
 SHUTTING_DOWN = "The proxy is shutting down."  # so are streams told, too
 
 
@@ -221,7 +223,7 @@ class StreamBroken(UpstreamError):
     """The stream ended early, after the commit point: no other endpoint may be tried."""
 
     reason = "stream_broken"
-    code = "upstream_stream_interrupted"
+    code = STREAM_INTERRUPTED
 
 
 @dataclass(frozen=True, slots=True)

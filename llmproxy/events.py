@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmproxy.calls import Usage
+from llmproxy.operations import Usage
 from llmproxy.record import CallRecord
 from llmproxy.steps import Attempt
 

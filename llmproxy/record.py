@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.calls import Header, Headers, Trace, Usage
+from llmproxy.calls import Header, Headers, Trace
+from llmproxy.operations import Usage
 from llmproxy.steps import Step, in_words
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; never sent, only logged

@@ -6,14 +6,12 @@ from urllib.parse import unquote
 
 import msgspec
 
-from llmproxy.calls import Headers, Request, Route
+from llmproxy.calls import Headers, Request
 from llmproxy.errors import ClientError
+from llmproxy.operations import Route
+from llmproxy.operations.table import METHODS
 from llmproxy.protocols import Downstream
 from llmproxy.routing import Pool
-
-METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
-# Operations that know only POST; the API answers 405 to everything else there.
-POST_ONLY = ("completions", "embeddings", "moderations", "rerank", "audio/", "images/")
 
 
 class LocalAnswer(msgspec.Struct, frozen=True):
@@ -41,9 +39,9 @@ def local_answer(
     if request.method == "OPTIONS":
         allowed = ", ".join(METHODS).encode("ascii")
         return LocalAnswer(204, [(b"allow", allowed)], b"")
-    first, _, rest = route.path.partition("/")
-    if first != "models" or request.method not in ("GET", "HEAD"):
+    if request.method not in route.operation.answered_here:
         return None
+    _, _, rest = route.path.partition("/")
     names = [name for name in pool.groups if name != Pool.WILDCARD]
     if not rest:
         if not names:
@@ -64,11 +62,11 @@ def local_answer(
 
 
 def _check_method(request: Request, route: Route) -> None:
-    method, operation = request.method, route.path
-    post_only = operation.startswith(POST_ONLY) and method not in ("POST", "OPTIONS")
-    if method not in METHODS or post_only:
+    if request.method not in route.operation.methods:
         raise ClientError(
-            f"Not allowed to {method} on /v1/{operation}.", status=405, code="method_not_allowed"
+            f"Not allowed to {request.method} on /v1/{route.path}.",
+            status=405,
+            code="method_not_allowed",
         )
 
 

@@ -15,10 +15,9 @@ from typing import Any
 
 import msgspec
 
-# Embeddings and the like are functions of their input; chats only as far as they say so.
-ALWAYS_SAME = frozenset(("embeddings", "moderations", "rerank"))
-OPERATIONS = ALWAYS_SAME | {"chat/completions", "completions", "responses"}
-# How an answer is delivered (its model's name counters apart: Azure's paths name it, too).
+from llmproxy.operations import Caching, operation_at
+
+# How an answer is delivered (its model's name counts apart: Azure's paths name it, too).
 _DELIVERY = ("model", "stream", "stream_options")
 # For the vendor's statistics, abuse monitoring and prompt cache; none of it reaches the model.
 _LABELS = ("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
@@ -55,7 +54,8 @@ def cache_key_of(
     `model`: the name that the client asked for; `scope`: whatever else keeps questions apart, such
     as the model group and the caller. `chance`: even if the answer may differ each time.
     """
-    if operation not in OPERATIONS or len(body) > MAX_BODY_BYTES:
+    caching = operation_at(operation).caching
+    if caching is Caching.NEVER or len(body) > MAX_BODY_BYTES:
         return None
     try:
         fields = _READ.decode(body)
@@ -63,7 +63,7 @@ def cache_key_of(
         return None
     if not isinstance(fields, dict):
         return None
-    if not (chance or operation in ALWAYS_SAME or _is_deterministic(fields)):
+    if not (chance or caching is Caching.ALWAYS or _is_deterministic(fields)):
         return None
     options = fields.get("stream_options")
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True

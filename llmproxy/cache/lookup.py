@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import msgspec
 
 from llmproxy.cache.directives import CacheDirectives, directives_of
-from llmproxy.cache.keys import OPERATIONS, CacheKey, cache_key_of
-from llmproxy.calls import Call, Replay
+from llmproxy.cache.keys import CacheKey, cache_key_of
+from llmproxy.calls import Call
 from llmproxy.config import CacheMode, GeneralSettings
 from llmproxy.errors import ClientError
+from llmproxy.operations import Caching, Replay
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group
 
@@ -52,7 +53,7 @@ class CachePolicy:
         """What to look up and to remember; None = neither. Raises ClientError for an order that
         is none, and for one that cannot be kept."""
         mode = self._modes.get(group.name, self._mode)
-        if mode == "off" or call.route.path not in OPERATIONS:
+        if mode == "off" or call.route.operation.caching is Caching.NEVER:
             return None
         directives = directives_of(call.headers)
         question = self._question_of(call, group, directives, mode)

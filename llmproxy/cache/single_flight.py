@@ -13,11 +13,11 @@ from collections.abc import Callable
 from time import monotonic
 
 from llmproxy.cache.cached_answer import CachedAnswer
-from llmproxy.calls import Dialect, Headers
+from llmproxy.calls import Headers
 from llmproxy.errors import GatewayError
+from llmproxy.operations import Dialect
 from llmproxy.protocols import Client, Downstream
 from llmproxy.record import CallRecord
-from llmproxy.rules import sse
 
 # Of an answer that grows beyond this nothing is kept, neither for others nor for later.
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -226,7 +226,7 @@ class Subscriber:
             return
         told = b""
         if flight.live and not self.behind:
-            told = sse.interruption(flight.dialect, message=message)
+            told = flight.dialect.interruption(message)
         if told:
             self._client.write(told)
             self._client.finish()

@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from llmproxy.calls import Call, Dialect, Headers
+from llmproxy.calls import Call, Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError, UpstreamFailed
 from llmproxy.protocols import Client
 from llmproxy.record import CallRecord
-from llmproxy.rules import sse
 
-BEAT = b": ka\n\n"
 HEAD: Headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 
 
@@ -32,7 +30,7 @@ class Heartbeat:
     def during(self, call: Call, client: Client, record: CallRecord) -> Silence | Beating:
         """`async with` it: yields the Client to use from here on."""
         every_s = self._every_s
-        if every_s is None or not call.stream or call.route.dialect is Dialect.OTHER:
+        if every_s is None or not call.stream or call.route.dialect.heartbeat is None:
             return Silence(client)
         return Beating(call, client, every_s, record)
 
@@ -85,11 +83,11 @@ class Beating:
             request_id = (b"x-request-id", record.request.id.encode("latin-1"))
             headers = [*HEAD, *(record.limit_headers or ()), request_id]
             self._client.start(200, headers, length=None)
-        self._client.write(BEAT)
+        self._client.write(self._dialect.heartbeat or b"")
         self._timer = asyncio.get_running_loop().call_later(self._every_s, self._beat)
 
     def _tell(self, message: str, code: str) -> None:
-        self._client.write(sse.interruption(self._dialect, message=message, code=code))
+        self._client.write(self._dialect.interruption(message, code))
         self._client.finish()
 
     # ---- Client

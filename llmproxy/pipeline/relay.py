@@ -1,31 +1,30 @@
-"""After the commit point: the answer goes to the client, byte for byte, at the client's pace.
+"""After the commit point: pass the answer on to the client, byte for byte, at the client's pace.
 
-No other endpoint may be tried here. When an event stream breaks, the client is told so in its own
-dialect, between two whole events; when any other body breaks, its missing end tells.
+No other endpoint may be tried here. When an event stream breaks, an error event in the client's
+dialect follows the last whole event. When any other body breaks, the connection closes without the
+body's end, and the client can tell.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from time import monotonic
 
-from llmproxy.calls import Accepted, Dialect, Headers, Usage
+from llmproxy.calls import Accepted, Headers
 from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
+from llmproxy.operations import Dialect, Usage
+from llmproxy.operations.sse import complete_length
 from llmproxy.protocols import Downstream, Sink
 from llmproxy.record import CallRecord, explanation
-from llmproxy.rules import sse
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.headers import downstream_headers
-from llmproxy.rules.usage import usage_of, usage_of_stream
 
-# An unfinished event is held back so that a break can be told between two events; but not an
-# event of this size (images), which would only fill the memory.
+# An unfinished event is held back so that an error event can follow a whole one; but not an event
+# of this size (an image), which would only fill the memory.
 MAX_UNFINISHED_BYTES = 64 * 1024
-FINISH_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
-# The end of a stream, where the terminal event and the usage stand.
+# The end of a stream, which holds the terminal event and the usage.
 TAIL_BYTES = 16 * 1024
-# Bigger unary answers are not searched for their usage.
+# Larger unary answers are not searched for their usage.
 MAX_USAGE_BODY_BYTES = 1024 * 1024
 
 
@@ -38,7 +37,7 @@ class Relay:
         self._idle_s = idle_s
 
     async def relay(self, accepted: Accepted, client: Downstream, record: CallRecord) -> None:
-        """Send the whole answer. Raises StreamBroken when its endpoint did not complete it."""
+        """Send the whole answer. Raises StreamBroken if the endpoint did not complete it."""
         response = accepted.response
         record.answer.status = response.status
         record.answer.request_id = response.content.request_id
@@ -71,16 +70,16 @@ class Relay:
         stream = _EventStream(accepted.call.route.dialect, client, accepted.held)
         try:
             await self._pour(accepted, stream)
-            if not stream.said_end():
+            if not stream.is_complete():
                 raise StreamBroken(
                     "the stream ended without its last event", endpoint=accepted.endpoint
                 )
         except UpstreamError as failure:
-            stream.tell(f"The stream broke: {failure.message}.")
+            stream.interrupt(f"The stream broke: {failure.message}.")
             raise
         except asyncio.CancelledError:
-            if client.connected:  # the proxy is going down, not the client
-                stream.tell(SHUTTING_DOWN)
+            if client.connected:  # the proxy is shutting down; the client has not left
+                stream.interrupt(SHUTTING_DOWN)
             raise
         except BaseException:
             client.abort()
@@ -90,7 +89,8 @@ class Relay:
         stream.finish()
 
     async def _pour(self, accepted: Accepted, sink: Sink) -> None:
-        """The body. Raises StreamBroken if it was the endpoint that did not finish."""
+        """Pass the body on. Raises StreamBroken if the endpoint did not finish it, TimedOut if the
+        call's time was over."""
         until = accepted.call.ends_at
         idle_s = min(self._idle_s, accepted.call.patience_s)
         try:
@@ -104,16 +104,16 @@ class Relay:
 
 
 class _EventStream:
-    """A sink in front of the client's: passes on whole events, and can end the stream well."""
+    """A sink in front of the client's, which passes on whole events only."""
 
-    __slots__ = ("_client", "_created", "_dialect", "_tail", "_unfinished")
+    __slots__ = ("_beginning", "_client", "_dialect", "_tail", "_unfinished")
 
-    def __init__(self, dialect: Dialect, client: Downstream, held: bytes) -> None:
+    def __init__(self, dialect: Dialect, client: Downstream, beginning: bytes) -> None:
         self._dialect = dialect
         self._client = client
         self._unfinished = b""
         self._tail = bytearray()
-        self._created = held if dialect is Dialect.RESPONSES else b""
+        self._beginning = beginning
 
     def write(self, chunk: bytes) -> bool:
         """Pass on the bytes up to the end of the last whole event."""
@@ -122,7 +122,7 @@ class _EventStream:
             del self._tail[:-TAIL_BYTES]
         if self._unfinished or not chunk.endswith(b"\n\n"):
             chunk = self._unfinished + chunk
-            length = sse.complete_length(chunk)
+            length = complete_length(chunk)
             if len(chunk) - length > MAX_UNFINISHED_BYTES:
                 length = len(chunk)
             self._unfinished = chunk[length:]
@@ -134,39 +134,30 @@ class _EventStream:
         await self._client.drain()
 
     def finish(self) -> None:
-        """The stream ended well; what came after its last whole event belongs to it."""
+        """End the stream well; what came after its last whole event belongs to it."""
         self._client.write(self._unfinished)
         self._client.finish()
 
-    def tell(self, message: str) -> None:
-        """The stream broke: tell the client in its own dialect, or by a missing end."""
-        created = None
-        if self._created:
-            events, _ = sse.split_events(self._created)
-            created = events[0] if events else None
-        told = sse.interruption(self._dialect, message=message, created=created)
-        if told:
-            self._client.write(told)
+    def interrupt(self, message: str) -> None:
+        """Report the break in the client's dialect, or by closing without an end."""
+        event = self._dialect.interruption(message, beginning=self._beginning)
+        if event:
+            self._client.write(event)
             self._client.finish()
         else:
             self._client.abort()
 
-    def said_end(self) -> bool:
-        """The stream itself said that it is over.
-
-        Some compatible vendors forget chat's [DONE]; after a finish_reason nothing is missing.
-        """
-        tail = bytes(self._tail)
-        finished = self._dialect is Dialect.CHAT and FINISH_REASON.search(tail) is not None
-        return finished or sse.said_end(tail, self._dialect)
+    def is_complete(self) -> bool:
+        """Whether the stream has reported its own end."""
+        return self._dialect.is_complete(bytes(self._tail))
 
     def usage(self) -> Usage | None:
-        """The tokens that the stream told, if it did."""
-        return usage_of_stream(bytes(self._tail))
+        """Return the usage that the stream gave, if any."""
+        return self._dialect.usage_of_stream(bytes(self._tail))
 
 
 def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:
-    """The upstream's headers and ours."""
+    """Return the endpoint's headers and ours."""
     limit_headers = record.limit_headers
     headers = downstream_headers(accepted.response.headers, own_limits=limit_headers is not None)
     if limit_headers:
@@ -185,11 +176,11 @@ def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:
 
 
 def _length(accepted: Accepted, whole: bool) -> int | None:
-    """The body's bytes in all; None where we cannot know or may have to add some."""
+    """Return the body's length in bytes; None if it is unknown or an error event may follow."""
     if whole and accepted.call.method != "HEAD":
         return len(accepted.held)
     if accepted.response.content.events:
-        return None  # a note that the stream broke may be added to it
+        return None
     return accepted.response.content.length
 
 
@@ -200,4 +191,4 @@ def _usage_of(accepted: Accepted) -> Usage | None:
     body: bytes | None = accepted.held
     if content.encoding:
         body = readable(accepted.held, content.encoding, max_bytes=MAX_USAGE_BODY_BYTES)
-    return usage_of(body) if body else None
+    return accepted.call.route.dialect.usage_of(body) if body else None

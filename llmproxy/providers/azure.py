@@ -5,7 +5,7 @@ Addresses, keys and token scopes: docs/facts/upstreams.md, "Azure OpenAI" (Novem
 
 from __future__ import annotations
 
-from llmproxy.calls import Route
+from llmproxy.operations import Route
 from llmproxy.providers.base import Endpoint, Provider
 
 HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")

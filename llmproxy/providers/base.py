@@ -13,9 +13,10 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from llmproxy.calls import Call, Header, Headers, Route
+from llmproxy.calls import Call, Header, Headers
 from llmproxy.config import Limits, Price
 from llmproxy.errors import Answer, UpstreamError
+from llmproxy.operations import Route
 from llmproxy.providers.refusals import failure_of
 
 API_VERSION = "api-version"

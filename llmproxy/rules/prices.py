@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmproxy.calls import Usage
 from llmproxy.config import Price
+from llmproxy.operations import Usage
 
 Prices = Mapping[tuple[str, str], Price]  # by group and endpoint
 

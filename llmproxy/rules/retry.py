@@ -11,7 +11,7 @@ from math import ceil
 
 import msgspec
 
-from llmproxy.calls import Headers, Replay
+from llmproxy.calls import Headers
 from llmproxy.errors import (
     ConnectFailed,
     CredentialRejected,
@@ -24,6 +24,7 @@ from llmproxy.errors import (
     TimedOut,
     UpstreamError,
 )
+from llmproxy.operations import Replay
 
 MISCONFIGURED_S = 300.0  # somebody must correct it; look again every five minutes
 QUOTA_S = 600.0  # somebody must pay

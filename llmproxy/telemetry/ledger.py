@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from llmproxy.calls import Usage
 from llmproxy.events import AttemptEnded, BaseListener, CallFinished, EndpointStateChanged
+from llmproxy.operations import Usage
 from llmproxy.rules.prices import Prices, cost_usd
 from llmproxy.rules.retry import Verdict
 from llmproxy.telemetry.tally import (

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from llmproxy.app.local import local_answer
-from llmproxy.cache.keys import question_of
+from llmproxy.cache.keys import cache_key_of
 from llmproxy.calls import Request
 from llmproxy.errors import ClientError
 from llmproxy.rules.estimate.size import measure
@@ -23,12 +23,12 @@ from llmproxy.telemetry.tracing.names import operation_name
 # POST is allowed; when an answer may be cached; the family of its size estimate; its span's name.
 TABLE = """
 chat/completions        chat       safe    GET     any   deterministic  chat         chat
-chat/completions/c_1    other      unsafe  *       any   never          other        chat
-chat/whatever           other      unsafe  -       any   never          other        chat
+chat/completions/c_1    opaque     unsafe  *       any   never          other        chat
+chat/whatever           opaque     unsafe  -       any   never          other        chat
 completions             chat       safe    -       POST  deterministic  completions  text_completion
-completions/c_1         other      unsafe  -       POST  never          other        completions
+completions/c_1         opaque     unsafe  -       POST  never          other        completions
 fim/completions         chat       safe    -       any   never          completions  text_completion
-fim                     other      unsafe  -       any   never          other        fim
+fim                     opaque     unsafe  -       any   never          other        fim
 responses               responses  safe    -       any   deterministic  responses    chat
 responses/compact       responses  safe    -       any   never          other        responses
 responses/input_tokens  responses  safe    -       any   never          other        responses
@@ -39,52 +39,52 @@ messages/count_tokens   messages   safe    -       any   never          other   
 messages/batches        messages   unsafe  *       any   never          other        messages
 messages/batches/b_1    messages   unsafe  *       any   never          other        messages
 messages/whatever       messages   unsafe  -       any   never          other        messages
-embeddings              other      safe    -       POST  always         embeddings   embeddings
-embeddings/e_1          other      unsafe  -       POST  never          other        embeddings
-embed                   other      safe    -       any   never          embeddings   embeddings
-moderations             other      safe    -       POST  always         other        moderations
-moderations/m_1         other      unsafe  -       POST  never          other        moderations
-rerank                  other      safe    -       POST  always         other        rerank
-rerank/r_1              other      unsafe  -       POST  never          other        rerank
-classify                other      safe    -       any   never          other        classify
-detokenize              other      safe    -       any   never          other        detokenize
-infill                  other      safe    -       any   never          other        infill
-ocr                     other      safe    -       any   never          other        ocr
-score                   other      safe    -       any   never          other        score
-tokenize                other      safe    -       any   never          other        tokenize
-audio/speech            other      costly  -       POST  never          other        audio
-audio/transcriptions    other      costly  -       POST  never          other        audio
-images/generations      other      costly  -       POST  never          other        images
-images/edits            other      costly  -       POST  never          other        images
-videos                  other      unsafe  GET     any   never          other        videos
-videos/video_1          other      unsafe  *       any   never          other        videos
-videos/video_1/remix    other      unsafe  *       any   never          other        videos
-models                  other      unsafe  DELETE  any   never          other        models
-models/gpt-4.1          other      unsafe  DELETE  any   never          other        models
-assistants              other      unsafe  *       any   never          other        assistants
-assistants/asst_1       other      unsafe  *       any   never          other        assistants
-batches                 other      unsafe  *       any   never          other        batches
-batches/b_1/cancel      other      unsafe  *       any   never          other        batches
-containers              other      unsafe  *       any   never          other        containers
-containers/c_1/files    other      unsafe  *       any   never          other        containers
-conversations           other      unsafe  *       any   never          other        conversations
-conversations/c_1       other      unsafe  *       any   never          other        conversations
-evals                   other      unsafe  *       any   never          other        evals
-evals/e_1/runs          other      unsafe  *       any   never          other        evals
-files                   other      unsafe  *       any   never          other        files
-files/f_1/content       other      unsafe  *       any   never          other        files
-fine-tuning             other      unsafe  *       any   never          other        fine-tuning
-fine_tuning/jobs        other      unsafe  *       any   never          other        fine_tuning
-threads                 other      unsafe  *       any   never          other        threads
-threads/t_1/runs        other      unsafe  *       any   never          other        threads
-uploads                 other      unsafe  *       any   never          other        uploads
-uploads/u_1/parts       other      unsafe  *       any   never          other        uploads
-vector_stores           other      unsafe  *       any   never          other        vector_stores
-vector_stores/v_1       other      unsafe  *       any   never          other        vector_stores
-realtime                other      unsafe  -       any   never          other        realtime
-realtime/sessions       other      unsafe  -       any   never          other        realtime
-whatever                other      unsafe  -       any   never          other        whatever
-whatever/comes/next     other      unsafe  -       any   never          other        whatever
+embeddings              opaque     safe    -       POST  always         embeddings   embeddings
+embeddings/e_1          opaque     unsafe  -       POST  never          other        embeddings
+embed                   opaque     safe    -       any   never          embeddings   embeddings
+moderations             opaque     safe    -       POST  always         other        moderations
+moderations/m_1         opaque     unsafe  -       POST  never          other        moderations
+rerank                  opaque     safe    -       POST  always         other        rerank
+rerank/r_1              opaque     unsafe  -       POST  never          other        rerank
+classify                opaque     safe    -       any   never          other        classify
+detokenize              opaque     safe    -       any   never          other        detokenize
+infill                  opaque     safe    -       any   never          other        infill
+ocr                     opaque     safe    -       any   never          other        ocr
+score                   opaque     safe    -       any   never          other        score
+tokenize                opaque     safe    -       any   never          other        tokenize
+audio/speech            opaque     costly  -       POST  never          other        audio
+audio/transcriptions    opaque     costly  -       POST  never          other        audio
+images/generations      opaque     costly  -       POST  never          other        images
+images/edits            opaque     costly  -       POST  never          other        images
+videos                  opaque     unsafe  GET     any   never          other        videos
+videos/video_1          opaque     unsafe  *       any   never          other        videos
+videos/video_1/remix    opaque     unsafe  *       any   never          other        videos
+models                  opaque     unsafe  DELETE  any   never          other        models
+models/gpt-4.1          opaque     unsafe  DELETE  any   never          other        models
+assistants              opaque     unsafe  *       any   never          other        assistants
+assistants/asst_1       opaque     unsafe  *       any   never          other        assistants
+batches                 opaque     unsafe  *       any   never          other        batches
+batches/b_1/cancel      opaque     unsafe  *       any   never          other        batches
+containers              opaque     unsafe  *       any   never          other        containers
+containers/c_1/files    opaque     unsafe  *       any   never          other        containers
+conversations           opaque     unsafe  *       any   never          other        conversations
+conversations/c_1       opaque     unsafe  *       any   never          other        conversations
+evals                   opaque     unsafe  *       any   never          other        evals
+evals/e_1/runs          opaque     unsafe  *       any   never          other        evals
+files                   opaque     unsafe  *       any   never          other        files
+files/f_1/content       opaque     unsafe  *       any   never          other        files
+fine-tuning             opaque     unsafe  *       any   never          other        fine-tuning
+fine_tuning/jobs        opaque     unsafe  *       any   never          other        fine_tuning
+threads                 opaque     unsafe  *       any   never          other        threads
+threads/t_1/runs        opaque     unsafe  *       any   never          other        threads
+uploads                 opaque     unsafe  *       any   never          other        uploads
+uploads/u_1/parts       opaque     unsafe  *       any   never          other        uploads
+vector_stores           opaque     unsafe  *       any   never          other        vector_stores
+vector_stores/v_1       opaque     unsafe  *       any   never          other        vector_stores
+realtime                opaque     unsafe  -       any   never          other        realtime
+realtime/sessions       opaque     unsafe  -       any   never          other        realtime
+whatever                opaque     unsafe  -       any   never          other        whatever
+whatever/comes/next     opaque     unsafe  -       any   never          other        whatever
 """
 METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 
@@ -110,7 +110,7 @@ def route(row: Row, method="POST"):
 
 @each_operation
 def test_an_operation_has_a_dialect(row):
-    assert route(row).dialect.value == row.dialect
+    assert route(row).dialect.name == row.dialect
 
 
 @each_operation
@@ -150,7 +150,7 @@ def test_an_operation_has_methods(row):
 @each_operation
 def test_an_answer_may_be_cached(row):
     def cached(**body):
-        return question_of(
+        return cache_key_of(
             json.dumps(body).encode(),
             operation=row.path,
             model="m",

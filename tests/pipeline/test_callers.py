@@ -7,9 +7,11 @@ from time import monotonic
 import pytest
 import yaml
 
-from llmproxy.calls import Call, Dialect, Replay, Route, Usage
+from llmproxy.calls import Call
 from llmproxy.config import Caller, parse_config
 from llmproxy.errors import CallerThrottled, ClientError, Overload
+from llmproxy.operations import Usage
+from llmproxy.operations.table import Replay, route_to
 from llmproxy.pipeline.callers import Allowance, Callers
 from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
@@ -41,7 +43,7 @@ def call(*, model="gpt-4.1", caller="team-a", body=b"{}", max_output_tokens=None
     return Call(
         id="c",
         method="POST",
-        route=Route("chat/completions", Dialect.CHAT, Replay.SAFE),
+        route=route_to("chat/completions"),
         query=b"",
         headers=[],
         body=body,

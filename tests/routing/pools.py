@@ -1,7 +1,9 @@
 """Pools of endpoints that nobody asks anything, and calls that nobody makes."""
 
-from llmproxy.calls import Call, Dialect, RateLimit, RateLimits, Replay, Route
+from llmproxy.calls import Call, RateLimit, RateLimits
 from llmproxy.config import parse_config
+from llmproxy.operations import operation_at
+from llmproxy.operations.table import Replay, Route
 from llmproxy.routing import CallDemand
 from llmproxy.runtime import pool_of
 
@@ -60,7 +62,7 @@ def _flow(limits):
 
 
 def call(model=None, *, path="chat/completions", account_bound=False, method="POST"):
-    route = Route(path, Dialect.CHAT, Replay.SAFE, account_bound)
+    route = Route(path, operation_at(path), Replay.SAFE, account_bound)
     return Call(
         id="x",
         method=method,

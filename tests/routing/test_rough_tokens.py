@@ -2,11 +2,12 @@
 
 import json
 
-from llmproxy.calls import Call, Dialect, RateLimit, RateLimits, Replay, Route
+from llmproxy.calls import Call, RateLimit, RateLimits
 from llmproxy.config import parse_config
+from llmproxy.operations.table import route_to
 from llmproxy.runtime import pool_of
 
-ROUTE = Route("chat/completions", Dialect.CHAT, Replay.SAFE)
+ROUTE = route_to("chat/completions")
 
 
 def group(tpm):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.calls import Dialect, Replay, Route
 from llmproxy.errors import ClientError
+from llmproxy.operations import CHAT, MESSAGES, OPAQUE, RESPONSES, Replay, Route
 from llmproxy.rules.paths import route_of
 
 
@@ -30,7 +30,7 @@ def test_an_azure_deployment_names_the_model():
     found = route("/openai/deployments/gpt-4.1/chat/completions")
     assert found.model == "gpt-4.1"
     assert found.path == "chat/completions"
-    assert found.dialect is Dialect.CHAT
+    assert found.dialect is CHAT
     assert route("/openai/deployments/m%C3%B6del%201/embeddings").model == "m\xf6del 1"
 
 
@@ -64,13 +64,13 @@ def test_what_is_not_the_data_plane_is_nobodys_route(path):
 @pytest.mark.parametrize(
     ("operation", "dialect"),
     [
-        ("chat/completions", Dialect.CHAT),
-        ("completions", Dialect.CHAT),
-        ("responses", Dialect.RESPONSES),
-        ("responses/resp_1", Dialect.RESPONSES),
-        ("messages", Dialect.MESSAGES),
-        ("embeddings", Dialect.OTHER),
-        ("audio/speech", Dialect.OTHER),
+        ("chat/completions", CHAT),
+        ("completions", CHAT),
+        ("responses", RESPONSES),
+        ("responses/resp_1", RESPONSES),
+        ("messages", MESSAGES),
+        ("embeddings", OPAQUE),
+        ("audio/speech", OPAQUE),
     ],
 )
 def test_the_dialect_follows_from_the_operation(operation, dialect):

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.calls import Usage
 from llmproxy.config import Price
+from llmproxy.operations import Usage
 from llmproxy.rules.prices import blended, cost_usd
 
 GPT = Price(input=2.0, output=8.0, cached_input=0.5)

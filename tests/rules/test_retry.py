@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.calls import Replay
 from llmproxy.errors import (
     Answer,
     ConnectFailed,
@@ -19,6 +18,7 @@ from llmproxy.errors import (
     UpstreamError,
     UpstreamFailed,
 )
+from llmproxy.operations import Replay
 from llmproxy.rules.retry import (
     Judgement,
     RetryBudget,

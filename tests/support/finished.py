@@ -1,7 +1,7 @@
 """Finished calls, for the tests of what reads them."""
 
-from llmproxy.calls import Usage
 from llmproxy.events import CallFinished
+from llmproxy.operations import Usage
 from llmproxy.record import AnswerSummary, CallRecord, RequestSummary
 
 

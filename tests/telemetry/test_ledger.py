@@ -2,9 +2,9 @@
 
 import pytest
 
-from llmproxy.calls import Usage
 from llmproxy.config import Price
 from llmproxy.events import AttemptEnded, EndpointStateChanged
+from llmproxy.operations import Usage
 from llmproxy.steps import Attempt
 from llmproxy.telemetry.ledger import BATCH, KEPT_CALLS, Ledger
 from tests.support.finished import finished_call

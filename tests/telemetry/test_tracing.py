@@ -12,9 +12,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from llmproxy.calls import Trace, Usage
+from llmproxy.calls import Trace
 from llmproxy.config import parse_config
 from llmproxy.events import CallFinished
+from llmproxy.operations import Usage
 from llmproxy.steps import Attempt, PassedOver
 from llmproxy.telemetry.tracing.names import operation_name, places_of
 from llmproxy.telemetry.tracing.spans import Spans

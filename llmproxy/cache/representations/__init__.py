@@ -8,8 +8,9 @@ again. The law: an object that is json_to_sse and sse_to_json again is the same 
 from __future__ import annotations
 
 from llmproxy.cache.representations import chat, responses
-from llmproxy.cache.representations.completeness import CHATS, is_complete, stream_is_complete
+from llmproxy.cache.representations.completeness import is_complete, stream_is_complete
 from llmproxy.cache.representations.recorded_stream import without_usage
+from llmproxy.operations import CHAT, operation_at
 
 __all__ = ["is_complete", "json_to_sse", "sse_to_json", "stream_is_complete", "without_usage"]
 
@@ -20,7 +21,7 @@ def sse_to_json(events: bytes, operation: str) -> bytes | None:
     None if the stream is not whole, or says something of which it is not certain what it adds up
     to.
     """
-    if operation in CHATS:
+    if operation_at(operation).dialect is CHAT:
         return chat.sse_to_json(events)
     return responses.sse_to_json(events) if operation == "responses" else None
 
@@ -31,6 +32,6 @@ def json_to_sse(body: bytes, operation: str, *, include_usage: bool) -> bytes | 
     `include_usage`: a chat's stream tells its usage (`stream_options`); a response's always does.
     None if the object is not of the shape that is known.
     """
-    if operation in CHATS:
+    if operation_at(operation).dialect is CHAT:
         return chat.json_to_sse(body, include_usage=include_usage)
     return responses.json_to_sse(body) if operation == "responses" else None

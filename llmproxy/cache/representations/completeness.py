@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from llmproxy.cache.representations.recorded_stream import DONE, UNREADABLE, chunk_in, last_data
+from llmproxy.operations import CHAT, operation_at
 
-CHATS = ("chat/completions", "completions")
 # Why a choice ended well. `content_filter` and others may go differently the next time.
 ENDED_WELL = frozenset(("stop", "length", "tool_calls", "function_call"))
 MAX_ERRORS = 16  # keys of that name that are looked at
@@ -51,7 +51,7 @@ def is_complete(body: bytes, operation: str) -> bool:
         return False
     if operation == "responses":
         return told.status == "completed"
-    if operation not in CHATS:
+    if operation_at(operation).dialect is not CHAT:
         return True
     return bool(told.choices) and all(
         choice.finish_reason in ENDED_WELL for choice in told.choices or ()

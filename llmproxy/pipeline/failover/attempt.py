@@ -12,6 +12,8 @@ import msgspec
 from llmproxy.calls import Accepted, Call
 from llmproxy.config import Timeouts
 from llmproxy.errors import Answer, TimedOut, UpstreamError, UpstreamFailed
+from llmproxy.operations import EventKind
+from llmproxy.operations.sse import split_events
 from llmproxy.pipeline.failover.outgoing import outgoing_request
 from llmproxy.protocols import Credentials
 from llmproxy.providers.base import Endpoint
@@ -93,13 +95,13 @@ class AttemptMaker:
         while chunk := await response.chunk(until, "first byte"):
             held += chunk
             until = min(monotonic() + self._timeouts.idle_s, call.deadline_at)
-            events, rest = sse.split_events(held[read:])
+            events, rest = split_events(held[read:])
             read = len(held) - len(rest)
             for event in events:
-                kind = sse.classify(event, dialect)
-                if kind is sse.Kind.ERROR:
+                kind = dialect.classify(event)
+                if kind is EventKind.ERROR:
                     raise _early_error(event, response, endpoint, held)
-                if kind is not sse.Kind.PREAMBLE:
+                if kind is not EventKind.PREAMBLE:
                     return held
             if len(held) > MAX_PREAMBLE_BYTES:
                 return held

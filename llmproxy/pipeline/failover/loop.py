@@ -12,10 +12,11 @@ from collections.abc import Callable
 from math import isinf
 from time import monotonic, time
 
-from llmproxy.calls import Accepted, Call, Headers, Usage
+from llmproxy.calls import Accepted, Call, Headers
 from llmproxy.config import Queue
 from llmproxy.errors import NoEndpoint, Skipped, StreamBroken, TimedOut, UpstreamError
 from llmproxy.events import AttemptEnded, AttemptFailed, Listener
+from llmproxy.operations import Usage
 from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.pipeline.failover.consequences import cool, fail_breaker, tell_change
 from llmproxy.pipeline.failover.fallback import Fallback

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llmproxy.calls import Call, Header, Headers, Replay, header_lines
+from llmproxy.calls import Call, Header, Headers, header_lines
+from llmproxy.operations import Replay
 from llmproxy.protocols import Upload
 from llmproxy.providers.base import BARE_KEYS, Endpoint
 from llmproxy.record import CallRecord

@@ -11,9 +11,10 @@ from itertools import count
 from time import monotonic
 from urllib.parse import parse_qs
 
-from llmproxy.calls import Call, Dialect, Replay, Request
+from llmproxy.calls import Call, Request
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError
+from llmproxy.operations import Replay
 from llmproxy.pipeline.intake.asked import Asked
 from llmproxy.pipeline.intake.uploads import SpooledForm
 from llmproxy.protocols import BodyReader, Upload
@@ -106,7 +107,7 @@ class Reading:
             body, found = await intake.read_form(request.body, asked)
             self._record.waited_s += monotonic() - request.received_at
         total_s = min(intake.total_s, asked.total_s)
-        answers = route.dialect is Dialect.RESPONSES
+        reads_state = route.dialect.reads_stored_state
         call = self._call = Call(
             id=summary.id,
             method=request.method,
@@ -117,8 +118,8 @@ class Reading:
             model=route.model or found.model or _model_in(request.query),
             model_in_body=found.model,
             stream=found.stream,
-            replay=Replay.UNSAFE if answers and found.stateful else route.replay,
-            account_bound=route.account_bound or (answers and found.account_bound),
+            replay=Replay.UNSAFE if reads_state and found.stateful else route.replay,
+            account_bound=route.account_bound or (reads_state and found.account_bound),
             client=request.client,
             received_at=request.received_at,
             patience_s=asked.patience_s,

@@ -11,6 +11,8 @@ import re
 
 import msgspec
 
+from llmproxy.operations import OPERATIONS, operation_at
+
 
 class Size(msgspec.Struct, frozen=True, gc=False):
     """What a body amounts to.
@@ -37,16 +39,6 @@ PRIORS = {
     QUOTED: ("quoted", 0.3),  # JSON within a string: many escaped quotes
     TOKEN_IDS: ("token ids", 0.17),  # `[9906, 1917]`, as embeddings take them
 }
-FAMILIES = {
-    "chat/completions": "chat",
-    "completions": "completions",
-    "fim/completions": "completions",
-    "embeddings": "embeddings",
-    "embed": "embeddings",
-    "messages": "messages",
-    "responses": "responses",
-}
-OTHER = "other"
 
 SHORT_BYTES = 2_048  # up to here one sample is enough, and base64 would not matter
 SAMPLE_BYTES = 256
@@ -68,7 +60,7 @@ def measure(body: bytes, operation: str) -> Size:
     A few calls of C: 0.5 us for a plain body of 1 kB, 30 us for one with an image of 1 MB, 60 us
     for 1 MB of text.
     """
-    kinds = _KINDS_OF.get(operation, _OTHER_KINDS)
+    kinds = _KINDS_OF[operation_at(operation).family]
     size = len(body)
     if size > SHORT_BYTES:
         return _measure_long(body, kinds)
@@ -117,16 +109,15 @@ _IDS = re.compile(rb"[\d,\s\[\]]+")
 
 Kinds = list[str]
 _CONTENTS = [name + more for name, _ in PRIORS.values() for more in ("", " tools", " media")]
+_FAMILIES = {operation.family for operation in OPERATIONS.values()}
 _KINDS_OF: dict[str, Kinds] = {
-    operation: [f"{family} {content}" for content in _CONTENTS]
-    for operation, family in FAMILIES.items()
+    family: [f"{family} {content}" for content in _CONTENTS] for family in _FAMILIES
 }
-_OTHER_KINDS = [f"{OTHER} {content}" for content in _CONTENTS]
 _KINDS_OF_ARRAYS = _KINDS_OF["embeddings"]  # their input may be arrays of token ids
-KINDS = frozenset(_OTHER_KINDS).union(*_KINDS_OF.values())
+KINDS = frozenset().union(*_KINDS_OF.values())
 PRIOR_OF = {
     f"{family} {name}{more}": prior
-    for family in (*FAMILIES.values(), OTHER)
+    for family in _FAMILIES
     for name, prior in PRIORS.values()
     for more in ("", " tools", " media")
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from llmproxy.config import Config
+from llmproxy.operations import operation_at
 from llmproxy.providers import endpoints_of
 
 # Of our provider names those that are called otherwise there.
@@ -19,15 +20,6 @@ PROVIDERS = {
     "gemini": "gcp.gemini",
     "mistral": "mistral_ai",
     "xai": "x_ai",
-}
-OPERATIONS = {
-    "chat/completions": "chat",
-    "responses": "chat",
-    "messages": "chat",
-    "completions": "text_completion",
-    "fim/completions": "text_completion",
-    "embeddings": "embeddings",
-    "embed": "embeddings",
 }
 
 
@@ -60,4 +52,4 @@ def places_of(config: Config) -> dict[tuple[str, str], Place]:
 def operation_name(operation: str) -> str:
     """`gen_ai.operation.name`. Of paths without a known one the first part: what follows may be an
     id, and a name must not have endlessly many values."""
-    return OPERATIONS.get(operation) or operation.partition("/")[0]
+    return operation_at(operation).span_name or operation.partition("/")[0]

@@ -11,8 +11,9 @@ from functools import partial
 from math import isinf
 from typing import TYPE_CHECKING
 
-from llmproxy.calls import Headers, Replay
+from llmproxy.calls import Headers
 from llmproxy.errors import Throttled, TimedOut, UpstreamError
+from llmproxy.operations import Replay
 from llmproxy.pipeline.failover.loop import MAX_PAUSES_S, PROBE_POLL_S, RETRY_POLL_S
 from llmproxy.routing import CallDemand, Checkout, EndpointState, Group
 from llmproxy.rules.limits import rate_limits

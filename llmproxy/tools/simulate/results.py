@@ -7,8 +7,8 @@ from collections import Counter
 
 import msgspec
 
-from llmproxy.calls import Usage
 from llmproxy.config import Price
+from llmproxy.operations import Usage
 from llmproxy.rules.prices import cost_usd
 from llmproxy.tools.simulate.traffic import Arrival
 from llmproxy.tools.simulate.vendors import SLOT_S, Account

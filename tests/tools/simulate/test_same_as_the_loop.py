@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from llmproxy.calls import Accepted, Call, Dialect, Replay, Route
+from llmproxy.calls import Accepted, Call
 from llmproxy.config import parse_config
 from llmproxy.errors import (
     Answer,
@@ -23,6 +23,7 @@ from llmproxy.errors import (
     UpstreamFailed,
 )
 from llmproxy.events import Listeners
+from llmproxy.operations.table import Replay, route_to
 from llmproxy.pipeline.failover import Failover
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.record import CallRecord
@@ -157,7 +158,7 @@ async def by_the_loop(script, settings):
         draw=small_draw,
         rooms=WaitingRooms(),
     )
-    route = Route("chat/completions", Dialect.CHAT, Replay.SAFE)
+    route = route_to("chat/completions")
     call = Call(
         *("id", "POST", route, b"", [], b"{}", "g", "g", False, Replay.SAFE, False, "client"),
         *(now, 600.0, now + 600, now + 600),

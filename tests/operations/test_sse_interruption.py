@@ -7,8 +7,8 @@ import httpx2
 import openai
 import pytest
 
-from llmproxy.calls import Dialect
-from llmproxy.rules.sse import Kind, classify, interruption, said_end, split_events
+from llmproxy.operations import CHAT, MESSAGES, OPAQUE, RESPONSES, EventKind
+from llmproxy.operations.sse import split_events
 
 CHUNK = (
     b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",'
@@ -51,16 +51,16 @@ def payload(event):
 
 
 BROKEN = {
-    Dialect.CHAT: interruption(Dialect.CHAT, message="It broke."),
-    Dialect.RESPONSES: interruption(Dialect.RESPONSES, message="It broke.", created=CREATED),
-    Dialect.MESSAGES: interruption(Dialect.MESSAGES, message="It broke."),
+    CHAT: CHAT.interruption("It broke."),
+    RESPONSES: RESPONSES.interruption("It broke.", beginning=CREATED),
+    MESSAGES: MESSAGES.interruption("It broke."),
 }
 
 
 def test_a_chat_client_gets_what_came_and_then_an_error():
     heard = []
     with pytest.raises(openai.APIError, match=r"It broke\.") as raised:
-        for chunk in client(CHUNK + BROKEN[Dialect.CHAT]).chat.completions.create(
+        for chunk in client(CHUNK + BROKEN[CHAT]).chat.completions.create(
             model="m", messages=[], stream=True
         ):
             heard.append(chunk.choices[0].delta.content)
@@ -71,7 +71,7 @@ def test_a_chat_client_gets_what_came_and_then_an_error():
 
 def test_an_async_chat_client_gets_it_too():
     async def listen():
-        stream = await async_client(CHUNK + BROKEN[Dialect.CHAT]).chat.completions.create(
+        stream = await async_client(CHUNK + BROKEN[CHAT]).chat.completions.create(
             model="m", messages=[], stream=True
         )
         return [chunk async for chunk in stream]
@@ -80,9 +80,9 @@ def test_an_async_chat_client_gets_it_too():
         asyncio.run(listen())
 
 
-@pytest.mark.parametrize("created", [CREATED, None, b"data: unreadable\n\n"])
+@pytest.mark.parametrize("created", [CREATED, b"", b"data: unreadable\n\n"])
 def test_a_responses_client_gets_an_error_whether_or_not_the_response_is_known(created):
-    broken = interruption(Dialect.RESPONSES, message="It broke.", created=created)
+    broken = RESPONSES.interruption("It broke.", beginning=created)
     heard = []
     with pytest.raises(openai.APIError, match=r"It broke\.") as raised:
         for event in client(CREATED + DELTA + broken).responses.create(
@@ -94,7 +94,7 @@ def test_a_responses_client_gets_an_error_whether_or_not_the_response_is_known(c
 
 
 def test_the_responses_helper_of_the_client_raises_too():
-    stream = client(CREATED + BROKEN[Dialect.RESPONSES])
+    stream = client(CREATED + BROKEN[RESPONSES])
     with (
         pytest.raises(openai.APIError, match=r"It broke\."),
         stream.responses.stream(model="m", input="x") as events,
@@ -103,14 +103,11 @@ def test_the_responses_helper_of_the_client_raises_too():
 
 
 def test_a_failed_response_is_the_created_one_with_its_error():
-    broken = interruption(
-        Dialect.RESPONSES, message="It broke.", created=CREATED, sequence_number=2
-    )
+    broken = RESPONSES.interruption("It broke.", beginning=CREATED)
     assert broken.startswith(b"event: response.failed\n")
     assert b'"big":12345678901234567890123' in broken
     told = payload(broken)
     assert told["type"] == "response.failed"
-    assert told["sequence_number"] == 2
     assert told["response"] == {
         **payload(CREATED)["response"],
         "status": "failed",
@@ -119,24 +116,23 @@ def test_a_failed_response_is_the_created_one_with_its_error():
 
 
 def test_without_a_created_response_an_error_event_is_told():
-    broken = interruption(Dialect.RESPONSES, message="It broke.", code="c", sequence_number=7)
+    broken = RESPONSES.interruption("It broke.", code="c")
     assert broken.startswith(b"event: error\n")
     told = payload(broken)
     assert (told["type"], told["code"], told["message"]) == ("error", "c", "It broke.")
-    assert told["sequence_number"] == 7
 
 
 def test_a_created_event_over_several_lines_still_makes_one_event():
     spread = CREATED.replace(b'"response":', b'\ndata: "response":').replace(
         b"[],", b"[\r\ndata: ],"
     )
-    broken = interruption(Dialect.RESPONSES, message="a\nb", created=spread)
+    broken = RESPONSES.interruption("a\nb", beginning=spread)
     assert len(split_events(broken)[0]) == 1
     assert payload(broken)["response"]["id"] == "resp_1"
 
 
 def test_chat_and_messages_are_told_exactly_as_the_facts_say():
-    assert payload(BROKEN[Dialect.CHAT]) == {
+    assert payload(BROKEN[CHAT]) == {
         "error": {
             "message": "It broke.",
             "type": "server_error",
@@ -144,12 +140,12 @@ def test_chat_and_messages_are_told_exactly_as_the_facts_say():
             "code": "upstream_stream_interrupted",
         }
     }
-    assert BROKEN[Dialect.MESSAGES].startswith(b"event: error\n")
-    assert payload(BROKEN[Dialect.MESSAGES]) == {
+    assert BROKEN[MESSAGES].startswith(b"event: error\n")
+    assert payload(BROKEN[MESSAGES]) == {
         "type": "error",
         "error": {"type": "api_error", "message": "It broke."},
     }
-    overloaded = interruption(Dialect.MESSAGES, message="m", code="server_is_overloaded")
+    overloaded = MESSAGES.interruption("m", code="server_is_overloaded")
     assert payload(overloaded)["error"]["type"] == "overloaded_error"
 
 
@@ -157,9 +153,9 @@ def test_chat_and_messages_are_told_exactly_as_the_facts_say():
 def test_what_is_told_is_one_complete_event_that_is_an_error_and_an_end(dialect):
     broken = BROKEN[dialect]
     assert split_events(broken) == ([broken], b"")
-    assert classify(broken, dialect) is Kind.ERROR
-    assert said_end(broken, dialect)
+    assert dialect.classify(broken) is EventKind.ERROR
+    assert dialect.is_complete(broken)
 
 
 def test_other_streams_cannot_be_told():
-    assert interruption(Dialect.OTHER, message="It broke.") == b""
+    assert OPAQUE.interruption("It broke.") == b""

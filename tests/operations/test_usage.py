@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.calls import Usage
-from llmproxy.rules.usage import usage_of, usage_of_stream
+from llmproxy.operations import Usage
+from llmproxy.operations.usage import usage_of, usage_of_stream
 
 CHAT = {
     "prompt_tokens": 9,

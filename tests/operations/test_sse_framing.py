@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.calls import Dialect
-from llmproxy.rules.sse import complete_length, said_end, split_events
+from llmproxy.operations import CHAT, MESSAGES, OPAQUE, RESPONSES
+from llmproxy.operations.sse import complete_length, split_events
 
 PIECES = st.sampled_from(["\n", "\r", "\r\n", "\n\n", "\r\n\r\n", "data: x", ": c", "e", ""])
 STREAMS = st.lists(PIECES, max_size=14).map(lambda pieces: "".join(pieces).encode())
@@ -98,48 +98,57 @@ PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 @pytest.mark.parametrize(
     ("dialect", "tail"),
     [
-        (Dialect.CHAT, CHAT_CHUNK + b"data: [DONE]\n\n"),
-        (Dialect.CHAT, CHAT_CHUNK + b"data:[DONE]\r\n\r\n"),
-        (Dialect.CHAT, CHAT_CHUNK + b"data: [DONE]"),
-        (Dialect.CHAT, CHAT_CHUNK + b"data: [DONE]\n\n: bye\n\n"),
-        (Dialect.CHAT, CHAT_CHUNK + b'data: {"error":{"message":"x"}}\n\n'),
-        (Dialect.RESPONSES, DELTA + COMPLETED),
-        (Dialect.RESPONSES, DELTA + COMPLETED.replace(b"completed", b"incomplete")),
-        (Dialect.RESPONSES, DELTA + COMPLETED.replace(b"completed", b"failed")),
-        (Dialect.RESPONSES, DELTA + b'event: error\ndata: {"type":"error"}\n\n'),
-        (Dialect.RESPONSES, b'data: {"type":"response.completed"}\n\n'),
-        (Dialect.MESSAGES, STOP),
-        (Dialect.MESSAGES, b'cut}\n\nevent: error\ndata: {"type":"error"}\n\n'),
-        (Dialect.OTHER, b"anything"),
+        (CHAT, CHAT_CHUNK + b"data: [DONE]\n\n"),
+        (CHAT, CHAT_CHUNK + b"data:[DONE]\r\n\r\n"),
+        (CHAT, CHAT_CHUNK + b"data: [DONE]"),
+        (CHAT, CHAT_CHUNK + b"data: [DONE]\n\n: bye\n\n"),
+        (CHAT, CHAT_CHUNK + b'data: {"error":{"message":"x"}}\n\n'),
+        (RESPONSES, DELTA + COMPLETED),
+        (RESPONSES, DELTA + COMPLETED.replace(b"completed", b"incomplete")),
+        (RESPONSES, DELTA + COMPLETED.replace(b"completed", b"failed")),
+        (RESPONSES, DELTA + b'event: error\ndata: {"type":"error"}\n\n'),
+        (RESPONSES, b'data: {"type":"response.completed"}\n\n'),
+        (MESSAGES, STOP),
+        (MESSAGES, b'cut}\n\nevent: error\ndata: {"type":"error"}\n\n'),
+        (OPAQUE, b"anything"),
     ],
 )
 def test_a_stream_that_tells_its_end_is_complete(dialect, tail):
-    assert said_end(tail, dialect)
+    assert dialect.is_complete(tail)
 
 
 @pytest.mark.parametrize(
     ("dialect", "tail"),
     [
-        (Dialect.CHAT, b""),
-        (Dialect.CHAT, CHAT_CHUNK),
-        (Dialect.CHAT, CHAT_CHUNK.replace(b'"x"', b'"data: [DONE]"')),
-        (Dialect.CHAT, b'data: {"choices":[{"finish_reason":"stop","delta":{}}]}\n\n'),
-        (Dialect.CHAT, b"data: [DO"),
-        (Dialect.RESPONSES, DELTA),
-        (Dialect.RESPONSES, DELTA + COMPLETED[:-20]),
-        (Dialect.RESPONSES, DELTA + b"data: [DO"),
-        (Dialect.MESSAGES, PING),
-        (Dialect.MESSAGES, STOP + PING * 5),
+        (CHAT, b""),
+        (CHAT, CHAT_CHUNK),
+        (CHAT, CHAT_CHUNK.replace(b'"x"', b'"data: [DONE]"')),
+        (CHAT, b'data: {"choices":[{"finish_reason":null,"delta":{}}]}\n\n'),
+        (CHAT, b"data: [DO"),
+        (RESPONSES, DELTA),
+        (RESPONSES, DELTA + COMPLETED[:-20]),
+        (RESPONSES, DELTA + b"data: [DO"),
+        (MESSAGES, PING),
+        (MESSAGES, STOP + PING * 5),
     ],
 )
 def test_a_stream_that_just_stops_is_not(dialect, tail):
-    assert not said_end(tail, dialect)
+    assert not dialect.is_complete(tail)
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "new"])
+def test_a_chat_with_a_finish_reason_is_complete_without_done(reason):
+    chunk = b'data: {"choices":[{"delta":{},"finish_reason":"%s"}]}\n\n' % reason.encode()
+    assert CHAT.is_complete(CHAT_CHUNK + chunk)
+    assert CHAT.is_complete(CHAT_CHUNK + chunk.replace(b":", b" : "))
+    assert not RESPONSES.is_complete(chunk)
+    assert not MESSAGES.is_complete(chunk)
 
 
 def test_a_completed_response_that_is_longer_than_the_tail_is_known_by_its_usage():
     text = b'lo","annotations":[]}]}],"tools":[],"usage":'
     told = text + b'{"input_tokens":1,"output_tokens":2},"user":null}}\n\n'
-    assert said_end(told, Dialect.RESPONSES)
-    assert not said_end(text + b"null}}\n\n", Dialect.RESPONSES)
+    assert RESPONSES.is_complete(told)
+    assert not RESPONSES.is_complete(text + b"null}}\n\n")
     spoken = b'lo \\"usage\\":{\\"input_tokens\\":1}"}\n\n'
-    assert not said_end(spoken, Dialect.RESPONSES)
+    assert not RESPONSES.is_complete(spoken)

@@ -1,7 +1,7 @@
-"""The tokens of a call, as its upstream counted them, read from a copy of the answer.
+"""The tokens of a call as its endpoint counted them, read from a copy of the answer.
 
-Only numbers that stand in the answer are given, never an estimate: whatever is absent or strange
-is None. Nothing here raises, and no more than the usage itself is decoded where that can be helped.
+Only numbers in the answer are returned, never an estimate; what is absent or malformed is None.
+Nothing here raises, and no more than the usage itself is decoded where that is possible.
 """
 
 from __future__ import annotations
@@ -10,29 +10,35 @@ import re
 
 import msgspec
 
-from llmproxy.calls import Usage
+BIG_BODY_BYTES = 16_384  # above it, search from the end before decoding everything
+MAX_CANDIDATES = 16  # `"usage"` keys to look at in a stream's tail
 
-BIG_BODY_BYTES = 16_384  # above it the usage is looked for from the end before all is decoded
-MAX_CANDIDATES = 16  # of `"usage"` keys that are looked at in a stream's tail
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens as the endpoint counted them."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
 
 
 def usage_of(body: bytes) -> Usage | None:
-    """The usage of a whole JSON answer: chat, completions, responses, embeddings, messages."""
+    """Return the usage of a whole JSON answer of any dialect."""
     counts = _top_level_counts(body)
     if counts is None:
         return None
     input_tokens = counts.input()
     if input_tokens is None:
         return None
-    return _usage(input_tokens, counts.output() or 0, counts)  # embeddings tell no output
+    return _usage(input_tokens, counts.output() or 0, counts)  # embeddings have no output
 
 
 def usage_of_stream(tail: bytes) -> Usage | None:
-    """The usage that the last bytes of an event stream tell (64 KiB are plenty).
+    """Return the usage in the last bytes of an event stream (16 KiB are plenty).
 
-    Chat's usage chunk, the terminal events of Responses, Anthropic's message_delta (if that has no
-    input tokens, message_start's, should the tail reach back to it). The tail may begin in the
-    middle of an event. None if the final usage is not in it.
+    Reads chat's usage chunk, the terminal events of Responses, and Anthropic's message_delta (if
+    that has no input tokens, those of message_start, if the tail reaches back to it). The tail may
+    begin in the middle of an event. None if the final usage is not in it.
     """
     output_tokens: int | None = None
     at = len(tail)
@@ -58,7 +64,7 @@ class _Details(msgspec.Struct, gc=False):
 
 
 class _Counts(msgspec.Struct, gc=False):
-    """A usage object in any dialect's words."""
+    """A usage object under the names of any dialect."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -70,7 +76,7 @@ class _Counts(msgspec.Struct, gc=False):
     cache_creation_input_tokens: int | None = None
 
     def input(self) -> int | None:
-        """All input tokens. Anthropic counts those of its cache apart, so they are added."""
+        """Return all input tokens. Anthropic counts cached ones apart, so they are added."""
         if self.prompt_tokens is not None:
             return self.prompt_tokens
         if self.input_tokens is None:
@@ -79,9 +85,11 @@ class _Counts(msgspec.Struct, gc=False):
         return self.input_tokens + cache
 
     def output(self) -> int | None:
+        """Return the output tokens."""
         return self.completion_tokens if self.output_tokens is None else self.output_tokens
 
     def cached(self) -> int:
+        """Return the input tokens that came from the vendor's prompt cache."""
         details = self.prompt_tokens_details or self.input_tokens_details
         if details is not None and details.cached_tokens is not None:
             return details.cached_tokens
@@ -97,8 +105,8 @@ _counts = msgspec.json.Decoder(_Counts)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _KEY = b'"usage"'
-_BACKSLASH = 0x5C  # before a key it says that the quotation mark is part of a text
-# A usage object; it may hold objects (details) that may hold objects, and texts without braces.
+_BACKSLASH = 0x5C  # before a key, it makes the quotation mark part of a text
+# A usage object. It may hold objects (details), which may hold objects, and texts without braces.
 _OBJECT = re.compile(rb"\s*:\s*(\{(?:[^{}]++|\{(?:[^{}]++|\{[^{}]*+\})*+\})*+\})")
 
 
@@ -110,7 +118,7 @@ def _top_level_counts(body: bytes) -> _Counts | None:
                 # The rest of the body closes exactly one object only if this key is top-level.
                 return _answer.decode(b"{" + body[at:]).usage
             except _UNREADABLE:
-                pass  # a nested key, or a strange usage: the whole body tells
+                pass  # a nested key, or a malformed usage: decode the whole body
     try:
         return _answer.decode(body).usage
     except _UNREADABLE:

@@ -1,0 +1,21 @@
+"""What the API's paths do: one table of operations, and one object for each dialect they speak."""
+
+from llmproxy.operations.dialects import CHAT, MESSAGES, OPAQUE, RESPONSES, Dialect, EventKind
+from llmproxy.operations.table import OPERATIONS, Caching, Operation, Replay, Route, operation_at
+from llmproxy.operations.usage import Usage
+
+__all__ = [
+    "CHAT",
+    "MESSAGES",
+    "OPAQUE",
+    "OPERATIONS",
+    "RESPONSES",
+    "Caching",
+    "Dialect",
+    "EventKind",
+    "Operation",
+    "Replay",
+    "Route",
+    "Usage",
+    "operation_at",
+]

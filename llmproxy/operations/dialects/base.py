@@ -1,0 +1,144 @@
+"""What a dialect is: how its streams begin, end and break, and how its clients read our errors.
+
+Only events that may decide something are read, and none is changed. An event that is not
+understood counts as content, so nothing is ever held back for being unknown.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmproxy.errors import STREAM_INTERRUPTED
+from llmproxy.operations import sse
+from llmproxy.operations.usage import Usage, usage_of, usage_of_stream
+
+if TYPE_CHECKING:
+    from llmproxy.errors import GatewayError
+
+
+class EventKind(StrEnum):
+    """What an event means for a call."""
+
+    PREAMBLE = "preamble"  # no client would miss it: may be held back and dropped
+    CONTENT = "content"  # the first of these is the commit point
+    ERROR = "error"  # the stream reports that it failed
+    END = "end"  # the stream reports that it is complete
+
+
+LAST_EVENTS = 4  # comments and a vendor's own events may follow the terminal one
+
+
+class Dialect:
+    """A dialect of the API. Subclasses say what differs; they are stateless, one object each.
+
+    The defaults are OpenAI's, which most dialects share.
+    """
+
+    __slots__ = ()
+
+    name = ""
+    # A call may name stored state in its body, as responses do.
+    reads_stored_state = False
+    # What `interruption` writes, for the docs.
+    break_in_words = ""
+    # A comment that keeps a waiting connection alive; None = this dialect's clients read none.
+    heartbeat: bytes | None = b": ka\n\n"
+
+    _empty = EventKind.PREAMBLE  # an event without data
+    _done = EventKind.END  # `data: [DONE]`
+
+    def __repr__(self) -> str:
+        return self.name
+
+    # ---- streams
+
+    def classify(self, event: bytes) -> EventKind:
+        """Say what one event (with or without its terminator) means. Never raises."""
+        name, data = sse.fields(event)
+        if name == b"error":
+            return EventKind.ERROR
+        if not data:
+            return self._empty
+        if data.startswith(b"[DONE]"):
+            return self._done
+        return self._kind_of(name, data)
+
+    def _kind_of(self, name: bytes, data: bytes) -> EventKind:
+        """Say what an event with data means."""
+        raise NotImplementedError
+
+    def is_complete(self, tail: bytes) -> bool:
+        """Whether the last bytes of a stream (16 KiB are plenty) report its end.
+
+        An error event is a reported end, too.
+        """
+        return any(
+            self.classify(event) in (EventKind.END, EventKind.ERROR)
+            for event in sse.last_events(tail, LAST_EVENTS)
+        )
+
+    def interruption(
+        self, message: str, code: str = STREAM_INTERRUPTED, *, beginning: bytes = b""
+    ) -> bytes:
+        """Return what to write, at an event boundary, when a stream broke after the commit point.
+
+        `beginning`: the first bytes of the stream, as the client saw them. b"" = this dialect has
+        no event that every client understands; close the connection without an end instead.
+        """
+        raise NotImplementedError
+
+    # ---- answers
+
+    def usage_of(self, body: bytes) -> Usage | None:
+        """Read the usage of a whole JSON answer. Compatible vendors mix the dialects' words."""
+        return usage_of(body)
+
+    def usage_of_stream(self, tail: bytes) -> Usage | None:
+        """Read the usage from the last bytes of a stream."""
+        return usage_of_stream(tail)
+
+    def error_body(self, error: GatewayError, request_id: str) -> bytes:
+        """Render an error of ours. OpenAI's shape: all four keys, always."""
+        return msgspec.json.encode(
+            {
+                "error": {
+                    "message": error.message,
+                    "type": error.kind,
+                    "param": error.param,
+                    "code": error.code,
+                }
+            }
+        )
+
+
+# ---- reading JSON that may hold anything
+
+ABSENT = msgspec.Raw(b"")
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_EMPTY = frozenset((b"", b"null", b"false", b"0", b'""', b"[]", b"{}"))
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+
+
+def is_truthy(raw: msgspec.Raw) -> bool:
+    """Whether a JSON value says anything."""
+    return bytes(raw).strip() not in _EMPTY
+
+
+def members(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """Return the members of a JSON object; none of anything else."""
+    try:
+        return _object.decode(raw)
+    except UNREADABLE:
+        return {}
+
+
+def text_of(raw: msgspec.Raw) -> str | None:
+    """Return a JSON string; None for anything else."""
+    try:
+        return _text.decode(raw)
+    except UNREADABLE:
+        return None

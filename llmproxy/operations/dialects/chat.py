@@ -1,0 +1,88 @@
+"""Chat completions and the older completions: data lines, ended by `[DONE]`.
+
+Source: OpenAI's API reference, "The chat completion chunk object"; Azure's prompt filter, a chunk
+without choices (docs/facts/upstreams.md).
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from llmproxy.errors import STREAM_INTERRUPTED
+from llmproxy.operations import sse
+from llmproxy.operations.dialects.base import ABSENT, UNREADABLE, Dialect, EventKind, is_truthy
+
+_FINISH_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    """The fields that decide what a chunk is, still as JSON: a strange value in one of them must
+    not hide an error in another."""
+
+    error: msgspec.Raw = ABSENT
+    choices: msgspec.Raw = ABSENT
+    usage: msgspec.Raw = ABSENT
+
+
+class _ChunkChoice(msgspec.Struct, gc=False):
+    delta: dict[str, msgspec.Raw] | None = None
+    text: msgspec.Raw = ABSENT  # the older completions
+    finish_reason: msgspec.Raw = ABSENT
+    logprobs: msgspec.Raw = ABSENT
+
+
+_chunk = msgspec.json.Decoder(_Chunk)
+_choices = msgspec.json.Decoder(list[_ChunkChoice])
+
+
+class _Chat(Dialect):
+    """The dialect of chat/completions and completions."""
+
+    __slots__ = ()
+
+    name = "chat"
+    break_in_words = 'an event with `{"error": {...}}`, and no `[DONE]`'
+
+    def _kind_of(self, name: bytes, data: bytes) -> EventKind:
+        try:
+            chunk = _chunk.decode(data)
+        except UNREADABLE:
+            return EventKind.CONTENT
+        if is_truthy(chunk.error):
+            return EventKind.ERROR
+        if bytes(chunk.choices) == b"[]":  # Azure's prompt filter, unless it is the usage chunk
+            return EventKind.CONTENT if is_truthy(chunk.usage) else EventKind.PREAMBLE
+        try:
+            choices = _choices.decode(chunk.choices)
+        except UNREADABLE:
+            return EventKind.CONTENT
+        if all(map(_says_nothing_yet, choices)):
+            return EventKind.PREAMBLE
+        return EventKind.CONTENT
+
+    def is_complete(self, tail: bytes) -> bool:
+        """Whether the stream reports its end.
+
+        Some compatible vendors forget `[DONE]`; after a finish reason nothing is missing.
+        """
+        return _FINISH_REASON.search(tail) is not None or super().is_complete(tail)
+
+    def interruption(
+        self, message: str, code: str = STREAM_INTERRUPTED, *, beginning: bytes = b""
+    ) -> bytes:
+        """Return an error event. OpenAI's clients raise on it."""
+        error = {"message": message, "type": "server_error", "param": None, "code": code}
+        return sse.event_of(None, {"error": error})
+
+
+def _says_nothing_yet(choice: _ChunkChoice) -> bool:
+    if is_truthy(choice.finish_reason) or is_truthy(choice.logprobs) or is_truthy(choice.text):
+        return False
+    if choice.delta is None:
+        return choice.text is not ABSENT
+    return all(name == "role" or not is_truthy(value) for name, value in choice.delta.items())
+
+
+CHAT = _Chat()

@@ -1,0 +1,88 @@
+"""Anthropic's messages: typed events, ended by `message_stop`; errors of their own shape.
+
+Source: Anthropic's API reference, "Streaming messages" and "Errors".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmproxy.errors import STREAM_INTERRUPTED
+from llmproxy.operations import sse
+from llmproxy.operations.dialects.base import (
+    ABSENT,
+    UNREADABLE,
+    Dialect,
+    EventKind,
+    is_truthy,
+    members,
+    text_of,
+)
+
+if TYPE_CHECKING:
+    pass
+
+_KINDS = {
+    "message_start": EventKind.PREAMBLE,
+    "ping": EventKind.PREAMBLE,
+    "message_stop": EventKind.END,
+    "error": EventKind.ERROR,
+}
+_ERROR_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+class _MessageEvent(msgspec.Struct, gc=False):
+    type: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
+    content_block: msgspec.Raw = ABSENT
+
+
+_message_event = msgspec.json.Decoder(_MessageEvent)
+
+
+class _Messages(Dialect):
+    """The dialect of messages."""
+
+    __slots__ = ()
+
+    name = "messages"
+    break_in_words = '`event: error` with `{"type": "error", "error": {...}}`'
+
+    def _kind_of(self, name: bytes, data: bytes) -> EventKind:
+        try:
+            event = _message_event.decode(data)
+        except UNREADABLE:
+            return EventKind.CONTENT
+        if is_truthy(event.error):
+            return EventKind.ERROR
+        kind = text_of(event.type) or name.decode("latin-1")
+        if kind == "content_block_start" and _is_empty_block(event.content_block):
+            return EventKind.PREAMBLE
+        return _KINDS.get(kind, EventKind.CONTENT)
+
+    def interruption(
+        self, message: str, code: str = STREAM_INTERRUPTED, *, beginning: bytes = b""
+    ) -> bytes:
+        """Return an error event. Anthropic's clients raise on it."""
+        kind = "overloaded_error" if "overloaded" in code else "api_error"
+        return sse.event_of("error", {"type": "error", "error": {"type": kind, "message": message}})
+
+
+def _is_empty_block(raw: msgspec.Raw) -> bool:
+    """Whether a text or thinking block only begins; a tool's name would already be content."""
+    block = members(raw)
+    kind = text_of(block.pop("type", ABSENT))
+    return kind in ("text", "thinking") and not any(map(is_truthy, block.values()))
+
+
+MESSAGES = _Messages()

@@ -1,0 +1,197 @@
+"""The table of operations: everything that depends on what a path of the API does.
+
+A row stands for one path below `/v1/`. A row whose path ends in a slash stands for that path and
+for every path below it that has no row of its own. A path without a row is passed on as UNKNOWN,
+with the most careful values.
+
+Sources: the vendors' API references, and docs/facts/upstreams.md, "Safe to send again".
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from llmproxy.operations.dialects import CHAT, MESSAGES, OPAQUE, RESPONSES, Dialect
+
+
+class Replay(StrEnum):
+    """Whether a call may be sent again after some of its bytes were sent."""
+
+    SAFE = "safe"  # inference: nothing remains at the vendor
+    COSTLY = "costly"  # images, audio: only after a connect error, a 429 or a 503
+    UNSAFE = "unsafe"  # it creates or deletes something: only if nothing was sent
+
+
+class Caching(StrEnum):
+    """Whether an answer may be given again to a call that asks the same."""
+
+    NEVER = "never"
+    IF_DETERMINISTIC = "if deterministic"  # temperature 0 or a seed (cache/keys.py)
+    ALWAYS = "always"  # the answer is a function of the input
+
+
+Methods = frozenset[str]
+METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+ANY = frozenset(METHODS)
+ONLY_POST = frozenset(("POST", "OPTIONS"))
+READING = frozenset(("GET", "HEAD", "OPTIONS"))
+NO_METHOD: Methods = frozenset()
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a path of the API does.
+
+    `replay`: of a POST; reading is always safe, every other method never. `account_bound`: the
+    methods whose ids live in one account of the vendor. `answered_here`: the methods that the
+    proxy answers itself when it can. `family`: groups operations whose token counts are estimated
+    alike. `span_name`: OpenTelemetry's `gen_ai.operation.name`; None = the path's first segment.
+    """
+
+    dialect: Dialect = OPAQUE
+    replay: Replay = Replay.UNSAFE
+    account_bound: Methods = NO_METHOD
+    methods: Methods = ANY
+    answered_here: Methods = NO_METHOD
+    caching: Caching = Caching.NEVER
+    family: str = "other"
+    span_name: str | None = None
+
+
+UNKNOWN = Operation()
+_INFERENCE = Operation(replay=Replay.SAFE)
+_PURE = Operation(replay=Replay.SAFE, methods=ONLY_POST, caching=Caching.ALWAYS)
+_COSTLY = Operation(replay=Replay.COSTLY, methods=ONLY_POST)
+_BELOW_POST = Operation(methods=ONLY_POST)
+_ACCOUNT = Operation(account_bound=ANY)
+
+OPERATIONS: dict[str, Operation] = {
+    # Chat completions, and the older completions of text
+    "chat/completions": Operation(
+        dialect=CHAT,
+        replay=Replay.SAFE,
+        account_bound=frozenset(("GET",)),  # lists what the account has stored
+        caching=Caching.IF_DETERMINISTIC,
+        family="chat",
+        span_name="chat",
+    ),
+    "chat/completions/": _ACCOUNT,
+    "completions": Operation(
+        dialect=CHAT,
+        replay=Replay.SAFE,
+        methods=ONLY_POST,
+        caching=Caching.IF_DETERMINISTIC,
+        family="completions",
+        span_name="text_completion",
+    ),
+    "completions/": _BELOW_POST,
+    "fim/completions": Operation(
+        dialect=CHAT, replay=Replay.SAFE, family="completions", span_name="text_completion"
+    ),
+    # Responses. Background and conversation variants show in the body only (rules/body.py).
+    "responses": Operation(
+        dialect=RESPONSES,
+        replay=Replay.SAFE,
+        caching=Caching.IF_DETERMINISTIC,
+        family="responses",
+        span_name="chat",
+    ),
+    "responses/": Operation(dialect=RESPONSES, account_bound=ANY),
+    "responses/compact": Operation(dialect=RESPONSES, replay=Replay.SAFE),
+    "responses/input_tokens": Operation(dialect=RESPONSES, replay=Replay.SAFE),
+    # Anthropic's messages
+    "messages": Operation(
+        dialect=MESSAGES, replay=Replay.SAFE, family="messages", span_name="chat"
+    ),
+    "messages/": Operation(dialect=MESSAGES),
+    "messages/batches/": Operation(dialect=MESSAGES, account_bound=ANY),
+    "messages/count_tokens": Operation(dialect=MESSAGES, replay=Replay.SAFE),
+    # Vectors and judgements
+    "embeddings": Operation(
+        replay=Replay.SAFE,
+        methods=ONLY_POST,
+        caching=Caching.ALWAYS,
+        family="embeddings",
+        span_name="embeddings",
+    ),
+    "embeddings/": _BELOW_POST,
+    "embed": Operation(replay=Replay.SAFE, family="embeddings", span_name="embeddings"),
+    "moderations": _PURE,
+    "moderations/": _BELOW_POST,
+    "rerank": _PURE,
+    "rerank/": _BELOW_POST,
+    # What compatible servers add
+    "classify": _INFERENCE,
+    "detokenize": _INFERENCE,
+    "infill": _INFERENCE,
+    "ocr": _INFERENCE,
+    "score": _INFERENCE,
+    "tokenize": _INFERENCE,
+    # Sounds and pictures
+    "audio/": _COSTLY,
+    "images/": _COSTLY,
+    "videos": Operation(account_bound=frozenset(("GET",))),
+    "videos/": _ACCOUNT,
+    # Models
+    "models/": Operation(
+        account_bound=frozenset(("DELETE",)), answered_here=frozenset(("GET", "HEAD"))
+    ),
+    # What an account keeps
+    "assistants/": _ACCOUNT,
+    "batches/": _ACCOUNT,
+    "containers/": _ACCOUNT,
+    "conversations/": _ACCOUNT,
+    "evals/": _ACCOUNT,
+    "files/": _ACCOUNT,
+    "fine-tuning/": _ACCOUNT,
+    "fine_tuning/": _ACCOUNT,
+    "threads/": _ACCOUNT,
+    "uploads/": _ACCOUNT,
+    "vector_stores/": _ACCOUNT,
+    # WebSockets, which the proxy does not serve yet
+    "realtime/": UNKNOWN,
+}
+# Clients whose base URL lacks `/v1` ask for these at the root.
+ROOT_SEGMENTS = frozenset(path.partition("/")[0] for path in OPERATIONS)
+
+
+class Route(msgspec.Struct, frozen=True):
+    """What a request's path says.
+
+    `path` is the path without `/v1`, Azure's prefixes or a leading slash, percent-encoding kept:
+    `chat/completions`, `responses/resp_1/cancel`. `model` is the name that stands in the path
+    itself (Azure's deployment). `account_bound`: its ids live in one account.
+    """
+
+    path: str
+    operation: Operation
+    replay: Replay
+    account_bound: bool = False
+    model: str | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect of the operation."""
+        return self.operation.dialect
+
+
+def operation_at(path: str) -> Operation:
+    """The row for a path without `/v1/`; UNKNOWN if there is none."""
+    operation = OPERATIONS.get(path)
+    while operation is None and path:
+        operation = OPERATIONS.get(path + "/")
+        path = path.rpartition("/")[0]
+    return operation or UNKNOWN
+
+
+def route_to(path: str, method: str = "POST", model: str | None = None) -> Route:
+    """The route of a checked path without `/v1/`."""
+    operation = operation_at(path)
+    if method in READING:
+        replay = Replay.SAFE
+    elif method == "POST":
+        replay = operation.replay
+    else:
+        replay = Replay.UNSAFE
+    return Route(path, operation, replay, method in operation.account_bound, model)
