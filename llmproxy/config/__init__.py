@@ -1,10 +1,7 @@
 from llmproxy.config.base import CacheMode, Strategy, TokenProvider
-from llmproxy.config.caching import CacheParams
-from llmproxy.config.callers import Caller
 from llmproxy.config.changes import differences, kept_until_restart
 from llmproxy.config.environment import config_from_environment
 from llmproxy.config.general import GeneralSettings, Timeouts, shares_state
-from llmproxy.config.limits import Limits, Price, Queue
 from llmproxy.config.loading import config_text, load_config, parse_config
 from llmproxy.config.models import (
     OPENAI_BASE_URL,
@@ -13,8 +10,8 @@ from llmproxy.config.models import (
     ModelGroup,
     Params,
 )
+from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Tracing
 from llmproxy.config.showing import json_schema, masked
-from llmproxy.config.tracing import Tracing
 
 __all__ = [
     "OPENAI_BASE_URL",

@@ -19,7 +19,7 @@ from llmproxy.config.references import resolve
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llmproxy.config.contradictions import Path
+    from llmproxy.config.raw import Path
 
 MAX_VALUES = 100_000  # aliases of aliases multiply: a short file may mean a billion values
 MAX_DEPTH = 50

@@ -22,10 +22,7 @@ from llmproxy.config.base import (
     Strategy,
     Text,
 )
-from llmproxy.config.caching import CacheParams
-from llmproxy.config.callers import Caller
-from llmproxy.config.limits import Queue
-from llmproxy.config.tracing import Tracing
+from llmproxy.config.sections import CacheParams, Caller, Queue, Tracing
 
 
 class Timeouts(Section):

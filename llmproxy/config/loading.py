@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from llmproxy.config import problems
-from llmproxy.config.contradictions import contradictions
+from llmproxy.config.conflicts import conflicts
 from llmproxy.config.document import Document, read
 from llmproxy.config.models import Config
 from llmproxy.errors import ConfigError, Problem
@@ -72,14 +72,14 @@ def config_text(path: Path) -> str:
 def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem]]:
     found = [
         problems.of_contradiction(contradiction, document, file)
-        for contradiction in contradictions(document.value)
+        for contradiction in conflicts(document.value)
     ]
     try:
         return Config.model_validate(document.value), found
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            # What the text itself got wrong has been told; contradictions stand in `found`.
-            if detail["loc"] in document.refused or detail["type"] == Config.CONTRADICTION:
+            # What the text itself got wrong has been told; conflicts stand in `found`.
+            if detail["loc"] in document.refused or detail["type"] == Config.CONFLICT:
                 continue
             problem = problems.of_value(detail, document, file)
             found += [problem] if problem else []

@@ -28,10 +28,10 @@ from llmproxy.config.base import (
     TokenProvider,
     Url,
 )
-from llmproxy.config.contradictions import contradictions
+from llmproxy.config.conflicts import conflicts
 from llmproxy.config.general import GeneralSettings
-from llmproxy.config.limits import Limits, Price
 from llmproxy.config.names import named
+from llmproxy.config.sections import Limits, Price
 
 OPENAI_BASE_URL = "https://api.openai.com/v1/"
 
@@ -170,7 +170,7 @@ class ModelGroup(Section):
 class Config(Section):
     """A whole configuration, checked and frozen. Opens nothing."""
 
-    CONTRADICTION: ClassVar[str] = "contradiction"  # the error type of the check below
+    CONFLICT: ClassVar[str] = "conflict"  # the error type of the check below
 
     model_groups: tuple[ModelGroup, ...] = Field(
         description="What clients can ask for, at least one group.", min_length=1
@@ -182,7 +182,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
-        for wrong in contradictions(self):
+        for wrong in conflicts(self):
             text = f"{wrong.found} {wrong.remedy}".replace("{value}", "like the first")
-            raise PydanticCustomError("contradiction", "{text}", {"text": text})
+            raise PydanticCustomError("conflict", "{text}", {"text": text})
         return self

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from llmproxy.config.reading import get
+from llmproxy.config.raw import get
 
 OPENAI_HOST = "api.openai.com"
 

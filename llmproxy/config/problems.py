@@ -11,20 +11,17 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmproxy.config.base import Section
-from llmproxy.config.caching import CacheParams
-from llmproxy.config.callers import Caller
 from llmproxy.config.checks import REFUSED
 from llmproxy.config.general import GeneralSettings, Timeouts
-from llmproxy.config.limits import Limits, Price, Queue
 from llmproxy.config.models import Config, ModelEntry, ModelGroup, Params
-from llmproxy.config.tracing import Tracing
+from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Tracing
 from llmproxy.errors import Problem
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from llmproxy.config.contradictions import Contradiction, Path
     from llmproxy.config.document import Document
+    from llmproxy.config.raw import Conflict, Path
 
 # What the same thing is called in other gateways' configs.
 SYNONYMS = {
@@ -176,7 +173,7 @@ def of_value(error: ErrorDetails, document: Document, file: str) -> Problem | No
     return Problem(file, line, f"{place}: {error['msg']}.", "Correct the value.")
 
 
-def of_contradiction(found: Contradiction, document: Document, file: str) -> Problem:
+def of_contradiction(found: Conflict, document: Document, file: str) -> Problem:
     """A contradiction as a problem, with the line of the other value."""
     text = found.found.replace("{value}", _found(found.path, found.value, document))
     if found.other is not None:
