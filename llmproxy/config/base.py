@@ -1,4 +1,4 @@
-"""What the parts of the config have in common: frozen sections, and values with plain refusals."""
+"""The base of all config sections, and the types of their values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmproxy.config import checks
 
 MIB = 1024 * 1024
 
-# What stands between a YAML value and a field: refusals in plain words (checks.py).
+# Each type checks a YAML value before or after pydantic does, with the error texts of checks.py.
 NUMBER = BeforeValidator(checks.not_boolean)
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000_000), NUMBER]
@@ -36,7 +36,7 @@ TokenProvider = Literal["default", "managed_identity", "workload_identity", "cli
 
 
 class Section(BaseModel):
-    """What all parts of the config share: frozen, no unknown keys, no input in error texts."""
+    """Base class of all sections: frozen, unknown keys refused, values left out of error texts."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=()

@@ -1,7 +1,7 @@
-"""Checks of single values, in plain words.
+"""Checks of single values.
 
-Each takes a value and gives it back, or raises a `Refused` that says what was found and what to
-do. None of them repeats a value that may be secret.
+Each check returns its value, or raises an error that says what was found and what to do. None
+repeats a value that may be secret.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _FRAMING = {"host", "content-length", "content-encoding", "transfer-encoding", "
 
 
 def refuse(found: str, remedy: str, *, key: str | None = None) -> NoReturn:
-    """Say what is wrong with a value and what to do about it.
+    """Raise the error that says what is wrong with a value, and the remedy.
 
-    Where `found` says {value}, whoever shows the message puts in as much as may be shown. `key`:
-    the one key of a mapping that is meant.
+    The code that shows the message replaces `{value}` in `found` with as much as may be shown.
+    `key`: the key of a mapping that is meant.
     """
     text = f"{found} {remedy}".replace("{value}", "this value")
     context = {"text": text, "found": found, "remedy": remedy, "key": key or ""}
@@ -40,19 +40,19 @@ def refuse(found: str, remedy: str, *, key: str | None = None) -> NoReturn:
 
 
 def not_boolean(value: object) -> object:
-    """Pydantic takes true for 1; an operator who wrote `true` meant something else."""
+    """Refuse a boolean where a number is expected: pydantic takes true for 1."""
     if isinstance(value, bool):
         refuse(f"expected a number, found {str(value).lower()}.", "Write a number.")
     return value
 
 
 def nothing_is_empty(value: object) -> object:
-    """A section whose keys are all commented out is an empty section."""
+    """Return an empty section for a section whose keys are all commented out."""
     return {} if value is None else value
 
 
 def text(value: str) -> str:
-    """Something to send or compare: not empty, no control characters, no space around it."""
+    """Check a text: not empty, no control characters, no space around it."""
     if not value:
         refuse("found an empty text.", "Write a value, or remove the key.")
     if value != value.strip() or _CONTROL.search(value):
@@ -64,17 +64,17 @@ def text(value: str) -> str:
 
 
 def group_name(value: str) -> str:
-    """A model group's name: "*" alone is a wildcard, other patterns do not exist."""
+    """Check a model group's name: "*" alone is a wildcard; other patterns do not exist."""
     if "*" in text(value) and value != "*":
         refuse(
-            "found the pattern {value}, but names are compared as they are.",
+            "found the pattern {value}, but names are not patterns.",
             'Write the whole name, or "*" alone for every name without a group of its own.',
         )
     return value
 
 
 def endpoint_name(value: str) -> str:
-    """An endpoint's name travels in a response header."""
+    """Check an endpoint's name, which is sent in a response header."""
     if len(value) > 100 or not _VISIBLE.fullmatch(value):
         refuse(
             "found a name that cannot stand in a response header.",
@@ -84,7 +84,7 @@ def endpoint_name(value: str) -> str:
 
 
 def credential(value: SecretStr) -> SecretStr:
-    """A key travels in a request header. Never repeated in a message."""
+    """Check a key, which is sent in a request header. Never repeat it in a message."""
     secret = value.get_secret_value()
     if not secret:
         refuse(
@@ -100,7 +100,7 @@ def credential(value: SecretStr) -> SecretStr:
 
 
 def caller_key(value: SecretStr) -> SecretStr:
-    """A key that clients show to us, in a request header. Never repeated in a message."""
+    """Check a key that clients send in a request header. Never repeat it in a message."""
     secret = value.get_secret_value()
     if not secret:
         refuse("found an empty key.", "Is the variable behind it set?")
@@ -113,17 +113,17 @@ def caller_key(value: SecretStr) -> SecretStr:
 
 
 def key_digest(value: str) -> str:
-    """The SHA-256 of a key, as sha256sum writes it."""
+    """Check the SHA-256 of a key, as sha256sum prints it."""
     if not _SHA_256.fullmatch(value):
         refuse(
-            "found something else than the 64 hex digits of a SHA-256.",
-            "Write what `printf %s KEY | sha256sum` says, or the key itself as `key`.",
+            "expected the 64 hex digits of a SHA-256.",
+            "Write the output of `printf %s KEY | sha256sum`, or the key itself as `key`.",
         )
     return value.lower()
 
 
 def headers(values: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
-    """Headers to add to requests: valid on the wire, and none that frames a message."""
+    """Check headers to add to requests: valid on the wire, and without framing headers."""
     seen: set[str] = set()
     for name, value in values.items():
         if not _TOKEN.fullmatch(name):
@@ -145,7 +145,7 @@ def headers(values: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
 
 
 def url(value: str) -> str:
-    """A base URL: http or https, with a host, without credentials, query or fragment."""
+    """Check a base URL: http or https, with a host, without credentials, query or fragment."""
     parts = _split(value)
     if parts.username is not None or parts.password is not None:
         refuse("found a URL with a credential in it.", "Move the credential to api_key.")
@@ -155,45 +155,45 @@ def url(value: str) -> str:
         refuse("found {value}, which has no host.", "Write https://host/path.")
     if "?" in value or "#" in value:
         refuse(
-            "found {value} with a query or a fragment behind it.",
+            "found {value} with a query or a fragment.",
             "Move query parameters to default_query.",
         )
     return value
 
 
 def collector_url(value: str) -> str:
-    """Where spans are sent: a URL that says nothing secret; credentials are for `headers`."""
+    """Check a collector's URL, which must hold no secret: credentials belong in `headers`."""
     parts = _split(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         refuse("found {value}.", "Write http:// or https:// and a host: http://127.0.0.1:4318.")
     if "@" in parts.netloc or "?" in value or "#" in value:
         refuse(
             "found a URL with a credential, a query or a fragment in it.",
-            "Write scheme, host, port and path only; a key goes to headers.",
+            "Write scheme, host, port and path only; put a key into headers.",
         )
     return value
 
 
 def azure_endpoint(value: str) -> str:
-    """The base of an Azure resource in the classic style, without the API's own path."""
+    """Check the base URL of an Azure resource in the classic style, without the API's own path."""
     path = urlsplit(url(value)).path.rstrip("/")
     if path.endswith("/openai/v1"):
         refuse("found {value}, the v1 style.", "Write it as base_url, without api_version.")
     if path.endswith("/openai") or "/openai/deployments" in path:
         refuse(
             "found {value}.",
-            "Write the resource only, such as https://east.openai.azure.com; the deployment goes "
-            "to model or azure_deployment.",
+            "Write the resource only, such as https://east.openai.azure.com; put the deployment "
+            "into model or azure_deployment.",
         )
     return value
 
 
 def redis_url(value: SecretStr) -> SecretStr:
-    """A Redis server's address as redis-py takes it. Never repeated: a password stands in it."""
+    """Check a Redis address as redis-py takes it. Never repeat it: it may hold a password."""
     parts = _redis_parts(value.get_secret_value())
     if parts.scheme not in ("redis", "rediss", "unix"):
         refuse(
-            "found an address that Redis is not reached by.",
+            "found an address that is not a Redis URL.",
             "Begin it with rediss:// (TLS), redis:// or unix:// (a socket's path).",
         )
     if parts.scheme == "unix":
@@ -204,49 +204,49 @@ def redis_url(value: SecretStr) -> SecretStr:
         refuse("found a URL without a host.", "Write rediss://user:password@host:6379/0.")
     if not re.fullmatch(r"(/[0-9]{0,6})?", parts.path):
         refuse(
-            "found something else than a database's number behind the host.",
+            "expected a database number after the host.",
             "Write rediss://user:password@host:6379/0; a / in a password is %2F.",
         )
     return value
 
 
 def redis_host(value: str) -> str:
-    """A host's name or address alone. Not repeated: who writes a URL here may write a password."""
+    """Check a host name or address. Never repeat it: a URL written here may hold a password."""
     if "/" in value or "@" in value:
         refuse("found a URL.", "Write it as redis_url.")
     if value.count(":") == 1:
         refuse("found a host with a port.", "Move the port to redis_port.")
     if not _HOST.fullmatch(value):
-        refuse("found something else than a host.", "Write a host's name or its address.")
+        refuse("expected a host.", "Write a host name or an IP address.")
     return value
 
 
 def redis_password(value: SecretStr) -> SecretStr:
-    """A password may be anything but nothing. Never repeated in a message."""
+    """Check that a password is not empty. Never repeat it in a message."""
     if not value.get_secret_value():
         refuse(
             "found an empty password.",
-            "Is the variable behind it set? Remove the line if there is none.",
+            "Is the variable behind it set? Remove the line if there is no password.",
         )
     return value
 
 
 def redis_namespace(value: str) -> str:
-    """How keys begin: no braces, which decide about a key's place in a cluster."""
+    """Check a key prefix: no braces, which decide about a key's node in a cluster."""
     if not re.fullmatch(r"[0-9A-Za-z._:-]{1,100}", value):
         refuse(
-            "found a namespace with other characters than letters, digits and . _ : -",
+            "found a character other than letters, digits and . _ : - in the namespace.",
             "Use 1 to 100 of these, for example llmproxy-staging.",
         )
     return value
 
 
 def sentinel(value: str) -> str:
-    """A sentinel's host, with or without its port. Not repeated, as `redis_host`."""
+    """Check a sentinel's host with an optional port. Never repeat it, as for `redis_host`."""
     host, colon, port = value.partition(":")
     known = not colon or (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536)
     if not known or not _HOST.fullmatch(host):
-        refuse("found something else than a host and a port.", "Write host:26379.")
+        refuse("expected a host and a port.", "Write host:26379.")
     return value
 
 

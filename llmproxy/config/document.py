@@ -1,9 +1,8 @@
-"""A YAML text as plain values that remember their lines.
+"""Parse YAML into plain values with their line numbers.
 
-Scalars are read by YAML 1.2's core schema (`no` is a text, `1:30` is no number, a date stays as
-it was written), so that a value means what it looks like. Duplicate keys, cycles and tags are
-refused. Where a text refers to the environment, the reference is resolved and the text as
-written is kept: it is what error messages may show.
+Scalars follow YAML 1.2's core schema: `no` and `1:30` are texts, a date stays a text. Duplicate
+keys, cycles and tags are refused. References to the environment are resolved; the text as written
+is kept, because error messages may show only that.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from llmproxy.config.raw import Path
 
-MAX_VALUES = 100_000  # aliases of aliases multiply: a short file may mean a billion values
+MAX_VALUES = 100_000  # nested aliases multiply: a short file may expand to a billion values
 MAX_DEPTH = 50
 
 _CORE = "tag:yaml.org,2002:"
@@ -40,7 +39,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Something wrong in the text itself: its line (1-based), what was found, what to do."""
+    """A fault in the text itself: its line (1-based), what was found, what to do."""
 
     line: int
     found: str
@@ -49,7 +48,7 @@ class Spot:
 
 @dataclass(slots=True)
 class Document:
-    """A text's values by path, where each stands, and what was wrong on the way.
+    """The values of a text, their lines, and the faults in it.
 
     `written` holds the text of values that came from the environment; `refused` the paths of
     values that already have a spot.

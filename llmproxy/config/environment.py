@@ -1,10 +1,10 @@
-"""No config file: what the environment's keys say, read as the OpenAI clients read them.
+"""The config without a file: from the variables that the OpenAI clients read.
 
-One group, "*", whose endpoints keep the client's model name. With both vendors' keys Azure is
-tier 0 and OpenAI tier 1, not equal shares: the two do not share their names (a deployment is
-named by its owner), so half of the calls would go to the one that does not know the name; and the
-Azure pair is set on purpose, while OPENAI_API_KEY is in many shells by habit. A call that Azure
-cannot serve, whether it is down, full or has no such deployment, goes to OpenAI.
+One group, "*", whose endpoints keep the client's model name. If both vendors have keys, Azure is
+tier 0 and OpenAI tier 1, rather than equal shares: their model names differ (a deployment is named
+by its owner), so half of the calls would go to the endpoint that does not have the model. Azure
+comes first because its pair of variables is set on purpose, while OPENAI_API_KEY is in many shells
+by habit. A call that Azure cannot serve (down, full, no such deployment) goes to OpenAI.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 PLACE = "environment"
-# What the v1 API takes as its api-version. Dated versions belong to the classic API; a shell that
-# has one for other programs must not break this one.
+# Values that the v1 API accepts as api-version. Dated versions belong to the classic API; a shell
+# that sets one for another program must not break this one.
 V1_VERSIONS = ("preview", "latest", "v1")
 
 
 def config_from_environment(environ: Mapping[str, str]) -> Config | None:
-    """A config for the keys in `environ`; None if there are none.
+    """Return a config for the keys in `environ`; None without keys.
 
-    Read are OPENAI_API_KEY with OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID, and
+    Reads OPENAI_API_KEY with OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID, and
     AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and OPENAI_API_VERSION. Empty counts as unset.
-    Raises ConfigError for half of the Azure pair, and for a value that cannot be right.
+    Raises ConfigError if half of the Azure pair is missing or a value is invalid.
     """
-    held = {name: value.strip() for name, value in environ.items() if value.strip()}
+    present = {name: value.strip() for name, value in environ.items() if value.strip()}
     problems: list[Problem] = []
-    sources = [s for s in (_azure(held, problems), _openai(held, problems)) if s is not None]
+    sources = [s for s in (_azure(present, problems), _openai(present, problems)) if s is not None]
     if problems:
         raise ConfigError(problems)
     if not sources:
@@ -55,14 +55,14 @@ def config_from_environment(environ: Mapping[str, str]) -> Config | None:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One vendor's parameters, and the variable that each came from."""
+    """One vendor's parameters, and the variable behind each."""
 
     params: dict[str, object] = field(repr=False)
     variables: Mapping[str, str]
 
 
-def _azure(held: Mapping[str, str], problems: list[Problem]) -> _Source | None:
-    key, endpoint = held.get("AZURE_OPENAI_API_KEY"), held.get("AZURE_OPENAI_ENDPOINT")
+def _azure(present: Mapping[str, str], problems: list[Problem]) -> _Source | None:
+    key, endpoint = present.get("AZURE_OPENAI_API_KEY"), present.get("AZURE_OPENAI_ENDPOINT")
     if key is None and endpoint is None:
         return None
     if endpoint is None:
@@ -84,13 +84,13 @@ def _azure(held: Mapping[str, str], problems: list[Problem]) -> _Source | None:
         return None
     base = endpoint.rstrip("/").removesuffix("/openai/v1").removesuffix("/openai")
     params: dict[str, object] = {"api_key": key, "base_url": f"{base}/openai/v1/"}
-    if (version := held.get("OPENAI_API_VERSION")) in V1_VERSIONS:
+    if (version := present.get("OPENAI_API_VERSION")) in V1_VERSIONS:
         params["default_query"] = {"api-version": version}
     return _Source(params, {"api_key": "AZURE_OPENAI_API_KEY", "base_url": "AZURE_OPENAI_ENDPOINT"})
 
 
-def _openai(held: Mapping[str, str], problems: list[Problem]) -> _Source | None:
-    if "OPENAI_API_KEY" not in held:
+def _openai(present: Mapping[str, str], problems: list[Problem]) -> _Source | None:
+    if "OPENAI_API_KEY" not in present:
         return None
     variables = {
         "api_key": "OPENAI_API_KEY",
@@ -98,8 +98,8 @@ def _openai(held: Mapping[str, str], problems: list[Problem]) -> _Source | None:
         "organization": "OPENAI_ORG_ID",
         "project": "OPENAI_PROJECT_ID",
     }
-    params: dict[str, object] = {key: held.get(name) for key, name in variables.items()}
-    if _is_ourselves(held.get("OPENAI_BASE_URL", OPENAI_BASE_URL)):
+    params: dict[str, object] = {key: present.get(name) for key, name in variables.items()}
+    if _is_ourselves(present.get("OPENAI_BASE_URL", OPENAI_BASE_URL)):
         problems.append(
             _problem(
                 "OPENAI_BASE_URL is the address of this proxy: it would call itself.",
@@ -117,13 +117,14 @@ def _is_ourselves(base: str) -> bool:
         parts = urlsplit(base)
         port = parts.port
     except ValueError:
-        return False  # refused later, in its own words
+        return False  # refused later, with a better message
     ours = GeneralSettings()
     return port == ours.bind_port and parts.hostname in (ours.bind_address, "localhost", "::1")
 
 
 def _refused(detail: ErrorDetails, sources: list[_Source]) -> Problem:
-    """A value that cannot be right, by its variable's name; the value itself is not shown."""
+    """Return the problem of an invalid value, by the name of its variable; the value is not
+    shown."""
     _, _, _, index, *_, key = detail["loc"]  # model_groups, 0, models, index, params, key
     context = detail.get("ctx", {})
     variable = sources[int(index)].variables.get(str(key), str(key))

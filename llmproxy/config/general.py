@@ -1,4 +1,4 @@
-"""What holds for the whole proxy: `general_settings` and its timeouts."""
+"""Settings of the whole proxy: `general_settings` and its timeouts."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from llmproxy.config.sections import CacheParams, Caller, Queue, Tracing
 
 
 class Timeouts(Section):
-    """How long each kind of waiting may take, in seconds."""
+    """Upper bounds of each kind of waiting, in seconds."""
 
     connect_s: Seconds = Field(
         default=5.0,
-        description="Connecting to an endpoint, TLS included. Short: another one may be up.",
+        description="Connecting to an endpoint, TLS included. Short, so that another endpoint is "
+        "tried soon.",
     )
     pool_s: Seconds = Field(
         default=2.0, description="Waiting for a free connection of an endpoint's pool."
@@ -40,16 +41,17 @@ class Timeouts(Section):
     )
     unary_first_byte_s: Seconds = Field(
         default=300.0,
-        description="The same for an answer that comes whole, and so may take minutes to begin. "
-        "Below `total_s`, so that a call to a stalled endpoint can still fail over.",
+        description="The same for an answer that is not streamed, which may take minutes to begin. "
+        "Less than `total_s`, so that a call to a stalled endpoint can still fail over.",
     )
     idle_s: Seconds = Field(
         default=300.0,
-        description="Silence between two pieces of an answer; long thinking is silent.",
+        description="Silence between two pieces of an answer. Reasoning models may be silent for "
+        "long.",
     )
     total_s: Seconds = Field(
         default=600.0,
-        description="A whole call with all its attempts and waits. As the SDKs' own default.",
+        description="A whole call with all its attempts and waits. Equals the SDKs' default.",
     )
     header_s: Seconds = Field(
         default=10.0, description="A client's request headers, from first to last."
@@ -59,54 +61,55 @@ class Timeouts(Section):
     )
     keep_alive_s: Seconds = Field(
         default=75.0,
-        description="How long an idle client connection stays open. Above nginx's 60, so that a "
-        "proxy in front of this one closes first.",
+        description="How long an idle client connection stays open. More than nginx's 60, so "
+        "that an nginx in front closes first.",
     )
     upstream_idle_s: Seconds = Field(
         default=15.0,
         description="How long an idle connection to an endpoint is kept. Short, so that a "
-        "connection which the endpoint is about to close is seldom used.",
+        "connection that the endpoint is about to close is rarely used.",
     )
 
 
 class GeneralSettings(Section):
-    """What holds for the whole proxy."""
+    """Settings of the whole proxy."""
 
     bind_address: Text = Field(
         default="127.0.0.1",
-        description="The address to listen on. `0.0.0.0`: every interface; then whoever can reach "
-        "the port can use your keys, unless there are `callers`.",
+        description="The address to listen on. `0.0.0.0`: every interface; then every client "
+        "that can reach the port can use your keys, unless there are `callers`.",
     )
     bind_port: Annotated[int, Field(ge=0, le=65535), NUMBER] = Field(
         default=4000, description="The port to listen on. 0: any free one."
     )
     num_retries: Annotated[int, Field(ge=0, le=100), NUMBER] = Field(
         default=3,
-        description="Further attempts after the first, each on another endpoint if there is one.",
+        description="Further attempts after the first, each at another endpoint if there is one.",
     )
     allowed_fails: Annotated[int, Field(ge=1), NUMBER] = Field(
-        default=1, description="Consecutive failures before an endpoint is left alone for a while."
+        default=1, description="Consecutive failures that start a cooldown of the endpoint."
     )
     cooldown_time: SecondsOrZero = Field(
         default=60.0,
-        description="Seconds for which a failed endpoint is left alone; what the endpoint itself "
-        "asks for, and repeated failures, refine it.",
+        description="Seconds for which a failed endpoint cools down. A `retry-after` of the "
+        "endpoint and repeated failures adjust it.",
     )
     strategy: Strategy = Field(
         default="weighted",
-        description="How to choose within a tier: `weighted` takes turns by weight, `least_busy` "
-        "takes the endpoint with the fewest calls under way for its weight, `cheapest` makes each "
-        "price a tier of its own.",
+        description="How to choose within a tier: `weighted` distributes calls by weight, "
+        "`least_busy` takes the endpoint with the fewest calls under way for its weight, "
+        "`cheapest` makes each price a tier of its own.",
     )
     queue: Annotated[Queue, BeforeValidator(checks.nothing_is_empty)] = Field(
-        default_factory=Queue, description="Waiting for room at an endpoint."
+        default_factory=Queue, description="Waiting for capacity at an endpoint."
     )
     cache: bool = Field(
         default=False,
-        description="Answer a question that was asked before without asking an endpoint again.",
+        description="Serve a repeated request from the cache instead of asking an endpoint again.",
     )
     cache_params: Annotated[CacheParams, BeforeValidator(checks.nothing_is_empty)] = Field(
-        default_factory=CacheParams, description="What the cache remembers, and for how long."
+        default_factory=CacheParams,
+        description="What the cache stores, and for how long.",
     )
     admin_key: CallerKey | None = Field(
         default=None,
@@ -120,16 +123,16 @@ class GeneralSettings(Section):
     )
     callers: tuple[Caller, ...] = Field(
         default=(),
-        description="Who may call, with which key and how much. Without it: everybody who reaches "
-        "the port. With it a client's key is one of these and is never passed on: an endpoint "
-        "without `api_key` then gets none.",
+        description="Who may call, with which key and how much. Default: every client that reaches "
+        "the port. With callers, a client's key is never passed on: an endpoint without `api_key` "
+        "gets no credential.",
     )
     redis_url: RedisUrl | None = Field(
         default=None,
-        description="A Redis or Valkey server through which all instances share one view of "
-        "limits and failures: `rediss://user:password@host:6379/0` (TLS), `redis://...` or "
-        "`unix:///path`. Without it, and without `redis_host` and `redis_sentinels`, each "
-        "instance counts for itself. A secret: its password is never shown.",
+        description="A Redis or Valkey server through which all instances share limits and "
+        "failures: `rediss://user:password@host:6379/0` (TLS), `redis://...` or `unix:///path`. "
+        "Without it, and without `redis_host` and `redis_sentinels`, each instance counts for "
+        "itself. Its password is never shown.",
     )
     redis_host: RedisHost | None = Field(
         default=None, description="The server's host, instead of `redis_url`."
@@ -142,28 +145,29 @@ class GeneralSettings(Section):
     )
     redis_password: RedisPassword | None = Field(
         default=None,
-        description="Its password, best as `os.environ/NAME`.",
+        description="The password at `redis_host` or behind `redis_sentinels`, best as "
+        "`os.environ/NAME`.",
     )
     redis_db: Annotated[int, Field(ge=0, le=1_000_000), NUMBER] = Field(
-        default=0, description="The number of the database. A cluster has only 0."
+        default=0, description="The database number. A cluster has only 0."
     )
-    redis_ssl: bool = Field(default=False, description="Speak TLS to `redis_host` or sentinels.")
+    redis_ssl: bool = Field(default=False, description="Use TLS for `redis_host` or the sentinels.")
     redis_sentinels: tuple[SentinelAddress, ...] = Field(
         default=(),
-        description="Redis Sentinels to ask for the server, such as `[host:26379, ...]`; instead "
-        "of `redis_host`. Needs `redis_sentinel_master`.",
+        description="Redis Sentinels that know the server, such as `[host:26379, ...]`; instead of "
+        "`redis_host`. Needs `redis_sentinel_master`.",
     )
     redis_sentinel_master: Text | None = Field(
-        default=None, description="What the sentinels call the server, for example `mymaster`."
+        default=None, description="The sentinels' name for the server, for example `mymaster`."
     )
     redis_cluster: bool = Field(
         default=False,
-        description="The address is one node of a Redis Cluster, and the others are asked of it.",
+        description="The address is one node of a Redis Cluster; the other nodes are discovered.",
     )
     redis_namespace: RedisName = Field(
         default="llmproxy",
-        description="How all keys and channels begin. Instances with the same one share their "
-        "view; different proxies on one server need different ones.",
+        description="Prefix of all keys and channels. Instances with the same prefix share their "
+        "state; different proxies on one server need different prefixes.",
     )
     timeouts: Annotated[Timeouts, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Timeouts, description="How long each kind of waiting may take."
@@ -171,28 +175,28 @@ class GeneralSettings(Section):
     max_body_bytes: Annotated[int, Field(ge=1024), NUMBER] = Field(
         default=32 * MIB,
         description="Largest request body in bytes, after decompression; larger ones get a 413. "
-        "Uploads (multipart) are streamed through and have their own bound.",
+        "Multipart uploads are streamed and have a bound of their own.",
     )
     max_upload_bytes: Annotated[int, Field(ge=1024), NUMBER] | None = Field(
         default=None,
-        description="Largest multipart upload in bytes. Without it the endpoint decides.",
+        description="Largest multipart upload in bytes. Default: the endpoint decides.",
     )
     max_header_bytes: Annotated[int, Field(ge=1024), NUMBER] = Field(
-        default=64 * 1024, description="Largest head of a client's request in bytes."
+        default=64 * 1024, description="Largest request head (request line and headers) in bytes."
     )
     max_in_flight: Annotated[int, Field(ge=1), NUMBER] = Field(
         default=10_000,
-        description="Calls under way at once. A bound, so that overload costs some calls a clear "
-        "503 and not all calls their memory.",
+        description="Calls under way at once. More wait or get a 503, so that overload does not "
+        "exhaust the memory.",
     )
     max_queued: Annotated[int, Field(ge=0), NUMBER] = Field(
         default=1_000,
-        description="Calls that may wait for a place when `max_in_flight` is reached.",
+        description="Calls that may wait when `max_in_flight` is reached.",
     )
     drain_delay_s: SecondsOrZero = Field(
         default=5.0,
-        description="Seconds between a stop signal, when `/readyz` starts to say 503, and the end "
-        "of accepting connections: the time that load balancers need to notice.",
+        description="Seconds between a stop signal, after which `/readyz` answers 503, and the "
+        "end of accepting connections: the time that load balancers need to notice.",
     )
     drain_timeout_s: SecondsOrZero = Field(
         default=600.0,
@@ -206,27 +210,27 @@ class GeneralSettings(Section):
     )
     log_steps: bool = Field(
         default=False,
-        description="Add to each line of the access log why the call went where it went: who was "
-        "passed over, and how each attempt ended.",
+        description="Add to each line of the access log why the call went where it went: which "
+        "endpoints were passed over, and how each attempt ended.",
     )
     call_file: Text | None = Field(
         default=None,
-        description="A file (SQLite) in which every call is kept with its trace, so that "
-        "`/admin/calls/{id}` and the dashboard find it when memory has long forgotten it. No "
-        "content, no keys; some 400 bytes a call. Workers may share it; instances may not.",
+        description="A SQLite file that keeps the trace of every call, so that "
+        "`/admin/calls/{id}` and the dashboard find calls that are no longer in memory. No "
+        "content, no keys; about 400 bytes a call. Workers may share it; instances may not.",
     )
     call_file_keep_s: Seconds = Field(
-        default=7 * 86400.0, description="Seconds after which a call there is forgotten."
+        default=7 * 86400.0, description="Seconds after which a call is deleted from `call_file`."
     )
     tracing: Tracing | None = Field(
         default=None,
-        description="Tell an OpenTelemetry collector of each call and its attempts. Without it "
-        "nothing is traced. Needs `pip install 'llmproxy[tracing]'`.",
+        description="Send a span for each call and each attempt to an OpenTelemetry collector. "
+        "Default: no tracing. Needs `pip install 'llmproxy[tracing]'`.",
     )
     reload_on_change: bool = Field(
         default=True,
-        description="Take up a changed config file within a second, if it is right; what is under "
-        "way goes on. Without it: with SIGHUP, or `POST /admin/reload`.",
+        description="Load a changed config file within seconds if it is valid; calls under way "
+        "go on. If false: only on SIGHUP or `POST /admin/reload`.",
     )
     expose_docs: bool = Field(
         default=True,
@@ -235,5 +239,5 @@ class GeneralSettings(Section):
 
 
 def shares_state(settings: GeneralSettings) -> bool:
-    """Whether a server is configured through which instances share what they know."""
+    """Return whether a Redis server is configured through which instances share their state."""
     return bool(settings.redis_url or settings.redis_host or settings.redis_sentinels)

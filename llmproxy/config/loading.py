@@ -1,4 +1,4 @@
-"""A config file, read whole or refused whole: every problem at once, in the order of lines."""
+"""Load a config file whole, or refuse it with every problem in the order of lines."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-EXAMPLE = "See llmproxy.example.yaml for one that works."
+EXAMPLE = "See llmproxy.example.yaml for a working config."
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     """Read, resolve and check a config file.
 
-    `environ` is what references such as `os.environ/NAME` are resolved with. Raises ConfigError
-    with every problem in the file, each with its line, in the order of lines.
+    References such as `os.environ/NAME` are resolved with `environ`. Raises ConfigError with every
+    problem in the file, each with its line, in the order of lines.
     """
     return parse_config(config_text(path), environ, file=str(path))
 
 
 def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> Config:
-    """The same for a text that is already there; `file` is what the problems call it."""
+    """Parse the text of a config; `file` is its name in the problems. Raises ConfigError."""
     document = read(text, environ)
     found = [Problem(file, spot.line, spot.found, spot.remedy) for spot in document.spots]
     config = None
@@ -39,7 +39,7 @@ def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> Config:
     elif not found:
         line = document.line(())
         if document.value is None:
-            found = [Problem(file, line, "the file has no content.", EXAMPLE)]
+            found = [Problem(file, line, "the file is empty.", EXAMPLE)]
         else:
             found = [
                 Problem(file, line, "expected key: value lines, found something else.", EXAMPLE)
@@ -50,16 +50,16 @@ def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> Config:
 
 
 def config_text(path: Path) -> str:
-    """What a config file says. Raises ConfigError if it cannot be read."""
+    """Return the text of a config file. Raises ConfigError if it cannot be read."""
     file = str(path)
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        problem = Problem(file, 0, "there is no such file.", "Check the path. " + EXAMPLE)
+        problem = Problem(file, 0, "this file does not exist.", "Check the path. " + EXAMPLE)
     except IsADirectoryError:
         problem = Problem(file, 0, "found a directory.", "Give the path of a YAML file.")
     except PermissionError:
-        problem = Problem(file, 0, "the file may not be read.", "Check its owner and mode.")
+        problem = Problem(file, 0, "no permission to read the file.", "Check its owner and mode.")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         problem = Problem(file, line, "found bytes that are not UTF-8.", "Save it as UTF-8.")
@@ -71,14 +71,13 @@ def config_text(path: Path) -> str:
 
 def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem]]:
     found = [
-        problems.of_contradiction(contradiction, document, file)
-        for contradiction in conflicts(document.value)
+        problems.of_conflict(conflict, document, file) for conflict in conflicts(document.value)
     ]
     try:
         return Config.model_validate(document.value), found
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            # What the text itself got wrong has been told; conflicts stand in `found`.
+            # Errors of the text itself are in document.spots, and conflicts are in `found`.
             if detail["loc"] in document.refused or detail["type"] == Config.CONFLICT:
                 continue
             problem = problems.of_value(detail, document, file)

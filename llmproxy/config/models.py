@@ -1,8 +1,8 @@
-"""The configuration as frozen, validated values: what an operator may write, and what it means.
+"""The configuration as frozen, validated models: model groups, endpoints, and the whole file.
 
-The models open nothing and read no environment. No representation of them shows a secret: keys,
-and whatever stands in default headers and queries, are `SecretStr`. Every field carries the
-description from which the reference and the editors' schema are made.
+The models open nothing and read no environment. Keys and the values of default headers and queries
+are `SecretStr`, so no representation shows them. The reference and the JSON Schema are generated
+from the fields' descriptions.
 """
 
 from __future__ import annotations
@@ -37,18 +37,19 @@ OPENAI_BASE_URL = "https://api.openai.com/v1/"
 
 
 class Params(Section):
-    """How one endpoint is reached: the parameters of the OpenAI and AzureOpenAI clients."""
+    """Address and credential of an endpoint, as the parameters of the OpenAI and AzureOpenAI
+    clients."""
 
     api_key: Secret | None = Field(
         default=None,
         description="The endpoint's credential, best as `os.environ/NAME`. Without it (and without "
-        "`azure_ad_token_provider`) the client's own credential is passed on: bring your own key. "
-        "With `callers` it is not.",
+        "`azure_ad_token_provider`) the client's own credential is passed on, unless there are "
+        "`callers`.",
     )
     base_url: Url | None = Field(
         default=None,
-        description="Where the endpoint's API begins, as the OpenAI client takes it. Without it: "
-        f"the base of `provider`, and without that OpenAI's own, {OPENAI_BASE_URL}.",
+        description="The base URL of the endpoint's API, as in the OpenAI client. Default: that of "
+        f"`provider`, or else OpenAI's, {OPENAI_BASE_URL}.",
     )
     organization: Text | None = Field(
         default=None, description="Sent to the endpoint as `OpenAI-Organization`."
@@ -63,13 +64,13 @@ class Params(Section):
     )
     default_headers: HeaderValues = Field(
         default_factory=dict,
-        description="Headers added to every request to this endpoint. Their values count as "
-        "secrets: they are never shown.",
+        description="Headers added to every request to this endpoint. Their values are "
+        "secrets and are never shown.",
     )
     default_query: Mapping[str, SecretStr] = Field(
         default_factory=dict,
         description="Query parameters added to every request to this endpoint, for example "
-        "`{api-version: preview}`. Their values count as secrets.",
+        "`{api-version: preview}`. Their values are secrets.",
     )
     azure_endpoint: AzureUrl | None = Field(
         default=None,
@@ -79,7 +80,7 @@ class Params(Section):
     )
     azure_deployment: Text | None = Field(
         default=None,
-        description="The deployment's name in the classic style, where it differs from `model`.",
+        description="The name of the deployment in the classic style, if it differs from `model`.",
     )
     api_version: Text | None = Field(
         default=None, description="Azure's `api-version`, for example `2024-10-21`."
@@ -92,72 +93,72 @@ class Params(Section):
 
 
 class ModelEntry(Section):
-    """One endpoint of a model group: a place that can answer."""
+    """One endpoint of a model group."""
 
     model: Text | None = Field(
         default=None,
-        description="The upstream's name of the model (Azure: of the deployment). Without it the "
-        "client's own name goes through.",
+        description="The endpoint's name for the model (Azure: for the deployment). Default: the "
+        "client's model name is passed on.",
     )
     name: Annotated[str, AfterValidator(checks.endpoint_name)] | None = Field(
         default=None,
-        description="What the endpoint is called in response headers, metrics and logs; unique in "
-        "its group. Without it: its host, numbered where two are equal.",
+        description="The endpoint's name in response headers, metrics and logs; unique in its "
+        "group. Default: its host, numbered where two are equal.",
     )
     weight: Annotated[int, Field(ge=0, le=1_000_000), NUMBER] = Field(
         default=1, description="Share of the calls within its tier. 0: last resort only."
     )
     tier: Annotated[int, Field(ge=0, le=1_000), NUMBER] = Field(
         default=0,
-        description="Preference: a lower tier is tried first, a higher one when that is out or "
-        "full.",
+        description="Preference: a lower tier is tried first, a higher tier when the lower one is "
+        "unavailable or full.",
     )
     provider: Text | None = Field(
         default=None,
-        description="The endpoint's dialect, for example `openai`, `azure`, `groq`, `ollama`. "
-        "Without it: recognised by the base URL.",
+        description="The endpoint's vendor, for example `openai`, `azure`, `groq`, `ollama`. "
+        "Default: recognised by the base URL.",
     )
     limits: Annotated[Limits, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Limits,
-        description="What may be sent to the endpoint at most. Without it its own headers decide.",
+        description="The most that may be sent to the endpoint. Default: as its own headers say.",
     )
     price: Price | None = Field(
         default=None,
-        description="What the endpoint costs, for `strategy: cheapest` and for costs. Without it: "
-        "the list price of its provider and model, if that is known.",
+        description="The endpoint's price, for `strategy: cheapest` and for costs. Default: the "
+        "list price of its provider and model, if known.",
     )
     params: Annotated[Params, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Params,
-        description="How the endpoint is reached.",
+        description="Address and credential of the endpoint.",
     )
 
 
 class ModelGroup(Section):
-    """A name that clients ask for, and the endpoints that keep the promise."""
+    """A model name that clients use, and the endpoints that serve it."""
 
     model_group: Annotated[str, AfterValidator(checks.group_name)] = Field(
-        description='The name that clients put in `model`. `"*"`: every other name, and calls that '
-        "carry none."
+        description='The name that clients put in `model`. `"*"` matches every other name, and '
+        "calls without a model."
     )
     models: tuple[ModelEntry, ...] = Field(
         description="The group's endpoints, at least one.", min_length=1
     )
     strategy: Strategy | None = Field(
         default=None,
-        description="How to choose within a tier; without it `general_settings.strategy`.",
+        description="How to choose within a tier. Default: `general_settings.strategy`.",
     )
     fallbacks: tuple[Text, ...] = Field(
         default=(),
-        description="Model groups to ask, in this order, when no endpoint of this one could serve "
-        "a call. Their own fallbacks are not followed.",
+        description="Model groups to try, in this order, if no endpoint of this group could "
+        "serve a call. Their own fallbacks are not followed.",
     )
     context_window_fallbacks: tuple[Text, ...] = Field(
         default=(),
-        description="Model groups to ask, in this order, when a prompt is too long for this one.",
+        description="Model groups to try, in this order, if a prompt is too long for this group.",
     )
     cache: CacheMode | None = Field(
         default=None,
-        description="What is remembered of this group's answers, if there is a cache; without it "
+        description="Which of this group's answers are cached, if `cache` is on. Default: "
         "`cache_params.mode`.",
     )
 
@@ -168,21 +169,21 @@ class ModelGroup(Section):
 
 
 class Config(Section):
-    """A whole configuration, checked and frozen. Opens nothing."""
+    """A whole configuration, checked and frozen."""
 
-    CONFLICT: ClassVar[str] = "conflict"  # the error type of the check below
+    CONFLICT: ClassVar[str] = "conflict"  # error type of the validator below
 
     model_groups: tuple[ModelGroup, ...] = Field(
-        description="What clients can ask for, at least one group.", min_length=1
+        description="The models that clients can use: at least one group.", min_length=1
     )
     general_settings: Annotated[GeneralSettings, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=GeneralSettings,
-        description="Everything that is not one model group's own; may be left out.",
+        description="Settings of the whole proxy; may be left out.",
     )
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
-        for wrong in conflicts(self):
-            text = f"{wrong.found} {wrong.remedy}".replace("{value}", "like the first")
+        for conflict in conflicts(self):
+            text = f"{conflict.found} {conflict.remedy}".replace("{value}", "like the first")
             raise PydanticCustomError("conflict", "{text}", {"text": text})
         return self

@@ -1,7 +1,7 @@
-"""Names for endpoints that were given none: their host, numbered where two are equal.
+"""Default names for endpoints: their host, numbered where two are equal.
 
-A name depends only on what stands above it in its group, so that adding an endpoint at the end
-renames no other: state that is carried over a reload is found again.
+A name depends only on the entries above it in its group, so appending an endpoint renames no other,
+and state survives a reload.
 """
 
 from __future__ import annotations
@@ -16,19 +16,17 @@ OPENAI_HOST = "api.openai.com"
 
 
 def named(group: object) -> object:
-    """The group with a name for every endpoint. Junk goes through as it is, to be refused later.
-
-    `group` is a mapping as YAML gives it, or as a test or another module writes it.
-    """
+    """Return the group with a name for every endpoint. Junk is returned as it is, and refused
+    later."""
     if not isinstance(group, Mapping):
         return group
     models = group.get("models")
     if not isinstance(models, Sequence) or isinstance(models, str | bytes):
         return group
-    return {**group, "models": tuple(_each_named(models))}
+    return {**group, "models": tuple(_named_models(models))}
 
 
-def _each_named(models: Sequence[Any]) -> Iterator[object]:
+def _named_models(models: Sequence[Any]) -> Iterator[object]:
     taken = {name for entry in models if isinstance(name := get(entry, "name"), str)}
     for entry in models:
         if get(entry, "name") is not None:
@@ -49,7 +47,7 @@ def _each_named(models: Sequence[Any]) -> Iterator[object]:
 
 
 def _host(entry: object) -> str:
-    """host or host:port of an endpoint; its provider, if only that was said."""
+    """Return host or host:port of an endpoint, or else its provider."""
     params = get(entry, "params")
     for key in ("azure_endpoint", "base_url"):
         value = get(params, key)

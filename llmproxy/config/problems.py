@@ -1,7 +1,7 @@
-"""What is wrong with a config's values, in the operator's words and with their lines.
+"""Turn validation errors into problems that name the line and the remedy.
 
-A value is repeated only as it stands in the file (never what a variable held) and never where it
-may be a secret.
+A problem repeats a value only as the file spells it, never the content of a variable and never a
+secret.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from llmproxy.config.document import Document
     from llmproxy.config.raw import Conflict, Path
 
-# What the same thing is called in other gateways' configs.
+# Names in other gateways' configs -> our names.
 SYNONYMS = {
     "model_list": "model_groups",
     "litellm_params": "params",
@@ -52,7 +52,7 @@ SYNONYMS = {
     "sentinel_nodes": "redis_sentinels",
     "service_name": "redis_sentinel_master",
 }
-# Strategies of other gateways that mean the same as one of ours.
+# Strategies in other gateways' configs -> our names.
 _STRATEGIES = {
     "simple-shuffle": "weighted",
     "round_robin": "weighted",
@@ -61,7 +61,7 @@ _STRATEGIES = {
 }
 _PER_MILLION = "Write price: {{{} ...}} at the endpoint, in US dollars per million tokens: {}."
 _TIMES = "this number times 1,000,000"
-# Keys of other gateways that are not only called otherwise.
+# Keys of other gateways that differ in more than the name -> what to write.
 _OTHERWISE = {
     "input_cost_per_token": _PER_MILLION.format("input:", _TIMES),
     "output_cost_per_token": _PER_MILLION.format("output:", _TIMES),
@@ -69,7 +69,7 @@ _OTHERWISE = {
     "master_key": "Write callers: a list in general_settings, each with a name and its own key; "
     "admin_key is for /admin.",
 }
-# Too common as words for a guess where else they belong.
+# Too common to guess where they belong.
 _AMBIGUOUS = {"host", "port"}
 _PLACES: tuple[tuple[type[Section], str], ...] = (
     (Params, "params of an endpoint"),
@@ -110,8 +110,11 @@ _SECRET_WORDS = (
     "auth",
     "redis_url",
 )
-_NO_SECRETS = ("azure_ad_token_provider", "exact_token_counts")  # although they sound like it
-# pydantic's error types, by how they begin: what was expected and what to write
+_NO_SECRETS = (
+    "azure_ad_token_provider",
+    "exact_token_counts",
+)  # although their names contain such a word
+# prefix of pydantic's error type -> what was expected, what to write
 _EXPECTED = (
     ("int", "a whole number", "Write digits only."),
     ("float", "a number", "Write digits, with a point if need be."),
@@ -132,7 +135,7 @@ _BOUNDS = {
 
 
 def of_value(error: ErrorDetails, document: Document, file: str) -> Problem | None:
-    """One of pydantic's errors as a problem; None for one that only follows from others."""
+    """Return one of pydantic's errors as a problem; None if it only follows from others."""
     path: Path = tuple(part for part in error["loc"] if part != "[key]")
     kind = error["type"]
     if kind == "extra_forbidden":
@@ -173,17 +176,17 @@ def of_value(error: ErrorDetails, document: Document, file: str) -> Problem | No
     return Problem(file, line, f"{place}: {error['msg']}.", "Correct the value.")
 
 
-def of_contradiction(found: Conflict, document: Document, file: str) -> Problem:
-    """A contradiction as a problem, with the line of the other value."""
-    text = found.found.replace("{value}", _found(found.path, found.value, document))
-    if found.other is not None:
-        text = f"{text[:-1]}; the first is on line {document.line(found.other)}."
-    line = document.line(found.path, key=found.other is None)
-    return Problem(file, line, f"{dotted(found.path)}: {text}", found.remedy)
+def of_conflict(conflict: Conflict, document: Document, file: str) -> Problem:
+    """Return a conflict as a problem, with the line of the other value."""
+    text = conflict.found.replace("{value}", _found(conflict.path, conflict.value, document))
+    if conflict.other is not None:
+        text = f"{text[:-1]}; the first is on line {document.line(conflict.other)}."
+    line = document.line(conflict.path, key=conflict.other is None)
+    return Problem(file, line, f"{dotted(conflict.path)}: {text}", conflict.remedy)
 
 
 def dotted(path: Path) -> str:
-    """A path as an operator would write it: model_groups[0].models[1].weight."""
+    """Return a path in the form model_groups[0].models[1].weight."""
     written = ""
     for part in path:
         written += f"[{part}]" if isinstance(part, int) else f".{_short(part)}"
@@ -193,7 +196,7 @@ def dotted(path: Path) -> str:
 _ADD: dict[Path, str] = {
     ("model_groups",): "Add a group: `- model_group: NAME` with `models:` below.",
     ("models",): "Add an endpoint: `- model: NAME` with `params:` below.",
-    ("groups",): "Add a group's name, or remove the key: then all may be used.",
+    ("groups",): "Add a group's name, or remove the key to allow all groups.",
     (): "Add one.",
 }
 _MISSING = {
@@ -201,7 +204,7 @@ _MISSING = {
     "model_group": "Add model_group: the name that clients put in `model`.",
     "models": "Add models: the endpoints of this group, at least one.",
     "endpoint": "Add endpoint: where spans are sent, such as http://127.0.0.1:4318.",
-    "name": "Add name: what logs and metrics call this caller.",
+    "name": "Add name: the caller's name in logs and metrics.",
     "input": "Add input: US dollars per million input tokens.",
     "output": "Add output: US dollars per million output tokens.",
 }
@@ -222,7 +225,7 @@ def _unknown_key(path: Path, document: Document, file: str) -> Problem:
     known = tuple(section.model_fields)
     meant = SYNONYMS.get(key, key)
     if meant in known:
-        return Problem(file, line, found, f"Write {meant}, which is what it is called here.")
+        return Problem(file, line, found, f"Write {meant}, its name here.")
     place = None if key in _AMBIGUOUS else _place(meant)
     if place is not None:
         called = "" if meant == key else f" is called {meant} here, and"
@@ -232,14 +235,14 @@ def _unknown_key(path: Path, document: Document, file: str) -> Problem:
 
 
 def _place(key: str) -> str | None:
-    """Where a key belongs that is unknown where it stands."""
+    """Return the section that a misplaced key belongs in."""
     return next((place for section, place in _PLACES if key in section.model_fields), None)
 
 
 def _meant(choice: str, known: list[str]) -> str:
-    """Which of the known choices a wrong one stands for."""
+    """Return which of the known choices a wrong choice probably means."""
     if (ours := _STRATEGIES.get(choice)) in known:
-        return f"Write {ours}, which is what it is called here."
+        return f"Write {ours}, its name here."
     return _similar(choice, known) or "Write one of these."
 
 
@@ -249,7 +252,7 @@ def _similar(word: str, known: list[str]) -> str | None:
 
 
 def _found(path: Path, value: object, document: Document) -> str:
-    """A wrong value as an error may show it."""
+    """Return a wrong value as an error may show it."""
     match value:
         case None:
             return "nothing"

@@ -1,7 +1,7 @@
 """References to the environment inside a text: `os.environ/NAME`, `${NAME}`, `${NAME:-default}`.
 
-What a variable holds is taken as it is: it is not searched for further references. As in a shell,
-the default stands in for a variable that is unset or empty. `$${` writes a plain `${`.
+The value of a variable is used as it is; references inside it are not resolved. As in a shell, the
+default replaces a variable that is unset or empty. `$${` writes a plain `${`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _PIECE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A text with its references replaced, and (found, remedy) of each that could not be."""
+    """A text with its references replaced, and (found, remedy) for each that cannot be resolved."""
 
     text: str
     problems: tuple[tuple[str, str], ...] = ()
 
 
 def resolve(text: str, environ: Mapping[str, str]) -> Resolved:
-    """Replace every reference in `text`. A text without any comes back unchanged."""
+    """Replace every reference in `text`."""
     if "${" not in text and "os.environ/" not in text:
         return Resolved(text)
     problems: list[tuple[str, str]] = []
@@ -69,10 +69,10 @@ def _variable(
             )
         )
         return ""
-    held = environ.get(name)
+    current = environ.get(name)
     if default is not None:
-        return held or default
-    if held is None:
+        return current or default
+    if current is None:
         problems.append(
             (
                 f"the environment variable {name} is not set.",
@@ -80,4 +80,4 @@ def _variable(
             )
         )
         return ""
-    return held
+    return current

@@ -30,7 +30,7 @@ CollectorUrl = Annotated[str, AfterValidator(checks.collector_url)]
 
 
 class Limits(Section):
-    """At most so much, in any 60 s."""
+    """Upper bounds of what may be sent in any 60 seconds."""
 
     rpm: Count | None = Field(default=None, description="Requests in any 60 seconds.")
     tpm: Count | None = Field(
@@ -38,156 +38,160 @@ class Limits(Section):
     )
     concurrent: Count | None = Field(
         default=None,
-        description="Requests at a time; of several instances that share their "
-        "state each has an even part, at least one.",
+        description="Requests at a time. Instances that share their state each get an "
+        "even part, at least one.",
     )
 
 
 class Price(Section):
-    """What tokens cost, in US dollars per million."""
+    """The price of tokens, in US dollars per million."""
 
     input: Dollars = Field(description="Input tokens, in US dollars per million.")
     output: Dollars = Field(description="Output tokens, in US dollars per million.")
     cached_input: Dollars | None = Field(
         default=None,
-        description="Input tokens from the vendor's prompt cache; without it as `input`.",
+        description="Input tokens from the vendor's prompt cache. Default: as `input`.",
     )
 
 
 class Queue(Section):
-    """Waiting for room when the endpoints are full."""
+    """How calls wait when all endpoints are full."""
 
     max_waiting: Annotated[int, Field(ge=0), NUMBER] = Field(
         default=1_000, description="Calls of one group that may wait; more get a 429 at once."
     )
     max_wait_s: SecondsOrZero = Field(
         default=10.0,
-        description="Seconds that a call may wait. One that would wait longer gets a 429 at once, "
-        "with the time when there will be room.",
+        description="Seconds that a call may wait. A call that would wait longer gets a 429 at "
+        "once, with the time at which there is capacity again.",
     )
     spill_wait_s: SecondsOrZero = Field(
         default=1.0,
-        description="Seconds that a call waits for a cheaper tier before it goes to a dearer one; "
+        description="Seconds that a call waits for a lower tier before it goes to a higher one; "
         "0: not at all.",
     )
     heartbeat_s: Seconds | None = Field(
         default=None,
-        description="Send a comment every so many seconds to a streaming client that waits, so "
-        "that nobody between takes the silence for a failure. Its status is then 200 before an "
-        "endpoint has answered: a later failure is told in the stream. Without it: silence.",
+        description="Send a comment at this interval, in seconds, to a streaming client that "
+        "waits, so that proxies in between do not take the silence for a failure. The status is "
+        "then 200 before an endpoint has answered, and a later failure is reported in the "
+        "stream. Default: no comments.",
     )
 
 
 class Caller(Section):
-    """One caller: whoever shows its key."""
+    """An identity behind a client key, with its limits and model groups."""
 
-    name: Text = Field(description="What the caller is called in logs and metrics; unique.")
+    name: Text = Field(description="The caller's name in logs and metrics; unique.")
     key: CallerKey | None = Field(
         default=None,
-        description="The caller's key, best as `os.environ/NAME`; only its SHA-256 is kept in use.",
+        description="The caller's key, best as `os.environ/NAME`. Calls are compared with its "
+        "SHA-256 only.",
     )
     key_sha256: KeyDigest | None = Field(
         default=None,
-        description="Instead of `key`: the SHA-256 of the key, 64 hex digits "
-        "(`printf %s KEY | sha256sum`). Only for keys that cannot be guessed.",
+        description="Instead of `key`: the SHA-256 of the key, 64 hex digits (`printf %s KEY | "
+        "sha256sum`). Use it for random keys only: a short key can be guessed from its hash.",
     )
     limits: Annotated[Limits, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Limits,
-        description="What the caller may send at most. Without it: no limit.",
+        description="The most that the caller may send. Default: no limit.",
     )
     groups: tuple[Text, ...] | None = Field(
         default=None,
         min_length=1,
-        description="The model groups that the caller may use. Without it: all.",
+        description="The model groups that the caller may use. Default: all.",
     )
 
     @property
     def digest(self) -> bytes:
-        """The SHA-256 of the caller's key; empty, and so equal to none, if it has no key."""
+        """The SHA-256 of the caller's key. Empty if it has no key, and so equal to no digest."""
         if self.key is not None:
             return sha256(self.key.get_secret_value().encode()).digest()
         return bytes.fromhex(self.key_sha256 or "")
 
 
 class CacheParams(Section):
-    """What is remembered, where and for how long."""
+    """Which answers are cached, where, and for how long."""
 
     type: Literal["memory", "redis", "disk"] = Field(
         default="memory",
         description="`memory`: in this process; each worker and each instance has its own. "
-        "`redis`: there, and in the server of `redis_url` (or `redis_host`, `redis_sentinels`) for "
-        "all instances. `disk`: there, and in the file `path` for all processes of one machine.",
+        "`redis`: also in the server of `redis_url` (or `redis_host`, `redis_sentinels`), for all "
+        "instances. `disk`: also in the file `path`, for all processes of one machine.",
     )
     mode: CacheMode = Field(
         default="deterministic",
-        description="`deterministic`: embeddings, moderations and rerank, and of the others what "
-        "has `temperature: 0` or a `seed`. `all`: everything else, too. `off`: nothing. A group "
-        "(`cache`) and a call (`x-llmproxy-cache`) may say otherwise.",
+        description="`deterministic`: cache embeddings, moderations and rerank, and other calls "
+        "with `temperature: 0` or a `seed`. `all`: cache all other calls too. `off`: cache "
+        "nothing. A group (`cache`) and a call (`x-llmproxy-cache`) override it.",
     )
     ttl: Seconds = Field(
-        default=604_800.0, description="For how many seconds an answer is given again: 7 days."
+        default=604_800.0,
+        description="Seconds for which a cached answer is fresh. Default: 7 days.",
     )
     stale_while_revalidate_s: SecondsOrZero = Field(
         default=0.0,
-        description="For so many seconds more an old answer is given at once, and a new one is "
-        "asked for behind it.",
+        description="Seconds after `ttl` in which a stale answer is served at once, while a new "
+        "one is fetched in the background.",
     )
     stale_if_error_s: SecondsOrZero = Field(
         default=0.0,
-        description="For so many seconds after `ttl` an old answer is given when no endpoint can "
+        description="Seconds after `ttl` in which a stale answer is served if no endpoint can "
         "answer.",
     )
     max_bytes: Annotated[int, Field(ge=MIB), NUMBER] = Field(
         default=256 * MIB,
-        description="Memory for all answers, in bytes, for each process. Beyond it, those are "
-        "forgotten that were not asked for the longest time.",
+        description="Memory for cached answers, in bytes per process. Beyond it, the least "
+        "recently used answers are evicted.",
     )
     scope: Literal["shared", "per_caller"] | None = Field(
         default=None,
-        description="`per_caller`: nobody is given what another caller asked for. Without it: "
-        "`per_caller` if there are `callers`.",
+        description="`per_caller`: a caller never gets an answer that another caller asked for. "
+        "Default: `per_caller` if there are `callers`, else `shared`.",
     )
     namespace: RedisName | None = Field(
         default=None,
-        description="How the keys of answers begin with `type: redis`. Proxies with the same one "
-        "share their answers. Without it: `redis_namespace`.",
+        description="Prefix of the cache keys in Redis (`type: redis`). Proxies with the same "
+        "prefix share their answers. Default: `redis_namespace`.",
     )
     across_instances: bool = Field(
         default=False,
-        description="With `type: redis`: what another instance is asking is not asked here, too; "
-        "the call waits for that answer, and a stream begins when it is complete. Costs each miss "
-        "a round trip to the server.",
+        description="With `type: redis`: if another instance is already asking for the same "
+        "answer, wait for that answer instead of asking again; a stream then begins when the "
+        "answer is complete. Each miss costs a round trip to the server.",
     )
     path: Text | None = Field(
         default=None,
         description="The file of `type: disk`, for example `/var/cache/llmproxy/answers.sqlite3`.",
     )
     max_disk_bytes: Annotated[int, Field(ge=MIB), NUMBER] = Field(
-        default=1024 * MIB, description="The most that the answers take in the file, in bytes."
+        default=1024 * MIB, description="Upper bound of the file's answers, in bytes."
     )
 
 
 class Tracing(Section):
-    """Where spans are sent, and of how many calls."""
+    """Where spans are sent, and for which share of calls."""
 
     endpoint: CollectorUrl = Field(
-        description="Where spans are sent: an OpenTelemetry collector, or whatever takes OTLP over "
-        "HTTP, for example `http://127.0.0.1:4318`. Without a path, `/v1/traces` is added."
+        description="Where spans are sent: an OpenTelemetry collector, or anything else that "
+        "accepts OTLP over HTTP, for example `http://127.0.0.1:4318`. If the URL has no path, "
+        "`/v1/traces` is added."
     )
     headers: HeaderValues = Field(
         default_factory=dict,
-        description="Headers sent with them, for example `{authorization: os.environ/NAME}`. Their "
-        "values count as secrets: they are never shown.",
+        description="Headers sent with the spans, for example `{authorization: os.environ/NAME}`. "
+        "Their values are secrets and are never shown.",
     )
     service_name: Text = Field(
-        default="llmproxy", description="What this proxy is called in traces (`service.name`)."
+        default="llmproxy", description="The name of this proxy in traces (`service.name`)."
     )
     sample_ratio: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NUMBER] = Field(
         default=1.0,
-        description="The share of the calls that are traced. A client that sends `traceparent` "
-        "decides for itself whether its call is.",
+        description="The share of calls that are traced. A client that sends `traceparent` decides "
+        "for its own call.",
     )
 
     def secret_headers(self) -> Mapping[str, str]:
-        """The headers as they are sent."""
+        """Return the headers as they are sent, with their secret values."""
         return {name: value.get_secret_value() for name, value in self.headers.items()}

@@ -1,4 +1,4 @@
-"""A config for other eyes: as YAML with its secrets masked, and its schema for editors."""
+"""Show a config: as YAML with masked secrets, and its JSON Schema for editors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MASK = "***"
-HARMLESS = {"api-version"}  # query parameters that are shown: they say which API is spoken
+HARMLESS = {"api-version"}  # query parameters that are shown: they name the API version
 
 
 def masked(config: Config) -> str:
-    """The effective config as YAML, defaults and generated names included, secrets as ***.
+    """Return the effective config as YAML, defaults and generated names included, secrets as ***.
 
-    It is itself a valid config, but for the secrets.
+    Except for the secrets it is a valid config.
     """
     shown = _masked(config.model_dump(exclude_none=True), "")
     for number, caller in enumerate(shown["general_settings"].get("callers", ()), 1):
@@ -31,7 +31,7 @@ def masked(config: Config) -> str:
 
 
 def json_schema() -> dict[str, object]:
-    """The JSON Schema (draft 2020-12) of a config file as it is written.
+    """Return the JSON Schema (draft 2020-12) of a config file.
 
     A number, a choice or a true/false value may also be a reference to the environment, and a
     section may be left empty.
@@ -60,10 +60,10 @@ def _masked(value: Any, key: str) -> Any:
             return _hidden(value.get_secret_value(), key)
         case dict():
             return {
-                name: _masked(each, name) for name, each in value.items() if each not in ({}, ())
+                name: _masked(item, name) for name, item in value.items() if item not in ({}, ())
             }
         case list() | tuple():
-            return [_masked(each, key) for each in value]
+            return [_masked(item, key) for item in value]
         case str():
             return _escaped(value)
     return value
@@ -76,11 +76,11 @@ def _hidden(secret: str, key: str) -> str:
 
 
 def _address(url: str) -> str:
-    """A Redis URL without its user and password, and without what options say."""
+    """Return a Redis URL without user, password and the values of options."""
     parts = urlsplit(url)
     login, _, host = parts.netloc.rpartition("@")
     place = f"{parts.scheme}://{MASK + '@' if login else ''}{host}{parts.path}"
-    query = "&".join(_option(each) for each in parts.query.split("&"))
+    query = "&".join(_option(option) for option in parts.query.split("&"))
     return _escaped(f"{place}?{query}" if query else place)
 
 
@@ -96,7 +96,8 @@ def _escaped(text: str) -> str:
 
 
 def _as_written(field: Mapping[str, Any]) -> dict[str, Any]:
-    """A field's schema, widened by what may stand in the file instead of the value itself."""
+    """Return a field's schema, widened by the references that the file may have instead of a
+    value."""
     reference = {"$ref": "#/$defs/Reference"}
     kept = {key: field[key] for key in ("description", "default") if key in field}
     rest = {key: field[key] for key in field if key not in kept and key != "title"}
@@ -113,16 +114,17 @@ def _as_written(field: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_scalar(option: Mapping[str, Any]) -> bool:
-    """A number, a choice or a truth; a text may be a reference anyway."""
+    """Return whether an option is a number, a choice or a boolean; a text may be a reference
+    anyway."""
     return option.get("type") in ("integer", "number", "boolean") or "enum" in option
 
 
 def _without_titles(value: Any) -> Any:
-    """Pydantic's generated titles say what the keys say already."""
+    """Remove pydantic's generated titles, which only repeat the keys."""
     if isinstance(value, dict):
         return {
-            key: _without_titles(each)
-            for key, each in value.items()
-            if not (key == "title" and isinstance(each, str))
+            key: _without_titles(item)
+            for key, item in value.items()
+            if not (key == "title" and isinstance(item, str))
         }
-    return [_without_titles(each) for each in value] if isinstance(value, list) else value
+    return [_without_titles(item) for item in value] if isinstance(value, list) else value

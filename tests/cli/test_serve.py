@@ -9,7 +9,7 @@ from tests.support.vendor import always, chat, http, scripted
 
 SERVE = ("serve", "--port", "0")
 REFUSED_CONFIGS = {
-    "no such file": (None, "there is no such file"),
+    "no such file": (None, "this file does not exist"),
     "broken YAML": ("model_groups: [\n  - x: {", "not valid YAML"),
     "nothing in it": ("", "no content"),
     "a misspelt key": ("model_group: []", "unknown key"),

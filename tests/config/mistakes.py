@@ -1,4 +1,4 @@
-"""Configs to be refused, and what is said about them."""
+"""Invalid configs for tests, and their problems."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def problems(text, **environ):
 
 
 def told_once(line, text, said):
-    """Whether a text has one problem, on this line, in which this is said."""
+    """Return whether a text has one problem, on this line, with this in its message."""
     found = problems(text)
     assert [at for at, what in found if said in what] == [line], found
     return len(found) == 1

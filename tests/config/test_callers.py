@@ -1,4 +1,4 @@
-"""Who may call, as it is configured: values, keys, and what is refused."""
+"""The callers of a config: values, keys, and invalid callers."""
 
 from hashlib import sha256
 
@@ -75,8 +75,8 @@ def test_a_caller_without_a_key_equals_no_key():
         (7, ["name: a, key: ''"], "callers[0].key: found an empty key. Is the variable behind"),
         (7, ["name: a, key: 'a b'"], "callers[0].key: found a key with a space"),
         (7, ["name: a, key: 5"], "callers[0].key: expected a text, found a number (not shown)"),
-        (7, ["name: a, key_sha256: abc"], "found something else than the 64 hex digits"),
-        (7, [f"name: a, key_sha256: {DIGEST}0"], "found something else than the 64 hex digits"),
+        (7, ["name: a, key_sha256: abc"], "expected the 64 hex digits"),
+        (7, [f"name: a, key_sha256: {DIGEST}0"], "expected the 64 hex digits"),
         (7, ["name: '', key: k"], "callers[0].name: found an empty text"),
         (7, ["name: a, key: k, groups: [n]"], "groups[0]: found 'n', but there is no such model"),
         (7, ["name: a, key: k, groups: ['*']"], "without groups a caller may use all."),
@@ -88,7 +88,7 @@ def test_a_caller_without_a_key_equals_no_key():
         (7, ["name: a, key: k, group: m"], "unknown key 'group'. Did you mean groups?"),
     ],
 )
-def test_a_mistake_about_a_caller_is_told_once_with_its_line(line, written, said):
+def test_a_mistake_about_a_caller_is_reported_once_with_its_line(line, written, said):
     assert told_once(line, lines(*written), said)
 
 
@@ -106,7 +106,7 @@ def test_no_view_of_a_caller_shows_its_key(show):
     assert KEY not in shown
 
 
-def test_masked_callers_are_still_told_apart():
+def test_masked_callers_stay_distinct():
     text = lines("name: a, key: sk-a", "name: b, key: sk-b", f"name: c, key_sha256: {DIGEST}")
     shown = masked(parse_config(text, {}, file="f.yaml"))
 

@@ -1,4 +1,4 @@
-"""What differs between two configs is told in words, and never a secret."""
+"""The differences between two configs are described in words, without secrets."""
 
 import pytest
 
@@ -76,7 +76,7 @@ def changed(*replaced):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_each_change_is_told_by_its_place(replaced, told):
+def test_each_change_is_reported_by_its_place(replaced, told):
     found = differences(changed(), changed(replaced))
     assert found == told
     assert "secret" not in " ".join(found)

@@ -1,4 +1,4 @@
-"""Whatever stands in a config file, the answer is a Config or a ConfigError with problems."""
+"""Any config file gives a Config or a ConfigError with problems."""
 
 import re
 
@@ -46,7 +46,7 @@ JUNK = st.recursive(
 
 
 def like(*known, **fields):
-    """Mappings that have the known keys' values or junk in their place, and sometimes more."""
+    """Generate mappings with valid values or junk for the known keys, and sometimes other keys."""
     optional = {name: value | JUNK for name, value in fields.items()}
     return st.fixed_dictionaries({name: optional.pop(name) for name in known}, optional=optional)
 
@@ -102,7 +102,7 @@ NEARLY = like("model_groups", model_groups=st.lists(GROUP, max_size=3), general_
 
 
 def outcome(text):
-    """A Config, or the problems; every other exception fails the test."""
+    """Return a Config or the problems; any other exception fails the test."""
     try:
         return parse_config(text, {"A": "x", "C": "1"}, file="f.yaml")
     except ConfigError as error:

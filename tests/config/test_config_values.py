@@ -1,4 +1,4 @@
-"""What a config means once it is loaded: values, defaults, names, references to the environment."""
+"""The values of a loaded config: defaults, names, references to the environment."""
 
 import pytest
 from pydantic import ValidationError
@@ -81,7 +81,7 @@ def test_a_call_waits_a_second_for_a_cheaper_tier_and_ten_for_any():
     }
 
 
-def test_nobody_need_wait():
+def test_waiting_can_be_turned_off():
     queue = load_settings("{queue: {max_waiting: 0, max_wait_s: 0, spill_wait_s: 0}}").queue
 
     assert (queue.max_waiting, queue.max_wait_s, queue.spill_wait_s) == (0, 0, 0)
@@ -219,7 +219,7 @@ def test_numbers_are_decimal():
 @pytest.mark.parametrize(
     ("written", "meant"), [("true", True), ("no", False), ("False", False), ("'on'", True)]
 )
-def test_true_and_false_may_be_said_in_yamls_ways(written, meant):
+def test_booleans_follow_yaml_1_2(written, meant):
     assert load_settings(f"{{access_log: {written}}}").access_log is meant
 
 

@@ -110,7 +110,7 @@ def test_another_port_of_this_machine_is_an_endpoint_like_any_other():
     ]
 
 
-def test_every_impossible_value_is_told_by_its_variable_and_not_shown():
+def test_an_invalid_value_is_reported_by_its_variable_and_not_shown():
     said = refusal(
         OPENAI_API_KEY="sk-x y",
         OPENAI_BASE_URL="sk-z",

@@ -1,4 +1,4 @@
-"""Where calls go that a group could not serve: what is refused of it."""
+"""Fallbacks: which are refused."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def groups(*written, key="fallbacks"):
     return "model_groups:\n" + "".join(lines)
 
 
-def test_without_a_word_a_group_falls_back_on_nothing():
+def test_by_default_a_group_has_no_fallbacks():
     (group,) = parse_config(groups("a"), {}, file="f.yaml").model_groups
 
     assert (group.fallbacks, group.context_window_fallbacks) == ((), ())
@@ -42,7 +42,7 @@ def test_groups_to_fall_back_on_keep_their_order(key):
         (2, ["a: 5", "b"], "expected a text, found 5"),
     ],
 )
-def test_a_fallback_that_leads_nowhere_is_told_with_its_line(line, written, said, key):
+def test_an_unknown_fallback_is_reported_with_its_line(line, written, said, key):
     found = [(at, what) for at, what in problems(groups(*written, key=key)) if said in what]
 
     assert [at for at, _ in found] == [line]
@@ -64,13 +64,13 @@ model_groups:
     assert parse_config(text, {}, file="f.yaml").model_groups[1].fallbacks == ("short",)
 
 
-def test_a_fallback_is_not_told_twice_for_a_group_that_stands_twice():
+def test_a_fallback_to_a_duplicate_group_is_reported_once():
     found = problems(groups("a: b", "a: b", "b"))
 
     assert [line for line, _ in found] == [3]
 
 
-def test_a_config_built_in_code_cannot_fall_back_on_nothing():
+def test_a_config_built_in_code_must_have_valid_fallbacks():
     group = ModelGroup(model_group="m", models=(ModelEntry(),), fallbacks=("other",))
 
     with pytest.raises(ValueError, match="there is no such model group"):

@@ -1,4 +1,4 @@
-"""What load_config says about a file that cannot be used: every problem, its line, its remedy."""
+"""load_config reports every problem of an invalid file, with line and remedy."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,11 @@ from llmproxy.config import load_config, parse_config
 from llmproxy.errors import ConfigError
 from tests.config.mistakes import GROUP, entry, problems, settings, told_once
 
-# line, text, part of what is said
+# line, text, part of the message
 SAID = [
     # the shape of the file
-    (1, "", "the file has no content"),
-    (1, "# only a comment\n", "the file has no content"),
+    (1, "", "the file is empty"),
+    (1, "# only a comment\n", "the file is empty"),
     (1, "- a\n- b\n", "expected key: value lines"),
     (1, "just a text\n", "expected key: value lines"),
     (2, "model_groups:\n\t- model_group: x\n", "Indent with spaces, not with tabs"),
@@ -46,7 +46,7 @@ SAID = [
     (3, "model_groups:\n  - model_group: m\n    models: []\n", "Add an endpoint"),
     (5, entry("model: m", "wieght: 2"), "unknown key 'wieght'. Did you mean weight?"),
     (4, entry("api_key: x"), "It belongs in params of an endpoint"),
-    (5, entry("params:", "  api_base: x"), "Write base_url, which is what it is called here"),
+    (5, entry("params:", "  api_base: x"), "Write base_url, its name here"),
     (4, entry("api_base: x"), "It is called base_url here, and belongs in params of an endpoint."),
     (4, entry("port: 1"), "unknown key 'port'. Remove it; known here: model, name, weight"),
     (4, entry("rpm: 600"), "unknown key 'rpm'. It belongs in limits of an endpoint or a caller."),
@@ -55,7 +55,7 @@ SAID = [
     (
         4,
         entry("limits: {requests_per_minute: 4}"),
-        "Write rpm, which is what it is called here.",
+        "Write rpm, its name here.",
     ),
     (4, entry("limits: {rps: 4}"), "unknown key 'rps'. Did you mean"),
     (4, entry("queue: {}"), "It belongs in general_settings."),
@@ -76,7 +76,7 @@ SAID = [
     ),
     (6, settings("master_key: x"), "Write callers: a list in general_settings"),
     (6, settings("redis_hots: h"), "unknown key 'redis_hots'. Did you mean redis_host?"),
-    (6, settings("redis_tls: true"), "Write redis_ssl, which is what it is called here."),
+    (6, settings("redis_tls: true"), "Write redis_ssl, its name here."),
     (5, GROUP + "callers: []\n", "It belongs in general_settings."),
     (5, GROUP + "fallbacks: []\n", "It belongs in a group of model_groups."),
     (5, GROUP + "model_list: []\n", "Write model_groups"),
@@ -111,8 +111,12 @@ SAID = [
     (6, settings("log_format: jsn"), "'auto', 'json' or 'text', found 'jsn'. Did you mean json?"),
     (6, settings("strategy: 7"), "'least_busy' or 'cheapest', found 7. Write one of these."),
     (6, settings("strategy: [x]"), "found a list. Write one of these."),
-    (6, settings("strategy: simple-shuffle"), "found 'simple-shuffle'. Write weighted, which is"),
-    (6, settings("strategy: cost-based-routing"), "Write cheapest, which is what it is called"),
+    (
+        6,
+        settings("strategy: simple-shuffle"),
+        "found 'simple-shuffle'. Write weighted, its name here",
+    ),
+    (6, settings("strategy: cost-based-routing"), "Write cheapest, its name here"),
     (4, entry("limits: 600"), "limits: expected a mapping (key: value lines), found 600"),
     (4, entry("limits: {rpm: 0}"), "limits.rpm: expected at least 1, found 0."),
     (4, entry("limits: {tpm: 1.5}"), "limits.tpm: expected a whole number, found 1.5"),
@@ -227,11 +231,11 @@ SAID = [
 
 
 @pytest.mark.parametrize(("line", "text", "said"), SAID, ids=[said for _, _, said in SAID])
-def test_a_mistake_is_told_once_with_its_line_and_a_remedy(line, text, said):
+def test_a_mistake_is_reported_once_with_its_line_and_a_remedy(line, text, said):
     assert told_once(line, text, said)
 
 
-def test_every_problem_is_told_at_once_in_the_order_of_lines():
+def test_every_problem_is_reported_at_once_in_the_order_of_lines():
     text = """\
 general_settings:
   bind_port: abc
@@ -261,7 +265,7 @@ unknown: 1
     assert "second endpoint" in found[6][1]
 
 
-def test_an_unset_variable_is_not_told_again_as_a_wrong_type():
+def test_an_unset_variable_is_not_reported_again_as_a_wrong_type():
     found = problems(settings("bind_port: ${NOT_SET}"))
 
     assert len(found) == 1
@@ -294,18 +298,20 @@ def test_a_problem_reads_as_file_line_what_was_found_and_what_to_do():
     )
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path):
-    with pytest.raises(ConfigError, match=r"none\.yaml: there is no such file\. Check the path\."):
+def test_a_missing_file_is_reported_as_such(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"none\.yaml: this file does not exist\. Check the path\."
+    ):
         load_config(tmp_path / "none.yaml", {})
 
 
-def test_a_directory_is_said_to_be_one(tmp_path):
+def test_a_directory_is_reported_as_such(tmp_path):
     with pytest.raises(ConfigError, match="found a directory"):
         load_config(tmp_path, {})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_forbidden_file_is_said_to_be_forbidden(tmp_path):
+def test_a_forbidden_file_is_reported_as_such(tmp_path):
     path = tmp_path / "f.yaml"
     path.write_text(GROUP)
     path.chmod(0)
@@ -319,7 +325,7 @@ def test_an_impossible_path_is_a_problem_too():
         load_config(Path("a\0b"), {})
 
 
-def test_bytes_that_are_not_utf8_are_told_with_their_line(tmp_path):
+def test_bytes_that_are_not_utf8_are_reported_with_their_line(tmp_path):
     path = tmp_path / "f.yaml"
     path.write_bytes(b"a: 1\nb: \xff\n")
 

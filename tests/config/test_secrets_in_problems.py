@@ -1,4 +1,4 @@
-"""What load_config says about a file never repeats what may be a secret."""
+"""The problems of a config file never repeat a secret."""
 
 import pytest
 
@@ -64,7 +64,7 @@ SECRET = "sk-tell-nobody"
         entry("name: ${KEY}\n      - name: ${KEY}"),
     ],
 )
-def test_a_secret_is_never_told(text):
+def test_a_secret_is_never_shown(text):
     with pytest.raises(ConfigError) as raised:
         parse_config(text, {"KEY": SECRET}, file="f.yaml")
 

@@ -1,4 +1,4 @@
-"""Where the shared view lives, as it is configured: values, and addresses that cannot be."""
+"""Addresses of the shared state in a config: valid and invalid ones."""
 
 import pytest
 import yaml
@@ -95,7 +95,7 @@ def test_one_node_of_a_cluster_is_enough(address):
     assert load(address, "redis_cluster: true", "redis_db: 0").redis_cluster
 
 
-def test_a_default_beside_a_url_contradicts_nothing():
+def test_a_default_beside_a_url_is_no_conflict():
     settings = load(
         "redis_url: redis://h:6380",
         'redis_port: "${PORT:-6379}"',
@@ -118,38 +118,38 @@ MASTER = "redis_sentinel_master: m"
         # the URL
         (6, ["redis_url: ''"], "redis_url: found a URL that is empty"),
         (6, ["redis_url: h"], "Begin it with rediss:// (TLS), redis:// or unix://"),
-        (6, ["redis_url: http://h"], "found an address that Redis is not reached by."),
-        (6, ["redis_url: valkey://h"], "found an address that Redis is not reached by."),
+        (6, ["redis_url: http://h"], "found an address that is not a Redis URL."),
+        (6, ["redis_url: valkey://h"], "found an address that is not a Redis URL."),
         (6, ["redis_url: redis://"], "found a URL without a host."),
         (6, ["redis_url: redis://h:x"], "found a URL with an impossible host or port."),
         (6, ["redis_url: redis://h:99999"], "found a URL with an impossible host or port."),
         (6, ["redis_url: 'redis://:a/b@h'"], "a URL with an impossible host or port. Write"),
         (6, ["redis_url: 'redis://:a#b@h'"], "in a password, / is %2F and # is %23."),
         (6, ["redis_url: 'redis://h/0#b'"], "found a URL with a fragment behind #."),
-        (6, ["redis_url: redis://h/zero"], "found something else than a database's number"),
-        (6, ["redis_url: redis://h/0/1"], "found something else than a database's number"),
+        (6, ["redis_url: redis://h/zero"], "expected a database number"),
+        (6, ["redis_url: redis://h/0/1"], "expected a database number"),
         (6, ["redis_url: unix://"], "found unix:// without a path."),
         (6, ["redis_url: 'redis://a b'"], "has a space"),
         (6, ["redis_url: 5"], "redis_url: expected a text, found a number (not shown)"),
         # the parts
         (6, ["redis_host: redis://h"], "redis_host: found a URL. Write it as redis_url."),
         (6, ["redis_host: 'h:6379'"], "found a host with a port. Move the port to redis_port."),
-        (6, ["redis_host: ''"], "found something else than a host."),
-        (6, ["redis_host: a b"], "found something else than a host."),
+        (6, ["redis_host: ''"], "expected a host."),
+        (6, ["redis_host: a b"], "expected a host."),
         (7, ["redis_host: h", "redis_port: 0"], "redis_port: expected at least 1, found 0."),
         (7, ["redis_host: h", "redis_port: 65536"], "redis_port: expected at most 65535"),
         (7, ["redis_host: h", "redis_db: -1"], "redis_db: expected at least 0, found -1."),
         (7, ["redis_host: h", "redis_ssl: maybe"], "redis_ssl: expected true or false"),
         (7, ["redis_host: h", "redis_password: ''"], "redis_password: found an empty password."),
         (7, ["redis_host: h", "redis_username: ''"], "redis_username: found an empty text."),
-        (6, ["redis_namespace: a{b}"], "found a namespace with other characters than letters"),
+        (6, ["redis_namespace: a{b}"], "found a character other than letters"),
         (6, ["redis_namespace: ''"], "Use 1 to 100 of these, for example llmproxy-staging."),
         # sentinels
         (6, [SENTINELS], "found redis_sentinels without redis_sentinel_master. Add"),
         (6, [MASTER], "found redis_sentinel_master without redis_sentinels. Add redis_sentinels"),
-        (6, ["redis_sentinels: ['h:x']", MASTER], "[0]: found something else than a host and a"),
-        (6, ["redis_sentinels: ['h:0']", MASTER], "something else than a host and a port."),
-        (6, ["redis_sentinels: ['h:65536']", MASTER], "something else than a host and a port."),
+        (6, ["redis_sentinels: ['h:x']", MASTER], "[0]: expected a host and a"),
+        (6, ["redis_sentinels: ['h:0']", MASTER], "expected a host and a port."),
+        (6, ["redis_sentinels: ['h:65536']", MASTER], "expected a host and a port."),
         (6, ["redis_sentinels: ['']", MASTER], "Write host:26379."),
         (6, ["redis_sentinels: ['redis://h:1']", MASTER], "Write host:26379."),
         (6, ["redis_sentinels: h:26379", MASTER], "redis_sentinels: expected a list"),
@@ -182,7 +182,7 @@ MASTER = "redis_sentinel_master: m"
         (8, [SENTINELS, MASTER, "redis_cluster: on"], "both redis_cluster and redis_sentinels."),
     ],
 )
-def test_an_address_that_cannot_be_is_told_once_with_its_line(line, written, said):
+def test_an_invalid_address_is_reported_once_with_its_line(line, written, said):
     assert told_once(line, settings(*written), said)
 
 

@@ -1,4 +1,4 @@
-"""What others may see of a config: masked YAML, the schema, the generated reference."""
+"""What is shown of a config: masked YAML, the schema, the generated reference."""
 
 import re
 import subprocess
@@ -159,7 +159,7 @@ def test_the_generated_docs_match_the_models():
     assert (done.returncode, done.stdout) == (0, "Generated docs match the code.\n")
 
 
-def test_stale_docs_are_told_by_name(tmp_path):
+def test_stale_docs_are_reported_by_name(tmp_path):
     for folder in ("tools", "docs", "ops"):
         (tmp_path / folder).mkdir()
     generated = ("docs/llmproxy.schema.json", "docs/metrics.md", "ops/grafana.json")

@@ -1,4 +1,4 @@
-"""`general_settings.tracing`: what may stand there, and what is said where it may not."""
+"""`general_settings.tracing`: valid values, and the problems of invalid ones."""
 
 import pytest
 
@@ -35,8 +35,8 @@ def test_headers_may_come_from_the_environment_and_are_never_shown():
         (["service_name: x"], 6, "tracing: endpoint is missing. Add endpoint: where spans are"),
         (["endpoint: ftp://h"], 7, "found 'ftp://h'. Write http:// or https:// and a host"),
         (["endpoint: 'http:///v1'"], 7, "Write http:// or https:// and a host"),
-        (["endpoint: http://k@h"], 7, "a key goes to headers"),
-        (["endpoint: 'http://h/?a=b'"], 7, "a key goes to headers"),
+        (["endpoint: http://k@h"], 7, "put a key into headers"),
+        (["endpoint: 'http://h/?a=b'"], 7, "put a key into headers"),
         (["endpoint: http://h", "sample_ratio: 1.5"], 8, "expected at most 1, found 1.5."),
         (["endpoint: http://h", "sample_ratio: -1"], 8, "expected at least 0, found -1."),
         (["endpoint: http://h", "service_name: ''"], 8, "found an empty text."),
@@ -44,5 +44,5 @@ def test_headers_may_come_from_the_environment_and_are_never_shown():
         (["endpoint: http://h", "sampling: 1"], 8, "Did you mean sample_ratio?"),
     ],
 )
-def test_a_mistake_is_told_with_its_line_and_remedy(lines, line, said):
+def test_a_mistake_is_reported_with_its_line_and_remedy(lines, line, said):
     assert told_once(line, tracing(*lines), said)
