@@ -1,11 +1,13 @@
-"""What is told: frozen facts that stages emit and logs, metrics and tracing listen to.
+"""Events that the request path emits, and the base class of what listens to them.
 
-Observation is not a policy: nothing that a listener does changes a call.
+Events are frozen and content-free. Observation never stands in a call's path: nothing that a
+listener does changes a call. Moments are seconds of `time.monotonic` unless the attribute says
+otherwise, durations seconds.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from enum import StrEnum
 
 import msgspec
 
@@ -14,46 +16,59 @@ from llmproxy.record import CallRecord
 from llmproxy.steps import Attempt
 
 
-class AttemptFailed(msgspec.Struct, frozen=True):
-    """One attempt did not lead to an answer; `verdict` is what follows from it."""
+class AttemptEnded(msgspec.Struct, frozen=True, gc=False):
+    """An attempt is over; if it was answered, so is the answer. Each attempt emits one.
+
+    Attributes:
+        call_id: Our id of the call.
+        group: The model group that was asked, a fallback's if the call had fallen back.
+        attempt: Endpoint, times, outcome and verdict.
+        message: What went wrong, for a person; only of a failed attempt.
+        usage: Tokens as the endpoint counted them; None if it did not report any.
+        broken: The answer broke off after the commit point.
+    """
 
     call_id: str
     group: str
-    endpoint: str
-    reason: str
-    status: int | None
-    verdict: str
-    elapsed_s: float
-    message: str
-
-
-class AttemptEnded(msgspec.Struct, frozen=True, gc=False):
-    """One attempt and, if it was answered, the answer are over. Of every attempt there is one.
-
-    `usage`: what the endpoint counted, if it told. `broken`: the answer broke after the commit
-    point.
-    """
-
-    group: str
     attempt: Attempt
+    message: str | None = None
     usage: Usage | None = None
     broken: bool = False
 
 
+class EndpointChange(StrEnum):
+    """How an endpoint's state changed."""
+
+    OPEN = "open"  # the circuit breaker opened
+    HALF_OPEN = "half-open"  # the breaker lets one attempt through
+    CLOSED = "closed"  # the breaker closed: the endpoint answers again
+    COOLING = "cooling"  # a cooldown began
+    MISCONFIGURED = "misconfigured"  # a cooldown began that a person must end
+    DRAINED = "drained"  # the operator takes it out of service
+    ENABLED = "enabled"  # the operator puts it back into service
+    CLEARED = "cleared"  # the operator ends its cooldown
+
+
 class EndpointStateChanged(msgspec.Struct, frozen=True):
-    """An endpoint left the healthy state or came back."""
+    """An endpoint left the healthy state or came back.
+
+    Attributes:
+        group: The endpoint's model group.
+        endpoint: Its name.
+        state: What changed.
+        why: The cause, for a person.
+        for_s: How long the state lasts, in seconds; None if that is not known.
+    """
 
     group: str
     endpoint: str
-    # "open", "half-open", "closed", "cooling", "misconfigured"; by the operator: "drained",
-    # "enabled", "cleared"
-    state: str
+    state: EndpointChange
     why: str
-    for_s: float | None  # seconds, if it is known how long
+    for_s: float | None
 
 
 class CallFinished(msgspec.Struct, frozen=True, gc=False):
-    """A call is over, however it ended. Content-free, as its record is.
+    """A call is over, however it ended.
 
     Attributes:
         record: Everything known about the call; nothing changes it any more.
@@ -71,60 +86,39 @@ class CallFinished(msgspec.Struct, frozen=True, gc=False):
     overhead_s: float
 
 
-class Listener(Protocol):
-    """Somebody who wants to know. Must be quick and must not raise."""
+class Listener:
+    """Base class for listeners. Every hook is a no-op; override the ones you need.
 
-    def attempt_failed(self, event: AttemptFailed) -> None:
-        """An attempt did not lead to an answer."""
-
-    def attempt_ended(self, event: AttemptEnded) -> None:
-        """An attempt is over, and the answer that it led to."""
-
-    def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
-        """An endpoint left the healthy state or came back."""
-
-    def call_finished(self, event: CallFinished) -> None:
-        """A call is over."""
-
-
-class BaseListener:
-    """A Listener whom nothing concerns: who hears of something only inherits the rest."""
-
-    def attempt_failed(self, event: AttemptFailed) -> None:
-        """Nothing."""
+    Hooks run in the event loop, in a call's path: they must be quick and must not raise.
+    """
 
     def attempt_ended(self, event: AttemptEnded) -> None:
-        """Nothing."""
+        """Take note of the end of an attempt."""
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
-        """Nothing."""
+        """Take note of a change of an endpoint's state."""
 
     def call_finished(self, event: CallFinished) -> None:
-        """Nothing."""
+        """Take note of the end of a call."""
 
 
-class Listeners:
-    """Several listeners as one; each is told everything, in order."""
+class Listeners(Listener):
+    """Several listeners as one; each gets every event, in order."""
 
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = listeners
 
-    def attempt_failed(self, event: AttemptFailed) -> None:
-        """An attempt did not lead to an answer."""
-        for listener in self._listeners:
-            listener.attempt_failed(event)
-
     def attempt_ended(self, event: AttemptEnded) -> None:
-        """An attempt is over, and the answer that it led to."""
+        """Pass the event on."""
         for listener in self._listeners:
             listener.attempt_ended(event)
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
-        """An endpoint left the healthy state or came back."""
+        """Pass the event on."""
         for listener in self._listeners:
             listener.endpoint_state_changed(event)
 
     def call_finished(self, event: CallFinished) -> None:
-        """A call is over."""
+        """Pass the event on."""
         for listener in self._listeners:
             listener.call_finished(event)

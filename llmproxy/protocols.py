@@ -127,9 +127,12 @@ class SharedStatus(msgspec.Struct, frozen=True):
     since_s: float  # how long this has been so
 
 
-class Peers(Listener, Protocol):
-    """The other instances: limits and endpoint states are shared with them. As a Listener it
-    publishes the changes of endpoints here."""
+class Peers(Protocol):
+    """The other instances: limits and endpoint states are shared with them."""
+
+    @property
+    def listener(self) -> Listener:
+        """Publishes the changes of this instance's endpoints."""
 
     def quota_of(self, key: str, quota: SharedQuota | None, *, smooth: bool) -> SharedQuota:
         """Return the quota of the account that has this key on every instance.

@@ -6,6 +6,8 @@ other workers and written to a file. Moments are seconds of `time.monotonic`, du
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from llmproxy.calls import Header, Headers, Trace
@@ -13,6 +15,16 @@ from llmproxy.operations import Usage
 from llmproxy.steps import Step, in_words
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left; never sent, only logged
+
+
+class CacheResult(StrEnum):
+    """The part that the answer cache had in a call, as in the header `x-llmproxy-cache`."""
+
+    HIT = "hit"
+    STALE = "stale"  # an older answer, while a new one is fetched or none can be had
+    COALESCED = "coalesced"  # the answer to another call that asked the same
+    MISS = "miss"
+    BYPASS = "bypass"  # neither looked up nor kept
 
 
 class RequestSummary(msgspec.Struct, omit_defaults=True, gc=False):
@@ -88,7 +100,7 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     attempts: int = 0
     steps: list[Step] = []
     waited_s: float = 0.0
-    cache: str | None = None
+    cache: CacheResult | None = None
     limit_headers: Headers | None = None
 
     def client_left(self) -> None:

@@ -1,32 +1,63 @@
-"""What happened on the way to an answer, step by step: the decision trace of one call.
+"""The steps of one call on its way to an answer: why it went where it went.
 
-Content-free: names, numbers and reasons, never a word of what was asked or answered. Moments are
-seconds of `time.monotonic`.
+Content-free: names, numbers and reasons, no prompt and no answer. Moments are seconds of
+`time.monotonic`, durations seconds.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import assert_never
+
 import msgspec
 
 
-class Attempt(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="attempt"):
-    """One try at one endpoint, up to the commit point.
+class AttemptOutcome(StrEnum):
+    """How an attempt ended."""
 
-    `outcome`: "answered", "failed", or "abandoned" when the call ended under it (the client left).
-    `reason` and `verdict` belong to a failure; `status` is the endpoint's, if it sent one.
+    ANSWERED = "answered"  # the call reached its commit point
+    FAILED = "failed"
+    ABANDONED = "abandoned"  # the call ended while the attempt was under way: the client left
+
+
+class Verdict(StrEnum):
+    """What follows from a failed attempt."""
+
+    SAME_ENDPOINT = "same endpoint"
+    NEXT_ENDPOINT = "next endpoint"
+    GIVE_UP = "give up"
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="attempt"):
+    """One try at one endpoint.
+
+    Attributes:
+        endpoint: The endpoint's name.
+        began_at: When the attempt began.
+        took_s: Its duration up to the commit point or the failure.
+        outcome: How it ended.
+        status: The endpoint's HTTP status; None if it sent none.
+        reason: Kind of the failure, such as `timeout`; only of a failed attempt.
+        verdict: What the call did next; only of a failed attempt.
     """
 
     endpoint: str
     began_at: float
     took_s: float
-    outcome: str
+    outcome: AttemptOutcome
     status: int | None = None
     reason: str | None = None
-    verdict: str | None = None
+    verdict: Verdict | None = None
 
 
 class PassedOver(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="skipped"):
-    """An endpoint whose turn it might have been, and why it did not get it."""
+    """An endpoint that was next in order, or considered, and got no attempt.
+
+    Attributes:
+        endpoint: The endpoint's name.
+        at: When it was skipped.
+        why: The reason, for a person.
+    """
 
     endpoint: str
     at: float
@@ -34,7 +65,12 @@ class PassedOver(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="s
 
 
 class FellBack(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="fallback"):
-    """The call went on in another model group."""
+    """The call went on in another model group.
+
+    Attributes:
+        group: The group that was asked next.
+        at: When the call changed over.
+    """
 
     group: str
     at: float
@@ -44,7 +80,7 @@ Step = Attempt | PassedOver | FellBack
 
 
 def in_words(steps: list[Step]) -> str:
-    """The trace in one line, for a header and for the log."""
+    """Return the steps as one line, for a header and for the log."""
     return "; ".join(map(_in_words, steps)) or "no endpoint was asked"
 
 
@@ -55,10 +91,16 @@ def _in_words(step: Step) -> str:
         case FellBack():
             return f"fell back to group {step.group}"
         case Attempt():
-            parts = [step.endpoint, step.outcome]
-            if step.status is not None:
-                parts.append(str(step.status))
-            if step.reason not in (None, step.outcome):
-                parts.append(f"({step.reason})")
-            words = " ".join(parts) + f" after {step.took_s * 1000:.1f} ms"
-            return words if step.verdict is None else f"{words}, then {step.verdict}"
+            return _attempt_in_words(step)
+        case _:
+            assert_never(step)
+
+
+def _attempt_in_words(attempt: Attempt) -> str:
+    parts = [attempt.endpoint, attempt.outcome]
+    if attempt.status is not None:
+        parts.append(str(attempt.status))
+    if attempt.reason not in (None, attempt.outcome):
+        parts.append(f"({attempt.reason})")
+    words = " ".join(parts) + f" after {attempt.took_s * 1000:.1f} ms"
+    return words if attempt.verdict is None else f"{words}, then {attempt.verdict}"

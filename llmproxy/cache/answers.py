@@ -12,7 +12,7 @@ from llmproxy.cache.stores.l2 import L2Store
 from llmproxy.cache.stores.memory import MemoryStore
 from llmproxy.calls import Headers
 from llmproxy.protocols import Downstream
-from llmproxy.record import CallRecord, explanation
+from llmproxy.record import CacheResult, CallRecord, explanation
 
 
 class AnswerLevels:
@@ -41,27 +41,32 @@ class AnswerLevels:
         return other
 
     def give(
-        self, found: CachedAnswer, asked: Lookup, client: Downstream, record: CallRecord, word: str
+        self,
+        found: CachedAnswer,
+        asked: Lookup,
+        client: Downstream,
+        record: CallRecord,
+        result: CacheResult,
     ) -> bool:
         """Give an answer in the form that the call wants; False if it lacks what the call wants.
 
-        `word`: what the client is told of it: hit, stale or coalesced.
+        `result`: what the client is told of it: hit, stale or coalesced.
         """
         body = self._in_form(found, asked)
         if body is None:
             return False
-        record.cache = word
+        record.cache = result
         record.answer.status, record.answer.first_byte_at = 200, monotonic()
         kind = b"text/event-stream" if asked.call.stream else b"application/json"
         if found.streamed is asked.call.stream:
             kind = found.content_type
         headers = cache_headers(kind, record)
-        if word != "coalesced":
+        if result is not CacheResult.COALESCED:
             headers.append((b"age", b"%d" % max(0.0, time() - found.stored_at)))
         client.start(200, headers, length=len(body))
         client.write(body)
         client.finish()
-        self.counters.count_served(word, found)
+        self.counters.count_served(result, found)
         return True
 
     def keep(self, answer: CachedAnswer, asked: Lookup) -> bool:

@@ -23,7 +23,7 @@ from llmproxy.calls import Call
 from llmproxy.config import CacheParams
 from llmproxy.errors import GatewayError, NoEndpoint, Overload, UpstreamError
 from llmproxy.protocols import Client
-from llmproxy.record import CallRecord
+from llmproxy.record import CacheResult, CallRecord
 from llmproxy.routing import Group
 from llmproxy.rules.prices import Prices
 
@@ -73,9 +73,9 @@ class Cache:
         found = self.memory.get(asked.key, now) if asked.directives.reads else None
         if asked.directives.reads and self.l2 is not None:
             found = await self._known.behind(found, asked, now)
-        word = None if found is None else self._good_as(found, asked, now)
-        if found and word and self._known.give(found, asked, client, record, word):
-            if word == "stale":
+        result = None if found is None else self._good_as(found, asked, now)
+        if found and result and self._known.give(found, asked, client, record, result):
+            if result is CacheResult.STALE:
                 self.coalescer.renew(asked, ask)
             return
         if asked.directives.order == b"only":
@@ -85,7 +85,7 @@ class Cache:
         except GatewayError as error:
             if client.started or found is None or not self._may_stand_in(found, error, now):
                 raise
-            if not self._known.give(found, asked, client, record, "stale"):
+            if not self._known.give(found, asked, client, record, CacheResult.STALE):
                 raise
 
     async def purge(self, group: str | None, stored_before: float | None) -> tuple[int, int]:
@@ -102,14 +102,18 @@ class Cache:
         """Nothing is asked for later use any more."""
         await self.coalescer.close()
 
-    def _good_as(self, found: CachedAnswer, asked: Lookup, now: float) -> str | None:
+    def _good_as(self, found: CachedAnswer, asked: Lookup, now: float) -> CacheResult | None:
         """What an answer may be given as, at once; None if it is too old for that."""
         age_s = now - found.stored_at
         if age_s > asked.directives.max_age_s:
             return None
         if age_s < self._params.ttl:
-            return "hit"
-        return "stale" if age_s < self._params.ttl + self._params.stale_while_revalidate_s else None
+            return CacheResult.HIT
+        return (
+            CacheResult.STALE
+            if age_s < self._params.ttl + self._params.stale_while_revalidate_s
+            else None
+        )
 
     def _may_stand_in(self, found: CachedAnswer, error: GatewayError, now: float) -> bool:
         """Whether an old answer is better than this error: nobody could answer (RFC 5861, 4)."""

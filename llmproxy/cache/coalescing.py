@@ -14,7 +14,7 @@ from llmproxy.cache.single_flight import MAX_ANSWER_BYTES, SingleFlight, Subscri
 from llmproxy.calls import Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError
 from llmproxy.protocols import Client, Downstream
-from llmproxy.record import CallRecord, RequestSummary
+from llmproxy.record import CacheResult, CallRecord, RequestSummary
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.prices import Prices, cost_usd
 
@@ -56,7 +56,7 @@ class Coalescer:
                 break
             elif await self._answered_elsewhere(asked, client, record):
                 return
-        record.cache = "miss"
+        record.cache = CacheResult.MISS
         self._known.counters.misses += 1
         flight = SingleFlight(asked.call.route.dialect, record)
         leader = flight.lead(client)
@@ -99,7 +99,7 @@ class Coalescer:
             record.endpoint, record.fallback = flight.record.endpoint, flight.record.fallback
             return cache_headers(content_type, record)
 
-        record.cache = "coalesced"
+        record.cache = CacheResult.COALESCED
         subscriber = flight.board(client, head)
         joined_at = monotonic()
         try:
@@ -112,9 +112,11 @@ class Coalescer:
             record.answer.status, record.answer.first_byte_at = 200, subscriber.begun_at
             if flight.error is not None:
                 raise flight.error
-            self._known.counters.count_served("coalesced", answer)
+            self._known.counters.count_served(CacheResult.COALESCED, answer)
             return True
-        return answer is not None and self._known.give(answer, asked, client, record, "coalesced")
+        return answer is not None and self._known.give(
+            answer, asked, client, record, CacheResult.COALESCED
+        )
 
     async def _answered_elsewhere(
         self, asked: Lookup, client: Downstream, record: CallRecord
@@ -128,7 +130,7 @@ class Coalescer:
         record.waited_s += monotonic() - began_at
         if found is None or time() - found.stored_at >= self._known.fresh_s:
             return False
-        return self._known.give(found, asked, client, record, "coalesced")
+        return self._known.give(found, asked, client, record, CacheResult.COALESCED)
 
     # ---- in front
 

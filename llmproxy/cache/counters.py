@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from llmproxy.cache.cached_answer import CachedAnswer
+from llmproxy.record import CacheResult
 
 
 class CacheCounters(msgspec.Struct, gc=False):
@@ -23,11 +24,11 @@ class CacheCounters(msgspec.Struct, gc=False):
     saved_output_tokens: int = 0
     saved_usd: float = 0.0
 
-    def count_served(self, word: str, answer: CachedAnswer | None) -> None:
-        """An answer was given again; `word`: hit, stale or coalesced."""
-        if word == "hit":
+    def count_served(self, result: CacheResult, answer: CachedAnswer | None) -> None:
+        """An answer was given again; `result`: hit, stale or coalesced."""
+        if result is CacheResult.HIT:
             self.hits += 1
-        elif word == "stale":
+        elif result is CacheResult.STALE:
             self.stale += 1
         else:
             self.coalesced += 1

@@ -12,7 +12,7 @@ from llmproxy.calls import Call
 from llmproxy.config import CacheMode, GeneralSettings
 from llmproxy.errors import ClientError
 from llmproxy.operations import Caching, Replay
-from llmproxy.record import CallRecord
+from llmproxy.record import CacheResult, CallRecord
 from llmproxy.routing import Group
 
 ROUNDING_S = 0.001  # of sums of seconds
@@ -60,9 +60,9 @@ class CachePolicy:
         if question is None:
             if directives.order == b"only":
                 raise not_cached()
-            record.cache = "bypass"
+            record.cache = CacheResult.BYPASS
             return None
-        record.cache = "miss"
+        record.cache = CacheResult.MISS
         lasts_s = call.ends_at - call.received_at + ROUNDING_S
         patient = call.patience_s >= self._idle_s and lasts_s >= self._total_s
         usage = question.wants_usage or not call.stream

@@ -6,7 +6,6 @@ request may have taken effect is never sent again unless its `Replay` allows it.
 
 from __future__ import annotations
 
-from enum import Enum
 from math import ceil
 
 import msgspec
@@ -36,14 +35,6 @@ MAX_BACKOFF_S = 8.0  # as the SDKs' own
 MIN_RETRIES = 3
 RETRY_SHARE = 0.2
 MAX_HINT_S = 60.0  # openai-node and the Vercel SDK ignore what is longer
-
-
-class Verdict(Enum):
-    """What to do after a failed attempt."""
-
-    SAME_ENDPOINT = "same endpoint"
-    NEXT_ENDPOINT = "next endpoint"
-    GIVE_UP = "give up"
 
 
 class Judgement(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from time import monotonic
 
 from redis.exceptions import RedisError
 
-from llmproxy.events import BaseListener, EndpointStateChanged
+from llmproxy.events import EndpointStateChanged, Listener
 from llmproxy.protocols import SharedStatus
 from llmproxy.shared_state.address import OPERATION_S, Client, give_up_idle, in_words, patience
 from llmproxy.shared_state.broadcast import ApplyPurge, StateBroadcast
@@ -39,7 +39,7 @@ logger = logging.getLogger("llmproxy")
 Sent = tuple[Lease, QuotaRequest]
 
 
-class SharedState(BaseListener):
+class SharedState(Listener):
     """Made by `open_shared_state` only, which runs its jobs. A `Listener`: what happens here
     is told to the others. Owns what is known of the server; a Lease belongs to its Capacity.
     """

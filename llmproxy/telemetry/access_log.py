@@ -16,8 +16,15 @@ from time import gmtime, strftime
 import msgspec
 
 from llmproxy.errors import RequestRejected
-from llmproxy.events import AttemptFailed, BaseListener, CallFinished, EndpointStateChanged
-from llmproxy.steps import in_words
+from llmproxy.events import (
+    AttemptEnded,
+    CallFinished,
+    EndpointChange,
+    EndpointStateChanged,
+    Listener,
+)
+from llmproxy.record import CacheResult
+from llmproxy.steps import AttemptOutcome, in_words
 from llmproxy.telemetry.batches import Batches
 
 FLUSH_S = 0.1
@@ -31,7 +38,7 @@ MAX_REQUEST_CHARS = 1_000
 logger = logging.getLogger("llmproxy")
 
 
-class AccessLog(BaseListener):
+class AccessLog(Listener):
     """A Listener that writes a line for each finished call. Owns the lines not yet written.
 
     `write` is called in a thread, with whole lines; it may block. `steps`: each line tells why its
@@ -67,27 +74,29 @@ class AccessLog(BaseListener):
             self._encode_events()
         self._batches.come()
 
-    def attempt_failed(self, event: AttemptFailed) -> None:
-        """Warn of an attempt that failed; the client may never notice it.
+    def attempt_ended(self, event: AttemptEnded) -> None:
+        """Warn of a failed attempt, which the client may never notice.
 
-        Except for what is the client's own mistake, which the call's line tells well enough.
+        A rejected request is the client's own mistake; the call's line says enough about it.
         """
-        if event.reason == RequestRejected.reason:
+        attempt = event.attempt
+        failed = attempt.outcome is AttemptOutcome.FAILED
+        if not failed or attempt.reason == RequestRejected.reason:
             return
         logger.warning(
             "%s %s: attempt at %s failed after %.0f ms (%s): %s; %s",
             event.call_id,
             event.group,
-            event.endpoint,
-            event.elapsed_s * 1000,
-            event.reason,
+            attempt.endpoint,
+            attempt.took_s * 1000,
+            attempt.reason,
             event.message,
-            event.verdict,
+            attempt.verdict,
         )
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """Tell that an endpoint left the healthy state, loudly if a person must act."""
-        level = logging.ERROR if event.state == "misconfigured" else logging.WARNING
+        level = logging.ERROR if event.state is EndpointChange.MISCONFIGURED else logging.WARNING
         wait = f" for {event.for_s:.0f} s" if event.for_s else ""
         logger.log(
             level, "%s %s is %s%s: %s", event.group, event.endpoint, event.state, wait, event.why
@@ -212,7 +221,7 @@ def _text_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
     record, answer = event.record, event.record.answer
     usage, first_byte_s = answer.usage, event.first_byte_s
     tokens = "" if usage is None else f", {usage.input_tokens}+{usage.output_tokens} tokens"
-    answerer = record.endpoint or ("the cache" if record.cache == "hit" else "-")
+    answerer = record.endpoint or ("the cache" if record.cache is CacheResult.HIT else "-")
     tries = f" after {record.attempts} attempts" if record.attempts > 1 else ""
     error = f" [{answer.error}]" if answer.error else ""
     told_steps = f" | {in_words(record.steps)}" if steps else ""

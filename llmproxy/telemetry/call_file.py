@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from llmproxy.events import BaseListener, CallFinished
+from llmproxy.events import CallFinished, Listener
 from llmproxy.telemetry.batches import Batches
 
 SCHEMA = """
@@ -42,7 +42,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _call_of = msgspec.msgpack.Decoder(CallFinished).decode
 
 
-class CallFile(BaseListener):
+class CallFile(Listener):
     """A Listener. Owns the calls not yet written, and the thread that writes them.
 
     Raises OSError with the remedy if there can be no such file. `keep_s`: older calls are

@@ -7,11 +7,12 @@ that are still in the processor's caches make that several times cheaper.
 from __future__ import annotations
 
 from collections import deque
+from typing import assert_never
 
-from llmproxy.events import AttemptEnded, BaseListener, CallFinished, EndpointStateChanged
+from llmproxy.events import AttemptEnded, CallFinished, EndpointStateChanged, Listener
 from llmproxy.operations import Usage
 from llmproxy.rules.prices import Prices, cost_usd
-from llmproxy.rules.retry import Verdict
+from llmproxy.steps import AttemptOutcome, Verdict
 from llmproxy.telemetry.tally import (
     OVERHEAD_SECONDS,
     SECONDS,
@@ -28,7 +29,7 @@ BATCH = 64
 KEPT_CALLS = 200
 
 
-class Ledger(BaseListener):
+class Ledger(Listener):
     """A Listener. Owns the tally of this process and the events not yet entered.
 
     `prices` by group and endpoint; whoever changes the config changes them. `tally` may be given to
@@ -77,13 +78,15 @@ class Ledger(BaseListener):
         attempt = event.attempt
         entry = self._endpoint(event.group, attempt.endpoint)
         match attempt.outcome:
-            case "answered":
+            case AttemptOutcome.ANSWERED:
                 entry.answered += 1
                 entry.first_byte.add(attempt.took_s, SECONDS)
-            case "failed":
+            case AttemptOutcome.FAILED:
                 _enter_failure(entry, attempt.reason or "failed", attempt.verdict)
-            case _:
+            case AttemptOutcome.ABANDONED:
                 entry.abandoned += 1
+            case _:
+                assert_never(attempt.outcome)
         if event.broken:
             entry.interrupted += 1
         usage = event.usage
@@ -141,11 +144,11 @@ class Ledger(BaseListener):
         return entry
 
 
-def _enter_failure(entry: EndpointTally, reason: str, verdict: str | None) -> None:
+def _enter_failure(entry: EndpointTally, reason: str, verdict: Verdict | None) -> None:
     counted = [entry.failed]
-    if verdict == Verdict.NEXT_ENDPOINT.value:
+    if verdict is Verdict.NEXT_ENDPOINT:
         counted.append(entry.moved)
-    elif verdict == Verdict.SAME_ENDPOINT.value:
+    elif verdict is Verdict.SAME_ENDPOINT:
         counted.append(entry.retried)
     for counts in counted:
         counts[reason] = counts.get(reason, 0) + 1

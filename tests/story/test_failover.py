@@ -69,8 +69,8 @@ async def test_another_endpoint_answers_when_one_fails_with(fault, body):
             assert reply.header("x-llmproxy-endpoint") == "e1"
             assert reply.header("x-llmproxy-attempts") == "2"
             (failure,) = proxy.heard.failures
-            assert failure.endpoint == "e0"
-            assert failure.verdict == "next endpoint"
+            assert failure.attempt.endpoint == "e0"
+            assert failure.attempt.verdict == "next endpoint"
 
 
 def _stream(text):
@@ -305,9 +305,12 @@ async def test_the_log_says_who_is_next_after_a_failure():
     async with scripted(fails_at_first) as vendor:
         async with serve_proxy(group_of(vendor, num_retries=3)) as proxy:
             assert (await ask(proxy.port, body=CHAT)).status == 200
-            assert [each.verdict for each in proxy.heard.failures] == ["same endpoint"]
+            assert [event.attempt.verdict for event in proxy.heard.failures] == ["same endpoint"]
     dead = always(*FAULTS["a 500"])
     async with scripted(dead) as one, scripted(dead) as other:
         async with serve_proxy(group_of(one, other, num_retries=1)) as proxy:
             await ask(proxy.port, body=CHAT)
-            assert [each.verdict for each in proxy.heard.failures] == ["next endpoint", "give up"]
+            assert [event.attempt.verdict for event in proxy.heard.failures] == [
+                "next endpoint",
+                "give up",
+            ]

@@ -2,7 +2,7 @@
 
 from llmproxy.events import CallFinished
 from llmproxy.operations import Usage
-from llmproxy.record import AnswerSummary, CallRecord, RequestSummary
+from llmproxy.record import AnswerSummary, CacheResult, CallRecord, RequestSummary
 
 
 def finished_call(**changes):
@@ -21,6 +21,8 @@ def finished_call(**changes):
     for name, value in changes.items():
         (part,) = [part for part in parts if name in part.__struct_fields__]
         parts[part][name] = value
+    if changes.get("cache") is not None:
+        parts[CallRecord]["cache"] = CacheResult(changes["cache"])
     request = RequestSummary(**parts[RequestSummary])
     answer = AnswerSummary(**parts[AnswerSummary])
     record = CallRecord(request=request, answer=answer, **parts[CallRecord])

@@ -11,9 +11,9 @@ from llmproxy.app import App
 from llmproxy.config import parse_config
 from llmproxy.events import (
     AttemptEnded,
-    AttemptFailed,
     CallFinished,
     EndpointStateChanged,
+    Listener,
 )
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.server import Server, make_server
@@ -21,19 +21,20 @@ from llmproxy.serving import open_app
 
 
 @dataclass
-class Heard:
-    """A Listener that remembers."""
+class Heard(Listener):
+    """A listener that keeps every event."""
 
     calls: list[CallFinished] = field(default_factory=list)
-    failures: list[AttemptFailed] = field(default_factory=list)
     attempts: list[AttemptEnded] = field(default_factory=list)
     changes: list[EndpointStateChanged] = field(default_factory=list)
 
     def call_finished(self, event):
         self.calls.append(event)
 
-    def attempt_failed(self, event):
-        self.failures.append(event)
+    @property
+    def failures(self):
+        """The events of failed attempts."""
+        return [event for event in self.attempts if event.attempt.outcome == "failed"]
 
     def attempt_ended(self, event):
         self.attempts.append(event)

@@ -9,11 +9,13 @@ import time
 
 import pytest
 
-from llmproxy.steps import Attempt, FellBack, PassedOver
+from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 from llmproxy.telemetry.access_log import MAX_PENDING_LINES, AccessLog, write_lines_to, write_to
 from tests.support.finished import finished_call
 from tests.support.run import bounded
 
+ANSWERED, FAILED = AttemptOutcome.ANSWERED, AttemptOutcome.FAILED
+NEXT = Verdict.NEXT_ENDPOINT
 FINISHED = finished_call()
 
 
@@ -39,7 +41,10 @@ def log_to(written, **options):
 @pytest.mark.parametrize("human", [True, False], ids=["text", "json"])
 @bounded()
 async def test_a_line_tells_why_the_call_went_where_it_went_if_it_is_wanted(human):
-    steps = [PassedOver("east", 0.0, "breaker open"), Attempt("west", 0.0, 0.25, "answered", 200)]
+    steps = [
+        PassedOver("east", 0.0, "breaker open"),
+        Attempt("west", 0.0, 0.25, ANSWERED, 200),
+    ]
     event = finished_call(steps=steps)
     told = "skipped east (breaker open); west answered 200 after 250.0 ms"
     for wanted in (True, False):
@@ -80,9 +85,9 @@ async def test_the_bytes_of_a_json_line_are_what_log_parsers_expect():
     """Order, spelling and number format are a public contract."""
     steps = [
         PassedOver("east", 0.0, "breaker open"),
-        Attempt("west", 0.0, 0.25, "failed", 500, "server_error", "next endpoint"),
+        Attempt("west", 0.0, 0.25, FAILED, 500, "server_error", NEXT),
         FellBack("small", 0.3),
-        Attempt("north", 0.3, 0.0625, "answered", 200),
+        Attempt("north", 0.3, 0.0625, ANSWERED, 200),
     ]
     written = Written()
     log = log_to(written, steps=True)

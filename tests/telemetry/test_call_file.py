@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from llmproxy.steps import Attempt, FellBack, PassedOver
+from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 from llmproxy.telemetry.call_file import FLUSH_S, CallFile
 from tests.support.run import bounded
 from tests.telemetry.test_ledger import finished
@@ -15,7 +15,7 @@ from tests.telemetry.test_ledger import finished
 DAY = 86400.0
 STEPS = [
     PassedOver("e0", 1.0, "breaker open"),
-    Attempt("e1", 1.0, 0.2, "failed", 500, "server_error", "next endpoint"),
+    Attempt("e1", 1.0, 0.2, AttemptOutcome.FAILED, 500, "server_error", Verdict.NEXT_ENDPOINT),
     FellBack("other", 1.3),
 ]
 

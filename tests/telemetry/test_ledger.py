@@ -5,7 +5,7 @@ import pytest
 from llmproxy.config import Price
 from llmproxy.events import AttemptEnded, EndpointStateChanged
 from llmproxy.operations import Usage
-from llmproxy.steps import Attempt
+from llmproxy.steps import Attempt, AttemptOutcome, Verdict
 from llmproxy.telemetry.ledger import BATCH, KEPT_CALLS, Ledger
 from tests.support.finished import finished_call
 
@@ -18,7 +18,8 @@ def finished(status=200, **changes):
 
 def ended(outcome="answered", **changes):
     usage, broken = changes.pop("usage", None), changes.pop("broken", False)
-    return AttemptEnded("g", Attempt("e", 0.0, 0.2, outcome, **changes), usage, broken)
+    attempt = Attempt("e", 0.0, 0.2, AttemptOutcome(outcome), **changes)
+    return AttemptEnded("req_1", "g", attempt, usage=usage, broken=broken)
 
 
 def test_what_has_not_been_entered_yet_is_counted_when_somebody_asks():
@@ -34,9 +35,9 @@ def test_attempts_are_counted_by_what_came_of_them():
     for attempt in (
         ended(),
         ended(broken=True),
-        ended("failed", reason="server_error", verdict="next endpoint"),
-        ended("failed", reason="timeout", verdict="same endpoint"),
-        ended("failed", reason="timeout", verdict="give up"),
+        ended("failed", reason="server_error", verdict=Verdict("next endpoint")),
+        ended("failed", reason="timeout", verdict=Verdict("same endpoint")),
+        ended("failed", reason="timeout", verdict=Verdict("give up")),
         ended("abandoned"),
     ):
         ledger.attempt_ended(attempt)

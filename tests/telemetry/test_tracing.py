@@ -16,12 +16,14 @@ from llmproxy.calls import Trace
 from llmproxy.config import parse_config
 from llmproxy.events import CallFinished
 from llmproxy.operations import Usage
-from llmproxy.steps import Attempt, PassedOver
+from llmproxy.steps import Attempt, AttemptOutcome, PassedOver, Verdict
 from llmproxy.telemetry.tracing.names import operation_name, places_of
 from llmproxy.telemetry.tracing.spans import Spans
 from llmproxy.telemetry.tracing.tracer import MAX_PENDING_CALLS, Tracer
 from tests.support.finished import finished_call
 
+ANSWERED, FAILED = AttemptOutcome.ANSWERED, AttemptOutcome.FAILED
+NEXT = Verdict.NEXT_ENDPOINT
 CONFIG = """\
 model_groups:
   - model_group: gpt-4.1
@@ -52,7 +54,7 @@ FINISHED = {
     "usage": Usage(10, 20, 5),
     "error": None,
     "operation": "chat/completions",
-    "steps": [Attempt("east", 100.75, 1.25, "answered", 200)],
+    "steps": [Attempt("east", 100.75, 1.25, ANSWERED, 200)],
     "model": "gpt-4.1",
     "trace": TRACE,
 }
@@ -106,15 +108,15 @@ def test_spans_have_the_times_of_the_wall():
 
 
 def test_a_failed_attempt_ends_when_it_failed():
-    failed = Attempt("east", 101.0, 0.5, "failed", 429, "throttled", "next endpoint")
+    failed = Attempt("east", 101.0, 0.5, FAILED, 429, "throttled", NEXT)
     _, attempt = spans_of(call(steps=[failed], status=503, error="x", usage=None))
     assert (attempt.start_time, attempt.end_time) == (1001 * 10**9, 1001.5e9)
 
 
 def test_ids_are_those_that_were_told_to_the_endpoints():
     steps = [
-        Attempt("own", 101.0, 0.5, "failed", 500),
-        Attempt("east", 102.0, 0.5, "answered", 200),
+        Attempt("own", 101.0, 0.5, FAILED, 500),
+        Attempt("east", 102.0, 0.5, ANSWERED, 200),
     ]
     own, first, second = spans_of(call(steps=steps))
     assert {span.context.trace_id for span in (own, first, second)} == {2**127 + 1}
@@ -146,7 +148,7 @@ def test_who_was_passed_over_is_an_event_at_its_time():
 
 
 def test_an_endpoint_that_the_config_does_not_know_has_no_address():
-    _, attempt = spans_of(call(steps=[Attempt("gone", 101.0, 0.5, "answered", 200)]))
+    _, attempt = spans_of(call(steps=[Attempt("gone", 101.0, 0.5, ANSWERED, 200)]))
     assert attempt.attributes["llmproxy.endpoint"] == "gone"
     assert "server.address" not in attempt.attributes
 

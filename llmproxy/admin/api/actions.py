@@ -14,7 +14,7 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel
 
 from llmproxy.admin.stats.state import StateCache
-from llmproxy.events import EndpointStateChanged
+from llmproxy.events import EndpointChange, EndpointStateChanged
 from llmproxy.routing import EndpointState
 
 if TYPE_CHECKING:
@@ -50,30 +50,37 @@ def action_routes(live: LiveConfig, glance: StateCache) -> APIRouter:
     """`/admin/drain`, `/admin/enable`, `/admin/clear`."""
     router = APIRouter()
 
-    def act(target: Target, what: Act, *news: str) -> ActionResult:
-        done = _act(live.runtime, target, what, news)
+    def act(target: Target, what: Act, *changes: EndpointChange) -> ActionResult:
+        done = _act(live.runtime, target, what, changes)
         glance.forget()
         return done
 
     @router.post("/drain")
     async def drain(target: Target) -> ActionResult:
         """Send nothing there any more; what is under way ends as it would."""
-        return act(target, lambda state: state.drain(), "drained")
+        return act(target, lambda state: state.drain(), EndpointChange.DRAINED)
 
     @router.post("/enable")
     async def enable(target: Target) -> ActionResult:
         """Undo a drain."""
-        return act(target, lambda state: state.enable(), "enabled")
+        return act(target, lambda state: state.enable(), EndpointChange.ENABLED)
 
     @router.post("/clear")
     async def clear(target: Target) -> ActionResult:
         """Forget a cooldown and an open breaker."""
-        return act(target, lambda state: state.clear(monotonic()), "closed", "cleared")
+        return act(
+            target,
+            lambda state: state.clear(monotonic()),
+            EndpointChange.CLOSED,
+            EndpointChange.CLEARED,
+        )
 
     return router
 
 
-def _act(runtime: Runtime, target: Target, what: Act, news: tuple[str, ...]) -> ActionResult:
+def _act(
+    runtime: Runtime, target: Target, what: Act, changes: tuple[EndpointChange, ...]
+) -> ActionResult:
     chosen = [
         (group.name, state)
         for group in runtime.pool.groups.values()
@@ -88,9 +95,9 @@ def _act(runtime: Runtime, target: Target, what: Act, news: tuple[str, ...]) -> 
         )
     for group, state in chosen:
         what(state)
-        for word in news:
+        for change in changes:
             runtime.listener.endpoint_state_changed(
-                EndpointStateChanged(group, target.endpoint, word, "by the operator", None)
+                EndpointStateChanged(group, target.endpoint, change, "by the operator", None)
             )
     runtime.failover.capacity_freed()  # who waits may go, or must go elsewhere
     return ActionResult(endpoints=len(chosen))

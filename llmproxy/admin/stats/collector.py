@@ -18,6 +18,7 @@ from msgspec.structs import asdict
 
 from llmproxy.admin.stats.levels import limit_gauges
 from llmproxy.events import CallFinished
+from llmproxy.record import CacheResult
 from llmproxy.rules.prices import cost_usd
 from llmproxy.telemetry.board import Board, SheetFull
 from llmproxy.telemetry.tally import Tree, plus
@@ -34,7 +35,7 @@ SHEETS = 2
 SHOWN_CALLS = 100
 
 # What the cache gave cost nothing.
-FROM_CACHE = ("hit", "stale", "coalesced")
+FROM_CACHE = (CacheResult.HIT, CacheResult.STALE, CacheResult.COALESCED)
 
 logger = logging.getLogger("llmproxy")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from llmproxy.errors import Throttled, UpstreamError
-from llmproxy.events import EndpointStateChanged, Listener
+from llmproxy.events import EndpointChange, EndpointStateChanged, Listener
 from llmproxy.routing import Checkout, EndpointState, Group
 from llmproxy.rules.retry import Judgement
 
@@ -22,7 +22,14 @@ def fail_breaker(
     after = breaker.state(now)
     if after is not before:
         open_s = breaker.opens_until(now) - now
-        tell_change(listener, group, checkout.state, after.value, failure.message, for_s=open_s)
+        tell_change(
+            listener,
+            group,
+            checkout.state,
+            EndpointChange(after.value),
+            failure.message,
+            for_s=open_s,
+        )
 
 
 def cool(
@@ -42,7 +49,7 @@ def cool(
     if judgement.slow_start:
         state.breaker.slow_down(now + seconds)
     if not cooling:  # else it was told already
-        what = "misconfigured" if judgement.loud else "cooling"
+        what = EndpointChange.MISCONFIGURED if judgement.loud else EndpointChange.COOLING
         tell_change(listener, group, state, what, failure.message, for_s=seconds)
 
 
@@ -50,7 +57,7 @@ def tell_change(
     listener: Listener,
     group: Group,
     state: EndpointState,
-    what: str,
+    what: EndpointChange,
     why: str,
     *,
     for_s: float | None = None,

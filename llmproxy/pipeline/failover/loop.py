@@ -15,7 +15,7 @@ from time import monotonic, time
 from llmproxy.calls import Accepted, Call, Headers
 from llmproxy.config import Queue
 from llmproxy.errors import NoEndpoint, Skipped, StreamBroken, TimedOut, UpstreamError
-from llmproxy.events import AttemptEnded, AttemptFailed, Listener
+from llmproxy.events import AttemptEnded, EndpointChange, Listener
 from llmproxy.operations import Usage
 from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.pipeline.failover.consequences import cool, fail_breaker, tell_change
@@ -26,8 +26,8 @@ from llmproxy.record import CallRecord
 from llmproxy.routing import CallDemand, Checkout, EndpointState, Group
 from llmproxy.rules.estimate import Size
 from llmproxy.rules.limits import rate_limits
-from llmproxy.rules.retry import Judgement, Verdict, backoff_s, judge
-from llmproxy.steps import Attempt, PassedOver
+from llmproxy.rules.retry import Judgement, backoff_s, judge
+from llmproxy.steps import Attempt, AttemptOutcome, PassedOver, Verdict
 
 # Retries and probes wait no longer than this, all pauses of a call together.
 MAX_PAUSES_S = 10.0
@@ -142,14 +142,17 @@ class FirstAccepted:
                 except BaseException:  # the client left, or it is our bug
                     self._checkout.says_nothing(monotonic())
                     self._end_checkout()
-                    self._tell_of(self._note_attempt(began_at, "abandoned"))
+                    self._attempt_ended(self._note_attempt(began_at, AttemptOutcome.ABANDONED))
                     raise
                 finally:
                     record.waited_s += monotonic() - began_at
-                self._answered = self._note_attempt(began_at, "answered", accepted.response.status)
+                self._answered = self._note_attempt(
+                    began_at, AttemptOutcome.ANSWERED, accepted.response.status
+                )
                 self._note_limits(checkout, accepted.response.headers)
                 if checkout.answered(monotonic()):
-                    tell_change(stage.listener, group, checkout.state, "closed", "it answers again")
+                    change = EndpointChange.CLOSED
+                    tell_change(stage.listener, group, checkout.state, change, "it answers again")
                 self._return_claims()
                 self._accepted = accepted
                 return accepted
@@ -167,7 +170,7 @@ class FirstAccepted:
             self._group.learn_tokens(self._size, usage.input_tokens)
         self._end_checkout(usage)
         stage, broken = self._stage, isinstance(error, StreamBroken)
-        stage.listener.attempt_ended(AttemptEnded(self._group.name, self._answered, usage, broken))
+        self._attempt_ended(self._answered, usage=usage, broken=broken)
         if isinstance(error, StreamBroken):
             fail_breaker(stage.listener, self._group, self._checkout, error, stage.draw())
         self._group.in_flight -= 1
@@ -226,23 +229,12 @@ class FirstAccepted:
         self._end_checkout(sent=failure.sent)
         self._return_claims()
         error = self._reason_to_end(judgement, now)
-        verdict = (Verdict.GIVE_UP if error else self._who_is_next(state)).value
+        verdict = Verdict.GIVE_UP if error else self._who_is_next(state)
         status = failure.answer.status if failure.answer else None
-        self._tell_of(
-            self._note_attempt(began_at, "failed", status, reason=failure.reason, verdict=verdict)
+        attempt = self._note_attempt(
+            began_at, AttemptOutcome.FAILED, status, reason=failure.reason, verdict=verdict
         )
-        stage.listener.attempt_failed(
-            AttemptFailed(
-                call.id,
-                self._group.name,
-                endpoint.name,
-                failure.reason,
-                status,
-                verdict,
-                now - began_at,
-                failure.message,
-            )
-        )
+        self._attempt_ended(attempt, message=failure.message)
         if error is not None:
             raise error
         self._owes_budget = judgement.costs_budget
@@ -284,19 +276,27 @@ class FirstAccepted:
     def _note_attempt(
         self,
         began_at: float,
-        outcome: str,
+        outcome: AttemptOutcome,
         status: int | None = None,
         *,
         reason: str | None = None,
-        verdict: str | None = None,
+        verdict: Verdict | None = None,
     ) -> Attempt:
         name, took_s = self._checkout.state.endpoint.name, monotonic() - began_at
         step = Attempt(name, began_at, took_s, outcome, status, reason, verdict)
         self._record.steps.append(step)
         return step
 
-    def _tell_of(self, attempt: Attempt) -> None:
-        self._stage.listener.attempt_ended(AttemptEnded(self._group.name, attempt))
+    def _attempt_ended(
+        self,
+        attempt: Attempt,
+        *,
+        message: str | None = None,
+        usage: Usage | None = None,
+        broken: bool = False,
+    ) -> None:
+        event = AttemptEnded(self._call.id, self._group.name, attempt, message, usage, broken)
+        self._stage.listener.attempt_ended(event)
 
     def _note_passed_over(self) -> None:
         now, demand = monotonic(), self._demand

@@ -7,6 +7,7 @@ else: whoever adds up tokens over spans must find them once.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import assert_never
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -16,7 +17,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from llmproxy.calls import Trace
 from llmproxy.events import CallFinished
 from llmproxy.record import CLIENT_CLOSED_REQUEST
-from llmproxy.steps import Attempt, FellBack, PassedOver
+from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver
 from llmproxy.telemetry.tracing.names import NOWHERE, Place, operation_name
 
 Value = str | int | float | bool
@@ -108,6 +109,8 @@ class _Call:
                     group = step.group
                     told = {"llmproxy.group": group}
                     events.append(Event("llmproxy.fallback", told, self._nanoseconds(step.at)))
+                case _:
+                    assert_never(step)
         times = (self._nanoseconds(record.request.received_at), self._nanoseconds(self._ended_at))
         parent = None
         if trace.parent_id is not None:
@@ -158,7 +161,7 @@ class _Call:
     def _attempt(self, step: Attempt, number: int, group: str) -> ReadableSpan:
         request, answer = self._record.request, self._record.answer
         place = self._maker.place(group, step.endpoint)
-        answered = step.outcome == "answered"
+        answered = step.outcome is AttemptOutcome.ANSWERED
         reason = answer.error if answered and self._broken else step.reason
         model = place.model or self._model
         usage = answer.usage if answered else None
@@ -195,7 +198,7 @@ class _Call:
                     answer.request_id.decode("latin-1") if answered and answer.request_id else None
                 ),
             },
-            failed=step.outcome == "failed" or (answered and self._broken),
+            failed=step.outcome is AttemptOutcome.FAILED or (answered and self._broken),
         )
 
     def _waited_s(self) -> float:

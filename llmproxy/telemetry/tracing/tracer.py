@@ -22,7 +22,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 import llmproxy
 from llmproxy.calls import Headers, Trace
 from llmproxy.config import Config, Tracing
-from llmproxy.events import BaseListener, CallFinished
+from llmproxy.events import CallFinished, Listener
 from llmproxy.rules.trace_context import trace_of
 from llmproxy.telemetry.tracing.names import places_of
 from llmproxy.telemetry.tracing.spans import Spans
@@ -50,7 +50,7 @@ class Exporter(Protocol):
         """Give up what is being sent."""
 
 
-class Tracer(BaseListener):
+class Tracer(Listener):
     """A Listener. Owns the calls whose spans are not yet sent, and the thread that sends them.
 
     `close()` sends the rest.
