@@ -33,12 +33,10 @@ OLD_STATE = {
     "Breaker",
     "Connection",
     "UpstreamConnection",
-    "ServerConnection",
     "Fault",
     "FirstAccepted",
     "SingleFlight",
     "Group",
-    "IncomingRequest",
     "Line",
     "LiveConfig",
     "Received",
@@ -75,7 +73,6 @@ OLD_NAMES = {
     "_Tool",
 }
 OLD_CIRCLES = {
-    "llmproxy/server/connection.py",
     "llmproxy/tools/simulate/proxy.py",
 }
 

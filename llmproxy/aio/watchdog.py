@@ -1,9 +1,9 @@
-"""One lazy timer per connection instead of one per wait.
+"""One lazy timer per connection, in place of one timer per wait (docs/decisions/003).
 
-Arming a loop timer for each request costs more than parsing its head. A watchdog only notes the
-moment at which it should fire; the loop's timer is moved when that moment comes *earlier*, and a
-timer that fires too soon simply sleeps on. Moments are seconds of `time.monotonic`, which is the
-clock of asyncio's and uvloop's loops.
+Arming a loop timer for each request costs more than parsing its head. A watchdog only stores its
+deadline. The loop's timer is moved when a deadline is *earlier* than the one it is armed for; a
+timer that fires too soon is armed again. Deadlines are seconds of `time.monotonic`, the clock of
+asyncio's and uvloop's loops.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from time import monotonic
 
 
 class Watchdog:
-    """Calls `on_expired` once the moment last set has passed. Owned by one connection."""
+    """Calls `on_expired` once, after the deadline set last. Owned by one connection."""
 
     __slots__ = ("_armed_for", "_expires_at", "_loop", "_on_expired", "_timer")
 
@@ -27,7 +27,7 @@ class Watchdog:
         self._timer: asyncio.TimerHandle | None = None
 
     def expire_at(self, moment: float) -> None:
-        """Fire at `moment`; replaces what was set before."""
+        """Fire at `moment`, in place of the deadline set before."""
         self._expires_at = moment
         if moment < self._armed_for:
             if self._timer is not None:
@@ -35,12 +35,12 @@ class Watchdog:
             self._timer = self._loop.call_at(moment, self._wake)
             self._armed_for = moment
 
-    def rest(self) -> None:
-        """Nothing to watch for now; the timer sleeps on and costs nothing."""
+    def suspend(self) -> None:
+        """Forget the deadline. The loop's timer stays armed: cancelling it would cost more."""
         self._expires_at = inf
 
     def stop(self) -> None:
-        """The connection is gone."""
+        """Forget the deadline and cancel the timer: the connection is closed."""
         self._expires_at = inf
         if self._timer is not None:
             self._timer.cancel()

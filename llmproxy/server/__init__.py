@@ -1,4 +1,4 @@
-"""The door: uvicorn with the data plane answered directly (docs/decisions/002)."""
+"""The HTTP server: uvicorn with a connection class of our own (docs/decisions/002 and 033)."""
 
 from llmproxy.server.server import Server, make_server
 

@@ -1,20 +1,19 @@
-"""What arrives at the door: one request's head, and its body as it comes in."""
+"""One client request: its head, parsed and checked, and its body while it arrives."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import httptools
+import msgspec
 
 from llmproxy.errors import ClientError
+from llmproxy.streams import Headers
 
-if TYPE_CHECKING:
-    from llmproxy.calls import Headers
-    from llmproxy.server.connection import ServerConnection
-
-# An upload that the story has not read yet: beyond this, the client is told to wait (TCP).
+# Unread bytes of a streamed upload. Above this, reading stops and TCP slows the client down.
 HIGH_WATER_BYTES = 256 * 1024
 FRAMING_HEADERS = frozenset(
     (b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding")
@@ -22,154 +21,98 @@ FRAMING_HEADERS = frozenset(
 METHODS = {name.encode("ascii"): name for name in ("GET", "HEAD", "POST", "DELETE", "OPTIONS")}
 
 
-class IncomingRequest:
-    """One request: its head, and its body as it arrives. Also the story's BodyReader."""
+class ReadFlow(Protocol):
+    """What a body needs of its connection: to stop reading and to go on. Both may be repeated."""
+
+    def pause_reading(self) -> None:
+        """Stop reading from the client."""
+
+    def resume_reading(self) -> None:
+        """Read from the client again."""
+
+
+class RequestBody:
+    """The body of one request: the server adds bytes to it, the call takes or reads them.
+
+    A body that is not streamed is collected whole, up to `max_bytes`. A streamed one (multipart)
+    has no limit, and is the call's `BodyReader`: it stops the connection's reading while the call
+    is behind. `error` is why the request is refused, or why its body will never be complete.
+    """
 
     __slots__ = (
         "_chunks",
-        "_connection",
-        "_content_length",
-        "_failure",
+        "_flow",
+        "_max_bytes",
         "_size",
         "_waiter",
-        "abandoned",
         "complete",
-        "direct",
-        "expects_continue",
-        "headers",
-        "http_version",
-        "keep_alive",
-        "max_bytes",
-        "method",
-        "path",
-        "query",
-        "received_at",
-        "refusal",
-        "started",
+        "error",
         "streamed",
     )
 
-    def __init__(
-        self, connection: ServerConnection, url: bytes, headers: Headers, parser: Any
-    ) -> None:
-        self._connection = connection
-        self.method = METHODS.get(method := parser.get_method()) or method.decode("ascii")
-        self.http_version: str = parser.get_http_version()
-        self.keep_alive: bool = self.http_version != "1.0" and parser.should_keep_alive()
-        if url[:1] != b"/":
-            url = _origin_form(url)
-        self.path, _, self.query = url.partition(b"?")
-        self.headers = headers
-        self.received_at = monotonic()
-        self.direct = True
-        self.refusal: ClientError | None = None
-        self.started = False
-        self.complete = False
-        self.abandoned = False  # answered early: the rest of the body goes nowhere
-        self.max_bytes = 0
+    def __init__(self, flow: ReadFlow, max_bytes: int) -> None:
+        self._flow = flow
+        self._max_bytes = max_bytes
         self._chunks: list[bytes] = []
         self._size = 0
-        self._failure: ClientError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.streamed = False
-        self.expects_continue = False
-        self._content_length = 0
-        hosts = 0
-        for name, value in headers:
-            if name not in FRAMING_HEADERS:
-                continue
-            if name == b"content-length":
-                self._content_length = int(value)
-            elif name == b"content-type":
-                self.streamed = value[:10].lower() == b"multipart/"
-            elif name == b"host":
-                hosts += 1
-            elif name == b"transfer-encoding":
-                self._check_coding(value)
-            else:
-                self.expects_continue = value.lower() == b"100-continue"
-        if hosts != 1 or self.http_version != "1.1":
-            self._check_version(hosts)
+        self.complete = False
+        self.error: ClientError | None = None
 
-    def head_bytes(self) -> int:
-        """The size of the head, without counting body bytes that came in the same read."""
-        return len(self.path) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-
-    def _check_version(self, hosts: int) -> None:
-        """HTTP/1.1 with one Host (RFC 9112, 3.2), or HTTP/1.0, where it may be missing."""
-        if self.http_version not in ("1.0", "1.1"):
-            self._refuse(f"HTTP/{self.http_version} is not spoken here; use HTTP/1.1.", 505)
-        elif hosts > 1 or (hosts == 0 and self.http_version == "1.1"):
-            self._refuse(f"Expected one Host header, found {hosts}.", 400)
-
-    def _refuse(self, message: str, status: int) -> None:
-        self.keep_alive = False
-        self.refusal = ClientError(message, status=status, code="malformed_request")
-
-    def _check_coding(self, value: bytes) -> None:
-        """Only `chunked` is ours to undo; anything else is a way to smuggle (RFC 9112, 6.1)."""
-        if value.lower() != b"chunked":
-            self._refuse(f"The transfer-encoding must be 'chunked', found {value!r}.", 400)
-
-    def check_length(self) -> None:
-        """Refuse a body that announces itself as too large, before it is read."""
-        if not self.streamed and self._content_length > self.max_bytes and self.refusal is None:
-            self.refusal = self._too_large()
-
-    def take_body(self) -> bytes:
-        """The whole body (empty if the request is refused)."""
-        chunks, self._chunks = self._chunks, []
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    def discard(self) -> None:
-        """Nobody will read the rest."""
-        self.abandoned = True
-        self._chunks.clear()
-
-    # ---- the parser's side
+    def expect(self, content_length: int) -> None:
+        """Refuse a body that announces too large a size, before it is read."""
+        if content_length > self._max_bytes and not self.streamed:
+            self.fail(self._too_large())
 
     def add(self, chunk: bytes) -> None:
-        """Body bytes are here."""
-        if self.abandoned or self.refusal is not None:
+        """Keep bytes that have arrived."""
+        if self.error is not None:
             return
         self._chunks.append(chunk)
         self._size += len(chunk)
         if self.streamed:
             if self._size > HIGH_WATER_BYTES:
-                self._connection.flow.pause_reading()
+                self._flow.pause_reading()
             self._wake()
-        elif self._size > self.max_bytes:
-            self.refusal = self._too_large()
+        elif self._size > self._max_bytes:
             self._chunks.clear()
+            self.fail(self._too_large())
 
     def end(self) -> None:
-        """The body is complete."""
+        """Note that the body is complete."""
         self.complete = True
         self._wake()
 
-    def fail(self, failure: ClientError) -> None:
-        """The body will never be complete."""
-        self._failure = self._failure or failure
+    def fail(self, error: ClientError) -> None:
+        """Note why the request is refused or its body stays incomplete; the first error counts."""
+        self.error = self.error or error
         self._wake()
 
-    # ---- the story's side: BodyReader
+    def take(self) -> bytes:
+        """Return and forget what has arrived: all of it, once the body is complete."""
+        chunks, self._chunks = self._chunks, []
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def read(self) -> bytes:
-        """The next bytes of a streamed body; b"" at the end."""
+        """Return the next bytes of a streamed body; b"" at the end.
+
+        Raises ClientError if the body cannot be completed.
+        """
         while not self._chunks:
             if self.complete:
                 return b""
-            if self._failure is not None:
-                raise self._failure
+            if self.error is not None:
+                raise self.error
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
         self._size = 0
-        body = self.take_body()
-        self._connection.flow.resume_reading()
-        return body
+        chunk = self.take()
+        self._flow.resume_reading()
+        return chunk
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -177,15 +120,95 @@ class IncomingRequest:
 
     def _too_large(self) -> ClientError:
         return ClientError(
-            f"The request body is larger than {self.max_bytes} bytes, the limit of this proxy "
+            f"The request body is larger than {self._max_bytes} bytes, the limit of this proxy "
             "(general_settings.max_body_bytes).",
             status=413,
             code="request_too_large",
         )
 
 
+class IncomingRequest(msgspec.Struct, eq=False):
+    """A request whose head is complete.
+
+    `path` and `query` are raw, as the client sent them. `control`: the admin application answers
+    it. `started`: its call has begun, or waits for the answers to earlier requests.
+    """
+
+    method: str
+    http_version: str
+    path: bytes
+    query: bytes
+    headers: Headers
+    received_at: float  # seconds of time.monotonic
+    keep_alive: bool
+    control: bool
+    body: RequestBody
+    expects_continue: bool = False
+    started: bool = False
+
+    def head_bytes(self) -> int:
+        """Return the size of the head, without body bytes that arrived in the same read."""
+        return len(self.path) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def refuse(self, message: str, status: int, code: str = "malformed_request") -> None:
+        """Answer this request with an error of ours, and close the connection afterwards."""
+        self.keep_alive = False
+        self.body.fail(ClientError(message, status=status, code=code))
+
+
+def parse_head(
+    url: bytes,
+    headers: Headers,
+    parser: Any,
+    body: RequestBody,
+    is_control_path: Callable[[bytes], bool],
+) -> IncomingRequest:
+    """Return the request whose head llhttp has parsed, refused if its framing is ambiguous.
+
+    llhttp itself rejects most malformed heads. What it accepts, but a proxy must not pass on, is
+    refused here: missing or repeated Host headers, other versions, and transfer codings other than
+    `chunked`, which are a way to smuggle requests (RFC 9112, 3.2 and 6.1).
+    """
+    if url[:1] != b"/":
+        url = _origin_form(url)
+    path, _, query = url.partition(b"?")
+    method = parser.get_method()
+    version = parser.get_http_version()
+    request = IncomingRequest(
+        METHODS.get(method) or method.decode("ascii"),
+        version,
+        path,
+        query,
+        headers,
+        monotonic(),
+        version != "1.0" and parser.should_keep_alive(),
+        is_control_path(path),
+        body,
+    )
+    content_length = hosts = 0
+    for name, value in headers:
+        if name not in FRAMING_HEADERS:
+            continue
+        if name == b"content-length":
+            content_length = int(value)
+        elif name == b"content-type":
+            body.streamed = not request.control and value[:10].lower() == b"multipart/"
+        elif name == b"host":
+            hosts += 1
+        elif name == b"expect":
+            request.expects_continue = value.lower() == b"100-continue"
+        elif value.lower() != b"chunked":
+            request.refuse(f"The transfer-encoding must be 'chunked', found {value!r}.", 400)
+    if version not in ("1.0", "1.1"):
+        request.refuse(f"HTTP/{version} is not supported; use HTTP/1.1.", 505)
+    elif hosts != 1 and (hosts or version == "1.1"):  # HTTP/1.0 does without a Host
+        request.refuse(f"Expected one Host header, found {hosts}.", 400)
+    body.expect(content_length)
+    return request
+
+
 def _origin_form(url: bytes) -> bytes:
-    """Path and query of an absolute-form target (RFC 9112, 3.2.2); `*` stays as it is."""
+    """Return path and query of an absolute-form target (RFC 9112, 3.2.2), or `*` as it is."""
     if url == b"*":
         return url
     parsed = httptools.parse_url(url)

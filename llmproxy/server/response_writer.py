@@ -1,20 +1,18 @@
-"""What goes back through the door: the answer to one request, written to its connection.
+"""The answer to one request, written to its connection.
 
-Framing lives here and nowhere else: whatever the upstream used, an answer leaves with a
+Framing is decided here and nowhere else. However the upstream framed it, an answer leaves with a
 content-length, in chunks, or (HTTP/1.0) ended by the connection.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from llmproxy.calls import Headers, header_lines
-
-if TYPE_CHECKING:
-    from llmproxy.server.connection import ServerConnection
-    from llmproxy.server.request import IncomingRequest
+from llmproxy.calls import header_lines
+from llmproxy.streams import Headers
 
 
 def _status_line(status: int) -> bytes:
@@ -28,33 +26,69 @@ def _status_line(status: int) -> bytes:
 STATUS_LINES = {status: _status_line(status) for status in range(100, 1000)}
 
 
+class WriteFlow(Protocol):
+    """Whether the transport's write buffer is full."""
+
+    write_paused: bool
+
+    async def drain(self) -> None:
+        """Wait until there is room in the buffer."""
+
+
+class WritableConnection(Protocol):
+    """What a response writer needs of its connection. `gone`: the client has left."""
+
+    transport: asyncio.Transport
+    gone: bool
+
+    @property
+    def flow(self) -> WriteFlow:
+        """The state of the transport's write buffer."""
+
+    @property
+    def closes_after_answer(self) -> bool:
+        """Whether the answer is the last one on this connection."""
+
+    def response_finished(self) -> None:
+        """Go on to the next request: the answer is complete."""
+
+
+def whole_response(status: int, headers: Headers, body: bytes) -> bytes:
+    """Return a whole answer that ends the connection, for a request that could not be parsed."""
+    end = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+    return b"".join((STATUS_LINES[status], header_lines(headers), end, body))
+
+
 class ResponseWriter:
-    """The answer to one request, written to the connection. Implements `Client`."""
+    """Writes one answer to a client connection. Implements `Client`.
+
+    `on_leave` is called when the client leaves, in place of cancelling the call.
+    """
 
     __slots__ = (
         "_bodiless",
         "_chunked",
         "_connection",
         "_head",
-        "_request",
+        "_http_version",
         "_write",
         "on_leave",
         "started",
     )
 
-    def __init__(self, connection: ServerConnection, incoming: IncomingRequest) -> None:
+    def __init__(self, connection: WritableConnection, method: str, http_version: str) -> None:
         self._connection = connection
-        self._request = incoming
+        self._http_version = http_version
         self._write = connection.transport.write
-        self._head = b""
+        self._head = b""  # rendered, but not written yet
         self._chunked = False
-        self._bodiless = incoming.method == "HEAD"
+        self._bodiless = method == "HEAD"
         self.started = False
         self.on_leave: Callable[[], None] | None = None
 
     @property
     def connected(self) -> bool:
-        """The client is still there."""
+        """Whether the client is still connected."""
         return not self._connection.gone
 
     async def drain(self) -> None:
@@ -62,24 +96,22 @@ class ResponseWriter:
         await self._connection.flow.drain()
 
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
-        """Begin the answer; the head leaves with the first body bytes, in one write."""
+        """Begin the answer. Its head is written with the first body bytes, in one write."""
         self.started = True
-        incoming = self._request
         framing = b""
         if status in (204, 304):
             self._bodiless = True
         elif length is not None:
             framing = b"content-length: %d\r\n" % length
-        elif incoming.http_version == "1.1":
+        elif self._http_version == "1.1":
             self._chunked = not self._bodiless
             framing = b"transfer-encoding: chunked\r\n"
-        else:
-            incoming.keep_alive = False
-        end = b"connection: close\r\n\r\n" if self._connection.closes_after(incoming) else b"\r\n"
+        closes = self._connection.closes_after_answer
+        end = b"connection: close\r\n\r\n" if closes else b"\r\n"
         self._head = b"".join((STATUS_LINES[status], header_lines(headers), framing, end))
 
     def write(self, chunk: bytes) -> bool:
-        """Hand body bytes to the transport; False = it has enough for now."""
+        """Pass body bytes to the transport; return False if its buffer is full."""
         if self._connection.gone or not chunk or self._bodiless:
             return True
         if self._chunked:
@@ -90,7 +122,7 @@ class ResponseWriter:
         return not self._connection.flow.write_paused
 
     def finish(self) -> None:
-        """The body is complete."""
+        """End the answer: its body is complete."""
         self.on_leave = None  # a cycle that only the garbage collector would find
         if self._connection.gone:
             return
@@ -99,21 +131,15 @@ class ResponseWriter:
             self._head = b""
         elif self._chunked:
             self._write(b"0\r\n\r\n")
-        self._connection.response_finished(self._request)
+        self._connection.response_finished()
 
     def abort(self) -> None:
-        """The body cannot be completed: the missing end tells the client."""
+        """Close the connection: the body cannot be completed, and its missing end says so."""
         if not self._connection.gone:
             if self._head:
                 self._write(self._head)
             self._connection.transport.close()
 
     def keep_call(self, on_leave: Callable[[], None]) -> None:
-        """The call goes on when the client leaves."""
+        """Let the call go on when the client leaves, and call `on_leave` instead."""
         self.on_leave = on_leave
-
-    @staticmethod
-    def rendered(status: int, headers: Headers, body: bytes) -> bytes:
-        """A whole answer that closes the connection, for requests that could not be parsed."""
-        end = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        return b"".join((STATUS_LINES[status], header_lines(headers), end, body))

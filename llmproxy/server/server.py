@@ -1,8 +1,8 @@
-"""The process: uvicorn's server with our door, and a drain that loses no call.
+"""uvicorn's server with our connection class, and a shutdown that loses no call.
 
-SIGTERM: `/readyz` says 503, then after a delay (load balancers must notice) the sockets close,
-calls finish, and what is still running at the end of `drain_timeout_s` is told so in-band.
-Ctrl+C skips the delay; a second one ends at once.
+After SIGTERM `/readyz` answers 503. After `drain_delay_s`, in which load balancers notice, the
+sockets close and calls finish. A call that runs longer than `drain_timeout_s` is cancelled, and its
+client gets an error in the answer itself. Ctrl+C skips the delay; a second one ends at once.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import uvicorn
 from llmproxy.app import App
 from llmproxy.server.connection import ServerConnection
 
-# How long calls that were cut short may take to say goodbye.
+# How long cancelled calls may take to send their errors.
 CANCEL_GRACE_S = 2.0
 
 
 class Server(uvicorn.Server):
-    """One server on one set of sockets."""
+    """Serves one set of sockets in one process."""
 
     def __init__(
         self, config: uvicorn.Config, app: App, on_started: Callable[[], None] | None
@@ -35,19 +35,19 @@ class Server(uvicorn.Server):
         self._waits_for_load_balancers = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal has come."""
+        """Note a signal: Ctrl+C skips the delay for load balancers."""
         if sig == signal.SIGINT:
             self._waits_for_load_balancers = False
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept."""
+        """Begin to accept connections."""
         await super().startup(sockets)
         if self._on_started is not None:
             self._on_started()
 
     async def main_loop(self) -> None:
-        """Serve until a signal comes, then as long as load balancers need to notice."""
+        """Serve until a signal arrives, and then until load balancers have noticed."""
         await super().main_loop()
         self._app.live.draining = True
         loop = asyncio.get_running_loop()
@@ -56,13 +56,13 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.05)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, let calls finish, cut short what takes too long."""
-        cutting = asyncio.create_task(self._cancel_calls_later())
+        """Stop accepting connections, let calls finish, and cancel those that take too long."""
+        cancelling = asyncio.create_task(self._cancel_calls_later())
         try:
             await super().shutdown(sockets)
         finally:
-            cutting.cancel()
-            # Uvicorn would raise the signal again, and the log would lose its last lines.
+            cancelling.cancel()
+            # uvicorn would raise the signal again, and the log would lose its last lines.
             self._captured_signals.clear()
 
     async def _cancel_calls_later(self) -> None:
@@ -73,9 +73,9 @@ class Server(uvicorn.Server):
 
 
 def make_server(app: App, *, on_started: Callable[[], None] | None = None) -> Server:
-    """A server to `serve(sockets)` with until a signal ends it.
+    """Return a server whose `serve(sockets)` runs until a signal.
 
-    `on_started` is called when connections are accepted and signals are heard.
+    `on_started` is called once connections are accepted and signals are handled.
     """
     settings = app.live.runtime.config.general_settings
     config = uvicorn.Config(

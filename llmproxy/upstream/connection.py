@@ -15,9 +15,8 @@ import httptools
 import msgspec
 
 from llmproxy.aio.watchdog import Watchdog
-from llmproxy.calls import Headers
 from llmproxy.errors import GatewayError, Phase, TimedOut, UpstreamError, UpstreamFailed
-from llmproxy.streams import Upload
+from llmproxy.streams import Headers, Upload
 from llmproxy.upstream.content import content_of
 from llmproxy.upstream.response import Response
 

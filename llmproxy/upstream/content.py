@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from llmproxy.calls import Headers
-from llmproxy.streams import Content
+from llmproxy.streams import Content, Headers
 
 TELLING_HEADERS = frozenset(
     (

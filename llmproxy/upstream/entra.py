@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from time import time
 from typing import Protocol, cast
 
-from llmproxy.calls import Header
 from llmproxy.errors import CredentialRejected
 from llmproxy.providers.base import Endpoint
+from llmproxy.streams import Header
 
 REFRESH_EARLY_S = 300.0
 

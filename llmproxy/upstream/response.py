@@ -9,9 +9,8 @@ import asyncio
 from time import monotonic
 from typing import Protocol
 
-from llmproxy.calls import Headers
 from llmproxy.errors import ClientError, GatewayError, Phase
-from llmproxy.streams import Content, Sink
+from llmproxy.streams import Content, Headers, Sink
 
 # A consumer this far behind stops the reading; a stalled stream may hold 256 KiB in all.
 HIGH_WATER_BYTES = 64 * 1024

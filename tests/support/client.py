@@ -92,8 +92,20 @@ class Connection:
         self.writer.transport.abort()
 
 
+_opened = []
+
+
 async def connect(port):
-    return Connection(*await asyncio.open_connection("127.0.0.1", port, limit=2**24))
+    connection = Connection(*await asyncio.open_connection("127.0.0.1", port, limit=2**24))
+    _opened.append(connection)
+    return connection
+
+
+async def close_all():
+    """Close what a test has left open: uvloop refuses to end with open connections."""
+    while _opened:
+        _opened.pop().leave()
+    await asyncio.sleep(0)
 
 
 async def ask(port, *args, **kwargs):

@@ -1,20 +1,25 @@
-"""Run an async test with a time limit: whatever hangs must fail. And tell a test's reruns apart."""
+"""Run an async test with a time limit, and tell a test's reruns apart."""
 
 import asyncio
 import functools
 
 import uvloop
 
+from tests.support.client import close_all
+
 
 def bounded(seconds=20):
-    """Turn an async test into one that pytest runs, in a uvloop of its own."""
+    """Make an async test one that pytest runs, in a uvloop of its own; it fails if it hangs."""
 
     def decorate(test):
         @functools.wraps(test)
         def run(*args, **kwargs):
             async def limited():
-                async with asyncio.timeout(seconds):
-                    await test(*args, **kwargs)
+                try:
+                    async with asyncio.timeout(seconds):
+                        await test(*args, **kwargs)
+                finally:
+                    await close_all()
 
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(limited())
@@ -25,5 +30,5 @@ def bounded(seconds=20):
 
 
 def look_of(request):
-    """Which run of its test this is, from 1 on: what tests share is made anew for a rerun."""
+    """Return which run of its test this is, from 1 on: a rerun gets fresh shared fixtures."""
     return getattr(request.node, "execution_count", 1)
