@@ -243,9 +243,7 @@ def test_bytes_after_a_response_are_never_kept_for_the_next_call(extra, together
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(
-    "head", [b"connection: close\r\n", b"Connection: keep-alive, Close\r\n"]
-)
+@pytest.mark.parametrize("head", [b"connection: close\r\n", b"Connection: keep-alive, Close\r\n"])
 def test_a_connection_that_says_close_is_not_used_again(head):
     async def run():
         line = Wire()
