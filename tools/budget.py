@@ -42,7 +42,6 @@ OLD_STATE = {
     "Received",
     "Response",
     "Runtime",
-    "SharedState",
     "SimulatedCall",
 }
 OLD_NAMES = {

@@ -1,14 +1,16 @@
-"""Where the shared view lives: a client of Redis or Valkey from the settings, not yet connected.
+"""The server of the shared state: a client of Redis or Valkey from the settings, and Lua scripts.
 
-redis-py's own defaults (5 s, ten retries) would hang together with their server: here nothing is
-tried twice, and whoever asks sets the time (`patience`). What is told of an address never holds a
-password.
+The client connects when it is used first. redis-py's defaults (5 s, ten retries) would wait as long
+as a server hangs: here nothing is retried, and each use is bounded by `patience`. Texts about the
+server never contain a password.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from hashlib import sha1
+from importlib.resources import files
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -16,7 +18,7 @@ from redis.asyncio import ConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError, Problem
@@ -31,8 +33,8 @@ MAX_WHY = 200
 
 
 def in_words(error: Exception, secrets: Collection[str]) -> str:
-    """What went wrong, for the operator: one line, without secrets; "" if it says nothing."""
-    # A script's error ends in where it happened, which is nobody's business.
+    """Return an error as one line for the operator, without secrets; "" if it has no text."""
+    # The error of a script ends with the place in the script, which does not help an operator.
     why = str(error).partition("\n")[0].partition(" script: ")[0]
     for secret in secrets:
         why = why.replace(secret, "***")
@@ -40,23 +42,41 @@ def in_words(error: Exception, secrets: Collection[str]) -> str:
 
 
 async def give_up_idle(client: Client) -> None:
-    """Close connections that nobody uses: the server's address may lead to another one by now, and
-    one that is gone without a word keeps them open."""
+    """Close unused connections: the address may lead to another server by now, and a server that
+    vanished leaves them open."""
     if isinstance(client, Redis):
         await client.connection_pool.disconnect(inuse_connections=False)
 
 
 def patience(*, connected: bool) -> asyncio.Timeout:
-    """How long an operation may take; longer if it may have to connect first.
+    """Return the timeout of an operation: 0.1 s, or 0.3 s if it may have to connect first.
 
-    In place of redis-py's `socket_timeout`, which makes a task of every write, and on Python 3.11
-    loses a cancellation now and then (asyncio.wait_for did).
+    Replaces redis-py's `socket_timeout`, which makes a task of every write, and on Python 3.11
+    can lose a cancellation (asyncio.wait_for did).
     """
     return asyncio.timeout(OPERATION_S if connected else CONNECT_S + OPERATION_S)
 
 
+class Script:
+    """One of the .lua files beside this one."""
+
+    def __init__(self, name: str) -> None:
+        self._text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+        self._digest = sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, client: Client, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        """Run the script and return its result. Raises what redis-py raises.
+
+        It is sent as its digest, and as text to a server that does not know it yet.
+        """
+        try:
+            return await client.evalsha(self._digest, len(keys), *keys, *args)
+        except NoScriptError:
+            return await client.eval(self._text, len(keys), *keys, *args)
+
+
 def client_of(settings: GeneralSettings) -> Client:
-    """A client of the server, the sentinels' master or the cluster that the settings name.
+    """Return a client of the server, the sentinels' master or the cluster in the settings.
 
     Raises ConfigError if redis-py cannot use them. The caller closes it.
     """
@@ -67,7 +87,7 @@ def client_of(settings: GeneralSettings) -> Client:
         if settings.redis_sentinels:
             return _master(settings, options)
         client = Redis.from_pool(ConnectionPool(**options))
-        # Made and thrown away: it complains of options that do not exist.
+        # Made only because it raises for options that do not exist.
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     except (TypeError, ValueError, RedisError) as error:
         problem = Problem(
@@ -81,7 +101,7 @@ def client_of(settings: GeneralSettings) -> Client:
 
 
 def shown(settings: GeneralSettings) -> str:
-    """The address for logs and /health: no user, no password, no options."""
+    """Return the address for logs and /health: no user, no password, no options."""
     if settings.redis_sentinels:
         return f"{settings.redis_sentinel_master} at {', '.join(settings.redis_sentinels)}"
     if settings.redis_url is None:
@@ -91,7 +111,7 @@ def shown(settings: GeneralSettings) -> str:
 
 
 def secrets_of(settings: GeneralSettings) -> frozenset[str]:
-    """What must not be told, in case redis-py's errors do."""
+    """Return the passwords, to be removed from texts: redis-py's errors may contain them."""
     passwords = {_login(settings).get("password")}
     if settings.redis_url is not None:
         passwords.add(urlsplit(settings.redis_url.get_secret_value()).password)
@@ -99,7 +119,7 @@ def secrets_of(settings: GeneralSettings) -> frozenset[str]:
 
 
 def _login(settings: GeneralSettings) -> Options:
-    """Who we are, and where; an URL's own words first."""
+    """Return the address and the login. In a URL, both are part of it."""
     if settings.redis_url is not None:
         return dict(parse_url(settings.redis_url.get_secret_value()))
     options: Options = {"db": settings.redis_db}
@@ -128,7 +148,7 @@ def _master(settings: GeneralSettings, options: Options) -> Redis:
     encrypted = options.pop("connection_class", None) is SSLConnection
     # redis-py's Sentinel has no types.
     sentinels = Sentinel(  # type: ignore[no-untyped-call]
-        [_host_and_port(each) for each in settings.redis_sentinels],
+        [_host_and_port(address) for address in settings.redis_sentinels],
         sentinel_kwargs=_short() | {"ssl": encrypted},
         **options,
         ssl=encrypted,

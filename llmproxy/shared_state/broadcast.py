@@ -16,8 +16,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from llmproxy.events import EndpointStateChanged
-from llmproxy.shared_state.address import Client, patience
-from llmproxy.shared_state.script import Script
+from llmproxy.shared_state.address import Client, Script, patience
 
 # Told: group, endpoint, state, for how many seconds (None: it is over), now.
 ApplyState = Callable[[str, str, str, float | None, float], None]
@@ -82,7 +81,7 @@ class StateBroadcast:
         self._apply_state = apply_state
         self._publish_script = Script("publish.lua")
         self._recall = Script("recall.lua")
-        self.forget: ApplyPurge | None = None  # called with purges of other instances
+        self.on_purge: ApplyPurge | None = None  # called with purges of other instances
         self._true: dict[About, _Pending] = {}
         self._pending: dict[About, _Pending] = {}
         self._has_pending = asyncio.Event()
@@ -186,8 +185,8 @@ class StateBroadcast:
         if news.by == self._instance or news.state not in ABOUT:
             return
         if news.state == "purged":
-            if self.forget is not None:
-                self.forget(news.group or None, news.stored_before)
+            if self.on_purge is not None:
+                self.on_purge(news.group or None, news.stored_before)
             return
         if news.state in OVER:
             self._true.pop(news.about, None)

@@ -11,8 +11,7 @@ from secrets import token_hex
 
 from redis.exceptions import RedisError
 
-from llmproxy.shared_state.address import Client, patience
-from llmproxy.shared_state.script import Script
+from llmproxy.shared_state.address import Client, Script, patience
 
 LEASE_S = 2.0
 LEASE_MS = round(LEASE_S * 1000)

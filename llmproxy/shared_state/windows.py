@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llmproxy.shared_state.address import Client
+from llmproxy.shared_state.address import Client, Script
 from llmproxy.shared_state.quota import SLOT_S, QuotaReply, QuotaRequest
-from llmproxy.shared_state.script import Script
 
 SLOT_MS = int(SLOT_S * 1000)
 FIELDS = 6  # of an answer

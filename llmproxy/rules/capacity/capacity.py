@@ -133,7 +133,8 @@ class Capacity:
     @property
     def counts_tokens(self) -> bool:
         """Whether the tokens of a call matter here."""
-        return self.tpm is not None or self._vendor.tokens is not None
+        minute = self._minute
+        return (minute is not None and minute.tpm is not None) or self._vendor.tokens is not None
 
     @property
     def limits(self) -> tuple[float | None, float | None]:
@@ -176,7 +177,8 @@ class Capacity:
         sent, headroom = self._sent, self._headroom
         if sent.requests + 1 <= headroom.requests and sent.tokens + tokens <= headroom.tokens:
             permits = self._permits
-            return permits.limit is None or permits.wait_s(1, tokens, now) == 0.0
+            limit = permits.limit if self.quota is None else permits.here
+            return limit is None or sent.in_flight < limit
         if self.wait_s(tokens, now) > 0.0:
             return False
         if self._burst is None and self.quota is None and self._ramp is None:
@@ -218,9 +220,12 @@ class Capacity:
             return
         reservation.settled = True
         self._sent.in_flight -= 1
-        if used_tokens is None or used_tokens == reservation.tokens or self.tpm is None:
+        minute = self._minute
+        if minute is None or minute.tpm is None or used_tokens is None:
             return
         more = used_tokens - reservation.tokens
+        if not more:
+            return
         if more > 0:
             self._headroom.tokens -= more
         for gate in self._counting:

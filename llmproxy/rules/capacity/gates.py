@@ -139,7 +139,7 @@ class BurstWindow:
         return self._window_s * rounds
 
     def reserve(self, tokens: int, now: float) -> None:
-        """See `Gate`."""
+        """See `CountingGate`."""
         self._sent_at.append(now)
 
     def correct(self, tokens: int, sent_at: float, now: float) -> None:
@@ -178,7 +178,7 @@ class Ramp:
         return PERMIT_WAIT_S if self.allowed < requests and self.sent.in_flight else 0.0
 
     def reserve(self, tokens: int, now: float) -> None:
-        """See `Gate`."""
+        """See `CountingGate`."""
         self.allowed -= 1
 
     def correct(self, tokens: int, sent_at: float, now: float) -> None:

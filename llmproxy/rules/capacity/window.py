@@ -61,19 +61,27 @@ class MinuteWindow:
         return self.falls_to_in_s(requests_before, tokens_before, now)
 
     def reserve(self, tokens: int, now: float) -> None:
-        """See `Gate`."""
+        """See `CountingGate`."""
         if now >= self._newest_ends_at:
             self.advance(now)
         self.requests += 1
         self.tokens += tokens
 
-    def correct(self, tokens: int, sent_at: float, now: float) -> None:
-        """See `Gate`."""
-        self._change(0, tokens, sent_at, now)
+    def correct(self, tokens: int, sent_at: float, now: float, requests: int = 0) -> None:
+        """See `CountingGate`. What was counted at a time that has left the window stays."""
+        if now >= self._newest_ends_at:
+            self.advance(now)
+        if sent_at < self._newest_ends_at - SLOT_S:
+            slot = int(sent_at / SLOT_S)
+            if self._newest - slot >= SLOTS:
+                return
+            self._add_to_closed(slot % SLOTS, requests, tokens)
+        self.requests += requests
+        self.tokens += tokens
 
     def give_back(self, tokens: int, sent_at: float, now: float) -> None:
-        """See `Gate`."""
-        self._change(-1, -tokens, sent_at, now)
+        """See `CountingGate`."""
+        self.correct(-tokens, sent_at, now, -1)
 
     def advance(self, now: float) -> None:
         """Forget the slots that have left the window."""
@@ -106,18 +114,6 @@ class MinuteWindow:
             if excess_requests <= 0 and excess_tokens <= 0:
                 return (number + SLOTS) * SLOT_S - now
         return (self._newest + SLOTS) * SLOT_S - now
-
-    def _change(self, requests: int, tokens: int, sent_at: float, now: float) -> None:
-        """Change what was counted at a time, unless that has left the window."""
-        if now >= self._newest_ends_at:
-            self.advance(now)
-        slot = int(sent_at / SLOT_S)
-        if slot < self._newest:
-            if self._newest - slot >= SLOTS:
-                return
-            self._add_to_closed(slot % SLOTS, requests, tokens)
-        self.requests += requests
-        self.tokens += tokens
 
     def _close_newest(self) -> None:
         requests = self.requests - self._older_requests
@@ -159,16 +155,16 @@ class SharedMinute:
         return self._window.wait_within_s(rpm, tpm, requests, tokens, now)
 
     def reserve(self, tokens: int, now: float) -> None:
-        """See `Gate`."""
+        """See `CountingGate`."""
         self._window.reserve(tokens, now)
         self._quota.reserve(tokens, now)
 
     def correct(self, tokens: int, sent_at: float, now: float) -> None:
-        """See `Gate`."""
+        """See `CountingGate`."""
         self._window.correct(tokens, sent_at, now)
         self._quota.correct(tokens, sent_at, now)
 
     def give_back(self, tokens: int, sent_at: float, now: float) -> None:
-        """See `Gate`."""
+        """See `CountingGate`."""
         self._window.give_back(tokens, sent_at, now)
         self._quota.give_back(tokens, sent_at, now)

@@ -13,7 +13,7 @@ from math import ceil, inf
 
 from llmproxy.routing import EndpointState
 from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, Lease, QuotaReply, QuotaRequest
-from llmproxy.shared_state.view import BEAT_S, SOONEST_S, TICK_S
+from llmproxy.shared_state.sync import ALIVE_S, SOONEST_S, TICK_S
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.proxy import Proxy
 from llmproxy.tools.simulate.results import Shared
@@ -161,7 +161,7 @@ class _Member:
         self._proxy = proxy
         self._leases: dict[str, Lease] = {}
         self._awake: dict[str, Lease] = {}
-        self._ticked_at = -BEAT_S
+        self._ticked_at = -ALIVE_S
         self._planned_for = inf
         for capacity in proxy.pool.capacities():
             lease = Lease(smooth=capacity.fixed_windows)
