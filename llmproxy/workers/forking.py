@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 
-from llmproxy.workers.inbox import HEARD
+from llmproxy.workers.inbox import HANDLED
 
 
 class Forked:
@@ -51,7 +51,7 @@ def fork(run: Callable[[], int]) -> Forked:
     sys.stdout.flush()
     sys.stderr.flush()
     # A signal in between would be heard by the new process, and told to this one's inbox.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     try:
         pid = os.fork()
         if pid == 0:
@@ -68,7 +68,7 @@ def _run_and_exit(run: Callable[[], int], mask: Iterable[int]) -> None:
         # Ctrl+C reaches a whole group; only the supervisor is to hear it, and passes it on.
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        for number in HEARD:
+        for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
         # A SIGHUP is kept until the worker hears it.
         signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, signal.SIGHUP})

@@ -10,7 +10,7 @@ from math import inf
 from types import FrameType
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-HEARD = (*STOPPING, signal.SIGHUP, signal.SIGCHLD)
+HANDLED = (*STOPPING, signal.SIGHUP, signal.SIGCHLD)
 ACCEPTING = 128  # and above: worker 0, 1, ... accepts. Below: a signal's number
 
 
@@ -23,9 +23,9 @@ class Inbox:
         os.set_blocking(self._write, False)
 
     def __enter__(self) -> Inbox:
-        self._before = {number: signal.signal(number, _note) for number in HEARD}
+        self._before = {number: signal.signal(number, _note) for number in HANDLED}
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)  # a SIGHUP may have been kept until now
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)  # a SIGHUP may have been kept until now
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -42,7 +42,7 @@ class Inbox:
             return os.read(self._read, 4096)
         return b""
 
-    def tell_accepting(self, number: int) -> None:
+    def report_accepting(self, number: int) -> None:
         """In worker 0, 1, ...: it accepts calls."""
         os.write(self._write, bytes([ACCEPTING + number]))
 

@@ -1,6 +1,6 @@
 """The last config that workers could use, as its file's text, in memory that all of them have.
 
-A worker that takes another one's place begins with what the others serve, even if the file has
+A worker that takes another one's slot begins with what the others serve, even if the file has
 become wrong meanwhile; then it looks at the file itself.
 """
 
@@ -12,7 +12,7 @@ from llmproxy.runtime import LoadStatus
 from llmproxy.telemetry.board import Board, SheetFull
 
 
-class Good(msgspec.Struct):
+class GoodConfig(msgspec.Struct):
     """`text`: of the file; `seen`: what was found in it last; `loaded`: what came of it."""
 
     text: str
@@ -20,25 +20,25 @@ class Good(msgspec.Struct):
     loaded: LoadStatus
 
 
-_pack = msgspec.msgpack.Encoder().encode
-_good_of = msgspec.msgpack.Decoder(Good).decode
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(GoodConfig).decode
 
 
-class LastGood:
-    """Made before the workers are forked. Each has a place of its own to write to."""
+class LastGoodConfig:
+    """Made before the workers are forked. Each has a slot of its own to write to."""
 
-    def __init__(self, places: int) -> None:
-        self._board = Board(places, 1)
-        self._places = range(places)
+    def __init__(self, slots: int) -> None:
+        self._board = Board(slots, 1)
+        self._slots = range(slots)
 
-    def write(self, place: int, good: Good) -> None:
-        """What the worker at this place serves now."""
+    def write(self, slot: int, good: GoodConfig) -> None:
+        """What the worker at this slot serves now."""
         try:
-            self._board.write(place, 0, _pack(good))
+            self._board.write(slot, 0, _encode(good))
         except SheetFull:
             return  # a file of megabytes: its like must be right when a worker is replaced
 
-    def newest(self) -> Good | None:
+    def newest(self) -> GoodConfig | None:
         """What was taken up last by any worker; None: nothing since the start."""
-        known = [_good_of(text) for place in self._places if (text := self._board.read(place, 0))]
+        known = [_decode(text) for slot in self._slots if (text := self._board.read(slot, 0))]
         return max(known, key=lambda good: good.loaded.loaded_at, default=None)

@@ -16,7 +16,7 @@ from llmproxy.serving import BACKLOG, bound
 SPREADS = sys.platform == "linux"
 
 
-class Port:
+class ListenAddress:
     """Claims an address while it is entered; the claim itself never accepts on Linux.
 
     Raises CannotListenError if the address is not ours to listen on.
@@ -25,7 +25,7 @@ class Port:
     def __init__(self, host: str, port: int) -> None:
         self.claim = bound(host, port)
 
-    def __enter__(self) -> Port:
+    def __enter__(self) -> ListenAddress:
         if SPREADS:
             # Not before it was bound: then it would have joined whoever listens there already.
             self.claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -19,7 +19,6 @@ from llmproxy.serving import (
     CannotListenError,
     address_of,
     announcement,
-    filled,
     log_to_stderr,
     say,
     source_of,
@@ -33,11 +32,11 @@ from llmproxy.shared_state.embedded import (
 from llmproxy.telemetry.board import Board
 from llmproxy.workers.forking import Forked, Lifeline, fork
 from llmproxy.workers.inbox import Inbox
-from llmproxy.workers.last_good import LastGood
-from llmproxy.workers.place import Place
-from llmproxy.workers.port import Port
+from llmproxy.workers.last_good import LastGoodConfig
+from llmproxy.workers.port import ListenAddress
+from llmproxy.workers.process_slot import ProcessSlot
 from llmproxy.workers.supervisor import Supervisor
-from llmproxy.workers.work import Given, work
+from llmproxy.workers.worker import WorkerContext, run_worker
 
 # All write to one stderr: whose line it is must be seen.
 LOG_LINE = "%(asctime)s [%(process)d] %(levelname)s %(message)s"
@@ -69,20 +68,20 @@ def serve_with_workers(
         inbox = stack.enter_context(Inbox())
         server = None
         try:
-            port = stack.enter_context(Port(*address_of(config, *address)))
+            port = stack.enter_context(ListenAddress(*address_of(config, *address)))
             if not shares_state(config.general_settings):
                 server = stack.enter_context(embedded_server())
-            together = Together(server)
-            config = together(config)
+            with_shared_store = WithSharedStore(server)
+            config = with_shared_store(config)
             if file is not None:
-                file.amend = together
+                file.amend = with_shared_store
         except NotInstalledError:
             say(NOTHING_TO_SHARE_THROUGH.format(count=count))
             return 2
         except (CannotListenError, NotStartedError) as error:
             say(str(error))
             return 1
-        given = Given(
+        context = WorkerContext(
             config,
             environ,
             file,
@@ -92,13 +91,13 @@ def serve_with_workers(
             lifeline=Lifeline(),
             server=server,
             board=Board(count, SHEETS),
-            good=LastGood(count),
+            good=LastGoodConfig(count),
         )
         told = filled(announced, port.claim)
-        return _supervisor(given, count, told).run()
+        return _supervisor(context, count, told).run()
 
 
-class Together:
+class WithSharedStore:
     """Makes a config one for workers, who must share: through the server that they have to
     themselves, unless it names another one."""
 
@@ -118,29 +117,32 @@ class Together:
         return config.model_copy(update={"general_settings": shared})
 
 
-def _supervisor(given: Given, count: int, told: str) -> Supervisor:
+def _supervisor(context: WorkerContext, count: int, told: str) -> Supervisor:
     # What exists now is shared with all workers, as long as no collector touches it.
     gc.collect()
     gc.freeze()
-    settings = given.config.general_settings
+    settings = context.config.general_settings
     others = []
-    if given.server is not None:
-        start, running = given.server.start, given.server.process
-        others.append(Place("The embedded Valkey", start, process=running))
+    if context.server is not None:
+        start, running = context.server.start, context.server.process
+        others.append(ProcessSlot("The embedded Valkey", start, process=running))
     return Supervisor(
-        given.inbox,
-        [Place(f"Worker {number + 1}", partial(_start, number, given)) for number in range(count)],
+        context.inbox,
+        [
+            ProcessSlot(f"Worker {number + 1}", partial(_start, number, context))
+            for number in range(count)
+        ],
         others=others,
-        reloads=given.file is not None,
+        reloads=context.file is not None,
         on_accepting=lambda: say(told),
-        on_stopping=given.port.close,
+        on_stopping=context.port.close,
         patience_s=settings.drain_delay_s + settings.drain_timeout_s + CANCEL_GRACE_S + CLOSING_S,
     )
 
 
-def _start(number: int, given: Given) -> Forked:
-    listening = given.port.socket()
+def _start(number: int, context: WorkerContext) -> Forked:
+    listening = context.port.socket()
     try:
-        return fork(lambda: work(number, listening, given))
+        return fork(lambda: run_worker(number, listening, context))
     finally:
         listening.close()

@@ -12,13 +12,13 @@ from math import inf
 from time import monotonic
 
 from llmproxy.workers.inbox import ACCEPTING, STOPPING, Inbox
-from llmproxy.workers.place import Place, Process, told
+from llmproxy.workers.process_slot import Process, ProcessSlot, how_it_ended
 
 logger = logging.getLogger("llmproxy")
 
 
 class Supervisor:
-    """Made for one `run`. Owns the places; `others` hold processes that workers need.
+    """Made for one `run`. Owns the slots; `others` hold processes that workers need.
 
     `reloads`: a SIGHUP is for the workers, who then read their config again; else it ends them.
     `on_accepting` is called once, when all workers accept; `on_stopping` once, when a signal has
@@ -28,9 +28,9 @@ class Supervisor:
     def __init__(
         self,
         inbox: Inbox,
-        workers: Sequence[Place],
+        workers: Sequence[ProcessSlot],
         *,
-        others: Sequence[Place],
+        others: Sequence[ProcessSlot],
         reloads: bool,
         on_accepting: Callable[[], None],
         on_stopping: Callable[[], None],
@@ -39,7 +39,7 @@ class Supervisor:
     ) -> None:
         self._inbox = inbox
         self._workers = workers
-        self._places = (*others, *workers)
+        self._slots = (*others, *workers)
         self._reloads = reloads
         self._on_accepting: Callable[[], None] | None = on_accepting
         self._on_stopping = on_stopping
@@ -52,54 +52,54 @@ class Supervisor:
     def run(self) -> int:
         """Until a signal has ended all workers, or none can be started; returns the exit status."""
         # One goes ahead, so that what is wrong with all of them is told once.
-        self._workers[0].wanted_at = self._clock()
+        self._workers[0].start_at = self._clock()
         while not self._stopping or self._living():
-            self._fill_places(self._clock())
+            self._fill_slots(self._clock())
             for byte in self._inbox.wait(self._next_moment() - self._clock()):
-                self._hear(byte)
-            self._see_who_ended(self._clock())
+                self._handle(byte)
+            self._collect_ended(self._clock())
             if self._clock() >= self._kill_at:
                 self._kill()
         return self._status
 
-    def _living(self) -> list[tuple[Place, Process]]:
-        return [(place, place.process) for place in self._workers if place.process is not None]
+    def _living(self) -> list[tuple[ProcessSlot, Process]]:
+        return [(slot, slot.process) for slot in self._workers if slot.process is not None]
 
     def _next_moment(self) -> float:
-        wanted_at = [] if self._stopping else [place.wanted_at for place in self._places]
-        return min([self._kill_at, *wanted_at])
+        start_at = [] if self._stopping else [slot.start_at for slot in self._slots]
+        return min([self._kill_at, *start_at])
 
-    def _fill_places(self, now: float) -> None:
-        for place in self._places:
-            if place.wanted_at > now or self._stopping:
+    def _fill_slots(self, now: float) -> None:
+        for slot in self._slots:
+            if slot.start_at > now or self._stopping:
                 continue
             try:
-                place.fill(now)
+                slot.fill(now)
             except OSError as error:
-                logger.error("%s cannot be started: %s.", place.name, error)
-                if not self._can_serve_without(place):
+                logger.error("%s cannot be started: %s.", slot.name, error)
+                if not self._can_serve_without(slot):
                     self._give_up(1)
 
-    def _hear(self, byte: int) -> None:
+    def _handle(self, byte: int) -> None:
         if byte >= ACCEPTING:
             self._note_accepting(self._workers[byte - ACCEPTING])
         elif byte in STOPPING:
             self._stop(byte)
         elif byte == signal.SIGHUP and self._reloads:
-            self._tell_workers(byte)
+            self._signal_workers(byte)
         elif byte == signal.SIGHUP:
             self._stop(signal.SIGTERM)
 
-    def _note_accepting(self, place: Place) -> None:
-        if place.process is None:
+    def _note_accepting(self, slot: ProcessSlot) -> None:
+        if slot.process is None:
             return  # it has ended meanwhile
-        place.is_accepting = True
+        slot.is_accepting = True
         if self._on_accepting is None:
-            logger.warning("%s accepts calls again, as process %d.", place.name, place.process.pid)
+            logger.warning("%s accepts calls again, as process %d.", slot.name, slot.process.pid)
             return
         for other in self._workers:
             if other.process is None:
-                other.wanted_at = min(other.wanted_at, self._clock())
+                other.start_at = min(other.start_at, self._clock())
         if all(worker.is_accepting for worker in self._workers):
             self._on_accepting()
             self._on_accepting = None
@@ -109,37 +109,37 @@ class Supervisor:
             self._stopping = True
             self._kill_at = self._clock() + self._patience_s
             self._on_stopping()
-        self._tell_workers(number)
+        self._signal_workers(number)
 
-    def _tell_workers(self, number: int) -> None:
+    def _signal_workers(self, number: int) -> None:
         for _, process in self._living():
             process.send_signal(number)
 
-    def _see_who_ended(self, now: float) -> None:
-        for place in self._places:
-            process, was_accepting = place.process, place.is_accepting
-            status = place.clear(now)
+    def _collect_ended(self, now: float) -> None:
+        for slot in self._slots:
+            process, was_accepting = slot.process, slot.is_accepting
+            status = slot.clear(now)
             if process is None or status is None:
                 continue
-            how = f"{place.name} (process {process.pid}) {told(status)}"
+            how = f"{slot.name} (process {process.pid}) {how_it_ended(status)}"
             if self._stopping:
-                self._note_end(place, how, status)
-            elif was_accepting or self._can_serve_without(place):
-                pause_s = place.wanted_at - now
+                self._log_end(slot, how, status)
+            elif was_accepting or self._can_serve_without(slot):
+                pause_s = slot.start_at - now
                 when = f"in {pause_s:g} s" if pause_s else "at once"
                 logger.error("%s. It is replaced %s.", how, when)
             else:
                 logger.error("%s before it accepted a call, and no other worker does.", how)
                 self._give_up(status)
 
-    def _note_end(self, place: Place, how: str, status: int) -> None:
+    def _log_end(self, slot: ProcessSlot, how: str, status: int) -> None:
         """Of a process, after a signal has come. Who had not begun yet dies of the signal."""
-        if place in self._workers and status != 0 and -status not in STOPPING:
+        if slot in self._workers and status != 0 and -status not in STOPPING:
             logger.error("%s.", how)
             self._status = 1
 
-    def _can_serve_without(self, place: Place) -> bool:
-        return place not in self._workers or any(worker.is_accepting for worker in self._workers)
+    def _can_serve_without(self, slot: ProcessSlot) -> bool:
+        return slot not in self._workers or any(worker.is_accepting for worker in self._workers)
 
     def _give_up(self, status: int) -> None:
         """Nobody serves, and nobody can be started: whoever started us must know."""
@@ -148,6 +148,6 @@ class Supervisor:
 
     def _kill(self) -> None:
         self._kill_at = inf
-        for place, process in self._living():
-            logger.error("%s (process %d) takes too long.", place.name, process.pid)
+        for slot, process in self._living():
+            logger.error("%s (process %d) takes too long.", slot.name, process.pid)
             process.send_signal(signal.SIGKILL)

@@ -8,7 +8,7 @@ from math import inf
 import pytest
 
 from llmproxy.workers.inbox import ACCEPTING
-from llmproxy.workers.place import Place
+from llmproxy.workers.process_slot import ProcessSlot
 from llmproxy.workers.supervisor import Supervisor
 
 PATIENCE_S = 60.0
@@ -34,16 +34,16 @@ class Stage:
 
     def __init__(self, count, *script, reloads=True):
         self.now = 1000.0
-        self.started = []  # (place, moment), in order
+        self.started = []  # (slot, moment), in order
         self.longest = []
         self.announced = 0
         self.stopped = 0
         self.script = iter(script)
         self.workers = [
-            Place(f"Worker {number + 1}", lambda number=number: self.start(number))
+            ProcessSlot(f"Worker {number + 1}", lambda number=number: self.start(number))
             for number in range(count)
         ]
-        self.server = Place("The server", lambda: self.start("server"), process=Process())
+        self.server = ProcessSlot("The server", lambda: self.start("server"), process=Process())
         self.supervisor = Supervisor(
             self,
             self.workers,
@@ -87,17 +87,17 @@ def time_passes(stage):
 
 def ends(number, status=0):
     def step(stage):
-        place = stage.server if number == "server" else stage.workers[number]
-        place.process.status = status
+        slot = stage.server if number == "server" else stage.workers[number]
+        slot.process.status = status
         return [signal.SIGCHLD]
 
     return step
 
 
 def all_end(stage):
-    for place in stage.workers:
-        if place.process is not None:
-            place.process.status = 0
+    for slot in stage.workers:
+        if slot.process is not None:
+            slot.process.status = 0
 
 
 STOP = (signals(signal.SIGTERM), all_end)
@@ -164,7 +164,7 @@ def test_when_nobody_serves_and_nobody_can_begin_it_gives_up():
         ends(0, status=1),
         all_end,
     )
-    stage.workers[1].wanted_at = 1000.0  # both at once
+    stage.workers[1].start_at = 1000.0  # both at once
     assert stage.run() == 1
     assert stage.stopped == 1
 
@@ -195,7 +195,7 @@ def test_every_signal_is_passed_on_and_nobody_is_replaced_any_more(number, caplo
     processes = []
 
     def look(stage):
-        processes.extend(place.process for place in stage.workers)
+        processes.extend(slot.process for slot in stage.workers)
 
     stage = Stage(
         2, accepts(0), accepts(1), look, signals(number), ends(0), signals(number), ends(1)
@@ -248,7 +248,7 @@ def test_a_hangup_is_for_the_workers_that_live_and_ends_nothing():
     told = []
 
     def look(stage):
-        told.extend(list(place.process.signals) for place in stage.workers if place.process)
+        told.extend(list(slot.process.signals) for slot in stage.workers if slot.process)
 
     stage = Stage(3, accepts(0), ends(2, status=-9), signals(signal.SIGHUP), look, *STOP)
     assert stage.run() == 0

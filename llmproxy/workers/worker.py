@@ -24,14 +24,14 @@ from llmproxy.telemetry.access_log import write_lines_to
 from llmproxy.telemetry.board import Board
 from llmproxy.workers.forking import Lifeline
 from llmproxy.workers.inbox import Inbox
-from llmproxy.workers.last_good import Good, LastGood
-from llmproxy.workers.port import Port
+from llmproxy.workers.last_good import GoodConfig, LastGoodConfig
+from llmproxy.workers.port import ListenAddress
 
 logger = logging.getLogger("llmproxy")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class WorkerContext:
     """What every worker gets from its supervisor. `file`: where the config came from, if it is one;
     `server`: the workers' own, if they have one; `board`: where their numbers meet; `good`: what
     they have read of the file since the start."""
@@ -40,23 +40,23 @@ class Given:
     environ: Mapping[str, str]
     file: ConfigFile | None
     supervisor: int
-    port: Port
+    port: ListenAddress
     inbox: Inbox
     lifeline: Lifeline
     server: EmbeddedServer | None
     board: Board
-    good: LastGood
+    good: LastGoodConfig
 
 
-def work(number: int, listening: socket.socket, given: Given) -> int:
+def run_worker(number: int, listening: socket.socket, context: WorkerContext) -> int:
     """Serve calls until a signal comes or the supervisor is gone; returns the exit status.
 
     Runs in a process of its own. Closes the socket.
     """
-    lifeline = given.lifeline.watch()
-    given.port.close()
+    lifeline = context.lifeline.watch()
+    context.port.close()
     orphaned = False
-    config, good = served_last(given)
+    config, good = latest_good_config(context)
 
     def finish() -> None:
         nonlocal orphaned
@@ -70,12 +70,12 @@ def work(number: int, listening: socket.socket, given: Given) -> int:
         await serve_on(
             listening,
             config,
-            given.environ,
+            context.environ,
             write=write_lines_to(sys.stdout.fileno()),
-            on_started=lambda: given.inbox.tell_accepting(number),
-            file=given.file,
-            seat=WorkerSlot(given.board, number),
-            on_live=lambda live: agree(live, good, number, given),
+            on_started=lambda: context.inbox.report_accepting(number),
+            file=context.file,
+            seat=WorkerSlot(context.board, number),
+            on_live=lambda live: sync_config_state(live, good, number, context),
         )
 
     try:
@@ -84,35 +84,37 @@ def work(number: int, listening: socket.socket, given: Given) -> int:
     except ConfigError as error:
         say(str(error))
         return 2
-    if orphaned and given.server is not None:
-        given.server.clear_away()
+    if orphaned and context.server is not None:
+        context.server.clear_away()
     return 0
 
 
-def served_last(given: Given) -> tuple[Config, Good | None]:
+def latest_good_config(context: WorkerContext) -> tuple[Config, GoodConfig | None]:
     """What the other workers serve, and what is known of it; None: nothing new since the start."""
-    good = given.good.newest()
-    if good is None or given.file is None:
-        return given.config, None
+    good = context.good.newest()
+    if good is None or context.file is None:
+        return context.config, None
     try:
-        config = given.file.parsed(good.text)
+        config = context.file.parsed(good.text)
     except ConfigError as error:  # another worker could use it
         logger.error("The config that is served cannot be used here:\n%s", error)
-        return given.config, None
-    return kept_until_restart(given.config, config)[0], good
+        return context.config, None
+    return kept_until_restart(context.config, config)[0], good
 
 
-def agree(live: LiveConfig, good: Good | None, number: int, given: Given) -> None:
+def sync_config_state(
+    live: LiveConfig, good: GoodConfig | None, number: int, context: WorkerContext
+) -> None:
     """Go on from what the workers know of the file, and let them know what comes of it here."""
     if good is not None:
         live.text, live.seen, live.loaded = good.text, good.seen, good.loaded
 
     def note() -> None:
-        given.good.write(number, Good(live.text, live.seen, live.loaded))
+        context.good.write(number, GoodConfig(live.text, live.seen, live.loaded))
 
     def tell_supervisor() -> None:
-        if os.getppid() == given.supervisor:  # it is not gone
-            os.kill(given.supervisor, signal.SIGHUP)
+        if os.getppid() == context.supervisor:  # it is not gone
+            os.kill(context.supervisor, signal.SIGHUP)
 
     live.on_reload.append(note)
     live.tell_others = tell_supervisor

@@ -1,4 +1,4 @@
-"""A place for one process, which is filled again when the process ends."""
+"""A slot for one process, which is filled again when the process ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Process(Protocol):
         """Nothing happens if it has ended."""
 
 
-class Place:
+class ProcessSlot:
     """Who is there, and when somebody new is wanted: at once after a long life, else after a pause
     that becomes longer. Owns its process. Moments are seconds of `time.monotonic`.
     """
@@ -36,7 +36,7 @@ class Place:
         self.name = name
         self.process = process
         self.is_accepting = process is not None
-        self.wanted_at = inf
+        self.start_at = inf
         self._start = start
         self._filled_at = -inf
         self._short_lives = 0
@@ -47,30 +47,30 @@ class Place:
         try:
             self.process = self._start()
         except OSError:
-            self._want_again(now)
+            self._schedule(now)
             raise
-        self.wanted_at = inf
+        self.start_at = inf
 
     def clear(self, now: float) -> int | None:
-        """If the process has ended: its exit status, and the place is free. Else None."""
+        """If the process has ended: its exit status, and the slot is free. Else None."""
         status = None if self.process is None else self.process.poll()
         if status is not None:
             self.process = None
             self.is_accepting = False
-            self._want_again(now)
+            self._schedule(now)
         return status
 
-    def _want_again(self, now: float) -> None:
+    def _schedule(self, now: float) -> None:
         pause_s = 0.0
         if now - self._filled_at < STEADY_S:
             pause_s = min(SHORTEST_PAUSE_S * 2**self._short_lives, LONGEST_PAUSE_S)
             self._short_lives += 1
         else:
             self._short_lives = 0
-        self.wanted_at = now + pause_s
+        self.start_at = now + pause_s
 
 
-def told(status: int) -> str:
+def how_it_ended(status: int) -> str:
     """How a process ended, in words."""
     if status >= 0:
         return f"ended with status {status}"
