@@ -1,8 +1,7 @@
-"""Several processes on one port: N workers that serve, and a supervisor that keeps their number.
+"""Several processes on one port: workers that serve calls, and a supervisor that replaces them.
 
-The supervisor serves nothing. It has no event loop and no threads, so that it can fork a worker at
-any time: a worker begins with everything imported, and with the config that was checked at the
-start.
+The supervisor serves no calls. It has no event loop and no threads, so it can fork a worker at any
+time: a worker starts with every module imported and with the config that was checked at the start.
 """
 
 from llmproxy.workers.starting import serve_with_workers

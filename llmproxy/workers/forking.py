@@ -1,4 +1,4 @@
-"""Processes forked from this one, and how they notice that it is gone."""
+"""Fork workers, and let them detect that the supervisor is gone."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from llmproxy.workers.inbox import HANDLED
 
 
 class Forked:
-    """A process forked from this one, with the methods of subprocess.Popen that are needed."""
+    """A child process, with the methods of subprocess.Popen that the supervisor needs."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._status: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit status if it has ended; the negative number of the signal that killed it."""
+        """Return the exit status, or minus the number of the signal that killed it; None if it
+        runs."""
         if self._status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -26,31 +27,32 @@ class Forked:
         return self._status
 
     def send_signal(self, number: int) -> None:
-        """Nothing happens if it has ended."""
+        """Send a signal. Does nothing if the process has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
 
 class Lifeline:
-    """A pipe that nobody writes to: it ends with the supervisor, however that ends."""
+    """A pipe without a writer but the supervisor: it closes when the supervisor ends, however it
+    ends."""
 
     def __init__(self) -> None:
         self._watched, self._held = os.pipe()
 
     def watch(self) -> int:
-        """In a worker: a descriptor that becomes readable when the supervisor is gone."""
+        """In a worker: return a descriptor that becomes readable when the supervisor is gone."""
         os.close(self._held)
         return self._watched
 
 
 def fork(run: Callable[[], int]) -> Forked:
-    """Run a function in a process of its own, whose exit status it returns.
+    """Run a function in a child process; its return value is the exit status.
 
-    Signals do there what they do by default. The calling process must have no threads.
+    In the child, signals have their default actions. The calling process must have no threads.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    # A signal in between would be heard by the new process, and told to this one's inbox.
+    # Without the mask, a signal in between would reach the child and be written to this inbox.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     try:
         pid = os.fork()
@@ -62,15 +64,15 @@ def fork(run: Callable[[], int]) -> Forked:
 
 
 def _run_and_exit(run: Callable[[], int], mask: Iterable[int]) -> None:
-    """Never returns: what stands behind the fork is the other process's to do."""
+    """Run the function and exit. Never returns: the code after the fork is the parent's."""
     status = 1
     try:
-        # Ctrl+C reaches a whole group; only the supervisor is to hear it, and passes it on.
+        # Ctrl+C is sent to a whole process group; the supervisor receives it and passes it on.
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
-        # A SIGHUP is kept until the worker hears it.
+        # SIGHUP stays blocked until the worker handles it.
         signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, signal.SIGHUP})
         status = run()
     except BaseException:  # noqa: BLE001 - the last frame of a process

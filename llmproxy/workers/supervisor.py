@@ -1,6 +1,6 @@
-"""Keeps the workers' number: starts them, replaces who ends, passes signals on, tells people.
+"""The supervisor: starts workers, replaces those that end, and passes signals on.
 
-It waits for one thing at a time and decides by itself; no call ever passes through it.
+It waits for one event at a time. No call passes through it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ logger = logging.getLogger("llmproxy")
 
 
 class Supervisor:
-    """Made for one `run`. Owns the slots; `others` hold processes that workers need.
+    """Runs once. Owns the slots; `others` hold processes that the workers need.
 
-    `reloads`: a SIGHUP is for the workers, who then read their config again; else it ends them.
-    `on_accepting` is called once, when all workers accept; `on_stopping` once, when a signal has
-    come. Workers that need longer than `patience_s` from then on are killed.
+    `reloads`: SIGHUP makes the workers read their config again; otherwise it stops them.
+    `on_accepting` is called once, when all workers accept calls; `on_stopping` once, when a stop
+    signal arrives. Workers that take longer than `patience_s` after it are killed.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Supervisor:
         self._status = 0
 
     def run(self) -> int:
-        """Until a signal has ended all workers, or none can be started; returns the exit status."""
-        # One goes ahead, so that what is wrong with all of them is told once.
+        """Run until a signal has stopped all workers or none can start; return the exit status."""
+        # Start one worker first, so that an error common to all is reported once.
         self._workers[0].start_at = self._clock()
         while not self._stopping or self._living():
             self._fill_slots(self._clock())
@@ -92,7 +92,7 @@ class Supervisor:
 
     def _note_accepting(self, slot: ProcessSlot) -> None:
         if slot.process is None:
-            return  # it has ended meanwhile
+            return  # it has ended in the meantime
         slot.is_accepting = True
         if self._on_accepting is None:
             logger.warning("%s accepts calls again, as process %d.", slot.name, slot.process.pid)
@@ -129,11 +129,14 @@ class Supervisor:
                 when = f"in {pause_s:g} s" if pause_s else "at once"
                 logger.error("%s. It is replaced %s.", how, when)
             else:
-                logger.error("%s before it accepted a call, and no other worker does.", how)
+                logger.error(
+                    "%s before it accepted a call, and no other worker does.", how
+                )
                 self._give_up(status)
 
     def _log_end(self, slot: ProcessSlot, how: str, status: int) -> None:
-        """Of a process, after a signal has come. Who had not begun yet dies of the signal."""
+        """Log an exit during shutdown. A worker that had not finished starting is killed by the
+        signal itself."""
         if slot in self._workers and status != 0 and -status not in STOPPING:
             logger.error("%s.", how)
             self._status = 1
@@ -142,7 +145,7 @@ class Supervisor:
         return slot not in self._workers or any(worker.is_accepting for worker in self._workers)
 
     def _give_up(self, status: int) -> None:
-        """Nobody serves, and nobody can be started: whoever started us must know."""
+        """Stop with an error status: no worker serves and none can start."""
         self._stop(signal.SIGTERM)
         self._status = status if status > 0 else 1
 

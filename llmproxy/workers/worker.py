@@ -1,4 +1,4 @@
-"""What runs in a worker: the same server as in a single process, tied to its supervisor."""
+"""The worker process: the same server as in a single process, tied to its supervisor."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ from llmproxy.telemetry.board import Board
 from llmproxy.workers.forking import Lifeline
 from llmproxy.workers.inbox import Inbox
 from llmproxy.workers.last_good import GoodConfig, LastGoodConfig
-from llmproxy.workers.port import ListenAddress
+from llmproxy.workers.listen_address import ListenAddress
 
 logger = logging.getLogger("llmproxy")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What every worker gets from its supervisor. `file`: where the config came from, if it is one;
-    `server`: the workers' own, if they have one; `board`: where their numbers meet; `good`: what
-    they have read of the file since the start."""
+    """What a worker gets from its supervisor.
+
+    `file`: the file of the config, if there is one. `supervisor`: its process id. `server`: the
+    embedded server, if there is one. `board`: shared memory for the counters of all workers.
+    `good`: the last valid config.
+    """
 
     config: Config
     environ: Mapping[str, str]
@@ -49,9 +52,9 @@ class WorkerContext:
 
 
 def run_worker(number: int, listening: socket.socket, context: WorkerContext) -> int:
-    """Serve calls until a signal comes or the supervisor is gone; returns the exit status.
+    """Serve calls until a signal arrives or the supervisor is gone; return the exit status.
 
-    Runs in a process of its own. Closes the socket.
+    Closes the socket.
     """
     lifeline = context.lifeline.watch()
     context.port.close()
@@ -62,7 +65,7 @@ def run_worker(number: int, listening: socket.socket, context: WorkerContext) ->
         nonlocal orphaned
         orphaned = True
         asyncio.get_running_loop().remove_reader(lifeline)
-        logger.error("The supervisor is gone. This worker completes its calls and ends.")
+        logger.error("The supervisor is gone. This worker finishes its calls and exits.")
         signal.raise_signal(signal.SIGTERM)
 
     async def run() -> None:
@@ -90,14 +93,15 @@ def run_worker(number: int, listening: socket.socket, context: WorkerContext) ->
 
 
 def latest_good_config(context: WorkerContext) -> tuple[Config, GoodConfig | None]:
-    """What the other workers serve, and what is known of it; None: nothing new since the start."""
+    """Return the config that the other workers serve, and its source; None if it has not
+    changed."""
     good = context.good.newest()
     if good is None or context.file is None:
         return context.config, None
     try:
         config = context.file.parsed(good.text)
-    except ConfigError as error:  # another worker could use it
-        logger.error("The config that is served cannot be used here:\n%s", error)
+    except ConfigError as error:  # valid in another worker, but not here
+        logger.error("The config that the other workers serve is not valid in this one:\n%s", error)
         return context.config, None
     return kept_until_restart(context.config, config)[0], good
 
@@ -105,7 +109,7 @@ def latest_good_config(context: WorkerContext) -> tuple[Config, GoodConfig | Non
 def sync_config_state(
     live: LiveConfig, good: GoodConfig | None, number: int, context: WorkerContext
 ) -> None:
-    """Go on from what the workers know of the file, and let them know what comes of it here."""
+    """Start from the workers' common config state, and publish every later change."""
     if good is not None:
         live.text, live.seen, live.loaded = good.text, good.seen, good.loaded
 
@@ -113,7 +117,7 @@ def sync_config_state(
         context.good.write(number, GoodConfig(live.text, live.seen, live.loaded))
 
     def tell_supervisor() -> None:
-        if os.getppid() == context.supervisor:  # it is not gone
+        if os.getppid() == context.supervisor:  # it is still alive
             os.kill(context.supervisor, signal.SIGHUP)
 
     live.on_reload.append(note)

@@ -15,7 +15,7 @@ class Process:
         return self.status
 
     def send_signal(self, number):
-        raise AssertionError("nobody asked for that")
+        raise AssertionError("unexpected signal")
 
 
 def place_that_was_filled(now=0.0):
@@ -25,21 +25,21 @@ def place_that_was_filled(now=0.0):
 
 
 def end(slot, now, status=1):
-    """Its process ends; returns after how many seconds somebody new is wanted."""
+    """Its process ends; return the seconds until the next start."""
     slot.process.status = status
     assert slot.clear(now) == status
     assert slot.process is None
     return slot.start_at - now
 
 
-def test_nobody_is_wanted_while_the_process_lives():
+def test_no_process_is_due_while_one_runs():
     slot = place_that_was_filled()
     assert slot.clear(1000.0) is None
     assert slot.process is not None
     assert slot.start_at == float("inf")
 
 
-def test_who_ends_after_a_long_life_is_replaced_at_once():
+def test_a_process_that_ran_long_is_replaced_at_once():
     slot = place_that_was_filled()
     assert end(slot, STEADY_S) == 0
 
@@ -90,5 +90,5 @@ def test_a_process_that_the_system_cannot_start_is_wanted_again_later():
         (-40, "was killed by signal 40"),
     ],
 )
-def test_how_a_process_ended_is_told_in_words(status, words):
+def test_the_end_of_a_process_is_described_in_words(status, words):
     assert how_it_ended(status) == words

@@ -1,4 +1,4 @@
-"""The supervisor's decisions, with pretended processes and a clock that is turned by hand."""
+"""The supervisor's decisions, with fake processes and a fake clock."""
 
 import itertools
 import logging
@@ -103,7 +103,7 @@ def all_end(stage):
 STOP = (signals(signal.SIGTERM), all_end)
 
 
-def test_one_worker_goes_ahead_and_the_address_is_told_when_all_accept():
+def test_one_worker_starts_first_and_the_address_is_announced_when_all_accept():
     seen = []
 
     def look(stage):
@@ -121,7 +121,7 @@ def test_it_sleeps_until_something_happens():
     assert stage.longest[:2] == [inf, inf]
 
 
-def test_what_the_first_worker_dies_of_is_told_once_and_is_the_exit_status(caplog):
+def test_a_failure_of_the_first_worker_is_logged_once_and_is_the_exit_status(caplog):
     stage = Stage(4, ends(0, status=2))
     assert stage.run() == 2
     assert stage.started == [(0, 0.0)]
@@ -154,7 +154,7 @@ def test_while_one_worker_serves_the_others_are_tried_again_and_again():
     ]
 
 
-def test_when_nobody_serves_and_nobody_can_begin_it_gives_up():
+def test_it_gives_up_when_no_worker_serves_and_none_can_start():
     stage = Stage(
         2,
         accepts(0, 1),
@@ -175,7 +175,7 @@ def test_a_server_that_dies_is_replaced_and_no_reason_to_give_up():
     assert [name for name, _ in stage.started] == [0, "server", "server"]
 
 
-def test_a_place_that_cannot_be_filled_is_told_and_tried_again(caplog):
+def test_a_failed_start_is_logged_and_tried_again(caplog):
     def refuse(stage):
         stage.workers[0].process.status = -9
         stage.start = no_memory
@@ -191,7 +191,7 @@ def test_a_place_that_cannot_be_filled_is_told_and_tried_again(caplog):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
-def test_every_signal_is_passed_on_and_nobody_is_replaced_any_more(number, caplog):
+def test_every_signal_is_passed_on_and_no_worker_is_replaced_after_it(number, caplog):
     processes = []
 
     def look(stage):
@@ -228,7 +228,7 @@ def test_a_worker_that_was_starting_when_the_signal_came_may_die_of_it(caplog):
     assert caplog.records == []
 
 
-def test_who_does_not_end_in_its_time_is_killed(caplog):
+def test_a_worker_that_takes_too_long_to_end_is_killed(caplog):
     def killed(stage):
         assert stage.workers[0].process.signals == [signal.SIGTERM, signal.SIGKILL]
         stage.workers[0].process.status = -9
@@ -256,7 +256,7 @@ def test_a_hangup_is_for_the_workers_that_live_and_ends_nothing():
     assert stage.stopped == 1
 
 
-def test_a_hangup_ends_workers_whose_config_comes_from_no_file():
+def test_a_hangup_stops_workers_whose_config_has_no_file():
     stage = Stage(2, accepts(0), accepts(1), signals(signal.SIGHUP), all_end, reloads=False)
     assert stage.run() == 0
     assert stage.stopped == 1

@@ -1,9 +1,9 @@
 """The address that all workers listen on.
 
-On Linux each worker has a socket of its own on it (SO_REUSEPORT), and the kernel spreads
-connections evenly over those that listen. A socket that all share would be simpler, but whoever
-wakes first takes what is there: of 400 connections one worker of two got 332 (decision 012).
-Elsewhere that option does not spread, and they do share one.
+On Linux each worker has its own socket (SO_REUSEPORT), and the kernel spreads connections evenly
+over them. One shared socket would be simpler, but the worker that wakes first takes every pending
+connection: of 400 connections, one of two workers got 332 (decision 012). On other systems
+SO_REUSEPORT does not spread connections, and the workers share one socket.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ SPREADS = sys.platform == "linux"
 
 
 class ListenAddress:
-    """Claims an address while it is entered; the claim itself never accepts on Linux.
+    """Reserves an address while it is entered; on Linux the reserving socket never accepts.
 
-    Raises CannotListenError if the address is not ours to listen on.
+    Raises CannotListenError if the address cannot be bound.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -27,7 +27,7 @@ class ListenAddress:
 
     def __enter__(self) -> ListenAddress:
         if SPREADS:
-            # Not before it was bound: then it would have joined whoever listens there already.
+            # Set after bind: set before, the bind would join another program's SO_REUSEPORT group.
             self.claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         else:
             self.claim.listen(BACKLOG)
@@ -37,11 +37,11 @@ class ListenAddress:
         self.close()
 
     def close(self) -> None:
-        """The sockets of workers stay as they are."""
+        """Close the reserving socket. The sockets of the workers stay open."""
         self.claim.close()
 
     def socket(self) -> socket.socket:
-        """A socket for one more worker. Whoever takes it closes it."""
+        """Return a socket for one more worker. The caller closes it."""
         if not SPREADS:
             return self.claim.dup()
         own = socket.socket(self.claim.family, socket.SOCK_STREAM)
