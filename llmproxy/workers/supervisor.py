@@ -129,9 +129,7 @@ class Supervisor:
                 when = f"in {pause_s:g} s" if pause_s else "at once"
                 logger.error("%s. It is replaced %s.", how, when)
             else:
-                logger.error(
-                    "%s before it accepted a call, and no other worker does.", how
-                )
+                logger.error("%s before it accepted a call, and no other worker does.", how)
                 self._give_up(status)
 
     def _log_end(self, slot: ProcessSlot, how: str, status: int) -> None:
