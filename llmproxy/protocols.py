@@ -88,13 +88,13 @@ class AnswerCache(Protocol):
     def serve(self, config: Config, prices: Prices) -> None:
         """Serve the groups and callers of a config from now on. `prices`: for what was saved."""
 
-    def asked(self, call: Call, group: Group, record: CallRecord) -> Any:
+    def lookup(self, call: Call, group: Group, record: CallRecord) -> Any:
         """Return what to look up for a call, for `answer`; None if it is not cacheable.
 
         Raises ClientError for an unknown cache directive.
         """
 
-    async def answer(self, asked: Any, client: Client, record: CallRecord, ask: Ask) -> None:
+    async def answer(self, lookup: Any, client: Client, record: CallRecord, ask: Ask) -> None:
         """Answer from the cache, else by `ask`. Raises what `ask` raises."""
 
     @property

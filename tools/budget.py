@@ -35,7 +35,6 @@ OLD_STATE = {
     "UpstreamConnection",
     "Fault",
     "FirstAccepted",
-    "SingleFlight",
     "Group",
     "Line",
     "LiveConfig",

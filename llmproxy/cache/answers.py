@@ -1,12 +1,13 @@
-"""What is known: answers in memory and behind it, given again in the form that a call wants."""
+"""The two levels of cached answers: memory, and a store behind it; each as JSON or as a stream."""
 
 from __future__ import annotations
 
 from time import monotonic, time
 
+import msgspec
+
 from llmproxy.cache import representations
 from llmproxy.cache.cached_answer import CachedAnswer
-from llmproxy.cache.counters import CacheCounters
 from llmproxy.cache.lookup import Lookup
 from llmproxy.cache.stores.l2 import L2Store
 from llmproxy.cache.stores.memory import MemoryStore
@@ -15,8 +16,42 @@ from llmproxy.protocols import Downstream
 from llmproxy.record import CacheResult, CallRecord, explanation
 
 
+class CacheCounters(msgspec.Struct, gc=False):
+    """Counts since the start. Only ever grow.
+
+    Attributes:
+        hits, stale, coalesced, misses: Calls, by what the cache had for them.
+        kept: Answers that were stored.
+        saved_input_tokens, saved_output_tokens: Of the answers that were served, as the endpoint
+            counted them when they were new.
+        saved_usd: Their cost at that time; 0 where the endpoint has no price.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    coalesced: int = 0
+    stale: int = 0
+    kept: int = 0
+    saved_input_tokens: int = 0
+    saved_output_tokens: int = 0
+    saved_usd: float = 0.0
+
+    def count_served(self, result: CacheResult, answer: CachedAnswer | None) -> None:
+        """Count an answer that was served. `answer`: None if it was too big to be recorded."""
+        if result is CacheResult.HIT:
+            self.hits += 1
+        elif result is CacheResult.STALE:
+            self.stale += 1
+        else:
+            self.coalesced += 1
+        if answer is not None:
+            self.saved_input_tokens += answer.input_tokens
+            self.saved_output_tokens += answer.output_tokens
+            self.saved_usd += answer.cost_usd
+
+
 class AnswerLevels:
-    """Looks up, gives and keeps. `fresh_s`: for how long an answer is as good as new."""
+    """Finds, serves and keeps answers. `fresh_s`: the age from which on an answer is stale."""
 
     __slots__ = ("counters", "fresh_s", "l2", "memory")
 
@@ -28,39 +63,42 @@ class AnswerLevels:
         self.counters = counters
         self.fresh_s = fresh_s
 
-    async def behind(
-        self, found: CachedAnswer | None, asked: Lookup, now: float
+    async def find_in_l2(
+        self, found: CachedAnswer | None, lookup: Lookup, now: float
     ) -> CachedAnswer | None:
-        """What is known here, unless that is old, or nothing, and more is known behind."""
+        """Return the newer one of the answer found in memory and that of L2.
+
+        L2 is not read if the answer in memory is fresh. `now`: Unix seconds.
+        """
         if self.l2 is None or (found is not None and now - found.stored_at < self.fresh_s):
             return found
-        other = await self.l2.get(asked.group.name, asked.key)
+        other = await self.l2.get(lookup.group.name, lookup.key)
         if other is None or (found is not None and found.stored_at >= other.stored_at):
             return found
-        self.memory.put(asked.key, other)
+        self.memory.put(lookup.key, other)
         return other
 
-    def give(
+    def serve(
         self,
         found: CachedAnswer,
-        asked: Lookup,
+        lookup: Lookup,
         client: Downstream,
         record: CallRecord,
         result: CacheResult,
     ) -> bool:
-        """Give an answer in the form that the call wants; False if it lacks what the call wants.
+        """Send an answer as JSON or as a stream, as the call asks; False if that is impossible.
 
-        `result`: what the client is told of it: hit, stale or coalesced.
+        `result`: hit, stale or coalesced.
         """
-        body = self._in_form(found, asked)
+        body = self._represented(found, lookup)
         if body is None:
             return False
         record.cache = result
         record.answer.status, record.answer.first_byte_at = 200, monotonic()
-        kind = b"text/event-stream" if asked.call.stream else b"application/json"
-        if found.streamed is asked.call.stream:
-            kind = found.content_type
-        headers = cache_headers(kind, record)
+        content_type = b"text/event-stream" if lookup.call.stream else b"application/json"
+        if found.streamed is lookup.call.stream:
+            content_type = found.content_type
+        headers = cache_headers(content_type, record)
         if result is not CacheResult.COALESCED:
             headers.append((b"age", b"%d" % max(0.0, time() - found.stored_at)))
         client.start(200, headers, length=len(body))
@@ -69,45 +107,46 @@ class AnswerLevels:
         self.counters.count_served(result, found)
         return True
 
-    def keep(self, answer: CachedAnswer, asked: Lookup) -> bool:
-        """Remember an answer; False if it is none to be given again."""
-        whole = (
+    def keep(self, answer: CachedAnswer, lookup: Lookup) -> bool:
+        """Store an answer in both levels; False if it is not a complete one."""
+        is_complete = (
             representations.stream_is_complete if answer.streamed else representations.is_complete
         )
-        if not whole(answer.body, asked.call.route.path):
+        if not is_complete(answer.body, lookup.call.route.path):
             return False
         self.counters.kept += 1
-        self.memory.put(asked.key, answer)
+        self.memory.put(lookup.key, answer)
         if self.l2 is not None:
-            self.l2.put_later(asked.key, answer)
+            self.l2.put_later(lookup.key, answer)
         return True
 
-    def _in_form(self, found: CachedAnswer, asked: Lookup) -> bytes | None:
-        stream = asked.call.stream
+    def _represented(self, found: CachedAnswer, lookup: Lookup) -> bytes | None:
+        """Return an answer as JSON or events, with usage or without, as the call asks."""
+        stream = lookup.call.stream
         if not (found.streamed or stream):
             return found.body
-        if found.streamed and asked.usage and not found.usage_told:
+        if found.streamed and lookup.usage and not found.has_usage:
             return None
-        operation = asked.call.route.path
+        operation = lookup.call.route.path
         if found.streamed and stream:
-            return (
-                found.body if asked.usage else representations.without_usage(found.body, operation)
-            )
-        made = self.memory.get(asked.form, found.stored_at)
-        if made is not None and made.stored_at == found.stored_at:
-            return made.body
+            if lookup.usage:
+                return found.body
+            return representations.without_usage(found.body, operation)
+        converted = self.memory.get(lookup.variant, found.stored_at)
+        if converted is not None and converted.stored_at == found.stored_at:
+            return converted.body
         if stream:
-            body = representations.json_to_sse(found.body, operation, include_usage=asked.usage)
+            body = representations.json_to_sse(found.body, operation, include_usage=lookup.usage)
         else:
             body = representations.sse_to_json(found.body, operation)
-        if body is not None:  # so that it is made once
-            made = CachedAnswer(found.group, b"", body, found.stored_at, streamed=stream)
-            self.memory.put(asked.form, made)
+        if body is not None:  # convert once
+            converted = CachedAnswer(found.group, b"", body, found.stored_at, streamed=stream)
+            self.memory.put(lookup.variant, converted)
         return body
 
 
 def cache_headers(content_type: bytes, record: CallRecord) -> Headers:
-    """What a client is told whose answer was asked for by somebody else."""
+    """Return the headers of an answer that this call did not ask an endpoint for."""
     headers = [
         (b"content-type", content_type),
         *(record.limit_headers or ()),

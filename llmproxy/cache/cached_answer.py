@@ -39,7 +39,7 @@ class CachedAnswer(msgspec.Struct, frozen=True, gc=False):
     body: bytes  # decoded, as the client got it
     stored_at: float  # Unix seconds
     streamed: bool = False  # body is a whole event stream, otherwise a JSON object
-    usage_told: bool = True  # the call had asked for the usage, or the answer tells it
+    has_usage: bool = True  # the call had asked for the usage, or the answer tells it
     input_tokens: int = 0  # what a hit saves
     output_tokens: int = 0
     cost_usd: float = 0.0
@@ -60,7 +60,7 @@ class _Rest(msgspec.Struct, frozen=True, gc=False, array_like=True):
     body: bytes
     compressed: bool
     streamed: bool
-    usage_told: bool
+    has_usage: bool
     input_tokens: int
     output_tokens: int
     cost_usd: float
@@ -75,7 +75,7 @@ def pack(key: bytes, entry: CachedAnswer) -> bytes:
         entry.body if body is None else body,
         body is not None,
         entry.streamed,
-        entry.usage_told,
+        entry.has_usage,
         entry.input_tokens,
         entry.output_tokens,
         entry.cost_usd,
@@ -106,7 +106,7 @@ def unpack(key: bytes, value: bytes) -> CachedAnswer | None:
         body,
         stored_at,
         rest.streamed,
-        rest.usage_told,
+        rest.has_usage,
         rest.input_tokens,
         rest.output_tokens,
         rest.cost_usd,

@@ -1,10 +1,10 @@
-"""Which calls ask the same question.
+"""The key of a cached answer.
 
-A question is known by its hash: the operation, the model group, who asks, and every field of the
-body except a few that are known not to change the answer. Whatever is not known to be harmless
-counts, so two calls that differ in anything that matters never share an answer; at worst an answer
-is paid for twice. Bodies compare as JSON values: the order of keys, spacing, escapes and the
-notation of numbers do not matter.
+The key is a hash of the operation, the model group, the caller, and every field of the body except
+a few that are known not to change the answer. A field that is not known to be harmless is hashed,
+so two calls that differ in anything that matters never share an answer; at worst an answer is paid
+for twice. Bodies are compared as JSON values: the order of keys, spacing, escapes and the notation
+of numbers do not matter.
 """
 
 from __future__ import annotations
@@ -17,26 +17,25 @@ import msgspec
 
 from llmproxy.operations import Caching, operation_at
 
-# How an answer is delivered (its model's name counts apart: Azure's paths name it, too).
+# How an answer is delivered. The model is hashed apart, since Azure's paths name it, too.
 _DELIVERY = ("model", "stream", "stream_options")
-# For the vendor's statistics, abuse monitoring and prompt cache; none of it reaches the model.
+# For the vendor's statistics, abuse monitoring and prompt cache; the model sees none of them.
 _LABELS = ("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
-SAFE_FIELDS = (*_DELIVERY, *_LABELS)
-_SAFE = frozenset(SAFE_FIELDS)
-# 17 digits tell doubles apart; a number with more of them is not compared.
+_IGNORED = frozenset((*_DELIVERY, *_LABELS))
+# 17 digits distinguish all doubles; a number with more digits is not compared.
 MAX_DIGITS = 17
-EXACT_BELOW = 2**53  # whole numbers from there on are not told apart by doubles
-# A body of this size takes some milliseconds to compare, and is hardly asked twice.
+EXACT_BELOW = 2**53  # doubles do not distinguish all integers from here on
+# A bigger body takes some milliseconds to compare, and is hardly sent twice.
 MAX_BODY_BYTES = 1024 * 1024
-# Tools that the client runs itself; what a vendor runs (a web search) differs from day to day.
+# Tools that the client runs itself. What a vendor runs (a web search) changes from day to day.
 _CLIENT_TOOLS = frozenset(("function", "custom"))
 
 
 class CacheKey(msgspec.Struct, frozen=True, gc=False):
-    """What a call asks. `wants_usage`: a stream should tell the usage (OpenAI's
+    """The key of a call's answer. `wants_usage`: the call asks for the usage in a stream (OpenAI's
     `stream_options.include_usage`)."""
 
-    key: bytes
+    digest: bytes
     wants_usage: bool
 
 
@@ -47,36 +46,36 @@ def cache_key_of(
     model: str | None,
     query: bytes,
     scope: tuple[str, ...],
-    chance: bool,
+    random: bool,
 ) -> CacheKey | None:
-    """The question of a POST; None if it is none whose answer could be given again.
+    """Return the key of a POST; None if its answer is not cacheable.
 
-    `model`: the name that the client asked for; `scope`: whatever else keeps questions apart, such
-    as the model group and the caller. `chance`: even if the answer may differ each time.
+    `model`: the name that the client asked for. `scope`: what else must be equal, such as the model
+    group and the caller. `random`: also if the answer may differ each time.
     """
     caching = operation_at(operation).caching
     if caching is Caching.NEVER or len(body) > MAX_BODY_BYTES:
         return None
     try:
         fields = _READ.decode(body)
-    except (ValueError, RecursionError):  # no JSON in the strict sense: let the vendor judge it
+    except (ValueError, RecursionError):  # no strict JSON: the vendor may judge it
         return None
     if not isinstance(fields, dict):
         return None
-    if not (chance or caching is Caching.ALWAYS or _is_deterministic(fields)):
+    if not (random or caching is Caching.ALWAYS or _is_deterministic(fields)):
         return None
     options = fields.get("stream_options")
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True
-    for name in _SAFE.intersection(fields):
+    for name in _IGNORED.intersection(fields):
         del fields[name]
     if operation != "responses" and not fields.get("store"):
-        fields.pop("store", None)  # nothing is stored; of a response nothing said means yes
-    asked = [operation, model, query.decode("latin-1"), scope, fields]
-    return CacheKey(sha256(_WRITE.encode(asked)).digest(), wants_usage)
+        fields.pop("store", None)  # nothing is stored; for a response, no value means true
+    hashed = [operation, model, query.decode("latin-1"), scope, fields]
+    return CacheKey(sha256(_WRITE.encode(hashed)).digest(), wants_usage)
 
 
 def _is_deterministic(fields: dict[str, Any]) -> bool:
-    """A temperature of 0 or a seed, and nothing that looks at the world outside."""
+    """Whether a body has a temperature of 0 or a seed, and no tool that the vendor runs."""
     tools = fields.get("tools") or ()
     if fields.get("web_search_options") is not None or not isinstance(tools, list | tuple):
         return False
@@ -89,7 +88,7 @@ def _is_deterministic(fields: dict[str, Any]) -> bool:
 
 
 def _number(text: str) -> int | float:
-    """A number with a point or an exponent, as the value that it is: 1.0 and 1e0 are 1."""
+    """Return the value of a number with a point or an exponent: 1.0 and 1e0 are 1."""
     if len(text) > MAX_DIGITS and _digits(text) > MAX_DIGITS:
         raise ValueError("more digits than a double has")
     number = float(text)

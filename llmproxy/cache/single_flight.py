@@ -1,15 +1,19 @@
-"""One question on its way to the endpoints, and every client that waits for its answer.
+"""One call to an endpoint, and every client that waits for its answer.
 
-The call that leads writes its answer here as it would write it to its client. Each piece goes
-straight on to everybody on board, so that no task is woken for it; who comes later is first given
-what has already come. A client that reads slowly falls behind and catches up by itself. It holds up
-nobody, unless the answer is too big for all of it to be kept.
+The call that asks (the leader) writes its answer to the `SingleFlight` as it would write it to its
+client. Each chunk goes straight on to every subscriber, so no task is woken for it. A client that
+comes later first gets what has already come. A client that reads slowly falls behind and catches up
+in a task of its own; it delays the others only if the answer is too big to be kept whole.
+
+Calls go one way: the flight writes the buffer and notifies its subscribers; a subscriber reads the
+buffer and writes to its client.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 
 from llmproxy.cache.cached_answer import CachedAnswer
@@ -19,266 +23,202 @@ from llmproxy.operations import Dialect
 from llmproxy.protocols import Client, Downstream
 from llmproxy.record import CallRecord
 
-# Of an answer that grows beyond this nothing is kept, neither for others nor for later.
+# A bigger answer is not kept: neither for clients that come later nor for the cache.
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-Head = Callable[[bytes], Headers]  # from a content-type to all headers
+MakeHeaders = Callable[[bytes], Headers]  # from the answer's content-type
 
 
-class SingleFlight:
-    """Owns the pieces that have come, and knows who is on board. A Downstream.
+class AnswerBuffer:
+    """The answer as far as it has come. Written by its flight, read by the subscribers.
 
-    `live`: an event stream, given to everybody as it comes; any other answer goes to the call that
-    leads, and to the others when it is complete (`answer`). `record`: of the call that leads, which
-    goes on without its client for as long as anybody is on board; then its task is cancelled.
+    `live`: it is an event stream, which every subscriber gets as it comes.
     """
 
     __slots__ = (
-        "_aboard",
-        "_caught_up",
         "_chunks",
         "_dropped",
         "_size",
         "aborted",
-        "answer",
         "content_type",
-        "dialect",
         "encoding",
-        "error",
         "finished",
-        "leading",
         "live",
-        "over",
-        "record",
-        "started",
         "status",
     )
 
-    def __init__(self, dialect: Dialect, record: CallRecord) -> None:
-        self.dialect = dialect
-        self.record = record
-        self.leading: asyncio.Task[None] | None = None  # until it has landed
-        self._aboard: list[Subscriber] = []
+    def __init__(self) -> None:
         self._chunks: list[bytes] = []
-        self._dropped = 0  # pieces that are not kept any more
+        self._dropped = 0  # chunks before the first one that is kept
         self._size = 0
-        self._caught_up: asyncio.Future[None] | None = None
-        self.started = self.finished = self.aborted = self.live = self.over = False
-        self.status = 0
+        self.status = 0  # until the answer begins
         self.content_type = self.encoding = b""
-        self.answer: CachedAnswer | None = None
-        self.error: GatewayError | None = None
-
-    # ---- who is on board
-
-    def lead(self, client: Client) -> Subscriber:
-        """This task's call asks. Its client gets the headers that the endpoint gives."""
-        self.leading = asyncio.current_task()
-        leader = Subscriber(self, client, None)
-        self._aboard.append(leader)
-        client.keep_call(leader.leave)
-        return leader
-
-    def board(self, client: Downstream, head: Head) -> Subscriber:
-        """One more client; `head` makes the headers that it gets."""
-        subscriber = Subscriber(self, client, head)
-        self._aboard.append(subscriber)
-        if self.live:
-            subscriber.join()
-        return subscriber
-
-    def land(self, answer: CachedAnswer | None, error: GatewayError | None) -> None:
-        """The call that leads has nothing more to give."""
-        self.over, self.answer, self.error = True, answer, error
-        self.leading = None  # a cycle that only the garbage collector would find
-        for subscriber in self._aboard:
-            subscriber.wake()
-
-    def left(self, subscriber: Subscriber) -> None:
-        """A client is served, or gone."""
-        if subscriber not in self._aboard:
-            return
-        self._aboard.remove(subscriber)
-        self.caught_up()
-        if not self._aboard and not self.over and self.leading is not None:
-            self.leading.cancel()
+        self.live = self.finished = self.aborted = False
 
     @property
-    def joinable(self) -> bool:
-        """Everything that came so far is here for one who comes now."""
-        return not (self._dropped or self.aborted or self.over)
+    def ended(self) -> bool:
+        """No more chunks will come."""
+        return self.finished or self.aborted
+
+    @property
+    def has_beginning(self) -> bool:
+        """Everything from the first chunk on is here."""
+        return not self._dropped
+
+    @property
+    def too_big(self) -> bool:
+        """The answer has grown too big to be kept."""
+        return self._size > MAX_ANSWER_BYTES
 
     @property
     def body(self) -> bytes | None:
-        """The whole answer as it came; None if it is not complete, or was too big.
+        """The whole answer as it came; None if it is incomplete or too big.
 
-        A stream as far as it came: what is complete, its own events say. Clients leave at its last
-        event, and then nobody waits for the end of its body.
+        A stream is returned as far as it came; its own events say whether it is complete. Clients
+        leave at the last event, and then the end of the body is not waited for.
         """
-        if not (self.finished or self.live) or self._size > MAX_ANSWER_BYTES:
+        if not (self.finished or self.live) or self.too_big:
             return None
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def chunk(self, number: int) -> bytes | None:
-        """A piece of the body; None if it has not come yet."""
+        """Return a chunk, counted from 0; None if it has not come yet."""
         at = number - self._dropped
         return self._chunks[at] if at < len(self._chunks) else None
 
-    def caught_up(self) -> None:
-        """Somebody is not behind any more."""
-        waiter, self._caught_up = self._caught_up, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+    def start(self, status: int, headers: Headers) -> None:
+        """Note what the answer is."""
+        named = dict(headers)
+        self.status = status
+        self.content_type = named.get(b"content-type", b"")
+        self.encoding = named.get(b"content-encoding", b"")
+        is_events = self.content_type.startswith(b"text/event-stream")
+        self.live = is_events and status == 200 and not self.encoding
 
-    # ---- Downstream
-
-    @property
-    def connected(self) -> bool:
-        """Somebody wants the answer."""
-        return bool(self._aboard)
-
-    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
-        """The answer begins."""
-        told = dict(headers)
-        self.content_type = told.get(b"content-type", b"")
-        self.encoding = told.get(b"content-encoding", b"")
-        self.started, self.status = True, status
-        events = self.content_type.startswith(b"text/event-stream")
-        self.live = events and status == 200 and not self.encoding
-        for subscriber in self._aboard:
-            subscriber.start(status, headers, length=length)
-
-    def write(self, chunk: bytes) -> bool:
-        """A piece of the body; False = somebody is so far behind that no more should come."""
-        if not chunk:
-            return True
+    def append(self, chunk: bytes) -> None:
+        """Add the next chunk."""
         self._chunks.append(chunk)
         self._size += len(chunk)
-        for subscriber in self._aboard:
-            subscriber.give(chunk)
-        return self._size <= MAX_ANSWER_BYTES or self._let_go()
 
-    def _let_go(self) -> bool:
-        """Too big to be kept: forget what everybody has. True if they all have everything."""
-        reading = [each for each in self._aboard if each.started]
-        dropped = min((each.given for each in reading), default=self._dropped + len(self._chunks))
-        del self._chunks[: dropped - self._dropped]
-        self._dropped = dropped
-        return not any(each.behind for each in reading)
-
-    async def drain(self) -> None:
-        """Wait until nobody is behind."""
-        while any(subscriber.behind for subscriber in self._aboard):
-            self._caught_up = asyncio.get_running_loop().create_future()
-            await self._caught_up
-
-    def finish(self) -> None:
-        """The body is complete."""
-        self.finished = True
-        for subscriber in self._aboard:
-            subscriber.end()
-
-    def abort(self) -> None:
-        """The body cannot be completed."""
-        self.aborted = True
-        for subscriber in self._aboard:
-            subscriber.end()
+    def drop_before(self, number: int | None) -> None:
+        """Drop the chunks before a chunk; all of them if None."""
+        kept_from = self._dropped + len(self._chunks) if number is None else number
+        del self._chunks[: kept_from - self._dropped]
+        self._dropped = kept_from
 
 
 class Subscriber:
-    """One client on board. `given`: how many pieces it has been given; `begun_at`: seconds of
-    `time.monotonic`; `behind`: it does not read as fast as the pieces come."""
+    """One client that gets the answer.
 
-    __slots__ = ("_client", "_flight", "_head", "_pump", "_waiter", "begun_at", "given")
+    `given`: the number of chunks that the client has been given. `begun_at`: when the answer began
+    for it, in seconds of `time.monotonic`. `pump`: gives a slow client what it has missed.
+    `make_headers`: None for the leader, whose client gets the endpoint's headers.
+    """
 
-    def __init__(self, flight: SingleFlight, client: Downstream, head: Head | None) -> None:
-        self._flight = flight
+    __slots__ = (
+        "_buffer",
+        "_client",
+        "_make_headers",
+        "_over",
+        "_waiter",
+        "begun_at",
+        "given",
+        "pump",
+    )
+
+    def __init__(
+        self, buffer: AnswerBuffer, client: Downstream, make_headers: MakeHeaders | None
+    ) -> None:
+        self._buffer = buffer
         self._client = client
-        self._head = head
+        self._make_headers = make_headers
+        self._over = False
         self._waiter: asyncio.Future[None] | None = None
-        self._pump: asyncio.Task[None] | None = None
+        self.pump: asyncio.Task[None] | None = None
         self.begun_at: float | None = None
         self.given = 0
 
     @property
     def started(self) -> bool:
-        """The client has been given a beginning, and gets everything that follows."""
+        """The client has got the head of the answer."""
         return self.begun_at is not None
 
     @property
     def behind(self) -> bool:
-        """It is being given what it has missed, at its own pace."""
-        return self._pump is not None
+        """The client reads more slowly than the chunks come."""
+        return self.pump is not None
+
+    # ---- for the client's own task
 
     async def begun(self) -> None:
         """Wait until the answer begins for this client, or the flight is over."""
-        while not (self.started or self._flight.over):
+        while not (self.started or self._over):
             await self._wait()
 
-    async def ride(self) -> None:
-        """To the end of the flight, and until the client has all of it."""
-        while self.behind or not self._flight.over:
+    async def completed(self) -> None:
+        """Wait until the flight is over and the client has everything."""
+        while self.behind or not self._over:
             await self._wait()
 
-    def cut_short(self, message: str) -> None:
-        """The ride ends before the answer does: tell the client, if it is in the middle of it."""
-        flight = self._flight
-        if not self.started or not self._client.connected or flight.finished or flight.aborted:
+    def interrupt(self, dialect: Dialect, message: str) -> None:
+        """End the client's answer before its end, with an error event where there can be one."""
+        buffer = self._buffer
+        if not self.started or not self._client.connected or buffer.ended:
             return
-        told = b""
-        if flight.live and not self.behind:
-            told = flight.dialect.interruption(message)
-        if told:
-            self._client.write(told)
+        event = b""
+        if buffer.live and not self.behind:
+            event = dialect.interruption(message)
+        if event:
+            self._client.write(event)
             self._client.finish()
         else:
             self._client.abort()
 
-    def leave(self) -> None:
-        """The client is served, or gone."""
-        if self._pump is not None:
-            self._pump.cancel()
-            self._pump = None
-        self._flight.left(self)
-        self.wake()
-
-    # ---- called by the flight
+    # ---- notifications of the flight
 
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
         """The answer begins."""
-        if self._head is None:
+        if self._make_headers is None:
             self.begun_at = monotonic()
             self._client.start(status, headers, length=length)
-        elif self._flight.live:
+        elif self._buffer.live:
             self.join()
 
     def join(self) -> None:
-        """Begin with what has come so far."""
-        flight = self._flight
+        """Start the client's answer with what has come so far."""
+        headers = (
+            [] if self._make_headers is None else self._make_headers(self._buffer.content_type)
+        )
         self.begun_at = monotonic()
-        self._client.start(200, self._head(flight.content_type) if self._head else [], length=None)
-        self.wake()
+        self._client.start(200, headers, length=None)
+        self._wake()
         if self._pass_on():
             self._fall_behind()
-        elif flight.finished or flight.aborted:
-            self._close()
+        elif self._buffer.ended:
+            self._end_client()
 
     def give(self, chunk: bytes) -> None:
-        """A piece has come."""
-        if self.begun_at is not None and self._pump is None:
+        """A chunk has come."""
+        if self.begun_at is not None and self.pump is None:
             self.given += 1
             if not self._client.write(chunk):
                 self._fall_behind()
 
     def end(self) -> None:
-        """Nothing more will come."""
-        if self.begun_at is not None and self._pump is None:
-            self._close()
+        """The last chunk has come."""
+        if self.started and not self.behind:
+            self._end_client()
 
-    def wake(self) -> None:
-        """Something has changed for the client's own task."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+    def complete(self) -> None:
+        """The flight is over."""
+        self._over = True
+        self._wake()
+
+    def stop(self) -> None:
+        """The client is served, or has left."""
+        if self.pump is not None:
+            self.pump.cancel()
+            self.pump = None
+        self._wake()
 
     # ----
 
@@ -286,30 +226,145 @@ class Subscriber:
         waiter = self._waiter = asyncio.get_running_loop().create_future()
         return waiter
 
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
     def _fall_behind(self) -> None:
-        self._pump = asyncio.Task(self._catch_up(), name="slow client")
+        self.pump = asyncio.Task(self._catch_up(), name="slow client")
 
     async def _catch_up(self) -> None:
-        """Ends when the client has what has come, or with `leave`."""
-        await self._client.drain()
-        while self._pass_on():
+        """Give the client what has come, at its own pace."""
+        try:
             await self._client.drain()
-        self._pump = None
-        if self._flight.finished or self._flight.aborted:
-            self._close()
-        self._flight.caught_up()
-        self.wake()
+            while self._pass_on():
+                await self._client.drain()
+        finally:
+            self.pump = None
+        if self._buffer.ended:
+            self._end_client()
+        self._wake()
 
     def _pass_on(self) -> bool:
-        """Give the client what it has not been given; True if it asks for a pause before that."""
-        while (chunk := self._flight.chunk(self.given)) is not None:
+        """Write the chunks that the client lacks; True if it has to be drained before the rest."""
+        while (chunk := self._buffer.chunk(self.given)) is not None:
             self.given += 1
             if not self._client.write(chunk):
                 return True
         return False
 
-    def _close(self) -> None:
-        if self._flight.finished:
+    def _end_client(self) -> None:
+        if self._buffer.finished:
             self._client.finish()
         else:
             self._client.abort()
+
+
+class SingleFlight:
+    """A call under way, and its subscribers. A Downstream for the leader.
+
+    A stream goes to every subscriber as it comes. Any other answer goes to the leader's client at
+    once, and to the followers when it is complete, as `answer`. The leader's call goes on without
+    its client as long as there are followers; then its task is cancelled.
+    """
+
+    __slots__ = ("_subscribers", "answer", "buffer", "dialect", "error", "leader", "over", "record")
+
+    def __init__(self, dialect: Dialect, record: CallRecord) -> None:
+        self.dialect = dialect
+        self.record = record  # the leader's
+        self.leader: asyncio.Task[None] | None = None  # None when it has ended
+        self.buffer = AnswerBuffer()
+        self.answer: CachedAnswer | None = None
+        self.error: GatewayError | None = None
+        self.over = False
+        self._subscribers: list[Subscriber] = []
+
+    # ---- subscribers
+
+    def lead(self, client: Client) -> Subscriber:
+        """Make the running task the leader; its client gets the endpoint's headers."""
+        self.leader = asyncio.current_task()
+        subscriber = Subscriber(self.buffer, client, None)
+        self._subscribers.append(subscriber)
+        client.keep_call(partial(self.unsubscribe, subscriber))
+        return subscriber
+
+    def follow(self, client: Downstream, make_headers: MakeHeaders) -> Subscriber:
+        """Add a client that waits for the same answer."""
+        subscriber = Subscriber(self.buffer, client, make_headers)
+        self._subscribers.append(subscriber)
+        if self.buffer.live:
+            subscriber.join()
+        return subscriber
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Remove a client that is served or has left; without any, cancel the leader."""
+        subscriber.stop()
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
+            if not self._subscribers and not self.over and self.leader is not None:
+                self.leader.cancel()
+
+    def complete(self, answer: CachedAnswer | None, error: GatewayError | None) -> None:
+        """The leader has ended: with an answer for its followers, an error, or neither."""
+        self.over, self.answer, self.error = True, answer, error
+        self.leader = None  # breaks a reference cycle
+        for subscriber in self._subscribers:
+            subscriber.complete()
+
+    @property
+    def joinable(self) -> bool:
+        """Whether a client that comes now can still get the whole answer."""
+        return self.buffer.has_beginning and not (self.buffer.aborted or self.over)
+
+    # ---- Downstream
+
+    @property
+    def connected(self) -> bool:
+        """Whether any client is left."""
+        return bool(self._subscribers)
+
+    @property
+    def started(self) -> bool:
+        """Whether the answer has begun."""
+        return self.buffer.status > 0
+
+    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
+        """Begin the answer."""
+        self.buffer.start(status, headers)
+        for subscriber in self._subscribers:
+            subscriber.start(status, headers, length=length)
+
+    def write(self, chunk: bytes) -> bool:
+        """Write the next chunk; False = call `drain()` before the next one."""
+        if not chunk:
+            return True
+        self.buffer.append(chunk)
+        for subscriber in self._subscribers:
+            subscriber.give(chunk)
+        return not self.buffer.too_big or self._drop_read_chunks()
+
+    def _drop_read_chunks(self) -> bool:
+        """Drop the chunks that every client has; True if no client is behind."""
+        reading = [subscriber for subscriber in self._subscribers if subscriber.started]
+        self.buffer.drop_before(min((subscriber.given for subscriber in reading), default=None))
+        return not any(subscriber.behind for subscriber in reading)
+
+    async def drain(self) -> None:
+        """Wait until no client is behind."""
+        while pumps := [pump for each in self._subscribers if (pump := each.pump) is not None]:
+            await asyncio.wait(pumps)
+
+    def finish(self) -> None:
+        """Note that the body is complete."""
+        self.buffer.finished = True
+        for subscriber in self._subscribers:
+            subscriber.end()
+
+    def abort(self) -> None:
+        """Note that the body cannot be completed."""
+        self.buffer.aborted = True
+        for subscriber in self._subscribers:
+            subscriber.end()

@@ -151,7 +151,7 @@ class LiveConfig:
 
     async def _close_after_last_call(self, earlier: Runtime) -> None:
         await self._until(lambda: not earlier.calls)
-        renewals = earlier.cache.coalescer.in_background
+        renewals = earlier.cache.in_background
         await self._until(lambda: all(task.done() for task in renewals))
         try:
             await earlier.close()

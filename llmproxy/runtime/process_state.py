@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 from time import monotonic
 
-from llmproxy.cache.counters import CacheCounters
-from llmproxy.cache.stores.health import StoreCounters
+from llmproxy.cache.answers import CacheCounters
+from llmproxy.cache.stores.base import StoreCounters
 from llmproxy.cache.stores.memory import MemoryStore
 from llmproxy.config import CacheParams, GeneralSettings
 from llmproxy.events import Listener

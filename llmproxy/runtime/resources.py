@@ -11,8 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from llmproxy.cache import Cache
-from llmproxy.cache.stores.base import StoreBackend, StoreError
-from llmproxy.cache.stores.health import StoreCounters
+from llmproxy.cache.stores.base import StoreBackend, StoreCounters, StoreError
 from llmproxy.cache.stores.l2 import open_l2
 from llmproxy.config import CacheParams, Config, GeneralSettings, Timeouts, shares_state
 from llmproxy.errors import ConfigError, Problem
@@ -126,7 +125,7 @@ async def _cache(settings: GeneralSettings, process: ProcessState) -> AsyncItera
     if settings.cache and params.type != "memory" and process.store_counters is None:
         process.store_counters = StoreCounters()
     async with AsyncExitStack() as stack:
-        second, leases = None, None
+        second, locks = None, None
         if settings.cache and params.type == "disk":
             opening = open_l2(
                 _disk_store(params), patience_s=DISK_PATIENCE_S, counters=process.store_counters
@@ -145,12 +144,12 @@ async def _cache(settings: GeneralSettings, process: ProcessState) -> AsyncItera
             kept = ValkeyStore(client, namespace=namespace, keep_s=keep_s(params), secrets=secrets)
             opening = open_l2(kept, patience_s=SERVER_PATIENCE_S, counters=process.store_counters)
             second = await stack.enter_async_context(opening)
-            leases = SharedLocks(client, namespace=namespace) if params.across_instances else None
+            locks = SharedLocks(client, namespace=namespace) if params.across_instances else None
         cache = Cache(
             params,
             process.memory,
             l2=second,
-            leases=leases,
+            locks=locks,
             counters=process.cache_counters,
             store_counters=process.store_counters,
         )

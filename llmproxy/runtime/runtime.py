@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from llmproxy.cache import CachePolicy
-from llmproxy.config import CacheMode, Config
 from llmproxy.events import Listeners
 from llmproxy.pipeline.callers import Callers
 from llmproxy.pipeline.failover import Failover
@@ -45,7 +43,7 @@ class Runtime:
         self.capacities = (*self.pool.capacities(), *self.callers.capacities())
         self.intake = Intake(settings)
         self.cache = opened.cache
-        self.cache.serve(CachePolicy(settings, _modes(config)), self.prices)
+        self.cache.serve(config, self.prices)
         self.heartbeat = Heartbeat(settings.queue.heartbeat_s)
         self.admission = process.admission
         self.failover = Failover(
@@ -78,8 +76,3 @@ def _share(capacity: Capacity, shared: SharedState | None) -> None:
         lease = Lease(smooth=capacity.fixed_windows)
         capacity.share(lease)
         shared.add(capacity.key, lease)
-
-
-def _modes(config: Config) -> dict[str, CacheMode]:
-    """Of the groups that say themselves what is remembered of them."""
-    return {each.model_group: each.cache for each in config.model_groups if each.cache is not None}

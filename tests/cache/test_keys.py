@@ -41,12 +41,12 @@ BODIES = [("chat/completions", CHAT), ("responses", RESPONSE), ("embeddings", EM
 
 def question(body, operation="chat/completions", **more):
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    asked = {"model": "gpt-4.1", "query": b"", "scope": ("g", ""), "chance": True, **more}
+    asked = {"model": "gpt-4.1", "query": b"", "scope": ("g", ""), "random": True, **more}
     return cache_key_of(sent, operation=operation, **asked)
 
 
 def key(body, operation="chat/completions", **more):
-    return question(body, operation, **more).key
+    return question(body, operation, **more).digest
 
 
 def mutations(value):
@@ -265,10 +265,10 @@ def test_two_questions_are_one_exactly_when_their_values_are_equal(one, other):
     ],
 )
 def test_a_chat_is_deterministic_if_it_says_so_and_looks_at_nothing_outside(body, deterministic):
-    assert (question(body, chance=False) is not None) is deterministic
-    assert question(body, chance=True) is not None
+    assert (question(body, random=False) is not None) is deterministic
+    assert question(body, random=True) is not None
 
 
 @pytest.mark.parametrize("operation", ["embeddings", "moderations", "rerank"])
 def test_functions_of_their_input_always_are(operation):
-    assert question({"input": "x"}, operation, chance=False) is not None
+    assert question({"input": "x"}, operation, random=False) is not None

@@ -159,8 +159,8 @@ async def test_a_store_that_fails_five_times_is_left_alone_until_it_answers_a_kn
         assert await level.get("g", key(1)) == entry()
         assert level.why is None
     lost, back = (record.getMessage() for record in caplog.records)
-    assert lost.startswith(f"The second level of the answer cache is lost: {why.rstrip('.')}. ")
-    assert back.startswith("The second level of the answer cache is back after ")
+    assert lost.startswith(f"The store of the answer cache is lost: {why.rstrip('.')}. ")
+    assert back.startswith("The store of the answer cache is back after ")
 
 
 @pytest.mark.clock

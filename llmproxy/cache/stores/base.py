@@ -1,47 +1,149 @@
-"""A store: where answers are kept for longer than a process lives, or for other instances too.
+"""What a store of answers is, and how its failures are counted.
 
-It keeps bytes and judges nothing: what they mean is said in cached_answer.py, and what happens
-while a store is in trouble in l2.py.
+A store outlives the process, and may be shared with other instances. It keeps bytes under a key;
+their meaning is in cached_answer.py. What happens while a store fails is in l2.py.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
 import msgspec
 
+MAX_FAILURES = 5  # in a row; then an operation is suspended until a probe succeeds
+NOT_YET = "not connected yet"
+
+logger = logging.getLogger("llmproxy")
+
 
 class StoreError(Exception):
-    """A store is in trouble. The text is for the operator, and holds no password."""
+    """A store has failed. The message is for the operator, and contains no password."""
 
 
 class StoreTotals(msgspec.Struct, frozen=True):
-    """What a store holds, roughly. `bytes`: of the values."""
+    """What a store holds, approximately. `bytes`: of the values."""
 
     entries: int
     bytes: int
 
 
 class StoreBackend(Protocol):
-    """Raises StoreError when it is in trouble, and nothing else. Whoever asks sets the time: an
-    operation may be cancelled, and is not tried twice."""
+    """Keeps values by model group and key. Raises StoreError on failure, and nothing else.
+
+    Nothing is tried twice. The caller sets the timeouts: an operation may be cancelled.
+    """
 
     async def read(self, wanted: list[tuple[str, bytes]]) -> list[bytes | None]:
-        """The values of (group, key), in order; None for what is not kept, or not any more.
+        """Return the values of (group, key), in order; None for those that are absent or expired.
 
-        The group is asked for, too, so that a store may put it into its own keys: then all that is
-        kept of one group can be found without reading a single value.
+        The group is part of the request so that a store can make it a part of its own keys: then
+        it finds the answers of a group without reading their values.
         """
 
     async def write(self, values: list[tuple[str, bytes, bytes]]) -> None:
-        """Keep (group, key, value) in place of older values, for as long as the store keeps any."""
+        """Store (group, key, value), in place of older values."""
 
     async def purge(self, group: str | None, stored_before: float | None) -> int:
-        """Forget what is kept of one group, or of all, and was stored before a moment in Unix
-        seconds, or ever. Returns how many. Takes long where much is kept."""
+        """Remove the answers of one group or all, stored before a Unix time or all.
+
+        Returns how many. Takes long if there are many.
+        """
 
     async def totals(self) -> StoreTotals:
-        """What is kept. Counts one by one: for people, not for every scrape of metrics."""
+        """Count what is stored, one by one: not for every scrape of metrics."""
 
     async def close(self) -> None:
-        """Let go of what the store itself has opened. May be called twice."""
+        """Close what the store has opened. May be called twice."""
+
+
+class StoreCounters(msgspec.Struct):
+    """Counts since the start. Only ever grow.
+
+    Attributes:
+        reads: Lookups in the store.
+        hits: Lookups that found an answer.
+        damaged: Values that were no valid answers.
+        failures: Operations that failed or timed out.
+        dropped: Answers that were not written.
+    """
+
+    reads: int = 0
+    hits: int = 0
+    damaged: int = 0
+    failures: int = 0
+    dropped: int = 0
+
+
+class OperationHealth:
+    """The health of reading or of writing. `why`: why it is suspended; None = it is not."""
+
+    __slots__ = ("_counters", "_failures", "_on_change", "why")
+
+    def __init__(
+        self, counters: StoreCounters, on_change: Callable[[], None], *, why: str | None
+    ) -> None:
+        self._counters = counters
+        self._on_change = on_change
+        self._failures = 0  # in a row
+        self.why = why
+
+    @property
+    def suspect(self) -> bool:
+        """The last operation failed."""
+        return self._failures > 0 or self.why is not None
+
+    def failed(self, why: str) -> None:
+        """Count an operation that failed or timed out."""
+        self._counters.failures += 1
+        self._failures += 1
+        if self._failures >= MAX_FAILURES or self.why is not None:
+            self.why = why
+            self._on_change()
+
+    def succeeded(self) -> None:
+        """End a suspension: an operation succeeded in time."""
+        if self.suspect:
+            self._failures = 0
+            self.why = None
+            self._on_change()
+
+
+class StoreHealth:
+    """The health of a store. Reading is suspended until a first probe succeeds.
+
+    Reading and writing have a health each, since one may fail without the other: a server without
+    memory refuses to write and goes on to answer. The loss of a store, and its return, are logged
+    once each.
+    """
+
+    __slots__ = ("_lost_at", "reading", "writing")
+
+    def __init__(self, counters: StoreCounters) -> None:
+        self._lost_at: float | None = None
+        self.reading = OperationHealth(counters, self._log_change, why=NOT_YET)
+        self.writing = OperationHealth(counters, self._log_change, why=None)
+
+    @property
+    def why(self) -> str | None:
+        """Why the store is not in full use; None = it is."""
+        if self.reading.why is None and self.writing.why is not None:
+            return f"nothing can be written: {self.writing.why}"
+        return self.reading.why
+
+    def _log_change(self) -> None:
+        why = self.why
+        if why is not None and self._lost_at is None:
+            self._lost_at = monotonic()
+            logger.warning(
+                "The store of the answer cache is lost: %s. Until it is back, each process serves "
+                "the answers in its own memory.",
+                why.rstrip("."),
+            )
+        elif why is None and self._lost_at is not None:
+            logger.warning(
+                "The store of the answer cache is back after %.1f s.", monotonic() - self._lost_at
+            )
+            self._lost_at = None

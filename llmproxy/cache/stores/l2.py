@@ -12,8 +12,13 @@ from contextlib import asynccontextmanager, suppress
 
 from llmproxy.aio.tasks import background
 from llmproxy.cache.cached_answer import CachedAnswer
-from llmproxy.cache.stores.base import StoreBackend, StoreError, StoreTotals
-from llmproxy.cache.stores.health import StoreCounters, StoreHealth
+from llmproxy.cache.stores.base import (
+    StoreBackend,
+    StoreCounters,
+    StoreError,
+    StoreHealth,
+    StoreTotals,
+)
 from llmproxy.cache.stores.reads import CONNECT_S, ReadQueue
 from llmproxy.cache.stores.writes import WriteQueue
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from llmproxy.cache.cached_answer import CachedAnswer, unpack
-from llmproxy.cache.stores.base import StoreBackend, StoreError
-from llmproxy.cache.stores.health import OperationHealth, StoreCounters
+from llmproxy.cache.stores.base import OperationHealth, StoreBackend, StoreCounters, StoreError
 
 MAX_IN_FLIGHT = 4  # further gets gather until one of these is back: as many connections are enough
 PAUSE_S = 2.0  # between knocks at a store that is lost

@@ -12,8 +12,7 @@ from collections import deque
 from contextlib import suppress
 
 from llmproxy.cache.cached_answer import CachedAnswer, pack
-from llmproxy.cache.stores.base import StoreBackend, StoreError
-from llmproxy.cache.stores.health import OperationHealth, StoreCounters
+from llmproxy.cache.stores.base import OperationHealth, StoreBackend, StoreCounters, StoreError
 from llmproxy.cache.stores.memory import size_of
 
 QUEUE_BYTES = 32 * 1024 * 1024
