@@ -39,7 +39,7 @@ BLIND = "LLMProxy, blind"
 # The same as LLMProxy with a cache: where each request was asked before, and where none was. They
 # answer whole requests only, and are compared at one number of connections.
 HIT, MISS = "cache hit", "cache miss"
-# Without its ledger; and with dashboards that look on.
+# Without its recorder; and with dashboards that look on.
 UNCOUNTED, WATCHED = "LLMProxy, uncounted", "LLMProxy, watched"
 DASHBOARDS = 3
 

@@ -7,10 +7,10 @@ import sys
 from llmproxy import serving
 from llmproxy.cli import main
 from llmproxy.events import AttemptEnded, CallFinished
-from llmproxy.telemetry.ledger import Ledger
+from llmproxy.telemetry.recorder import MetricsRecorder
 
 
-class Deaf(Ledger):
+class Deaf(MetricsRecorder):
     """Hears of calls and attempts, and does nothing."""
 
     def call_finished(self, event: CallFinished) -> None:
@@ -21,5 +21,5 @@ class Deaf(Ledger):
 
 
 if __name__ == "__main__":
-    serving.Ledger = Deaf  # type: ignore[misc]
+    serving.MetricsRecorder = Deaf  # type: ignore[misc]
     sys.exit(main())

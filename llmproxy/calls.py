@@ -70,7 +70,7 @@ class Call(msgspec.Struct, frozen=True):
 SAMPLED = 0x01  # of a trace's flags: its spans are recorded
 
 
-class Trace(msgspec.Struct, frozen=True, gc=False):
+class TraceContext(msgspec.Struct, frozen=True, gc=False):
     """A call's place in a trace: a tree of spans over many processes (rules/trace_context.py).
 
     `span_id`: the call's own; `parent_id`: the client's, None = the trace begins here. `state`: the

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from llmproxy.calls import Header, Headers, Trace
+from llmproxy.calls import Header, Headers, TraceContext
 from llmproxy.operations import Usage
 from llmproxy.steps import Step, in_words
 
@@ -52,7 +52,7 @@ class RequestSummary(msgspec.Struct, omit_defaults=True, gc=False):
     model: str | None = None
     stream: bool = False
     explain: bool = False
-    trace: Trace | None = None
+    trace: TraceContext | None = None
 
 
 class AnswerSummary(msgspec.Struct, omit_defaults=True, gc=False):

@@ -32,7 +32,7 @@ from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.runtime.triggers import reload_triggers
 from llmproxy.server import make_server
 from llmproxy.telemetry.access_log import AccessLog, write_to
-from llmproxy.telemetry.ledger import Ledger
+from llmproxy.telemetry.recorder import MetricsRecorder
 from llmproxy.telemetry.tracing.opening import traced
 
 if TYPE_CHECKING:
@@ -91,20 +91,20 @@ async def serve_on(
     write: Callable[[bytes], object],
     on_started: Callable[[], None],
     file: ConfigFile | None = None,
-    seat: WorkerSlot | None = None,
+    worker: WorkerSlot | None = None,
     on_live: Callable[[LiveConfig], None] | None = None,
 ) -> None:
     """Serve a config on a socket until a signal ends it; then the socket is closed.
 
     `write` gets whole lines of the access log. `on_started` is called when calls are accepted and
-    signals are heard, `on_live` before that. `file`: where the config came from. `seat`: where the
-    numbers of all workers meet, if there are several.
+    signals are heard, `on_live` before that. `file`: where the config came from. `worker`: its
+    slots in shared memory, if there are several workers.
     """
     settings = config.general_settings
     human = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
     log = AccessLog(write, human=human, calls=settings.access_log, steps=settings.log_steps)
     try:
-        async with open_app(config, environ=environ, listener=log, seat=seat, file=file) as app:
+        async with open_app(config, environ=environ, listener=log, worker=worker, file=file) as app:
             if on_live is not None:
                 on_live(app.live)
             async with reload_triggers(app.live):
@@ -124,22 +124,22 @@ async def open_app(
     environ: Mapping[str, str],
     listener: Listener,
     file: ConfigFile | None = None,
-    seat: WorkerSlot | None = None,
+    worker: WorkerSlot | None = None,
 ) -> AsyncIterator[App]:
     """A whole proxy but for its socket, and for the signals that it heeds."""
-    ledger = Ledger()
+    recorder = MetricsRecorder()
     with keeping_calls(config.general_settings) as kept, traced(config) as tracer:
         others = [each for each in (kept, tracer) if each is not None]
-        told = Listeners(listener, ledger, *others)
+        told = Listeners(listener, recorder, *others)
         async with open_live_config(config, environ=environ, listener=told, file=file) as live:
 
             def adopt_prices() -> None:
-                ledger.enter()
-                ledger.prices = live.runtime.prices
+                recorder.record_pending()
+                recorder.prices = live.runtime.prices
 
             adopt_prices()
             live.on_reload.append(adopt_prices)
-            watch = Sampler(live, StatsCollector(live, ledger, seat))
+            watch = Sampler(live, StatsCollector(live, recorder, worker))
             async with background(watch.run):
                 trace_of = tracer.trace_of if tracer else None
                 yield App(live, make_admin(live, watch, kept), trace_of=trace_of)

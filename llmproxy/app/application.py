@@ -14,7 +14,7 @@ from time import monotonic, time
 from llmproxy.app.asgi import ASGIApp, Receive, Scope, Send, serve_asgi
 from llmproxy.app.local import local_answer
 from llmproxy.app.rendering import tell
-from llmproxy.calls import Headers, Request, Trace
+from llmproxy.calls import Headers, Request, TraceContext
 from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDown, UpstreamError
 from llmproxy.events import CallFinished, Listener
 from llmproxy.gateway import answer
@@ -46,7 +46,7 @@ class App:
         live: LiveConfig,
         control: ASGIApp,
         *,
-        trace_of: Callable[[Headers], Trace | None] | None = None,
+        trace_of: Callable[[Headers], TraceContext | None] | None = None,
     ) -> None:
         self.live = live
         self._control = control

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from llmproxy.calls import SAMPLED, Headers, Trace
+from llmproxy.calls import SAMPLED, Headers, TraceContext
 
 # A higher version than ours may have more behind a further dash; it is read as far as it is known.
 _PARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -19,7 +19,9 @@ RANDOM = 0x02
 _RANDOM_BITS = 56  # so many at the end of a trace id, says level 2
 
 
-def trace_of(headers: Headers, *, ratio: float, draw_bits: Callable[[int], int]) -> Trace | None:
+def trace_of(
+    headers: Headers, *, ratio: float, draw_bits: Callable[[int], int]
+) -> TraceContext | None:
     """The trace that a call belongs to: its client's, or a new one.
 
     The client's own flag decides whether spans are recorded; without one, `ratio` of all calls are.
@@ -39,14 +41,16 @@ def trace_of(headers: Headers, *, ratio: float, draw_bits: Callable[[int], int])
     if known is None:
         drawn = draw_bits(128) or 1
         share = (drawn & ((1 << _RANDOM_BITS) - 1)) / (1 << _RANDOM_BITS)
-        return Trace(f"{drawn:032x}", span_id, None, RANDOM | (SAMPLED if share < ratio else 0))
+        return TraceContext(
+            f"{drawn:032x}", span_id, None, RANDOM | (SAMPLED if share < ratio else 0)
+        )
     trace_id, parent_id, flags = known
     if not flags & SAMPLED:
         return None
-    return Trace(trace_id, span_id, parent_id, flags, b",".join(state).decode("latin-1"))
+    return TraceContext(trace_id, span_id, parent_id, flags, b",".join(state).decode("latin-1"))
 
 
-def onward(headers: Headers, trace: Trace, attempt: int) -> Headers:
+def onward(headers: Headers, trace: TraceContext, attempt: int) -> Headers:
     """A call's headers as an attempt (from 1) sends them: its own span is the parent."""
     dropped = (b"traceparent",) if trace.parent_id is not None else (b"traceparent", b"tracestate")
     kept = [header for header in headers if header[0] not in dropped]
@@ -56,7 +60,7 @@ def onward(headers: Headers, trace: Trace, attempt: int) -> Headers:
 
 
 def _parsed(value: bytes) -> tuple[str, int, int] | None:
-    """Trace id, span id and the flags that we know."""
+    """TraceContext id, span id and the flags that we know."""
     found = _PARENT.fullmatch(value)
     if found is None or (found[1] == b"00" and found[5] is not None):
         return None

@@ -25,7 +25,7 @@ from llmproxy.events import (
 )
 from llmproxy.record import CacheResult
 from llmproxy.steps import AttemptOutcome, in_words
-from llmproxy.telemetry.batches import Batches
+from llmproxy.telemetry.batch_writer import BatchWriter
 
 FLUSH_S = 0.1
 # So many calls are encoded at once, which is cheaper than one by one: a pause of some 0.1 ms.
@@ -60,8 +60,8 @@ class AccessLog(Listener):
         self._clock = _Clock()
         self._events: list[CallFinished] = []
         self._pending: list[bytes] = []
-        self._batches = Batches(
-            self._taken, self._write_block, every_s=FLUSH_S, name="llmproxy-log"
+        self._writer = BatchWriter(
+            self._take, self._write_block, every_s=FLUSH_S, name="llmproxy-log"
         )
         self.dropped = 0
 
@@ -72,7 +72,7 @@ class AccessLog(Listener):
         self._events.append(event)
         if len(self._events) >= BATCH:
             self._encode_events()
-        self._batches.come()
+        self._writer.schedule()
 
     def attempt_ended(self, event: AttemptEnded) -> None:
         """Warn of a failed attempt, which the client may never notice.
@@ -104,7 +104,7 @@ class AccessLog(Listener):
 
     def close(self) -> None:
         """Write what is left."""
-        self._batches.close()
+        self._writer.close()
 
     def _encode_events(self) -> None:
         events, self._events = self._events, []
@@ -114,7 +114,7 @@ class AccessLog(Listener):
             time = self._clock.text(event.ended_at)
             self._pending.append(self._render(event, time, steps=self._steps))
 
-    def _taken(self) -> bytes:
+    def _take(self) -> bytes:
         self._encode_events()
         pending, self._pending = self._pending, []
         return b"\n".join(pending) + b"\n" if pending else b""

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from llmproxy.events import CallFinished, Listener
-from llmproxy.telemetry.batches import Batches
+from llmproxy.telemetry.batch_writer import BatchWriter
 
 SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -54,7 +54,7 @@ class CallFile(Listener):
         self._keep_s = keep_s
         self._pending: list[CallFinished] = []
         self._in_trouble = False
-        self._batches = Batches(self._taken, self._write, every_s=FLUSH_S, name="llmproxy-calls")
+        self._writer = BatchWriter(self._take, self._write, every_s=FLUSH_S, name="llmproxy-calls")
         try:
             with closing(self._connected()):
                 path.chmod(0o600)
@@ -69,7 +69,7 @@ class CallFile(Listener):
         if len(self._pending) >= MAX_PENDING:
             return
         self._pending.append(event)
-        self._batches.come()
+        self._writer.schedule()
 
     async def find(self, id: str) -> CallFinished | None:
         """The latest call with this id, ours or the endpoint's; None also if the file cannot be
@@ -77,15 +77,15 @@ class CallFile(Listener):
         # RuntimeError: it is closed; MsgspecError: another version wrote it.
         with suppress(sqlite3.Error, RuntimeError, msgspec.MsgspecError):
             return await asyncio.get_running_loop().run_in_executor(
-                self._batches.thread, self._found, id
+                self._writer.thread, self._found, id
             )
         return None
 
     def close(self) -> None:
         """Write what is left."""
-        self._batches.close()
+        self._writer.close()
 
-    def _taken(self) -> list[CallFinished]:
+    def _take(self) -> list[CallFinished]:
         calls, self._pending = self._pending, []
         return calls
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from llmproxy.runtime import LoadStatus
-from llmproxy.telemetry.board import Board, SheetFull
+from llmproxy.telemetry.shared_memory import SharedMemory, SlotFull
 
 
 class GoodConfig(msgspec.Struct):
@@ -28,18 +28,18 @@ class LastGoodConfig:
     """Create it before the workers are forked. Each worker writes to a slot of its own."""
 
     def __init__(self, slots: int) -> None:
-        self._board = Board(slots, 1)
+        self._memory = SharedMemory(slots, 1)
         self._slots = range(slots)
 
     def write(self, slot: int, good: GoodConfig) -> None:
         """Publish the config that the worker of this slot serves now."""
         try:
-            self._board.write(slot, 0, _encode(good))
-        except SheetFull:
+            self._memory.write(slot, 0, _encode(good))
+        except SlotFull:
             return  # too large to share; a replacement worker parses the file itself
 
     def newest(self) -> GoodConfig | None:
         """Return the config that any worker loaded last; None if none was loaded since the
         start."""
-        known = [_decode(text) for slot in self._slots if (text := self._board.read(slot, 0))]
+        known = [_decode(text) for slot in self._slots if (text := self._memory.read(slot, 0))]
         return max(known, key=lambda good: good.loaded.loaded_at, default=None)

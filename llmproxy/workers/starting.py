@@ -10,7 +10,7 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from llmproxy.admin.stats.collector import SHEETS
+from llmproxy.admin.stats.collector import SLOTS
 from llmproxy.config import Config, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.runtime.config_file import ConfigFile
@@ -30,7 +30,7 @@ from llmproxy.shared_state.embedded import (
     NotStartedError,
     embedded_server,
 )
-from llmproxy.telemetry.board import Board
+from llmproxy.telemetry.shared_memory import SharedMemory
 from llmproxy.workers.forking import Forked, Lifeline, fork
 from llmproxy.workers.inbox import Inbox
 from llmproxy.workers.last_good import LastGoodConfig
@@ -91,7 +91,7 @@ def serve_with_workers(
             inbox=inbox,
             lifeline=Lifeline(),
             server=server,
-            board=Board(count, SHEETS),
+            memory=SharedMemory(count, SLOTS),
             good=LastGoodConfig(count),
         )
         told = filled(announced, port.claim)

@@ -21,7 +21,7 @@ from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.serving import say, serve_on
 from llmproxy.shared_state.embedded import EmbeddedServer
 from llmproxy.telemetry.access_log import write_lines_to
-from llmproxy.telemetry.board import Board
+from llmproxy.telemetry.shared_memory import SharedMemory
 from llmproxy.workers.forking import Lifeline
 from llmproxy.workers.inbox import Inbox
 from llmproxy.workers.last_good import GoodConfig, LastGoodConfig
@@ -35,7 +35,7 @@ class WorkerContext:
     """What a worker gets from its supervisor.
 
     `file`: the file of the config, if there is one. `supervisor`: its process id. `server`: the
-    embedded server, if there is one. `board`: shared memory for the counters of all workers.
+    embedded server, if there is one. `memory`: shared memory for the counters of all workers.
     `good`: the last valid config.
     """
 
@@ -47,7 +47,7 @@ class WorkerContext:
     inbox: Inbox
     lifeline: Lifeline
     server: EmbeddedServer | None
-    board: Board
+    memory: SharedMemory
     good: LastGoodConfig
 
 
@@ -77,7 +77,7 @@ def run_worker(number: int, listening: socket.socket, context: WorkerContext) ->
             write=write_lines_to(sys.stdout.fileno()),
             on_started=lambda: context.inbox.report_accepting(number),
             file=context.file,
-            seat=WorkerSlot(context.board, number),
+            worker=WorkerSlot(context.memory, number),
             on_live=lambda live: sync_config_state(live, good, number, context),
         )
 

@@ -6,7 +6,7 @@ import pytest
 
 from llmproxy.errors import ConfigError
 from llmproxy.telemetry.call_file import FLUSH_S
-from llmproxy.telemetry.ledger import KEPT_CALLS
+from llmproxy.telemetry.recorder import KEPT_CALLS
 from tests.admin.watching import told
 from tests.story.limited import HELLO, cheap_and_dear, endpoint, refuses, said
 from tests.story.test_explain import DOWN, GOOD, two_groups

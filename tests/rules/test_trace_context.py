@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.calls import Trace
+from llmproxy.calls import TraceContext
 from llmproxy.rules.trace_context import onward, trace_of
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -80,7 +80,7 @@ def test_of_the_flags_only_those_that_are_known_go_on():
 
 
 def test_an_attempt_is_the_parent_of_what_its_endpoint_does():
-    trace = Trace(TRACE, 0x0A, int(PARENT, 16), 1, "a=1")
+    trace = TraceContext(TRACE, 0x0A, int(PARENT, 16), 1, "a=1")
     sent = [(b"traceparent", SAMPLED.encode()), (b"tracestate", b"a=1"), (b"accept", b"*/*")]
     assert onward(sent, trace, 2) == [
         (b"tracestate", b"a=1"),

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from time import monotonic, sleep
 
 import msgspec
 import pytest
@@ -12,13 +13,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from llmproxy.calls import Trace
+from llmproxy.calls import TraceContext
 from llmproxy.config import parse_config
 from llmproxy.events import CallFinished
 from llmproxy.operations import Usage
 from llmproxy.steps import Attempt, AttemptOutcome, PassedOver, Verdict
-from llmproxy.telemetry.tracing.names import operation_name, places_of
-from llmproxy.telemetry.tracing.spans import Spans
+from llmproxy.telemetry.tracing.names import endpoint_labels, operation_name
+from llmproxy.telemetry.tracing.spans import SpanBuilder
 from llmproxy.telemetry.tracing.tracer import MAX_PENDING_CALLS, Tracer
 from tests.support.finished import finished_call
 
@@ -37,7 +38,7 @@ model_groups:
 general_settings:
   tracing: {endpoint: "http://127.0.0.1:4318"}
 """
-TRACE = Trace(f"{2**127 + 1:x}", 10, 5, 1, "a=1")
+TRACE = TraceContext(f"{2**127 + 1:x}", 10, 5, 1, "a=1")
 # Received when the clock of the steps stood at 100, at Unix time 1000.
 FINISHED = {
     "ended_at": 1004.0,
@@ -159,20 +160,22 @@ def test_what_comes_from_a_client_is_cut():
     assert len(own.attributes["url.path"]) == 256
 
 
-@pytest.mark.parametrize("trace", [None, Trace("1" * 32, 2, None, 2)], ids=["none", "not sampled"])
+@pytest.mark.parametrize(
+    "trace", [None, TraceContext("1" * 32, 2, None, 2)], ids=["none", "not sampled"]
+)
 def test_what_is_not_recorded_is_not_sent(trace):
     assert spans_of(call(trace=trace)) == []
 
 
 def test_vendors_are_called_as_the_conventions_call_them():
-    places = places_of(parse_config(CONFIG, {}, file="f.yaml"))
-    assert {name: place.provider for (_, name), place in places.items()} == {
+    labels = endpoint_labels(parse_config(CONFIG, {}, file="f.yaml"))
+    assert {name: endpoint.provider for (_, name), endpoint in labels.items()} == {
         "east": "azure.ai.openai",
         "google": "gcp.gemini",
         "mistral": "mistral_ai",
         "own": "generic",
     }
-    own = places["gpt-4.1", "own"]
+    own = labels["gpt-4.1", "own"]
     assert (own.address, own.port, own.model) == ("10.0.0.7", 8000, None)
 
 
@@ -199,6 +202,9 @@ def test_while_nobody_takes_them_a_bounded_number_of_calls_is_kept(caplog):
     for _ in range(MAX_PENDING_CALLS + 100):
         tracer.call_finished(event)
     assert sum("further ones are not traced" in each for each in caplog.messages) == 1
+    ends_at = monotonic() + 60
+    while len(kept.spans) < 2 * MAX_PENDING_CALLS and monotonic() < ends_at:
+        sleep(0.1)
     tracer.close()
     assert len(kept.spans) == 2 * MAX_PENDING_CALLS
 
@@ -230,7 +236,7 @@ def test_a_call_with_its_trace_can_be_shown_to_other_workers():
 def test_a_state_that_is_not_valid_is_left_out_and_not_logged(caplog):
     kept = Kept(SpanExportResult.FAILURE)
     tracer = tracer_to(kept)
-    tracer.call_finished(call(trace=Trace("1" * 32, 10, 5, 1, "not a state at all")))
+    tracer.call_finished(call(trace=TraceContext("1" * 32, 10, 5, 1, "not a state at all")))
     tracer.close()
     assert [span.context.trace_state.to_header() for span in kept.spans] == ["", ""]
     assert len(caplog.messages) == 1
@@ -239,9 +245,11 @@ def test_a_state_that_is_not_valid_is_left_out_and_not_logged(caplog):
 
 @given(st.text(st.characters(max_codepoint=255)), st.text(st.characters(max_codepoint=255)))
 def test_whatever_a_client_sends_can_be_encoded(state, id):
-    maker = Spans(
-        places_of(parse_config(CONFIG, {}, file="f.yaml")), Resource({}), InstrumentationScope("us")
+    maker = SpanBuilder(
+        endpoint_labels(parse_config(CONFIG, {}, file="f.yaml")),
+        Resource({}),
+        InstrumentationScope("us"),
     )
-    trace = Trace("1" * 32, 10, 5, 1, state)
+    trace = TraceContext("1" * 32, 10, 5, 1, state)
     encoded = encode_spans(maker.of(call(trace=trace, id=id, line=f"GET /{id}"), trace))
     assert len(encoded.resource_spans[0].scope_spans[0].spans) == 2

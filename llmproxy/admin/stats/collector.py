@@ -1,8 +1,8 @@
 """What all workers together have counted and have under way, as any one of them can tell it.
 
-Each worker writes its numbers and its latest calls on the board twice a second; whoever is asked
-adds what the others wrote to what it knows itself. A worker that takes a dead one's place goes on
-from the numbers that it finds there, so that no counter ever falls.
+Each worker publishes its numbers and its latest calls in shared memory twice a second; the one
+that is asked adds the others' to its own. A worker that replaces a dead one goes on from the
+numbers that it finds there, so that no counter ever falls.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from llmproxy.admin.stats.levels import limit_gauges
 from llmproxy.events import CallFinished
 from llmproxy.record import CacheResult
 from llmproxy.rules.prices import cost_usd
-from llmproxy.telemetry.board import Board, SheetFull
-from llmproxy.telemetry.tally import Tree, plus
+from llmproxy.telemetry.counters import Tree, plus
+from llmproxy.telemetry.shared_memory import SharedMemory, SlotFull
 
 if TYPE_CHECKING:
     from llmproxy.cache import Cache
     from llmproxy.runtime import LiveConfig, Runtime
-    from llmproxy.telemetry.ledger import Ledger
+    from llmproxy.telemetry.recorder import MetricsRecorder
 
-# The sheets of a place.
+# The slots of a worker in shared memory.
 NUMBERS, CALLS = range(2)
-SHEETS = 2
+SLOTS = 2
 # Of its latest and of its notable calls, a worker shows the others so many.
 SHOWN_CALLS = 100
 
@@ -55,9 +55,9 @@ class RecentCalls(msgspec.Struct):
 
 
 class WorkerSlot(msgspec.Struct):
-    """A worker's place at the board."""
+    """A worker's slots in shared memory."""
 
-    board: Board
+    memory: SharedMemory
     number: int
 
 
@@ -69,19 +69,21 @@ _calls_of = msgspec.msgpack.Decoder(RecentCalls).decode
 class StatsCollector:
     """Made once for a process. Owns what its predecessors at this place had counted."""
 
-    def __init__(self, live: LiveConfig, ledger: Ledger, seat: WorkerSlot | None = None) -> None:
+    def __init__(
+        self, live: LiveConfig, recorder: MetricsRecorder, worker: WorkerSlot | None = None
+    ) -> None:
         self._live = live
-        self._ledger = ledger
-        self._seat = seat
-        self._shown: list[bytes | None] = [None] * SHEETS
+        self._recorder = recorder
+        self._worker = worker
+        self._shown: list[bytes | None] = [None] * SLOTS
         self._told_full = False
-        left_behind = None if seat is None else seat.board.read(seat.number, NUMBERS)
+        left_behind = None if worker is None else worker.memory.read(worker.number, NUMBERS)
         self._before = _numbers_of(left_behind).counters if left_behind else {}
 
     @property
     def workers(self) -> int:
         """How many processes serve."""
-        return 1 if self._seat is None else self._seat.board.places
+        return 1 if self._worker is None else self._worker.memory.workers
 
     def numbers(self) -> Stats:
         """Of all workers."""
@@ -94,8 +96,8 @@ class StatsCollector:
 
     def calls(self, *, notable: bool = False) -> list[CallFinished]:
         """The latest calls of all workers, newest first."""
-        self._ledger.enter()
-        found = list(self._ledger.notable if notable else self._ledger.latest)
+        self._recorder.record_pending()
+        found = list(self._recorder.notable if notable else self._recorder.latest)
         for text in self._others(CALLS):
             others = _calls_of(text)
             found += others.notable if notable else others.latest
@@ -116,43 +118,48 @@ class StatsCollector:
         """US dollars; None if its endpoint told no usage or has no price."""
         record, usage = call.record, call.record.answer.usage
         group = record.fallback or record.group or ""
-        price = self._ledger.prices.get((group, record.endpoint or ""))
+        price = self._recorder.prices.get((group, record.endpoint or ""))
         if price is None or usage is None or record.cache in FROM_CACHE:
             return None
         return round(cost_usd(price, usage), 9)
 
     def show(self) -> None:
-        """Write on the board what has changed."""
-        if self._seat is None:
+        """Publish what has changed to the other workers."""
+        if self._worker is None:
             return
         self._show(NUMBERS, _pack(self._own_numbers()))
-        latest, notable = list(self._ledger.latest), list(self._ledger.notable)
+        latest, notable = list(self._recorder.latest), list(self._recorder.notable)
         self._show(CALLS, _pack(RecentCalls(latest[-SHOWN_CALLS:], notable[-SHOWN_CALLS:])))
 
-    def _show(self, sheet: int, text: bytes) -> None:
-        seat = self._seat
-        if seat is None or text == self._shown[sheet]:
+    def _show(self, slot: int, text: bytes) -> None:
+        worker = self._worker
+        if worker is None or text == self._shown[slot]:
             return
         try:
-            seat.board.write(seat.number, sheet, text)
-            self._shown[sheet] = text
-        except SheetFull as error:
+            worker.memory.write(worker.number, slot, text)
+            self._shown[slot] = text
+        except SlotFull as error:
             if not self._told_full:
                 logger.error("The numbers of this worker are not seen by the others: %s.", error)
             self._told_full = True
 
-    def _others(self, sheet: int) -> Iterable[bytes]:
-        return () if self._seat is None else self._seat.board.others(self._seat.number, sheet)
+    def _others(self, slot: int) -> Iterable[bytes]:
+        return (
+            ()
+            if self._worker is None
+            else self._worker.memory.read_others(self._worker.number, slot)
+        )
 
     def _own_numbers(self) -> Stats:
         runtime = self._live.runtime
         counters = {
-            "tally": msgspec.to_builtins(self._ledger.tally()),
+            "calls": msgspec.to_builtins(self._recorder.counters()),
             "cache": _cache_counters(runtime.cache),
         }
+        number = 0 if self._worker is None else self._worker.number
         gauges = {
             "in_flight": runtime.admission.in_flight,
-            "groups": _groups_gauges(runtime, str(0 if self._seat is None else self._seat.number)),
+            "groups": _groups_gauges(runtime, str(number)),
             "cache": _cache_gauges(runtime.cache),
         }
         return Stats(plus(self._before, counters), gauges)

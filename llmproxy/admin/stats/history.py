@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from llmproxy.admin.stats import in_ms
 from llmproxy.admin.stats.summary import calls_in, hits_in
-from llmproxy.telemetry.tally import OVERHEAD_SECONDS, Tree, minus, plus, quantile
+from llmproxy.telemetry.counters import OVERHEAD_SECONDS, Tree, minus, plus, quantile
 
 
 class HistoryPoint(BaseModel):
@@ -88,7 +88,7 @@ def _without_at(members: dict[str, Any] | None) -> dict[str, Any]:
 def _points(at: float, step: Tree) -> Iterator[tuple[str, HistoryPoint]]:
     """Of each group in which something happened; "" is all of them together, with the cache."""
     everything: Tree = {}
-    for name, group in step["tally"]["groups"].items():
+    for name, group in step["calls"]["groups"].items():
         summed = _sums_of(group)
         everything = plus(everything, summed)
         if name and summed["calls"]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from llmproxy.telemetry.tally import Tree
+from llmproxy.telemetry.counters import Tree
 
 if TYPE_CHECKING:
     from llmproxy.config import Limits

@@ -15,7 +15,7 @@ import msgspec
 from llmproxy.admin.stats.collector import StatsCollector
 from llmproxy.admin.stats.history import HistoryPoint, TimeSeries
 from llmproxy.admin.stats.status import EndpointStatus, endpoint_status
-from llmproxy.telemetry.tally import Tree, minus
+from llmproxy.telemetry.counters import Tree, minus
 
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig

@@ -20,7 +20,7 @@ from llmproxy.admin.stats.status import (
 )
 from llmproxy.admin.stats.summary import RecentStats, recent_at, recent_of_all, totals_of
 from llmproxy.routing import EndpointState, Group
-from llmproxy.telemetry.tally import Tree
+from llmproxy.telemetry.counters import Tree
 
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig
@@ -138,7 +138,7 @@ def _look(live: LiveConfig, watch: Sampler) -> ProxyView:
     runtime, numbers = live.runtime, watch.overview.numbers()
     step, seconds = watch.recent(numbers.counters)
     groups = [
-        _group_now(group, watch, step["tally"]["groups"], numbers.gauges, seconds)
+        _group_now(group, watch, step["calls"]["groups"], numbers.gauges, seconds)
         for group in runtime.pool.groups.values()
     ]
     return ProxyView(
@@ -150,7 +150,7 @@ def _look(live: LiveConfig, watch: Sampler) -> ProxyView:
         config=_config_now(live),
         shared=shared_state_view(runtime),
         in_flight=numbers.gauges["in_flight"],
-        recent=recent_of_all(step["tally"]["groups"], seconds),
+        recent=recent_of_all(step["calls"]["groups"], seconds),
         totals=totals_of(numbers.counters),
         groups=groups,
         cache=_cache_now(live, numbers.gauges["cache"]),

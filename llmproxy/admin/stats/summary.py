@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from llmproxy.admin.stats import in_ms
-from llmproxy.telemetry.tally import SECONDS, Tree, plus, quantile
+from llmproxy.telemetry.counters import SECONDS, Tree, plus, quantile
 
 
 class RecentStats(BaseModel):
@@ -84,7 +84,7 @@ def _recent(calls: int, errors: int, waits: list[int], seconds: float, spent: Tr
 
 def totals_of(counters: Tree) -> TotalStats:
     """Of all groups, and of the cache."""
-    groups, cache = counters["tally"]["groups"].values(), counters["cache"]
+    groups, cache = counters["calls"]["groups"].values(), counters["cache"]
     endpoints = [each for group in groups for each in group["endpoints"].values()]
 
     def spent(name: str) -> int:

@@ -23,7 +23,7 @@ PROVIDERS = {
 }
 
 
-class Place(msgspec.Struct, frozen=True):
+class EndpointLabels(msgspec.Struct, frozen=True):
     """Where an endpoint is, as a span tells it. `model`: None = the client's own name."""
 
     provider: str
@@ -32,13 +32,13 @@ class Place(msgspec.Struct, frozen=True):
     port: int
 
 
-NOWHERE = Place("generic", None, "", 0)
+UNKNOWN_ENDPOINT = EndpointLabels("generic", None, "", 0)
 
 
-def places_of(config: Config) -> dict[tuple[str, str], Place]:
+def endpoint_labels(config: Config) -> dict[tuple[str, str], EndpointLabels]:
     """By group and endpoint."""
     return {
-        (endpoint.group, endpoint.name): Place(
+        (endpoint.group, endpoint.name): EndpointLabels(
             PROVIDERS.get(endpoint.provider.name, endpoint.provider.name),
             endpoint.model,
             endpoint.host,

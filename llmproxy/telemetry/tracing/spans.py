@@ -14,11 +14,11 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from llmproxy.calls import Trace
+from llmproxy.calls import TraceContext
 from llmproxy.events import CallFinished
 from llmproxy.record import CLIENT_CLOSED_REQUEST
 from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver
-from llmproxy.telemetry.tracing.names import NOWHERE, Place, operation_name
+from llmproxy.telemetry.tracing.names import UNKNOWN_ENDPOINT, EndpointLabels, operation_name
 
 Value = str | int | float | bool
 UNSET, FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
@@ -26,26 +26,26 @@ UNSET, FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 MAX_CHARS = 256
 
 
-class Spans:
+class SpanBuilder:
     """Makes spans. `places`: by group and endpoint; `resource`: who we are."""
 
     def __init__(
         self,
-        places: Mapping[tuple[str, str], Place],
+        labels: Mapping[tuple[str, str], EndpointLabels],
         resource: Resource,
         scope: InstrumentationScope,
     ) -> None:
-        self._places = places
+        self._labels = labels
         self._resource = resource
         self._scope = scope
 
-    def of(self, call: CallFinished, trace: Trace) -> list[ReadableSpan]:
+    def of(self, call: CallFinished, trace: TraceContext) -> list[ReadableSpan]:
         """The spans of a call that was traced, its own first."""
-        return _Call(self, call, trace).spans()
+        return _CallSpans(self, call, trace).spans()
 
-    def place(self, group: str, endpoint: str) -> Place:
+    def labels_of(self, group: str, endpoint: str) -> EndpointLabels:
         """Where an endpoint is; nowhere, if the config does not name it any more."""
-        return self._places.get((group, endpoint), NOWHERE)
+        return self._labels.get((group, endpoint), UNKNOWN_ENDPOINT)
 
     def span(
         self,
@@ -75,10 +75,10 @@ class Spans:
         )
 
 
-class _Call:
+class _CallSpans:
     """The spans of one call. Lives as long as they are being made."""
 
-    def __init__(self, maker: Spans, call: CallFinished, trace: Trace) -> None:
+    def __init__(self, maker: SpanBuilder, call: CallFinished, trace: TraceContext) -> None:
         self._maker = maker
         self._event = call
         self._record = record = call.record
@@ -160,10 +160,10 @@ class _Call:
 
     def _attempt(self, step: Attempt, number: int, group: str) -> ReadableSpan:
         request, answer = self._record.request, self._record.answer
-        place = self._maker.place(group, step.endpoint)
+        labels = self._maker.labels_of(group, step.endpoint)
         answered = step.outcome is AttemptOutcome.ANSWERED
         reason = answer.error if answered and self._broken else step.reason
-        model = place.model or self._model
+        model = labels.model or self._model
         usage = answer.usage if answered else None
         ended_at = self._ended_at if answered else step.began_at + step.took_s
         return self._maker.span(
@@ -174,7 +174,7 @@ class _Call:
             times=(self._nanoseconds(step.began_at), self._nanoseconds(ended_at)),
             attributes={
                 "gen_ai.operation.name": self._operation,
-                "gen_ai.provider.name": place.provider,
+                "gen_ai.provider.name": labels.provider,
                 "gen_ai.request.model": model,
                 "gen_ai.request.stream": request.stream or None,
                 "gen_ai.response.time_to_first_chunk": (
@@ -185,8 +185,8 @@ class _Call:
                 "gen_ai.usage.cache_read.input_tokens": (usage.cached_tokens or None)
                 if usage
                 else None,
-                "server.address": place.address or None,
-                "server.port": place.port or None,
+                "server.address": labels.address or None,
+                "server.port": labels.port or None,
                 "http.response.status_code": step.status,
                 "error.type": reason,
                 "llmproxy.group": group,

@@ -20,12 +20,12 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 import llmproxy
-from llmproxy.calls import Headers, Trace
+from llmproxy.calls import Headers, TraceContext
 from llmproxy.config import Config, Tracing
 from llmproxy.events import CallFinished, Listener
 from llmproxy.rules.trace_context import trace_of
-from llmproxy.telemetry.tracing.names import places_of
-from llmproxy.telemetry.tracing.spans import Spans
+from llmproxy.telemetry.tracing.names import endpoint_labels
+from llmproxy.telemetry.tracing.spans import SpanBuilder
 
 EVERY_S = 1.0
 MAX_PENDING_CALLS = 10_000
@@ -66,17 +66,17 @@ class Tracer(Listener):
     ) -> None:
         self._ratio = settings.sample_ratio
         self._draw_bits = draw_bits
-        self._pending: deque[tuple[CallFinished, Trace]] = deque()
+        self._pending: deque[tuple[CallFinished, TraceContext]] = deque()
         self._spans = _spans_of(config, settings)
         self._exporter = exporter
-        self._trouble = Trouble(settings.endpoint)
+        self._status = ExportStatus(settings.endpoint)
         self._full = False
         self._closing = Event()
         self._abandoned = False
         self._thread = Thread(target=self._run, name="llmproxy-tracing", daemon=True)
         self._thread.start()
 
-    def trace_of(self, headers: Headers) -> Trace | None:
+    def trace_of(self, headers: Headers) -> TraceContext | None:
         """A call's place in a trace, by its headers; None if its client says that it has none."""
         return trace_of(headers, ratio=self._ratio, draw_bits=self._draw_bits)
 
@@ -88,7 +88,7 @@ class Tracer(Listener):
         self._exporter.shutdown()  # wakes it if it pauses before another try
         self._thread.join(STOPPING_S)
         if not self._thread.is_alive():
-            self._trouble.close()
+            self._status.close()
 
     # ---- Listener
 
@@ -120,12 +120,12 @@ class Tracer(Listener):
             calls = [self._pending.popleft() for _ in range(min(BATCH_CALLS, len(self._pending)))]
             spans = [span for call, trace in calls for span in self._spans.of(call, trace)]
             if self._exporter.export(spans) is SpanExportResult.SUCCESS:
-                self._trouble.over()
+                self._status.over()
             else:
-                self._trouble.begun(lost=len(calls))
+                self._status.begun(lost=len(calls))
 
 
-class Trouble(logging.Handler):
+class ExportStatus(logging.Handler):
     """Tells of a failing export once, and once that it works again, in place of what the SDK logs.
 
     Owns the SDK's logger until `close()`.
@@ -150,7 +150,7 @@ class Trouble(logging.Handler):
             self._reason = self._reason or record.getMessage()[:300]
 
     def begun(self, *, lost: int) -> None:
-        """Spans of so many calls could not be sent."""
+        """The spans of some calls could not be sent."""
         if not self._lost:
             logger.warning(
                 "Traces do not reach %s: %s Calls are not affected. This is told once.",
@@ -161,7 +161,7 @@ class Trouble(logging.Handler):
         self._reason = ""
 
     def over(self) -> None:
-        """Spans are taken."""
+        """Spans are accepted."""
         self._reason = ""
         if self._lost:
             logger.warning(
@@ -186,7 +186,7 @@ def exporter_of(settings: Tracing) -> Exporter:
     )
 
 
-def _spans_of(config: Config, settings: Tracing) -> Spans:
+def _spans_of(config: Config, settings: Tracing) -> SpanBuilder:
     named = {"service.name": settings.service_name, "service.version": llmproxy.__version__}
     scope = InstrumentationScope("llmproxy", llmproxy.__version__)
-    return Spans(places_of(config), Resource.create(named), scope)
+    return SpanBuilder(endpoint_labels(config), Resource.create(named), scope)

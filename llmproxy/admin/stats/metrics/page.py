@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from llmproxy.admin.stats.metrics.catalogue import METRICS, MetricSpec
-from llmproxy.telemetry.tally import Tree
+from llmproxy.telemetry.counters import Tree
 
 # prometheus-client's text format: the one that every scraper reads.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

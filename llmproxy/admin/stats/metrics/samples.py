@@ -14,14 +14,14 @@ from llmproxy.admin.stats.collector import Stats
 from llmproxy.admin.stats.metrics.page import MetricsPage
 from llmproxy.admin.stats.state import EndpointView, ProxyView
 from llmproxy.admin.stats.status import ENDPOINT_STATUSES
-from llmproxy.telemetry.tally import OVERHEAD_SECONDS, SECONDS, Tree
+from llmproxy.telemetry.counters import OVERHEAD_SECONDS, SECONDS, Tree
 
 
 def metrics_text(now: ProxyView, numbers: Stats) -> bytes:
     """All metrics, in Prometheus' text format."""
     page = MetricsPage()
     configured = {group.group: [each.endpoint for each in group.endpoints] for group in now.groups}
-    tell_calls(page, numbers.counters["tally"], configured)
+    tell_calls(page, numbers.counters["calls"], configured)
     tell_endpoints(page, now)
     tell_cache(page, now, numbers.counters["cache"], numbers.gauges["cache"])
     tell_proxy(page, now)

@@ -1,7 +1,7 @@
-"""The ledger: counts what is told of calls and attempts, and keeps the latest calls.
+"""The metrics recorder: counts calls and attempts, and keeps the latest calls.
 
-A call only leaves its event here; the events are entered many at a time, because code and data
-that are still in the processor's caches make that several times cheaper.
+A hook only appends its event to a list. Pending events are recorded many at a time: code and data
+are then still in the processor's caches, which makes it several times cheaper.
 """
 
 from __future__ import annotations
@@ -13,68 +13,70 @@ from llmproxy.events import AttemptEnded, CallFinished, EndpointStateChanged, Li
 from llmproxy.operations import Usage
 from llmproxy.rules.prices import Prices, cost_usd
 from llmproxy.steps import AttemptOutcome, Verdict
-from llmproxy.telemetry.tally import (
+from llmproxy.telemetry.counters import (
     OVERHEAD_SECONDS,
     SECONDS,
-    CallerTally,
-    EndpointTally,
-    GroupTally,
-    Tally,
+    CallCounters,
+    CallerCounters,
+    EndpointCounters,
+    GroupCounters,
     status_class,
 )
 
-# So many events are entered at once: a pause of some 0.2 ms.
+# Events that are recorded at once: a pause of some 0.2 ms.
 BATCH = 64
-# Of all calls, and of those that did not go straight, so many are kept.
+# Kept of all calls, and as many of those that failed, were retried or fell back.
 KEPT_CALLS = 200
 
 
-class Ledger(Listener):
-    """A Listener. Owns the tally of this process and the events not yet entered.
+class MetricsRecorder(Listener):
+    """Owns the counters of this process and the events that are not recorded yet.
 
-    `prices` by group and endpoint; whoever changes the config changes them. `tally` may be given to
-    go on from.
+    Attributes:
+        prices: By group and endpoint; replaced when the config changes.
+        latest: The last calls, oldest first.
+        notable: The last calls that failed, were retried or fell back, oldest first.
     """
 
-    def __init__(self, tally: Tally | None = None) -> None:
+    def __init__(self) -> None:
         self.prices: Prices = {}
         self.latest: deque[CallFinished] = deque(maxlen=KEPT_CALLS)
         self.notable: deque[CallFinished] = deque(maxlen=KEPT_CALLS)
-        self._tally = tally or Tally()
+        self._counters = CallCounters()
         self._calls: list[CallFinished] = []
         self._attempts: list[AttemptEnded] = []
 
     def call_finished(self, event: CallFinished) -> None:
-        """A call is over."""
+        """Take note of the end of a call."""
         self._calls.append(event)
         if len(self._calls) >= BATCH:
-            self.enter()
+            self.record_pending()
 
     def attempt_ended(self, event: AttemptEnded) -> None:
-        """An attempt is over."""
+        """Take note of the end of an attempt."""
         self._attempts.append(event)
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
-        """An endpoint left the healthy state or came back."""
+        """Count a change of an endpoint's state."""
         changes = self._endpoint(event.group, event.endpoint).changes
         changes[event.state] = changes.get(event.state, 0) + 1
 
-    def tally(self) -> Tally:
-        """All that was told until now."""
-        self.enter()
-        return self._tally
+    def counters(self) -> CallCounters:
+        """Return what was counted so far, this moment included."""
+        self.record_pending()
+        return self._counters
 
-    def enter(self) -> None:
-        """Enter what was told and is not entered yet."""
+    def record_pending(self) -> None:
+        """Count the events that are not counted yet."""
         calls, self._calls = self._calls, []
         attempts, self._attempts = self._attempts, []
         for attempt in attempts:
-            self._enter_attempt(attempt)
+            self._record_attempt(attempt)
         for call in calls:
-            self._enter_call(call)
+            self._record_call(call)
         self.latest.extend(calls)
 
-    def _enter_attempt(self, event: AttemptEnded) -> None:
+    def _record_attempt(self, event: AttemptEnded) -> None:
         attempt = event.attempt
         entry = self._endpoint(event.group, attempt.endpoint)
         match attempt.outcome:
@@ -82,7 +84,7 @@ class Ledger(Listener):
                 entry.answered += 1
                 entry.first_byte.add(attempt.took_s, SECONDS)
             case AttemptOutcome.FAILED:
-                _enter_failure(entry, attempt.reason or "failed", attempt.verdict)
+                _record_failure(entry, attempt.reason or "failed", attempt.verdict)
             case AttemptOutcome.ABANDONED:
                 entry.abandoned += 1
             case _:
@@ -99,7 +101,7 @@ class Ledger(Listener):
         if price is not None:
             entry.cost_usd += cost_usd(price, usage)
 
-    def _enter_call(self, event: CallFinished) -> None:
+    def _record_call(self, event: CallFinished) -> None:
         record = event.record
         group, status = self._group(record.group or ""), record.answer.status
         by_status = group.calls.setdefault(record.endpoint or "", {})
@@ -117,34 +119,34 @@ class Ledger(Listener):
         group.overhead.add(event.overhead_s, OVERHEAD_SECONDS)
         caller = record.request.caller
         if caller is not None:
-            self._enter_caller(caller, kind, record.answer.usage)
+            self._record_caller(caller, kind, record.answer.usage)
         if failed or record.attempts > 1 or record.fallback is not None:
             self.notable.append(event)
 
-    def _enter_caller(self, name: str, kind: str, usage: Usage | None) -> None:
-        caller = self._tally.callers.get(name)
+    def _record_caller(self, name: str, kind: str, usage: Usage | None) -> None:
+        caller = self._counters.callers.get(name)
         if caller is None:
-            caller = self._tally.callers[name] = CallerTally()
+            caller = self._counters.callers[name] = CallerCounters()
         caller.calls[kind] = caller.calls.get(kind, 0) + 1
         if usage is not None:
             caller.input_tokens += usage.input_tokens
             caller.output_tokens += usage.output_tokens
 
-    def _group(self, name: str) -> GroupTally:
-        group = self._tally.groups.get(name)
+    def _group(self, name: str) -> GroupCounters:
+        group = self._counters.groups.get(name)
         if group is None:
-            group = self._tally.groups[name] = GroupTally()
+            group = self._counters.groups[name] = GroupCounters()
         return group
 
-    def _endpoint(self, group_name: str, name: str) -> EndpointTally:
+    def _endpoint(self, group_name: str, name: str) -> EndpointCounters:
         endpoints = self._group(group_name).endpoints
         entry = endpoints.get(name)
         if entry is None:
-            entry = endpoints[name] = EndpointTally()
+            entry = endpoints[name] = EndpointCounters()
         return entry
 
 
-def _enter_failure(entry: EndpointTally, reason: str, verdict: Verdict | None) -> None:
+def _record_failure(entry: EndpointCounters, reason: str, verdict: Verdict | None) -> None:
     counted = [entry.failed]
     if verdict is Verdict.NEXT_ENDPOINT:
         counted.append(entry.moved)

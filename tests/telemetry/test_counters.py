@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.telemetry.tally import (
+from llmproxy.telemetry.counters import (
     SECONDS,
-    GroupTally,
+    CallCounters,
+    GroupCounters,
     Histogram,
-    Tally,
     histogram,
     minus,
     plus,
@@ -62,10 +62,10 @@ def test_adding_changes_neither_of_the_two():
 
 
 def test_a_tally_is_the_same_after_its_transport():
-    tally = Tally(groups={"g": GroupTally(calls={"e": {"2xx": 3}}, errors=1)})
-    tally.groups["g"].first_byte.add(0.2, SECONDS)
-    tree = msgspec.to_builtins(tally)
-    assert msgspec.convert(plus(tree, {}), Tally) == tally
+    counters = CallCounters(groups={"g": GroupCounters(calls={"e": {"2xx": 3}}, errors=1)})
+    counters.groups["g"].first_byte.add(0.2, SECONDS)
+    tree = msgspec.to_builtins(counters)
+    assert msgspec.convert(plus(tree, {}), CallCounters) == counters
 
 
 def test_a_value_at_a_bound_belongs_below_it_as_prometheus_has_it():

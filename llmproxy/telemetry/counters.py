@@ -50,7 +50,7 @@ def overhead_histogram() -> Histogram:
     return histogram(OVERHEAD_SECONDS)
 
 
-class EndpointTally(msgspec.Struct):
+class EndpointCounters(msgspec.Struct):
     """The attempts at one endpoint of a group, and what came of them.
 
     `failed`, `retried` (then the same endpoint) and `moved` (then another one) are by reason;
@@ -71,7 +71,7 @@ class EndpointTally(msgspec.Struct):
     first_byte: Histogram = msgspec.field(default_factory=histogram)
 
 
-class GroupTally(msgspec.Struct):
+class GroupCounters(msgspec.Struct):
     """The calls for one model group.
 
     `calls` is by endpoint (the one that answered or was tried last; "" = none) and status class.
@@ -84,10 +84,10 @@ class GroupTally(msgspec.Struct):
     first_byte: Histogram = msgspec.field(default_factory=histogram)
     total: Histogram = msgspec.field(default_factory=histogram)
     overhead: Histogram = msgspec.field(default_factory=overhead_histogram)
-    endpoints: dict[str, EndpointTally] = {}
+    endpoints: dict[str, EndpointCounters] = {}
 
 
-class CallerTally(msgspec.Struct):
+class CallerCounters(msgspec.Struct):
     """The calls of one configured caller."""
 
     calls: dict[str, int] = {}
@@ -95,12 +95,12 @@ class CallerTally(msgspec.Struct):
     output_tokens: int = 0
 
 
-class Tally(msgspec.Struct):
+class CallCounters(msgspec.Struct):
     """Everything counted. Names are the config's, never a client's, so that there is a bound to
     them. The group "" stands for requests that no group was found for."""
 
-    groups: dict[str, GroupTally] = {}
-    callers: dict[str, CallerTally] = {}
+    groups: dict[str, GroupCounters] = {}
+    callers: dict[str, CallerCounters] = {}
 
 
 def status_class(status: int) -> str:

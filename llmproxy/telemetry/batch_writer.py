@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Batches(Generic[T]):
+class BatchWriter(Generic[T]):
     """Owns the thread. `take` is called in the event loop and returns what has been collected;
     `write` is called with it in the thread, and may block."""
 
@@ -28,7 +28,7 @@ class Batches(Generic[T]):
         self._writing = False
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
-    def come(self) -> None:
+    def schedule(self) -> None:
         """Something can be taken; it is written within `every_s`, if the thread is not stuck."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._every_s, self._flush)

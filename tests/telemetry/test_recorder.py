@@ -1,4 +1,4 @@
-"""The ledger counts every event once, whatever it tells."""
+"""The recorder counts every event once, whatever it tells."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from llmproxy.config import Price
 from llmproxy.events import AttemptEnded, EndpointStateChanged
 from llmproxy.operations import Usage
 from llmproxy.steps import Attempt, AttemptOutcome, Verdict
-from llmproxy.telemetry.ledger import BATCH, KEPT_CALLS, Ledger
+from llmproxy.telemetry.recorder import BATCH, KEPT_CALLS, MetricsRecorder
 from tests.support.finished import finished_call
 
 
@@ -23,15 +23,15 @@ def ended(outcome="answered", **changes):
 
 
 def test_what_has_not_been_entered_yet_is_counted_when_somebody_asks():
-    ledger = Ledger()
+    recorder = MetricsRecorder()
     for _ in range(BATCH + 1):
-        ledger.call_finished(finished())
-    assert ledger.tally().groups["g"].calls == {"e": {"2xx": BATCH + 1}}
-    assert ledger.tally().groups["g"].calls == {"e": {"2xx": BATCH + 1}}
+        recorder.call_finished(finished())
+    assert recorder.counters().groups["g"].calls == {"e": {"2xx": BATCH + 1}}
+    assert recorder.counters().groups["g"].calls == {"e": {"2xx": BATCH + 1}}
 
 
 def test_attempts_are_counted_by_what_came_of_them():
-    ledger = Ledger()
+    recorder = MetricsRecorder()
     for attempt in (
         ended(),
         ended(broken=True),
@@ -40,8 +40,8 @@ def test_attempts_are_counted_by_what_came_of_them():
         ended("failed", reason="timeout", verdict=Verdict("give up")),
         ended("abandoned"),
     ):
-        ledger.attempt_ended(attempt)
-    entry = ledger.tally().groups["g"].endpoints["e"]
+        recorder.attempt_ended(attempt)
+    entry = recorder.counters().groups["g"].endpoints["e"]
     assert (entry.answered, entry.abandoned, entry.interrupted) == (2, 1, 1)
     assert entry.failed == {"server_error": 1, "timeout": 2}
     assert (entry.moved, entry.retried) == ({"server_error": 1}, {"timeout": 1})
@@ -49,11 +49,11 @@ def test_attempts_are_counted_by_what_came_of_them():
 
 
 def test_tokens_are_counted_where_they_were_used_and_cost_what_the_price_says():
-    ledger = Ledger()
-    ledger.prices = {("g", "e"): Price(input=2.0, output=8.0, cached_input=0.5)}
-    ledger.attempt_ended(ended(usage=Usage(1_000_000, 500_000, 400_000)))
-    ledger.attempt_ended(ended())
-    entry = ledger.tally().groups["g"].endpoints["e"]
+    recorder = MetricsRecorder()
+    recorder.prices = {("g", "e"): Price(input=2.0, output=8.0, cached_input=0.5)}
+    recorder.attempt_ended(ended(usage=Usage(1_000_000, 500_000, 400_000)))
+    recorder.attempt_ended(ended())
+    entry = recorder.counters().groups["g"].endpoints["e"]
     assert (entry.input_tokens, entry.output_tokens, entry.cached_tokens) == (
         1_000_000,
         500_000,
@@ -75,37 +75,37 @@ def test_tokens_are_counted_where_they_were_used_and_cost_what_the_price_says():
     ],
 )
 def test_an_error_is_what_is_not_the_client_s_doing(event, is_error):
-    ledger = Ledger()
-    ledger.call_finished(event)
-    assert ledger.tally().groups["g"].errors == is_error
-    assert bool(ledger.notable) == is_error
+    recorder = MetricsRecorder()
+    recorder.call_finished(event)
+    assert recorder.counters().groups["g"].errors == is_error
+    assert bool(recorder.notable) == is_error
 
 
 def test_calls_that_did_not_go_straight_are_kept_apart_and_longer():
-    ledger = Ledger()
-    ledger.call_finished(finished(attempts=2, id="retried"))
-    ledger.call_finished(finished(fallback="other", id="fell back"))
+    recorder = MetricsRecorder()
+    recorder.call_finished(finished(attempts=2, id="retried"))
+    recorder.call_finished(finished(fallback="other", id="fell back"))
     for _ in range(KEPT_CALLS):
-        ledger.call_finished(finished())
-    ledger.enter()
-    assert [call.record.request.id for call in ledger.notable] == ["retried", "fell back"]
-    assert len(ledger.latest) == KEPT_CALLS
-    assert ledger.tally().groups["g"].fallbacks == 1
+        recorder.call_finished(finished())
+    recorder.record_pending()
+    assert [call.record.request.id for call in recorder.notable] == ["retried", "fell back"]
+    assert len(recorder.latest) == KEPT_CALLS
+    assert recorder.counters().groups["g"].fallbacks == 1
 
 
 def test_callers_are_counted_by_name_and_a_call_without_a_group_under_no_name():
-    ledger = Ledger()
-    ledger.call_finished(finished(caller="alice", usage=Usage(3, 2, 0)))
-    ledger.call_finished(finished(404, group=None, endpoint=None, caller="alice"))
-    tally = ledger.tally()
-    alice = tally.callers["alice"]
+    recorder = MetricsRecorder()
+    recorder.call_finished(finished(caller="alice", usage=Usage(3, 2, 0)))
+    recorder.call_finished(finished(404, group=None, endpoint=None, caller="alice"))
+    counters = recorder.counters()
+    alice = counters.callers["alice"]
     assert (alice.calls, alice.input_tokens, alice.output_tokens) == ({"2xx": 1, "4xx": 1}, 3, 2)
-    assert tally.groups[""].calls == {"": {"4xx": 1}}
+    assert counters.groups[""].calls == {"": {"4xx": 1}}
 
 
 def test_changes_of_an_endpoint_s_state_are_counted_by_where_they_led():
-    ledger = Ledger()
+    recorder = MetricsRecorder()
     for state in ("open", "half-open", "closed", "open"):
-        ledger.endpoint_state_changed(EndpointStateChanged("g", "e", state, "because", None))
-    entry = ledger.tally().groups["g"].endpoints["e"]
+        recorder.endpoint_state_changed(EndpointStateChanged("g", "e", state, "because", None))
+    entry = recorder.counters().groups["g"].endpoints["e"]
     assert entry.changes == {"open": 2, "half-open": 1, "closed": 1}
