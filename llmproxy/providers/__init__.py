@@ -14,7 +14,7 @@ from llmproxy.config import OPENAI_BASE_URL, Config, ModelEntry, ModelGroup, Par
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
 from llmproxy.providers.base import API_VERSION, Endpoint, Provider, encoded_query
-from llmproxy.providers.rows import BY_NAME, by_host
+from llmproxy.providers.registry import BY_NAME, by_host
 from llmproxy.rules.headers import CREDENTIALS
 
 DEFAULT_PORTS = {"http": 80, "https": 443}

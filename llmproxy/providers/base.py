@@ -17,7 +17,7 @@ from llmproxy.calls import Call, Header, Headers
 from llmproxy.config import Limits, Price
 from llmproxy.errors import Answer, UpstreamError
 from llmproxy.operations import Route
-from llmproxy.providers.refusals import failure_of
+from llmproxy.providers.error_responses import failure_of
 
 API_VERSION = "api-version"
 BARE_KEYS = frozenset((b"api-key", b"x-api-key"))  # how clients send a key without a scheme

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from llmproxy.config import Config
 from llmproxy.errors import ConfigError
 from llmproxy.providers import Endpoint, endpoints_of
-from llmproxy.providers.rows import BY_NAME, ROWS
+from llmproxy.providers.registry import BY_NAME, PROVIDERS
 
 SECRET = "sk-never-shown-0123456789"
 CLASSIC = {"azure_endpoint": "https://east.openai.azure.com", "api_version": "2024-10-21"}
@@ -68,7 +68,7 @@ def test_a_named_provider_brings_its_address(name):
     assert not found.prefix.endswith(b"/")
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.base_url and row.hosts])
+@pytest.mark.parametrize("row", [row for row in PROVIDERS if row.base_url and row.hosts])
 def test_a_row_is_recognised_by_its_own_address(row):
     assert at(row.base_url).provider is row
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from llmproxy.config import Price
-from llmproxy.providers.rows import BY_NAME
+from llmproxy.providers.registry import BY_NAME
 from llmproxy.runtime.price_list import LISTED, list_price
 
 

@@ -15,7 +15,7 @@ from llmproxy.calls import Call, Request
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError
 from llmproxy.operations import Replay
-from llmproxy.pipeline.intake.asked import Asked
+from llmproxy.pipeline.intake.request_options import RequestOptions
 from llmproxy.pipeline.intake.uploads import SpooledForm
 from llmproxy.protocols import BodyReader, Upload
 from llmproxy.record import CallRecord
@@ -47,30 +47,30 @@ class Intake:
         """An id for a call whose client sent none: 96 random bits a process, and a number."""
         return f"{self._id_prefix}{next(self._calls):08x}"
 
-    def look_into(self, body: bytes, asked: Asked) -> tuple[bytes, Peek]:
+    def look_into(self, body: bytes, options: RequestOptions) -> tuple[bytes, Peek]:
         """A whole body, decoded, and what decides in it. Raises ClientError."""
         if not body:
             return body, NOTHING
-        if asked.content_encoding:
+        if options.content_encoding:
             body = decoded(
                 body,
-                asked.content_encoding,
+                options.content_encoding,
                 max_bytes=self._max_body_bytes,
                 max_ratio=MAX_DECODED_RATIO,
             )
         # `curl -d` calls its JSON a form; what looks like an object is read as one.
-        if b"json" in asked.content_type.lower() or body.lstrip()[:1] == b"{":
+        if b"json" in options.content_type.lower() or body.lstrip()[:1] == b"{":
             return body, peek(body)
         return body, NOTHING
 
-    async def read_form(self, reader: BodyReader, asked: Asked) -> tuple[Upload, Peek]:
+    async def read_form(self, reader: BodyReader, options: RequestOptions) -> tuple[Upload, Peek]:
         """A form, read until its model is known. Raises ClientError."""
-        if asked.content_encoding not in (b"", b"identity"):
+        if options.content_encoding not in (b"", b"identity"):
             raise ClientError("A multipart body must come without a content-encoding.", status=415)
         form = SpooledForm(
             reader,
-            asked.content_type,
-            length=asked.content_length,
+            options.content_type,
+            length=options.content_length,
             max_bytes=self._max_upload_bytes,
         )
         try:
@@ -93,20 +93,20 @@ class Reading:
 
     async def __aenter__(self) -> Call:
         intake, request = self._intake, self._request
-        asked = Asked(request.headers)
+        options = RequestOptions(request.headers)
         summary = self._record.request
-        summary.id = asked.request_id or intake.new_call_id()
-        summary.explain = asked.explain
+        summary.id = options.request_id or intake.new_call_id()
+        summary.explain = options.explain
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
         body: bytes | Upload
         if isinstance(request.body, bytes):
-            body, found = intake.look_into(request.body, asked)
+            body, found = intake.look_into(request.body, options)
         else:
-            body, found = await intake.read_form(request.body, asked)
+            body, found = await intake.read_form(request.body, options)
             self._record.waited_s += monotonic() - request.received_at
-        total_s = min(intake.total_s, asked.total_s)
+        total_s = min(intake.total_s, options.total_s)
         reads_state = route.dialect.reads_stored_state
         call = self._call = Call(
             id=summary.id,
@@ -122,11 +122,11 @@ class Reading:
             account_bound=route.account_bound or (reads_state and found.account_bound),
             client=request.client,
             received_at=request.received_at,
-            patience_s=asked.patience_s,
-            deadline_at=request.received_at + min(total_s, asked.patience_s),
+            patience_s=options.patience_s,
+            deadline_at=request.received_at + min(total_s, options.patience_s),
             ends_at=request.received_at + total_s,
             max_output_tokens=found.max_output_tokens,
-            priority=asked.priority,
+            priority=options.priority,
             caller=summary.caller,
         )
         summary.operation, summary.model = route.path, call.model

@@ -78,7 +78,7 @@ _KEY = re.compile(
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\uffff]+")
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class ErrorResponse(msgspec.Struct, frozen=True):
     """What a body says: lower-case codes (error.code, error.type, ...) and its message."""
 
     codes: tuple[str, ...] = ()
@@ -91,36 +91,36 @@ def failure_of(
     """The UpstreamError that an answer stands for; None below status 400."""
     if answer.status < 400:
         return None
-    refusal = read(answer)
-    kind = _kind(answer.status, refusal)
+    response = read(answer)
+    kind = _kind(answer.status, response)
     wait_s = retry_after_s(answer.headers, wall_now=wall_now)
     if wait_s is None and kind is Throttled:
-        wait_s = retry_after_in_text(refusal.message)
+        wait_s = retry_after_in_text(response.message)
     failure = kind(
-        _message(answer.status, refusal, secrets),
+        _message(answer.status, response, secrets),
         endpoint=endpoint,
         retry_after_s=wait_s,
         answer=answer,
     )
-    if "slow_down" in refusal.codes:
+    if "slow_down" in response.codes:
         failure.code = "slow_down"
-    if kind is RequestRejected and _too_long(answer.status, refusal):
+    if kind is RequestRejected and _too_long(answer.status, response):
         failure.code = TOO_LONG
     return failure
 
 
-def read(answer: Answer) -> Refusal:
+def read(answer: Answer) -> ErrorResponse:
     """The codes and the message of an error body, in any of the shapes that vendors use."""
     body = _decoded(answer)
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Refusal(message=body.decode("utf-8", "replace"))
-    return Refusal(tuple(_codes(value)), _words(value))
+        return ErrorResponse(message=body.decode("utf-8", "replace"))
+    return ErrorResponse(tuple(_codes(value)), _words(value))
 
 
-def _kind(status: int, refusal: Refusal) -> type[UpstreamError]:
-    codes = frozenset(refusal.codes)
+def _kind(status: int, response: ErrorResponse) -> type[UpstreamError]:
+    codes = frozenset(response.codes)
     if codes & THE_CLIENTS_OWN and status < 500:
         return RequestRejected
     if status == 402 or (codes & BILLING and status < 500):
@@ -131,7 +131,7 @@ def _kind(status: int, refusal: Refusal) -> type[UpstreamError]:
         return Throttled
     if status in (401, 403):
         return CredentialRejected
-    if _lacks_model(status, codes, refusal.message):
+    if _lacks_model(status, codes, response.message):
         return Misconfigured
     if status in OVERLOADED_STATUS or codes & OVERLOADED:
         return Overloaded
@@ -139,15 +139,15 @@ def _kind(status: int, refusal: Refusal) -> type[UpstreamError]:
         return RequestRejected
     if status >= 500 or status in AGAIN:
         return UpstreamFailed
-    if status == 400 and BILLING_WORDS in refusal.message:
+    if status == 400 and BILLING_WORDS in response.message:
         return QuotaExhausted
     return RequestRejected
 
 
-def _too_long(status: int, refusal: Refusal) -> bool:
-    if TOO_LONG in refusal.codes:
+def _too_long(status: int, response: ErrorResponse) -> bool:
+    if TOO_LONG in response.codes:
         return True
-    return status in (400, 413) and TOO_LONG_WORDS.search(refusal.message) is not None
+    return status in (400, 413) and TOO_LONG_WORDS.search(response.message) is not None
 
 
 def _lacks_model(status: int, codes: frozenset[str], message: str) -> bool:
@@ -200,10 +200,10 @@ def _words(value: object) -> str:
     return ""
 
 
-def _message(status: int, refusal: Refusal, secrets: Sequence[bytes]) -> str:
+def _message(status: int, response: ErrorResponse, secrets: Sequence[bytes]) -> str:
     """Status, code and the vendor's words."""
-    code = next(iter(refusal.codes), "")
-    words = refusal.message[: 4 * MAX_MESSAGE_CHARS]
+    code = next(iter(response.codes), "")
+    words = response.message[: 4 * MAX_MESSAGE_CHARS]
     for secret in secrets:
         bare = secret.removeprefix(b"Bearer ").decode("latin-1")
         if bare:

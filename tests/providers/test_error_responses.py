@@ -18,7 +18,7 @@ from llmproxy.errors import (
     UpstreamError,
     UpstreamFailed,
 )
-from llmproxy.providers.rows import OPENAI, ROWS
+from llmproxy.providers.registry import OPENAI, PROVIDERS
 
 NOW = 1_795_000_000.0
 
@@ -127,7 +127,7 @@ def test_other_vendors_shapes_are_understood(status, body, kind):
     assert type(understood(status, body)) is kind
 
 
-@pytest.mark.parametrize("provider", ROWS)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_every_provider_understands_a_429(provider):
     answer = Answer(429, [(b"retry-after", b"3")], openai("rate_limit_exceeded"))
     failure = provider.failure(answer, endpoint="e", wall_now=NOW)

@@ -14,7 +14,7 @@ OPENAI = Provider("openai", OPENAI_BASE_URL, hosts=("api.openai.com", ".api.open
 # Whatever speaks OpenAI's API somewhere else; also what is not recognised.
 GENERIC = Provider("generic")
 
-ROWS: tuple[Provider, ...] = (
+PROVIDERS: tuple[Provider, ...] = (
     OPENAI,
     AZURE,
     AZURE_CLASSIC,
@@ -49,13 +49,13 @@ ROWS: tuple[Provider, ...] = (
     Provider("vllm", "http://127.0.0.1:8000/v1/"),
     GENERIC,
 )
-BY_NAME = {provider.name: provider for provider in ROWS}
+BY_NAME = {provider.name: provider for provider in PROVIDERS}
 
 
 def by_host(host: str) -> Provider:
     """The provider that an address belongs to: its host decides, without case."""
     host = host.lower().rstrip(".")
-    for provider in ROWS:
+    for provider in PROVIDERS:
         for known in provider.hosts:
             if host.endswith(known) if known.startswith(".") else host == known:
                 return provider

@@ -27,7 +27,7 @@ TELLING_HEADERS = frozenset(
 )
 
 
-class Asked:
+class RequestOptions:
     """What the headers of a request say to us."""
 
     __slots__ = (
