@@ -103,7 +103,7 @@ class CallerThrottled(GatewayError):
         self.retry_after_s = retry_after_s
 
 
-STREAM_INTERRUPTED = "upstream_stream_interrupted"
+CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
 SHUTTING_DOWN = "The proxy is shutting down."  # so are streams told, too
 
 
@@ -223,7 +223,7 @@ class StreamBroken(UpstreamError):
     """The stream ended early, after the commit point: no other endpoint may be tried."""
 
     reason = "stream_broken"
-    code = STREAM_INTERRUPTED
+    code: str = "upstream_stream_interrupted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,18 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from llmproxy.calls import Call, Header, Headers
+from llmproxy.calls import Call, Header, Headers, RateLimits
 from llmproxy.config import Limits, Price
 from llmproxy.errors import Answer, UpstreamError
-from llmproxy.operations import Route
-from llmproxy.providers.error_responses import failure_of
+from llmproxy.operations import Dialect, EventKind, Route
+from llmproxy.operations.sse import fields
+from llmproxy.providers.error_responses import (
+    ErrorResponse,
+    failure_of,
+    parse_error,
+    readable_body,
+)
+from llmproxy.rules.limits import rate_limits
 
 API_VERSION = "api-version"
 BARE_KEYS = frozenset((b"api-key", b"x-api-key"))  # how clients send a key without a scheme
@@ -157,15 +164,43 @@ class Provider:
         """The path of a route at an endpoint."""
         return endpoint.prefix + b"/" + route.path.encode("ascii")
 
-    def failure(
-        self, answer: Answer, *, endpoint: str, wall_now: float, secrets: Sequence[bytes] = ()
-    ) -> UpstreamError | None:
-        """What an answer with an error status means; None below 400.
+    # ---- what it answers: override these for a vendor with shapes of its own
 
+    def classify(self, event: bytes, dialect: Dialect) -> EventKind:
+        """Say what an event at the beginning of a stream means."""
+        return dialect.classify(event)
+
+    def parse_error(self, body: bytes) -> ErrorResponse:
+        """Read an error, from the body of an answer or from the data of an error event."""
+        return parse_error(body)
+
+    def rate_limits(self, headers: Headers, *, wall_now: float) -> RateLimits | None:
+        """Read the limits that an answer's headers report. `wall_now`: Unix time."""
+        return rate_limits(headers, wall_now=wall_now)
+
+    def failure(
+        self,
+        answer: Answer,
+        *,
+        endpoint: str,
+        wall_now: float,
+        secrets: Sequence[bytes] = (),
+        event: bytes | None = None,
+    ) -> UpstreamError | None:
+        """Return the failure that an answer stands for; None if it is none.
+
+        `event`: the error event that a 200 stream began with; a status of 400 and above needs none.
         `endpoint` is its name, `wall_now` Unix time (for resets that are instants), `secrets` what
-        must not appear in the error's message, beyond everything that looks like a key.
+        must not appear in the failure's message, beyond everything that looks like a key.
         """
-        return failure_of(answer, endpoint=endpoint, wall_now=wall_now, secrets=secrets)
+        if event is not None:
+            body = fields(event)[1]
+        elif answer.status >= 400:
+            body = readable_body(answer)
+        else:
+            return None
+        error = self.parse_error(body)
+        return failure_of(error, answer, endpoint=endpoint, wall_now=wall_now, secrets=secrets)
 
 
 def encoded_query(parameters: Sequence[tuple[str, str]]) -> bytes:

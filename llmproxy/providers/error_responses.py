@@ -1,18 +1,22 @@
-"""What an answer with an error status means: vendors' status codes, error codes and words.
+"""What a vendor's error means, as a status or as the first event of a stream.
 
-One table for all of them, because OpenAI's shape is the common one and the others' codes do not
-collide with it. What is not known is judged by its status. The message of the error is for logs
-and clients: short, printable, and without anything that looks like a key.
+One table for all vendors: OpenAI's shape is the common one, and the others' codes do not collide
+with it. A code that is not in the table is judged by its status. The message of the failure is for
+logs and clients: short, printable, and without anything that looks like a key.
+
+Source: docs/facts/upstreams.md, "errors".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from llmproxy.errors import (
+    CONTEXT_LENGTH_EXCEEDED,
     Answer,
     CredentialRejected,
     Misconfigured,
@@ -26,52 +30,83 @@ from llmproxy.errors import (
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.limits import retry_after_in_text, retry_after_s
 
-MAX_PARSED_BYTES = 64 * 1024  # no vendor's error is longer; what is says nothing more
+MAX_PARSED_BYTES = 64 * 1024  # no vendor's error is longer
 MAX_MESSAGE_CHARS = 300
 
-# Of error.code and error.type, lower case (docs/facts/upstreams.md, "errors").
-BILLING = frozenset(
-    (
-        "insufficient_quota",
-        "credit_balance_exhausted",
-        "organization_spend_limit_exceeded",
-        "project_spend_limit_exceeded",
-        "organization_usage_limit_exceeded",
-        "billing_error",  # Anthropic
-        "billing_hard_limit_reached",
-        "billing_not_active",
-    )
+
+class Meaning(NamedTuple):
+    """What an error code stands for: the status it comes with, and the failure it is.
+
+    The status counts where an error has none of its own, in a stream. None: the status decides.
+    """
+
+    status: int
+    failure: type[UpstreamError] | None = None
+
+
+# `error.code` and `error.type` in lower case.
+CODES = {
+    # Money: a person must act.
+    "insufficient_quota": Meaning(429, QuotaExhausted),
+    "credit_balance_exhausted": Meaning(429, QuotaExhausted),
+    "organization_spend_limit_exceeded": Meaning(429, QuotaExhausted),
+    "organization_usage_limit_exceeded": Meaning(429, QuotaExhausted),
+    "project_spend_limit_exceeded": Meaning(429, QuotaExhausted),
+    "billing_error": Meaning(402, QuotaExhausted),  # Anthropic
+    "billing_hard_limit_reached": Meaning(429, QuotaExhausted),
+    "billing_not_active": Meaning(429, QuotaExhausted),
+    # Rates
+    "rate_limit_exceeded": Meaning(429),
+    "rate_limit_error": Meaning(429),
+    "too_many_requests": Meaning(429),
+    "slow_down": Meaning(429, Throttled),
+    # Load
+    "server_is_overloaded": Meaning(503, Overloaded),
+    "overloaded_error": Meaning(503, Overloaded),
+    "overloaded": Meaning(503),
+    "service_unavailable": Meaning(503),
+    "timeout_error": Meaning(504),
+    # Configuration
+    "authentication_error": Meaning(401),
+    "invalid_api_key": Meaning(401),
+    "permission_error": Meaning(403),
+    "model_not_found": Meaning(404, Misconfigured),
+    "deploymentnotfound": Meaning(404, Misconfigured),
+    "not_found_error": Meaning(404),
+    # The client's own mistakes
+    CONTEXT_LENGTH_EXCEEDED: Meaning(400, RequestRejected),
+    "content_filter": Meaning(400, RequestRejected),
+    "content_policy_violation": Meaning(400, RequestRejected),
+    "responsibleaipolicyviolation": Meaning(400, RequestRejected),
+    "badrequesterror": Meaning(400),
+    "request_too_large": Meaning(413),
+}
+# Codes that begin like this are the client's own mistakes, too.
+BAD_REQUEST_PREFIXES = (
+    "invalid_",
+    "unsupported_",
+    "image_",
+    "empty_image",
+    "failed_to_download_image",
 )
-NO_SUCH_MODEL = frozenset(("model_not_found", "deploymentnotfound"))
-THROTTLED = frozenset(("slow_down",))
-OVERLOADED = frozenset(("server_is_overloaded", "overloaded_error"))
-THE_CLIENTS_OWN = frozenset(
-    (
-        "content_filter",
-        "content_policy_violation",
-        "context_length_exceeded",
-        "responsibleaipolicyviolation",
-    )
-)
-# Anthropic tells an empty account with a 400 and no code of its own.
+# Anthropic reports an empty account with a 400 and no code of its own.
 BILLING_WORDS = "credit balance is too low"
-# vLLM and Anthropic tell a prompt that is too long in words only.
-TOO_LONG = "context_length_exceeded"
+# vLLM and Anthropic report a prompt that is too long in words only.
 TOO_LONG_WORDS = re.compile(r"maximum context length|context window|prompt is too long", re.I)
-# vLLM, Ollama and others tell a missing model with a plain 404.
+# vLLM, Ollama and others report a missing model with a plain 404.
 MODEL_WORDS = re.compile(r"\bmodel\b.*(?:not found|does not exist)", re.I | re.S)
 
-AGAIN = frozenset((408, 409, 425))
-# "Not implemented" is about the request: this software never does it. (llama.cpp answers so when
-# it was started without embeddings.) Trying again, here or elsewhere, would not change that.
-NEVER_AGAIN = frozenset((501, 505))
-OVERLOADED_STATUS = frozenset((503, 529, 498))  # 498: Groq's flex tier is full
+RETRYABLE_4XX = frozenset((408, 409, 425))
+# "Not implemented" is about the request: this software never does it. (llama.cpp answers so when it
+# was started without embeddings.) Another try, here or elsewhere, would not change that.
+NOT_RETRYABLE_5XX = frozenset((501, 505))
+OVERLOADED_STATUSES = frozenset((503, 529, 498))  # 498: Groq's flex tier is full
 
 _KEY = re.compile(
     r"(?i:\bbearer\s+)\S+"
     r"|\b(?:sk|rk|pk|gsk|csk|xai|pplx|fw|hf|nvapi|tgp|key)[-_][A-Za-z0-9_*.-]{8,}"
     r"|\bAIza[A-Za-z0-9_-]{8,}"
-    # Azure's and everybody's bare ones, and tokens: long, in one piece, with a digit
+    # Keys without a prefix (Azure's) and tokens: long, in one piece, with a digit
     r"|(?<![A-Za-z0-9+/_=-])(?=[A-Za-z+/_=-]*[0-9])[A-Za-z0-9+/_=-]{32,}"
     r"|[A-Za-z0-9_.-]{0,40}\*{3,}[A-Za-z0-9_.*-]*"  # what the vendor has masked itself
 )
@@ -79,114 +114,128 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\uffff]+")
 
 
 class ErrorResponse(msgspec.Struct, frozen=True):
-    """What a body says: lower-case codes (error.code, error.type, ...) and its message."""
+    """What an error's body says: codes in lower case (error.code, error.type, ...), the message,
+    and a code that is a number."""
 
     codes: tuple[str, ...] = ()
     message: str = ""
+    number: int | None = None
 
 
-def failure_of(
-    answer: Answer, *, endpoint: str, wall_now: float, secrets: Sequence[bytes]
-) -> UpstreamError | None:
-    """The UpstreamError that an answer stands for; None below status 400."""
-    if answer.status < 400:
-        return None
-    response = read(answer)
-    kind = _kind(answer.status, response)
-    wait_s = retry_after_s(answer.headers, wall_now=wall_now)
-    if wait_s is None and kind is Throttled:
-        wait_s = retry_after_in_text(response.message)
-    failure = kind(
-        _message(answer.status, response, secrets),
-        endpoint=endpoint,
-        retry_after_s=wait_s,
-        answer=answer,
-    )
-    if "slow_down" in response.codes:
-        failure.code = "slow_down"
-    if kind is RequestRejected and _too_long(answer.status, response):
-        failure.code = TOO_LONG
-    return failure
-
-
-def read(answer: Answer) -> ErrorResponse:
-    """The codes and the message of an error body, in any of the shapes that vendors use."""
-    body = _decoded(answer)
+def parse_error(body: bytes) -> ErrorResponse:
+    """Read an error in any of the shapes that vendors use, from a body or an event's data."""
     try:
-        value = msgspec.json.decode(body)
+        value = msgspec.json.decode(body[:MAX_PARSED_BYTES])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ErrorResponse(message=body.decode("utf-8", "replace"))
-    return ErrorResponse(tuple(_codes(value)), _words(value))
-
-
-def _kind(status: int, response: ErrorResponse) -> type[UpstreamError]:
-    codes = frozenset(response.codes)
-    if codes & THE_CLIENTS_OWN and status < 500:
-        return RequestRejected
-    if status == 402 or (codes & BILLING and status < 500):
-        return QuotaExhausted
-    if codes & THROTTLED:
-        return Throttled
-    if status == 429:
-        return Throttled
-    if status in (401, 403):
-        return CredentialRejected
-    if _lacks_model(status, codes, response.message):
-        return Misconfigured
-    if status in OVERLOADED_STATUS or codes & OVERLOADED:
-        return Overloaded
-    if status in NEVER_AGAIN:
-        return RequestRejected
-    if status >= 500 or status in AGAIN:
-        return UpstreamFailed
-    if status == 400 and BILLING_WORDS in response.message:
-        return QuotaExhausted
-    return RequestRejected
-
-
-def _too_long(status: int, response: ErrorResponse) -> bool:
-    if TOO_LONG in response.codes:
-        return True
-    return status in (400, 413) and TOO_LONG_WORDS.search(response.message) is not None
-
-
-def _lacks_model(status: int, codes: frozenset[str], message: str) -> bool:
-    if status not in (400, 404):
-        return False
-    if codes & NO_SUCH_MODEL:
-        return True
-    return status == 404 and MODEL_WORDS.search(message) is not None
-
-
-def _decoded(answer: Answer) -> bytes:
-    body = answer.body[:MAX_PARSED_BYTES]
-    for name, value in answer.headers:
-        if name == b"content-encoding":
-            return readable(answer.body, value, max_bytes=MAX_PARSED_BYTES) or b""
-    return body
-
-
-def _errors(value: object) -> Iterator[dict[str, object]]:
-    """The objects in which an error may stand: {"error": {...}}, [{"error": {...}}], {...}."""
-    if isinstance(value, list) and value:
-        value = value[0]  # Gemini
-    if isinstance(value, dict):
-        error = value.get("error")
-        if isinstance(error, dict):
-            yield error
-            inner = error.get("innererror") or error.get("inner_error")
-            if isinstance(inner, dict):
-                yield {"code": inner.get("code")}
-        else:
-            yield value
-
-
-def _codes(value: object) -> Iterator[str]:
+        return ErrorResponse(message=body[:MAX_PARSED_BYTES].decode("utf-8", "replace"))
+    codes: list[str] = []
+    number = None
     for error in _errors(value):
         for key in ("code", "type"):
             code = error.get(key)
             if isinstance(code, str):
-                yield code.lower()
+                codes.append(code.lower())
+            elif isinstance(code, int) and not isinstance(code, bool):
+                number = code
+    return ErrorResponse(tuple(codes), _words(value), number)
+
+
+def failure_of(
+    error: ErrorResponse,
+    answer: Answer,
+    *,
+    endpoint: str,
+    wall_now: float,
+    secrets: Sequence[bytes],
+) -> UpstreamError:
+    """Return the failure that an error stands for.
+
+    `answer`: what the endpoint answered. Below status 400 the error came inside a stream, and its
+    own words say which status it would have had.
+    """
+    status = answer.status if answer.status >= 400 else _status_of(error)
+    kind = _kind(status, error)
+    wait_s = retry_after_s(answer.headers, wall_now=wall_now)
+    if wait_s is None and kind is Throttled:
+        wait_s = retry_after_in_text(error.message)
+    failure = kind(
+        _message(status, error, secrets), endpoint=endpoint, retry_after_s=wait_s, answer=answer
+    )
+    failure.status = status
+    if "slow_down" in error.codes:
+        failure.code = "slow_down"
+    if kind is RequestRejected and _is_too_long(status, error):
+        failure.code = CONTEXT_LENGTH_EXCEEDED
+    return failure
+
+
+def readable_body(answer: Answer) -> bytes:
+    """Return the body without its content-encoding, as far as an error reaches."""
+    for name, value in answer.headers:
+        if name == b"content-encoding":
+            return readable(answer.body, value, max_bytes=MAX_PARSED_BYTES) or b""
+    return answer.body
+
+
+def _status_of(error: ErrorResponse) -> int:
+    """Return the status that an error in a stream would have had."""
+    for code in error.codes:
+        meaning = CODES.get(code)
+        if meaning is not None:
+            return meaning.status
+        if code.startswith(BAD_REQUEST_PREFIXES):
+            return 400
+    return error.number if error.number is not None and 400 <= error.number <= 599 else 500
+
+
+def _kind(status: int, error: ErrorResponse) -> type[UpstreamError]:
+    kinds = {CODES[code].failure for code in error.codes if code in CODES}
+    if RequestRejected in kinds and status < 500:
+        return RequestRejected
+    if status == 402 or (QuotaExhausted in kinds and status < 500):
+        return QuotaExhausted
+    if Throttled in kinds or status == 429:
+        return Throttled
+    if status in (401, 403):
+        return CredentialRejected
+    if status in (400, 404) and Misconfigured in kinds:
+        return Misconfigured
+    if status == 404 and MODEL_WORDS.search(error.message) is not None:
+        return Misconfigured
+    if status in OVERLOADED_STATUSES or Overloaded in kinds:
+        return Overloaded
+    if status in NOT_RETRYABLE_5XX:
+        return RequestRejected
+    if status >= 500 or status in RETRYABLE_4XX:
+        return UpstreamFailed
+    if status == 400 and BILLING_WORDS in error.message:
+        return QuotaExhausted
+    return RequestRejected
+
+
+def _is_too_long(status: int, error: ErrorResponse) -> bool:
+    if CONTEXT_LENGTH_EXCEEDED in error.codes:
+        return True
+    return status in (400, 413) and TOO_LONG_WORDS.search(error.message) is not None
+
+
+def _errors(value: object) -> Iterator[dict[str, object]]:
+    """Yield the objects that may hold an error: {"error": {...}}, [{"error": {...}}], {...}, and
+    {"response": {"error": {...}}} of a failed response."""
+    if isinstance(value, list) and value:
+        value = value[0]  # Gemini
+    if not isinstance(value, dict):
+        return
+    error = value.get("error")
+    if not error and isinstance(response := value.get("response"), dict):
+        error = response.get("error")
+    if isinstance(error, dict):
+        yield error
+        inner = error.get("innererror") or error.get("inner_error")
+        if isinstance(inner, dict):
+            yield {"code": inner.get("code")}
+    else:
+        yield value
 
 
 def _words(value: object) -> str:
@@ -200,15 +249,15 @@ def _words(value: object) -> str:
     return ""
 
 
-def _message(status: int, response: ErrorResponse, secrets: Sequence[bytes]) -> str:
-    """Status, code and the vendor's words."""
-    code = next(iter(response.codes), "")
-    words = response.message[: 4 * MAX_MESSAGE_CHARS]
+def _message(status: int, error: ErrorResponse, secrets: Sequence[bytes]) -> str:
+    """Return status, code and the vendor's words."""
+    code = next(iter(error.codes), "")
+    words = error.message[: 4 * MAX_MESSAGE_CHARS]
     for secret in secrets:
         bare = secret.removeprefix(b"Bearer ").decode("latin-1")
         if bare:
             words = words.replace(bare, "***")
     words = _UNPRINTABLE.sub(" ", _KEY.sub("***", words)).strip()
-    told = " ".join(part for part in (f"status {status}", code[:80]) if part)
-    told = _UNPRINTABLE.sub(" ", _KEY.sub("***", told)) if code else told
-    return f"{told}: {words}"[:MAX_MESSAGE_CHARS] if words else told[:MAX_MESSAGE_CHARS]
+    title = " ".join(part for part in (f"status {status}", code[:80]) if part)
+    title = _UNPRINTABLE.sub(" ", _KEY.sub("***", title)) if code else title
+    return f"{title}: {words}"[:MAX_MESSAGE_CHARS] if words else title[:MAX_MESSAGE_CHARS]

@@ -124,6 +124,8 @@ def codes_in_the_program():
                     yield code
                 case ast.Assign(targets=[target], value=value):
                     yield from codes_assigned(target, value)
+                case ast.AnnAssign(target=target, value=ast.expr() as value):
+                    yield from codes_assigned(target, value)
 
 
 def codes_assigned(target, value):

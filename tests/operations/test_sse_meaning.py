@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.operations import CHAT, MESSAGES, OPAQUE, RESPONSES, EventKind
-from llmproxy.rules.sse import early_error
 
 DIALECTS = (CHAT, RESPONSES, MESSAGES, OPAQUE)
 AZURE_FILTER = (
@@ -157,90 +156,3 @@ def test_an_empty_error_is_none(empty):
 def test_any_bytes_mean_something_and_never_crash(event):
     for dialect in DIALECTS:
         assert isinstance(dialect.classify(event), EventKind)
-    assert 400 <= early_error(event).status <= 599
-
-
-def error(**told):
-    return b"data: " + json.dumps({"error": told}).encode() + b"\n\n"
-
-
-@pytest.mark.parametrize(
-    ("event", "status", "code"),
-    [
-        (error(message="m", type="server_error", code="server_is_overloaded"), 503, None),
-        (error(message="m", type="server_error", code="rate_limit_exceeded"), 429, None),
-        (error(message="m", type="tokens", code="rate_limit_exceeded"), 429, None),
-        (error(message="m", type="insufficient_quota", code="insufficient_quota"), 429, None),
-        (error(message="m", type="requests", code="slow_down"), 429, None),
-        (
-            error(message="m", type="invalid_request_error", code="context_length_exceeded"),
-            400,
-            None,
-        ),
-        (error(message="m", type="invalid_request_error", code=None), 400, "invalid_request_error"),
-        (error(message="m", type="invalid_request_error", code="something_new"), 400, None),
-        (error(message="m", type=None, code="content_filter"), 400, None),
-        (error(message="m", code="invalid_api_key"), 401, None),
-        (error(message="m", code="DeploymentNotFound"), 404, None),
-        (error(message="m", type="server_error", code=None), 500, "server_error"),
-        (error(message="m", type="server_error", code="new_kind"), 500, "new_kind"),
-        (error(message="m", code=502), 502, None),
-        (error(message="m", code=429, type="rate"), 429, "rate"),
-        (error(message="m", code=7), 500, None),
-        (error(message="m", type="BadRequestError", code=400), 400, "BadRequestError"),
-        (
-            typed("error", error={"type": "overloaded_error", "message": "m"}),
-            503,
-            "overloaded_error",
-        ),
-        (
-            typed("error", error={"type": "rate_limit_error", "message": "m"}),
-            429,
-            "rate_limit_error",
-        ),
-        (typed("error", error={"type": "api_error", "message": "m"}), 500, "api_error"),
-        (typed("error", code="server_is_overloaded", message="m"), 503, None),
-        (
-            typed("response.failed", response={"error": {"code": "server_error", "message": "m"}}),
-            500,
-            "server_error",
-        ),
-        (
-            typed(
-                "response.failed", response={"error": {"code": "invalid_prompt", "message": "m"}}
-            ),
-            400,
-            "invalid_prompt",
-        ),
-        (
-            typed(
-                "response.failed",
-                response={"error": {"code": "server_is_overloaded", "message": "m"}},
-            ),
-            503,
-            "server_is_overloaded",
-        ),
-    ],
-)
-def test_an_early_error_stands_for_its_http_status(event, status, code):
-    told = early_error(event)
-    assert told.status == status
-    assert told.message == "m"
-    if code is not None:
-        assert told.code == code
-
-
-@pytest.mark.parametrize(
-    ("event", "message"),
-    [
-        (b'data: {"error": "a text"}\n\n', "a text"),
-        (b"event: error\ndata: plain words\n\n", "plain words"),
-        (b"event: error\n\n", "no message"),
-        (typed("response.failed", response={}), "no message"),
-        (error(code="x"), "no message"),
-    ],
-)
-def test_an_error_that_says_little_is_a_500_with_what_it_says(event, message):
-    told = early_error(event)
-    assert told.status == 500
-    assert message in told.message

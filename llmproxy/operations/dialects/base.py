@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmproxy.errors import STREAM_INTERRUPTED
+from llmproxy.errors import StreamBroken
 from llmproxy.operations import sse
 from llmproxy.operations.usage import Usage, usage_of, usage_of_stream
 
@@ -81,7 +81,7 @@ class Dialect:
         )
 
     def interruption(
-        self, message: str, code: str = STREAM_INTERRUPTED, *, beginning: bytes = b""
+        self, message: str, code: str = StreamBroken.code, *, beginning: bytes = b""
     ) -> bytes:
         """Return what to write, at an event boundary, when a stream broke after the commit point.
 

@@ -10,7 +10,7 @@ import re
 
 import msgspec
 
-from llmproxy.errors import STREAM_INTERRUPTED
+from llmproxy.errors import StreamBroken
 from llmproxy.operations import sse
 from llmproxy.operations.dialects.base import ABSENT, UNREADABLE, Dialect, EventKind, is_truthy
 
@@ -70,7 +70,7 @@ class _Chat(Dialect):
         return _FINISH_REASON.search(tail) is not None or super().is_complete(tail)
 
     def interruption(
-        self, message: str, code: str = STREAM_INTERRUPTED, *, beginning: bytes = b""
+        self, message: str, code: str = StreamBroken.code, *, beginning: bytes = b""
     ) -> bytes:
         """Return an error event. OpenAI's clients raise on it."""
         error = {"message": message, "type": "server_error", "param": None, "code": code}

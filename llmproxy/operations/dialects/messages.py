@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmproxy.errors import STREAM_INTERRUPTED
+from llmproxy.errors import StreamBroken
 from llmproxy.operations import sse
 from llmproxy.operations.dialects.base import (
     ABSENT,
@@ -71,7 +71,7 @@ class _Messages(Dialect):
         return _KINDS.get(kind, EventKind.CONTENT)
 
     def interruption(
-        self, message: str, code: str = STREAM_INTERRUPTED, *, beginning: bytes = b""
+        self, message: str, code: str = StreamBroken.code, *, beginning: bytes = b""
     ) -> bytes:
         """Return an error event. Anthropic's clients raise on it."""
         kind = "overloaded_error" if "overloaded" in code else "api_error"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.errors import STREAM_INTERRUPTED
+from llmproxy.errors import StreamBroken
 from llmproxy.operations.dialects.base import ABSENT, UNREADABLE, Dialect, EventKind, is_truthy
 
 
@@ -39,7 +39,7 @@ class _Opaque(Dialect):
         return True
 
     def interruption(
-        self, message: str, code: str = STREAM_INTERRUPTED, *, beginning: bytes = b""
+        self, message: str, code: str = StreamBroken.code, *, beginning: bytes = b""
     ) -> bytes:
         """Return nothing."""
         return b""

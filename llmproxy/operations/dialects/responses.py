@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from llmproxy.errors import STREAM_INTERRUPTED
+from llmproxy.errors import StreamBroken
 from llmproxy.operations import sse
 from llmproxy.operations.dialects.base import (
     ABSENT,
@@ -75,7 +75,7 @@ class _Responses(Dialect):
         return False
 
     def interruption(
-        self, message: str, code: str = STREAM_INTERRUPTED, *, beginning: bytes = b""
+        self, message: str, code: str = StreamBroken.code, *, beginning: bytes = b""
     ) -> bytes:
         """Return a failed response, or an error event if the response is not known.
 

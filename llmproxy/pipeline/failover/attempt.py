@@ -1,13 +1,11 @@
-"""One try of a call at one endpoint, up to the commit point.
+"""One attempt of a call at one endpoint, up to the commit point.
 
-It ends in an Accepted, whose first meaningful bytes are in hand, or raises an UpstreamError.
+It ends in an Accepted, which holds the first meaningful bytes, or raises an UpstreamError.
 """
 
 from __future__ import annotations
 
 from time import monotonic, time
-
-import msgspec
 
 from llmproxy.calls import Accepted, Call
 from llmproxy.config import Timeouts
@@ -18,17 +16,16 @@ from llmproxy.pipeline.failover.outgoing import outgoing_request
 from llmproxy.protocols import Credentials
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
-from llmproxy.rules import sse
 from llmproxy.upstream import Response, UpstreamClient
 
-MIN_SECRET_BYTES = 12
-# A refusal's body is read whole so that it can be passed on unchanged; no vendor's is this big.
-MAX_REFUSAL_BYTES = 1024 * 1024
-REFUSAL_TIMEOUT_S = 10.0
+MIN_SECRET_BYTES = 12  # a shorter header value is hardly a secret, and may occur in any text
+# An error's body is read whole so that it can be passed on unchanged; no vendor's is this large.
+MAX_ERROR_BYTES = 1024 * 1024
+ERROR_TIMEOUT_S = 10.0
 # A unary answer up to this size is held until it is complete: if its endpoint dies in the middle,
-# another can still answer. Bigger ones are relayed as they come.
+# another can still answer. Larger ones are relayed as they come.
 MAX_HELD_BYTES = 256 * 1024
-# A preamble longer than this is no preamble.
+# A longer preamble counts as content.
 MAX_PREAMBLE_BYTES = 64 * 1024
 
 
@@ -55,7 +52,7 @@ class AttemptMaker:
             response = await self._client.send(endpoint, outgoing, until=until)
             try:
                 if response.status >= 400:
-                    raise await _refusal(response, endpoint)
+                    raise await _error_response(response, endpoint)
                 return await self._first_bytes(call, endpoint, response, until)
             except BaseException:
                 response.close()
@@ -89,7 +86,7 @@ class AttemptMaker:
         self, call: Call, endpoint: Endpoint, response: Response, until: float
     ) -> bytes:
         """The stream up to its first content event; an early error counts as a failed attempt."""
-        dialect = call.route.dialect
+        dialect, provider = call.route.dialect, endpoint.provider
         held = b""
         read = 0  # bytes of `held` that have been looked at
         while chunk := await response.chunk(until, "first byte"):
@@ -98,9 +95,10 @@ class AttemptMaker:
             events, rest = split_events(held[read:])
             read = len(held) - len(rest)
             for event in events:
-                kind = dialect.classify(event)
+                kind = provider.classify(event, dialect)
                 if kind is EventKind.ERROR:
-                    raise _early_error(event, response, endpoint, held)
+                    stream = Answer(response.status, response.headers, held)
+                    raise _failure(stream, endpoint, event)
                 if kind is not EventKind.PREAMBLE:
                     return held
             if len(held) > MAX_PREAMBLE_BYTES:
@@ -108,51 +106,39 @@ class AttemptMaker:
         raise UpstreamFailed("the stream ended before its first event")
 
 
-async def _refusal(response: Response, endpoint: Endpoint) -> UpstreamError:
-    """The error behind a status of 400 and above, with the whole answer."""
+async def _error_response(response: Response, endpoint: Endpoint) -> UpstreamError:
+    """Read the whole answer of a status of 400 and above, and return the failure it stands for."""
     body = b""
-    until = monotonic() + REFUSAL_TIMEOUT_S
+    until = monotonic() + ERROR_TIMEOUT_S
     while chunk := await response.chunk(until):
         body += chunk
-        if len(body) > MAX_REFUSAL_BYTES:
+        if len(body) > MAX_ERROR_BYTES:
             return UpstreamFailed(f"status {response.status} with an endless body")
-    for secret in _keys_of(endpoint):
+    for secret in _secrets_of(endpoint):
         body = body.replace(secret, b"***")
-    answer = Answer(response.status, response.headers, body)
-    failure = _classified(answer, endpoint)
-    return failure or UpstreamFailed(f"status {response.status}", answer=answer)
+    return _failure(Answer(response.status, response.headers, body), endpoint)
 
 
-def _early_error(
-    event: bytes, response: Response, endpoint: Endpoint, held: bytes
-) -> UpstreamError:
-    """The failure that a 200 stream told in its first events.
+def _failure(answer: Answer, endpoint: Endpoint, event: bytes | None = None) -> UpstreamError:
+    """Return the failure that an answer stands for, in its provider's judgement.
 
-    It is judged like a refusal with the status that it stands for; if it must be passed on, the
+    `event`: the error event that the stream began with. If the failure must be passed on, the
     client gets the stream as it came.
     """
-    told = sse.early_error(event)
-    body = msgspec.json.encode(
-        {"error": {"message": told.message, "type": None, "param": None, "code": told.code}}
+    failure = endpoint.provider.failure(
+        answer,
+        endpoint=endpoint.name,
+        wall_now=time(),
+        secrets=_secrets_of(endpoint),
+        event=event,
     )
-    as_refusal = Answer(told.status, response.headers, body)
-    failure = _classified(as_refusal, endpoint)
-    if failure is None:
-        failure = UpstreamFailed(told.message, endpoint=endpoint.name)
-    failure.answer = Answer(response.status, response.headers, held)
-    return failure
+    return failure or UpstreamFailed(f"status {answer.status}", answer=answer)
 
 
-def _classified(answer: Answer, endpoint: Endpoint) -> UpstreamError | None:
-    return endpoint.provider.failure(
-        answer, endpoint=endpoint.name, wall_now=time(), secrets=_keys_of(endpoint)
-    )
+def _secrets_of(endpoint: Endpoint) -> list[bytes]:
+    """Return our secrets for an endpoint, which no client may read in its errors.
 
-
-def _keys_of(endpoint: Endpoint) -> list[bytes]:
-    """Our secrets for an endpoint, which nobody may read in its errors.
-
-    The operator's default_headers count as secrets where they are long enough to be one.
+    Values of the operator's default_headers count if they are long enough to be a secret.
     """
     keys = [value.removeprefix(b"Bearer ") for _, value in endpoint.credential]
     return keys + [value for _, value in endpoint.extra_headers if len(value) >= MIN_SECRET_BYTES]

@@ -11,12 +11,10 @@ from time import monotonic
 from typing import Protocol
 
 from llmproxy.calls import Accepted, Call
-from llmproxy.errors import GatewayError, NoEndpoint, RequestRejected
+from llmproxy.errors import CONTEXT_LENGTH_EXCEEDED, GatewayError, NoEndpoint, RequestRejected
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group
 from llmproxy.steps import FellBack
-
-TOO_LONG = "context_length_exceeded"
 
 
 class Attempting(Protocol):
@@ -66,7 +64,7 @@ class Fallback:
 
     def _next_after(self, error: GatewayError) -> Group | None:
         if isinstance(error, RequestRejected):
-            too_long = error.code == TOO_LONG and self._context_left
+            too_long = error.code == CONTEXT_LENGTH_EXCEEDED and self._context_left
             return self._context_left.pop(0) if too_long else None
         if error.code == "deadline_exceeded" or not self._attempting.may_go_elsewhere:
             return None

@@ -25,7 +25,6 @@ from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.record import CallRecord
 from llmproxy.routing import CallDemand, Checkout, EndpointState, Group
 from llmproxy.rules.estimate import Size
-from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.retry import Judgement, backoff_s, judge
 from llmproxy.steps import Attempt, AttemptOutcome, PassedOver, Verdict
 
@@ -186,7 +185,8 @@ class FirstAccepted:
         return CallDemand(tokens, call.priority, now + group.spill_wait_s)
 
     def _note_limits(self, checkout: Checkout, headers: Headers) -> None:
-        if checkout.wants_report and (told := rate_limits(headers, wall_now=time())):
+        provider = checkout.state.endpoint.provider
+        if checkout.wants_report and (told := provider.rate_limits(headers, wall_now=time())):
             checkout.learn(told)
             if told.tokens is not None:
                 self._group.counts_tokens = True

@@ -16,7 +16,6 @@ from llmproxy.errors import Throttled, TimedOut, UpstreamError
 from llmproxy.operations import Replay
 from llmproxy.pipeline.failover.loop import MAX_PAUSES_S, PROBE_POLL_S, RETRY_POLL_S
 from llmproxy.routing import CallDemand, Checkout, EndpointState, Group
-from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.retry import Judgement, backoff_s, judge, passes_unchanged
 from llmproxy.tools.simulate.clock import Act
 from llmproxy.tools.simulate.traffic import Arrival
@@ -165,7 +164,7 @@ class SimulatedCall:
             self._proxy.tell(state, "misconfigured" if judgement.loud else "cooling", seconds, now)
 
     def _note_limits(self, checkout: Checkout, headers: Headers) -> None:
-        if told := rate_limits(headers, wall_now=0.0):
+        if told := checkout.state.endpoint.provider.rate_limits(headers, wall_now=0.0):
             checkout.learn(told)
             if told.tokens is not None:
                 self._group.counts_tokens = True
