@@ -32,14 +32,12 @@ EXEMPT: dict[str, str] = {}
 OLD_STATE = {
     "Breaker",
     "Connection",
-    "UpstreamConnection",
     "Fault",
     "FirstAccepted",
     "Group",
     "Line",
     "LiveConfig",
     "Received",
-    "Response",
     "Runtime",
     "SimulatedCall",
 }

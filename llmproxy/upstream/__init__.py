@@ -1,8 +1,8 @@
 """The upstream client: HTTP/1.1 to the endpoints, forwarded exactly.
 
-Our own on httptools because forwarding HTTP exactly is what this project exists for
-(docs/decisions/001): no general client retries a POST on a kept-alive connection that the server
-had just closed, and the fastest costs twice as much. It knows nothing of verdicts and retries.
+It is built on httptools, not on a general client (docs/decisions/001). None of those retries a POST
+on a kept connection that the server had just closed, and the fastest one costs twice as much CPU.
+Verdicts and retries are decided in the pipeline.
 """
 
 from llmproxy.upstream.client import UpstreamClient

@@ -1,8 +1,8 @@
-"""Sending one request to one endpoint's origin, over whichever connection is right for it.
+"""Sending one request to the origin of an endpoint, over a kept connection or a new one.
 
-A kept-alive connection may die just as it is reused. If it gave not one byte of an answer, that is
-nobody's failure: the request goes once more over a fresh connection, unseen by the caller, and the
-origin's other kept connections, which are about to die the same death, are dropped.
+A kept connection may be lost just as it is reused. If it gave no byte of an answer, that is not the
+endpoint's failure: the request is sent once more over a new connection, and the caller does not
+notice. The origin's other kept connections are dropped, because they are about to be lost, too.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from llmproxy.upstream.origin import Origin
 from llmproxy.upstream.resolver import Resolver, system_lookup
 from llmproxy.upstream.response import Response
 
-# Per origin. Beyond it a call waits for a place (`timeouts.pool_s`), so that a burst cannot use up
-# the process's file descriptors.
+# Per origin. Beyond it a call waits for a connection (`timeouts.pool_s`), so that a burst cannot
+# use up the file descriptors of the process.
 MAX_CONNECTIONS = 4096
 
 
 class UpstreamClient:
-    """Owns the origins and their connections. Open it inside a running loop; `close()` it."""
+    """Owns the origins and their connections. Create it in a running loop; `close()` it."""
 
     def __init__(
         self,
@@ -44,18 +44,18 @@ class UpstreamClient:
         self._origins: dict[tuple[str, str, int], Origin] = {}
 
     async def send(self, endpoint: Endpoint, outgoing: Outgoing, *, until: float) -> Response:
-        """Send and wait for the response's head until the moment `until`.
+        """Send a request and wait for the head of its response until the moment `until`.
 
-        Raises an UpstreamError (ConnectFailed, TimedOut, UpstreamFailed) without an endpoint's
-        name, or the ClientError of a client that stopped uploading.
+        Raises an UpstreamError (ConnectFailed, TimedOut, UpstreamFailed) that does not name the
+        endpoint, or the ClientError of a client that stopped uploading.
         """
         origin = self._origin_of(endpoint)
         must_be_fresh = outgoing.fresh or not isinstance(outgoing.body, bytes)
         for fresh in (must_be_fresh, True):
-            # Nearly every call finds a kept connection; then `take`'s coroutine is not even made.
+            # Nearly every call finds a kept connection, without a coroutine for `acquire`.
             connection = None if fresh else origin.take_idle()
             if connection is None:
-                connection = await origin.take(fresh=fresh)
+                connection = await origin.acquire(fresh=fresh)
             try:
                 return await connection.exchange(outgoing, phase_until=until)
             except StaleConnection:
@@ -64,7 +64,7 @@ class UpstreamClient:
 
     @property
     def open_connections(self) -> int:
-        """Connections to all origins, idle ones included."""
+        """The number of connections to all origins, idle ones included."""
         return sum(origin.open_connections for origin in self._origins.values())
 
     def close(self) -> None:

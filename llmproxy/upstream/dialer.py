@@ -1,7 +1,7 @@
-"""Opening a connection: name, address after address, proxy tunnel, TLS.
+"""Opening a connection: look up the name, try each address, tunnel through a proxy, begin TLS.
 
-TLS verifies against the system's trust store and the host's name, always. `HTTPS_PROXY` and
-`NO_PROXY` are honoured for https origins, by CONNECT (RFC 9110, 9.3.6).
+TLS always verifies the certificate against the system's trust store and the host's name.
+`HTTPS_PROXY` and `NO_PROXY` are honoured for https origins, by CONNECT (RFC 9110, 9.3.6).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_PROXY_HEAD_BYTES = 16 * 1024
 
 
 class OriginAddress:
-    """Where an origin is, and whether through a proxy."""
+    """The address of an origin, and the proxy to reach it through (None = directly)."""
 
     __slots__ = ("host", "port", "proxy", "tls")
 
@@ -38,7 +38,10 @@ class OriginAddress:
 
 
 def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> SplitResult | None:
-    """The proxy for an origin by the usual variables, upper or lower case; None = direct."""
+    """Return the proxy that the environment sets for an origin; None = none.
+
+    `https_proxy` and `no_proxy` are read in lower case first, then in upper case.
+    """
     url = environ.get("https_proxy") or environ.get("HTTPS_PROXY")
     if scheme != "https" or not url:
         return None
@@ -49,7 +52,7 @@ def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> SplitResult
 
 
 class Dialer:
-    """Opens connections. Owns the TLS context, which is costly to make (7 ms)."""
+    """Opens connections. Owns the TLS context, which takes 7 ms to make."""
 
     def __init__(self, resolver: Resolver, *, timeout_s: float, tls: ssl.SSLContext | None) -> None:
         self._resolver = resolver
@@ -59,7 +62,7 @@ class Dialer:
     async def dial(
         self, address: OriginAddress, protocol: Callable[[], UpstreamConnection]
     ) -> UpstreamConnection:
-        """A connected protocol. Raises ConnectFailed for whatever went wrong."""
+        """Return a connected protocol. Raises ConnectFailed on any error."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 if address.proxy is not None:
@@ -144,24 +147,24 @@ def _connect_request(address: OriginAddress, proxy: SplitResult) -> bytes:
 
 
 class _Handshake(asyncio.Protocol):
-    """Waits for a proxy's answer to CONNECT. Nothing may follow it: in TLS the client begins."""
+    """Waits for a proxy's answer to CONNECT. No bytes may follow it: in TLS the client begins."""
 
     def __init__(self) -> None:
         self.status_line: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._head = b""
 
     def data_received(self, data: bytes) -> None:
-        """Part of the answer is here."""
+        """Collect part of the answer."""
         self._head += data
         if self.status_line.done():
             return
         if b"\r\n\r\n" in self._head:
             self.status_line.set_result(self._head.split(b"\r\n", 1)[0])
         elif len(self._head) > MAX_PROXY_HEAD_BYTES:
-            self.status_line.set_exception(OSError("the proxy's answer has no end"))
+            self.status_line.set_exception(OSError("the head of the proxy's answer is too large"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The proxy has hung up."""
+        """Fail if the proxy closes the connection before its answer."""
         if not self.status_line.done():
             why = OSError("the proxy did not answer the CONNECT")
             why.__cause__ = exc

@@ -1,7 +1,7 @@
-"""Entra ID tokens for Azure endpoints, through azure-identity (the extra `llmproxy[entra]`).
+"""Entra ID tokens for Azure endpoints, from azure-identity (the extra `llmproxy[entra]`).
 
-A token is kept until five minutes before it expires, and fetched by one call at a time, in a
-thread, because azure-identity's own I/O must not stand on the event loop.
+A token is used until five minutes before it expires. One call at a time fetches the next one, in a
+thread, because azure-identity's own I/O would block the event loop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REFRESH_EARLY_S = 300.0
 
 
 class AccessToken(Protocol):
-    """What azure-identity returns: the token, and when it expires (Unix seconds)."""
+    """A token as azure-identity returns it. `expires_on` is in Unix seconds."""
 
     token: str
     expires_on: int
@@ -30,14 +30,17 @@ class TokenSource(Protocol):
     """A credential of azure-identity."""
 
     def get_token(self, *scopes: str) -> AccessToken:
-        """A token for the scopes; blocks. Raises whatever azure-identity raises."""
+        """Return a token for the scopes; blocks. Raises azure-identity's own exceptions."""
 
 
 MakeSource = Callable[[str], TokenSource]
 
 
 def azure_identity(kind: str) -> TokenSource:
-    """The credential that config names. Raises CredentialRejected if the extra is missing."""
+    """Return the credential named in the config.
+
+    Raises CredentialRejected if the extra is not installed.
+    """
     try:
         from azure import identity  # noqa: PLC0415 - an optional extra, and slow to import
     except ImportError as error:
@@ -55,7 +58,7 @@ def azure_identity(kind: str) -> TokenSource:
 
 
 class EntraCredentials:
-    """Owns the tokens, one for each source and scope."""
+    """Owns the tokens, one for each source and scope. `close()` it."""
 
     def __init__(
         self, make_source: MakeSource = azure_identity, wall: Callable[[], float] = time
@@ -68,7 +71,7 @@ class EntraCredentials:
         self._thread: ThreadPoolExecutor | None = None
 
     async def headers(self, endpoint: Endpoint) -> tuple[Header, ...]:
-        """The credential to send now. Raises CredentialRejected when there is none."""
+        """Return the header to send now. Raises CredentialRejected if no valid token can be had."""
         key = (endpoint.token_source or "", endpoint.token_scope or "")
         token = self._fresh(key)
         if token is None:
@@ -96,7 +99,7 @@ class EntraCredentials:
         except Exception as error:
             usable = self._tokens.get(key)
             if usable is not None and usable.expires_on > self._wall():
-                return usable  # the old one still works; try again with the next call
+                return usable  # the old token is still valid; the next call tries again
             why = str(error).splitlines()[0][:200]
             raise CredentialRejected(f"no Entra token: {why}", sent=False) from error
         self._tokens[key] = token

@@ -1,7 +1,7 @@
-"""The connections to one origin: reused newest first, bounded, dialled when there is none.
+"""The connections to one origin: reused newest first, bounded in number, dialled when none is idle.
 
-Newest first (LIFO) lets the surplus of a burst grow old and expire. A call that finds no free
-place waits its turn, first come first served.
+Reusing the newest one lets the surplus of a burst grow old and expire. When all connections are in
+use, calls wait for one, first come first served.
 """
 
 from __future__ import annotations
@@ -34,67 +34,68 @@ class Origin:
 
     @property
     def open_connections(self) -> int:
-        """Connections and dials under way."""
+        """The number of connections, including those that are being dialled."""
         return len(self._open)
 
     def take_idle(self) -> UpstreamConnection | None:
-        """A kept connection, the one used last; None if there is none."""
+        """Return the kept connection that was used last; None if none is kept."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed:
                 return connection
         return None
 
-    async def take(self, *, fresh: bool) -> UpstreamConnection:
-        """A connection to use now: kept (unless `fresh`), dialled, or waited for.
+    async def acquire(self, *, fresh: bool) -> UpstreamConnection:
+        """Return a connection to use now: a kept one (unless `fresh`) or a new one.
 
-        Raises ConnectFailed, or TimedOut when no place was free in time.
+        Waits while `max_open` are in use. Raises ConnectFailed, or TimedOut after `wait_s`.
         """
         while True:
             connection = None if fresh else self.take_idle()
             if connection is not None:
                 return connection
             if len(self._open) < self._max_open:
-                return await self._dialled()
+                return await self._dial_one()
             if fresh and self._idle:
-                self._idle[0].abort()  # its place is wanted
+                self._idle[0].abort()  # to dial in its place
                 continue
-            connection = await self._turn()
+            connection = await self._wait()
             if connection is not None and not connection.closed:
                 if not fresh:
                     return connection
-                connection.abort()  # a place is what was wanted
+                connection.abort()  # to dial in its place
 
     def drop_idle(self) -> None:
-        """Close what is kept: the server has begun to close its side."""
+        """Close the kept connections: the server has begun to close its side."""
         for connection in list(self._idle):
             connection.abort()
         self._idle.clear()
 
     def close(self) -> None:
-        """Close everything."""
+        """Close every connection."""
         for connection in list(self._open):
             if isinstance(connection, UpstreamConnection):
                 connection.abort()
 
-    async def _dialled(self) -> UpstreamConnection:
-        place = object()  # holds the place while the dial is under way
-        self._open.add(place)
+    async def _dial_one(self) -> UpstreamConnection:
+        reserved = object()  # counts as open while the dial is under way
+        self._open.add(reserved)
         try:
             connection = await self._dial(self._new_connection)
         except BaseException:
-            self._open.discard(place)
+            self._open.discard(reserved)
             self._wake_next(None)
             raise
-        self._open.discard(place)
+        self._open.discard(reserved)
         if not connection.closed:
             self._open.add(connection)
         return connection
 
     def _new_connection(self) -> UpstreamConnection:
-        return UpstreamConnection(self._loop, on_idle=self._became_idle, on_closed=self._was_closed)
+        return UpstreamConnection(self._loop, self)
 
-    async def _turn(self) -> UpstreamConnection | None:
+    async def _wait(self) -> UpstreamConnection | None:
+        """Wait for an idle connection, or for None: one was closed, and another may be dialled."""
         waiter: asyncio.Future[UpstreamConnection | None] = self._loop.create_future()
         self._waiting.append(waiter)
         try:
@@ -106,26 +107,14 @@ class Origin:
             ) from None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self._give_back(waiter.result())
+                self._pass_on(waiter.result())
             raise
 
-    def _give_back(self, connection: UpstreamConnection | None) -> None:
+    def _pass_on(self, connection: UpstreamConnection | None) -> None:
         if connection is not None and not connection.closed:
-            self._became_idle(connection)
+            self.became_idle(connection)
         else:
             self._wake_next(None)
-
-    def _became_idle(self, connection: UpstreamConnection) -> None:
-        if self._waiting and self._wake_next(connection):
-            return
-        connection.rest_until(monotonic() + self._idle_s)
-        self._idle.append(connection)
-
-    def _was_closed(self, connection: UpstreamConnection) -> None:
-        self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-        self._wake_next(None)
 
     def _wake_next(self, connection: UpstreamConnection | None) -> bool:
         while self._waiting:
@@ -134,3 +123,19 @@ class Origin:
                 waiter.set_result(connection)
                 return True
         return False
+
+    # ---- called by the connections: see ConnectionOwner
+
+    def became_idle(self, connection: UpstreamConnection) -> None:
+        """Give a connection to the call that has waited longest, or keep it."""
+        if self._waiting and self._wake_next(connection):
+            return
+        connection.expire_idle_at(monotonic() + self._idle_s)
+        self._idle.append(connection)
+
+    def was_closed(self, connection: UpstreamConnection) -> None:
+        """Forget a connection, and let a waiting call dial another one."""
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._wake_next(None)

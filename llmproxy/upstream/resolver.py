@@ -1,8 +1,8 @@
-"""Names to addresses, off the event loop, remembered, and stale rather than not at all.
+"""Looking up host names off the event loop, with a cache that serves stale addresses in need.
 
-The system's resolver blocks and may hang for a minute, so it gets threads of its own (the loop's
-default executor is shared with everybody) and three seconds. An answer is good for 30 s; when the
-resolver fails, the last answer is used for up to ten minutes.
+The system's resolver blocks and may hang for a minute. So it runs in threads of its own, because
+the loop's default executor is shared, and for three seconds at most. A result is used for 30 s;
+while the resolver fails, the last result is used for up to ten minutes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Lookup = Callable[[str, int], list[str]]
 
 
 def system_lookup(host: str, port: int) -> list[str]:
-    """The addresses of a host as the system knows them, in its order of preference."""
+    """Return the addresses of a host from the system's resolver, in its order of preference."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(sockaddr[0]) for _, _, _, _, sockaddr in found))
 
 
 class _CachedLookup(msgspec.Struct, frozen=True):
     addresses: list[str]
-    at: float
+    looked_up_at: float
 
 
 class Resolver:
@@ -43,28 +43,28 @@ class Resolver:
     ) -> None:
         self._lookup = lookup
         self._clock = clock
-        self._known: dict[str, _CachedLookup] = {}
+        self._cache: dict[str, _CachedLookup] = {}
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="llmproxy-dns")
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """Addresses to try in turn. Raises OSError when none is known."""
+        """Return addresses to try in turn. Raises OSError if the name cannot be resolved."""
         with contextlib.suppress(ValueError):
             return [str(ipaddress.ip_address(host))]
-        known = self._known.get(host)
-        if known is not None and self._clock() - known.at < FRESH_S:
-            return known.addresses
+        cached = self._cache.get(host)
+        if cached is not None and self._clock() - cached.looked_up_at < FRESH_S:
+            return cached.addresses
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 found = await loop.run_in_executor(self._threads, self._lookup, host, port)
         except (OSError, TimeoutError) as error:
-            if known is not None and self._clock() - known.at < STALE_S:
-                return known.addresses
-            what = f"no answer within {TIMEOUT_S:g} s" if isinstance(error, TimeoutError) else error
-            raise OSError(f"cannot resolve '{host}': {what}") from error
-        self._known[host] = _CachedLookup(found, self._clock())
+            if cached is not None and self._clock() - cached.looked_up_at < STALE_S:
+                return cached.addresses
+            why = f"no answer within {TIMEOUT_S:g} s" if isinstance(error, TimeoutError) else error
+            raise OSError(f"cannot resolve '{host}': {why}") from error
+        self._cache[host] = _CachedLookup(found, self._clock())
         return found
 
     def close(self) -> None:
-        """End the threads without waiting for a hanging look-up."""
+        """End the threads without waiting for a lookup that hangs."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,7 @@
 """The answer to one request, as its connection receives it and its call reads it.
 
-It holds what has arrived and not been read, and stops the connection's reading when that is much.
+It holds the bytes that have arrived and were not read, and stops the connection's reading when they
+are many.
 """
 
 from __future__ import annotations
@@ -9,79 +10,131 @@ import asyncio
 from time import monotonic
 from typing import Protocol
 
+import msgspec
+
 from llmproxy.errors import ClientError, GatewayError, Phase
 from llmproxy.streams import Content, Headers, Sink
 
-# A consumer this far behind stops the reading; a stalled stream may hold 256 KiB in all.
+# Unread bytes of one response. Above this, reading stops; a stalled stream may hold 256 KiB in all.
 HIGH_WATER_BYTES = 64 * 1024
+CONTENT_HEADERS = frozenset(
+    (
+        b"content-type",
+        b"content-length",
+        b"content-encoding",
+        b"transfer-encoding",
+        b"x-request-id",
+    )
+)
 
 
-class ReadControl(Protocol):
+def content_of(headers: Headers) -> Content:
+    """Return what the headers say about the body, read in one pass.
+
+    Raises ValueError for a transfer coding that a proxy would have to undo.
+    """
+    kind = encoding = b""
+    length: int | None = None
+    request_id: bytes | None = None
+    chunked = False
+    for name, value in headers:
+        if name not in CONTENT_HEADERS:
+            continue
+        if name == b"content-type":
+            kind = value.lower()
+        elif name == b"content-length":
+            length = int(value)
+        elif name == b"content-encoding":
+            encoding = b"" if value.lower() == b"identity" else value
+        elif name == b"x-request-id":
+            request_id = value
+        elif value.lower() != b"chunked":
+            raise ValueError(f"unsupported transfer-encoding {value!r}")
+        else:
+            chunked = True
+    return Content(
+        not kind or kind.startswith(b"application/json"),
+        not encoding and kind.startswith(b"text/event-stream"),
+        encoding,
+        length,
+        chunked or length is not None,
+        request_id,
+    )
+
+
+class ReadableConnection(Protocol):
     """What a response needs of its connection."""
 
     def watch(self, until: float, phase: Phase) -> None:
-        """Fail the response if nothing comes until then."""
+        """Fail the response if nothing arrives before `until` while it is awaited."""
 
     def pause(self) -> None:
         """Stop reading."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Read again."""
 
     def abort(self) -> None:
         """Close at once."""
 
 
+class _Pour(msgspec.Struct):
+    """A body on its way to a sink. Moments are seconds of `time.monotonic`.
+
+    `behind`: the sink has asked for a pause. `watch_again_at`: when to move the deadline next.
+    """
+
+    sink: Sink
+    idle_s: float
+    until: float
+    watch_again_at: float = 0.0
+    behind: bool = False
+
+
 class Response:
-    """The answer to one request. Read by one task; `close()` it whatever happens."""
+    """The answer to one request. Read by one task, which must `close()` it in any case.
+
+    `status` is 0 until the head has arrived; `headers` and `content` are valid from then on.
+    `_ended`: the body is complete, or the reader has closed the response.
+    """
 
     __slots__ = (
-        "_behind",
         "_buffered",
         "_chunks",
         "_connection",
         "_ended",
         "_failure",
-        "_idle_s",
         "_loop",
         "_paused",
-        "_pour_until",
-        "_sink",
+        "_pour",
         "_waiter",
-        "_watch_again_at",
-        "bodiless",
         "content",
         "headers",
         "status",
     )
 
-    def __init__(
-        self, connection: ReadControl, loop: asyncio.AbstractEventLoop, *, bodiless: bool
-    ) -> None:
+    def __init__(self, connection: ReadableConnection, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
         self._loop = loop
-        self.bodiless = bodiless
         self.status = 0
         self.headers: Headers = []
-        self.content: Content  # there once the status is
+        self.content: Content
         self._chunks: list[bytes] = []
         self._buffered = 0
         self._ended = False
         self._paused = False
         self._failure: GatewayError | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._sink: Sink | None = None
-        self._behind = False  # the sink wants a pause
-        self._idle_s = self._pour_until = self._watch_again_at = 0.0
+        self._pour: _Pour | None = None
 
     @property
     def waiting(self) -> bool:
-        """Somebody is waiting for bytes (so a silence is the origin's fault, not ours)."""
+        """Whether the call waits for bytes. If not, silence is not the origin's fault."""
         return self._waiter is not None
 
     @property
     def exhausted(self) -> bool:
-        """The body is complete and all of it has been read."""
+        """Whether the body is complete and has been read to its end."""
         return self._ended and not self._chunks
 
     async def head(self, until: float) -> None:
@@ -90,7 +143,7 @@ class Response:
             await self._wait(until, "first byte")
 
     async def chunk(self, until: float, phase: Phase = "idle") -> bytes:
-        """All body bytes that have arrived, or the next; b"" at the end.
+        """Return all body bytes that have arrived, or wait for the next; b"" at the end.
 
         Raises TimedOut at `until`, UpstreamFailed when the body cannot be completed.
         """
@@ -103,39 +156,41 @@ class Response:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def pour(self, sink: Sink, *, idle_s: float, until: float) -> None:
-        """Hand the rest of the body to a sink, straight from the connection's reads.
+        """Write the rest of the body to a sink, from within the connection's reads.
 
-        No task is woken for a piece: that would cost more than relaying it.
+        No task is woken for a chunk: waking one would cost more than relaying the chunk. Raises
+        TimedOut after `idle_s` of silence or at `until`, UpstreamFailed when the body cannot be
+        completed, ClientError when the sink accepts nothing before `until`.
         """
-        self._sink, self._idle_s, self._pour_until = sink, idle_s, until
+        pour = self._pour = _Pour(sink, idle_s, until)
         while True:
             self.flush()
-            if self._behind:
-                await self._drained(sink, until)
+            if pour.behind:
+                await self._drain(pour)
             elif self._ended:
                 return
             else:
                 await self._wait(min(monotonic() + idle_s, until), "idle")
 
-    async def _drained(self, sink: Sink, until: float) -> None:
+    async def _drain(self, pour: _Pour) -> None:
         try:
-            async with asyncio.timeout_at(until):
-                await sink.drain()
+            async with asyncio.timeout_at(pour.until):
+                await pour.sink.drain()
         except TimeoutError:
             raise ClientError(
                 "The client stopped reading the answer.", status=408, code="client_too_slow"
             ) from None
-        self._behind = False
+        pour.behind = False
         self._read_on()
 
     def close(self) -> None:
-        """Done with it. A connection whose response is not complete cannot be used again."""
+        """Release the response. If it is not complete, its connection cannot be used again."""
         if not self._ended:
             self._ended = True
             self._connection.abort()
 
     def _wait(self, until: float, phase: Phase) -> asyncio.Future[None]:
-        """Something to await until more is here. Raises what has gone wrong."""
+        """Return a future that ends when more has arrived. Raises the failure, if there is one."""
         if self._failure is not None:
             raise self._failure
         self._connection.watch(until, phase)
@@ -145,14 +200,14 @@ class Response:
     # ---- called by the connection
 
     def begin(self, status: int, headers: Headers, content: Content) -> None:
-        """The head is here."""
+        """Note that the head has arrived."""
         self.status, self.headers, self.content = status, headers, content
         self._wake()
 
     def add(self, chunk: bytes) -> None:
-        """Body bytes are here."""
+        """Keep body bytes that have arrived."""
         self._chunks.append(chunk)
-        if self._sink is not None:
+        if self._pour is not None:
             return  # `flush` follows at the end of this read
         self._buffered += len(chunk)
         if self._buffered > HIGH_WATER_BYTES and not self._paused:
@@ -161,39 +216,39 @@ class Response:
         self._wake()
 
     def flush(self) -> None:
-        """A read is over: hand what it brought to the sink, if there is one."""
-        sink = self._sink
-        if sink is None or not self._chunks:
+        """Write what one read has brought to the sink, if there is one."""
+        pour = self._pour
+        if pour is None or not self._chunks:
             return
         chunks, self._chunks = self._chunks, []
-        if sink.write(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
+        if pour.sink.write(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
             now = monotonic()
-            if now >= self._watch_again_at:
-                self._watch_silence(now)
+            if now >= pour.watch_again_at:
+                self._watch_silence(pour, now)
             return
-        self._behind = True
+        pour.behind = True
         if not self._paused and not self._ended:
             self._paused = True
             self._connection.pause()
         self._wake()
 
-    def _watch_silence(self, now: float) -> None:
-        """Note that the origin speaks: not at every piece, but sixteen times per allowed silence.
+    def _watch_silence(self, pour: _Pour, now: float) -> None:
+        """Move the deadline: not at each chunk, but sixteen times per `idle_s`.
 
-        So a silence ends a sixteenth early at most, and never late: an SDK that waits just a
-        little longer than we do must hear of it from us.
+        So a silence times out a sixteenth early at most, and never late: an SDK that waits a little
+        longer than we do must get the error from us.
         """
-        self._watch_again_at = now + self._idle_s / 16
-        self._connection.watch(min(now + self._idle_s, self._pour_until), "idle")
+        pour.watch_again_at = now + pour.idle_s / 16
+        self._connection.watch(min(now + pour.idle_s, pour.until), "idle")
 
     def end(self) -> None:
-        """The body is complete."""
+        """Note that the body is complete."""
         self._ended = True
-        self._read_on()  # the connection goes back to its origin: it must be reading
+        self._read_on()  # the connection goes back to its origin, where it must be reading
         self._wake()
 
     def fail(self, failure: GatewayError) -> None:
-        """It cannot be completed."""
+        """Note that the answer cannot be completed. The first failure is raised to the reader."""
         if not self._ended and self._failure is None:
             self._failure = failure
             self._wake()

@@ -43,10 +43,14 @@ class Wire:
     def __init__(self):
         self.idle = []
         self.end = WireEnd()
-        self.connection = UpstreamConnection(
-            asyncio.get_running_loop(), on_idle=self.idle.append, on_closed=lambda _: None
-        )
+        self.connection = UpstreamConnection(asyncio.get_running_loop(), self)
         self.connection.connection_made(self.end)
+
+    def became_idle(self, connection):
+        self.idle.append(connection)
+
+    def was_closed(self, connection):
+        pass
 
     async def read(self, pieces, *, outgoing=GET, then="eof"):
         """Send a request, feed the pieces, then lose the connection (unless `then` is open)."""
