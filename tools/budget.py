@@ -33,13 +33,11 @@ OLD_STATE = {
     "Breaker",
     "Connection",
     "Fault",
-    "FirstAccepted",
     "Group",
     "Line",
     "LiveConfig",
     "Received",
     "Runtime",
-    "SimulatedCall",
 }
 OLD_NAMES = {
     "Asked",
@@ -66,9 +64,7 @@ OLD_NAMES = {
     "_StreamOptions",
     "_Tool",
 }
-OLD_CIRCLES = {
-    "llmproxy/tools/simulate/proxy.py",
-}
+OLD_CIRCLES = {}
 
 
 def too_long(path: Path, text: str) -> Iterator[str]:

@@ -7,10 +7,12 @@ from math import inf
 import msgspec
 
 from llmproxy.calls import RateLimits
-from llmproxy.errors import Throttled
+from llmproxy.errors import Throttled, UpstreamError
+from llmproxy.events import EndpointChange
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity, Reservation
+from llmproxy.rules.retry import Judgement
 
 DRAINED = "drained by the operator"
 
@@ -170,3 +172,43 @@ class Checkout(msgspec.Struct, eq=False):
             self.state.capacity.settle(self._reservation, used_tokens, now)
         else:
             self.state.capacity.give_back(self._reservation, now)
+
+
+class StateChange(msgspec.Struct, frozen=True):
+    """An endpoint left the healthy state or came back. `for_s`: for so long, if that is known."""
+
+    state: EndpointState
+    what: EndpointChange
+    why: str
+    for_s: float | None = None
+
+
+def fail_breaker(
+    checkout: Checkout, failure: UpstreamError, now: float, draw: float
+) -> list[StateChange]:
+    """Count a failure against the endpoint's health."""
+    state = checkout.state
+    before = state.breaker.state(now)
+    checkout.failed(now, draw)
+    state.failed_why = failure.reason
+    after = state.breaker.state(now)
+    if after is before:
+        return []
+    open_s = state.breaker.opens_until(now) - now
+    return [StateChange(state, EndpointChange(after.value), failure.message, open_s)]
+
+
+def cool_after(
+    state: EndpointState, failure: UpstreamError, judgement: Judgement, seconds: float, now: float
+) -> list[StateChange]:
+    """Leave an endpoint alone for so many seconds; a change only if it was not cooling already."""
+    was_cooling = state.cooldown_until > now
+    state.cool(now + seconds, failure.reason)
+    if isinstance(failure, Throttled):
+        state.capacity.throttled()
+    if judgement.slow_start:
+        state.breaker.slow_down(now + seconds)
+    if was_cooling:
+        return []
+    what = EndpointChange.MISCONFIGURED if judgement.loud else EndpointChange.COOLING
+    return [StateChange(state, what, failure.message, seconds)]

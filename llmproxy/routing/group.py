@@ -32,20 +32,20 @@ class CallDemand(msgspec.Struct, eq=False):
     """What one call asks of its group. Mutable; owned by the call's attempt loop.
 
     `tokens`: the estimated input and the output bound, as a vendor charges them on arrival.
-    `tried`: the endpoints that may not serve it now. `passed_over`: some of those that might have,
-    if they took calls. `spill_at`: from then on a dearer tier is as good as a cheap one.
+    `excluded`: the endpoints that may not serve it now. `passed_over`: some of those that would
+    have, if they took calls. `spill_at`: from then on a dearer tier is as good as a cheap one.
     """
 
     tokens: int = 0
     priority: int = 0
     spill_at: float = 0.0
-    tried: list[EndpointState] = []
+    excluded: list[EndpointState] = []
     passed_over: list[EndpointState] = []
 
     @property
     def restricted(self) -> bool:
         """It may not go everywhere. While it waits, that does not change."""
-        return bool(self.tried)
+        return bool(self.excluded)
 
     def pass_over(self, state: EndpointState) -> None:
         """It took no call when it was its checkout."""
@@ -65,11 +65,11 @@ class Tier:
         self._turns = WeightedRoundRobin(len(self.states))
 
     def choose(self, demand: CallDemand, now: float) -> EndpointState | None:
-        """Whose turn it is among those that were not tried and have room; None if none has."""
-        tokens, tried = demand.tokens, demand.tried
+        """Whose turn it is among those that are not excluded and have room; None if none has."""
+        tokens, excluded = demand.tokens, demand.excluded
         if len(self.states) == 1:
             only = self.states[0]
-            if only in tried:
+            if only in excluded:
                 return None
             if only.takes(tokens, now):
                 return only
@@ -77,7 +77,7 @@ class Tier:
             return None
         shares = [
             weight * state.breaker.share(now)
-            if state not in tried and state.takes(tokens, now)
+            if state not in excluded and state.takes(tokens, now)
             else 0.0
             for state, weight in zip(self.states, self._weights, strict=True)
         ]
@@ -91,7 +91,7 @@ class Tier:
 
     def _note_passed_over(self, shares: Sequence[float], demand: CallDemand) -> None:
         for state, share in zip(self.states, shares, strict=True):
-            if not share and state not in demand.tried:
+            if not share and state not in demand.excluded:
                 demand.pass_over(state)
 
     def skip(self, turns: int) -> None:
@@ -107,7 +107,7 @@ class Tier:
         states = [
             state
             for state in self.states
-            if state not in demand.tried and (state.alone or state.breaker.admits(now))
+            if state not in demand.excluded and (state.alone or state.breaker.admits(now))
         ]
         if not states:
             return inf

@@ -113,7 +113,7 @@ async def _shared_view(
     from llmproxy.shared_state.opening import open_shared_state  # noqa: PLC0415
 
     async with open_shared_state(settings, apply_state=process.hear) as shared:
-        shared.on_grant(process.rooms.move)
+        shared.on_grant(process.rooms.serve)
         shared.on_purge(process.memory.purge)
         yield shared
 

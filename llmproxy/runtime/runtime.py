@@ -11,6 +11,7 @@ from llmproxy.pipeline.failover import Failover
 from llmproxy.pipeline.heartbeat import Heartbeat
 from llmproxy.pipeline.intake import Intake
 from llmproxy.pipeline.relay import Relay
+from llmproxy.routing.actions import AttemptPolicy
 from llmproxy.rules.capacity import Capacity
 from llmproxy.runtime.pool import pool_of
 from llmproxy.runtime.process_state import ProcessState
@@ -49,8 +50,7 @@ class Runtime:
         self.failover = Failover(
             opened.attempts,
             self.listener,
-            max_attempts=settings.num_retries + 1,
-            queue=settings.queue,
+            AttemptPolicy(settings.num_retries + 1, settings.queue),
             draw=random.random,
             rooms=process.rooms,
         )

@@ -32,10 +32,10 @@ def test_a_higher_tier_is_for_when_the_lower_is_out_and_weight_0_is_the_last_res
 def test_what_was_tried_is_not_chosen_again_while_another_is_left():
     two = group(("a", 1, 0), ("b", 1, 0))
     demand = CallDemand()
-    demand.tried.append(two.choose(demand, 0))
+    demand.excluded.append(two.choose(demand, 0))
     second = two.choose(demand, 0)
-    assert second not in (None, demand.tried[0])
-    demand.tried.append(second)
+    assert second not in (None, demand.excluded[0])
+    demand.excluded.append(second)
     assert two.choose(demand, 0) is None
 
 
@@ -123,7 +123,7 @@ def test_who_may_not_go_everywhere_holds_up_nobody_but_others_keep_their_order()
     two.take(CallDemand(), 0)
     two.take(CallDemand(), 0)
     stuck, big, small = CallDemand(), CallDemand(), CallDemand()
-    stuck.tried.append(b)
+    stuck.excluded.append(b)
     for each in (stuck, big, small):
         two.line.join(each)
     assert list(two.serve_line(0)) == []
@@ -150,7 +150,7 @@ def test_only_those_whom_no_healthy_endpoint_could_serve_are_stranded():
     two = group(("a", 1, 0), ("b", 1, 0))
     a, b = two.states
     anywhere, not_b = CallDemand(), CallDemand()
-    not_b.tried.append(b)
+    not_b.excluded.append(b)
     for each in (anywhere, not_b):
         two.line.join(each)
     assert two.unservable(1) == []

@@ -1,8 +1,8 @@
-"""The waiting room: calls whose group has no room now, but will have some before their time is up.
+"""Calls that wait: their group has no capacity now, but will have some before their time is up.
 
-Who is next is the group's line's to say (rules/line.py); this looks at it whenever something may
-have moved. Checkouts are handed out one by one, each with its capacity reserved, so that a
-refill is not fought over.
+The group's queue says who is next; a WaitingRoom looks at it whenever something may have changed.
+Checkouts are given one by one, each with its capacity reserved, so that calls do not compete for a
+refill.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from time import monotonic
 
 from llmproxy.routing import CallDemand, Checkout, Group
 
-# Look at the line no more often than this, and not less: what frees when a call ends elsewhere
-# (another group of the same account) announces itself to nobody.
+# The bounds of the pause between two looks at a queue. The longer one matters where nothing
+# announces itself: a call of another group ends that uses the same account.
 MIN_LOOK_S = 0.001
 MAX_LOOK_S = 0.5
 
 
 class WaitingRoom:
-    """Of one group. Owns the futures of those who wait, and the timer that looks at the line."""
+    """The waiting calls of one group. Owns their futures, and the timer that looks at the queue."""
 
     __slots__ = ("_futures", "_group", "_timer")
 
@@ -30,13 +30,13 @@ class WaitingRoom:
         self._timer: asyncio.TimerHandle | None = None
 
     async def wait(self, demand: CallDemand, *, at_most_s: float) -> Checkout | None:
-        """A checkout; None when the time is over, or when no endpoint is healthy any more."""
+        """Return a checkout; None when the time is over or no endpoint is healthy any more."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Checkout | None] = loop.create_future()
         self._futures[demand] = future
         self._group.line.join(demand)
-        give_up = loop.call_later(at_most_s, self._end, demand)
-        self.move()
+        timeout = loop.call_later(at_most_s, self._end, demand)
+        self.serve()
         try:
             return await future
         except asyncio.CancelledError:
@@ -44,13 +44,13 @@ class WaitingRoom:
                 _return_checkout(future.result())  # given just as the client left
             else:
                 self._end(demand)
-            self.move()
+            self.serve()
             raise
         finally:
-            give_up.cancel()
+            timeout.cancel()
 
-    def move(self) -> None:
-        """Something may have changed: hand out what there is."""
+    def serve(self) -> None:
+        """Give checkouts to the calls that can have one now, in their order."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -68,10 +68,10 @@ class WaitingRoom:
         if self._futures:
             self._group.tell_shortage(now)
             pause_s = min(MAX_LOOK_S, max(MIN_LOOK_S, self._group.line_moves_in_s(now)))
-            self._timer = asyncio.get_running_loop().call_later(pause_s, self.move)
+            self._timer = asyncio.get_running_loop().call_later(pause_s, self.serve)
 
     def _end(self, demand: CallDemand) -> None:
-        """Somebody waits no longer."""
+        """Remove a call that was not served."""
         future = self._futures.pop(demand, None)
         if future is None:
             return
@@ -81,8 +81,8 @@ class WaitingRoom:
 
 
 class WaitingRooms:
-    """The waiting rooms of all groups. Made once for a process: a group that outlives a config
-    keeps its room, and those who wait in it."""
+    """The waiting rooms of all groups. Made once for a process: a group that survives a reload
+    keeps its room and the calls in it."""
 
     __slots__ = ("_rooms",)
 
@@ -90,19 +90,19 @@ class WaitingRooms:
         self._rooms: dict[Group, WaitingRoom] = {}
 
     def of(self, group: Group) -> WaitingRoom:
-        """The group's waiting room."""
+        """Return the group's waiting room."""
         room = self._rooms.get(group)
         if room is None:
             room = self._rooms[group] = WaitingRoom(group)
         return room
 
-    def move(self) -> None:
-        """Something may have changed anywhere: whoever waits for it may go."""
+    def serve(self) -> None:
+        """Serve the waiting calls of every group: anything may have changed."""
         for room in self._rooms.values():
-            room.move()
+            room.serve()
 
     def forget_others(self, groups: Collection[Group]) -> None:
-        """Of groups that are no more, only the rooms are kept in which somebody still waits."""
+        """Forget the rooms of groups that no longer exist, once no call waits there."""
         self._rooms = {
             group: room
             for group, room in self._rooms.items()

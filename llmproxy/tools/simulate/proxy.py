@@ -1,43 +1,65 @@
-"""One simulated instance of the proxy: its pool, its waiting rooms, what it needs for a call."""
+"""One simulated instance of the proxy: its pool, its waiting calls, and what drives each call.
+
+The decisions are those of routing/attempts.py, as in the proxy itself; an `await` there is an act
+planned on the clock here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
+from typing import assert_never
 
+import msgspec
+
+from llmproxy.calls import Headers
 from llmproxy.config import GeneralSettings
+from llmproxy.errors import GatewayError, Throttled, UpstreamError
+from llmproxy.operations import Replay
 from llmproxy.pipeline.failover.waiting import MAX_LOOK_S, MIN_LOOK_S
 from llmproxy.routing import CallDemand, Checkout, EndpointState, Group, Pool
-from llmproxy.tools.simulate.call import SimulatedCall
+from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine
+from llmproxy.routing.attempts import Attempts
+from llmproxy.routing.endpoint import StateChange
+from llmproxy.routing.fallbacks import Fallbacks
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.results import EndpointCount, Results
 from llmproxy.tools.simulate.traffic import Arrival
-from llmproxy.tools.simulate.vendors import Vendor
+from llmproxy.tools.simulate.vendors import Outcome, Vendor
 
-Told = Callable[[EndpointState, str, float, float], None]
-Came = Callable[[Checkout | None, float], None]
+OnChange = Callable[[StateChange, float], None]
+Served = Callable[[Checkout | None, float], None]
 
 
-class Room:
-    """The waiting room of a group (stages/failover/waiting.py), on the simulated clock."""
+class SimulatedRequest(msgspec.Struct, frozen=True, gc=False):
+    """What routing needs to know about a simulated call."""
+
+    deadline_at: float
+    caller: str | None
+    replay: Replay = Replay.SAFE
+
+
+class SimulatedRoom:
+    """The waiting calls of a group (pipeline/failover/waiting.py), on the simulated clock."""
 
     __slots__ = ("_clock", "_group", "_looks", "_waiting")
 
     def __init__(self, group: Group, clock: Clock) -> None:
         self._group = group
         self._clock = clock
-        self._waiting: dict[CallDemand, Came] = {}
+        self._waiting: dict[CallDemand, Served] = {}
         self._looks = 0
 
-    def wait(self, demand: CallDemand, came: Came, now: float, *, at_most_s: float) -> None:
-        """Stand in line; `came` is called with a checkout, or with None when there will be none."""
-        self._waiting[demand] = came
+    def wait(self, demand: CallDemand, served: Served, now: float, *, at_most_s: float) -> None:
+        """Join the queue. `served` is called with a checkout, or with None if there is none."""
+        self._waiting[demand] = served
         self._group.line.join(demand)
-        self._clock.at(now + at_most_s, lambda then: self._tired(demand, came, then))
-        self.move(now)
+        self._clock.at(now + at_most_s, lambda then: self._time_out(demand, served, then))
+        self.serve(now)
 
-    def move(self, now: float) -> None:
-        """Something may have changed: hand out what there is."""
+    def serve(self, now: float) -> None:
+        """Give checkouts to the calls that can have one now, in their order."""
         self._looks += 1
         if not self._waiting:
             return
@@ -53,22 +75,22 @@ class Room:
             self._clock.at(now + pause_s, lambda then: self._look(look, then))
 
     def _look(self, look: int, now: float) -> None:
-        if look == self._looks:  # else somebody has looked since
-            self.move(now)
+        if look == self._looks:  # otherwise the queue was looked at meanwhile
+            self.serve(now)
 
-    def _tired(self, demand: CallDemand, came: Came, now: float) -> None:
-        if self._waiting.get(demand) is came:
+    def _time_out(self, demand: CallDemand, served: Served, now: float) -> None:
+        if self._waiting.get(demand) is served:
             self._end(demand, now)
 
     def _end(self, demand: CallDemand, now: float) -> None:
-        came = self._waiting.pop(demand)
+        served = self._waiting.pop(demand)
         self._group.line.leave(demand)
-        self._clock.at(now, lambda then: came(None, then))
+        self._clock.at(now, lambda then: served(None, then))
 
 
 class Proxy:
-    """One instance. `vendors`, `counts`: behind each of its endpoints. `told`: whom it tells what
-    happens to them."""
+    """One instance. `vendors`, `counts`: behind each of its endpoints. `on_change`: is told when
+    the state of an endpoint changes."""
 
     def __init__(
         self,
@@ -87,31 +109,128 @@ class Proxy:
         self.vendors = vendors
         self.counts = counts
         self.draw = chance.random
-        self.queue = settings.queue
-        self.max_attempts = settings.num_retries + 1
+        self.policy = AttemptPolicy(settings.num_retries + 1, settings.queue)
         self.total_s = settings.timeouts.total_s
-        self.told: Told | None = None
-        self._rooms: dict[str, Room] = {}
+        self.caller = "simulated" if settings.callers else None
+        self.on_change: OnChange | None = None
+        self._rooms: dict[str, SimulatedRoom] = {}
 
     def take(self, arrival: Arrival, now: float) -> None:
-        """A call has arrived."""
+        """Begin a call that has arrived."""
         groups = self.pool.groups
         group = groups.get(arrival.group) or groups[Pool.WILDCARD]
-        SimulatedCall(self, arrival, group, now)
+        _CallDriver(self, arrival, group, now).go_on(now)
 
-    def room_of(self, group: Group) -> Room:
-        """The group's waiting room."""
+    def room_of(self, group: Group) -> SimulatedRoom:
+        """Return the group's waiting room."""
         room = self._rooms.get(group.name)
         if room is None:
-            room = self._rooms[group.name] = Room(group, self.clock)
+            room = self._rooms[group.name] = SimulatedRoom(group, self.clock)
         return room
 
     def capacity_freed(self, now: float) -> None:
-        """Capacity was granted: whoever waits for it may go."""
+        """Serve the waiting calls of every group: capacity was granted."""
         for room in self._rooms.values():
-            room.move(now)
+            room.serve(now)
 
-    def tell(self, state: EndpointState, what: str, for_s: float, now: float) -> None:
-        """An endpoint's state has changed here."""
-        if self.told is not None:
-            self.told(state, what, for_s, now)
+    def report(self, change: StateChange | None, now: float) -> None:
+        """Report that an endpoint's state has changed here."""
+        if self.on_change is not None and change is not None:
+            self.on_change(change, now)
+
+
+class _CallDriver:
+    """Carries out what the Attempts of one call decide, from its arrival to its answer."""
+
+    __slots__ = ("_arrival", "_attempts", "_fallbacks", "_group", "_proxy", "_request", "_waited_s")
+
+    def __init__(self, proxy: Proxy, arrival: Arrival, group: Group, now: float) -> None:
+        self._proxy = proxy
+        self._arrival = arrival
+        self._request = SimulatedRequest(now + proxy.total_s, proxy.caller)
+        self._fallbacks = Fallbacks(group)
+        self._waited_s = 0.0
+        self._enter(group, now)
+
+    def _enter(self, group: Group, now: float) -> None:
+        tokens = self._arrival.bound_tokens if group.counts_tokens else 0
+        demand = CallDemand(tokens, spill_at=now + group.spill_wait_s)
+        self._group = group
+        self._attempts = Attempts(group, self._request, demand, self._proxy.policy)
+
+    def go_on(self, now: float) -> None:
+        """Do what comes next."""
+        proxy = self._proxy
+        action = self._attempts.next(now, proxy.draw())
+        match action:
+            case Try():
+                vendor = proxy.vendors[action.checkout.state]
+                outcome = vendor.answer(self._arrival.bound_tokens, now)
+                proxy.clock.at(outcome.ends_at, partial(self._end_attempt, action, outcome, now))
+            case WaitInLine(at_most_s):
+                served = partial(self._left_queue, now)
+                room, demand = proxy.room_of(self._group), self._attempts.demand
+                room.wait(demand, served, now, at_most_s=at_most_s)
+            case Pause(seconds):
+                self._waited_s += seconds
+                proxy.clock.at(now + seconds, self.go_on)
+            case GiveUp(error):
+                self._give_up(error, now)
+            case _:
+                assert_never(action)
+
+    def _left_queue(self, since: float, checkout: Checkout | None, now: float) -> None:
+        self._waited_s += now - since
+        self._attempts.left_queue(checkout, now - since)
+        self.go_on(now)
+
+    def _end_attempt(self, attempt: Try, outcome: Outcome, sent_at: float, now: float) -> None:
+        if outcome.failure is None:
+            self._accepted(attempt, outcome, sent_at, now)
+        else:
+            self._failed(attempt, outcome.failure, now)
+
+    def _accepted(self, attempt: Try, outcome: Outcome, sent_at: float, now: float) -> None:
+        proxy, attempts, arrival = self._proxy, self._attempts, self._arrival
+        self._note_limits(attempt, outcome.headers())
+        proxy.report(attempts.accepted(attempt, now), now)
+        used_tokens = arrival.input_tokens + arrival.output_tokens
+        attempts.finished(attempt, now, used_tokens=used_tokens)
+        self._serve_waiting(now)
+        count = proxy.counts[attempt.checkout.state]
+        proxy.results.answered(count, arrival, self._waited_s, sent_at)
+
+    def _failed(self, attempt: Try, failure: UpstreamError, now: float) -> None:
+        proxy = self._proxy
+        count = proxy.counts[attempt.checkout.state]
+        if isinstance(failure, Throttled):
+            count.refused += 1
+        else:
+            count.failed += 1
+        if failure.answer is not None:
+            self._note_limits(attempt, failure.answer.headers)
+        for change in self._attempts.failed(attempt, failure, now, proxy.draw()).changes:
+            proxy.report(change, now)
+        self._serve_waiting(now)
+        self.go_on(now)
+
+    def _note_limits(self, attempt: Try, headers: Headers) -> None:
+        provider = attempt.checkout.state.endpoint.provider
+        limits = provider.rate_limits(headers, wall_now=0.0)
+        if attempt.checkout.wants_report and limits:
+            self._attempts.learn(attempt, limits)
+
+    def _serve_waiting(self, now: float) -> None:
+        if self._group.line.places:
+            self._proxy.room_of(self._group).serve(now)
+
+    def _give_up(self, error: GatewayError, now: float) -> None:
+        self._attempts.close(now)
+        fallbacks = self._fallbacks
+        group = fallbacks.after(error, may_go_elsewhere=self._attempts.may_go_elsewhere)
+        if group is not None:
+            self._enter(group, now)
+            self.go_on(now)
+            return
+        status = (fallbacks.error or error).status
+        self._proxy.results.failed(status, self._arrival, self._waited_s, now)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from math import ceil, inf
 
-from llmproxy.routing import EndpointState
+from llmproxy.routing.endpoint import StateChange
 from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, Lease, QuotaReply, QuotaRequest
 from llmproxy.shared_state.sync import ALIVE_S, SOONEST_S, TICK_S
 from llmproxy.tools.simulate.clock import Clock
@@ -114,7 +114,7 @@ class SharedView:
         self._proxies = proxies
         self._members = [_Member(self, proxy, len(proxies)) for proxy in proxies]
         for proxy in proxies:
-            proxy.told = partial(self._tell_others, proxy)
+            proxy.on_change = partial(self._publish, proxy)
 
     def plan(self, when: float, member: _Member) -> None:
         """Let a member ask then."""
@@ -138,17 +138,15 @@ class SharedView:
             self.work.grants += bool(grant.requests or grant.tokens)
         self._clock.at(now + ROUND_TRIP_S, partial(member.receive, grants))
 
-    def _tell_others(
-        self, teller: Proxy, state: EndpointState, what: str, for_s: float, now: float
-    ) -> None:
-        group, name = state.endpoint.group, state.endpoint.name
+    def _publish(self, origin: Proxy, change: StateChange, now: float) -> None:
+        group, name = change.state.endpoint.group, change.state.endpoint.name
 
-        def hear(then: float) -> None:
+        def receive(then: float) -> None:
             for proxy in self._proxies:
-                if proxy is not teller:
-                    proxy.pool.hear(group, name, what, for_s, then)
+                if proxy is not origin:
+                    proxy.pool.hear(group, name, change.what, change.for_s, then)
 
-        self._clock.at(now + NEWS_S, hear)
+        self._clock.at(now + NEWS_S, receive)
 
 
 class _Member:

@@ -27,6 +27,7 @@ from llmproxy.operations.table import Replay, route_to
 from llmproxy.pipeline.failover import Failover
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.record import CallRecord
+from llmproxy.routing.actions import AttemptPolicy
 from llmproxy.runtime import pool_of
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.proxy import Proxy
@@ -153,8 +154,7 @@ async def by_the_loop(script, settings):
     failover = Failover(
         ScriptedAttempts(played),
         Listeners(),
-        max_attempts=general.num_retries + 1,
-        queue=general.queue,
+        AttemptPolicy(general.num_retries + 1, general.queue),
         draw=small_draw,
         rooms=WaitingRooms(),
     )

@@ -1,0 +1,267 @@
+"""The stage: carries out what routing/attempts.py decides, until an endpoint accepts the call.
+
+It makes attempts, waits and pauses, emits the events, and fills in the call's record. Nothing is
+tried again once `__aenter__` has returned: the commit point is where the language puts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic, time
+from typing import assert_never
+
+from llmproxy.calls import Accepted, Call, Headers
+from llmproxy.errors import GatewayError, NoEndpoint, StreamBroken, UpstreamError
+from llmproxy.events import AttemptEnded, EndpointStateChanged, Listener
+from llmproxy.pipeline.failover.attempt import AttemptMaker
+from llmproxy.pipeline.failover.waiting import WaitingRooms
+from llmproxy.record import CallRecord
+from llmproxy.routing import CallDemand, Group
+from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine
+from llmproxy.routing.attempts import Attempts
+from llmproxy.routing.endpoint import StateChange
+from llmproxy.routing.fallbacks import Fallbacks
+from llmproxy.rules.estimate import Size
+from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver
+
+# The trace of a call that could not be served names at most so many endpoints of a large group.
+MAX_SKIPPED = 20
+
+
+class Failover:
+    """Makes one FirstAccepted for each call. `rooms`: where calls wait for capacity."""
+
+    def __init__(
+        self,
+        maker: AttemptMaker,
+        listener: Listener,
+        policy: AttemptPolicy,
+        *,
+        draw: Callable[[], float],
+        rooms: WaitingRooms,
+    ) -> None:
+        self.maker = maker
+        self.listener = listener
+        self.policy = policy
+        self.draw = draw
+        self.rooms = rooms
+
+    def first_accepted(
+        self, call: Call, group: Group, record: CallRecord
+    ) -> FirstAccepted | WithFallbacks:
+        """`async with` it: returns the Accepted, closes it, and settles the endpoint's state."""
+        if (group.fallbacks or group.context_fallbacks) and not call.account_bound:
+            return WithFallbacks(self, call, group, record)
+        return FirstAccepted(self, call, group, record)
+
+    def capacity_freed(self) -> None:
+        """Serve the waiting calls of every group: there may be capacity where there was none."""
+        self.rooms.serve()
+
+
+class FirstAccepted:
+    """The attempts of one call in one group, up to the first accepted answer, and that answer."""
+
+    __slots__ = (
+        "_accepted",
+        "_answered",
+        "_attempt",
+        "_call",
+        "_group",
+        "_record",
+        "_size",
+        "_stage",
+        "attempts",
+    )
+
+    attempts: Attempts
+
+    def __init__(self, stage: Failover, call: Call, group: Group, record: CallRecord) -> None:
+        self._stage = stage
+        self._call = call
+        self._group = group
+        self._record = record
+        self._size: Size | None = None
+
+    async def __aenter__(self) -> Accepted:
+        stage, record = self._stage, self._record
+        attempts = self.attempts = Attempts(self._group, self._call, self._demand(), stage.policy)
+        try:
+            while True:
+                now = monotonic()
+                action = attempts.next(now, stage.draw())
+                match action:
+                    case Try():
+                        if attempts.demand.passed_over:
+                            self._note_passed_over(now)
+                        endpoint = action.checkout.state.endpoint
+                        record.attempts += 1
+                        record.endpoint = endpoint.name
+                        try:
+                            accepted = await stage.maker.make(self._call, endpoint, record)
+                        except UpstreamError as failure:
+                            self._failed(action, failure, now)
+                            continue
+                        except BaseException:  # the client left, or it is our bug
+                            self._abandoned(action, now)
+                            raise
+                        finally:
+                            record.waited_s += monotonic() - now
+                        self._accept(action, accepted, now)
+                        return accepted
+                    case WaitInLine(at_most_s):
+                        await self._wait_in_line(at_most_s)
+                    case Pause(seconds):
+                        await asyncio.sleep(seconds)
+                        record.waited_s += monotonic() - now
+                    case GiveUp(error):
+                        raise error
+                    case _:
+                        assert_never(action)
+        except BaseException as error:
+            attempts.close(monotonic())
+            if isinstance(error, NoEndpoint):
+                self._note_skipped(error)
+            raise
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._accepted.response.close()
+        stage, usage = self._stage, self._record.answer.usage
+        broken = error if isinstance(error, StreamBroken) else None
+        used_tokens = None
+        if usage is not None:
+            used_tokens = usage.input_tokens + usage.output_tokens
+            if self._size is not None and usage.input_tokens > 0:
+                self._group.learn_tokens(self._size, usage.input_tokens)
+        draw = 0.0 if broken is None else stage.draw()
+        change = self.attempts.finished(
+            self._attempt, monotonic(), used_tokens=used_tokens, broken=broken, draw=draw
+        )
+        if self._group.line.places:
+            self._serve_waiting()
+        group, is_broken = self._group.name, broken is not None
+        stage.listener.attempt_ended(
+            AttemptEnded(self._call.id, group, self._answered, None, usage, is_broken)
+        )
+        if change is not None:
+            self._report_change(change)
+
+    # ---- one attempt
+
+    def _demand(self) -> CallDemand:
+        group, call, now, tokens = self._group, self._call, monotonic(), 0
+        if group.counts_tokens:
+            tokens, self._size = group.rough_tokens_of(call, now)
+        return CallDemand(tokens, call.priority, now + group.spill_wait_s)
+
+    def _accept(self, attempt: Try, accepted: Accepted, began_at: float) -> None:
+        self._attempt, self._accepted = attempt, accepted
+        now, response = monotonic(), accepted.response
+        name, took_s = attempt.checkout.state.endpoint.name, now - began_at
+        self._answered = Attempt(name, began_at, took_s, AttemptOutcome.ANSWERED, response.status)
+        self._record.steps.append(self._answered)
+        if attempt.checkout.wants_report:
+            self._note_limits(attempt, response.headers)
+        change = self.attempts.accepted(attempt, now)
+        if change is not None:
+            self._report_change(change)
+
+    def _failed(self, attempt: Try, failure: UpstreamError, began_at: float) -> None:
+        stage, now = self._stage, monotonic()
+        if failure.answer is not None and attempt.checkout.wants_report:
+            self._note_limits(attempt, failure.answer.headers)
+        outcome = self.attempts.failed(attempt, failure, now, stage.draw())
+        for change in outcome.changes:
+            self._report_change(change)
+        self._serve_waiting()
+        status = failure.answer.status if failure.answer else None
+        name, took_s = attempt.checkout.state.endpoint.name, now - began_at
+        self._note_end(
+            Attempt(
+                *(name, began_at, took_s, AttemptOutcome.FAILED),
+                *(status, failure.reason, outcome.verdict),
+            ),
+            failure.message,
+        )
+
+    def _abandoned(self, attempt: Try, began_at: float) -> None:
+        now = monotonic()
+        self.attempts.abandoned(attempt, now)
+        self._serve_waiting()
+        name = attempt.checkout.state.endpoint.name
+        self._note_end(Attempt(name, began_at, now - began_at, AttemptOutcome.ABANDONED))
+
+    # ---- the record and the events
+
+    def _note_end(self, step: Attempt, message: str | None = None) -> None:
+        self._record.steps.append(step)
+        event = AttemptEnded(self._call.id, self._group.name, step, message)
+        self._stage.listener.attempt_ended(event)
+
+    def _note_passed_over(self, now: float) -> None:
+        demand = self.attempts.demand
+        for state in demand.passed_over:
+            why = state.why_not(demand.tokens, now)
+            self._record.steps.append(PassedOver(state.endpoint.name, now, why))
+        demand.passed_over = []
+
+    def _note_skipped(self, error: NoEndpoint) -> None:
+        now = monotonic()
+        for skipped in error.skipped[:MAX_SKIPPED]:
+            self._record.steps.append(PassedOver(skipped.endpoint, now, skipped.why))
+
+    def _note_limits(self, attempt: Try, headers: Headers) -> None:
+        provider = attempt.checkout.state.endpoint.provider
+        if limits := provider.rate_limits(headers, wall_now=time()):
+            self.attempts.learn(attempt, limits)
+
+    def _report_change(self, change: StateChange) -> None:
+        name = change.state.endpoint.name
+        event = EndpointStateChanged(self._group.name, name, change.what, change.why, change.for_s)
+        self._stage.listener.endpoint_state_changed(event)
+
+    # ---- waiting
+
+    def _serve_waiting(self) -> None:
+        """An attempt is over: a waiting call may take its capacity."""
+        if self._group.line.places:
+            self._stage.rooms.of(self._group).serve()
+
+    async def _wait_in_line(self, at_most_s: float) -> None:
+        since = monotonic()
+        room = self._stage.rooms.of(self._group)
+        checkout = await room.wait(self.attempts.demand, at_most_s=at_most_s)
+        waited_s = monotonic() - since
+        self._record.waited_s += waited_s
+        self.attempts.left_queue(checkout, waited_s)
+
+
+class WithFallbacks:
+    """The attempts of one call over several groups. Used as a FirstAccepted is."""
+
+    __slots__ = ("_call", "_first", "_group", "_record", "_stage")
+
+    def __init__(self, stage: Failover, call: Call, group: Group, record: CallRecord) -> None:
+        self._stage = stage
+        self._call = call
+        self._group = group
+        self._record = record
+
+    async def __aenter__(self) -> Accepted:
+        fallbacks, group = Fallbacks(self._group), self._group
+        while True:
+            self._first = FirstAccepted(self._stage, self._call, group, self._record)
+            try:
+                return await self._first.__aenter__()
+            except GatewayError as error:
+                may_go = self._first.attempts.may_go_elsewhere
+                following = fallbacks.after(error, may_go_elsewhere=may_go)
+                if following is None:
+                    raise (fallbacks.error or error) from error
+            group = following
+            self._record.fallback = group.name
+            self._record.steps.append(FellBack(group.name, monotonic()))
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        await self._first.__aexit__(kind, error, trace)

@@ -1,0 +1,76 @@
+"""What `Attempts.next` may return, and what it is made with."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from llmproxy.config import Queue
+from llmproxy.errors import NoEndpoint, UpstreamError
+from llmproxy.operations import Replay
+from llmproxy.routing.endpoint import Checkout, StateChange
+from llmproxy.steps import Verdict
+
+
+class RoutedCall(Protocol):
+    """What the decisions need to know about a call. Moments are seconds of the clock of `now`."""
+
+    @property
+    def replay(self) -> Replay:
+        """Whether it may be sent twice."""
+
+    @property
+    def deadline_at(self) -> float:
+        """When its attempts end."""
+
+    @property
+    def caller(self) -> str | None:
+        """Whose key the client sent; None: the key, if any, is the endpoint's to check."""
+
+
+class AttemptPolicy(msgspec.Struct, frozen=True):
+    """The operator's bounds: attempts of a call in one group, and the wait queue's."""
+
+    max_attempts: int
+    queue: Queue
+
+
+class Try(msgspec.Struct, frozen=True, eq=False):
+    """Send the call to the endpoint of `checkout`; then report `accepted`, `failed` or `abandoned`.
+
+    It is one attempt, and owns what the attempt has claimed: the checkout, for a retry (`is_retry`)
+    a slot of the group's retry budget, for a probe (`is_probe`) the group's only permit to probe.
+    """
+
+    checkout: Checkout
+    is_retry: bool = False
+    is_probe: bool = False
+
+
+class WaitInLine(msgspec.Struct, frozen=True):
+    """Wait in the group's queue for a checkout; then report `left_queue`."""
+
+    at_most_s: float
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Ask `next` again after so many seconds."""
+
+    seconds: float
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """End the call with this error."""
+
+    error: UpstreamError | NoEndpoint
+
+
+Action = Try | WaitInLine | Pause | GiveUp
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """What a failed attempt came to: what the call does next, and what its endpoint became."""
+
+    verdict: Verdict
+    changes: tuple[StateChange, ...]
