@@ -1,4 +1,4 @@
-"""What a call costs: pure arithmetic on a price list."""
+"""The cost of a call, computed from a price list (US dollars per million tokens)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from llmproxy.operations import Usage
 Prices = Mapping[tuple[str, str], Price]  # by group and endpoint
 
 MILLION = 1_000_000
-# Of a typical call's tokens, so many parts are input and so many output.
+# A typical call has three input tokens for each output token.
 INPUT_PARTS, OUTPUT_PARTS = 3, 1
 
 
 def cost_usd(price: Price, usage: Usage) -> float:
-    """What a call cost, in US dollars."""
+    """Return the cost of a call in US dollars. Cached tokens are part of the input tokens."""
     cached_price = price.input if price.cached_input is None else price.cached_input
     cached = min(usage.cached_tokens, usage.input_tokens)
     fresh = usage.input_tokens - cached
@@ -24,6 +24,6 @@ def cost_usd(price: Price, usage: Usage) -> float:
 
 
 def blended(price: Price) -> float:
-    """US dollars per million tokens of a typical mix; the order of `strategy: cheapest`."""
+    """Return US dollars per million tokens of a typical mix: the order of `strategy: cheapest`."""
     mixed = INPUT_PARTS * price.input + OUTPUT_PARTS * price.output
     return mixed / (INPUT_PARTS + OUTPUT_PARTS)

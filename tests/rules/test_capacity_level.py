@@ -134,3 +134,21 @@ def test_below_nothing_is_made_good_before_anything_is_left():
 def test_time_that_runs_backwards_changes_nothing():
     still = level(100, 50.0, at=10.0)
     assert still.left(9) == 100
+
+
+@pytest.mark.parametrize(
+    ("reset_s", "refills_continuously"),
+    [(30.0, True), (32.9, True), (27.1, True), (33.6, False), (26.4, False)],
+)
+def test_a_reset_may_be_off_by_a_tenth_from_that_of_a_continuous_refill(
+    reset_s, refills_continuously
+):
+    """Half of 600 a minute is missing: full in 30 s, if it refills continuously."""
+    half = level(300, reset_s)
+    assert (half.left(6.0) > 300) is refills_continuously
+
+
+def test_of_two_reports_about_the_same_time_the_later_one_counts():
+    same_time = level(100, 50.0, at=20.0)
+    report(same_time, 90, 51.0, at=20.0)
+    assert same_time.left(20) == 90

@@ -123,6 +123,30 @@ def test_a_few_absurd_answers_do_not_spoil_the_rest():
     assert estimator.tokens(Size("chat text", 4_000, 0)) == pytest.approx(1_000, rel=0.1)
 
 
+@pytest.mark.parametrize(("returned", "counts_as"), [(100_000, 2_000), (1, 500)])
+def test_after_twenty_calls_an_outlier_counts_as_off_by_a_factor_of_two(returned, counts_as):
+    odd, usual = Estimator(), Estimator()
+    size = Size("chat text", 4_000, 0)
+    for _ in range(20):
+        for estimator in (odd, usual):
+            estimator.learn(size, 1_000)
+    odd.learn(size, returned)
+    usual.learn(size, counts_as)
+    assert odd.tokens(size) == pytest.approx(usual.tokens(size), abs=1)
+    assert odd.tokens(size) != pytest.approx(1_000, abs=1)
+
+
+def test_before_the_twenty_first_call_a_call_counts_as_it_is():
+    odd, usual = Estimator(), Estimator()
+    size = Size("chat text", 4_000, 0)
+    for _ in range(19):
+        for estimator in (odd, usual):
+            estimator.learn(size, 1_000)
+    odd.learn(size, 10_000)
+    usual.learn(size, 2_000)
+    assert odd.tokens(size) != usual.tokens(size)
+
+
 def test_an_endpoint_that_does_not_count_teaches_nothing():
     estimator, size = Estimator(), Size("chat text", 4_000, 0)
     before = estimator.tokens(size)

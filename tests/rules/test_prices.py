@@ -33,15 +33,18 @@ def test_cached_tokens_that_cost_nothing_cost_nothing():
     assert cost_usd(price, Usage(1_000_000, 0, 1_000_000)) == 0.0
 
 
-@given(st.builds(Price, input=dollars, output=dollars), counts, counts, counts)
-def test_a_vendor_that_counts_more_cached_tokens_than_input_never_owes_us(price, i, o, cached):
-    cost = cost_usd(price, Usage(i, o, cached))
-    assert cost == pytest.approx((i * price.input + o * price.output) / 1_000_000)
+@given(
+    st.builds(Price, input=dollars, output=dollars, cached_input=dollars), counts, counts, counts
+)
+def test_no_more_cached_tokens_are_charged_than_there_are_input_tokens(price, i, o, more):
+    """Some vendors count more cached than input tokens: the rest must not become a credit."""
+    cost = cost_usd(price, Usage(i, o, i + more))
+    assert cost == pytest.approx((i * price.cached_input + o * price.output) / 1_000_000)
 
 
 def test_the_order_of_prices_is_that_of_a_call_with_three_times_as_much_input_as_output():
     assert blended(GPT) == pytest.approx(3.5)
-    dear_output = Price(input=1.0, output=12.0)
-    assert blended(GPT) < blended(dear_output)
-    dear_input = Price(input=2.5, output=4.0)
-    assert blended(dear_input) < blended(GPT)
+    expensive_output = Price(input=1.0, output=12.0)
+    assert blended(GPT) < blended(expensive_output)
+    expensive_input = Price(input=2.5, output=4.0)
+    assert blended(expensive_input) < blended(GPT)

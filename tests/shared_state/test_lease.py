@@ -163,6 +163,26 @@ def test_it_sleeps_when_what_was_looked_for_is_there():
     assert not lease.has_work
 
 
+def test_a_call_noted_while_the_reply_is_on_its_way_is_still_waiting_after_it():
+    lease = shared()
+    lease.note_waiting(500)
+    lease.next_request(START)
+    lease.note_waiting(300)
+    lease.receive(grant(1, 500), START)
+    lease.reserve(500, START)
+    request = lease.next_request(START + 0.02)
+    assert (request.waiting, request.want_requests, request.want_tokens) == (True, 1, 300)
+
+
+def test_a_call_that_was_granted_everything_waits_no_longer():
+    lease = shared()
+    lease.note_waiting(500)
+    lease.next_request(START)
+    lease.receive(grant(1, 500), START)
+    lease.reserve(500, START)
+    assert lease.next_request(START + 0.02) is None
+
+
 def test_one_ask_is_under_way_at_a_time():
     lease = shared()
     lease.note_waiting(500)

@@ -1,7 +1,9 @@
 """A lease tells what was dispatched without a grant, to the slot and not twice; and it is never
 stuck when the shared window is away or comes back empty."""
 
-from llmproxy.shared_state.quota import SLOT_S, Lease
+import pytest
+
+from llmproxy.shared_state.quota import LIFE_SLOTS, SLOT_S, WINDOW_SLOTS, Lease
 from tests.shared_state.leasing import START, grant, shared, supply
 
 # Debts
@@ -207,6 +209,37 @@ def test_it_keeps_to_its_part_until_all_others_have_told_theirs():
     assert lease.has_work
     lease.next_request(START + 3.1)
     assert lease.share is None
+
+
+@pytest.mark.parametrize(("after_s", "share"), [(1.99, 0.25), (2.0, None)])
+def test_it_keeps_to_its_part_for_two_seconds_after_the_window_was_lost(after_s, share):
+    """Decision 011 promises the two seconds."""
+    lease = shared(instances=4)
+    supply(lease, 1, 100, START)
+    lease.reserve(100, START)
+    lease.note_waiting(100)
+    lease.next_request(START + 1)
+    lease.receive(grant(epoch="other", lost=True), START + 1)
+    lease.next_request(START + 1 + after_s)
+    assert lease.share == share
+
+
+def test_while_it_settles_a_lost_and_a_regained_view_change_nothing():
+    lease = shared(instances=4)
+    lease.note_waiting(100)
+    lease.next_request(START)
+    lease.receive(grant(epoch="other", lost=True), START)
+    for change in (lease.go_local, lease.go_shared, lease.go_local):
+        change()
+        assert lease.share == 0.25
+    lease.next_request(START + 2.0)
+    assert lease.share is None
+
+
+def test_the_numbers_of_decision_011():
+    """A granted unit lives two slots of 0.25 s, and the window is 60.75 s long."""
+    assert (SLOT_S, LIFE_SLOTS, WINDOW_SLOTS) == (0.25, 2, 243)
+    assert WINDOW_SLOTS * SLOT_S == 60.75
 
 
 def test_after_an_outage_the_window_is_asked_whether_it_knows_us():

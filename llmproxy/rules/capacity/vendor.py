@@ -168,7 +168,9 @@ class VendorGate:
         if self.requests is not None:
             wait_s = self.requests.wait_s(requests, now, one_call=False)
         if self.tokens is not None:
-            wait_s = max(wait_s, self.tokens.wait_s(tokens, now, one_call=requests == 1))
+            tokens_wait_s = self.tokens.wait_s(tokens, now, one_call=requests == 1)
+            if tokens_wait_s > wait_s:
+                return tokens_wait_s
         return wait_s
 
     def left(self, now: float) -> tuple[float | None, float | None]:

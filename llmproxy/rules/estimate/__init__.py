@@ -1,9 +1,9 @@
-"""How many input tokens a call will have, told from the bytes of its body, without a tokenizer.
+"""Estimates the input tokens of a call from the bytes of its body, without a tokenizer.
 
-`measure` looks at a body in passing and puts the call into a kind, a class of bodies that are alike
-in what a byte of them costs. An `Estimator` learns, kind by kind, the line from bytes to tokens
-that the returned usage draws. No tokenizer knows all vendors' models, and none is fast enough for
-the event loop (decision 013).
+`measure` looks at samples of a body and puts the call into a kind: bodies that are alike in what a
+byte of them costs. An `Estimator` learns for each kind, from the usage that endpoints return, the
+line from bytes to tokens. No tokenizer knows all vendors' models, and none is fast enough for the
+event loop (decision 013).
 """
 
 from llmproxy.rules.estimate.estimator import Accuracy, Estimator

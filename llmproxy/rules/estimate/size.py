@@ -1,13 +1,17 @@
-"""The size of a body: how many bytes of text, of which kind, and what images and files it has.
+"""The size of a body: how many bytes of text, of which kind, and its images, audio and files.
 
-Nothing is decoded and nothing walks the body in Python: a few calls of C look at its ends and at
-samples of it. A kind is no promise about the content. It only has to be the same for bodies that
-are alike, so that what is learned from one is true of the next.
+Nothing is decoded, and no Python loop walks the body: a few calls of C look at its ends and at
+samples of it. A kind need not describe the content. It must only be the same for bodies that are
+alike, so that what is learned from one holds for the next.
+
+A kind is named `FAMILY CONTENT` (`chat text`), with ` tools` or ` media` added if it has any. The
+family comes from the operation's table.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,10 +19,10 @@ from llmproxy.operations import OPERATIONS, operation_at
 
 
 class Size(msgspec.Struct, frozen=True, gc=False):
-    """What a body amounts to.
+    """The size of a body.
 
-    `kind`: one of KINDS, as `chat text` or `chat text tools`. `text_bytes`: all but what is
-    base64. `extra_tokens`: a first guess for images, audio and files.
+    `kind`: one of KINDS. `text_bytes`: the bytes that are not base64. `extra_tokens`: a first guess
+    for images, audio and files.
     """
 
     kind: str
@@ -26,26 +30,22 @@ class Size(msgspec.Struct, frozen=True, gc=False):
     extra_tokens: int
 
 
-# Contents; one of TOOLS and MEDIA may be added.
-TEXT, LATIN, DENSE, ESCAPED, QUOTED, TOKEN_IDS = 0, 3, 6, 9, 12, 15
-TOOLS, MEDIA = 1, 2
-# Tokens a byte, before any usage is known: rather too many, so that no limit is passed. o200k and
-# cl100k give texts 0.2 to 0.25, JSON in a string 0.3, Chinese 0.25 to 0.33 (decision 013).
-PRIORS = {
-    TEXT: ("text", 0.25),  # ASCII: prose, code
-    LATIN: ("latin", 0.27),  # with accents: German, French
-    DENSE: ("dense", 0.33),  # hardly any ASCII: Chinese, Russian, Arabic
-    ESCAPED: ("escaped", 0.15),  # the same, written as \u4f60
-    QUOTED: ("quoted", 0.3),  # JSON within a string: many escaped quotes
-    TOKEN_IDS: ("token ids", 0.17),  # `[9906, 1917]`, as embeddings take them
-}
+TEXT = "text"  # ASCII: prose, code
+LATIN = "latin"  # with accents: German, French
+DENSE = "dense"  # hardly any ASCII: Chinese, Russian, Arabic
+ESCAPED = "escaped"  # the same, written as \u4f60
+QUOTED = "quoted"  # JSON within a string: many escaped quotes
+IDS = "token ids"  # `[9906, 1917]`, as embeddings take them
+# Tokens per byte before any usage is known: rather too many, so that no limit is exceeded. o200k
+# and cl100k give texts 0.2 to 0.25, JSON in a string 0.3, Chinese 0.25 to 0.33 (decision 013).
+PRIORS = {TEXT: 0.25, LATIN: 0.27, DENSE: 0.33, ESCAPED: 0.15, QUOTED: 0.3, IDS: 0.17}
 
 SHORT_BYTES = 2_048  # up to here one sample is enough, and base64 would not matter
 SAMPLE_BYTES = 256
-# A schema or a tool ends with two braces, and those who write tools write them last.
+# A schema or a tool ends with two braces, and clients write tools last.
 TAIL_BYTES = 128
 # More than one in so many bytes of a sample begins an escape: JSON within the JSON, or no ASCII.
-# (Code has fewer escaped quotes than that, and costs as prose does.)
+# (Code has fewer escaped quotes than that, and costs as much as prose.)
 QUOTED_PART = 18
 # More than one in so many bytes is beyond ASCII: German has one in thirty, Chinese nearly all. A
 # single dash in English changes nothing.
@@ -55,7 +55,7 @@ SLASH = 0x2F
 
 
 def measure(body: bytes, operation: str) -> Size:
-    """The size of a JSON body. Never raises.
+    """Return the size of a JSON body. Never raises.
 
     A few calls of C: 0.5 us for a plain body of 1 kB, 30 us for one with an image of 1 MB, 60 us
     for 1 MB of text.
@@ -66,14 +66,14 @@ def measure(body: bytes, operation: str) -> Size:
         return _measure_long(body, kinds)
     quarter = size >> 2
     if kinds is _KINDS_OF_ARRAYS or not body.isascii() or body.find(b"\\", quarter, -quarter) >= 0:
-        kind = _content(body, body[quarter : quarter + SAMPLE_BYTES])
+        content = _content(body, body[quarter : quarter + SAMPLE_BYTES])
     else:
-        kind = TEXT
+        content = TEXT
+    names = kinds[content]
     if SLASH in body and body.rfind(b'_url"', -URL_BYTES) >= 0:
-        return Size(kinds[kind + MEDIA], size, _media_tokens(body, 0))
-    if body.rfind(b"}}", -TAIL_BYTES) >= 0:
-        kind += TOOLS
-    return Size(kinds[kind], size, 0)
+        return Size(names.with_media, size, _media_tokens(body, 0))
+    has_tools = body.rfind(b"}}", -TAIL_BYTES) >= 0
+    return Size(names.with_tools if has_tools else names.plain, size, 0)
 
 
 def _measure_long(body: bytes, kinds: Kinds) -> Size:
@@ -83,15 +83,14 @@ def _measure_long(body: bytes, kinds: Kinds) -> Size:
         text, extra_tokens = _without(body, payloads)
     size = len(text)
     sample = [text[at : at + SAMPLE_BYTES] for at in range(size >> 3, size, (size >> 2) + 1)]
-    kind = _content(text, b"".join(sample))
+    names = kinds[_content(text, b"".join(sample))]
     if extra_tokens or (SLASH in text and text.rfind(b'_url"', -URL_BYTES) >= 0):
-        return Size(kinds[kind + MEDIA], size, _media_tokens(text, extra_tokens))
-    if text.rfind(b"}}", -TAIL_BYTES) >= 0:
-        kind += TOOLS
-    return Size(kinds[kind], size, 0)
+        return Size(names.with_media, size, _media_tokens(text, extra_tokens))
+    has_tools = text.rfind(b"}}", -TAIL_BYTES) >= 0
+    return Size(names.with_tools if has_tools else names.plain, size, 0)
 
 
-def _content(text: bytes, sample: bytes) -> int:
+def _content(text: bytes, sample: bytes) -> str:
     if not text.isascii():
         wide_bytes = len(sample) - len(sample.translate(None, _BEYOND_ASCII))
         if wide_bytes * LATIN_PART > len(sample):
@@ -101,26 +100,39 @@ def _content(text: bytes, sample: bytes) -> int:
             return ESCAPED
         if sample.count(b'\\"') * QUOTED_PART > len(sample):
             return QUOTED
-    return TOKEN_IDS if _IDS.fullmatch(sample) is not None else TEXT
+    return IDS if _ONLY_IDS.fullmatch(sample) is not None else TEXT
 
 
 _BEYOND_ASCII = bytes(range(0x80, 0x100))
-_IDS = re.compile(rb"[\d,\s\[\]]+")
+_ONLY_IDS = re.compile(rb"[\d,\s\[\]]+")
 
-Kinds = list[str]
-_CONTENTS = [name + more for name, _ in PRIORS.values() for more in ("", " tools", " media")]
-_FAMILIES = {operation.family for operation in OPERATIONS.values()}
+
+class KindNames(NamedTuple):
+    """The kinds of one family and content."""
+
+    plain: str
+    with_tools: str
+    with_media: str
+
+
+Kinds = dict[str, KindNames]
 _KINDS_OF: dict[str, Kinds] = {
-    family: [f"{family} {content}" for content in _CONTENTS] for family in _FAMILIES
+    family: {
+        content: KindNames(
+            f"{family} {content}", f"{family} {content} tools", f"{family} {content} media"
+        )
+        for content in PRIORS
+    }
+    for family in {operation.family for operation in OPERATIONS.values()}
 }
 _KINDS_OF_ARRAYS = _KINDS_OF["embeddings"]  # their input may be arrays of token ids
-KINDS = frozenset().union(*_KINDS_OF.values())
 PRIOR_OF = {
-    f"{family} {name}{more}": prior
-    for family in _FAMILIES
-    for name, prior in PRIORS.values()
-    for more in ("", " tools", " media")
+    name: PRIORS[content]
+    for kinds in _KINDS_OF.values()
+    for content, names in kinds.items()
+    for name in names
 }
+KINDS = frozenset(PRIOR_OF)
 
 
 # ---- images, audio and files
@@ -130,8 +142,8 @@ PRIOR_OF = {
 # otherwise: a guess, which the returned usage corrects.
 IMAGE_TOKENS, LOW_DETAIL_TOKENS = 765, 85
 MEDIA_TEXT_BYTES = 65_536  # of the text, the end, where images by URL are counted
-# OpenAI counts ten tokens for a second of audio, here of 32 kB in base64; and a file of 100 kB is
-# taken for a page or two. Guesses as well.
+# OpenAI counts ten tokens for a second of audio, here of 32 kB in base64. A file of 100 kB may be a
+# page or two. Guesses as well.
 AUDIO_BYTES_A_TOKEN, FILE_BYTES_A_TOKEN = 3_200, 64
 
 MIN_PAYLOAD_BYTES = 1_024
@@ -143,9 +155,9 @@ Payload = tuple[int, int]  # offsets of the quotation marks around it
 
 
 def _payloads(body: bytes) -> list[Payload]:
-    """Where long strings without a space stand: base64, in whichever dialect.
+    """Return where long strings without a space are: base64, in every dialect.
 
-    Looked for in strides: one that is shorter than a stride may be missed, and counts as text.
+    The search goes in strides: a string shorter than a stride may be missed and count as text.
     """
     found: list[Payload] = []
     size = len(body)
@@ -167,16 +179,16 @@ def _payloads(body: bytes) -> list[Payload]:
 
 
 def _without(body: bytes, payloads: list[Payload]) -> tuple[bytes, int]:
-    """The body without its payloads, and the tokens that these may be."""
+    """Return the body without its payloads, and a guess of their tokens."""
     parts: list[bytes] = []
     tokens, at = 0, 0
     for start, end in payloads:
         parts.append(body[at:start])
         at = end
-        told = body[max(start - 48, 0) : start + 32]  # its key, and its own `data:image/png`
-        if b"image" in told:
+        around = body[max(start - 48, 0) : start + 32]  # its key, and its own `data:image/png`
+        if b"image" in around:
             tokens += IMAGE_TOKENS
-        elif b"audio" in told:
+        elif b"audio" in around:
             tokens += 1 + (end - start) // AUDIO_BYTES_A_TOKEN
         else:
             tokens += 1 + (end - start) // FILE_BYTES_A_TOKEN
