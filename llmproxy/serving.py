@@ -14,15 +14,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import uvloop
 
 import llmproxy
-from llmproxy.admin.app import make_admin
-from llmproxy.admin.stats.collector import StatsCollector, WorkerSlot
-from llmproxy.admin.stats.sampler import Sampler
-from llmproxy.aio.tasks import background
+from llmproxy.admin import WorkerSlot, open_admin
 from llmproxy.app import App
 from llmproxy.config import Config, GeneralSettings, parse_config
 from llmproxy.errors import ConfigError, Problem
@@ -117,6 +114,13 @@ async def serve_on(
         log.close()
 
 
+class Recorded(NamedTuple):
+    """What the admin API shows of calls: counters and the latest calls, and the file of calls."""
+
+    recorder: MetricsRecorder
+    call_file: CallFile | None
+
+
 @asynccontextmanager
 async def open_app(
     config: Config,
@@ -139,10 +143,9 @@ async def open_app(
 
             adopt_prices()
             live.on_reload.append(adopt_prices)
-            watch = Sampler(live, StatsCollector(live, recorder, worker))
-            async with background(watch.run):
+            async with open_admin(live, Recorded(recorder, kept), slot=worker) as admin:
                 trace_of = tracer.trace_of if tracer else None
-                yield App(live, make_admin(live, watch, kept), trace_of=trace_of)
+                yield App(live, admin, trace_of=trace_of)
 
 
 @contextmanager

@@ -154,7 +154,7 @@ def metrics() -> str:
         parts += [f"## {heading}\n", "| name | kind | labels | meaning |\n|---|---|---|---|"]
         for each in section:
             labels = ", ".join(f"`{label}`" for label in each.labels)
-            parts.append(f"| `{each.name}` | {each.kind} | {labels} | {each.told} |")
+            parts.append(f"| `{each.name}` | {each.kind} | {labels} | {each.help} |")
         parts.append("")
     return "\n".join(parts)
 

@@ -1,32 +1,32 @@
-"""The operator's app: everything that is not a call. FastAPI; slow and gone, it harms no call."""
+"""The admin application (FastAPI). If it is slow or broken, calls are unaffected."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import Depends, FastAPI, Response
 from fastapi.concurrency import run_in_threadpool
 
 import llmproxy
-from llmproxy.admin.api.actions import action_routes, reload_routes
+from llmproxy.admin.api.actions import action_routes
 from llmproxy.admin.api.cache import cache_routes
-from llmproxy.admin.api.calls import trace_routes
+from llmproxy.admin.api.calls import call_routes
 from llmproxy.admin.api.events import event_routes
 from llmproxy.admin.api.explain import explain_routes
 from llmproxy.admin.api.health import health_routes
-from llmproxy.admin.api.state import watching_routes
-from llmproxy.admin.auth import require_operator, signing_in_routes
+from llmproxy.admin.api.state import state_routes
+from llmproxy.admin.auth import require_operator, session_routes
 from llmproxy.admin.pages import dashboard_routes
 from llmproxy.admin.stats.sampler import Sampler
 from llmproxy.admin.stats.state import StateCache
-from llmproxy.runtime import LiveConfig
 
 if TYPE_CHECKING:
+    from llmproxy.runtime import LiveConfig
     from llmproxy.telemetry.call_file import CallFile
 
 
-def make_admin(live: LiveConfig, watch: Sampler, kept: CallFile | None = None) -> FastAPI:
-    """The operator's app of one process. `kept`: the file of earlier calls, if there is one."""
+def make_admin(live: LiveConfig, sampler: Sampler, call_file: CallFile | None = None) -> FastAPI:
+    """Return the admin application of one process."""
     documented = live.runtime.config.general_settings.expose_docs
     app = FastAPI(
         title="LLMProxy",
@@ -34,8 +34,7 @@ def make_admin(live: LiveConfig, watch: Sampler, kept: CallFile | None = None) -
         openapi_url="/openapi.json" if documented else None,
         redoc_url=None,
     )
-
-    glance = StateCache(live, watch)
+    state_cache = StateCache(live, sampler)
 
     @app.get("/", include_in_schema=False)
     async def root() -> dict[str, str]:
@@ -52,35 +51,26 @@ def make_admin(live: LiveConfig, watch: Sampler, kept: CallFile | None = None) -
 
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
-        """What Prometheus scrapes."""
-        # The library takes 0.05 s: only who scrapes pays for it.
+        """Metrics in Prometheus' text format."""
+        # prometheus-client takes 0.05 s to import: only a scrape pays for it.
         from llmproxy.admin.stats.metrics.page import CONTENT_TYPE  # noqa: PLC0415
         from llmproxy.admin.stats.metrics.samples import metrics_text  # noqa: PLC0415
 
-        now, numbers = glance.now(), watch.overview.numbers()
-        # Some milliseconds for each dozen endpoints: calls need not wait for it.
-        text = await run_in_threadpool(metrics_text, now, numbers)
+        state, stats = state_cache.state(), sampler.collector.stats()
+        # Takes milliseconds per dozen endpoints, so it must not block the event loop.
+        text = await run_in_threadpool(metrics_text, state, stats)
         return Response(text, media_type=CONTENT_TYPE)
 
     app.include_router(health_routes(live))
-    app.include_router(signing_in_routes(live))
-    app.include_router(_admin_routes(live, watch, glance, kept))
+    app.include_router(session_routes(live))
     app.include_router(dashboard_routes())
-    return app
-
-
-def _admin_routes(
-    live: LiveConfig, watch: Sampler, glance: StateCache, kept: CallFile | None
-) -> APIRouter:
-    admin = APIRouter(prefix="/admin", dependencies=[Depends(require_operator(live))])
     for routes in (
-        watching_routes(watch, glance),
-        trace_routes(watch.overview, kept),
+        state_routes(sampler, state_cache),
+        call_routes(sampler.collector, call_file),
         explain_routes(live),
-        event_routes(live, watch, glance),
-        action_routes(live, glance),
+        event_routes(live, sampler, state_cache),
+        action_routes(live, state_cache),
         cache_routes(live),
-        reload_routes(live, glance),
     ):
-        admin.include_router(routes)
-    return admin
+        app.include_router(routes, prefix="/admin", dependencies=[Depends(require_operator(live))])
+    return app

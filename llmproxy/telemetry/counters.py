@@ -1,16 +1,15 @@
 """What was counted: calls by group, attempts by endpoint, tokens by caller.
 
-A tally is a tree whose leaves are numbers that only grow. Those of several processes are added
-number by number, and the difference of two moments is what happened in between.
+They are a tree of structs whose leaves are numbers that only grow. Several are added number by
+number; the difference between two moments is what happened in between.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import zip_longest
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,8 +23,7 @@ OVERHEAD_SECONDS = (
     *(0.00005, 0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0),
 )
 
-# A tally, or a part of one, as plain values: what `plus`, `minus` and the transport of it need.
-Tree = dict[str, Any]
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Histogram(msgspec.Struct):
@@ -110,28 +108,37 @@ def status_class(status: int) -> str:
     return f"{status // 100}xx" if 200 <= status < 600 else "5xx"
 
 
-def plus(one: Tree, other: Tree) -> Tree:
-    """Both added, number by number."""
-    added: Tree = _combined(one, other, 1)
+def plus(one: T, other: T) -> T:
+    """Return the sum of two structs of one type, number by number."""
+    added: T = _combined(one, other, 1)
     return added
 
 
-def minus(one: Tree, other: Tree) -> Tree:
-    """What one has more than the other, number by number."""
-    left: Tree = _combined(one, other, -1)
-    return left
+def minus(one: T, other: T) -> T:
+    """Return what has been counted since `other`, an earlier state of `one`."""
+    difference: T = _combined(one, other, -1)
+    return difference
 
 
 def _combined(one: Any, other: Any, sign: int) -> Any:
-    if isinstance(one, dict) or isinstance(other, dict):
-        mine, others = one or {}, other or {}
-        return {
-            key: _combined(mine.get(key), others.get(key), sign) for key in mine.keys() | others
-        }
-    if isinstance(one, list) or isinstance(other, list):
-        pairs = zip_longest(one or (), other or (), fillvalue=0)
-        return [mine + sign * others for mine, others in pairs]
-    return (one or 0) + sign * (other or 0)
+    if one is None or other is None:
+        return other if one is None else one
+    match one:
+        case msgspec.Struct():
+            names = one.__struct_fields__
+            pairs = [(getattr(one, name), getattr(other, name)) for name in names]
+            return type(one)(*(_combined(mine, others, sign) for mine, others in pairs))
+        case dict():
+            combined = {
+                key: _combined(value, other[key], sign) if key in other else value
+                for key, value in one.items()
+            }
+            # Counters do not disappear, so an earlier state has no other keys.
+            return combined if sign < 0 else {**other, **combined}
+        case list():
+            return [mine + sign * others for mine, others in zip(one, other, strict=True)]
+        case _:
+            return one + sign * other
 
 
 def quantile(counts: Sequence[int], q: float, bounds: Sequence[float] = SECONDS) -> float | None:

@@ -10,7 +10,7 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from llmproxy.admin.stats.collector import SLOTS
+from llmproxy.admin import SLOTS
 from llmproxy.config import Config, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.runtime.config_file import ConfigFile

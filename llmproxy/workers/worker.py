@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import uvloop
 
-from llmproxy.admin.stats.collector import WorkerSlot
+from llmproxy.admin import WorkerSlot
 from llmproxy.config import Config, kept_until_restart
 from llmproxy.errors import ConfigError
 from llmproxy.runtime import LiveConfig

@@ -94,7 +94,7 @@ async def test_a_name_that_is_not_there_is_refused_and_nothing_happens():
                 ({"endpoint": "other"}, "No group has an endpoint 'other'."),
                 (
                     {"endpoint": "only", "group": "g"},
-                    "The group 'g' does not have an endpoint 'only'.",
+                    "Group 'g' has no endpoint 'only'.",
                 ),
             ):
                 reply = await post(proxy, "/admin/drain", target)

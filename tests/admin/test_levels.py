@@ -1,22 +1,22 @@
-"""What is left of a limit, as several workers know it together."""
+"""What is left of a limit, combined from several workers."""
 
 import pytest
 
-from llmproxy.admin.stats.levels import LimitView, limits_view
+from llmproxy.admin.stats.levels import EndpointGauges, LimitGauge, LimitView, limits_view
 from llmproxy.config import Limits
 
 
-def gauge(sent=0, **told):
-    """`told`: limit and what is left of it, by worker."""
-    return {
-        "sent": sent,
-        "limit": {place: limit for place, (limit, _) in told.items()},
-        "left": {place: left for place, (_, left) in told.items()},
-    }
+def gauge(sent=0, **reported):
+    """Make a gauge; `reported`: the limit and what is left of it, by worker."""
+    return LimitGauge(
+        sent=sent,
+        limit={worker: limit for worker, (limit, _) in reported.items()},
+        left={worker: left for worker, (_, left) in reported.items()},
+    )
 
 
 def requests(gauges, **limits):
-    return limits_view(Limits(**limits), {"requests": gauges}).requests
+    return limits_view(Limits(**limits), EndpointGauges(requests=gauges)).requests
 
 
 @pytest.mark.parametrize(
@@ -32,14 +32,14 @@ def requests(gauges, **limits):
         ({"rpm": 50}, gauge(10, a=(100, 20)), LimitView(limit=50, left=20, configured=50)),
     ],
 )
-def test_what_workers_sent_adds_up_and_of_what_vendors_told_the_least_is_true(
+def test_what_workers_sent_adds_up_and_the_lowest_report_of_a_vendor_holds(
     limits, gauges, expected
 ):
     assert requests(gauges, **limits) == expected
 
 
-def test_an_endpoint_of_which_nothing_was_counted_yet_has_its_configured_limits():
-    levels = limits_view(Limits(rpm=600, tpm=None, concurrent=4), {})
+def test_an_endpoint_without_counts_has_its_configured_limits():
+    levels = limits_view(Limits(rpm=600, tpm=None, concurrent=4), EndpointGauges())
     assert levels.requests == LimitView(limit=600, left=600, configured=600)
     assert levels.tokens is None
     assert levels.concurrent == LimitView(limit=4, left=4, configured=4)

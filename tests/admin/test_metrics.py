@@ -9,7 +9,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import llmproxy
 from llmproxy.admin.stats.metrics.catalogue import METRICS
-from llmproxy.admin.stats.status import ENDPOINT_STATUSES
 from tests.admin.watching import post, scraped
 from tests.story.limited import HELLO, endpoint, said, tells
 from tests.story.test_cache import FIXED, cached, numbered
@@ -21,6 +20,9 @@ from tests.support.valkey import valkey
 from tests.support.vendor import scripted
 
 PRICE = {"input": 1000, "output": 100_000}  # a call of 3 and 2 tokens: 0.203 dollars
+
+
+STATES = ("ok", "full", "cooling", "open", "half-open", "misconfigured", "drained")
 
 
 @bounded()
@@ -123,7 +125,7 @@ async def test_the_state_of_each_endpoint_its_limits_and_who_waits_is_told():
             told = await scraped(proxy)
     one, other = ("gpt-4.1", "one"), ("gpt-4.1", "other")
     for names, state in ((one, "drained"), (other, "open")):
-        states = {word: told["llmproxy_endpoint_state", *names, word] for word in ENDPOINT_STATUSES}
+        states = {word: told["llmproxy_endpoint_state", *names, word] for word in STATES}
         assert [word for word, value in states.items() if value] == [state]
         assert told["llmproxy_endpoint_available", *names] == 0
     assert told["llmproxy_endpoint_ready_seconds", *one] == math.inf
@@ -182,6 +184,6 @@ async def test_what_is_told_is_what_the_catalogue_describes():
     for family in text_string_to_metric_families(reply.body.decode()):
         suffix = "_total" if family.type == "counter" else ""
         described = METRICS[family.name + suffix]
-        assert (family.type, family.documentation) == (described.kind, described.told)
+        assert (family.type, family.documentation) == (described.kind, described.help)
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == set(described.labels)

@@ -1,7 +1,7 @@
-"""`/admin/drain`, `/admin/enable`, `/admin/clear`: what an operator does to an endpoint.
+"""`/admin/drain`, `/admin/enable`, `/admin/clear`, `/admin/reload`: what an operator can do.
 
-Done here, and published as news of the endpoint: the log has it, and the workers and instances
-that share a view do the same.
+What is done to an endpoint is published as a change of its state: it is logged, and the workers and
+instances that share their state do the same.
 """
 
 from __future__ import annotations
@@ -14,23 +14,15 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel
 
 from llmproxy.admin.stats.state import StateCache
+from llmproxy.errors import ConfigError
 from llmproxy.events import EndpointChange, EndpointStateChanged
 from llmproxy.routing import EndpointState
+from llmproxy.runtime import NoFile
 
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig, Runtime
 
-
-from typing import TYPE_CHECKING
-
-from llmproxy.errors import ConfigError
-from llmproxy.runtime import NoFile
-
-if TYPE_CHECKING:
-    from llmproxy.runtime import LiveConfig
-
-
-Act = Callable[[EndpointState], object]
+Action = Callable[[EndpointState], object]
 
 
 class Target(BaseModel):
@@ -41,23 +33,31 @@ class Target(BaseModel):
 
 
 class ActionResult(BaseModel):
-    """At so many endpoints."""
+    """The number of endpoints that were changed; one in several groups counts several times."""
 
     endpoints: int
 
 
-def action_routes(live: LiveConfig, glance: StateCache) -> APIRouter:
-    """`/admin/drain`, `/admin/enable`, `/admin/clear`."""
-    router = APIRouter()
+class ReloadResult(BaseModel):
+    """The changes that were made, or that need a restart, in sentences."""
 
-    def act(target: Target, what: Act, *changes: EndpointChange) -> ActionResult:
-        done = _act(live.runtime, target, what, changes)
-        glance.forget()
-        return done
+    reloaded: bool
+    changes: list[str]
+
+
+def action_routes(live: LiveConfig, state_cache: StateCache) -> APIRouter:
+    """Return the routes for everything that changes the proxy, but for the cache."""
+    router = APIRouter()
+    live.on_reload.append(state_cache.invalidate)
+
+    def act(target: Target, action: Action, *changes: EndpointChange) -> ActionResult:
+        result = _act(live.runtime, target, action, changes)
+        state_cache.invalidate()
+        return result
 
     @router.post("/drain")
     async def drain(target: Target) -> ActionResult:
-        """Send nothing there any more; what is under way ends as it would."""
+        """Stop sending calls to an endpoint; those in flight finish as usual."""
         return act(target, lambda state: state.drain(), EndpointChange.DRAINED)
 
     @router.post("/enable")
@@ -67,7 +67,7 @@ def action_routes(live: LiveConfig, glance: StateCache) -> APIRouter:
 
     @router.post("/clear")
     async def clear(target: Target) -> ActionResult:
-        """Forget a cooldown and an open breaker."""
+        """End an endpoint's cooldown and close its breaker."""
         return act(
             target,
             lambda state: state.clear(monotonic()),
@@ -75,11 +75,29 @@ def action_routes(live: LiveConfig, glance: StateCache) -> APIRouter:
             EndpointChange.CLEARED,
         )
 
+    @router.post("/reload")
+    async def reload() -> ReloadResult:
+        """Load the config file again, in all workers. No call is lost.
+
+        A file with an error is refused as a whole, and the previous config stays in use.
+        """
+        try:
+            changes = await live.reload()
+        except NoFile:
+            raise HTTPException(
+                409, "This proxy was started without a config file, so there is none to reload."
+            ) from None
+        except ConfigError as error:
+            raise HTTPException(422, str(error)) from error
+        finally:
+            live.tell_others()
+        return ReloadResult(reloaded=True, changes=changes)
+
     return router
 
 
 def _act(
-    runtime: Runtime, target: Target, what: Act, changes: tuple[EndpointChange, ...]
+    runtime: Runtime, target: Target, action: Action, changes: tuple[EndpointChange, ...]
 ) -> ActionResult:
     chosen = [
         (group.name, state)
@@ -88,47 +106,13 @@ def _act(
         if state.endpoint.name == target.endpoint and target.group in (None, group.name)
     ]
     if not chosen:
-        where = "no group" if target.group is None else f"the group {target.group!r}"
-        has = "has" if target.group is None else "does not have"
-        raise HTTPException(
-            404, f"{where[0].upper()}{where[1:]} {has} an endpoint {target.endpoint!r}."
-        )
+        where = "No group has an" if target.group is None else f"Group {target.group!r} has no"
+        raise HTTPException(404, f"{where} endpoint {target.endpoint!r}.")
     for group, state in chosen:
-        what(state)
+        action(state)
         for change in changes:
             runtime.listener.endpoint_state_changed(
                 EndpointStateChanged(group, target.endpoint, change, "by the operator", None)
             )
-    runtime.failover.capacity_freed()  # who waits may go, or must go elsewhere
+    runtime.failover.capacity_freed()  # waiting calls may go now, or must go elsewhere
     return ActionResult(endpoints=len(chosen))
-
-
-class Reloaded(BaseModel):
-    """The file is served as far as that is possible without a restart. `changes`: in words."""
-
-    reloaded: bool
-    changes: list[str]
-
-
-def reload_routes(live: LiveConfig, glance: StateCache) -> APIRouter:
-    """`/admin/reload`."""
-    router = APIRouter()
-    live.on_reload.append(glance.forget)
-
-    @router.post("/reload")
-    async def reload() -> Reloaded:
-        """Take up what the config file says now, in all workers. No call is lost. A file that is
-        wrong is refused whole, and the config before it stays."""
-        try:
-            changes = await live.reload()
-        except NoFile:
-            raise HTTPException(
-                409, "This proxy's config comes from no file: there is nothing to read again."
-            ) from None
-        except ConfigError as error:
-            raise HTTPException(422, str(error)) from error
-        finally:
-            live.tell_others()
-        return Reloaded(reloaded=True, changes=changes)
-
-    return router

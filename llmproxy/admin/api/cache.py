@@ -1,4 +1,4 @@
-"""`/admin/cache`: what the cache holds, and forgetting it."""
+"""`/admin/cache`: statistics of the answer cache, and purging it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from llmproxy.runtime import LiveConfig, Runtime
 
 
 class StoreSize(BaseModel):
-    """What a store holds, in bytes of the answers."""
+    """What a store holds: `bytes` counts the answers, not the overhead."""
 
     entries: int
     bytes: int
 
 
 class SecondLevelStats(BaseModel):
-    """The store behind the memory: a server or a file. Null: it cannot say at the moment."""
+    """The store behind the memory: a server or a file. `kept` is null if it cannot be read now."""
 
     connected: bool
     why: str | None
@@ -36,9 +36,9 @@ class SecondLevelStats(BaseModel):
 
 
 class CacheStats(BaseModel):
-    """What the cache of this process has done since it started, and what it holds.
+    """What the cache of this process has done since the start, and what it holds.
 
-    `saved_*`: what the answers that were given again had cost when they were new.
+    `saved_*`: the tokens and dollars of cached answers, as counted when they were new.
     """
 
     hits: int
@@ -54,19 +54,19 @@ class CacheStats(BaseModel):
 
 
 class Purged(BaseModel):
-    """How many answers were forgotten: here, and in the store behind."""
+    """The number of answers that were deleted in memory and in the store behind it."""
 
     memory: int
     second_level: int
 
 
 def cache_routes(live: LiveConfig) -> APIRouter:
-    """`/admin/cache`."""
+    """Return the routes of `/admin/cache`."""
     router = APIRouter()
 
     @router.get("/cache")
     async def cache_stats() -> CacheStats:
-        """What the cache has done, and what it holds."""
+        """Return what the cache has done, and what it holds."""
         return await _stats(live.runtime)
 
     @router.delete("/cache")
@@ -74,8 +74,10 @@ def cache_routes(live: LiveConfig) -> APIRouter:
         group: Annotated[str | None, Query(description="only this model group's")] = None,
         older_than_s: Annotated[float | None, Query(ge=0, description="seconds")] = None,
     ) -> Purged:
-        """Forget answers: all, those of one group, those older than so many seconds. Instances that
-        share a view forget them, too."""
+        """Delete answers: all, or only those of a group or above an age.
+
+        Instances that share their state delete theirs, too.
+        """
         runtime = live.runtime
         now = time()
         before = None if older_than_s is None else now - older_than_s
@@ -99,7 +101,7 @@ async def _stats(runtime: Runtime) -> CacheStats:
 
 async def _behind(second: L2Store) -> SecondLevelStats:
     kept = None
-    with suppress(StoreError):  # `why` says it
+    with suppress(StoreError):  # `why` says so
         kept = StoreSize(**asdict(await second.totals()))
     return SecondLevelStats(
         connected=second.connected, why=second.why, kept=kept, **asdict(second.counters)

@@ -1,5 +1,7 @@
-"""`/admin/events`: the state each second, new calls and new points as they come, as server-sent
-events. Ends when the proxy is going down, so that no dashboard keeps it."""
+"""`/admin/events`: a stream of server-sent events with the state, new calls and new chart points.
+
+The stream ends when the proxy shuts down, so that no dashboard delays the shutdown.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,8 @@ from llmproxy.events import CallFinished
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig
 
-EVERY_S = 1.0
+SEND_EVERY_S = 1.0
 MAX_NEW_CALLS = 20
-
-
-Mark = tuple[str, float]  # tells a call from all others
 
 
 class HistoryEvent(BaseModel):
@@ -34,15 +33,15 @@ class HistoryEvent(BaseModel):
     step_s: int
 
 
-def event_routes(live: LiveConfig, watch: Sampler, glance: StateCache) -> APIRouter:
-    """`/admin/events`."""
+def event_routes(live: LiveConfig, sampler: Sampler, state_cache: StateCache) -> APIRouter:
+    """Return the route of `/admin/events`."""
     router = APIRouter()
 
     @router.get("/events", response_class=StreamingResponse)
     async def events() -> StreamingResponse:
-        """`state` at once and then each second, `calls`, `point`."""
+        """Send `state` each second, and `calls` and `point` when there are new ones."""
         return StreamingResponse(
-            _events(live, watch, glance),
+            _events(live, sampler, state_cache),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
@@ -50,30 +49,29 @@ def event_routes(live: LiveConfig, watch: Sampler, glance: StateCache) -> APIRou
     return router
 
 
-async def _events(live: LiveConfig, watch: Sampler, glance: StateCache) -> AsyncIterator[bytes]:
-    told_calls, told_point = _marks(watch.overview.calls()), watch.last_point
+async def _events(
+    live: LiveConfig, sampler: Sampler, state_cache: StateCache
+) -> AsyncIterator[bytes]:
+    collector = sampler.collector
+    sent_calls = {_key(call) for call in collector.calls()}
+    sent_point = sampler.last_point
     while not live.draining:
-        yield _event("state", glance.now())
-        # Not by their time alone: what another worker ended earlier may be seen later.
-        calls = watch.overview.calls()
-        new = [call for call in calls if _mark(call) not in told_calls][:MAX_NEW_CALLS]
-        told_calls = _marks(calls)
+        yield _event("state", state_cache.state())
+        # Compared by key, not by time: a call of another worker may appear late.
+        calls = collector.calls()
+        new = [call for call in calls if _key(call) not in sent_calls][:MAX_NEW_CALLS]
+        sent_calls = {_key(call) for call in calls}
         if new:
-            traces = [trace_of(call, watch.overview) for call in new]
-            yield _event("calls", CallTraces(calls=traces))
-        if watch.last_point is not told_point and watch.last_point is not None:
-            told_point = watch.last_point
-            yield _event("point", HistoryEvent(point=told_point, step_s=STEP_S))
-        await asyncio.sleep(EVERY_S)
-    glance.forget()
-    yield _event("state", glance.now())  # that it is draining
+            yield _event("calls", CallTraces(calls=[trace_of(call, collector) for call in new]))
+        if sampler.last_point is not sent_point and sampler.last_point is not None:
+            sent_point = sampler.last_point
+            yield _event("point", HistoryEvent(point=sent_point, step_s=STEP_S))
+        await asyncio.sleep(SEND_EVERY_S)
+    state_cache.invalidate()
+    yield _event("state", state_cache.state())  # says that the proxy is draining
 
 
-def _marks(calls: list[CallFinished]) -> set[Mark]:
-    return {_mark(call) for call in calls}
-
-
-def _mark(call: CallFinished) -> Mark:
+def _key(call: CallFinished) -> tuple[str, float]:
     return call.record.request.id, call.ended_at
 
 

@@ -1,7 +1,5 @@
-"""Liveness, readiness, and health endpoint by endpoint.
-
-`/livez` says that the process runs, `/readyz` that it wants traffic, `/health` what it knows of
-its endpoints. None of them asks an endpoint anything, so none can hang.
+"""Health checks: `/livez` (the process runs), `/readyz` (it accepts traffic) and `/health` (the
+state of every endpoint). None of them calls an endpoint, so none can hang.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from llmproxy.runtime import LiveConfig
 
 
 class CapacityLeft(BaseModel):
-    """What may be sent now, of how much a minute; null where no limit is known."""
+    """Limits per minute and what is left of them; null: no limit is known."""
 
     rpm: float | None
     tpm: float | None
@@ -35,8 +33,8 @@ class CapacityLeft(BaseModel):
 
 
 class EndpointHealth(BaseModel):
-    """One endpoint of one group, as it is now. `room_in_s`: 0 = it takes a call now; null: not by
-    itself."""
+    """One endpoint of one group. `room_in_s`: seconds until it has capacity for a call; null: not
+    by itself."""
 
     group: str
     endpoint: str
@@ -52,14 +50,14 @@ class EndpointHealth(BaseModel):
 
 
 class Estimate(BaseModel):
-    """How well the input tokens of one kind of call are estimated before it is sent."""
+    """How accurately the input tokens of one kind of call are estimated."""
 
     calls: int
     median_error: float
 
 
 class GroupHealth(BaseModel):
-    """One model group: how many calls wait for room, and how good its token estimates are."""
+    """One model group: calls that wait for capacity, and the accuracy of its token estimates."""
 
     group: str
     waiting: int
@@ -86,17 +84,17 @@ class Probe(BaseModel):
 
 
 def health_routes(live: LiveConfig) -> APIRouter:
-    """`/livez`, `/readyz` and `/health`."""
+    """Return the routes of `/livez`, `/readyz` and `/health`."""
     router = APIRouter()
 
     @router.get("/livez")
     async def livez() -> Probe:
-        """The process runs."""
+        """Return 200 while the process runs."""
         return Probe(status="alive")
 
     @router.get("/readyz")
     async def readyz(response: Response) -> Probe:
-        """The proxy wants traffic (503 while it drains)."""
+        """Return 200 if the proxy accepts traffic, 503 while it drains."""
         if live.draining:
             response.status_code = 503
             return Probe(status="draining")
@@ -104,14 +102,14 @@ def health_routes(live: LiveConfig) -> APIRouter:
 
     @router.get("/health")
     async def health() -> Health:
-        """What the proxy knows of its endpoints."""
+        """Return the state of every endpoint."""
         return health_of(live, monotonic())
 
     return router
 
 
 def health_of(live: LiveConfig, now: float) -> Health:
-    """The state of every endpoint at a moment of the monotonic clock."""
+    """Return the state of every endpoint at a moment of the monotonic clock."""
     runtime = live.runtime
     endpoints = [
         _endpoint_health(group.name, state, now)

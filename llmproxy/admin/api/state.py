@@ -1,4 +1,4 @@
-"""`/admin/state` and `/admin/history`: how it is, and how it has been."""
+"""`/admin/state` and `/admin/history`: the present and the recent past."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from llmproxy.admin.stats.state import ProxyView, StateCache
 
 
 class HistoryPoints(BaseModel):
-    """Steps of so many seconds, oldest first."""
+    """Steps of `step_s` seconds, oldest first."""
 
     step_s: int
     points: list[HistoryPoint]
 
 
-def watching_routes(watch: Sampler, glance: StateCache) -> APIRouter:
-    """`/admin/state` and `/admin/history`."""
+def state_routes(sampler: Sampler, state_cache: StateCache) -> APIRouter:
+    """Return the routes of `/admin/state` and `/admin/history`."""
     router = APIRouter()
 
     @router.get("/state")
     async def state() -> ProxyView:
-        """Everything at a glance, of all workers together."""
-        return glance.now()
+        """Return the whole state, of all workers together."""
+        return state_cache.state()
 
     @router.get("/history")
     async def history(
         span: Literal["15m", "24h"] = "15m",
         group: Annotated[str | None, Query(description="only this model group's")] = None,
     ) -> HistoryPoints:
-        """The last minutes or hours."""
-        if group is not None and group not in watch.groups:
+        """Return the last 15 minutes or 24 hours in steps."""
+        if group is not None and group not in sampler.groups:
             raise HTTPException(404, f"There is no model group {group!r}.")
-        kept = watch.minutes if span == "15m" else watch.hours
-        return HistoryPoints(step_s=kept.step_s, points=kept.points(watch.wall(), group))
+        series = sampler.minutes if span == "15m" else sampler.hours
+        return HistoryPoints(step_s=series.step_s, points=series.points(sampler.wall(), group))
 
     return router

@@ -1,4 +1,7 @@
-"""Statistics behind the admin API: counters, gauges, history, and the state of every endpoint."""
+"""Statistics: the counters and gauges of all workers, their history, and what the API says of them.
+
+The rounding of numbers for JSON is here, because every module of this package needs it.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,15 @@ from math import isinf
 
 
 def ms(seconds: float) -> float:
-    """Milliseconds, to a microsecond."""
+    """Convert to milliseconds, rounded to a microsecond."""
     return round(seconds * 1000, 3)
 
 
-def in_ms(seconds: float | None) -> float | None:
-    """The same; null stays null."""
+def optional_ms(seconds: float | None) -> float | None:
+    """Convert to milliseconds; None stays None."""
     return None if seconds is None else ms(seconds)
 
 
 def finite(seconds: float) -> float | None:
-    """Seconds, to a millisecond; null for what never ends by itself."""
+    """Round to a millisecond; return None for infinity, which JSON cannot express."""
     return None if isinf(seconds) else round(seconds, 3)

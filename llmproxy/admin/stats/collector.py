@@ -1,8 +1,8 @@
-"""What all workers together have counted and have under way, as any one of them can tell it.
+"""Collects the statistics of all workers, so that any one of them can answer for all.
 
-Each worker publishes its numbers and its latest calls in shared memory twice a second; the one
-that is asked adds the others' to its own. A worker that replaces a dead one goes on from the
-numbers that it finds there, so that no counter ever falls.
+Each worker publishes its counters and its latest calls in shared memory twice a second. The worker
+that is asked adds what the others published to its own. A worker that replaces a dead one continues
+from the counters that it finds, so no counter ever falls.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec.structs import asdict
 
-from llmproxy.admin.stats.levels import limit_gauges
+from llmproxy.admin.stats.levels import EndpointGauges, endpoint_gauges
+from llmproxy.cache.answers import CacheCounters
+from llmproxy.cache.stores.base import StoreCounters
 from llmproxy.events import CallFinished
 from llmproxy.record import CacheResult
 from llmproxy.rules.prices import cost_usd
-from llmproxy.telemetry.counters import Tree, plus
+from llmproxy.telemetry.counters import CallCounters, plus
 from llmproxy.telemetry.shared_memory import SharedMemory, SlotFull
 
 if TYPE_CHECKING:
@@ -28,84 +29,119 @@ if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig, Runtime
     from llmproxy.telemetry.recorder import MetricsRecorder
 
-# The slots of a worker in shared memory.
-NUMBERS, CALLS = range(2)
+# What each worker publishes, each in a part of the shared memory of its own.
+STATS, CALLS = range(2)
 SLOTS = 2
-# Of its latest and of its notable calls, a worker shows the others so many.
-SHOWN_CALLS = 100
+# A worker publishes this many of its latest calls, and as many of its notable ones.
+PUBLISHED_CALLS = 100
 
-# What the cache gave cost nothing.
+# Answers from the cache cost nothing.
 FROM_CACHE = (CacheResult.HIT, CacheResult.STALE, CacheResult.COALESCED)
 
 logger = logging.getLogger("llmproxy")
 
 
-class Stats(msgspec.Struct):
-    """`counters` only grow; `gauges` are as of now. Both add up over workers."""
+class Counters(msgspec.Struct):
+    """Everything that only grows. `store` is None without a store behind the cache's memory."""
 
-    counters: Tree
-    gauges: Tree
+    calls: CallCounters = msgspec.field(default_factory=CallCounters)
+    cache: CacheCounters = msgspec.field(default_factory=CacheCounters)
+    store: StoreCounters | None = None
+
+
+class CacheGauges(msgspec.Struct):
+    """What the cache holds in memory, and what waits to be written to the store behind it."""
+
+    answers: int = 0
+    bytes: int = 0
+    queued_bytes: int = 0
+
+
+class GroupGauges(msgspec.Struct):
+    """One model group at a moment."""
+
+    waiting: int = 0
+    in_flight: int = 0
+    endpoints: dict[str, EndpointGauges] = {}
+
+
+class Gauges(msgspec.Struct):
+    """The proxy at a moment."""
+
+    in_flight: int = 0
+    groups: dict[str, GroupGauges] = {}
+    cache: CacheGauges = msgspec.field(default_factory=CacheGauges)
+
+
+class Stats(msgspec.Struct):
+    """Counters and gauges; both add up over workers."""
+
+    counters: Counters
+    gauges: Gauges
 
 
 class RecentCalls(msgspec.Struct):
-    """The latest calls, and the latest of those that did not go straight; newest last."""
+    """The latest calls, and the latest that failed, were retried or fell back; newest last."""
 
     latest: list[CallFinished]
     notable: list[CallFinished]
 
 
 class WorkerSlot(msgspec.Struct):
-    """A worker's slots in shared memory."""
+    """A worker's place in the shared memory."""
 
     memory: SharedMemory
     number: int
 
 
-_pack = msgspec.msgpack.Encoder().encode
-_numbers_of = msgspec.msgpack.Decoder(Stats).decode
-_calls_of = msgspec.msgpack.Decoder(RecentCalls).decode
+_encode = msgspec.msgpack.Encoder().encode
+_decode_stats = msgspec.msgpack.Decoder(Stats).decode
+_decode_calls = msgspec.msgpack.Decoder(RecentCalls).decode
+_decode_counters = msgspec.msgpack.Decoder(Counters).decode
 
 
 class StatsCollector:
-    """Made once for a process. Owns what its predecessors at this place had counted."""
+    """One per process. Owns what earlier workers in the same slot had counted.
+
+    `slot` is None if there is only one process.
+    """
 
     def __init__(
-        self, live: LiveConfig, recorder: MetricsRecorder, worker: WorkerSlot | None = None
+        self, live: LiveConfig, recorder: MetricsRecorder, slot: WorkerSlot | None = None
     ) -> None:
         self._live = live
         self._recorder = recorder
-        self._worker = worker
-        self._shown: list[bytes | None] = [None] * SLOTS
-        self._told_full = False
-        left_behind = None if worker is None else worker.memory.read(worker.number, NUMBERS)
-        self._before = _numbers_of(left_behind).counters if left_behind else {}
+        self._slot = slot
+        self._published: list[bytes | None] = [None] * SLOTS
+        self._warned = False
+        left_behind = None if slot is None else slot.memory.read(slot.number, STATS)
+        self._before = _decode_stats(left_behind).counters if left_behind else Counters()
 
     @property
     def workers(self) -> int:
-        """How many processes serve."""
-        return 1 if self._worker is None else self._worker.memory.workers
+        """The number of processes that serve calls."""
+        return 1 if self._slot is None else self._slot.memory.workers
 
-    def numbers(self) -> Stats:
-        """Of all workers."""
-        numbers = self._own_numbers()
-        for text in self._others(NUMBERS):
-            others = _numbers_of(text)
-            numbers.counters = plus(numbers.counters, others.counters)
-            numbers.gauges = plus(numbers.gauges, others.gauges)
-        return numbers
+    def stats(self) -> Stats:
+        """Return the statistics of all workers together."""
+        stats = self._own_stats()
+        for packed in self._others(STATS):
+            others = _decode_stats(packed)
+            stats.counters = plus(stats.counters, others.counters)
+            stats.gauges = plus(stats.gauges, others.gauges)
+        return stats
 
     def calls(self, *, notable: bool = False) -> list[CallFinished]:
-        """The latest calls of all workers, newest first."""
+        """Return the latest calls of all workers, newest first."""
         self._recorder.record_pending()
         found = list(self._recorder.notable if notable else self._recorder.latest)
-        for text in self._others(CALLS):
-            others = _calls_of(text)
+        for packed in self._others(CALLS):
+            others = _decode_calls(packed)
             found += others.notable if notable else others.latest
         return sorted(found, key=attrgetter("ended_at"), reverse=True)
 
     def call(self, id: str) -> CallFinished | None:
-        """The latest call with this id, ours or the endpoint's; None if it is not kept (any
-        more)."""
+        """Return the latest call with this id, ours or the endpoint's; None if it is not kept."""
         known = id.encode("latin-1", "replace")
         for calls in (self.calls(), self.calls(notable=True)):
             for call in calls:
@@ -115,7 +151,7 @@ class StatsCollector:
         return None
 
     def cost_of(self, call: CallFinished) -> float | None:
-        """US dollars; None if its endpoint told no usage or has no price."""
+        """Return US dollars; None if the endpoint reported no usage or has no price."""
         record, usage = call.record, call.record.answer.usage
         group = record.fallback or record.group or ""
         price = self._recorder.prices.get((group, record.endpoint or ""))
@@ -123,71 +159,58 @@ class StatsCollector:
             return None
         return round(cost_usd(price, usage), 9)
 
-    def show(self) -> None:
-        """Publish what has changed to the other workers."""
-        if self._worker is None:
+    def publish(self) -> None:
+        """Write to the shared memory what has changed since the last time."""
+        if self._slot is None:
             return
-        self._show(NUMBERS, _pack(self._own_numbers()))
+        self._publish(self._slot, STATS, _encode(self._own_stats()))
         latest, notable = list(self._recorder.latest), list(self._recorder.notable)
-        self._show(CALLS, _pack(RecentCalls(latest[-SHOWN_CALLS:], notable[-SHOWN_CALLS:])))
+        calls = RecentCalls(latest[-PUBLISHED_CALLS:], notable[-PUBLISHED_CALLS:])
+        self._publish(self._slot, CALLS, _encode(calls))
 
-    def _show(self, slot: int, text: bytes) -> None:
-        worker = self._worker
-        if worker is None or text == self._shown[slot]:
+    def _publish(self, slot: WorkerSlot, part: int, packed: bytes) -> None:
+        if packed == self._published[part]:
             return
         try:
-            worker.memory.write(worker.number, slot, text)
-            self._shown[slot] = text
+            slot.memory.write(slot.number, part, packed)
+            self._published[part] = packed
         except SlotFull as error:
-            if not self._told_full:
-                logger.error("The numbers of this worker are not seen by the others: %s.", error)
-            self._told_full = True
+            if not self._warned:
+                logger.error(
+                    "This worker's statistics are too large to share, so /metrics and the "
+                    "dashboard of the other workers omit them: %s.",
+                    error,
+                )
+            self._warned = True
 
-    def _others(self, slot: int) -> Iterable[bytes]:
-        return (
-            ()
-            if self._worker is None
-            else self._worker.memory.read_others(self._worker.number, slot)
-        )
+    def _others(self, part: int) -> Iterable[bytes]:
+        return () if self._slot is None else self._slot.memory.read_others(self._slot.number, part)
 
-    def _own_numbers(self) -> Stats:
+    def _own_stats(self) -> Stats:
         runtime = self._live.runtime
-        counters = {
-            "calls": msgspec.to_builtins(self._recorder.counters()),
-            "cache": _cache_counters(runtime.cache),
-        }
-        number = 0 if self._worker is None else self._worker.number
-        gauges = {
-            "in_flight": runtime.admission.in_flight,
-            "groups": _groups_gauges(runtime, str(number)),
-            "cache": _cache_gauges(runtime.cache),
-        }
-        return Stats(plus(self._before, counters), gauges)
+        cache = runtime.cache
+        # A copy, because counting goes on in the originals.
+        counting = Counters(self._recorder.counters(), cache.counters, cache.store_counters)
+        counters = _decode_counters(_encode(counting))
+        worker = str(0 if self._slot is None else self._slot.number)
+        gauges = Gauges(
+            runtime.admission.in_flight, _group_gauges(runtime, worker), _cache_gauges(cache)
+        )
+        return Stats(plus(counters, self._before), gauges)
 
 
-def _groups_gauges(runtime: Runtime, place: str) -> Tree:
+def _group_gauges(runtime: Runtime, worker: str) -> dict[str, GroupGauges]:
     now = monotonic()
     return {
-        group.name: {
-            "waiting": len(group.line),
-            "in_flight": group.in_flight,
-            "endpoints": {
-                state.endpoint.name: limit_gauges(state, place, now) for state in group.states
-            },
-        }
+        group.name: GroupGauges(
+            len(group.line),
+            group.in_flight,
+            {state.endpoint.name: endpoint_gauges(state, worker, now) for state in group.states},
+        )
         for group in runtime.pool.groups.values()
     }
 
 
-def _cache_counters(cache: Cache) -> Tree:
-    counters = asdict(cache.counters)
-    if cache.store_counters is not None:
-        counters["store"] = asdict(cache.store_counters)
-    return counters
-
-
-def _cache_gauges(cache: Cache) -> Tree:
-    gauges: Tree = {"answers": len(cache.memory), "bytes": cache.memory.bytes}
-    if cache.l2 is not None:
-        gauges["queued_bytes"] = cache.l2.queued_bytes
-    return gauges
+def _cache_gauges(cache: Cache) -> CacheGauges:
+    queued = 0 if cache.l2 is None else cache.l2.queued_bytes
+    return CacheGauges(len(cache.memory), cache.memory.bytes, queued)

@@ -1,21 +1,23 @@
-"""What happened over the last minutes and hours, in steps: the curves of the dashboard.
+"""Time series for the dashboard's charts: what happened in each step of a few seconds or minutes.
 
-A step is the difference between two moments of the same counters. Of steps in which nothing
-happened nothing is kept.
+A step is the difference between the counters at two moments. Steps without traffic are not stored.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from functools import reduce
 
 import msgspec
 from pydantic import BaseModel
 
-from llmproxy.admin.stats import in_ms
-from llmproxy.admin.stats.summary import calls_in, hits_in
-from llmproxy.telemetry.counters import OVERHEAD_SECONDS, Tree, minus, plus, quantile
+from llmproxy.admin.stats import optional_ms
+from llmproxy.admin.stats.collector import Counters
+from llmproxy.admin.stats.summary import count_calls, count_hits
+from llmproxy.telemetry.counters import OVERHEAD_SECONDS, GroupCounters, minus, plus, quantile
+
+# A step's points by group; ALL_GROUPS is the sum of them, with the cache.
+ALL_GROUPS = ""
 
 
 class HistoryPoint(BaseModel):
@@ -41,97 +43,76 @@ class HistoryPoint(BaseModel):
 class TimeSeries:
     """The last `length` steps of `step_s` seconds. Owns the counters as of the last step.
 
-    Kept packed: a step of a hundred groups takes some 20 kB.
+    Steps are stored packed: one with a hundred groups takes about 20 kB.
     """
 
-    def __init__(self, step_s: int, length: int, counters: Tree, now: float) -> None:
+    def __init__(self, step_s: int, length: int, counters: Counters, now: float) -> None:
         self.step_s = step_s
         self._length = length
         self._before = counters
-        self._begun_at = self._step_of(now)
+        self._begun_at = self._step_at(now)
         self._steps: deque[tuple[int, bytes]] = deque(maxlen=length)
 
     def is_due(self, now: float) -> bool:
-        """Whether the step that has begun is over."""
-        return self._step_of(now) > self._begun_at
+        """Return whether the current step is over."""
+        return self._step_at(now) > self._begun_at
 
-    def end_step(self, counters: Tree, now: float) -> HistoryPoint:
-        """The step is over; returns its point of all groups together."""
-        step = minus(counters, self._before)
-        groups = {
-            name: point.model_dump(exclude_defaults=True)
-            for name, point in _points(self._begun_at, step)
-        }
-        if groups:
-            self._steps.append((self._begun_at, msgspec.msgpack.encode(groups)))
-        at, self._before, self._begun_at = self._begun_at, counters, self._step_of(now)
-        return HistoryPoint(at=at, **_without_at(groups.get("")))
+    def end_step(self, counters: Counters, now: float) -> HistoryPoint:
+        """End the current step and return its point of all groups together."""
+        points = _points(self._begun_at, minus(counters, self._before))
+        whole = points.get(ALL_GROUPS, HistoryPoint(at=self._begun_at))
+        if points:
+            members = {
+                group: point.model_dump(exclude_defaults=True) for group, point in points.items()
+            }
+            self._steps.append((self._begun_at, msgspec.msgpack.encode(members)))
+        self._before, self._begun_at = counters, self._step_at(now)
+        return whole
 
     def points(self, now: float, group: str | None = None) -> list[HistoryPoint]:
-        """The whole steps until now, oldest first; those in which nothing happened are zeros."""
-        kept = {at: msgspec.msgpack.decode(packed) for at, packed in self._steps}
-        last = self._step_of(now) - self.step_s
+        """Return the complete steps, oldest first; steps without traffic are zeros."""
+        stored = {at: msgspec.msgpack.decode(packed) for at, packed in self._steps}
+        last = self._step_at(now) - self.step_s
         first = last - (self._length - 1) * self.step_s
         return [
-            HistoryPoint(at=at, **_without_at(kept.get(at, {}).get(group or "")))
+            HistoryPoint(**{**stored.get(at, {}).get(group or ALL_GROUPS, {}), "at": at})
             for at in range(first, last + 1, self.step_s)
         ]
 
-    def _step_of(self, now: float) -> int:
+    def _step_at(self, now: float) -> int:
         return int(now // self.step_s) * self.step_s
 
 
-def _without_at(members: dict[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (members or {}).items() if name != "at"}
-
-
-def _points(at: float, step: Tree) -> Iterator[tuple[str, HistoryPoint]]:
-    """Of each group in which something happened; "" is all of them together, with the cache."""
-    everything: Tree = {}
-    for name, group in step["calls"]["groups"].items():
-        summed = _sums_of(group)
-        everything = plus(everything, summed)
-        if name and summed["calls"]:
-            yield name, _point(at, summed)
-    cache = step["cache"]
-    whole = _point(at, everything) if everything else HistoryPoint(at=at)
-    whole.cache_hits = hits_in(cache)
-    whole.cache_misses = cache["misses"]
-    whole.saved_usd = cache["saved_usd"]
+def _points(at: float, step: Counters) -> dict[str, HistoryPoint]:
+    """Return the points of the groups in which something happened."""
+    groups = step.calls.groups
+    points = {name: _point(at, group) for name, group in groups.items() if name}
+    points = {name: point for name, point in points.items() if point.calls}
+    whole = _point(at, reduce(plus, groups.values(), GroupCounters()))
+    whole.cache_hits = count_hits(step.cache)
+    whole.cache_misses = step.cache.misses
+    whole.saved_usd = step.cache.saved_usd
     if whole.calls or whole.cache_misses:
-        yield "", whole
+        points[ALL_GROUPS] = whole
+    return points
 
 
-def _sums_of(group: Tree) -> Tree:
-    """What a curve needs of one group."""
-    endpoints = group["endpoints"].values()
-    return {
-        "calls": calls_in(group),
-        "errors": group["errors"],
-        "retries": sum(
-            sum(each["retried"].values()) + sum(each["moved"].values()) for each in endpoints
-        ),
-        "input_tokens": sum(each["input_tokens"] for each in endpoints),
-        "output_tokens": sum(each["output_tokens"] for each in endpoints),
-        "cost_usd": sum(each["cost_usd"] for each in endpoints),
-        "first_byte": group["first_byte"]["counts"],
-        "total": group["total"]["counts"],
-        "overhead": group["overhead"]["counts"],
-    }
-
-
-def _point(at: float, sums: Tree) -> HistoryPoint:
-    plain = {
-        name: value
-        for name, value in sums.items()
-        if name not in ("first_byte", "total", "overhead")
-    }
+def _point(at: float, group: GroupCounters) -> HistoryPoint:
+    endpoints = group.endpoints.values()
+    first_byte, total = group.first_byte.counts, group.total.counts
     return HistoryPoint(
         at=at,
-        **plain,
-        first_byte_p50_ms=in_ms(quantile(sums["first_byte"], 0.5)),
-        first_byte_p99_ms=in_ms(quantile(sums["first_byte"], 0.99)),
-        total_p50_ms=in_ms(quantile(sums["total"], 0.5)),
-        total_p99_ms=in_ms(quantile(sums["total"], 0.99)),
-        overhead_p50_ms=in_ms(quantile(sums["overhead"], 0.5, OVERHEAD_SECONDS)),
+        calls=count_calls(group),
+        errors=group.errors,
+        retries=sum(
+            sum(endpoint.retried.values()) + sum(endpoint.moved.values()) for endpoint in endpoints
+        ),
+        input_tokens=sum(endpoint.input_tokens for endpoint in endpoints),
+        output_tokens=sum(endpoint.output_tokens for endpoint in endpoints),
+        cost_usd=sum(endpoint.cost_usd for endpoint in endpoints),
+        first_byte_p50_ms=optional_ms(quantile(first_byte, 0.5)),
+        first_byte_p99_ms=optional_ms(quantile(first_byte, 0.99)),
+        total_p50_ms=optional_ms(quantile(total, 0.5)),
+        total_p99_ms=optional_ms(quantile(total, 0.99)),
+        overhead_p50_ms=optional_ms(quantile(group.overhead.counts, 0.5, OVERHEAD_SECONDS)),
     )

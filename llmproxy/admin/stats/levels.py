@@ -1,26 +1,47 @@
-"""What is left of an endpoint's limits, put together from what each worker knows.
+"""What is left of an endpoint's limits, combined from what each worker knows.
 
-What workers have sent adds up. What a vendor told does not: each may have heard of what all of them
-sent, so the least is true.
+Requests and tokens that workers have sent add up. What a vendor's headers reported does not: each
+report already includes what the other workers sent, so the lowest one holds.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from pydantic import BaseModel
-
-from llmproxy.telemetry.counters import Tree
 
 if TYPE_CHECKING:
     from llmproxy.config import Limits
     from llmproxy.routing import EndpointState
 
 
-class LimitView(BaseModel):
-    """One limit: all of it as it is now, what is left of it, and what the config says.
+class LimitGauge(msgspec.Struct):
+    """One limit of an endpoint. Adds up over workers.
 
-    Per minute for requests and tokens.
+    Attributes:
+        sent: Requests or tokens that were sent within the last minute.
+        limit: The limit that the vendor reported, by worker; empty if it reported none.
+        left: What was left of it, by worker.
+    """
+
+    sent: int = 0
+    limit: dict[str, float] = {}
+    left: dict[str, float] = {}
+
+
+class EndpointGauges(msgspec.Struct):
+    """One endpoint at a moment. Adds up over workers."""
+
+    in_flight: int = 0
+    requests: LimitGauge = msgspec.field(default_factory=LimitGauge)
+    tokens: LimitGauge = msgspec.field(default_factory=LimitGauge)
+
+
+class LimitView(BaseModel):
+    """One limit: its current size, what is left of it, and the configured size.
+
+    Requests and tokens are per minute.
     """
 
     limit: float
@@ -29,50 +50,50 @@ class LimitView(BaseModel):
 
 
 class LimitsView(BaseModel):
-    """Null: no limit is known."""
+    """The limits of an endpoint; null: no limit is known."""
 
     requests: LimitView | None
     tokens: LimitView | None
     concurrent: LimitView | None
 
 
-def limit_gauges(state: EndpointState, place: str, now: float) -> Tree:
-    """What one worker knows, so that it adds up with what the others do. `place`: the worker's."""
-    sent_requests, sent_tokens = state.capacity.sent_in_last_minute(now)
-    limits, told_left = state.capacity.vendor_limits, state.capacity.vendor_left(now)
-    return {
-        "in_flight": state.in_flight,
-        "requests": _gauge(sent_requests, limits[0], told_left[0], place),
-        "tokens": _gauge(sent_tokens, limits[1], told_left[1], place),
-    }
+def endpoint_gauges(state: EndpointState, worker: str, now: float) -> EndpointGauges:
+    """Return what this worker knows of an endpoint."""
+    capacity = state.capacity
+    sent_requests, sent_tokens = capacity.sent_in_last_minute(now)
+    limits, left = capacity.vendor_limits, capacity.vendor_left(now)
+    return EndpointGauges(
+        in_flight=state.in_flight,
+        requests=_gauge(sent_requests, limits[0], left[0], worker),
+        tokens=_gauge(sent_tokens, limits[1], left[1], worker),
+    )
 
 
-def _gauge(sent: int, limit: float | None, left: float | None, place: str) -> Tree:
+def _gauge(sent: int, limit: float | None, left: float | None, worker: str) -> LimitGauge:
     if limit is None or left is None:
-        return {"sent": sent, "limit": {}, "left": {}}
-    return {"sent": sent, "limit": {place: limit}, "left": {place: left}}
+        return LimitGauge(sent)
+    return LimitGauge(sent, {worker: limit}, {worker: left})
 
 
-def limits_view(configured: Limits, gauges: Tree) -> LimitsView:
-    """Of an endpoint, from the gauges of all workers together."""
-    places = configured.concurrent
+def limits_view(configured: Limits, gauges: EndpointGauges) -> LimitsView:
+    """Return the limits of an endpoint from the gauges of all workers."""
     concurrent = None
-    if places is not None:
-        left = max(0, places - gauges.get("in_flight", 0))
-        concurrent = LimitView(limit=places, left=left, configured=places)
+    if configured.concurrent is not None:
+        left = max(0, configured.concurrent - gauges.in_flight)
+        concurrent = LimitView(
+            limit=configured.concurrent, left=left, configured=configured.concurrent
+        )
     return LimitsView(
-        requests=_level(configured.rpm, gauges.get("requests")),
-        tokens=_level(configured.tpm, gauges.get("tokens")),
+        requests=_limit_view(configured.rpm, gauges.requests),
+        tokens=_limit_view(configured.tpm, gauges.tokens),
         concurrent=concurrent,
     )
 
 
-def _level(configured: int | None, gauge: Tree | None) -> LimitView | None:
-    known: list[tuple[float, float]] = []  # limits, and what is left of each
-    if gauge is not None:
-        known += [(limit, gauge["left"][place]) for place, limit in gauge["limit"].items()]
+def _limit_view(configured: int | None, gauge: LimitGauge) -> LimitView | None:
+    known = [(limit, gauge.left[worker]) for worker, limit in gauge.limit.items()]
     if configured is not None:
-        known.append((configured, max(0, configured - (gauge["sent"] if gauge else 0))))
+        known.append((configured, max(0, configured - gauge.sent)))
     if not known:
         return None
     limit = min(limit for limit, _ in known)

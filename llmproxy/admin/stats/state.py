@@ -1,38 +1,43 @@
-"""`/admin/state`: everything that an operator wants to see at a glance, of all workers together."""
+"""The content of `/admin/state`: the whole proxy at a moment, all workers together."""
 
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import asdict
+from pydantic import BaseModel
 
 import llmproxy
 from llmproxy.admin.stats import finite
-from llmproxy.admin.stats.levels import limits_view
+from llmproxy.admin.stats.collector import CacheGauges, GroupGauges
+from llmproxy.admin.stats.levels import EndpointGauges, LimitsView, limits_view
 from llmproxy.admin.stats.sampler import Sampler
 from llmproxy.admin.stats.status import (
+    EndpointStatus,
+    GroupStatus,
+    ProxyStatus,
+    SharedStateView,
     endpoint_status,
+    failure_reason,
     group_status,
     proxy_status,
-    reason_of,
     shared_state_view,
 )
-from llmproxy.admin.stats.summary import RecentStats, recent_at, recent_of_all, totals_of
+from llmproxy.admin.stats.summary import (
+    RecentStats,
+    TotalStats,
+    recent_of_endpoint,
+    recent_of_groups,
+    totals_of,
+)
 from llmproxy.routing import EndpointState, Group
-from llmproxy.telemetry.counters import Tree
+from llmproxy.telemetry.counters import EndpointCounters, GroupCounters
 
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig
 
-
-from typing import Literal
-
-from pydantic import BaseModel
-
-from llmproxy.admin.stats.levels import LimitsView
-from llmproxy.admin.stats.status import EndpointStatus, GroupStatus, ProxyStatus, SharedStateView
-from llmproxy.admin.stats.summary import TotalStats
+CACHED_FOR_S = 0.5
 
 
 class EndpointView(BaseModel):
@@ -60,7 +65,7 @@ class EndpointView(BaseModel):
 
 
 class GroupView(BaseModel):
-    """One model group. `degraded`: an endpoint is out; `down`: all are."""
+    """One model group. `degraded`: an endpoint is out; `down`: all endpoints are out."""
 
     group: str
     status: GroupStatus
@@ -71,7 +76,7 @@ class GroupView(BaseModel):
 
 
 class ConfigView(BaseModel):
-    """The config that is served. `error`: why a newer one was refused."""
+    """The config in use. `error`: why a newer one was refused."""
 
     source: str | None
     loaded_at: float
@@ -89,7 +94,7 @@ class StoreView(BaseModel):
 
 
 class CacheView(BaseModel):
-    """The cache: answers and bytes in memory."""
+    """The answer cache. `entries` and `bytes` are in memory."""
 
     entries: int
     bytes: int
@@ -97,7 +102,7 @@ class CacheView(BaseModel):
 
 
 class ProxyView(BaseModel):
-    """The proxy, at this moment. Moments are Unix seconds."""
+    """The proxy at a moment. Times are Unix seconds."""
 
     version: str
     status: ProxyStatus
@@ -114,106 +119,114 @@ class ProxyView(BaseModel):
 
 
 class StateCache:
-    """Looks once for all who ask within half a second."""
+    """Computes the state at most twice a second, for everything that asks for it."""
 
-    def __init__(self, live: LiveConfig, watch: Sampler) -> None:
+    def __init__(self, live: LiveConfig, sampler: Sampler) -> None:
         self._live = live
-        self._watch = watch
-        self._seen: ProxyView | None = None
-        self._seen_at = 0.0
+        self._sampler = sampler
+        self._cached: ProxyView | None = None
+        self._cached_at = 0.0
 
-    def now(self) -> ProxyView:
-        """How it is."""
-        moment = monotonic()
-        if self._seen is None or moment - self._seen_at > 0.5:
-            self._seen, self._seen_at = _look(self._live, self._watch), moment
-        return self._seen
+    def state(self) -> ProxyView:
+        """Return the state, at most half a second old."""
+        now = monotonic()
+        if self._cached is None or now - self._cached_at > CACHED_FOR_S:
+            self._cached, self._cached_at = _proxy_view(self._live, self._sampler), now
+        return self._cached
 
-    def forget(self) -> None:
-        """Something was changed on purpose: look again."""
-        self._seen = None
+    def invalidate(self) -> None:
+        """Compute the state anew next time, because an operator changed something."""
+        self._cached = None
 
 
-def _look(live: LiveConfig, watch: Sampler) -> ProxyView:
-    runtime, numbers = live.runtime, watch.overview.numbers()
-    step, seconds = watch.recent(numbers.counters)
+def _proxy_view(live: LiveConfig, sampler: Sampler) -> ProxyView:
+    runtime, stats = live.runtime, sampler.collector.stats()
+    step, seconds = sampler.recent(stats.counters)
+    recent = step.calls.groups
     groups = [
-        _group_now(group, watch, step["calls"]["groups"], numbers.gauges, seconds)
+        _group_view(
+            group,
+            sampler,
+            recent.get(group.name, GroupCounters()),
+            stats.gauges.groups.get(group.name, GroupGauges()),
+            seconds,
+        )
         for group in runtime.pool.groups.values()
     ]
     return ProxyView(
         version=llmproxy.__version__,
-        status=proxy_status(live, [each.status for each in groups]),
-        now=watch.wall(),
-        started_at=watch.started_at,
-        workers=watch.overview.workers,
-        config=_config_now(live),
+        status=proxy_status(live, [group.status for group in groups]),
+        now=sampler.wall(),
+        started_at=sampler.started_at,
+        workers=sampler.collector.workers,
+        config=_config_view(live),
         shared=shared_state_view(runtime),
-        in_flight=numbers.gauges["in_flight"],
-        recent=recent_of_all(step["calls"]["groups"], seconds),
-        totals=totals_of(numbers.counters),
+        in_flight=stats.gauges.in_flight,
+        recent=recent_of_groups(recent.values(), seconds),
+        totals=totals_of(stats.counters),
         groups=groups,
-        cache=_cache_now(live, numbers.gauges["cache"]),
+        cache=_cache_view(live, stats.gauges.cache),
     )
 
 
-def _group_now(
-    group: Group, watch: Sampler, recent: Tree, gauges: Tree, seconds: float
+def _group_view(
+    group: Group, sampler: Sampler, recent: GroupCounters, gauges: GroupGauges, seconds: float
 ) -> GroupView:
     now = monotonic()
-    mine, gauge = recent.get(group.name, {}), gauges["groups"].get(group.name, {})
-    attempts, gauges_at = mine.get("endpoints", {}), gauge.get("endpoints", {})
-    endpoints = [
-        _endpoint_now(
-            state,
-            watch.since(group.name, state.endpoint.name),
-            gauges_at.get(state.endpoint.name, {}),
-            recent_at(attempts.get(state.endpoint.name), seconds),
-            now,
+    endpoints = []
+    for state in group.states:
+        name = state.endpoint.name
+        attempts = recent.endpoints.get(name, EndpointCounters())
+        endpoints.append(
+            _endpoint_view(
+                state,
+                sampler.since(group.name, name),
+                gauges.endpoints.get(name, EndpointGauges()),
+                recent_of_endpoint(attempts, seconds),
+                now,
+            )
         )
-        for state in group.states
-    ]
     return GroupView(
         group=group.name,
         status=group_status(group, now),
-        waiting=gauge.get("waiting", 0),
-        in_flight=gauge.get("in_flight", 0),
-        recent=recent_of_all({group.name: mine} if mine else {}, seconds),
+        waiting=gauges.waiting,
+        in_flight=gauges.in_flight,
+        recent=recent_of_groups([recent], seconds),
         endpoints=endpoints,
     )
 
 
-def _endpoint_now(
-    state: EndpointState, since: float, gauges: Tree, recent: RecentStats, now: float
+def _endpoint_view(
+    state: EndpointState, since: float, gauges: EndpointGauges, recent: RecentStats, now: float
 ) -> EndpointView:
-    condition = endpoint_status(state, now)
+    status = endpoint_status(state, now)
     ready_in_s = max(state.ready_at(now) - now, state.available_in_s(0, now))
     return EndpointView(
         endpoint=state.endpoint.name,
-        state=condition,
-        why=None if condition == "ok" else state.why_not(0, now),
-        reason=reason_of(state, now),
-        probing=condition == "half-open" and not state.available(now),
+        state=status,
+        why=None if status is EndpointStatus.OK else state.why_not(0, now),
+        reason=failure_reason(state, now),
+        probing=status is EndpointStatus.HALF_OPEN and not state.available(now),
         ready_in_s=finite(ready_in_s),
         since=since,
         tier=state.endpoint.tier,
         weight=state.endpoint.weight,
         breaker=state.breaker.state(now).value,
         drained=state.drained,
-        in_flight=gauges.get("in_flight", 0),
+        in_flight=gauges.in_flight,
         capacity=limits_view(state.endpoint.limits, gauges),
         recent=recent,
     )
 
 
-def _config_now(live: LiveConfig) -> ConfigView:
+def _config_view(live: LiveConfig) -> ConfigView:
     source = None if live.file is None else str(live.file.path)
     return ConfigView(source=source, **asdict(live.loaded))
 
 
-def _cache_now(live: LiveConfig, gauges: Tree) -> CacheView | None:
+def _cache_view(live: LiveConfig, gauges: CacheGauges) -> CacheView | None:
     if not live.runtime.config.general_settings.cache:
         return None
-    second = live.runtime.cache.l2
-    store = None if second is None else StoreView(connected=second.connected, why=second.why)
-    return CacheView(entries=gauges["answers"], bytes=gauges["bytes"], store=store)
+    l2 = live.runtime.cache.l2
+    store = None if l2 is None else StoreView(connected=l2.connected, why=l2.why)
+    return CacheView(entries=gauges.answers, bytes=gauges.bytes, store=store)

@@ -1,51 +1,58 @@
-"""How the proxy stands, in one word, and what it knows together with other instances: as `/health`
-and `/admin/state` tell it."""
+"""The status of an endpoint, a model group and the proxy, each in one word."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
+
+from llmproxy.errors import CredentialRejected, Misconfigured
+from llmproxy.routing import EndpointState
+from llmproxy.rules.breaker import State
 
 if TYPE_CHECKING:
     from llmproxy.routing import Group
     from llmproxy.runtime import LiveConfig, Runtime
 
 
-from llmproxy.errors import CredentialRejected, Misconfigured
-from llmproxy.routing import EndpointState
-from llmproxy.rules.breaker import State
+class EndpointStatus(StrEnum):
+    """The state that an endpoint is in; the most severe if several apply."""
 
-EndpointStatus = Literal["ok", "full", "cooling", "open", "half-open", "misconfigured", "drained"]
-ENDPOINT_STATUSES: tuple[EndpointStatus, ...] = (
-    *("ok", "full", "cooling", "open", "half-open"),
-    *("misconfigured", "drained"),
-)
-# Reasons to cool that only a person can mend.
-LOUD = frozenset((CredentialRejected.reason, Misconfigured.reason))
-
-
-def endpoint_status(state: EndpointState, now: float) -> EndpointStatus:
-    """The condition at a moment of the monotonic clock; the gravest if there are several."""
-    if state.drained:
-        return "drained"
-    if state.cooldown_until > now:
-        return "misconfigured" if state.cooldown_why in LOUD else "cooling"
-    breaker = state.breaker.state(now)
-    if breaker is State.OPEN and not state.alone:
-        return "open"
-    if breaker is State.HALF_OPEN and not state.alone:
-        return "half-open"
-    return "full" if state.available_in_s(0, now) > 0 else "ok"
+    OK = "ok"
+    FULL = "full"
+    COOLING = "cooling"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+    MISCONFIGURED = "misconfigured"
+    DRAINED = "drained"
 
 
 GroupStatus = Literal["ok", "degraded", "down"]
 ProxyStatus = Literal["ok", "degraded", "down", "draining"]
 
+# Reasons of a cooldown that only a person can remove.
+_NEEDS_A_PERSON = (CredentialRejected.reason, Misconfigured.reason)
 
-def reason_of(state: EndpointState, now: float) -> str | None:
+
+def endpoint_status(state: EndpointState, now: float) -> EndpointStatus:
+    """Return the status at a moment of the monotonic clock."""
+    if state.drained:
+        return EndpointStatus.DRAINED
+    if state.cooldown_until > now:
+        needs_a_person = state.cooldown_why in _NEEDS_A_PERSON
+        return EndpointStatus.MISCONFIGURED if needs_a_person else EndpointStatus.COOLING
+    breaker = state.breaker.state(now)
+    if breaker is State.OPEN and not state.alone:
+        return EndpointStatus.OPEN
+    if breaker is State.HALF_OPEN and not state.alone:
+        return EndpointStatus.HALF_OPEN
+    return EndpointStatus.FULL if state.available_in_s(0, now) > 0 else EndpointStatus.OK
+
+
+def failure_reason(state: EndpointState, now: float) -> str | None:
     """Return the reason of the failure that takes an endpoint out, such as `throttled`."""
     if state.drained:
         return None
@@ -56,8 +63,10 @@ def reason_of(state: EndpointState, now: float) -> str | None:
 
 
 class SharedStateView(BaseModel):
-    """What is known together with other instances. Not connected: each keeps to its part of every
-    limit."""
+    """The state that is shared with other instances.
+
+    While it is not connected, each instance keeps to its share of every limit.
+    """
 
     connected: bool
     instances: int
@@ -66,13 +75,13 @@ class SharedStateView(BaseModel):
 
 
 def group_status(group: Group, now: float) -> GroupStatus:
-    """`degraded`: an endpoint of the group is out; `down`: all are."""
+    """Return `degraded` if an endpoint of the group is out, `down` if all are."""
     out = [not state.available(now) for state in group.states]
     return "down" if all(out) else "degraded" if any(out) else "ok"
 
 
 def proxy_status(live: LiveConfig, groups: Iterable[GroupStatus]) -> ProxyStatus:
-    """The worst of the groups, unless the process is going down."""
+    """Return the worst status of the groups, or `draining` while the process shuts down."""
     if live.draining:
         return "draining"
     found = set(groups)
@@ -80,7 +89,7 @@ def proxy_status(live: LiveConfig, groups: Iterable[GroupStatus]) -> ProxyStatus
 
 
 def shared_state_view(runtime: Runtime) -> SharedStateView | None:
-    """None: there are no other instances."""
+    """Return None if there are no other instances."""
     if runtime.shared is None:
         return None
     status = runtime.shared.status(monotonic())

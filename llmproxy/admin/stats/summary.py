@@ -1,16 +1,30 @@
-"""The figures of the last minute and since the start, from what was counted."""
+"""Statistics of the last minute and since the start, computed from the counters."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import reduce
+
 from pydantic import BaseModel
 
-from llmproxy.admin.stats import in_ms
-from llmproxy.telemetry.counters import SECONDS, Tree, plus, quantile
+from llmproxy.admin.stats import optional_ms
+from llmproxy.admin.stats.collector import Counters
+from llmproxy.cache.answers import CacheCounters
+from llmproxy.telemetry.counters import (
+    EndpointCounters,
+    GroupCounters,
+    Histogram,
+    histogram,
+    plus,
+    quantile,
+)
 
 
 class RecentStats(BaseModel):
-    """The last 60 s. Of an endpoint: `calls` are attempts that ended there, `errors` those that
-    failed."""
+    """The last 60 s.
+
+    For an endpoint, `calls` are attempts that ended there and `errors` the attempts that failed.
+    """
 
     calls: int
     errors: int
@@ -24,7 +38,7 @@ class RecentStats(BaseModel):
 
 
 class TotalStats(BaseModel):
-    """Since the start."""
+    """Everything since the start."""
 
     calls: int
     errors: int
@@ -41,78 +55,70 @@ class TotalStats(BaseModel):
     streams_interrupted: int
 
 
-def recent_at(attempts: Tree | None, seconds: float) -> RecentStats:
-    """Of an endpoint's attempts."""
-    if attempts is None:
-        return _recent(0, 0, [], seconds, {})
-    failed = sum(attempts["failed"].values())
-    ended = attempts["answered"] + failed
-    errors = failed + attempts["interrupted"]
-    return _recent(ended, errors, attempts["first_byte"]["counts"], seconds, attempts)
+def recent_of_endpoint(attempts: EndpointCounters, seconds: float) -> RecentStats:
+    """Return the recent attempts at one endpoint."""
+    failed = sum(attempts.failed.values())
+    ended, errors = attempts.answered + failed, failed + attempts.interrupted
+    return _recent(ended, errors, attempts.first_byte, seconds, [attempts])
 
 
-def recent_of_all(groups: Tree, seconds: float) -> RecentStats:
-    """Of the calls for some groups."""
-    calls = errors = 0
-    waits: Tree = {"counts": []}
-    spent: Tree = {}
-    for group in groups.values():
-        calls += calls_in(group)
-        errors += group["errors"]
-        waits = plus(waits, {"counts": group["first_byte"]["counts"]})
-        for each in group["endpoints"].values():
-            spent = plus(spent, {name: each[name] for name in SPENT})
-    return _recent(calls, errors, waits["counts"], seconds, spent)
+def recent_of_groups(groups: Collection[GroupCounters], seconds: float) -> RecentStats:
+    """Return the recent calls for some groups together."""
+    return _recent(
+        sum(map(count_calls, groups)),
+        sum(group.errors for group in groups),
+        reduce(plus, (group.first_byte for group in groups), histogram()),
+        seconds,
+        [endpoint for group in groups for endpoint in group.endpoints.values()],
+    )
 
 
-SPENT = ("input_tokens", "output_tokens", "cached_tokens", "cost_usd", "interrupted")
-
-
-def _recent(calls: int, errors: int, waits: list[int], seconds: float, spent: Tree) -> RecentStats:
+def _recent(
+    calls: int,
+    errors: int,
+    first_byte: Histogram,
+    seconds: float,
+    endpoints: Collection[EndpointCounters],
+) -> RecentStats:
     return RecentStats(
         calls=calls,
         errors=errors,
         error_rate=round(errors / calls, 4) if calls else 0.0,
         calls_per_s=round(calls / seconds, 2),
-        input_tokens=spent.get("input_tokens", 0),
-        output_tokens=spent.get("output_tokens", 0),
-        cost_usd=round(spent.get("cost_usd", 0.0), 6),
-        first_byte_p50_ms=in_ms(quantile(waits, 0.5, SECONDS)) if waits else None,
-        first_byte_p99_ms=in_ms(quantile(waits, 0.99, SECONDS)) if waits else None,
+        input_tokens=sum(endpoint.input_tokens for endpoint in endpoints),
+        output_tokens=sum(endpoint.output_tokens for endpoint in endpoints),
+        cost_usd=round(sum(endpoint.cost_usd for endpoint in endpoints), 6),
+        first_byte_p50_ms=optional_ms(quantile(first_byte.counts, 0.5)),
+        first_byte_p99_ms=optional_ms(quantile(first_byte.counts, 0.99)),
     )
 
 
-def totals_of(counters: Tree) -> TotalStats:
-    """Of all groups, and of the cache."""
-    groups, cache = counters["calls"]["groups"].values(), counters["cache"]
-    endpoints = [each for group in groups for each in group["endpoints"].values()]
-
-    def spent(name: str) -> int:
-        return sum(each[name] for each in endpoints)
-
+def totals_of(counters: Counters) -> TotalStats:
+    """Return the totals of all groups and of the cache."""
+    groups, cache = counters.calls.groups.values(), counters.cache
+    endpoints = [endpoint for group in groups for endpoint in group.endpoints.values()]
     return TotalStats(
-        calls=sum(map(calls_in, groups)),
-        errors=sum(group["errors"] for group in groups),
-        input_tokens=spent("input_tokens"),
-        output_tokens=spent("output_tokens"),
-        cached_tokens=spent("cached_tokens"),
-        cost_usd=round(spent("cost_usd"), 6),
-        cache_hits=hits_in(cache),
-        cache_misses=cache["misses"],
-        saved_tokens=cache["saved_input_tokens"] + cache["saved_output_tokens"],
-        saved_usd=round(cache["saved_usd"], 6),
-        retries=sum(sum(each["retried"].values()) for each in endpoints),
-        failovers=sum(sum(each["moved"].values()) for each in endpoints),
-        streams_interrupted=spent("interrupted"),
+        calls=sum(map(count_calls, groups)),
+        errors=sum(group.errors for group in groups),
+        input_tokens=sum(endpoint.input_tokens for endpoint in endpoints),
+        output_tokens=sum(endpoint.output_tokens for endpoint in endpoints),
+        cached_tokens=sum(endpoint.cached_tokens for endpoint in endpoints),
+        cost_usd=round(sum(endpoint.cost_usd for endpoint in endpoints), 6),
+        cache_hits=count_hits(cache),
+        cache_misses=cache.misses,
+        saved_tokens=cache.saved_input_tokens + cache.saved_output_tokens,
+        saved_usd=round(cache.saved_usd, 6),
+        retries=sum(sum(endpoint.retried.values()) for endpoint in endpoints),
+        failovers=sum(sum(endpoint.moved.values()) for endpoint in endpoints),
+        streams_interrupted=sum(endpoint.interrupted for endpoint in endpoints),
     )
 
 
-def calls_in(group: Tree) -> int:
-    """All calls for a group, however they ended."""
-    return sum(sum(kinds.values()) for kinds in group["calls"].values())
+def count_calls(group: GroupCounters) -> int:
+    """Count the calls for a group, however they ended."""
+    return sum(sum(by_status.values()) for by_status in group.calls.values())
 
 
-def hits_in(cache: Tree) -> int:
-    """All calls that the cache answered."""
-    hits: int = cache["hits"] + cache["stale"] + cache["coalesced"]
-    return hits
+def count_hits(cache: CacheCounters) -> int:
+    """Count the calls that the cache answered."""
+    return cache.hits + cache.stale + cache.coalesced

@@ -1,4 +1,4 @@
-"""What `/admin/calls` and `/admin/events` tell of a call: why it went where it went."""
+"""The trace of a call, as `/admin/calls` and `/admin/events` return it: its steps and its costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 
-from llmproxy.admin.stats import in_ms, ms
+from llmproxy.admin.stats import ms, optional_ms
 from llmproxy.admin.stats.collector import StatsCollector
 from llmproxy.events import CallFinished
 from llmproxy.steps import Attempt, FellBack, PassedOver, Step
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class TraceStep(BaseModel):
-    """One step; `at_ms` is counted from the call's arrival.
+    """One step. `at_ms` is the time since the call's arrival.
 
-    skipped: an endpoint took no call, and why. attempt: how it ended, after `ms`. fallback: the
-    call went on in another group.
+    skipped: an endpoint could not take the call; `why` says the reason. attempt: one try at an
+    endpoint, which took `ms`. fallback: the call moved to another group.
     """
 
     what: Literal["skipped", "attempt", "fallback"]
@@ -34,7 +34,10 @@ class TraceStep(BaseModel):
 
 
 class CallTrace(BaseModel):
-    """One call. `at`: Unix seconds of its end; `waited_ms`: until the first byte, for others."""
+    """One call. `at`: Unix seconds of its end.
+
+    `waited_ms`: the time to the first byte that was spent waiting for others, such as endpoints.
+    """
 
     id: str | None
     at: float
@@ -60,13 +63,13 @@ class CallTrace(BaseModel):
 
 
 class CallTraces(BaseModel):
-    """Newest first."""
+    """Calls, newest first."""
 
     calls: list[CallTrace]
 
 
-def trace_of(call: CallFinished, overview: StatsCollector) -> CallTrace:
-    """As it is told."""
+def trace_of(call: CallFinished, collector: StatsCollector) -> CallTrace:
+    """Return the trace of a finished call."""
     until_first_byte_s = call.total_s if call.first_byte_s is None else call.first_byte_s
     record, request, answer = call.record, call.record.request, call.record.answer
     usage = answer.usage
@@ -83,19 +86,19 @@ def trace_of(call: CallFinished, overview: StatsCollector) -> CallTrace:
         status=answer.status,
         error=answer.error,
         cache=record.cache,
-        first_byte_ms=in_ms(call.first_byte_s),
+        first_byte_ms=optional_ms(call.first_byte_s),
         total_ms=ms(call.total_s),
         overhead_ms=ms(call.overhead_s),
         waited_ms=ms(until_first_byte_s - call.overhead_s),
         input_tokens=usage.input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
         cached_tokens=usage.cached_tokens if usage else None,
-        cost_usd=overview.cost_of(call),
-        steps=[_told(step, request.received_at) for step in record.steps],
+        cost_usd=collector.cost_of(call),
+        steps=[_trace_step(step, request.received_at) for step in record.steps],
     )
 
 
-def _told(step: Step, received_at: float) -> TraceStep:
+def _trace_step(step: Step, received_at: float) -> TraceStep:
     match step:
         case Attempt():
             return TraceStep(

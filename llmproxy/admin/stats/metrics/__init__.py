@@ -1,5 +1,4 @@
-"""`/metrics` for Prometheus, of all workers together: read when it is scraped, not by calls.
+"""`/metrics` for Prometheus: the statistics of all workers, written when they are scraped.
 
-Counters come from the tally, gauges from the state that the dashboard shows; no label comes from a
-client.
+No label comes from a client, so the number of series is bounded by the config.
 """

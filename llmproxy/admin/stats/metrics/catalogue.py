@@ -1,6 +1,6 @@
-"""Every metric that there is: its name, kind, meaning and labels. docs/metrics.md is made of it.
+"""Every metric: its name, kind, meaning and labels. docs/metrics.md is generated from it.
 
-Names follow Prometheus' conventions: base units, `_total` for what only grows.
+Names follow Prometheus' conventions: base units, `_total` for counters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class MetricSpec(NamedTuple):
 
     name: str
     kind: Kind
-    told: str
+    help: str
     labels: tuple[str, ...] = ()
 
 
@@ -25,48 +25,55 @@ CALLS = (
     MetricSpec(
         "llmproxy_calls_total",
         "counter",
-        "Calls by the endpoint that answered or was tried last (empty: none was) and status: 2xx, "
-        "4xx, 5xx, or 499 of a client that left first. An empty group: no model group was found.",
+        "Calls by status class (2xx, 4xx, 5xx; 499: the client closed the connection first) and by "
+        "the endpoint that answered or was tried last (empty: none was tried). The group is empty "
+        "if no model group was found.",
         ("group", "endpoint", "status"),
     ),
     MetricSpec(
         "llmproxy_call_errors_total",
         "counter",
-        "Calls that failed through no fault of the client: 5xx, 429, broken streams.",
+        "Calls that ended in a 5xx, a 429 or a broken stream.",
         GROUP,
     ),
     MetricSpec(
-        "llmproxy_call_fallbacks_total", "counter", "Calls that another group answered.", GROUP
+        "llmproxy_call_fallbacks_total",
+        "counter",
+        "Calls that were answered by a fallback group.",
+        GROUP,
     ),
     MetricSpec(
         "llmproxy_call_first_byte_seconds",
         "histogram",
-        "From a call's arrival to its answer's first byte, attempts and waiting included.",
+        "Time from a call's arrival to its answer's first byte, attempts and waiting included.",
         GROUP,
     ),
     MetricSpec(
-        "llmproxy_call_duration_seconds", "histogram", "From a call's arrival to its end.", GROUP
+        "llmproxy_call_duration_seconds",
+        "histogram",
+        "Time from a call's arrival to its end.",
+        GROUP,
     ),
     MetricSpec(
         "llmproxy_call_overhead_seconds",
         "histogram",
-        "The part of the time to the first byte that this proxy took for itself.",
+        "The part of the time to the first byte that the proxy itself needed.",
         GROUP,
     ),
-    MetricSpec("llmproxy_calls_in_flight", "gauge", "Calls under way."),
+    MetricSpec("llmproxy_calls_in_flight", "gauge", "Calls in flight."),
     MetricSpec(
-        "llmproxy_calls_waiting", "gauge", "Calls that wait for room at an endpoint.", GROUP
+        "llmproxy_calls_waiting", "gauge", "Calls that wait for capacity at an endpoint.", GROUP
     ),
     MetricSpec(
         "llmproxy_caller_calls_total",
         "counter",
-        "Calls of a configured caller by status.",
+        "Calls of a configured caller, by status class.",
         ("caller", "status"),
     ),
     MetricSpec(
         "llmproxy_caller_tokens_total",
         "counter",
-        "Tokens of a caller's answers, as the endpoints counted them: input, output.",
+        "Tokens of a caller's calls, as the endpoints counted them: input, output.",
         ("caller", "kind"),
     ),
 )
@@ -74,37 +81,37 @@ ATTEMPTS = (
     MetricSpec(
         "llmproxy_attempts_total",
         "counter",
-        "Attempts by how they ended: answered, failed, abandoned (the client left).",
+        "Attempts by outcome: answered, failed, abandoned (the client disconnected).",
         (*ENDPOINT, "outcome"),
     ),
     MetricSpec(
         "llmproxy_attempt_failures_total",
         "counter",
-        "Attempts that failed, by reason. A series begins with its first failure.",
+        "Failed attempts, by reason. A series begins with its first failure.",
         (*ENDPOINT, "reason"),
     ),
     MetricSpec(
         "llmproxy_retries_total",
         "counter",
-        "Failed attempts that were made again at the same endpoint.",
+        "Failed attempts that were followed by another one at the same endpoint.",
         (*ENDPOINT, "reason"),
     ),
     MetricSpec(
         "llmproxy_failovers_total",
         "counter",
-        "Failed attempts after which the call went to another endpoint.",
+        "Failed attempts that were followed by one at another endpoint.",
         (*ENDPOINT, "reason"),
     ),
     MetricSpec(
         "llmproxy_attempt_first_byte_seconds",
         "histogram",
-        "From an answered attempt's begin to its first byte with a meaning.",
+        "Time from the beginning of an answered attempt to its first meaningful byte.",
         ENDPOINT,
     ),
     MetricSpec(
         "llmproxy_streams_interrupted_total",
         "counter",
-        "Answers that broke after their first byte had been passed on.",
+        "Answers that broke after their first byte had been sent to the client.",
         ENDPOINT,
     ),
     MetricSpec(
@@ -116,7 +123,7 @@ ATTEMPTS = (
     MetricSpec(
         "llmproxy_cost_usd_total",
         "counter",
-        "US dollars, where the config has a price or a list price is known.",
+        "Cost in US dollars of endpoints whose price is configured or known.",
         ENDPOINT,
     ),
 )
@@ -124,97 +131,123 @@ ENDPOINTS = (
     MetricSpec(
         "llmproxy_endpoint_state",
         "gauge",
-        "1 for the state that it is in, 0 for the others: ok, full, cooling, open, half-open, "
+        "1 for the endpoint's state, 0 for the others: ok, full, cooling, open, half-open, "
         "misconfigured, drained.",
         (*ENDPOINT, "state"),
     ),
     MetricSpec(
-        "llmproxy_endpoint_available", "gauge", "1: it is healthy, though perhaps full.", ENDPOINT
+        "llmproxy_endpoint_available",
+        "gauge",
+        "1: the endpoint is healthy, though perhaps full.",
+        ENDPOINT,
     ),
     MetricSpec(
         "llmproxy_endpoint_changes_total",
         "counter",
-        "How often it came into a state, or an operator did something to it.",
+        "How often the endpoint entered a state, or an operator changed it.",
         (*ENDPOINT, "state"),
     ),
     MetricSpec(
         "llmproxy_endpoint_ready_seconds",
         "gauge",
-        "Until it takes calls again; +Inf: not by itself.",
+        "Time until the endpoint takes calls again; +Inf: not by itself.",
         ENDPOINT,
     ),
-    MetricSpec("llmproxy_endpoint_in_flight", "gauge", "Attempts under way.", ENDPOINT),
+    MetricSpec("llmproxy_endpoint_in_flight", "gauge", "Attempts in flight.", ENDPOINT),
     MetricSpec(
         "llmproxy_endpoint_limit",
         "gauge",
-        "What it takes as far as is known: requests and tokens per minute, concurrent attempts.",
+        "The known limits: requests and tokens per minute, concurrent attempts.",
         (*ENDPOINT, "kind"),
     ),
     MetricSpec(
-        "llmproxy_endpoint_limit_remaining", "gauge", "What is left of it now.", (*ENDPOINT, "kind")
+        "llmproxy_endpoint_limit_remaining",
+        "gauge",
+        "What is left of the limit now.",
+        (*ENDPOINT, "kind"),
     ),
     MetricSpec(
-        "llmproxy_endpoint_limit_configured", "gauge", "What the config says.", (*ENDPOINT, "kind")
+        "llmproxy_endpoint_limit_configured", "gauge", "The configured limit.", (*ENDPOINT, "kind")
     ),
 )
 CACHE = (
     MetricSpec(
         "llmproxy_cache_calls_total",
         "counter",
-        "Calls by what the cache had for them: hit, stale, coalesced (the answer to another call "
-        "that asked the same), miss.",
+        "Calls by cache result: hit, stale, coalesced (answered with another call's answer), miss.",
         ("result",),
     ),
-    MetricSpec("llmproxy_cache_kept_total", "counter", "Answers that were remembered."),
+    MetricSpec("llmproxy_cache_kept_total", "counter", "Answers that were stored."),
     MetricSpec(
         "llmproxy_cache_saved_tokens_total",
         "counter",
-        "Tokens that were not paid for, as they were counted when the answer was new.",
+        "Tokens saved by the cache, as they were counted when the answer was new.",
         ("kind",),
     ),
     MetricSpec(
         "llmproxy_cache_saved_usd_total",
         "counter",
-        "US dollars that were not paid, where the endpoint has a price.",
+        "US dollars saved by the cache, where the endpoint has a price.",
     ),
-    MetricSpec("llmproxy_cache_memory_bytes", "gauge", "Bytes of the answers in memory."),
+    MetricSpec("llmproxy_cache_memory_bytes", "gauge", "Size of the answers in memory."),
     MetricSpec("llmproxy_cache_memory_answers", "gauge", "Answers in memory."),
-    MetricSpec("llmproxy_cache_store_up", "gauge", "1: the store behind the memory answers."),
-    MetricSpec("llmproxy_cache_store_queued_bytes", "gauge", "Bytes that wait to be written."),
-    MetricSpec("llmproxy_cache_store_reads_total", "counter", "Answers that it was asked for."),
-    MetricSpec("llmproxy_cache_store_hits_total", "counter", "Answers that it had."),
+    MetricSpec("llmproxy_cache_store_up", "gauge", "1: the store behind the memory is connected."),
+    MetricSpec(
+        "llmproxy_cache_store_queued_bytes", "gauge", "Bytes that wait to be written to the store."
+    ),
+    MetricSpec("llmproxy_cache_store_reads_total", "counter", "Lookups in the store."),
+    MetricSpec("llmproxy_cache_store_hits_total", "counter", "Lookups that found an answer."),
     MetricSpec(
         "llmproxy_cache_store_damaged_total",
         "counter",
-        "Entries that were corrupt, cut off or foreign; each was a miss.",
+        "Entries that were corrupt, truncated or foreign; each was a miss.",
     ),
     MetricSpec(
-        "llmproxy_cache_store_failures_total", "counter", "Operations that failed or were late."
+        "llmproxy_cache_store_failures_total",
+        "counter",
+        "Operations on the store that failed or timed out.",
     ),
-    MetricSpec("llmproxy_cache_store_dropped_total", "counter", "Answers that were not written."),
+    MetricSpec(
+        "llmproxy_cache_store_dropped_total",
+        "counter",
+        "Answers that were dropped instead of written to the store.",
+    ),
 )
 PROXY = (
     MetricSpec("llmproxy_build_info", "gauge", "Always 1.", ("version", "python")),
-    MetricSpec("llmproxy_workers", "gauge", "Processes that serve calls."),
-    MetricSpec("llmproxy_start_time_seconds", "gauge", "When it began to serve, in Unix seconds."),
-    MetricSpec("llmproxy_draining", "gauge", "1: it is going down and wants no more calls."),
+    MetricSpec("llmproxy_workers", "gauge", "Worker processes that serve calls."),
     MetricSpec(
-        "llmproxy_config_loaded_seconds", "gauge", "When its config was read, in Unix seconds."
+        "llmproxy_start_time_seconds", "gauge", "When the proxy began to serve, in Unix seconds."
+    ),
+    MetricSpec(
+        "llmproxy_draining", "gauge", "1: the proxy is shutting down and should get no more calls."
+    ),
+    MetricSpec(
+        "llmproxy_config_loaded_seconds",
+        "gauge",
+        "When the config in use was loaded, in Unix seconds.",
     ),
     MetricSpec(
         "llmproxy_config_refused",
         "gauge",
-        "1: a newer config was refused, the one before is served.",
+        "1: a newer config was refused, and the previous one is still in use.",
     ),
     MetricSpec(
-        "llmproxy_config_reloads_total", "counter", "Reloads by result: ok, refused.", ("result",)
+        "llmproxy_config_reloads_total",
+        "counter",
+        "Config reloads by result: ok, refused.",
+        ("result",),
     ),
     MetricSpec(
         "llmproxy_shared_up",
         "gauge",
-        "1: it knows what the other instances know; 0: it keeps to its part of every limit.",
+        "1: shared state is connected; 0: the instance keeps to its share of every limit.",
     ),
-    MetricSpec("llmproxy_shared_instances", "gauge", "Instances that share a view, with this one."),
+    MetricSpec(
+        "llmproxy_shared_instances",
+        "gauge",
+        "Instances that share their state, including this one.",
+    ),
 )
 
 SECTIONS = {
@@ -224,4 +257,4 @@ SECTIONS = {
     "The cache": CACHE,
     "The proxy": PROXY,
 }
-METRICS = {each.name: each for section in SECTIONS.values() for each in section}
+METRICS = {metric.name: metric for section in SECTIONS.values() for metric in section}

@@ -1,4 +1,4 @@
-"""What is told to one scrape, sample by sample; prometheus-client makes text of it."""
+"""Collects the samples of one scrape, from which prometheus-client writes the text."""
 
 from __future__ import annotations
 
@@ -15,40 +15,38 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from llmproxy.admin.stats.metrics.catalogue import METRICS, MetricSpec
-from llmproxy.telemetry.counters import Tree
+from llmproxy.telemetry.counters import Histogram
 
-# prometheus-client's text format: the one that every scraper reads.
+# Prometheus' classic text format, which every scraper reads.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class MetricsPage(Collector):
-    """Owns the samples of one scrape. A name must be in the catalogue."""
+    """Owns the samples of one scrape. Every name must be in the catalogue."""
 
     def __init__(self) -> None:
         self._families: dict[str, Metric] = {}
 
     def add(self, name: str, value: float, *labels: str) -> None:
-        """One sample of a counter or a gauge; labels in the catalogue's order."""
+        """Add one sample of a counter or a gauge; labels in the catalogue's order."""
         self._family(name).add_metric(labels, value)  # type: ignore[attr-defined]
 
     def add_histogram(
-        self, name: str, histogram: Tree | None, bounds: Sequence[float], *labels: str
+        self, name: str, histogram: Histogram, bounds: Sequence[float], *labels: str
     ) -> None:
-        """One histogram, from its counts by bucket; None = nothing was measured yet."""
-        counts = histogram["counts"] if histogram else [0] * (len(bounds) + 1)
+        """Add one histogram. Prometheus' buckets are cumulative, ours are not."""
         uppers, below, buckets = (*map(floatToGoString, bounds), "+Inf"), 0, []
-        for upper, count in zip(uppers, counts, strict=True):
+        for upper, count in zip(uppers, histogram.counts, strict=True):
             below += count
             buckets.append((upper, below))
-        total = histogram["sum"] if histogram else 0.0
-        self._family(name).add_metric(labels, buckets, total)  # type: ignore[attr-defined]
+        self._family(name).add_metric(labels, buckets, histogram.sum)  # type: ignore[attr-defined]
 
     def collect(self) -> Iterator[Metric]:
-        """Called by prometheus-client."""
+        """Return the samples; prometheus-client calls this."""
         yield from self._families.values()
 
     def text(self) -> bytes:
-        """In Prometheus' text format."""
+        """Return the page in Prometheus' text format."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
         return generate_latest(registry)
@@ -59,11 +57,11 @@ class MetricsPage(Collector):
         return self._families[name]
 
 
-def _family_of(described: MetricSpec) -> Metric:
-    match described.kind:
+def _family_of(spec: MetricSpec) -> Metric:
+    match spec.kind:
         case "counter":
-            return CounterMetricFamily(described.name, described.told, labels=described.labels)
+            return CounterMetricFamily(spec.name, spec.help, labels=spec.labels)
         case "gauge":
-            return GaugeMetricFamily(described.name, described.told, labels=described.labels)
+            return GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
         case "histogram":
-            return HistogramMetricFamily(described.name, described.told, labels=described.labels)
+            return HistogramMetricFamily(spec.name, spec.help, labels=spec.labels)
