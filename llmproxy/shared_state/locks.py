@@ -1,7 +1,7 @@
-"""Who of all instances is asking a question at the moment.
+"""Locks between instances: which of them asks an endpoint for an answer that several need.
 
-Whoever asks holds a lease, and extends it for as long as it asks: one that has died is waited for
-no longer than LEASE_S. A server in trouble gives everybody the lease: then each asks for itself.
+The instance that holds the lock of a cache key extends it while it asks. If it dies, the others
+wait at most LOCK_S. If the server is in trouble, every instance gets the lock, and asks for itself.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from redis.exceptions import RedisError
 
 from llmproxy.shared_state.address import Client, Script, patience
 
-LEASE_S = 2.0
-LEASE_MS = round(LEASE_S * 1000)
-EXTEND_S = LEASE_S / 3
+LOCK_S = 2.0
+LOCK_MS = round(LOCK_S * 1000)
+EXTEND_S = LOCK_S / 3
 
 
 class SharedLocks:
-    """The leases of this instance. The client is the caller's, who closes it."""
+    """The locks of this instance. The client belongs to the caller, who closes it."""
 
     def __init__(self, client: Client, *, namespace: str) -> None:
         self._client = client
@@ -28,33 +28,31 @@ class SharedLocks:
         self._extend = Script("extend.lua")
         self._release = Script("release.lua")
 
-    async def acquire(self, question: bytes) -> bool:
-        """Whether this instance may ask now; it is if nobody else is asking, or if that cannot be
-        known."""
+    async def acquire(self, key: bytes) -> bool:
+        """Return whether this instance holds the lock now. It does if the server is in trouble."""
         try:
             async with patience(connected=True):
-                name = self._name(question)
-                return bool(await self._client.set(name, self._holder, nx=True, px=LEASE_MS))
+                name = self._name(key)
+                return bool(await self._client.set(name, self._holder, nx=True, px=LOCK_MS))
         except (RedisError, OSError, TimeoutError):
             return True
 
-    async def renew(self, question: bytes) -> None:
-        """Extend a lease for ever; ends only when it is cancelled."""
+    async def renew(self, key: bytes) -> None:
+        """Extend a lock until cancelled."""
         while True:
             await asyncio.sleep(EXTEND_S)
-            await self._run(self._extend, question, LEASE_MS)
+            await self._run(self._extend, key, LOCK_MS)
 
-    async def release(self, question: bytes) -> None:
-        """Nobody need wait any longer."""
-        await self._run(self._release, question)
+    async def release(self, key: bytes) -> None:
+        """Release a lock, unless another instance holds it by now."""
+        await self._run(self._release, key)
 
-    async def _run(self, script: Script, question: bytes, *arguments: int) -> None:
+    async def _run(self, script: Script, key: bytes, *arguments: int) -> None:
         try:
             async with patience(connected=True):
-                keys = [self._name(question)]
-                await script.run(self._client, keys, [self._holder, *arguments])
+                await script.run(self._client, [self._name(key)], [self._holder, *arguments])
         except (RedisError, OSError, TimeoutError):
-            return  # it will end by itself
+            return  # it expires by itself
 
-    def _name(self, question: bytes) -> str:
-        return self._prefix + question.hex()
+    def _name(self, key: bytes) -> str:
+        return self._prefix + key.hex()

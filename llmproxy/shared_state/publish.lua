@@ -1,11 +1,11 @@
--- News of an endpoint: kept for those who come later, and told at once to those who are here.
+-- Publish a message to the connected instances, and keep it for those that connect later.
 --
--- KEYS[1]  the hash of what is news now; also the name of the channel
--- ARGV     what it is about, the news, ms for which it is true (0 = it is over)
--- Told as "<ms> <news>", kept as "<time in ms when it is over> <news>". What is kept is never
--- shortened: several instances may be told to wait, each for its own time.
+-- KEYS[1]  the hash of the messages in force; also the name of the channel
+-- ARGV     its subject, the message, ms for which it holds (0 = it ends something)
+-- Published as "<ms> <message>", kept as "<Unix time in ms when it ends> <message>". A kept message
+-- is never shortened: several instances may have a cooldown of their own for one endpoint.
 
-local KEEP_MS = 3600000   -- longer than any news is true
+local KEEP_MS = 3600000   -- the hash expires an hour after the last message
 
 local ms = tonumber(ARGV[3])
 if ms > 0 then

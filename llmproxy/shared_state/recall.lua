@@ -1,14 +1,14 @@
--- What is news now, as it would have been told: "<ms for which it is still true> <news>" each.
+-- Return the messages in force, as publish.lua published them: "<ms that are left> <message>".
 --
--- KEYS[1]  the hash that news.lua keeps
+-- KEYS[1]  the hash that publish.lua keeps
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local told = {}
+local messages = {}
 for _, kept in ipairs(redis.call('HVALS', KEYS[1])) do
-  local till, news = kept:match('^(%d+) (.*)$')
+  local till, message = kept:match('^(%d+) (.*)$')
   if till and tonumber(till) > now then
-    told[#told + 1] = string.format('%.0f %s', tonumber(till) - now, news)
+    messages[#messages + 1] = string.format('%.0f %s', tonumber(till) - now, message)
   end
 end
-return told
+return messages

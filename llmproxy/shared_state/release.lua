@@ -1,6 +1,6 @@
--- End a lease, unless it is another's by now.
+-- Release a lock, unless another instance holds it by now.
 --
--- KEYS[1]  the lease
+-- KEYS[1]  the lock
 -- ARGV     its holder
 
 if redis.call('GET', KEYS[1]) == ARGV[1] then

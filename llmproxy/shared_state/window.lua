@@ -1,23 +1,26 @@
 -- The shared window: what was granted to all instances in the last minute, counted in slots.
 --
--- KEYS[1]   who is here: instances by the time at which they were last heard of
+-- KEYS[1]   the instances that are alive, by the time of their last request
 -- KEYS[2..] a window each, as a hash: e epoch, n newest slot, r and t totals, r<i> and t<i> the
---           slots in a ring, c the claim of whoever was refused first
--- ARGV      time in ms ('' = this server's), ms of a slot, slots of a window, our name, 1 = count
---           the instances; then for each window: rpm, tpm (-1 = none), burst requests and slots
---           (0 = none), instances that share it, epoch, 1 = a call waits, requests and tokens
---           needed, requests and tokens wanted, number of charges, and for each charge: age in
---           slots, requests, tokens
--- Answer    instances (-1 = not counted); then for each window: epoch, 1 = lost, requests and
+--           slots in a ring, c the claim of the instance that was refused first
+-- ARGV      time in ms ('' = this server's), ms of a slot, slots of a window, the instance's name,
+--           1 = count the instances; then for each window: rpm, tpm (-1 = no limit), burst requests
+--           and slots (0 = no limit), instances that share it, epoch, 1 = a call waits, requests
+--           and tokens needed, requests and tokens wanted, number of usage reports, and for each
+--           report: age in slots, requests, tokens
+-- Reply     instances (-1 = not counted); then for each window: epoch, 1 = lost, requests and
 --           tokens granted, 1 = something is left, ms to wait after a refusal
 --
--- A window costs the same however much it holds: totals are kept, and a slot is looked at again
--- only when it leaves. It is read first and written at the end, at once: a server that is out of
+-- Example: rpm 600, 590 in the window, 2 instances. A request for 20 gets 5: its part of what is
+-- left. A request that needs 11 is refused, and gets the ms until enough slots have left.
+--
+-- The cost does not depend on what a window holds: totals are kept, and a slot is read again only
+-- when it leaves. Everything is read first and written at once at the end: a server that is out of
 -- memory or read-only refuses all of it.
 
-local PRESENT_MS = 3000   -- an instance that was not heard of for so long is gone
-local CLAIM_MS = 300      -- who was refused first is served first, if it keeps asking
-local CLOCK_BACK = 8      -- slots that a clock may be set back before the window begins again
+local PRESENT_MS = 3000   -- an instance that was silent for so long is gone
+local CLAIM_MS = 300      -- the instance refused first is served first, if it keeps asking
+local CLOCK_BACK = 8      -- slots by which the clock may be set back before the window starts anew
 
 local now = tonumber(ARGV[1])
 if not now then
@@ -37,22 +40,22 @@ local function take_number()
   return tonumber(take())
 end
 
-local function take_ask()
-  local ask = {
+local function take_request()
+  local request = {
     rpm = take_number(), tpm = take_number(),
     burst = take_number(), burst_slots = take_number(),
     instances = take_number(), epoch = take(), waiting = take() == '1',
     need_r = take_number(), need_t = take_number(),
     want_r = take_number(), want_t = take_number(),
-    charges = {},
+    reports = {},
   }
   for i = 1, take_number() do
-    ask.charges[i] = { age = take_number(), r = take_number(), t = take_number() }
+    request.reports[i] = { age = take_number(), r = take_number(), t = take_number() }
   end
-  return ask
+  return request
 end
 
--- The window as it is now: what has left it is subtracted.
+-- Return the window, and which slots have left it since it was written.
 local function open_window(key)
   local head = redis.call('HMGET', key, 'e', 'n', 'r', 't', 'c')
   local newest = tonumber(head[2])
@@ -74,14 +77,14 @@ local function open_window(key)
   return window
 end
 
--- The slots that this ask touches, read once.
-local function read_slots(window, ask)
+-- Read the slots that this request touches, once, and subtract those that have left.
+local function read_slots(window, request)
   local touched = { [window.newest % slots] = true }
   for i in pairs(window.left) do touched[i] = true end
-  for _, charge in ipairs(ask.charges) do
-    if charge.age < slots then touched[(window.newest - charge.age) % slots] = true end
+  for _, report in ipairs(request.reports) do
+    if report.age < slots then touched[(window.newest - report.age) % slots] = true end
   end
-  for age = 0, ask.burst_slots - 1 do touched[(window.newest - age) % slots] = true end
+  for age = 0, request.burst_slots - 1 do touched[(window.newest - age) % slots] = true end
   local order, fields = {}, {}
   for i in pairs(touched) do
     order[#order + 1] = i
@@ -106,23 +109,23 @@ local function add(window, age, r, t)
   window.r, window.t = window.r + r, window.t + t
 end
 
--- Requests and tokens that may be granted to us.
-local function free(window, ask)
-  local r = ask.rpm < 0 and math.huge or ask.rpm - window.r
-  local t = ask.tpm < 0 and math.huge or ask.tpm - window.t
-  if ask.burst > 0 then
+-- Return the requests and tokens that may be granted to this instance.
+local function free(window, request)
+  local r = request.rpm < 0 and math.huge or request.rpm - window.r
+  local t = request.tpm < 0 and math.huge or request.tpm - window.t
+  if request.burst > 0 then
     local recent = 0
-    for age = 0, ask.burst_slots - 1 do
+    for age = 0, request.burst_slots - 1 do
       recent = recent + window.slots[(window.newest - age) % slots].r
     end
-    window.bursts = ask.burst - recent < math.min(r, ask.need_r)
-    r = math.min(r, ask.burst - recent)
+    window.bursts = request.burst - recent < math.min(r, request.need_r)
+    r = math.min(r, request.burst - recent)
   end
   if window.claim and window.claim ~= '' then
-    local till, claimed_r, claimed_t, who = window.claim:match('^(%d+) (%d+) (%d+) (.*)$')
+    local till, claimed_r, claimed_t, claimant = window.claim:match('^(%d+) (%d+) (%d+) (.*)$')
     if tonumber(till) <= now then
       window.claim = ''
-    elseif who ~= me then
+    elseif claimant ~= me then
       window.others_claim = true
       r, t = r - tonumber(claimed_r), t - tonumber(claimed_t)
     end
@@ -130,9 +133,9 @@ local function free(window, ask)
   return r, t
 end
 
--- Nobody takes all that is left at once: one call's need, or one instance's part.
-local function fair_part(ask, free, need, want)
-  return math.max(0, math.min(want, free, math.max(need, math.ceil(free / ask.instances))))
+-- Grant at most one instance's part of what is left, but one call's need.
+local function fair_part(request, free, need, want)
+  return math.max(0, math.min(want, free, math.max(need, math.ceil(free / request.instances))))
 end
 
 local function write(window)
@@ -149,7 +152,7 @@ local function write(window)
   redis.call('PEXPIRE', window.key, (slots + CLOCK_BACK) * slot_ms)
 end
 
--- When so much more will have left the window.
+-- Return the ms until this much more has left the window.
 local function wait_ms(window, short_r, short_t)
   local first, step = window.newest - slots + 1, 8
   while first <= window.newest do
@@ -170,30 +173,30 @@ local function wait_ms(window, short_r, short_t)
   return slots * slot_ms
 end
 
-local function answer(key, ask)
+local function answer(key, request)
   local window = open_window(key)
-  local lost = ask.epoch ~= '' and ask.epoch ~= window.epoch
-  if lost then ask.charges, ask.want_r, ask.want_t = {}, 0, 0 end
-  read_slots(window, ask)
-  for _, charge in ipairs(ask.charges) do
-    if charge.age < slots then add(window, charge.age, charge.r, charge.t) end
+  local lost = request.epoch ~= '' and request.epoch ~= window.epoch
+  if lost then request.reports, request.want_r, request.want_t = {}, 0, 0 end
+  read_slots(window, request)
+  for _, report in ipairs(request.reports) do
+    if report.age < slots then add(window, report.age, report.r, report.t) end
   end
-  local free_r, free_t = free(window, ask)
-  local asked = ask.want_r > 0 or ask.want_t > 0
-  local refused = asked and (free_r < ask.need_r or free_t < ask.need_t)
+  local free_r, free_t = free(window, request)
+  local asked = request.want_r > 0 or request.want_t > 0
+  local refused = asked and (free_r < request.need_r or free_t < request.need_t)
   local granted_r, granted_t = 0, 0
   if asked and not refused then
-    granted_r = fair_part(ask, free_r, ask.need_r, ask.want_r)
-    granted_t = fair_part(ask, free_t, ask.need_t, ask.want_t)
+    granted_r = fair_part(request, free_r, request.need_r, request.want_r)
+    granted_t = fair_part(request, free_t, request.need_t, request.want_t)
     add(window, 0, granted_r, granted_t)
     if not window.others_claim then window.claim = '' end
-  elseif refused and ask.waiting and not window.others_claim then
-    window.claim = (now + CLAIM_MS) .. ' ' .. ask.need_r .. ' ' .. ask.need_t .. ' ' .. me
+  elseif refused and request.waiting and not window.others_claim then
+    window.claim = (now + CLAIM_MS) .. ' ' .. request.need_r .. ' ' .. request.need_t .. ' ' .. me
   end
   write(window)
   local wait = 0
   if refused then
-    wait = window.bursts and slot_ms or wait_ms(window, ask.need_r - free_r, ask.need_t - free_t)
+    wait = window.bursts and slot_ms or wait_ms(window, request.need_r - free_r, request.need_t - free_t)
   end
   local has_room = not lost and free_r > granted_r and free_t > granted_t
   return window.epoch, lost and 1 or 0, granted_r, granted_t, has_room and 1 or 0, wait
@@ -207,7 +210,7 @@ if ARGV[5] == '1' then
   answers[1] = redis.call('ZCARD', KEYS[1])
 end
 for i = 2, #KEYS do
-  local epoch, lost, r, t, has_room, wait = answer(KEYS[i], take_ask())
+  local epoch, lost, r, t, has_room, wait = answer(KEYS[i], take_request())
   for _, value in ipairs({ epoch, lost, r, t, has_room, wait }) do answers[#answers + 1] = value end
 end
 return answers
