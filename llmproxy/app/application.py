@@ -13,7 +13,7 @@ from time import monotonic, time
 
 from llmproxy.app.asgi import ASGIApp, Receive, Scope, Send, serve_asgi
 from llmproxy.app.local import local_answer
-from llmproxy.app.rendering import tell
+from llmproxy.app.rendering import send_error
 from llmproxy.calls import Headers, Request, TraceContext
 from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDown, UpstreamError
 from llmproxy.events import CallFinished, Listener
@@ -21,7 +21,7 @@ from llmproxy.gateway import answer
 from llmproxy.pipeline.intake import not_found
 from llmproxy.protocols import Client, Downstream
 from llmproxy.record import CallRecord, RequestSummary
-from llmproxy.rules.paths import route_of
+from llmproxy.rules.paths import dialect_of, route_of
 from llmproxy.runtime import LiveConfig, Runtime
 
 logger = logging.getLogger("llmproxy")
@@ -90,7 +90,7 @@ class App:
             ):
                 await answer(request, runtime, client, record)
         except GatewayError as error:
-            _end_with(error, client, record)
+            _end_with(error, request, client, record)
         except asyncio.CancelledError:
             if not client.connected:
                 record.client_left()
@@ -98,7 +98,7 @@ class App:
                 going = ShuttingDown(SHUTTING_DOWN, retry_after_s=1)
                 record.answer.error = going.code
                 if not client.started:
-                    tell(client, going, record)
+                    send_error(client, going, record, dialect_of(request.path))
             raise
         except Exception:  # the door: nothing may escape, and nothing may hang
             logger.exception("A bug in the proxy ended a call.")
@@ -107,7 +107,8 @@ class App:
                 client.abort()
             else:
                 message = "The proxy failed on this call; its log tells more."
-                tell(client, GatewayError(message, code="internal_error"), record)
+                bug = GatewayError(message, code="internal_error")
+                send_error(client, bug, record, dialect_of(request.path))
         finally:
             runtime.calls -= 1
             _finish(record, runtime.listener)
@@ -147,10 +148,12 @@ def _finish(record: CallRecord, listener: Listener) -> None:
     listener.call_finished(CallFinished(record, time(), total_s, first_byte_s, overhead_s))
 
 
-def _end_with(error: GatewayError, client: Downstream, record: CallRecord) -> None:
+def _end_with(
+    error: GatewayError, request: Request, client: Downstream, record: CallRecord
+) -> None:
     record.answer.error = _label(error)
     if not client.started:
-        tell(client, error, record)
+        send_error(client, error, record, dialect_of(request.path))
     elif not record.answer.status:
         record.answer.status = 200  # a heartbeat's
 

@@ -1,8 +1,9 @@
-"""Errors as HTTP answers: OpenAI's shape, honest retry hints, upstream's own words unchanged."""
+"""Errors as HTTP answers: in the shape of the call's dialect, with truthful retry hints.
+
+An endpoint's own error response stays unchanged.
+"""
 
 from __future__ import annotations
-
-import msgspec
 
 from llmproxy.calls import Headers
 from llmproxy.errors import (
@@ -17,28 +18,20 @@ from llmproxy.errors import (
     RequestRejected,
     UpstreamError,
 )
+from llmproxy.operations import OPAQUE, Dialect
 from llmproxy.protocols import Downstream
 from llmproxy.record import CallRecord, explanation
 from llmproxy.rules.headers import downstream_headers
 from llmproxy.rules.retry import client_hint
 
-# What no further try can mend.
-FOR_A_PERSON = (QuotaExhausted, CredentialRejected, Misconfigured, RequestRejected)
+# Failures that a person must mend: another try cannot.
+NEEDS_A_PERSON = (QuotaExhausted, CredentialRejected, Misconfigured, RequestRejected)
 
 
-class _Body(msgspec.Struct):
-    """`error` in OpenAI's shape: all four keys, always."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-def error_answer(error: GatewayError) -> tuple[int, Headers, bytes]:
-    """Status, headers and body for an error of ours."""
-    param = error.param if isinstance(error, ClientError) else None
-    body = msgspec.json.encode({"error": _Body(error.message, error.kind, param, error.code)})
+def error_answer(
+    error: GatewayError, dialect: Dialect = OPAQUE, request_id: str = ""
+) -> tuple[int, Headers, bytes]:
+    """Return status, headers and body for an error of ours, in the shape of the dialect."""
     headers: Headers = [
         (b"content-type", b"application/json"),
         (b"x-llmproxy-error-source", error.source.encode("ascii")),
@@ -54,22 +47,24 @@ def error_answer(error: GatewayError) -> tuple[int, Headers, bytes]:
             headers += client_hint(None)  # SDKs would repeat a 501 three times
         case _:
             pass
-    return error.status, headers, body
+    return error.status, headers, dialect.error_body(error, request_id)
 
 
-def tell(client: Downstream, error: GatewayError, record: CallRecord) -> None:
-    """Answer a call with its error; a refusal of the upstream's goes back as it came."""
+def send_error(
+    client: Downstream, error: GatewayError, record: CallRecord, dialect: Dialect
+) -> None:
+    """Answer a call with its error; an endpoint's error response goes back as it came."""
     if isinstance(error, UpstreamError) and error.answer is not None:
-        refusal = error.answer
-        status, body = refusal.status, refusal.body
-        headers = downstream_headers(refusal.headers, own_limits=record.limit_headers is not None)
+        answer = error.answer
+        status, body = answer.status, answer.body
+        headers = downstream_headers(answer.headers, own_limits=record.limit_headers is not None)
         headers.append((b"x-llmproxy-error-source", b"upstream"))
         hinted = any(name.startswith((b"retry-after", b"x-should-retry")) for name, _ in headers)
-        # Not where the SDK's own retry is the first one, and may mend a blip.
-        if not hinted and (record.attempts > 1 or isinstance(error, FOR_A_PERSON)):
+        # No hint where the SDK's own retry is the first one, and may get past a blip.
+        if not hinted and (record.attempts > 1 or isinstance(error, NEEDS_A_PERSON)):
             headers += client_hint(error.retry_after_s)
     else:
-        status, headers, body = error_answer(error)
+        status, headers, body = error_answer(error, dialect, record.request.id)
     headers += record.limit_headers or ()
     if record.attempts:
         headers.append((b"x-llmproxy-attempts", b"%d" % record.attempts))

@@ -7,16 +7,12 @@ understood counts as content, so nothing is ever held back for being unknown.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmproxy.errors import StreamBroken
+from llmproxy.errors import GatewayError, StreamBroken
 from llmproxy.operations import sse
 from llmproxy.operations.usage import Usage, usage_of, usage_of_stream
-
-if TYPE_CHECKING:
-    from llmproxy.errors import GatewayError
 
 
 class EventKind(StrEnum):

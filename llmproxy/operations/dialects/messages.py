@@ -5,11 +5,9 @@ Source: Anthropic's API reference, "Streaming messages" and "Errors".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
-from llmproxy.errors import StreamBroken
+from llmproxy.errors import GatewayError, StreamBroken
 from llmproxy.operations import sse
 from llmproxy.operations.dialects.base import (
     ABSENT,
@@ -20,9 +18,6 @@ from llmproxy.operations.dialects.base import (
     members,
     text_of,
 )
-
-if TYPE_CHECKING:
-    pass
 
 _KINDS = {
     "message_start": EventKind.PREAMBLE,
@@ -69,6 +64,19 @@ class _Messages(Dialect):
         if kind == "content_block_start" and _is_empty_block(event.content_block):
             return EventKind.PREAMBLE
         return _KINDS.get(kind, EventKind.CONTENT)
+
+    def error_body(self, error: GatewayError, request_id: str) -> bytes:
+        """Render an error of ours in Anthropic's shape, which has a type and no code."""
+        kind = _ERROR_TYPES.get(error.status)
+        if kind is None:
+            kind = "invalid_request_error" if error.status < 500 else "api_error"
+        payload: dict[str, object] = {
+            "type": "error",
+            "error": {"type": kind, "message": error.message},
+        }
+        if request_id:
+            payload["request_id"] = request_id
+        return msgspec.json.encode(payload)
 
     def interruption(
         self, message: str, code: str = StreamBroken.code, *, beginning: bytes = b""
