@@ -215,9 +215,10 @@ class _CallDriver:
         self.go_on(now)
 
     def _note_limits(self, attempt: Try, headers: Headers) -> None:
+        if not attempt.checkout.wants_report:
+            return
         provider = attempt.checkout.state.endpoint.provider
-        limits = provider.rate_limits(headers, wall_now=0.0)
-        if attempt.checkout.wants_report and limits:
+        if limits := provider.rate_limits(headers, wall_now=0.0):
             self._attempts.learn(attempt, limits)
 
     def _serve_waiting(self, now: float) -> None:

@@ -1,0 +1,335 @@
+"""What a call does next: the state machine, played without a clock and without any I/O."""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from llmproxy.config import parse_config
+from llmproxy.errors import StreamBroken
+from llmproxy.operations import Replay
+from llmproxy.routing import CallDemand
+from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine
+from llmproxy.routing.attempts import Attempts
+from llmproxy.runtime import pool_of
+from tests.support.examples import examples
+from tests.support.faults import FAULTS, failure_at
+
+DRAW = 0.5
+
+
+def group_of(names="ab", *, limits="", **general):
+    lines = ["model_groups:", "  - model_group: g", "    models:"]
+    lines += [
+        f"      - {{name: {name}, model: m, params: {{api_key: k-{name}}}{limits}}}"
+        for name in names
+    ]
+    lines += ["general_settings:", *(f"  {key}: {value}" for key, value in general.items())]
+    config = parse_config("\n".join(lines if general else lines[:-1]), {}, file="test.yaml")
+    policy = AttemptPolicy(config.general_settings.num_retries + 1, config.general_settings.queue)
+    return pool_of(config).groups["g"], policy
+
+
+def attempts_in(group, policy, *, now=0.0, replay=Replay.SAFE, caller=None, total_s=600.0):
+    call = SimpleNamespace(replay=replay, deadline_at=now + total_s, caller=caller)
+    return Attempts(group, call, CallDemand(), policy)
+
+
+def play(group, policy, script, *, now=0.0, draw=DRAW, **call):
+    """Drive one call to its end. `script`: what each endpoint answers, call by call; the last one
+    for ever. Returns (endpoints that were asked, error or None, seconds that it took)."""
+    attempts, began_at = attempts_in(group, policy, now=now, **call), now
+    left, asked = {name: list(faults) for name, faults in script.items()}, []
+    while True:
+        match attempts.next(now, draw):
+            case Try() as attempt:
+                name = attempt.checkout.state.endpoint.name
+                asked.append(name)
+                faults = left[name]
+                failure = failure_at(name, faults.pop(0) if len(faults) > 1 else faults[0])
+                if failure is None:
+                    attempts.accepted(attempt, now)
+                    attempts.finished(attempt, now, used_tokens=None)
+                    return asked, None, now - began_at
+                attempts.failed(attempt, failure, now, draw)
+            case WaitInLine(at_most_s):
+                waited_s = min(at_most_s, group.available_in_s(attempts.demand, now, newcomer=True))
+                now += waited_s
+                attempts.left_queue(group.take(attempts.demand, now), waited_s)
+            case Pause(seconds):
+                now += seconds
+            case GiveUp(error):
+                attempts.close(now)
+                return asked, error, now - began_at
+
+
+ENDS = {
+    # what each endpoint answers; settings; who is asked; the status of the error
+    "all are healthy": ({"a": ["ok"], "b": ["ok"]}, {}, "a", None),
+    "the next endpoint answers": ({"a": ["failed"], "b": ["ok"]}, {}, "ab", None),
+    "both fail, and the first is probed": ({"a": ["failed"], "b": ["lost"]}, {}, "abaa", 503),
+    "one retry": ({"a": ["lost"], "b": ["lost"]}, {"num_retries": 1}, "ab", 503),
+    "no retries": ({"a": ["failed"], "b": ["ok"]}, {"num_retries": 0}, "a", 503),
+    "the client's own mistake": ({"a": ["rejected"], "b": ["ok"]}, {}, "a", 400),
+    "one wrong key": ({"a": ["refused"], "b": ["ok"]}, {}, "ab", None),
+    "only wrong keys": ({"a": ["refused"], "b": ["refused"]}, {}, "ab", 503),
+    "silence everywhere": ({"a": ["silent"], "b": ["silent"]}, {"num_retries": 1}, "ab", 504),
+    "throttled for longer than calls wait": (
+        {"a": ["throttled"], "b": ["throttled"]},
+        {},
+        "ab",
+        429,
+    ),
+    "throttled for a moment": (
+        {"a": ["throttled for a moment", "ok"], "b": ["throttled"]},
+        {},
+        "aba",
+        None,
+    ),
+    "one comes back": ({"a": ["unreachable", "ok"], "b": ["unreachable"]}, {}, "aba", None),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_where_a_call_goes_and_how_it_ends(case):
+    script, general, endpoints, status = ENDS[case]
+    group, policy = group_of(**general)
+
+    asked, error, _ = play(group, policy, script)
+
+    assert "".join(asked) == endpoints
+    assert (error and error.status) == status
+    assert group.in_flight == 0
+
+
+def test_with_a_single_endpoint_its_own_answer_is_the_error():
+    group, policy = group_of("a", num_retries=0)
+    asked, error, _ = play(group, policy, {"a": ["failed"]})
+    assert (asked, error.answer.status) == (["a"], 500)
+
+
+def test_a_clients_own_key_that_is_refused_ends_the_call_with_that_answer():
+    text = (
+        "model_groups: [{model_group: g, models: [{name: a, model: m}, {name: b, model: m}]}]\n"
+        "general_settings: {num_retries: 3}"
+    )
+    config = parse_config(text, {}, file="test.yaml")
+    policy = AttemptPolicy(4, config.general_settings.queue)
+
+    asked, error, _ = play(pool_of(config).groups["g"], policy, {"a": ["refused"], "b": ["ok"]})
+    assert (asked, error.status) == (["a"], 401)
+
+    # With `callers`, the client's key is ours and is not sent on: the endpoint lacks a key.
+    asked, error, _ = play(
+        pool_of(config).groups["g"], policy, {"a": ["refused"], "b": ["ok"]}, caller="team"
+    )
+    assert (asked, error) == (["a", "b"], None)
+
+
+def test_a_silence_until_the_deadline_is_the_deadlines():
+    group, policy = group_of(num_retries=3)
+    attempts = attempts_in(group, policy, total_s=5.0)
+    attempt = attempts.next(0.0, DRAW)
+    attempts.failed(attempt, failure_at("a", "silent"), 5.0, DRAW)
+    end = attempts.next(5.0, DRAW)
+    assert (end.error.status, end.error.code) == (504, "deadline_exceeded")
+
+
+def test_all_pauses_together_last_ten_seconds_at_most():
+    group, policy = group_of(num_retries=100)
+    _, error, took_s = play(group, policy, {"a": ["unreachable"], "b": ["unreachable"]}, draw=0.99)
+    assert error.status == 503
+    assert 2.0 < took_s <= 10.0
+
+
+def test_a_call_that_may_have_taken_effect_is_not_sent_again_nor_to_a_fallback():
+    group, policy = group_of()
+    attempts = attempts_in(group, policy, replay=Replay.UNSAFE)
+    attempts.failed(attempts.next(0.0, DRAW), failure_at("a", "lost"), 0.0, DRAW)
+    assert isinstance(attempts.next(0.0, DRAW), GiveUp)
+    assert not attempts.may_go_elsewhere
+
+
+def test_one_call_at_a_time_probes_and_the_others_pause_for_its_result():
+    group, policy = group_of("ab", cooldown_time=60)
+    play(group, policy, {"a": ["unreachable"], "b": ["unreachable"]}, draw=0.0)
+    first, second = (attempts_in(group, policy, now=1.0) for _ in range(2))
+
+    probe = first.next(1.0, DRAW)
+    assert isinstance(probe, Try)
+    assert probe.is_probe
+    assert second.next(1.0, DRAW) == Pause(pytest.approx(0.15))
+    first.accepted(probe, 1.1)
+    assert isinstance(second.next(1.15, DRAW), Try), "the breaker has closed"
+
+
+def test_a_stream_that_breaks_counts_against_its_endpoint_and_reports_the_change():
+    group, policy = group_of("ab")
+    attempts = attempts_in(group, policy)
+    attempt = attempts.next(0.0, DRAW)
+    attempts.accepted(attempt, 1.0)
+    change = attempts.finished(
+        attempt, 2.0, used_tokens=7, broken=StreamBroken("it broke"), draw=DRAW
+    )
+    assert (change.what, change.why) == ("open", "it broke")
+    assert (group.in_flight, attempt.checkout.state.in_flight) == (0, 0)
+
+
+def test_an_attempt_is_ended_once():
+    group, policy = group_of()
+    attempts = attempts_in(group, policy)
+    attempt = attempts.next(0.0, DRAW)
+    attempts.abandoned(attempt, 0.0)
+    with pytest.raises(ValueError, match="not in list"):
+        attempts.failed(attempt, failure_at("a", "lost"), 0.0, DRAW)
+
+
+def test_a_call_that_is_under_way_does_nothing_next():
+    group, policy = group_of()
+    attempts = attempts_in(group, policy)
+    attempts.next(0.0, DRAW)
+    with pytest.raises(RuntimeError, match="under way"):
+        attempts.next(0.0, DRAW)
+
+
+MAX_ATTEMPTS = 3
+DRAWS = st.floats(0.0, 0.999)
+
+
+class AnyUse(RuleBasedStateMachine):
+    """Many calls of one group at once, each at any point of its way; time passes in between."""
+
+    def __init__(self):
+        super().__init__()
+        self.group, self.policy = group_of(
+            "abc",
+            limits=", limits: {rpm: 20, concurrent: 3}",
+            num_retries=MAX_ATTEMPTS - 1,
+            cooldown_time=5,
+            queue="{max_waiting: 4, max_wait_s: 3}",
+        )
+        self.now = 0.0
+        self.ready = []  # calls whose driver asks `next`
+        self.waiting = []  # in the queue
+        self.tried = []  # (call, attempt) under way
+        self.answered = []  # (call, attempt) accepted, not finished
+        self.begun = {}  # attempts so far, by call
+
+    @rule()
+    def arrive(self):
+        call = attempts_in(self.group, self.policy, now=self.now, total_s=20.0)
+        self.ready.append(call)
+        self.begun[id(call)] = 0
+
+    @precondition(lambda self: self.ready)
+    @rule(data=st.data(), draw=DRAWS)
+    def go_on(self, data, draw):
+        call = data.draw(st.sampled_from(self.ready))
+        match call.next(self.now, draw):
+            case Try() as attempt:
+                self.ready.remove(call)
+                self.tried.append((call, attempt))
+                self.begun[id(call)] += 1
+            case WaitInLine():
+                self.ready.remove(call)
+                self.waiting.append(call)
+                self.group.line.join(call.demand)
+            case GiveUp():
+                self.ready.remove(call)
+                call.close(self.now)
+            case Pause(seconds):
+                assert seconds <= 10.0
+
+    @rule()
+    def serve(self):
+        for demand, checkout in self.group.serve_line(self.now):
+            call = next(call for call in self.waiting if call.demand is demand)
+            self.waiting.remove(call)
+            call.left_queue(checkout, 0.1)
+            self.ready.append(call)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def time_out(self, data):
+        call = data.draw(st.sampled_from(self.waiting))
+        self.waiting.remove(call)
+        self.group.line.leave(call.demand)
+        call.left_queue(None, 3.0)
+        self.ready.append(call)
+
+    @precondition(lambda self: self.tried)
+    @rule(data=st.data(), fault=st.sampled_from(sorted(FAULTS)), draw=DRAWS)
+    def end_attempt(self, data, fault, draw):
+        call, attempt = data.draw(st.sampled_from(self.tried))
+        self.tried.remove((call, attempt))
+        failure = failure_at(attempt.checkout.state.endpoint.name, fault)
+        if failure is None:
+            call.accepted(attempt, self.now)
+            self.answered.append((call, attempt))
+        else:
+            call.failed(attempt, failure, self.now, draw)
+            self.ready.append(call)
+
+    @precondition(lambda self: self.answered)
+    @rule(data=st.data(), breaks=st.booleans())
+    def finish(self, data, breaks):
+        call, attempt = data.draw(st.sampled_from(self.answered))
+        self.answered.remove((call, attempt))
+        broken = StreamBroken("it broke") if breaks else None
+        call.finished(attempt, self.now, used_tokens=3, broken=broken)
+
+    @rule(data=st.data())
+    def client_leaves(self, data):
+        calls = self.ready + [call for call, _ in self.tried + self.answered]
+        if calls:
+            call = data.draw(st.sampled_from(calls))
+            call.close(self.now)
+            self.ready = [other for other in self.ready if other is not call]
+            self.tried = [pair for pair in self.tried if pair[0] is not call]
+            self.answered = [pair for pair in self.answered if pair[0] is not call]
+
+    @rule(seconds=st.sampled_from([0.01, 0.5, 6.0, 70.0]))
+    def time_passes(self, seconds):
+        self.now += seconds
+
+    @invariant()
+    def at_most_one_probe_is_under_way(self):
+        probes = [attempt for _, attempt in self.tried if attempt.is_probe]
+        assert len(probes) == self.group.probing
+
+    @invariant()
+    def each_retry_under_way_holds_one_slot_of_the_budget(self):
+        retries = sum(attempt.is_retry for _, attempt in self.tried)
+        others = self.group.budget.retrying - retries
+        assert 0 <= others <= len(self.ready) + len(self.waiting), "held for the next attempt"
+
+    @invariant()
+    def a_call_makes_no_more_attempts_than_it_may(self):
+        assert all(count <= MAX_ATTEMPTS for count in self.begun.values())
+
+    @invariant()
+    def each_attempt_under_way_has_one_checkout(self):
+        here = len(self.ready) + len(self.waiting) + len(self.tried) + len(self.answered)
+        assert self.group.in_flight == here
+        under_way = len(self.tried) + len(self.answered)
+        checkouts = sum(state.in_flight for state in self.group.states)
+        assert under_way <= checkouts <= under_way + len(self.ready), "given in the queue"
+
+    def teardown(self):
+        for call in self.waiting:
+            self.group.line.leave(call.demand)
+        for call in (*self.ready, *self.waiting, *(call for call, _ in self.tried + self.answered)):
+            call.close(self.now)
+        assert self.group.in_flight == 0
+        assert self.group.budget.retrying == 0
+        assert not self.group.probing
+        assert [state.in_flight for state in self.group.states] == [0, 0, 0]
+        assert [state.capacity.in_flight for state in self.group.states] == [0, 0, 0]
+
+
+TestAnyUse = AnyUse.TestCase
+TestAnyUse.settings = examples(
+    400, stateful_step_count=60, suppress_health_check=[HealthCheck.too_slow]
+)

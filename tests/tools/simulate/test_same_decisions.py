@@ -1,0 +1,164 @@
+"""The proxy's failover stage and the simulator take the same decisions: they drive one machine.
+
+Both meet the same scripts of random faults, 1,000 in a thorough run: the stage in real time, with pauses of
+microseconds, the simulator on its own clock.
+"""
+
+import time
+from random import Random
+from types import SimpleNamespace
+
+from llmproxy.calls import Accepted, Call
+from llmproxy.config import parse_config
+from llmproxy.errors import GatewayError
+from llmproxy.events import Listeners
+from llmproxy.operations.table import Replay, route_to
+from llmproxy.pipeline.failover import Failover
+from llmproxy.pipeline.failover.waiting import WaitingRooms
+from llmproxy.record import CallRecord
+from llmproxy.routing.actions import AttemptPolicy
+from llmproxy.runtime import pool_of
+from llmproxy.tools.simulate.clock import Clock
+from llmproxy.tools.simulate.proxy import Proxy
+from llmproxy.tools.simulate.results import Results
+from llmproxy.tools.simulate.traffic import Arrival
+from llmproxy.tools.simulate.vendors import Outcome
+from tests.support.examples import THOROUGH
+from tests.support.faults import failure_at
+from tests.support.run import bounded
+
+SCRIPTS = 1_000 if THOROUGH else 250
+# An attempt takes time, and so breakers open one after the other.
+AN_ATTEMPT_S = 0.0001
+CALLS = 3  # one after the other, so that they meet open breakers and cooldowns
+# No fault that ends within seconds: what follows would depend on the machine's speed.
+FAULTS = (
+    *("ok", "failed", "lost", "unreachable", "silent", "rejected"),
+    *("refused", "misconfigured", "unpaid", "throttled", "overloaded"),
+)
+
+
+def small_draw():
+    return 0.0001
+
+
+def config_of(names, *, fallback, num_retries, strategy):
+    """A group `g` of the endpoints called `names`; it may fall back to `h`, which has `z`."""
+    tiers = {name: number // 2 for number, name in enumerate(names)}
+    endpoints = [
+        f"      - {{name: {name}, model: m, tier: {tiers[name]}, params: {{api_key: k-{name}}}}}"
+        for name in names
+    ]
+    lines = ["model_groups:", "  - model_group: g"]
+    lines += ["    fallbacks: [h]"] if fallback else []
+    lines += ["    models:", *endpoints]
+    if fallback:
+        lines += ["  - model_group: h", "    models:"]
+        lines += ["      - {name: z, model: m, params: {api_key: k-z}}"]
+    lines += ["general_settings:", f"  num_retries: {num_retries}", f"  strategy: {strategy}"]
+    return parse_config("\n".join(lines), {}, file="test.yaml")
+
+
+CONFIGS = [
+    config_of(names, fallback=fallback, num_retries=num_retries, strategy=strategy)
+    for names in ("a", "ab", "abc")
+    for fallback in (False, True)
+    for num_retries in (0, 1, 3)
+    for strategy in ("weighted", "least_busy")
+]
+
+
+class Script:
+    """Plays the endpoints, and notes which were asked. The last fault of each is for ever."""
+
+    def __init__(self, faults):
+        self.left = {name: list(names) for name, names in faults.items()}
+        self.asked = []
+
+    def next(self, name):
+        self.asked.append(name)
+        faults = self.left[name]
+        return failure_at(name, faults.pop(0) if len(faults) > 1 else faults[0])
+
+
+class ScriptedMaker:
+    def __init__(self, script):
+        self.script = script
+
+    async def make(self, call, endpoint, record):
+        failure = self.script.next(endpoint.name)
+        if failure is not None:
+            raise failure
+        response = SimpleNamespace(headers=[], status=200, close=lambda: None)
+        return Accepted(call, endpoint.name, response, b"")
+
+
+async def by_the_stage(config, faults):
+    script, general, groups = Script(faults), config.general_settings, pool_of(config).groups
+    policy = AttemptPolicy(general.num_retries + 1, general.queue)
+    failover = Failover(
+        ScriptedMaker(script), Listeners(), policy, draw=small_draw, rooms=WaitingRooms()
+    )
+    statuses = []
+    for _ in range(CALLS):
+        now = time.monotonic()
+        call = Call(
+            *("id", "POST", route_to("chat/completions"), b"", [], b"{}", "g", "g"),
+            *(False, Replay.SAFE, False, "client", now, 600.0, now + 600, now + 600),
+        )
+        try:
+            async with failover.first_accepted(call, groups["g"], CallRecord()):
+                statuses.append(200)
+        except GatewayError as error:
+            statuses.append(error.status)
+        script.asked.append("|")
+    assert [group.in_flight for group in groups.values()] == [0] * len(groups)
+    return script.asked, sorted(statuses)
+
+
+def by_simulation(config, faults):
+    pool, script, clock, results = pool_of(config), Script(faults), Clock(), Results(1.0)
+    states = [state for group in pool.groups.values() for state in group.states]
+    vendors = {
+        state: SimpleNamespace(
+            answer=lambda tokens, now, name=state.endpoint.name: Outcome(
+                now + AN_ATTEMPT_S, script.next(name)
+            )
+        )
+        for state in states
+    }
+    names = ("served", "refused", "failed", "input_tokens", "output_tokens")
+    counts = {
+        state: SimpleNamespace(**dict.fromkeys(names, 0), served_at=results.refused_at[:])
+        for state in states
+    }
+    proxy = Proxy(
+        pool,
+        config.general_settings,
+        clock=clock,
+        results=results,
+        vendors=vendors,
+        counts=counts,
+        chance=SimpleNamespace(random=small_draw),
+    )
+    for _ in range(CALLS):
+        clock.run([Arrival(clock.now, "g", 1, 1, 2)], proxy.take)
+        script.asked.append("|")
+    statuses = list(results.client_errors.elements())
+    return script.asked, sorted(statuses + [200] * (CALLS - len(statuses)))
+
+
+@bounded(120)
+async def test_the_simulator_goes_where_the_stage_goes_on_random_scripts():
+    chance = Random(13)
+    asked = 0
+    for number in range(SCRIPTS):
+        config = chance.choice(CONFIGS)
+        names = [model.name for group in config.model_groups for model in group.models]
+        faults = {name: chance.choices(FAULTS, k=chance.randint(1, 4)) for name in names}
+
+        by_stage = await by_the_stage(config, faults)
+
+        assert by_simulation(config, faults) == by_stage, (number, faults)
+        asked += len(by_stage[0]) - CALLS
+    assert asked > 2 * SCRIPTS, "the scripts are worth playing"
