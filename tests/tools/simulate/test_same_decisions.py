@@ -1,7 +1,7 @@
 """The proxy's failover stage and the simulator take the same decisions: they drive one machine.
 
-Both meet the same scripts of random faults, 1,000 in a thorough run: the stage in real time, with pauses of
-microseconds, the simulator on its own clock.
+Both meet the same scripts of random faults, 1,000 in a thorough run: the stage in real time, with
+pauses of microseconds, the simulator on its own clock.
 """
 
 import time
