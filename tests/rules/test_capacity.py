@@ -1,4 +1,4 @@
-"""What an endpoint can still take: what is not known blocks nothing, what is known is kept."""
+"""Capacity: unknown limits block nothing, known limits are kept."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def knowing(requests=None, tokens=None, *, now=0.0, **settings):
     return capacity
 
 
-def test_what_is_not_known_neither_blocks_nor_inflates():
+def test_unknown_limits_neither_block_nor_inflate():
     capacity = Capacity()
     for _ in range(1_000):
         capacity.reserve(10**6, 0.0)
@@ -35,7 +35,7 @@ def test_what_is_not_known_neither_blocks_nor_inflates():
     assert not capacity.bounded
 
 
-def test_one_known_dimension_says_nothing_of_the_other():
+def test_a_limit_of_requests_does_not_limit_tokens_nor_the_reverse():
     capacity = knowing(requests=(600, 100, None))
     assert capacity.left(0.0) == (100, None)
     assert capacity.has_room(10**9, 0.0)
@@ -102,7 +102,7 @@ def test_what_was_never_sent_does_not_hide_what_was_sent_later():
     assert capacity.left(1.0)[0] == 10 - 1
 
 
-def test_a_reservation_ends_once_however_often_it_is_said():
+def test_a_reservation_ends_once_however_often_it_is_settled():
     capacity = Capacity(tpm=1_000)
     reservation = capacity.reserve(500, 0.0)
     capacity.settle(reservation, 200, 0.0)
@@ -128,7 +128,7 @@ def test_a_late_answer_counts_what_was_sent_after_its_request():
     slow = capacity.reserve(100, 10.0)
     for _ in range(50):
         capacity.settle(capacity.reserve(100, 20.0), None, 20.0)
-    # Half a minute later it tells how it was at 10 s: nearly nothing left.
+    # Half a minute later it reports the moment of 10 s: nearly nothing was left.
     capacity.learn(slow, told((600, 60, 54.0), (10_000, 5_100, 29.4)))
     requests, tokens = capacity.left(10.0)
     assert requests == pytest.approx(60 - 50)
@@ -144,7 +144,7 @@ def test_an_answer_that_was_overtaken_changes_nothing():
     assert capacity.left(2.0)[0] == pytest.approx(5)
 
 
-def test_room_that_was_there_is_gone_when_an_answer_says_so():
+def test_a_report_of_less_takes_capacity_away():
     capacity = knowing(requests=(600, 600, None))
     assert capacity.has_room(0, 0.0)
     capacity.learn(capacity.reserve(0, 1.0), told((600, 0, 60.0)))
@@ -174,7 +174,7 @@ def test_azures_seconds_are_kept_from_the_first_answer_on():
     assert capacity.wait_s(0, 0.2) == pytest.approx(0.815)
 
 
-def test_a_call_bigger_than_the_whole_limit_waits_until_all_is_there_and_goes():
+def test_a_call_above_the_whole_limit_waits_for_all_of_it_and_goes():
     capacity = Capacity(tpm=100)
     assert capacity.has_room(500, 0.0)
     capacity.reserve(500, 0.0)
@@ -183,13 +183,13 @@ def test_a_call_bigger_than_the_whole_limit_waits_until_all_is_there_and_goes():
     assert capacity.has_room(500, 61.0)
 
 
-def test_a_line_is_told_the_time_at_which_its_last_one_may_go():
+def test_the_wait_of_several_calls_is_that_of_the_last():
     capacity = knowing(requests=(60, 0, 60.0), tokens=(60_000, 0, 60.0))
     assert capacity.wait_s(0, ON_THE_WAY_S, requests=10) == pytest.approx(10)
     assert capacity.wait_s(90_000, ON_THE_WAY_S, requests=10) == pytest.approx(90)
 
 
-def test_a_vendor_that_refuses_without_telling_limits_is_asked_by_one_then_by_two_for_each():
+def test_after_a_429_without_limits_one_call_goes_then_two_for_each_answered():
     capacity = Capacity()
     capacity.throttled()
     first = capacity.reserve(0, 5.0)
@@ -207,7 +207,7 @@ def test_a_vendor_that_refuses_without_telling_limits_is_asked_by_one_then_by_tw
     assert capacity.has_room(0, 6.0)
 
 
-def test_somebody_may_always_look_whether_a_silent_vendor_is_back():
+def test_one_call_may_always_probe_a_vendor_that_throttled():
     capacity = Capacity()
     refused = [capacity.reserve(0, 0.0) for _ in range(5)]
     capacity.throttled()
@@ -216,11 +216,11 @@ def test_somebody_may_always_look_whether_a_silent_vendor_is_back():
     assert capacity.has_room(0, 1.0)
     lost = capacity.reserve(0, 1.0)
     assert not capacity.has_room(0, 1.0)
-    capacity.settle(lost, None, 2.0)  # it failed for another reason: nobody answered
+    capacity.settle(lost, None, 2.0)  # it failed for another reason, without an answer
     assert capacity.has_room(0, 2.0)
 
 
-def test_a_vendor_that_tells_its_limits_needs_no_looking():
+def test_a_vendor_that_reports_limits_is_not_probed():
     capacity = knowing(requests=(600, 500, None))
     capacity.throttled()
     for _ in range(10):
@@ -228,7 +228,7 @@ def test_a_vendor_that_tells_its_limits_needs_no_looking():
         capacity.reserve(0, 0.0)
 
 
-def test_not_every_answer_of_a_crowd_is_read_while_much_is_left():
+def test_headers_are_read_rarely_while_much_is_left():
     def knowing_twice(left):
         capacity = knowing(requests=(600, left, None), now=0.99)
         assert capacity.has_room(0, 1.0)
@@ -243,8 +243,8 @@ def test_not_every_answer_of_a_crowd_is_read_while_much_is_left():
     assert Capacity().needs_headers(Capacity().reserve(0, 1.0))
 
 
-class Shared:
-    """A quota that always has enough, shared by so many instances."""
+class PlentifulQuota:
+    """A quota that always has enough, shared by this many instances."""
 
     def __init__(self, instances):
         self.share = None
@@ -263,7 +263,7 @@ class Shared:
 @pytest.mark.parametrize(("instances", "permits"), [(1, 5), (2, 2), (5, 1), (100, 1)])
 def test_each_of_several_instances_has_an_even_part_of_the_requests_at_a_time(instances, permits):
     capacity = Capacity(concurrent=5)
-    capacity.share(Shared(instances))
+    capacity.share(PlentifulQuota(instances))
 
     taken = 0
     while capacity.has_room(0, 0.0):

@@ -1,4 +1,4 @@
-"""What a vendor says is left of a limit, carried forward in the vendor's own manner."""
+"""What a vendor reports of a limit, carried forward as the vendor refills it."""
 
 import pytest
 
@@ -10,7 +10,7 @@ ON_THE_WAY_S = 0.1
 
 
 def level(remaining, reset_s, *, limit=600.0, fixed=False, at=0.0, spent=0):
-    """What a vendor has said of a request that it admitted at that time."""
+    """A level with a report of a request that the vendor admitted at that time."""
     made = VendorLevel(limit, at, fixed=fixed)
     report(made, remaining, reset_s, limit=limit, at=at, spent=spent)
     return made
@@ -65,7 +65,7 @@ def test_a_window_that_ended_is_followed_by_one_of_a_minute():
     assert azure.left(70) == 600
 
 
-def test_windows_in_which_nobody_looked_are_skipped():
+def test_windows_without_calls_are_skipped():
     azure = level(0, 10.0, fixed=True)
     assert azure.left(10 + 3 * 60 + 5) == 600
     azure.spent += 600

@@ -180,9 +180,7 @@ def under_load(capacity, vendor, *, seed, slowest_s, slowest_way_s=0.01):
 @pytest.mark.parametrize("slowest_s", [0.5, 20.0])
 @pytest.mark.parametrize("dialect", sorted(VENDORS))
 @pytest.mark.parametrize("seed", range(4))
-def test_a_vendor_is_never_asked_for_more_than_it_has_and_nearly_all_of_it(
-    dialect, slowest_s, seed
-):
+def test_nearly_all_of_a_vendors_limit_is_used_and_never_more(dialect, slowest_s, seed):
     # Azure judges seconds, which leaves less room for ways of different lengths.
     slowest_way_s = 0.08 if dialect == "openai" else 0.01
     vendor = VENDORS[dialect](600, 90_000, 1_000.0)

@@ -1,4 +1,4 @@
-"""The operator's minute, and the vendor's seconds."""
+"""The minute of the operator's limits, and the short windows of a vendor."""
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ def test_what_turns_out_smaller_or_was_not_sent_is_corrected_while_it_counts():
     assert window.tokens == 0
 
 
-def test_it_says_when_enough_will_have_left():
+def test_the_wait_ends_when_enough_has_left_the_window():
     window = MinuteWindow()
     for second in range(10):
         window.reserve(100, second + 0.25)
@@ -42,7 +42,7 @@ def test_it_says_when_enough_will_have_left():
 
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.integers(0, 50)), max_size=60), st.integers(0, 60))
-def test_what_is_told_is_never_too_early_and_at_most_a_slot_too_late(sent, requests):
+def test_the_wait_is_never_too_short_and_at_most_a_slot_too_long(sent, requests):
     window, now, at = MinuteWindow(), 0.0, []
     for pause_s, tokens in sent:
         now += pause_s
@@ -76,7 +76,7 @@ def test_small_limits_are_judged_over_longer_windows(rpm, allowed, window_s):
     assert burst.wait_s(1, 0, 0.0) == pytest.approx(window_s * 1.015)
 
 
-def test_a_line_waits_as_many_windows_as_it_fills():
+def test_several_requests_wait_for_as_many_windows_as_they_fill():
     burst = BurstWindow(120)  # 2 a second
     assert burst.wait_s(2, 0, 0.0) == 0
     assert burst.wait_s(3, 0, 0.0) == pytest.approx(1.015)
@@ -97,7 +97,7 @@ def test_what_was_sent_before_the_limit_was_known_counts_once_it_is():
 
 
 @given(st.lists(st.floats(0, 0.5), min_size=30, max_size=120))
-def test_whoever_waits_as_told_never_breaks_any_second(pauses):
+def test_requests_that_wait_as_asked_keep_every_second_within_its_limit(pauses):
     burst, now, sent = BurstWindow(600), 0.0, []
     for pause_s in pauses:
         now += pause_s

@@ -1,4 +1,4 @@
-"""The input tokens of a call are told from the bytes of its body, ever better as usage returns."""
+"""Input tokens are estimated from the bytes of a body, and learned from the returned usage."""
 
 import json
 import random
@@ -74,7 +74,7 @@ def test_before_any_usage_is_known_the_estimate_is_of_the_right_size():
         assert 0.75 < median(estimates) < 1.75, style
 
 
-def test_what_all_calls_have_in_common_is_told_apart_from_their_length():
+def test_tokens_common_to_all_calls_are_learned_apart_from_the_length():
     estimator, draw = Estimator(), random.Random(1)
     for _ in range(WARM_UP):
         text_bytes = draw.randrange(100, 3_000)
@@ -147,7 +147,7 @@ def test_before_the_twenty_first_call_a_call_counts_as_it_is():
     assert odd.tokens(size) != usual.tokens(size)
 
 
-def test_an_endpoint_that_does_not_count_teaches_nothing():
+def test_usage_of_zero_is_not_learned_from():
     estimator, size = Estimator(), Size("chat text", 4_000, 0)
     before = estimator.tokens(size)
     estimator.learn(size, 0)
@@ -185,10 +185,10 @@ def test_whatever_is_learned_an_estimate_stays_a_positive_number(learned):
         assert accuracy.spread >= 0
 
 
-# ---- how good it says it is
+# ---- the accuracy that it reports
 
 
-def test_its_accuracy_is_told_for_each_kind_that_was_learned():
+def test_the_accuracy_of_each_learned_kind_is_reported():
     estimator, size = Estimator(), Size("chat text", 4_000, 0)
     for _ in range(200):
         estimator.learn(size, 800)
@@ -199,7 +199,7 @@ def test_its_accuracy_is_told_for_each_kind_that_was_learned():
     assert accuracy.spread == pytest.approx(0, abs=0.01)
 
 
-def test_a_kind_that_cannot_be_foretold_is_said_to_be_so():
+def test_an_unpredictable_kind_has_a_large_error():
     estimator, draw = Estimator(), random.Random(4)
     for _ in range(200):
         estimator.learn(Size("chat text", 4_000, 0), draw.choice((500, 1_500)))

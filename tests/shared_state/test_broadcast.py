@@ -59,7 +59,7 @@ async def listening(server, count=2):
 @pytest.mark.clock
 @pytest.mark.parametrize("state", ["cooling", "misconfigured", "open"])
 @bounded()
-async def test_another_instance_hears_it_at_once(tmp_path, state):
+async def test_another_instance_learns_it_at_once(tmp_path, state):
     async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
         await listening(server)
         took_s = []
@@ -73,7 +73,7 @@ async def test_another_instance_hears_it_at_once(tmp_path, state):
 
 
 @bounded()
-async def test_nobody_hears_its_own_news(tmp_path):
+async def test_an_instance_ignores_its_own_messages(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
         await listening(server)
         one.tell("cooling", 7.0)
@@ -82,7 +82,7 @@ async def test_nobody_hears_its_own_news(tmp_path):
 
 
 @bounded()
-async def test_that_an_endpoint_is_back_is_told_too(tmp_path):
+async def test_the_end_of_a_state_is_published(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
         await listening(server)
         one.tell("open", 7.0)
@@ -95,7 +95,7 @@ async def test_that_an_endpoint_is_back_is_told_too(tmp_path):
 
 
 @bounded()
-async def test_what_concerns_nobody_else_is_not_told(tmp_path):
+async def test_a_half_open_breaker_is_not_published(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
         await listening(server)
         one.tell("half-open")
@@ -104,7 +104,7 @@ async def test_what_concerns_nobody_else_is_not_told(tmp_path):
 
 
 @bounded()
-async def test_who_comes_later_learns_what_is_still_true(tmp_path):
+async def test_a_later_instance_learns_the_states_in_force(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one:
         await listening(server, 1)
         one.tell("cooling", 30.0)
@@ -126,7 +126,7 @@ async def test_who_comes_later_learns_what_is_still_true(tmp_path):
 
 
 @bounded()
-async def test_a_cooldown_and_a_breaker_are_two_matters(tmp_path):
+async def test_the_end_of_a_breaker_does_not_end_a_cooldown(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one:
         await listening(server, 1)
         one.tell("cooling", 30.0)
@@ -153,7 +153,7 @@ async def test_a_cooldown_is_never_shortened(tmp_path):
 
 
 @bounded(40)
-async def test_news_of_an_outage_are_told_when_it_is_over(tmp_path):
+async def test_changes_during_an_outage_are_published_after_it(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
         await listening(server)
         await server.kill()
@@ -166,7 +166,7 @@ async def test_news_of_an_outage_are_told_when_it_is_over(tmp_path):
 
 
 @bounded(40)
-async def test_a_server_that_came_back_empty_is_told_again(tmp_path):
+async def test_states_in_force_are_published_again_to_an_empty_server(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one:
         await listening(server, 1)
         one.tell("cooling", 60.0)
@@ -180,7 +180,7 @@ async def test_a_server_that_came_back_empty_is_told_again(tmp_path):
 
 
 @bounded(40)
-async def test_a_server_that_hangs_is_heard_again_when_it_goes_on(tmp_path):
+async def test_the_subscriber_connects_again_after_a_server_hung(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
         await listening(server)
         server.hang()
@@ -192,7 +192,7 @@ async def test_a_server_that_hangs_is_heard_again_when_it_goes_on(tmp_path):
 
 @pytest.mark.parametrize("junk", ["", "hello", "12 []", '5 ["a","b","c","flying"]', "x [1,2]"])
 @bounded()
-async def test_what_is_not_news_is_ignored(tmp_path, junk):
+async def test_text_that_is_not_a_message_is_ignored(tmp_path, junk):
     async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
         await listening(server)
         await server.command("PUBLISH", "{llmproxy}:news", junk)
@@ -204,7 +204,7 @@ async def test_what_is_not_news_is_ignored(tmp_path, junk):
 
 
 @bounded()
-async def test_a_purge_reaches_the_others_and_who_was_away_for_a_moment(tmp_path):
+async def test_a_purge_reaches_the_others_and_those_disconnected_for_a_moment(tmp_path):
     forgotten = []
     async with valkey(tmp_path) as server:
         async with reader(server) as one, reader(server) as other:

@@ -76,7 +76,7 @@ def test_after_its_death_it_can_be_started_again_at_the_same_address(server):
     assert client.get("a") is None
 
 
-def test_a_place_where_it_cannot_live_is_told_with_its_own_words(folder):
+def test_the_error_for_an_unusable_folder_quotes_the_server_log(folder):
     deep = folder / ("x" * 100)
     deep.mkdir()
     with pytest.raises(NotStartedError) as refused, embedded_server(deep):
@@ -88,14 +88,14 @@ def test_a_place_where_it_cannot_live_is_told_with_its_own_words(folder):
     assert list(deep.iterdir()) == []
 
 
-def test_a_program_that_cannot_be_run_is_told(folder):
+def test_a_program_that_cannot_be_run_is_reported(folder):
     program = folder / "valkey-server"
     program.write_bytes(b"for another machine")
     with pytest.raises(NotStartedError, match=f"does not start in {folder}.*valkey-server"):
         EmbeddedServer(program, folder).start_and_wait()
 
 
-def test_a_worker_that_was_left_alone_can_clear_it_away(folder, server):
+def test_a_worker_without_supervisor_can_shut_it_down(folder, server):
     server.clear_away()
     assert server.process.wait(5) == 0
     assert list(folder.iterdir()) == []

@@ -1,4 +1,4 @@
-"""A lease lets be dispatched what was granted, and asks for a little ahead of need."""
+"""A lease dispatches what was granted, and requests a little ahead of need."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.shared_state.leasing import START, grant, shared, supply
 # What may be dispatched
 
 
-def test_without_limits_everything_may_be_dispatched_and_nothing_is_asked():
+def test_without_limits_everything_may_be_dispatched_and_nothing_is_requested():
     lease = shared(None, None)
     lease.reserve(10**9, START)
     assert lease.covers(10**9, START)
@@ -16,7 +16,7 @@ def test_without_limits_everything_may_be_dispatched_and_nothing_is_asked():
     assert lease.next_request(START) is None
 
 
-def test_with_a_limit_and_nothing_granted_nothing_may():
+def test_with_a_limit_nothing_may_be_dispatched_before_a_grant():
     assert not shared().covers(1, START)
 
 
@@ -48,7 +48,7 @@ def test_a_call_above_the_limit_needs_all_of_it():
 
 
 @pytest.mark.parametrize("later_s", [2 * SLOT_S, 3 * SLOT_S, 10.0])
-def test_units_are_not_used_after_their_life_but_returned(later_s):
+def test_what_expires_is_given_back(later_s):
     lease = shared()
     supply(lease, 3, 300, START)
     lease.reserve(100, START)
@@ -60,15 +60,15 @@ def test_units_are_not_used_after_their_life_but_returned(later_s):
     assert (returned.requests, returned.tokens) == (-2, -200)
 
 
-def test_units_are_returned_to_a_slot_that_is_not_later_than_their_grant():
+def test_what_expires_is_given_back_to_a_slot_not_later_than_its_grant():
     lease = shared()
     supply(lease, 3, 300, START)
     (returned,) = lease.next_request(START + 2 * SLOT_S).reports
-    # The shared slots do not begin with ours: one more for that, and one for the way.
+    # One slot more because the window's slots begin elsewhere, and one for the way there.
     assert returned.age_slots == 4
 
 
-def test_a_grant_that_was_long_under_way_lives_shorter():
+def test_a_slow_grant_expires_sooner():
     lease = shared()
     lease.note_waiting(100)
     lease.next_request(START)
@@ -86,7 +86,7 @@ def test_a_grant_that_comes_too_late_is_returned_at_once():
     assert lease.next_request(START + 2 * SLOT_S).reports[0].requests == -1
 
 
-# What is asked for
+# What is requested
 
 
 def test_a_call_that_waits_asks_for_what_it_needs():
@@ -107,7 +107,7 @@ def test_the_first_of_several_must_be_served_and_the_others_may():
     assert (ask.want_requests, ask.want_tokens) == (3, 1000)
 
 
-def test_only_what_is_missing_is_asked_for():
+def test_only_what_is_missing_is_requested():
     lease = shared()
     supply(lease, 1, 200, START)
     lease.note_waiting(500)
@@ -115,7 +115,7 @@ def test_only_what_is_missing_is_asked_for():
     assert (ask.want_requests, ask.want_tokens) == (0, 300)
 
 
-def test_a_call_that_says_again_that_it_waits_is_counted_once():
+def test_a_waiting_call_that_is_noted_again_is_counted_once():
     lease = shared()
     lease.note_waiting(500)
     lease.next_request(START)
@@ -124,26 +124,26 @@ def test_a_call_that_says_again_that_it_waits_is_counted_once():
     assert lease.next_request(START + 0.15).want_requests == 1
 
 
-def test_a_call_that_found_nothing_and_went_elsewhere_makes_it_ask_for_the_next_one():
-    lease, rung = shared(), []
-    lease.on_work = lambda: rung.append(True)
+def test_a_call_that_went_elsewhere_makes_the_lease_request_for_the_next():
+    lease, woken = shared(), []
+    lease.on_work = lambda: woken.append(True)
     assert lease.wait_s(1, 700, START) > 0
     assert not lease.covers(500, START)
-    assert rung
+    assert woken
     ask = lease.next_request(START)
     assert (ask.waiting, ask.want_requests, ask.want_tokens) == (False, 1, 500)
     assert (ask.need_requests, ask.need_tokens) == (1, 500)
 
 
-def test_who_looks_again_and_again_rings_once():
-    lease, rung = shared(), []
-    lease.on_work = lambda: rung.append(True)
+def test_repeated_shortages_wake_the_sender_once():
+    lease, woken = shared(), []
+    lease.on_work = lambda: woken.append(True)
     for _ in range(100):
         lease.covers(500, START)
-    assert len(rung) == 1
+    assert len(woken) == 1
 
 
-def test_a_stock_that_is_too_small_for_a_call_is_filled_up():
+def test_a_balance_too_small_for_a_call_is_filled_up():
     lease = shared()
     supply(lease, 1, 300, START)
     assert not lease.covers(500, START)
@@ -151,7 +151,7 @@ def test_a_stock_that_is_too_small_for_a_call_is_filled_up():
     assert (ask.want_requests, ask.want_tokens) == (0, 200)
 
 
-def test_it_sleeps_when_what_was_looked_for_is_there():
+def test_it_has_no_work_when_a_shortage_is_over():
     lease = shared()
     lease.covers(500, START)
     lease.next_request(START)
@@ -183,7 +183,7 @@ def test_a_call_that_was_granted_everything_waits_no_longer():
     assert lease.next_request(START + 0.02) is None
 
 
-def test_one_ask_is_under_way_at_a_time():
+def test_one_request_is_under_way_at_a_time():
     lease = shared()
     lease.note_waiting(500)
     assert lease.next_request(START) is not None
@@ -191,7 +191,7 @@ def test_one_ask_is_under_way_at_a_time():
     assert lease.next_request(START + 0.02) is None
 
 
-def test_after_a_refusal_it_asks_again_when_there_may_be_room_and_not_before():
+def test_after_a_refusal_it_requests_again_when_there_may_be_room():
     lease = shared()
     lease.note_waiting(500)
     lease.next_request(START)
@@ -201,7 +201,7 @@ def test_after_a_refusal_it_asks_again_when_there_may_be_room_and_not_before():
     assert lease.next_request(START + 0.06) is not None
 
 
-def test_the_wait_is_what_the_shared_window_has_told():
+def test_the_wait_is_what_the_shared_window_replied():
     lease = shared()
     lease.note_waiting(500)
     lease.next_request(START)
@@ -209,7 +209,7 @@ def test_the_wait_is_what_the_shared_window_has_told():
     assert lease.wait_s(1, 500, START + 0.5) == pytest.approx(7.0)
 
 
-def test_who_waits_no_longer_is_forgotten():
+def test_a_call_that_waits_no_longer_is_forgotten():
     lease = shared()
     lease.note_waiting(500)
     lease.next_request(START)
@@ -234,7 +234,7 @@ def test_under_steady_traffic_a_tenth_of_a_second_is_leased_ahead():
     assert 25 <= covered <= 55  # it is refilled when half is gone
 
 
-def test_seldom_calls_lease_nothing_ahead():
+def test_rare_calls_request_nothing_ahead():
     lease = shared()
     supply(lease, 1, 100, START)
     lease.reserve(100, START)
@@ -244,20 +244,20 @@ def test_seldom_calls_lease_nothing_ahead():
     assert (ask.want_requests, ask.want_tokens) == (0, 0)
 
 
-def test_it_sleeps_when_nothing_is_left_to_say_and_says_when_it_wakes():
-    lease, rung = shared(), []
-    lease.on_work = lambda: rung.append(True)
+def test_it_has_no_work_when_all_is_reported_and_wakes_the_sender():
+    lease, woken = shared(), []
+    lease.on_work = lambda: woken.append(True)
     supply(lease, 1, 100, START)
     lease.reserve(100, START)
-    rung.clear()
+    woken.clear()
     assert lease.next_request(START + 0.02) is None
     assert not lease.has_work
     lease.reserve(100, START + 0.03)
     assert lease.has_work
-    assert rung
+    assert woken
 
 
-def test_azure_is_asked_in_short_windows_too():
+def test_azure_has_a_limit_of_short_windows():
     lease = shared(600, None, smooth=True)
     lease.note_waiting(1)
     burst = lease.next_request(START).burst

@@ -1,22 +1,22 @@
-"""A lease tells what was dispatched without a grant, to the slot and not twice; and it is never
-stuck when the shared window is away or comes back empty."""
+"""A lease reports what was dispatched without a grant, by slot and once, and goes on when the
+server is away or comes back empty."""
 
 import pytest
 
 from llmproxy.shared_state.quota import LIFE_SLOTS, SLOT_S, WINDOW_SLOTS, Lease
 from tests.shared_state.leasing import START, grant, shared, supply
 
-# Debts
+# Overdrafts
 
 
-def test_what_is_dispatched_uncovered_is_charged():
+def test_what_is_dispatched_without_a_grant_is_reported():
     lease = shared()
     lease.reserve(500, START)
     (report,) = lease.next_request(START).reports
     assert (report.age_slots, report.requests, report.tokens) == (0, 1, 500)
 
 
-def test_only_the_part_that_is_not_covered_is_charged():
+def test_only_the_part_that_is_not_covered_is_reported():
     lease = shared()
     supply(lease, 1, 200, START)
     lease.reserve(500, START)
@@ -24,20 +24,20 @@ def test_only_the_part_that_is_not_covered_is_charged():
     assert (report.requests, report.tokens) == (0, 300)
 
 
-def test_a_debt_is_charged_to_the_slot_in_which_it_was_made():
+def test_an_overdraft_is_reported_to_the_slot_in_which_it_was_made():
     lease = shared()
     lease.go_local()
     lease.reserve(100, START)
     lease.reserve(100, START + 1.0)
     lease.reserve(100, START + 1.0)
     reports = lease.next_request(START + 30.0).reports
-    assert {(each.age_slots, each.requests, each.tokens) for each in reports} == {
+    assert {(report.age_slots, report.requests, report.tokens) for report in reports} == {
         (120, 1, 100),
         (116, 2, 200),
     }
 
 
-def test_a_debt_older_than_a_minute_is_not_charged():
+def test_an_overdraft_older_than_a_minute_is_not_reported():
     lease = shared()
     lease.go_local()
     lease.reserve(100, START)
@@ -46,7 +46,7 @@ def test_a_debt_older_than_a_minute_is_not_charged():
     assert report.age_slots == 48
 
 
-def test_debts_that_perhaps_nobody_heard_are_told_again_but_returns_are_not():
+def test_after_a_lost_reply_overdrafts_are_reported_again_but_returns_are_not():
     lease = shared()
     supply(lease, 3, 300, START)
     now = START + 2 * SLOT_S
@@ -57,7 +57,7 @@ def test_debts_that_perhaps_nobody_heard_are_told_again_but_returns_are_not():
     assert (report.requests, report.tokens) == (1, 100)
 
 
-# Credit
+# How much of an overdraft
 
 
 def test_a_little_may_be_dispatched_before_it_is_granted():
@@ -71,26 +71,26 @@ def test_a_little_may_be_dispatched_before_it_is_granted():
     assert dispatched == 3  # 2 % of 600 are 12, for four
 
 
-def test_tokens_have_their_credit_too():
+def test_tokens_have_an_overdraft_too():
     lease = shared(600, 100_000, instances=4)
     supply(lease, 1, 1, START, has_room=True)
     assert lease.covers(500, START)
     assert not lease.covers(502, START)
 
 
-def test_there_is_no_credit_when_the_window_was_full():
+def test_there_is_no_overdraft_when_the_window_was_full():
     lease = shared(600, 100_000)
     supply(lease, 1, 1, START, has_room=False)
     lease.reserve(1, START)
     assert not lease.covers(1, START)
 
 
-def test_credit_is_given_anew_only_when_the_debt_is_charged_and_room_is_left():
+def test_the_overdraft_is_available_again_when_it_was_reported_and_room_is_left():
     lease = shared(600, None, instances=12)
     supply(lease, 0, 0, START)
     supply(lease, 1, 0, START + 1, has_room=True)
     lease.reserve(1, START + 1)
-    lease.reserve(1, START + 1)  # on credit: one
+    lease.reserve(1, START + 1)  # an overdraft of one
     assert not lease.covers(1, START + 1)
     lease.next_request(START + 1)
     assert not lease.covers(1, START + 1)
@@ -98,7 +98,7 @@ def test_credit_is_given_anew_only_when_the_debt_is_charged_and_room_is_left():
     assert lease.covers(1, START + 1)
 
 
-def test_with_many_instances_there_is_no_credit():
+def test_with_many_instances_there_is_no_overdraft():
     lease = shared(600, 100_000, instances=1000)
     supply(lease, 1, 1, START, has_room=True)
     lease.reserve(1, START)
@@ -108,7 +108,7 @@ def test_with_many_instances_there_is_no_credit():
 # Corrections
 
 
-def test_what_was_never_sent_is_taken_off_the_window():
+def test_a_call_that_was_never_sent_is_given_back():
     lease = shared()
     supply(lease, 1, 100, START)
     lease.reserve(100, START)
@@ -117,7 +117,7 @@ def test_what_was_never_sent_is_taken_off_the_window():
     assert (report.requests, report.tokens) == (-1, -100)
 
 
-def test_what_is_taken_off_is_booked_no_later_than_it_can_have_been_charged():
+def test_what_is_given_back_is_booked_no_later_than_its_grant():
     lease = shared()
     supply(lease, 1, 100, START)
     lease.reserve(100, START + SLOT_S)  # asked for one slot before
@@ -126,7 +126,7 @@ def test_what_is_taken_off_is_booked_no_later_than_it_can_have_been_charged():
     assert (report.age_slots, report.tokens) == (3, -60)
 
 
-def test_a_call_that_used_more_than_reserved_is_charged_the_rest():
+def test_tokens_used_beyond_the_reservation_are_reported():
     lease = shared()
     supply(lease, 1, 100, START)
     lease.reserve(100, START)
@@ -135,7 +135,7 @@ def test_a_call_that_used_more_than_reserved_is_charged_the_rest():
     assert (report.age_slots, report.requests, report.tokens) == (0, 0, 60)
 
 
-def test_a_correction_of_a_call_that_has_left_the_window_is_nobodys_business():
+def test_a_correction_of_a_call_that_has_left_the_window_is_ignored():
     lease = shared()
     lease.reserve(100, START)
     lease.next_request(START)
@@ -145,10 +145,10 @@ def test_a_correction_of_a_call_that_has_left_the_window_is_nobodys_business():
     assert lease.next_request(START + 70.0) is None
 
 
-# When the view is lost
+# When the server is away
 
 
-def test_without_a_view_it_keeps_to_its_part():
+def test_without_the_server_it_keeps_to_its_part():
     lease = shared(instances=4)
     assert lease.share is None
     lease.go_local()
@@ -159,11 +159,11 @@ def test_without_a_view_it_keeps_to_its_part():
     assert lease.share is None
 
 
-def test_it_begins_without_a_view():
+def test_it_begins_in_the_local_state():
     assert Lease().share == 1.0
 
 
-def test_a_grant_is_the_view():
+def test_a_reply_makes_it_shared():
     lease = shared()
     lease.go_local()
     lease.reserve(100, START)
@@ -172,7 +172,7 @@ def test_a_grant_is_the_view():
     assert lease.share is None
 
 
-def test_a_window_that_came_back_empty_is_told_the_last_minute():
+def test_the_last_minute_is_reported_to_a_window_that_came_back_empty():
     lease = shared(instances=2)
     supply(lease, 5, 500, START)
     lease.reserve(100, START)
@@ -185,7 +185,7 @@ def test_a_window_that_came_back_empty_is_told_the_last_minute():
     assert [(each.age_slots, each.requests, each.tokens) for each in ask.reports] == [(40, 2, 200)]
 
 
-def test_units_of_a_window_that_is_gone_are_worth_nothing():
+def test_what_a_lost_window_granted_is_dropped():
     lease = shared()
     supply(lease, 5, 500, START)
     lease.note_waiting(1000)
@@ -194,7 +194,7 @@ def test_units_of_a_window_that_is_gone_are_worth_nothing():
     assert not lease.covers(1, START + 0.01)
 
 
-def test_it_keeps_to_its_part_until_all_others_have_told_theirs():
+def test_it_keeps_to_its_part_until_the_others_have_reported():
     lease = shared(instances=4)
     supply(lease, 1, 100, START)
     lease.reserve(100, START)
@@ -242,7 +242,7 @@ def test_the_numbers_of_decision_011():
     assert WINDOW_SLOTS * SLOT_S == 60.75
 
 
-def test_after_an_outage_the_window_is_asked_whether_it_knows_us():
+def test_after_an_outage_it_verifies_the_window():
     lease = shared()
     supply(lease, 1, 100, START)
     lease.reserve(100, START)
@@ -253,7 +253,7 @@ def test_after_an_outage_the_window_is_asked_whether_it_knows_us():
     assert (ask.want_requests, ask.want_tokens, ask.reports) == (0, 0, ())
 
 
-def test_who_dispatched_nothing_in_the_last_minute_has_nothing_to_check():
+def test_without_dispatches_in_the_last_minute_there_is_nothing_to_verify():
     lease = shared()
     supply(lease, 1, 100, START)
     lease.reserve(100, START)
@@ -264,7 +264,7 @@ def test_who_dispatched_nothing_in_the_last_minute_has_nothing_to_check():
     assert lease.next_request(START + 70).epoch == ""
 
 
-def test_what_was_dispatched_before_the_limit_was_known_is_charged_when_it_is():
+def test_what_was_dispatched_before_the_limit_was_known_is_reported_then():
     lease = shared(None, None)
     lease.reserve(100, START)
     lease.reserve(100, START + 1)

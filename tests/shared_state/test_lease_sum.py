@@ -1,5 +1,5 @@
-"""However many instances dispatch, and whatever happens to what they ask: the sum stays within the
-limit and its credit in every window. Simulated, with a clock that each instance reads differently.
+"""All instances together stay within the limit and the overdraft in every window, whatever happens
+to their messages. Simulated; the clock of each instance is off by another amount.
 """
 
 from dataclasses import dataclass, field
@@ -18,14 +18,14 @@ from tests.support.shared_window import SharedWindow
 TICK_MS = 20
 STEP_MS = 5
 FAILS_AFTER_MS = 100
-# The window is longer than what it bounds, by the life of a unit and one slot.
+# The window is longer than the time it bounds: by the life of a grant and one slot.
 LONGER_SLOTS = LIFE_SLOTS + 1
 SHORT_SLOTS = 8 * 4 + LONGER_SLOTS  # 8 s: as long as needed for everything to leave it once
 
 
 @dataclass
 class Instance:
-    """One proxy: calls come, and are dispatched if the lease covers them, else they wait."""
+    """One proxy: calls arrive and are dispatched if the lease covers them. Otherwise they wait."""
 
     name: str
     lease: Lease
@@ -40,7 +40,7 @@ class Instance:
 
 
 class Fleet:
-    """Instances, the window that they share, and what is under way between them."""
+    """Instances, the window that they share, and the messages between them."""
 
     def __init__(self, random, *, rpm, tpm, instances, window_slots, load, trouble, corrected):
         self.random = random
@@ -80,7 +80,7 @@ class Fleet:
         for tokens in instance.waiting:
             instance.lease.note_waiting(tokens)
         if len(instance.waiting) > 40:
-            instance.waiting.clear()  # they have gone to another tier
+            instance.waiting.clear()  # they went to another tier
         if now_ms % TICK_MS == instance.ticks_at_ms // STEP_MS * STEP_MS:
             self._tick(instance, now_ms)
 
@@ -110,9 +110,9 @@ class Fleet:
         chance = self.random.random()
         there_ms = now_ms + self.random.randint(1, 80 if chance < self.trouble else 3)
         back_ms = there_ms + self.random.randint(1, 15)
-        if chance < self.trouble / 3:  # never heard
+        if chance < self.trouble / 3:  # never received
             self._later(now_ms + FAILS_AFTER_MS, instance.lease.request_failed)
-        elif chance < self.trouble * 2 / 3:  # heard, but the answer is lost
+        elif chance < self.trouble * 2 / 3:  # received, but the reply is lost
             self._later(there_ms, lambda: self.window.answer(instance.name, ask, there_ms))
             self._later(now_ms + FAILS_AFTER_MS, instance.lease.request_failed)
         else:
@@ -162,7 +162,7 @@ def _lease(rpm, tpm, instances, window_slots):
     load=st.floats(0.5, 3.0),
     trouble=st.sampled_from([0.0, 0.05, 0.3]),
 )
-def test_the_sum_stays_within_the_limit_and_its_credit(
+def test_all_instances_together_stay_within_the_limit_and_the_overdraft(
     seed, rpm, call_tokens, instances, load, trouble
 ):
     tpm = rpm * call_tokens
@@ -201,7 +201,7 @@ def test_under_more_load_than_fits_nearly_all_of_a_minute_is_used(instances):
     assert last_minute >= 600 * 0.97
 
 
-def test_one_that_dies_takes_nothing_along_for_longer_than_a_window():
+def test_what_a_dead_instance_held_is_free_after_a_window():
     fleet = Fleet(
         Random(3),
         rpm=400,

@@ -192,17 +192,17 @@ async def _cluster_info(server):
         ),
     ],
 )
-def test_an_address_is_shown_without_who_we_are(settings, address):
+def test_an_address_is_shown_without_the_login(settings, address):
     assert shown(GeneralSettings(**settings)) == address
 
 
-def test_a_password_is_known_as_it_is_written_and_as_it_is_meant():
+def test_a_password_is_known_in_its_encoded_and_its_decoded_form():
     settings = GeneralSettings(redis_url="redis://me:p%40ss@db.example")
     assert secrets_of(settings) == {"p%40ss", "p@ss"}
 
 
 @bounded()
-async def test_an_option_that_does_not_exist_is_refused_without_telling_the_password():
+async def test_an_unknown_option_is_refused_without_showing_the_password():
     settings = GeneralSettings(redis_url="redis://me:secret@db.example/0?fast=yes")
     with pytest.raises(ConfigError, match="fast") as refused:
         async with open_shared_state(settings, apply_state=print):

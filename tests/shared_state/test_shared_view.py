@@ -39,7 +39,7 @@ async def test_a_call_that_finds_nothing_is_granted_something_in_a_moment(tmp_pa
 
 
 @bounded()
-async def test_those_who_wait_are_called_when_something_is_granted(tmp_path):
+async def test_waiting_calls_are_called_back_when_something_is_granted(tmp_path):
     async with valkey(tmp_path) as server, instance(server) as only:
         granted = asyncio.Event()
         only.view.on_grant(granted.set)
@@ -70,7 +70,7 @@ async def test_accounts_do_not_share(tmp_path):
 
 
 @bounded()
-async def test_many_accounts_have_their_turns(tmp_path):
+async def test_leases_of_many_accounts_are_all_granted(tmp_path):
     async with valkey(tmp_path) as server, instance(server) as only:
         hungry = {f"account {number}": Lease() for number in range(500)}
         for key, lease in hungry.items():
@@ -88,7 +88,7 @@ async def test_many_accounts_have_their_turns(tmp_path):
 
 @pytest.mark.clock
 @bounded()
-async def test_the_units_of_one_that_dies_are_free_after_a_window(tmp_path):
+async def test_what_a_dead_instance_was_granted_is_free_after_a_window(tmp_path):
     slots = 7  # 1 s of dispatching
     async with valkey(tmp_path) as server:
         async with instance(server, rpm=20, window_slots=slots) as survivor:
@@ -198,7 +198,7 @@ async def test_no_call_waits_for_a_server_that_is_slow_and_all_of_them_are_count
 
 @pytest.mark.clock
 @bounded(40)
-async def test_what_was_dispatched_meanwhile_is_charged_when_it_is_back(tmp_path):
+async def test_what_was_dispatched_during_an_outage_is_reported_after_it(tmp_path):
     async with valkey(tmp_path) as server:
         async with instance(server, rpm=100) as one, instance(server, rpm=100) as other:
             await one.dispatch()
@@ -264,7 +264,7 @@ async def test_a_server_that_does_not_answer_at_the_start_holds_up_nothing(tmp_p
 
 
 @bounded(40)
-async def test_a_server_that_is_gone_for_longer_is_seldom_asked():
+async def test_a_server_that_stays_away_is_probed_rarely():
     attempts = 0
 
     def refuse(reader, writer):
@@ -283,7 +283,7 @@ async def test_a_server_that_is_gone_for_longer_is_seldom_asked():
 
 
 @bounded()
-async def test_an_outage_is_told_once_and_so_is_its_end(tmp_path, caplog):
+async def test_an_outage_and_its_end_are_logged_once(tmp_path, caplog):
     caplog.set_level(logging.WARNING, logger="llmproxy")
     async with valkey(tmp_path) as server, instance(server) as only:
         await server.kill()
@@ -298,7 +298,7 @@ async def test_an_outage_is_told_once_and_so_is_its_end(tmp_path, caplog):
 
 
 @bounded()
-async def test_a_password_is_used_and_never_told(tmp_path, caplog):
+async def test_a_password_is_used_and_never_shown(tmp_path, caplog):
     async with valkey(tmp_path, "--requirepass", "open-sesame") as server:
         right = f"redis://:open-sesame@127.0.0.1:{server.port}/0"
         async with instance(right) as only:

@@ -57,7 +57,7 @@ def random_ask(random, epoch, *, slots, burst):
 @pytest.mark.parametrize("burst", [None, BurstLimit(30, 5)], ids=["minute", "burst"])
 @pytest.mark.parametrize("slots", [8, WINDOW_SLOTS])
 @bounded(60)
-async def test_it_answers_like_its_twin(tmp_path, slots, burst):
+async def test_the_script_replies_like_its_python_twin(tmp_path, slots, burst):
     random = Random(slots)
     twin, epoch, now_ms = SharedWindow(slots), "", START_MS
     async with valkey(tmp_path) as server, server.client() as client:
@@ -90,7 +90,7 @@ async def test_one_round_trip_asks_for_many_windows(tmp_path):
 
 
 @bounded()
-async def test_instances_are_counted_while_they_say_that_they_are_there(tmp_path):
+async def test_instances_are_counted_while_they_are_alive(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
         first, second = (WindowClient(client, "test", name, WINDOW_SLOTS) for name in ("a", "b"))
         assert (await first.exchange([], count=True, now_ms=START_MS)).instances == 1
@@ -100,7 +100,7 @@ async def test_instances_are_counted_while_they_say_that_they_are_there(tmp_path
 
 
 @bounded()
-async def test_who_leaves_is_not_counted_any_more(tmp_path):
+async def test_an_instance_that_leaves_is_not_counted(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
         first, second = (WindowClient(client, "test", name, WINDOW_SLOTS) for name in ("a", "b"))
         await first.exchange([], count=True)
@@ -120,7 +120,7 @@ async def test_namespaces_do_not_meet(tmp_path):
 
 
 @bounded()
-async def test_the_server_s_own_clock_counts_when_no_other_is_given(tmp_path):
+async def test_the_clock_of_the_server_counts_by_default(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
         windows = WindowClient(client, "test", "a", window_slots=2)
         everything = an_ask(want_requests=100, want_tokens=10_000)
@@ -148,7 +148,7 @@ async def test_a_clock_that_is_set_back_begins_a_new_window(tmp_path):
 
 
 @bounded()
-async def test_nothing_is_kept_when_nobody_asks_any_more(tmp_path):
+async def test_keys_expire_without_requests(tmp_path):
     async with valkey(tmp_path) as server, server.client() as client:
         windows = WindowClient(client, "test", "a", window_slots=2)
         await windows.exchange([("k", an_ask())], count=True)

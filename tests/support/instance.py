@@ -1,8 +1,8 @@
-"""An instance of the shared view without a proxy around it: one lease, and who dispatches from it.
+"""An instance of the shared view without a proxy: one lease, and calls that are dispatched from it.
 
-As a program it is the one that is killed: `python -m tests.support.instance URL TPM SLOTS` leases
-all tokens of a minute, dispatches half of them, says so, and does nothing more. It returns nothing
-and says no good-bye, as if the kill had come at that moment.
+`python -m tests.support.instance URL TPM SLOTS` is a process to be killed: it leases all tokens
+of a minute, dispatches half of them, prints so, and does nothing more. It gives nothing back and
+does not say that it leaves.
 """
 
 import asyncio
@@ -32,8 +32,7 @@ class Instance:
     heard: list = field(default_factory=list)
 
     async def dispatch(self, tokens=10, *, uses=None, within_s=WAIT_S):
-        """Wait for a grant like a call in the waiting room, and use it or a part of it; returns how
-        long."""
+        """Wait for a grant like a waiting call and use it, or a part of it; returns the seconds."""
         began = monotonic()
         while self.lease.share is None and not self.lease.covers(tokens, monotonic()):
             self.lease.note_waiting(tokens)
@@ -43,7 +42,7 @@ class Instance:
         return monotonic() - began
 
     async def until(self, condition, within_s=WAIT_S):
-        """Until it is so; returns how long it took."""
+        """Wait until the condition holds; returns the seconds."""
         began = monotonic()
         while not condition(self):
             assert monotonic() - began < within_s, self.view.status(monotonic())
@@ -65,7 +64,7 @@ class Instance:
 
 @asynccontextmanager
 async def instance(server, *, key="account", rpm=RPM, tpm=TPM, **options):
-    """One instance that shares `key`. `server`: a Valkey or a URL."""
+    """One instance that shares the account `key`. `server`: a Valkey or its URL."""
     url = server if isinstance(server, str) else server.url
     heard = []
     settings = GeneralSettings(redis_url=url)
@@ -93,7 +92,7 @@ async def all_that_it_gets(each):
 
 @asynccontextmanager
 async def holding(server, *, tpm, window_slots):
-    """A process that has leased all tokens and dispatched half of them; yields it."""
+    """A process that was granted all tokens and has dispatched half of them; yields it."""
     arguments = (server.url, str(tpm), str(window_slots))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.support.instance", *arguments),

@@ -1,7 +1,7 @@
 """The shared window in plain Python: what window.lua must do, written the slow and obvious way.
 
-Used to simulate many instances with a clock of the test's own, and compared with the script itself
-in tests/shared_state/test_shared_windows.py.
+Tests simulate many instances with it on a clock of their own. It is compared with the script in
+tests/shared_state/test_shared_windows.py.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ CLAIM_MS = 300
 
 @dataclass
 class Claim:
-    """Who was refused first is served first."""
+    """The claim of the instance that was refused first, and is served first."""
 
     till: int
     requests: int
@@ -34,7 +34,7 @@ class SharedWindow:
     claim: Claim | None = None
 
     def lose(self):
-        """The server came back empty."""
+        """Lose everything, like a server that comes back empty."""
         self.epoch, self.slots, self.claim = "", {}, None
 
     def answer(self, who, ask, now_ms):
@@ -43,7 +43,7 @@ class SharedWindow:
             self.epoch, self.newest = f"{now_ms}.{who}", slot
         self.newest = max(self.newest, slot)
         forgotten = self.newest - self.window_slots
-        self.slots = {number: each for number, each in self.slots.items() if number > forgotten}
+        self.slots = {number: usage for number, usage in self.slots.items() if number > forgotten}
         if ask.epoch and ask.epoch != self.epoch:
             return QuotaReply(self.epoch, True, 0, 0, False, 0.0)
         for report in ask.reports:
@@ -83,7 +83,7 @@ class SharedWindow:
         bursts = False
         if ask.burst is not None:
             since = self.newest - ask.burst.slots
-            recent, _ = _sum(each for slot, each in self.slots.items() if slot > since)
+            recent, _ = _sum(usage for slot, usage in self.slots.items() if slot > since)
             bursts = ask.burst.requests - recent < min(free_requests, ask.need_requests)
             free_requests = min(free_requests, ask.burst.requests - recent)
         if self.claim is not None and self.claim.till <= now_ms:

@@ -1,4 +1,4 @@
-"""A real Valkey server on loopback, in every condition that a server can be in; ended by its id."""
+"""A real Valkey server on loopback, with every fault that a server can have."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 @dataclass
 class Valkey:
-    """A running server, and what may happen to it. Nothing is kept on disk."""
+    """A running server, and its faults. Nothing is kept on disk."""
 
     folder: Path
     port: int
@@ -75,7 +75,7 @@ class Valkey:
         return False
 
     def hang(self):
-        """It neither answers nor closes its connections."""
+        """Neither answer nor close connections."""
         self.process.send_signal(signal.SIGSTOP)
 
     def go_on(self):
@@ -98,14 +98,14 @@ class Valkey:
         await self.command("CONFIG", "SET", "maxmemory", "0")
 
     async def become_read_only(self):
-        """It becomes the replica of a server that is not there."""
+        """Become the replica of a server that does not exist."""
         await self.command("REPLICAOF", "127.0.0.1", str(free_port()))
 
     async def become_writable(self):
         await self.command("REPLICAOF", "NO", "ONE")
 
     async def break_it(self, how):
-        """One of the ways in which a server is of no use; `mend` ends it."""
+        """Begin a fault; `mend` ends it."""
         match how:
             case "hung":
                 self.hang()
@@ -140,7 +140,7 @@ class Valkey:
 
 
 class Sentinel(Valkey):
-    """A sentinel that watches the master on one port as `main`, and is quick to replace it."""
+    """A sentinel that watches the master on one port as `main` and replaces it quickly."""
 
     @property
     def command_line(self):
@@ -182,8 +182,8 @@ async def valkey(folder, *arguments):
 
 
 def free_port():
-    """A port that nobody listens on. It is none of those that the kernel gives to who asks for any:
-    tests run side by side, and one's dead server would soon be another one's proxy."""
+    """Return a free port outside the range from which the kernel assigns ports: tests run in
+    parallel, and the port of one test's dead server must not become another test's proxy."""
     while True:
         port = random.randrange(10_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -192,7 +192,7 @@ def free_port():
 
 
 def _die_with_the_tests():
-    """Where the system can: nobody else would end it if the tests are killed."""
+    """Let the kernel (on Linux) kill the server if the tests are killed."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
