@@ -1,4 +1,4 @@
-"""Callers: who shows which key, what it may use, and what is counted of its calls."""
+"""Callers: how they are identified, what they may use, and how their calls are counted."""
 
 import asyncio
 from hashlib import sha256
@@ -12,7 +12,7 @@ from llmproxy.config import Caller, parse_config
 from llmproxy.errors import CallerThrottled, ClientError, Overload
 from llmproxy.operations import Usage
 from llmproxy.operations.table import Replay, route_to
-from llmproxy.pipeline.callers import Allowance, Callers
+from llmproxy.pipeline.callers import CallerLimits, Callers
 from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
 from tests.support.proxy import config_for
@@ -23,7 +23,7 @@ NOW = 1_000.0
 
 
 def callers_of(*callers, groups=("gpt-4.1",)):
-    """The stage for some callers, given as they are configured."""
+    """Return Callers for a list of callers as in a config file."""
     config = config_for("http://127.0.0.1:1/v1", callers=list(callers))
     (group,) = config["model_groups"]
     config["model_groups"] = [{**group, "model_group": name} for name in groups]
@@ -35,8 +35,8 @@ def limited(**limits):
     return callers_of({"name": "team-a", "key": KEY, "limits": limits})
 
 
-def allowance(**limits):
-    return Allowance(Caller.model_validate({"name": "team-a", "key": KEY, "limits": limits}))
+def limits_of(**limits):
+    return CallerLimits(Caller.model_validate({"name": "team-a", "key": KEY, "limits": limits}))
 
 
 def call(*, model="gpt-4.1", caller="team-a", body=b"{}", max_output_tokens=None):
@@ -62,10 +62,10 @@ def call(*, model="gpt-4.1", caller="team-a", body=b"{}", max_output_tokens=None
     )
 
 
-def place(callers, asked=None, record=None):
-    asked = asked or call()
-    group = callers.pool_of(asked.caller).group_for(asked)
-    return callers.admit(asked, group, record or CallRecord())
+def permit(callers, sent=None, record=None):
+    sent = sent or call()
+    group = callers.pool_of(sent.caller).group_for(sent)
+    return callers.admit(sent, group, record or CallRecord())
 
 
 def left(callers):
@@ -73,7 +73,7 @@ def left(callers):
     return capacity.left(monotonic())
 
 
-# ---- who is calling
+# ---- keys
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def left(callers):
 @pytest.mark.parametrize(
     "configured", [{"key": KEY}, {"key_sha256": sha256(KEY.encode()).hexdigest()}]
 )
-def test_a_caller_is_known_by_its_key_in_whichever_header_its_client_sends_it(headers, configured):
+def test_a_caller_is_identified_by_its_key_in_any_of_the_headers(headers, configured):
     callers = callers_of({"name": "team-b", "key": "other-key"}, {"name": "team-a", **configured})
     assert callers.identify(headers) == "team-a"
 
@@ -108,7 +108,7 @@ def test_a_caller_is_known_by_its_key_in_whichever_header_its_client_sends_it(he
         [(b"cookie", KEY.encode())],
     ],
 )
-def test_no_key_and_a_wrong_one_get_one_and_the_same_refusal(headers):
+def test_a_missing_key_and_a_wrong_key_get_the_same_error(headers):
     with pytest.raises(ClientError) as caught:
         callers_of({"name": "team-a", "key": KEY}).identify(headers)
     assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
@@ -117,13 +117,13 @@ def test_no_key_and_a_wrong_one_get_one_and_the_same_refusal(headers):
     assert caught.value.message == nothing.value.message
 
 
-def test_without_callers_nobody_is_asked_who_they_are():
+def test_without_callers_no_key_is_needed():
     callers = callers_of()
     assert callers.identify([(b"authorization", b"Bearer " + KEY.encode())]) is None
     assert list(callers.capacities()) == []
 
 
-# ---- what it may use
+# ---- groups
 
 
 def test_a_caller_without_groups_may_use_all_of_them():
@@ -131,7 +131,7 @@ def test_a_caller_without_groups_may_use_all_of_them():
     assert set(callers.pool_of("team-a").groups) == {"gpt-4.1", "o3"}
 
 
-def test_for_a_caller_with_groups_the_others_do_not_exist_and_are_not_named():
+def test_other_groups_do_not_exist_for_a_caller_with_groups():
     team = {"name": "team-a", "key": KEY, "groups": ["gpt-4.1", "o3"]}
     pool = callers_of(team, groups=("gpt-4.1", "o3", "secret")).pool_of("team-a")
     assert pool.group_for(call(model="o3")).name == "o3"
@@ -141,7 +141,7 @@ def test_for_a_caller_with_groups_the_others_do_not_exist_and_are_not_named():
     assert caught.value.message.endswith("This proxy serves: gpt-4.1, o3.")
 
 
-def test_the_wildcard_does_not_serve_the_name_of_a_group_that_is_not_allowed():
+def test_the_wildcard_does_not_serve_the_names_of_forbidden_groups():
     team = {"name": "team-a", "key": KEY, "groups": ["*"]}
     pool = callers_of(team, groups=("gpt-4.1", "*")).pool_of("team-a")
     assert pool.group_for(call(model="anything")).name == "*"
@@ -150,48 +150,48 @@ def test_the_wildcard_does_not_serve_the_name_of_a_group_that_is_not_allowed():
     assert caught.value.code == "model_not_found"
 
 
-# ---- how much of it
+# ---- limits
 
 
-def test_the_time_that_a_refusal_names_is_when_there_is_room_and_not_before():
-    team = allowance(rpm=3)
+def test_there_is_room_after_the_time_in_the_error_and_not_before():
+    team = limits_of(rpm=3)
     for second in (0, 10, 20):
-        assert team.take(0, NOW + second)
+        assert team.reserve(0, NOW + second)
     wait_s = team.refusal(0, NOW + 25).retry_after_s
     assert 35 <= wait_s <= 35 * 1.1
-    assert team.take(0, NOW + 25 + wait_s * 0.9) is None
-    assert team.take(0, NOW + 25 + wait_s)
+    assert team.reserve(0, NOW + 25 + wait_s * 0.9) is None
+    assert team.reserve(0, NOW + 25 + wait_s)
 
 
-def test_the_time_until_there_are_tokens_is_true_too():
-    team = allowance(tpm=100)
-    assert team.take(60, NOW)
-    assert team.take(30, NOW + 20)
+def test_the_time_in_the_error_is_right_for_tokens_too():
+    team = limits_of(tpm=100)
+    assert team.reserve(60, NOW)
+    assert team.reserve(30, NOW + 20)
     refusal = team.refusal(70, NOW + 30)
     assert 30 <= refusal.retry_after_s <= 33
-    assert team.take(70, NOW + 30 + refusal.retry_after_s)
+    assert team.reserve(70, NOW + 30 + refusal.retry_after_s)
     later = team.refusal(40, NOW + 61)
     assert 58 <= later.retry_after_s <= 60.5
 
 
-def test_of_several_instances_each_names_its_own_part_of_the_calls_at_a_time():
+def test_each_instance_names_its_own_part_of_the_concurrent_calls():
     class SharedByTwo:
         share, instances = None, 2
 
         def set_limits(self, rpm, tpm):
-            """Only calls at a time are limited here."""
+            """No-op: only concurrent calls are limited."""
 
         def wait_s(self, requests, tokens, now):
             return 0.0
 
         def reserve(self, tokens, now):
-            """There is always some."""
+            """No-op: there is always room."""
 
-    team = allowance(concurrent=4)
+    team = limits_of(concurrent=4)
     team.capacity.share(SharedByTwo())
-    assert team.take(5, NOW)
-    assert team.take(5, NOW)
-    assert team.take(5, NOW) is None
+    assert team.reserve(5, NOW)
+    assert team.reserve(5, NOW)
+    assert team.reserve(5, NOW) is None
 
     assert "calls at a time: Limit 2, Used 2" in team.refusal(5, NOW).message
 
@@ -206,9 +206,9 @@ def test_of_several_instances_each_names_its_own_part_of_the_calls_at_a_time():
         ({"concurrent": 1}, 5, "requests", "calls at a time: Limit 1, Used 1"),
     ],
 )
-def test_a_refusal_says_which_limit_it_was_in_openais_words(limits, tokens, kind, words):
-    team = allowance(**limits)
-    assert team.take(8, NOW)
+def test_the_error_names_the_exhausted_limit_in_openais_words(limits, tokens, kind, words):
+    team = limits_of(**limits)
+    assert team.reserve(8, NOW)
     refusal = team.refusal(tokens, NOW)
     assert (refusal.status, refusal.code, refusal.kind) == (429, "rate_limit_exceeded", kind)
     assert "caller 'team-a'" in refusal.message
@@ -216,29 +216,29 @@ def test_a_refusal_says_which_limit_it_was_in_openais_words(limits, tokens, kind
     assert refusal.retry_after_s > 0
 
 
-def test_a_call_bigger_than_the_limit_goes_when_nothing_else_is_in_the_window():
-    team = allowance(tpm=10)
-    assert team.take(50, NOW)
-    assert team.take(1, NOW + 30) is None
-    assert team.take(50, NOW + 61)
+def test_a_call_bigger_than_the_limit_is_admitted_into_an_empty_window():
+    team = limits_of(tpm=10)
+    assert team.reserve(50, NOW)
+    assert team.reserve(1, NOW + 30) is None
+    assert team.reserve(50, NOW + 61)
 
 
 @bounded()
-async def test_calls_at_a_time_are_counted_and_a_place_is_free_when_a_call_is_over():
+async def test_a_permit_is_free_again_when_its_call_is_over():
     callers = limited(concurrent=2)
-    async with place(callers):
-        async with place(callers):
+    async with permit(callers):
+        async with permit(callers):
             with pytest.raises(CallerThrottled):
-                await place(callers).__aenter__()
-        async with place(callers):
+                await permit(callers).__aenter__()
+        async with permit(callers):
             pass
 
 
 @bounded()
-async def test_a_call_counts_with_its_estimate_and_its_output_bound_until_its_usage_is_known():
+async def test_estimate_and_output_bound_are_reserved_until_the_usage_is_known():
     callers = limited(tpm=10_000)
     record = CallRecord()
-    async with place(callers, call(body=b"x" * 400, max_output_tokens=500), record):
+    async with permit(callers, call(body=b"x" * 400, max_output_tokens=500), record):
         reserved = 10_000 - left(callers)[1]
         assert 500 < reserved < 1_000
         record.attempts, record.answer.usage = 1, Usage(input_tokens=120, output_tokens=30)
@@ -246,67 +246,67 @@ async def test_a_call_counts_with_its_estimate_and_its_output_bound_until_its_us
 
 
 @bounded()
-async def test_a_call_that_used_more_than_was_reserved_is_counted_with_all_of_it():
+async def test_usage_above_the_reservation_is_counted_in_full():
     callers = limited(tpm=10_000)
     record = CallRecord()
-    async with place(callers, call(), record):
+    async with permit(callers, call(), record):
         record.attempts, record.answer.usage = 1, Usage(input_tokens=4_000, output_tokens=5_000)
     assert left(callers)[1] == 1_000
 
 
 @bounded()
-async def test_a_call_that_no_endpoint_has_heard_of_is_not_counted():
+async def test_a_call_that_reached_no_endpoint_is_not_counted():
     callers = limited(rpm=5, tpm=10_000)
     with pytest.raises(Overload):
-        async with place(callers):
+        async with permit(callers):
             raise Overload("full", retry_after_s=1)
     assert left(callers) == (5, 10_000)
 
 
 @bounded()
-async def test_a_call_that_every_endpoint_refused_counts_as_a_request_without_tokens():
+async def test_a_call_refused_by_every_endpoint_counts_as_a_request_without_tokens():
     callers = limited(rpm=5, tpm=10_000)
     record = CallRecord()
     with pytest.raises(ClientError):
-        async with place(callers, call(max_output_tokens=500), record):
+        async with permit(callers, call(max_output_tokens=500), record):
             record.attempts = 2
             raise ClientError("no")
     assert left(callers) == (4, 10_000)
 
 
 @bounded()
-async def test_an_answer_that_tells_no_usage_counts_as_it_was_reserved():
+async def test_an_answer_without_usage_counts_as_reserved():
     callers = limited(tpm=10_000)
     record = CallRecord()
     with pytest.raises(asyncio.CancelledError):  # the client has left
-        async with place(callers, call(max_output_tokens=500), record):
+        async with permit(callers, call(max_output_tokens=500), record):
             record.attempts = 1
             raise asyncio.CancelledError
     assert left(callers)[1] <= 9_500
 
 
 @bounded()
-async def test_only_callers_with_limits_are_told_of_them():
+async def test_only_callers_with_limits_get_limit_headers():
     callers = callers_of(
         {"name": "team-a", "key": KEY, "limits": {"rpm": 5}}, {"name": "free", "key": "free-key"}
     )
-    limited_trail, free_trail = CallRecord(), CallRecord()
-    async with place(callers, call(), limited_trail):
-        async with place(callers, call(caller="free"), free_trail):
+    limited_record, free_record = CallRecord(), CallRecord()
+    async with permit(callers, call(), limited_record):
+        async with permit(callers, call(caller="free"), free_record):
             pass
-    assert limited_trail.limit_headers == [
+    assert limited_record.limit_headers == [
         (b"x-ratelimit-limit-requests", b"5"),
         (b"x-ratelimit-remaining-requests", b"4"),
         (b"x-ratelimit-reset-requests", b"1m0s"),
     ]
-    assert free_trail.limit_headers is None
+    assert free_record.limit_headers is None
 
 
 # ---- with other instances
 
 
 class Granting:
-    """A stock that has nothing until it was asked, and then only after a while."""
+    """A shared quota that is empty until it is asked, and grants some after a while."""
 
     share = None
 
@@ -349,27 +349,27 @@ def shared(stock):
 
 @pytest.mark.clock
 @bounded()
-async def test_the_first_call_after_a_silence_waits_for_its_grant():
+async def test_the_first_call_after_a_pause_waits_for_its_grant():
     record, began_at = CallRecord(), monotonic()
-    async with place(shared(Granting(after_s=0.03)), call(), record):
+    async with permit(shared(Granting(after_s=0.03)), call(), record):
         assert 0.03 <= monotonic() - began_at < 0.2
     assert record.waited_s >= 0.03
 
 
 @pytest.mark.clock
 @bounded()
-async def test_a_grant_that_does_not_come_is_not_waited_for_long():
+async def test_the_wait_for_a_grant_is_short():
     began_at = monotonic()
     with pytest.raises(CallerThrottled):
-        await place(shared(Granting(after_s=9.0))).__aenter__()
+        await permit(shared(Granting(after_s=9.0))).__aenter__()
     assert 0.2 < monotonic() - began_at < 1.0
 
 
 @pytest.mark.clock
 @bounded()
-async def test_when_the_others_have_used_up_the_limit_the_refusal_comes_at_once():
+async def test_a_limit_used_up_by_other_instances_is_refused_at_once():
     began_at = monotonic()
     with pytest.raises(CallerThrottled) as caught:
-        await place(shared(Granting(after_s=0.0, room_in_s=30.0))).__aenter__()
+        await permit(shared(Granting(after_s=0.0, room_in_s=30.0))).__aenter__()
     assert monotonic() - began_at < 0.15
     assert caught.value.retry_after_s == 30.0

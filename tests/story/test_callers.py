@@ -1,4 +1,4 @@
-"""A proxy with callers: what each sees, what its endpoints see, and what nobody sees."""
+"""A proxy with callers: their keys, groups and limits."""
 
 import asyncio
 import logging
@@ -38,8 +38,8 @@ def bearer(key):
     return [("authorization", f"Bearer {key}")]
 
 
-def house(vendor, *callers, groups=("gpt-4.1",), api_key="sk-upstream", **settings):
-    """A config with some groups of one endpoint each, and callers."""
+def with_callers(vendor, *callers, groups=("gpt-4.1",), api_key="sk-upstream", **settings):
+    """Return a config with callers, and groups of one endpoint each."""
     params = {"base_url": vendor.base_url, "api_key": api_key}
     config = config_for(
         {"params": {key: value for key, value in params.items() if value}},
@@ -76,7 +76,7 @@ def team_b(**more):
 @pytest.mark.parametrize("headers", [[], bearer("sk-wrong")], ids=["no key", "unknown"])
 @bounded()
 async def test_every_path_of_the_data_plane_needs_a_key(method, path, headers):
-    async with scripted(GOOD) as vendor, serve_proxy(house(vendor, team_a())) as proxy:
+    async with scripted(GOOD) as vendor, serve_proxy(with_callers(vendor, team_a())) as proxy:
         body = CHAT if method == "POST" else b""
         reply = await ask(proxy.port, path, body, method=method, headers=headers)
         assert reply.status == 401
@@ -93,19 +93,19 @@ async def test_every_path_of_the_data_plane_needs_a_key(method, path, headers):
 
 
 @bounded()
-async def test_the_operators_paths_need_none():
-    async with scripted(GOOD) as vendor, serve_proxy(house(vendor, team_a())) as proxy:
+async def test_the_operators_paths_need_no_key():
+    async with scripted(GOOD) as vendor, serve_proxy(with_callers(vendor, team_a())) as proxy:
         for path in ("/livez", "/readyz", "/health", "/"):
             assert (await ask(proxy.port, path, method="GET")).status == 200
 
 
 @pytest.mark.parametrize("name", ["authorization", "api-key", "x-api-key"])
 @bounded()
-async def test_the_key_of_a_caller_never_leaves_the_house(name):
+async def test_a_callers_key_is_never_sent_upstream(name):
     value = f"Bearer {KEY_A}" if name == "authorization" else KEY_A
     async with scripted(GOOD) as vendor:
         for api_key in ("sk-upstream", None):
-            async with serve_proxy(house(vendor, team_a(), api_key=api_key)) as proxy:
+            async with serve_proxy(with_callers(vendor, team_a(), api_key=api_key)) as proxy:
                 reply = await ask(proxy.port, body=CHAT, headers=[(name, value)])
                 assert reply.status == 200
                 assert proxy.heard.calls[0].record.request.caller == "team-a"
@@ -117,21 +117,21 @@ async def test_the_key_of_a_caller_never_leaves_the_house(name):
 
 
 @bounded()
-async def test_an_endpoint_that_wants_a_credential_and_has_none_is_the_operators_mistake():
+async def test_an_endpoint_that_refuses_calls_without_a_credential_is_misconfigured():
     refuses = always(http(error_body("invalid_api_key"), status=401))
     async with scripted(refuses) as vendor:
-        async with serve_proxy(house(vendor, team_a(), api_key=None)) as proxy:
+        async with serve_proxy(with_callers(vendor, team_a(), api_key=None)) as proxy:
             await ask(proxy.port, body=CHAT, headers=bearer(KEY_A))
             assert [change.state for change in proxy.heard.changes] == ["misconfigured"]
 
 
 @bounded()
-async def test_keys_are_in_no_log_no_error_and_no_page(caplog):
+async def test_keys_appear_in_no_log_error_or_page(caplog):
     lines = []
     log = AccessLog(lines.append, human=False)
     with caplog.at_level(logging.DEBUG):
         async with scripted(GOOD) as vendor:
-            config = house(vendor, team_a(limits={"rpm": 1}), team_b(groups=["gpt-4.1"]))
+            config = with_callers(vendor, team_a(limits={"rpm": 1}), team_b(groups=["gpt-4.1"]))
             async with serve_proxy(config) as proxy:
                 answers = [
                     await ask(proxy.port, body=CHAT, headers=bearer(key))
@@ -143,14 +143,19 @@ async def test_keys_are_in_no_log_no_error_and_no_page(caplog):
                 shown = repr(proxy.runtime.config) + repr(proxy.runtime.callers)
     log.close()
     assert [answer.status for answer in answers] == [200, 429, 200, 401, 200]
-    told = b"".join(lines).decode()
-    assert [msgspec.json.decode(line).get("caller") for line in told.splitlines()] == [
+    logged = b"".join(lines).decode()
+    assert [msgspec.json.decode(line).get("caller") for line in logged.splitlines()] == [
         "team-a",
         "team-a",
         "team-b",
         None,
     ]
-    seen = told + caplog.text + shown + "".join(f"{each.headers}{each.body}" for each in answers)
+    seen = (
+        logged
+        + caplog.text
+        + shown
+        + "".join(f"{answer.headers}{answer.body}" for answer in answers)
+    )
     assert KEY_A not in seen
     assert KEY_B not in seen
 
@@ -159,10 +164,10 @@ async def test_keys_are_in_no_log_no_error_and_no_page(caplog):
 
 
 @bounded()
-async def test_a_caller_sees_the_groups_that_it_may_use_and_no_other():
+async def test_a_caller_sees_only_the_groups_that_it_may_use():
     async with scripted(GOOD) as vendor:
         callers = team_a(groups=["gpt-4.1"]), team_b()
-        async with serve_proxy(house(vendor, *callers, groups=("gpt-4.1", "o3"))) as proxy:
+        async with serve_proxy(with_callers(vendor, *callers, groups=("gpt-4.1", "o3"))) as proxy:
 
             async def models(key):
                 reply = await ask(proxy.port, "/v1/models", method="GET", headers=bearer(key))
@@ -184,9 +189,9 @@ async def test_a_caller_sees_the_groups_that_it_may_use_and_no_other():
 
 
 @bounded()
-async def test_at_its_limit_a_caller_is_refused_at_once_and_others_are_not():
+async def test_a_caller_at_its_limit_is_refused_at_once_and_others_are_not():
     async with scripted(GOOD) as vendor:
-        async with serve_proxy(house(vendor, team_a(limits={"rpm": 2}), team_b())) as proxy:
+        async with serve_proxy(with_callers(vendor, team_a(limits={"rpm": 2}), team_b())) as proxy:
             replies = [await ask(proxy.port, body=CHAT, headers=bearer(KEY_A)) for _ in range(3)]
             assert [reply.status for reply in replies] == [200, 200, 429]
             refused = replies[-1]
@@ -200,10 +205,10 @@ async def test_at_its_limit_a_caller_is_refused_at_once_and_others_are_not():
 
 
 @bounded()
-async def test_a_caller_is_told_its_own_limits_and_not_those_of_our_account():
+async def test_limit_headers_report_the_callers_limits_not_those_of_our_account():
     async with scripted(GOOD) as vendor:
         limits = {"rpm": 2, "tpm": 100_000}
-        async with serve_proxy(house(vendor, team_a(limits=limits), team_b())) as proxy:
+        async with serve_proxy(with_callers(vendor, team_a(limits=limits), team_b())) as proxy:
             replies = [await ask(proxy.port, body=CHAT, headers=bearer(KEY_A)) for _ in range(3)]
             for reply, remaining in zip(replies, ("1", "0", "0"), strict=True):
                 assert reply.all("x-ratelimit-limit-requests") == ["2"]
@@ -220,10 +225,10 @@ async def test_a_caller_is_told_its_own_limits_and_not_those_of_our_account():
 
 
 @bounded()
-async def test_a_refusal_of_the_endpoints_tells_the_callers_limits_too():
+async def test_errors_of_endpoints_carry_the_callers_limits_too():
     refuses = always(http(error_body("bad_request"), status=400, headers=VENDORS_LIMITS))
     async with scripted(refuses) as vendor:
-        async with serve_proxy(house(vendor, team_a(limits={"rpm": 9}))) as proxy:
+        async with serve_proxy(with_callers(vendor, team_a(limits={"rpm": 9}))) as proxy:
             reply = await ask(proxy.port, body=CHAT, headers=bearer(KEY_A))
             assert reply.status == 400
             assert [reply.header(name) for name in OPENAIS] == ["9", "8"]
@@ -231,10 +236,10 @@ async def test_a_refusal_of_the_endpoints_tells_the_callers_limits_too():
 
 
 @bounded()
-async def test_a_stream_that_begins_with_a_sign_of_life_tells_the_callers_limits_too():
+async def test_a_stream_that_begins_with_a_heartbeat_carries_the_callers_limits_too():
     slow = always(0.4, sse_head() + chunk(delta("hi", finish="stop") + DONE) + LAST_CHUNK)
     async with scripted(slow) as vendor:
-        config = house(vendor, team_a(limits={"rpm": 9}), queue={"heartbeat_s": 0.1})
+        config = with_callers(vendor, team_a(limits={"rpm": 9}), queue={"heartbeat_s": 0.1})
         async with serve_proxy(config) as proxy:
             reply = await ask(proxy.port, body=STREAM, headers=bearer(KEY_A))
             assert reply.body.startswith(b": ka")
@@ -242,9 +247,9 @@ async def test_a_stream_that_begins_with_a_sign_of_life_tells_the_callers_limits
 
 
 @bounded()
-async def test_tokens_are_reserved_on_arrival_and_corrected_when_the_answer_tells_its_usage():
+async def test_tokens_are_reserved_on_arrival_and_corrected_by_the_usage():
     async with scripted(GOOD) as vendor:
-        async with serve_proxy(house(vendor, team_a(limits={"tpm": 1_000}))) as proxy:
+        async with serve_proxy(with_callers(vendor, team_a(limits={"tpm": 1_000}))) as proxy:
             big = {**CHAT, "max_tokens": 800}
             first = await ask(proxy.port, body=big, headers=bearer(KEY_A))
             assert int(first.header("x-ratelimit-remaining-tokens")) <= 200
@@ -253,7 +258,7 @@ async def test_tokens_are_reserved_on_arrival_and_corrected_when_the_answer_tell
 
 
 @bounded()
-async def test_a_stream_holds_its_callers_place_until_its_end():
+async def test_a_stream_keeps_its_concurrency_permit_until_its_end():
     may_end = asyncio.Event()
 
     def stream(received, _number):
@@ -263,7 +268,7 @@ async def test_a_stream_holds_its_callers_place_until_its_end():
         yield chunk(delta(finish="stop") + DONE) + LAST_CHUNK
 
     async with scripted(stream) as vendor:
-        async with serve_proxy(house(vendor, team_a(limits={"concurrent": 1}))) as proxy:
+        async with serve_proxy(with_callers(vendor, team_a(limits={"concurrent": 1}))) as proxy:
             streaming = await connect(proxy.port)
             await streaming.send(request(body=STREAM, headers=bearer(KEY_A)))
             assert (await streaming.head())[0] == 200
@@ -278,12 +283,12 @@ async def test_a_stream_holds_its_callers_place_until_its_end():
 
 
 @bounded()
-async def test_a_client_that_leaves_gives_its_callers_place_back():
+async def test_a_client_that_leaves_frees_its_concurrency_permit():
     def hang(received, number):
         return ("hang",) if number == 1 else (http(chat("good")),)
 
     async with scripted(hang) as vendor:
-        async with serve_proxy(house(vendor, team_a(limits={"concurrent": 1}))) as proxy:
+        async with serve_proxy(with_callers(vendor, team_a(limits={"concurrent": 1}))) as proxy:
             leaving = await connect(proxy.port)
             await leaving.send(request(body=CHAT, headers=bearer(KEY_A)))
             while not vendor.received:
@@ -296,9 +301,11 @@ async def test_a_client_that_leaves_gives_its_callers_place_back():
 
 
 @bounded()
-async def test_of_calls_that_come_at_once_no_more_than_the_limit_go_through():
+async def test_calls_that_arrive_at_once_do_not_exceed_the_limit():
     async with scripted(always(0.2, http(chat("good")))) as vendor:
-        async with serve_proxy(house(vendor, team_a(limits={"rpm": 20, "concurrent": 5}))) as proxy:
+        async with serve_proxy(
+            with_callers(vendor, team_a(limits={"rpm": 20, "concurrent": 5}))
+        ) as proxy:
             replies = await asyncio.gather(
                 *(ask(proxy.port, body=CHAT, headers=bearer(KEY_A)) for _ in range(30))
             )
@@ -309,9 +316,9 @@ async def test_of_calls_that_come_at_once_no_more_than_the_limit_go_through():
 
 
 @bounded()
-async def test_without_callers_a_clients_key_goes_to_an_endpoint_that_has_none():
+async def test_without_callers_an_endpoint_without_a_key_gets_the_clients_key():
     async with scripted(GOOD) as vendor:
-        async with serve_proxy(house(vendor, api_key=None)) as proxy:
+        async with serve_proxy(with_callers(vendor, api_key=None)) as proxy:
             reply = await ask(proxy.port, body=CHAT, headers=bearer("sk-mine"))
             assert reply.status == 200
             assert vendor.received[0].header("authorization") == "Bearer sk-mine"

@@ -1,10 +1,10 @@
-"""A caller's limits where several proxies share one view."""
+"""A caller's limits are shared by the proxies of one shared state."""
 
 import asyncio
 
 import pytest
 
-from tests.story.test_callers import GOOD, KEY_A, bearer, house, team_a
+from tests.story.test_callers import GOOD, KEY_A, bearer, team_a, with_callers
 from tests.support.client import CHAT, ask
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
@@ -16,9 +16,9 @@ RPM = 30
 
 @pytest.mark.clock
 @bounded(40)
-async def test_two_proxies_together_give_a_caller_its_limit_and_no_more(tmp_path):
+async def test_two_proxies_together_allow_a_caller_its_limit_and_no_more(tmp_path):
     async with valkey(tmp_path) as server, scripted(GOOD) as vendor:
-        config = house(vendor, team_a(limits={"rpm": RPM}), redis_url=server.url)
+        config = with_callers(vendor, team_a(limits={"rpm": RPM}), redis_url=server.url)
         async with serve_proxy(config) as one, serve_proxy(config) as other:
             while [p.runtime.shared.status(0.0).connected for p in (one, other)] != [True, True]:
                 await asyncio.sleep(0.02)
