@@ -1,13 +1,13 @@
-"""How an answer is written down to be kept outside of the process, and how it is known again.
+"""A cached answer, and its format in a store.
 
-Who shares a store may be of another version, may have been broken off, or may be another program
-altogether. So whatever is not, bit by bit, what `pack` made under the same key is no answer.
-The checksum finds accidents; it keeps out nobody who may write to the store and wants to deceive.
+Other programs that write to the same store may have another version, may have been killed while
+writing, or may be something else altogether. So a value is only valid if it is, bit by bit, what
+`pack` made under the same key. The checksum finds accidents, not deliberate forgeries.
 
     magic and version   4 bytes
     checksum           16 bytes   BLAKE2b over the key and all that follows
-    stored_at           8 bytes   Unix seconds, a big-endian double: its place never changes
-    the rest                      msgpack of `_Rest`, the body by zstd where that makes it smaller
+    stored_at           8 bytes   Unix seconds, a big-endian double; always at this offset
+    the rest                      msgpack of `_Rest`, the body by zstd if that makes it smaller
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import msgspec
 
 MAGIC = b"lpa\x01"
 DIGEST_BYTES = 16
-COMPRESSED_ABOVE = 1024  # bytes of a body; below it little is won
-MAX_BODY_BYTES = 8 * 1024 * 1024  # of a body that was compressed: no entry is a bomb
+COMPRESSED_ABOVE = 1024  # bytes of a body; below it little is gained
+MAX_BODY_BYTES = 8 * 1024 * 1024  # of a compressed body, against decompression bombs
 # Of zstd, 1 to 22. 1 takes 5 us for 1 kB and 0.2 ms for 100 kB, 3 makes it a tenth smaller in 1.6
 # times as long. (measured with zstandard 0.25)
 LEVEL = 1
@@ -32,28 +32,28 @@ HEAD_BYTES = _SEAL + _STORED_AT.size  # what `stored_at_of` needs
 
 
 class CachedAnswer(msgspec.Struct, frozen=True, gc=False):
-    """An answer as it is given again."""
+    """An answer as it is served from the cache."""
 
     group: str  # the model group that answered
     content_type: bytes
     body: bytes  # decoded, as the client got it
     stored_at: float  # Unix seconds
-    streamed: bool = False  # body is a whole event stream, otherwise a JSON object
-    has_usage: bool = True  # the call had asked for the usage, or the answer tells it
+    streamed: bool = False  # the body is a whole event stream, otherwise a JSON object
+    has_usage: bool = True  # the call asked for the usage, or the answer contains it
     input_tokens: int = 0  # what a hit saves
     output_tokens: int = 0
     cost_usd: float = 0.0
 
-    def is_meant(self, group: str | None, stored_before: float | None) -> bool:
-        """Whether a purge means it: of one group, or of all (None), and of what was stored before
-        a moment in Unix seconds, or ever (None)."""
+    def matches(self, group: str | None, stored_before: float | None) -> bool:
+        """Whether a purge removes it: of one group or all (None), stored before a Unix time or all
+        (None)."""
         return (group is None or self.group == group) and (
             stored_before is None or self.stored_at < stored_before
         )
 
 
 class _Rest(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """CachedAnswer without `stored_at`. Another order of fields is another version of MAGIC."""
+    """CachedAnswer without `stored_at`. If the order of fields changes, MAGIC must change."""
 
     group: str
     content_type: bytes
@@ -67,7 +67,7 @@ class _Rest(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 def pack(key: bytes, entry: CachedAnswer) -> bytes:
-    """An answer as bytes that `unpack` knows under this key, and under no other."""
+    """Return an answer as bytes that `unpack` accepts under this key only."""
     body = _compressed(entry.body)
     rest = _Rest(
         entry.group,
@@ -85,9 +85,9 @@ def pack(key: bytes, entry: CachedAnswer) -> bytes:
 
 
 def unpack(key: bytes, value: bytes) -> CachedAnswer | None:
-    """The answer that was pack under this key; None if the value is anything else. Never raises.
+    """Return the answer that was packed under this key; None for any other value. Never raises.
 
-    Of a value made to do harm no more than MAX_BODY_BYTES are decompressed.
+    Decompresses at most MAX_BODY_BYTES.
     """
     stored_at = stored_at_of(value)
     sealed = memoryview(value)[_SEAL:]
@@ -114,9 +114,9 @@ def unpack(key: bytes, value: bytes) -> CachedAnswer | None:
 
 
 def stored_at_of(head: bytes) -> float | None:
-    """When an answer was stored, in Unix seconds, from the first HEAD_BYTES of its value (or more).
+    """Return when an answer was stored (Unix seconds), from at least HEAD_BYTES of its value.
 
-    None if it is not of this format. Nothing is verified.
+    None if it is not of this format. The checksum is not verified.
     """
     if len(head) < HEAD_BYTES or not head.startswith(MAGIC):
         return None
@@ -131,12 +131,12 @@ def _checksum(key: bytes, sealed: bytes | memoryview) -> bytes:
 
 
 def _compressed(body: bytes) -> bytes | None:
-    """None if that makes it no smaller."""
+    """Return a body compressed; None if that makes it no smaller."""
     if not COMPRESSED_ABOVE < len(body) <= MAX_BODY_BYTES:
         return None
     import zstandard  # noqa: PLC0415 - costs start-up time
 
-    # One for each body, 8 us: they must not be used by two threads at once.
+    # A new one for each body (8 us): two threads must not share one.
     smaller: bytes = zstandard.ZstdCompressor(level=LEVEL).compress(body)
     return smaller if len(smaller) < len(body) else None
 
@@ -145,7 +145,7 @@ def _decompressed(body: bytes) -> bytes | None:
     import zstandard  # noqa: PLC0415 - costs start-up time
 
     try:
-        # It allocates what the frame says: that comes first. -1: it does not say.
+        # The size in the frame is allocated, so check it first. -1 = the frame has none.
         if not 0 <= zstandard.frame_content_size(body) <= MAX_BODY_BYTES:
             return None
         reader = zstandard.ZstdDecompressor(max_window_size=MAX_BODY_BYTES)

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("llmproxy")
 
-# How long a call waits for the second level of the cache.
-SERVER_PATIENCE_S = 0.1
-DISK_PATIENCE_S = 0.5
+# How long a call waits for the store behind the memory of the cache.
+SERVER_TIMEOUT_S = 0.1
+DISK_TIMEOUT_S = 0.5
 
 
 class Resources:
@@ -128,7 +128,7 @@ async def _cache(settings: GeneralSettings, process: ProcessState) -> AsyncItera
         second, locks = None, None
         if settings.cache and params.type == "disk":
             opening = open_l2(
-                _disk_store(params), patience_s=DISK_PATIENCE_S, counters=process.store_counters
+                _disk_store(params), timeout_s=DISK_TIMEOUT_S, counters=process.store_counters
             )
             second = await stack.enter_async_context(opening)
         elif settings.cache and params.type == "redis":
@@ -142,7 +142,7 @@ async def _cache(settings: GeneralSettings, process: ProcessState) -> AsyncItera
             namespace = params.namespace or settings.redis_namespace
             secrets = secrets_of(settings)
             kept = ValkeyStore(client, namespace=namespace, keep_s=keep_s(params), secrets=secrets)
-            opening = open_l2(kept, patience_s=SERVER_PATIENCE_S, counters=process.store_counters)
+            opening = open_l2(kept, timeout_s=SERVER_TIMEOUT_S, counters=process.store_counters)
             second = await stack.enter_async_context(opening)
             locks = SharedLocks(client, namespace=namespace) if params.across_instances else None
         cache = Cache(

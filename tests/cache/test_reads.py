@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from tests.support.answers import PATIENCE_S, FakeStore, entry, key, second_level, until
+from tests.support.answers import TIMEOUT_S, FakeStore, entry, key, second_level, until
 from tests.support.run import bounded
 
 
@@ -112,7 +112,7 @@ async def test_a_get_waits_no_longer_than_its_patience():
             await asyncio.sleep(0.005)
         await until(lambda: len(waited) == 8)
         assert all(result is None for result, _ in waited)
-        assert max(seconds for _, seconds in waited) < PATIENCE_S + 0.05
+        assert max(seconds for _, seconds in waited) < TIMEOUT_S + 0.05
 
 
 @pytest.mark.clock
@@ -121,7 +121,7 @@ async def test_a_read_that_is_late_for_its_gets_may_come_to_its_end():
     store = FakeStore()
     store.keep(key(1), entry())
     async with second_level(store) as level:
-        store.read_s = PATIENCE_S + 0.05
+        store.read_s = TIMEOUT_S + 0.05
         assert await level.get("g", key(1)) is None
         await asyncio.sleep(0.02)
         assert store.under_way == 1
@@ -152,7 +152,7 @@ async def test_a_store_that_fails_five_times_is_left_alone_until_it_answers_a_kn
         began = monotonic()
         for _ in range(1000):
             assert await level.get("g", key(1)) is None
-        assert monotonic() - began < PATIENCE_S
+        assert monotonic() - began < TIMEOUT_S
         assert len(store.reads) == asked
         store.reads_fail, store.read_s = False, 0.0
         await until(lambda: level.connected)
@@ -169,7 +169,7 @@ async def test_a_store_that_is_always_late_is_left_alone_even_if_it_answers_in_t
     store = FakeStore()
     store.keep(key(1), entry())
     async with second_level(store) as level:
-        store.read_s = PATIENCE_S + 0.02
+        store.read_s = TIMEOUT_S + 0.02
         for _ in range(5):
             assert await level.get("g", key(1)) is None
             await asyncio.sleep(0.03)
@@ -189,7 +189,7 @@ async def test_failures_that_are_not_in_a_row_are_borne():
 
 @bounded()
 async def test_who_is_slow_to_answer_a_second_knock_is_not_back():
-    store = FakeStore(read_s=PATIENCE_S + 0.05)  # it would do for the first, which may connect
+    store = FakeStore(read_s=TIMEOUT_S + 0.05)  # it would do for the first, which may connect
     async with second_level(store) as level:
         await asyncio.sleep(0.5)
         assert level.why == "no answer within 0.1 s"
@@ -202,7 +202,7 @@ async def test_while_we_were_busy_ourselves_nobody_else_is_late():
     async with second_level(store) as level:
         waiting = level.get("g", key(1))
         await asyncio.sleep(0.005)
-        busy_until = monotonic() + PATIENCE_S + 0.05
+        busy_until = monotonic() + TIMEOUT_S + 0.05
         while monotonic() < busy_until:
             pass
         assert await waiting == entry()

@@ -230,9 +230,9 @@ async def test_while_another_writes_for_long_reads_go_on_and_a_write_is_refused(
 @pytest.mark.parametrize(
     ("place", "remedy"),
     [
-        ("nowhere/answers", "Make it, or name another."),
-        ("a file/answers", "Make it, or name another."),
-        ("a folder", "It must be a file"),
+        ("nowhere/answers", "Create it, or name another."),
+        ("a file/answers", "Create it, or name another."),
+        ("a folder", "must be able to read and write it"),
     ],
 )
 def test_a_place_of_no_use_is_refused_with_the_remedy(tmp_path, place, remedy):
@@ -245,7 +245,7 @@ def test_a_place_of_no_use_is_refused_with_the_remedy(tmp_path, place, remedy):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_must_not_be_written_to_is_refused_with_the_remedy(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(StoreError, match="Give it the right to"):
+    with pytest.raises(StoreError, match="may not write to the folder"):
         SqliteStore(tmp_path / "answers", max_bytes=MIB, keep_s=KEEP_S)
 
 

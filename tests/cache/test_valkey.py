@@ -17,7 +17,7 @@ from llmproxy.shared_state.address import client_of, secrets_of
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey
 
-PATIENCE_S = 0.1
+TIMEOUT_S = 0.1
 BUSY_S = 0.1  # that a test machine may add
 
 
@@ -27,7 +27,7 @@ async def opened(url, *, keep_s=60.0):
     client = client_of(settings)
     store = ValkeyStore(client, namespace="here", keep_s=keep_s, secrets=secrets_of(settings))
     try:
-        async with open_l2(store, patience_s=PATIENCE_S) as level:
+        async with open_l2(store, timeout_s=TIMEOUT_S) as level:
             yield level
     finally:
         await client.aclose()
@@ -194,7 +194,7 @@ async def test_no_call_waits_for_a_server_that_is_broken_and_none_fails(tmp_path
 
         await until(back)
         await stays(level, 2)
-        assert slowest < PATIENCE_S + BUSY_S
+        assert slowest < TIMEOUT_S + BUSY_S
     told = [record.getMessage() for record in caplog.records]
     assert [" is lost: " in each for each in told] == [True, False], told
 

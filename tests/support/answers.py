@@ -11,7 +11,7 @@ from llmproxy.cache.stores.base import StoreError, StoreTotals
 from llmproxy.cache.stores.l2 import open_l2
 from llmproxy.cache.stores.sqlite import SqliteStore
 
-PATIENCE_S = 0.1
+TIMEOUT_S = 0.1
 MIB = 1024 * 1024
 KEEP_S = 1000.0
 PROBE = [("", b"")]
@@ -63,7 +63,7 @@ async def on_disk(path, *, max_bytes=16 * MIB, clock=time):
 @asynccontextmanager
 async def second_level(store):
     """A second level with the patience that it has with a server."""
-    async with open_l2(store, patience_s=PATIENCE_S) as level:
+    async with open_l2(store, timeout_s=TIMEOUT_S) as level:
         yield level
 
 

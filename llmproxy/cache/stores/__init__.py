@@ -1,1 +1,1 @@
-"""Where answers are kept to be given again: in memory, and in a second level behind it."""
+"""Where answers are kept: in memory, and in a store behind it."""

@@ -1,9 +1,9 @@
-"""The SQLite database of a file of answers: opened, made, and set aside if it is of no use.
+"""The SQLite database of answers: opened, created, and set aside if it is unusable.
 
-Several processes share the file. One that is no database, is damaged, or is of another schema is
-renamed and a new one begun; who still has the old one open notices by its inode, and follows.
-Opening and setting aside happen under a lock on the folder, so that nobody renames what another
-has just made.
+Several processes share the file. A file that is no database, is damaged or has another schema is
+renamed, and a new one is created; a process that still has the old file open notices the new inode
+and opens the new file. Opening and renaming happen under a lock on the folder, so no process
+renames a file that another one has just created.
 """
 
 from __future__ import annotations
@@ -34,19 +34,20 @@ CREATE INDEX by_use ON answers (used_at);
 CREATE INDEX by_age ON answers (stored_at);
 CREATE INDEX by_group ON answers (model_group, stored_at);
 """
-BUSY_S = 0.25  # for another process that writes; meanwhile nobody here reads
-WAL_BYTES = 4 * 1024 * 1024  # of the file beside it, when all of it is in the database
+BUSY_S = 0.25  # to wait for another process that writes; reads wait meanwhile
+WAL_BYTES = 4 * 1024 * 1024  # kept of the journal when all of it is in the database
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-# SQLite's own files. They go along: who still has the old file open writes to them.
+# SQLite's own files. They are renamed, too: a process with the old file open writes to them.
 BESIDE = ("-wal", "-shm")
 
 logger = logging.getLogger("llmproxy")
 
 
 class Database:
-    """Owns the connection to the file that has the path at the moment. For one thread only.
+    """Owns the connection to the file that is at the path now. For one thread only.
 
-    Raises StoreError for what a person must mend, and what sqlite3 raises for the rest.
+    Raises StoreError for what an operator must fix, otherwise what sqlite3 raises. `clock`: Unix
+    seconds, for the names of files that are set aside.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
@@ -56,7 +57,7 @@ class Database:
         self._file: tuple[int, int] | None = None  # device and inode
 
     def connection(self) -> sqlite3.Connection:
-        """Connected to the file; to a new one, if there is none or it is of no use."""
+        """Return the connection; opens or creates the file if necessary."""
         if self._connection is None or self._file != self._identity():
             self.close()
             with self._alone():
@@ -66,21 +67,20 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Nobody else writes until the block ends; what was written holds if it ends well."""
+        """Write alone until the block ends. Commits, or rolls back if the block raises."""
         connection = self.connection()
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
             connection.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # it may be undone already
+            with suppress(sqlite3.Error):  # SQLite may have rolled back itself
                 connection.execute("ROLLBACK")
             raise
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Raises StoreError for all that goes wrong; a file that turns out to be damaged is set
-        aside."""
+        """Turn every failure into a StoreError; set the file aside if it is damaged."""
         try:
             yield
         except sqlite3.Error as error:
@@ -91,7 +91,7 @@ class Database:
             raise self._unusable(error) from error
 
     def close(self) -> None:
-        """Also if it is not open."""
+        """Close the connection if it is open."""
         if self._connection is not None:
             with suppress(sqlite3.Error):
                 self._connection.close()
@@ -107,24 +107,26 @@ class Database:
                 if not _is_broken(error):
                     raise
                 self._set_aside(str(error))
-        raise StoreError(f"The file {self._path} for answers was damaged as soon as it was made.")
+        raise StoreError(
+            f"The file {self._path} for answers was damaged as soon as it was created."
+        )
 
     def _connected(self) -> sqlite3.Connection:
         if not self._path.exists():
             # Never for a file that exists: closing it would drop SQLite's locks of this process.
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with suppress(PermissionError):  # another's file, if we may use it
+        with suppress(PermissionError):  # another user's file that we may use
             self._path.chmod(0o600)
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
         try:
             ids = number(connection, "application_id"), number(connection, "user_version")
             if ids == (0, 0) and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-                _make(connection)
+                _create(connection)
             elif ids != (APPLICATION, VERSION):
-                raise _ForeignError("it is of another program, or another version of this one")
+                raise _ForeignError("it belongs to another program, or another version of this one")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-            # What is forgotten is overwritten where that writes no further page.
+            # Overwrite deleted answers where that needs no further page.
             connection.execute("PRAGMA secure_delete = FAST")
         except BaseException:
             connection.close()
@@ -133,16 +135,16 @@ class Database:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """No other process opens a file in this folder, or sets one aside."""
+        """Lock the folder: no other process opens or renames the file until the block ends."""
         folder = self._path.parent
         if not folder.is_dir():
             raise StoreError(
-                f"The folder {folder} for answers does not exist. Make it, or name another."
+                f"The folder {folder} for answers does not exist. Create it, or name another."
             )
         if not os.access(folder, os.W_OK | os.X_OK):
             raise StoreError(
-                f"The folder {folder} for answers cannot be written to by the user of this "
-                "process. Give it the right to, or name another: SQLite keeps files beside its own."
+                f"The user of this process may not write to the folder {folder} for answers. Grant "
+                "the right to, or name another folder: SQLite creates files beside its own."
             )
         lock = os.open(folder, os.O_RDONLY)
         try:
@@ -163,7 +165,7 @@ class Database:
             with suppress(FileNotFoundError):
                 Path(f"{self._path}{end}").rename(aside + end)
         logger.warning(
-            "The file %s for answers cannot be used: %s. It is now %s, and a new one is begun.",
+            "The file %s for answers cannot be used: %s. It was renamed to %s; a new one is used.",
             self._path,
             why,
             aside,
@@ -171,29 +173,29 @@ class Database:
 
     def _identity(self) -> tuple[int, int] | None:
         try:
-            told = self._path.stat()
+            found = self._path.stat()
         except FileNotFoundError:
             return None
-        return told.st_dev, told.st_ino
+        return found.st_dev, found.st_ino
 
     def _unusable(self, error: Exception) -> StoreError:
         return StoreError(
-            f"The file {self._path} for answers cannot be used: {error}. It must be a file, or "
-            "none yet, that this process may read and write, on a disk with room."
+            f"The file {self._path} for answers cannot be used: {error}. This process must be able "
+            "to read and write it, or to create it, on a disk with room."
         )
 
 
 class _ForeignError(Exception):
-    """A database, but not one of these."""
+    """The file is a database of something else."""
 
 
 def number(connection: sqlite3.Connection, pragma: str) -> int:
-    """What SQLite says of the database."""
-    (told,) = connection.execute(f"PRAGMA {pragma}").fetchone()
-    return int(told)
+    """Return the value of a pragma."""
+    (value,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+    return int(value)
 
 
-def _make(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
@@ -204,5 +206,5 @@ def _make(connection: sqlite3.Connection) -> None:
 
 
 def _is_broken(error: sqlite3.Error) -> bool:
-    # Of an extended code the last byte is the plain one. sqlite3's own errors have none.
+    # The last byte of an extended code is the plain code. sqlite3's own errors have none.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in BROKEN

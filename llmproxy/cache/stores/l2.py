@@ -1,7 +1,7 @@
-"""The second level of the answer cache: behind the memory of a process, in front of a store.
+"""The second level of the cache: a store behind the memory, which never delays or fails a call.
 
-It never stands in a call's way: a get is answered within its patience, whatever the store does,
-and a put is written later. Nothing is raised into a call.
+A read is answered within its timeout, whatever the store does, and a write is done later. No error
+reaches a call.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from llmproxy.cache.stores.base import (
 from llmproxy.cache.stores.reads import CONNECT_S, ReadQueue
 from llmproxy.cache.stores.writes import WriteQueue
 
-CLOSE_S = 1.0  # for what is still queued, and once more for the store to close
-PURGE_S = 60.0  # a person waits for it
+CLOSE_S = 1.0  # to write the queue, and as much again for the store to close
+PURGE_S = 60.0  # an operator waits for it
 TOTALS_S = 10.0
 
 
 @asynccontextmanager
 async def open_l2(
-    store: StoreBackend, *, patience_s: float, counters: StoreCounters | None = None
+    store: StoreBackend, *, timeout_s: float, counters: StoreCounters | None = None
 ) -> AsyncIterator[L2Store]:
-    """A second level that reads and writes until the block ends; then it closes the store.
+    """Read and write a store until the block ends, then close the store.
 
-    It begins even if the store does not answer; a moment is waited for it. `patience_s`: how long
-    a get waits. `counters`: of an earlier one, to go on from.
+    Begins after a moment even if the store does not answer. `timeout_s`: of a read. `counters`: of
+    an earlier store, to go on from.
     """
     counters = counters or StoreCounters()
-    condition = StoreHealth(counters)
-    reads = ReadQueue(store, condition.reading, counters, patience_s=patience_s)
-    writes = WriteQueue(store, condition.writing, counters)
+    health = StoreHealth(counters)
+    reads = ReadQueue(store, health.reading, counters, timeout_s=timeout_s)
+    writes = WriteQueue(store, health.writing, counters)
     try:
         async with background(reads.keep_probing, writes.keep_writing):
             with suppress(TimeoutError):
-                async with asyncio.timeout(patience_s + CONNECT_S):
-                    await reads.tried.wait()
+                async with asyncio.timeout(timeout_s + CONNECT_S):
+                    await reads.probed.wait()
             try:
-                yield L2Store(store, reads, writes, condition, counters)
+                yield L2Store(store, reads, writes, health, counters)
             finally:
-                await writes.settle(CLOSE_S)
+                await writes.flush(CLOSE_S)
     finally:
         await reads.close()
         with suppress(TimeoutError, StoreError):
@@ -57,69 +57,69 @@ async def open_l2(
 
 
 class L2Store:
-    """Made by `open_l2` only, which runs its jobs. Owns what is under way; `counters` only
-    ever grow."""
+    """An open store. Made by `open_l2` only, which runs its background jobs."""
 
-    __slots__ = ("_condition", "_reads", "_store", "_writes", "counters")
+    __slots__ = ("_health", "_reads", "_store", "_writes", "counters")
 
     def __init__(
         self,
         store: StoreBackend,
         reads: ReadQueue,
         writes: WriteQueue,
-        condition: StoreHealth,
+        health: StoreHealth,
         counters: StoreCounters,
     ) -> None:
         self._store = store
         self._reads = reads
         self._writes = writes
-        self._condition = condition
+        self._health = health
         self.counters = counters
 
     @property
     def connected(self) -> bool:
-        """The store is read and written."""
-        return self._condition.why is None
+        """Whether the store is read and written."""
+        return self._health.why is None
 
     @property
     def why(self) -> str | None:
-        """Why it is not connected; None: it is."""
-        return self._condition.why
+        """Why it is not connected; None = it is."""
+        return self._health.why
 
     @property
     def queued_bytes(self) -> int:
-        """What waits to be written."""
+        """The size of the answers that wait to be written."""
         return self._writes.bytes
 
     def get(self, group: str, key: bytes) -> Awaitable[CachedAnswer | None]:
-        """The answer that is kept under a key; None if there is none, or if it cannot be had in
-        time. Never raises."""
+        """Return the answer under a key; None if there is none, or none within the timeout.
+
+        Never raises.
+        """
         return self._reads.get(group, key)
 
     def put_later(self, key: bytes, entry: CachedAnswer) -> None:
-        """Keep an answer. It is written later, or never if the store does not take it."""
+        """Queue an answer to be written. It is dropped if the store does not take it."""
         self._writes.put_later(key, entry)
 
     async def purge(self, group: str | None, stored_before: float | None) -> int:
-        """Forget the answers of one group, or of all, that were stored before a moment in Unix
-        seconds, or ever. Returns how many; raises StoreError.
+        """Remove the answers of one group or all, stored before a Unix time or all.
 
-        What waits here to be written is forgotten, too. What waits in other instances is not.
+        Also removes them from this process's write queue, but not from that of other instances.
+        Returns how many; raises StoreError.
         """
         try:
             async with asyncio.timeout(PURGE_S):
-                queued = await self._writes.forget(group, stored_before)
+                queued = await self._writes.purge(group, stored_before)
                 return queued + await self._store.purge(group, stored_before)
         except TimeoutError as error:
             raise StoreError(
-                f"The purge was not through within {PURGE_S} s; start it again."
+                f"The purge was not complete within {PURGE_S} s; start it again."
             ) from error
 
     async def totals(self) -> StoreTotals:
-        """What the store holds. Counts one by one: for people, not for every scrape of metrics.
-        Raises StoreError."""
+        """Count what is stored, one by one: not for every scrape of metrics. Raises StoreError."""
         try:
             async with asyncio.timeout(TOTALS_S):
                 return await self._store.totals()
         except TimeoutError as error:
-            raise StoreError(f"It could not be counted within {TOTALS_S} s.") from error
+            raise StoreError(f"The store was not counted within {TOTALS_S} s.") from error

@@ -1,7 +1,4 @@
-"""Answers kept in this process: bounded by bytes, the longest unused are forgotten first.
-
-It decides nothing: what may be kept, and under which key, is said elsewhere.
-"""
+"""Answers in the memory of this process: bounded in bytes, least recently used dropped first."""
 
 from __future__ import annotations
 
@@ -9,12 +6,12 @@ from collections import OrderedDict
 
 from llmproxy.cache.cached_answer import CachedAnswer
 
-# What an entry takes beside its body: key, struct, and its place in the table.
+# Beside the body: key, struct, and the entry in the table.
 ENTRY_BYTES = 512
 
 
 class MemoryStore:
-    """Owns the entries. `max_bytes`: for all of them; `keep_s`: for how long one is given."""
+    """Owns the answers. `max_bytes`: of all of them; `keep_s`: the age at which one is dropped."""
 
     __slots__ = ("_entries", "_keep_s", "_max_bytes", "bytes")
 
@@ -24,16 +21,16 @@ class MemoryStore:
         self.limit_to(max_bytes=max_bytes, keep_s=keep_s)
 
     def limit_to(self, *, max_bytes: int, keep_s: float) -> None:
-        """From now on these are the bounds, for what is kept already, too."""
+        """Apply new bounds, to the answers that are here as well."""
         self._max_bytes = max_bytes
         self._keep_s = keep_s
-        self._make_room()
+        self._evict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: bytes, now: float) -> CachedAnswer | None:
-        """What is known under a key; None if nothing is, or nothing that is still good.
+        """Return the answer under a key; None if there is none, or none young enough.
 
         `now`: Unix seconds.
         """
@@ -41,41 +38,43 @@ class MemoryStore:
         if entry is None:
             return None
         if now - entry.stored_at >= self._keep_s:
-            self._forget(key)
+            self._remove(key)
             return None
         self._entries.move_to_end(key)
         return entry
 
     def put(self, key: bytes, entry: CachedAnswer) -> None:
-        """Keep an entry in place of an older one; not if it alone is too big."""
-        self._forget(key)
+        """Store an answer in place of an older one, unless it alone is too big."""
+        self._remove(key)
         size = size_of(entry)
         if size > self._max_bytes:
             return
         self._entries[key] = entry
         self.bytes += size
-        self._make_room()
+        self._evict()
 
     def purge(self, group: str | None, stored_before: float | None) -> int:
-        """Forget the answers of one group, or of all, that were stored before a moment in Unix
-        seconds, or ever. Returns how many."""
+        """Remove the answers of one group or all, stored before a Unix time or all.
+
+        Returns how many.
+        """
         purged = [
-            key for key, entry in self._entries.items() if entry.is_meant(group, stored_before)
+            key for key, entry in self._entries.items() if entry.matches(group, stored_before)
         ]
         for key in purged:
-            self._forget(key)
+            self._remove(key)
         return len(purged)
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         while self.bytes > self._max_bytes:
-            self._forget(next(iter(self._entries)))
+            self._remove(next(iter(self._entries)))
 
-    def _forget(self, key: bytes) -> None:
+    def _remove(self, key: bytes) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.bytes -= size_of(entry)
 
 
 def size_of(entry: CachedAnswer) -> int:
-    """The bytes of memory that an entry takes, roughly."""
+    """Return the bytes of memory that an answer takes, approximately."""
     return len(entry.body) + ENTRY_BYTES

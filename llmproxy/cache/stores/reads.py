@@ -1,8 +1,7 @@
-"""Reads of a store: all gets of one tick of the event loop go out as one, and none waits for long.
+"""Reads of a store: all gets of one turn of the event loop are one read, with a short timeout.
 
-A get alone takes ten times the CPU that it takes among fifty. Whoever asks is told within its
-patience, or told nothing; a store that has failed some times in a row is asked by nobody until it
-answers a knock of the background job.
+A single get costs ten times the CPU of a get among fifty. After some failures in a row the store
+is not read until a background job has probed it successfully.
 """
 
 from __future__ import annotations
@@ -12,41 +11,41 @@ import asyncio
 from llmproxy.cache.cached_answer import CachedAnswer, unpack
 from llmproxy.cache.stores.base import OperationHealth, StoreBackend, StoreCounters, StoreError
 
-MAX_IN_FLIGHT = 4  # further gets gather until one of these is back: as many connections are enough
-PAUSE_S = 2.0  # between knocks at a store that is lost
-# An operation that is late is given up so much later than whoever waited for it: it may have had to
-# connect first, and the connection serves the next.
+MAX_IN_FLIGHT = 4  # batches, and so connections; later gets gather until one is back
+PAUSE_S = 2.0  # between probes of a lost store
+# A late read is cancelled so much later than its gets time out: it may have had to connect first,
+# and the next read uses that connection.
 CONNECT_S = 0.2
-BIG_BYTES = 16 * 1024  # above it a value is unpack in a thread: 50 us, and more
-STALL_S, LOOK_AGAIN_S = 0.01, 0.005
-PROBE = ("", b"")  # under this nothing is kept
+BIG_BYTES = 16 * 1024  # bigger values take 50 us and more to unpack, so a thread does it
+STALL_S, RETRY_S = 0.01, 0.005
+PROBE = ("", b"")  # a key that is never written
 
 Pair = tuple[str, bytes]  # group and key
 Waiter = asyncio.Future[CachedAnswer | None]
 
 
 class _Batch:
-    """Gets that go out together, and when (on the loop's clock) they are given up."""
+    """Gets that are read together, and the loop time at which they time out."""
 
-    __slots__ = ("due", "late", "looked_again", "task", "timer", "waiting")
+    __slots__ = ("due", "late", "rechecked", "task", "timer", "waiting")
 
     def __init__(self, due: float) -> None:
         self.due = due
         self.waiting: dict[Pair, list[Waiter]] = {}
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
-        self.looked_again = False
+        self.rechecked = False
         self.late = False
 
     def answer(self, pair: Pair, entry: CachedAnswer | None) -> int:
-        """Returns how many have waited for it."""
-        waiters = [each for each in self.waiting[pair] if not each.done()]
+        """Answer the gets of one key; returns how many there were."""
+        waiters = [waiter for waiter in self.waiting[pair] if not waiter.done()]
         for waiter in waiters:
             waiter.set_result(entry)
         return len(waiters)
 
     def end(self) -> None:
-        """Nobody waits any longer."""
+        """Answer all gets that are left with None."""
         if self.timer is not None:
             self.timer.cancel()
         for pair in self.waiting:
@@ -54,62 +53,61 @@ class _Batch:
 
 
 class ReadQueue:
-    """Owns the gets under way. `patience_s`: how long one waits."""
+    """Owns the gets under way. `timeout_s`: of each get."""
 
     def __init__(
         self,
         store: StoreBackend,
-        side: OperationHealth,
+        health: OperationHealth,
         counters: StoreCounters,
         *,
-        patience_s: float,
+        timeout_s: float,
     ) -> None:
         self._store = store
-        self._side = side
+        self._health = health
         self._counters = counters
-        self._patience_s = patience_s
-        self._late = f"no answer within {patience_s} s"
+        self._timeout_s = timeout_s
+        self._late = f"no answer within {timeout_s} s"
         self._gathering: _Batch | None = None
         self._in_flight: set[_Batch] = set()
         self._lost = asyncio.Event()
         self._closed = False
-        self.tried = asyncio.Event()  # whether the store answers is known
+        self.probed = asyncio.Event()  # whether the store answers is known
 
     def get(self, group: str, key: bytes) -> Waiter:
-        """What is kept under a key; None if nothing is, or if it cannot be had in time."""
+        """Return the answer under a key; None if there is none, or none within the timeout."""
         loop = asyncio.get_running_loop()
         waiter: Waiter = loop.create_future()
-        if self._side.why is not None or self._closed:
+        if self._health.why is not None or self._closed:
             waiter.set_result(None)
             return waiter
         self._counters.reads += 1
         batch = self._gathering
         if batch is None:
-            batch = self._gathering = _Batch(loop.time() + self._patience_s)
+            batch = self._gathering = _Batch(loop.time() + self._timeout_s)
             batch.timer = loop.call_at(batch.due, self._is_due, batch)
-            loop.call_soon(self._send)  # behind all that happens in this tick
+            loop.call_soon(self._send)  # after everything else of this turn
         batch.waiting.setdefault((group, key), []).append(waiter)
         return waiter
 
     async def keep_probing(self) -> None:
-        """The job that finds out whether the store answers, at the start and whenever it is lost.
-        Ends only when it is cancelled."""
+        """Find out whether the store answers, at the start and when it is lost; until cancelled."""
         while True:
             await self._probe()
-            self.tried.set()
-            if self._side.why is None:
+            self.probed.set()
+            if self._health.why is None:
                 self._lost.clear()
                 await self._lost.wait()
             await asyncio.sleep(PAUSE_S)
 
     async def close(self) -> None:
-        """Whoever still waits is told nothing, and so is whoever comes."""
+        """Answer all gets with None, now and from now on."""
         self._closed = True
         if self._gathering is not None:
             self._gathering.end()
             self._gathering = None
         tasks = {batch.task for batch in self._in_flight if batch.task is not None}
-        while tasks:  # until they have heard it: a library in between may swallow a cancellation
+        while tasks:  # repeated, for a library in between may swallow a cancellation
             for task in tasks:
                 task.cancel()
             _, tasks = await asyncio.wait(tasks, timeout=PAUSE_S)
@@ -125,7 +123,7 @@ class ReadQueue:
         try:
             values = await self._store.read(list(batch.waiting))
             if not batch.late:
-                self._side.succeeded()
+                self._health.succeeded()
                 await self._answer(batch, values)
         except StoreError as error:
             if not batch.late:
@@ -145,23 +143,23 @@ class ReadQueue:
             else:
                 self._hand_out(batch, pair, unpack(pair[1], value))
         if big:
-            entries = await asyncio.to_thread(_all_unpacked, big)
+            entries = await asyncio.to_thread(_unpack_all, big)
             for (pair, _), entry in zip(big, entries, strict=True):
                 self._hand_out(batch, pair, entry)
 
     def _hand_out(self, batch: _Batch, pair: Pair, entry: CachedAnswer | None) -> None:
+        answered = batch.answer(pair, entry)
         if entry is None:
             self._counters.damaged += 1
-        told = batch.answer(pair, entry)
-        if entry is not None:
-            self._counters.hits += told
+        else:
+            self._counters.hits += answered
 
     def _is_due(self, batch: _Batch) -> None:
         loop = asyncio.get_running_loop()
-        if loop.time() - batch.due > STALL_S and not batch.looked_again:
-            # We were busy ourselves, and the answer may be waiting: look once more.
-            batch.looked_again = True
-            batch.timer = loop.call_later(LOOK_AGAIN_S, self._is_due, batch)
+        if loop.time() - batch.due > STALL_S and not batch.rechecked:
+            # The loop was busy, and the answer may be here already: check once more.
+            batch.rechecked = True
+            batch.timer = loop.call_later(RETRY_S, self._is_due, batch)
             return
         batch.late = True
         batch.end()
@@ -172,27 +170,27 @@ class ReadQueue:
         self._fail(self._late)
 
     def _fail(self, why: str) -> None:
-        self._side.failed(why)
-        if self._side.why is not None:
+        self._health.failed(why)
+        if self._health.why is not None:
             self._lost.set()
             if self._gathering is not None:
                 self._gathering.end()
                 self._gathering = None
 
     async def _probe(self) -> None:
-        """Twice: the first may have to connect, the second must be as quick as any get."""
-        for patience_s in (self._patience_s + CONNECT_S, self._patience_s):
+        """Read twice: the first time may have to connect, the second must be as quick as a get."""
+        for timeout_s in (self._timeout_s + CONNECT_S, self._timeout_s):
             try:
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(timeout_s):
                     await self._store.read([PROBE])
             except StoreError as error:
-                self._side.failed(str(error))
+                self._health.failed(str(error))
                 return
             except TimeoutError:
-                self._side.failed(self._late)
+                self._health.failed(self._late)
                 return
-        self._side.succeeded()
+        self._health.succeeded()
 
 
-def _all_unpacked(values: list[tuple[Pair, bytes]]) -> list[CachedAnswer | None]:
+def _unpack_all(values: list[tuple[Pair, bytes]]) -> list[CachedAnswer | None]:
     return [unpack(key, value) for (_, key), value in values]

@@ -1,33 +1,63 @@
-"""Answers kept on the disk of one machine, for longer than a process lives.
+"""Answers in an SQLite file on the disk of one machine, shared by all its processes.
 
-One thread does it all, so that a disk that is slow delays no call. Several processes may share the
-file, but not several machines: SQLite's locks and shared memory do not work over a network.
+One thread does all the work, so a slow disk delays no call. Several machines cannot share the file:
+SQLite's locks and shared memory do not work over a network.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import time
 from typing import TypeVar
 
-from llmproxy.cache.stores.answer_file import AnswerFile
+from llmproxy.cache.cached_answer import stored_at_of
 from llmproxy.cache.stores.base import StoreError, StoreTotals
+from llmproxy.cache.stores.database import PAGE_BYTES, Database, number
+
+READ = (
+    "SELECT rowid, value, used_at FROM answers WHERE key = ? AND model_group = ? AND stored_at > ?"
+)
+NOTE_USE = "UPDATE answers SET used_at = ? WHERE rowid = ?"
+KEEP = """
+INSERT INTO answers (key, model_group, stored_at, used_at, value) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (key, model_group) DO UPDATE
+SET stored_at = excluded.stored_at, used_at = excluded.used_at, value = excluded.value
+"""
+DELETE_EXPIRED = """
+DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE stored_at <= ? LIMIT 200)
+"""
+LEAST_USED = "SELECT rowid, length(value) FROM answers ORDER BY used_at LIMIT 50"
+DELETE_ROW = "DELETE FROM answers WHERE rowid = ?"
+# With the conditions that are needed only, so that an index finds the rows: one statement for all
+# cases would scan the whole table.
+DELETE_SOME = """
+DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE {} LIMIT 500)
+"""
 
 OPEN_S = 10.0
-MAX_PENDING = 16  # jobs that wait for the thread: a disk that hangs must not fill our memory
+MAX_PENDING = 16  # jobs for the thread: a disk that hangs must not fill the memory
+USED_STEP_S = 60.0  # a use is noted if the last noted one is older
+MAX_UNNOTED = 500
+ROUNDS = 40  # of LEAST_USED for one write, 20 ms in all; only a lowered bound needs so many
+# The part of the bound that one answer may take: a bigger one would evict too many others.
+LARGEST_PART = 1 / 8
+SPLIT_BYTES = 16 * PAGE_BYTES  # one write takes at most so much more, when pages are split
+VACUUM_PAGES = 1000
 
+Key = tuple[str, bytes]  # group and key
 T = TypeVar("T")
 
 
 class SqliteStore:
-    """Opens or makes the file at once, which takes some milliseconds. `max_bytes`: of the file
-    itself; some MB beside it are SQLite's journal. `keep_s`: an older answer is not given.
+    """A StoreBackend. Opens or creates the file at once, which takes some milliseconds.
 
-    Raises StoreError, with the remedy, if there can be no such file. What is in its place and
-    cannot be used is renamed. `clock`: Unix seconds.
+    `max_bytes`: of the file itself; SQLite's journal beside it takes some MB more. `keep_s`: older
+    answers are not returned. `clock`: Unix seconds. Raises StoreError, with the remedy, if the file
+    cannot be used; a file of another kind or a damaged one is renamed.
     """
 
     def __init__(
@@ -48,55 +78,199 @@ class SqliteStore:
         except TimeoutError as error:
             raise StoreError(
                 f"The file {path} for answers could not be opened within {OPEN_S} s. "
-                "Look at its disk, or name a file on another."
+                "Check its disk, or name a file on another disk."
             ) from error
         finally:
             if not opening.done() or opening.exception():
                 self._thread.shutdown(wait=False)
 
-    async def read(self, wanted: list[tuple[str, bytes]]) -> list[bytes | None]:
-        """One visit to the thread for all."""
-        values = await self._done(self._file.read, wanted)
-        if self._file.has_much_to_note and self._pending < MAX_PENDING and not self._closed:
-            self._thread.submit(self._file.note_uses)  # if that fails, so will a read or a write
+    async def read(self, wanted: list[Key]) -> list[bytes | None]:
+        """Read all values in one job of the thread."""
+        values = await self._run(self._file.read, wanted)
+        if self._file.should_note_uses and self._pending < MAX_PENDING and not self._closed:
+            self._thread.submit(self._file.note_uses)  # if it fails, so will a read or a write
         return values
 
     async def write(self, values: list[tuple[str, bytes, bytes]]) -> None:
-        """One transaction. An answer bigger than an eighth of the file is not kept."""
-        await self._done(self._file.write, values)
+        """Write all values in one transaction, except those bigger than an eighth of the file."""
+        await self._run(self._file.write, values)
 
     async def purge(self, group: str | None, stored_before: float | None) -> int:
-        """In small steps, so that reads go on; then the room is given back to the disk."""
-        last = await self._done(self._file.last)
-        forgotten = 0
-        while some := await self._done(self._file.forget_some, group, stored_before, last):
-            forgotten += some
-        while await self._done(self._file.shrink_some):
+        """Remove answers in small steps, between which others read; then shrink the file."""
+        last = await self._run(self._file.last)
+        removed = 0
+        while some := await self._run(self._file.delete_some, group, stored_before, last):
+            removed += some
+        while await self._run(self._file.shrink_some):
             pass
-        return forgotten
+        return removed
 
     async def totals(self) -> StoreTotals:
-        """`bytes`: what of the file is in use."""
-        return await self._done(self._file.totals)
+        """Count the answers. `bytes`: the part of the file that is in use."""
+        return await self._run(self._file.totals)
 
     async def close(self) -> None:
-        """Close the file, when all that was asked for is done."""
+        """Close the file when everything that was asked of it is done."""
         if self._closed:
             return
         self._closed = True
         closing = asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
-        self._thread.shutdown(wait=False)  # after that: it takes nothing more
+        self._thread.shutdown(wait=False)  # after `closing`; it takes no further jobs
         await asyncio.shield(closing)
 
-    async def _done(self, job: Callable[..., T], *args: object) -> T:
-        """What the job returns. It is done even if nobody waits for it any longer."""
+    async def _run(self, job: Callable[..., T], *args: object) -> T:
+        """Run a job in the thread. It is done even if its caller is cancelled."""
         if self._closed or self._pending >= MAX_PENDING:
             why = "is closed" if self._closed else "has been busy for too long"
             raise StoreError(f"The file of answers {why}.")
         self._pending += 1
-        doing = asyncio.get_running_loop().run_in_executor(self._thread, job, *args)
-        doing.add_done_callback(self._is_done)
-        return await asyncio.shield(doing)
+        running = asyncio.get_running_loop().run_in_executor(self._thread, job, *args)
+        running.add_done_callback(self._is_done)
+        return await asyncio.shield(running)
 
     def _is_done(self, _: asyncio.Future[T]) -> None:
         self._pending -= 1
+
+
+class AnswerFile:
+    """The answers in the file, bounded in bytes: the least recently used are removed first.
+
+    That is approximate, for a use is noted once a minute at most, and with a delay. Every method
+    blocks, raises StoreError, and must be called in the same thread.
+    """
+
+    def __init__(
+        self, path: Path, *, max_bytes: int, keep_s: float, clock: Callable[[], float]
+    ) -> None:
+        self._database = Database(path, clock)
+        self._max_bytes = max_bytes
+        self._keep_s = keep_s
+        self._clock = clock
+        self._unnoted: set[int] = set()  # rows that were read
+
+    @property
+    def should_note_uses(self) -> bool:
+        """Whether many uses wait to be noted, and no write came along to do it."""
+        return len(self._unnoted) >= MAX_UNNOTED
+
+    def open(self) -> None:
+        """Open or create the file."""
+        with self._database.translated():
+            self._database.connection()
+
+    def read(self, wanted: list[Key]) -> list[bytes | None]:
+        """Return the values of (group, key), in order."""
+        with self._database.translated():
+            connection = self._database.connection()
+            now = self._clock()
+            values: list[bytes | None] = []
+            for group, key in wanted:
+                row = connection.execute(READ, (key, group, now - self._keep_s)).fetchone()
+                values.append(None if row is None else row[1])
+                if row is not None and now - row[2] > USED_STEP_S:
+                    self._unnoted.add(row[0])
+            return values
+
+    def write(self, values: list[tuple[str, bytes, bytes]]) -> None:
+        """Write (group, key, value), after making room for them."""
+        now = self._clock()
+        with self._database.translated():
+            with self._database.transaction() as connection:
+                self._note(connection, now)
+                connection.execute(DELETE_EXPIRED, (now - self._keep_s,))
+                room = 0
+                for group, key, value in values:
+                    size = (len(value) // PAGE_BYTES + 2) * PAGE_BYTES  # at most
+                    if size > self._max_bytes * LARGEST_PART:
+                        continue
+                    if room < size:
+                        room = self._make_room(connection, size)
+                    if room < size:
+                        break
+                    room -= size
+                    stored_at = stored_at_of(value)
+                    at = now if stored_at is None else stored_at
+                    connection.execute(KEEP, (key, group, at, now, value))
+            if number(connection, "page_count") * PAGE_BYTES > self._max_bytes:
+                _vacuum(connection)  # the bound was lowered
+
+    def note_uses(self) -> None:
+        """Note which answers were read."""
+        if self._unnoted:
+            with self._database.translated(), self._database.transaction() as connection:
+                self._note(connection, self._clock())
+
+    def last(self) -> int:
+        """Return the number of the last row, for `delete_some`."""
+        with self._database.translated():
+            connection = self._database.connection()
+            (last,) = connection.execute("SELECT max(rowid) FROM answers").fetchone()
+            return last or 0
+
+    def delete_some(self, group: str | None, stored_before: float | None, last: int) -> int:
+        """Delete some answers of the rows up to `last`. Returns how many; 0 = none are left."""
+        conditions: dict[str, int | float | str] = {"rowid <= ?": last}
+        if group is not None:
+            conditions["model_group = ?"] = group
+        if stored_before is not None:
+            conditions["stored_at < ?"] = stored_before
+        statement = DELETE_SOME.format(" AND ".join(conditions))
+        with self._database.translated(), self._database.transaction() as connection:
+            return connection.execute(statement, list(conditions.values())).rowcount
+
+    def shrink_some(self) -> bool:
+        """Return some free pages to the disk; False if none are left."""
+        with self._database.translated():
+            connection = self._database.connection()
+            _vacuum(connection)
+            if number(connection, "freelist_count"):
+                return True
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return False
+
+    def totals(self) -> StoreTotals:
+        """Count the answers. `bytes`: of the pages in use."""
+        with self._database.translated():
+            connection = self._database.connection()
+            (entries,) = connection.execute("SELECT count(*) FROM answers").fetchone()
+            return StoreTotals(entries, _used_bytes(connection))
+
+    def close(self) -> None:
+        """Note the last uses, and close the file."""
+        try:
+            self.note_uses()
+        finally:
+            self._database.close()
+
+    def _note(self, connection: sqlite3.Connection, now: float) -> None:
+        unnoted, self._unnoted = self._unnoted, set()
+        connection.executemany(NOTE_USE, [(now, row) for row in unnoted])
+
+    def _make_room(self, connection: sqlite3.Connection, size: int) -> int:
+        """Delete the least recently used answers if necessary. Returns how many bytes are free."""
+        for _ in range(ROUNDS):
+            room = self._max_bytes - _used_bytes(connection) - SPLIT_BYTES
+            if room >= size or not _delete_least_used(connection, max(size - room, SPLIT_BYTES)):
+                break
+        return room
+
+
+def _delete_least_used(connection: sqlite3.Connection, size: int) -> int:
+    """Delete about `size` bytes of the least recently used answers; returns how many answers."""
+    rows: list[tuple[int]] = []
+    for row, length in connection.execute(LEAST_USED).fetchall():
+        if size <= 0:
+            break
+        rows.append((row,))
+        size -= length
+    connection.executemany(DELETE_ROW, rows)
+    return len(rows)
+
+
+def _used_bytes(connection: sqlite3.Connection) -> int:
+    return (number(connection, "page_count") - number(connection, "freelist_count")) * PAGE_BYTES
+
+
+def _vacuum(connection: sqlite3.Connection) -> None:
+    # The pragma frees one page with each step, and `execute` makes a single step.
+    connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
