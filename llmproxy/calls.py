@@ -1,4 +1,4 @@
-"""What flows: a client's request, read once at the door into named types."""
+"""The types that flow through the proxy: a request, the call that it asks for, its answer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _LINE = b": ".join
 
 
 def header_lines(headers: Headers) -> bytes:
-    """Headers as they go over the wire, each line ended by CRLF. The loop is C's."""
+    """Return headers as they go over the wire, each line ended by CRLF. The loop runs in C."""
     return b"\r\n".join([*map(_LINE, headers), b""])
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A parsed HTTP request, before anything in it has been understood.
+    """An HTTP request, parsed but not interpreted.
 
-    `path` and `query` are raw, as they came; `client` is the peer's address.
+    `path` and `query` are raw bytes as they arrived; `client` is the peer's address.
     """
 
     method: str
@@ -33,17 +33,23 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One client request, understood as far as routing needs it.
+    """One client request, interpreted as far as routing needs it.
 
-    `model` is the name that the client asked for (body, form, path or query), None if it named
-    none; `model_in_body` is what stands in the body itself. `stream`: the client asked for a
-    stream. `account_bound`: it uses ids that live in one account. `body` is decoded (no
-    content-encoding).
+    Moments are seconds of `time.monotonic`.
 
-    `patience_s` is the longest silence that the client's SDK bears; so `deadline_at` ends the
-    attempts, and an answer under way may go on until `ends_at`. Moments are seconds of
-    `time.monotonic`. `priority`: a higher one is served first when calls must wait. `caller`: whose
-    key the client showed; None where nobody needs one.
+    Attributes:
+        id: Our id of the call.
+        body: Decoded: without content-encoding.
+        model: The model that the client named in body, form, path or query; None if it named none.
+        model_in_body: The name in the body itself.
+        stream: The client asked for a stream.
+        account_bound: The call uses ids that belong to one account.
+        client: The peer's address.
+        patience_s: The longest silence that the client's SDK tolerates, in seconds.
+        deadline_at: No attempt begins or goes on after this moment.
+        ends_at: An answer under way is cut off at this moment.
+        priority: When calls wait, a higher one is served first.
+        caller: Name of the caller whose key the client sent; None without configured callers.
     """
 
     id: str
@@ -67,35 +73,37 @@ class Call(msgspec.Struct, frozen=True):
     caller: str | None = None
 
 
-SAMPLED = 0x01  # of a trace's flags: its spans are recorded
+SAMPLED = 0x01  # a flag of traces: the spans are recorded
 
 
 class TraceContext(msgspec.Struct, frozen=True, gc=False):
-    """A call's place in a trace: a tree of spans over many processes (rules/trace_context.py).
+    """A call's position in a distributed trace, a tree of spans (rules/trace_context.py).
 
-    `span_id`: the call's own; `parent_id`: the client's, None = the trace begins here. `state`: the
+    `span_id`: of the call; `parent_id`: of the client, None = the trace begins here. `state`: the
     client's `tracestate`.
     """
 
     trace_id: str  # 32 hexadecimal digits: too long for a number in msgpack
-    span_id: int  # 64 bits, like all of them
+    span_id: int  # 64 bits, as all span ids
     parent_id: int | None
     flags: int
     state: str = ""
 
     @property
     def sampled(self) -> bool:
-        """Its spans are recorded."""
+        """Whether the spans are recorded."""
         return bool(self.flags & SAMPLED)
 
     def attempt_id(self, number: int) -> int:
-        """The span of the call's attempt with that number, counted from 1."""
+        """Return the span id of an attempt; `number` counts from 1."""
         return self.span_id + number
 
 
 class RateLimit(msgspec.Struct, frozen=True, gc=False):
-    """What a vendor says of one of its limits: so many in all, so many left, and in how many
-    seconds it is full again (None = not said)."""
+    """A vendor's report on one of its limits.
+
+    `reset_s`: seconds until all of it is available again; None = not reported.
+    """
 
     limit: float
     remaining: float
@@ -103,16 +111,16 @@ class RateLimit(msgspec.Struct, frozen=True, gc=False):
 
 
 class RateLimits(msgspec.Struct, frozen=True, gc=False):
-    """What an answer's headers say of the endpoint's limits; None = nothing that is known."""
+    """The limits in an answer's headers; None = not reported."""
 
     requests: RateLimit | None = None
     tokens: RateLimit | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """An endpoint has begun to answer a call, and its first meaningful bytes are here.
+    """An answer that an endpoint has begun, with its first meaningful bytes.
 
-    `held`: the body so far, not yet sent to the client.
+    `held`: the body so far, not sent to the client yet.
     """
 
     call: Call

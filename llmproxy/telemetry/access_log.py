@@ -1,8 +1,7 @@
 """The access log: one line per call, never a body, never a key.
 
-Lines are encoded and written in batches, the latter by a thread: a log that is slow or gone delays
-no call (lines beyond a bound are dropped and counted). What goes wrong with endpoints
-is told by `logging`.
+Lines are encoded in batches and written by a thread, so a slow or missing reader delays no call;
+lines beyond a bound are dropped and counted. Failed attempts and endpoint states go to `logging`.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from llmproxy.steps import AttemptOutcome, in_words
 from llmproxy.telemetry.batch_writer import BatchWriter
 
 FLUSH_S = 0.1
-# So many calls are encoded at once, which is cheaper than one by one: a pause of some 0.1 ms.
+# Calls that are encoded at once, which is cheaper than one by one: a pause of some 0.1 ms.
 BATCH = 64
-# A reader that is stuck must not fill our memory.
+# Bounds memory while the reader is stuck.
 MAX_PENDING_LINES = 20_000
 # A path may be as long as a head. A line of the log should fit into PIPE_BUF.
 MAX_REQUEST_CHARS = 1_000
@@ -39,10 +38,11 @@ logger = logging.getLogger("llmproxy")
 
 
 class AccessLog(Listener):
-    """A Listener that writes a line for each finished call. Owns the lines not yet written.
+    """Writes a line for each finished call. Owns the lines that are not written yet.
 
-    `write` is called in a thread, with whole lines; it may block. `steps`: each line tells why its
-    call went where it went. `close()` writes the rest.
+    `write` is called in a thread with whole lines, and may block. `human`: lines for people
+    instead of JSON. `calls`: False = no lines for calls. `steps`: each line lists its call's steps.
+    `close()` writes the rest. `dropped`: lines that were lost.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class AccessLog(Listener):
         self.dropped = 0
 
     def call_finished(self, event: CallFinished) -> None:
-        """Note a call; its line is written within `FLUSH_S`, unless the log is stuck."""
+        """Write the call's line within `FLUSH_S`, unless the reader is stuck."""
         if not self._calls:
             return
         self._events.append(event)
@@ -95,7 +95,7 @@ class AccessLog(Listener):
         )
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
-        """Tell that an endpoint left the healthy state, loudly if a person must act."""
+        """Log a change of an endpoint's state, as an error if a person must act."""
         level = logging.ERROR if event.state is EndpointChange.MISCONFIGURED else logging.WARNING
         wait = f" for {event.for_s:.0f} s" if event.for_s else ""
         logger.log(
@@ -128,7 +128,7 @@ class AccessLog(Listener):
 
 
 def write_to(descriptor: int) -> Callable[[bytes], object]:
-    """A writer to a file descriptor that writes all of a block."""
+    """Return a function that writes whole blocks to a file descriptor."""
 
     def write(block: bytes) -> None:
         view = memoryview(block)
@@ -139,11 +139,12 @@ def write_to(descriptor: int) -> Callable[[bytes], object]:
 
 
 def write_lines_to(descriptor: int) -> Callable[[bytes], object]:
-    """The same for a descriptor that several processes write to: each line stays whole.
+    """Return such a function for a descriptor that several processes write to.
 
-    Whatever is written to a pipe at once and is not above PIPE_BUF is not mixed with what others
-    write (POSIX, write()), nor cut in two if the writer is killed. So a block is written in pieces
-    that end with a line. A lock would do as well, until somebody is stopped who holds it.
+    Each line stays whole: a write to a pipe of at most PIPE_BUF bytes is not interleaved with those
+    of other processes (POSIX, write()), nor cut in two when the writer is killed. So a block is
+    written in pieces that end with a line. A lock would be lost with a process that is stopped
+    while it holds it.
     """
     write = write_to(descriptor)
 
@@ -155,7 +156,7 @@ def write_lines_to(descriptor: int) -> Callable[[bytes], object]:
 
 
 def _pieces(block: bytes) -> Iterator[bytes]:
-    """As few as possible, each ending with a line and, if its lines allow it, up to PIPE_BUF."""
+    """Yield as few pieces as possible, of whole lines and up to PIPE_BUF bytes where they fit."""
     begin = 0
     while len(block) - begin > PIPE_BUF:
         end = block.rfind(b"\n", begin, begin + PIPE_BUF) + 1 or block.index(b"\n", begin) + 1
@@ -165,7 +166,7 @@ def _pieces(block: bytes) -> Iterator[bytes]:
 
 
 class _Clock:
-    """Wall time as text, formatted once a millisecond."""
+    """Formats Unix time, once a millisecond."""
 
     __slots__ = ("_millisecond", "_text")
 
@@ -174,7 +175,7 @@ class _Clock:
         self._text = ""
 
     def text(self, wall: float) -> str:
-        """RFC 3339 in UTC, with milliseconds."""
+        """Return RFC 3339 in UTC with milliseconds."""
         millisecond = int(wall * 1000)
         if millisecond != self._millisecond:
             self._millisecond = millisecond
@@ -184,7 +185,7 @@ class _Clock:
 
 
 def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
-    """One call as JSON. Fields that say nothing are left out from `input_tokens` on."""
+    """Render a call as JSON. From `input_tokens` on, fields without a value are left out."""
     record, first_byte_s = event.record, event.first_byte_s
     request, answer = record.request, record.answer
     line: dict[str, str | float | None] = {
@@ -217,24 +218,24 @@ def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
 
 
 def _text_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
-    """One call as a sentence, for people."""
+    """Render a call as a line for people."""
     record, answer = event.record, event.record.answer
     usage, first_byte_s = answer.usage, event.first_byte_s
     tokens = "" if usage is None else f", {usage.input_tokens}+{usage.output_tokens} tokens"
     answerer = record.endpoint or ("the cache" if record.cache is CacheResult.HIT else "-")
     tries = f" after {record.attempts} attempts" if record.attempts > 1 else ""
     error = f" [{answer.error}]" if answer.error else ""
-    told_steps = f" | {in_words(record.steps)}" if steps else ""
+    steps_text = f" | {in_words(record.steps)}" if steps else ""
     first = "" if first_byte_s is None else f", first byte {_ms(first_byte_s):.0f} ms"
     return (
         f"{time[11:23]} {answer.status} {record.request.line[:MAX_REQUEST_CHARS]} "
         f"{record.group or '-'} -> {answerer}{tries}: {_ms(event.total_s):.0f} ms{first}, "
-        f"overhead {_ms(event.overhead_s):.2f} ms{tokens}{error}{told_steps}"
+        f"overhead {_ms(event.overhead_s):.2f} ms{tokens}{error}{steps_text}"
     ).encode()
 
 
 def _ms(seconds: float) -> float:
-    """Milliseconds with three decimals (cheaper than `round`)."""
+    """Return milliseconds with three decimals (cheaper than `round`)."""
     return int(seconds * 1_000_000) / 1000
 
 

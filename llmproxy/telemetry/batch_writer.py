@@ -1,7 +1,6 @@
-"""Writing in batches, by a thread: what is slow or gone delays no call.
+"""Writing in batches from a thread, so that a slow or missing reader delays no call.
 
-One batch is under way at a time. What comes meanwhile waits where it is collected, which is bounded
-by whoever collects it.
+One batch is written at a time. What arrives meanwhile waits with its owner, who must bound it.
 """
 
 from __future__ import annotations
@@ -15,8 +14,11 @@ T = TypeVar("T")
 
 
 class BatchWriter(Generic[T]):
-    """Owns the thread. `take` is called in the event loop and returns what has been collected;
-    `write` is called with it in the thread, and may block."""
+    """Owns the thread.
+
+    `take` is called in the event loop and returns what has been collected; `write` gets it in the
+    thread, and may block.
+    """
 
     def __init__(
         self, take: Callable[[], T], write: Callable[[T], None], *, every_s: float, name: str
@@ -29,7 +31,7 @@ class BatchWriter(Generic[T]):
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     def schedule(self) -> None:
-        """Something can be taken; it is written within `every_s`, if the thread is not stuck."""
+        """Write what is collected within `every_s`, or as soon as the thread is free."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._every_s, self._flush)
 

@@ -1,7 +1,7 @@
-"""A file of calls with their traces, for longer than memory keeps them (SQLite).
+"""The call file: a SQLite database of finished calls, which keeps them longer than memory does.
 
-One thread writes, in batches, so that a slow disk delays no call. Workers may share the file. What
-cannot be written is lost and said once: the access log has every call.
+A thread writes in batches, so a slow disk delays no call. Workers may share the file. Calls that
+cannot be written are lost, which is logged once; the access log has every call.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ CREATE INDEX IF NOT EXISTS by_id ON calls (id);
 CREATE INDEX IF NOT EXISTS by_request_id ON calls (request_id);
 CREATE INDEX IF NOT EXISTS by_time ON calls (ended_at);
 """
-KEEP = "INSERT INTO calls (id, request_id, ended_at, call) VALUES (?, ?, ?, ?)"
+INSERT = "INSERT INTO calls (id, request_id, ended_at, call) VALUES (?, ?, ?, ?)"
 FIND = "SELECT call FROM calls WHERE id = ? OR request_id = ? ORDER BY ended_at DESC LIMIT 1"
-FORGET = "DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE ended_at < ? LIMIT 1000)"
-BUSY_S = 5.0  # for another worker that writes
+DELETE_OLD = (
+    "DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE ended_at < ? LIMIT 1000)"
+)
+BUSY_S = 5.0  # the longest wait for another worker's write
 FLUSH_S = 0.5
-MAX_PENDING = 20_000  # a disk that hangs must not fill our memory
+MAX_PENDING = 20_000  # bounds memory while the disk hangs
 
 logger = logging.getLogger("llmproxy")
 _encode = msgspec.msgpack.Encoder().encode
@@ -43,41 +45,43 @@ _call_of = msgspec.msgpack.Decoder(CallFinished).decode
 
 
 class CallFile(Listener):
-    """A Listener. Owns the calls not yet written, and the thread that writes them.
+    """Owns the calls that are not written yet, and the thread that writes them.
 
-    Raises OSError with the remedy if there can be no such file. `keep_s`: older calls are
-    forgotten.
+    `keep_s`: calls are deleted at this age, in seconds. Raises OSError with the remedy if the file
+    cannot be used.
     """
 
     def __init__(self, path: Path, *, keep_s: float) -> None:
         self._path = path
         self._keep_s = keep_s
         self._pending: list[CallFinished] = []
-        self._in_trouble = False
+        self._failing = False
         self._writer = BatchWriter(self._take, self._write, every_s=FLUSH_S, name="llmproxy-calls")
         try:
-            with closing(self._connected()):
+            with closing(self._connect()):
                 path.chmod(0o600)
         except sqlite3.Error as error:
             raise OSError(
-                f"The file {path} for calls cannot be used: {error}. It must be a file of this "
-                "proxy, or none yet, in a folder that this process may write to."
+                f"The call file {path} cannot be used: {error}. Name a file that this proxy has "
+                "written, or a new one, in a folder that this process may write to."
             ) from error
 
     def call_finished(self, event: CallFinished) -> None:
-        """Note a call; it is written within `FLUSH_S`, unless the disk is stuck."""
+        """Write the call within `FLUSH_S`, unless the disk is stuck."""
         if len(self._pending) >= MAX_PENDING:
             return
         self._pending.append(event)
         self._writer.schedule()
 
     async def find(self, id: str) -> CallFinished | None:
-        """The latest call with this id, ours or the endpoint's; None also if the file cannot be
-        read."""
-        # RuntimeError: it is closed; MsgspecError: another version wrote it.
+        """Return the latest call with this id, ours or the endpoint's.
+
+        None if there is none, or if the file cannot be read.
+        """
+        # RuntimeError: the writer is closed; MsgspecError: another version wrote the call.
         with suppress(sqlite3.Error, RuntimeError, msgspec.MsgspecError):
             return await asyncio.get_running_loop().run_in_executor(
-                self._writer.thread, self._found, id
+                self._writer.thread, self._find, id
             )
         return None
 
@@ -93,23 +97,25 @@ class CallFile(Listener):
 
     def _write(self, calls: list[CallFinished]) -> None:
         try:
-            with closing(self._connected()) as connection, connection:
-                connection.executemany(KEEP, map(_row, calls))
+            with closing(self._connect()) as connection, connection:
+                connection.executemany(INSERT, map(_row, calls))
                 if calls:
-                    connection.execute(FORGET, (calls[-1].ended_at - self._keep_s,))
-            self._in_trouble = False
+                    connection.execute(DELETE_OLD, (calls[-1].ended_at - self._keep_s,))
+            self._failing = False
         except sqlite3.Error as error:
-            if not self._in_trouble:
-                logger.error("Calls cannot be written to %s and are lost: %s.", self._path, error)
-            self._in_trouble = True
+            if not self._failing:
+                logger.error(
+                    "Calls cannot be written to %s and are not kept: %s.", self._path, error
+                )
+            self._failing = True
 
-    def _found(self, id: str) -> CallFinished | None:
-        with closing(self._connected()) as connection:
+    def _find(self, id: str) -> CallFinished | None:
+        with closing(self._connect()) as connection:
             row = connection.execute(FIND, (id, id)).fetchone()
         return None if row is None else _call_of(row[0])
 
-    def _connected(self) -> sqlite3.Connection:
-        # Opened anew each time: whoever moves the file away to begin a new one is followed.
+    def _connect(self) -> sqlite3.Connection:
+        # Opened each time, so that moving the file away starts a new one.
         connection = sqlite3.connect(self._path, timeout=BUSY_S)
         try:
             connection.executescript(SCHEMA)

@@ -1,7 +1,7 @@
-"""What was counted: calls by group, attempts by endpoint, tokens by caller.
+"""What is counted: calls by group and caller, attempts by endpoint.
 
-They are a tree of structs whose leaves are numbers that only grow. Several are added number by
-number; the difference between two moments is what happened in between.
+Structs whose numbers only grow. Those of several workers are added number by number, and the
+difference between two moments is what happened in between. MetricsRecorder increments them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-# Upper bounds in seconds; a vendor's answer takes from milliseconds to minutes, our own part
+from llmproxy.events import EndpointChange
+
+# Upper bounds in seconds. An endpoint's answer takes milliseconds to minutes, the proxy's own part
 # of a call some tens of microseconds.
 SECONDS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0),
@@ -27,32 +29,37 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Histogram(msgspec.Struct):
-    """How many values lay in each bucket (the last one is above every bound), and their sum."""
+    """How many values fell into each bucket (the last is above every bound), and their sum."""
 
     counts: list[int]
     sum: float = 0.0
 
     def add(self, value: float, bounds: Sequence[float]) -> None:
-        """Count one value. Bounds belong to their bucket, as Prometheus has it."""
+        """Count one value. A value equal to a bound belongs below it, as in Prometheus."""
         self.counts[bisect_left(bounds, value)] += 1
         self.sum += value
 
 
 def histogram(bounds: Sequence[float] = SECONDS) -> Histogram:
-    """An empty one."""
+    """Return an empty histogram."""
     return Histogram([0] * (len(bounds) + 1))
 
 
 def overhead_histogram() -> Histogram:
-    """An empty one for our own part of a call."""
+    """Return an empty histogram for the proxy's own part of a call."""
     return histogram(OVERHEAD_SECONDS)
 
 
 class EndpointCounters(msgspec.Struct):
-    """The attempts at one endpoint of a group, and what came of them.
+    """Attempts at one endpoint of a group, and what came of them.
 
-    `failed`, `retried` (then the same endpoint) and `moved` (then another one) are by reason;
-    `changes` by the state that the endpoint came into.
+    Attributes:
+        failed: Failed attempts by reason.
+        retried: Those after which the same endpoint was tried again, by reason.
+        moved: Those after which another endpoint was tried, by reason.
+        interrupted: Answers that broke off after the commit point.
+        changes: Changes of the endpoint's state.
+        first_byte: Seconds up to the commit point, of answered attempts.
     """
 
     answered: int = 0
@@ -65,15 +72,21 @@ class EndpointCounters(msgspec.Struct):
     output_tokens: int = 0
     cached_tokens: int = 0
     cost_usd: float = 0.0
-    changes: dict[str, int] = {}
+    changes: dict[EndpointChange, int] = {}
     first_byte: Histogram = msgspec.field(default_factory=histogram)
 
 
 class GroupCounters(msgspec.Struct):
-    """The calls for one model group.
+    """Calls for one model group.
 
-    `calls` is by endpoint (the one that answered or was tried last; "" = none) and status class.
-    `errors` are calls that failed through no fault of the client: 5xx, 429, broken streams.
+    Attributes:
+        calls: By endpoint (the one that answered or was tried last; "" = none) and status class.
+        errors: Calls that failed through no fault of the client: 5xx, 429, broken streams.
+        fallbacks: Calls that went on in another group.
+        first_byte: Seconds from the call's arrival to the first byte of its answer.
+        total: Seconds from the call's arrival to its end.
+        overhead: Seconds of the time to the first byte that the proxy itself spent.
+        endpoints: Attempts by endpoint.
     """
 
     calls: dict[str, dict[str, int]] = {}
@@ -86,7 +99,7 @@ class GroupCounters(msgspec.Struct):
 
 
 class CallerCounters(msgspec.Struct):
-    """The calls of one configured caller."""
+    """Calls of one configured caller; `calls` by status class."""
 
     calls: dict[str, int] = {}
     input_tokens: int = 0
@@ -94,15 +107,18 @@ class CallerCounters(msgspec.Struct):
 
 
 class CallCounters(msgspec.Struct):
-    """Everything counted. Names are the config's, never a client's, so that there is a bound to
-    them. The group "" stands for requests that no group was found for."""
+    """Everything that is counted.
+
+    Names come from the config, never from a client, so their number is bounded. The group "" stands
+    for requests that no group was found for.
+    """
 
     groups: dict[str, GroupCounters] = {}
     callers: dict[str, CallerCounters] = {}
 
 
 def status_class(status: int) -> str:
-    """`2xx` to `5xx`; `499` of a client that left first."""
+    """Return `2xx` to `5xx`, or `499` for a client that left first."""
     if status == 499:
         return "499"
     return f"{status // 100}xx" if 200 <= status < 600 else "5xx"
@@ -142,9 +158,9 @@ def _combined(one: Any, other: Any, sign: int) -> Any:
 
 
 def quantile(counts: Sequence[int], q: float, bounds: Sequence[float] = SECONDS) -> float | None:
-    """The value below which a part `q` of all lies, None if there are none.
+    """Return the value below which a share `q` of all values lies; None if there are none.
 
-    As Prometheus' histogram_quantile: even within a bucket; above the last bound it is that bound.
+    As Prometheus' histogram_quantile: interpolated within a bucket, and the last bound above it.
     """
     total = sum(counts)
     if not total:

@@ -131,7 +131,7 @@ async def test_that_a_collector_takes_spans_again_is_said_once(tmp_path):
                 await until(lambda: len(seen.spans) == 4)
                 said = proxy.stderr
     assert "401" in said
-    assert "Those of 1 calls are lost." in said
+    assert "The traces of 1 calls are lost." in said
     assert said.count("WARNING") == 2
     assert "secret" not in said
 

@@ -120,7 +120,7 @@ def test_what_cannot_be_such_a_file_is_refused_with_the_remedy(tmp_path, what):
         path.mkdir()
     else:
         path.write_bytes(b"something that is no database, and longer than its head" * 50)
-    with pytest.raises(OSError, match=r"cannot be used: .* or none yet, in a folder"):
+    with pytest.raises(OSError, match=r"cannot be used: .* or a new one, in a folder"):
         CallFile(path, keep_s=DAY)
 
 

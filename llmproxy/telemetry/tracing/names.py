@@ -1,8 +1,8 @@
-"""What our things are called in OpenTelemetry's conventions for generative AI.
+"""Names from OpenTelemetry's conventions for generative AI.
 
-They are in development and change (open-telemetry/semantic-conventions-genai, November 2026): since
-version 1.37 the vendor is `gen_ai.provider.name`, before it was `gen_ai.system`. A value that they
-know must be used; where they know none, ours stands.
+The conventions are in development (open-telemetry/semantic-conventions-genai, November 2026): since
+version 1.37 the vendor is `gen_ai.provider.name`, before that it was `gen_ai.system`. A value that
+they define must be used; without one, ours is sent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from llmproxy.config import Config
 from llmproxy.operations import operation_at
 from llmproxy.providers import endpoints_of
 
-# Of our provider names those that are called otherwise there.
+# Our provider names that the conventions spell otherwise.
 PROVIDERS = {
     "azure": "azure.ai.openai",
     "azure-classic": "azure.ai.openai",
@@ -24,7 +24,7 @@ PROVIDERS = {
 
 
 class EndpointLabels(msgspec.Struct, frozen=True):
-    """Where an endpoint is, as a span tells it. `model`: None = the client's own name."""
+    """The attributes of an endpoint in a span. `model`: None = the name that the client sent."""
 
     provider: str
     model: str | None
@@ -36,7 +36,7 @@ UNKNOWN_ENDPOINT = EndpointLabels("generic", None, "", 0)
 
 
 def endpoint_labels(config: Config) -> dict[tuple[str, str], EndpointLabels]:
-    """By group and endpoint."""
+    """Return the labels of all endpoints, by group and endpoint."""
     return {
         (endpoint.group, endpoint.name): EndpointLabels(
             PROVIDERS.get(endpoint.provider.name, endpoint.provider.name),
@@ -50,6 +50,9 @@ def endpoint_labels(config: Config) -> dict[tuple[str, str], EndpointLabels]:
 
 
 def operation_name(operation: str) -> str:
-    """`gen_ai.operation.name`. Of paths without a known one the first part: what follows may be an
-    id, and a name must not have endlessly many values."""
+    """Return `gen_ai.operation.name`.
+
+    Without a name in the conventions it is the path's first part: the rest may be an id, and span
+    names must be few.
+    """
     return operation_at(operation).span_name or operation.partition("/")[0]

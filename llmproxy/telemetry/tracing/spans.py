@@ -1,7 +1,7 @@
-"""From a finished call to its spans: one for the call, and below it one for each attempt.
+"""Builds the spans of a finished call: one for the call and, below it, one for each attempt.
 
-The attempt that was answered ends with the answer, so with the call. Tokens stand there and nowhere
-else: whoever adds up tokens over spans must find them once.
+The answered attempt ends with the answer, so with the call. Only its span has token counts: a
+program that adds up tokens over all spans must find them once.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from llmproxy.telemetry.tracing.names import UNKNOWN_ENDPOINT, EndpointLabels, o
 
 Value = str | int | float | bool
 UNSET, FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
-# What comes from a client may be as long as a head.
+# A client's values may be as long as a head.
 MAX_CHARS = 256
 
 
 class SpanBuilder:
-    """Makes spans. `places`: by group and endpoint; `resource`: who we are."""
+    """Builds spans. `labels`: of endpoints, by group and name; `resource`: this service."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class SpanBuilder:
         self._scope = scope
 
     def of(self, call: CallFinished, trace: TraceContext) -> list[ReadableSpan]:
-        """The spans of a call that was traced, its own first."""
+        """Return the spans of a traced call, its own first."""
         return _CallSpans(self, call, trace).spans()
 
     def labels_of(self, group: str, endpoint: str) -> EndpointLabels:
-        """Where an endpoint is; nowhere, if the config does not name it any more."""
+        """Return an endpoint's labels; placeholders if the config no longer has it."""
         return self._labels.get((group, endpoint), UNKNOWN_ENDPOINT)
 
     def span(
@@ -59,7 +59,7 @@ class SpanBuilder:
         failed: bool,
         events: tuple[Event, ...] = (),
     ) -> ReadableSpan:
-        """One span. `times`: its begin and end, Unix time in nanoseconds."""
+        """Build one span. `times`: its start and end, Unix time in nanoseconds."""
         return ReadableSpan(
             name,
             context,
@@ -76,7 +76,7 @@ class SpanBuilder:
 
 
 class _CallSpans:
-    """The spans of one call. Lives as long as they are being made."""
+    """Builds the spans of one call."""
 
     def __init__(self, maker: SpanBuilder, call: CallFinished, trace: TraceContext) -> None:
         self._maker = maker
@@ -87,13 +87,13 @@ class _CallSpans:
         operation, model = record.request.operation, record.request.model
         self._operation = None if operation is None else operation_name(operation)
         self._model = None if model is None else model[:MAX_CHARS]
-        # From the clock of the steps to Unix time.
+        # Converts the clock of the steps to Unix time.
         self._ended_at = record.request.received_at + call.total_s
         self._wall_minus_clock_s = call.ended_at - self._ended_at
         self._attempts: list[Attempt] = []
 
     def spans(self) -> list[ReadableSpan]:
-        """The call's own, then its attempts in order."""
+        """Return the call's own span, then those of its attempts in order."""
         record, trace = self._record, self._trace
         attempts, events = [], []
         group = record.group or ""
@@ -103,12 +103,14 @@ class _CallSpans:
                     self._attempts.append(step)
                     attempts.append(self._attempt(step, len(self._attempts), group))
                 case PassedOver():
-                    told = {"llmproxy.endpoint": step.endpoint, "llmproxy.why": step.why}
-                    events.append(Event("llmproxy.skipped", told, self._nanoseconds(step.at)))
+                    attributes = {"llmproxy.endpoint": step.endpoint, "llmproxy.why": step.why}
+                    events.append(Event("llmproxy.skipped", attributes, self._nanoseconds(step.at)))
                 case FellBack():
                     group = step.group
-                    told = {"llmproxy.group": group}
-                    events.append(Event("llmproxy.fallback", told, self._nanoseconds(step.at)))
+                    attributes = {"llmproxy.group": group}
+                    events.append(
+                        Event("llmproxy.fallback", attributes, self._nanoseconds(step.at))
+                    )
                 case _:
                     assert_never(step)
         times = (self._nanoseconds(record.request.received_at), self._nanoseconds(self._ended_at))
@@ -129,7 +131,7 @@ class _CallSpans:
 
     @property
     def _broken(self) -> bool:
-        """Its answer began well and did not come to its end."""
+        """Whether the answer began well and broke off."""
         answer = self._record.answer
         return answer.error is not None and 200 <= answer.status < 400
 
@@ -137,7 +139,7 @@ class _CallSpans:
         event, record = self._event, self._record
         request, answer = record.request, record.answer
         method, _, path = request.line.partition(" ")
-        left = answer.status == CLIENT_CLOSED_REQUEST  # a status that was never sent
+        left = answer.status == CLIENT_CLOSED_REQUEST  # this status was never sent
         return {
             "gen_ai.operation.name": self._operation,
             "gen_ai.request.model": self._model,
@@ -202,13 +204,16 @@ class _CallSpans:
         )
 
     def _waited_s(self) -> float:
-        """Before the first byte, for room, between attempts, or for another call's answer."""
+        """Return the time before the first byte that was spent on waiting: for capacity, between
+        attempts, or for another call's answer."""
         event = self._event
         until_s = event.total_s if event.first_byte_s is None else event.first_byte_s
-        return max(0.0, until_s - event.overhead_s - sum(each.took_s for each in self._attempts))
+        return max(
+            0.0, until_s - event.overhead_s - sum(attempt.took_s for attempt in self._attempts)
+        )
 
     def _name(self, model: str | None) -> str:
-        """Few names: of a call that was not understood, the method."""
+        """Return the span's name; the method if the request was refused unparsed."""
         if self._operation is None:
             return self._record.request.line.partition(" ")[0]
         return self._operation if model is None else f"{self._operation} {model}"

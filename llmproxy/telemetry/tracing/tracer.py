@@ -1,7 +1,7 @@
-"""The listener that collects finished calls, and the thread that sends their spans.
+"""The tracer: collects finished calls and sends their spans from a thread.
 
-Calls beyond a bound are not traced: a collector that is slow or gone delays nothing and fills no
-memory. Its trouble is told once, and once when it is over.
+A slow or missing collector delays no call. The number of waiting calls is bounded; further ones are
+not traced. A failing export is logged once, and once more when it works again.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from llmproxy.telemetry.tracing.spans import SpanBuilder
 
 EVERY_S = 1.0
 MAX_PENDING_CALLS = 10_000
-# One request to the collector. The interpreter's lock is held while spans are made and encoded, so
-# it should not be many at once.
+# Calls in one request to the collector. The interpreter's lock is held while their spans are made
+# and encoded (1.3 ms for 16), so more at once would delay the event loop.
 BATCH_CALLS = 16
 EXPORT_TIMEOUT_S = 5.0
-# How long the end of the process waits for the collector.
+# The longest wait for the collector when the process ends, and for the thread after that.
 CLOSING_S = 5.0
 STOPPING_S = 0.5
 
@@ -41,19 +41,19 @@ logger = logging.getLogger("llmproxy")
 
 
 class Exporter(Protocol):
-    """OpenTelemetry's exporter, as far as it is used here. Blocks."""
+    """The part of OpenTelemetry's exporter that is used here. Its methods block."""
 
     def export(self, spans: Sequence[ReadableSpan], /) -> SpanExportResult:
-        """Send spans, within a bounded time. Logs what goes wrong."""
+        """Send spans within a bounded time; failures are logged."""
 
     def shutdown(self) -> None:
-        """Give up what is being sent."""
+        """Abort a request under way."""
 
 
 class Tracer(Listener):
-    """A Listener. Owns the calls whose spans are not yet sent, and the thread that sends them.
+    """Owns the calls whose spans are not sent yet, and the thread that sends them.
 
-    `close()` sends the rest.
+    `draw_bits` returns that many random bits. `close()` sends the rest.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Tracer(Listener):
         self._ratio = settings.sample_ratio
         self._draw_bits = draw_bits
         self._pending: deque[tuple[CallFinished, TraceContext]] = deque()
-        self._spans = _spans_of(config, settings)
+        self._spans = _span_builder(config, settings)
         self._exporter = exporter
         self._status = ExportStatus(settings.endpoint)
         self._full = False
@@ -77,7 +77,7 @@ class Tracer(Listener):
         self._thread.start()
 
     def trace_of(self, headers: Headers) -> TraceContext | None:
-        """A call's place in a trace, by its headers; None if its client says that it has none."""
+        """Return a call's trace context from its headers; None if it is not to be traced."""
         return trace_of(headers, ratio=self._ratio, draw_bits=self._draw_bits)
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ class Tracer(Listener):
         self._closing.set()
         self._thread.join(CLOSING_S)
         self._abandoned = True
-        self._exporter.shutdown()  # wakes it if it pauses before another try
+        self._exporter.shutdown()  # wakes the thread if it pauses before another try
         self._thread.join(STOPPING_S)
         if not self._thread.is_alive():
             self._status.close()
@@ -93,7 +93,7 @@ class Tracer(Listener):
     # ---- Listener
 
     def call_finished(self, event: CallFinished) -> None:
-        """A call is over: its spans are sent within some seconds."""
+        """Send the call's spans within some seconds."""
         trace = event.record.request.trace
         if trace is None or not trace.sampled:
             return
@@ -101,8 +101,8 @@ class Tracer(Listener):
             if not self._full:
                 self._full = True
                 logger.warning(
-                    "%d calls wait for their traces to be sent: further ones are not traced. "
-                    "Lower general_settings.tracing.sample_ratio. This is told once.",
+                    "%d calls wait for their traces to be sent; further calls are not traced. "
+                    "Lower general_settings.tracing.sample_ratio. This is logged once.",
                     MAX_PENDING_CALLS,
                 )
             return
@@ -120,15 +120,15 @@ class Tracer(Listener):
             calls = [self._pending.popleft() for _ in range(min(BATCH_CALLS, len(self._pending)))]
             spans = [span for call, trace in calls for span in self._spans.of(call, trace)]
             if self._exporter.export(spans) is SpanExportResult.SUCCESS:
-                self._status.over()
+                self._status.succeeded()
             else:
-                self._status.begun(lost=len(calls))
+                self._status.failed(lost=len(calls))
 
 
 class ExportStatus(logging.Handler):
-    """Tells of a failing export once, and once that it works again, in place of what the SDK logs.
+    """Logs once that exports fail, and once that they work again.
 
-    Owns the SDK's logger until `close()`.
+    Replaces the SDK's own log lines: it handles the SDK's logger until `close()`.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -136,48 +136,50 @@ class ExportStatus(logging.Handler):
         parts = urlsplit(endpoint)
         self._collector = f"{parts.scheme}://{parts.netloc}"
         self._reason = ""
-        self._lost = 0  # calls whose spans were refused since it worked
-        self._theirs = logging.getLogger("opentelemetry")
-        self._theirs.addHandler(self)
-        self._theirs.propagate = False
+        self._lost = 0  # calls whose spans were not accepted since the last success
+        self._sdk_logger = logging.getLogger("opentelemetry")
+        self._sdk_logger.addHandler(self)
+        self._sdk_logger.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the exporter's first reason: later ones only say that there were too many.
+        """Keep the exporter's first reason; later ones only say that attempts ran out.
 
-        Others of the SDK complain of what a client has sent.
+        Other loggers of the SDK report what a client has sent, which must not be logged.
         """
         if record.name.startswith("opentelemetry.exporter"):
             self._reason = self._reason or record.getMessage()[:300]
 
-    def begun(self, *, lost: int) -> None:
+    def failed(self, *, lost: int) -> None:
         """The spans of some calls could not be sent."""
         if not self._lost:
             logger.warning(
-                "Traces do not reach %s: %s Calls are not affected. This is told once.",
+                "Traces do not reach %s: %s Calls are not affected. This is logged once.",
                 self._collector,
                 self._reason,
             )
         self._lost += lost
         self._reason = ""
 
-    def over(self) -> None:
+    def succeeded(self) -> None:
         """Spans are accepted."""
         self._reason = ""
         if self._lost:
             logger.warning(
-                "Traces reach %s again. Those of %d calls are lost.", self._collector, self._lost
+                "Traces reach %s again. The traces of %d calls are lost.",
+                self._collector,
+                self._lost,
             )
         self._lost = 0
 
     def close(self) -> None:
-        """The SDK may log by itself again."""
-        self._theirs.removeHandler(self)
-        self._theirs.propagate = True
+        """Let the SDK log by itself again."""
+        self._sdk_logger.removeHandler(self)
+        self._sdk_logger.propagate = True
         super().close()
 
 
 def exporter_of(settings: Tracing) -> Exporter:
-    """OTLP over HTTP, as the settings say."""
+    """Return an exporter for OTLP over HTTP."""
     endpoint = settings.endpoint
     if urlsplit(endpoint).path in ("", "/"):
         endpoint = endpoint.rstrip("/") + "/v1/traces"
@@ -186,7 +188,7 @@ def exporter_of(settings: Tracing) -> Exporter:
     )
 
 
-def _spans_of(config: Config, settings: Tracing) -> SpanBuilder:
+def _span_builder(config: Config, settings: Tracing) -> SpanBuilder:
     named = {"service.name": settings.service_name, "service.version": llmproxy.__version__}
     scope = InstrumentationScope("llmproxy", llmproxy.__version__)
     return SpanBuilder(endpoint_labels(config), Resource.create(named), scope)
