@@ -14,7 +14,7 @@ from llmproxy.runtime import Runtime
 async def answer(request: Request, runtime: Runtime, client: Client, record: CallRecord) -> None:
     """Answer one call: from the parsed request to the last byte.
 
-    Raises a GatewayError; if `client.started` by then, the client already knows of it.
+    Raises a GatewayError; if `client.started` by then, the client has had its error.
     """
     async with runtime.intake.read(request, record) as call:
         group = runtime.callers.pool_of(call.caller).group_for(call)

@@ -1,4 +1,4 @@
-"""The step of the story that answers from what is known, and asks the same question once."""
+"""The answer cache: it answers calls from earlier answers, and sends equal calls only once."""
 
 from llmproxy.cache.cache import Cache
 from llmproxy.cache.lookup import CachePolicy

@@ -28,8 +28,8 @@ POLL_S = 0.05  # between two looks for the answer that another instance is askin
 class Coalescer:
     """Owns the calls under way, by variant of their lookup, and the renewals of stale answers.
 
-    `locks`: of the questions that all instances together ask once; None = each instance asks by
-    itself. `prices`: of what a cached answer saves; an endpoint without a price saves nothing.
+    `locks`: shared by the instances that ask once together; None = each instance asks by itself.
+    `prices`: of what a cached answer saves; an endpoint without a price saves nothing.
     """
 
     def __init__(self, levels: AnswerLevels, *, locks: SharedLocks | None) -> None:

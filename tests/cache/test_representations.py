@@ -15,7 +15,7 @@ from llmproxy.cache.representations import (
     stream_is_complete,
     without_usage,
 )
-from llmproxy.cache.representations.recorded_stream import data_of
+from llmproxy.cache.representations.recorded import data_of
 from tests.rules.answers import CITATIONS, chats, completions, responses
 from tests.support.examples import examples
 

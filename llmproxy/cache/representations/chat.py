@@ -1,4 +1,4 @@
-"""chat/completions, and the older completions: chunks sse_to_json into an object, and back.
+"""chat/completions and the older completions: from chunks to an object, and back.
 
 Sources: OpenAI's API reference, "The chat completion chunk object"; Azure's chunk of its prompt
 filter, which has no choices (docs/facts/upstreams.md).
@@ -11,32 +11,32 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.cache.representations.chunks import chunks_of
 from llmproxy.cache.representations.merging import (
     TEXTS,
-    UncertainError,
+    AmbiguousError,
     Value,
+    deltas_of,
     merge,
     merge_lists,
-    settled,
+    merged,
 )
-from llmproxy.cache.representations.recorded_stream import DONE, data_of
+from llmproxy.cache.representations.recorded import DONE, data_of
 
-# The object's kind, whole and in chunks.
+# Values of `object`: of a whole chat, of its chunks, and of an older completion in both forms.
 WHOLE_CHAT, CHAT_CHUNK, COMPLETION = "chat.completion", "chat.completion.chunk", "text_completion"
-# Of what every chunk repeats the first that says something counters (Azure's first says nothing).
+# Repeated in every chunk; the first value that is not empty counts (Azure's first chunk has none).
 REPEATED = ("id", "object", "created", "model")
 ENVELOPE = (*REPEATED, "service_tier", "system_fingerprint")
-# In the order in which they are told.
-TOLD = ("reasoning_content", "reasoning", "content", "refusal")
-PIECE_TOKENS = 16  # where each token comes with its probability
+# In the order in which they are streamed.
+STREAMED_TEXTS = ("reasoning_content", "reasoning", "content", "refusal")
+DELTA_TOKENS = 16  # where each token has its log probability
 
 
 # --- events to object --------------------------------------------------------------------------
 
 
 def sse_to_json(events: bytes) -> bytes | None:
-    """The object that a stream of chunks tells; None if that is not certain."""
+    """Return the object that a stream of chunks adds up to; None if that is not certain."""
     top: Value = {}
     choices: dict[int, Value] = {}
     ended = False
@@ -59,28 +59,28 @@ def sse_to_json(events: bytes) -> bytes | None:
             message = choice["message"]
             message.setdefault("role", "assistant")
             message.setdefault("content", None)
-    top["choices"] = [settled(choices[index]) for index in sorted(choices)]
+    top["choices"] = [merged(choices[index]) for index in sorted(choices)]
     return msgspec.json.encode(top)
 
 
 def _add_chunk(top: Value, choices: dict[int, Value], chunk: Any) -> None:
     if not isinstance(chunk, dict) or chunk.get("error"):
-        raise UncertainError("a chunk that is none")
+        raise AmbiguousError("not a valid chunk")
     for key, value in chunk.items():
         if key in ("choices", "obfuscation"):
             continue
         if (key in REPEATED and top.get(key)) or (value is None and key in top):
             continue
         top[key] = value
-    for piece in chunk.get("choices") or ():
-        index = piece.get("index") if isinstance(piece, dict) else None
+    for delta in chunk.get("choices") or ():
+        index = delta.get("index") if isinstance(delta, dict) else None
         if not isinstance(index, int):
-            raise UncertainError("a choice without an index")
-        _add_choice(choices.setdefault(index, {"index": index}), piece)
+            raise AmbiguousError("a choice without an index")
+        _add_choice(choices.setdefault(index, {"index": index}), delta)
 
 
-def _add_choice(choice: Value, piece: Value) -> None:
-    for key, value in piece.items():
+def _add_choice(choice: Value, delta: Value) -> None:
+    for key, value in delta.items():
         if key == "delta":
             merge(choice.setdefault("message", {}), value or {}, TEXTS)
         elif key == "text":
@@ -94,25 +94,25 @@ def _add_choice(choice: Value, piece: Value) -> None:
         elif key != "index":
             choice[key] = value
     if "message" not in choice and "text" not in choice:
-        raise UncertainError("a choice that says nothing")
+        raise AmbiguousError("a choice without a message")
 
 
 # --- object to events --------------------------------------------------------------------------
 
 
 def json_to_sse(body: bytes, *, include_usage: bool) -> bytes | None:
-    """The stream that tells an object; None if it is no object that could be told so."""
+    """Return the chunks of an object; None for an object of unknown shape."""
     try:
         answer = msgspec.json.decode(body)
         return b"".join(_events(answer, include_usage=include_usage))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None  # of another shape than the one that is known
+        return None  # an unknown shape
 
 
 def _events(answer: Value, *, include_usage: bool) -> Iterator[bytes]:
     kind = answer["object"]
     if kind not in (WHOLE_CHAT, COMPLETION) or not answer["choices"]:
-        raise ValueError("no completion")
+        raise ValueError("not a completion")
     envelope = {key: answer[key] for key in ENVELOPE if key in answer}
     envelope["object"] = CHAT_CHUNK if kind == WHOLE_CHAT else COMPLETION
     usage = include_usage and "usage" in answer
@@ -122,12 +122,12 @@ def _events(answer: Value, *, include_usage: bool) -> Iterator[bytes]:
         for key, value in answer.items()
         if key not in envelope and key not in ("choices", "usage")
     }
-    tell = _chat_pieces if kind == WHOLE_CHAT else _text_pieces
+    deltas = _chat_deltas if kind == WHOLE_CHAT else _text_deltas
     for choice in answer["choices"]:
-        for piece in tell(choice):
-            told = {**envelope, **own, "choices": [{"index": choice["index"], **piece}], **more}
-            own = {}  # the first chunk has told it
-            yield _event(told)
+        for delta in deltas(choice):
+            chunk = {**envelope, **own, "choices": [{"index": choice["index"], **delta}], **more}
+            own = {}  # only in the first chunk
+            yield _event(chunk)
     if usage and answer["usage"] is not None:
         yield _event({**envelope, "choices": [], "usage": answer["usage"]})
     yield b"data: " + DONE + b"\n\n"
@@ -137,43 +137,43 @@ def _event(chunk: Value) -> bytes:
     return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
 
 
-def _chat_pieces(choice: Value) -> Iterator[Value]:
-    """What the chunks say of one choice."""
+def _chat_deltas(choice: Value) -> Iterator[Value]:
+    """Yield the chunks of one choice, without their index."""
     message: Value = choice["message"]
     logprobs = choice.get("logprobs")
     empty: Value = {"finish_reason": None} | ({"logprobs": None} if "logprobs" in choice else {})
     yield {"delta": _opening(message), **empty}
-    for key in TOLD:
+    for key in STREAMED_TEXTS:
         text = message.get(key)
-        if text and key == "content" and logprobs and _by_token(text, logprobs):
+        if text and key == "content" and logprobs and _can_be_cut_by_token(text, logprobs):
             for tokens in _groups(logprobs["content"]):
-                delta = {key: "".join(each["token"] for each in tokens)}
-                yield {"delta": delta, **empty, "logprobs": {**logprobs, "content": tokens}}
+                text = "".join(token["token"] for token in tokens)
+                yield {"delta": {key: text}, **empty, "logprobs": {**logprobs, "content": tokens}}
             logprobs = None
         elif text:
-            for piece in chunks_of(text):
-                yield {"delta": {key: piece}, **empty}
+            for delta in deltas_of(text):
+                yield {"delta": {key: delta}, **empty}
     for index, call in enumerate(message.get("tool_calls") or ()):
-        for part in _call_pieces(call):
+        for part in _tool_call_deltas(call):
             yield {"delta": {"tool_calls": [{"index": index, **part}]}, **empty}
     if message.get("function_call"):
-        for part in _part_pieces("function_call", message["function_call"]):
+        for part in _part_deltas("function_call", message["function_call"]):
             yield {"delta": part, **empty}
     yield {"delta": {}, **_ending(choice, logprobs)}
 
 
-def _text_pieces(choice: Value) -> Iterator[Value]:
-    """The same of a choice of the older completions."""
+def _text_deltas(choice: Value) -> Iterator[Value]:
+    """Yield the chunks of a choice of the older completions, without their index."""
     empty: Value = {"finish_reason": None} | ({"logprobs": None} if "logprobs" in choice else {})
-    for piece in chunks_of(choice["text"]):
-        yield {"text": piece, **empty}
+    for delta in deltas_of(choice["text"]):
+        yield {"text": delta, **empty}
     yield {"text": "", **_ending(choice, choice.get("logprobs"))}
 
 
 def _ending(choice: Value, logprobs: Value | None) -> Value:
-    """Everything of a choice that its last chunk tells: `logprobs`, if they were not told yet."""
+    """Return the last chunk of a choice. `logprobs`: those that were not in the chunks before."""
     if not choice["finish_reason"]:
-        raise ValueError("a choice that did not end")
+        raise ValueError("an unfinished choice")
     ending = {
         key: value for key, value in choice.items() if key not in ("index", "message", "text")
     }
@@ -183,10 +183,10 @@ def _ending(choice: Value, logprobs: Value | None) -> Value:
 
 
 def _opening(message: Value) -> Value:
-    """The role, empty texts, and what is not told in pieces."""
+    """Return the first delta of a message: role, empty texts, and what is not cut into deltas."""
     opening: Value = {}
     for key, value in message.items():
-        if key in TOLD and value:
+        if key in STREAMED_TEXTS and value:
             if not isinstance(value, str):
                 raise TypeError(key)
             if key == "content":
@@ -196,37 +196,37 @@ def _opening(message: Value) -> Value:
     return opening
 
 
-def _by_token(text: str, logprobs: Value) -> bool:
-    """Whether the probabilities tell where the text can be chunks_of."""
+def _can_be_cut_by_token(text: str, logprobs: Value) -> bool:
+    """Whether the log probabilities are those of exactly this text."""
     others = any(value for key, value in logprobs.items() if key != "content")
     tokens = logprobs.get("content") or ()
-    return not others and "".join(each["token"] for each in tokens) == text
+    return not others and "".join(token["token"] for token in tokens) == text
 
 
 def _groups(tokens: list[Value]) -> list[list[Value]]:
-    return [tokens[at : at + PIECE_TOKENS] for at in range(0, len(tokens), PIECE_TOKENS)]
+    return [tokens[at : at + DELTA_TOKENS] for at in range(0, len(tokens), DELTA_TOKENS)]
 
 
-def _call_pieces(call: Value) -> Iterator[Value]:
-    """A call of a tool: who is called, then with what."""
+def _tool_call_deltas(call: Value) -> Iterator[Value]:
+    """Yield a tool call: its name first, then its arguments."""
     if "index" in call:
-        raise ValueError("a call that has an index of its own")
+        raise ValueError("a tool call with an index of its own")
     name = next((key for key in ("function", "custom") if isinstance(call.get(key), dict)), None)
     if name is None:
         yield call
         return
-    first, *rest = _part_pieces(name, call[name])
+    first, *rest = _part_deltas(name, call[name])
     yield {key: value for key, value in call.items() if key != name} | first
     yield from rest
 
 
-def _part_pieces(name: str, part: Value) -> Iterator[Value]:
-    """A part whose arguments (or input) come after all the rest of it."""
+def _part_deltas(name: str, part: Value) -> Iterator[Value]:
+    """Yield a part of a tool call: everything else first, then its arguments or input."""
     key = "input" if name == "custom" else "arguments"
     text = part.get(key)
     if not isinstance(text, str) or not text:
         yield {name: part}
         return
     yield {name: {**part, key: ""}}
-    for piece in chunks_of(text):
-        yield {name: {key: piece}}
+    for delta in deltas_of(text):
+        yield {name: {key: delta}}
