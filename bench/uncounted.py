@@ -1,25 +1,15 @@
-"""LLMProxy that counts nothing, started like `llmproxy`: what counting costs is the difference."""
+"""LLMProxy without counters, started like `llmproxy`: the difference is the cost of counting."""
 
 from __future__ import annotations
 
 import sys
 
-from llmproxy import serving
 from llmproxy.cli import main
-from llmproxy.events import AttemptEnded, CallFinished
+from llmproxy.events import Listener
 from llmproxy.telemetry.recorder import MetricsRecorder
 
-
-class Deaf(MetricsRecorder):
-    """Hears of calls and attempts, and does nothing."""
-
-    def call_finished(self, event: CallFinished) -> None:
-        """Nothing."""
-
-    def attempt_ended(self, event: AttemptEnded) -> None:
-        """Nothing."""
-
-
 if __name__ == "__main__":
-    serving.MetricsRecorder = Deaf  # type: ignore[misc]
+    # The base class's hooks do nothing.
+    MetricsRecorder.call_finished = Listener.call_finished  # type: ignore[method-assign]
+    MetricsRecorder.attempt_ended = Listener.attempt_ended  # type: ignore[method-assign]
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""What a collector sees of calls, and what endpoints see of a trace: exact trees."""
+"""The exact span trees that a collector gets, and the trace headers that endpoints get."""
 
 import asyncio
 
@@ -51,19 +51,19 @@ def one(vendor, **settings):
 
 
 def fails_over(first, second):
-    """The second is asked when the first fails; it calls the model otherwise."""
+    """Two endpoints: the second is a fallback within the group and has another model name."""
     other = {**endpoint(second, "second", tier=1), "model": "gpt-4.1-east"}
     return config_for(endpoint(first, "first"), other)
 
 
 def said_by(span):
-    """A call's attributes, but for its times and its id."""
+    """Return a call's attributes without its times and its id."""
     left_out = TIMES | {"llmproxy.call_id", "llmproxy.overhead_ms"}
     return {key: value for key, value in span.attributes.items() if key not in left_out}
 
 
 @bounded()
-async def test_a_call_is_a_span_and_its_attempt_one_below_it():
+async def test_a_call_is_a_span_with_its_attempt_below_it():
     async with scripted(GOOD) as vendor:
         with collector() as seen:
             async with serve_proxy(tracing(one(vendor), seen)) as proxy:
@@ -115,7 +115,7 @@ async def test_a_call_is_a_span_and_its_attempt_one_below_it():
 
 
 @bounded()
-async def test_a_call_is_a_child_of_its_client_s_span_and_the_endpoint_s_of_the_attempt_s():
+async def test_the_call_continues_the_clients_trace_and_the_endpoint_continues_the_attempts():
     async with scripted(GOOD) as vendor:
         with collector() as seen:
             async with serve_proxy(tracing(one(vendor), seen, sample_ratio=0)) as proxy:
@@ -128,7 +128,7 @@ async def test_a_call_is_a_child_of_its_client_s_span_and_the_endpoint_s_of_the_
 
 
 @bounded()
-async def test_a_proxy_behind_a_proxy_goes_on_with_its_trace():
+async def test_a_proxy_behind_a_proxy_continues_its_trace():
     async with scripted(GOOD) as vendor:
         with collector() as seen:
             async with serve_proxy(tracing(one(vendor), seen, service_name="behind")) as behind:
@@ -141,7 +141,7 @@ async def test_a_proxy_behind_a_proxy_goes_on_with_its_trace():
         [attempt] = call.below
         [behind_it] = attempt.below
         assert behind_it.kind == "SERVER"
-        assert {each.trace_id for each in (attempt, behind_it, *behind_it.below)} == {call.trace_id}
+        assert {span.trace_id for span in (attempt, behind_it, *behind_it.below)} == {call.trace_id}
     assert len(vendor.received) == 20
 
 
@@ -163,7 +163,7 @@ async def test_the_span_of_a_stream_lasts_until_its_last_byte():
 
 
 @bounded()
-async def test_a_failed_attempt_and_the_one_after_it_stand_side_by_side():
+async def test_a_failed_attempt_and_the_next_one_are_siblings():
     async with scripted(DOWN) as first, scripted(GOOD) as second:
         with collector() as seen:
             async with serve_proxy(tracing(fails_over(first, second), seen)) as proxy:
@@ -187,12 +187,12 @@ async def test_a_failed_attempt_and_the_one_after_it_stand_side_by_side():
     assert answered["llmproxy.attempt"] == 2
     assert answered["server.port"] == second.port
     assert "error.type" not in answered.attributes
-    parents = [each.received[0].header("traceparent") for each in (first, second)]
-    assert parents == [f"00-{TRACE}-{each.id}-01" for each in (failed, answered)]
+    parents = [vendor.received[0].header("traceparent") for vendor in (first, second)]
+    assert parents == [f"00-{TRACE}-{span.id}-01" for span in (failed, answered)]
 
 
 @bounded()
-async def test_a_fallback_is_an_event_and_its_attempts_tell_their_group():
+async def test_a_fallback_is_an_event_and_its_attempts_have_the_new_group():
     async with scripted(DOWN) as main, scripted(GOOD) as other:
         config = config_for(endpoint(main, "main"), num_retries=0)
         config["model_groups"][0]["fallbacks"] = ["spare"]
@@ -206,35 +206,35 @@ async def test_a_fallback_is_an_event_and_its_attempts_tell_their_group():
     assert call["llmproxy.group"] == "gpt-4.1"
     assert call["llmproxy.fallback"] == "spare"
     assert ("llmproxy.fallback", {"llmproxy.group": "spare"}) in call.events
-    assert [(each["llmproxy.group"], each["llmproxy.endpoint"]) for each in call.below] == [
+    assert [(span["llmproxy.group"], span["llmproxy.endpoint"]) for span in call.below] == [
         ("gpt-4.1", "main"),
         ("spare", "extra"),
     ]
-    assert [each.name for each in call.below] == ["chat gpt-4.1", "chat small"]
-    assert [each["server.port"] for each in call.below] == [main.port, other.port]
+    assert [span.name for span in call.below] == ["chat gpt-4.1", "chat small"]
+    assert [span["server.port"] for span in call.below] == [main.port, other.port]
 
 
 @bounded()
-async def test_what_the_cache_answers_has_no_attempt():
+async def test_a_call_that_the_cache_answers_has_no_attempt():
     async with scripted(GOOD) as vendor:
         with collector() as seen:
             async with serve_proxy(tracing(one(vendor, cache=True), seen)) as proxy:
                 await ask(proxy.port, body=FIXED)
                 await ask(proxy.port, body=FIXED)
             miss, hit = seen.trees()
-    assert [each["llmproxy.cache"] for each in (miss, hit)] == ["miss", "hit"]
-    assert [len(each.below) for each in (miss, hit)] == [1, 0]
+    assert [span["llmproxy.cache"] for span in (miss, hit)] == ["miss", "hit"]
+    assert [len(span.below) for span in (miss, hit)] == [1, 0]
     assert "llmproxy.endpoint" not in hit.attributes
     assert miss.trace_id != hit.trace_id
 
 
 @bounded()
-async def test_who_waits_for_another_call_s_answer_is_seen_to_wait():
+async def test_waiting_for_another_calls_answer_counts_as_waiting():
     async with scripted(always(0.3, http(chat("good")))) as vendor:
         with collector() as seen:
             async with serve_proxy(tracing(one(vendor, cache=True), seen)) as proxy:
                 await asyncio.gather(*(ask(proxy.port, body=FIXED) for _ in range(2)))
-            first, second = sorted(seen.trees(), key=lambda each: -len(each.below))
+            first, second = sorted(seen.trees(), key=lambda span: -len(span.below))
     assert (first["llmproxy.cache"], second["llmproxy.cache"]) == ("miss", "coalesced")
     assert (len(first.below), len(second.below)) == (1, 0)
     assert second["llmproxy.waited_ms"] > 200 > first["llmproxy.waited_ms"]
@@ -257,7 +257,7 @@ async def test_an_unknown_model_and_an_unknown_path_are_calls_without_attempts()
 
 
 @bounded()
-async def test_a_call_that_nobody_could_answer_failed_and_tells_who_was_passed_over():
+async def test_a_call_without_an_answer_failed_and_names_the_skipped_endpoints():
     async with scripted(DOWN) as first, scripted(DOWN) as second:
         with collector() as seen:
             config = tracing(fails_over(first, second), seen)
@@ -267,7 +267,7 @@ async def test_a_call_that_nobody_could_answer_failed_and_tells_who_was_passed_o
             [call] = seen.trees()
     assert (call.status, call["http.response.status_code"]) == ("ERROR", 503)
     assert call["error.type"]
-    assert [each.status for each in call.below] == ["ERROR", "ERROR"]
+    assert [span.status for span in call.below] == ["ERROR", "ERROR"]
 
 
 @bounded()
@@ -285,7 +285,7 @@ async def test_a_stream_that_breaks_is_a_failed_call_and_a_failed_attempt():
 
 
 @bounded()
-async def test_a_client_that_leaves_is_nobody_s_failure():
+async def test_a_client_that_leaves_is_no_failure():
     async with scripted(always("hang")) as vendor:
         with collector() as seen:
             async with serve_proxy(tracing(one(vendor), seen)) as proxy:
@@ -299,13 +299,13 @@ async def test_a_client_that_leaves_is_nobody_s_failure():
             [call] = seen.trees()
     assert (call.status, call["error.type"]) == ("UNSET", "client_closed_request")
     assert "http.response.status_code" not in call.attributes
-    assert [(each.status, each["llmproxy.outcome"]) for each in call.below] == [
+    assert [(span.status, span["llmproxy.outcome"]) for span in call.below] == [
         ("UNSET", "abandoned")
     ]
 
 
 @bounded()
-async def test_what_the_client_does_not_record_passes_as_it_came():
+async def test_the_headers_of_a_trace_that_is_not_recorded_pass_unchanged():
     async with scripted(GOOD) as vendor:
         with collector() as seen:
             async with serve_proxy(tracing(one(vendor), seen)) as proxy:
@@ -316,7 +316,7 @@ async def test_what_the_client_does_not_record_passes_as_it_came():
 
 
 @bounded()
-async def test_what_is_not_in_the_sample_is_not_recorded_behind_us_either():
+async def test_a_call_outside_the_sample_is_not_recorded_by_the_endpoint_either():
     async with scripted(GOOD) as vendor:
         with collector() as seen:
             async with serve_proxy(tracing(one(vendor), seen, sample_ratio=0)) as proxy:
@@ -327,16 +327,16 @@ async def test_what_is_not_in_the_sample_is_not_recorded_behind_us_either():
 
 @pytest.mark.parametrize("headers", [[], SAMPLED, NOT_SAMPLED], ids=["none", "yes", "no"])
 @bounded()
-async def test_without_tracing_an_endpoint_is_sent_what_the_client_sent(headers):
+async def test_without_tracing_the_clients_headers_pass_unchanged(headers):
     async with scripted(GOOD) as vendor, serve_proxy(one(vendor)) as proxy:
         await ask(proxy.port, body=HELLO, headers=headers)
     names = ("traceparent", "tracestate")
-    assert [each for each in vendor.received[0].headers if each[0] in names] == headers
+    assert [header for header in vendor.received[0].headers if header[0] in names] == headers
     assert proxy.heard.calls[0].record.request.trace is None
 
 
 @bounded()
-async def test_with_tracing_only_the_trace_s_headers_differ():
+async def test_tracing_changes_only_the_trace_headers():
     received = []
     for wish in ({}, {"sample_ratio": 1}):
         async with scripted(GOOD) as vendor:
@@ -346,14 +346,14 @@ async def test_with_tracing_only_the_trace_s_headers_differ():
                     await ask(proxy.port, body=HELLO, headers=[("x-request-id", "mine"), *SAMPLED])
         of_the_trace = ("traceparent", "host")
         received.append(
-            [each for each in vendor.received[0].headers if each[0] not in of_the_trace]
+            [header for header in vendor.received[0].headers if header[0] not in of_the_trace]
         )
         assert [name for name, _ in vendor.received[0].headers].count("traceparent") == 1
     assert received[0] == received[1]
 
 
 @bounded()
-async def test_no_span_holds_a_key_or_a_word_of_what_was_said():
+async def test_no_span_contains_a_key_a_prompt_or_an_answer():
     async with scripted(GOOD) as vendor:
         with collector() as seen:
             config = tracing(one(vendor), seen, headers={"authorization": "Bearer sk-collector"})
@@ -381,5 +381,5 @@ async def test_many_calls_at_once_keep_their_own_attempts():
             calls = seen.trees()
     assert len(calls) == 100
     assert all(len(call.below) == 1 for call in calls)
-    sent = {each.header("traceparent") for each in vendor.received}
+    sent = {request.header("traceparent") for request in vendor.received}
     assert sent == {f"00-{call.trace_id}-{call.below[0].id}-03" for call in calls}

@@ -1,4 +1,4 @@
-"""Tracing in processes of their own: collectors in trouble, workers, and the end of a process."""
+"""Tracing by real processes: failing collectors, workers, and the end of a process."""
 
 import asyncio
 import re
@@ -36,7 +36,7 @@ def traced_by(where, vendor, **settings):
 
 
 def nobody():
-    """An address where nobody listens."""
+    """Return an address on which no server listens."""
     return {"endpoint": f"http://127.0.0.1:{free_port()}"}
 
 
@@ -47,7 +47,7 @@ async def until(told, within_s=10):
 
 
 @bounded()
-async def test_what_is_not_sent_at_the_end_is_sent_after_the_drain(tmp_path):
+async def test_spans_that_wait_are_sent_after_the_drain(tmp_path):
     async with scripted(always(0.3, http(chat("slow")))) as vendor:
         with collector() as seen:
             async with running(tmp_path, config=traced_by(seen.tracing(), vendor)) as proxy:
@@ -57,12 +57,12 @@ async def test_what_is_not_sent_at_the_end_is_sent_after_the_drain(tmp_path):
                 proxy.signal(signal.SIGTERM)
                 assert (await call).status == 200
                 assert await proxy.ended() == 0
-            assert [len(each.below) for each in seen.trees()] == [1]
+            assert [len(call.below) for call in seen.trees()] == [1]
             assert "Trace" not in proxy.stderr
 
 
 @bounded()
-async def test_spans_are_sent_within_moments_while_the_proxy_runs(tmp_path):
+async def test_spans_are_sent_within_seconds_while_the_proxy_runs(tmp_path):
     async with scripted(GOOD) as vendor:
         with collector() as seen:
             async with running(tmp_path, config=traced_by(seen.tracing(), vendor)) as proxy:
@@ -71,13 +71,13 @@ async def test_spans_are_sent_within_moments_while_the_proxy_runs(tmp_path):
 
 
 @bounded()
-async def test_every_worker_sends_its_own(tmp_path):
+async def test_every_worker_sends_its_own_spans(tmp_path):
     async with scripted(GOOD) as vendor:
         with collector() as seen:
             settings = {"tracing": seen.tracing(service_name="gateway")}
             async with serving(tmp_path, vendor, settings=settings) as proxy:
                 replies = await asyncio.gather(*(ask(proxy.port, body=CHAT) for _ in range(40)))
-                assert {each.status for each in replies} == {200}
+                assert {reply.status for reply in replies} == {200}
                 shown = await ask(proxy.port, "/admin/calls", method="GET", host="127.0.0.1")
                 assert shown.status == 200
                 proxy.signal(signal.SIGTERM)
@@ -91,7 +91,7 @@ async def test_every_worker_sends_its_own(tmp_path):
 
 
 @bounded(40)
-async def test_without_a_collector_calls_are_as_before_and_the_log_says_it_once(tmp_path):
+async def test_a_missing_collector_affects_no_call_and_is_logged_once(tmp_path):
     async with scripted(GOOD) as vendor:
         where = nobody()
         async with running(tmp_path, config=traced_by(where, vendor)) as proxy:
@@ -115,7 +115,7 @@ async def test_without_a_collector_calls_are_as_before_and_the_log_says_it_once(
 
 
 @bounded(40)
-async def test_that_a_collector_takes_spans_again_is_said_once(tmp_path):
+async def test_the_recovery_of_a_collector_is_logged_once(tmp_path):
     async with scripted(GOOD) as vendor:
         with collector() as seen:
             seen.status = 401
@@ -137,7 +137,7 @@ async def test_that_a_collector_takes_spans_again_is_said_once(tmp_path):
 
 
 @bounded(40)
-async def test_a_collector_that_never_answers_holds_up_neither_calls_nor_the_end(tmp_path):
+async def test_a_collector_that_never_answers_delays_neither_calls_nor_the_shutdown(tmp_path):
     async with scripted(GOOD) as vendor:
         with collector() as seen:
             seen.silence = threading.Event()
@@ -157,7 +157,7 @@ async def test_a_collector_that_never_answers_holds_up_neither_calls_nor_the_end
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @bounded()
 async def test_without_the_extra_the_config_is_refused_with_the_remedy(tmp_path, words):
-    hidden = tmp_path / "opentelemetry" / "sdk"  # the API is FastAPI's, and there
+    hidden = tmp_path / "opentelemetry" / "sdk"  # FastAPI brings the API, so only the SDK is hidden
     hidden.mkdir(parents=True)
     (hidden / "__init__.py").write_text("raise ImportError('not installed')")
     found = "general_settings.tracing:"
@@ -165,7 +165,7 @@ async def test_without_the_extra_the_config_is_refused_with_the_remedy(tmp_path,
 
 
 @bounded()
-async def test_who_does_not_trace_does_not_import_it(tmp_path):
+async def test_without_tracing_the_sdk_is_not_imported(tmp_path):
     program = (
         "import sys\n"
         "from llmproxy.telemetry.tracing.opening import traced\n"

@@ -1,4 +1,4 @@
-"""The access log: what a line says, and that a stuck log delays nobody."""
+"""The access log: the content of its lines, and that a stuck reader delays no call."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def log_to(written, **options):
 
 @pytest.mark.parametrize("human", [True, False], ids=["text", "json"])
 @bounded()
-async def test_a_line_tells_why_the_call_went_where_it_went_if_it_is_wanted(human):
+async def test_a_line_lists_the_steps_of_its_call_if_configured(human):
     steps = [
         PassedOver("east", 0.0, "breaker open"),
         Attempt("west", 0.0, 0.25, ANSWERED, 200),
@@ -58,7 +58,7 @@ async def test_a_line_tells_why_the_call_went_where_it_went_if_it_is_wanted(huma
 
 
 @bounded()
-async def test_a_json_line_tells_the_call():
+async def test_a_json_line_describes_the_call():
     written = Written()
     log = log_to(written)
     log.call_finished(FINISHED)
@@ -112,7 +112,7 @@ async def test_the_bytes_of_a_json_line_are_what_log_parsers_expect():
 
 
 @bounded()
-async def test_the_bytes_of_a_line_for_people_stay_as_they_are():
+async def test_the_bytes_of_a_line_for_people_do_not_change():
     written = Written()
     log = log_to(written, human=True, steps=True)
     log.call_finished(finished_call(endpoint=None, cache="hit", attempts=0, first_byte_s=None))
@@ -142,7 +142,7 @@ async def test_a_line_for_people_reads_like_a_sentence():
 
 
 @bounded()
-async def test_lines_come_in_time_and_in_order_without_being_asked_for():
+async def test_lines_are_written_soon_and_in_order():
     written = Written()
     log = log_to(written)
     for status in range(200, 210):
@@ -153,12 +153,12 @@ async def test_lines_come_in_time_and_in_order_without_being_asked_for():
 
 
 @bounded()
-async def test_a_stuck_log_delays_nobody_and_is_bounded():
+async def test_a_stuck_reader_delays_no_call_and_the_backlog_is_bounded():
     written = Written()
     written.may_write.clear()
     log = log_to(written)
     log.call_finished(FINISHED)
-    await asyncio.sleep(0.2)  # the writer hangs now
+    await asyncio.sleep(0.2)  # the writer is blocked now
     began_at = asyncio.get_running_loop().time()
     for _ in range(MAX_PENDING_LINES + 500):
         log.call_finished(FINISHED)
@@ -171,7 +171,7 @@ async def test_a_stuck_log_delays_nobody_and_is_bounded():
 
 
 @bounded()
-async def test_a_closed_pipe_costs_lines_only():
+async def test_a_closed_pipe_loses_lines_and_nothing_else():
     def broken(block):
         raise BrokenPipeError
 
@@ -184,7 +184,7 @@ async def test_a_closed_pipe_costs_lines_only():
 
 
 @bounded()
-async def test_a_path_of_any_length_leaves_a_line_that_a_pipe_takes_whole():
+async def test_a_long_path_is_cut_so_that_a_pipe_takes_the_line_whole():
     written = Written()
     log = log_to(written)
     log.call_finished(finished_call(line='POST /"' + "x" * 60_000))
@@ -195,14 +195,14 @@ async def test_a_path_of_any_length_leaves_a_line_that_a_pipe_takes_whole():
 
 
 def block_of(writer, lines, length=300):
-    """Lines that say whose they are and how long they must be."""
+    """Return lines that start with their writer and number, all of one length."""
     return b"".join(
         f"{writer}:{number}:".encode().ljust(length, b"x") + b"\n" for number in range(lines)
     )
 
 
 def lines_of_writers_that_share_a_pipe(write_to_pipe, writers=4, lines=2_000):
-    """What arrives of blocks that some threads write to a pipe, which is read in small bites."""
+    """Return the lines that arrive when threads share a pipe that is read in small pieces."""
     read, write = os.pipe()
     write_block = write_to_pipe(write)
     blocks = [block_of(writer, lines) for writer in range(writers)]
@@ -220,13 +220,13 @@ def lines_of_writers_that_share_a_pipe(write_to_pipe, writers=4, lines=2_000):
     return arrived.splitlines(), sorted(b"".join(blocks).splitlines())
 
 
-def test_lines_stay_whole_where_several_write_to_one_pipe():
+def test_lines_stay_whole_when_several_writers_share_a_pipe():
     arrived, written = lines_of_writers_that_share_a_pipe(write_lines_to)
     assert sorted(arrived) == written
 
 
-def test_without_care_they_would_not():
-    """This is what the test above would see; it proves that it can see it."""
+def test_plain_writes_to_a_shared_pipe_mix_lines():
+    """Proves that the test above can fail."""
     arrived, written = lines_of_writers_that_share_a_pipe(write_to)
     assert sorted(arrived) != written
 

@@ -1,4 +1,4 @@
-"""Calls that a file keeps are found by their ids, and trouble with it costs no call."""
+"""The call file finds calls by their ids, and its failures affect no call."""
 
 import asyncio
 import sqlite3
@@ -34,7 +34,7 @@ async def written():
 
 
 @bounded()
-async def test_a_call_is_found_whole_by_our_id_and_by_the_endpoint_s_also_after_a_restart(tmp_path):
+async def test_a_call_is_found_by_our_id_and_by_the_endpoints_id_even_after_a_restart(tmp_path):
     call = finished(id="req_1", request_id=b"vendor-7", steps=STEPS)
     with call_file(tmp_path / "calls.db") as file:
         file.call_finished(call)
@@ -49,7 +49,7 @@ async def test_a_call_is_found_whole_by_our_id_and_by_the_endpoint_s_also_after_
 
 
 @bounded()
-async def test_what_was_noted_last_is_written_at_the_end(tmp_path):
+async def test_closing_writes_the_last_calls(tmp_path):
     with call_file(tmp_path / "calls.db") as file:
         file.call_finished(finished(id="req_last"))
     with call_file(tmp_path / "calls.db") as file:
@@ -57,7 +57,7 @@ async def test_what_was_noted_last_is_written_at_the_end(tmp_path):
 
 
 @bounded()
-async def test_old_calls_are_forgotten(tmp_path):
+async def test_old_calls_are_deleted(tmp_path):
     with call_file(tmp_path / "calls.db", keep_s=100) as file:
         file.call_finished(finished(id="old", ended_at=1000.0))
         file.call_finished(finished(id="new", ended_at=1101.0))
@@ -80,7 +80,7 @@ async def test_two_workers_write_to_one_file(tmp_path):
 
 
 @bounded()
-async def test_a_file_that_is_moved_away_is_begun_anew(tmp_path):
+async def test_moving_the_file_away_starts_a_new_one(tmp_path):
     path = tmp_path / "calls.db"
     with call_file(path) as file:
         file.call_finished(finished(id="before"))
@@ -93,7 +93,7 @@ async def test_a_file_that_is_moved_away_is_begun_anew(tmp_path):
 
 
 @bounded()
-async def test_a_file_that_cannot_be_written_is_told_once_and_calls_go_on(tmp_path, caplog):
+async def test_a_file_that_cannot_be_written_is_logged_once_and_used_again_later(tmp_path, caplog):
     folder = tmp_path / "folder"
     folder.mkdir()
     with call_file(folder / "calls.db") as file:
@@ -112,7 +112,7 @@ async def test_a_file_that_cannot_be_written_is_told_once_and_calls_go_on(tmp_pa
 
 
 @pytest.mark.parametrize("what", ["no folder", "a folder", "another file"])
-def test_what_cannot_be_such_a_file_is_refused_with_the_remedy(tmp_path, what):
+def test_an_unusable_path_is_refused_with_the_remedy(tmp_path, what):
     path = tmp_path / "calls.db"
     if what == "no folder":
         path = tmp_path / "nowhere" / "calls.db"
@@ -125,7 +125,7 @@ def test_what_cannot_be_such_a_file_is_refused_with_the_remedy(tmp_path, what):
 
 
 @bounded()
-async def test_what_another_version_has_written_is_not_found_and_no_error(tmp_path):
+async def test_a_call_written_by_another_version_is_not_found_and_raises_no_error(tmp_path):
     path = tmp_path / "calls.db"
     with call_file(path) as file:
         connection = sqlite3.connect(path)

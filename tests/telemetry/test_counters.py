@@ -1,4 +1,4 @@
-"""What was counted is added and taken apart without losing any of it."""
+"""Counters are added and subtracted without losing a number; quantiles are interpolated."""
 
 import msgspec
 import pytest
@@ -36,7 +36,7 @@ COUNTERS = st.builds(CallCounters, groups=st.dictionaries(NAMES, GROUPS))
 
 
 def leaves(tree):
-    """Return every number that is not zero, by its place."""
+    """Return every number that is not zero, by its path."""
     if isinstance(tree, msgspec.Struct):
         return leaves(msgspec.to_builtins(tree))
     if isinstance(tree, dict):
@@ -49,26 +49,26 @@ def leaves(tree):
 
 
 @given(COUNTERS, COUNTERS)
-def test_subtracting_what_was_added_gives_the_first_again(one, other):
+def test_subtracting_what_was_added_gives_the_original(one, other):
     assert leaves(minus(plus(one, other), other)) == leaves(one)
     assert leaves(plus(one, other)) == leaves(plus(other, one))
 
 
 @given(COUNTERS, COUNTERS)
-def test_no_number_gets_lost_by_adding(one, other):
+def test_a_sum_loses_no_number(one, other):
     assert sum(leaves(plus(one, other)).values()) == sum(leaves(one).values()) + sum(
         leaves(other).values()
     )
 
 
 @given(COUNTERS, COUNTERS)
-def test_adding_changes_neither_of_the_two(one, other):
+def test_adding_changes_neither_operand(one, other):
     before = leaves(one), leaves(other)
     plus(one, other)
     assert (leaves(one), leaves(other)) == before
 
 
-def test_a_part_that_one_of_two_lacks_is_that_of_the_other():
+def test_a_missing_part_counts_as_nothing():
     class Optional(msgspec.Struct):
         part: Histogram | None
 
@@ -76,7 +76,7 @@ def test_a_part_that_one_of_two_lacks_is_that_of_the_other():
     assert plus(one, other).part == plus(other, one).part == Histogram([1], 2.0)
 
 
-def test_a_value_at_a_bound_belongs_below_it_as_prometheus_has_it():
+def test_a_value_equal_to_a_bound_belongs_below_it_as_in_prometheus():
     values = Histogram([0, 0, 0])
     for value in (0.5, 1.0, 1.5, 2.0, 9.0):
         values.add(value, (1.0, 2.0))
@@ -94,12 +94,12 @@ def test_a_value_at_a_bound_belongs_below_it_as_prometheus_has_it():
         ([0, 0, 4], 0.5, 2.0),
     ],
 )
-def test_a_quantile_lies_evenly_in_its_bucket(counts, q, expected):
+def test_a_quantile_is_interpolated_within_its_bucket(counts, q, expected):
     assert quantile(counts, q, (1.0, 2.0)) == expected
 
 
 @given(st.lists(st.floats(0, 400), min_size=1, max_size=50), st.floats(0.01, 1))
-def test_a_quantile_lies_in_the_bucket_of_the_true_one(values, q):
+def test_a_quantile_falls_into_the_bucket_of_the_exact_one(values, q):
     counted = histogram()
     for value in values:
         counted.add(value, SECONDS)
@@ -123,5 +123,5 @@ def test_a_quantile_lies_in_the_bucket_of_the_true_one(values, q):
         (304, "3xx"),
     ],
 )
-def test_a_status_has_a_class_whatever_it_is(status, kind):
+def test_every_status_has_a_class(status, kind):
     assert status_class(status) == kind

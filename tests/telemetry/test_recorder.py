@@ -1,4 +1,4 @@
-"""The recorder counts every event once, whatever it tells."""
+"""The metrics recorder counts every event once."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def ended(outcome="answered", **changes):
     return AttemptEnded("req_1", "g", attempt, usage=usage, broken=broken)
 
 
-def test_what_has_not_been_entered_yet_is_counted_when_somebody_asks():
+def test_reading_the_counters_includes_pending_events():
     recorder = MetricsRecorder()
     for _ in range(BATCH + 1):
         recorder.call_finished(finished())
@@ -30,7 +30,7 @@ def test_what_has_not_been_entered_yet_is_counted_when_somebody_asks():
     assert recorder.counters().groups["g"].calls == {"e": {"2xx": BATCH + 1}}
 
 
-def test_attempts_are_counted_by_what_came_of_them():
+def test_attempts_are_counted_by_outcome_reason_and_verdict():
     recorder = MetricsRecorder()
     for attempt in (
         ended(),
@@ -48,7 +48,7 @@ def test_attempts_are_counted_by_what_came_of_them():
     assert sum(entry.first_byte.counts) == 2
 
 
-def test_tokens_are_counted_where_they_were_used_and_cost_what_the_price_says():
+def test_tokens_are_counted_at_their_endpoint_and_cost_its_price():
     recorder = MetricsRecorder()
     recorder.prices = {("g", "e"): Price(input=2.0, output=8.0, cached_input=0.5)}
     recorder.attempt_ended(ended(usage=Usage(1_000_000, 500_000, 400_000)))
@@ -74,14 +74,14 @@ def test_tokens_are_counted_where_they_were_used_and_cost_what_the_price_says():
         (finished(400, error="invalid_request"), False),
     ],
 )
-def test_an_error_is_what_is_not_the_client_s_doing(event, is_error):
+def test_only_failures_that_are_not_the_clients_fault_are_errors(event, is_error):
     recorder = MetricsRecorder()
     recorder.call_finished(event)
     assert recorder.counters().groups["g"].errors == is_error
     assert bool(recorder.notable) == is_error
 
 
-def test_calls_that_did_not_go_straight_are_kept_apart_and_longer():
+def test_retried_calls_and_fallbacks_are_kept_longer_than_others():
     recorder = MetricsRecorder()
     recorder.call_finished(finished(attempts=2, id="retried"))
     recorder.call_finished(finished(fallback="other", id="fell back"))
@@ -93,7 +93,7 @@ def test_calls_that_did_not_go_straight_are_kept_apart_and_longer():
     assert recorder.counters().groups["g"].fallbacks == 1
 
 
-def test_callers_are_counted_by_name_and_a_call_without_a_group_under_no_name():
+def test_callers_are_counted_by_name_and_calls_without_a_group_under_an_empty_one():
     recorder = MetricsRecorder()
     recorder.call_finished(finished(caller="alice", usage=Usage(3, 2, 0)))
     recorder.call_finished(finished(404, group=None, endpoint=None, caller="alice"))
@@ -103,7 +103,7 @@ def test_callers_are_counted_by_name_and_a_call_without_a_group_under_no_name():
     assert counters.groups[""].calls == {"": {"4xx": 1}}
 
 
-def test_changes_of_an_endpoint_s_state_are_counted_by_where_they_led():
+def test_changes_of_an_endpoints_state_are_counted_by_the_new_state():
     recorder = MetricsRecorder()
     for state in ("open", "half-open", "closed", "open"):
         recorder.endpoint_state_changed(EndpointStateChanged("g", "e", state, "because", None))

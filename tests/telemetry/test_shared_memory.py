@@ -1,4 +1,4 @@
-"""What workers show each other: whole, or not at all."""
+"""Workers read each other's messages whole or not at all."""
 
 import os
 import signal
@@ -9,21 +9,21 @@ import pytest
 from llmproxy.telemetry.shared_memory import SharedMemory, SlotFull
 
 
-def test_a_sheet_shows_what_was_written_last_and_only_its_own():
+def test_a_slot_holds_its_last_message_only():
     memory = SharedMemory(workers=3, slots=2)
     assert memory.read(1, 0) is None
     memory.write(1, 0, b"one")
-    memory.write(1, 1, b"other sheet")
-    memory.write(2, 0, b"other place")
+    memory.write(1, 1, b"other slot")
+    memory.write(2, 0, b"other worker")
     assert memory.read(1, 0) == b"one"
     memory.write(1, 0, b"a longer text")
     memory.write(1, 0, b"short")
     assert memory.read(1, 0) == b"short"
-    assert memory.read(1, 1) == b"other sheet"
-    assert list(memory.read_others(1, 0)) == [b"other place"]
+    assert memory.read(1, 1) == b"other slot"
+    assert list(memory.read_others(1, 0)) == [b"other worker"]
 
 
-def test_what_is_too_long_is_refused_and_the_old_text_stays():
+def test_a_message_that_is_too_long_is_refused_and_the_old_one_stays():
     memory = SharedMemory(workers=1, slots=1, buffer_bytes=64)
     memory.write(0, 0, b"a" * 56)
     with pytest.raises(SlotFull, match="57 bytes"):
@@ -31,13 +31,13 @@ def test_what_is_too_long_is_refused_and_the_old_text_stays():
     assert memory.read(0, 0) == b"a" * 56
 
 
-def test_an_empty_text_is_shown_too():
+def test_an_empty_message_is_a_message():
     memory = SharedMemory(workers=1, slots=1)
     memory.write(0, 0, b"")
     assert memory.read(0, 0) == b""
 
 
-def test_a_reader_in_another_process_never_sees_a_half_written_sheet():
+def test_a_reader_in_another_process_never_gets_half_a_message():
     memory = SharedMemory(workers=1, slots=1, buffer_bytes=1 << 16)
     writer = os.fork()
     if writer == 0:
@@ -58,15 +58,15 @@ def test_a_reader_in_another_process_never_sees_a_half_written_sheet():
         os.waitpid(writer, 0)
 
 
-def test_a_writer_that_was_killed_leaves_what_it_had_shown():
+def test_the_last_message_survives_the_death_of_its_writer():
     memory = SharedMemory(workers=1, slots=1)
     writer = os.fork()
     if writer == 0:
-        memory.write(0, 0, b"its last word")
+        memory.write(0, 0, b"last message")
         while True:
             sleep(1)
     while memory.read(0, 0) is None:
         sleep(0.001)
     os.kill(writer, signal.SIGKILL)
     os.waitpid(writer, 0)
-    assert memory.read(0, 0) == b"its last word"
+    assert memory.read(0, 0) == b"last message"

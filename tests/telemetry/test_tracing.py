@@ -1,4 +1,4 @@
-"""From a finished call to its spans, and what is kept of calls while nobody takes them."""
+"""The spans of a finished call, and the bounded queue of calls that wait for the collector."""
 
 import random
 import threading
@@ -39,7 +39,7 @@ general_settings:
   tracing: {endpoint: "http://127.0.0.1:4318"}
 """
 TRACE = TraceContext(f"{2**127 + 1:x}", 10, 5, 1, "a=1")
-# Received when the clock of the steps stood at 100, at Unix time 1000.
+# Arrived at 100 on the clock of the steps, which is Unix time 1000.
 FINISHED = {
     "ended_at": 1004.0,
     "received_at": 100.0,
@@ -66,7 +66,7 @@ def call(**more):
 
 
 class Kept:
-    """An exporter that keeps what it gets, once it may."""
+    """An exporter that keeps its spans, and blocks until it is allowed to go on."""
 
     def __init__(self, result=SpanExportResult.SUCCESS):
         self.result = result
@@ -96,13 +96,13 @@ def tracer_to(exporter):
 def spans_of(*calls):
     kept = Kept()
     tracer = tracer_to(kept)
-    for each in calls:
-        tracer.call_finished(each)
+    for event in calls:
+        tracer.call_finished(event)
     tracer.close()
     return kept.spans
 
 
-def test_spans_have_the_times_of_the_wall():
+def test_spans_have_unix_times():
     own, attempt = spans_of(call())
     assert (own.start_time, own.end_time) == (1000 * 10**9, 1004 * 10**9)
     assert (attempt.start_time, attempt.end_time) == (1000.75e9, 1004 * 10**9)
@@ -114,7 +114,7 @@ def test_a_failed_attempt_ends_when_it_failed():
     assert (attempt.start_time, attempt.end_time) == (1001 * 10**9, 1001.5e9)
 
 
-def test_ids_are_those_that_were_told_to_the_endpoints():
+def test_span_ids_are_those_that_the_endpoints_received():
     steps = [
         Attempt("own", 101.0, 0.5, FAILED, 500),
         Attempt("east", 102.0, 0.5, ANSWERED, 200),
@@ -127,34 +127,34 @@ def test_ids_are_those_that_were_told_to_the_endpoints():
     assert own.context.trace_state.to_header() == "a=1"
 
 
-def test_what_was_waited_for_is_neither_attempts_nor_our_own_work():
+def test_waiting_is_neither_an_attempt_nor_overhead():
     own, _ = spans_of(call())
-    # 2 s to the first byte: 1.25 s of an attempt, 0.25 s our own work.
+    # 2 s to the first byte: 1.25 s of an attempt, 0.25 s overhead.
     assert own.attributes["llmproxy.waited_ms"] == 500
     assert own.attributes["llmproxy.first_byte_ms"] == 2000
     assert own.attributes["llmproxy.overhead_ms"] == 250
 
 
-def test_tokens_from_the_vendor_s_cache_are_told_if_there_were_any():
+def test_cached_tokens_are_reported_if_there_are_any():
     name = "gen_ai.usage.cache_read.input_tokens"
     assert [span.attributes.get(name) for span in spans_of(call())] == [None, 5]
     assert [span.attributes.get(name) for span in spans_of(call(usage=Usage(10, 20)))] == [None] * 2
 
 
-def test_who_was_passed_over_is_an_event_at_its_time():
+def test_a_skipped_endpoint_is_an_event_with_its_time():
     own, _ = spans_of(call(steps=[PassedOver("own", 100.5, "full"), *FINISHED["steps"]]))
     [event] = own.events
     assert (event.name, event.timestamp) == ("llmproxy.skipped", 1000.5e9)
     assert event.attributes == {"llmproxy.endpoint": "own", "llmproxy.why": "full"}
 
 
-def test_an_endpoint_that_the_config_does_not_know_has_no_address():
+def test_an_endpoint_that_left_the_config_has_no_address():
     _, attempt = spans_of(call(steps=[Attempt("gone", 101.0, 0.5, ANSWERED, 200)]))
     assert attempt.attributes["llmproxy.endpoint"] == "gone"
     assert "server.address" not in attempt.attributes
 
 
-def test_what_comes_from_a_client_is_cut():
+def test_long_values_from_a_client_are_cut():
     own, _ = spans_of(call(model="m" * 10_000, line="POST /" + "x" * 10_000))
     assert len(own.attributes["gen_ai.request.model"]) == 256
     assert len(own.attributes["url.path"]) == 256
@@ -163,11 +163,11 @@ def test_what_comes_from_a_client_is_cut():
 @pytest.mark.parametrize(
     "trace", [None, TraceContext("1" * 32, 2, None, 2)], ids=["none", "not sampled"]
 )
-def test_what_is_not_recorded_is_not_sent(trace):
+def test_a_call_that_is_not_sampled_is_not_sent(trace):
     assert spans_of(call(trace=trace)) == []
 
 
-def test_vendors_are_called_as_the_conventions_call_them():
+def test_providers_have_the_names_of_the_conventions():
     labels = endpoint_labels(parse_config(CONFIG, {}, file="f.yaml"))
     assert {name: endpoint.provider for (_, name), endpoint in labels.items()} == {
         "east": "azure.ai.openai",
@@ -191,17 +191,17 @@ def test_vendors_are_called_as_the_conventions_call_them():
         ("files/file-abc", "files"),
     ],
 )
-def test_operations_are_few(path, name):
+def test_operation_names_are_few(path, name):
     assert operation_name(path) == name
 
 
-def test_while_nobody_takes_them_a_bounded_number_of_calls_is_kept(caplog):
+def test_a_bounded_number_of_calls_waits_for_the_collector(caplog):
     kept = Kept()
     tracer = tracer_to(kept)
     event = call()
     for _ in range(MAX_PENDING_CALLS + 100):
         tracer.call_finished(event)
-    assert sum("further calls are not traced" in each for each in caplog.messages) == 1
+    assert sum("further calls are not traced" in message for message in caplog.messages) == 1
     ends_at = monotonic() + 60
     while len(kept.spans) < 2 * MAX_PENDING_CALLS and monotonic() < ends_at:
         sleep(0.1)
@@ -209,31 +209,33 @@ def test_while_nobody_takes_them_a_bounded_number_of_calls_is_kept(caplog):
     assert len(kept.spans) == 2 * MAX_PENDING_CALLS
 
 
-def test_a_batch_is_small_for_the_interpreter_s_lock_is_held_meanwhile():
+def test_batches_are_small():
     kept = Kept()
     tracer = tracer_to(kept)
     for _ in range(40):
         tracer.call_finished(call())
     tracer.close()
-    assert [len(each) for each in kept.batches] == [32, 32, 16]
+    assert [len(batch) for batch in kept.batches] == [32, 32, 16]
 
 
-def test_what_fails_is_told_once_and_not_tried_again(caplog):
+def test_a_failing_export_is_logged_once_and_not_repeated(caplog):
     kept = Kept(SpanExportResult.FAILURE)
     tracer = tracer_to(kept)
     for _ in range(40):
         tracer.call_finished(call())
     tracer.close()
     assert len(kept.batches) == 3
-    assert [each.partition(":")[0] for each in caplog.messages] == ["Traces do not reach http"]
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "Traces do not reach http"
+    ]
 
 
-def test_a_call_with_its_trace_can_be_shown_to_other_workers():
+def test_a_finished_call_survives_its_transport_to_another_worker():
     packed = msgspec.msgpack.encode(call())
     assert msgspec.msgpack.decode(packed, type=CallFinished) == call()
 
 
-def test_a_state_that_is_not_valid_is_left_out_and_not_logged(caplog):
+def test_an_invalid_tracestate_is_left_out_and_not_logged(caplog):
     kept = Kept(SpanExportResult.FAILURE)
     tracer = tracer_to(kept)
     tracer.call_finished(call(trace=TraceContext("1" * 32, 10, 5, 1, "not a state at all")))
@@ -244,7 +246,7 @@ def test_a_state_that_is_not_valid_is_left_out_and_not_logged(caplog):
 
 
 @given(st.text(st.characters(max_codepoint=255)), st.text(st.characters(max_codepoint=255)))
-def test_whatever_a_client_sends_can_be_encoded(state, id):
+def test_any_text_from_a_client_can_be_encoded(state, id):
     maker = SpanBuilder(
         endpoint_labels(parse_config(CONFIG, {}, file="f.yaml")),
         Resource({}),
