@@ -103,11 +103,12 @@ class MetricsRecorder(Listener):
 
     def _record_call(self, event: CallFinished) -> None:
         record = event.record
-        group, status = self._group(record.group or ""), record.answer.status
+        answer, caller = record.answer, record.request.caller
+        group, status = self._group(record.group or ""), answer.status
         by_status = group.calls.setdefault(record.endpoint or "", {})
         kind = status_class(status)
         by_status[kind] = by_status.get(kind, 0) + 1
-        broken = status < 400 and record.answer.error is not None
+        broken = status < 400 and answer.error is not None
         failed = status >= 500 or status == 429 or broken
         if failed:
             group.errors += 1
@@ -117,9 +118,8 @@ class MetricsRecorder(Listener):
             group.first_byte.add(event.first_byte_s, SECONDS)
         group.total.add(event.total_s, SECONDS)
         group.overhead.add(event.overhead_s, OVERHEAD_SECONDS)
-        caller = record.request.caller
         if caller is not None:
-            self._record_caller(caller, kind, record.answer.usage)
+            self._record_caller(caller, kind, answer.usage)
         if failed or record.attempts > 1 or record.fallback is not None:
             self.notable.append(event)
 
