@@ -1,18 +1,18 @@
-// What an operator can do: drain, enable, clear, purge, reload.
+// The operator's actions: drain, enable, clear, purge, reload.
 
 import { post, remove } from "./api.js";
-import { question } from "./dialog.js";
+import { confirmAction } from "./dialog.js";
 import { count } from "./format.js";
 import { toast } from "./toast.js";
 
-const EVERY = "every"; // as a choice; groups are written with a prefix, so that none is taken for it
+const EVERY = "every"; // a choice; groups get the prefix "g:", so that none can equal it
 
-/** Asks, then drains an endpoint: in one group, or in all that it serves. */
+/** After a confirmation, drains an endpoint in one group, or in all that it serves. */
 export function drain(group, endpoint, groups) {
   const among = groups.length > 1;
-  question({
+  confirmAction({
     title: `Drain ${endpoint}?`,
-    text: "No new attempts go there; what is under way ends as usual. It stays drained until it is enabled again.",
+    text: "New calls go to other endpoints; calls in flight finish as usual. The endpoint stays drained until you enable it.",
     choice: among && {
       label: "In",
       options: [
@@ -25,7 +25,7 @@ export function drain(group, endpoint, groups) {
     act: async (choice) => {
       await post("admin/drain", { group: choice === EVERY ? null : group, endpoint });
       return [
-        `${endpoint} is drained${among && choice !== EVERY ? ` in ${group}` : ""}: no new attempts go there.`,
+        `${endpoint} is drained${among && choice !== EVERY ? ` in ${group}` : ""}: it gets no new calls.`,
       ];
     },
     done: toast,
@@ -33,19 +33,19 @@ export function drain(group, endpoint, groups) {
 }
 
 export const enable = (group, endpoint) =>
-  told(() => post("admin/enable", { group, endpoint }), `${endpoint} is enabled in ${group}.`);
+  report(() => post("admin/enable", { group, endpoint }), `${endpoint} is enabled in ${group}.`);
 
 export const clear = (group, endpoint) =>
-  told(
+  report(
     () => post("admin/clear", { group, endpoint }),
-    `${endpoint} is tried again in ${group}: its cooldown and its breaker are cleared.`,
+    `Cleared the cooldown and the breaker of ${endpoint} in ${group}.`,
   );
 
-/** Asks, then forgets the cached answers of all groups or of one. */
+/** After a confirmation, deletes the cached answers of all groups or of one. */
 export function purge(groups) {
-  question({
+  confirmAction({
     title: "Purge the cache?",
-    text: "The answers are forgotten, here and in the store behind. The same questions cost again.",
+    text: "Cached answers are deleted from memory and from the store behind it. Repeated requests cost again.",
     choice: {
       label: "Answers of",
       options: [[EVERY, "every group"], ...groups.map((group) => [`g:${group}`, group])],
@@ -56,29 +56,29 @@ export function purge(groups) {
       const query = choice === EVERY ? "" : `?group=${encodeURIComponent(choice.slice(2))}`;
       const gone = await remove(`admin/cache${query}`);
       return [
-        `Forgotten: ${count(gone.memory)} answers in memory, ${count(gone.second_level)} in the store behind.`,
+        `Deleted ${count(gone.memory)} answers in memory and ${count(gone.second_level)} in the store.`,
       ];
     },
     done: toast,
   });
 }
 
-/** Asks, then reads the config file again. */
+/** After a confirmation, reloads the config file. */
 export function reload(source) {
-  question({
+  confirmAction({
     title: "Reload the config?",
-    text: `${source} is read and checked whole. If it has a mistake, nothing changes; calls under way end with what they began with.`,
+    text: `${source} is loaded and checked. If it has an error, nothing changes. Calls in flight finish with the current config.`,
     verb: "Reload",
     act: async () => {
       const { changes } = await post("admin/reload", {});
-      return [changes.length ? "Reloaded." : "Reloaded; nothing has changed.", ...changes];
+      return [changes.length ? "Reloaded." : "Reloaded; nothing changed.", ...changes];
     },
     done: toast,
     keep: (lines) => lines.length > 1,
   });
 }
 
-async function told(act, words) {
+async function report(act, words) {
   try {
     await act();
     toast(words);

@@ -1,6 +1,6 @@
-// Asking the proxy. Paths are relative to /dashboard, so a prefix in front of both does no harm.
+// Requests to the admin API. Paths are relative to /dashboard, so both may be behind a path prefix.
 
-/** What the proxy answered instead of what was asked for; status 0: it did not answer. */
+/** An error response of the proxy; status 0: it did not answer. */
 export class Refused extends Error {
   constructor(status, detail) {
     super(detail);
@@ -10,19 +10,19 @@ export class Refused extends Error {
 
 let whenSignedOut = () => {};
 
-/** What happens when any answer says that nobody is signed in (any longer). */
-export function onSignedOut(happens) {
-  whenSignedOut = happens;
+/** Sets what happens when a response says that the session has ended. */
+export function onSignedOut(callback) {
+  whenSignedOut = callback;
 }
 
-export const get = (path) => ask("GET", path);
-export const post = (path, body) => ask("POST", path, body);
-export const remove = (path) => ask("DELETE", path);
+export const get = (path) => request("GET", path);
+export const post = (path, body) => request("POST", path, body);
+export const remove = (path) => request("DELETE", path);
 
-/** Signs in. Throws Refused, as the others do, but a wrong key is no expired session. */
-export const login = (key) => ask("POST", "admin/login", { key }, { signedOut: false });
+/** Signs in. Throws Refused like the others, but a wrong key does not count as an ended session. */
+export const login = (key) => request("POST", "admin/login", { key }, { signedOut: false });
 
-async function ask(method, path, body, { signedOut = true } = {}) {
+async function request(method, path, body, { signedOut = true } = {}) {
   const answer = await send(method, path, body);
   if (answer.status === 401 && signedOut) whenSignedOut();
   if (!answer.ok) throw new Refused(answer.status, await detailOf(answer));

@@ -1,4 +1,4 @@
-// The page: who is there, then the board, then what the events bring.
+// The entry point: checks the session, shows the board, and passes events to its parts.
 
 import { purge, reload } from "./actions.js";
 import { get, login, onSignedOut, post } from "./api.js";
@@ -8,7 +8,7 @@ import { charts } from "./charts.js";
 import { closeAll } from "./dialog.js";
 import { byId, setText } from "./dom.js";
 import { endpointGroups } from "./endpoints.js";
-import { figures } from "./figures.js";
+import { stats } from "./stats.js";
 import { clock, duration } from "./format.js";
 import { listen } from "./live.js";
 import { statusLine } from "./status.js";
@@ -17,16 +17,16 @@ import { traces } from "./trace.js";
 
 const AGAIN_AFTER_MS = 2_000;
 
-let state = null; // the last one that came
-let stateAt = 0; // when, in seconds of performance.now()
+let state = null; // the latest one
+let stateAt = 0; // when it arrived, in seconds of performance.now()
 let connected = true;
-let end = null; // ends the stream of events; null: it is not open
+let end = null; // closes the stream of events; null: it is not open
 let session = { protected: false, signed_in: false };
 
 const groupNames = () => state?.groups.map((group) => group.group) ?? [];
 const status = statusLine();
 const endpoints = endpointGroups();
-const drawFigures = figures();
+const drawStats = stats();
 const board = charts();
 const calls = callsList(() => groupNames()[0]);
 const followTrace = traces();
@@ -72,17 +72,17 @@ function openBoard() {
   byId("gate").hidden = true;
   byId("logout").hidden = !session.protected;
   end = listen(
-    { state: hearState, calls: hearCalls, point: board.point, connected: showLink },
-    whyRefused,
+    { state: onState, calls: onCalls, point: board.point, connected: showLink },
+    checkAccess,
   );
 }
 
-function hearState(now) {
+function onState(now) {
   [state, stateAt] = [now, performance.now() / 1000];
   setText(byId("version"), now.version);
   board.groups(groupNames());
   status.update(now);
-  drawFigures(now);
+  drawStats(now);
   endpoints.update(now);
   byId("purge").hidden = now.cache === null;
   byId("reload").hidden = now.config.source === null;
@@ -91,15 +91,15 @@ function hearState(now) {
   followTrace();
 }
 
-function hearCalls(heard) {
-  calls.add(heard.calls);
+function onCalls(event) {
+  calls.add(event.calls);
 }
 
 function showLink(now) {
   connected = now;
   showLost(!now);
   if (!now) return;
-  // What was missed meanwhile, and at the beginning: everything.
+  // Loads what the stream did not bring: everything at first, the gap after a reconnection.
   board.open();
   calls.open();
 }
@@ -118,13 +118,13 @@ function showLost(lost) {
 function tickLost(lost) {
   const since = performance.now() / 1000 - stateAt;
   const stale = state
-    ? `These are the figures of ${clock(state.now)}, ${duration(since)} ago. `
+    ? `Showing data from ${clock(state.now)}, ${duration(since)} ago. `
     : "";
-  setText(byId("link-since"), lost ? `${stale}Trying again …` : "");
+  setText(byId("link-since"), lost ? `${stale}Reconnecting …` : "");
 }
 
-/** The stream was refused: is it the session, or does the proxy not answer? Whether to go on. */
-async function whyRefused() {
+/** After the stream was refused: shows the login form if the session ended. Returns whether to retry. */
+async function checkAccess() {
   try {
     session = await get("admin/session");
     if (session.protected && !session.signed_in) {

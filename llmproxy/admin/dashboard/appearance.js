@@ -1,14 +1,13 @@
-// The switch of colours: as the system has it, light, dark. Remembered by this browser.
+// The theme button: the system's theme, light or dark. The browser remembers the choice.
 
 const KEY = "llmproxy-theme";
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
-const WORDS = { auto: "auto", light: "light", dark: "dark" };
 
 export function themeSwitch(button) {
   const root = document.documentElement;
   const show = () => {
     const now = root.dataset.theme ?? "auto";
-    button.textContent = `Colours: ${WORDS[now]}`;
+    button.textContent = `Theme: ${now}`;
   };
   button.addEventListener("click", () => {
     const next = NEXT[root.dataset.theme ?? "auto"];
@@ -25,6 +24,6 @@ function remember(theme) {
     if (theme === "auto") localStorage.removeItem(KEY);
     else localStorage.setItem(KEY, theme);
   } catch {
-    // Storage is forbidden: it holds until the page is left.
+    // Storage is not allowed: the choice lasts until the page is closed.
   }
 }

@@ -1,16 +1,16 @@
-// One call as a row of the list: when, what, where, how it ended, and what it took.
+// One call as a row of the list.
 
 import { h } from "./dom.js";
 import { clock, count, millis, usd } from "./format.js";
 import { icon } from "./icons.js";
 
-/** Errors, calls that were moved or retried, and fallbacks. */
+/** Returns whether a call failed, was retried or fell back. */
 export function isNotable(call) {
   const attempts = call.steps.filter((step) => step.what === "attempt").length;
   return call.error !== null || call.status >= 400 || attempts > 1 || call.fallback !== null;
 }
 
-/** How it ended, in a sign, a tone and words. */
+/** Returns how a call ended: an icon, a tone and words. */
 export function outcomeOf(call) {
   const attempts = call.steps.filter((step) => step.what === "attempt").length;
   if (call.error !== null || call.status >= 400) {
@@ -32,7 +32,7 @@ export function outcomeOf(call) {
   };
 }
 
-/** A row; a click anywhere on it follows the link that opens the trace. */
+/** Makes a row; a click anywhere on it follows the link that opens the trace. */
 export function callRow(call) {
   const { sign, tone, words } = outcomeOf(call);
   const link = h("a", { href: `#call=${encodeURIComponent(call.id)}` }, clock(call.at));

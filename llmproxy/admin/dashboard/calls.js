@@ -1,5 +1,5 @@
-// The latest calls, newest first. While somebody points at them or is among them by keyboard they
-// stand still, and what has come meanwhile is only counted.
+// The latest calls, newest first. While the pointer or the keyboard focus is on the list it is paused,
+// and new calls are only counted.
 
 import { get } from "./api.js";
 import { callRow, isNotable } from "./call_row.js";
@@ -18,7 +18,8 @@ const COLUMNS = [
   ["Cost", "number wide"],
 ];
 
-/** The list. `open()` loads it, `add(traces)` puts new ones on top. `firstGroup()` names one. */
+/** Makes the list. `open()` loads it, `add(traces)` puts new calls on top. `firstGroup()` returns
+ * a group's name for the example. */
 export function callsList(firstGroup) {
   const body = h("tbody", { role: "rowgroup" });
   const table = tableOf(body);
@@ -26,7 +27,7 @@ export function callsList(firstGroup) {
   byId("calls").replaceChildren(table, empty);
   let calls = [];
   let waiting = [];
-  let held = false;
+  let paused = false;
   let asked = 0;
   let loaded = false;
 
@@ -35,7 +36,7 @@ export function callsList(firstGroup) {
     return (!group || `g:${call.group}` === group) && (!byId("notable").checked || isNotable(call));
   };
   const draw = () => {
-    // A row that stays is the same element: the focus may have to come back to it.
+    // Rows are reused, so that the focus can return to the row that had it.
     const before = new Map([...body.children].map((line) => [line.dataset.id, line]));
     body.replaceChildren(...calls.map((call) => before.get(call.id) ?? callRow(call)));
     table.hidden = !calls.length;
@@ -45,7 +46,7 @@ export function callsList(firstGroup) {
   const note = () =>
     setText(
       byId("calls-note"),
-      held && waiting.length ? `held while you look · ${plural(waiting.length, "new call")}` : "",
+      paused && waiting.length ? `paused while you look · ${plural(waiting.length, "new call")}` : "",
     );
   const take = () => {
     const fresh = waiting.filter((call) => !calls.some((known) => known.id === call.id));
@@ -54,18 +55,18 @@ export function callsList(firstGroup) {
     calls = [...fresh, ...calls].slice(0, KEPT);
     draw();
   };
-  const hold = (now) => {
-    held = now;
-    if (!held) take();
+  const pause = (now) => {
+    paused = now;
+    if (!paused) take();
     note();
   };
-  holdWhileLooking(table, hold);
+  pauseWhileLooking(table, pause);
 
   const load = async () => {
     const mine = (asked += 1);
     const { calls: found } = await get(`admin/calls?${queryOf()}`);
     if (mine !== asked) return;
-    // What came while this was on its way may be missing in it.
+    // Calls that finished during the request may be missing in its answer.
     const [ids, newest] = [new Set(found.map((call) => call.id)), found[0]?.at ?? 0];
     const since = [...waiting, ...calls].filter((call) => call.at > newest && !ids.has(call.id));
     calls = [...since.filter(wanted), ...found].slice(0, KEPT);
@@ -73,14 +74,14 @@ export function callsList(firstGroup) {
     draw();
     note();
   };
-  const reload = () => load().catch(() => {}); // what is wrong is told where the connection is
+  const reload = () => load().catch(() => {}); // the connection's status shows what is wrong
   byId("group").addEventListener("change", reload);
   byId("notable").addEventListener("change", reload);
   return {
     open: reload,
     add(traces) {
       waiting = [...traces.filter(wanted), ...waiting].slice(0, KEPT);
-      if (!held) take();
+      if (!paused) take();
       note();
     },
   };
@@ -95,11 +96,11 @@ function queryOf() {
 }
 
 function tableOf(body) {
-  // The roles are said, for on a narrow screen the rows are laid out as cards.
+  // Explicit roles, because narrow screens lay the rows out as cards.
   const heads = COLUMNS.map(([name, kind]) =>
     h("th", { scope: "col", role: "columnheader", class: kind }, name),
   );
-  const caption = "The latest calls, newest first. The time of a call opens its trace.";
+  const caption = "Latest calls, newest first. The time of a call opens its trace.";
   return h(
     "table",
     { class: "calls", role: "table" },
@@ -109,11 +110,11 @@ function tableOf(body) {
   );
 }
 
-function holdWhileLooking(table, hold) {
+function pauseWhileLooking(table, pause) {
   let [pointed, focused] = [false, false];
-  const look = () => hold(pointed || focused);
+  const look = () => pause(pointed || focused);
   table.addEventListener("pointerenter", (event) => {
-    if (event.pointerType === "mouse") pointed = true; // a finger does not hover
+    if (event.pointerType === "mouse") pointed = true; // touch does not hover
     look();
   });
   table.addEventListener("pointerleave", () => {
@@ -132,12 +133,12 @@ function holdWhileLooking(table, hold) {
 
 function drawEmpty(place, group) {
   if (byId("notable").checked || byId("group").value) {
-    place.replaceChildren(h("p", {}, "No such calls among those that are remembered."));
+    place.replaceChildren(h("p", {}, "No matching calls among the latest ones."));
     return;
   }
   const example = `curl ${new URL("v1/chat/completions", location.href)} -H 'content-type: application/json' \\\n  -d '{"model": "${group ?? "gpt-4.1"}", "messages": [{"role": "user", "content": "Hello!"}]}'`;
   place.replaceChildren(
-    h("p", {}, "No calls yet. The first one could be:"),
+    h("p", {}, "No calls yet. Try:"),
     h("pre", { tabindex: "0", "aria-label": "An example call" }, example),
   );
 }

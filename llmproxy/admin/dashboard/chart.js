@@ -1,11 +1,11 @@
-// One chart with its title, what it adds up to, and its values at a moment: the latest one, or the
-// one that is pointed at, by mouse, finger or arrow keys. Who listens hears the same in words.
+// One chart with its title, its total, and its values at the latest point or at the one selected by
+// mouse, touch or arrow keys. Screen readers get the same in words.
 
 import { h, s, setAttribute, setText } from "./dom.js";
 import { clock } from "./format.js";
 import { plot } from "./plot.js";
 
-/** A chart of `kind` (see charts.js). `pointAt(index or null)` is told what is pointed at. */
+/** Makes a chart of `kind` (see charts.js). Calls `pointAt(index or null)` when a point is selected. */
 export function chart(kind, pointAt) {
   const parts = partsOf(kind);
   let points = [];
@@ -25,9 +25,9 @@ export function chart(kind, pointAt) {
     at = index;
     if (!points.length) return;
     const read = index ?? points.length - 1;
-    const values = kind.series.map((_, each) => kind.read(rows[each][read]));
+    const values = kind.series.map((_, index) => kind.read(rows[index][read]));
     const when = clock(points[read].at, { seconds: stepS < 60 });
-    tellReading(parts, kind, values, when);
+    showReading(parts, kind, values, when);
     setText(parts.total, index === null ? kind.total(points, stepS) : when);
     parts.total.dataset.moment = index !== null;
     setAttribute(parts.plot, "aria-valuemax", points.length - 1);
@@ -79,7 +79,7 @@ function partsOf(kind) {
       role: "slider",
       "aria-valuemin": 0,
       "aria-valuenow": 0,
-      "aria-label": `${kind.title}: values by arrow keys`,
+      "aria-label": `${kind.title}: use arrow keys to read values`,
     },
     svg,
     empty,
@@ -95,7 +95,7 @@ function partsOf(kind) {
   return { element, svg, plot: area, values, total, empty, summary };
 }
 
-function tellReading(parts, kind, values, when) {
+function showReading(parts, kind, values, when) {
   values.forEach((value, each) => setText(parts.values[each], value));
   const words = kind.series.map(({ name }, each) => `${name} ${values[each]}`).join(", ");
   setAttribute(parts.plot, "aria-valuetext", `${when}: ${words}`);
@@ -124,7 +124,7 @@ function listenTo(area, { place, step, end, leave }) {
   });
 }
 
-/** The chart in a sentence. */
+/** Returns the chart in a sentence. */
 function summaryOf(kind, points, rows, stepS) {
   if (!points.length) return "";
   const seconds = { seconds: stepS < 60 };

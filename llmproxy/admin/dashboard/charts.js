@@ -1,4 +1,4 @@
-// Which charts there are, and where their points come from: the history once, then point by point.
+// The charts, and where their points come from: the history once, then one point per event.
 
 import { get } from "./api.js";
 import { chart } from "./chart.js";
@@ -86,7 +86,7 @@ const KINDS = [
     stacked: true,
     unit: axisUsd,
     read: usd,
-    nothing: "No call had a price.",
+    nothing: "No calls with a known price.",
     series: [
       { name: "spent", tone: "first", value: perHour("cost_usd") },
       { name: "saved", tone: "second", value: perHour("saved_usd") },
@@ -95,7 +95,7 @@ const KINDS = [
   },
   {
     title: "Cache",
-    per: "hits of what may be cached",
+    per: "hits among cacheable calls",
     stacked: false,
     ceiling: 1,
     unit: axisPercent,
@@ -115,19 +115,19 @@ const KINDS = [
   },
 ];
 
-/** The charts. `open()` loads them; `point` and `state` are told what the events brought. */
+/** Makes the charts. `open()` loads them; `point(event)` adds a point. */
 export function charts() {
   const drawn = KINDS.map((kind) =>
-    chart(kind, (index) => drawn.forEach((each) => each.show(index))),
+    chart(kind, (index) => drawn.forEach((chart) => chart.show(index))),
   );
-  byId("charts").replaceChildren(...drawn.map((each) => each.element));
+  byId("charts").replaceChildren(...drawn.map((chart) => chart.element));
   let span = "15m";
   let points = [];
   let stepS = 5;
   let loadedAt = 0;
   let asked = 0;
 
-  const draw = () => drawn.forEach((each) => each.update(points, stepS));
+  const draw = () => drawn.forEach((chart) => chart.update(points, stepS));
   const load = async () => {
     const mine = (asked += 1);
     loadedAt = performance.now();
@@ -135,27 +135,27 @@ export function charts() {
     const history = await get(
       `admin/history?span=${span}${group ? `&group=${encodeURIComponent(group.slice(2))}` : ""}`,
     );
-    if (mine !== asked) return; // another was asked for meanwhile
+    if (mine !== asked) return; // a newer request is on its way
     [points, stepS] = [history.points, history.step_s];
     draw();
   };
-  const reload = () => load().catch(() => {}); // what is wrong is told where the connection is
+  const reload = () => load().catch(() => {}); // the connection's status shows what is wrong
   byId("group").addEventListener("change", reload);
   byId("span").addEventListener("change", (event) => {
     span = event.target.value;
-    drawn.forEach((each) => each.show(null));
+    drawn.forEach((chart) => chart.show(null));
     reload();
   });
   return {
     open: reload,
     groups: (names) => offer(byId("group"), names),
     point({ point, step_s }) {
-      // A point is of all groups; another step or a single group must be asked for.
+      // Events carry points of all groups; for another step or a single group, load the history.
       if (byId("group").value === "" && stepS === step_s && points.length) {
         const last = points.at(-1).at;
-        if (point.at > last + step_s) return reload(); // one is missing
-        // What the history had of this moment may not have been all of it.
-        points = [...points.filter((each) => each.at < point.at), point].slice(-180);
+        if (point.at > last + step_s) return reload(); // a point is missing
+        // The history may have contained this step before it was complete.
+        points = [...points.filter((earlier) => earlier.at < point.at), point].slice(-180);
         draw();
       } else if (performance.now() - loadedAt > (span === "15m" ? 4_000 : 60_000)) reload();
     },
@@ -177,5 +177,5 @@ function offer(select, names) {
 function overhead(points) {
   const known = points.map((point) => point.overhead_p50_ms).filter((value) => value !== null);
   if (!known.length) return "";
-  return `our part ${millis(known.toSorted((a, b) => a - b)[Math.floor(known.length / 2)])}`;
+  return `proxy overhead ${millis(known.toSorted((a, b) => a - b)[Math.floor(known.length / 2)])}`;
 }

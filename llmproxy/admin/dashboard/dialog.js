@@ -1,12 +1,12 @@
-// A question before something is done, and what came of it. Escape and Cancel leave all as it is.
+// Dialogs: a confirmation before an action, and its result. Escape and Cancel change nothing.
 
 import { h } from "./dom.js";
 
-/** Asks with a title, a text, maybe a choice ({label, options: [[value, words]]}) and does it.
+/** Shows a title, a text and maybe a choice ({label, options: [[value, words]]}), then acts.
  *
- * `act(choice)` does it and returns lines that say what was done, or throws: the dialog then stays
- * and shows why. Where `keep` says so of the lines they are shown in the dialog, too. */
-export function question({
+ * `act(choice)` returns lines that say what was done, or throws: the dialog then stays open and shows
+ * the error. If `keep(lines)` is true, the dialog shows the lines, too; `done` gets the first one. */
+export function confirmAction({
   title,
   text,
   choice = null,
@@ -64,7 +64,7 @@ export function question({
   open(dialog);
 }
 
-/** Opens a dialog, and forgets it when it is closed; a click beside it closes it. */
+/** Opens a dialog, and removes it when it is closed; a click beside it closes it. */
 export function open(dialog) {
   const before = document.activeElement;
   dialog.addEventListener("click", (event) => {
@@ -78,7 +78,7 @@ export function open(dialog) {
   dialog.showModal();
 }
 
-/** Closes whatever is open: who is signed out sees none of it. */
+/** Closes all dialogs, for instance when the session has ended. */
 export function closeAll() {
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
 }

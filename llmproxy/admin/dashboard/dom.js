@@ -1,23 +1,23 @@
-// Making elements. Text is always text: nothing that came from the proxy is ever read as HTML.
+// Making elements. Nothing from the proxy is ever parsed as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An HTML element. Attributes and children that are null or false are left out; `on…` are listeners. */
+/** Makes an HTML element. Null and false attributes and children are left out; `on…` are listeners. */
 export function h(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);
 }
 
-/** An SVG element. */
+/** Makes an SVG element. */
 export function s(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** Changes a text only if it is another one, so that nothing is announced or drawn twice. */
+/** Sets a text only if it differs, so that nothing is announced or drawn twice. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Sets an attribute, or takes it away with null. */
+/** Sets an attribute, or removes it if `value` is null. */
 export function setAttribute(element, name, value) {
   if (value === null) element.removeAttribute(name);
   else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);

@@ -1,5 +1,5 @@
-// The endpoints by group. Rows stay where they are and are changed in place: a button must not
-// move from under the pointer, and the focus must not be lost, while the figures change.
+// The endpoints by group. Rows are updated in place: while the numbers change, a button must not move
+// away from the pointer, and the focus must not be lost.
 
 import { clear, drain, enable } from "./actions.js";
 import { byId, h, setText } from "./dom.js";
@@ -17,7 +17,7 @@ const COLUMNS = [
   ["Errors", "number"],
 ];
 
-/** The groups. `update(state)` draws them, `tick(now)` counts down between events. */
+/** Makes the groups. `update(state)` draws them, `tick(now)` counts down between events. */
 export function endpointGroups() {
   const cards = new Map();
   return {
@@ -48,7 +48,7 @@ function groupsOfEndpoints(groups) {
   return serves;
 }
 
-/** Puts the elements of `names` into their order, and drops the others; touches nothing in place. */
+/** Orders the elements by `names` and removes the others; does not touch those in their place. */
 function arrange(place, parts, names) {
   for (const [name, part] of parts) {
     if (names.includes(name)) continue;
@@ -113,7 +113,7 @@ function groupFacts(group) {
     `${rate(recent.calls_per_s)} calls/s`,
     recent.calls ? `${percent(recent.error_rate)} errors` : null,
     `${count(group.in_flight)} in flight`,
-    group.waiting ? `${count(group.waiting)} waiting for room` : null,
+    group.waiting ? `${count(group.waiting)} waiting for capacity` : null,
   ];
   return facts.filter(Boolean).join(" · ");
 }
@@ -171,7 +171,7 @@ function rowParts(group, name) {
       tokens: levelBar("tokens", "/min"),
       concurrent: levelBar("concurrent", ""),
     },
-    none: h("span", { class: "soft" }, "no limit known"),
+    none: h("span", { class: "soft" }, "no known limit"),
     drain: h("button", { type: "button", class: "small" }),
     clear: h(
       "button",

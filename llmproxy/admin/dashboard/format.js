@@ -1,9 +1,9 @@
-// Figures in words: short, with their unit, the same everywhere.
+// Numbers as short texts with their unit.
 
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 const NONE = "–";
-const GAP = "\u00a0"; // a figure and its unit stay on one line
+const GAP = "\u00a0"; // keeps a number and its unit on one line
 
 /** 0 to 9,999 as it is, then 12.3K, 4.56M. */
 export function count(number) {
@@ -11,7 +11,7 @@ export function count(number) {
   return number < 10_000 ? WHOLE.format(number) : SHORT.format(number);
 }
 
-/** Something per second or minute: three digits that matter. */
+/** A rate with at most three significant digits. */
 export function rate(number) {
   if (number === null) return NONE;
   if (number === 0) return "0";
@@ -37,7 +37,7 @@ export function millis(ms) {
   return ms < 120_000 ? `${(ms / 1000).toFixed(1)}${GAP}s` : duration(ms / 1000);
 }
 
-/** US dollars; small amounts keep two digits that matter. */
+/** US dollars; small amounts keep two significant digits. */
 export function usd(amount) {
   if (amount === null) return NONE;
   if (amount === 0) return "$0";
@@ -46,7 +46,7 @@ export function usd(amount) {
   return amount < 1000 ? `$${amount.toFixed(2)}` : `$${count(amount)}`;
 }
 
-/** Seconds, as people say them: 12 s, 3 min, 2 h 5 min, 3 d. */
+/** Seconds as a duration: 12 s, 3 min, 2 h 5 min, 3 d. */
 export function duration(seconds) {
   if (seconds < 60) return `${Math.max(0, Math.floor(seconds))}${GAP}s`;
   const minutes = Math.floor(seconds / 60);
@@ -56,7 +56,7 @@ export function duration(seconds) {
   return minutes % 60 ? `${hours}${GAP}h${GAP}${minutes % 60}${GAP}min` : `${hours}${GAP}h`;
 }
 
-/** What is still to go: never 0 before it is over. */
+/** The remaining time, rounded up: never 0 before it is over. */
 export const countdown = (seconds) => duration(Math.ceil(seconds));
 
 export function bytes(number) {

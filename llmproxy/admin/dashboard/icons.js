@@ -1,4 +1,4 @@
-// The signs of states: each has a shape of its own, so that colour never speaks alone.
+// The icons of states. Each has its own shape, so that nothing depends on colour alone.
 
 import { s } from "./dom.js";
 
@@ -15,7 +15,7 @@ const SHAPES = {
   drained: [CIRCLE, "M6.4 5.4v5.2M9.6 5.4v5.2"],
 };
 
-/** A sign of 16 px, hidden from who listens: the word stands beside it. */
+/** Makes an icon of 16 px, hidden from screen readers: its word is beside it. */
 export function icon(name) {
   const [body, mark] = SHAPES[name] ?? SHAPES.open;
   return s(

@@ -1,11 +1,11 @@
-// A bar of what is left of a limit. It shrinks as calls take from it and grows as it refills.
+// A bar that shows what is left of a limit.
 
 import { h, setAttribute, setText } from "./dom.js";
 import { count } from "./format.js";
 
 const LOW = 0.15;
 
-/** A bar; `update(level)` with null hides it: no limit is known. `per`: "/min", or "". */
+/** Makes a bar; `update(null)` hides it, because no limit is known. `per`: "/min", or "". */
 export function levelBar(what, per) {
   const fill = h("span", { class: "fill" });
   const meter = h(

@@ -1,35 +1,37 @@
-// The stream of events, and whether it is still one.
+// The stream of events, and whether it is alive.
 //
-// The browser reconnects by itself after a broken connection, but not after a refusal (a session
-// that has ended, a proxy in front that says 503): then it is asked why, and tried again.
+// The browser reconnects by itself after a broken connection, but not after an error status (the
+// session has ended, or a proxy in front answers 503): then `refused` decides whether to retry.
 
 const STALE_AFTER_MS = 4_000; // a state comes each second
 const AGAIN_AFTER_MS = 2_000;
 
-/** Opens the stream. `hear`: functions by the name of the event, and `connected(true|false)`;
- * `refused()` is asked when the stream was refused, and says whether to go on. Returns how to end it. */
-export function listen(hear, refused) {
+/** Opens the stream, and returns a function that closes it.
+ *
+ * `handlers`: functions by the name of the event, and `connected(true|false)`. `refused()` is called
+ * after an error status and returns whether to retry. */
+export function listen(handlers, refused) {
   let source = null;
   let timer = null;
-  let heardAt = performance.now();
+  let receivedAt = performance.now();
   let connected = null;
   let ended = false;
 
-  const tell = (now) => {
-    if (now !== connected) hear.connected((connected = now));
+  const report = (now) => {
+    if (now !== connected) handlers.connected((connected = now));
   };
 
   const open = () => {
     source = new EventSource("admin/events");
     for (const name of ["state", "calls", "point"]) {
       source.addEventListener(name, (event) => {
-        heardAt = performance.now();
-        tell(true);
-        hear[name](JSON.parse(event.data));
+        receivedAt = performance.now();
+        report(true);
+        handlers[name](JSON.parse(event.data));
       });
     }
     source.onerror = () => {
-      tell(false);
+      report(false);
       if (source.readyState === EventSource.CLOSED) again();
     };
   };
@@ -41,12 +43,12 @@ export function listen(hear, refused) {
     timer = setTimeout(open, AGAIN_AFTER_MS);
   };
 
-  // A connection that hangs is no error to the browser.
+  // The browser does not report a connection that hangs.
   const watch = setInterval(() => {
-    if (performance.now() - heardAt < STALE_AFTER_MS) return;
-    tell(false);
+    if (performance.now() - receivedAt < STALE_AFTER_MS) return;
+    report(false);
     if (source.readyState === EventSource.OPEN) {
-      heardAt = performance.now();
+      receivedAt = performance.now();
       again();
     }
   }, 1_000);

@@ -1,4 +1,4 @@
-// Drawing one chart as SVG: stacked areas from zero, or lines with gaps where nothing is known.
+// Draws one chart as SVG: stacked areas from zero, or lines with gaps where values are unknown.
 
 import { s } from "./dom.js";
 import { clock } from "./format.js";
@@ -10,8 +10,8 @@ const BOTTOM = 20;
 const LEFT = 46;
 const RIGHT = 8;
 
-/** Draws into `svg`, `width` px wide. `rows`: for each series its values (null: not known).
- * Returns the geometry: how to get from a place to an index, and to draw the cursor. */
+/** Draws into `svg`, `width` px wide. `rows`: the values of each series (null: unknown).
+ * Returns `indexAt(x)`, and `point(index)`, which draws the cursor. */
 export function plot(svg, { width, times, rows, series, stacked, unit, ceiling = null }) {
   const tops = stacked ? stack(rows) : rows;
   const highest = Math.max(0, ...tops.flat().filter((value) => value !== null));
@@ -92,7 +92,7 @@ function marks(tops, series, stacked, x, y) {
       const below = index ? tops[index - 1] : row.map(() => 0);
       drawn.push(s("path", { class: "area", "data-tone": tone, d: area(row, below, x, y) }));
     }
-    // A layer that adds nothing anywhere has no line of its own.
+    // A layer without any value gets no line.
     const adds = !stacked || row.some((value, at) => value > (index ? tops[index - 1][at] : 0));
     if (adds) drawn.push(s("path", { class: "line", "data-tone": tone, d: line(row, x, y) }));
   });

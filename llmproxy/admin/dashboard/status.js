@@ -1,4 +1,4 @@
-// The top of the page: how things are in one sentence, what is out and since when, and banners.
+// The top of the page: one sentence about the proxy, the unavailable endpoints, and banners.
 
 import { byId, h, setText } from "./dom.js";
 import { clock, duration, moment, plural } from "./format.js";
@@ -7,7 +7,7 @@ import { headlineOf, stateLine, toneOf, troublesOf } from "./words.js";
 
 const SHOWN = 6;
 
-/** The status. `update(state)` draws it, `tick(now)` counts down between events. */
+/** Makes the status. `update(state)` draws it, `tick(now)` counts down between events. */
 export function statusLine() {
   let rows = [];
   return {
@@ -38,7 +38,7 @@ function drawTroubles(troubles, before, now) {
     before = troubles.slice(0, SHOWN).map(troubleRow);
     list.replaceChildren(...before.map((row) => row.element));
     const more = troubles.length - SHOWN;
-    if (more > 0) list.append(h("li", { class: "soft" }, `and ${more} more, below`));
+    if (more > 0) list.append(h("li", { class: "soft" }, `and ${more} more below`));
   }
   before.forEach((row, index) => row.update(troubles[index].endpoint, now));
   return before;
@@ -50,7 +50,7 @@ function troubleRow({ group, endpoint }) {
   const target = `e-${encodeURIComponent(group)}-${encodeURIComponent(endpoint.endpoint)}`;
   const link = h("a", { href: `#${target}`, "data-target": target }, endpoint.endpoint);
   link.addEventListener("click", (event) => {
-    event.preventDefault(); // the address may hold a call
+    event.preventDefault(); // the address may name a call
     const there = byId(target);
     there?.scrollIntoView({ block: "center" });
     there?.focus();
@@ -81,7 +81,7 @@ function factsOf(state) {
     `up for ${duration(state.now - state.started_at)}`,
     state.workers > 1 ? plural(state.workers, "worker") : null,
     state.shared ? plural(state.shared.instances, "instance") : null,
-    config.source ? `${config.source} of ${moment(config.loaded_at, state.now)}` : "no config file",
+    config.source ? `${config.source} loaded ${moment(config.loaded_at, state.now)}` : "no config file",
     config.reloads ? plural(config.reloads, "reload") : null,
     config.failed_reloads ? `${config.failed_reloads} refused` : null,
   ];
@@ -93,18 +93,18 @@ function drawBanners(state) {
   const banners = [];
   if (config.error !== null) {
     const when = config.error_at ? ` at ${clock(config.error_at)}` : "";
-    banners.push([`The config was refused${when}; the one before is in use.`, config.error]);
+    banners.push([`The new config was refused${when}; the previous one stays in use.`, config.error]);
   }
   if (shared && !shared.connected) {
-    const since = `for ${duration(shared.since_s)}`;
+    const since = duration(shared.since_s);
     banners.push([
-      `The shared view is lost ${since}: each instance keeps to its part of every limit.`,
+      `Shared state has been disconnected for ${since}: each instance keeps to its share of every limit.`,
       shared.why,
     ]);
   }
   if (cache?.store && !cache.store.connected) {
     banners.push([
-      "The store behind the cache is not connected: its answers are misses.",
+      "The cache's store is disconnected: only answers in memory are found.",
       cache.store.why,
     ]);
   }

@@ -1,4 +1,4 @@
-// What came of an action, told once and politely.
+// A short message about the result of an action.
 
 import { byId, h } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// The trace of one call: what was done for it, step by step, on the scale of its time.
+// The trace of one call: its steps on a time scale.
 
 import { get } from "./api.js";
 import { outcomeOf, tokensOf } from "./call_row.js";
@@ -8,7 +8,7 @@ import { clock, count, millis, usd } from "./format.js";
 import { icon } from "./icons.js";
 import { toast } from "./toast.js";
 
-/** Opens the trace that the address names (#call=ID), now and whenever it changes. */
+/** Opens the trace that the address names (#call=ID), now and whenever the address changes. */
 export function traces() {
   let shown = null;
   const follow = () => {
@@ -36,7 +36,7 @@ function idInAddress() {
 
 async function show(id, closed) {
   const close = h("button", { type: "button", class: "quiet" }, "Close");
-  const body = h("div", { class: "trace-body" }, h("p", { class: "soft" }, "Looking it up …"));
+  const body = h("div", { class: "trace-body" }, h("p", { class: "soft" }, "Loading …"));
   const title = h("h2", { id: "trace-title" }, "Call");
   const dialog = h(
     "dialog",
@@ -50,11 +50,7 @@ async function show(id, closed) {
   try {
     body.replaceChildren(...traceOf(await get(`admin/calls/${encodeURIComponent(id)}`)));
   } catch (refused) {
-    const why =
-      refused.status === 404
-        ? `No call ${id} is remembered. The access log may have it.`
-        : refused.message;
-    body.replaceChildren(h("p", { class: "error", role: "alert" }, why));
+    body.replaceChildren(h("p", { class: "error", role: "alert" }, refused.message));
   }
 }
 
@@ -81,7 +77,7 @@ function traceOf(call) {
 }
 
 const noSteps = (call) =>
-  call.cache === "hit" ? "None: the answer came from the cache." : "None: no endpoint was asked.";
+  call.cache === "hit" ? "None: the answer came from the cache." : "None: no endpoint was called.";
 
 function about(call) {
   return [
@@ -95,13 +91,13 @@ function about(call) {
     ["Cache", call.cache],
     ["First byte", call.first_byte_ms === null ? null : millis(call.first_byte_ms)],
     ["Total", millis(call.total_ms)],
-    ["Our part", call.overhead_ms === null ? null : millis(call.overhead_ms)],
-    ["Waited for others", call.waited_ms ? millis(call.waited_ms) : null],
+    ["Proxy overhead", call.overhead_ms === null ? null : millis(call.overhead_ms)],
+    ["Upstream and waiting", call.waited_ms ? millis(call.waited_ms) : null],
     [
       "Tokens",
       call.input_tokens === null
         ? null
-        : `${tokensOf(call)}${call.cached_tokens ? `, ${count(call.cached_tokens)} of them cached by the vendor` : ""}`,
+        : `${tokensOf(call)}${call.cached_tokens ? `, ${count(call.cached_tokens)} cached by the vendor` : ""}`,
     ],
     ["Cost", call.cost_usd === null ? null : usd(call.cost_usd)],
   ];
@@ -139,9 +135,9 @@ function stepWords(step) {
 
 async function copyText(text) {
   try {
-    await navigator.clipboard.writeText(text); // only with TLS, or on this machine
-    toast("The id is copied.");
+    await navigator.clipboard.writeText(text); // needs TLS or localhost
+    toast("Copied the id.");
   } catch {
-    toast(`This browser does not let the page copy. The id: ${text}`, "bad");
+    toast(`This browser does not allow copying. The id is ${text}`, "bad");
   }
 }

@@ -1,76 +1,76 @@
-// What the states are called, and what is wrong now, in sentences. Decides; draws nothing.
+// The words for states, and the sentence on top of the page. Pure functions; they draw nothing.
 
 import { countdown, plural } from "./format.js";
 
 export const STATE_WORDS = {
   ok: "ok",
   full: "full",
-  cooling: "cooling",
+  cooling: "cooling down",
   open: "breaker open",
   "half-open": "half-open",
   misconfigured: "misconfigured",
   drained: "drained",
 };
 
-// How bad each is; 0 is not out.
+// Severity; an endpoint with 0 takes calls.
 const RANK = { ok: 0, full: 0, drained: 1, "half-open": 2, cooling: 3, open: 4, misconfigured: 5 };
 
-export const isOut = (endpoint) => (RANK[endpoint.state] ?? 3) > 0;
+export const isUnavailable = (endpoint) => (RANK[endpoint.state] ?? 3) > 0;
 
-/** ok, warn or bad: the colour of a state. */
+/** Returns ok, warn, bad or off: the colour of a state. */
 export function toneOf(state) {
   if (state === "ok") return "ok";
   if (state === "drained") return "off";
   return state === "open" || state === "misconfigured" ? "bad" : "warn";
 }
 
-/** What is behind the state, if more is known than the state's name. */
+/** Returns the reason of a state, or "" if the state's name says it all. */
 export function reasonOf(endpoint) {
   if (endpoint.state !== "half-open") return (endpoint.reason ?? "").replaceAll("_", " ");
   return endpoint.probing ? "a probe is under way" : "waiting for a call to probe it";
 }
 
-/** The endpoints that are out, the worst first: [{group, endpoint}]. */
+/** Returns the unavailable endpoints, most severe first: [{group, endpoint}]. */
 export function troublesOf(state) {
   return state.groups
     .flatMap((group) => group.endpoints.map((endpoint) => ({ group: group.group, endpoint })))
-    .filter(({ endpoint }) => isOut(endpoint))
+    .filter(({ endpoint }) => isUnavailable(endpoint))
     .sort((a, b) => (RANK[b.endpoint.state] ?? 3) - (RANK[a.endpoint.state] ?? 3));
 }
 
-/** One sentence on how things are, and its tone. */
+/** Returns one sentence about the whole proxy, and its tone. */
 export function headlineOf(state) {
   const endpoints = state.groups.flatMap((group) => group.endpoints);
-  const out = endpoints.filter(isOut).length;
+  const out = endpoints.filter(isUnavailable).length;
   const full = endpoints.filter((endpoint) => endpoint.state === "full").length;
   const down = state.groups.filter((group) => group.status === "down").map((group) => group.group);
   const alsoFull = full ? `; ${full} ${full === 1 ? "is" : "are"} full` : "";
   if (state.status === "draining") {
-    return { tone: "warn", text: "The proxy is draining: it ends its calls and goes." };
+    return { tone: "warn", text: "Draining: finishing calls in flight, then shutting down" };
   }
   if (down.length) {
-    const who =
+    const subject =
       down.length > 3
         ? `${down.length} groups are`
         : `${listed(down)} ${down.length === 1 ? "is" : "are"}`;
     return {
       tone: "bad",
-      text: `${who} down: ${out} of ${plural(endpoints.length, "endpoint")} out`,
+      text: `${subject} down: ${out} of ${plural(endpoints.length, "endpoint")} unavailable`,
     };
   }
   if (out) {
     const is = out === 1 ? "is" : "are";
     return {
       tone: "warn",
-      text: `${out} of ${plural(endpoints.length, "endpoint")} ${is} out${alsoFull}`,
+      text: `${out} of ${plural(endpoints.length, "endpoint")} ${is} unavailable${alsoFull}`,
     };
   }
-  if (!endpoints.length) return { tone: "warn", text: "There are no endpoints" };
-  const well = endpoints.length === 1 ? "The endpoint is" : `All ${endpoints.length} endpoints are`;
-  return { tone: "ok", text: `${well} well${alsoFull}` };
+  if (!endpoints.length) return { tone: "warn", text: "No endpoints are configured" };
+  const subject = endpoints.length === 1 ? "The endpoint is" : `All ${endpoints.length} endpoints are`;
+  return { tone: "ok", text: `${subject} healthy${alsoFull}` };
 }
 
-/** One line on an endpoint that is out: cooling, throttled, 12 s left. */
+/** Returns a line for an unavailable endpoint, such as: cooling down, throttled, 12 s left. */
 export function stateLine(endpoint, readyInS) {
   const left = readyInS > 0 ? `${countdown(readyInS)}\u00a0left` : "";
   return [STATE_WORDS[endpoint.state] ?? endpoint.state, reasonOf(endpoint), left]

@@ -1,9 +1,9 @@
-// The figures of the last minute, with what they add up to since the start below.
+// The numbers of the last minute, with a detail or a total below each.
 
 import { byId, h, setText } from "./dom.js";
 import { bytes, count, millis, day, percent, rate, usd } from "./format.js";
 
-const FIGURES = [
+const STATS = [
   [
     "Calls",
     (state) => [`${rate(state.recent.calls_per_s)}/s`, `${count(state.in_flight)} in flight`],
@@ -12,7 +12,7 @@ const FIGURES = [
     "Errors",
     (state) => [
       state.recent.calls ? percent(state.recent.error_rate) : "–",
-      `${count(state.recent.errors)} of ${count(state.recent.calls)} in a minute`,
+      `${count(state.recent.errors)} of ${count(state.recent.calls)} in the last minute`,
     ],
   ],
   [
@@ -36,27 +36,27 @@ const FIGURES = [
       `${usd(state.totals.cost_usd)} since ${day(state.started_at, state.now)}`,
     ],
   ],
-  ["Cache", (state) => (state.cache ? ofCache(state) : ["off", "no cache is configured"])],
+  ["Cache", (state) => (state.cache ? cacheStats(state) : ["off", "not configured"])],
 ];
 
-/** Makes the figures; returns what draws them anew. */
-export function figures() {
-  const cells = FIGURES.map(([name, tell]) => {
+/** Makes the tiles; returns the function that updates them. */
+export function stats() {
+  const cells = STATS.map(([name, read]) => {
     const value = h("dd", { class: "value" });
     const below = h("dd", { class: "soft" });
     byId("figures").append(h("div", {}, h("dt", {}, name), value, below));
-    return { tell, value, below };
+    return { read, value, below };
   });
   return (state) => {
-    for (const { tell, value, below } of cells) {
-      const [now, more] = tell(state);
+    for (const { read, value, below } of cells) {
+      const [now, more] = read(state);
       setText(value, now);
       setText(below, more);
     }
   };
 }
 
-function ofCache({ totals, cache }) {
+function cacheStats({ totals, cache }) {
   const asked = totals.cache_hits + totals.cache_misses;
   const saved =
     totals.saved_usd > 0
