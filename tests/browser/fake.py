@@ -106,7 +106,7 @@ def add_views(app):
         for call in app.state.world.calls:
             if call["id"] == id:
                 return call
-        raise HTTPException(404, f"No call {id} is remembered.")
+        raise HTTPException(404, f"Call {id!r} not found.")
 
     @app.get("/admin/events")
     async def events(request: Request):

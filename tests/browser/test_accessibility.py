@@ -54,7 +54,7 @@ def test_a_page_on_which_all_is_well_has_no_violations(look, photo):
     page = look()
     expect(page.locator("path.line").first).to_be_attached()
     assert violations(page) == []
-    photo(page, f"well-{look.named}")
+    photo(page, f"healthy-{look.named}")
 
 
 def test_nor_one_of_an_incident(look, world, photo):
@@ -177,14 +177,14 @@ def test_the_colours_are_chosen_and_remembered(visit):
     page = visit()
     ground = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(ground)
-    button = page.get_by_role("button", name="Colours: auto")
+    button = page.get_by_role("button", name="Theme: auto")
     button.click()
-    expect(page.get_by_role("button", name="Colours: light")).to_be_visible()
-    page.get_by_role("button", name="Colours: light").click()
+    expect(page.get_by_role("button", name="Theme: light")).to_be_visible()
+    page.get_by_role("button", name="Theme: light").click()
     dark = page.evaluate(ground)
     assert dark != light
     page.reload()
-    expect(page.get_by_role("button", name="Colours: dark")).to_be_visible()
+    expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
     assert page.evaluate(ground) == dark
-    page.get_by_role("button", name="Colours: dark").click()
+    page.get_by_role("button", name="Theme: dark").click()
     assert page.evaluate(ground) == light

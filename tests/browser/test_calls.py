@@ -33,7 +33,7 @@ def test_calls_stand_still_while_somebody_points_at_them(visit):
     rows = page.locator(".calls tbody tr")
     rows.nth(3).hover()
     before = rows.first.get_attribute("data-id")
-    expect(page.locator("#calls-note")).to_have_text(re.compile(r"held while you look · \d+ new"))
+    expect(page.locator("#calls-note")).to_have_text(re.compile(r"paused while you look · \d+ new"))
     assert rows.first.get_attribute("data-id") == before
     page.locator("#headline").hover()
     expect(rows.first).not_to_have_attribute("data-id", before)
@@ -54,7 +54,7 @@ def test_the_trace_tells_each_step_with_its_time_its_reason_and_what_followed(vi
     expect(steps.nth(1)).to_contain_text("212 ms")
     expect(steps.nth(2)).to_contain_text("fallback to group gpt-4.1-mini")
     expect(steps.nth(3)).to_contain_text("openai answered, 200")
-    expect(panel).to_contain_text("Waited for others")
+    expect(panel).to_contain_text("Upstream and waiting")
     expect(panel.locator("code")).to_have_text("req_fallback")
     photo(page, "trace", full=False)
 
@@ -81,7 +81,7 @@ def test_an_address_leads_to_a_trace_and_closing_it_leaves_the_address_bare(visi
 
 def test_a_call_that_nobody_remembers_is_said_to_be_forgotten(visit, world):
     page = visit(at="#call=req_%3Cb%3Egone", expected=["404"])
-    expect(page.get_by_role("alert")).to_contain_text("No call req_<b>gone is remembered")
+    expect(page.get_by_role("alert")).to_contain_text("Call 'req_<b>gone' not found")
 
 
 def test_an_id_is_copied(visit, world):
@@ -89,7 +89,7 @@ def test_an_id_is_copied(visit, world):
     page = visit(at="#call=req_failed")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy id").click()
-    expect(page.locator("#toasts")).to_have_text("The id is copied.")
+    expect(page.locator("#toasts")).to_have_text("Copied the id.")
     assert page.evaluate("navigator.clipboard.readText()") == "req_failed"
 
 
@@ -98,7 +98,7 @@ def test_only_notable_calls_are_left_by_the_filter(visit, world):
     world.more_calls(60)
     page = visit()
     with page.expect_response(lambda response: "notable=true" in response.url):
-        page.get_by_label("Only notable").check()
+        page.get_by_label("Errors and retries only").check()
     outcomes = page.locator(".calls .outcome")
     expect(page.locator('.calls tr[data-tone="ok"]')).to_have_count(0)
     words = outcomes.all_text_contents()

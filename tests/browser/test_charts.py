@@ -38,7 +38,7 @@ def test_what_is_pointed_at_is_read_out_in_all_charts(visit):
 
 def test_the_arrow_keys_read_a_chart_out(visit):
     page = visit()
-    area = page.get_by_role("slider", name="First byte: values by arrow keys")
+    area = page.get_by_role("slider", name="First byte: use arrow keys to read values")
     area.focus()
     page.keyboard.press("Home")
     expect(area).to_have_attribute("aria-valuenow", "0")
@@ -48,14 +48,14 @@ def test_the_arrow_keys_read_a_chart_out(visit):
         "aria-valuetext", re.compile(r"^\d\d:\d\d:\d\d: p99 [\d.]+\sm?s, p50 [\d.]+\sm?s$")
     )
     page.keyboard.press("Escape")
-    expect(chart(page, "First byte").locator(".total")).to_contain_text("our part")
+    expect(chart(page, "First byte").locator(".total")).to_contain_text("proxy overhead")
 
 
 def test_a_day_is_shown_in_steps_of_five_minutes(visit):
     page = visit()
     with page.expect_response(lambda response: "span=24h" in response.url):
         page.get_by_text("24 hours").click()
-    area = page.get_by_role("slider", name="Tokens: values by arrow keys")
+    area = page.get_by_role("slider", name="Tokens: use arrow keys to read values")
     expect(area).to_have_attribute("aria-valuemax", "287")
     expect(area).to_have_attribute("aria-valuetext", re.compile(r"^\d\d:\d[05]: "))
     expect(chart(page, "Calls").locator(".tick", has_text=":00").first).to_be_visible()

@@ -11,31 +11,33 @@ def row(page, group, endpoint):
 
 def test_where_all_is_well_one_line_says_so(visit):
     page = visit()
-    expect(page.locator("#headline")).to_have_text("All 8 endpoints are well")
+    expect(page.locator("#headline")).to_have_text("All 8 endpoints are healthy")
     expect(page.locator("#troubles")).to_be_hidden()
     expect(page).to_have_title("LLMProxy")
-    expect(page.locator("#facts")).to_contain_text("4 workers · llmproxy.yaml of")
+    expect(page.locator("#facts")).to_contain_text("4 workers · llmproxy.yaml loaded")
 
 
 def test_what_is_out_is_told_in_words_the_worst_first_and_since_when(visit, world):
     world.incident = True
     page = visit()
-    expect(page.locator("#headline")).to_have_text("5 of 8 endpoints are out; 1 is full")
+    expect(page.locator("#headline")).to_have_text("5 of 8 endpoints are unavailable; 1 is full")
     lines = page.locator("#troubles li")
     expect(lines).to_have_count(5)
     worst = "azure-north in gpt-4.1-mini: misconfigured, credential rejected"
     expect(lines.nth(0)).to_contain_text(worst)
     expect(lines.nth(2)).to_have_text(
-        re.compile(r"^azure-east in gpt-4\.1: cooling, throttled, \d+\ss\sleft · since \d\d:\d\d$")
+        re.compile(
+            r"^azure-east in gpt-4\.1: cooling down, throttled, \d+\ss\sleft · since \d\d:\d\d$"
+        )
     )
-    expect(page).to_have_title("! 5 of 8 endpoints are out; 1 is full · LLMProxy")
+    expect(page).to_have_title("! 5 of 8 endpoints are unavailable; 1 is full · LLMProxy")
 
 
 def test_a_group_without_a_working_endpoint_is_named(visit, world):
     world.drained = {("text-embedding-3-small", "vllm-local"), ("text-embedding-3-small", "openai")}
     page = visit()
     expect(page.locator("#headline")).to_have_text(
-        "text-embedding-3-small is down: 2 of 8 endpoints out"
+        "text-embedding-3-small is down: 2 of 8 endpoints unavailable"
     )
 
 
@@ -52,7 +54,7 @@ def test_each_state_has_its_word_and_each_endpoint_its_figures(visit, world):
     page = visit()
     words = page.locator(".endpoint .word").all_text_contents()
     assert set(words) == {
-        *("cooling", "breaker open", "ok", "full", "misconfigured", "half-open", "drained")
+        *("cooling down", "breaker open", "ok", "full", "misconfigured", "half-open", "drained")
     }
     sick = row(page, "gpt-4.1", "azure-east")
     expect(sick).to_contain_text("throttled")
@@ -61,7 +63,7 @@ def test_each_state_has_its_word_and_each_endpoint_its_figures(visit, world):
     expect(well.get_by_role("meter", name="requests left")).to_have_attribute(
         "aria-valuetext", re.compile(r"^\d+ of 10000/min$")
     )
-    expect(row(page, "gpt-4.1-mini", "openai")).to_contain_text("no limit known")
+    expect(row(page, "gpt-4.1-mini", "openai")).to_contain_text("no known limit")
     expect(row(page, "gpt-4.1-mini", "openai")).to_contain_text("last resort")
 
 
@@ -84,7 +86,7 @@ def test_a_drain_is_asked_for_and_enabling_is_not(visit, world):
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     expect(dialog.get_by_role("combobox")).to_have_count(0)
     dialog.get_by_role("button", name="Drain").click()
-    expect(page.locator("#toasts")).to_have_text("azure-east is drained: no new attempts go there.")
+    expect(page.locator("#toasts")).to_have_text("azure-east is drained: it gets no new calls.")
     expect(dialog).to_have_count(0)
     expect(target.locator(".word")).to_have_text("drained")
     assert world.done == [("drain", {"group": "gpt-4.1", "endpoint": "azure-east"})]
@@ -99,7 +101,7 @@ def test_an_endpoint_of_several_groups_can_be_drained_in_all_of_them(visit, worl
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("In").select_option("all 3 groups that it serves")
     dialog.get_by_role("button", name="Drain").click()
-    expect(page.locator("#headline")).to_have_text("3 of 8 endpoints are out")
+    expect(page.locator("#headline")).to_have_text("3 of 8 endpoints are unavailable")
     assert world.done == [("drain", {"group": None, "endpoint": "openai"})]
 
 
@@ -182,7 +184,7 @@ def test_a_config_that_was_refused_and_a_lost_shared_view_are_banners(visit, wor
     page = visit()
     banners = page.locator("#banners")
     expect(banners).to_contain_text("unknown key 'wieght'.\nllmproxy.yaml:31: no.")
-    expect(banners).to_contain_text("The shared view is lost")
+    expect(banners).to_contain_text("Shared state has been disconnected")
     expect(page.locator("#facts")).to_contain_text("2 instances")
     world.config_error = world.shared = None
     expect(banners.locator(".banner")).to_have_count(0)

@@ -145,11 +145,11 @@ def test_the_page_tells_it_in_words(incident, visit, photo):
     proxy, _ = incident
     page = visit(root=proxy.root)
     limited = page.locator(f'[id="e-{GROUP}-{LIMITED}"]')
-    expect(limited.locator(".word")).to_have_text("cooling")
+    expect(limited.locator(".word")).to_have_text("cooling down")
     expect(limited).to_contain_text("throttled")
-    expect(page.locator("#headline")).to_contain_text("out")
+    expect(page.locator("#headline")).to_contain_text("unavailable")
     photo(page, "demo-incident", full=False)
-    page.get_by_label("Only notable").check()
+    page.get_by_label("Errors and retries only").check()
     row = page.locator(".calls tbody tr", has_text="2 attempts").first
     row.locator("a").click()
     steps = page.get_by_role("dialog", name="Call").get_by_role("listitem")

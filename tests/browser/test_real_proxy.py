@@ -68,7 +68,7 @@ def endpoint(page, name):
 def test_calls_are_seen_and_the_trace_of_one_that_was_moved(house, visit):
     first, _, proxy = house()
     page = visit(root=proxy.root)
-    expect(page.locator("#headline")).to_have_text("All 2 endpoints are well")
+    expect(page.locator("#headline")).to_have_text("All 2 endpoints are healthy")
     expect(page.locator("#calls")).to_contain_text("No calls yet")
     first.faults.append(Fault("status:500", times=1))
     assert asked(proxy) == 200
@@ -88,10 +88,10 @@ def test_a_cooldown_is_seen_counted_down_and_cleared(house, visit):
     first.faults.append(Fault("status:401", times=1))
     assert asked(proxy) == 200
     page = visit(root=proxy.root)
-    expect(page.locator("#headline")).to_have_text("1 of 2 endpoints is out")
+    expect(page.locator("#headline")).to_have_text("1 of 2 endpoints is unavailable")
     expect(endpoint(page, "first").locator(".left")).to_have_text(re.compile("left"))
     endpoint(page, "first").get_by_role("button", name="Clear").click()
-    expect(page.locator("#headline")).to_have_text("All 2 endpoints are well")
+    expect(page.locator("#headline")).to_have_text("All 2 endpoints are healthy")
     assert asked(proxy) == 200
     expect(page.locator(".calls tbody tr").first).to_contain_text("first")
 
@@ -120,10 +120,10 @@ def test_who_has_the_key_signs_in_and_out_and_purges_the_cache(house, visit):
         page.keyboard.press("Enter")
         if key == "wrong":
             expect(page.get_by_role("alert")).not_to_be_empty()
-    expect(page.locator("#headline")).to_have_text("All 2 endpoints are well")
+    expect(page.locator("#headline")).to_have_text("All 2 endpoints are healthy")
     page.get_by_role("button", name="Purge cache…").click()
     page.get_by_role("dialog").get_by_role("button", name="Purge").click()
-    expect(page.locator("#toasts")).to_contain_text("Forgotten: 0 answers in memory")
+    expect(page.locator("#toasts")).to_contain_text("Deleted 0 answers in memory")
     page.reload()
     expect(page.locator("#headline")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
@@ -148,5 +148,5 @@ def test_the_config_is_read_again_and_one_that_is_wrong_is_told(house, visit, tm
     reload()
     expect(page.get_by_role("dialog")).to_contain_text("unknown key 'teir'")
     page.keyboard.press("Escape")
-    expect(page.locator("#board")).to_contain_text("The config was refused")
+    expect(page.locator("#board")).to_contain_text("The new config was refused")
     assert asked(proxy) == 200

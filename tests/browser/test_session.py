@@ -21,7 +21,7 @@ def test_a_protected_proxy_asks_for_its_key(visit, world, photo):
     expect(page.get_by_role("alert")).to_have_text("This is not the admin key.")
     photo(page, "login")
     sign_in(page)
-    expect(page.locator("#headline")).to_have_text("All 8 endpoints are well")
+    expect(page.locator("#headline")).to_have_text("All 8 endpoints are healthy")
     expect(page.locator("#login")).to_be_hidden()
     assert page.locator("#key").input_value() == ""
 
@@ -74,12 +74,12 @@ def test_a_lost_connection_says_since_when_and_heals(visit, world):
     world.stopped = True
     expect(page.locator("#link-word")).to_have_text("Connection lost.")
     expect(page.locator("#link-since")).to_have_text(
-        re.compile(r"These are the figures of \d\d:\d\d:\d\d, [0-9]\ss ago. Trying again …")
+        re.compile(r"Showing data from \d\d:\d\d:\d\d, [0-9]\ss ago. Reconnecting …")
     )
     world.stopped = False
     world.incident = True
     expect(page.locator("#link-word")).to_have_text("Live", timeout=12_000)
-    expect(page.locator("#headline")).to_have_text("5 of 8 endpoints are out; 1 is full")
+    expect(page.locator("#headline")).to_have_text("5 of 8 endpoints are unavailable; 1 is full")
 
 
 def test_a_connection_that_hangs_is_seen_to_be_lost(visit, world):

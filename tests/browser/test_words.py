@@ -76,11 +76,14 @@ def test_the_headline_is_a_sentence(call):
         }
         return tuple(call("words.js", "headlineOf", state).values())
 
-    assert headline(("a", "ok", ["ok"])) == ("ok", "The endpoint is well")
-    assert headline(("a", "ok", ["ok", "full"])) == ("ok", "All 2 endpoints are well; 1 is full")
-    assert headline(("a", "degraded", ["ok", "open"])) == ("warn", "1 of 2 endpoints is out")
+    assert headline(("a", "ok", ["ok"])) == ("ok", "The endpoint is healthy")
+    assert headline(("a", "ok", ["ok", "full"])) == ("ok", "All 2 endpoints are healthy; 1 is full")
+    assert headline(("a", "degraded", ["ok", "open"])) == (
+        "warn",
+        "1 of 2 endpoints is unavailable",
+    )
     down = [(name, "down", ["drained"]) for name in "abcd"]
-    assert headline(*down[:2]) == ("bad", "a and b are down: 2 of 2 endpoints out")
-    assert headline(*down) == ("bad", "4 groups are down: 4 of 4 endpoints out")
+    assert headline(*down[:2]) == ("bad", "a and b are down: 2 of 2 endpoints unavailable")
+    assert headline(*down) == ("bad", "4 groups are down: 4 of 4 endpoints unavailable")
     assert headline(("a", "ok", ["ok"]), status="draining")[0] == "warn"
-    assert headline() == ("warn", "There are no endpoints")
+    assert headline() == ("warn", "No endpoints are configured")
