@@ -149,14 +149,14 @@ def test_the_cache_of_one_group_is_purged(visit, world):
     dialog = page.get_by_role("dialog", name="Purge the cache?")
     dialog.get_by_label("Answers of").select_option("gpt-4.1")
     dialog.get_by_role("button", name="Purge").click()
-    expect(page.locator("#toasts")).to_contain_text("1,204 answers in memory, 17K in the store")
+    expect(page.locator("#toasts")).to_contain_text("1,204 answers in memory and 17K in the store")
     assert world.done == [("purge", "gpt-4.1")]
 
 
 def test_without_a_cache_there_is_nothing_to_purge(visit, world):
     world.cache = False
     page = visit()
-    expect(page.locator("#figures")).to_contain_text("no cache is configured")
+    expect(page.locator("#figures")).to_contain_text("not configured")
     expect(page.get_by_role("button", name="Purge cache…")).to_be_hidden()
 
 

@@ -80,7 +80,7 @@ def test_calls_are_seen_and_the_trace_of_one_that_was_moved(house, visit):
     expect(steps.first).to_contain_text(re.compile("first failed: .*500; then: next endpoint"))
     expect(steps.last).to_contain_text("second answered, 200")
     page.keyboard.press("Escape")
-    expect(page.locator("#figures")).to_contain_text("of 1 in a minute")
+    expect(page.locator("#figures")).to_contain_text("of 1 in the last minute")
 
 
 def test_a_cooldown_is_seen_counted_down_and_cleared(house, visit):
