@@ -65,7 +65,7 @@ function traceOf(call) {
     call.steps.length
       ? h("ol", { class: "steps" }, ...call.steps.map((step) => stepLine(step, call.total_ms)))
       : h("p", { class: "soft" }, noSteps(call)),
-    h("h3", {}, "Figures"),
+    h("h3", {}, "Details"),
     h(
       "dl",
       { class: "about" },
