@@ -1,6 +1,6 @@
-"""The supervisor of background tasks: one that fails by a mistake of ours is told and begun again.
+"""The supervisor of background tasks: it logs a task that fails by a bug, and restarts it.
 
-What may be expected of a server (it is gone, it is slow, it refuses) the tasks handle themselves.
+Tasks themselves handle expected failures: a server that is down, slow or refuses.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ PAUSE_S = 1.0
 @asynccontextmanager
 async def background(*jobs: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Run the jobs, which end only when they are cancelled, until the block ends."""
-    tasks = {asyncio.create_task(_again_and_again(job)) for job in jobs}
+    tasks = {asyncio.create_task(_run_forever(job)) for job in jobs}
     try:
         yield
     finally:
-        while tasks:  # until they have heard it: a library in between may swallow a cancellation
+        while tasks:  # again if needed: a library in between may swallow a cancellation
             for task in tasks:
                 task.cancel()
             _, tasks = await asyncio.wait(tasks, timeout=PAUSE_S)
 
 
-async def _again_and_again(job: Callable[[], Awaitable[None]]) -> None:
+async def _run_forever(job: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await job()
-        except Exception:  # the supervisor: whatever it is, calls go on
-            logger.exception("A background task failed; it begins again.")
+        except Exception:  # calls go on without it
+            logger.exception("A background task failed; it restarts in %g s.", PAUSE_S)
         await asyncio.sleep(PAUSE_S)

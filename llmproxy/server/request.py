@@ -42,28 +42,23 @@ class RequestBody:
     __slots__ = (
         "_chunks",
         "_flow",
-        "_max_bytes",
         "_size",
         "_waiter",
         "complete",
         "error",
+        "max_bytes",
         "streamed",
     )
 
     def __init__(self, flow: ReadFlow, max_bytes: int) -> None:
         self._flow = flow
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._chunks: list[bytes] = []
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self.streamed = False
         self.complete = False
         self.error: ClientError | None = None
-
-    def expect(self, content_length: int) -> None:
-        """Refuse a body that announces too large a size, before it is read."""
-        if content_length > self._max_bytes and not self.streamed:
-            self.fail(self._too_large())
 
     def add(self, chunk: bytes) -> None:
         """Keep bytes that have arrived."""
@@ -75,19 +70,28 @@ class RequestBody:
             if self._size > HIGH_WATER_BYTES:
                 self._flow.pause_reading()
             self._wake()
-        elif self._size > self._max_bytes:
+        elif self._size > self.max_bytes:
             self._chunks.clear()
-            self.fail(self._too_large())
+            self.refuse_size()
 
     def end(self) -> None:
         """Note that the body is complete."""
         self.complete = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def fail(self, error: ClientError) -> None:
         """Note why the request is refused or its body stays incomplete; the first error counts."""
         self.error = self.error or error
         self._wake()
+
+    def refuse_size(self) -> None:
+        """Refuse the request because its body is larger than `max_bytes`."""
+        message = (
+            f"The request body is larger than {self.max_bytes} bytes, the limit of this proxy "
+            "(general_settings.max_body_bytes)."
+        )
+        self.fail(ClientError(message, status=413, code="request_too_large"))
 
     def take(self) -> bytes:
         """Return and forget what has arrived: all of it, once the body is complete."""
@@ -117,14 +121,6 @@ class RequestBody:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    def _too_large(self) -> ClientError:
-        return ClientError(
-            f"The request body is larger than {self._max_bytes} bytes, the limit of this proxy "
-            "(general_settings.max_body_bytes).",
-            status=413,
-            code="request_too_large",
-        )
 
 
 class IncomingRequest(msgspec.Struct, eq=False):
@@ -203,7 +199,8 @@ def parse_head(
         request.refuse(f"HTTP/{version} is not supported; use HTTP/1.1.", 505)
     elif hosts != 1 and (hosts or version == "1.1"):  # HTTP/1.0 does without a Host
         request.refuse(f"Expected one Host header, found {hosts}.", 400)
-    body.expect(content_length)
+    if content_length > body.max_bytes and not body.streamed:
+        body.refuse_size()
     return request
 
 

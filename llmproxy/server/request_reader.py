@@ -185,7 +185,8 @@ class RequestReader:
         if state is DRAIN:
             self._handler.request_drained(request)
         elif not request.started:
-            self._ready(request)
+            request.started = True
+            self._handler.request_ready(request)
 
     def _ready(self, request: IncomingRequest) -> None:
         request.started = True

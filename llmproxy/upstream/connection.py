@@ -114,7 +114,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._response: Response | None = None  # the exchange's; None: no bytes are expected
         self._bodiless = False
         self._headers: Headers = []
-        self._head_bytes = 0  # received in this exchange, body included once it begins
+        self._head_bytes = 0  # received before the head was complete, in earlier reads
         self._upload: _UploadTask | None = None
         self.state = ConnectionState.NEW
 
@@ -221,17 +221,17 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if response is None:
             self.abort()  # a late or smuggled response: its connection is never kept
             return
-        self._head_bytes += nbytes
         try:
             self._parser.feed_data(READ_BUFFER[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._head_bytes += nbytes
             self._broken(f"malformed HTTP response: {_parser_complaint(error)}")
             return
         response.flush()
         if self.state is not BODY:
-            self._end_read()
+            self._end_read(nbytes)
 
-    def _end_read(self) -> None:
+    def _end_read(self, nbytes: int) -> None:
         """Act on what one read has brought, unless it was part of a body."""
         if self.state is COMPLETE:
             self._response = self._upload = None
@@ -240,8 +240,10 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         elif self.state is SPENT:
             self._response = None
             self.abort()
-        elif self.state is HEAD and self._head_bytes > MAX_HEAD_BYTES:
-            self._broken(f"the response head is larger than {MAX_HEAD_BYTES} bytes")
+        elif self.state is HEAD:
+            self._head_bytes += nbytes
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._broken(f"the response head is larger than {MAX_HEAD_BYTES} bytes")
 
     def connection_lost(self, exc: Exception | None) -> None:
         response = self._response

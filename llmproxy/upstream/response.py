@@ -7,6 +7,7 @@ are many.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
@@ -81,10 +82,12 @@ class ReadableConnection(Protocol):
 class _Pour(msgspec.Struct):
     """A body on its way to a sink. Moments are seconds of `time.monotonic`.
 
-    `behind`: the sink has asked for a pause. `watch_again_at`: when to move the deadline next.
+    `write` is the sink's method, looked up once. `behind`: the sink has asked for a pause.
+    `watch_again_at`: when to move the deadline next.
     """
 
     sink: Sink
+    write: Callable[[bytes], bool]
     idle_s: float
     until: float
     watch_again_at: float = 0.0
@@ -162,7 +165,7 @@ class Response:
         TimedOut after `idle_s` of silence or at `until`, UpstreamFailed when the body cannot be
         completed, ClientError when the sink accepts nothing before `until`.
         """
-        pour = self._pour = _Pour(sink, idle_s, until)
+        pour = self._pour = _Pour(sink, sink.write, idle_s, until)
         while True:
             self.flush()
             if pour.behind:
@@ -221,7 +224,7 @@ class Response:
         if pour is None or not self._chunks:
             return
         chunks, self._chunks = self._chunks, []
-        if pour.sink.write(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
+        if pour.write(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
             now = monotonic()
             if now >= pour.watch_again_at:
                 self._watch_silence(pour, now)

@@ -1,4 +1,4 @@
-"""The server on real sockets: framing, limits, timeouts, pipelining, early answers, draining."""
+"""The server on real sockets: framing, limits, timeouts, pipelining, early answers, shutdown."""
 
 import asyncio
 import json
@@ -83,7 +83,7 @@ async def test_requests_on_one_connection_are_answered_in_order_even_when_pipeli
             ]
             assert texts == ["1", "2", "3"]
             assert replies[1].json == {"status": "alive"}
-            assert len({each.connection for each in vendor.received}) == 1
+            assert len({received.connection for received in vendor.received}) == 1
 
 
 @bounded()
@@ -114,7 +114,7 @@ async def test_an_http_1_0_client_gets_a_plain_answer_and_the_end():
 
 
 @bounded()
-async def test_a_client_that_asks_first_is_told_to_continue():
+async def test_a_client_that_expects_100_continue_gets_it():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(group_of(vendor)) as proxy:
             client = await connect(proxy.port)
@@ -140,7 +140,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read():
 
 
 @bounded()
-async def test_a_refused_body_does_not_spoil_the_answer_or_the_connection():
+async def test_after_a_refused_body_its_connection_is_still_usable():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(group_of(vendor, max_body_bytes=2000)) as proxy:
             client = await connect(proxy.port)
@@ -169,7 +169,7 @@ async def test_a_head_that_is_too_large_is_refused():
 
 
 @bounded()
-async def test_a_head_that_does_not_come_is_not_waited_for():
+async def test_a_connection_without_a_complete_head_times_out():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(group_of(vendor, timeouts={"header_s": 0.3})) as proxy:
             client = await connect(proxy.port)
@@ -186,7 +186,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for():
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=XX"])
 @bounded()
-async def test_a_body_that_stops_is_not_waited_for(kind):
+async def test_a_body_that_stops_arriving_is_answered_with_408(kind):
     async with scripted(GOOD) as vendor:
         async with serve_proxy(group_of(vendor, timeouts={"body_progress_s": 0.3})) as proxy:
             client = await connect(proxy.port)
@@ -214,7 +214,7 @@ async def test_an_idle_connection_is_closed():
 
 
 @bounded()
-async def test_the_bytes_behind_a_request_may_come_while_it_is_answered():
+async def test_part_of_the_next_request_may_arrive_while_the_first_is_answered():
     async with scripted(always(0.3, http(chat("slow")))) as vendor:
         async with serve_proxy(group_of(vendor, timeouts={"header_s": 0.1})) as proxy:
             client = await connect(proxy.port)
@@ -227,7 +227,7 @@ async def test_the_bytes_behind_a_request_may_come_while_it_is_answered():
 
 @pytest.mark.parametrize("upgrade", ["websocket", "h2c"])
 @bounded()
-async def test_an_upgrade_is_refused_clearly(upgrade):
+async def test_an_upgrade_is_refused_with_501(upgrade):
     async with scripted(GOOD) as vendor:
         async with serve_proxy(group_of(vendor)) as proxy:
             client = await connect(proxy.port)
@@ -239,7 +239,7 @@ async def test_an_upgrade_is_refused_clearly(upgrade):
 
 
 @bounded()
-async def test_paths_and_methods():
+async def test_paths_and_methods_are_checked_before_any_endpoint_is_asked():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(group_of(vendor)) as proxy:
             for path in ("/nowhere", "/v2/x", "/favicon"):
@@ -272,7 +272,7 @@ async def test_paths_and_methods():
 
 
 @bounded()
-async def test_the_operators_pages_are_served_beside_the_data_plane():
+async def test_the_admin_application_is_served_by_the_same_server():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(group_of(vendor)) as proxy:
             for path in ("/livez", "/readyz", "/health", "/docs", "/openapi.json", "/"):
@@ -284,7 +284,7 @@ async def test_the_operators_pages_are_served_beside_the_data_plane():
 
 
 @bounded()
-async def test_a_drain_lets_calls_finish_and_says_that_it_is_going():
+async def test_a_shutdown_lets_calls_finish_and_announces_itself():
     go_on = asyncio.Event()
 
     def answer(received, number):
@@ -311,7 +311,7 @@ async def test_a_drain_lets_calls_finish_and_says_that_it_is_going():
 
 
 @bounded()
-async def test_what_does_not_finish_in_time_is_told_so_in_band():
+async def test_a_stream_that_outlasts_the_shutdown_ends_with_an_error_event():
     from tests.support.client import STREAM
     from tests.support.vendor import chunk, delta, sse_head
 
@@ -322,13 +322,13 @@ async def test_what_does_not_finish_in_time_is_told_so_in_band():
             await client.head()
             assert await client.chunk() == delta("a")
             proxy.server.should_exit = True
-            told = await client.chunk()
-            assert b"shutting down" in told
+            error = await client.chunk()
+            assert b"shutting down" in error
             assert await client.chunk() == b""
 
 
 @bounded()
-async def test_a_call_without_an_answer_is_told_when_its_time_is_over():
+async def test_a_call_that_is_unanswered_at_the_end_of_the_shutdown_gets_503():
     async with scripted(always("hang")) as vendor:
         async with serve_proxy(group_of(vendor, drain_timeout_s=0.3, timeouts={})) as proxy:
             client = await connect(proxy.port)

@@ -1,4 +1,4 @@
-"""Entra tokens: fetched once, kept, refreshed early; a failure is the endpoint's own."""
+"""Entra tokens: fetched once, reused, refreshed early; without one, the credential is rejected."""
 
 import asyncio
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Token:
 
 
 class Source:
-    """A credential that issues numbered tokens of one hour, or fails."""
+    """A fake credential of azure-identity: issues numbered tokens valid for an hour, or fails."""
 
     def __init__(self):
         self.now = 1000.0
@@ -63,25 +63,25 @@ async def test_a_token_is_fetched_once_for_many_calls_and_sent_as_bearer():
 
 
 @bounded()
-async def test_a_token_is_refreshed_five_minutes_early_and_the_old_one_serves_while_that_fails():
+async def test_a_token_is_refreshed_five_minutes_early_and_reused_while_the_refresh_fails():
     source = Source()
     credentials = source.credentials()
     await credentials.headers(ENDPOINT)
     source.now += 3600 - 301
     assert (await credentials.headers(ENDPOINT))[0][1] == b"Bearer token-1"
     source.now += 2
-    source.failing = RuntimeError("IMDS is away")
+    source.failing = RuntimeError("IMDS is unreachable")
     assert (await credentials.headers(ENDPOINT))[0][1] == b"Bearer token-1"
     source.failing = None
     assert (await credentials.headers(ENDPOINT))[0][1] == b"Bearer token-3"
     source.now += 4000
-    source.failing = RuntimeError("IMDS is away\nand more")
-    with pytest.raises(CredentialRejected, match="IMDS is away") as caught:
+    source.failing = RuntimeError("IMDS is unreachable\nand more")
+    with pytest.raises(CredentialRejected, match="IMDS is unreachable") as caught:
         await credentials.headers(ENDPOINT)
     assert not caught.value.sent
     credentials.close()
 
 
 @pytest.mark.parametrize("kind", ["default", "managed_identity", "cli"])
-def test_the_real_credentials_of_azure_identity_are_made(kind):
+def test_the_credentials_of_azure_identity_can_be_made(kind):
     assert callable(azure_identity(kind).get_token)

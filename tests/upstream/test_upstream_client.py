@@ -1,4 +1,4 @@
-"""The upstream client's duties, over real sockets."""
+"""The upstream client over real sockets: pooling, timeouts, TLS, proxies, name lookup."""
 
 import asyncio
 import socket
@@ -43,7 +43,7 @@ async def client_of(*, environ=None, resolver=None, tls=None, max_connections=10
 
 
 async def ask(client, vendor, outgoing=POST, *, within=5, base_url=None):
-    """One whole exchange: status and body."""
+    """Send a request and return the status and the whole body."""
     until = monotonic() + within
     endpoint = endpoint_at(base_url or vendor.base_url)
     response = await client.send(endpoint, outgoing, until=until)
@@ -57,14 +57,14 @@ async def ask(client, vendor, outgoing=POST, *, within=5, base_url=None):
 
 
 @bounded()
-async def test_a_connection_is_kept_and_the_newest_is_used_first():
+async def test_connections_are_kept_and_the_newest_is_used_first():
     async with scripted(always(0.02, OK)) as vendor, client_of() as client:
         await asyncio.gather(*(ask(client, vendor) for _ in range(3)))
         assert vendor.connections == 3
         for _ in range(5):
             await ask(client, vendor)
         assert vendor.connections == 3
-        assert len({each.connection for each in vendor.received[3:]}) == 1
+        assert len({received.connection for received in vendor.received[3:]}) == 1
 
 
 @bounded()
@@ -78,7 +78,7 @@ async def test_an_idle_connection_expires():
 
 @pytest.mark.clock
 @bounded()
-async def test_calls_beyond_the_cap_wait_their_turn_and_then_time_out():
+async def test_calls_above_the_cap_wait_in_order_and_time_out():
     async with scripted(always(0.1, OK)) as vendor:
         async with client_of(max_connections=2) as client:
             began_at = monotonic()
@@ -97,7 +97,7 @@ async def test_calls_beyond_the_cap_wait_their_turn_and_then_time_out():
 
 
 @bounded()
-async def test_a_waiter_that_gives_up_does_not_lose_its_connection_to_nobody():
+async def test_a_cancelled_waiter_passes_its_connection_on():
     async with scripted(always(0.05, OK)) as vendor, client_of(max_connections=1) as client:
         first = asyncio.ensure_future(ask(client, vendor))
         await asyncio.sleep(0.01)
@@ -109,7 +109,7 @@ async def test_a_waiter_that_gives_up_does_not_lose_its_connection_to_nobody():
 
 
 @bounded()
-async def test_a_call_that_must_not_be_sent_twice_goes_over_a_fresh_connection():
+async def test_a_call_that_must_not_be_sent_twice_gets_a_fresh_connection():
     async with scripted(always(OK)) as vendor, client_of() as client:
         await ask(client, vendor)
         await ask(client, vendor, Outgoing(b"POST", b"/", b"host: h\r\n", b"{}", fresh=True))
@@ -117,7 +117,7 @@ async def test_a_call_that_must_not_be_sent_twice_goes_over_a_fresh_connection()
 
 
 @bounded()
-async def test_a_stale_connection_is_replaced_unseen_and_its_siblings_are_dropped():
+async def test_a_stale_connection_is_replaced_silently_and_the_other_kept_ones_are_dropped():
     closing = False
 
     def answer(received, number):
@@ -160,7 +160,7 @@ async def test_informational_answers_are_skipped_and_the_end_of_the_connection_e
 
 
 @bounded()
-async def test_silence_is_a_timeout_of_its_phase():
+async def test_a_timeout_names_its_phase():
     async with scripted(always("hang")) as vendor, client_of() as client:
         with pytest.raises(TimedOut) as caught:
             await ask(client, vendor, within=0.2)
@@ -172,7 +172,7 @@ async def test_silence_is_a_timeout_of_its_phase():
 
 
 @bounded()
-async def test_a_refused_connection_and_one_that_is_never_accepted_are_connect_failures():
+async def test_connections_that_are_refused_or_never_accepted_are_connect_failures():
     async with client_of(connect_s=0.2) as client:
         with pytest.raises(ConnectFailed) as caught:
             await ask(client, None, base_url="http://127.0.0.1:9/v1")
@@ -186,12 +186,12 @@ async def test_a_refused_connection_and_one_that_is_never_accepted_are_connect_f
         with pytest.raises(ConnectFailed) as caught:
             await ask(client, None, base_url=f"http://127.0.0.1:{port}/v1")
         assert "no connection" in str(caught.value)
-        for each in (*fillers, full):
-            each.close()
+        for sock in (*fillers, full):
+            sock.close()
 
 
 @bounded()
-async def test_tls_is_spoken_and_the_certificate_is_checked(tmp_path):
+async def test_tls_checks_the_certificate(tmp_path):
     authority, stranger = Authority(tmp_path), Authority(tmp_path)
     context = authority.server_context("127.0.0.1")
     async with scripted(always(OK), tls=context) as vendor:
@@ -213,27 +213,27 @@ async def test_tls_is_spoken_and_the_certificate_is_checked(tmp_path):
 
 @asynccontextmanager
 async def tunnel(answer=b"HTTP/1.1 200 Connection established\r\n\r\n"):
-    """A proxy that knows CONNECT; yields its address and what it was asked."""
-    asked = []
+    """A CONNECT proxy; yields its port and the list of request heads that it receives."""
+    heads = []
 
     async def serve(reader, writer):
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(answer)
         if b" 200 " in answer:
-            port = int(asked[-1].split(b" ")[1].rsplit(b":")[-1])
-            there, back = await asyncio.open_connection("127.0.0.1", port)
+            port = int(heads[-1].split(b" ")[1].rsplit(b":")[-1])
+            from_origin, to_origin = await asyncio.open_connection("127.0.0.1", port)
             await asyncio.wait(
                 [
-                    asyncio.ensure_future(_copy(reader, back)),
-                    asyncio.ensure_future(_copy(there, writer)),
+                    asyncio.ensure_future(_copy(reader, to_origin)),
+                    asyncio.ensure_future(_copy(from_origin, writer)),
                 ],
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            back.close()
+            to_origin.close()
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1], asked
+    yield server.sockets[0].getsockname()[1], heads
     server.close()
 
 
@@ -243,17 +243,17 @@ async def _copy(reader, writer):
 
 
 @bounded()
-async def test_an_https_origin_is_reached_through_the_proxy_by_connect(tmp_path):
+async def test_an_https_origin_is_reached_by_connect_through_a_proxy(tmp_path):
     authority = Authority(tmp_path)
     async with scripted(always(OK), tls=authority.server_context("origin.test")) as vendor:
         url = f"https://origin.test:{vendor.port}/v1"
         trust = authority.client_context()
-        async with tunnel() as (port, asked):
+        async with tunnel() as (port, heads):
             environ = {"HTTPS_PROXY": f"http://user:p%40ss@127.0.0.1:{port}"}
             async with client_of(environ=environ, tls=trust) as client:
                 assert (await ask(client, vendor, base_url=url))[0] == 200
-            assert asked[0].startswith(b"CONNECT origin.test:%d HTTP/1.1\r\n" % vendor.port)
-            assert b"Proxy-Authorization: Basic dXNlcjpwQHNz\r\n" in asked[0]
+            assert heads[0].startswith(b"CONNECT origin.test:%d HTTP/1.1\r\n" % vendor.port)
+            assert b"Proxy-Authorization: Basic dXNlcjpwQHNz\r\n" in heads[0]
         async with tunnel(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as (port, _):
             environ = {"https_proxy": f"127.0.0.1:{port}"}
             async with client_of(environ=environ, tls=trust) as client:
@@ -273,13 +273,13 @@ async def test_an_https_origin_is_reached_through_the_proxy_by_connect(tmp_path)
         ("https", "api.openai.com", {}, None),
     ],
 )
-def test_the_usual_variables_say_which_proxy(scheme, host, environ, expected):
+def test_the_proxy_is_taken_from_the_usual_variables(scheme, host, environ, expected):
     proxy = proxy_for(scheme, host, environ)
     assert (proxy.hostname if proxy else None) == expected
 
 
 @bounded()
-async def test_names_are_looked_up_once_and_every_address_is_tried():
+async def test_a_name_is_looked_up_once_and_all_its_addresses_are_tried():
     looked_up = []
 
     def lookup(host, port):
@@ -305,7 +305,7 @@ async def test_a_name_that_cannot_be_resolved_is_a_connect_failure():
 
 
 @bounded()
-async def test_a_stale_address_is_better_than_none():
+async def test_a_stale_address_is_used_while_the_resolver_fails():
     broken = False
     now = 1000.0
 
