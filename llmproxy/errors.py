@@ -1,9 +1,28 @@
-"""What goes wrong, and whose side it came from.
+"""Everything that can go wrong, as one tree. Status and code are what the client gets.
 
-`ConfigError` belongs to the operator and is raised before anything starts. Everything that can
-end a call is a `GatewayError`: a `ClientError` (the client's own), an `UpstreamError` (one failed
-attempt at one endpoint) or a `NoEndpoint` (no attempt was left, or none was possible).
-Adapters translate foreign exceptions into these once; `app.py` renders them once.
+    ConfigError                    the operator's; raised before anything starts
+    GatewayError                   ends a call; 500 unless a leaf says otherwise
+    ├─ ClientError                 the request cannot be served: 400, or 401 to 431 and 501 as given
+    ├─ Overload                    the proxy is full: 503 proxy_overloaded
+    │  └─ ShuttingDown             503 proxy_shutting_down
+    ├─ CallerThrottled             the caller has used up a limit: 429 rate_limit_exceeded
+    ├─ NoEndpoint                  no endpoint could answer: 503 no_endpoint_available, or 429, 504
+    └─ UpstreamError               one attempt at one endpoint failed: 502 upstream_error,
+       │                           or the status of the endpoint's answer
+       ├─ ConnectFailed            nothing was sent: 502 upstream_unreachable
+       ├─ TimedOut                 silent for too long: 504 upstream_timeout
+       ├─ UpstreamFailed           5xx, 408, 409, a reset, a malformed answer
+       ├─ Overloaded               503, 529
+       ├─ Throttled                429 because of a rate
+       ├─ QuotaExhausted           429, 402 because of money
+       ├─ CredentialRejected       401, 403
+       ├─ Misconfigured            404 for the model or deployment
+       ├─ RequestRejected          400, 404, 413, 422: the client's own mistake
+       └─ StreamBroken             after the commit point: upstream_stream_interrupted
+
+Exceptions of libraries are translated where they are caught: sockets and TLS in `upstream/`, config
+files in `config/`. `app/rendering.py` turns a GatewayError into an answer, in the shape of the
+call's dialect. What a vendor's answer means is decided in `providers/error_responses.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +36,7 @@ Phase = Literal["pool", "connect", "first byte", "idle", "total"]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a config: where it stands, what was found, what to do."""
+    """One thing wrong in a config: where it is, what was found, what to do."""
 
     file: str
     line: int  # 1-based; 0 when no line is known
@@ -30,7 +49,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A config cannot be used. Carries every problem at once, in the order of their lines."""
+    """A config cannot be used. Has every problem at once, in the order of their lines."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -40,8 +59,8 @@ class ConfigError(Exception):
 class GatewayError(Exception):
     """A call ends without the answer it asked for.
 
-    `status` is the HTTP status that the client gets; `code` and `kind` are the `error.code` and
-    `error.type` of OpenAI's error shape.
+    `status` is the HTTP status that the client gets; `code`, `kind` and `param` are the
+    `error.code`, `error.type` and `error.param` of OpenAI's error shape.
     """
 
     source: ClassVar[Source] = "proxy"
@@ -60,7 +79,7 @@ class GatewayError(Exception):
 
 
 class ClientError(GatewayError):
-    """The request itself cannot be served, here or elsewhere (4xx, and 501 for what is to come)."""
+    """The request itself cannot be served, here or elsewhere: 4xx, or 501 if not implemented."""
 
     status = 400
     kind = "invalid_request_error"
@@ -78,7 +97,7 @@ class ClientError(GatewayError):
 
 
 class Overload(GatewayError):
-    """The proxy itself is full or draining; `retry_after_s` says when to come back."""
+    """The proxy itself is full or draining. `retry_after_s`: when to come back."""
 
     status = 503
     code = "proxy_overloaded"
@@ -89,9 +108,9 @@ class Overload(GatewayError):
 
 
 class CallerThrottled(GatewayError):
-    """A caller has used up a limit of its own; `retry_after_s` says when there is room again.
+    """A caller has used up a limit of its own. `retry_after_s`: when there is room again.
 
-    `kind`: `requests` or `tokens`, as OpenAI says which limit it was.
+    `kind`: the limit, `requests` or `tokens`, which OpenAI reports as the error's type.
     """
 
     status = 429
@@ -104,18 +123,18 @@ class CallerThrottled(GatewayError):
 
 
 CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
-SHUTTING_DOWN = "The proxy is shutting down."  # so are streams told, too
+SHUTTING_DOWN = "The proxy is shutting down."  # the message of answers and of streams
 
 
 class ShuttingDown(Overload):
-    """The proxy ends before it could answer; another instance, or the next process, can."""
+    """The proxy shuts down before it could answer; another instance, or the next process, can."""
 
     code = "proxy_shutting_down"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole upstream answer, kept so that a refusal can be passed on unchanged."""
+    """A whole answer of an endpoint, kept so that an error can be passed on unchanged."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -125,9 +144,9 @@ class Answer:
 class UpstreamError(GatewayError):
     """One attempt at one endpoint failed.
 
-    `sent`: the endpoint may have begun to work on the request (its first byte was written).
-    `retry_after_s`: what the endpoint itself asked for, in seconds; None if it said nothing.
-    `answer`: what it answered, if it answered at all.
+    `sent`: the first byte of the request was written, so the endpoint may have begun to work.
+    `retry_after_s`: the wait that the endpoint asked for, in seconds; None if it gave none.
+    `answer`: its answer, if there was one.
     """
 
     source: ClassVar[Source] = "upstream"
@@ -164,7 +183,7 @@ class ConnectFailed(UpstreamError):
 
 
 class TimedOut(UpstreamError):
-    """The endpoint was silent for too long; `phase` says in which wait."""
+    """The endpoint was silent for too long. `phase`: during which wait."""
 
     reason = "timeout"
     status = 504
@@ -178,7 +197,7 @@ class TimedOut(UpstreamError):
 
 
 class UpstreamFailed(UpstreamError):
-    """A 5xx (or 408, 409), a reset, a malformed or incomplete answer."""
+    """A 5xx, 408 or 409, a reset, a malformed or incomplete answer."""
 
     reason = "server_error"
 
@@ -190,13 +209,13 @@ class Throttled(UpstreamError):
 
 
 class QuotaExhausted(UpstreamError):
-    """429 because of money: a person must act; this credential is of no use for a while."""
+    """429 or 402 because of money: a person must act; the credential is set aside for a while."""
 
     reason = "quota_exhausted"
 
 
 class Overloaded(UpstreamError):
-    """503 or 529: the vendor has too much to do; also as an early event of a 200 stream."""
+    """503 or 529: the vendor is overloaded; also as an early event of a 200 stream."""
 
     reason = "overloaded"
 
@@ -208,7 +227,7 @@ class CredentialRejected(UpstreamError):
 
 
 class Misconfigured(UpstreamError):
-    """404 for the model or the deployment: this endpoint does not have what config says."""
+    """404 for the model or the deployment: this endpoint lacks what the config names."""
 
     reason = "misconfigured"
 
@@ -228,17 +247,17 @@ class StreamBroken(UpstreamError):
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An endpoint that was not tried for a call, and why."""
+    """An endpoint that was not tried for a call. `why`: the reason, as part of a sentence."""
 
     endpoint: str
     why: str
 
 
 class NoEndpoint(GatewayError):
-    """No endpoint could answer. Names each one tried or skipped, and why; never a secret.
+    """No endpoint could answer. Names each endpoint tried or skipped, and why; never a secret.
 
-    `retry_after_s`: when the first endpoint is expected back, in seconds; None = more tries
-    cannot help.
+    `retry_after_s`: when the first endpoint is expected back, in seconds; None: trying again does
+    not help.
     """
 
     code = "no_endpoint_available"
@@ -256,6 +275,6 @@ class NoEndpoint(GatewayError):
         self.failures = failures
         self.skipped = skipped
         self.retry_after_s = retry_after_s
-        told = [f"{failure.endpoint}: {failure.message}" for failure in failures]
-        told += [f"{skip.endpoint}: skipped, {skip.why}" for skip in skipped]
-        super().__init__(f"No endpoint of '{group}' could answer. " + "; ".join(told))
+        reasons = [f"{failure.endpoint}: {failure.message}" for failure in failures]
+        reasons += [f"{skip.endpoint}: skipped, {skip.why}" for skip in skipped]
+        super().__init__(f"No endpoint of '{group}' could answer. " + "; ".join(reasons))

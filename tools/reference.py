@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grafana
+import http_reference
 
 from llmproxy.admin.stats.metrics.catalogue import SECTIONS as METRIC_SECTIONS
 from llmproxy.config import json_schema
@@ -17,6 +18,7 @@ from llmproxy.config import json_schema
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/configuration.md")
 METRICS = Path("docs/metrics.md")
+HTTP = Path("docs/reference/http.md")
 GRAFANA = Path("ops/grafana.json")
 SCHEMA = Path("docs/llmproxy.schema.json")
 EXAMPLE = Path("llmproxy.example.yaml")
@@ -166,6 +168,7 @@ def pages(root: Path) -> dict[Path, str]:
     return {
         REFERENCE: reference(schema, example),
         METRICS: metrics(),
+        HTTP: http_reference.page(),
         GRAFANA: grafana.text(),
         SCHEMA: json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
     }

@@ -67,7 +67,7 @@ class _Chat(Dialect):
 
         Some compatible vendors forget `[DONE]`; after a finish reason nothing is missing.
         """
-        return _FINISH_REASON.search(tail) is not None or super().is_complete(tail)
+        return super().is_complete(tail) or _FINISH_REASON.search(tail) is not None
 
     def interruption(
         self, message: str, code: str = StreamBroken.code, *, beginning: bytes = b""
