@@ -34,21 +34,9 @@ class AnswerBuffer:
     `live`: it is an event stream, which every subscriber gets as it comes.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_dropped",
-        "_size",
-        "aborted",
-        "content_type",
-        "encoding",
-        "finished",
-        "live",
-        "status",
-    )
-
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
-        self._dropped = 0  # chunks before the first one that is kept
+        self.dropped = 0  # chunks before the first one that is kept
         self._size = 0
         self.status = 0  # until the answer begins
         self.content_type = self.encoding = b""
@@ -58,11 +46,6 @@ class AnswerBuffer:
     def ended(self) -> bool:
         """No more chunks will come."""
         return self.finished or self.aborted
-
-    @property
-    def has_beginning(self) -> bool:
-        """Everything from the first chunk on is here."""
-        return not self._dropped
 
     @property
     def too_big(self) -> bool:
@@ -82,7 +65,7 @@ class AnswerBuffer:
 
     def chunk(self, number: int) -> bytes | None:
         """Return a chunk, counted from 0; None if it has not come yet."""
-        at = number - self._dropped
+        at = number - self.dropped
         return self._chunks[at] if at < len(self._chunks) else None
 
     def start(self, status: int, headers: Headers) -> None:
@@ -101,9 +84,9 @@ class AnswerBuffer:
 
     def drop_before(self, number: int | None) -> None:
         """Drop the chunks before a chunk; all of them if None."""
-        kept_from = self._dropped + len(self._chunks) if number is None else number
-        del self._chunks[: kept_from - self._dropped]
-        self._dropped = kept_from
+        kept_from = self.dropped + len(self._chunks) if number is None else number
+        del self._chunks[: kept_from - self.dropped]
+        self.dropped = kept_from
 
 
 class Subscriber:
@@ -113,17 +96,6 @@ class Subscriber:
     for it, in seconds of `time.monotonic`. `pump`: gives a slow client what it has missed.
     `make_headers`: None for the leader, whose client gets the endpoint's headers.
     """
-
-    __slots__ = (
-        "_buffer",
-        "_client",
-        "_make_headers",
-        "_over",
-        "_waiter",
-        "begun_at",
-        "given",
-        "pump",
-    )
 
     def __init__(
         self, buffer: AnswerBuffer, client: Downstream, make_headers: MakeHeaders | None
@@ -269,8 +241,6 @@ class SingleFlight:
     its client as long as there are followers; then its task is cancelled.
     """
 
-    __slots__ = ("_subscribers", "answer", "buffer", "dialect", "error", "leader", "over", "record")
-
     def __init__(self, dialect: Dialect, record: CallRecord) -> None:
         self.dialect = dialect
         self.record = record  # the leader's
@@ -317,7 +287,7 @@ class SingleFlight:
     @property
     def joinable(self) -> bool:
         """Whether a client that comes now can still get the whole answer."""
-        return self.buffer.has_beginning and not (self.buffer.aborted or self.over)
+        return not (self.buffer.dropped or self.buffer.aborted or self.over)
 
     # ---- Downstream
 
