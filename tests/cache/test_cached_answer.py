@@ -1,4 +1,4 @@
-"""An answer is known again, bit by bit, under its own key; anything else is no answer."""
+"""Packed answers: unpacked bit by bit under their own key, anything else is refused."""
 
 import struct
 from hashlib import blake2b
@@ -53,13 +53,13 @@ def rest(body, *, compressed, cost_usd=0.0):
 
 
 @given(st.binary(max_size=64), answers)
-def test_what_was_packed_is_known_again(key, answer):
+def test_unpack_returns_what_was_packed(key, answer):
     value = pack(key, answer)
     assert unpack(key, value) == answer
     assert stored_at_of(value[:HEAD_BYTES]) == answer.stored_at
 
 
-def test_what_an_older_proxy_has_packed_is_known_again():
+def test_values_packed_by_an_older_version_are_read():
     written = bytes.fromhex(
         "6c706101b8f8fe0c536c9f89d69fe2eda2081c7141d954fc4010000099a76770742d342e31c41061"
         "70706c69636174696f6e2f6a736f6ec40b7b226964223a202261227dc2c2c30700cb3fe000000000"
@@ -70,12 +70,12 @@ def test_what_an_older_proxy_has_packed_is_known_again():
 
 
 @given(st.binary(max_size=64), st.binary(max_size=64), answers)
-def test_under_another_key_it_is_no_answer(key, other, answer):
+def test_a_value_under_another_key_is_refused(key, other, answer):
     assert (unpack(other, pack(key, answer)) is not None) == (key == other)
 
 
 @pytest.mark.parametrize("body", [b'{"id": "a"}', b"word " * 300])
-def test_a_flipped_bit_or_a_missing_end_makes_it_no_answer(body):
+def test_a_flipped_bit_or_a_missing_end_is_refused(body):
     value = pack(KEY, msgspec.structs.replace(ANSWER, body=body))
     assert unpack(KEY, value) is not None
     for bit in range(len(value) * 8):
@@ -88,17 +88,17 @@ def test_a_flipped_bit_or_a_missing_end_makes_it_no_answer(body):
 
 
 @given(st.binary(max_size=200))
-def test_a_foreign_value_is_no_answer(value):
+def test_foreign_values_are_refused(value):
     assert unpack(KEY, value) is None
     assert stored_at_of(value) is None
 
 
 @given(st.floats(), st.binary(max_size=200))
-def test_what_makes_no_sense_is_no_answer_even_if_its_checksum_is_right(stored_at, rest):
+def test_senseless_contents_are_refused_even_with_a_right_checksum(stored_at, rest):
     assert unpack(KEY, sealed(KEY, stored_at, rest)) is None
 
 
-def test_a_body_is_made_smaller_where_that_is_possible():
+def test_a_body_is_compressed_if_that_makes_it_smaller():
     text = msgspec.structs.replace(ANSWER, body=b"word " * 2000)
     assert len(pack(KEY, text)) < 1000
     noise = msgspec.structs.replace(ANSWER, body=Random(1).randbytes(3000))
@@ -107,7 +107,7 @@ def test_a_body_is_made_smaller_where_that_is_possible():
 
 
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES, MAX_BODY_BYTES + 1])
-def test_the_biggest_bodies_are_known_again_too(size):
+def test_the_biggest_bodies_are_unpacked_too(size):
     answer = msgspec.structs.replace(ANSWER, body=bytes(size))
     assert unpack(KEY, pack(KEY, answer)) == answer
 
@@ -136,12 +136,12 @@ def silent_frame(body):
         b"",
     ],
 )
-def test_what_is_not_one_whole_frame_of_a_known_size_is_no_answer(body):
+def test_a_body_that_is_not_one_whole_frame_of_known_size_is_refused(body):
     assert unpack(KEY, sealed(KEY, 1.0, rest(body, compressed=True))) is None
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_numbers_that_nobody_can_reckon_with_make_it_no_answer(number):
+def test_infinite_numbers_and_nan_are_refused(number):
     assert unpack(KEY, sealed(KEY, number, rest(b"body", compressed=False))) is None
     costly = rest(b"body", compressed=False, cost_usd=number)
     assert unpack(KEY, sealed(KEY, 1.0, costly)) is None

@@ -1,4 +1,4 @@
-"""Which answers may be given again: those that are complete."""
+"""Which answers are complete, so that they may be cached."""
 
 import json
 
@@ -31,10 +31,10 @@ from llmproxy.cache.representations import is_complete
         ("embeddings", {"error": {"message": "m"}}, False),
     ],
 )
-def test_only_complete_answers_are_given_again(operation, body, whole):
+def test_complete_answers_are_recognised(operation, body, whole):
     assert is_complete(json.dumps(body).encode(), operation) is whole
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"choices": 5}', b"<html>", b"{", b"[" * 5000])
-def test_what_is_no_answer_at_all_is_not_given_again(body):
+def test_anything_else_is_not_a_complete_answer(body):
     assert not is_complete(body, "chat/completions")

@@ -1,4 +1,4 @@
-"""Which calls ask the same question."""
+"""Which calls have the same cache key."""
 
 import json
 
@@ -39,29 +39,29 @@ EMBEDDING = {
 BODIES = [("chat/completions", CHAT), ("responses", RESPONSE), ("embeddings", EMBEDDING)]
 
 
-def question(body, operation="chat/completions", **more):
+def key_of(body, operation="chat/completions", **more):
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    asked = {"model": "gpt-4.1", "query": b"", "scope": ("g", ""), "random": True, **more}
-    return cache_key_of(sent, operation=operation, **asked)
+    options = {"model": "gpt-4.1", "query": b"", "scope": ("g", ""), "random": True, **more}
+    return cache_key_of(sent, operation=operation, **options)
 
 
 def key(body, operation="chat/completions", **more):
-    return question(body, operation, **more).digest
+    return key_of(body, operation, **more).digest
 
 
 def mutations(value):
-    """Every value that differs from this one in one place."""
+    """Yield every value that differs from this one in one place."""
     if isinstance(value, dict):
-        for name, each in value.items():
+        for name, member in value.items():
             yield {other: it for other, it in value.items() if other != name}
             yield {f"{other}_" if other == name else other: it for other, it in value.items()}
-            for changed in mutations(each):
+            for changed in mutations(member):
                 yield value | {name: changed}
         yield value | {"something_new": None}
     elif isinstance(value, list):
-        for at, each in enumerate(value):
+        for at, item in enumerate(value):
             yield value[:at] + value[at + 1 :]
-            for changed in mutations(each):
+            for changed in mutations(item):
                 yield [*value[:at], changed, *value[at + 1 :]]
         if value[::-1] != value:
             yield value[::-1]
@@ -127,7 +127,8 @@ def test_fields_that_the_model_never_sees_do_not_change_the_key(name, operation)
 
 
 @pytest.mark.parametrize(
-    ("operation", "name"), [(each, name) for each, names in COUNTED.items() for name in names]
+    ("operation", "name"),
+    [(operation, name) for operation, names in COUNTED.items() for name in names],
 )
 def test_every_other_field_changes_the_key(operation, name):
     values = [{}, {name: None}, {name: 1}, {name: "text"}, {name: [1]}, {name: {"a": 1}}]
@@ -142,12 +143,12 @@ def test_the_key_of_a_chat_ignores_exactly_the_fields_listed_here():
     assert ignored == set(IGNORED)
 
 
-def test_a_chat_that_is_not_stored_is_like_one_that_says_nothing_of_it():
+def test_store_false_is_the_same_as_no_store_in_a_chat():
     assert key(CHAT | {"store": False}) == key(CHAT) != key(CHAT | {"store": True})
 
 
-def test_of_a_response_saying_nothing_means_that_it_is_stored():
-    unsaid = {name: each for name, each in RESPONSE.items() if name != "store"}
+def test_no_store_is_not_the_same_as_store_false_in_a_response():
+    unsaid = {name: value for name, value in RESPONSE.items() if name != "store"}
     assert key(RESPONSE, "responses") != key(unsaid, "responses")
 
 
@@ -163,7 +164,7 @@ def test_of_a_response_saying_nothing_means_that_it_is_stored():
         {"scope": ("g",)},
     ],
 )
-def test_the_operation_the_model_the_version_and_who_asks_keep_questions_apart(other):
+def test_operation_model_query_and_scope_change_the_key(other):
     assert key(CHAT, **other) != key(CHAT)
 
 
@@ -180,7 +181,7 @@ def test_the_operation_the_model_the_version_and_who_asks_keep_questions_apart(o
         (b'{"a":1,"a":2}', b'{"a":2}'),
     ],
 )
-def test_how_a_value_is_written_does_not_matter(one, other):
+def test_the_notation_of_a_value_does_not_change_the_key(one, other):
     assert key(one) == key(other)
 
 
@@ -198,8 +199,8 @@ def test_how_a_value_is_written_does_not_matter(one, other):
         (b'{"a":"e\xcc\x81"}', b'{"a":"\xc3\xa9"}'),
     ],
 )
-def test_values_that_are_not_equal_are_not_taken_for_equal(one, other):
-    first, second = question(one), question(other)
+def test_values_that_differ_have_different_keys(one, other):
+    first, second = key_of(one), key_of(other)
     assert first != second
 
 
@@ -219,13 +220,13 @@ def test_values_that_are_not_equal_are_not_taken_for_equal(one, other):
         b'{"a": "' + b"x" * 1024 * 1024 + b'"}',
     ],
 )
-def test_a_body_that_cannot_be_compared_exactly_is_no_question(body):
-    assert question(body) is None
+def test_a_body_that_cannot_be_compared_exactly_has_no_key(body):
+    assert key_of(body) is None
 
 
 @pytest.mark.parametrize("operation", ["audio/speech", "images/generations", "files", "threads"])
-def test_other_operations_ask_no_question(operation):
-    assert question(CHAT, operation) is None
+def test_other_operations_have_no_key(operation):
+    assert key_of(CHAT, operation) is None
 
 
 VALUES = st.recursive(
@@ -236,12 +237,12 @@ VALUES = st.recursive(
 
 
 @given(VALUES, VALUES)
-def test_two_questions_are_one_exactly_when_their_values_are_equal(one, other):
-    def told(value):  # in Python True is 1
+def test_keys_are_equal_exactly_when_the_values_are(one, other):
+    def canonical(value):  # in Python True is 1
         return json.dumps(value, sort_keys=True)
 
     same = key({"x": one}) == key({"x": other})
-    assert same == (told(one) == told(other))
+    assert same == (canonical(one) == canonical(other))
 
 
 @pytest.mark.parametrize(
@@ -264,11 +265,11 @@ def test_two_questions_are_one_exactly_when_their_values_are_equal(one, other):
         ({"temperature": 0, "web_search_options": {}}, False),
     ],
 )
-def test_a_chat_is_deterministic_if_it_says_so_and_looks_at_nothing_outside(body, deterministic):
-    assert (question(body, random=False) is not None) is deterministic
-    assert question(body, random=True) is not None
+def test_a_chat_is_deterministic_by_its_fields_and_tools(body, deterministic):
+    assert (key_of(body, random=False) is not None) is deterministic
+    assert key_of(body, random=True) is not None
 
 
 @pytest.mark.parametrize("operation", ["embeddings", "moderations", "rerank"])
-def test_functions_of_their_input_always_are(operation):
-    assert question({"input": "x"}, operation, random=False) is not None
+def test_embeddings_moderations_and_rerank_are_always_deterministic(operation):
+    assert key_of({"input": "x"}, operation, random=False) is not None

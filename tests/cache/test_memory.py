@@ -1,4 +1,4 @@
-"""Answers kept in the process: for so long, so many bytes of them, and forgotten when asked to."""
+"""Answers in memory: their age, their size, and purges."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ def memory(*, entries=3, body_bytes=100, keep_s=10.0):
     return MemoryStore(max_bytes=entries * (body_bytes + ENTRY_BYTES), keep_s=keep_s)
 
 
-def test_what_was_put_is_found_as_long_as_it_is_good():
+def test_answers_are_found_until_they_expire():
     kept = memory(keep_s=10.0)
     kept.put(b"k", entry(at=5.0))
     assert kept.get(b"k", 14.9) == entry(at=5.0)
@@ -25,7 +25,7 @@ def test_what_was_put_is_found_as_long_as_it_is_good():
     assert (len(kept), kept.bytes) == (0, 0)
 
 
-def test_a_later_answer_takes_the_place_of_an_earlier_one():
+def test_a_later_answer_replaces_an_earlier_one():
     kept = memory()
     kept.put(b"k", entry(b"old"))
     kept.put(b"k", entry(b"new", 1.0))
@@ -33,7 +33,7 @@ def test_a_later_answer_takes_the_place_of_an_earlier_one():
     assert (len(kept), kept.bytes) == (1, 3 + ENTRY_BYTES)
 
 
-def test_when_it_is_full_what_was_not_asked_for_the_longest_time_is_forgotten():
+def test_a_full_memory_evicts_the_least_recently_used_first():
     kept = memory(entries=3, body_bytes=100)
     for name in (b"a", b"b", b"c"):
         kept.put(name, entry(bytes(100)))
@@ -43,7 +43,7 @@ def test_when_it_is_full_what_was_not_asked_for_the_longest_time_is_forgotten():
     assert found == [b"a", b"c", b"d"]
 
 
-def test_what_is_bigger_than_all_of_it_drives_nothing_out():
+def test_an_answer_bigger_than_the_bound_evicts_nothing():
     kept = memory(entries=3, body_bytes=100)
     kept.put(b"a", entry(bytes(100)))
     kept.put(b"huge", entry(bytes(10_000)))
@@ -57,12 +57,12 @@ def test_what_is_bigger_than_all_of_it_drives_nothing_out():
         (None, None, ""),
         ("g", None, "yz"),
         ("h", None, "ab"),
-        ("nobody's", None, "abyz"),
+        ("other", None, "abyz"),
         (None, 6.0, "bz"),
         ("g", 6.0, "byz"),
     ],
 )
-def test_a_purge_forgets_what_it_names_and_nothing_else(group, stored_before, left):
+def test_a_purge_removes_matching_answers_only(group, stored_before, left):
     kept = memory(entries=4)
     kept.put(b"a", entry(at=5.0))
     kept.put(b"b", entry(at=6.0))
@@ -75,12 +75,12 @@ def test_a_purge_forgets_what_it_names_and_nothing_else(group, stored_before, le
 
 @pytest.mark.parametrize("max_bytes", [2_000, 20_000])
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3_000)), max_size=60))
-def test_its_bytes_are_what_it_holds_and_never_above_the_bound(max_bytes, puts):
+def test_bytes_are_the_size_of_the_entries_and_never_above_the_bound(max_bytes, puts):
     kept = MemoryStore(max_bytes=max_bytes, keep_s=10.0)
     for name, size in puts:
         kept.put(bytes([name]), entry(bytes(size)))
         assert kept.bytes <= max_bytes
     found = [kept.get(bytes([name]), 0.0) for name in range(10)]
-    held = [each for each in found if each is not None]
-    assert kept.bytes == sum(len(each.body) + ENTRY_BYTES for each in held)
+    held = [answer for answer in found if answer is not None]
+    assert kept.bytes == sum(len(answer.body) + ENTRY_BYTES for answer in held)
     assert len(kept) == len(held)

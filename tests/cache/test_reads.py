@@ -1,4 +1,4 @@
-"""The second level: gets go out together, and wait no longer than their patience for any store."""
+"""Reads of L2: gets are read together, and wait no longer than their timeout for any store."""
 
 import asyncio
 import logging
@@ -7,18 +7,18 @@ from time import monotonic
 
 import pytest
 
-from tests.support.answers import TIMEOUT_S, FakeStore, entry, key, second_level, until
+from tests.support.answers import TIMEOUT_S, FakeStore, entry, key, open_store, until
 from tests.support.run import bounded
 
 
 @bounded()
-async def test_the_gets_of_one_tick_go_out_as_one_read():
+async def test_the_gets_of_one_loop_turn_are_one_read():
     store = FakeStore()
     for number in range(0, 50, 2):
         store.keep(key(number), entry(b"%d" % number))
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         found = await asyncio.gather(*(level.get("g", key(number)) for number in range(50)))
-        assert [each and each.body for each in found] == [
+        assert [answer and answer.body for answer in found] == [
             None if number % 2 else b"%d" % number for number in range(50)
         ]
         assert store.reads == [[("g", key(number)) for number in range(50)]]
@@ -26,10 +26,10 @@ async def test_the_gets_of_one_tick_go_out_as_one_read():
 
 
 @bounded()
-async def test_those_who_ask_the_same_share_one_read():
+async def test_gets_of_the_same_key_share_one_read():
     store = FakeStore()
     store.keep(key(1), entry())
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         found = await asyncio.gather(*(level.get("g", key(1)) for _ in range(9)))
         assert found == [entry()] * 9
         assert store.reads == [[("g", key(1))]]
@@ -37,9 +37,9 @@ async def test_those_who_ask_the_same_share_one_read():
 
 
 @bounded()
-async def test_while_some_reads_are_under_way_further_gets_gather():
+async def test_gets_gather_while_the_most_reads_are_in_flight():
     store = FakeStore(read_s=0.03)
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         waiting = []
         for number in range(10):
             waiting.append(level.get("g", key(number)))
@@ -51,10 +51,10 @@ async def test_while_some_reads_are_under_way_further_gets_gather():
 
 
 @bounded()
-async def test_who_stops_waiting_takes_nothing_from_the_others():
+async def test_a_cancelled_get_does_not_affect_the_others():
     store = FakeStore(read_s=0.02)
     store.keep(key(1), entry())
-    async with second_level(store) as level:
+    async with open_store(store) as level:
 
         async def get():
             return await level.get("g", key(1))
@@ -68,43 +68,43 @@ async def test_who_stops_waiting_takes_nothing_from_the_others():
 
 
 @bounded()
-async def test_a_big_answer_is_found_too_and_delays_no_small_one():
+async def test_a_big_answer_is_found_and_delays_no_small_one():
     store = FakeStore()
     big = entry(os.urandom(2_000_000))
     store.keep(key(1), big)
     store.keep(key(2), entry())
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         order = []
         gets = [level.get("g", key(1)), level.get("g", key(2))]
-        for each in gets:
-            each.add_done_callback(lambda get: order.append(len(get.result().body)))
+        for get in gets:
+            get.add_done_callback(lambda get: order.append(len(get.result().body)))
         assert await asyncio.gather(*gets) == [big, entry()]
         assert order == [6, 2_000_000]
 
 
 @bounded()
-async def test_what_is_no_answer_is_not_given_and_counted():
+async def test_damaged_values_are_not_returned_and_are_counted():
     store = FakeStore()
     store.keep(key(1), entry())
-    store.kept["g", key(2)] = store.kept["g", key(1)]  # of another key
+    store.kept["g", key(2)] = store.kept["g", key(1)]  # packed under another key
     store.kept["g", key(3)] = b"foreign"
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         found = [await level.get("g", key(number)) for number in (1, 2, 3)]
         assert found == [entry(), None, None]
         assert (level.counters.hits, level.counters.damaged, level.counters.failures) == (1, 2, 0)
 
 
-# Trouble with gets
+# Failing reads
 
 
 @pytest.mark.clock
 @bounded()
-async def test_a_get_waits_no_longer_than_its_patience():
+async def test_a_get_waits_no_longer_than_its_timeout():
     store = FakeStore()
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         store.read_s = 60.0
         waited = []
-        for number in range(8):  # the last ones find no place for a read of their own
+        for number in range(8):  # the last ones have to gather
             began = monotonic()
             level.get("g", key(number)).add_done_callback(
                 lambda get, began=began: waited.append((get.result(), monotonic() - began))
@@ -117,10 +117,10 @@ async def test_a_get_waits_no_longer_than_its_patience():
 
 @pytest.mark.clock
 @bounded()
-async def test_a_read_that_is_late_for_its_gets_may_come_to_its_end():
+async def test_a_late_read_may_complete_after_its_gets_timed_out():
     store = FakeStore()
     store.keep(key(1), entry())
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         store.read_s = TIMEOUT_S + 0.05
         assert await level.get("g", key(1)) is None
         await asyncio.sleep(0.02)
@@ -135,11 +135,11 @@ async def test_a_read_that_is_late_for_its_gets_may_come_to_its_end():
 @pytest.mark.clock
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
 @bounded()
-async def test_a_store_that_fails_five_times_is_left_alone_until_it_answers_a_knock(caplog, how):
+async def test_a_store_that_fails_five_times_is_not_read_until_a_probe_succeeds(caplog, how):
     caplog.set_level(logging.WARNING, logger="llmproxy")
     store = FakeStore()
     store.keep(key(1), entry())
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         store.reads_fail, store.read_s = how == "refuses", 60.0 if how == "hangs" else 0.0
         for _ in range(4):
             assert await level.get("g", key(1)) is None
@@ -148,12 +148,12 @@ async def test_a_store_that_fails_five_times_is_left_alone_until_it_answers_a_kn
         assert not level.connected
         why = "the server is on fire." if how == "refuses" else "no answer within 0.1 s"
         assert level.why == why
-        asked = len(store.reads)
+        reads_so_far = len(store.reads)
         began = monotonic()
         for _ in range(1000):
             assert await level.get("g", key(1)) is None
         assert monotonic() - began < TIMEOUT_S
-        assert len(store.reads) == asked
+        assert len(store.reads) == reads_so_far
         store.reads_fail, store.read_s = False, 0.0
         await until(lambda: level.connected)
         assert await level.get("g", key(1)) == entry()
@@ -165,10 +165,10 @@ async def test_a_store_that_fails_five_times_is_left_alone_until_it_answers_a_kn
 
 @pytest.mark.clock
 @bounded()
-async def test_a_store_that_is_always_late_is_left_alone_even_if_it_answers_in_the_end():
+async def test_a_store_that_is_always_late_is_suspended_although_it_answers_in_the_end():
     store = FakeStore()
     store.keep(key(1), entry())
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         store.read_s = TIMEOUT_S + 0.02
         for _ in range(5):
             assert await level.get("g", key(1)) is None
@@ -177,9 +177,9 @@ async def test_a_store_that_is_always_late_is_left_alone_even_if_it_answers_in_t
 
 
 @bounded()
-async def test_failures_that_are_not_in_a_row_are_borne():
+async def test_failures_that_are_not_in_a_row_suspend_nothing():
     store = FakeStore()
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         for number in range(20):
             store.reads_fail = number % 5 != 4
             await level.get("g", key(number))
@@ -188,18 +188,18 @@ async def test_failures_that_are_not_in_a_row_are_borne():
 
 
 @bounded()
-async def test_who_is_slow_to_answer_a_second_knock_is_not_back():
-    store = FakeStore(read_s=TIMEOUT_S + 0.05)  # it would do for the first, which may connect
-    async with second_level(store) as level:
+async def test_a_slow_second_probe_fails():
+    store = FakeStore(read_s=TIMEOUT_S + 0.05)  # in time for the first probe, which may connect
+    async with open_store(store) as level:
         await asyncio.sleep(0.5)
         assert level.why == "no answer within 0.1 s"
 
 
 @bounded()
-async def test_while_we_were_busy_ourselves_nobody_else_is_late():
+async def test_a_busy_event_loop_is_not_taken_for_a_late_store():
     store = FakeStore(read_s=0.01)
     store.keep(key(1), entry())
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         waiting = level.get("g", key(1))
         await asyncio.sleep(0.005)
         busy_until = monotonic() + TIMEOUT_S + 0.05
@@ -211,10 +211,10 @@ async def test_while_we_were_busy_ourselves_nobody_else_is_late():
 
 @pytest.mark.clock
 @bounded()
-async def test_a_store_that_does_not_answer_at_the_start_holds_up_nothing(caplog):
+async def test_a_store_that_does_not_answer_does_not_delay_the_start(caplog):
     store = FakeStore(read_s=60.0)
     began = monotonic()
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         assert monotonic() - began < 1.0
         assert not level.connected
         assert await level.get("g", key(1)) is None
@@ -224,10 +224,10 @@ async def test_a_store_that_does_not_answer_at_the_start_holds_up_nothing(caplog
 
 
 @bounded()
-async def test_who_still_waits_when_it_closes_is_told_nothing():
+async def test_closing_answers_waiting_gets_with_none():
     store = FakeStore(read_s=60.0)
     store.read_s = 0.0
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         store.read_s = 60.0
         waiting = level.get("g", key(1))
         await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""An answer in both of its forms: what is json_to_sse and sse_to_json again is the same."""
+"""Both representations of an answer: JSON -> stream -> JSON is the identity."""
 
 import json
 
@@ -22,7 +22,7 @@ from tests.support.examples import examples
 CHAT, OLD, RESPONSES = "chat/completions", "completions", "responses"
 MAX_LINE_BYTES = 64 * 1024
 EVENT = TypeAdapter(ResponseStreamEvent)
-# The SDK has no chunk for custom calls, and warns of annotations of which it has no type.
+# The SDK has no chunk for custom tool calls, and warns about annotations of unknown type.
 KNOWN_TO_THE_SDK = chats(CITATIONS).filter(lambda answer: '"custom"' not in json.dumps(answer))
 
 
@@ -41,7 +41,7 @@ def chunks_of(events):
 
 @examples(400)
 @given(chats())
-def test_a_chat_that_is_framed_and_folded_is_the_same_chat(answer):
+def test_a_chat_is_the_same_after_both_conversions(answer):
     events = framed(answer)
     assert folded(events) == answer
     assert stream_is_complete(events, CHAT)
@@ -50,7 +50,7 @@ def test_a_chat_that_is_framed_and_folded_is_the_same_chat(answer):
 
 @examples(100)
 @given(completions())
-def test_so_is_an_older_completion(answer):
+def test_an_older_completion_is_the_same_after_both_conversions(answer):
     events = framed(answer, OLD)
     assert folded(events, OLD) == answer
     assert stream_is_complete(events, OLD)
@@ -58,7 +58,7 @@ def test_so_is_an_older_completion(answer):
 
 @examples(150)
 @given(responses())
-def test_so_is_a_response(answer):
+def test_a_response_is_the_same_after_both_conversions(answer):
     events = framed(answer, RESPONSES)
     assert folded(events, RESPONSES) == answer
     assert stream_is_complete(events, RESPONSES)
@@ -66,41 +66,41 @@ def test_so_is_a_response(answer):
 
 @examples(150)
 @given(responses())
-def test_the_events_of_a_response_are_those_that_the_sdk_knows(answer):
+def test_the_sdk_parses_the_events_of_a_response(answer):
     events = [EVENT.validate_json(data) for data in data_of(framed(answer, RESPONSES))]
-    assert [each.sequence_number for each in events] == list(range(len(events)))
-    kinds = [each.type for each in events]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    kinds = [event.type for event in events]
     assert kinds[:2] == ["response.created", "response.in_progress"]
     assert kinds[-1] == "response.completed"
     for name in ("added", "done"):
         assert kinds.count(f"response.output_item.{name}") == len(answer["output"])
-    for each in events:
-        if each.type in ("response.created", "response.in_progress"):
-            assert (each.response.status, each.response.output) == ("in_progress", [])
+    for event in events:
+        if event.type in ("response.created", "response.in_progress"):
+            assert (event.response.status, event.response.output) == ("in_progress", [])
 
 
 @examples(150)
 @given(responses())
 def test_the_deltas_of_a_response_add_up_to_its_texts(answer):
-    told, done = {}, {}
+    streamed, done = {}, {}
     for data in data_of(framed(answer, RESPONSES)):
         event = json.loads(data)
         place = [event.get(key) for key in ("output_index", "content_index", "summary_index")]
         kind, _, what = event["type"].rpartition(".")
         at = (kind, *place)
         if what == "delta":
-            told[at] = told.get(at, "") + event["delta"]
+            streamed[at] = streamed.get(at, "") + event["delta"]
         elif what == "done":
             texts = [
                 event[key] for key in ("text", "refusal", "arguments", "input") if key in event
             ]
             done |= {at: texts[0]} if texts else {}
-    assert {at: text for at, text in done.items() if text} == told
+    assert {at: text for at, text in done.items() if text} == streamed
 
 
 @examples(200)
 @given(KNOWN_TO_THE_SDK)
-def test_the_sdk_reads_the_chunks_and_adds_them_up_to_the_same(answer):
+def test_the_sdk_adds_the_chunks_up_to_the_same_chat(answer):
     state = ChatCompletionStreamState()
     for chunk in chunks_of(framed(answer)):
         state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
@@ -126,7 +126,7 @@ def test_the_sdk_reads_the_chunks_and_adds_them_up_to_the_same(answer):
 
 @examples(100)
 @given(chats())
-def test_usage_is_told_only_to_who_asked_for_it(answer):
+def test_a_stream_includes_usage_only_if_asked(answer):
     with_usage, without = framed(answer), framed(answer, include_usage=False)
     assert not any("usage" in chunk for chunk in chunks_of(without))
     if answer.get("usage") is not None:
@@ -140,7 +140,7 @@ def test_usage_is_told_only_to_who_asked_for_it(answer):
 
 @examples(60)
 @given(chats())
-def test_a_stream_that_is_cut_off_is_never_whole(answer):
+def test_a_truncated_stream_is_never_complete(answer):
     events = framed(answer)
     end = len(events.rstrip())
     for at in [*range(0, end, max(1, end // 60)), end - 1]:
@@ -150,7 +150,7 @@ def test_a_stream_that_is_cut_off_is_never_whole(answer):
 
 @examples(60)
 @given(responses())
-def test_neither_is_a_response_that_is_cut_off(answer):
+def test_a_truncated_response_is_never_complete(answer):
     events = framed(answer, RESPONSES)
     end = len(events.rstrip())
     for at in [*range(0, end, max(1, end // 60)), end - 1]:
@@ -160,12 +160,12 @@ def test_neither_is_a_response_that_is_cut_off(answer):
 
 def chunk(delta=None, finish=None, *, index=0, **more):
     choice = {"index": index, "delta": delta or {}, "finish_reason": finish}
-    told = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    return {**told, "choices": [choice], **more}
+    envelope = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return {**envelope, "choices": [choice], **more}
 
 
 def stream(*chunks, end=b"data: [DONE]\n\n"):
-    return b"".join(b"data: %b\n\n" % json.dumps(each).encode() for each in chunks) + end
+    return b"".join(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks) + end
 
 
 HELLO, STOP = chunk({"role": "assistant", "content": "hi"}), chunk(finish="stop")
@@ -190,11 +190,11 @@ HELLO, STOP = chunk({"role": "assistant", "content": "hi"}), chunk(finish="stop"
         *("after the end", "an error's name", "nothing", "an end alone"),
     ],
 )
-def test_what_was_broken_off_or_failed_is_not_whole(events):
+def test_streams_that_broke_or_failed_are_not_complete(events):
     assert not stream_is_complete(events, CHAT)
 
 
-def test_what_a_text_says_is_not_taken_for_what_the_stream_says():
+def test_words_in_a_text_are_not_taken_for_fields_of_the_stream():
     text = '"error": {"x": 1} "finish_reason": "content_filter" data: [DONE]\n\nevent: error\n'
     events = stream(chunk({"role": "assistant", "content": text}), STOP)
     assert stream_is_complete(events, CHAT)
@@ -202,14 +202,14 @@ def test_what_a_text_says_is_not_taken_for_what_the_stream_says():
     assert not stream_is_complete(stream(chunk({"content": '"finish_reason": "stop"'})), CHAT)
 
 
-def test_an_error_that_is_null_or_of_something_else_is_none():
+def test_a_null_error_and_errors_inside_values_are_not_failures():
     assert stream_is_complete(stream({**HELLO, "error": None}, STOP), CHAT)
     filtered = {"content_filter_results": {"error": {"code": "content_filter_error"}}}
     assert stream_is_complete(stream({**HELLO, "x": filtered}, STOP), CHAT)
 
 
 @pytest.mark.parametrize(
-    "pieces",
+    "chunks",
     [
         [{"thinking": "a"}, {"thinking": "b"}],
         [{"content": [{"type": "text"}]}],
@@ -220,8 +220,8 @@ def test_an_error_that_is_null_or_of_something_else_is_none():
     ],
     ids=["an unknown text", "parts", "no index", "two ids", "no list", "a number"],
 )
-def test_what_adds_up_to_nothing_certain_is_not_folded(pieces):
-    events = stream(*map(chunk, pieces), STOP)
+def test_ambiguous_chunks_are_not_converted(chunks):
+    events = stream(*map(chunk, chunks), STOP)
     assert stream_is_complete(events, CHAT)
     assert sse_to_json(events, CHAT) is None
 
@@ -239,18 +239,18 @@ def test_what_adds_up_to_nothing_certain_is_not_folded(pieces):
     ],
     ids=["no JSON", "no object", "no field", "two lines", "no index", "another kind", "too big"],
 )
-def test_a_stream_of_another_shape_is_not_folded(events):
+def test_a_stream_of_unknown_shape_is_not_converted(events):
     assert sse_to_json(events, CHAT) is None
 
 
-def test_unknown_fields_that_are_told_once_are_kept():
+def test_unknown_fields_that_come_once_are_kept():
     once = chunk({"role": "assistant", "content": "hi", "thinking": {"a": 1}}, x_top=7)
     answer = folded(stream(once, chunk({"thinking": None}), STOP))
     assert answer["choices"][0]["message"]["thinking"] == {"a": 1}
     assert answer["x_top"] == 7
 
 
-def test_comments_names_and_line_ends_are_no_matter():
+def test_comments_event_names_and_line_ends_do_not_matter():
     plain = stream(HELLO, STOP)
     dressed = (b": ka\n\n" + plain.replace(b"data: ", b"event: x\nid: 1\ndata:")).replace(
         b"\n", b"\r\n"
@@ -259,7 +259,7 @@ def test_comments_names_and_line_ends_are_no_matter():
     assert stream_is_complete(dressed, CHAT)
 
 
-def test_azure_s_first_chunk_says_nothing_of_the_answer_but_the_filter():
+def test_azures_first_chunk_only_adds_the_filter_results():
     prompt = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
     prompt["prompt_filter_results"] = [{"prompt_index": 0}]
     answer = folded(stream(prompt, HELLO, STOP))
@@ -268,7 +268,7 @@ def test_azure_s_first_chunk_says_nothing_of_the_answer_but_the_filter():
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
-def test_the_usage_chunk_is_cut_out_and_nothing_else(line_end):
+def test_only_the_usage_chunk_is_removed(line_end):
     usage = {**HELLO, "choices": [], "usage": {"prompt_tokens": 1}}
     rest = stream({**HELLO, "usage": None}, {**STOP, "usage": None})
     whole = stream({**HELLO, "usage": None}, {**STOP, "usage": None}, usage)
@@ -286,7 +286,7 @@ def test_the_usage_chunk_is_cut_out_and_nothing_else(line_end):
         b'"usage"',
     ],
 )
-def test_where_there_is_no_usage_chunk_nothing_is_cut_out(events):
+def test_without_a_usage_chunk_nothing_is_removed(events):
     assert without_usage(events, CHAT) == events
 
 
@@ -308,11 +308,11 @@ def test_where_there_is_no_usage_chunk_nothing_is_cut_out(events):
         ),
     ],
 )
-def test_what_is_of_no_known_shape_is_not_framed(body, operation):
+def test_an_object_of_unknown_shape_is_not_converted(body, operation):
     assert json_to_sse(body, operation, include_usage=True) is None
 
 
-def test_a_done_behind_a_response_is_no_matter_and_a_failure_is_one():
+def test_a_response_may_end_with_done_but_not_with_a_failure():
     events = framed(
         {"id": "r", "object": "response", "status": "completed", "output": []}, RESPONSES
     )

@@ -1,4 +1,4 @@
-"""Answers on a disk: so many bytes of them, shared by processes, in a place that is of use."""
+"""The SQLite store: its bound, its sharing by processes, and paths that it cannot use."""
 
 import asyncio
 import contextlib
@@ -17,12 +17,12 @@ from llmproxy.cache.stores.sqlite import SqliteStore
 from tests.support.answers import KEEP_S, MIB, Clock, answer, kept, key, on_disk
 from tests.support.run import bounded
 
-# How much
+# Size
 
 
 @pytest.mark.parametrize("size", [10, 1000, 2100, 5000, 60_000])
 @bounded(60)
-async def test_the_file_never_exceeds_its_bound_and_makes_use_of_it(tmp_path, size):
+async def test_the_file_uses_its_bound_and_never_exceeds_it(tmp_path, size):
     path, clock = tmp_path / "answers", Clock()
     async with on_disk(path, max_bytes=2 * MIB, clock=clock) as store:
         step = min(50, MIB // size // 2)
@@ -39,7 +39,7 @@ async def test_the_file_never_exceeds_its_bound_and_makes_use_of_it(tmp_path, si
 
 
 @bounded()
-async def test_when_it_is_full_what_was_not_read_for_the_longest_time_goes_first(tmp_path):
+async def test_a_full_file_evicts_the_least_recently_used_first(tmp_path):
     clock = Clock()
     async with on_disk(tmp_path / "answers", max_bytes=2 * MIB, clock=clock) as store:
         await store.write([answer(number, clock.now) for number in range(1000)])
@@ -52,14 +52,14 @@ async def test_when_it_is_full_what_was_not_read_for_the_longest_time_goes_first
 
 
 @bounded()
-async def test_a_use_is_noted_even_if_nothing_is_written_for_a_long_time(tmp_path):
+async def test_uses_are_noted_without_any_write(tmp_path):
     clock = Clock()
     path = tmp_path / "answers"
     async with on_disk(path, max_bytes=4 * MIB, clock=clock) as store:
         await store.write([answer(number, clock.now) for number in range(1000)])
         clock.now += 100.0
         assert len(await kept(store, range(600))) == 600
-        while noted(path, clock.now) != 600:  # they are many
+        while noted(path, clock.now) != 600:  # in several steps
             await asyncio.sleep(0.01)
         assert len(await kept(store, range(600, 700))) == 100
     assert noted(path, clock.now) == 700
@@ -75,7 +75,7 @@ def noted(path, at):
 
 
 @bounded()
-async def test_what_is_too_big_drives_nothing_out(tmp_path):
+async def test_an_answer_that_is_too_big_evicts_nothing(tmp_path):
     async with on_disk(tmp_path / "answers", max_bytes=2 * MIB) as store:
         await store.write([answer(number, time()) for number in range(100)])
         await store.write([answer(100, time(), 2 * MIB), answer(101, time())])
@@ -83,7 +83,7 @@ async def test_what_is_too_big_drives_nothing_out(tmp_path):
 
 
 @bounded()
-async def test_a_lower_bound_is_kept_after_some_writes(tmp_path):
+async def test_a_lowered_bound_is_reached_after_some_writes(tmp_path):
     path = tmp_path / "answers"
     async with on_disk(path) as store:
         for first in range(0, 5000, 500):
@@ -91,7 +91,7 @@ async def test_a_lower_bound_is_kept_after_some_writes(tmp_path):
     assert path.stat().st_size > 5 * MIB
     async with on_disk(path, max_bytes=MIB) as store:
         await store.write([answer(5000, time())])
-        assert await kept(store, [5000]) == []  # there is still no room
+        assert await kept(store, [5000]) == []  # no room yet
         for number in range(5001, 5010):
             await store.write([answer(number, time())])
         assert 5009 in await kept(store, range(5010))
@@ -99,7 +99,7 @@ async def test_a_lower_bound_is_kept_after_some_writes(tmp_path):
 
 
 @bounded()
-async def test_what_is_too_old_takes_no_room(tmp_path):
+async def test_expired_answers_take_no_room(tmp_path):
     clock = Clock()
     async with on_disk(tmp_path / "answers", clock=clock) as store:
         await store.write([answer(number, clock.now) for number in range(150)])
@@ -112,7 +112,7 @@ async def test_what_is_too_old_takes_no_room(tmp_path):
 
 
 @bounded()
-async def test_a_purge_gives_the_room_back_to_the_disk(tmp_path):
+async def test_a_purge_shrinks_the_file(tmp_path):
     path = tmp_path / "answers"
     async with on_disk(path) as store:
         for first in range(0, 10_000, 500):
@@ -122,7 +122,7 @@ async def test_a_purge_gives_the_room_back_to_the_disk(tmp_path):
 
 
 @bounded()
-async def test_a_purge_comes_to_its_end_while_others_write(tmp_path):
+async def test_a_purge_ends_although_others_write(tmp_path):
     async with on_disk(tmp_path / "answers") as store:
         for first in range(0, 3000, 500):
             await store.write([answer(number, time()) for number in range(first, first + 500)])
@@ -135,7 +135,7 @@ async def test_a_purge_comes_to_its_end_while_others_write(tmp_path):
         assert len(await kept(store, range(3050, written))) == written - 3050 > 100
 
 
-# Whose
+# Sharing
 
 
 @bounded()
@@ -169,7 +169,7 @@ asyncio.run(write())
 
 
 @bounded(60)
-async def test_who_is_killed_while_it_writes_leaves_a_file_that_is_whole(tmp_path):
+async def test_a_process_killed_while_writing_leaves_an_intact_file(tmp_path):
     path = tmp_path / "answers"
     for first in (0, 100_000, 200_000):
         writers = [
@@ -188,18 +188,18 @@ async def test_who_is_killed_while_it_writes_leaves_a_file_that_is_whole(tmp_pat
             await writer.wait()
         async with on_disk(path, max_bytes=2 * MIB) as store:
             assert await kept(store, last) == last
-    assert not [each for each in tmp_path.iterdir() if "corrupt" in each.name]
+    assert not [file for file in tmp_path.iterdir() if "corrupt" in file.name]
     with sqlite3.connect(path) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     database.close()
 
 
 @bounded()
-async def test_only_its_owner_may_read_it(tmp_path):
+async def test_only_the_owner_may_read_the_file(tmp_path):
     path = tmp_path / "answers"
     async with on_disk(path) as store:
         await store.write([answer(1, time())])
-        assert {S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()} == {0o600}
+        assert {S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
         assert len(list(tmp_path.iterdir())) == 3
     path.chmod(0o644)
     async with on_disk(path):
@@ -208,7 +208,7 @@ async def test_only_its_owner_may_read_it(tmp_path):
 
 @pytest.mark.clock
 @bounded()
-async def test_while_another_writes_for_long_reads_go_on_and_a_write_is_refused(tmp_path):
+async def test_reads_go_on_and_writes_fail_while_another_process_writes_for_long(tmp_path):
     path = tmp_path / "answers"
     async with on_disk(path) as store:
         await store.write([answer(1, time())])
@@ -224,7 +224,7 @@ async def test_while_another_writes_for_long_reads_go_on_and_a_write_is_refused(
         assert await kept(store, [1, 2]) == [1, 2]
 
 
-# Where there can be none
+# Unusable paths
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ async def test_while_another_writes_for_long_reads_go_on_and_a_write_is_refused(
         ("a folder", "must be able to read and write it"),
     ],
 )
-def test_a_place_of_no_use_is_refused_with_the_remedy(tmp_path, place, remedy):
+def test_an_unusable_path_is_refused_with_the_remedy(tmp_path, place, remedy):
     (tmp_path / "a file").touch()
     (tmp_path / "a folder").mkdir()
     with pytest.raises(StoreError, match=remedy):
@@ -243,17 +243,17 @@ def test_a_place_of_no_use_is_refused_with_the_remedy(tmp_path, place, remedy):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_must_not_be_written_to_is_refused_with_the_remedy(tmp_path):
+def test_a_read_only_folder_is_refused_with_the_remedy(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError, match="may not write to the folder"):
         SqliteStore(tmp_path / "answers", max_bytes=MIB, keep_s=KEEP_S)
 
 
-# While it is slow
+# Slow disks
 
 
 @bounded()
-async def test_a_disk_that_hangs_is_not_asked_for_ever_more(tmp_path):
+async def test_a_disk_that_hangs_gets_a_bounded_number_of_jobs(tmp_path):
     going_on = threading.Event()
     going_on.set()
 
@@ -271,11 +271,11 @@ async def test_a_disk_that_hangs_is_not_asked_for_ever_more(tmp_path):
             refused += raised.type is StoreError
         going_on.set()
         assert refused == 50 - 16
-        while (await told(store)).entries < 16:
+        while (await totals_of(store)).entries < 16:
             await asyncio.sleep(0.01)
 
 
-async def told(store):
+async def totals_of(store):
     while True:
         with contextlib.suppress(StoreError):
             return await store.totals()
@@ -283,7 +283,7 @@ async def told(store):
 
 
 @bounded()
-async def test_a_store_that_is_closed_refuses(tmp_path):
+async def test_a_closed_store_refuses_operations(tmp_path):
     async with on_disk(tmp_path / "answers") as store:
         await store.close()
         with pytest.raises(StoreError, match="closed"):

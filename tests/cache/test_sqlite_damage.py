@@ -1,4 +1,4 @@
-"""Answers on a disk: a file that is of no use is set aside, and nothing stops for it."""
+"""The SQLite store: an unusable file is set aside, and the store goes on."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def half_of_it(path):
 
 @pytest.mark.parametrize("other", [no_database, half_of_it, another_programs, another_version])
 @bounded()
-async def test_a_file_of_no_use_is_set_aside_and_a_new_one_begun(tmp_path, caplog, other):
+async def test_an_unusable_file_is_set_aside_and_a_new_one_created(tmp_path, caplog, other):
     path, clock = tmp_path / "answers", Clock()
     if other in (half_of_it, another_version):
         async with on_disk(path) as store:
@@ -52,8 +52,8 @@ async def test_a_file_of_no_use_is_set_aside_and_a_new_one_begun(tmp_path, caplo
     (aside,) = set_aside(tmp_path)
     assert aside.name == "answers.corrupt-1700000000"
     assert aside.read_bytes() == before
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert str(path) in told and str(aside) in told
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert str(path) in message and str(aside) in message
     async with on_disk(path, clock=clock) as store:
         assert await kept(store, range(100)) == [7]
 
@@ -64,7 +64,7 @@ def its_second_half_is_noise(path):
 
 
 @bounded()
-async def test_damage_that_is_found_later_costs_one_operation(tmp_path, caplog):
+async def test_damage_found_later_costs_one_operation(tmp_path, caplog):
     path = tmp_path / "answers"
     async with on_disk(path) as store:
         await store.write([answer(number, time()) for number in range(100)])
@@ -80,7 +80,7 @@ async def test_damage_that_is_found_later_costs_one_operation(tmp_path, caplog):
 
 
 @bounded()
-async def test_who_finds_damage_takes_nothing_from_who_has_begun_anew(tmp_path, caplog):
+async def test_a_process_that_finds_damage_keeps_the_new_file_of_another(tmp_path, caplog):
     path = tmp_path / "answers"
     async with on_disk(path) as store:
         await store.write([answer(number, time()) for number in range(100)])
@@ -99,12 +99,12 @@ async def test_who_finds_damage_takes_nothing_from_who_has_begun_anew(tmp_path, 
 
 
 @bounded()
-async def test_a_file_that_is_removed_is_begun_anew(tmp_path):
+async def test_a_removed_file_is_created_again(tmp_path):
     path = tmp_path / "answers"
     async with on_disk(path) as one, on_disk(path) as other:
         await one.write([answer(7, time())])
-        for each in tmp_path.iterdir():
-            each.unlink()
+        for file in tmp_path.iterdir():
+            file.unlink()
         assert await kept(one, [7]) == []
         await one.write([answer(8, time())])
         assert await kept(other, [7, 8]) == [8]

@@ -1,5 +1,4 @@
-"""A store gives back what it was given, for so long, and forgets what it is told to forget: on a
-disk, in a server and in a cluster alike."""
+"""Every store returns what was written until it expires, and purges it: SQLite, server, cluster."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey
 
 KINDS = ["disk", "server", "cluster"]
-# What another program might take for a pattern, a path or a piece of a statement.
+# Names that could be mistaken for a pattern, a path or a part of a statement.
 GROUPS = ["gpt-4.1", "*", "a:b", "a", "[a]", "a/b?c", "Größe 'x'; --", ""]
 
 
@@ -70,7 +69,7 @@ def key(number):
 
 @pytest.mark.parametrize("kind", KINDS)
 @bounded(40)
-async def test_what_was_written_is_read_under_its_group_and_key(tmp_path, kind):
+async def test_values_are_read_under_their_group_and_key(tmp_path, kind):
     async with opened(kind, tmp_path) as store:
         written = [
             (group, key(number), value(key(number), group))
@@ -78,15 +77,15 @@ async def test_what_was_written_is_read_under_its_group_and_key(tmp_path, kind):
             for number in range(20)
         ]
         await store.write(written)
-        wanted = [(group, each) for group, each, _ in written]
-        assert await store.read(wanted) == [each for _, _, each in written]
-        assert await store.read(wanted[::-1]) == [each for _, _, each in written[::-1]]
-        assert await store.read([("nobody's", key(1)), ("a", b""), ("g", key(99))]) == [None] * 3
+        wanted = [(group, key_) for group, key_, _ in written]
+        assert await store.read(wanted) == [value for _, _, value in written]
+        assert await store.read(wanted[::-1]) == [value for _, _, value in written[::-1]]
+        assert await store.read([("other", key(1)), ("a", b""), ("g", key(99))]) == [None] * 3
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])
 @bounded(40)
-async def test_a_later_answer_takes_the_place_of_an_earlier_one(tmp_path, kind):
+async def test_a_later_answer_replaces_an_earlier_one(tmp_path, kind):
     async with opened(kind, tmp_path) as store:
         await store.write([("g", key(1), b"old"), ("g", key(2), b"other")])
         await store.write([("g", key(1), b"newer"), ("g", key(1), b"newest")])
@@ -96,7 +95,7 @@ async def test_a_later_answer_takes_the_place_of_an_earlier_one(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", KINDS[:2])
 @bounded(40)
-async def test_an_answer_that_is_too_old_is_not_given(tmp_path, kind):
+async def test_expired_answers_are_not_returned(tmp_path, kind):
     async with opened(kind, tmp_path, keep_s=1.0) as store:
         await store.write([("g", key(1), value(key(1)))])
         assert await store.read([("g", key(1))]) != [None]
@@ -106,7 +105,7 @@ async def test_an_answer_that_is_too_old_is_not_given(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @bounded(60)
-async def test_a_purge_forgets_what_it_names_and_nothing_else(tmp_path, kind):
+async def test_a_purge_removes_matching_answers_only(tmp_path, kind):
     now = time()
     async with opened(kind, tmp_path) as store:
         for group in GROUPS:
@@ -134,24 +133,24 @@ async def test_a_purge_forgets_what_it_names_and_nothing_else(tmp_path, kind):
 async def found(store):
     wanted = [(group, number) for group in GROUPS for number in range(300)]
     values = await store.read([(group, key(number)) for group, number in wanted])
-    return {pair for pair, each in zip(wanted, values, strict=True) if each is not None}
+    return {pair for pair, value in zip(wanted, values, strict=True) if value is not None}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @bounded(60)
-async def test_it_tells_how_much_it_holds(tmp_path, kind):
+async def test_totals_count_entries_and_bytes(tmp_path, kind):
     async with opened(kind, tmp_path) as store:
         assert (await store.totals()).entries == 0
         for first in range(0, 3000, 500):
             await store.write([("g", key(first + n), bytes(700)) for n in range(500)])
-        told = await store.totals()
-        assert told.entries == 3000
-        assert 3000 * 700 <= told.bytes <= 3000 * 1100
+        totals = await store.totals()
+        assert totals.entries == 3000
+        assert 3000 * 700 <= totals.bytes <= 3000 * 1100
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])
 @bounded(40)
-async def test_a_purge_by_age_leaves_what_has_no_known_age_to_its_end(tmp_path, kind):
+async def test_a_purge_by_age_leaves_values_of_unknown_age(tmp_path, kind):
     async with opened(kind, tmp_path) as store:
         await store.write([("g", key(1), b"of another version")])
         assert await store.purge("g", time() - 10.0) == 0
@@ -161,7 +160,7 @@ async def test_a_purge_by_age_leaves_what_has_no_known_age_to_its_end(tmp_path, 
 
 @pytest.mark.parametrize("kind", KINDS[:2])
 @bounded(40)
-async def test_it_may_be_closed_twice(tmp_path, kind):
+async def test_closing_twice_is_allowed(tmp_path, kind):
     async with opened(kind, tmp_path) as store:
         await store.close()
         await store.close()

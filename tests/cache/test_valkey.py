@@ -1,4 +1,4 @@
-"""Answers in a real Valkey: found together, and no call waits for a server in trouble."""
+"""The store in a real Valkey: batched reads, and no call waits for a failing server."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey
 
 TIMEOUT_S = 0.1
-BUSY_S = 0.1  # that a test machine may add
+BUSY_S = 0.1  # added by a loaded machine
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ def name(number):
 async def until(condition, within_s=8.0):
     began = monotonic()
     while not await condition():
-        assert monotonic() - began < within_s, "it did not come to that"
+        assert monotonic() - began < within_s, "the condition did not come true in time"
         await asyncio.sleep(0.01)
 
 
@@ -66,12 +66,12 @@ async def stays(level, number):
 
 
 async def calls(server, command):
-    told = (await server.command("INFO", "commandstats")).get(f"cmdstat_{command}")
-    return told["calls"] if told else 0
+    logged = (await server.command("INFO", "commandstats")).get(f"cmdstat_{command}")
+    return logged["calls"] if logged else 0
 
 
 @bounded()
-async def test_what_one_instance_has_kept_another_finds(tmp_path):
+async def test_an_instance_finds_the_answers_of_another(tmp_path):
     async with valkey(tmp_path) as server:
         async with opened(server.url) as one, opened(server.url) as other:
             kept = await stays(one, 1)
@@ -82,7 +82,7 @@ async def test_what_one_instance_has_kept_another_finds(tmp_path):
 
 
 @bounded()
-async def test_the_gets_of_one_tick_are_one_command(tmp_path):
+async def test_the_gets_of_one_loop_turn_are_one_command(tmp_path):
     async with valkey(tmp_path) as server, opened(server.url) as level:
         kept = await stays(level, 1)
         await server.command("CONFIG", "RESETSTAT")
@@ -96,7 +96,7 @@ async def test_the_gets_of_one_tick_are_one_command(tmp_path):
 
 
 @bounded()
-async def test_many_gets_in_many_ticks_open_few_connections(tmp_path):
+async def test_gets_in_many_loop_turns_open_few_connections(tmp_path):
     async with valkey(tmp_path) as server, opened(server.url) as level:
         kept = await stays(level, 1)
         waiting = []
@@ -105,7 +105,7 @@ async def test_many_gets_in_many_ticks_open_few_connections(tmp_path):
             await asyncio.sleep(0)
         assert await asyncio.gather(*waiting) == [kept] * 1000
         clients = (await server.command("CLIENT", "LIST")).splitlines()
-        assert len([each for each in clients if b"name=llmproxy" in each]) <= 5
+        assert len([line for line in clients if b"name=llmproxy" in line]) <= 5
 
 
 @bounded()
@@ -119,7 +119,7 @@ async def test_puts_are_written_together(tmp_path):
 
 
 @bounded()
-async def test_a_value_that_was_tampered_with_is_no_answer(tmp_path):
+async def test_a_changed_value_is_not_an_answer(tmp_path):
     async with valkey(tmp_path) as server, opened(server.url) as level:
         await stays(level, 1)
         good = await server.command("GET", name(1))
@@ -144,7 +144,7 @@ async def test_a_value_that_was_tampered_with_is_no_answer(tmp_path):
 
 
 @bounded()
-async def test_a_purge_touches_nothing_of_others(tmp_path):
+async def test_a_purge_leaves_other_keys_alone(tmp_path):
     async with valkey(tmp_path) as server, opened(server.url) as level:
         await stays(level, 1)
         others = ["here:window:g", "here:answers", "there:answer:g:00", "xhere:answer:g:00"]
@@ -154,7 +154,7 @@ async def test_a_purge_touches_nothing_of_others(tmp_path):
         assert await server.command("DBSIZE") == len(others)
 
 
-# Whatever the server does
+# Failures of the server
 
 
 FAULTS = ["hung", "gone", "out of memory", "read-only", "locked"]
@@ -163,7 +163,7 @@ FAULTS = ["hung", "gone", "out of memory", "read-only", "locked"]
 @pytest.mark.clock
 @pytest.mark.parametrize("how", FAULTS)
 @bounded(40)
-async def test_no_call_waits_for_a_server_that_is_broken_and_none_fails(tmp_path, how, caplog):
+async def test_no_get_waits_for_a_broken_server_and_none_fails(tmp_path, how, caplog):
     caplog.set_level(logging.WARNING, logger="llmproxy")
     async with valkey(tmp_path) as server, opened(server.url) as level:
         kept = await stays(level, 1)
@@ -195,13 +195,13 @@ async def test_no_call_waits_for_a_server_that_is_broken_and_none_fails(tmp_path
         await until(back)
         await stays(level, 2)
         assert slowest < TIMEOUT_S + BUSY_S
-    told = [record.getMessage() for record in caplog.records]
-    assert [" is lost: " in each for each in told] == [True, False], told
+    messages = [record.getMessage() for record in caplog.records]
+    assert [" is lost: " in message for message in messages] == [True, False], messages
 
 
 @pytest.mark.parametrize("how", ["out of memory", "read-only"])
 @bounded(40)
-async def test_a_server_that_takes_nothing_still_gives(tmp_path, how):
+async def test_a_server_that_refuses_writes_is_still_read(tmp_path, how):
     async with valkey(tmp_path) as server, opened(server.url) as level:
         kept = await stays(level, 1)
         await server.break_it(how)
@@ -227,7 +227,7 @@ async def test_a_server_that_comes_back_empty_is_filled_again(tmp_path):
 
 @pytest.mark.clock
 @bounded(40)
-async def test_a_server_that_hangs_is_back_with_its_first_knock(tmp_path):
+async def test_a_server_that_hung_is_back_with_its_first_probe(tmp_path):
     # However many connections were open to it.
     async with valkey(tmp_path) as server, opened(server.url) as level:
         await stays(level, 1)
@@ -289,7 +289,7 @@ async def line_to(server):
 
 
 @bounded(40)
-async def test_a_server_that_vanished_without_a_word_costs_a_few_gets(tmp_path):
+async def test_a_server_that_vanished_silently_costs_a_few_gets(tmp_path):
     async with valkey(tmp_path) as old, valkey(tmp_path) as new:
         async with line_to(new) as line, opened(line.url) as level:
             kept = await stays(level, 1)
@@ -312,7 +312,7 @@ async def test_a_server_that_vanished_without_a_word_costs_a_few_gets(tmp_path):
 
 
 @bounded(40)
-async def test_an_address_that_leads_to_another_server_now_is_followed(tmp_path):
+async def test_a_changed_address_is_followed_to_the_new_server(tmp_path):
     async with valkey(tmp_path) as old, valkey(tmp_path) as new:
         async with line_to(old) as line, opened(line.url) as level:
             await stays(level, 1)
@@ -332,28 +332,28 @@ async def repeat_the_password(reader, writer):
 
 
 @bounded()
-async def test_a_password_that_the_server_repeats_is_not_told(caplog):
+async def test_a_password_in_the_servers_error_is_not_logged(caplog):
     listening = await asyncio.start_server(repeat_the_password, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     async with listening, opened(f"redis://:shut-sesame@127.0.0.1:{port}/0") as level:
         assert "what do you mean by" in level.why
         assert "***" in level.why
-        told = "".join(record.getMessage() for record in caplog.records) + level.why
-        assert "sesame" not in told
+        logged = "".join(record.getMessage() for record in caplog.records) + level.why
+        assert "sesame" not in logged
 
 
 @bounded()
-async def test_no_password_is_told(caplog):
+async def test_no_password_is_logged(caplog):
     async with opened(f"redis://me:shut-sesame@127.0.0.1:{free_port()}/0") as level:
         assert await level.get("g", key(1)) is None
         assert not level.connected
-        told = "".join(record.getMessage() for record in caplog.records) + level.why
-    assert "is lost" in told
-    assert "sesame" not in told
+        logged = "".join(record.getMessage() for record in caplog.records) + level.why
+    assert "is lost" in logged
+    assert "sesame" not in logged
 
 
 @bounded()
-async def test_a_wrong_password_is_told_as_what_it_is(tmp_path, caplog):
+async def test_a_wrong_password_is_named_as_the_reason(tmp_path, caplog):
     async with valkey(tmp_path, "--requirepass", "open-sesame") as server:
         async with opened(f"redis://:open-sesame@127.0.0.1:{server.port}/0") as level:
             await stays(level, 1)

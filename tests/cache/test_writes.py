@@ -1,4 +1,4 @@
-"""The second level: puts are written later and together, and dropped when a store takes nothing."""
+"""Writes of L2: puts are written later and together, and dropped if the store fails."""
 
 import asyncio
 import logging
@@ -6,14 +6,14 @@ from time import monotonic
 
 import pytest
 
-from tests.support.answers import FakeStore, entry, key, second_level, until
+from tests.support.answers import FakeStore, entry, key, open_store, until
 from tests.support.run import bounded
 
 
 @bounded()
 async def test_puts_are_written_in_batches_and_found():
     store = FakeStore()
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         for number in range(250):
             level.put_later(key(number), entry(b"%d" % number))
         assert store.writes == []
@@ -24,9 +24,9 @@ async def test_puts_are_written_in_batches_and_found():
 
 
 @bounded()
-async def test_puts_of_one_moment_are_written_together():
+async def test_puts_within_milliseconds_are_one_write():
     store = FakeStore()
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         for number in range(5):
             level.put_later(key(number), entry())
             await asyncio.sleep(0)
@@ -37,7 +37,7 @@ async def test_puts_of_one_moment_are_written_together():
 @bounded()
 async def test_big_answers_are_written_a_few_at_a_time():
     store = FakeStore()
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         for number in range(10):
             level.put_later(key(number), entry(bytes(400_000)))
         await until(lambda: len(store.kept) == 10)
@@ -46,9 +46,9 @@ async def test_big_answers_are_written_a_few_at_a_time():
 
 
 @bounded()
-async def test_what_has_no_place_in_the_queue_is_dropped_and_counted():
+async def test_puts_that_do_not_fit_into_the_queue_are_dropped_and_counted():
     store = FakeStore(write_s=60.0)
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         for number in range(100):
             level.put_later(key(number), entry(bytes(1_000_000)))
         assert level.queued_bytes <= 32 * 1024 * 1024
@@ -59,9 +59,9 @@ async def test_what_has_no_place_in_the_queue_is_dropped_and_counted():
 
 
 @bounded()
-async def test_what_is_queued_at_the_end_is_written():
+async def test_closing_writes_the_queue():
     store = FakeStore(write_s=0.05)
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         for number in range(300):
             level.put_later(key(number), entry())
     assert len(store.kept) == 300
@@ -70,9 +70,9 @@ async def test_what_is_queued_at_the_end_is_written():
 
 @pytest.mark.clock
 @bounded()
-async def test_a_store_that_hangs_at_the_end_holds_nobody_up():
+async def test_closing_does_not_wait_for_a_store_that_hangs():
     store = FakeStore(write_s=60.0)
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         level.put_later(key(1), entry())
         await until(lambda: store.writes)
         began = monotonic()
@@ -80,11 +80,11 @@ async def test_a_store_that_hangs_at_the_end_holds_nobody_up():
 
 
 @bounded()
-async def test_a_store_that_is_full_is_read_all_the_same_and_written_when_it_has_room(caplog):
+async def test_a_full_store_is_still_read_and_is_written_again_when_it_has_room(caplog):
     caplog.set_level(logging.WARNING, logger="llmproxy")
     store = FakeStore(writes_fail=True)
     store.keep(key(1), entry())
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         for number in range(2, 300):
             level.put_later(key(number), entry())
         await until(lambda: not level.connected)
@@ -99,9 +99,9 @@ async def test_a_store_that_is_full_is_read_all_the_same_and_written_when_it_has
 
 
 @bounded()
-async def test_a_store_that_is_full_is_tried_again_with_the_last_answer():
+async def test_a_full_store_is_tried_again_with_the_last_answer():
     store = FakeStore(writes_fail=True)
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         level.put_later(key(1), entry())
         await until(lambda: not level.connected)
         assert level.counters.dropped == 0
@@ -111,9 +111,9 @@ async def test_a_store_that_is_full_is_tried_again_with_the_last_answer():
 
 
 @bounded()
-async def test_a_purge_reaches_what_is_queued_and_leaves_the_rest():
+async def test_a_purge_removes_matching_answers_from_the_queue():
     store = FakeStore()
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         level.put_later(key(1), entry(group="g", stored_at=1.0))
         level.put_later(key(2), entry(group="g", stored_at=2.0))
         level.put_later(key(3), entry(group="h", stored_at=1.0))
@@ -127,7 +127,7 @@ async def test_a_purge_reaches_what_is_queued_and_leaves_the_rest():
 
 
 @bounded()
-async def test_a_purge_begins_behind_a_write_that_is_under_way():
+async def test_a_purge_waits_for_a_write_in_progress():
     store = FakeStore(write_s=0.2)
     purged = []
 
@@ -136,7 +136,7 @@ async def test_a_purge_begins_behind_a_write_that_is_under_way():
         return len(purged)
 
     store.purge = purge
-    async with second_level(store) as level:
+    async with open_store(store) as level:
         level.put_later(key(1), entry())
         await until(lambda: store.writes)
         assert await level.purge("g", None) == 1

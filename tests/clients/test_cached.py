@@ -1,4 +1,4 @@
-"""openai-python gets from the cache exactly what it got when the answer was new, in every form."""
+"""openai-python gets the same objects from a hit as from its miss, as JSON and as a stream."""
 
 from time import monotonic, sleep
 
@@ -24,7 +24,7 @@ from tests.clients.houses import everything_to
 from tests.support.background import in_background
 from tests.support.proxy import serve_proxy
 
-# Cut short by its limit, a response is `incomplete`; the others are no questions to be repeated.
+# A response that reaches its limit is `incomplete`; the other cases are not cacheable.
 ASKED_AGAIN = ("a response cut short", "a streamed response cut short", "a count of input tokens")
 REPEATED = {
     name: call
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 class House:
-    """A vendor, and a proxy in front of it that remembers everything."""
+    """A vendor, and a proxy in front of it that caches everything."""
 
     def __init__(self, vendor, proxy):
         self.vendor = vendor
@@ -44,7 +44,7 @@ class House:
         self.seen = 0
 
     def client(self, case):
-        """A client whose questions are those of one case alone."""
+        """Return a client with a cache scope of its own for a case."""
         return OpenAI(
             base_url=self.proxy.base_url,
             api_key="any",
@@ -53,18 +53,18 @@ class House:
         )
 
     def words(self, calls):
-        """What so many calls had of the cache since this was asked last."""
+        """Return the cache results of the next calls."""
         ends_at = monotonic() + 5
         while len(self.proxy.heard.calls) < self.seen + calls and monotonic() < ends_at:
-            sleep(0.001)  # a client has its answer before the proxy is through with the call
+            sleep(0.001)  # the client has its answer before the proxy records the call
         heard = self.proxy.heard.calls[self.seen :]
         self.seen += len(heard)
         return [event.record.cache for event in heard]
 
 
 @pytest.fixture(scope="module", params=["openai", "azure"])
-def house(request):
-    def remembering(vendor):
+def deployment(request):
+    def with_cache(vendor):
         azure = request.param == "azure"
         config = everything_to(vendor.azure_v1_url if azure else vendor.base_url)
         if azure:
@@ -73,29 +73,29 @@ def house(request):
         return serve_proxy(config)
 
     settings = VendorSettings(dialect=request.param)
-    with in_background(lambda: serve(settings), remembering) as (vendor, proxy):
+    with in_background(lambda: serve(settings), with_cache) as (vendor, proxy):
         yield House(vendor, proxy)
 
 
 def whole(answer):
-    """An answer, or all that a stream tells."""
+    """Return an answer, or all chunks of a stream."""
     return [plain(each) for each in answer] if isinstance(answer, Stream) else plain(answer)
 
 
 @pytest.mark.parametrize("name", REPEATED)
-def test_a_hit_is_equal_to_its_miss(name, house):
-    with house.client(name) as client:
+def test_a_hit_is_equal_to_its_miss(name, deployment):
+    with deployment.client(name) as client:
         first, again = [whole(REPEATED[name](client, lambda model: model)) for _ in range(2)]
-    assert house.words(2) == ["miss", "hit"]
+    assert deployment.words(2) == ["miss", "hit"]
     assert again == first
 
 
 @pytest.mark.parametrize("name", ["a response cut short", "a streamed response cut short"])
-def test_what_was_cut_short_is_asked_again(name, house):
-    with house.client(name) as client:
+def test_incomplete_answers_are_asked_again(name, deployment):
+    with deployment.client(name) as client:
         for _ in range(2):
             whole(RESPONSES[name](client, lambda model: model))
-    assert house.words(2) == ["miss", "miss"]
+    assert deployment.words(2) == ["miss", "miss"]
 
 
 QUESTIONS = {
@@ -110,16 +110,16 @@ USAGE = {"stream_options": {"include_usage": True}}
 
 
 def assembled(stream):
-    """What a stream tells, put together by the SDK itself."""
+    """Return a stream as added up by the SDK."""
     state = ChatCompletionStreamState()
     for chunk in stream:
-        if chunk.id:  # Azure's first chunk says nothing, and the SDK would believe it
+        if chunk.id:  # Azure's first chunk is empty, and would mislead the SDK
             state.handle_chunk(chunk)
     return state.current_completion_snapshot
 
 
-def told(completion):
-    """A completion's own fields, without those that a stream does not tell."""
+def comparable(completion):
+    """Return the fields of a completion that a stream has, too."""
     value = completion.model_dump(
         exclude_none=True, exclude={"prompt_filter_results"}, warnings=False
     )
@@ -134,36 +134,36 @@ def told(completion):
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_a_chat_that_came_whole_is_streamed(name, house):
+def test_a_json_chat_is_served_as_a_stream(name, deployment):
     question = {"model": CHAT, **QUESTIONS[name]}
-    with house.client(f"{name}, whole") as client:
+    with deployment.client(f"{name}, whole") as client:
         first = client.chat.completions.create(**question)
         again = assembled(client.chat.completions.create(**question, **USAGE, stream=True))
         frugal = list(client.chat.completions.create(**question, stream=True))
-    assert house.words(3) == ["miss", "hit", "hit"]
-    assert told(again) == told(first)
+    assert deployment.words(3) == ["miss", "hit", "hit"]
+    assert comparable(again) == comparable(first)
     assert all(each.usage is None and each.choices for each in frugal if each.id)
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_a_chat_that_was_streamed_comes_whole(name, house):
+def test_a_streamed_chat_is_served_as_json(name, deployment):
     question = {"model": CHAT, **QUESTIONS[name]}
-    with house.client(f"{name}, streamed") as client:
+    with deployment.client(f"{name}, streamed") as client:
         first = list(client.chat.completions.create(**question, **USAGE, stream=True))
         again = client.chat.completions.create(**question)
         frugal = list(client.chat.completions.create(**question, stream=True))
-    assert house.words(3) == ["miss", "hit", "hit"]
-    assert told(again) == told(assembled(first))
+    assert deployment.words(3) == ["miss", "hit", "hit"]
+    assert comparable(again) == comparable(assembled(first))
     assert frugal == [each for each in first if each.usage is None]
 
 
-def test_a_stream_without_its_usage_does_not_stand_for_an_answer_with_it(house):
+def test_a_stream_without_usage_does_not_serve_a_call_that_needs_usage(deployment):
     question = {"model": CHAT, "messages": HELLO}
-    with house.client("without usage") as client:
+    with deployment.client("without usage") as client:
         list(client.chat.completions.create(**question, stream=True))
         assert client.chat.completions.create(**question).usage.total_tokens > 0
         list(client.chat.completions.create(**question, stream=True))
-    assert house.words(3) == ["miss", "miss", "hit"]
+    assert deployment.words(3) == ["miss", "miss", "hit"]
 
 
 RESPONSES_QUESTIONS = {
@@ -175,25 +175,25 @@ RESPONSES_QUESTIONS = {
 
 @pytest.mark.parametrize("streamed_first", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("name", RESPONSES_QUESTIONS)
-def test_a_response_is_the_same_in_both_forms(name, streamed_first, house):
+def test_a_response_is_the_same_as_json_and_as_a_stream(name, streamed_first, deployment):
     question = {"model": CHAT, **RESPONSES_QUESTIONS[name]}
     kinds = [streamed_first, not streamed_first]
-    with house.client(f"response, {name}, {streamed_first}") as client:
+    with deployment.client(f"response, {name}, {streamed_first}") as client:
         answers = {}
         for kind in kinds:
             answer = client.responses.create(**question, stream=kind)
             answers[kind] = list(answer) if kind else answer
-    assert house.words(2) == ["miss", "hit"]
+    assert deployment.words(2) == ["miss", "hit"]
     assert answers[True][-1].response == answers[False]
     assert [each.sequence_number for each in answers[True]] == list(range(len(answers[True])))
 
 
-def test_the_stream_helper_takes_what_is_replayed(house):
-    with house.client("helper") as client:
+def test_the_sdks_stream_helper_reads_a_replayed_stream(deployment):
+    with deployment.client("helper") as client:
         parsed = client.chat.completions.parse(model=CHAT, messages=HELLO, response_format=Weather)
         with client.chat.completions.stream(
             model=CHAT, messages=HELLO, response_format=Weather
         ) as stream:
             again = stream.get_final_completion()
-    assert house.words(2) == ["miss", "hit"]
+    assert deployment.words(2) == ["miss", "hit"]
     assert again.choices[0].message.parsed == parsed.choices[0].message.parsed

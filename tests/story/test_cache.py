@@ -1,4 +1,4 @@
-"""The same question is paid for once; what may not be given again is asked again."""
+"""What is served from the cache, and what is not."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ CALLERS = [{"name": name, "key": key} for name, key in KEYS.items()]
 
 
 def numbered():
-    """A vendor whose answers tell how often it was asked."""
+    """Return a vendor whose answers are numbered."""
     numbers = count(1)
     return lambda received, _: (http(chat(f"answer {next(numbers)}")),)
 
@@ -35,15 +35,15 @@ def text_of(reply):
     return reply.json["choices"][0]["message"]["content"]
 
 
-async def ordered(proxy, order, body=FIXED, **more):
-    return await ask(proxy.port, body=body, headers=[("x-llmproxy-cache", order)], **more)
+async def ask_with(proxy, directive, body=FIXED, **more):
+    return await ask(proxy.port, body=body, headers=[("x-llmproxy-cache", directive)], **more)
 
 
 @bounded()
-async def test_the_second_time_nobody_is_asked():
+async def test_the_second_call_is_served_from_the_cache():
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
         first = await ask(proxy.port, body=FIXED)
-        again = await ask(proxy.port, body={**FIXED, "user": "somebody"})
+        again = await ask(proxy.port, body={**FIXED, "user": "another"})
         assert first.header("x-llmproxy-cache") == "miss"
         assert again.header("x-llmproxy-cache") == "hit"
         assert again.body == first.body
@@ -52,17 +52,17 @@ async def test_the_second_time_nobody_is_asked():
         assert again.header("x-llmproxy-endpoint") is None
         assert again.header("x-request-id") not in (None, first.header("x-request-id"))
         assert len(vendor.received) == 1
-        assert [each.record.cache for each in proxy.heard.calls] == ["miss", "hit"]
-        assert [each.record.attempts for each in proxy.heard.calls] == [1, 0]
+        assert [event.record.cache for event in proxy.heard.calls] == ["miss", "hit"]
+        assert [event.record.attempts for event in proxy.heard.calls] == [1, 0]
 
 
 @bounded()
-async def test_without_cache_in_the_config_everything_is_asked_and_nothing_is_said():
+async def test_without_cache_every_call_asks_and_no_header_is_added():
     async with scripted(numbered()) as vendor:
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
             replies = [await ask(proxy.port, body=FIXED) for _ in range(2)]
-            assert [text_of(each) for each in replies] == ["answer 1", "answer 2"]
-            assert {each.header("x-llmproxy-cache") for each in replies} == {None}
+            assert [text_of(reply) for reply in replies] == ["answer 1", "answer 2"]
+            assert {reply.header("x-llmproxy-cache") for reply in replies} == {None}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ async def test_without_cache_in_the_config_everything_is_asked_and_nothing_is_sa
     ids=lambda other: next(iter(other)),
 )
 @bounded()
-async def test_another_question_is_asked(other):
+async def test_a_call_that_differs_is_a_miss(other):
     async with scripted(numbered()) as vendor:
         async with serve_proxy(cached(vendor, mode="all")) as proxy:
             await ask(proxy.port, body=FIXED)
@@ -79,16 +79,16 @@ async def test_another_question_is_asked(other):
 
 
 @bounded()
-async def test_what_may_differ_each_time_is_asked_each_time_unless_the_operator_wants_all():
-    for mode, told in (("deterministic", "answer 2"), ("all", "answer 1")):
+async def test_random_answers_are_cached_only_with_mode_all():
+    for mode, expected in (("deterministic", "answer 2"), ("all", "answer 1")):
         async with scripted(numbered()) as vendor:
             async with serve_proxy(cached(vendor, mode=mode)) as proxy:
                 await ask(proxy.port, body=HELLO)
-                assert text_of(await ask(proxy.port, body=HELLO)) == told
+                assert text_of(await ask(proxy.port, body=HELLO)) == expected
 
 
 @bounded()
-async def test_an_answer_that_came_whole_is_streamed_to_who_wants_a_stream():
+async def test_a_json_answer_is_served_as_a_stream():
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
         await ask(proxy.port, body=FIXED)
         for _ in range(2):
@@ -102,42 +102,42 @@ async def test_an_answer_that_came_whole_is_streamed_to_who_wants_a_stream():
 
 
 @bounded()
-async def test_a_call_may_say_what_it_wants_of_the_cache():
+async def test_the_directives_of_a_call():
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
-        assert (await ordered(proxy, "only")).status == 504
+        assert (await ask_with(proxy, "only")).status == 504
         assert text_of(await ask(proxy.port, body=FIXED)) == "answer 1"
-        assert text_of(await ordered(proxy, "only")) == "answer 1"
-        assert text_of(await ordered(proxy, "bypass")) == "answer 2"
-        assert text_of(await ordered(proxy, "refresh")) == "answer 3"
+        assert text_of(await ask_with(proxy, "only")) == "answer 1"
+        assert text_of(await ask_with(proxy, "bypass")) == "answer 2"
+        assert text_of(await ask_with(proxy, "refresh")) == "answer 3"
         assert text_of(await ask(proxy.port, body=FIXED)) == "answer 3"
-        assert text_of(await ordered(proxy, "force", HELLO)) == "answer 4"
-        assert text_of(await ordered(proxy, "FORCE", HELLO)) == "answer 4"
+        assert text_of(await ask_with(proxy, "force", HELLO)) == "answer 4"
+        assert text_of(await ask_with(proxy, "FORCE", HELLO)) == "answer 4"
         for received in vendor.received:
             assert b"x-llmproxy" not in dict(received.headers)
 
 
 @pytest.mark.parametrize("body", [HELLO, {**FIXED, "stream": True}], ids=["by chance", "stream"])
 @bounded()
-async def test_only_asks_nobody_for_what_is_never_remembered_either(body):
+async def test_only_asks_no_endpoint_for_uncacheable_calls_either(body):
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
-        assert (await ordered(proxy, "only", body)).status == 504
+        assert (await ask_with(proxy, "only", body)).status == 504
         assert not vendor.received
 
 
 @bounded()
-async def test_only_finds_what_was_remembered_by_force():
+async def test_only_finds_what_force_has_cached():
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
-        await ordered(proxy, "force", HELLO)
-        assert text_of(await ordered(proxy, "only", HELLO)) == "answer 1"
+        await ask_with(proxy, "force", HELLO)
+        assert text_of(await ask_with(proxy, "only", HELLO)) == "answer 1"
 
 
 @bounded()
-async def test_only_tells_an_sdk_not_to_come_back_and_an_unknown_order_what_was_expected():
+async def test_errors_of_only_and_of_an_unknown_directive():
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
-        refused = await ordered(proxy, "only")
+        refused = await ask_with(proxy, "only")
         assert refused.json["error"]["code"] == "not_cached"
         assert refused.header("x-should-retry") == "false"
-        unknown = await ordered(proxy, "sometimes")
+        unknown = await ask_with(proxy, "sometimes")
         assert unknown.status == 400
         assert "'bypass', 'refresh', 'force' or 'only'" in unknown.json["error"]["message"]
         assert "'sometimes'" in unknown.json["error"]["message"]
@@ -145,7 +145,7 @@ async def test_only_tells_an_sdk_not_to_come_back_and_an_unknown_order_what_was_
 
 
 @pytest.mark.parametrize(
-    ("control", "told"),
+    ("control", "expected"),
     [
         ("no-cache", ["answer 2", "answer 2"]),
         ("no-store", ["answer 1", "answer 1"]),
@@ -156,7 +156,7 @@ async def test_only_tells_an_sdk_not_to_come_back_and_an_unknown_order_what_was_
     ],
 )
 @bounded()
-async def test_http_s_own_words_are_understood(control, told):
+async def test_cache_control_is_respected(control, expected):
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
         await ask(proxy.port, body=FIXED)
         await asyncio.sleep(0.01)
@@ -165,18 +165,18 @@ async def test_http_s_own_words_are_understood(control, told):
             await ask(proxy.port, body=FIXED, headers=headers),
             await ask(proxy.port, body=FIXED),
         ]
-        assert [text_of(each) for each in replies] == told
+        assert [text_of(reply) for reply in replies] == expected
 
 
 @bounded()
-async def test_no_store_leaves_nothing_behind():
+async def test_no_store_keeps_nothing():
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
         await ask(proxy.port, body=FIXED, headers=[("cache-control", "no-store")])
         assert text_of(await ask(proxy.port, body=FIXED)) == "answer 2"
 
 
 @bounded()
-async def test_an_answer_is_forgotten_when_its_time_is_over():
+async def test_an_answer_expires_after_its_ttl():
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor, ttl=0.05)) as proxy:
         await ask(proxy.port, body=FIXED)
         await asyncio.sleep(0.06)
@@ -195,7 +195,7 @@ async def test_an_answer_is_forgotten_when_its_time_is_over():
     ids=["an error", "an error with 200", "no choices", "no JSON", "filtered"],
 )
 @bounded()
-async def test_what_is_no_whole_answer_is_never_given_again(answer):
+async def test_incomplete_answers_are_not_cached(answer):
     async with scripted(always(answer)) as vendor, serve_proxy(cached(vendor)) as proxy:
         first, again = [await ask(proxy.port, body=FIXED) for _ in range(2)]
         assert (again.status, again.body) == (first.status, first.body)
@@ -204,7 +204,7 @@ async def test_what_is_no_whole_answer_is_never_given_again(answer):
 
 
 @bounded()
-async def test_what_a_fallback_group_answers_is_not_taken_for_the_group_s_own():
+async def test_answers_of_a_fallback_group_are_not_cached():
     down = always(http(error_body("server_error"), status=500))
     async with scripted(down) as main, scripted(numbered()) as other:
         config = config_for(endpoint(main, "main"), cache=True, num_retries=0)
@@ -214,7 +214,7 @@ async def test_what_a_fallback_group_answers_is_not_taken_for_the_group_s_own():
         )
         async with serve_proxy(config) as proxy:
             replies = [await ask(proxy.port, body=FIXED) for _ in range(2)]
-            assert [text_of(each) for each in replies] == ["answer 1", "answer 2"]
+            assert [text_of(reply) for reply in replies] == ["answer 1", "answer 2"]
 
 
 def as_caller(name):
@@ -222,44 +222,44 @@ def as_caller(name):
 
 
 @pytest.mark.parametrize(
-    ("scope", "told"), [(None, "answer 2"), ("per_caller", "answer 2"), ("shared", "answer 1")]
+    ("scope", "expected"), [(None, "answer 2"), ("per_caller", "answer 2"), ("shared", "answer 1")]
 )
 @bounded()
-async def test_callers_share_answers_only_where_the_operator_says_so(scope, told):
+async def test_callers_share_answers_only_with_scope_shared(scope, expected):
     params = {} if scope is None else {"scope": scope}
     async with scripted(numbered()) as vendor:
         async with serve_proxy(cached(vendor, callers=CALLERS, **params)) as proxy:
             await ask(proxy.port, body=FIXED, headers=as_caller("alice"))
             other = await ask(proxy.port, body=FIXED, headers=as_caller("bob"))
-            assert text_of(other) == told
+            assert text_of(other) == expected
             again = await ask(proxy.port, body=FIXED, headers=as_caller("alice"))
             assert text_of(again) == "answer 1"
 
 
 @bounded()
-async def test_a_hit_is_not_taken_off_its_caller_s_limits():
+async def test_a_hit_is_not_taken_off_the_callers_limits():
     caller = {"name": "alice", "key": KEYS["alice"], "limits": {"rpm": 2}}
     async with scripted(numbered()) as vendor:
         async with serve_proxy(cached(vendor, callers=[caller])) as proxy:
             replies = [
                 await ask(proxy.port, body=FIXED, headers=as_caller("alice")) for _ in range(5)
             ]
-            assert [each.status for each in replies] == [200] * 5
+            assert [reply.status for reply in replies] == [200] * 5
             assert replies[-1].header("x-ratelimit-limit-requests") == "2"
 
 
 @bounded()
-async def test_calls_with_a_client_s_own_key_are_nobody_else_s_business():
+async def test_calls_with_the_clients_own_key_are_not_cached():
     async with scripted(numbered()) as vendor:
         async with serve_proxy(cached(vendor, api_key=None)) as proxy:
             headers = [("authorization", "Bearer sk-mine")]
             replies = [await ask(proxy.port, body=FIXED, headers=headers) for _ in range(2)]
-            assert [text_of(each) for each in replies] == ["answer 1", "answer 2"]
+            assert [text_of(reply) for reply in replies] == ["answer 1", "answer 2"]
             assert replies[1].header("x-llmproxy-cache") == "bypass"
 
 
 @bounded()
-async def test_no_caller_is_ever_given_another_s_answer():
+async def test_no_caller_gets_the_answer_of_another():
     def whose(received, _):
         return (http(chat(json.loads(received.body)["messages"][0]["content"])),)
 
@@ -267,11 +267,11 @@ async def test_no_caller_is_ever_given_another_s_answer():
         async with serve_proxy(cached(vendor, callers=CALLERS)) as proxy:
             for number in range(200):
                 name = ("alice", "bob")[number % 2]
-                # A field that the key leaves out tells whose call it was.
+                # A field that the key ignores says whose call it was.
                 body = {**said(f"{number // 4 % 5}", temperature=0), "user": name}
                 reply = await ask(proxy.port, body=body, headers=as_caller(name))
                 assert text_of(reply) == f"{number // 4 % 5}"
-            users = [json.loads(each.body)["user"] for each in vendor.received]
+            users = [json.loads(received.body)["user"] for received in vendor.received]
             assert sorted(users) == ["alice"] * 5 + ["bob"] * 5
 
 

@@ -1,4 +1,4 @@
-"""Who asks what is being asked already waits for that answer: it is asked once, and all get it."""
+"""Equal calls that arrive together are sent once, and all clients get the answer."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ WHOLE = b"".join(EVENTS)
 
 
 def streams(*, pause_s=0.01, before_s=0.05, events=EVENTS):
-    """A vendor that takes its time with each piece."""
+    """Return a vendor that pauses before each event."""
     steps = [before_s, sse_head()]
     for event in events:
         steps += [chunk(event), pause_s]
@@ -51,12 +51,12 @@ def words_of(replies):
     return sorted(reply.header("x-llmproxy-cache") for reply in replies)
 
 
-async def nobody_flies(proxy):
+async def no_flights(proxy):
     await until(lambda: not proxy.runtime.cache.coalescer.flights)
 
 
 @bounded(60)
-async def test_five_hundred_ask_the_same_ten_leave_and_the_vendor_is_asked_once():
+async def test_five_hundred_equal_calls_ask_once_although_ten_clients_leave():
     draw, here, all_here = random.Random(4), [], asyncio.Event()
 
     def answer(received, number):
@@ -93,20 +93,20 @@ async def test_five_hundred_ask_the_same_ten_leave_and_the_vendor_is_asked_once(
             await until(lambda: vendor.received)
             going = [leaves(draw.uniform(0.0, 0.6)) for _ in range(9)]
             staying = [stays(number) for number in range(490)]
-            everybody = asyncio.gather(*staying, *going)
+            everyone = asyncio.gather(*staying, *going)
             await asyncio.sleep(0.1)
             first.leave()
-            bodies = (await everybody)[:490]
+            bodies = (await everyone)[:490]
             assert set(bodies) == {WHOLE}
             assert set(here) == {"coalesced"}
             assert len(vendor.received) == 1
             assert vendor.received[0].gone_at is None
             assert (await ask(proxy.port, body=STREAM)).header("x-llmproxy-cache") == "hit"
-            await nobody_flies(proxy)
+            await no_flights(proxy)
 
 
 @bounded()
-async def test_who_comes_late_gets_the_beginning_at_once_and_then_each_piece_as_it_comes():
+async def test_a_late_follower_gets_the_beginning_at_once_and_the_rest_as_it_comes():
     gate = asyncio.Event()
 
     def answer(received, number):
@@ -133,7 +133,7 @@ async def test_who_comes_late_gets_the_beginning_at_once_and_then_each_piece_as_
 
 
 @bounded()
-async def test_answers_that_are_no_streams_are_shared_too():
+async def test_json_answers_are_shared_too():
     async with scripted(slowly(http(chat("good")))) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
             replies = await many(proxy, 20)
@@ -143,15 +143,15 @@ async def test_answers_that_are_no_streams_are_shared_too():
             assert {reply.header("age") for reply in replies} == {None}
             assert (await ask(proxy.port, body=FIXED)).header("age") == "0"
             assert len(vendor.received) == 1
-            heard = [each.record.cache for each in proxy.heard.calls]
+            heard = [event.record.cache for event in proxy.heard.calls]
             assert sorted(heard) == ["coalesced"] * 19 + ["hit", "miss"]
-            assert sum(each.record.attempts for each in proxy.heard.calls) == 1
+            assert sum(event.record.attempts for event in proxy.heard.calls) == 1
 
 
 @pytest.mark.clock
 @pytest.mark.parametrize("before_s", [0.3, 0.0], ids=["before its answer", "in its answer"])
 @bounded()
-async def test_a_leader_that_leaves_takes_nobody_along(before_s):
+async def test_followers_get_their_answer_after_the_leader_left(before_s):
     async with scripted(streams(before_s=before_s, pause_s=0.03)) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
             leader = await begin(proxy.port, STREAM)
@@ -165,7 +165,7 @@ async def test_a_leader_that_leaves_takes_nobody_along(before_s):
 
 
 @bounded()
-async def test_when_the_last_one_leaves_the_vendor_is_not_kept_busy():
+async def test_the_call_is_cancelled_when_the_last_client_leaves():
     async with scripted(streams(pause_s=0.5)) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
             clients = [await begin(proxy.port, STREAM) for _ in range(3)]
@@ -173,7 +173,7 @@ async def test_when_the_last_one_leaves_the_vendor_is_not_kept_busy():
             for client in clients:
                 client.leave()
             await until(lambda: vendor.received[0].gone_at is not None, within_s=1.0)
-            await nobody_flies(proxy)
+            await no_flights(proxy)
             (state,) = proxy.runtime.pool.groups["gpt-4.1"].states
             assert state.in_flight == 0
             assert len(vendor.received) == 1
@@ -188,13 +188,13 @@ async def test_a_client_that_leaves_at_the_last_event_does_not_spoil_the_answer(
         while DONE not in await client.chunk():
             pass
         client.leave()  # as openai-python does
-        await nobody_flies(proxy)
+        await no_flights(proxy)
         assert (await ask(proxy.port, body=STREAM)).header("x-llmproxy-cache") == "hit"
         assert len(vendor.received) == 1
 
 
 @bounded()
-async def test_a_leader_that_fails_does_not_fail_the_others_one_of_them_leads():
+async def test_a_follower_leads_after_the_leader_failed():
     def answer(received, number):
         failed = http(error_body("server_error", kind="server_error"), status=500)
         return [0.15, failed if number == 1 else http(chat("good"))]
@@ -214,7 +214,7 @@ async def test_a_leader_that_fails_does_not_fail_the_others_one_of_them_leads():
 
 @pytest.mark.clock
 @bounded()
-async def test_where_everybody_would_fail_nobody_waits_for_more_than_two_others():
+async def test_a_follower_waits_for_two_failing_leaders_at_most():
     refusal = http(error_body("server_error", kind="server_error"), status=500)
     async with scripted(slowly(refusal, after_s=0.1)) as vendor:
         config = cached(vendor)
@@ -228,12 +228,12 @@ async def test_where_everybody_would_fail_nobody_waits_for_more_than_two_others(
 
 
 @bounded()
-async def test_a_client_that_reads_slowly_holds_up_nobody():
+async def test_a_slow_reader_delays_no_other_client():
     events = [delta("x" * 20_000) for _ in range(60)]
     events += [delta(finish="stop"), DONE]
     async with scripted(streams(pause_s=0.001, events=events)) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
-            slow = await begin(proxy.port, STREAM)  # it leads, and reads nothing for now
+            slow = await begin(proxy.port, STREAM)  # the leader, which does not read yet
             await until(lambda: vendor.received)
             reply = await asyncio.wait_for(ask(proxy.port, body=STREAM), 5)
             assert reply.body == b"".join(events)
@@ -242,7 +242,7 @@ async def test_a_client_that_reads_slowly_holds_up_nobody():
 
 
 @bounded()
-async def test_an_answer_too_big_to_be_kept_still_reaches_everybody_who_was_there():
+async def test_an_answer_too_big_to_be_kept_reaches_all_subscribers():
     events = [delta("y" * 60_000) for _ in range(100)] + [delta(finish="stop"), DONE]
     async with scripted(streams(pause_s=0.001, before_s=0.2, events=events)) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
@@ -255,7 +255,7 @@ async def test_an_answer_too_big_to_be_kept_still_reaches_everybody_who_was_ther
 
 
 @bounded()
-async def test_a_stream_that_breaks_is_told_to_everybody():
+async def test_every_subscriber_gets_the_error_of_a_broken_stream():
     broken = always(0.1, sse_head(), *(chunk(event) for event in EVENTS[:5]), 0.1, "close")
     async with scripted(broken) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
@@ -263,17 +263,17 @@ async def test_a_stream_that_breaks_is_told_to_everybody():
             for reply in replies:
                 assert reply.body.startswith(b"".join(EVENTS[:5]))
                 assert b"upstream_stream_interrupted" in reply.body
-            assert {each.record.answer.error for each in proxy.heard.calls} == {
+            assert {event.record.answer.error for event in proxy.heard.calls} == {
                 "upstream_stream_interrupted"
             }
             assert len(vendor.received) == 1
-            again = await begin(proxy.port, STREAM)  # nothing of it was kept
+            again = await begin(proxy.port, STREAM)  # nothing was cached
             await until(lambda: len(vendor.received) == 2)
             again.leave()
 
 
 @bounded()
-async def test_what_is_not_kept_is_still_shared_by_those_who_wait():
+async def test_answers_that_are_not_kept_are_still_shared():
     filtered = http({**chat("no"), "choices": [{"index": 0, "finish_reason": "content_filter"}]})
     async with scripted(slowly(filtered)) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
@@ -289,7 +289,7 @@ async def test_what_is_not_kept_is_still_shared_by_those_who_wait():
     ids=["another form", "another seed", "more choices"],
 )
 @bounded()
-async def test_another_question_is_asked_at_the_same_time(other):
+async def test_calls_that_differ_are_not_coalesced(other):
     async with scripted(slowly(http(chat("good")))) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
             await asyncio.gather(ask(proxy.port, body=FIXED), ask(proxy.port, body=other))
@@ -297,7 +297,7 @@ async def test_another_question_is_asked_at_the_same_time(other):
 
 
 @bounded()
-async def test_a_call_with_little_time_leads_nobody_but_may_follow():
+async def test_an_impatient_call_does_not_lead_but_may_follow():
     async with scripted(slowly(http(chat("good")), after_s=0.4)) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
             hurried = [("x-llmproxy-timeout-s", "0.2")]
@@ -317,7 +317,7 @@ async def test_a_call_with_little_time_leads_nobody_but_may_follow():
 
 @pytest.mark.parametrize("control", ["no-store", "no-cache"])
 @bounded()
-async def test_who_wants_an_answer_of_its_own_gets_it(control):
+async def test_cache_control_opts_out_of_coalescing(control):
     async with scripted(slowly(http(chat("good")))) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
             headers = [("cache-control", control)]
@@ -327,8 +327,8 @@ async def test_who_wants_an_answer_of_its_own_gets_it(control):
 
 
 @bounded(60)
-async def test_whatever_order_they_come_and_leave_in_everybody_who_stays_gets_all_of_it():
-    """Random arrivals, departures and readers over several questions at once."""
+async def test_random_arrivals_and_departures_leave_every_answer_whole():
+    """Random arrivals, departures and readers of several answers at once."""
     draw = random.Random(7)
 
     async def client(number):
@@ -347,8 +347,11 @@ async def test_whatever_order_they_come_and_leave_in_everybody_who_stays_gets_al
             connection.leave()
 
     def answer(received, number):
-        told = json.loads(received.body)["messages"][0]["content"]
-        events = [delta(role="assistant"), *(delta(f"{told} {each} ") for each in range(20))]
+        text = json.loads(received.body)["messages"][0]["content"]
+        events = [
+            delta(role="assistant"),
+            *(delta(f"{text} {number} ") for number in range(20)),
+        ]
         steps = [sse_head()]
         for event in [*events, delta(finish="stop"), DONE]:
             steps += [chunk(event), 0.01]
@@ -357,11 +360,11 @@ async def test_whatever_order_they_come_and_leave_in_everybody_who_stays_gets_al
     async with scripted(answer) as vendor, serve_proxy(cached(vendor)) as proxy:
         done = await asyncio.gather(*(client(number) for number in range(300)))
         for question in range(5):
-            bodies = {each[1] for each in done if each is not None and each[0] == question}
+            bodies = {client[1] for client in done if client is not None and client[0] == question}
             assert len(bodies) == 1
             (body,) = bodies
             assert body.endswith(DONE)
             assert body.count(b"question %d" % question) == 20
-        await nobody_flies(proxy)
+        await no_flights(proxy)
         (state,) = proxy.runtime.pool.groups["gpt-4.1"].states
         assert state.in_flight == 0

@@ -1,4 +1,4 @@
-"""How a shared call ends: in time or not, with its client or without, with the proxy."""
+"""How a shared call ends: at a deadline, without its client, at shutdown."""
 
 import asyncio
 from contextlib import suppress
@@ -13,7 +13,7 @@ from tests.support.vendor import DONE, chat, http, scripted
 
 
 @bounded()
-async def test_who_follows_a_stream_is_told_when_its_own_time_is_over():
+async def test_a_followers_stream_ends_with_an_error_at_its_deadline():
     async with scripted(streams(pause_s=0.05)) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
             leader = asyncio.create_task(ask(proxy.port, body=STREAM))
@@ -29,7 +29,7 @@ async def test_who_follows_a_stream_is_told_when_its_own_time_is_over():
 
 
 @bounded()
-async def test_who_leaves_while_others_wait_is_logged_when_its_call_is_over_with_its_tokens():
+async def test_a_leader_that_left_is_logged_with_its_tokens_when_its_call_is_over():
     async with scripted(slowly(http(chat("good")), after_s=0.4)) as vendor:
         async with serve_proxy(cached(vendor)) as proxy:
             leader = await begin(proxy.port, FIXED)
@@ -39,16 +39,16 @@ async def test_who_leaves_while_others_wait_is_logged_when_its_call_is_over_with
             leader.leave()
             assert (await follower).status == 200
             await until(lambda: len(proxy.heard.calls) == 2)
-            told = {event.record.cache: event.record.answer for event in proxy.heard.calls}
-            assert told["miss"].status == 499
-            assert told["miss"].error == "client_closed_request"
-            assert told["miss"].usage.input_tokens == 3
-            assert told["coalesced"].status == 200
-            assert told["coalesced"].usage is None
+            answers = {event.record.cache: event.record.answer for event in proxy.heard.calls}
+            assert answers["miss"].status == 499
+            assert answers["miss"].error == "client_closed_request"
+            assert answers["miss"].usage.input_tokens == 3
+            assert answers["coalesced"].status == 200
+            assert answers["coalesced"].usage is None
 
 
 @bounded()
-async def test_when_the_proxy_goes_down_each_stream_is_told_so():
+async def test_every_stream_ends_with_an_error_at_shutdown():
     async with scripted(streams(pause_s=0.5)) as vendor:
         config = cached(vendor)
         config["general_settings"] |= {"drain_timeout_s": 0.2}
@@ -66,7 +66,7 @@ async def test_when_the_proxy_goes_down_each_stream_is_told_so():
 
 
 @bounded()
-async def test_a_call_that_goes_on_without_its_client_ends_with_the_proxy():
+async def test_shutdown_ends_a_call_that_goes_on_without_its_client():
     async with scripted(streams(pause_s=0.5)) as vendor:
         config = cached(vendor)
         config["general_settings"] |= {"drain_timeout_s": 0.2}
@@ -79,7 +79,7 @@ async def test_a_call_that_goes_on_without_its_client_ends_with_the_proxy():
             assert proxy.runtime.cache.coalescer.flights
         assert not proxy.runtime.cache.coalescer.flights
         await until(lambda: vendor.received[0].gone_at is not None)
-        assert sorted(each.record.answer.error for each in proxy.heard.calls) == [
+        assert sorted(event.record.answer.error for event in proxy.heard.calls) == [
             "client_closed_request",
             "proxy_shutting_down",
         ]

@@ -1,11 +1,11 @@
-"""An answer that has become old is still better than none, where the operator says so."""
+"""Stale answers, where the config allows them."""
 
 import asyncio
 
 import pytest
 
 from tests.story.limited import HELLO, until
-from tests.story.test_cache import FIXED, cached, ordered, text_of
+from tests.story.test_cache import FIXED, ask_with, cached, text_of
 from tests.support.client import ask
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
@@ -15,8 +15,8 @@ TTL_S = 0.05
 OLD_S = 0.06
 
 
-def well_once(failure):
-    """A vendor that answers the first call, and then fails like this."""
+def works_once(failure):
+    """Return a vendor that answers the first call and fails every other one."""
 
     def answer(received, number):
         return [http(chat("answer 1"))] if number == 1 else [failure]
@@ -38,8 +38,8 @@ THROTTLED = http(error_body("rate_limit_exceeded"), status=429, headers=[("retry
     "failure", [SERVER_ERROR, THROTTLED, "reset"], ids=["500", "429", "no answer"]
 )
 @bounded()
-async def test_when_nobody_can_answer_an_old_answer_does(failure):
-    async with scripted(well_once(failure)) as vendor:
+async def test_a_stale_answer_is_served_if_no_endpoint_can_answer(failure):
+    async with scripted(works_once(failure)) as vendor:
         async with serve_proxy(impatient(vendor, stale_if_error_s=5)) as proxy:
             await ask(proxy.port, body=FIXED)
             await asyncio.sleep(OLD_S)
@@ -53,8 +53,8 @@ async def test_when_nobody_can_answer_an_old_answer_does(failure):
 
 
 @bounded()
-async def test_a_stream_is_given_from_an_old_answer_too():
-    async with scripted(well_once(SERVER_ERROR)) as vendor:
+async def test_a_stale_answer_is_served_as_a_stream_too():
+    async with scripted(works_once(SERVER_ERROR)) as vendor:
         async with serve_proxy(impatient(vendor, stale_if_error_s=5)) as proxy:
             await ask(proxy.port, body=FIXED)
             await asyncio.sleep(OLD_S)
@@ -65,8 +65,8 @@ async def test_a_stream_is_given_from_an_old_answer_too():
 
 
 @bounded()
-async def test_without_a_word_of_the_operator_s_an_old_answer_is_none():
-    async with scripted(well_once(SERVER_ERROR)) as vendor:
+async def test_no_stale_answer_is_served_by_default():
+    async with scripted(works_once(SERVER_ERROR)) as vendor:
         async with serve_proxy(impatient(vendor)) as proxy:
             await ask(proxy.port, body=FIXED)
             await asyncio.sleep(OLD_S)
@@ -74,8 +74,8 @@ async def test_without_a_word_of_the_operator_s_an_old_answer_is_none():
 
 
 @bounded()
-async def test_an_old_answer_becomes_too_old():
-    async with scripted(well_once(SERVER_ERROR)) as vendor:
+async def test_a_stale_answer_is_served_for_a_limited_time():
+    async with scripted(works_once(SERVER_ERROR)) as vendor:
         async with serve_proxy(impatient(vendor, stale_if_error_s=0.1)) as proxy:
             await ask(proxy.port, body=FIXED)
             await asyncio.sleep(TTL_S + 0.12)
@@ -83,9 +83,9 @@ async def test_an_old_answer_becomes_too_old():
 
 
 @bounded()
-async def test_the_client_s_own_mistake_is_told_and_not_covered_up():
+async def test_client_errors_are_not_hidden_by_a_stale_answer():
     mistake = http(error_body("context_length_exceeded"), status=400)
-    async with scripted(well_once(mistake)) as vendor:
+    async with scripted(works_once(mistake)) as vendor:
         async with serve_proxy(impatient(vendor, stale_if_error_s=5)) as proxy:
             await ask(proxy.port, body=FIXED)
             await asyncio.sleep(OLD_S)
@@ -93,11 +93,11 @@ async def test_the_client_s_own_mistake_is_told_and_not_covered_up():
 
 
 @bounded()
-async def test_who_wants_a_fresh_answer_is_given_the_error():
-    async with scripted(well_once(SERVER_ERROR)) as vendor:
+async def test_refresh_gets_the_error():
+    async with scripted(works_once(SERVER_ERROR)) as vendor:
         async with serve_proxy(impatient(vendor, stale_if_error_s=5)) as proxy:
             await ask(proxy.port, body=FIXED)
-            assert (await ordered(proxy, "refresh")).status == 500
+            assert (await ask_with(proxy, "refresh")).status == 500
 
 
 def numbered_slowly(received, number):
@@ -106,7 +106,7 @@ def numbered_slowly(received, number):
 
 @pytest.mark.clock
 @bounded()
-async def test_an_old_answer_is_given_at_once_while_a_new_one_is_asked_for():
+async def test_a_stale_answer_is_served_at_once_while_it_is_renewed():
     async with scripted(numbered_slowly) as vendor:
         config = impatient(vendor, stale_while_revalidate_s=5)
         config["general_settings"]["cache_params"]["ttl"] = 0.3
@@ -123,20 +123,20 @@ async def test_an_old_answer_is_given_at_once_while_a_new_one_is_asked_for():
 
 
 @bounded()
-async def test_if_no_new_answer_can_be_had_the_old_one_stays():
-    async with scripted(well_once(SERVER_ERROR)) as vendor:
+async def test_a_stale_answer_stays_if_its_renewal_fails():
+    async with scripted(works_once(SERVER_ERROR)) as vendor:
         async with serve_proxy(impatient(vendor, stale_while_revalidate_s=5)) as proxy:
             await ask(proxy.port, body=FIXED)
             await asyncio.sleep(OLD_S)
-            for asked in (2, 3):
+            for count in (2, 3):
                 assert text_of(await ask(proxy.port, body=FIXED)) == "answer 1"
-                await until(lambda: len(vendor.received) == asked)  # noqa: B023
+                await until(lambda: len(vendor.received) == count)  # noqa: B023
                 await until(lambda: not proxy.runtime.cache.coalescer.flights)
                 await asyncio.sleep(0.1)
 
 
 @bounded()
-async def test_a_client_s_max_age_holds_for_old_answers_too():
+async def test_max_age_applies_to_stale_answers_too():
     async with scripted(numbered_slowly) as vendor:
         async with serve_proxy(impatient(vendor, stale_while_revalidate_s=5)) as proxy:
             await ask(proxy.port, body=FIXED)
@@ -156,13 +156,13 @@ async def test_a_group_has_a_mode_of_its_own():
             {**first, "model_group": "nothing", "cache": "off"},
         ]
         async with serve_proxy(config) as proxy:
-            told = {}
+            results = {}
             for group in ("gpt-4.1", "everything", "nothing"):
                 for name, body in (("fixed", FIXED), ("by chance", HELLO)):
                     replies = [await ask(proxy.port, body={**body, "model": group})]
                     replies += [await ask(proxy.port, body={**body, "model": group})]
-                    told[group, name] = [each.header("x-llmproxy-cache") for each in replies]
-            assert told == {
+                    results[group, name] = [reply.header("x-llmproxy-cache") for reply in replies]
+            assert results == {
                 ("gpt-4.1", "fixed"): ["miss", "hit"],
                 ("gpt-4.1", "by chance"): ["bypass", "bypass"],
                 ("everything", "fixed"): ["miss", "hit"],

@@ -1,4 +1,4 @@
-"""Answers for tests, and a store that does what a test wants."""
+"""Cached answers for tests, and a fake store."""
 
 import asyncio
 import os
@@ -28,17 +28,17 @@ def key(number):
 async def until(condition, within_s=5.0):
     began = monotonic()
     while not condition():
-        assert monotonic() - began < within_s, "it did not come to that"
+        assert monotonic() - began < within_s, "the condition did not come true in time"
         await asyncio.sleep(0.005)
 
 
 def answer(number, at, size=1000):
-    """As it is written to a store: a group, a key and a value that nothing makes smaller."""
+    """Return (group, key, value) as written to a store; the value is incompressible."""
     return "g", key(number), pack(key(number), entry(os.urandom(size), stored_at=at))
 
 
 async def kept(store, numbers):
-    """Which of these answers are in the store."""
+    """Return which of these answers are in the store."""
     values = await store.read([("g", key(number)) for number in numbers])
     return [number for number, value in zip(numbers, values, strict=True) if value is not None]
 
@@ -61,15 +61,15 @@ async def on_disk(path, *, max_bytes=16 * MIB, clock=time):
 
 
 @asynccontextmanager
-async def second_level(store):
-    """A second level with the patience that it has with a server."""
+async def open_store(store):
+    """Open an L2 store with the timeout of a server."""
     async with open_l2(store, timeout_s=TIMEOUT_S) as level:
         yield level
 
 
 @dataclass
 class FakeStore:
-    """ReadQueue and writes may be slow, or refuse; it notes what it was asked for."""
+    """A store whose reads and writes may be slow or fail. It records its operations."""
 
     read_s: float = 0.0
     write_s: float = 0.0

@@ -1,4 +1,4 @@
-"""Measures the cache at the size that it is for; test_cache_behind.py and others check it in small.
+"""Measure the cache at full size; test_cache_store.py and others test it on a small scale.
 
 python -m tests.system.measure_cache hits      1,000 hits a second, from memory and from Valkey
 python -m tests.system.measure_cache memory    2 GB of distinct answers through 64 MB of memory
@@ -35,8 +35,10 @@ def tell(line):
 
 
 async def at_a_rate(port, bodies):
-    """Ask one after the other, 1,000 a second, whatever comes back. Returns how long each took, in
-    ms, from the moment at which it was due; and what the cache had for each."""
+    """Send 1,000 calls a second at a fixed rate.
+
+    Returns for each call the milliseconds since it was due, and the cache's result.
+    """
     waiting = asyncio.Queue()
     took, words = [], []
 
@@ -73,8 +75,8 @@ def questions(count, size=1):
 
 
 async def hits(folder):
-    """How long a hit takes at a fixed rate: the whole way of a call, its own client's part too."""
-    gc.disable()  # ours would be counted as the proxy's
+    """Measure hits at a fixed rate: the whole call, the client's part included."""
+    gc.disable()  # a collection here would be counted as the proxy's
     async with valkey(folder) as server, scripted(echo) as vendor:
         config = cached(vendor, type="redis", max_bytes=256 * MIB)
         config["general_settings"]["redis_url"] = server.url
@@ -102,7 +104,7 @@ def report(what, took, words):
 
 
 async def memory(folder):
-    """The resident memory of a proxy while ever new answers push out the old ones."""
+    """Measure the resident memory of a proxy while new answers evict the old ones."""
     answer = http(chat("y" * ANSWER_BYTES))
     count = VOLUME_BYTES // ANSWER_BYTES
     numbers = iter(range(count))

@@ -1,4 +1,4 @@
-"""Answers that outlive the process, or are known to other instances: a real Valkey, a real file."""
+"""Answers that outlive the process, or are shared by instances: a real Valkey, a real file."""
 
 import asyncio
 import json
@@ -29,13 +29,13 @@ def on_disk(vendor, folder, **params):
 
 
 async def written(proxy):
-    """What was to be kept is kept."""
+    """Wait until all answers are written."""
     await until(lambda: proxy.runtime.cache.l2.queued_bytes == 0)
     await asyncio.sleep(0.05)
 
 
 @bounded()
-async def test_what_one_instance_was_answered_the_others_give(tmp_path):
+async def test_instances_share_their_answers(tmp_path):
     async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
         config = shared(vendor, server)
         async with serve_proxy(config) as one, serve_proxy(config) as other:
@@ -48,7 +48,7 @@ async def test_what_one_instance_was_answered_the_others_give(tmp_path):
             assert streamed.header("x-llmproxy-cache") == "hit"
             assert b"answer 1" in streamed.body
             assert len(vendor.received) == 1
-            await server.kill()  # what was fetched once is in the memory
+            await server.kill()  # answers that were read once are in memory
             assert text_of(await ask(other.port, body=FIXED)) == "answer 1"
 
 
@@ -75,7 +75,7 @@ async def test_a_file_outlives_the_process(tmp_path):
 
 @pytest.mark.parametrize("kind", ["redis", "disk"])
 @bounded()
-async def test_a_purge_reaches_what_is_kept_behind(kind, tmp_path):
+async def test_a_purge_reaches_the_store(kind, tmp_path):
     async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
         config = shared(vendor, server) if kind == "redis" else on_disk(vendor, tmp_path)
         async with serve_proxy(config) as proxy:
@@ -93,9 +93,9 @@ async def test_a_purge_reaches_what_is_kept_behind(kind, tmp_path):
 
 
 @bounded()
-async def test_a_purge_reaches_the_memory_of_the_others(tmp_path):
+async def test_a_purge_reaches_the_memory_of_other_instances(tmp_path):
     async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
-        config = cached(vendor)  # each has only its own memory
+        config = cached(vendor)  # without a store
         config["general_settings"]["redis_url"] = server.url
         async with serve_proxy(config) as one, serve_proxy(config) as other:
             await ask(other.port, body=FIXED)
@@ -106,7 +106,7 @@ async def test_a_purge_reaches_the_memory_of_the_others(tmp_path):
 
 
 @bounded()
-async def test_instances_that_share_ask_the_same_question_once(tmp_path):
+async def test_equal_calls_to_several_instances_are_sent_once(tmp_path):
     def answer(received, number):
         return [0.5, http(chat(f"answer {number}"))]
 
@@ -122,7 +122,7 @@ async def test_instances_that_share_ask_the_same_question_once(tmp_path):
 
 
 @bounded()
-async def test_a_call_that_takes_longer_than_a_lease_keeps_it(tmp_path):
+async def test_a_call_that_takes_longer_than_its_lock_keeps_it(tmp_path):
     async with valkey(tmp_path) as server:
         async with scripted(lambda received, number: [3.0, http(chat(f"{number}"))]) as vendor:
             config = shared(vendor, server, across_instances=True)
@@ -136,7 +136,7 @@ async def test_a_call_that_takes_longer_than_a_lease_keeps_it(tmp_path):
 
 @pytest.mark.clock
 @bounded()
-async def test_nobody_waits_for_an_instance_that_is_gone_or_has_failed(tmp_path):
+async def test_an_instance_that_left_or_failed_is_not_waited_for(tmp_path):
     def answer(received, number):
         failed = http(error_body("server_error", kind="server_error"), status=500)
         return {1: ["hang"], 2: [0.3, failed]}.get(number, [http(chat(f"answer {number}"))])
@@ -148,7 +148,7 @@ async def test_nobody_waits_for_an_instance_that_is_gone_or_has_failed(tmp_path)
                 gone = await begin(one.port, FIXED)
                 await until(lambda: vendor.received)
                 (lease,) = [key async for key in client.scan_iter("*:asking:*")]
-                gone.leave()  # it gives the lease back
+                gone.leave()  # it releases the lock
                 await until(lambda: not one.runtime.cache.coalescer.flights)
                 failing = asyncio.create_task(ask(one.port, body=FIXED))
                 await until(lambda: len(vendor.received) == 2)
@@ -165,7 +165,7 @@ async def test_nobody_waits_for_an_instance_that_is_gone_or_has_failed(tmp_path)
 
 
 @bounded()
-async def test_without_the_server_each_instance_asks_for_itself(tmp_path):
+async def test_without_the_server_each_instance_asks_by_itself(tmp_path):
     async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
         async with serve_proxy(shared(vendor, server, across_instances=True)) as proxy:
             await server.kill()
@@ -214,7 +214,7 @@ async def test_a_damaged_entry_is_a_miss_and_is_counted(how, tmp_path):
 
 
 @bounded()
-async def test_an_old_answer_of_another_instance_stands_in_too(tmp_path):
+async def test_a_stale_answer_of_another_instance_is_served_too(tmp_path):
     def answer(received, number):
         failed = http(error_body("server_error", kind="server_error"), status=500)
         return [http(chat("answer 1")) if number == 1 else failed]
@@ -236,7 +236,7 @@ TROUBLE = ["gone", "hung", "out of memory", "read-only", "restarted empty"]
 @pytest.mark.clock
 @pytest.mark.parametrize("trouble", TROUBLE)
 @bounded(40)
-async def test_a_server_in_trouble_costs_no_call_its_answer(trouble, tmp_path):
+async def test_a_failing_server_fails_no_call(trouble, tmp_path):
     questions = count()
     statuses, slow = Counter(), []
 

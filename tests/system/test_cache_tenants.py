@@ -1,4 +1,4 @@
-"""Nobody is ever given what another caller was answered: many callers, few questions, by chance."""
+"""No caller gets the answer of another: many callers, few questions, random order."""
 
 import asyncio
 import json
@@ -18,8 +18,8 @@ CONNECTIONS = 40
 QUESTIONS = 25
 
 
-def tells_whose(received, number):
-    """`user` is not part of a question, so only the scope keeps one caller's answers apart."""
+def names_caller(received, number):
+    """The key ignores `user`, so only the scope keeps the answers of callers apart."""
     asked = json.loads(received.body)
     text = f"{asked['user']} asked {asked['messages'][0]['content']}"
     if not asked.get("stream"):
@@ -46,9 +46,9 @@ async def test_ten_thousand_random_calls_never_cross_from_caller_to_caller():
             words[reply.header("x-llmproxy-cache")] += 1
         connection.leave()
 
-    async with scripted(tells_whose) as vendor:
-        callers = [{"name": each, "key": f"sk-key-of-{each}"} for each in CALLERS]
-        # So little that answers are forgotten and asked for again, all the time.
+    async with scripted(names_caller) as vendor:
+        callers = [{"name": caller, "key": f"sk-key-of-{caller}"} for caller in CALLERS]
+        # So little that answers are evicted all the time.
         config = cached(vendor, callers=callers, ttl=0.05)
         async with serve_proxy(config) as proxy:
             share = CALLS // CONNECTIONS
