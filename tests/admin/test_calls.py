@@ -144,6 +144,8 @@ async def test_a_call_that_memory_has_forgotten_is_found_in_the_file(tmp_path):
 async def test_a_file_that_cannot_be_is_a_mistake_of_the_config(tmp_path):
     async with scripted(GOOD) as vendor:
         config = config_for(vendor.base_url, call_file=str(tmp_path / "nowhere" / "calls.db"))
-        with pytest.raises(ConfigError, match=r"general_settings\.call_file: The file .* cannot"):
+        with pytest.raises(
+            ConfigError, match=r"general_settings\.call_file: The call file .* cannot"
+        ):
             async with serve_proxy(config):
                 pass
