@@ -31,6 +31,11 @@ AzureUrl = Annotated[str, AfterValidator(checks.azure_endpoint)]
 Text = Annotated[str, AfterValidator(checks.text)]
 HeaderValues = Annotated[Mapping[str, SecretStr], AfterValidator(checks.headers)]
 Strategy = Literal["weighted", "least_busy", "cheapest"]
+STRATEGY_HELP: dict[Strategy, str] = {
+    "weighted": "distributes calls by weight",
+    "least_busy": "takes the endpoint with the fewest calls under way for its weight",
+    "cheapest": "makes each price a tier of its own",
+}
 CacheMode = Literal["deterministic", "all", "off"]
 TokenProvider = Literal["default", "managed_identity", "workload_identity", "cli"]
 

@@ -10,6 +10,7 @@ from llmproxy.config import checks
 from llmproxy.config.base import (
     MIB,
     NUMBER,
+    STRATEGY_HELP,
     CallerKey,
     RedisHost,
     RedisName,
@@ -96,9 +97,9 @@ class GeneralSettings(Section):
     )
     strategy: Strategy = Field(
         default="weighted",
-        description="How to choose within a tier: `weighted` distributes calls by weight, "
-        "`least_busy` takes the endpoint with the fewest calls under way for its weight, "
-        "`cheapest` makes each price a tier of its own.",
+        description="How to choose within a tier: "
+        + ", ".join(f"`{name}` {does}" for name, does in STRATEGY_HELP.items())
+        + ".",
     )
     queue: Annotated[Queue, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Queue, description="Waiting for capacity at an endpoint."

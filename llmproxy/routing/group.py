@@ -9,13 +9,13 @@ from math import ceil, inf, isinf
 import msgspec
 
 from llmproxy.calls import Call
-from llmproxy.config import Strategy
 from llmproxy.errors import Skipped, UpstreamError
 from llmproxy.routing.endpoint import Checkout, EndpointState
+from llmproxy.routing.strategies import Price, Strategy
 from llmproxy.rules.estimate import Estimator, Size, measure
 from llmproxy.rules.line import Line
 from llmproxy.rules.retry import RetryBudget
-from llmproxy.rules.routing import WeightedRoundRobin, least_busy
+from llmproxy.rules.routing import WeightedRoundRobin
 
 # What a client is told when only breakers are in its way: the next call will probe.
 PROBE_HINT_S = 1.0
@@ -54,50 +54,53 @@ class CallDemand(msgspec.Struct, eq=False):
 
 
 class Tier:
-    """Endpoints of equal preference, taking turns by weight."""
+    """Endpoints of equal preference, which share calls as the strategy says."""
 
-    __slots__ = ("_strategy", "_turns", "_weights", "states")
+    __slots__ = ("_round_robin", "_strategy", "_weights", "states")
 
     def __init__(self, states: Sequence[EndpointState], strategy: Strategy) -> None:
         self.states = tuple(states)
         self._weights = [float(state.endpoint.weight or 1) for state in states]
         self._strategy = strategy
-        self._turns = WeightedRoundRobin(len(self.states))
+        self._round_robin = WeightedRoundRobin(len(self.states))
 
     def choose(self, demand: CallDemand, now: float) -> EndpointState | None:
-        """Whose turn it is among those that are not excluded and have room; None if none has."""
-        tokens, excluded = demand.tokens, demand.excluded
+        """Return the endpoint that is next for a call; None if none takes it."""
         if len(self.states) == 1:
             only = self.states[0]
-            if only in excluded:
+            if only in demand.excluded:
                 return None
-            if only.takes(tokens, now):
+            if only.takes(demand.tokens, now):
                 return only
             demand.pass_over(only)
             return None
-        shares = [
+        weights = self.weights(demand, now)
+        if 0.0 in weights:
+            for state, weight in zip(self.states, weights, strict=True):
+                if not weight and state not in demand.excluded:
+                    demand.pass_over(state)
+            if not any(weights):
+                return None
+        return self.states[self._round_robin.take(self.shares(weights))]
+
+    def weights(self, demand: CallDemand, now: float) -> list[float]:
+        """Return the endpoints' weights now: less in a slow start, 0 for one that takes no call."""
+        tokens, excluded = demand.tokens, demand.excluded
+        return [
             weight * state.breaker.share(now)
             if state not in excluded and state.takes(tokens, now)
             else 0.0
             for state, weight in zip(self.states, self._weights, strict=True)
         ]
-        if 0.0 in shares:
-            self._note_passed_over(shares, demand)
-            if not any(shares):
-                return None
-        if self._strategy == "least_busy":
-            shares = least_busy([state.in_flight for state in self.states], shares)
-        return self.states[self._turns.take(shares)]
 
-    def _note_passed_over(self, shares: Sequence[float], demand: CallDemand) -> None:
-        for state, share in zip(self.states, shares, strict=True):
-            if not share and state not in demand.excluded:
-                demand.pass_over(state)
+    def shares(self, weights: list[float]) -> list[float]:
+        """Return the shares by which the next call is given away, as the strategy makes them."""
+        return self._strategy.shares(self.states, weights)
 
-    def skip(self, turns: int) -> None:
-        """Let so many turns pass."""
-        for _ in range(turns):
-            self._turns.take(self._weights)
+    def skip(self, calls: int) -> None:
+        """Give away so many calls that nothing makes."""
+        for _ in range(calls):
+            self._round_robin.take(self._weights)
 
     def available_in_s(
         self, demand: CallDemand, now: float, ahead: int = 0, tokens_ahead: int = 0
@@ -147,7 +150,7 @@ class Group:
         strategy: Strategy,
         *,
         spill_wait_s: float = 0.0,
-        price: Callable[[EndpointState], float] | None = None,
+        price: Price,
     ) -> None:
         self.name = name
         self.become(states, strategy, spill_wait_s=spill_wait_s, price=price)
@@ -168,11 +171,11 @@ class Group:
         strategy: Strategy,
         *,
         spill_wait_s: float = 0.0,
-        price: Callable[[EndpointState], float] | None = None,
+        price: Price,
     ) -> None:
         """From now on these endpoints keep the promise, for those who wait, too."""
         self.states = tuple(states)
-        self.tiers = [Tier(members, strategy) for members in _by_preference(states, price)]
+        self.tiers = [Tier(members, strategy) for members in strategy.tiers(states, price)]
         self.spill_wait_s = spill_wait_s
         # Whether the tokens of a call matter to any endpoint; whoever learns of a limit says so.
         self.counts_tokens = any(state.capacity.counts_tokens for state in states)
@@ -369,18 +372,3 @@ def _returns_in_s(state: EndpointState, tokens: int, requests: int, now: float) 
         if wait_s > 0 and state.available(max(now, state.cooldown_until))
         else max(wait_s, PROBE_HINT_S)
     )
-
-
-def _by_preference(
-    states: Sequence[EndpointState], price: Callable[[EndpointState], float] | None
-) -> list[list[EndpointState]]:
-    """Tiers in order; endpoints of weight 0 behind all others, as the last resort.
-
-    `price`: within a tier of the config, each price is a tier of its own.
-    """
-    tiers: dict[tuple[bool, int, float], list[EndpointState]] = {}
-    for state in states:
-        cost = 0.0 if price is None else price(state)
-        key = (state.endpoint.weight == 0, state.endpoint.tier, cost)
-        tiers.setdefault(key, []).append(state)
-    return [tiers[key] for key in sorted(tiers)]

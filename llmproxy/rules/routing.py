@@ -79,18 +79,3 @@ class WeightedRoundRobin:
         others = max(1, len(eligible) - 1)
         self._floor = total / (2 * others)
         self._ceiling = total - self._floor
-
-
-def least_busy(in_flight: Sequence[int], shares: Sequence[float]) -> list[float]:
-    """The shares of the least busy places, all others' set to 0; ties are left to `take`.
-
-    A place is as busy as its calls in flight divided by its share. With nothing in flight the
-    places take turns by share.
-    """
-    burdens = [
-        calls / share if share > 0 else -1.0 for calls, share in zip(in_flight, shares, strict=True)
-    ]
-    least = min((burden for burden in burdens if burden >= 0), default=0.0)
-    return [
-        share if burden == least else 0.0 for burden, share in zip(burdens, shares, strict=True)
-    ]

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from math import inf
 
-from llmproxy.config import Config, GeneralSettings, Strategy
+from llmproxy.config import Config, GeneralSettings
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.routing import EndpointState, Group, Pool
+from llmproxy.routing.strategies import STRATEGIES, Strategy
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity
 from llmproxy.rules.prices import blended
@@ -38,7 +39,7 @@ def pool_of(
     states = _States(settings, known, endpoints)
     groups: dict[str, Group] = {}
     for each in config.model_groups:
-        name, strategy = each.model_group, each.strategy or settings.strategy
+        name, strategy = each.model_group, STRATEGIES[each.strategy or settings.strategy]
         groups[name] = _group(
             states.of(endpoints[name]),
             strategy=strategy,
@@ -72,10 +73,9 @@ def _group(
     before: Group | None,
 ) -> Group:
     spill_wait_s = settings.queue.spill_wait_s
-    price = _price_of if strategy == "cheapest" else None
     if before is None:
-        return Group(name, states, strategy, spill_wait_s=spill_wait_s, price=price)
-    before.become(states, strategy, spill_wait_s=spill_wait_s, price=price)
+        return Group(name, states, strategy, spill_wait_s=spill_wait_s, price=_price_of)
+    before.become(states, strategy, spill_wait_s=spill_wait_s, price=_price_of)
     return before
 
 

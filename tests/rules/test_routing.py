@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.rules.routing import WeightedRoundRobin, least_busy
+from llmproxy.rules.routing import WeightedRoundRobin
 from tests.support.examples import examples
 
 whole_weights = st.integers(1, 1000).map(float)
@@ -112,23 +112,3 @@ def test_nothing_drifts_in_a_long_run_of_broken_shares():
 def test_shares_that_cannot_be_served_are_refused(shares):
     with pytest.raises(ValueError, match="expected"):
         WeightedRoundRobin(2).take(shares)
-
-
-def test_the_least_busy_for_its_share_is_left():
-    assert least_busy([4, 1, 2], [4.0, 1.0, 1.0]) == [4.0, 1.0, 0.0]
-    assert least_busy([0, 0, 0], [4.0, 0.0, 1.0]) == [4.0, 0.0, 1.0]
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([0.0, 0.5, 1.0, 3.0])), min_size=1))
-def test_least_busy_leaves_only_eligible_places_and_none_is_less_busy(places):
-    in_flight, shares = [calls for calls, _ in places], [share for _, share in places]
-    left = least_busy(in_flight, shares)
-    assert any(left) == any(shares)
-    for i, share in enumerate(left):
-        if share:
-            assert share == shares[i]
-            assert all(
-                in_flight[i] / share <= in_flight[j] / other
-                for j, other in enumerate(shares)
-                if other
-            )

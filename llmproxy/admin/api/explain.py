@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 
 class Candidate(BaseModel):
-    """An endpoint. `share`: its part of the next calls, of those that its tier takes; `room_in_s`:
-    null = not by itself."""
+    """An endpoint that might serve the call.
+
+    `takes`: it is healthy and has capacity. `share`: the part of its tier's next calls that the
+    strategy gives it. `room_in_s`: seconds until it has capacity; null: not by itself.
+    """
 
     endpoint: str
     takes: bool
@@ -28,14 +31,14 @@ class Candidate(BaseModel):
 
 
 class TierExplanation(BaseModel):
-    """Endpoints of equal preference; the first tier is asked first."""
+    """Endpoints of equal preference; a call goes to the first tier that takes it."""
 
     tier: int
     endpoints: list[Candidate]
 
 
 class Explanation(BaseModel):
-    """What would happen to a call with so many tokens."""
+    """What a call with so many tokens would do now, and why."""
 
     model: str
     group: str
@@ -56,7 +59,7 @@ def explain_routes(live: LiveConfig) -> APIRouter:
             int, Query(ge=0, description="estimated input tokens and the output bound")
         ] = 0,
     ) -> Explanation:
-        """Where a call would go now."""
+        """Return where a call would go now."""
         runtime = live.runtime
         pool = runtime.pool
         group = group_of(model, pool)
@@ -69,76 +72,75 @@ def explain_routes(live: LiveConfig) -> APIRouter:
 
 
 def group_of(model: str, pool: Pool) -> Group | None:
-    """The group that a client's model name leads to."""
+    """Return the group that serves a model name; None if there is none."""
     return pool.groups.get(model) or pool.groups.get(pool.WILDCARD)
 
 
 def no_such_group(model: str, pool: Pool) -> str:
-    """For whoever named a model that no group has."""
+    """Return the error for a model that no group serves."""
     return f"The model {model!r} is in no group. There are: {', '.join(pool.groups)}."
 
 
 def explained(
     model: str, group: Group, tokens: int, now: float, *, max_wait_s: float
 ) -> Explanation:
-    """What would happen at this moment. Changes nothing."""
-    tiers = [_tier_told(number, tier, tokens, now) for number, tier in enumerate(group.tiers)]
+    """Return what a call would do at a moment. Changes nothing."""
+    demand = CallDemand(tokens)
+    tiers = [_tier(number, tier, demand, now) for number, tier in enumerate(group.tiers)]
     return Explanation(
         model=model,
         group=group.name,
         tokens=tokens,
-        would=_would(group, tiers, CallDemand(tokens), now, max_wait_s),
+        would=_would(group, tiers, demand, now, max_wait_s),
         tiers=tiers,
-        fallbacks=[each.name for each in group.fallbacks],
+        fallbacks=[fallback.name for fallback in group.fallbacks],
     )
 
 
 def _would(
-    group: Group, tiers: list[TierExplanation], demand: CallDemand, now: float, max_wait_s: float
+    group: Group, explanations: list[TierExplanation], demand: CallDemand, now: float, max_s: float
 ) -> str:
     wait_s = inf
-    for tier, told in zip(group.tiers, tiers, strict=True):
-        taking = [each.endpoint for each in told.endpoints if each.takes]
-        if taking and not group.line.places:
+    for tier, explanation in zip(group.tiers, explanations, strict=True):
+        chosen = [candidate.endpoint for candidate in explanation.endpoints if candidate.share]
+        if chosen and not group.line.places:
             if 0 < wait_s <= group.spill_wait_s:
                 return f"wait {wait_s:.1f} s for room in a cheaper tier"
-            return f"go to {' or '.join(taking)}"
+            return f"go to {' or '.join(chosen)}"
         wait_s = min(wait_s, tier.available_in_s(demand, now, *group.line.ahead_of(0)))
-    if wait_s <= max_wait_s:
+    if wait_s <= max_s:
         return f"wait {wait_s:.1f} s for room"
     if group.fallbacks:
         return f"fall back to {group.fallbacks[0].name}"
     skipped = "; ".join(
-        f"{each.endpoint}: {each.why}" for told in tiers for each in told.endpoints if each.why
+        f"{candidate.endpoint}: {candidate.why}"
+        for explanation in explanations
+        for candidate in explanation.endpoints
+        if candidate.why
     )
     return f"fail: {skipped}"
 
 
-def _tier_told(number: int, tier: Tier, tokens: int, now: float) -> TierExplanation:
-    weights = [_weight(state, tokens, now) for state in tier.states]
-    whole = sum(weights) or 1.0
+def _tier(number: int, tier: Tier, demand: CallDemand, now: float) -> TierExplanation:
+    weights = tier.weights(demand, now)
+    shares = tier.shares(weights)
+    total = sum(shares) or 1.0
     return TierExplanation(
         tier=number,
         endpoints=[
-            _candidate(state, weight / whole, tokens, now)
-            for state, weight in zip(tier.states, weights, strict=True)
+            _candidate(state, weight > 0, share / total, demand.tokens, now)
+            for state, weight, share in zip(tier.states, weights, shares, strict=True)
         ],
     )
 
 
-def _weight(state: EndpointState, tokens: int, now: float) -> float:
-    """Its weight among those that take the call, as the turns count it."""
-    if not state.takes(tokens, now):
-        return 0.0
-    return (state.endpoint.weight or 1) * state.breaker.share(now)
-
-
-def _candidate(state: EndpointState, share: float, tokens: int, now: float) -> Candidate:
-    takes, room_in_s = share > 0, state.available_in_s(tokens, now)
+def _candidate(
+    state: EndpointState, takes: bool, share: float, tokens: int, now: float
+) -> Candidate:
     return Candidate(
         endpoint=state.endpoint.name,
         takes=takes,
         share=round(share, 3),
         why=None if takes else state.why_not(tokens, now),
-        room_in_s=finite(room_in_s),
+        room_in_s=finite(state.available_in_s(tokens, now)),
     )

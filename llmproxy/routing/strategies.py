@@ -1,0 +1,74 @@
+"""The strategies: how a group orders its endpoints into tiers, and shares calls within a tier.
+
+To add one: a class here, its row in STRATEGIES, and its name and help in config/base.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from llmproxy.config import Strategy as StrategyName
+from llmproxy.routing.endpoint import EndpointState
+
+Price = Callable[[EndpointState], float]
+
+
+class Strategy:
+    """`weighted`, and the base class of the others: calls are shared by weight within a tier."""
+
+    def tiers(self, states: Sequence[EndpointState], price: Price) -> list[list[EndpointState]]:
+        """Order the endpoints into groups of equal preference, the preferred ones first.
+
+        `price`: what a typical call costs at an endpoint; infinite if that is unknown. Endpoints of
+        weight 0 come last, whatever the strategy.
+        """
+        tiers: dict[tuple[bool, int, float], list[EndpointState]] = {}
+        for state in states:
+            endpoint = state.endpoint
+            key = (endpoint.weight == 0, endpoint.tier, self._rank(state, price))
+            tiers.setdefault(key, []).append(state)
+        return [tiers[key] for key in sorted(tiers)]
+
+    def shares(self, states: Sequence[EndpointState], shares: list[float]) -> list[float]:
+        """Return the shares by which the next call of a tier is given away.
+
+        `shares`: by weight and slow start; 0 for an endpoint that does not take the call.
+        """
+        del states
+        return shares
+
+    def _rank(self, state: EndpointState, price: Price) -> float:
+        """Return the order within a tier of the config; equal ranks make one tier."""
+        del state, price
+        return 0.0
+
+
+class LeastBusy(Strategy):
+    """Give the call to the endpoints with the fewest calls under way for their share.
+
+    An endpoint is as busy as its calls in flight divided by its share; among equals, calls are
+    shared by weight.
+    """
+
+    def shares(self, states: Sequence[EndpointState], shares: list[float]) -> list[float]:
+        """Keep the shares of the least busy endpoints; the others get 0."""
+        load = [
+            state.in_flight / share if share > 0 else -1.0
+            for state, share in zip(states, shares, strict=True)
+        ]
+        least = min((busy for busy in load if busy >= 0), default=0.0)
+        return [share if busy == least else 0.0 for busy, share in zip(load, shares, strict=True)]
+
+
+class Cheapest(Strategy):
+    """Within a tier of the config, make each price a tier of its own."""
+
+    def _rank(self, state: EndpointState, price: Price) -> float:
+        return price(state)
+
+
+STRATEGIES: Mapping[StrategyName, Strategy] = {
+    "weighted": Strategy(),
+    "least_busy": LeastBusy(),
+    "cheapest": Cheapest(),
+}
