@@ -250,7 +250,7 @@ async def test_a_server_that_hung_is_back_with_its_first_probe(tmp_path):
 
 
 class Line:
-    """A line between the proxy and a server; it may go dead, or lead to another server."""
+    """A connection between the proxy and a server that can go dead, or lead to another server."""
 
     def __init__(self, port):
         self.port = port
@@ -267,11 +267,14 @@ class Line:
             )
 
     async def pour(self, reader, writer, port):
-        with contextlib.suppress(ConnectionError):
-            while piece := await reader.read(2**16):
+        try:
+            while chunk := await reader.read(2**16):
                 if port not in self.dead:
-                    writer.write(piece)
-        writer.close()
+                    writer.write(chunk)
+        except ConnectionError:
+            return
+        finally:
+            writer.close()
 
 
 @asynccontextmanager
