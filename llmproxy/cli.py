@@ -10,12 +10,19 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import llmproxy
 from llmproxy.errors import ConfigError
 from llmproxy.tools.simulate import options as simulate_options
 from llmproxy.tools.top import options as top_options
+
+if TYPE_CHECKING:
+    from llmproxy.config import Config
+    from llmproxy.runtime.config_file import ConfigFile
+    from llmproxy.serving import Batteries
 
 DEFAULT_CONFIG = Path("llmproxy.yaml")
 # A worker uses one core. Far above any machine's need, and it fits into a byte (workers/inbox.py).
@@ -167,19 +174,33 @@ def _seconds(text: str) -> float:
 
 def _serve(options: argparse.Namespace) -> int:
     from llmproxy.runtime.triggers import block_hangups  # noqa: PLC0415 - `check` must start fast
-    from llmproxy.serving import serve, serve_demo  # noqa: PLC0415
+    from llmproxy.serving import address_of, announcement, serve, source_of  # noqa: PLC0415
 
     block_hangups()
     config, file = _config_to_serve(options.config, os.environ)
     if options.workers > 1:
         return _serve_with_workers(config, file, options)
     if config is None:
-        return serve_demo(options.host, options.port, os.environ, asked_for=False)
-    return serve(config, file, options.host, options.port, os.environ)
+        return _serve_demo(options, asked_for=False)
+    return serve(
+        config,
+        address_of(config, options.host, options.port),
+        os.environ,
+        _batteries(),
+        announce=partial(announcement, config, source_of(file)),
+        file=file,
+    )
 
 
-def _serve_with_workers(  # type: ignore[no-untyped-def]
-    config, file, options: argparse.Namespace
+def _batteries() -> Batteries:
+    from llmproxy.batteries import installed  # noqa: PLC0415
+    from llmproxy.telemetry.access_log import write_to  # noqa: PLC0415
+
+    return installed(write=write_to(sys.stdout.fileno()))
+
+
+def _serve_with_workers(
+    config: Config | None, file: ConfigFile | None, options: argparse.Namespace
 ) -> int:
     from llmproxy.workers import serve_with_workers  # noqa: PLC0415 - one process needs nothing of it
 
@@ -195,12 +216,19 @@ def _serve_with_workers(  # type: ignore[no-untyped-def]
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from llmproxy.serving import serve_demo  # noqa: PLC0415
-
-    return serve_demo(options.host, options.port, os.environ, asked_for=True)
+    return _serve_demo(options, asked_for=True)
 
 
-def _config_to_serve(file: Path | None, environ: Mapping[str, str]):  # type: ignore[no-untyped-def]
+def _serve_demo(options: argparse.Namespace, *, asked_for: bool) -> int:
+    from llmproxy.tools.demo import serve_demo  # noqa: PLC0415
+
+    return serve_demo(options.host, options.port, os.environ, _batteries(), asked_for=asked_for)
+
+
+def _config_to_serve(
+    file: Path | None, environ: Mapping[str, str]
+) -> tuple[Config | None, ConfigFile | None]:
+    from llmproxy.batteries import installed  # noqa: PLC0415
     from llmproxy.config import config_from_environment  # noqa: PLC0415
     from llmproxy.runtime.config_file import ConfigFile  # noqa: PLC0415
 
@@ -208,15 +236,16 @@ def _config_to_serve(file: Path | None, environ: Mapping[str, str]):  # type: ig
         file = DEFAULT_CONFIG
     if file is None:
         return config_from_environment(environ), None
-    known = ConfigFile(file, environ)
+    known = ConfigFile(file, environ, check=installed().check)
     return known.load(), known
 
 
 def _check(options: argparse.Namespace) -> int:
+    from llmproxy.batteries import installed  # noqa: PLC0415
     from llmproxy.config import masked  # noqa: PLC0415
     from llmproxy.runtime.config_file import ConfigFile  # noqa: PLC0415
 
-    config = ConfigFile(options.file, os.environ).load()
+    config = ConfigFile(options.file, os.environ, check=installed().check).load()
     if options.show:
         print(masked(config), end="")  # noqa: T201
         return 0

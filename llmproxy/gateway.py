@@ -20,13 +20,14 @@ async def answer(request: Request, runtime: Runtime, client: Client, record: Cal
         group = runtime.callers.pool_of(call.caller).group_for(call)
         record.group = group.name
         async with runtime.heartbeat.during(call, client, record) as downstream:
-            lookup = runtime.cache.lookup(call, group, record)
-            if lookup is None:
+            cache = runtime.cache
+            lookup = None if cache is None else cache.lookup(call, group, record)
+            if cache is None or lookup is None:
                 await ask(call, group, runtime, downstream, record)
             else:  # from the cache, or from a call for the same answer, or from an endpoint
                 record.limit_headers = runtime.callers.limit_headers(call.caller)
                 asking = partial(ask, call, group, runtime)
-                await runtime.cache.answer(lookup, downstream, record, asking)
+                await cache.answer(lookup, downstream, record, asking)
 
 
 async def ask(

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
 
-from llmproxy.calls import Call
+from llmproxy.calls import Call, TraceContext
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.events import Listener
 from llmproxy.providers.base import Endpoint
@@ -52,6 +52,7 @@ __all__ = [
     "Header",
     "Headers",
     "Listener",
+    "Message",
     "PeerConnector",
     "Peers",
     "Receive",
@@ -60,6 +61,8 @@ __all__ = [
     "SharedQuota",
     "SharedStatus",
     "Sink",
+    "Telemetry",
+    "TelemetryOpener",
     "Upload",
     "UpstreamResponse",
 ]
@@ -118,6 +121,27 @@ class AnswerCaches(Protocol):
         """Remove answers from memory: of a group or all, stored before a Unix time or all."""
 
 
+class Telemetry(Protocol):
+    """Logs, metrics and traces: what is recorded of calls, and where it goes."""
+
+    listener: Listener
+    # Finds the place of a call in a trace from its headers; None = calls are not traced.
+    trace_of: Callable[[Headers], TraceContext | None] | None
+
+    def install(self, prices: Prices) -> None:
+        """Count costs in these prices from now on."""
+
+
+class TelemetryOpener(Protocol):
+    """Opens what a config wants recorded."""
+
+    def check(self, config: Config, *, file: str) -> None:
+        """Raise ConfigError, naming the file, if a package that the config needs is missing."""
+
+    def open(self, config: Config) -> AbstractContextManager[Telemetry]:
+        """Open it; at the end, write what is left. Raises ConfigError if a file is not usable."""
+
+
 class SharedStatus(msgspec.Struct, frozen=True):
     """The state of the connection to the shared state, for the operator."""
 
@@ -150,7 +174,7 @@ class Peers(Protocol):
     def on_purge(self, callback: Callable[[str | None, float | None], object]) -> None:
         """Call back when another instance purged its cache: group, stored before (Unix time)."""
 
-    def tell_purge(self, group: str | None, stored_before: float) -> None:
+    def publish_purge(self, group: str | None, stored_before: float) -> None:
         """Let the other instances purge their caches."""
 
     def status(self, now: float) -> SharedStatus:
@@ -168,6 +192,6 @@ class PeerConnector(Protocol):
         """Return the settings that it is opened with. Equal ones share one; None = not shared."""
 
     def open(
-        self, settings: GeneralSettings, *, hear: OnEndpointState
+        self, settings: GeneralSettings, *, on_endpoint_state: OnEndpointState
     ) -> AbstractAsyncContextManager[Peers]:
-        """Connect. `hear`: called when an endpoint changed its state on another instance."""
+        """Connect. `on_endpoint_state` is called when an endpoint changed on another instance."""

@@ -1,6 +1,6 @@
-"""From a Config to a running proxy: socket, runtime, app, server; and what a person sees of it.
+"""From a Config to a running proxy: socket, runtime, app, server, and the batteries that are there.
 
-What goes to stdout is the access log; everything else that people read goes to stderr.
+Operators read stderr; stdout is the access log's.
 """
 
 from __future__ import annotations
@@ -11,114 +11,132 @@ import gc
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import uvloop
 
 import llmproxy
-from llmproxy.admin import WorkerSlot, open_admin
 from llmproxy.app import App
-from llmproxy.config import Config, GeneralSettings, parse_config
+from llmproxy.config import Config, shares_state
 from llmproxy.errors import ConfigError, Problem
-from llmproxy.events import Listener, Listeners
+from llmproxy.events import Listeners
+from llmproxy.protocols import AnswerCaches, ASGIApp, Listener, PeerConnector, TelemetryOpener
 from llmproxy.runtime import LiveConfig, open_live_config
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.runtime.triggers import reload_triggers
 from llmproxy.server import make_server
-from llmproxy.telemetry.access_log import AccessLog, write_to
-from llmproxy.telemetry.recorder import MetricsRecorder
-from llmproxy.telemetry.tracing.opening import traced
-
-if TYPE_CHECKING:
-    from llmproxy.telemetry.call_file import CallFile
 
 BACKLOG = 4096
 
 
 class CannotListenError(Exception):
-    """The address is not ours to listen on."""
+    """The address cannot be listened on. The message names the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batteries:
+    """What stands around the core; None = not installed. `llmproxy.batteries` makes one.
+
+    `open_admin` gets the live config and the open telemetry, and yields the admin application.
+    """
+
+    caches: AnswerCaches | None = None
+    connector: PeerConnector | None = None
+    telemetry: TelemetryOpener | None = None
+    open_admin: Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None = None
+
+    def check(self, config: Config, *, file: str = "config") -> None:
+        """Raise ConfigError for every part that a config needs and that is not installed."""
+        settings = config.general_settings
+        missing = [
+            Problem(
+                file,
+                0,
+                f"general_settings.{key}: this installation has no `llmproxy.{package}`.",
+                f"Install the whole of llmproxy, or remove {key}.",
+            )
+            for key, package, battery, is_set in (
+                ("cache", "cache", self.caches, settings.cache),
+                ("redis_*", "shared_state", self.connector, shares_state(settings)),
+                ("call_file", "telemetry", self.telemetry, settings.call_file),
+                ("tracing", "telemetry", self.telemetry, settings.tracing),
+                ("admin_key", "admin", self.open_admin, settings.admin_key),
+            )
+            if is_set and battery is None
+        ]
+        if missing:
+            raise ConfigError(missing)
+        if self.telemetry is not None:
+            self.telemetry.check(config, file=file)
 
 
 def serve(
     config: Config,
-    file: ConfigFile | None,
-    host: str | None,
-    port: int | None,
+    address: tuple[str, int],
     environ: Mapping[str, str],
+    batteries: Batteries,
+    *,
+    announce: Callable[[str], str],
+    file: ConfigFile | None = None,
 ) -> int:
-    """Serve a config until a signal ends it; returns the exit status.
+    """Serve a config until a signal ends it; return the exit status.
 
-    `file`: where it came from; None = from the environment.
+    `announce` makes the text that operators read when calls are accepted, from the base URL.
+    `file`: where the config came from; None = from the environment.
     """
-    announced = announcement(config, source_of(file))
 
     async def run() -> None:
-        await _serve(config, address_of(config, host, port), environ, announced, file)
+        listening = bound(*address)
+        listening.listen(BACKLOG)
+        text = announce(base_of(listening))
+        await serve_on(
+            listening, config, environ, batteries, file=file, on_started=lambda: say(text)
+        )
 
-    return _run(run)
+    return run_to_the_end(run)
 
 
-def serve_demo(
-    host: str | None, port: int | None, environ: Mapping[str, str], *, asked_for: bool
-) -> int:
-    """Serve simulated endpoints until a signal ends it; returns the exit status.
-
-    `asked_for`: by `llmproxy demo`, and not for want of a config.
-    """
-    from llmproxy.tools.simulator.demo import demo_fleet  # noqa: PLC0415 - only the demo needs it
-
-    async def run() -> None:
-        async with demo_fleet() as fleet:
-            config = parse_config(fleet.config_yaml, environ, file="the demo")
-            reason = "" if asked_for else NOTHING_FOUND
-            announced = DEMO_ANNOUNCEMENT.replace("{reason}", reason)
-            await _serve(config, address_of(config, host, port), environ, announced)
-
-    return _run(run)
+def run_to_the_end(run: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Run a server in an event loop of its own; return the exit status."""
+    log_to_stderr()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run())
+    except CannotListenError as error:
+        say(str(error))
+        return 1
+    return 0
 
 
 async def serve_on(
     listening: socket.socket,
     config: Config,
     environ: Mapping[str, str],
+    batteries: Batteries,
     *,
-    write: Callable[[bytes], object],
     on_started: Callable[[], None],
     file: ConfigFile | None = None,
-    worker: WorkerSlot | None = None,
     on_live: Callable[[LiveConfig], None] | None = None,
 ) -> None:
     """Serve a config on a socket until a signal ends it; then the socket is closed.
 
-    `write` gets whole lines of the access log. `on_started` is called when calls are accepted and
-    signals are heard, `on_live` before that. `file`: where the config came from. `worker`: its
-    slots in shared memory, if there are several workers.
+    `on_live` is called before the first call can arrive, `on_started` when calls are accepted and
+    signals are handled.
     """
-    settings = config.general_settings
-    human = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
-    log = AccessLog(write, human=human, calls=settings.access_log, steps=settings.log_steps)
     try:
-        async with open_app(config, environ=environ, listener=log, worker=worker, file=file) as app:
+        async with open_app(config, environ=environ, batteries=batteries, file=file) as app:
             if on_live is not None:
                 on_live(app.live)
             async with reload_triggers(app.live):
-                # What exists now lives as long as the process: the collector need not look at it.
+                # What exists now lives as long as the process: spare the collector the look at it.
                 gc.collect()
                 gc.freeze()
                 await make_server(app, on_started=on_started).serve([listening])
     finally:
         listening.close()
-        log.close()
-
-
-class Recorded(NamedTuple):
-    """What the admin API shows of calls: counters and the latest calls, and the file of calls."""
-
-    recorder: MetricsRecorder
-    call_file: CallFile | None
 
 
 @asynccontextmanager
@@ -126,58 +144,53 @@ async def open_app(
     config: Config,
     *,
     environ: Mapping[str, str],
-    listener: Listener,
+    batteries: Batteries,
+    listener: Listener | None = None,
     file: ConfigFile | None = None,
-    worker: WorkerSlot | None = None,
 ) -> AsyncIterator[App]:
-    """A whole proxy but for its socket, and for the signals that it heeds."""
-    recorder = MetricsRecorder()
-    with keeping_calls(config.general_settings) as kept, traced(config) as tracer:
-        others = [each for each in (kept, tracer) if each is not None]
-        told = Listeners(listener, recorder, *others)
-        async with open_live_config(config, environ=environ, listener=told, file=file) as live:
+    """Open a whole proxy, without a socket and signal handlers. Raises ConfigError.
 
-            def adopt_prices() -> None:
-                recorder.record_pending()
-                recorder.prices = live.runtime.prices
-
-            adopt_prices()
-            live.on_reload.append(adopt_prices)
-            async with open_admin(live, Recorded(recorder, kept), slot=worker) as admin:
-                trace_of = tracer.trace_of if tracer else None
-                yield App(live, admin, trace_of=trace_of)
-
-
-@contextmanager
-def keeping_calls(settings: GeneralSettings) -> Iterator[CallFile | None]:
-    """The file of calls, if one is configured. Raises ConfigError if there can be none."""
-    if settings.call_file is None:
-        yield None
-        return
-    from llmproxy.telemetry.call_file import CallFile  # noqa: PLC0415 - seldom wanted
-
-    try:
-        kept = CallFile(Path(settings.call_file), keep_s=settings.call_file_keep_s)
-    except OSError as error:
-        problem = Problem("general_settings.call_file", 0, str(error), "")
-        raise ConfigError([problem]) from error
-    with closing(kept):
-        yield kept
+    `listener`: receives every event, before those of the telemetry.
+    """
+    batteries.check(config)
+    listeners = [] if listener is None else [listener]
+    async with AsyncExitStack() as stack:
+        telemetry = None
+        if batteries.telemetry is not None:
+            telemetry = stack.enter_context(batteries.telemetry.open(config))
+            listeners.append(telemetry.listener)
+        live = await stack.enter_async_context(
+            open_live_config(
+                config,
+                environ=environ,
+                listener=Listeners(*listeners),
+                file=file,
+                caches=batteries.caches,
+                connector=batteries.connector,
+            )
+        )
+        if telemetry is not None:
+            telemetry.install(live.runtime.resources.prices)
+            live.on_reload.append(lambda: telemetry.install(live.runtime.resources.prices))
+        admin = None
+        if batteries.open_admin is not None:
+            admin = await stack.enter_async_context(batteries.open_admin(live, telemetry))
+        yield App(live, admin, trace_of=None if telemetry is None else telemetry.trace_of)
 
 
 def log_to_stderr(line: str = "%(asctime)s %(levelname)s %(message)s") -> None:
-    """Let warnings and errors be seen by people."""
+    """Write warnings and errors to stderr."""
     logging.basicConfig(level=logging.WARNING, format=line, stream=sys.stderr)
 
 
 def address_of(config: Config, host: str | None, port: int | None) -> tuple[str, int]:
-    """Where to listen: what the command line says goes before the config."""
+    """Return where to listen: the command line takes precedence over the config."""
     settings = config.general_settings
     return host or settings.bind_address, settings.bind_port if port is None else port
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that has the address to itself, and does not listen yet.
+    """Return a socket that is bound to an address and does not listen yet.
 
     Raises CannotListenError with the remedy.
     """
@@ -187,86 +200,37 @@ def bound(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
     except OSError as error:
-        remedy = "Write an address of this machine, for example 127.0.0.1."
+        remedy = "Use an address of this machine, for example 127.0.0.1."
         if error.errno == errno.EADDRINUSE:
             remedy = "Is another proxy running there? Choose another port with --port."
         elif error.errno == errno.EACCES:
-            remedy = "Ports below 1024 need a privilege. Choose another one with --port."
+            remedy = "Ports below 1024 need a privilege. Choose another port with --port."
         why = (error.strerror or str(error)).lower()
         raise CannotListenError(f"Cannot listen on {host}:{port}: {why}. {remedy}") from error
     listening.setblocking(False)
     return listening
 
 
+def base_of(listening: socket.socket) -> str:
+    """Return the base URL of a bound socket, without a path."""
+    return "http://{}:{}".format(*listening.getsockname()[:2])
+
+
 def source_of(file: ConfigFile | None) -> str:
-    """Where a config came from, in words."""
+    """Return where a config came from, in words."""
     return "the environment" if file is None else str(file.path)
 
 
-def announcement(config: Config, source: str) -> str:
-    """What to tell when calls are accepted, with places for `version` and `base`."""
-    lines = [f"LLMProxy {{version}} on {{base}}, configured by {source}."]
+def announcement(config: Config, source: str, base: str) -> str:
+    """Return what operators read when calls are accepted."""
+    lines = [f"LLMProxy {llmproxy.__version__} on {base}, configured by {source}."]
     for group in config.model_groups:
         names = ", ".join(str(entry.name) for entry in group.models)
-        lines.append(f"  {group.model_group}: {names}".replace("{", "{{").replace("}", "}}"))
-    lines.append("Use it as base_url: {base}/v1    Dashboard: {base}/dashboard    Stop: Ctrl+C")
+        lines.append(f"  {group.model_group}: {names}")
+    lines.append(f"Use it as base_url: {base}/v1    Dashboard: {base}/dashboard    Stop: Ctrl+C")
     return "\n".join(lines)
 
 
-def filled(announced: str, listening: socket.socket) -> str:
-    """An announcement with its places filled."""
-    base = "http://{}:{}".format(*listening.getsockname()[:2])
-    return announced.format(version=llmproxy.__version__, base=base)
-
-
 def say(text: str) -> None:
-    """Tell something that people read."""
+    """Write a text for operators to stderr."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is what people read
-
-
-def _run(run: Callable[[], Awaitable[None]]) -> int:
-    log_to_stderr()
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run())  # type: ignore[arg-type]
-    except CannotListenError as error:
-        say(str(error))
-        return 1
-    return 0
-
-
-async def _serve(
-    config: Config,
-    address: tuple[str, int],
-    environ: Mapping[str, str],
-    announced: str,
-    file: ConfigFile | None = None,
-) -> None:
-    listening = bound(*address)
-    listening.listen(BACKLOG)
-    told = filled(announced, listening)
-    write = write_to(sys.stdout.fileno())
-    await serve_on(listening, config, environ, write=write, file=file, on_started=lambda: say(told))
-
-
-DEMO_ANNOUNCEMENT = """\
-LLMProxy {version} on {base}: the DEMO.
-{reason}Its endpoints are simulated: the answers are made up and cost nothing.
-
-Try it:
-
-curl {base}/v1/chat/completions -H 'content-type: application/json' \\
-  -d '{{"model": "gpt-4.1", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
-
-Or from Python (pip install openai):
-
-from openai import OpenAI
-client = OpenAI(base_url="{base}/v1", api_key="any")
-messages = [{{"role": "user", "content": "Hello!"}}]
-for chunk in client.chat.completions.create(model="gpt-4.1", messages=messages, stream=True):
-    print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
-
-See what happens: {base}/dashboard
-For real endpoints set OPENAI_API_KEY, or copy llmproxy.example.yaml to llmproxy.yaml. Stop: Ctrl+C
-"""
-NOTHING_FOUND = "No llmproxy.yaml and no API keys in the environment were found.\n"

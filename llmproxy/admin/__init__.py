@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from llmproxy.admin.stats.collector import SLOTS, StatsCollector, WorkerSlot
 from llmproxy.admin.stats.sampler import Sampler
@@ -17,25 +17,14 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from llmproxy.runtime import LiveConfig
-    from llmproxy.telemetry.call_file import CallFile
-    from llmproxy.telemetry.recorder import MetricsRecorder
+    from llmproxy.telemetry import Recorders
 
 __all__ = ["SLOTS", "WorkerSlot", "open_admin"]
 
 
-class Telemetry(Protocol):
-    """What the admin API reads. `call_file` is None if earlier calls are not kept in a file."""
-
-    @property
-    def recorder(self) -> MetricsRecorder: ...
-
-    @property
-    def call_file(self) -> CallFile | None: ...
-
-
 @asynccontextmanager
 async def open_admin(
-    live: LiveConfig, telemetry: Telemetry, *, slot: WorkerSlot | None = None
+    live: LiveConfig, recorders: Recorders, *, slot: WorkerSlot | None = None
 ) -> AsyncIterator[FastAPI]:
     """Sample statistics in the background, and yield the admin application.
 
@@ -43,6 +32,6 @@ async def open_admin(
     """
     from llmproxy.admin.app import make_admin  # noqa: PLC0415 - FastAPI is slow to import
 
-    sampler = Sampler(live, StatsCollector(live, telemetry.recorder, slot))
+    sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot))
     async with background(sampler.run):
-        yield make_admin(live, sampler, telemetry.call_file)
+        yield make_admin(live, sampler, recorders.call_file)

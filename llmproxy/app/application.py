@@ -11,15 +11,15 @@ import logging
 from collections.abc import Callable
 from time import monotonic, time
 
-from llmproxy.app.asgi import ASGIApp, Receive, Scope, Send, serve_asgi
-from llmproxy.app.local import local_answer
+from llmproxy.app.asgi import serve_asgi
+from llmproxy.app.local import local_answer, no_admin
 from llmproxy.app.rendering import send_error
 from llmproxy.calls import Headers, Request, TraceContext
 from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDown, UpstreamError
 from llmproxy.events import CallFinished, Listener
 from llmproxy.gateway import answer
 from llmproxy.pipeline.intake import not_found
-from llmproxy.protocols import Client, Downstream
+from llmproxy.protocols import ASGIApp, Client, Downstream, Receive, Scope, Send
 from llmproxy.record import CallRecord, RequestSummary
 from llmproxy.rules.paths import dialect_of, route_of
 from llmproxy.runtime import LiveConfig, Runtime
@@ -44,12 +44,12 @@ class App:
     def __init__(
         self,
         live: LiveConfig,
-        control: ASGIApp,
+        admin: ASGIApp | None = None,
         *,
         trace_of: Callable[[Headers], TraceContext | None] | None = None,
     ) -> None:
         self.live = live
-        self._control = control
+        self._admin = admin or no_admin
         self._trace_of = trace_of
         self._started_at = int(time())
         self._adopt_settings()
@@ -133,7 +133,7 @@ class App:
         if scope["type"] == "http" and not self.is_control_path(scope["raw_path"]):
             await serve_asgi(self.serve, scope, receive, send, max_bytes=self.max_body_bytes)
         else:
-            await self._control(scope, receive, send)
+            await self._admin(scope, receive, send)
 
 
 def _finish(record: CallRecord, listener: Listener) -> None:

@@ -4,20 +4,14 @@ ASGI's `receive` and `send`."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any
 
 from llmproxy.calls import Headers, Request
 from llmproxy.errors import ClientError
-from llmproxy.protocols import Client
+from llmproxy.protocols import Client, Message, Receive, Scope, Send
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Serve = Callable[[Request, Client, ClientError | None], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 async def serve_asgi(

@@ -10,7 +10,7 @@ from llmproxy.calls import Headers, Request
 from llmproxy.errors import ClientError
 from llmproxy.operations import Route
 from llmproxy.operations.table import METHODS
-from llmproxy.protocols import Downstream
+from llmproxy.protocols import Downstream, Receive, Scope, Send
 from llmproxy.routing import Pool
 
 
@@ -76,3 +76,13 @@ def _model(name: str, created: int) -> dict[str, object]:
 
 def _json(value: object) -> LocalAnswer:
     return LocalAnswer(200, [(b"content-type", b"application/json")], msgspec.json.encode(value))
+
+
+async def no_admin(scope: Scope, _receive: Receive, send: Send) -> None:
+    """The paths that are not the data plane's, where no admin application is installed."""
+    alive = scope["path"] == "/livez"
+    body = b'{"status":"alive"}' if alive else b'{"detail":"Not Found"}'
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    status = 200 if alive else 404
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,7 +1,7 @@
 from llmproxy.config.base import CacheMode, Strategy, TokenProvider
 from llmproxy.config.changes import differences, kept_until_restart
 from llmproxy.config.environment import config_from_environment
-from llmproxy.config.general import GeneralSettings, Timeouts, shares_state
+from llmproxy.config.general import GeneralSettings, Timeouts, server_settings, shares_state
 from llmproxy.config.loading import config_text, load_config, parse_config
 from llmproxy.config.models import (
     OPENAI_BASE_URL,
@@ -38,5 +38,6 @@ __all__ = [
     "load_config",
     "masked",
     "parse_config",
+    "server_settings",
     "shares_state",
 ]

@@ -242,3 +242,9 @@ class GeneralSettings(Section):
 def shares_state(settings: GeneralSettings) -> bool:
     """Return whether a Redis server is configured through which instances share their state."""
     return bool(settings.redis_url or settings.redis_host or settings.redis_sentinels)
+
+
+def server_settings(settings: GeneralSettings) -> dict[str, object]:
+    """Return the settings that say where the Redis or Valkey server is, by their keys."""
+    names = (name for name in type(settings).model_fields if name.startswith("redis_"))
+    return {name: getattr(settings, name) for name in names}

@@ -1,6 +1,10 @@
-"""What is alive: made from a Config, and made anew from the next one without losing a call.
+"""What is alive, and how long it lives:
 
-A Config opens nothing and a stage owns no connection; everything that must be closed is here.
+LiveConfig         the process      which config is served; changes it while calls go on
+  ProcessState     the process      what survives that: waiting calls, limits used, capacities
+    SharedResources  while in use   connections, cache, peers: opened once for equal settings
+  Runtime          one config       the steps of a call; replaced without an `await`
+    Resources      one config       what it has open; closed after its last call
 """
 
 from llmproxy.runtime.live_config import LiveConfig, LoadStatus, NoFile, open_live_config

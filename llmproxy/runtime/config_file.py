@@ -1,51 +1,69 @@
-"""The file that a config comes from, read again whenever somebody asks.
-
-It is checked whole, as `llmproxy check` does, or refused whole.
-"""
+"""The file that a config comes from. It is checked whole, as `llmproxy check` does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 
 from llmproxy.config import Config, config_text, parse_config
+from llmproxy.errors import ConfigError
 from llmproxy.providers import endpoints_of
-from llmproxy.telemetry.tracing.opening import require_sdk
 
 
-def _as_it_is(config: Config) -> Config:
+def _unchanged(config: Config) -> Config:
     return config
 
 
+def _no_check(_config: Config, *, file: str) -> None:
+    """Accept every config."""
+
+
 class ConfigFile:
-    """`environ`: what references in the file are resolved with. `amend`: what is to be added that
-    the file does not say; may raise ConfigError."""
+    """A config file, and what was read from it.
+
+    `environ`: resolves the references in the file. `check`: raises ConfigError for what this
+    installation cannot do. `amend`: adds to a config what is not in the file; may raise
+    ConfigError. `served`: the text of the config that is being served. `seen`: the text at the last
+    look, or why it could not be read; `seen_at`: when that was, of `time.monotonic`.
+    """
 
     def __init__(
         self,
         path: Path,
         environ: Mapping[str, str],
         *,
-        amend: Callable[[Config], Config] = _as_it_is,
+        check: Callable[..., None] = _no_check,
+        amend: Callable[[Config], Config] = _unchanged,
     ) -> None:
         self.path = path
         self.environ = environ
-        self.seen = ""  # what it said when it was loaded
+        self.check = check
         self.amend = amend
+        self.served = ""
+        self.seen = ""
+        self.seen_at = 0.0
 
     def load(self) -> Config:
-        """What it says now. Raises ConfigError with every problem."""
-        self.seen = self.text()
+        """Read and parse the file. Raises ConfigError with every problem."""
+        self.served = self.seen = config_text(self.path)
         return self.parsed(self.seen)
 
-    def text(self) -> str:
-        """What stands in it now. Raises ConfigError if it cannot be read."""
-        return config_text(self.path)
+    def look(self) -> tuple[str, ConfigError | None]:
+        """Return the text of the file, or why it cannot be read."""
+        try:
+            return config_text(self.path), None
+        except ConfigError as error:
+            return str(error), error
+
+    def note(self, seen: str) -> None:
+        """Remember what was seen at a look."""
+        self.seen, self.seen_at = seen, monotonic()
 
     def parsed(self, text: str) -> Config:
-        """The config that a text of the file's means. Raises ConfigError with every problem."""
+        """Return the config that a text of this file stands for. Raises ConfigError with every
+        problem."""
         config = parse_config(text, self.environ, file=str(self.path))
         endpoints_of(config, file=str(self.path))
-        if config.general_settings.tracing is not None:
-            require_sdk(file=str(self.path))
+        self.check(config, file=str(self.path))
         return self.amend(config)

@@ -1,5 +1,4 @@
-"""What outlives every config: made once for a process, and taken over by one Runtime after the
-other. So no call that waits is forgotten, and no counter falls."""
+"""Process-wide state that survives a reload: waiting calls, counters, cached answers."""
 
 from __future__ import annotations
 
@@ -7,64 +6,65 @@ from collections import deque
 from collections.abc import Mapping
 from time import monotonic
 
-from llmproxy.cache.answers import CacheCounters
-from llmproxy.cache.stores.base import StoreCounters
-from llmproxy.cache.stores.memory import MemoryStore
-from llmproxy.config import CacheParams, GeneralSettings
+from llmproxy.config import GeneralSettings
 from llmproxy.events import Listener
 from llmproxy.pipeline.admission import Admission
 from llmproxy.pipeline.callers import Callers
 from llmproxy.pipeline.failover.waiting import WaitingRooms
+from llmproxy.protocols import AnswerCaches, PeerConnector
 from llmproxy.routing import Pool
 from llmproxy.runtime.shared_resources import SharedResources
 
-Heard = tuple[str, str, str, float | None, float]  # what `Pool.hear` takes
-MAX_EARLY = 1_000  # instances with other configs tell much that is never ours
+MAX_EARLY = 1_000  # instances with other configs report much that this one never serves
 
 
 class ProcessState:
-    """Owns what is named here. `pool` and `callers` are those of the config that is served."""
+    """What each Runtime inherits from the one before. `pool` and `callers` are the current ones.
+
+    `caches` and `connector`: None = the battery is not installed.
+    """
 
     def __init__(
-        self, settings: GeneralSettings, *, environ: Mapping[str, str], listener: Listener
+        self,
+        settings: GeneralSettings,
+        *,
+        environ: Mapping[str, str],
+        listener: Listener,
+        caches: AnswerCaches | None,
+        connector: PeerConnector | None,
     ) -> None:
         self.environ = environ
         self.listener = listener
-        self.shared = SharedResources()
+        self.caches = caches
+        self.connector = connector
+        self.resources = SharedResources()
         self.rooms = WaitingRooms()
         self.admission = Admission(settings)
-        params = settings.cache_params
-        self.memory = MemoryStore(max_bytes=params.max_bytes, keep_s=keep_s(params))
-        self.cache_counters = CacheCounters()
-        self.store_counters: StoreCounters | None = None  # until there is a store
         self.pool = Pool({})
-        self._early: deque[Heard] = deque(maxlen=MAX_EARLY)
         self.callers = Callers((), self.pool)
+        # States of endpoints that another instance has and this one does not serve (yet).
+        self._early: deque[tuple[str, str, str, float | None, float]] = deque(maxlen=MAX_EARLY)
 
-    def hear(self, group: str, endpoint: str, state: str, for_s: float | None, now: float) -> None:
-        """News of another instance. What is not in the config yet may be in the next one."""
+    def apply_state(
+        self, group: str, endpoint: str, state: str, for_s: float | None, now: float
+    ) -> None:
+        """Apply the state of an endpoint that another instance reports. If the group is not in the
+        config, it may be in the next one."""
         if group in self.pool.groups:
             self.pool.hear(group, endpoint, state, for_s, now)
         else:
             self._early.append((group, endpoint, state, for_s, now))
 
-    def adopt(self, settings: GeneralSettings, pool: Pool, callers: Callers) -> None:
-        """Another config is served."""
+    def install(self, settings: GeneralSettings, pool: Pool, callers: Callers) -> None:
+        """Make the pool and the callers of another config the current ones."""
         self.pool, self.callers = pool, callers
         self.admission.limit_to(settings)
-        params = settings.cache_params
-        self.memory.limit_to(max_bytes=params.max_bytes, keep_s=keep_s(params))
-        if not settings.cache:
-            self.memory.purge(None, None)
+        if self.caches is not None:
+            self.caches.install(settings)
         self.rooms.forget_others(frozenset(pool.groups.values()))
         early, now = tuple(self._early), monotonic()
         self._early.clear()
-        for group, endpoint, state, for_s, heard_at in early:
-            left_s = None if for_s is None else for_s - (now - heard_at)
+        for group, endpoint, state, for_s, reported_at in early:
+            left_s = None if for_s is None else for_s - (now - reported_at)
             if left_s is None or left_s > 0:
-                self.hear(group, endpoint, state, left_s, now)
-
-
-def keep_s(params: CacheParams) -> float:
-    """For how many seconds an answer may be of any use."""
-    return params.ttl + max(params.stale_if_error_s, params.stale_while_revalidate_s)
+                self.apply_state(group, endpoint, state, left_s, now)

@@ -1,78 +1,95 @@
-"""Everything that the story of a call needs, made from one config."""
+"""The steps of a call, as one config wants them."""
 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
+from llmproxy.config import Config
 from llmproxy.events import Listeners
 from llmproxy.pipeline.callers import Callers
 from llmproxy.pipeline.failover import Failover
 from llmproxy.pipeline.heartbeat import Heartbeat
 from llmproxy.pipeline.intake import Intake
 from llmproxy.pipeline.relay import Relay
+from llmproxy.protocols import Listener, Peers
+from llmproxy.routing import Pool
 from llmproxy.routing.actions import AttemptPolicy
 from llmproxy.rules.capacity import Capacity
 from llmproxy.runtime.pool import pool_of
 from llmproxy.runtime.process_state import ProcessState
 from llmproxy.runtime.resources import Resources
-from llmproxy.shared_state.quota import Lease
-
-if TYPE_CHECKING:
-    from llmproxy.shared_state.view import SharedState
 
 
 class Runtime:
-    """Takes over what the one before it knew, and what it has open is closed by `close`.
+    """Made by `activate`. Serves the calls that begin while its config is the current one.
 
-    `shared`: what is known together with other instances; None = there are none. `prices` by group
-    and endpoint, of those that have one. `calls`: how many have begun with it and are not over.
+    `calls`: how many of them are under way. `resources` are closed after the last one.
     """
 
-    def __init__(self, opened: Resources, process: ProcessState) -> None:
-        config = self.config = opened.config
-        settings = config.general_settings
+    def __init__(
+        self, resources: Resources, process: ProcessState, pool: Pool, callers: Callers
+    ) -> None:
+        settings = resources.config.general_settings
+        self.resources = resources
+        self.pool = pool
+        self.callers = callers
         self.calls = 0
-        self.close = opened.held.aclose
-        self.prices = opened.prices
-        self.shared = opened.shared
-        self.listener = process.listener
-        if self.shared is not None:
-            self.listener = Listeners(process.listener, self.shared)
-        self.pool = pool_of(config, endpoints=opened.endpoints, before=process.pool)
-        self.callers = Callers(settings.callers, self.pool, process.callers)
-        self.capacities = (*self.pool.capacities(), *self.callers.capacities())
+        self.listener: Listener = process.listener
+        if resources.peers is not None:
+            self.listener = Listeners(process.listener, resources.peers.listener)
         self.intake = Intake(settings)
-        self.cache = opened.cache
-        self.cache.serve(config, self.prices)
+        self.cache = resources.cache
         self.heartbeat = Heartbeat(settings.queue.heartbeat_s)
         self.admission = process.admission
         self.failover = Failover(
-            opened.attempts,
+            resources.attempts,
             self.listener,
             AttemptPolicy(settings.num_retries + 1, settings.queue),
             draw=random.random,
             rooms=process.rooms,
         )
         self.relay = Relay(idle_s=settings.timeouts.idle_s)
-        self._share()
-        process.adopt(settings, self.pool, self.callers)
-        self.failover.capacity_freed()
 
-    def _share(self) -> None:
-        """Let other instances know what is dispatched, and begin out of step with them."""
-        for capacity in self.capacities:
-            _share(capacity, self.shared)
-        if self.shared is not None:
-            for group in self.pool.groups.values():
-                group.randomise_start(random.random)
+    @property
+    def config(self) -> Config:
+        """The config that it was made from."""
+        return self.resources.config
+
+    @property
+    def peers(self) -> Peers | None:
+        """The other instances; None = nothing is shared."""
+        return self.resources.peers
+
+    def capacities(self) -> tuple[Capacity, ...]:
+        """Return the capacities of all accounts and callers."""
+        return (*self.pool.capacities(), *self.callers.capacities())
 
 
-def _share(capacity: Capacity, shared: SharedState | None) -> None:
-    if shared is None:
-        if capacity.quota is not None:
-            capacity.share(None)
-    elif not shared.has(capacity.key, capacity.quota):
-        lease = Lease(smooth=capacity.fixed_windows)
-        capacity.share(lease)
-        shared.add(capacity.key, lease)
+def activate(resources: Resources, process: ProcessState) -> Runtime:
+    """Make the runtime of a config, and hand the state of the process over to it.
+
+    Groups, endpoints and callers that the config keeps are updated in place. Nothing is awaited: no
+    call sees one half.
+    """
+    config = resources.config
+    pool = pool_of(config, endpoints=resources.endpoints, before=process.pool)
+    callers = Callers(config.general_settings.callers, pool, process.callers)
+    runtime = Runtime(resources, process, pool, callers)
+    if resources.cache is not None:
+        resources.cache.serve(config, resources.prices)
+    for capacity in runtime.capacities():
+        _share(capacity, resources.peers)
+    if resources.peers is not None:  # instances must not all begin with the same endpoint
+        for group in pool.groups.values():
+            group.randomise_start(random.random)
+    process.install(config.general_settings, pool, callers)
+    runtime.failover.capacity_freed()
+    return runtime
+
+
+def _share(capacity: Capacity, peers: Peers | None) -> None:
+    quota = None
+    if peers is not None:
+        quota = peers.quota_of(capacity.key, capacity.quota, smooth=capacity.fixed_windows)
+    if quota is not capacity.quota:
+        capacity.share(quota)

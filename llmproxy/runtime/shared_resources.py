@@ -1,5 +1,5 @@
-"""What is open and used by one config after the other: each thing is opened for the first that
-wants it, and closed when the last one has given it back."""
+"""Open resources that successive configs share: one is opened for the first config that needs it,
+and closed when the last one has released it."""
 
 from __future__ import annotations
 
@@ -10,47 +10,51 @@ T = TypeVar("T")
 
 
 class SharedResource:
-    """`made_from`: the settings that it was opened with."""
+    """An open resource. `settings`: what it was opened with. `users`: how many have acquired it."""
 
-    def __init__(self, kind: str, made_from: object, open_: AbstractAsyncContextManager[Any]):
+    def __init__(self, kind: str, settings: object, opening: AbstractAsyncContextManager[Any]):
         self.kind = kind
-        self.made_from = made_from
-        self.open = open_
+        self.settings = settings
+        self.opening = opening
         self.value: Any = None
         self.users = 0
 
 
 class SharedResources:
-    """Owns the things."""
+    """Owns what is open, and closes it by reference count. `kinds`: what is open, in order."""
 
     def __init__(self) -> None:
-        self._resources: list[SharedResource] = []
+        self._open: list[SharedResource] = []
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kind of each open resource."""
+        return [resource.kind for resource in self._open]
 
     async def acquire(
         self,
         user: AsyncExitStack,
-        made_from: tuple[str, object],
+        key: tuple[str, object],
         opening: AbstractAsyncContextManager[T],
     ) -> T:
-        """What was opened with the same settings, else what `opening` opens now; until `user`
-        closes. `made_from`: what kind of thing, and the settings. One borrows after the other."""
-        kind, settings = made_from
-        thing = self._find(kind, settings)
-        if thing is None:
-            thing = SharedResource(kind, settings, opening)
-            thing.value = await opening.__aenter__()
-            self._resources.append(thing)
-        thing.users += 1
-        user.push_async_callback(self._release, thing)
-        value: T = thing.value
+        """Return the resource with this key (a kind and its settings), and open it if need be.
+
+        It is released when `user` closes. Not to be called by two tasks at a time.
+        """
+        resource = next(
+            (found for found in self._open if (found.kind, found.settings) == key), None
+        )
+        if resource is None:
+            resource = SharedResource(*key, opening)
+            resource.value = await opening.__aenter__()
+            self._open.append(resource)
+        resource.users += 1
+        user.push_async_callback(self._release, resource)
+        value: T = resource.value
         return value
 
-    def _find(self, kind: str, settings: object) -> SharedResource | None:
-        same = (each for each in self._resources if (each.kind, each.made_from) == (kind, settings))
-        return next(same, None)
-
-    async def _release(self, thing: SharedResource) -> None:
-        thing.users -= 1
-        if thing.users == 0:
-            self._resources.remove(thing)
-            await thing.open.__aexit__(None, None, None)
+    async def _release(self, resource: SharedResource) -> None:
+        resource.users -= 1
+        if resource.users == 0:
+            self._open.remove(resource)
+            await resource.opening.__aexit__(None, None, None)

@@ -1,22 +1,30 @@
-"""When the config file is read again: SIGHUP, and a change of the file."""
+"""When the config file is read again: at a SIGHUP, and when the file has changed.
+
+The file is looked at once a second. `stat` follows links, so a link that is turned to another
+file is noticed, too, as in Kubernetes' ConfigMaps; and so is a file that replaces the old one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 
 from llmproxy.aio.tasks import background
 from llmproxy.runtime.live_config import LiveConfig
 
+LOOK_S = 1.0
+QUIET_S = 0.15  # a program that writes the file in pieces has this long to finish
+
 
 @asynccontextmanager
 async def reload_triggers(live: LiveConfig) -> AsyncIterator[None]:
-    """Read the file again whenever somebody wants it, until the block ends.
+    """Reload the config at a SIGHUP or a change of its file, until the block ends.
 
-    Without a file a SIGHUP ends the process, as it does by default.
+    If the config does not come from a file, a SIGHUP ends the process, as it does by default.
     """
     if live.file is None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
@@ -33,37 +41,57 @@ async def reload_triggers(live: LiveConfig) -> AsyncIterator[None]:
     jobs: list[Callable[[], Awaitable[None]]] = [reload_on_signal]
     if live.runtime.config.general_settings.reload_on_change:
         jobs.append(partial(reload_on_change, live))
-    with _hearing(hangups):
+    with _hangups_set(hangups):
         async with background(*jobs):
             yield
 
 
 async def reload_on_change(live: LiveConfig) -> None:
-    """The job that watches the file. Ends only when it is cancelled."""
-    # Only who wants it pays for the import.
-    from llmproxy.runtime.file_watch import changes_of  # noqa: PLC0415
-
-    if live.file is None:
-        return
-    async with aclosing(changes_of(live.file.path)) as changes:
-        async for _ in changes:
+    """Reload whenever the file may have changed. Ends only when it is cancelled."""
+    if live.file is not None:
+        async for _ in changes_of(live.file.path):
             await live.reload_if_changed()
 
 
+async def changes_of(path: Path, *, look_s: float = LOOK_S) -> AsyncIterator[None]:
+    """Yield at once, and whenever a file may have changed. Never ends by itself."""
+    before: object = None
+    changed = True
+    while True:
+        stamp = await asyncio.to_thread(stamp_of, path)
+        # After a change once more: a second one may have come within one tick of the clock.
+        if changed or stamp != before:
+            changed = stamp != before
+            if changed and before is not None:
+                await asyncio.sleep(QUIET_S)
+            before = stamp
+            yield
+        await asyncio.sleep(look_s)
+
+
+def stamp_of(path: Path) -> tuple[int, ...] | None:
+    """Return what changes with a file: its identity, time and size. None = it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def block_hangups() -> None:
-    """A SIGHUP that comes now is kept until `reload_triggers` hears it: by default it would end the
+    """Keep a SIGHUP that comes now until `reload_triggers` runs: by default it would end the
     process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
 
 
 @contextmanager
-def _hearing(hangups: asyncio.Event) -> Iterator[None]:
+def _hangups_set(hangups: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, hangups.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     try:
         yield
     finally:
-        # Not to its default: a hangup in the last moment must not cost the log its last lines.
+        # Not to its default: a SIGHUP in the last moment must not cost the log its last lines.
         block_hangups()
         loop.remove_signal_handler(signal.SIGHUP)

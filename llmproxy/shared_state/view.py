@@ -27,6 +27,11 @@ class SharedState(Listener):
         self._sync = sync
         self._broadcast = broadcast
 
+    @property
+    def listener(self) -> Listener:
+        """Publishes the changes of this instance's endpoints."""
+        return self
+
     def quota_of(self, key: str, quota: SharedQuota | None, *, smooth: bool) -> SharedQuota:
         """Return the quota of the account that has this key on every instance.
 

@@ -1,1 +1,8 @@
-"""What an operator looks at afterwards: logs, metrics, traces and the file of calls."""
+"""What is recorded of calls: the access log, counters, traces and the file of calls.
+
+The door of this battery is `Exporters`.
+"""
+
+from llmproxy.telemetry.opening import Exporters, Recorders
+
+__all__ = ["Exporters", "Recorders"]

@@ -19,7 +19,7 @@ from llmproxy.serving import (
     CannotListenError,
     address_of,
     announcement,
-    filled,
+    base_of,
     log_to_stderr,
     say,
     source_of,
@@ -64,7 +64,6 @@ def serve_with_workers(
     the command line; None = as configured.
     """
     log_to_stderr(LOG_LINE)
-    announced = announcement(config, f"{source_of(file)}, with {count} workers")
     with ExitStack() as stack:
         inbox = stack.enter_context(Inbox())
         server = None
@@ -94,7 +93,8 @@ def serve_with_workers(
             memory=SharedMemory(count, SLOTS),
             good=LastGoodConfig(count),
         )
-        told = filled(announced, port.claim)
+        source = f"{source_of(file)}, with {count} workers"
+        told = announcement(config, source, base_of(port.claim))
         return _supervisor(context, count, told).run()
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import uvloop
 
 from llmproxy.admin import WorkerSlot
+from llmproxy.batteries import installed
 from llmproxy.config import Config, kept_until_restart
 from llmproxy.errors import ConfigError
 from llmproxy.runtime import LiveConfig
@@ -68,16 +69,19 @@ def run_worker(number: int, listening: socket.socket, context: WorkerContext) ->
         logger.error("The supervisor is gone. This worker finishes its calls and exits.")
         signal.raise_signal(signal.SIGTERM)
 
+    batteries = installed(
+        write=write_lines_to(sys.stdout.fileno()), slot=WorkerSlot(context.memory, number)
+    )
+
     async def run() -> None:
         asyncio.get_running_loop().add_reader(lifeline, finish)
         await serve_on(
             listening,
             config,
             context.environ,
-            write=write_lines_to(sys.stdout.fileno()),
+            batteries,
             on_started=lambda: context.inbox.report_accepting(number),
             file=context.file,
-            worker=WorkerSlot(context.memory, number),
             on_live=lambda live: sync_config_state(live, good, number, context),
         )
 
@@ -111,10 +115,14 @@ def sync_config_state(
 ) -> None:
     """Start from the workers' common config state, and publish every later change."""
     if good is not None:
-        live.text, live.seen, live.loaded = good.text, good.seen, good.loaded
+        live.loaded = good.loaded
+        if live.file is not None:
+            live.file.served, live.file.seen = good.text, good.seen
 
     def note() -> None:
-        context.good.write(number, GoodConfig(live.text, live.seen, live.loaded))
+        if live.file is not None:
+            good = GoodConfig(live.file.served, live.file.seen, live.loaded)
+            context.good.write(number, good)
 
     def tell_supervisor() -> None:
         if os.getppid() == context.supervisor:  # it is still alive

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import uvicorn
 
+from llmproxy.batteries import installed
 from llmproxy.config import parse_config
 from llmproxy.serving import open_app
 from tests.story.test_exactness import FORM, FORM_MODEL, FORM_START
@@ -34,7 +35,7 @@ async def under_uvicorn(config, implementation):
     heard = Heard()
     parsed = parse_config(yaml.safe_dump(config), {}, file="test.yaml")
     listening = socket.create_server(("127.0.0.1", 0))
-    async with open_app(parsed, environ={}, listener=heard) as app:
+    async with open_app(parsed, environ={}, batteries=installed(), listener=heard) as app:
         server = uvicorn.Server(
             uvicorn.Config(app, http=implementation, lifespan="off", log_level="error")
         )

@@ -27,7 +27,7 @@ async def test_a_leader_that_leaves_takes_nobody_along(implementation):
             assert {reply.body for reply in replies} == {WHOLE}
             assert len(vendor.received) == 1
             await until(lambda: len(heard.calls) == 6)
-            assert sorted(each.status for each in heard.calls) == [200] * 5 + [499]
+            assert sorted(call.record.answer.status for call in heard.calls) == [200] * 5 + [499]
             assert (await ask(port, body=STREAM)).header("x-llmproxy-cache") == "hit"
 
 

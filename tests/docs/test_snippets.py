@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 import llmproxy
-from llmproxy.serving import DEMO_ANNOUNCEMENT, NOTHING_FOUND
+from llmproxy.tools.demo import DEMO_ANNOUNCEMENT, NOTHING_FOUND
 from llmproxy.tools.simulator.settings import VendorSettings
 from llmproxy.tools.simulator.vendor import serve
 from tests.docs.pages import blocks

@@ -101,7 +101,7 @@ async def test_what_cannot_be_opened_is_refused_and_leaves_nothing_open(tmp_path
             reply = await post(proxy, "/admin/reload", {})
             assert (reply.status, "cache_params.path" in reply.json["detail"]) == (422, True)
             assert proxy.runtime is before
-            assert len(proxy.app.live._process.shared._resources) == 3
+            assert len(proxy.app.live._process.resources.kinds) == 3
             assert (await chat(proxy)).status == 200
 
 

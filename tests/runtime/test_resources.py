@@ -148,12 +148,12 @@ async def test_the_shared_view_is_kept_and_knows_what_is_new_and_what_is_gone(tm
         shared = {"redis_url": server.url}
         config = one_group({**first, "limits": {"rpm": 6}}, **shared)
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
-            view = proxy.runtime.shared
+            view = proxy.runtime.peers
             await until(lambda: view.status(0.0).connected)
             await chat(proxy)
             lease = state_of(proxy, "first").capacity.quota
             await reload(proxy, one_group({**first, "limits": {"rpm": 6}}, second, **shared))
-            assert proxy.runtime.shared is view
+            assert proxy.runtime.peers is view
             assert state_of(proxy, "first").capacity.quota is lease
             added = state_of(proxy, "second").capacity
             assert view.has(added.key, added.quota)
@@ -162,7 +162,7 @@ async def test_the_shared_view_is_kept_and_knows_what_is_new_and_what_is_gone(tm
             await until(lambda: not view.has(removed.key, removed.quota))
             assert view.has(added.key, added.quota)
             await reload(proxy, one_group(second))
-            assert proxy.runtime.shared is None
+            assert proxy.runtime.peers is None
             assert added.quota is None
             assert (await chat(proxy)).status == 200
 
@@ -175,7 +175,7 @@ async def test_a_limit_that_all_instances_share_holds_when_it_is_changed(tmp_pat
         shared = {"redis_url": server.url, **queue}
         config = one_group({**made, "limits": {"rpm": 6}}, **shared)
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
-            view = proxy.runtime.shared
+            view = proxy.runtime.peers
             await until(lambda: view.status(0.0).connected)
             await reload(proxy, one_group({**made, "limits": changed}, **shared))
             lease = state_of(proxy, "only").capacity.quota
@@ -212,8 +212,8 @@ async def test_a_hundred_reloads_leave_nothing_open(tmp_path):
             for number in range(1, 101):
                 await reload(proxy, configs[number % 2])
                 assert (await chat(proxy)).status == 200
-            await until(lambda: not live._earlier)
-            kinds = sorted(thing.kind for thing in live._process.shared._resources)
+            await until(lambda: live.retired == 0)
+            kinds = sorted(live._process.resources.kinds)
             assert kinds == ["cache", "entra", "upstream"]
             assert live.loaded.reloads == 100
 

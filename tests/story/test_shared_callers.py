@@ -20,7 +20,7 @@ async def test_two_proxies_together_allow_a_caller_its_limit_and_no_more(tmp_pat
     async with valkey(tmp_path) as server, scripted(GOOD) as vendor:
         config = with_callers(vendor, team_a(limits={"rpm": RPM}), redis_url=server.url)
         async with serve_proxy(config) as one, serve_proxy(config) as other:
-            while [p.runtime.shared.status(0.0).connected for p in (one, other)] != [True, True]:
+            while [p.runtime.peers.status(0.0).connected for p in (one, other)] != [True, True]:
                 await asyncio.sleep(0.02)
             statuses = []
             for number in range(2 * RPM):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from llmproxy.app import App
+from llmproxy.batteries import installed
 from llmproxy.config import parse_config
 from llmproxy.events import (
     AttemptEnded,
@@ -82,18 +83,21 @@ async def serve_proxy(config, environ=None, *, path=None):
 
     `path`: the file that it is written to, and that is read again at a reload.
     """
+    batteries = installed()
     text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
     file = None
     if path is None:
         parsed = parse_config(text, environ or {}, file="test.yaml")
     else:
         path.write_text(text)
-        file = ConfigFile(path, environ or {})
+        file = ConfigFile(path, environ or {}, check=batteries.check)
         parsed = file.load()
     heard = Heard()
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listening.setblocking(False)
-    async with open_app(parsed, environ=environ or {}, listener=heard, file=file) as app:
+    async with open_app(
+        parsed, environ=environ or {}, batteries=batteries, listener=heard, file=file
+    ) as app:
         server = PromptServer(make_server(app).config, app, on_started=None)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:

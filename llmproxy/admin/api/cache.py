@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException, Query
 from msgspec.structs import asdict
 from pydantic import BaseModel
 
+from llmproxy.admin.stats.collector import cache_of
 from llmproxy.cache.stores.base import StoreError
 from llmproxy.cache.stores.l2 import L2Store
 from llmproxy.runtime import LiveConfig, Runtime
@@ -81,10 +82,10 @@ def cache_routes(live: LiveConfig) -> APIRouter:
         runtime = live.runtime
         now = time()
         before = None if older_than_s is None else now - older_than_s
-        if runtime.shared is not None:
-            runtime.shared.publish_purge(group, now if before is None else before)
+        if runtime.peers is not None:
+            runtime.peers.publish_purge(group, now if before is None else before)
         try:
-            memory, second_level = await runtime.cache.purge(group, before)
+            memory, second_level = await cache_of(runtime).purge(group, before)
         except StoreError as error:
             raise HTTPException(503, str(error)) from error
         return Purged(memory=memory, second_level=second_level)
@@ -93,7 +94,7 @@ def cache_routes(live: LiveConfig) -> APIRouter:
 
 
 async def _stats(runtime: Runtime) -> CacheStats:
-    cache = runtime.cache
+    cache = cache_of(runtime)
     memory = StoreSize(entries=len(cache.memory), bytes=cache.memory.bytes)
     behind = None if cache.l2 is None else await _behind(cache.l2)
     return CacheStats(**asdict(cache.counters), memory=memory, second_level=behind)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 import llmproxy
 from llmproxy.admin.stats import finite
-from llmproxy.admin.stats.collector import CacheGauges, GroupGauges
+from llmproxy.admin.stats.collector import CacheGauges, GroupGauges, cache_of
 from llmproxy.admin.stats.levels import EndpointGauges, LimitsView, limits_view
 from llmproxy.admin.stats.sampler import Sampler
 from llmproxy.admin.stats.status import (
@@ -227,6 +227,6 @@ def _config_view(live: LiveConfig) -> ConfigView:
 def _cache_view(live: LiveConfig, gauges: CacheGauges) -> CacheView | None:
     if not live.runtime.config.general_settings.cache:
         return None
-    l2 = live.runtime.cache.l2
+    l2 = cache_of(live.runtime).l2
     store = None if l2 is None else StoreView(connected=l2.connected, why=l2.why)
     return CacheView(entries=gauges.answers, bytes=gauges.bytes, store=store)

@@ -90,9 +90,9 @@ def proxy_status(live: LiveConfig, groups: Iterable[GroupStatus]) -> ProxyStatus
 
 def shared_state_view(runtime: Runtime) -> SharedStateView | None:
     """Return None if there are no other instances."""
-    if runtime.shared is None:
+    if runtime.peers is None:
         return None
-    status = runtime.shared.status(monotonic())
+    status = runtime.peers.status(monotonic())
     return SharedStateView(
         connected=status.connected,
         instances=status.instances,

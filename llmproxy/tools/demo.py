@@ -1,0 +1,69 @@
+"""`llmproxy demo`: the proxy in front of simulated endpoints. No keys, no cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import llmproxy
+from llmproxy.config import parse_config
+from llmproxy.serving import (
+    BACKLOG,
+    Batteries,
+    address_of,
+    base_of,
+    bound,
+    run_to_the_end,
+    say,
+    serve_on,
+)
+from llmproxy.tools.simulator.demo import demo_fleet
+
+DEMO_ANNOUNCEMENT = """\
+LLMProxy {version} on {base}: the DEMO.
+{reason}Its endpoints are simulated: the answers are made up and cost nothing.
+
+Try it:
+
+curl {base}/v1/chat/completions -H 'content-type: application/json' \\
+  -d '{{"model": "gpt-4.1", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+
+Or from Python (pip install openai):
+
+from openai import OpenAI
+client = OpenAI(base_url="{base}/v1", api_key="any")
+messages = [{{"role": "user", "content": "Hello!"}}]
+for chunk in client.chat.completions.create(model="gpt-4.1", messages=messages, stream=True):
+    print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
+
+Watch it at work: {base}/dashboard
+For real endpoints set OPENAI_API_KEY, or copy llmproxy.example.yaml to llmproxy.yaml. Stop: Ctrl+C
+"""
+NOTHING_FOUND = "No llmproxy.yaml and no API keys in the environment were found.\n"
+
+
+def serve_demo(
+    host: str | None,
+    port: int | None,
+    environ: Mapping[str, str],
+    batteries: Batteries,
+    *,
+    asked_for: bool,
+) -> int:
+    """Serve simulated endpoints until a signal ends it; return the exit status.
+
+    `asked_for`: by `llmproxy demo`; False = because no config was found.
+    """
+
+    async def run() -> None:
+        async with demo_fleet() as fleet:
+            config = parse_config(fleet.config_yaml, environ, file="the demo")
+            listening = bound(*address_of(config, host, port))
+            listening.listen(BACKLOG)
+            text = DEMO_ANNOUNCEMENT.format(
+                version=llmproxy.__version__,
+                base=base_of(listening),
+                reason="" if asked_for else NOTHING_FOUND,
+            )
+            await serve_on(listening, config, environ, batteries, on_started=lambda: say(text))
+
+    return run_to_the_end(run)
