@@ -1,4 +1,4 @@
-"""The Grafana dashboard ops/grafana.json, made from the table below by `make docs`."""
+"""The Grafana dashboard ops/grafana.json; `make docs` generates it from the table below."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ def quantile(q: float, name: str, by: str = "group") -> str:
 
 # title -> panels; a panel: title, kind, unit, width, then expressions with their legends
 ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
-    "At a glance": [
+    "Overview": [
         ("Calls", "stat", "reqps", 4, [(f"sum(rate(llmproxy_calls_total{{{GROUP}}}{RATE}))", "")]),
         (
             "Failed calls",
@@ -34,7 +34,7 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
             ],
         ),
         (
-            "Endpoints out",
+            "Unavailable endpoints",
             "stat",
             "none",
             4,
@@ -42,7 +42,7 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
         ),
         ("In flight", "stat", "none", 4, [("sum(llmproxy_calls_in_flight)", "")]),
         (
-            "Spend an hour",
+            "Spend per hour",
             "stat",
             "currencyUSD",
             4,
@@ -106,7 +106,7 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
             ],
         ),
         (
-            "What is left of its limit",
+            "Capacity left",
             "timeseries",
             "percentunit",
             8,
@@ -152,7 +152,7 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
             [(rate("llmproxy_calls_total", "group, status"), "{{group}} {{status}}")],
         ),
         (
-            "Until the first byte",
+            "Time to the first byte",
             "timeseries",
             "s",
             8,
@@ -162,7 +162,7 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
             ],
         ),
         (
-            "Our part of it",
+            "Proxy overhead",
             "timeseries",
             "s",
             8,
@@ -172,14 +172,14 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
             ],
         ),
         (
-            "Waiting for room",
+            "Waiting for capacity",
             "timeseries",
             "none",
             8,
             [(f"llmproxy_calls_waiting{{{GROUP}}}", "{{group}}")],
         ),
         (
-            "Interrupted streams, fallbacks",
+            "Interrupted streams and fallbacks",
             "timeseries",
             "reqps",
             8,
@@ -199,16 +199,16 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
             [(f"sum by (caller) (rate(llmproxy_caller_calls_total{RATE}))", "{{caller}}")],
         ),
     ],
-    "Tokens and money": [
+    "Tokens and spend": [
         (
-            "Tokens a minute",
+            "Tokens per minute",
             "timeseries",
             "short",
             8,
             [(f"60 * {rate('llmproxy_tokens_total', 'endpoint, kind')}", "{{endpoint}} {{kind}}")],
         ),
         (
-            "Dollars an hour",
+            "Dollars per hour",
             "timeseries",
             "currencyUSD",
             8,
@@ -227,7 +227,7 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
     ],
     "The proxy": [
         (
-            "Config refused, view lost, store lost",
+            "Config refused, shared state or cache store lost",
             "timeseries",
             "none",
             12,
@@ -238,7 +238,7 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
             ],
         ),
         (
-            "Workers, instances",
+            "Workers and instances",
             "timeseries",
             "none",
             12,
@@ -249,7 +249,7 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
 
 
 def dashboard() -> dict[str, Any]:
-    """What Grafana imports."""
+    """Return the dashboard as Grafana imports it."""
     panels: list[dict[str, Any]] = []
     y = 0
     for title, row in ROWS.items():

@@ -1,6 +1,6 @@
-"""Asking a running proxy: where it is, which key it wants, and what a refusal means.
+"""A client of the admin API for the commands: finds the proxy's address and key, sends requests.
 
-Shared by the commands that speak with /admin. Says every failure in one sentence with its remedy.
+Every error is one sentence with its remedy.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from llmproxy.config import Config, load_config
 
 KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
 DEFAULT_URL = "http://127.0.0.1:4000"
-_PASSING = frozenset({500, 502, 503, 504})  # of what stands in front, while the proxy restarts
+_TRANSIENT = frozenset({500, 502, 503, 504})  # from a reverse proxy, while this one restarts
 
 
 class AdminApiError(Exception):
-    """The proxy cannot be asked, or refuses; the text says what to do.
+    """The admin API did not answer, or answered with an error; the text says what to do.
 
-    `brief`: the reason alone. `reached`: something answered, and asking again would not help.
+    `brief`: the reason alone. `reached`: something answered, so a retry would not help.
     """
 
     def __init__(self, message: str, *, brief: str | None = None, reached: bool = False) -> None:
@@ -36,7 +36,7 @@ class AdminApiError(Exception):
 
 @dataclass(frozen=True)
 class ProxyAddress:
-    """Where a proxy is (no slash at the end), and its admin_key."""
+    """The URL of a proxy, without a slash at the end, and its admin_key."""
 
     url: str
     key: str | None = field(repr=False)
@@ -45,9 +45,9 @@ class ProxyAddress:
 def find_address(
     url: str | None, file: Path | None, environ: Mapping[str, str] = os.environ
 ) -> ProxyAddress:
-    """The proxy that is meant. The config is read only for what nothing else says.
+    """Return the address from the options, the environment or the config, in this order.
 
-    Raises ConfigError; and AdminApiError for a URL that is none, or a key that cannot be sent.
+    Raises ConfigError; and AdminApiError for an invalid URL, or a key that no header can carry.
     """
     config = None
     if file is not None or url is None or KEY_VARIABLE not in environ:
@@ -56,51 +56,51 @@ def find_address(
     if not found.url.startswith(("http://", "https://")):
         raise AdminApiError(f"Expected --url http://host:port, found {url!r}.", reached=True)
     if found.key is not None and not (found.key.isascii() and found.key.isprintable()):
-        # The client would say so, too, and show the key.
+        # http.client would raise an error that shows the key.
         raise AdminApiError(
-            f"The admin_key (of {KEY_VARIABLE}, or of the config) has a character that no header "
-            "can carry, such as a line break. Correct it.",
+            f"The admin_key (from {KEY_VARIABLE} or the config) contains a character that headers "
+            "cannot carry, such as a line break. Remove it.",
             reached=True,
         )
     return found
 
 
 def ask(address: ProxyAddress, path: str, *, timeout_s: float, method: str = "GET") -> Any:
-    """One call of the admin API, its JSON. Raises AdminApiError."""
+    """Send a request, and return the JSON of the response. Raises AdminApiError."""
     try:
         with open_response(address, path, timeout_s=timeout_s, method=method) as answer:
             return json.load(answer)
     except (OSError, ValueError, HTTPException) as error:
-        raise _nothing_there(address.url + path, error) from error
+        raise _unreachable(address.url + path, error) from error
 
 
 def open_response(
     address: ProxyAddress, path: str, *, timeout_s: float, method: str = "GET"
 ) -> HTTPResponse:
-    """One call whose answer is read by the caller, who closes it. Raises AdminApiError.
+    """Send a request, and return the open response; the caller closes it. Raises AdminApiError.
 
     `timeout_s` also bounds each later read.
     """
     url = address.url + path
-    request = Request(url, method=method)  # noqa: S310 - the scheme was looked at
+    request = Request(url, method=method)  # noqa: S310 - find_address checks the scheme
     if address.key is not None:
         request.add_header("authorization", f"Bearer {address.key}")
     try:
-        # Nobody stands between the operator and the proxy (HTTP_PROXY is for vendors).
+        # No forward proxy: HTTP_PROXY is for vendors.
         opener = build_opener(ProxyHandler({}), _NoRedirect)
         answer: HTTPResponse = opener.open(request, timeout=timeout_s)
     except HTTPError as error:
         with error:
-            said = f"{url} answered {error.code}: {_detail(error)}"
+            message = f"{url} answered {error.code}: {_detail(error)}"
         brief = f"It answered {error.code}."
-        raise AdminApiError(said, brief=brief, reached=error.code not in _PASSING) from error
+        raise AdminApiError(message, brief=brief, reached=error.code not in _TRANSIENT) from error
     except (URLError, OSError, ValueError, HTTPException) as error:
-        raise _nothing_there(url, error) from error
+        raise _unreachable(url, error) from error
     return answer
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """The key goes to the address that the operator named, and to no other."""
+    """Follow no redirect, so that the key goes only to the address that the operator named."""
 
     def redirect_request(self, *_: object) -> None:
         return None
@@ -118,7 +118,7 @@ def _url_of(config: Config | None) -> str:
         return DEFAULT_URL
     settings = config.general_settings
     host = settings.bind_address
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - it listens everywhere, here too
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - it listens on all addresses, so on loopback too
         host = "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.bind_port}"
 
@@ -130,11 +130,11 @@ def _key(config: Config | None, environ: Mapping[str, str]) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-def _nothing_there(url: str, error: Exception) -> AdminApiError:
+def _unreachable(url: str, error: Exception) -> AdminApiError:
     why = getattr(error, "reason", error)
     return AdminApiError(
-        f"Nothing that is an LLMProxy answers at {url}: {why}. Is it running? Where it is, "
-        "--url or --config says.",
+        f"No LLMProxy answers at {url}: {why}. Is it running? Set its address with --url or "
+        "--config.",
         brief=f"{getattr(why, 'strerror', None) or why}.",
     )
 

@@ -1,4 +1,4 @@
-"""`llmproxy cache`: asks a running proxy what its cache holds, or tells it to forget."""
+"""`llmproxy cache`: shows the cache statistics of a running proxy, or purges its cache."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 from llmproxy.tools.admin_client import AdminApiError, ask, find_address
 
 PATH = "/admin/cache"
-TIMEOUT_S = 70  # a purge of a large store takes its time
+TIMEOUT_S = 70  # purging a large store takes long
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(text: str) -> float:
-    """A duration such as 90, 30m, 12h or 7d."""
+    """Parse a duration such as 90, 30m, 12h or 7d."""
     match = re.fullmatch(r"(\d{1,9})([smhd]?)", text)
     if match is None:
         raise argparse.ArgumentTypeError(
@@ -28,7 +28,7 @@ def seconds(text: str) -> float:
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
-    """Ask, and print the answer; returns the exit status. Raises ConfigError."""
+    """Send the request, print the result, and return the exit status. Raises ConfigError."""
     try:
         address = find_address(options.url, options.config, environ)
         if options.action == "stats":
@@ -42,21 +42,21 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     print(  # noqa: T201
-        f"Forgotten: {_count(purged['memory'], 'answer')} in memory, "
-        f"{purged['second_level']:,} in the store behind."
+        f"Deleted {_count(purged['memory'], 'answer')} in memory, "
+        f"{purged['second_level']:,} in the store behind it."
     )
     return 0
 
 
 def shown(stats: Mapping[str, Any]) -> str:
-    """What /admin/cache told, in lines for people."""
-    given = stats["hits"] + stats["coalesced"] + stats["stale"]
-    asked = given + stats["misses"]
-    share = f" ({given / asked:.1%} of {asked:,} calls)" if asked else ""
+    """Return the response of /admin/cache as readable lines."""
+    served = stats["hits"] + stats["coalesced"] + stats["stale"]
+    total = served + stats["misses"]
+    share = f" ({served / total:.1%} of {total:,} calls)" if total else ""
     lines = [
-        f"answered:  {stats['hits']:,} hits, {stats['coalesced']:,} coalesced, "
+        f"served:    {stats['hits']:,} hits, {stats['coalesced']:,} coalesced, "
         f"{stats['stale']:,} stale{share}",
-        f"asked:     {stats['misses']:,} misses, of which {stats['kept']:,} are kept",
+        f"missed:    {stats['misses']:,} misses, {stats['kept']:,} of their answers are stored",
         f"saved:     {stats['saved_input_tokens']:,} input and {stats['saved_output_tokens']:,} "
         f"output tokens, {stats['saved_usd']:,.4f} US dollars",
         f"memory:    {_kept(stats['memory'])}",
@@ -64,7 +64,7 @@ def shown(stats: Mapping[str, Any]) -> str:
     behind = stats["second_level"]
     if behind is not None:
         state = "connected" if behind["connected"] else f"not connected: {behind['why']}"
-        lines.append(f"behind it: {_kept(behind['kept'])}; {state}")
+        lines.append(f"store:     {_kept(behind['kept'])}; {state}")
         lines.append(
             f"           {behind['hits']:,} of {behind['reads']:,} reads were hits, "
             f"{behind['damaged']:,} damaged; {behind['failures']:,} operations failed, "
@@ -75,7 +75,7 @@ def shown(stats: Mapping[str, Any]) -> str:
 
 def _kept(kept: Mapping[str, int] | None) -> str:
     if kept is None:
-        return "not known at the moment"
+        return "unknown"
     return f"{_count(kept['entries'], 'answer')}, {kept['bytes'] / 1e6:,.1f} MB"
 
 

@@ -1,6 +1,6 @@
-"""`llmproxy explain`: where a call would go now, as the running proxy says; nothing is sent.
+"""`llmproxy explain`: shows where a call would go now. Nothing is sent to an endpoint.
 
-Where none runs, the config tells how one would decide that has just been started.
+It asks the running proxy. If none is running, it shows what a freshly started one would do.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ TIMEOUT_S = 5
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
-    """Ask, and print; returns the exit status: 1 = the proxy refuses, or there is no such model.
-    Raises ConfigError."""
+    """Print the explanation, and return the exit status: 1 = an API error, or no such model.
+
+    Raises ConfigError.
+    """
     try:
         found, source = _explanation(options, environ)
     except AdminApiError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
-    print("\n".join([*told(found), source]))  # noqa: T201
+    print("\n".join([*lines_of(found), source]))  # noqa: T201
     return 0
 
 
@@ -39,7 +41,7 @@ def _explanation(
     query = urlencode({"model": options.model, "tokens": options.tokens})
     try:
         answer = ask(address, f"/admin/explain?{query}", timeout_s=TIMEOUT_S)
-        return Explanation.model_validate(answer), f"as the proxy at {address.url} says"
+        return Explanation.model_validate(answer), f"according to the proxy at {address.url}"
     except AdminApiError as error:
         if error.reached or options.url is not None:
             raise
@@ -51,22 +53,27 @@ def _explanation(
         raise AdminApiError(no_such_group(options.model, pool))
     wait_s = config.general_settings.queue.max_wait_s
     found = explained(options.model, group, options.tokens, monotonic(), max_wait_s=wait_s)
-    return found, f"as a proxy would that has just started; none answers at {asked}"
+    return found, f"for a proxy that has just started; none answers at {asked}"
 
 
-def told(found: Explanation) -> list[str]:
-    """In lines for people."""
+def lines_of(found: Explanation) -> list[str]:
+    """Return an explanation as readable lines."""
     tokens = f", {found.tokens:,} tokens" if found.tokens else ""
     group = "" if found.group == found.model else f" (group {found.group})"
     lines = [f"{found.model}{group}{tokens}: would {found.would}"]
-    width = max(len(each.endpoint) for tier in found.tiers for each in tier.endpoints)
+    width = max(len(candidate.endpoint) for tier in found.tiers for candidate in tier.endpoints)
     for tier in found.tiers:
         lines.append(f"  tier {tier.tier}")
-        lines += [f"    {each.endpoint:{width}}  {_candidate(each)}" for each in tier.endpoints]
+        lines += [
+            f"    {candidate.endpoint:{width}}  {_verdict(candidate)}"
+            for candidate in tier.endpoints
+        ]
     if found.fallbacks:
         lines.append(f"  then {', '.join(found.fallbacks)}")
     return lines
 
 
-def _candidate(each: Candidate) -> str:
-    return f"takes {each.share:.0%} of the tier's calls" if each.takes else f"no: {each.why}"
+def _verdict(candidate: Candidate) -> str:
+    if candidate.takes:
+        return f"takes {candidate.share:.0%} of the tier's calls"
+    return f"no: {candidate.why}"

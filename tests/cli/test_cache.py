@@ -22,7 +22,7 @@ async def test_stats_and_purge_ask_the_running_proxy():
         stats = await command("cache", "stats", "--url", proxy.root)
         assert (stats.status, stats.stderr) == (0, "")
         assert "3 hits, 0 coalesced, 0 stale (75.0% of 4 calls)" in stats.stdout
-        assert "1 misses, of which 1 are kept" in stats.stdout
+        assert "1 misses, 1 of their answers are stored" in stats.stdout
         assert "9 input and 6 output tokens" in stats.stdout
         assert "1 answer, 0.0 MB" in stats.stdout
         purges = [
@@ -31,9 +31,9 @@ async def test_stats_and_purge_ask_the_running_proxy():
         ]
         assert [each.status for each in purges] == [0, 0, 0]
         assert [each.stdout.split(" in memory")[0] for each in purges] == [
-            "Forgotten: 0 answers",
-            "Forgotten: 0 answers",
-            "Forgotten: 1 answer",
+            "Deleted 0 answers",
+            "Deleted 0 answers",
+            "Deleted 1 answer",
         ]
 
 

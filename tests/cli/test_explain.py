@@ -42,7 +42,7 @@ async def test_the_running_proxy_says_it_and_nothing_is_sent(tmp_path):
         "    cheap  takes 100% of the tier's calls",
         "  tier 1",
         "    dear   takes 100% of the tier's calls",
-        f"as the proxy at {proxy.root} says",
+        f"according to the proxy at {proxy.root}",
     ]
     assert "would go to dear" in after.stdout
     assert "cheap  no: drained by the operator" in after.stdout
@@ -60,7 +60,7 @@ async def test_without_a_proxy_the_config_says_it(tmp_path):
         unknown = await command("explain", file, "--model", "no-such")
     assert done.status == 0
     assert done.stdout.startswith("gpt-4.1: would go to cheap\n")
-    assert "as a proxy would that has just started; none answers at http://127" in done.stdout
+    assert "for a proxy that has just started; none answers at http://127" in done.stdout
     assert unknown.status == 1
     assert "is in no group" in unknown.stderr
 

@@ -131,7 +131,7 @@ async def test_what_is_told_in_another_way_is_said(state):
 async def test_a_key_that_cannot_be_sent_is_not_shown(key):
     said = await command("top", "--once", environ={"LLMPROXY_ADMIN_KEY": key})
     assert said.status == 2
-    assert "has a character that no header can carry" in said.stderr
+    assert "contains a character that headers cannot carry" in said.stderr
     assert "cret" not in said.stderr
 
 
