@@ -24,17 +24,17 @@ _FINISHES = re.compile(rb'"finish_reason"\s*:\s*"(\w+)"')
 _CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\{\s*"index"\s*:\s*(\d+)')
 
 
-class _Choice(msgspec.Struct, gc=False):
+class _RecordedChoice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
 
 
-class _Answer(msgspec.Struct, gc=False):
+class _JsonAnswer(msgspec.Struct, gc=False):
     error: Any = None
     status: str | None = None
-    choices: list[_Choice] | None = None
+    choices: list[_RecordedChoice] | None = None
 
 
-class _Chunk(msgspec.Struct, gc=False):
+class _RecordedChunk(msgspec.Struct, gc=False):
     choices: list[Any] | None = None
     usage: Any = None
     error: Any = None
@@ -50,8 +50,8 @@ class _Event(msgspec.Struct, gc=False):
     response: _Response | None = None
 
 
-_ANSWER = msgspec.json.Decoder(_Answer)
-_CHUNK = msgspec.json.Decoder(_Chunk)
+_ANSWER = msgspec.json.Decoder(_JsonAnswer)
+_CHUNK = msgspec.json.Decoder(_RecordedChunk)
 _EVENT = msgspec.json.Decoder(_Event)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -154,7 +154,7 @@ def _contains_error(events: bytes) -> bool:
     return True
 
 
-def _chunk_in(line: bytes) -> _Chunk | None:
+def _chunk_in(line: bytes) -> _RecordedChunk | None:
     """Return the chunk in a line of data; None if there is none."""
     try:
         return _CHUNK.decode(line.strip()[5:]) if line.startswith(b"data:") else None
