@@ -99,6 +99,10 @@ class TraceContext(msgspec.Struct, frozen=True, gc=False):
         return self.span_id + number
 
 
+# With more than this part of a limit left, how it refills does not matter.
+FAR_FROM_LIMIT = 0.5
+
+
 class RateLimit(msgspec.Struct, frozen=True, gc=False):
     """A vendor's report on one of its limits.
 

@@ -1,8 +1,8 @@
-"""A JSON request body: what routing must know of it, and how to change its model name.
+"""A JSON request body: the fields that routing needs, and how to replace the model's name.
 
-Nothing here builds the nested values of a body and nothing re-encodes it: `peek` decodes the few
-top-level fields that decide, `with_model` cuts out one value and puts in another. Every byte
-outside that value stays as the client wrote it: key order, spacing, duplicate keys, big numbers.
+A body is never built as Python values and never re-encoded: `peek` decodes a few top-level fields,
+`with_model` replaces one value. Every byte outside that value stays as the client wrote it: key
+order, spacing, duplicate keys, big numbers.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import msgspec
 from llmproxy.errors import ClientError
 
 BOM = b"\xef\xbb\xbf"
-MAX_SPLICE_TRIES = 16  # plain candidates that are tried one by one before the walk
-MAX_WALKED_BYTES = 1 << 20  # the walk is Python: some 0.1 s of the event loop at the very worst
+MAX_SPLICE_TRIES = 16  # candidates to try one by one before walking the whole body
+MAX_WALKED_BYTES = 1 << 20  # the walk is Python: 0.1 s of the event loop at worst
 
 
 class Peek(msgspec.Struct, frozen=True, gc=False):
-    """The top-level fields of a body that decide.
+    """The top-level fields of a body that routing needs.
 
-    `max_output_tokens` is whichever of `max_completion_tokens`, `max_output_tokens` and
-    `max_tokens` comes first in this order, times `n` or `best_of` if one is above 1: each of so
-    many answers may be as long. None also if it is no whole number >= 0, which the upstream may
-    judge. The others hold for POST /responses only. `stateful`: run in the background
-    or in a conversation, so it must not be sent twice. `account_bound`: it names a conversation or
-    an earlier response, which live in one account.
+    `max_output_tokens` is the first that is present of `max_completion_tokens`,
+    `max_output_tokens` and `max_tokens`, times `n` or `best_of` if one is above 1, because each
+    answer may be that long. None as well if it is not a whole number >= 0; the endpoint judges
+    that. The other two hold for dialects that read stored state (responses). `stateful`: runs in
+    the background or in a conversation, so it must not be sent twice. `account_bound`: names a
+    conversation or an earlier response, which live in one account.
     """
 
     model: str | None = None
@@ -38,12 +38,13 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
 
 
 def peek(body: bytes) -> Peek:
-    """Read what decides; of duplicate keys the last counts, as JSON parsers have it.
+    """Read the fields that routing needs. Of duplicate keys the last counts, as in JSON parsers.
 
     Accepted although JSON forbids or discourages it: a byte-order mark, lone surrogates
     (`"\\ud83d"`: Node clients send them when a text is cut within an emoji) and, outside of
-    `model`, invalid UTF-8; the upstream judges them. Not accepted: NaN and Infinity.
-    Raises ClientError (400): no JSON, no object, `model` no string, `stream` no boolean.
+    `model`, invalid UTF-8; the endpoint judges them. Not accepted: NaN and Infinity.
+    Raises ClientError (400) if the body is not a JSON object, `model` not a string or `stream` not
+    a boolean.
     """
     try:
         seen = _usual.decode(body)
@@ -68,7 +69,7 @@ def peek(body: bytes) -> Peek:
 
 
 def with_model(body: bytes, model: str) -> bytes:
-    """The same bytes with the value of the top-level `model` replaced, or put first if absent.
+    """Return the body with the value of the top-level `model` replaced, or added as first member.
 
     `body` is one that `peek` accepts. Raises ClientError (400) if it is not, and for a body above
     MAX_WALKED_BYTES whose `model` key is written with escapes.
@@ -89,7 +90,7 @@ _ABSENT = msgspec.Raw(b"")
 
 
 class _Usual(msgspec.Struct, gc=False):
-    """The fields as nearly every client sends them. Anything else takes the lenient path."""
+    """The fields as nearly every client sends them. Anything else takes the slower path."""
 
     model: str | None = None
     stream: bool | None = None
@@ -104,7 +105,7 @@ class _Usual(msgspec.Struct, gc=False):
 
 
 class _AsWritten(msgspec.Struct, gc=False):
-    """The same fields, their values still JSON."""
+    """The same fields, with their values still as JSON."""
 
     model: msgspec.Raw = _ABSENT
     stream: msgspec.Raw = _ABSENT
@@ -132,7 +133,7 @@ _LONE_SURROGATE = re.compile(
 
 
 def _peek_leniently(body: bytes) -> Peek:
-    """Read a body that is unusual or wrong, and say exactly what is wrong with it."""
+    """Read a body that is unusual or wrong. Raises ClientError that says exactly what is wrong."""
     written = _members(body)
     limits = (written.max_completion_tokens, written.max_output_tokens, written.max_tokens)
     counts = (_counted(limit) for limit in limits)
@@ -156,11 +157,11 @@ def _members(body: bytes) -> _AsWritten:
     except RecursionError as error:
         raise ClientError("The JSON body of the request is nested too deeply.") from error
     except msgspec.DecodeError as error:
-        # msgspec refuses lone surrogates wherever they stand. Only this reading copy is mended;
-        # the replacement is as long as what it replaces, so that positions stay true.
-        mended = _LONE_SURROGATE.sub(rb"\1\\u0020", body)
-        if mended != body:
-            return _members(mended)
+        # msgspec refuses lone surrogates anywhere. Only this copy is repaired; the replacement has
+        # the same length, so positions stay true.
+        repaired = _LONE_SURROGATE.sub(rb"\1\\u0020", body)
+        if repaired != body:
+            return _members(repaired)
         raise _not_json(body, error) from error
 
 
@@ -235,11 +236,11 @@ Place = tuple[int, int]  # offsets of a value: [start, end)
 
 
 def _place_of_model(body: bytes, model: str, value: bytes) -> Place | None:
-    """Where the effective top-level `model` value stands; None: there is none.
+    """Return the position of the effective top-level `model` value; None if there is none.
 
-    A quotation mark within a JSON string is always escaped, so `"model"` with a colon behind and
-    no backslash before is a key, at whatever depth. The last ones are tried first: openai-python
-    writes `model` behind `messages`, and of duplicates the last counts.
+    A quotation mark inside a JSON string is always escaped, so `"model"` followed by a colon and
+    not preceded by a backslash is a key, at any depth. The last ones are tried first: openai-python
+    writes `model` after `messages`, and of duplicates the last counts.
     """
     first = _FIRST_MEMBER.match(body)
     if first and _is_effective(body[first.end(1) :], model, value):
@@ -260,10 +261,18 @@ def _place_of_model(body: bytes, model: str, value: bytes) -> Place | None:
 
 
 def _is_effective(rest: bytes, model: str, value: bytes) -> bool:
-    """Whether a `model` is the one that counts, told by the `rest` of the body behind its value.
+    """Whether a `model` key is the one that counts, judged by the body after its value.
 
-    The rest closes exactly one object if, and only if, the key stood at depth one: then it makes,
-    behind `{"model":...`, one whole JSON object. And no `model` in it may win.
+    Put behind a new opening, the rest is one whole JSON object only if it closes exactly one brace,
+    which is the case only if the key was at depth one. No nesting needs to be counted:
+
+        {"messages": [{"model": "a"}], "model": "b", "n": 1}
+                                    └┬─────────────────────┘       rest of "a"
+                      {"model":"new"}], "model": "b", "n": 1}      not JSON: "a" is nested
+                                                 └┬───────┘        rest of "b"
+                                   {"model":"new", "n": 1}         JSON: "b" is at the top
+
+    A later `model` at the top would win as a duplicate, and `peek` would return that one.
     """
     try:
         return peek(b'{"model":' + value + rest).model == model
@@ -282,10 +291,10 @@ def _with_first_member(body: bytes, value: bytes) -> bytes:
 
 
 def _walk_to_model(body: bytes) -> Place | None:
-    """Find the place token by token: for keys with escapes and for many nested `model` keys."""
+    """Find the position token by token: for keys with escapes and for many nested `model` keys."""
     if len(body) > MAX_WALKED_BYTES:
         raise ClientError(
-            "The 'model' of this request cannot be told safely from nested ones. "
+            "The 'model' of this request cannot be told apart safely from nested ones. "
             'Write its key as plain "model", as the first member of the body.',
             param="model",
         )
@@ -311,4 +320,4 @@ def _text(string: bytes) -> str | None:
         text: str | None = _text_or_null.decode(string)
         return text
     except msgspec.DecodeError:
-        return None  # a lone surrogate: certainly not a name that we look for
+        return None  # a lone surrogate: not the key

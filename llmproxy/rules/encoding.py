@@ -1,8 +1,8 @@
-"""Content encodings of bodies: gzip, deflate, br and zstd, undone with bounds.
+"""Content encodings of bodies: gzip, deflate, br and zstd, decoded with bounds.
 
-Output is produced in small steps and counted, so that a bomb ends early and never stands in memory
-whole. Corrupt, truncated and trailing bytes are errors: what one reader skips, another may read.
-Compressors are imported when the first body needs them, so that they cost no start-up time.
+Output is produced in small steps and counted, so a decompression bomb ends early and is never whole
+in memory. Corrupt, truncated and trailing bytes are errors: what one reader skips, another may
+read. Decompressors are imported when a body first needs them, to save start-up time.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
 SUPPORTED = "gzip, deflate, br, zstd"
-RATIO_FREE_BYTES = 65_536  # the ratio is not judged below it: short texts of spaces are honest
+RATIO_FREE_BYTES = 65_536  # below it no ratio is checked: short texts may compress well
 MAX_ENCODINGS = 3  # in a comma list
 MAX_PARTS = 1_000  # members of a gzip body, frames of a zstd body: bgzip makes one per 64 kB
 MAX_ZSTD_WINDOW_BYTES = 8 << 20  # RFC 9659, section 3: no more for content coding zstd
 
 _STEP_IN = 65_536
 _STEP_OUT = 262_144
-# zstandard cannot bound the output of one step; 4 bytes of input may become a block of 128 KiB,
-# so that a step of 512 yields 16 MiB at the worst. (measured with zstandard 0.25)
+# zstandard cannot bound the output of one step. 4 bytes of input may become a block of 128 KiB, so
+# a step of 512 yields 16 MiB at worst (measured with zstandard 0.25).
 _STEP_IN_ZSTD = 512
 
 
 def decoded(body: bytes, encoding: bytes, *, max_bytes: int, max_ratio: float) -> bytes:
-    """A request body without its content encoding; a comma list is undone from its end.
+    """Return a request body without its content encoding; a comma list is decoded from its end.
 
-    `max_bytes` bounds the result and every step before it; `max_ratio` bounds result / body above
-    RATIO_FREE_BYTES. Raises ClientError: 400 corrupt, truncated or followed by garbage,
-    413 too big, 415 an encoding that is not known.
+    `max_bytes` bounds the result and every step before it, `max_ratio` bounds result / body above
+    RATIO_FREE_BYTES. Raises ClientError: 400 if corrupt, truncated or followed by other bytes, 413
+    if too large, 415 if the encoding is unknown.
     """
     names = [name for part in encoding.split(b",") if (name := part.strip().lower())]
     if len(names) > MAX_ENCODINGS:
         raise ClientError(
-            f"The request body is encoded {len(names)} times; {MAX_ENCODINGS} are the most.",
+            f"The request body has {len(names)} content-encodings; {MAX_ENCODINGS} are the most.",
             status=415,
             code="unsupported_content_encoding",
         )
@@ -53,7 +53,7 @@ def decoded(body: bytes, encoding: bytes, *, max_bytes: int, max_ratio: float) -
 
 
 def readable(body: bytes, encoding: bytes, *, max_bytes: int) -> bytes | None:
-    """A copy of a response without its content encoding; None if it cannot be had. Never raises."""
+    """Return a response body without its content encoding; None if that fails. Never raises."""
     try:
         return decoded(body, encoding, max_bytes=max_bytes, max_ratio=float(max_bytes))
     except ClientError:
@@ -61,14 +61,14 @@ def readable(body: bytes, encoding: bytes, *, max_bytes: int) -> bytes | None:
 
 
 class _CorruptError(Exception):
-    """Why a body cannot be decoded; becomes a ClientError in one place."""
+    """Why a body cannot be decoded. Becomes a ClientError in `_bounded`."""
 
 
 class _TooBigError(ClientError):
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"The request body is larger than {limit} bytes when it is decoded, "
-            "or was compressed beyond the ratio that is accepted. Send it in smaller parts.",
+            f"The request body is larger than {limit} bytes when decoded, or is compressed beyond "
+            "the accepted ratio. Send it in smaller parts.",
             status=413,
             code="request_too_large",
         )
@@ -113,7 +113,7 @@ def _bounded(step: Callable[[bytes], Iterator[bytes]], body: bytes, limit: int) 
 
 
 def _gunzipped(body: bytes) -> Iterator[bytes]:
-    """RFC 1952: one or more members, nothing behind them."""
+    """Decode RFC 1952: one or more members, nothing after them."""
     if not body:
         raise _CorruptError("it is empty")
     at = 0
@@ -125,15 +125,15 @@ def _gunzipped(body: bytes) -> Iterator[bytes]:
 
 
 def _inflated(body: bytes) -> Iterator[bytes]:
-    """RFC 9110, 8.4.1.2 wants zlib's format; some clients send bare deflate, without its header."""
+    """Decode deflate: zlib's format (RFC 9110, 8.4.1.2), or its bare stream, as some clients do."""
     has_header = len(body) >= 2 and body[0] & 15 == 8 and (body[0] << 8 | body[1]) % 31 == 0
     at = yield from _one_zlib_stream(body, 0, zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
     if at != len(body):
-        raise _CorruptError("it goes on after its end")
+        raise _CorruptError("it continues after its end")
 
 
 def _one_zlib_stream(body: bytes, at: int, wbits: int) -> Generator[bytes, None, int]:
-    """Yield what the stream at offset `at` holds; the value is the offset behind it."""
+    """Yield what the stream at offset `at` holds; return the offset after it."""
     stream = zlib.decompressobj(wbits)
     view = memoryview(body)
     try:
@@ -152,7 +152,7 @@ def _one_zlib_stream(body: bytes, at: int, wbits: int) -> Generator[bytes, None,
 
 
 def _unbrotlied(body: bytes) -> Iterator[bytes]:
-    """RFC 7932: one stream. Brotli itself refuses bytes behind its end."""
+    """Decode RFC 7932: one stream. Brotli itself refuses bytes after its end."""
     import brotli  # noqa: PLC0415 - costs start-up time, few bodies need it
 
     stream = brotli.Decompressor()
@@ -169,13 +169,13 @@ def _unbrotlied(body: bytes) -> Iterator[bytes]:
                 raise _CorruptError("it is truncated")
             yield piece
     except brotli.error as error:
-        raise _CorruptError("it is not valid brotli, or goes on after its end") from error
+        raise _CorruptError("it is not valid brotli, or continues after its end") from error
     if at != len(body):
-        raise _CorruptError("it goes on after its end")
+        raise _CorruptError("it continues after its end")
 
 
 def _unzstd(body: bytes) -> Iterator[bytes]:
-    """RFC 8878: one or more frames, nothing behind them."""
+    """Decode RFC 8878: one or more frames, nothing after them."""
     import zstandard  # noqa: PLC0415 - costs start-up time, few bodies need it
 
     if not body:

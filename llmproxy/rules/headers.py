@@ -1,8 +1,7 @@
 """Which headers pass through, in each direction.
 
-What we do not understand passes; what frames a message on one connection, names another host,
-proves somebody's identity or belongs to this proxy does not. Names are lower-case bytes. Order and
-duplicates are kept.
+Unknown headers pass. Headers that frame a message on one connection, name another host, prove an
+identity or belong to this proxy do not. Names are lower-case bytes. Order and duplicates are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
-# What a client may prove its identity with. The upstream sees the endpoint's own instead.
+# Headers in which a client proves its identity. The endpoint sees its own credential instead.
 CREDENTIALS = frozenset(
     (
         b"authorization",
@@ -34,9 +33,9 @@ CREDENTIALS = frozenset(
         b"ocp-apim-subscription-key",
     )
 )
-# They say whose account is meant, so they travel with the client's own credential only.
+# They name an account, so they are sent with the client's own credential only.
 ACCOUNT = frozenset((b"openai-organization", b"openai-project"))
-# Who the client is and how it came here concerns nobody upstream.
+# The client's address and route are not passed on to vendors.
 _FORWARDING = frozenset(
     (
         b"client-ip",
@@ -61,9 +60,9 @@ _UP_ALWAYS = (
     | {
         b"host",
         b"content-length",
-        b"content-encoding",  # bodies are decoded on their way in
+        b"content-encoding",  # request bodies are decoded
         b"expect",
-        b"x-ms-spillover-deployment",  # would let a client choose where Azure spends
+        b"x-ms-spillover-deployment",  # would let a client choose what Azure charges
     }
 )
 _UP_OWN_CREDENTIAL = _UP_ALWAYS | CREDENTIALS | ACCOUNT
@@ -74,17 +73,17 @@ _DOWN = (
     | ACCOUNT
     | {
         b"anthropic-organization-id",
-        b"content-length",  # framing is computed anew
+        b"content-length",  # framing is computed again
         b"set-cookie",
         b"set-cookie2",
     }
 )
 _DOWN_PREFIXES = (b"x-llmproxy-",)
-# What an endpoint says of its account's limits, where a caller has limits of its own.
+# The limits of the endpoint's account; dropped for a caller that has limits of its own.
 _DOWN_PREFIXES_OWN_LIMITS = (b"x-llmproxy-", b"x-ratelimit-", b"anthropic-ratelimit-")
 
-# Names that almost every message carries and that pass: one look-up instead of three tests, half
-# the time of the whole filter. Leaving a name out of these changes nothing else.
+# Names that almost every message has and that pass: one look-up instead of three tests halves the
+# time of the filter. Leaving a name out changes nothing else.
 _UP_USUAL = frozenset(
     (
         b"accept",
@@ -148,25 +147,25 @@ _DOWN_USUAL_OWN_LIMITS = frozenset(
     name for name in _DOWN_USUAL if not name.startswith(_DOWN_PREFIXES_OWN_LIMITS)
 )
 
-# The usual values of Connection, which name no further header.
+# The usual values of Connection, which name no other header.
 _PLAIN_CONNECTION = frozenset((b"keep-alive", b"Keep-Alive", b"close"))
 
 
 def upstream_headers(headers: Headers, *, keep_credential: bool) -> Headers:
-    """The client's headers that an endpoint may see.
+    """Return the client's headers that an endpoint may see.
 
-    `keep_credential`: the endpoint has no credential of its own, the client's goes up. Framing,
-    host and the endpoint's own headers are the caller's to add.
+    `keep_credential`: the endpoint has no credential of its own, so the client's is sent. Framing,
+    host and the endpoint's own headers are not added here.
     """
     dropped = _UP_ALWAYS if keep_credential else _UP_OWN_CREDENTIAL
     return _passing(headers, _UP_USUAL, dropped, _UP_PREFIXES)
 
 
 def downstream_headers(headers: Headers, *, own_limits: bool = False) -> Headers:
-    """An endpoint's headers that the client may see.
+    """Return the endpoint's headers that the client may see.
 
-    `own_limits`: the client has limits of its own here; those of the endpoint's account are not
-    its concern.
+    `own_limits`: the client has limits of its own here, so those of the endpoint's account are
+    dropped.
     """
     if own_limits:
         return _passing(headers, _DOWN_USUAL_OWN_LIMITS, _DOWN, _DOWN_PREFIXES_OWN_LIMITS)
@@ -179,9 +178,9 @@ def _passing(
     dropped: frozenset[bytes],
     prefixes: tuple[bytes, ...],
 ) -> Headers:
-    """All headers but those dropped by name, by prefix, or because Connection lists them.
+    """Return all headers except those dropped by name, by prefix, or listed by Connection.
 
-    `usual` are names that always pass: the quick way for nearly every header.
+    `usual`: names that always pass; the fast path for nearly every header.
     """
     kept: Headers = []
     listed: set[bytes] | None = None
@@ -198,6 +197,6 @@ def _passing(
 
 
 def _names_in(connection: bytes, others: set[bytes] | None) -> set[bytes]:
-    """The header names that a Connection header lists, added to those of others before it."""
+    """Return the header names that a Connection header lists, with those of earlier ones."""
     names = {name.strip().lower() for name in connection.split(b",")}
     return names if others is None else names | others

@@ -1,4 +1,4 @@
-"""What a caller is told of its limits, under OpenAI's names and in OpenAI's form."""
+"""The headers that report a caller's limits, under OpenAI's names and in OpenAI's form."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from math import ceil
 
 from llmproxy.calls import Header, Headers
 
-# A window that slides is full again a minute after the last call in it.
+# A sliding window is full again a minute after the last call in it.
 WINDOW_S = 60.0
 
 
 class Dimension:
-    """Requests or tokens, as told to one caller. `limit`: in any 60 s."""
+    """Requests or tokens, as reported to one caller. `limit`: within any 60 s."""
 
     __slots__ = ("_limit", "_remaining", "_reset", "_reset_whole")
 
@@ -22,7 +22,7 @@ class Dimension:
         self._reset_whole: Header = (self._reset, go_duration(WINDOW_S))
 
     def headers(self, remaining: float, idle_s: float) -> Headers:
-        """`remaining`: what may be sent now; `idle_s`: seconds since the last use, 0 on answers."""
+        """Return the headers. `remaining`: what may be sent now; `idle_s`: since the last use."""
         return [
             self._limit,
             (self._remaining, b"%d" % remaining),
@@ -31,7 +31,7 @@ class Dimension:
 
 
 def go_duration(seconds: float) -> bytes:
-    """Seconds as Go prints a duration: `0s`, `120ms`, `8.64s`, `1m0s`; rounded up to whole ms."""
+    """Return seconds as Go prints a duration: `0s`, `120ms`, `8.64s`, `1m0s`; rounded up to ms."""
     ms = max(0, ceil(seconds * 1000))
     if 0 < ms < 1000:
         return b"%dms" % ms

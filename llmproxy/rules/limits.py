@@ -1,9 +1,8 @@
-"""Reading what vendors say of their limits: what is left, and when a refused call may come again.
+"""Read the limits that vendors report: what is left, and when a refused call may be sent again.
 
-Every vendor writes it its own way (docs/facts/upstreams.md): whole or broken seconds,
-milliseconds, Go durations, RFC 3339 instants, HTTP dates, Unix times, or only in the text of the
-error. What cannot be read says nothing (None); nothing here raises. All results are seconds from
-now.
+Vendors use many formats (docs/facts/upstreams.md): whole or fractional seconds, milliseconds, Go
+durations, RFC 3339 instants, HTTP dates, Unix times, or only the text of the error. What cannot be
+read is None; nothing here raises. All results are seconds from now.
 """
 
 from __future__ import annotations
@@ -14,16 +13,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 
-from llmproxy.calls import Header, RateLimit, RateLimits
+from llmproxy.calls import FAR_FROM_LIMIT, Header, RateLimit, RateLimits
 
-MAX_VALUE_BYTES = 64  # longer than every format known; what is longer is junk
-UNIX_S = 1e9  # a bare number from here on is an instant (since 2001), not a duration of 30 years
+MAX_VALUE_BYTES = 64  # longer than every known format
+UNIX_S = 1e9  # a larger bare number is an instant (since 2001), not a duration of 30 years
 UNIX_MS = 1e12
 UNIX_DIGITS = 10
 MAX_LIMIT = 1e15
-FAR_FROM_LIMIT = 0.5  # with more than this part of a limit left, how it refills does not matter
 # The names of limit, remaining and reset of requests, then of tokens.
-_DIALECTS = (
+_HEADER_NAMES = (
     (
         b"x-ratelimit-limit-requests",
         b"x-ratelimit-remaining-requests",
@@ -48,7 +46,7 @@ _GO_PART = rb"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|us|\xc2\xb5s|\xce\xbcs|ns|s)"
 _GO_DURATION = re.compile(rb"(?:" + _GO_PART + rb")+")
 _GO_PARTS = re.compile(_GO_PART)
 _NUMBER = re.compile(rb"\d{1,30}(?:\.\d{0,30})?")
-# As Azure ("Please retry after 86400 seconds") and as OpenAI and Groq ("try again in 1m2.5s").
+# Azure: "Please retry after 86400 seconds". OpenAI and Groq: "try again in 1m2.5s".
 _IN_WORDS = re.compile(
     r"(?:retry|again) (?:after|in) ([0-9.]+) ?(milliseconds?|seconds?|minutes?|hours?)\b", re.I
 )
@@ -57,11 +55,11 @@ _WORD_S = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}
 
 
 def retry_after_s(headers: Sequence[Header], *, wall_now: float) -> float | None:
-    """Seconds until an endpoint wants the next call, above 0; None if it does not say.
+    """Return the seconds until the next call, above 0; None if the headers do not say.
 
-    `retry-after-ms` before `retry-after` before the reset of an exhausted dimension: the vendor's
-    plain word before what can be concluded. `wall_now` is Unix time, for instants. 0 and below say
-    nothing: a vendor that refuses a call does not want it back at once.
+    `retry-after-ms` comes before `retry-after`, and that before the reset of an exhausted limit:
+    what the vendor states before what can be concluded. `wall_now` is Unix time, for instants.
+    Values of 0 and below are ignored: an endpoint that refuses a call cannot take it at once.
     """
     milliseconds = wait_s = None
     for name, value in headers:
@@ -75,10 +73,10 @@ def retry_after_s(headers: Sequence[Header], *, wall_now: float) -> float | None
 
 
 def parse_reset(value: bytes, *, wall_now: float) -> float | None:
-    """A reset in any vendor's format, as seconds from now (0.0 when it has passed).
+    """Read a reset in any vendor's format, as seconds from now (0.0 if it has passed).
 
-    None for -1, nonsense and nothing. The unit of a bare number is seconds (Azure), and from 1e9 on
-    it is Unix time in seconds or milliseconds (OpenRouter).
+    None for -1, an empty and an unknown value. A bare number is in seconds (Azure); from 1e9 on it
+    is Unix time in seconds or milliseconds (OpenRouter).
     """
     value = value.strip()
     if not value or len(value) > MAX_VALUE_BYTES:
@@ -93,7 +91,7 @@ def parse_reset(value: bytes, *, wall_now: float) -> float | None:
 
 
 def retry_after_in_text(message: str) -> float | None:
-    """Seconds that the words of an error ask for, above 0; None if they do not."""
+    """Return the seconds that an error's words ask for, above 0; None if they do not."""
     words = _IN_WORDS.search(message)
     if words is not None:
         number = _number(words[1].encode("ascii"))
@@ -105,17 +103,16 @@ def retry_after_in_text(message: str) -> float | None:
 
 
 def rate_limits(headers: Sequence[Header], *, wall_now: float) -> RateLimits | None:
-    """What an answer's headers say of the vendor's limits; None if they say nothing usable.
+    """Read the limits that an answer's headers report; None if they report nothing usable.
 
-    OpenAI's names, which Azure and most compatible vendors share, and Anthropic's. A dimension
-    without a limit above 0 and something left (0 or above) is not known: Azure has sent -1.
-    `remaining` may exceed `limit`. A reset is read only where it matters: far from the limit,
-    the next answer will tell.
+    Reads OpenAI's names, which Azure and most compatible vendors share, and Anthropic's. A limit is
+    unknown unless it is above 0 and its rest 0 or above: Azure has sent -1. `remaining` may exceed
+    `limit`. A reset is read only near the limit; far from it, the next answer is soon enough.
     """
-    said = dict(headers)
-    for dialect in _DIALECTS:
-        if dialect[1] in said or dialect[4] in said:
-            values = [said.get(name) for name in dialect]
+    values_of = dict(headers)
+    for names in _HEADER_NAMES:
+        if names[1] in values_of or names[4] in values_of:
+            values = [values_of.get(name) for name in names]
             return RateLimits(
                 _rate_limit(values[0], values[1], values[2], wall_now),
                 _rate_limit(values[3], values[4], values[5], wall_now),
@@ -132,7 +129,7 @@ def _rate_limit(
         most, left = float(limit), float(remaining)
     except ValueError:
         return None
-    if not (0 < most < MAX_LIMIT and 0 <= left < MAX_LIMIT):  # nan is refused, too
+    if not (0 < most < MAX_LIMIT and 0 <= left < MAX_LIMIT):  # false for nan, too
         return None
     if reset is None:
         return RateLimit(most, left, None)
@@ -143,7 +140,7 @@ def _rate_limit(
 
 
 def _reset_of_exhausted(headers: Sequence[Header], wall_now: float) -> float | None:
-    """The latest reset among the dimensions of which nothing remains."""
+    """Return the latest reset among the limits of which nothing remains."""
     dimensions: dict[bytes, dict[bytes, bytes]] = {}
     for name, value in headers:
         if b"ratelimit" in name:
@@ -160,8 +157,10 @@ def _reset_of_exhausted(headers: Sequence[Header], wall_now: float) -> float | N
 
 
 def _dimension(name: bytes) -> tuple[bytes, bytes]:
-    """`x-ratelimit-remaining-tokens`, `anthropic-ratelimit-tokens-remaining`, `ratelimit-reset`:
-    the dimension and the field, empty if it has none of the three."""
+    """Split a name into the limit and the field, which is empty if it is none of the three.
+
+    Names are `x-ratelimit-remaining-tokens`, `anthropic-ratelimit-tokens-remaining` and the like.
+    """
     parts = name.split(b"-")
     for field in (b"remaining", b"limit", b"reset"):
         if field in parts:
@@ -171,7 +170,7 @@ def _dimension(name: bytes) -> tuple[bytes, bytes]:
 
 
 def _exhausted(fields: dict[bytes, bytes]) -> bool:
-    """Nothing remains. Below 0 means unknown (Azure's -1), as does a limit of 0 or below."""
+    """Whether nothing remains. Below 0 means unknown (Azure's -1), as does a limit of 0."""
     remaining = _number(fields.get(b"remaining", b""))
     if remaining is None or remaining > 0:
         return False
@@ -180,7 +179,7 @@ def _exhausted(fields: dict[bytes, bytes]) -> bool:
 
 
 def _number(value: bytes) -> float | None:
-    """A number of 0 or above; None for everything else."""
+    """Return a number of 0 or above; None for everything else."""
     value = value.strip()
     return float(value) if _NUMBER.fullmatch(value) else None
 
@@ -195,7 +194,7 @@ def _go_s(value: bytes) -> float | None:
 
 
 def _instant(value: bytes) -> float | None:
-    """Unix seconds of an RFC 3339 instant or an HTTP date."""
+    """Return the Unix seconds of an RFC 3339 instant or an HTTP date."""
     try:
         text = value.decode("ascii")
         rfc_3339 = text[:4].isdigit()

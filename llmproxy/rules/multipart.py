@@ -1,8 +1,9 @@
 """A multipart form, scanned as it arrives: which `model` it names, where, and whether it streams.
 
-Nothing is held but a part's headers and the two small fields, so uploads of any size pass through.
-The bytes themselves are never changed here: the value's offsets in the whole body are told, so that
-it can be spliced. (python-multipart does not tell offsets.) Format: RFC 7578 and RFC 2046, 5.1.1.
+Only a part's headers and the two small fields are held, so uploads of any size pass through. The
+bytes are never changed here; the scanner reports the value's offsets in the whole body, so that it
+can be replaced. (python-multipart reports offsets per chunk only, not for a value that spans two.)
+Format: RFC 7578 and RFC 2046, section 5.1.1.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import re
 
 from llmproxy.errors import ClientError
 
-MAX_BOUNDARY_BYTES = 256  # RFC 2046 says 70; a longer one does no harm
+MAX_BOUNDARY_BYTES = 256  # RFC 2046 allows 70; a longer one is harmless
 MAX_HEADER_BYTES = 16_384  # of one part
 MAX_VALUE_BYTES = 1_024  # of `model` and `stream`
-MAX_PADDING_BYTES = 256  # white space behind a boundary
+MAX_PADDING_BYTES = 256  # white space after a boundary
 
 _WANTED = (b"model", b"stream")
 _TRUE = frozenset((b"true", b"1", b"yes", b"on"))
@@ -27,21 +28,21 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
 class FormScanner:
-    """Reads one form. Owns its few bytes of state; `feed` it every chunk, in order, once.
+    """Scans one form. `feed` it every chunk, in order, once.
 
-    Raises ClientError (400): no usable boundary, a part's headers or a wanted value too long, a
-    wanted field given twice (two readers could take different ones). A form that breaks off is no
-    error here: `finished` stays False.
+    Raises ClientError (400) for an unusable boundary, a part's headers or a wanted value that is
+    too long, and a wanted field given twice (two readers could take different ones). An incomplete
+    form is not an error here: `finished` stays False.
     """
 
     def __init__(self, content_type: bytes) -> None:
         self.boundary = boundary_of(content_type)
         self._delimiter = b"\r\n--" + self.boundary
-        # The first delimiter may stand at the very start: an imagined CRLF before it makes it
-        # like all others. Offsets count from the body's true start.
+        # The first delimiter may be at the very start. A CRLF put before it makes it like all
+        # others; offsets count from the body's true start.
         self._buffer = b"\r\n"
         self._offset = -2
-        self._keep_from = 0  # what stands before it in the buffer is done with
+        self._keep_from = 0  # everything before it in the buffer has been read
         self._in_headers = False
         self._field: bytes | None = None  # the wanted field whose value is being read
         self._values: dict[bytes, tuple[bytes, int]] = {}
@@ -50,25 +51,25 @@ class FormScanner:
 
     @property
     def model(self) -> str | None:
-        """The form's `model`; None while it has not been seen."""
+        """The form's `model`; None until it has been seen."""
         value = self._values.get(b"model")
         return None if value is None else value[0].decode("utf-8")
 
     @property
     def model_span(self) -> tuple[int, int] | None:
-        """[start, end) of the model's bytes, as offsets in the whole body."""
+        """Offsets [start, end) of the model's bytes in the whole body."""
         value = self._values.get(b"model")
         return None if value is None else (value[1], value[1] + len(value[0]))
 
     @property
     def stream(self) -> bool:
-        """Whether `stream` is there and true."""
+        """Whether `stream` is present and true."""
         value = self._values.get(b"stream")
         return value is not None and value[0].strip().lower() in _TRUE
 
     @property
     def first_part_at(self) -> int | None:
-        """Offset of the first boundary line: where `model_part` may be put in."""
+        """Offset of the first boundary line, where `model_part` may be inserted."""
         return self._first_part_at
 
     @property
@@ -89,7 +90,7 @@ class FormScanner:
         self._buffer = b"" if self._finished else self._buffer[self._keep_from :]
 
     def _past_headers(self, at: int) -> int | None:
-        """From the CRLF that ends a boundary line to the part's content; None: more is needed."""
+        """Go from the end of a boundary line to the content; None if more bytes are needed."""
         end = self._buffer.find(b"\r\n\r\n", at)
         if (len(self._buffer) if end < 0 else end) - at > MAX_HEADER_BYTES:
             raise ClientError(
@@ -107,15 +108,15 @@ class FormScanner:
                 param=name,
                 code="invalid_multipart",
             )
-        return end + 2  # the empty line's CRLF may already belong to the next delimiter
+        return end + 2  # the empty line's CRLF may belong to the next delimiter
 
     def _past_content(self, at: int) -> int | None:
-        """From the CRLF before a part's content to the one that ends the next boundary line."""
+        """Go from the CRLF before a part's content to the one that ends the next boundary line."""
         found = at - 1
         while True:
             found = self._buffer.find(self._delimiter, found + 1)
             if found < 0:
-                if self._field is None:  # hold only what may be the beginning of a delimiter
+                if self._field is None:  # keep only what may begin a delimiter
                     self._keep_from = max(at, len(self._buffer) - len(self._delimiter) + 1)
                 elif len(self._buffer) - at > MAX_VALUE_BYTES + len(self._delimiter):
                     raise _too_long(self._field)
@@ -136,9 +137,9 @@ class FormScanner:
         return line_end
 
     def _boundary_line_end(self, at: int) -> int | None:
-        """Where the line of a boundary ends that was found just before `at`.
+        """Return where the line of the boundary that ends at `at` ends.
 
-        None: more bytes are needed to tell; -1: no boundary, only bytes that look like one.
+        None: more bytes are needed. -1: not a boundary, only bytes that look like one.
         """
         rest = self._buffer[at : at + MAX_PADDING_BYTES]
         if rest.startswith(b"--"):
@@ -168,22 +169,22 @@ class FormScanner:
 
 
 def boundary_of(content_type: bytes) -> bytes:
-    """The boundary of a multipart content-type. Raises ClientError if there is none to use."""
+    """Return the boundary of a multipart content-type. Raises ClientError if it is unusable."""
     if not content_type.strip().lower().startswith(b"multipart/"):
-        told = content_type.decode("latin-1")
-        raise ClientError(f"A multipart content-type was expected, found '{told}'.")
+        found = content_type.decode("latin-1")
+        raise ClientError(f"Expected a multipart content-type, found '{found}'.")
     boundary = _parameters(content_type).get(b"boundary", b"").rstrip()
     if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
         raise ClientError(
             f"The content-type of a form must name a boundary of 1 to {MAX_BOUNDARY_BYTES} bytes; "
-            f"found {len(boundary)}. HTTP libraries set it when they are left to encode the form.",
+            f"found {len(boundary)}. Let your HTTP library encode the form: it sets the boundary.",
             code="invalid_multipart",
         )
     return boundary
 
 
 def model_part(boundary: bytes, model: str) -> bytes:
-    """A part that names the model, to be put in at `FormScanner.first_part_at`."""
+    """Return a part that names the model, to be inserted at `FormScanner.first_part_at`."""
     value = model.encode("utf-8")
     if b"\r\n--" + boundary in b"\r\n" + value:
         raise ClientError("The model's name contains the form's boundary.", param="model")
@@ -196,7 +197,7 @@ def model_part(boundary: bytes, model: str) -> bytes:
 
 
 def _wanted_field(headers: bytes) -> bytes | None:
-    """The part's name if it is a field that is wanted and no file."""
+    """Return the part's name if it is a wanted field and not a file."""
     for line in _FOLD.sub(b" ", headers).split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-disposition":
@@ -209,7 +210,7 @@ def _wanted_field(headers: bytes) -> bytes | None:
 
 
 def _parameters(value: bytes) -> dict[bytes, bytes]:
-    """A header's parameters by lower-case name; of duplicates the first counts."""
+    """Return a header's parameters by lower-case name; of duplicates the first counts."""
     parameters: dict[bytes, bytes] = {}
     for name, quoted, plain in _PARAMETER.findall(value):
         text = plain.strip() if plain else _ESCAPED.sub(rb"\1", quoted)

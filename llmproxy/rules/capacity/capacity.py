@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from math import inf
 
-from llmproxy.calls import RateLimits
+from llmproxy.calls import FAR_FROM_LIMIT, RateLimits
 from llmproxy.rules.capacity.gates import (
     BurstWindow,
     CountingGate,
@@ -31,8 +31,6 @@ from llmproxy.rules.capacity.gates import (
 from llmproxy.rules.capacity.vendor import Reservation, VendorGate, VendorLevel
 from llmproxy.rules.capacity.window import MinuteWindow, SharedMinute
 
-# With more than this part of each limit left, a vendor's headers are read only so often.
-FAR_FROM_LIMIT = 0.5
 REREAD_S = 0.005
 PLENTY_OF_CALLS = 1_000
 
