@@ -40,7 +40,6 @@ OLD_STATE = {
     "Runtime",
 }
 OLD_NAMES = {
-    "Cache",
     "Capacity",
     "ConfigFile",
     "Connection",

@@ -1,9 +1,13 @@
 """The answer cache: it answers calls from earlier answers, and sends equal calls only once.
 
-The door of this battery is `Caches`.
+The only module of this package that others import. `Caches` opens caches from the settings; the
+rest is for the admin API. redis-py and sqlite3 are imported when a store needs them.
 """
 
-from llmproxy.cache.cache import Cache
+from llmproxy.cache.answers import CacheCounters
+from llmproxy.cache.cache import TwoLevelCache
 from llmproxy.cache.opening import Caches
+from llmproxy.cache.stores.base import StoreCounters, StoreError
+from llmproxy.cache.stores.l2 import L2Store
 
-__all__ = ["Cache", "Caches"]
+__all__ = ["CacheCounters", "Caches", "L2Store", "StoreCounters", "StoreError", "TwoLevelCache"]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from llmproxy.shared_state.locks import SharedLocks
 
 
-class Cache:
+class TwoLevelCache:
     """The cache of one config (an `AnswerCache`); call `serve` before the first lookup.
 
     `memory`, `l2`: the two levels of answers. `counters`: of this process; `store_counters`: of its

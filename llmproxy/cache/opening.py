@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from llmproxy.cache.answers import CacheCounters
-from llmproxy.cache.cache import Cache
+from llmproxy.cache.cache import TwoLevelCache
 from llmproxy.cache.stores.base import StoreBackend, StoreCounters, StoreError
 from llmproxy.cache.stores.l2 import L2Store, open_l2
 from llmproxy.cache.stores.memory import MemoryStore
@@ -33,8 +33,8 @@ class Caches:
         return settings.cache, params, server
 
     @asynccontextmanager
-    async def open(self, settings: GeneralSettings) -> AsyncIterator[Cache]:
-        """Open a cache with its second level. Raises ConfigError if that cannot be used."""
+    async def open(self, settings: GeneralSettings) -> AsyncIterator[TwoLevelCache]:
+        """Open a cache and its store. Raises ConfigError if the store cannot be used."""
         params = settings.cache_params
         l2 = locks = None
         async with AsyncExitStack() as stack:
@@ -42,7 +42,7 @@ class Caches:
                 store = _disk_store(params)
                 l2 = await self._l2(stack, store, timeout_s=DISK_TIMEOUT_S)
             elif settings.cache and params.type == "redis":
-                # They import redis-py.
+                # These import redis-py.
                 from llmproxy.cache.stores.valkey import ValkeyStore  # noqa: PLC0415
                 from llmproxy.shared_state.address import client_of, secrets_of  # noqa: PLC0415
                 from llmproxy.shared_state.locks import SharedLocks  # noqa: PLC0415
@@ -59,7 +59,7 @@ class Caches:
                 l2 = await self._l2(stack, store, timeout_s=SERVER_TIMEOUT_S)
                 if params.across_instances:
                     locks = SharedLocks(client, namespace=namespace)
-            cache = Cache(
+            cache = TwoLevelCache(
                 params,
                 self._memory,
                 l2=l2,

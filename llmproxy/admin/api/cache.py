@@ -11,8 +11,7 @@ from msgspec.structs import asdict
 from pydantic import BaseModel
 
 from llmproxy.admin.stats.collector import cache_of
-from llmproxy.cache.stores.base import StoreError
-from llmproxy.cache.stores.l2 import L2Store
+from llmproxy.cache import L2Store, StoreError
 from llmproxy.runtime import LiveConfig, Runtime
 
 

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from llmproxy.admin.stats.levels import EndpointGauges, endpoint_gauges
-from llmproxy.cache.answers import CacheCounters
-from llmproxy.cache.stores.base import StoreCounters
+from llmproxy.cache import CacheCounters, StoreCounters
 from llmproxy.events import CallFinished
 from llmproxy.record import CacheResult
 from llmproxy.rules.prices import cost_usd
@@ -25,7 +24,7 @@ from llmproxy.telemetry.counters import CallCounters, plus
 from llmproxy.telemetry.shared_memory import SharedMemory, SlotFull
 
 if TYPE_CHECKING:
-    from llmproxy.cache import Cache
+    from llmproxy.cache import TwoLevelCache
     from llmproxy.runtime import LiveConfig, Runtime
     from llmproxy.telemetry.recorder import MetricsRecorder
 
@@ -199,9 +198,9 @@ class StatsCollector:
         return Stats(plus(counters, self._before), gauges)
 
 
-def cache_of(runtime: Runtime) -> Cache:
+def cache_of(runtime: Runtime) -> TwoLevelCache:
     """Return the answer cache. The admin application is only installed beside it."""
-    return cast("Cache", runtime.cache)
+    return cast("TwoLevelCache", runtime.cache)
 
 
 def _group_gauges(runtime: Runtime, worker: str) -> dict[str, GroupGauges]:
@@ -216,6 +215,6 @@ def _group_gauges(runtime: Runtime, worker: str) -> dict[str, GroupGauges]:
     }
 
 
-def _cache_gauges(cache: Cache) -> CacheGauges:
+def _cache_gauges(cache: TwoLevelCache) -> CacheGauges:
     queued = 0 if cache.l2 is None else cache.l2.queued_bytes
     return CacheGauges(len(cache.memory), cache.memory.bytes, queued)

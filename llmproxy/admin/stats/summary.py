@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from llmproxy.admin.stats import optional_ms
 from llmproxy.admin.stats.collector import Counters
-from llmproxy.cache.answers import CacheCounters
+from llmproxy.cache import CacheCounters
 from llmproxy.telemetry.counters import (
     EndpointCounters,
     GroupCounters,
