@@ -1,4 +1,4 @@
-"""The few data-plane requests that we answer ourselves: the list of models, OPTIONS, 405."""
+"""The data-plane requests that the proxy answers itself: the list of models, OPTIONS, 405."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llmproxy.routing import Pool
 
 
 class LocalAnswer(msgspec.Struct, frozen=True):
-    """A small whole answer of ours."""
+    """A small, complete answer of ours."""
 
     status: int
     headers: Headers
@@ -31,9 +31,9 @@ class LocalAnswer(msgspec.Struct, frozen=True):
 def local_answer(
     request: Request, route: Route, pool: Pool, *, started_at: int
 ) -> LocalAnswer | None:
-    """The answer that needs no endpoint; None if the request must be forwarded.
+    """Return the answer that needs no endpoint; None if the request must be forwarded.
 
-    `started_at`: Unix seconds, told as the models' `created`. Raises ClientError (404, 405).
+    `started_at`: Unix seconds, shown as `created` of the models. Raises ClientError (404, 405).
     """
     _check_method(request, route)
     if request.method == "OPTIONS":
@@ -45,7 +45,7 @@ def local_answer(
     names = [name for name in pool.groups if name != Pool.WILDCARD]
     if not rest:
         if not names:
-            return None  # a proxy of "*" alone has the models that its endpoints have
+            return None  # with "*" alone, the models are those of the endpoints
         listed = [_model(name, started_at) for name in names]
         return _json({"object": "list", "data": listed})
     model = unquote(rest)

@@ -1,9 +1,9 @@
-"""Signs of life for a streaming client that waits, where the operator wants them.
+"""Heartbeats for a streaming client that waits, if the operator configures them.
 
-A load balancer between the client and us takes a long silence for a failure. A comment of the
-event stream's (`: ka`) ends the silence, but also settles the status: 200, before any endpoint has
-answered. So what fails later is told in the stream. `retry:` lines and the like are never sent:
-SDKs stumble over them (docs/facts/upstreams.md).
+A load balancer between the client and the proxy may take a long silence for a failure. A comment in
+the event stream (`: ka`) ends the silence, but also fixes the status at 200 before any endpoint has
+answered, so later errors are sent as events. `retry:` lines and the like are never sent, because
+SDKs fail on them (docs/facts/upstreams.md).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEAD: Headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"n
 
 
 class Heartbeat:
-    """The step of the story. `every_s`: None = silence."""
+    """The pipeline's step. `every_s`: seconds between heartbeats; None: no heartbeats."""
 
     __slots__ = ("_every_s",)
 
@@ -28,7 +28,7 @@ class Heartbeat:
         self._every_s = every_s
 
     def during(self, call: Call, client: Client, record: CallRecord) -> Silence | Beating:
-        """`async with` it: yields the Client to use from here on."""
+        """Return a context manager that yields the Client to use from here on."""
         every_s = self._every_s
         if every_s is None or not call.stream or call.route.dialect.heartbeat is None:
             return Silence(client)
@@ -36,7 +36,7 @@ class Heartbeat:
 
 
 class Silence:
-    """Nothing is sent before the answer."""
+    """Sends nothing before the answer."""
 
     __slots__ = ("_client",)
 
@@ -71,9 +71,9 @@ class Beating:
         if self._answering or not self._client.started or not self._client.connected:
             return
         if isinstance(error, GatewayError):
-            self._tell(error.message, error.code or "upstream_error")
+            self._report(error.message, error.code or "upstream_error")
         elif isinstance(error, asyncio.CancelledError):
-            self._tell(SHUTTING_DOWN, "proxy_shutting_down")
+            self._report(SHUTTING_DOWN, "proxy_shutting_down")
 
     def _beat(self) -> None:
         if not self._client.connected:
@@ -86,7 +86,7 @@ class Beating:
         self._client.write(self._dialect.heartbeat or b"")
         self._timer = asyncio.get_running_loop().call_later(self._every_s, self._beat)
 
-    def _tell(self, message: str, code: str) -> None:
+    def _report(self, message: str, code: str) -> None:
         self._client.write(self._dialect.interruption(message, code))
         self._client.finish()
 
@@ -94,16 +94,16 @@ class Beating:
 
     @property
     def connected(self) -> bool:
-        """The client is still there."""
+        """Whether the client is still connected."""
         return self._client.connected
 
     @property
     def started(self) -> bool:
-        """The status line is on its way."""
+        """Whether the status line has been written."""
         return self._client.started
 
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
-        """The answer is here. If a comment came first, its headers come too late."""
+        """Begin the answer. After a heartbeat its headers come too late and are dropped."""
         self._timer.cancel()
         if self._client.started:
             events = any(
@@ -125,13 +125,13 @@ class Beating:
         await self._client.drain()
 
     def finish(self) -> None:
-        """The body is complete."""
+        """End the body."""
         self._client.finish()
 
     def abort(self) -> None:
-        """The body cannot be completed."""
+        """Close without the body's end."""
         self._client.abort()
 
     def keep_call(self, on_leave: Callable[[], None]) -> None:
-        """The call goes on when the client leaves."""
+        """Let the call continue when the client leaves."""
         self._client.keep_call(on_leave)

@@ -1,7 +1,7 @@
-"""From a configuration to its endpoints: which dialect each one speaks and how it is addressed.
+"""From a configuration to its endpoints: the provider of each, and how it is addressed.
 
-Pure: opens nothing and asks nobody. What only shows here (an unknown provider, an Azure address
-without its version) is a ConfigError like any other, with every problem at once.
+Pure: opens nothing. Mistakes that only show here (an unknown provider, an Azure address without its
+version) are a ConfigError like any other, with every problem at once.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["Endpoint", "Provider", "endpoints_of"]
 
 
 def endpoints_of(config: Config, *, file: str = "config") -> dict[str, tuple[Endpoint, ...]]:
-    """The endpoints of every model group, by its name, in the order of the configuration.
+    """Return the endpoints of every model group by its name, in the order of the configuration.
 
-    Raises ConfigError with all problems; `file` is what they name as their place.
+    Raises ConfigError with all problems; `file` is the file that they name.
     """
     problems: list[Problem] = []
     groups: dict[str, tuple[Endpoint, ...]] = {}
@@ -44,7 +44,7 @@ def endpoints_of(config: Config, *, file: str = "config") -> dict[str, tuple[End
 
 
 class _UnusableError(Exception):
-    """Why an entry is no endpoint; becomes a Problem in one place."""
+    """Why an entry is not a usable endpoint. Becomes a Problem in `endpoints_of`."""
 
     def __init__(self, found: str, remedy: str) -> None:
         super().__init__(found)
@@ -96,7 +96,7 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
 
 
 def _provider(entry: ModelEntry, url: str | None) -> Provider:
-    """The named provider, or the one that the address belongs to."""
+    """Return the named provider, or the one that the address belongs to."""
     name = entry.provider
     if name is not None and name not in BY_NAME:
         _refuse(f"unknown provider {name!r}.", f"Known are: {', '.join(sorted(BY_NAME))}.")
@@ -106,7 +106,7 @@ def _provider(entry: ModelEntry, url: str | None) -> Provider:
         return AZURE_CLASSIC
     provider = BY_NAME[name] if name is not None else _recognised(url or OPENAI_BASE_URL)
     if provider is AZURE and url is not None and _is_resource(url):
-        # Only the resource is named. With a version it is meant in the classic style.
+        # The address names only the resource; with a version, that is the classic style.
         if entry.params.api_version is None:
             _refuse(
                 "an Azure address without the API's path.",
@@ -125,7 +125,7 @@ def _is_resource(url: str) -> bool:
 
 
 def _prefix(provider: Provider, path: str) -> bytes:
-    """The path of the base URL, without a trailing slash; Azure's classic style ends in /openai."""
+    """Return the base URL's path, without a trailing slash; /openai for Azure's classic style."""
     prefix = path.rstrip("/")
     if "/deployments/" in prefix and provider in (AZURE, AZURE_CLASSIC):
         _refuse(
@@ -161,10 +161,10 @@ def _query(params: Params, provider: Provider) -> bytes:
 
 
 def _headers(params: Params, provider: Provider) -> tuple[tuple[Header, ...], tuple[Header, ...]]:
-    """The credential, and what else goes with every request.
+    """Return the credential's headers, and the others that go with every request.
 
-    A credential among default_headers is one all the same: it replaces that of api_key, as in the
-    OpenAI client, and keeps the client's own away from the endpoint.
+    A credential among default_headers counts as one: it replaces that of api_key, as in the OpenAI
+    client, and the client's own key is not sent to the endpoint.
     """
     extra: dict[bytes, bytes] = {}
     if params.organization is not None:

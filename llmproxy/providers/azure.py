@@ -18,10 +18,10 @@ _DEPLOYMENT_PREFIXES = ("audio/", "images/")
 
 
 class AzureClassic(Provider):
-    """`/openai/deployments/{deployment}/{operation}?api-version=...`"""
+    """Azure's classic style: `/openai/deployments/{deployment}/{operation}?api-version=...`"""
 
     def path(self, endpoint: Endpoint, route: Route) -> bytes:
-        """The path of a route at an endpoint; its prefix ends in /openai."""
+        """Return the path of a route at an endpoint, whose prefix ends in /openai."""
         operation = route.path
         if operation in _DEPLOYMENT_OPERATIONS or operation.startswith(_DEPLOYMENT_PREFIXES):
             return b"%b/deployments/%b/%b" % (

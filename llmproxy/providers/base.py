@@ -1,7 +1,7 @@
-"""What an endpoint is, and how an OpenAI-compatible one is addressed and understood.
+"""What an endpoint is, how an OpenAI-compatible one is addressed, and what its answers mean.
 
-Pure translation: from a route to a request target, from a key to a header, from a refusal to an
-UpstreamError. Opens nothing. A credential is never shown.
+Pure translation: from a route to a request target, from a key to a header, from an error response
+to an UpstreamError. Opens nothing. A credential is never shown.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _ONLY_API_VERSION = b"api-version="
 class Endpoint(msgspec.Struct, frozen=True):
     """One place that can answer: everything about it that does not change.
 
-    `model`: the upstream's name, None = the client's own. `prefix`: the path of the base URL,
-    without a trailing slash. `credential`: the headers that prove who we are; empty with no
-    `token_source` = the client brings its own key. `token_source`, `token_scope`: whom to ask for
-    an Entra token, and what for. `query`: parameters of every request, encoded.
-    `deployment`: Azure's classic style, percent-encoded. `limits`: the operator's own. `price`: as
-    configured; None = not known.
+    `model`: the vendor's name for it; None: the client's own. `prefix`: the path of the base URL,
+    without a trailing slash. `credential`: the headers that prove our identity; without them and
+    without a `token_source`, the client's own key is sent. `token_source`, `token_scope`: where
+    Entra tokens come from, and for what. `query`: parameters of every request, encoded.
+    `deployment`: of Azure's classic style, percent-encoded. `limits`: those that the operator set.
+    `price`: as configured; None: unknown.
     """
 
     group: str
@@ -66,17 +66,17 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     @property
     def has_own_credential(self) -> bool:
-        """It is asked with a credential of ours, not with the client's."""
+        """Whether calls are sent with a credential of ours, not with the client's."""
         return bool(self.credential) or self.token_source is not None
 
     def takes_key_of(self, call: Call) -> bool:
-        """Without a credential it gets the client's own; but never a key that is for us."""
+        """Whether the client's own key is sent; never if it is a key of this proxy."""
         return call.caller is None and not self.has_own_credential
 
     @property
     def account(self) -> str:
-        """Where its limits are counted: the same text for the same place, credential and model,
-        on every instance; tells nothing of the credential."""
+        """Identifies what its limits are counted for: equal for the same place, credential and
+        model on every instance. A digest, which reveals nothing of the credential."""
         place = (self.scheme, self.host, str(self.port), self.model or "", self.token_source or "")
         parts = [part.encode() for part in place]
         parts += [self.prefix, self.deployment, self.query]
@@ -95,13 +95,13 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Provider:
-    """A dialect, and a vendor's usual address. Behaves as OpenAI does; subclasses differ.
+    """A vendor: its usual address, and what its answers mean. Like OpenAI; subclasses differ.
 
-    `base_url`: None = there is no usual one, the operator must say it. `hosts`: by which an
-    endpoint without `provider` is recognised; one that begins with a dot stands for every name
-    that ends in it. `key_header`: `authorization` (as Bearer) or a header that takes the bare key.
-    `token_scope`: Entra's, for those that take its tokens. `fixed_windows`: its limits refill all
-    at once, and it counts requests over windows of seconds, not of a minute.
+    `base_url`: None: there is no usual one, the operator must set it. `hosts`: recognise an
+    endpoint without `provider`; one that begins with a dot matches every name that ends in it.
+    `key_header`: `authorization` (as Bearer), or a header that takes the bare key. `token_scope`:
+    Entra's scope, for vendors that take its tokens. `fixed_windows`: its limits refill all at once,
+    and it counts requests over windows of seconds, not of a minute.
     """
 
     def __init__(
@@ -125,14 +125,14 @@ class Provider:
         return f"Provider({self.name!r})"
 
     def credential_headers(self, api_key: str) -> tuple[Header, ...]:
-        """The headers that carry a key."""
+        """Return the headers that carry a key."""
         key = api_key.encode("latin-1")
         if self._key_header == b"authorization":
             return ((b"authorization", b"Bearer " + key),)
         return ((self._key_header, key),)
 
     def brought_credential(self, headers: Headers) -> tuple[Header, ...]:
-        """The client's own key, as this vendor takes it; empty if the client sent none.
+        """Return the client's own key as this vendor takes it; empty if the client sent none.
 
         An AzureOpenAI client sends `api-key`, an OpenAI client a Bearer key. A token (a JSON Web
         Token begins with `eyJ`, RFC 7519) is a Bearer everywhere.
@@ -148,10 +148,10 @@ class Provider:
         return ()
 
     def target(self, endpoint: Endpoint, route: Route, query: bytes) -> bytes:
-        """The request target, path and query, for a route at an endpoint.
+        """Return the request target, path and query, for a route at an endpoint.
 
         `query` is the client's, raw. The endpoint's own parameters replace the client's of the same
-        name, the client's `api-version` never goes up, and a `model` is the upstream's name.
+        name, the client's `api-version` is dropped, and `model` becomes the endpoint's name.
         """
         path = self.path(endpoint, route)
         if query and not (query.startswith(_ONLY_API_VERSION) and b"&" not in query):
@@ -161,7 +161,7 @@ class Provider:
         return path + b"?" + query if query else path
 
     def path(self, endpoint: Endpoint, route: Route) -> bytes:
-        """The path of a route at an endpoint."""
+        """Return the path of a route at an endpoint."""
         return endpoint.prefix + b"/" + route.path.encode("ascii")
 
     # ---- what it answers: override these for a vendor with shapes of its own
@@ -204,14 +204,14 @@ class Provider:
 
 
 def encoded_query(parameters: Sequence[tuple[str, str]]) -> bytes:
-    """Parameters as a query string."""
+    """Return parameters as a query string."""
     return "&".join(
         f"{quote(name, safe='')}={quote(value, safe=':,/')}" for name, value in parameters
     ).encode("ascii")
 
 
 def _merged(endpoint: Endpoint, query: bytes) -> bytes:
-    """The client's parameters, as they came, and the endpoint's own behind them."""
+    """Return the client's parameters, as they came, followed by the endpoint's own."""
     ours = {_name_of(parameter) for parameter in endpoint.query.split(b"&")} | {API_VERSION}
     kept = []
     for parameter in query.split(b"&"):

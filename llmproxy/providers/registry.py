@@ -1,7 +1,7 @@
-"""The providers by name: a row where only the address differs.
+"""The providers by name: one row each, because mostly only the address differs.
 
 Base URLs as the vendors' own documentation gives them for OpenAI clients (November 2026). The names
-are part of the configuration's contract: a row may be added, not renamed.
+are part of the configuration's contract: rows may be added, not renamed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
 from llmproxy.providers.base import Provider
 
 OPENAI = Provider("openai", OPENAI_BASE_URL, hosts=("api.openai.com", ".api.openai.com"))
-# Whatever speaks OpenAI's API somewhere else; also what is not recognised.
+# Any other server that speaks OpenAI's API, and every address that is not recognised.
 GENERIC = Provider("generic")
 
 PROVIDERS: tuple[Provider, ...] = (
@@ -19,7 +19,7 @@ PROVIDERS: tuple[Provider, ...] = (
     AZURE,
     AZURE_CLASSIC,
     # Anthropic takes a Bearer key on its OpenAI-compatible paths, as the OpenAI client sends it.
-    # A doubt: its own /v1/messages documents x-api-key only; if it refuses Bearer there, write
+    # Not confirmed: its own /v1/messages documents x-api-key only. If it refuses Bearer there, use
     # default_headers: {x-api-key: ...} instead of api_key.
     Provider("anthropic", "https://api.anthropic.com/v1/", hosts=("api.anthropic.com",)),
     Provider("cerebras", "https://api.cerebras.ai/v1/", hosts=("api.cerebras.ai",)),
@@ -42,7 +42,7 @@ PROVIDERS: tuple[Provider, ...] = (
         hosts=("api.together.xyz", "api.together.ai"),
     ),
     Provider("xai", "https://api.x.ai/v1/", hosts=("api.x.ai",)),
-    # Servers of one's own, on their usual ports of this machine.
+    # Self-hosted servers, on their usual ports of this machine.
     Provider("llamacpp", "http://127.0.0.1:8080/v1/"),
     Provider("lmstudio", "http://127.0.0.1:1234/v1/"),
     Provider("ollama", "http://127.0.0.1:11434/v1/"),
@@ -53,7 +53,7 @@ BY_NAME = {provider.name: provider for provider in PROVIDERS}
 
 
 def by_host(host: str) -> Provider:
-    """The provider that an address belongs to: its host decides, without case."""
+    """Return the provider of an address by its host, ignoring case."""
     host = host.lower().rstrip(".")
     for provider in PROVIDERS:
         for known in provider.hosts:

@@ -110,6 +110,25 @@ def test_so_many_calls_are_recorded_as_the_ratio_says():
     assert recorded == pytest.approx(1_000, abs=120)
 
 
+@pytest.mark.parametrize(
+    ("trace_id", "recorded"),
+    [
+        (1, True),
+        (2**55 - 1, True),
+        (2**55, False),
+        (2**56 - 1, False),
+        (2**56 + 1, True),  # bits above the last 56 do not count
+        (2**128 - 2**56, True),
+        (2**128 - 1, False),
+    ],
+)
+def test_the_last_56_bits_of_a_trace_id_decide_whether_half_of_the_calls_are_recorded(
+    trace_id, recorded
+):
+    trace = trace_of([], ratio=0.5, draw_bits=lambda bits: trace_id if bits == 128 else 1)
+    assert trace.sampled is recorded
+
+
 @given(st.integers(0, 2**63 - 1), st.integers(1, 1_000))
 def test_ids_are_never_zero_and_never_overflow(drawn, attempt):
     trace = trace_of([], ratio=1.0, draw_bits=lambda bits: drawn if bits == 63 else 0)

@@ -1,4 +1,4 @@
-"""The request as one endpoint gets it: only the model, the credential and the URL differ."""
+"""The request for one endpoint: only the model, the credential and the URL change."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KEY_HEADERS = BARE_KEYS | {b"authorization"}
 def outgoing_request(
     call: Call, endpoint: Endpoint, credential: tuple[Header, ...], record: CallRecord
 ) -> Outgoing:
-    """Translate a call for an endpoint, for the attempt that the record has come to. Pure."""
+    """Translate a call for an endpoint, for the record's current attempt. Pure."""
     brought = endpoint.takes_key_of(call)
     headers = upstream_headers(call.headers, keep_credential=brought)
     if brought:
         credential = endpoint.provider.brought_credential(headers)
         headers = [header for header in headers if header[0] not in KEY_HEADERS]
     if call.stream:
-        # A compressed stream could not be checked for early errors, nor told that it broke.
+        # A compressed stream could neither be checked for early errors nor end with an error event.
         headers = [header for header in headers if header[0] != b"accept-encoding"]
     if record.request.trace is not None:
         headers = onward(headers, record.request.trace, record.attempts)
@@ -39,7 +39,7 @@ def outgoing_request(
 
 
 def _rendered(headers: Headers, credential: tuple[Header, ...], endpoint: Endpoint) -> bytes:
-    """Header lines. An operator's default_headers replace the client's of the same name."""
+    """Return header lines. The operator's default_headers replace the client's of the same name."""
     replaced = endpoint.extra_header_names
     if replaced:
         headers = [header for header in headers if header[0] not in replaced]
@@ -49,7 +49,7 @@ def _rendered(headers: Headers, credential: tuple[Header, ...], endpoint: Endpoi
 
 def _body_for(call: Call, endpoint: Endpoint) -> bytes | Upload:
     body = call.body
-    # Azure's paths name the model, whatever the body says; only its classic style reads them.
+    # Azure's paths name the model and override the body; only the classic style reads them.
     model = endpoint.model or (None if endpoint.deployment else call.route.model)
     if model is None or model == call.model_in_body:
         return body

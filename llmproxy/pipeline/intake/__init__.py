@@ -1,4 +1,4 @@
-"""From a request to a call: what routing must know, and bodies that arrive in pieces."""
+"""From a request to a call: what routing needs, and bodies that arrive in chunks."""
 
 from llmproxy.pipeline.intake.reading import Intake, not_found
 

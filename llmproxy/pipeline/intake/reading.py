@@ -1,7 +1,7 @@
-"""Understanding a request as far as routing needs it: from a Request to a Call.
+"""From a Request to a Call: parse a request as far as routing needs it.
 
-A JSON body is looked into, never decoded whole; a form is read until its model is known. Nothing
-here changes a byte of what will be forwarded, except that an encoded body is decoded.
+A JSON body is peeked into, never decoded whole; a form is read until its model is known. No byte
+of what will be forwarded changes, except that a compressed body is decompressed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NOTHING = Peek()
 
 
 class Intake:
-    """Reads requests. Knows the limits from config; keeps nothing of a call."""
+    """Parses requests within the limits of the config. Keeps nothing of a call."""
 
     __slots__ = ("_calls", "_id_prefix", "_max_body_bytes", "_max_upload_bytes", "total_s")
 
@@ -40,15 +40,15 @@ class Intake:
         self.total_s = settings.timeouts.total_s
 
     def read(self, request: Request, record: CallRecord) -> Reading:
-        """`async with` it: yields the Call, and frees what its body holds on disk."""
+        """Return a context manager that yields the Call, and frees what its body holds on disk."""
         return Reading(self, request, record)
 
     def new_call_id(self) -> str:
-        """An id for a call whose client sent none: 96 random bits a process, and a number."""
+        """Return an id for a call without one: 96 random bits of the process, and a number."""
         return f"{self._id_prefix}{next(self._calls):08x}"
 
     def look_into(self, body: bytes, options: RequestOptions) -> tuple[bytes, Peek]:
-        """A whole body, decoded, and what decides in it. Raises ClientError."""
+        """Return a whole body, decoded, and the fields that routing needs. Raises ClientError."""
         if not body:
             return body, NOTHING
         if options.content_encoding:
@@ -58,15 +58,15 @@ class Intake:
                 max_bytes=self._max_body_bytes,
                 max_ratio=MAX_DECODED_RATIO,
             )
-        # `curl -d` calls its JSON a form; what looks like an object is read as one.
+        # `curl -d` sends JSON as a form; a body that looks like an object is read as one.
         if b"json" in options.content_type.lower() or body.lstrip()[:1] == b"{":
             return body, peek(body)
         return body, NOTHING
 
     async def read_form(self, reader: BodyReader, options: RequestOptions) -> tuple[Upload, Peek]:
-        """A form, read until its model is known. Raises ClientError."""
+        """Read a form until its model is known. Raises ClientError."""
         if options.content_encoding not in (b"", b"identity"):
-            raise ClientError("A multipart body must come without a content-encoding.", status=415)
+            raise ClientError("Send a multipart body without a content-encoding.", status=415)
         form = SpooledForm(
             reader,
             options.content_type,
@@ -82,7 +82,7 @@ class Intake:
 
 
 class Reading:
-    """One request being read."""
+    """One request while it is parsed."""
 
     __slots__ = ("_call", "_intake", "_record", "_request")
 
@@ -147,6 +147,6 @@ def _model_in(query: bytes) -> str | None:
 
 
 def not_found(request: Request) -> ClientError:
-    """The error for a path that nobody serves."""
+    """Return the error for a path outside the API."""
     path = request.path.decode("latin-1")
     return ClientError(f"Invalid URL ({request.method} {path})", status=404, code="unknown_url")

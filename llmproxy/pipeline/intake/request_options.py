@@ -1,4 +1,4 @@
-"""What the headers of a request say to us, read in one pass."""
+"""The options of a request, read from its headers in one pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMEOUT_HEADER = b"x-llmproxy-timeout-s"
 PRIORITY_HEADER = b"x-llmproxy-priority"
 EXPLAIN_HEADER = b"x-llmproxy-explain"
 MAX_PRIORITY = 100
-TELLING_HEADERS = frozenset(
+OPTION_HEADERS = frozenset(
     (
         b"content-type",
         b"content-encoding",
@@ -28,7 +28,7 @@ TELLING_HEADERS = frozenset(
 
 
 class RequestOptions:
-    """What the headers of a request say to us."""
+    """What the headers ask of the proxy."""
 
     __slots__ = (
         "content_encoding",
@@ -47,11 +47,11 @@ class RequestOptions:
         self.content_length: int | None = None
         self.request_id = ""
         self.explain = False
-        self.priority = 0  # a higher one waits in front of a lower one
-        self.total_s = inf  # for the whole call, as x-llmproxy-timeout-s says
-        self.patience_s = inf  # for each silence, as the SDK's read timeout says
+        self.priority = 0  # a higher one is served first when calls wait
+        self.total_s = inf  # for the whole call, from x-llmproxy-timeout-s
+        self.patience_s = inf  # for each silence, from the SDK's read timeout
         for name, value in headers:
-            if name not in TELLING_HEADERS:
+            if name not in OPTION_HEADERS:
                 continue
             if name == b"content-type":
                 self.content_type = value
@@ -79,7 +79,7 @@ class RequestOptions:
                 raise ClientError(f"{name.decode()} must be seconds above 0, found {value!r}.")
         elif ours:
             self.total_s = min(self.total_s, seconds)
-        else:  # an SDK gives up at its timeout; our answer should arrive just before
+        else:  # an SDK stops waiting at its timeout; our answer should arrive just before
             self.patience_s = min(self.patience_s, seconds - min(1.0, seconds / 10))
 
 

@@ -1,7 +1,7 @@
-"""Multipart uploads: read until the model is known, then sent on while the rest arrives.
+"""Multipart uploads: read until the model is known, then forwarded while the rest arrives.
 
-Everything read is kept, in memory up to 1 MiB and in a temporary file beyond, so that an upload
-can be sent again to another endpoint without the client noticing and without holding it whole.
+Everything read is kept, up to 1 MiB in memory and beyond that in a temporary file, so an upload can
+be sent again to another endpoint without the client sending it again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PIECE_BYTES = 64 * 1024
 
 
 class SpooledForm:
-    """One upload. Owned by its call, which closes it. Implements `Upload` under its own name."""
+    """One upload. Its call owns and closes it. Implements `Upload`."""
 
     def __init__(
         self,
@@ -40,12 +40,12 @@ class SpooledForm:
 
     @property
     def model(self) -> str | None:
-        """The form's `model` field, once read."""
+        """The form's `model` field; None until it is read."""
         return self._scanner.model
 
     @property
     def stream(self) -> bool:
-        """Whether the form asks for a stream (if that field stands before the model's)."""
+        """Whether the form asks for a stream (if that field comes before the model's)."""
         return self._scanner.stream
 
     async def read_model(self) -> None:
@@ -68,12 +68,12 @@ class SpooledForm:
         return chunk
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it came, from its first byte."""
+        """Yield the body as it came, from its first byte."""
         async for piece in self.pieces(0, None):
             yield piece
 
     async def pieces(self, start: int, end: int | None) -> AsyncIterator[bytes]:
-        """The bytes from `start` to `end` (None: to the end of the upload)."""
+        """Yield the bytes from `start` to `end` (None: to the end of the upload)."""
         at = start
         while end is None or at < end:
             if at < self._spooled:
@@ -86,7 +86,7 @@ class SpooledForm:
                 return
 
     def renamed(self, model: str) -> Upload:
-        """The same form under another model name."""
+        """Return the same form with another model name."""
         span = self._scanner.model_span
         if span is None:
             at = self._scanner.first_part_at or 0
@@ -124,7 +124,7 @@ class _Renamed:
         return self._form.length + len(self._replacement) - (end - start)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body with the replacement in place."""
+        """Yield the body with the replacement in place."""
         start, end = self._span
         async for piece in self._form.pieces(0, start):
             yield piece
@@ -133,5 +133,5 @@ class _Renamed:
             yield piece
 
     def renamed(self, model: str) -> Upload:
-        """The same form under yet another name."""
+        """Return the same form with another model name."""
         return self._form.renamed(model)
