@@ -21,13 +21,13 @@ async def answer(request: Request, runtime: Runtime, client: Client, record: Cal
         record.group = group.name
         async with runtime.heartbeat.during(call, client, record) as downstream:
             cache = runtime.cache
-            lookup = None if cache is None else cache.lookup(call, group, record)
-            if cache is None or lookup is None:
-                await ask(call, group, runtime, downstream, record)
-            else:  # from the cache, or from a call for the same answer, or from an endpoint
+            if cache is not None and (lookup := cache.lookup(call, group, record)):
+                # From the cache, from an equal call that is under way, or else by `ask`.
                 record.limit_headers = runtime.callers.limit_headers(call.caller)
                 asking = partial(ask, call, group, runtime)
                 await cache.answer(lookup, downstream, record, asking)
+            else:
+                await ask(call, group, runtime, downstream, record)
 
 
 async def ask(
