@@ -33,7 +33,6 @@ OLD_STATE = {
     "Breaker",
     "Connection",
     "Fault",
-    "Group",
     "Line",
     "LiveConfig",
     "Received",

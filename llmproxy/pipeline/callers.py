@@ -55,7 +55,7 @@ class Callers:
                 self._limits[caller.name] = CallerLimits(caller, earlier)
             if limits.tpm:
                 for group in pool.groups.values():
-                    group.counts_tokens = True
+                    group.estimates.needed = True
 
     def identify(self, headers: Headers) -> str | None:
         """Return the name of the caller that sent a request; None without configured callers.
@@ -184,7 +184,7 @@ class CallerPermit:
 
     def __init__(self, limits: CallerLimits, call: Call, group: Group, record: CallRecord) -> None:
         self._limits = limits
-        self._tokens = group.tokens_of(call)[0] if limits.capacity.tpm is not None else 0
+        self._tokens = group.estimates.of(call)[0] if limits.capacity.tpm is not None else 0
         self._record = record
 
     async def __aenter__(self) -> None:

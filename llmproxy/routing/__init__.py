@@ -6,6 +6,7 @@ and does no I/O; `now` is seconds on the monotonic clock.
 
 from llmproxy.routing.directory import Pool
 from llmproxy.routing.endpoint import Checkout, EndpointState
-from llmproxy.routing.group import CallDemand, Group, Tier
+from llmproxy.routing.group import Group
+from llmproxy.routing.tier import CallDemand, Tier
 
 __all__ = ["CallDemand", "Checkout", "EndpointState", "Group", "Pool", "Tier"]

@@ -33,7 +33,8 @@ from llmproxy.routing.endpoint import (
     cool_after,
     fail_breaker,
 )
-from llmproxy.routing.group import CallDemand, Group
+from llmproxy.routing.group import Group
+from llmproxy.routing.tier import CallDemand
 from llmproxy.rules.retry import Judgement, backoff_s, judge, passes_unchanged
 from llmproxy.steps import Verdict
 
@@ -208,7 +209,7 @@ class Attempts(msgspec.Struct, eq=False):
         """Wait in the queue, if the call will be served in time."""
         queue, demand = self._policy.queue, self.demand
         patience_s = min(queue.max_wait_s - self._queued_s, self._call.deadline_at - now)
-        crowded = len(self._group.line) >= queue.max_waiting
+        crowded = len(self._group.queue) >= queue.max_waiting
         if crowded or patience_s <= 0:
             # No place or no time to wait for a cheaper tier. And capacity that came free in the
             # very moment in which the time ran out is still good.
@@ -255,7 +256,7 @@ class Attempts(msgspec.Struct, eq=False):
         """Note what the headers of an attempt's answer say about the endpoint's limits."""
         attempt.checkout.learn(limits)
         if limits.tokens is not None:
-            self._group.counts_tokens = True
+            self._group.estimates.needed = True
 
     def accepted(self, attempt: Try, now: float) -> StateChange | None:
         """An endpoint accepted the call. Returns a change if it is back from a failure."""

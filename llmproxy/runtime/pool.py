@@ -75,7 +75,7 @@ def _group(
     spill_wait_s = settings.queue.spill_wait_s
     if before is None:
         return Group(name, states, strategy, spill_wait_s=spill_wait_s, price=_price_of)
-    before.become(states, strategy, spill_wait_s=spill_wait_s, price=_price_of)
+    before.update(states, strategy, spill_wait_s=spill_wait_s, price=_price_of)
     return before
 
 

@@ -79,7 +79,7 @@ async def test_who_waits_for_an_endpoint_that_is_cleared_goes_there_at_once():
         config = config_for(endpoint(vendor, "only"), queue={"max_wait_s": 60})
         async with serve_proxy(config) as proxy:
             waiting = await begin(proxy.port)
-            line = proxy.runtime.pool.groups["gpt-4.1"].line
+            line = proxy.runtime.pool.groups["gpt-4.1"].queue
             await until(lambda: len(line) == 1)
             await post(proxy, "/admin/clear", {"endpoint": "only"})
             assert (await waiting.reply()).status == 200

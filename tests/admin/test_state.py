@@ -94,7 +94,7 @@ async def test_what_is_under_way_and_who_waits_is_told():
         entry = endpoint(vendor, "only", limits={"concurrent": 1})
         async with serve_proxy(config_for(entry)) as proxy:
             first, second = await begin(proxy.port), await begin(proxy.port)
-            line = proxy.runtime.pool.groups["gpt-4.1"].line
+            line = proxy.runtime.pool.groups["gpt-4.1"].queue
             await until(lambda: len(line) == 1)
             state = await told(proxy, "/admin/state")
             first.leave()

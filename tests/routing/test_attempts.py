@@ -235,7 +235,7 @@ class AnyUse(RuleBasedStateMachine):
             case WaitInLine():
                 self.ready.remove(call)
                 self.waiting.append(call)
-                self.group.line.join(call.demand)
+                self.group.queue.join(call.demand)
             case GiveUp():
                 self.ready.remove(call)
                 call.close(self.now)
@@ -244,7 +244,7 @@ class AnyUse(RuleBasedStateMachine):
 
     @rule()
     def serve(self):
-        for demand, checkout in self.group.serve_line(self.now):
+        for demand, checkout in self.group.serve_queue(self.now):
             call = next(call for call in self.waiting if call.demand is demand)
             self.waiting.remove(call)
             call.left_queue(checkout, 0.1)
@@ -255,7 +255,7 @@ class AnyUse(RuleBasedStateMachine):
     def time_out(self, data):
         call = data.draw(st.sampled_from(self.waiting))
         self.waiting.remove(call)
-        self.group.line.leave(call.demand)
+        self.group.queue.leave(call.demand)
         call.left_queue(None, 3.0)
         self.ready.append(call)
 
@@ -319,7 +319,7 @@ class AnyUse(RuleBasedStateMachine):
 
     def teardown(self):
         for call in self.waiting:
-            self.group.line.leave(call.demand)
+            self.group.queue.leave(call.demand)
         for call in (*self.ready, *self.waiting, *(call for call, _ in self.tried + self.answered)):
             call.close(self.now)
         assert self.group.in_flight == 0

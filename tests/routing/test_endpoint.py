@@ -120,7 +120,7 @@ def test_who_waits_is_not_kept_for_an_endpoint_that_is_drained():
     here = group(("a", 1, 0))
     tell(here.states[0], 0, 17.0)
     demand = CallDemand()
-    here.line.join(demand)
+    here.queue.join(demand)
     assert here.unservable(0) == []
     here.states[0].drain()
     assert here.unservable(0) == [demand]

@@ -42,7 +42,7 @@ def test_what_was_tried_is_not_chosen_again_while_another_is_left():
 def test_room_that_belongs_to_who_stands_in_line_is_none_for_others():
     one = group(("only", 1, 0))
     assert not one.full(CallDemand(), 1)
-    one.line.join(CallDemand())
+    one.queue.join(CallDemand())
     assert one.full(CallDemand(), 1)
     assert not one.full(CallDemand(priority=1), 1)
     fail(by_name(one)["only"], 1)
@@ -96,7 +96,7 @@ def test_a_tier_whose_breakers_are_open_is_not_waited_for():
 def test_a_newcomer_does_not_overtake_those_who_wait():
     one = group(("a", 1, 0, {"concurrent": 1}))
     checkout = one.take(CallDemand(), 0)
-    one.line.join(CallDemand())
+    one.queue.join(CallDemand())
     checkout.end(1)
     assert served(one, now=1) is None
     assert served(one, CallDemand(priority=1), now=1) == "a"
@@ -104,7 +104,7 @@ def test_a_newcomer_does_not_overtake_those_who_wait():
 
 def test_while_they_wait_for_a_cheap_place_the_dear_tier_is_open_to_others():
     tiers = tiered()
-    tiers.line.join(CallDemand(spill_at=17.5))
+    tiers.queue.join(CallDemand(spill_at=17.5))
     assert served(tiers, CallDemand(spill_at=17.5), now=16.5) == "dear"
 
 
@@ -112,9 +112,9 @@ def test_who_waits_is_served_in_order_as_far_as_there_is_room():
     one = group(("a", 1, 0, {"concurrent": 2}))
     waiting = [CallDemand() for _ in range(3)]
     for each in waiting:
-        one.line.join(each)
-    assert [demand for demand, _ in one.serve_line(0)] == waiting[:2]
-    assert list(one.line) == waiting[2:]
+        one.queue.join(each)
+    assert [demand for demand, _ in one.serve_queue(0)] == waiting[:2]
+    assert list(one.queue) == waiting[2:]
 
 
 def test_who_may_not_go_everywhere_holds_up_nobody_but_others_keep_their_order():
@@ -125,25 +125,25 @@ def test_who_may_not_go_everywhere_holds_up_nobody_but_others_keep_their_order()
     stuck, big, small = CallDemand(), CallDemand(), CallDemand()
     stuck.excluded.append(b)
     for each in (stuck, big, small):
-        two.line.join(each)
-    assert list(two.serve_line(0)) == []
+        two.queue.join(each)
+    assert list(two.serve_queue(0)) == []
     b.capacity.change_limits(b.capacity.key, rpm=None, tpm=None, concurrent=2)
-    assert [demand for demand, _ in two.serve_line(0)] == [big]
+    assert [demand for demand, _ in two.serve_queue(0)] == [big]
     a.capacity.change_limits(a.capacity.key, rpm=None, tpm=None, concurrent=2)
-    assert [demand for demand, _ in two.serve_line(0)] == [stuck]
+    assert [demand for demand, _ in two.serve_queue(0)] == [stuck]
 
 
 def test_the_line_moves_when_there_is_room_or_somebody_gives_up_a_cheap_place():
     tiers = tiered()
-    assert tiers.line_moves_in_s(3) == inf
+    assert tiers.queue_moves_in_s(3) == inf
     patient = CallDemand(spill_at=17.5)
-    tiers.line.join(patient)
-    assert tiers.line_moves_in_s(16.8) == pytest.approx(0.2)
-    tiers.line.leave(patient)
+    tiers.queue.join(patient)
+    assert tiers.queue_moves_in_s(16.8) == pytest.approx(0.2)
+    tiers.queue.leave(patient)
     one = group(("a", 1, 0))
     tell(one.states[0], 0, 17.0)
-    one.line.join(CallDemand())
-    assert one.line_moves_in_s(3) == pytest.approx(14)
+    one.queue.join(CallDemand())
+    assert one.queue_moves_in_s(3) == pytest.approx(14)
 
 
 def test_only_those_whom_no_healthy_endpoint_could_serve_are_stranded():
@@ -152,7 +152,7 @@ def test_only_those_whom_no_healthy_endpoint_could_serve_are_stranded():
     anywhere, not_b = CallDemand(), CallDemand()
     not_b.excluded.append(b)
     for each in (anywhere, not_b):
-        two.line.join(each)
+        two.queue.join(each)
     assert two.unservable(1) == []
     fail(a, 1)
     assert two.unservable(1) == [not_b]
@@ -165,7 +165,7 @@ def test_when_to_come_back_counts_those_who_wait():
     tell(one.states[0], 0, 60.0, limit=60)  # one a second
     assert one.recovers_in_s((), CallDemand(), 0) == pytest.approx(1)
     for _ in range(4):
-        one.line.join(CallDemand())
+        one.queue.join(CallDemand())
     assert one.recovers_in_s((), CallDemand(), 0) == pytest.approx(5)
     assert one.recovers_in_s((), CallDemand(priority=1), 0) == pytest.approx(1)
     assert one.recovers_in_s(one.states, CallDemand(), 0) is None
@@ -176,7 +176,7 @@ def test_a_line_shares_its_endpoints():
     for state in two.states:
         tell(state, 0, 60.0, limit=60)
     for _ in range(4):
-        two.line.join(CallDemand())
+        two.queue.join(CallDemand())
     assert two.available_in_s(CallDemand(), 0, newcomer=True) == pytest.approx(3)
     assert two.available_in_s(CallDemand(), 0, newcomer=False) == pytest.approx(1)
 

@@ -36,9 +36,9 @@ def test_where_there_is_plenty_one_call_in_five_milliseconds_is_measured():
     here = group(tpm=1_000_000_000)
     take_one(here, 100.0)
 
-    exact, size = here.rough_tokens_of(call(100), 100.0)
-    rough, none = here.rough_tokens_of(call(100), 100.004)
-    _, again = here.rough_tokens_of(call(100), 100.006)
+    exact, size = here.estimates.roughly(call(100), 100.0, here.states)
+    rough, none = here.estimates.roughly(call(100), 100.004, here.states)
+    _, again = here.estimates.roughly(call(100), 100.006, here.states)
 
     assert size is not None
     assert again is not None
@@ -49,19 +49,19 @@ def test_where_there_is_plenty_one_call_in_five_milliseconds_is_measured():
 def test_an_output_bound_counts_in_a_rough_number_too():
     here = group(tpm=1_000_000_000)
     take_one(here, 100.0)
-    here.rough_tokens_of(call(100), 100.0)
+    here.estimates.roughly(call(100), 100.0, here.states)
 
-    bare, _ = here.rough_tokens_of(call(100), 100.001)
-    bound, _ = here.rough_tokens_of(call(100, max_output_tokens=500), 100.001)
+    bare, _ = here.estimates.roughly(call(100), 100.001, here.states)
+    bound, _ = here.estimates.roughly(call(100, max_output_tokens=500), 100.001, here.states)
     assert bound == bare + 500
 
 
 def test_a_large_call_is_always_measured():
     here = group(tpm=1_000_000_000)
     take_one(here, 100.0)
-    here.rough_tokens_of(call(100), 100.0)
+    here.estimates.roughly(call(100), 100.0, here.states)
 
-    assert here.rough_tokens_of(call(5_000), 100.001)[1] is not None
+    assert here.estimates.roughly(call(5_000), 100.001, here.states)[1] is not None
 
 
 def test_where_a_thousand_such_calls_would_not_fit_every_call_is_measured():
@@ -69,18 +69,18 @@ def test_where_a_thousand_such_calls_would_not_fit_every_call_is_measured():
     take_one(here, 100.0)
 
     for number in range(5):
-        assert here.rough_tokens_of(call(100), 100.0 + number / 1000)[1] is not None
+        assert here.estimates.roughly(call(100), 100.0 + number / 1000, here.states)[1] is not None
 
 
 def test_a_vendor_that_says_that_little_is_left_ends_it():
     here = group(tpm=1_000_000_000)
     take_one(here, 100.0)
-    assert here.rough_tokens_of(call(100), 100.0)[1] is not None
+    assert here.estimates.roughly(call(100), 100.0, here.states)[1] is not None
     checkout = here.states[0].begin(10, 100.0)
     checkout.learn(RateLimits(tokens=RateLimit(100_000, 900, 60.0)))
 
-    assert here.rough_tokens_of(call(100), 100.006)[1] is not None
-    assert here.rough_tokens_of(call(100), 100.007)[1] is not None
+    assert here.estimates.roughly(call(100), 100.006, here.states)[1] is not None
+    assert here.estimates.roughly(call(100), 100.007, here.states)[1] is not None
 
 
 def test_a_call_without_a_body_is_no_trouble():
@@ -88,4 +88,6 @@ def test_a_call_without_a_body_is_no_trouble():
     take_one(here, 100.0)
 
     for number in range(3):
-        assert here.rough_tokens_of(call(0, body=b""), 100.0 + number / 1000)[0] < 100
+        assert (
+            here.estimates.roughly(call(0, body=b""), 100.0 + number / 1000, here.states)[0] < 100
+        )

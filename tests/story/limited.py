@@ -72,4 +72,4 @@ async def until(true, within_s=5.0):
 
 
 def line_of(proxy, group="gpt-4.1"):
-    return proxy.runtime.pool.groups[group].line
+    return proxy.runtime.pool.groups[group].queue

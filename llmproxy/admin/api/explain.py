@@ -103,11 +103,11 @@ def _would(
     wait_s = inf
     for tier, explanation in zip(group.tiers, explanations, strict=True):
         chosen = [candidate.endpoint for candidate in explanation.endpoints if candidate.share]
-        if chosen and not group.line.places:
+        if chosen and not group.queue.waiters:
             if 0 < wait_s <= group.spill_wait_s:
                 return f"wait {wait_s:.1f} s for room in a cheaper tier"
             return f"go to {' or '.join(chosen)}"
-        wait_s = min(wait_s, tier.available_in_s(demand, now, *group.line.ahead_of(0)))
+        wait_s = min(wait_s, tier.available_in_s(demand, now, *group.queue.position(0)))
     if wait_s <= max_s:
         return f"wait {wait_s:.1f} s for room"
     if group.fallbacks:

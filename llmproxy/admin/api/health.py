@@ -131,10 +131,10 @@ def health_of(live: LiveConfig, now: float) -> Health:
 def _group_health(group: Group) -> GroupHealth:
     return GroupHealth(
         group=group.name,
-        waiting=len(group.line),
+        waiting=len(group.queue),
         estimates={
             kind: Estimate(calls=accuracy.calls, median_error=accuracy.median_error)
-            for kind, accuracy in group.estimator.errors().items()
+            for kind, accuracy in group.estimates.errors().items()
         },
     )
 

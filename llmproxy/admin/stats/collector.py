@@ -207,7 +207,7 @@ def _group_gauges(runtime: Runtime, worker: str) -> dict[str, GroupGauges]:
     now = monotonic()
     return {
         group.name: GroupGauges(
-            len(group.line),
+            len(group.queue),
             group.in_flight,
             {state.endpoint.name: endpoint_gauges(state, worker, now) for state in group.states},
         )

@@ -133,12 +133,12 @@ class FirstAccepted:
         if usage is not None:
             used_tokens = usage.input_tokens + usage.output_tokens
             if self._size is not None and usage.input_tokens > 0:
-                self._group.learn_tokens(self._size, usage.input_tokens)
+                self._group.estimates.learn(self._size, usage.input_tokens)
         draw = 0.0 if broken is None else stage.draw()
         change = self.attempts.finished(
             self._attempt, monotonic(), used_tokens=used_tokens, broken=broken, draw=draw
         )
-        if self._group.line.places:
+        if self._group.queue.waiters:
             self._serve_waiting()
         group, is_broken = self._group.name, broken is not None
         stage.listener.attempt_ended(
@@ -151,8 +151,8 @@ class FirstAccepted:
 
     def _demand(self) -> CallDemand:
         group, call, now, tokens = self._group, self._call, monotonic(), 0
-        if group.counts_tokens:
-            tokens, self._size = group.rough_tokens_of(call, now)
+        if group.estimates.needed:
+            tokens, self._size = group.estimates.roughly(call, now, group.states)
         return CallDemand(tokens, call.priority, now + group.spill_wait_s)
 
     def _accept(self, attempt: Try, accepted: Accepted, began_at: float) -> None:
@@ -225,7 +225,7 @@ class FirstAccepted:
 
     def _serve_waiting(self) -> None:
         """An attempt is over: a waiting call may take its capacity."""
-        if self._group.line.places:
+        if self._group.queue.waiters:
             self._stage.rooms.of(self._group).serve()
 
     async def _wait_in_line(self, at_most_s: float) -> None:

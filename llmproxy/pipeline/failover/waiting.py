@@ -34,7 +34,7 @@ class WaitingRoom:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Checkout | None] = loop.create_future()
         self._futures[demand] = future
-        self._group.line.join(demand)
+        self._group.queue.join(demand)
         timeout = loop.call_later(at_most_s, self._end, demand)
         self.serve()
         try:
@@ -57,7 +57,7 @@ class WaitingRoom:
         if not self._futures:
             return
         now = monotonic()
-        for demand, checkout in self._group.serve_line(now):
+        for demand, checkout in self._group.serve_queue(now):
             future = self._futures.pop(demand)
             if future.done():
                 _return_checkout(checkout)
@@ -66,8 +66,8 @@ class WaitingRoom:
         for demand in self._group.unservable(now):
             self._end(demand)
         if self._futures:
-            self._group.tell_shortage(now)
-            pause_s = min(MAX_LOOK_S, max(MIN_LOOK_S, self._group.line_moves_in_s(now)))
+            self._group.report_shortage(now)
+            pause_s = min(MAX_LOOK_S, max(MIN_LOOK_S, self._group.queue_moves_in_s(now)))
             self._timer = asyncio.get_running_loop().call_later(pause_s, self.serve)
 
     def _end(self, demand: CallDemand) -> None:
@@ -75,7 +75,7 @@ class WaitingRoom:
         future = self._futures.pop(demand, None)
         if future is None:
             return
-        self._group.line.leave(demand)
+        self._group.queue.leave(demand)
         if not future.done():
             future.set_result(None)
 
@@ -106,7 +106,7 @@ class WaitingRooms:
         self._rooms = {
             group: room
             for group, room in self._rooms.items()
-            if group in groups or group.line.places
+            if group in groups or group.queue.waiters
         }
 
 

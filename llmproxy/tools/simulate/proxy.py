@@ -54,7 +54,7 @@ class SimulatedRoom:
     def wait(self, demand: CallDemand, served: Served, now: float, *, at_most_s: float) -> None:
         """Join the queue. `served` is called with a checkout, or with None if there is none."""
         self._waiting[demand] = served
-        self._group.line.join(demand)
+        self._group.queue.join(demand)
         self._clock.at(now + at_most_s, lambda then: self._time_out(demand, served, then))
         self.serve(now)
 
@@ -64,13 +64,13 @@ class SimulatedRoom:
         if not self._waiting:
             return
         group = self._group
-        for demand, checkout in group.serve_line(now):
+        for demand, checkout in group.serve_queue(now):
             self._waiting.pop(demand)(checkout, now)
         for demand in group.unservable(now):
             self._end(demand, now)
         if self._waiting:
-            group.tell_shortage(now)
-            pause_s = min(MAX_LOOK_S, max(MIN_LOOK_S, group.line_moves_in_s(now)))
+            group.report_shortage(now)
+            pause_s = min(MAX_LOOK_S, max(MIN_LOOK_S, group.queue_moves_in_s(now)))
             look = self._looks
             self._clock.at(now + pause_s, lambda then: self._look(look, then))
 
@@ -84,7 +84,7 @@ class SimulatedRoom:
 
     def _end(self, demand: CallDemand, now: float) -> None:
         served = self._waiting.pop(demand)
-        self._group.line.leave(demand)
+        self._group.queue.leave(demand)
         self._clock.at(now, lambda then: served(None, then))
 
 
@@ -153,7 +153,7 @@ class _CallDriver:
         self._enter(group, now)
 
     def _enter(self, group: Group, now: float) -> None:
-        tokens = self._arrival.bound_tokens if group.counts_tokens else 0
+        tokens = self._arrival.bound_tokens if group.estimates.needed else 0
         demand = CallDemand(tokens, spill_at=now + group.spill_wait_s)
         self._group = group
         self._attempts = Attempts(group, self._request, demand, self._proxy.policy)
@@ -222,7 +222,7 @@ class _CallDriver:
             self._attempts.learn(attempt, limits)
 
     def _serve_waiting(self, now: float) -> None:
-        if self._group.line.places:
+        if self._group.queue.waiters:
             self._proxy.room_of(self._group).serve(now)
 
     def _give_up(self, error: GatewayError, now: float) -> None:

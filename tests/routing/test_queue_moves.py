@@ -31,18 +31,18 @@ def test_room_in_a_dearer_tier_is_no_reason_to_look_at_those_who_wait_for_a_chea
     fill(tiers, 2, 0.0)
     demand = CallDemand(spill_at=60.9)
     assert tiers.take(demand, 59.9) is None, "the cheap tier has room within its patience"
-    tiers.line.join(demand)
+    tiers.queue.join(demand)
 
-    assert tiers.line_moves_in_s(59.9) == pytest.approx(0.6)
-    assert [demand for demand, _ in tiers.serve_line(60.5)] == [demand]
+    assert tiers.queue_moves_in_s(59.9) == pytest.approx(0.6)
+    assert [demand for demand, _ in tiers.serve_queue(60.5)] == [demand]
 
 
 def test_who_has_lost_patience_may_take_the_room_of_any_tier():
     tiers = group(cheap_rpm=2)
     fill(tiers, 2, 0.0)
-    tiers.line.join(CallDemand(spill_at=10.0))
+    tiers.queue.join(CallDemand(spill_at=10.0))
 
-    assert tiers.line_moves_in_s(11.0) == 0.0
+    assert tiers.queue_moves_in_s(11.0) == 0.0
 
 
 def test_a_tier_that_is_full_for_longer_than_the_patience_does_not_hide_the_next_one():
@@ -50,7 +50,7 @@ def test_a_tier_that_is_full_for_longer_than_the_patience_does_not_hide_the_next
     fill(tiers, 1, 0.0)
     fill(tiers, 1, 30.0)
     demand = CallDemand(spill_at=32.0)
-    tiers.line.join(demand)
+    tiers.queue.join(demand)
 
-    assert tiers.line_moves_in_s(31.0) == pytest.approx(1.0), "when the patience ends"
-    assert tiers.line_moves_in_s(33.0) == pytest.approx(60.5 - 33.0), "when the first has room"
+    assert tiers.queue_moves_in_s(31.0) == pytest.approx(1.0), "when the patience ends"
+    assert tiers.queue_moves_in_s(33.0) == pytest.approx(60.5 - 33.0), "when the first has room"

@@ -1,0 +1,108 @@
+"""What a call asks of its group, and the endpoints of equal preference that it may get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, inf
+
+import msgspec
+
+from llmproxy.routing.endpoint import EndpointState
+from llmproxy.routing.strategies import Strategy
+from llmproxy.rules.routing import WeightedRoundRobin
+
+# The trace of a call names at most so many of the endpoints that did not take it.
+MAX_PASSED_OVER = 8
+
+
+class CallDemand(msgspec.Struct, eq=False):
+    """What one call asks of its group. Mutable; owned by the call's Attempts.
+
+    `tokens`: the estimated input and the output bound, as a vendor charges them on arrival.
+    `excluded`: the endpoints that may not serve it now. `passed_over`: some of those that would
+    have, if they took calls. `spill_at`: from then on an expensive tier is as good as a cheap one.
+    """
+
+    tokens: int = 0
+    priority: int = 0
+    spill_at: float = 0.0
+    excluded: list[EndpointState] = []
+    passed_over: list[EndpointState] = []
+
+    @property
+    def restricted(self) -> bool:
+        """Whether some endpoints are excluded for it. Constant while it waits."""
+        return bool(self.excluded)
+
+    def pass_over(self, state: EndpointState) -> None:
+        """Note an endpoint that did not take the call, for its trace."""
+        if len(self.passed_over) < MAX_PASSED_OVER and state not in self.passed_over:
+            self.passed_over.append(state)
+
+
+class Tier:
+    """Endpoints of equal preference, which share calls as the strategy says."""
+
+    __slots__ = ("_round_robin", "_strategy", "_weights", "states")
+
+    def __init__(self, states: Sequence[EndpointState], strategy: Strategy) -> None:
+        self.states = tuple(states)
+        self._weights = [float(state.endpoint.weight or 1) for state in states]
+        self._strategy = strategy
+        self._round_robin = WeightedRoundRobin(len(self.states))
+
+    def choose(self, demand: CallDemand, now: float) -> EndpointState | None:
+        """Return the endpoint that is next for a call; None if none takes it."""
+        if len(self.states) == 1:
+            only = self.states[0]
+            if only in demand.excluded:
+                return None
+            if only.takes(demand.tokens, now):
+                return only
+            demand.pass_over(only)
+            return None
+        weights = self.weights(demand, now)
+        if 0.0 in weights:
+            for state, weight in zip(self.states, weights, strict=True):
+                if not weight and state not in demand.excluded:
+                    demand.pass_over(state)
+            if not any(weights):
+                return None
+        return self.states[self._round_robin.take(self.shares(weights))]
+
+    def weights(self, demand: CallDemand, now: float) -> list[float]:
+        """Return the endpoints' weights now: less in a slow start, 0 for one that takes no call."""
+        tokens, excluded = demand.tokens, demand.excluded
+        return [
+            weight * state.breaker.share(now)
+            if state not in excluded and state.takes(tokens, now)
+            else 0.0
+            for state, weight in zip(self.states, self._weights, strict=True)
+        ]
+
+    def shares(self, weights: list[float]) -> list[float]:
+        """Return the shares by which the next call is given away, as the strategy makes them."""
+        return self._strategy.shares(self.states, weights)
+
+    def skip(self, calls: int) -> None:
+        """Give away so many calls that nothing makes."""
+        for _ in range(calls):
+            self._round_robin.take(self._weights)
+
+    def available_in_s(
+        self, demand: CallDemand, now: float, ahead: int = 0, tokens_ahead: int = 0
+    ) -> float:
+        """Return the seconds until the tier has capacity for a call; infinite: not by itself.
+
+        `ahead`, `tokens_ahead`: the calls before it, which spread evenly over the endpoints.
+        """
+        states = [
+            state
+            for state in self.states
+            if state not in demand.excluded and (state.alone or state.breaker.admits(now))
+        ]
+        if not states:
+            return inf
+        requests = 1 + ceil(ahead / len(states))
+        tokens = demand.tokens + tokens_ahead // len(states)
+        return min(state.available_in_s(tokens, now, requests) for state in states)
