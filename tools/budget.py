@@ -36,25 +36,18 @@ OLD_STATE = {
     "Line",
     "LiveConfig",
     "Received",
+    "VendorConnection",
     "Runtime",
 }
 OLD_NAMES = {
     "Capacity",
     "ConfigFile",
-    "Connection",
     "Endpoint",
     "Group",
     "Line",
-    "Place",
     "Shared",
     "State",
     "Step",
-    "Vendor",
-    "_Answer",
-    "_Format",
-    "_Part",
-    "_StreamOptions",
-    "_Tool",
 }
 OLD_CIRCLES = {}
 

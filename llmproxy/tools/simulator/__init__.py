@@ -7,6 +7,15 @@ It knows nothing of the proxy. `serve` runs one in this process, `demo.demo_flee
 from llmproxy.tools.simulator.exchange import Received
 from llmproxy.tools.simulator.faults import Fault, parse_fault, raw
 from llmproxy.tools.simulator.settings import VendorSettings
-from llmproxy.tools.simulator.vendor import Counts, Vendor, serve
+from llmproxy.tools.simulator.vendor import SimulatedVendor, VendorCounts, serve
 
-__all__ = ["Counts", "Fault", "Received", "Vendor", "VendorSettings", "parse_fault", "raw", "serve"]
+__all__ = [
+    "Fault",
+    "Received",
+    "SimulatedVendor",
+    "VendorCounts",
+    "VendorSettings",
+    "parse_fault",
+    "raw",
+    "serve",
+]

@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 from llmproxy.tools.simulator.audio import speech, transcription
 from llmproxy.tools.simulator.chat import chat_completion
-from llmproxy.tools.simulator.completions import completion
-from llmproxy.tools.simulator.desk import Desk, no_such_path
+from llmproxy.tools.simulator.completions import text_completion
 from llmproxy.tools.simulator.embeddings import embeddings
-from llmproxy.tools.simulator.exchange import Ask, Reply
+from llmproxy.tools.simulator.exchange import ApiCall, Reply
 from llmproxy.tools.simulator.pictures import edited_images, generated_images
 from llmproxy.tools.simulator.responses import create_response, stored_response
 from llmproxy.tools.simulator.smaller import files, models, moderations, rerank
+from llmproxy.tools.simulator.state import VendorState, no_such_path
 
-Operation = Callable[[Ask, Desk], Reply]
+Operation = Callable[[ApiCall, VendorState], Reply]
 
 POSTS: dict[str, Operation] = {
     "chat/completions": chat_completion,
-    "completions": completion,
+    "completions": text_completion,
     "embeddings": embeddings,
     "responses": create_response,
     "moderations": moderations,
@@ -39,13 +39,13 @@ RESOURCES: dict[str, Operation] = {
 }
 
 
-def answer_ask(ask: Ask, desk: Desk) -> Reply:
+def answer_call(call: ApiCall, state: VendorState) -> Reply:
     """The reply to a request. Raises VendorError."""
-    if (operation := POSTS.get(ask.operation)) is not None:
-        if ask.method == "POST":
-            return operation(ask, desk)
-        raise no_such_path(ask)
-    resource = RESOURCES.get(ask.operation.partition("/")[0])
+    if (operation := POSTS.get(call.operation)) is not None:
+        if call.method == "POST":
+            return operation(call, state)
+        raise no_such_path(call)
+    resource = RESOURCES.get(call.operation.partition("/")[0])
     if resource is None:
-        raise no_such_path(ask)
-    return resource(ask, desk)
+        raise no_such_path(call)
+    return resource(call, state)

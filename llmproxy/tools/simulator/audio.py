@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from llmproxy.tools.simulator.desk import Desk, decoded
 from llmproxy.tools.simulator.errors import VendorError
-from llmproxy.tools.simulator.exchange import Ask, Json, Reply, json_reply, sse, stream_reply
+from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply, sse, stream_reply
 from llmproxy.tools.simulator.forms import Form, read_form
+from llmproxy.tools.simulator.state import VendorState, decoded
 from llmproxy.tools.simulator.text import count_tokens, tokens_of
 
 SAMPLE_RATE = 24_000  # Hz, 16 bit, one channel: what OpenAI's pcm is
@@ -45,15 +45,15 @@ class SpeechRequest(msgspec.Struct):
 _REQUEST = msgspec.json.Decoder(SpeechRequest)
 
 
-def speech(ask: Ask, desk: Desk) -> Reply:
+def speech(call: ApiCall, state: VendorState) -> Reply:
     """Bytes, or events with `stream_format: sse`. Raises VendorError."""
-    request = decoded(_REQUEST, ask)
-    model = desk.model(ask, request.model)
+    request = decoded(_REQUEST, call)
+    model = state.model(call, request.model)
     if request.response_format not in _TYPES:
         text = f"Invalid 'response_format': '{request.response_format}'."
         raise VendorError(400, text, code="invalid_value", param="response_format")
     tokens = count_tokens(request.input)
-    desk.admit(ask, model, prompt=tokens)
+    state.admit(call, model, prompt=tokens)
     spoken = _spoken(request.input, request.response_format)
     pieces = [spoken[start : start + PIECE_BYTES] for start in range(0, len(spoken), PIECE_BYTES)]
     if request.stream_format == "sse":
@@ -104,20 +104,20 @@ def _spoken(text: str, kind: str) -> bytes:
             return b"\xff\xf1" + hum
 
 
-def transcription(ask: Ask, desk: Desk) -> Reply:
+def transcription(call: ApiCall, state: VendorState) -> Reply:
     """Transcriptions and translations. Raises VendorError."""
-    form = read_form(ask)
-    model = desk.model(ask, form.fields.get("model"))
+    form = read_form(call)
+    model = state.model(call, form.fields.get("model"))
     file = form.file("file")
     heard = len(file.content) // 100
-    desk.admit(ask, model, prompt=heard)
+    state.admit(call, model, prompt=heard)
     text = f"A transcript of {len(file.content)} bytes of {file.name}, as heard by {model}."
-    said_tokens = count_tokens(text)
+    transcript_tokens = count_tokens(text)
     usage: Json = {
         "type": "tokens",
         "input_tokens": heard,
-        "output_tokens": said_tokens,
-        "total_tokens": heard + said_tokens,
+        "output_tokens": transcript_tokens,
+        "total_tokens": heard + transcript_tokens,
     }
     if form.is_true("stream"):
         return stream_reply(_transcript_events(text, usage))

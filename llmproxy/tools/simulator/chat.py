@@ -6,10 +6,16 @@ from collections.abc import Iterator
 
 import msgspec
 
-from llmproxy.tools.simulator.desk import Desk, decoded
+from llmproxy.tools.simulator.completion import (
+    Completion,
+    CompletionInput,
+    FunctionTool,
+    complete,
+    forced_tool,
+)
 from llmproxy.tools.simulator.errors import VendorError, content_filter
-from llmproxy.tools.simulator.exchange import Ask, Json, Reply, json_reply, sse, stream_reply
-from llmproxy.tools.simulator.said import Said, Tool, Turn, forced_tool, say
+from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply, sse, stream_reply
+from llmproxy.tools.simulator.state import VendorState, decoded
 from llmproxy.tools.simulator.text import count_tokens, tokens_of
 
 DONE = b"data: [DONE]\n\n"
@@ -17,7 +23,7 @@ TOKENS_PER_MESSAGE = 3
 TOKENS_PER_IMAGE = 85
 
 
-class _Part(msgspec.Struct):
+class _ChatPart(msgspec.Struct):
     type: str = "text"
     text: str | None = None
     refusal: str | None = None
@@ -29,26 +35,26 @@ class _Function(msgspec.Struct):
     arguments: str | None = None
 
 
-class _Call(msgspec.Struct):
+class _ChatToolCall(msgspec.Struct):
     function: _Function | None = None
 
 
 class _Message(msgspec.Struct):
     role: str
-    content: str | list[_Part] | None = None
-    tool_calls: list[_Call] | None = None
+    content: str | list[_ChatPart] | None = None
+    tool_calls: list[_ChatToolCall] | None = None
 
 
-class _Tool(msgspec.Struct):
+class _ChatTool(msgspec.Struct):
     type: str = "function"
     function: _Function | None = None
 
 
-class _StreamOptions(msgspec.Struct):
+class _ChatStreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class _Format(msgspec.Struct):
+class _ChatFormat(msgspec.Struct):
     type: str = "text"
     json_schema: Json | None = None
 
@@ -59,67 +65,67 @@ class ChatRequest(msgspec.Struct):
     messages: list[_Message]
     model: str | None = None
     stream: bool | None = None
-    stream_options: _StreamOptions | None = None
+    stream_options: _ChatStreamOptions | None = None
     n: int | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
-    tools: list[_Tool] | None = None
+    tools: list[_ChatTool] | None = None
     tool_choice: str | Json | None = None
     parallel_tool_calls: bool | None = None
-    response_format: _Format | None = None
+    response_format: _ChatFormat | None = None
     store: bool | None = None
 
 
 _REQUEST = msgspec.json.Decoder(ChatRequest)
 
 
-class _Answer(msgspec.Struct):
+class _ChatAnswer(msgspec.Struct):
     """What the whole and the streamed form of an answer are made from."""
 
-    ask: Ask
+    call: ApiCall
     id: str
     created: int
     model: str
-    said: Said
+    completion: Completion
     n: int
     prompt_tokens: int
     call_ids: list[str]
 
     @property
     def finish_reason(self) -> str:
-        if self.said.calls:
+        if self.completion.calls:
             return "tool_calls"
-        return "length" if self.said.cut else "stop"
+        return "length" if self.completion.cut else "stop"
 
     @property
     def usage(self) -> Json:
-        return usage_of(self.prompt_tokens, self.said.output_tokens * self.n)
+        return usage_of(self.prompt_tokens, self.completion.output_tokens * self.n)
 
 
-def chat_completion(ask: Ask, desk: Desk) -> Reply:
+def chat_completion(call: ApiCall, state: VendorState) -> Reply:
     """Answer one request. Raises VendorError."""
-    request = decoded(_REQUEST, ask)
-    model = desk.model(ask, request.model)
+    request = decoded(_REQUEST, call)
+    model = state.model(call, request.model)
     _check(request)
     limit = request.max_completion_tokens or request.max_tokens
     prompt_tokens = sum(map(_message_tokens, request.messages)) + TOKENS_PER_MESSAGE
     n = request.n or 1
-    desk.admit(ask, model, prompt=prompt_tokens, output=(limit or 0) * n)
-    turn = _turn(request, ask, limit)
-    turn.min_tokens = desk.settings.answer_tokens
-    said = say(turn)
-    answer = _Answer(
-        ask,
-        desk.new_id("chatcmpl-", 29),
-        desk.created(),
+    state.admit(call, model, prompt=prompt_tokens, output=(limit or 0) * n)
+    inputs = _inputs_of(request, call, limit)
+    inputs.min_tokens = state.settings.answer_tokens
+    completion = complete(inputs)
+    answer = _ChatAnswer(
+        call,
+        state.new_id("chatcmpl-", 29),
+        state.created(),
         model,
-        said,
+        completion,
         n,
         prompt_tokens,
-        [desk.new_id("call_") for _ in said.calls],
+        [state.new_id("call_") for _ in completion.calls],
     )
     if not request.stream:
-        return json_reply(_whole(answer), output_tokens=said.output_tokens)
+        return json_reply(_whole(answer), output_tokens=completion.output_tokens)
     options = request.stream_options
     return stream_reply(_chunks(answer, usage=bool(options and options.include_usage)))
 
@@ -155,14 +161,14 @@ def _check(request: ChatRequest) -> None:
         raise VendorError(400, text, param="tool_choice")
 
 
-def _turn(request: ChatRequest, ask: Ask, limit: int | None) -> Turn:
+def _inputs_of(request: ChatRequest, call: ApiCall, limit: int | None) -> CompletionInput:
     messages = request.messages
     question = next((_text(each) for each in reversed(messages) if each.role == "user"), "")
     last = messages[-1]
     wanted = request.response_format
     schema = wanted.json_schema if wanted else None
     inner = schema.get("schema") if schema else None
-    return Turn(
+    return CompletionInput(
         question=question,
         tool_result=_text(last) if last.role in ("tool", "function") else None,
         called=frozenset(
@@ -172,7 +178,7 @@ def _turn(request: ChatRequest, ask: Ask, limit: int | None) -> Turn:
             if call.function is not None
         ),
         tools=[
-            Tool(tool.function.name, tool.function.parameters or {"type": "object"})
+            FunctionTool(tool.function.name, tool.function.parameters or {"type": "object"})
             for tool in request.tools or ()
             if tool.function is not None
         ],
@@ -181,7 +187,7 @@ def _turn(request: ChatRequest, ask: Ask, limit: int | None) -> Turn:
         schema=inner if isinstance(inner, dict) else None,
         json_mode=wanted is not None and wanted.type == "json_object",
         limit=limit,
-        refuse=ask.refuse,
+        refuse=call.refuse,
     )
 
 
@@ -205,7 +211,7 @@ def _message_tokens(message: _Message) -> int:
 # --- whole ---------------------------------------------------------------------------------
 
 
-def _whole(answer: _Answer) -> Json:
+def _whole(answer: _ChatAnswer) -> Json:
     value: Json = {
         "id": answer.id,
         "object": "chat.completion",
@@ -216,24 +222,24 @@ def _whole(answer: _Answer) -> Json:
         "service_tier": "default",
         "system_fingerprint": "fp_simulated",
     }
-    if answer.ask.azure:
+    if answer.call.azure:
         value["prompt_filter_results"] = _prompt_filter()
     return value
 
 
-def _choice(answer: _Answer, index: int) -> Json:
-    said = answer.said
-    words = None if said.calls else said.text
+def _choice(answer: _ChatAnswer, index: int) -> Json:
+    completion = answer.completion
+    words = None if completion.calls else completion.text
     message: Json = {
         "role": "assistant",
-        "content": None if said.refused else words,
-        "refusal": words if said.refused else None,
+        "content": None if completion.refused else words,
+        "refusal": words if completion.refused else None,
         "annotations": [],
     }
-    if said.calls:
+    if completion.calls:
         message["tool_calls"] = [
             {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
-            for id_, (name, arguments) in zip(answer.call_ids, said.calls, strict=True)
+            for id_, (name, arguments) in zip(answer.call_ids, completion.calls, strict=True)
         ]
     choice: Json = {
         "index": index,
@@ -241,7 +247,7 @@ def _choice(answer: _Answer, index: int) -> Json:
         "logprobs": None,
         "finish_reason": answer.finish_reason,
     }
-    if answer.ask.azure:
+    if answer.call.azure:
         choice["content_filter_results"] = content_filter()
     return choice
 
@@ -253,8 +259,8 @@ def _prompt_filter() -> list[Json]:
 # --- streamed ------------------------------------------------------------------------------
 
 
-def _chunks(answer: _Answer, *, usage: bool) -> Iterator[bytes]:
-    if answer.ask.azure:
+def _chunks(answer: _ChatAnswer, *, usage: bool) -> Iterator[bytes]:
+    if answer.call.azure:
         yield sse(
             {
                 "choices": [],
@@ -267,7 +273,7 @@ def _chunks(answer: _Answer, *, usage: bool) -> Iterator[bytes]:
         )
     for index in range(answer.n):
         opening: Json = {"role": "assistant", "content": "", "refusal": None}
-        if answer.said.calls:
+        if answer.completion.calls:
             opening["content"] = None
         yield _chunk(answer, index, opening, usage=usage)
     for delta in _deltas(answer):
@@ -280,12 +286,12 @@ def _chunks(answer: _Answer, *, usage: bool) -> Iterator[bytes]:
     yield DONE
 
 
-def _deltas(answer: _Answer) -> Iterator[Json]:
-    said = answer.said
-    key = "refusal" if said.refused else "content"
-    for token in said.tokens:
+def _deltas(answer: _ChatAnswer) -> Iterator[Json]:
+    completion = answer.completion
+    key = "refusal" if completion.refused else "content"
+    for token in completion.tokens:
         yield {key: token}
-    for index, (name, arguments) in enumerate(said.calls):
+    for index, (name, arguments) in enumerate(completion.calls):
         function: Json = {"name": name, "arguments": ""}
         opening: Json = {"index": index, "id": answer.call_ids[index], "type": "function"}
         yield {"tool_calls": [{**opening, "function": function}]}
@@ -294,7 +300,7 @@ def _deltas(answer: _Answer) -> Iterator[Json]:
 
 
 def _chunk(
-    answer: _Answer, index: int, delta: Json, *, usage: bool, finish_reason: str | None = None
+    answer: _ChatAnswer, index: int, delta: Json, *, usage: bool, finish_reason: str | None = None
 ) -> bytes:
     choice: Json = {
         "index": index,
@@ -302,7 +308,7 @@ def _chunk(
         "logprobs": None,
         "finish_reason": finish_reason,
     }
-    if answer.ask.azure:
+    if answer.call.azure:
         choice["content_filter_results"] = {} if finish_reason else content_filter()
     value = {**_envelope(answer), "choices": [choice]}
     if usage:
@@ -310,7 +316,7 @@ def _chunk(
     return sse(value)
 
 
-def _envelope(answer: _Answer) -> Json:
+def _envelope(answer: _ChatAnswer) -> Json:
     return {
         "id": answer.id,
         "object": "chat.completion.chunk",

@@ -13,7 +13,7 @@ import msgspec
 
 from llmproxy.tools.simulator.faults import Fault
 from llmproxy.tools.simulator.settings import VendorSettings
-from llmproxy.tools.simulator.vendor import Vendor, serve
+from llmproxy.tools.simulator.vendor import SimulatedVendor, serve
 
 OPENAI = VendorSettings(name="demo-openai", dialect="openai", latency_s=0.15, tokens_per_s=80)
 CLASSIC = VendorSettings(
@@ -73,7 +73,7 @@ _AZURE_V1_ENTRY = """\
 class Fleet(msgspec.Struct):
     """The demo's vendors, by name, and the text of the config for them."""
 
-    vendors: dict[str, Vendor]
+    vendors: dict[str, SimulatedVendor]
     config_yaml: str
 
 
@@ -92,7 +92,7 @@ async def demo_fleet() -> AsyncIterator[Fleet]:
         yield Fleet(named, _config(*vendors))
 
 
-def _config(openai: Vendor, classic: Vendor, azure_v1: Vendor) -> str:
+def _config(openai: SimulatedVendor, classic: SimulatedVendor, azure_v1: SimulatedVendor) -> str:
     entries = [
         (_OPENAI_ENTRY, openai.base_url),
         (_CLASSIC_ENTRY, classic.azure_endpoint),

@@ -12,9 +12,9 @@ from hashlib import blake2b, shake_128
 
 import msgspec
 
-from llmproxy.tools.simulator.desk import Desk, decoded
 from llmproxy.tools.simulator.errors import VendorError
-from llmproxy.tools.simulator.exchange import Ask, Json, Reply, json_reply
+from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply
+from llmproxy.tools.simulator.state import VendorState, decoded
 from llmproxy.tools.simulator.text import count_tokens
 
 USUAL_DIMENSIONS = 1536
@@ -33,13 +33,13 @@ class EmbeddingsRequest(msgspec.Struct):
 _REQUEST = msgspec.json.Decoder(EmbeddingsRequest)
 
 
-def embeddings(ask: Ask, desk: Desk) -> Reply:
+def embeddings(call: ApiCall, state: VendorState) -> Reply:
     """Answer one request. Raises VendorError."""
-    request = decoded(_REQUEST, ask)
-    model = desk.model(ask, request.model)
+    request = decoded(_REQUEST, call)
+    model = state.model(call, request.model)
     inputs = _inputs(request.input)
     tokens = sum(count_tokens(each) if isinstance(each, str) else len(each) for each in inputs)
-    desk.admit(ask, model, prompt=tokens)
+    state.admit(call, model, prompt=tokens)
     usual = LARGE_DIMENSIONS if "large" in model else USUAL_DIMENSIONS
     dimensions = request.dimensions or usual
     if not 1 <= dimensions <= LARGE_DIMENSIONS:

@@ -1,4 +1,4 @@
-"""A vendor's refusals: the codes it knows, and the body that each manner of speech puts them in.
+"""A vendor's refusals: the codes it knows, and the body that each API flavour puts them in.
 
 Bodies are after recorded traffic (docs/facts/upstreams.md); where Azure's two styles are not
 certain, the shape is the one seen most often.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.tools.simulator.exchange import JSON_TYPE, Header, Json, Reply, Speech, json_reply
+from llmproxy.tools.simulator.exchange import JSON_TYPE, ApiFlavour, Header, Json, Reply, json_reply
 
 _INVALID = "invalid_request_error"
 _QUOTA = "insufficient_quota"
@@ -104,14 +104,14 @@ def known_error(status: int, code: str | None, message: str | None = None) -> Ve
     return VendorError(status, message or text, code=code, kind=kind, param=param)
 
 
-def error_reply(error: VendorError, speech: Speech) -> Reply:
+def error_reply(error: VendorError, flavour: ApiFlavour) -> Reply:
     """The refusal as this vendor words it."""
-    reply = _error_reply(error, speech)
+    reply = _error_reply(error, flavour)
     reply.headers.extend(error.headers)
     return reply
 
 
-def _error_reply(error: VendorError, speech: Speech) -> Reply:
+def _error_reply(error: VendorError, flavour: ApiFlavour) -> Reply:
     if error.status == 529:
         body: Json = {"type": "overloaded_error", "message": error.message}
         return json_reply({"type": "error", "error": body}, status=529)
@@ -119,13 +119,13 @@ def _error_reply(error: VendorError, speech: Speech) -> Reply:
         title = _PAGES[error.status]
         page = b"<html>\r\n<head><title>%b</title></head>\r\n<body>%b</body>\r\n</html>\r\n"
         return Reply(error.status, [(b"content-type", b"text/html")], page % (title, title))
-    return json_reply({"error": error_object(error, speech)}, status=error.status)
+    return json_reply({"error": error_object(error, flavour)}, status=error.status)
 
 
-def error_object(error: VendorError, speech: Speech = Speech.OPENAI) -> Json:
+def error_object(error: VendorError, flavour: ApiFlavour = ApiFlavour.OPENAI) -> Json:
     """What stands under the key `error`."""
-    if speech is not Speech.OPENAI:
-        terse = _azure_error(error, speech)
+    if flavour is not ApiFlavour.OPENAI:
+        terse = _azure_error(error, flavour)
         if terse is not None:
             return terse
     value: Json = {
@@ -144,10 +144,10 @@ def error_object(error: VendorError, speech: Speech = Speech.OPENAI) -> Json:
     return value
 
 
-def _azure_error(error: VendorError, speech: Speech) -> Json | None:
+def _azure_error(error: VendorError, flavour: ApiFlavour) -> Json | None:
     """Azure's gateway errors have two keys; the model's own errors are OpenAI's (None)."""
     if error.code == "rate_limit_exceeded":
-        if speech is Speech.AZURE_V1:
+        if flavour is ApiFlavour.AZURE_V1:
             code = "too_many_requests"
             return {"code": code, "message": error.message, "type": code, "param": None}
         return {"code": "429", "message": error.message}

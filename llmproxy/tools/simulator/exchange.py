@@ -1,4 +1,4 @@
-"""What flows through the vendor: a request as received, as understood (`Ask`), and a `Reply`.
+"""What flows through the vendor: a request as received, as understood (`ApiCall`), and a `Reply`.
 
 Nothing here touches a socket. A `Reply` says what to send, never how: framing and faults are the
 wire's.
@@ -20,7 +20,7 @@ SSE_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
 _encode = msgspec.json.Encoder().encode
 
 
-class Speech(Enum):
+class ApiFlavour(Enum):
     """Which vendor's manner a request was made in; it follows from the path."""
 
     OPENAI = "openai"
@@ -58,7 +58,7 @@ class Received(msgspec.Struct, eq=False):
         return None
 
 
-class Ask(msgspec.Struct, eq=False):
+class ApiCall(msgspec.Struct, eq=False):
     """A request whose path, query and credential have been understood.
 
     `operation`: the path behind the prefix, for example `chat/completions`. `deployment`: what
@@ -66,7 +66,7 @@ class Ask(msgspec.Struct, eq=False):
     `limits`: the rate-limit headers of the answer, once the request has been charged.
     """
 
-    speech: Speech
+    flavour: ApiFlavour
     method: str
     operation: str
     deployment: str | None
@@ -79,7 +79,7 @@ class Ask(msgspec.Struct, eq=False):
     @property
     def azure(self) -> bool:
         """Made in one of Azure's two manners."""
-        return self.speech is not Speech.OPENAI
+        return self.flavour is not ApiFlavour.OPENAI
 
 
 class Reply(msgspec.Struct, eq=False):

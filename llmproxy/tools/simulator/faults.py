@@ -16,7 +16,7 @@ from typing import Literal, cast
 import msgspec
 
 from llmproxy.tools.simulator.errors import CODES, error_object, error_reply, known_error, with_body
-from llmproxy.tools.simulator.exchange import Header, Json, Received, Reply, Speech, sse
+from llmproxy.tools.simulator.exchange import ApiFlavour, Header, Json, Received, Reply, sse
 
 Then = Literal["keep", "close", "reset", "stall"]
 
@@ -66,7 +66,7 @@ class Fault(msgspec.Struct, eq=False):
 
     `kind`: a key of KINDS, with its argument (`status:503`, `reset-mid:3`). `times`: how often in
     all, None = always. `every`: each N-th matching request. `probability`: of those, by the
-    vendor's seed. `match`: part of the target. `stream`: only requests that ask for one (True) or
+    vendor's seed. `match`: part of the target. `stream`: only requests that call for one (True) or
     do not (False). `vendor`: only the vendor of that name (for the header, which meets them all).
     `after`: chunks of a stream, or bytes of a body. `pause_s`: between the pieces of slow kinds.
     `retry_after`, `retry_after_ms`: header values, `none` leaves out the usual one. `raw`: text
@@ -170,18 +170,18 @@ def parse_fault(spec: str) -> Fault:
     return msgspec.convert(fields, Fault, strict=False)
 
 
-def status_reply(fault: Fault, speech: Speech) -> Reply:
+def status_reply(fault: Fault, flavour: ApiFlavour) -> Reply:
     """The answer of a `status` fault, in the words of the vendor."""
     status, code = fault.status()
     if fault.body is not None:
         reply = with_body(status, fault.body, [])
     else:
-        reply = error_reply(known_error(status, code, fault.message), speech)
+        reply = error_reply(known_error(status, code, fault.message), flavour)
     retry_after, retry_after_ms = fault.retry_after, fault.retry_after_ms
     # Vendors leave Retry-After out where a person must act (docs/facts/upstreams.md).
     if status == 429 and retry_after is None and code in ("rate_limit_exceeded", "slow_down", None):
         retry_after = "1"
-        if speech is not Speech.OPENAI and retry_after_ms is None:
+        if flavour is not ApiFlavour.OPENAI and retry_after_ms is None:
             retry_after_ms = "1000"
     told: list[Header] = []
     if retry_after_ms not in (None, "none"):
@@ -195,14 +195,14 @@ def status_reply(fault: Fault, speech: Speech) -> Reply:
 # --- what a fault makes of a stream --------------------------------------------------------
 
 
-def tampered(events: Iterable[bytes], fault: Fault, speech: Speech) -> Iterator[bytes]:
+def tampered(events: Iterable[bytes], fault: Fault, flavour: ApiFlavour) -> Iterator[bytes]:
     """The events of a stream under one of the EVENT_KINDS."""
     rest = iter(events)
     match fault.kind:
         case "missing-done":
             yield from _all_but_last(rest)
         case "early-error":
-            yield _error_event(fault, speech, code=None)
+            yield _error_event(fault, flavour, code=None)
         case "failed-first" | "overloaded-event":
             code = "server_is_overloaded" if fault.kind == "overloaded-event" else None
             first = next(rest)
@@ -211,10 +211,10 @@ def tampered(events: Iterable[bytes], fault: Fault, speech: Speech) -> Iterator[
                 yield _failed(first, fault, code or "server_error")
                 return
             if code:  # chat has no such event: its preamble, then the error
-                yield from _preamble(chain([first], rest), None, speech)
-            yield _error_event(fault, speech, code=code)
+                yield from _preamble(chain([first], rest), None, flavour)
+            yield _error_event(fault, flavour, code=code)
         case _:
-            sent = list(_preamble(rest, fault.after, speech))
+            sent = list(_preamble(rest, fault.after, flavour))
             yield from sent
             if sent and sent[0].startswith(b"event: response."):
                 error = known_error(500, None, fault.message)
@@ -222,11 +222,11 @@ def tampered(events: Iterable[bytes], fault: Fault, speech: Speech) -> Iterator[
                 value: Json = {"type": "error", "code": "server_error", "message": error.message}
                 yield sse({**value, "param": None, "sequence_number": number}, "error")
             else:
-                yield _error_event(fault, speech, code=None)
+                yield _error_event(fault, flavour, code=None)
 
 
-def _preamble(events: Iterator[bytes], after: int | None, speech: Speech) -> Iterator[bytes]:
-    wanted = after if after is not None else (1 if speech is Speech.OPENAI else 2)
+def _preamble(events: Iterator[bytes], after: int | None, flavour: ApiFlavour) -> Iterator[bytes]:
+    wanted = after if after is not None else (1 if flavour is ApiFlavour.OPENAI else 2)
     for _ in range(wanted):
         event = next(events, None)
         if event is None:
@@ -242,9 +242,9 @@ def _all_but_last(events: Iterator[bytes]) -> Iterator[bytes]:
         held = event
 
 
-def _error_event(fault: Fault, speech: Speech, *, code: str | None) -> bytes:
+def _error_event(fault: Fault, flavour: ApiFlavour, *, code: str | None) -> bytes:
     status = 503 if code else 500
-    return sse({"error": error_object(known_error(status, code, fault.message), speech)})
+    return sse({"error": error_object(known_error(status, code, fault.message), flavour)})
 
 
 def _failed(created: bytes, fault: Fault, code: str) -> bytes:

@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from llmproxy.tools.simulator.errors import VendorError
-from llmproxy.tools.simulator.exchange import Ask
+from llmproxy.tools.simulator.exchange import ApiCall
 
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
 _PARAMETER = re.compile(rb'\b(name|filename)="([^"]*)"')
@@ -39,14 +39,14 @@ class Form(msgspec.Struct):
         return self.fields.get(name, "").lower() in ("true", "1")
 
 
-def read_form(ask: Ask) -> Form:
+def read_form(call: ApiCall) -> Form:
     """The form in a request's body. Raises VendorError (400)."""
-    found = _BOUNDARY.search(ask.headers.get("content-type", ""))
+    found = _BOUNDARY.search(call.headers.get("content-type", ""))
     if found is None:
         raise VendorError(400, "Expected multipart/form-data with a boundary.")
     form = Form()
     delimiter = b"\r\n--" + found[1].strip().encode("latin-1")
-    parts = (b"\r\n" + ask.body).split(delimiter)
+    parts = (b"\r\n" + call.body).split(delimiter)
     if len(parts) < 2 or not parts[-1].startswith(b"--"):
         raise VendorError(400, "The form is not complete: its last boundary is missing.")
     for part in parts[1:-1]:

@@ -9,9 +9,9 @@ from hashlib import blake2b
 
 import msgspec
 
-from llmproxy.tools.simulator.desk import Desk, decoded
-from llmproxy.tools.simulator.exchange import Ask, Json, Reply, json_reply
+from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply
 from llmproxy.tools.simulator.forms import read_form
+from llmproxy.tools.simulator.state import VendorState, decoded
 from llmproxy.tools.simulator.text import count_tokens
 
 TOKENS_PER_IMAGE = 272
@@ -28,28 +28,28 @@ class ImagesRequest(msgspec.Struct):
 _REQUEST = msgspec.json.Decoder(ImagesRequest)
 
 
-def generated_images(ask: Ask, desk: Desk) -> Reply:
+def generated_images(call: ApiCall, state: VendorState) -> Reply:
     """images/generations. Raises VendorError."""
-    request = decoded(_REQUEST, ask)
-    return _answer(ask, desk, request)
+    request = decoded(_REQUEST, call)
+    return _answer(call, state, request)
 
 
-def edited_images(ask: Ask, desk: Desk) -> Reply:
+def edited_images(call: ApiCall, state: VendorState) -> Reply:
     """images/edits and images/variations, which are forms. Raises VendorError."""
-    form = read_form(ask)
+    form = read_form(call)
     form.file("image")
     fields = form.fields
     n = fields.get("n", "")
     request = ImagesRequest(
         fields.get("prompt", ""), fields.get("model"), int(n) if n.isdigit() else None
     )
-    return _answer(ask, desk, request)
+    return _answer(call, state, request)
 
 
-def _answer(ask: Ask, desk: Desk, request: ImagesRequest) -> Reply:
-    model = desk.model(ask, request.model or "gpt-image-1")
+def _answer(call: ApiCall, state: VendorState, request: ImagesRequest) -> Reply:
+    model = state.model(call, request.model or "gpt-image-1")
     tokens = count_tokens(request.prompt)
-    desk.admit(ask, model, prompt=tokens)
+    state.admit(call, model, prompt=tokens)
     number = request.n or 1
     picture = base64.b64encode(_png(request.prompt)).decode("ascii")
     shown = TOKENS_PER_IMAGE * number
@@ -60,7 +60,7 @@ def _answer(ask: Ask, desk: Desk, request: ImagesRequest) -> Reply:
         "input_tokens_details": {"text_tokens": tokens, "image_tokens": 0},
     }
     pictures = [{"b64_json": picture} for _ in range(number)]
-    return json_reply({"created": desk.created(), "data": pictures, "usage": usage})
+    return json_reply({"created": state.created(), "data": pictures, "usage": usage})
 
 
 def _png(prompt: str) -> bytes:

@@ -1,6 +1,6 @@
 """The Responses API: create (whole, streamed, in the background), retrieve, resume, delete, items.
 
-The event sequence is OpenAI's; there is no [DONE]. A stored response is kept in the desk's memory,
+The event sequence is OpenAI's; there is no [DONE]. A stored response is kept in the state's memory,
 so that ids live in one vendor only, as they do in one account.
 """
 
@@ -11,16 +11,22 @@ from typing import cast
 
 import msgspec
 
-from llmproxy.tools.simulator.desk import Desk, Kept, decoded, keep, no_such_path
+from llmproxy.tools.simulator.completion import (
+    Completion,
+    CompletionInput,
+    FunctionTool,
+    complete,
+    forced_tool,
+)
 from llmproxy.tools.simulator.errors import VendorError
-from llmproxy.tools.simulator.exchange import Ask, Json, Reply, json_reply, sse, stream_reply
-from llmproxy.tools.simulator.said import Said, Tool, Turn, forced_tool, say
+from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply, sse, stream_reply
+from llmproxy.tools.simulator.state import StoredResponse, VendorState, decoded, no_such_path, store
 from llmproxy.tools.simulator.text import count_tokens, tokens_of
 
 TOKENS_PER_ITEM = 3
 
 
-class _Part(msgspec.Struct):
+class _ResponsePart(msgspec.Struct):
     type: str = "input_text"
     text: str | None = None
 
@@ -28,25 +34,25 @@ class _Part(msgspec.Struct):
 class _Item(msgspec.Struct):
     type: str = "message"
     role: str | None = None
-    content: str | list[_Part] | None = None
-    output: str | list[_Part] | None = None
+    content: str | list[_ResponsePart] | None = None
+    output: str | list[_ResponsePart] | None = None
     name: str | None = None
     arguments: str | None = None
 
 
-class _Tool(msgspec.Struct):
+class _ResponseTool(msgspec.Struct):
     type: str = "function"
     name: str | None = None
     parameters: Json | None = None
 
 
-class _Format(msgspec.Struct):
+class _ResponseFormat(msgspec.Struct):
     type: str = "text"
     schema: Json | None = None
 
 
 class _Text(msgspec.Struct):
-    format: _Format | None = None
+    format: _ResponseFormat | None = None
 
 
 class ResponsesRequest(msgspec.Struct):
@@ -60,7 +66,7 @@ class ResponsesRequest(msgspec.Struct):
     background: bool | None = None
     previous_response_id: str | None = None
     max_output_tokens: int | None = None
-    tools: list[_Tool] | None = None
+    tools: list[_ResponseTool] | None = None
     tool_choice: str | Json | None = None
     parallel_tool_calls: bool | None = None
     text: _Text | None = None
@@ -70,60 +76,60 @@ _REQUEST = msgspec.json.Decoder(ResponsesRequest)
 _ECHOED = msgspec.json.Decoder(dict[str, object])
 
 
-def create_response(ask: Ask, desk: Desk) -> Reply:
+def create_response(call: ApiCall, state: VendorState) -> Reply:
     """Answer one request. Raises VendorError."""
-    request = decoded(_REQUEST, ask)
-    model = desk.model(ask, request.model)
+    request = decoded(_REQUEST, call)
+    model = state.model(call, request.model)
     items = _items(request)
     prompt_tokens = sum(map(_item_tokens, items)) + count_tokens(request.instructions or "")
-    desk.admit(ask, model, prompt=prompt_tokens, output=request.max_output_tokens)
+    state.admit(call, model, prompt=prompt_tokens, output=request.max_output_tokens)
     earlier = request.previous_response_id
-    if earlier is not None and earlier not in desk.responses:
+    if earlier is not None and earlier not in state.responses:
         raise VendorError(
             400,
             f"Previous response with id '{earlier}' not found.",
             code="previous_response_not_found",
             param="previous_response_id",
         )
-    turn = _turn(request, items, ask)
-    turn.min_tokens = desk.settings.answer_tokens
-    said = say(turn)
-    asked = _ECHOED.decode(ask.body)
-    response = _envelope(asked, model, desk)
-    response["output"] = _output(said, desk)
-    response["usage"] = _usage(prompt_tokens, said.output_tokens)
-    if said.cut:
+    inputs = _inputs_of(request, items, call)
+    inputs.min_tokens = state.settings.answer_tokens
+    completion = complete(inputs)
+    asked = _ECHOED.decode(call.body)
+    response = _envelope(asked, model, state)
+    response["output"] = _output(completion, state)
+    response["usage"] = _usage(prompt_tokens, completion.output_tokens)
+    if completion.cut:
         response["status"] = "incomplete"
         response["incomplete_details"] = {"reason": "max_output_tokens"}
     if request.store is not False:
         given = asked.get("input")
-        keep(desk.responses, str(response["id"]), Kept(response, _listed(given, desk)))
+        store(state.responses, str(response["id"]), StoredResponse(response, _listed(given, state)))
     if request.stream:
         return stream_reply(response_events(response))
     if request.background:
         return json_reply({**_begun(response), "status": "queued"})
-    return json_reply(response, output_tokens=said.output_tokens)
+    return json_reply(response, output_tokens=completion.output_tokens)
 
 
-def stored_response(ask: Ask, desk: Desk) -> Reply:
+def stored_response(call: ApiCall, state: VendorState) -> Reply:
     """GET, DELETE and POST below `responses/`. Raises VendorError."""
-    _, id_, *rest = ask.operation.split("/")
-    if ask.method == "POST" and id_ == "input_tokens" and not rest:
-        request = decoded(_REQUEST, ask)
+    _, id_, *rest = call.operation.split("/")
+    if call.method == "POST" and id_ == "input_tokens" and not rest:
+        request = decoded(_REQUEST, call)
         tokens = sum(map(_item_tokens, _items(request))) + count_tokens(request.instructions or "")
         return json_reply({"object": "response.input_tokens", "input_tokens": tokens})
-    kept = desk.responses.get(id_)
+    kept = state.responses.get(id_)
     if kept is None:
         raise VendorError(404, f"Response with id '{id_}' not found.")
-    match (ask.method, *rest):
+    match (call.method, *rest):
         case ("GET",):
-            if ask.query.get("stream", "").lower() == "true":
-                after = ask.query.get("starting_after", "")
+            if call.query.get("stream", "").lower() == "true":
+                after = call.query.get("starting_after", "")
                 number = int(after) if after.isdecimal() else -1
                 return stream_reply(response_events(kept.response, after=number))
             return json_reply(kept.response)
         case ("DELETE",):
-            del desk.responses[id_]
+            del state.responses[id_]
             return json_reply({"id": id_, "object": "response", "deleted": True})
         case ("GET", "input_items"):
             return json_reply(_item_list(kept.items))
@@ -131,7 +137,7 @@ def stored_response(ask: Ask, desk: Desk) -> Reply:
             if not kept.response["background"]:
                 raise VendorError(400, "Cannot cancel a synchronous response.")
             return json_reply({**kept.response, "status": "cancelled", "output": []})
-    raise no_such_path(ask)
+    raise no_such_path(call)
 
 
 # --- what was asked ------------------------------------------------------------------------
@@ -144,17 +150,17 @@ def _items(request: ResponsesRequest) -> list[_Item]:
     return [_Item(role="user", content=given)] if isinstance(given, str) else given
 
 
-def _turn(request: ResponsesRequest, items: list[_Item], ask: Ask) -> Turn:
+def _inputs_of(request: ResponsesRequest, items: list[_Item], call: ApiCall) -> CompletionInput:
     question = next((_text(each.content) for each in reversed(items) if each.role == "user"), "")
     last = items[-1] if items else None
     answered = last is not None and last.type == "function_call_output"
     wanted = request.text.format if request.text else None
-    return Turn(
+    return CompletionInput(
         question=question,
         tool_result=_text(last.output) if answered and last is not None else None,
         called=frozenset(each.name for each in items if each.type == "function_call" and each.name),
         tools=[
-            Tool(tool.name, tool.parameters or {"type": "object"})
+            FunctionTool(tool.name, tool.parameters or {"type": "object"})
             for tool in request.tools or ()
             if tool.type == "function" and tool.name
         ],
@@ -163,11 +169,11 @@ def _turn(request: ResponsesRequest, items: list[_Item], ask: Ask) -> Turn:
         schema=wanted.schema if wanted and wanted.type == "json_schema" else None,
         json_mode=wanted is not None and wanted.type == "json_object",
         limit=request.max_output_tokens,
-        refuse=ask.refuse,
+        refuse=call.refuse,
     )
 
 
-def _text(content: str | list[_Part] | None) -> str:
+def _text(content: str | list[_ResponsePart] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return " ".join(part.text for part in content if part.text)
@@ -178,7 +184,7 @@ def _item_tokens(item: _Item) -> int:
     return TOKENS_PER_ITEM + sum(map(count_tokens, texts))
 
 
-def _listed(given: object, desk: Desk) -> list[Json]:
+def _listed(given: object, state: VendorState) -> list[Json]:
     """The input as `input_items` lists it: messages with parts, newest first."""
     written: list[Json] = (
         [{"role": "user", "content": given}]
@@ -187,7 +193,7 @@ def _listed(given: object, desk: Desk) -> list[Json]:
     )
     listed = []
     for each in written:
-        item: Json = {"id": desk.new_id("msg_", 48), "type": "message", "status": "completed"}
+        item: Json = {"id": state.new_id("msg_", 48), "type": "message", "status": "completed"}
         item |= each
         if isinstance(item.get("content"), str):
             item["content"] = [{"type": "input_text", "text": item["content"]}]
@@ -208,11 +214,11 @@ def _item_list(items: list[Json]) -> Json:
 # --- the response as a value ---------------------------------------------------------------
 
 
-def _envelope(asked: Json, model: str, desk: Desk) -> Json:
+def _envelope(asked: Json, model: str, state: VendorState) -> Json:
     """A response without its output; what the client set is echoed."""
-    created = desk.created()
+    created = state.created()
     value: Json = {
-        "id": desk.new_id("resp_", 48),
+        "id": state.new_id("resp_", 48),
         "object": "response",
         "created_at": created,
         "status": "completed",
@@ -250,29 +256,29 @@ def _envelope(asked: Json, model: str, desk: Desk) -> Json:
     return value
 
 
-def _output(said: Said, desk: Desk) -> list[Json]:
-    if said.calls:
+def _output(completion: Completion, state: VendorState) -> list[Json]:
+    if completion.calls:
         return [
             {
-                "id": desk.new_id("fc_", 48),
+                "id": state.new_id("fc_", 48),
                 "type": "function_call",
                 "status": "completed",
                 "arguments": arguments,
-                "call_id": desk.new_id("call_"),
+                "call_id": state.new_id("call_"),
                 "name": name,
             }
-            for name, arguments in said.calls
+            for name, arguments in completion.calls
         ]
     part: Json = (
-        {"type": "refusal", "refusal": said.text}
-        if said.refused
-        else {"type": "output_text", "annotations": [], "logprobs": [], "text": said.text}
+        {"type": "refusal", "refusal": completion.text}
+        if completion.refused
+        else {"type": "output_text", "annotations": [], "logprobs": [], "text": completion.text}
     )
     return [
         {
-            "id": desk.new_id("msg_", 48),
+            "id": state.new_id("msg_", 48),
             "type": "message",
-            "status": "incomplete" if said.cut else "completed",
+            "status": "incomplete" if completion.cut else "completed",
             "content": [part],
             "role": "assistant",
         }
@@ -290,7 +296,7 @@ def _usage(prompt_tokens: int, output_tokens: int) -> Json:
 
 
 def _begun(response: Json) -> Json:
-    """The response before anything has been said."""
+    """The response before anything has been completion."""
     unsaid: Json = {"output": [], "usage": None, "completed_at": None, "incomplete_details": None}
     return {**response, **unsaid, "status": "in_progress"}
 

@@ -1,6 +1,6 @@
 """How an answer goes out: head, framing, pace, and every way in which a fault spoils it.
 
-It writes to an `Outlet` and says how the connection is to end; it never closes one itself.
+It writes to an `ByteWriter` and says how the connection is to end; it never closes one itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Ending(Enum):
     RESET = "reset"
 
 
-class Outlet(Protocol):
+class ByteWriter(Protocol):
     """The writing side of a connection."""
 
     def write(self, chunk: bytes) -> None:
@@ -58,27 +58,27 @@ def whole(reply: Reply, framing: Framing) -> bytes:
     return head + reply.body if framing.body else head
 
 
-async def send(reply: Reply, fault: Fault | None, framing: Framing, outlet: Outlet) -> Ending:
+async def send(reply: Reply, fault: Fault | None, framing: Framing, writer: ByteWriter) -> Ending:
     """Write an answer, spoilt as the fault says; cancelled when the peer is gone."""
     if fault is not None:
-        ending = await _instead(fault, outlet)
+        ending = await _instead(fault, writer)
         if ending is not None:
             return ending
         if fault.kind == "early-hints":
-            outlet.write(
+            writer.write(
                 b"HTTP/1.1 100 Continue\r\n\r\n"
                 b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n"
             )
         elif fault.kind == "trickle":
-            outlet = _Trickle(outlet, fault.pause_s or 0.0)
+            writer = _Trickle(writer, fault.pause_s or 0.0)
     if reply.first_s:
         await asyncio.sleep(reply.first_s)
     if reply.events is None or not framing.body:
-        return await _send_whole(reply, fault, framing, outlet)
-    return await _send_stream(reply, reply.events, fault, framing, outlet)
+        return await _send_whole(reply, fault, framing, writer)
+    return await _send_stream(reply, reply.events, fault, framing, writer)
 
 
-async def _instead(fault: Fault, outlet: Outlet) -> Ending | None:
+async def _instead(fault: Fault, writer: ByteWriter) -> Ending | None:
     """The faults that leave no answer at all; None: an answer follows."""
     match fault.kind:
         case "reset-before":
@@ -88,13 +88,13 @@ async def _instead(fault: Fault, outlet: Outlet) -> Ending | None:
         case "stall-before":
             return await _stall()
         case "malformed-status":
-            outlet.write(b"HTTP/1.1 2x0 Fine\r\ncontent-length: 0\r\n\r\n")
+            writer.write(b"HTTP/1.1 2x0 Fine\r\ncontent-length: 0\r\n\r\n")
             return Ending.CLOSE
         case "raw":
             for piece in fault.raw:
                 if isinstance(piece, str):
-                    outlet.write(piece.encode("latin-1"))
-                    await outlet.drain()
+                    writer.write(piece.encode("latin-1"))
+                    await writer.drain()
                 else:
                     await asyncio.sleep(piece)
             if fault.then == "stall":
@@ -104,23 +104,23 @@ async def _instead(fault: Fault, outlet: Outlet) -> Ending | None:
 
 
 async def _send_whole(
-    reply: Reply, fault: Fault | None, framing: Framing, outlet: Outlet
+    reply: Reply, fault: Fault | None, framing: Framing, writer: ByteWriter
 ) -> Ending:
     body = reply.body if framing.body else b""
     kind = fault.kind if fault else ""
     if fault and kind == "malformed-chunk":
         pieces = [body[: fault.after or len(body) // 2], b""]
-        return await _send_stream(reply, pieces, Fault(kind, after=1), framing, outlet)
+        return await _send_stream(reply, pieces, Fault(kind, after=1), framing, writer)
     promised = len(reply.body) + (MISSING_BYTES if kind == "bad-length" else 0)
     head = _head(reply, [(b"content-length", b"%d" % promised)], framing)
     if fault and kind == "slow-headers":
-        await _slowly(head, fault, outlet)
+        await _slowly(head, fault, writer)
         head = b""
     if fault and kind in _STRIKES:
-        outlet.write(head + body[: len(body) // 2 if fault.after is None else fault.after])
-        return await _strike(fault, outlet)
-    outlet.write(head + body + (SMUGGLED if kind == "extra-bytes" else b""))
-    await outlet.drain()
+        writer.write(head + body[: len(body) // 2 if fault.after is None else fault.after])
+        return await _strike(fault, writer)
+    writer.write(head + body + (SMUGGLED if kind == "extra-bytes" else b""))
+    await writer.drain()
     return Ending.CLOSE if kind == "bad-length" or not framing.keep_alive else Ending.KEEP
 
 
@@ -129,7 +129,7 @@ async def _send_stream(
     events: Iterable[bytes],
     fault: Fault | None,
     framing: Framing,
-    outlet: Outlet,
+    writer: ByteWriter,
 ) -> Ending:
     kind = fault.kind if fault else ""
     chunked = framing.chunked
@@ -140,41 +140,41 @@ async def _send_stream(
     else:
         head = _head(reply, [(b"transfer-encoding", b"chunked")] if chunked else [], framing)
     if fault and kind == "slow-headers":
-        await _slowly(head, fault, outlet)
+        await _slowly(head, fault, writer)
     else:
-        outlet.write(head)
+        writer.write(head)
     strikes_at = None
     if fault and kind in _STRIKES:
         strikes_at = USUAL_AFTER_CHUNKS if fault.after is None else fault.after
     pace = _Pace(reply.piece_s)
     for number, event in enumerate(events):
         if fault and number == strikes_at:
-            return await _strike(fault, outlet)
+            return await _strike(fault, writer)
         if number:
             await pace.wait()
-        outlet.write(b"%x\r\n%b\r\n" % (len(event), event) if chunked else event)
-        await outlet.drain()
+        writer.write(b"%x\r\n%b\r\n" % (len(event), event) if chunked else event)
+        await writer.drain()
     if fault and strikes_at is not None:
-        return await _strike(fault, outlet)
+        return await _strike(fault, writer)
     if chunked:
-        outlet.write(b"0\r\n\r\n" + (SMUGGLED if kind == "extra-bytes" else b""))
-        await outlet.drain()
+        writer.write(b"0\r\n\r\n" + (SMUGGLED if kind == "extra-bytes" else b""))
+        await writer.drain()
     return Ending.KEEP if chunked and framing.keep_alive else Ending.CLOSE
 
 
 _STRIKES = frozenset(("reset-mid", "close-mid", "stall-mid", "malformed-chunk"))
 
 
-async def _strike(fault: Fault, outlet: Outlet) -> Ending:
+async def _strike(fault: Fault, writer: ByteWriter) -> Ending:
     """The end of an answer that is not over."""
-    await outlet.drain()
+    await writer.drain()
     match fault.kind:
         case "reset-mid":
             return await _after_flush(Ending.RESET)
         case "stall-mid":
             return await _stall()
         case "malformed-chunk":
-            outlet.write(b"zz\r\nthis is no chunk\r\n")
+            writer.write(b"zz\r\nthis is no chunk\r\n")
     return Ending.CLOSE
 
 
@@ -190,9 +190,9 @@ async def _stall() -> Ending:
     return Ending.CLOSE
 
 
-async def _slowly(head: bytes, fault: Fault, outlet: Outlet) -> None:
+async def _slowly(head: bytes, fault: Fault, writer: ByteWriter) -> None:
     for line in head.splitlines(keepends=True):
-        outlet.write(line)
+        writer.write(line)
         await asyncio.sleep(SLOW_HEADER_S if fault.pause_s is None else fault.pause_s)
 
 
@@ -222,10 +222,10 @@ class _Pace:
 
 
 class _Trickle:
-    """An outlet that sends byte by byte."""
+    """An writer that sends byte by byte."""
 
-    def __init__(self, outlet: Outlet, pause_s: float) -> None:
-        self._outlet = outlet
+    def __init__(self, writer: ByteWriter, pause_s: float) -> None:
+        self._outlet = writer
         self._pause_s = pause_s
         self._held = b""
 

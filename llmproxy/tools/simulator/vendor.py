@@ -11,11 +11,10 @@ from ssl import SSLContext
 
 import msgspec
 
-from llmproxy.tools.simulator.answering import answer_ask
-from llmproxy.tools.simulator.desk import Desk
-from llmproxy.tools.simulator.dialect import Place, place_of_target, understand, vendor_headers
+from llmproxy.tools.simulator.answering import answer_call
+from llmproxy.tools.simulator.connection import VendorConnection
 from llmproxy.tools.simulator.errors import VendorError, error_reply
-from llmproxy.tools.simulator.exchange import Ask, Received, Reply, json_reply
+from llmproxy.tools.simulator.exchange import ApiCall, Received, Reply, json_reply
 from llmproxy.tools.simulator.faults import (
     EVENT_KINDS,
     SILENT_KINDS,
@@ -25,8 +24,9 @@ from llmproxy.tools.simulator.faults import (
     status_reply,
     tampered,
 )
+from llmproxy.tools.simulator.flavours import ParsedPath, parse_call, parse_target, vendor_headers
 from llmproxy.tools.simulator.settings import VendorSettings
-from llmproxy.tools.simulator.wire import Connection
+from llmproxy.tools.simulator.state import VendorState
 
 BACKLOG = 4096
 CONTROL = b"/_simulator/"
@@ -37,7 +37,7 @@ Script = Callable[[Received], "Iterable[bytes | float] | None"]
 _FAULTS = msgspec.json.Decoder(list[Fault | str])
 
 
-class Counts(msgspec.Struct):
+class VendorCounts(msgspec.Struct):
     """What has happened. `requests`: operation -> status -> how many (status 0: none was sent)."""
 
     requests: dict[str, dict[int, int]] = msgspec.field(default_factory=dict)
@@ -56,7 +56,7 @@ class Counts(msgspec.Struct):
         )
 
 
-class Vendor:
+class SimulatedVendor:
     """Owns the listener, the connections and all state of one vendor.
 
     `faults`, `settings` and `received` may be changed while it runs; `received` holds every
@@ -67,13 +67,13 @@ class Vendor:
         self.settings = settings
         self.faults: list[Fault] = []
         self.received: list[Received] = []
-        self.counts = Counts()
+        self.counts = VendorCounts()
         self.port = settings.port
-        self.desk = Desk(settings, clock=time.monotonic, wall_clock=time.time)
+        self.state = VendorState(settings, clock=time.monotonic, wall_clock=time.time)
         self._ssl = ssl
         self._script: Script | None = None
         self._server: asyncio.Server | None = None
-        self._connections: set[Connection] = set()
+        self._connections: set[VendorConnection] = set()
         self._all_gone = asyncio.Event()
         self._all_gone.set()
 
@@ -105,7 +105,7 @@ class Vendor:
             return
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self),
+            lambda: VendorConnection(self),
             self.settings.host,
             self.port,
             ssl=self._ssl,
@@ -121,7 +121,7 @@ class Vendor:
         if drop:
             for connection in tuple(self._connections):
                 connection.end(reset=True)
-        await asyncio.sleep(0)  # uvloop closes the socket in its next turn
+        await asyncio.sleep(0)  # uvloop closes the socket in its next inputs
 
     async def close(self) -> None:
         """Stop: no listener, no connection left."""
@@ -138,9 +138,9 @@ class Vendor:
         """Let a function answer in bytes of its own; None ends it."""
         self._script = script
 
-    # --- wire.Behind -----------------------------------------------------------------------
+    # --- connection.VendorHooks
 
-    def connected(self, connection: Connection) -> int:
+    def connected(self, connection: VendorConnection) -> int:
         """A connection is there; returns its number."""
         self._connections.add(connection)
         self._all_gone.clear()
@@ -148,7 +148,7 @@ class Vendor:
         self.counts.connections_total += 1
         return self.counts.connections_total
 
-    def disconnected(self, connection: Connection) -> None:
+    def disconnected(self, connection: VendorConnection) -> None:
         """It is gone."""
         self._connections.discard(connection)
         self.counts.connections_open -= 1
@@ -177,7 +177,7 @@ class Vendor:
         if begun:
             received.status = reply.status
         else:
-            operation = place_of_target(received.target).operation or "unknown"
+            operation = parse_target(received.target).operation or "unknown"
             statuses = self.counts.requests.setdefault(operation, {})
             statuses[received.status] = statuses.get(received.status, 0) + 1
 
@@ -187,12 +187,12 @@ class Vendor:
             return self._control(received), None
         if self._script is not None and (pieces := self._script(received)) is not None:
             return Reply(0), raw(*pieces)
-        place = place_of_target(received.target)
+        parsed = parse_target(received.target)
         try:
             fault = self._fault(received)
-            reply = self._reply(received, place, fault)
+            reply = self._reply(received, parsed, fault)
         except VendorError as error:
-            return self._dressed(error_reply(error, place.speech), place, None), None
+            return self._dressed(error_reply(error, parsed.flavour), parsed, None), None
         if fault is not None and fault.kind.startswith(("status", "refusal")):
             fault = None  # it has done its work
         return reply, fault
@@ -207,31 +207,31 @@ class Vendor:
             except ValueError as error:
                 raise VendorError(400, f"x-simulator-fault: {error}") from error
             named = fault.vendor in (None, self.settings.name)
-            if named and fault.strikes(received, self.desk.random):
+            if named and fault.strikes(received, self.state.random):
                 return fault
         for fault in self.faults:
-            if fault.strikes(received, self.desk.random):
+            if fault.strikes(received, self.state.random):
                 return fault
         return None
 
-    def _reply(self, received: Received, place: Place, fault: Fault | None) -> Reply:
+    def _reply(self, received: Received, parsed: ParsedPath, fault: Fault | None) -> Reply:
         if fault is not None and fault.kind in SILENT_KINDS:
             return Reply(0)
         if fault is not None and fault.kind.startswith("status"):
-            reply = self._dressed(status_reply(fault, place.speech), place, None)
+            reply = self._dressed(status_reply(fault, parsed.flavour), parsed, None)
             reply.headers.extend(_extra_headers(fault))
             return reply
-        ask = None
+        call = None
         try:
-            ask = understand(received, place, self.settings)
-            ask.refuse = fault is not None and fault.kind == "refusal"
-            reply = answer_ask(ask, self.desk)
+            call = parse_call(received, parsed, self.settings)
+            call.refuse = fault is not None and fault.kind == "refusal"
+            reply = answer_call(call, self.state)
         except VendorError as error:
-            reply = error_reply(error, place.speech)
+            reply = error_reply(error, parsed.flavour)
         if fault is not None and fault.kind in EVENT_KINDS and reply.events is not None:
-            reply.events = tampered(reply.events, fault, place.speech)
+            reply.events = tampered(reply.events, fault, parsed.flavour)
         self._set_pace(reply)
-        self._dressed(reply, place, ask)
+        self._dressed(reply, parsed, call)
         if fault is not None:
             reply.headers.extend(_extra_headers(fault))
         accepted = received.header(b"accept-encoding") or b""
@@ -239,14 +239,16 @@ class Vendor:
             _compress(reply)
         return reply
 
-    def _dressed(self, reply: Reply, place: Place, ask: Ask | None) -> Reply:
+    def _dressed(self, reply: Reply, parsed: ParsedPath, call: ApiCall | None) -> Reply:
         """The reply with the vendor's own headers."""
-        request_id = self.desk.new_id("", 32)
+        request_id = self.state.new_id("", 32)
         ms = round(reply.first_s * 1000)
-        reply.headers.extend(vendor_headers(place.speech, request_id, self.settings.region, ms=ms))
-        if ask is not None:
-            reply.headers.extend(ask.limits)
-            if ask.azure and (client_id := ask.headers.get("x-ms-client-request-id")):
+        reply.headers.extend(
+            vendor_headers(parsed.flavour, request_id, self.settings.region, ms=ms)
+        )
+        if call is not None:
+            reply.headers.extend(call.limits)
+            if call.azure and (client_id := call.headers.get("x-ms-client-request-id")):
                 reply.headers.append((b"x-ms-client-request-id", client_id.encode("latin-1")))
         return reply
 
@@ -254,8 +256,8 @@ class Vendor:
         settings = self.settings
         if reply.status != 200 or not (settings.latency_s or settings.tokens_per_s):
             return
-        step_s = self.desk.pause(1 / settings.tokens_per_s) if settings.tokens_per_s else 0.0
-        reply.first_s = self.desk.pause(settings.latency_s)
+        step_s = self.state.pause(1 / settings.tokens_per_s) if settings.tokens_per_s else 0.0
+        reply.first_s = self.state.pause(settings.latency_s)
         reply.piece_s = step_s
         if reply.events is None:
             reply.first_s += step_s * reply.output_tokens
@@ -294,9 +296,9 @@ class Vendor:
 @asynccontextmanager
 async def serve(
     settings: VendorSettings | None = None, *, ssl: SSLContext | None = None
-) -> AsyncIterator[Vendor]:
+) -> AsyncIterator[SimulatedVendor]:
     """Run a vendor in this event loop. `ssl`: a server context, for https."""
-    vendor = Vendor(settings or VendorSettings(), ssl=ssl)
+    vendor = SimulatedVendor(settings or VendorSettings(), ssl=ssl)
     await vendor.resume()
     try:
         yield vendor

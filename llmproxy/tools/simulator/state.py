@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import msgspec
 
-from llmproxy.tools.simulator.dialect import not_found
 from llmproxy.tools.simulator.errors import VendorError, decode_error, known_error
-from llmproxy.tools.simulator.exchange import Ask, Json, Speech
+from llmproxy.tools.simulator.exchange import ApiCall, ApiFlavour, Json
+from llmproxy.tools.simulator.flavours import not_found
 from llmproxy.tools.simulator.limits import (
     GENEROUS_RPM,
     GENEROUS_TPM,
@@ -33,7 +33,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 
-class Kept(msgspec.Struct):
+class StoredResponse(msgspec.Struct):
     """A stored response and the input items it answered."""
 
     response: Json
@@ -47,7 +47,7 @@ class StoredFile(msgspec.Struct):
     content: bytes
 
 
-class Desk:
+class VendorState:
     """What one vendor remembers. Single owner of its dictionaries; used by one event loop."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Desk:
         wall_clock: Callable[[], float],
     ) -> None:
         self.settings = settings
-        self.responses: dict[str, Kept] = {}
+        self.responses: dict[str, StoredResponse] = {}
         self.files: dict[str, StoredFile] = {}
         self._clock = clock
         self._wall_clock = wall_clock
@@ -83,12 +83,12 @@ class Desk:
         jitter = self.settings.jitter
         return seconds * self.random.uniform(1 - jitter, 1 + jitter) if jitter else seconds
 
-    def model(self, ask: Ask, named: str | None) -> str:
+    def model(self, call: ApiCall, named: str | None) -> str:
         """The model that a request means: Azure's deployment, else what its body names."""
-        model = ask.deployment or named
+        model = call.deployment or named
         if not model:
             raise VendorError(400, "you must provide a model parameter")
-        self.check_model(model, azure=ask.azure)
+        self.check_model(model, azure=call.azure)
         return model
 
     def check_model(self, model: str, *, azure: bool) -> None:
@@ -101,7 +101,7 @@ class Desk:
         text = f"The model `{model}` does not exist or you do not have access to it."
         raise known_error(404, "model_not_found", text)
 
-    def admit(self, ask: Ask, model: str, *, prompt: int, output: int | None = None) -> None:
+    def admit(self, call: ApiCall, model: str, *, prompt: int, output: int | None = None) -> None:
         """Charge a request against its model's limits. `prompt`, `output`: tokens (output: most).
 
         Raises VendorError: 429 with the limits' headers; 400 when the prompt is too long.
@@ -113,33 +113,33 @@ class Desk:
                 f"resulted in {prompt} tokens. Please reduce the length of the messages."
             )
             raise known_error(400, "context_length_exceeded", text)
-        window = self.window(ask, model)
+        window = self.window(call, model)
         standing = window.admit(prompt + (output or 0), self._clock())
-        ask.limits = window.headers(standing)
+        call.limits = window.headers(standing)
         if standing.wait_s is not None:
-            raise self._throttled(ask, model, window, standing)
+            raise self._throttled(call, model, window, standing)
 
-    def window(self, ask: Ask, model: str) -> Window:
+    def window(self, call: ApiCall, model: str) -> Window:
         """The limits of a model in one vendor's manner."""
-        key = (model, ask.azure)
+        key = (model, call.azure)
         window = self._windows.get(key)
         if window is None:
             rpm = GENEROUS_RPM if self.settings.rpm is None else self.settings.rpm
             tpm = GENEROUS_TPM if self.settings.tpm is None else self.settings.tpm
-            kind = AzureWindow if ask.azure else OpenAIWindow
+            kind = AzureWindow if call.azure else OpenAIWindow
             window = kind(rpm, tpm, self._clock())
-            keep(self._windows, key, window)
+            store(self._windows, key, window)
         return window
 
     @staticmethod
-    def _throttled(ask: Ask, model: str, window: Window, standing: Standing) -> VendorError:
+    def _throttled(call: ApiCall, model: str, window: Window, standing: Standing) -> VendorError:
         wait_s = standing.wait_s or 0.0
         what = "requests" if standing.exceeded == "requests" else "tokens"
         limit = window.rpm if what == "requests" else window.tpm
-        if ask.azure:
-            version = ask.query.get("api-version", "preview")
+        if call.azure:
+            version = call.query.get("api-version", "preview")
             text = (
-                f"Requests to the {ask.operation} Operation under Azure OpenAI API version "
+                f"Requests to the {call.operation} Operation under Azure OpenAI API version "
                 f"{version} have exceeded the {'call' if what == 'requests' else 'token'} rate "
                 f"limit of your current OpenAI S0 pricing tier. Please retry after "
                 f"{max(1, round(wait_s))} seconds."
@@ -153,24 +153,24 @@ class Desk:
         return VendorError(429, text, code="rate_limit_exceeded", kind=what)
 
 
-def keep(kept: dict[K, T], key: K, value: T) -> None:
+def store(kept: dict[K, T], key: K, value: T) -> None:
     """Put in a dictionary, dropping the oldest entry when it is full."""
     if len(kept) >= MAX_KEPT:
         del kept[next(iter(kept))]
     kept[key] = value
 
 
-def decoded(decoder: msgspec.json.Decoder[T], ask: Ask) -> T:
+def decoded(decoder: msgspec.json.Decoder[T], call: ApiCall) -> T:
     """A request's JSON body as its type. Raises VendorError (400)."""
     try:
-        return decoder.decode(ask.body)
+        return decoder.decode(call.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if not isinstance(error, msgspec.DecodeError):
             error = msgspec.DecodeError(str(error))
         raise decode_error(error) from error
 
 
-def no_such_path(ask: Ask) -> VendorError:
+def no_such_path(call: ApiCall) -> VendorError:
     """The operation is unknown, or not for this method."""
-    target = f"/v1/{ask.operation}".encode("latin-1")
-    return not_found(ask.method, target, azure=ask.speech is not Speech.OPENAI)
+    target = f"/v1/{call.operation}".encode("latin-1")
+    return not_found(call.method, target, azure=call.flavour is not ApiFlavour.OPENAI)

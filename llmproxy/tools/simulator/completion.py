@@ -1,6 +1,6 @@
-"""What the vendor says in one turn of a conversation, whichever API asked: text, calls, refusal.
+"""What the vendor says in one inputs of a conversation, whichever API asked: text, calls, refusal.
 
-Pure: the same turn gives the same answer. A tool is called when the turn forces it, or when the
+Pure: the same inputs gives the same answer. A tool is called when the inputs forces it, or when the
 last user message mentions its name; after a tool's result the vendor answers in words.
 """
 
@@ -21,14 +21,14 @@ from llmproxy.tools.simulator.text import (
 )
 
 
-class Tool(msgspec.Struct, frozen=True):
+class FunctionTool(msgspec.Struct, frozen=True):
     """A function that the client offers."""
 
     name: str
     parameters: Json
 
 
-class Turn(msgspec.Struct, kw_only=True):
+class CompletionInput(msgspec.Struct, kw_only=True):
     """What decides an answer. `choice`: `auto`, `none`, `required`, or a tool's name.
 
     `question`: the last user message. `tool_result`: set if the conversation ends with one.
@@ -38,7 +38,7 @@ class Turn(msgspec.Struct, kw_only=True):
     question: str
     tool_result: str | None = None
     called: frozenset[str] = frozenset()
-    tools: list[Tool] = msgspec.field(default_factory=list)
+    tools: list[FunctionTool] = msgspec.field(default_factory=list)
     choice: str = "auto"
     parallel: bool = True
     schema: Json | None = None
@@ -48,7 +48,7 @@ class Turn(msgspec.Struct, kw_only=True):
     min_tokens: int | None = None
 
 
-class Said(msgspec.Struct):
+class Completion(msgspec.Struct):
     """The answer: words (`refused`: they are a refusal), or calls as (name, arguments).
 
     `tokens`: the words in the pieces that a stream sends. `cut`: the limit ended it.
@@ -70,47 +70,47 @@ class Said(msgspec.Struct):
         return len(self.tokens) + sum(len(tokens_of(name + args)) for name, args in self.calls)
 
 
-def say(turn: Turn) -> Said:
-    """The answer to a turn."""
-    if turn.refuse:
-        return Said(tokens_of(REFUSAL), refused=True)
-    calls = [(tool.name, _json(instance_of(tool.parameters))) for tool in _called(turn)]
+def complete(inputs: CompletionInput) -> Completion:
+    """The answer to a inputs."""
+    if inputs.refuse:
+        return Completion(tokens_of(REFUSAL), refused=True)
+    calls = [(tool.name, _json(instance_of(tool.parameters))) for tool in _called(inputs)]
     if calls:
-        return Said([], calls)
-    tokens = tokens_of(_words(turn))
-    if turn.limit is not None and len(tokens) > turn.limit:
-        return Said(tokens[: turn.limit], cut=True)
-    return Said(tokens)
+        return Completion([], calls)
+    tokens = tokens_of(_words(inputs))
+    if inputs.limit is not None and len(tokens) > inputs.limit:
+        return Completion(tokens[: inputs.limit], cut=True)
+    return Completion(tokens)
 
 
-def _words(turn: Turn) -> str:
-    if turn.schema is not None:
-        return _json(instance_of(turn.schema))
-    if turn.json_mode:
-        return _json({"answer": answer_to(turn.question)})
-    least = turn.min_tokens
-    if least is not None and turn.limit is not None:
-        least = min(least, turn.limit + CHARACTERS_PER_TOKEN)
-    if turn.tool_result is not None:
-        return answer_after_tool(turn.tool_result, min_tokens=least)
-    return answer_to(turn.question, min_tokens=least)
+def _words(inputs: CompletionInput) -> str:
+    if inputs.schema is not None:
+        return _json(instance_of(inputs.schema))
+    if inputs.json_mode:
+        return _json({"answer": answer_to(inputs.question)})
+    least = inputs.min_tokens
+    if least is not None and inputs.limit is not None:
+        least = min(least, inputs.limit + CHARACTERS_PER_TOKEN)
+    if inputs.tool_result is not None:
+        return answer_after_tool(inputs.tool_result, min_tokens=least)
+    return answer_to(inputs.question, min_tokens=least)
 
 
-def _called(turn: Turn) -> list[Tool]:
-    if not turn.tools or turn.choice == "none":
+def _called(inputs: CompletionInput) -> list[FunctionTool]:
+    if not inputs.tools or inputs.choice == "none":
         return []
-    answered = turn.tool_result is not None
-    mentioned = [] if answered else [tool for tool in turn.tools if tool.name in turn.question]
-    match turn.choice:
+    answered = inputs.tool_result is not None
+    mentioned = [] if answered else [tool for tool in inputs.tools if tool.name in inputs.question]
+    match inputs.choice:
         case "auto":
             found = mentioned
         case "required":
             # A tool that was not called yet: so an agent that must end with a certain one ends.
-            fresh = [tool for tool in turn.tools if tool.name not in turn.called]
-            found = mentioned or (fresh or turn.tools[-1:])[:1]
+            fresh = [tool for tool in inputs.tools if tool.name not in inputs.called]
+            found = mentioned or (fresh or inputs.tools[-1:])[:1]
         case name:
-            found = [] if answered else [tool for tool in turn.tools if tool.name == name]
-    return found if turn.parallel else found[:1]
+            found = [] if answered else [tool for tool in inputs.tools if tool.name == name]
+    return found if inputs.parallel else found[:1]
 
 
 def _json(value: object) -> str:
@@ -118,7 +118,7 @@ def _json(value: object) -> str:
 
 
 def forced_tool(choice: object) -> str:
-    """`tool_choice` as `Turn.choice`. Chat nests the name under `function`, responses does not."""
+    """`tool_choice` as `CompletionInput.choice`. Only chat nests the name under `function`."""
     if isinstance(choice, dict):
         named = cast("Json", choice)
         function = named.get("function")

@@ -22,13 +22,13 @@ from llmproxy.tools.simulator.sending import Ending, Framing, send, whole
 _LINGER_0 = struct.pack("ii", 1, 0)
 
 
-class Behind(Protocol):
+class VendorHooks(Protocol):
     """What stands behind the connections."""
 
-    def connected(self, connection: Connection) -> int:
+    def connected(self, connection: VendorConnection) -> int:
         """A connection is there; returns its number."""
 
-    def disconnected(self, connection: Connection) -> None:
+    def disconnected(self, connection: VendorConnection) -> None:
         """It is gone."""
 
     def arrived(self, received: Received) -> None:
@@ -44,10 +44,10 @@ class Behind(Protocol):
         """An answer begins to go out (`begun`), or is over, however it ended."""
 
 
-class Connection(asyncio.Protocol):
+class VendorConnection(asyncio.Protocol):
     """Owns its transport, its parser and the one task that answers."""
 
-    def __init__(self, vendor: Behind) -> None:
+    def __init__(self, vendor: VendorHooks) -> None:
         self._vendor = vendor
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)

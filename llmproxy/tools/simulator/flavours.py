@@ -1,4 +1,4 @@
-"""From a received request to an `Ask`: which manner of speech its path is, and is its key good.
+"""From a received request to an `ApiCall`: which API flavour its path is, and is its key good.
 
 Paths: OpenAI `/v1/...`; Azure classic `/openai/deployments/{d}/...` and `/openai/...`, which need
 `api-version`; Azure v1 `/openai/v1/...`. Raises VendorError in the words of the vendor addressed.
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from llmproxy.tools.simulator.errors import VendorError
-from llmproxy.tools.simulator.exchange import Ask, Header, Received, Speech
+from llmproxy.tools.simulator.exchange import ApiCall, ApiFlavour, Header, Received
 from llmproxy.tools.simulator.settings import VendorSettings
 
 _NO_KEY = (
@@ -25,52 +25,52 @@ _AZURE_KEY = (
 )
 
 
-class Place(msgspec.Struct, frozen=True):
+class ParsedPath(msgspec.Struct, frozen=True):
     """What a path says by itself."""
 
-    speech: Speech
+    flavour: ApiFlavour
     operation: str
     deployment: str | None = None
 
 
-def place_of(path: str) -> Place:
+def parse_path(path: str) -> ParsedPath:
     """The manner and the operation of a path (still percent-encoded, without its query)."""
     if path.startswith("/openai/v1/"):
-        return Place(Speech.AZURE_V1, path[11:])
+        return ParsedPath(ApiFlavour.AZURE_V1, path[11:])
     if path.startswith("/openai/deployments/"):
         deployment, _, operation = path[20:].partition("/")
-        return Place(Speech.AZURE_CLASSIC, operation, unquote(deployment))
+        return ParsedPath(ApiFlavour.AZURE_CLASSIC, operation, unquote(deployment))
     if path.startswith("/openai/"):
-        return Place(Speech.AZURE_CLASSIC, path[8:])
+        return ParsedPath(ApiFlavour.AZURE_CLASSIC, path[8:])
     if path.startswith("/v1/"):
-        return Place(Speech.OPENAI, path[4:])
-    return Place(Speech.OPENAI, "")
+        return ParsedPath(ApiFlavour.OPENAI, path[4:])
+    return ParsedPath(ApiFlavour.OPENAI, "")
 
 
-def place_of_target(target: bytes) -> Place:
+def parse_target(target: bytes) -> ParsedPath:
     """The same for a whole request target."""
-    return place_of(target.partition(b"?")[0].decode("latin-1"))
+    return parse_path(target.partition(b"?")[0].decode("latin-1"))
 
 
-def understand(received: Received, place: Place, settings: VendorSettings) -> Ask:
+def parse_call(received: Received, parsed: ParsedPath, settings: VendorSettings) -> ApiCall:
     """Check path, key and api-version. Raises VendorError (401, 404)."""
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in received.headers
     }
     raw_query = received.target.partition(b"?")[2].decode("latin-1")
     query = dict(parse_qsl(raw_query, keep_blank_values=True)) if raw_query else {}
-    azure = place.speech is not Speech.OPENAI
+    azure = parsed.flavour is not ApiFlavour.OPENAI
     wrong_vendor = settings.dialect == ("openai" if azure else "azure")
-    if not place.operation or wrong_vendor:
+    if not parsed.operation or wrong_vendor:
         raise not_found(received.method, received.target, azure=azure)
     _check_key(headers, settings.keys, azure=azure)
-    if place.speech is Speech.AZURE_CLASSIC and not query.get("api-version"):
+    if parsed.flavour is ApiFlavour.AZURE_CLASSIC and not query.get("api-version"):
         raise not_found(received.method, received.target, azure=True)
-    return Ask(
-        place.speech,
+    return ApiCall(
+        parsed.flavour,
         received.method,
-        place.operation,
-        place.deployment,
+        parsed.operation,
+        parsed.deployment,
         query,
         headers,
         received.body,
@@ -107,10 +107,10 @@ def _masked(key: str) -> str:
 _COOKIE_S = 1800
 
 
-def vendor_headers(ask_speech: Speech, request_id: str, region: str, *, ms: int) -> list[Header]:
+def vendor_headers(flavour: ApiFlavour, request_id: str, region: str, *, ms: int) -> list[Header]:
     """The headers that a vendor adds to every answer."""
     name = request_id.encode()
-    if ask_speech is Speech.OPENAI:
+    if flavour is ApiFlavour.OPENAI:
         return [
             (b"x-request-id", b"req_" + name),
             (b"openai-processing-ms", b"%d" % ms),
