@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser coverage mutants check format bench e2e lock docs release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser coverage mutants check check-js format bench e2e lock docs release clean
 .DEFAULT_GOAL := run
 
 setup: .venv/.run
@@ -47,6 +47,9 @@ check: .venv/.dev  ## format, lint, types, layers, size budget, generated docs
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/budget.py
 	@$(BIN)/python tools/reference.py --check
+
+check-js: .venv/bin/python  ## the types of the dashboard's scripts, with npm's TypeScript; skipped without npm
+	@sh tools/check_js.sh
 
 format: .venv/.dev
 	@$(BIN)/ruff format .

@@ -6,7 +6,7 @@ import { themeSwitch } from "./appearance.js";
 import { callsList } from "./calls.js";
 import { charts } from "./charts.js";
 import { closeAll } from "./dialog.js";
-import { byId, setText } from "./dom.js";
+import { byId, inputById, setText } from "./dom.js";
 import { endpointGroups } from "./endpoints.js";
 import { stats } from "./stats.js";
 import { clock, duration } from "./format.js";
@@ -144,14 +144,14 @@ byId("login").addEventListener("submit", async (event) => {
   const error = byId("login-error");
   error.textContent = "";
   try {
-    await login(byId("key").value);
+    await login(inputById("key").value);
   } catch (refused) {
     error.textContent = refused.message;
     byId("key").setAttribute("aria-invalid", "true");
-    byId("key").select();
+    inputById("key").select();
     return;
   }
-  byId("key").value = "";
+  inputById("key").value = "";
   byId("key").removeAttribute("aria-invalid");
   session.signed_in = true;
   openBoard();

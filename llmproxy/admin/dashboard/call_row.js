@@ -4,13 +4,15 @@ import { h } from "./dom.js";
 import { clock, count, millis, usd } from "./format.js";
 import { icon } from "./icons.js";
 
-/** Returns whether a call failed, was retried or fell back. */
+/** Returns whether a call failed, was retried or fell back.
+ * @param {CallTrace} call */
 export function isNotable(call) {
   const attempts = call.steps.filter((step) => step.what === "attempt").length;
   return call.error !== null || call.status >= 400 || attempts > 1 || call.fallback !== null;
 }
 
-/** Returns how a call ended: an icon, a tone and words. */
+/** Returns how a call ended: an icon, a tone and words.
+ * @param {CallTrace} call */
 export function outcomeOf(call) {
   const attempts = call.steps.filter((step) => step.what === "attempt").length;
   if (call.error !== null || call.status >= 400) {
@@ -32,7 +34,8 @@ export function outcomeOf(call) {
   };
 }
 
-/** Makes a row; a click anywhere on it follows the link that opens the trace. */
+/** Makes a row; a click anywhere on it follows the link that opens the trace.
+ * @param {CallTrace} call */
 export function callRow(call) {
   const { sign, tone, words } = outcomeOf(call);
   const link = h("a", { href: `#call=${encodeURIComponent(call.id)}` }, clock(call.at));
@@ -49,7 +52,7 @@ export function callRow(call) {
     cell("number wide", usd(call.cost_usd)),
   );
   line.addEventListener("click", (event) => {
-    if (event.target !== link && getSelection().isCollapsed) link.click();
+    if (event.target !== link && getSelection()?.isCollapsed) link.click();
   });
   return line;
 }
@@ -61,6 +64,7 @@ function below(call) {
   return words ? [h("span", { class: "soft" }, words)] : [];
 }
 
+/** @param {CallTrace} call */
 export function tokensOf(call) {
   if (call.input_tokens === null && call.output_tokens === null) return "–";
   return `${count(call.input_tokens)} → ${count(call.output_tokens)}`;

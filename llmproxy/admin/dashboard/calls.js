@@ -3,7 +3,7 @@
 
 import { get } from "./api.js";
 import { callRow, isNotable } from "./call_row.js";
-import { byId, h, setText } from "./dom.js";
+import { byId, h, inputById, setText } from "./dom.js";
 import { plural } from "./format.js";
 
 const KEPT = 50;
@@ -32,8 +32,8 @@ export function callsList(firstGroup) {
   let loaded = false;
 
   const wanted = (call) => {
-    const group = byId("group").value;
-    return (!group || `g:${call.group}` === group) && (!byId("notable").checked || isNotable(call));
+    const group = inputById("group").value;
+    return (!group || `g:${call.group}` === group) && (!inputById("notable").checked || isNotable(call));
   };
   const draw = () => {
     // Rows are reused, so that the focus can return to the row that had it.
@@ -88,9 +88,9 @@ export function callsList(firstGroup) {
 }
 
 function queryOf() {
-  const group = byId("group").value;
-  const query = new URLSearchParams({ limit: KEPT });
-  if (byId("notable").checked) query.set("notable", "true");
+  const group = inputById("group").value;
+  const query = new URLSearchParams({ limit: String(KEPT) });
+  if (inputById("notable").checked) query.set("notable", "true");
   if (group) query.set("group", group.slice(2));
   return query;
 }
@@ -132,7 +132,7 @@ function pauseWhileLooking(table, pause) {
 }
 
 function drawEmpty(place, group) {
-  if (byId("notable").checked || byId("group").value) {
+  if (inputById("notable").checked || inputById("group").value) {
     place.replaceChildren(h("p", {}, "No matching calls among the latest ones."));
     return;
   }

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { chart } from "./chart.js";
-import { byId, h } from "./dom.js";
+import { byId, h, inputById } from "./dom.js";
 import { count, millis, percent, rate, usd } from "./format.js";
 
 const sum = (points, name) => points.reduce((total, point) => total + point[name], 0);
@@ -131,7 +131,7 @@ export function charts() {
   const load = async () => {
     const mine = (asked += 1);
     loadedAt = performance.now();
-    const group = byId("group").value;
+    const group = inputById("group").value;
     const history = await get(
       `admin/history?span=${span}${group ? `&group=${encodeURIComponent(group.slice(2))}` : ""}`,
     );
@@ -142,7 +142,7 @@ export function charts() {
   const reload = () => load().catch(() => {}); // the connection's status shows what is wrong
   byId("group").addEventListener("change", reload);
   byId("span").addEventListener("change", (event) => {
-    span = event.target.value;
+    span = /** @type {HTMLInputElement} */ (event.target).value;
     drawn.forEach((chart) => chart.show(null));
     reload();
   });
@@ -151,7 +151,7 @@ export function charts() {
     groups: (names) => offer(byId("group"), names),
     point({ point, step_s }) {
       // Events carry points of all groups; for another step or a single group, load the history.
-      if (byId("group").value === "" && stepS === step_s && points.length) {
+      if (inputById("group").value === "" && stepS === step_s && points.length) {
         const last = points.at(-1).at;
         if (point.at > last + step_s) return reload(); // a point is missing
         // The history may have contained this step before it was complete.

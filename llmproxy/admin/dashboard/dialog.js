@@ -5,7 +5,17 @@ import { h } from "./dom.js";
 /** Shows a title, a text and maybe a choice ({label, options: [[value, words]]}), then acts.
  *
  * `act(choice)` returns lines that say what was done, or throws: the dialog then stays open and shows
- * the error. If `keep(lines)` is true, the dialog shows the lines, too; `done` gets the first one. */
+ * the error. If `keep(lines)` is true, the dialog shows the lines, too; `done` gets the first one.
+ *
+ * @param {object} options
+ * @param {string} options.title
+ * @param {string} options.text
+ * @param {{label: string, options: string[][]} | false | null} [options.choice]
+ * @param {string} options.verb
+ * @param {boolean} [options.danger]
+ * @param {(choice: string) => Promise<string[]>} options.act
+ * @param {(line: string) => void} options.done
+ * @param {(lines: string[]) => boolean} [options.keep] */
 export function confirmAction({
   title,
   text,
@@ -51,7 +61,7 @@ export function confirmAction({
     go.disabled = true;
     error.textContent = "";
     try {
-      const lines = await act(select ? select.value : null);
+      const lines = await act(select ? select.value : "");
       done(lines[0]);
       if (keep(lines)) finish(lines);
       else dialog.close();
@@ -66,7 +76,7 @@ export function confirmAction({
 
 /** Opens a dialog, and removes it when it is closed; a click beside it closes it. */
 export function open(dialog) {
-  const before = document.activeElement;
+  const before = /** @type {HTMLElement | null} */ (document.activeElement);
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   });
@@ -80,5 +90,8 @@ export function open(dialog) {
 
 /** Closes all dialogs, for instance when the session has ended. */
 export function closeAll() {
-  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  const dialogs = /** @type {NodeListOf<HTMLDialogElement>} */ (
+    document.querySelectorAll("dialog[open]")
+  );
+  for (const dialog of dialogs) dialog.close();
 }

@@ -23,7 +23,11 @@ export function setAttribute(element, name, value) {
   else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-export const byId = (id) => document.getElementById(id);
+/** Returns an element that the page always has. */
+export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+/** Returns an input or a select that the page always has. */
+export const inputById = (id) => /** @type {HTMLInputElement} */ (document.getElementById(id));
 
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {

@@ -86,6 +86,7 @@ function groupCard(name) {
       head,
       list,
     ),
+    /** @param {GroupView} group */
     update(group, now, serves) {
       status.dataset.tone = group.status === "ok" ? "ok" : group.status === "down" ? "bad" : "warn";
       setText(status, group.status);
@@ -107,6 +108,7 @@ function groupCard(name) {
   };
 }
 
+/** @param {GroupView} group */
 function groupFacts(group) {
   const { recent } = group;
   const facts = [
@@ -130,7 +132,7 @@ function endpointRow(group, name) {
   parts.clear.addEventListener("click", () => clear(group, name));
 
   const tick = (now) => {
-    const left = endpoint.ready_in_s - (now - at);
+    const left = (endpoint.ready_in_s ?? 0) - (now - at);
     setText(parts.left, left > 0 ? `${countdown(left)} left` : "");
     setText(
       parts.since,
@@ -219,6 +221,7 @@ function rowParts(group, name) {
   return parts;
 }
 
+/** @param {EndpointView} endpoint */
 function drawRow(parts, endpoint) {
   const { recent, capacity } = endpoint;
   parts.element.dataset.tone = toneOf(endpoint.state);

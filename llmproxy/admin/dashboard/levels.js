@@ -24,6 +24,7 @@ export function levelBar(what, per) {
   );
   return {
     element,
+    /** @param {LimitView | null} level */
     update(level) {
       element.hidden = level === null;
       if (level === null) return;

@@ -18,7 +18,7 @@ export function plot(svg, { width, times, rows, series, stacked, unit, ceiling =
   const ticks = valueTicks(ceiling ?? highest);
   const x = (index) =>
     LEFT + (times.length < 2 ? 0 : (index / (times.length - 1)) * (width - LEFT - RIGHT));
-  const y = (value) => HEIGHT - BOTTOM - (value / ticks.at(-1)) * (HEIGHT - TOP - BOTTOM);
+  const y = (value) => HEIGHT - BOTTOM - (value / ticks[ticks.length - 1]) * (HEIGHT - TOP - BOTTOM);
   const cursor = s("g", { class: "cursor" });
   svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
   svg.setAttribute("height", HEIGHT);

@@ -18,9 +18,10 @@ const TIME_STEPS = [
 export function valueTicks(highest) {
   if (!(highest > 0)) return [0, 1];
   const power = 10 ** Math.floor(Math.log10(highest / 3));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((step) => highest / step <= 3);
-  const steps = Math.max(1, Math.ceil(highest / step - 1e-9));
-  return Array.from({ length: steps + 1 }, (_, index) => index * step);
+  const steps = [1, 2, 2.5, 5, 10].map((factor) => factor * power);
+  const step = steps.find((candidate) => highest / candidate <= 3) ?? 10 * power;
+  const count = Math.max(1, Math.ceil(highest / step - 1e-9));
+  return Array.from({ length: count + 1 }, (_, index) => index * step);
 }
 
 /** Returns Unix seconds at round local times, at most `most` of them. */

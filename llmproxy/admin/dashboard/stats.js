@@ -3,6 +3,8 @@
 import { byId, h, setText } from "./dom.js";
 import { bytes, count, millis, day, percent, rate, usd } from "./format.js";
 
+/** The name of each tile, and the function that returns its value and the text below.
+ * @type {[string, (state: ProxyView) => string[]][]} */
 const STATS = [
   [
     "Calls",

@@ -11,6 +11,7 @@ const SHOWN = 6;
 export function statusLine() {
   let rows = [];
   return {
+    /** @param {ProxyView} state */
     update(state) {
       const { tone, text } = headlineOf(state);
       byId("status").dataset.tone = tone;
@@ -44,6 +45,7 @@ function drawTroubles(troubles, before, now) {
   return before;
 }
 
+/** @param {{group: string, endpoint: EndpointView}} trouble */
 function troubleRow({ group, endpoint }) {
   const line = h("span");
   const since = h("span", { class: "soft since" });
@@ -51,13 +53,13 @@ function troubleRow({ group, endpoint }) {
   const link = h("a", { href: `#${target}`, "data-target": target }, endpoint.endpoint);
   link.addEventListener("click", (event) => {
     event.preventDefault(); // the address may name a call
-    const there = byId(target);
+    const there = document.getElementById(target);
     there?.scrollIntoView({ block: "center" });
     there?.focus();
   });
   let known = endpoint;
   let at = 0;
-  const tick = (now) => setText(line, stateLine(known, known.ready_in_s - (now - at)));
+  const tick = (now) => setText(line, stateLine(known, (known.ready_in_s ?? 0) - (now - at)));
   return {
     element: h(
       "li",
@@ -66,6 +68,8 @@ function troubleRow({ group, endpoint }) {
       h("span", {}, link, h("span", { class: "soft" }, ` in ${group}: `), line, since),
     ),
     tick,
+    /** @param {EndpointView} endpoint
+     * @param {number} serverNow */
     update(endpoint, serverNow) {
       known = endpoint;
       at = performance.now() / 1000;
@@ -75,6 +79,7 @@ function troubleRow({ group, endpoint }) {
   };
 }
 
+/** @param {ProxyView} state */
 function factsOf(state) {
   const { config } = state;
   const facts = [
@@ -88,8 +93,10 @@ function factsOf(state) {
   return facts.filter(Boolean).join(" · ");
 }
 
+/** @param {ProxyView} state */
 function drawBanners(state) {
   const { config, shared, cache } = state;
+  /** @type {[string, string | null][]} */
   const banners = [];
   if (config.error !== null) {
     const when = config.error_at ? ` at ${clock(config.error_at)}` : "";

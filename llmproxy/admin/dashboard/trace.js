@@ -54,6 +54,7 @@ async function show(id, closed) {
   }
 }
 
+/** @param {CallTrace} call */
 function traceOf(call) {
   const { sign, tone, words } = outcomeOf(call);
   const copy = h("button", { type: "button", class: "small" }, "Copy id");
@@ -79,6 +80,7 @@ function traceOf(call) {
 const noSteps = (call) =>
   call.cache === "hit" ? "None: the answer came from the cache." : "None: no endpoint was called.";
 
+/** @param {CallTrace} call */
 function about(call) {
   return [
     ["Ended", clock(call.at)],
@@ -120,6 +122,7 @@ function stepLine(step, totalMs) {
   );
 }
 
+/** @param {TraceStep} step */
 function stepWords(step) {
   const who = step.endpoint === null ? [] : [h("strong", {}, step.endpoint), " "];
   if (step.what === "skipped") return ["skipped", "off", [...who, `skipped: ${step.why}`]];

@@ -15,22 +15,26 @@ export const STATE_WORDS = {
 // Severity; an endpoint with 0 takes calls.
 const RANK = { ok: 0, full: 0, drained: 1, "half-open": 2, cooling: 3, open: 4, misconfigured: 5 };
 
+/** @param {EndpointView} endpoint */
 export const isUnavailable = (endpoint) => (RANK[endpoint.state] ?? 3) > 0;
 
-/** Returns ok, warn, bad or off: the colour of a state. */
+/** Returns ok, warn, bad or off: the colour of a state.
+ * @param {EndpointStatus} state */
 export function toneOf(state) {
   if (state === "ok") return "ok";
   if (state === "drained") return "off";
   return state === "open" || state === "misconfigured" ? "bad" : "warn";
 }
 
-/** Returns the reason of a state, or "" if the state's name says it all. */
+/** Returns the reason of a state, or "" if the state's name says it all.
+ * @param {EndpointView} endpoint */
 export function reasonOf(endpoint) {
   if (endpoint.state !== "half-open") return (endpoint.reason ?? "").replaceAll("_", " ");
   return endpoint.probing ? "a probe is under way" : "waiting for a call to probe it";
 }
 
-/** Returns the unavailable endpoints, most severe first: [{group, endpoint}]. */
+/** Returns the unavailable endpoints, most severe first: [{group, endpoint}].
+ * @param {ProxyView} state */
 export function troublesOf(state) {
   return state.groups
     .flatMap((group) => group.endpoints.map((endpoint) => ({ group: group.group, endpoint })))
@@ -38,7 +42,8 @@ export function troublesOf(state) {
     .sort((a, b) => (RANK[b.endpoint.state] ?? 3) - (RANK[a.endpoint.state] ?? 3));
 }
 
-/** Returns one sentence about the whole proxy, and its tone. */
+/** Returns one sentence about the whole proxy, and its tone.
+ * @param {ProxyView} state */
 export function headlineOf(state) {
   const endpoints = state.groups.flatMap((group) => group.endpoints);
   const out = endpoints.filter(isUnavailable).length;
@@ -70,7 +75,9 @@ export function headlineOf(state) {
   return { tone: "ok", text: `${subject} healthy${alsoFull}` };
 }
 
-/** Returns a line for an unavailable endpoint, such as: cooling down, throttled, 12 s left. */
+/** Returns a line for an unavailable endpoint, such as: cooling down, throttled, 12 s left.
+ * @param {EndpointView} endpoint
+ * @param {number} readyInS */
 export function stateLine(endpoint, readyInS) {
   const left = readyInS > 0 ? `${countdown(readyInS)}\u00a0left` : "";
   return [STATE_WORDS[endpoint.state] ?? endpoint.state, reasonOf(endpoint), left]
