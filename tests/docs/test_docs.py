@@ -49,6 +49,16 @@ def test_every_file_that_is_named_is_there(name):
             assert (ROOT / code).exists(), code
 
 
+FILES = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("[!.]*/**/*.py")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_python_file_in_backticks_exists(name):
+    for code in inline_code_of(name):
+        if re.fullmatch(r"[\w./-]+\.py", code):
+            assert any(f"/{file}".endswith(f"/{code}") for file in FILES), code
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_every_config_that_is_shown_can_be_used(config):
     names = re.findall(r"os\.environ/(\w+)|\$\{(\w+)\}", config.text)
