@@ -1,4 +1,4 @@
-"""Run servers in a thread with a loop of its own, so that tests may use any client, sync or not."""
+"""Run servers in a thread with an event loop of its own, so that tests can use any client."""
 
 import asyncio
 import threading
@@ -10,9 +10,9 @@ import uvloop
 
 @contextmanager
 def in_background(*contexts):
-    """Enter async context managers in order, in a background loop; yields their values.
+    """Enter async context managers in order, in a background loop; yield their values.
 
-    `contexts` are functions that make one: the later ones are called with the values before.
+    `contexts` are functions that return one; each is called with the values of those before it.
     """
     ready, stop = Future(), None
 

@@ -1,4 +1,4 @@
-"""A certificate authority for a test, and certificates that it signed."""
+"""A certificate authority for tests, and the certificates that it signs."""
 
 import datetime
 import ipaddress
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass
 class Authority:
-    """Signs certificates; `client_context` trusts it alone."""
+    """Signs certificates. `client_context` trusts this authority only."""
 
     folder: Path
 

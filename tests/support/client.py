@@ -1,4 +1,4 @@
-"""A raw HTTP client over a socket: sends exactly these bytes, sees exactly those."""
+"""A raw HTTP client over a socket: it sends the given bytes and returns the received ones."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ class Reply:
 def request(
     path="/v1/chat/completions", body=b"", *, method="POST", headers=(), framed=True, host="test"
 ):
-    """A request as bytes; dicts become JSON."""
+    """Return a request as bytes; a dict as body becomes JSON."""
     if isinstance(body, dict):
         body = json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/1.1".encode("latin-1"), b"host: " + host.encode()]
@@ -56,7 +56,7 @@ class Connection:
         await self.writer.drain()
 
     async def reply(self, *, head_only=False):
-        """Read one response. Raises IncompleteReadError if its framing says it is cut short."""
+        """Read one response. Raises IncompleteReadError if it is truncated."""
         status, headers = await self.head()
         if head_only or status in (204, 304):
             return Reply(status, headers, b"")
@@ -85,7 +85,7 @@ class Connection:
         return data
 
     async def at_end(self):
-        """The server has closed the connection."""
+        """Return whether the server has closed the connection."""
         return await self.reader.read(1) == b""
 
     def leave(self):
@@ -109,7 +109,7 @@ async def close_all():
 
 
 async def ask(port, *args, **kwargs):
-    """One request on a connection of its own."""
+    """Send one request on a connection of its own and return the reply."""
     connection = await connect(port)
     try:
         await connection.send(request(*args, **kwargs))

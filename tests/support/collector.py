@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector: takes OTLP over HTTP, in a thread, and keeps what it was sent."""
+"""A fake OpenTelemetry collector: it receives OTLP over HTTP in a thread and keeps the spans."""
 
 import threading
 import zlib
@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 @dataclass
 class Span:
-    """One span as it came. `below` are its children, by their beginning."""
+    """One span as received. `below` are its children, by start time."""
 
     name: str
     kind: str
@@ -34,7 +34,7 @@ class Span:
 
 @dataclass
 class Collector:
-    """A running collector. It answers with `status`; after `silence_s`, if it is told to wait."""
+    """A running collector. It answers with `status`, once `silence` (if given) is set."""
 
     port: int
     status: int = 200
@@ -48,15 +48,15 @@ class Collector:
         return f"http://127.0.0.1:{self.port}"
 
     def tracing(self, **more):
-        """The section of the config."""
+        """Return the `tracing` section of a config."""
         return {"endpoint": self.endpoint, **more}
 
     def trees(self):
-        """The spans of calls, each with its attempts below it, by their beginning."""
+        """Return the spans of calls, each with its attempts below it, by start time."""
         by_id = {span.id: span for span in self.spans}
         assert len(by_id) == len(self.spans), "an id was given twice"
         roots = []
-        for span in sorted(self.spans, key=lambda each: each.began_at):
+        for span in sorted(self.spans, key=lambda span: span.began_at):
             above = by_id.get(span.parent_id)
             (roots if above is None else above.below).append(span)
         return roots
@@ -68,15 +68,15 @@ class Collector:
         if self.status != 200:
             return
         sent = ExportTraceServiceRequest.FromString(body)
-        for each in sent.resource_spans:
-            self.resource = _attributes(each.resource.attributes)
-            for scope in each.scope_spans:
+        for resource_spans in sent.resource_spans:
+            self.resource = _attributes(resource_spans.resource.attributes)
+            for scope in resource_spans.scope_spans:
                 self.spans += [_span(span) for span in scope.spans]
 
 
 @contextmanager
 def collector(*, port=0):
-    """A collector on a free port, until the block ends."""
+    """Run a collector until the block ends. Port 0: any free port."""
     here = Collector(port)
 
     class Taker(BaseHTTPRequestHandler):
@@ -123,4 +123,7 @@ def _span(sent):
 
 
 def _attributes(sent):
-    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in sent}
+    return {
+        attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value"))
+        for attribute in sent
+    }

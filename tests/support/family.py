@@ -1,44 +1,44 @@
-"""The processes below another one, as the kernel sees them."""
+"""Child processes and their sockets, read from /proc."""
 
 import contextlib
 from pathlib import Path
 
-ESTABLISHED, LISTENING = "01", "0A"  # as /proc/net/tcp says it
+ESTABLISHED, LISTENING = "01", "0A"  # the codes of /proc/net/tcp
 
 
 def children_of(pid):
-    """The processes that a process has started and that live, in the order of their numbers."""
+    """Return the living children of a process, in the order of their ids."""
     return sorted(child for child, (parent, state) in _all() if parent == pid and state != "Z")
 
 
 def living(pids):
-    """Those that have not ended. One that nobody has waited for has ended all the same."""
+    """Return those that have not ended. A zombie has ended."""
     states = {pid: state for pid, (_, state) in _all()}
     return [pid for pid in pids if states.get(pid, "Z") != "Z"]
 
 
 def program_of(pid):
-    """The name of its program."""
+    """Return the name of a process's program."""
     return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def connections_of(pid, port):
-    """How many connections it has accepted on a port."""
+    """Return how many connections a process has accepted on a port."""
     return _sockets_of(pid, port, ESTABLISHED)
 
 
 def listens(pid, port):
-    """Whether it would accept one."""
+    """Return whether a process listens on a port."""
     return _sockets_of(pid, port, LISTENING) > 0
 
 
 def _sockets_of(pid, port, state):
-    """How many TCP sockets it has open that have this port on our side."""
+    """Return how many TCP sockets a process has open whose local port this is."""
     own = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
             own.add(str(descriptor.readlink()))
-    found = set()  # a table that changes while it is read may have a line twice
+    found = set()  # the table may repeat a line if it changes while it is read
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         ours = int(fields[1].rpartition(":")[2], 16) == port

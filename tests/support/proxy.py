@@ -114,8 +114,10 @@ def config_for(*endpoints, group="gpt-4.1", **settings):
     settings.setdefault("drain_delay_s", 0)
     settings.setdefault("drain_timeout_s", 1)
     models = [
-        {"params": {"base_url": each, "api_key": "sk-upstream"}} if isinstance(each, str) else each
-        for each in endpoints
+        {"params": {"base_url": endpoint, "api_key": "sk-upstream"}}
+        if isinstance(endpoint, str)
+        else endpoint
+        for endpoint in endpoints
     ]
     return {
         "model_groups": [{"model_group": group, "models": models}],

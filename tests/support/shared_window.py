@@ -105,9 +105,9 @@ class SharedWindow:
 
 def _sum(reports):
     requests = tokens = 0
-    for each in reports:
-        requests += each[0]
-        tokens += each[1]
+    for report in reports:
+        requests += report[0]
+        tokens += report[1]
     return requests, tokens
 
 

@@ -1,6 +1,6 @@
-"""A scripted upstream: records requests exactly as they came, answers with exactly the bytes told.
+"""A scripted upstream: it records requests byte by byte, and answers with the bytes it is given.
 
-The simulator behaves like a vendor; this one does whatever a test says, at any split.
+The simulator behaves like a vendor; this one does what the test says, at any split of the bytes.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Received:
-    """One request as it came over the wire."""
+    """One request as it was received."""
 
     line: str
     headers: list[tuple[str, str]]
@@ -25,7 +25,7 @@ class Received:
 
 @dataclass
 class Scripted:
-    """A running vendor. `answer(received, number)` makes the steps of each answer.
+    """A running vendor. `answer(received, number)` returns the steps of each answer.
 
     A step is bytes to write, seconds to pause, or "close", "reset", "hang".
     """
@@ -42,7 +42,7 @@ class Scripted:
 
 
 def http(body=b"", *, status=200, headers=(), content_type="application/json", framed=True):
-    """A whole response as bytes."""
+    """Return a whole response as bytes."""
     if isinstance(body, dict):
         body = json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status} X".encode()]
@@ -117,13 +117,13 @@ def error_body(code, *, kind="invalid_request_error", message="no"):
 
 
 def always(*steps):
-    """Answer everything alike."""
+    """Give the same answer to every request."""
     return lambda received, number: steps
 
 
 @asynccontextmanager
 async def scripted(answer, *, port=0, tls=None):
-    """Serve a script; port 0: on a free one."""
+    """Serve a script. Port 0: any free port."""
     vendor = Scripted(port, answer)
     tasks = set()
 
@@ -165,7 +165,7 @@ async def _read(reader, connection):
     except asyncio.IncompleteReadError:
         return None
     line, *lines = head[:-4].decode("latin-1").split("\r\n")
-    headers = [tuple(part.strip() for part in each.split(":", 1)) for each in lines]
+    headers = [tuple(part.strip() for part in field.split(":", 1)) for field in lines]
     received = Received(line, headers, b"", connection)
     length = received.header("content-length")
     if received.header("transfer-encoding"):
@@ -185,7 +185,7 @@ async def _read_chunks(reader):
 
 
 async def _play(steps, received, reader, writer):
-    """Play the steps; False when the connection is over. Notes when the peer leaves."""
+    """Play the steps; return False when the connection is over. Records when the peer leaves."""
     leaving = asyncio.ensure_future(reader.read(1))
     loop = asyncio.get_running_loop()
 

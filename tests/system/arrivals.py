@@ -1,4 +1,4 @@
-"""Calls that arrive by chance, whether or not earlier ones are answered: what a crowd does."""
+"""Calls that arrive at random moments, whether or not earlier ones are answered."""
 
 import asyncio
 import random
@@ -76,16 +76,18 @@ class Crowd:
         return outcome
 
     def served_by(self, *names, since_s=0.0, until_s=1e9):
-        """The calls that arrived in a time and were answered by these endpoints."""
+        """Return the successful calls of a period that these endpoints answered."""
         return [
-            each
-            for each in self.outcomes
-            if each.endpoint in names and each.status == 200 and since_s <= each.at_s < until_s
+            outcome
+            for outcome in self.outcomes
+            if outcome.endpoint in names
+            and outcome.status == 200
+            and since_s <= outcome.at_s < until_s
         ]
 
     @property
     def refused(self):
-        return [each for each in self.outcomes if each.status == 429]
+        return [outcome for outcome in self.outcomes if outcome.status == 429]
 
 
 def asking(tokens):

@@ -1,4 +1,4 @@
-"""Raw clients under load: each checks every byte of every answer."""
+"""Raw clients for load; they check every byte of every answer."""
 
 import asyncio
 from collections import Counter

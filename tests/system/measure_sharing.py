@@ -1,5 +1,5 @@
-"""Measures what test_shared_view.py checks in small: minutes of overload, one of the
-processes killed in the middle, and 500 calls a second through every fault of the server.
+"""Measure at full size what test_shared_view.py tests on a small scale: minutes of overload, one
+process killed meanwhile, and 500 calls a second through every fault of the server.
 
     python -m tests.system.measure_sharing limit    four processes at 150 % of a limit, 3 minutes
     python -m tests.system.measure_sharing kill     the same, and one of them is killed meanwhile
@@ -47,14 +47,14 @@ async def limit(folder):
     async with valkey(folder) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": RPM})
         async with proxies(folder, PROCESSES, server, entry, queue={"max_wait_s": 1}) as made:
-            load = Load([each.port for each in made], 1.5 * RPM / 60)
+            load = Load([instance.port for instance in made], 1.5 * RPM / 60)
             async with load.running():
                 await asyncio.sleep(MINUTES * 60)
     since = only.asked_at[-1] - 60 * (MINUTES - 1)
     after_the_first = sum(moment > since for moment in only.asked_at) / (MINUTES - 1)
     most = most_within(60, only.asked_at)
     tell(f"limit {RPM} a minute, {PROCESSES} processes, load 150 %: {load.statuses()}")
-    tell(f"  calls of each process: {[len(each.calls) for each in made]}")
+    tell(f"  calls of each process: {[len(instance.calls) for instance in made]}")
     tell(f"  most in any 60 s: {most} ({most / RPM:.1%})")
     tell(f"  after the first minute: {after_the_first:.0f} a minute ({after_the_first / RPM:.1%})")
 
@@ -64,7 +64,9 @@ async def kill(folder):
     async with valkey(folder) as server, accounts("only", lasts_s=LASTS_S) as (only,):
         entry = only.entry(limits={"rpm": RPM, "concurrent": 4 * PROCESSES})
         async with proxies(folder, PROCESSES, server, entry, queue={"max_wait_s": 1}) as made:
-            load = Load([each.port for each in made], 1.5 * RPM / 60, clients=10 * PROCESSES)
+            load = Load(
+                [instance.port for instance in made], 1.5 * RPM / 60, clients=10 * PROCESSES
+            )
             async with load.running():
                 await asyncio.sleep(1.5 * WINDOW_S)
                 held = await _granted(server) - only.within(monotonic() - WINDOW_S, WINDOW_S)
@@ -73,8 +75,8 @@ async def kill(folder):
                 abandoned = only.abandoned
                 await asyncio.sleep(2 * WINDOW_S - counted_s)
     at = only.asked_at
-    before = most_within(60, [each for each in at if each <= killed_at])
-    after = most_within(60, [each for each in at if each > killed_at])
+    before = most_within(60, [moment for moment in at if moment <= killed_at])
+    after = most_within(60, [moment for moment in at if moment > killed_at])
     tell(f"limit {RPM} a minute, one of {PROCESSES} processes killed: {load.statuses()}")
     tell(f"  calls under way that died with it: {abandoned}; leased by all and not sent: {held}")
     for name, most in (("before it", before), ("after it", after), ("ever", most_within(60, at))):
@@ -92,7 +94,7 @@ async def places(folder):
     async with valkey(folder) as server, accounts("only", lasts_s=LASTS_S) as (only,):
         entry = only.entry(limits={"concurrent": concurrent})
         async with proxies(folder, PROCESSES, server, entry, queue={"max_wait_s": 1}) as made:
-            load = Load([each.port for each in made], 200, clients=4 * concurrent)
+            load = Load([instance.port for instance in made], 200, clients=4 * concurrent)
             async with load.running():
                 await asyncio.sleep(PHASE_S)
                 killed_at = _kill(made[0], load)
@@ -126,7 +128,7 @@ async def drill(folder):
     async with valkey(folder) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": 10**6, "tpm": 10**9})
         async with proxies(folder, PROCESSES, server, entry) as made:
-            load = Load([each.port for each in made], DRILL_CALLS_PER_S)
+            load = Load([instance.port for instance in made], DRILL_CALLS_PER_S)
             async with load.running():
                 await asyncio.sleep(PHASE_S)
                 await _phase("is well", load, made)
@@ -135,8 +137,8 @@ async def drill(folder):
                     await _phase(name, load, made)
                     await befalls(server, heals)
                     began = monotonic()
-                    for each in made:
-                        await seen_by(each, connected=True, instances=PROCESSES)
+                    for instance in made:
+                        await seen_by(instance, connected=True, instances=PROCESSES)
                     tell(f"    healed within {monotonic() - began:.2f} s")
                 await _phase("is well again", load, made)
     tell(f"{len(load.outcomes)} calls: {load.statuses()}")
@@ -144,15 +146,15 @@ async def drill(folder):
 
 async def _phase(name, load, made):
     """Tell of the calls of the next seconds, from the proxies' logs."""
-    lines = [len(each.calls) for each in made]
+    lines = [len(instance.calls) for instance in made]
     calls = len(load.outcomes)
     await asyncio.sleep(PHASE_S)
     overheads = [
         call["overhead_ms"]
-        for each, line in zip(made, lines, strict=True)
-        for call in each.calls[line:]
+        for instance, line in zip(made, lines, strict=True)
+        for call in instance.calls[line:]
     ]
-    lasted = [1000 * each for _, each, _ in load.outcomes[calls:]]
+    lasted = [1000 * lasted_s for _, lasted_s, _ in load.outcomes[calls:]]
     tell(
         f"the server {name:20} {len(overheads):5} calls; the proxy's own time:"
         f" p50 {percentile(overheads, 0.5):.2f}, p99 {percentile(overheads, 0.99):.2f} ms;"

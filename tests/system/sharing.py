@@ -36,7 +36,7 @@ class Account:
     @property
     def abandoned(self):
         """How many calls whoever asked did not wait for."""
-        return sum(each.gone_at is not None for each in self.received)
+        return sum(received.gone_at is not None for received in self.received)
 
     def within(self, since, seconds):
         """How many calls came in the seconds since then."""
@@ -63,9 +63,9 @@ async def accounts(*names, lasts_s=0.0):
     """Vendors by these names."""
     async with AsyncExitStack() as stack:
         made = [Account(name, lasts_s) for name in names]
-        for each in made:
-            vendor = await stack.enter_async_context(scripted(each.answer))
-            each.base_url = vendor.base_url
+        for instance in made:
+            vendor = await stack.enter_async_context(scripted(instance.answer))
+            instance.base_url = vendor.base_url
         yield made
 
 
@@ -90,9 +90,9 @@ async def proxies(folder, count, server, *entries, **settings):
                 )
                 for number in range(count)
             ]
-        made = [each.result() for each in starts]
-        for each in made:
-            await seen_by(each, connected=True, instances=count)
+        made = [start.result() for start in starts]
+        for instance in made:
+            await seen_by(instance, connected=True, instances=count)
         yield made
 
 
@@ -154,7 +154,7 @@ class Load:
         connection = None
         while True:
             if port in self.dead:
-                living = [each for each in self.ports if each not in self.dead]
+                living = [port for port in self.ports if port not in self.dead]
                 port, connection = living[number % len(living)], None
             await asyncio.sleep(max(0.0, next_at - monotonic()))
             next_at = max(next_at + pause_s * chance.uniform(0.5, 1.5), monotonic() - 1.0)
@@ -200,4 +200,4 @@ def percentile(values, part):
 
 def overheads_ms(proxies, since_line=0):
     """What the proxies themselves needed for each call, from their logs."""
-    return [call["overhead_ms"] for each in proxies for call in each.calls[since_line:]]
+    return [call["overhead_ms"] for proxy in proxies for call in proxy.calls[since_line:]]

@@ -1,4 +1,4 @@
-"""The access log: one line per call, with everything about it."""
+"""The access log of a real process: one line per call."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -54,7 +54,7 @@ def answer(received, _number):
 
 @pytest.mark.clock
 @bounded()
-async def test_each_call_has_one_line_with_where_it_went_how_long_it_took_and_its_tokens(tmp_path):
+async def test_each_call_has_one_line_with_its_endpoint_duration_and_tokens(tmp_path):
     async with scripted(always(REFUSAL)) as bad, scripted(answer) as fine:
         config = {"model_groups": [group_of([bad, fine], weights=(2, 1))]}
         async with running(tmp_path, config=config) as proxy:

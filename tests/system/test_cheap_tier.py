@@ -1,8 +1,8 @@
-"""The cheap endpoints are used to the last call, and the client sees none of their limits.
+"""The cheap endpoints are used to the last call, and clients see none of their limits.
 
-Two cheap endpoints of 600 requests and 100,000 tokens a minute each, and a dear one without
-limits. The proxy is told none of this: it learns from headers. What the vendors have in reserve is
-used up before, so that only what refills counts. Figures are printed: `pytest -s`.
+Two cheap endpoints of 600 requests and 100,000 tokens a minute each, and an expensive one
+without limits. The proxy learns the limits from headers only. The vendors' reserves are used up
+before, so that only what refills counts. Figures are printed: `pytest -s`.
 """
 
 import asyncio
@@ -28,25 +28,25 @@ class Place:
     """A proxy before its vendors, the dear one last."""
 
     def __init__(self, vendors, proxy):
-        self.cheap = [each for each in vendors if each.settings.rpm]
+        self.cheap = [vendor for vendor in vendors if vendor.settings.rpm]
         self.port = proxy.port
 
     @property
     def refusals(self):
-        return sum(each.counts.total(429) for each in self.cheap)
+        return sum(vendor.counts.total(429) for vendor in self.cheap)
 
     @property
     def served(self):
-        return sum(each.counts.total(200) for each in self.cheap)
+        return sum(vendor.counts.total(200) for vendor in self.cheap)
 
     async def use_up_reserves(self, seconds):
         """Leave what refills, or (Azure's minute ends at once) its share of the minute."""
-        for each in self.cheap:
-            if each.settings.dialect == "openai":
-                await use_up(each, calls=2 * RPM, tokens=MEAN_TOKENS)
+        for cheap in self.cheap:
+            if cheap.settings.dialect == "openai":
+                await use_up(cheap, calls=2 * RPM, tokens=MEAN_TOKENS)
             else:
-                await use_up(each, calls=1, tokens=TPM - TPM * seconds // 60)
-            each.counts.requests.clear()
+                await use_up(cheap, calls=1, tokens=TPM - TPM * seconds // 60)
+            cheap.counts.requests.clear()
 
 
 @asynccontextmanager
@@ -62,9 +62,7 @@ async def place(folder, dialect, *, cheap=CHEAP, tiers=(0, 0, 1), knows=True, **
         if len(cheap) > 1:
             vendors.append(await stack.enter_async_context(vendor("dear", dialect)))
         key = "sk-upstream" if knows else None
-        models = [
-            entry(each, tier=tier, key=key) for each, tier in zip(vendors, tiers, strict=False)
-        ]
+        models = [entry(one, tier=tier, key=key) for one, tier in zip(vendors, tiers, strict=False)]
         config = {
             "model_groups": [{"model_group": MODEL, "models": models}],
             "general_settings": {"queue": queue, "drain_delay_s": 0, "drain_timeout_s": 1},
@@ -102,7 +100,7 @@ def share(crowd):
 
 
 def summary(crowd, place):
-    lasted = sorted(each.lasted_s for each in crowd.outcomes)
+    lasted = sorted(outcome.lasted_s for outcome in crowd.outcomes)
     median, most = lasted[len(lasted) // 2], lasted[len(lasted) * 99 // 100]
     return (
         f"{len(crowd.outcomes)} calls, {share(crowd):.1%} at the cheap tier,"
@@ -119,16 +117,16 @@ async def at_95_percent(folder, dialect, seconds=20):
         place(folder / "turns", dialect, tiers=(0, 0, 0), knows=False) as turns,
     ):
         places = (knowing, trying, turns)
-        await asyncio.gather(*(each.use_up_reserves(seconds) for each in places))
-        crowds = [Crowd(each.port, headers=BROUGHT) for each in places]
+        await asyncio.gather(*(place.use_up_reserves(seconds) for place in places))
+        crowds = [Crowd(place.port, headers=BROUGHT) for place in places]
         load = (0.95 * FULL, seconds)
-        await asyncio.gather(*(each.arrive(load) for each in crowds))
+        await asyncio.gather(*(crowd.arrive(load) for crowd in crowds))
     ways = ("the proxy", "cheap first, without the model", "in turns, without the model")
     for way, crowd, here in zip(ways, crowds, places, strict=True):
         tell(f"95 %, {dialect}, {way}: {summary(crowd, here)}")
 
     crowd = crowds[0]
-    assert {each.status for each in crowd.outcomes} == {200}
+    assert {outcome.status for outcome in crowd.outcomes} == {200}
     assert share(crowd) >= 0.95
     assert knowing.refusals <= 0.01 * len(crowd.outcomes)
     assert trying.refusals > knowing.refusals
@@ -155,14 +153,14 @@ async def at_120_percent(folder, dialect, settling=2, high=15, low=5):
         full = await served_per_s(here, high) / FULL
         await load
     falls_at = settling + high
-    spilled = [each.at_s - falls_at for each in crowd.served_by("dear", since_s=falls_at)]
+    spilled = [outcome.at_s - falls_at for outcome in crowd.served_by("dear", since_s=falls_at)]
     last_s = max(spilled, default=0.0)
     tell(f"120 %, {dialect}: {summary(crowd, here)}; {refused_before} of the 429s at first;")
     tell(f"  {full:.1%} full; last spill {last_s:.2f} s after the fall to 80 %")
 
-    assert {each.status for each in crowd.outcomes} == {200}
+    assert {outcome.status for outcome in crowd.outcomes} == {200}
     assert full >= 0.97
-    assert all(each < 2.0 for each in spilled)
+    assert all(after_s < 2.0 for after_s in spilled)
     assert here.refusals <= 0.01 * len(crowd.outcomes)
 
 
@@ -173,7 +171,7 @@ async def in_bursts(folder, dialect, rate=RPM / 60):
         burst = (1.5 * rate, 3), (0.1 * rate, 2)
         await crowd.arrive(*burst, *burst)
         bursts = f"bursts of 150 %, {dialect}: {summary(crowd, here)}"
-        assert {each.status for each in crowd.outcomes} == {200}
+        assert {outcome.status for outcome in crowd.outcomes} == {200}
 
         crowd.outcomes.clear()
         flood = [asyncio.create_task(crowd.call()) for _ in range(120)]
@@ -251,5 +249,5 @@ def test_at_120_percent_the_cheap_tier_is_full_and_the_rest_spills(endings):
     assert_nothing_was_missed(endings[at_120_percent])
 
 
-def test_one_endpoint_serves_bursts_by_waiting_until_the_room_is_full(endings):
+def test_one_endpoint_serves_bursts_by_queueing_until_the_queue_is_full(endings):
     assert_nothing_was_missed(endings[in_bursts])

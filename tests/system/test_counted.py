@@ -1,4 +1,4 @@
-"""What several workers count adds up to what the vendors have seen, whichever of them is asked."""
+"""The counts of several workers add up to what the vendors received, at whichever worker."""
 
 import asyncio
 import json
@@ -55,9 +55,9 @@ def usage_in(stream):
 
 async def _called(port):
     clients = [Client(port, seed) for seed in range(CLIENTS)]
-    await asyncio.gather(*(each.call(CALLS // CLIENTS) for each in clients))
-    statuses = sum((each.statuses for each in clients), Counter())
-    return statuses, sum((each.tokens for each in clients), Counter())
+    await asyncio.gather(*(client.call(CALLS // CLIENTS) for client in clients))
+    statuses = sum((client.statuses for client in clients), Counter())
+    return statuses, sum((client.tokens for client in clients), Counter())
 
 
 def entry(vendor):
@@ -76,7 +76,7 @@ async def four_workers(folder, *vendors, **settings):
 
 
 @bounded(120)
-async def test_ten_thousand_calls_at_four_workers_are_counted_to_the_last_one(tmp_path):
+async def test_ten_thousand_calls_at_four_workers_are_all_counted(tmp_path):
     first = VendorSettings(name="first", record=False)
     second = VendorSettings(name="second", record=False, seed=1)
     async with serve(first) as first, serve(second) as second:
@@ -136,7 +136,7 @@ def _counters(sample):
 
 
 @bounded(60)
-async def test_a_worker_that_dies_takes_no_count_with_it_that_it_had_shown(tmp_path):
+async def test_counts_that_a_dead_worker_had_published_are_kept(tmp_path):
     async with scripted(always(http(chat()))) as vendor:
         async with serving(tmp_path, vendor) as proxy:
             await shared_by(proxy, 2)
@@ -167,7 +167,7 @@ async def _one_call(port):
 
 
 @bounded(60)
-async def test_what_an_operator_does_at_one_worker_is_done_at_all_and_at_who_comes_later(tmp_path):
+async def test_an_operators_action_at_one_worker_applies_to_all_and_to_later_ones(tmp_path):
     answer = always(http(chat()))
     async with scripted(answer) as vendor, scripted(answer) as other:
         entries = [
@@ -195,7 +195,7 @@ async def test_what_an_operator_does_at_one_worker_is_done_at_all_and_at_who_com
 
 
 @bounded(60)
-async def test_every_worker_tells_the_calls_of_all_and_finds_each_by_its_id(tmp_path):
+async def test_every_worker_lists_the_calls_of_all_and_finds_each_by_its_id(tmp_path):
     async with scripted(always(http(chat()))) as vendor:
         async with serving(tmp_path, vendor) as proxy:
             ids = set()
@@ -213,7 +213,7 @@ async def test_every_worker_tells_the_calls_of_all_and_finds_each_by_its_id(tmp_
 
 
 @bounded(60)
-async def test_what_is_left_of_a_limit_is_what_all_workers_left(tmp_path):
+async def test_the_rest_of_a_limit_counts_the_calls_of_all_workers(tmp_path):
     async with scripted(always(http(chat()))) as vendor:
         async with serving(tmp_path, vendor, rpm=600) as proxy:
             await shared_by(proxy, 2)
@@ -227,7 +227,7 @@ async def test_what_is_left_of_a_limit_is_what_all_workers_left(tmp_path):
 
 
 @bounded(60)
-async def test_who_follows_one_worker_hears_of_every_call_at_any_of_them_once(tmp_path):
+async def test_a_follower_of_one_worker_gets_every_call_of_any_worker_once(tmp_path):
     async with scripted(always(http(chat()))) as vendor:
         async with serving(tmp_path, vendor) as proxy:
             await shared_by(proxy, 2)

@@ -1,4 +1,4 @@
-"""A process that is killed with -9: within one window nothing of what it had is missing.
+"""A process that is killed with -9: within one window the others have all that it held.
 
 The same under load for minutes: `python -m tests.system.measure_sharing kill`, and `places`.
 """
@@ -46,7 +46,7 @@ async def server_ms(client):
 
 
 @bounded()
-async def test_what_a_killed_process_had_leased_is_free_again_after_a_real_minute(tmp_path):
+async def test_the_lease_of_a_killed_process_is_free_again_after_a_real_minute(tmp_path):
     """The minute is that of production. Nobody waits for it: a later time is told."""
     async with valkey(tmp_path) as server, server.client() as client:
         before_ms = await server_ms(client)
@@ -64,7 +64,9 @@ async def test_what_a_killed_process_had_leased_is_free_again_after_a_real_minut
 
 @pytest.mark.clock
 @bounded()
-async def test_the_others_get_all_of_it_within_one_window_by_the_server_s_clock(tmp_path):
+async def test_the_other_processes_get_its_whole_lease_within_one_window_of_the_servers_clock(
+    tmp_path,
+):
     options = {"rpm": None, "tpm": TPM, "window_slots": SHORT_SLOTS}
     async with valkey(tmp_path) as server, instance(server, **options) as survivor:
         async with holding(server, tpm=TPM, window_slots=SHORT_SLOTS) as process:
@@ -79,14 +81,14 @@ async def test_the_others_get_all_of_it_within_one_window_by_the_server_s_clock(
 
 @pytest.mark.clock
 @bounded()
-async def test_the_places_of_a_killed_process_are_given_to_calls_that_wait(tmp_path):
+async def test_the_permits_of_a_killed_process_are_given_to_waiting_calls(tmp_path):
     async with valkey(tmp_path) as server, accounts("only", lasts_s=60) as (only,):
         entry = only.entry(limits={"concurrent": PLACES})
         async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 15}) as made:
             victim, survivor = made
             calls = [
-                asyncio.create_task(ask(each.port, body=CHAT))
-                for each in (victim, *[survivor] * PLACES)
+                asyncio.create_task(ask(proxy.port, body=CHAT))
+                for proxy in (victim, *[survivor] * PLACES)
             ]
             while len(only.asked_at) < 1 + PLACES // 2:
                 await asyncio.sleep(0.02)

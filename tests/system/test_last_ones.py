@@ -1,4 +1,4 @@
-"""When few endpoints are left, and when none is."""
+"""One endpoint left, or none."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ INVALID_KEY = error_body("invalid_api_key", message="Incorrect API key provided:
 
 
 @bounded(30)
-async def test_of_500_calls_none_fails_while_one_endpoint_is_alive(tmp_path):
+async def test_none_of_500_calls_fails_while_one_endpoint_is_alive(tmp_path):
     async with vendors(5, latency_s=0.01) as members:
         for vendor, illness in zip(
             members, ["connections refused", "500s", "resets", "stalls"], strict=False
@@ -56,9 +56,7 @@ def assert_it_may_be_asked_again(reply):
 
 @pytest.mark.parametrize("body", [CHAT, STREAM], ids=["unary", "stream"])
 @bounded()
-async def test_when_all_are_dead_one_error_names_each_endpoint_and_when_to_come_back(
-    tmp_path, body
-):
+async def test_when_all_endpoints_are_dead_one_error_names_each_and_when_to_retry(tmp_path, body):
     reply, took_s = await answer_when_all(
         ["connections refused", "500s", "resets"], tmp_path, body, num_retries=2
     )
@@ -76,7 +74,7 @@ async def test_when_all_are_dead_one_error_names_each_endpoint_and_when_to_come_
 
 
 @bounded()
-async def test_when_all_credentials_are_wrong_the_client_is_told_not_to_come_back_soon(tmp_path):
+async def test_when_all_credentials_are_rejected_the_client_is_told_not_to_retry_soon(tmp_path):
     refusal = always(http(INVALID_KEY, status=401))
     async with AsyncExitStack() as stack:
         members = [await stack.enter_async_context(scripted(refusal)) for _ in range(3)]
@@ -94,7 +92,7 @@ async def test_when_all_credentials_are_wrong_the_client_is_told_not_to_come_bac
 
 
 @bounded()
-async def test_many_clients_of_dead_endpoints_all_get_a_clear_error_within_their_time(tmp_path):
+async def test_many_clients_of_dead_endpoints_all_get_a_clear_error_before_their_timeout(tmp_path):
     async def one(port):
         began_at = time.monotonic()
         reply = await ask(port, body=CHAT, headers=[("x-llmproxy-timeout-s", "3")])
@@ -116,7 +114,7 @@ async def test_many_clients_of_dead_endpoints_all_get_a_clear_error_within_their
 @pytest.mark.clock
 @pytest.mark.parametrize("body", [CHAT, STREAM], ids=["unary", "stream"])
 @bounded()
-async def test_a_stalled_vendor_costs_no_more_than_the_time_that_the_client_gives(tmp_path, body):
+async def test_a_stalled_endpoint_costs_no_more_than_the_clients_timeout(tmp_path, body):
     async with scripted(always("hang")) as stalled:
         async with running(
             tmp_path, config={"model_groups": [group_of([stalled], weights=[1])]}

@@ -64,7 +64,7 @@ async def abort_streams(port, count):
 
 
 @bounded(60)
-async def test_neither_big_bodies_nor_aborted_streams_stay_in_memory(tmp_path):
+async def test_neither_big_bodies_nor_aborted_streams_remain_in_memory(tmp_path):
     gone = []
 
     def answer(received, _number):
@@ -130,7 +130,7 @@ async def _stalled_connection(port):
 
 
 @bounded(30)
-async def test_a_client_that_does_not_read_stops_its_own_upstream_and_nobody_elses(tmp_path):
+async def test_a_client_that_does_not_read_pauses_only_its_own_upstream(tmp_path):
     assert await held_by_stalled_clients(tmp_path) < 640
 
 
@@ -140,7 +140,7 @@ async def test_a_client_that_does_not_read_costs_less_than_256_kib(tmp_path):
 
 
 @bounded(30)
-async def test_500_open_streams_are_all_served_to_their_end(tmp_path):
+async def test_500_open_streams_are_all_completed(tmp_path):
     go_on = asyncio.Event()
 
     def answer(received, _number):

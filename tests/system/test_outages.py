@@ -1,6 +1,6 @@
-"""One of three endpoints dies under load and comes back: no client notices.
+"""One of three endpoints fails under load and recovers: no client notices.
 
-One proxy process has a group for each way of dying; all go through their outages side by side,
+One proxy process has a group for each kind of failure. All outages run at the same time,
 because a recovered endpoint's share takes ten seconds to grow back.
 """
 
@@ -81,7 +81,7 @@ def looks(tmp_path_factory):
                     outages[illness] = Outage(illness, members[3 * number : 3 * number + 3])
                 config = {
                     "model_groups": [
-                        group_of(each.members, group=each.group) for each in outages.values()
+                        group_of(outage.members, group=outage.group) for outage in outages.values()
                     ],
                     "general_settings": SETTINGS,
                 }
@@ -102,20 +102,20 @@ def outages(request, looks):
 
 
 @pytest.mark.parametrize("illness", ILLNESSES)
-def test_of_2000_calls_none_fails_while_an_endpoint_is_lost_to(illness, outages):
+def test_none_of_2000_calls_fails_during_an_outage_of_one_endpoint(illness, outages):
     during = outages[illness].during
     assert during.failures == []
     assert during.streamed == CALLS // 2
 
 
 @pytest.mark.parametrize("illness", ILLNESSES)
-def test_hardly_a_call_is_wasted_on_an_endpoint_that_is_lost_to(illness, outages):
+def test_few_attempts_go_to_an_endpoint_during_its_outage(illness, outages):
     # At most one for each client until the first failure shows, and a probe now and then.
     assert 0 < outages[illness].failed_calls <= CLIENTS + 10
 
 
 @pytest.mark.parametrize("illness", ILLNESSES)
-def test_an_endpoint_gets_its_share_again_after(illness, outages):
+def test_an_endpoint_gets_its_share_again_after_an_outage(illness, outages):
     after = outages[illness].after
     assert after.failures == []
     shares = {"w3": CALLS_AFTER // 2, "w2": CALLS_AFTER // 3, "w1": CALLS_AFTER // 6}

@@ -1,4 +1,4 @@
-"""The config file changes under load, again and again, and no client notices."""
+"""Repeated reloads of the config under load: no client notices."""
 
 import asyncio
 import signal
@@ -24,12 +24,12 @@ def config_of(members, number, **settings):
     gone = number % 3
     weights = [3 + number % 5, 2, 1]
     group = group_of(members, weights=weights)
-    group["models"] = [each for place, each in enumerate(group["models"]) if place != gone]
+    group["models"] = [model for place, model in enumerate(group["models"]) if place != gone]
     if number % 4 == 1:
         settings["timeouts"] = {"connect_s": 4}
     if number % 5 == 2:  # so few places that calls wait in line
-        for each in group["models"]:
-            each["limits"] = {"concurrent": 4}
+        for model in group["models"]:
+            model["limits"] = {"concurrent": 4}
     return {"model_groups": [group], "general_settings": {**SETTINGS, **settings}}
 
 
@@ -72,7 +72,7 @@ async def reload_again_and_again(proxy, members, over):
 
 
 @bounded(120)
-async def test_of_a_hundred_reloads_under_load_no_call_takes_notice(tmp_path):
+async def test_a_hundred_reloads_under_load_affect_no_call(tmp_path):
     async with vendors(3, latency_s=0.02) as members:
         async with running(tmp_path, config=config_of(members, 0)) as proxy:
             over = asyncio.Event()
@@ -96,7 +96,7 @@ async def test_of_a_hundred_reloads_under_load_no_call_takes_notice(tmp_path):
 
 
 @bounded(120)
-async def test_two_workers_agree_after_a_hundred_reloads_and_no_call_takes_notice(tmp_path):
+async def test_two_workers_agree_after_a_hundred_reloads_that_affect_no_call(tmp_path):
     async with vendors(3, latency_s=0.02) as members:
         async with serving(tmp_path / "p", members[0], settings=SETTINGS) as proxy:
             over = asyncio.Event()
@@ -117,10 +117,10 @@ async def test_two_workers_agree_after_a_hundred_reloads_and_no_call_takes_notic
 
 async def both_serve(proxy, members, number):
     """Wait until every worker has the endpoints of a config: each connection asks one of them."""
-    wanted = {each["name"] for each in config_of(members, number)["model_groups"][0]["models"]}
+    wanted = {model["name"] for model in config_of(members, number)["model_groups"][0]["models"]}
     agreed = 0
     while agreed < 20:
         health = (await ask(proxy.port, "/health", method="GET")).json
-        found = {each["endpoint"] for each in health["endpoints"]}
+        found = {endpoint["endpoint"] for endpoint in health["endpoints"]}
         agreed = agreed + 1 if found == wanted and not health["config_error"] else 0
         await asyncio.sleep(0.02)

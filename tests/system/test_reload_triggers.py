@@ -1,4 +1,4 @@
-"""Each way to have the config file read again, in a process of its own and in workers."""
+"""Each way to reload the config file, in a single process and in workers."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ async def refused(proxy):
 
 
 @bounded(30)
-async def test_a_changed_file_is_served_within_a_moment_and_a_wrong_one_is_not(tmp_path):
+async def test_a_changed_file_is_loaded_at_once_and_an_invalid_one_is_not(tmp_path):
     async with scripted(GOOD) as vendor:
         async with running(tmp_path, config=config_of(vendor, "gpt-4.1")) as proxy:
             write(proxy, config_of(vendor, "gpt-4.1", "second"))
@@ -58,7 +58,7 @@ async def test_a_changed_file_is_served_within_a_moment_and_a_wrong_one_is_not(t
 
 
 @bounded(30)
-async def test_a_hangup_reads_the_file_that_nobody_watches(tmp_path):
+async def test_sighup_reloads_a_file_that_is_not_watched(tmp_path):
     async with scripted(GOOD) as vendor:
         config = config_of(vendor, "gpt-4.1", reload_on_change=False)
         async with running(tmp_path, config=config) as proxy:
@@ -76,7 +76,7 @@ async def test_a_hangup_reads_the_file_that_nobody_watches(tmp_path):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @bounded(60)
-async def test_a_hangup_at_any_moment_of_the_start_ends_nothing(tmp_path, workers):
+async def test_sighup_at_any_moment_of_the_start_ends_no_process(tmp_path, workers):
     """Python itself begins with signals held back: only what the command does is of interest."""
     async with scripted(GOOD) as vendor:
         serve = ["serve", "--port", "0", "--workers", workers]
@@ -116,7 +116,7 @@ async def hang_up(folder, over):
 
 
 @bounded(60)
-async def test_a_hangup_for_the_supervisor_reaches_all_workers(tmp_path):
+async def test_sighup_to_the_supervisor_reaches_all_workers(tmp_path):
     async with scripted(GOOD) as vendor:
         settings = {**SETTINGS, "reload_on_change": False}
         async with serving(tmp_path / "p", vendor, settings=settings) as proxy:
@@ -128,7 +128,7 @@ async def test_a_hangup_for_the_supervisor_reaches_all_workers(tmp_path):
 
 
 @bounded(60)
-async def test_what_one_worker_is_told_to_reload_all_do(tmp_path):
+async def test_a_reload_asked_of_one_worker_is_done_by_all(tmp_path):
     async with scripted(GOOD) as vendor:
         settings = {**SETTINGS, "reload_on_change": False}
         async with serving(tmp_path / "p", vendor, settings=settings) as proxy:
@@ -150,7 +150,7 @@ async def test_what_one_worker_is_told_to_reload_all_do(tmp_path):
 
 @pytest.mark.parametrize("watched", [True, False])
 @bounded(60)
-async def test_a_worker_that_is_replaced_serves_what_the_others_do(tmp_path, watched):
+async def test_a_replaced_worker_serves_the_same_config_as_the_others(tmp_path, watched):
     """The file has changed since the start, and become wrong since then."""
     async with scripted(GOOD) as vendor:
         settings = {**SETTINGS, "reload_on_change": watched}

@@ -1,4 +1,4 @@
-"""What must never be seen: our keys, the clients' keys, prompts and answers."""
+"""What must never be logged or returned: our keys, clients' keys, prompts and answers."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def refuse(received, _number):
 
 
 @bounded()
-async def test_neither_keys_nor_prompts_nor_answers_are_ever_written_down(tmp_path):
+async def test_keys_prompts_and_answers_are_never_logged(tmp_path):
     async with scripted(refuse) as bad, scripted(answer) as fine, scripted(refuse) as lone:
         groups = [
             group_of([bad, fine], weights=(2, 1)),
@@ -68,7 +68,7 @@ async def test_neither_keys_nor_prompts_nor_answers_are_ever_written_down(tmp_pa
 
 @pytest.mark.parametrize("endpoints", [1, 2])
 @bounded()
-async def test_a_refusal_that_quotes_our_key_reaches_the_client_without_it(tmp_path, endpoints):
+async def test_our_key_is_removed_from_an_error_that_quotes_it(tmp_path, endpoints):
     async with scripted(refuse) as vendor:
         group = group_of([vendor] * endpoints, weights=(2, 1)[:endpoints])
         async with running(tmp_path, config={"model_groups": [group]}) as proxy:

@@ -1,5 +1,5 @@
-"""Four processes and one Valkey: one limit, one knowledge of endpoints, and no call that notices
-what happens to the server. `python -m tests.system.measure_sharing` measures it for longer."""
+"""Four processes with one Valkey share limits and the state of endpoints, and trouble of the server
+affects no call. `python -m tests.system.measure_sharing` measures it for longer."""
 
 import asyncio
 import signal
@@ -25,11 +25,11 @@ RPM = 300
 
 @pytest.mark.clock
 @bounded(60)
-async def test_all_together_dispatch_no_more_than_the_limit(tmp_path):
+async def test_all_instances_together_send_no_more_than_the_limit(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": RPM})
         async with proxies(tmp_path, 4, server, entry, queue={"max_wait_s": 0.2}) as made:
-            async with Load([each.port for each in made], 150).running() as load:
+            async with Load([instance.port for instance in made], 150).running() as load:
                 await asyncio.sleep(6)
         statuses = load.statuses()
     assert len(load.outcomes) > 1.5 * RPM
@@ -39,11 +39,11 @@ async def test_all_together_dispatch_no_more_than_the_limit(tmp_path):
 
 @pytest.mark.clock
 @bounded(60)
-async def test_tokens_are_shared_too(tmp_path):
+async def test_token_limits_are_shared_too(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"tpm": 2000})
         async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 0.2}) as made:
-            async with Load([each.port for each in made], 150).running() as load:
+            async with Load([instance.port for instance in made], 150).running() as load:
                 await asyncio.sleep(5)
     # A call is charged with its 5 tokens as soon as its answer has told them.
     assert set(load.statuses()) == {200, 429}
@@ -56,7 +56,7 @@ async def test_a_429_seen_by_one_stops_the_others_within_a_tenth_of_a_second(tmp
     async with valkey(tmp_path) as server, accounts("first", "second") as (first, second):
         entries = first.entry(), second.entry(tier=1)
         async with proxies(tmp_path, 4, server, *entries) as made:
-            async with Load([each.port for each in made], 100).running() as load:
+            async with Load([instance.port for instance in made], 100).running() as load:
                 await asyncio.sleep(1)
                 first.throttles, refused_from = True, len(first.asked_at)
                 await asyncio.sleep(2)
@@ -69,12 +69,12 @@ async def test_a_429_seen_by_one_stops_the_others_within_a_tenth_of_a_second(tmp
 
 @pytest.mark.clock
 @bounded(60)
-async def test_a_proxy_that_is_killed_leaves_the_others_alone(tmp_path):
+async def test_a_killed_proxy_does_not_affect_the_others(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": RPM})
         async with proxies(tmp_path, 4, server, entry, queue={"max_wait_s": 0.2}) as made:
             victim, *survivors = made
-            async with Load([each.port for each in made], 100).running() as load:
+            async with Load([instance.port for instance in made], 100).running() as load:
                 await asyncio.sleep(1.5)
                 load.dead.add(victim.port)
                 victim.signal(signal.SIGKILL)
@@ -86,18 +86,18 @@ async def test_a_proxy_that_is_killed_leaves_the_others_alone(tmp_path):
 
 @pytest.mark.clock
 @bounded(120)
-async def test_no_call_notices_what_happens_to_the_server(tmp_path):
+async def test_trouble_of_the_server_affects_no_call(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": 200_000, "tpm": 10**9})
         async with proxies(tmp_path, 2, server, entry) as made:
-            async with Load([each.port for each in made], 200).running() as load:
+            async with Load([instance.port for instance in made], 200).running() as load:
                 await asyncio.sleep(2)
                 for happens, heals in FAULTS.values():
                     await befalls(server, happens)
                     await asyncio.sleep(1)
                     await befalls(server, heals)
-                    for each in made:
-                        await seen_by(each, connected=True)
+                    for instance in made:
+                        await seen_by(instance, connected=True)
         assert set(load.statuses()) == {200}
         # What waiting for a server would look like: 10 ms, 100 ms, and more.
         assert percentile(overheads_ms(made), 0.99) < 10
@@ -105,20 +105,20 @@ async def test_no_call_notices_what_happens_to_the_server(tmp_path):
 
 @pytest.mark.parametrize("what", ["hangs", "is gone"])
 @bounded(60)
-async def test_without_the_server_each_keeps_to_its_part(tmp_path, what):
+async def test_without_the_server_each_instance_keeps_to_its_part(tmp_path, what):
     happens, heals = FAULTS[what]
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": 100})
         async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 0.1}) as made:
             await befalls(server, happens)
-            for each in made:
-                await seen_by(each, connected=False, instances=2)
+            for instance in made:
+                await seen_by(instance, connected=False, instances=2)
             began = monotonic()
-            async with Load([each.port for each in made], 100).running() as load:
+            async with Load([instance.port for instance in made], 100).running() as load:
                 await asyncio.sleep(3)
             assert set(load.statuses()) == {200, 429}
             assert len(only.asked_at) == 100
             assert monotonic() - began < 20
             await befalls(server, heals)
-            for each in made:
-                await seen_by(each, connected=True)
+            for instance in made:
+                await seen_by(instance, connected=True)

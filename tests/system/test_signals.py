@@ -1,4 +1,4 @@
-"""The process: how it starts, how it is told to stop, and what it does with calls under way."""
+"""The process: how it starts and stops, and what happens to calls under way."""
 
 import asyncio
 import signal
@@ -36,7 +36,7 @@ def answer(received, _number):
     return SLOW_STREAM if b'"stream": true' in received.body else [0.7, http(chat("slow"))]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @bounded()
 async def test_calls_under_way_are_completed_before_the_process_ends(tmp_path, number):
     async with scripted(answer) as vendor:
@@ -57,7 +57,7 @@ async def test_calls_under_way_are_completed_before_the_process_ends(tmp_path, n
 
 
 @bounded()
-async def test_after_sigterm_load_balancers_are_told_first_and_new_calls_are_still_served(tmp_path):
+async def test_after_sigterm_readiness_fails_first_while_new_calls_are_still_served(tmp_path):
     async with scripted(always(http(chat("late")))) as vendor:
         async with running(tmp_path, config=config_for(vendor)) as proxy:
             assert (await ask(proxy.port, "/readyz", method="GET")).status == 200
@@ -76,7 +76,7 @@ async def test_after_sigterm_load_balancers_are_told_first_and_new_calls_are_sti
 
 
 @bounded()
-async def test_a_call_that_outlives_the_drain_is_told_so_in_its_own_stream(tmp_path):
+async def test_a_stream_that_outlasts_the_drain_ends_with_an_error_event(tmp_path):
     async with scripted(always(*ENDLESS_STREAM)) as vendor:
         config = config_for(vendor, drain_delay_s=0, drain_timeout_s=0.5)
         async with running(tmp_path, config=config) as proxy:
@@ -136,7 +136,7 @@ async def test_a_second_ctrl_c_does_not_wait_for_calls(tmp_path):
 
 
 @bounded()
-async def test_a_port_in_use_is_told_and_the_proxy_that_has_it_goes_on(tmp_path):
+async def test_a_port_in_use_is_reported_and_the_proxy_that_has_it_is_unaffected(tmp_path):
     async with scripted(always(http(chat("first")))) as vendor:
         async with running(tmp_path, config=config_for(vendor)) as first:
             port = str(first.port)
@@ -156,11 +156,11 @@ async def test_two_instances_of_one_config_serve_side_by_side(tmp_path):
         config = config_for(vendor)
         async with running(tmp_path / "a", config=config) as one:
             async with running(tmp_path / "b", config=config) as other:
-                replies = [await ask(each.port, body=CHAT) for each in (one, other)]
-                lines = [await each.logged(1) for each in (one, other)]
+                replies = [await ask(proxy.port, body=CHAT) for proxy in (one, other)]
+                lines = [await proxy.logged(1) for proxy in (one, other)]
 
     assert [reply.status for reply in replies] == [200, 200]
-    assert [len(each) for each in lines] == [1, 1]
+    assert [len(of_one) for of_one in lines] == [1, 1]
 
 
 @pytest.mark.clock

@@ -1,4 +1,4 @@
-"""Calls are shared out by weight, exactly."""
+"""Calls are distributed exactly by weight."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.system.vendors import group_of, vendors
 
 @pytest.mark.parametrize("clients", [1, 50])
 @bounded()
-async def test_of_600_calls_each_endpoint_gets_exactly_its_share(tmp_path, clients):
+async def test_each_endpoint_gets_exactly_its_share_of_600_calls(tmp_path, clients):
     async with vendors(3) as members:
         config = {"model_groups": [group_of(members, weights=(3, 2, 1))]}
         async with running(tmp_path, config=config) as proxy:

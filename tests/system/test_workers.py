@@ -1,4 +1,4 @@
-"""Several workers on one port: calls are spread, one view is shared, and any of them may die."""
+"""Several workers on one port: they share calls and state, and each of them may die."""
 
 import asyncio
 import json
@@ -145,7 +145,7 @@ async def test_a_worker_that_is_killed_costs_only_its_own_calls_and_is_replaced(
 
 
 @bounded(40)
-async def test_a_worker_may_be_told_to_end_and_the_others_serve_meanwhile(tmp_path):
+async def test_while_one_worker_stops_the_others_serve(tmp_path):
     answer = Slow()
     async with scripted(answer) as vendor:
         async with serving(tmp_path, vendor) as proxy:
@@ -161,7 +161,7 @@ async def test_a_worker_may_be_told_to_end_and_the_others_serve_meanwhile(tmp_pa
             await replaced(proxy)
 
 
-@pytest.mark.parametrize("number", STOPS, ids=lambda each: each.name)
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
 @bounded(40)
 async def test_a_signal_lets_the_calls_of_all_workers_complete(tmp_path, number):
     answer = Slow()
@@ -202,7 +202,7 @@ async def test_a_second_ctrl_c_does_not_wait_for_calls(tmp_path):
 
 
 @bounded(40)
-async def test_when_the_supervisor_is_killed_calls_complete_and_nothing_is_left(tmp_path):
+async def test_when_the_supervisor_is_killed_calls_complete_and_no_process_is_left(tmp_path):
     answer = Slow()
     async with scripted(answer) as vendor:
         async with serving(tmp_path, vendor) as proxy:
@@ -223,7 +223,7 @@ async def test_when_the_supervisor_is_killed_calls_complete_and_nothing_is_left(
 
 
 @bounded(40)
-async def test_a_port_in_use_is_told_and_the_workers_that_have_it_go_on(tmp_path):
+async def test_a_port_in_use_is_reported_and_the_workers_that_have_it_are_unaffected(tmp_path):
     async with scripted(always(http(chat("first")))) as vendor:
         async with serving(tmp_path, vendor) as first:
             port = ("--port", str(first.port))
@@ -239,7 +239,7 @@ async def test_a_port_in_use_is_told_and_the_workers_that_have_it_go_on(tmp_path
 
 
 @bounded(40)
-async def test_what_no_worker_can_begin_with_is_told_once_with_status_2(tmp_path):
+async def test_an_error_that_stops_every_worker_is_reported_once_with_status_2(tmp_path):
     async with scripted(always(http(chat("never")))) as vendor:
         config = config_for(vendor, redis_url="redis://127.0.0.1:1/0?nonsense=1")
         (tmp_path / "config.yaml").write_text(json.dumps(config))  # JSON is YAML, too
@@ -282,7 +282,7 @@ async def test_each_line_of_the_log_is_whole_though_all_workers_write_to_one_pip
     "program", [[LLMPROXY], [sys.executable, "-m", "llmproxy"]], ids=["llmproxy", "-m llmproxy"]
 )
 @bounded(40)
-async def test_the_script_and_the_module_are_the_same(tmp_path, program):
+async def test_the_script_and_the_module_start_the_same_program(tmp_path, program):
     async with scripted(always(http(chat("hello")))) as vendor:
         async with serving(tmp_path, vendor, program=program) as proxy:
             assert (await ask(proxy.port, body=CHAT)).status == 200
@@ -290,7 +290,7 @@ async def test_the_script_and_the_module_are_the_same(tmp_path, program):
 
 
 @bounded()
-async def test_one_worker_is_one_process_with_nothing_of_this(tmp_path):
+async def test_a_single_worker_runs_without_supervisor_and_valkey(tmp_path):
     program = [sys.executable, "-X", "importtime", "-m", "llmproxy"]
     async with scripted(always(http(chat("hello")))) as vendor:
         async with serving(tmp_path, vendor, count=1, program=program) as proxy:

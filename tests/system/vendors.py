@@ -1,6 +1,6 @@
-"""Vendors that count what they serve, that can fall ill in four ways, and that recover.
+"""Fake vendors that count what they serve, can fail in four ways, and recover.
 
-An answer is made from the mark that its request carries: one that is not whole, or belongs to
+An answer is made from the mark that its request carries. One that is incomplete, or belongs to
 another call, does not equal what the client expects.
 """
 

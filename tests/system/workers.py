@@ -1,4 +1,4 @@
-"""A proxy with several workers, and streams through it that end when they are told to."""
+"""A proxy with several workers, and streams through it that end on request."""
 
 import asyncio
 import json
