@@ -30,7 +30,6 @@ VALUE_BASES = {"BaseModel", "Section", "Protocol", "Enum", "StrEnum", "IntEnum",
 EXEMPT: dict[str, str] = {}
 # Classes from before these rules. Each is removed from here when it is split or renamed.
 OLD_STATE = {
-    "Breaker",
     "Connection",
     "Fault",
     "Line",

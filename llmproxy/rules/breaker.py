@@ -1,14 +1,12 @@
-"""The breaker: whether an endpoint that failed may be asked again.
+"""The circuit breaker: whether an endpoint that failed may be tried again.
 
-Closed: everybody may. Open: nobody, until its time is over. Half-open: one attempt at a time, the
-probe, whose result closes it or opens it for longer. After closing, the endpoint's share grows
-slowly. Fed by an endpoint's failures only, never by a 429 or by the client's own mistakes.
-`now` is in seconds on a monotonic clock, `draw` a random number in [0, 1).
+Fed by an endpoint's failures only, never by a 429 or by a client's own mistakes. `now` is in
+seconds on a monotonic clock, `draw` a random number in [0, 1).
 """
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 WINDOW_BUCKETS = 3
 BUCKET_S = 10.0  # three of them make the window of 30 s
@@ -22,7 +20,18 @@ FIRST_SHARE = 0.1
 PROBE_LEASE_S = 600.0
 
 
-class State(Enum):
+# The states
+#
+#   CLOSED      Every attempt may begin. Too many failures open it.
+#   OPEN        No attempt may begin, until its time is over.
+#   HALF_OPEN   One attempt at a time may begin: the probe. Its success closes the breaker, its
+#               failure opens it for longer.
+#
+# Nothing happens at the moment in which OPEN becomes HALF_OPEN: `state` asks the clock. After
+# closing, the endpoint's share grows slowly.
+
+
+class BreakerState(StrEnum):
     """What the breaker is now."""
 
     CLOSED = "closed"
@@ -30,24 +39,60 @@ class State(Enum):
     HALF_OPEN = "half-open"
 
 
-class Breaker:
-    """One endpoint's breaker. Mutable; its one owner is the endpoint's state.
+class SuccessWindow:
+    """Successes and failures of about the last 30 seconds, in buckets of 10. Mutable."""
 
-    `begin` gives a ticket that `succeed`, `fail` or `forget` take back. Each attempt reports once
-    (and may report `fail` after `succeed`, when its stream broke later). A ticket from before the
-    breaker's last change of state is stale: what it reports is old news and changes nothing. (50
-    calls that were under way when an endpoint died report 50 failures; the first one opens the
-    breaker, the others must neither lengthen that nor end it.)
+    __slots__ = ("bad", "ends_at", "failures_in_a_row", "good", "older")
+
+    def __init__(self) -> None:
+        self.reset(0.0)
+
+    def reset(self, ends_at: float) -> None:
+        """Forget everything. `ends_at`: the end of the current bucket."""
+        self.failures_in_a_row = self.good = self.bad = 0
+        self.older: list[tuple[int, int]] = []  # the buckets before the current one, newest first
+        self.ends_at = ends_at
+
+    def turn(self, now: float) -> None:
+        """Begin a new bucket; the current one must be over."""
+        passed = int((now - self.ends_at) // BUCKET_S) + 1
+        if passed >= WINDOW_BUCKETS:
+            self.older = []
+            self.ends_at = now + BUCKET_S
+        else:
+            empty = [(0, 0)] * (passed - 1)
+            self.older = [*empty, (self.good, self.bad), *self.older][: WINDOW_BUCKETS - 1]
+            self.ends_at += passed * BUCKET_S
+        self.good = self.bad = 0
+
+    def fail(self, now: float) -> None:
+        """Count a failure."""
+        if now >= self.ends_at:
+            self.turn(now)
+        self.bad += 1
+        self.failures_in_a_row += 1
+
+    @property
+    def mostly_fails(self) -> bool:
+        """Whether less than half succeed, of enough calls to tell."""
+        good = self.good + sum(good for good, _ in self.older)
+        bad = self.bad + sum(bad for _, bad in self.older)
+        return good + bad >= MIN_CALLS and good < MIN_SUCCESS * (good + bad)
+
+
+class Breaker:
+    """One endpoint's breaker. Mutable; owned by the endpoint's state.
+
+    `begin` returns a ticket that `succeed`, `fail` or `forget` take. Each attempt reports once (and
+    may report `fail` after `succeed`, when its stream broke later). A ticket from before the last
+    change of state is stale, and its report changes nothing: 50 calls that were under way when an
+    endpoint died report 50 failures; the first one opens the breaker, the others must neither
+    lengthen that nor end it.
     """
 
     __slots__ = (
-        "_bad",
-        "_bucket_ends_at",
         "_closed",
         "_closed_at",
-        "_consecutive",
-        "_good",
-        "_older",
         "_open_until",
         "_opened_for_s",
         "_probe_is_early",
@@ -55,6 +100,7 @@ class Breaker:
         "_ramp_from",
         "_reopenings",
         "_ticket",
+        "_window",
         "allowed_fails",
         "open_s",
     )
@@ -65,11 +111,7 @@ class Breaker:
         self.open_s = open_s
         self._closed = True
         self._ticket = 0  # the only one whose report counts
-        self._consecutive = 0
-        self._good = 0  # the current bucket of the window
-        self._bad = 0
-        self._bucket_ends_at = 0.0
-        self._older: list[tuple[int, int]] = []  # the buckets before it, newest first
+        self._window = SuccessWindow()
         self._open_until = 0.0
         self._opened_for_s = 0.0
         self._closed_at = 0.0
@@ -79,17 +121,17 @@ class Breaker:
         self._reopenings = 0
 
     def admits(self, now: float) -> bool:
-        """May an attempt begin? Changes nothing."""
+        """Return whether an attempt may begin. Changes nothing."""
         return self._closed or (
             now >= self._open_until and (self._probe_until is None or now >= self._probe_until)
         )
 
     def begin(self, now: float) -> int:
-        """An attempt begins; returns its ticket.
+        """Begin an attempt; returns its ticket.
 
         When not closed, it becomes the probe if no probe is under way, even before the time: with
-        every endpoint out, the caller may decide to ask one early. An attempt beside a probe gets
-        a ticket that counts for nothing.
+        every endpoint out, one may be tried early. An attempt beside a probe gets a ticket whose
+        report changes nothing.
         """
         if self._closed:
             return self._ticket
@@ -101,46 +143,44 @@ class Breaker:
         return self._ticket
 
     def succeed(self, now: float, ticket: int) -> bool:
-        """The endpoint answered; returns whether that closed the breaker.
+        """Count a success; returns whether it closed the breaker.
 
         Only a probe's success does; the slow start begins with it.
         """
         if ticket != self._ticket:
             return False
         if self._closed:
-            self._consecutive = 0
-            if now >= self._bucket_ends_at:
-                self._turn_bucket(now)
-            self._good += 1
+            window = self._window
+            window.failures_in_a_row = 0
+            if now >= window.ends_at:
+                window.turn(now)
+            window.good += 1
             return False
-        self._close(now)  # it is the probe's ticket: nobody else holds the current one
+        self._close(now)  # only the probe holds the current ticket
         return True
 
     def fail(self, now: float, ticket: int, draw: float) -> None:
-        """The endpoint failed. May open the breaker; a probe's failure opens it for longer.
+        """Count a failure. It may open the breaker; a probe's failure opens it for longer.
 
         The failure of a probe that was sent before the time changes nothing.
         """
         if ticket != self._ticket:
             return
         if not self._closed:
-            if self._probe_is_early:  # asked for want of another: it learnt nothing new
+            if self._probe_is_early:  # tried for want of another endpoint: nothing new is known
                 self.forget(now, ticket)
             else:
                 self._open(now, draw)
             return
-        if now >= self._bucket_ends_at:
-            self._turn_bucket(now)
-        self._bad += 1
-        self._consecutive += 1
-        if self._consecutive >= self.allowed_fails or self._mostly_fails():
+        self._window.fail(now)
+        if self._window.failures_in_a_row >= self.allowed_fails or self._window.mostly_fails:
             self._open(now, draw)
 
-    def forget(self, now: float, ticket: int) -> None:  # noqa: ARG002 - told like the other two
-        """The attempt says nothing about the endpoint: the client left, a 400, a 429."""
+    def forget(self, now: float, ticket: int) -> None:  # noqa: ARG002 - as the other two
+        """End an attempt that says nothing about the endpoint: the client left, a 400, a 429."""
         if ticket == self._ticket and not self._closed:
             self._probe_until = None
-            self._ticket += 1  # whatever this probe may still say is stale
+            self._ticket += 1  # a later report of this probe is stale
 
     def slow_down(self, now: float) -> None:
         """Let the share grow from the beginning again: the vendor says traffic grew too fast.
@@ -150,7 +190,7 @@ class Breaker:
         self._ramp_from = now
 
     def open_elsewhere(self, now: float, for_s: float) -> None:
-        """Another instance has found it failing: leave it alone as long as that one does."""
+        """Open because another instance found the endpoint failing, for as long as it does."""
         if self._open_until < now + for_s:
             self._closed = False
             self._open_until = now + for_s
@@ -159,12 +199,12 @@ class Breaker:
             self._ticket += 1
 
     def close_elsewhere(self, now: float) -> None:
-        """Another instance's probe was answered."""
+        """Close because another instance's probe succeeded."""
         if not self._closed:
             self._close(now)
 
     def share(self, now: float) -> float:
-        """The part of its weight that the endpoint should get now, in (0, 1]."""
+        """Return the part of its weight that the endpoint should get now, in (0, 1]."""
         if self._ramp_from is None:
             return 1.0
         grown = (now - self._ramp_from) / SLOW_START_S
@@ -173,31 +213,15 @@ class Breaker:
             return 1.0
         return max(FIRST_SHARE, FIRST_SHARE + (1.0 - FIRST_SHARE) * grown)
 
-    def state(self, now: float) -> State:
-        """Closed, open or half-open. Changes nothing."""
+    def state(self, now: float) -> BreakerState:
+        """Return closed, open or half-open. Changes nothing."""
         if self._closed:
-            return State.CLOSED
-        return State.OPEN if now < self._open_until else State.HALF_OPEN
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
 
     def opens_until(self, now: float) -> float:
-        """Until when it is open; `now` if it is not."""
+        """Return until when it is open; `now` if it is not."""
         return now if self._closed else max(now, self._open_until)
-
-    def _turn_bucket(self, now: float) -> None:
-        passed = int((now - self._bucket_ends_at) // BUCKET_S) + 1
-        if passed >= WINDOW_BUCKETS:
-            self._older = []
-            self._bucket_ends_at = now + BUCKET_S
-        else:
-            empty = [(0, 0)] * (passed - 1)
-            self._older = [*empty, (self._good, self._bad), *self._older][: WINDOW_BUCKETS - 1]
-            self._bucket_ends_at += passed * BUCKET_S
-        self._good = self._bad = 0
-
-    def _mostly_fails(self) -> bool:
-        good = self._good + sum(good for good, _ in self._older)
-        bad = self._bad + sum(bad for _, bad in self._older)
-        return good + bad >= MIN_CALLS and good < MIN_SUCCESS * (good + bad)
 
     def _open(self, now: float, draw: float) -> None:
         """Open for twice as long as last time, unless it stayed closed for longer than that."""
@@ -218,6 +242,4 @@ class Breaker:
         self._ramp_from = now
         self._probe_until = None
         self._ticket += 1
-        self._consecutive = self._good = self._bad = 0
-        self._older = []
-        self._bucket_ends_at = now + BUCKET_S
+        self._window.reset(now + BUCKET_S)

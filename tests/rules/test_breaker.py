@@ -10,7 +10,7 @@ from llmproxy.rules.breaker import (
     PROBE_LEASE_S,
     SLOW_START_S,
     Breaker,
-    State,
+    BreakerState,
 )
 
 EXACT = 0.5  # the draw that jitters by nothing
@@ -24,7 +24,7 @@ def opened(at: float = 0.0, open_s: float = 60.0) -> Breaker:
 
 def test_a_new_one_is_closed_with_its_whole_share():
     breaker = Breaker(allowed_fails=1, open_s=60.0)
-    assert breaker.state(0.0) is State.CLOSED
+    assert breaker.state(0.0) is BreakerState.CLOSED
     assert breaker.admits(0.0)
     assert breaker.share(0.0) == 1.0
     assert breaker.opens_until(7.0) == 7.0
@@ -36,7 +36,7 @@ def test_it_opens_at_the_allowed_number_of_consecutive_failures():
         breaker.fail(now, breaker.begin(now), EXACT)
         assert breaker.admits(now)
     breaker.fail(3.0, breaker.begin(3.0), EXACT)
-    assert breaker.state(3.0) is State.OPEN
+    assert breaker.state(3.0) is BreakerState.OPEN
     assert breaker.opens_until(3.0) == 63.0
 
 
@@ -84,7 +84,7 @@ def test_many_successes_carry_a_few_failures():
 def test_after_its_time_one_probe_is_admitted_and_no_second():
     breaker = opened()
     assert not breaker.admits(59.9)
-    assert breaker.state(60.0) is State.HALF_OPEN
+    assert breaker.state(60.0) is BreakerState.HALF_OPEN
     assert breaker.admits(60.0)
     breaker.begin(60.0)
     assert not breaker.admits(60.0)
@@ -94,7 +94,7 @@ def test_after_its_time_one_probe_is_admitted_and_no_second():
 def test_a_probe_that_succeeds_closes_it():
     breaker = opened()
     breaker.succeed(61.0, breaker.begin(60.0))
-    assert breaker.state(61.0) is State.CLOSED
+    assert breaker.state(61.0) is BreakerState.CLOSED
     assert breaker.admits(61.0)
 
 
@@ -145,9 +145,9 @@ def test_a_probe_that_never_reports_does_not_block_for_ever():
     assert breaker.admits(later)
     second = breaker.begin(later)
     breaker.fail(later, lost, EXACT)  # it was not lost after all, but nobody waits for it any more
-    assert breaker.state(later) is State.HALF_OPEN
+    assert breaker.state(later) is BreakerState.HALF_OPEN
     breaker.succeed(later, second)
-    assert breaker.state(later) is State.CLOSED
+    assert breaker.state(later) is BreakerState.CLOSED
 
 
 def test_calls_that_began_before_it_opened_neither_lengthen_nor_end_that():
@@ -158,7 +158,7 @@ def test_calls_that_began_before_it_opened_neither_lengthen_nor_end_that():
         breaker.fail(30.0, ticket, EXACT)
     for ticket in tickets[1::2]:
         breaker.succeed(30.0, ticket)
-    assert breaker.state(30.0) is State.OPEN
+    assert breaker.state(30.0) is BreakerState.OPEN
     assert breaker.opens_until(30.0) == 61.0
 
 
@@ -169,7 +169,7 @@ def test_calls_that_began_before_it_opened_do_not_speak_for_the_probe():
     breaker.begin(60.0)
     breaker.succeed(61.0, old)
     breaker.forget(61.0, older)
-    assert breaker.state(61.0) is State.HALF_OPEN
+    assert breaker.state(61.0) is BreakerState.HALF_OPEN
     assert not breaker.admits(61.0)
 
 
@@ -179,16 +179,16 @@ def test_old_failures_do_not_reopen_it_after_a_good_probe():
     breaker.fail(0.0, breaker.begin(0.0), EXACT)
     breaker.succeed(60.0, breaker.begin(60.0))
     breaker.fail(61.0, old, EXACT)
-    assert breaker.state(61.0) is State.CLOSED
+    assert breaker.state(61.0) is BreakerState.CLOSED
 
 
 def test_when_everybody_is_out_it_can_be_probed_early_by_one():
     breaker = opened()
     early, beside = breaker.begin(10.0), breaker.begin(10.0)
     breaker.succeed(11.0, beside)
-    assert breaker.state(11.0) is State.OPEN
+    assert breaker.state(11.0) is BreakerState.OPEN
     breaker.succeed(11.0, early)
-    assert breaker.state(11.0) is State.CLOSED
+    assert breaker.state(11.0) is BreakerState.CLOSED
 
 
 def test_after_closing_the_share_grows_from_a_tenth_to_all():
@@ -224,7 +224,7 @@ class AnyUse(RuleBasedStateMachine):
     def begin(self) -> None:
         if not self.breaker.admits(self.now):
             return
-        half_open = self.breaker.state(self.now) is State.HALF_OPEN
+        half_open = self.breaker.state(self.now) is BreakerState.HALF_OPEN
         ticket = self.breaker.begin(self.now)
         self.under_way.append(ticket)
         if half_open:
@@ -247,7 +247,7 @@ class AnyUse(RuleBasedStateMachine):
         before = self.breaker.state(self.now)
         until = self.breaker.opens_until(self.now)
         self.breaker.fail(self.now, self._report(index), draw)
-        if before is State.OPEN:
+        if before is BreakerState.OPEN:
             assert self.breaker.opens_until(self.now) == until
 
     @precondition(lambda self: self.under_way)
@@ -260,15 +260,15 @@ class AnyUse(RuleBasedStateMachine):
     @invariant()
     def open_admits_nobody_and_closed_everybody(self) -> None:
         state = self.breaker.state(self.now)
-        if state is State.OPEN:
+        if state is BreakerState.OPEN:
             assert not self.breaker.admits(self.now)
             assert self.breaker.opens_until(self.now) > self.now
-        if state is State.CLOSED:
+        if state is BreakerState.CLOSED:
             assert self.breaker.admits(self.now)
 
     @invariant()
     def half_open_admits_exactly_while_no_probe_is_out(self) -> None:
-        if self.breaker.state(self.now) is State.HALF_OPEN and not self._a_lease_ran_out():
+        if self.breaker.state(self.now) is BreakerState.HALF_OPEN and not self._a_lease_ran_out():
             assert self.breaker.admits(self.now) == (not self.probes)
 
     @invariant()
@@ -289,3 +289,27 @@ class AnyUse(RuleBasedStateMachine):
 
 class TestAnyUse(AnyUse.TestCase):  # type: ignore[misc, name-defined]
     """Run by pytest."""
+
+
+def test_a_breaker_that_another_instance_opens_forgets_its_probe():
+    breaker = Breaker(allowed_fails=1, open_s=10.0)
+    breaker.fail(0.0, breaker.begin(0.0), 0.5)
+    probe = breaker.begin(12.0)
+    breaker.open_elsewhere(12.5, 15.0)
+    assert not breaker.admits(27.0)
+    assert breaker.admits(28.0), "the time is over; the lost probe does not hold it for 600 s"
+    assert not breaker.succeed(28.0, probe), "and its late report changes nothing"
+    assert breaker.admits(28.0)
+
+
+def test_the_window_of_the_success_rate_is_thirty_seconds():
+    def opens(*, seconds_later):
+        breaker = Breaker(allowed_fails=1_000, open_s=10.0)
+        for _ in range(6):
+            breaker.fail(0.0, breaker.begin(0.0), 0.5)
+        for _ in range(4):  # the tenth call of the window decides
+            breaker.fail(seconds_later, breaker.begin(seconds_later), 0.5)
+        return not breaker.admits(seconds_later)
+
+    assert opens(seconds_later=29.0)
+    assert not opens(seconds_later=31.0)

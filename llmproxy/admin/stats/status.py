@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from llmproxy.errors import CredentialRejected, Misconfigured
 from llmproxy.routing import EndpointState
-from llmproxy.rules.breaker import State
+from llmproxy.rules.breaker import BreakerState
 
 if TYPE_CHECKING:
     from llmproxy.routing import Group
@@ -45,9 +45,9 @@ def endpoint_status(state: EndpointState, now: float) -> EndpointStatus:
         needs_a_person = state.cooldown_why in _NEEDS_A_PERSON
         return EndpointStatus.MISCONFIGURED if needs_a_person else EndpointStatus.COOLING
     breaker = state.breaker.state(now)
-    if breaker is State.OPEN and not state.alone:
+    if breaker is BreakerState.OPEN and not state.alone:
         return EndpointStatus.OPEN
-    if breaker is State.HALF_OPEN and not state.alone:
+    if breaker is BreakerState.HALF_OPEN and not state.alone:
         return EndpointStatus.HALF_OPEN
     return EndpointStatus.FULL if state.available_in_s(0, now) > 0 else EndpointStatus.OK
 
@@ -58,7 +58,7 @@ def failure_reason(state: EndpointState, now: float) -> str | None:
         return None
     if state.cooldown_until > now:
         return state.cooldown_why
-    is_out = not state.alone and state.breaker.state(now) is not State.CLOSED
+    is_out = not state.alone and state.breaker.state(now) is not BreakerState.CLOSED
     return state.failed_why or None if is_out else None
 
 
