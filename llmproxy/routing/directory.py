@@ -1,4 +1,4 @@
-"""Every model group by its name, and what other instances tell of its endpoints."""
+"""All model groups by name, and what other instances report about their endpoints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmproxy.rules.capacity import Capacity
 
 
 class Pool:
-    """Every group by its name; `*` serves the names that no other group has."""
+    """All groups by name; `*` serves the names that no other group has."""
 
     WILDCARD = "*"
 
@@ -21,14 +21,14 @@ class Pool:
         self._hidden = hidden
 
     def limited_to(self, names: Collection[str]) -> Pool:
-        """The same groups for someone who may use only some of them: the others do not exist there,
-        and `*` does not serve their names either."""
+        """Return a pool with only some of the groups. The others do not exist there, and `*` does
+        not serve their names either."""
         hidden = frozenset(name for name in self.groups if name not in names)
         shown = {name: group for name, group in self.groups.items() if name in names}
         return Pool(shown, hidden)
 
     def group_for(self, call: Call) -> Group:
-        """The group that a call is for. Raises ClientError if there is none."""
+        """Return the group that a call is for. Raises ClientError if there is none."""
         group = self.groups.get(call.model) if call.model is not None else None
         if group is None and call.model not in self._hidden:
             group = self.groups.get(self.WILDCARD)
@@ -46,7 +46,7 @@ class Pool:
         return group
 
     def capacities(self) -> Iterable[Capacity]:
-        """Every account's, once."""
+        """Return the capacity of every account, each once."""
         states = (state for group in self.groups.values() for state in group.states)
         return {state.capacity.key: state.capacity for state in states}.values()
 

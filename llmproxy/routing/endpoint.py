@@ -1,8 +1,10 @@
-"""One endpoint as it is now, and a call's checkout at it."""
+"""The state of one endpoint, and a call's checkout of it."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from math import inf
+from typing import assert_never
 
 import msgspec
 
@@ -17,11 +19,54 @@ from llmproxy.rules.retry import Judgement
 DRAINED = "drained by the operator"
 
 
+class AvailabilityKind(StrEnum):
+    """Why an endpoint does not take a call; the first that applies, in this order."""
+
+    DRAINED = "drained"  # by the operator
+    COOLING = "cooling"
+    OPEN = "open"  # its breaker
+    PROBED = "probed"  # its breaker is half-open, and the probe is under way
+    FULL = "full"  # its limits leave no capacity
+    AVAILABLE = "available"
+
+
+class Availability(msgspec.Struct, frozen=True):
+    """Whether an endpoint takes a call.
+
+    `seconds`: how long it does not, as far as that is known; infinite if nothing ends it by itself.
+    `cause`: the failure behind it, such as `throttled`; "" if there is none.
+    """
+
+    kind: AvailabilityKind
+    seconds: float = 0.0
+    cause: str = ""
+
+    @property
+    def text(self) -> str:
+        """The same, for the client and the log."""
+        cause = f"{self.cause}, " if self.cause else ""
+        match self.kind:
+            case AvailabilityKind.DRAINED:
+                return DRAINED
+            case AvailabilityKind.COOLING:
+                return f"{cause}cooling down for {self.seconds:.1f} s more"
+            case AvailabilityKind.OPEN:
+                return f"{cause}breaker open for {self.seconds:.1f} s more"
+            case AvailabilityKind.PROBED:
+                return "breaker half-open, a probe is under way"
+            case AvailabilityKind.FULL:
+                return f"full for {self.seconds:.1f} s more"
+            case AvailabilityKind.AVAILABLE:
+                return "not retried yet"
+            case _:
+                assert_never(self.kind)
+
+
 class EndpointState:
     """One endpoint in one group. Mutable; owned by its Group.
 
-    `alone`: the group has no other. Its capacity may be shared with endpoints of other groups that
-    are the same place.
+    `alone`: the group has no other. Endpoints of other groups that are the same account share its
+    capacity.
     """
 
     __slots__ = (
@@ -41,77 +86,82 @@ class EndpointState:
     ) -> None:
         self.breaker = breaker
         self.capacity = capacity
-        self.become(endpoint, alone=alone)
+        self.update(endpoint, alone=alone)
         self.cooldown_until = 0.0
         self.cooldown_why = ""
-        self.failed_why = ""  # the last failure that its breaker was told of
+        self.failed_why = ""  # the last failure that its breaker counted
         self.in_flight = 0
 
-    def become(self, endpoint: Endpoint, *, alone: bool) -> None:
-        """The same place, of which the config says other things: its weight, its price."""
+    def update(self, endpoint: Endpoint, *, alone: bool) -> None:
+        """Replace the endpoint by the same place with another config: its weight, its price."""
         self.endpoint = endpoint
         self.alone = alone
-        # Limits belong to a credential and a model. Where the client brings either, what one
-        # answer says of them is not true of the next call.
+        # Limits belong to a credential and a model. If the client brings either, the limits that
+        # one answer reports do not hold for the next call.
         self.learns_limits = endpoint.has_own_credential and endpoint.model is not None
 
     def available(self, now: float) -> bool:
-        """Is it healthy? The only endpoint of a group is never shut by its breaker: with nowhere
-        else to go, trying beats failing."""
+        """Return whether it is healthy. A breaker never shuts a group's only endpoint: trying it
+        beats failing."""
         return self.cooldown_until <= now and (self.alone or self.breaker.admits(now))
 
     def takes(self, tokens: int, now: float) -> bool:
-        """May a call with so many tokens go here now: healthy, and not full?"""
+        """Return whether it takes a call with so many tokens: it is healthy and not full."""
         if self.cooldown_until > now or not (self.alone or self.breaker.admits(now)):
             return False
         capacity = self.capacity
         return not capacity.bounded or capacity.has_room(tokens, now)
 
     def available_in_s(self, tokens: int, now: float, requests: int = 1) -> float:
-        """Seconds until cooldown and capacity let so many calls with so many tokens in all go
-        here; the breaker does not count."""
+        """Return the seconds until cooldown and capacity admit so many calls with so many tokens
+        in all. The breaker is not considered."""
         wait_s = max(0.0, self.cooldown_until - now)
         if self.capacity.bounded:
             wait_s = max(wait_s, self.capacity.wait_s(tokens, now, requests))
         return wait_s
 
     def ready_at(self, now: float) -> float:
-        """When it may be healthy again, on the clock of `now`."""
+        """Return when it may be healthy again, on the clock of `now`."""
         opens = now if self.alone else self.breaker.opens_until(now)
         return max(self.cooldown_until, opens, now)
 
     def throttled(self, now: float) -> bool:
-        """It has said that we are too fast, and its time is not over."""
+        """Return whether it cools down after a 429."""
         return self.cooldown_until > now and self.cooldown_why == Throttled.reason
 
     def why_not(self, tokens: int, now: float) -> str:
-        """Why it does not take a call, in words for the client and the log."""
+        """Return why it does not take a call, for the client and the log."""
+        return self.availability(tokens, now).text
+
+    def availability(self, tokens: int, now: float) -> Availability:
+        """Return whether it takes a call with so many tokens, and why not and for how long."""
         if self.drained:
-            return DRAINED
+            return Availability(AvailabilityKind.DRAINED, inf)
         if self.cooldown_until > now:
-            return f"{self.cooldown_why}, cooling down for {self.cooldown_until - now:.1f} s more"
+            cooling_s = self.cooldown_until - now
+            return Availability(AvailabilityKind.COOLING, cooling_s, self.cooldown_why)
         if not self.available(now):
-            wait_s = self.breaker.opens_until(now) - now
-            if wait_s > 0:
-                cause = f"{self.failed_why}, " if self.failed_why else ""
-                return f"{cause}breaker open for {wait_s:.1f} s more"
-            return "breaker half-open, a probe is under way"
-        wait_s = self.available_in_s(tokens, now)
-        return f"full for {wait_s:.1f} s more" if wait_s > 0 else "no attempt was left for it"
+            open_s = self.breaker.opens_until(now) - now
+            if open_s > 0:
+                return Availability(AvailabilityKind.OPEN, open_s, self.failed_why)
+            return Availability(AvailabilityKind.PROBED, 0.0, self.failed_why)
+        full_s = self.available_in_s(tokens, now)
+        kind = AvailabilityKind.FULL if full_s > 0 else AvailabilityKind.AVAILABLE
+        return Availability(kind, full_s)
 
     def cool(self, until: float, why: str) -> None:
-        """Leave it alone until then. Never shortens a cooldown."""
+        """Start a cooldown until then. Never shortens one."""
         if until > self.cooldown_until:
             self.cooldown_until = until
             self.cooldown_why = why
 
     @property
     def drained(self) -> bool:
-        """The operator wants no attempts here: a cooldown without an end."""
+        """Whether the operator took it out of service: a cooldown without an end."""
         return self.cooldown_until == inf
 
     def drain(self) -> None:
-        """No attempts from now on; those under way end as they would."""
+        """Begin no more attempts here; those under way go on."""
         self.cool(inf, DRAINED)
 
     def enable(self) -> None:
@@ -120,22 +170,22 @@ class EndpointState:
             self.cooldown_until = 0.0
 
     def clear(self, now: float) -> None:
-        """Forget that it failed or was too busy; a drain stays."""
+        """End its cooldown and close its breaker; a drain stays."""
         if not self.drained:
             self.cooldown_until = 0.0
         self.breaker.close_elsewhere(now)
 
     def begin(self, tokens: int, now: float) -> Checkout:
-        """A call's checkout: whoever takes it ends it."""
+        """Check it out for a call. The caller ends the checkout."""
         self.in_flight += 1
         return Checkout(self, self.breaker.begin(now), self.capacity.reserve(tokens, now))
 
 
 class Checkout(msgspec.Struct, eq=False):
-    """A call's checkout at an endpoint: its capacity is reserved, and the breaker knows of it.
+    """One attempt's hold on an endpoint: reserved capacity, and a ticket of its breaker.
 
-    One of `answered`, `failed` and `says_nothing` tells the breaker (and `failed` may follow on
-    `answered` when a stream breaks); then `end`, once.
+    Report one of `answered`, `failed` and `says_nothing` (`failed` may follow `answered` when a
+    stream breaks), and call `end` once.
     """
 
     state: EndpointState
@@ -143,16 +193,16 @@ class Checkout(msgspec.Struct, eq=False):
     _reservation: Reservation
 
     def answered(self, now: float) -> bool:
-        """The attempt was accepted; returns whether the endpoint is back from a failure."""
+        """Count an accepted attempt; returns whether the endpoint is back from a failure."""
         self.state.capacity.answered()
         return self.state.breaker.succeed(now, self._ticket)
 
     def failed(self, now: float, draw: float) -> None:
-        """The attempt failed, and it was the endpoint's fault."""
+        """Count a failure of the endpoint."""
         self.state.breaker.fail(now, self._ticket, draw)
 
     def says_nothing(self, now: float) -> None:
-        """The attempt told nothing about the endpoint's health."""
+        """Count nothing: the attempt says nothing about the endpoint's health."""
         self.state.breaker.forget(now, self._ticket)
 
     @property

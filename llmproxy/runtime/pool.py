@@ -117,7 +117,7 @@ class _States:
             breaker.allowed_fails, breaker.open_s = settings.allowed_fails, settings.cooldown_time
         capacity = self._capacity(endpoint)
         if known is not None and same and known.capacity is capacity:
-            known.become(endpoint, alone=alone)
+            known.update(endpoint, alone=alone)
             return known
         state = EndpointState(endpoint, breaker, capacity, alone=alone)
         if known is not None and (same or known.drained):  # a drain is the operator's word

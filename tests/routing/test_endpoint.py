@@ -83,7 +83,7 @@ def test_every_reason_for_skipping_is_told():
     assert a.why_not(0, 1).startswith("breaker open for ")
     assert b.why_not(0, 1) == "throttled, cooling down for 3.0 s more"
     assert c.why_not(0, 30) == "breaker half-open, a probe is under way"
-    assert d.why_not(0, 1) == "no attempt was left for it"
+    assert d.why_not(0, 1) == "not retried yet"
     assert e.why_not(0, 1) == "full for 16.0 s more"
 
 

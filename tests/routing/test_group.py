@@ -208,6 +208,6 @@ def test_those_that_were_tried_are_not_told_as_skipped():
     two.states[1].cool(4, "throttled")
     told = {skip.endpoint: skip.why for skip in two.skipped([], CallDemand(), 1)}
     assert told == {
-        "a": "no attempt was left for it",
+        "a": "not retried yet",
         "b": "throttled, cooling down for 3.0 s more",
     }

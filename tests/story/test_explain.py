@@ -58,7 +58,7 @@ async def test_a_call_that_nobody_serves_tells_why_each_endpoint_did_not():
             failed, skipped = reply.header("x-llmproxy-explain").split("; ")
             assert failed.startswith("one failed 500 (server_error) after ")
             assert failed.endswith("then give up")
-            assert skipped == "skipped other (no attempt was left for it)"
+            assert skipped == "skipped other (not retried yet)"
 
 
 @bounded()
