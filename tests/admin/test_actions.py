@@ -12,7 +12,7 @@ from tests.support.vendor import always, chat, http, scripted
 
 
 @bounded()
-async def test_a_drained_endpoint_gets_nothing_until_it_is_enabled_and_what_is_under_way_ends():
+async def test_a_drained_endpoint_gets_no_calls_until_enabled_and_calls_in_flight_finish():
     async with scripted(always(0.5, http(chat("one")))) as one, scripted(GOOD) as other:
         config = config_for(endpoint(one, "one", weight=100), endpoint(other, "other"))
         async with serve_proxy(config) as proxy:
@@ -36,7 +36,7 @@ async def test_a_drained_endpoint_gets_nothing_until_it_is_enabled_and_what_is_u
 
 
 @bounded()
-async def test_a_drain_is_not_undone_by_a_clear_nor_ended_by_time():
+async def test_a_drain_is_ended_neither_by_a_clear_nor_by_time():
     async with scripted(GOOD) as one, scripted(GOOD) as other:
         async with serve_proxy(config_for(endpoint(one, "one"), endpoint(other, "other"))) as proxy:
             await post(proxy, "/admin/drain", {"endpoint": "one"})
@@ -45,7 +45,7 @@ async def test_a_drain_is_not_undone_by_a_clear_nor_ended_by_time():
 
 
 @bounded()
-async def test_when_all_are_drained_calls_are_refused_and_told_why():
+async def test_when_all_endpoints_are_drained_calls_fail_with_the_reason():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
             await post(proxy, "/admin/drain", {"endpoint": "only"})
@@ -72,7 +72,7 @@ async def test_a_cleared_endpoint_is_tried_again_at_once(answer):
 
 
 @bounded()
-async def test_who_waits_for_an_endpoint_that_is_cleared_goes_there_at_once():
+async def test_a_call_that_waits_goes_to_a_cleared_endpoint_at_once():
     script = {1: refuses(("retry-after", "30"))}
     answer = lambda _received, number: [script.get(number, http(chat()))]  # noqa: E731
     async with scripted(answer) as vendor:
@@ -87,7 +87,7 @@ async def test_who_waits_for_an_endpoint_that_is_cleared_goes_there_at_once():
 
 
 @bounded()
-async def test_a_name_that_is_not_there_is_refused_and_nothing_happens():
+async def test_an_unknown_name_is_an_error_and_changes_nothing():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
             for target, words in (

@@ -1,4 +1,4 @@
-"""What the operator sees of the cache and tells it; and that nobody else does."""
+"""The cache's statistics, purging it, and who has access to the admin API."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ KEY = "sk-admin-secret"
 HERE = "127.0.0.1:4000"
 
 
-async def told(proxy, method="GET", path="/admin/cache", *, headers=(), host=HERE):
+async def get_json(proxy, method="GET", path="/admin/cache", *, headers=(), host=HERE):
     return await ask(proxy.port, path, method=method, headers=headers, host=host)
 
 
@@ -26,7 +26,7 @@ def keyed(vendor, **settings):
 
 
 @bounded()
-async def test_the_counts_say_what_the_cache_has_done_and_saved():
+async def test_the_counters_show_what_the_cache_has_done_and_saved():
     async with scripted(numbered()) as vendor:
         config = cached(vendor)
         config["model_groups"][0]["models"][0]["price"] = {"input": 1000, "output": 100_000}
@@ -35,7 +35,7 @@ async def test_the_counts_say_what_the_cache_has_done_and_saved():
             for _ in range(4):
                 await ask(proxy.port, body=FIXED)
             await ask(proxy.port, body=said("another", temperature=0))
-            stats = (await told(proxy)).json
+            stats = (await get_json(proxy)).json
             assert (stats["hits"], stats["misses"], stats["coalesced"]) == (4, 2, 2)
             assert (stats["stale"], stats["kept"]) == (0, 2)
             # Each answer: 3 tokens in for 0.003 dollars, 2 out for 0.2.
@@ -47,7 +47,7 @@ async def test_the_counts_say_what_the_cache_has_done_and_saved():
 
 
 @bounded()
-async def test_a_purge_forgets_all_or_one_group_s_or_what_is_old():
+async def test_a_purge_deletes_all_answers_or_those_of_a_group_or_the_old_ones():
     async with scripted(numbered()) as vendor:
         config = cached(vendor)
         config["model_groups"].append({**config["model_groups"][0], "model_group": "other"})
@@ -67,12 +67,12 @@ async def test_a_purge_forgets_all_or_one_group_s_or_what_is_old():
             for group in ("gpt-4.1", "other"):
                 await ask(proxy.port, body={**FIXED, "model": group})
             assert await known() == [True, True]
-            old = await told(proxy, "DELETE", "/admin/cache?older_than_s=60")
+            old = await get_json(proxy, "DELETE", "/admin/cache?older_than_s=60")
             assert old.json == {"memory": 0, "second_level": 0}
-            one = await told(proxy, "DELETE", "/admin/cache?group=other")
+            one = await get_json(proxy, "DELETE", "/admin/cache?group=other")
             assert one.json == {"memory": 1, "second_level": 0}
             assert await known() == [True, False]
-            await told(proxy, "DELETE")
+            await get_json(proxy, "DELETE")
             assert await known() == [False, False]
 
 
@@ -89,22 +89,22 @@ async def test_a_purge_forgets_all_or_one_group_s_or_what_is_old():
     ids=["none", "wrong", "no scheme", "empty", "elsewhere"],
 )
 @bounded()
-async def test_with_a_key_nothing_is_told_without_it(method, headers):
+async def test_if_a_key_is_configured_requests_without_it_are_rejected(method, headers):
     async with scripted(numbered()) as vendor, serve_proxy(keyed(vendor)) as proxy:
         await ask(proxy.port, body=FIXED)
-        refused = await told(proxy, method, headers=headers)
+        refused = await get_json(proxy, method, headers=headers)
         assert refused.status == 401
         assert "admin_key" in refused.json["detail"]
         assert len(proxy.runtime.cache.memory) == 1
 
 
 @bounded()
-async def test_the_key_opens_it_and_a_caller_s_key_does_not():
+async def test_the_admin_key_gives_access_and_a_caller_s_key_does_not():
     async with scripted(numbered()) as vendor:
         callers = [{"name": "alice", "key": "sk-alice-secret"}]
         async with serve_proxy(keyed(vendor, callers=callers)) as proxy:
-            with_key = await told(proxy, headers=[("authorization", f"bearer {KEY}")])
-            as_caller = await told(proxy, headers=[("authorization", "Bearer sk-alice-secret")])
+            with_key = await get_json(proxy, headers=[("authorization", f"bearer {KEY}")])
+            as_caller = await get_json(proxy, headers=[("authorization", "Bearer sk-alice-secret")])
             assert (with_key.status, as_caller.status) == (200, 401)
             spoken = await ask(proxy.port, body=FIXED, headers=[("authorization", f"Bearer {KEY}")])
             assert spoken.status == 401
@@ -121,21 +121,21 @@ async def test_the_key_opens_it_and_a_caller_s_key_does_not():
     ids=["another name", "a name like it", "through a proxy", "through another"],
 )
 @bounded()
-async def test_without_a_key_only_programs_on_this_machine_are_answered(host, headers):
+async def test_without_a_configured_key_only_programs_on_this_machine_have_access(host, headers):
     async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
-        refused = await told(proxy, headers=headers, host=host)
+        refused = await get_json(proxy, headers=headers, host=host)
         assert refused.status == 403
         assert "admin_key" in refused.json["detail"]
         for name in ("localhost", "127.0.0.1:4000", "[::1]:4000"):
-            assert (await told(proxy, host=name)).status == 200
+            assert (await get_json(proxy, host=name)).status == 200
 
 
 @bounded()
-async def test_nonsense_is_refused_and_nothing_is_lost():
+async def test_invalid_requests_are_rejected_and_nothing_is_deleted():
     async with scripted(always(http(chat()))) as vendor, serve_proxy(cached(vendor)) as proxy:
         await ask(proxy.port, body=FIXED)
         for query in ("older_than_s=-1", "older_than_s=soon"):
-            assert (await told(proxy, "DELETE", f"/admin/cache?{query}")).status == 422
-        assert (await told(proxy, "POST")).status == 405
+            assert (await get_json(proxy, "DELETE", f"/admin/cache?{query}")).status == 422
+        assert (await get_json(proxy, "POST")).status == 405
         assert text_of(await ask(proxy.port, body=FIXED)) == "hello"
         assert len(vendor.received) == 1

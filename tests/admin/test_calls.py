@@ -1,4 +1,4 @@
-"""The latest calls and why each went where it went; and where one would go now."""
+"""The latest calls with their steps, and where a call would go now."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from llmproxy.errors import ConfigError
 from llmproxy.telemetry.call_file import FLUSH_S
 from llmproxy.telemetry.recorder import KEPT_CALLS
-from tests.admin.watching import told
+from tests.admin.watching import get_json
 from tests.story.limited import HELLO, cheap_and_dear, endpoint, refuses, said
 from tests.story.test_explain import DOWN, GOOD, two_groups
 from tests.support.client import ask
@@ -23,13 +23,13 @@ async def not_found(proxy, path):
 
 
 @bounded()
-async def test_a_call_that_was_retried_elsewhere_tells_all_its_steps():
+async def test_the_trace_of_a_call_with_a_failover_has_all_its_steps():
     async with scripted(DOWN) as bad, scripted(GOOD) as good:
         config = config_for(endpoint(bad, "bad"), endpoint(good, "good"), allowed_fails=1)
         async with serve_proxy(config) as proxy:
             reply = await ask(proxy.port, body=said("a private word"))
             await ask(proxy.port, body=HELLO)
-            (second, first) = (await told(proxy, "/admin/calls"))["calls"]
+            (second, first) = (await get_json(proxy, "/admin/calls"))["calls"]
             assert first["id"] == reply.header("x-request-id")
             failed, answered = first["steps"]
             assert (failed["endpoint"], failed["outcome"], failed["status"]) == (
@@ -47,23 +47,23 @@ async def test_a_call_that_was_retried_elsewhere_tells_all_its_steps():
             skipped, _ = second["steps"]
             assert skipped["what"] == "skipped"
             assert skipped["why"].startswith("server_error, breaker open for ")
-            (notable,) = (await told(proxy, "/admin/calls?notable=true"))["calls"]
+            (notable,) = (await get_json(proxy, "/admin/calls?notable=true"))["calls"]
             assert notable == first
-            assert await told(proxy, f"/admin/calls/{first['id']}") == first
+            assert await get_json(proxy, f"/admin/calls/{first['id']}") == first
             assert "private word" not in str(first)
 
 
 @bounded()
-async def test_a_call_is_found_by_the_endpoint_s_own_id_and_by_its_group():
+async def test_a_call_is_found_by_the_endpoint_s_id_and_by_its_group():
     vendor_id = [("x-request-id", "vendor-7")]
     async with scripted(always(http(chat(), headers=vendor_id))) as vendor:
         async with serve_proxy(config_for(vendor.base_url)) as proxy:
             await ask(proxy.port, body=HELLO)
             await ask(proxy.port, body=said("x", model="no-such"))
-            found = await told(proxy, "/admin/calls/vendor-7")
+            found = await get_json(proxy, "/admin/calls/vendor-7")
             assert (found["group"], found["status"]) == ("gpt-4.1", 200)
-            assert (await told(proxy, "/admin/calls?group=gpt-4.1"))["calls"] == [found]
-            assert len((await told(proxy, "/admin/calls?limit=1"))["calls"]) == 1
+            assert (await get_json(proxy, "/admin/calls?group=gpt-4.1"))["calls"] == [found]
+            assert len((await get_json(proxy, "/admin/calls?limit=1"))["calls"]) == 1
             assert "access log" in await not_found(proxy, "/admin/calls/req_nobody")
 
 
@@ -72,14 +72,14 @@ async def test_a_fallback_is_a_step_and_the_call_is_notable():
     async with scripted(DOWN) as main, scripted(GOOD) as other:
         async with serve_proxy(two_groups(main, other)) as proxy:
             await ask(proxy.port, body=HELLO)
-            (call,) = (await told(proxy, "/admin/calls?notable=true"))["calls"]
+            (call,) = (await get_json(proxy, "/admin/calls?notable=true"))["calls"]
     assert [step["what"] for step in call["steps"]] == ["attempt", "fallback", "attempt"]
     assert (call["group"], call["fallback"]) == ("gpt-4.1", "g0")
     assert call["steps"][1]["why"] == "to group g0"
 
 
 @bounded()
-async def test_explain_tells_where_a_call_would_go_and_sends_nothing():
+async def test_explain_shows_where_a_call_would_go_and_sends_nothing():
     usage = {"prompt_tokens": 300, "completion_tokens": 200, "total_tokens": 500}
     costly = always(http(chat(usage=usage)))
     async with scripted(costly) as cheap, scripted(GOOD) as dear:
@@ -87,8 +87,8 @@ async def test_explain_tells_where_a_call_would_go_and_sends_nothing():
         async with serve_proxy(config) as proxy:
             await ask(proxy.port, body=HELLO)
             cheap.received.clear()
-            small = await told(proxy, "/admin/explain?model=gpt-4.1&tokens=100")
-            large = await told(proxy, "/admin/explain?model=gpt-4.1&tokens=700")
+            small = await get_json(proxy, "/admin/explain?model=gpt-4.1&tokens=100")
+            large = await get_json(proxy, "/admin/explain?model=gpt-4.1&tokens=700")
             assert "no-such" in await not_found(proxy, "/admin/explain?model=no-such")
             assert not cheap.received
             assert not dear.received
@@ -100,48 +100,48 @@ async def test_explain_tells_where_a_call_would_go_and_sends_nothing():
 
 
 @bounded()
-async def test_explain_says_how_long_a_call_would_wait_and_why_it_would_fail():
+async def test_explain_shows_how_long_a_call_would_wait_and_why_it_would_fail():
     async with scripted(always(refuses(("retry-after", "2")))) as vendor:
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
-            explained = await told(proxy, "/admin/explain?model=gpt-4.1")
+            explained = await get_json(proxy, "/admin/explain?model=gpt-4.1")
             assert explained["would"] == "go to only"
             proxy.runtime.pool.groups["gpt-4.1"].states[0].cool(
                 proxy.runtime.pool.groups["gpt-4.1"].states[0].cooldown_until + 1e9, "throttled"
             )
-            explained = await told(proxy, "/admin/explain?model=gpt-4.1")
+            explained = await get_json(proxy, "/admin/explain?model=gpt-4.1")
             assert explained["would"].startswith("fail: only: throttled, cooling down for ")
             assert not vendor.received
 
 
 @bounded()
-async def test_explain_says_that_a_call_would_wait():
+async def test_explain_shows_that_a_call_would_wait():
     async with scripted(GOOD) as vendor:
         entry = endpoint(vendor, "only", limits={"rpm": 3})
         async with serve_proxy(config_for(entry, queue={"max_wait_s": 100})) as proxy:
             for _ in range(3):
                 await ask(proxy.port, body=HELLO)
-            explained = await told(proxy, "/admin/explain?model=gpt-4.1")
+            explained = await get_json(proxy, "/admin/explain?model=gpt-4.1")
             assert explained["would"].startswith("wait ")
             assert explained["would"].endswith(" s for room")
 
 
 @bounded()
-async def test_a_call_that_memory_has_forgotten_is_found_in_the_file(tmp_path):
+async def test_a_call_that_is_no_longer_in_memory_is_found_in_the_file(tmp_path):
     async with scripted(GOOD) as vendor:
         config = config_for(vendor.base_url, call_file=str(tmp_path / "calls.db"))
         async with serve_proxy(config) as proxy:
             first = (await ask(proxy.port, body=HELLO)).header("x-request-id")
             for _ in range(KEPT_CALLS):
                 await ask(proxy.port, body=HELLO)
-            calls = (await told(proxy, "/admin/calls?limit=1000"))["calls"]
+            calls = (await get_json(proxy, "/admin/calls?limit=1000"))["calls"]
             assert first not in [call["id"] for call in calls]
             await asyncio.sleep(FLUSH_S + 0.3)
-            assert (await told(proxy, f"/admin/calls/{first}"))["id"] == first
+            assert (await get_json(proxy, f"/admin/calls/{first}"))["id"] == first
             assert "access log" in await not_found(proxy, "/admin/calls/req_nobody")
 
 
 @bounded()
-async def test_a_file_that_cannot_be_is_a_mistake_of_the_config(tmp_path):
+async def test_a_call_file_that_cannot_be_created_is_a_config_error(tmp_path):
     async with scripted(GOOD) as vendor:
         config = config_for(vendor.base_url, call_file=str(tmp_path / "nowhere" / "calls.db"))
         with pytest.raises(

@@ -1,4 +1,4 @@
-"""What happens is told as it happens, and nothing keeps the proxy from going down."""
+"""The stream of events: it is live, and does not delay a shutdown."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ async def next_of(connection, name):
 
 
 @bounded()
-async def test_the_state_comes_at_once_then_each_new_call_once_and_a_point_when_it_is_over():
+async def test_the_state_comes_first_then_each_new_call_once_and_each_point_at_its_end():
     async with scripted(GOOD) as vendor, serve_proxy(config_for(vendor.base_url)) as proxy:
         await ask(proxy.port, body=HELLO)
         connection = await listening(proxy)
@@ -54,7 +54,7 @@ async def test_the_state_comes_at_once_then_each_new_call_once_and_a_point_when_
 
 
 @bounded()
-async def test_it_ends_when_the_proxy_is_going_down():
+async def test_the_stream_ends_when_the_proxy_shuts_down():
     async with scripted(GOOD) as vendor, serve_proxy(config_for(vendor.base_url)) as proxy:
         connection = await listening(proxy)
         await next_event(connection)

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""`/metrics`: what Prometheus scrapes."""
 
 import asyncio
 import math
@@ -26,7 +26,7 @@ STATES = ("ok", "full", "cooling", "open", "half-open", "misconfigured", "draine
 
 
 @bounded()
-async def test_what_the_cache_does_is_counted_to_the_call():
+async def test_every_cache_result_is_counted():
     async with scripted(numbered()) as vendor:
         config = cached(vendor)
         config["model_groups"][0]["models"][0]["price"] = {"input": 1000, "output": 100_000}
@@ -50,7 +50,7 @@ async def test_what_the_cache_does_is_counted_to_the_call():
 
 
 @bounded()
-async def test_a_store_is_told_of_too_and_that_it_is_gone(tmp_path):
+async def test_the_metrics_show_the_store_and_that_it_is_disconnected(tmp_path):
     async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
         config = cached(vendor, type="redis")
         config["general_settings"]["redis_url"] = server.url
@@ -69,7 +69,7 @@ async def test_a_store_is_told_of_too_and_that_it_is_gone(tmp_path):
 
 
 @bounded()
-async def test_calls_and_attempts_are_counted_by_what_came_of_them():
+async def test_calls_and_attempts_are_counted_by_outcome():
     async with scripted(DOWN) as bad, scripted(GOOD) as good:
         entries = [endpoint(bad, "bad"), endpoint(good, "good", price=PRICE)]
         async with serve_proxy(config_for(*entries, allowed_fails=1)) as proxy:
@@ -94,7 +94,7 @@ async def test_calls_and_attempts_are_counted_by_what_came_of_them():
 
 
 @bounded()
-async def test_a_histogram_has_each_value_once_and_its_buckets_only_grow():
+async def test_a_histogram_has_each_value_once_and_cumulative_buckets():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
             for _ in range(5):
@@ -112,7 +112,7 @@ async def test_a_histogram_has_each_value_once_and_its_buckets_only_grow():
 
 
 @bounded()
-async def test_the_state_of_each_endpoint_its_limits_and_who_waits_is_told():
+async def test_the_metrics_show_each_endpoint_s_state_its_limits_and_waiting_calls():
     async with scripted(tells(7, "1m", limit=10)) as one, scripted(DOWN) as other:
         entries = [
             endpoint(one, "one", limits={"tpm": 6000, "concurrent": 4}),
@@ -142,7 +142,7 @@ async def test_the_state_of_each_endpoint_its_limits_and_who_waits_is_told():
 
 
 @bounded()
-async def test_callers_are_told_by_name_and_never_by_key():
+async def test_callers_appear_by_name_and_never_by_key():
     async with scripted(GOOD) as vendor:
         callers = [{"name": "alice", "key": "sk-alice-secret"}]
         async with serve_proxy(config_for(vendor.base_url, callers=callers)) as proxy:
@@ -155,8 +155,8 @@ async def test_callers_are_told_by_name_and_never_by_key():
 
 
 @bounded(60)
-async def test_what_clients_send_makes_no_new_series():
-    """1,000 model names, paths and keys that nobody configured."""
+async def test_nothing_that_clients_send_makes_a_new_series():
+    """1,000 model names, paths and keys that are not configured."""
     async with scripted(GOOD) as vendor:
         callers = [{"name": "alice", "key": "sk-alice-secret"}]
         async with serve_proxy(config_for(vendor.base_url, callers=callers)) as proxy:
@@ -176,7 +176,7 @@ async def test_what_clients_send_makes_no_new_series():
 
 
 @bounded()
-async def test_what_is_told_is_what_the_catalogue_describes():
+async def test_every_metric_is_as_the_catalogue_describes_it():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
             await ask(proxy.port, body=HELLO)

@@ -1,4 +1,4 @@
-"""The dashboard's files, as the proxy serves them. What they do is tested in tests/browser."""
+"""The dashboard's files, as the proxy serves them. Their behaviour is tested in tests/browser."""
 
 import re
 
@@ -40,7 +40,7 @@ async def test_the_page_and_each_of_its_files_is_served_with_its_type_and_a_stri
 
 
 @bounded()
-async def test_a_file_that_a_browser_has_is_not_sent_again():
+async def test_an_unchanged_file_is_not_sent_again():
     async with serve_proxy(config_for(NOWHERE)) as proxy:
         first = await got(proxy, "/dashboard/app.js")
         for known in (first.header("etag"), f'"x", W/{first.header("etag")}'):
@@ -51,7 +51,7 @@ async def test_a_file_that_a_browser_has_is_not_sent_again():
 
 
 @bounded()
-async def test_a_slash_too_many_leads_to_the_page():
+async def test_a_trailing_slash_redirects_to_the_page():
     async with serve_proxy(config_for(NOWHERE)) as proxy:
         answer = await got(proxy, "/dashboard/")
         assert answer.status == 307
@@ -62,7 +62,7 @@ async def test_a_slash_too_many_leads_to_the_page():
     "name", ["nothing.js", "page.html", "..%2Fpages.py", "%2E%2E%2Fpages.py", "../pages.py"]
 )
 @bounded()
-async def test_nothing_else_is_served(name):
+async def test_no_other_file_is_served(name):
     async with serve_proxy(config_for(NOWHERE)) as proxy:
         answer = await got(proxy, f"/dashboard/{name}")
         assert answer.status == 404

@@ -1,11 +1,11 @@
-"""Signing in with a browser, and what a page of another site cannot do."""
+"""Signing in with a browser, and protection against cross-site requests."""
 
 from time import time
 
 import pytest
 
 from llmproxy.admin.auth import SESSION_S, is_session_cookie, session_cookie
-from tests.admin.watching import post, told
+from tests.admin.watching import get_json, post
 from tests.story.limited import endpoint
 from tests.story.test_explain import GOOD
 from tests.support.client import ask
@@ -31,9 +31,9 @@ async def signed_in(proxy, **options):
 
 
 @bounded()
-async def test_who_signs_in_gets_a_cookie_that_opens_everything_and_scripts_cannot_read():
+async def test_signing_in_gives_a_cookie_for_everything_that_scripts_cannot_read():
     async with scripted(GOOD) as vendor, serve_proxy(keyed(vendor)) as proxy:
-        before = await told(proxy, "/admin/session")
+        before = await get_json(proxy, "/admin/session")
         assert before == {"protected": True, "signed_in": False}
         reply = await post(proxy, "/admin/login", {"key": KEY}, headers=[HERE])
         cookie, *attributes = reply.header("set-cookie").split("; ")
@@ -42,9 +42,9 @@ async def test_who_signs_in_gets_a_cookie_that_opens_everything_and_scripts_cann
         }
         assert KEY not in cookie
         headers = [("cookie", cookie), HERE]
-        after = await told(proxy, "/admin/session", headers=headers)
+        after = await get_json(proxy, "/admin/session", headers=headers)
         assert after == {"protected": True, "signed_in": True}
-        await told(proxy, "/admin/state", headers=headers)
+        await get_json(proxy, "/admin/state", headers=headers)
         assert (await post(proxy, "/admin/drain", DRAIN, headers=headers)).status == 200
 
 
@@ -57,7 +57,7 @@ async def test_behind_tls_the_cookie_is_for_tls_only():
 
 
 @bounded()
-async def test_a_wrong_key_gets_nothing():
+async def test_a_wrong_key_is_rejected():
     async with scripted(GOOD) as vendor, serve_proxy(keyed(vendor)) as proxy:
         for key in ("", "sk-admin", KEY + "x", "\udcff"):
             reply = await post(proxy, "/admin/login", {"key": key})
@@ -66,7 +66,7 @@ async def test_a_wrong_key_gets_nothing():
 
 
 @bounded()
-async def test_a_cookie_of_another_key_or_made_up_or_too_old_opens_nothing():
+async def test_a_cookie_of_another_key_or_a_forged_or_expired_one_is_rejected():
     later = int(time()) + 100
     shown = [
         session_cookie("another key", later),
@@ -88,7 +88,7 @@ async def test_a_cookie_of_another_key_or_made_up_or_too_old_opens_nothing():
 
 
 @bounded()
-async def test_signing_out_takes_the_cookie_away():
+async def test_signing_out_deletes_the_cookie():
     async with scripted(GOOD) as vendor, serve_proxy(keyed(vendor)) as proxy:
         cookie = await signed_in(proxy)
         reply = await post(proxy, "/admin/logout", {}, headers=[cookie])
@@ -98,7 +98,7 @@ async def test_signing_out_takes_the_cookie_away():
 
 @pytest.mark.parametrize("path", ["drain", "enable", "clear", "login", "logout"])
 @bounded()
-async def test_what_a_page_of_another_site_sends_is_refused(path):
+async def test_cross_site_requests_are_rejected(path):
     async with scripted(GOOD) as vendor, serve_proxy(keyed(vendor)) as proxy:
         cookie = await signed_in(proxy)
         reply = await post(proxy, f"/admin/{path}", DRAIN, headers=[cookie, ELSEWHERE])
@@ -110,16 +110,16 @@ async def test_what_a_page_of_another_site_sends_is_refused(path):
 async def test_without_a_key_this_machine_is_signed_in_and_others_are_not():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
-            here = await told(proxy, "/admin/session")
+            here = await get_json(proxy, "/admin/session")
             assert here == {"protected": False, "signed_in": True}
-            other = await told(proxy, "/admin/session", host="llm.example.com")
+            other = await get_json(proxy, "/admin/session", host="llm.example.com")
             assert other == {"protected": False, "signed_in": False}
             assert (await post(proxy, "/admin/login", {"key": "any"})).status == 204
             reply = await post(proxy, "/admin/drain", DRAIN, headers=[ELSEWHERE])
             assert reply.status == 403
 
 
-def test_a_proof_is_good_until_its_time_and_for_its_key():
+def test_a_cookie_is_valid_until_it_expires_and_only_for_its_key():
     shown = session_cookie(KEY, 1000)
     assert is_session_cookie(shown, KEY, 999.9)
     assert not is_session_cookie(shown, KEY, 1000.0)

@@ -1,10 +1,10 @@
-"""The state: what an operator sees at a glance is what happened."""
+"""`/admin/state` and `/admin/history` show what happened."""
 
 import asyncio
 
 import pytest
 
-from tests.admin.watching import endpoints_of, post, told
+from tests.admin.watching import endpoints_of, get_json, post
 from tests.story.limited import HELLO, begin, endpoint, refuses, said, tells, until
 from tests.story.test_cache import FIXED, cached, numbered
 from tests.support.client import STREAM, ask
@@ -29,13 +29,13 @@ PRICE = {"input": 1000, "output": 100_000}  # a call of 3 and 2 tokens: 0.203 do
 
 
 @bounded()
-async def test_calls_attempts_tokens_and_dollars_are_where_they_belong():
+async def test_calls_attempts_tokens_and_costs_are_counted_at_the_right_endpoint():
     async with scripted(DOWN) as bad, scripted(GOOD) as good:
         entries = [endpoint(bad, "bad"), endpoint(good, "good", price=PRICE)]
         async with serve_proxy(config_for(*entries, allowed_fails=1)) as proxy:
             for _ in range(4):
                 assert (await ask(proxy.port, body=HELLO)).status == 200
-            state = await told(proxy, "/admin/state")
+            state = await get_json(proxy, "/admin/state")
     (group,) = state["groups"]
     here = {each["endpoint"]: each for each in group["endpoints"]}
     assert (state["status"], group["status"]) == ("degraded", "degraded")
@@ -59,12 +59,12 @@ async def test_calls_attempts_tokens_and_dollars_are_where_they_belong():
 
 
 @bounded()
-async def test_an_endpoint_that_throttles_cools_and_says_since_when():
+async def test_a_throttling_endpoint_cools_down_and_shows_since_when():
     async with scripted(always(refuses(("retry-after", "9")))) as busy, scripted(GOOD) as good:
         async with serve_proxy(config_for(endpoint(busy, "busy"), endpoint(good, "good"))) as proxy:
             before = (await endpoints_of(proxy))["busy"]
             await ask(proxy.port, body=HELLO)
-            await asyncio.sleep(1.1)  # twice the time between two looks
+            await asyncio.sleep(1.1)  # two sampling intervals
             after = (await endpoints_of(proxy))["busy"]
     assert (before["state"], after["state"]) == ("ok", "cooling")
     assert after["why"].startswith("throttled, cooling down for ")
@@ -74,7 +74,7 @@ async def test_an_endpoint_that_throttles_cools_and_says_since_when():
 
 
 @bounded()
-async def test_limits_that_an_endpoint_tells_and_those_of_the_config_are_told_with_what_is_left():
+async def test_reported_and_configured_limits_are_shown_with_what_is_left():
     async with scripted(tells(7, "1m", limit=10)) as vendor:
         entry = endpoint(vendor, "only", limits={"tpm": 6000, "concurrent": 4})
         async with serve_proxy(config_for(entry)) as proxy:
@@ -89,14 +89,14 @@ async def test_limits_that_an_endpoint_tells_and_those_of_the_config_are_told_wi
 
 
 @bounded()
-async def test_what_is_under_way_and_who_waits_is_told():
+async def test_calls_in_flight_and_waiting_calls_are_counted():
     async with scripted(always("hang")) as vendor:
         entry = endpoint(vendor, "only", limits={"concurrent": 1})
         async with serve_proxy(config_for(entry)) as proxy:
             first, second = await begin(proxy.port), await begin(proxy.port)
             line = proxy.runtime.pool.groups["gpt-4.1"].queue
             await until(lambda: len(line) == 1)
-            state = await told(proxy, "/admin/state")
+            state = await get_json(proxy, "/admin/state")
             first.leave()
             second.leave()
     (group,) = state["groups"]
@@ -107,27 +107,27 @@ async def test_what_is_under_way_and_who_waits_is_told():
 
 
 @bounded()
-async def test_a_stream_that_breaks_is_an_error_of_its_endpoint_and_of_its_call():
+async def test_a_broken_stream_is_an_error_of_its_endpoint_and_of_its_call():
     steps = [sse_head(), chunk(delta("a")), chunk(delta("b")), "reset"]
     async with scripted(always(*steps)) as vendor:
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
             await ask(proxy.port, body=STREAM)
-            state = await told(proxy, "/admin/state")
+            state = await get_json(proxy, "/admin/state")
     assert state["totals"]["streams_interrupted"] == 1
     assert state["groups"][0]["recent"]["errors"] == 1
     assert state["groups"][0]["endpoints"][0]["recent"]["errors"] == 1
 
 
 @bounded()
-async def test_what_the_cache_saved_is_told_and_is_no_attempt():
+async def test_savings_of_the_cache_are_shown_and_hits_are_not_attempts():
     async with scripted(numbered()) as vendor:
         config = cached(vendor)
         config["model_groups"][0]["models"][0]["price"] = PRICE
         async with serve_proxy(config) as proxy:
             for _ in range(3):
                 await ask(proxy.port, body=FIXED)
-            state = await told(proxy, "/admin/state")
-            history = await told(proxy, "/admin/history")
+            state = await get_json(proxy, "/admin/state")
+            history = await get_json(proxy, "/admin/history")
     totals = state["totals"]
     assert (totals["calls"], totals["cache_hits"], totals["cache_misses"]) == (3, 2, 1)
     assert (totals["saved_tokens"], totals["saved_usd"]) == (10, pytest.approx(0.406))
@@ -139,31 +139,31 @@ async def test_what_the_cache_saved_is_told_and_is_no_attempt():
 
 
 @bounded()
-async def test_a_group_whose_endpoints_are_all_out_is_down():
+async def test_a_group_without_an_available_endpoint_is_down():
     async with scripted(DOWN) as one, scripted(DOWN) as other:
         config = config_for(endpoint(one, "one"), endpoint(other, "other"), allowed_fails=1)
         async with serve_proxy(config) as proxy:
             assert (await ask(proxy.port, body=HELLO)).status == 503
-            state = await told(proxy, "/admin/state")
+            state = await get_json(proxy, "/admin/state")
     assert (state["status"], state["groups"][0]["status"]) == ("down", "down")
     assert state["totals"]["errors"] == 1
 
 
 @bounded()
-async def test_what_clients_make_up_leaves_no_trace_in_the_names():
+async def test_names_from_clients_appear_nowhere_in_the_state():
     async with scripted(GOOD) as vendor, serve_proxy(config_for(vendor.base_url)) as proxy:
         await ask(proxy.port, body=HELLO)
         for number in range(20):
             await ask(proxy.port, body=said("x", model=f"no-such-{number}"))
             await ask(proxy.port, f"/v1/nowhere/{number}", body=HELLO)
-        state = await told(proxy, "/admin/state")
+        state = await get_json(proxy, "/admin/state")
         assert "no-such" not in str(state)
         assert state["totals"]["calls"] == 41
         assert [group["group"] for group in state["groups"]] == ["gpt-4.1"]
 
 
 @bounded()
-async def test_no_secret_is_in_any_answer():
+async def test_no_response_contains_a_secret():
     async with scripted(GOOD) as vendor:
         callers = [{"name": "alice", "key": "sk-alice-secret"}]
         config = config_for(vendor.base_url, callers=callers, admin_key="sk-admin-secret")
@@ -172,20 +172,20 @@ async def test_no_secret_is_in_any_answer():
             await ask(proxy.port, body=said("a private word"), headers=[bearer])
             key = ("authorization", "Bearer sk-admin-secret")
             for path in ("state", "calls", "history", "explain?model=gpt-4.1", "session", "cache"):
-                answer = str(await told(proxy, f"/admin/{path}", headers=[key]))
+                answer = str(await get_json(proxy, f"/admin/{path}", headers=[key]))
                 for secret in ("sk-upstream", "sk-alice", "sk-admin", "a private word"):
                     assert secret not in answer
             assert (await post(proxy, "/admin/drain", {"endpoint": "x"})).status == 401
 
 
 @bounded()
-async def test_the_curves_have_a_point_for_each_step_and_zeros_where_nothing_was():
+async def test_the_history_has_a_point_for_each_step_and_zeros_without_traffic():
     async with scripted(GOOD) as vendor, serve_proxy(config_for(vendor.base_url)) as proxy:
         for _ in range(3):
             await ask(proxy.port, body=HELLO)
 
         async def counted():
-            points = (await told(proxy, "/admin/history?span=15m&group=gpt-4.1"))["points"]
+            points = (await get_json(proxy, "/admin/history?span=15m&group=gpt-4.1"))["points"]
             return points, sum(point["calls"] for point in points)
 
         points, calls = await counted()
@@ -206,7 +206,7 @@ async def test_the_curves_have_a_point_for_each_step_and_zeros_where_nothing_was
 
 
 @bounded()
-async def test_a_whole_stream_is_counted_with_what_it_used():
+async def test_a_complete_stream_is_counted_with_its_usage():
     usage = b'data: {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5}}\n\n'
     steps = [sse_head() + b"".join(map(chunk, (delta("a"), usage, DONE))) + LAST_CHUNK]
     async with (
@@ -214,5 +214,5 @@ async def test_a_whole_stream_is_counted_with_what_it_used():
         serve_proxy(config_for(vendor.base_url)) as proxy,
     ):
         await ask(proxy.port, body=STREAM)
-        totals = (await told(proxy, "/admin/state"))["totals"]
+        totals = (await get_json(proxy, "/admin/state"))["totals"]
         assert (totals["input_tokens"], totals["output_tokens"]) == (7, 5)

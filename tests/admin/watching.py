@@ -1,4 +1,4 @@
-"""What an operator's program sees of a proxy."""
+"""Helpers that read a proxy's admin API and metrics."""
 
 import json
 
@@ -8,27 +8,29 @@ from llmproxy.admin.stats.metrics.catalogue import METRICS
 from tests.support.client import ask
 
 
-async def told(proxy, path, **options):
-    """The JSON at a path."""
+async def get_json(proxy, path, **options):
+    """Return the JSON at a path."""
     reply = await ask(proxy.port, path, method="GET", **{"host": "localhost", **options})
     assert reply.status == 200, reply.body
     return reply.json
 
 
 async def post(proxy, path, body, **options):
-    """The whole reply."""
+    """Send JSON, and return the whole reply."""
     return await ask(proxy.port, path, body=json.dumps(body).encode(), host="localhost", **options)
 
 
 async def endpoints_of(proxy):
-    """Every endpoint of /admin/state by its name; the last of a name that several groups have."""
-    state = await told(proxy, "/admin/state")
+    """Return the endpoints of /admin/state by name; of several with one name, the last."""
+    state = await get_json(proxy, "/admin/state")
     return {each["endpoint"]: each for group in state["groups"] for each in group["endpoints"]}
 
 
 async def scraped(proxy):
-    """Every sample of /metrics, by its name and labels, these in the catalogue's order; `le` comes
-    last."""
+    """Return every sample of /metrics by its name and labels.
+
+    Labels are in the catalogue's order; `le` comes last.
+    """
     reply = await ask(proxy.port, "/metrics", method="GET")
     assert reply.header("content-type") == "text/plain; version=0.0.4; charset=utf-8"
     return {

@@ -1,5 +1,5 @@
-"""Debian's Chromium on the page. Every test also sees to it that nothing was wrong in passing: no
-error on the console, nothing that the page's policy forbids, no request to another host."""
+"""The dashboard in Debian's Chromium. Every test also fails on an error in the console, a violation
+of the content security policy, and a request to another host."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ PHONE = {"width": 390, "height": 844}
 
 @pytest.fixture(scope="session", autouse=True)
 def bounded_run():
-    """Whatever hangs must fail."""
+    """Fail a run that hangs."""
 
     def give_up(*_):
         raise KeyboardInterrupt(f"the tests in the browser took longer than {WHOLE_RUN_S} s")
@@ -63,7 +63,7 @@ def fake():
 
 @pytest.fixture
 def world(fake):
-    """A world of the test's own, with some calls in it."""
+    """Make a fake proxy for one test, with some calls in it."""
     fake.state.world = World()
     fake.state.world.more_calls(80)
     yield fake.state.world
@@ -124,7 +124,7 @@ def watch(page, wrong, root, expected):
 
 @pytest.fixture
 def photo():
-    """Keeps what was seen, for a person to look at: photo(page, "name")."""
+    """Save a screenshot for a person to look at: photo(page, "name")."""
 
     def take(page, name, *, full=True):
         WORK.mkdir(exist_ok=True)

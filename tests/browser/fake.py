@@ -1,5 +1,4 @@
-"""The admin API of a made-up proxy, behind the real page: what the page asks is answered from a
-World, and what it does is remembered there."""
+"""A fake admin API behind the real page: it answers from a World, and records actions there."""
 
 import asyncio
 import json
@@ -18,7 +17,7 @@ COOKIE = "llmproxy_admin"
 
 @asynccontextmanager
 async def serve_fake(listening):
-    """Serve on a listening socket; yields where the World is kept: `app.state.world`."""
+    """Serve on a listening socket; yields the app, whose `app.state.world` is the World."""
     app = make_fake()
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
@@ -110,7 +109,7 @@ def add_views(app):
 
     @app.get("/admin/events")
     async def events(request: Request):
-        return StreamingResponse(told(app, request), media_type="text/event-stream")
+        return StreamingResponse(event_stream(app, request), media_type="text/event-stream")
 
 
 def is_notable(call):
@@ -118,8 +117,8 @@ def is_notable(call):
     return call["error"] is not None or len(attempts) > 1 or call["fallback"] is not None
 
 
-async def told(app, request):
-    """What /admin/events says, until the world is another one or the session ends."""
+async def event_stream(app, request):
+    """Stream the events until the World is replaced or the session ends."""
     world = app.state.world
     last = None
     yield "retry: 500\n\n"

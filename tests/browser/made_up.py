@@ -1,4 +1,4 @@
-"""Figures and calls that look like real ones, made from a moment or a number."""
+"""Realistic statistics and calls, generated from a moment or a number."""
 
 import math
 import random

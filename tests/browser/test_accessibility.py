@@ -1,4 +1,4 @@
-"""Whoever comes by keyboard, by ear, by phone, at night or with other eyes can use all of it."""
+"""The page works with a keyboard, a screen reader, a phone, and in both themes."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -26,7 +26,7 @@ FOCUS = """() => {
 
 
 def violations(page, within="html", unjudged=UNJUDGED):
-    """What axe-core finds, and what it cannot judge of contrast."""
+    """Return the violations that axe-core finds, and the contrasts that it cannot judge."""
     options = {"resultTypes": ["violations", "incomplete"]}
     found = Axe().run(page, context=within, options=options).response
     unsure = [each for each in found["incomplete"] if each["id"] == "color-contrast"]
@@ -40,7 +40,7 @@ def violations(page, within="html", unjudged=UNJUDGED):
 
 @pytest.fixture(params=["light", "dark", "phone"])
 def look(request, visit, world):
-    """The page as one sees it: by day, by night, on a phone; with a handful of calls."""
+    """Open the page in the light or dark theme or on a phone, with some calls."""
     world.calls = world.calls[:8]
 
     def opened(**how):
@@ -50,14 +50,14 @@ def look(request, visit, world):
     return opened
 
 
-def test_a_page_on_which_all_is_well_has_no_violations(look, photo):
+def test_a_healthy_page_has_no_violations(look, photo):
     page = look()
     expect(page.locator("path.line").first).to_be_attached()
     assert violations(page) == []
     photo(page, f"healthy-{look.named}")
 
 
-def test_nor_one_of_an_incident(look, world, photo):
+def test_an_incident_has_no_violations(look, world, photo):
     world.incident = True
     world.calls = world.more_calls(12)
     world.config_error = "llmproxy.yaml:14: model_groups[0].models[1]: unknown key 'wieght'."
@@ -67,7 +67,7 @@ def test_nor_one_of_an_incident(look, world, photo):
     photo(page, f"incident-{look.named}")
 
 
-def test_nor_the_way_in(look, world):
+def test_the_login_form_has_no_violations(look, world):
     world.key = "sk-made-up"
     page = look(ready="#login", expected=["401"])
     page.get_by_label("Admin key").fill("wrong")
@@ -76,7 +76,7 @@ def test_nor_the_way_in(look, world):
     assert violations(page) == []
 
 
-def test_nor_a_question(look, photo):
+def test_a_confirmation_has_no_violations(look, photo):
     page = look()
     page.get_by_role("button", name="Drain openai in gpt-4.1-mini").click()
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -87,7 +87,7 @@ def test_nor_a_question(look, photo):
     assert violations(page, "#toasts", COVERED) == []
 
 
-def test_nor_a_trace(look, world, photo):
+def test_a_trace_has_no_violations(look, world, photo):
     world.incident = True
     world.more_calls(60)
     failed = next(call for call in world.calls if call["error"])
@@ -97,7 +97,7 @@ def test_nor_a_trace(look, world, photo):
     photo(page, f"trace-{look.named}", full=False)
 
 
-def test_nor_a_page_without_calls_nor_one_that_is_lost(look, world, photo):
+def test_an_empty_or_disconnected_page_has_no_violations(look, world, photo):
     world.empty = True
     world.calls = []
     page = look(expected=["503", "ERR_"])
@@ -109,7 +109,7 @@ def test_nor_a_page_without_calls_nor_one_that_is_lost(look, world, photo):
     photo(page, f"lost-{look.named}", full=False)
 
 
-def test_no_screen_scrolls_sideways_nor_cuts_anything_off(visit, world, photo):
+def test_no_screen_width_scrolls_sideways_or_cuts_text_off(visit, world, photo):
     world.incident = True
     world.more_calls(60)
     world.names = {
@@ -134,7 +134,7 @@ def test_no_screen_scrolls_sideways_nor_cuts_anything_off(visit, world, photo):
     assert page.evaluate(wide) == 390
 
 
-def test_everything_is_reached_by_the_tab_key_and_the_focus_is_seen(visit, world):
+def test_everything_is_reachable_by_the_tab_key_with_a_visible_focus(visit, world):
     world.incident = True
     page = visit()
     expect(page.locator(".calls tbody tr")).to_have_count(50)
@@ -159,7 +159,7 @@ def test_everything_is_reached_by_the_tab_key_and_the_focus_is_seen(visit, world
     assert len(seen) == wanted + 3
 
 
-def test_a_call_is_opened_and_closed_by_keyboard_and_the_focus_comes_back(visit):
+def test_a_call_is_opened_and_closed_by_keyboard_and_the_focus_returns(visit):
     page = visit()
     link = page.locator(".calls tbody a").nth(2)
     link.focus()
@@ -173,7 +173,7 @@ def test_a_call_is_opened_and_closed_by_keyboard_and_the_focus_comes_back(visit)
     assert page.evaluate("document.activeElement.hash") == id
 
 
-def test_the_colours_are_chosen_and_remembered(visit):
+def test_the_theme_is_chosen_and_remembered(visit):
     page = visit()
     ground = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(ground)

@@ -1,4 +1,4 @@
-"""The latest calls, and what was done for one of them."""
+"""The list of calls, and the trace of one."""
 
 import re
 
@@ -19,7 +19,7 @@ def call_of(world, kind):
     return call
 
 
-def test_new_calls_come_on_top(visit):
+def test_new_calls_appear_on_top(visit):
     page = visit()
     rows = page.locator(".calls tbody tr")
     expect(rows).to_have_count(50)
@@ -28,7 +28,7 @@ def test_new_calls_come_on_top(visit):
     expect(rows).to_have_count(50)
 
 
-def test_calls_stand_still_while_somebody_points_at_them(visit):
+def test_the_list_of_calls_pauses_while_the_pointer_is_on_it(visit):
     page = visit()
     rows = page.locator(".calls tbody tr")
     rows.nth(3).hover()
@@ -40,7 +40,7 @@ def test_calls_stand_still_while_somebody_points_at_them(visit):
     expect(page.locator("#calls-note")).to_have_text("")
 
 
-def test_the_trace_tells_each_step_with_its_time_its_reason_and_what_followed(visit, world, photo):
+def test_the_trace_shows_each_step_with_its_time_its_reason_and_what_followed(visit, world, photo):
     call_of(world, "fallback")
     page = visit()
     page.locator(".calls tbody tr").first.click(position={"x": 400, "y": 10})
@@ -59,13 +59,13 @@ def test_the_trace_tells_each_step_with_its_time_its_reason_and_what_followed(vi
     photo(page, "trace", full=False)
 
 
-def test_a_call_from_the_cache_has_no_steps_and_says_why(visit, world):
+def test_a_cached_call_shows_why_it_has_no_steps(visit, world):
     call_of(world, "cached")
     page = visit(at="#call=req_cached")
     expect(page.get_by_role("dialog")).to_contain_text("the answer came from the cache")
 
 
-def test_an_address_leads_to_a_trace_and_closing_it_leaves_the_address_bare(visit, world):
+def test_an_address_opens_a_trace_and_closing_it_resets_the_address(visit, world):
     call_of(world, "failed")
     page = visit(at="#call=req_failed")
     panel = page.get_by_role("dialog", name="Call")
@@ -79,7 +79,7 @@ def test_an_address_leads_to_a_trace_and_closing_it_leaves_the_address_bare(visi
     expect(panel).to_have_count(0)
 
 
-def test_a_call_that_nobody_remembers_is_said_to_be_forgotten(visit, world):
+def test_an_unknown_call_is_reported_as_not_found(visit, world):
     page = visit(at="#call=req_%3Cb%3Egone", expected=["404"])
     expect(page.get_by_role("alert")).to_contain_text("Call 'req_<b>gone' not found")
 
@@ -93,7 +93,7 @@ def test_an_id_is_copied(visit, world):
     assert page.evaluate("navigator.clipboard.readText()") == "req_failed"
 
 
-def test_only_notable_calls_are_left_by_the_filter(visit, world):
+def test_the_filter_shows_only_errors_and_retries(visit, world):
     world.incident = True
     world.more_calls(60)
     page = visit()
@@ -105,7 +105,7 @@ def test_only_notable_calls_are_left_by_the_filter(visit, world):
     assert words and all("attempts" in each or "503" in each for each in words)
 
 
-def test_a_group_s_calls_are_left_by_the_group(visit):
+def test_choosing_a_group_shows_only_its_calls(visit):
     page = visit()
     page.get_by_label("Group").select_option("text-embedding-3-small")
     expect(page.locator(".calls .what", has_text="gpt")).to_have_count(0)

@@ -1,4 +1,4 @@
-"""The charts: what they show, at a moment too, and in words."""
+"""The charts: what they show, their values at a moment, and their summaries."""
 
 import re
 
@@ -22,7 +22,7 @@ def test_there_are_six_each_with_ticks_a_total_and_a_sentence(visit):
         expect(one.locator("p.hidden")).to_have_text(re.compile(r"From \d\d:.* at most "))
 
 
-def test_what_is_pointed_at_is_read_out_in_all_charts(visit):
+def test_pointing_at_one_chart_shows_the_values_of_all(visit):
     page = visit()
     area = chart(page, "Calls").locator(".plot")
     expect(area.locator("path.line").first).to_be_attached()
@@ -36,7 +36,7 @@ def test_what_is_pointed_at_is_read_out_in_all_charts(visit):
     expect(chart(page, "Calls").locator(".cursor line")).to_have_count(0)
 
 
-def test_the_arrow_keys_read_a_chart_out(visit):
+def test_the_arrow_keys_move_through_a_chart(visit):
     page = visit()
     area = page.get_by_role("slider", name="First byte: use arrow keys to read values")
     area.focus()
@@ -61,7 +61,7 @@ def test_a_day_is_shown_in_steps_of_five_minutes(visit):
     expect(chart(page, "Calls").locator(".tick", has_text=":00").first).to_be_visible()
 
 
-def test_points_arrive_one_by_one_and_the_oldest_goes(visit):
+def test_points_arrive_one_by_one_and_the_oldest_is_dropped(visit):
     page = visit()
     sentence = chart(page, "Calls").locator("p.hidden")
     expect(sentence).to_have_text(re.compile("^From"))
@@ -70,7 +70,7 @@ def test_points_arrive_one_by_one_and_the_oldest_goes(visit):
     expect(page.get_by_role("slider").first).to_have_attribute("aria-valuemax", "179")
 
 
-def test_a_group_s_history_is_asked_for(visit):
+def test_choosing_a_group_loads_its_history(visit):
     page = visit()
     with page.expect_response(lambda response: "history?span=15m&group=gpt-4.1" in response.url):
         page.get_by_label("Group").select_option("gpt-4.1")

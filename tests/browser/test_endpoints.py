@@ -1,4 +1,4 @@
-"""What is sick is seen first, and what an operator does about it reaches the proxy."""
+"""Failing endpoints come first, and the operator's actions reach the proxy."""
 
 import re
 
@@ -9,7 +9,7 @@ def row(page, group, endpoint):
     return page.locator(f'[id="e-{group}-{endpoint}"]')
 
 
-def test_where_all_is_well_one_line_says_so(visit):
+def test_if_all_endpoints_are_healthy_one_line_says_so(visit):
     page = visit()
     expect(page.locator("#headline")).to_have_text("All 8 endpoints are healthy")
     expect(page.locator("#troubles")).to_be_hidden()
@@ -17,7 +17,7 @@ def test_where_all_is_well_one_line_says_so(visit):
     expect(page.locator("#facts")).to_contain_text("4 workers · llmproxy.yaml loaded")
 
 
-def test_what_is_out_is_told_in_words_the_worst_first_and_since_when(visit, world):
+def test_unavailable_endpoints_are_listed_most_severe_first_with_since_when(visit, world):
     world.incident = True
     page = visit()
     expect(page.locator("#headline")).to_have_text("5 of 8 endpoints are unavailable; 1 is full")
@@ -41,7 +41,7 @@ def test_a_group_without_a_working_endpoint_is_named(visit, world):
     )
 
 
-def test_a_line_of_the_status_leads_to_its_endpoint(visit, world):
+def test_a_line_of_the_status_links_to_its_endpoint(visit, world):
     world.incident = True
     page = visit()
     page.get_by_role("link", name="openai").last.press("Enter")
@@ -49,7 +49,7 @@ def test_a_line_of_the_status_leads_to_its_endpoint(visit, world):
     expect(row(page, "text-embedding-3-small", "openai")).to_be_in_viewport()
 
 
-def test_each_state_has_its_word_and_each_endpoint_its_figures(visit, world):
+def test_each_state_has_its_word_and_each_endpoint_its_numbers(visit, world):
     world.incident = True
     page = visit()
     words = page.locator(".endpoint .word").all_text_contents()
@@ -78,7 +78,7 @@ def test_a_cooldown_is_counted_down_between_the_events(visit, world):
     expect(left).to_have_text(re.compile(rf"^{first - 2}\ss left$"), timeout=4000)
 
 
-def test_a_drain_is_asked_for_and_enabling_is_not(visit, world):
+def test_a_drain_needs_a_confirmation_and_enabling_does_not(visit, world):
     page = visit()
     target = row(page, "gpt-4.1", "azure-east")
     target.get_by_role("button", name="Drain").click()
@@ -105,7 +105,7 @@ def test_an_endpoint_of_several_groups_can_be_drained_in_all_of_them(visit, worl
     assert world.done == [("drain", {"group": None, "endpoint": "openai"})]
 
 
-def test_a_drain_that_is_cancelled_changes_nothing_and_gives_the_focus_back(visit, world):
+def test_a_cancelled_drain_changes_nothing_and_returns_the_focus(visit, world):
     page = visit()
     button = row(page, "gpt-4.1", "azure-west").get_by_role("button", name="Drain")
     for leave in ("Escape", "Cancel"):
@@ -119,7 +119,7 @@ def test_a_drain_that_is_cancelled_changes_nothing_and_gives_the_focus_back(visi
     assert world.done == []
 
 
-def test_what_the_proxy_refuses_is_told_where_it_was_asked_for(visit, world):
+def test_an_error_is_shown_in_the_dialog_that_caused_it(visit, world):
     world.refuse_actions = True
     world.incident = True
     page = visit(expected=["404"])
@@ -160,7 +160,7 @@ def test_without_a_cache_there_is_nothing_to_purge(visit, world):
     expect(page.get_by_role("button", name="Purge cache…")).to_be_hidden()
 
 
-def test_a_reload_tells_what_has_changed_or_what_is_wrong(visit, world):
+def test_a_reload_shows_what_changed_or_what_is_wrong(visit, world):
     page = visit(expected=["422"])
     page.get_by_role("button", name="Reload config…").click()
     dialog = page.get_by_role("dialog", name="Reload the config?")
@@ -178,7 +178,7 @@ def test_a_reload_tells_what_has_changed_or_what_is_wrong(visit, world):
     expect(dialog.get_by_role("alert")).to_contain_text("NOPE is not set")
 
 
-def test_a_config_that_was_refused_and_a_lost_shared_view_are_banners(visit, world):
+def test_a_refused_config_and_disconnected_shared_state_are_banners(visit, world):
     world.config_error = "llmproxy.yaml:14: unknown key 'wieght'.\nllmproxy.yaml:31: no."
     world.shared = {"connected": False, "instances": 2, "why": "timed out", "since_s": 72.0}
     page = visit()
@@ -198,7 +198,7 @@ def test_names_that_look_like_html_are_text(visit, world):
     assert page.locator("img").count() == 1  # our own
 
 
-def test_rows_stay_the_same_elements_while_their_figures_change(visit):
+def test_rows_stay_the_same_elements_while_their_numbers_change(visit):
     page = visit()
     button = row(page, "gpt-4.1", "azure-east").get_by_role("button", name="Drain")
     button.focus()

@@ -1,5 +1,5 @@
-"""A scripted incident on the demo: one endpoint slows, one returns 500s, one hits its limit. From
-metrics, explanations and the page alone one can tell which, since when, and what was done."""
+"""A scripted incident on the demo: one endpoint slows, one returns 500s, one hits its limit. The
+metrics, the explanations and the page each show which, since when, and what was done."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ SLOWNESS_S = 2.5
 
 @asynccontextmanager
 async def traffic(proxy):
-    """Calls, one after the other and whether or not earlier ones are answered."""
+    """Send calls at a fixed rate, whether or not earlier ones are answered."""
     calls = set()
 
     async def one():
@@ -87,7 +87,7 @@ def below(proxy, endpoint, seconds):
     return within / sampled(proxy, f"{name}_count", endpoint=endpoint)
 
 
-def test_the_metrics_tell_which_is_sick_and_how(incident):
+def test_the_metrics_show_which_endpoint_is_failing_and_how(incident):
     proxy, _ = incident
     failures = "llmproxy_attempt_failures_total"
     assert sampled(proxy, failures, endpoint=FAILING, reason="server_error") >= 1
@@ -102,7 +102,7 @@ def test_the_metrics_tell_which_is_sick_and_how(incident):
     assert sampled(proxy, "llmproxy_call_errors_total") == 0
 
 
-def test_the_state_tells_since_when(incident):
+def test_the_state_shows_since_when(incident):
     proxy, began_at = incident
     (group,) = [
         each for each in json.loads(read(proxy, "/admin/state"))["groups"] if each["group"] == GROUP
@@ -119,7 +119,7 @@ def test_the_state_tells_since_when(incident):
     assert began_at - 6 < slow_since < began_at + 11
 
 
-def test_explain_tells_why_a_call_goes_where_it_goes(incident):
+def test_explain_shows_why_a_call_goes_where_it_goes(incident):
     proxy, began_at = incident
     explained = json.loads(read(proxy, f"/admin/explain?model={GROUP}"))
     (tier,) = explained["tiers"]
@@ -141,7 +141,7 @@ def test_explain_tells_why_a_call_goes_where_it_goes(incident):
     assert all(call["steps"][-1]["outcome"] == "answered" for call in moved)
 
 
-def test_the_page_tells_it_in_words(incident, visit, photo):
+def test_the_page_describes_it_in_words(incident, visit, photo):
     proxy, _ = incident
     page = visit(root=proxy.root)
     limited = page.locator(f'[id="e-{GROUP}-{LIMITED}"]')

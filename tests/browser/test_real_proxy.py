@@ -1,4 +1,4 @@
-"""The page on a real proxy, in front of two simulated vendors: what it shows is what happened."""
+"""The page on a real proxy in front of two simulated vendors."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def endpoint(page, name):
     return page.locator(f'[id="e-gpt-4.1-{name}"]')
 
 
-def test_calls_are_seen_and_the_trace_of_one_that_was_moved(house, visit):
+def test_calls_appear_with_the_trace_of_a_failover(house, visit):
     first, _, proxy = house()
     page = visit(root=proxy.root)
     expect(page.locator("#headline")).to_have_text("All 2 endpoints are healthy")
@@ -83,7 +83,7 @@ def test_calls_are_seen_and_the_trace_of_one_that_was_moved(house, visit):
     expect(page.locator("#figures")).to_contain_text("of 1 in the last minute")
 
 
-def test_a_cooldown_is_seen_counted_down_and_cleared(house, visit):
+def test_a_cooldown_is_shown_counted_down_and_cleared(house, visit):
     first, _, proxy = house()
     first.faults.append(Fault("status:401", times=1))
     assert asked(proxy) == 200
@@ -112,7 +112,7 @@ def test_a_drained_endpoint_gets_no_calls_until_it_is_enabled(house, visit):
     assert (len(first.received), len(second.received)) == (1, 1)
 
 
-def test_who_has_the_key_signs_in_and_out_and_purges_the_cache(house, visit):
+def test_the_operator_signs_in_purges_the_cache_and_signs_out(house, visit):
     _, _, proxy = house(admin_key=KEY)
     page = visit(root=proxy.root, ready="#login", expected=["401"])
     for key in ("wrong", KEY):
@@ -130,7 +130,7 @@ def test_who_has_the_key_signs_in_and_out_and_purges_the_cache(house, visit):
     expect(page.get_by_label("Admin key")).to_be_visible()
 
 
-def test_the_config_is_read_again_and_one_that_is_wrong_is_told(house, visit, tmp_path):
+def test_the_config_is_reloaded_and_an_invalid_one_is_reported(house, visit, tmp_path):
     file = tmp_path / "llmproxy.yaml"
     _, _, proxy = house(path=file)
     good = file.read_text()

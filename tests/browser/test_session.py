@@ -1,4 +1,4 @@
-"""Who may see the page's figures, and what it shows when it cannot have them."""
+"""Access to the page's data, and what it shows without a session or a connection."""
 
 import re
 
@@ -26,7 +26,7 @@ def test_a_protected_proxy_asks_for_its_key(visit, world, photo):
     assert page.locator("#key").input_value() == ""
 
 
-def test_a_session_holds_over_a_reload_of_the_page_until_one_signs_out(visit, world):
+def test_a_session_survives_a_reload_of_the_page_until_sign_out(visit, world):
     world.key = KEY
     page = visit(ready="#login")
     sign_in(page)
@@ -38,7 +38,7 @@ def test_a_session_holds_over_a_reload_of_the_page_until_one_signs_out(visit, wo
     expect(page.locator("#board")).to_be_hidden()
 
 
-def test_a_session_that_has_ended_leads_back_to_the_key(visit, world):
+def test_an_ended_session_leads_back_to_the_login_form(visit, world):
     world.key = KEY
     page = visit(ready="#login", expected=["401"])
     sign_in(page)
@@ -52,7 +52,7 @@ def test_a_session_that_has_ended_leads_back_to_the_key(visit, world):
     expect(page.locator("#link-word")).to_have_text("Live")
 
 
-def test_a_stream_that_is_refused_leads_back_to_the_key_too(visit, world):
+def test_a_refused_stream_leads_back_to_the_login_form(visit, world):
     world.key = KEY
     page = visit(ready="#login", expected=["401", "ERR_"])
     sign_in(page)
@@ -61,14 +61,14 @@ def test_a_stream_that_is_refused_leads_back_to_the_key_too(visit, world):
     expect(page.get_by_label("Admin key")).to_be_visible(timeout=12_000)
 
 
-def test_another_machine_is_told_why_it_sees_nothing(visit, world):
+def test_another_machine_sees_why_access_is_denied(visit, world):
     world.forbidden = "/admin answers only to this machine. Set general_settings.admin_key."
     page = visit(ready="#refused", expected=["403"])
     expect(page.locator("#refused-why")).to_have_text(world.forbidden)
     expect(page.locator("#board")).to_be_hidden()
 
 
-def test_a_lost_connection_says_since_when_and_heals(visit, world):
+def test_a_lost_connection_shows_since_when_and_recovers(visit, world):
     page = visit(expected=["503", "ERR_"])
     expect(page.locator("#link-word")).to_have_text("Live")
     world.stopped = True
@@ -82,7 +82,7 @@ def test_a_lost_connection_says_since_when_and_heals(visit, world):
     expect(page.locator("#headline")).to_have_text("5 of 8 endpoints are unavailable; 1 is full")
 
 
-def test_a_connection_that_hangs_is_seen_to_be_lost(visit, world):
+def test_a_hanging_connection_counts_as_lost(visit, world):
     page = visit()
     expect(page.locator("#link-word")).to_have_text("Live")
     world.silent = True

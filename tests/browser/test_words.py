@@ -1,4 +1,4 @@
-"""Figures in words, and states in sentences: the modules themselves, asked in the browser."""
+"""The texts for numbers and states: functions of the modules, called in the browser."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def call(visit, world):
     return called
 
 
-def test_figures_are_short_and_have_their_unit(call):
+def test_numbers_are_short_and_have_their_unit(call):
     said = {
         "count": {0: "0", 9_999: "9,999", 12_345: "12.3K", 4_560_000: "4.56M"},
         "rate": {0: "0", 0.004: "<0.01", 0.5: "0.5", 3.24: "3.2", 48.7: "49"},

@@ -1,4 +1,4 @@
-"""A made-up proxy to look at: three groups, eight endpoints, calls that come and go.
+"""A fake proxy: three groups, eight endpoints, calls that come and go.
 
 What it shows follows from the time and from what a test has set, so a test may ask twice.
 """
@@ -45,7 +45,7 @@ INCIDENT = {
 
 @dataclass
 class World:
-    """What a test may set, and what the page did (`done`)."""
+    """What a test may set; `done` lists the actions of the page."""
 
     incident: bool = False
     empty: bool = False

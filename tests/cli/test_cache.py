@@ -1,4 +1,4 @@
-"""`llmproxy cache`: what a running proxy's cache holds, and forgetting it."""
+"""`llmproxy cache`: statistics and purges of a running proxy's cache."""
 
 import pytest
 import yaml
@@ -60,7 +60,7 @@ async def test_address_and_key_come_from_the_config_or_the_environment(where, tm
 
 
 @bounded()
-async def test_a_proxy_that_is_not_there_is_told_with_a_remedy():
+async def test_an_unreachable_proxy_is_an_error_with_a_remedy():
     said = await command("cache", "stats", "--url", f"http://127.0.0.1:{free_port()}")
     assert said.status == 1
     assert "Is it running?" in said.stderr
@@ -76,14 +76,14 @@ async def test_a_proxy_that_is_not_there_is_told_with_a_remedy():
     ],
 )
 @bounded()
-async def test_what_is_written_wrongly_is_said(arguments, said):
+async def test_wrong_arguments_are_explained(arguments, said):
     wrong = await command("cache", *arguments)
     assert wrong.status in (1, 2)
     assert said in wrong.stderr
 
 
 @bounded()
-async def test_a_file_for_answers_that_cannot_be_made_is_told_at_the_start(tmp_path):
+async def test_a_cache_file_that_cannot_be_created_is_reported_at_the_start(tmp_path):
     config = cached(Nobody(), type="disk", path=str(tmp_path / "missing" / "answers.sqlite3"))
     file = tmp_path / "llmproxy.yaml"
     file.write_text(yaml.safe_dump(config))
@@ -95,6 +95,6 @@ async def test_a_file_for_answers_that_cannot_be_made_is_told_at_the_start(tmp_p
 
 
 class Nobody:
-    """A vendor that is never asked."""
+    """A vendor that is never called."""
 
     base_url = "http://127.0.0.1:1/v1"

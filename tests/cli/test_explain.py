@@ -1,4 +1,4 @@
-"""`llmproxy explain`: where a call would go, said by the proxy that runs or by the config alone."""
+"""`llmproxy explain`: where a call would go, from the running proxy or from the config alone."""
 
 import pytest
 import yaml
@@ -25,7 +25,7 @@ def two_tiers(cheap, dear):
 
 
 @bounded()
-async def test_the_running_proxy_says_it_and_nothing_is_sent(tmp_path):
+async def test_the_running_proxy_explains_and_nothing_is_sent(tmp_path):
     async with scripted(GOOD) as cheap, scripted(GOOD) as dear:
         config = two_tiers(cheap, dear)
         async with serve_proxy(config) as proxy:
@@ -53,7 +53,7 @@ async def test_the_running_proxy_says_it_and_nothing_is_sent(tmp_path):
 
 
 @bounded()
-async def test_without_a_proxy_the_config_says_it(tmp_path):
+async def test_without_a_running_proxy_the_config_explains(tmp_path):
     async with scripted(GOOD) as cheap, scripted(GOOD) as dear:
         file = written(tmp_path, two_tiers(cheap, dear), free_port())
         done = await command("explain", file, "--model", "gpt-4.1")
@@ -67,7 +67,7 @@ async def test_without_a_proxy_the_config_says_it(tmp_path):
 
 @pytest.mark.parametrize("key", [None, "sk-admin-secret"])
 @bounded()
-async def test_the_proxy_s_key_is_that_of_the_config_and_a_refusal_is_told(tmp_path, key):
+async def test_the_key_comes_from_the_config_and_a_401_is_reported(tmp_path, key):
     async with scripted(GOOD) as cheap, scripted(GOOD) as dear:
         config = two_tiers(cheap, dear)
         config["general_settings"]["admin_key"] = "sk-admin-secret"
@@ -82,7 +82,7 @@ async def test_the_proxy_s_key_is_that_of_the_config_and_a_refusal_is_told(tmp_p
 
 
 @bounded()
-async def test_an_address_that_was_named_is_asked_and_no_other(tmp_path):
+async def test_only_the_address_that_was_given_is_asked(tmp_path):
     async with scripted(GOOD) as cheap, scripted(GOOD) as dear:
         file = written(tmp_path, two_tiers(cheap, dear), free_port())
         url = f"http://127.0.0.1:{free_port()}"
@@ -92,7 +92,7 @@ async def test_an_address_that_was_named_is_asked_and_no_other(tmp_path):
 
 
 @bounded()
-async def test_nonsense_is_refused(tmp_path):
+async def test_invalid_input_is_rejected(tmp_path):
     file = tmp_path / "llmproxy.yaml"
     file.write_text("nonsense: 1")
     assert (await command("explain", str(file), "--model", "x")).status == 2

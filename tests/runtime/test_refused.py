@@ -3,7 +3,7 @@
 import pytest
 
 from llmproxy.runtime import NoFile
-from tests.admin.watching import post, told
+from tests.admin.watching import get_json, post
 from tests.runtime.reloading import chat, endpoint, one_group, reload, write
 from tests.story.test_explain import GOOD
 from tests.support.proxy import serve_proxy
@@ -26,7 +26,7 @@ async def test_every_problem_is_told_and_the_last_good_config_is_served(tmp_path
     async with scripted(GOOD) as vendor:
         made = endpoint(vendor, "only")
         async with serve_proxy(one_group(made), path=path) as proxy:
-            begun = (await told(proxy, "/admin/state"))["config"]
+            begun = (await get_json(proxy, "/admin/state"))["config"]
             write(proxy, WRONG)
             reply = await post(proxy, "/admin/reload", {})
             problems = reply.json["detail"].splitlines()
@@ -37,23 +37,23 @@ async def test_every_problem_is_told_and_the_last_good_config_is_served(tmp_path
             ]
             assert "num_retry" in problems[1]
             assert (await chat(proxy)).status == 200
-            state = (await told(proxy, "/admin/state"))["config"]
+            state = (await get_json(proxy, "/admin/state"))["config"]
             assert state["source"] == str(path)
             assert (state["error"], state["reloads"]) == (reply.json["detail"], 0)
             assert state["failed_reloads"] == 1
             assert state["loaded_at"] == begun["loaded_at"] <= state["error_at"]
-            health = await told(proxy, "/health")
+            health = await get_json(proxy, "/health")
             assert (health["status"], health["config_error"]) == ("ok", state["error"])
             (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
             assert all(problem in record.getMessage() for problem in problems)
 
             changes = await reload(proxy, one_group(made, num_retries=5))
             assert changes == ["general_settings.num_retries: 3 -> 5"]
-            state = (await told(proxy, "/admin/state"))["config"]
+            state = (await get_json(proxy, "/admin/state"))["config"]
             assert (state["error"], state["error_at"]) == (None, None)
             assert (state["reloads"], state["failed_reloads"]) == (1, 1)
             assert state["loaded_at"] > begun["loaded_at"]
-            assert (await told(proxy, "/health"))["config_error"] is None
+            assert (await get_json(proxy, "/health"))["config_error"] is None
 
 
 @bounded()
@@ -114,7 +114,7 @@ async def test_a_config_from_no_file_cannot_be_read_again():
             assert "without a config file" in reply.json["detail"]
             with pytest.raises(NoFile):
                 await proxy.app.live.reload()
-            assert (await told(proxy, "/admin/state"))["config"]["source"] is None
+            assert (await get_json(proxy, "/admin/state"))["config"]["source"] is None
 
 
 @bounded()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.admin.watching import told
+from tests.admin.watching import get_json
 from tests.runtime.reloading import chat, config_of, endpoint, group, one_group, reload, state_of
 from tests.story.limited import begin, said, until
 from tests.story.test_cache import FIXED, numbered, text_of
@@ -82,7 +82,7 @@ async def test_answers_are_remembered_and_no_count_falls_whatever_becomes_of_the
 
 
 async def counters_of(proxy):
-    totals = (await told(proxy, "/admin/state"))["totals"]
+    totals = (await get_json(proxy, "/admin/state"))["totals"]
     cache = proxy.runtime.cache
     counted = {name: getattr(cache.counters, name) for name in ("hits", "misses", "kept")}
     store = cache.store_counters
@@ -137,7 +137,7 @@ async def test_tokens_cost_what_the_config_of_the_moment_says(tmp_path):
             await chat(proxy)  # 3 input tokens
             await reload(proxy, one_group({**made, "price": {"input": 10_000_000, "output": 0}}))
             await chat(proxy)
-            assert (await told(proxy, "/admin/state"))["totals"]["cost_usd"] == 3 + 30
+            assert (await get_json(proxy, "/admin/state"))["totals"]["cost_usd"] == 3 + 30
 
 
 @bounded()

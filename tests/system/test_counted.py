@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from llmproxy.tools.simulator import Fault, VendorSettings, serve
 from tests.admin.test_live_events import listening, next_of
-from tests.admin.watching import post, scraped, told
+from tests.admin.watching import get_json, post, scraped
 from tests.support.client import CHAT, connect, request
 from tests.support.family import living
 from tests.support.run import bounded
@@ -89,7 +89,7 @@ async def test_ten_thousand_calls_at_four_workers_are_all_counted(tmp_path):
             statuses, tokens = await _called(proxy.port)
             await asyncio.sleep(SHOWN_S)
             counts = [await scraped(proxy) for _ in range(8)]
-            state = await told(proxy, "/admin/state")
+            state = await get_json(proxy, "/admin/state")
 
     assert sum(statuses.values()) == CALLS
     for number in counts[1:]:  # whichever worker answered
@@ -206,10 +206,10 @@ async def test_every_worker_lists_the_calls_of_all_and_finds_each_by_its_id(tmp_
                 connection.leave()
             await asyncio.sleep(SHOWN_S)
             for _ in range(6):
-                calls = (await told(proxy, "/admin/calls"))["calls"]
+                calls = (await get_json(proxy, "/admin/calls"))["calls"]
                 assert {call["id"] for call in calls} == ids
             for id in ids:
-                assert (await told(proxy, f"/admin/calls/{id}"))["id"] == id
+                assert (await get_json(proxy, f"/admin/calls/{id}"))["id"] == id
 
 
 @bounded(60)
@@ -221,7 +221,7 @@ async def test_the_rest_of_a_limit_counts_the_calls_of_all_workers(tmp_path):
                 await _one_call(proxy.port)
             await asyncio.sleep(SHOWN_S)
             for _ in range(6):  # whichever worker answers
-                state = await told(proxy, "/admin/state")
+                state = await get_json(proxy, "/admin/state")
                 level = state["groups"][0]["endpoints"][0]["capacity"]["requests"]
                 assert level == {"limit": 600.0, "left": 540.0, "configured": 600}
 

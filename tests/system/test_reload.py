@@ -5,7 +5,7 @@ import signal
 
 import yaml
 
-from tests.admin.watching import told
+from tests.admin.watching import get_json
 from tests.support.client import ask
 from tests.support.process import running
 from tests.support.run import bounded
@@ -42,7 +42,7 @@ def write(proxy, config):
 
 
 async def config_now(proxy):
-    return (await told(proxy, "/admin/state"))["config"]
+    return (await get_json(proxy, "/admin/state"))["config"]
 
 
 async def keep_calling(proxy, until):
@@ -86,7 +86,7 @@ async def test_a_hundred_reloads_under_load_affect_no_call(tmp_path):
             # Those that have just been taken up by the watch are no news to the one who asks.
             assert config["reloads"] >= 80
             assert config["failed_reloads"] >= 10
-            state = await told(proxy, "/admin/state")
+            state = await get_json(proxy, "/admin/state")
             assert state["in_flight"] == 0
             assert state["totals"]["calls"] == finished
             assert all(group["in_flight"] == 0 for group in state["groups"])
