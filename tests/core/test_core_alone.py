@@ -1,0 +1,111 @@
+"""The core serves calls with nothing else of the package on the path."""
+
+import asyncio
+import os
+import shutil
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+import llmproxy
+from llmproxy.config import parse_config
+from llmproxy.errors import ConfigError
+from llmproxy.serving import Batteries
+from tests.support.client import CHAT, STREAM, ask
+from tests.support.proxy import config_for
+from tests.support.run import bounded
+from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scripted, sse_head
+
+PACKAGE = Path(llmproxy.__file__).parent
+BATTERIES = ("admin", "cache", "shared_state", "telemetry", "tools", "workers")
+# They put the parts together; a program that embeds the core does that itself.
+COMPOSITION = ("__main__.py", "asgi.py", "batteries.py", "cli.py")
+
+SERVE = """
+import os, sys
+from pathlib import Path
+import llmproxy
+from llmproxy.config import load_config
+from llmproxy.serving import Batteries, serve
+
+assert Path(llmproxy.__file__).parent.parent == Path(sys.argv[1]), llmproxy.__file__
+config = load_config(Path(sys.argv[2]), {})
+unwanted = {"redis", "fastapi", "prometheus_client", "opentelemetry"} & set(sys.modules)
+assert not unwanted, unwanted
+sys.exit(serve(config, ("127.0.0.1", 0), {}, Batteries(), announce=str))
+"""
+
+
+@asynccontextmanager
+async def core_alone(folder, config):
+    """Copy the core to a folder, serve a config with it, and yield the port."""
+    left_out = shutil.ignore_patterns("__pycache__")
+    for part in PACKAGE.iterdir():
+        if part.name in (*BATTERIES, *COMPOSITION, "__pycache__"):
+            continue
+        if part.is_dir():
+            shutil.copytree(part, folder / "llmproxy" / part.name, ignore=left_out)
+        else:
+            (folder / "llmproxy").mkdir(exist_ok=True)
+            shutil.copy(part, folder / "llmproxy")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SERVE, str(folder), str(folder / "config.yaml")),
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(folder)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        base = (await process.stderr.readline()).decode().strip()
+        assert base.startswith("http://"), base + (await process.stderr.read()).decode()
+        yield int(base.rpartition(":")[2])
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        status = await process.wait()
+    assert status == 0
+
+
+@bounded(60)
+async def test_the_core_alone_answers_whole_and_streamed(tmp_path):
+    stream = b"".join(map(chunk, [delta(role="assistant"), delta("hello"), DONE]))
+
+    def answer(received, _number):
+        return [sse_head() + stream + LAST_CHUNK] if b'"stream"' in received.body else [whole]
+
+    whole = http(chat("good"))
+    async with scripted(answer) as vendor:
+        async with core_alone(tmp_path, config_for(vendor.base_url)) as port:
+            assert (await ask(port, body=CHAT)).json == chat("good")
+            streamed = await ask(port, body=STREAM)
+            assert b"hello" in streamed.body
+            assert b"[DONE]" in streamed.body
+            alive = await ask(port, "/livez", method="GET")
+            assert (alive.status, alive.json) == (200, {"status": "alive"})
+            for path in ("/", "/metrics", "/admin/state", "/dashboard"):
+                assert (await ask(port, path, method="GET")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "package"),
+    [
+        ({"cache": True}, "cache", "llmproxy.cache"),
+        ({"redis_url": "redis://127.0.0.1:1"}, "redis_*", "llmproxy.shared_state"),
+        ({"call_file": "calls.jsonl"}, "call_file", "llmproxy.telemetry"),
+        ({"tracing": {"endpoint": "http://127.0.0.1:4318"}}, "tracing", "llmproxy.telemetry"),
+        ({"admin_key": "sk-0123456789abcdef"}, "admin_key", "llmproxy.admin"),
+    ],
+)
+def test_a_config_that_needs_a_missing_battery_is_refused(settings, key, package):
+    text = yaml.safe_dump(config_for("http://127.0.0.1:1/v1", **settings))
+    config = parse_config(text, {}, file="test.yaml")
+    with pytest.raises(ConfigError) as error:
+        Batteries().check(config, file="test.yaml")
+    (problem,) = error.value.problems
+    assert problem.file == "test.yaml"
+    assert f"general_settings.{key}" in problem.found
+    assert f"`{package}`" in problem.found
+    assert f"remove {key}" in problem.remedy
