@@ -1,7 +1,7 @@
-"""Whether the proxy itself has room for a call: a bound on what is in flight, and a short queue.
+"""Admission control: a bound on the calls in flight, and a short queue in front of it.
 
-A proxy that takes more than it can carry slows everybody down until all of them time out. Beyond
-the queue, calls are refused at once; those that an SDK is already retrying are refused first.
+A proxy that accepts more than it can carry slows all calls down until they time out. Beyond the
+queue, calls are refused at once; those that an SDK is already retrying are refused first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Admission:
         self.limit_to(settings)
 
     def limit_to(self, settings: GeneralSettings) -> None:
-        """From now on these are the bounds, for those who wait, too."""
+        """Replace the bounds, for queued calls, too."""
         self._max_in_flight = settings.max_in_flight
         self._max_queued = settings.max_queued
         while self._queue and self.in_flight < self._max_in_flight:
@@ -38,18 +38,18 @@ class Admission:
             self.leave()
 
     def admit(self, call: Call, record: CallRecord) -> Permit:
-        """`async with` it: one place among the calls in flight."""
+        """`async with` it: one permit to be in flight."""
         return Permit(self, call, record)
 
     def entered_at_once(self) -> bool:
-        """Take a place if one is free."""
+        """Take a permit if one is free."""
         if self.in_flight >= self._max_in_flight:
             return False
         self.in_flight += 1
         return True
 
     async def enter_later(self, call: Call) -> None:
-        """Wait for a place. Raises Overload when there is none in time."""
+        """Wait for a permit. Raises Overload if none is free in time."""
         queued = len(self._queue)
         if queued >= self._max_queued or (2 * queued >= self._max_queued and _is_retry(call)):
             raise Overload(
@@ -57,19 +57,19 @@ class Admission:
                 "Raise general_settings.max_in_flight or add an instance.",
                 retry_after_s=RETRY_AFTER_S,
             )
-        await self._wait_in_line(call)
+        await self._wait_in_queue(call)
 
-    async def _wait_in_line(self, call: Call) -> None:
-        place = asyncio.get_running_loop().create_future()
-        self._queue.append(place)
+    async def _wait_in_queue(self, call: Call) -> None:
+        permit = asyncio.get_running_loop().create_future()
+        self._queue.append(permit)
         try:
             async with asyncio.timeout_at(min(monotonic() + MAX_QUEUED_S, call.deadline_at)):
-                await place
+                await permit
         except BaseException as error:
-            if place.done() and not place.cancelled():
-                self.leave()  # the place was given just as we went
-            elif place in self._queue:
-                self._queue.remove(place)
+            if permit.done() and not permit.cancelled():
+                self.leave()  # the permit was given just as the call went
+            elif permit in self._queue:
+                self._queue.remove(permit)
             if isinstance(error, TimeoutError):
                 raise Overload(
                     f"No call in flight ended within {MAX_QUEUED_S:g} s.",
@@ -78,17 +78,17 @@ class Admission:
             raise
 
     def leave(self) -> None:
-        """Give the place to whoever waits longest, or free it."""
+        """Pass the permit on to the longest waiting call, or free it."""
         while self._queue:
-            place = self._queue.popleft()
-            if not place.done():
-                place.set_result(None)
+            permit = self._queue.popleft()
+            if not permit.done():
+                permit.set_result(None)
                 return
         self.in_flight -= 1
 
 
 class Permit:
-    """One call's place."""
+    """One call's permit."""
 
     __slots__ = ("_admission", "_call", "_record")
 

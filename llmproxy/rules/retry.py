@@ -1,6 +1,6 @@
 """What follows from a failed attempt: the tables of docs/facts/, as code.
 
-`judge` says what one failure means; who acts on it, and when, is decided elsewhere. A call whose
+`judge` returns what one failure means; routing/attempts.py acts on it. A call whose
 request may have taken effect is never sent again unless its `Replay` allows it.
 """
 
@@ -25,8 +25,8 @@ from llmproxy.errors import (
 )
 from llmproxy.operations import Replay
 
-MISCONFIGURED_S = 300.0  # somebody must correct it; look again every five minutes
-QUOTA_S = 600.0  # somebody must pay
+MISCONFIGURED_S = 300.0  # a person must correct it; try again every five minutes
+QUOTA_S = 600.0  # a person must pay
 DEFAULT_COOLDOWN_S = 5.0  # a 429 that names no time
 MAX_COOLDOWN_S = 300.0  # Azure has said "retry after 86400 seconds" and meant a minute
 FAILURE_BASE_S = 0.25
@@ -111,7 +111,7 @@ def judge(
 def passes_unchanged(
     failure: UpstreamError, *, own_credential: bool = True, own_model: bool = True
 ) -> bool:
-    """Is it the client's own mistake, so that the upstream's answer goes back as it came?"""
+    """Return whether only the client can correct it: then the endpoint's answer is passed on."""
     match failure:
         case RequestRejected():
             return True
@@ -132,9 +132,9 @@ def backoff_s(attempt: int, base_s: float, draw: float) -> float:
 
 
 class RetryBudget:
-    """How many retries may run at once in a group: a storm must not multiply its own load.
+    """Bounds the retries at once in a group, so that a storm does not multiply its own load.
 
-    Mutable; its one owner is the group.
+    Mutable; owned by the group.
     """
 
     __slots__ = ("retrying",)
@@ -143,15 +143,15 @@ class RetryBudget:
         self.retrying = 0
 
     def allows(self, in_flight: int) -> bool:
-        """May one more retry begin, with so many calls of the group in flight?"""
+        """Return whether one more retry may begin, with so many calls of the group in flight."""
         return self.retrying < max(MIN_RETRIES, RETRY_SHARE * in_flight)
 
     def begin(self) -> None:
-        """A retry begins."""
+        """Count a retry that begins."""
         self.retrying += 1
 
     def end(self) -> None:
-        """A retry is over, however it ended."""
+        """Count a retry that is over, however it ended."""
         self.retrying -= 1
 
 
@@ -174,7 +174,7 @@ def _timed_out(failure: TimedOut, replay: Replay) -> Judgement:
     if failure.phase == "total":
         return THE_CLIENTS_OWN  # the deadline is over, and it is the call's, not the endpoint's
     if failure.phase == "pool":
-        # Our own connections are all in use: nothing was sent, and nobody failed.
+        # Our own connections are all in use: nothing was sent, and no endpoint failed.
         return Judgement(try_elsewhere=True, try_again_here=True)
     return _failed(failure, replay)
 
@@ -193,12 +193,12 @@ def _failed(failure: UpstreamError, replay: Replay) -> Judgement:
 
 
 def _set_aside(failure: UpstreamError, replay: Replay, cooldown_s: float) -> Judgement:
-    """This endpoint cannot serve anybody until a person acts; the others can, at once."""
+    """The endpoint can serve no call until a person acts; the others can, at once."""
     return Judgement(try_elsewhere=_untouched(failure, replay), cooldown_s=cooldown_s, loud=True)
 
 
 def _untouched(failure: UpstreamError, replay: Replay) -> bool:
-    """May the call be sent again? Yes, if it cannot have taken effect or may take effect twice.
+    """Return whether the call may be sent again: it took no effect, or may take effect twice.
 
     A status that refuses (401, 403, 404, 429) says for certain that nothing was begun, whatever
     the call creates. A 503 is cheap to repeat but says so less clearly.

@@ -1,7 +1,7 @@
-"""Whose turn it is: turns in proportion to shares, as even as whole turns can be.
+"""Weighted round robin, as even as whole calls can be.
 
-After every prefix of turns, each endpoint has had less than one turn more or less than its share,
-for as long as the shares do not change. (The smooth weighted round-robin of nginx keeps that bound
+After any number of calls, each endpoint has had less than one call more or less than its share, for
+as long as the shares do not change. (The smooth weighted round-robin of nginx keeps that bound
 for two or three endpoints only.) The rule is R. Tijdeman's, "The chairman assignment problem",
 Discrete Mathematics 32 (1980): of those that are owed at least 1/(2n-2) of a turn, the one whose
 claim falls due first.
@@ -17,7 +17,7 @@ GRAIN = 1 << 20
 
 
 class WeightedRoundRobin:
-    """Takes turns among a fixed number of places. Mutable; its one owner is the group's tier.
+    """Chooses among a fixed number of places. Mutable; owned by the group's tier.
 
     A place whose share is 0 sits out: it is owed nothing for the time, and keeps what it was owed
     before (less than about one turn), so that it comes back without a burst.
@@ -35,7 +35,7 @@ class WeightedRoundRobin:
         self._ceiling = 0.0
 
     def take(self, shares: Sequence[float]) -> int:
-        """The place whose turn it is; `shares[i]` >= 0 is its share now, in any unit.
+        """Return the place that is next; `shares[i]` >= 0 is its share now, in any unit.
 
         Raises ValueError when no share is above 0.
         """
@@ -57,7 +57,7 @@ class WeightedRoundRobin:
         return chosen
 
     def _change(self, shares: Sequence[float]) -> None:
-        """Take over other shares: claims keep their worth in turns, and balance again."""
+        """Change the shares: claims keep their worth in calls, and balance again."""
         if len(shares) != len(self._owed):
             raise ValueError(f"expected {len(self._owed)} shares, found {len(shares)}")
         steps = [max(1.0, round(share * GRAIN) * 1.0) if share > 0 else 0.0 for share in shares]
