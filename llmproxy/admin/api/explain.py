@@ -49,7 +49,7 @@ class Explanation(BaseModel):
 
 
 def explain_routes(live: LiveConfig) -> APIRouter:
-    """`/admin/explain`."""
+    """Return the route of `/admin/explain`."""
     router = APIRouter()
 
     @router.get("/explain")

@@ -96,8 +96,8 @@ function partsOf(kind) {
 }
 
 function showReading(parts, kind, values, when) {
-  values.forEach((value, each) => setText(parts.values[each], value));
-  const words = kind.series.map(({ name }, each) => `${name} ${values[each]}`).join(", ");
+  values.forEach((value, index) => setText(parts.values[index], value));
+  const words = kind.series.map(({ name }, index) => `${name} ${values[index]}`).join(", ");
   setAttribute(parts.plot, "aria-valuetext", `${when}: ${words}`);
 }
 
@@ -128,8 +128,8 @@ function listenTo(area, { place, step, end, leave }) {
 function summaryOf(kind, points, rows, stepS) {
   if (!points.length) return "";
   const seconds = { seconds: stepS < 60 };
-  const parts = kind.series.map(({ name }, each) => {
-    const known = rows[each].flatMap((value, index) => (value === null ? [] : [[value, index]]));
+  const parts = kind.series.map(({ name }, index) => {
+    const known = rows[index].flatMap((value, at) => (value === null ? [] : [[value, at]]));
     if (!known.length) return `${name}: nothing known`;
     const [most, when] = known.reduce((best, next) => (next[0] > best[0] ? next : best));
     return `${name}: ${kind.read(known.at(-1)[0])} at the end, at most ${kind.read(most)} at ${clock(points[when].at, seconds)}`;
