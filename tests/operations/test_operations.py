@@ -156,7 +156,7 @@ def test_an_answer_may_be_cached(row):
             model="m",
             query=b"",
             scope=(),
-            chance=False,
+            random=False,
         )
 
     expected = {"never": (False, False), "deterministic": (False, True), "always": (True, True)}
