@@ -41,10 +41,7 @@ EXEMPT: dict[str, str] = {}
 # Classes from before these rules. Each is removed from here when it is split or renamed.
 OLD_STATE = {
     "Connection",
-    "Fault",
     "Line",
-    "Received",
-    "VendorConnection",
 }
 OLD_NAMES = {
     "Capacity",

@@ -1,4 +1,4 @@
-"""chat/completions, whole and streamed, as OpenAI and Azure answer it."""
+"""Chat completions, and the text completions that came before them, whole and streamed."""
 
 from __future__ import annotations
 
@@ -9,150 +9,181 @@ import msgspec
 from llmproxy.tools.simulator.completion import (
     Completion,
     CompletionInput,
-    FunctionTool,
+    Content,
+    FormatParam,
+    StreamOptions,
+    ToolParam,
     complete,
-    forced_tool,
+    count_tokens,
+    text_of,
+    tokens_of,
 )
 from llmproxy.tools.simulator.errors import VendorError, content_filter
 from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply, sse, stream_reply
 from llmproxy.tools.simulator.state import VendorState, decoded
-from llmproxy.tools.simulator.text import count_tokens, tokens_of
 
 DONE = b"data: [DONE]\n\n"
 TOKENS_PER_MESSAGE = 3
 TOKENS_PER_IMAGE = 85
+USUAL_MAX_TOKENS = 16  # OpenAI's default for text completions, which cuts most answers
+SAME_FOR_ALL: Json = {"service_tier": "default", "system_fingerprint": "fp_simulated"}
 
 
-class _ChatPart(msgspec.Struct):
-    type: str = "text"
-    text: str | None = None
-    refusal: str | None = None
+class ChatMessage(msgspec.Struct):
+    """One message of a conversation."""
 
-
-class _Function(msgspec.Struct):
-    name: str
-    parameters: Json | None = None
-    arguments: str | None = None
-
-
-class _ChatToolCall(msgspec.Struct):
-    function: _Function | None = None
-
-
-class _Message(msgspec.Struct):
     role: str
-    content: str | list[_ChatPart] | None = None
-    tool_calls: list[_ChatToolCall] | None = None
+    content: Content = None
+    tool_calls: list[ToolParam] | None = None
 
 
-class _ChatTool(msgspec.Struct):
-    type: str = "function"
-    function: _Function | None = None
-
-
-class _ChatStreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
-class _ChatFormat(msgspec.Struct):
-    type: str = "text"
-    json_schema: Json | None = None
-
-
-class ChatRequest(msgspec.Struct):
+class ChatRequest(msgspec.Struct, frozen=True):
     """The fields that decide an answer; the others are accepted and ignored."""
 
-    messages: list[_Message]
+    messages: list[ChatMessage]
     model: str | None = None
     stream: bool | None = None
-    stream_options: _ChatStreamOptions | None = None
+    stream_options: StreamOptions | None = None
     n: int | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
-    tools: list[_ChatTool] | None = None
+    tools: list[ToolParam] | None = None
     tool_choice: str | Json | None = None
     parallel_tool_calls: bool | None = None
-    response_format: _ChatFormat | None = None
-    store: bool | None = None
+    response_format: FormatParam | None = None
 
 
-_REQUEST = msgspec.json.Decoder(ChatRequest)
+class TextRequest(msgspec.Struct):
+    """A text completion. `prompt`: a text, texts, one list of token numbers or several."""
+
+    prompt: str | list[str | int | list[int]]
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    max_tokens: int | None = None
 
 
-class _ChatAnswer(msgspec.Struct):
-    """What the whole and the streamed form of an answer are made from."""
+class ChatAnswer(msgspec.Struct, frozen=True):
+    """What the whole and the streamed form of an answer have in common."""
 
-    call: ApiCall
-    id: str
-    created: int
-    model: str
+    azure: bool
+    envelope: Json
     completion: Completion
     n: int
-    prompt_tokens: int
+    usage: Json
     call_ids: list[str]
 
     @property
     def finish_reason(self) -> str:
-        if self.completion.calls:
-            return "tool_calls"
-        return "length" if self.completion.cut else "stop"
-
-    @property
-    def usage(self) -> Json:
-        return usage_of(self.prompt_tokens, self.completion.output_tokens * self.n)
+        """Why the answer ends."""
+        return "tool_calls" if self.completion.calls else _finish_reason(self.completion)
 
 
 def chat_completion(call: ApiCall, state: VendorState) -> Reply:
-    """Answer one request. Raises VendorError."""
-    request = decoded(_REQUEST, call)
+    """Answer a chat completion. Raises VendorError."""
+    request = decoded(ChatRequest, call)
     model = state.model(call, request.model)
     _check(request)
     limit = request.max_completion_tokens or request.max_tokens
     prompt_tokens = sum(map(_message_tokens, request.messages)) + TOKENS_PER_MESSAGE
     n = request.n or 1
     state.admit(call, model, prompt=prompt_tokens, output=(limit or 0) * n)
-    inputs = _inputs_of(request, call, limit)
-    inputs.min_tokens = state.settings.answer_tokens
-    completion = complete(inputs)
-    answer = _ChatAnswer(
-        call,
-        state.new_id("chatcmpl-", 29),
-        state.created(),
-        model,
-        completion,
-        n,
-        prompt_tokens,
-        [state.new_id("call_") for _ in completion.calls],
+    messages = request.messages
+    last = messages[-1]
+    completion = complete(
+        CompletionInput(
+            question=next((text_of(m.content) for m in reversed(messages) if m.role == "user"), ""),
+            tool_result=text_of(last.content) if last.role in ("tool", "function") else None,
+            called=frozenset(
+                called.function.name
+                for message in messages
+                for called in message.tool_calls or ()
+                if called.function is not None
+            ),
+            tools=[tool for tool in request.tools or () if tool.function is not None],
+            choice=request.tool_choice,
+            parallel=request.parallel_tool_calls,
+            format=request.response_format,
+            limit=limit,
+            min_tokens=state.settings.answer_tokens,
+            refuse=call.refuse,
+        )
     )
-    if not request.stream:
-        return json_reply(_whole(answer), output_tokens=completion.output_tokens)
-    options = request.stream_options
-    return stream_reply(_chunks(answer, usage=bool(options and options.include_usage)))
+    envelope: Json = {
+        "id": state.new_id("chatcmpl-", 29),
+        "object": "chat.completion.chunk" if request.stream else "chat.completion",
+        "created": state.created(),
+        "model": model,
+    }
+    usage = _usage(prompt_tokens, completion.output_tokens * n)
+    call_ids = [state.new_id("call_") for _ in completion.calls]
+    answer = ChatAnswer(call.azure, envelope, completion, n, usage, call_ids)
+    if request.stream:
+        return stream_reply(_chunks(answer, usage=_wants_usage(request)))
+    return json_reply(_whole(answer), output_tokens=completion.output_tokens)
 
 
-def usage_of(prompt_tokens: int, completion_tokens: int) -> Json:
-    """Usage in the chat dialect."""
+def text_completion(call: ApiCall, state: VendorState) -> Reply:
+    """Answer a text completion. Raises VendorError."""
+    request = decoded(TextRequest, call)
+    model = state.model(call, request.model)
+    _check_stream_options(request)
+    prompts = _prompts(request.prompt)
+    n = request.n or 1
+    limit = USUAL_MAX_TOKENS if request.max_tokens is None else request.max_tokens
+    prompt_tokens = sum(map(count_tokens, prompts))
+    state.admit(call, model, prompt=prompt_tokens, output=limit * n * len(prompts))
+    least = state.settings.answer_tokens
+    completions = [
+        complete(CompletionInput(question=prompt, limit=limit, min_tokens=least))
+        for prompt in prompts
+        for _ in range(n)
+    ]
+    usage = _usage(prompt_tokens, sum(completion.output_tokens for completion in completions))
+    envelope: Json = {
+        "id": state.new_id("cmpl-", 29),
+        "object": "text_completion",
+        "created": state.created(),
+        "model": model,
+    }
+    if request.stream:
+        wanted = usage if _wants_usage(request) else None
+        return stream_reply(_text_chunks(envelope, completions, wanted))
+    choices = [
+        _text_choice(index, completion.text, _finish_reason(completion))
+        for index, completion in enumerate(completions)
+    ]
+    tokens = max(completion.output_tokens for completion in completions)
+    return json_reply({**envelope, "choices": choices, "usage": usage}, output_tokens=tokens)
+
+
+def _usage(prompt_tokens: int, completion_tokens: int) -> Json:
+    details = ("reasoning", "audio", "accepted_prediction", "rejected_prediction")
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": 0,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
+        "completion_tokens_details": {f"{name}_tokens": 0 for name in details},
     }
+
+
+def _wants_usage(request: ChatRequest | TextRequest) -> bool:
+    return request.stream_options is not None and bool(request.stream_options.include_usage)
+
+
+def _check_stream_options(request: ChatRequest | TextRequest) -> None:
+    if request.stream_options is not None and not request.stream:
+        text = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+        raise VendorError(400, text, param="stream_options")
 
 
 def _check(request: ChatRequest) -> None:
     if not request.messages:
         text = "Invalid 'messages': empty array. Expected an array with minimum length 1."
         raise VendorError(400, text, code="empty_array", param="messages")
-    if request.stream_options is not None and not request.stream:
-        text = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
-        raise VendorError(400, text, param="stream_options")
+    _check_stream_options(request)
     if request.n is not None and not 1 <= request.n <= 128:
         text = f"Invalid 'n': {request.n}. Expected a value from 1 to 128."
         raise VendorError(400, text, code="invalid_value", param="n")
@@ -161,137 +192,68 @@ def _check(request: ChatRequest) -> None:
         raise VendorError(400, text, param="tool_choice")
 
 
-def _inputs_of(request: ChatRequest, call: ApiCall, limit: int | None) -> CompletionInput:
-    messages = request.messages
-    question = next((_text(each) for each in reversed(messages) if each.role == "user"), "")
-    last = messages[-1]
-    wanted = request.response_format
-    schema = wanted.json_schema if wanted else None
-    inner = schema.get("schema") if schema else None
-    return CompletionInput(
-        question=question,
-        tool_result=_text(last) if last.role in ("tool", "function") else None,
-        called=frozenset(
-            call.function.name
-            for message in messages
-            for call in message.tool_calls or ()
-            if call.function is not None
-        ),
-        tools=[
-            FunctionTool(tool.function.name, tool.function.parameters or {"type": "object"})
-            for tool in request.tools or ()
-            if tool.function is not None
-        ],
-        choice=forced_tool(request.tool_choice),
-        parallel=request.parallel_tool_calls is not False,
-        schema=inner if isinstance(inner, dict) else None,
-        json_mode=wanted is not None and wanted.type == "json_object",
-        limit=limit,
-        refuse=call.refuse,
-    )
-
-
-def _text(message: _Message) -> str:
-    content = message.content
-    if content is None or isinstance(content, str):
-        return content or ""
-    return " ".join(part.text for part in content if part.text)
-
-
-def _message_tokens(message: _Message) -> int:
-    content = message.content
-    if content is None:
-        return TOKENS_PER_MESSAGE
+def _message_tokens(message: ChatMessage) -> int:
+    content = message.content or ""
     if isinstance(content, str):
         return TOKENS_PER_MESSAGE + count_tokens(content)
-    parts = (TOKENS_PER_IMAGE if each.text is None else count_tokens(each.text) for each in content)
+    texts = (part.text for part in content)
+    parts = (TOKENS_PER_IMAGE if text is None else count_tokens(text) for text in texts)
     return TOKENS_PER_MESSAGE + sum(parts)
 
 
-# --- whole ---------------------------------------------------------------------------------
+def _finish_reason(completion: Completion) -> str:
+    return "length" if completion.cut else "stop"
 
 
-def _whole(answer: _ChatAnswer) -> Json:
-    value: Json = {
-        "id": answer.id,
-        "object": "chat.completion",
-        "created": answer.created,
-        "model": answer.model,
-        "choices": [_choice(answer, index) for index in range(answer.n)],
-        "usage": answer.usage,
-        "service_tier": "default",
-        "system_fingerprint": "fp_simulated",
-    }
-    if answer.call.azure:
-        value["prompt_filter_results"] = _prompt_filter()
-    return value
+# --- chat ----------------------------------------------------------------------------------
 
 
-def _choice(answer: _ChatAnswer, index: int) -> Json:
+def _whole(answer: ChatAnswer) -> Json:
+    choices = [_choice(answer, index) for index in range(answer.n)]
+    value: Json = {**answer.envelope, "choices": choices, "usage": answer.usage, **SAME_FOR_ALL}
+    return {**value, "prompt_filter_results": _prompt_filter()} if answer.azure else value
+
+
+def _choice(answer: ChatAnswer, index: int) -> Json:
     completion = answer.completion
-    words = None if completion.calls else completion.text
-    message: Json = {
-        "role": "assistant",
-        "content": None if completion.refused else words,
-        "refusal": words if completion.refused else None,
-        "annotations": [],
-    }
+    text = None if completion.calls else completion.text
+    content, refusal = (None, text) if completion.refused else (text, None)
+    message: Json = {"role": "assistant", "content": content, "refusal": refusal, "annotations": []}
     if completion.calls:
         message["tool_calls"] = [
             {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
             for id_, (name, arguments) in zip(answer.call_ids, completion.calls, strict=True)
         ]
-    choice: Json = {
-        "index": index,
-        "message": message,
-        "logprobs": None,
-        "finish_reason": answer.finish_reason,
-    }
-    if answer.call.azure:
-        choice["content_filter_results"] = content_filter()
-    return choice
+    choice: Json = {"index": index, "message": message, "logprobs": None}
+    choice["finish_reason"] = answer.finish_reason
+    return {**choice, "content_filter_results": content_filter()} if answer.azure else choice
 
 
 def _prompt_filter() -> list[Json]:
     return [{"prompt_index": 0, "content_filter_results": content_filter()}]
 
 
-# --- streamed ------------------------------------------------------------------------------
-
-
-def _chunks(answer: _ChatAnswer, *, usage: bool) -> Iterator[bytes]:
-    if answer.call.azure:
-        yield sse(
-            {
-                "choices": [],
-                "created": 0,
-                "id": "",
-                "model": "",
-                "object": "",
-                "prompt_filter_results": _prompt_filter(),
-            }
-        )
-    for index in range(answer.n):
-        opening: Json = {"role": "assistant", "content": "", "refusal": None}
-        if answer.completion.calls:
-            opening["content"] = None
-        yield _chunk(answer, index, opening, usage=usage)
-    for delta in _deltas(answer):
+def _chunks(answer: ChatAnswer, *, usage: bool) -> Iterator[bytes]:
+    if answer.azure:
+        empty: Json = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
+        yield sse({**empty, "prompt_filter_results": _prompt_filter()})
+    content = None if answer.completion.calls else ""
+    opening: Json = {"role": "assistant", "content": content, "refusal": None}
+    for delta in (opening, *_deltas(answer)):
         for index in range(answer.n):
             yield _chunk(answer, index, delta, usage=usage)
     for index in range(answer.n):
         yield _chunk(answer, index, {}, usage=usage, finish_reason=answer.finish_reason)
     if usage:
-        yield sse({**_envelope(answer), "choices": [], "usage": answer.usage})
+        yield sse({**answer.envelope, **SAME_FOR_ALL, "choices": [], "usage": answer.usage})
     yield DONE
 
 
-def _deltas(answer: _ChatAnswer) -> Iterator[Json]:
-    completion = answer.completion
-    key = "refusal" if completion.refused else "content"
-    for token in completion.tokens:
+def _deltas(answer: ChatAnswer) -> Iterator[Json]:
+    key = "refusal" if answer.completion.refused else "content"
+    for token in answer.completion.tokens:
         yield {key: token}
-    for index, (name, arguments) in enumerate(completion.calls):
+    for index, (name, arguments) in enumerate(answer.completion.calls):
         function: Json = {"name": name, "arguments": ""}
         opening: Json = {"index": index, "id": answer.call_ids[index], "type": "function"}
         yield {"tool_calls": [{**opening, "function": function}]}
@@ -300,28 +262,45 @@ def _deltas(answer: _ChatAnswer) -> Iterator[Json]:
 
 
 def _chunk(
-    answer: _ChatAnswer, index: int, delta: Json, *, usage: bool, finish_reason: str | None = None
+    answer: ChatAnswer, index: int, delta: Json, *, usage: bool, finish_reason: str | None = None
 ) -> bytes:
-    choice: Json = {
-        "index": index,
-        "delta": delta,
-        "logprobs": None,
-        "finish_reason": finish_reason,
-    }
-    if answer.call.azure:
+    choice: Json = {"index": index, "delta": delta, "logprobs": None}
+    choice["finish_reason"] = finish_reason
+    if answer.azure:
         choice["content_filter_results"] = {} if finish_reason else content_filter()
-    value = {**_envelope(answer), "choices": [choice]}
-    if usage:
-        value["usage"] = None
-    return sse(value)
+    value = {**answer.envelope, **SAME_FOR_ALL, "choices": [choice]}
+    return sse({**value, "usage": None} if usage else value)
 
 
-def _envelope(answer: _ChatAnswer) -> Json:
-    return {
-        "id": answer.id,
-        "object": "chat.completion.chunk",
-        "created": answer.created,
-        "model": answer.model,
-        "service_tier": "default",
-        "system_fingerprint": "fp_simulated",
-    }
+# --- text completions ----------------------------------------------------------------------
+
+
+def _prompts(given: str | list[str | int | list[int]]) -> list[str]:
+    if isinstance(given, str):
+        return [given]
+    if not given:
+        raise VendorError(400, "'prompt' is empty.", param="prompt")
+    if any(isinstance(prompt, int) for prompt in given):
+        return [" ".join(map(str, given))]
+    return [
+        " ".join(map(str, prompt)) if isinstance(prompt, list) else str(prompt) for prompt in given
+    ]
+
+
+def _text_choice(index: int, text: str, finish_reason: str | None) -> Json:
+    return {"text": text, "index": index, "logprobs": None, "finish_reason": finish_reason}
+
+
+def _text_chunks(
+    envelope: Json, completions: list[Completion], usage: Json | None
+) -> Iterator[bytes]:
+    # If usage was asked for, every chunk but the last carries it as null.
+    no_usage: Json = {} if usage is None else {"usage": None}
+    for index, completion in enumerate(completions):
+        for token in completion.tokens:
+            yield sse({**envelope, "choices": [_text_choice(index, token, None)], **no_usage})
+        last = _text_choice(index, "", _finish_reason(completion))
+        yield sse({**envelope, "choices": [last], **no_usage})
+    if usage is not None:
+        yield sse({**envelope, "choices": [], "usage": usage})
+    yield DONE

@@ -1,7 +1,9 @@
-"""What the vendor says in one inputs of a conversation, whichever API asked: text, calls, refusal.
+"""The text, tool calls or refusal that answers a conversation, whichever API asked.
 
-Pure: the same inputs gives the same answer. A tool is called when the inputs forces it, or when the
-last user message mentions its name; after a tool's result the vendor answers in words.
+The same input always gets the same answer. The vendor's name and model are not part of it, so an
+answer through a proxy equals a direct one. A tool is called when the request forces it, or when the
+last user message mentions its name; after a tool's result the answer is text. A token is four
+characters, which is about right for English and easy to check.
 """
 
 from __future__ import annotations
@@ -12,118 +14,191 @@ import msgspec
 
 from llmproxy.tools.simulator.exchange import Json
 from llmproxy.tools.simulator.schema import instance_of
-from llmproxy.tools.simulator.text import (
-    CHARACTERS_PER_TOKEN,
-    REFUSAL,
-    answer_after_tool,
-    answer_to,
-    tokens_of,
+
+CHARACTERS_PER_TOKEN = 4
+MAX_QUOTED = 120  # characters of the question that an answer repeats
+REFUSAL = "I'm sorry, but I can't help with that."
+
+_REST = (
+    " No model was asked and nothing was charged: these words are made from your message alone,"
+    " so the same question gets the same answer."
 )
+_FILLER = " It goes on for a while, because it was asked to be long."
 
 
-class FunctionTool(msgspec.Struct, frozen=True):
-    """A function that the client offers."""
+class TextPart(msgspec.Struct):
+    """One part of a message's content; other kinds of parts have no text."""
+
+    type: str = "text"
+    text: str | None = None
+
+
+Content = str | list[TextPart] | None
+
+
+class FunctionParam(msgspec.Struct):
+    """A function in a request: offered (`parameters`) or called (`arguments`)."""
 
     name: str
-    parameters: Json
+    parameters: Json | None = None
+    arguments: str | None = None
 
 
-class CompletionInput(msgspec.Struct, kw_only=True):
-    """What decides an answer. `choice`: `auto`, `none`, `required`, or a tool's name.
+class ToolParam(msgspec.Struct):
+    """A tool in a request. Chat nests its name under `function`, the Responses API does not."""
+
+    type: str = "function"
+    function: FunctionParam | None = None
+    name: str | None = None
+    parameters: Json | None = None
+
+
+class FormatParam(msgspec.Struct):
+    """The wanted output format. Chat nests the schema under `json_schema`."""
+
+    type: str = "text"
+    schema: Json | None = None
+    json_schema: Json | None = None
+
+
+class StreamOptions(msgspec.Struct):
+    """`stream_options` of a chat or text completion."""
+
+    include_usage: bool | None = None
+
+
+class CompletionInput(msgspec.Struct, kw_only=True, frozen=True):
+    """What decides an answer.
 
     `question`: the last user message. `tool_result`: set if the conversation ends with one.
-    `called`: tools that the conversation has called already. `limit`: most output tokens.
+    `called`: tools that the conversation has called already. `choice`: the request's `tool_choice`.
+    `limit`, `min_tokens`: bounds of the output in tokens.
     """
 
     question: str
     tool_result: str | None = None
     called: frozenset[str] = frozenset()
-    tools: list[FunctionTool] = msgspec.field(default_factory=list)
-    choice: str = "auto"
-    parallel: bool = True
-    schema: Json | None = None
-    json_mode: bool = False
+    tools: list[ToolParam] | None = None
+    choice: str | Json | None = None
+    parallel: bool | None = None
+    format: FormatParam | None = None
     limit: int | None = None
-    refuse: bool = False
     min_tokens: int | None = None
+    refuse: bool = False
 
 
-class Completion(msgspec.Struct):
-    """The answer: words (`refused`: they are a refusal), or calls as (name, arguments).
+class Completion(msgspec.Struct, frozen=True):
+    """The answer: text in the pieces that a stream sends, or calls as (name, arguments).
 
-    `tokens`: the words in the pieces that a stream sends. `cut`: the limit ended it.
+    `refused`: the text is a refusal. `cut`: the output limit ended it.
     """
 
     tokens: list[str]
-    calls: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    calls: list[tuple[str, str]] = []
     refused: bool = False
     cut: bool = False
 
     @property
     def text(self) -> str:
-        """The words."""
+        """The whole text."""
         return "".join(self.tokens)
 
     @property
     def output_tokens(self) -> int:
-        """How many tokens it costs."""
+        """The tokens that are charged for it."""
         return len(self.tokens) + sum(len(tokens_of(name + args)) for name, args in self.calls)
 
 
 def complete(inputs: CompletionInput) -> Completion:
-    """The answer to a inputs."""
+    """Return the answer to a conversation."""
     if inputs.refuse:
         return Completion(tokens_of(REFUSAL), refused=True)
-    calls = [(tool.name, _json(instance_of(tool.parameters))) for tool in _called(inputs)]
-    if calls:
+    if calls := _calls(inputs):
         return Completion([], calls)
-    tokens = tokens_of(_words(inputs))
+    tokens = tokens_of(_text(inputs))
     if inputs.limit is not None and len(tokens) > inputs.limit:
         return Completion(tokens[: inputs.limit], cut=True)
     return Completion(tokens)
 
 
-def _words(inputs: CompletionInput) -> str:
-    if inputs.schema is not None:
-        return _json(instance_of(inputs.schema))
-    if inputs.json_mode:
-        return _json({"answer": answer_to(inputs.question)})
-    least = inputs.min_tokens
-    if least is not None and inputs.limit is not None:
-        least = min(least, inputs.limit + CHARACTERS_PER_TOKEN)
+def count_tokens(text: str) -> int:
+    """Count the tokens of a text."""
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+
+def tokens_of(text: str) -> list[str]:
+    """Split a text into its tokens."""
+    step = CHARACTERS_PER_TOKEN
+    return [text[start : start + step] for start in range(0, len(text), step)]
+
+
+def text_of(content: Content) -> str:
+    """Return the text of a message's content."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return " ".join(part.text for part in content if part.text)
+
+
+def _text(inputs: CompletionInput) -> str:
+    kind = inputs.format.type if inputs.format else "text"
+    schema = _schema(inputs.format) if inputs.format else None
+    if schema is not None:
+        return _json(instance_of(schema))
+    text = f"Hello! This is a simulated answer to “{_quoted(inputs.question)}”.{_REST}"
+    if kind == "json_object":
+        return _json({"answer": text})
     if inputs.tool_result is not None:
-        return answer_after_tool(inputs.tool_result, min_tokens=least)
-    return answer_to(inputs.question, min_tokens=least)
+        text = f"This is a simulated answer: the tool said “{_quoted(inputs.tool_result)}”."
+    least = inputs.min_tokens or 0
+    if inputs.limit is not None:
+        least = min(least, inputs.limit + CHARACTERS_PER_TOKEN)
+    wanted = least * CHARACTERS_PER_TOKEN
+    missing = wanted - len(text)
+    return text if missing <= 0 else (text + _FILLER * (missing // len(_FILLER) + 1))[:wanted]
 
 
-def _called(inputs: CompletionInput) -> list[FunctionTool]:
-    if not inputs.tools or inputs.choice == "none":
-        return []
+def _schema(wanted: FormatParam) -> Json | None:
+    nested = (wanted.json_schema or {}).get("schema")
+    if isinstance(nested, dict):
+        return cast("Json", nested)
+    return wanted.schema if wanted.type == "json_schema" else None
+
+
+def _quoted(text: str) -> str:
+    words = " ".join(text[: MAX_QUOTED * 4].split())
+    return words if len(words) <= MAX_QUOTED else words[: MAX_QUOTED - 1] + "…"
+
+
+def _calls(inputs: CompletionInput) -> list[tuple[str, str]]:
+    offered = {
+        tool.name: _json(instance_of(tool.parameters or {"type": "object"}))
+        for tool in (given.function or given for given in inputs.tools or ())
+        if tool.name
+    }
     answered = inputs.tool_result is not None
-    mentioned = [] if answered else [tool for tool in inputs.tools if tool.name in inputs.question]
-    match inputs.choice:
+    mentioned = [] if answered else [name for name in offered if name in inputs.question]
+    match _tool_choice(inputs.choice):
+        case "none":
+            return []
         case "auto":
-            found = mentioned
+            names = mentioned
         case "required":
-            # A tool that was not called yet: so an agent that must end with a certain one ends.
-            fresh = [tool for tool in inputs.tools if tool.name not in inputs.called]
-            found = mentioned or (fresh or inputs.tools[-1:])[:1]
-        case name:
-            found = [] if answered else [tool for tool in inputs.tools if tool.name == name]
-    return found if inputs.parallel else found[:1]
+            # Prefer a tool that was not called yet, so that an agent's loop comes to its last tool.
+            fresh = [name for name in offered if name not in inputs.called]
+            names = mentioned or (fresh or list(offered)[-1:])[:1]
+        case forced:
+            names = [forced] if forced in offered and not answered else []
+    return [(name, offered[name]) for name in names[: 1 if inputs.parallel is False else None]]
+
+
+def _tool_choice(choice: str | Json | None) -> str:
+    """Return `auto`, `none`, `required` or the name of the tool to call."""
+    if not isinstance(choice, dict):
+        return choice or "auto"
+    if choice.get("type") == "allowed_tools":
+        return str(cast("Json", choice.get("allowed_tools", choice)).get("mode", "auto"))
+    return str(cast("Json", choice.get("function", choice)).get("name", "auto"))
 
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode("utf-8")
-
-
-def forced_tool(choice: object) -> str:
-    """`tool_choice` as `CompletionInput.choice`. Only chat nests the name under `function`."""
-    if isinstance(choice, dict):
-        named = cast("Json", choice)
-        function = named.get("function")
-        inner = cast("Json", function) if isinstance(function, dict) else named
-        if named.get("type") == "allowed_tools":
-            return str(cast("Json", named.get("allowed_tools", named)).get("mode", "auto"))
-        return str(inner.get("name", "auto"))
-    return str(choice) if choice else "auto"

@@ -1,6 +1,6 @@
-"""One connection of the vendor: requests come in, answers go out, one at a time, in order.
+"""One connection to the vendor. Requests are answered one at a time, in their order.
 
-Reading never pauses, so that a peer that leaves is noticed at once; what it sends early waits.
+Reading never pauses, so that a peer that leaves is noticed at once; pipelined requests wait.
 """
 # ruff: noqa: D102 - asyncio's and llhttp's callbacks: their names are their contract
 
@@ -11,37 +11,98 @@ import os
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, cast
 
 import httptools
 
-from llmproxy.tools.simulator.exchange import Header, Received, Reply
+from llmproxy.tools.simulator.exchange import Framing, Header, Received, Reply
 from llmproxy.tools.simulator.faults import Fault
-from llmproxy.tools.simulator.sending import Ending, Framing, send, whole
+from llmproxy.tools.simulator.sending import Ending, send, whole
 
 _LINGER_0 = struct.pack("ii", 1, 0)
 
 
 class VendorHooks(Protocol):
-    """What stands behind the connections."""
+    """What a connection calls on its vendor."""
 
     def connected(self, connection: VendorConnection) -> int:
-        """A connection is there; returns its number."""
+        """Add a connection and return its number."""
 
     def disconnected(self, connection: VendorConnection) -> None:
-        """It is gone."""
+        """Remove a closed connection."""
 
     def arrived(self, received: Received) -> None:
-        """The head of a request is there; its body may still come."""
+        """Record a request whose head has arrived; its body may still be missing."""
 
     def left(self, received: Received) -> None:
-        """The peer went away before the answer to this one was done."""
+        """Count a request whose peer left before the end of the answer."""
 
     def answer(self, received: Received) -> tuple[Reply, Fault | None]:
-        """The answer to a whole request, and the fault that spoils it."""
+        """Return the answer to a complete request, and the fault to apply to it."""
 
     def answering(self, received: Received, reply: Reply, *, begun: bool) -> None:
-        """An answer begins to go out (`begun`), or is over, however it ended."""
+        """Count an answer at its begin and at its end, however it ends."""
+
+
+class RequestParser:
+    """Turns the bytes of one connection into requests. Its callbacks are httptools'.
+
+    `incoming`: the request whose body is still missing. `ready`: complete ones, in order.
+    """
+
+    def __init__(self, connection: int, arrived: Callable[[Received], None]) -> None:
+        self.incoming: Received | None = None
+        self.ready: deque[Received] = deque()
+        self._connection = connection
+        self._arrived = arrived
+        self._parser = httptools.HttpRequestParser(self)
+        self._served = 0
+        self._target = b""
+        self._headers: list[Header] = []
+        self._body: list[bytes] = []
+
+    def feed(self, data: bytes) -> None:
+        """Parse more bytes. Raises HttpParserError."""
+        # After an upgrade the request has been read: it is answered like any other.
+        with suppress(httptools.HttpParserUpgrade):
+            self._parser.feed_data(data)
+
+    def on_message_begin(self) -> None:
+        self._target, self._headers, self._body = b"", [], []
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        method = parser.get_method().decode("ascii")
+        chunked = parser.get_http_version() != "1.0"
+        self.incoming = Received(
+            method,
+            self._target,
+            self._headers,
+            asyncio.get_running_loop().time(),
+            connection=self._connection,
+            reused=self._served > 0,
+            framing=Framing(parser.should_keep_alive(), chunked, method != "HEAD"),
+        )
+        self._served += 1
+        self._arrived(self.incoming)
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        received, self.incoming = self.incoming, None
+        if received is not None:
+            received.body = b"".join(self._body)
+            received.complete = True
+            self.ready.append(received)
 
 
 class VendorConnection(asyncio.Protocol):
@@ -49,17 +110,9 @@ class VendorConnection(asyncio.Protocol):
 
     def __init__(self, vendor: VendorHooks) -> None:
         self._vendor = vendor
-        self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
-        self._number = 0
-        self._served = 0
-        self._waiting: deque[Received] = deque()
-        self._target = b""
-        self._headers: list[Header] = []
-        self._incoming: Received | None = None
-        self._body: list[bytes] = []
-        self._answered: Received | None = None  # the request whose answer is under way
+        self._requests: RequestParser
+        self._answered: Received | None = None  # the request that is being answered
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._writable = asyncio.Event()
@@ -69,30 +122,30 @@ class VendorConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._number = self._vendor.connected(self)
+        self._requests = RequestParser(self._vendor.connected(self), self._arrived)
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # the request has been read: it gets the answer of a path that does not exist
+            self._requests.feed(data)
         except httptools.HttpParserError as error:
+            self._next()  # the good requests before the bad one
             text = f"Bad request: {error}".encode()
             self._transport.write(
                 b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
                 % (len(text), text)
             )
             self._end(Ending.CLOSE)
+        self._next()
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        for received in (self._answered, self._incoming, *self._waiting):
+        for received in (self._answered, self._requests.incoming, *self._requests.ready):
             if received is not None and not self._closing:
                 received.aborted = True
-                received.left_at = self._loop.time()
+                received.left_at = asyncio.get_running_loop().time()
                 self._vendor.left(received)
-        self._waiting.clear()
+        self._requests.ready.clear()
         self._writable.set()
         if self._task is not None:
             self._task.cancel()
@@ -104,58 +157,15 @@ class VendorConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    # --- httptools' callbacks --------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        self._target = b""
-        self._headers = []
-        self._body = []
-
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        parser = self._parser
-        received = Received(
-            parser.get_method().decode("ascii"),
-            self._target,
-            self._headers,
-            self._loop.time(),
-            connection=self._number,
-            reused=self._served > 0,
-            keep_alive=parser.should_keep_alive(),
-            http_10=parser.get_http_version() == "1.0",
-        )
-        self._served += 1
-        self._incoming = received
-        self._vendor.arrived(received)
-        if (received.header(b"expect") or b"").lower() == b"100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        received, self._incoming = self._incoming, None
-        if received is None:
-            return
-        received.body = b"".join(self._body)
-        received.complete = True
-        self._waiting.append(received)
-        self._next()
-
     # --- the answer ------------------------------------------------------------------------
 
     @property
     def idle(self) -> bool:
-        """No request is being read or answered."""
-        return self._answered is None and self._incoming is None
+        """Whether no request is being read or answered."""
+        return self._answered is None and self._requests.incoming is None
 
     def write(self, chunk: bytes) -> None:
-        """Hand over bytes."""
+        """Send bytes."""
         self._transport.write(chunk)
 
     async def drain(self) -> None:
@@ -163,36 +173,39 @@ class VendorConnection(asyncio.Protocol):
         await self._writable.wait()
 
     def end(self, *, reset: bool) -> None:
-        """Close from outside: FIN, or RST."""
+        """Close the connection by a FIN, or by an RST."""
         self._end(Ending.RESET if reset else Ending.CLOSE)
 
+    def _arrived(self, received: Received) -> None:
+        self._vendor.arrived(received)
+        if (received.header(b"expect") or b"").lower() == b"100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
     def _next(self) -> None:
-        while self._waiting and self._answered is None and not self._closing:
-            self._begin(self._waiting.popleft())
+        while self._requests.ready and self._answered is None and not self._closing:
+            self._begin(self._requests.ready.popleft())
 
     def _begin(self, received: Received) -> None:
         reply, fault = self._vendor.answer(received)
         self._answered = received
         self._vendor.answering(received, reply, begun=True)
-        framing = Framing(received.keep_alive, not received.http_10, received.method != "HEAD")
+        framing = received.framing
         if fault is None and reply.events is None and not reply.first_s:
             self._transport.write(whole(reply, framing))
-            self._over(received, reply, Ending.KEEP if received.keep_alive else Ending.CLOSE)
+            self._finish(received, reply, Ending.KEEP if framing.keep_alive else Ending.CLOSE)
             return
-        self._task = self._loop.create_task(self._answer(received, reply, fault, framing))
+        self._task = asyncio.create_task(self._answer(received, reply, fault))
 
-    async def _answer(
-        self, received: Received, reply: Reply, fault: Fault | None, framing: Framing
-    ) -> None:
+    async def _answer(self, received: Received, reply: Reply, fault: Fault | None) -> None:
         ending = Ending.CLOSE
         try:
-            ending = await send(reply, fault, framing, self)
+            ending = await send(reply, fault, received.framing, self)
         finally:
             self._task = None
-            self._over(received, reply, ending)
+            self._finish(received, reply, ending)
         self._next()
 
-    def _over(self, received: Received, reply: Reply, ending: Ending) -> None:
+    def _finish(self, received: Received, reply: Reply, ending: Ending) -> None:
         self._answered = None
         self._vendor.answering(received, reply, begun=False)
         if ending is not Ending.KEEP:
@@ -210,12 +223,8 @@ class VendorConnection(asyncio.Protocol):
 
 
 def _reset_on_close(transport: asyncio.Transport) -> None:
-    """Linger 0 makes the kernel send RST; set on a duplicate, for uvloop lends no real socket."""
+    """Make the kernel send an RST: linger 0, set on a duplicate, as uvloop lends no real socket."""
     lent = transport.get_extra_info("socket")
-    if lent is None:
-        return
-    duplicate = socket.socket(fileno=os.dup(lent.fileno()))
-    try:
-        duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
-    finally:
-        duplicate.close()
+    if lent is not None:
+        with socket.socket(fileno=os.dup(lent.fileno())) as duplicate:
+            duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)

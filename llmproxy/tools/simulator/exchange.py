@@ -28,6 +28,14 @@ class ApiFlavour(Enum):
     AZURE_V1 = "azure-v1"
 
 
+class Framing(msgspec.Struct, frozen=True):
+    """What a request allows in its answer: `chunked` not for HTTP/1.0, a `body` not for HEAD."""
+
+    keep_alive: bool = True
+    chunked: bool = True
+    body: bool = True
+
+
 class Received(msgspec.Struct, eq=False):
     """One request exactly as it came: header names in their own case and order, body unchunked.
 
@@ -42,8 +50,7 @@ class Received(msgspec.Struct, eq=False):
     arrived_at: float
     connection: int = 0
     reused: bool = False
-    keep_alive: bool = True
-    http_10: bool = False
+    framing: Framing = Framing()
     body: bytes = b""
     complete: bool = False
     aborted: bool = False

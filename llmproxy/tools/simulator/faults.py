@@ -61,7 +61,14 @@ class _Peek(msgspec.Struct):
 _PEEK = msgspec.json.Decoder(_Peek)
 
 
-class Fault(msgspec.Struct, eq=False):
+class StrikeCount(msgspec.Struct):
+    """How many requests matched a fault, and how many of them it struck."""
+
+    seen: int = 0
+    struck: int = 0
+
+
+class Fault(msgspec.Struct, eq=False, frozen=True):
     """One way to misbehave, and when.
 
     `kind`: a key of KINDS, with its argument (`status:503`, `reset-mid:3`). `times`: how often in
@@ -89,8 +96,7 @@ class Fault(msgspec.Struct, eq=False):
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     raw: list[str | float] = msgspec.field(default_factory=list)
     then: Then = "keep"
-    seen: int = 0
-    struck: int = 0
+    count: StrikeCount = msgspec.field(default_factory=StrikeCount)
 
     def __post_init__(self) -> None:
         kind, _, argument = self.kind.partition(":")
@@ -101,7 +107,8 @@ class Fault(msgspec.Struct, eq=False):
         elif argument:
             if not argument.isdigit():
                 raise ValueError(f"'{self.kind}': expected a number behind the colon")
-            self.kind, self.after = kind, int(argument)
+            msgspec.structs.force_setattr(self, "kind", kind)
+            msgspec.structs.force_setattr(self, "after", int(argument))
         if self.every < 1:
             raise ValueError("a fault's `every` is at least 1")
 
@@ -117,17 +124,22 @@ class Fault(msgspec.Struct, eq=False):
 
     def strikes(self, received: Received, random: Random) -> bool:
         """Whether this request is hit; counts it."""
-        if self.times is not None and self.struck >= self.times:
+        if self.times is not None and self.count.struck >= self.times:
             return False
         if not self._concerns(received):
             return False
-        self.seen += 1
-        if self.seen % self.every:
+        self.count.seen += 1
+        if self.count.seen % self.every:
             return False
         if self.probability < 1 and random.random() >= self.probability:
             return False
-        self.struck += 1
+        self.count.struck += 1
         return True
+
+    def described(self) -> dict[str, object]:
+        """Return the fault and its counts as one flat object."""
+        fields = cast("dict[str, object]", msgspec.to_builtins(self))
+        return {**fields, **cast("dict[str, object]", fields.pop("count"))}
 
     def _concerns(self, received: Received) -> bool:
         if self.match and self.match.encode() not in received.target:

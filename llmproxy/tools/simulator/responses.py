@@ -1,7 +1,7 @@
 """The Responses API: create (whole, streamed, in the background), retrieve, resume, delete, items.
 
-The event sequence is OpenAI's; there is no [DONE]. A stored response is kept in the state's memory,
-so that ids live in one vendor only, as they do in one account.
+The event sequence is OpenAI's; there is no [DONE]. Responses are stored in memory, so
+an id is valid at one vendor only, as it is in one account.
 """
 
 from __future__ import annotations
@@ -14,74 +14,77 @@ import msgspec
 from llmproxy.tools.simulator.completion import (
     Completion,
     CompletionInput,
-    FunctionTool,
+    Content,
+    FormatParam,
+    ToolParam,
     complete,
-    forced_tool,
+    count_tokens,
+    text_of,
+    tokens_of,
 )
 from llmproxy.tools.simulator.errors import VendorError
 from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply, sse, stream_reply
 from llmproxy.tools.simulator.state import StoredResponse, VendorState, decoded, no_such_path, store
-from llmproxy.tools.simulator.text import count_tokens, tokens_of
 
 TOKENS_PER_ITEM = 3
 
 
-class _ResponsePart(msgspec.Struct):
-    type: str = "input_text"
-    text: str | None = None
+class InputItem(msgspec.Struct):
+    """A message, a function call or a function's output in the input."""
 
-
-class _Item(msgspec.Struct):
     type: str = "message"
     role: str | None = None
-    content: str | list[_ResponsePart] | None = None
-    output: str | list[_ResponsePart] | None = None
+    content: Content = None
+    output: Content = None
     name: str | None = None
     arguments: str | None = None
 
 
-class _ResponseTool(msgspec.Struct):
-    type: str = "function"
-    name: str | None = None
-    parameters: Json | None = None
+class TextConfig(msgspec.Struct):
+    """The `text` parameter."""
+
+    format: FormatParam | None = None
 
 
-class _ResponseFormat(msgspec.Struct):
-    type: str = "text"
-    schema: Json | None = None
-
-
-class _Text(msgspec.Struct):
-    format: _ResponseFormat | None = None
-
-
-class ResponsesRequest(msgspec.Struct):
+class ResponsesRequest(msgspec.Struct, frozen=True):
     """The fields that decide an answer."""
 
     model: str | None = None
-    input: str | list[_Item] | None = None
+    input: str | list[InputItem] | None = None
     instructions: str | None = None
     stream: bool | None = None
     store: bool | None = None
     background: bool | None = None
     previous_response_id: str | None = None
     max_output_tokens: int | None = None
-    tools: list[_ResponseTool] | None = None
+    tools: list[ToolParam] | None = None
     tool_choice: str | Json | None = None
     parallel_tool_calls: bool | None = None
-    text: _Text | None = None
+    text: TextConfig | None = None
 
 
-_REQUEST = msgspec.json.Decoder(ResponsesRequest)
-_ECHOED = msgspec.json.Decoder(dict[str, object])
+# A response without its output.
+_EMPTY = msgspec.json.Decoder(Json).decode(
+    b"""{"id": "", "object": "response", "created_at": 0, "status": "completed",
+    "background": false, "completed_at": 0, "error": null, "incomplete_details": null,
+    "instructions": null, "max_output_tokens": null, "max_tool_calls": null, "model": "",
+    "output": [], "parallel_tool_calls": true, "previous_response_id": null,
+    "prompt_cache_key": null, "reasoning": {"effort": null, "summary": null},
+    "safety_identifier": null, "service_tier": "default", "store": true, "temperature": 1.0,
+    "text": {"format": {"type": "text"}, "verbosity": "medium"}, "tool_choice": "auto", "tools": [],
+    "top_logprobs": 0, "top_p": 1.0, "truncation": "disabled", "usage": null, "user": null,
+    "metadata": {}}"""
+)
+# These are the vendor's to set; the client's values of the other fields are echoed.
+_OWN = {"id", "object", "created_at", "status", "model", "output", "usage", "error"}
 
 
 def create_response(call: ApiCall, state: VendorState) -> Reply:
     """Answer one request. Raises VendorError."""
-    request = decoded(_REQUEST, call)
+    request = decoded(ResponsesRequest, call)
     model = state.model(call, request.model)
     items = _items(request)
-    prompt_tokens = sum(map(_item_tokens, items)) + count_tokens(request.instructions or "")
+    prompt_tokens = _prompt_tokens(request, items)
     state.admit(call, model, prompt=prompt_tokens, output=request.max_output_tokens)
     earlier = request.previous_response_id
     if earlier is not None and earlier not in state.responses:
@@ -91,10 +94,8 @@ def create_response(call: ApiCall, state: VendorState) -> Reply:
             code="previous_response_not_found",
             param="previous_response_id",
         )
-    inputs = _inputs_of(request, items, call)
-    inputs.min_tokens = state.settings.answer_tokens
-    completion = complete(inputs)
-    asked = _ECHOED.decode(call.body)
+    completion = _complete(request, items, call, state)
+    asked = decoded(Json, call)
     response = _envelope(asked, model, state)
     response["output"] = _output(completion, state)
     response["usage"] = _usage(prompt_tokens, completion.output_tokens)
@@ -107,7 +108,7 @@ def create_response(call: ApiCall, state: VendorState) -> Reply:
     if request.stream:
         return stream_reply(response_events(response))
     if request.background:
-        return json_reply({**_begun(response), "status": "queued"})
+        return json_reply({**_in_progress(response), "status": "queued"})
     return json_reply(response, output_tokens=completion.output_tokens)
 
 
@@ -115,8 +116,8 @@ def stored_response(call: ApiCall, state: VendorState) -> Reply:
     """GET, DELETE and POST below `responses/`. Raises VendorError."""
     _, id_, *rest = call.operation.split("/")
     if call.method == "POST" and id_ == "input_tokens" and not rest:
-        request = decoded(_REQUEST, call)
-        tokens = sum(map(_item_tokens, _items(request))) + count_tokens(request.instructions or "")
+        request = decoded(ResponsesRequest, call)
+        tokens = _prompt_tokens(request, _items(request))
         return json_reply({"object": "response.input_tokens", "input_tokens": tokens})
     kept = state.responses.get(id_)
     if kept is None:
@@ -140,48 +141,44 @@ def stored_response(call: ApiCall, state: VendorState) -> Reply:
     raise no_such_path(call)
 
 
-# --- what was asked ------------------------------------------------------------------------
+# --- the request ---------------------------------------------------------------------------
 
 
-def _items(request: ResponsesRequest) -> list[_Item]:
+def _items(request: ResponsesRequest) -> list[InputItem]:
     given = request.input
     if given is None:
         return []
-    return [_Item(role="user", content=given)] if isinstance(given, str) else given
+    return [InputItem(role="user", content=given)] if isinstance(given, str) else given
 
 
-def _inputs_of(request: ResponsesRequest, items: list[_Item], call: ApiCall) -> CompletionInput:
-    question = next((_text(each.content) for each in reversed(items) if each.role == "user"), "")
-    last = items[-1] if items else None
-    answered = last is not None and last.type == "function_call_output"
-    wanted = request.text.format if request.text else None
-    return CompletionInput(
-        question=question,
-        tool_result=_text(last.output) if answered and last is not None else None,
-        called=frozenset(each.name for each in items if each.type == "function_call" and each.name),
-        tools=[
-            FunctionTool(tool.name, tool.parameters or {"type": "object"})
-            for tool in request.tools or ()
-            if tool.type == "function" and tool.name
-        ],
-        choice=forced_tool(request.tool_choice),
-        parallel=request.parallel_tool_calls is not False,
-        schema=wanted.schema if wanted and wanted.type == "json_schema" else None,
-        json_mode=wanted is not None and wanted.type == "json_object",
-        limit=request.max_output_tokens,
-        refuse=call.refuse,
+def _complete(
+    request: ResponsesRequest, items: list[InputItem], call: ApiCall, state: VendorState
+) -> Completion:
+    questions = (text_of(item.content) for item in reversed(items) if item.role == "user")
+    calls = (item for item in items if item.type == "function_call")
+    last = items[-1] if items else InputItem()
+    answered = last.type == "function_call_output"
+    return complete(
+        CompletionInput(
+            question=next(questions, ""),
+            tool_result=text_of(last.output) if answered else None,
+            called=frozenset(item.name for item in calls if item.name),
+            tools=[tool for tool in request.tools or () if tool.type == "function"],
+            choice=request.tool_choice,
+            parallel=request.parallel_tool_calls,
+            format=request.text.format if request.text else None,
+            limit=request.max_output_tokens,
+            min_tokens=state.settings.answer_tokens,
+            refuse=call.refuse,
+        )
     )
 
 
-def _text(content: str | list[_ResponsePart] | None) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    return " ".join(part.text for part in content if part.text)
-
-
-def _item_tokens(item: _Item) -> int:
-    texts = (_text(item.content), _text(item.output), item.arguments or "")
-    return TOKENS_PER_ITEM + sum(map(count_tokens, texts))
+def _prompt_tokens(request: ResponsesRequest, items: list[InputItem]) -> int:
+    texts = [request.instructions or ""]
+    for item in items:
+        texts += (text_of(item.content), text_of(item.output), item.arguments or "")
+    return TOKENS_PER_ITEM * len(items) + sum(map(count_tokens, texts))
 
 
 def _listed(given: object, state: VendorState) -> list[Json]:
@@ -192,9 +189,9 @@ def _listed(given: object, state: VendorState) -> list[Json]:
         else cast("list[Json]", given or [])
     )
     listed = []
-    for each in written:
+    for given_item in written:
         item: Json = {"id": state.new_id("msg_", 48), "type": "message", "status": "completed"}
-        item |= each
+        item |= given_item
         if isinstance(item.get("content"), str):
             item["content"] = [{"type": "input_text", "text": item["content"]}]
         listed.append(item)
@@ -211,49 +208,19 @@ def _item_list(items: list[Json]) -> Json:
     }
 
 
-# --- the response as a value ---------------------------------------------------------------
+# --- the whole response -- ---------------------------------------------------------------
 
 
 def _envelope(asked: Json, model: str, state: VendorState) -> Json:
-    """A response without its output; what the client set is echoed."""
+    """Return a response without its output; what the client set is echoed."""
     created = state.created()
-    value: Json = {
-        "id": state.new_id("resp_", 48),
-        "object": "response",
-        "created_at": created,
-        "status": "completed",
-        "background": False,
-        "completed_at": created,
-        "error": None,
-        "incomplete_details": None,
-        "instructions": None,
-        "max_output_tokens": None,
-        "max_tool_calls": None,
-        "model": model,
-        "output": [],
-        "parallel_tool_calls": True,
-        "previous_response_id": None,
-        "prompt_cache_key": None,
-        "reasoning": {"effort": None, "summary": None},
-        "safety_identifier": None,
-        "service_tier": "default",
-        "store": True,
-        "temperature": 1.0,
-        "text": {"format": {"type": "text"}, "verbosity": "medium"},
-        "tool_choice": "auto",
-        "tools": [],
-        "top_logprobs": 0,
-        "top_p": 1.0,
-        "truncation": "disabled",
-        "usage": None,
-        "user": None,
-        "metadata": {},
+    echoed = {
+        name: value
+        for name, value in asked.items()
+        if name in _EMPTY.keys() - _OWN and value is not None
     }
-    own = ("id", "object", "created_at", "status", "model", "output", "usage", "error")
-    for name, given in asked.items():
-        if name in value and name not in own and given is not None:
-            value[name] = given
-    return value
+    own: Json = {"id": state.new_id("resp_", 48), "created_at": created, "model": model}
+    return {**_EMPTY, "completed_at": created, **echoed, **own}
 
 
 def _output(completion: Completion, state: VendorState) -> list[Json]:
@@ -295,34 +262,39 @@ def _usage(prompt_tokens: int, output_tokens: int) -> Json:
     }
 
 
-def _begun(response: Json) -> Json:
-    """The response before anything has been completion."""
-    unsaid: Json = {"output": [], "usage": None, "completed_at": None, "incomplete_details": None}
-    return {**response, **unsaid, "status": "in_progress"}
+def _in_progress(response: Json) -> Json:
+    """Return the response as it is before its first output."""
+    nothing_yet: Json = {
+        "output": [],
+        "usage": None,
+        "completed_at": None,
+        "incomplete_details": None,
+    }
+    return {**response, **nothing_yet, "status": "in_progress"}
 
 
-# --- the same value as events --------------------------------------------------------------
+# --- the response as events  --------------------------------------------------------------
 
 
 def response_events(response: Json, *, after: int = -1) -> Iterator[bytes]:
-    """The stream that tells a response, without the events up to number `after`."""
-    for number, (kind, fields) in enumerate(_told(response)):
+    """Yield the stream of a response, without the events up to number `after`."""
+    for number, (kind, fields) in enumerate(_events_of(response)):
         if number > after:
             yield sse({"type": kind, "sequence_number": number, **fields}, kind)
 
 
-def _told(response: Json) -> Iterator[tuple[str, Json]]:
-    begun = _begun(response)
-    yield "response.created", {"response": begun}
-    yield "response.in_progress", {"response": begun}
+def _events_of(response: Json) -> Iterator[tuple[str, Json]]:
+    started = _in_progress(response)
+    yield "response.created", {"response": started}
+    yield "response.in_progress", {"response": started}
     for index, item in enumerate(cast("list[Json]", response["output"])):
-        told = _call_told(item) if item["type"] == "function_call" else _message_told(item)
-        for kind, fields in told:
+        is_call = item["type"] == "function_call"
+        for kind, fields in _call_events(item) if is_call else _message_events(item):
             yield kind, {"output_index": index, **fields}
     yield f"response.{response['status']}", {"response": response}
 
 
-def _call_told(item: Json) -> Iterator[tuple[str, Json]]:
+def _call_events(item: Json) -> Iterator[tuple[str, Json]]:
     arguments = str(item["arguments"])
     at: Json = {"item_id": item["id"]}
     opening = {**item, "status": "in_progress", "arguments": ""}
@@ -334,7 +306,7 @@ def _call_told(item: Json) -> Iterator[tuple[str, Json]]:
     yield "response.output_item.done", {"item": item}
 
 
-def _message_told(item: Json) -> Iterator[tuple[str, Json]]:
+def _message_events(item: Json) -> Iterator[tuple[str, Json]]:
     part = cast("list[Json]", item["content"])[0]
     at: Json = {"item_id": item["id"], "content_index": 0}
     refused = part["type"] == "refusal"

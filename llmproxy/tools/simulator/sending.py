@@ -11,9 +11,7 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Protocol
 
-import msgspec
-
-from llmproxy.tools.simulator.exchange import Header, Reply
+from llmproxy.tools.simulator.exchange import Framing, Header, Reply
 from llmproxy.tools.simulator.faults import Fault
 
 SMUGGLED = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\nsmuggled!"
@@ -41,14 +39,6 @@ class ByteWriter(Protocol):
 
     async def drain(self) -> None:
         """Wait until the peer has read enough."""
-
-
-class Framing(msgspec.Struct, frozen=True):
-    """What the request allows: `body` is False for HEAD, `chunked` for HTTP/1.0."""
-
-    keep_alive: bool = True
-    chunked: bool = True
-    body: bool = True
 
 
 def whole(reply: Reply, framing: Framing) -> bytes:

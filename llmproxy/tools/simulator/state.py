@@ -160,14 +160,14 @@ def store(kept: dict[K, T], key: K, value: T) -> None:
     kept[key] = value
 
 
-def decoded(decoder: msgspec.json.Decoder[T], call: ApiCall) -> T:
-    """A request's JSON body as its type. Raises VendorError (400)."""
+def decoded(kind: type[T], call: ApiCall) -> T:
+    """Parse a request's JSON body as a type. Raises VendorError (400)."""
     try:
-        return decoder.decode(call.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if not isinstance(error, msgspec.DecodeError):
-            error = msgspec.DecodeError(str(error))
+        return msgspec.json.decode(call.body, type=kind)
+    except msgspec.DecodeError as error:
         raise decode_error(error) from error
+    except UnicodeDecodeError as error:
+        raise decode_error(msgspec.DecodeError(str(error))) from error
 
 
 def no_such_path(call: ApiCall) -> VendorError:

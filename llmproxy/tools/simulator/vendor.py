@@ -11,7 +11,6 @@ from ssl import SSLContext
 
 import msgspec
 
-from llmproxy.tools.simulator.answering import answer_call
 from llmproxy.tools.simulator.connection import VendorConnection
 from llmproxy.tools.simulator.errors import VendorError, error_reply
 from llmproxy.tools.simulator.exchange import ApiCall, Received, Reply, json_reply
@@ -25,6 +24,7 @@ from llmproxy.tools.simulator.faults import (
     tampered,
 )
 from llmproxy.tools.simulator.flavours import ParsedPath, parse_call, parse_target, vendor_headers
+from llmproxy.tools.simulator.operations import answer_call
 from llmproxy.tools.simulator.settings import VendorSettings
 from llmproxy.tools.simulator.state import VendorState
 
@@ -278,10 +278,10 @@ class SimulatedVendor:
                 except (msgspec.DecodeError, ValueError) as error:
                     text = f"Expected a JSON list of faults or of their specs: {error}"
                     return json_reply({"error": {"message": text}}, status=400)
-                return json_reply(self.faults)
+                return json_reply([fault.described() for fault in self.faults])
             case ("DELETE", b"faults"):
                 self.faults.clear()
-                return json_reply(self.faults)
+                return json_reply([fault.described() for fault in self.faults])
         known = "GET state, PUT faults, DELETE faults"
         return json_reply({"error": {"message": f"There are: {known}."}}, status=404)
 
@@ -289,7 +289,7 @@ class SimulatedVendor:
         return {
             "name": self.settings.name,
             **msgspec.to_builtins(self.counts),
-            "faults": self.faults,
+            "faults": [fault.described() for fault in self.faults],
         }
 
 

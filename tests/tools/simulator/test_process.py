@@ -45,6 +45,18 @@ async def test_a_process_says_where_it_listens_and_ends_with_a_signal():
 
 
 @bounded()
+async def test_the_old_command_still_works_and_names_the_new_one():
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "llmproxy.simulator", "--help"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, notice = await process.communicate()
+    assert (process.returncode, out[:6]) == (0, b"usage:")
+    assert b"python -m llmproxy.tools.simulator" in notice
+
+
+@bounded()
 async def test_the_demos_config_is_one_that_the_proxy_takes():
     async with demo_fleet() as fleet:
         config = parse_config(fleet.config_yaml, {}, file="demo")
