@@ -1,7 +1,7 @@
-"""A vendor to practise on: it speaks OpenAI and Azure, keeps limits, and misbehaves on demand.
+"""A simulated vendor: the APIs of OpenAI and Azure, their rate limits, and faults on demand.
 
-It knows nothing of the proxy. `serve` runs one in this process, `demo.demo_fleet` three, and
-`python -m llmproxy.tools.simulator` runs one in a process of its own.
+It is independent of the proxy. `serve` runs one in this process, `demo.demo_fleet` three, and
+`python -m llmproxy.tools.simulator` runs one as a process.
 """
 
 from llmproxy.tools.simulator.exchange import Received

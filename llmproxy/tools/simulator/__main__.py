@@ -1,4 +1,4 @@
-"""Run a vendor in a process of its own, until SIGTERM or SIGINT."""
+"""Run a simulated vendor until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llmproxy.tools.simulator.vendor import serve
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until a signal comes; returns the exit status."""
+    """Serve until a signal arrives; return the exit status."""
     options = _parser().parse_args(arguments)
     settings = VendorSettings(
         name=options.name,
@@ -62,24 +62,33 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m llmproxy.tools.simulator",
         description="A simulated vendor: OpenAI under /v1, Azure under /openai. It prints one line "
         "with its address when it is ready. PUT /_simulator/faults takes a JSON list of faults, "
-        "GET /_simulator/state tells what has happened.",
+        "GET /_simulator/state returns the counters.",
     )
     add = parser.add_argument
-    add("--name", default="simulator", help="what it calls itself")
-    add("--dialect", choices=("any", "openai", "azure"), default="any", help="the paths it has")
+    add("--name", default="simulator", help="its name in the state and in faults")
+    add(
+        "--dialect", choices=("any", "openai", "azure"), default="any", help="whose paths it serves"
+    )
     add("--host", default="127.0.0.1")
-    add("--port", type=int, default=0, help="0: a free one")
+    add("--port", type=int, default=0, help="0: a free port")
     add("--key", action="append", default=[], help="an accepted key (default: any)")
     add("--model", action="append", default=[], help="a model that exists (default: every name)")
     add("--latency-s", type=float, default=0.0, metavar="S", help="seconds to the first token")
-    add("--tokens-per-s", type=float, metavar="N", help="speed after it (default: no pauses)")
+    add("--tokens-per-s", type=float, metavar="N", help="speed of a stream (default: no pauses)")
     add("--jitter", type=float, default=0.0, metavar="PART", help="0.2: pauses differ by 20 %%")
     add("--rpm", type=int, metavar="N", help="requests a minute for each model")
     add("--tpm", type=int, metavar="N", help="tokens a minute for each model")
-    add("--answer-tokens", type=int, metavar="N", help="the least length of an answer")
+    add("--answer-tokens", type=int, metavar="N", help="fill answers up to this length")
     add("--compress", action="store_true", help="gzip for clients that accept it")
-    add("--seed", type=int, metavar="N", help="the same ids, pauses and chances every time")
-    add("--fault", type=_fault, action="append", default=[], metavar="SPEC", help="a fault")
+    add("--seed", type=int, metavar="N", help="repeat ids, pauses and random faults")
+    add(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="for example status:503;every=3",
+    )
     return parser
 
 

@@ -1,7 +1,7 @@
-"""The demo: three vendors on loopback, and the config that puts a proxy in front of them.
+"""The demo: three vendors on loopback, and the config of a proxy in front of them.
 
 One is a little slow, one has a small rate limit, one fails now and then, so that balancing and
-failover can be watched. Their streams run at a speed that a person can follow.
+failover can be observed. Streams run at a speed that a person can follow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AZURE_V1 = VendorSettings(
 )
 FAILS_EVERY = 3
 
-# With what they cost where they are not simulated: US dollars per million tokens in and out.
+# model -> the price of the real one, in US dollars per million tokens in and out
 MODELS = {
     "gpt-4.1": (2.0, 8.0),
     "gpt-4.1-mini": (0.4, 1.6),
@@ -34,7 +34,7 @@ MODELS = {
     "text-embedding-3-large": (0.13, 0.0),
 }
 
-# Short cooldowns, so that an endpoint that failed is soon seen again.
+# Short cooldowns, so that a failed endpoint is soon tried again.
 _HEAD = """\
 # The demo: simulated endpoints. Nothing here costs anything or leaves this machine; the prices are
 # there so that there is something to see.
@@ -71,7 +71,7 @@ _AZURE_V1_ENTRY = """\
 
 
 class Fleet(msgspec.Struct):
-    """The demo's vendors, by name, and the text of the config for them."""
+    """The demo's vendors by name, and the text of their config."""
 
     vendors: dict[str, SimulatedVendor]
     config_yaml: str
@@ -82,9 +82,10 @@ async def demo_fleet() -> AsyncIterator[Fleet]:
     """Run the demo's vendors on free ports of this event loop."""
     async with AsyncExitStack() as stack:
         vendors = [
-            await stack.enter_async_context(serve(settings))
+            await stack.enter_async_context(serve(msgspec.structs.replace(settings, record=False)))
             for settings in (
-                msgspec.structs.replace(each, record=False) for each in (OPENAI, CLASSIC, AZURE_V1)
+                msgspec.structs.replace(vendor, record=False)
+                for vendor in (OPENAI, CLASSIC, AZURE_V1)
             )
         ]
         vendors[2].faults.append(Fault("status:503:server_is_overloaded", every=FAILS_EVERY))

@@ -1,14 +1,14 @@
-"""A vendor's refusals: the codes it knows, and the body that each API flavour puts them in.
+"""The vendors' errors: their codes, and their bodies in each API flavour.
 
-Bodies are after recorded traffic (docs/facts/upstreams.md); where Azure's two styles are not
-certain, the shape is the one seen most often.
+Bodies follow recorded traffic (docs/facts/upstreams.md); where Azure's two flavours are not
+certain, the shape is the most frequent one.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from llmproxy.tools.simulator.exchange import JSON_TYPE, ApiFlavour, Header, Json, Reply, json_reply
+from llmproxy.tools.simulator.exchange import ApiFlavour, Json, Reply, json_reply
 
 _INVALID = "invalid_request_error"
 _QUOTA = "insufficient_quota"
@@ -68,12 +68,12 @@ _STATUSES: dict[int, tuple[str, str]] = {
     529: ("overloaded_error", "Overloaded"),
 }
 
-# Gateways in front of a vendor answer these themselves, and not in JSON.
+# Gateways in front of a vendor answer these, and not in JSON.
 _PAGES = {502: b"502 Bad Gateway", 504: b"504 Gateway Time-out"}
 
 
 class VendorError(Exception):
-    """The vendor refuses. `headers` are added to the answer's own."""
+    """An error that the vendor answers."""
 
     def __init__(
         self,
@@ -83,7 +83,6 @@ class VendorError(Exception):
         code: str | None = None,
         kind: str = _INVALID,
         param: str | None = None,
-        headers: tuple[Header, ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -91,11 +90,10 @@ class VendorError(Exception):
         self.code = code
         self.kind = kind
         self.param = param
-        self.headers = headers
 
 
 def known_error(status: int, code: str | None, message: str | None = None) -> VendorError:
-    """The refusal that a vendor gives with this status and code (None: it gives no code)."""
+    """Return the error with the vendor's usual text for a status and code."""
     if code in CODES:
         _, kind, text, param = CODES[code]
     else:
@@ -105,13 +103,7 @@ def known_error(status: int, code: str | None, message: str | None = None) -> Ve
 
 
 def error_reply(error: VendorError, flavour: ApiFlavour) -> Reply:
-    """The refusal as this vendor words it."""
-    reply = _error_reply(error, flavour)
-    reply.headers.extend(error.headers)
-    return reply
-
-
-def _error_reply(error: VendorError, flavour: ApiFlavour) -> Reply:
+    """Return the error as a vendor words it."""
     if error.status == 529:
         body: Json = {"type": "overloaded_error", "message": error.message}
         return json_reply({"type": "error", "error": body}, status=529)
@@ -123,7 +115,7 @@ def _error_reply(error: VendorError, flavour: ApiFlavour) -> Reply:
 
 
 def error_object(error: VendorError, flavour: ApiFlavour = ApiFlavour.OPENAI) -> Json:
-    """What stands under the key `error`."""
+    """Return the value of the key `error`."""
     if flavour is not ApiFlavour.OPENAI:
         terse = _azure_error(error, flavour)
         if terse is not None:
@@ -145,7 +137,7 @@ def error_object(error: VendorError, flavour: ApiFlavour = ApiFlavour.OPENAI) ->
 
 
 def _azure_error(error: VendorError, flavour: ApiFlavour) -> Json | None:
-    """Azure's gateway errors have two keys; the model's own errors are OpenAI's (None)."""
+    """Return the short form of Azure's gateway errors; None for errors in OpenAI's form."""
     if error.code == "rate_limit_exceeded":
         if flavour is ApiFlavour.AZURE_V1:
             code = "too_many_requests"
@@ -161,7 +153,7 @@ def _azure_error(error: VendorError, flavour: ApiFlavour) -> Json | None:
 
 
 def content_filter(filtered: str | None = None) -> Json:
-    """Azure's verdict on a text in its four categories; `filtered` is the one it objects to."""
+    """Return Azure's result for a text; `filtered` is the category that is filtered, if any."""
     return {
         category: {
             "filtered": category == filtered,
@@ -171,13 +163,8 @@ def content_filter(filtered: str | None = None) -> Json:
     }
 
 
-def with_body(status: int, body: str, headers: list[Header]) -> Reply:
-    """An answer with any body at all, for what no table foresees."""
-    return Reply(status, [JSON_TYPE, *headers], body.encode("utf-8"))
-
-
 def decode_error(error: msgspec.DecodeError) -> VendorError:
-    """What a vendor says to a body that it cannot read."""
+    """Return the error for a body that cannot be parsed."""
     if isinstance(error, msgspec.ValidationError):
         text, _, where = str(error).partition(" - at ")
         param = where.strip("`$.").partition("[")[0] or None

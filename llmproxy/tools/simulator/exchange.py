@@ -1,7 +1,6 @@
-"""What flows through the vendor: a request as received, as understood (`ApiCall`), and a `Reply`.
+"""The values that pass through the vendor: `Received`, then `ApiCall`, then `Reply`.
 
-Nothing here touches a socket. A `Reply` says what to send, never how: framing and faults are the
-wire's.
+Nothing here touches a socket. A `Reply` is what to send; `sending.py` adds framing and faults.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ApiFlavour(Enum):
-    """Which vendor's manner a request was made in; it follows from the path."""
+    """Whose API a request uses; it follows from the path."""
 
     OPENAI = "openai"
     AZURE_CLASSIC = "azure-classic"
@@ -37,10 +36,10 @@ class Framing(msgspec.Struct, frozen=True):
 
 
 class Received(msgspec.Struct, eq=False):
-    """One request exactly as it came: header names in their own case and order, body unchunked.
+    """One request as it was sent: header names in their own case and order, the body unchunked.
 
     `complete`: all of it arrived. `aborted`: the peer left before the answer was done, at
-    `left_at` (loop time, seconds). `status`: what was answered, 0 = nothing (yet).
+    `left_at` (loop time, seconds). `status`: of the answer, 0 = none yet.
     `connection`: a number for the connection it came on; `reused`: not the first there.
     """
 
@@ -58,7 +57,7 @@ class Received(msgspec.Struct, eq=False):
     status: int = 0
 
     def header(self, name: bytes) -> bytes | None:
-        """The value of the first header of that (lower-case) name."""
+        """Return the value of the first header with a (lower-case) name."""
         for key, value in self.headers:
             if key.lower() == name:
                 return value
@@ -66,10 +65,10 @@ class Received(msgspec.Struct, eq=False):
 
 
 class ApiCall(msgspec.Struct, eq=False):
-    """A request whose path, query and credential have been understood.
+    """A request whose path, query and credential have been checked.
 
-    `operation`: the path behind the prefix, for example `chat/completions`. `deployment`: what
-    Azure's classic path names. `refuse`: the answer is to be a refusal (a fault asked for it).
+    `operation`: the path after the prefix, for example `chat/completions`. `deployment`: the name
+    in Azure's classic path. `refuse`: the answer is to be a refusal (a fault asked for it).
     `limits`: the rate-limit headers of the answer, once the request has been charged.
     """
 
@@ -85,12 +84,12 @@ class ApiCall(msgspec.Struct, eq=False):
 
     @property
     def azure(self) -> bool:
-        """Made in one of Azure's two manners."""
+        """Whether it uses one of Azure's two flavours."""
         return self.flavour is not ApiFlavour.OPENAI
 
 
 class Reply(msgspec.Struct, eq=False):
-    """What the vendor answers. `events` (each one chunk on the wire) instead of `body`: a stream.
+    """An answer. `events` (each one chunk on the wire) instead of `body`: a stream.
 
     `output_tokens` sets the pace of a unary answer; `first_s` and `piece_s` are the seconds to
     wait before the first byte and between the pieces of a stream.
@@ -106,16 +105,16 @@ class Reply(msgspec.Struct, eq=False):
 
 
 def json_reply(value: object, *, status: int = 200, output_tokens: int = 0) -> Reply:
-    """A whole JSON answer."""
+    """Return a whole JSON answer."""
     return Reply(status, [JSON_TYPE], _encode(value), output_tokens=output_tokens)
 
 
 def stream_reply(events: Iterable[bytes]) -> Reply:
-    """An event stream."""
+    """Return an event stream."""
     return Reply(200, [SSE_TYPE, (b"cache-control", b"no-cache")], events=events)
 
 
 def sse(value: object, event: str | None = None) -> bytes:
-    """One server-sent event with a JSON value."""
+    """Encode one server-sent event with a JSON value."""
     named = b"" if event is None else b"event: %b\n" % event.encode()
     return b"%bdata: %b\n\n" % (named, _encode(value))

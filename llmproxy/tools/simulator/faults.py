@@ -1,8 +1,8 @@
-"""Misbehaviour on demand: what a fault is, when it strikes, and what it makes of a stream.
+"""Faults on demand: what a fault is, when it strikes, and how it changes a stream.
 
-Three doors lead here: `vendor.faults` in process, `PUT /_simulator/faults`, and the request header
+Faults come from `vendor.faults` in process, `PUT /_simulator/faults`, or the request header
 `x-simulator-fault`, whose value is a spec such as `status:429:rate_limit_exceeded;retry-after=2`
-or `reset-mid:3;vendor=demo-openai`. How a fault looks on the wire stands in `sending.py`.
+or `reset-mid:3;vendor=demo-openai`. `sending.py` sends them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Literal, cast
 
 import msgspec
 
-from llmproxy.tools.simulator.errors import CODES, error_object, error_reply, known_error, with_body
-from llmproxy.tools.simulator.exchange import ApiFlavour, Header, Json, Received, Reply, sse
+from llmproxy.tools.simulator.errors import CODES, error_object, error_reply, known_error
+from llmproxy.tools.simulator.exchange import JSON_TYPE, ApiFlavour, Json, Received, Reply, sse
 
 Then = Literal["keep", "close", "reset", "stall"]
 
@@ -31,14 +31,14 @@ KINDS: dict[str, bool] = {
     "reset-mid": False,  # RST after `after` stream chunks, or body bytes
     "close-mid": False,  # FIN there
     "stall-mid": False,  # silence there
-    "malformed-chunk": False,  # a chunk size there that is no number
-    "malformed-status": False,  # a status line that is none
+    "malformed-chunk": False,  # an invalid chunk size there
+    "malformed-status": False,  # an invalid status line
     "trickle": False,  # one byte at a time
     "slow-headers": False,  # the head one line at a time
     "bad-length": False,  # fewer bytes than content-length promises, then FIN
     "extra-bytes": False,  # a second response behind the first
     "early-hints": False,  # 100 and 103 before the answer
-    "raw": False,  # the given bytes, and nothing else
+    "raw": False,  # only the given bytes
     "early-error": True,  # {"error": ...} as the first event of a 200
     "error-after-role": True,  # the same behind the preamble (or behind `after` events)
     "failed-first": True,  # response.failed right behind response.created
@@ -69,15 +69,15 @@ class StrikeCount(msgspec.Struct):
 
 
 class Fault(msgspec.Struct, eq=False, frozen=True):
-    """One way to misbehave, and when.
+    """One fault, and the requests that it strikes.
 
     `kind`: a key of KINDS, with its argument (`status:503`, `reset-mid:3`). `times`: how often in
     all, None = always. `every`: each N-th matching request. `probability`: of those, by the
-    vendor's seed. `match`: part of the target. `stream`: only requests that call for one (True) or
-    do not (False). `vendor`: only the vendor of that name (for the header, which meets them all).
+    vendor's seed. `match`: part of the target. `stream`: only requests that ask for one (True) or
+    do not (False). `vendor`: only the vendor of that name, for the header.
     `after`: chunks of a stream, or bytes of a body. `pause_s`: between the pieces of slow kinds.
     `retry_after`, `retry_after_ms`: header values, `none` leaves out the usual one. `raw`: text
-    (one character a byte) and pauses in seconds; what follows them says `then`.
+    (one character a byte) and pauses in seconds; `then`: what follows them.
     """
 
     kind: str
@@ -113,7 +113,7 @@ class Fault(msgspec.Struct, eq=False, frozen=True):
             raise ValueError("a fault's `every` is at least 1")
 
     def status(self) -> tuple[int, str | None]:
-        """Status and error code of a `status` fault; a code alone is enough."""
+        """Return status and error code of a `status` fault; a code alone is enough."""
         _, _, argument = self.kind.partition(":")
         number, _, code = argument.partition(":")
         if number in CODES:
@@ -123,7 +123,7 @@ class Fault(msgspec.Struct, eq=False, frozen=True):
         return int(number), code or None
 
     def strikes(self, received: Received, random: Random) -> bool:
-        """Whether this request is hit; counts it."""
+        """Return whether the fault strikes this request, and count it."""
         if self.times is not None and self.count.struck >= self.times:
             return False
         if not self._concerns(received):
@@ -151,7 +151,7 @@ class Fault(msgspec.Struct, eq=False, frozen=True):
 
 
 def wants_stream(body: bytes) -> bool:
-    """Whether a request (JSON or a form) asks for a stream."""
+    """Return whether a request (JSON or a form) asks for a stream."""
     try:
         return _PEEK.decode(body).stream is True
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -159,15 +159,15 @@ def wants_stream(body: bytes) -> bool:
 
 
 def raw(*pieces: bytes | float, then: Then = "keep", times: int | None = None) -> Fault:
-    """A fault that answers with exactly these bytes; a number is a pause in seconds."""
-    written = [each.decode("latin-1") if isinstance(each, bytes) else each for each in pieces]
+    """Return a fault that answers with exactly these bytes; a number is a pause in seconds."""
+    written = [item.decode("latin-1") if isinstance(item, bytes) else item for item in pieces]
     return Fault("raw", raw=written, then=then, times=times)
 
 
 def parse_fault(spec: str) -> Fault:
-    """A fault from its spec: `kind[:argument][;key=value]...`; keys with `-` or `_`.
+    """Parse a fault from its spec: `kind[:argument][;key=value]...`; keys with `-` or `_`.
 
-    Raises ValueError that says what is wrong.
+    Raises ValueError.
     """
     kind, *settings = (part.strip() for part in spec.split(";"))
     fields: dict[str, str] = {"kind": kind}
@@ -183,32 +183,29 @@ def parse_fault(spec: str) -> Fault:
 
 
 def status_reply(fault: Fault, flavour: ApiFlavour) -> Reply:
-    """The answer of a `status` fault, in the words of the vendor."""
+    """Return the answer of a `status` fault, worded as the vendor words it."""
     status, code = fault.status()
     if fault.body is not None:
-        reply = with_body(status, fault.body, [])
+        reply = Reply(status, [JSON_TYPE], fault.body.encode("utf-8"))
     else:
         reply = error_reply(known_error(status, code, fault.message), flavour)
     retry_after, retry_after_ms = fault.retry_after, fault.retry_after_ms
-    # Vendors leave Retry-After out where a person must act (docs/facts/upstreams.md).
+    # Vendors omit Retry-After where a person must act (docs/facts/upstreams.md).
     if status == 429 and retry_after is None and code in ("rate_limit_exceeded", "slow_down", None):
         retry_after = "1"
         if flavour is not ApiFlavour.OPENAI and retry_after_ms is None:
             retry_after_ms = "1000"
-    told: list[Header] = []
-    if retry_after_ms not in (None, "none"):
-        told.append((b"retry-after-ms", str(retry_after_ms).encode("latin-1")))
-    if retry_after not in (None, "none"):
-        told.append((b"retry-after", str(retry_after).encode("latin-1")))
-    reply.headers.extend(told)
+    for name, value in ((b"retry-after-ms", retry_after_ms), (b"retry-after", retry_after)):
+        if value not in (None, "none"):
+            reply.headers.append((name, str(value).encode("latin-1")))
     return reply
 
 
-# --- what a fault makes of a stream --------------------------------------------------------
+# --- faults in a stream --------------------------------------------------------------------
 
 
 def tampered(events: Iterable[bytes], fault: Fault, flavour: ApiFlavour) -> Iterator[bytes]:
-    """The events of a stream under one of the EVENT_KINDS."""
+    """Yield the events of a stream under one of the EVENT_KINDS."""
     rest = iter(events)
     match fault.kind:
         case "missing-done":
@@ -260,7 +257,7 @@ def _error_event(fault: Fault, flavour: ApiFlavour, *, code: str | None) -> byte
 
 
 def _failed(created: bytes, fault: Fault, code: str) -> bytes:
-    """`response.failed` for the response that a `response.created` event announced."""
+    """Return `response.failed` for the response of a `response.created` event."""
     value = cast("Json", msgspec.json.decode(created.partition(b"data: ")[2]))
     message = known_error(503, code if code in CODES else None, fault.message).message
     response = cast("Json", value["response"])

@@ -1,7 +1,7 @@
-"""From a received request to an `ApiCall`: which API flavour its path is, and is its key good.
+"""Parse a received request into an `ApiCall`: find its API flavour, check its key.
 
 Paths: OpenAI `/v1/...`; Azure classic `/openai/deployments/{d}/...` and `/openai/...`, which need
-`api-version`; Azure v1 `/openai/v1/...`. Raises VendorError in the words of the vendor addressed.
+`api-version`; Azure v1 `/openai/v1/...`. A VendorError is worded as that vendor words it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _AZURE_KEY = (
 
 
 class ParsedPath(msgspec.Struct, frozen=True):
-    """What a path says by itself."""
+    """The parts of a path."""
 
     flavour: ApiFlavour
     operation: str
@@ -34,7 +34,7 @@ class ParsedPath(msgspec.Struct, frozen=True):
 
 
 def parse_path(path: str) -> ParsedPath:
-    """The manner and the operation of a path (still percent-encoded, without its query)."""
+    """Parse a path that is still percent-encoded and has no query."""
     if path.startswith("/openai/v1/"):
         return ParsedPath(ApiFlavour.AZURE_V1, path[11:])
     if path.startswith("/openai/deployments/"):
@@ -48,7 +48,7 @@ def parse_path(path: str) -> ParsedPath:
 
 
 def parse_target(target: bytes) -> ParsedPath:
-    """The same for a whole request target."""
+    """Parse the path of a request target."""
     return parse_path(target.partition(b"?")[0].decode("latin-1"))
 
 
@@ -78,7 +78,7 @@ def parse_call(received: Received, parsed: ParsedPath, settings: VendorSettings)
 
 
 def not_found(method: str, target: bytes, *, azure: bool) -> VendorError:
-    """No such path."""
+    """Return the error for an unknown path."""
     if azure:
         return VendorError(404, "Resource not found")
     path = target.partition(b"?")[0].decode("latin-1")
@@ -108,7 +108,7 @@ _COOKIE_S = 1800
 
 
 def vendor_headers(flavour: ApiFlavour, request_id: str, region: str, *, ms: int) -> list[Header]:
-    """The headers that a vendor adds to every answer."""
+    """Return the headers that a vendor adds to every answer."""
     name = request_id.encode()
     if flavour is ApiFlavour.OPENAI:
         return [

@@ -1,4 +1,4 @@
-"""Rate limits as the two vendors keep them, and the headers they tell them with. `now` is given.
+"""Rate limits as the two vendors count them, and their headers. `now` is passed in.
 
 OpenAI: leaky buckets that fill continuously; `reset` is the time until full, as Go durations.
 Azure: requests are judged over windows of 1 to 10 s (600 a minute = 10 in one second), tokens over
@@ -9,6 +9,7 @@ requests (that they do not count as tokens is a guess); resets are plain seconds
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import msgspec
 
@@ -19,10 +20,10 @@ GENEROUS_TPM = 1_000_000_000
 
 
 class Standing(msgspec.Struct):
-    """Where a caller stands after a request: what is left, seconds until it is full again.
+    """The limits after a request: what is left, and the seconds until it is full again.
 
-    `wait_s`: seconds until this request would fit, None = it was admitted, infinite = it never
-    will. `exceeded`: which dimension it broke.
+    `wait_s`: seconds until this request would fit, None = it was admitted, infinite = never.
+    `exceeded`: which limit it exceeded.
     """
 
     remaining_requests: int
@@ -34,7 +35,7 @@ class Standing(msgspec.Struct):
 
 
 class OpenAIWindow:
-    """OpenAI's limits for one model. Owns its two buckets; rejected requests cost nothing."""
+    """OpenAI's limits for one model. Owns its two buckets; rejected requests are free."""
 
     def __init__(self, rpm: int, tpm: int, now: float) -> None:
         self.rpm = rpm
@@ -69,18 +70,11 @@ class OpenAIWindow:
         )
 
     def headers(self, standing: Standing) -> list[Header]:
-        """As OpenAI tells it."""
-        told: list[Header] = [
-            (b"x-ratelimit-limit-requests", b"%d" % self.rpm),
-            (b"x-ratelimit-limit-tokens", b"%d" % self.tpm),
-            (b"x-ratelimit-remaining-requests", b"%d" % standing.remaining_requests),
-            (b"x-ratelimit-remaining-tokens", b"%d" % standing.remaining_tokens),
-            (b"x-ratelimit-reset-requests", go_duration(standing.reset_requests_s)),
-            (b"x-ratelimit-reset-tokens", go_duration(standing.reset_tokens_s)),
-        ]
+        """Return OpenAI's headers."""
+        headers = _headers(self, standing, go_duration)
         if standing.wait_s is not None and math.isfinite(standing.wait_s):
-            told.append((b"retry-after", b"%d" % max(1, math.ceil(standing.wait_s))))
-        return told
+            headers.append((b"retry-after", b"%d" % max(1, math.ceil(standing.wait_s))))
+        return headers
 
 
 class AzureWindow:
@@ -98,7 +92,7 @@ class AzureWindow:
         self._tokens = 0
 
     def admit(self, tokens: int, now: float) -> Standing:
-        """Charge one request, or refuse it; a refused one counts all the same."""
+        """Charge one request, or refuse it; a refused one counts as a request."""
         if now - self._minute_at >= 60:
             self._minute_at += (now - self._minute_at) // 60 * 60
             self._requests = self._tokens = 0
@@ -132,26 +126,32 @@ class AzureWindow:
         return max(0, self.tpm - self._tokens)
 
     def headers(self, standing: Standing) -> list[Header]:
-        """As Azure tells it."""
-        told: list[Header] = [
-            (b"x-ratelimit-limit-requests", b"%d" % self.rpm),
-            (b"x-ratelimit-limit-tokens", b"%d" % self.tpm),
-            (b"x-ratelimit-remaining-requests", b"%d" % standing.remaining_requests),
-            (b"x-ratelimit-remaining-tokens", b"%d" % standing.remaining_tokens),
-            (b"x-ratelimit-reset-requests", b"%d" % math.ceil(standing.reset_requests_s)),
-            (b"x-ratelimit-reset-tokens", b"%d" % math.ceil(standing.reset_tokens_s)),
-        ]
+        """Return Azure's headers."""
+        headers = _headers(self, standing, lambda seconds: b"%d" % math.ceil(seconds))
         if standing.wait_s is not None:
-            told.append((b"retry-after-ms", b"%d" % max(1, math.ceil(standing.wait_s * 1000))))
-            told.append((b"retry-after", b"%d" % max(1, math.ceil(standing.wait_s))))
-        return told
+            headers.append((b"retry-after-ms", b"%d" % max(1, math.ceil(standing.wait_s * 1000))))
+            headers.append((b"retry-after", b"%d" % max(1, math.ceil(standing.wait_s))))
+        return headers
 
 
 Window = OpenAIWindow | AzureWindow
 
 
+def _headers(
+    window: Window, standing: Standing, duration: Callable[[float], bytes]
+) -> list[Header]:
+    return [
+        (b"x-ratelimit-limit-requests", b"%d" % window.rpm),
+        (b"x-ratelimit-limit-tokens", b"%d" % window.tpm),
+        (b"x-ratelimit-remaining-requests", b"%d" % standing.remaining_requests),
+        (b"x-ratelimit-remaining-tokens", b"%d" % standing.remaining_tokens),
+        (b"x-ratelimit-reset-requests", duration(standing.reset_requests_s)),
+        (b"x-ratelimit-reset-tokens", duration(standing.reset_tokens_s)),
+    ]
+
+
 def go_duration(seconds: float) -> bytes:
-    """Seconds as OpenAI writes them: `20ms`, `8.64s`, `6m0s`, `1h2m3.5s`."""
+    """Format seconds as OpenAI does: `20ms`, `8.64s`, `6m0s`, `1h2m3.5s`."""
     milliseconds = math.ceil(round(seconds * 1000, 3))
     if milliseconds <= 0:
         return b"0s"

@@ -1,4 +1,4 @@
-"""A small JSON value that satisfies a JSON Schema: for structured outputs and tool arguments.
+"""Make a small JSON value that satisfies a JSON Schema, for structured outputs and tool arguments.
 
 It covers what the OpenAI clients generate from types (objects, arrays, enums, const, anyOf,
 allOf, $ref into $defs, string formats, bounds), not the whole of JSON Schema.
@@ -27,7 +27,7 @@ _FORMATS = {
 
 
 def instance_of(schema: Json) -> object:
-    """The smallest plausible value. Recursive types end at their first way out (null, [])."""
+    """Return a small value. Recursive types end as early as they can (null, [])."""
     return _value(schema, schema, name="value", depth=0)
 
 
@@ -62,8 +62,8 @@ def _typed(schema: Json, root: Json, *, name: str, depth: int) -> object:
         case "object":
             properties = cast("dict[str, Json]", schema.get("properties", {}))
             return {
-                key: _value(each, root, name=key, depth=depth + 1)
-                for key, each in properties.items()
+                key: _value(nested, root, name=key, depth=depth + 1)
+                for key, nested in properties.items()
             }
         case "array":
             items = cast("Json", schema.get("items", {}))
@@ -100,7 +100,7 @@ def _string(schema: Json, name: str) -> str:
 
 
 def _easiest(options: list[Json], depth: int) -> Json:
-    """The first option; deep inside a recursion the one that ends it."""
+    """Return the first option; deep inside a recursion the one that ends it."""
     if depth > 4:
         for option in options:
             if option.get("type") == "null":

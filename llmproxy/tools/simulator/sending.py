@@ -1,6 +1,6 @@
-"""How an answer goes out: head, framing, pace, and every way in which a fault spoils it.
+"""Send an answer: head, framing, pace, and what each fault does to it.
 
-It writes to an `ByteWriter` and says how the connection is to end; it never closes one itself.
+It writes to a `ByteWriter` and returns how the connection has to end; it never closes one itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from llmproxy.tools.simulator.exchange import Framing, Header, Reply
 from llmproxy.tools.simulator.faults import Fault
 
 SMUGGLED = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\nsmuggled!"
-MISSING_BYTES = 64  # how much `bad-length` promises too much
+MISSING_BYTES = 64  # `bad-length` announces so many more than it sends
 FLUSH_S = 0.01  # so that what was written leaves before an RST
 USUAL_AFTER_CHUNKS = 3
 SLOW_HEADER_S = 0.05
@@ -24,7 +24,7 @@ _REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus
 
 
 class Ending(Enum):
-    """What becomes of the connection."""
+    """What happens to the connection after an answer."""
 
     KEEP = "keep"
     CLOSE = "close"
@@ -35,21 +35,21 @@ class ByteWriter(Protocol):
     """The writing side of a connection."""
 
     def write(self, chunk: bytes) -> None:
-        """Hand over bytes."""
+        """Send bytes."""
 
     async def drain(self) -> None:
         """Wait until the peer has read enough."""
 
 
 def whole(reply: Reply, framing: Framing) -> bytes:
-    """A whole answer as bytes."""
+    """Return a whole answer as bytes."""
     length = (b"content-length", b"%d" % len(reply.body))
     head = _head(reply, [length], framing)
     return head + reply.body if framing.body else head
 
 
 async def send(reply: Reply, fault: Fault | None, framing: Framing, writer: ByteWriter) -> Ending:
-    """Write an answer, spoilt as the fault says; cancelled when the peer is gone."""
+    """Write an answer with its fault; the caller cancels this when the peer is gone."""
     if fault is not None:
         ending = await _instead(fault, writer)
         if ending is not None:
@@ -69,7 +69,7 @@ async def send(reply: Reply, fault: Fault | None, framing: Framing, writer: Byte
 
 
 async def _instead(fault: Fault, writer: ByteWriter) -> Ending | None:
-    """The faults that leave no answer at all; None: an answer follows."""
+    """Apply a fault that replaces the answer; return None if an answer follows."""
     match fault.kind:
         case "reset-before":
             return Ending.RESET
@@ -156,7 +156,7 @@ _STRIKES = frozenset(("reset-mid", "close-mid", "stall-mid", "malformed-chunk"))
 
 
 async def _strike(fault: Fault, writer: ByteWriter) -> Ending:
-    """The end of an answer that is not over."""
+    """End an answer before it is complete."""
     await writer.drain()
     match fault.kind:
         case "reset-mid":
@@ -175,7 +175,7 @@ async def _after_flush(ending: Ending) -> Ending:
 
 
 async def _stall() -> Ending:
-    """Silence until the peer has had enough (which cancels this)."""
+    """Send nothing until the peer leaves, which cancels this."""
     await asyncio.get_running_loop().create_future()
     return Ending.CLOSE
 
@@ -198,7 +198,7 @@ def _head(reply: Reply, extra: list[Header], framing: Framing) -> bytes:
 
 
 class _Pace:
-    """Even steps in time: a late one does not delay those after it."""
+    """Even steps in time: a late step does not delay the next ones."""
 
     def __init__(self, step_s: float) -> None:
         self._step_s = step_s
@@ -206,7 +206,7 @@ class _Pace:
         self._next_at = self._time()
 
     async def wait(self) -> None:
-        """Wait for the next step; without a step only let others run."""
+        """Wait for the next step; without one only let other tasks run."""
         self._next_at += self._step_s
         await asyncio.sleep(max(0.0, self._next_at - self._time()) if self._step_s else 0)
 

@@ -1,4 +1,4 @@
-"""How a simulated vendor is set up. Values only: nothing here is opened or started."""
+"""The settings of a simulated vendor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 DialectSetting = Literal["any", "openai", "azure"]
 
-# What `GET /models` lists when the vendor knows every name.
+# `GET /models` lists these if every name is accepted.
 USUAL_MODELS = (
     "gpt-4.1",
     "gpt-4.1-mini",
@@ -34,9 +34,9 @@ class VendorSettings(msgspec.Struct, frozen=True, kw_only=True):
     exist, None = every name. `latency_s`: seconds to the first token. `tokens_per_s`: None = no
     pauses. `jitter`: each pause is scaled by a factor in [1 - jitter, 1 + jitter].
     `rpm`, `tpm`: requests and tokens a minute for each model, None = generous. `context_tokens`:
-    longer prompts are refused, None = none is. `answer_tokens`: answers are filled up to so many
+    longer prompts are refused, None = no limit. `answer_tokens`: answers are filled up to this many
     tokens. `compress`: gzip for clients that accept it. `seed`: makes ids, `created`, jitter and
-    the faults' chances repeatable. `record`: keep the last `max_recorded` requests.
+    the random faults repeatable. `record`: keep the last `max_recorded` requests.
     """
 
     name: str = "simulator"

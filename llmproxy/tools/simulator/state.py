@@ -1,6 +1,6 @@
-"""The vendor's memory and its gate: ids, limits for each model, stored responses, files.
+"""The state of one vendor: ids, limits for each model, stored responses, files.
 
-It opens nothing and has no clock of its own: monotonic and Unix time are functions given to it.
+It opens nothing; the monotonic and the Unix clock are passed in.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from llmproxy.tools.simulator.limits import (
 )
 from llmproxy.tools.simulator.settings import VendorSettings
 
-MAX_KEPT = 1_000  # responses, files and windows: a vendor to practise on need not grow
+MAX_KEPT = 1_000  # responses, files and windows, so that memory stays bounded
 SEEDED_CREATED = 1_750_000_000
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ K = TypeVar("K")
 
 
 class StoredResponse(msgspec.Struct):
-    """A stored response and the input items it answered."""
+    """A stored response and its input items."""
 
     response: Json
     items: list[Json]
@@ -48,7 +48,7 @@ class StoredFile(msgspec.Struct):
 
 
 class VendorState:
-    """What one vendor remembers. Single owner of its dictionaries; used by one event loop."""
+    """Owns what one vendor stores; used by one event loop."""
 
     def __init__(
         self,
@@ -64,45 +64,40 @@ class VendorState:
         self._wall_clock = wall_clock
         self._windows: dict[tuple[str, bool], Window] = {}
         self._numbers = count(1)
-        # Chance here makes ids and pauses, never a secret.
+        # It makes ids and pauses, never a secret.
         self.random = Random(settings.seed)  # noqa: S311
         self._salt = self.random.randbytes(8)
 
     def new_id(self, prefix: str, length: int = 24) -> str:
-        """An id like the vendor's; with a seed the same sequence every time."""
+        """Make an id like the vendor's; a seed repeats the sequence."""
         number = next(self._numbers)
         digest = blake2b(number.to_bytes(8, "big"), digest_size=32, key=self._salt).hexdigest()
         return prefix + digest[:length]
 
     def created(self) -> int:
-        """Unix seconds; constant when there is a seed."""
+        """Return the time in Unix seconds; constant if there is a seed."""
         return SEEDED_CREATED if self.settings.seed is not None else int(self._wall_clock())
 
     def pause(self, seconds: float) -> float:
-        """A pause with its jitter."""
+        """Return a pause with its jitter, in seconds."""
         jitter = self.settings.jitter
         return seconds * self.random.uniform(1 - jitter, 1 + jitter) if jitter else seconds
 
     def model(self, call: ApiCall, named: str | None) -> str:
-        """The model that a request means: Azure's deployment, else what its body names."""
+        """Return Azure's deployment, else the model in the body. Raises VendorError (400, 404)."""
         model = call.deployment or named
         if not model:
             raise VendorError(400, "you must provide a model parameter")
-        self.check_model(model, azure=call.azure)
-        return model
-
-    def check_model(self, model: str, *, azure: bool) -> None:
-        """Raises VendorError (404) if there is no such model."""
         models = self.settings.models
         if models is None or model in models:
-            return
-        if azure:
+            return model
+        if call.azure:
             raise known_error(404, "DeploymentNotFound")
         text = f"The model `{model}` does not exist or you do not have access to it."
         raise known_error(404, "model_not_found", text)
 
     def admit(self, call: ApiCall, model: str, *, prompt: int, output: int | None = None) -> None:
-        """Charge a request against its model's limits. `prompt`, `output`: tokens (output: most).
+        """Charge a request against its model's limits. `prompt`, `output`: tokens, at most.
 
         Raises VendorError: 429 with the limits' headers; 400 when the prompt is too long.
         """
@@ -120,7 +115,7 @@ class VendorState:
             raise self._throttled(call, model, window, standing)
 
     def window(self, call: ApiCall, model: str) -> Window:
-        """The limits of a model in one vendor's manner."""
+        """Return the limits of a model, as the call's vendor counts them."""
         key = (model, call.azure)
         window = self._windows.get(key)
         if window is None:
@@ -154,7 +149,7 @@ class VendorState:
 
 
 def store(kept: dict[K, T], key: K, value: T) -> None:
-    """Put in a dictionary, dropping the oldest entry when it is full."""
+    """Add an entry; drop the oldest one if the dictionary is full."""
     if len(kept) >= MAX_KEPT:
         del kept[next(iter(kept))]
     kept[key] = value
@@ -171,6 +166,6 @@ def decoded(kind: type[T], call: ApiCall) -> T:
 
 
 def no_such_path(call: ApiCall) -> VendorError:
-    """The operation is unknown, or not for this method."""
+    """Return the error for an unknown operation, or a wrong method."""
     target = f"/v1/{call.operation}".encode("latin-1")
     return not_found(call.method, target, azure=call.flavour is not ApiFlavour.OPENAI)

@@ -1,4 +1,4 @@
-"""A simulated vendor: one listener, what stands behind it, and what tests may see and change."""
+"""A simulated vendor: its listener, its answers, and its state for tests."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from llmproxy.tools.simulator.state import VendorState
 BACKLOG = 4096
 CONTROL = b"/_simulator/"
 
-# What a script returns: bytes and pauses in seconds, sent verbatim; None = the usual answer.
+# It returns bytes and pauses in seconds to send as they are, or None for the usual answer.
 Script = Callable[[Received], "Iterable[bytes | float] | None"]
 
 _FAULTS = msgspec.json.Decoder(list[Fault | str])
 
 
 class VendorCounts(msgspec.Struct):
-    """What has happened. `requests`: operation -> status -> how many (status 0: none was sent)."""
+    """Counters. `requests`: operation -> status -> how many (status 0: none was sent)."""
 
     requests: dict[str, dict[int, int]] = msgspec.field(default_factory=dict)
     aborted: int = 0
@@ -47,12 +47,12 @@ class VendorCounts(msgspec.Struct):
     connections_total: int = 0
 
     def total(self, status: int | None = None) -> int:
-        """All requests that got an answer, or those with a status."""
+        """Return the number of answered requests, or of those with a status."""
         return sum(
             number
             for statuses in self.requests.values()
-            for each, number in statuses.items()
-            if status is None or each == status
+            for answered, number in statuses.items()
+            if status is None or answered == status
         )
 
 
@@ -84,23 +84,23 @@ class SimulatedVendor:
 
     @property
     def base_url(self) -> str:
-        """For an OpenAI client."""
+        """The base URL for an OpenAI client."""
         return f"{self.root}/v1"
 
     @property
     def azure_endpoint(self) -> str:
-        """For an AzureOpenAI client."""
+        """The endpoint for an AzureOpenAI client."""
         return self.root
 
     @property
     def azure_v1_url(self) -> str:
-        """For an OpenAI client that talks to Azure."""
+        """The base URL for an OpenAI client of Azure's v1 API."""
         return f"{self.root}/openai/v1/"
 
-    # --- coming and going ------------------------------------------------------------------
+    # --- the listener ----------------------------------------------------------------------
 
     async def resume(self) -> None:
-        """Listen (again, on the same port)."""
+        """Listen; after a pause on the same port."""
         if self._server is not None:
             return
         loop = asyncio.get_running_loop()
@@ -114,7 +114,7 @@ class SimulatedVendor:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def pause(self, *, drop: bool = False) -> None:
-        """Refuse new connections. `drop`: reset those that are open, as a crash does."""
+        """Refuse new connections. `drop`: reset the open ones, as a crash does."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
@@ -124,7 +124,7 @@ class SimulatedVendor:
         await asyncio.sleep(0)  # uvloop closes the socket in its next inputs
 
     async def close(self) -> None:
-        """Stop: no listener, no connection left."""
+        """Stop the listener and reset the connections."""
         await self.pause(drop=True)
         await self._all_gone.wait()
 
@@ -135,13 +135,13 @@ class SimulatedVendor:
                 connection.end(reset=False)
 
     def script(self, script: Script | None) -> None:
-        """Let a function answer in bytes of its own; None ends it."""
+        """Let a function answer with its own bytes; None removes it."""
         self._script = script
 
     # --- connection.VendorHooks
 
     def connected(self, connection: VendorConnection) -> int:
-        """A connection is there; returns its number."""
+        """Add a connection and return its number."""
         self._connections.add(connection)
         self._all_gone.clear()
         self.counts.connections_open += 1
@@ -149,14 +149,14 @@ class SimulatedVendor:
         return self.counts.connections_total
 
     def disconnected(self, connection: VendorConnection) -> None:
-        """It is gone."""
+        """Remove a closed connection."""
         self._connections.discard(connection)
         self.counts.connections_open -= 1
         if not self._connections:
             self._all_gone.set()
 
     def arrived(self, received: Received) -> None:
-        """The head of a request is there."""
+        """Record a request, if requests are recorded."""
         if not self.settings.record or received.target.startswith(CONTROL):
             return
         self.received.append(received)
@@ -164,12 +164,12 @@ class SimulatedVendor:
             del self.received[0]
 
     def left(self, received: Received) -> None:
-        """The peer went away before the answer to this one was done."""
+        """Count a request whose peer left before the end of the answer."""
         if not received.target.startswith(CONTROL):
             self.counts.aborted += 1
 
     def answering(self, received: Received, reply: Reply, *, begun: bool) -> None:
-        """An answer begins to go out, or is over."""
+        """Count an answer at its begin and at its end."""
         if received.target.startswith(CONTROL):
             return
         if reply.events is not None:
@@ -182,7 +182,7 @@ class SimulatedVendor:
             statuses[received.status] = statuses.get(received.status, 0) + 1
 
     def answer(self, received: Received) -> tuple[Reply, Fault | None]:
-        """The answer to a whole request, and the fault that spoils it."""
+        """Return the answer to a complete request, and the fault to apply to it."""
         if received.target.startswith(CONTROL):
             return self._control(received), None
         if self._script is not None and (pieces := self._script(received)) is not None:
@@ -192,9 +192,9 @@ class SimulatedVendor:
             fault = self._fault(received)
             reply = self._reply(received, parsed, fault)
         except VendorError as error:
-            return self._dressed(error_reply(error, parsed.flavour), parsed, None), None
+            return self._with_headers(error_reply(error, parsed.flavour), parsed, None), None
         if fault is not None and fault.kind.startswith(("status", "refusal")):
-            fault = None  # it has done its work
+            fault = None  # the answer is the fault
         return reply, fault
 
     # --- answers ---------------------------------------------------------------------------
@@ -218,7 +218,7 @@ class SimulatedVendor:
         if fault is not None and fault.kind in SILENT_KINDS:
             return Reply(0)
         if fault is not None and fault.kind.startswith("status"):
-            reply = self._dressed(status_reply(fault, parsed.flavour), parsed, None)
+            reply = self._with_headers(status_reply(fault, parsed.flavour), parsed, None)
             reply.headers.extend(_extra_headers(fault))
             return reply
         call = None
@@ -231,7 +231,7 @@ class SimulatedVendor:
         if fault is not None and fault.kind in EVENT_KINDS and reply.events is not None:
             reply.events = tampered(reply.events, fault, parsed.flavour)
         self._set_pace(reply)
-        self._dressed(reply, parsed, call)
+        self._with_headers(reply, parsed, call)
         if fault is not None:
             reply.headers.extend(_extra_headers(fault))
         accepted = received.header(b"accept-encoding") or b""
@@ -239,8 +239,8 @@ class SimulatedVendor:
             _compress(reply)
         return reply
 
-    def _dressed(self, reply: Reply, parsed: ParsedPath, call: ApiCall | None) -> Reply:
-        """The reply with the vendor's own headers."""
+    def _with_headers(self, reply: Reply, parsed: ParsedPath, call: ApiCall | None) -> Reply:
+        """Add the vendor's own headers to a reply."""
         request_id = self.state.new_id("", 32)
         ms = round(reply.first_s * 1000)
         reply.headers.extend(
@@ -262,7 +262,7 @@ class SimulatedVendor:
         if reply.events is None:
             reply.first_s += step_s * reply.output_tokens
 
-    # --- the door for other processes ------------------------------------------------------
+    # --- control by other processes --------------------------------------------------------
 
     def _control(self, received: Received) -> Reply:
         path = received.target.partition(b"?")[0].removeprefix(CONTROL)
@@ -273,7 +273,7 @@ class SimulatedVendor:
                 try:
                     given = _FAULTS.decode(received.body)
                     self.faults[:] = [
-                        parse_fault(each) if isinstance(each, str) else each for each in given
+                        parse_fault(fault) if isinstance(fault, str) else fault for fault in given
                     ]
                 except (msgspec.DecodeError, ValueError) as error:
                     text = f"Expected a JSON list of faults or of their specs: {error}"
@@ -283,7 +283,7 @@ class SimulatedVendor:
                 self.faults.clear()
                 return json_reply([fault.described() for fault in self.faults])
         known = "GET state, PUT faults, DELETE faults"
-        return json_reply({"error": {"message": f"There are: {known}."}}, status=404)
+        return json_reply({"error": {"message": f"Unknown. These exist: {known}."}}, status=404)
 
     def _state(self) -> dict[str, object]:
         return {
@@ -313,7 +313,7 @@ def _extra_headers(fault: Fault) -> list[tuple[bytes, bytes]]:
 
 
 def _compress(reply: Reply) -> None:
-    """gzip, event by event for a stream."""
+    """Compress a reply by gzip, a stream event by event."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     reply.headers += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
     if reply.events is None:

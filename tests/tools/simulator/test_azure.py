@@ -29,7 +29,7 @@ async def test_the_deployment_in_the_path_is_the_model():
     assert answer.prompt_filter_results[0]["content_filter_results"]["hate"]["severity"] == "safe"
 
 
-def test_the_synchronous_client_gets_the_same():
+def test_the_synchronous_client_works():
     with in_background(serve) as vendor:
         client = openai.AzureOpenAI(
             azure_endpoint=vendor.azure_endpoint, api_key="k", api_version="2024-10-21"
@@ -40,7 +40,7 @@ def test_the_synchronous_client_gets_the_same():
 
 
 @bounded()
-async def test_a_stream_begins_with_an_empty_chunk_that_is_no_content():
+async def test_a_stream_begins_with_an_empty_chunk():
     async with serve() as vendor, azure_client(vendor) as client:
         stream = await client.chat.completions.create(model="d", messages=HELLO, stream=True)
         first, second, *_ = [chunk.model_dump(exclude_unset=True) async for chunk in stream]
@@ -50,7 +50,7 @@ async def test_a_stream_begins_with_an_empty_chunk_that_is_no_content():
 
 
 @bounded()
-async def test_the_v1_paths_take_the_openai_client_and_need_no_version():
+async def test_the_v1_paths_need_no_api_version():
     async with serve(VendorSettings(dialect="azure")) as vendor:
         async with openai_client(vendor, base_url=vendor.azure_v1_url) as client:
             answer = await client.responses.create(model="gpt-4.1", input="Hello")
@@ -68,14 +68,14 @@ async def test_other_classic_paths_have_no_deployment():
 
 
 @bounded()
-async def test_classic_paths_need_a_version():
+async def test_classic_paths_need_an_api_version():
     async with serve() as vendor:
         status, _, body = await answered(vendor, chat_request(path=CLASSIC))
     assert (status, body) == (404, {"error": {"code": "404", "message": "Resource not found"}})
 
 
 @bounded()
-async def test_a_vendor_of_one_dialect_has_no_paths_of_the_other():
+async def test_a_vendor_of_one_flavour_has_no_paths_of_the_other():
     async with serve(VendorSettings(dialect="openai")) as vendor:
         status, _, _ = await answered(vendor, chat_request(path=f"{CLASSIC}?api-version=x"))
         assert status == 404
@@ -105,14 +105,14 @@ KEYS = VendorSettings(keys=frozenset({"good-key-0123456789"}))
     ],
 )
 @bounded()
-async def test_each_dialect_takes_its_own_kind_of_key(path, header, status):
+async def test_each_flavour_accepts_its_own_kind_of_key(path, header, status):
     async with serve(KEYS) as vendor:
         sent = request(path, method="GET", headers=[header], key=None)
         assert (await answered(vendor, sent))[0] == status
 
 
 @bounded()
-async def test_a_refused_key_is_told_in_the_words_of_the_vendor_and_never_whole():
+async def test_the_error_for_a_wrong_key_is_the_vendors_and_hides_the_key():
     async with serve(KEYS) as vendor:
         sent = request("/v1/models", method="GET", key="sk-secret-0123456789")
         _, _, body = await answered(vendor, sent)
@@ -127,7 +127,7 @@ async def test_a_refused_key_is_told_in_the_words_of_the_vendor_and_never_whole(
 
 
 @bounded()
-async def test_each_dialect_has_its_own_headers():
+async def test_each_flavour_has_its_own_headers():
     async with serve(VendorSettings(region="West Europe")) as vendor:
         _, ours, _ = await answered(vendor, chat_request())
         headers = [("x-ms-client-request-id", "mine")]
@@ -146,7 +146,7 @@ async def test_each_dialect_has_its_own_headers():
 
 
 @bounded()
-async def test_an_unknown_model_is_told_in_the_words_of_the_vendor():
+async def test_the_error_for_an_unknown_model_is_the_vendors():
     async with serve(VendorSettings(models=("gpt-4o",))) as vendor:
         async with openai_client(vendor) as client:
             with pytest.raises(openai.NotFoundError) as caught:

@@ -1,4 +1,4 @@
-"""Everything that is neither chat nor responses, through the real OpenAI client."""
+"""The operations other than chat and responses, through the real OpenAI client."""
 
 import base64
 import io
@@ -21,8 +21,8 @@ INPUTS = [("text", 1), (["one", "two"], 2), ([1, 2, 3], 1), ([[1, 2], [3]], 2)]
 async def test_embeddings_take_every_form_of_input(given, number):
     async with serve() as vendor, openai_client(vendor) as client:
         made = await client.embeddings.create(model="text-embedding-3-small", input=given)
-    assert [each.index for each in made.data] == list(range(number))
-    assert all(len(each.embedding) == 1536 for each in made.data)
+    assert [item.index for item in made.data] == list(range(number))
+    assert all(len(item.embedding) == 1536 for item in made.data)
     assert made.usage.prompt_tokens > 0
 
 
@@ -42,7 +42,7 @@ async def test_an_embedding_is_the_same_unit_vector_as_numbers_and_as_base64():
 
 
 @bounded()
-async def test_embeddings_have_the_dimensions_that_were_asked_for():
+async def test_embeddings_have_the_requested_dimensions():
     async with serve() as vendor, openai_client(vendor) as client:
         made = await client.embeddings.create(model="m", input="x", dimensions=7)
         assert len(made.data[0].embedding) == 7
@@ -70,7 +70,7 @@ async def test_moderations_flag_violence():
 
 
 @bounded()
-async def test_speech_is_audio_that_can_be_played():
+async def test_speech_is_a_valid_wav_file():
     async with serve() as vendor, openai_client(vendor) as client:
         spoken = await client.audio.speech.create(
             model="gpt-4o-mini-tts", voice="alloy", input="Hello", response_format="wav"
@@ -82,7 +82,7 @@ async def test_speech_is_audio_that_can_be_played():
 
 
 @bounded()
-async def test_speech_comes_as_events_on_demand():
+async def test_speech_is_streamed_as_events_on_demand():
     async with serve() as vendor, openai_client(vendor) as client:
         spoken = await client.audio.speech.create(
             model="m", voice="alloy", input="Hello" * 100, stream_format="sse"
@@ -94,7 +94,7 @@ async def test_speech_comes_as_events_on_demand():
 
 @pytest.mark.parametrize("form", ["json", "verbose_json", "text", "srt", "vtt"])
 @bounded()
-async def test_a_transcript_tells_what_arrived(form):
+async def test_a_transcript_names_the_file_its_size_and_the_model(form):
     async with serve() as vendor, openai_client(vendor) as client:
         heard = await client.audio.transcriptions.create(
             model="whisper-1", file=("a.wav", b"\r\n--\x00" * 1000), response_format=form
@@ -143,7 +143,7 @@ async def test_rerank_orders_by_shared_words():
 
 
 @bounded()
-async def test_files_are_kept_by_the_vendor_that_took_them():
+async def test_files_are_stored_listed_read_and_deleted():
     async with serve() as vendor, openai_client(vendor) as client:
         made = await client.files.create(file=("a.jsonl", b"{}"), purpose="batch")
         assert (made.bytes, made.filename, made.purpose) == (2, "a.jsonl", "batch")

@@ -44,7 +44,7 @@ async def streamed(client, **request):
     return [chunk async for chunk in stream]
 
 
-def said(chunks):
+def text_of(chunks):
     return "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
 
 
@@ -70,7 +70,7 @@ async def test_the_same_request_gets_the_same_answer_from_any_vendor_under_any_n
             for model in ("gpt-4.1", "another"):
                 answer = await client.chat.completions.create(model=model, messages=HELLO)
                 texts.add(answer.choices[0].message.content)
-            texts.add(said(await streamed(client)))
+            texts.add(text_of(await streamed(client)))
     assert len(texts) == 1
 
 
@@ -100,7 +100,7 @@ async def test_a_stream_begins_with_the_role_and_ends_with_the_reason():
 
 
 @bounded()
-async def test_usage_comes_in_a_last_chunk_only_when_asked_for():
+async def test_usage_is_a_last_chunk_only_on_request():
     async with serve() as vendor, openai_client(vendor) as client:
         without = await streamed(client)
         with_usage = await streamed(client, stream_options={"include_usage": True})
@@ -109,7 +109,7 @@ async def test_usage_comes_in_a_last_chunk_only_when_asked_for():
     assert all("usage" in chunk.model_fields_set and chunk.usage is None for chunk in rest)
     assert last.choices == []
     assert last.usage.completion_tokens == len(rest) - 2
-    assert said(without) == said(with_usage)
+    assert text_of(without) == text_of(with_usage)
 
 
 @bounded()
@@ -138,12 +138,12 @@ async def test_a_token_limit_cuts_the_answer(name):
         chunks = await streamed(client, **{name: 5})
     assert answer.choices[0].finish_reason == "length"
     assert answer.usage.completion_tokens == 5
-    assert said(chunks) == answer.choices[0].message.content
+    assert text_of(chunks) == answer.choices[0].message.content
     assert chunks[-1].choices[0].finish_reason == "length"
 
 
 @bounded()
-async def test_n_choices_come_whole_and_streamed():
+async def test_n_choices_are_whole_and_streamed():
     async with serve() as vendor, openai_client(vendor) as client:
         answer = await client.chat.completions.create(model="m", messages=HELLO, n=3)
         chunks = await streamed(client, n=3)
@@ -174,7 +174,7 @@ async def test_a_tool_call_is_streamed_in_pieces_that_join_to_the_whole():
         async with client.chat.completions.stream(
             model="m", messages=HELLO, tools=[WEATHER], tool_choice="required"
         ) as stream:
-            pieces = [each async for each in stream if each.type == "chunk"]
+            pieces = [event async for event in stream if event.type == "chunk"]
             final = await stream.get_final_completion()
     (call,) = final.choices[0].message.tool_calls
     assert call.id.startswith("call_")
@@ -202,7 +202,7 @@ async def test_several_mentioned_tools_are_called_in_parallel_unless_that_is_for
 
 
 @bounded()
-async def test_after_a_tools_result_there_is_an_answer_in_words():
+async def test_after_a_tools_result_the_answer_is_text():
     async with serve() as vendor, openai_client(vendor) as client:
         messages = [{"role": "user", "content": "get_weather please"}]
         first = await client.chat.completions.create(model="m", messages=messages, tools=[WEATHER])
@@ -217,7 +217,7 @@ async def test_after_a_tools_result_there_is_an_answer_in_words():
 
 
 @bounded()
-async def test_a_required_call_turns_to_a_tool_that_was_not_called_yet():
+async def test_a_required_call_prefers_a_tool_that_was_not_called_yet():
     messages = [
         {"role": "user", "content": "get_weather please"},
         {
@@ -253,7 +253,7 @@ async def test_structured_outputs_parse_even_for_a_recursive_type():
 
 @pytest.mark.parametrize("stream", [False, True])
 @bounded()
-async def test_a_refusal_comes_on_demand(stream):
+async def test_a_fault_makes_the_answer_a_refusal(stream):
     async with serve() as vendor, openai_client(vendor) as client:
         asked = {
             "model": "m",
@@ -274,7 +274,7 @@ def test_the_synchronous_client_gets_the_same_answers():
         client = openai.OpenAI(base_url=vendor.base_url, api_key="sk-x", max_retries=0)
         whole = client.chat.completions.create(model="m", messages=HELLO)
         stream = client.chat.completions.create(model="m", messages=HELLO, stream=True)
-        assert said(list(stream)) == whole.choices[0].message.content
+        assert text_of(list(stream)) == whole.choices[0].message.content
         client.close()
 
 
@@ -322,7 +322,7 @@ async def test_an_answer_can_be_made_long_and_slow():
 
 
 @bounded()
-async def test_completions_of_the_old_kind_answer_whole_and_streamed():
+async def test_text_completions_come_whole_and_streamed():
     async with serve() as vendor, openai_client(vendor) as client:
         whole = await client.completions.create(model="m", prompt=["one", "two"], max_tokens=8, n=2)
         stream = await client.completions.create(

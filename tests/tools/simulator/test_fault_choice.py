@@ -1,4 +1,4 @@
-"""When a fault strikes, and the three doors through which it comes."""
+"""When a fault strikes, and the three ways to set one."""
 
 import pytest
 
@@ -12,7 +12,7 @@ async def statuses(vendor, number, **more):
 
 
 @bounded()
-async def test_faults_strike_as_often_as_they_say():
+async def test_times_every_and_probability_limit_how_often_a_fault_strikes():
     async with serve(VendorSettings(seed=3)) as vendor:
         vendor.faults.append(Fault("status:500", times=2))
         assert await statuses(vendor, 4) == [500, 500, 200, 200]
@@ -26,7 +26,7 @@ async def test_faults_strike_as_often_as_they_say():
 
 
 @bounded()
-async def test_faults_choose_by_path_stream_and_vendor():
+async def test_match_stream_and_vendor_select_the_requests():
     async with serve(VendorSettings(name="here")) as vendor:
         vendor.faults.append(Fault("status:500", match="embeddings"))
         assert await statuses(vendor, 1) == [200]
@@ -40,7 +40,7 @@ async def test_faults_choose_by_path_stream_and_vendor():
 
 
 @bounded()
-async def test_stream_faults_leave_other_requests_alone():
+async def test_stream_faults_strike_only_streams():
     async with serve() as vendor:
         vendor.faults.append(Fault("early-error", times=1))
         assert await statuses(vendor, 1) == [200]
@@ -84,7 +84,7 @@ BAD_SPECS = {
 
 
 @pytest.mark.parametrize("spec", BAD_SPECS)
-def test_a_bad_spec_says_what_is_wrong(spec):
+def test_a_bad_spec_raises_an_error_that_names_the_problem(spec):
     with pytest.raises(ValueError, match=BAD_SPECS[spec]):
         parse_fault(spec)
 

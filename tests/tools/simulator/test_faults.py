@@ -1,4 +1,4 @@
-"""Faults do on the wire what they say."""
+"""What each fault sends."""
 
 import asyncio
 import json
@@ -21,13 +21,13 @@ BOTH = pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 
 
 async def struck(fault, *, stream=False, path="/v1/chat/completions", **more):
-    """What comes back, and how it ends, when a fault strikes."""
+    """Return the answer under a fault, and how it ends."""
     async with serve() as vendor:
         return await everything(vendor, chat_request(fault=fault, stream=stream, path=path, **more))
 
 
 def events(body):
-    """The data of each complete event in a (chunked) body."""
+    """Return the data of each complete event in a (chunked) body."""
     return [part.partition(b"\n\n")[0] for part in body.split(b"data: ")[1:]]
 
 
@@ -51,7 +51,7 @@ async def test_every_error_code_comes_with_its_status_and_body(code):
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 413, 422, 500, 503])
 @bounded()
-async def test_every_status_comes_without_a_code_too(status):
+async def test_a_status_without_a_code_has_no_error_code(status):
     async with serve() as vendor:
         got, _, body = await answered(vendor, chat_request(fault=f"status:{status}"))
     assert (got, body["error"]["code"]) == (status, None)
@@ -89,7 +89,7 @@ RETRY_AFTER = {
 
 @pytest.mark.parametrize("setting", RETRY_AFTER)
 @bounded()
-async def test_retry_after_is_what_the_fault_says(setting):
+async def test_retry_after_is_the_one_of_the_fault(setting):
     async with serve() as vendor:
         sent = chat_request(fault=f"status:429:rate_limit_exceeded{setting}")
         _, headers, _ = await answered(vendor, sent)
@@ -97,7 +97,7 @@ async def test_retry_after_is_what_the_fault_says(setting):
 
 
 @bounded()
-async def test_azures_429_tells_milliseconds():
+async def test_azures_429_has_retry_after_ms():
     async with serve() as vendor:
         path = "/openai/v1/chat/completions"
         sent = chat_request(fault="status:429:rate_limit_exceeded", path=path)
@@ -125,7 +125,7 @@ async def test_reset_before_and_close_before_send_nothing(stream):
 
 
 @bounded()
-async def test_close_on_reuse_spares_a_fresh_connection():
+async def test_close_on_reuse_closes_only_a_reused_connection():
     async with serve() as vendor:
         vendor.faults.append(Fault("close-on-reuse"))
         async with connected(vendor) as (reader, writer):
@@ -165,7 +165,7 @@ async def test_a_body_is_broken_after_so_many_bytes(kind):
 
 @BOTH
 @bounded()
-async def test_a_malformed_chunk_has_no_size(stream):
+async def test_a_malformed_chunk_has_an_invalid_size(stream):
     received, ending = await struck("malformed-chunk", stream=stream)
     _, headers, body = head_and_body(received)
     assert headers["transfer-encoding"] == "chunked"
@@ -195,7 +195,7 @@ async def test_extra_bytes_follow_a_complete_answer():
 
 
 @bounded()
-async def test_a_malformed_status_is_no_status():
+async def test_a_malformed_status_is_invalid():
     received, ending = await struck("malformed-status")
     assert received.startswith(b"HTTP/1.1 2x0 ")
     assert ending == "closed"
@@ -240,7 +240,7 @@ async def test_slow_headers_come_line_by_line(stream):
 
 
 @bounded()
-async def test_an_early_error_is_all_that_a_stream_says():
+async def test_an_early_error_is_the_only_event_of_its_stream():
     received, ending = await struck("early-error", stream=True)
     status, headers, body = head_and_body(received)
     assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
@@ -258,7 +258,9 @@ async def test_an_error_after_the_role_comes_before_any_content(path, preamble):
     received, _ = await struck("error-after-role", stream=True, path=path)
     *before, last = map(json.loads, events(received))
     assert len(before) == preamble
-    assert not any(choice["delta"].get("content") for each in before for choice in each["choices"])
+    assert not any(
+        choice["delta"].get("content") for chunk in before for choice in chunk["choices"]
+    )
     assert "error" in last
 
 
@@ -270,7 +272,7 @@ async def test_an_error_may_come_in_the_middle():
 
 
 @bounded()
-async def test_missing_done_leaves_out_the_last_event_alone():
+async def test_missing_done_omits_only_the_last_event():
     received, ending = await struck("missing-done", stream=True)
     assert b"[DONE]" not in received
     assert json.loads(events(received)[-1])["choices"][0]["finish_reason"] == "stop"
@@ -292,18 +294,18 @@ async def test_a_streamed_response_fails_in_its_own_events(kind):
         body = {"model": "m", "input": "Hello", "stream": True}
         headers = [("x-simulator-fault", kind)]
         received, _ = await everything(vendor, request("/v1/responses", body, headers=headers))
-    told = [json.loads(event) for event in events(received)]
+    sent = [json.loads(event) for event in events(received)]
     expected, code = RESPONSES[kind]
-    assert [each["type"] for each in told] == expected
-    assert [each["sequence_number"] for each in told] == [0, 1]
+    assert [event["type"] for event in sent] == expected
+    assert [event["sequence_number"] for event in sent] == [0, 1]
     if code:
-        assert told[-1]["response"]["status"] == "failed"
-        assert told[-1]["response"]["error"]["code"] == code
-        assert told[-1]["response"]["id"] == told[0]["response"]["id"]
+        assert sent[-1]["response"]["status"] == "failed"
+        assert sent[-1]["response"]["error"]["code"] == code
+        assert sent[-1]["response"]["id"] == sent[0]["response"]["id"]
 
 
 @bounded()
-async def test_an_overloaded_chat_says_so_after_its_preamble():
+async def test_an_overloaded_chat_sends_an_error_after_its_first_chunk():
     received, _ = await struck("overloaded-event", stream=True)
     role, error = map(json.loads, events(received))
     assert role["choices"][0]["delta"]["role"] == "assistant"
@@ -324,7 +326,7 @@ async def test_raw_bytes_are_sent_verbatim_at_their_splits():
 
 
 @bounded()
-async def test_a_script_answers_what_it_wants_to():
+async def test_a_script_answers_with_its_own_bytes():
     def script(received):
         return [b"HTTP/1.1 204 No Content\r\n\r\n"] if received.method == "DELETE" else None
 

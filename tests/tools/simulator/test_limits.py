@@ -1,4 +1,4 @@
-"""Rate limits: what the windows admit, and what their headers say."""
+"""Rate limits: what the windows admit, and their headers."""
 
 import math
 
@@ -25,7 +25,7 @@ DURATIONS = {
 
 
 @pytest.mark.parametrize("seconds", DURATIONS)
-def test_durations_are_written_as_go_does(seconds):
+def test_durations_have_gos_format(seconds):
     assert go_duration(seconds) == DURATIONS[seconds]
 
 
@@ -56,7 +56,7 @@ def test_openai_refuses_by_tokens_and_charges_nothing_for_it():
     assert window.admit(100, 0).wait_s is None
 
 
-def test_what_is_larger_than_the_limit_never_fits_and_is_not_told_to_come_back():
+def test_a_request_above_the_limit_gets_no_retry_after():
     window = OpenAIWindow(rpm=60, tpm=600, now=0)
     refused = window.admit(601, 0)
     assert refused.wait_s == math.inf
@@ -79,14 +79,14 @@ def test_openai_never_admits_more_than_a_full_bucket_and_its_refill(rpm, steps):
     assert tokens <= 1_000 + now * 1_000 / 60 + 1e-6
 
 
-def test_azure_judges_requests_over_a_second():
+def test_azure_limits_requests_over_one_second():
     window = AzureWindow(rpm=600, tpm=10_000, now=0)
     assert [window.admit(1, 0.1).wait_s for _ in range(10)] == [None] * 10
     assert window.admit(1, 0.25).wait_s == pytest.approx(0.75)
     assert window.admit(1, 1.0).wait_s is None
 
 
-def test_azure_judges_few_requests_over_longer_windows():
+def test_azure_limits_few_requests_over_longer_windows():
     window = AzureWindow(rpm=12, tpm=10_000, now=0)
     assert window.window_s == 5
     assert window.admit(1, 0).wait_s is None
@@ -113,7 +113,7 @@ def test_azure_charges_tokens_over_a_minute():
 
 
 @bounded()
-async def test_openai_tells_its_limits_on_every_answer_and_how_long_to_wait():
+async def test_openai_sends_its_limits_with_every_answer_and_retry_after_with_a_429():
     async with serve(VendorSettings(rpm=2, tpm=6_000)) as vendor:
         _, first, _ = await answered(vendor, chat_request())
         await answered(vendor, chat_request(stream=False))
@@ -133,7 +133,7 @@ async def test_openai_tells_its_limits_on_every_answer_and_how_long_to_wait():
 
 
 @bounded()
-async def test_azure_tells_plain_seconds_and_milliseconds():
+async def test_azure_sends_plain_seconds_and_milliseconds():
     async with serve(VendorSettings(rpm=6)) as vendor, azure_client(vendor) as client:
         create = client.chat.completions.with_raw_response.create
         first = (await create(model="d", messages=HELLO)).headers
@@ -148,7 +148,7 @@ async def test_azure_tells_plain_seconds_and_milliseconds():
 
 
 @bounded()
-async def test_max_tokens_are_charged_on_arrival_for_each_model_alone():
+async def test_max_tokens_are_charged_on_arrival_and_per_model():
     async with serve(VendorSettings(tpm=1_000)) as vendor, openai_client(vendor) as client:
         create = client.chat.completions.create
         await create(model="one", messages=HELLO, max_tokens=900)
@@ -159,7 +159,7 @@ async def test_max_tokens_are_charged_on_arrival_for_each_model_alone():
 
 
 @bounded()
-async def test_without_limits_the_headers_are_there_and_generous():
+async def test_without_limits_the_headers_allow_many_requests():
     async with serve() as vendor:
         _, headers, _ = await answered(vendor, chat_request())
     assert int(headers["x-ratelimit-remaining-requests"]) > 100_000

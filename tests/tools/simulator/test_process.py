@@ -15,7 +15,7 @@ from tests.tools.simulator.wires import HELLO, azure_client, openai_client
 
 
 @bounded()
-async def test_a_process_says_where_it_listens_and_ends_with_a_signal():
+async def test_a_process_prints_its_address_and_ends_with_a_signal():
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "llmproxy.tools.simulator", "--name", "outside", "--rpm", "7"),
         *("--key", "sk-1", "--fault", "status:500;match=embeddings", "--dialect", "openai"),
@@ -57,7 +57,7 @@ async def test_the_old_command_still_works_and_names_the_new_one():
 
 
 @bounded()
-async def test_the_demos_config_is_one_that_the_proxy_takes():
+async def test_the_demos_config_is_valid():
     async with demo_fleet() as fleet:
         config = parse_config(fleet.config_yaml, {}, file="demo")
     groups = {group.model_group: group for group in config.model_groups}
@@ -70,7 +70,7 @@ async def test_the_demos_config_is_one_that_the_proxy_takes():
 async def test_every_vendor_of_the_demo_answers_at_the_address_in_its_config():
     async with demo_fleet() as fleet:
         config = parse_config(fleet.config_yaml, {}, file="demo")
-        openai_params, classic, azure_v1 = [each.params for each in config.model_groups[0].models]
+        openai_params, classic, azure_v1 = [model.params for model in config.model_groups[0].models]
         texts = set()
         for params in (openai_params, azure_v1):
             async with openai_client(None, base_url=params.base_url) as client:
@@ -93,6 +93,6 @@ async def test_one_vendor_of_the_demo_fails_now_and_then():
             outcomes = await asyncio.gather(
                 *(client.models.list() for _ in range(FAILS_EVERY * 2)), return_exceptions=True
             )
-    failed = [each for each in outcomes if isinstance(each, openai.InternalServerError)]
+    failed = [item for item in outcomes if isinstance(item, openai.InternalServerError)]
     assert len(failed) == 2
     assert failed[0].code == "server_is_overloaded"

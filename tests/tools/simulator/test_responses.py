@@ -83,7 +83,7 @@ async def test_a_function_call_comes_whole_and_in_pieces():
 
 
 @bounded()
-async def test_a_function_calls_output_is_answered_in_words():
+async def test_a_function_calls_output_is_answered_by_text():
     async with serve() as vendor, openai_client(vendor) as client:
         response = await client.responses.create(
             model="m",
@@ -103,7 +103,7 @@ async def test_a_function_calls_output_is_answered_in_words():
 
 
 @bounded()
-async def test_a_limit_makes_a_response_incomplete():
+async def test_a_token_limit_makes_a_response_incomplete():
     async with serve() as vendor, openai_client(vendor) as client:
         whole = await client.responses.create(model="m", input="Hello", max_output_tokens=3)
         events = await streamed(client, max_output_tokens=3)
@@ -120,7 +120,7 @@ async def test_structured_outputs_parse():
 
 
 @bounded()
-async def test_a_refusal_is_streamed_as_one():
+async def test_a_refusal_is_streamed_as_refusal_events():
     async with serve() as vendor, openai_client(vendor) as client:
         events = await streamed(client, extra_headers={"x-simulator-fault": "refusal"})
     assert "response.refusal.done" in [event.type for event in events]
@@ -144,7 +144,7 @@ async def test_a_stored_response_can_be_read_resumed_and_deleted():
 
 
 @bounded()
-async def test_ids_live_in_one_vendor_and_unstored_ones_nowhere():
+async def test_a_response_id_is_valid_only_at_its_vendor_and_only_if_stored():
     async with serve() as here, serve() as there:
         async with openai_client(here) as client, openai_client(there) as other:
             made = await client.responses.create(model="m", input="Hello")

@@ -1,4 +1,4 @@
-"""What the vendor remembers of its callers, and how it comes and goes."""
+"""What the vendor records, and how its listener stops and resumes."""
 
 import asyncio
 import json
@@ -24,16 +24,16 @@ from tests.tools.simulator.wires import (
 
 
 async def until(condition):
-    """Wait a little for something to become true."""
+    """Wait up to a second for a condition."""
     for _ in range(200):
         if condition():
             return
         await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen")
+    raise AssertionError("the condition stayed false")
 
 
 @bounded()
-async def test_a_request_is_remembered_as_it_came():
+async def test_a_request_is_recorded_as_it_was_sent():
     noise = random.Random(1).randbytes(200_000)
     sent = b"POST /v1/x?a=%20b HTTP/1.1\r\nHost: h\r\nX-ODD: 1\r\nx-odd: 2\r\n"
     async with serve() as vendor:
@@ -49,11 +49,11 @@ async def test_a_request_is_remembered_as_it_came():
 
 
 @bounded()
-async def test_memory_is_bounded_or_switched_off():
+async def test_the_record_of_requests_is_bounded_or_switched_off():
     async with serve(VendorSettings(max_recorded=2)) as vendor:
         for number in range(4):
             await everything(vendor, request(f"/v1/{number}"))
-        assert [each.target for each in vendor.received] == [b"/v1/2", b"/v1/3"]
+        assert [request.target for request in vendor.received] == [b"/v1/2", b"/v1/3"]
     async with serve(VendorSettings(record=False)) as vendor:
         await everything(vendor, chat_request())
         assert vendor.received == []
@@ -88,7 +88,7 @@ async def test_a_peer_that_leaves_while_it_waits_for_the_first_token_is_noticed(
 
 
 @bounded()
-async def test_a_peer_that_leaves_in_mid_upload_is_noticed():
+async def test_a_peer_that_leaves_during_its_upload_is_noticed():
     async with serve() as vendor:
         async with connected(vendor) as (_, writer):
             writer.write(b"POST /v1/files HTTP/1.1\r\ncontent-length: 10\r\n\r\nabc")
@@ -98,7 +98,7 @@ async def test_a_peer_that_leaves_in_mid_upload_is_noticed():
 
 
 @bounded()
-async def test_whoever_stays_to_the_end_has_not_left():
+async def test_a_peer_that_reads_to_the_end_is_not_counted_as_aborted():
     async with serve() as vendor, openai_client(vendor) as client:
         stream = await client.chat.completions.create(model="m", messages=HELLO, stream=True)
         assert [chunk async for chunk in stream]
@@ -120,7 +120,7 @@ async def test_open_streams_are_counted():
 
 
 @bounded()
-async def test_paused_it_refuses_and_resumed_it_is_back_on_the_same_port():
+async def test_a_paused_vendor_refuses_connections_and_resumes_on_the_same_port():
     async with serve() as vendor:
         port = vendor.port
         await vendor.pause()
@@ -133,7 +133,7 @@ async def test_paused_it_refuses_and_resumed_it_is_back_on_the_same_port():
 
 
 @bounded()
-async def test_a_pause_spares_open_connections_unless_they_are_to_drop():
+async def test_a_pause_keeps_open_connections_unless_drop_is_set():
     async with serve() as vendor:
         async with connected(vendor) as (reader, writer):
             writer.write(chat_request())
@@ -149,7 +149,7 @@ async def test_a_pause_spares_open_connections_unless_they_are_to_drop():
 
 
 @bounded()
-async def test_idle_connections_are_closed_on_demand_and_busy_ones_are_not():
+async def test_drop_idle_closes_idle_connections_only():
     async with serve() as vendor:
         async with connected(vendor) as (idle, _), connected(vendor) as (busy, writer):
             writer.write(chat_request(fault="stall-mid", stream=True))
@@ -169,7 +169,7 @@ async def test_pipelined_requests_are_answered_in_order():
 
 
 @bounded()
-async def test_a_client_that_wants_to_close_is_obeyed():
+async def test_connection_close_closes_the_connection():
     async with serve() as vendor:
         sent = request("/v1/models", method="GET", headers=[("connection", "close")])
         received, ending = await everything(vendor, sent)
@@ -200,7 +200,7 @@ async def test_head_has_no_body_and_expect_is_answered():
 
 
 @bounded()
-async def test_what_is_not_http_gets_a_400():
+async def test_bytes_that_are_not_http_get_a_400():
     async with serve() as vendor:
         received, ending = await everything(vendor, b"\x16\x03\x01 hello\r\n\r\n")
     assert received.startswith(b"HTTP/1.1 400 ")
@@ -208,7 +208,7 @@ async def test_what_is_not_http_gets_a_400():
 
 
 @bounded()
-async def test_a_reader_that_does_not_read_holds_the_stream_back():
+async def test_a_slow_reader_pauses_the_stream():
     async with serve(VendorSettings(answer_tokens=200_000)) as vendor:
         async with connected(vendor) as (reader, writer):
             writer.write(chat_request(stream=True))
@@ -219,7 +219,7 @@ async def test_a_reader_that_does_not_read_holds_the_stream_back():
 
 
 def server_context(folder):
-    """A TLS context with a certificate of its own for 127.0.0.1."""
+    """Return a TLS context with a certificate of its own for 127.0.0.1."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     made += ["-nodes", "-keyout", key, "-out", certificate, "-subj", "/CN=vendor"]
@@ -231,7 +231,7 @@ def server_context(folder):
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
 @bounded()
-async def test_it_speaks_tls_and_breaks_it_too(tmp_path):
+async def test_tls_works_and_its_connections_can_be_reset(tmp_path):
     context, certificate = server_context(tmp_path)
     trusting = openai.DefaultAsyncHttpxClient(
         verify=ssl.create_default_context(cafile=str(certificate))
@@ -245,7 +245,7 @@ async def test_it_speaks_tls_and_breaks_it_too(tmp_path):
 
 
 @bounded()
-async def test_settings_and_faults_may_change_while_it_runs():
+async def test_settings_and_faults_can_change_at_run_time():
     async with serve() as vendor:
         vendor.settings = VendorSettings(dialect="azure")
         received, _ = await everything(vendor, chat_request())

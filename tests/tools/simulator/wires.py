@@ -1,4 +1,4 @@
-"""What the simulator's tests share: raw requests, and clients of each dialect."""
+"""Shared by the simulator's tests: raw requests, and clients of each API flavour."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ HELLO = [{"role": "user", "content": "Hello, wörld!"}]
 def request(
     path="/v1/chat/completions", body=None, *, method="POST", headers=(), version="1.1", key="sk-x"
 ):
-    """A request as bytes. `body`: bytes, or a value that becomes JSON."""
+    """Return a request as bytes. `body`: bytes, or a value that becomes JSON."""
     content = (
         b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     )
@@ -31,7 +31,7 @@ def chat_request(*, fault=None, stream=False, limit=None, path="/v1/chat/complet
 
 @asynccontextmanager
 async def connected(vendor):
-    """A raw connection: (reader, writer)."""
+    """Open a raw connection: (reader, writer)."""
     reader, writer = await asyncio.open_connection("127.0.0.1", vendor.port)
     try:
         yield reader, writer
@@ -40,7 +40,7 @@ async def connected(vendor):
 
 
 async def everything(vendor, sent):
-    """All bytes that come for a request until the vendor closes, or nothing comes for 0.15 s.
+    """Return all bytes of the answer until the vendor closes, or sends nothing for 0.15 s.
 
     Returns (bytes, ending), ending: "closed", "reset" or "open".
     """
@@ -60,15 +60,15 @@ async def everything(vendor, sent):
 
 
 def head_and_body(received):
-    """Status, headers as a dict, and the body, of one response."""
+    """Split a response into status, headers as a dict, and body."""
     head, _, body = received.partition(b"\r\n\r\n")
     line, *lines = head.decode("latin-1").split("\r\n")
-    headers = dict(each.split(": ", 1) for each in lines)
+    headers = dict(line.split(": ", 1) for line in lines)
     return int(line.split()[1]), headers, body
 
 
 async def answered(vendor, sent):
-    """Status, headers and decoded JSON of a unary answer."""
+    """Return status, headers and decoded JSON of a unary answer."""
     closing = sent.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1)
     received, _ = await everything(vendor, closing)
     status, headers, body = head_and_body(received)
@@ -76,7 +76,7 @@ async def answered(vendor, sent):
 
 
 def _http_client():
-    """Without TLS there is no need for the system's certificates, which take 30 ms to read."""
+    """Return a client without the system's certificates, which take 30 ms to read."""
     return openai.DefaultAsyncHttpxClient(verify=False)
 
 
