@@ -42,7 +42,7 @@ def test_a_wrong_key_raises_an_authentication_error(proxy, stream):
     with pytest.raises(anthropic.AuthenticationError) as caught:
         ask(proxy, "sk-wrong", "known", stream=stream)
     assert caught.value.type == "authentication_error"
-    assert "does not know" in str(caught.value)
+    assert "Authorization: Bearer KEY" in str(caught.value)
 
 
 @pytest.mark.parametrize("stream", [False, True])
