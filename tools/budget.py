@@ -44,14 +44,6 @@ OLD_STATE = {
     "Line",
 }
 OLD_NAMES = {
-    "Capacity",
-    "ConfigFile",
-    "Endpoint",
-    "Group",
-    "Line",
-    "Shared",
-    "State",
-    "Step",
 }
 OLD_CIRCLES = {}
 

@@ -16,7 +16,7 @@ from llmproxy.tools.simulate.picture import as_svg
 from llmproxy.tools.simulate.recorded import read_calls
 from llmproxy.tools.simulate.report import as_json, as_text
 from llmproxy.tools.simulate.run import simulate
-from llmproxy.tools.simulate.traffic import Step, Traffic, steady
+from llmproxy.tools.simulate.traffic import RateStep, Traffic, steady
 
 _REFERENCE = re.compile(r"os\.environ/(\w+)|\$\{(\w+)\}")
 
@@ -57,5 +57,5 @@ def _traffic(options: argparse.Namespace, groups: list[str]) -> Traffic:
             remedy = f"Write one of: {', '.join(groups)}."
             raise ConfigError([Problem(str(options.config), 0, found, remedy)])
         groups = [options.group]
-    steps = [Step(rate, seconds or options.seconds) for rate, seconds in options.rate]
+    steps = [RateStep(rate, seconds or options.seconds) for rate, seconds in options.rate]
     return steady(steps, groups, options.tokens, Random(f"{options.seed} traffic"))  # noqa: S311

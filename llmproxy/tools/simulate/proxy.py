@@ -26,7 +26,7 @@ from llmproxy.routing.fallbacks import Fallbacks
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.results import EndpointCount, Results
 from llmproxy.tools.simulate.traffic import Arrival
-from llmproxy.tools.simulate.vendors import Outcome, Vendor
+from llmproxy.tools.simulate.vendors import Outcome, SimulatedEndpoint
 
 OnChange = Callable[[StateChange, float], None]
 Served = Callable[[Checkout | None, float], None]
@@ -99,7 +99,7 @@ class Proxy:
         *,
         clock: Clock,
         results: Results,
-        vendors: Mapping[EndpointState, Vendor],
+        vendors: Mapping[EndpointState, SimulatedEndpoint],
         counts: Mapping[EndpointState, EndpointCount],
         chance: Random,
     ) -> None:

@@ -23,7 +23,7 @@ FORMAT = (
 Tokens = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Line(msgspec.Struct):
+class RecordedCall(msgspec.Struct):
     """A line of such a file. `time`, `total_ms` and `group` are the access log's: a call began
     `total_ms` before its line was written."""
 
@@ -74,7 +74,7 @@ def read_calls(path: Path, groups: Collection[str], tokens: tuple[int, int]) -> 
     return _from_the_first(arrivals, _notes(without_group, without_tokens, tokens))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Line | str]]:
+def _lines(path: Path) -> Iterator[tuple[int, RecordedCall | str]]:
     """Each line with its number; or what is wrong with it."""
     with path.open(encoding="utf-8-sig", newline="") as lines:
         first = lines.readline()
@@ -85,8 +85,8 @@ def _lines(path: Path) -> Iterator[tuple[int, Line | str]]:
             yield from _rows(lines)
 
 
-def _json_lines(lines: Iterable[str]) -> Iterator[tuple[int, Line | str]]:
-    decode = msgspec.json.Decoder(Line).decode
+def _json_lines(lines: Iterable[str]) -> Iterator[tuple[int, RecordedCall | str]]:
+    decode = msgspec.json.Decoder(RecordedCall).decode
     for number, text in enumerate(lines, 1):
         if text.isspace():
             continue
@@ -96,7 +96,7 @@ def _json_lines(lines: Iterable[str]) -> Iterator[tuple[int, Line | str]]:
             yield number, f"not understood: {error}."
 
 
-def _rows(lines: Iterable[str]) -> Iterator[tuple[int, Line | str]]:
+def _rows(lines: Iterable[str]) -> Iterator[tuple[int, RecordedCall | str]]:
     rows = csv.DictReader(lines, skipinitialspace=True)
     missing = {"at_s", "model_group"} - set(rows.fieldnames or ())
     if missing:
@@ -105,12 +105,12 @@ def _rows(lines: Iterable[str]) -> Iterator[tuple[int, Line | str]]:
     for row in rows:
         told = {name: value for name, value in row.items() if value}
         try:
-            yield rows.line_num, msgspec.convert(told, Line, strict=False)
+            yield rows.line_num, msgspec.convert(told, RecordedCall, strict=False)
         except msgspec.ValidationError as error:
             yield rows.line_num, f"not understood: {error}."
 
 
-def _arrival(line: Line, group: str, tokens: tuple[int, int]) -> Arrival | None:
+def _arrival(line: RecordedCall, group: str, tokens: tuple[int, int]) -> Arrival | None:
     at_s = line.at_s
     if at_s is None and line.time is not None:
         try:

@@ -40,7 +40,7 @@ class EndpointCount(msgspec.Struct):
         return cost_usd(self.price, Usage(self.input_tokens, self.output_tokens, 0))
 
 
-class Shared(msgspec.Struct):
+class SharedWork(msgspec.Struct):
     """What a shared view had to do."""
 
     instances: int = 1
@@ -76,7 +76,7 @@ class Results:
         self.waits_s = array("d")
         self.refused_at = [0] * BINS
         self.worst_wait_at = [0.0] * BINS
-        self.shared = Shared()
+        self.shared = SharedWork()
 
     @property
     def served(self) -> int:

@@ -15,7 +15,7 @@ from llmproxy.tools.simulate.proxy import Proxy
 from llmproxy.tools.simulate.results import BINS, EndpointCount, Results
 from llmproxy.tools.simulate.shared import SharedView
 from llmproxy.tools.simulate.traffic import Arrival, Traffic
-from llmproxy.tools.simulate.vendors import Account, Vendor
+from llmproxy.tools.simulate.vendors import Account, SimulatedEndpoint
 
 MINUTE_S = 60.0
 
@@ -56,9 +56,9 @@ class _Places:
         self.results = results
         self._seed = seed
         self._accounts: dict[str, Account] = {}
-        self._found: dict[tuple[str, str], tuple[Vendor, EndpointCount]] = {}
+        self._found: dict[tuple[str, str], tuple[SimulatedEndpoint, EndpointCount]] = {}
 
-    def of(self, state: EndpointState, tier: int) -> tuple[Vendor, EndpointCount]:
+    def of(self, state: EndpointState, tier: int) -> tuple[SimulatedEndpoint, EndpointCount]:
         """What stands behind an endpoint, and what is counted of it."""
         endpoint = state.endpoint
         key = (endpoint.group, endpoint.name)
@@ -71,7 +71,7 @@ class _Places:
             self._found[key] = (vendor, count)
         return self._found[key]
 
-    def _vendor(self, endpoint: Endpoint) -> Vendor:
+    def _vendor(self, endpoint: Endpoint) -> SimulatedEndpoint:
         model = self._model.of(endpoint.group, endpoint.name)
         chance = Random(f"{self._seed} {endpoint.group}/{endpoint.name}")  # noqa: S311
         limits = model.limits or endpoint.limits
@@ -82,7 +82,7 @@ class _Places:
                 fixed_windows=endpoint.provider.fixed_windows,
                 begins_at=-MINUTE_S * chance.random(),
             )
-        return Vendor(
+        return SimulatedEndpoint(
             endpoint,
             self._accounts[endpoint.account],
             model,
@@ -93,7 +93,7 @@ class _Places:
 
 
 def _proxy(config: Config, pool: Pool, places: _Places, clock: Clock, chance: Random) -> Proxy:
-    vendors: dict[EndpointState, Vendor] = {}
+    vendors: dict[EndpointState, SimulatedEndpoint] = {}
     counts: dict[EndpointState, EndpointCount] = {}
     for group in pool.groups.values():
         for number, tier in enumerate(group.tiers):

@@ -16,7 +16,7 @@ from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, Lease, QuotaReply,
 from llmproxy.shared_state.sync import ALIVE_S, SOONEST_S, TICK_S
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.proxy import Proxy
-from llmproxy.tools.simulate.results import Shared
+from llmproxy.tools.simulate.results import SharedWork
 
 ROUND_TRIP_S = 0.001
 NEWS_S = 0.05  # from one instance to the others; they promise 0.1
@@ -108,7 +108,7 @@ class SharedView:
     """All instances' leases, and the server between them."""
 
     def __init__(self, proxies: Sequence[Proxy], clock: Clock) -> None:
-        self.work = Shared(instances=len(proxies))
+        self.work = SharedWork(instances=len(proxies))
         self._clock = clock
         self._windows: dict[str, Window] = {}
         self._proxies = proxies

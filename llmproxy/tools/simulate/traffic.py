@@ -19,7 +19,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     bound_tokens: int
 
 
-class Step(msgspec.Struct, frozen=True):
+class RateStep(msgspec.Struct, frozen=True):
     """So many calls a second, for so many seconds."""
 
     rate: float
@@ -36,7 +36,7 @@ class Traffic(msgspec.Struct, frozen=True):
 
 
 def steady(
-    steps: Sequence[Step], groups: Sequence[str], tokens: tuple[int, int], chance: Random
+    steps: Sequence[RateStep], groups: Sequence[str], tokens: tuple[int, int], chance: Random
 ) -> Traffic:
     """Calls at random moments (a Poisson process), one step after the other, spread evenly over
     groups. `tokens`: input and output of each."""

@@ -90,7 +90,7 @@ class Account:
         return standing
 
 
-class Vendor:
+class SimulatedEndpoint:
     """One modelled endpoint."""
 
     __slots__ = ("_chance", "_deviation", "_mean", "_outages", "_timeout_s", "account", "endpoint")

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from llmproxy.tools.top import figures
 from llmproxy.tools.top.look import QUIET, Look
+from llmproxy.tools.top.payloads import Trace, readable
 from llmproxy.tools.top.table import Column, fit
-from llmproxy.tools.top.told import Trace, readable
 
 # Wide enough for an error's code before there are further columns.
 ROOMY = 90

@@ -13,8 +13,8 @@ from rich.text import Text
 from llmproxy.tools.top import figures
 from llmproxy.tools.top.glyphs import bar
 from llmproxy.tools.top.look import QUIET, Look, error_style, fill_style
+from llmproxy.tools.top.payloads import Level, Recent, ShownEndpoint, ShownGroup, readable
 from llmproxy.tools.top.table import Column, cut, fit
-from llmproxy.tools.top.told import Endpoint, Group, Level, Recent, readable
 
 WHY = "WHY"
 BAR_CELLS = 3
@@ -30,10 +30,10 @@ class _Line:
 
 
 def endpoint_table(
-    groups: Sequence[Group], width: int, height: int | None, look: Look
+    groups: Sequence[ShownGroup], width: int, height: int | None, look: Look
 ) -> list[Text]:
     """Its lines, at most `height` of them. Empty without groups."""
-    rows: list[Group | Endpoint] = []
+    rows: list[ShownGroup | ShownEndpoint] = []
     for group in groups:
         rows += [group, *group.endpoints]
     if not rows:
@@ -42,7 +42,7 @@ def endpoint_table(
     lines: list[_Line] = []
     for index, row in enumerate(rows):
         text = fitted.row(index, look.glyphs.ellipsis)
-        lines.append(_Line(_rank(row), text, isinstance(row, Endpoint)))
+        lines.append(_Line(_rank(row), text, isinstance(row, ShownEndpoint)))
         why = _why(row)
         if why and not fitted.shows(WHY):
             note = Text(f"    {look.glyphs.corner} {why}", QUIET)
@@ -51,9 +51,9 @@ def endpoint_table(
     return [head, *_as_fits(lines, width, None if height is None else height - 1, look)]
 
 
-def _rank(row: Group | Endpoint) -> int:
+def _rank(row: ShownGroup | ShownEndpoint) -> int:
     """In trouble; (1: why;) a group, or a full endpoint; one that is well; one that is idle."""
-    if isinstance(row, Group):
+    if isinstance(row, ShownGroup):
         return 0 if row.status != "ok" else 2
     if row.state == "ok":
         return 3 if row.recent.calls else 4
@@ -81,9 +81,9 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def _columns(rows: Sequence[Group | Endpoint], look: Look) -> list[Column]:
-    def each(read: Callable[[Endpoint], Text]) -> list[Text]:
-        return [read(row) if isinstance(row, Endpoint) else Text() for row in rows]
+def _columns(rows: Sequence[ShownGroup | ShownEndpoint], look: Look) -> list[Column]:
+    def each(read: Callable[[ShownEndpoint], Text]) -> list[Text]:
+        return [read(row) if isinstance(row, ShownEndpoint) else Text() for row in rows]
 
     requests = each(lambda row: _used(row.capacity.requests, look))
     tokens = each(lambda row: _used(row.capacity.tokens, look))
@@ -116,14 +116,14 @@ def _columns(rows: Sequence[Group | Endpoint], look: Look) -> list[Column]:
     ]
 
 
-def _name(row: Group | Endpoint) -> Text:
-    if isinstance(row, Group):
+def _name(row: ShownGroup | ShownEndpoint) -> Text:
+    if isinstance(row, ShownGroup):
         return Text(readable(row.group), "bold")
     return Text("  " + readable(row.endpoint))
 
 
-def _state(row: Group | Endpoint, look: Look) -> Text:
-    if isinstance(row, Group):
+def _state(row: ShownGroup | ShownEndpoint, look: Look) -> Text:
+    if isinstance(row, ShownGroup):
         return look.state(row.status)
     # What is misconfigured waits for a person, not for a time.
     counted = row.ready_in_s and row.state not in {"ok", "misconfigured", "drained"}
@@ -131,12 +131,12 @@ def _state(row: Group | Endpoint, look: Look) -> Text:
     return look.state(row.state, readable(shown))
 
 
-def _breaker(row: Endpoint) -> Text:
+def _breaker(row: ShownEndpoint) -> Text:
     return Text(readable(row.breaker), QUIET if row.breaker == "closed" else "yellow")
 
 
-def _why(row: Group | Endpoint) -> str:
-    if isinstance(row, Endpoint):
+def _why(row: ShownGroup | ShownEndpoint) -> str:
+    if isinstance(row, ShownEndpoint):
         # "drained" says no more than the state
         return "" if row.why is None or row.why == row.state else readable(row.why)
     if not row.waiting:
@@ -144,8 +144,8 @@ def _why(row: Group | Endpoint) -> str:
     return "1 call waits for room" if row.waiting == 1 else f"{row.waiting:,} calls wait for room"
 
 
-def _busy(row: Group | Endpoint) -> Text:
-    at_once = row.capacity.concurrent if isinstance(row, Endpoint) else None
+def _busy(row: ShownGroup | ShownEndpoint) -> Text:
+    at_once = row.capacity.concurrent if isinstance(row, ShownEndpoint) else None
     told = figures.count(row.in_flight)
     if at_once is None:
         return Text(told)

@@ -20,7 +20,7 @@ FOOTER = "q leaves.  calls, errors and times are those of the last minute"
 def frame(view: View, now: float, size: tuple[int, int | None], look: Look) -> list[Text]:
     """The lines, none wider than size[0], and not more than size[1] (None: as many as there are).
 
-    Empty before a State was heard.
+    Empty before a ShownProxy was heard.
     """
     lines = [cut(line, size[0], look.glyphs.ellipsis) for line in _lines(view, now, size, look)]
     for line in lines:

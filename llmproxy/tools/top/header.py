@@ -7,8 +7,8 @@ from rich.text import Text
 from llmproxy.tools.top import figures
 from llmproxy.tools.top.glyphs import line_of
 from llmproxy.tools.top.look import QUIET, Look, error_style
+from llmproxy.tools.top.payloads import Recent, ShownProxy, readable
 from llmproxy.tools.top.table import cut, one_line
-from llmproxy.tools.top.told import Recent, State, readable
 from llmproxy.tools.top.view import View
 
 SILENT_AFTER_S = 5.0
@@ -17,7 +17,7 @@ _AFTER = 20  # cells behind it
 
 
 def header(
-    view: View, state: State, now: float, width: int, look: Look, *, brief: bool = False
+    view: View, state: ShownProxy, now: float, width: int, look: Look, *, brief: bool = False
 ) -> list[Text]:
     """Its lines, at most `width` wide. `brief`: without what can be missed."""
     recent = state.recent
@@ -35,7 +35,7 @@ def header(
     return lines + [cut(line, width, look.glyphs.ellipsis) for line in told]
 
 
-def _first(view: View, state: State, now: float, width: int, look: Look) -> Text:
+def _first(view: View, state: ShownProxy, now: float, width: int, look: Look) -> Text:
     word = "lost" if view.lost is not None else "silent" if _silent(view, now) else view.status
     status = look.state(word, word.upper())
     if view.only is not None:
@@ -62,7 +62,7 @@ def _silent(view: View, now: float) -> bool:
     return now - view.heard_at > SILENT_AFTER_S
 
 
-def _of_calls(view: View, state: State, recent: Recent) -> list[tuple[int, Text]]:
+def _of_calls(view: View, state: ShownProxy, recent: Recent) -> list[tuple[int, Text]]:
     in_flight = state.in_flight if view.only is None else sum(g.in_flight for g in view.groups)
     waiting = sum(group.waiting for group in view.groups)
     p50 = figures.milliseconds(recent.first_byte_p50_ms)
@@ -80,7 +80,7 @@ def _style_of(waiting: int) -> str:
     return "yellow" if waiting else ""
 
 
-def _of_money(view: View, state: State, recent: Recent) -> list[tuple[int, Text]]:
+def _of_money(view: View, state: ShownProxy, recent: Recent) -> list[tuple[int, Text]]:
     totals = state.totals
     asked = totals.cache_hits + totals.cache_misses
     tokens = figures.count(recent.input_tokens + recent.output_tokens)
@@ -122,7 +122,7 @@ def _drawn(name: str, drawn: str, style: str, after: str) -> Text:
     return Text.assemble((name.ljust(_LABEL), QUIET), (drawn, style), (after, QUIET))
 
 
-def _troubles(view: View, state: State, now: float) -> list[str]:
+def _troubles(view: View, state: ShownProxy, now: float) -> list[str]:
     told = []
     if view.lost is not None:
         ago = figures.duration(now - view.lost[0])

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from llmproxy.tools.admin_client import AdminApiError, ProxyAddress, ask, open_response
-from llmproxy.tools.top.told import Calls, History, NewPoint, State
+from llmproxy.tools.top.payloads import Calls, History, NewPoint, ShownProxy
 from llmproxy.tools.top.view import Heard, Lost, Refused
 
 ASK_TIMEOUT_S = 10.0
@@ -24,7 +24,7 @@ SILENCE_S = 20.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 CALLS_ASKED = 50
 
-_Told = TypeVar("_Told", State, History, NewPoint, Calls)
+_PayloadT = TypeVar("_PayloadT", ShownProxy, History, NewPoint, Calls)
 
 
 def listen(
@@ -53,8 +53,8 @@ def listen(
 
 
 def present(address: ProxyAddress, group: str | None) -> Iterator[Heard]:
-    """What there is to tell now, asked once; the State comes first. Raises AdminApiError."""
-    yield _read(ask(address, "/admin/state", timeout_s=ASK_TIMEOUT_S), State)
+    """What there is to tell now, asked once; the ShownProxy comes first. Raises AdminApiError."""
+    yield _read(ask(address, "/admin/state", timeout_s=ASK_TIMEOUT_S), ShownProxy)
     yield from _past(address, group)
 
 
@@ -89,7 +89,7 @@ def _hear(address: ProxyAddress, group: str | None) -> Iterator[Heard]:
         for name, told in events_in(_lines(answer)):
             match name:
                 case "state":
-                    yield _decoded(told, State)
+                    yield _decoded(told, ShownProxy)
                     if not begun:
                         yield from _past(address, group)
                         begun = True
@@ -127,14 +127,14 @@ def _lines(answer: HTTPResponse) -> Iterator[bytes]:
         raise AdminApiError(f"The connection broke: {error!r}.") from error
 
 
-def _decoded(told: bytes, kind: type[_Told]) -> _Told:
+def _decoded(told: bytes, kind: type[_PayloadT]) -> _PayloadT:
     try:
         return msgspec.json.decode(told, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _not_understood(kind, error) from error
 
 
-def _read(told: object, kind: type[_Told]) -> _Told:
+def _read(told: object, kind: type[_PayloadT]) -> _PayloadT:
     try:
         return msgspec.convert(told, kind)
     except msgspec.ValidationError as error:

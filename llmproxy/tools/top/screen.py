@@ -68,7 +68,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 def _first_view(
     view: View, heard: SimpleQueue[Heard | str]
 ) -> tuple[View, str | Lost | Refused | None]:
-    """The view with a State in it; and why there will be none."""
+    """The view with a ShownProxy in it; and why there will be none."""
     while view.state is None:
         news = heard.get()
         if isinstance(news, Lost | Refused):

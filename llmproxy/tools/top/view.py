@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from llmproxy.tools.top.told import Calls, Group, History, NewPoint, Point, State, Trace
+from llmproxy.tools.top.payloads import (
+    Calls,
+    History,
+    NewPoint,
+    Point,
+    ShownGroup,
+    ShownProxy,
+    Trace,
+)
 
 POINTS_KEPT = 180
 CALLS_KEPT = 200
@@ -28,19 +36,19 @@ class Refused:
     why: str
 
 
-Heard = State | History | NewPoint | Calls | Lost | Refused
+Heard = ShownProxy | History | NewPoint | Calls | Lost | Refused
 
 
 @dataclass(frozen=True)
 class View:
-    """What is shown. `only`: the one group that is meant. Times are Unix seconds, ours.
+    """What is shown. `only`: the one group to show. Times are Unix seconds of this machine.
 
-    `heard_at`: of the last State. `lost`: since when it is not heard, and why. `notice`: something
-    that has just happened, and until when it is worth a line.
+    `heard_at`: when the last ShownProxy came. `lost`: when the connection was lost, and why.
+    `notice`: something that has just happened, and until when to show it.
     """
 
     only: str | None = None
-    state: State | None = None
+    state: ShownProxy | None = None
     heard_at: float = 0.0
     points: tuple[Point, ...] = ()
     step_s: float = 5.0
@@ -49,7 +57,7 @@ class View:
     notice: tuple[str, float] | None = None
 
     @property
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[ShownGroup, ...]:
         """The groups that are meant."""
         groups = () if self.state is None else self.state.groups
         return tuple(group for group in groups if self.only in (None, group.group))
@@ -66,7 +74,7 @@ class View:
     def after(self, heard: Heard, now: float) -> View:
         """The view when something was heard at `now`."""
         match heard:
-            case State():
+            case ShownProxy():
                 return self._with_state(heard, now)
             case History():
                 return replace(self, points=heard.points[-POINTS_KEPT:], step_s=heard.step_s)
@@ -84,7 +92,7 @@ class View:
             case _:
                 assert_never(heard)
 
-    def _with_state(self, state: State, now: float) -> View:
+    def _with_state(self, state: ShownProxy, now: float) -> View:
         notice = self.notice
         before = self.state
         if before is not None and abs(before.started_at - state.started_at) > SAME_START_S:

@@ -5,7 +5,7 @@ from random import Random
 from llmproxy.config import parse_config
 from llmproxy.tools.simulate.model import Model
 from llmproxy.tools.simulate.run import simulate
-from llmproxy.tools.simulate.traffic import Step, steady
+from llmproxy.tools.simulate.traffic import RateStep, steady
 
 AZURE = "https://{name}.openai.azure.com/openai/v1/"
 
@@ -41,7 +41,7 @@ def cheap_and_dear(**settings):
 
 def calls(*steps, groups=("g",), tokens=(500, 200), seed=1):
     """Traffic, given as (calls a second, seconds)."""
-    return steady([Step(*step) for step in steps], groups, tokens, Random(seed))
+    return steady([RateStep(*step) for step in steps], groups, tokens, Random(seed))
 
 
 def run(config, traffic, *, seed=1, instances=1, **endpoints):

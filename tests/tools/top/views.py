@@ -6,7 +6,7 @@ import msgspec
 
 from llmproxy.tools.top.frame import frame
 from llmproxy.tools.top.look import Look
-from llmproxy.tools.top.told import Calls, History, NewPoint, State
+from llmproxy.tools.top.payloads import Calls, History, NewPoint, ShownProxy
 from llmproxy.tools.top.view import View
 from tests.tools.top import made_up
 from tests.tools.top.made_up import NOW
@@ -15,7 +15,7 @@ AT_UTC = Look(zone=UTC)
 
 
 def state(*arguments, **changes):
-    return msgspec.convert(made_up.state(*arguments, **changes), State)
+    return msgspec.convert(made_up.state(*arguments, **changes), ShownProxy)
 
 
 def calls(*told):

@@ -8,18 +8,18 @@ from __future__ import annotations
 import msgspec
 
 
-class _Told(msgspec.Struct, frozen=True):
+class _Payload(msgspec.Struct, frozen=True):
     """Fields that are not known are passed over: a newer proxy may tell more."""
 
 
-class ConfigFile(_Told, frozen=True):
+class ShownConfig(_Payload, frozen=True):
     """The config that is in use, and what was wrong with a newer one."""
 
     source: str | None = None
     error: str | None = None
 
 
-class Shared(_Told, frozen=True):
+class ShownSharedState(_Payload, frozen=True):
     """The view that is shared between instances."""
 
     connected: bool
@@ -28,7 +28,7 @@ class Shared(_Told, frozen=True):
     since_s: float = 0.0
 
 
-class Recent(_Told, frozen=True):
+class Recent(_Payload, frozen=True):
     """Calls (of an endpoint: attempts) of the last 60 s."""
 
     calls: int
@@ -42,7 +42,7 @@ class Recent(_Told, frozen=True):
     first_byte_p99_ms: float | None
 
 
-class Totals(_Told, frozen=True):
+class Totals(_Payload, frozen=True):
     """Since the proxy started."""
 
     calls: int
@@ -52,14 +52,14 @@ class Totals(_Told, frozen=True):
     cache_misses: int
 
 
-class Level(_Told, frozen=True):
+class Level(_Payload, frozen=True):
     """What is left of a limit: per minute, or at the same time."""
 
     limit: float
     left: float
 
 
-class Capacity(_Told, frozen=True):
+class ShownCapacity(_Payload, frozen=True):
     """None: no limit is known."""
 
     requests: Level | None = None
@@ -67,7 +67,7 @@ class Capacity(_Told, frozen=True):
     concurrent: Level | None = None
 
 
-class Endpoint(_Told, frozen=True):
+class ShownEndpoint(_Payload, frozen=True):
     """An endpoint in its group."""
 
     endpoint: str
@@ -78,11 +78,11 @@ class Endpoint(_Told, frozen=True):
     weight: float
     breaker: str
     in_flight: int
-    capacity: Capacity
+    capacity: ShownCapacity
     recent: Recent
 
 
-class Group(_Told, frozen=True):
+class ShownGroup(_Payload, frozen=True):
     """A model group."""
 
     group: str
@@ -90,23 +90,23 @@ class Group(_Told, frozen=True):
     waiting: int
     in_flight: int
     recent: Recent
-    endpoints: tuple[Endpoint, ...]
+    endpoints: tuple[ShownEndpoint, ...]
 
 
-class Connection(_Told, frozen=True):
+class ShownStore(_Payload, frozen=True):
     """To the store behind the cache."""
 
     connected: bool
     why: str | None = None
 
 
-class Cache(_Told, frozen=True):
+class ShownCache(_Payload, frozen=True):
     """The cache."""
 
-    store: Connection | None = None
+    store: ShownStore | None = None
 
 
-class State(_Told, frozen=True):
+class ShownProxy(_Payload, frozen=True):
     """The whole proxy at a moment (`now`, Unix seconds)."""
 
     version: str
@@ -114,16 +114,16 @@ class State(_Told, frozen=True):
     now: float
     started_at: float
     workers: int
-    config: ConfigFile
-    shared: Shared | None
+    config: ShownConfig
+    shared: ShownSharedState | None
     in_flight: int
     recent: Recent
     totals: Totals
-    groups: tuple[Group, ...]
-    cache: Cache | None
+    groups: tuple[ShownGroup, ...]
+    cache: ShownCache | None
 
 
-class Point(_Told, frozen=True):
+class Point(_Payload, frozen=True):
     """A few seconds of traffic, from `at`."""
 
     at: float
@@ -131,27 +131,27 @@ class Point(_Told, frozen=True):
     errors: int
 
 
-class History(_Told, frozen=True):
+class History(_Payload, frozen=True):
     """Points, oldest first, each `step_s` long."""
 
     step_s: float
     points: tuple[Point, ...]
 
 
-class NewPoint(_Told, frozen=True):
+class NewPoint(_Payload, frozen=True):
     """The latest point."""
 
     step_s: float
     point: Point
 
 
-class Step(_Told, frozen=True):
+class ShownStep(_Payload, frozen=True):
     """What became of a call at an endpoint."""
 
     what: str
 
 
-class Trace(_Told, frozen=True):
+class Trace(_Payload, frozen=True):
     """A call that has ended, at `at`."""
 
     id: str | None
@@ -169,10 +169,10 @@ class Trace(_Told, frozen=True):
     input_tokens: int | None
     output_tokens: int | None
     cost_usd: float | None
-    steps: tuple[Step, ...]
+    steps: tuple[ShownStep, ...]
 
 
-class Calls(_Told, frozen=True):
+class Calls(_Payload, frozen=True):
     """Calls, newest first."""
 
     calls: tuple[Trace, ...]
