@@ -39,7 +39,9 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
         return 130
     console = Console()
     if not console.is_terminal or console.is_dumb_terminal:
-        return _tell("This is not a terminal. `llmproxy top --once` prints to anything.", 2)
+        return _tell(
+            "The output is not a terminal. Use `llmproxy top --once` for a pipe or a file.", 2
+        )
     match watch(address, options.group, console):
         case None:
             return 0

@@ -128,17 +128,17 @@ def _troubles(view: View, state: ShownProxy, now: float) -> list[str]:
         ago = figures.duration(now - view.lost[0])
         told.append(f"Connection lost {ago} ago, trying again. {readable(view.lost[1])}")
     elif _silent(view, now):
-        told.append(f"The proxy has said nothing for {figures.duration(now - view.heard_at)}.")
+        told.append(f"The proxy has sent nothing for {figures.duration(now - view.heard_at)}.")
     if view.only is not None and not view.groups:
-        told.append(f"There is no group {readable(view.only)!r} any more.")
+        told.append(f"There is no group {readable(view.only)!r} any longer.")
     if state.config.error is not None:
         first, *others = state.config.error.splitlines() or [""]
         more = f" (and {len(others)} more)" if others else ""
-        told.append(f"The changed config is not in use{more}: {readable(first)}")
+        told.append(f"The changed config was rejected{more}: {readable(first)}")
     if state.shared is not None and not state.shared.connected:
-        why = readable(state.shared.why or "the reason is not known")
+        why = readable(state.shared.why or "unknown reason")
         told.append(f"Shared view lost for {figures.duration(state.shared.since_s)}: {why}")
     store = None if state.cache is None else state.cache.store
     if store is not None and not store.connected:
-        told.append(f"The cache's store is lost: {readable(store.why or 'no reason is known')}")
+        told.append(f"The cache's store is unreachable: {readable(store.why or 'unknown reason')}")
     return told

@@ -34,7 +34,7 @@ def listen(
     pause_s = FIRST_PAUSE_S
     while not stop.is_set():
         lost = Lost(
-            "The proxy ended the stream.", brief="It ended the stream, as when it is stopped."
+            "The proxy closed the stream.", brief="It closed the stream, as it does when it stops."
         )
         try:
             for heard in _hear(address, group):
@@ -82,7 +82,7 @@ def _hear(address: ProxyAddress, group: str | None) -> Iterator[Heard]:
     with open_response(address, "/admin/events", timeout_s=SILENCE_S) as answer:
         if answer.headers.get_content_type() != "text/event-stream":
             raise AdminApiError(
-                f"{address.url}/admin/events answers, but tells no events. Is it an LLMProxy?",
+                f"{address.url}/admin/events answers, but sends no events. Is it an LLMProxy?",
                 reached=True,
             )
         begun = False
@@ -122,7 +122,7 @@ def _lines(answer: HTTPResponse) -> Iterator[bytes]:
     try:
         yield from answer
     except TimeoutError as error:
-        raise AdminApiError(f"It said nothing for {SILENCE_S:.0f} s.") from error
+        raise AdminApiError(f"The proxy sent nothing for {SILENCE_S:.0f} s.") from error
     except (OSError, ValueError, HTTPException) as error:
         raise AdminApiError(f"The connection broke: {error!r}.") from error
 
@@ -131,19 +131,18 @@ def _decoded(told: bytes, kind: type[_PayloadT]) -> _PayloadT:
     try:
         return msgspec.json.decode(told, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _not_understood(kind, error) from error
+        raise _unexpected(error) from error
 
 
 def _read(told: object, kind: type[_PayloadT]) -> _PayloadT:
     try:
         return msgspec.convert(told, kind)
     except msgspec.ValidationError as error:
-        raise _not_understood(kind, error) from error
+        raise _unexpected(error) from error
 
 
-def _not_understood(kind: type, error: Exception) -> AdminApiError:
+def _unexpected(error: Exception) -> AdminApiError:
     return AdminApiError(
-        f"It tells its {kind.__name__.lower()} in a way that is not understood: {error}. Is it of "
-        "the same version as this command?",
+        f"Unexpected answer from the proxy: {error}. Is it of the same version as this command?",
         reached=True,
     )

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 DESCRIPTION = """\
-Watch a running proxy: its endpoints, its latest calls, its traffic. q or Ctrl+C leaves. The proxy's
-admin_key is that of the config, or the variable LLMPROXY_ADMIN_KEY."""
+Watch a running proxy: its endpoints, its latest calls, its traffic. q or Ctrl+C quits. The
+admin_key is read from the config, or from the variable LLMPROXY_ADMIN_KEY."""
 ONCE = """\
-print the present state once, as plain text if it is not a terminal; exit status: 0 if it is ok or
-degraded, 1 if it is down, draining or not there, 2 if it refuses to tell"""
+print the current state once, as plain text if the output is not a terminal; exit status: 0 if the
+proxy is ok or degraded, 1 if it is down, draining or unreachable, 2 if it rejects the request"""
 
 
 def add_command(
@@ -21,7 +21,7 @@ def add_command(
         "top", help="watch a running proxy in the terminal", description=DESCRIPTION
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="the proxy's YAML file")
-    parser.add_argument("--url", help="where the proxy is (default: as its config says)")
-    parser.add_argument("--group", metavar="NAME", help="only this model group")
+    parser.add_argument("--url", help="the address of the proxy (default: from its config)")
+    parser.add_argument("--group", metavar="NAME", help="show only this model group")
     parser.add_argument("--once", action="store_true", help=ONCE)
     return parser

@@ -122,7 +122,7 @@ async def test_what_is_told_in_another_way_is_said(state):
     async with serve_fake(World(state)) as root:
         said = await command("top", "--once", "--url", root)
     assert said.status == 2
-    assert "in a way that is not understood" in said.stderr
+    assert "Unexpected answer from the proxy" in said.stderr
     assert "Traceback" not in said.stderr
 
 

@@ -68,4 +68,4 @@ def test_the_status_is_that_of_what_is_meant():
 
 def test_a_group_that_is_gone_is_told():
     lines = drawn(view(only="gone"))
-    assert "✖ There is no group 'gone' any more." in lines
+    assert "✖ There is no group 'gone' any longer." in lines

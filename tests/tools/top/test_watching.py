@@ -108,7 +108,7 @@ def test_silence_is_told():
     with served(world) as root, Terminal("top", "--url", root) as terminal:
         terminal.until("azure-north")
         world.silent = True
-        frame = terminal.until("The proxy has said nothing for")
+        frame = terminal.until("The proxy has sent nothing for")
         assert frame[0].startswith("✖ SILENT")
 
 
@@ -161,7 +161,7 @@ def test_a_refusal_later_ends_it_with_its_reason():
     [
         ("", (403, "Only from this machine."), 2, "answered 403: Only from this machine."),
         ("", (502, "starting"), 1, "answered 502: starting"),
-        ("/other", None, 2, "tells no events. Is it an LLMProxy?"),
+        ("/other", None, 2, "sends no events. Is it an LLMProxy?"),
         ("/nowhere", None, 2, "answered 404"),
     ],
     ids=["forbidden", "in front of nothing", "another server", "not here"],
