@@ -6,24 +6,27 @@ an error for what it asks of it (`Batteries.check`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmproxy.config import Config, config_from_environment
+from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.serving import Batteries
 
 if TYPE_CHECKING:
     from llmproxy.admin import WorkerSlot
 
+DEFAULT_CONFIG = Path("llmproxy.yaml")
 
-def installed(
-    *, write: Callable[[bytes], object] | None = None, slot: WorkerSlot | None = None
-) -> Batteries:
+
+def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> Batteries:
     """Return the batteries of one process. Their state is not shared with another call's.
 
-    `write` gets whole lines of the access log; None = no log. `slot`: where the counters of several
-    workers meet; None = there is one process.
+    `log_to`: the file descriptor of the access log; None = no log. `slot`: where the counters of
+    several workers meet; None = there is one process.
     """
     caches = connector = telemetry = open_admin = None
     if _has("cache"):
@@ -35,15 +38,30 @@ def installed(
 
         connector = Connector()
     if _has("telemetry"):
-        from llmproxy.telemetry import Exporters  # noqa: PLC0415 - may not be there
+        from llmproxy.telemetry import Exporters, write_lines_to, write_to  # noqa: PLC0415
 
-        telemetry = Exporters(write)
+        # Workers write to the same descriptor: their lines must not mix.
+        writer = write_to if slot is None else write_lines_to
+        telemetry = Exporters(None if log_to is None else writer(log_to))
     # The admin application shows what these two record.
     if _has("admin") and caches is not None and telemetry is not None:
         from llmproxy.admin import open_admin as opening  # noqa: PLC0415 - may not be there
 
         open_admin = partial(opening, slot=slot)
     return Batteries(caches, connector, telemetry, open_admin)
+
+
+def config_to_serve(
+    path: Path | None, environ: Mapping[str, str]
+) -> tuple[Config | None, ConfigFile | None]:
+    """Return the config and the file that it comes from: `path`, else llmproxy.yaml in the current
+    folder, else the keys in the environment (no file), else (None, None). Raises ConfigError."""
+    if path is None and DEFAULT_CONFIG.exists():
+        path = DEFAULT_CONFIG
+    if path is None:
+        return config_from_environment(environ), None
+    file = ConfigFile(path, environ, check=installed().check)
+    return file.load(), file
 
 
 def _has(package: str) -> bool:

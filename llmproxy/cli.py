@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from llmproxy.runtime.config_file import ConfigFile
     from llmproxy.serving import Batteries
 
-DEFAULT_CONFIG = Path("llmproxy.yaml")
 # A worker uses one core. Far above any machine's need, and it fits into a byte (workers/inbox.py).
 MAX_WORKERS = 100
 
@@ -173,11 +172,12 @@ def _seconds(text: str) -> float:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from llmproxy.runtime.triggers import block_hangups  # noqa: PLC0415 - `check` must start fast
+    from llmproxy.batteries import config_to_serve  # noqa: PLC0415 - other commands start fast
+    from llmproxy.runtime.triggers import block_hangups  # noqa: PLC0415
     from llmproxy.serving import address_of, announcement, serve, source_of  # noqa: PLC0415
 
     block_hangups()
-    config, file = _config_to_serve(options.config, os.environ)
+    config, file = config_to_serve(options.config, os.environ)
     if options.workers > 1:
         return _serve_with_workers(config, file, options)
     if config is None:
@@ -194,9 +194,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _batteries() -> Batteries:
     from llmproxy.batteries import installed  # noqa: PLC0415
-    from llmproxy.telemetry.access_log import write_to  # noqa: PLC0415
 
-    return installed(write=write_to(sys.stdout.fileno()))
+    return installed(log_to=sys.stdout.fileno())
 
 
 def _serve_with_workers(
@@ -223,21 +222,6 @@ def _serve_demo(options: argparse.Namespace, *, asked_for: bool) -> int:
     from llmproxy.tools.demo import serve_demo  # noqa: PLC0415
 
     return serve_demo(options.host, options.port, os.environ, _batteries(), asked_for=asked_for)
-
-
-def _config_to_serve(
-    file: Path | None, environ: Mapping[str, str]
-) -> tuple[Config | None, ConfigFile | None]:
-    from llmproxy.batteries import installed  # noqa: PLC0415
-    from llmproxy.config import config_from_environment  # noqa: PLC0415
-    from llmproxy.runtime.config_file import ConfigFile  # noqa: PLC0415
-
-    if file is None and DEFAULT_CONFIG.exists():
-        file = DEFAULT_CONFIG
-    if file is None:
-        return config_from_environment(environ), None
-    known = ConfigFile(file, environ, check=installed().check)
-    return known.load(), known
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -80,7 +80,7 @@ def _json(value: object) -> LocalAnswer:
 
 async def no_admin(scope: Scope, _receive: Receive, send: Send) -> None:
     """The paths that are not the data plane's, where no admin application is installed."""
-    alive = scope["path"] == "/livez"
+    alive = scope["raw_path"] == b"/livez"
     body = b'{"status":"alive"}' if alive else b'{"detail":"Not Found"}'
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     status = 200 if alive else 404

@@ -21,7 +21,6 @@ from llmproxy.runtime import LiveConfig
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.serving import say, serve_on
 from llmproxy.shared_state.embedded import EmbeddedServer
-from llmproxy.telemetry.access_log import write_lines_to
 from llmproxy.telemetry.shared_memory import SharedMemory
 from llmproxy.workers.forking import Lifeline
 from llmproxy.workers.inbox import Inbox
@@ -69,9 +68,7 @@ def run_worker(number: int, listening: socket.socket, context: WorkerContext) ->
         logger.error("The supervisor is gone. This worker finishes its calls and exits.")
         signal.raise_signal(signal.SIGTERM)
 
-    batteries = installed(
-        write=write_lines_to(sys.stdout.fileno()), slot=WorkerSlot(context.memory, number)
-    )
+    batteries = installed(log_to=sys.stdout.fileno(), slot=WorkerSlot(context.memory, number))
 
     async def run() -> None:
         asyncio.get_running_loop().add_reader(lifeline, finish)
