@@ -38,12 +38,6 @@ VALUE_BASES = {"BaseModel", "Section", "Protocol", "Enum", "StrEnum", "IntEnum",
 
 # "path", "path::function", "path::Class" or the name of a class -> why the rule does not hold
 EXEMPT: dict[str, str] = {}
-# Classes of the simulated vendor from before the rule, each removed from here when it is split.
-OLD_STATE = {
-    "Connection",
-    "Line",
-}
-OLD_NAMES = {}
 
 
 def too_long(path: Path, text: str) -> Iterator[str]:
@@ -107,7 +101,7 @@ def too_much_state(path: Path, tree: ast.Module) -> Iterator[str]:
         if not isinstance(node, ast.ClassDef) or f"{path}::{node.name}" in EXEMPT:
             continue
         count = len(attributes_of(node))
-        if count > MAX_ATTRIBUTES and node.name not in OLD_STATE:
+        if count > MAX_ATTRIBUTES:
             yield (
                 f"{path}:{node.lineno}: {node.name} has {count} attributes, "
                 f"the budget is {MAX_ATTRIBUTES}"

@@ -119,9 +119,9 @@ def _syntax(error: yaml.YAMLError, text: str) -> Spot:
         line, problem = 1, "it cannot be read"
     lines = _BREAK.split(text.rstrip())
     around = lines[max(line - 2, 0) : line]
-    if any("${" in each for each in around) and "flow" in problem:
+    if any("${" in text_line for text_line in around) and "flow" in problem:
         remedy = "Put quotes around the ${...} between braces or brackets."
-    elif "tab" in problem or any(each.lstrip(" ").startswith("\t") for each in around):
+    elif "tab" in problem or any(text_line.lstrip(" ").startswith("\t") for text_line in around):
         remedy = "Indent with spaces, not with tabs."
     elif "another document" in problem:
         remedy = "Keep one document: remove the line ---."

@@ -38,8 +38,8 @@ def pool_of(
     known = before.groups if before is not None else {}
     states = _States(settings, known, endpoints)
     groups: dict[str, Group] = {}
-    for each in config.model_groups:
-        name, strategy = each.model_group, STRATEGIES[each.strategy or settings.strategy]
+    for group in config.model_groups:
+        name, strategy = group.model_group, STRATEGIES[group.strategy or settings.strategy]
         groups[name] = _group(
             states.of(endpoints[name]),
             strategy=strategy,
@@ -47,10 +47,10 @@ def pool_of(
             settings=settings,
             before=known.get(name),
         )
-    for each in config.model_groups:
-        here = groups[each.model_group]
-        here.fallbacks = tuple(groups[name] for name in each.fallbacks)
-        here.context_fallbacks = tuple(groups[name] for name in each.context_window_fallbacks)
+    for group in config.model_groups:
+        here = groups[group.model_group]
+        here.fallbacks = tuple(groups[name] for name in group.fallbacks)
+        here.context_fallbacks = tuple(groups[name] for name in group.context_window_fallbacks)
     return Pool(groups)
 
 

@@ -74,7 +74,7 @@ def _look_up(provider: str, model: str) -> Price | str:
     """The price, or why there is none."""
     listed = LISTED.get(provider)
     if listed is None:
-        return "nobody lists prices of that provider"
+        return "there are no list prices of that provider"
     try:
         from genai_prices import Usage, calc_price  # noqa: PLC0415 - an extra, and slow to import
     except ImportError:

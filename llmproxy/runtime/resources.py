@@ -23,7 +23,7 @@ from llmproxy.upstream.entra import EntraCredentials
 
 @dataclass(frozen=True)
 class Resources:
-    """What a Runtime is made of. Whoever opened it closes it.
+    """What a Runtime is made of. The caller that opened it closes it.
 
     `prices` by group and endpoint, of those that have one. `cache` and `peers`: None = without.
     """

@@ -39,8 +39,8 @@ def test_embeddings_have_no_output_to_pay():
         ("azure", "our-deployment", "the list has no model of that name"),
         ("azure", "gpt-4.1-east", "the list has no model of that name"),
         ("openai", "", "the list has no model of that name"),
-        ("ollama", "gpt-4.1", "nobody lists prices of that provider"),
-        ("generic", "gpt-4.1", "nobody lists prices of that provider"),
+        ("ollama", "gpt-4.1", "there are no list prices of that provider"),
+        ("generic", "gpt-4.1", "there are no list prices of that provider"),
         ("openai", "whisper-1", "it is not priced by tokens of text"),
     ],
 )

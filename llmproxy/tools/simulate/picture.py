@@ -23,7 +23,7 @@ TICKS = 6
 
 def as_svg(results: Results, title: str) -> str:
     """The whole picture, as one SVG document."""
-    shown = [each for each in results.endpoints if each.served]
+    shown = [endpoint for endpoint in results.endpoints if endpoint.served]
     colours = _colours(shown)
     lane_1 = TOP + STACK_H + GAP
     lane_2 = lane_1 + LANE_H + GAP
@@ -44,14 +44,14 @@ def as_svg(results: Results, title: str) -> str:
 
 
 def _colours(shown: Sequence[EndpointCount]) -> list[str]:
-    tiers = sorted({each.tier for each in shown})
+    tiers = sorted({endpoint.tier for endpoint in shown})
     seen: dict[int, int] = {}
     colours = []
-    for each in shown:
-        place = seen[each.tier] = seen.get(each.tier, -1) + 1
-        members = sum(other.tier == each.tier for other in shown)
+    for endpoint in shown:
+        place = seen[endpoint.tier] = seen.get(endpoint.tier, -1) + 1
+        members = sum(other.tier == endpoint.tier for other in shown)
         lightness = 42 + 34 * place / max(members, 2)
-        hue = HUES[tiers.index(each.tier) % len(HUES)]
+        hue = HUES[tiers.index(endpoint.tier) % len(HUES)]
         colours.append(f"hsl({hue},60%,{lightness:.0f}%)")
     return colours
 
@@ -60,8 +60,8 @@ def _legend(shown: Sequence[EndpointCount], colours: Sequence[str]) -> list[str]
     """Names in a row, as far as they fit."""
     parts = []
     x = float(LEFT)
-    for i, (each, colour) in enumerate(zip(shown, colours, strict=True)):
-        name = f"{each.group}/{each.name} (tier {each.tier})"
+    for i, (endpoint, colour) in enumerate(zip(shown, colours, strict=True)):
+        name = f"{endpoint.group}/{endpoint.name} (tier {endpoint.tier})"
         width = 30 + 6.6 * len(name)
         if i >= MAX_LABELS or x + width > WIDTH - RIGHT:
             parts.append(_text(x, 46, f"and {len(shown) - i} more"))
@@ -76,10 +76,10 @@ def _stack(shown: Sequence[EndpointCount], colours: Sequence[str], results: Resu
     """Calls a second, endpoint upon endpoint, the first one at the bottom."""
     below = [0.0] * BINS
     layers = []
-    for each in shown:
+    for endpoint in shown:
         above = [
             under + count / results.bin_s
-            for under, count in zip(below, each.served_at, strict=True)
+            for under, count in zip(below, endpoint.served_at, strict=True)
         ]
         layers.append((below, above))
         below = above

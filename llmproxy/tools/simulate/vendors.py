@@ -54,7 +54,7 @@ class Outcome(msgspec.Struct):
 
 
 class Account:
-    """Where a vendor counts: one for each account and model, whoever asks. Mutable.
+    """The counters of a vendor: one for each account and model. Mutable.
 
     `requests`, `tokens`: what reached it and was admitted, by slots of a quarter of a second.
     """

@@ -1,6 +1,6 @@
 """`llmproxy top`: from its options (options.py) to the exit status.
 
-Status 0: somebody left, or `--once` found the proxy ok or degraded. 1: it is down, draining or not
+Status 0: the user quit, or `--once` found the proxy ok or degraded. 1: it is down, draining or not
 there. 2: it refuses to tell, or the call is wrong.
 """
 

@@ -28,7 +28,7 @@ LEAVE = frozenset("qQ\x03")
 def watch(
     address: ProxyAddress, group: str | None, console: Console
 ) -> str | Lost | Refused | None:
-    """Show the proxy until somebody leaves (None), or until there is nothing more to show.
+    """Show the proxy until the user quits (None), or until there is nothing more to show.
 
     Returns why it did not begin, or ended: the text for a group that is not there, Lost if there
     is no proxy, Refused if it does not tell.
@@ -79,7 +79,7 @@ def _first_view(
 
 
 def _show(view: View, heard: SimpleQueue[Heard | str], live: Live) -> Refused | None:
-    """Draw what is heard until somebody leaves, or the proxy refuses."""
+    """Draw each update until the user quits, or the proxy refuses access."""
     look = Look(glyphs_for(live.console.encoding))
     drawn_at, drawn_size, changed = 0.0, live.console.size, True
     while True:
