@@ -18,7 +18,7 @@ demo: .venv/.run
 
 test: .venv/.dev  ## every test but the benchmarks, the real models and the real browser; with ARGS, pytest ARGS
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/pytest -m "not clock" -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -m "not clock" -n 4 --dist loadfile --no-loadscope-reorder --reruns 1
 	@$(BIN)/pytest -m clock -n 2 --dist loadfile --reruns 2
 else
 	@$(BIN)/pytest $(ARGS)

@@ -17,7 +17,7 @@ else:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # More tests than this that pass only when repeated are not bad luck but a fault.
-MAX_RERUN_TESTS = 5
+MAX_RERUN_TESTS = 8
 
 
 def _rerun_tests(reporter):

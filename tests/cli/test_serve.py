@@ -11,7 +11,7 @@ SERVE = ("serve", "--port", "0")
 REFUSED_CONFIGS = {
     "no such file": (None, "this file does not exist"),
     "broken YAML": ("model_groups: [\n  - x: {", "not valid YAML"),
-    "nothing in it": ("", "no content"),
+    "nothing in it": ("", "the file is empty"),
     "a misspelt key": ("model_group: []", "unknown key"),
 }
 

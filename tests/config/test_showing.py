@@ -160,10 +160,19 @@ def test_the_generated_docs_match_the_models():
 
 
 def test_stale_docs_are_reported_by_name(tmp_path):
-    for folder in ("tools", "docs", "ops"):
+    for folder in ("tools", "docs", "docs/reference", "ops"):
         (tmp_path / folder).mkdir()
-    generated = ("docs/llmproxy.schema.json", "docs/metrics.md", "ops/grafana.json")
-    for name in ("tools/reference.py", "tools/grafana.py", *generated, "llmproxy.example.yaml"):
+    generated = (
+        *("docs/llmproxy.schema.json", "docs/metrics.md", "docs/reference/http.md"),
+        "ops/grafana.json",
+    )
+    for name in (
+        "tools/reference.py",
+        "tools/http_reference.py",
+        "tools/grafana.py",
+        *generated,
+        "llmproxy.example.yaml",
+    ):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "docs/configuration.md").write_text("old")
 
