@@ -1,6 +1,6 @@
-"""The command line: serve, check, cache, top, schema, simulate, demo.
+"""The command line: serve, demo, check, explain, cache, top, schema, simulate.
 
-Status 2: config or call are wrong.
+Exit status 2: invalid configuration or usage.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ AZURE_OPENAI_ENDPOINT. Without keys, the demo starts."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status."""
+    """Run a command; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -102,36 +102,36 @@ def _parser() -> argparse.ArgumentParser:
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     explain = commands.add_parser(
         "explain",
-        help="tell where a call would go now, without sending it",
-        description="Tell where a call would go now, without sending it: as the proxy that serves "
-        "this config says, or if none runs, as one would that has just been started.",
+        help="show where a call would go now, without sending it",
+        description="Show where a call would go now, without sending it. The running proxy of this "
+        "config is asked; if none runs, the answer is that of one that has just started.",
     )
     explain.add_argument("file", type=Path, metavar="FILE", help="the proxy's YAML file")
-    explain.add_argument("--model", required=True, help="as a client would name it")
+    explain.add_argument("--model", required=True, help="the model that a client would name")
     explain.add_argument(
-        "--tokens", type=_count, default=0, metavar="N", help="of the input, and the output bound"
+        "--tokens", type=_count, default=0, metavar="N", help="input tokens plus the output limit"
     )
-    explain.add_argument("--url", help="where the proxy is (default: as its config says)")
+    explain.add_argument("--url", help="the address of the proxy (default: from its config)")
     explain.set_defaults(run=_explain)
 
 
 def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     cache = commands.add_parser(
         "cache",
-        help="ask a running proxy about its cache, or purge it",
-        description="Ask a running proxy what its cache holds and saves, or let it forget. The "
-        "proxy's admin_key is that of the config, or the variable LLMPROXY_ADMIN_KEY.",
+        help="show or purge the cache of a running proxy",
+        description="Show what the cache of a running proxy holds and saves, or purge it. The "
+        "admin key is taken from the config, or from the variable LLMPROXY_ADMIN_KEY.",
     )
     actions = cache.add_subparsers(metavar="ACTION", required=True, dest="action")
-    stats = actions.add_parser("stats", help="hits, misses, what was saved, what is kept")
-    purge = actions.add_parser("purge", help="forget answers: all, or those chosen")
-    purge.add_argument("--group", metavar="NAME", help="only those of this model group")
+    stats = actions.add_parser("stats", help="show hits, misses, savings and size")
+    purge = actions.add_parser("purge", help="remove answers: all, or a selection")
+    purge.add_argument("--group", metavar="NAME", help="only answers of this model group")
     purge.add_argument(
         "--older", type=_seconds, metavar="AGE", help="only older ones: 90 (s), 30m, 12h, 7d"
     )
     for action in (stats, purge):
         action.add_argument("--config", type=Path, metavar="FILE", help="the proxy's YAML file")
-        action.add_argument("--url", help="where the proxy is (default: as its config says)")
+        action.add_argument("--url", help="the address of the proxy (default: from its config)")
         action.set_defaults(run=_cache)
 
 
@@ -145,21 +145,21 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    """A TCP port; 0 = any free one."""
+    """Parse a TCP port; 0 = any free one."""
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"expected 0 to 65535, found {text!r}")
     return int(text)
 
 
 def _workers(text: str) -> int:
-    """A number of processes."""
+    """Parse a number of processes."""
     if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
         raise argparse.ArgumentTypeError(f"expected 1 to {MAX_WORKERS}, found {text!r}")
     return int(text)
 
 
 def _count(text: str) -> int:
-    """A number of tokens."""
+    """Parse a number of tokens."""
     if not text.isdecimal() or len(text) > 12:
         raise argparse.ArgumentTypeError(f"expected a number of tokens, found {text!r}")
     return int(text)

@@ -1,7 +1,7 @@
-"""The application: a parsed request in, an answer out, whatever happens in between.
+"""The application: it takes a parsed request and answers it, whatever goes wrong.
 
-The door calls `serve` directly; under any other ASGI server the same data plane is reached by
-`__call__`. Everything that is not the data plane belongs to the operator's app (control/).
+Our server calls `serve` directly; other ASGI servers reach the same data plane by `__call__`. All
+other paths belong to the admin application.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from llmproxy.runtime import LiveConfig, Runtime
 
 logger = logging.getLogger("llmproxy")
 
-# The first segments of the operator's paths; everything else is the data plane's.
+# The first segments of the paths of the admin application; the rest is the data plane.
 CONTROL_PATHS = frozenset(
     (
         *(b"", b"livez", b"readyz", b"health", b"metrics", b"admin", b"dashboard"),
@@ -36,9 +36,10 @@ CONTROL_PATHS = frozenset(
 
 
 class App:
-    """Serves each call with the Runtime of the moment. Usable as an ASGI application.
+    """Serves each call with the current Runtime. Usable as an ASGI application.
 
-    `trace_of`: finds a call's place in a trace from its headers; None = calls are not traced.
+    `admin`: serves the operator's paths; None = not installed. `trace_of`: finds a call's place in
+    a trace from its headers; None = calls are not traced.
     """
 
     def __init__(
@@ -56,14 +57,14 @@ class App:
         live.on_reload.append(self._adopt_settings)
 
     def _adopt_settings(self) -> None:
-        """What the door asks for, once for each connection or request."""
+        """Copy the settings that the server reads for each connection or request."""
         settings = self.live.runtime.config.general_settings
         self.timeouts = settings.timeouts
         self.max_body_bytes = settings.max_body_bytes
         self.max_header_bytes = settings.max_header_bytes
 
     def is_control_path(self, path: bytes) -> bool:
-        """Whether a path belongs to the operator's app."""
+        """Return whether a path belongs to the admin application."""
         if path.startswith(b"/v1/"):
             return False
         return path[1:].partition(b"/")[0] in CONTROL_PATHS
@@ -71,9 +72,9 @@ class App:
     async def serve(
         self, request: Request, client: Client, refusal: ClientError | None = None
     ) -> None:
-        """Answer one request of the data plane; raises nothing but CancelledError.
+        """Answer one request of the data plane. Raises nothing but CancelledError.
 
-        `refusal`: what the door already found wrong with it.
+        `refusal`: what the server already found wrong with it.
         """
         runtime = self.live.runtime
         runtime.calls += 1
@@ -100,7 +101,7 @@ class App:
                 if not client.started:
                     send_error(client, going, record, dialect_of(request.path))
             raise
-        except Exception:  # the door: nothing may escape, and nothing may hang
+        except Exception:  # the outermost frame: nothing may escape, and no client may hang
             logger.exception("A bug in the proxy ended a call.")
             record.answer.error = "internal_error"
             if client.started:
@@ -116,7 +117,7 @@ class App:
     def _answered_here(
         self, request: Request, runtime: Runtime, client: Downstream, record: CallRecord
     ) -> bool:
-        """Answer what needs no endpoint (the list of models and the like)."""
+        """Answer what needs no endpoint, such as the list of models; return whether it did."""
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
@@ -129,7 +130,7 @@ class App:
         return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI 3: HTTP and lifespan."""
+        """Serve one ASGI request."""
         if scope["type"] == "http" and not self.is_control_path(scope["raw_path"]):
             await serve_asgi(self.serve, scope, receive, send, max_bytes=self.max_body_bytes)
         else:
@@ -159,7 +160,7 @@ def _end_with(
 
 
 def _label(error: GatewayError) -> str:
-    """A short name for the log: our code, or what kind of refusal an endpoint's was."""
+    """Return a short name for the log: our error code, or the kind of an endpoint's refusal."""
     if isinstance(error, UpstreamError) and error.answer is not None:
         return error.reason
     return error.code or error.kind

@@ -1,5 +1,5 @@
-"""The data plane as plain ASGI, for other servers and for tests: `Request` and `Downstream` on
-ASGI's `receive` and `send`."""
+"""The data plane as plain ASGI, for other servers (docs/asgi.md): `Request` and `Client` on ASGI's
+`receive` and `send`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Serve = Callable[[Request, Client, ClientError | None], Awaitable[None]]
 async def serve_asgi(
     serve: Serve, scope: Scope, receive: Receive, send: Send, *, max_bytes: int
 ) -> None:
-    """Serve one ASGI request; cancels the call when the client leaves."""
+    """Serve one ASGI request; cancel the call when the client leaves."""
     headers: Headers = [(name.lower(), value) for name, value in scope["headers"]]
     kind = next((value for name, value in headers if name == b"content-type"), b"")
     incoming = _Incoming(receive)
@@ -65,14 +65,14 @@ async def _whole(incoming: _Incoming, max_bytes: int) -> tuple[bytes, ClientErro
 
 
 class _Incoming:
-    """A request body on ASGI's `receive`, and the news that the client has left."""
+    """A request body read from ASGI's `receive`, which also reports that the client has left."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._complete = asyncio.Event()
 
     async def read(self) -> bytes:
-        """The next bytes; b"" at the end."""
+        """Return the next bytes, b"" at the end."""
         while not self._complete.is_set():
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -84,14 +84,14 @@ class _Incoming:
         return b""
 
     async def disconnected(self) -> None:
-        """Returns when the client has left. `receive` is ours once the body is complete."""
+        """Wait until the client has left. Only reads `receive` once the body is complete."""
         await self._complete.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
 
 class _ASGIReply:
-    """An answer on ASGI's `send`. Writes are collected and sent at the next `drain`."""
+    """A Client on ASGI's `send`. Writes are collected, and sent at the next `drain`."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -110,31 +110,31 @@ class _ASGIReply:
         self._messages.append({"type": "http.response.start", "status": status, "headers": framed})
 
     def write(self, chunk: bytes) -> bool:
-        """Hand over body bytes; always asks for a drain, as ASGI's back-pressure is in `send`."""
+        """Collect body bytes. Always asks for a drain: ASGI's back-pressure is in `send`."""
         if chunk:
             self._messages.append({"type": "http.response.body", "body": chunk, "more_body": True})
         return False
 
     def finish(self) -> None:
-        """The body is complete."""
+        """Complete the body."""
         self._messages.append({"type": "http.response.body", "body": b"", "more_body": False})
 
     def abort(self) -> None:
-        """The body cannot be completed."""
+        """Cut the connection after what was sent."""
         self._broken = True
 
     def keep_call(self, on_leave: Callable[[], None]) -> None:
-        """The call goes on when the client leaves."""
+        """Call back when the client leaves, and do not cancel the call."""
         self.on_leave = on_leave
 
     async def drain(self) -> None:
-        """Send what was written."""
+        """Send what was collected."""
         messages, self._messages = self._messages, []
         for message in messages:
             await self._send(message)
 
     async def flush(self) -> None:
-        """Send what is left. Raises for a broken body: the server then cuts the connection."""
+        """Send the rest. Raises for an incomplete body, so that the server cuts the connection."""
         if self.connected:
             await self.drain()
         if self._broken:

@@ -1,9 +1,9 @@
-"""From a Config to its pool: fresh state for every endpoint, or what is known of the same place.
+"""The pool of a config: the state of each endpoint, kept from the config before if it is the same.
 
-What is known is carried over as it is, by the same objects, so that attempts under way go on
-counting where the next ones look. A group goes on by its name, with those who wait in its line; an
-endpoint by group, name and account; the capacity of an account by the account, even under other
-limits.
+State is kept in the same objects, not copied, so that attempts that are under way and those that
+follow count in the same place. A group is kept by its name, with the calls in its wait queue; an
+endpoint by group, name and account; the capacity of an account by the account, even if its limits
+change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Endpoints = Mapping[str, tuple[Endpoint, ...]]
 def pool_of(
     config: Config, *, endpoints: Endpoints | None = None, before: Pool | None = None
 ) -> Pool:
-    """The state of every endpoint of a config. `endpoints`: its own, if they are known already.
+    """Return the state of every endpoint of a config. `endpoints`: its own, if already made.
 
     What `before` knows of the same groups and endpoints is theirs, and no longer that of `before`.
     """
@@ -55,9 +55,9 @@ def pool_of(
 
 
 def reset_endpoints(before: Pool, endpoints: Endpoints) -> list[str]:
-    """Of which endpoints nothing is known although their names are, in words."""
+    """Return, in words, which endpoints keep their name but not their state."""
     return [
-        f"{group}/{endpoint.name}: is another place or credential, and begins anew"
+        f"{group}/{endpoint.name}: has another address or credential: its state is reset"
         for group, members in endpoints.items()
         for endpoint in members
         if (known := _state_of(before.groups, endpoint)) and not _is_same(known.endpoint, endpoint)
@@ -80,8 +80,9 @@ def _group(
 
 
 class _States:
-    """Finds or makes the states of endpoints, and the capacities of their accounts: one for all
-    groups that use it. Where they give it different limits, each group's own hold for its endpoint.
+    """Finds or makes the states of endpoints and the capacities of their accounts.
+
+    An account has one capacity for all groups that give it the same limits.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class _States:
                 self._released[state.endpoint.account] = capacity
 
     def of(self, endpoints: Iterable[Endpoint]) -> list[EndpointState]:
-        """Of the endpoints of a group."""
+        """Return the states of the endpoints of a group."""
         members = tuple(endpoints)
         return [self._state(endpoint, alone=len(members) == 1) for endpoint in members]
 
@@ -153,7 +154,7 @@ def _is_same(known: Endpoint, endpoint: Endpoint) -> bool:
 
 
 def _price_of(state: EndpointState) -> float:
-    """What a call costs here, for the order of tiers; what is not known comes last."""
+    """Return the price of a call, which orders the tiers; an unknown price comes last."""
     endpoint = state.endpoint
     price = endpoint.price or list_price(endpoint.provider.name, endpoint.model or "")
     return inf if price is None else blended(price)

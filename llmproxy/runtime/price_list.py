@@ -37,7 +37,7 @@ LISTED = {
 
 
 def prices_of(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], Price]:
-    """By group and endpoint: what the config says, else the list price if it is known."""
+    """Return prices by group and endpoint: from the config, else the list price if known."""
     prices = {}
     for endpoint in endpoints:
         price = endpoint.price
@@ -49,11 +49,11 @@ def prices_of(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], Price]:
 
 
 def list_price(provider: str, model: str, *, quiet: bool = False) -> Price | None:
-    """The list price, today, of a provider's model; None if it is not known, and the log says so
-    unless it is to be quiet.
+    """Return today's list price of a provider's model; None, with a warning unless `quiet`, if it
+    is unknown.
 
-    Of prices that grow with the prompt it is the one for short prompts. A model is found by its
-    name: Azure's deployments only if they are called as their model is.
+    If the price grows with the prompt, it is the one for short prompts. A model is found by its
+    name, so an Azure deployment must be named like its model.
     """
     found = _look_up(provider, model)
     if isinstance(found, Price):
@@ -71,7 +71,7 @@ def list_price(provider: str, model: str, *, quiet: bool = False) -> Price | Non
 
 
 def _look_up(provider: str, model: str) -> Price | str:
-    """The price, or why there is none."""
+    """Return the price, or why there is none."""
     listed = LISTED.get(provider)
     if listed is None:
         return "there are no list prices of that provider"

@@ -71,7 +71,7 @@ async def test_another_credential_is_another_account_and_what_it_did_wrong_is_fo
             changes = await reload(proxy, one_group(with_key(broken, "sk-new"), fine))
             assert changes == [
                 "gpt-4.1/broken: params.api_key: changed",
-                "gpt-4.1/broken: is another place or credential, and begins anew",
+                "gpt-4.1/broken: has another address or credential: its state is reset",
             ]
             assert (await endpoints_of(proxy))["broken"]["breaker"] == "closed"
             await chat(proxy)
