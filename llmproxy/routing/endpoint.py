@@ -211,9 +211,9 @@ class Checkout(msgspec.Struct, eq=False):
         state = self.state
         return state.learns_limits and state.capacity.needs_headers(self._reservation)
 
-    def learn(self, told: RateLimits) -> None:
+    def learn(self, limits: RateLimits) -> None:
         """What the answer's headers say of the endpoint's limits."""
-        self.state.capacity.learn(self._reservation, told)
+        self.state.capacity.learn(self._reservation, limits)
 
     def end(self, now: float, *, used_tokens: int | None = None, sent: bool = True) -> None:
         """The attempt is over. `sent`: the endpoint may have charged it."""

@@ -16,7 +16,7 @@ ROOMY = 90
 
 
 def call_table(calls: Sequence[Trace], width: int, height: int | None, look: Look) -> list[Text]:
-    """Its lines, at most `height` of them."""
+    """Return the lines of the latest calls, at most `height`."""
     shown = calls if height is None else calls[: max(0, height - 1)]
     if not shown:
         return []
@@ -56,7 +56,7 @@ def _status(call: Trace) -> Text:
 
 
 def _request(call: Trace) -> str:
-    """What nearly all have in common says nothing: POST, /v1."""
+    """Return the request without POST and /v1, which nearly all calls share."""
     return readable(call.request.removeprefix("POST ").replace("/v1/", "", 1))
 
 
@@ -78,20 +78,20 @@ def _cost(call: Trace) -> str:
 
 
 def _note(call: Trace, look: Look) -> Text:
-    """What is out of the ordinary."""
-    told = []
+    """Return what is unusual about a call."""
+    notes = []
     if call.fallback is not None:
-        told.append(f"fallback {readable(call.fallback)}")
+        notes.append(f"fallback {readable(call.fallback)}")
     attempts = sum(step.what == "attempt" for step in call.steps)
     if attempts > 1:
-        told.append(f"{attempts} attempts")
+        notes.append(f"{attempts} attempts")
     if call.error is not None:
-        text = ", ".join([readable(call.error), *told])
+        text = ", ".join([readable(call.error), *notes])
         return Text(f"{look.glyphs.bad} {text}", "red")
     if call.cache is not None and call.cache not in ("miss", "bypass"):
-        told.append(f"cache {readable(call.cache)}")
-    if not told:
+        notes.append(f"cache {readable(call.cache)}")
+    if not notes:
         return Text()
     notable = call.fallback is not None or attempts > 1
     mark = f"{look.glyphs.warning} " if notable else ""
-    return Text(mark + ", ".join(told), "yellow" if notable else QUIET)
+    return Text(mark + ", ".join(notes), "yellow" if notable else QUIET)

@@ -1,4 +1,4 @@
-"""`llmproxy top`: from its options (options.py) to the exit status.
+"""Run `llmproxy top`: from its options (options.py) to the exit status.
 
 Status 0: the user quit, or `--once` found the proxy ok or degraded. 1: it is down, draining or not
 there. 2: it refuses to tell, or the call is wrong.
@@ -28,7 +28,7 @@ PIPE_WIDTH = 160  # of an output that has none; COLUMNS says otherwise
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
-    """Show the proxy; returns the exit status. Raises ConfigError."""
+    """Show the proxy; return the exit status. Raises ConfigError."""
     try:
         address = find_address(options.url, options.config, environ)
         if options.once:
@@ -77,7 +77,7 @@ def _once(address: ProxyAddress, group: str | None, environ: Mapping[str, str]) 
 
 
 def _write(line: str) -> None:
-    """A line, with a question mark for what the output cannot write."""
+    """Print a line, with a question mark for each character that the output cannot encode."""
     encoding = sys.stdout.encoding
     print(line.rstrip().encode(encoding, "replace").decode(encoding))  # noqa: T201
 

@@ -22,7 +22,7 @@ BAR_CELLS = 3
 
 @dataclass(frozen=True)
 class _Line:
-    """A line that may be shown: the lower its rank, the sooner."""
+    """A candidate line; lines of lower rank are shown first."""
 
     rank: int
     text: Text
@@ -32,7 +32,7 @@ class _Line:
 def endpoint_table(
     groups: Sequence[ShownGroup], width: int, height: int | None, look: Look
 ) -> list[Text]:
-    """Its lines, at most `height` of them. Empty without groups."""
+    """Return the lines of the groups and endpoints, at most `height`; empty without groups."""
     rows: list[ShownGroup | ShownEndpoint] = []
     for group in groups:
         rows += [group, *group.endpoints]
@@ -52,7 +52,7 @@ def endpoint_table(
 
 
 def _rank(row: ShownGroup | ShownEndpoint) -> int:
-    """In trouble; (1: why;) a group, or a full endpoint; one that is well; one that is idle."""
+    """Return the rank: in trouble, (1: its reason,) a group or full endpoint, healthy, idle."""
     if isinstance(row, ShownGroup):
         return 0 if row.status != "ok" else 2
     if row.state == "ok":
@@ -67,13 +67,13 @@ def _as_fits(lines: Sequence[_Line], width: int, height: int | None, look: Look)
     shown = set(by_rank[: max(0, height - 1)])
     hidden = [line for index, line in enumerate(lines) if index not in shown and line.rank != 1]
     endpoints = sum(line.endpoint for line in hidden)
-    told = f"{look.glyphs.ellipsis} {_counted(endpoints, 'more endpoint')}"
+    line = f"{look.glyphs.ellipsis} {_counted(endpoints, 'more endpoint')}"
     if groups := len(hidden) - endpoints:
-        told += f", {_counted(groups, 'more group')}"
+        line += f", {_counted(groups, 'more group')}"
     if troubled := sum(line.rank == 0 for line in hidden):
-        told += f"; not ok: {troubled}"
+        line += f"; not ok: {troubled}"
     texts = [line.text for index, line in enumerate(lines) if index in shown]
-    last = cut(Text(told, "yellow" if troubled else QUIET), width, look.glyphs.ellipsis)
+    last = cut(Text(line, "yellow" if troubled else QUIET), width, look.glyphs.ellipsis)
     return [*texts, last][:height]
 
 
@@ -125,7 +125,7 @@ def _name(row: ShownGroup | ShownEndpoint) -> Text:
 def _state(row: ShownGroup | ShownEndpoint, look: Look) -> Text:
     if isinstance(row, ShownGroup):
         return look.state(row.status)
-    # What is misconfigured waits for a person, not for a time.
+    # A misconfigured endpoint waits for a person, not for a time to pass.
     counted = row.ready_in_s and row.state not in {"ok", "misconfigured", "drained"}
     shown = f"{row.state} {figures.seconds(row.ready_in_s or 0)}" if counted else row.state
     return look.state(row.state, readable(shown))
@@ -146,11 +146,11 @@ def _why(row: ShownGroup | ShownEndpoint) -> str:
 
 def _busy(row: ShownGroup | ShownEndpoint) -> Text:
     at_once = row.capacity.concurrent if isinstance(row, ShownEndpoint) else None
-    told = figures.count(row.in_flight)
+    line = figures.count(row.in_flight)
     if at_once is None:
-        return Text(told)
+        return Text(line)
     used = 1 - at_once.left / at_once.limit if at_once.limit else 1.0
-    return Text(f"{told}/{figures.count(at_once.limit)}", fill_style(used) if used >= 0.8 else "")
+    return Text(f"{line}/{figures.count(at_once.limit)}", fill_style(used) if used >= 0.8 else "")
 
 
 def _used(level: Level | None, look: Look) -> Text:

@@ -1,4 +1,4 @@
-"""Figures as people read them, in few characters. Pure."""
+"""Format numbers for people, in few characters. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def count(number: float) -> str:
 
 
 def rate(number: float) -> str:
-    """A number a second: 0.3, 18.4, 230."""
+    """Format a rate per second: 0.3, 18.4, 230."""
     return f"{number:.1f}" if number < 99.95 else count(number)
 
 
 def share(part: float) -> str:
-    """A part of one as a percentage. Never 0% for something, nor 100% for less than all."""
+    """Format a share as a percentage. Never 0% for a share above 0, nor 100% below 1."""
     percent = 100 * part
     if 0 < percent < 0.1:
         return "<0.1%"
@@ -41,7 +41,7 @@ def milliseconds(ms: float | None) -> str:
 
 
 def seconds(time_s: float) -> str:
-    """A duration in one unit: 0.4s, 42s, 4m, 7h, 3d."""
+    """Format a duration in one unit: 0.4s, 42s, 4m, 7h, 3d."""
     if time_s < 9.95:
         return f"{time_s:.1f}s"
     for unit, size, below in (("s", 1, 119.5), ("m", 60, 119.5), ("h", 3600, 47.5)):
@@ -51,7 +51,7 @@ def seconds(time_s: float) -> str:
 
 
 def duration(time_s: float) -> str:
-    """A longer duration in two units: 42s, 4m 10s, 7h 3m, 2d 7h."""
+    """Format a longer duration in two units: 42s, 4m 10s, 7h 3m, 2d 7h."""
     whole = max(0, int(time_s))
     for unit, size, lesser, lesser_size in (
         ("d", 86400, "h", 3600),

@@ -18,7 +18,7 @@ FOOTER = "q leaves.  calls, errors and times are those of the last minute"
 
 
 def frame(view: View, now: float, size: tuple[int, int | None], look: Look) -> list[Text]:
-    """The lines, none wider than size[0], and not more than size[1] (None: as many as there are).
+    """Return the lines: at most size[0] wide, and at most size[1] of them (None: all).
 
     Empty before a ShownProxy was heard.
     """

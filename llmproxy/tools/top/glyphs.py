@@ -1,4 +1,4 @@
-"""Pictures made of characters: bars, a line of traffic, marks. Pure.
+"""Draw with characters: bars, a line of traffic, marks. Pure.
 
 For an output that cannot write them there is a set of ASCII.
 """
@@ -12,7 +12,7 @@ from math import ceil
 
 @dataclass(frozen=True)
 class Glyphs:
-    """`heights`: from nothing to full; `fills`: parts of a bar's cell, the last one is full."""
+    """`heights`: from empty to full; `fills`: parts of a bar's cell, the last is a full cell."""
 
     heights: str
     fills: str
@@ -31,7 +31,7 @@ ASCII = Glyphs(" .:-=+*#@", "#", ".", "*", "!", "X", "o", ">", "`", "~")
 
 
 def glyphs_for(encoding: str) -> Glyphs:
-    """The set that an output with this encoding can write."""
+    """Return the glyphs that an output with this encoding can write."""
     try:
         "".join(vars(BLOCKS).values()).encode(encoding)
     except (UnicodeEncodeError, LookupError):
@@ -40,7 +40,8 @@ def glyphs_for(encoding: str) -> Glyphs:
 
 
 def bar(part: float, width: int, glyphs: Glyphs) -> str:
-    """A bar of `width` cells, filled to a part between 0 and 1; something is never nothing."""
+    """Return a bar of `width` cells, filled by `part` (0 to 1); a part above 0 is always
+    visible."""
     steps = len(glyphs.fills)
     filled = min(ceil(max(0.0, part) * width * steps - 1e-9), width * steps)
     whole, rest = divmod(filled, steps)
@@ -49,7 +50,7 @@ def bar(part: float, width: int, glyphs: Glyphs) -> str:
 
 
 def line_of(values: Sequence[float], width: int, highest: float, glyphs: Glyphs) -> str:
-    """The latest `width` values as heights; anything above 0 can be seen."""
+    """Return the latest `width` values as heights; a value above 0 is always visible."""
     steps = len(glyphs.heights) - 1
     latest = values[-width:] if width > 0 else ()
     return "".join(

@@ -1,4 +1,4 @@
-"""The top of the frame: how the proxy is, the last minute in figures, its troubles. Pure."""
+"""The top of the frame: the proxy's state, the last minute in figures, its troubles. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AFTER = 20  # cells behind it
 def header(
     view: View, state: ShownProxy, now: float, width: int, look: Look, *, brief: bool = False
 ) -> list[Text]:
-    """Its lines, at most `width` wide. `brief`: without what can be missed."""
+    """Return the lines, at most `width` wide. `brief`: only the essential ones."""
     recent = state.recent
     if view.only is not None and view.groups:
         recent = view.groups[0].recent
@@ -29,10 +29,12 @@ def header(
         one_line(_of_money(view, state, recent), width, look.glyphs.ellipsis),
         *_traffic(view, width, look, brief=brief),
     ]
-    told = [Text(f"{look.glyphs.bad} {text}", "bold red") for text in _troubles(view, state, now)]
+    troubles = [
+        Text(f"{look.glyphs.bad} {text}", "bold red") for text in _troubles(view, state, now)
+    ]
     if view.notice is not None and now < view.notice[1]:
-        told.append(Text(f"{look.glyphs.warning} {view.notice[0]}", "yellow"))
-    return lines + [cut(line, width, look.glyphs.ellipsis) for line in told]
+        troubles.append(Text(f"{look.glyphs.warning} {view.notice[0]}", "yellow"))
+    return lines + [cut(line, width, look.glyphs.ellipsis) for line in troubles]
 
 
 def _first(view: View, state: ShownProxy, now: float, width: int, look: Look) -> Text:
@@ -101,7 +103,7 @@ def _figure(name: str, value: str, style: str = "") -> Text:
 
 
 def _traffic(view: View, width: int, look: Look, *, brief: bool) -> list[Text]:
-    """A line of calls and, if there are any, one of errors; each on a scale of its own."""
+    """Return a line of calls and, if there are errors, one of errors, each on its own scale."""
     if not view.points:
         return []
     most = max(point.calls for point in view.points) / view.step_s
@@ -123,22 +125,24 @@ def _drawn(name: str, drawn: str, style: str, after: str) -> Text:
 
 
 def _troubles(view: View, state: ShownProxy, now: float) -> list[str]:
-    told = []
+    troubles = []
     if view.lost is not None:
         ago = figures.duration(now - view.lost[0])
-        told.append(f"Connection lost {ago} ago, trying again. {readable(view.lost[1])}")
+        troubles.append(f"Connection lost {ago} ago, trying again. {readable(view.lost[1])}")
     elif _silent(view, now):
-        told.append(f"The proxy has sent nothing for {figures.duration(now - view.heard_at)}.")
+        troubles.append(f"The proxy has sent nothing for {figures.duration(now - view.heard_at)}.")
     if view.only is not None and not view.groups:
-        told.append(f"There is no group {readable(view.only)!r} any longer.")
+        troubles.append(f"There is no group {readable(view.only)!r} any longer.")
     if state.config.error is not None:
         first, *others = state.config.error.splitlines() or [""]
         more = f" (and {len(others)} more)" if others else ""
-        told.append(f"The changed config was rejected{more}: {readable(first)}")
+        troubles.append(f"The changed config was rejected{more}: {readable(first)}")
     if state.shared is not None and not state.shared.connected:
         why = readable(state.shared.why or "unknown reason")
-        told.append(f"Shared view lost for {figures.duration(state.shared.since_s)}: {why}")
+        troubles.append(f"Shared view lost for {figures.duration(state.shared.since_s)}: {why}")
     store = None if state.cache is None else state.cache.store
     if store is not None and not store.connected:
-        told.append(f"The cache's store is unreachable: {readable(store.why or 'unknown reason')}")
-    return told
+        troubles.append(
+            f"The cache's store is unreachable: {readable(store.why or 'unknown reason')}"
+        )
+    return troubles

@@ -1,4 +1,4 @@
-"""The keys that are pressed, one by one, without being echoed.
+"""Read keys one by one, without an echo.
 
 What the terminal was like before is restored, however it ends. Where there are no such terminals
 (Windows), or input comes from elsewhere, no key is heard; Ctrl+C works everywhere.
@@ -20,7 +20,7 @@ except ImportError:  # pragma: no cover - not a POSIX system
 
 @contextmanager
 def keys_of(terminal: int, tell: Callable[[str], object]) -> Iterator[None]:
-    """While it lasts, tell each key pressed at a terminal (a file descriptor)."""
+    """Report each key pressed at a terminal (a file descriptor), until the block ends."""
     if termios is None or not os.isatty(terminal):
         yield
         return
@@ -28,7 +28,7 @@ def keys_of(terminal: int, tell: Callable[[str], object]) -> Iterator[None]:
     try:
         tty.setcbreak(terminal)
         without_suspending = termios.tcgetattr(terminal)
-        # Ctrl+Z would leave the shell in our screen.
+        # Ctrl+Z would leave the shell in the alternate screen.
         without_suspending[6][termios.VSUSP] = b"\0"
         termios.tcsetattr(terminal, termios.TCSANOW, without_suspending)
         Thread(target=_read, args=(terminal, tell), daemon=True).start()
@@ -38,7 +38,7 @@ def keys_of(terminal: int, tell: Callable[[str], object]) -> Iterator[None]:
 
 
 def _read(terminal: int, tell: Callable[[str], object]) -> None:
-    """To the end of the input. It blocks, so the thread ends with the process."""
+    """Read to the end of the input. It blocks, so the thread ends with the process."""
     while True:
         try:
             key = os.read(terminal, 1)

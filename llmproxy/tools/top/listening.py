@@ -1,4 +1,4 @@
-"""Hearing a proxy: its present, its latest calls and traffic, then whatever it tells.
+"""Follow a proxy: its state, its latest calls and traffic, then each of its events.
 
 A thread of its own reads (the socket blocks), and hands on what it hears as frozen values. It ends
 by itself only when the proxy refuses; whatever else happens, it asks again.
@@ -19,7 +19,7 @@ from llmproxy.tools.top.payloads import Calls, History, NewPoint, ShownProxy
 from llmproxy.tools.top.view import Heard, Lost, Refused
 
 ASK_TIMEOUT_S = 10.0
-# The proxy tells its state each second.
+# The proxy sends its state each second.
 SILENCE_S = 20.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 CALLS_ASKED = 50
@@ -30,7 +30,7 @@ _PayloadT = TypeVar("_PayloadT", ShownProxy, History, NewPoint, Calls)
 def listen(
     address: ProxyAddress, group: str | None, tell: Callable[[Heard], object], stop: Event
 ) -> None:
-    """Tell what is heard until `stop` or a refusal; after a loss, ask again and again."""
+    """Report each payload until `stop` or a refusal; reconnect after a lost connection."""
     pause_s = FIRST_PAUSE_S
     while not stop.is_set():
         lost = Lost(
@@ -53,13 +53,13 @@ def listen(
 
 
 def present(address: ProxyAddress, group: str | None) -> Iterator[Heard]:
-    """What there is to tell now, asked once; the ShownProxy comes first. Raises AdminApiError."""
+    """Yield the current payloads once, the ShownProxy first. Raises AdminApiError."""
     yield _read(ask(address, "/admin/state", timeout_s=ASK_TIMEOUT_S), ShownProxy)
     yield from _past(address, group)
 
 
 def events_in(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Name and data of each event of a stream; comments and other fields are passed over.
+    """Yield name and data of each event of a stream; skip comments and other fields.
 
     WHATWG HTML, section 9.2.6, for a stream in which every line ends with LF or CRLF.
     """
@@ -78,7 +78,7 @@ def events_in(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def _hear(address: ProxyAddress, group: str | None) -> Iterator[Heard]:
-    """One connection, to its end. Raises AdminApiError."""
+    """Follow one connection to its end. Raises AdminApiError."""
     with open_response(address, "/admin/events", timeout_s=SILENCE_S) as answer:
         if answer.headers.get_content_type() != "text/event-stream":
             raise AdminApiError(
@@ -86,17 +86,17 @@ def _hear(address: ProxyAddress, group: str | None) -> Iterator[Heard]:
                 reached=True,
             )
         begun = False
-        for name, told in events_in(_lines(answer)):
+        for name, payload in events_in(_lines(answer)):
             match name:
                 case "state":
-                    yield _decoded(told, ShownProxy)
+                    yield _decoded(payload, ShownProxy)
                     if not begun:
                         yield from _past(address, group)
                         begun = True
                 case "calls":
-                    yield _decoded(told, Calls)
+                    yield _decoded(payload, Calls)
                 case "point" if group is None:
-                    yield _decoded(told, NewPoint)
+                    yield _decoded(payload, NewPoint)
                 case "point":  # of all groups: time to ask for those of this one
                     yield _history(address, group)
                 case _:
@@ -127,16 +127,16 @@ def _lines(answer: HTTPResponse) -> Iterator[bytes]:
         raise AdminApiError(f"The connection broke: {error!r}.") from error
 
 
-def _decoded(told: bytes, kind: type[_PayloadT]) -> _PayloadT:
+def _decoded(payload: bytes, kind: type[_PayloadT]) -> _PayloadT:
     try:
-        return msgspec.json.decode(told, type=kind)
+        return msgspec.json.decode(payload, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _unexpected(error) from error
 
 
-def _read(told: object, kind: type[_PayloadT]) -> _PayloadT:
+def _read(payload: object, kind: type[_PayloadT]) -> _PayloadT:
     try:
-        return msgspec.convert(told, kind)
+        return msgspec.convert(payload, kind)
     except msgspec.ValidationError as error:
         raise _unexpected(error) from error
 

@@ -1,4 +1,4 @@
-"""How things look: a colour and a mark for each state. No meaning hangs on the colour alone."""
+"""Colours and marks: each state has both, so no meaning depends on the colour alone."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _WARNING = {"degraded", "full", "cooling", "half-open", "draining"}
 
 @dataclass(frozen=True)
 class Look:
-    """What the output can write, and whose time it shows (None: this machine's)."""
+    """The characters that the output can write, and its time zone (None: this machine's)."""
 
     glyphs: Glyphs = BLOCKS
     zone: tzinfo | None = None
 
     def clock(self, at: float) -> str:
-        """A moment (Unix seconds) as 14:03:22."""
+        """Format Unix seconds as 14:03:22."""
         return datetime.fromtimestamp(at, self.zone).strftime("%H:%M:%S")
 
     def state(self, word: str, shown: str | None = None) -> Text:
-        """The state of a proxy, a group or an endpoint: mark and word."""
+        """Return mark and word for the state of a proxy, a group or an endpoint."""
         mark, style = self._of(word)
         return Text(f"{mark} {shown or word}", style)
 
@@ -41,14 +41,14 @@ class Look:
 
 
 def error_style(part: float) -> str:
-    """Of a part of calls that failed."""
+    """Return the style of a share of failed calls."""
     if part >= 0.05:
         return "bold red"
     return "yellow" if part else ""
 
 
 def fill_style(part: float) -> str:
-    """Of a limit that is used up to this part."""
+    """Return the style of a limit by its used share."""
     if part >= 0.95:
         return "red"
     return "yellow" if part >= 0.8 else "green"

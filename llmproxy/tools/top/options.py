@@ -16,7 +16,7 @@ proxy is ok or degraded, 1 if it is down, draining or unreachable, 2 if it rejec
 def add_command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> argparse.ArgumentParser:
-    """`llmproxy top` among the other commands."""
+    """Add `llmproxy top` to the commands."""
     parser = commands.add_parser(
         "top", help="watch a running proxy in the terminal", description=DESCRIPTION
     )

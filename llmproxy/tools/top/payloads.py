@@ -1,4 +1,4 @@
-"""What the admin API tells, as far as the terminal shows it.
+"""The admin API's JSON, as far as the terminal shows it.
 
 Text comes from clients and vendors: `readable` takes from it whatever would move a cursor.
 """
@@ -9,18 +9,18 @@ import msgspec
 
 
 class _Payload(msgspec.Struct, frozen=True):
-    """Fields that are not known are passed over: a newer proxy may tell more."""
+    """Base of the payloads. Unknown fields are ignored: a newer proxy may send more."""
 
 
 class ShownConfig(_Payload, frozen=True):
-    """The config that is in use, and what was wrong with a newer one."""
+    """The config in use, and the problems of a newer one."""
 
     source: str | None = None
     error: str | None = None
 
 
 class ShownSharedState(_Payload, frozen=True):
-    """The view that is shared between instances."""
+    """The state that instances share."""
 
     connected: bool
     instances: int
@@ -43,7 +43,7 @@ class Recent(_Payload, frozen=True):
 
 
 class Totals(_Payload, frozen=True):
-    """Since the proxy started."""
+    """Totals since the proxy started."""
 
     calls: int
     errors: int
@@ -53,14 +53,14 @@ class Totals(_Payload, frozen=True):
 
 
 class Level(_Payload, frozen=True):
-    """What is left of a limit: per minute, or at the same time."""
+    """What is left of a limit: per minute, or of concurrent calls."""
 
     limit: float
     left: float
 
 
 class ShownCapacity(_Payload, frozen=True):
-    """None: no limit is known."""
+    """The limits of an endpoint; None: unknown."""
 
     requests: Level | None = None
     tokens: Level | None = None
@@ -94,7 +94,7 @@ class ShownGroup(_Payload, frozen=True):
 
 
 class ShownStore(_Payload, frozen=True):
-    """To the store behind the cache."""
+    """The connection to the cache's store."""
 
     connected: bool
     why: str | None = None
@@ -146,7 +146,7 @@ class NewPoint(_Payload, frozen=True):
 
 
 class ShownStep(_Payload, frozen=True):
-    """What became of a call at an endpoint."""
+    """One step of a call's route."""
 
     what: str
 
@@ -179,5 +179,5 @@ class Calls(_Payload, frozen=True):
 
 
 def readable(text: str) -> str:
-    """The text on one line, without anything that a terminal would obey."""
+    """Return a text on one line, without terminal control characters."""
     return "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in text)

@@ -1,4 +1,4 @@
-"""The live view: the alternate screen, drawn anew when something is heard and once a second."""
+"""The live view: the alternate screen, redrawn at each update and once a second."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEAVE = frozenset("qQ\x03")
 def watch(
     address: ProxyAddress, group: str | None, console: Console
 ) -> str | Lost | Refused | None:
-    """Show the proxy until the user quits (None), or until there is nothing more to show.
+    """Show the proxy until the user quits (None), or until there are no more updates.
 
     Returns why it did not begin, or ended: the text for a group that is not there, Lost if there
     is no proxy, Refused if it does not tell.
@@ -53,7 +53,7 @@ def watch(
 
 
 def no_such_group(view: View) -> str | None:
-    """What is wrong with the group that is asked for, in the first view."""
+    """Return the error if the proxy lacks the requested group."""
     if view.only is None or view.groups or view.state is None:
         return None
     names = ", ".join(group.group for group in view.state.groups) or "none"
@@ -61,14 +61,14 @@ def no_such_group(view: View) -> str | None:
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM: leave, but leave the terminal as it was."""
+    """On SIGTERM, quit and restore the terminal."""
     raise KeyboardInterrupt
 
 
 def _first_view(
     view: View, heard: SimpleQueue[Heard | str]
 ) -> tuple[View, str | Lost | Refused | None]:
-    """The view with a ShownProxy in it; and why there will be none."""
+    """Wait for the first ShownProxy; return the view, and why there is no state."""
     while view.state is None:
         news = heard.get()
         if isinstance(news, Lost | Refused):

@@ -1,4 +1,4 @@
-"""A table in a given width: what does not fit is left out by columns, never wrapped. Pure."""
+"""A table in a given width: columns that do not fit are left out; no line wraps. Pure."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Column:
     names: bool = False
 
     def width(self, *, scarce: bool) -> int:
-        """What it needs to be seen whole."""
+        """The width that shows every cell in full."""
         title = self.short if scarce and self.short is not None else self.title
         return max(self.steady, cell_len(title), *(cell.cell_len for cell in self.cells))
 
     def narrowest(self, *, scarce: bool) -> int:
-        """What it cannot do without."""
+        """The least width."""
         whole = self.width(scarce=scarce)
         return whole if self.least is None else min(self.least, whole)
 
@@ -51,11 +51,11 @@ class Fitted:
     scarce: bool
 
     def shows(self, title: str) -> bool:
-        """Whether a column is among them."""
+        """Return whether a column is shown."""
         return any(column.title == title for column, _ in self.columns)
 
     def head(self, width: int, ellipsis: str) -> Text:
-        """The titles, over the whole width."""
+        """Return the titles, over the whole width."""
         titles = [
             Text(column.short if self.scarce and column.short is not None else column.title)
             for column, _ in self.columns
@@ -66,7 +66,7 @@ class Fitted:
         return line
 
     def row(self, index: int, ellipsis: str) -> Text:
-        """The cells of a row, without spaces at its end."""
+        """Return the cells of a row, without trailing spaces."""
         line = self._line([column.cells[index] for column, _ in self.columns], ellipsis)
         line.rstrip()
         return line
@@ -81,7 +81,7 @@ class Fitted:
 
 
 def fit(columns: Sequence[Column], width: int) -> Fitted:
-    """The columns that have room in `width`, and how much of it each gets."""
+    """Choose the columns that fit `width`, and the width of each."""
     left = list(columns)
     for extra in sorted(
         (column for column in columns if column.extra), key=lambda column: -column.order
@@ -97,7 +97,7 @@ def fit(columns: Sequence[Column], width: int) -> Fitted:
 
 
 def cut(line: Text, width: int, ellipsis: str) -> Text:
-    """The line in at most `width` cells."""
+    """Cut a line to at most `width` cells."""
     if line.cell_len <= width:
         return line
     short = line.copy()
@@ -107,7 +107,7 @@ def cut(line: Text, width: int, ellipsis: str) -> Text:
 
 
 def cut_middle(line: Text, width: int, ellipsis: str) -> Text:
-    """The line in at most `width` cells, without its middle."""
+    """Cut the middle out of a line, to at most `width` cells."""
     if line.cell_len <= width:
         return line
     begin = cut(line, min(width, (width + cell_len(ellipsis) + 1) // 2), ellipsis)
@@ -149,7 +149,7 @@ def _least(columns: Sequence[Column], *, scarce: bool) -> int:
 
 
 def _shared_out(columns: Sequence[Column], width: int, *, scarce: bool) -> Fitted:
-    """Every column with its least, and what is over in their order."""
+    """Give every column its least width, and the rest in their order."""
     widths = {id(column): column.narrowest(scarce=scarce) for column in columns}
     over = width - _least(columns, scarce=scarce)
     for column in sorted(columns, key=lambda column: column.order):

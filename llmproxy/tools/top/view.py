@@ -1,4 +1,4 @@
-"""What is known of the proxy at a moment, and how that changes with what is heard. Pure."""
+"""The proxy's state as last received, and how each payload changes it. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAME_START_S = 2.0  # several workers start one after the other
 
 @dataclass(frozen=True)
 class Lost:
-    """The proxy is not heard any more. `why`: with what to do; `brief`: the reason alone."""
+    """The connection is lost. `why`: with the remedy; `brief`: only the reason."""
 
     why: str
     brief: str
@@ -31,7 +31,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Refused:
-    """The proxy answers, but does not tell; asking again would not help."""
+    """The proxy refuses access; asking again would not help."""
 
     why: str
 
@@ -58,13 +58,14 @@ class View:
 
     @property
     def groups(self) -> tuple[ShownGroup, ...]:
-        """The groups that are meant."""
+        """The groups to show."""
         groups = () if self.state is None else self.state.groups
         return tuple(group for group in groups if self.only in (None, group.group))
 
     @property
     def status(self) -> str:
-        """Of the proxy; of the group if only one is meant, unless the proxy drains."""
+        """The status of the proxy, or of the group if only one is shown and the proxy does not
+        drain."""
         if self.state is None:
             return "unknown"
         if self.only is None or self.state.status == "draining":
@@ -72,7 +73,7 @@ class View:
         return self.groups[0].status if self.groups else "down"
 
     def after(self, heard: Heard, now: float) -> View:
-        """The view when something was heard at `now`."""
+        """Return the view after a payload received at `now`."""
         match heard:
             case ShownProxy():
                 return self._with_state(heard, now)
@@ -104,7 +105,7 @@ class View:
         return replace(self, state=state, heard_at=now, lost=None, notice=notice)
 
     def _with_calls(self, calls: tuple[Trace, ...]) -> tuple[Trace, ...]:
-        """Newest first, each once."""
+        """Return the calls, newest first, each once."""
         meant = [call for call in calls if self.only in (None, call.group)]
         known = {(call.id, call.at): call for call in (*self.calls, *meant)}
         return tuple(sorted(known.values(), key=lambda call: -call.at)[:CALLS_KEPT])
