@@ -1,4 +1,4 @@
-"""`llmproxy simulate`: a config is tried without keys, servers or time."""
+"""`llmproxy simulate` tries a config without keys, servers or real time."""
 
 import json
 
@@ -27,7 +27,7 @@ async def test_a_rate_is_simulated_and_drawn_without_any_key(tmp_path):
 
     assert (said.status, said.stderr) == (0, "")
     assert "gpt-4.1/cheap" in said.stdout
-    assert "0 times 429, 0 times 5xx" in said.stdout
+    assert "0 errors with 429, 0 with 5xx" in said.stdout
     assert (tmp_path / "run.svg").read_text().startswith("<svg")
 
 
@@ -37,9 +37,9 @@ async def test_json_and_a_seed_give_the_same_bytes_again(tmp_path):
     first, second = [await simulate(tmp_path, *arguments) for _ in range(2)]
 
     assert first.stdout == second.stdout
-    told = json.loads(first.stdout)
-    assert told["calls"] == told["served"] > 400
-    assert told["endpoints"][0]["input_tokens"] == 10 * told["endpoints"][0]["served"]
+    report = json.loads(first.stdout)
+    assert report["calls"] == report["served"] > 400
+    assert report["endpoints"][0]["input_tokens"] == 10 * report["endpoints"][0]["served"]
 
 
 @bounded()
@@ -55,7 +55,7 @@ async def test_recorded_calls_and_a_model_of_the_endpoints_are_read(tmp_path):
 
 
 @bounded()
-async def test_what_cannot_be_used_is_told_with_its_line_and_status_2(tmp_path):
+async def test_mistakes_in_the_files_are_reported_with_their_lines_and_status_2(tmp_path):
     (tmp_path / "calls.csv").write_text("at_s,model_group\n1,gpt-5\n")
     (tmp_path / "model.yaml").write_text("endpoints:\n  chaep: {}\n")
 
@@ -64,9 +64,9 @@ async def test_what_cannot_be_used_is_told_with_its_line_and_status_2(tmp_path):
     group = await simulate(tmp_path, "--rate", "1", "--group", "gpt-5")
 
     assert [said.status for said in (calls, model, group)] == [2, 2, 2]
-    assert "calls.csv:2: there is no group 'gpt-5'." in calls.stderr
-    assert "model.yaml:2: there is no endpoint 'chaep'." in model.stderr
-    assert "there is no group 'gpt-5'" in group.stderr
+    assert "calls.csv:2: unknown model group 'gpt-5'." in calls.stderr
+    assert "model.yaml:2: unknown endpoint 'chaep'." in model.stderr
+    assert "unknown model group 'gpt-5'" in group.stderr
 
 
 @bounded()

@@ -1,6 +1,6 @@
-"""The shared window in plain Python: what window.lua must do, written the slow and obvious way.
+"""A plain implementation of the shared window, which window.lua is compared with.
 
-Tests simulate many instances with it on a clock of their own. It is compared with the script in
+Tests simulate many instances with it, on their own clock. The comparison with the script is in
 tests/shared_state/test_shared_windows.py.
 """
 
@@ -15,7 +15,7 @@ CLAIM_MS = 300
 
 @dataclass
 class Claim:
-    """The claim of the instance that was refused first, and is served first."""
+    """The claim of the instance that was refused first and is served first."""
 
     till: int
     requests: int

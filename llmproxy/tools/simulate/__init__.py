@@ -1,5 +1,5 @@
-"""The proxy's own rules under a simulated clock: what a config would do with a given traffic.
+"""Runs a config and its traffic through the proxy's own rules, on a simulated clock.
 
-Endpoints are modelled (model.py, vendors.py); the pool, capacity, breakers, retries, waiting and
-leases are the real ones. Nothing is sent anywhere, and nothing waits for real time.
+Only the endpoints are modelled (model.py, vendors.py). The pool, capacity, breakers, retries, wait
+queue and leases are the proxy's own. Nothing is sent, and nothing waits in real time.
 """

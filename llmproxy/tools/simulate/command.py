@@ -1,4 +1,4 @@
-"""`llmproxy simulate`: from its options (options.py) to what it prints."""
+"""Runs `llmproxy simulate`: reads the files that its options name, simulates, and prints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _REFERENCE = re.compile(r"os\.environ/(\w+)|\$\{(\w+)\}")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Simulate and print; returns the exit status. Raises ConfigError for what cannot be used."""
+    """Simulate, print the report and return the exit status.
+
+    Raises ConfigError for a mistake in the config, the model, the calls or `--group`.
+    """
     config = _config(options.config)
     known = [
         (group, endpoint.name)
@@ -40,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _config(path: Path) -> Config:
-    """The config; keys that are not set do not matter here."""
+    """Load the config. An unset environment variable gets a placeholder: no key is ever used."""
     environ = dict(os.environ)
     if path.is_file():
         for first, second in _REFERENCE.findall(path.read_text(encoding="utf-8", errors="replace")):
@@ -53,8 +56,8 @@ def _traffic(options: argparse.Namespace, groups: list[str]) -> Traffic:
         return read_calls(options.calls, groups, options.tokens)
     if options.group is not None:
         if options.group not in groups:
-            found = f"--group: there is no group {options.group!r}."
-            remedy = f"Write one of: {', '.join(groups)}."
+            found = f"--group: unknown model group {options.group!r}."
+            remedy = f"Use one of: {', '.join(groups)}."
             raise ConfigError([Problem(str(options.config), 0, found, remedy)])
         groups = [options.group]
     steps = [RateStep(rate, seconds or options.seconds) for rate, seconds in options.rate]

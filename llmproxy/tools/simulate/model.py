@@ -1,4 +1,4 @@
-"""How the endpoints of a simulation behave: latency, the vendors' limits, outages; from YAML."""
+"""The model file: how endpoints behave in a simulation (latency, limits, outages), in YAML."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FORMAT = "docs/simulation.md shows the format."
 
 
 class Latency(Section):
-    """From a request to the end of its answer: log-normal, as vendors' latencies roughly are."""
+    """Time from a request to the end of its answer. It is log-normal, roughly as at vendors."""
 
     median: Seconds = Field(default=1.0, description="Half of the answers take longer.")
-    p95: Seconds = Field(default=3.0, description="One in twenty takes longer.")
+    p95: Seconds = Field(default=3.0, description="One answer in twenty takes longer.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -31,25 +31,25 @@ class Latency(Section):
 
 
 class VendorLimits(Section):
-    """What the vendor enforces, and tells in its headers."""
+    """The limits that the vendor enforces and reports in its headers."""
 
-    rpm: Count | None = Field(default=None, description="Requests a minute.")
-    tpm: Count | None = Field(default=None, description="Tokens a minute.")
+    rpm: Count | None = Field(default=None, description="Requests per minute.")
+    tpm: Count | None = Field(default=None, description="Tokens per minute.")
 
 
 class Outage(Section):
-    """The endpoint is down from one second to another."""
+    """A period in which the endpoint is down."""
 
-    from_s: SecondsOrZero = Field(description="Seconds since the beginning.")
-    to_s: Seconds = Field(description="Seconds since the beginning.")
+    from_s: SecondsOrZero = Field(description="Start, in seconds since the start of the run.")
+    to_s: Seconds = Field(description="End, in seconds since the start of the run.")
     status: Annotated[int, Field(ge=400, le=599), NUMBER] | None = Field(
-        default=None, description="What it answers meanwhile; absent: no connection."
+        default=None, description="Status of every answer; absent = connections are refused."
     )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.to_s <= self.from_s:
-            text = "to_s must be more than from_s"
+            text = "to_s must be greater than from_s"
             raise PydanticCustomError("order", "{text}", {"text": text})
         return self
 
@@ -63,21 +63,21 @@ class EndpointModel(Section):
 
 
 class Model(Section):
-    """How all endpoints behave. `endpoints`: by name, or by `group/name`."""
+    """How all endpoints behave. The keys of `endpoints` are `name` or `group/name`."""
 
     latency_s: Latency = Latency()
     endpoints: Mapping[str, EndpointModel] = Field(default_factory=dict)
 
     def of(self, group: str, name: str) -> EndpointModel:
-        """How one endpoint behaves."""
+        """Return the model of one endpoint; `group/name` takes precedence over `name`."""
         found = self.endpoints.get(f"{group}/{name}") or self.endpoints.get(name)
         return found or EndpointModel()
 
 
 def load_model(path: Path, known: Collection[tuple[str, str]]) -> Model:
-    """Read and check a model file. `known`: group and name of every endpoint there is.
+    """Read and check a model file. `known` holds the group and name of every endpoint.
 
-    Raises ConfigError with every problem, each with its line.
+    Raises ConfigError, which lists every problem with its line.
     """
     file = str(path)
     try:
@@ -92,26 +92,26 @@ def load_model(path: Path, known: Collection[tuple[str, str]]) -> Model:
     try:
         model = Model.model_validate({} if document.value is None else document.value)
     except ValidationError as error:
-        wrong = [_problem(each, document, file) for each in error.errors(include_url=False)]
-        raise ConfigError(sorted(wrong, key=lambda problem: problem.line)) from error
-    strange = [
+        problems = [_problem(detail, document, file) for detail in error.errors(include_url=False)]
+        raise ConfigError(sorted(problems, key=lambda problem: problem.line)) from error
+    unknown = [
         Problem(
             file,
             document.line(("endpoints", name), key=True),
-            f"there is no endpoint {name!r}.",
-            f"Write one of: {', '.join(sorted({name for _, name in known}))}.",
+            f"unknown endpoint {name!r}.",
+            f"Use one of: {', '.join(sorted({name for _, name in known}))}.",
         )
         for name in model.endpoints
         if not any(name in (known_name, f"{group}/{known_name}") for group, known_name in known)
     ]
-    if strange:
-        raise ConfigError(strange)
+    if unknown:
+        raise ConfigError(unknown)
     return model
 
 
-def _problem(error: Any, document: Document, file: str) -> Problem:
-    path = tuple(error["loc"])
+def _problem(detail: Any, document: Document, file: str) -> Problem:
+    path = tuple(detail["loc"])
     place = ".".join(str(part) for part in path) or "top level"
-    if error["type"] == "extra_forbidden":
+    if detail["type"] == "extra_forbidden":
         return Problem(file, document.line(path, key=True), f"{place}: unknown key.", FORMAT)
-    return Problem(file, document.line(path), f"{place}: {error['msg']}.", FORMAT)
+    return Problem(file, document.line(path), f"{place}: {detail['msg']}.", FORMAT)

@@ -1,4 +1,4 @@
-"""The options of `llmproxy simulate`. Imports nothing, so that every command starts fast."""
+"""The options of `llmproxy simulate`. Imports nothing heavy, so that every command starts fast."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from math import isfinite
 from pathlib import Path
 
 DESCRIPTION = """\
-Try a config against modelled endpoints: the proxy's own rules with a simulated clock. Nothing is
-sent anywhere and no keys are needed. It tells the share of each endpoint and tier, the 429s that
-clients would see, the waits and the cost. docs/simulation.md tells more."""
+Try a config against modelled endpoints, with the proxy's own rules and a simulated clock. Nothing
+is sent, and no keys are needed. The report shows the share of each endpoint and tier, the 429s that
+clients would get, the waits and the cost. See docs/simulation.md."""
 CALLS = """\
-calls to replay: CSV with a head, or JSON lines, with at_s, model_group, input_tokens,
+calls to replay: CSV with a header row, or JSON lines, with at_s, model_group, input_tokens,
 output_tokens and optionally max_output_tokens; or the proxy's own access log (JSON)"""
 
 
 def add_command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> argparse.ArgumentParser:
-    """`llmproxy simulate` among the other commands."""
+    """Add `llmproxy simulate` to the commands."""
     parser = commands.add_parser(
         "simulate", help="try a config against modelled endpoints", description=DESCRIPTION
     )
@@ -29,26 +29,32 @@ def add_command(
         "--rate",
         type=_steps,
         metavar="R",
-        help="calls a second, at random moments; 10x300,24x60 is 10 for 300 s, then 24 for 60 s",
+        help="calls per second at random times; 10x300,24x60 means 10 for 300 s, then 24 for 60 s",
     )
     parser.add_argument(
-        "--seconds", type=_positive, default=600.0, metavar="S", help="how long --rate lasts (600)"
+        "--seconds", type=_positive, default=600.0, metavar="S", help="duration of --rate (600)"
     )
     parser.add_argument(
         "--tokens",
         type=_tokens,
         default=(500, 200),
         metavar="IN:OUT",
-        help="tokens of each call, where the calls do not say them (500:200)",
+        help="tokens of each call, unless the recorded call gives them (500:200)",
     )
     parser.add_argument("--group", help="the model group for --rate (default: all, evenly)")
     parser.add_argument(
         "--model", type=Path, metavar="FILE", help="YAML: latency, limits, outages of endpoints"
     )
     parser.add_argument(
-        "--instances", type=_count, default=1, metavar="N", help="proxies with a shared view (1)"
+        "--instances",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="number of proxies that share their limits (1)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="repeats a run exactly")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="the same seed gives the same run (0)"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="write a picture, too")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -1,7 +1,7 @@
-"""One simulated instance of the proxy: its pool, its waiting calls, and what drives each call.
+"""One simulated instance of the proxy: its pool, its waiting calls, and the driver of each call.
 
-The decisions are those of routing/attempts.py, as in the proxy itself; an `await` there is an act
-planned on the clock here.
+routing/attempts.py makes the decisions, as in the proxy itself. Where the proxy awaits, the
+simulation plans an event on its clock.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Served = Callable[[Checkout | None, float], None]
 
 
 class SimulatedRequest(msgspec.Struct, frozen=True, gc=False):
-    """What routing needs to know about a simulated call."""
+    """The part of a simulated call that routing reads."""
 
     deadline_at: float
     caller: str | None
@@ -52,14 +52,14 @@ class SimulatedRoom:
         self._looks = 0
 
     def wait(self, demand: CallDemand, served: Served, now: float, *, at_most_s: float) -> None:
-        """Join the queue. `served` is called with a checkout, or with None if there is none."""
+        """Join the queue. `served` gets a checkout, or None if the wait ended without one."""
         self._waiting[demand] = served
         self._group.queue.join(demand)
         self._clock.at(now + at_most_s, lambda then: self._time_out(demand, served, then))
         self.serve(now)
 
     def serve(self, now: float) -> None:
-        """Give checkouts to the calls that can have one now, in their order."""
+        """Hand out the checkouts that are free now, in queue order."""
         self._looks += 1
         if not self._waiting:
             return
@@ -75,7 +75,7 @@ class SimulatedRoom:
             self._clock.at(now + pause_s, lambda then: self._look(look, then))
 
     def _look(self, look: int, now: float) -> None:
-        if look == self._looks:  # otherwise the queue was looked at meanwhile
+        if look == self._looks:  # otherwise the queue has been served since this was planned
             self.serve(now)
 
     def _time_out(self, demand: CallDemand, served: Served, now: float) -> None:
@@ -89,8 +89,8 @@ class SimulatedRoom:
 
 
 class Proxy:
-    """One instance. `vendors`, `counts`: behind each of its endpoints. `on_change`: is told when
-    the state of an endpoint changes."""
+    """One instance. `vendors` and `counts` hold the model and the statistics of each endpoint;
+    `on_change` is called when the state of an endpoint changes."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Proxy:
         self._rooms: dict[str, SimulatedRoom] = {}
 
     def take(self, arrival: Arrival, now: float) -> None:
-        """Begin a call that has arrived."""
+        """Start a call."""
         groups = self.pool.groups
         group = groups.get(arrival.group) or groups[Pool.WILDCARD]
         _CallDriver(self, arrival, group, now).go_on(now)
@@ -129,18 +129,18 @@ class Proxy:
         return room
 
     def capacity_freed(self, now: float) -> None:
-        """Serve the waiting calls of every group: capacity was granted."""
+        """Serve the waiting calls of every group after a grant of capacity."""
         for room in self._rooms.values():
             room.serve(now)
 
     def report(self, change: StateChange | None, now: float) -> None:
-        """Report that an endpoint's state has changed here."""
+        """Pass on a change of an endpoint's state."""
         if self.on_change is not None and change is not None:
             self.on_change(change, now)
 
 
 class _CallDriver:
-    """Carries out what the Attempts of one call decide, from its arrival to its answer."""
+    """Carries out the decisions of one call's Attempts, from its arrival to its answer."""
 
     __slots__ = ("_arrival", "_attempts", "_fallbacks", "_group", "_proxy", "_request", "_waited_s")
 
@@ -159,7 +159,7 @@ class _CallDriver:
         self._attempts = Attempts(group, self._request, demand, self._proxy.policy)
 
     def go_on(self, now: float) -> None:
-        """Do what comes next."""
+        """Carry out the next decision."""
         proxy = self._proxy
         action = self._attempts.next(now, proxy.draw())
         match action:

@@ -1,4 +1,4 @@
-"""Calls from a file: CSV, JSON lines, or the proxy's own access log, which is JSON lines, too."""
+"""Reads recorded calls from CSV, JSON lines, or the proxy's own access log (JSON lines)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import msgspec
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.tools.simulate.traffic import Arrival, Traffic
 
-MAX_PROBLEMS = 20  # after so many, the file is another one than was meant
+MAX_PROBLEMS = 20  # with more problems than this, it is probably the wrong file
 FORMAT = (
-    "Expected CSV with a head, or JSON lines, with at_s, model_group, input_tokens and "
+    "Expected CSV with a header row, or JSON lines, with at_s, model_group, input_tokens and "
     "output_tokens; or lines of the access log."
 )
 
@@ -24,8 +24,8 @@ Tokens = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class RecordedCall(msgspec.Struct):
-    """A line of such a file. `time`, `total_ms` and `group` are the access log's: a call began
-    `total_ms` before its line was written."""
+    """One line of a file. `time`, `total_ms` and `group` are fields of the access log, whose lines
+    are written at the end of a call: it started at `time` minus `total_ms`."""
 
     at_s: float | None = None
     model_group: str | None = None
@@ -38,10 +38,11 @@ class RecordedCall(msgspec.Struct):
 
 
 def read_calls(path: Path, groups: Collection[str], tokens: tuple[int, int]) -> Traffic:
-    """The calls of a file; the first one is the beginning. `tokens`: of calls that do not say
-    theirs. `groups`: those that there are; `*` serves all others.
+    """Return the calls of a file, with times relative to the first call.
 
-    Raises ConfigError with every problem (the first 20 of them), each with its line.
+    `groups` are the known model groups; `*` accepts every other name. `tokens` are the input and
+    output tokens of a call that does not give its own. Raises ConfigError, which lists up to 20
+    problems with their lines.
     """
     file = str(path)
     arrivals: list[Arrival] = []
@@ -55,11 +56,11 @@ def read_calls(path: Path, groups: Collection[str], tokens: tuple[int, int]) -> 
             elif group is None:
                 without_group += 1
             elif group not in groups and "*" not in groups:
-                known = f"Known groups: {', '.join(groups)}."
-                problems.append(Problem(file, number, f"there is no group {group!r}.", known))
+                known = f"Use one of: {', '.join(groups)}."
+                problems.append(Problem(file, number, f"unknown model group {group!r}.", known))
             elif (arrival := _arrival(line, group, tokens)) is None:
-                found = "the time of the call is missing or not understood."
-                problems.append(Problem(file, number, found, "Write at_s (seconds) or time."))
+                found = "the time of the call is missing or cannot be parsed."
+                problems.append(Problem(file, number, found, "Give at_s (seconds) or time."))
             else:
                 arrivals.append(arrival)
                 without_tokens += line.input_tokens is None
@@ -68,14 +69,14 @@ def read_calls(path: Path, groups: Collection[str], tokens: tuple[int, int]) -> 
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         problems.append(Problem(file, 0, f"cannot be read: {error}.", FORMAT))
     if not problems and not arrivals:
-        problems.append(Problem(file, 0, "there are no calls in it.", FORMAT))
+        problems.append(Problem(file, 0, "the file contains no calls.", FORMAT))
     if problems:
         raise ConfigError(problems)
-    return _from_the_first(arrivals, _notes(without_group, without_tokens, tokens))
+    return _relative(arrivals, _notes(without_group, without_tokens, tokens))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, RecordedCall | str]]:
-    """Each line with its number; or what is wrong with it."""
+    """Yield each line's number and its call, or a message that says what is wrong with it."""
     with path.open(encoding="utf-8-sig", newline="") as lines:
         first = lines.readline()
         lines.seek(0)
@@ -93,21 +94,21 @@ def _json_lines(lines: Iterable[str]) -> Iterator[tuple[int, RecordedCall | str]
         try:
             yield number, decode(text)
         except msgspec.DecodeError as error:
-            yield number, f"not understood: {error}."
+            yield number, f"cannot be parsed: {error}."
 
 
 def _rows(lines: Iterable[str]) -> Iterator[tuple[int, RecordedCall | str]]:
     rows = csv.DictReader(lines, skipinitialspace=True)
     missing = {"at_s", "model_group"} - set(rows.fieldnames or ())
     if missing:
-        yield 1, f"the first line does not name {' and '.join(sorted(missing))}."
+        yield 1, f"the header row lacks {' and '.join(sorted(missing))}."
         return
     for row in rows:
-        told = {name: value for name, value in row.items() if value}
+        filled = {name: value for name, value in row.items() if value}
         try:
-            yield rows.line_num, msgspec.convert(told, RecordedCall, strict=False)
+            yield rows.line_num, msgspec.convert(filled, RecordedCall, strict=False)
         except msgspec.ValidationError as error:
-            yield rows.line_num, f"not understood: {error}."
+            yield rows.line_num, f"cannot be parsed: {error}."
 
 
 def _arrival(line: RecordedCall, group: str, tokens: tuple[int, int]) -> Arrival | None:
@@ -125,25 +126,20 @@ def _arrival(line: RecordedCall, group: str, tokens: tuple[int, int]) -> Arrival
     return Arrival(at_s, group, input_tokens, output_tokens, input_tokens + bound)
 
 
-def _from_the_first(arrivals: list[Arrival], notes: tuple[str, ...]) -> Traffic:
+def _relative(arrivals: list[Arrival], notes: tuple[str, ...]) -> Traffic:
     arrivals.sort(key=lambda arrival: arrival.at_s)
     begin = arrivals[0].at_s
-    moved = [
-        Arrival(
-            each.at_s - begin, each.group, each.input_tokens, each.output_tokens, each.bound_tokens
-        )
-        for each in arrivals
-    ]
+    moved = [msgspec.structs.replace(arrival, at_s=arrival.at_s - begin) for arrival in arrivals]
     return Traffic(moved, moved[-1].at_s, notes)
 
 
 def _notes(without_group: int, without_tokens: int, tokens: tuple[int, int]) -> tuple[str, ...]:
     notes = []
     if without_group:
-        notes.append(f"{without_group:,} lines name no group and are left out.")
+        notes.append(f"Lines without a model group, which were skipped: {without_group:,}.")
     if without_tokens:
         notes.append(
-            f"{without_tokens:,} calls do not say their tokens; {tokens[0]} and {tokens[1]} are "
-            "assumed (--tokens)."
+            f"Calls without token counts: {without_tokens:,}. Assumed {tokens[0]} input and "
+            f"{tokens[1]} output tokens (--tokens)."
         )
     return tuple(notes)

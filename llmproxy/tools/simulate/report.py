@@ -1,4 +1,4 @@
-"""The results of a simulation, as a text for people and as JSON for programs."""
+"""Reports the results of a simulation, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JSON = msgspec.json.Encoder(order="deterministic")
 
 
 class Waits(msgspec.Struct, frozen=True):
-    """How many calls waited, and how long those did."""
+    """How many calls waited, and for how long."""
 
     calls: int
     share: float
@@ -23,7 +23,7 @@ class Waits(msgspec.Struct, frozen=True):
 
 
 class Use(msgspec.Struct, frozen=True):
-    """How much of a limit was used: on average while calls arrived, and in the busiest minute."""
+    """How much of a limit was used, as shares: average over the run, and the busiest minute."""
 
     limit: int
     average: float
@@ -31,7 +31,8 @@ class Use(msgspec.Struct, frozen=True):
 
 
 class EndpointReport(msgspec.Struct, frozen=True):
-    """One endpoint's part. `cost_usd`: None where its price is not known."""
+    """The results of one endpoint. `share` is its part of the group's answered calls; `cost_usd`
+    is None if its price is unknown."""
 
     group: str
     name: str
@@ -48,7 +49,7 @@ class EndpointReport(msgspec.Struct, frozen=True):
 
 
 class TierReport(msgspec.Struct, frozen=True):
-    """All endpoints of one tier of a group."""
+    """The results of one tier of a group."""
 
     group: str
     tier: int
@@ -58,8 +59,8 @@ class TierReport(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All of it. Shares are parts of the group's answered calls; `waits` and what clients saw are
-    of all calls."""
+    """The whole report. `upstream_429` counts attempts; the other counts and `waits` count calls.
+    `client_errors`: the number of calls by status."""
 
     calls: int
     seconds: float
@@ -79,23 +80,23 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def as_json(results: Results) -> str:
-    """One JSON object; the same results give the same bytes."""
+    """Return the report as one JSON object. The same results give the same bytes."""
     return msgspec.json.format(JSON.encode(report_of(results)), indent=2).decode()
 
 
 def as_text(results: Results) -> str:
-    """A table with what matters most above it."""
+    """Return the report as a summary and two tables."""
     report = report_of(results)
     lines = [*_summary(report), "", *_endpoint_table(report), "", *_tier_table(report)]
     return "\n".join([*lines, *(f"Note: {note}" for note in report.notes)])
 
 
 def report_of(results: Results) -> Report:
-    """The figures that are told."""
+    """Compute the report."""
     served_in: dict[str, int] = {}
-    for each in results.endpoints:
-        served_in[each.group] = served_in.get(each.group, 0) + each.served
-    endpoints = [_endpoint(each, served_in[each.group], results) for each in results.endpoints]
+    for count in results.endpoints:
+        served_in[count.group] = served_in.get(count.group, 0) + count.served
+    endpoints = [_endpoint(count, served_in[count.group], results) for count in results.endpoints]
     shared = results.shared
     seconds = max(results.seconds, 1e-9)
     return Report(
@@ -105,11 +106,11 @@ def report_of(results: Results) -> Report:
         client_429=results.client_429,
         client_5xx=results.client_5xx,
         client_errors={
-            str(key): results.client_errors[key] for key in sorted(results.client_errors)
+            str(status): results.client_errors[status] for status in sorted(results.client_errors)
         },
         upstream_429=results.upstream_429,
         waits=_waits(results),
-        cost_usd=_sum_of([each.cost_usd for each in endpoints if each.served]),
+        cost_usd=_sum_of([endpoint.cost_usd for endpoint in endpoints if endpoint.served]),
         tiers=_tiers(endpoints),
         endpoints=endpoints,
         instances=shared.instances,
@@ -146,15 +147,15 @@ def _use(limit: int | None, counts: list[int], seconds: float) -> Use | None:
 
 def _tiers(endpoints: Sequence[EndpointReport]) -> list[TierReport]:
     tiers: dict[tuple[str, int], list[EndpointReport]] = {}
-    for each in endpoints:
-        tiers.setdefault((each.group, each.tier), []).append(each)
+    for endpoint in endpoints:
+        tiers.setdefault((endpoint.group, endpoint.tier), []).append(endpoint)
     return [
         TierReport(
             group,
             tier,
-            sum(each.served for each in members),
-            round(sum(each.share for each in members), 6),
-            _sum_of([each.cost_usd for each in members if each.served]),
+            sum(endpoint.served for endpoint in members),
+            round(sum(endpoint.share for endpoint in members), 6),
+            _sum_of([endpoint.cost_usd for endpoint in members if endpoint.served]),
         )
         for (group, tier), members in tiers.items()
     ]
@@ -191,28 +192,28 @@ def _summary(report: Report) -> list[str]:
     ]
     lines = [
         f"{report.calls:,} calls in {report.seconds:,.0f} s, {report.served:,} served",
-        f"clients saw    {report.client_429:,} times 429, {report.client_5xx:,} times 5xx"
+        f"clients got    {report.client_429:,} errors with 429, {report.client_5xx:,} with 5xx"
         + "".join(f", {other}" for other in others),
-        f"endpoints said {report.upstream_429:,} times 429",
+        f"endpoints sent {report.upstream_429:,} errors with 429",
         f"waited         {waits.share:.2%} of the calls"
         + (
-            f", half of these up to {waits.median_s:.2f} s, 99 % up to {waits.p99_s:.2f} s, "
-            f"the longest {waits.max_s:.2f} s"
+            f": median {waits.median_s:.2f} s, 99th percentile {waits.p99_s:.2f} s, "
+            f"longest {waits.max_s:.2f} s"
             if waits.calls
             else ""
         ),
         f"cost           {_dollars(report.cost_usd)}",
     ]
-    if used := [use for each in report.endpoints if (use := _nearest_limit(each))]:
+    if used := [use for endpoint in report.endpoints if (use := _nearest_limit(endpoint))]:
         average = sum(use.average for use in used) / len(used)
         most = max(use.busiest_minute for use in used)
         lines.append(
-            f"limits used    {average:.2%} on average, {most:.2%} in the busiest minute of one"
+            f"limits used    {average:.2%} on average, {most:.2%} in one endpoint's busiest minute"
         )
     if report.instances > 1:
         lines.append(
-            f"shared view    {report.instances:,} instances, {report.redis_per_s:,.0f} round trips "
-            f"a second for {report.leases_per_s:,.0f} leases"
+            f"shared view    {report.instances:,} instances; per second {report.redis_per_s:,.0f} "
+            f"round trips to Redis for {report.leases_per_s:,.0f} lease requests"
         )
     return lines
 
@@ -220,38 +221,38 @@ def _summary(report: Report) -> list[str]:
 def _endpoint_table(report: Report) -> list[str]:
     rows = [
         [
-            f"{each.group}/{each.name}",
-            str(each.tier),
-            f"{each.served:,}",
-            f"{each.share:.2%}",
-            f"{each.upstream_429:,}",
-            f"{each.failed:,}",
-            _used(each.requests),
-            _used(each.tokens),
-            _dollars(each.cost_usd),
+            f"{endpoint.group}/{endpoint.name}",
+            str(endpoint.tier),
+            f"{endpoint.served:,}",
+            f"{endpoint.share:.2%}",
+            f"{endpoint.upstream_429:,}",
+            f"{endpoint.failed:,}",
+            _used(endpoint.requests),
+            _used(endpoint.tokens),
+            _dollars(endpoint.cost_usd),
         ]
-        for each in report.endpoints
+        for endpoint in report.endpoints
     ]
     head = ["endpoint", "tier", "served", "share", "429", "failed", "rpm used", "tpm used", "cost"]
-    return [*_table(head, rows), "used: on average / in the busiest minute"]
+    return [*_table(head, rows), "used: average / busiest minute"]
 
 
 def _tier_table(report: Report) -> list[str]:
     rows = [
         [
-            each.group,
-            str(each.tier),
-            f"{each.served:,}",
-            f"{each.share:.2%}",
-            _dollars(each.cost_usd),
+            tier.group,
+            str(tier.tier),
+            f"{tier.served:,}",
+            f"{tier.share:.2%}",
+            _dollars(tier.cost_usd),
         ]
-        for each in report.tiers
+        for tier in report.tiers
     ]
     return _table(["group", "tier", "served", "share", "cost"], rows)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """The first column to the left, all others to the right."""
+    """Align the first column left and the others right."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     return [
         "  ".join(
@@ -262,9 +263,9 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
     ]
 
 
-def _nearest_limit(each: EndpointReport) -> Use | None:
-    """The limit that came nearest to being reached."""
-    known = [use for use in (each.requests, each.tokens) if use is not None]
+def _nearest_limit(endpoint: EndpointReport) -> Use | None:
+    """Return the use of the limit that came closest to being reached."""
+    known = [use for use in (endpoint.requests, endpoint.tokens) if use is not None]
     return max(known, key=lambda use: use.busiest_minute, default=None)
 
 
@@ -273,4 +274,4 @@ def _used(use: Use | None) -> str:
 
 
 def _dollars(cost: float | None) -> str:
-    return "not known" if cost is None else f"${cost:,.2f}"
+    return "unknown" if cost is None else f"${cost:,.2f}"

@@ -1,4 +1,4 @@
-"""What came of a simulation, counted while it runs. Decides nothing."""
+"""The results of a simulation, counted while it runs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from llmproxy.rules.prices import cost_usd
 from llmproxy.tools.simulate.traffic import Arrival
 from llmproxy.tools.simulate.vendors import SLOT_S, Account
 
-BINS = 160  # of the timeline
+BINS = 160  # the timeline of every run is divided into this many
 MINUTE_SLOTS = int(60 / SLOT_S)
 
 
 class EndpointCount(msgspec.Struct):
-    """One endpoint's. `tier` counts from 0, as the group orders them. `served_at`: by bins."""
+    """The counters of one endpoint. `tier` is its position among the group's tiers, from 0.
+    `served_at`: answered calls by bin."""
 
     group: str
     name: str
@@ -34,14 +35,14 @@ class EndpointCount(msgspec.Struct):
 
     @property
     def cost_usd(self) -> float | None:
-        """What its answers cost; None if its price is not known."""
+        """Cost of its answers in dollars; None if its price is unknown."""
         if self.price is None:
             return None
         return cost_usd(self.price, Usage(self.input_tokens, self.output_tokens, 0))
 
 
 class SharedWork(msgspec.Struct):
-    """What a shared view had to do."""
+    """The work of the shared view: round trips to Redis, lease requests in them, and grants."""
 
     instances: int = 1
     round_trips: int = 0
@@ -50,8 +51,11 @@ class SharedWork(msgspec.Struct):
 
 
 class Results:
-    """Mutable; owned by one simulation. `seconds`: for how long calls arrived. `waits_s`: of the
-    calls that waited, in line and between attempts."""
+    """The counters of one simulation.
+
+    `seconds`: how long calls arrive. `waits_s`: how long each waiting call waited in the queue and
+    between attempts. `refused_at`, `worst_wait_at`: by bin.
+    """
 
     __slots__ = (
         "bin_s",
@@ -80,33 +84,32 @@ class Results:
 
     @property
     def served(self) -> int:
-        """Calls that got their answer."""
-        return sum(each.served for each in self.endpoints)
+        """Number of calls that were answered."""
+        return sum(endpoint.served for endpoint in self.endpoints)
 
     @property
     def client_429(self) -> int:
-        """Calls that were told to come back later."""
+        """Number of calls that ended with status 429."""
         return self.client_errors[429]
 
     @property
     def client_5xx(self) -> int:
-        """Calls that failed otherwise."""
+        """Number of calls that ended with status 500 or above."""
         return sum(count for status, count in self.client_errors.items() if status >= 500)
 
     @property
     def upstream_429(self) -> int:
-        """Attempts that a vendor refused for their rate."""
-        return sum(each.refused for each in self.endpoints)
+        """Number of attempts that a vendor refused with 429."""
+        return sum(endpoint.refused for endpoint in self.endpoints)
 
     def bin_of(self, at_s: float) -> int:
-        """Where a moment stands in the timeline; what happens after the last arrival is in the
-        last bin."""
+        """Return the bin of a time. Everything after the last arrival is in the last bin."""
         return min(BINS - 1, int(at_s / self.bin_s))
 
     def answered(
         self, count: EndpointCount, arrival: Arrival, waited_s: float, at_s: float
     ) -> None:
-        """A call was served. `at_s`: when its accepted attempt began."""
+        """Count an answered call. `at_s`: when its successful attempt started."""
         count.served += 1
         count.input_tokens += arrival.input_tokens
         count.output_tokens += arrival.output_tokens
@@ -114,7 +117,7 @@ class Results:
         self._waited(arrival, waited_s)
 
     def failed(self, status: int, arrival: Arrival, waited_s: float, at_s: float) -> None:
-        """A call ended in an error."""
+        """Count a call that ended with an error."""
         self.client_errors[status] += 1
         self.refused_at[self.bin_of(at_s)] += 1
         self._waited(arrival, waited_s)
@@ -122,12 +125,12 @@ class Results:
     def _waited(self, arrival: Arrival, waited_s: float) -> None:
         if waited_s > 0:
             self.waits_s.append(waited_s)
-            place = self.bin_of(arrival.at_s)
-            self.worst_wait_at[place] = max(self.worst_wait_at[place], waited_s)
+            index = self.bin_of(arrival.at_s)
+            self.worst_wait_at[index] = max(self.worst_wait_at[index], waited_s)
 
 
 def busiest_minute(counts: list[int]) -> int:
-    """The most that was counted in any 60 s, to a quarter of a second."""
+    """Return the highest count in any 60 s. `counts` are those of quarter seconds."""
     running = most = 0
     for i, count in enumerate(counts):
         running += count

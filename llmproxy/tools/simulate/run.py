@@ -1,4 +1,4 @@
-"""A whole simulation: a config, a model and some traffic in, results out."""
+"""Runs a whole simulation: a config, a model and traffic in, results out."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ MINUTE_S = 60.0
 def simulate(
     config: Config, model: Model, traffic: Traffic, *, seed: int = 0, instances: int = 1
 ) -> Results:
-    """Run the traffic through the config's proxy; the same arguments give the same results.
+    """Run the traffic through the config's proxy. The same arguments give the same results.
 
-    `instances`: so many proxies behind a load balancer that chooses at random, with one shared
-    view of the limits if there are several.
+    `instances` is the number of proxies, behind a load balancer that picks one at random. Several
+    instances share one view of the limits.
     """
     results = Results(traffic.seconds, traffic.notes)
     clock = Clock()
-    places = _Places(config, model, results, seed)
+    vendors = _Vendors(config, model, results, seed)
     proxies = [
-        _proxy(config, pool_of(config), places, clock, Random(f"{seed} instance {i}"))  # noqa: S311
+        _proxy(config, pool_of(config), vendors, clock, Random(f"{seed} instance {i}"))  # noqa: S311
         for i in range(instances)
     ]
     if instances > 1:
@@ -47,7 +47,7 @@ def simulate(
     return results
 
 
-class _Places:
+class _Vendors:
     """The modelled endpoints, which all instances share."""
 
     def __init__(self, config: Config, model: Model, results: Results, seed: int) -> None:
@@ -59,7 +59,7 @@ class _Places:
         self._found: dict[tuple[str, str], tuple[SimulatedEndpoint, EndpointCount]] = {}
 
     def of(self, state: EndpointState, tier: int) -> tuple[SimulatedEndpoint, EndpointCount]:
-        """What stands behind an endpoint, and what is counted of it."""
+        """Return the model and the counters of an endpoint."""
         endpoint = state.endpoint
         key = (endpoint.group, endpoint.name)
         if key not in self._found:
@@ -92,19 +92,19 @@ class _Places:
         )
 
 
-def _proxy(config: Config, pool: Pool, places: _Places, clock: Clock, chance: Random) -> Proxy:
-    vendors: dict[EndpointState, SimulatedEndpoint] = {}
+def _proxy(config: Config, pool: Pool, vendors: _Vendors, clock: Clock, chance: Random) -> Proxy:
+    models: dict[EndpointState, SimulatedEndpoint] = {}
     counts: dict[EndpointState, EndpointCount] = {}
     for group in pool.groups.values():
         for number, tier in enumerate(group.tiers):
             for state in tier.states:
-                vendors[state], counts[state] = places.of(state, number)
+                models[state], counts[state] = vendors.of(state, number)
     return Proxy(
         pool,
         config.general_settings,
         clock=clock,
-        results=places.results,
-        vendors=vendors,
+        results=vendors.results,
+        vendors=models,
         counts=counts,
         chance=chance,
     )

@@ -1,7 +1,7 @@
-"""Many simulated instances with one view: their leases, and the shared windows that grant.
+"""Simulated instances that share their limits: their leases, and the windows that grant quota.
 
-Times are those of adapters/shared/view.py: an instance asks every 20 ms while there is something to
-ask, and after 5 ms if a call waits; the answer takes a round trip.
+The timing is that of shared_state/sync.py: an instance with something to ask sends a request every
+20 ms, or after 5 ms if a call waits. The reply takes one round trip.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from llmproxy.tools.simulate.proxy import Proxy
 from llmproxy.tools.simulate.results import SharedWork
 
 ROUND_TRIP_S = 0.001
-NEWS_S = 0.05  # from one instance to the others; they promise 0.1
+NEWS_S = 0.05  # a change of state reaches the other instances; the real view promises 0.1 s
 CLAIM_S = 0.3
 
 
 class Window:
-    """What adapters/shared/window.lua keeps for one account. Mutable.
+    """The window of one account: what shared_state/window.lua does, in Python.
 
-    tests/tools/simulate compares it with the script's own slow and obvious twin.
+    tests/tools/simulate compares it with a plain implementation of the same script.
     """
 
     __slots__ = ("_claim", "_newest", "_requests", "_tokens", "requests", "tokens")
@@ -37,10 +37,10 @@ class Window:
         self._requests = deque([0] * WINDOW_SLOTS, WINDOW_SLOTS)  # the newest slot is the last
         self._tokens = deque([0] * WINDOW_SLOTS, WINDOW_SLOTS)
         self._newest = 0
-        self._claim: tuple[float, int, int, object] | None = None  # until, needs, whose
+        self._claim: tuple[float, int, int, object] | None = None  # until, needs, owner
 
     def answer(self, who: object, ask: QuotaRequest, now: float) -> QuotaReply:
-        """Charge what was dispatched, and grant what can be had."""
+        """Charge what the instance reports as sent, and grant what it may have of its request."""
         self._pass_time(now)
         for report in ask.reports:
             if report.age_slots < WINDOW_SLOTS:
@@ -87,10 +87,10 @@ class Window:
             bursts = ask.burst.requests - recent < min(free_requests, ask.need_requests)
             free_requests = min(free_requests, ask.burst.requests - recent)
         if self._claim is not None:
-            until, requests, tokens, whose = self._claim
+            until, requests, tokens, owner = self._claim
             if until <= now:
                 self._claim = None
-            elif whose is not who:
+            elif owner is not who:
                 free_requests -= requests
                 free_tokens -= tokens
         return free_requests, free_tokens, bursts
@@ -105,7 +105,7 @@ class Window:
 
 
 class SharedView:
-    """All instances' leases, and the server between them."""
+    """The leases of all instances, and the Redis server between them."""
 
     def __init__(self, proxies: Sequence[Proxy], clock: Clock) -> None:
         self.work = SharedWork(instances=len(proxies))
@@ -117,7 +117,7 @@ class SharedView:
             proxy.on_change = partial(self._publish, proxy)
 
     def plan(self, when: float, member: _Member) -> None:
-        """Let a member ask then."""
+        """Plan a tick of a member."""
         self._clock.at(when, member.tick)
 
     @property
@@ -126,7 +126,7 @@ class SharedView:
         return self._clock.now
 
     def ask(self, member: _Member, asked: dict[str, QuotaRequest], now: float) -> None:
-        """A member's asks reach the server at once; the answers take a round trip."""
+        """Answer a member's requests. They arrive at once; the replies take a round trip."""
         self.work.round_trips += 1
         self.work.asks += len(asked)
         grants = {}
@@ -150,7 +150,7 @@ class SharedView:
 
 
 class _Member:
-    """One instance's part: what its SharedView does."""
+    """One instance's side of the shared view: its leases, and when they send requests."""
 
     __slots__ = ("_awake", "_leases", "_planned_for", "_proxy", "_ticked_at", "_view")
 
@@ -172,9 +172,9 @@ class _Member:
                 self._need(capacity.key, lease)
 
     def tick(self, now: float) -> None:
-        """Ask for everybody who has something to ask."""
+        """Send the requests of every lease that has one."""
         if now < self._planned_for:
-            return  # it was asked earlier than planned
+            return  # an earlier tick has replaced this one
         self._planned_for = inf
         self._ticked_at = now
         asked = {}
@@ -190,7 +190,7 @@ class _Member:
             self._plan(now + TICK_S)
 
     def receive(self, grants: dict[str, QuotaReply], now: float) -> None:
-        """The server's answers."""
+        """Pass the server's replies to the leases."""
         for key, grant in grants.items():
             self._leases[key].receive(grant, now)
         self._proxy.capacity_freed(now)

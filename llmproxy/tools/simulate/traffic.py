@@ -1,4 +1,4 @@
-"""The calls of a simulation: when each arrives, for which group, and how big it is."""
+"""The calls of a simulation: when they arrive, for which model group, and how big they are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
-    """One call. `at_s`: seconds since the beginning. `bound_tokens`: input and output bound, as a
-    vendor charges them on arrival."""
+    """One call. `at_s`: seconds since the start of the run. `bound_tokens`: the input plus the
+    bound of the output, which vendors charge when a request arrives."""
 
     at_s: float
     group: str
@@ -20,15 +20,14 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 
 
 class RateStep(msgspec.Struct, frozen=True):
-    """So many calls a second, for so many seconds."""
+    """A constant rate, in calls per second, for some seconds."""
 
     rate: float
     seconds: float
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """Calls in the order of their times. `seconds`: how long they arrive. `notes`: what a reader of
-    the results should know of them."""
+    """Calls, sorted by time. `seconds`: how long they arrive. `notes`: remarks for the report."""
 
     arrivals: list[Arrival]
     seconds: float
@@ -38,8 +37,10 @@ class Traffic(msgspec.Struct, frozen=True):
 def steady(
     steps: Sequence[RateStep], groups: Sequence[str], tokens: tuple[int, int], chance: Random
 ) -> Traffic:
-    """Calls at random moments (a Poisson process), one step after the other, spread evenly over
-    groups. `tokens`: input and output of each."""
+    """Return calls at random times (a Poisson process), one step after the other.
+
+    The groups take turns. `tokens`: input and output tokens of each call.
+    """
     arrivals: list[Arrival] = []
     begins_s = 0.0
     for step in steps:

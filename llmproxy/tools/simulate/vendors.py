@@ -1,7 +1,7 @@
 """Modelled endpoints: what one would answer, and when.
 
-Limits are kept in the manner of the endpoint's vendor, by the simulated vendor's own windows, and
-told in the vendor's own headers. An answer comes whole: its headers are known when it has ended.
+Limits are enforced as the endpoint's vendor does, with the windows of `llmproxy simulator`, and
+reported in the vendor's headers. Answers are not streamed: headers arrive with the end of a body.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from llmproxy.tools.simulator.limits import (
     Window,
 )
 
-REFUSAL_S = 0.05  # a refusal, or that there is no connection, is known so soon
-P95 = 1.6449  # standard deviations above the median
-SLOT_S = 0.25  # in which dispatched calls are counted
+REFUSAL_S = 0.05  # how long a refused request or connection takes
+P95 = 1.6449  # the 95th percentile, in standard deviations above the median
+SLOT_S = 0.25  # admitted requests are counted in slots of this length
 THROTTLED = b'{"error":{"message":"Rate limit reached.","code":"rate_limit_exceeded"}}'
 DOWN = b'{"error":{"message":"The modelled endpoint is down.","code":null}}'
 
 
 class Outcome(msgspec.Struct):
-    """How an attempt will end: at `ends_at`, with an answer if `failure` is None."""
+    """The end of an attempt: at `ends_at`, with an answer if `failure` is None."""
 
     ends_at: float
     failure: UpstreamError | None = None
@@ -47,16 +47,16 @@ class Outcome(msgspec.Struct):
     standing: Standing | None = None
 
     def headers(self) -> Headers:
-        """What an answer says of limits."""
+        """Return the answer's rate limit headers."""
         if self.account is None or self.account.window is None or self.standing is None:
             return []
         return self.account.window.headers(self.standing)
 
 
 class Account:
-    """The counters of a vendor: one for each account and model. Mutable.
+    """A vendor's counters for one account and model.
 
-    `requests`, `tokens`: what reached it and was admitted, by slots of a quarter of a second.
+    `requests`, `tokens`: what it admitted, by slots of a quarter of a second.
     """
 
     __slots__ = ("requests", "rpm", "tokens", "tpm", "window")
@@ -74,7 +74,7 @@ class Account:
             self.window = kind(rpm or GENEROUS_RPM, tpm or GENEROUS_TPM, begins_at)
 
     def admit(self, tokens: int, now: float) -> Standing | None:
-        """Charge a request, or refuse it (`wait_s`); None where nothing is limited."""
+        """Charge a request, or refuse it (`wait_s` is set). Returns None if there are no limits."""
         standing = None
         if self.window is not None:
             standing = self.window.admit(tokens, now)
@@ -115,7 +115,7 @@ class SimulatedEndpoint:
         self._chance = chance
 
     def answer(self, tokens: int, now: float) -> Outcome:
-        """How a request with so many tokens ends that is sent now."""
+        """Return how a request of this many tokens ends if it is sent now."""
         for outage in self._outages:
             if outage.from_s <= now < outage.to_s:
                 return Outcome(now + REFUSAL_S, self._down(outage))

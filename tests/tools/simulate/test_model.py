@@ -1,4 +1,4 @@
-"""The model file: how endpoints behave, and what is said of mistakes in it."""
+"""Reading the model file, and the messages for mistakes in it."""
 
 import pytest
 
@@ -25,10 +25,10 @@ def load(tmp_path, text):
 def problems(tmp_path, text):
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text)
-    return [(each.line, each.found) for each in caught.value.problems]
+    return [(problem.line, problem.found) for problem in caught.value.problems]
 
 
-def test_an_endpoint_is_meant_by_its_name_or_in_one_group_only(tmp_path):
+def test_an_endpoint_is_named_alone_or_with_its_group(tmp_path):
     model = load(tmp_path, GOOD)
 
     assert model.latency_s.median == 2
@@ -42,7 +42,7 @@ def test_an_empty_file_is_a_model_with_every_default(tmp_path):
     assert load(tmp_path, "# nothing yet\n").latency_s.p95 == 3
 
 
-def test_every_mistake_is_told_with_its_line(tmp_path):
+def test_every_mistake_is_reported_with_its_line(tmp_path):
     text = GOOD.replace("status: 503", "status: 200").replace("rpm: 100", "rpn: 100")
 
     assert problems(tmp_path, text) == [
@@ -51,22 +51,22 @@ def test_every_mistake_is_told_with_its_line(tmp_path):
     ]
 
 
-def test_an_endpoint_that_is_not_in_the_config_is_told(tmp_path):
+def test_an_endpoint_that_is_not_in_the_config_is_an_error(tmp_path):
     assert problems(tmp_path, GOOD.replace("h/east", "h/west")) == [
-        (5, "there is no endpoint 'h/west'.")
+        (5, "unknown endpoint 'h/west'.")
     ]
 
 
-def test_what_cannot_be_is_told(tmp_path):
+def test_contradictory_values_are_errors(tmp_path):
     text = GOOD.replace("to_s: 20", "to_s: 5").replace("p95: 5", "p95: 1")
 
     assert problems(tmp_path, text) == [
         (1, "latency_s: p95 must be at least the median."),
-        (4, "endpoints.east.outages.0: to_s must be more than from_s."),
+        (4, "endpoints.east.outages.0: to_s must be greater than from_s."),
     ]
 
 
-def test_a_file_that_is_no_yaml_is_told(tmp_path):
+def test_a_file_that_is_not_a_yaml_mapping_is_an_error(tmp_path):
     assert problems(tmp_path, "endpoints: [\n")[0][0] > 0
     assert problems(tmp_path, "- a list\n")[0][0] == 1
     with pytest.raises(ConfigError, match="cannot be read"):

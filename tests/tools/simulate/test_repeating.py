@@ -1,4 +1,4 @@
-"""The same arguments give the same results, to the byte; and quickly."""
+"""Repeated runs give the same bytes, and a large run takes seconds."""
 
 from time import process_time
 
@@ -22,7 +22,7 @@ def test_another_seed_is_another_run():
     assert as_json(first) != as_json(second)
 
 
-def test_several_instances_are_repeated_exactly_too():
+def test_a_run_with_several_instances_is_repeated_exactly():
     first, second = (run(cheap_and_dear(), calls((30, 30)), instances=4) for _ in range(2))
 
     assert as_json(first) == as_json(second)

@@ -8,30 +8,31 @@ from llmproxy.tools.simulate.report import as_json, as_text
 from tests.tools.simulate.worlds import calls, cheap_and_dear, config, endpoint, run
 
 
-def test_the_text_tells_what_matters_and_then_every_endpoint():
+def test_the_text_has_a_summary_and_every_endpoint():
     text = as_text(run(cheap_and_dear(), calls((24, 120))))
 
-    assert "clients saw    0 times 429, 0 times 5xx" in text
+    assert "clients got    0 errors with 429, 0 with 5xx" in text
     for name in ("g/one", "g/two", "g/dear"):
         assert any(line.startswith(name) for line in text.splitlines())
 
 
 def test_the_json_adds_up():
-    told = json.loads(as_json(run(cheap_and_dear(), calls((24, 120)))))
+    report = json.loads(as_json(run(cheap_and_dear(), calls((24, 120)))))
 
-    assert told["calls"] == told["served"] == sum(each["served"] for each in told["endpoints"])
-    assert abs(sum(each["share"] for each in told["endpoints"]) - 1) < 1e-5
-    assert [each["tier"] for each in told["tiers"]] == [0, 1]
-    assert told["waits"]["median_s"] <= told["waits"]["p99_s"] <= told["waits"]["max_s"]
-    assert told["endpoints"][0]["requests"]["limit"] == 600
-    assert told["endpoints"][2]["requests"] is None, "it has no limit"
+    endpoints, waits = report["endpoints"], report["waits"]
+    assert report["calls"] == report["served"] == sum(row["served"] for row in endpoints)
+    assert abs(sum(row["share"] for row in endpoints) - 1) < 1e-5
+    assert [row["tier"] for row in report["tiers"]] == [0, 1]
+    assert waits["median_s"] <= waits["p99_s"] <= waits["max_s"]
+    assert endpoints[0]["requests"]["limit"] == 600
+    assert endpoints[2]["requests"] is None, "it has no limit"
 
 
-def test_a_run_in_which_nobody_was_served_is_told_and_drawn():
+def test_a_run_without_a_served_call_is_reported_and_drawn():
     down = {"outages": [{"from_s": 0, "to_s": 900}]}
     results = run(config(endpoint("only")), calls((2, 20)), only=down)
 
-    assert f"{results.calls:,} times 5xx" in as_text(results)
+    assert f"{results.calls:,} with 5xx" in as_text(results)
     assert json.loads(as_json(results))["cost_usd"] is None
     ElementTree.fromstring(as_svg(results, "nothing"))
 

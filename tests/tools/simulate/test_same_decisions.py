@@ -1,7 +1,7 @@
-"""The proxy's failover stage and the simulator take the same decisions: they drive one machine.
+"""The failover stage and the simulation make the same decisions, with the same state machine.
 
-Both meet the same scripts of random faults, 1,000 in a thorough run: the stage in real time, with
-pauses of microseconds, the simulator on its own clock.
+Both play the same scripts of random faults, 1,000 in a thorough run: the stage in real time, with
+pauses of microseconds, the simulation on its own clock.
 """
 
 import time
@@ -28,10 +28,10 @@ from tests.support.faults import failure_at
 from tests.support.run import bounded
 
 SCRIPTS = 1_000 if THOROUGH else 250
-# An attempt takes time, and so breakers open one after the other.
+# Attempts take time, so that breakers open one after the other.
 AN_ATTEMPT_S = 0.0001
-CALLS = 3  # one after the other, so that they meet open breakers and cooldowns
-# No fault that ends within seconds: what follows would depend on the machine's speed.
+CALLS = 3  # one after the other, so that later calls meet open breakers and cooldowns
+# No fault here ends within seconds; otherwise the result would depend on the machine's speed.
 FAULTS = (
     *("ok", "failed", "lost", "unreachable", "silent", "rejected"),
     *("refused", "misconfigured", "unpaid", "throttled", "overloaded"),
@@ -69,7 +69,7 @@ CONFIGS = [
 
 
 class Script:
-    """Plays the endpoints, and notes which were asked. The last fault of each is for ever."""
+    """Plays the endpoints and records the attempts. The last fault of each one repeats forever."""
 
     def __init__(self, faults):
         self.left = {name: list(names) for name, names in faults.items()}
@@ -149,7 +149,7 @@ def by_simulation(config, faults):
 
 
 @bounded(120)
-async def test_the_simulator_goes_where_the_stage_goes_on_random_scripts():
+async def test_the_simulation_tries_the_same_endpoints_as_the_stage_on_random_scripts():
     chance = Random(13)
     asked = 0
     for number in range(SCRIPTS):
@@ -161,4 +161,4 @@ async def test_the_simulator_goes_where_the_stage_goes_on_random_scripts():
 
         assert by_simulation(config, faults) == by_stage, (number, faults)
         asked += len(by_stage[0]) - CALLS
-    assert asked > 2 * SCRIPTS, "the scripts are worth playing"
+    assert asked > 2 * SCRIPTS, "the scripts lead to retries"

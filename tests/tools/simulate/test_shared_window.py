@@ -1,4 +1,4 @@
-"""The shared window of a simulation against the slow and obvious one."""
+"""The shared window of a simulation against the plain implementation in tests/support."""
 
 from hypothesis import given
 from hypothesis import strategies as some
@@ -35,10 +35,10 @@ def asks(draw):
 
 @examples(150)
 @given(some.lists(some.tuples(MOMENT, asks()), min_size=1, max_size=25))
-def test_it_grants_what_the_slow_one_grants(told):
+def test_it_grants_the_same_as_the_plain_implementation(requests):
     fast, slow = Window(), SharedWindow()
     now_ms = 0
-    for (passed_ms, who), ask in told:
+    for (passed_ms, who), ask in requests:
         now_ms += passed_ms
         granted, expected = fast.answer(who, ask, now_ms / 1000), slow.answer(who, ask, now_ms)
 

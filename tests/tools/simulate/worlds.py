@@ -1,4 +1,4 @@
-"""Small worlds to simulate: configs, models and traffic, in a line each."""
+"""Builds small configs, models and traffic to simulate."""
 
 from random import Random
 
@@ -11,11 +11,11 @@ AZURE = "https://{name}.openai.azure.com/openai/v1/"
 
 
 def endpoint(name, *, rpm=None, tpm=None, tier=0, azure=False, price=None):
-    """One line of a config."""
+    """Return one endpoint's line of a config."""
     limits = {"rpm": rpm, "tpm": tpm}
-    told = ", ".join(f"{key}: {value}" for key, value in limits.items() if value)
+    given = ", ".join(f"{key}: {value}" for key, value in limits.items() if value)
     parts = [f"name: {name}", "model: m", f"tier: {tier}"]
-    parts += [f"limits: {{{told}}}"] if told else []
+    parts += [f"limits: {{{given}}}"] if given else []
     parts += [f"price: {{input: {price[0]}, output: {price[1]}}}"] if price else []
     base = f", base_url: '{AZURE.format(name=name)}'" if azure else ""
     parts.append(f"params: {{api_key: the-key-of-{name}{base}}}")
@@ -23,14 +23,14 @@ def endpoint(name, *, rpm=None, tpm=None, tier=0, azure=False, price=None):
 
 
 def config(*endpoints, **settings):
-    """A config of one group `g`."""
+    """Return a config with one group, `g`."""
     lines = ["model_groups:", "  - model_group: g", "    models:", *endpoints]
     lines += ["general_settings:", *(f"  {key}: {value}" for key, value in settings.items())]
     return parse_config("\n".join(lines if settings else lines[:-1]), {}, file="test.yaml")
 
 
 def cheap_and_dear(**settings):
-    """Two cheap endpoints of Azure, 20 calls a second in all, and a dear one."""
+    """Two cheap Azure endpoints, together 20 calls per second, and a dear one."""
     return config(
         endpoint("one", rpm=600, tpm=1_000_000, azure=True, price=(2, 8)),
         endpoint("two", rpm=600, tpm=1_000_000, azure=True, price=(2, 8)),
@@ -40,15 +40,15 @@ def cheap_and_dear(**settings):
 
 
 def calls(*steps, groups=("g",), tokens=(500, 200), seed=1):
-    """Traffic, given as (calls a second, seconds)."""
+    """Return traffic. Each step is (calls per second, seconds)."""
     return steady([RateStep(*step) for step in steps], groups, tokens, Random(seed))
 
 
 def run(config, traffic, *, seed=1, instances=1, **endpoints):
-    """Simulate it. `endpoints`: how each behaves, as a model file says it."""
+    """Simulate. `endpoints`: how each one behaves, in the format of a model file."""
     model = Model.model_validate({"endpoints": endpoints})
     return simulate(config, model, traffic, seed=seed, instances=instances)
 
 
 def served_by(results):
-    return {each.name: each.served for each in results.endpoints}
+    return {endpoint.name: endpoint.served for endpoint in results.endpoints}
