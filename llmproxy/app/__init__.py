@@ -1,4 +1,4 @@
-"""Paths, the data plane as plain ASGI, and errors as HTTP answers."""
+"""The application: what it answers itself, and errors as HTTP answers."""
 
 from llmproxy.app.application import App
 from llmproxy.app.rendering import error_answer

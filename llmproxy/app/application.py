@@ -1,7 +1,6 @@
 """The application: it takes a parsed request and answers it, whatever goes wrong.
 
-Our server calls `serve` directly; other ASGI servers reach the same data plane by `__call__`. All
-other paths belong to the admin application.
+The server calls `serve` for the data plane. All other paths belong to the admin application.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import logging
 from collections.abc import Callable
 from time import monotonic, time
 
-from llmproxy.app.asgi import serve_asgi
 from llmproxy.app.local import local_answer, no_admin
 from llmproxy.app.rendering import send_error
 from llmproxy.calls import Headers, Request, TraceContext
@@ -36,7 +34,7 @@ CONTROL_PATHS = frozenset(
 
 
 class App:
-    """Serves each call with the current Runtime. Usable as an ASGI application.
+    """Serves calls with the current Runtime. As an ASGI application: the operator's paths.
 
     `admin`: serves the operator's paths; None = not installed. `trace_of`: finds a call's place in
     a trace from its headers; None = calls are not traced.
@@ -130,11 +128,8 @@ class App:
         return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI request."""
-        if scope["type"] == "http" and not self.is_control_path(scope["raw_path"]):
-            await serve_asgi(self.serve, scope, receive, send, max_bytes=self.max_body_bytes)
-        else:
-            await self._admin(scope, receive, send)
+        """Serve a path of the admin application."""
+        await self._admin(scope, receive, send)
 
 
 def _finish(record: CallRecord, listener: Listener) -> None:

@@ -20,9 +20,9 @@ from tests.support.run import bounded
 from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scripted, sse_head
 
 PACKAGE = Path(llmproxy.__file__).parent
-BATTERIES = ("admin", "cache", "shared_state", "telemetry", "tools", "workers")
+BATTERIES = ("admin", "asgi", "cache", "shared_state", "telemetry", "tools", "workers")
 # They put the parts together; a program that embeds the core does that itself.
-COMPOSITION = ("__main__.py", "asgi.py", "batteries.py", "cli.py")
+COMPOSITION = ("__main__.py", "batteries.py", "cli.py")
 
 SERVE = """
 import os, sys

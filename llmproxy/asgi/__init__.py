@@ -16,6 +16,7 @@ from pathlib import Path
 
 from llmproxy.aio.tasks import background
 from llmproxy.app import App
+from llmproxy.asgi.exchange import serve_asgi
 from llmproxy.batteries import config_to_serve, installed
 from llmproxy.errors import ConfigError
 from llmproxy.protocols import Receive, Scope, Send
@@ -73,7 +74,7 @@ class ASGIProxy:
         elif self._app is None:
             raise RuntimeError("The proxy is not open: pass its `lifespan` to your application.")
         else:
-            await self._app(_as_at_the_root(scope), receive, send)
+            await serve_asgi(self._app, _as_at_the_root(scope), receive, send)
 
     async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.app.test_asgi import under_uvicorn
+from tests.asgi.test_other_servers import under_uvicorn
 from tests.story.limited import begin, until
 from tests.story.test_cache import FIXED, cached
 from tests.story.test_coalescing import STREAM, WHOLE, slowly, streams

@@ -3,10 +3,12 @@
 import asyncio
 import socket
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import uvicorn
 
+from llmproxy.asgi.exchange import serve_asgi
 from llmproxy.batteries import installed
 from llmproxy.config import parse_config
 from llmproxy.serving import open_app
@@ -37,7 +39,13 @@ async def under_uvicorn(config, implementation):
     listening = socket.create_server(("127.0.0.1", 0))
     async with open_app(parsed, environ={}, batteries=installed(), listener=heard) as app:
         server = uvicorn.Server(
-            uvicorn.Config(app, http=implementation, lifespan="off", log_level="error")
+            uvicorn.Config(
+                partial(serve_asgi, app),
+                http=implementation,
+                interface="asgi3",
+                lifespan="off",
+                log_level="error",
+            )
         )
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:

@@ -1,30 +1,29 @@
-"""The data plane as plain ASGI, for other servers (docs/asgi.md): `Request` and `Client` on ASGI's
-`receive` and `send`."""
+"""A request of any ASGI server: `Request` and `Client` on ASGI's `receive` and `send`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from time import monotonic
 
+from llmproxy.app import App
 from llmproxy.calls import Headers, Request
 from llmproxy.errors import ClientError
-from llmproxy.protocols import Client, Message, Receive, Scope, Send
-
-Serve = Callable[[Request, Client, ClientError | None], Awaitable[None]]
+from llmproxy.protocols import Message, Receive, Scope, Send
 
 
-async def serve_asgi(
-    serve: Serve, scope: Scope, receive: Receive, send: Send, *, max_bytes: int
-) -> None:
+async def serve_asgi(app: App, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one ASGI request; cancel the call when the client leaves."""
+    if app.is_control_path(scope["raw_path"]):
+        await app(scope, receive, send)
+        return
     headers: Headers = [(name.lower(), value) for name, value in scope["headers"]]
     kind = next((value for name, value in headers if name == b"content-type"), b"")
     incoming = _Incoming(receive)
     refusal: ClientError | None = None
     body: bytes | _Incoming = incoming
     if not kind.lower().startswith(b"multipart/"):
-        body, refusal = await _whole(incoming, max_bytes)
+        body, refusal = await _whole(incoming, app.max_body_bytes)
     client = scope.get("client")
     request = Request(
         scope["method"],
@@ -36,7 +35,7 @@ async def serve_asgi(
         monotonic(),
     )
     reply = _ASGIReply(send)
-    call = asyncio.ensure_future(serve(request, reply, refusal))
+    call = asyncio.ensure_future(app.serve(request, reply, refusal))
     leaving = asyncio.ensure_future(incoming.disconnected())
     try:
         await asyncio.wait((call, leaving), return_when=asyncio.FIRST_COMPLETED)
