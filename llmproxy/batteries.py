@@ -28,7 +28,15 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
     `log_to`: the file descriptor of the access log; None = no log. `slot`: where the counters of
     several workers meet; None = there is one process.
     """
-    caches = connector = telemetry = open_admin = None
+    callers = price_list = caches = connector = telemetry = open_admin = None
+    if _has("callers"):
+        from llmproxy.callers import ConfiguredCallers  # noqa: PLC0415 - may not be there
+
+        callers = ConfiguredCallers()
+    if _has("price_list"):
+        from llmproxy.price_list import list_price  # noqa: PLC0415 - may not be there
+
+        price_list = list_price
     if _has("cache"):
         from llmproxy.cache import Caches  # noqa: PLC0415 - may not be there
 
@@ -48,7 +56,14 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
         from llmproxy.admin import open_admin as opening  # noqa: PLC0415 - may not be there
 
         open_admin = partial(opening, slot=slot)
-    return Batteries(caches, connector, telemetry, open_admin)
+    return Batteries(
+        caches=caches,
+        connector=connector,
+        callers=callers,
+        price_list=price_list,
+        telemetry=telemetry,
+        open_admin=open_admin,
+    )
 
 
 def config_to_serve(

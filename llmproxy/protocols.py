@@ -2,7 +2,7 @@
 
     server ─Client─> app ─> gateway ─> pipeline ─UpstreamResponse─> upstream
                                │           │
-                          AnswerCache   Listener (every part reports; nothing waits for it)
+                  Callers, AnswerCache  Listener (every part reports; nothing waits for it)
                                │
                              Peers ─SharedQuota─> capacity of an account
 
@@ -13,19 +13,19 @@ page, and the core works without it. Parts are passed in; none imports another o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
 
 from llmproxy.calls import Call, TraceContext
-from llmproxy.config import Config, GeneralSettings
+from llmproxy.config import Caller, Config, GeneralSettings, Price
 from llmproxy.events import Listener
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
-from llmproxy.routing import Group
-from llmproxy.rules.capacity import SharedQuota
+from llmproxy.routing import Group, Pool
+from llmproxy.rules.capacity import Capacity, SharedQuota
 from llmproxy.rules.prices import Prices
 from llmproxy.streams import (
     BodyReader,
@@ -45,6 +45,8 @@ __all__ = [
     "AnswerCaches",
     "Ask",
     "BodyReader",
+    "CallerSource",
+    "Callers",
     "Client",
     "Content",
     "Credentials",
@@ -55,6 +57,7 @@ __all__ = [
     "Message",
     "PeerConnector",
     "Peers",
+    "PriceList",
     "Receive",
     "Scope",
     "Send",
@@ -83,6 +86,47 @@ class Credentials(Protocol):
 
     async def headers(self, endpoint: Endpoint) -> tuple[Header, ...]:
         """Return the credential to send now. Raises CredentialRejected if there is none."""
+
+
+class Callers(Protocol):
+    """The callers of one config: who they are, what they may use, their limits."""
+
+    def identify(self, headers: Headers) -> str | None:
+        """Return the name of the caller that sent a request; None without configured callers.
+
+        Raises ClientError for a missing or unknown key.
+        """
+
+    def pool_of(self, caller: str | None) -> Pool:
+        """Return the groups that a caller may use."""
+
+    def admit(
+        self, call: Call, group: Group, record: CallRecord
+    ) -> AbstractAsyncContextManager[None]:
+        """Return a context manager that counts a call against its caller's limits while it lasts.
+
+        Entering it raises CallerThrottled if there is no room.
+        """
+
+    def limit_headers(self, caller: str | None) -> Headers | None:
+        """Return what a caller has left of its limits, as headers; None for one without limits."""
+
+    def capacities(self) -> Iterable[Capacity]:
+        """Return the capacity of each caller with limits, to be shared with other instances."""
+
+
+class CallerSource(Protocol):
+    """Makes the callers of each config. What they have used survives a reload."""
+
+    def serve(self, callers: Sequence[Caller], pool: Pool) -> Callers:
+        """Return the callers of a config, which becomes the current one. `pool`: all groups."""
+
+
+class PriceList(Protocol):
+    """List prices of models, for endpoints whose config gives no price."""
+
+    def __call__(self, provider: str, model: str) -> Price | str:
+        """Return today's list price of a provider's model, or why it is not known."""
 
 
 class AnswerCache(Protocol):

@@ -23,8 +23,8 @@ from llmproxy.app import App
 from llmproxy.config import Config, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listeners
-from llmproxy.protocols import AnswerCaches, ASGIApp, Listener, PeerConnector, TelemetryOpener
-from llmproxy.runtime import LiveConfig, open_live_config
+from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener
+from llmproxy.runtime import LiveConfig, RuntimeBatteries, open_live_config
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.runtime.triggers import reload_triggers
 from llmproxy.server import make_server
@@ -37,14 +37,12 @@ class CannotListenError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Batteries:
+class Batteries(RuntimeBatteries):
     """What stands around the core; None = not installed. `llmproxy.batteries` makes one.
 
     `open_admin` gets the live config and the open telemetry, and yields the admin application.
     """
 
-    caches: AnswerCaches | None = None
-    connector: PeerConnector | None = None
     telemetry: TelemetryOpener | None = None
     open_admin: Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None = None
 
@@ -59,6 +57,7 @@ class Batteries:
                 f"Install the whole of llmproxy, or remove {key}.",
             )
             for key, package, battery, is_set in (
+                ("callers", "callers", self.callers, settings.callers),
                 ("cache", "cache", self.caches, settings.cache),
                 ("redis_*", "shared_state", self.connector, shares_state(settings)),
                 ("call_file", "telemetry", self.telemetry, settings.call_file),
@@ -165,8 +164,7 @@ async def open_app(
                 environ=environ,
                 listener=Listeners(*listeners),
                 file=file,
-                caches=batteries.caches,
-                connector=batteries.connector,
+                batteries=batteries,
             )
         )
         if telemetry is not None:

@@ -9,6 +9,15 @@ LiveConfig         the process      which config is served; changes it while cal
 
 from llmproxy.runtime.live_config import LiveConfig, LoadStatus, NoFile, open_live_config
 from llmproxy.runtime.pool import pool_of
+from llmproxy.runtime.process_state import RuntimeBatteries
 from llmproxy.runtime.runtime import Runtime
 
-__all__ = ["LiveConfig", "LoadStatus", "NoFile", "Runtime", "open_live_config", "pool_of"]
+__all__ = [
+    "LiveConfig",
+    "LoadStatus",
+    "NoFile",
+    "Runtime",
+    "RuntimeBatteries",
+    "open_live_config",
+    "pool_of",
+]

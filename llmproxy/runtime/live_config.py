@@ -16,10 +16,10 @@ import msgspec
 
 from llmproxy.config import Config, differences, kept_until_restart
 from llmproxy.errors import ConfigError
-from llmproxy.protocols import AnswerCaches, Listener, PeerConnector
+from llmproxy.protocols import Listener
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.runtime.pool import reset_endpoints
-from llmproxy.runtime.process_state import ProcessState
+from llmproxy.runtime.process_state import ProcessState, RuntimeBatteries
 from llmproxy.runtime.resources import open_resources
 from llmproxy.runtime.runtime import Runtime, activate
 
@@ -197,8 +197,7 @@ async def open_live_config(
     environ: Mapping[str, str],
     listener: Listener,
     file: ConfigFile | None = None,
-    caches: AnswerCaches | None = None,
-    connector: PeerConnector | None = None,
+    batteries: RuntimeBatteries,
     wall: Callable[[], float] = time,
 ) -> AsyncIterator[LiveConfig]:
     """Serve a config, and at the end close everything. Raises ConfigError.
@@ -206,9 +205,7 @@ async def open_live_config(
     `file`: where the config comes from, and the next ones will; None = it cannot be reloaded.
     """
     settings = config.general_settings
-    process = ProcessState(
-        settings, environ=environ, listener=listener, caches=caches, connector=connector
-    )
+    process = ProcessState(settings, environ=environ, listener=listener, batteries=batteries)
     runtime = activate(await open_resources(config, process), process)
     live = LiveConfig(runtime, process, file, wall)
     try:

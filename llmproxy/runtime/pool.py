@@ -9,24 +9,31 @@ change.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import chain
 from math import inf
 
 from llmproxy.config import Config, GeneralSettings
+from llmproxy.protocols import PriceList
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.routing import EndpointState, Group, Pool
 from llmproxy.routing.strategies import STRATEGIES, Strategy
+from llmproxy.routing.strategies import Price as PriceOf
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity
 from llmproxy.rules.prices import blended
-from llmproxy.runtime.price_list import list_price
+from llmproxy.runtime.prices import no_list, price_of
 
 Endpoints = Mapping[str, tuple[Endpoint, ...]]
 
 
 def pool_of(
-    config: Config, *, endpoints: Endpoints | None = None, before: Pool | None = None
+    config: Config,
+    *,
+    endpoints: Endpoints | None = None,
+    before: Pool | None = None,
+    price_list: PriceList = no_list,
 ) -> Pool:
     """Return the state of every endpoint of a config. `endpoints`: its own, if already made.
 
@@ -45,6 +52,7 @@ def pool_of(
             strategy=strategy,
             name=name,
             settings=settings,
+            price=partial(_blended_price, price_list=price_list),
             before=known.get(name),
         )
     for group in config.model_groups:
@@ -70,12 +78,13 @@ def _group(
     strategy: Strategy,
     name: str,
     settings: GeneralSettings,
+    price: PriceOf,
     before: Group | None,
 ) -> Group:
     spill_wait_s = settings.queue.spill_wait_s
     if before is None:
-        return Group(name, states, strategy, spill_wait_s=spill_wait_s, price=_price_of)
-    before.update(states, strategy, spill_wait_s=spill_wait_s, price=_price_of)
+        return Group(name, states, strategy, spill_wait_s=spill_wait_s, price=price)
+    before.update(states, strategy, spill_wait_s=spill_wait_s, price=price)
     return before
 
 
@@ -153,8 +162,7 @@ def _is_same(known: Endpoint, endpoint: Endpoint) -> bool:
     return known.provider is endpoint.provider and known.account == endpoint.account
 
 
-def _price_of(state: EndpointState) -> float:
+def _blended_price(state: EndpointState, *, price_list: PriceList) -> float:
     """Return the price of a call, which orders the tiers; an unknown price comes last."""
-    endpoint = state.endpoint
-    price = endpoint.price or list_price(endpoint.provider.name, endpoint.model or "")
+    price = price_of(state.endpoint, price_list)
     return inf if price is None else blended(price)

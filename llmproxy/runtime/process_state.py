@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from time import monotonic
 
 from llmproxy.config import GeneralSettings
 from llmproxy.events import Listener
 from llmproxy.pipeline.admission import Admission
-from llmproxy.pipeline.callers import Callers
 from llmproxy.pipeline.failover.waiting import WaitingRooms
-from llmproxy.protocols import AnswerCaches, PeerConnector
+from llmproxy.protocols import AnswerCaches, CallerSource, PeerConnector, PriceList
 from llmproxy.routing import Pool
+from llmproxy.runtime.prices import no_list
 from llmproxy.runtime.shared_resources import SharedResources
 
 MAX_EARLY = 1_000  # instances with other configs report much that this one never serves
 
 
-class ProcessState:
-    """What each Runtime inherits from the one before. `pool` and `callers` are the current ones.
+@dataclass(frozen=True, slots=True)
+class RuntimeBatteries:
+    """The batteries that a Runtime works with; None = not installed."""
 
-    `caches` and `connector`: None = the battery is not installed.
-    """
+    caches: AnswerCaches | None = None
+    connector: PeerConnector | None = None
+    callers: CallerSource | None = None
+    price_list: PriceList | None = None
+
+
+class ProcessState:
+    """What each Runtime inherits from the one before. `pool` is the current one."""
 
     def __init__(
         self,
@@ -30,18 +38,16 @@ class ProcessState:
         *,
         environ: Mapping[str, str],
         listener: Listener,
-        caches: AnswerCaches | None,
-        connector: PeerConnector | None,
+        batteries: RuntimeBatteries,
     ) -> None:
         self.environ = environ
         self.listener = listener
-        self.caches = caches
-        self.connector = connector
+        self.batteries = batteries
+        self.price_list = batteries.price_list or no_list
         self.resources = SharedResources()
         self.rooms = WaitingRooms()
         self.admission = Admission(settings)
         self.pool = Pool({})
-        self.callers = Callers((), self.pool)
         # States of endpoints that another instance has and this one does not serve (yet).
         self._early: deque[tuple[str, str, str, float | None, float]] = deque(maxlen=MAX_EARLY)
 
@@ -55,12 +61,12 @@ class ProcessState:
         else:
             self._early.append((group, endpoint, state, for_s, now))
 
-    def install(self, settings: GeneralSettings, pool: Pool, callers: Callers) -> None:
-        """Make the pool and the callers of another config the current ones."""
-        self.pool, self.callers = pool, callers
+    def install(self, settings: GeneralSettings, pool: Pool) -> None:
+        """Make the pool of another config the current one."""
+        self.pool = pool
         self.admission.limit_to(settings)
-        if self.caches is not None:
-            self.caches.install(settings)
+        if self.batteries.caches is not None:
+            self.batteries.caches.install(settings)
         self.rooms.forget_others(frozenset(pool.groups.values()))
         early, now = tuple(self._early), monotonic()
         self._early.clear()

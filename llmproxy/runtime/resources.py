@@ -15,7 +15,7 @@ from llmproxy.protocols import AnswerCache, PeerConnector, Peers
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.prices import Prices
-from llmproxy.runtime.price_list import prices_of
+from llmproxy.runtime.prices import prices_of
 from llmproxy.runtime.process_state import ProcessState
 from llmproxy.upstream import UpstreamClient
 from llmproxy.upstream.entra import EntraCredentials
@@ -44,17 +44,20 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
     """
     endpoints = endpoints_of(config)
     # In a thread: importing the list of prices takes a while.
-    prices = await asyncio.to_thread(prices_of, list(chain.from_iterable(endpoints.values())))
+    everywhere = list(chain.from_iterable(endpoints.values()))
+    prices = await asyncio.to_thread(prices_of, everywhere, process.price_list)
     settings, shared = config.general_settings, process.resources
     timeouts = settings.timeouts
     async with AsyncExitStack() as held:
         client = await shared.acquire(held, ("upstream", timeouts), _client(timeouts, process))
         credentials = await shared.acquire(held, ("entra", None), _credentials())
         cache = peers = None
-        if (caches := process.caches) is not None:
+        if (caches := process.batteries.caches) is not None:
             key = "cache", caches.opened_with(settings)
             cache = await shared.acquire(held, key, caches.open(settings))
-        if (connector := process.connector) and (made_from := connector.opened_with(settings)):
+        if (connector := process.batteries.connector) and (
+            made_from := connector.opened_with(settings)
+        ):
             opening = _peers(config, process, connector)
             peers = await shared.acquire(held, ("peers", made_from), opening)
         return Resources(
@@ -87,6 +90,6 @@ async def _peers(
     opening = connector.open(config.general_settings, on_endpoint_state=process.apply_state)
     async with opening as peers:
         peers.on_grant(process.rooms.serve)
-        if process.caches is not None:
-            peers.on_purge(process.caches.forget)
+        if process.batteries.caches is not None:
+            peers.on_purge(process.batteries.caches.forget)
         yield peers

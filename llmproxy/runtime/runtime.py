@@ -6,12 +6,12 @@ import random
 
 from llmproxy.config import Config
 from llmproxy.events import Listeners
-from llmproxy.pipeline.callers import Callers
+from llmproxy.pipeline.anonymous import AnonymousClients
 from llmproxy.pipeline.failover import Failover
 from llmproxy.pipeline.heartbeat import Heartbeat
 from llmproxy.pipeline.intake import Intake
 from llmproxy.pipeline.relay import Relay
-from llmproxy.protocols import Listener, Peers
+from llmproxy.protocols import Callers, Listener, Peers
 from llmproxy.routing import Pool
 from llmproxy.routing.actions import AttemptPolicy
 from llmproxy.rules.capacity import Capacity
@@ -72,8 +72,15 @@ def activate(resources: Resources, process: ProcessState) -> Runtime:
     call sees one half.
     """
     config = resources.config
-    pool = pool_of(config, endpoints=resources.endpoints, before=process.pool)
-    callers = Callers(config.general_settings.callers, pool, process.callers)
+    pool = pool_of(
+        config,
+        endpoints=resources.endpoints,
+        before=process.pool,
+        price_list=process.price_list,
+    )
+    callers: Callers = AnonymousClients(pool)
+    if process.batteries.callers is not None:
+        callers = process.batteries.callers.serve(config.general_settings.callers, pool)
     runtime = Runtime(resources, process, pool, callers)
     if resources.cache is not None:
         resources.cache.serve(config, resources.prices)
@@ -82,7 +89,7 @@ def activate(resources: Resources, process: ProcessState) -> Runtime:
     if resources.peers is not None:  # instances must not all begin with the same endpoint
         for group in pool.groups.values():
             group.randomise_start(random.random)
-    process.install(config.general_settings, pool, callers)
+    process.install(config.general_settings, pool)
     runtime.failover.capacity_freed()
     return runtime
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from llmproxy.admin.api.explain import Candidate, Explanation, explained, group_of, no_such_group
 from llmproxy.config import load_config
+from llmproxy.price_list import list_price
 from llmproxy.runtime import pool_of
 from llmproxy.tools.admin_client import AdminApiError, ask, find_address
 
@@ -47,7 +48,7 @@ def _explanation(
             raise
         asked = f"{address.url}: {error.brief}"
     config = load_config(options.file, environ)
-    pool = pool_of(config)
+    pool = pool_of(config, price_list=list_price)
     group = group_of(options.model, pool)
     if group is None:
         raise AdminApiError(no_such_group(options.model, pool))

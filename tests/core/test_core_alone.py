@@ -20,9 +20,14 @@ from tests.support.run import bounded
 from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scripted, sse_head
 
 PACKAGE = Path(llmproxy.__file__).parent
-BATTERIES = ("admin", "asgi", "cache", "shared_state", "telemetry", "tools", "workers")
+BATTERIES = (
+    *("admin", "asgi", "cache", "callers", "price_list", "shared_state", "telemetry", "tools"),
+    "workers",
+)
 # They put the parts together; a program that embeds the core does that itself.
 COMPOSITION = ("__main__.py", "batteries.py", "cli.py")
+
+TEAM = {"name": "team-a", "key": "sk-0123456789abcdef"}
 
 SERVE = """
 import os, sys
@@ -92,6 +97,7 @@ async def test_the_core_alone_answers_whole_and_streamed(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "key", "package"),
     [
+        ({"callers": [TEAM]}, "callers", "llmproxy.callers"),
         ({"cache": True}, "cache", "llmproxy.cache"),
         ({"redis_url": "redis://127.0.0.1:1"}, "redis_*", "llmproxy.shared_state"),
         ({"call_file": "calls.jsonl"}, "call_file", "llmproxy.telemetry"),

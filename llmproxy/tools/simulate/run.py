@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
-from llmproxy.config import Config, Price
+from llmproxy.config import Config
+from llmproxy.price_list import list_price
 from llmproxy.providers.base import Endpoint
-from llmproxy.routing import EndpointState, Pool
+from llmproxy.routing import EndpointState
 from llmproxy.runtime import pool_of
-from llmproxy.runtime.price_list import list_price
+from llmproxy.runtime.prices import price_of
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.model import Model
 from llmproxy.tools.simulate.proxy import Proxy
@@ -32,7 +33,7 @@ def simulate(
     clock = Clock()
     vendors = _Vendors(config, model, results, seed)
     proxies = [
-        _proxy(config, pool_of(config), vendors, clock, Random(f"{seed} instance {i}"))  # noqa: S311
+        _proxy(config, vendors, clock, Random(f"{seed} instance {i}"))  # noqa: S311
         for i in range(instances)
     ]
     if instances > 1:
@@ -65,7 +66,7 @@ class _Vendors:
         if key not in self._found:
             vendor = self._vendor(endpoint)
             count = EndpointCount(
-                *key, tier, vendor.account, _price_of(endpoint), served_at=[0] * BINS
+                *key, tier, vendor.account, price_of(endpoint, list_price), served_at=[0] * BINS
             )
             self.results.endpoints.append(count)
             self._found[key] = (vendor, count)
@@ -92,7 +93,8 @@ class _Vendors:
         )
 
 
-def _proxy(config: Config, pool: Pool, vendors: _Vendors, clock: Clock, chance: Random) -> Proxy:
+def _proxy(config: Config, vendors: _Vendors, clock: Clock, chance: Random) -> Proxy:
+    pool = pool_of(config, price_list=list_price)
     models: dict[EndpointState, SimulatedEndpoint] = {}
     counts: dict[EndpointState, EndpointCount] = {}
     for group in pool.groups.values():
@@ -108,7 +110,3 @@ def _proxy(config: Config, pool: Pool, vendors: _Vendors, clock: Clock, chance: 
         counts=counts,
         chance=chance,
     )
-
-
-def _price_of(endpoint: Endpoint) -> Price | None:
-    return endpoint.price or list_price(endpoint.provider.name, endpoint.model or "")

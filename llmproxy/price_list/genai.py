@@ -6,17 +6,12 @@ and the part of it that could is not used. It is imported with the first price t
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
 from decimal import Decimal
 
 from llmproxy.config import Price
-from llmproxy.providers.base import Endpoint
 
-logger = logging.getLogger("llmproxy")
-
-# The list's names of our providers. Who is not here has no list: a server of one's own, whatever
-# is not recognised, and those that the list does not know (version 0.2: deepinfra).
+# The list's names of our providers. Others have no list: a server of one's own, a
+# provider that is not recognised, and those that the list lacks (version 0.2: deepinfra).
 LISTED = {
     "openai": "openai",
     "azure": "azure",
@@ -36,42 +31,12 @@ LISTED = {
 }
 
 
-def prices_of(endpoints: Iterable[Endpoint]) -> dict[tuple[str, str], Price]:
-    """Return prices by group and endpoint: from the config, else the list price if known."""
-    prices = {}
-    for endpoint in endpoints:
-        price = endpoint.price
-        if price is None:
-            price = list_price(endpoint.provider.name, endpoint.model or "", quiet=True)
-        if price is not None:
-            prices[endpoint.group, endpoint.name] = price
-    return prices
-
-
-def list_price(provider: str, model: str, *, quiet: bool = False) -> Price | None:
-    """Return today's list price of a provider's model; None, with a warning unless `quiet`, if it
-    is unknown.
+def list_price(provider: str, model: str) -> Price | str:
+    """Return today's list price of a provider's model, or why it is not known.
 
     If the price grows with the prompt, it is the one for short prompts. A model is found by its
     name, so an Azure deployment must be named like its model.
     """
-    found = _look_up(provider, model)
-    if isinstance(found, Price):
-        return found
-    if quiet:
-        return None
-    logger.warning(
-        "No price is known for the model %r of %s: %s. Where endpoints are ordered by price it "
-        "comes last; give its endpoint a `price` to change that.",
-        model,
-        provider,
-        found,
-    )
-    return None
-
-
-def _look_up(provider: str, model: str) -> Price | str:
-    """Return the price, or why there is none."""
     listed = LISTED.get(provider)
     if listed is None:
         return "there are no list prices of that provider"

@@ -1,113 +1,30 @@
-"""Who is calling, which groups a caller may use, and what it has left of its limits.
+"""What a caller has left of its limits, and what one call takes of them.
 
-A caller is identified by the SHA-256 of its key; the key itself is neither kept nor passed on.
 Callers do not queue: a caller that has used up its limits gets a 429 at once, with the time at
-which there is room again. Without configured callers, every client may use everything.
+which there is room again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from hashlib import sha256
-from hmac import compare_digest
 from time import monotonic
 
 from llmproxy.calls import Call, Headers
 from llmproxy.config import Caller
-from llmproxy.errors import CallerThrottled, ClientError, GatewayError
-from llmproxy.providers.base import BARE_KEYS
+from llmproxy.errors import CallerThrottled, GatewayError
 from llmproxy.record import CallRecord
-from llmproxy.routing import Group, Pool
+from llmproxy.routing import Group
 from llmproxy.rules.capacity import Capacity, Reservation
 from llmproxy.rules.limit_headers import WINDOW_S, Dimension
 
-UNKNOWN = (b"", "")  # no digest equals b""
 # Where instances share a limit, each is granted its part ahead of need. The first call after a
 # pause waits for its grant: a few milliseconds, and never longer than this.
 GRANT_S = 0.25
 GRANT_POLL_S = 0.005
 
 
-class Callers:
-    """Owns the callers and what each of them has used.
-
-    `pool`: all groups. `before`: the callers of the config before this one; a caller of the same
-    name goes on with what it has used.
-    """
-
-    __slots__ = ("_by_digest", "_limits", "_pool", "_pools")
-
-    def __init__(
-        self, callers: Iterable[Caller], pool: Pool, before: Callers | None = None
-    ) -> None:
-        self._pool = pool
-        self._pools: dict[str | None, Pool] = {}
-        self._by_digest: dict[bytes, tuple[bytes, str]] = {}
-        self._limits: dict[str | None, CallerLimits] = {}
-        for caller in callers:
-            self._by_digest[caller.digest] = (caller.digest, caller.name)
-            if caller.groups is not None:
-                self._pools[caller.name] = pool.limited_to(caller.groups)
-            limits = caller.limits
-            if limits.rpm or limits.tpm or limits.concurrent:
-                earlier = before._limits.get(caller.name) if before is not None else None
-                self._limits[caller.name] = CallerLimits(caller, earlier)
-            if limits.tpm:
-                for group in pool.groups.values():
-                    group.estimates.needed = True
-
-    def identify(self, headers: Headers) -> str | None:
-        """Return the name of the caller that sent a request; None without configured callers.
-
-        Raises the same ClientError for a missing key and for an unknown one.
-        """
-        if not self._by_digest:
-            return None
-        for header, value in headers:
-            if header == b"authorization":
-                scheme, _, key = value.partition(b" ")
-                if scheme.lower() == b"bearer" and (name := self._name_of(key)):
-                    return name
-            elif header in BARE_KEYS and (name := self._name_of(value)):
-                return name
-        raise ClientError(
-            "The request has no valid API key for this proxy. Send the key that its operator gave "
-            "you as 'Authorization: Bearer KEY', as 'api-key' or as 'x-api-key'.",
-            status=401,
-            code="invalid_api_key",
-        )
-
-    def _name_of(self, key: bytes) -> str | None:
-        digest = sha256(key.strip()).digest()
-        known, name = self._by_digest.get(digest, UNKNOWN)
-        return name if compare_digest(digest, known) else None
-
-    def pool_of(self, caller: str | None) -> Pool:
-        """Return the groups that a caller may use."""
-        return self._pools.get(caller, self._pool)
-
-    def admit(self, call: Call, group: Group, record: CallRecord) -> CallerPermit | NoLimits:
-        """Return a context manager that counts a call against its caller's limits while it lasts.
-
-        Entering it raises CallerThrottled if there is no room.
-        """
-        limits = self._limits.get(call.caller)
-        return NO_LIMITS if limits is None else CallerPermit(limits, call, group, record)
-
-    def limit_headers(self, caller: str | None) -> Headers | None:
-        """Return what a caller has left of its limits, as headers; None for one without limits."""
-        limits = self._limits.get(caller)
-        return None if limits is None else limits.headers(monotonic())
-
-    def capacities(self) -> Iterator[Capacity]:
-        """Yield the capacity of each caller with limits, to be shared with other instances."""
-        for limits in self._limits.values():
-            yield limits.capacity
-
-
 class CallerLimits:
-    """The limits of one caller, and what it has used of them. Owned by Callers.
+    """The limits of one caller, and what it has used of them. Owned by CallersByKey.
 
     As vendors do, it counts a call on arrival, with the most tokens that it may use, and corrects
     the tokens when the call is over.
@@ -223,18 +140,3 @@ class CallerPermit:
             if reservation is not None:
                 return reservation
         return None
-
-
-class NoLimits:
-    """The permit of a call whose caller has no limits."""
-
-    __slots__ = ()
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        return None
-
-
-NO_LIMITS = NoLimits()

@@ -1,4 +1,4 @@
-"""List prices are found by provider and model, or the log says why there is none."""
+"""List prices are found by provider and model; an unknown one has its reason."""
 
 import subprocess
 import sys
@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from llmproxy.config import Price
+from llmproxy.price_list import list_price
+from llmproxy.price_list.genai import LISTED
 from llmproxy.providers.registry import BY_NAME
-from llmproxy.runtime.price_list import LISTED, list_price
 
 
 def test_a_model_of_openai_has_its_list_price_with_that_of_cached_input():
@@ -44,11 +45,8 @@ def test_embeddings_have_no_output_to_pay():
         ("openai", "whisper-1", "it is not priced by tokens of text"),
     ],
 )
-def test_what_is_not_listed_has_no_price_and_the_log_says_why(provider, model, why, caplog):
-    assert list_price(provider, model) is None
-    assert why in caplog.text
-    assert repr(model) in caplog.text
-    assert "`price`" in caplog.text
+def test_an_unknown_price_has_its_reason(provider, model, why):
+    assert list_price(provider, model) == why
 
 
 @pytest.mark.parametrize(("provider", "listed"), LISTED.items())
@@ -71,20 +69,18 @@ def python(code, *path):
     )
 
 
-def test_without_the_extra_no_price_is_known_and_the_log_names_the_remedy(tmp_path):
+def test_without_the_extra_no_price_is_known_and_the_reason_names_the_remedy(tmp_path):
     (tmp_path / "genai_prices.py").write_text("raise ImportError('not installed')")
     told = python(
-        "from llmproxy.runtime.price_list import list_price\n"
-        "print(list_price('openai', 'gpt-4.1'))",
+        "from llmproxy.price_list import list_price\nprint(list_price('openai', 'gpt-4.1'))",
         tmp_path,
     )
-    assert told.stdout == "None\n"
-    assert "pip install 'llmproxy[prices]'" in told.stderr
+    assert told.stdout == "the list of prices is missing (pip install 'llmproxy[prices]')\n"
 
 
-def test_nobody_pays_for_the_list_who_does_not_ask_for_a_price():
+def test_the_list_is_imported_with_the_first_price():
     told = python(
-        "import sys, llmproxy.serving, llmproxy.runtime.price_list\n"
+        "import sys, llmproxy.serving, llmproxy.price_list\n"
         "print([name for name in sys.modules if name.startswith(('genai_prices', 'httpx'))])"
     )
     assert told.stdout == "[]\n"
@@ -95,7 +91,7 @@ def test_looking_up_a_price_starts_no_thread_and_opens_no_connection():
         "import sys, threading\n"
         "seen = []\n"
         "sys.addaudithook(lambda name, _: seen.append(name) if name.startswith('socket.') else 0)\n"
-        "from llmproxy.runtime.price_list import list_price\n"
+        "from llmproxy.price_list import list_price\n"
         "assert list_price('openai', 'gpt-4.1')\n"
         "print(threading.active_count(), seen)"
     )

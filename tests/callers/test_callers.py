@@ -7,12 +7,13 @@ from time import monotonic
 import pytest
 import yaml
 
+from llmproxy.callers import ConfiguredCallers
+from llmproxy.callers.limits import CallerLimits
 from llmproxy.calls import Call
 from llmproxy.config import Caller, parse_config
 from llmproxy.errors import CallerThrottled, ClientError, Overload
 from llmproxy.operations import Usage
 from llmproxy.operations.table import Replay, route_to
-from llmproxy.pipeline.callers import CallerLimits, Callers
 from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
 from tests.support.proxy import config_for
@@ -23,12 +24,12 @@ NOW = 1_000.0
 
 
 def callers_of(*callers, groups=("gpt-4.1",)):
-    """Return Callers for a list of callers as in a config file."""
+    """Return the callers for a list of callers as in a config file."""
     config = config_for("http://127.0.0.1:1/v1", callers=list(callers))
     (group,) = config["model_groups"]
     config["model_groups"] = [{**group, "model_group": name} for name in groups]
     parsed = parse_config(yaml.safe_dump(config), {}, file="test.yaml")
-    return Callers(parsed.general_settings.callers, pool_of(parsed))
+    return ConfiguredCallers().serve(parsed.general_settings.callers, pool_of(parsed))
 
 
 def limited(**limits):

@@ -1,0 +1,115 @@
+"""Who is calling, which groups a caller may use, and what it has left of its limits.
+
+A caller is identified by the SHA-256 of its key; the key itself is neither kept nor passed on.
+Without configured callers, every client may use everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from hashlib import sha256
+from hmac import compare_digest
+from time import monotonic
+
+from llmproxy.callers.limits import CallerLimits, CallerPermit
+from llmproxy.calls import Call, Headers
+from llmproxy.config import Caller
+from llmproxy.errors import ClientError
+from llmproxy.providers.base import BARE_KEYS
+from llmproxy.record import CallRecord
+from llmproxy.routing import Group, Pool
+from llmproxy.rules.capacity import Capacity
+
+UNKNOWN = (b"", "")  # no digest equals b""
+NO_LIMITS = nullcontext()
+
+
+class ConfiguredCallers:
+    """Makes the callers of each config; a caller of the same name keeps what it has used."""
+
+    def __init__(self) -> None:
+        self._limits: Mapping[str | None, CallerLimits] = {}
+
+    def serve(self, callers: Sequence[Caller], pool: Pool) -> CallersByKey:
+        """Return the callers of a config, which becomes the current one. `pool`: all groups."""
+        made = CallersByKey(callers, pool, self._limits)
+        self._limits = made.limits
+        return made
+
+
+class CallersByKey:
+    """The callers of one config. `before`: the limits in use, by the name of the caller."""
+
+    __slots__ = ("_by_digest", "_pool", "_pools", "limits")
+
+    def __init__(
+        self,
+        callers: Iterable[Caller],
+        pool: Pool,
+        before: Mapping[str | None, CallerLimits],
+    ) -> None:
+        self.limits: dict[str | None, CallerLimits] = {}
+        self._pool = pool
+        self._pools: dict[str | None, Pool] = {}
+        self._by_digest: dict[bytes, tuple[bytes, str]] = {}
+        for caller in callers:
+            self._by_digest[caller.digest] = (caller.digest, caller.name)
+            if caller.groups is not None:
+                self._pools[caller.name] = pool.limited_to(caller.groups)
+            limits = caller.limits
+            if limits.rpm or limits.tpm or limits.concurrent:
+                self.limits[caller.name] = CallerLimits(caller, before.get(caller.name))
+            if limits.tpm:
+                for group in pool.groups.values():
+                    group.estimates.needed = True
+
+    def identify(self, headers: Headers) -> str | None:
+        """Return the name of the caller that sent a request; None without configured callers.
+
+        Raises the same ClientError for a missing key and for an unknown one.
+        """
+        if not self._by_digest:
+            return None
+        for header, value in headers:
+            if header == b"authorization":
+                scheme, _, key = value.partition(b" ")
+                if scheme.lower() == b"bearer" and (name := self._name_of(key)):
+                    return name
+            elif header in BARE_KEYS and (name := self._name_of(value)):
+                return name
+        raise ClientError(
+            "The request has no valid API key for this proxy. Send the key that its operator gave "
+            "you as 'Authorization: Bearer KEY', as 'api-key' or as 'x-api-key'.",
+            status=401,
+            code="invalid_api_key",
+        )
+
+    def _name_of(self, key: bytes) -> str | None:
+        digest = sha256(key.strip()).digest()
+        known, name = self._by_digest.get(digest, UNKNOWN)
+        return name if compare_digest(digest, known) else None
+
+    def pool_of(self, caller: str | None) -> Pool:
+        """Return the groups that a caller may use."""
+        return self._pools.get(caller, self._pool)
+
+    def admit(
+        self, call: Call, group: Group, record: CallRecord
+    ) -> AbstractAsyncContextManager[None]:
+        """Return a context manager that counts a call against its caller's limits while it lasts.
+
+        Entering it raises CallerThrottled if there is no room.
+        """
+        limits = self.limits.get(call.caller)
+        return NO_LIMITS if limits is None else CallerPermit(limits, call, group, record)
+
+    def limit_headers(self, caller: str | None) -> Headers | None:
+        """Return what a caller has left of its limits, as headers; None for one without limits."""
+        limits = self.limits.get(caller)
+        return None if limits is None else limits.headers(monotonic())
+
+    def capacities(self) -> Iterator[Capacity]:
+        """Yield the capacity of each caller with limits, to be shared with other instances."""
+        for limits in self.limits.values():
+            yield limits.capacity
