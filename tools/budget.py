@@ -4,7 +4,8 @@
 - a class has at most 12 attributes: more means that a part is missing its name;
 - a class name is defined once in the package: one name means one thing;
 - no circle of files: if A imports B, B reaches A by no chain of imports;
-- the core stays small enough to be read in a day.
+- the core stays small enough to be read in a day;
+- no test module is a library: what tests share is in a module without tests.
 
 Attributes are what a class assigns to `self`, its `__slots__`, and the fields of a record that can
 change. A frozen record is a value, not state, and is not counted; neither are config sections,
@@ -182,6 +183,17 @@ def core_is_another_list() -> Iterator[str]:
     yield "pyproject.toml has no contract for the core"
 
 
+def imported_tests(path: Path, text: str) -> Iterator[str]:
+    """Yield the imports of test modules. What tests share belongs in tests/support."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            names = [prefix + alias.name for alias in node.names]
+            for name in names:
+                if any(part.startswith("test_") for part in name.split(".")):
+                    yield f"{path}:{node.lineno}: imports {name}; a test module is no library"
+
+
 def main() -> int:
     texts = {
         path: path.read_text(encoding="utf-8")
@@ -200,6 +212,9 @@ def main() -> int:
     problems += named_twice(package)
     problems += circles(package)
     problems += core_is_another_list()
+    for path, text in texts.items():
+        if path.suffix == ".py":
+            problems += imported_tests(path, text)
     lines = core_lines(texts)
     if lines > MAX_CORE_LINES:
         problems.append(f"the core has {lines:,} lines, the budget is {MAX_CORE_LINES:,}")

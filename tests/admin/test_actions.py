@@ -3,12 +3,13 @@
 import pytest
 
 from tests.admin.watching import endpoints_of, post
-from tests.story.limited import HELLO, begin, endpoint, refuses, until
-from tests.story.test_explain import DOWN, GOOD
-from tests.support.client import ask
+from tests.support.client import HELLO, ask, begin
+from tests.support.groups import endpoint
+from tests.support.limits import refuses
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import always, chat, http, scripted
+from tests.support.vendor import DOWN, GOOD, always, chat, http, scripted
+from tests.support.waiting import until
 
 
 @bounded()

@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.story.limited import said
-from tests.story.test_cache import FIXED, cached, numbered, text_of
-from tests.support.client import ask
+from tests.support.cached import FIXED, cached, numbered, text_of
+from tests.support.client import ask, said
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import always, chat, http, scripted

@@ -8,12 +8,12 @@ from llmproxy.errors import ConfigError
 from llmproxy.telemetry.call_file import FLUSH_S
 from llmproxy.telemetry.recorder import KEPT_CALLS
 from tests.admin.watching import get_json
-from tests.story.limited import HELLO, cheap_and_dear, endpoint, refuses, said
-from tests.story.test_explain import DOWN, GOOD, two_groups
-from tests.support.client import ask
+from tests.support.client import HELLO, ask, said
+from tests.support.groups import cheap_and_dear, endpoint, two_groups
+from tests.support.limits import refuses
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import always, chat, http, scripted
+from tests.support.vendor import DOWN, GOOD, always, chat, http, scripted
 
 
 async def not_found(proxy, path):

@@ -1,35 +1,12 @@
 """The stream of events: it is live, and does not delay a shutdown."""
 
 import asyncio
-import json
 
-from tests.story.limited import HELLO
-from tests.story.test_explain import GOOD
-from tests.support.client import ask, connect, request
+from tests.admin.watching import listening, next_event, next_of
+from tests.support.client import HELLO, ask
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import scripted
-
-
-async def listening(proxy):
-    connection = await connect(proxy.port)
-    await connection.send(request("/admin/events", method="GET", host="localhost"))
-    status, headers = await connection.head()
-    assert status == 200
-    assert ("content-type", "text/event-stream; charset=utf-8") in headers
-    return connection
-
-
-async def next_event(connection):
-    name, text = (await connection.chunk()).decode().strip().split("\n", 1)
-    return name.removeprefix("event: "), json.loads(text.removeprefix("data: "))
-
-
-async def next_of(connection, name):
-    while True:
-        found, content = await next_event(connection)
-        if found == name:
-            return content
+from tests.support.vendor import GOOD, scripted
 
 
 @bounded()

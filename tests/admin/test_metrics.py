@@ -10,14 +10,14 @@ from prometheus_client.parser import text_string_to_metric_families
 import llmproxy
 from llmproxy.admin.stats.metrics.catalogue import METRICS
 from tests.admin.watching import post, scraped
-from tests.story.limited import HELLO, endpoint, said, tells
-from tests.story.test_cache import FIXED, cached, numbered
-from tests.story.test_explain import DOWN, GOOD
-from tests.support.client import ask
+from tests.support.cached import FIXED, cached, numbered
+from tests.support.client import HELLO, ask, said
+from tests.support.groups import endpoint
+from tests.support.limits import tells
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.valkey import valkey
-from tests.support.vendor import scripted
+from tests.support.vendor import DOWN, GOOD, scripted
 
 PRICE = {"input": 1000, "output": 100_000}  # a call of 3 and 2 tokens: 0.203 dollars
 

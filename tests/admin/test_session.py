@@ -6,12 +6,11 @@ import pytest
 
 from llmproxy.admin.auth import SESSION_S, is_session_cookie, session_cookie
 from tests.admin.watching import get_json, post
-from tests.story.limited import endpoint
-from tests.story.test_explain import GOOD
 from tests.support.client import ask
+from tests.support.groups import endpoint
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import scripted
+from tests.support.vendor import GOOD, scripted
 
 KEY = "sk-admin-secret"
 HERE = ("origin", "http://localhost")

@@ -5,26 +5,25 @@ import asyncio
 import pytest
 
 from tests.admin.watching import endpoints_of, get_json, post
-from tests.story.limited import HELLO, begin, endpoint, refuses, said, tells, until
-from tests.story.test_cache import FIXED, cached, numbered
-from tests.support.client import STREAM, ask
+from tests.support.cached import FIXED, cached, numbered
+from tests.support.client import HELLO, STREAM, ask, begin, said
+from tests.support.groups import endpoint
+from tests.support.limits import refuses, tells
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import (
     DONE,
+    DOWN,
+    GOOD,
     LAST_CHUNK,
     always,
-    chat,
     chunk,
     delta,
-    error_body,
-    http,
     scripted,
     sse_head,
 )
+from tests.support.waiting import until
 
-GOOD = always(http(chat("good")))
-DOWN = always(http(error_body("server_error"), status=500))
 PRICE = {"input": 1000, "output": 100_000}  # a call of 3 and 2 tokens: 0.203 dollars
 
 

@@ -1,11 +1,11 @@
-"""Helpers that read a proxy's admin API and metrics."""
+"""Read a proxy's admin API, its metrics and its live events."""
 
 import json
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from llmproxy.admin.stats.metrics.catalogue import METRICS
-from tests.support.client import ask
+from tests.support.client import ask, connect, request
 
 
 async def get_json(proxy, path, **options):
@@ -43,3 +43,27 @@ async def scraped(proxy):
 def _in_order(family, labels):
     described = METRICS[family.name + ("_total" if family.type == "counter" else "")]
     return [labels[name] for name in (*described.labels, "le") if name in labels]
+
+
+async def listening(proxy):
+    """Subscribe to the live events; return the connection."""
+    connection = await connect(proxy.port)
+    await connection.send(request("/admin/events", method="GET", host="localhost"))
+    status, headers = await connection.head()
+    assert status == 200
+    assert ("content-type", "text/event-stream; charset=utf-8") in headers
+    return connection
+
+
+async def next_event(connection):
+    """Return the name and the content of the next event."""
+    name, text = (await connection.chunk()).decode().strip().split("\n", 1)
+    return name.removeprefix("event: "), json.loads(text.removeprefix("data: "))
+
+
+async def next_of(connection, name):
+    """Return the content of the next event with this name."""
+    while True:
+        found, content = await next_event(connection)
+        if found == name:
+            return content

@@ -10,13 +10,11 @@ import yaml
 from fastapi import FastAPI
 
 from llmproxy.asgi import ASGIProxy
-from tests.story.limited import until
 from tests.support.client import CHAT, ask
 from tests.support.proxy import config_for
 from tests.support.run import bounded
-from tests.support.vendor import always, chat, http, scripted
-
-GOOD = always(http(chat("good")))
+from tests.support.vendor import GOOD, chat, scripted
+from tests.support.waiting import until
 
 
 @asynccontextmanager

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from tests.asgi.test_other_servers import under_uvicorn
-from tests.story.limited import begin, until
-from tests.story.test_cache import FIXED, cached
-from tests.story.test_coalescing import STREAM, WHOLE, slowly, streams
-from tests.support.client import ask
+from tests.asgi.uvicorn_server import under_uvicorn
+from tests.support.cached import FIXED, cached
+from tests.support.client import ask, begin
 from tests.support.run import bounded
+from tests.support.slow_answers import STREAM, WHOLE, slowly, streams
 from tests.support.vendor import chat, http, scripted
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("implementation", ["h11", "httptools"])

@@ -1,21 +1,13 @@
 """The same data plane under another ASGI server: here plain uvicorn with its own protocols."""
 
 import asyncio
-import socket
-from contextlib import asynccontextmanager
-from functools import partial
 
 import pytest
-import uvicorn
 
-from llmproxy.asgi.exchange import serve_asgi
-from llmproxy.batteries import installed
-from llmproxy.config import parse_config
-from llmproxy.serving import open_app
-from tests.story.test_exactness import FORM, FORM_MODEL, FORM_START
-from tests.story.test_failover import group_of
+from tests.asgi.uvicorn_server import under_uvicorn
 from tests.support.client import CHAT, STREAM, ask, connect, request
-from tests.support.proxy import Heard
+from tests.support.forms import FORM, FORM_MODEL, FORM_START
+from tests.support.groups import group_of
 from tests.support.run import bounded
 from tests.support.vendor import (
     DONE,
@@ -28,33 +20,6 @@ from tests.support.vendor import (
     scripted,
     sse_head,
 )
-
-
-@asynccontextmanager
-async def under_uvicorn(config, implementation):
-    import yaml
-
-    heard = Heard()
-    parsed = parse_config(yaml.safe_dump(config), {}, file="test.yaml")
-    listening = socket.create_server(("127.0.0.1", 0))
-    async with open_app(parsed, environ={}, batteries=installed(), listener=heard) as app:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                partial(serve_asgi, app),
-                http=implementation,
-                interface="asgi3",
-                lifespan="off",
-                log_level="error",
-            )
-        )
-        serving = asyncio.create_task(server.serve([listening]))
-        while not server.started:
-            await asyncio.sleep(0.005)
-        try:
-            yield listening.getsockname()[1], heard
-        finally:
-            server.should_exit = True
-            await serving
 
 
 @pytest.mark.parametrize("implementation", ["h11", "httptools"])

@@ -6,8 +6,9 @@ from time import monotonic
 
 import pytest
 
-from tests.support.answers import FakeStore, entry, key, open_store, until
+from tests.support.answers import FakeStore, entry, key, open_store
 from tests.support.run import bounded
+from tests.support.waiting import until
 
 
 @bounded()

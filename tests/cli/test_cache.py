@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.story.test_cache import FIXED, cached
+from tests.support.cached import FIXED, cached
 from tests.support.client import ask
 from tests.support.process import command
 from tests.support.proxy import serve_proxy

@@ -4,13 +4,12 @@ import pytest
 import yaml
 
 from tests.admin.watching import post
-from tests.story.limited import endpoint
-from tests.story.test_explain import GOOD
+from tests.support.groups import endpoint
 from tests.support.process import command
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.valkey import free_port
-from tests.support.vendor import scripted
+from tests.support.vendor import GOOD, scripted
 
 
 def written(folder, config, port):

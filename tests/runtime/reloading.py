@@ -2,8 +2,8 @@
 
 import yaml
 
-from tests.story.limited import HELLO, endpoint
-from tests.support.client import ask
+from tests.support.client import HELLO, ask
+from tests.support.groups import endpoint
 
 
 def group(name, *endpoints, **settings):

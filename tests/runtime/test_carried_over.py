@@ -13,12 +13,13 @@ from tests.runtime.reloading import (
     state_of,
     with_key,
 )
-from tests.story.limited import begin, line_of, said, tells, until
-from tests.story.test_explain import DOWN, GOOD
+from tests.support.client import begin, said
+from tests.support.limits import tells
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import always, http, scripted
+from tests.support.vendor import DOWN, GOOD, always, http, scripted
 from tests.support.vendor import chat as answer
+from tests.support.waiting import line_of, until
 
 
 @bounded()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from llmproxy.runtime.triggers import changes_of
-from tests.story.limited import until
 from tests.support.run import bounded
+from tests.support.waiting import until
 
 LOOK_S = 0.02
 SETTLED_S = 0.2

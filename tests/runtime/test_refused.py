@@ -5,10 +5,9 @@ import pytest
 from llmproxy.runtime import NoFile
 from tests.admin.watching import get_json, post
 from tests.runtime.reloading import chat, endpoint, one_group, reload, write
-from tests.story.test_explain import GOOD
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import scripted
+from tests.support.vendor import GOOD, scripted
 
 WRONG = """\
 model_groups:

@@ -6,15 +6,15 @@ import pytest
 
 from tests.admin.watching import get_json
 from tests.runtime.reloading import chat, config_of, endpoint, group, one_group, reload, state_of
-from tests.story.limited import begin, said, until
-from tests.story.test_cache import FIXED, numbered, text_of
-from tests.story.test_callers import KEY_A, KEY_B, bearer, team_a, team_b
-from tests.story.test_explain import GOOD
+from tests.support.cached import FIXED, numbered, text_of
+from tests.support.callers import KEY_A, KEY_B, bearer, team_a, team_b
+from tests.support.client import begin, said
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.valkey import valkey
-from tests.support.vendor import always, http, scripted
+from tests.support.vendor import GOOD, always, http, scripted
 from tests.support.vendor import chat as answer
+from tests.support.waiting import until
 from tests.system.workers import Slow, begin_streams, completed
 
 

@@ -5,13 +5,12 @@ import json
 
 import pytest
 
-from tests.story.test_failover import group_of
 from tests.support.client import CHAT, ask, connect, request
+from tests.support.groups import group_of
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import always, chat, http, scripted
+from tests.support.vendor import GOOD, always, chat, http, scripted
 
-GOOD = always(http(chat("good")))
 BODY = json.dumps(CHAT).encode()
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 

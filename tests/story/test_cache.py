@@ -2,41 +2,17 @@
 
 import asyncio
 import json
-from itertools import count
 
 import pytest
 from openai import AsyncOpenAI
 
-from tests.story.limited import HELLO, endpoint, said
-from tests.support.client import ask
+from tests.support.cached import FIXED, ask_with, cached, numbered, text_of
+from tests.support.callers import CALLERS, KEYS, as_caller
+from tests.support.client import HELLO, ask, said
+from tests.support.groups import endpoint
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import always, chat, error_body, http, scripted
-
-FIXED = {**HELLO, "temperature": 0}
-KEYS = {"alice": "sk-caller-a-secret", "bob": "sk-caller-b-secret"}
-CALLERS = [{"name": name, "key": key} for name, key in KEYS.items()]
-
-
-def numbered():
-    """Return a vendor whose answers are numbered."""
-    numbers = count(1)
-    return lambda received, _: (http(chat(f"answer {next(numbers)}")),)
-
-
-def cached(vendor, *, callers=(), api_key="sk-upstream", **params):
-    entry = endpoint(vendor, "only")
-    entry["params"] = {"base_url": vendor.base_url, **({"api_key": api_key} if api_key else {})}
-    more = {"callers": list(callers)} if callers else {}
-    return config_for(entry, cache=True, cache_params=params, **more)
-
-
-def text_of(reply):
-    return reply.json["choices"][0]["message"]["content"]
-
-
-async def ask_with(proxy, directive, body=FIXED, **more):
-    return await ask(proxy.port, body=body, headers=[("x-llmproxy-cache", directive)], **more)
 
 
 @bounded()
@@ -215,10 +191,6 @@ async def test_answers_of_a_fallback_group_are_not_cached():
         async with serve_proxy(config) as proxy:
             replies = [await ask(proxy.port, body=FIXED) for _ in range(2)]
             assert [text_of(reply) for reply in replies] == ["answer 1", "answer 2"]
-
-
-def as_caller(name):
-    return [("authorization", f"Bearer {KEYS[name]}")]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from tests.story.limited import begin, until
-from tests.story.test_cache import FIXED, HELLO, as_caller, cached, numbered, text_of
-from tests.support.client import ask
+from tests.support.cached import FIXED, cached, numbered, text_of
+from tests.support.callers import as_caller
+from tests.support.client import HELLO, ask, begin
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import always, chat, error_body, http, scripted
+from tests.support.waiting import until
 
 OTHER = {**FIXED, "seed": 2}
 NAMES = ("alice", "bob")

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from llmproxy.telemetry.access_log import AccessLog
+from tests.support.callers import KEY_A, KEY_B, bearer, team_a, team_b, with_callers
 from tests.support.client import CHAT, STREAM, ask, connect, request
-from tests.support.proxy import config_for, serve_proxy
+from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import (
     DONE,
@@ -23,7 +24,6 @@ from tests.support.vendor import (
     sse_head,
 )
 
-KEY_A, KEY_B = "sk-caller-a-secret", "sk-caller-b-secret"
 VENDORS_LIMITS = [
     ("x-ratelimit-limit-requests", "9999"),
     ("x-ratelimit-remaining-requests", "9998"),
@@ -32,31 +32,6 @@ VENDORS_LIMITS = [
 ]
 OPENAIS = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"]
 GOOD = always(http(chat("good"), headers=VENDORS_LIMITS))
-
-
-def bearer(key):
-    return [("authorization", f"Bearer {key}")]
-
-
-def with_callers(vendor, *callers, groups=("gpt-4.1",), api_key="sk-upstream", **settings):
-    """Return a config with callers, and groups of one endpoint each."""
-    params = {"base_url": vendor.base_url, "api_key": api_key}
-    config = config_for(
-        {"params": {key: value for key, value in params.items() if value}},
-        callers=list(callers),
-        **settings,
-    )
-    (group,) = config["model_groups"]
-    config["model_groups"] = [{**group, "model_group": name} for name in groups]
-    return config
-
-
-def team_a(**more):
-    return {"name": "team-a", "key": KEY_A, **more}
-
-
-def team_b(**more):
-    return {"name": "team-b", "key": KEY_B, **more}
 
 
 # ---- keys

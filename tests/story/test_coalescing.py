@@ -7,11 +7,11 @@ from time import monotonic
 
 import pytest
 
-from tests.story.limited import begin, said, until
-from tests.story.test_cache import FIXED, cached, text_of
-from tests.support.client import ask, connect, request
+from tests.support.cached import FIXED, cached, text_of
+from tests.support.client import ask, begin, connect, request, said
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.slow_answers import EVENTS, STREAM, WHOLE, slowly, streams
 from tests.support.vendor import (
     DONE,
     LAST_CHUNK,
@@ -24,23 +24,7 @@ from tests.support.vendor import (
     scripted,
     sse_head,
 )
-
-STREAM = {**FIXED, "stream": True}
-WORDS = [f"word {number} " for number in range(30)]
-EVENTS = [delta(role="assistant"), *map(delta, WORDS), delta(finish="stop"), DONE]
-WHOLE = b"".join(EVENTS)
-
-
-def streams(*, pause_s=0.01, before_s=0.05, events=EVENTS):
-    """Return a vendor that pauses before each event."""
-    steps = [before_s, sse_head()]
-    for event in events:
-        steps += [chunk(event), pause_s]
-    return always(*steps, LAST_CHUNK)
-
-
-def slowly(answer, *, after_s=0.2):
-    return always(after_s, answer)
+from tests.support.waiting import until
 
 
 async def many(proxy, number, body=FIXED, **options):

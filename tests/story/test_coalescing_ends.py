@@ -3,13 +3,13 @@
 import asyncio
 from contextlib import suppress
 
-from tests.story.limited import begin, until
-from tests.story.test_cache import FIXED, cached
-from tests.story.test_coalescing import EVENTS, STREAM, WHOLE, slowly, streams
-from tests.support.client import ask
+from tests.support.cached import FIXED, cached
+from tests.support.client import ask, begin
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.slow_answers import EVENTS, STREAM, WHOLE, slowly, streams
 from tests.support.vendor import DONE, chat, http, scripted
+from tests.support.waiting import until
 
 
 @bounded()

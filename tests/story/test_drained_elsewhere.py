@@ -5,13 +5,12 @@ import asyncio
 
 from tests.admin.watching import endpoints_of, post
 from tests.runtime.reloading import reload
-from tests.story.limited import HELLO, endpoint
-from tests.story.test_explain import GOOD
-from tests.support.client import ask
+from tests.support.client import HELLO, ask
+from tests.support.groups import endpoint
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.valkey import valkey
-from tests.support.vendor import scripted
+from tests.support.vendor import GOOD, scripted
 
 DRAIN = {"endpoint": "one"}
 

@@ -8,13 +8,12 @@ import brotli
 import pytest
 import zstandard
 
-from tests.story.test_failover import group_of
 from tests.support.client import CHAT, ask, connect, request
+from tests.support.forms import FORM, FORM_MODEL, FORM_START
+from tests.support.groups import group_of
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import always, chat, error_body, http, scripted
-
-GOOD = always(http(chat("good")))
+from tests.support.vendor import GOOD, always, chat, error_body, http, scripted
 
 BODIES = {
     "unusual spacing": b'\n\t{ "model" :\t"gpt-4.1" , "messages":[ ] }\r\n',
@@ -220,13 +219,6 @@ async def test_a_model_in_an_azure_path_is_put_into_a_body_that_has_none():
             assert (await ask(proxy.port, path, {"messages": []})).status == 200
             assert json.loads(vendor.received[0].body) == {"model": "gpt-4.1", "messages": []}
             assert vendor.received[0].line == "POST /v1/chat/completions HTTP/1.1"
-
-
-FORM_START = b'--XX\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
-FORM_MODEL = (
-    b'\r\n--XX\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--XX--\r\n'
-)
-FORM = [("content-type", "multipart/form-data; boundary=XX")]
 
 
 @pytest.mark.parametrize("chunked", [False, True])

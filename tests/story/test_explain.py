@@ -3,23 +3,14 @@
 import pytest
 
 from llmproxy.steps import Attempt, FellBack, PassedOver
-from tests.story.limited import HELLO, cheap_and_dear, endpoint, tells
-from tests.support.client import STREAM, ask
+from tests.support.client import HELLO, STREAM, ask
+from tests.support.groups import cheap_and_dear, endpoint, two_groups
+from tests.support.limits import tells
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import always, chat, error_body, http, scripted
+from tests.support.vendor import DOWN, GOOD, scripted
 
-GOOD = always(http(chat("good")))
-DOWN = always(http(error_body("server_error"), status=500))
 EXPLAIN = ("x-llmproxy-explain", "1")
-
-
-def two_groups(main, other):
-    groups = [
-        {"model_group": "gpt-4.1", "models": [endpoint(main, "main")], "fallbacks": ["g0"]},
-        {"model_group": "g0", "models": [endpoint(other, "e0")]},
-    ]
-    return {"model_groups": groups, "general_settings": {"drain_delay_s": 0, "num_retries": 0}}
 
 
 @pytest.mark.parametrize("body", [HELLO, STREAM], ids=["unary", "stream"])

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from tests.support.client import CHAT, STREAM, ask
-from tests.support.proxy import config_for, serve_proxy
+from tests.support.groups import group_of
+from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import (
     DONE,
+    GOOD,
     LAST_CHUNK,
     always,
     chat,
@@ -20,9 +22,6 @@ from tests.support.vendor import (
     scripted,
     sse_head,
 )
-
-GOOD = always(http(chat("good")))
-QUICK = {"timeouts": {"connect_s": 1, "first_byte_s": 0.3, "unary_first_byte_s": 0.3, "idle_s": 1}}
 
 FAULTS = {
     "a 500": [http(error_body("server_error"), status=500)],
@@ -41,18 +40,6 @@ FAULTS = {
     "silence": ["hang"],
     "a head and then silence": [http(chat("bad"))[:60], "hang"],
 }
-
-
-def group_of(*vendors, **settings):
-    endpoints = [
-        {
-            "name": f"e{number}",
-            "model": "gpt-4.1",
-            "params": {"base_url": vendor.base_url, "api_key": f"sk-{number}"},
-        }
-        for number, vendor in enumerate(vendors)
-    ]
-    return config_for(*endpoints, **{**QUICK, **settings})
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -2,14 +2,13 @@
 
 import pytest
 
-from tests.story.limited import HELLO, asked_for, endpoint, refuses, tells
-from tests.support.client import STREAM, ask
+from tests.support.client import HELLO, STREAM, ask, asked_for
+from tests.support.groups import endpoint
+from tests.support.limits import refuses, tells
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import always, chat, error_body, http, scripted
+from tests.support.vendor import DOWN, GOOD, always, error_body, http, scripted
 
-GOOD = always(http(chat("good")))
-DOWN = always(http(error_body("server_error"), status=500))
 TOO_LONG = always(http(error_body("context_length_exceeded", message="too long"), status=400))
 QUICK = {"drain_delay_s": 0, "drain_timeout_s": 1, "num_retries": 1, "cooldown_time": 30}
 

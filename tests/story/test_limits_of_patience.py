@@ -5,11 +5,11 @@ from time import monotonic
 
 import pytest
 
-from tests.story.test_failover import GOOD, group_of
 from tests.support.client import CHAT, STREAM, ask
+from tests.support.groups import group_of
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import always, chat, error_body, http, scripted
+from tests.support.vendor import GOOD, always, chat, error_body, http, scripted
 
 FAILS = always(http(error_body("x"), status=500))
 

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from tests.story.limited import HELLO, begin, cheap_and_dear, line_of, tells, until
-from tests.support.client import ask
+from tests.support.client import HELLO, ask, begin
+from tests.support.groups import cheap_and_dear
+from tests.support.limits import tells
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import always, chat, http, scripted
-
-GOOD = always(http(chat("good")))
+from tests.support.vendor import GOOD, scripted
+from tests.support.waiting import line_of, until
 
 
 @pytest.mark.parametrize("queue", [{"max_waiting": 0}, {"max_wait_s": 0}], ids=str)

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from tests.story.test_callers import GOOD, KEY_A, bearer, team_a, with_callers
+from tests.support.callers import KEY_A, bearer, team_a, with_callers
 from tests.support.client import CHAT, ask
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.valkey import valkey
-from tests.support.vendor import scripted
+from tests.support.vendor import GOOD, scripted
 
 RPM = 30
 

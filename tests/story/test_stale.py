@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from tests.story.limited import HELLO, until
-from tests.story.test_cache import FIXED, ask_with, cached, text_of
-from tests.support.client import ask
+from tests.support.cached import FIXED, ask_with, cached, text_of
+from tests.support.client import HELLO, ask
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import chat, error_body, http, scripted
+from tests.support.waiting import until
 
 TTL_S = 0.05
 OLD_S = 0.06

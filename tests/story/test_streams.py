@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from tests.story.test_failover import group_of
 from tests.support.client import STREAM, ask, connect, request
+from tests.support.groups import group_of
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import (

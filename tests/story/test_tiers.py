@@ -5,23 +5,14 @@ from time import monotonic
 
 import pytest
 
-from tests.story.limited import (
-    HELLO,
-    begin,
-    cheap_and_dear,
-    endpoint,
-    line_of,
-    one,
-    refuses,
-    tells,
-    until,
-)
-from tests.support.client import ask
+from tests.support.client import HELLO, ask, begin
+from tests.support.groups import cheap_and_dear, endpoint, one
+from tests.support.limits import refuses, tells
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import always, chat, http, scripted
+from tests.support.vendor import GOOD, always, chat, http, scripted
+from tests.support.waiting import line_of, until
 
-GOOD = always(http(chat("good")))
 SLOW = always(0.3, http(chat("good")))
 
 

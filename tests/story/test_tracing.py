@@ -4,20 +4,20 @@ import asyncio
 
 import pytest
 
-from tests.story.limited import HELLO, endpoint, said
-from tests.story.test_cache import FIXED
-from tests.support.client import CHAT, STREAM, ask, connect, request
+from tests.support.cached import FIXED
+from tests.support.client import CHAT, HELLO, STREAM, ask, connect, request, said
 from tests.support.collector import collector
+from tests.support.groups import endpoint
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import (
     DONE,
+    DOWN,
     LAST_CHUNK,
     always,
     chat,
     chunk,
     delta,
-    error_body,
     event,
     http,
     scripted,
@@ -25,7 +25,6 @@ from tests.support.vendor import (
 )
 
 GOOD = always(http(chat("good"), headers=[("x-request-id", "req_vendor")]))
-DOWN = always(http(error_body("server_error"), status=500))
 TRACE, CLIENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED = [("traceparent", f"00-{TRACE}-{CLIENT}-01"), ("tracestate", "vendor=abc,other=1")]
 NOT_SAMPLED = [("traceparent", f"00-{TRACE}-{CLIENT}-00"), ("tracestate", "vendor=abc")]

@@ -7,22 +7,13 @@ import pytest
 
 from llmproxy.routing import CallDemand
 from llmproxy.tools.simulator import VendorSettings, serve
-from tests.story.limited import (
-    HELLO,
-    asked_for,
-    begin,
-    endpoint,
-    line_of,
-    one,
-    refuses,
-    said,
-    tells,
-    until,
-)
-from tests.support.client import ask
+from tests.support.client import HELLO, ask, asked_for, begin, said
+from tests.support.groups import endpoint, one
+from tests.support.limits import refuses, tells
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import always, chat, error_body, http, scripted
+from tests.support.waiting import line_of, until
 
 SLOW = always(0.1, http(chat("good")))
 HANGS = always("hang")

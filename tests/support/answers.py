@@ -4,7 +4,7 @@ import asyncio
 import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from time import monotonic, time
+from time import time
 
 from llmproxy.cache.cached_answer import CachedAnswer, pack
 from llmproxy.cache.stores.base import StoreError, StoreTotals
@@ -23,13 +23,6 @@ def entry(body=b"answer", group="g", stored_at=1.0):
 
 def key(number):
     return number.to_bytes(32, "big")
-
-
-async def until(condition, within_s=5.0):
-    began = monotonic()
-    while not condition():
-        assert monotonic() - began < within_s, "the condition did not come true in time"
-        await asyncio.sleep(0.005)
 
 
 def answer(number, at, size=1000):

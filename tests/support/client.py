@@ -118,5 +118,23 @@ async def ask(port, *args, **kwargs):
         connection.leave()
 
 
+HELLO = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hello"}]}
 CHAT = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]}
 STREAM = {**CHAT, "stream": True}
+
+
+def said(text, **extra):
+    """Return a chat with this prompt."""
+    return {**HELLO, "messages": [{"role": "user", "content": text}], **extra}
+
+
+def asked_for(received):
+    """Return the prompt of a chat that a vendor received."""
+    return json.loads(received.body)["messages"][0]["content"]
+
+
+async def begin(port, body=HELLO, **options):
+    """Send a call; return its connection without waiting for the reply."""
+    connection = await connect(port)
+    await connection.send(request(body=body, **options))
+    return connection

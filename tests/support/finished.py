@@ -27,3 +27,10 @@ def finished_call(**changes):
     answer = AnswerSummary(**parts[AnswerSummary])
     record = CallRecord(request=request, answer=answer, **parts[CallRecord])
     return CallFinished(record=record, **parts[CallFinished])
+
+
+def finished(status=200, **changes):
+    """Return a call that its first attempt answered, without usage."""
+    straight = {"group": "g", "endpoint": "e", "attempts": 1, "usage": None}
+    times = {"ended_at": 1.0, "first_byte_s": 0.2, "total_s": 0.3, "overhead_s": 0.0001}
+    return finished_call(status=status, **straight | times | changes)

@@ -121,6 +121,10 @@ def always(*steps):
     return lambda received, number: steps
 
 
+GOOD = always(http(chat("good")))
+DOWN = always(http(error_body("server_error"), status=500))
+
+
 @asynccontextmanager
 async def scripted(answer, *, port=0, tls=None):
     """Serve a script. Port 0: any free port."""

@@ -12,9 +12,8 @@ import tempfile
 from pathlib import Path
 from time import monotonic
 
-from tests.story.limited import said
-from tests.story.test_cache import cached
-from tests.support.client import ask, connect, request
+from tests.support.cached import cached
+from tests.support.client import ask, connect, request, said
 from tests.support.process import running
 from tests.support.run import bounded
 from tests.support.valkey import valkey

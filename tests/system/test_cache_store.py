@@ -9,13 +9,13 @@ from time import monotonic
 
 import pytest
 
-from tests.story.limited import begin, said, until
-from tests.story.test_cache import FIXED, cached, numbered, text_of
-from tests.support.client import ask
+from tests.support.cached import FIXED, cached, numbered, text_of
+from tests.support.client import ask, begin, said
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.valkey import valkey
 from tests.support.vendor import chat, error_body, http, scripted
+from tests.support.waiting import until
 
 
 def shared(vendor, server, **params):

@@ -5,9 +5,8 @@ import json
 import random
 from collections import Counter
 
-from tests.story.limited import said
-from tests.story.test_cache import cached
-from tests.support.client import connect, request
+from tests.support.cached import cached
+from tests.support.client import connect, request, said
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scripted, sse_head

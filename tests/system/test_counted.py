@@ -9,8 +9,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 
 from llmproxy.tools.simulator import Fault, VendorSettings, serve
-from tests.admin.test_live_events import listening, next_of
-from tests.admin.watching import get_json, post, scraped
+from tests.admin.watching import get_json, listening, next_of, post, scraped
 from tests.support.client import CHAT, connect, request
 from tests.support.family import living
 from tests.support.run import bounded

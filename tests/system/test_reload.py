@@ -3,19 +3,16 @@
 import asyncio
 import signal
 
-import yaml
-
 from tests.admin.watching import get_json
 from tests.support.client import ask
 from tests.support.process import running
 from tests.support.run import bounded
 from tests.system.clients import Load
+from tests.system.config_file import SETTINGS, WRONG, config_now, write
 from tests.system.vendors import group_of, vendors
 from tests.system.workers import serving, workers_of
 
 RELOADS = 100
-WRONG = "model_groups: [{model_group: gpt-4.1, models: [{weight: many}]}]\n"
-SETTINGS = {"drain_delay_s": 0, "drain_timeout_s": 5, "log_format": "json"}
 
 
 def config_of(members, number, **settings):
@@ -31,18 +28,6 @@ def config_of(members, number, **settings):
         for model in group["models"]:
             model["limits"] = {"concurrent": 4}
     return {"model_groups": [group], "general_settings": {**SETTINGS, **settings}}
-
-
-def write(proxy, config):
-    """As a careful program does: the file is always whole."""
-    text = config if isinstance(config, str) else yaml.safe_dump(config)
-    new = proxy.folder / "config.yaml.new"
-    new.write_text(text)
-    new.rename(proxy.folder / "config.yaml")
-
-
-async def config_now(proxy):
-    return (await get_json(proxy, "/admin/state"))["config"]
 
 
 async def keep_calling(proxy, until):

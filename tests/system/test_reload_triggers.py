@@ -11,12 +11,10 @@ import yaml
 from tests.support.client import CHAT, ask
 from tests.support.process import LLMPROXY, running
 from tests.support.run import bounded
-from tests.support.vendor import always, chat, http, scripted
-from tests.system.test_reload import SETTINGS, WRONG, config_now, write
+from tests.support.vendor import GOOD, scripted
+from tests.system.config_file import SETTINGS, WRONG, config_now, write
 from tests.system.vendors import group_of
 from tests.system.workers import replaced, serving, workers_of
-
-GOOD = always(http(chat("good")))
 
 
 def config_of(vendor, *names, **settings):

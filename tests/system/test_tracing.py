@@ -15,11 +15,10 @@ from tests.support.extras import COMMANDS, refused_without
 from tests.support.process import command, running
 from tests.support.run import bounded
 from tests.support.valkey import free_port
-from tests.support.vendor import always, chat, http, scripted
+from tests.support.vendor import GOOD, always, chat, http, scripted
 from tests.system.vendors import group_of
 from tests.system.workers import serving
 
-GOOD = always(http(chat("good")))
 CONFIG = """\
 model_groups:
   - model_group: gpt-4.1

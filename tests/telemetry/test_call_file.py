@@ -9,8 +9,8 @@ import pytest
 
 from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 from llmproxy.telemetry.call_file import FLUSH_S, CallFile
+from tests.support.finished import finished
 from tests.support.run import bounded
-from tests.telemetry.test_recorder import finished
 
 DAY = 86400.0
 STEPS = [

@@ -7,13 +7,7 @@ from llmproxy.events import AttemptEnded, EndpointStateChanged
 from llmproxy.operations import Usage
 from llmproxy.steps import Attempt, AttemptOutcome, Verdict
 from llmproxy.telemetry.recorder import BATCH, KEPT_CALLS, MetricsRecorder
-from tests.support.finished import finished_call
-
-
-def finished(status=200, **changes):
-    straight = {"group": "g", "endpoint": "e", "attempts": 1, "usage": None}
-    times = {"ended_at": 1.0, "first_byte_s": 0.2, "total_s": 0.3, "overhead_s": 0.0001}
-    return finished_call(status=status, **straight | times | changes)
+from tests.support.finished import finished
 
 
 def ended(outcome="answered", **changes):

@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from tests.support.background import in_background
 from tests.tools.top import made_up
 
 EVERY_S = 0.1  # ten times as often as the real one, so that tests need not wait
@@ -101,3 +102,8 @@ async def told(world):
 
 def event(name, value):
     return f"event: {name}\ndata: {json.dumps(value)}\n\n"
+
+
+def served(world, port=0):
+    """Serve a World in a thread."""
+    return in_background(lambda: serve_fake(world, port))

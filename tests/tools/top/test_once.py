@@ -162,7 +162,7 @@ async def test_the_live_view_wants_a_terminal():
 
 
 def test_at_a_terminal_it_has_colours_and_its_width():
-    from tests.tools.top.test_watching import served
+    from tests.tools.top.fake import served
 
     with served(World()) as root, Terminal("top", "--once", "--url", root) as terminal:
         assert terminal.ended() == 0

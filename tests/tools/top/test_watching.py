@@ -5,17 +5,12 @@ import signal
 import pytest
 from rich.cells import cell_len
 
-from tests.support.background import in_background
 from tests.support.valkey import free_port
 from tests.tools.top import made_up
-from tests.tools.top.fake import World, serve_fake
+from tests.tools.top.fake import World, served
 from tests.tools.top.terminal import ENTER, LEAVE, SHOW_CURSOR, Terminal
 
 KEY = "sk-admin-secret"
-
-
-def served(world, port=0):
-    return in_background(lambda: serve_fake(world, port))
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (140, 40), (50, 12)])

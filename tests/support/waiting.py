@@ -1,0 +1,16 @@
+"""Wait for a condition instead of for a time."""
+
+import asyncio
+from time import monotonic
+
+
+async def until(condition, within_s=5.0):
+    """Wait until a condition holds; fail if it does not hold in time."""
+    ends_at = monotonic() + within_s
+    while not condition():
+        assert monotonic() < ends_at, "the condition did not hold in time"
+        await asyncio.sleep(0.005)
+
+
+def line_of(proxy, group="gpt-4.1"):
+    return proxy.runtime.pool.groups[group].queue
