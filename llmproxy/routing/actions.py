@@ -36,16 +36,17 @@ class AttemptPolicy(msgspec.Struct, frozen=True):
     queue: Queue
 
 
-class Try(msgspec.Struct, frozen=True, eq=False):
+class Try(msgspec.Struct, eq=False):
     """Send the call to the endpoint of `checkout`; then report `accepted`, `failed` or `abandoned`.
 
-    It is one attempt, and owns what the attempt has claimed: the checkout, for a retry (`is_retry`)
-    a slot of the group's retry budget, for a probe (`is_probe`) the group's only permit to probe.
+    It is one attempt, and owns what the attempt has claimed: the checkout and, until they are
+    returned, a slot of the group's retry budget (`holds_retry`) and the group's only permit to
+    probe (`holds_probe`).
     """
 
     checkout: Checkout
-    is_retry: bool = False
-    is_probe: bool = False
+    holds_retry: bool = False
+    holds_probe: bool = False
 
 
 class WaitInLine(msgspec.Struct, frozen=True):

@@ -42,8 +42,7 @@ from llmproxy.steps import Verdict
 MAX_PAUSES_S = 10.0
 # While another call probes the group, look again this often (jittered).
 PROBE_POLL_S = 0.1
-# While the retry budget is used up, look again this often (jittered).
-BUDGET_POLL_S = 0.02
+BUDGET_POLL_S = 0.02  # so often while the retry budget is used up (jittered)
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -175,8 +174,8 @@ class Attempts(msgspec.Struct, eq=False):
         self.state = _UNDER_WAY if isinstance(action, Try) else CallState.OVER
         return action
 
-    def _try(self, checkout: Checkout, is_probe: bool = False) -> Try:
-        attempt = Try(checkout, self._holds_retry, is_probe)
+    def _try(self, checkout: Checkout, holds_probe: bool = False) -> Try:
+        attempt = Try(checkout, self._holds_retry, holds_probe)
         self._holds_retry = False
         self._under_way.append(attempt)
         self.demand.excluded.append(checkout.state)
@@ -262,7 +261,7 @@ class Attempts(msgspec.Struct, eq=False):
         """An endpoint accepted the call. Returns a change if it is back from a failure."""
         self.state = _ACCEPTED
         closed = attempt.checkout.answered(now)
-        if attempt.is_retry or attempt.is_probe:
+        if attempt.holds_retry or attempt.holds_probe:
             self._return_claims(attempt)
         if not closed:
             return None
@@ -341,10 +340,11 @@ class Attempts(msgspec.Struct, eq=False):
 
     def _return_claims(self, attempt: Try) -> None:
         """The retry or the probe is over: others may begin theirs."""
-        if attempt.is_retry:
+        if attempt.holds_retry:
             self._group.budget.end()
-        if attempt.is_probe:
+        if attempt.holds_probe:
             self._group.probing = False
+        attempt.holds_retry = attempt.holds_probe = False
 
     # ---- the end
 

@@ -159,7 +159,7 @@ def test_one_call_at_a_time_probes_and_the_others_pause_for_its_result():
 
     probe = first.next(1.0, DRAW)
     assert isinstance(probe, Try)
-    assert probe.is_probe
+    assert probe.holds_probe
     assert second.next(1.0, DRAW) == Pause(pytest.approx(0.15))
     first.accepted(probe, 1.1)
     assert isinstance(second.next(1.15, DRAW), Try), "the breaker has closed"
@@ -184,6 +184,28 @@ def test_an_attempt_is_ended_once():
     attempts.abandoned(attempt, 0.0)
     with pytest.raises(ValueError, match="not in list"):
         attempts.failed(attempt, failure_at("a", "lost"), 0.0, DRAW)
+
+
+def test_a_retry_that_is_accepted_and_then_closed_returns_its_slot_once():
+    group, policy = group_of("ab")
+    attempts = attempts_in(group, policy)
+    attempts.failed(attempts.next(0.0, DRAW), failure_at("a", "failed"), 0.0, DRAW)
+    retry = attempts.next(0.0, DRAW)
+    assert (group.budget.retrying, retry.holds_retry) == (1, True)
+    attempts.accepted(retry, 0.1)
+    assert (group.budget.retrying, retry.holds_retry) == (0, False)
+    attempts.close(0.2)
+    assert group.budget.retrying == 0
+
+
+def test_a_probe_that_is_accepted_and_then_closed_leaves_the_next_one_its_permit():
+    group, policy = group_of("ab", cooldown_time=60)
+    play(group, policy, {"a": ["unreachable"], "b": ["unreachable"]}, draw=0.0)
+    first = attempts_in(group, policy, now=1.0)
+    first.accepted(first.next(1.0, DRAW), 1.1)
+    group.probing = True  # another call probes
+    first.close(1.2)
+    assert group.probing
 
 
 def test_a_call_that_is_under_way_does_nothing_next():
@@ -296,12 +318,12 @@ class AnyUse(RuleBasedStateMachine):
 
     @invariant()
     def at_most_one_probe_is_under_way(self):
-        probes = [attempt for _, attempt in self.tried if attempt.is_probe]
+        probes = [attempt for _, attempt in self.tried if attempt.holds_probe]
         assert len(probes) == self.group.probing
 
     @invariant()
     def each_retry_under_way_holds_one_slot_of_the_budget(self):
-        retries = sum(attempt.is_retry for _, attempt in self.tried)
+        retries = sum(attempt.holds_retry for _, attempt in self.tried)
         others = self.group.budget.retrying - retries
         assert 0 <= others <= len(self.ready) + len(self.waiting), "held for the next attempt"
 
