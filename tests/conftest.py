@@ -7,13 +7,16 @@ machine is doing.
 import os
 
 try:
-    from hypothesis import HealthCheck, settings
+    from hypothesis import HealthCheck, Phase, settings
 except ImportError:
     pass  # `make e2e` installs no Hypothesis
 else:
     common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
     settings.register_profile("quick", max_examples=25, **common)
     settings.register_profile("thorough", max_examples=200, **common)
+    # For `make mutants`, which asks only whether a test fails, not for the smallest example.
+    phases = (Phase.explicit, Phase.reuse, Phase.generate)
+    settings.register_profile("mutants", max_examples=25, phases=phases, **common)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # More tests than this that pass only when repeated are not bad luck but a fault.
