@@ -8,6 +8,7 @@ from tests.support.groups import endpoint
 from tests.support.limits import refuses
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
+from tests.support.under_way import queued
 from tests.support.vendor import DOWN, GOOD, always, chat, http, scripted
 from tests.support.waiting import until
 
@@ -17,14 +18,14 @@ async def test_a_drained_endpoint_gets_no_calls_until_enabled_and_calls_in_fligh
     async with scripted(always(0.5, http(chat("one")))) as one, scripted(GOOD) as other:
         config = config_for(endpoint(one, "one", weight=100), endpoint(other, "other"))
         async with serve_proxy(config) as proxy:
-            under_way = await begin(proxy.port)
+            call = await begin(proxy.port)
             await until(lambda: one.received)
             reply = await post(proxy, "/admin/drain", {"endpoint": "one"})
             assert (reply.status, reply.json) == (200, {"endpoints": 1})
             for _ in range(5):
                 assert (await ask(proxy.port, body=HELLO)).status == 200
             assert (len(one.received), len(other.received)) == (1, 5)
-            assert (await under_way.reply()).status == 200
+            assert (await call.reply()).status == 200
             drained = (await endpoints_of(proxy))["one"]
             assert (drained["state"], drained["drained"]) == ("drained", True)
             assert drained["ready_in_s"] is None
@@ -33,7 +34,7 @@ async def test_a_drained_endpoint_gets_no_calls_until_enabled_and_calls_in_fligh
             await ask(proxy.port, body=HELLO)
             assert len(one.received) == 2
             assert [change.state for change in proxy.heard.changes] == ["drained", "enabled"]
-            under_way.leave()
+            call.leave()
 
 
 @bounded()
@@ -80,8 +81,7 @@ async def test_a_call_that_waits_goes_to_a_cleared_endpoint_at_once():
         config = config_for(endpoint(vendor, "only"), queue={"max_wait_s": 60})
         async with serve_proxy(config) as proxy:
             waiting = await begin(proxy.port)
-            line = proxy.runtime.pool.groups["gpt-4.1"].queue
-            await until(lambda: len(line) == 1)
+            await queued(proxy, 1)
             await post(proxy, "/admin/clear", {"endpoint": "only"})
             assert (await waiting.reply()).status == 200
             waiting.leave()

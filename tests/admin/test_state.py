@@ -11,6 +11,7 @@ from tests.support.groups import endpoint
 from tests.support.limits import refuses, tells
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
+from tests.support.under_way import queued
 from tests.support.vendor import (
     DONE,
     DOWN,
@@ -22,7 +23,6 @@ from tests.support.vendor import (
     scripted,
     sse_head,
 )
-from tests.support.waiting import until
 
 PRICE = {"input": 1000, "output": 100_000}  # a call of 3 and 2 tokens: 0.203 dollars
 
@@ -93,8 +93,7 @@ async def test_calls_in_flight_and_waiting_calls_are_counted():
         entry = endpoint(vendor, "only", limits={"concurrent": 1})
         async with serve_proxy(config_for(entry)) as proxy:
             first, second = await begin(proxy.port), await begin(proxy.port)
-            line = proxy.runtime.pool.groups["gpt-4.1"].queue
-            await until(lambda: len(line) == 1)
+            await queued(proxy, 1)
             state = await get_json(proxy, "/admin/state")
             first.leave()
             second.leave()

@@ -10,16 +10,16 @@ from tests.runtime.reloading import (
     group,
     one_group,
     reload,
-    state_of,
     with_key,
 )
 from tests.support.client import begin, said
 from tests.support.limits import tells
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.under_way import idle, queued, under_way, waiting_calls
 from tests.support.vendor import DOWN, GOOD, always, http, scripted
 from tests.support.vendor import chat as answer
-from tests.support.waiting import line_of, until
+from tests.support.waiting import until
 
 
 @bounded()
@@ -91,13 +91,11 @@ async def test_calls_under_way_are_counted_until_they_end(tmp_path):
             after = await begin(proxy.port)
             await until(lambda: len(vendor.received) == 3)
             assert (await endpoints_of(proxy))["only"]["in_flight"] == 3
-            assert proxy.runtime.admission.in_flight == 3
+            assert under_way(proxy)["calls"] == 3
             for each in (*before, after):
                 assert (await each.reply()).status == 200
                 each.leave()
-            await until(lambda: state_of(proxy, "only").in_flight == 0)
-            assert proxy.runtime.admission.in_flight == 0
-            assert proxy.runtime.pool.groups["gpt-4.1"].in_flight == 0
+            await idle(proxy)
 
 
 @bounded()
@@ -111,7 +109,7 @@ async def test_places_at_an_endpoint_are_counted_over_old_and_new_calls_together
                 await reload(proxy, one_group({**made, "limits": limits}))
             calls += [await begin(proxy.port) for _ in range(2)]
             await until(lambda: len(vendor.received) == 3)
-            await until(lambda: len(line_of(proxy)) == 1)
+            await queued(proxy, 1)
             for each in calls:
                 assert (await each.reply()).status == 200
                 each.leave()
@@ -139,7 +137,7 @@ async def test_who_waits_goes_on_waiting_in_front_of_who_comes_later(tmp_path):
             calls = [await begin(proxy.port, said("first"))]
             await until(lambda: vendor.received)
             calls.append(await begin(proxy.port, said("second")))
-            await until(lambda: len(line_of(proxy)) == 1)
+            await queued(proxy, 1)
             await reload(proxy, one_group({**made, "weight": 7}, num_retries=1))
             calls.append(await begin(proxy.port, said("third")))
             for each in calls:
@@ -157,7 +155,7 @@ async def test_who_waits_takes_the_room_of_a_new_endpoint_at_once(tmp_path):
             stuck = await begin(proxy.port)
             await until(lambda: busy.received)
             waiting = await begin(proxy.port)
-            await until(lambda: len(line_of(proxy)) == 1)
+            await queued(proxy, 1)
             began_at = monotonic()
             await reload(proxy, one_group(made, endpoint(free, "free")))
             assert (await waiting.reply()).header("x-llmproxy-endpoint") == "free"
@@ -171,17 +169,17 @@ async def test_a_call_ends_at_an_endpoint_that_is_removed_under_it(tmp_path):
     async with scripted(always(0.4, http(answer("old")))) as old, scripted(GOOD) as new:
         config = one_group(endpoint(old, "old"))
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
-            under_way = await begin(proxy.port)
+            call = await begin(proxy.port)
             await until(lambda: old.received)
             before = proxy.runtime
             changes = await reload(proxy, one_group(endpoint(new, "new")))
             assert changes == ["gpt-4.1/new: is new", "gpt-4.1/old: is gone"]
             assert (await chat(proxy)).header("x-llmproxy-endpoint") == "new"
-            assert (await under_way.reply()).json == answer("old")
+            assert (await call.reply()).json == answer("old")
             assert len(old.received) == 1
             await until(lambda: before.calls == 0)
-            assert proxy.runtime.pool.groups["gpt-4.1"].in_flight == 0
-            under_way.leave()
+            assert not under_way(proxy)
+            call.leave()
 
 
 @bounded()
@@ -189,12 +187,12 @@ async def test_a_call_that_fails_at_a_removed_endpoint_goes_on_to_a_new_one(tmp_
     async with scripted(always(0.3, "reset")) as old, scripted(GOOD) as new:
         config = one_group(endpoint(old, "old"))
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
-            under_way = await begin(proxy.port)
+            call = await begin(proxy.port)
             await until(lambda: old.received)
             await reload(proxy, one_group(endpoint(new, "new")))
-            reply = await under_way.reply()
+            reply = await call.reply()
             assert (reply.status, reply.header("x-llmproxy-endpoint")) == (200, "new")
-            under_way.leave()
+            call.leave()
 
 
 @bounded()
@@ -204,7 +202,7 @@ async def test_a_group_is_removed_while_one_call_is_on_it_and_one_waits(tmp_path
         gone = group("gpt-4.1", endpoint(old, "old", limits={"concurrent": 1}))
         async with serve_proxy(config_of(kept, gone), path=tmp_path / "c.yaml") as proxy:
             calls = [await begin(proxy.port) for _ in range(2)]
-            await until(lambda: old.received and len(line_of(proxy)) == 1)
+            await until(lambda: old.received and waiting_calls(proxy) == 1)
             assert await reload(proxy, config_of(kept)) == ["gpt-4.1: is gone"]
             assert (await chat(proxy)).status == 404
             for each in calls:
@@ -230,4 +228,4 @@ async def test_more_places_in_the_proxy_are_for_those_who_wait_for_one(tmp_path)
             for each in calls:
                 assert (await each.reply()).status == 200
                 each.leave()
-            assert proxy.runtime.admission.in_flight == 0
+            assert not under_way(proxy)

@@ -24,15 +24,15 @@ async def test_a_callers_key_is_removed_while_its_call_is_under_way(tmp_path):
         made = endpoint(vendor, "only")
         config = one_group(made, callers=[team_a(), team_b()])
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
-            under_way = await begin(proxy.port, headers=bearer(KEY_A))
+            call = await begin(proxy.port, headers=bearer(KEY_A))
             await until(lambda: vendor.received)
             assert await reload(proxy, one_group(made, callers=[team_b()])) == [
                 "caller team-a: is gone"
             ]
             assert (await chat(proxy, headers=bearer(KEY_A))).status == 401
             assert (await chat(proxy, headers=bearer(KEY_B))).status == 200
-            assert (await under_way.reply()).status == 200
-            under_way.leave()
+            assert (await call.reply()).status == 200
+            call.leave()
 
 
 @bounded()
@@ -116,7 +116,7 @@ async def test_connections_are_kept_unless_their_settings_change_and_then_until_
         async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
             await chat(proxy)
             await reload(proxy, one_group({**made, "weight": 3}))
-            under_way = await begin(proxy.port)
+            call = await begin(proxy.port)
             await until(lambda: len(vendor.received) == 2)
             assert vendor.connections == 1
             before = proxy.runtime
@@ -124,9 +124,9 @@ async def test_connections_are_kept_unless_their_settings_change_and_then_until_
             await chat(proxy)
             assert vendor.connections == 2
             assert before.calls == 1
-            assert (await under_way.reply()).status == 200
+            assert (await call.reply()).status == 200
             await until(lambda: vendor.open_connections == 1)
-            under_way.leave()
+            call.leave()
 
 
 @bounded()

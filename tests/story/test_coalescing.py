@@ -12,6 +12,7 @@ from tests.support.client import ask, begin, connect, request, said
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.slow_answers import EVENTS, STREAM, WHOLE, slowly, streams
+from tests.support.under_way import idle
 from tests.support.vendor import (
     DONE,
     LAST_CHUNK,
@@ -33,10 +34,6 @@ async def many(proxy, number, body=FIXED, **options):
 
 def words_of(replies):
     return sorted(reply.header("x-llmproxy-cache") for reply in replies)
-
-
-async def no_flights(proxy):
-    await until(lambda: not proxy.runtime.cache.coalescer.flights)
 
 
 @bounded(60)
@@ -86,7 +83,7 @@ async def test_five_hundred_equal_calls_ask_once_although_ten_clients_leave():
             assert len(vendor.received) == 1
             assert vendor.received[0].gone_at is None
             assert (await ask(proxy.port, body=STREAM)).header("x-llmproxy-cache") == "hit"
-            await no_flights(proxy)
+            await idle(proxy)
 
 
 @bounded()
@@ -157,9 +154,7 @@ async def test_the_call_is_cancelled_when_the_last_client_leaves():
             for client in clients:
                 client.leave()
             await until(lambda: vendor.received[0].gone_at is not None, within_s=1.0)
-            await no_flights(proxy)
-            (state,) = proxy.runtime.pool.groups["gpt-4.1"].states
-            assert state.in_flight == 0
+            await idle(proxy)
             assert len(vendor.received) == 1
 
 
@@ -172,7 +167,7 @@ async def test_a_client_that_leaves_at_the_last_event_does_not_spoil_the_answer(
         while DONE not in await client.chunk():
             pass
         client.leave()  # as openai-python does
-        await no_flights(proxy)
+        await idle(proxy)
         assert (await ask(proxy.port, body=STREAM)).header("x-llmproxy-cache") == "hit"
         assert len(vendor.received) == 1
 
@@ -349,6 +344,4 @@ async def test_random_arrivals_and_departures_leave_every_answer_whole():
             (body,) = bodies
             assert body.endswith(DONE)
             assert body.count(b"question %d" % question) == 20
-        await no_flights(proxy)
-        (state,) = proxy.runtime.pool.groups["gpt-4.1"].states
-        assert state.in_flight == 0
+        await idle(proxy)

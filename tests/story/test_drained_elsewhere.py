@@ -9,6 +9,7 @@ from tests.support.client import HELLO, ask
 from tests.support.groups import endpoint
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
+from tests.support.under_way import sharing
 from tests.support.valkey import valkey
 from tests.support.vendor import GOOD, scripted
 
@@ -28,8 +29,7 @@ async def state_becomes(proxy, name, state):
 async def test_an_instance_that_begins_later_knows_it_before_its_first_call(tmp_path):
     async with valkey(tmp_path) as server, scripted(GOOD) as one, scripted(GOOD) as two:
         async with serve_proxy(house(one, two, server)) as first:
-            while not first.runtime.peers.status(0.0).connected:
-                await asyncio.sleep(0.02)
+            await sharing(first)
             assert (await post(first, "/admin/drain", DRAIN)).status == 200
             await asyncio.sleep(0.3)  # until the server has it
             for _ in range(5):
@@ -50,8 +50,7 @@ async def test_a_group_that_a_config_names_later_has_what_was_said_of_it_before(
         more["model_groups"].append({**config["model_groups"][0], "model_group": "other"})
         path = tmp_path / "llmproxy.yaml"
         async with serve_proxy(more) as first, serve_proxy(config, path=path) as second:
-            while not first.runtime.peers.status(0.0).connected:
-                await asyncio.sleep(0.02)
+            await sharing(first)
             assert (await post(first, "/admin/drain", DRAIN)).json == {"endpoints": 2}
             await state_becomes(second, "one", "drained")
             await reload(second, more)

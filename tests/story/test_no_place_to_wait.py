@@ -9,8 +9,8 @@ from tests.support.groups import cheap_and_dear
 from tests.support.limits import tells
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.under_way import queued, waiting_calls
 from tests.support.vendor import GOOD, scripted
-from tests.support.waiting import line_of, until
 
 
 @pytest.mark.parametrize("queue", [{"max_waiting": 0}, {"max_wait_s": 0}], ids=str)
@@ -32,10 +32,10 @@ async def test_when_the_line_is_full_further_calls_take_the_dearer_tier():
         async with serve_proxy(config) as proxy:
             await ask(proxy.port, body=HELLO)
             waiting = await begin(proxy.port)
-            await until(lambda: len(line_of(proxy)) == 1)
+            await queued(proxy, 1)
 
             replies = await asyncio.gather(*(ask(proxy.port, body=HELLO) for _ in range(3)))
 
             assert [reply.header("x-llmproxy-endpoint") for reply in replies] == ["dear"] * 3
-            assert len(line_of(proxy)) == 1, "nobody has overtaken the one that waits"
+            assert waiting_calls(proxy) == 1, "nobody has overtaken the one that waits"
             waiting.leave()

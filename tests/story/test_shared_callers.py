@@ -1,13 +1,12 @@
 """A caller's limits are shared by the proxies of one shared state."""
 
-import asyncio
-
 import pytest
 
 from tests.support.callers import KEY_A, bearer, team_a, with_callers
 from tests.support.client import CHAT, ask
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.under_way import sharing
 from tests.support.valkey import valkey
 from tests.support.vendor import GOOD, scripted
 
@@ -20,8 +19,7 @@ async def test_two_proxies_together_allow_a_caller_its_limit_and_no_more(tmp_pat
     async with valkey(tmp_path) as server, scripted(GOOD) as vendor:
         config = with_callers(vendor, team_a(limits={"rpm": RPM}), redis_url=server.url)
         async with serve_proxy(config) as one, serve_proxy(config) as other:
-            while [p.runtime.peers.status(0.0).connected for p in (one, other)] != [True, True]:
-                await asyncio.sleep(0.02)
+            await sharing(one, other)
             statuses = []
             for number in range(2 * RPM):
                 port = (one, other)[number % 2].port

@@ -8,6 +8,7 @@ from tests.support.cached import FIXED, ask_with, cached, text_of
 from tests.support.client import HELLO, ask
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.under_way import idle
 from tests.support.vendor import chat, error_body, http, scripted
 from tests.support.waiting import until
 
@@ -116,7 +117,7 @@ async def test_a_stale_answer_is_served_at_once_while_it_is_renewed():
             replies = await asyncio.gather(*(ask(proxy.port, body=FIXED) for _ in range(5)))
             assert {text_of(reply) for reply in replies} == {"answer 1"}
             assert {reply.header("x-llmproxy-cache") for reply in replies} == {"stale"}
-            await until(lambda: not proxy.runtime.cache.coalescer.flights)
+            await idle(proxy)
             assert len(vendor.received) == 2
             fresh = await ask(proxy.port, body=FIXED)
             assert (text_of(fresh), fresh.header("x-llmproxy-cache")) == ("answer 2", "hit")
@@ -131,7 +132,7 @@ async def test_a_stale_answer_stays_if_its_renewal_fails():
             for count in (2, 3):
                 assert text_of(await ask(proxy.port, body=FIXED)) == "answer 1"
                 await until(lambda: len(vendor.received) == count)  # noqa: B023
-                await until(lambda: not proxy.runtime.cache.coalescer.flights)
+                await idle(proxy)
                 await asyncio.sleep(0.1)
 
 

@@ -10,8 +10,9 @@ from tests.support.groups import cheap_and_dear, endpoint, one
 from tests.support.limits import refuses, tells
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
+from tests.support.under_way import queued
 from tests.support.vendor import GOOD, always, chat, http, scripted
-from tests.support.waiting import line_of, until
+from tests.support.waiting import until
 
 SLOW = always(0.3, http(chat("good")))
 
@@ -78,7 +79,7 @@ async def test_while_some_wait_for_the_cheap_tier_the_dear_one_is_free_for_those
         async with serve_proxy(cheap_and_dear(cheap, dear)) as proxy:
             await served_by(proxy)
             first = await begin(proxy.port)  # will have the one place that comes back
-            await until(lambda: len(line_of(proxy)) == 1)
+            await queued(proxy, 1)
             began_at = monotonic()
             assert await served_by(proxy) == "dear"
             assert monotonic() - began_at < 0.4

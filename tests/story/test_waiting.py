@@ -12,8 +12,9 @@ from tests.support.groups import endpoint, one
 from tests.support.limits import refuses, tells
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
+from tests.support.under_way import idle, queued, waiting_calls
 from tests.support.vendor import always, chat, error_body, http, scripted
-from tests.support.waiting import line_of, until
+from tests.support.waiting import until
 
 SLOW = always(0.1, http(chat("good")))
 HANGS = always("hang")
@@ -74,7 +75,7 @@ async def _in_order(proxy, vendor, calls):
     for number, (text, priority) in enumerate(calls, 1):
         headers = [("x-llmproxy-priority", str(priority))] if priority is not None else []
         waiting.append(await begin(proxy.port, said(text), headers=headers))
-        await until(lambda: len(line_of(proxy)) == number)  # noqa: B023
+        await queued(proxy, number)
     for connection in (first, *waiting):
         assert (await connection.reply()).status == 200
         connection.leave()
@@ -104,17 +105,16 @@ async def test_a_client_that_leaves_frees_its_place_and_nothing_of_it_is_sent():
             first = await begin(proxy.port, said("first"))
             await until(lambda: vendor.received)
             leaving = await begin(proxy.port, said("leaving"))
-            await until(lambda: len(line_of(proxy)) == 1)
+            await queued(proxy, 1)
             staying = await begin(proxy.port, said("staying"))
-            await until(lambda: len(line_of(proxy)) == 2)
+            await queued(proxy, 2)
             leaving.leave()
-            await until(lambda: len(line_of(proxy)) == 1)
+            await queued(proxy, 1)
             assert (await first.reply()).status == 200
             assert (await staying.reply()).status == 200
             assert [asked_for(each) for each in vendor.received] == ["first", "staying"]
-            assert not line_of(proxy)
-            (state,) = proxy.runtime.pool.groups["gpt-4.1"].states
-            await until(lambda: state.in_flight == state.capacity.in_flight == 0)
+            assert waiting_calls(proxy) == 0
+            await idle(proxy)
 
 
 @pytest.mark.clock
@@ -128,7 +128,7 @@ async def test_a_client_that_leaves_during_its_call_lets_the_next_one_in():
             leaving = await begin(proxy.port)
             await until(lambda: vendor.received)
             waiting = await begin(proxy.port)
-            await until(lambda: len(line_of(proxy)) == 1)
+            await queued(proxy, 1)
             leaving.leave()
             left_at = monotonic()
             assert (await waiting.reply()).status == 200
@@ -143,7 +143,7 @@ async def test_when_the_room_is_full_the_next_is_refused_at_once_with_the_true_t
             await ask(proxy.port, body=HELLO)
             refills_at = monotonic() + 1.5
             waiting = [await begin(proxy.port) for _ in range(2)]
-            await until(lambda: len(line_of(proxy)) == 2)
+            await queued(proxy, 2)
             asked_at = monotonic()
             reply = await ask(proxy.port, body=HELLO)
             assert monotonic() - asked_at < 0.3
@@ -210,7 +210,7 @@ async def test_whoever_has_waited_for_as_long_as_is_allowed_is_refused():
             assert (reply.status, reply.error["code"]) == (429, "rate_limit_exceeded")
             assert 1.1 < monotonic() - asked_at < 2.0
             assert reply.header("retry-after-ms")
-            assert not line_of(proxy)
+            assert waiting_calls(proxy) == 0
             first.leave()
 
 
@@ -223,7 +223,7 @@ async def test_what_comes_free_in_the_moment_in_which_the_time_is_over_is_still_
             group = proxy.runtime.pool.groups["gpt-4.1"]
             place = group.take_as_newcomer(CallDemand(0, 0, monotonic()), monotonic())
             waiting = await begin(proxy.port)
-            await until(lambda: len(line_of(proxy)) == 1)
+            await queued(proxy, 1)
             frees_at = monotonic() + 1.2  # a little later than the call gives up
             asyncio.get_running_loop().call_later(1.2, lambda: place.end(monotonic()))
             while monotonic() < frees_at + 0.05:
@@ -265,7 +265,7 @@ async def test_a_retry_that_may_not_go_everywhere_holds_up_nobody():
             hanging = await begin(proxy.port)  # takes the only place at a
             await until(lambda: busy.received)
             stuck = await begin(proxy.port)  # b does not have its model, and a is full
-            await until(lambda: len(line_of(proxy, "*")) == 1)
+            await queued(proxy, 1, "*")
             asked_at = monotonic()
             for _ in range(3):
                 reply = await ask(proxy.port, body=HELLO)

@@ -10,7 +10,3 @@ async def until(condition, within_s=5.0):
     while not condition():
         assert monotonic() < ends_at, "the condition did not hold in time"
         await asyncio.sleep(0.005)
-
-
-def line_of(proxy, group="gpt-4.1"):
-    return proxy.runtime.pool.groups[group].queue

@@ -13,6 +13,7 @@ from tests.support.cached import FIXED, cached, numbered, text_of
 from tests.support.client import ask, begin, said
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.under_way import idle
 from tests.support.valkey import valkey
 from tests.support.vendor import chat, error_body, http, scripted
 from tests.support.waiting import until
@@ -150,7 +151,7 @@ async def test_an_instance_that_left_or_failed_is_not_waited_for(tmp_path):
                 await until(lambda: vendor.received)
                 (lease,) = [key async for key in client.scan_iter("*:asking:*")]
                 gone.leave()  # it releases the lock
-                await until(lambda: not one.runtime.cache.coalescer.flights)
+                await idle(one)
                 failing = asyncio.create_task(ask(one.port, body=FIXED))
                 await until(lambda: len(vendor.received) == 2)
                 reply = await ask(other.port, body=FIXED)
