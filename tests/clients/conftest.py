@@ -5,11 +5,12 @@ Servers and clients live as long as a module: starting them costs more than the 
 
 import pytest
 
-from llmproxy.tools.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings
 from tests.clients.comparing import Place
 from tests.clients.houses import SEED, everything_to, renaming
 from tests.clients.styles import Async, Sync
 from tests.support.background import in_background
+from tests.support.full_vendor import serve_full
 from tests.support.proxy import serve_proxy
 
 
@@ -17,7 +18,7 @@ from tests.support.proxy import serve_proxy
 def places():
     """The vendor itself, a proxy that takes every name, and one that renames the models."""
     with in_background(
-        lambda: serve(VendorSettings(seed=SEED)),
+        lambda: serve_full(VendorSettings(seed=SEED)),
         lambda vendor: serve_proxy(everything_to(vendor.base_url)),
         lambda vendor, _: serve_proxy(renaming(vendor.base_url)),
     ) as (vendor, passing, other):

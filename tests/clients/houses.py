@@ -3,6 +3,16 @@
 from llmproxy.tools.simulator.settings import USUAL_MODELS
 from tests.support.proxy import config_for
 
+# What the calls of these tests ask for.
+MODELS = (
+    *USUAL_MODELS,
+    "omni-moderation-latest",
+    "gpt-4o-mini-tts",
+    "gpt-4o-transcribe",
+    "whisper-1",
+    "gpt-image-1",
+    "rerank-simulated",
+)
 SEED = 7  # of every vendor here: its clock stands still
 
 
@@ -18,6 +28,6 @@ def renaming(base_url):
     params = config["model_groups"][0]["models"][0]["params"]
     config["model_groups"] = [
         {"model_group": f"our-{name}", "models": [{"model": name, "params": params}]}
-        for name in USUAL_MODELS
+        for name in MODELS
     ]
     return config

@@ -3,10 +3,11 @@
 import openai
 import pytest
 
-from llmproxy.tools.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings
 from tests.clients.comparing import Place
 from tests.clients.houses import SEED
 from tests.support.background import in_background
+from tests.support.full_vendor import serve_full
 from tests.support.proxy import config_for, serve_proxy
 
 FILE = {"file": ("lines.jsonl", b'{"a": 1}\n' * 1000), "purpose": "batch"}
@@ -38,8 +39,8 @@ def _life_of_a_file(style, client):
 def two():
     """A proxy with two endpoints in its one group."""
     with in_background(
-        lambda: serve(VendorSettings(seed=SEED)),
-        lambda _: serve(VendorSettings(seed=SEED)),
+        lambda: serve_full(VendorSettings(seed=SEED)),
+        lambda _: serve_full(VendorSettings(seed=SEED)),
         lambda one, other: serve_proxy(config_for(one.base_url, other.base_url, group="*")),
     ) as (one, other, proxy):
         yield proxy, (one, other)
@@ -70,7 +71,7 @@ def test_with_two_endpoints_the_proxy_says_that_it_cannot_tell_which_is_meant(na
     assert "2 endpoints" in error.message
     assert error.response.headers["x-llmproxy-error-source"] == "proxy"
     assert error.request_id
-    assert [vendor.received for vendor in vendors] == [[], []]
+    assert [vendor.counts.total() for vendor in vendors] == [0, 0]
 
 
 def test_the_client_does_not_ask_again_for_what_cannot_be_served(sync, two):

@@ -3,11 +3,12 @@ addressed: the answer is the one that the vendor gives to a client of its own ki
 
 import pytest
 
-from llmproxy.tools.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings
 from tests.clients.calls import CHATS, OTHERS, RESPONSES
 from tests.clients.comparing import Place
 from tests.clients.houses import SEED, everything_to
 from tests.support.background import in_background
+from tests.support.full_vendor import serve_full
 from tests.support.proxy import config_for, serve_proxy
 
 VERSION = "2024-10-21"
@@ -57,7 +58,7 @@ def house(request):
     dialect = "openai" if kind == "openai" else "azure"
     settings = VendorSettings(seed=SEED, dialect=dialect, models=(MODEL,), keys=None)
     with in_background(
-        lambda: serve(settings), lambda vendor: serve_proxy(_config(vendor, kind))
+        lambda: serve_full(settings), lambda vendor: serve_proxy(_config(vendor, kind))
     ) as (vendor, proxy):
         yield kind, Place(vendor.root), Place(proxy.root)
 
@@ -104,7 +105,7 @@ def test_the_headers_of_an_azure_vendor_arrive(house, sync):
 
 def test_a_model_with_a_slash_in_its_name_can_be_asked_for_as_a_deployment(sync):
     with in_background(
-        lambda: serve(VendorSettings(seed=SEED)),
+        lambda: serve_full(VendorSettings(seed=SEED)),
         lambda vendor: serve_proxy(everything_to(vendor.base_url)),
     ) as (_, proxy):
         name = "meta-llama/Llama-3.1-8B"

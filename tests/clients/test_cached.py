@@ -6,7 +6,7 @@ import pytest
 from openai import OpenAI, Stream
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
-from llmproxy.tools.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings
 from tests.clients.calls import (
     CHAT,
     CHATS,
@@ -22,6 +22,7 @@ from tests.clients.calls import (
 from tests.clients.comparing import plain
 from tests.clients.houses import everything_to
 from tests.support.background import in_background
+from tests.support.full_vendor import serve_full
 from tests.support.proxy import serve_proxy
 
 # A response that reaches its limit is `incomplete`; the other cases are not cacheable.
@@ -73,7 +74,7 @@ def deployment(request):
         return serve_proxy(config)
 
     settings = VendorSettings(dialect=request.param)
-    with in_background(lambda: serve(settings), with_cache) as (vendor, proxy):
+    with in_background(lambda: serve_full(settings), with_cache) as (vendor, proxy):
         yield House(vendor, proxy)
 
 

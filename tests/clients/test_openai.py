@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmproxy.tools.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings
 from llmproxy.tools.simulator.settings import USUAL_MODELS
 from tests.clients.calls import (
     CHAT,
@@ -16,8 +16,9 @@ from tests.clients.calls import (
     WEATHER,
     Weather,
 )
-from tests.clients.houses import SEED, everything_to
+from tests.clients.houses import MODELS, SEED, everything_to
 from tests.support.background import in_background
+from tests.support.full_vendor import serve_full
 from tests.support.proxy import serve_proxy
 
 # Hugging Face's names, so vLLM's, Together's and OpenRouter's; the SDK encodes the slash.
@@ -95,7 +96,7 @@ def test_the_models_are_those_of_the_vendor_when_every_name_passes(style, places
 
 def test_the_models_are_the_groups_when_they_have_names(style, places):
     client = style.openai(places["renaming"].base_url)
-    ours = [f"our-{name}" for name in USUAL_MODELS]
+    ours = [f"our-{name}" for name in MODELS]
     assert [model.id for model in style.listed(client.models.list)] == ours
     assert style.call(lambda: client.models.retrieve(ours[0])).id == ours[0]
 
@@ -166,7 +167,7 @@ def test_the_headers_are_the_vendors_and_ours(stream, style, places):
 @pytest.mark.parametrize("name", ["a chat", "a stream", "an embedding", "a transcription"])
 def test_an_answer_that_the_vendor_compresses_is_the_same_through_the_proxy(name, sync):
     with in_background(
-        lambda: serve(VendorSettings(seed=SEED, compress=True)),
+        lambda: serve_full(VendorSettings(seed=SEED, compress=True)),
         lambda vendor: serve_proxy(everything_to(vendor.base_url)),
     ) as (vendor, proxy):
         direct, passing = [
@@ -179,7 +180,7 @@ def test_an_answer_that_the_vendor_compresses_is_the_same_through_the_proxy(name
 
 def test_a_client_may_bring_its_own_key(sync):
     with in_background(
-        lambda: serve(VendorSettings(seed=SEED, keys=frozenset(["sk-of-the-client"]))),
+        lambda: serve_full(VendorSettings(seed=SEED, keys=frozenset(["sk-of-the-client"]))),
         lambda vendor: serve_proxy(everything_to(vendor.base_url, api_key=None)),
     ) as (vendor, proxy):
         for key, refused in (("sk-of-the-client", False), ("sk-of-nobody-at-all", True)):

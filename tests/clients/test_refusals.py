@@ -6,11 +6,12 @@ because a refusal may leave its endpoint cooling.
 
 import pytest
 
-from llmproxy.tools.simulator import VendorSettings, serve
+from llmproxy.tools.simulator import VendorSettings
 from tests.clients.calls import HELLO
 from tests.clients.comparing import Place
 from tests.clients.houses import SEED, everything_to
 from tests.support.background import in_background
+from tests.support.full_vendor import serve_full
 from tests.support.proxy import serve_proxy
 
 MODEL = "gpt-4.1"
@@ -83,7 +84,7 @@ def _config(vendor):
 def house():
     """A vendor, and a proxy with a group for every case."""
     with in_background(
-        lambda: serve(VendorSettings(seed=SEED)), lambda vendor: serve_proxy(_config(vendor))
+        lambda: serve_full(VendorSettings(seed=SEED)), lambda vendor: serve_proxy(_config(vendor))
     ) as (vendor, proxy):
         yield Place(vendor.root), Place(proxy.root)
 

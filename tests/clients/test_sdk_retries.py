@@ -47,7 +47,7 @@ def _both(sync, fault):
     with house_of(1, num_retries=0) as ((vendor,), proxy):
         vendor.faults[:] = [fault()]
         direct = _asked(vendor.base_url, sync)
-        sent = len(vendor.received)
+        sent = vendor.counts.total()
         vendor.faults[:] = [fault()]
         proxied = _asked(proxy.base_url, sync)
         return (sent, direct), (len(proxy.heard.calls), proxied)
@@ -92,7 +92,7 @@ def test_the_sdk_does_not_insist_when_every_credential_is_refused(kind, sync):
             vendor.faults.append(Fault(kind))
         error = _asked(proxy.base_url, sync)
         assert len(proxy.heard.calls) == 1
-        assert [len(vendor.received) for vendor in vendors] == [1, 1]
+        assert [vendor.counts.total() for vendor in vendors] == [1, 1]
     assert error.code == "no_endpoint_available"
     assert error.response.headers["x-should-retry"] == "false"
 

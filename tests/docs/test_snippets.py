@@ -23,7 +23,7 @@ CURLS = [block for block in blocks("sh") if block.text.startswith("curl") and "-
 
 @pytest.fixture(scope="module")
 def proxy():
-    vendor = serve(VendorSettings(name="vendor", record=False))
+    vendor = serve(VendorSettings(name="vendor"))
     with in_background(lambda: vendor, lambda vendor: serve_proxy(config_for(vendor.base_url))) as (
         _,
         proxy,

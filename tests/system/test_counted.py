@@ -76,8 +76,8 @@ async def four_workers(folder, *vendors, **settings):
 
 @bounded(120)
 async def test_ten_thousand_calls_at_four_workers_are_all_counted(tmp_path):
-    first = VendorSettings(name="first", record=False)
-    second = VendorSettings(name="second", record=False, seed=1)
+    first = VendorSettings(name="first")
+    second = VendorSettings(name="second", seed=1)
     async with serve(first) as first, serve(second) as second:
         second.faults += [
             Fault("status:500", probability=0.05),

@@ -4,16 +4,13 @@ It is independent of the proxy. `serve` runs one in this process, `demo.demo_fle
 `python -m llmproxy.tools.simulator` runs one as a process.
 """
 
-from llmproxy.tools.simulator.exchange import Received
 from llmproxy.tools.simulator.faults import Fault, parse_fault, raw
 from llmproxy.tools.simulator.settings import VendorSettings
-from llmproxy.tools.simulator.vendor import SimulatedVendor, VendorCounts, serve
+from llmproxy.tools.simulator.vendor import SimulatedVendor, serve
 
 __all__ = [
     "Fault",
-    "Received",
     "SimulatedVendor",
-    "VendorCounts",
     "VendorSettings",
     "parse_fault",
     "raw",

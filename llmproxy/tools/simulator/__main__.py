@@ -16,26 +16,12 @@ from llmproxy.tools.simulator.vendor import serve
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal arrives; return the exit status."""
-    options = _parser().parse_args(arguments)
-    settings = VendorSettings(
-        name=options.name,
-        dialect=options.dialect,
-        host=options.host,
-        port=options.port,
-        keys=frozenset(options.key) or None,
-        models=tuple(options.model) or None,
-        latency_s=options.latency_s,
-        tokens_per_s=options.tokens_per_s,
-        jitter=options.jitter,
-        rpm=options.rpm,
-        tpm=options.tpm,
-        answer_tokens=options.answer_tokens,
-        compress=options.compress,
-        seed=options.seed,
-        record=False,
-    )
+    options = vars(_parser().parse_args(arguments))
+    faults = options.pop("fault")
+    keys, models = frozenset(options.pop("key")), tuple(options.pop("model"))
+    settings = VendorSettings(keys=keys or None, models=models or None, **options)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, options.fault))
+        runner.run(_serve(settings, faults))
     return 0
 
 
@@ -60,9 +46,10 @@ def _fault(spec: str) -> Fault:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m llmproxy.tools.simulator",
-        description="A simulated vendor: OpenAI under /v1, Azure under /openai. It prints one line "
-        "with its address when it is ready. PUT /_simulator/faults takes a JSON list of faults, "
-        "GET /_simulator/state returns the counters.",
+        description="A simulated vendor: OpenAI under /v1, Azure under /openai, with chats, "
+        "completions, responses, embeddings and models. It prints one line with its address when "
+        "it is ready. PUT /_simulator/faults takes a JSON list of faults, GET /_simulator/state "
+        "returns the counters.",
     )
     add = parser.add_argument
     add("--name", default="simulator", help="its name in the state and in faults")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import msgspec
 
 from llmproxy.tools.simulator.completion import (
     Completion,
-    CompletionInput,
     Content,
     FormatParam,
     StreamOptions,
     ToolParam,
+    Turn,
+    Wishes,
     complete,
     count_tokens,
     text_of,
@@ -37,41 +39,57 @@ class ChatMessage(msgspec.Struct):
     tool_calls: list[ToolParam] | None = None
 
 
-class ChatRequest(msgspec.Struct, frozen=True):
-    """The fields that decide an answer; the others are accepted and ignored."""
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What chats and text completions share."""
 
-    messages: list[ChatMessage]
     model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = None
     max_tokens: int | None = None
+
+    def check(self) -> None:
+        """Raise VendorError (400) for values that do not fit together."""
+        if self.stream_options is not None and not self.stream:
+            text = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+            raise VendorError(400, text, param="stream_options")
+        if self.n is not None and not 1 <= self.n <= 128:
+            text = f"Invalid 'n': {self.n}. Expected a value from 1 to 128."
+            raise VendorError(400, text, code="invalid_value", param="n")
+
+
+class ChatRequest(_Request, frozen=True, kw_only=True):
+    """The fields that decide an answer; the others are accepted and ignored."""
+
+    messages: list[ChatMessage]
     max_completion_tokens: int | None = None
     tools: list[ToolParam] | None = None
     tool_choice: str | Json | None = None
     parallel_tool_calls: bool | None = None
     response_format: FormatParam | None = None
 
+    def check(self) -> None:
+        """Raise VendorError (400) for values that do not fit together."""
+        if not self.messages:
+            text = "Invalid 'messages': empty array. Expected an array with minimum length 1."
+            raise VendorError(400, text, code="empty_array", param="messages")
+        super().check()
+        if self.tool_choice not in (None, "none", "auto") and not self.tools:
+            text = "Invalid value for 'tool_choice': it is only allowed when 'tools' are specified."
+            raise VendorError(400, text, param="tool_choice")
 
-class TextRequest(msgspec.Struct):
+
+class TextRequest(_Request, frozen=True, kw_only=True):
     """A text completion. `prompt`: a text, texts, one list of token numbers or several."""
 
     prompt: str | list[str | int | list[int]]
-    model: str | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    n: int | None = None
-    max_tokens: int | None = None
 
 
 class ChatAnswer(msgspec.Struct, frozen=True):
-    """What the whole and the streamed form of an answer have in common."""
+    """One choice of an answer, whole or streamed; the other choices are the same."""
 
     azure: bool
-    envelope: Json
     completion: Completion
-    n: int
-    usage: Json
     call_ids: list[str]
 
     @property
@@ -84,23 +102,14 @@ def chat_completion(call: ApiCall, state: VendorState) -> Reply:
     """Answer a chat completion. Raises VendorError."""
     request = decoded(ChatRequest, call)
     model = state.model(call, request.model)
-    _check(request)
+    request.check()
     limit = request.max_completion_tokens or request.max_tokens
     prompt_tokens = sum(map(_message_tokens, request.messages)) + TOKENS_PER_MESSAGE
     n = request.n or 1
     state.admit(call, model, prompt=prompt_tokens, output=(limit or 0) * n)
-    messages = request.messages
-    last = messages[-1]
     completion = complete(
-        CompletionInput(
-            question=next((text_of(m.content) for m in reversed(messages) if m.role == "user"), ""),
-            tool_result=text_of(last.content) if last.role in ("tool", "function") else None,
-            called=frozenset(
-                called.function.name
-                for message in messages
-                for called in message.tool_calls or ()
-                if called.function is not None
-            ),
+        map(_turn, request.messages),
+        Wishes(
             tools=[tool for tool in request.tools or () if tool.function is not None],
             choice=request.tool_choice,
             parallel=request.parallel_tool_calls,
@@ -108,54 +117,48 @@ def chat_completion(call: ApiCall, state: VendorState) -> Reply:
             limit=limit,
             min_tokens=state.settings.answer_tokens,
             refuse=call.refuse,
-        )
+        ),
     )
-    envelope: Json = {
-        "id": state.new_id("chatcmpl-", 29),
-        "object": "chat.completion.chunk" if request.stream else "chat.completion",
-        "created": state.created(),
-        "model": model,
-    }
+    head = _head(state, "chatcmpl-", model, "chat.completion" + ".chunk" * bool(request.stream))
+    head |= SAME_FOR_ALL
     usage = _usage(prompt_tokens, completion.output_tokens * n)
-    call_ids = [state.new_id("call_") for _ in completion.calls]
-    answer = ChatAnswer(call.azure, envelope, completion, n, usage, call_ids)
+    answer = ChatAnswer(call.azure, completion, [state.new_id("call_") for _ in completion.calls])
     if request.stream:
-        return stream_reply(_chunks(answer, usage=_wants_usage(request)))
-    return json_reply(_whole(answer), output_tokens=completion.output_tokens)
+        chunks = _stream(request, head, _chunks(answer, n), usage)
+        return stream_reply(chain([_first_of_azure()], chunks) if call.azure else chunks)
+    whole = {**head, "choices": [_choice(answer, index) for index in range(n)], "usage": usage}
+    if call.azure:
+        whole["prompt_filter_results"] = _prompt_filter()
+    return json_reply(whole, output_tokens=completion.output_tokens)
 
 
 def text_completion(call: ApiCall, state: VendorState) -> Reply:
     """Answer a text completion. Raises VendorError."""
     request = decoded(TextRequest, call)
     model = state.model(call, request.model)
-    _check_stream_options(request)
+    request.check()
     prompts = _prompts(request.prompt)
     n = request.n or 1
     limit = USUAL_MAX_TOKENS if request.max_tokens is None else request.max_tokens
     prompt_tokens = sum(map(count_tokens, prompts))
     state.admit(call, model, prompt=prompt_tokens, output=limit * n * len(prompts))
-    least = state.settings.answer_tokens
-    completions = [
-        complete(CompletionInput(question=prompt, limit=limit, min_tokens=least))
-        for prompt in prompts
-        for _ in range(n)
-    ]
+    wishes = Wishes(limit=limit, min_tokens=state.settings.answer_tokens)
+    completions = [complete([Turn("user", prompt)], wishes) for prompt in prompts for _ in range(n)]
     usage = _usage(prompt_tokens, sum(completion.output_tokens for completion in completions))
-    envelope: Json = {
-        "id": state.new_id("cmpl-", 29),
-        "object": "text_completion",
-        "created": state.created(),
-        "model": model,
-    }
+    head = _head(state, "cmpl-", model, "text_completion")
     if request.stream:
-        wanted = usage if _wants_usage(request) else None
-        return stream_reply(_text_chunks(envelope, completions, wanted))
+        return stream_reply(_stream(request, head, _text_chunks(completions), usage))
     choices = [
         _text_choice(index, completion.text, _finish_reason(completion))
         for index, completion in enumerate(completions)
     ]
     tokens = max(completion.output_tokens for completion in completions)
-    return json_reply({**envelope, "choices": choices, "usage": usage}, output_tokens=tokens)
+    return json_reply({**head, "choices": choices, "usage": usage}, output_tokens=tokens)
+
+
+def _head(state: VendorState, prefix: str, model: str, kind: str) -> Json:
+    id_ = state.new_id(prefix, 29)
+    return {"id": id_, "object": kind, "created": state.created(), "model": model}
 
 
 def _usage(prompt_tokens: int, completion_tokens: int) -> Json:
@@ -169,36 +172,15 @@ def _usage(prompt_tokens: int, completion_tokens: int) -> Json:
     }
 
 
-def _wants_usage(request: ChatRequest | TextRequest) -> bool:
-    return request.stream_options is not None and bool(request.stream_options.include_usage)
-
-
-def _check_stream_options(request: ChatRequest | TextRequest) -> None:
-    if request.stream_options is not None and not request.stream:
-        text = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
-        raise VendorError(400, text, param="stream_options")
-
-
-def _check(request: ChatRequest) -> None:
-    if not request.messages:
-        text = "Invalid 'messages': empty array. Expected an array with minimum length 1."
-        raise VendorError(400, text, code="empty_array", param="messages")
-    _check_stream_options(request)
-    if request.n is not None and not 1 <= request.n <= 128:
-        text = f"Invalid 'n': {request.n}. Expected a value from 1 to 128."
-        raise VendorError(400, text, code="invalid_value", param="n")
-    if request.tool_choice not in (None, "none", "auto") and not request.tools:
-        text = "Invalid value for 'tool_choice': it is only allowed when 'tools' are specified."
-        raise VendorError(400, text, param="tool_choice")
-
-
-def _message_tokens(message: ChatMessage) -> int:
-    content = message.content or ""
-    if isinstance(content, str):
-        return TOKENS_PER_MESSAGE + count_tokens(content)
-    texts = (part.text for part in content)
-    parts = (TOKENS_PER_IMAGE if text is None else count_tokens(text) for text in texts)
-    return TOKENS_PER_MESSAGE + sum(parts)
+def _stream(request: _Request, head: Json, choices: Iterator[Json], usage: Json) -> Iterator[bytes]:
+    """Yield a chunk for each choice; if usage was asked for, all but the last carry it as null."""
+    wanted = request.stream_options is not None and request.stream_options.include_usage
+    no_usage: Json = {"usage": None} if wanted else {}
+    for choice in choices:
+        yield sse({**head, "choices": [choice], **no_usage})
+    if wanted:
+        yield sse({**head, "choices": [], "usage": usage})
+    yield DONE
 
 
 def _finish_reason(completion: Completion) -> str:
@@ -208,10 +190,19 @@ def _finish_reason(completion: Completion) -> str:
 # --- chat ----------------------------------------------------------------------------------
 
 
-def _whole(answer: ChatAnswer) -> Json:
-    choices = [_choice(answer, index) for index in range(answer.n)]
-    value: Json = {**answer.envelope, "choices": choices, "usage": answer.usage, **SAME_FOR_ALL}
-    return {**value, "prompt_filter_results": _prompt_filter()} if answer.azure else value
+def _turn(message: ChatMessage) -> Turn:
+    called = [tool.function.name for tool in message.tool_calls or () if tool.function is not None]
+    role = "tool" if message.role == "function" else message.role
+    return Turn(role, text_of(message.content), called)
+
+
+def _message_tokens(message: ChatMessage) -> int:
+    content = message.content or ""
+    if isinstance(content, str):
+        return TOKENS_PER_MESSAGE + count_tokens(content)
+    texts = (part.text for part in content)
+    parts = (TOKENS_PER_IMAGE if text is None else count_tokens(text) for text in texts)
+    return TOKENS_PER_MESSAGE + sum(parts)
 
 
 def _choice(answer: ChatAnswer, index: int) -> Json:
@@ -233,20 +224,23 @@ def _prompt_filter() -> list[Json]:
     return [{"prompt_index": 0, "content_filter_results": content_filter()}]
 
 
-def _chunks(answer: ChatAnswer, *, usage: bool) -> Iterator[bytes]:
-    if answer.azure:
-        empty: Json = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
-        yield sse({**empty, "prompt_filter_results": _prompt_filter()})
+def _first_of_azure() -> bytes:
+    empty: Json = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
+    return sse({**empty, "prompt_filter_results": _prompt_filter()})
+
+
+def _chunks(answer: ChatAnswer, n: int) -> Iterator[Json]:
+    """Yield the choices of a stream, n of each."""
     content = None if answer.completion.calls else ""
     opening: Json = {"role": "assistant", "content": content, "refusal": None}
-    for delta in (opening, *_deltas(answer)):
-        for index in range(answer.n):
-            yield _chunk(answer, index, delta, usage=usage)
-    for index in range(answer.n):
-        yield _chunk(answer, index, {}, usage=usage, finish_reason=answer.finish_reason)
-    if usage:
-        yield sse({**answer.envelope, **SAME_FOR_ALL, "choices": [], "usage": answer.usage})
-    yield DONE
+    for delta in (opening, *_deltas(answer), {}):
+        reason = None if delta else answer.finish_reason
+        for index in range(n):
+            choice: Json = {"index": index, "delta": delta, "logprobs": None}
+            choice["finish_reason"] = reason
+            if answer.azure:
+                choice["content_filter_results"] = {} if reason else content_filter()
+            yield choice
 
 
 def _deltas(answer: ChatAnswer) -> Iterator[Json]:
@@ -259,17 +253,6 @@ def _deltas(answer: ChatAnswer) -> Iterator[Json]:
         yield {"tool_calls": [{**opening, "function": function}]}
         for piece in tokens_of(arguments):
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
-
-
-def _chunk(
-    answer: ChatAnswer, index: int, delta: Json, *, usage: bool, finish_reason: str | None = None
-) -> bytes:
-    choice: Json = {"index": index, "delta": delta, "logprobs": None}
-    choice["finish_reason"] = finish_reason
-    if answer.azure:
-        choice["content_filter_results"] = {} if finish_reason else content_filter()
-    value = {**answer.envelope, **SAME_FOR_ALL, "choices": [choice]}
-    return sse({**value, "usage": None} if usage else value)
 
 
 # --- text completions ----------------------------------------------------------------------
@@ -291,16 +274,8 @@ def _text_choice(index: int, text: str, finish_reason: str | None) -> Json:
     return {"text": text, "index": index, "logprobs": None, "finish_reason": finish_reason}
 
 
-def _text_chunks(
-    envelope: Json, completions: list[Completion], usage: Json | None
-) -> Iterator[bytes]:
-    # If usage was asked for, every chunk but the last carries it as null.
-    no_usage: Json = {} if usage is None else {"usage": None}
+def _text_chunks(completions: list[Completion]) -> Iterator[Json]:
     for index, completion in enumerate(completions):
         for token in completion.tokens:
-            yield sse({**envelope, "choices": [_text_choice(index, token, None)], **no_usage})
-        last = _text_choice(index, "", _finish_reason(completion))
-        yield sse({**envelope, "choices": [last], **no_usage})
-    if usage is not None:
-        yield sse({**envelope, "choices": [], "usage": usage})
-    yield DONE
+            yield _text_choice(index, token, None)
+        yield _text_choice(index, "", _finish_reason(completion))

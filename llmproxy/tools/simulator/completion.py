@@ -8,6 +8,7 @@ characters, which is about right for English and easy to check.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import msgspec
@@ -67,17 +68,21 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class CompletionInput(msgspec.Struct, kw_only=True, frozen=True):
-    """What decides an answer.
+class Turn(msgspec.Struct, frozen=True):
+    """One message of a conversation. `called`: the names of the tools that it calls."""
 
-    `question`: the last user message. `tool_result`: set if the conversation ends with one.
-    `called`: tools that the conversation has called already. `choice`: the request's `tool_choice`.
-    `limit`, `min_tokens`: bounds of the output in tokens.
+    role: str
+    text: str
+    called: Sequence[str] = ()
+
+
+class Wishes(msgspec.Struct, kw_only=True, frozen=True):
+    """What a request asks of its answer.
+
+    `choice`: its `tool_choice`. `limit`, `min_tokens`: bounds of the output in tokens. `refuse`: a
+    fault asks for a refusal.
     """
 
-    question: str
-    tool_result: str | None = None
-    called: frozenset[str] = frozenset()
     tools: list[ToolParam] | None = None
     choice: str | Json | None = None
     parallel: bool | None = None
@@ -109,15 +114,19 @@ class Completion(msgspec.Struct, frozen=True):
         return len(self.tokens) + sum(len(tokens_of(name + args)) for name, args in self.calls)
 
 
-def complete(inputs: CompletionInput) -> Completion:
-    """Return the answer to a conversation."""
-    if inputs.refuse:
+def complete(conversation: Iterable[Turn], wishes: Wishes) -> Completion:
+    """Return the answer to a conversation. The role of a tool's result is `tool`."""
+    turns = list(conversation)
+    question = next((turn.text for turn in reversed(turns) if turn.role == "user"), "")
+    tool_result = turns[-1].text if turns and turns[-1].role == "tool" else None
+    if wishes.refuse:
         return Completion(tokens_of(REFUSAL), refused=True)
-    if calls := _calls(inputs):
+    mentioned_in = question if tool_result is None else None
+    if calls := _calls(wishes, mentioned_in, {name for turn in turns for name in turn.called}):
         return Completion([], calls)
-    tokens = tokens_of(_text(inputs))
-    if inputs.limit is not None and len(tokens) > inputs.limit:
-        return Completion(tokens[: inputs.limit], cut=True)
+    tokens = tokens_of(_text(wishes, question, tool_result))
+    if wishes.limit is not None and len(tokens) > wishes.limit:
+        return Completion(tokens[: wishes.limit], cut=True)
     return Completion(tokens)
 
 
@@ -139,19 +148,19 @@ def text_of(content: Content) -> str:
     return " ".join(part.text for part in content if part.text)
 
 
-def _text(inputs: CompletionInput) -> str:
-    kind = inputs.format.type if inputs.format else "text"
-    schema = _schema(inputs.format) if inputs.format else None
+def _text(wishes: Wishes, question: str, tool_result: str | None) -> str:
+    kind = wishes.format.type if wishes.format else "text"
+    schema = _schema(wishes.format) if wishes.format else None
     if schema is not None:
         return _json(instance_of(schema))
-    text = f"Hello! This is a simulated answer to “{_quoted(inputs.question)}”.{_REST}"
+    text = f"Hello! This is a simulated answer to “{_quoted(question)}”.{_REST}"
     if kind == "json_object":
         return _json({"answer": text})
-    if inputs.tool_result is not None:
-        text = f"This is a simulated answer: the tool said “{_quoted(inputs.tool_result)}”."
-    least = inputs.min_tokens or 0
-    if inputs.limit is not None:
-        least = min(least, inputs.limit + CHARACTERS_PER_TOKEN)
+    if tool_result is not None:
+        text = f"This is a simulated answer: the tool said “{_quoted(tool_result)}”."
+    least = wishes.min_tokens or 0
+    if wishes.limit is not None:
+        least = min(least, wishes.limit + CHARACTERS_PER_TOKEN)
     wanted = least * CHARACTERS_PER_TOKEN
     missing = wanted - len(text)
     return text if missing <= 0 else (text + _FILLER * (missing // len(_FILLER) + 1))[:wanted]
@@ -169,26 +178,26 @@ def _quoted(text: str) -> str:
     return words if len(words) <= MAX_QUOTED else words[: MAX_QUOTED - 1] + "…"
 
 
-def _calls(inputs: CompletionInput) -> list[tuple[str, str]]:
+def _calls(wishes: Wishes, question: str | None, called: set[str]) -> list[tuple[str, str]]:
+    """Return the calls of tools. `question`: None after a tool's result."""
     offered = {
         tool.name: _json(instance_of(tool.parameters or {"type": "object"}))
-        for tool in (given.function or given for given in inputs.tools or ())
+        for tool in (given.function or given for given in wishes.tools or ())
         if tool.name
     }
-    answered = inputs.tool_result is not None
-    mentioned = [] if answered else [name for name in offered if name in inputs.question]
-    match _tool_choice(inputs.choice):
+    mentioned = [] if question is None else [name for name in offered if name in question]
+    match _tool_choice(wishes.choice):
         case "none":
             return []
         case "auto":
             names = mentioned
         case "required":
             # Prefer a tool that was not called yet, so that an agent's loop comes to its last tool.
-            fresh = [name for name in offered if name not in inputs.called]
+            fresh = [name for name in offered if name not in called]
             names = mentioned or (fresh or list(offered)[-1:])[:1]
         case forced:
-            names = [forced] if forced in offered and not answered else []
-    return [(name, offered[name]) for name in names[: 1 if inputs.parallel is False else None]]
+            names = [forced] if forced in offered and question is not None else []
+    return [(name, offered[name]) for name in names[: 1 if wishes.parallel is False else None]]
 
 
 def _tool_choice(choice: str | Json | None) -> str:

@@ -13,9 +13,10 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol, cast
+from typing import cast
 
 import httptools
+import msgspec
 
 from llmproxy.tools.simulator.exchange import Framing, Header, Received, Reply
 from llmproxy.tools.simulator.faults import Fault
@@ -23,27 +24,60 @@ from llmproxy.tools.simulator.sending import Ending, send, whole
 
 _LINGER_0 = struct.pack("ii", 1, 0)
 
+# It returns the answer to a complete request, and the fault to apply to it.
+AnswerFunction = Callable[[Received], tuple[Reply, Fault | None]]
 
-class VendorHooks(Protocol):
-    """What a connection calls on its vendor."""
 
-    def connected(self, connection: VendorConnection) -> int:
-        """Add a connection and return its number."""
+class VendorCounts(msgspec.Struct):
+    """Counters. `requests`: operation -> status -> how many (status 0: none was sent).
 
-    def disconnected(self, connection: VendorConnection) -> None:
+    `aborted`: requests whose peer left before the end of the answer.
+    """
+
+    requests: dict[str, dict[int, int]] = msgspec.field(default_factory=dict)
+    aborted: int = 0
+    streams_open: int = 0
+    connections_open: int = 0
+    connections_total: int = 0
+
+    def total(self, status: int | None = None) -> int:
+        """Return the number of requests, or of those that were answered with a status."""
+        return sum(
+            number
+            for statuses in self.requests.values()
+            for answered, number in statuses.items()
+            if status is None or answered == status
+        )
+
+
+class Connections:
+    """Owns a vendor's open connections and its counters."""
+
+    def __init__(self) -> None:
+        self.counts = VendorCounts()
+        self._open: set[VendorConnection] = set()
+        self._all_gone = asyncio.Event()
+        self._all_gone.set()
+
+    def add(self, connection: VendorConnection) -> None:
+        """Add a new connection."""
+        self._open.add(connection)
+        self._all_gone.clear()
+        self.counts.connections_open += 1
+        self.counts.connections_total += 1
+
+    def discard(self, connection: VendorConnection) -> None:
         """Remove a closed connection."""
+        self._open.discard(connection)
+        self.counts.connections_open -= 1
+        if not self._open:
+            self._all_gone.set()
 
-    def arrived(self, received: Received) -> None:
-        """Record a request whose head has arrived; its body may still be missing."""
-
-    def left(self, received: Received) -> None:
-        """Count a request whose peer left before the end of the answer."""
-
-    def answer(self, received: Received) -> tuple[Reply, Fault | None]:
-        """Return the answer to a complete request, and the fault to apply to it."""
-
-    def answering(self, received: Received, reply: Reply, *, begun: bool) -> None:
-        """Count an answer at its begin and at its end, however it ends."""
+    async def reset(self) -> None:
+        """Reset all connections, and wait until they are gone."""
+        for connection in tuple(self._open):
+            connection.end(Ending.RESET)
+        await self._all_gone.wait()
 
 
 class RequestParser:
@@ -52,13 +86,11 @@ class RequestParser:
     `incoming`: the request whose body is still missing. `ready`: complete ones, in order.
     """
 
-    def __init__(self, connection: int, arrived: Callable[[Received], None]) -> None:
+    def __init__(self, answer_expect: Callable[[], None]) -> None:
         self.incoming: Received | None = None
         self.ready: deque[Received] = deque()
-        self._connection = connection
-        self._arrived = arrived
+        self._answer_expect = answer_expect
         self._parser = httptools.HttpRequestParser(self)
-        self._served = 0
         self._target = b""
         self._headers: list[Header] = []
         self._body: list[bytes] = []
@@ -82,17 +114,10 @@ class RequestParser:
         parser = self._parser
         method = parser.get_method().decode("ascii")
         chunked = parser.get_http_version() != "1.0"
-        self.incoming = Received(
-            method,
-            self._target,
-            self._headers,
-            asyncio.get_running_loop().time(),
-            connection=self._connection,
-            reused=self._served > 0,
-            framing=Framing(parser.should_keep_alive(), chunked, method != "HEAD"),
-        )
-        self._served += 1
-        self._arrived(self.incoming)
+        framing = Framing(parser.should_keep_alive(), chunked, method != "HEAD")
+        self.incoming = Received(method, self._target, self._headers, framing)
+        if (self.incoming.header(b"expect") or b"").lower() == b"100-continue":
+            self._answer_expect()
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -101,18 +126,18 @@ class RequestParser:
         received, self.incoming = self.incoming, None
         if received is not None:
             received.body = b"".join(self._body)
-            received.complete = True
             self.ready.append(received)
 
 
 class VendorConnection(asyncio.Protocol):
     """Owns its transport, its parser and the one task that answers."""
 
-    def __init__(self, vendor: VendorHooks) -> None:
-        self._vendor = vendor
+    def __init__(self, connections: Connections, answer: AnswerFunction) -> None:
+        self._connections = connections
+        self._answer = answer
         self._transport: asyncio.Transport
         self._requests: RequestParser
-        self._answered: Received | None = None  # the request that is being answered
+        self._answering = False
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._writable = asyncio.Event()
@@ -122,7 +147,8 @@ class VendorConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._requests = RequestParser(self._vendor.connected(self), self._arrived)
+        self._requests = RequestParser(lambda: self.write(b"HTTP/1.1 100 Continue\r\n\r\n"))
+        self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -132,24 +158,23 @@ class VendorConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._next()  # the good requests before the bad one
             text = f"Bad request: {error}".encode()
-            self._transport.write(
+            self.write(
                 b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
                 % (len(text), text)
             )
-            self._end(Ending.CLOSE)
+            self.end(Ending.CLOSE)
         self._next()
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        for received in (self._answered, self._requests.incoming, *self._requests.ready):
-            if received is not None and not self._closing:
-                received.aborted = True
-                received.left_at = asyncio.get_running_loop().time()
-                self._vendor.left(received)
-        self._requests.ready.clear()
+        requests = self._requests
+        if not self._closing:
+            unanswered = self._answering + (requests.incoming is not None) + len(requests.ready)
+            self._connections.counts.aborted += unanswered
+        requests.ready.clear()
         self._writable.set()
         if self._task is not None:
             self._task.cancel()
-        self._vendor.disconnected(self)
+        self._connections.discard(self)
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -159,11 +184,6 @@ class VendorConnection(asyncio.Protocol):
 
     # --- the answer ------------------------------------------------------------------------
 
-    @property
-    def idle(self) -> bool:
-        """Whether no request is being read or answered."""
-        return self._answered is None and self._requests.incoming is None
-
     def write(self, chunk: bytes) -> None:
         """Send bytes."""
         self._transport.write(chunk)
@@ -172,47 +192,9 @@ class VendorConnection(asyncio.Protocol):
         """Wait until the peer has read enough."""
         await self._writable.wait()
 
-    def end(self, *, reset: bool) -> None:
-        """Close the connection by a FIN, or by an RST."""
-        self._end(Ending.RESET if reset else Ending.CLOSE)
-
-    def _arrived(self, received: Received) -> None:
-        self._vendor.arrived(received)
-        if (received.header(b"expect") or b"").lower() == b"100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def _next(self) -> None:
-        while self._requests.ready and self._answered is None and not self._closing:
-            self._begin(self._requests.ready.popleft())
-
-    def _begin(self, received: Received) -> None:
-        reply, fault = self._vendor.answer(received)
-        self._answered = received
-        self._vendor.answering(received, reply, begun=True)
-        framing = received.framing
-        if fault is None and reply.events is None and not reply.first_s:
-            self._transport.write(whole(reply, framing))
-            self._finish(received, reply, Ending.KEEP if framing.keep_alive else Ending.CLOSE)
-            return
-        self._task = asyncio.create_task(self._answer(received, reply, fault))
-
-    async def _answer(self, received: Received, reply: Reply, fault: Fault | None) -> None:
-        ending = Ending.CLOSE
-        try:
-            ending = await send(reply, fault, received.framing, self)
-        finally:
-            self._task = None
-            self._finish(received, reply, ending)
-        self._next()
-
-    def _finish(self, received: Received, reply: Reply, ending: Ending) -> None:
-        self._answered = None
-        self._vendor.answering(received, reply, begun=False)
-        if ending is not Ending.KEEP:
-            self._end(ending)
-
-    def _end(self, ending: Ending) -> None:
-        if self._closing or self._transport.is_closing():
+    def end(self, ending: Ending) -> None:
+        """Close the connection by a FIN or an RST, or keep it open."""
+        if ending is Ending.KEEP or self._closing or self._transport.is_closing():
             return
         self._closing = True
         if ending is Ending.RESET:
@@ -220,6 +202,32 @@ class VendorConnection(asyncio.Protocol):
             self._transport.abort()
         else:
             self._transport.close()
+
+    def _next(self) -> None:
+        while self._requests.ready and not self._answering and not self._closing:
+            received = self._requests.ready.popleft()
+            reply, fault = self._answer(received)
+            framing = received.framing
+            if fault is None and reply.events is None and not reply.first_s:
+                self.write(whole(reply, framing))
+                self.end(Ending.KEEP if framing.keep_alive else Ending.CLOSE)
+            else:
+                self._answering = True
+                self._task = asyncio.create_task(self._send(reply, fault, framing))
+
+    async def _send(self, reply: Reply, fault: Fault | None, framing: Framing) -> None:
+        streams = 1 if reply.events is not None else 0
+        counts = self._connections.counts
+        counts.streams_open += streams
+        ending = Ending.CLOSE
+        try:
+            ending = await send(reply, fault, framing, self)
+        finally:
+            counts.streams_open -= streams
+            self._answering = False
+            self._task = None
+            self.end(ending)
+        self._next()
 
 
 def _reset_on_close(transport: asyncio.Transport) -> None:

@@ -15,12 +15,16 @@ from llmproxy.tools.simulator.faults import Fault
 from llmproxy.tools.simulator.settings import VendorSettings
 from llmproxy.tools.simulator.vendor import SimulatedVendor, serve
 
-OPENAI = VendorSettings(name="demo-openai", dialect="openai", latency_s=0.15, tokens_per_s=80)
-CLASSIC = VendorSettings(
-    name="demo-azure", dialect="azure", latency_s=0.1, tokens_per_s=100, rpm=120
-)
-AZURE_V1 = VendorSettings(
-    name="demo-azure-v1", dialect="azure", latency_s=0.3, tokens_per_s=60, region="West Europe"
+VENDORS = (
+    VendorSettings(name="demo-openai", dialect="openai", latency_s=0.15, tokens_per_s=80),
+    VendorSettings(name="demo-azure", dialect="azure", latency_s=0.1, tokens_per_s=100, rpm=120),
+    VendorSettings(
+        name="demo-azure-v1",
+        dialect="azure",
+        latency_s=0.3,
+        tokens_per_s=60,
+        region="West Europe",
+    ),
 )
 FAILS_EVERY = 3
 
@@ -46,27 +50,20 @@ model_groups:
 _OPENAI_ENTRY = """\
       - name: demo-openai
         weight: 2{model}
-        params:
-          base_url: {url}
-          api_key: demo
+        params: {{base_url: "{vendor.base_url}", api_key: demo}}
 """
 
 _CLASSIC_ENTRY = """\
       - name: demo-azure              # at most 2 requests a second
         weight: 2{model}
-        params:
-          azure_endpoint: {url}
-          api_version: "2024-10-21"
-          api_key: demo
+        params: {{azure_endpoint: "{vendor.root}", api_version: "2024-10-21", api_key: demo}}
 """
 
 _AZURE_V1_ENTRY = """\
       - name: demo-azure-v1           # slower, and overloaded now and then
         weight: 1{model}
         provider: azure
-        params:
-          base_url: {url}
-          api_key: demo
+        params: {{base_url: "{vendor.azure_v1_url}", api_key: demo}}
 """
 
 
@@ -81,35 +78,25 @@ class Fleet(msgspec.Struct):
 async def demo_fleet() -> AsyncIterator[Fleet]:
     """Run the demo's vendors on free ports of this event loop."""
     async with AsyncExitStack() as stack:
-        vendors = [
-            await stack.enter_async_context(serve(msgspec.structs.replace(settings, record=False)))
-            for settings in (
-                msgspec.structs.replace(vendor, record=False)
-                for vendor in (OPENAI, CLASSIC, AZURE_V1)
-            )
-        ]
+        vendors = [await stack.enter_async_context(serve(settings)) for settings in VENDORS]
         vendors[2].faults.append(Fault("status:503:server_is_overloaded", every=FAILS_EVERY))
-        named = {vendor.settings.name: vendor for vendor in vendors}
-        yield Fleet(named, _config(*vendors))
+        yield Fleet({vendor.settings.name: vendor for vendor in vendors}, _config(vendors))
 
 
-def _config(openai: SimulatedVendor, classic: SimulatedVendor, azure_v1: SimulatedVendor) -> str:
-    entries = [
-        (_OPENAI_ENTRY, openai.base_url),
-        (_CLASSIC_ENTRY, classic.azure_endpoint),
-        (_AZURE_V1_ENTRY, azure_v1.azure_v1_url),
+def _config(vendors: list[SimulatedVendor]) -> str:
+    entries = (_OPENAI_ENTRY, _CLASSIC_ENTRY, _AZURE_V1_ENTRY)
+
+    def group(name: str, model: str) -> str:
+        # Azure's classic path needs a deployment's name, so it cannot serve every other name.
+        listed = [
+            entry.format(model=model, vendor=vendor)
+            for entry, vendor in zip(entries, vendors, strict=True)
+            if model or entry is not _CLASSIC_ENTRY
+        ]
+        return "".join([f'  - model_group: "{name}"\n    models:\n', *listed])
+
+    groups = [
+        group(name, f"\n        model: {name}\n        price: {{input: {i:g}, output: {o:g}}}")
+        for name, (i, o) in MODELS.items()
     ]
-    # Azure's classic path needs a deployment's name, so it cannot serve every other name.
-    every_other = [entry for entry in entries if entry[0] is not _CLASSIC_ENTRY]
-    groups = [_group(name, entries, _model(name, *price)) for name, price in MODELS.items()]
-    return "".join([_HEAD, *groups, _group("*", every_other, "")])
-
-
-def _model(name: str, input_price: float, output_price: float) -> str:
-    price = f"{{input: {input_price:g}, output: {output_price:g}}}"
-    return f"\n        model: {name}\n        price: {price}"
-
-
-def _group(name: str, entries: list[tuple[str, str]], model: str) -> str:
-    written = [entry.format(model=model, url=url) for entry, url in entries]
-    return "".join([f'  - model_group: "{name}"\n    models:\n', *written])
+    return "".join([_HEAD, *groups, group("*", "")])

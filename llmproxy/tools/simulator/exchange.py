@@ -36,25 +36,13 @@ class Framing(msgspec.Struct, frozen=True):
 
 
 class Received(msgspec.Struct, eq=False):
-    """One request as it was sent: header names in their own case and order, the body unchunked.
-
-    `complete`: all of it arrived. `aborted`: the peer left before the answer was done, at
-    `left_at` (loop time, seconds). `status`: of the answer, 0 = none yet.
-    `connection`: a number for the connection it came on; `reused`: not the first there.
-    """
+    """One request as it was sent: header names in their own case and order, the body unchunked."""
 
     method: str
     target: bytes
     headers: list[Header]
-    arrived_at: float
-    connection: int = 0
-    reused: bool = False
-    framing: Framing = Framing()
+    framing: Framing
     body: bytes = b""
-    complete: bool = False
-    aborted: bool = False
-    left_at: float | None = None
-    status: int = 0
 
     def header(self, name: bytes) -> bytes | None:
         """Return the value of the first header with a (lower-case) name."""

@@ -7,7 +7,6 @@ or `reset-mid:3;vendor=demo-openai`. `sending.py` sends them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from random import Random
@@ -16,7 +15,7 @@ from typing import Literal, cast
 import msgspec
 
 from llmproxy.tools.simulator.errors import CODES, error_object, error_reply, known_error
-from llmproxy.tools.simulator.exchange import JSON_TYPE, ApiFlavour, Json, Received, Reply, sse
+from llmproxy.tools.simulator.exchange import ApiFlavour, Json, Received, Reply, sse
 
 Then = Literal["keep", "close", "reset", "stall"]
 
@@ -26,7 +25,6 @@ KINDS: dict[str, bool] = {
     "refusal": False,  # the model declines, in a 200
     "reset-before": False,  # RST instead of an answer
     "close-before": False,  # FIN instead of an answer
-    "close-on-reuse": False,  # FIN, only on a connection that has served before
     "stall-before": False,  # never a byte
     "reset-mid": False,  # RST after `after` stream chunks, or body bytes
     "close-mid": False,  # FIN there
@@ -34,10 +32,7 @@ KINDS: dict[str, bool] = {
     "malformed-chunk": False,  # an invalid chunk size there
     "malformed-status": False,  # an invalid status line
     "trickle": False,  # one byte at a time
-    "slow-headers": False,  # the head one line at a time
     "bad-length": False,  # fewer bytes than content-length promises, then FIN
-    "extra-bytes": False,  # a second response behind the first
-    "early-hints": False,  # 100 and 103 before the answer
     "raw": False,  # only the given bytes
     "early-error": True,  # {"error": ...} as the first event of a 200
     "error-after-role": True,  # the same behind the preamble (or behind `after` events)
@@ -48,10 +43,8 @@ KINDS: dict[str, bool] = {
 EVENT_KINDS = frozenset(kind for kind, needs_stream in KINDS.items() if needs_stream)
 # Nothing that the vendor would have answered is sent.
 SILENT_KINDS = frozenset(
-    ("reset-before", "close-before", "close-on-reuse", "stall-before", "malformed-status", "raw")
+    ("reset-before", "close-before", "stall-before", "malformed-status", "raw")
 )
-
-_STREAM_FIELD = re.compile(rb'name="?stream"?\r\n(?:[^\r\n]+\r\n)*\r\n(?:true|1)', re.IGNORECASE)
 
 
 class _Peek(msgspec.Struct):
@@ -75,7 +68,7 @@ class Fault(msgspec.Struct, eq=False, frozen=True):
     all, None = always. `every`: each N-th matching request. `probability`: of those, by the
     vendor's seed. `match`: part of the target. `stream`: only requests that ask for one (True) or
     do not (False). `vendor`: only the vendor of that name, for the header.
-    `after`: chunks of a stream, or bytes of a body. `pause_s`: between the pieces of slow kinds.
+    `after`: chunks of a stream, or bytes of a body. `pause_s`: between the bytes of a `trickle`.
     `retry_after`, `retry_after_ms`: header values, `none` leaves out the usual one. `raw`: text
     (one character a byte) and pauses in seconds; `then`: what follows them.
     """
@@ -88,12 +81,10 @@ class Fault(msgspec.Struct, eq=False, frozen=True):
     stream: bool | None = None
     vendor: str | None = None
     after: int | None = None
-    pause_s: float | None = None
+    pause_s: float = 0.0
     retry_after: str | None = None
     retry_after_ms: str | None = None
     message: str | None = None
-    body: str | None = None
-    headers: dict[str, str] = msgspec.field(default_factory=dict)
     raw: list[str | float] = msgspec.field(default_factory=list)
     then: Then = "keep"
     count: StrikeCount = msgspec.field(default_factory=StrikeCount)
@@ -144,18 +135,15 @@ class Fault(msgspec.Struct, eq=False, frozen=True):
     def _concerns(self, received: Received) -> bool:
         if self.match and self.match.encode() not in received.target:
             return False
-        if self.kind == "close-on-reuse" and not received.reused:
-            return False
         wanted = True if self.kind in EVENT_KINDS else self.stream
-        return wanted is None or wants_stream(received.body) is wanted
+        return wanted is None or _wants_stream(received.body) is wanted
 
 
-def wants_stream(body: bytes) -> bool:
-    """Return whether a request (JSON or a form) asks for a stream."""
+def _wants_stream(body: bytes) -> bool:
     try:
         return _PEEK.decode(body).stream is True
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _STREAM_FIELD.search(body) is not None
+        return False
 
 
 def raw(*pieces: bytes | float, then: Then = "keep", times: int | None = None) -> Fault:
@@ -185,10 +173,7 @@ def parse_fault(spec: str) -> Fault:
 def status_reply(fault: Fault, flavour: ApiFlavour) -> Reply:
     """Return the answer of a `status` fault, worded as the vendor words it."""
     status, code = fault.status()
-    if fault.body is not None:
-        reply = Reply(status, [JSON_TYPE], fault.body.encode("utf-8"))
-    else:
-        reply = error_reply(known_error(status, code, fault.message), flavour)
+    reply = error_reply(known_error(status, code, fault.message), flavour)
     retry_after, retry_after_ms = fault.retry_after, fault.retry_after_ms
     # Vendors omit Retry-After where a person must act (docs/facts/upstreams.md).
     if status == 429 and retry_after is None and code in ("rate_limit_exceeded", "slow_down", None):

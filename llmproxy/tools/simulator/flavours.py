@@ -33,8 +33,9 @@ class ParsedPath(msgspec.Struct, frozen=True):
     deployment: str | None = None
 
 
-def parse_path(path: str) -> ParsedPath:
-    """Parse a path that is still percent-encoded and has no query."""
+def parse_target(target: bytes) -> ParsedPath:
+    """Parse the path of a request target, which is percent-encoded."""
+    path = target.partition(b"?")[0].decode("latin-1")
     if path.startswith("/openai/v1/"):
         return ParsedPath(ApiFlavour.AZURE_V1, path[11:])
     if path.startswith("/openai/deployments/"):
@@ -45,11 +46,6 @@ def parse_path(path: str) -> ParsedPath:
     if path.startswith("/v1/"):
         return ParsedPath(ApiFlavour.OPENAI, path[4:])
     return ParsedPath(ApiFlavour.OPENAI, "")
-
-
-def parse_target(target: bytes) -> ParsedPath:
-    """Parse the path of a request target."""
-    return parse_path(target.partition(b"?")[0].decode("latin-1"))
 
 
 def parse_call(received: Received, parsed: ParsedPath, settings: VendorSettings) -> ApiCall:

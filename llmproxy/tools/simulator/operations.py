@@ -1,4 +1,4 @@
-"""The table of operations, and the smaller ones: embeddings, models, moderations, rerank, files."""
+"""The table of operations, and the smaller ones: embeddings and models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import math
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b, shake_128
 from urllib.parse import unquote
@@ -14,25 +14,12 @@ from urllib.parse import unquote
 import msgspec
 
 from llmproxy.tools.simulator.chat import chat_completion, text_completion
-from llmproxy.tools.simulator.completion import TextPart, count_tokens
+from llmproxy.tools.simulator.completion import count_tokens
 from llmproxy.tools.simulator.errors import VendorError, known_error
 from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply
-from llmproxy.tools.simulator.media import (
-    edited_images,
-    generated_images,
-    read_form,
-    speech,
-    transcription,
-)
 from llmproxy.tools.simulator.responses import create_response, stored_response
 from llmproxy.tools.simulator.settings import USUAL_MODELS
-from llmproxy.tools.simulator.state import (
-    StoredFile,
-    VendorState,
-    decoded,
-    no_such_path,
-    store,
-)
+from llmproxy.tools.simulator.state import VendorState, decoded, no_such_path
 
 USUAL_DIMENSIONS = 1536
 LARGE_DIMENSIONS = 3072
@@ -108,34 +95,6 @@ def _vector(seed: bytes, dimensions: int) -> array[float]:
 
 MODEL_CREATED = 1_744_300_000
 
-_CATEGORIES = (
-    "harassment harassment/threatening hate hate/threatening illicit illicit/violent self-harm "
-    "self-harm/instructions self-harm/intent sexual sexual/minors violence violence/graphic"
-)
-
-
-class ModerationsRequest(msgspec.Struct):
-    """Texts to check."""
-
-    input: str | list[str | TextPart]
-    model: str | None = None
-
-
-class RerankDocument(msgspec.Struct):
-    """A document that is an object."""
-
-    text: str = ""
-
-
-class RerankRequest(msgspec.Struct):
-    """Documents to sort (Cohere's and Jina's shape)."""
-
-    query: str
-    documents: list[str | RerankDocument]
-    model: str | None = None
-    top_n: int | None = None
-    return_documents: bool = False
-
 
 def models(call: ApiCall, state: VendorState) -> Reply:
     """List the models, or return one. Raises VendorError."""
@@ -156,128 +115,26 @@ def _model(name: str) -> Json:
     return {"id": name, "object": "model", "created": MODEL_CREATED, "owned_by": "simulator"}
 
 
-def moderations(call: ApiCall, state: VendorState) -> Reply:
-    """Flag texts that contain "kill". Raises VendorError."""
-    request = decoded(ModerationsRequest, call)
-    model = state.model(call, request.model or "omni-moderation-latest")
-    given = [request.input] if isinstance(request.input, str) else request.input
-    texts = [item if isinstance(item, str) else item.text or "" for item in given]
-    state.admit(call, model, prompt=sum(map(count_tokens, texts)))
-    results = [_moderation("kill" in text.lower()) for text in texts]
-    return json_reply({"id": state.new_id("modr-"), "model": model, "results": results})
-
-
-def _moderation(violent: bool) -> Json:
-    names = _CATEGORIES.split()
-    flagged = {name: violent and name == "violence" for name in names}
-    return {
-        "flagged": violent,
-        "categories": flagged,
-        "category_scores": {name: 0.98 if flagged[name] else 0.0001 for name in names},
-        "category_applied_input_types": {name: ["text"] for name in names},
-    }
-
-
-def rerank(call: ApiCall, state: VendorState) -> Reply:
-    """Sort documents by the words that they share with the query. Raises VendorError."""
-    request = decoded(RerankRequest, call)
-    model = state.model(call, request.model)
-    texts = [item if isinstance(item, str) else item.text for item in request.documents]
-    tokens = count_tokens(request.query) + sum(map(count_tokens, texts))
-    state.admit(call, model, prompt=tokens)
-    wanted = set(request.query.lower().split())
-    scores = [len(wanted & set(text.lower().split())) / max(1, len(wanted) or 1) for text in texts]
-    order = sorted(range(len(texts)), key=lambda index: -scores[index])[: request.top_n]
-    results: list[Json] = [
-        {"index": index, "relevance_score": round(scores[index], 4)} for index in order
-    ]
-    if request.return_documents:
-        for result in results:
-            result["document"] = {"text": texts[int(str(result["index"]))]}
-    usage: Json = {"total_tokens": tokens}
-    return json_reply(
-        {"id": state.new_id("rerank-"), "model": model, "results": results, "usage": usage}
-    )
-
-
-def files(call: ApiCall, state: VendorState) -> Reply:
-    """Upload, list, read and delete files. Raises VendorError."""
-    _, id_, *rest = (*call.operation.split("/"), "")[:3]
-    if not id_:
-        if call.method == "POST":
-            return _upload(call, state)
-        listed = [file.described for file in state.files.values()]
-        return json_reply({"object": "list", "data": listed, "has_more": False})
-    file = state.files.get(id_)
-    if file is None:
-        raise VendorError(404, f"No such File object: {id_}", param="id")
-    match (call.method, rest[0]):
-        case ("GET", ""):
-            return json_reply(file.described)
-        case ("GET", "content"):
-            return Reply(200, [(b"content-type", b"application/octet-stream")], file.content)
-        case ("DELETE", ""):
-            del state.files[id_]
-            return json_reply({"id": id_, "object": "file", "deleted": True})
-    raise no_such_path(call)
-
-
-def _upload(call: ApiCall, state: VendorState) -> Reply:
-    form = read_form(call)
-    file = form.file("file")
-    purpose = form.fields.get("purpose")
-    if not purpose:
-        raise VendorError(400, "Missing required parameter: 'purpose'.", param="purpose")
-    id_ = state.new_id("file-")
-    described: Json = {
-        "id": id_,
-        "object": "file",
-        "bytes": len(file.content),
-        "created_at": state.created(),
-        "expires_at": None,
-        "filename": file.name,
-        "purpose": purpose,
-        "status": "processed",
-        "status_details": None,
-    }
-    store(state.files, id_, StoredFile(described, file.content))
-    return json_reply(described)
-
-
 # --- the table ----------------------------------------------------------------------------
 
 Handler = Callable[[ApiCall, VendorState], Reply]
 
-POSTS: dict[str, Handler] = {
-    "chat/completions": chat_completion,
-    "completions": text_completion,
-    "embeddings": embeddings,
-    "responses": create_response,
-    "moderations": moderations,
-    "audio/speech": speech,
-    "audio/transcriptions": transcription,
-    "audio/translations": transcription,
-    "images/generations": generated_images,
-    "images/edits": edited_images,
-    "images/variations": edited_images,
-    "rerank": rerank,
-}
-
-# Found by the first segment of the path. These check method and ids themselves.
-RESOURCES: dict[str, Handler] = {
-    "models": models,
-    "files": files,
-    "responses": stored_response,
+# Found by method and path, or by the path's first segment and a slash; the latter check the rest
+# themselves.
+OPERATIONS: dict[str, Handler] = {
+    "POST chat/completions": chat_completion,
+    "POST completions": text_completion,
+    "POST embeddings": embeddings,
+    "POST responses": create_response,
+    "responses/": stored_response,
+    "models/": models,
 }
 
 
-def answer_call(call: ApiCall, state: VendorState) -> Reply:
-    """Answer a call. Raises VendorError."""
-    if (operation := POSTS.get(call.operation)) is not None:
-        if call.method == "POST":
-            return operation(call, state)
+def answer_call(call: ApiCall, state: VendorState, operations: Mapping[str, Handler]) -> Reply:
+    """Answer a call by a table of operations. Raises VendorError."""
+    first = call.operation.partition("/")[0]
+    handler = operations.get(f"{call.method} {call.operation}") or operations.get(f"{first}/")
+    if handler is None:
         raise no_such_path(call)
-    resource = RESOURCES.get(call.operation.partition("/")[0])
-    if resource is None:
-        raise no_such_path(call)
-    return resource(call, state)
+    return handler(call, state)

@@ -1,4 +1,4 @@
-"""The Responses API: create (whole, streamed, in the background), retrieve, resume, delete, items.
+"""The Responses API: create (whole or streamed), retrieve, resume, delete, list the input items.
 
 The event sequence is OpenAI's; there is no [DONE]. Responses are stored in memory, so
 an id is valid at one vendor only, as it is in one account.
@@ -13,10 +13,11 @@ import msgspec
 
 from llmproxy.tools.simulator.completion import (
     Completion,
-    CompletionInput,
     Content,
     FormatParam,
     ToolParam,
+    Turn,
+    Wishes,
     complete,
     count_tokens,
     text_of,
@@ -54,7 +55,6 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
     instructions: str | None = None
     stream: bool | None = None
     store: bool | None = None
-    background: bool | None = None
     previous_response_id: str | None = None
     max_output_tokens: int | None = None
     tools: list[ToolParam] | None = None
@@ -94,7 +94,18 @@ def create_response(call: ApiCall, state: VendorState) -> Reply:
             code="previous_response_not_found",
             param="previous_response_id",
         )
-    completion = _complete(request, items, call, state)
+    completion = complete(
+        map(_turn, items),
+        Wishes(
+            tools=[tool for tool in request.tools or () if tool.type == "function"],
+            choice=request.tool_choice,
+            parallel=request.parallel_tool_calls,
+            format=request.text.format if request.text else None,
+            limit=request.max_output_tokens,
+            min_tokens=state.settings.answer_tokens,
+            refuse=call.refuse,
+        ),
+    )
     asked = decoded(Json, call)
     response = _envelope(asked, model, state)
     response["output"] = _output(completion, state)
@@ -107,37 +118,32 @@ def create_response(call: ApiCall, state: VendorState) -> Reply:
         store(state.responses, str(response["id"]), StoredResponse(response, _listed(given, state)))
     if request.stream:
         return stream_reply(response_events(response))
-    if request.background:
-        return json_reply({**_in_progress(response), "status": "queued"})
     return json_reply(response, output_tokens=completion.output_tokens)
 
 
 def stored_response(call: ApiCall, state: VendorState) -> Reply:
     """GET, DELETE and POST below `responses/`. Raises VendorError."""
-    _, id_, *rest = call.operation.split("/")
-    if call.method == "POST" and id_ == "input_tokens" and not rest:
+    _, _, path = call.operation.partition("/")
+    id_, _, action = path.partition("/")
+    if (call.method, path) == ("POST", "input_tokens"):
         request = decoded(ResponsesRequest, call)
         tokens = _prompt_tokens(request, _items(request))
         return json_reply({"object": "response.input_tokens", "input_tokens": tokens})
     kept = state.responses.get(id_)
     if kept is None:
         raise VendorError(404, f"Response with id '{id_}' not found.")
-    match (call.method, *rest):
-        case ("GET",):
+    match (call.method, action):
+        case ("GET", ""):
             if call.query.get("stream", "").lower() == "true":
                 after = call.query.get("starting_after", "")
                 number = int(after) if after.isdecimal() else -1
                 return stream_reply(response_events(kept.response, after=number))
             return json_reply(kept.response)
-        case ("DELETE",):
+        case ("DELETE", ""):
             del state.responses[id_]
             return json_reply({"id": id_, "object": "response", "deleted": True})
         case ("GET", "input_items"):
             return json_reply(_item_list(kept.items))
-        case ("POST", "cancel"):
-            if not kept.response["background"]:
-                raise VendorError(400, "Cannot cancel a synchronous response.")
-            return json_reply({**kept.response, "status": "cancelled", "output": []})
     raise no_such_path(call)
 
 
@@ -151,27 +157,11 @@ def _items(request: ResponsesRequest) -> list[InputItem]:
     return [InputItem(role="user", content=given)] if isinstance(given, str) else given
 
 
-def _complete(
-    request: ResponsesRequest, items: list[InputItem], call: ApiCall, state: VendorState
-) -> Completion:
-    questions = (text_of(item.content) for item in reversed(items) if item.role == "user")
-    calls = (item for item in items if item.type == "function_call")
-    last = items[-1] if items else InputItem()
-    answered = last.type == "function_call_output"
-    return complete(
-        CompletionInput(
-            question=next(questions, ""),
-            tool_result=text_of(last.output) if answered else None,
-            called=frozenset(item.name for item in calls if item.name),
-            tools=[tool for tool in request.tools or () if tool.type == "function"],
-            choice=request.tool_choice,
-            parallel=request.parallel_tool_calls,
-            format=request.text.format if request.text else None,
-            limit=request.max_output_tokens,
-            min_tokens=state.settings.answer_tokens,
-            refuse=call.refuse,
-        )
-    )
+def _turn(item: InputItem) -> Turn:
+    if item.type == "function_call_output":
+        return Turn("tool", text_of(item.output))
+    called = [item.name] if item.type == "function_call" and item.name else []
+    return Turn(item.role or "", text_of(item.content), called)
 
 
 def _prompt_tokens(request: ResponsesRequest, items: list[InputItem]) -> int:

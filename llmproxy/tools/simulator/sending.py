@@ -14,11 +14,9 @@ from typing import Protocol
 from llmproxy.tools.simulator.exchange import Framing, Header, Reply
 from llmproxy.tools.simulator.faults import Fault
 
-SMUGGLED = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\nsmuggled!"
 MISSING_BYTES = 64  # `bad-length` announces so many more than it sends
 FLUSH_S = 0.01  # so that what was written leaves before an RST
 USUAL_AFTER_CHUNKS = 3
-SLOW_HEADER_S = 0.05
 
 _REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
@@ -54,13 +52,8 @@ async def send(reply: Reply, fault: Fault | None, framing: Framing, writer: Byte
         ending = await _instead(fault, writer)
         if ending is not None:
             return ending
-        if fault.kind == "early-hints":
-            writer.write(
-                b"HTTP/1.1 100 Continue\r\n\r\n"
-                b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n"
-            )
-        elif fault.kind == "trickle":
-            writer = _Trickle(writer, fault.pause_s or 0.0)
+        if fault.kind == "trickle":
+            writer = _Trickle(writer, fault.pause_s)
     if reply.first_s:
         await asyncio.sleep(reply.first_s)
     if reply.events is None or not framing.body:
@@ -73,7 +66,7 @@ async def _instead(fault: Fault, writer: ByteWriter) -> Ending | None:
     match fault.kind:
         case "reset-before":
             return Ending.RESET
-        case "close-before" | "close-on-reuse":
+        case "close-before":
             return Ending.CLOSE
         case "stall-before":
             return await _stall()
@@ -103,13 +96,10 @@ async def _send_whole(
         return await _send_stream(reply, pieces, Fault(kind, after=1), framing, writer)
     promised = len(reply.body) + (MISSING_BYTES if kind == "bad-length" else 0)
     head = _head(reply, [(b"content-length", b"%d" % promised)], framing)
-    if fault and kind == "slow-headers":
-        await _slowly(head, fault, writer)
-        head = b""
     if fault and kind in _STRIKES:
         writer.write(head + body[: len(body) // 2 if fault.after is None else fault.after])
         return await _strike(fault, writer)
-    writer.write(head + body + (SMUGGLED if kind == "extra-bytes" else b""))
+    writer.write(head + body)
     await writer.drain()
     return Ending.CLOSE if kind == "bad-length" or not framing.keep_alive else Ending.KEEP
 
@@ -129,10 +119,7 @@ async def _send_stream(
         head = _head(reply, [extra], framing)
     else:
         head = _head(reply, [(b"transfer-encoding", b"chunked")] if chunked else [], framing)
-    if fault and kind == "slow-headers":
-        await _slowly(head, fault, writer)
-    else:
-        writer.write(head)
+    writer.write(head)
     strikes_at = None
     if fault and kind in _STRIKES:
         strikes_at = USUAL_AFTER_CHUNKS if fault.after is None else fault.after
@@ -147,7 +134,7 @@ async def _send_stream(
     if fault and strikes_at is not None:
         return await _strike(fault, writer)
     if chunked:
-        writer.write(b"0\r\n\r\n" + (SMUGGLED if kind == "extra-bytes" else b""))
+        writer.write(b"0\r\n\r\n")
         await writer.drain()
     return Ending.KEEP if chunked and framing.keep_alive else Ending.CLOSE
 
@@ -180,12 +167,6 @@ async def _stall() -> Ending:
     return Ending.CLOSE
 
 
-async def _slowly(head: bytes, fault: Fault, writer: ByteWriter) -> None:
-    for line in head.splitlines(keepends=True):
-        writer.write(line)
-        await asyncio.sleep(SLOW_HEADER_S if fault.pause_s is None else fault.pause_s)
-
-
 def _head(reply: Reply, extra: list[Header], framing: Framing) -> bytes:
     reason = _REASONS.get(reply.status, b"Unknown")
     lines = [b"HTTP/1.1 %d %b" % (reply.status, reason)]
@@ -212,10 +193,10 @@ class _Pace:
 
 
 class _Trickle:
-    """An writer that sends byte by byte."""
+    """A writer that sends byte by byte."""
 
     def __init__(self, writer: ByteWriter, pause_s: float) -> None:
-        self._outlet = writer
+        self._writer = writer
         self._pause_s = pause_s
         self._held = b""
 
@@ -225,5 +206,5 @@ class _Trickle:
     async def drain(self) -> None:
         held, self._held = self._held, b""
         for position in range(len(held)):
-            self._outlet.write(held[position : position + 1])
+            self._writer.write(held[position : position + 1])
             await asyncio.sleep(self._pause_s)

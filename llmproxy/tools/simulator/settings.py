@@ -17,12 +17,6 @@ USUAL_MODELS = (
     "o4-mini",
     "text-embedding-3-small",
     "text-embedding-3-large",
-    "omni-moderation-latest",
-    "gpt-4o-mini-tts",
-    "gpt-4o-transcribe",
-    "whisper-1",
-    "gpt-image-1",
-    "rerank-simulated",
 )
 
 
@@ -33,10 +27,9 @@ class VendorSettings(msgspec.Struct, frozen=True, kw_only=True):
     `keys`: the accepted credentials, None = any that is not empty. `models`: the names that
     exist, None = every name. `latency_s`: seconds to the first token. `tokens_per_s`: None = no
     pauses. `jitter`: each pause is scaled by a factor in [1 - jitter, 1 + jitter].
-    `rpm`, `tpm`: requests and tokens a minute for each model, None = generous. `context_tokens`:
-    longer prompts are refused, None = no limit. `answer_tokens`: answers are filled up to this many
-    tokens. `compress`: gzip for clients that accept it. `seed`: makes ids, `created`, jitter and
-    the random faults repeatable. `record`: keep the last `max_recorded` requests.
+    `rpm`, `tpm`: requests and tokens a minute for each model, None = generous. `answer_tokens`:
+    answers are filled up to this many tokens. `compress`: gzip for clients that accept it. `seed`:
+    makes ids, `created`, jitter and the random faults repeatable.
     """
 
     name: str = "simulator"
@@ -51,9 +44,6 @@ class VendorSettings(msgspec.Struct, frozen=True, kw_only=True):
     jitter: float = 0.0
     rpm: int | None = None
     tpm: int | None = None
-    context_tokens: int | None = None
     answer_tokens: int | None = None
     compress: bool = False
     seed: int | None = None
-    record: bool = True
-    max_recorded: int = 10_000

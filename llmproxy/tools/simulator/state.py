@@ -1,4 +1,4 @@
-"""The state of one vendor: ids, limits for each model, stored responses, files.
+"""The state of one vendor: ids, limits for each model, stored responses.
 
 It opens nothing; the monotonic and the Unix clock are passed in.
 """
@@ -26,7 +26,7 @@ from llmproxy.tools.simulator.limits import (
 )
 from llmproxy.tools.simulator.settings import VendorSettings
 
-MAX_KEPT = 1_000  # responses, files and windows, so that memory stays bounded
+MAX_KEPT = 1_000  # responses and windows, so that memory stays bounded
 SEEDED_CREATED = 1_750_000_000
 
 T = TypeVar("T")
@@ -38,13 +38,6 @@ class StoredResponse(msgspec.Struct):
 
     response: Json
     items: list[Json]
-
-
-class StoredFile(msgspec.Struct):
-    """An uploaded file."""
-
-    described: Json
-    content: bytes
 
 
 class VendorState:
@@ -59,7 +52,6 @@ class VendorState:
     ) -> None:
         self.settings = settings
         self.responses: dict[str, StoredResponse] = {}
-        self.files: dict[str, StoredFile] = {}
         self._clock = clock
         self._wall_clock = wall_clock
         self._windows: dict[tuple[str, bool], Window] = {}
@@ -99,23 +91,15 @@ class VendorState:
     def admit(self, call: ApiCall, model: str, *, prompt: int, output: int | None = None) -> None:
         """Charge a request against its model's limits. `prompt`, `output`: tokens, at most.
 
-        Raises VendorError: 429 with the limits' headers; 400 when the prompt is too long.
+        Raises VendorError (429).
         """
-        most = self.settings.context_tokens
-        if most is not None and prompt > most:
-            text = (
-                f"This model's maximum context length is {most} tokens. However, your messages "
-                f"resulted in {prompt} tokens. Please reduce the length of the messages."
-            )
-            raise known_error(400, "context_length_exceeded", text)
-        window = self.window(call, model)
+        window = self._window(call, model)
         standing = window.admit(prompt + (output or 0), self._clock())
         call.limits = window.headers(standing)
         if standing.wait_s is not None:
             raise self._throttled(call, model, window, standing)
 
-    def window(self, call: ApiCall, model: str) -> Window:
-        """Return the limits of a model, as the call's vendor counts them."""
+    def _window(self, call: ApiCall, model: str) -> Window:
         key = (model, call.azure)
         window = self._windows.get(key)
         if window is None:

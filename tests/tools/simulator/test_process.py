@@ -77,7 +77,7 @@ async def test_every_vendor_of_the_demo_answers_at_the_address_in_its_config():
                 answer = await client.chat.completions.create(model="gpt-4.1", messages=HELLO)
                 texts.add(answer.choices[0].message.content)
         vendor = fleet.vendors["demo-azure"]
-        assert classic.azure_endpoint.rstrip("/") == vendor.azure_endpoint
+        assert classic.azure_endpoint.rstrip("/") == vendor.root
         async with azure_client(vendor) as client:
             answer = await client.chat.completions.create(model="gpt-4.1", messages=HELLO)
             texts.add(answer.choices[0].message.content)

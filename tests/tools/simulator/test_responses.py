@@ -158,15 +158,6 @@ async def test_a_response_id_is_valid_only_at_its_vendor_and_only_if_stored():
 
 
 @bounded()
-async def test_a_background_response_is_queued_first_and_done_when_polled():
-    async with serve() as vendor, openai_client(vendor) as client:
-        queued = await client.responses.create(model="m", input="Hello", background=True)
-        assert (queued.status, queued.output) == ("queued", [])
-        assert (await client.responses.retrieve(queued.id)).status == "completed"
-        assert (await client.responses.cancel(queued.id)).status == "cancelled"
-
-
-@bounded()
 async def test_input_tokens_are_counted_without_an_answer():
     async with serve(VendorSettings()) as vendor, openai_client(vendor) as client:
         counted = await client.responses.input_tokens.count(model="m", input="12345678")

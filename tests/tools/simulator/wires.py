@@ -89,7 +89,7 @@ def openai_client(vendor, **more):
 def azure_client(vendor, **more):
     return openai.AsyncAzureOpenAI(
         **{
-            "azure_endpoint": vendor.azure_endpoint,
+            "azure_endpoint": vendor.root,
             "api_key": "azure-key",
             "api_version": "2024-10-21",
             "max_retries": 0,

@@ -4,21 +4,18 @@ A transcript names the file's size and the requested model, so that a test can s
 arrived. An image is a PNG of one pixel, whose colour follows the prompt.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 import struct
 import zlib
-from collections.abc import Iterator
 from hashlib import blake2b
 
 import msgspec
 
 from llmproxy.tools.simulator.completion import count_tokens, tokens_of
 from llmproxy.tools.simulator.errors import VendorError
-from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply, sse, stream_reply
-from llmproxy.tools.simulator.state import VendorState, decoded
+from llmproxy.tools.simulator.exchange import Reply, json_reply, sse, stream_reply
+from llmproxy.tools.simulator.state import decoded
 
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
 _PARAMETER = re.compile(rb'\b(name|filename)="([^"]*)"')
@@ -37,19 +34,19 @@ class Form(msgspec.Struct):
     fields: dict[str, str] = msgspec.field(default_factory=dict)
     files: dict[str, FormFile] = msgspec.field(default_factory=dict)
 
-    def file(self, name: str) -> FormFile:
+    def file(self, name):
         """Return the file of a name, in either spelling. Raises VendorError (400)."""
         file = self.files.get(name) or self.files.get(f"{name}[]")
         if file is None:
             raise VendorError(400, f"Missing required file: '{name}'.", param=name)
         return file
 
-    def is_true(self, name: str) -> bool:
+    def is_true(self, name):
         """Return whether a field is present and true."""
         return self.fields.get(name, "").lower() in ("true", "1")
 
 
-def read_form(call: ApiCall) -> Form:
+def read_form(call):
     """Parse the form in a request's body. Raises VendorError (400)."""
     found = _BOUNDARY.search(call.headers.get("content-type", ""))
     if found is None:
@@ -76,60 +73,37 @@ SAMPLE_RATE = 24_000  # Hz, 16 bit, one channel: what OpenAI's pcm is
 SAMPLES_PER_CHARACTER = 240
 PIECE_BYTES = 4_096
 
-# format -> the first bytes of its files
-_FIRST_BYTES = {
-    "mp3": b"ID3\x04\x00\x00\x00\x00\x00\x00",
-    "opus": b"OggS",
-    "aac": b"\xff\xf1",
-    "flac": b"fLaC",
-    "wav": b"RIFF",
-    "pcm": b"",
-}
-
 
 class SpeechRequest(msgspec.Struct):
     """A text to speak."""
 
     input: str
-    voice: str | Json
+    voice: str
     model: str | None = None
     response_format: str = "mp3"
-    stream_format: str | None = None
 
 
-def speech(call: ApiCall, state: VendorState) -> Reply:
-    """Answer with audio: bytes, or events with `stream_format: sse`. Raises VendorError."""
+def speech(call, state):
+    """Answer with audio, in pieces. Raises VendorError."""
     request = decoded(SpeechRequest, call)
     model = state.model(call, request.model)
-    if request.response_format not in _FIRST_BYTES:
+    if request.response_format not in ("mp3", "wav", "pcm"):
         text = f"Invalid 'response_format': '{request.response_format}'."
         raise VendorError(400, text, code="invalid_value", param="response_format")
-    tokens = count_tokens(request.input)
-    state.admit(call, model, prompt=tokens)
+    state.admit(call, model, prompt=count_tokens(request.input))
     spoken = _spoken(request.input, request.response_format)
     pieces = [spoken[start : start + PIECE_BYTES] for start in range(0, len(spoken), PIECE_BYTES)]
-    if request.stream_format == "sse":
-        return stream_reply(_speech_events(pieces, tokens))
     kind = "mpeg" if request.response_format == "mp3" else request.response_format
     return Reply(200, [(b"content-type", f"audio/{kind}".encode())], events=pieces)
 
 
-def _speech_events(pieces: list[bytes], tokens: int) -> Iterator[bytes]:
-    for piece in pieces:
-        yield sse({"type": "speech.audio.delta", "audio": base64.b64encode(piece).decode("ascii")})
-    yield sse({"type": "speech.audio.done", "usage": _usage(tokens, len(pieces) * 10)})
-
-
-def _usage(input_tokens: int, output_tokens: int) -> Json:
+def _usage(input_tokens, output_tokens):
     total = input_tokens + output_tokens
     return {"input_tokens": input_tokens, "output_tokens": output_tokens, "total_tokens": total}
 
 
-def _spoken(text: str, kind: str) -> bytes:
-    """Return a hum as long as the text, whose pitch follows the characters.
-
-    Only wav and pcm can be played; in the other formats only the first bytes are right.
-    """
+def _spoken(text, kind):
+    """Return a hum as long as the text, whose pitch follows the characters."""
     samples = bytearray()
     for character in text[:2_000]:
         period = 40 + ord(character) % 80
@@ -139,13 +113,13 @@ def _spoken(text: str, kind: str) -> bytes:
         samples += wave[: SAMPLES_PER_CHARACTER * 2]
     hum = bytes(samples)
     if kind != "wav":
-        return _FIRST_BYTES[kind] + hum
+        return hum
     form = struct.pack("<IHHIIHH", 16, 1, 1, SAMPLE_RATE, SAMPLE_RATE * 2, 2, 16)
     size = struct.pack("<I", 36 + len(hum))
     return b"RIFF" + size + b"WAVEfmt " + form + b"data" + struct.pack("<I", len(hum)) + hum
 
 
-def transcription(call: ApiCall, state: VendorState) -> Reply:
+def transcription(call, state):
     """Answer a transcription or translation. Raises VendorError."""
     form = read_form(call)
     model = state.model(call, form.fields.get("model"))
@@ -159,30 +133,25 @@ def transcription(call: ApiCall, state: VendorState) -> Reply:
     return _transcript(form, text, usage)
 
 
-def _transcript_events(text: str, usage: Json) -> Iterator[bytes]:
+def _transcript_events(text, usage):
     for token in tokens_of(text):
         yield sse({"type": "transcript.text.delta", "delta": token})
     yield sse({"type": "transcript.text.done", "text": text, "usage": usage})
 
 
-def _transcript(form: Form, text: str, usage: Json) -> Reply:
+def _transcript(form, text, usage):
     plain = [(b"content-type", b"text/plain; charset=utf-8")]
     match form.fields.get("response_format", "json"):
         case "json":
             return json_reply({"text": text, "usage": usage})
         case "verbose_json":
-            segment: Json = {"id": 0, "seek": 0, "start": 0.0, "end": 1.0, "text": text}
+            segment = {"id": 0, "seek": 0, "start": 0.0, "end": 1.0, "text": text}
             segment |= {"tokens": [], "temperature": 0.0, "avg_logprob": -0.1}
             segment |= {"compression_ratio": 1.0, "no_speech_prob": 0.0}
-            head: Json = {"task": "transcribe", "language": "english", "duration": 1.0}
+            head = {"task": "transcribe", "language": "english", "duration": 1.0}
             return json_reply({**head, "text": text, "segments": [segment]})
-        case "text":
-            return Reply(200, plain, f"{text}\n".encode())
         case "srt":
             return Reply(200, plain, f"1\n00:00:00,000 --> 00:00:01,000\n{text}\n\n".encode())
-        case "vtt":
-            body = f"WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n{text}\n\n"
-            return Reply(200, [(b"content-type", b"text/vtt; charset=utf-8")], body.encode())
         case other:
             text = f"Invalid 'response_format': '{other}'."
             raise VendorError(400, text, code="invalid_value", param="response_format")
@@ -201,13 +170,13 @@ class ImagesRequest(msgspec.Struct):
     n: int | None = None
 
 
-def generated_images(call: ApiCall, state: VendorState) -> Reply:
+def generated_images(call, state):
     """Answer images/generations. Raises VendorError."""
     return _images(call, state, decoded(ImagesRequest, call))
 
 
-def edited_images(call: ApiCall, state: VendorState) -> Reply:
-    """Answer images/edits and images/variations, which are forms. Raises VendorError."""
+def edited_images(call, state):
+    """Answer images/edits, which is a form. Raises VendorError."""
     form = read_form(call)
     form.file("image")
     fields = form.fields
@@ -218,7 +187,7 @@ def edited_images(call: ApiCall, state: VendorState) -> Reply:
     return _images(call, state, request)
 
 
-def _images(call: ApiCall, state: VendorState, request: ImagesRequest) -> Reply:
+def _images(call, state, request):
     model = state.model(call, request.model or "gpt-image-1")
     tokens = count_tokens(request.prompt)
     state.admit(call, model, prompt=tokens)
@@ -230,11 +199,11 @@ def _images(call: ApiCall, state: VendorState, request: ImagesRequest) -> Reply:
     return json_reply({"created": state.created(), "data": pictures, "usage": usage})
 
 
-def _png(prompt: str) -> bytes:
+def _png(prompt):
     """Return a PNG of one RGB pixel (PNG specification, 5 and 11)."""
     colour = blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=3).digest()
 
-    def chunk(kind: bytes, content: bytes) -> bytes:
+    def chunk(kind, content):
         check = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + check
 
