@@ -99,28 +99,6 @@ class TraceContext(msgspec.Struct, frozen=True, gc=False):
         return self.span_id + number
 
 
-# With more than this part of a limit left, how it refills does not matter.
-FAR_FROM_LIMIT = 0.5
-
-
-class RateLimit(msgspec.Struct, frozen=True, gc=False):
-    """A vendor's report on one of its limits.
-
-    `reset_s`: seconds until all of it is available again; None = not reported.
-    """
-
-    limit: float
-    remaining: float
-    reset_s: float | None
-
-
-class RateLimits(msgspec.Struct, frozen=True, gc=False):
-    """The limits in an answer's headers; None = not reported."""
-
-    requests: RateLimit | None = None
-    tokens: RateLimit | None = None
-
-
 class Accepted(msgspec.Struct, frozen=True):
     """An answer that an endpoint has begun, with its first meaningful bytes.
 

@@ -23,7 +23,7 @@ async def answer(request: Request, runtime: Runtime, client: Client, record: Cal
             cache = runtime.cache
             if cache is not None and (lookup := cache.lookup(call, group, record)):
                 # From the cache, from an equal call that is under way, or else by `ask`.
-                record.limit_headers = runtime.callers.limit_headers(call.caller)
+                record.limit_headers = runtime.callers.limit_headers(call)
                 asking = partial(ask, call, group, runtime)
                 await cache.answer(lookup, downstream, record, asking)
             else:

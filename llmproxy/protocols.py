@@ -108,8 +108,8 @@ class Callers(Protocol):
         Entering it raises CallerThrottled if there is no room.
         """
 
-    def limit_headers(self, caller: str | None) -> Headers | None:
-        """Return what a caller has left of its limits, as headers; None for one without limits."""
+    def limit_headers(self, call: Call) -> Headers | None:
+        """Return what a caller has left of its limits, in its dialect; None without limits."""
 
     def capacities(self) -> Iterable[Capacity]:
         """Return the capacity of each caller with limits, to be shared with other instances."""

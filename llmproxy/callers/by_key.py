@@ -104,10 +104,10 @@ class CallersByKey:
         limits = self.limits.get(call.caller)
         return NO_LIMITS if limits is None else CallerPermit(limits, call, group, record)
 
-    def limit_headers(self, caller: str | None) -> Headers | None:
-        """Return what a caller has left of its limits, as headers; None for one without limits."""
-        limits = self.limits.get(caller)
-        return None if limits is None else limits.headers(monotonic())
+    def limit_headers(self, call: Call) -> Headers | None:
+        """Return what a caller has left of its limits, in its dialect; None without limits."""
+        limits = self.limits.get(call.caller)
+        return None if limits is None else limits.headers(call.route.dialect, monotonic())
 
     def capacities(self) -> Iterator[Capacity]:
         """Yield the capacity of each caller with limits, to be shared with other instances."""

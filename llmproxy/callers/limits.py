@@ -7,16 +7,19 @@ which there is room again.
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from time import monotonic, time
 
 from llmproxy.calls import Call, Headers
 from llmproxy.config import Caller
 from llmproxy.errors import CallerThrottled, GatewayError
+from llmproxy.operations import Dialect
+from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group
 from llmproxy.rules.capacity import Capacity, Reservation
-from llmproxy.rules.limit_headers import WINDOW_S, Dimension
 
+# A sliding window is full again a minute after the last call in it.
+WINDOW_S = 60.0
 # Where instances share a limit, each is granted its part ahead of need. The first call after a
 # pause waits for its grant: a few milliseconds, and never longer than this.
 GRANT_S = 0.25
@@ -30,7 +33,7 @@ class CallerLimits:
     the tokens when the call is over.
     """
 
-    __slots__ = ("_name", "_requests", "_requests_at", "_tokens", "_tokens_at", "capacity")
+    __slots__ = ("_name", "_requests_at", "_tokens_at", "capacity")
 
     def __init__(self, caller: Caller, before: CallerLimits | None = None) -> None:
         limits = caller.limits
@@ -39,8 +42,6 @@ class CallerLimits:
             f"caller:{caller.name}", rpm=limits.rpm, tpm=limits.tpm, concurrent=limits.concurrent
         )
         self._name = caller.name
-        self._requests = Dimension("requests", limits.rpm) if limits.rpm else None
-        self._tokens = Dimension("tokens", limits.tpm) if limits.tpm else None
         # When requests and tokens were counted last.
         self._requests_at: float = -WINDOW_S if before is None else before._requests_at
         self._tokens_at: float = -WINDOW_S if before is None else before._tokens_at
@@ -54,15 +55,16 @@ class CallerLimits:
             self._tokens_at = now
         return self.capacity.reserve(tokens, now)
 
-    def headers(self, now: float) -> Headers:
-        """Return `x-ratelimit-*` headers for the limits that the caller has."""
+    def headers(self, dialect: Dialect, now: float) -> Headers:
+        """Return the headers in which clients of a dialect read what is left of the limits."""
+        rpm, tpm = self.capacity.rpm, self.capacity.tpm
         requests_left, tokens_left = self.capacity.left(now)
-        headers: Headers = []
-        if self._requests is not None:
-            headers += self._requests.headers(requests_left or 0, now - self._requests_at)
-        if self._tokens is not None:
-            headers += self._tokens.headers(tokens_left or 0, now - self._tokens_at)
-        return headers
+        requests = tokens = None
+        if rpm is not None:
+            requests = RateLimit(rpm, requests_left or 0, WINDOW_S - (now - self._requests_at))
+        if tpm is not None:
+            tokens = RateLimit(tpm, tokens_left or 0, WINDOW_S - (now - self._tokens_at))
+        return dialect.limit_headers(RateLimits(requests, tokens), time())
 
     def may_be_granted(self, tokens: int, now: float) -> bool:
         """Whether a grant from the limit shared with other instances may come in a moment."""
@@ -97,10 +99,11 @@ class CallerLimits:
 class CallerPermit:
     """What one call takes of its caller's limits, while it lasts."""
 
-    __slots__ = ("_limits", "_record", "_reservation", "_tokens")
+    __slots__ = ("_dialect", "_limits", "_record", "_reservation", "_tokens")
 
     def __init__(self, limits: CallerLimits, call: Call, group: Group, record: CallRecord) -> None:
         self._limits = limits
+        self._dialect = call.route.dialect
         self._tokens = group.estimates.of(call)[0] if limits.capacity.tpm is not None else 0
         self._record = record
 
@@ -112,7 +115,7 @@ class CallerPermit:
             reservation = await self._wait_for_grant(now)
             self._record.waited_s += monotonic() - now
             now = monotonic()
-        self._record.limit_headers = limits.headers(now)
+        self._record.limit_headers = limits.headers(self._dialect, now)
         if reservation is None:
             raise limits.refusal(tokens, now)
         self._reservation = reservation

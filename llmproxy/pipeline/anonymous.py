@@ -37,9 +37,9 @@ class AnonymousClients:
         del call, group, record
         return NO_LIMITS
 
-    def limit_headers(self, caller: str | None) -> Headers | None:
+    def limit_headers(self, call: Call) -> Headers | None:
         """Return None: there are no limits to report."""
-        del caller
+        del call
         return None
 
     def capacities(self) -> tuple[Capacity, ...]:

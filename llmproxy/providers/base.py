@@ -13,10 +13,11 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from llmproxy.calls import Call, Header, Headers, RateLimits
+from llmproxy.calls import Call, Header, Headers
 from llmproxy.config import Limits, Price
 from llmproxy.errors import Answer, UpstreamError
 from llmproxy.operations import Dialect, EventKind, Route
+from llmproxy.operations.rate_limits import RateLimits
 from llmproxy.operations.sse import fields
 from llmproxy.providers.error_responses import (
     ErrorResponse,

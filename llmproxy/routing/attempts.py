@@ -13,9 +13,9 @@ from math import isinf
 
 import msgspec
 
-from llmproxy.calls import RateLimits
 from llmproxy.errors import NoEndpoint, StreamBroken, TimedOut, UpstreamError
 from llmproxy.events import EndpointChange
+from llmproxy.operations.rate_limits import RateLimits
 from llmproxy.routing.actions import (
     Action,
     AttemptPolicy,

@@ -8,9 +8,9 @@ from typing import assert_never
 
 import msgspec
 
-from llmproxy.calls import RateLimits
 from llmproxy.errors import Throttled, UpstreamError
 from llmproxy.events import EndpointChange
+from llmproxy.operations.rate_limits import RateLimits
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity, Reservation

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 
-from llmproxy.calls import FAR_FROM_LIMIT, Header, RateLimit, RateLimits
+from llmproxy.calls import Header
+from llmproxy.operations.rate_limits import FAR_FROM_LIMIT, RateLimit, RateLimits
 
 MAX_VALUE_BYTES = 64  # longer than every known format
 UNIX_S = 1e9  # a larger bare number is an instant (since 2001), not a duration of 30 years

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.calls import RateLimit, RateLimits
 from llmproxy.errors import (
     Answer,
     CredentialRejected,
@@ -18,6 +17,7 @@ from llmproxy.errors import (
     UpstreamFailed,
 )
 from llmproxy.operations import CHAT, EventKind
+from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.providers.base import Provider
 from llmproxy.providers.error_responses import ErrorResponse
 from llmproxy.providers.registry import OPENAI

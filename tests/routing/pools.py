@@ -1,8 +1,9 @@
 """Pools of endpoints that nobody asks anything, and calls that nobody makes."""
 
-from llmproxy.calls import Call, RateLimit, RateLimits
+from llmproxy.calls import Call
 from llmproxy.config import parse_config
 from llmproxy.operations import operation_at
+from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.operations.table import Replay, Route
 from llmproxy.routing import CallDemand
 from llmproxy.runtime import pool_of

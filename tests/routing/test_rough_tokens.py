@@ -2,8 +2,9 @@
 
 import json
 
-from llmproxy.calls import Call, RateLimit, RateLimits
+from llmproxy.calls import Call
 from llmproxy.config import parse_config
+from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.operations.table import route_to
 from llmproxy.runtime import pool_of
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmproxy.calls import RateLimit, RateLimits
+from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.rules.capacity import Capacity
 
 ON_THE_WAY_S = 0.1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmproxy.calls import RateLimit
+from llmproxy.operations.rate_limits import RateLimit
 from llmproxy.rules.capacity.vendor import VendorLevel
 
 # What refills in the first tenth of a second after a request was sent may be in its answer already.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.calls import RateLimit, RateLimits
+from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.rules.limits import (
     parse_reset,
     rate_limits,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -299,3 +300,51 @@ async def test_without_callers_an_endpoint_without_a_key_gets_the_clients_key():
             assert vendor.received[0].header("authorization") == "Bearer sk-mine"
             assert [reply.header(name) for name in OPENAIS] == ["9999", "9998"]
             assert proxy.heard.calls[0].record.request.caller is None
+
+
+# ---- Anthropic's dialect
+
+MESSAGE = {"model": "gpt-4.1", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def anthropics(reply, of):
+    """Return limit, remaining, and the seconds from now until the reset."""
+    limit, remaining, reset = (
+        reply.header(f"anthropic-ratelimit-{of}-{part}") for part in ("limit", "remaining", "reset")
+    )
+    assert reset.endswith("Z")
+    moment = datetime.strptime(reset, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return limit, remaining, (moment - datetime.now(UTC)).total_seconds()
+
+
+@bounded()
+async def test_a_caller_of_messages_reads_its_limits_under_anthropics_names():
+    async with scripted(GOOD) as vendor:
+        limits = {"rpm": 2, "tpm": 100_000}
+        async with serve_proxy(with_callers(vendor, team_a(limits=limits))) as proxy:
+            replies = [
+                await ask(proxy.port, "/v1/messages", MESSAGE, headers=[("x-api-key", KEY_A)])
+                for _ in range(3)
+            ]
+    assert [reply.status for reply in replies] == [200, 200, 429]
+    for reply, remaining in zip(replies, ("1", "0", "0"), strict=True):
+        assert anthropics(reply, "requests")[:2] == ("2", remaining)
+        assert 55 < anthropics(reply, "requests")[2] <= 61
+        limit, left, reset_s = anthropics(reply, "tokens")
+        assert limit == "100000"
+        assert 99_000 < int(left) <= 100_000
+        assert 55 < reset_s <= 61
+        assert reply.header("x-ratelimit-limit-requests") is None
+        assert reply.header("x-ratelimit-limit-project-tokens") is None
+        assert reply.all("anthropic-ratelimit-tokens-limit") == ["100000"]  # not the vendor's 8
+    assert replies[2].error["type"] == "rate_limit_error"
+
+
+@bounded()
+async def test_the_same_caller_reads_openais_names_on_chat():
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(with_callers(vendor, team_a(limits={"rpm": 5}))) as proxy:
+            await ask(proxy.port, "/v1/messages", MESSAGE, headers=bearer(KEY_A))
+            reply = await ask(proxy.port, body=CHAT, headers=bearer(KEY_A))
+    assert [reply.header(name) for name in OPENAIS] == ["5", "3"]
+    assert reply.header("anthropic-ratelimit-requests-limit") is None

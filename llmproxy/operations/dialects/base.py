@@ -12,7 +12,9 @@ import msgspec
 
 from llmproxy.errors import GatewayError, StreamBroken
 from llmproxy.operations import sse
+from llmproxy.operations.rate_limits import RateLimits, go_duration, header_names
 from llmproxy.operations.usage import Usage, usage_of, usage_of_stream
+from llmproxy.streams import Headers
 
 
 class EventKind(StrEnum):
@@ -42,6 +44,8 @@ class Dialect:
     break_in_words = ""
     # A comment that keeps a waiting connection alive; None = this dialect's clients read none.
     heartbeat: bytes | None = b": ka\n\n"
+
+    _limit_names = header_names("x-ratelimit-{part}-{kind}")
 
     _empty = EventKind.PREAMBLE  # an event without data
     _done = EventKind.END  # `data: [DONE]`
@@ -108,6 +112,23 @@ class Dialect:
                 }
             }
         )
+
+    # ---- limits
+
+    def limit_headers(self, limits: RateLimits, wall_now: float) -> Headers:
+        """Report a caller's own limits under the names that its client reads. `wall_now`: Unix."""
+        headers: Headers = []
+        for names, limit in zip(self._limit_names, (limits.requests, limits.tokens), strict=True):
+            if limit is not None:
+                reset = self._reset(limit.reset_s or 0.0, wall_now)
+                values = b"%d" % limit.limit, b"%d" % limit.remaining, reset
+                headers += zip(names, values, strict=True)
+        return headers
+
+    def _reset(self, seconds: float, wall_now: float) -> bytes:
+        """Write when a limit is full again."""
+        del wall_now
+        return go_duration(seconds)
 
 
 # ---- reading JSON that may hold anything

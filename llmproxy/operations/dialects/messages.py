@@ -1,6 +1,6 @@
-"""Anthropic's messages: typed events, ended by `message_stop`; errors of their own shape.
+"""Anthropic's messages: typed events, ended by `message_stop`; errors and limits in their own form.
 
-Source: Anthropic's API reference, "Streaming messages" and "Errors".
+Source: Anthropic's API reference, "Streaming messages", "Errors" and "Rate limits".
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from llmproxy.operations.dialects.base import (
     members,
     text_of,
 )
+from llmproxy.operations.rate_limits import header_names, rfc3339
 
 _KINDS = {
     "message_start": EventKind.PREAMBLE,
@@ -53,6 +54,8 @@ class _Messages(Dialect):
     name = "messages"
     break_in_words = '`event: error` with `{"type": "error", "error": {...}}`'
 
+    _limit_names = header_names("anthropic-ratelimit-{kind}-{part}")
+
     def _kind_of(self, name: bytes, data: bytes) -> EventKind:
         try:
             event = _message_event.decode(data)
@@ -84,6 +87,10 @@ class _Messages(Dialect):
         """Return an error event. Anthropic's clients raise on it."""
         kind = "overloaded_error" if "overloaded" in code else "api_error"
         return sse.event_of("error", {"type": "error", "error": {"type": kind, "message": message}})
+
+    def _reset(self, seconds: float, wall_now: float) -> bytes:
+        """Write the moment, not the time until then."""
+        return rfc3339(wall_now + seconds)
 
 
 def _is_empty_block(raw: msgspec.Raw) -> bool:

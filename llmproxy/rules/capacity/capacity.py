@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from math import inf
 
-from llmproxy.calls import FAR_FROM_LIMIT, RateLimits
+from llmproxy.operations.rate_limits import FAR_FROM_LIMIT, RateLimits
 from llmproxy.rules.capacity.gates import (
     BurstWindow,
     CountingGate,

@@ -18,7 +18,7 @@ from math import ceil
 
 import msgspec
 
-from llmproxy.calls import RateLimit, RateLimits
+from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.rules.capacity.gates import MINUTE_S, Sent
 
 PERIODS_S = (MINUTE_S, 1.0, 3600.0, 86400.0)
