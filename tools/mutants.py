@@ -7,7 +7,7 @@ project with that change. A mutant that survives is a behaviour that no test che
 First come the mutants of tools/mutants.toml: mistakes that a reader of this project has tried or
 would make. Then a random sample; the same seed and the same code make the same sample.
 
-    make mutants ARGS="--count 40 --seed 7 --only breaker"
+    make mutants ARGS="--count 40 --seed 7 --only 'breaker|retry'"
 
 Only the copy is changed, in a temporary directory: the checkout stays as it is, however this ends.
 """
@@ -18,6 +18,7 @@ import argparse
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -97,7 +98,7 @@ def sample(number: int, seed: int, only: str) -> list[Mutant]:
     for folder in TESTS:
         for path in sorted((ROOT / folder).rglob("*.py")):
             file = path.relative_to(ROOT).as_posix()
-            if only not in file:
+            if re.search(only, file) is None:
                 continue
             text = path.read_text(encoding="utf-8")
             possible += [(file, text, change) for change in changes_of(text)]
@@ -116,9 +117,14 @@ def tests_of(file: str) -> tuple[tuple[str, ...], ...]:
     folder = next(folder for folder in TESTS if file.startswith(folder))
     tests = TESTS[folder]
     name = Path(file).relative_to(folder).with_suffix("").parts[0]
-    paths = sorted((ROOT / tests[0]).glob(f"test_{name}*.py"))
-    nearest = tuple(path.relative_to(ROOT).as_posix() for path in paths)
-    return (nearest, tuple(tests)) if nearest else (tuple(tests),)
+    paths = [path for test in tests for path in sorted((ROOT / test).rglob("test_*.py"))]
+    nearest = tuple(str(path.relative_to(ROOT)) for path in paths if _is_near(path, name))
+    others = tuple(str(path.relative_to(ROOT)) for path in paths if not _is_near(path, name))
+    return tuple(group for group in (nearest, others) if group)
+
+
+def _is_near(test: Path, module: str) -> bool:
+    return test.name.startswith(f"test_{module}")
 
 
 class Copy:
@@ -153,15 +159,14 @@ class Copy:
 
     def _measure(self, tests: tuple[str, ...]) -> None:
         """Note how long tests take without any mutant; they must pass."""
-        for _ in range(2):  # the first run compiles the tests and finds out what they import
-            began_at = monotonic()
-            if not self._pass(tests, None):
-                words = self._log.read_text(encoding="utf-8", errors="replace")
-                sys.exit(f"{words[-3000:]}\nWithout any mutant, {' '.join(tests)} fail.")
-            self._usual_s[tests] = monotonic() - began_at
-            for name in (self._folder / "imported").read_text(encoding="utf-8").split():
-                with suppress(Exception):
-                    import_module(name)
+        began_at = monotonic()
+        if not self._pass(tests, None):
+            words = self._log.read_text(encoding="utf-8", errors="replace")
+            sys.exit(f"{words[-3000:]}\nWithout any mutant, {' '.join(tests)} fail.")
+        self._usual_s[tests] = monotonic() - began_at
+        for name in (self._folder / "imported").read_text(encoding="utf-8").split():
+            with suppress(Exception):
+                import_module(name)
 
     def _write(self, file: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")
@@ -243,15 +248,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=60, help="size of the sample (default 60)")
     parser.add_argument("--seed", type=int, default=1, help="which sample (default 1)")
-    parser.add_argument("--only", default="", help="only files whose path contains this")
+    parser.add_argument("--only", default="", help="only files whose path matches this pattern")
+    parser.add_argument("--sample-only", action="store_true", help="leave out the recorded ones")
     parser.add_argument("--minutes", type=float, default=30.0, help="at most so long (default 30)")
     options = parser.parse_args()
     os.nice(max(0, NICENESS - os.nice(0)))
     try:
-        mutants = recorded() + sample(options.count, options.seed, options.only)
+        mutants = [] if options.sample_only else recorded()
+        mutants += sample(options.count, options.seed, options.only)
     except StaleMutantError as error:
         sys.exit(f"tools/mutants.toml does not fit the code. {error}")
-    mutants = [mutant for mutant in mutants if options.only in mutant.file]
+    mutants = [mutant for mutant in mutants if re.search(options.only, mutant.file)]
     survivors, ran = run(mutants, monotonic() + options.minutes * 60)
     left = sum(not mutant.known for mutant in mutants) - ran
     print(f"\n{len(survivors)} of {ran} mutants survived:", *survivors, sep="\n  ")

@@ -45,6 +45,9 @@ BILLING = [
     "organization_spend_limit_exceeded",
     "project_spend_limit_exceeded",
     "organization_usage_limit_exceeded",
+    "billing_error",
+    "billing_hard_limit_reached",
+    "billing_not_active",
 ]
 
 

@@ -211,3 +211,56 @@ def test_those_that_were_tried_are_not_told_as_skipped():
         "a": "not retried yet",
         "b": "throttled, cooling down for 3.0 s more",
     }
+
+
+def test_a_call_notes_at_most_eight_of_the_endpoints_that_did_not_take_it():
+    many = group(*((f"e{number}", 1, 0) for number in range(12)))
+    for state in many.states:
+        state.cool(60, "throttled")
+    demand = CallDemand()
+    assert many.choose(demand, 1) is None
+    assert [state.endpoint.name for state in demand.passed_over] == [f"e{n}" for n in range(8)]
+
+
+class Quota:
+    """A shared quota that notes what it is asked for."""
+
+    share, instances = None, 2
+
+    def __init__(self):
+        self.noted = []
+
+    def set_limits(self, rpm, tpm):
+        pass
+
+    def wait_s(self, requests, tokens, now):
+        return 1.0
+
+    def note_waiting(self, tokens):
+        self.noted.append(tokens)
+
+
+def test_what_waiting_calls_need_is_reported_for_the_next_endpoint_at_each_look():
+    two = group(("a", 1, 0, {"rpm": 1}), ("b", 1, 0, {"rpm": 1}))
+    quotas = [Quota(), Quota()]
+    for state, quota in zip(two.states, quotas, strict=True):
+        state.capacity.share(quota)
+    for tokens in (10, 20):
+        two.queue.join(CallDemand(tokens))
+    looks = []
+    for _ in range(3):
+        two.report_shortage(1)
+        looks.append([quota.noted for quota in quotas])
+        for quota in quotas:
+            quota.noted = []
+    assert looks == [[[20], [10]], [[10], [20]], [[20], [10]]]
+
+
+def test_the_needs_of_a_hundred_waiting_calls_are_reported_at_most():
+    one = group(("a", 1, 0, {"rpm": 1}))
+    quota = Quota()
+    one.states[0].capacity.share(quota)
+    for number in range(150):
+        one.queue.join(CallDemand(number))
+    one.report_shortage(1)
+    assert quota.noted == list(range(100))

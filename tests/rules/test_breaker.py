@@ -4,14 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from llmproxy.rules.breaker import (
-    JITTER,
-    MAX_OPEN_S,
-    PROBE_LEASE_S,
-    SLOW_START_S,
-    Breaker,
-    BreakerState,
-)
+from llmproxy.rules.breaker import Breaker, BreakerState
 
 EXACT = 0.5  # the draw that jitters by nothing
 
@@ -104,7 +97,7 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_a_cap():
         now = breaker.opens_until(now)
         breaker.fail(now, breaker.begin(now), EXACT)
         waits.append(breaker.opens_until(now) - now)
-    assert waits == [120.0, 240.0, MAX_OPEN_S, MAX_OPEN_S, MAX_OPEN_S]
+    assert waits == [120.0, 240.0, 300.0, 300.0, 300.0]
 
 
 def test_a_configured_time_above_the_cap_is_kept():
@@ -125,7 +118,7 @@ def test_one_that_was_well_for_long_starts_afresh():
     assert breaker.opens_until(500.0) == 560.0
 
 
-@pytest.mark.parametrize(("draw", "factor"), [(0.0, 1 - JITTER), (0.999999, 1 + JITTER)])
+@pytest.mark.parametrize(("draw", "factor"), [(0.0, 0.9), (0.999999, 1.1)])
 def test_the_time_is_jittered(draw, factor):
     breaker = Breaker(allowed_fails=1, open_s=60.0)
     breaker.fail(0.0, breaker.begin(0.0), draw)
@@ -141,7 +134,8 @@ def test_a_probe_that_tells_nothing_gives_its_place_back():
 def test_a_probe_that_never_reports_does_not_block_for_ever():
     breaker = opened()
     lost = breaker.begin(60.0)
-    later = 60.0 + PROBE_LEASE_S
+    later = 60.0 + 600.0
+    assert not breaker.admits(later - 0.1)
     assert breaker.admits(later)
     second = breaker.begin(later)
     breaker.fail(later, lost, EXACT)  # it was not lost after all, but nobody waits for it any more
@@ -194,7 +188,7 @@ def test_when_everybody_is_out_it_can_be_probed_early_by_one():
 def test_after_closing_the_share_grows_from_a_tenth_to_all():
     breaker = opened()
     breaker.succeed(100.0, breaker.begin(100.0))
-    shares = [breaker.share(100.0 + SLOW_START_S * part) for part in (0.0, 0.5, 1.0)]
+    shares = [breaker.share(100.0 + 10.0 * part) for part in (0.0, 0.5, 1.0)]
     assert shares == [pytest.approx(0.1), pytest.approx(0.55), 1.0]
 
 
@@ -202,7 +196,7 @@ def test_a_vendor_that_asks_to_slow_down_gets_a_growing_share_after_the_cooldown
     breaker = Breaker(allowed_fails=1, open_s=60.0)
     breaker.slow_down(105.0)
     assert breaker.share(100.0) == pytest.approx(0.1)
-    assert breaker.share(105.0 + SLOW_START_S / 2) == pytest.approx(0.55)
+    assert breaker.share(105.0 + 5.0) == pytest.approx(0.55)
     assert breaker.admits(100.0)
 
 
@@ -273,7 +267,7 @@ class AnyUse(RuleBasedStateMachine):
 
     @invariant()
     def it_is_never_stuck(self) -> None:
-        assert self.breaker.admits(self.now + 2 * MAX_OPEN_S + PROBE_LEASE_S)
+        assert self.breaker.admits(self.now + 2 * 300.0 + 600.0)
 
     @invariant()
     def the_share_is_a_share(self) -> None:

@@ -157,6 +157,11 @@ def test_a_refusal_told_inside_a_stream_that_began_is_no_proof_that_nothing_was_
     assert not judged(told(Throttled, 200), Replay.UNSAFE).try_elsewhere
 
 
+@pytest.mark.parametrize("kind", [Throttled, QuotaExhausted, CredentialRejected, Misconfigured])
+def test_a_refusal_without_a_status_is_no_proof_that_nothing_was_done(kind):
+    assert not judged(kind("no answer was read"), Replay.UNSAFE).try_elsewhere
+
+
 # ---- the client's own key and the client's own model
 
 

@@ -1,6 +1,7 @@
 """The round robin is as even as whole calls can be, after every prefix and every change."""
 
 from collections import Counter
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,27 @@ def test_nobody_is_a_whole_turn_off_its_share_after_any_prefix(weights, calls):
         served[turns.take(weights)] += 1
         for place, weight in enumerate(weights):
             assert abs(served[place] - turn * weight / total) < 1
+
+
+@examples(60)
+@given(st.lists(st.integers(1, 100), min_size=2, max_size=8), st.integers(1, 250))
+def test_no_place_is_further_from_its_share_than_tijdeman_s_theorem_allows(weights, calls):
+    """R. Tijdeman, 1980: with n places the distance is at most 1 - 1/(2n - 2) calls."""
+    places, total = len(weights), sum(weights)
+    bound = 1 - Fraction(1, 2 * places - 2)
+    turns, served, shares = WeightedRoundRobin(places), Counter(), list(map(float, weights))
+    for turn in range(1, calls + 1):
+        served[turns.take(shares)] += 1
+        for place, weight in enumerate(weights):
+            assert abs(served[place] - Fraction(turn * weight, total)) <= bound
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=6), st.lists(st.integers(0, 6)))
+def test_the_unit_of_the_shares_does_not_matter_even_while_it_changes(weights, exponents):
+    steady, changing = WeightedRoundRobin(len(weights)), WeightedRoundRobin(len(weights))
+    for exponent in exponents:
+        scaled = [float(weight * 2**exponent) for weight in weights]
+        assert changing.take(scaled) == steady.take([float(weight) for weight in weights])
 
 
 @examples(30)
@@ -94,6 +116,21 @@ def test_a_retry_that_leaves_out_one_endpoint_does_not_cost_the_others_their_sha
             turns.take([0.0 if place == first else 3.0 - place for place in range(3)])
     assert served[0] == pytest.approx(300, abs=60)
     assert served[2] == pytest.approx(100, abs=40)
+
+
+def test_after_many_changes_of_shares_a_place_owes_no_more_than_one_turn():
+    turns = WeightedRoundRobin(5)
+    for shares in (
+        [1.0, 0.0, 0.0, 10.0, 0.0],
+        [10.0, 0.0, 0.0, 10.0, 10.0],
+        [0.0, 10.0, 0.0, 1.0, 1.0],
+        [0.0, 0.1, 0.0, 1.0, 1.0],
+        [1.0, 1.0, 10.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0, 1.0, 10.0],
+    ):
+        turns.take(shares)
+    order = [turns.take([1.0] * 5) for _ in range(6)]
+    assert order == [3, 4, 2, 3, 0, 1], "place 4 would wait for the sixth turn if it owed more"
 
 
 def test_a_growing_share_is_followed():
