@@ -24,10 +24,11 @@ import signal
 import sys
 import tempfile
 import tomllib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -143,30 +144,29 @@ class Copy:
 
     def kills(self, mutant: Mutant) -> bool:
         """Return whether a test fails, or never ends, with the mutant."""
-        for tests in mutant.tests:
-            if tests not in self._usual_s:
-                self._measure(tests)
+        most_s = LEAST_PATIENCE_S + PATIENCE * self._usual(mutant.tests)
         file = self._folder / mutant.file
         original = file.read_text(encoding="utf-8")
         try:
             self._write(file, mutant.text)
-            return any(
-                not self._pass(tests, LEAST_PATIENCE_S + PATIENCE * self._usual_s[tests])
-                for tests in mutant.tests
-            )
+            return any(not self._pass(tests, most_s) for tests in mutant.tests)
         finally:
             self._write(file, original)
 
-    def _measure(self, tests: tuple[str, ...]) -> None:
-        """Note how long tests take without any mutant; they must pass."""
+    def _usual(self, groups: tuple[tuple[str, ...], ...]) -> float:
+        """Return how long all these tests take without any mutant; they must pass."""
+        tests = tuple(sorted(chain.from_iterable(groups)))
+        if tests in self._usual_s:
+            return self._usual_s[tests]
         began_at = monotonic()
         if not self._pass(tests, None):
             words = self._log.read_text(encoding="utf-8", errors="replace")
-            sys.exit(f"{words[-3000:]}\nWithout any mutant, {' '.join(tests)} fail.")
-        self._usual_s[tests] = monotonic() - began_at
+            sys.exit(f"{words[-3000:]}\nWithout any mutant, these tests fail: {' '.join(tests)}")
+        usual_s = self._usual_s[tests] = monotonic() - began_at
         for name in (self._folder / "imported").read_text(encoding="utf-8").split():
-            with suppress(Exception):
+            with suppress(Exception), warnings.catch_warnings(action="ignore"):
                 import_module(name)
+        return usual_s
 
     def _write(self, file: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")

@@ -241,19 +241,20 @@ class Quota:
 
 
 def test_what_waiting_calls_need_is_reported_for_the_next_endpoint_at_each_look():
-    two = group(("a", 1, 0, {"rpm": 1}), ("b", 1, 0, {"rpm": 1}))
-    quotas = [Quota(), Quota()]
-    for state, quota in zip(two.states, quotas, strict=True):
+    four = group(*((name, 1, 0, {"rpm": 1}) for name in "abcd"))
+    quotas = [Quota(), Quota(), Quota()]
+    for state, quota in zip(four.states, quotas, strict=False):  # `d` shares no limit
         state.capacity.share(quota)
+    four.states[2].cool(60, "throttled")
     for tokens in (10, 20):
-        two.queue.join(CallDemand(tokens))
+        four.queue.join(CallDemand(tokens))
     looks = []
     for _ in range(3):
-        two.report_shortage(1)
+        four.report_shortage(1)
         looks.append([quota.noted for quota in quotas])
         for quota in quotas:
             quota.noted = []
-    assert looks == [[[20], [10]], [[10], [20]], [[20], [10]]]
+    assert looks == [[[20], [10], []], [[10], [20], []], [[20], [10], []]]
 
 
 def test_the_needs_of_a_hundred_waiting_calls_are_reported_at_most():

@@ -243,6 +243,24 @@ def test_headers_are_read_rarely_while_much_is_left():
     assert Capacity().needs_headers(Capacity().reserve(0, 1.0))
 
 
+def test_headers_are_read_while_few_tokens_are_left_although_many_requests_are():
+    def needs_headers(tokens_left):
+        limits = {"requests": (600, 590, None), "tokens": (60_000, tokens_left, None)}
+        capacity = knowing(**limits, now=0.99)
+        assert capacity.has_room(0, 1.0)
+        capacity.learn(capacity.reserve(0, 1.0), told(**limits))
+        return capacity.needs_headers(capacity.reserve(0, 1.001))
+
+    assert not needs_headers(59_000)
+    assert needs_headers(10_000)
+
+
+def test_what_was_just_reserved_is_no_longer_left_by_the_vendor_s_account():
+    capacity = knowing(requests=(60, 50, 10.0), tokens=(6_000, 5_000, 10.0), fixed_windows=True)
+    capacity.reserve(70, 1.0)
+    assert capacity.vendor_left(1.0) == (49, 4_930)
+
+
 class PlentifulQuota:
     """A quota that always has enough, shared by this many instances."""
 

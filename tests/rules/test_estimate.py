@@ -199,6 +199,14 @@ def test_the_accuracy_of_each_learned_kind_is_reported():
     assert accuracy.spread == pytest.approx(0, abs=0.01)
 
 
+def test_the_spread_of_two_calls_is_known_and_of_one_call_is_none():
+    estimator = Estimator()
+    estimator.learn(Size("chat text", 4_000, 0), 2_000)  # twice as many as expected at first
+    assert estimator.errors()["chat text"].spread == 0
+    estimator.learn(Size("chat text", 4_000, 0), 1_500)  # fewer than expected by now
+    assert estimator.errors()["chat text"].spread > 0
+
+
 def test_an_unpredictable_kind_has_a_large_error():
     estimator, draw = Estimator(), random.Random(4)
     for _ in range(200):
@@ -308,6 +316,12 @@ def test_an_image_by_its_url_counts_too(times):
     as_responses = {"input": [{"content": [{"type": "input_image", "image_url": url}]}]}
     size = measure(json.dumps(as_responses).encode(), "responses")
     assert size.extra_tokens == 765
+
+
+def test_an_image_in_a_body_of_three_kilobytes_is_no_text():
+    size = measure(body_of([shown(PNG[:2_000])]), CHAT)
+    assert size == Size("chat text media", size.text_bytes, 765)
+    assert size.text_bytes < 300
 
 
 def test_a_tiny_image_counts_as_an_image():

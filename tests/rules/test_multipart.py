@@ -1,5 +1,6 @@
 """A form is read as it arrives: the same at every split, and as Python's own parser reads it."""
 
+import tracemalloc
 from email import message_from_bytes
 from email.policy import HTTP
 
@@ -196,6 +197,23 @@ def test_an_endless_value_or_header_is_refused_before_it_is_held():
         scanned(field("model", b"m" * 3000)[:-2], list(range(0, 3000, 100)))
     with pytest.raises(ClientError, match="headers"):
         scanned(b"--bOuNd\r\nX: " + b"y" * 16_384 * 2, list(range(0, 30000, 1000)))
+
+
+def test_a_large_part_without_headers_is_content_however_the_form_is_cut():
+    body = b"--bOuNd\r\n\r\n" + b"x" * 20_000 + b"\r\n" + field("model", b"m") + END
+    for cut in range(12):
+        assert scanned(body, [cut]).model == "m"
+
+
+def test_the_content_of_a_file_is_not_held():
+    scanner = scanned(file("file", b"RIFF")[:-2])
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            scanner.feed(b"x" * 10_000)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["model", "stream"])
