@@ -14,7 +14,7 @@ from llmproxy.runtime import Runtime
 async def answer(request: Request, runtime: Runtime, client: Client, record: CallRecord) -> None:
     """Answer one call: from the parsed request to the last byte.
 
-    Raises a GatewayError; if `client.started` by then, the client has had its error.
+    Raises a GatewayError. If `client.started` by then, the client has already received an error.
     """
     async with runtime.intake.read(request, record) as call:
         group = runtime.callers.pool_of(call.caller).group_for(call)
@@ -22,7 +22,7 @@ async def answer(request: Request, runtime: Runtime, client: Client, record: Cal
         async with runtime.heartbeat.during(call, client, record) as downstream:
             cache = runtime.cache
             if cache is not None and (lookup := cache.lookup(call, group, record)):
-                # From the cache, from an equal call that is under way, or else by `ask`.
+                # From the cache, from an identical call in flight, or else by `ask`.
                 record.limit_headers = runtime.callers.limit_headers(call)
                 asking = partial(ask, call, group, runtime)
                 await cache.answer(lookup, downstream, record, asking)
@@ -33,7 +33,7 @@ async def answer(request: Request, runtime: Runtime, client: Client, record: Cal
 async def ask(
     call: Call, group: Group, runtime: Runtime, client: Downstream, record: CallRecord
 ) -> None:
-    """Ask the endpoints of a group, at the expense of the caller, and relay the first answer."""
+    """Ask the endpoints of a group, charge the caller, and relay the first accepted answer."""
     async with (
         runtime.callers.admit(call, group, record),
         runtime.admission.admit(call, record),
