@@ -162,9 +162,13 @@ class Attempts(msgspec.Struct, eq=False):
                 case _:
                     raise RuntimeError(f"a call that is {state} does nothing next")
         checkout = self._group.take_as_newcomer(self.demand, now)
-        if checkout is not None:
+        if checkout is not None:  # what `_try` does, without the price of another call
             self.state = _UNDER_WAY
-            return self._try(checkout)
+            attempt = Try(checkout, self._holds_retry, False)
+            self._holds_retry = False
+            self._under_way.append(attempt)
+            self.demand.excluded.append(checkout.state)
+            return attempt
         probe, self._probe = self._probe, None
         if probe is not None and not self._group.probing:
             return self._act(self._try_early(probe, now))

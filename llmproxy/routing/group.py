@@ -115,7 +115,8 @@ class Group:
         While these only wait for a cheaper tier, the expensive ones are free for others.
         """
         if not self.queue.waiters:
-            return self.take(demand, now)
+            chosen = self.choose(demand, now)
+            return None if chosen is None else chosen.begin(demand.tokens, now)
         ahead, tokens_ahead = self.queue.position(demand.priority)
         if ahead and self.queue.first.spill_at <= now:
             return None
