@@ -33,6 +33,7 @@ from llmproxy.routing.endpoint import (
     cool_after,
     fail_breaker,
 )
+from llmproxy.routing.exhausted import no_endpoint_error
 from llmproxy.routing.group import Group
 from llmproxy.routing.tier import CallDemand
 from llmproxy.rules.retry import Judgement, backoff_s, judge, passes_unchanged
@@ -380,25 +381,11 @@ class Attempts(msgspec.Struct, eq=False):
             is_best = last.is_clients or len(self._group.states) == 1
             if is_best and last.error.answer is not None:
                 return GiveUp(last.error)
-        return GiveUp(self._no_endpoint_error(now))
-
-    def _no_endpoint_error(self, now: float) -> NoEndpoint:
-        """Return the error that names each endpoint and why it did not answer.
-
-        504: the time was over. 429: limits are in the way. Otherwise 503.
-        """
-        group, demand = self._group, self.demand
         failures = [failure.error for failure in self._failures]
-        error = NoEndpoint(
-            group.name,
-            failures,
-            group.skipped(failures, demand, now),
-            retry_after_s=group.recovers_in_s(self._useless(), demand, now),
+        return GiveUp(
+            no_endpoint_error(
+                *(self._group, self.demand, failures, now),
+                useless=self._useless(),
+                deadline_at=self._call.deadline_at,
+            )
         )
-        if now >= self._call.deadline_at:
-            error.status, error.code = 504, "deadline_exceeded"
-        elif failures and isinstance(failures[-1], TimedOut):
-            error.status, error.code = 504, TimedOut.code
-        elif group.full(demand, now):
-            error.status, error.code = 429, "rate_limit_exceeded"
-        return error
