@@ -19,7 +19,7 @@ MINUTE_SLOTS = int(60 / SLOT_S)
 
 class EndpointCount(msgspec.Struct):
     """The counters of one endpoint. `tier` is its position among the group's tiers, from 0.
-    `served_at`: answered calls by bin."""
+    `served_at`: answered calls by bin, without those after the last arrival."""
 
     group: str
     name: str
@@ -113,7 +113,9 @@ class Results:
         count.served += 1
         count.input_tokens += arrival.input_tokens
         count.output_tokens += arrival.output_tokens
-        count.served_at[self.bin_of(at_s)] += 1
+        # Calls that waited at the end would make a peak in the picture.
+        if at_s <= self.seconds:
+            count.served_at[self.bin_of(at_s)] += 1
         self._waited(arrival, waited_s)
 
     def failed(self, status: int, arrival: Arrival, waited_s: float, at_s: float) -> None:

@@ -45,8 +45,8 @@ def test_the_picture_is_an_svg_that_names_its_endpoints_and_escapes_its_title():
     for name in ("g/one (tier 0)", "g/two (tier 0)", "g/dear (tier 1)"):
         assert name in texts
     shapes = picture.findall("{http://www.w3.org/2000/svg}polygon")
-    assert len(shapes) == 3
-    assert len({shape.get("fill") for shape in shapes}) == 3
+    assert len(shapes) == 4  # the endpoints and the waits
+    assert len({shape.get("fill") for shape in shapes}) == 4
 
 
 def test_many_endpoints_do_not_run_out_of_the_picture():
