@@ -50,6 +50,8 @@ PYTEST = (
     *("-p", "no:xdist", "-p", "no:rerunfailures"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # plugins are imported before the fork
 )
+# What identifies a mutant of the sample that is known to be equivalent.
+EQUIVALENT_KEYS = ("file", "inside", "line", "change")
 FORK = multiprocessing.get_context("fork")
 NICENESS = 10
 # A mutant that never ends is stopped after this many times as long as the tests usually take.
@@ -74,11 +76,14 @@ class StaleMutantError(Exception):
     """A recorded mutant no longer fits the code."""
 
 
-def recorded() -> list[Mutant]:
+def recorded(only: str) -> list[Mutant]:
     """Return the mutants of mutants.toml. Raises StaleMutantError if one does not fit the code."""
     found = []
     for entry in tomllib.loads(RECORDED.read_text(encoding="utf-8"))["mutant"]:
-        text = (ROOT / entry["file"]).read_text(encoding="utf-8")
+        if re.search(only, entry["file"]) is None:
+            continue
+        path = ROOT / entry["file"]
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
         old, new = entry["old"], entry["new"]
         if text.count(old) != 1:
             times = text.count(old)
@@ -94,7 +99,7 @@ def recorded() -> list[Mutant]:
 def sample(number: int, seed: int, only: str) -> list[Mutant]:
     """Return so many mutants, chosen at random among all possible ones."""
     entries = tomllib.loads(RECORDED.read_text(encoding="utf-8")).get("equivalent", [])
-    known = {(entry["file"], entry["inside"], entry["change"]): entry["why"] for entry in entries}
+    known = {tuple(entry[key] for key in EQUIVALENT_KEYS): entry["why"] for entry in entries}
     possible = []
     for folder in TESTS:
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -107,7 +112,7 @@ def sample(number: int, seed: int, only: str) -> list[Mutant]:
     return [
         Mutant(
             *(file, change.line, change.words, change.apply(text), tests_of(file)),
-            known.get((file, change.inside, change.words), ""),
+            known.get((file, change.inside, change.code, change.words), ""),
         )
         for file, text, change in chosen
     ]
@@ -221,7 +226,7 @@ def _left_out(folder: str, names: list[str]) -> list[str]:
 @contextmanager
 def copy_of_project() -> Iterator[Copy]:
     """Make the copy, and remove it even when this program is asked to end."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         yield Copy(Path(folder))
@@ -254,11 +259,10 @@ def main() -> int:
     options = parser.parse_args()
     os.nice(max(0, NICENESS - os.nice(0)))
     try:
-        mutants = [] if options.sample_only else recorded()
+        mutants = [] if options.sample_only else recorded(options.only)
         mutants += sample(options.count, options.seed, options.only)
     except StaleMutantError as error:
         sys.exit(f"tools/mutants.toml does not fit the code. {error}")
-    mutants = [mutant for mutant in mutants if re.search(options.only, mutant.file)]
     survivors, ran = run(mutants, monotonic() + options.minutes * 60)
     left = sum(not mutant.known for mutant in mutants) - ran
     print(f"\n{len(survivors)} of {ran} mutants survived:", *survivors, sep="\n  ")

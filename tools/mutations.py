@@ -33,13 +33,14 @@ MAX_WORDS = 90
 
 
 class Change(NamedTuple):
-    """Replace bytes of a file. `inside`: the class and function, as a dotted name."""
+    """Replace bytes of a file. `inside`: the class and function; `code`: the line, stripped."""
 
     start: int
     end: int
     new: str
     line: int
     inside: str
+    code: str
     words: str
 
     def apply(self, text: str) -> str:
@@ -57,7 +58,8 @@ def shortened(code: str) -> str:
 def changes_of(text: str) -> list[Change]:
     """Return every change that can be made in a file, in the order of the text."""
     starts, raw = [0], text.encode()
-    for line in raw.splitlines(keepends=True):
+    lines = raw.splitlines(keepends=True)
+    for line in lines:
         starts.append(starts[-1] + len(line))
     found = []
     for node, inside in _nodes(ast.parse(text), ""):
@@ -68,7 +70,8 @@ def changes_of(text: str) -> list[Change]:
         start = starts[place.lineno - 1] + place.col_offset
         end = starts[place.end_lineno - 1] + place.end_col_offset
         words = f"{shortened(raw[start:end].decode())}  ->  {shortened(new)}"
-        found.append(Change(start, end, new, place.lineno, inside, words))
+        code = lines[place.lineno - 1].decode().strip()
+        found.append(Change(start, end, new, place.lineno, inside, code, words))
     return sorted(found)
 
 
