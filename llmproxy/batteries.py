@@ -6,13 +6,13 @@ an error for what it asks of it (`Batteries.check`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmproxy.config import Config, config_from_environment
+from llmproxy.config import Config, parse_config
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.serving import Batteries
 
@@ -73,10 +73,24 @@ def config_to_serve(
     folder, else the keys in the environment (no file), else (None, None). Raises ConfigError."""
     if path is None and DEFAULT_CONFIG.exists():
         path = DEFAULT_CONFIG
-    if path is None:
-        return config_from_environment(environ), None
-    file = ConfigFile(path, environ, check=installed().check)
-    return file.load(), file
+    if path is not None:
+        file = config_file(path, environ)
+        return file.load(), file
+    if not _has("config_help"):
+        return None, None
+    from llmproxy.config_help import config_from_environment  # noqa: PLC0415 - may not be there
+
+    return config_from_environment(environ), None
+
+
+def config_file(path: Path, environ: Mapping[str, str]) -> ConfigFile:
+    """Return a config file that is checked against what is installed."""
+    parse: Callable[..., Config] = parse_config
+    if _has("config_help"):
+        from llmproxy import config_help  # noqa: PLC0415 - may not be there
+
+        parse = config_help.parse_config
+    return ConfigFile(path, environ, parse=parse, check=installed().check)
 
 
 def _has(package: str) -> bool:

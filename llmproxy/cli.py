@@ -225,11 +225,10 @@ def _serve_demo(options: argparse.Namespace, *, asked_for: bool) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from llmproxy.batteries import installed  # noqa: PLC0415
-    from llmproxy.config import masked  # noqa: PLC0415
-    from llmproxy.runtime.config_file import ConfigFile  # noqa: PLC0415
+    from llmproxy.batteries import config_file  # noqa: PLC0415
+    from llmproxy.config_help import masked  # noqa: PLC0415
 
-    config = ConfigFile(options.file, os.environ, check=installed().check).load()
+    config = config_file(options.file, os.environ).load()
     if options.show:
         print(masked(config), end="")  # noqa: T201
         return 0
@@ -259,7 +258,7 @@ def _top(options: argparse.Namespace) -> int:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    from llmproxy.config import json_schema  # noqa: PLC0415
+    from llmproxy.config_help import json_schema  # noqa: PLC0415
 
     print(json.dumps(json_schema(), indent=2))  # noqa: T201
     return 0

@@ -1,6 +1,5 @@
 from llmproxy.config.base import CacheMode, Strategy, TokenProvider
 from llmproxy.config.changes import differences, kept_until_restart
-from llmproxy.config.environment import config_from_environment
 from llmproxy.config.general import GeneralSettings, Timeouts, server_settings, shares_state
 from llmproxy.config.loading import config_text, load_config, parse_config
 from llmproxy.config.models import (
@@ -11,7 +10,6 @@ from llmproxy.config.models import (
     Params,
 )
 from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Tracing
-from llmproxy.config.showing import json_schema, masked
 
 __all__ = [
     "OPENAI_BASE_URL",
@@ -30,13 +28,10 @@ __all__ = [
     "Timeouts",
     "TokenProvider",
     "Tracing",
-    "config_from_environment",
     "config_text",
     "differences",
-    "json_schema",
     "kept_until_restart",
     "load_config",
-    "masked",
     "parse_config",
     "server_settings",
     "shares_state",

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from llmproxy.config import problems
 from llmproxy.config.conflicts import conflicts
 from llmproxy.config.document import Document, read
 from llmproxy.config.models import Config
+from llmproxy.config.raw import Conflict
+from llmproxy.config.raw import Path as ValuePath
 from llmproxy.errors import ConfigError, Problem
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+Explain = Callable[[ErrorDetails | Conflict, Document, str], Problem | None]
+FindConflicts = Callable[[object], Iterable[Conflict]]
 
 EXAMPLE = "See llmproxy.example.yaml for a working config."
+CORRECT = "Correct it; docs/configuration.md describes every key."
+
+
+def briefly(fault: ErrorDetails | Conflict, document: Document, file: str) -> Problem:
+    """Return a fault with its line. Repeats no value: any may be secret."""
+    if isinstance(fault, Conflict):
+        path, found, remedy = fault.path, fault.found, fault.remedy
+    else:
+        path, context = fault["loc"], fault.get("ctx", {})
+        found, remedy = context.get("found", f"{fault['msg']}."), context.get("remedy", CORRECT)
+    found = f"{dotted(path)}: {found.replace('{value}', 'this value')}"
+    return Problem(file, document.line(path), found, remedy)
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
@@ -28,13 +42,24 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     return parse_config(config_text(path), environ, file=str(path))
 
 
-def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> Config:
-    """Parse the text of a config; `file` is its name in the problems. Raises ConfigError."""
+def parse_config(
+    text: str,
+    environ: Mapping[str, str],
+    *,
+    file: str,
+    explain: Explain = briefly,
+    find_conflicts: FindConflicts = conflicts,
+) -> Config:
+    """Parse the text of a config; `file` is its name in the problems. Raises ConfigError.
+
+    `explain`: makes the problem of a fault; None = it only follows from others. `find_conflicts`:
+    finds what is wrong between values.
+    """
     document = read(text, environ)
     found = [Problem(file, spot.line, spot.found, spot.remedy) for spot in document.spots]
     config = None
     if isinstance(document.value, dict):
-        config, wrong = _checked(document, file)
+        config, wrong = _checked(document, file, explain, find_conflicts)
         found += wrong
     elif not found:
         line = document.line(())
@@ -69,17 +94,32 @@ def config_text(path: Path) -> str:
     raise ConfigError([problem])
 
 
-def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem]]:
-    found = [
-        problems.of_conflict(conflict, document, file) for conflict in conflicts(document.value)
-    ]
+def _checked(
+    document: Document, file: str, explain: Explain, find_conflicts: FindConflicts
+) -> tuple[Config | None, list[Problem]]:
+    config = None
+    faults: list[ErrorDetails | Conflict] = [*find_conflicts(document.value)]
     try:
-        return Config.model_validate(document.value), found
+        config = Config.model_validate(document.value)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            # Errors of the text itself are in document.spots, and conflicts are in `found`.
-            if detail["loc"] in document.refused or detail["type"] == Config.CONFLICT:
-                continue
-            problem = problems.of_value(detail, document, file)
-            found += [problem] if problem else []
-    return None, found
+        faults += [
+            detail
+            for detail in error.errors(include_url=False)
+            # Errors of the text itself are in document.spots, and conflicts are in `faults`.
+            if detail["loc"] not in document.refused and detail["type"] != Config.CONFLICT
+        ]
+    problems = (explain(fault, document, file) for fault in faults)
+    return config, [problem for problem in problems if problem is not None]
+
+
+def dotted(path: ValuePath) -> str:
+    """Return a path in the form model_groups[0].models[1].weight."""
+    written = ""
+    for part in path:
+        written += f"[{part}]" if isinstance(part, int) else f".{shortened(part)}"
+    return written.lstrip(".") or "top level"
+
+
+def shortened(text: str) -> str:
+    """Return a text with at most 80 characters."""
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -22,10 +22,11 @@ def _no_check(_config: Config, *, file: str) -> None:
 class ConfigFile:
     """A config file, and what was read from it.
 
-    `environ`: resolves the references in the file. `check`: raises ConfigError for what this
-    installation cannot do. `amend`: adds to a config what is not in the file; may raise
-    ConfigError. `served`: the text of the config that is being served. `seen`: the text at the last
-    look, or why it could not be read; `seen_at`: when that was, of `time.monotonic`.
+    `environ`: resolves the references in the file. `parse`: parses its text, as `parse_config`
+    does. `check`: raises ConfigError for what this installation cannot do. `amend`: adds to a
+    config what is not in the file; may raise ConfigError. `served`: the text of the config that is
+    being served. `seen`: the text at the last look, or why it could not be read; `seen_at`: when
+    that was, of `time.monotonic`.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class ConfigFile:
         path: Path,
         environ: Mapping[str, str],
         *,
+        parse: Callable[..., Config] = parse_config,
         check: Callable[..., None] = _no_check,
         amend: Callable[[Config], Config] = _unchanged,
     ) -> None:
         self.path = path
         self.environ = environ
+        self.parse = parse
         self.check = check
         self.amend = amend
         self.served = ""
@@ -63,7 +66,7 @@ class ConfigFile:
     def parsed(self, text: str) -> Config:
         """Return the config that a text of this file stands for. Raises ConfigError with every
         problem."""
-        config = parse_config(text, self.environ, file=str(self.path))
+        config = self.parse(text, self.environ, file=str(self.path))
         endpoints_of(config, file=str(self.path))
         self.check(config, file=str(self.path))
         return self.amend(config)

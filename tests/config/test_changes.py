@@ -2,8 +2,9 @@
 
 import pytest
 
-from llmproxy.config import GeneralSettings, differences, kept_until_restart, parse_config
+from llmproxy.config import GeneralSettings, differences, kept_until_restart
 from llmproxy.config.changes import NEEDS_RESTART
+from llmproxy.config_help import parse_config
 
 BEFORE = """\
 model_groups:

@@ -6,8 +6,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmproxy.config import Config, config_from_environment, masked, parse_config
+from llmproxy.config import Config
 from llmproxy.config.names import named
+from llmproxy.config_help import config_from_environment, masked, parse_config
 from llmproxy.errors import ConfigError
 from tests.support.examples import examples
 

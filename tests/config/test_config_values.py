@@ -3,16 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from llmproxy.config import (
-    Config,
-    Limits,
-    ModelEntry,
-    ModelGroup,
-    Params,
-    Price,
-    Queue,
-    parse_config,
-)
+from llmproxy.config import Config, Limits, ModelEntry, ModelGroup, Params, Price, Queue
+from llmproxy.config_help import parse_config
 from llmproxy.errors import ConfigError
 
 

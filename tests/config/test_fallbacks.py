@@ -2,8 +2,9 @@
 
 import pytest
 
-from llmproxy.config import Config, ModelEntry, ModelGroup, parse_config
-from tests.config.mistakes import problems
+from llmproxy.config import Config, ModelEntry, ModelGroup
+from llmproxy.config_help import parse_config
+from tests.config_help.mistakes import problems
 
 
 def groups(*written, key="fallbacks"):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from llmproxy.config import masked, parse_config
-from tests.config.mistakes import GROUP, settings, told_once
+from llmproxy.config_help import masked, parse_config
+from tests.config_help.mistakes import GROUP, settings, told_once
 
 
 def tracing(*lines):

@@ -21,8 +21,8 @@ from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scr
 
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = (
-    *("admin", "asgi", "cache", "callers", "price_list", "shared_state", "telemetry", "tools"),
-    "workers",
+    *("admin", "asgi", "cache", "callers", "config_help", "price_list", "shared_state"),
+    *("telemetry", "tools", "workers"),
 )
 # They put the parts together; a program that embeds the core does that itself.
 COMPOSITION = ("__main__.py", "batteries.py", "cli.py")
@@ -115,3 +115,18 @@ def test_a_config_that_needs_a_missing_battery_is_refused(settings, key, package
     assert f"general_settings.{key}" in problem.found
     assert f"`{package}`" in problem.found
     assert f"remove {key}" in problem.remedy
+
+
+def test_without_the_help_an_error_has_its_line_and_repeats_no_value():
+    text = "model_groups: [{model_group: m, models: [{}]}]\ngeneral_settings:\n"
+    text += "  admin_key: ' sk-secret'\n  cooldown_time: [sk-secret]\n  colour: sk-secret\n"
+    with pytest.raises(ConfigError) as error:
+        parse_config(text, {}, file="test.yaml")
+    found = [(problem.line, problem.found.split(":")[0]) for problem in error.value.problems]
+    last = text.count("\n")
+    assert found == [
+        (last - 2, "general_settings.admin_key"),
+        (last - 1, "general_settings.cooldown_time"),
+        (last, "general_settings.colour"),
+    ]
+    assert "sk-secret" not in str(error.value)

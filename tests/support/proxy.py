@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from llmproxy.app import App
-from llmproxy.batteries import installed
+from llmproxy.batteries import config_file, installed
 from llmproxy.config import parse_config
 from llmproxy.events import (
     AttemptEnded,
@@ -16,7 +16,6 @@ from llmproxy.events import (
     EndpointStateChanged,
     Listener,
 )
-from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.server import Server, make_server
 from llmproxy.serving import open_app
 
@@ -90,7 +89,7 @@ async def serve_proxy(config, environ=None, *, path=None):
         parsed = parse_config(text, environ or {}, file="test.yaml")
     else:
         path.write_text(text)
-        file = ConfigFile(path, environ or {}, check=batteries.check)
+        file = config_file(path, environ or {})
         parsed = file.load()
     heard = Heard()
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)

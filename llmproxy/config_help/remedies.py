@@ -1,4 +1,4 @@
-"""Turn validation errors into problems that name the line and the remedy.
+"""Explain what is wrong in a config file: the line, what was found, and what to do.
 
 A problem repeats a value only as the file spells it, never the content of a variable and never a
 secret.
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from llmproxy.config.base import Section
 from llmproxy.config.checks import REFUSED
 from llmproxy.config.general import GeneralSettings, Timeouts
+from llmproxy.config.loading import dotted, shortened
 from llmproxy.config.models import Config, ModelEntry, ModelGroup, Params
+from llmproxy.config.raw import Conflict
 from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Tracing
 from llmproxy.errors import Problem
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from llmproxy.config.document import Document
-    from llmproxy.config.raw import Conflict, Path
+    from llmproxy.config.raw import Path
 
 # Names in other gateways' configs -> our names.
 SYNONYMS = {
@@ -134,7 +136,14 @@ _BOUNDS = {
 }
 
 
-def of_value(error: ErrorDetails, document: Document, file: str) -> Problem | None:
+def explain(fault: ErrorDetails | Conflict, document: Document, file: str) -> Problem | None:
+    """Return a fault as a problem; None if it only follows from others."""
+    if isinstance(fault, Conflict):
+        return _conflict(fault, document, file)
+    return _value(fault, document, file)
+
+
+def _value(error: ErrorDetails, document: Document, file: str) -> Problem | None:
     """Return one of pydantic's errors as a problem; None if it only follows from others."""
     path: Path = tuple(part for part in error["loc"] if part != "[key]")
     kind = error["type"]
@@ -176,21 +185,13 @@ def of_value(error: ErrorDetails, document: Document, file: str) -> Problem | No
     return Problem(file, line, f"{place}: {error['msg']}.", "Correct the value.")
 
 
-def of_conflict(conflict: Conflict, document: Document, file: str) -> Problem:
+def _conflict(conflict: Conflict, document: Document, file: str) -> Problem:
     """Return a conflict as a problem, with the line of the other value."""
     text = conflict.found.replace("{value}", _found(conflict.path, conflict.value, document))
     if conflict.other is not None:
         text = f"{text[:-1]}; the first is on line {document.line(conflict.other)}."
     line = document.line(conflict.path, key=conflict.other is None)
     return Problem(file, line, f"{dotted(conflict.path)}: {text}", conflict.remedy)
-
-
-def dotted(path: Path) -> str:
-    """Return a path in the form model_groups[0].models[1].weight."""
-    written = ""
-    for part in path:
-        written += f"[{part}]" if isinstance(part, int) else f".{_short(part)}"
-    return written.lstrip(".") or "top level"
 
 
 _ADD: dict[Path, str] = {
@@ -218,7 +219,7 @@ def _missing(path: Path, document: Document, file: str) -> Problem:
 
 def _unknown_key(path: Path, document: Document, file: str) -> Problem:
     key, line = str(path[-1]), document.line(path, key=True)
-    found = f"{dotted(path[:-1])}: unknown key {_short(key)!r}."
+    found = f"{dotted(path[:-1])}: unknown key {shortened(key)!r}."
     if key in _OTHERWISE:
         return Problem(file, line, found, _OTHERWISE[key])
     section = _SECTIONS[tuple(part for part in path[:-1] if isinstance(part, str))]
@@ -264,13 +265,13 @@ def _found(path: Path, value: object, document: Document) -> str:
         kind = {bool: "a true/false value", int: "a number", float: "a number"}
         return kind.get(type(value), "a text") + " (not shown)"
     if path in document.written:
-        return _short(repr(document.written[path])) + " from the environment"
+        return shortened(repr(document.written[path])) + " from the environment"
     if not isinstance(value, str):
-        return _short(str(value).lower())
+        return shortened(str(value).lower())
     if path[-1:] in (("base_url",), ("azure_endpoint",)) or "://" in value:
         value = re.split(r"[?#]", value, maxsplit=1)[0]  # a query may hold a key
-        return "a URL with a credential in it" if "@" in value else _short(repr(value))
-    return _short(repr(value))
+        return "a URL with a credential in it" if "@" in value else shortened(repr(value))
+    return shortened(repr(value))
 
 
 def _secret(path: Path) -> bool:
@@ -278,7 +279,3 @@ def _secret(path: Path) -> bool:
     guarded = any(secret in word for word in words for secret in _SECRET_WORDS)
     # a key where its section should be
     return guarded or path[-1:] == ("params",) or "callers" in path[-2:]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."
