@@ -47,12 +47,15 @@ class Coalescer:
         """
         followed = 0
         while lookup.directives.reads and followed < MAX_FOLLOWED:
-            flight = self.flights.get(lookup.variant)
-            if flight is not None and flight.joinable:
+            flight, may_ask = self._joinable(lookup), True
+            if flight is None and self._locks is not None:
+                may_ask = await self._locks.acquire(lookup.variant)
+                flight = self._joinable(lookup)  # one may have begun while this call waited
+            if flight is not None:
                 if await self._followed(flight, lookup, client, record):
                     return
                 followed += 1
-            elif self._locks is None or await self._locks.acquire(lookup.variant):
+            elif may_ask:
                 break
             elif await self._answered_by_other_instance(lookup, client, record):
                 return
@@ -89,6 +92,11 @@ class Coalescer:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # ---- followers
+
+    def _joinable(self, lookup: Lookup) -> SingleFlight | None:
+        """Return the equal call of this instance that is under way, if it can be followed."""
+        flight = self.flights.get(lookup.variant)
+        return flight if flight is not None and flight.joinable else None
 
     async def _followed(
         self, flight: SingleFlight, lookup: Lookup, client: Downstream, record: CallRecord
