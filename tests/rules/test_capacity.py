@@ -278,6 +278,30 @@ class PlentifulQuota:
         pass
 
 
+def test_what_was_sent_and_the_operator_s_limits_are_kept_when_they_are_shared():
+    capacity = Capacity(rpm=5, tpm=900)
+    capacity.reserve(70, 1.0)
+    capacity.share(PlentifulQuota(2))
+    assert (capacity.rpm, capacity.tpm) == (5, 900)
+    assert capacity.sent_in_last_minute(2.0) == (1, 70)
+
+
+def test_what_was_sent_counts_under_other_limits_of_the_operator():
+    capacity = Capacity(rpm=5)
+    capacity.reserve(70, 1.0)
+    capacity.change_limits("here", rpm=6, tpm=None, concurrent=None)
+    assert capacity.left(2.0) == (5, None)
+    capacity.change_limits("here", rpm=None, tpm=None, concurrent=2)
+    assert (capacity.left(2.0), capacity.concurrent) == ((None, None), 2)
+
+
+def test_without_limits_of_its_own_a_shared_capacity_still_counts_what_it_sends():
+    capacity = Capacity()
+    capacity.share(PlentifulQuota(2))
+    capacity.reserve(70, 1.0)
+    assert capacity.sent_in_last_minute(2.0) == (1, 70)
+
+
 @pytest.mark.parametrize(("instances", "permits"), [(1, 5), (2, 2), (5, 1), (100, 1)])
 def test_each_of_several_instances_has_an_even_part_of_the_requests_at_a_time(instances, permits):
     capacity = Capacity(concurrent=5)

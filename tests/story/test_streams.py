@@ -50,6 +50,14 @@ async def test_after_the_commit_point_a_broken_chat_stream_says_so_and_nothing_i
 
 
 @bounded()
+async def test_a_stream_is_asked_for_without_compression_so_that_an_error_event_can_follow():
+    async with scripted(always(sse_head(), chunk(HELLO[1]), chunk(DONE), LAST_CHUNK)) as vendor:
+        async with serve_proxy(group_of(vendor)) as proxy:
+            await ask(proxy.port, body=STREAM, headers=[("accept-encoding", "gzip")])
+            assert vendor.received[0].header("accept-encoding") is None
+
+
+@bounded()
 async def test_half_an_event_never_reaches_the_client():
     torn = HELLO[2][: len(HELLO[2]) // 2]
     steps = [sse_head(), *map(chunk, [*HELLO[:2], torn]), "close"]
