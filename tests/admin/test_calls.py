@@ -5,8 +5,6 @@ import asyncio
 import pytest
 
 from llmproxy.errors import ConfigError
-from llmproxy.telemetry.call_file import FLUSH_S
-from llmproxy.telemetry.recorder import KEPT_CALLS
 from tests.admin.watching import get_json
 from tests.support.client import HELLO, ask, said
 from tests.support.groups import cheap_and_dear, endpoint, two_groups
@@ -14,6 +12,9 @@ from tests.support.limits import refuses
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import DOWN, GOOD, always, chat, http, scripted
+
+FLUSH_S = 0.5
+KEPT_CALLS = 200
 
 
 async def not_found(proxy, path):

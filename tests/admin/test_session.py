@@ -4,13 +4,15 @@ from time import time
 
 import pytest
 
-from llmproxy.admin.auth import SESSION_S, is_session_cookie, session_cookie
+from llmproxy.admin.auth import is_session_cookie, session_cookie
 from tests.admin.watching import get_json, post
 from tests.support.client import ask
 from tests.support.groups import endpoint
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import GOOD, scripted
+
+SESSION_S = 12 * 3600
 
 KEY = "sk-admin-secret"
 HERE = ("origin", "http://localhost")

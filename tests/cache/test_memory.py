@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.cache.cached_answer import CachedAnswer
-from llmproxy.cache.stores.memory import ENTRY_BYTES, MemoryStore
+from llmproxy.cache.stores.memory import MemoryStore
+
+ENTRY_BYTES = 512
 
 
 def entry(body=b"answer", at=0.0, group="g"):

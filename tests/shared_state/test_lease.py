@@ -2,8 +2,9 @@
 
 import pytest
 
-from llmproxy.shared_state.quota import SLOT_S
 from tests.shared_state.leasing import START, grant, shared, supply
+
+SLOT_S = 0.25
 
 # What may be dispatched
 

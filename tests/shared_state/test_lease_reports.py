@@ -3,8 +3,12 @@ server is away or comes back empty."""
 
 import pytest
 
-from llmproxy.shared_state.quota import LIFE_SLOTS, SLOT_S, WINDOW_SLOTS, Lease
+from llmproxy.shared_state.quota import Lease
 from tests.shared_state.leasing import START, grant, shared, supply
+
+LIFE_SLOTS = 2
+SLOT_S = 0.25
+WINDOW_SLOTS = 243
 
 # Overdrafts
 

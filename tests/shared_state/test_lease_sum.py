@@ -11,9 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.shared_state.quota import LIFE_SLOTS, SLOT_S, WINDOW_SLOTS, Lease
+from llmproxy.shared_state.quota import Lease
 from tests.support.examples import examples
 from tests.support.shared_window import SharedWindow
+
+LIFE_SLOTS = 2
+SLOT_S = 0.25
+WINDOW_SLOTS = 243
 
 TICK_MS = 20
 STEP_MS = 5

@@ -4,11 +4,13 @@ from random import Random
 
 import pytest
 
-from llmproxy.shared_state.quota import WINDOW_SLOTS, BurstLimit, QuotaRequest, UsageReport
+from llmproxy.shared_state.quota import BurstLimit, QuotaRequest, UsageReport
 from llmproxy.shared_state.windows import WindowClient
 from tests.support.run import bounded
 from tests.support.shared_window import SharedWindow
 from tests.support.valkey import valkey
+
+WINDOW_SLOTS = 243
 
 START_MS = 1_800_000_000_000
 

@@ -9,12 +9,13 @@ import functools
 
 import pytest
 
-from llmproxy.rules.breaker import SLOW_START_S
 from tests.support.client import connect, request
 from tests.support.process import running
 from tests.support.run import bounded, look_of
 from tests.system.clients import CLIENTS, Load
 from tests.system.vendors import ILLNESSES, asked, group_of, vendors
+
+SLOW_START_S = 10.0
 
 pytestmark = pytest.mark.clock
 CALLS = 2_000

@@ -10,9 +10,11 @@ import time
 import pytest
 
 from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
-from llmproxy.telemetry.access_log import MAX_PENDING_LINES, AccessLog, write_lines_to, write_to
+from llmproxy.telemetry.access_log import AccessLog, write_lines_to, write_to
 from tests.support.finished import finished_call
 from tests.support.run import bounded
+
+MAX_PENDING_LINES = 20_000
 
 ANSWERED, FAILED = AttemptOutcome.ANSWERED, AttemptOutcome.FAILED
 NEXT = Verdict.NEXT_ENDPOINT

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 import pytest
 
 from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
-from llmproxy.telemetry.call_file import FLUSH_S, CallFile
+from llmproxy.telemetry.call_file import CallFile
 from tests.support.finished import finished
 from tests.support.run import bounded
+
+FLUSH_S = 0.5
 
 DAY = 86400.0
 STEPS = [

@@ -6,8 +6,11 @@ from llmproxy.config import Price
 from llmproxy.events import AttemptEnded, EndpointStateChanged
 from llmproxy.operations import Usage
 from llmproxy.steps import Attempt, AttemptOutcome, Verdict
-from llmproxy.telemetry.recorder import BATCH, KEPT_CALLS, MetricsRecorder
+from llmproxy.telemetry.recorder import MetricsRecorder
 from tests.support.finished import finished
+
+BATCH = 64
+KEPT_CALLS = 200
 
 
 def ended(outcome="answered", **changes):

@@ -20,8 +20,10 @@ from llmproxy.operations import Usage
 from llmproxy.steps import Attempt, AttemptOutcome, PassedOver, Verdict
 from llmproxy.telemetry.tracing.names import endpoint_labels, operation_name
 from llmproxy.telemetry.tracing.spans import SpanBuilder
-from llmproxy.telemetry.tracing.tracer import MAX_PENDING_CALLS, Tracer
+from llmproxy.telemetry.tracing.tracer import Tracer
 from tests.support.finished import finished_call
+
+MAX_PENDING_CALLS = 10_000
 
 ANSWERED, FAILED = AttemptOutcome.ANSWERED, AttemptOutcome.FAILED
 NEXT = Verdict.NEXT_ENDPOINT
