@@ -7,18 +7,14 @@ in one place, a duplicate name in another place is still reported. Never raises.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import sha256
 
-from pydantic import BaseModel
-
-from llmproxy.config.raw import Conflict, Path, get, group_names, items, plain
+from llmproxy.config.raw import Conflict, Path, get, group_names, items
 
 
 def conflicts(config: object) -> Iterator[Conflict]:
-    """Yield equal names, dangling fallbacks, impossible addresses and unusable callers."""
+    """Yield equal names, dangling fallbacks and impossible addresses."""
     yield from _equal_groups(config)
     yield from _fallbacks(config)
-    yield from _callers(config)
     for number, group in enumerate(items(get(config, "model_groups"))):
         yield from _equal_names(group, ("model_groups", number))
         for index, entry in enumerate(items(get(group, "models"))):
@@ -148,78 +144,3 @@ def _wrong_fallback(
             "Write the model_group of another one in this file.",
         )
     return None
-
-
-CALLERS: Path = ("general_settings", "callers")
-
-
-def _callers(config: object) -> Iterator[Conflict]:
-    """Yield equal names and keys, callers with two keys or none, and groups that do not exist."""
-    known = group_names(config)
-    names: dict[str, Path] = {}
-    keys: dict[str, Path] = {}
-    for index, caller in enumerate(items(get(get(config, "general_settings"), "callers"))):
-        if not isinstance(caller, dict | BaseModel):
-            continue
-        path: Path = (*CALLERS, index)
-        yield from _equal_name(caller, path, names)
-        yield from _key(caller, path, keys)
-        yield from _groups(caller, path, known)
-
-
-def _equal_name(caller: object, path: Path, first: dict[str, Path]) -> Iterator[Conflict]:
-    name = get(caller, "name")
-    if not isinstance(name, str):
-        return
-    here: Path = (*path, "name")
-    if name in first:
-        yield Conflict(
-            here,
-            "found a second caller named {value}.",
-            "Rename one: logs and metrics could not tell them apart.",
-            first[name],
-            name,
-        )
-    first.setdefault(name, here)
-
-
-def _key(caller: object, path: Path, first: dict[str, Path]) -> Iterator[Conflict]:
-    given = [key for key in ("key", "key_sha256") if get(caller, key) is not None]
-    if not given:
-        yield Conflict(
-            path, "found a caller without a key.", "Add key: os.environ/NAME, or key_sha256."
-        )
-        return
-    here: Path = (*path, given[-1])
-    if len(given) > 1:
-        yield Conflict(here, "found both key and key_sha256.", "Keep one of the two.")
-        return
-    digest = _digest(caller)
-    if digest is not None and digest in first:
-        yield Conflict(
-            here,
-            "found the key of another caller.",
-            "Give each caller a key of its own: it tells them apart.",
-            first[digest],
-        )
-    if digest is not None:
-        first.setdefault(digest, here)
-
-
-def _digest(caller: object) -> str | None:
-    """Return the SHA-256 of a caller's key; None if the raw value has none."""
-    if key := plain(get(caller, "key")):
-        return sha256(key.encode(errors="surrogatepass")).hexdigest()
-    written = get(caller, "key_sha256")
-    return written.lower() if isinstance(written, str) else None
-
-
-def _groups(caller: object, path: Path, known: set[str]) -> Iterator[Conflict]:
-    for index, name in enumerate(items(get(caller, "groups"))):
-        if isinstance(name, str) and name not in known:
-            yield Conflict(
-                (*path, "groups", index),
-                "found {value}, but there is no such model group.",
-                "Write the model_group of one in this file; without groups a caller may use all.",
-                value=name,
-            )
