@@ -28,7 +28,7 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
     `log_to`: the file descriptor of the access log; None = no log. `slot`: where the counters of
     several workers meet; None = there is one process.
     """
-    callers = price_list = caches = connector = telemetry = open_admin = None
+    callers = price_list = credentials = caches = connector = telemetry = open_admin = None
     if _has("callers"):
         from llmproxy.callers import ConfiguredCallers  # noqa: PLC0415 - may not be there
 
@@ -37,6 +37,10 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
         from llmproxy.price_list import list_price  # noqa: PLC0415 - may not be there
 
         price_list = list_price
+    if _has("entra"):
+        from llmproxy.entra import EntraCredentials  # noqa: PLC0415 - may not be there
+
+        credentials = EntraCredentials
     if _has("cache"):
         from llmproxy.cache import Caches  # noqa: PLC0415 - may not be there
 
@@ -61,6 +65,7 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
         connector=connector,
         callers=callers,
         price_list=price_list,
+        credentials=credentials,
         telemetry=telemetry,
         open_admin=open_admin,
     )

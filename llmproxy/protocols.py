@@ -87,6 +87,9 @@ class Credentials(Protocol):
     async def headers(self, endpoint: Endpoint) -> tuple[Header, ...]:
         """Return the credential to send now. Raises CredentialRejected if there is none."""
 
+    def close(self) -> None:
+        """Release what it has open."""
+
 
 class Callers(Protocol):
     """The callers of one config: who they are, what they may use, their limits."""

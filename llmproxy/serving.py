@@ -66,6 +66,14 @@ class Batteries(RuntimeBatteries):
             )
             if is_set and battery is None
         ]
+        if self.credentials is None and any(
+            entry.params.azure_ad_token_provider
+            for group in config.model_groups
+            for entry in group.models
+        ):
+            found = "azure_ad_token_provider: this installation has no `llmproxy.entra`."
+            remedy = "Install the whole of llmproxy, or use api_key."
+            missing.append(Problem(file, 0, found, remedy))
         if missing:
             raise ConfigError(missing)
         if self.telemetry is not None:

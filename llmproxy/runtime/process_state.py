@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 
@@ -11,7 +11,7 @@ from llmproxy.config import GeneralSettings
 from llmproxy.events import Listener
 from llmproxy.pipeline.admission import Admission
 from llmproxy.pipeline.failover.waiting import WaitingRooms
-from llmproxy.protocols import AnswerCaches, CallerSource, PeerConnector, PriceList
+from llmproxy.protocols import AnswerCaches, CallerSource, Credentials, PeerConnector, PriceList
 from llmproxy.routing import Pool
 from llmproxy.runtime.prices import no_list
 from llmproxy.runtime.shared_resources import SharedResources
@@ -27,6 +27,7 @@ class RuntimeBatteries:
     connector: PeerConnector | None = None
     callers: CallerSource | None = None
     price_list: PriceList | None = None
+    credentials: Callable[[], Credentials] | None = None
 
 
 class ProcessState:

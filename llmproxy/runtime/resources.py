@@ -11,14 +11,13 @@ from itertools import chain
 
 from llmproxy.config import Config, Timeouts
 from llmproxy.pipeline.failover.attempt import AttemptMaker
-from llmproxy.protocols import AnswerCache, PeerConnector, Peers
+from llmproxy.protocols import AnswerCache, Credentials, PeerConnector, Peers
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.prices import Prices
 from llmproxy.runtime.prices import prices_of
 from llmproxy.runtime.process_state import ProcessState
 from llmproxy.upstream import UpstreamClient
-from llmproxy.upstream.entra import EntraCredentials
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,9 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
     timeouts = settings.timeouts
     async with AsyncExitStack() as held:
         client = await shared.acquire(held, ("upstream", timeouts), _client(timeouts, process))
-        credentials = await shared.acquire(held, ("entra", None), _credentials())
-        cache = peers = None
+        credentials = cache = peers = None
+        if (make := process.batteries.credentials) is not None:
+            credentials = await shared.acquire(held, ("entra", None), _credentials(make))
         if (caches := process.batteries.caches) is not None:
             key = "cache", caches.opened_with(settings)
             cache = await shared.acquire(held, key, caches.open(settings))
@@ -78,8 +78,8 @@ async def _client(timeouts: Timeouts, process: ProcessState) -> AsyncIterator[Up
 
 
 @asynccontextmanager
-async def _credentials() -> AsyncIterator[EntraCredentials]:
-    with closing(EntraCredentials()) as credentials:
+async def _credentials(make: Callable[[], Credentials]) -> AsyncIterator[Credentials]:
+    with closing(make()) as credentials:
         yield credentials
 
 

@@ -21,8 +21,8 @@ from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scr
 
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = (
-    *("admin", "asgi", "cache", "callers", "config_help", "price_list", "shared_state"),
-    *("telemetry", "tools", "workers"),
+    *("admin", "asgi", "cache", "callers", "config_help", "entra", "price_list"),
+    *("shared_state", "telemetry", "tools", "workers"),
 )
 # They put the parts together; a program that embeds the core does that itself.
 COMPOSITION = ("__main__.py", "batteries.py", "cli.py")
@@ -130,3 +130,11 @@ def test_without_the_help_an_error_has_its_line_and_repeats_no_value():
         (last, "general_settings.colour"),
     ]
     assert "sk-secret" not in str(error.value)
+
+
+def test_a_config_that_needs_entra_tokens_is_refused_without_them():
+    params = {"base_url": "https://r.openai.azure.com/openai/v1/", "azure_ad_token_provider": "cli"}
+    groups = [{"model_group": "m", "models": [{"params": params}]}]
+    config = parse_config(yaml.safe_dump({"model_groups": groups}), {}, file="test.yaml")
+    with pytest.raises(ConfigError, match=r"has no `llmproxy\.entra`"):
+        Batteries().check(config, file="test.yaml")

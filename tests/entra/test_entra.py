@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pytest
 
 from llmproxy.config import parse_config
+from llmproxy.entra.credentials import EntraCredentials, azure_identity
 from llmproxy.errors import CredentialRejected
 from llmproxy.providers import endpoints_of
-from llmproxy.upstream.entra import EntraCredentials, azure_identity
 from tests.support.run import bounded
 
 ENDPOINT = endpoints_of(

@@ -35,7 +35,7 @@ class AttemptMaker:
     __slots__ = ("_client", "_credentials", "_timeouts")
 
     def __init__(
-        self, client: UpstreamClient, credentials: Credentials, timeouts: Timeouts
+        self, client: UpstreamClient, credentials: Credentials | None, timeouts: Timeouts
     ) -> None:
         self._client = client
         self._credentials = credentials
@@ -45,7 +45,7 @@ class AttemptMaker:
         """One attempt. Raises an UpstreamError that carries the endpoint's name."""
         try:
             credential = endpoint.credential
-            if endpoint.token_source is not None:
+            if endpoint.token_source is not None and self._credentials is not None:
                 credential = await self._credentials.headers(endpoint)
             outgoing = outgoing_request(call, endpoint, credential, record)
             until = min(monotonic() + self._first_byte_s(call, endpoint), call.deadline_at)
