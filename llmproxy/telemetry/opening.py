@@ -15,7 +15,7 @@ from llmproxy.events import Listener, Listeners
 from llmproxy.rules.prices import Prices
 from llmproxy.telemetry.access_log import AccessLog
 from llmproxy.telemetry.recorder import MetricsRecorder
-from llmproxy.telemetry.tracing.opening import require_sdk, traced
+from llmproxy.telemetry.tracing import require_sdk, traced
 
 if TYPE_CHECKING:
     from llmproxy.telemetry.call_file import CallFile

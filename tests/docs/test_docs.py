@@ -126,7 +126,7 @@ def test_every_field_of_the_log_is_documented_and_nothing_else():
 def codes_in_the_program():
     """Every `code` that an error of ours can have: defaults, arguments and assignments."""
     for path in sorted((ROOT / "llmproxy").rglob("*.py")):
-        if "simulator" in path.parts:
+        if "simulator" in path.relative_to(ROOT).parts:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:

@@ -167,7 +167,7 @@ async def test_without_the_extra_the_config_is_refused_with_the_remedy(tmp_path,
 async def test_without_tracing_the_sdk_is_not_imported(tmp_path):
     program = (
         "import sys\n"
-        "from llmproxy.telemetry.tracing.opening import traced\n"
+        "from llmproxy.telemetry.tracing import traced\n"
         "from pathlib import Path\n"
         "from llmproxy.config import load_config\n"
         "import llmproxy.serving\n"

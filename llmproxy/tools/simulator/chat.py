@@ -17,6 +17,7 @@ from llmproxy.tools.simulator.completion import (
     Wishes,
     complete,
     count_tokens,
+    inputs_of,
     text_of,
     tokens_of,
 )
@@ -137,7 +138,10 @@ def text_completion(call: ApiCall, state: VendorState) -> Reply:
     request = decoded(TextRequest, call)
     model = state.model(call, request.model)
     request.check()
-    prompts = _prompts(request.prompt)
+    prompts = [
+        prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
+        for prompt in inputs_of(request.prompt, "prompt")
+    ]
     n = request.n or 1
     limit = USUAL_MAX_TOKENS if request.max_tokens is None else request.max_tokens
     prompt_tokens = sum(map(count_tokens, prompts))
@@ -256,18 +260,6 @@ def _deltas(answer: ChatAnswer) -> Iterator[Json]:
 
 
 # --- text completions ----------------------------------------------------------------------
-
-
-def _prompts(given: str | list[str | int | list[int]]) -> list[str]:
-    if isinstance(given, str):
-        return [given]
-    if not given:
-        raise VendorError(400, "'prompt' is empty.", param="prompt")
-    if any(isinstance(prompt, int) for prompt in given):
-        return [" ".join(map(str, given))]
-    return [
-        " ".join(map(str, prompt)) if isinstance(prompt, list) else str(prompt) for prompt in given
-    ]
 
 
 def _text_choice(index: int, text: str, finish_reason: str | None) -> Json:

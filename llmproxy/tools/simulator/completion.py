@@ -13,6 +13,7 @@ from typing import cast
 
 import msgspec
 
+from llmproxy.tools.simulator.errors import VendorError
 from llmproxy.tools.simulator.exchange import Json
 from llmproxy.tools.simulator.schema import instance_of
 
@@ -139,6 +140,17 @@ def tokens_of(text: str) -> list[str]:
     """Split a text into its tokens."""
     step = CHARACTERS_PER_TOKEN
     return [text[start : start + step] for start in range(0, len(text), step)]
+
+
+def inputs_of(given: str | list[str | int | list[int]], param: str) -> list[str | list[int]]:
+    """Return the texts and lists of token numbers in a request. Raises VendorError (400)."""
+    if isinstance(given, str):
+        return [given]
+    numbers = [item for item in given if isinstance(item, int)]
+    others = [item for item in given if not isinstance(item, int)]
+    if not given or (numbers and others):
+        raise VendorError(400, f"'{param}' is empty, or mixes tokens with texts.", param=param)
+    return [numbers] if numbers else others
 
 
 def text_of(content: Content) -> str:

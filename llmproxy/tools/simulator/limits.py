@@ -102,28 +102,18 @@ class AzureWindow:
         self._in_window += 1
         self._requests += 1
         minute_left_s = self._minute_at + 60 - now
+        remaining = max(0, self.rpm - self._requests)
+        reset_s, wait_s, exceeded = minute_left_s, None, ""
         if self._in_window > self._allowed or self._requests > self.rpm:
-            beyond = self._requests > self.rpm
-            wait_s = minute_left_s if beyond else self._window_at + self.window_s - now
-            return Standing(
-                0, self._tokens_left(), wait_s, minute_left_s, wait_s=wait_s, exceeded="requests"
-            )
-        if self._tokens + tokens > self.tpm:
-            return Standing(
-                self.rpm - self._requests,
-                self._tokens_left(),
-                minute_left_s,
-                minute_left_s,
-                wait_s=minute_left_s,
-                exceeded="tokens",
-            )
-        self._tokens += tokens
-        return Standing(
-            self.rpm - self._requests, self._tokens_left(), minute_left_s, minute_left_s
-        )
-
-    def _tokens_left(self) -> int:
-        return max(0, self.tpm - self._tokens)
+            if self._requests <= self.rpm:
+                reset_s = self._window_at + self.window_s - now
+            remaining, wait_s, exceeded = 0, reset_s, "requests"
+        elif self._tokens + tokens > self.tpm:
+            wait_s, exceeded = minute_left_s, "tokens"
+        else:
+            self._tokens += tokens
+        left = max(0, self.tpm - self._tokens)
+        return Standing(remaining, left, reset_s, minute_left_s, wait_s, exceeded)
 
     def headers(self, standing: Standing) -> list[Header]:
         """Return Azure's headers."""

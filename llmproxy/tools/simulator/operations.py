@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import msgspec
 
 from llmproxy.tools.simulator.chat import chat_completion, text_completion
-from llmproxy.tools.simulator.completion import count_tokens
+from llmproxy.tools.simulator.completion import count_tokens, inputs_of
 from llmproxy.tools.simulator.errors import VendorError, known_error
 from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply
 from llmproxy.tools.simulator.responses import create_response, stored_response
@@ -41,7 +41,7 @@ def embeddings(call: ApiCall, state: VendorState) -> Reply:
     """
     request = decoded(EmbeddingsRequest, call)
     model = state.model(call, request.model)
-    inputs = _inputs(request.input)
+    inputs = inputs_of(request.input, "input")
     tokens = sum(count_tokens(given) if isinstance(given, str) else len(given) for given in inputs)
     state.admit(call, model, prompt=tokens)
     usual = LARGE_DIMENSIONS if "large" in model else USUAL_DIMENSIONS
@@ -57,19 +57,6 @@ def embeddings(call: ApiCall, state: VendorState) -> Reply:
     ]
     usage: Json = {"prompt_tokens": tokens, "total_tokens": tokens}
     return json_reply({"object": "list", "data": listed, "model": model, "usage": usage})
-
-
-def _inputs(given: str | list[str | int | list[int]]) -> list[str | list[int]]:
-    if isinstance(given, str):
-        return [given]
-    numbers = [item for item in given if isinstance(item, int)]
-    if numbers:
-        if len(numbers) != len(given):
-            raise VendorError(400, "'input' mixes tokens with texts.", param="input")
-        return [numbers]
-    if not given:
-        raise VendorError(400, "'$.input' is invalid: it is an empty array.", param="input")
-    return [item for item in given if not isinstance(item, int)]
 
 
 def _embedding(given: str | list[int], dimensions: int, *, as_base64: bool) -> str | list[float]:

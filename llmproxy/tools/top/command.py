@@ -17,9 +17,8 @@ from rich.console import Console
 
 from llmproxy.tools.admin_client import AdminApiError, ProxyAddress, find_address
 from llmproxy.tools.top.frame import frame
-from llmproxy.tools.top.glyphs import glyphs_for
 from llmproxy.tools.top.listening import present
-from llmproxy.tools.top.look import Look
+from llmproxy.tools.top.look import Look, glyphs_for
 from llmproxy.tools.top.screen import no_such_group, watch
 from llmproxy.tools.top.view import Lost, Refused, View
 

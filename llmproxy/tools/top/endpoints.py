@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from llmproxy.tools.top import figures
-from llmproxy.tools.top.glyphs import bar
-from llmproxy.tools.top.look import QUIET, Look, error_style, fill_style
+from llmproxy.tools.top.look import QUIET, Look, bar, error_style, fill_style
 from llmproxy.tools.top.payloads import Level, Recent, ShownEndpoint, ShownGroup, readable
 from llmproxy.tools.top.table import Column, cut, fit
 

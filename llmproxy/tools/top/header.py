@@ -5,8 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from llmproxy.tools.top import figures
-from llmproxy.tools.top.glyphs import line_of
-from llmproxy.tools.top.look import QUIET, Look, error_style
+from llmproxy.tools.top.look import QUIET, Look, error_style, line_of
 from llmproxy.tools.top.payloads import Recent, ShownProxy, readable
 from llmproxy.tools.top.table import cut, one_line
 from llmproxy.tools.top.view import View

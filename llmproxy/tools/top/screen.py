@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import time
@@ -14,11 +17,15 @@ from rich.live import Live
 
 from llmproxy.tools.admin_client import ProxyAddress
 from llmproxy.tools.top.frame import frame
-from llmproxy.tools.top.glyphs import glyphs_for
-from llmproxy.tools.top.keys import keys_of
 from llmproxy.tools.top.listening import listen
-from llmproxy.tools.top.look import Look
+from llmproxy.tools.top.look import Look, glyphs_for
 from llmproxy.tools.top.view import Heard, Lost, Refused, View
+
+try:
+    import termios
+    import tty
+except ImportError:  # pragma: no cover - not a POSIX system
+    termios = tty = None  # type: ignore[assignment]
 
 REDRAW_S = 1.0
 RESIZE_SEEN_WITHIN_S = 0.2
@@ -98,3 +105,38 @@ def _show(view: View, heard: SimpleQueue[Heard | str], live: Live) -> Refused | 
         if isinstance(news, Refused):
             return news
         view, changed = view.after(news, time()), True
+
+
+@contextmanager
+def keys_of(terminal: int, tell: Callable[[str], object]) -> Iterator[None]:
+    """Report each key pressed at a terminal (a file descriptor), without an echo.
+
+    At the end, the terminal is restored. Without a POSIX terminal no key is reported; Ctrl+C works
+    everywhere.
+    """
+    if termios is None or not os.isatty(terminal):
+        yield
+        return
+    before = termios.tcgetattr(terminal)
+    try:
+        tty.setcbreak(terminal)
+        without_suspending = termios.tcgetattr(terminal)
+        # Ctrl+Z would leave the shell in the alternate screen.
+        without_suspending[6][termios.VSUSP] = b"\0"
+        termios.tcsetattr(terminal, termios.TCSANOW, without_suspending)
+        Thread(target=_read_keys, args=(terminal, tell), daemon=True).start()
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+
+
+def _read_keys(terminal: int, tell: Callable[[str], object]) -> None:
+    """Read to the end of the input. It blocks, so the thread ends with the process."""
+    while True:
+        try:
+            key = os.read(terminal, 1)
+        except OSError:
+            return
+        if not key:
+            return
+        tell(key.decode("latin-1"))

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from llmproxy.tools.top.glyphs import ASCII
-from llmproxy.tools.top.look import Look
+from llmproxy.tools.top.look import ASCII, Look
 from tests.support.examples import examples
 from tests.tools.top import made_up
 from tests.tools.top.made_up import NOW

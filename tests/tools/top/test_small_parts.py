@@ -4,8 +4,8 @@ import pytest
 from rich.text import Text
 
 from llmproxy.tools.top import figures
-from llmproxy.tools.top.glyphs import ASCII, BLOCKS, bar, glyphs_for, line_of
 from llmproxy.tools.top.listening import events_in
+from llmproxy.tools.top.look import ASCII, BLOCKS, bar, glyphs_for, line_of
 from llmproxy.tools.top.table import Column, cut, cut_middle, fit, one_line
 
 
