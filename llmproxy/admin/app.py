@@ -53,8 +53,7 @@ def make_admin(live: LiveConfig, sampler: Sampler, call_file: CallFile | None = 
     async def metrics() -> Response:
         """Metrics in Prometheus' text format."""
         # prometheus-client takes 0.05 s to import: only a scrape pays for it.
-        from llmproxy.admin.stats.metrics.page import CONTENT_TYPE  # noqa: PLC0415
-        from llmproxy.admin.stats.metrics.samples import metrics_text  # noqa: PLC0415
+        from llmproxy.admin.stats.metrics.page import CONTENT_TYPE, metrics_text  # noqa: PLC0415
 
         state, stats = state_cache.state(), sampler.collector.stats()
         # Takes milliseconds per dozen endpoints, so it must not block the event loop.

@@ -1,260 +1,350 @@
-"""Every metric: its name, kind, meaning and labels. docs/metrics.md is generated from it.
+"""Every metric: its name, kind, meaning and labels, and what it reads.
 
+docs/metrics.md is generated from it.
 Names follow Prometheus' conventions: base units, `_total` for counters.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import platform
+from collections.abc import Callable
+from math import inf
 
-Kind = Literal["counter", "gauge", "histogram"]
-
-
-class MetricSpec(NamedTuple):
-    """One metric."""
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
-
-
-GROUP, ENDPOINT = ("group",), ("group", "endpoint")
-
-CALLS = (
-    MetricSpec(
-        "llmproxy_calls_total",
-        "counter",
-        "Calls by status class (2xx, 4xx, 5xx; 499: the client closed the connection first) and by "
-        "the endpoint that answered or was tried last (empty: none was tried). The group is empty "
-        "if no model group was found.",
-        ("group", "endpoint", "status"),
-    ),
-    MetricSpec(
-        "llmproxy_call_errors_total",
-        "counter",
-        "Calls that ended in a 5xx, a 429 or a broken stream.",
-        GROUP,
-    ),
-    MetricSpec(
-        "llmproxy_call_fallbacks_total",
-        "counter",
-        "Calls that were answered by a fallback group.",
-        GROUP,
-    ),
-    MetricSpec(
-        "llmproxy_call_first_byte_seconds",
-        "histogram",
-        "Time from a call's arrival to its answer's first byte, attempts and waiting included.",
-        GROUP,
-    ),
-    MetricSpec(
-        "llmproxy_call_duration_seconds",
-        "histogram",
-        "Time from a call's arrival to its end.",
-        GROUP,
-    ),
-    MetricSpec(
-        "llmproxy_call_overhead_seconds",
-        "histogram",
-        "The part of the time to the first byte that the proxy itself needed.",
-        GROUP,
-    ),
-    MetricSpec("llmproxy_calls_in_flight", "gauge", "Calls in flight."),
-    MetricSpec(
-        "llmproxy_calls_waiting", "gauge", "Calls that wait for capacity at an endpoint.", GROUP
-    ),
-    MetricSpec(
-        "llmproxy_caller_calls_total",
-        "counter",
-        "Calls of a configured caller, by status class.",
-        ("caller", "status"),
-    ),
-    MetricSpec(
-        "llmproxy_caller_tokens_total",
-        "counter",
-        "Tokens of a caller's calls, as the endpoints counted them: input, output.",
-        ("caller", "kind"),
-    ),
+from llmproxy.admin.stats.levels import LimitView
+from llmproxy.admin.stats.metrics.subjects import (
+    ATTEMPTS,
+    CACHE,
+    CACHE_NOW,
+    CACHE_STORE,
+    CALLER,
+    ENDPOINT,
+    GROUP,
+    GROUP_NOW,
+    PROXY,
+    GroupCalls,
 )
-ATTEMPTS = (
-    MetricSpec(
-        "llmproxy_attempts_total",
-        "counter",
-        "Attempts by outcome: answered, failed, abandoned (the client disconnected).",
-        (*ENDPOINT, "outcome"),
-    ),
-    MetricSpec(
-        "llmproxy_attempt_failures_total",
-        "counter",
-        "Failed attempts, by reason. A series begins with its first failure.",
-        (*ENDPOINT, "reason"),
-    ),
-    MetricSpec(
-        "llmproxy_retries_total",
-        "counter",
-        "Failed attempts that were followed by another one at the same endpoint.",
-        (*ENDPOINT, "reason"),
-    ),
-    MetricSpec(
-        "llmproxy_failovers_total",
-        "counter",
-        "Failed attempts that were followed by one at another endpoint.",
-        (*ENDPOINT, "reason"),
-    ),
-    MetricSpec(
-        "llmproxy_attempt_first_byte_seconds",
-        "histogram",
-        "Time from the beginning of an answered attempt to its first meaningful byte.",
-        ENDPOINT,
-    ),
-    MetricSpec(
-        "llmproxy_streams_interrupted_total",
-        "counter",
-        "Answers that broke after their first byte had been sent to the client.",
-        ENDPOINT,
-    ),
-    MetricSpec(
-        "llmproxy_tokens_total",
-        "counter",
-        "Tokens as the endpoints counted them: input, output; cached is a part of input.",
-        (*ENDPOINT, "kind"),
-    ),
-    MetricSpec(
-        "llmproxy_cost_usd_total",
-        "counter",
-        "Cost in US dollars of endpoints whose price is configured or known.",
-        ENDPOINT,
-    ),
-)
-ENDPOINTS = (
-    MetricSpec(
-        "llmproxy_endpoint_state",
-        "gauge",
-        "1 for the endpoint's state, 0 for the others: ok, full, cooling, open, half-open, "
-        "misconfigured, drained.",
-        (*ENDPOINT, "state"),
-    ),
-    MetricSpec(
-        "llmproxy_endpoint_available",
-        "gauge",
-        "1: the endpoint is healthy, though perhaps full.",
-        ENDPOINT,
-    ),
-    MetricSpec(
-        "llmproxy_endpoint_changes_total",
-        "counter",
-        "How often the endpoint entered a state, or an operator changed it.",
-        (*ENDPOINT, "state"),
-    ),
-    MetricSpec(
-        "llmproxy_endpoint_ready_seconds",
-        "gauge",
-        "Time until the endpoint takes calls again; +Inf: not by itself.",
-        ENDPOINT,
-    ),
-    MetricSpec("llmproxy_endpoint_in_flight", "gauge", "Attempts in flight.", ENDPOINT),
-    MetricSpec(
-        "llmproxy_endpoint_limit",
-        "gauge",
-        "The known limits: requests and tokens per minute, concurrent attempts.",
-        (*ENDPOINT, "kind"),
-    ),
-    MetricSpec(
-        "llmproxy_endpoint_limit_remaining",
-        "gauge",
-        "What is left of the limit now.",
-        (*ENDPOINT, "kind"),
-    ),
-    MetricSpec(
-        "llmproxy_endpoint_limit_configured", "gauge", "The configured limit.", (*ENDPOINT, "kind")
-    ),
-)
-CACHE = (
-    MetricSpec(
-        "llmproxy_cache_calls_total",
-        "counter",
-        "Calls by cache result: hit, stale, coalesced (answered with another call's answer), miss.",
-        ("result",),
-    ),
-    MetricSpec("llmproxy_cache_kept_total", "counter", "Answers that were stored."),
-    MetricSpec(
-        "llmproxy_cache_saved_tokens_total",
-        "counter",
-        "Tokens saved by the cache, as they were counted when the answer was new.",
-        ("kind",),
-    ),
-    MetricSpec(
-        "llmproxy_cache_saved_usd_total",
-        "counter",
-        "US dollars saved by the cache, where the endpoint has a price.",
-    ),
-    MetricSpec("llmproxy_cache_memory_bytes", "gauge", "Size of the answers in memory."),
-    MetricSpec("llmproxy_cache_memory_answers", "gauge", "Answers in memory."),
-    MetricSpec("llmproxy_cache_store_up", "gauge", "1: the store behind the memory is connected."),
-    MetricSpec(
-        "llmproxy_cache_store_queued_bytes", "gauge", "Bytes that wait to be written to the store."
-    ),
-    MetricSpec("llmproxy_cache_store_reads_total", "counter", "Lookups in the store."),
-    MetricSpec("llmproxy_cache_store_hits_total", "counter", "Lookups that found an answer."),
-    MetricSpec(
-        "llmproxy_cache_store_damaged_total",
-        "counter",
-        "Entries that were corrupt, truncated or foreign; each was a miss.",
-    ),
-    MetricSpec(
-        "llmproxy_cache_store_failures_total",
-        "counter",
-        "Operations on the store that failed or timed out.",
-    ),
-    MetricSpec(
-        "llmproxy_cache_store_dropped_total",
-        "counter",
-        "Answers that were dropped instead of written to the store.",
-    ),
-)
-PROXY = (
-    MetricSpec("llmproxy_build_info", "gauge", "Always 1.", ("version", "python")),
-    MetricSpec("llmproxy_workers", "gauge", "Worker processes that serve calls."),
-    MetricSpec(
-        "llmproxy_start_time_seconds", "gauge", "When the proxy began to serve, in Unix seconds."
-    ),
-    MetricSpec(
-        "llmproxy_draining", "gauge", "1: the proxy is shutting down and should get no more calls."
-    ),
-    MetricSpec(
-        "llmproxy_config_loaded_seconds",
-        "gauge",
-        "When the config in use was loaded, in Unix seconds.",
-    ),
-    MetricSpec(
-        "llmproxy_config_refused",
-        "gauge",
-        "1: a newer config was refused, and the previous one is still in use.",
-    ),
-    MetricSpec(
-        "llmproxy_config_reloads_total",
-        "counter",
-        "Config reloads by result: ok, refused.",
-        ("result",),
-    ),
-    MetricSpec(
-        "llmproxy_shared_up",
-        "gauge",
-        "1: shared state is connected; 0: the instance keeps to its share of every limit.",
-    ),
-    MetricSpec(
-        "llmproxy_shared_instances",
-        "gauge",
-        "Instances that share their state, including this one.",
-    ),
-)
+from llmproxy.admin.stats.state import EndpointView
+from llmproxy.admin.stats.status import EndpointStatus
+from llmproxy.cache import CacheCounters
+from llmproxy.telemetry.counters import OVERHEAD_SECONDS, EndpointCounters
+
+STATUS_CLASSES = ("2xx", "4xx", "499", "5xx")
+# A call may be sent to an endpoint in these states, perhaps after waiting.
+AVAILABLE = (EndpointStatus.OK, EndpointStatus.FULL, EndpointStatus.HALF_OPEN)
+
+
+def _calls_by_endpoint(group: GroupCalls) -> dict[tuple[str, str], float]:
+    calls = group.counters.calls
+    return {
+        (endpoint, status): calls.get(endpoint, {}).get(status, 0)
+        for endpoint in dict.fromkeys(("", *group.endpoints, *calls))
+        for status in dict.fromkeys((*STATUS_CLASSES, *calls.get(endpoint, {})))
+    }
+
+
+def _attempts_by_outcome(attempts: EndpointCounters) -> dict[str, float]:
+    return {
+        "answered": attempts.answered,
+        "failed": sum(attempts.failed.values()),
+        "abandoned": attempts.abandoned,
+    }
+
+
+def _tokens_by_kind(attempts: EndpointCounters) -> dict[str, float]:
+    return {
+        "input": attempts.input_tokens,
+        "output": attempts.output_tokens,
+        "cached": attempts.cached_tokens,
+    }
+
+
+def _by_kind(
+    endpoint: EndpointView, number_of: Callable[[LimitView], float | None]
+) -> dict[str, float]:
+    """Return a number of each limit that is known."""
+    limits = endpoint.capacity
+    kinds = {"requests": limits.requests, "tokens": limits.tokens, "concurrent": limits.concurrent}
+    return {
+        kind: number
+        for kind, limit in kinds.items()
+        if limit is not None and (number := number_of(limit)) is not None
+    }
+
+
+def _cache_results(cache: CacheCounters) -> dict[str, float]:
+    return {
+        "hit": cache.hits,
+        "stale": cache.stale,
+        "coalesced": cache.coalesced,
+        "miss": cache.misses,
+    }
+
 
 SECTIONS = {
-    "Calls": CALLS,
-    "Attempts": ATTEMPTS,
-    "Endpoints": ENDPOINTS,
-    "The cache": CACHE,
-    "The proxy": PROXY,
+    "Calls": (
+        GROUP.counter(
+            "llmproxy_calls_total",
+            "Calls by status class (2xx, 4xx, 5xx; 499: the client closed the "
+            "connection first) and by the endpoint that answered or was tried last "
+            "(empty: none was tried). The group is empty if no model group was "
+            "found.",
+            _calls_by_endpoint,
+            "endpoint",
+            "status",
+        ),
+        GROUP.counter(
+            "llmproxy_call_errors_total",
+            "Calls that ended in a 5xx, a 429 or a broken stream.",
+            lambda group: group.counters.errors,
+        ),
+        GROUP.counter(
+            "llmproxy_call_fallbacks_total",
+            "Calls that were answered by a fallback group.",
+            lambda group: group.counters.fallbacks,
+        ),
+        GROUP.histogram(
+            "llmproxy_call_first_byte_seconds",
+            "Time from a call's arrival to its answer's first byte, attempts and waiting included.",
+            lambda group: group.counters.first_byte,
+        ),
+        GROUP.histogram(
+            "llmproxy_call_duration_seconds",
+            "Time from a call's arrival to its end.",
+            lambda group: group.counters.total,
+        ),
+        GROUP.histogram(
+            "llmproxy_call_overhead_seconds",
+            "The part of the time to the first byte that the proxy itself needed.",
+            lambda group: group.counters.overhead,
+            OVERHEAD_SECONDS,
+        ),
+        PROXY.gauge("llmproxy_calls_in_flight", "Calls in flight.", lambda proxy: proxy.in_flight),
+        GROUP_NOW.gauge(
+            "llmproxy_calls_waiting",
+            "Calls that wait for capacity at an endpoint.",
+            lambda group: group.waiting,
+        ),
+        CALLER.counter(
+            "llmproxy_caller_calls_total",
+            "Calls of a configured caller, by status class.",
+            lambda caller: caller.calls,
+            "status",
+        ),
+        CALLER.counter(
+            "llmproxy_caller_tokens_total",
+            "Tokens of a caller's calls, as the endpoints counted them: input, output.",
+            lambda caller: {"input": caller.input_tokens, "output": caller.output_tokens},
+            "kind",
+        ),
+    ),
+    "Attempts": (
+        ATTEMPTS.counter(
+            "llmproxy_attempts_total",
+            "Attempts by outcome: answered, failed, abandoned (the client disconnected).",
+            _attempts_by_outcome,
+            "outcome",
+        ),
+        ATTEMPTS.counter(
+            "llmproxy_attempt_failures_total",
+            "Failed attempts, by reason. A series begins with its first failure.",
+            lambda attempts: attempts.failed,
+            "reason",
+        ),
+        ATTEMPTS.counter(
+            "llmproxy_retries_total",
+            "Failed attempts that were followed by another one at the same endpoint.",
+            lambda attempts: attempts.retried,
+            "reason",
+        ),
+        ATTEMPTS.counter(
+            "llmproxy_failovers_total",
+            "Failed attempts that were followed by one at another endpoint.",
+            lambda attempts: attempts.moved,
+            "reason",
+        ),
+        ATTEMPTS.histogram(
+            "llmproxy_attempt_first_byte_seconds",
+            "Time from the beginning of an answered attempt to its first meaningful byte.",
+            lambda attempts: attempts.first_byte,
+        ),
+        ATTEMPTS.counter(
+            "llmproxy_streams_interrupted_total",
+            "Answers that broke after their first byte had been sent to the client.",
+            lambda attempts: attempts.interrupted,
+        ),
+        ATTEMPTS.counter(
+            "llmproxy_tokens_total",
+            "Tokens as the endpoints counted them: input, output; cached is a part of input.",
+            _tokens_by_kind,
+            "kind",
+        ),
+        ATTEMPTS.counter(
+            "llmproxy_cost_usd_total",
+            "Cost in US dollars of endpoints whose price is configured or known.",
+            lambda attempts: attempts.cost_usd,
+        ),
+    ),
+    "Endpoints": (
+        ENDPOINT.gauge(
+            "llmproxy_endpoint_state",
+            "1 for the endpoint's state, 0 for the others: ok, full, cooling, open, "
+            "half-open, misconfigured, drained.",
+            lambda endpoint: {status.value: endpoint.state is status for status in EndpointStatus},
+            "state",
+        ),
+        ENDPOINT.gauge(
+            "llmproxy_endpoint_available",
+            "1: the endpoint is healthy, though perhaps full.",
+            lambda endpoint: endpoint.state in AVAILABLE,
+        ),
+        ATTEMPTS.counter(
+            "llmproxy_endpoint_changes_total",
+            "How often the endpoint entered a state, or an operator changed it.",
+            lambda attempts: {change.value: number for change, number in attempts.changes.items()},
+            "state",
+        ),
+        ENDPOINT.gauge(
+            "llmproxy_endpoint_ready_seconds",
+            "Time until the endpoint takes calls again; +Inf: not by itself.",
+            lambda endpoint: inf if endpoint.ready_in_s is None else endpoint.ready_in_s,
+        ),
+        ENDPOINT.gauge(
+            "llmproxy_endpoint_in_flight",
+            "Attempts in flight.",
+            lambda endpoint: endpoint.in_flight,
+        ),
+        ENDPOINT.gauge(
+            "llmproxy_endpoint_limit",
+            "The known limits: requests and tokens per minute, concurrent attempts.",
+            lambda endpoint: _by_kind(endpoint, lambda limit: limit.limit),
+            "kind",
+        ),
+        ENDPOINT.gauge(
+            "llmproxy_endpoint_limit_remaining",
+            "What is left of the limit now.",
+            lambda endpoint: _by_kind(endpoint, lambda limit: limit.left),
+            "kind",
+        ),
+        ENDPOINT.gauge(
+            "llmproxy_endpoint_limit_configured",
+            "The configured limit.",
+            lambda endpoint: _by_kind(endpoint, lambda limit: limit.configured),
+            "kind",
+        ),
+    ),
+    "The cache": (
+        CACHE.counter(
+            "llmproxy_cache_calls_total",
+            "Calls by cache result: hit, stale, coalesced (answered with another "
+            "call's answer), miss.",
+            _cache_results,
+            "result",
+        ),
+        CACHE.counter(
+            "llmproxy_cache_kept_total", "Answers that were stored.", lambda cache: cache.kept
+        ),
+        CACHE.counter(
+            "llmproxy_cache_saved_tokens_total",
+            "Tokens saved by the cache, as they were counted when the answer was new.",
+            lambda cache: {"input": cache.saved_input_tokens, "output": cache.saved_output_tokens},
+            "kind",
+        ),
+        CACHE.counter(
+            "llmproxy_cache_saved_usd_total",
+            "US dollars saved by the cache, where the endpoint has a price.",
+            lambda cache: cache.saved_usd,
+        ),
+        CACHE_NOW.gauge(
+            "llmproxy_cache_memory_bytes",
+            "Size of the answers in memory.",
+            lambda memory: memory.bytes,
+        ),
+        CACHE_NOW.gauge(
+            "llmproxy_cache_memory_answers", "Answers in memory.", lambda memory: memory.answers
+        ),
+        CACHE_STORE.gauge(
+            "llmproxy_cache_store_up",
+            "1: the store behind the memory is connected.",
+            lambda store: store.view.connected,
+        ),
+        CACHE_STORE.gauge(
+            "llmproxy_cache_store_queued_bytes",
+            "Bytes that wait to be written to the store.",
+            lambda store: store.gauges.queued_bytes,
+        ),
+        CACHE_STORE.counter(
+            "llmproxy_cache_store_reads_total",
+            "Lookups in the store.",
+            lambda store: store.counters.reads,
+        ),
+        CACHE_STORE.counter(
+            "llmproxy_cache_store_hits_total",
+            "Lookups that found an answer.",
+            lambda store: store.counters.hits,
+        ),
+        CACHE_STORE.counter(
+            "llmproxy_cache_store_damaged_total",
+            "Entries that were corrupt, truncated or foreign; each was a miss.",
+            lambda store: store.counters.damaged,
+        ),
+        CACHE_STORE.counter(
+            "llmproxy_cache_store_failures_total",
+            "Operations on the store that failed or timed out.",
+            lambda store: store.counters.failures,
+        ),
+        CACHE_STORE.counter(
+            "llmproxy_cache_store_dropped_total",
+            "Answers that were dropped instead of written to the store.",
+            lambda store: store.counters.dropped,
+        ),
+    ),
+    "The proxy": (
+        PROXY.gauge(
+            "llmproxy_build_info",
+            "Always 1.",
+            lambda proxy: {(proxy.version, platform.python_version()): 1},
+            "version",
+            "python",
+        ),
+        PROXY.gauge(
+            "llmproxy_workers", "Worker processes that serve calls.", lambda proxy: proxy.workers
+        ),
+        PROXY.gauge(
+            "llmproxy_start_time_seconds",
+            "When the proxy began to serve, in Unix seconds.",
+            lambda proxy: proxy.started_at,
+        ),
+        PROXY.gauge(
+            "llmproxy_draining",
+            "1: the proxy is shutting down and should get no more calls.",
+            lambda proxy: proxy.status == "draining",
+        ),
+        PROXY.gauge(
+            "llmproxy_config_loaded_seconds",
+            "When the config in use was loaded, in Unix seconds.",
+            lambda proxy: proxy.config.loaded_at,
+        ),
+        PROXY.gauge(
+            "llmproxy_config_refused",
+            "1: a newer config was refused, and the previous one is still in use.",
+            lambda proxy: proxy.config.error is not None,
+        ),
+        PROXY.counter(
+            "llmproxy_config_reloads_total",
+            "Config reloads by result: ok, refused.",
+            lambda proxy: {"ok": proxy.config.reloads, "refused": proxy.config.failed_reloads},
+            "result",
+        ),
+        PROXY.gauge(
+            "llmproxy_shared_up",
+            "1: shared state is connected; 0: the instance keeps to its share of every limit.",
+            lambda proxy: None if proxy.shared is None else proxy.shared.connected,
+        ),
+        PROXY.gauge(
+            "llmproxy_shared_instances",
+            "Instances that share their state, including this one.",
+            lambda proxy: None if proxy.shared is None else proxy.shared.instances,
+        ),
+    ),
 }
 METRICS = {metric.name: metric for section in SECTIONS.values() for metric in section}

@@ -1,8 +1,10 @@
-"""Collects the samples of one scrape, from which prometheus-client writes the text."""
+"""Reads every metric at a scrape; prometheus-client writes the text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -14,47 +16,60 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from llmproxy.admin.stats.metrics.catalogue import METRICS, MetricSpec
+from llmproxy.admin.stats.collector import Stats
+from llmproxy.admin.stats.metrics.catalogue import METRICS
+from llmproxy.admin.stats.metrics.subjects import MetricSpec, Scrape, Value
+from llmproxy.admin.stats.state import ProxyView
 from llmproxy.telemetry.counters import Histogram
 
 # Prometheus' classic text format, which every scraper reads.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+def metrics_text(state: ProxyView, stats: Stats) -> bytes:
+    """Return all metrics in Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(MetricsPage(Scrape(state, stats)))
+    return generate_latest(registry)
+
+
 class MetricsPage(Collector):
-    """Owns the samples of one scrape. Every name must be in the catalogue."""
+    """The metrics of one scrape. One without samples is left out."""
 
-    def __init__(self) -> None:
-        self._families: dict[str, Metric] = {}
-
-    def add(self, name: str, value: float, *labels: str) -> None:
-        """Add one sample of a counter or a gauge; labels in the catalogue's order."""
-        self._family(name).add_metric(labels, value)  # type: ignore[attr-defined]
-
-    def add_histogram(
-        self, name: str, histogram: Histogram, bounds: Sequence[float], *labels: str
-    ) -> None:
-        """Add one histogram. Prometheus' buckets are cumulative, ours are not."""
-        uppers, below, buckets = (*map(floatToGoString, bounds), "+Inf"), 0, []
-        for upper, count in zip(uppers, histogram.counts, strict=True):
-            below += count
-            buckets.append((upper, below))
-        self._family(name).add_metric(labels, buckets, histogram.sum)  # type: ignore[attr-defined]
+    def __init__(self, scrape: Scrape) -> None:
+        self._scrape = scrape
 
     def collect(self) -> Iterator[Metric]:
         """Return the samples; prometheus-client calls this."""
-        yield from self._families.values()
+        found = {
+            subject: list(subject.find(self._scrape))
+            for subject in {spec.subject for spec in METRICS.values()}
+        }
+        for spec in METRICS.values():
+            family = _family_of(spec)
+            for labels, subject in found[spec.subject]:
+                _add(family, spec.bounds, labels, spec.read(subject))
+            if family.samples:
+                yield family
 
-    def text(self) -> bytes:
-        """Return the page in Prometheus' text format."""
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(self)
-        return generate_latest(registry)
 
-    def _family(self, name: str) -> Metric:
-        if name not in self._families:
-            self._families[name] = _family_of(METRICS[name])
-        return self._families[name]
+def _add(family: Any, bounds: Sequence[float], labels: tuple[str, ...], value: Value) -> None:
+    match value:
+        case None:
+            pass
+        case Histogram():
+            family.add_metric(labels, _buckets(value, bounds), value.sum)
+        case Mapping():
+            for own, number in value.items():
+                family.add_metric((*labels, *((own,) if isinstance(own, str) else own)), number)
+        case _:
+            family.add_metric(labels, value)
+
+
+def _buckets(histogram: Histogram, bounds: Sequence[float]) -> list[tuple[str, int]]:
+    """Return Prometheus' buckets, which are cumulative; ours are not."""
+    uppers = (*map(floatToGoString, bounds), "+Inf")
+    return list(zip(uppers, accumulate(histogram.counts), strict=True))
 
 
 def _family_of(spec: MetricSpec) -> Metric:
