@@ -59,6 +59,18 @@ def test_it_opens_when_most_calls_of_the_window_fail():
     assert not breaker.admits(9.0)
 
 
+@pytest.mark.parametrize(
+    ("good", "bad", "opens"), [(5, 5, False), (4, 6, True), (50, 50, False), (49, 51, True)]
+)
+def test_it_opens_only_when_less_than_half_of_the_calls_succeed(good, bad, opens):
+    breaker = Breaker(allowed_fails=1_000, open_s=60.0)
+    for _ in range(good):
+        breaker.succeed(1.0, breaker.begin(1.0))
+    for _ in range(bad):
+        breaker.fail(1.0, breaker.begin(1.0), EXACT)
+    assert breaker.admits(1.0) is not opens
+
+
 def test_failures_older_than_the_window_are_forgotten():
     breaker = Breaker(allowed_fails=100, open_s=60.0)
     failing_more_than_half(breaker, calls=40, step_s=9.0)

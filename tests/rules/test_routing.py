@@ -4,7 +4,7 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmproxy.rules.routing import WeightedRoundRobin
@@ -40,6 +40,8 @@ def test_nobody_is_a_whole_turn_off_its_share_after_any_prefix(weights, calls):
 
 
 @examples(60)
+@example([1, 10, 10], 30)  # here a floor of another height breaks the bound
+@example([1, 10], 30)
 @given(st.lists(st.integers(1, 100), min_size=2, max_size=8), st.integers(1, 250))
 def test_no_place_is_further_from_its_share_than_tijdeman_s_theorem_allows(weights, calls):
     """R. Tijdeman, 1980: with n places the distance is at most 1 - 1/(2n - 2) calls."""
