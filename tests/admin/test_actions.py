@@ -5,7 +5,7 @@ import pytest
 from tests.admin.watching import endpoints_of, post
 from tests.support.client import HELLO, ask, begin
 from tests.support.groups import endpoint
-from tests.support.limits import refuses
+from tests.support.limits import refusal
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.under_way import queued
@@ -33,7 +33,7 @@ async def test_a_drained_endpoint_gets_no_calls_until_enabled_and_calls_in_fligh
             assert (await endpoints_of(proxy))["one"]["state"] == "ok"
             await ask(proxy.port, body=HELLO)
             assert len(one.received) == 2
-            assert [change.state for change in proxy.heard.changes] == ["drained", "enabled"]
+            assert [change.state for change in proxy.events.changes] == ["drained", "enabled"]
             call.leave()
 
 
@@ -57,7 +57,7 @@ async def test_when_all_endpoints_are_drained_calls_fail_with_the_reason():
             assert not vendor.received
 
 
-@pytest.mark.parametrize("answer", [always(refuses(("retry-after", "60"))), DOWN])
+@pytest.mark.parametrize("answer", [always(refusal(("retry-after", "60"))), DOWN])
 @bounded()
 async def test_a_cleared_endpoint_is_tried_again_at_once(answer):
     async with scripted(answer) as bad, scripted(GOOD) as good:
@@ -75,7 +75,7 @@ async def test_a_cleared_endpoint_is_tried_again_at_once(answer):
 
 @bounded()
 async def test_a_call_that_waits_goes_to_a_cleared_endpoint_at_once():
-    script = {1: refuses(("retry-after", "30"))}
+    script = {1: refusal(("retry-after", "30"))}
     answer = lambda _received, number: [script.get(number, http(chat()))]  # noqa: E731
     async with scripted(answer) as vendor:
         config = config_for(endpoint(vendor, "only"), queue={"max_wait_s": 60})

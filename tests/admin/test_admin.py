@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.support.cached import FIXED, cached, numbered, text_of
-from tests.support.client import ask, said
+from tests.support.cached import FIXED, numbered_answers, text_of, with_cache
+from tests.support.client import ask, question
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import always, chat, http, scripted
@@ -19,21 +19,21 @@ async def get_json(proxy, method="GET", path="/admin/cache", *, headers=(), host
 
 
 def keyed(vendor, **settings):
-    config = cached(vendor)
+    config = with_cache(vendor)
     config["general_settings"] |= {"admin_key": KEY, **settings}
     return config
 
 
 @bounded()
 async def test_the_counters_show_what_the_cache_has_done_and_saved():
-    async with scripted(numbered()) as vendor:
-        config = cached(vendor)
+    async with scripted(numbered_answers()) as vendor:
+        config = with_cache(vendor)
         config["model_groups"][0]["models"][0]["price"] = {"input": 1000, "output": 100_000}
         async with serve_proxy(config) as proxy:
             await asyncio.gather(*(ask(proxy.port, body=FIXED) for _ in range(3)))
             for _ in range(4):
                 await ask(proxy.port, body=FIXED)
-            await ask(proxy.port, body=said("another", temperature=0))
+            await ask(proxy.port, body=question("another", temperature=0))
             stats = (await get_json(proxy)).json
             assert (stats["hits"], stats["misses"], stats["coalesced"]) == (4, 2, 2)
             assert (stats["stale"], stats["kept"]) == (0, 2)
@@ -47,8 +47,8 @@ async def test_the_counters_show_what_the_cache_has_done_and_saved():
 
 @bounded()
 async def test_a_purge_deletes_all_answers_or_those_of_a_group_or_the_old_ones():
-    async with scripted(numbered()) as vendor:
-        config = cached(vendor)
+    async with scripted(numbered_answers()) as vendor:
+        config = with_cache(vendor)
         config["model_groups"].append({**config["model_groups"][0], "model_group": "other"})
         async with serve_proxy(config) as proxy:
 
@@ -89,7 +89,7 @@ async def test_a_purge_deletes_all_answers_or_those_of_a_group_or_the_old_ones()
 )
 @bounded()
 async def test_if_a_key_is_configured_requests_without_it_are_rejected(method, headers):
-    async with scripted(numbered()) as vendor, serve_proxy(keyed(vendor)) as proxy:
+    async with scripted(numbered_answers()) as vendor, serve_proxy(keyed(vendor)) as proxy:
         await ask(proxy.port, body=FIXED)
         refused = await get_json(proxy, method, headers=headers)
         assert refused.status == 401
@@ -99,7 +99,7 @@ async def test_if_a_key_is_configured_requests_without_it_are_rejected(method, h
 
 @bounded()
 async def test_the_admin_key_gives_access_and_a_caller_s_key_does_not():
-    async with scripted(numbered()) as vendor:
+    async with scripted(numbered_answers()) as vendor:
         callers = [{"name": "alice", "key": "sk-alice-secret"}]
         async with serve_proxy(keyed(vendor, callers=callers)) as proxy:
             with_key = await get_json(proxy, headers=[("authorization", f"bearer {KEY}")])
@@ -121,7 +121,7 @@ async def test_the_admin_key_gives_access_and_a_caller_s_key_does_not():
 )
 @bounded()
 async def test_without_a_configured_key_only_programs_on_this_machine_have_access(host, headers):
-    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(numbered_answers()) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         refused = await get_json(proxy, headers=headers, host=host)
         assert refused.status == 403
         assert "admin_key" in refused.json["detail"]
@@ -131,7 +131,7 @@ async def test_without_a_configured_key_only_programs_on_this_machine_have_acces
 
 @bounded()
 async def test_invalid_requests_are_rejected_and_nothing_is_deleted():
-    async with scripted(always(http(chat()))) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(always(http(chat()))) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         await ask(proxy.port, body=FIXED)
         for query in ("older_than_s=-1", "older_than_s=soon"):
             assert (await get_json(proxy, "DELETE", f"/admin/cache?{query}")).status == 422

@@ -6,9 +6,9 @@ import pytest
 
 from llmproxy.errors import ConfigError
 from tests.admin.watching import get_json
-from tests.support.client import HELLO, ask, said
-from tests.support.groups import cheap_and_dear, endpoint, two_groups
-from tests.support.limits import refuses
+from tests.support.client import HELLO, ask, question
+from tests.support.groups import endpoint, two_groups, two_tiers
+from tests.support.limits import refusal
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import DOWN, GOOD, always, chat, http, scripted
@@ -28,7 +28,7 @@ async def test_the_trace_of_a_call_with_a_failover_has_all_its_steps():
     async with scripted(DOWN) as bad, scripted(GOOD) as good:
         config = config_for(endpoint(bad, "bad"), endpoint(good, "good"), allowed_fails=1)
         async with serve_proxy(config) as proxy:
-            reply = await ask(proxy.port, body=said("a private word"))
+            reply = await ask(proxy.port, body=question("a private word"))
             await ask(proxy.port, body=HELLO)
             (second, first) = (await get_json(proxy, "/admin/calls"))["calls"]
             assert first["id"] == reply.header("x-request-id")
@@ -60,7 +60,7 @@ async def test_a_call_is_found_by_the_endpoint_s_id_and_by_its_group():
     async with scripted(always(http(chat(), headers=vendor_id))) as vendor:
         async with serve_proxy(config_for(vendor.base_url)) as proxy:
             await ask(proxy.port, body=HELLO)
-            await ask(proxy.port, body=said("x", model="no-such"))
+            await ask(proxy.port, body=question("x", model="no-such"))
             found = await get_json(proxy, "/admin/calls/vendor-7")
             assert (found["group"], found["status"]) == ("gpt-4.1", 200)
             assert (await get_json(proxy, "/admin/calls?group=gpt-4.1"))["calls"] == [found]
@@ -84,7 +84,7 @@ async def test_explain_shows_where_a_call_would_go_and_sends_nothing():
     usage = {"prompt_tokens": 300, "completion_tokens": 200, "total_tokens": 500}
     costly = always(http(chat(usage=usage)))
     async with scripted(costly) as cheap, scripted(GOOD) as dear:
-        config = cheap_and_dear(cheap, dear, limits={"tpm": 1000})
+        config = two_tiers(cheap, dear, limits={"tpm": 1000})
         async with serve_proxy(config) as proxy:
             await ask(proxy.port, body=HELLO)
             cheap.received.clear()
@@ -102,7 +102,7 @@ async def test_explain_shows_where_a_call_would_go_and_sends_nothing():
 
 @bounded()
 async def test_explain_shows_how_long_a_call_would_wait_and_why_it_would_fail():
-    async with scripted(always(refuses(("retry-after", "2")))) as vendor:
+    async with scripted(always(refusal(("retry-after", "2")))) as vendor:
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
             explained = await get_json(proxy, "/admin/explain?model=gpt-4.1")
             assert explained["would"] == "go to only"

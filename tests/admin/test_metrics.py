@@ -9,11 +9,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import llmproxy
 from llmproxy.admin.stats.metrics.catalogue import METRICS
-from tests.admin.watching import post, scraped
-from tests.support.cached import FIXED, cached, numbered
-from tests.support.client import HELLO, ask, said
+from tests.admin.watching import post, scrape
+from tests.support.cached import FIXED, numbered_answers, with_cache
+from tests.support.client import HELLO, ask, question
 from tests.support.groups import endpoint
-from tests.support.limits import tells
+from tests.support.limits import reports_limits
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.valkey import valkey
@@ -27,14 +27,14 @@ STATES = ("ok", "full", "cooling", "open", "half-open", "misconfigured", "draine
 
 @bounded()
 async def test_every_cache_result_is_counted():
-    async with scripted(numbered()) as vendor:
-        config = cached(vendor)
+    async with scripted(numbered_answers()) as vendor:
+        config = with_cache(vendor)
         config["model_groups"][0]["models"][0]["price"] = {"input": 1000, "output": 100_000}
         async with serve_proxy(config) as proxy:
             await asyncio.gather(*(ask(proxy.port, body=FIXED) for _ in range(4)))
             for _ in range(5):
                 await ask(proxy.port, body=FIXED)
-            told = await scraped(proxy)
+            told = await scrape(proxy)
             calls = {
                 word: told["llmproxy_cache_calls_total", word]
                 for word in ("hit", "stale", "coalesced", "miss")
@@ -51,19 +51,19 @@ async def test_every_cache_result_is_counted():
 
 @bounded()
 async def test_the_metrics_show_the_store_and_that_it_is_disconnected(tmp_path):
-    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
-        config = cached(vendor, type="redis")
+    async with valkey(tmp_path) as server, scripted(numbered_answers()) as vendor:
+        config = with_cache(vendor, type="redis")
         config["general_settings"]["redis_url"] = server.url
         async with serve_proxy(config) as proxy:
             await ask(proxy.port, body=FIXED)
-            told = await scraped(proxy)
+            told = await scrape(proxy)
             assert told["llmproxy_cache_store_up",] == 1
             assert told["llmproxy_cache_store_reads_total",] == 1
             await server.kill()
             for number in range(8):
-                await ask(proxy.port, body=said(f"question {number}", temperature=0))
+                await ask(proxy.port, body=question(f"question {number}", temperature=0))
             await asyncio.sleep(0.6)  # a state is shown for half a second
-            told = await scraped(proxy)
+            told = await scrape(proxy)
             assert told["llmproxy_cache_store_up",] == 0
             assert told["llmproxy_cache_store_failures_total",] > 0
 
@@ -73,11 +73,11 @@ async def test_calls_and_attempts_are_counted_by_outcome():
     async with scripted(DOWN) as bad, scripted(GOOD) as good:
         entries = [endpoint(bad, "bad"), endpoint(good, "good", price=PRICE)]
         async with serve_proxy(config_for(*entries, allowed_fails=1)) as proxy:
-            at_first = await scraped(proxy)
+            at_first = await scrape(proxy)
             for _ in range(3):
                 await ask(proxy.port, body=HELLO)
-            await ask(proxy.port, body=said("x", model="no-such"))
-            told = await scraped(proxy)
+            await ask(proxy.port, body=question("x", model="no-such"))
+            told = await scrape(proxy)
     group, here = "gpt-4.1", ("gpt-4.1", "good")
     assert at_first["llmproxy_calls_total", *here, "2xx"] == 0
     assert told["llmproxy_calls_total", *here, "2xx"] == 3
@@ -99,7 +99,7 @@ async def test_a_histogram_has_each_value_once_and_cumulative_buckets():
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
             for _ in range(5):
                 await ask(proxy.port, body=HELLO)
-            told = await scraped(proxy)
+            told = await scrape(proxy)
     for name in (
         *("llmproxy_call_first_byte_seconds", "llmproxy_call_duration_seconds"),
         "llmproxy_call_overhead_seconds",
@@ -113,7 +113,7 @@ async def test_a_histogram_has_each_value_once_and_cumulative_buckets():
 
 @bounded()
 async def test_the_metrics_show_each_endpoint_s_state_its_limits_and_waiting_calls():
-    async with scripted(tells(7, "1m", limit=10)) as one, scripted(DOWN) as other:
+    async with scripted(reports_limits(7, "1m", limit=10)) as one, scripted(DOWN) as other:
         entries = [
             endpoint(one, "one", limits={"tpm": 6000, "concurrent": 4}),
             endpoint(other, "other"),
@@ -122,7 +122,7 @@ async def test_the_metrics_show_each_endpoint_s_state_its_limits_and_waiting_cal
             for _ in range(3):
                 await ask(proxy.port, body=HELLO)
             await post(proxy, "/admin/drain", {"endpoint": "one"})
-            told = await scraped(proxy)
+            told = await scrape(proxy)
     one, other = ("gpt-4.1", "one"), ("gpt-4.1", "other")
     for names, state in ((one, "drained"), (other, "open")):
         states = {word: told["llmproxy_endpoint_state", *names, word] for word in STATES}
@@ -148,7 +148,7 @@ async def test_callers_appear_by_name_and_never_by_key():
         async with serve_proxy(config_for(vendor.base_url, callers=callers)) as proxy:
             bearer = ("authorization", "Bearer sk-alice-secret")
             await ask(proxy.port, body=HELLO, headers=[bearer])
-            told = await scraped(proxy)
+            told = await scrape(proxy)
     assert told["llmproxy_caller_calls_total", "alice", "2xx"] == 1
     assert told["llmproxy_caller_tokens_total", "alice", "input"] == 3
     assert "secret" not in str(told)
@@ -162,17 +162,17 @@ async def test_nothing_that_clients_send_makes_a_new_series():
         async with serve_proxy(config_for(vendor.base_url, callers=callers)) as proxy:
             alice = ("authorization", "Bearer sk-alice-secret")
             await ask(proxy.port, body=HELLO, headers=[alice])
-            await ask(proxy.port, body=said("x", model="no-such"), headers=[alice])
-            before = set(await scraped(proxy))
+            await ask(proxy.port, body=question("x", model="no-such"), headers=[alice])
+            before = set(await scrape(proxy))
             for number in range(1000):
-                made_up = said("x", model=f"no-such-{number}")
+                made_up = question("x", model=f"no-such-{number}")
                 statuses = [
                     (await ask(proxy.port, body=made_up, headers=[alice])).status,
                     (await ask(proxy.port, f"/v1/{number}/x", body=HELLO, headers=[alice])).status,
                     (await ask(proxy.port, body=HELLO, headers=[("api-key", f"{number}")])).status,
                 ]
                 assert statuses == [404, 200, 401]  # unknown paths are passed on
-            assert set(await scraped(proxy)) == before
+            assert set(await scrape(proxy)) == before
 
 
 @bounded()

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from tests.admin.watching import endpoints_of, get_json, post
-from tests.support.cached import FIXED, cached, numbered
-from tests.support.client import HELLO, STREAM, ask, begin, said
+from tests.support.cached import FIXED, numbered_answers, with_cache
+from tests.support.client import HELLO, STREAM, ask, begin, question
 from tests.support.groups import endpoint
-from tests.support.limits import refuses, tells
+from tests.support.limits import refusal, reports_limits
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.under_way import queued
@@ -59,7 +59,7 @@ async def test_calls_attempts_tokens_and_costs_are_counted_at_the_right_endpoint
 
 @bounded()
 async def test_a_throttling_endpoint_cools_down_and_shows_since_when():
-    async with scripted(always(refuses(("retry-after", "9")))) as busy, scripted(GOOD) as good:
+    async with scripted(always(refusal(("retry-after", "9")))) as busy, scripted(GOOD) as good:
         async with serve_proxy(config_for(endpoint(busy, "busy"), endpoint(good, "good"))) as proxy:
             before = (await endpoints_of(proxy))["busy"]
             await ask(proxy.port, body=HELLO)
@@ -74,7 +74,7 @@ async def test_a_throttling_endpoint_cools_down_and_shows_since_when():
 
 @bounded()
 async def test_reported_and_configured_limits_are_shown_with_what_is_left():
-    async with scripted(tells(7, "1m", limit=10)) as vendor:
+    async with scripted(reports_limits(7, "1m", limit=10)) as vendor:
         entry = endpoint(vendor, "only", limits={"tpm": 6000, "concurrent": 4})
         async with serve_proxy(config_for(entry)) as proxy:
             await ask(proxy.port, body=HELLO)
@@ -118,8 +118,8 @@ async def test_a_broken_stream_is_an_error_of_its_endpoint_and_of_its_call():
 
 @bounded()
 async def test_savings_of_the_cache_are_shown_and_hits_are_not_attempts():
-    async with scripted(numbered()) as vendor:
-        config = cached(vendor)
+    async with scripted(numbered_answers()) as vendor:
+        config = with_cache(vendor)
         config["model_groups"][0]["models"][0]["price"] = PRICE
         async with serve_proxy(config) as proxy:
             for _ in range(3):
@@ -152,7 +152,7 @@ async def test_names_from_clients_appear_nowhere_in_the_state():
     async with scripted(GOOD) as vendor, serve_proxy(config_for(vendor.base_url)) as proxy:
         await ask(proxy.port, body=HELLO)
         for number in range(20):
-            await ask(proxy.port, body=said("x", model=f"no-such-{number}"))
+            await ask(proxy.port, body=question("x", model=f"no-such-{number}"))
             await ask(proxy.port, f"/v1/nowhere/{number}", body=HELLO)
         state = await get_json(proxy, "/admin/state")
         assert "no-such" not in str(state)
@@ -167,7 +167,7 @@ async def test_no_response_contains_a_secret():
         config = config_for(vendor.base_url, callers=callers, admin_key="sk-admin-secret")
         async with serve_proxy(config) as proxy:
             bearer = ("authorization", "Bearer sk-alice-secret")
-            await ask(proxy.port, body=said("a private word"), headers=[bearer])
+            await ask(proxy.port, body=question("a private word"), headers=[bearer])
             key = ("authorization", "Bearer sk-admin-secret")
             for path in ("state", "calls", "history", "explain?model=gpt-4.1", "session", "cache"):
                 answer = str(await get_json(proxy, f"/admin/{path}", headers=[key]))

@@ -26,7 +26,7 @@ async def endpoints_of(proxy):
     return {each["endpoint"]: each for group in state["groups"] for each in group["endpoints"]}
 
 
-async def scraped(proxy):
+async def scrape(proxy):
     """Return every sample of /metrics by its name and labels.
 
     Labels are in the catalogue's order; `le` comes last.
@@ -45,7 +45,7 @@ def _in_order(family, labels):
     return [labels[name] for name in (*described.labels, "le") if name in labels]
 
 
-async def listening(proxy):
+async def subscribe(proxy):
     """Subscribe to the live events; return the connection."""
     connection = await connect(proxy.port)
     await connection.send(request("/admin/events", method="GET", host="localhost"))
@@ -61,7 +61,7 @@ async def next_event(connection):
     return name.removeprefix("event: "), json.loads(text.removeprefix("data: "))
 
 
-async def next_of(connection, name):
+async def next_named(connection, name):
     """Return the content of the next event with this name."""
     while True:
         found, content = await next_event(connection)

@@ -68,7 +68,7 @@ async def test_chunks_come_as_they_come_and_a_break_is_told():
 @bounded()
 async def test_a_client_that_leaves_cancels_its_upstream():
     async with scripted(always("hang")) as vendor:
-        async with under_uvicorn(group_of(vendor, timeouts={}), "h11") as (port, heard):
+        async with under_uvicorn(group_of(vendor, timeouts={}), "h11") as (port, events):
             client = await connect(port)
             await client.send(request(body=CHAT))
             while not vendor.received:
@@ -76,7 +76,7 @@ async def test_a_client_that_leaves_cancels_its_upstream():
             client.leave()
             while vendor.received[0].gone_at is None:
                 await asyncio.sleep(0.005)
-            assert heard.calls[-1].record.answer.status == 499
+            assert events.calls[-1].record.answer.status == 499
 
 
 @bounded()

@@ -12,16 +12,16 @@ from llmproxy.asgi.exchange import serve_asgi
 from llmproxy.batteries import installed
 from llmproxy.config import parse_config
 from llmproxy.serving import open_app
-from tests.support.proxy import Heard
+from tests.support.proxy import RecordedEvents
 
 
 @asynccontextmanager
 async def under_uvicorn(config, implementation):
     """Serve a config with an HTTP implementation of uvicorn; yield the port and the events."""
-    heard = Heard()
+    events = RecordedEvents()
     parsed = parse_config(yaml.safe_dump(config), {}, file="test.yaml")
     listening = socket.create_server(("127.0.0.1", 0))
-    async with open_app(parsed, environ={}, batteries=installed(), listener=heard) as app:
+    async with open_app(parsed, environ={}, batteries=installed(), listener=events) as app:
         server = uvicorn.Server(
             uvicorn.Config(
                 partial(serve_asgi, app),
@@ -35,7 +35,7 @@ async def under_uvicorn(config, implementation):
         while not server.started:
             await asyncio.sleep(0.005)
         try:
-            yield listening.getsockname()[1], heard
+            yield listening.getsockname()[1], events
         finally:
             server.should_exit = True
             await serving

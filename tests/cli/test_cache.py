@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.support.cached import FIXED, cached
+from tests.support.cached import FIXED, with_cache
 from tests.support.client import ask
 from tests.support.process import command
 from tests.support.proxy import serve_proxy
@@ -16,7 +16,7 @@ KEY = "sk-admin-secret"
 
 @bounded()
 async def test_stats_and_purge_ask_the_running_proxy():
-    async with scripted(always(http(chat()))) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(always(http(chat()))) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         for _ in range(4):
             await ask(proxy.port, body=FIXED)
         stats = await command("cache", "stats", "--url", proxy.root)
@@ -41,7 +41,7 @@ async def test_stats_and_purge_ask_the_running_proxy():
 @bounded()
 async def test_address_and_key_come_from_the_config_or_the_environment(where, tmp_path):
     async with scripted(always(http(chat()))) as vendor:
-        config = cached(vendor)
+        config = with_cache(vendor)
         config["general_settings"]["admin_key"] = KEY
         async with serve_proxy(config) as proxy:
             if where == "the config":
@@ -84,7 +84,7 @@ async def test_wrong_arguments_are_explained(arguments, said):
 
 @bounded()
 async def test_a_cache_file_that_cannot_be_created_is_reported_at_the_start(tmp_path):
-    config = cached(Nobody(), type="disk", path=str(tmp_path / "missing" / "answers.sqlite3"))
+    config = with_cache(Nobody(), type="disk", path=str(tmp_path / "missing" / "answers.sqlite3"))
     file = tmp_path / "llmproxy.yaml"
     file.write_text(yaml.safe_dump(config))
     said = await command("serve", "--config", str(file), "--port", "0")

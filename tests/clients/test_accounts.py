@@ -76,7 +76,7 @@ def test_with_two_endpoints_the_proxy_says_that_it_cannot_tell_which_is_meant(na
 
 def test_the_client_does_not_ask_again_for_what_cannot_be_served(sync, two):
     proxy, _ = two
-    before = len(proxy.heard.calls)
+    before = len(proxy.events.calls)
     with pytest.raises(openai.APIStatusError):
         sync.openai(proxy.base_url, max_retries=1).files.retrieve("file-1")
-    assert len(proxy.heard.calls) - before == 1
+    assert len(proxy.events.calls) - before == 1

@@ -56,11 +56,11 @@ class House:
     def words(self, calls):
         """Return the cache results of the next calls."""
         ends_at = monotonic() + 5
-        while len(self.proxy.heard.calls) < self.seen + calls and monotonic() < ends_at:
+        while len(self.proxy.events.calls) < self.seen + calls and monotonic() < ends_at:
             sleep(0.001)  # the client has its answer before the proxy records the call
-        heard = self.proxy.heard.calls[self.seen :]
-        self.seen += len(heard)
-        return [event.record.cache for event in heard]
+        new_calls = self.proxy.events.calls[self.seen :]
+        self.seen += len(new_calls)
+        return [event.record.cache for event in new_calls]
 
 
 @pytest.fixture(scope="module", params=["openai", "azure"])

@@ -61,4 +61,4 @@ def test_an_azure_client_shows_the_same_key_in_its_own_header(proxy):
     ) as asking:
         answer = asking.chat.completions.create(model="m", messages=HELLO)
     assert answer.choices[0].message.content
-    assert proxy.heard.calls[-1].record.request.caller == "team-b"
+    assert proxy.events.calls[-1].record.request.caller == "team-b"

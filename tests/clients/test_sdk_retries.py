@@ -50,7 +50,7 @@ def _both(sync, fault):
         sent = vendor.counts.total()
         vendor.faults[:] = [fault()]
         proxied = _asked(proxy.base_url, sync)
-        return (sent, direct), (len(proxy.heard.calls), proxied)
+        return (sent, direct), (len(proxy.events.calls), proxied)
 
 
 def test_the_sdk_comes_back_when_the_vendor_asked_it_to(sync):
@@ -91,7 +91,7 @@ def test_the_sdk_does_not_insist_when_every_credential_is_refused(kind, sync):
         for vendor in vendors:
             vendor.faults.append(Fault(kind))
         error = _asked(proxy.base_url, sync)
-        assert len(proxy.heard.calls) == 1
+        assert len(proxy.events.calls) == 1
         assert [vendor.counts.total() for vendor in vendors] == [1, 1]
     assert error.code == "no_endpoint_available"
     assert error.response.headers["x-should-retry"] == "false"
@@ -102,7 +102,7 @@ def test_the_sdk_comes_back_when_an_endpoint_is_expected_back(sync):
         for vendor in vendors:
             vendor.faults.append(Fault("status:503", times=1))
         assert _asked(proxy.base_url, sync) is None
-        assert len(proxy.heard.calls) == 2
+        assert len(proxy.events.calls) == 2
 
 
 @pytest.mark.parametrize(("asked_s", "told_s"), [(30, "30"), (300, "60")])
@@ -121,5 +121,5 @@ def test_a_failure_that_the_proxy_mends_is_never_seen_by_the_sdk(sync):
     with house_of(2) as (vendors, proxy):
         vendors[0].faults.append(Fault("status:500"))
         assert [_asked(proxy.base_url, sync) for _ in range(4)] == [None] * 4
-        assert len(proxy.heard.calls) == 4
+        assert len(proxy.events.calls) == 4
         assert vendors[0].counts.total(500) > 0

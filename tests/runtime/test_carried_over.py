@@ -12,8 +12,8 @@ from tests.runtime.reloading import (
     reload,
     with_key,
 )
-from tests.support.client import begin, said
-from tests.support.limits import tells
+from tests.support.client import begin, question
+from tests.support.limits import reports_limits
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.under_way import idle, queued, under_way, waiting_calls
@@ -39,7 +39,7 @@ async def test_an_open_breaker_stays_open(tmp_path):
 
 @bounded()
 async def test_a_learned_limit_and_what_is_left_of_it_stay(tmp_path):
-    async with scripted(tells(7, "30s")) as vendor:
+    async with scripted(reports_limits(7, "30s")) as vendor:
         made = endpoint(vendor, "only")
         async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
             await chat(proxy)
@@ -134,12 +134,12 @@ async def test_who_waits_goes_on_waiting_in_front_of_who_comes_later(tmp_path):
     async with scripted(always(0.3, http(answer()))) as vendor:
         made = endpoint(vendor, "only", limits={"concurrent": 1})
         async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
-            calls = [await begin(proxy.port, said("first"))]
+            calls = [await begin(proxy.port, question("first"))]
             await until(lambda: vendor.received)
-            calls.append(await begin(proxy.port, said("second")))
+            calls.append(await begin(proxy.port, question("second")))
             await queued(proxy, 1)
             await reload(proxy, one_group({**made, "weight": 7}, num_retries=1))
-            calls.append(await begin(proxy.port, said("third")))
+            calls.append(await begin(proxy.port, question("third")))
             for each in calls:
                 assert (await each.reply()).status == 200
                 each.leave()

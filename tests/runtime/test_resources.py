@@ -6,9 +6,9 @@ import pytest
 
 from tests.admin.watching import get_json
 from tests.runtime.reloading import chat, config_of, endpoint, group, one_group, reload, state_of
-from tests.support.cached import FIXED, numbered, text_of
+from tests.support.cached import FIXED, numbered_answers, text_of
 from tests.support.callers import KEY_A, KEY_B, bearer, team_a, team_b
-from tests.support.client import begin, said
+from tests.support.client import begin, question
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.valkey import valkey
@@ -60,7 +60,7 @@ async def test_answers_are_remembered_and_no_count_falls_whatever_becomes_of_the
         {"cache": False},
         {"cache": True, "cache_params": {"ttl": 1000}},
     )
-    async with scripted(numbered()) as vendor:
+    async with scripted(numbered_answers()) as vendor:
         made = endpoint(vendor, "only", price={"input": 1000, "output": 1000})
         config = one_group(made, cache=True)
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
@@ -72,7 +72,7 @@ async def test_answers_are_remembered_and_no_count_falls_whatever_becomes_of_the
                 reply = await chat(proxy, FIXED)
                 if number < 3:
                     assert (reply.header("x-llmproxy-cache"), text_of(reply)) == ("hit", "answer 1")
-                await chat(proxy, said(f"new {number}", temperature=0))
+                await chat(proxy, question(f"new {number}", temperature=0))
                 seen.append(await counters_of(proxy))
             assert seen[-1]["hits"] >= 3
             assert seen[-1]["store reads"] > 0
@@ -192,7 +192,7 @@ async def test_the_door_asks_for_what_the_config_of_the_moment_says(tmp_path):
     async with scripted(GOOD) as vendor:
         made = endpoint(vendor, "only")
         async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
-            big = said("x" * 2000)
+            big = question("x" * 2000)
             assert (await chat(proxy, big)).status == 200
             changes = await reload(proxy, one_group(made, max_body_bytes=1024))
             assert changes == ["general_settings.max_body_bytes: 33554432 -> 1024"]

@@ -337,4 +337,4 @@ async def test_a_call_that_is_unanswered_at_the_end_of_the_shutdown_gets_503():
             proxy.server.should_exit = True
             reply = await client.reply()
             assert (reply.status, reply.error["code"]) == (503, "proxy_shutting_down")
-            assert proxy.heard.calls[-1].record.answer.error == "proxy_shutting_down"
+            assert proxy.events.calls[-1].record.answer.error == "proxy_shutting_down"

@@ -6,9 +6,9 @@ import json
 import pytest
 from openai import AsyncOpenAI
 
-from tests.support.cached import FIXED, ask_with, cached, numbered, text_of
+from tests.support.cached import FIXED, ask_with, numbered_answers, text_of, with_cache
 from tests.support.callers import CALLERS, KEYS, as_caller
-from tests.support.client import HELLO, ask, said
+from tests.support.client import HELLO, ask, question
 from tests.support.groups import endpoint
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
@@ -17,7 +17,7 @@ from tests.support.vendor import always, chat, error_body, http, scripted
 
 @bounded()
 async def test_the_second_call_is_served_from_the_cache():
-    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(numbered_answers()) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         first = await ask(proxy.port, body=FIXED)
         again = await ask(proxy.port, body={**FIXED, "user": "another"})
         assert first.header("x-llmproxy-cache") == "miss"
@@ -28,13 +28,13 @@ async def test_the_second_call_is_served_from_the_cache():
         assert again.header("x-llmproxy-endpoint") is None
         assert again.header("x-request-id") not in (None, first.header("x-request-id"))
         assert len(vendor.received) == 1
-        assert [event.record.cache for event in proxy.heard.calls] == ["miss", "hit"]
-        assert [event.record.attempts for event in proxy.heard.calls] == [1, 0]
+        assert [event.record.cache for event in proxy.events.calls] == ["miss", "hit"]
+        assert [event.record.attempts for event in proxy.events.calls] == [1, 0]
 
 
 @bounded()
 async def test_without_cache_every_call_asks_and_no_header_is_added():
-    async with scripted(numbered()) as vendor:
+    async with scripted(numbered_answers()) as vendor:
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
             replies = [await ask(proxy.port, body=FIXED) for _ in range(2)]
             assert [text_of(reply) for reply in replies] == ["answer 1", "answer 2"]
@@ -48,8 +48,8 @@ async def test_without_cache_every_call_asks_and_no_header_is_added():
 )
 @bounded()
 async def test_a_call_that_differs_is_a_miss(other):
-    async with scripted(numbered()) as vendor:
-        async with serve_proxy(cached(vendor, mode="all")) as proxy:
+    async with scripted(numbered_answers()) as vendor:
+        async with serve_proxy(with_cache(vendor, mode="all")) as proxy:
             await ask(proxy.port, body=FIXED)
             assert text_of(await ask(proxy.port, body={**FIXED, **other})) == "answer 2"
 
@@ -57,15 +57,15 @@ async def test_a_call_that_differs_is_a_miss(other):
 @bounded()
 async def test_random_answers_are_cached_only_with_mode_all():
     for mode, expected in (("deterministic", "answer 2"), ("all", "answer 1")):
-        async with scripted(numbered()) as vendor:
-            async with serve_proxy(cached(vendor, mode=mode)) as proxy:
+        async with scripted(numbered_answers()) as vendor:
+            async with serve_proxy(with_cache(vendor, mode=mode)) as proxy:
                 await ask(proxy.port, body=HELLO)
                 assert text_of(await ask(proxy.port, body=HELLO)) == expected
 
 
 @bounded()
 async def test_a_json_answer_is_served_as_a_stream():
-    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(numbered_answers()) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         await ask(proxy.port, body=FIXED)
         for _ in range(2):
             reply = await ask(proxy.port, body={**FIXED, "stream": True})
@@ -79,7 +79,7 @@ async def test_a_json_answer_is_served_as_a_stream():
 
 @bounded()
 async def test_the_directives_of_a_call():
-    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(numbered_answers()) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         assert (await ask_with(proxy, "only")).status == 504
         assert text_of(await ask(proxy.port, body=FIXED)) == "answer 1"
         assert text_of(await ask_with(proxy, "only")) == "answer 1"
@@ -95,21 +95,21 @@ async def test_the_directives_of_a_call():
 @pytest.mark.parametrize("body", [HELLO, {**FIXED, "stream": True}], ids=["by chance", "stream"])
 @bounded()
 async def test_only_asks_no_endpoint_for_uncacheable_calls_either(body):
-    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(numbered_answers()) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         assert (await ask_with(proxy, "only", body)).status == 504
         assert not vendor.received
 
 
 @bounded()
 async def test_only_finds_what_force_has_cached():
-    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(numbered_answers()) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         await ask_with(proxy, "force", HELLO)
         assert text_of(await ask_with(proxy, "only", HELLO)) == "answer 1"
 
 
 @bounded()
 async def test_errors_of_only_and_of_an_unknown_directive():
-    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(numbered_answers()) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         refused = await ask_with(proxy, "only")
         assert refused.json["error"]["code"] == "not_cached"
         assert refused.header("x-should-retry") == "false"
@@ -133,7 +133,7 @@ async def test_errors_of_only_and_of_an_unknown_directive():
 )
 @bounded()
 async def test_cache_control_is_respected(control, expected):
-    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(numbered_answers()) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         await ask(proxy.port, body=FIXED)
         await asyncio.sleep(0.01)
         headers = [("cache-control", control)]
@@ -146,14 +146,17 @@ async def test_cache_control_is_respected(control, expected):
 
 @bounded()
 async def test_no_store_keeps_nothing():
-    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(numbered_answers()) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         await ask(proxy.port, body=FIXED, headers=[("cache-control", "no-store")])
         assert text_of(await ask(proxy.port, body=FIXED)) == "answer 2"
 
 
 @bounded()
 async def test_an_answer_expires_after_its_ttl():
-    async with scripted(numbered()) as vendor, serve_proxy(cached(vendor, ttl=0.05)) as proxy:
+    async with (
+        scripted(numbered_answers()) as vendor,
+        serve_proxy(with_cache(vendor, ttl=0.05)) as proxy,
+    ):
         await ask(proxy.port, body=FIXED)
         await asyncio.sleep(0.06)
         assert text_of(await ask(proxy.port, body=FIXED)) == "answer 2"
@@ -172,7 +175,7 @@ async def test_an_answer_expires_after_its_ttl():
 )
 @bounded()
 async def test_incomplete_answers_are_not_cached(answer):
-    async with scripted(always(answer)) as vendor, serve_proxy(cached(vendor)) as proxy:
+    async with scripted(always(answer)) as vendor, serve_proxy(with_cache(vendor)) as proxy:
         first, again = [await ask(proxy.port, body=FIXED) for _ in range(2)]
         assert (again.status, again.body) == (first.status, first.body)
         assert again.header("x-llmproxy-cache") != "hit"
@@ -182,7 +185,7 @@ async def test_incomplete_answers_are_not_cached(answer):
 @bounded()
 async def test_answers_of_a_fallback_group_are_not_cached():
     down = always(http(error_body("server_error"), status=500))
-    async with scripted(down) as main, scripted(numbered()) as other:
+    async with scripted(down) as main, scripted(numbered_answers()) as other:
         config = config_for(endpoint(main, "main"), cache=True, num_retries=0)
         config["model_groups"][0]["fallbacks"] = ["other"]
         config["model_groups"].append(
@@ -199,8 +202,8 @@ async def test_answers_of_a_fallback_group_are_not_cached():
 @bounded()
 async def test_callers_share_answers_only_with_scope_shared(scope, expected):
     params = {} if scope is None else {"scope": scope}
-    async with scripted(numbered()) as vendor:
-        async with serve_proxy(cached(vendor, callers=CALLERS, **params)) as proxy:
+    async with scripted(numbered_answers()) as vendor:
+        async with serve_proxy(with_cache(vendor, callers=CALLERS, **params)) as proxy:
             await ask(proxy.port, body=FIXED, headers=as_caller("alice"))
             other = await ask(proxy.port, body=FIXED, headers=as_caller("bob"))
             assert text_of(other) == expected
@@ -211,8 +214,8 @@ async def test_callers_share_answers_only_with_scope_shared(scope, expected):
 @bounded()
 async def test_a_hit_is_not_taken_off_the_callers_limits():
     caller = {"name": "alice", "key": KEYS["alice"], "limits": {"rpm": 2}}
-    async with scripted(numbered()) as vendor:
-        async with serve_proxy(cached(vendor, callers=[caller])) as proxy:
+    async with scripted(numbered_answers()) as vendor:
+        async with serve_proxy(with_cache(vendor, callers=[caller])) as proxy:
             replies = [
                 await ask(proxy.port, body=FIXED, headers=as_caller("alice")) for _ in range(5)
             ]
@@ -222,8 +225,8 @@ async def test_a_hit_is_not_taken_off_the_callers_limits():
 
 @bounded()
 async def test_calls_with_the_clients_own_key_are_not_cached():
-    async with scripted(numbered()) as vendor:
-        async with serve_proxy(cached(vendor, api_key=None)) as proxy:
+    async with scripted(numbered_answers()) as vendor:
+        async with serve_proxy(with_cache(vendor, api_key=None)) as proxy:
             headers = [("authorization", "Bearer sk-mine")]
             replies = [await ask(proxy.port, body=FIXED, headers=headers) for _ in range(2)]
             assert [text_of(reply) for reply in replies] == ["answer 1", "answer 2"]
@@ -236,11 +239,11 @@ async def test_no_caller_gets_the_answer_of_another():
         return (http(chat(json.loads(received.body)["messages"][0]["content"])),)
 
     async with scripted(whose) as vendor:
-        async with serve_proxy(cached(vendor, callers=CALLERS)) as proxy:
+        async with serve_proxy(with_cache(vendor, callers=CALLERS)) as proxy:
             for number in range(200):
                 name = ("alice", "bob")[number % 2]
                 # A field that the key ignores says whose call it was.
-                body = {**said(f"{number // 4 % 5}", temperature=0), "user": name}
+                body = {**question(f"{number // 4 % 5}", temperature=0), "user": name}
                 reply = await ask(proxy.port, body=body, headers=as_caller(name))
                 assert text_of(reply) == f"{number // 4 % 5}"
             users = [json.loads(received.body)["user"] for received in vendor.received]
@@ -256,7 +259,7 @@ async def test_an_openai_client_gets_equal_objects_from_a_miss_and_a_hit():
         {"index": 1, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"},
     ]
     async with scripted(always(http(chat(choices=choices)))) as vendor:
-        async with serve_proxy(cached(vendor)) as proxy:
+        async with serve_proxy(with_cache(vendor)) as proxy:
             client = AsyncOpenAI(base_url=proxy.base_url, api_key="any", max_retries=0)
             async with client:
                 first, again = [

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.support.cached import FIXED, cached, numbered, text_of
+from tests.support.cached import FIXED, numbered_answers, text_of, with_cache
 from tests.support.callers import as_caller
 from tests.support.client import HELLO, ask, begin
 from tests.support.proxy import serve_proxy
@@ -20,7 +20,7 @@ def limited(vendor, *, scope="per_caller", general=(), limits, **params):
     """A config with a cache, and callers with the same limits each."""
     keys = {name: as_caller(name)[0][1].removeprefix("Bearer ") for name in NAMES}
     callers = [{"name": name, "key": key, "limits": limits} for name, key in keys.items()]
-    config = cached(vendor, callers=callers, scope=scope, **params)
+    config = with_cache(vendor, callers=callers, scope=scope, **params)
     config["general_settings"] |= dict(general)
     return config
 
@@ -43,7 +43,7 @@ def slow(answer, *, after_s=0.2):
 
 @bounded()
 async def test_hits_are_answered_although_the_caller_has_used_up_its_limit():
-    async with scripted(numbered()) as vendor:
+    async with scripted(numbered_answers()) as vendor:
         async with serve_proxy(limited(vendor, limits={"rpm": 1})) as proxy:
             replies = [await ask_as("alice", proxy) for _ in range(3)]
             assert [reply.status for reply in replies] == [200, 200, 200]
@@ -53,7 +53,7 @@ async def test_hits_are_answered_although_the_caller_has_used_up_its_limit():
 
 @bounded()
 async def test_hits_take_neither_requests_nor_tokens():
-    async with scripted(numbered()) as vendor:
+    async with scripted(numbered_answers()) as vendor:
         async with serve_proxy(limited(vendor, limits={"rpm": 5, "tpm": 1_000})) as proxy:
             await ask_as("alice", proxy)
             hits = [await ask_as("alice", proxy) for _ in range(3)]
@@ -65,7 +65,7 @@ async def test_hits_take_neither_requests_nor_tokens():
 
 @bounded()
 async def test_callers_without_limits_get_no_limit_headers_on_a_hit():
-    async with scripted(numbered()) as vendor:
+    async with scripted(numbered_answers()) as vendor:
         async with serve_proxy(limited(vendor, limits={})) as proxy:
             await ask_as("alice", proxy)
             assert (await ask_as("alice", proxy)).header("x-ratelimit-limit-requests") is None
@@ -144,13 +144,13 @@ async def test_a_leader_that_leaves_alone_gives_its_place_back():
             leader = await begin(proxy.port, FIXED, headers=as_caller("alice"))
             await until(lambda: vendor.received)
             leader.leave()
-            await until(lambda: proxy.heard.calls)
+            await until(lambda: proxy.events.calls)
             assert (await ask_as("alice", proxy, OTHER)).status == 200
 
 
 @bounded()
 async def test_stale_answers_are_free_and_their_renewal_counts_if_the_caller_has_room():
-    async with scripted(numbered()) as vendor:
+    async with scripted(numbered_answers()) as vendor:
         config = limited(vendor, limits={"rpm": 2}, ttl=0.05, stale_while_revalidate_s=60)
         async with serve_proxy(config) as proxy:
             replies = []
@@ -166,7 +166,7 @@ async def test_stale_answers_are_free_and_their_renewal_counts_if_the_caller_has
 
 @bounded()
 async def test_without_cache_every_call_counts():
-    async with scripted(numbered()) as vendor:
+    async with scripted(numbered_answers()) as vendor:
         config = limited(vendor, limits={"rpm": 1}, general={"cache": False})
         async with serve_proxy(config) as proxy:
             statuses = [(await ask_as("alice", proxy)).status for _ in range(2)]
@@ -175,7 +175,7 @@ async def test_without_cache_every_call_counts():
 
 @bounded()
 async def test_calls_that_may_not_be_cached_count_although_there_is_a_cache():
-    async with scripted(numbered()) as vendor:
+    async with scripted(numbered_answers()) as vendor:
         async with serve_proxy(limited(vendor, limits={"rpm": 1})) as proxy:
             statuses = [(await ask_as("alice", proxy, HELLO)).status for _ in range(2)]
             assert statuses == [200, 429]

@@ -64,7 +64,7 @@ async def test_every_path_of_the_data_plane_needs_a_key(method, path, headers):
         assert reply.header("x-llmproxy-error-source") == "proxy"
         assert vendor.received == []
         assert [
-            (seen.record.answer.status, seen.record.request.caller) for seen in proxy.heard.calls
+            (seen.record.answer.status, seen.record.request.caller) for seen in proxy.events.calls
         ] == [(401, None)]
 
 
@@ -84,7 +84,7 @@ async def test_a_callers_key_is_never_sent_upstream(name):
             async with serve_proxy(with_callers(vendor, team_a(), api_key=api_key)) as proxy:
                 reply = await ask(proxy.port, body=CHAT, headers=[(name, value)])
                 assert reply.status == 200
-                assert proxy.heard.calls[0].record.request.caller == "team-a"
+                assert proxy.events.calls[0].record.request.caller == "team-a"
         own, none = vendor.received
         assert own.header("authorization") == "Bearer sk-upstream"
         assert none.header("authorization") is None
@@ -98,7 +98,7 @@ async def test_an_endpoint_that_refuses_calls_without_a_credential_is_misconfigu
     async with scripted(refuses) as vendor:
         async with serve_proxy(with_callers(vendor, team_a(), api_key=None)) as proxy:
             await ask(proxy.port, body=CHAT, headers=bearer(KEY_A))
-            assert [change.state for change in proxy.heard.changes] == ["misconfigured"]
+            assert [change.state for change in proxy.events.changes] == ["misconfigured"]
 
 
 @bounded()
@@ -114,7 +114,7 @@ async def test_keys_appear_in_no_log_error_or_page(caplog):
                     for key in (KEY_A, KEY_A, KEY_B, KEY_B + "-wrong")
                 ]
                 answers.append(await ask(proxy.port, "/health", method="GET"))
-                for call in proxy.heard.calls:
+                for call in proxy.events.calls:
                     log.call_finished(call)
                 shown = repr(proxy.runtime.config) + repr(proxy.runtime.callers)
     log.close()
@@ -270,9 +270,9 @@ async def test_a_client_that_leaves_frees_its_concurrency_permit():
             while not vendor.received:
                 await asyncio.sleep(0.01)
             leaving.leave()
-            while not proxy.heard.calls:
+            while not proxy.events.calls:
                 await asyncio.sleep(0.01)
-            assert proxy.heard.calls[0].record.answer.status == 499
+            assert proxy.events.calls[0].record.answer.status == 499
             assert (await ask(proxy.port, body=CHAT, headers=bearer(KEY_A))).status == 200
 
 
@@ -299,7 +299,7 @@ async def test_without_callers_an_endpoint_without_a_key_gets_the_clients_key():
             assert reply.status == 200
             assert vendor.received[0].header("authorization") == "Bearer sk-mine"
             assert [reply.header(name) for name in OPENAIS] == ["9999", "9998"]
-            assert proxy.heard.calls[0].record.request.caller is None
+            assert proxy.events.calls[0].record.request.caller is None
 
 
 # ---- Anthropic's dialect

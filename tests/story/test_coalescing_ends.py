@@ -3,11 +3,11 @@
 import asyncio
 from contextlib import suppress
 
-from tests.support.cached import FIXED, cached
+from tests.support.cached import FIXED, with_cache
 from tests.support.client import ask, begin
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.slow_answers import EVENTS, STREAM, WHOLE, slowly, streams
+from tests.support.slow_answers import EVENTS, FIXED_STREAM, WHOLE, slow, slow_stream
 from tests.support.under_way import under_way
 from tests.support.vendor import DONE, chat, http, scripted
 from tests.support.waiting import until
@@ -15,32 +15,32 @@ from tests.support.waiting import until
 
 @bounded()
 async def test_a_followers_stream_ends_with_an_error_at_its_deadline():
-    async with scripted(streams(pause_s=0.05)) as vendor:
-        async with serve_proxy(cached(vendor)) as proxy:
-            leader = asyncio.create_task(ask(proxy.port, body=STREAM))
+    async with scripted(slow_stream(pause_s=0.05)) as vendor:
+        async with serve_proxy(with_cache(vendor)) as proxy:
+            leader = asyncio.create_task(ask(proxy.port, body=FIXED_STREAM))
             await until(lambda: vendor.received)
             hurried = [("x-llmproxy-timeout-s", "0.6")]
-            reply = await ask(proxy.port, body=STREAM, headers=hurried)
+            reply = await ask(proxy.port, body=FIXED_STREAM, headers=hurried)
             assert reply.header("x-llmproxy-endpoint") == "only"
             assert reply.body.startswith(EVENTS[0])
             assert b"The call's time is over." in reply.body
             assert DONE not in reply.body
             assert (await leader).body == WHOLE
-            assert proxy.heard.calls[0].record.answer.error == "deadline_exceeded"
+            assert proxy.events.calls[0].record.answer.error == "deadline_exceeded"
 
 
 @bounded()
 async def test_a_leader_that_left_is_logged_with_its_tokens_when_its_call_is_over():
-    async with scripted(slowly(http(chat("good")), after_s=0.4)) as vendor:
-        async with serve_proxy(cached(vendor)) as proxy:
+    async with scripted(slow(http(chat("good")), after_s=0.4)) as vendor:
+        async with serve_proxy(with_cache(vendor)) as proxy:
             leader = await begin(proxy.port, FIXED)
             await until(lambda: vendor.received)
             follower = asyncio.create_task(ask(proxy.port, body=FIXED))
             await asyncio.sleep(0.1)
             leader.leave()
             assert (await follower).status == 200
-            await until(lambda: len(proxy.heard.calls) == 2)
-            answers = {event.record.cache: event.record.answer for event in proxy.heard.calls}
+            await until(lambda: len(proxy.events.calls) == 2)
+            answers = {event.record.cache: event.record.answer for event in proxy.events.calls}
             assert answers["miss"].status == 499
             assert answers["miss"].error == "client_closed_request"
             assert answers["miss"].usage.input_tokens == 3
@@ -50,11 +50,11 @@ async def test_a_leader_that_left_is_logged_with_its_tokens_when_its_call_is_ove
 
 @bounded()
 async def test_every_stream_ends_with_an_error_at_shutdown():
-    async with scripted(streams(pause_s=0.5)) as vendor:
-        config = cached(vendor)
+    async with scripted(slow_stream(pause_s=0.5)) as vendor:
+        config = with_cache(vendor)
         config["general_settings"] |= {"drain_timeout_s": 0.2}
         async with serve_proxy(config) as proxy:
-            clients = [await begin(proxy.port, STREAM) for _ in range(3)]
+            clients = [await begin(proxy.port, FIXED_STREAM) for _ in range(3)]
             for client in clients:
                 await client.head()
             proxy.server.should_exit = True
@@ -68,11 +68,14 @@ async def test_every_stream_ends_with_an_error_at_shutdown():
 
 @bounded()
 async def test_shutdown_ends_a_call_that_goes_on_without_its_client():
-    async with scripted(streams(pause_s=0.5)) as vendor:
-        config = cached(vendor)
+    async with scripted(slow_stream(pause_s=0.5)) as vendor:
+        config = with_cache(vendor)
         config["general_settings"] |= {"drain_timeout_s": 0.2}
         async with serve_proxy(config) as proxy:
-            leader, follower = await begin(proxy.port, STREAM), await begin(proxy.port, STREAM)
+            leader, follower = (
+                await begin(proxy.port, FIXED_STREAM),
+                await begin(proxy.port, FIXED_STREAM),
+            )
             await leader.head()
             await follower.head()
             leader.leave()
@@ -80,7 +83,7 @@ async def test_shutdown_ends_a_call_that_goes_on_without_its_client():
             assert under_way(proxy)["shared upstream calls"] == 1
         assert not under_way(proxy)
         await until(lambda: vendor.received[0].gone_at is not None)
-        assert sorted(event.record.answer.error for event in proxy.heard.calls) == [
+        assert sorted(event.record.answer.error for event in proxy.events.calls) == [
             "client_closed_request",
             "proxy_shutting_down",
         ]

@@ -117,7 +117,7 @@ async def test_an_encoded_answer_passes_as_it_is_and_its_tokens_are_read():
             assert reply.body == packed
             assert reply.header("content-encoding") == "gzip"
             assert vendor.received[0].header("accept-encoding") == "gzip"
-            assert proxy.heard.calls[-1].record.answer.usage.input_tokens == 3
+            assert proxy.events.calls[-1].record.answer.usage.input_tokens == 3
 
 
 @bounded()
@@ -186,7 +186,7 @@ async def test_without_an_api_key_the_clients_own_credential_goes_up_and_its_401
             assert (reply.status, reply.json) == (401, error_body("invalid_api_key"))
             assert vendor.received[0].header("authorization") == "Bearer sk-client"
             assert not other.received
-            assert not proxy.heard.changes, "another client's key may be fine"
+            assert not proxy.events.changes, "another client's key may be fine"
 
 
 @pytest.mark.parametrize(

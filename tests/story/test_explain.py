@@ -4,8 +4,8 @@ import pytest
 
 from llmproxy.steps import Attempt, FellBack, PassedOver
 from tests.support.client import HELLO, STREAM, ask
-from tests.support.groups import cheap_and_dear, endpoint, two_groups
-from tests.support.limits import tells
+from tests.support.groups import endpoint, two_groups, two_tiers
+from tests.support.limits import reports_limits
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import DOWN, GOOD, scripted
@@ -68,7 +68,7 @@ async def test_the_event_of_a_call_has_its_steps_in_order_and_no_word_of_its_con
     async with scripted(DOWN) as main, scripted(GOOD) as other:
         async with serve_proxy(two_groups(main, other)) as proxy:
             await ask(proxy.port, body=HELLO)
-        (event,) = proxy.heard.calls
+        (event,) = proxy.events.calls
         failed, fell, answered = event.record.steps
         assert isinstance(failed, Attempt)
         assert isinstance(fell, FellBack)
@@ -83,11 +83,11 @@ async def test_the_event_of_a_call_has_its_steps_in_order_and_no_word_of_its_con
 
 @bounded()
 async def test_a_full_endpoint_that_the_turn_passed_over_is_named():
-    async with scripted(tells(0, "9s")) as cheap, scripted(GOOD) as dear:
-        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=0)) as proxy:
+    async with scripted(reports_limits(0, "9s")) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(two_tiers(cheap, dear, spill_wait_s=0)) as proxy:
             await ask(proxy.port, body=HELLO)
             await ask(proxy.port, body=HELLO)
-        skipped, answered = proxy.heard.calls[1].record.steps
+        skipped, answered = proxy.events.calls[1].record.steps
         assert isinstance(skipped, PassedOver)
         assert (skipped.endpoint, answered.endpoint) == ("cheap", "dear")
         assert skipped.why.startswith("full for ")

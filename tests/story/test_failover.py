@@ -55,7 +55,7 @@ async def test_another_endpoint_answers_when_one_fails_with(fault, body):
             assert b"bad" not in reply.body
             assert reply.header("x-llmproxy-endpoint") == "e1"
             assert reply.header("x-llmproxy-attempts") == "2"
-            (failure,) = proxy.heard.failures
+            (failure,) = proxy.events.failures
             assert failure.attempt.endpoint == "e0"
             assert failure.attempt.verdict == "next endpoint"
 
@@ -118,7 +118,7 @@ async def test_a_refused_connection_fails_over():
         async with serve_proxy(config) as proxy:
             reply = await ask(proxy.port, body=CHAT)
             assert (reply.status, reply.header("x-llmproxy-endpoint")) == (200, "e1")
-            assert "cannot connect" in proxy.heard.failures[0].message
+            assert "cannot connect" in proxy.events.failures[0].message
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ async def test_a_dead_endpoint_is_left_alone_and_gets_its_share_again_when_it_is
             for _ in range(40):
                 assert (await ask(proxy.port, body=CHAT)).status == 200
             assert len(first.received) > before
-            states = [change.state for change in proxy.heard.changes if change.endpoint == "e0"]
+            states = [change.state for change in proxy.events.changes if change.endpoint == "e0"]
             assert states[0] == "open"
             assert "closed" in states
 
@@ -281,7 +281,7 @@ async def test_a_kept_connection_that_closes_on_reuse_is_no_failure():
                 reply = await ask(proxy.port, body=CHAT)
                 assert reply.status == 200
                 assert reply.header("x-llmproxy-attempts") == "1"
-            assert not proxy.heard.failures
+            assert not proxy.events.failures
 
 
 @bounded()
@@ -292,12 +292,12 @@ async def test_the_log_says_who_is_next_after_a_failure():
     async with scripted(fails_at_first) as vendor:
         async with serve_proxy(group_of(vendor, num_retries=3)) as proxy:
             assert (await ask(proxy.port, body=CHAT)).status == 200
-            assert [event.attempt.verdict for event in proxy.heard.failures] == ["same endpoint"]
+            assert [event.attempt.verdict for event in proxy.events.failures] == ["same endpoint"]
     dead = always(*FAULTS["a 500"])
     async with scripted(dead) as one, scripted(dead) as other:
         async with serve_proxy(group_of(one, other, num_retries=1)) as proxy:
             await ask(proxy.port, body=CHAT)
-            assert [event.attempt.verdict for event in proxy.heard.failures] == [
+            assert [event.attempt.verdict for event in proxy.events.failures] == [
                 "next endpoint",
                 "give up",
             ]

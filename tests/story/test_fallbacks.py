@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.support.client import HELLO, STREAM, ask, asked_for
+from tests.support.client import HELLO, STREAM, ask, question_in
 from tests.support.groups import endpoint
-from tests.support.limits import refuses, tells
+from tests.support.limits import refusal, reports_limits
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import DOWN, GOOD, always, error_body, http, scripted
@@ -34,7 +34,7 @@ async def test_a_group_that_is_out_hands_its_calls_to_its_fallback(body):
             assert reply.status == 200
             assert reply.header("x-llmproxy-fallback") == "g0"
             assert reply.header("x-llmproxy-endpoint") == "e0"
-            assert asked_for(other.received[0]) in ("hello", "hi")
+            assert question_in(other.received[0]) in ("hello", "hi")
 
 
 @bounded()
@@ -48,7 +48,7 @@ async def test_a_call_that_its_own_group_serves_says_nothing_of_fallbacks():
 
 @bounded()
 async def test_a_group_that_is_full_for_too_long_hands_its_calls_to_its_fallback():
-    async with scripted(tells(0, "9s")) as main, scripted(GOOD) as other:
+    async with scripted(reports_limits(0, "9s")) as main, scripted(GOOD) as other:
         config = groups(main, other, fallbacks=["g0"], queue={"max_wait_s": 1})
         async with serve_proxy(config) as proxy:
             assert (await ask(proxy.port, body=HELLO)).header("x-llmproxy-fallback") is None
@@ -69,7 +69,7 @@ async def test_fallbacks_are_tried_in_their_order():
 
 @bounded()
 async def test_when_the_fallback_is_full_too_the_error_names_both_and_the_sooner_time():
-    refusing_for = {n: always(refuses(("retry-after-ms", n))) for n in ("60000", "20000")}
+    refusing_for = {n: always(refusal(("retry-after-ms", n))) for n in ("60000", "20000")}
     async with scripted(refusing_for["60000"]) as main, scripted(refusing_for["20000"]) as other:
         config = groups(main, other, fallbacks=["g0"])
         for group, spare in zip(config["model_groups"], (main, other), strict=True):

@@ -77,7 +77,7 @@ async def test_what_fails_after_a_comment_is_told_in_the_stream():
     async with scripted(always(0.2, FAILURE)) as vendor:
         async with serve_proxy(beating(vendor.base_url, num_retries=0)) as proxy:
             reply = await ask(proxy.port, body=STREAM)
-            (call,) = proxy.heard.calls
+            (call,) = proxy.events.calls
 
     assert reply.status == 200
     assert reply.body.startswith(BEAT)

@@ -46,7 +46,7 @@ async def test_an_impatient_client_says_nothing_about_the_endpoint():
         async with serve_proxy(group_of(first, second)) as proxy:
             for _ in range(4):
                 await ask(proxy.port, body=CHAT, headers=[("x-llmproxy-timeout-s", "0.05")])
-            assert not proxy.heard.changes
+            assert not proxy.events.changes
 
 
 @bounded()
@@ -117,7 +117,7 @@ async def test_a_misconfigured_endpoint_is_set_aside_and_told_loudly():
             for _ in range(10):
                 assert (await ask(proxy.port, body=CHAT)).status == 200
             assert len(wrong.received) == 1
-            (change,) = proxy.heard.changes
+            (change,) = proxy.events.changes
             assert (change.endpoint, change.state, change.for_s) == ("e0", "misconfigured", 300)
 
 
@@ -133,7 +133,7 @@ async def test_an_unknown_model_name_cools_nobody_where_the_client_chooses_the_n
             for _ in range(2):
                 reply = await ask(proxy.port, body=CHAT)
                 assert (reply.status, reply.json) == (404, error_body("model_not_found"))
-            assert not proxy.heard.changes
+            assert not proxy.events.changes
 
 
 @bounded()

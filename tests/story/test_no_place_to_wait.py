@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.support.client import HELLO, ask, begin
-from tests.support.groups import cheap_and_dear
-from tests.support.limits import tells
+from tests.support.groups import two_tiers
+from tests.support.limits import reports_limits
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.under_way import queued, waiting_calls
@@ -16,8 +16,8 @@ from tests.support.vendor import GOOD, scripted
 @pytest.mark.parametrize("queue", [{"max_waiting": 0}, {"max_wait_s": 0}], ids=str)
 @bounded()
 async def test_where_nobody_may_wait_a_full_tier_is_left_at_once(queue):
-    async with scripted(tells(0, "1500ms")) as cheap, scripted(GOOD) as dear:
-        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=2, **queue)) as proxy:
+    async with scripted(reports_limits(0, "1500ms")) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(two_tiers(cheap, dear, spill_wait_s=2, **queue)) as proxy:
             endpoints = []
             for _ in range(3):
                 reply = await ask(proxy.port, body=HELLO)
@@ -27,8 +27,8 @@ async def test_where_nobody_may_wait_a_full_tier_is_left_at_once(queue):
 
 @bounded()
 async def test_when_the_line_is_full_further_calls_take_the_dearer_tier():
-    async with scripted(tells(0, "1500ms")) as cheap, scripted(GOOD) as dear:
-        config = cheap_and_dear(cheap, dear, spill_wait_s=2, max_waiting=1)
+    async with scripted(reports_limits(0, "1500ms")) as cheap, scripted(GOOD) as dear:
+        config = two_tiers(cheap, dear, spill_wait_s=2, max_waiting=1)
         async with serve_proxy(config) as proxy:
             await ask(proxy.port, body=HELLO)
             waiting = await begin(proxy.port)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.support.cached import FIXED, ask_with, cached, text_of
+from tests.support.cached import FIXED, ask_with, text_of, with_cache
 from tests.support.client import HELLO, ask
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
@@ -26,7 +26,7 @@ def works_once(failure):
 
 
 def impatient(vendor, **params):
-    config = cached(vendor, ttl=TTL_S, **params)
+    config = with_cache(vendor, ttl=TTL_S, **params)
     config["general_settings"] |= {"num_retries": 0, "cooldown_time": 0.05}
     return config
 
@@ -49,7 +49,7 @@ async def test_a_stale_answer_is_served_if_no_endpoint_can_answer(failure):
                 assert (reply.status, text_of(reply)) == (200, "answer 1")
                 assert reply.header("x-llmproxy-cache") == "stale"
                 assert reply.header("age") == "0"
-            assert proxy.heard.calls[-1].record.cache == "stale"
+            assert proxy.events.calls[-1].record.cache == "stale"
             assert proxy.runtime.cache.counters.stale == 3
 
 
@@ -150,7 +150,7 @@ async def test_max_age_applies_to_stale_answers_too():
 @bounded()
 async def test_a_group_has_a_mode_of_its_own():
     async with scripted(numbered_slowly) as vendor:
-        config = cached(vendor)
+        config = with_cache(vendor)
         first = config["model_groups"][0]
         config["model_groups"] += [
             {**first, "model_group": "everything", "cache": "all"},

@@ -46,7 +46,7 @@ async def test_after_the_commit_point_a_broken_chat_stream_says_so_and_nothing_i
             assert error["type"] == "server_error"
             assert b"[DONE]" not in reply.body
             assert not other.received
-            assert proxy.heard.calls[-1].record.answer.error == "upstream_stream_interrupted"
+            assert proxy.events.calls[-1].record.answer.error == "upstream_stream_interrupted"
 
 
 @bounded()
@@ -108,7 +108,7 @@ async def test_a_stream_arrives_byte_for_byte_at_any_split(size):
         async with serve_proxy(group_of(vendor)) as proxy:
             reply = await ask(proxy.port, body=STREAM)
             assert reply.body == stream
-            usage = proxy.heard.calls[-1].record.answer.usage
+            usage = proxy.events.calls[-1].record.answer.usage
             assert (usage.input_tokens, usage.output_tokens) == (7, 9)
 
 
@@ -166,8 +166,8 @@ async def test_a_client_that_leaves_cancels_its_upstream_within_100_ms(where, ho
             while vendor.received[0].gone_at is None:
                 await asyncio.sleep(0.005)
             assert vendor.received[0].gone_at - left_at < 0.1
-            assert proxy.heard.calls[-1].record.answer.status == 499
-            assert not proxy.heard.failures, "a client that leaves says nothing about the endpoint"
+            assert proxy.events.calls[-1].record.answer.status == 499
+            assert not proxy.events.failures, "a client that leaves says nothing about the endpoint"
             await idle(proxy, within_s=0.1)
 
 
@@ -235,4 +235,4 @@ async def test_bytes_cut_short_are_not_passed_off_as_whole(framing):
         async with serve_proxy(group_of(vendor)) as proxy:
             with pytest.raises((asyncio.IncompleteReadError, ValueError)):
                 await ask(proxy.port, "/v1/audio/speech", {"model": "gpt-4.1", "input": "x"})
-            assert proxy.heard.calls[-1].record.answer.error == "upstream_stream_interrupted"
+            assert proxy.events.calls[-1].record.answer.error == "upstream_stream_interrupted"

@@ -6,8 +6,8 @@ from time import monotonic
 import pytest
 
 from tests.support.client import HELLO, ask, begin
-from tests.support.groups import cheap_and_dear, endpoint, one
-from tests.support.limits import refuses, tells
+from tests.support.groups import endpoint, one_endpoint, two_tiers
+from tests.support.limits import refusal, reports_limits
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.under_way import queued
@@ -26,8 +26,8 @@ async def served_by(proxy, **options):
 @pytest.mark.clock
 @bounded()
 async def test_a_full_tier_is_left_for_the_next_and_taken_again_when_it_has_room():
-    async with scripted(tells(0, "1300ms")) as cheap, scripted(GOOD) as dear:
-        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=0.2)) as proxy:
+    async with scripted(reports_limits(0, "1300ms")) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(two_tiers(cheap, dear, spill_wait_s=0.2)) as proxy:
             assert await served_by(proxy) == "cheap"
             assert [await served_by(proxy) for _ in range(5)] == ["dear"] * 5
             await asyncio.sleep(1.35)
@@ -38,8 +38,8 @@ async def test_a_full_tier_is_left_for_the_next_and_taken_again_when_it_has_room
 @pytest.mark.clock
 @bounded()
 async def test_a_call_waits_a_moment_for_the_cheap_tier_before_it_spills():
-    async with scripted(tells(0, "400ms")) as cheap, scripted(GOOD) as dear:
-        async with serve_proxy(cheap_and_dear(cheap, dear)) as proxy:
+    async with scripted(reports_limits(0, "400ms")) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(two_tiers(cheap, dear)) as proxy:
             await served_by(proxy)
             began_at = monotonic()
             assert await served_by(proxy) == "cheap"
@@ -50,8 +50,8 @@ async def test_a_call_waits_a_moment_for_the_cheap_tier_before_it_spills():
 @pytest.mark.clock
 @bounded()
 async def test_without_a_spill_wait_the_next_tier_is_taken_at_once():
-    async with scripted(tells(0, "400ms")) as cheap, scripted(GOOD) as dear:
-        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=0)) as proxy:
+    async with scripted(reports_limits(0, "400ms")) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(two_tiers(cheap, dear, spill_wait_s=0)) as proxy:
             await served_by(proxy)
             began_at = monotonic()
             assert await served_by(proxy) == "dear"
@@ -62,7 +62,7 @@ async def test_without_a_spill_wait_the_next_tier_is_taken_at_once():
 @bounded()
 async def test_where_nobody_knows_when_a_place_frees_the_call_spills_within_the_operators_time():
     async with scripted(always("hang")) as cheap, scripted(GOOD) as dear:
-        config = cheap_and_dear(cheap, dear, limits={"concurrent": 1}, spill_wait_s=1.2)
+        config = two_tiers(cheap, dear, limits={"concurrent": 1}, spill_wait_s=1.2)
         async with serve_proxy(config) as proxy:
             hanging = await begin(proxy.port)
             await until(lambda: cheap.received)
@@ -75,8 +75,8 @@ async def test_where_nobody_knows_when_a_place_frees_the_call_spills_within_the_
 @pytest.mark.clock
 @bounded()
 async def test_while_some_wait_for_the_cheap_tier_the_dear_one_is_free_for_those_behind_them():
-    async with scripted(tells(0, "600ms", limit=1)) as cheap, scripted(GOOD) as dear:
-        async with serve_proxy(cheap_and_dear(cheap, dear)) as proxy:
+    async with scripted(reports_limits(0, "600ms", limit=1)) as cheap, scripted(GOOD) as dear:
+        async with serve_proxy(two_tiers(cheap, dear)) as proxy:
             await served_by(proxy)
             first = await begin(proxy.port)  # will have the one place that comes back
             await queued(proxy, 1)
@@ -92,10 +92,10 @@ async def test_a_provisioned_deployment_that_tells_no_limits_spills_and_is_retur
     full = True
 
     def provisioned(received, number):
-        return [refuses(("retry-after-ms", "1000")) if full else http(chat("good"))]
+        return [refusal(("retry-after-ms", "1000")) if full else http(chat("good"))]
 
     async with scripted(provisioned) as cheap, scripted(GOOD) as dear:
-        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=0.1)) as proxy:
+        async with serve_proxy(two_tiers(cheap, dear, spill_wait_s=0.1)) as proxy:
             assert [await served_by(proxy) for _ in range(5)] == ["dear"] * 5
             assert len(cheap.received) == 1
             full = False
@@ -107,10 +107,10 @@ async def test_a_provisioned_deployment_that_tells_no_limits_spills_and_is_retur
 @bounded()
 async def test_after_a_refusal_without_limits_one_call_looks_first_and_no_herd_follows():
     def provisioned(received, number):
-        return [refuses(("retry-after-ms", "500"))] if number == 1 else [0.3, http(chat("good"))]
+        return [refusal(("retry-after-ms", "500"))] if number == 1 else [0.3, http(chat("good"))]
 
     async with scripted(provisioned) as cheap, scripted(GOOD) as dear:
-        async with serve_proxy(cheap_and_dear(cheap, dear, spill_wait_s=0.1)) as proxy:
+        async with serve_proxy(two_tiers(cheap, dear, spill_wait_s=0.1)) as proxy:
             await served_by(proxy)
             await asyncio.sleep(0.55)
             came = await asyncio.gather(*(served_by(proxy) for _ in range(10)))
@@ -147,8 +147,8 @@ async def test_the_cheapest_endpoint_comes_first_wherever_it_stands_in_the_confi
 @pytest.mark.clock
 @bounded()
 async def test_two_groups_of_one_account_share_its_limits():
-    async with scripted(tells(0, "1300ms")) as vendor:
-        config = one(vendor, max_wait_s=0)
+    async with scripted(reports_limits(0, "1300ms")) as vendor:
+        config = one_endpoint(vendor, max_wait_s=0)
         (group,) = config["model_groups"]
         config["model_groups"].append({**group, "model_group": "other"})
         async with serve_proxy(config) as proxy:
@@ -160,8 +160,8 @@ async def test_two_groups_of_one_account_share_its_limits():
 
 @bounded()
 async def test_accounts_with_other_keys_have_limits_of_their_own():
-    async with scripted(tells(0, "5s")) as vendor:
-        config = one(vendor, max_wait_s=0)
+    async with scripted(reports_limits(0, "5s")) as vendor:
+        config = one_endpoint(vendor, max_wait_s=0)
         (group,) = config["model_groups"]
         entry = {**group["models"][0], "params": {"base_url": vendor.base_url, "api_key": "sk-2"}}
         config["model_groups"].append({"model_group": "other", "models": [entry]})

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.support.cached import FIXED
-from tests.support.client import CHAT, HELLO, STREAM, ask, connect, request, said
+from tests.support.client import CHAT, HELLO, STREAM, ask, connect, question, request
 from tests.support.collector import collector
 from tests.support.groups import endpoint
 from tests.support.proxy import config_for, serve_proxy
@@ -293,7 +293,7 @@ async def test_a_client_that_leaves_is_no_failure():
                 while not vendor.received:
                     await asyncio.sleep(0.01)
                 connection.leave()
-                while not proxy.heard.calls:
+                while not proxy.events.calls:
                     await asyncio.sleep(0.01)
             [call] = seen.trees()
     assert (call.status, call["error.type"]) == ("UNSET", "client_closed_request")
@@ -331,7 +331,7 @@ async def test_without_tracing_the_clients_headers_pass_unchanged(headers):
         await ask(proxy.port, body=HELLO, headers=headers)
     names = ("traceparent", "tracestate")
     assert [header for header in vendor.received[0].headers if header[0] in names] == headers
-    assert proxy.heard.calls[0].record.request.trace is None
+    assert proxy.events.calls[0].record.request.trace is None
 
 
 @bounded()
@@ -360,7 +360,10 @@ async def test_no_span_contains_a_key_a_prompt_or_an_answer():
             async with serve_proxy(config) as proxy:
                 key = [("authorization", "Bearer sk-caller-a-secret")]
                 await ask(
-                    proxy.port, "/v1/chat/completions?token=q-secret", said("w-secret"), headers=key
+                    proxy.port,
+                    "/v1/chat/completions?token=q-secret",
+                    question("w-secret"),
+                    headers=key,
                 )
             [call] = seen.trees()
     assert call["llmproxy.caller"] == "alice"

@@ -7,9 +7,9 @@ import pytest
 
 from llmproxy.routing import CallDemand
 from llmproxy.tools.simulator import VendorSettings, serve
-from tests.support.client import HELLO, ask, asked_for, begin, said
-from tests.support.groups import endpoint, one
-from tests.support.limits import refuses, tells
+from tests.support.client import HELLO, ask, begin, question, question_in
+from tests.support.groups import endpoint, one_endpoint
+from tests.support.limits import refusal, reports_limits
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.under_way import idle, queued, waiting_calls
@@ -23,8 +23,8 @@ HANGS = always("hang")
 @pytest.mark.clock
 @bounded()
 async def test_a_call_waits_until_its_endpoint_has_room_again():
-    async with scripted(tells(0, "400ms")) as vendor:
-        async with serve_proxy(one(vendor)) as proxy:
+    async with scripted(reports_limits(0, "400ms")) as vendor:
+        async with serve_proxy(one_endpoint(vendor)) as proxy:
             assert (await ask(proxy.port, body=HELLO)).status == 200
             began_at = monotonic()
             reply = await ask(proxy.port, body=HELLO)
@@ -36,10 +36,10 @@ async def test_a_call_waits_until_its_endpoint_has_room_again():
 @bounded()
 async def test_a_throttled_endpoint_is_waited_for_and_asked_once_more():
     def answer(received, number):
-        return [refuses(("retry-after-ms", "400")) if number == 1 else http(chat("good"))]
+        return [refusal(("retry-after-ms", "400")) if number == 1 else http(chat("good"))]
 
     async with scripted(answer) as vendor:
-        async with serve_proxy(one(vendor)) as proxy:
+        async with serve_proxy(one_endpoint(vendor)) as proxy:
             began_at = monotonic()
             reply = await ask(proxy.port, body=HELLO)
             assert reply.status == 200
@@ -60,7 +60,7 @@ async def test_no_more_calls_run_at_a_time_than_the_operator_allows():
         yield http(chat("good"))
 
     async with scripted(answer) as vendor:
-        async with serve_proxy(one(vendor, limits={"concurrent": 3})) as proxy:
+        async with serve_proxy(one_endpoint(vendor, limits={"concurrent": 3})) as proxy:
             replies = await asyncio.gather(*(ask(proxy.port, body=HELLO) for _ in range(20)))
             assert {reply.status for reply in replies} == {200}
             assert most_at_once == 3
@@ -69,23 +69,23 @@ async def test_no_more_calls_run_at_a_time_than_the_operator_allows():
 async def _in_order(proxy, vendor, calls):
     """Send calls (text, priority) one after another while the only place is taken; returns the
     order in which they were served."""
-    first = await begin(proxy.port, said("first"))
+    first = await begin(proxy.port, question("first"))
     await until(lambda: vendor.received)
     waiting = []
     for number, (text, priority) in enumerate(calls, 1):
         headers = [("x-llmproxy-priority", str(priority))] if priority is not None else []
-        waiting.append(await begin(proxy.port, said(text), headers=headers))
+        waiting.append(await begin(proxy.port, question(text), headers=headers))
         await queued(proxy, number)
     for connection in (first, *waiting):
         assert (await connection.reply()).status == 200
         connection.leave()
-    return "".join(asked_for(each) for each in vendor.received[1:])
+    return "".join(question_in(each) for each in vendor.received[1:])
 
 
 @bounded()
 async def test_who_comes_first_is_served_first():
     async with scripted(SLOW) as vendor:
-        async with serve_proxy(one(vendor, limits={"concurrent": 1})) as proxy:
+        async with serve_proxy(one_endpoint(vendor, limits={"concurrent": 1})) as proxy:
             calls = [(letter, None) for letter in "abcdef"]
             assert await _in_order(proxy, vendor, calls) == "abcdef"
 
@@ -93,7 +93,7 @@ async def test_who_comes_first_is_served_first():
 @bounded()
 async def test_a_higher_priority_goes_before_a_lower_one_and_equals_keep_their_order():
     async with scripted(SLOW) as vendor:
-        async with serve_proxy(one(vendor, limits={"concurrent": 1})) as proxy:
+        async with serve_proxy(one_endpoint(vendor, limits={"concurrent": 1})) as proxy:
             calls = [("a", None), ("b", -3), ("c", 5), ("d", 0), ("e", 5)]
             assert await _in_order(proxy, vendor, calls) == "ceadb"
 
@@ -101,18 +101,18 @@ async def test_a_higher_priority_goes_before_a_lower_one_and_equals_keep_their_o
 @bounded()
 async def test_a_client_that_leaves_frees_its_place_and_nothing_of_it_is_sent():
     async with scripted(SLOW) as vendor:
-        async with serve_proxy(one(vendor, limits={"concurrent": 1})) as proxy:
-            first = await begin(proxy.port, said("first"))
+        async with serve_proxy(one_endpoint(vendor, limits={"concurrent": 1})) as proxy:
+            first = await begin(proxy.port, question("first"))
             await until(lambda: vendor.received)
-            leaving = await begin(proxy.port, said("leaving"))
+            leaving = await begin(proxy.port, question("leaving"))
             await queued(proxy, 1)
-            staying = await begin(proxy.port, said("staying"))
+            staying = await begin(proxy.port, question("staying"))
             await queued(proxy, 2)
             leaving.leave()
             await queued(proxy, 1)
             assert (await first.reply()).status == 200
             assert (await staying.reply()).status == 200
-            assert [asked_for(each) for each in vendor.received] == ["first", "staying"]
+            assert [question_in(each) for each in vendor.received] == ["first", "staying"]
             assert waiting_calls(proxy) == 0
             await idle(proxy)
 
@@ -124,7 +124,7 @@ async def test_a_client_that_leaves_during_its_call_lets_the_next_one_in():
         return ["hang"] if number == 1 else [http(chat("good"))]
 
     async with scripted(answer) as vendor:
-        async with serve_proxy(one(vendor, limits={"concurrent": 1})) as proxy:
+        async with serve_proxy(one_endpoint(vendor, limits={"concurrent": 1})) as proxy:
             leaving = await begin(proxy.port)
             await until(lambda: vendor.received)
             waiting = await begin(proxy.port)
@@ -138,8 +138,8 @@ async def test_a_client_that_leaves_during_its_call_lets_the_next_one_in():
 @pytest.mark.clock
 @bounded()
 async def test_when_the_room_is_full_the_next_is_refused_at_once_with_the_true_time():
-    async with scripted(tells(0, "1500ms")) as vendor:
-        async with serve_proxy(one(vendor, max_waiting=2)) as proxy:
+    async with scripted(reports_limits(0, "1500ms")) as vendor:
+        async with serve_proxy(one_endpoint(vendor, max_waiting=2)) as proxy:
             await ask(proxy.port, body=HELLO)
             refills_at = monotonic() + 1.5
             waiting = [await begin(proxy.port) for _ in range(2)]
@@ -160,8 +160,8 @@ async def test_when_the_room_is_full_the_next_is_refused_at_once_with_the_true_t
 @pytest.mark.clock
 @bounded()
 async def test_a_wait_that_would_be_too_long_is_refused_at_once_with_the_true_time():
-    async with scripted(tells(0, "8.7s")) as vendor:
-        async with serve_proxy(one(vendor, max_wait_s=2)) as proxy:
+    async with scripted(reports_limits(0, "8.7s")) as vendor:
+        async with serve_proxy(one_endpoint(vendor, max_wait_s=2)) as proxy:
             await ask(proxy.port, body=HELLO)
             asked_at = monotonic()
             reply = await ask(proxy.port, body=HELLO)
@@ -175,8 +175,8 @@ async def test_a_wait_that_would_be_too_long_is_refused_at_once_with_the_true_ti
 @pytest.mark.clock
 @bounded()
 async def test_whoever_comes_back_when_told_is_served_without_waiting():
-    async with scripted(tells(0, "700ms")) as vendor:
-        async with serve_proxy(one(vendor, max_wait_s=0)) as proxy:
+    async with scripted(reports_limits(0, "700ms")) as vendor:
+        async with serve_proxy(one_endpoint(vendor, max_wait_s=0)) as proxy:
             await ask(proxy.port, body=HELLO)
             reply = await ask(proxy.port, body=HELLO)
             assert reply.status == 429
@@ -187,8 +187,8 @@ async def test_whoever_comes_back_when_told_is_served_without_waiting():
 @pytest.mark.clock
 @bounded()
 async def test_a_client_with_less_patience_than_the_wait_is_refused_at_once():
-    async with scripted(tells(0, "3500ms")) as vendor:
-        async with serve_proxy(one(vendor)) as proxy:
+    async with scripted(reports_limits(0, "3500ms")) as vendor:
+        async with serve_proxy(one_endpoint(vendor)) as proxy:
             await ask(proxy.port, body=HELLO)
             asked_at = monotonic()
             reply = await ask(proxy.port, body=HELLO, headers=[("x-llmproxy-timeout-s", "1")])
@@ -201,7 +201,7 @@ async def test_a_client_with_less_patience_than_the_wait_is_refused_at_once():
 @bounded()
 async def test_whoever_has_waited_for_as_long_as_is_allowed_is_refused():
     async with scripted(HANGS) as vendor:
-        config = one(vendor, limits={"concurrent": 1}, max_wait_s=1.2)
+        config = one_endpoint(vendor, limits={"concurrent": 1}, max_wait_s=1.2)
         async with serve_proxy(config) as proxy:
             first = await begin(proxy.port)
             await until(lambda: vendor.received)
@@ -218,7 +218,7 @@ async def test_whoever_has_waited_for_as_long_as_is_allowed_is_refused():
 @bounded()
 async def test_what_comes_free_in_the_moment_in_which_the_time_is_over_is_still_taken():
     async with scripted(always(http(chat("good")))) as vendor:
-        config = one(vendor, limits={"concurrent": 1}, max_wait_s=1.2)
+        config = one_endpoint(vendor, limits={"concurrent": 1}, max_wait_s=1.2)
         async with serve_proxy(config) as proxy:
             group = proxy.runtime.pool.groups["gpt-4.1"]
             place = group.take_as_newcomer(CallDemand(0, 0, monotonic()), monotonic())

@@ -10,13 +10,13 @@ from tests.support.vendor import chat, http
 FIXED = {**HELLO, "temperature": 0}
 
 
-def numbered():
+def numbered_answers():
     """Return a vendor whose answers are numbered."""
     numbers = count(1)
     return lambda received, _: (http(chat(f"answer {next(numbers)}")),)
 
 
-def cached(vendor, *, callers=(), api_key="sk-upstream", **params):
+def with_cache(vendor, *, callers=(), api_key="sk-upstream", **params):
     """Return a config with the cache on. `params` are its `cache_params`."""
     entry = endpoint(vendor, "only")
     entry["params"] = {"base_url": vendor.base_url, **({"api_key": api_key} if api_key else {})}

@@ -123,12 +123,12 @@ CHAT = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]}
 STREAM = {**CHAT, "stream": True}
 
 
-def said(text, **extra):
+def question(text, **extra):
     """Return a chat with this prompt."""
     return {**HELLO, "messages": [{"role": "user", "content": text}], **extra}
 
 
-def asked_for(received):
+def question_in(received):
     """Return the prompt of a chat that a vendor received."""
     return json.loads(received.body)["messages"][0]["content"]
 

@@ -29,7 +29,7 @@ def finished_call(**changes):
     return CallFinished(record=record, **parts[CallFinished])
 
 
-def finished(status=200, **changes):
+def answered_call(status=200, **changes):
     """Return a call that its first attempt answered, without usage."""
     straight = {"group": "g", "endpoint": "e", "attempts": 1, "usage": None}
     times = {"ended_at": 1.0, "first_byte_s": 0.2, "total_s": 0.3, "overhead_s": 0.0001}

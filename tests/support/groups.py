@@ -34,13 +34,13 @@ def endpoint(vendor, name, **settings):
     return {"name": name, "model": "gpt-4.1", "params": params, **settings}
 
 
-def one(vendor, *, limits=None, **queue):
+def one_endpoint(vendor, *, limits=None, **queue):
     """Return a config with one endpoint."""
     entry = endpoint(vendor, "only", **({"limits": limits} if limits else {}))
     return config_for(entry, queue=queue)
 
 
-def cheap_and_dear(cheap, dear, *, limits=None, **queue):
+def two_tiers(cheap, dear, *, limits=None, **queue):
     """Return a config with an endpoint in each of two tiers."""
     first = endpoint(cheap, "cheap", tier=0, **({"limits": limits} if limits else {}))
     return config_for(first, endpoint(dear, "dear", tier=1), queue=queue)

@@ -8,7 +8,7 @@ does not say that it leaves.
 import asyncio
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -29,7 +29,6 @@ class Instance:
 
     view: SharedState
     lease: Lease
-    heard: list = field(default_factory=list)
 
     async def dispatch(self, tokens=10, *, uses=None, within_s=WAIT_S):
         """Wait for a grant like a waiting call and use it, or a part of it; returns the seconds."""
@@ -66,15 +65,12 @@ class Instance:
 async def instance(server, *, key="account", rpm=RPM, tpm=TPM, **options):
     """One instance that shares the account `key`. `server`: a Valkey or its URL."""
     url = server if isinstance(server, str) else server.url
-    heard = []
     settings = GeneralSettings(redis_url=url)
-    async with open_shared_state(
-        settings, apply_state=lambda *news: heard.append(news), **options
-    ) as view:
+    async with open_shared_state(settings, apply_state=lambda *_: None, **options) as view:
         lease = Lease(**options)
         lease.set_limits(rpm, tpm)
         view.add(key, lease)
-        yield Instance(view, lease, heard)
+        yield Instance(view, lease)
 
 
 async def all_that_it_gets(each):

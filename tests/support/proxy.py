@@ -21,7 +21,7 @@ from llmproxy.serving import open_app
 
 
 @dataclass
-class Heard(Listener):
+class RecordedEvents(Listener):
     """A listener that keeps every event."""
 
     calls: list[CallFinished] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Proxy:
 
     port: int
     app: App
-    heard: Heard
+    events: RecordedEvents
     server: object
 
     @property
@@ -91,18 +91,18 @@ async def serve_proxy(config, environ=None, *, path=None):
         path.write_text(text)
         file = config_file(path, environ or {})
         parsed = file.load()
-    heard = Heard()
+    events = RecordedEvents()
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listening.setblocking(False)
     async with open_app(
-        parsed, environ=environ or {}, batteries=batteries, listener=heard, file=file
+        parsed, environ=environ or {}, batteries=batteries, listener=events, file=file
     ) as app:
         server = PromptServer(make_server(app).config, app, on_started=None)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:
             await asyncio.sleep(0.005)
         try:
-            yield Proxy(listening.getsockname()[1], app, heard, server)
+            yield Proxy(listening.getsockname()[1], app, events, server)
         finally:
             server.should_exit = True
             await serving

@@ -29,6 +29,6 @@ def bounded(seconds=20):
     return decorate
 
 
-def look_of(request):
+def run_number(request):
     """Return which run of its test this is, from 1 on: a rerun gets fresh shared fixtures."""
     return getattr(request.node, "execution_count", 1)

@@ -10,13 +10,13 @@ from tests.support.vendor import (
     sse_head,
 )
 
-STREAM = {**FIXED, "stream": True}
+FIXED_STREAM = {**FIXED, "stream": True}
 WORDS = [f"word {number} " for number in range(30)]
 EVENTS = [delta(role="assistant"), *map(delta, WORDS), delta(finish="stop"), DONE]
 WHOLE = b"".join(EVENTS)
 
 
-def streams(*, pause_s=0.01, before_s=0.05, events=EVENTS):
+def slow_stream(*, pause_s=0.01, before_s=0.05, events=EVENTS):
     """Return a vendor that pauses before each event."""
     steps = [before_s, sse_head()]
     for event in events:
@@ -24,6 +24,6 @@ def streams(*, pause_s=0.01, before_s=0.05, events=EVENTS):
     return always(*steps, LAST_CHUNK)
 
 
-def slowly(answer, *, after_s=0.2):
+def slow(answer, *, after_s=0.2):
     """Return a vendor that pauses before its answer."""
     return always(after_s, answer)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 from tests.support.client import connect, request
-from tests.system.vendors import asked, whole_answer
+from tests.system.vendors import expected_answer, request_for
 
 CLIENTS = 50
 CALL_WITHIN_S = 20
@@ -54,8 +54,8 @@ class Load:
         connection.leave()
 
     async def _call(self, connection, mark, *, stream):
-        await connection.send(request(body=asked(mark, group=self._group, stream=stream)))
+        await connection.send(request(body=request_for(mark, group=self._group, stream=stream)))
         reply = await connection.reply()
-        if reply.status != 200 or reply.body != whole_answer(mark, stream=stream):
+        if reply.status != 200 or reply.body != expected_answer(mark, stream=stream):
             self.failures.append(f"{mark}: {reply}")
         self.served_by[reply.header("x-llmproxy-endpoint")] += 1

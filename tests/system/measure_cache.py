@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from time import monotonic
 
-from tests.support.cached import cached
-from tests.support.client import ask, connect, request, said
+from tests.support.cached import with_cache
+from tests.support.client import ask, connect, question, request
 from tests.support.process import running
 from tests.support.run import bounded
 from tests.support.valkey import valkey
@@ -70,19 +70,21 @@ def echo(received, number):
 
 def questions(count, size=1):
     for number in range(count):
-        yield request(body=said(f"question {number % QUESTIONS} " * size, temperature=0))
+        yield request(body=question(f"question {number % QUESTIONS} " * size, temperature=0))
 
 
 async def hits(folder):
     """Measure hits at a fixed rate: the whole call, the client's part included."""
     gc.disable()  # a collection here would be counted as the proxy's
     async with valkey(folder) as server, scripted(echo) as vendor:
-        config = cached(vendor, type="redis", max_bytes=256 * MIB)
+        config = with_cache(vendor, type="redis", max_bytes=256 * MIB)
         config["general_settings"]["redis_url"] = server.url
         async with running(folder / "direct", config=config) as proxy:
             took, words = await at_a_rate(vendor.port, questions(RATE * 5))
             report("the vendor itself", took, words)
-            await at_a_rate(proxy.port, (request(body=said(f"{n}", seed=1)) for n in range(200)))
+            await at_a_rate(
+                proxy.port, (request(body=question(f"{n}", seed=1)) for n in range(200))
+            )
             took, words = await at_a_rate(proxy.port, questions(QUESTIONS))
             report("misses, kept in memory and in Valkey", took, words)
             took, words = await at_a_rate(proxy.port, questions(RATE * SECONDS))
@@ -113,15 +115,15 @@ async def memory(folder):
         nonlocal done
         connection = await connect(port)
         for number in numbers:
-            await connection.send(request(body=said(f"question {number}", temperature=0)))
+            await connection.send(request(body=question(f"question {number}", temperature=0)))
             assert (await connection.reply()).header("x-llmproxy-cache") == "miss"
             done += 1
         connection.leave()
 
     async with scripted(lambda received, number: [answer]) as vendor:
-        config = cached(vendor, max_bytes=MEMORY_BYTES)
+        config = with_cache(vendor, max_bytes=MEMORY_BYTES)
         async with running(folder / "proxy", config=config) as proxy:
-            await ask(proxy.port, body=said("hello"))
+            await ask(proxy.port, body=question("hello"))
             tell(f"at the start: RSS {rss_mb(proxy.pid):.0f} MB")
             load = asyncio.gather(*(client(proxy.port) for _ in range(16)))
             most = 0.0

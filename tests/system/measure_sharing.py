@@ -21,7 +21,7 @@ from tests.system.sharing import (
     FAULTS,
     Load,
     accounts,
-    befalls,
+    apply_fault,
     most_within,
     percentile,
     proxies,
@@ -133,9 +133,9 @@ async def drill(folder):
                 await asyncio.sleep(PHASE_S)
                 await _phase("is well", load, made)
                 for name, (happens, heals) in FAULTS.items():
-                    await befalls(server, happens)
+                    await apply_fault(server, happens)
                     await _phase(name, load, made)
-                    await befalls(server, heals)
+                    await apply_fault(server, heals)
                     began = monotonic()
                     for instance in made:
                         await seen_by(instance, connected=True, instances=PROCESSES)

@@ -186,7 +186,7 @@ FAULTS = {
 }
 
 
-async def befalls(server, what):
+async def apply_fault(server, what):
     """One of the above."""
     if what is not None and (done := what(server)) is not None:
         await done

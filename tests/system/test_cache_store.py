@@ -9,8 +9,8 @@ from time import monotonic
 
 import pytest
 
-from tests.support.cached import FIXED, cached, numbered, text_of
-from tests.support.client import ask, begin, said
+from tests.support.cached import FIXED, numbered_answers, text_of, with_cache
+from tests.support.client import ask, begin, question
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.under_way import idle
@@ -20,13 +20,13 @@ from tests.support.waiting import until
 
 
 def shared(vendor, server, **params):
-    config = cached(vendor, type="redis", **params)
+    config = with_cache(vendor, type="redis", **params)
     config["general_settings"] |= {"redis_url": server.url, "num_retries": 0}
     return config
 
 
 def on_disk(vendor, folder, **params):
-    return cached(vendor, type="disk", path=str(folder / "answers.sqlite3"), **params)
+    return with_cache(vendor, type="disk", path=str(folder / "answers.sqlite3"), **params)
 
 
 async def written(proxy):
@@ -37,7 +37,7 @@ async def written(proxy):
 
 @bounded()
 async def test_instances_share_their_answers(tmp_path):
-    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+    async with valkey(tmp_path) as server, scripted(numbered_answers()) as vendor:
         config = shared(vendor, server)
         async with serve_proxy(config) as one, serve_proxy(config) as other:
             first = await ask(one.port, body=FIXED)
@@ -55,7 +55,7 @@ async def test_instances_share_their_answers(tmp_path):
 
 @bounded()
 async def test_another_namespace_is_another_cache(tmp_path):
-    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+    async with valkey(tmp_path) as server, scripted(numbered_answers()) as vendor:
         one_s, other_s = (shared(vendor, server, namespace=name) for name in ("one", "other"))
         async with serve_proxy(one_s) as one, serve_proxy(other_s) as other:
             await ask(one.port, body=FIXED)
@@ -65,7 +65,7 @@ async def test_another_namespace_is_another_cache(tmp_path):
 
 @bounded()
 async def test_a_file_outlives_the_process(tmp_path):
-    async with scripted(numbered()) as vendor:
+    async with scripted(numbered_answers()) as vendor:
         async with serve_proxy(on_disk(vendor, tmp_path)) as proxy:
             await ask(proxy.port, body=FIXED)
         async with serve_proxy(on_disk(vendor, tmp_path)) as proxy:
@@ -77,11 +77,11 @@ async def test_a_file_outlives_the_process(tmp_path):
 @pytest.mark.parametrize("kind", ["redis", "disk"])
 @bounded()
 async def test_a_purge_reaches_the_store(kind, tmp_path):
-    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+    async with valkey(tmp_path) as server, scripted(numbered_answers()) as vendor:
         config = shared(vendor, server) if kind == "redis" else on_disk(vendor, tmp_path)
         async with serve_proxy(config) as proxy:
             for number in range(3):
-                await ask(proxy.port, body=said(f"question {number}", temperature=0))
+                await ask(proxy.port, body=question(f"question {number}", temperature=0))
             await written(proxy)
             stats = await ask(proxy.port, "/admin/cache", method="GET", host="localhost")
             assert stats.json["second_level"]["kept"]["entries"] == 3
@@ -89,14 +89,14 @@ async def test_a_purge_reaches_the_store(kind, tmp_path):
             purged = await ask(proxy.port, "/admin/cache", method="DELETE", host="localhost")
             assert purged.json == {"memory": 3, "second_level": 3}
         async with serve_proxy(config) as proxy:
-            reply = await ask(proxy.port, body=said("question 1", temperature=0))
+            reply = await ask(proxy.port, body=question("question 1", temperature=0))
             assert reply.header("x-llmproxy-cache") == "miss"
 
 
 @bounded()
 async def test_a_purge_reaches_the_memory_of_other_instances(tmp_path):
-    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
-        config = cached(vendor)  # without a store
+    async with valkey(tmp_path) as server, scripted(numbered_answers()) as vendor:
+        config = with_cache(vendor)  # without a store
         config["general_settings"]["redis_url"] = server.url
         async with serve_proxy(config) as one, serve_proxy(config) as other:
             await ask(other.port, body=FIXED)
@@ -168,7 +168,7 @@ async def test_an_instance_that_left_or_failed_is_not_waited_for(tmp_path):
 
 @bounded()
 async def test_without_the_server_each_instance_asks_by_itself(tmp_path):
-    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+    async with valkey(tmp_path) as server, scripted(numbered_answers()) as vendor:
         async with serve_proxy(shared(vendor, server, across_instances=True)) as proxy:
             await server.kill()
             assert text_of(await ask(proxy.port, body=FIXED)) == "answer 1"
@@ -194,11 +194,11 @@ SPOILED = {
 @pytest.mark.parametrize("how", SPOILED)
 @bounded()
 async def test_a_damaged_entry_is_a_miss_and_is_counted(how, tmp_path):
-    async with valkey(tmp_path) as server, scripted(numbered()) as vendor:
+    async with valkey(tmp_path) as server, scripted(numbered_answers()) as vendor:
         config = shared(vendor, server)
         async with serve_proxy(config) as proxy:
             for number in range(2):
-                await ask(proxy.port, body=said(f"question {number}", temperature=0))
+                await ask(proxy.port, body=question(f"question {number}", temperature=0))
             await written(proxy)
         async with server.client() as client:
             keys = [key async for key in client.scan_iter("*:answer:*")]
@@ -208,7 +208,7 @@ async def test_a_damaged_entry_is_a_miss_and_is_counted(how, tmp_path):
                 await client.set(key, value)
         async with serve_proxy(config) as proxy:
             for number in range(2):
-                reply = await ask(proxy.port, body=said(f"question {number}", temperature=0))
+                reply = await ask(proxy.port, body=question(f"question {number}", temperature=0))
                 assert reply.header("x-llmproxy-cache") == "miss"
                 assert text_of(reply) == f"answer {number + 3}"
             stats = await ask(proxy.port, "/admin/cache", method="GET", host="localhost")
@@ -249,7 +249,7 @@ async def test_a_failing_server_fails_no_call(trouble, tmp_path):
         while monotonic() < until_s:
             text = f"question {next(questions) // 3}"
             began_at = monotonic()
-            reply = await ask(proxy.port, body=said(text, temperature=0))
+            reply = await ask(proxy.port, body=question(text, temperature=0))
             statuses[reply.status] += 1
             slow.append(monotonic() - began_at)
             assert text_of(reply) == text

@@ -5,8 +5,8 @@ import json
 import random
 from collections import Counter
 
-from tests.support.cached import cached
-from tests.support.client import connect, request, said
+from tests.support.cached import with_cache
+from tests.support.client import connect, question, request
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scripted, sse_head
@@ -35,20 +35,20 @@ async def test_ten_thousand_random_calls_never_cross_from_caller_to_caller():
     async def client(calls):
         connection = await connect(proxy.port)
         for _ in range(calls):
-            whose, question = draw.choice(CALLERS), f"question {draw.randrange(QUESTIONS)}."
-            body = said(question, user=whose, temperature=0, stream=draw.random() < 0.4)
-            key = [("authorization", f"Bearer sk-key-of-{whose}")]
+            caller, text = draw.choice(CALLERS), f"question {draw.randrange(QUESTIONS)}."
+            body = question(text, user=caller, temperature=0, stream=draw.random() < 0.4)
+            key = [("authorization", f"Bearer sk-key-of-{caller}")]
             await connection.send(request(body=body, headers=key))
             reply = await connection.reply()
             assert reply.status == 200
-            assert f"{whose} asked {question}".encode() in reply.body
+            assert f"{caller} asked {text}".encode() in reply.body
             words[reply.header("x-llmproxy-cache")] += 1
         connection.leave()
 
     async with scripted(names_caller) as vendor:
         callers = [{"name": caller, "key": f"sk-key-of-{caller}"} for caller in CALLERS]
         # So little that answers are evicted all the time.
-        config = cached(vendor, callers=callers, ttl=0.05)
+        config = with_cache(vendor, callers=callers, ttl=0.05)
         async with serve_proxy(config) as proxy:
             share = CALLS // CONNECTIONS
             await asyncio.gather(*(client(share) for _ in range(CONNECTIONS)))

@@ -14,7 +14,7 @@ from time import monotonic
 import pytest
 
 from tests.support.process import running
-from tests.support.run import bounded, look_of
+from tests.support.run import bounded, run_number
 from tests.system.arrivals import MEAN_TOKENS, MODEL, Crowd, entry, use_up, vendor
 
 pytestmark = pytest.mark.clock
@@ -233,7 +233,7 @@ def looks(tmp_path_factory):
 
 @pytest.fixture
 def endings(request, looks):
-    return looks(look_of(request))
+    return looks(run_number(request))
 
 
 def assert_nothing_was_missed(ending):

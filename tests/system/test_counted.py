@@ -9,7 +9,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 
 from llmproxy.tools.simulator import Fault, VendorSettings, serve
-from tests.admin.watching import get_json, listening, next_of, post, scraped
+from tests.admin.watching import get_json, next_named, post, scrape, subscribe
 from tests.support.client import CHAT, connect, request
 from tests.support.family import living
 from tests.support.run import bounded
@@ -87,7 +87,7 @@ async def test_ten_thousand_calls_at_four_workers_are_all_counted(tmp_path):
         async with four_workers(tmp_path, first, second) as proxy:
             statuses, tokens = await _called(proxy.port)
             await asyncio.sleep(SHOWN_S)
-            counts = [await scraped(proxy) for _ in range(8)]
+            counts = [await scrape(proxy) for _ in range(8)]
             state = await get_json(proxy, "/admin/state")
 
     assert sum(statuses.values()) == CALLS
@@ -142,7 +142,7 @@ async def test_counts_that_a_dead_worker_had_published_are_kept(tmp_path):
             for _ in range(40):
                 await _one_call(proxy.port)
             await asyncio.sleep(SHOWN_S)
-            before = await scraped(proxy)
+            before = await scrape(proxy)
             victim = workers_of(proxy)[0]
             os.kill(victim, signal.SIGKILL)
             while living([victim]):
@@ -151,7 +151,7 @@ async def test_counts_that_a_dead_worker_had_published_are_kept(tmp_path):
             for _ in range(10):
                 await _one_call(proxy.port)
             await asyncio.sleep(SHOWN_S)
-            after = [await scraped(proxy) for _ in range(6)]
+            after = [await scrape(proxy) for _ in range(6)]
     assert sum(v for k, v in before.items() if k[0] == "llmproxy_calls_total") == 40
     for count in after:
         assert sum(v for k, v in count.items() if k[0] == "llmproxy_calls_total") == 50
@@ -230,8 +230,8 @@ async def test_a_follower_of_one_worker_gets_every_call_of_any_worker_once(tmp_p
     async with scripted(always(http(chat()))) as vendor:
         async with serving(tmp_path, vendor) as proxy:
             await shared_by(proxy, 2)
-            follower = await listening(proxy)
-            made, heard = [], []
+            follower = await subscribe(proxy)
+            made, listed = [], []
             for _ in range(3):
                 for _ in range(8):
                     connection = await connect(proxy.port)
@@ -239,7 +239,7 @@ async def test_a_follower_of_one_worker_gets_every_call_of_any_worker_once(tmp_p
                     made.append((await connection.reply()).header("x-request-id"))
                     connection.leave()
                 await asyncio.sleep(0.7)
-            while len(heard) < len(made):
-                heard += [call["id"] for call in (await next_of(follower, "calls"))["calls"]]
+            while len(listed) < len(made):
+                listed += [call["id"] for call in (await next_named(follower, "calls"))["calls"]]
             follower.leave()
-    assert sorted(heard) == sorted(made)
+    assert sorted(listed) == sorted(made)

@@ -20,10 +20,10 @@ INVALID_KEY = error_body("invalid_api_key", message="Incorrect API key provided:
 @bounded(30)
 async def test_none_of_500_calls_fails_while_one_endpoint_is_alive(tmp_path):
     async with vendors(5, latency_s=0.01) as members:
-        for vendor, illness in zip(
+        for vendor, fault in zip(
             members, ["connections refused", "500s", "resets", "stalls"], strict=False
         ):
-            await vendor.fall_ill(illness)
+            await vendor.begin_fault(fault)
         group = group_of(members, weights=(5, 4, 3, 2, 1))
         # The first calls may meet all four dead ones before anybody knows of them.
         settings = {**QUICK, "num_retries": 4}
@@ -36,11 +36,11 @@ async def test_none_of_500_calls_fails_while_one_endpoint_is_alive(tmp_path):
     assert load.served_by == {"w1": 500}
 
 
-async def answer_when_all(illnesses, tmp_path, body=CHAT, **settings):
+async def answer_when_all(faults, tmp_path, body=CHAT, **settings):
     """The error of a proxy whose three endpoints are ill, and the seconds that it took."""
     async with vendors(3) as members:
-        for vendor, illness in zip(members, illnesses, strict=True):
-            await vendor.fall_ill(illness)
+        for vendor, fault in zip(members, faults, strict=True):
+            await vendor.begin_fault(fault)
         config = {"model_groups": [group_of(members)], "general_settings": {**QUICK, **settings}}
         async with running(tmp_path, config=config) as proxy:
             began_at = time.monotonic()
@@ -100,7 +100,7 @@ async def test_many_clients_of_dead_endpoints_all_get_a_clear_error_before_their
 
     async with vendors(3) as members:
         for vendor in members:
-            await vendor.fall_ill("500s")
+            await vendor.begin_fault("500s")
         config = {"model_groups": [group_of(members)], "general_settings": QUICK}
         async with running(tmp_path, config=config) as proxy:
             answers = await asyncio.gather(*(one(proxy.port) for _ in range(50)))

@@ -11,9 +11,9 @@ import pytest
 
 from tests.support.client import connect, request
 from tests.support.process import running
-from tests.support.run import bounded, look_of
+from tests.support.run import bounded, run_number
 from tests.system.clients import CLIENTS, Load
-from tests.system.vendors import ILLNESSES, asked, group_of, vendors
+from tests.system.vendors import FAULTS, group_of, request_for, vendors
 
 SLOW_START_S = 10.0
 
@@ -33,24 +33,24 @@ SETTINGS = {
 class Outage:
     """One group's way through: three vendors, of which the one with most weight dies."""
 
-    def __init__(self, illness, members):
-        self.illness = illness
+    def __init__(self, fault, members):
+        self.fault = fault
         self.members = members
         self.failed_calls = 0  # at the vendor that was ill
         self.during = self.after = None
 
     @property
     def group(self):
-        return self.illness.replace(" ", "-")
+        return self.fault.replace(" ", "-")
 
     async def happen(self, port):
         """The whole drill."""
         victim = self.members[0]
-        self.during = Load(port, CALLS, group=self.group, mark=self.illness)
+        self.during = Load(port, CALLS, group=self.group, mark=self.fault)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.during.run())
             await self.during.reached(DIES_AT)
-            await victim.fall_ill(self.illness)
+            await victim.begin_fault(self.fault)
             await self.during.reached(RECOVERS_AT)
             self.failed_calls = victim.failed
             await victim.recover()
@@ -62,14 +62,16 @@ class Outage:
         connection = await connect(port)
         before = victim.served
         while victim.served == before:
-            await connection.send(request(body=asked("again?", group=self.group, stream=False)))
+            await connection.send(
+                request(body=request_for("again?", group=self.group, stream=False))
+            )
             assert (await connection.reply()).status == 200
         connection.leave()
 
 
 @pytest.fixture(scope="module")
 def looks(tmp_path_factory):
-    """For each look, every outage by its illness, when all are over."""
+    """For each look, every outage by its fault, when all are over."""
 
     @functools.cache
     def look(number):
@@ -77,9 +79,9 @@ def looks(tmp_path_factory):
 
         @bounded(60)
         async def happen():
-            async with vendors(3 * len(ILLNESSES), latency_s=LATENCY_S) as members:
-                for number, illness in enumerate(ILLNESSES):
-                    outages[illness] = Outage(illness, members[3 * number : 3 * number + 3])
+            async with vendors(3 * len(FAULTS), latency_s=LATENCY_S) as members:
+                for number, fault in enumerate(FAULTS):
+                    outages[fault] = Outage(fault, members[3 * number : 3 * number + 3])
                 config = {
                     "model_groups": [
                         group_of(outage.members, group=outage.group) for outage in outages.values()
@@ -99,25 +101,25 @@ def looks(tmp_path_factory):
 
 @pytest.fixture
 def outages(request, looks):
-    return looks(look_of(request))
+    return looks(run_number(request))
 
 
-@pytest.mark.parametrize("illness", ILLNESSES)
-def test_none_of_2000_calls_fails_during_an_outage_of_one_endpoint(illness, outages):
-    during = outages[illness].during
+@pytest.mark.parametrize("fault", FAULTS)
+def test_none_of_2000_calls_fails_during_an_outage_of_one_endpoint(fault, outages):
+    during = outages[fault].during
     assert during.failures == []
     assert during.streamed == CALLS // 2
 
 
-@pytest.mark.parametrize("illness", ILLNESSES)
-def test_few_attempts_go_to_an_endpoint_during_its_outage(illness, outages):
+@pytest.mark.parametrize("fault", FAULTS)
+def test_few_attempts_go_to_an_endpoint_during_its_outage(fault, outages):
     # At most one for each client until the first failure shows, and a probe now and then.
-    assert 0 < outages[illness].failed_calls <= CLIENTS + 10
+    assert 0 < outages[fault].failed_calls <= CLIENTS + 10
 
 
-@pytest.mark.parametrize("illness", ILLNESSES)
-def test_an_endpoint_gets_its_share_again_after_an_outage(illness, outages):
-    after = outages[illness].after
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_endpoint_gets_its_share_again_after_an_outage(fault, outages):
+    after = outages[fault].after
     assert after.failures == []
     shares = {"w3": CALLS_AFTER // 2, "w2": CALLS_AFTER // 3, "w1": CALLS_AFTER // 6}
     assert after.served_by.keys() == shares.keys()

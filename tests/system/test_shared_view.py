@@ -13,7 +13,7 @@ from tests.system.sharing import (
     FAULTS,
     Load,
     accounts,
-    befalls,
+    apply_fault,
     overheads_ms,
     percentile,
     proxies,
@@ -93,9 +93,9 @@ async def test_trouble_of_the_server_affects_no_call(tmp_path):
             async with Load([instance.port for instance in made], 200).running() as load:
                 await asyncio.sleep(2)
                 for happens, heals in FAULTS.values():
-                    await befalls(server, happens)
+                    await apply_fault(server, happens)
                     await asyncio.sleep(1)
-                    await befalls(server, heals)
+                    await apply_fault(server, heals)
                     for instance in made:
                         await seen_by(instance, connected=True)
         assert set(load.statuses()) == {200}
@@ -110,7 +110,7 @@ async def test_without_the_server_each_instance_keeps_to_its_part(tmp_path, what
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": 100})
         async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 0.1}) as made:
-            await befalls(server, happens)
+            await apply_fault(server, happens)
             for instance in made:
                 await seen_by(instance, connected=False, instances=2)
             began = monotonic()
@@ -119,6 +119,6 @@ async def test_without_the_server_each_instance_keeps_to_its_part(tmp_path, what
             assert set(load.statuses()) == {200, 429}
             assert len(only.asked_at) == 100
             assert monotonic() - began < 20
-            await befalls(server, heals)
+            await apply_fault(server, heals)
             for instance in made:
                 await seen_by(instance, connected=True)

@@ -17,13 +17,13 @@ from tests.support.valkey import valkey
 from tests.support.vendor import always, chat, http, scripted
 from tests.system.workers import (
     Slow,
+    all_ended,
     begin_streams,
     completed,
     config_for,
-    deaf,
     family_of,
-    gone,
     health_of,
+    none_listens,
     reaped,
     replaced,
     serve,
@@ -152,7 +152,7 @@ async def test_while_one_worker_stops_the_others_serve(tmp_path):
             first, _ = workers_of(proxy)
             streams = await begin_streams(proxy, 16)
             os.kill(first, signal.SIGTERM)
-            await deaf([first], proxy.port)
+            await none_listens([first], proxy.port)
             fresh = await begin_streams(proxy, 8)
             assert living([first]), "it has calls to complete"
             answer.go_on.set()
@@ -170,7 +170,7 @@ async def test_a_signal_lets_the_calls_of_all_workers_complete(tmp_path, number)
             family = family_of(proxy)
             streams = await begin_streams(proxy, 24)
             proxy.signal(number)
-            await deaf(family, proxy.port)
+            await none_listens(family, proxy.port)
             with pytest.raises(ConnectionRefusedError):
                 await connect(proxy.port)
             answer.go_on.set()
@@ -210,10 +210,10 @@ async def test_when_the_supervisor_is_killed_calls_complete_and_no_process_is_le
             streams = await begin_streams(proxy, 16)
             proxy.signal(signal.SIGKILL)
             await proxy.ended()
-            await deaf(family, proxy.port)
+            await none_listens(family, proxy.port)
             answer.go_on.set()
             whole = await completed(streams)
-            await gone(family)
+            await all_ended(family)
             assert list((tmp_path / "tmp").iterdir()) == []
             with pytest.raises(ConnectionRefusedError):
                 await connect(proxy.port)

@@ -21,7 +21,7 @@ from tests.support.vendor import (
 )
 
 WORDS = 5  # content events of a streamed answer
-ILLNESSES = {
+FAULTS = {
     "connections refused": ["close"],
     "500s": [http(error_body("server_error", kind="server_error"), status=500)],
     "resets": ["reset"],
@@ -29,12 +29,12 @@ ILLNESSES = {
 }
 
 
-def asked(mark, *, group, stream):
+def request_for(mark, *, group, stream):
     """A request whose answer is known beforehand."""
     return {"model": group, "messages": [{"role": "user", "content": mark}], "stream": stream}
 
 
-def whole_answer(mark, *, stream):
+def expected_answer(mark, *, stream):
     """The body of that answer, byte for byte."""
     return b"".join(_events(mark)) if stream else json.dumps(chat(mark)).encode()
 
@@ -45,14 +45,14 @@ def _events(mark):
 
 
 class Vendor:
-    """One upstream. `illness` is one of `ILLNESSES`, or None.
+    """One upstream. `fault` is one of `ILLNESSES`, or None.
 
-    An illness befalls every answer that has no content yet; those past that are completed, since
+    An fault apply_fault every answer that has no content yet; those past that are completed, since
     no proxy could mend them.
     """
 
     def __init__(self, *, latency_s):
-        self.illness = None
+        self.fault = None
         self.served = 0
         self.failed = 0
         self._speaking = 0  # answers that have content, and are not yet complete
@@ -76,10 +76,10 @@ class Vendor:
             await self._open.aclose()
             self._open = None
 
-    async def fall_ill(self, illness):
+    async def begin_fault(self, fault):
         """Become useless. Returns when it shows."""
-        self.illness = illness
-        if illness == "connections refused":
+        self.fault = fault
+        if fault == "connections refused":
             await asyncio.sleep(2 * self._latency_s)
             while self._speaking:
                 await asyncio.sleep(0.005)
@@ -87,7 +87,7 @@ class Vendor:
 
     async def recover(self):
         """Serve again, on the same port."""
-        self.illness = None
+        self.fault = None
         if self._open is None:
             await self.listen()
 
@@ -99,29 +99,29 @@ class Vendor:
 
     def _unary(self, mark):
         yield self._latency_s
-        if self.illness is None:
+        if self.fault is None:
             self.served += 1
-            yield http(whole_answer(mark, stream=False))
+            yield http(expected_answer(mark, stream=False))
         else:
             self.failed += 1
-            yield from ILLNESSES[self.illness]
+            yield from FAULTS[self.fault]
 
     def _stream(self, mark):
         preamble, *rest = map(chunk, _events(mark))
-        begun = self.illness in (None, "resets", "stalls")
+        begun = self.fault in (None, "resets", "stalls")
         if begun:
             yield sse_head() + preamble
         yield self._latency_s
-        if self.illness is None and begun:
+        if self.fault is None and begun:
             self.served += 1
             self._speaking += 1
             yield b"".join(rest[:2])
             yield self._latency_s / 4
             yield b"".join(rest[2:]) + LAST_CHUNK
             self._speaking -= 1
-        elif self.illness in ("resets", "stalls") or not begun:
+        elif self.fault in ("resets", "stalls") or not begun:
             self.failed += 1
-            yield from ILLNESSES[self.illness or "resets"]
+            yield from FAULTS[self.fault or "resets"]
         else:
             self.failed += 1
             yield "close"

@@ -46,7 +46,7 @@ async def serving(folder, vendor, *, count=2, settings=None, rpm=None, entries=N
                 yield proxy
             finally:
                 family = children_of(proxy.pid)
-        await gone(family)
+        await all_ended(family)
 
 
 def family_of(proxy):
@@ -75,7 +75,7 @@ async def shared_by(proxy, count):
         await asyncio.sleep(0.05)
 
 
-async def gone(pids):
+async def all_ended(pids):
     """Wait until they have ended."""
     while living(pids):
         await asyncio.sleep(0.02)
@@ -87,7 +87,7 @@ async def reaped(proxy, worker):
         await asyncio.sleep(0.02)
 
 
-async def deaf(pids, port):
+async def none_listens(pids, port):
     """Wait until none of them accepts connections."""
     while any(listens(pid, port) for pid in living(pids)):
         await asyncio.sleep(0.02)

@@ -9,7 +9,7 @@ import pytest
 
 from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 from llmproxy.telemetry.call_file import CallFile
-from tests.support.finished import finished
+from tests.support.finished import answered_call
 from tests.support.run import bounded
 
 FLUSH_S = 0.5
@@ -37,10 +37,10 @@ async def written():
 
 @bounded()
 async def test_a_call_is_found_by_our_id_and_by_the_endpoints_id_even_after_a_restart(tmp_path):
-    call = finished(id="req_1", request_id=b"vendor-7", steps=STEPS)
+    call = answered_call(id="req_1", request_id=b"vendor-7", steps=STEPS)
     with call_file(tmp_path / "calls.db") as file:
         file.call_finished(call)
-        file.call_finished(finished(id="req_2"))
+        file.call_finished(answered_call(id="req_2"))
         await written()
         assert await file.find("req_1") == call
         assert await file.find("vendor-7") == call
@@ -53,7 +53,7 @@ async def test_a_call_is_found_by_our_id_and_by_the_endpoints_id_even_after_a_re
 @bounded()
 async def test_closing_writes_the_last_calls(tmp_path):
     with call_file(tmp_path / "calls.db") as file:
-        file.call_finished(finished(id="req_last"))
+        file.call_finished(answered_call(id="req_last"))
     with call_file(tmp_path / "calls.db") as file:
         assert (await file.find("req_last")).record.request.id == "req_last"
 
@@ -61,8 +61,8 @@ async def test_closing_writes_the_last_calls(tmp_path):
 @bounded()
 async def test_old_calls_are_deleted(tmp_path):
     with call_file(tmp_path / "calls.db", keep_s=100) as file:
-        file.call_finished(finished(id="old", ended_at=1000.0))
-        file.call_finished(finished(id="new", ended_at=1101.0))
+        file.call_finished(answered_call(id="old", ended_at=1000.0))
+        file.call_finished(answered_call(id="new", ended_at=1101.0))
         await written()
         assert await file.find("old") is None
         assert (await file.find("new")).record.request.id == "new"
@@ -73,8 +73,8 @@ async def test_two_workers_write_to_one_file(tmp_path):
     path = tmp_path / "calls.db"
     with call_file(path) as one, call_file(path) as other:
         for number in range(200):
-            one.call_finished(finished(id=f"one_{number}"))
-            other.call_finished(finished(id=f"other_{number}"))
+            one.call_finished(answered_call(id=f"one_{number}"))
+            other.call_finished(answered_call(id=f"other_{number}"))
         await written()
         for number in range(0, 200, 20):
             assert await other.find(f"one_{number}") is not None
@@ -85,10 +85,10 @@ async def test_two_workers_write_to_one_file(tmp_path):
 async def test_moving_the_file_away_starts_a_new_one(tmp_path):
     path = tmp_path / "calls.db"
     with call_file(path) as file:
-        file.call_finished(finished(id="before"))
+        file.call_finished(answered_call(id="before"))
         await written()
         path.rename(tmp_path / "old.db")
-        file.call_finished(finished(id="after"))
+        file.call_finished(answered_call(id="after"))
         await written()
         assert await file.find("before") is None
         assert await file.find("after") is not None
@@ -103,12 +103,12 @@ async def test_a_file_that_cannot_be_written_is_logged_once_and_used_again_later
             path.unlink()
         folder.rmdir()
         for number in range(2):
-            file.call_finished(finished(id=f"req_{number}"))
+            file.call_finished(answered_call(id=f"req_{number}"))
             await written()
             assert await file.find(f"req_{number}") is None
         assert caplog.text.count("cannot be written") == 1
         folder.mkdir()
-        file.call_finished(finished(id="back"))
+        file.call_finished(answered_call(id="back"))
         await written()
         assert await file.find("back") is not None
 

@@ -7,7 +7,7 @@ from llmproxy.events import AttemptEnded, EndpointStateChanged
 from llmproxy.operations import Usage
 from llmproxy.steps import Attempt, AttemptOutcome, Verdict
 from llmproxy.telemetry.recorder import MetricsRecorder
-from tests.support.finished import finished
+from tests.support.finished import answered_call
 
 BATCH = 64
 KEPT_CALLS = 200
@@ -22,7 +22,7 @@ def ended(outcome="answered", **changes):
 def test_reading_the_counters_includes_pending_events():
     recorder = MetricsRecorder()
     for _ in range(BATCH + 1):
-        recorder.call_finished(finished())
+        recorder.call_finished(answered_call())
     assert recorder.counters().groups["g"].calls == {"e": {"2xx": BATCH + 1}}
     assert recorder.counters().groups["g"].calls == {"e": {"2xx": BATCH + 1}}
 
@@ -62,13 +62,13 @@ def test_tokens_are_counted_at_their_endpoint_and_cost_its_price():
 @pytest.mark.parametrize(
     ("event", "is_error"),
     [
-        (finished(), False),
-        (finished(404), False),
-        (finished(499), False),
-        (finished(429), True),
-        (finished(503), True),
-        (finished(error="stream_interrupted"), True),
-        (finished(400, error="invalid_request"), False),
+        (answered_call(), False),
+        (answered_call(404), False),
+        (answered_call(499), False),
+        (answered_call(429), True),
+        (answered_call(503), True),
+        (answered_call(error="stream_interrupted"), True),
+        (answered_call(400, error="invalid_request"), False),
     ],
 )
 def test_only_failures_that_are_not_the_clients_fault_are_errors(event, is_error):
@@ -80,10 +80,10 @@ def test_only_failures_that_are_not_the_clients_fault_are_errors(event, is_error
 
 def test_retried_calls_and_fallbacks_are_kept_longer_than_others():
     recorder = MetricsRecorder()
-    recorder.call_finished(finished(attempts=2, id="retried"))
-    recorder.call_finished(finished(fallback="other", id="fell back"))
+    recorder.call_finished(answered_call(attempts=2, id="retried"))
+    recorder.call_finished(answered_call(fallback="other", id="fell back"))
     for _ in range(KEPT_CALLS):
-        recorder.call_finished(finished())
+        recorder.call_finished(answered_call())
     recorder.record_pending()
     assert [call.record.request.id for call in recorder.notable] == ["retried", "fell back"]
     assert len(recorder.latest) == KEPT_CALLS
@@ -92,8 +92,8 @@ def test_retried_calls_and_fallbacks_are_kept_longer_than_others():
 
 def test_callers_are_counted_by_name_and_calls_without_a_group_under_an_empty_one():
     recorder = MetricsRecorder()
-    recorder.call_finished(finished(caller="alice", usage=Usage(3, 2, 0)))
-    recorder.call_finished(finished(404, group=None, endpoint=None, caller="alice"))
+    recorder.call_finished(answered_call(caller="alice", usage=Usage(3, 2, 0)))
+    recorder.call_finished(answered_call(404, group=None, endpoint=None, caller="alice"))
     counters = recorder.counters()
     alice = counters.callers["alice"]
     assert (alice.calls, alice.input_tokens, alice.output_tokens) == ({"2xx": 1, "4xx": 1}, 3, 2)
