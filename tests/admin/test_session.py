@@ -79,13 +79,13 @@ async def test_a_cookie_of_another_key_or_a_forged_or_expired_one_is_rejected():
         "٣.4",
     ]
     async with scripted(GOOD) as vendor, serve_proxy(keyed(vendor)) as proxy:
-        for each in shown:
-            value = each.encode().decode("latin-1")
+        for key in shown:
+            value = key.encode().decode("latin-1")
             headers = [("cookie", f"llmproxy_session={value}")]
             reply = await ask(
                 proxy.port, "/admin/state", method="GET", headers=headers, host="localhost"
             )
-            assert reply.status == 401, each
+            assert reply.status == 401, key
 
 
 @bounded()

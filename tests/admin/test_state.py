@@ -36,7 +36,7 @@ async def test_calls_attempts_tokens_and_costs_are_counted_at_the_right_endpoint
                 assert (await ask(proxy.port, body=HELLO)).status == 200
             state = await get_json(proxy, "/admin/state")
     (group,) = state["groups"]
-    here = {each["endpoint"]: each for each in group["endpoints"]}
+    here = {entry["endpoint"]: entry for entry in group["endpoints"]}
     assert (state["status"], group["status"]) == ("degraded", "degraded")
     assert (group["recent"]["calls"], group["recent"]["errors"]) == (4, 0)
     assert (here["bad"]["recent"]["calls"], here["bad"]["recent"]["errors"]) == (1, 1)

@@ -23,7 +23,11 @@ async def post(proxy, path, body, **options):
 async def endpoints_of(proxy):
     """Return the endpoints of /admin/state by name; of several with one name, the last."""
     state = await get_json(proxy, "/admin/state")
-    return {each["endpoint"]: each for group in state["groups"] for each in group["endpoints"]}
+    return {
+        endpoint["endpoint"]: endpoint
+        for group in state["groups"]
+        for endpoint in group["endpoints"]
+    }
 
 
 async def scrape(proxy):

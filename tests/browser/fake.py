@@ -167,8 +167,8 @@ def add_actions(app):
         pairs = {
             (group["group"], body["endpoint"])
             for group in world.state()["groups"]
-            for each in group["endpoints"]
-            if each["endpoint"] == body["endpoint"] and body["group"] in (None, group["group"])
+            for endpoint in group["endpoints"]
+            if endpoint["endpoint"] == body["endpoint"] and body["group"] in (None, group["group"])
         }
         ACTIONS[action](world, pairs)
         return {"endpoints": len(pairs)}

@@ -64,7 +64,7 @@ def recent(now, share, *, incident):
 
 
 def trace(number, at, *, incident):
-    """The call of a number: usually fine, now and then moved, cached or failed."""
+    """Return the call with a number: usually answered, sometimes moved, cached or failed."""
     draw = random.Random(f"call {number}")
     group = draw.choice(GROUPS)
     kind = draw.choices(
@@ -99,7 +99,7 @@ def trace(number, at, *, incident):
 
 
 def attempt(endpoint, at_ms, ms, **failed):
-    """A step of a trace: answered, unless it says otherwise."""
+    """Return an attempt of a trace; by default an answered one."""
     step = {"what": "attempt", "endpoint": endpoint, "at_ms": at_ms, "ms": ms}
     step |= {"outcome": "answered", "reason": None, "status": 200, "verdict": None}
     return step | failed

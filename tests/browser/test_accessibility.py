@@ -5,12 +5,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 FOCUSABLE = "a[href], button, input, select, [tabindex='0']"
-# Of texts in a chart axe-core cannot tell the ground, nor that a single digit is a text. They are
-# of the same colours as the texts beside them.
+# axe-core cannot determine the background of texts in a chart, nor that a single digit is a text.
+# They have the same colours as the texts beside them.
 UNJUDGED = ["contains an image node", "too short to determine"]
-# It does not know either that dialogs and messages lie above all else.
+# Nor does it see that dialogs and messages lie above the rest.
 COVERED = [*UNJUDGED, "partially overlaps other elements"]
-# Where the focus is, and whether one sees it there.
+# Where the focus is, and whether it is visible.
 FOCUS = """() => {
   const it = document.activeElement, style = getComputedStyle(it);
   const drawn = it.matches('.switch input') ? getComputedStyle(it.nextElementSibling) : style;
@@ -29,11 +29,11 @@ def violations(page, within="html", unjudged=UNJUDGED):
     """Return the violations that axe-core finds, and the contrasts that it cannot judge."""
     options = {"resultTypes": ["violations", "incomplete"]}
     found = Axe().run(page, context=within, options=options).response
-    unsure = [each for each in found["incomplete"] if each["id"] == "color-contrast"]
+    unsure = [rule for rule in found["incomplete"] if rule["id"] == "color-contrast"]
     return [
-        (each["id"], node["target"], node["failureSummary"])
-        for each in [*found["violations"], *unsure]
-        for node in each["nodes"]
+        (rule["id"], node["target"], node["failureSummary"])
+        for rule in [*found["violations"], *unsure]
+        for node in rule["nodes"]
         if not any(words in node["failureSummary"] for words in unjudged)
     ]
 
@@ -138,7 +138,7 @@ def test_everything_is_reachable_by_the_tab_key_with_a_visible_focus(visit, worl
     world.incident = True
     page = visit()
     expect(page.locator(".calls tbody tr")).to_have_count(50)
-    page.locator("#headline").click()  # the calls go on, and so may their links
+    page.locator("#headline").click()  # calls continue to arrive, and their links may move
     page.evaluate("document.activeElement.blur()")
     wanted = page.evaluate(
         "s => [...document.querySelectorAll(s)].filter(e => e.offsetParent"
@@ -149,7 +149,7 @@ def test_everything_is_reachable_by_the_tab_key_with_a_visible_focus(visit, worl
     while len(seen) < 200:
         page.keyboard.press("Tab")
         now = page.evaluate(FOCUS)
-        if now["body"] or now["id"] in [each["id"] for each in seen]:
+        if now["body"] or now["id"] in [element["id"] for element in seen]:
             break
         assert now["visible"], now["name"]
         assert now["there"], now["name"]

@@ -15,7 +15,7 @@ def call_of(world, kind):
     call |= CHANGES[kind](call, random.Random(1))
     call |= {"id": f"req_{kind}"}
     world.calls.insert(0, call)
-    world.empty = True  # no further ones come
+    world.empty = True  # no more arrive
     return call
 
 
@@ -102,14 +102,14 @@ def test_the_filter_shows_only_errors_and_retries(visit, world):
     outcomes = page.locator(".calls .outcome")
     expect(page.locator('.calls tr[data-tone="ok"]')).to_have_count(0)
     words = outcomes.all_text_contents()
-    assert words and all("attempts" in each or "503" in each for each in words)
+    assert words and all("attempts" in word or "503" in word for word in words)
 
 
 def test_choosing_a_group_shows_only_its_calls(visit):
     page = visit()
     page.get_by_label("Group").select_option("text-embedding-3-small")
     expect(page.locator(".calls .what", has_text="gpt")).to_have_count(0)
-    page.wait_for_timeout(1200)  # others have come meanwhile
+    page.wait_for_timeout(1200)  # others have arrived meanwhile
     names = page.locator(".calls .what > span:first-child").all_text_contents()
     assert set(names) == {"text-embedding-3-small"}
 

@@ -11,7 +11,7 @@ def chart(page, title):
     return page.locator(".chart", has=page.locator(".title", has_text=re.compile(f"^{title}$")))
 
 
-def test_there_are_six_each_with_ticks_a_total_and_a_sentence(visit):
+def test_there_are_six_charts_with_ticks_a_total_and_a_sentence(visit):
     page = visit()
     assert page.locator(".chart .title").all_text_contents() == TITLES
     for title in TITLES:

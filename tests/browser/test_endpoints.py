@@ -49,7 +49,7 @@ def test_a_line_of_the_status_links_to_its_endpoint(visit, world):
     expect(row(page, "text-embedding-3-small", "openai")).to_be_in_viewport()
 
 
-def test_each_state_has_its_word_and_each_endpoint_its_numbers(visit, world):
+def test_states_have_a_word_and_endpoints_their_numbers(visit, world):
     world.incident = True
     page = visit()
     words = page.locator(".endpoint .word").all_text_contents()
@@ -73,7 +73,7 @@ def test_a_cooldown_is_counted_down_between_the_events(visit, world):
     left = row(page, "gpt-4.1", "azure-east").locator(".left")
     expect(left).to_have_text(re.compile(r"\d+\ss left"))
     world.silent = True
-    page.wait_for_timeout(300)  # what was on its way is there
+    page.wait_for_timeout(300)  # events that were under way have arrived
     first = int(left.text_content().split()[0])
     expect(left).to_have_text(re.compile(rf"^{first - 2}\ss left$"), timeout=4000)
 

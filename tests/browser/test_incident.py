@@ -49,7 +49,7 @@ async def traffic(proxy):
 
 @pytest.fixture(scope="module")
 def incident():
-    """The proxy, some time into the incident, and when that began (Unix seconds)."""
+    """Return the proxy during the incident, and when the incident began (Unix seconds)."""
     with in_background(
         demo_fleet, lambda fleet: serve_proxy(fleet.config_yaml), lambda _, proxy: traffic(proxy)
     ) as (fleet, proxy, _):
@@ -81,7 +81,7 @@ def sampled(proxy, name, **labels):
 
 
 def below(proxy, endpoint, seconds):
-    """Which part of an endpoint's answers began within so many seconds."""
+    """Return the share of an endpoint's answers that began within so many seconds."""
     name = "llmproxy_attempt_first_byte_seconds"
     within = sampled(proxy, f"{name}_bucket", endpoint=endpoint, le=str(seconds))
     return within / sampled(proxy, f"{name}_count", endpoint=endpoint)
@@ -96,7 +96,7 @@ def test_the_metrics_show_which_endpoint_is_failing_and_how(incident):
     assert sampled(proxy, "llmproxy_endpoint_changes_total", endpoint=FAILING, state="open") >= 1
     assert sampled(proxy, "llmproxy_endpoint_state", endpoint=LIMITED, state="cooling") == 1
     assert below(proxy, SLOW, 2.0) < 0.9 < below(proxy, LIMITED, 2.0)
-    # What the proxy did: calls went on elsewhere, and none was lost.
+    # The proxy moved calls to other endpoints, and lost none.
     assert sampled(proxy, "llmproxy_failovers_total", endpoint=FAILING) >= 1
     assert sampled(proxy, "llmproxy_failovers_total", endpoint=LIMITED) >= 1
     assert sampled(proxy, "llmproxy_call_errors_total") == 0
@@ -105,9 +105,11 @@ def test_the_metrics_show_which_endpoint_is_failing_and_how(incident):
 def test_the_state_shows_since_when(incident):
     proxy, began_at = incident
     (group,) = [
-        each for each in json.loads(read(proxy, "/admin/state"))["groups"] if each["group"] == GROUP
+        group
+        for group in json.loads(read(proxy, "/admin/state"))["groups"]
+        if group["group"] == GROUP
     ]
-    here = {each["endpoint"]: each for each in group["endpoints"]}
+    here = {endpoint["endpoint"]: endpoint for endpoint in group["endpoints"]}
     assert here[LIMITED]["state"] == "cooling"
     assert began_at - 1 < here[LIMITED]["since"] < began_at + 5
     assert here[SLOW]["state"] == "ok"
@@ -123,7 +125,7 @@ def test_explain_shows_why_a_call_goes_where_it_goes(incident):
     proxy, began_at = incident
     explained = json.loads(read(proxy, f"/admin/explain?model={GROUP}"))
     (tier,) = explained["tiers"]
-    why = {each["endpoint"]: each["why"] for each in tier["endpoints"]}
+    why = {endpoint["endpoint"]: endpoint["why"] for endpoint in tier["endpoints"]}
     assert SLOW in explained["would"]
     assert why[LIMITED].startswith("throttled, cooling down for ")
     moved = [

@@ -27,7 +27,7 @@ def entry(one, **more):
 
 @pytest.fixture
 def house():
-    """house(**settings): two vendors, the first of them preferred, and the proxy."""
+    """serve(**settings): two vendors, the first of them preferred, and the proxy."""
     running = []
 
     def opened(*, path=None, **settings):

@@ -70,7 +70,7 @@ def test_the_headline_is_a_sentence(call):
         state = {
             "status": status,
             "groups": [
-                {"group": name, "status": how, "endpoints": [{"state": each} for each in states]}
+                {"group": name, "status": how, "endpoints": [{"state": state} for state in states]}
                 for name, how, states in groups
             ],
         }

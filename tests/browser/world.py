@@ -1,6 +1,6 @@
 """A fake proxy: three groups, eight endpoints, calls that come and go.
 
-What it shows follows from the time and from what a test has set, so a test may ask twice.
+Its values depend on the time and on what a test has set, so two reads agree.
 """
 
 import math
@@ -54,9 +54,9 @@ class World:
     config_error: str | None = None
     shared: dict | None = None
     status: str | None = None
-    stopped: bool = False  # answers nothing more
-    silent: bool = False  # keeps connections open, and says nothing
-    forbidden: str | None = None  # what another machine is told
+    stopped: bool = False  # accepts requests and does not answer
+    silent: bool = False  # keeps streams open, and sends nothing
+    forbidden: str | None = None  # the error for another machine
     reload_problems: str | None = None
     refuse_actions: bool = False
     names: dict = field(default_factory=dict)  # other names for endpoints
@@ -136,12 +136,12 @@ class World:
 
     def _group(self, name, now):
         endpoints = [self._endpoint(name, row, now) for row in HOUSE[name]]
-        out = [each["state"] not in ("ok", "full") for each in endpoints]
+        out = [endpoint["state"] not in ("ok", "full") for endpoint in endpoints]
         return {
             "group": name,
             "status": "down" if all(out) else "degraded" if any(out) else "ok",
             "waiting": 3 if self.incident and name == "gpt-4.1-mini" else 0,
-            "in_flight": sum(each["in_flight"] for each in endpoints),
+            "in_flight": sum(endpoint["in_flight"] for endpoint in endpoints),
             "recent": recent(now, 0 if self.empty else SHARES[name], incident=self.incident),
             "endpoints": endpoints,
         }

@@ -41,7 +41,7 @@ def _body(recipe):
 
 
 def _content(role, number, piece):
-    """What somebody says: one of the prepared sentences, a piece of a text, or both."""
+    """Return the content of a message: a prepared sentence, a piece of a text, or both."""
     sentences = _CORPUS["systems" if role == "system" else "questions"]
     said = [] if number is None else [sentences[number]]
     return "\n\n".join(said + ([_text(*piece)] if piece else []))

@@ -20,7 +20,7 @@ def test_the_fields_that_decide_are_read():
 
 
 @pytest.mark.parametrize("body", [b"{}", b' {"model": null, "stream": null, "max_tokens": null} '])
-def test_what_is_absent_or_null_is_none(body):
+def test_an_absent_or_null_field_is_none(body):
     assert peek(body) == Peek(model=None, stream=False, max_output_tokens=None, stateful=False)
 
 
@@ -44,9 +44,7 @@ def test_what_is_absent_or_null_is_none(body):
         (b'{"n": 3}', None),
     ],
 )
-def test_the_output_limit_is_whichever_is_there_and_strange_ones_are_left_to_the_upstream(
-    body, limit
-):
+def test_either_output_limit_is_read_and_invalid_ones_are_left_to_the_upstream(body, limit):
     assert peek(body).max_output_tokens == limit
 
 
@@ -90,7 +88,7 @@ def test_a_background_or_conversation_body_is_stateful(body, stateful):
         ('{"model": "a"}'.encode("utf-16"), "We could not parse", None),
     ],
 )
-def test_what_is_wrong_is_said_in_openais_terms(body, says, param):
+def test_errors_have_openais_type_and_param(body, says, param):
     with pytest.raises(ClientError, match=says) as refused:
         peek(body)
     assert refused.value.param == param
@@ -112,7 +110,7 @@ def test_what_is_wrong_is_said_in_openais_terms(body, says, param):
         b'{"seed": 123456789012345678901234567890, "t": 1e999, "model": "m"}',
     ],
 )
-def test_what_the_upstream_should_judge_is_accepted_and_can_be_spliced(body):
+def test_bodies_for_the_upstream_to_judge_are_accepted_and_can_be_spliced(body):
     assert peek(body).model == "m"
     assert peek(with_model(body, "n")).model == "n"
 
@@ -226,7 +224,7 @@ def test_a_body_that_already_names_the_model_stays_the_same():
     assert with_model(body, "N") == body
 
 
-def test_many_nested_models_are_told_apart():
+def test_the_top_level_model_is_found_among_many_nested_ones():
     nested = b",".join([b'{"model": "x"}'] * 500)
     body = b'{"a": [' + nested + b'], "model": "m", "b": [' + nested + b"]}"
     assert json.loads(with_model(body, "N"))["model"] == "N"
@@ -248,7 +246,7 @@ def test_a_big_body_with_an_escaped_model_key_is_refused_with_the_remedy():
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{", b"", b"[" * 5000])
-def test_what_is_no_object_is_not_spliced(body):
+def test_a_body_that_is_not_an_object_is_not_spliced(body):
     with pytest.raises(ClientError):
         with_model(body, "N")
 

@@ -37,7 +37,7 @@ every_encoding = pytest.mark.parametrize("encoding", ENCODERS)
 
 @every_encoding
 @given(text=st.binary(max_size=300))
-def test_what_was_encoded_is_decoded(encoding, text):
+def test_an_encoded_body_is_decoded(encoding, text):
     assert decoded(ENCODERS[encoding](text), encoding, **LIMITS) == text
 
 
@@ -67,7 +67,7 @@ def test_several_members_or_frames_are_one_text(encoding):
 
 
 @pytest.mark.parametrize("encoding", [b"gzip", b"zstd"])
-def test_there_is_a_most_of_members_and_frames(encoding):
+def test_the_number_of_members_and_frames_is_limited(encoding):
     part = ENCODERS[encoding](b"x")
     assert len(decoded(part * 1_000, encoding, **LIMITS)) == 1_000
     refused_as(400, part * 1_001, encoding)
@@ -169,7 +169,7 @@ def test_a_copy_of_a_response_is_readable(encoding):
     ],
     ids=["corrupt", "truncated", "unknown", "too big"],
 )
-def test_what_cannot_be_read_is_none(body, encoding):
+def test_an_unreadable_copy_is_none(body, encoding):
     assert readable(body, encoding, max_bytes=1_000_000) is None
 
 

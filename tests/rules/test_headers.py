@@ -49,13 +49,13 @@ CREDENTIALS = [
     ],
 )
 @pytest.mark.parametrize("keep_credential", [True, False])
-def test_what_concerns_this_hop_or_this_client_does_not_go_up(name, keep_credential):
+def test_headers_of_this_hop_or_client_are_not_sent_upstream(name, keep_credential):
     headers = [(b"accept", b"*/*"), (name, b"x")]
     assert upstream_headers(headers, keep_credential=keep_credential) == [(b"accept", b"*/*")]
 
 
 @pytest.mark.parametrize("name", CREDENTIALS)
-def test_a_credential_and_its_account_go_up_only_when_the_endpoint_has_none(name):
+def test_a_clients_credential_is_sent_upstream_only_if_the_endpoint_has_none(name):
     assert upstream_headers([(name, b"x")], keep_credential=False) == []
     assert upstream_headers([(name, b"x")], keep_credential=True) == [(name, b"x")]
 
@@ -73,7 +73,7 @@ def test_a_credential_and_its_account_go_up_only_when_the_endpoint_has_none(name
         b"x-llmproxy-anything",
     ],
 )
-def test_what_concerns_the_other_hop_or_our_account_does_not_come_down(name):
+def test_headers_of_the_upstream_hop_or_our_account_are_not_sent_to_the_client(name):
     headers = [(b"content-type", b"text/plain"), (name, b"x")]
     assert downstream_headers(headers) == [(b"content-type", b"text/plain")]
 
@@ -95,11 +95,11 @@ def test_what_concerns_the_other_hop_or_our_account_does_not_come_down(name):
         b"x-anything-else",
     ],
 )
-def test_what_clients_live_by_comes_down(name):
+def test_headers_that_clients_need_are_sent_to_them(name):
     assert downstream_headers([(name, b"x")]) == [(name, b"x")]
 
 
-def test_what_connection_lists_is_dropped_both_ways():
+def test_headers_that_connection_lists_are_dropped_in_both_directions():
     headers = [
         (b"x-one-hop", b"1"),
         (b"connection", b"keep-alive, X-One-Hop"),

@@ -1,4 +1,4 @@
-"""What vendors say about time is read in every dialect, and nonsense says nothing."""
+"""Limit and retry headers are read in every vendor's format; invalid values count as absent."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -67,7 +67,7 @@ def test_a_reset_is_read_in_every_format(value, seconds):
         b"1h" * 200,
     ],
 )
-def test_nonsense_says_nothing(value):
+def test_an_invalid_duration_is_none(value):
     assert parse_reset(value, wall_now=NOW) is None
 
 
@@ -111,7 +111,7 @@ def test_milliseconds_come_before_seconds_before_resets():
 
 
 @pytest.mark.parametrize("junk", [b"0", b"-1", b"", b"never"])
-def test_a_wait_of_nothing_or_nonsense_leaves_the_word_to_the_next(junk):
+def test_a_zero_or_invalid_wait_is_skipped_for_the_next_header(junk):
     assert retry_after_s([(b"retry-after-ms", junk), (b"retry-after", b"3")], wall_now=NOW) == 3.0
     assert retry_after_s([(b"retry-after", junk)], wall_now=NOW) is None
 
@@ -121,7 +121,7 @@ def test_retry_after_may_be_a_date():
     assert retry_after_s([(b"retry-after", date)], wall_now=NOW) == pytest.approx(12.0)
 
 
-def test_only_an_exhausted_dimension_is_waited_for():
+def test_only_the_reset_of_an_exhausted_limit_counts():
     headers = [
         (b"x-ratelimit-limit-requests", b"100"),
         (b"x-ratelimit-remaining-requests", b"0"),
@@ -133,7 +133,7 @@ def test_only_an_exhausted_dimension_is_waited_for():
     assert retry_after_s(headers, wall_now=NOW) == 2.0
 
 
-def test_of_two_exhausted_dimensions_the_later_counts():
+def test_of_two_exhausted_limits_the_later_reset_counts():
     headers = [
         (b"x-ratelimit-remaining-requests", b"0"),
         (b"x-ratelimit-reset-requests", b"2s"),
@@ -199,7 +199,7 @@ def test_no_words_raise(message):
     retry_after_in_text("try again in " + message)
 
 
-# ---- what is left of a vendor's limits
+# ---- limits and what remains of them
 
 
 def told(requests=(), tokens=()):
@@ -224,7 +224,7 @@ def test_azures_plain_seconds_are_read_whatever_is_left():
     assert rate_limits(headers, wall_now=NOW) == RateLimits(RateLimit(600, 599, 59.0))
 
 
-def test_how_a_limit_refills_is_not_read_far_from_it():
+def test_the_refill_is_not_derived_far_from_the_limit():
     assert rate_limits(told((b"600", b"500", b"10s")), wall_now=NOW).requests.reset_s is None
     assert rate_limits(told((b"600", b"300", b"30s")), wall_now=NOW).requests.reset_s == 30
 
@@ -249,7 +249,7 @@ def test_more_may_remain_than_the_limit():
 
 
 @pytest.mark.parametrize("junk", [b"-1", b"0", b"", b"many", b"nan", b"inf", b"1e300", b"0x10"])
-def test_a_limit_of_nonsense_is_not_known(junk):
+def test_an_invalid_limit_is_unknown(junk):
     headers = told((junk, b"10", b"1s"), (b"1000", b"10", b"1s"))
     read = rate_limits(headers, wall_now=NOW)
     assert read.requests is None
@@ -257,17 +257,17 @@ def test_a_limit_of_nonsense_is_not_known(junk):
 
 
 @pytest.mark.parametrize("junk", [b"-1", b"", b"some", b"nan", b"-0.5"])
-def test_a_rest_of_nonsense_is_not_known(junk):
+def test_an_invalid_remaining_value_is_unknown(junk):
     assert rate_limits(told((b"600", junk, b"1s")), wall_now=NOW) == RateLimits()
 
 
 @pytest.mark.parametrize("junk", [b"-1", b"", b"soon", b"9" * 65])
-def test_a_reset_of_nonsense_leaves_the_rest_known(junk):
+def test_an_invalid_reset_leaves_the_other_values_known(junk):
     read = rate_limits(told((b"600", b"0", junk)), wall_now=NOW)
     assert read.requests == RateLimit(600, 0, None)
 
 
-def test_an_answer_without_such_headers_says_nothing():
+def test_an_answer_without_limit_headers_has_no_limits():
     assert rate_limits([(b"content-type", b"text/plain")], wall_now=NOW) is None
     assert rate_limits([(b"x-ratelimit-limit-requests", b"600")], wall_now=NOW) is None
 
@@ -276,7 +276,7 @@ limit_names = st.sampled_from([name for name, _ in told((b"", b"", b""), (b"", b
 
 
 @given(st.lists(st.tuples(limit_names, values)))
-def test_no_limits_raise_and_what_is_known_is_usable(headers):
+def test_no_headers_raise_and_known_limits_are_usable(headers):
     read = rate_limits(headers, wall_now=NOW)
     for limit in (read.requests, read.tokens) if read else ():
         if limit is not None:

@@ -1,4 +1,4 @@
-"""A form is read as it arrives: the same at every split, and as Python's own parser reads it."""
+"""A form is parsed as it arrives: the same at every split, and as Python's own parser does."""
 
 import tracemalloc
 from email import message_from_bytes
@@ -94,7 +94,7 @@ CONTENTS = st.lists(st.sampled_from(LOOKALIKES), max_size=8).map(b"x".join)
 
 
 @given(CONTENTS, CONTENTS, st.data())
-def test_bytes_of_a_file_that_look_like_a_boundary_do_not_fool_it(before, after, data):
+def test_bytes_of_a_file_that_look_like_a_boundary_are_content(before, after, data):
     body = file("file", b"x" + before) + field("model", b"m-1") + file("mask", b"x" + after) + END
     cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=6))
     scanner = scanned(body, cuts)
@@ -152,7 +152,7 @@ def test_parts_without_headers_or_without_content_are_passed_over():
     assert scanned(body).model == "m"
 
 
-def test_a_model_part_that_has_headers_only_names_none():
+def test_a_model_part_without_content_names_no_model():
     body = b'--bOuNd\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + END
     scanner = scanned(body)
     assert (scanner.model, scanner.model_span, scanner.finished) == (None, None, True)
@@ -174,13 +174,13 @@ def test_any_other_stream_is_false(told):
     assert not scanned(field("stream", told) + END).stream
 
 
-def test_an_incomplete_form_is_not_finished_but_tells_what_it_saw():
+def test_an_incomplete_form_is_not_finished_but_has_the_fields_so_far():
     scanner = scanned(field("model", b"m") + file("file", b"data"))
     assert scanner.model == "m"
     assert not scanner.finished
 
 
-def test_a_value_that_is_not_complete_is_not_told():
+def test_an_incomplete_value_is_not_reported():
     assert scanned(field("model", b"gpt-4")[:-2]).model is None
 
 

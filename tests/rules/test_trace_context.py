@@ -1,4 +1,4 @@
-"""Which trace a call belongs to, and what its attempts tell of it."""
+"""Which trace a call belongs to, and which trace headers its attempts send."""
 
 import random
 
@@ -58,14 +58,14 @@ def test_without_a_client_s_trace_a_new_one_begins():
         f"{SAMPLED}\n",
     ],
 )
-def test_what_is_not_valid_counts_as_none(wrong):
+def test_an_invalid_header_counts_as_absent(wrong):
     trace = parent(wrong)
     assert trace.parent_id is None
     assert trace.trace_id != TRACE
     assert trace.state == ""
 
 
-def test_two_parents_count_as_none():
+def test_two_traceparent_headers_count_as_absent():
     assert found(("traceparent", SAMPLED), ("traceparent", SAMPLED)).parent_id is None
 
 
@@ -74,7 +74,7 @@ def test_a_later_version_is_read_as_far_as_it_is_known(value):
     assert parent(value).trace_id == TRACE
 
 
-def test_of_the_flags_only_those_that_are_known_go_on():
+def test_only_known_flags_are_passed_on():
     trace = parent(f"00-{TRACE}-{PARENT}-ff")
     assert dict(onward([], trace, 1))[b"traceparent"].endswith(b"-03")
 
@@ -89,13 +89,13 @@ def test_an_attempt_is_the_parent_of_what_its_endpoint_does():
     ]
 
 
-def test_a_trace_that_begins_here_has_no_state_of_others():
+def test_a_trace_that_begins_here_has_no_tracestate():
     sent = [(b"traceparent", b"nonsense"), (b"tracestate", b"a=1")]
     trace = trace_of(sent, ratio=1.0, draw_bits=random.Random(7).getrandbits)
     assert [name for name, _ in onward(sent, trace, 1)] == [b"traceparent"]
 
 
-def test_that_a_trace_is_not_recorded_is_told_to_the_endpoint():
+def test_the_endpoint_learns_that_a_trace_is_not_recorded():
     assert onward([], found(ratio=0.0), 1)[0][1].endswith(b"-02")
 
 
@@ -104,7 +104,7 @@ def test_several_lines_of_state_are_one_list_in_their_order():
     assert trace.state == "a=1,b=2"
 
 
-def test_so_many_calls_are_recorded_as_the_ratio_says():
+def test_the_share_of_recorded_calls_is_the_ratio():
     draw = random.Random(11).getrandbits
     recorded = sum(trace_of([], ratio=0.2, draw_bits=draw).sampled for _ in range(5_000))
     assert recorded == pytest.approx(1_000, abs=120)
@@ -136,6 +136,6 @@ def test_ids_are_never_zero_and_never_overflow(drawn, attempt):
     _, trace_id, span_id, _ = value.split(b"-")
     assert (len(trace_id), len(span_id)) == (32, 16)
     assert int(trace_id, 16) and int(span_id, 16)
-    # What we send, we also understand.
+    # Our own headers are read back.
     again = trace_of([(b"traceparent", value)], ratio=1.0, draw_bits=random.getrandbits)
     assert again.parent_id == trace.attempt_id(attempt)

@@ -1,4 +1,4 @@
-"""Proxies whose config file changes."""
+"""Change the config file of a proxy, and reload it."""
 
 import yaml
 
@@ -20,7 +20,7 @@ def one_group(*endpoints, **settings):
 
 
 def with_key(made, key):
-    """An endpoint with another credential."""
+    """Return an endpoint's entry with another credential."""
     return {**made, "params": {**made["params"], "api_key": key}}
 
 
@@ -30,7 +30,7 @@ def write(proxy, config):
 
 
 async def reload(proxy, config):
-    """Let the file say this, and the proxy read it; returns the changes."""
+    """Write the config file and reload it; return the changes."""
     write(proxy, config)
     return await proxy.app.live.reload()
 

@@ -1,4 +1,4 @@
-"""What is known of endpoints is known to the next config, too."""
+"""A reload keeps the state of endpoints."""
 
 from time import monotonic
 
@@ -64,7 +64,7 @@ async def test_a_drained_endpoint_stays_drained_even_with_another_credential(tmp
 
 
 @bounded()
-async def test_another_credential_is_another_account_and_what_it_did_wrong_is_forgotten(tmp_path):
+async def test_another_credential_is_another_account_without_the_old_failures(tmp_path):
     async with scripted(DOWN) as bad, scripted(GOOD) as good:
         broken, fine = endpoint(bad, "broken", weight=100), endpoint(good, "fine")
         async with serve_proxy(one_group(broken, fine), path=tmp_path / "c.yaml") as proxy:
@@ -92,9 +92,9 @@ async def test_calls_under_way_are_counted_until_they_end(tmp_path):
             await until(lambda: len(vendor.received) == 3)
             assert (await endpoints_of(proxy))["only"]["in_flight"] == 3
             assert under_way(proxy)["calls"] == 3
-            for each in (*before, after):
-                assert (await each.reply()).status == 200
-                each.leave()
+            for call in (*before, after):
+                assert (await call.reply()).status == 200
+                call.leave()
             await idle(proxy)
 
 
@@ -110,9 +110,9 @@ async def test_places_at_an_endpoint_are_counted_over_old_and_new_calls_together
             calls += [await begin(proxy.port) for _ in range(2)]
             await until(lambda: len(vendor.received) == 3)
             await queued(proxy, 1)
-            for each in calls:
-                assert (await each.reply()).status == 200
-                each.leave()
+            for call in calls:
+                assert (await call.reply()).status == 200
+                call.leave()
             assert len(vendor.received) == 4
 
 
@@ -130,7 +130,7 @@ async def test_what_was_sent_counts_under_a_new_limit_too(tmp_path):
 
 
 @bounded()
-async def test_who_waits_goes_on_waiting_in_front_of_who_comes_later(tmp_path):
+async def test_waiting_calls_keep_their_place_in_the_queue(tmp_path):
     async with scripted(always(0.3, http(answer()))) as vendor:
         made = endpoint(vendor, "only", limits={"concurrent": 1})
         async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
@@ -140,15 +140,15 @@ async def test_who_waits_goes_on_waiting_in_front_of_who_comes_later(tmp_path):
             await queued(proxy, 1)
             await reload(proxy, one_group({**made, "weight": 7}, num_retries=1))
             calls.append(await begin(proxy.port, question("third")))
-            for each in calls:
-                assert (await each.reply()).status == 200
-                each.leave()
+            for call in calls:
+                assert (await call.reply()).status == 200
+                call.leave()
             asked = [received.body for received in vendor.received]
             assert [b"first" in asked[0], b"second" in asked[1], b"third" in asked[2]] == [True] * 3
 
 
 @bounded()
-async def test_who_waits_takes_the_room_of_a_new_endpoint_at_once(tmp_path):
+async def test_waiting_calls_go_to_a_new_endpoint_at_once(tmp_path):
     async with scripted(always("hang")) as busy, scripted(GOOD) as free:
         made = endpoint(busy, "busy", limits={"concurrent": 1})
         async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
@@ -205,10 +205,10 @@ async def test_a_group_is_removed_while_one_call_is_on_it_and_one_waits(tmp_path
             await until(lambda: old.received and waiting_calls(proxy) == 1)
             assert await reload(proxy, config_of(kept)) == ["gpt-4.1: is gone"]
             assert (await chat(proxy)).status == 404
-            for each in calls:
-                assert (await each.reply()).json == answer("old")
-                each.leave()
-            # Another group of that name is another one.
+            for call in calls:
+                assert (await call.reply()).json == answer("old")
+                call.leave()
+            # A later group with the same name is a new one.
             assert await reload(proxy, config_of(kept, group("gpt-4.1", endpoint(new, "new")))) == [
                 "gpt-4.1: is new"
             ]
@@ -216,7 +216,7 @@ async def test_a_group_is_removed_while_one_call_is_on_it_and_one_waits(tmp_path
 
 
 @bounded()
-async def test_more_places_in_the_proxy_are_for_those_who_wait_for_one(tmp_path):
+async def test_a_higher_max_in_flight_admits_waiting_calls(tmp_path):
     async with scripted(always(2, http(answer()))) as vendor:
         made = endpoint(vendor, "only")
         config = one_group(made, max_in_flight=1)
@@ -225,7 +225,7 @@ async def test_more_places_in_the_proxy_are_for_those_who_wait_for_one(tmp_path)
             await until(lambda: vendor.received)
             await reload(proxy, one_group(made, max_in_flight=3))
             await until(lambda: len(vendor.received) == 3, within_s=1.5)
-            for each in calls:
-                assert (await each.reply()).status == 200
-                each.leave()
+            for call in calls:
+                assert (await call.reply()).status == 200
+                call.leave()
             assert not under_way(proxy)

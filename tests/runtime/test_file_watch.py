@@ -1,4 +1,4 @@
-"""Every way in which a config file may change is noticed."""
+"""Every kind of change to the config file is noticed."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -50,7 +50,7 @@ def write_in_pieces(path):
 
 
 def replace_as_editors_do(path):
-    """vim: the old one becomes a backup, then the new one is written."""
+    """Replace the file as vim does: the old one becomes a backup, then the new one is written."""
     path.rename(path.with_name("file.yaml~"))
     path.write_text("new")
 

@@ -1,4 +1,4 @@
-"""Whose state is whose, when one config follows another."""
+"""Which state an endpoint of the next config gets."""
 
 from llmproxy.config import parse_config
 from llmproxy.runtime import pool_of
@@ -19,7 +19,7 @@ def state(pool, group="g"):
     return pool.groups[group].states[0]
 
 
-def test_the_same_place_keeps_its_state_and_has_what_the_config_says_now():
+def test_the_same_endpoint_keeps_its_state_and_gets_its_new_settings():
     before = pool_of(config(("g", one())))
     group, known = before.groups["g"], state(before)
     after = pool_of(config(("g", one(weight=5))), before=before)
@@ -38,7 +38,7 @@ def test_a_breaker_keeps_its_past_and_gets_the_new_settings():
     assert (breaker.allowed_fails, breaker.open_s) == (7, 8)
 
 
-def test_other_limits_of_an_account_are_those_of_the_same_capacity():
+def test_changed_limits_of_an_account_apply_to_the_same_capacity():
     before = pool_of(config(("g", one())))
     capacity = state(before).capacity
     checkout = state(before).begin(5, now=100.0)
@@ -50,7 +50,7 @@ def test_other_limits_of_an_account_are_those_of_the_same_capacity():
     assert (state(after).in_flight, capacity.in_flight) == (0, 0)
 
 
-def test_limits_that_are_gone_bound_nothing_and_come_back_with_a_clean_sheet():
+def test_removed_limits_do_not_bind_and_start_empty_when_they_come_back():
     before = pool_of(config(("g", one(limits="rpm: 1"))))
     checkout = state(before).begin(5, now=100.0)
     free = pool_of(config(("g", one(limits=""))), before=before)
@@ -61,7 +61,7 @@ def test_limits_that_are_gone_bound_nothing_and_come_back_with_a_clean_sheet():
     assert state(bounded).takes(5, now=100.0)
 
 
-def test_an_endpoint_that_joins_the_limits_of_another_group_settles_where_it_began():
+def test_a_call_settles_with_the_capacity_that_it_reserved_from():
     before = pool_of(config(("g", one(limits="rpm: 10")), ("h", one(limits="rpm: 20"))))
     began, others = state(before, "g"), state(before, "h").capacity
     began.drain()
@@ -86,7 +86,7 @@ def test_accounts_that_no_longer_differ_leave_no_trace_of_the_old_limits():
     assert [capacity.rpm for capacity in after.capacities()] == [5]
 
 
-def test_an_endpoint_with_the_same_name_in_another_place_is_another_one():
+def test_an_endpoint_with_the_same_name_and_another_address_is_another_one():
     before = pool_of(config(("g", one())))
     known = state(before)
     known.cool(200.0, "throttled")
@@ -96,7 +96,7 @@ def test_an_endpoint_with_the_same_name_in_another_place_is_another_one():
     assert state(after).takes(5, now=100.0)
 
 
-def test_who_was_alone_and_is_not_any_more_may_be_shut_by_its_breaker():
+def test_the_breaker_may_open_once_an_endpoint_is_no_longer_alone():
     before = pool_of(config(("g", one())))
     known = state(before)
     known.breaker.open_elsewhere(100.0, 60.0)

@@ -1,4 +1,4 @@
-"""A file that is wrong changes nothing but what is told of it."""
+"""An invalid config file is reported, and changes nothing else."""
 
 import pytest
 
@@ -20,7 +20,7 @@ general_settings:
 
 
 @bounded()
-async def test_every_problem_is_told_and_the_last_good_config_is_served(tmp_path, caplog):
+async def test_every_problem_is_reported_and_the_last_good_config_is_served(tmp_path, caplog):
     path = tmp_path / "c.yaml"
     async with scripted(GOOD) as vendor:
         made = endpoint(vendor, "only")
@@ -43,7 +43,7 @@ async def test_every_problem_is_told_and_the_last_good_config_is_served(tmp_path
             assert state["loaded_at"] == begun["loaded_at"] <= state["error_at"]
             health = await get_json(proxy, "/health")
             assert (health["status"], health["config_error"]) == ("ok", state["error"])
-            (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
+            (record,) = [entry for entry in caplog.records if entry.levelname == "ERROR"]
             assert all(problem in record.getMessage() for problem in problems)
 
             changes = await reload(proxy, one_group(made, num_retries=5))
@@ -56,7 +56,7 @@ async def test_every_problem_is_told_and_the_last_good_config_is_served(tmp_path
 
 
 @bounded()
-async def test_a_file_that_is_not_there_any_more_is_a_problem_like_any_other(tmp_path):
+async def test_a_missing_file_is_reported_like_any_other_problem(tmp_path):
     path = tmp_path / "c.yaml"
     async with scripted(GOOD) as vendor:
         async with serve_proxy(one_group(endpoint(vendor, "only")), path=path) as proxy:
@@ -76,7 +76,7 @@ async def test_a_file_that_is_not_there_any_more_is_a_problem_like_any_other(tmp
     ids=["provider", "azure"],
 )
 @bounded()
-async def test_what_only_the_endpoints_tell_is_found_too(tmp_path, wrong, found):
+async def test_problems_that_show_only_in_the_endpoints_are_reported(tmp_path, wrong, found):
     async with scripted(GOOD) as vendor:
         made = endpoint(vendor, "only")
         async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
@@ -87,7 +87,9 @@ async def test_what_only_the_endpoints_tell_is_found_too(tmp_path, wrong, found)
 
 
 @bounded()
-async def test_what_cannot_be_opened_is_refused_and_leaves_nothing_open(tmp_path):
+async def test_a_resource_that_cannot_be_opened_refuses_the_config(
+    tmp_path,
+):
     async with scripted(GOOD) as vendor:
         made = endpoint(vendor, "only")
         async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
@@ -105,7 +107,7 @@ async def test_what_cannot_be_opened_is_refused_and_leaves_nothing_open(tmp_path
 
 
 @bounded()
-async def test_a_config_from_no_file_cannot_be_read_again():
+async def test_a_config_without_a_file_cannot_be_reloaded():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(one_group(endpoint(vendor, "only"))) as proxy:
             reply = await post(proxy, "/admin/reload", {})
@@ -117,14 +119,14 @@ async def test_a_config_from_no_file_cannot_be_read_again():
 
 
 @bounded()
-async def test_a_reload_tells_what_has_changed_and_what_needs_a_restart(tmp_path):
+async def test_a_reload_lists_what_has_changed_and_what_needs_a_restart(tmp_path):
     async with scripted(GOOD) as vendor:
         made = endpoint(vendor, "only")
         async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
             write(proxy, one_group({**made, "weight": 2}, bind_port=5000, drain_delay_s=0))
             for expected in (
                 ["gpt-4.1/only: weight: 1 -> 2"],
-                [],  # it is done; what needs a restart still does
+                [],  # it is loaded; what needs a restart still needs one
             ):
                 reply = await post(proxy, "/admin/reload", {})
                 restart = "needs a restart: general_settings.bind_port: 4000 -> 5000"

@@ -1,4 +1,4 @@
-"""What is open stays open for the next config, unless that says otherwise; no counter falls."""
+"""A reload keeps open resources unless their settings change, and no counter falls."""
 
 import asyncio
 
@@ -36,7 +36,7 @@ async def test_a_callers_key_is_removed_while_its_call_is_under_way(tmp_path):
 
 
 @bounded()
-async def test_what_a_caller_has_used_counts_under_its_new_key_and_limit(tmp_path):
+async def test_a_callers_usage_counts_under_its_new_key_and_limit(tmp_path):
     async with scripted(GOOD) as vendor:
         made = endpoint(vendor, "only")
         config = one_group(made, callers=[team_a(limits={"rpm": 100})])
@@ -51,7 +51,7 @@ async def test_what_a_caller_has_used_counts_under_its_new_key_and_limit(tmp_pat
 
 
 @bounded()
-async def test_answers_are_remembered_and_no_count_falls_whatever_becomes_of_the_cache(tmp_path):
+async def test_cached_answers_stay_and_no_count_falls_when_the_cache_changes(tmp_path):
     on_disk = {"type": "disk", "path": str(tmp_path / "answers.sqlite3")}
     stages = (
         {"cache": True, "cache_params": {"ttl": 1000}},
@@ -91,7 +91,7 @@ async def counters_of(proxy):
 
 
 @bounded()
-async def test_what_is_being_asked_is_asked_once_over_a_reload(tmp_path):
+async def test_equal_calls_are_coalesced_across_a_reload(tmp_path):
     async with scripted(always(0.3, http(answer()))) as vendor:
         made = endpoint(vendor, "only")
         config = one_group(made, cache=True)
@@ -130,7 +130,7 @@ async def test_connections_are_kept_unless_their_settings_change_and_then_until_
 
 
 @bounded()
-async def test_tokens_cost_what_the_config_of_the_moment_says(tmp_path):
+async def test_tokens_cost_the_price_of_the_current_config(tmp_path):
     async with scripted(GOOD) as vendor:
         made = endpoint(vendor, "only", price={"input": 1_000_000, "output": 0})
         async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
@@ -141,7 +141,7 @@ async def test_tokens_cost_what_the_config_of_the_moment_says(tmp_path):
 
 
 @bounded()
-async def test_the_shared_view_is_kept_and_knows_what_is_new_and_what_is_gone(tmp_path):
+async def test_the_shared_view_stays_and_gets_new_endpoints_and_drops_removed_ones(tmp_path):
     async with valkey(tmp_path) as server, scripted(GOOD) as vendor:
         first, second = (endpoint(vendor, name) for name in ("first", "second"))
         first["model"], second["model"] = "m1", "m2"
@@ -188,7 +188,7 @@ async def test_a_limit_that_all_instances_share_holds_when_it_is_changed(tmp_pat
 
 
 @bounded()
-async def test_the_door_asks_for_what_the_config_of_the_moment_says(tmp_path):
+async def test_the_server_applies_the_body_limit_of_the_current_config(tmp_path):
     async with scripted(GOOD) as vendor:
         made = endpoint(vendor, "only")
         async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
@@ -219,7 +219,7 @@ async def test_a_hundred_reloads_leave_nothing_open(tmp_path):
 
 
 @bounded()
-async def test_streams_go_on_to_their_end_whatever_is_changed_under_them(tmp_path):
+async def test_streams_complete_during_reloads(tmp_path):
     slow = Slow()
     async with scripted(slow) as old, scripted(GOOD) as new:
         config = one_group(endpoint(old, "old"), drain_timeout_s=0)

@@ -1,5 +1,5 @@
-"""What an operator says of an endpoint at one instance holds at the others: at those that run, at
-those that come later, and in groups that a config names later."""
+"""An operator's action at one instance applies to all: to instances that run, to those that start
+later, and to groups that a later config adds."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ async def state_becomes(proxy, name, state):
 
 
 @bounded(40)
-async def test_an_instance_that_begins_later_knows_it_before_its_first_call(tmp_path):
+async def test_an_instance_that_starts_later_respects_the_drain_from_its_first_call(tmp_path):
     async with valkey(tmp_path) as server, scripted(GOOD) as one, scripted(GOOD) as two:
         async with serve_proxy(house(one, two, server)) as first:
             await sharing(first)
@@ -43,7 +43,7 @@ async def test_an_instance_that_begins_later_knows_it_before_its_first_call(tmp_
 
 
 @bounded(40)
-async def test_a_group_that_a_config_names_later_has_what_was_said_of_it_before(tmp_path):
+async def test_a_drain_applies_to_a_group_that_a_later_config_adds(tmp_path):
     async with valkey(tmp_path) as server, scripted(GOOD) as one, scripted(GOOD) as two:
         config = house(one, two, server)
         more = {**config, "model_groups": [*config["model_groups"]]}

@@ -1,4 +1,4 @@
-"""Why a call went where it went: its steps, as the client may ask for them and as they are told."""
+"""Why a call went where it went: its steps, in a header on request and in events."""
 
 import pytest
 
@@ -15,7 +15,7 @@ EXPLAIN = ("x-llmproxy-explain", "1")
 
 @pytest.mark.parametrize("body", [HELLO, STREAM], ids=["unary", "stream"])
 @bounded()
-async def test_a_client_that_asks_is_told_of_the_failure_and_of_the_answer(body):
+async def test_the_explain_header_lists_the_failure_and_the_answer(body):
     async with scripted(DOWN) as bad, scripted(GOOD) as good:
         config = config_for(endpoint(bad, "bad"), endpoint(good, "good"), allowed_fails=1)
         async with serve_proxy(config) as proxy:
@@ -31,7 +31,7 @@ async def test_a_client_that_asks_is_told_of_the_failure_and_of_the_answer(body)
 
 
 @bounded()
-async def test_who_does_not_ask_is_not_told_and_zero_is_no_question():
+async def test_without_the_header_or_with_0_nothing_is_explained():
     async with scripted(GOOD) as vendor, serve_proxy(config_for(vendor.base_url)) as proxy:
         for headers in ([], [("x-llmproxy-explain", "0")]):
             reply = await ask(proxy.port, body=HELLO, headers=headers)
@@ -40,7 +40,7 @@ async def test_who_does_not_ask_is_not_told_and_zero_is_no_question():
 
 
 @bounded()
-async def test_a_call_that_nobody_serves_tells_why_each_endpoint_did_not():
+async def test_a_failed_call_lists_why_each_endpoint_did_not_serve_it():
     async with scripted(DOWN) as one, scripted(DOWN) as other:
         config = config_for(endpoint(one, "one"), endpoint(other, "other"), num_retries=0)
         async with serve_proxy(config) as proxy:
@@ -53,7 +53,7 @@ async def test_a_call_that_nobody_serves_tells_why_each_endpoint_did_not():
 
 
 @bounded()
-async def test_an_answer_from_the_cache_says_that_nobody_was_asked():
+async def test_a_cached_answer_says_that_no_endpoint_was_asked():
     async with scripted(GOOD) as vendor:
         settings = {"cache": True, "cache_params": {"mode": "all"}}
         async with serve_proxy(config_for(vendor.base_url, **settings)) as proxy:
@@ -64,7 +64,7 @@ async def test_an_answer_from_the_cache_says_that_nobody_was_asked():
 
 
 @bounded()
-async def test_the_event_of_a_call_has_its_steps_in_order_and_no_word_of_its_content():
+async def test_the_event_of_a_call_has_its_steps_in_order_and_none_of_its_content():
     async with scripted(DOWN) as main, scripted(GOOD) as other:
         async with serve_proxy(two_groups(main, other)) as proxy:
             await ask(proxy.port, body=HELLO)
@@ -82,7 +82,7 @@ async def test_the_event_of_a_call_has_its_steps_in_order_and_no_word_of_its_con
 
 
 @bounded()
-async def test_a_full_endpoint_that_the_turn_passed_over_is_named():
+async def test_a_full_endpoint_that_was_skipped_is_named():
     async with scripted(reports_limits(0, "9s")) as cheap, scripted(GOOD) as dear:
         async with serve_proxy(two_tiers(cheap, dear, spill_wait_s=0)) as proxy:
             await ask(proxy.port, body=HELLO)

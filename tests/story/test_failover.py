@@ -150,7 +150,7 @@ async def test_the_clients_own_mistake_is_not_tried_elsewhere_and_comes_back_unc
 
 
 @bounded()
-async def test_when_all_fail_the_error_names_each_endpoint_and_why():
+async def test_when_all_endpoints_fail_the_error_names_each_and_its_reason():
     async with scripted(always(http(error_body("x"), status=500))) as bad:
         async with scripted(always("reset")) as worse:
             async with serve_proxy(group_of(bad, worse, num_retries=1)) as proxy:
@@ -186,7 +186,7 @@ async def test_when_every_endpoint_throttles_the_client_gets_a_429_with_the_soon
 
 
 @bounded()
-async def test_a_short_cooldown_is_waited_for():
+async def test_a_call_waits_for_a_short_cooldown():
     def once_busy(received, number):
         if number == 1:
             return [http(error_body("x"), status=429, headers=[("retry-after-ms", "300")])]
@@ -200,7 +200,7 @@ async def test_a_short_cooldown_is_waited_for():
 
 
 @bounded()
-async def test_a_lone_endpoint_is_tried_again_and_its_last_word_is_passed_on():
+async def test_a_lone_endpoint_is_retried_and_its_last_error_is_passed_on():
     def recovers(received, number):
         status = 500 if number < 3 else 200
         return [http(chat("good") if status == 200 else error_body("x"), status=status)]
@@ -218,7 +218,7 @@ async def test_a_lone_endpoint_is_tried_again_and_its_last_word_is_passed_on():
 
 
 @bounded()
-async def test_a_creating_call_is_not_sent_twice_once_it_was_sent():
+async def test_a_call_that_creates_something_is_sent_once():
     async with scripted(always("reset")) as bad, scripted(GOOD) as fine:
         async with serve_proxy(group_of(bad, fine)) as proxy:
             body = {"model": "gpt-4.1", "input": "hi", "background": True}
@@ -268,10 +268,11 @@ async def test_a_dead_endpoint_is_left_alone_and_gets_its_share_again_when_it_is
 
 
 @bounded()
-async def test_a_kept_connection_that_closes_on_reuse_is_no_failure():
+async def test_a_kept_connection_that_closes_on_reuse_is_not_a_failure():
     def answer(received, number):
         first_on_connection = all(
-            each is received or each.connection != received.connection for each in vendor.received
+            other is received or other.connection != received.connection
+            for other in vendor.received
         )
         return [http(chat("good"))] if first_on_connection else ["reset"]
 
@@ -285,7 +286,7 @@ async def test_a_kept_connection_that_closes_on_reuse_is_no_failure():
 
 
 @bounded()
-async def test_the_log_says_who_is_next_after_a_failure():
+async def test_the_log_names_the_next_endpoint_after_a_failure():
     def fails_at_first(received, number):
         return FAULTS["a 500"] if number == 1 else (http(chat("good")),)
 

@@ -1,4 +1,4 @@
-"""Where a whole group cannot serve a call, the groups that the operator named may."""
+"""When a whole group cannot serve a call, its fallback groups do."""
 
 import pytest
 
@@ -14,7 +14,7 @@ QUICK = {"drain_delay_s": 0, "drain_timeout_s": 1, "num_retries": 1, "cooldown_t
 
 
 def groups(main, *others, queue=None, **fallbacks):
-    """A group `gpt-4.1` with its fallbacks, and groups `g0`, `g1` ... of a vendor each."""
+    """Return a group `gpt-4.1` with its fallbacks, and a group `g0`, `g1` ... for each vendor."""
     made = [
         {"model_group": "gpt-4.1", "models": [endpoint(main, "main")], **fallbacks},
         *(
@@ -38,7 +38,7 @@ async def test_a_group_that_is_out_hands_its_calls_to_its_fallback(body):
 
 
 @bounded()
-async def test_a_call_that_its_own_group_serves_says_nothing_of_fallbacks():
+async def test_a_call_that_its_own_group_serves_has_no_fallback_header():
     async with scripted(GOOD) as main, scripted(GOOD) as other:
         async with serve_proxy(groups(main, other, fallbacks=["g0"])) as proxy:
             reply = await ask(proxy.port, body=HELLO)
@@ -104,7 +104,7 @@ async def test_a_prompt_that_is_too_long_everywhere_gets_the_vendors_own_error()
 
 
 @bounded()
-async def test_a_prompt_that_is_too_long_is_not_for_the_usual_fallbacks():
+async def test_a_prompt_that_is_too_long_does_not_go_to_the_usual_fallbacks():
     async with scripted(TOO_LONG) as main, scripted(GOOD) as other:
         async with serve_proxy(groups(main, other, fallbacks=["g0"])) as proxy:
             reply = await ask(proxy.port, body=HELLO)
@@ -112,7 +112,7 @@ async def test_a_prompt_that_is_too_long_is_not_for_the_usual_fallbacks():
 
 
 @bounded()
-async def test_the_clients_own_mistake_goes_nowhere_else():
+async def test_a_client_error_is_not_taken_to_a_fallback():
     refuses_it = always(http(error_body("invalid_value"), status=400))
     async with scripted(refuses_it) as main, scripted(GOOD) as other:
         config = groups(main, other, fallbacks=["g0"], context_window_fallbacks=["g0"])
@@ -133,10 +133,10 @@ async def test_a_call_that_uses_ids_of_one_account_stays_there():
 
 @pytest.mark.parametrize(("how", "goes_on"), [("reset", False), ("refused", True)])
 @bounded()
-async def test_a_call_that_may_have_taken_effect_is_not_made_again_elsewhere(how, goes_on):
+async def test_a_call_that_may_have_taken_effect_is_not_sent_to_a_fallback(how, goes_on):
     async with scripted(always("reset")) as main, scripted(GOOD) as other:
         config = groups(main, other, fallbacks=["g0"])
-        if how == "refused":  # nobody listens: nothing can have been sent
+        if how == "refused":  # no server listens, so nothing can have been sent
             config["model_groups"][0]["models"][0]["params"]["base_url"] = "http://127.0.0.1:9/v1"
         async with serve_proxy(config) as proxy:
             body = {"model": "gpt-4.1", "input": "x", "background": True}

@@ -1,4 +1,4 @@
-"""Signs of life for a streaming client that waits, where the operator wants them."""
+"""Comments that keep the connection of a waiting client open, if the operator turns them on."""
 
 import asyncio
 
@@ -62,7 +62,7 @@ async def test_a_quick_answer_has_the_endpoints_own_headers_and_no_comment():
     ids=["a call that is no stream", "a proxy that is not told to"],
 )
 @bounded()
-async def test_silence_stays_silence_for(config, body):
+async def test_no_comment_is_sent_to(config, body):
     answer = ANSWER if body is STREAM else [http(b'{"choices": []}')]
     async with scripted(always(0.2, *answer)) as vendor:
         async with serve_proxy(config(vendor.base_url)) as proxy:
@@ -73,7 +73,7 @@ async def test_silence_stays_silence_for(config, body):
 
 
 @bounded()
-async def test_what_fails_after_a_comment_is_told_in_the_stream():
+async def test_a_failure_after_a_comment_is_an_error_event():
     async with scripted(always(0.2, FAILURE)) as vendor:
         async with serve_proxy(beating(vendor.base_url, num_retries=0)) as proxy:
             reply = await ask(proxy.port, body=STREAM)
@@ -88,7 +88,7 @@ async def test_what_fails_after_a_comment_is_told_in_the_stream():
 
 
 @bounded()
-async def test_an_endpoint_that_answers_without_a_stream_is_told_as_a_failure():
+async def test_an_answer_without_a_stream_is_an_error_event():
     async with scripted(always(0.2, http(b'{"choices": []}'))) as vendor:
         async with serve_proxy(beating(vendor.base_url)) as proxy:
             reply = await ask(proxy.port, body=STREAM)
@@ -97,7 +97,7 @@ async def test_an_endpoint_that_answers_without_a_stream_is_told_as_a_failure():
 
 
 @bounded()
-async def test_a_client_that_leaves_while_it_hears_comments_ends_the_call():
+async def test_a_client_that_leaves_during_the_comments_ends_the_call():
     async with scripted(always("hang")) as vendor:
         async with serve_proxy(beating(vendor.base_url)) as proxy:
             with pytest.raises(TimeoutError):
@@ -117,6 +117,6 @@ async def test_openais_client_does_not_notice_the_comments():
                 stream = await client.chat.completions.create(
                     model="gpt-4.1", messages=[{"role": "user", "content": "hi"}], stream=True
                 )
-                texts = [each.choices[0].delta.content async for each in stream]
+                texts = [piece.choices[0].delta.content async for piece in stream]
 
     assert texts == [None, "hello", None]

@@ -1,4 +1,4 @@
-"""Deadlines, the retry budget, probes: how much a call may cost before it is told no."""
+"""Deadlines, the retry budget and probes: how much a call may cost before it is refused."""
 
 import asyncio
 from time import monotonic
@@ -41,7 +41,7 @@ async def test_a_deadline_covers_every_attempt(header, value, expected_s, body):
 
 
 @bounded()
-async def test_an_impatient_client_says_nothing_about_the_endpoint():
+async def test_a_short_client_timeout_does_not_count_against_the_endpoint():
     async with scripted(always(0.2, http(chat("good")))) as first, scripted(GOOD) as second:
         async with serve_proxy(group_of(first, second)) as proxy:
             for _ in range(4):
@@ -50,7 +50,7 @@ async def test_an_impatient_client_says_nothing_about_the_endpoint():
 
 
 @bounded()
-async def test_a_timeout_that_is_no_number_is_told():
+async def test_a_timeout_that_is_not_a_number_is_an_error():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(group_of(vendor)) as proxy:
             reply = await ask(proxy.port, body=CHAT, headers=[("x-llmproxy-timeout-s", "soon")])
@@ -59,7 +59,7 @@ async def test_a_timeout_that_is_no_number_is_told():
 
 
 @bounded(40)
-async def test_when_everything_fails_at_once_retries_do_not_multiply_and_nobody_is_lost():
+async def test_when_all_calls_fail_at_once_retries_stay_in_their_budget_and_all_are_served():
     at_once = most_at_once = 0
 
     def failing(received, number):
@@ -87,7 +87,7 @@ async def test_when_everything_fails_at_once_retries_do_not_multiply_and_nobody_
 
 @pytest.mark.clock
 @bounded()
-async def test_with_every_breaker_open_one_call_probes_and_the_others_wait_for_what_it_finds():
+async def test_with_every_breaker_open_one_call_probes_and_the_others_wait_for_its_result():
     down = True
 
     def answer(received, number):
@@ -110,7 +110,7 @@ async def test_with_every_breaker_open_one_call_probes_and_the_others_wait_for_w
 
 
 @bounded()
-async def test_a_misconfigured_endpoint_is_set_aside_and_told_loudly():
+async def test_a_misconfigured_endpoint_is_set_aside_and_reported():
     refuses = always(http(error_body("invalid_api_key"), status=401))
     async with scripted(refuses) as wrong, scripted(GOOD) as fine:
         async with serve_proxy(group_of(wrong, fine)) as proxy:
@@ -122,7 +122,7 @@ async def test_a_misconfigured_endpoint_is_set_aside_and_told_loudly():
 
 
 @bounded()
-async def test_an_unknown_model_name_cools_nobody_where_the_client_chooses_the_name():
+async def test_an_unknown_model_cools_no_endpoint_if_the_client_chooses_the_model():
     unknown = always(http(error_body("model_not_found"), status=404))
     async with scripted(unknown) as first, scripted(unknown) as second:
         config = group_of(first, second)
@@ -137,7 +137,7 @@ async def test_an_unknown_model_name_cools_nobody_where_the_client_chooses_the_n
 
 
 @bounded()
-async def test_the_proxy_refuses_what_it_cannot_carry():
+async def test_calls_beyond_max_in_flight_are_refused():
     async with scripted(always(0.2, http(chat("good")))) as vendor:
         async with serve_proxy(group_of(vendor, max_in_flight=1, max_queued=0)) as proxy:
             first = asyncio.ensure_future(ask(proxy.port, body=CHAT))

@@ -17,7 +17,7 @@ GOOD = always(http(b"{}"))
 
 
 async def silent(*_):
-    """A vendor that takes a request and answers nothing."""
+    """Return a vendor that accepts a request and never answers."""
     await asyncio.sleep(5)
     yield b""
 

@@ -15,7 +15,7 @@ from tests.support.vendor import GOOD, scripted
 
 @pytest.mark.parametrize("queue", [{"max_waiting": 0}, {"max_wait_s": 0}], ids=str)
 @bounded()
-async def test_where_nobody_may_wait_a_full_tier_is_left_at_once(queue):
+async def test_without_a_queue_a_full_tier_is_left_at_once(queue):
     async with scripted(reports_limits(0, "1500ms")) as cheap, scripted(GOOD) as dear:
         async with serve_proxy(two_tiers(cheap, dear, spill_wait_s=2, **queue)) as proxy:
             endpoints = []
@@ -26,7 +26,7 @@ async def test_where_nobody_may_wait_a_full_tier_is_left_at_once(queue):
 
 
 @bounded()
-async def test_when_the_line_is_full_further_calls_take_the_dearer_tier():
+async def test_when_the_queue_is_full_further_calls_take_the_dearer_tier():
     async with scripted(reports_limits(0, "1500ms")) as cheap, scripted(GOOD) as dear:
         config = two_tiers(cheap, dear, spill_wait_s=2, max_waiting=1)
         async with serve_proxy(config) as proxy:

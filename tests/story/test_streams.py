@@ -1,4 +1,4 @@
-"""Streams: the commit point, breaks told in the client's own dialect, back-pressure, cancelling."""
+"""Streams: the commit point, errors in the client's dialect, back-pressure, cancellation."""
 
 import asyncio
 import json
@@ -33,7 +33,9 @@ BREAKS = {
 
 @pytest.mark.parametrize("how", BREAKS)
 @bounded()
-async def test_after_the_commit_point_a_broken_chat_stream_says_so_and_nothing_is_spliced(how):
+async def test_after_the_commit_point_a_broken_chat_stream_ends_with_an_error_unspliced(
+    how,
+):
     steps = [sse_head(), *map(chunk, HELLO), *BREAKS[how]]
     async with scripted(always(*steps)) as bad, scripted(always(*steps)) as other:
         async with serve_proxy(group_of(bad, other, timeouts={"idle_s": 0.3})) as proxy:
@@ -66,8 +68,8 @@ async def test_half_an_event_never_reaches_the_client():
             reply = await ask(proxy.port, body=STREAM)
             events = reply.body.split(b"\n\n")
             assert events[-1] == b""
-            for each in events[:-1]:
-                json.loads(each.removeprefix(b"data: "))
+            for event_bytes in events[:-1]:
+                json.loads(event_bytes.removeprefix(b"data: "))
 
 
 @bounded()
@@ -132,7 +134,7 @@ async def test_chunks_are_relayed_as_they_come():
 
 
 def _waiting_vendor(where):
-    """A vendor that leaves its caller waiting at some point."""
+    """Return the steps of a vendor that stalls at some point."""
     return {
         "streaming": [sse_head(), chunk(delta("a")), "hang"],
         "in the preamble": [sse_head(), chunk(delta(role="assistant")), "hang"],
@@ -208,7 +210,7 @@ async def test_a_client_that_does_not_read_pauses_its_upstream():
             while before != sent:
                 before = sent
                 await asyncio.sleep(0.5)
-            # What is on its way: both sockets' kernel buffers and ours.
+            # What may be under way: the kernel buffers of both sockets, and our own.
             assert sent < 16 * 2**20
             client.leave()
 
@@ -224,7 +226,7 @@ async def test_an_unknown_stream_is_relayed_as_it_is():
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 @bounded()
-async def test_bytes_cut_short_are_not_passed_off_as_whole(framing):
+async def test_a_truncated_body_is_not_passed_on_as_complete(framing):
     body = b"x" * 600_000
     if framing == "length":
         steps = [http(body, content_type="audio/mpeg")[:-1000], "close"]

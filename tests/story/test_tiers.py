@@ -1,4 +1,4 @@
-"""The cheap tier takes what it can; the next one takes the rest, and only for as long."""
+"""The cheap tier takes what it can; the next tier takes the rest, only while it is full."""
 
 import asyncio
 from time import monotonic
@@ -60,7 +60,7 @@ async def test_without_a_spill_wait_the_next_tier_is_taken_at_once():
 
 @pytest.mark.clock
 @bounded()
-async def test_where_nobody_knows_when_a_place_frees_the_call_spills_within_the_operators_time():
+async def test_a_call_spills_after_the_configured_wait_if_no_free_place_can_be_predicted():
     async with scripted(always("hang")) as cheap, scripted(GOOD) as dear:
         config = two_tiers(cheap, dear, limits={"concurrent": 1}, spill_wait_s=1.2)
         async with serve_proxy(config) as proxy:
@@ -74,11 +74,11 @@ async def test_where_nobody_knows_when_a_place_frees_the_call_spills_within_the_
 
 @pytest.mark.clock
 @bounded()
-async def test_while_some_wait_for_the_cheap_tier_the_dear_one_is_free_for_those_behind_them():
+async def test_a_call_behind_a_waiting_one_goes_to_the_dear_tier():
     async with scripted(reports_limits(0, "600ms", limit=1)) as cheap, scripted(GOOD) as dear:
         async with serve_proxy(two_tiers(cheap, dear)) as proxy:
             await served_by(proxy)
-            first = await begin(proxy.port)  # will have the one place that comes back
+            first = await begin(proxy.port)  # gets the one place that frees
             await queued(proxy, 1)
             began_at = monotonic()
             assert await served_by(proxy) == "dear"
@@ -88,7 +88,7 @@ async def test_while_some_wait_for_the_cheap_tier_the_dear_one_is_free_for_those
 
 @pytest.mark.clock
 @bounded()
-async def test_a_provisioned_deployment_that_tells_no_limits_spills_and_is_returned_to():
+async def test_calls_leave_a_provisioned_deployment_without_limit_headers_and_return_to_it():
     full = True
 
     def provisioned(received, number):
@@ -140,7 +140,7 @@ async def test_the_cheapest_endpoint_comes_first_wherever_it_stands_in_the_confi
                 calls.append(await begin(proxy.port))
                 await until(lambda: vendor.received)  # noqa: B023
             assert await served_by(proxy) == "c"
-            came = [(await each.reply()).header("x-llmproxy-endpoint") for each in calls]
+            came = [(await call.reply()).header("x-llmproxy-endpoint") for call in calls]
             assert came == ["a", "b"]
 
 

@@ -50,7 +50,7 @@ def one(vendor, **settings):
 
 
 def fails_over(first, second):
-    """Two endpoints: the second is a fallback within the group and has another model name."""
+    """Return a config with two endpoints; the second has a higher tier and another model name."""
     other = {**endpoint(second, "second", tier=1), "model": "gpt-4.1-east"}
     return config_for(endpoint(first, "first"), other)
 
@@ -284,7 +284,7 @@ async def test_a_stream_that_breaks_is_a_failed_call_and_a_failed_attempt():
 
 
 @bounded()
-async def test_a_client_that_leaves_is_no_failure():
+async def test_a_client_that_leaves_is_not_a_failure():
     async with scripted(always("hang")) as vendor:
         with collector() as seen:
             async with serve_proxy(tracing(one(vendor), seen)) as proxy:

@@ -1,4 +1,4 @@
-"""A call for which there is no room waits for it, in line, unless that would take too long."""
+"""A call waits in a queue when every endpoint is full, unless that would take too long."""
 
 import asyncio
 from time import monotonic
@@ -67,8 +67,7 @@ async def test_no_more_calls_run_at_a_time_than_the_operator_allows():
 
 
 async def _in_order(proxy, vendor, calls):
-    """Send calls (text, priority) one after another while the only place is taken; returns the
-    order in which they were served."""
+    """Send calls (text, priority) while the only place is taken; return the order of service."""
     first = await begin(proxy.port, question("first"))
     await until(lambda: vendor.received)
     waiting = []
@@ -79,11 +78,11 @@ async def _in_order(proxy, vendor, calls):
     for connection in (first, *waiting):
         assert (await connection.reply()).status == 200
         connection.leave()
-    return "".join(question_in(each) for each in vendor.received[1:])
+    return "".join(question_in(request) for request in vendor.received[1:])
 
 
 @bounded()
-async def test_who_comes_first_is_served_first():
+async def test_waiting_calls_are_served_in_their_order():
     async with scripted(SLOW) as vendor:
         async with serve_proxy(one_endpoint(vendor, limits={"concurrent": 1})) as proxy:
             calls = [(letter, None) for letter in "abcdef"]
@@ -112,7 +111,7 @@ async def test_a_client_that_leaves_frees_its_place_and_nothing_of_it_is_sent():
             await queued(proxy, 1)
             assert (await first.reply()).status == 200
             assert (await staying.reply()).status == 200
-            assert [question_in(each) for each in vendor.received] == ["first", "staying"]
+            assert [question_in(request) for request in vendor.received] == ["first", "staying"]
             assert waiting_calls(proxy) == 0
             await idle(proxy)
 
@@ -137,7 +136,7 @@ async def test_a_client_that_leaves_during_its_call_lets_the_next_one_in():
 
 @pytest.mark.clock
 @bounded()
-async def test_when_the_room_is_full_the_next_is_refused_at_once_with_the_true_time():
+async def test_when_the_queue_is_full_the_next_call_is_refused_at_once_with_the_true_time():
     async with scripted(reports_limits(0, "1500ms")) as vendor:
         async with serve_proxy(one_endpoint(vendor, max_waiting=2)) as proxy:
             await ask(proxy.port, body=HELLO)
@@ -152,7 +151,7 @@ async def test_when_the_room_is_full_the_next_is_refused_at_once_with_the_true_t
             told_s = float(reply.header("retry-after-ms")) / 1000
             assert told_s == pytest.approx(refills_at - asked_at, rel=0.1)
             assert reply.header("retry-after") == "2"
-            assert {(await each.reply()).status for each in waiting} == {200}
+            assert {(await call.reply()).status for call in waiting} == {200}
             await asyncio.sleep(max(0.0, asked_at + told_s - monotonic()))
             assert (await ask(proxy.port, body=HELLO)).status == 200
 
@@ -174,7 +173,7 @@ async def test_a_wait_that_would_be_too_long_is_refused_at_once_with_the_true_ti
 
 @pytest.mark.clock
 @bounded()
-async def test_whoever_comes_back_when_told_is_served_without_waiting():
+async def test_a_client_that_retries_after_retry_after_is_served_without_waiting():
     async with scripted(reports_limits(0, "700ms")) as vendor:
         async with serve_proxy(one_endpoint(vendor, max_wait_s=0)) as proxy:
             await ask(proxy.port, body=HELLO)
@@ -186,7 +185,7 @@ async def test_whoever_comes_back_when_told_is_served_without_waiting():
 
 @pytest.mark.clock
 @bounded()
-async def test_a_client_with_less_patience_than_the_wait_is_refused_at_once():
+async def test_a_client_whose_timeout_is_shorter_than_the_wait_is_refused_at_once():
     async with scripted(reports_limits(0, "3500ms")) as vendor:
         async with serve_proxy(one_endpoint(vendor)) as proxy:
             await ask(proxy.port, body=HELLO)
@@ -199,7 +198,7 @@ async def test_a_client_with_less_patience_than_the_wait_is_refused_at_once():
 
 @pytest.mark.clock
 @bounded()
-async def test_whoever_has_waited_for_as_long_as_is_allowed_is_refused():
+async def test_a_call_that_has_waited_for_max_wait_s_is_refused():
     async with scripted(HANGS) as vendor:
         config = one_endpoint(vendor, limits={"concurrent": 1}, max_wait_s=1.2)
         async with serve_proxy(config) as proxy:
@@ -216,7 +215,7 @@ async def test_whoever_has_waited_for_as_long_as_is_allowed_is_refused():
 
 @pytest.mark.clock
 @bounded()
-async def test_what_comes_free_in_the_moment_in_which_the_time_is_over_is_still_taken():
+async def test_a_place_that_frees_just_as_the_wait_ends_is_taken():
     async with scripted(always(http(chat("good")))) as vendor:
         config = one_endpoint(vendor, limits={"concurrent": 1}, max_wait_s=1.2)
         async with serve_proxy(config) as proxy:
@@ -224,10 +223,10 @@ async def test_what_comes_free_in_the_moment_in_which_the_time_is_over_is_still_
             place = group.take_as_newcomer(CallDemand(0, 0, monotonic()), monotonic())
             waiting = await begin(proxy.port)
             await queued(proxy, 1)
-            frees_at = monotonic() + 1.2  # a little later than the call gives up
+            frees_at = monotonic() + 1.2  # a little after the call gives up
             asyncio.get_running_loop().call_later(1.2, lambda: place.end(monotonic()))
             while monotonic() < frees_at + 0.05:
-                pass  # nothing else runs: then both happen before the call looks again
+                pass  # block the loop: both timers are due before the call runs again
             assert (await waiting.reply()).status == 200
 
 
@@ -253,7 +252,7 @@ async def test_no_herd_arrives_when_room_comes_back(dialect):
 
 @pytest.mark.clock
 @bounded()
-async def test_a_retry_that_may_not_go_everywhere_holds_up_nobody():
+async def test_a_retry_with_excluded_endpoints_does_not_block_the_queue():
     def without_the_model(received, number):
         return [http(error_body("model_not_found"), status=404) if number == 1 else http(chat("b"))]
 

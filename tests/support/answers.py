@@ -1,4 +1,4 @@
-"""Cached answers for tests, and a fake store."""
+"""Entries for the answer cache, and a fake store."""
 
 import asyncio
 import os

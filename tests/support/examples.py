@@ -1,6 +1,6 @@
 """How many examples a property test tries.
 
-`make test` tries an eighth of them, so that a contributor does not wait; `make test-thorough`
+`make test` tries an eighth of them, which is quick; `make test-thorough`
 (HYPOTHESIS_PROFILE=thorough) tries all.
 """
 

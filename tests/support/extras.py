@@ -1,8 +1,8 @@
-"""What is said where an extra is wanted and not installed."""
+"""The error for a missing extra."""
 
 from tests.support.process import command
 
-# Each takes up the config at the start.
+# Both read the config at the start.
 COMMANDS = [
     ("check", "wants.yaml"),
     ("serve", "--config", "wants.yaml"),
@@ -11,13 +11,13 @@ COMMANDS = [
 
 
 async def refused_without(extra, words, folder, *, config, found):
-    """A command refuses the config, says what it `found`, and how the extra is installed. What
-    stands in for the package that is not there is in the folder."""
+    """Check that a command refuses the config, names what it `found`, and how to install the
+    extra. The folder holds a stand-in for the missing package."""
     (folder / "wants.yaml").write_text(config)
 
-    told = await command(*words, cwd=folder, environ={"PYTHONPATH": str(folder)})
+    result = await command(*words, cwd=folder, environ={"PYTHONPATH": str(folder)})
 
-    assert (told.status, told.stdout) == (2, "")
-    assert told.stderr.startswith(f"wants.yaml: {found}")
-    assert f"pip install 'llmproxy[{extra}]'" in told.stderr
-    assert "Traceback" not in told.stderr
+    assert (result.status, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"wants.yaml: {found}")
+    assert f"pip install 'llmproxy[{extra}]'" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -12,7 +12,7 @@ def children_of(pid):
 
 
 def living(pids):
-    """Return those that have not ended. A zombie has ended."""
+    """Return the processes that have not ended. A zombie has ended."""
     states = {pid: state for pid, (_, state) in _all()}
     return [pid for pid in pids if states.get(pid, "Z") != "Z"]
 

@@ -1,4 +1,4 @@
-"""What a scripted endpoint may answer, by name: None is an answer, anything else is a failure."""
+"""Failures of a scripted endpoint, by name; None is an answer."""
 
 from llmproxy.errors import (
     Answer,
@@ -35,7 +35,7 @@ FAULTS = {
 
 
 def failure_at(name, fault):
-    """The failure of an endpoint called `name`; None if it answers."""
+    """Return the failure of an endpoint; None if it answers."""
     failure = FAULTS[fault]()
     if failure is not None:
         failure.endpoint = name

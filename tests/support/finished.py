@@ -1,4 +1,4 @@
-"""Finished calls, for the tests of what reads them."""
+"""Events of finished calls."""
 
 from llmproxy.events import CallFinished
 from llmproxy.operations import Usage

@@ -1,8 +1,8 @@
 """An instance of the shared view without a proxy: one lease, and calls that are dispatched from it.
 
 `python -m tests.support.instance URL TPM SLOTS` is a process to be killed: it leases all tokens
-of a minute, dispatches half of them, prints so, and does nothing more. It gives nothing back and
-does not say that it leaves.
+of a minute, dispatches half of them, prints a line, and waits. It gives nothing back and does not
+sign off.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from llmproxy.shared_state.quota import Lease
 from llmproxy.shared_state.view import SharedState
 
 RPM, TPM = 600, 100_000
-WAIT_S = 5.0  # for what takes milliseconds on a machine that is not busy
+WAIT_S = 5.0  # far more than the milliseconds that it takes on an idle machine
 
 
 @dataclass
 class Instance:
-    """An instance with one capacity, and the calls that it dispatches."""
+    """An instance with one lease, and the calls that it dispatches."""
 
     view: SharedState
     lease: Lease
@@ -73,14 +73,14 @@ async def instance(server, *, key="account", rpm=RPM, tpm=TPM, **options):
         yield Instance(view, lease)
 
 
-async def all_that_it_gets(each):
+async def all_that_it_gets(member):
     """Dispatch until nothing is granted for longer than unused units live; returns how often."""
     dispatched = 0
     with pytest.raises(AssertionError, match="nothing was granted"):
         while True:
-            # On a busy machine the view may be lost for a moment: then everything would go.
-            await each.until(lambda each: each.lease.share is None)
-            await each.dispatch(within_s=1.5)
+            # On a busy machine the connection may be lost briefly: then nothing is limited.
+            await member.until(lambda member: member.lease.share is None)
+            await member.dispatch(within_s=1.5)
             await asyncio.sleep(0)
             dispatched += 1
     return dispatched

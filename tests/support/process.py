@@ -1,4 +1,4 @@
-"""`llmproxy` as a process of its own: started as an operator would, watched, ended by its id."""
+"""Run `llmproxy` as a process, as an operator would."""
 
 import asyncio
 import contextlib
@@ -16,13 +16,13 @@ import yaml
 LLMPROXY = str(Path(sys.executable).with_name("llmproxy"))
 READY_WITHIN_S = 20
 ENDS_WITHIN_S = 10
-# The environment without the keys of whoever runs the tests.
+# The environment without the API keys of the person who runs the tests.
 BARE = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
 @dataclass
 class Finished:
-    """What a command that has ended left behind."""
+    """The result of a command."""
 
     status: int
     stdout: str
@@ -31,7 +31,7 @@ class Finished:
 
 @dataclass
 class Running:
-    """A proxy that has announced its address. `folder` holds its config and what it said."""
+    """A proxy that has announced its address. `folder` holds its config and its output."""
 
     process: asyncio.subprocess.Process
     folder: Path
@@ -55,11 +55,11 @@ class Running:
 
     @property
     def calls(self):
-        """The lines of the access log, so far."""
+        """The lines of the access log so far, parsed."""
         return [json.loads(line) for line in self.stdout.splitlines()]
 
     async def written(self, count):
-        """Wait until there are so many lines in the access log; returns them."""
+        """Wait until the access log has so many lines; return them."""
         async with asyncio.timeout(5):
             while self.stdout.count("\n") < count:
                 await asyncio.sleep(0.02)
@@ -74,20 +74,20 @@ class Running:
         self.process.send_signal(number)
 
     async def ended(self, within_s=ENDS_WITHIN_S):
-        """Wait for its end; returns the exit status."""
+        """Wait for the process to end; return its exit status."""
         return await asyncio.wait_for(self.process.wait(), within_s)
 
     def resident_kib(self):
-        """The process's memory in RAM."""
+        """Return the resident memory of the process."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
 
 
 @asynccontextmanager
 async def running(folder, *arguments, config=None, environ=None, program=(LLMPROXY,), stdout=None):
-    """`llmproxy ARGUMENTS` (default: serve a config on a free port), in `folder`, until the end.
+    """Run `llmproxy ARGUMENTS` in `folder`. By default it serves a config on a free port.
 
-    `stdout` is where it writes to; without it, a file in the folder.
+    `stdout`: where its output goes; by default to a file in the folder.
     """
     folder.mkdir(exist_ok=True)
     if config is not None:
@@ -116,18 +116,18 @@ async def running(folder, *arguments, config=None, environ=None, program=(LLMPRO
 
 
 async def _announced(proxy):
-    """The address that the proxy says it listens on. Fails with what it said instead."""
+    """Return the address that the proxy announces. Fails with its output."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(READY_WITHIN_S):
             while proxy.process.returncode is None:
                 if found := re.search(r"LLMProxy \S+ on (http://\S+?:\d+)[,:].*\n", proxy.stderr):
                     return found[1]
                 await asyncio.sleep(0.02)
-    raise AssertionError(f"the proxy did not start; it said:\n{proxy.stderr}")
+    raise AssertionError(f"the proxy did not start; its output:\n{proxy.stderr}")
 
 
 async def command(*arguments, cwd=None, environ=None, program=LLMPROXY):
-    """Run a command to its end."""
+    """Run a command; return its result."""
     process = await asyncio.create_subprocess_exec(
         program,
         *arguments,

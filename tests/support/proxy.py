@@ -44,8 +44,9 @@ class RecordedEvents(Listener):
 
 
 class PromptServer(Server):
-    """The server, and its end is noticed when it is told: uvicorn looks for it ten times a second,
-    and a thousand tests would wait for that."""
+    """The server, but it stops within milliseconds. uvicorn checks ten times a second, and a
+    thousand tests would wait for that.
+    """
 
     async def on_tick(self, counter):
         await super().on_tick(counter)
@@ -80,7 +81,7 @@ class Proxy:
 async def serve_proxy(config, environ=None, *, path=None):
     """Serve a config (YAML text, or the same as Python values) on a free port.
 
-    `path`: the file that it is written to, and that is read again at a reload.
+    `path`: the config file, for tests that reload it.
     """
     batteries = installed()
     text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
@@ -109,7 +110,7 @@ async def serve_proxy(config, environ=None, *, path=None):
 
 
 def config_for(*endpoints, group="gpt-4.1", **settings):
-    """A config with one group. Endpoints are base URLs, or dicts of a model entry."""
+    """Return a config with one group. Endpoints are base URLs, or entries of `models`."""
     settings.setdefault("drain_delay_s", 0)
     settings.setdefault("drain_timeout_s", 1)
     models = [

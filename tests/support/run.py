@@ -1,4 +1,4 @@
-"""Run an async test with a time limit, and tell a test's reruns apart."""
+"""Run an async test with a time limit, and number the reruns of a test."""
 
 import asyncio
 import functools
@@ -30,5 +30,5 @@ def bounded(seconds=20):
 
 
 def run_number(request):
-    """Return which run of its test this is, from 1 on: a rerun gets fresh shared fixtures."""
+    """Return the number of this run of a test, from 1 on: a rerun gets fresh shared fixtures."""
     return getattr(request.node, "execution_count", 1)

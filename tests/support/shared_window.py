@@ -1,4 +1,4 @@
-"""A plain implementation of the shared window, which window.lua is compared with.
+"""A plain implementation of the shared window; window.lua must agree with it.
 
 Tests simulate many instances with it, on their own clock. The comparison with the script is in
 tests/shared_state/test_shared_windows.py.

@@ -1,4 +1,4 @@
-"""A real Valkey server on loopback, with every fault that a server can have."""
+"""A real Valkey server on loopback that can fail in many ways."""
 
 import asyncio
 import contextlib
@@ -54,7 +54,7 @@ class Valkey:
             return await client.execute_command(*words)
 
     async def start(self):
-        """Start it, empty, at the same address as before."""
+        """Start the server, empty, at the same address as before."""
         with (self.folder / f"valkey-{self.port}.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 str(get_binary_path()),
@@ -75,7 +75,7 @@ class Valkey:
         return False
 
     def hang(self):
-        """Neither answer nor close connections."""
+        """Stop answering without closing connections."""
         self.process.send_signal(signal.SIGSTOP)
 
     def go_on(self):
@@ -157,7 +157,7 @@ class Sentinel(Valkey):
 
 @asynccontextmanager
 async def watched(folder):
-    """A master, its replica, and a sentinel that knows both."""
+    """A master, its replica, and a sentinel that watches both."""
     async with valkey(folder) as master:
         async with valkey(folder, "--replicaof", f"127.0.0.1 {master.port}") as replica:
             sentinel = Sentinel(folder, free_port(), (str(master.port),))
@@ -172,7 +172,7 @@ async def watched(folder):
 
 @asynccontextmanager
 async def valkey(folder, *arguments):
-    """A server of its own, with further command line arguments, until the end."""
+    """Run a server, with further command line arguments."""
     server = Valkey(folder, free_port(), arguments)
     try:
         await server.start()

@@ -1,6 +1,6 @@
-"""A scripted upstream: it records requests byte by byte, and answers with the bytes it is given.
+"""A scripted upstream: it records requests byte for byte, and answers with given bytes.
 
-The simulator behaves like a vendor; this one does what the test says, at any split of the bytes.
+The simulator behaves like a vendor; this one plays a script, at any split of the bytes.
 """
 
 import asyncio

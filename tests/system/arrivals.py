@@ -1,4 +1,4 @@
-"""Calls that arrive at random moments, whether or not earlier ones are answered."""
+"""Calls that arrive at random times, whether or not earlier ones are answered (an open loop)."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ USERS = 50
 
 @dataclass(frozen=True)
 class Outcome:
-    """One call: when it was made and for how long it lasted, and what came of it."""
+    """The result of one call, with its start and duration in seconds."""
 
     at_s: float
     lasted_s: float
@@ -40,9 +40,9 @@ class Crowd:
         self._began_at = monotonic()
 
     async def arrive(self, *phases):
-        """So many calls a second, for so many seconds, in each phase; until all are over.
+        """Make calls in phases of (calls per second, seconds); return when all are over.
 
-        The moments are chance's (Poisson's, given their number), so that the load is what it says.
+        Arrival times are random. Their number is exact, so that the load is as stated.
         """
         self._began_at = begins_at = monotonic()
         async with asyncio.TaskGroup() as calls:
@@ -55,7 +55,7 @@ class Crowd:
         return self
 
     async def call(self, *, tokens=None):
-        """One call of about so many tokens in all; by chance, from a half to three halves."""
+        """Make one call of MEAN_TOKENS on average, half to one and a half times as many."""
         if tokens is None:
             tokens = round(MEAN_TOKENS * self._chance.uniform(0.5, 1.5))
         connection = self._free.pop() if self._free else await connect(self._port)
@@ -91,7 +91,7 @@ class Crowd:
 
 
 def asking(tokens):
-    """A request that its vendor charges with about so many tokens."""
+    """Return a request that its vendor charges with about this number of tokens."""
     prompt = "x" * (tokens - OUTPUT_TOKENS - FRAME_TOKENS) * CHARACTERS_PER_TOKEN
     messages = [{"role": "user", "content": prompt}]
     return {"model": MODEL, "messages": messages, "max_tokens": OUTPUT_TOKENS}
@@ -121,7 +121,7 @@ def entry(vendor, *, tier=0, key="sk-upstream"):
 
 
 async def use_up(vendor, *, calls, tokens):
-    """Somebody else uses a vendor's account: at most so many calls, until one is refused."""
+    """Use a vendor's account as another program does: at most `calls` calls, until a refusal."""
     azure = vendor.settings.dialect == "azure"
     path = "/openai/v1/chat/completions" if azure else "/v1/chat/completions"
     credential = ("api-key", "x") if azure else ("authorization", "Bearer x")

@@ -11,7 +11,7 @@ CALL_WITHIN_S = 20
 
 
 class Load:
-    """So many calls by 50 clients with kept connections; every other call is a stream."""
+    """A number of calls by 50 clients with kept connections; every other call is a stream."""
 
     def __init__(self, port, calls, *, group="gpt-4.1", clients=CLIENTS, mark="call"):
         self.finished = 0
@@ -34,7 +34,7 @@ class Load:
         return self
 
     async def reached(self, count):
-        """Wait until so many calls are over."""
+        """Wait until `count` calls are over."""
         while self.finished < count:
             await asyncio.sleep(0.005)
 

@@ -31,8 +31,8 @@ from tests.system.sharing import (
 PROCESSES = 4
 RPM = 600
 MINUTES = 3
-WINDOW_S = 60.75  # in which whatever was granted is free again (docs/decisions/011-one-view.md)
-LASTS_S = 0.5  # a call of those who are killed
+WINDOW_S = 60.75  # after which every grant is free again (docs/decisions/011-one-view.md)
+LASTS_S = 0.5  # duration of a call that a kill interrupts
 DRILL_CALLS_PER_S = 500
 PHASE_S = 10
 
@@ -43,7 +43,7 @@ def tell(line):
 
 
 async def limit(folder):
-    """How full the limit is, and by how much it is exceeded in the worst minute."""
+    """Measure how full the limit is, and by how much it is exceeded in the worst minute."""
     async with valkey(folder) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": RPM})
         async with proxies(folder, PROCESSES, server, entry, queue={"max_wait_s": 1}) as made:
@@ -60,7 +60,7 @@ async def limit(folder):
 
 
 async def kill(folder):
-    """What the others dispatch in the first window after a kill -9, and in the one after it."""
+    """Measure what the others dispatch in the first two windows after a kill -9."""
     async with valkey(folder) as server, accounts("only", lasts_s=LASTS_S) as (only,):
         entry = only.entry(limits={"rpm": RPM, "concurrent": 4 * PROCESSES})
         async with proxies(folder, PROCESSES, server, entry, queue={"max_wait_s": 1}) as made:
@@ -110,21 +110,21 @@ async def places(folder):
 
 
 def _kill(proxy, load):
-    """With -9, while it has calls; whoever called it calls the others. Returns when."""
+    """Kill a proxy with -9 while it has calls; its clients call the others. Return the time."""
     load.dead.add(proxy.port)
     proxy.signal(signal.SIGKILL)
     return monotonic()
 
 
 async def _granted(server):
-    """Requests in the only window that the server has."""
+    """Return the requests in the only window on the server."""
     async with server.client() as client:
         (key,) = await client.keys("*:window:*")
         return int(await client.hget(key, "r"))
 
 
 async def drill(folder):
-    """The proxies' own time for a call, phase by phase."""
+    """Measure the proxies' own time per call, phase by phase."""
     async with valkey(folder) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": 10**6, "tpm": 10**9})
         async with proxies(folder, PROCESSES, server, entry) as made:
@@ -145,7 +145,7 @@ async def drill(folder):
 
 
 async def _phase(name, load, made):
-    """Tell of the calls of the next seconds, from the proxies' logs."""
+    """Report the calls of the next seconds, from the proxies' logs."""
     lines = [len(instance.calls) for instance in made]
     calls = len(load.outcomes)
     await asyncio.sleep(PHASE_S)

@@ -18,7 +18,7 @@ CALLS_PER_CLIENT_S = 25
 
 @dataclass
 class Account:
-    """A vendor that tells no limits, and notes when it was asked. A call lasts `lasts_s`."""
+    """A vendor without limit headers that records when it was called. A call lasts `lasts_s`."""
 
     name: str
     lasts_s: float = 0.0
@@ -35,21 +35,21 @@ class Account:
 
     @property
     def abandoned(self):
-        """How many calls whoever asked did not wait for."""
+        """How many calls their client gave up."""
         return sum(received.gone_at is not None for received in self.received)
 
     def within(self, since, seconds):
-        """How many calls came in the seconds since then."""
+        """Return how many calls arrived within so many seconds after a time."""
         return sum(since < moment <= since + seconds for moment in self.asked_at)
 
     def entry(self, **more):
-        """This account as an endpoint of a group."""
+        """Return the group's entry for this account."""
         params = {"base_url": self.base_url, "api_key": "sk-upstream"}
         return {"name": self.name, "model": GROUP, "params": params, **more}
 
 
 def most_within(seconds, moments):
-    """The most of these moments, in order, that lie within so many seconds."""
+    """Return the highest number of moments (in order) within any span of so many seconds."""
     most = begin = 0
     for end, moment in enumerate(moments):
         while moments[begin] <= moment - seconds:
@@ -60,7 +60,7 @@ def most_within(seconds, moments):
 
 @asynccontextmanager
 async def accounts(*names, lasts_s=0.0):
-    """Vendors by these names."""
+    """Serve vendors with these names."""
     async with AsyncExitStack() as stack:
         made = [Account(name, lasts_s) for name in names]
         for instance in made:
@@ -71,7 +71,7 @@ async def accounts(*names, lasts_s=0.0):
 
 @asynccontextmanager
 async def proxies(folder, count, server, *entries, **settings):
-    """So many processes with one config and one Valkey, which know of each other."""
+    """Run `count` processes with one config and one Valkey; wait until they are connected."""
     config = {
         "model_groups": [{"model_group": GROUP, "models": list(entries)}],
         "general_settings": {
@@ -97,12 +97,12 @@ async def proxies(folder, count, server, *entries, **settings):
 
 
 async def shared_of(proxy):
-    """What /health tells of the shared view."""
+    """Return what /health reports of the shared view."""
     return (await ask(proxy.port, "/health", method="GET")).json["shared"]
 
 
 async def seen_by(proxy, **expected):
-    """Wait until /health tells this of the shared view; returns how long it took."""
+    """Wait until /health reports this of the shared view; return the seconds."""
     began = monotonic()
     async with asyncio.timeout(15):
         while True:
@@ -141,7 +141,7 @@ class Load:
                     task.cancel()
 
     def statuses(self, since=0.0):
-        """How often each status came since then."""
+        """Count the statuses of the calls since a time."""
         found = {}
         for at, _, status in self.outcomes:
             if at >= since:
@@ -170,7 +170,7 @@ class Load:
             self.outcomes.append((at, monotonic() - at, status))
 
 
-# How the server may fail, and how it is mended.
+# name -> (how the server fails, how it recovers)
 FAULTS = {
     "hangs": (lambda server: server.hang(), lambda server: server.go_on()),
     "is gone": (lambda server: server.kill(), lambda server: server.start()),
@@ -187,17 +187,17 @@ FAULTS = {
 
 
 async def apply_fault(server, what):
-    """One of the above."""
+    """Apply one of FAULTS, or its end."""
     if what is not None and (done := what(server)) is not None:
         await done
 
 
 def percentile(values, part):
-    """The value below which this part of the values lies."""
+    """Return the value below which this part of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
 def overheads_ms(proxies, since_line=0):
-    """What the proxies themselves needed for each call, from their logs."""
+    """Return the proxies' own milliseconds per call, from their logs."""
     return [call["overhead_ms"] for proxy in proxies for call in proxy.calls[since_line:]]

@@ -106,7 +106,7 @@ async def test_a_purge_reaches_the_memory_of_other_instances(tmp_path):
             assert text_of(await ask(other.port, body=FIXED)) == "answer 2"
 
 
-@pytest.mark.clock  # a server that does not answer within 0.1 s is done without
+@pytest.mark.clock  # a server that does not answer within 0.1 s is bypassed
 @bounded()
 async def test_equal_calls_to_several_instances_are_sent_once(tmp_path):
     def answer(received, number):

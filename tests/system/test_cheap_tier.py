@@ -19,13 +19,13 @@ from tests.system.arrivals import MEAN_TOKENS, MODEL, Crowd, entry, use_up, vend
 
 pytestmark = pytest.mark.clock
 RPM, TPM = 600, 100_000
-FULL = 2 * RPM / 60  # calls a second that two cheap endpoints take
+FULL = 2 * RPM / 60  # calls per second that two cheap endpoints accept
 BROUGHT = [("authorization", "Bearer sk-brought"), ("api-key", "sk-brought")]
 CHEAP = ("cheap-1", "cheap-2")
 
 
 class Place:
-    """A proxy before its vendors, the dear one last."""
+    """A proxy in front of its vendors; the expensive one is last."""
 
     def __init__(self, vendors, proxy):
         self.cheap = [vendor for vendor in vendors if vendor.settings.rpm]
@@ -91,7 +91,7 @@ async def in_both_dialects(scenario, folder):
 
 
 def tell(line):
-    """A figure, for whoever runs this with -s."""
+    """Print a figure; shown by pytest -s."""
     sys.stdout.write(f"\n{line}")
 
 
@@ -134,7 +134,7 @@ async def at_95_percent(folder, dialect, seconds=20):
 
 
 async def served_per_s(place, seconds):
-    """The mean over the times that begin within the first second: calls come in lots of ten."""
+    """Return the mean over spans that begin within the first second: calls arrive in tens."""
     began_at, served = monotonic(), []
     for tenth in range(10 * seconds):
         await asyncio.sleep(max(0.0, began_at + tenth / 10 - monotonic()))
@@ -186,11 +186,11 @@ async def in_bursts(folder, dialect, rate=RPM / 60):
 
     assert 60 <= len(crowd.refused) <= 80
     assert told_s == pytest.approx(true_s, rel=0.1)
-    assert here.refusals <= 2  # before anything is known, and no more
+    assert here.refusals <= 2  # before the limits are known, and no more
 
 
 async def _come_at(crowd, at):
-    """Stand in line from then on; returns the moment of being served."""
+    """Make a call at a time; return when it was served."""
     await asyncio.sleep(at - monotonic())
     outcome = await crowd.call(tokens=MEAN_TOKENS)
     assert outcome.status == 200

@@ -18,11 +18,11 @@ from tests.system.workers import replaced, serving, shared_by, workers_of
 
 GROUP = "gpt-4.1"
 CALLS, CLIENTS = 10_000, 40
-SHOWN_S = 1.2  # what one worker has counted, the others know after half a second
+SHOWN_S = 1.2  # workers publish their counts every half second
 
 
 class Client:
-    """Calls over one connection, and what came of them. One in ten asks for a stream."""
+    """Calls over one connection, and their results. One in ten is a stream."""
 
     def __init__(self, port, seed):
         self.statuses, self.tokens = Counter(), Counter()
@@ -46,7 +46,7 @@ class Client:
 
 
 def usage_in(stream):
-    """What the last event of a whole stream says of it."""
+    """Return the usage in the last event of a complete stream."""
     events = [line.removeprefix(b"data: ") for line in stream.splitlines() if b'"usage"' in line]
     told = [json.loads(event).get("usage") for event in events]
     return next((usage for usage in reversed(told) if usage), None)
@@ -66,7 +66,7 @@ def entry(vendor):
 
 @asynccontextmanager
 async def four_workers(folder, *vendors, **settings):
-    # Breakers would have it that one vendor gets nothing: then there is little to count.
+    # With breakers one vendor would get no calls, and there would be little to count.
     settings = {"allowed_fails": 1_000_000, "cooldown_time": 0.01, **settings}
     entries = [entry(vendor) for vendor in vendors]
     async with serving(folder, None, count=4, settings=settings, entries=entries) as proxy:
@@ -91,7 +91,7 @@ async def test_ten_thousand_calls_at_four_workers_are_all_counted(tmp_path):
             state = await get_json(proxy, "/admin/state")
 
     assert sum(statuses.values()) == CALLS
-    for number in counts[1:]:  # whichever worker answered
+    for number in counts[1:]:  # the same at every worker
         assert _counters(number) == _counters(counts[0])
     count = counts[0]
     for vendor in (first, second):
@@ -212,14 +212,14 @@ async def test_every_worker_lists_the_calls_of_all_and_finds_each_by_its_id(tmp_
 
 
 @bounded(60)
-async def test_the_rest_of_a_limit_counts_the_calls_of_all_workers(tmp_path):
+async def test_what_is_left_of_a_limit_counts_the_calls_of_all_workers(tmp_path):
     async with scripted(always(http(chat()))) as vendor:
         async with serving(tmp_path, vendor, rpm=600) as proxy:
             await shared_by(proxy, 2)
             for _ in range(60):
                 await _one_call(proxy.port)
             await asyncio.sleep(SHOWN_S)
-            for _ in range(6):  # whichever worker answers
+            for _ in range(6):  # the same at every worker
                 state = await get_json(proxy, "/admin/state")
                 level = state["groups"][0]["endpoints"][0]["capacity"]["requests"]
                 assert level == {"limit": 600.0, "left": 540.0, "configured": 600}

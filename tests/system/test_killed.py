@@ -1,4 +1,4 @@
-"""A process that is killed with -9: within one window the others have all that it held.
+"""A process is killed with -9: within one window the others get everything that it held.
 
 The same under load for minutes: `python -m tests.system.measure_sharing kill`, and `places`.
 """
@@ -47,7 +47,7 @@ async def server_ms(client):
 
 @bounded()
 async def test_the_lease_of_a_killed_process_is_free_again_after_a_real_minute(tmp_path):
-    """The minute is that of production. Nobody waits for it: a later time is told."""
+    """The window is a minute, as in production. The test passes a later time instead of waiting."""
     async with valkey(tmp_path) as server, server.client() as client:
         before_ms = await server_ms(client)
         async with holding(server, tpm=TPM, window_slots=WINDOW_SLOTS) as process:
@@ -102,4 +102,4 @@ async def test_the_permits_of_a_killed_process_are_given_to_waiting_calls(tmp_pa
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
-    assert took_s < 6  # 3 until it is missed, 1 until that is asked, 1 until calls look again
+    assert took_s < 6  # 3 until it counts as gone, 1 until a report, 1 until calls look

@@ -25,7 +25,7 @@ async def test_none_of_500_calls_fails_while_one_endpoint_is_alive(tmp_path):
         ):
             await vendor.begin_fault(fault)
         group = group_of(members, weights=(5, 4, 3, 2, 1))
-        # The first calls may meet all four dead ones before anybody knows of them.
+        # The first calls may try all four dead endpoints before their breakers open.
         settings = {**QUICK, "num_retries": 4}
         async with running(
             tmp_path, config={"model_groups": [group], "general_settings": settings}
@@ -37,7 +37,7 @@ async def test_none_of_500_calls_fails_while_one_endpoint_is_alive(tmp_path):
 
 
 async def answer_when_all(faults, tmp_path, body=CHAT, **settings):
-    """The error of a proxy whose three endpoints are ill, and the seconds that it took."""
+    """Return the error of a proxy whose three endpoints fail, and the seconds that it took."""
     async with vendors(3) as members:
         for vendor, fault in zip(members, faults, strict=True):
             await vendor.begin_fault(fault)
@@ -56,7 +56,7 @@ def assert_it_may_be_asked_again(reply):
 
 @pytest.mark.parametrize("body", [CHAT, STREAM], ids=["unary", "stream"])
 @bounded()
-async def test_when_all_endpoints_are_dead_one_error_names_each_and_when_to_retry(tmp_path, body):
+async def test_when_all_endpoints_are_dead_one_error_names_them_and_when_to_retry(tmp_path, body):
     reply, took_s = await answer_when_all(
         ["connections refused", "500s", "resets"], tmp_path, body, num_retries=2
     )
@@ -74,7 +74,7 @@ async def test_when_all_endpoints_are_dead_one_error_names_each_and_when_to_retr
 
 
 @bounded()
-async def test_when_all_credentials_are_rejected_the_client_is_told_not_to_retry_soon(tmp_path):
+async def test_when_all_credentials_are_rejected_retry_after_is_long(tmp_path):
     refusal = always(http(INVALID_KEY, status=401))
     async with AsyncExitStack() as stack:
         members = [await stack.enter_async_context(scripted(refusal)) for _ in range(3)]
@@ -92,7 +92,7 @@ async def test_when_all_credentials_are_rejected_the_client_is_told_not_to_retry
 
 
 @bounded()
-async def test_many_clients_of_dead_endpoints_all_get_a_clear_error_before_their_timeout(tmp_path):
+async def test_many_clients_of_dead_endpoints_get_a_clear_error_before_their_timeout(tmp_path):
     async def one(port):
         began_at = time.monotonic()
         reply = await ask(port, body=CHAT, headers=[("x-llmproxy-timeout-s", "3")])

@@ -24,7 +24,7 @@ from tests.system.vendors import group_of
 BIG = {**CHAT, "messages": [{"role": "user", "content": "x" * 200_000}]}
 BIG_ANSWER = http(chat("y" * 200_000))
 CALLS, ABORTED = 3_000, 300
-MAY_GROW_KIB = 8 * 1024  # fragments of the allocator; one kept body per call would be 600 MiB
+MAY_GROW_KIB = 8 * 1024  # fragmentation of the allocator; one kept body per call would be 600 MiB
 STALLED = 50
 OPEN_STREAMS = 500
 
@@ -34,7 +34,7 @@ def config_for(vendor):
 
 
 async def make_calls(port, count, *, clients=8):
-    """Big calls, each answered in full."""
+    """Make big calls; check that every answer is complete."""
     sent = request(body=BIG)
     numbers = iter(range(count))
 
@@ -52,7 +52,7 @@ async def make_calls(port, count, *, clients=8):
 
 
 async def abort_streams(port, count):
-    """Streams whose clients leave after the first event."""
+    """Make streams and leave them after the first event."""
     for _ in range(count // 10):
         connections = [await connect(port) for _ in range(10)]
         for connection in connections:
@@ -91,7 +91,7 @@ async def test_neither_big_bodies_nor_aborted_streams_remain_in_memory(tmp_path)
 
 
 async def held_by_stalled_clients(folder):
-    """KiB that the proxy holds for each client that reads nothing of an endless stream."""
+    """Return the KiB that the proxy holds per client that does not read its endless stream."""
     piece = chunk(delta("z" * 16_000))
     pieces = 0
 

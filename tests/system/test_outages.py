@@ -31,12 +31,12 @@ SETTINGS = {
 
 
 class Outage:
-    """One group's way through: three vendors, of which the one with most weight dies."""
+    """The outage of one group: of its three vendors, the one with the most weight fails."""
 
     def __init__(self, fault, members):
         self.fault = fault
         self.members = members
-        self.failed_calls = 0  # at the vendor that was ill
+        self.failed_calls = 0  # at the failed vendor
         self.during = self.after = None
 
     @property
@@ -44,7 +44,7 @@ class Outage:
         return self.fault.replace(" ", "-")
 
     async def happen(self, port):
-        """The whole drill."""
+        """Run the load before, during and after the outage."""
         victim = self.members[0]
         self.during = Load(port, CALLS, group=self.group, mark=self.fault)
         async with asyncio.TaskGroup() as tasks:
@@ -113,7 +113,7 @@ def test_none_of_2000_calls_fails_during_an_outage_of_one_endpoint(fault, outage
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_few_attempts_go_to_an_endpoint_during_its_outage(fault, outages):
-    # At most one for each client until the first failure shows, and a probe now and then.
+    # At most one per client until the breaker opens, and occasional probes.
     assert 0 < outages[fault].failed_calls <= CLIENTS + 10
 
 

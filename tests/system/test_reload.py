@@ -16,22 +16,21 @@ RELOADS = 100
 
 
 def config_of(members, number, **settings):
-    """One of the configs that follow each other: endpoints come and go, weights and what is open
-    change."""
+    """Return the config of a reload: endpoints come and go, weights and timeouts change."""
     gone = number % 3
     weights = [3 + number % 5, 2, 1]
     group = group_of(members, weights=weights)
     group["models"] = [model for place, model in enumerate(group["models"]) if place != gone]
     if number % 4 == 1:
         settings["timeouts"] = {"connect_s": 4}
-    if number % 5 == 2:  # so few places that calls wait in line
+    if number % 5 == 2:  # so few places that calls are queued
         for model in group["models"]:
             model["limits"] = {"concurrent": 4}
     return {"model_groups": [group], "general_settings": {**SETTINGS, **settings}}
 
 
 async def keep_calling(proxy, until):
-    """Calls and streams until an event; returns what went wrong, and how many went well."""
+    """Make calls and streams until an event; return the failures and the number of calls."""
     failures, finished = [], 0
     while not until.is_set():
         load = await Load(proxy.port, 400, clients=20, mark=f"call {finished}").run()
@@ -41,7 +40,7 @@ async def keep_calling(proxy, until):
 
 
 async def reload_again_and_again(proxy, members, over):
-    """Every tenth file is wrong. Returns how many were taken up."""
+    """Reload RELOADS times, every tenth file is invalid; return how many were accepted."""
     taken = 0
     try:
         for number in range(RELOADS):
@@ -68,7 +67,7 @@ async def test_a_hundred_reloads_under_load_affect_no_call(tmp_path):
             assert finished > 1000
             assert taken == RELOADS * 0.9
             config = await config_now(proxy)
-            # Those that have just been taken up by the watch are no news to the one who asks.
+            # A file that the watch has already loaded is no change for the request.
             assert config["reloads"] >= 80
             assert config["failed_reloads"] >= 10
             state = await get_json(proxy, "/admin/state")

@@ -18,13 +18,13 @@ from tests.system.workers import replaced, serving, workers_of
 
 
 def config_of(vendor, *names, **settings):
-    """A group of that one vendor by each name."""
+    """Return a config with a group of one vendor by each name."""
     groups = [group_of([vendor], group=name, weights=[1]) for name in names]
     return {"model_groups": groups, "general_settings": {**SETTINGS, **settings}}
 
 
 async def serves(proxy, name, *, times=1):
-    """Wait until so many connections in a row find a group of that name."""
+    """Wait until so many connections in a row find the group."""
     found = 0
     while found < times:
         reply = await ask(proxy.port, body={**CHAT, "model": name})
@@ -33,7 +33,7 @@ async def serves(proxy, name, *, times=1):
 
 
 async def refused(proxy):
-    """Wait until the proxy says that the file is wrong."""
+    """Wait until the proxy reports that the file is invalid."""
     while (await config_now(proxy))["error"] is None:
         await asyncio.sleep(0.02)
 
@@ -75,7 +75,7 @@ async def test_sighup_reloads_a_file_that_is_not_watched(tmp_path):
 @pytest.mark.parametrize("workers", ["1", "2"])
 @bounded(60)
 async def test_sighup_at_any_moment_of_the_start_ends_no_process(tmp_path, workers):
-    """Python itself begins with signals held back: only what the command does is of interest."""
+    """Python starts with signals blocked, so that only the command itself is tested."""
     async with scripted(GOOD) as vendor:
         serve = ["serve", "--port", "0", "--workers", workers]
         config = config_of(vendor, "gpt-4.1")
@@ -91,7 +91,7 @@ async def test_sighup_at_any_moment_of_the_start_ends_no_process(tmp_path, worke
             assert "Traceback" not in proxy.stderr
 
 
-# Tells its number, and becomes `llmproxy`.
+# Prints its process id, and becomes `llmproxy`.
 HELD_BACK = (
     sys.executable,
     "-c",
@@ -103,7 +103,7 @@ HELD_BACK = (
 
 
 async def hang_up(folder, over):
-    """Send SIGHUP until it is over; returns how often."""
+    """Send SIGHUP until an event; return how often."""
     sent = 0
     while not over.is_set():
         if (folder / "pid").exists() and (number := (folder / "pid").read_text()):
@@ -126,7 +126,7 @@ async def test_sighup_to_the_supervisor_reaches_all_workers(tmp_path):
 
 
 @bounded(60)
-async def test_a_reload_asked_of_one_worker_is_done_by_all(tmp_path):
+async def test_a_reload_through_one_worker_reloads_all(tmp_path):
     async with scripted(GOOD) as vendor:
         settings = {**SETTINGS, "reload_on_change": False}
         async with serving(tmp_path / "p", vendor, settings=settings) as proxy:
@@ -149,7 +149,7 @@ async def test_a_reload_asked_of_one_worker_is_done_by_all(tmp_path):
 @pytest.mark.parametrize("watched", [True, False])
 @bounded(60)
 async def test_a_replaced_worker_serves_the_same_config_as_the_others(tmp_path, watched):
-    """The file has changed since the start, and become wrong since then."""
+    """After the start the file has changed twice: to a valid one, then to an invalid one."""
     async with scripted(GOOD) as vendor:
         settings = {**SETTINGS, "reload_on_change": watched}
         async with serving(tmp_path / "p", vendor, settings=settings) as proxy:

@@ -1,4 +1,4 @@
-"""What must never be logged or returned: our keys, clients' keys, prompts and answers."""
+"""Our keys, clients' keys, prompts and answers are never logged or returned."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def answer(received, _number):
 
 
 def refuse(received, _number):
-    """A vendor's refusal may quote the key."""
+    """Refuse as a vendor that quotes the key."""
     said = "Incorrect API key provided: sk-upstream."
     return [http(error_body("invalid_api_key", message=said), status=401)]
 

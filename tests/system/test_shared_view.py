@@ -1,5 +1,5 @@
-"""Four processes with one Valkey share limits and the state of endpoints, and trouble of the server
-affects no call. `python -m tests.system.measure_sharing` measures it for longer."""
+"""Four processes with one Valkey share limits and the state of endpoints, and a fault of the
+server affects no call. `python -m tests.system.measure_sharing` measures it for longer."""
 
 import asyncio
 import signal
@@ -45,14 +45,14 @@ async def test_token_limits_are_shared_too(tmp_path):
         async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 0.2}) as made:
             async with Load([instance.port for instance in made], 150).running() as load:
                 await asyncio.sleep(5)
-    # A call is charged with its 5 tokens as soon as its answer has told them.
+    # A call is charged with its 5 tokens when its answer has reported them.
     assert set(load.statuses()) == {200, 429}
     assert 0.9 * 400 <= len(only.asked_at) <= 1.02 * 400
 
 
 @pytest.mark.clock
 @bounded(60)
-async def test_a_429_seen_by_one_stops_the_others_within_a_tenth_of_a_second(tmp_path):
+async def test_a_429_at_one_instance_stops_the_others_within_a_tenth_of_a_second(tmp_path):
     async with valkey(tmp_path) as server, accounts("first", "second") as (first, second):
         entries = first.entry(), second.entry(tier=1)
         async with proxies(tmp_path, 4, server, *entries) as made:
@@ -86,7 +86,7 @@ async def test_a_killed_proxy_does_not_affect_the_others(tmp_path):
 
 @pytest.mark.clock
 @bounded(120)
-async def test_trouble_of_the_server_affects_no_call(tmp_path):
+async def test_a_fault_of_the_server_affects_no_call(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": 200_000, "tpm": 10**9})
         async with proxies(tmp_path, 2, server, entry) as made:
@@ -99,7 +99,7 @@ async def test_trouble_of_the_server_affects_no_call(tmp_path):
                     for instance in made:
                         await seen_by(instance, connected=True)
         assert set(load.statuses()) == {200}
-        # What waiting for a server would look like: 10 ms, 100 ms, and more.
+        # Waiting for a server would show as 10 ms, 100 ms and more.
         assert percentile(overheads_ms(made), 0.99) < 10
 
 

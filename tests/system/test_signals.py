@@ -32,7 +32,7 @@ def config_for(vendor, **settings):
 
 
 def answer(received, _number):
-    """Everybody's answer takes a while."""
+    """Answer every call slowly."""
     return SLOW_STREAM if b'"stream": true' in received.body else [0.7, http(chat("slow"))]
 
 
@@ -170,5 +170,5 @@ async def test_the_first_answer_comes_within_a_second_of_the_start(tmp_path):
         began_at = time.monotonic()
         async with running(tmp_path, config=config_for(vendor)) as proxy:
             assert (await ask(proxy.port, body=CHAT)).status == 200
-            # The figure is 1 s on a free machine; a busy one gets twice that.
+            # 1 s on an idle machine; a busy one gets twice as much.
             assert time.monotonic() - began_at < 2

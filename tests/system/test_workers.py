@@ -1,4 +1,4 @@
-"""Several workers on one port: they share calls and state, and each of them may die."""
+"""Several workers on one port: they share calls and state, and any of them may die."""
 
 import asyncio
 import json
@@ -98,7 +98,7 @@ async def test_with_a_configured_server_none_is_started(tmp_path):
 
 
 @bounded(40)
-async def test_the_valkey_is_replaced_when_it_dies_and_no_call_notices(tmp_path):
+async def test_a_dead_valkey_is_replaced_and_no_call_fails(tmp_path):
     async with scripted(always(http(chat("hello")))) as vendor:
         settings = {"num_retries": 0}
         async with serving(tmp_path, vendor, settings=settings) as proxy:
@@ -125,7 +125,7 @@ async def test_a_worker_that_is_killed_costs_only_its_own_calls_and_is_replaced(
             lost = connections_of(before[0], proxy.port)
             os.kill(before[0], signal.SIGKILL)
             await reaped(proxy, before[0])
-            fresh = await begin_streams(proxy, 8)  # nobody is sent to a worker that is not there
+            fresh = await begin_streams(proxy, 8)  # no connection is sent to a dead worker
             answer.go_on.set()
             of_old, of_new = await completed(streams), await completed(fresh)
             await replaced(proxy)
@@ -268,7 +268,7 @@ async def test_each_line_of_the_log_is_whole_though_all_workers_write_to_one_pip
                 connection.leave()
 
             await asyncio.gather(*map(client, range(clients)))
-            # Nobody has read so far: the pipe is full, and all workers wait to write.
+            # Nothing was read so far: the pipe is full, and all workers wait to write.
             proxy.signal(signal.SIGTERM)
             with os.fdopen(read, "rb") as pipe:
                 written = await asyncio.to_thread(pipe.read)

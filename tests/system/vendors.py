@@ -30,12 +30,12 @@ FAULTS = {
 
 
 def request_for(mark, *, group, stream):
-    """A request whose answer is known beforehand."""
+    """Return a request whose answer is known."""
     return {"model": group, "messages": [{"role": "user", "content": mark}], "stream": stream}
 
 
 def expected_answer(mark, *, stream):
-    """The body of that answer, byte for byte."""
+    """Return the body of the answer, byte for byte."""
     return b"".join(_events(mark)) if stream else json.dumps(chat(mark)).encode()
 
 
@@ -45,10 +45,10 @@ def _events(mark):
 
 
 class Vendor:
-    """One upstream. `fault` is one of `ILLNESSES`, or None.
+    """One upstream. `fault` is one of `FAULTS`, or None.
 
-    An fault apply_fault every answer that has no content yet; those past that are completed, since
-    no proxy could mend them.
+    A fault affects every answer that has no content yet. Later ones are completed, since no proxy
+    could repair them.
     """
 
     def __init__(self, *, latency_s):
@@ -71,13 +71,13 @@ class Vendor:
         self._scripted = await self._open.enter_async_context(scripted(self._answer, port=port))
 
     async def hang_up(self):
-        """Close every connection and the listener: the kernel refuses whoever comes now."""
+        """Close every connection and the listener: the kernel refuses new connections."""
         if self._open is not None:
             await self._open.aclose()
             self._open = None
 
     async def begin_fault(self, fault):
-        """Become useless. Returns when it shows."""
+        """Begin to fail. Returns when every new call is affected."""
         self.fault = fault
         if fault == "connections refused":
             await asyncio.sleep(2 * self._latency_s)
@@ -129,7 +129,7 @@ class Vendor:
 
 @asynccontextmanager
 async def vendors(count, *, latency_s=0.0):
-    """So many healthy vendors."""
+    """Serve `count` healthy vendors."""
     made = [Vendor(latency_s=latency_s) for _ in range(count)]
     try:
         for vendor in made:
@@ -141,7 +141,7 @@ async def vendors(count, *, latency_s=0.0):
 
 
 def group_of(members, *, group="gpt-4.1", weights=(3, 2, 1)):
-    """A model group for a config; its endpoints are named by their weights: w3, w2, w1."""
+    """Return a model group; its endpoints are named by their weights: w3, w2, w1."""
     return {
         "model_group": group,
         "models": [

@@ -29,7 +29,7 @@ def serve(count):
 
 @asynccontextmanager
 async def serving(folder, vendor, *, count=2, settings=None, rpm=None, entries=None, **options):
-    """A proxy with so many workers, in front of a vendor or of the endpoints in `entries`.
+    """Run a proxy with `count` workers in front of a vendor, or of the endpoints in `entries`.
 
     Its temporary folder is its own, and `folder / "tmp"`.
     """
@@ -67,7 +67,7 @@ async def health_of(proxy):
 
 
 async def shared_by(proxy, count):
-    """Wait until a worker says that so many share the view."""
+    """Wait until a worker reports that `count` instances share the view."""
     while True:
         shared = (await health_of(proxy))["shared"]
         if shared["connected"] and shared["instances"] == count:
@@ -76,19 +76,19 @@ async def shared_by(proxy, count):
 
 
 async def all_ended(pids):
-    """Wait until they have ended."""
+    """Wait until all of these processes have ended."""
     while living(pids):
         await asyncio.sleep(0.02)
 
 
 async def reaped(proxy, worker):
-    """Wait until the supervisor knows of a worker's end: no thread and no socket is left."""
+    """Wait until the supervisor has reaped a worker: no thread and no socket is left."""
     while f"(process {worker})" not in proxy.stderr:
         await asyncio.sleep(0.02)
 
 
 async def none_listens(pids, port):
-    """Wait until none of them accepts connections."""
+    """Wait until none of these processes accepts connections."""
     while any(listens(pid, port) for pid in living(pids)):
         await asyncio.sleep(0.02)
 
@@ -100,7 +100,7 @@ async def replaced(proxy):
 
 
 class Slow:
-    """A vendor's answers that begin at once and end when they are told to."""
+    """A vendor whose answers begin at once and end when `go_on` is set."""
 
     def __init__(self):
         self.go_on = asyncio.Event()
@@ -114,7 +114,7 @@ class Slow:
 
 
 async def begin_streams(proxy, count):
-    """So many streams of which the first event has arrived."""
+    """Begin `count` streams; return them when their first event has arrived."""
     streams = [await connect(proxy.port) for _ in range(count)]
     for number, stream in enumerate(streams):
         messages = [{"role": "user", "content": str(number)}]
@@ -126,7 +126,7 @@ async def begin_streams(proxy, count):
 
 
 async def completed(streams):
-    """Which streams arrive whole, in their order. The others' connections must have been cut."""
+    """Return which streams arrive complete; the connections of the others must have been cut."""
     return [await _is_completed(stream, number) for number, stream in enumerate(streams)]
 
 
