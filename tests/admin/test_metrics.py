@@ -34,19 +34,19 @@ async def test_every_cache_result_is_counted():
             await asyncio.gather(*(ask(proxy.port, body=FIXED) for _ in range(4)))
             for _ in range(5):
                 await ask(proxy.port, body=FIXED)
-            told = await scrape(proxy)
+            metrics = await scrape(proxy)
             calls = {
-                word: told["llmproxy_cache_calls_total", word]
+                word: metrics["llmproxy_cache_calls_total", word]
                 for word in ("hit", "stale", "coalesced", "miss")
             }
             assert calls == {"hit": 5, "stale": 0, "coalesced": 3, "miss": 1}
-            assert told["llmproxy_cache_kept_total",] == 1
-            assert told["llmproxy_cache_saved_tokens_total", "input"] == 8 * 3
-            assert told["llmproxy_cache_saved_tokens_total", "output"] == 8 * 2
-            assert abs(told["llmproxy_cache_saved_usd_total",] - 8 * 0.203) < 1e-9
-            assert told["llmproxy_cache_memory_answers",] == 1
-            assert told["llmproxy_cache_memory_bytes",] == proxy.runtime.cache.memory.bytes
-            assert ("llmproxy_cache_store_up",) not in told
+            assert metrics["llmproxy_cache_kept_total",] == 1
+            assert metrics["llmproxy_cache_saved_tokens_total", "input"] == 8 * 3
+            assert metrics["llmproxy_cache_saved_tokens_total", "output"] == 8 * 2
+            assert abs(metrics["llmproxy_cache_saved_usd_total",] - 8 * 0.203) < 1e-9
+            assert metrics["llmproxy_cache_memory_answers",] == 1
+            assert metrics["llmproxy_cache_memory_bytes",] == proxy.runtime.cache.memory.bytes
+            assert ("llmproxy_cache_store_up",) not in metrics
 
 
 @bounded()
@@ -56,16 +56,16 @@ async def test_the_metrics_show_the_store_and_that_it_is_disconnected(tmp_path):
         config["general_settings"]["redis_url"] = server.url
         async with serve_proxy(config) as proxy:
             await ask(proxy.port, body=FIXED)
-            told = await scrape(proxy)
-            assert told["llmproxy_cache_store_up",] == 1
-            assert told["llmproxy_cache_store_reads_total",] == 1
+            metrics = await scrape(proxy)
+            assert metrics["llmproxy_cache_store_up",] == 1
+            assert metrics["llmproxy_cache_store_reads_total",] == 1
             await server.kill()
             for number in range(8):
                 await ask(proxy.port, body=question(f"question {number}", temperature=0))
             await asyncio.sleep(0.6)  # a state is shown for half a second
-            told = await scrape(proxy)
-            assert told["llmproxy_cache_store_up",] == 0
-            assert told["llmproxy_cache_store_failures_total",] > 0
+            metrics = await scrape(proxy)
+            assert metrics["llmproxy_cache_store_up",] == 0
+            assert metrics["llmproxy_cache_store_failures_total",] > 0
 
 
 @bounded()
@@ -77,20 +77,20 @@ async def test_calls_and_attempts_are_counted_by_outcome():
             for _ in range(3):
                 await ask(proxy.port, body=HELLO)
             await ask(proxy.port, body=question("x", model="no-such"))
-            told = await scrape(proxy)
+            metrics = await scrape(proxy)
     group, here = "gpt-4.1", ("gpt-4.1", "good")
     assert at_first["llmproxy_calls_total", *here, "2xx"] == 0
-    assert told["llmproxy_calls_total", *here, "2xx"] == 3
-    assert told["llmproxy_calls_total", "", "", "4xx"] == 1
-    assert told["llmproxy_attempts_total", *here, "answered"] == 3
-    assert told["llmproxy_attempts_total", group, "bad", "failed"] == 1
-    assert told["llmproxy_attempt_failures_total", group, "bad", "server_error"] == 1
-    assert told["llmproxy_failovers_total", group, "bad", "server_error"] == 1
-    assert told["llmproxy_tokens_total", *here, "input"] == 9
-    assert told["llmproxy_tokens_total", *here, "output"] == 6
-    assert told["llmproxy_cost_usd_total", *here] == pytest.approx(3 * 0.203)
-    assert told["llmproxy_call_errors_total", group] == 0
-    assert told["llmproxy_endpoint_changes_total", group, "bad", "open"] == 1
+    assert metrics["llmproxy_calls_total", *here, "2xx"] == 3
+    assert metrics["llmproxy_calls_total", "", "", "4xx"] == 1
+    assert metrics["llmproxy_attempts_total", *here, "answered"] == 3
+    assert metrics["llmproxy_attempts_total", group, "bad", "failed"] == 1
+    assert metrics["llmproxy_attempt_failures_total", group, "bad", "server_error"] == 1
+    assert metrics["llmproxy_failovers_total", group, "bad", "server_error"] == 1
+    assert metrics["llmproxy_tokens_total", *here, "input"] == 9
+    assert metrics["llmproxy_tokens_total", *here, "output"] == 6
+    assert metrics["llmproxy_cost_usd_total", *here] == pytest.approx(3 * 0.203)
+    assert metrics["llmproxy_call_errors_total", group] == 0
+    assert metrics["llmproxy_endpoint_changes_total", group, "bad", "open"] == 1
 
 
 @bounded()
@@ -99,16 +99,18 @@ async def test_a_histogram_has_each_value_once_and_cumulative_buckets():
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
             for _ in range(5):
                 await ask(proxy.port, body=HELLO)
-            told = await scrape(proxy)
+            metrics = await scrape(proxy)
     for name in (
         *("llmproxy_call_first_byte_seconds", "llmproxy_call_duration_seconds"),
         "llmproxy_call_overhead_seconds",
     ):
-        buckets = [value for key, value in told.items() if key[:2] == (f"{name}_bucket", "gpt-4.1")]
+        buckets = [
+            value for key, value in metrics.items() if key[:2] == (f"{name}_bucket", "gpt-4.1")
+        ]
         assert buckets == sorted(buckets)
-        assert buckets[-1] == told[f"{name}_count", "gpt-4.1"] == 5
-        assert told[f"{name}_sum", "gpt-4.1"] > 0
-    assert told["llmproxy_attempt_first_byte_seconds_count", "gpt-4.1", "only"] == 5
+        assert buckets[-1] == metrics[f"{name}_count", "gpt-4.1"] == 5
+        assert metrics[f"{name}_sum", "gpt-4.1"] > 0
+    assert metrics["llmproxy_attempt_first_byte_seconds_count", "gpt-4.1", "only"] == 5
 
 
 @bounded()
@@ -122,23 +124,23 @@ async def test_the_metrics_show_each_endpoint_s_state_its_limits_and_waiting_cal
             for _ in range(3):
                 await ask(proxy.port, body=HELLO)
             await post(proxy, "/admin/drain", {"endpoint": "one"})
-            told = await scrape(proxy)
+            metrics = await scrape(proxy)
     one, other = ("gpt-4.1", "one"), ("gpt-4.1", "other")
     for names, state in ((one, "drained"), (other, "open")):
-        states = {word: told["llmproxy_endpoint_state", *names, word] for word in STATES}
+        states = {word: metrics["llmproxy_endpoint_state", *names, word] for word in STATES}
         assert [word for word, value in states.items() if value] == [state]
-        assert told["llmproxy_endpoint_available", *names] == 0
-    assert told["llmproxy_endpoint_ready_seconds", *one] == math.inf
-    assert 30 < told["llmproxy_endpoint_ready_seconds", *other] < 90  # a minute, or so
-    assert told["llmproxy_endpoint_limit", *one, "requests"] == 10
-    assert told["llmproxy_endpoint_limit_remaining", *one, "requests"] <= 10
-    assert told["llmproxy_endpoint_limit_configured", *one, "tokens"] == 6000
-    assert told["llmproxy_endpoint_limit", *one, "concurrent"] == 4
-    assert ("llmproxy_endpoint_limit", *other, "requests") not in told
-    assert told["llmproxy_calls_waiting", "gpt-4.1"] == 0
-    assert told["llmproxy_workers",] == 1
-    assert told["llmproxy_config_refused",] == 0
-    assert told["llmproxy_build_info", llmproxy.__version__, platform.python_version()] == 1
+        assert metrics["llmproxy_endpoint_available", *names] == 0
+    assert metrics["llmproxy_endpoint_ready_seconds", *one] == math.inf
+    assert 30 < metrics["llmproxy_endpoint_ready_seconds", *other] < 90  # a minute, or so
+    assert metrics["llmproxy_endpoint_limit", *one, "requests"] == 10
+    assert metrics["llmproxy_endpoint_limit_remaining", *one, "requests"] <= 10
+    assert metrics["llmproxy_endpoint_limit_configured", *one, "tokens"] == 6000
+    assert metrics["llmproxy_endpoint_limit", *one, "concurrent"] == 4
+    assert ("llmproxy_endpoint_limit", *other, "requests") not in metrics
+    assert metrics["llmproxy_calls_waiting", "gpt-4.1"] == 0
+    assert metrics["llmproxy_workers",] == 1
+    assert metrics["llmproxy_config_refused",] == 0
+    assert metrics["llmproxy_build_info", llmproxy.__version__, platform.python_version()] == 1
 
 
 @bounded()
@@ -148,10 +150,10 @@ async def test_callers_appear_by_name_and_never_by_key():
         async with serve_proxy(config_for(vendor.base_url, callers=callers)) as proxy:
             bearer = ("authorization", "Bearer sk-alice-secret")
             await ask(proxy.port, body=HELLO, headers=[bearer])
-            told = await scrape(proxy)
-    assert told["llmproxy_caller_calls_total", "alice", "2xx"] == 1
-    assert told["llmproxy_caller_tokens_total", "alice", "input"] == 3
-    assert "secret" not in str(told)
+            metrics = await scrape(proxy)
+    assert metrics["llmproxy_caller_calls_total", "alice", "2xx"] == 1
+    assert metrics["llmproxy_caller_tokens_total", "alice", "input"] == 3
+    assert "secret" not in str(metrics)
 
 
 @bounded(60)

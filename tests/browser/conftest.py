@@ -42,7 +42,9 @@ def bounded_run():
 @pytest.fixture(scope="session")
 def browser():
     found = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    assert found, "There is no chromium: `make test-browser` looks for one, and says what to do."
+    assert found, (
+        "There is no chromium: `make test-browser` looks for one, and prints how to install it."
+    )
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(
@@ -105,17 +107,17 @@ def visit(browser, fake, world):
 def watch(page, wrong, root, expected):
     host = urlsplit(root).netloc
 
-    def heard(message):
+    def on_console(message):
         if message.type in ("error", "warning") and not any(w in message.text for w in expected):
             wrong.append(f"{message.type}: {message.text}")
 
-    def asked(request):
+    def on_request(request):
         if urlsplit(request.url).netloc != host and not request.url.startswith("data:"):
             wrong.append(f"a request to {request.url}")
 
-    page.on("console", heard)
+    page.on("console", on_console)
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("request", asked)
+    page.on("request", on_request)
     page.add_init_script(
         "addEventListener('securitypolicyviolation', e =>"
         " console.error('policy: ' + e.violatedDirective + ' ' + e.blockedURI))"

@@ -26,8 +26,8 @@ def entry(one, **more):
 
 
 @pytest.fixture
-def house():
-    """serve(**settings): two vendors, the first of them preferred, and the proxy."""
+def serve_two():
+    """serve_two(**settings): two vendors, the first of them preferred, and the proxy."""
     running = []
 
     def opened(*, path=None, **settings):
@@ -49,7 +49,7 @@ def house():
         context.__exit__(None, None, None)
 
 
-def asked(proxy, path="/v1/chat/completions", *, method="POST"):
+def status_of(proxy, path="/v1/chat/completions", *, method="POST"):
     """Make a call; returns its status."""
     body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hello!"}]}
     request = Request(proxy.root + path, method=method)
@@ -65,13 +65,13 @@ def endpoint(page, name):
     return page.locator(f'[id="e-gpt-4.1-{name}"]')
 
 
-def test_calls_appear_with_the_trace_of_a_failover(house, visit):
-    first, _, proxy = house()
+def test_calls_appear_with_the_trace_of_a_failover(serve_two, visit):
+    first, _, proxy = serve_two()
     page = visit(root=proxy.root)
     expect(page.locator("#headline")).to_have_text("All 2 endpoints are healthy")
     expect(page.locator("#calls")).to_contain_text("No calls yet")
     first.faults.append(Fault("status:500", times=1))
-    assert asked(proxy) == 200
+    assert status_of(proxy) == 200
     newest = page.locator(".calls tbody tr").first
     expect(newest).to_contain_text("second")
     expect(newest).to_contain_text("2 attempts")
@@ -83,37 +83,37 @@ def test_calls_appear_with_the_trace_of_a_failover(house, visit):
     expect(page.locator("#figures")).to_contain_text("of 1 in the last minute")
 
 
-def test_a_cooldown_is_shown_counted_down_and_cleared(house, visit):
-    first, _, proxy = house()
+def test_a_cooldown_is_shown_counted_down_and_cleared(serve_two, visit):
+    first, _, proxy = serve_two()
     first.faults.append(Fault("status:401", times=1))
-    assert asked(proxy) == 200
+    assert status_of(proxy) == 200
     page = visit(root=proxy.root)
     expect(page.locator("#headline")).to_have_text("1 of 2 endpoints is unavailable")
     expect(endpoint(page, "first").locator(".left")).to_have_text(re.compile("left"))
     endpoint(page, "first").get_by_role("button", name="Clear").click()
     expect(page.locator("#headline")).to_have_text("All 2 endpoints are healthy")
-    assert asked(proxy) == 200
+    assert status_of(proxy) == 200
     expect(page.locator(".calls tbody tr").first).to_contain_text("first")
 
 
-def test_a_drained_endpoint_gets_no_calls_until_it_is_enabled(house, visit):
-    first, second, proxy = house()
+def test_a_drained_endpoint_gets_no_calls_until_it_is_enabled(serve_two, visit):
+    first, second, proxy = serve_two()
     page = visit(root=proxy.root)
     endpoint(page, "first").get_by_role("button", name="Drain").click()
     page.get_by_role("dialog").get_by_role("button", name="Drain").click()
     expect(endpoint(page, "first").locator(".word")).to_have_text("drained")
-    assert asked(proxy) == 200
+    assert status_of(proxy) == 200
     expect(page.locator(".calls tbody tr").first).to_contain_text("second")
     assert (first.counts.total(), second.counts.total()) == (0, 1)
     endpoint(page, "first").get_by_role("button", name="Enable").click()
     expect(endpoint(page, "first").locator(".word")).to_have_text("ok")
-    assert asked(proxy) == 200
+    assert status_of(proxy) == 200
     expect(page.locator(".calls tbody tr").first).to_contain_text("first")
     assert (first.counts.total(), second.counts.total()) == (1, 1)
 
 
-def test_the_operator_signs_in_purges_the_cache_and_signs_out(house, visit):
-    _, _, proxy = house(admin_key=KEY)
+def test_the_operator_signs_in_purges_the_cache_and_signs_out(serve_two, visit):
+    _, _, proxy = serve_two(admin_key=KEY)
     page = visit(root=proxy.root, ready="#login", expected=["401"])
     for key in ("wrong", KEY):
         page.get_by_label("Admin key").fill(key)
@@ -130,9 +130,9 @@ def test_the_operator_signs_in_purges_the_cache_and_signs_out(house, visit):
     expect(page.get_by_label("Admin key")).to_be_visible()
 
 
-def test_the_config_is_reloaded_and_an_invalid_one_is_reported(house, visit, tmp_path):
+def test_the_config_is_reloaded_and_an_invalid_one_is_reported(serve_two, visit, tmp_path):
     file = tmp_path / "llmproxy.yaml"
-    _, _, proxy = house(path=file)
+    _, _, proxy = serve_two(path=file)
     good = file.read_text()
     page = visit(root=proxy.root, expected=["422"])
 
@@ -149,4 +149,4 @@ def test_the_config_is_reloaded_and_an_invalid_one_is_reported(house, visit, tmp
     expect(page.get_by_role("dialog")).to_contain_text("unknown key 'teir'")
     page.keyboard.press("Escape")
     expect(page.locator("#board")).to_contain_text("The new config was refused")
-    assert asked(proxy) == 200
+    assert status_of(proxy) == 200

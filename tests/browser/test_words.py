@@ -21,7 +21,7 @@ def call(visit, world):
 
 
 def test_numbers_are_short_and_have_their_unit(call):
-    said = {
+    expected = {
         "count": {0: "0", 9_999: "9,999", 12_345: "12.3K", 4_560_000: "4.56M"},
         "rate": {0: "0", 0.004: "<0.01", 0.5: "0.5", 3.24: "3.2", 48.7: "49"},
         "percent": {0: "0%", 0.0004: "<0.1%", 0.0123: "1.2%", 0.5: "50%", 1: "100%"},
@@ -31,7 +31,7 @@ def test_numbers_are_short_and_have_their_unit(call):
         "countdown": {0.2: "1 s", 41.5: "42 s"},
         "bytes": {999: "999 B", 1_500: "1.5 kB", 61_400_000: "61.4 MB"},
     }
-    for function, examples in said.items():
+    for function, examples in expected.items():
         for number, words in examples.items():
             assert call("format.js", function, number).replace(NBSP, " ") == words
     for function in ("count", "rate", "percent", "millis", "usd"):

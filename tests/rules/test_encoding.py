@@ -175,5 +175,7 @@ def test_an_unreadable_copy_is_none(body, encoding):
 
 def test_compressors_cost_no_start_up_time():
     asked = "import sys, llmproxy.rules.encoding; print({'brotli', 'zstandard'} & set(sys.modules))"
-    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "set()"
+    result = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "set()"

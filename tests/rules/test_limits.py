@@ -202,7 +202,7 @@ def test_no_words_raise(message):
 # ---- limits and what remains of them
 
 
-def told(requests=(), tokens=()):
+def limit_headers(requests=(), tokens=()):
     """OpenAI's headers: limit, remaining and reset of each dimension."""
     fields = ("limit", "remaining", "reset")
     return [
@@ -213,20 +213,22 @@ def told(requests=(), tokens=()):
 
 
 def test_both_dimensions_are_read_with_go_durations():
-    headers = told((b"600", b"12", b"8.64s"), (b"100000", b"40000", b"1m2.5s"))
+    headers = limit_headers((b"600", b"12", b"8.64s"), (b"100000", b"40000", b"1m2.5s"))
     assert rate_limits(headers, wall_now=NOW) == RateLimits(
         RateLimit(600, 12, 8.64), RateLimit(100_000, 40_000, 62.5)
     )
 
 
 def test_azures_plain_seconds_are_read_whatever_is_left():
-    headers = told((b"600", b"599", b"59"))
+    headers = limit_headers((b"600", b"599", b"59"))
     assert rate_limits(headers, wall_now=NOW) == RateLimits(RateLimit(600, 599, 59.0))
 
 
 def test_the_refill_is_not_derived_far_from_the_limit():
-    assert rate_limits(told((b"600", b"500", b"10s")), wall_now=NOW).requests.reset_s is None
-    assert rate_limits(told((b"600", b"300", b"30s")), wall_now=NOW).requests.reset_s == 30
+    assert (
+        rate_limits(limit_headers((b"600", b"500", b"10s")), wall_now=NOW).requests.reset_s is None
+    )
+    assert rate_limits(limit_headers((b"600", b"300", b"30s")), wall_now=NOW).requests.reset_s == 30
 
 
 def test_anthropics_limits_are_read():
@@ -245,12 +247,14 @@ def test_anthropics_limits_are_read():
 
 
 def test_more_may_remain_than_the_limit():
-    assert rate_limits(told((b"10", b"60")), wall_now=NOW).requests == RateLimit(10, 60, None)
+    assert rate_limits(limit_headers((b"10", b"60")), wall_now=NOW).requests == RateLimit(
+        10, 60, None
+    )
 
 
 @pytest.mark.parametrize("junk", [b"-1", b"0", b"", b"many", b"nan", b"inf", b"1e300", b"0x10"])
 def test_an_invalid_limit_is_unknown(junk):
-    headers = told((junk, b"10", b"1s"), (b"1000", b"10", b"1s"))
+    headers = limit_headers((junk, b"10", b"1s"), (b"1000", b"10", b"1s"))
     read = rate_limits(headers, wall_now=NOW)
     assert read.requests is None
     assert read.tokens == RateLimit(1_000, 10, 1.0)
@@ -258,12 +262,12 @@ def test_an_invalid_limit_is_unknown(junk):
 
 @pytest.mark.parametrize("junk", [b"-1", b"", b"some", b"nan", b"-0.5"])
 def test_an_invalid_remaining_value_is_unknown(junk):
-    assert rate_limits(told((b"600", junk, b"1s")), wall_now=NOW) == RateLimits()
+    assert rate_limits(limit_headers((b"600", junk, b"1s")), wall_now=NOW) == RateLimits()
 
 
 @pytest.mark.parametrize("junk", [b"-1", b"", b"soon", b"9" * 65])
 def test_an_invalid_reset_leaves_the_other_values_known(junk):
-    read = rate_limits(told((b"600", b"0", junk)), wall_now=NOW)
+    read = rate_limits(limit_headers((b"600", b"0", junk)), wall_now=NOW)
     assert read.requests == RateLimit(600, 0, None)
 
 
@@ -272,7 +276,7 @@ def test_an_answer_without_limit_headers_has_no_limits():
     assert rate_limits([(b"x-ratelimit-limit-requests", b"600")], wall_now=NOW) is None
 
 
-limit_names = st.sampled_from([name for name, _ in told((b"", b"", b""), (b"", b"", b""))])
+limit_names = st.sampled_from([name for name, _ in limit_headers((b"", b"", b""), (b"", b"", b""))])
 
 
 @given(st.lists(st.tuples(limit_names, values)))

@@ -116,15 +116,15 @@ def test_it_reads_what_pythons_own_parser_reads(parts, data):
     body = b"".join((file if is_file else field)(name, value) for name, is_file, value in parts)
     body += END
     message = message_from_bytes(b"Content-Type: " + TYPE + b"\r\n\r\n" + body, policy=HTTP)
-    told = {
+    fields = {
         part.get_param("name", header="content-disposition"): part.get_payload(decode=True)
         for part in message.iter_parts()
         if part.get_filename() is None
     }
     scanner = scanned(body, data.draw(st.lists(st.integers(0, len(body)), max_size=4)))
-    model = told.get("model")
+    model = fields.get("model")
     assert scanner.model == (None if model is None else model.decode())
-    assert scanner.stream == (told.get("stream", b"").strip() in (b"true", b"1"))
+    assert scanner.stream == (fields.get("stream", b"").strip() in (b"true", b"1"))
     assert scanner.finished
 
 
@@ -164,14 +164,14 @@ def test_white_space_behind_a_boundary_is_allowed():
         assert scanned(body, [cut]).model == "m"
 
 
-@pytest.mark.parametrize("told", [b"true", b"True", b"1", b" on "])
-def test_stream_is_true_in_every_usual_spelling(told):
-    assert scanned(field("stream", told) + END).stream
+@pytest.mark.parametrize("value", [b"true", b"True", b"1", b" on "])
+def test_stream_is_true_in_every_usual_spelling(value):
+    assert scanned(field("stream", value) + END).stream
 
 
-@pytest.mark.parametrize("told", [b"false", b"0", b"", b"truely"])
-def test_any_other_stream_is_false(told):
-    assert not scanned(field("stream", told) + END).stream
+@pytest.mark.parametrize("value", [b"false", b"0", b"", b"truely"])
+def test_any_other_stream_is_false(value):
+    assert not scanned(field("stream", value) + END).stream
 
 
 def test_an_incomplete_form_is_not_finished_but_has_the_fields_so_far():

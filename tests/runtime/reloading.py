@@ -19,9 +19,9 @@ def one_group(*endpoints, **settings):
     return config_of(group("gpt-4.1", *endpoints), **settings)
 
 
-def with_key(made, key):
+def with_key(entry, key):
     """Return an endpoint's entry with another credential."""
-    return {**made, "params": {**made["params"], "api_key": key}}
+    return {**entry, "params": {**entry["params"], "api_key": key}}
 
 
 def write(proxy, config):

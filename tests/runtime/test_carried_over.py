@@ -40,10 +40,10 @@ async def test_an_open_breaker_stays_open(tmp_path):
 @bounded()
 async def test_a_learned_limit_and_what_is_left_of_it_stay(tmp_path):
     async with scripted(reports_limits(7, "30s")) as vendor:
-        made = endpoint(vendor, "only")
-        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+        entry = endpoint(vendor, "only")
+        async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             await chat(proxy)
-            await reload(proxy, one_group({**made, "tier": 1}, num_retries=1))
+            await reload(proxy, one_group({**entry, "tier": 1}, num_retries=1))
             level = (await endpoints_of(proxy))["only"]["capacity"]["requests"]
             assert level["limit"] == 1000
             assert level["left"] < 50
@@ -83,11 +83,11 @@ async def test_another_credential_is_another_account_without_the_old_failures(tm
 @bounded()
 async def test_calls_under_way_are_counted_until_they_end(tmp_path):
     async with scripted(always(0.4, http(answer()))) as vendor:
-        made = endpoint(vendor, "only")
-        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+        entry = endpoint(vendor, "only")
+        async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             before = [await begin(proxy.port) for _ in range(2)]
             await until(lambda: len(vendor.received) == 2)
-            await reload(proxy, one_group({**made, "weight": 5}))
+            await reload(proxy, one_group({**entry, "weight": 5}))
             after = await begin(proxy.port)
             await until(lambda: len(vendor.received) == 3)
             assert (await endpoints_of(proxy))["only"]["in_flight"] == 3
@@ -101,12 +101,12 @@ async def test_calls_under_way_are_counted_until_they_end(tmp_path):
 @bounded()
 async def test_places_at_an_endpoint_are_counted_over_old_and_new_calls_together(tmp_path):
     async with scripted(always(0.3, http(answer()))) as vendor:
-        made = endpoint(vendor, "only", limits={"concurrent": 2})
-        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+        entry = endpoint(vendor, "only", limits={"concurrent": 2})
+        async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             calls = [await begin(proxy.port) for _ in range(2)]
             await until(lambda: len(vendor.received) == 2)
             for limits in ({"concurrent": 2, "rpm": 1000}, {"concurrent": 2}, {"concurrent": 3}):
-                await reload(proxy, one_group({**made, "limits": limits}))
+                await reload(proxy, one_group({**entry, "limits": limits}))
             calls += [await begin(proxy.port) for _ in range(2)]
             await until(lambda: len(vendor.received) == 3)
             await queued(proxy, 1)
@@ -119,12 +119,12 @@ async def test_places_at_an_endpoint_are_counted_over_old_and_new_calls_together
 @bounded()
 async def test_what_was_sent_counts_under_a_new_limit_too(tmp_path):
     async with scripted(GOOD) as vendor:
-        made = endpoint(vendor, "only", limits={"rpm": 100})
+        entry = endpoint(vendor, "only", limits={"rpm": 100})
         settings = {"queue": {"max_wait_s": 0}}
-        async with serve_proxy(one_group(made, **settings), path=tmp_path / "c.yaml") as proxy:
+        async with serve_proxy(one_group(entry, **settings), path=tmp_path / "c.yaml") as proxy:
             for _ in range(4):
                 assert (await chat(proxy)).status == 200
-            changes = await reload(proxy, one_group({**made, "limits": {"rpm": 5}}, **settings))
+            changes = await reload(proxy, one_group({**entry, "limits": {"rpm": 5}}, **settings))
             assert changes == ["gpt-4.1/only: limits.rpm: 100 -> 5"]
             assert [(await chat(proxy)).status for _ in range(2)] == [200, 429]
 
@@ -132,13 +132,13 @@ async def test_what_was_sent_counts_under_a_new_limit_too(tmp_path):
 @bounded()
 async def test_waiting_calls_keep_their_place_in_the_queue(tmp_path):
     async with scripted(always(0.3, http(answer()))) as vendor:
-        made = endpoint(vendor, "only", limits={"concurrent": 1})
-        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+        entry = endpoint(vendor, "only", limits={"concurrent": 1})
+        async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             calls = [await begin(proxy.port, question("first"))]
             await until(lambda: vendor.received)
             calls.append(await begin(proxy.port, question("second")))
             await queued(proxy, 1)
-            await reload(proxy, one_group({**made, "weight": 7}, num_retries=1))
+            await reload(proxy, one_group({**entry, "weight": 7}, num_retries=1))
             calls.append(await begin(proxy.port, question("third")))
             for call in calls:
                 assert (await call.reply()).status == 200
@@ -150,14 +150,14 @@ async def test_waiting_calls_keep_their_place_in_the_queue(tmp_path):
 @bounded()
 async def test_waiting_calls_go_to_a_new_endpoint_at_once(tmp_path):
     async with scripted(always("hang")) as busy, scripted(GOOD) as free:
-        made = endpoint(busy, "busy", limits={"concurrent": 1})
-        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+        entry = endpoint(busy, "busy", limits={"concurrent": 1})
+        async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             stuck = await begin(proxy.port)
             await until(lambda: busy.received)
             waiting = await begin(proxy.port)
             await queued(proxy, 1)
             began_at = monotonic()
-            await reload(proxy, one_group(made, endpoint(free, "free")))
+            await reload(proxy, one_group(entry, endpoint(free, "free")))
             assert (await waiting.reply()).header("x-llmproxy-endpoint") == "free"
             assert monotonic() - began_at < 5
             stuck.leave()
@@ -218,12 +218,12 @@ async def test_a_group_is_removed_while_one_call_is_on_it_and_one_waits(tmp_path
 @bounded()
 async def test_a_higher_max_in_flight_admits_waiting_calls(tmp_path):
     async with scripted(always(2, http(answer()))) as vendor:
-        made = endpoint(vendor, "only")
-        config = one_group(made, max_in_flight=1)
+        entry = endpoint(vendor, "only")
+        config = one_group(entry, max_in_flight=1)
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
             calls = [await begin(proxy.port) for _ in range(3)]
             await until(lambda: vendor.received)
-            await reload(proxy, one_group(made, max_in_flight=3))
+            await reload(proxy, one_group(entry, max_in_flight=3))
             await until(lambda: len(vendor.received) == 3, within_s=1.5)
             for call in calls:
                 assert (await call.reply()).status == 200

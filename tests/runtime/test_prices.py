@@ -15,8 +15,8 @@ OWN = Price(input=0.5, output=0.5)
 
 def endpoints(**entry):
     """Return the one endpoint of a config, with a key of its entry."""
-    made = {"name": "only", "model": "gpt-9", "params": {"base_url": URL}, **entry}
-    config = parse_config(yaml.safe_dump(config_for(made)), {}, file="test.yaml")
+    entry = {"name": "only", "model": "gpt-9", "params": {"base_url": URL}, **entry}
+    config = parse_config(yaml.safe_dump(config_for(entry)), {}, file="test.yaml")
     return endpoints_of(config)["gpt-4.1"]
 
 

@@ -23,8 +23,8 @@ general_settings:
 async def test_every_problem_is_reported_and_the_last_good_config_is_served(tmp_path, caplog):
     path = tmp_path / "c.yaml"
     async with scripted(GOOD) as vendor:
-        made = endpoint(vendor, "only")
-        async with serve_proxy(one_group(made), path=path) as proxy:
+        entry = endpoint(vendor, "only")
+        async with serve_proxy(one_group(entry), path=path) as proxy:
             begun = (await get_json(proxy, "/admin/state"))["config"]
             write(proxy, WRONG)
             reply = await post(proxy, "/admin/reload", {})
@@ -46,7 +46,7 @@ async def test_every_problem_is_reported_and_the_last_good_config_is_served(tmp_
             (record,) = [entry for entry in caplog.records if entry.levelname == "ERROR"]
             assert all(problem in record.getMessage() for problem in problems)
 
-            changes = await reload(proxy, one_group(made, num_retries=5))
+            changes = await reload(proxy, one_group(entry, num_retries=5))
             assert changes == ["general_settings.num_retries: 3 -> 5"]
             state = (await get_json(proxy, "/admin/state"))["config"]
             assert (state["error"], state["error_at"]) == (None, None)
@@ -78,9 +78,9 @@ async def test_a_missing_file_is_reported_like_any_other_problem(tmp_path):
 @bounded()
 async def test_problems_that_show_only_in_the_endpoints_are_reported(tmp_path, wrong, found):
     async with scripted(GOOD) as vendor:
-        made = endpoint(vendor, "only")
-        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
-            write(proxy, one_group({**made, **wrong}))
+        entry = endpoint(vendor, "only")
+        async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
+            write(proxy, one_group({**entry, **wrong}))
             reply = await post(proxy, "/admin/reload", {})
             assert (reply.status, found in reply.json["detail"]) == (422, True)
             assert (await chat(proxy)).status == 200
@@ -91,13 +91,13 @@ async def test_a_resource_that_cannot_be_opened_refuses_the_config(
     tmp_path,
 ):
     async with scripted(GOOD) as vendor:
-        made = endpoint(vendor, "only")
-        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+        entry = endpoint(vendor, "only")
+        async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             before = proxy.runtime
             params = {"type": "disk", "path": str(tmp_path / "nowhere" / "answers.sqlite3")}
             write(
                 proxy,
-                one_group(made, cache=True, cache_params=params, timeouts={"connect_s": 1}),
+                one_group(entry, cache=True, cache_params=params, timeouts={"connect_s": 1}),
             )
             reply = await post(proxy, "/admin/reload", {})
             assert (reply.status, "cache_params.path" in reply.json["detail"]) == (422, True)
@@ -121,9 +121,9 @@ async def test_a_config_without_a_file_cannot_be_reloaded():
 @bounded()
 async def test_a_reload_lists_what_has_changed_and_what_needs_a_restart(tmp_path):
     async with scripted(GOOD) as vendor:
-        made = endpoint(vendor, "only")
-        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
-            write(proxy, one_group({**made, "weight": 2}, bind_port=5000, drain_delay_s=0))
+        entry = endpoint(vendor, "only")
+        async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
+            write(proxy, one_group({**entry, "weight": 2}, bind_port=5000, drain_delay_s=0))
             for expected in (
                 ["gpt-4.1/only: weight: 1 -> 2"],
                 [],  # it is loaded; what needs a restart still needs one
@@ -139,9 +139,9 @@ async def test_a_reload_lists_what_has_changed_and_what_needs_a_restart(tmp_path
 async def test_variables_are_looked_up_again_in_the_environment_of_the_process(tmp_path):
     environ = {"KEY": "sk-before"}
     async with scripted(GOOD) as vendor:
-        made = endpoint(vendor, "only")
-        made["params"]["api_key"] = "os.environ/KEY"
-        async with serve_proxy(one_group(made), environ, path=tmp_path / "c.yaml") as proxy:
+        entry = endpoint(vendor, "only")
+        entry["params"]["api_key"] = "os.environ/KEY"
+        async with serve_proxy(one_group(entry), environ, path=tmp_path / "c.yaml") as proxy:
             environ["KEY"] = "sk-after"
             await proxy.app.live.reload()
             await chat(proxy)

@@ -21,12 +21,12 @@ from tests.system.workers import Slow, begin_streams, completed
 @bounded()
 async def test_a_callers_key_is_removed_while_its_call_is_under_way(tmp_path):
     async with scripted(always(0.3, http(answer()))) as vendor:
-        made = endpoint(vendor, "only")
-        config = one_group(made, callers=[team_a(), team_b()])
+        entry = endpoint(vendor, "only")
+        config = one_group(entry, callers=[team_a(), team_b()])
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
             call = await begin(proxy.port, headers=bearer(KEY_A))
             await until(lambda: vendor.received)
-            assert await reload(proxy, one_group(made, callers=[team_b()])) == [
+            assert await reload(proxy, one_group(entry, callers=[team_b()])) == [
                 "caller team-a: is gone"
             ]
             assert (await chat(proxy, headers=bearer(KEY_A))).status == 401
@@ -38,13 +38,13 @@ async def test_a_callers_key_is_removed_while_its_call_is_under_way(tmp_path):
 @bounded()
 async def test_a_callers_usage_counts_under_its_new_key_and_limit(tmp_path):
     async with scripted(GOOD) as vendor:
-        made = endpoint(vendor, "only")
-        config = one_group(made, callers=[team_a(limits={"rpm": 100})])
+        entry = endpoint(vendor, "only")
+        config = one_group(entry, callers=[team_a(limits={"rpm": 100})])
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
             for _ in range(4):
                 assert (await chat(proxy, headers=bearer(KEY_A))).status == 200
             caller = {"name": "team-a", "key": KEY_B, "limits": {"rpm": 5}}
-            changes = await reload(proxy, one_group(made, callers=[caller]))
+            changes = await reload(proxy, one_group(entry, callers=[caller]))
             assert changes == ["caller team-a: key: changed", "caller team-a: limits.rpm: 100 -> 5"]
             statuses = [(await chat(proxy, headers=bearer(KEY_B))).status for _ in range(2)]
             assert statuses == [200, 429]
@@ -61,13 +61,13 @@ async def test_cached_answers_stay_and_no_count_falls_when_the_cache_changes(tmp
         {"cache": True, "cache_params": {"ttl": 1000}},
     )
     async with scripted(numbered_answers()) as vendor:
-        made = endpoint(vendor, "only", price={"input": 1000, "output": 1000})
-        config = one_group(made, cache=True)
+        entry = endpoint(vendor, "only", price={"input": 1000, "output": 1000})
+        config = one_group(entry, cache=True)
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
             await chat(proxy, FIXED)
             seen = [await counters_of(proxy)]
             for number, settings in enumerate(stages):
-                assert await reload(proxy, one_group(made, **settings))
+                assert await reload(proxy, one_group(entry, **settings))
                 seen.append(await counters_of(proxy))
                 reply = await chat(proxy, FIXED)
                 if number < 3:
@@ -93,12 +93,12 @@ async def counters_of(proxy):
 @bounded()
 async def test_equal_calls_are_coalesced_across_a_reload(tmp_path):
     async with scripted(always(0.3, http(answer()))) as vendor:
-        made = endpoint(vendor, "only")
-        config = one_group(made, cache=True)
+        entry = endpoint(vendor, "only")
+        config = one_group(entry, cache=True)
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
             first = await begin(proxy.port, FIXED)
             await until(lambda: vendor.received)
-            await reload(proxy, one_group({**made, "weight": 3}, cache=True))
+            await reload(proxy, one_group({**entry, "weight": 3}, cache=True))
             again = await chat(proxy, FIXED)
             assert again.header("x-llmproxy-cache") == "coalesced"
             assert (await first.reply()).status == 200
@@ -112,15 +112,15 @@ async def test_connections_are_kept_unless_their_settings_change_and_then_until_
         return (0.4, http(answer())) if number == 2 else (http(answer()),)
 
     async with scripted(slow_at_first) as vendor:
-        made = endpoint(vendor, "only")
-        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+        entry = endpoint(vendor, "only")
+        async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             await chat(proxy)
-            await reload(proxy, one_group({**made, "weight": 3}))
+            await reload(proxy, one_group({**entry, "weight": 3}))
             call = await begin(proxy.port)
             await until(lambda: len(vendor.received) == 2)
             assert vendor.connections == 1
             before = proxy.runtime
-            await reload(proxy, one_group(made, timeouts={"connect_s": 3}))
+            await reload(proxy, one_group(entry, timeouts={"connect_s": 3}))
             await chat(proxy)
             assert vendor.connections == 2
             assert before.calls == 1
@@ -132,10 +132,10 @@ async def test_connections_are_kept_unless_their_settings_change_and_then_until_
 @bounded()
 async def test_tokens_cost_the_price_of_the_current_config(tmp_path):
     async with scripted(GOOD) as vendor:
-        made = endpoint(vendor, "only", price={"input": 1_000_000, "output": 0})
-        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+        entry = endpoint(vendor, "only", price={"input": 1_000_000, "output": 0})
+        async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             await chat(proxy)  # 3 input tokens
-            await reload(proxy, one_group({**made, "price": {"input": 10_000_000, "output": 0}}))
+            await reload(proxy, one_group({**entry, "price": {"input": 10_000_000, "output": 0}}))
             await chat(proxy)
             assert (await get_json(proxy, "/admin/state"))["totals"]["cost_usd"] == 3 + 30
 
@@ -171,13 +171,13 @@ async def test_the_shared_view_stays_and_gets_new_endpoints_and_drops_removed_on
 @bounded()
 async def test_a_limit_that_all_instances_share_holds_when_it_is_changed(tmp_path, changed):
     async with valkey(tmp_path) as server, scripted(GOOD) as vendor:
-        made, queue = endpoint(vendor, "only"), {"queue": {"max_wait_s": 0}}
+        entry, queue = endpoint(vendor, "only"), {"queue": {"max_wait_s": 0}}
         shared = {"redis_url": server.url, **queue}
-        config = one_group({**made, "limits": {"rpm": 6}}, **shared)
+        config = one_group({**entry, "limits": {"rpm": 6}}, **shared)
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
             view = proxy.runtime.peers
             await until(lambda: view.status(0.0).connected)
-            await reload(proxy, one_group({**made, "limits": changed}, **shared))
+            await reload(proxy, one_group({**entry, "limits": changed}, **shared))
             lease = state_of(proxy, "only").capacity.quota
             await until(lambda: lease.share is None)
             statuses = []
@@ -190,11 +190,11 @@ async def test_a_limit_that_all_instances_share_holds_when_it_is_changed(tmp_pat
 @bounded()
 async def test_the_server_applies_the_body_limit_of_the_current_config(tmp_path):
     async with scripted(GOOD) as vendor:
-        made = endpoint(vendor, "only")
-        async with serve_proxy(one_group(made), path=tmp_path / "c.yaml") as proxy:
+        entry = endpoint(vendor, "only")
+        async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             big = question("x" * 2000)
             assert (await chat(proxy, big)).status == 200
-            changes = await reload(proxy, one_group(made, max_body_bytes=1024))
+            changes = await reload(proxy, one_group(entry, max_body_bytes=1024))
             assert changes == ["general_settings.max_body_bytes: 33554432 -> 1024"]
             assert (await chat(proxy, big)).status == 413
 
@@ -202,10 +202,10 @@ async def test_the_server_applies_the_body_limit_of_the_current_config(tmp_path)
 @bounded()
 async def test_a_hundred_reloads_leave_nothing_open(tmp_path):
     async with scripted(GOOD) as vendor:
-        made = endpoint(vendor, "only")
+        entry = endpoint(vendor, "only")
         configs = (
-            one_group(made, timeouts={"connect_s": 2}),
-            config_of(group("gpt-4.1", made), group("more", made), cache=True),
+            one_group(entry, timeouts={"connect_s": 2}),
+            config_of(group("gpt-4.1", entry), group("more", entry), cache=True),
         )
         async with serve_proxy(configs[0], path=tmp_path / "c.yaml") as proxy:
             live = proxy.app.live

@@ -242,7 +242,7 @@ async def test_no_caller_gets_the_answer_of_another():
         async with serve_proxy(with_cache(vendor, callers=CALLERS)) as proxy:
             for number in range(200):
                 name = ("alice", "bob")[number % 2]
-                # A field that the key ignores says whose call it was.
+                # `user`, which the key ignores, names the caller.
                 body = {**question(f"{number // 4 % 5}", temperature=0), "user": name}
                 reply = await ask(proxy.port, body=body, headers=as_caller(name))
                 assert text_of(reply) == f"{number // 4 % 5}"

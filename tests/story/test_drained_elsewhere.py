@@ -16,7 +16,7 @@ from tests.support.vendor import GOOD, scripted
 DRAIN = {"endpoint": "one"}
 
 
-def house(one, two, server):
+def shared_config(one, two, server):
     return config_for(endpoint(one, "one"), endpoint(two, "two"), redis_url=server.url)
 
 
@@ -28,16 +28,16 @@ async def state_becomes(proxy, name, state):
 @bounded(40)
 async def test_an_instance_that_starts_later_respects_the_drain_from_its_first_call(tmp_path):
     async with valkey(tmp_path) as server, scripted(GOOD) as one, scripted(GOOD) as two:
-        async with serve_proxy(house(one, two, server)) as first:
+        async with serve_proxy(shared_config(one, two, server)) as first:
             await sharing(first)
             assert (await post(first, "/admin/drain", DRAIN)).status == 200
             await asyncio.sleep(0.3)  # until the server has it
             for _ in range(5):
-                async with serve_proxy(house(one, two, server)) as later:
+                async with serve_proxy(shared_config(one, two, server)) as later:
                     for _ in range(2):
                         assert (await ask(later.port, body=HELLO)).status == 200
             assert (len(one.received), len(two.received)) == (0, 10)
-            async with serve_proxy(house(one, two, server)) as later:
+            async with serve_proxy(shared_config(one, two, server)) as later:
                 await post(later, "/admin/enable", DRAIN)
                 await state_becomes(first, "one", "ok")
 
@@ -45,7 +45,7 @@ async def test_an_instance_that_starts_later_respects_the_drain_from_its_first_c
 @bounded(40)
 async def test_a_drain_applies_to_a_group_that_a_later_config_adds(tmp_path):
     async with valkey(tmp_path) as server, scripted(GOOD) as one, scripted(GOOD) as two:
-        config = house(one, two, server)
+        config = shared_config(one, two, server)
         more = {**config, "model_groups": [*config["model_groups"]]}
         more["model_groups"].append({**config["model_groups"][0], "model_group": "other"})
         path = tmp_path / "llmproxy.yaml"

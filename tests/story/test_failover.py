@@ -182,7 +182,9 @@ async def test_when_every_endpoint_throttles_the_client_gets_a_429_with_the_soon
                 assert reply.status == 429
                 assert 38_000 <= int(reply.header("retry-after-ms")) <= 40_000
                 assert reply.header("retry-after") == "40"
-            assert len(first.received) == len(second.received) == 1, "nobody may ask while it cools"
+            assert len(first.received) == len(second.received) == 1, (
+                "no call is sent during the cooldown"
+            )
 
 
 @bounded()

@@ -15,14 +15,14 @@ QUICK = {"drain_delay_s": 0, "drain_timeout_s": 1, "num_retries": 1, "cooldown_t
 
 def groups(main, *others, queue=None, **fallbacks):
     """Return a group `gpt-4.1` with its fallbacks, and a group `g0`, `g1` ... for each vendor."""
-    made = [
+    members = [
         {"model_group": "gpt-4.1", "models": [endpoint(main, "main")], **fallbacks},
         *(
             {"model_group": f"g{number}", "models": [endpoint(vendor, f"e{number}")]}
             for number, vendor in enumerate(others)
         ),
     ]
-    return {"model_groups": made, "general_settings": {**QUICK, "queue": queue or {}}}
+    return {"model_groups": members, "general_settings": {**QUICK, "queue": queue or {}}}
 
 
 @pytest.mark.parametrize("body", [HELLO, STREAM], ids=["unary", "stream"])

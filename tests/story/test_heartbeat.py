@@ -59,7 +59,7 @@ async def test_a_quick_answer_has_the_endpoints_own_headers_and_no_comment():
 @pytest.mark.parametrize(
     ("config", "body"),
     [(beating, CHAT), (config_for, STREAM)],
-    ids=["a call that is no stream", "a proxy that is not told to"],
+    ids=["a call without a stream", "a proxy without heartbeats"],
 )
 @bounded()
 async def test_no_comment_is_sent_to(config, body):

@@ -37,5 +37,5 @@ async def test_when_the_queue_is_full_further_calls_take_the_dearer_tier():
             replies = await asyncio.gather(*(ask(proxy.port, body=HELLO) for _ in range(3)))
 
             assert [reply.header("x-llmproxy-endpoint") for reply in replies] == ["dear"] * 3
-            assert waiting_calls(proxy) == 1, "nobody has overtaken the one that waits"
+            assert waiting_calls(proxy) == 1, "no call has overtaken the waiting one"
             waiting.leave()

@@ -169,7 +169,9 @@ async def test_a_client_that_leaves_cancels_its_upstream_within_100_ms(where, ho
                 await asyncio.sleep(0.005)
             assert vendor.received[0].gone_at - left_at < 0.1
             assert proxy.events.calls[-1].record.answer.status == 499
-            assert not proxy.events.failures, "a client that leaves says nothing about the endpoint"
+            assert not proxy.events.failures, (
+                "a client that leaves does not count against the endpoint"
+            )
             await idle(proxy, within_s=0.1)
 
 

@@ -113,10 +113,10 @@ async def test_after_a_refusal_without_limits_one_call_looks_first_and_no_herd_f
         async with serve_proxy(two_tiers(cheap, dear, spill_wait_s=0.1)) as proxy:
             await served_by(proxy)
             await asyncio.sleep(0.55)
-            came = await asyncio.gather(*(served_by(proxy) for _ in range(10)))
-            assert sorted(came) == ["cheap"] + ["dear"] * 9
-            came = await asyncio.gather(*(served_by(proxy) for _ in range(10)))
-            assert sorted(came) == ["cheap"] * 2 + ["dear"] * 8
+            endpoints = await asyncio.gather(*(served_by(proxy) for _ in range(10)))
+            assert sorted(endpoints) == ["cheap"] + ["dear"] * 9
+            endpoints = await asyncio.gather(*(served_by(proxy) for _ in range(10)))
+            assert sorted(endpoints) == ["cheap"] * 2 + ["dear"] * 8
 
 
 @bounded()
@@ -140,8 +140,8 @@ async def test_the_cheapest_endpoint_comes_first_wherever_it_stands_in_the_confi
                 calls.append(await begin(proxy.port))
                 await until(lambda: vendor.received)  # noqa: B023
             assert await served_by(proxy) == "c"
-            came = [(await call.reply()).header("x-llmproxy-endpoint") for call in calls]
-            assert came == ["a", "b"]
+            endpoints = [(await call.reply()).header("x-llmproxy-endpoint") for call in calls]
+            assert endpoints == ["a", "b"]
 
 
 @pytest.mark.clock

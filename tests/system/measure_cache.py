@@ -28,7 +28,7 @@ VOLUME_BYTES = 2_000_000_000
 MEMORY_BYTES = 64 * MIB
 
 
-def tell(line):
+def print_line(line):
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -95,13 +95,13 @@ async def hits(folder):
             report("hits from Valkey", took, words)
             stats = (await ask(proxy.port, "/admin/cache", method="GET", host="localhost")).json
             behind = stats["second_level"]
-            tell(f"  read from Valkey: {behind['hits']:,} of {behind['reads']:,} asked for")
+            print_line(f"  read from Valkey: {behind['hits']:,} of {behind['reads']:,} asked for")
 
 
 def report(what, took, words):
     counted = {word: words.count(word) for word in set(words)}
     p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
-    tell(f"{what}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, most {max(took):.2f} ms; {counted}")
+    print_line(f"{what}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, most {max(took):.2f} ms; {counted}")
 
 
 async def memory(folder):
@@ -124,7 +124,7 @@ async def memory(folder):
         config = with_cache(vendor, max_bytes=MEMORY_BYTES)
         async with running(folder / "proxy", config=config) as proxy:
             await ask(proxy.port, body=question("hello"))
-            tell(f"at the start: RSS {rss_mb(proxy.pid):.0f} MB")
+            print_line(f"at the start: RSS {rss_mb(proxy.pid):.0f} MB")
             load = asyncio.gather(*(client(proxy.port) for _ in range(16)))
             most = 0.0
             for tenth in range(1, 11):
@@ -133,12 +133,12 @@ async def memory(folder):
                     most = max(most, rss_mb(proxy.pid))
                 stats = (await ask(proxy.port, "/admin/cache", method="GET", host="localhost")).json
                 kept = stats["memory"]
-                tell(
+                print_line(
                     f"{done * ANSWER_BYTES / 1e9:.1f} GB: RSS {rss_mb(proxy.pid):.0f} MB, "
                     f"{kept['entries']} answers of {kept['bytes'] / MIB:.1f} MiB kept"
                 )
             await load
-            tell(f"the most: RSS {most:.0f} MB")
+            print_line(f"the most: RSS {most:.0f} MB")
 
 
 def rss_mb(pid):

@@ -62,11 +62,11 @@ def most_within(seconds, moments):
 async def accounts(*names, lasts_s=0.0):
     """Serve vendors with these names."""
     async with AsyncExitStack() as stack:
-        made = [Account(name, lasts_s) for name in names]
-        for instance in made:
+        started = [Account(name, lasts_s) for name in names]
+        for instance in started:
             vendor = await stack.enter_async_context(scripted(instance.answer))
             instance.base_url = vendor.base_url
-        yield made
+        yield started
 
 
 @asynccontextmanager
@@ -90,10 +90,10 @@ async def proxies(folder, count, server, *entries, **settings):
                 )
                 for number in range(count)
             ]
-        made = [start.result() for start in starts]
-        for instance in made:
-            await seen_by(instance, connected=True, instances=count)
-        yield made
+        started = [start.result() for start in starts]
+        for instance in started:
+            await until_shared(instance, connected=True, instances=count)
+        yield started
 
 
 async def shared_of(proxy):
@@ -101,22 +101,22 @@ async def shared_of(proxy):
     return (await ask(proxy.port, "/health", method="GET")).json["shared"]
 
 
-async def seen_by(proxy, **expected):
+async def until_shared(proxy, **expected):
     """Wait until /health reports this of the shared view; return the seconds."""
     began = monotonic()
     async with asyncio.timeout(15):
         while True:
-            told = await shared_of(proxy)
-            if all(told[name] == value for name, value in expected.items()):
+            shared = await shared_of(proxy)
+            if all(shared[name] == value for name, value in expected.items()):
                 return monotonic() - began
             await asyncio.sleep(0.02)
 
 
 @dataclass
 class Load:
-    """Clients that call the proxies evenly until they are told to stop. A call that a proxy loses
-    has the status 0; those of a dead proxy go to the others, and what it took along is not told.
-    A client has one call at a time: `clients` are at least so many as may have to wait."""
+    """Clients that call the proxies evenly until they are stopped. A call that a proxy loses
+    has the status 0. Calls to a dead proxy go to the others; those that died with it do not count.
+    A client has one call at a time, so `clients` is at least the number of calls that may wait."""
 
     ports: list[int]
     calls_per_s: float

@@ -19,9 +19,9 @@ QUESTIONS = 25
 
 def names_caller(received, number):
     """The key ignores `user`, so only the scope keeps the answers of callers apart."""
-    asked = json.loads(received.body)
-    text = f"{asked['user']} asked {asked['messages'][0]['content']}"
-    if not asked.get("stream"):
+    call = json.loads(received.body)
+    text = f"{call['user']} asked {call['messages'][0]['content']}"
+    if not call.get("stream"):
         return [0.001, http(chat(text))]
     events = [delta(role="assistant"), delta(text), delta(finish="stop"), DONE]
     return [0.001, sse_head() + b"".join(map(chunk, events)) + LAST_CHUNK]

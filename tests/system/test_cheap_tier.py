@@ -50,9 +50,9 @@ class Place:
 
 
 @asynccontextmanager
-async def place(folder, dialect, *, cheap=CHEAP, tiers=(0, 0, 1), knows=True, **queue):
-    """`knows`: the proxy reads its endpoints' limits. Otherwise the clients bring their own keys,
-    so that one answer tells nothing of the next call's limits: it can only try."""
+async def place(folder, dialect, *, cheap=CHEAP, tiers=(0, 0, 1), reads_limits=True, **queue):
+    """`reads_limits`: the proxy reads its endpoints' limits. Otherwise clients bring their own
+    keys, so that no answer reveals the limits of the next call."""
     folder.mkdir()
     async with AsyncExitStack() as stack:
         vendors = [
@@ -61,7 +61,7 @@ async def place(folder, dialect, *, cheap=CHEAP, tiers=(0, 0, 1), knows=True, **
         ]
         if len(cheap) > 1:
             vendors.append(await stack.enter_async_context(vendor("dear", dialect)))
-        key = "sk-upstream" if knows else None
+        key = "sk-upstream" if reads_limits else None
         models = [entry(one, tier=tier, key=key) for one, tier in zip(vendors, tiers, strict=False)]
         config = {
             "model_groups": [{"model_group": MODEL, "models": models}],
@@ -82,7 +82,7 @@ async def in_both_dialects(scenario, folder):
         try:
             await scenario(folder / dialect / "first", dialect)
         except AssertionError as missed:
-            tell(f"{dialect}: missed at first: {missed}")
+            print_line(f"{dialect}: missed at first: {missed}")
             await scenario(folder / dialect / "again", dialect)
 
     async with asyncio.TaskGroup() as both:
@@ -90,7 +90,7 @@ async def in_both_dialects(scenario, folder):
             both.create_task(patiently(dialect))
 
 
-def tell(line):
+def print_line(line):
     """Print a figure; shown by pytest -s."""
     sys.stdout.write(f"\n{line}")
 
@@ -113,8 +113,8 @@ async def at_95_percent(folder, dialect, seconds=20):
     folder.mkdir()
     async with (
         place(folder / "knowing", dialect) as knowing,
-        place(folder / "trying", dialect, knows=False) as trying,
-        place(folder / "turns", dialect, tiers=(0, 0, 0), knows=False) as turns,
+        place(folder / "trying", dialect, reads_limits=False) as trying,
+        place(folder / "turns", dialect, tiers=(0, 0, 0), reads_limits=False) as turns,
     ):
         places = (knowing, trying, turns)
         await asyncio.gather(*(place.use_up_reserves(seconds) for place in places))
@@ -123,7 +123,7 @@ async def at_95_percent(folder, dialect, seconds=20):
         await asyncio.gather(*(crowd.arrive(load) for crowd in crowds))
     ways = ("the proxy", "cheap first, without the model", "in turns, without the model")
     for way, crowd, here in zip(ways, crowds, places, strict=True):
-        tell(f"95 %, {dialect}, {way}: {summary(crowd, here)}")
+        print_line(f"95 %, {dialect}, {way}: {summary(crowd, here)}")
 
     crowd = crowds[0]
     assert {outcome.status for outcome in crowd.outcomes} == {200}
@@ -155,8 +155,8 @@ async def at_120_percent(folder, dialect, settling=2, high=15, low=5):
     falls_at = settling + high
     spilled = [outcome.at_s - falls_at for outcome in crowd.served_by("dear", since_s=falls_at)]
     last_s = max(spilled, default=0.0)
-    tell(f"120 %, {dialect}: {summary(crowd, here)}; {refused_before} of the 429s at first;")
-    tell(f"  {full:.1%} full; last spill {last_s:.2f} s after the fall to 80 %")
+    print_line(f"120 %, {dialect}: {summary(crowd, here)}; {refused_before} of the 429s at first;")
+    print_line(f"  {full:.1%} full; last spill {last_s:.2f} s after the fall to 80 %")
 
     assert {outcome.status for outcome in crowd.outcomes} == {200}
     assert full >= 0.97
@@ -177,15 +177,17 @@ async def in_bursts(folder, dialect, rate=RPM / 60):
         flood = [asyncio.create_task(crowd.call()) for _ in range(120)]
         while not crowd.refused:
             await asyncio.sleep(0.01)
-        told_s, told_at = crowd.refused[0].told_s, monotonic()
-        early = asyncio.create_task(_come_at(crowd, told_at + 0.8 * told_s))
+        reported_s, told_at = crowd.refused[0].reported_s, monotonic()
+        early = asyncio.create_task(_come_at(crowd, told_at + 0.8 * reported_s))
         await asyncio.gather(early, *flood)
         true_s = early.result() - told_at
-    tell(f"{bursts}; then a flood of 120: {len(crowd.refused)} refused,")
-    tell(f"  told {told_s:.2f} s, true {true_s:.2f} s; {here.refusals} upstream 429s in all")
+    print_line(f"{bursts}; then a flood of 120: {len(crowd.refused)} refused,")
+    print_line(
+        f"  reported {reported_s:.2f} s, true {true_s:.2f} s; {here.refusals} upstream 429s in all"
+    )
 
     assert 60 <= len(crowd.refused) <= 80
-    assert told_s == pytest.approx(true_s, rel=0.1)
+    assert reported_s == pytest.approx(true_s, rel=0.1)
     assert here.refusals <= 2  # before the limits are known, and no more
 
 

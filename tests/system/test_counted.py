@@ -48,8 +48,8 @@ class Client:
 def usage_in(stream):
     """Return the usage in the last event of a complete stream."""
     events = [line.removeprefix(b"data: ") for line in stream.splitlines() if b'"usage"' in line]
-    told = [json.loads(event).get("usage") for event in events]
-    return next((usage for usage in reversed(told) if usage), None)
+    usages = [json.loads(event).get("usage") for event in events]
+    return next((usage for usage in reversed(usages) if usage), None)
 
 
 async def _called(port):
@@ -231,15 +231,15 @@ async def test_a_follower_of_one_worker_gets_every_call_of_any_worker_once(tmp_p
         async with serving(tmp_path, vendor) as proxy:
             await shared_by(proxy, 2)
             follower = await subscribe(proxy)
-            made, listed = [], []
+            sent_ids, listed = [], []
             for _ in range(3):
                 for _ in range(8):
                     connection = await connect(proxy.port)
                     await connection.send(request(body=CHAT))
-                    made.append((await connection.reply()).header("x-request-id"))
+                    sent_ids.append((await connection.reply()).header("x-request-id"))
                     connection.leave()
                 await asyncio.sleep(0.7)
-            while len(listed) < len(made):
+            while len(listed) < len(sent_ids):
                 listed += [call["id"] for call in (await next_named(follower, "calls"))["calls"]]
             follower.leave()
-    assert sorted(listed) == sorted(made)
+    assert sorted(listed) == sorted(sent_ids)

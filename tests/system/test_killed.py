@@ -57,8 +57,8 @@ async def test_the_lease_of_a_killed_process_is_free_again_after_a_real_minute(t
         window_ms = int(WINDOW_SLOTS * SLOT_S * 1000)
         free = []
         for now_ms in (None, before_ms + 60_000, killed_ms + window_ms):
-            told = await other.exchange([("account", EVERYTHING)], count=False, now_ms=now_ms)
-            free.append(told.replies[0].tokens)
+            exchange = await other.exchange([("account", EVERYTHING)], count=False, now_ms=now_ms)
+            free.append(exchange.replies[0].tokens)
     assert free == [0, 0, TPM]
 
 
@@ -84,8 +84,8 @@ async def test_the_other_processes_get_its_whole_lease_within_one_window_of_the_
 async def test_the_permits_of_a_killed_process_are_given_to_waiting_calls(tmp_path):
     async with valkey(tmp_path) as server, accounts("only", lasts_s=60) as (only,):
         entry = only.entry(limits={"concurrent": PLACES})
-        async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 15}) as made:
-            victim, survivor = made
+        async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 15}) as members:
+            victim, survivor = members
             calls = [
                 asyncio.create_task(ask(proxy.port, body=CHAT))
                 for proxy in (victim, *[survivor] * PLACES)

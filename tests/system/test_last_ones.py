@@ -80,15 +80,15 @@ async def test_when_all_credentials_are_rejected_retry_after_is_long(tmp_path):
         members = [await stack.enter_async_context(scripted(refusal)) for _ in range(3)]
         async with running(tmp_path, config={"model_groups": [group_of(members)]}) as proxy:
             replies = [await ask(proxy.port, body=CHAT) for _ in range(2)]
-            said = proxy.stderr
+            stderr = proxy.stderr
 
     for reply in replies:
         assert reply.status == 503
         assert b"sk-upstream" not in reply.body
         assert reply.header("x-should-retry") == "false" or int(reply.header("retry-after")) == 60
     assert [len(vendor.received) for vendor in members] == [1, 1, 1]
-    assert said.count("ERROR") == 3, "a person must learn of each endpoint"
-    assert "sk-upstream" not in said
+    assert stderr.count("ERROR") == 3, "a person must learn of each endpoint"
+    assert "sk-upstream" not in stderr
 
 
 @bounded()
@@ -130,4 +130,4 @@ async def test_a_stalled_endpoint_costs_no_more_than_the_clients_timeout(tmp_pat
     assert reply.header("content-type") == "application/json"
     assert 0.9 <= took_s <= 1.5
     assert line["status"] == 504
-    assert stalled.received[0].gone_at is not None, "nobody waits for it any more"
+    assert stalled.received[0].gone_at is not None, "the proxy gave it up"

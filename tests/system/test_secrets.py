@@ -38,8 +38,8 @@ def answer(received, _number):
 
 def refuse(received, _number):
     """Refuse as a vendor that quotes the key."""
-    said = "Incorrect API key provided: sk-upstream."
-    return [http(error_body("invalid_api_key", message=said), status=401)]
+    message = "Incorrect API key provided: sk-upstream."
+    return [http(error_body("invalid_api_key", message=message), status=401)]
 
 
 @bounded()
@@ -61,7 +61,7 @@ async def test_keys_prompts_and_answers_are_never_logged(tmp_path):
             written = proxy.stdout + proxy.stderr
 
     assert [line["status"] for line in lines] == [200, 200, 401, 400, 499]
-    assert written.count("is misconfigured") == 2, "the operator is told of the refused keys"
+    assert written.count("is misconfigured") == 2, "the refused keys are reported"
     for secret in SECRETS:
         assert secret not in written
 

@@ -17,7 +17,7 @@ from tests.system.sharing import (
     overheads_ms,
     percentile,
     proxies,
-    seen_by,
+    until_shared,
 )
 
 RPM = 300
@@ -28,8 +28,8 @@ RPM = 300
 async def test_all_instances_together_send_no_more_than_the_limit(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": RPM})
-        async with proxies(tmp_path, 4, server, entry, queue={"max_wait_s": 0.2}) as made:
-            async with Load([instance.port for instance in made], 150).running() as load:
+        async with proxies(tmp_path, 4, server, entry, queue={"max_wait_s": 0.2}) as members:
+            async with Load([instance.port for instance in members], 150).running() as load:
                 await asyncio.sleep(6)
         statuses = load.statuses()
     assert len(load.outcomes) > 1.5 * RPM
@@ -42,8 +42,8 @@ async def test_all_instances_together_send_no_more_than_the_limit(tmp_path):
 async def test_token_limits_are_shared_too(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"tpm": 2000})
-        async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 0.2}) as made:
-            async with Load([instance.port for instance in made], 150).running() as load:
+        async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 0.2}) as members:
+            async with Load([instance.port for instance in members], 150).running() as load:
                 await asyncio.sleep(5)
     # A call is charged with its 5 tokens when its answer has reported them.
     assert set(load.statuses()) == {200, 429}
@@ -55,8 +55,8 @@ async def test_token_limits_are_shared_too(tmp_path):
 async def test_a_429_at_one_instance_stops_the_others_within_a_tenth_of_a_second(tmp_path):
     async with valkey(tmp_path) as server, accounts("first", "second") as (first, second):
         entries = first.entry(), second.entry(tier=1)
-        async with proxies(tmp_path, 4, server, *entries) as made:
-            async with Load([instance.port for instance in made], 100).running() as load:
+        async with proxies(tmp_path, 4, server, *entries) as members:
+            async with Load([instance.port for instance in members], 100).running() as load:
                 await asyncio.sleep(1)
                 first.throttles, refused_from = True, len(first.asked_at)
                 await asyncio.sleep(2)
@@ -72,13 +72,13 @@ async def test_a_429_at_one_instance_stops_the_others_within_a_tenth_of_a_second
 async def test_a_killed_proxy_does_not_affect_the_others(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": RPM})
-        async with proxies(tmp_path, 4, server, entry, queue={"max_wait_s": 0.2}) as made:
-            victim, *survivors = made
-            async with Load([instance.port for instance in made], 100).running() as load:
+        async with proxies(tmp_path, 4, server, entry, queue={"max_wait_s": 0.2}) as members:
+            victim, *survivors = members
+            async with Load([instance.port for instance in members], 100).running() as load:
                 await asyncio.sleep(1.5)
                 load.dead.add(victim.port)
                 victim.signal(signal.SIGKILL)
-                await seen_by(survivors[0], instances=3)
+                await until_shared(survivors[0], instances=3)
                 await asyncio.sleep(1)
     assert set(load.statuses()) <= {200, 429}
     assert 0.97 * RPM <= len(only.asked_at) <= 1.02 * RPM
@@ -89,18 +89,18 @@ async def test_a_killed_proxy_does_not_affect_the_others(tmp_path):
 async def test_a_fault_of_the_server_affects_no_call(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": 200_000, "tpm": 10**9})
-        async with proxies(tmp_path, 2, server, entry) as made:
-            async with Load([instance.port for instance in made], 200).running() as load:
+        async with proxies(tmp_path, 2, server, entry) as members:
+            async with Load([instance.port for instance in members], 200).running() as load:
                 await asyncio.sleep(2)
                 for happens, heals in FAULTS.values():
                     await apply_fault(server, happens)
                     await asyncio.sleep(1)
                     await apply_fault(server, heals)
-                    for instance in made:
-                        await seen_by(instance, connected=True)
+                    for instance in members:
+                        await until_shared(instance, connected=True)
         assert set(load.statuses()) == {200}
         # Waiting for a server would show as 10 ms, 100 ms and more.
-        assert percentile(overheads_ms(made), 0.99) < 10
+        assert percentile(overheads_ms(members), 0.99) < 10
 
 
 @pytest.mark.parametrize("what", ["hangs", "is gone"])
@@ -109,16 +109,16 @@ async def test_without_the_server_each_instance_keeps_to_its_part(tmp_path, what
     happens, heals = FAULTS[what]
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": 100})
-        async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 0.1}) as made:
+        async with proxies(tmp_path, 2, server, entry, queue={"max_wait_s": 0.1}) as members:
             await apply_fault(server, happens)
-            for instance in made:
-                await seen_by(instance, connected=False, instances=2)
+            for instance in members:
+                await until_shared(instance, connected=False, instances=2)
             began = monotonic()
-            async with Load([instance.port for instance in made], 100).running() as load:
+            async with Load([instance.port for instance in members], 100).running() as load:
                 await asyncio.sleep(3)
             assert set(load.statuses()) == {200, 429}
             assert len(only.asked_at) == 100
             assert monotonic() - began < 20
             await apply_fault(server, heals)
-            for instance in made:
-                await seen_by(instance, connected=True)
+            for instance in members:
+                await until_shared(instance, connected=True)

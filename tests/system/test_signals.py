@@ -85,12 +85,12 @@ async def test_a_stream_that_outlasts_the_drain_ends_with_an_error_event(tmp_pat
             await client.head()
             assert await client.chunk() == delta("one")
             proxy.signal(signal.SIGTERM)
-            told = await client.chunk()
+            last_event = await client.chunk()
             assert await proxy.ended(3) == 0
             await asyncio.sleep(0.05)
 
-    assert told.startswith(b'data: {"error":')
-    assert b"shutting down" in told
+    assert last_event.startswith(b'data: {"error":')
+    assert b"shutting down" in last_event
     assert vendor.received[0].gone_at is not None, "the upstream must not go on generating"
 
 

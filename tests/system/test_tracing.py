@@ -34,14 +34,14 @@ def traced_by(where, vendor, **settings):
     return {"model_groups": [group_of([vendor], weights=[1])], "general_settings": settings}
 
 
-def nobody():
+def unused_address():
     """Return an address on which no server listens."""
     return {"endpoint": f"http://127.0.0.1:{free_port()}"}
 
 
-async def until(told, within_s=10):
+async def until(condition, within_s=10):
     async with asyncio.timeout(within_s):
-        while not told():
+        while not condition():
             await asyncio.sleep(0.05)
 
 
@@ -92,7 +92,7 @@ async def test_every_worker_sends_its_own_spans(tmp_path):
 @bounded(40)
 async def test_a_missing_collector_affects_no_call_and_is_logged_once(tmp_path):
     async with scripted(GOOD) as vendor:
-        where = nobody()
+        where = unused_address()
         async with running(tmp_path, config=traced_by(where, vendor)) as proxy:
             for _ in range(3):
                 began_at = time.monotonic()
@@ -105,12 +105,12 @@ async def test_a_missing_collector_affects_no_call_and_is_logged_once(tmp_path):
             stopped_at = time.monotonic()
             assert await proxy.ended(15) == 0
             assert time.monotonic() - stopped_at < 8
-            said = proxy.stderr
-    assert said.count("Traces do not reach") == 1
-    assert where["endpoint"] in said
-    assert "refused" in said
-    assert "Traceback" not in said
-    assert len(re.findall("WARNING|ERROR", said)) == 1
+            stderr = proxy.stderr
+    assert stderr.count("Traces do not reach") == 1
+    assert where["endpoint"] in stderr
+    assert "refused" in stderr
+    assert "Traceback" not in stderr
+    assert len(re.findall("WARNING|ERROR", stderr)) == 1
 
 
 @bounded(40)
@@ -128,11 +128,11 @@ async def test_the_recovery_of_a_collector_is_logged_once(tmp_path):
                 await until(lambda: "Traces reach" in proxy.stderr)
                 await ask(proxy.port, body=CHAT)
                 await until(lambda: len(seen.spans) == 4)
-                said = proxy.stderr
-    assert "401" in said
-    assert "The traces of 1 calls are lost." in said
-    assert said.count("WARNING") == 2
-    assert "secret" not in said
+                stderr = proxy.stderr
+    assert "401" in stderr
+    assert "The traces of 1 calls are lost." in stderr
+    assert stderr.count("WARNING") == 2
+    assert "secret" not in stderr
 
 
 @bounded(40)
@@ -175,5 +175,5 @@ async def test_without_tracing_the_sdk_is_not_imported(tmp_path):
         "print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
     )
     (tmp_path / "plain.yaml").write_text(CONFIG)
-    said = await command("-c", program, cwd=tmp_path, program=sys.executable)
-    assert said.stdout == "None\n[]\n"
+    result = await command("-c", program, cwd=tmp_path, program=sys.executable)
+    assert result.stdout == "None\n[]\n"

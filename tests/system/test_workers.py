@@ -243,12 +243,12 @@ async def test_an_error_that_stops_every_worker_is_reported_once_with_status_2(t
     async with scripted(always(http(chat("never")))) as vendor:
         config = config_for(vendor, redis_url="redis://127.0.0.1:1/0?nonsense=1")
         (tmp_path / "config.yaml").write_text(json.dumps(config))  # JSON is YAML, too
-        said = await command(*serve(4), "--config", "config.yaml", cwd=tmp_path)
+        result = await command(*serve(4), "--config", "config.yaml", cwd=tmp_path)
 
-    assert said.status == 2
-    assert said.stderr.count("nonsense") == 1
-    assert "before it accepted a call" in said.stderr
-    assert "Traceback" not in said.stderr
+    assert result.status == 2
+    assert result.stderr.count("nonsense") == 1
+    assert "before it accepted a call" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @bounded(40)
@@ -298,6 +298,6 @@ async def test_a_single_worker_runs_without_supervisor_and_valkey(tmp_path):
             assert children_of(proxy.pid) == []
             assert (await health_of(proxy))["shared"] is None
 
-    assert "llmproxy.serving" in proxy.stderr, "what is imported is told"
+    assert "llmproxy.serving" in proxy.stderr, "the imports are listed"
     for foreign in ("llmproxy.workers", "llmproxy.shared_state.embedded", "hiredis"):
         assert foreign not in proxy.stderr
