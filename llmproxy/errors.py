@@ -49,7 +49,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A config cannot be used. Has every problem at once, in the order of their lines."""
+    """A config cannot be used. Holds all problems, in the order of their lines."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))

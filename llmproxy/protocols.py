@@ -180,7 +180,7 @@ class Telemetry(Protocol):
 
 
 class TelemetryOpener(Protocol):
-    """Opens what a config wants recorded."""
+    """Opens the recorders of a config."""
 
     def check(self, config: Config, *, file: str) -> None:
         """Raise ConfigError, naming the file, if a package that the config needs is missing."""

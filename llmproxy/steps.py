@@ -1,4 +1,4 @@
-"""The steps of one call on its way to an answer: why it went where it went.
+"""The steps of one call on its way to an answer, with the reason for each.
 
 Content-free: names, numbers and reasons, no prompt and no answer. Moments are seconds of
 `time.monotonic`, durations seconds.

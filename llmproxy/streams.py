@@ -1,5 +1,4 @@
-"""Bytes on their way: what reads a request's body, what an endpoint's answer is read from, and
-what an answer is written to.
+"""Protocols for streams of bytes: request bodies, endpoints' answers, and clients.
 
     client -> BodyReader -> Upload -> endpoint
     client <- Client (a Downstream, a Sink) <- UpstreamResponse <- endpoint
@@ -14,8 +13,8 @@ from typing import Protocol
 
 import msgspec
 
-# Lower-case name and value. Lists keep wire order and duplicates: what we do not understand must
-# leave as it came.
+# Lower-case name and value. Lists keep order and duplicates, so that unknown headers are forwarded
+# unchanged.
 Header = tuple[bytes, bytes]
 Headers = list[Header]
 

@@ -1,6 +1,6 @@
 """The admin battery: the operator's API, `/metrics` and the dashboard.
 
-The door of this battery is `open_admin`.
+Other packages use it through `open_admin`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One lazy timer per connection, in place of one timer per wait (docs/decisions/003).
+"""One lazy timer per connection, instead of one timer per wait (docs/decisions/003).
 
 Arming a loop timer for each request costs more than parsing its head. A watchdog only stores its
 deadline. The loop's timer is moved when a deadline is *earlier* than the one it is armed for; a
@@ -15,7 +15,7 @@ from time import monotonic
 
 
 class Watchdog:
-    """Calls `on_expired` once, after the deadline set last. Owned by one connection."""
+    """Calls `on_expired` once the latest deadline has passed. Owned by one connection."""
 
     __slots__ = ("_armed_for", "_expires_at", "_loop", "_on_expired", "_timer")
 
@@ -27,7 +27,7 @@ class Watchdog:
         self._timer: asyncio.TimerHandle | None = None
 
     def expire_at(self, moment: float) -> None:
-        """Fire at `moment`, in place of the deadline set before."""
+        """Set the deadline to `moment`. It replaces the previous one."""
         self._expires_at = moment
         if moment < self._armed_for:
             if self._timer is not None:
@@ -55,6 +55,7 @@ class Watchdog:
             self._expires_at = inf
             self._on_expired()
         elif left_s < inf:
-            # The loop's clock is coarser than ours and would wake us early again.
+            # The loop's clock is coarser than time.monotonic; without the 1 ms it might wake us
+            # too early again.
             self._armed_for = self._expires_at
             self._timer = self._loop.call_later(left_s + 0.001, self._wake)

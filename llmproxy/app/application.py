@@ -1,4 +1,4 @@
-"""The application: it takes a parsed request and answers it, whatever goes wrong.
+"""The application: it answers every parsed request, with an error if need be.
 
 The server calls `serve` for the data plane. All other paths belong to the admin application.
 """
@@ -105,7 +105,7 @@ class App:
             if client.started:
                 client.abort()
             else:
-                message = "The proxy failed on this call; its log tells more."
+                message = "The proxy failed on this call; see its log for details."
                 bug = GatewayError(message, code="internal_error")
                 send_error(client, bug, record, dialect_of(request.path))
         finally:

@@ -1,7 +1,7 @@
-"""The answer cache: it answers calls from earlier answers, and sends equal calls only once.
+"""The answer cache: it serves stored answers, and sends identical calls upstream only once.
 
-The only module of this package that others import. `Caches` opens caches from the settings; the
-rest is for the admin API. redis-py and sqlite3 are imported when a store needs them.
+Other packages import only this module. `Caches` opens caches from the settings; the other names are
+for the admin API. redis-py and sqlite3 are imported when a store needs them.
 """
 
 from llmproxy.cache.answers import CacheCounters

@@ -155,8 +155,8 @@ class GeneralSettings(Section):
     redis_ssl: bool = Field(default=False, description="Use TLS for `redis_host` or the sentinels.")
     redis_sentinels: tuple[SentinelAddress, ...] = Field(
         default=(),
-        description="Redis Sentinels that know the server, such as `[host:26379, ...]`; instead of "
-        "`redis_host`. Needs `redis_sentinel_master`.",
+        description="Redis Sentinels that monitor the server, such as `[host:26379, ...]`; instead "
+        "of `redis_host`. Needs `redis_sentinel_master`.",
     )
     redis_sentinel_master: Text | None = Field(
         default=None, description="The sentinels' name for the server, for example `mymaster`."

@@ -1,4 +1,4 @@
-"""What the API's paths do: one table of operations, and one object for each dialect they speak."""
+"""The operations of the API: one table of its paths, and one object for each dialect."""
 
 from llmproxy.operations.dialects import CHAT, MESSAGES, OPAQUE, RESPONSES, Dialect, EventKind
 from llmproxy.operations.table import OPERATIONS, Caching, Operation, Replay, Route, operation_at

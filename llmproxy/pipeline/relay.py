@@ -2,7 +2,7 @@
 
 No other endpoint may be tried here. When an event stream breaks, an error event in the client's
 dialect follows the last whole event. When any other body breaks, the connection closes without the
-body's end, and the client can tell.
+body's end, so the client notices the break.
 """
 
 from __future__ import annotations

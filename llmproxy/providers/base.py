@@ -1,7 +1,7 @@
-"""What an endpoint is, how an OpenAI-compatible one is addressed, and what its answers mean.
+"""Endpoints, and the base class of providers: how a vendor is addressed, what its answers mean.
 
-Pure translation: from a route to a request target, from a key to a header, from an error response
-to an UpstreamError. Opens nothing. A credential is never shown.
+Pure translation, without I/O: from a route to a request target, from a key to a header, from an
+error response to an UpstreamError. Representations never contain a credential.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _ONLY_API_VERSION = b"api-version="
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One place that can answer: everything about it that does not change.
+    """One place that can answer calls. Holds only what the config says and never changes.
 
-    `model`: the vendor's name for it; None: the client's own. `prefix`: the path of the base URL,
-    without a trailing slash. `credential`: the headers that prove our identity; without them and
-    without a `token_source`, the client's own key is sent. `token_source`, `token_scope`: where
-    Entra tokens come from, and for what. `query`: parameters of every request, encoded.
-    `deployment`: of Azure's classic style, percent-encoded. `limits`: those that the operator set.
-    `price`: as configured; None: unknown.
+    `model`: the model name to send; None = the client's. `prefix`: the path of the base URL,
+    without a trailing slash. `credential`: the headers that authenticate us; without them and
+    without a `token_source`, the client's own key is sent. `token_source`, `token_scope`: the
+    source and the scope of Entra tokens. `query`: parameters of every request, encoded.
+    `deployment`: the deployment of Azure's classic paths, percent-encoded. `limits`: the operator's
+    limits. `price`: the configured price, if any.
     """
 
     group: str
@@ -67,17 +67,17 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     @property
     def has_own_credential(self) -> bool:
-        """Whether calls are sent with a credential of ours, not with the client's."""
+        """Whether calls are sent with our credential instead of the client's."""
         return bool(self.credential) or self.token_source is not None
 
     def takes_key_of(self, call: Call) -> bool:
-        """Whether the client's own key is sent; never if it is a key of this proxy."""
+        """Return whether the client's own key is sent. It never is if it is a key of this proxy."""
         return call.caller is None and not self.has_own_credential
 
     @property
     def account(self) -> str:
-        """Identifies what its limits are counted for: equal for the same place, credential and
-        model on every instance. A digest, which reveals nothing of the credential."""
+        """Identifies the account that limits are counted for. It is a digest of address,
+        credential and model: equal on every instance, and without information about the key."""
         place = (self.scheme, self.host, str(self.port), self.model or "", self.token_source or "")
         parts = [part.encode() for part in place]
         parts += [self.prefix, self.deployment, self.query]
@@ -96,13 +96,14 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class Provider:
-    """A vendor: its usual address, and what its answers mean. Like OpenAI; subclasses differ.
+    """A vendor: its default address, and the meaning of its answers. This class works like OpenAI;
+    subclasses override what differs.
 
-    `base_url`: None: there is no usual one, the operator must set it. `hosts`: recognise an
-    endpoint without `provider`; one that begins with a dot matches every name that ends in it.
+    `base_url`: the default base URL; None = the operator must set one. `hosts`: host names by which
+    endpoints without `provider` are recognised; one that begins with a dot is a suffix.
     `key_header`: `authorization` (as Bearer), or a header that takes the bare key. `token_scope`:
-    Entra's scope, for vendors that take its tokens. `fixed_windows`: its limits refill all at once,
-    and it counts requests over windows of seconds, not of a minute.
+    the scope of Entra tokens, for vendors that accept them. `fixed_windows`: limits refill all at
+    once, and requests are counted over windows of seconds instead of a minute.
     """
 
     def __init__(
@@ -133,10 +134,10 @@ class Provider:
         return ((self._key_header, key),)
 
     def brought_credential(self, headers: Headers) -> tuple[Header, ...]:
-        """Return the client's own key as this vendor takes it; empty if the client sent none.
+        """Return the client's own key in the header that this vendor expects; () if there is none.
 
-        An AzureOpenAI client sends `api-key`, an OpenAI client a Bearer key. A token (a JSON Web
-        Token begins with `eyJ`, RFC 7519) is a Bearer everywhere.
+        AzureOpenAI clients send `api-key`, OpenAI clients a Bearer key. JSON Web Tokens, which
+        begin with `eyJ` (RFC 7519), are always sent as Bearer.
         """
         for name, value in headers:
             if name == b"authorization":
@@ -165,10 +166,10 @@ class Provider:
         """Return the path of a route at an endpoint."""
         return endpoint.prefix + b"/" + route.path.encode("ascii")
 
-    # ---- what it answers: override these for a vendor with shapes of its own
+    # ---- the meaning of answers: override these for a vendor with its own formats
 
     def classify(self, event: bytes, dialect: Dialect) -> EventKind:
-        """Say what an event at the beginning of a stream means."""
+        """Classify an event at the beginning of a stream."""
         return dialect.classify(event)
 
     def parse_error(self, body: bytes) -> ErrorResponse:
@@ -188,11 +189,11 @@ class Provider:
         secrets: Sequence[bytes] = (),
         event: bytes | None = None,
     ) -> UpstreamError | None:
-        """Return the failure that an answer stands for; None if it is none.
+        """Return the failure that an answer means; None if it is a success.
 
-        `event`: the error event that a 200 stream began with; a status of 400 and above needs none.
-        `endpoint` is its name, `wall_now` Unix time (for resets that are instants), `secrets` what
-        must not appear in the failure's message, beyond everything that looks like a key.
+        `event`: the error event that a stream with status 200 began with; None for other answers.
+        `endpoint`: the endpoint's name. `wall_now`: Unix time, for resets given as a date.
+        `secrets`: removed from the failure's message, like everything that looks like a key.
         """
         if event is not None:
             body = fields(event)[1]
@@ -212,7 +213,7 @@ def encoded_query(parameters: Sequence[tuple[str, str]]) -> bytes:
 
 
 def _merged(endpoint: Endpoint, query: bytes) -> bytes:
-    """Return the client's parameters, as they came, followed by the endpoint's own."""
+    """Return the client's parameters, unchanged and in order, followed by the endpoint's."""
     ours = {_name_of(parameter) for parameter in endpoint.query.split(b"&")} | {API_VERSION}
     kept = []
     for parameter in query.split(b"&"):

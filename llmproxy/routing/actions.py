@@ -14,7 +14,7 @@ from llmproxy.steps import Verdict
 
 
 class RoutedCall(Protocol):
-    """What the decisions need to know about a call. Moments are seconds of the clock of `now`."""
+    """The part of a call that the decisions depend on. Times are seconds of the clock of `now`."""
 
     @property
     def replay(self) -> Replay:

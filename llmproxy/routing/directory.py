@@ -38,8 +38,8 @@ class Pool:
             raise ClientError(
                 f"This {call.method} /{call.route.path} uses ids that live in one account, "
                 f"and the model group '{group.name}' has {len(group.states)} endpoints. This "
-                "version cannot tell which one is meant: give such calls a group with a single "
-                "endpoint.",
+                "version cannot determine which one is meant: give such calls a group with a "
+                "single endpoint.",
                 status=501,
                 code="account_bound_path",
             )

@@ -207,7 +207,7 @@ class Checkout(msgspec.Struct, eq=False):
 
     @property
     def wants_report(self) -> bool:
-        """Whether the answer's headers may tell something new of the endpoint's limits."""
+        """Whether the answer's headers may hold news about the endpoint's limits."""
         state = self.state
         return state.learns_limits and state.capacity.needs_headers(self._reservation)
 

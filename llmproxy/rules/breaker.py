@@ -74,7 +74,7 @@ class SuccessWindow:
 
     @property
     def mostly_fails(self) -> bool:
-        """Whether less than half succeed, of enough calls to tell."""
+        """Whether there were enough calls, and less than half of them succeeded."""
         good = self.good + sum(good for good, _ in self.older)
         bad = self.bad + sum(bad for _, bad in self.older)
         return good + bad >= MIN_CALLS and good < MIN_SUCCESS * (good + bad)

@@ -1,4 +1,4 @@
-"""The steps of a call, as one config wants them."""
+"""The steps of a call, built from one config."""
 
 from __future__ import annotations
 

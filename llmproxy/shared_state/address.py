@@ -67,7 +67,7 @@ class Script:
     async def run(self, client: Client, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """Run the script and return its result. Raises what redis-py raises.
 
-        It is sent as its digest, and as text to a server that does not know it yet.
+        It is sent as its digest, and as text to a server that has not cached it yet.
         """
         try:
             return await client.evalsha(self._digest, len(keys), *keys, *args)

@@ -1,9 +1,9 @@
-"""Broadcasts the states of endpoints: what one instance learns, all others know within moments.
+"""Broadcasts the states of endpoints: what one instance learns reaches the others at once.
 
 A cooldown, an opened breaker and a drain are published at once. They are also kept on the server
 while they last, for instances that start later or were disconnected. A purge of the cache is
 published the same way. No call awaits any of this. While the server is away, messages wait, and
-each instance acts on what it knows itself.
+each instance acts on its own view.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ REPLY_WITHIN_S = 0.01
 # If this process was busy itself, the reply may be waiting to be read: look once more.
 LOOK_AGAIN_S = 0.002
 MAX_REQUESTS = 100  # in one round trip: together they take some 3 ms
-# A server that came back empty does not know yet who is there: for so long the number of instances
+# A server that came back empty has not yet heard of every instance: for so long their number
 # may only grow.
 REMEMBER_INSTANCES_S = 5.0
 MANY_FAILURES = 5
@@ -194,19 +194,19 @@ class LeaseTable:
                 lease.go_shared()
 
     def set_instances(self, instances: int) -> None:
-        """Let every lease know how many instances share its limits."""
+        """Pass the number of instances that share the limits to every lease."""
         for lease in self._by_key.values():
             lease.set_instances(instances)
 
     def verify_windows(self) -> None:
-        """Let every lease ask whether its window still knows it."""
+        """Make every lease check that its window still exists."""
         for lease in self._by_key.values():
             lease.verify_window()
         self.working = {key: lease for key, lease in self._by_key.items() if lease.has_work}
 
 
 class QuotaSync:
-    """The background task, and what it knows. Owned by a SharedState.
+    """The background task and its state. Owned by a SharedState.
 
     `tried`: set when it is known whether the server answers. `on_grant`: called when something was
     granted, and when the view was lost or regained, since a waiting call may be dispatched then.

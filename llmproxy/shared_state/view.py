@@ -73,5 +73,5 @@ class SharedState(Listener):
         return self._sync.status(now)
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
-        """Let the other instances know."""
+        """Send it to the other instances."""
         self._broadcast.publish(event)

@@ -1,4 +1,4 @@
-"""What a config wants recorded: the access log, the counters, the file of calls, and traces."""
+"""Opens the recorders that a config asks for: access log, counters, file of calls, traces."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Exporters:
 
     @contextmanager
     def open(self, config: Config) -> Iterator[Recorders]:
-        """Open what a config wants; at the end, write what is left. Raises ConfigError."""
+        """Open the configured recorders; flush them at the end. Raises ConfigError."""
         settings = config.general_settings
         others: list[Listener] = []
         with ExitStack() as stack:

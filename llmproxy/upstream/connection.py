@@ -120,7 +120,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     @property
     def closed(self) -> bool:
-        """Whether the connection is closed, for whatever reason."""
+        """Whether the connection is closed, for any reason."""
         return self.state is CLOSED
 
     # ---- called by the client and the response
@@ -286,7 +286,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         content = content_of(headers)
         response.begin(status, headers, content)
         if self._bodiless or status in (204, 304):
-            # llhttp does not know that this answers a HEAD, and waits for a 304's content-length.
+            # llhttp cannot see that this answers a HEAD, and expects a 304's content-length.
             # The response ends here, and the parser cannot be used for another one.
             self.state = SPENT
             response.end()

@@ -1,6 +1,6 @@
-"""Statistics: the counters and gauges of all workers, their history, and what the API says of them.
+"""Statistics: the counters and gauges of all workers, their history, and their form in the API.
 
-The rounding of numbers for JSON is here, because every module of this package needs it.
+This module rounds numbers for JSON, which every module of the package needs.
 """
 
 from __future__ import annotations

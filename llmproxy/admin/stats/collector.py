@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig, Runtime
     from llmproxy.telemetry.recorder import MetricsRecorder
 
-# What each worker publishes, each in a part of the shared memory of its own.
+# The statistics that each worker publishes in its own slot of the shared memory.
 STATS, CALLS = range(2)
 SLOTS = 2
 # A worker publishes this many of its latest calls, and as many of its notable ones.

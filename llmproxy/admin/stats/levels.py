@@ -1,4 +1,4 @@
-"""What is left of an endpoint's limits, combined from what each worker knows.
+"""What is left of an endpoint's limits, combined from the views of all workers.
 
 Requests and tokens that workers have sent add up. What a vendor's headers reported does not: each
 report already includes what the other workers sent, so the lowest one holds.
@@ -58,7 +58,7 @@ class LimitsView(BaseModel):
 
 
 def endpoint_gauges(state: EndpointState, worker: str, now: float) -> EndpointGauges:
-    """Return what this worker knows of an endpoint."""
+    """Return this worker's view of an endpoint."""
     capacity = state.capacity
     sent_requests, sent_tokens = capacity.sent_in_last_minute(now)
     limits, left = capacity.vendor_limits, capacity.vendor_left(now)

@@ -1,4 +1,4 @@
-"""The status of an endpoint, a model group and the proxy, each in one word."""
+"""The one-word status of an endpoint, of a model group and of the proxy."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The dialects of the API: one object each, which holds everything that depends on the dialect.
+"""The dialects of the API. One object for each holds everything that depends on the dialect.
 
-To add one, write a file here that subclasses `Dialect`, and name it in the table of operations.
+To add one, subclass `Dialect` in a new file here, and use it in the table of operations.
 """
 
 from llmproxy.operations.dialects.base import Dialect, EventKind

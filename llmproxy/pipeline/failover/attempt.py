@@ -30,7 +30,7 @@ MAX_PREAMBLE_BYTES = 64 * 1024
 
 
 class AttemptMaker:
-    """Makes attempts. Holds what each needs; keeps nothing between them."""
+    """Makes attempts. Keeps no state between them."""
 
     __slots__ = ("_client", "_credentials", "_timeouts")
 
@@ -42,7 +42,7 @@ class AttemptMaker:
         self._timeouts = timeouts
 
     async def make(self, call: Call, endpoint: Endpoint, record: CallRecord) -> Accepted:
-        """One attempt. Raises an UpstreamError that carries the endpoint's name."""
+        """Make one attempt. Raises an UpstreamError that carries the endpoint's name."""
         try:
             credential = endpoint.credential
             if endpoint.token_source is not None and self._credentials is not None:

@@ -1,8 +1,8 @@
-"""Calls that wait: their group has no capacity now, but will have some before their time is up.
+"""Waiting for capacity, when a group has none now but is expected to have some soon.
 
-The group's queue says who is next; a WaitingRoom looks at it whenever something may have changed.
-Checkouts are given one by one, each with its capacity reserved, so that calls do not compete for a
-refill.
+The group's queue decides which call is next. A WaitingRoom checks the queue whenever capacity may
+have changed. It hands out checkouts one by one, with their capacity reserved, so that calls do not
+compete for a refill.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from time import monotonic
 
 from llmproxy.routing import CallDemand, Checkout, Group
 
-# The bounds of the pause between two looks at a queue. The longer one matters where nothing
-# announces itself: a call of another group ends that uses the same account.
+# The shortest and the longest pause between two checks of a queue. The longest one matters when
+# capacity is freed without a notice: by a call of another group that uses the same account.
 MIN_LOOK_S = 0.001
 MAX_LOOK_S = 0.5
 
 
 class WaitingRoom:
-    """The waiting calls of one group. Owns their futures, and the timer that looks at the queue."""
+    """The waiting calls of one group. Owns their futures and the timer of the next check."""
 
     __slots__ = ("_futures", "_group", "_timer")
 
@@ -30,7 +30,7 @@ class WaitingRoom:
         self._timer: asyncio.TimerHandle | None = None
 
     async def wait(self, demand: CallDemand, *, at_most_s: float) -> Checkout | None:
-        """Return a checkout; None when the time is over or no endpoint is healthy any more."""
+        """Wait for a checkout. Returns None after `at_most_s`, or if no endpoint can serve it."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Checkout | None] = loop.create_future()
         self._futures[demand] = future
@@ -41,7 +41,7 @@ class WaitingRoom:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                _return_checkout(future.result())  # given just as the client left
+                _return_checkout(future.result())  # handed out just as the client disconnected
             else:
                 self._end(demand)
             self.serve()
@@ -50,7 +50,7 @@ class WaitingRoom:
             timeout.cancel()
 
     def serve(self) -> None:
-        """Give checkouts to the calls that can have one now, in their order."""
+        """Hand out the checkouts that are free now, in queue order."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -81,8 +81,8 @@ class WaitingRoom:
 
 
 class WaitingRooms:
-    """The waiting rooms of all groups. Made once for a process: a group that survives a reload
-    keeps its room and the calls in it."""
+    """The waiting rooms of all groups. One object per process, so that a group that survives a
+    reload keeps its room and the calls in it."""
 
     __slots__ = ("_rooms",)
 

@@ -185,4 +185,4 @@ class Ramp:
         """Do nothing: only requests count."""
 
     def give_back(self, tokens: int, sent_at: float, now: float) -> None:
-        """Do nothing: a call that was not sent has told nothing of the vendor."""
+        """Do nothing: a call that was not sent says nothing about the vendor."""

@@ -209,7 +209,7 @@ class VendorGate:
         return VendorLevel(reported.limit, sent_at, fixed=self.fixed_windows)
 
     def _count(self) -> None:
-        """Let the levels know what was sent since the last look."""
+        """Charge the levels with what was sent since the last look."""
         sent = self._sent
         if self.requests is not None:
             self.requests.spent += sent.requests - self._counted_requests

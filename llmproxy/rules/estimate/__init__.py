@@ -2,7 +2,7 @@
 
 `measure` looks at samples of a body and puts the call into a kind: bodies that are alike in what a
 byte of them costs. An `Estimator` learns for each kind, from the usage that endpoints return, the
-line from bytes to tokens. No tokenizer knows all vendors' models, and none is fast enough for the
+line from bytes to tokens. No tokenizer covers all vendors' models, and none is fast enough for the
 event loop (decision 013).
 """
 

@@ -71,7 +71,7 @@ class _PendingRequest(msgspec.Struct, frozen=True):
 class _Exchange:
     """What is known from the exchange of messages with the window. Owned by a Lease.
 
-    `verify`: ask the window whether it still knows what we dispatched. `has_room`: the window had
+    `verify`: ask the window whether it still has what we dispatched. `has_room`: the window had
     something left. `retry_at`: request no more before. `room_at`: when a refused call may fit.
     """
 
@@ -219,7 +219,7 @@ class Lease:
             self._enter(LeaseState.SHARED)
 
     def verify_window(self) -> None:
-        """Ask the window whether it still knows what was dispatched: the server was away."""
+        """Ask the window whether it still has what was dispatched: the server was away."""
         if self._limits.known and not self._history.is_empty:
             self._exchange.verify = True
             self._wake()

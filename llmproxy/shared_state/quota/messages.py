@@ -34,10 +34,10 @@ class BurstLimit(msgspec.Struct, frozen=True):
 class QuotaRequest(msgspec.Struct, frozen=True):
     """What an instance reports to the shared window, and what it requests.
 
-    `rpm`, `tpm`: the limits; None = not counted. `instances`: how many share them: none gets
-    more than its part of what is left at once. `epoch`: the window that we know; empty = none.
-    `waiting`: a call waits for this, so requests that come later are served later. Either at least
-    `need_*` is granted or nothing, and at most `want_*`; both 0 = only report.
+    `rpm`, `tpm`: the limits; None = not counted. `instances`: how many share them; one grant is at
+    most an equal part of what is left. `epoch`: the window's last known epoch; empty = none.
+    `waiting`: a call waits for this, so later requests are served later. Either at least `need_*`
+    is granted or nothing, and at most `want_*`; both 0 = only report.
     """
 
     rpm: int | None
@@ -56,7 +56,7 @@ class QuotaRequest(msgspec.Struct, frozen=True):
 class QuotaReply(msgspec.Struct, frozen=True):
     """The shared window's reply.
 
-    `lost`: it is another window than the one we know, so nothing was counted or granted.
+    `lost`: the window has another epoch than the request's, so nothing was counted or granted.
     `has_room`: something is left. `wait_s`: after a refusal, the seconds until there may be enough.
     """
 

@@ -131,7 +131,7 @@ class UsageHistory:
                 self._report(slot, max(0, usage.requests), max(0.0, usage.tokens))
 
     def report_last_minute(self) -> None:
-        """Report all of the last minute: the window does not know it."""
+        """Report all of the last minute again, because the window has lost it."""
         self._close_slot()
         self._by_slot = self._in_window(self._by_slot)
         self._reports = {

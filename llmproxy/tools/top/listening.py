@@ -1,7 +1,7 @@
 """Follow a proxy: its state, its latest calls and traffic, then each of its events.
 
-A thread of its own reads (the socket blocks), and hands on what it hears as frozen values. It ends
-by itself only when the proxy refuses; whatever else happens, it asks again.
+A separate thread reads (the socket blocks) and passes on what it receives as frozen values. It ends
+by itself only if the proxy refuses; after any other failure it asks again.
 """
 
 from __future__ import annotations

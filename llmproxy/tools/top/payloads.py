@@ -1,6 +1,6 @@
 """The admin API's JSON, as far as the terminal shows it.
 
-Text comes from clients and vendors: `readable` takes from it whatever would move a cursor.
+Text comes from clients and vendors: `readable` removes characters that would move a cursor.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: the statistics of all workers, written when they are scraped.
+"""`/metrics` for Prometheus: the statistics of all workers, rendered at each scrape.
 
-No label comes from a client, so the number of series is bounded by the config.
+Labels never contain a client's text, so the config bounds the number of series.
 """
