@@ -68,7 +68,7 @@ def _key(caller: object, path: Path, first: dict[str, Path]) -> Iterator[Conflic
         yield Conflict(
             here,
             "found the key of another caller.",
-            "Give each caller a key of its own: it tells them apart.",
+            "Give each caller its own key; callers are identified by it.",
             first[digest],
         )
     if digest is not None:
