@@ -85,30 +85,29 @@ def endpoint_name(value: str) -> str:
 
 def credential(value: SecretStr) -> SecretStr:
     """Check a key, which is sent in a request header. Never repeat it in a message."""
-    secret = value.get_secret_value()
-    if not secret:
-        refuse(
-            "found an empty key.",
-            "Is the variable behind it set? To pass on the client's own key, remove the line.",
-        )
-    if not _VISIBLE.fullmatch(secret):
-        refuse(
-            "found a key with a space, a line break or a character outside ASCII.",
-            "Remove it; a line break often comes from the file that the key was read from.",
-        )
-    return value
+    return _header_safe(
+        value,
+        if_empty="Is the variable behind it set? To pass on the client's own key, remove the line.",
+        if_not="Remove it; a line break often comes from the file that the key was read from.",
+    )
 
 
 def caller_key(value: SecretStr) -> SecretStr:
     """Check a key that clients send in a request header. Never repeat it in a message."""
+    return _header_safe(
+        value,
+        if_empty="Is the variable behind it set?",
+        if_not="Remove it: no client could send it.",
+    )
+
+
+def _header_safe(value: SecretStr, *, if_empty: str, if_not: str) -> SecretStr:
+    """Check that a key is not empty and can be sent in a header; the other texts are remedies."""
     secret = value.get_secret_value()
     if not secret:
-        refuse("found an empty key.", "Is the variable behind it set?")
+        refuse("found an empty key.", if_empty)
     if not _VISIBLE.fullmatch(secret):
-        refuse(
-            "found a key with a space, a line break or a character outside ASCII.",
-            "Remove it: no client could send it.",
-        )
+        refuse("found a key with a space, a line break or a character outside ASCII.", if_not)
     return value
 
 
