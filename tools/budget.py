@@ -33,7 +33,7 @@ CORE = (
     *("protocols", "providers", "record", "routing", "rules", "runtime", "server", "serving"),
     *("steps", "streams", "upstream"),
 )
-MAX_CORE_LINES = 14_700  # only ever lowered, until it is CORE_GOAL
+MAX_CORE_LINES = 14_600  # only ever lowered, until it is CORE_GOAL
 CORE_GOAL = 12_000
 VALUE_BASES = {"BaseModel", "Section", "Protocol", "Enum", "StrEnum", "IntEnum", "NamedTuple"}
 

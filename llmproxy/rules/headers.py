@@ -6,53 +6,27 @@ identity or belong to this proxy do not. Names are lower-case bytes. Order and d
 
 from __future__ import annotations
 
-from llmproxy.calls import Headers
+from llmproxy.calls import Headers, TraceContext
+
+
+def _names(text: str) -> frozenset[bytes]:
+    return frozenset(text.encode("ascii").split())
+
 
 # RFC 9110 section 7.6.1, with the older names that real proxies still send.
-HOP_BY_HOP = frozenset(
-    (
-        b"connection",
-        b"http2-settings",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    )
+HOP_BY_HOP = _names(
+    "connection http2-settings keep-alive proxy-authenticate proxy-authorization "
+    "proxy-connection te trailer transfer-encoding upgrade"
 )
 # Headers in which a client proves its identity. The endpoint sees its own credential instead.
-CREDENTIALS = frozenset(
-    (
-        b"authorization",
-        b"api-key",
-        b"x-api-key",
-        b"x-goog-api-key",
-        b"ocp-apim-subscription-key",
-    )
-)
+CREDENTIALS = _names("authorization api-key x-api-key x-goog-api-key ocp-apim-subscription-key")
 # They name an account, so they are sent with the client's own credential only.
 ACCOUNT = frozenset((b"openai-organization", b"openai-project"))
 # The client's address and route are not passed on to vendors.
-_FORWARDING = frozenset(
-    (
-        b"client-ip",
-        b"cookie",
-        b"cookie2",
-        b"fastly-client-ip",
-        b"forwarded",
-        b"true-client-ip",
-        b"via",
-        b"x-client-ip",
-        b"x-cluster-client-ip",
-        b"x-original-forwarded-for",
-        b"x-original-host",
-        b"x-original-url",
-        b"x-real-ip",
-        b"x-rewrite-url",
-    )
+_FORWARDING = _names(
+    "client-ip cookie cookie2 fastly-client-ip forwarded true-client-ip via x-client-ip "
+    "x-cluster-client-ip x-original-forwarded-for x-original-host x-original-url x-real-ip "
+    "x-rewrite-url"
 )
 _UP_ALWAYS = (
     HOP_BY_HOP
@@ -84,64 +58,22 @@ _DOWN_PREFIXES_OWN_LIMITS = (b"x-llmproxy-", b"x-ratelimit-", b"anthropic-rateli
 
 # Names that almost every message has and that pass: one look-up instead of three tests halves the
 # time of the filter. Leaving a name out changes nothing else.
-_UP_USUAL = frozenset(
-    (
-        b"accept",
-        b"accept-encoding",
-        b"accept-language",
-        b"anthropic-beta",
-        b"anthropic-version",
-        b"content-type",
-        b"idempotency-key",
-        b"openai-beta",
-        b"traceparent",
-        b"user-agent",
-        b"x-request-id",
-        b"x-stainless-arch",
-        b"x-stainless-async",
-        b"x-stainless-helper-method",
-        b"x-stainless-lang",
-        b"x-stainless-os",
-        b"x-stainless-package-version",
-        b"x-stainless-raw-response",
-        b"x-stainless-read-timeout",
-        b"x-stainless-retry-count",
-        b"x-stainless-runtime",
-        b"x-stainless-runtime-version",
-        b"x-stainless-timeout",
-    )
+_UP_USUAL = _names(
+    "accept accept-encoding accept-language anthropic-beta anthropic-version content-type "
+    "idempotency-key openai-beta traceparent user-agent x-request-id x-stainless-arch "
+    "x-stainless-async x-stainless-helper-method x-stainless-lang x-stainless-os "
+    "x-stainless-package-version x-stainless-raw-response x-stainless-read-timeout "
+    "x-stainless-retry-count x-stainless-runtime x-stainless-runtime-version "
+    "x-stainless-timeout"
 )
-_DOWN_USUAL = frozenset(
-    (
-        b"access-control-expose-headers",
-        b"alt-svc",
-        b"apim-request-id",
-        b"azureml-model-session",
-        b"cache-control",
-        b"cf-cache-status",
-        b"cf-ray",
-        b"content-encoding",
-        b"content-type",
-        b"date",
-        b"openai-processing-ms",
-        b"openai-version",
-        b"server",
-        b"strict-transport-security",
-        b"vary",
-        b"x-content-type-options",
-        b"x-envoy-upstream-service-time",
-        b"x-ms-client-request-id",
-        b"x-ms-deployment-name",
-        b"x-ms-rai-invoked",
-        b"x-ms-region",
-        b"x-ratelimit-limit-requests",
-        b"x-ratelimit-limit-tokens",
-        b"x-ratelimit-remaining-requests",
-        b"x-ratelimit-remaining-tokens",
-        b"x-ratelimit-reset-requests",
-        b"x-ratelimit-reset-tokens",
-        b"x-request-id",
-    )
+_DOWN_USUAL = _names(
+    "access-control-expose-headers alt-svc apim-request-id azureml-model-session "
+    "cache-control cf-cache-status cf-ray content-encoding content-type date "
+    "openai-processing-ms openai-version server strict-transport-security vary "
+    "x-content-type-options x-envoy-upstream-service-time x-ms-client-request-id "
+    "x-ms-deployment-name x-ms-rai-invoked x-ms-region x-ratelimit-limit-requests "
+    "x-ratelimit-limit-tokens x-ratelimit-remaining-requests x-ratelimit-remaining-tokens "
+    "x-ratelimit-reset-requests x-ratelimit-reset-tokens x-request-id"
 )
 _DOWN_USUAL_OWN_LIMITS = frozenset(
     name for name in _DOWN_USUAL if not name.startswith(_DOWN_PREFIXES_OWN_LIMITS)
@@ -170,6 +102,15 @@ def downstream_headers(headers: Headers, *, own_limits: bool = False) -> Headers
     if own_limits:
         return _passing(headers, _DOWN_USUAL_OWN_LIMITS, _DOWN, _DOWN_PREFIXES_OWN_LIMITS)
     return _passing(headers, _DOWN_USUAL, _DOWN, _DOWN_PREFIXES)
+
+
+def onward(headers: Headers, trace: TraceContext, attempt: int) -> Headers:
+    """Return a call's headers for attempt number `attempt` (from 1), whose span is the parent."""
+    dropped = (b"traceparent",) if trace.parent_id is not None else (b"traceparent", b"tracestate")
+    kept = [header for header in headers if header[0] not in dropped]
+    parent = f"00-{trace.trace_id}-{trace.attempt_id(attempt):016x}-{trace.flags:02x}"
+    kept.append((b"traceparent", parent.encode("ascii")))
+    return kept
 
 
 def _passing(

@@ -8,8 +8,7 @@ from llmproxy.protocols import Upload
 from llmproxy.providers.base import BARE_KEYS, Endpoint
 from llmproxy.record import CallRecord
 from llmproxy.rules.body import with_model
-from llmproxy.rules.headers import upstream_headers
-from llmproxy.rules.trace_context import onward
+from llmproxy.rules.headers import onward, upstream_headers
 from llmproxy.upstream import Outgoing
 
 KEY_HEADERS = BARE_KEYS | {b"authorization"}

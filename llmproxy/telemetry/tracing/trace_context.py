@@ -1,4 +1,4 @@
-"""The headers that continue a trace from one process to the next (W3C Trace Context).
+"""The place of a call in a trace, from its headers (W3C Trace Context).
 
 `traceparent` names the trace and the sender's span; `tracestate` belongs to its writers and is
 never changed. An invalid `traceparent` counts as absent, and a `tracestate` without a valid one is
@@ -47,15 +47,6 @@ def trace_of(
     if not flags & SAMPLED:
         return None
     return TraceContext(trace_id, span_id, parent_id, flags, b",".join(state).decode("latin-1"))
-
-
-def onward(headers: Headers, trace: TraceContext, attempt: int) -> Headers:
-    """Return a call's headers for attempt number `attempt` (from 1), whose span is the parent."""
-    dropped = (b"traceparent",) if trace.parent_id is not None else (b"traceparent", b"tracestate")
-    kept = [header for header in headers if header[0] not in dropped]
-    parent = f"00-{trace.trace_id}-{trace.attempt_id(attempt):016x}-{trace.flags:02x}"
-    kept.append((b"traceparent", parent.encode("ascii")))
-    return kept
 
 
 def _parsed(value: bytes) -> tuple[str, int, int] | None:

@@ -23,9 +23,9 @@ import llmproxy
 from llmproxy.calls import Headers, TraceContext
 from llmproxy.config import Config, Tracing
 from llmproxy.events import CallFinished, Listener
-from llmproxy.rules.trace_context import trace_of
 from llmproxy.telemetry.tracing.names import endpoint_labels
 from llmproxy.telemetry.tracing.spans import SpanBuilder
+from llmproxy.telemetry.tracing.trace_context import trace_of
 
 EVERY_S = 1.0
 MAX_PENDING_CALLS = 10_000
