@@ -10,8 +10,9 @@ import msgspec
 from llmproxy.tools.simulator.completion import TextPart, count_tokens
 from llmproxy.tools.simulator.errors import VendorError
 from llmproxy.tools.simulator.exchange import Reply, json_reply
+from llmproxy.tools.simulator.flavours import no_such_path
 from llmproxy.tools.simulator.operations import OPERATIONS
-from llmproxy.tools.simulator.state import decoded, no_such_path
+from llmproxy.tools.simulator.state import decoded
 from llmproxy.tools.simulator.vendor import serve
 from tests.support.media import edited_images, generated_images, read_form, speech, transcription
 

@@ -53,15 +53,15 @@ def parse_call(received: Received, parsed: ParsedPath, settings: VendorSettings)
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in received.headers
     }
-    raw_query = received.target.partition(b"?")[2].decode("latin-1")
+    path, _, raw_query = received.target.decode("latin-1").partition("?")
     query = dict(parse_qsl(raw_query, keep_blank_values=True)) if raw_query else {}
     azure = parsed.flavour is not ApiFlavour.OPENAI
     wrong_vendor = settings.dialect == ("openai" if azure else "azure")
     if not parsed.operation or wrong_vendor:
-        raise not_found(received.method, received.target, azure=azure)
+        raise _not_found(received.method, path, azure=azure)
     _check_key(headers, settings.keys, azure=azure)
     if parsed.flavour is ApiFlavour.AZURE_CLASSIC and not query.get("api-version"):
-        raise not_found(received.method, received.target, azure=True)
+        raise _not_found(received.method, path, azure=True)
     return ApiCall(
         parsed.flavour,
         received.method,
@@ -73,12 +73,13 @@ def parse_call(received: Received, parsed: ParsedPath, settings: VendorSettings)
     )
 
 
-def not_found(method: str, target: bytes, *, azure: bool) -> VendorError:
-    """Return the error for an unknown path."""
-    if azure:
-        return VendorError(404, "Resource not found")
-    path = target.partition(b"?")[0].decode("latin-1")
-    return VendorError(404, f"Invalid URL ({method} {path})")
+def no_such_path(call: ApiCall) -> VendorError:
+    """Return the error for an unknown operation, or a wrong method."""
+    return _not_found(call.method, f"/v1/{call.operation}", azure=call.azure)
+
+
+def _not_found(method: str, path: str, *, azure: bool) -> VendorError:
+    return VendorError(404, "Resource not found" if azure else f"Invalid URL ({method} {path})")
 
 
 def _check_key(headers: dict[str, str], keys: frozenset[str] | None, *, azure: bool) -> None:

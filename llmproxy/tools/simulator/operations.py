@@ -17,9 +17,10 @@ from llmproxy.tools.simulator.chat import chat_completion, text_completion
 from llmproxy.tools.simulator.completion import count_tokens, inputs_of
 from llmproxy.tools.simulator.errors import VendorError, known_error
 from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply
+from llmproxy.tools.simulator.flavours import no_such_path
 from llmproxy.tools.simulator.responses import create_response, stored_response
 from llmproxy.tools.simulator.settings import USUAL_MODELS
-from llmproxy.tools.simulator.state import VendorState, decoded, no_such_path
+from llmproxy.tools.simulator.state import VendorState, decoded
 
 USUAL_DIMENSIONS = 1536
 LARGE_DIMENSIONS = 3072

@@ -25,7 +25,8 @@ from llmproxy.tools.simulator.completion import (
 )
 from llmproxy.tools.simulator.errors import VendorError
 from llmproxy.tools.simulator.exchange import ApiCall, Json, Reply, json_reply, sse, stream_reply
-from llmproxy.tools.simulator.state import StoredResponse, VendorState, decoded, no_such_path, store
+from llmproxy.tools.simulator.flavours import no_such_path
+from llmproxy.tools.simulator.state import StoredResponse, VendorState, decoded, store
 
 TOKENS_PER_ITEM = 3
 

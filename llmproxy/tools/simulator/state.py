@@ -14,8 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from llmproxy.tools.simulator.errors import VendorError, decode_error, known_error
-from llmproxy.tools.simulator.exchange import ApiCall, ApiFlavour, Json
-from llmproxy.tools.simulator.flavours import not_found
+from llmproxy.tools.simulator.exchange import ApiCall, Json
 from llmproxy.tools.simulator.limits import (
     GENEROUS_RPM,
     GENEROUS_TPM,
@@ -147,9 +146,3 @@ def decoded(kind: type[T], call: ApiCall) -> T:
         raise decode_error(error) from error
     except UnicodeDecodeError as error:
         raise decode_error(msgspec.DecodeError(str(error))) from error
-
-
-def no_such_path(call: ApiCall) -> VendorError:
-    """Return the error for an unknown operation, or a wrong method."""
-    target = f"/v1/{call.operation}".encode("latin-1")
-    return not_found(call.method, target, azure=call.flavour is not ApiFlavour.OPENAI)
