@@ -167,6 +167,7 @@ class Copy:
         tests = tuple(sorted(chain.from_iterable(groups)))
         if tests in self._usual_s:
             return self._usual_s[tests]
+        print(f"           {len(tests)} files of tests first run without any mutant", flush=True)
         began_at = monotonic()
         if not (self._pass(tests, None) or self._pass(tests, None)):  # twice: the machine is busy
             words = self._log.read_text(encoding="utf-8", errors="replace")
