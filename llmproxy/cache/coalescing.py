@@ -1,4 +1,4 @@
-"""Equal calls that arrive together are sent once: one leads, the others follow."""
+"""Identical calls that arrive together are sent once: one leads, the others follow."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Coalescer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, lookup: Lookup, client: Client, record: CallRecord, ask: Ask) -> None:
-        """Follow an equal call that is under way; otherwise ask, and lead the equal calls to come.
+        """Follow an identical call in flight. If there is none, ask, and lead the ones that come later.
 
         Raises what `ask` raises.
         """
@@ -94,7 +94,7 @@ class Coalescer:
     # ---- followers
 
     def _joinable(self, lookup: Lookup) -> SingleFlight | None:
-        """Return the equal call of this instance that is under way, if it can be followed."""
+        """Return this instance's identical call in flight, if it can be followed."""
         flight = self.flights.get(lookup.variant)
         return flight if flight is not None and flight.joinable else None
 
