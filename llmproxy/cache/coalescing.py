@@ -41,7 +41,7 @@ class Coalescer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, lookup: Lookup, client: Client, record: CallRecord, ask: Ask) -> None:
-        """Follow an identical call in flight. If there is none, ask, and lead the ones that come later.
+        """Follow an identical call in flight. Without one, ask, and lead the calls that come later.
 
         Raises what `ask` raises.
         """
