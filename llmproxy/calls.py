@@ -43,7 +43,7 @@ class Call(msgspec.Struct, frozen=True):
         model: The model that the client named in body, form, path or query; None if it named none.
         model_in_body: The name in the body itself.
         stream: The client asked for a stream.
-        account_bound: The call uses ids that belong to one account.
+        bound_to_account: The call uses ids that belong to one account.
         client: The peer's address.
         patience_s: The longest silence that the client's SDK tolerates, in seconds.
         deadline_at: No attempt begins or goes on after this moment.
@@ -62,7 +62,7 @@ class Call(msgspec.Struct, frozen=True):
     model_in_body: str | None
     stream: bool
     replay: Replay
-    account_bound: bool
+    bound_to_account: bool
     client: str
     received_at: float
     patience_s: float

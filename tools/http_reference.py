@@ -73,7 +73,7 @@ def operation_row(path: str, operation: Operation) -> str:
 
 
 def methods_in_words(operation: Operation) -> str:
-    bound = [method for method in METHODS if method in operation.account_bound]
+    bound = [method for method in METHODS if method in operation.bound_to_account]
     return "all" if len(bound) == len(METHODS) else ", ".join(bound)
 
 

@@ -166,7 +166,7 @@ def not_cached() -> ClientError:
 
 def _may_be_cached(call: Call, group: Group) -> bool:
     """Whether the answer can be repeated, and does not belong to the client's own account."""
-    if call.account_bound or call.replay is not Replay.SAFE:
+    if call.bound_to_account or call.replay is not Replay.SAFE:
         return False
     for state in group.states:  # noqa: SIM110 - `any` costs half a microsecond
         if state.endpoint.takes_key_of(call):

@@ -43,7 +43,7 @@ NO_METHOD: Methods = frozenset()
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What a path of the API does.
 
-    `replay`: of a POST; reading is always safe, every other method never. `account_bound`: the
+    `replay`: of a POST; reading is always safe, every other method never. `bound_to_account`: the
     methods whose ids live in one account of the vendor. `answered_here`: the methods that the
     proxy answers itself when it can. `family`: groups operations whose token counts are estimated
     alike. `span_name`: OpenTelemetry's `gen_ai.operation.name`; None = the path's first segment.
@@ -51,7 +51,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     dialect: Dialect = OPAQUE
     replay: Replay = Replay.UNSAFE
-    account_bound: Methods = NO_METHOD
+    bound_to_account: Methods = NO_METHOD
     methods: Methods = ANY
     answered_here: Methods = NO_METHOD
     caching: Caching = Caching.NEVER
@@ -64,14 +64,14 @@ _INFERENCE = Operation(replay=Replay.SAFE)
 _PURE = Operation(replay=Replay.SAFE, methods=ONLY_POST, caching=Caching.ALWAYS)
 _COSTLY = Operation(replay=Replay.COSTLY, methods=ONLY_POST)
 _BELOW_POST = Operation(methods=ONLY_POST)
-_ACCOUNT = Operation(account_bound=ANY)
+_ACCOUNT = Operation(bound_to_account=ANY)
 
 OPERATIONS: dict[str, Operation] = {
     # Chat completions, and the older completions of text
     "chat/completions": Operation(
         dialect=CHAT,
         replay=Replay.SAFE,
-        account_bound=frozenset(("GET",)),  # lists what the account has stored
+        bound_to_account=frozenset(("GET",)),  # lists what the account has stored
         caching=Caching.IF_DETERMINISTIC,
         family="chat",
         span_name="chat",
@@ -97,7 +97,7 @@ OPERATIONS: dict[str, Operation] = {
         family="responses",
         span_name="chat",
     ),
-    "responses/": Operation(dialect=RESPONSES, account_bound=ANY),
+    "responses/": Operation(dialect=RESPONSES, bound_to_account=ANY),
     "responses/compact": Operation(dialect=RESPONSES, replay=Replay.SAFE),
     "responses/input_tokens": Operation(dialect=RESPONSES, replay=Replay.SAFE),
     # Anthropic's messages
@@ -105,7 +105,7 @@ OPERATIONS: dict[str, Operation] = {
         dialect=MESSAGES, replay=Replay.SAFE, family="messages", span_name="chat"
     ),
     "messages/": Operation(dialect=MESSAGES),
-    "messages/batches/": Operation(dialect=MESSAGES, account_bound=ANY),
+    "messages/batches/": Operation(dialect=MESSAGES, bound_to_account=ANY),
     "messages/count_tokens": Operation(dialect=MESSAGES, replay=Replay.SAFE),
     # Vectors and judgements
     "embeddings": Operation(
@@ -131,11 +131,11 @@ OPERATIONS: dict[str, Operation] = {
     # Sounds and pictures
     "audio/": _COSTLY,
     "images/": _COSTLY,
-    "videos": Operation(account_bound=frozenset(("GET",))),
+    "videos": Operation(bound_to_account=frozenset(("GET",))),
     "videos/": _ACCOUNT,
     # Models
     "models/": Operation(
-        account_bound=frozenset(("DELETE",)), answered_here=frozenset(("GET", "HEAD"))
+        bound_to_account=frozenset(("DELETE",)), answered_here=frozenset(("GET", "HEAD"))
     ),
     # What an account keeps
     "assistants/": _ACCOUNT,
@@ -161,13 +161,13 @@ class Route(msgspec.Struct, frozen=True):
 
     `path` is the path without `/v1`, Azure's prefixes or a leading slash, percent-encoding kept:
     `chat/completions`, `responses/resp_1/cancel`. `model` is the name that stands in the path
-    itself (Azure's deployment). `account_bound`: its ids live in one account.
+    itself (Azure's deployment). `bound_to_account`: its ids live in one account.
     """
 
     path: str
     operation: Operation
     replay: Replay
-    account_bound: bool = False
+    bound_to_account: bool = False
     model: str | None = None
 
     @property
@@ -194,4 +194,4 @@ def route_to(path: str, method: str = "POST", model: str | None = None) -> Route
         replay = operation.replay
     else:
         replay = Replay.UNSAFE
-    return Route(path, operation, replay, method in operation.account_bound, model)
+    return Route(path, operation, replay, method in operation.bound_to_account, model)

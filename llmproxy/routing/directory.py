@@ -34,7 +34,7 @@ class Pool:
             group = self.groups.get(self.WILDCARD)
         if group is None:
             group = self._without_wildcard(call)
-        if call.account_bound and len(group.states) > 1:
+        if call.bound_to_account and len(group.states) > 1:
             raise ClientError(
                 f"This {call.method} /{call.route.path} uses ids that live in one account, "
                 f"and the model group '{group.name}' has {len(group.states)} endpoints. This "
@@ -84,7 +84,7 @@ class Pool:
                 code="model_not_found",
                 param="model",
             )
-        if call.account_bound or call.method in ("GET", "HEAD", "DELETE"):
+        if call.bound_to_account or call.method in ("GET", "HEAD", "DELETE"):
             if len(self.groups) == 1:
                 return next(iter(self.groups.values()))
             raise ClientError(

@@ -26,7 +26,7 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     `max_output_tokens` and `max_tokens`, times `n` or `best_of` if one is above 1, because each
     answer may be that long. None as well if it is not a whole number >= 0; the endpoint judges
     that. The other two hold for dialects that read stored state (responses). `stateful`: runs in
-    the background or in a conversation, so it must not be sent twice. `account_bound`: names a
+    the background or in a conversation, so it must not be sent twice. `bound_to_account`: names a
     conversation or an earlier response, which live in one account.
     """
 
@@ -34,7 +34,7 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     stream: bool = False
     max_output_tokens: int | None = None
     stateful: bool = False
-    account_bound: bool = False
+    bound_to_account: bool = False
 
 
 def peek(body: bytes) -> Peek:

@@ -52,7 +52,7 @@ def call(*, model="gpt-4.1", caller="team-a", body=b"{}", max_output_tokens=None
         model_in_body=model,
         stream=False,
         replay=Replay.SAFE,
-        account_bound=False,
+        bound_to_account=False,
         client="127.0.0.1",
         received_at=0.0,
         patience_s=9.0,

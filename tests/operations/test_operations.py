@@ -128,7 +128,7 @@ def test_reading_may_always_be_sent_twice_and_deleting_never(row):
 def test_ids_live_in_one_account(row):
     bound = METHODS if row.bound == "*" else tuple(row.bound.split(","))
     for method in METHODS:
-        assert route(row, method).account_bound is (method in bound), method
+        assert route(row, method).bound_to_account is (method in bound), method
 
 
 @each_operation

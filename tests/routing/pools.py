@@ -62,8 +62,8 @@ def _flow(limits):
     return f"{{{inside}}}"
 
 
-def call(model=None, *, path="chat/completions", account_bound=False, method="POST"):
-    route = Route(path, operation_at(path), Replay.SAFE, account_bound)
+def call(model=None, *, path="chat/completions", bound_to_account=False, method="POST"):
+    route = Route(path, operation_at(path), Replay.SAFE, bound_to_account)
     return Call(
         id="x",
         method=method,
@@ -75,7 +75,7 @@ def call(model=None, *, path="chat/completions", account_bound=False, method="PO
         model_in_body=model,
         stream=False,
         replay=Replay.SAFE,
-        account_bound=account_bound,
+        bound_to_account=bound_to_account,
         client="",
         received_at=0,
         patience_s=1,

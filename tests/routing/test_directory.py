@@ -25,7 +25,7 @@ def test_a_name_finds_its_group_and_the_wildcard_serves_the_rest():
 
 
 def test_ids_that_live_in_one_account_need_a_group_of_one():
-    files = {"path": "files/f-1", "account_bound": True, "method": "GET"}
+    files = {"path": "files/f-1", "bound_to_account": True, "method": "GET"}
     alone, several = pool(("a", 1, 0)), pool(("a", 1, 0), ("b", 1, 0))
     assert alone.group_for(call(None, **files)) is alone.groups["g"]
     two_groups = Pool({"g": alone.groups["g"], "h": alone.groups["g"]})

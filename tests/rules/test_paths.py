@@ -108,7 +108,7 @@ def test_reading_is_always_safe_and_deleting_never(operation):
     + [("GET", "chat/completions"), ("POST", "responses/resp_1/cancel"), ("DELETE", "models/ft")],
 )
 def test_ids_live_in_one_account(method, operation):
-    assert route("/v1/" + operation, method).account_bound
+    assert route("/v1/" + operation, method).bound_to_account
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_ids_live_in_one_account(method, operation):
     + [("POST", "messages"), ("POST", "messages/count_tokens"), ("POST", "audio/speech")],
 )
 def test_what_names_no_id_may_go_anywhere(method, operation):
-    assert not route("/v1/" + operation, method).account_bound
+    assert not route("/v1/" + operation, method).bound_to_account
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ class Reading:
             model_in_body=found.model,
             stream=found.stream,
             replay=Replay.UNSAFE if reads_state and found.stateful else route.replay,
-            account_bound=route.account_bound or (reads_state and found.account_bound),
+            bound_to_account=route.bound_to_account or (reads_state and found.bound_to_account),
             client=request.client,
             received_at=request.received_at,
             patience_s=options.patience_s,
