@@ -21,7 +21,7 @@ import msgspec
 
 from llmproxy.calls import Call, TraceContext
 from llmproxy.config import Caller, Config, GeneralSettings, Price
-from llmproxy.events import Listener
+from llmproxy.events import EndpointChange, Listener
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group, Pool
@@ -228,8 +228,8 @@ class Peers(Protocol):
         """Return the state of the connection. `now`: of `time.monotonic`."""
 
 
-# Group, endpoint, state, for how many seconds (None = unknown), now.
-OnEndpointState = Callable[[str, str, str, float | None, float], None]
+# Group, endpoint, change, for how many seconds (None = unknown), now.
+OnEndpointState = Callable[[str, str, EndpointChange, float | None, float], None]
 
 
 class PeerConnector(Protocol):

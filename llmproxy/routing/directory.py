@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import assert_never
 
 from llmproxy.calls import Call
 from llmproxy.errors import ClientError, Misconfigured, Throttled
+from llmproxy.events import EndpointChange
 from llmproxy.routing.endpoint import EndpointState
 from llmproxy.routing.group import Group
 from llmproxy.rules.capacity import Capacity
@@ -50,26 +52,32 @@ class Pool:
         states = (state for group in self.groups.values() for state in group.states)
         return {state.capacity.key: state.capacity for state in states}.values()
 
-    def hear(self, group: str, endpoint: str, state: str, for_s: float | None, now: float) -> None:
-        """News of another instance: an endpoint's state there, as its event names it."""
+    def apply_state(
+        self, group: str, endpoint: str, change: EndpointChange, for_s: float | None, now: float
+    ) -> None:
+        """Apply a change that another instance reports; nothing if the endpoint is not ours."""
         here = self._state_of(group, endpoint)
         if here is None:
-            return  # its config is not ours
-        match state:
-            case "cooling":
+            return
+        match change:
+            case EndpointChange.COOLING:
                 here.cool(now + (for_s or 0.0), Throttled.reason)
-            case "misconfigured":
+            case EndpointChange.MISCONFIGURED:
                 here.cool(now + (for_s or 0.0), Misconfigured.reason)
-            case "open":
+            case EndpointChange.OPEN:
                 here.breaker.open_elsewhere(now, for_s or 0.0)
-            case "closed":
+            case EndpointChange.CLOSED:
                 here.breaker.close_elsewhere(now)
-            case "cleared":
+            case EndpointChange.CLEARED:
                 here.clear(now)
-            case "drained":
+            case EndpointChange.DRAINED:
                 here.drain()
-            case "enabled":
+            case EndpointChange.ENABLED:
                 here.enable()
+            case EndpointChange.HALF_OPEN:
+                pass  # each instance probes for itself
+            case _:
+                assert_never(change)
 
     def _state_of(self, group: str, endpoint: str) -> EndpointState | None:
         states = self.groups[group].states if group in self.groups else ()

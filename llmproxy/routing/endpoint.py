@@ -12,7 +12,7 @@ from llmproxy.errors import Throttled, UpstreamError
 from llmproxy.events import EndpointChange
 from llmproxy.operations.rate_limits import RateLimits
 from llmproxy.providers.base import Endpoint
-from llmproxy.rules.breaker import Breaker
+from llmproxy.rules.breaker import Breaker, BreakerState
 from llmproxy.rules.capacity import Capacity, Reservation
 from llmproxy.rules.retry import Judgement
 
@@ -34,7 +34,8 @@ class Availability(msgspec.Struct, frozen=True):
     """Whether an endpoint takes a call.
 
     `seconds`: how long it does not, as far as that is known; infinite if nothing ends it by itself.
-    `cause`: the failure behind it, such as `throttled`; "" if there is none.
+    `cause`: the failure behind it, such as `throttled`; "" if there is none. A half-open breaker
+    has one even if it takes the call.
     """
 
     kind: AvailabilityKind
@@ -147,7 +148,8 @@ class EndpointState:
             return Availability(AvailabilityKind.PROBED, 0.0, self.failed_why)
         full_s = self.available_in_s(tokens, now)
         kind = AvailabilityKind.FULL if full_s > 0 else AvailabilityKind.AVAILABLE
-        return Availability(kind, full_s)
+        is_suspect = not self.alone and self.breaker.state(now) is not BreakerState.CLOSED
+        return Availability(kind, full_s, self.failed_why if is_suspect else "")
 
     def cool(self, until: float, why: str) -> None:
         """Start a cooldown until then. Never shortens one."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from llmproxy.config import GeneralSettings
-from llmproxy.events import Listener
+from llmproxy.events import EndpointChange, Listener
 from llmproxy.pipeline.admission import Admission
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.protocols import AnswerCaches, CallerSource, Credentials, PeerConnector, PriceList
@@ -50,17 +50,19 @@ class ProcessState:
         self.admission = Admission(settings)
         self.pool = Pool({})
         # States of endpoints that another instance has and this one does not serve (yet).
-        self._early: deque[tuple[str, str, str, float | None, float]] = deque(maxlen=MAX_EARLY)
+        self._early: deque[tuple[str, str, EndpointChange, float | None, float]] = deque(
+            maxlen=MAX_EARLY
+        )
 
     def apply_state(
-        self, group: str, endpoint: str, state: str, for_s: float | None, now: float
+        self, group: str, endpoint: str, change: EndpointChange, for_s: float | None, now: float
     ) -> None:
-        """Apply the state of an endpoint that another instance reports. If the group is not in the
+        """Apply a change of an endpoint that another instance reports. If the group is not in the
         config, it may be in the next one."""
         if group in self.pool.groups:
-            self.pool.hear(group, endpoint, state, for_s, now)
+            self.pool.apply_state(group, endpoint, change, for_s, now)
         else:
-            self._early.append((group, endpoint, state, for_s, now))
+            self._early.append((group, endpoint, change, for_s, now))
 
     def install(self, settings: GeneralSettings, pool: Pool) -> None:
         """Make the pool of another config the current one."""
@@ -71,7 +73,7 @@ class ProcessState:
         self.rooms.forget_others(frozenset(pool.groups.values()))
         early, now = tuple(self._early), monotonic()
         self._early.clear()
-        for group, endpoint, state, for_s, reported_at in early:
+        for group, endpoint, change, for_s, reported_at in early:
             left_s = None if for_s is None else for_s - (now - reported_at)
             if left_s is None or left_s > 0:
-                self.apply_state(group, endpoint, state, left_s, now)
+                self.apply_state(group, endpoint, change, left_s, now)

@@ -15,11 +15,11 @@ from time import monotonic
 import msgspec
 from redis.exceptions import RedisError
 
-from llmproxy.events import EndpointStateChanged
+from llmproxy.events import EndpointChange, EndpointStateChanged
 from llmproxy.shared_state.address import Client, Script, patience
 
-# Group, endpoint, state, for how many seconds (None = the state has ended), now.
-ApplyState = Callable[[str, str, str, float | None, float], None]
+# Group, endpoint, change, for how many seconds (None = the state has ended), now.
+ApplyState = Callable[[str, str, EndpointChange, float | None, float], None]
 # A group (None = all), and before which Unix time its answers were stored.
 ApplyPurge = Callable[[str | None, float], object]
 
@@ -192,6 +192,5 @@ class StateBroadcast:
             return
         if message.state in ENDINGS:
             self._in_force.pop(message.subject, None)
-        self._apply_state(
-            message.group, message.endpoint, message.state, for_s or None, monotonic()
-        )
+        change = EndpointChange(message.state)
+        self._apply_state(message.group, message.endpoint, change, for_s or None, monotonic())

@@ -135,3 +135,23 @@ def test_clearing_forgets_a_cooldown_and_an_open_breaker():
     assert not a.takes(0, 1)
     a.clear(1)
     assert a.takes(0, 1)
+
+
+def test_the_failure_behind_an_open_or_half_open_breaker_is_named():
+    a, _ = group(("a", 1, 0), ("b", 1, 0)).states
+    assert a.availability(0, 1.0).cause == ""
+    fail(a, 1.0)
+    a.failed_why = "timeout"
+    assert (a.availability(0, 2.0).kind, a.availability(0, 2.0).cause) == ("open", "timeout")
+    half_open = a.availability(0, 12.0)
+    assert (half_open.kind, half_open.cause) == ("available", "timeout")
+    assert half_open.text == "not retried yet"
+    a.breaker.close_elsewhere(12.0)
+    assert a.availability(0, 12.0).cause == ""
+
+
+def test_the_only_endpoint_has_no_cause_for_being_tried():
+    (a,) = group(("a", 1, 0)).states
+    fail(a, 1.0)
+    a.failed_why = "timeout"
+    assert a.availability(0, 2.0).cause == ""

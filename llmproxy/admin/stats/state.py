@@ -19,7 +19,6 @@ from llmproxy.admin.stats.status import (
     ProxyStatus,
     SharedStateView,
     endpoint_status,
-    failure_reason,
     group_status,
     proxy_status,
     shared_state_view,
@@ -199,13 +198,13 @@ def _group_view(
 def _endpoint_view(
     state: EndpointState, since: float, gauges: EndpointGauges, recent: RecentStats, now: float
 ) -> EndpointView:
-    status = endpoint_status(state, now)
+    status, availability = endpoint_status(state, now), state.availability(0, now)
     ready_in_s = max(state.ready_at(now) - now, state.available_in_s(0, now))
     return EndpointView(
         endpoint=state.endpoint.name,
         state=status,
-        why=None if status is EndpointStatus.OK else state.why_not(0, now),
-        reason=failure_reason(state, now),
+        why=None if status is EndpointStatus.OK else availability.text,
+        reason=availability.cause or None,
         probing=status is EndpointStatus.HALF_OPEN and not state.available(now),
         ready_in_s=finite(ready_in_s),
         since=since,

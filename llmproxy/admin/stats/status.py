@@ -52,16 +52,6 @@ def endpoint_status(state: EndpointState, now: float) -> EndpointStatus:
     return EndpointStatus.FULL if state.available_in_s(0, now) > 0 else EndpointStatus.OK
 
 
-def failure_reason(state: EndpointState, now: float) -> str | None:
-    """Return the reason of the failure that takes an endpoint out, such as `throttled`."""
-    if state.drained:
-        return None
-    if state.cooldown_until > now:
-        return state.cooldown_why
-    is_out = not state.alone and state.breaker.state(now) is not BreakerState.CLOSED
-    return state.failed_why or None if is_out else None
-
-
 class SharedStateView(BaseModel):
     """The state that is shared with other instances.
 

@@ -144,7 +144,7 @@ class SharedView:
         def receive(then: float) -> None:
             for proxy in self._proxies:
                 if proxy is not origin:
-                    proxy.pool.hear(group, name, change.what, change.for_s, then)
+                    proxy.pool.apply_state(group, name, change.what, change.for_s, then)
 
         self._clock.at(now + NEWS_S, receive)
 
