@@ -12,9 +12,9 @@ import msgspec
 
 from llmproxy.errors import GatewayError, StreamBroken
 from llmproxy.operations import sse
-from llmproxy.operations.rate_limits import RateLimits, go_duration, header_names
+from llmproxy.operations.rate_limits import Names, RateLimit, RateLimits, go_duration, header_names
 from llmproxy.operations.usage import Usage, usage_of, usage_of_stream
-from llmproxy.streams import Headers
+from llmproxy.streams import Header, Headers
 
 
 class EventKind(StrEnum):
@@ -117,13 +117,21 @@ class Dialect:
 
     def limit_headers(self, limits: RateLimits, wall_now: float) -> Headers:
         """Report a caller's own limits under the names that its client reads. `wall_now`: Unix."""
+        requests, tokens = self._limit_names
         headers: Headers = []
-        for names, limit in zip(self._limit_names, (limits.requests, limits.tokens), strict=True):
-            if limit is not None:
-                reset = self._reset(limit.reset_s or 0.0, wall_now)
-                values = b"%d" % limit.limit, b"%d" % limit.remaining, reset
-                headers += zip(names, values, strict=True)
+        if limits.requests is not None:
+            headers += self._reported(requests, limits.requests, wall_now)
+        if limits.tokens is not None:
+            headers += self._reported(tokens, limits.tokens, wall_now)
         return headers
+
+    def _reported(self, names: Names, limit: RateLimit, wall_now: float) -> tuple[Header, ...]:
+        all_of_it, left, reset = names
+        return (
+            (all_of_it, b"%d" % limit.limit),
+            (left, b"%d" % limit.remaining),
+            (reset, self._reset(limit.reset_s or 0.0, wall_now)),
+        )
 
     def _reset(self, seconds: float, wall_now: float) -> bytes:
         """Write when a limit is full again."""
