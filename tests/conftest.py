@@ -1,4 +1,4 @@
-"""What holds for every test: how many examples a property test tries, and that reruns are seen.
+"""What holds for every test: the number of examples of a property test, the order, the reruns.
 
 How long one example takes does not matter: Hypothesis' default of 200 ms depends on what else the
 machine is doing.
@@ -21,6 +21,11 @@ else:
 
 # More tests than this that pass only when repeated are not bad luck but a fault.
 MAX_RERUN_TESTS = 8
+
+
+def pytest_collection_modifyitems(items):
+    """Run tests/system first: its tests mostly wait, and others fill that time."""
+    items.sort(key=lambda item: item.path.parent.name != "system")
 
 
 def _rerun_tests(reporter):
