@@ -1,7 +1,7 @@
-"""The composition root: puts the batteries that are installed around the core.
+"""The composition root: connects the installed batteries to the core.
 
-A battery is a package with one door. A deployment may leave out any of them: its config then gets
-an error for what it asks of it (`Batteries.check`).
+A battery is an optional package, imported only here. If a deployment leaves one out, a config that
+uses it is refused (`Batteries.check`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ DEFAULT_CONFIG = Path("llmproxy.yaml")
 
 
 def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> Batteries:
-    """Return the batteries of one process. Their state is not shared with another call's.
+    """Return the batteries of one process. Each call makes new ones, with state of their own.
 
-    `log_to`: the file descriptor of the access log; None = no log. `slot`: where the counters of
-    several workers meet; None = there is one process.
+    `log_to`: the file descriptor of the access log; None = no log. `slot`: this worker's
+    part of the memory in which workers add up their counters; None = there is one process.
     """
     callers = price_list = credentials = caches = connector = telemetry = open_admin = None
     if _has("callers"):
@@ -55,7 +55,7 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
         # Workers write to the same descriptor: their lines must not mix.
         writer = write_to if slot is None else write_lines_to
         telemetry = Exporters(None if log_to is None else writer(log_to))
-    # The admin application shows what these two record.
+    # The admin application reads the counters of these two, so it needs both.
     if _has("admin") and caches is not None and telemetry is not None:
         from llmproxy.admin import open_admin as opening  # noqa: PLC0415 - may not be there
 

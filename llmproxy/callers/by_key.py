@@ -1,4 +1,4 @@
-"""Who is calling, which groups a caller may use, and what it has left of its limits.
+"""The callers of a config: identification, the groups each may use, and their limits.
 
 A caller is identified by the SHA-256 of its key; the key itself is neither kept nor passed on.
 Without configured callers, every client may use everything.
@@ -26,20 +26,20 @@ NO_LIMITS = nullcontext()
 
 
 class ConfiguredCallers:
-    """Makes the callers of each config; a caller of the same name keeps what it has used."""
+    """Makes the callers of each config. Usage is carried over to the caller of the same name."""
 
     def __init__(self) -> None:
         self._limits: Mapping[str | None, CallerLimits] = {}
 
     def serve(self, callers: Sequence[Caller], pool: Pool) -> CallersByKey:
-        """Return the callers of a config, which becomes the current one. `pool`: all groups."""
+        """Return the callers of a config that now takes effect. `pool`: all groups."""
         made = CallersByKey(callers, pool, self._limits)
         self._limits = made.limits
         return made
 
 
 class CallersByKey:
-    """The callers of one config. `before`: the limits in use, by the name of the caller."""
+    """The callers of one config. `before`: the limits of the config before it, by caller name."""
 
     __slots__ = ("_by_digest", "_pool", "_pools", "limits")
 
@@ -110,6 +110,6 @@ class CallersByKey:
         return None if limits is None else limits.headers(call.route.dialect, monotonic())
 
     def capacities(self) -> Iterator[Capacity]:
-        """Yield the capacity of each caller with limits, to be shared with other instances."""
+        """Yield the capacity of each caller with limits; instances share them."""
         for limits in self.limits.values():
             yield limits.capacity

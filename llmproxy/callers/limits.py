@@ -1,7 +1,6 @@
-"""What a caller has left of its limits, and what one call takes of them.
+"""The limits of a caller, and the share of them that one call uses.
 
-Callers do not queue: a caller that has used up its limits gets a 429 at once, with the time at
-which there is room again.
+Calls over a caller's limit do not queue: they get a 429 at once, with the seconds to wait.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from llmproxy.rules.capacity import Capacity, Reservation
 
 # A sliding window is full again a minute after the last call in it.
 WINDOW_S = 60.0
-# Where instances share a limit, each is granted its part ahead of need. The first call after a
-# pause waits for its grant: a few milliseconds, and never longer than this.
+# Instances that share a limit get grants ahead of need. The first call after a pause waits for
+# its grant: usually a few milliseconds, and at most GRANT_S.
 GRANT_S = 0.25
 GRANT_POLL_S = 0.005
 
@@ -29,8 +28,8 @@ GRANT_POLL_S = 0.005
 class CallerLimits:
     """The limits of one caller, and what it has used of them. Owned by CallersByKey.
 
-    As vendors do, it counts a call on arrival, with the most tokens that it may use, and corrects
-    the tokens when the call is over.
+    As at vendors, a call counts on arrival, with the most tokens that it may use; the tokens are
+    corrected when the call ends.
     """
 
     __slots__ = ("_name", "_requests_at", "_tokens_at", "capacity")
@@ -42,12 +41,12 @@ class CallerLimits:
             f"caller:{caller.name}", rpm=limits.rpm, tpm=limits.tpm, concurrent=limits.concurrent
         )
         self._name = caller.name
-        # When requests and tokens were counted last.
+        # When a request was last counted, and when tokens were.
         self._requests_at: float = -WINDOW_S if before is None else before._requests_at
         self._tokens_at: float = -WINDOW_S if before is None else before._tokens_at
 
     def reserve(self, tokens: int, now: float) -> Reservation | None:
-        """Count a call; None if there is no room for it."""
+        """Count a call against the limits; None if there is no room for it."""
         if not self.capacity.has_room(tokens, now):
             return None
         self._requests_at = now
@@ -56,7 +55,7 @@ class CallerLimits:
         return self.capacity.reserve(tokens, now)
 
     def headers(self, dialect: Dialect, now: float) -> Headers:
-        """Return the headers in which clients of a dialect read what is left of the limits."""
+        """Return the rate-limit headers of a dialect, with what is left of the limits."""
         rpm, tpm = self.capacity.rpm, self.capacity.tpm
         requests_left, tokens_left = self.capacity.left(now)
         requests = tokens = None
@@ -67,13 +66,13 @@ class CallerLimits:
         return dialect.limit_headers(RateLimits(requests, tokens), time())
 
     def may_be_granted(self, tokens: int, now: float) -> bool:
-        """Whether a grant from the limit shared with other instances may come in a moment."""
+        """Whether a grant of a limit shared with other instances may come within GRANT_S."""
         quota = self.capacity.quota
         is_shared = quota is not None and quota.share is None
         return is_shared and self.capacity.wait_s(tokens, now) <= GRANT_S
 
     def refusal(self, tokens: int, now: float) -> CallerThrottled:
-        """Return an error that names the exhausted limit in OpenAI's words, and the wait."""
+        """Return the 429 in OpenAI's wording: the exhausted limit, and the seconds to wait."""
         capacity = self.capacity
         wait_s = capacity.wait_s(tokens, now)
         requests_left, tokens_left = capacity.left(now)
@@ -97,7 +96,10 @@ class CallerLimits:
 
 
 class CallerPermit:
-    """What one call takes of its caller's limits, while it lasts."""
+    """Reserves a call's share of its caller's limits on entry, and settles it on exit.
+
+    Entering raises CallerThrottled if there is no room.
+    """
 
     __slots__ = ("_dialect", "_limits", "_record", "_reservation", "_tokens")
 
@@ -123,14 +125,14 @@ class CallerPermit:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         capacity, record = self._limits.capacity, self._record
         now = monotonic()
-        if record.attempts == 0:  # no endpoint was asked
+        if record.attempts == 0:  # nothing was sent to an endpoint
             capacity.give_back(self._reservation, now)
             return
-        used_tokens = None  # without usage, what was reserved counts
+        used_tokens = None  # without usage, the reserved tokens count
         if record.answer.usage is not None:
             used_tokens = record.answer.usage.input_tokens + record.answer.usage.output_tokens
         elif isinstance(error, GatewayError) and record.answer.first_byte_at is None:
-            used_tokens = 0  # refused by the endpoints: only the request counts, as at vendors
+            used_tokens = 0  # refused: as at vendors, only the request counts
         capacity.settle(self._reservation, used_tokens, now)
 
     async def _wait_for_grant(self, now: float) -> Reservation | None:

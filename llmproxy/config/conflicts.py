@@ -1,7 +1,7 @@
-"""Cross-field validation: what is wrong between values that are each right alone.
+"""Cross-field validation: values that are valid alone and conflict with each other.
 
-Works on a `Config` and just as well on raw YAML values, junk included: if a value has a wrong type
-in one place, a duplicate name in another place is still reported. Never raises.
+Works on a `Config` and on raw YAML values, valid or not: although a value has the wrong type in one
+place, a duplicate name in another place is still reported. Never raises.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from llmproxy.config.raw import Conflict, Path, get, group_names, items
 
 
 def conflicts(config: object) -> Iterator[Conflict]:
-    """Yield equal names, dangling fallbacks and impossible addresses."""
+    """Yield the conflicts: duplicate names, unknown fallbacks, incomplete Azure addresses, ..."""
     yield from _equal_groups(config)
     yield from _fallbacks(config)
     for number, group in enumerate(items(get(config, "model_groups"))):
@@ -52,7 +52,7 @@ def _equal_names(group: object, path: Path) -> Iterator[Conflict]:
             yield Conflict(
                 here,
                 "found a second endpoint named {value} in this group.",
-                "Rename one: logs and metrics could not tell them apart.",
+                "Rename one: they would look the same in logs and metrics.",
                 first[name],
                 name,
             )
@@ -82,7 +82,7 @@ def _azure(entry: object, path: Path) -> Iterator[Conflict]:
             (*here, "azure_endpoint"),
             "found azure_endpoint without a deployment.",
             "Add model (the deployment's name) to this endpoint, or use base_url: "
-            "https://RESOURCE.openai.azure.com/openai/v1/, where the client's model goes through.",
+            "https://RESOURCE.openai.azure.com/openai/v1/, which receives the client's model name.",
         )
     if deployment and not endpoint:
         yield Conflict(
@@ -112,8 +112,7 @@ def _credentials(params: object, path: Path) -> Iterator[Conflict]:
 def _fallbacks(config: object) -> Iterator[Conflict]:
     """Yield fallbacks that do not exist, that are the group itself, or that are named twice.
 
-    Two groups may name each other: the fallbacks of a fallback are not followed, so no call
-    circles.
+    Two groups may name each other: the fallbacks of a fallback are not used, so there is no loop.
     """
     known = group_names(config)
     for key in ("fallbacks", "context_window_fallbacks"):
@@ -135,12 +134,12 @@ def _wrong_fallback(
 ) -> tuple[str, str] | None:
     """Return what is wrong with one fallback of the group `name`, and the remedy."""
     if target == name:
-        return "found the group itself.", "Name another group, or remove it."
+        return "found the group's own name.", "Name another group, or remove this one."
     if target in first:
         return "found {value} a second time.", "Keep one."
     if target not in known:
         return (
             "found {value}, but there is no such model group.",
-            "Write the model_group of another one in this file.",
+            "Write the name of another model_group in this file.",
         )
     return None

@@ -1,8 +1,8 @@
 """Parse YAML into plain values with their line numbers.
 
-Scalars follow YAML 1.2's core schema: `no` and `1:30` are texts, a date stays a text. Duplicate
-keys, cycles and tags are refused. References to the environment are resolved; the text as written
-is kept, because error messages may show only that.
+Scalars follow YAML 1.2's core schema: `no`, `1:30` and dates are strings. Duplicate keys, cycles
+and tags are refused. References to the environment are resolved; the text as written is kept,
+because an error message may show a reference, and not the secret that it stands for.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CORE = "tag:yaml.org,2002:"
 _IMPLICIT = {_CORE + kind for kind in ("null", "bool", "int", "float", "timestamp", "value")}
 _INT = re.compile(r"[-+]?[0-9]{1,30}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
-# Line breaks for YAML 1.1 (libyaml), none for 1.2 and for editors: lines would be counted wrongly.
+# YAML 1.1 (libyaml) ends a line at these, YAML 1.2 and editors do not: line numbers would differ.
 _ODD_BREAK = re.compile("[\x85\u2028\u2029]")
 _BREAK = re.compile(r"\r\n|\r|\n")
 _WORDS = {
@@ -39,7 +39,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A fault in the text itself: its line (1-based), what was found, what to do."""
+    """An error in the YAML text: its line (from 1), what was found, and the remedy."""
 
     line: int
     found: str
@@ -48,10 +48,10 @@ class Spot:
 
 @dataclass(slots=True)
 class Document:
-    """The values of a text, their lines, and the faults in it.
+    """The values of a YAML text, their lines, and the errors in it.
 
-    `written` holds the text of values that came from the environment; `refused` the paths of
-    values that already have a spot.
+    `written`: the text of values with references to the environment, as it is in the file.
+    `refused`: the paths of values that cannot be used; `spots` says why.
     """
 
     value: Any = None
@@ -62,7 +62,7 @@ class Document:
     refused: set[Path] = field(default_factory=set)
 
     def line(self, path: Path, *, key: bool = False) -> int:
-        """Where the value (or its key) stands; of something absent, where it would belong."""
+        """Return the line of a value, or of its key; if absent, that of its closest parent."""
         lines = (self.key_lines, self.value_lines) if key else (self.value_lines, self.key_lines)
         for length in range(len(path), -1, -1):
             for known in lines:
@@ -72,7 +72,7 @@ class Document:
 
 
 def read(text: str, environ: Mapping[str, str]) -> Document:
-    """Read a YAML text. Never raises: what is wrong stands in the document's `spots`."""
+    """Read a YAML text. Never raises: errors are in the document's `spots`."""
     document = Document()
     if odd := _ODD_BREAK.search(text):
         found = f"found the invisible line separator U+{ord(odd[0]):04X}."
@@ -95,7 +95,10 @@ def read(text: str, environ: Mapping[str, str]) -> Document:
 
 
 def _too_deep(text: str, loader: type[yaml.SafeLoader]) -> int | None:
-    """The line where the nesting gets too deep. Composing is recursive in C: it would crash."""
+    """Return the first line that is nested too deeply, or None.
+
+    Checked on the events, because composing is recursive in C and would crash.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=loader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -108,15 +111,15 @@ def _too_deep(text: str, loader: type[yaml.SafeLoader]) -> int | None:
 
 
 def _syntax(error: yaml.YAMLError, text: str) -> Spot:
-    """PyYAML's own words and place, without its quotation of the line, which may be a secret."""
+    """Return PyYAML's message and line, without the line's text, which may contain a secret."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         line: int = error.problem_mark.line + 1
         problem = ", ".join(part for part in (error.context, error.problem) if part)
     elif isinstance(error, yaml.reader.ReaderError):
         line = _line_at(text, error.position)
         problem = f"the control character #x{error.character:02x} is not allowed"
-    else:  # no other kind is known
-        line, problem = 1, "it cannot be read"
+    else:  # PyYAML raises no other kind
+        line, problem = 1, "it cannot be parsed"
     lines = _BREAK.split(text.rstrip())
     around = lines[max(line - 2, 0) : line]
     if any("${" in text_line for text_line in around) and "flow" in problem:
@@ -133,7 +136,7 @@ def _syntax(error: yaml.YAMLError, text: str) -> Spot:
 
 
 class _Builder:
-    """Turns nodes into values; owns the count and the stack that keep it from running away."""
+    """Turns nodes into values. Counts values and nesting, which aliases can multiply."""
 
     def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
         self.document = document
@@ -175,7 +178,7 @@ class _Builder:
         return found
 
     def _pairs(self, node: yaml.Node) -> dict[str, tuple[int, yaml.Node]]:
-        """A mapping's keys with line and value; its own before those merged in by `<<`."""
+        """Return a mapping's keys with line and value. Its own win over those merged in by `<<`."""
         pairs: dict[str, tuple[int, yaml.Node]] = {}
         merged: list[yaml.Node] = []
         for key, value in node.value:
@@ -184,7 +187,7 @@ class _Builder:
                 merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
             elif not isinstance(key, yaml.ScalarNode):
                 self._refuse(
-                    line, "found a key that is not a text.", "Write a plain word as the key."
+                    line, "found a key that is not a string.", "Write a plain word as the key."
                 )
             elif key.value in pairs:
                 self._refuse(
@@ -198,7 +201,7 @@ class _Builder:
             if not isinstance(other, yaml.MappingNode) or other is node or other in self.open:
                 self._refuse(
                     other.start_mark.line + 1,
-                    "found << with something else than a mapping.",
+                    "found << with something other than a mapping.",
                     "Remove it.",
                 )
                 continue
@@ -231,7 +234,7 @@ class _Builder:
         self._refuse(line, "found a YAML tag (!...).", "Remove it: write a plain value.", path)
 
     def _refuse(self, line: int, found: str, remedy: str, path: Path | None = None) -> None:
-        """`path`: the value that cannot be used; None if one was kept."""
+        """Note an error. `path`: of the value that cannot be used; None if another one is used."""
         if path is not None:
             self.document.refused.add(path)
         self.document.spots.append(Spot(line, found, remedy))

@@ -34,10 +34,10 @@ def test_groups_to_fall_back_on_keep_their_order(key):
 @pytest.mark.parametrize(
     ("line", "written", "said"),
     [
-        (2, ["a: b"], "found 'b', but there is no such model group. Write the model_group of"),
+        (2, ["a: b"], "found 'b', but there is no such model group. Write the name of another"),
         (2, ["a: A", "b"], "found 'A', but there is no such model group."),
         (2, ["a: '*'", "b"], "found '*', but there is no such model group."),
-        (2, ["a: a"], "found the group itself. Name another group, or remove it."),
+        (2, ["a: a"], "found the group's own name. Name another group, or remove this one."),
         (2, ["a: b, b", "b"], "found 'b' a second time; the first is on line 2. Keep one."),
         (2, ["a: ''", "b"], "found an empty text"),
         (2, ["a: 5", "b"], "expected a text, found 5"),

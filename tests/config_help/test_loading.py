@@ -27,10 +27,10 @@ SAID = [
     (1, "a: *nowhere\n", "undefined alias"),
     (4, entry("params: &x {default_query: *x}"), "an alias that contains itself"),
     (5, entry("model: m", "model: m"), "the key 'model' twice, first on line 4"),
-    (5, GROUP + "? [a]\n: b\n", "a key that is not a text"),
+    (5, GROUP + "? [a]\n: b\n", "a key that is not a string"),
     (4, entry("model: !!python/object:os.system x"), "found a YAML tag"),
     (4, entry("params: !mine {}"), "found a YAML tag"),
-    (4, entry("<<: 5"), "<< with something else than a mapping"),
+    (4, entry("<<: 5"), "<< with something other than a mapping"),
     (1, "[" * 100_000, "more than 50 levels"),
     # keys
     (1, "general_settings: {}\n", "model_groups is missing"),

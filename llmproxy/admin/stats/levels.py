@@ -1,7 +1,7 @@
 """What is left of an endpoint's limits, combined from the views of all workers.
 
-Requests and tokens that workers have sent add up. What a vendor's headers reported does not: each
-report already includes what the other workers sent, so the lowest one holds.
+The requests and tokens that workers sent are summed. What a vendor's headers reported is not: each
+report already includes the traffic of the other workers, so the lowest one is taken.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LimitGauge(msgspec.Struct):
-    """One limit of an endpoint. Adds up over workers.
+    """One limit of an endpoint, as one worker sees it or summed over workers.
 
     Attributes:
         sent: Requests or tokens that were sent within the last minute.
@@ -31,7 +31,7 @@ class LimitGauge(msgspec.Struct):
 
 
 class EndpointGauges(msgspec.Struct):
-    """One endpoint at a moment. Adds up over workers."""
+    """The current load of one endpoint, as one worker sees it or summed over workers."""
 
     in_flight: int = 0
     requests: LimitGauge = msgspec.field(default_factory=LimitGauge)
@@ -39,9 +39,9 @@ class EndpointGauges(msgspec.Struct):
 
 
 class LimitView(BaseModel):
-    """One limit: its current size, what is left of it, and the configured size.
+    """One limit in the admin API: the lowest one known, what is left, and the configured one.
 
-    Requests and tokens are per minute.
+    Limits of requests and tokens are per minute.
     """
 
     limit: float
@@ -50,7 +50,7 @@ class LimitView(BaseModel):
 
 
 class LimitsView(BaseModel):
-    """The limits of an endpoint; null: no limit is known."""
+    """The limits of an endpoint; null = no limit is known."""
 
     requests: LimitView | None
     tokens: LimitView | None
@@ -76,7 +76,7 @@ def _gauge(sent: int, limit: float | None, left: float | None, worker: str) -> L
 
 
 def limits_view(configured: Limits, gauges: EndpointGauges) -> LimitsView:
-    """Return the limits of an endpoint from the gauges of all workers."""
+    """Return the limits of an endpoint. `gauges`: summed over all workers."""
     concurrent = None
     if configured.concurrent is not None:
         left = max(0, configured.concurrent - gauges.in_flight)

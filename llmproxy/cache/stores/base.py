@@ -1,7 +1,7 @@
-"""What a store of answers is, and how its failures are counted.
+"""The interface of a store of answers, and the health of a store.
 
 A store outlives the process, and may be shared with other instances. It keeps bytes under a key;
-their meaning is in cached_answer.py. What happens while a store fails is in l2.py.
+cached_answer.py defines their format. l2.py decides what to do while a store fails.
 """
 
 from __future__ import annotations
@@ -20,54 +20,55 @@ logger = logging.getLogger("llmproxy")
 
 
 class StoreError(Exception):
-    """A store has failed. The message is for the operator, and contains no password."""
+    """A store operation failed. The message is for the operator, and contains no password."""
 
 
 class StoreTotals(msgspec.Struct, frozen=True):
-    """What a store holds, approximately. `bytes`: of the values."""
+    """How much a store holds, approximately. `bytes`: the size of the values."""
 
     entries: int
     bytes: int
 
 
 class StoreBackend(Protocol):
-    """Keeps values by model group and key. Raises StoreError on failure, and nothing else.
+    """Keeps values by model group and key. Its methods raise StoreError and nothing else.
 
-    Nothing is tried twice. The caller sets the timeouts: an operation may be cancelled.
+    An implementation neither retries nor sets timeouts: the caller cancels what takes too long.
     """
 
     async def read(self, wanted: list[tuple[str, bytes]]) -> list[bytes | None]:
         """Return the values of (group, key), in order; None for those that are absent or expired.
 
-        The group is part of the request so that a store can make it a part of its own keys: then
-        it finds the answers of a group without reading their values.
+        The group is passed so that a store can put it into its own keys, and so find the answers of
+        a group without reading their values.
         """
 
     async def write(self, values: list[tuple[str, bytes, bytes]]) -> None:
         """Store (group, key, value), in place of older values."""
 
     async def purge(self, group: str | None, stored_before: float | None) -> int:
-        """Remove the answers of one group or all, stored before a Unix time or all.
+        """Remove answers, and return how many.
 
-        Returns how many. Takes long if there are many.
+        `group`: only of this model group; None = of all. `stored_before`: Unix seconds; None = all.
+        May take long.
         """
 
     async def totals(self) -> StoreTotals:
-        """Count what is stored, one by one: not for every scrape of metrics."""
+        """Count what is stored. Slow, since it may visit every entry: not for every scrape."""
 
     async def close(self) -> None:
         """Close what the store has opened. May be called twice."""
 
 
 class StoreCounters(msgspec.Struct):
-    """Counts since the start. Only ever grow.
+    """Counts since the start of the process; they never decrease.
 
     Attributes:
         reads: Lookups in the store.
         hits: Lookups that found an answer.
-        damaged: Values that were no valid answers.
+        damaged: Values that could not be decoded.
         failures: Operations that failed or timed out.
-        dropped: Answers that were not written.
+        dropped: Answers that were not written, because the store was slow or suspended.
     """
 
     reads: int = 0
@@ -78,7 +79,7 @@ class StoreCounters(msgspec.Struct):
 
 
 class OperationHealth:
-    """The health of reading or of writing. `why`: why it is suspended; None = it is not."""
+    """The health of reading or of writing. `why`: the reason for a suspension; None = in use."""
 
     __slots__ = ("_counters", "_failures", "_on_change", "why")
 
@@ -92,7 +93,7 @@ class OperationHealth:
 
     @property
     def suspect(self) -> bool:
-        """The last operation failed."""
+        """Whether the last operation failed, or operations are suspended."""
         return self._failures > 0 or self.why is not None
 
     def failed(self, why: str) -> None:
@@ -104,7 +105,7 @@ class OperationHealth:
             self._on_change()
 
     def succeeded(self) -> None:
-        """End a suspension: an operation succeeded in time."""
+        """Note that an operation succeeded in time; this ends a suspension."""
         if self.suspect:
             self._failures = 0
             self.why = None
@@ -114,9 +115,9 @@ class OperationHealth:
 class StoreHealth:
     """The health of a store. Reading is suspended until a first probe succeeds.
 
-    Reading and writing have a health each, since one may fail without the other: a server without
-    memory refuses to write and goes on to answer. The loss of a store, and its return, are logged
-    once each.
+    Reading and writing are judged separately, since one may fail without the other: a server that
+    is out of memory refuses writes and still serves reads. When a store is lost, and when it is
+    back, one line is logged.
     """
 
     __slots__ = ("_lost_at", "reading", "writing")
@@ -128,7 +129,7 @@ class StoreHealth:
 
     @property
     def why(self) -> str | None:
-        """Why the store is not in full use; None = it is."""
+        """Why the store cannot be used, or only in part; None = in full use."""
         if self.reading.why is None and self.writing.why is not None:
             return f"nothing can be written: {self.writing.why}"
         return self.reading.why

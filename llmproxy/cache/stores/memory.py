@@ -1,4 +1,4 @@
-"""Answers in the memory of this process: bounded in bytes, least recently used dropped first."""
+"""The answers in the memory of this process: an LRU cache, bounded in bytes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import OrderedDict
 
 from llmproxy.cache.cached_answer import CachedAnswer
 
-# Beside the body: key, struct, and the entry in the table.
+# What an answer takes beside its body: the key, the struct, and its place in the table.
 ENTRY_BYTES = 512
 
 
 class MemoryStore:
-    """Owns the answers. `max_bytes`: of all of them; `keep_s`: the age at which one is dropped."""
+    """Keeps answers by key. `max_bytes`: of all together; `keep_s`: their maximum age."""
 
     __slots__ = ("_entries", "_keep_s", "_max_bytes", "bytes")
 
@@ -21,7 +21,7 @@ class MemoryStore:
         self.limit_to(max_bytes=max_bytes, keep_s=keep_s)
 
     def limit_to(self, *, max_bytes: int, keep_s: float) -> None:
-        """Apply new bounds, to the answers that are here as well."""
+        """Change the bounds, and evict what exceeds the new ones."""
         self._max_bytes = max_bytes
         self._keep_s = keep_s
         self._evict()
@@ -30,10 +30,7 @@ class MemoryStore:
         return len(self._entries)
 
     def get(self, key: bytes, now: float) -> CachedAnswer | None:
-        """Return the answer under a key; None if there is none, or none young enough.
-
-        `now`: Unix seconds.
-        """
+        """Return the answer under a key; None if it is absent or too old. `now`: Unix seconds."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -44,7 +41,7 @@ class MemoryStore:
         return entry
 
     def put(self, key: bytes, entry: CachedAnswer) -> None:
-        """Store an answer in place of an older one, unless it alone is too big."""
+        """Store an answer in place of an older one, unless it is bigger than the whole bound."""
         self._remove(key)
         size = size_of(entry)
         if size > self._max_bytes:
@@ -54,9 +51,9 @@ class MemoryStore:
         self._evict()
 
     def purge(self, group: str | None, stored_before: float | None) -> int:
-        """Remove the answers of one group or all, stored before a Unix time or all.
+        """Remove answers, and return how many.
 
-        Returns how many.
+        `group`: only of this model group; None = of all. `stored_before`: Unix seconds; None = all.
         """
         purged = [
             key for key, entry in self._entries.items() if entry.matches(group, stored_before)

@@ -1,4 +1,4 @@
-"""Answers in an SQLite file on the disk of one machine, shared by all its processes.
+"""The answers in an SQLite file on a local disk, shared by all processes of the machine.
 
 One thread does all the work, so a slow disk delays no call. Several machines cannot share the file:
 SQLite's locks and shared memory do not work over a network.
@@ -32,20 +32,20 @@ DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE stored_at <=
 """
 LEAST_USED = "SELECT rowid, length(value) FROM answers ORDER BY used_at LIMIT 50"
 DELETE_ROW = "DELETE FROM answers WHERE rowid = ?"
-# With the conditions that are needed only, so that an index finds the rows: one statement for all
-# cases would scan the whole table.
+# Filled with only the conditions that apply, so that an index finds the rows; a statement with all
+# conditions would scan the whole table.
 DELETE_SOME = """
 DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE {} LIMIT 500)
 """
 
 OPEN_S = 10.0
 MAX_PENDING = 16  # jobs for the thread: a disk that hangs must not fill the memory
-USED_STEP_S = 60.0  # a use is noted if the last noted one is older
+USED_STEP_S = 60.0  # the uses of an answer are noted at most this often
 MAX_UNNOTED = 500
-ROUNDS = 40  # of LEAST_USED for one write, 20 ms in all; only a lowered bound needs so many
-# The part of the bound that one answer may take: a bigger one would evict too many others.
+ROUNDS = 40  # of LEAST_USED for one write: 20 ms; needed only after the bound was lowered
+# The largest part of the bound for one answer: a bigger one would evict too many others.
 LARGEST_PART = 1 / 8
-SPLIT_BYTES = 16 * PAGE_BYTES  # one write takes at most so much more, when pages are split
+SPLIT_BYTES = 16 * PAGE_BYTES  # the most that one write takes in addition, for split pages
 VACUUM_PAGES = 1000
 
 Key = tuple[str, bytes]  # group and key
@@ -53,11 +53,11 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """A StoreBackend. Opens or creates the file at once, which takes some milliseconds.
+    """A StoreBackend. The constructor opens or creates the file, which takes some milliseconds.
 
-    `max_bytes`: of the file itself; SQLite's journal beside it takes some MB more. `keep_s`: older
-    answers are not returned. `clock`: Unix seconds. Raises StoreError, with the remedy, if the file
-    cannot be used; a file of another kind or a damaged one is renamed.
+    It raises StoreError, with the remedy, if the file cannot be used; a damaged file, or one of
+    another kind, is renamed and replaced. `max_bytes`: of the file; SQLite's journal beside it
+    takes some MB more. `keep_s`: older answers are not returned. `clock`: Unix seconds.
     """
 
     def __init__(
@@ -88,7 +88,9 @@ class SqliteStore:
         """Read all values in one job of the thread."""
         values = await self._run(self._file.read, wanted)
         if self._file.should_note_uses and self._pending < MAX_PENDING and not self._closed:
-            self._thread.submit(self._file.note_uses)  # if it fails, so will a read or a write
+            self._thread.submit(
+                self._file.note_uses
+            )  # its error is ignored: a read or a write would report it
         return values
 
     async def write(self, values: list[tuple[str, bytes, bytes]]) -> None:
@@ -96,7 +98,7 @@ class SqliteStore:
         await self._run(self._file.write, values)
 
     async def purge(self, group: str | None, stored_before: float | None) -> int:
-        """Remove answers in small steps, between which others read; then shrink the file."""
+        """Remove answers in small steps, so that reads come between; then shrink the file."""
         last = await self._run(self._file.last)
         removed = 0
         while some := await self._run(self._file.delete_some, group, stored_before, last):
@@ -110,7 +112,7 @@ class SqliteStore:
         return await self._run(self._file.totals)
 
     async def close(self) -> None:
-        """Close the file when everything that was asked of it is done."""
+        """Close the file after the pending jobs."""
         if self._closed:
             return
         self._closed = True
@@ -119,7 +121,7 @@ class SqliteStore:
         await asyncio.shield(closing)
 
     async def _run(self, job: Callable[..., T], *args: object) -> T:
-        """Run a job in the thread. It is done even if its caller is cancelled."""
+        """Run a job in the thread. Cancelling the caller does not stop it."""
         if self._closed or self._pending >= MAX_PENDING:
             why = "is closed" if self._closed else "has been busy for too long"
             raise StoreError(f"The file of answers {why}.")
@@ -135,8 +137,8 @@ class SqliteStore:
 class AnswerFile:
     """The answers in the file, bounded in bytes: the least recently used are removed first.
 
-    That is approximate, for a use is noted once a minute at most, and with a delay. Every method
-    blocks, raises StoreError, and must be called in the same thread.
+    The order is approximate: a use is noted at most once a minute, and with a delay. Every method
+    blocks, may raise StoreError, and must be called in the same thread.
     """
 
     def __init__(
@@ -150,7 +152,7 @@ class AnswerFile:
 
     @property
     def should_note_uses(self) -> bool:
-        """Whether many uses wait to be noted, and no write came along to do it."""
+        """Whether many uses are not noted yet, because no write has done it."""
         return len(self._unnoted) >= MAX_UNNOTED
 
     def open(self) -> None:
@@ -201,14 +203,14 @@ class AnswerFile:
                 self._note(connection, self._clock())
 
     def last(self) -> int:
-        """Return the number of the last row, for `delete_some`."""
+        """Return the highest rowid, the bound for `delete_some`; 0 if there is none."""
         with self._database.translated():
             connection = self._database.connection()
             (last,) = connection.execute("SELECT max(rowid) FROM answers").fetchone()
             return last or 0
 
     def delete_some(self, group: str | None, stored_before: float | None, last: int) -> int:
-        """Delete some answers of the rows up to `last`. Returns how many; 0 = none are left."""
+        """Delete up to 500 answers in the rows up to `last`. Returns how many; 0 = none left."""
         conditions: dict[str, int | float | str] = {"rowid <= ?": last}
         if group is not None:
             conditions["model_group = ?"] = group
@@ -219,7 +221,7 @@ class AnswerFile:
             return connection.execute(statement, list(conditions.values())).rowcount
 
     def shrink_some(self) -> bool:
-        """Return some free pages to the disk; False if none are left."""
+        """Give some free pages back to the file system. Returns whether more are left."""
         with self._database.translated():
             connection = self._database.connection()
             _vacuum(connection)
