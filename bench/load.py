@@ -95,19 +95,19 @@ def chat_body(model: str, **more: object) -> bytes:
 def watching(address: Address, count: int) -> Iterator[None]:
     """So many dashboards follow the proxy's events until the block ends."""
     sockets = [socket.create_connection(("127.0.0.1", address.port)) for _ in range(count)]
-    threads = [Thread(target=_read_on, args=(each,)) for each in sockets]
-    for each, thread in zip(sockets, threads, strict=True):
-        each.sendall(b"GET /admin/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        if not each.recv(4096).startswith(b"HTTP/1.1 200"):
+    threads = [Thread(target=_read_on, args=(connection,)) for connection in sockets]
+    for connection, thread in zip(sockets, threads, strict=True):
+        connection.sendall(b"GET /admin/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        if not connection.recv(4096).startswith(b"HTTP/1.1 200"):
             raise BenchError("The proxy tells dashboards nothing.")
         thread.start()
     try:
         yield
     finally:
-        for each, thread in zip(sockets, threads, strict=True):
-            each.shutdown(socket.SHUT_RDWR)
+        for connection, thread in zip(sockets, threads, strict=True):
+            connection.shutdown(socket.SHUT_RDWR)
             thread.join()
-            each.close()
+            connection.close()
 
 
 def _read_on(connection: socket.socket) -> None:

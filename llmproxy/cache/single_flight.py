@@ -324,7 +324,9 @@ class SingleFlight:
 
     async def drain(self) -> None:
         """Wait until no client is behind."""
-        while pumps := [pump for each in self._subscribers if (pump := each.pump) is not None]:
+        while pumps := [
+            pump for subscriber in self._subscribers if (pump := subscriber.pump) is not None
+        ]:
             await asyncio.wait(pumps)
 
     def finish(self) -> None:

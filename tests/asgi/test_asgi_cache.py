@@ -23,7 +23,7 @@ async def test_a_leader_that_leaves_takes_nobody_along(implementation):
             followers = [asyncio.create_task(ask(port, body=FIXED_STREAM)) for _ in range(5)]
             await asyncio.sleep(0.1)
             leader.leave()
-            replies = [await each for each in followers]
+            replies = [await follower for follower in followers]
             assert {reply.body for reply in replies} == {WHOLE}
             assert len(vendor.received) == 1
             await until(lambda: len(events.calls) == 6)

@@ -118,10 +118,10 @@ def test_no_screen_width_scrolls_sideways_or_cuts_text_off(visit, world, photo):
     page = visit(phone=True)
     expect(page.locator(".calls tbody tr")).to_have_count(50)
     wide = "document.documentElement.scrollWidth"
-    cut = """() => [...document.querySelectorAll('main *')].filter(each => {
-        const box = each.getBoundingClientRect();
+    cut = """() => [...document.querySelectorAll('main *')].filter(element => {
+        const box = element.getBoundingClientRect();
         return box.width > 1 && box.right > innerWidth + 0.5;
-    }).map(each => each.outerHTML.slice(0, 80))"""
+    }).map(element => element.outerHTML.slice(0, 80))"""
     for width in (360, 390, 640, 641, 820, 1001, 1121, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate(wide) == width

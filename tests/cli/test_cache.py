@@ -29,8 +29,8 @@ async def test_stats_and_purge_ask_the_running_proxy():
             await command("cache", "purge", "--url", proxy.root, *options)
             for options in (("--older", "7d"), ("--group", "other"), ())
         ]
-        assert [each.status for each in purges] == [0, 0, 0]
-        assert [each.stdout.split(" in memory")[0] for each in purges] == [
+        assert [purge.status for purge in purges] == [0, 0, 0]
+        assert [purge.stdout.split(" in memory")[0] for purge in purges] == [
             "Deleted 0 answers",
             "Deleted 0 answers",
             "Deleted 1 answer",

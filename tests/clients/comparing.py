@@ -56,8 +56,8 @@ def plain(value):
             "fields": value.model_dump(mode="json", exclude_unset=True, warnings=False),
         }
     if dataclasses.is_dataclass(value):
-        shown = [each for each in dataclasses.fields(value) if each.repr]
-        return {"type": name, "fields": {each.name: getattr(value, each.name) for each in shown}}
+        shown = [field for field in dataclasses.fields(value) if field.repr]
+        return {"type": name, "fields": {field.name: getattr(value, field.name) for field in shown}}
     if isinstance(value, bytes):
         return {"type": "bytes", "hex": value.hex(" ", 8), "length": len(value)}
     return {"type": name, "repr": repr(value)}

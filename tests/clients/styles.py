@@ -107,7 +107,7 @@ class Async(Sync):
 
     def listed(self, ask):
         async def listed():
-            return [each async for each in ask()]
+            return [chunk async for chunk in ask()]
 
         return self._runner.run(listed())
 

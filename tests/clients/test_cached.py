@@ -80,7 +80,7 @@ def deployment(request):
 
 def whole(answer):
     """Return an answer, or all chunks of a stream."""
-    return [plain(each) for each in answer] if isinstance(answer, Stream) else plain(answer)
+    return [plain(chunk) for chunk in answer] if isinstance(answer, Stream) else plain(answer)
 
 
 @pytest.mark.parametrize("name", REPEATED)
@@ -143,7 +143,7 @@ def test_a_json_chat_is_served_as_a_stream(name, deployment):
         frugal = list(client.chat.completions.create(**question, stream=True))
     assert deployment.words(3) == ["miss", "hit", "hit"]
     assert comparable(again) == comparable(first)
-    assert all(each.usage is None and each.choices for each in frugal if each.id)
+    assert all(chunk.usage is None and chunk.choices for chunk in frugal if chunk.id)
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
@@ -155,7 +155,7 @@ def test_a_streamed_chat_is_served_as_json(name, deployment):
         frugal = list(client.chat.completions.create(**question, stream=True))
     assert deployment.words(3) == ["miss", "hit", "hit"]
     assert comparable(again) == comparable(assembled(first))
-    assert frugal == [each for each in first if each.usage is None]
+    assert frugal == [chunk for chunk in first if chunk.usage is None]
 
 
 def test_a_stream_without_usage_does_not_serve_a_call_that_needs_usage(deployment):
@@ -186,7 +186,7 @@ def test_a_response_is_the_same_as_json_and_as_a_stream(name, streamed_first, de
             answers[kind] = list(answer) if kind else answer
     assert deployment.words(2) == ["miss", "hit"]
     assert answers[True][-1].response == answers[False]
-    assert [each.sequence_number for each in answers[True]] == list(range(len(answers[True])))
+    assert [event.sequence_number for event in answers[True]] == list(range(len(answers[True])))
 
 
 def test_the_sdks_stream_helper_reads_a_replayed_stream(deployment):

@@ -105,10 +105,10 @@ def _told(result):
 def _without_own(value):
     """Without what the client adds itself: its clock's times, its address of the model."""
     if isinstance(value, list):
-        return [_without_own(each) for each in value]
+        return [_without_own(item) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {key: _without_own(each) for key, each in value.items()}
+    kept = {key: _without_own(item) for key, item in value.items()}
     if "kind" in value or "part_kind" in value:
         for own in ("timestamp", "provider_url", "model_id"):
             kept.pop(own, None)

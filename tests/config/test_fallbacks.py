@@ -10,8 +10,8 @@ from tests.config_help.mistakes import problems
 def groups(*written, key="fallbacks"):
     """A config with these groups and fallbacks, `name: other, other`; one line for each."""
     lines = []
-    for each in written:
-        name, _, others = each.partition(":")
+    for line in written:
+        name, _, others = line.partition(":")
         fallbacks = f", {key}: [{others}]" if others else ""
         lines.append(f"  - {{model_group: {name}, models: [{{}}]{fallbacks}}}\n")
     return "model_groups:\n" + "".join(lines)

@@ -82,7 +82,9 @@ def command_lines():
         ]
         for line in [*inline_code_of(name), *lines]:
             for command, rest in re.findall(r"(?:^|[\s/=])llmproxy ([a-z]+)\b([^#]*)", line):
-                action = [each for each in ACTIONS.get(command, ()) if rest.split()[:1] == [each]]
+                action = [
+                    action for action in ACTIONS.get(command, ()) if rest.split()[:1] == [action]
+                ]
                 found.add((name, " ".join([command, *action]), *re.findall(r"--[a-z-]+", rest)))
     return sorted(found)
 

@@ -12,9 +12,9 @@ from llmproxy.admin.stats.metrics.catalogue import METRICS
 OPS = Path(__file__).parents[2] / "ops"
 SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
 SERIES = {
-    each.name + suffix: {*each.labels, *(["le"] if suffix == "_bucket" else [])}
-    for each in METRICS.values()
-    for suffix in SUFFIXES[each.kind]
+    metric.name + suffix: {*metric.labels, *(["le"] if suffix == "_bucket" else [])}
+    for metric in METRICS.values()
+    for suffix in SUFFIXES[metric.kind]
 }
 PANELS = json.loads((OPS / "grafana.json").read_text(encoding="utf-8"))["panels"]
 RULES = yaml.safe_load((OPS / "alerts.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]

@@ -54,7 +54,7 @@ def test_every_provider_that_is_said_to_be_listed_is_ours_and_is_listed(provider
     from genai_prices.data import providers
 
     assert provider in BY_NAME
-    assert any(each.id == listed and each.models for each in providers)
+    assert any(vendor.id == listed and vendor.models for vendor in providers)
 
 
 def python(code, *path):

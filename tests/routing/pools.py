@@ -58,7 +58,7 @@ def served(group, demand=None, now=0.0):
 
 
 def _flow(limits):
-    inside = ", ".join(f"{name}: {value}" for each in limits for name, value in each.items())
+    inside = ", ".join(f"{name}: {value}" for limit in limits for name, value in limit.items())
     return f"{{{inside}}}"
 
 

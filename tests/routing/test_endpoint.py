@@ -96,7 +96,7 @@ def test_the_same_place_in_two_groups_has_one_capacity_unless_its_limits_differ(
     ).groups
     g, h, i, j = (groups[name].states[0].capacity for name in "ghij")
     assert g is h
-    assert len({id(each) for each in (g, i, j)}) == 3
+    assert len({id(capacity) for capacity in (g, i, j)}) == 3
 
 
 def _of(groups):

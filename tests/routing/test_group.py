@@ -111,8 +111,8 @@ def test_while_they_wait_for_a_cheap_place_the_dear_tier_is_open_to_others():
 def test_who_waits_is_served_in_order_as_far_as_there_is_room():
     one = group(("a", 1, 0, {"concurrent": 2}))
     waiting = [CallDemand() for _ in range(3)]
-    for each in waiting:
-        one.queue.join(each)
+    for demand in waiting:
+        one.queue.join(demand)
     assert [demand for demand, _ in one.serve_queue(0)] == waiting[:2]
     assert list(one.queue) == waiting[2:]
 
@@ -124,8 +124,8 @@ def test_who_may_not_go_everywhere_holds_up_nobody_but_others_keep_their_order()
     two.take(CallDemand(), 0)
     stuck, big, small = CallDemand(), CallDemand(), CallDemand()
     stuck.excluded.append(b)
-    for each in (stuck, big, small):
-        two.queue.join(each)
+    for demand in (stuck, big, small):
+        two.queue.join(demand)
     assert list(two.serve_queue(0)) == []
     b.capacity.change_limits(b.capacity.key, rpm=None, tpm=None, concurrent=2)
     assert [demand for demand, _ in two.serve_queue(0)] == [big]
@@ -151,8 +151,8 @@ def test_only_those_whom_no_healthy_endpoint_could_serve_are_stranded():
     a, b = two.states
     anywhere, not_b = CallDemand(), CallDemand()
     not_b.excluded.append(b)
-    for each in (anywhere, not_b):
-        two.queue.join(each)
+    for demand in (anywhere, not_b):
+        two.queue.join(demand)
     assert two.unservable(1) == []
     fail(a, 1)
     assert two.unservable(1) == [not_b]

@@ -18,13 +18,13 @@ class Waiting:
 
 def queue_of(*waiting):
     queue = WaitQueue()
-    for each in waiting:
-        queue.join(each)
+    for waiter in waiting:
+        queue.join(waiter)
     return queue
 
 
 def names(queue):
-    return [each.name for each in queue]
+    return [waiter.name for waiter in queue]
 
 
 def test_equals_are_served_in_the_order_they_came():
@@ -55,9 +55,9 @@ def test_a_newcomer_stands_behind_those_of_its_priority_and_above():
 
 def test_it_may_change_while_it_is_walked():
     queue = queue_of(*map(Waiting, "abcd"))
-    for each in queue:
-        if each.name in "bc":
-            queue.leave(each)
+    for waiter in queue:
+        if waiter.name in "bc":
+            queue.leave(waiter)
     assert names(queue) == ["a", "d"]
 
 

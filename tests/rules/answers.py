@@ -56,7 +56,9 @@ def logprobs_of(draw, text):
     tokens = [text[at : at + 3] for at in range(0, len(text), 3)]
     if draw(st.booleans()):
         tokens = tokens[1:]  # then they do not add up to the text
-    told = [{"token": each, "logprob": -0.5, "bytes": None, "top_logprobs": []} for each in tokens]
+    told = [
+        {"token": token, "logprob": -0.5, "bytes": None, "top_logprobs": []} for token in tokens
+    ]
     return {"content": draw(st.sampled_from([told, None])), "refusal": None}
 
 

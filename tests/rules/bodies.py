@@ -32,7 +32,7 @@ def _body(recipe):
     if "input" in recipe:
         asked = {"input": [_text(*piece) for piece in recipe["input"]], "model": "embed"}
     else:
-        messages = [{"role": each[0], "content": _content(*each)} for each in recipe["messages"]]
+        messages = [{"role": turn[0], "content": _content(*turn)} for turn in recipe["messages"]]
         asked = {"messages": messages, "model": "gpt-4.1"}
     if "tools" in recipe:
         asked["tools"] = [_CORPUS["tools"][number] for number in recipe["tools"]]

@@ -211,8 +211,8 @@ def test_one_call_may_always_probe_a_vendor_that_throttled():
     capacity = Capacity()
     refused = [capacity.reserve(0, 0.0) for _ in range(5)]
     capacity.throttled()
-    for each in refused:
-        capacity.settle(each, None, 1.0)
+    for reservation in refused:
+        capacity.settle(reservation, None, 1.0)
     assert capacity.has_room(0, 1.0)
     lost = capacity.reserve(0, 1.0)
     assert not capacity.has_room(0, 1.0)

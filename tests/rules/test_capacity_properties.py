@@ -1,8 +1,8 @@
 """Capacity against vendors that really refuse, and against plain lists of what was sent."""
 
-import random
 from heapq import heappop, heappush
 from itertools import count
+from random import Random
 
 import pytest
 from hypothesis import strategies as st
@@ -148,7 +148,7 @@ TestKeepingLimits = KeepingLimits.TestCase
 def under_load(capacity, vendor, *, seed, slowest_s, slowest_way_s=0.01):
     """Calls arrive by chance, faster than they fit; whoever finds no room goes away. Answers take
     their time and overtake each other. Returns (moment, tokens, refused) of each that was sent."""
-    chance, numbers = random.Random(seed), count()
+    random, numbers = Random(seed), count()
     now, ends_at = 1_000.0, 1_000.0 + LOAD_S
     events, sent, arrives_at = [(now, next(numbers), None)], [], now
     while events:
@@ -159,20 +159,20 @@ def under_load(capacity, vendor, *, seed, slowest_s, slowest_way_s=0.01):
                 capacity.learn(reservation, rate_limits(headers, wall_now=0.0))
             capacity.settle(reservation, None, now)
             continue
-        pause_s = chance.expovariate(RATE) if sent else slowest_s + 1  # the first one teaches
+        pause_s = random.expovariate(RATE) if sent else slowest_s + 1  # the first one teaches
         if now + pause_s < ends_at:
             heappush(events, (now + pause_s, next(numbers), None))
-        tokens = chance.randint(50, 250)
+        tokens = random.randint(50, 250)
         if not capacity.has_room(tokens, now):
             continue
         reservation = capacity.reserve(tokens, now)
-        if chance.random() < 0.05:  # no connection: nothing is sent
+        if random.random() < 0.05:  # no connection: nothing is sent
             capacity.give_back(reservation, now)
             continue
-        arrives_at = max(arrives_at, now + slowest_way_s * chance.random() ** 4)
+        arrives_at = max(arrives_at, now + slowest_way_s * random.random() ** 4)
         standing = vendor.admit(tokens, arrives_at)
         sent.append((now, tokens, standing.wait_s is not None))
-        back_at = now + slowest_s * chance.random() ** 3
+        back_at = now + slowest_s * random.random() ** 3
         heappush(events, (back_at, next(numbers), (reservation, vendor.headers(standing))))
     return sent
 

@@ -48,7 +48,7 @@ def errors_of(asked):
 @pytest.mark.parametrize("style", STYLES)
 def test_after_fifty_calls_of_a_kind_half_of_the_estimates_are_within_a_tenth(style):
     errors = errors_of(calls(style))
-    judged = [error for each in errors.values() for error in each[WARM_UP:]]
+    judged = [error for of_one_kind in errors.values() for error in of_one_kind[WARM_UP:]]
     assert len(judged) >= 5
     assert median(judged) < 0.1
 

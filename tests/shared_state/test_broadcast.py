@@ -118,11 +118,11 @@ async def test_a_later_instance_learns_the_states_in_force(tmp_path):
         await asyncio.sleep(0.1)
         async with reader(server) as newcomer:
             news = await newcomer.hears(2)
-            assert {each[:3] for each in news} == {
+            assert {change[:3] for change in news} == {
                 ("gpt-4.1", "east", "cooling"),
                 ("gpt-4.1", "west", "open"),
             }
-            assert all(each[3] > 20 for each in news)
+            assert all(change[3] > 20 for change in news)
 
 
 @bounded()
@@ -136,7 +136,7 @@ async def test_the_end_of_a_breaker_does_not_end_a_cooldown(tmp_path):
             while len(await server.command("HKEYS", "{llmproxy}:news")) != 1:
                 await asyncio.sleep(0.005)
         async with reader(server) as newcomer:
-            assert [each[2] for each in await newcomer.hears(1)] == ["cooling"]
+            assert [change[2] for change in await newcomer.hears(1)] == ["cooling"]
 
 
 @bounded()
@@ -200,7 +200,7 @@ async def test_text_that_is_not_a_message_is_ignored(tmp_path, junk):
         one.tell("cooling", 7.0)
         assert len(await other.hears(1)) == 1
         async with reader(server) as newcomer:
-            assert [each[2] for each in await newcomer.hears(1)] == ["cooling"]
+            assert [change[2] for change in await newcomer.hears(1)] == ["cooling"]
 
 
 @bounded()

@@ -186,7 +186,9 @@ def test_the_last_minute_is_reported_to_a_window_that_came_back_empty():
     lease.receive(grant(epoch="other", lost=True), START + 10)
     ask = lease.next_request(START + 10)
     assert ask.epoch == "other"
-    assert [(each.age_slots, each.requests, each.tokens) for each in ask.reports] == [(40, 2, 200)]
+    assert [(report.age_slots, report.requests, report.tokens) for report in ask.reports] == [
+        (40, 2, 200)
+    ]
 
 
 def test_what_a_lost_window_granted_is_dropped():
@@ -274,8 +276,8 @@ def test_what_was_dispatched_before_the_limit_was_known_is_reported_then():
     lease.reserve(100, START + 1)
     lease.set_limits(600, 100_000)
     reports = lease.next_request(START + 2).reports
-    assert sum(each.requests for each in reports) == 2
-    assert sum(each.tokens for each in reports) == 200
+    assert sum(report.requests for report in reports) == 2
+    assert sum(report.tokens for report in reports) == 200
 
 
 def test_a_limit_that_is_no_longer_known_bounds_nothing():

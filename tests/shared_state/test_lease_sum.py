@@ -71,9 +71,9 @@ class Fleet:
     def run(self, for_ms):
         for now_ms in range(0, for_ms, STEP_MS):
             self._deliver(now_ms)
-            for each in self.instances:
-                if not each.gone:
-                    self._step(each, now_ms)
+            for instance in self.instances:
+                if not instance.gone:
+                    self._step(instance, now_ms)
 
     def _step(self, instance, now_ms):
         now = instance.now(now_ms)
@@ -97,12 +97,12 @@ class Fleet:
     def _dispatch(self, instance, tokens, now_ms):
         now = instance.now(now_ms)
         instance.lease.reserve(tokens, now)
-        chance = self.random.random()
+        draw = self.random.random()
         later_ms = now_ms + self.random.randint(1, 3000)
-        if chance < self.corrected / 5:  # it was never sent
+        if draw < self.corrected / 5:  # it was never sent
             self._later(later_ms, lambda: instance.lease.give_back(tokens, now, now))
             return
-        used = self.random.randint(0, tokens) if chance < self.corrected else tokens
+        used = self.random.randint(0, tokens) if draw < self.corrected else tokens
         if used != tokens:
             self._later(later_ms, lambda: instance.lease.correct(used - tokens, now, now))
         self.dispatched.append((now_ms, 1, used))
@@ -111,12 +111,12 @@ class Fleet:
         ask = instance.lease.next_request(instance.now(now_ms))
         if ask is None:
             return
-        chance = self.random.random()
-        there_ms = now_ms + self.random.randint(1, 80 if chance < self.trouble else 3)
+        draw = self.random.random()
+        there_ms = now_ms + self.random.randint(1, 80 if draw < self.trouble else 3)
         back_ms = there_ms + self.random.randint(1, 15)
-        if chance < self.trouble / 3:  # never received
+        if draw < self.trouble / 3:  # never received
             self._later(now_ms + FAILS_AFTER_MS, instance.lease.request_failed)
-        elif chance < self.trouble * 2 / 3:  # received, but the reply is lost
+        elif draw < self.trouble * 2 / 3:  # received, but the reply is lost
             self._later(there_ms, lambda: self.window.answer(instance.name, ask, there_ms))
             self._later(now_ms + FAILS_AFTER_MS, instance.lease.request_failed)
         else:
@@ -201,7 +201,7 @@ def test_under_more_load_than_fits_nearly_all_of_a_minute_is_used(instances):
     fleet.run(130_000)
     requests, _ = fleet.most_in(60)
     assert requests <= 600 * 1.02
-    last_minute = sum(each[1] for each in fleet.dispatched if each[0] >= 70_000)
+    last_minute = sum(requests for at_ms, requests, _ in fleet.dispatched if at_ms >= 70_000)
     assert last_minute >= 600 * 0.97
 
 
@@ -217,13 +217,13 @@ def test_what_a_dead_instance_held_is_free_after_a_window():
         corrected=0.0,
     )
     fleet.run(5_000)
-    for each in fleet.instances[1:]:
-        each.gone = True
+    for instance in fleet.instances[1:]:
+        instance.gone = True
     fleet.instances[0].calls_per_s *= 20
     fleet.run(30_000)
-    before = sum(each[1] for each in fleet.dispatched)
+    before = sum(requests for _, requests, _ in fleet.dispatched)
     assert before > 0
     used, _ = fleet.window.used()
-    lately = sum(each[1] for each in fleet.dispatched[-450:] if each[0] >= 30_000 - 8_000)
+    lately = sum(requests for at_ms, requests, _ in fleet.dispatched[-450:] if at_ms >= 22_000)
     assert lately >= 400 * 0.95
     assert used <= 400 * 1.02

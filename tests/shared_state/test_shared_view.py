@@ -16,19 +16,19 @@ from tests.support.valkey import free_port, valkey
 SLOT_S = 0.25
 
 
-def connected(each):
-    return each.connected
+def connected(instance):
+    return instance.connected
 
 
-def lost(each):
-    return not each.connected
+def lost(instance):
+    return not instance.connected
 
 
-async def keep_dispatching(each, stop):
+async def keep_dispatching(instance, stop):
     """Calls that wait for nothing but a grant; returns how long the slowest waited."""
     slowest = 0.0
     while not stop.is_set():
-        slowest = max(slowest, await each.dispatch())
+        slowest = max(slowest, await instance.dispatch())
         await asyncio.sleep(0.005)
     return slowest
 
@@ -55,7 +55,7 @@ async def test_waiting_calls_are_called_back_when_something_is_granted(tmp_path)
 async def test_instances_share_one_limit(tmp_path):
     async with valkey(tmp_path) as server:
         async with instance(server, rpm=50) as one, instance(server, rpm=50) as other:
-            await one.until(lambda each: each.instances == 2)
+            await one.until(lambda instance: instance.instances == 2)
             dispatched = await asyncio.gather(all_that_it_gets(one), all_that_it_gets(other))
             assert 49 <= sum(dispatched) <= 51  # on credit: 2 %
 
@@ -109,11 +109,11 @@ async def test_what_a_dead_instance_was_granted_is_free_after_a_window(tmp_path)
 async def test_instances_know_of_each_other(tmp_path):
     async with valkey(tmp_path) as server, instance(server) as one:
         async with instance(server) as other:
-            await one.until(lambda each: each.instances == 2)
+            await one.until(lambda instance: instance.instances == 2)
             assert other.instances == 2
             one.lease.go_local()
             assert one.lease.share == 0.5
-        await one.until(lambda each: each.instances == 1)
+        await one.until(lambda instance: instance.instances == 1)
 
 
 @pytest.mark.clock
@@ -140,7 +140,7 @@ FAULTS = ["hung", "gone", "out of memory", "read-only"]
 async def test_no_call_waits_for_a_server_that_is_broken(tmp_path, how):
     async with valkey(tmp_path) as server:
         async with instance(server) as one, instance(server) as other:
-            await one.until(lambda each: each.instances == 2)
+            await one.until(lambda instance: instance.instances == 2)
             stop = asyncio.Event()
             calls = asyncio.create_task(keep_dispatching(one, stop))
             await asyncio.sleep(0.2)
@@ -152,7 +152,7 @@ async def test_no_call_waits_for_a_server_that_is_broken(tmp_path, how):
             await server.mend(how)
             await one.until(connected)
             await other.until(connected)
-            await one.until(lambda each: each.lease.share is None)
+            await one.until(lambda instance: instance.lease.share is None)
             stop.set()
             assert await calls < 0.5
 
@@ -237,14 +237,14 @@ async def test_how_many_share_is_remembered_when_the_server_forgets(tmp_path):
     async with valkey(tmp_path) as server:
         async with instance(server) as one:
             async with instance(server):
-                await one.until(lambda each: each.instances == 2)
+                await one.until(lambda instance: instance.instances == 2)
                 await server.kill()
                 await one.until(lost)
             assert one.lease.share == 0.5
             await server.start()
             await one.until(connected)
             assert one.instances == 2
-            await one.until(lambda each: each.instances == 1, within_s=10)
+            await one.until(lambda instance: instance.instances == 1, within_s=10)
 
 
 @pytest.mark.clock

@@ -1,9 +1,9 @@
 """Several proxies that share one Valkey and the same endpoints, under a steady load."""
 
 import asyncio
-import random
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 from time import monotonic
 
 from tests.support.client import CHAT, ask, connect, request
@@ -149,15 +149,15 @@ class Load:
         return found
 
     async def _client(self, port, pause_s, number):
-        chance = random.Random(number)
-        next_at = monotonic() + chance.random() * pause_s
+        random = Random(number)
+        next_at = monotonic() + random.random() * pause_s
         connection = None
         while True:
             if port in self.dead:
                 living = [port for port in self.ports if port not in self.dead]
                 port, connection = living[number % len(living)], None
             await asyncio.sleep(max(0.0, next_at - monotonic()))
-            next_at = max(next_at + pause_s * chance.uniform(0.5, 1.5), monotonic() - 1.0)
+            next_at = max(next_at + pause_s * random.uniform(0.5, 1.5), monotonic() - 1.0)
             at, status = monotonic(), 0
             try:
                 connection = connection or await connect(port)

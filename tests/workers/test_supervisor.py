@@ -190,7 +190,7 @@ def test_a_failed_start_is_logged_and_tried_again(caplog):
     assert [name for name, _ in stage.started] == [0, 1, 0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_every_signal_is_passed_on_and_no_worker_is_replaced_after_it(number, caplog):
     processes = []
 
@@ -201,7 +201,7 @@ def test_every_signal_is_passed_on_and_no_worker_is_replaced_after_it(number, ca
         2, accepts(0), accepts(1), look, signals(number), ends(0), signals(number), ends(1)
     )
     assert stage.run() == 0
-    assert [each.signals for each in processes] == [[number], [number, number]]
+    assert [process.signals for process in processes] == [[number], [number, number]]
     assert len(stage.started) == 2
     assert stage.stopped == 1
     assert caplog.records == []

@@ -101,14 +101,14 @@ class Proxy:
         results: Results,
         vendors: Mapping[EndpointState, SimulatedEndpoint],
         counts: Mapping[EndpointState, EndpointCount],
-        chance: Random,
+        random: Random,
     ) -> None:
         self.pool = pool
         self.clock = clock
         self.results = results
         self.vendors = vendors
         self.counts = counts
-        self.draw = chance.random
+        self.draw = random.random
         self.policy = AttemptPolicy(settings.num_retries + 1, settings.queue)
         self.total_s = settings.timeouts.total_s
         self.caller = "simulated" if settings.callers else None

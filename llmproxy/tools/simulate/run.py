@@ -74,14 +74,14 @@ class _Vendors:
 
     def _vendor(self, endpoint: Endpoint) -> SimulatedEndpoint:
         model = self._model.of(endpoint.group, endpoint.name)
-        chance = Random(f"{self._seed} {endpoint.group}/{endpoint.name}")  # noqa: S311
+        random = Random(f"{self._seed} {endpoint.group}/{endpoint.name}")  # noqa: S311
         limits = model.limits or endpoint.limits
         if endpoint.account not in self._accounts:
             self._accounts[endpoint.account] = Account(
                 limits.rpm,
                 limits.tpm,
                 fixed_windows=endpoint.provider.fixed_windows,
-                begins_at=-MINUTE_S * chance.random(),
+                begins_at=-MINUTE_S * random.random(),
             )
         return SimulatedEndpoint(
             endpoint,
@@ -89,11 +89,11 @@ class _Vendors:
             model,
             latency=self._model.latency_s,
             timeout_s=endpoint.first_byte_timeout_s or self._timeout_s,
-            chance=chance,
+            random=random,
         )
 
 
-def _proxy(config: Config, vendors: _Vendors, clock: Clock, chance: Random) -> Proxy:
+def _proxy(config: Config, vendors: _Vendors, clock: Clock, random: Random) -> Proxy:
     pool = pool_of(config, price_list=list_price)
     models: dict[EndpointState, SimulatedEndpoint] = {}
     counts: dict[EndpointState, EndpointCount] = {}
@@ -108,5 +108,5 @@ def _proxy(config: Config, vendors: _Vendors, clock: Clock, chance: Random) -> P
         results=vendors.results,
         vendors=models,
         counts=counts,
-        chance=chance,
+        random=random,
     )

@@ -35,7 +35,7 @@ class Traffic(msgspec.Struct, frozen=True):
 
 
 def steady(
-    steps: Sequence[RateStep], groups: Sequence[str], tokens: tuple[int, int], chance: Random
+    steps: Sequence[RateStep], groups: Sequence[str], tokens: tuple[int, int], random: Random
 ) -> Traffic:
     """Return calls at random times (a Poisson process), one step after the other.
 
@@ -47,7 +47,7 @@ def steady(
         ends_s = begins_s + step.seconds
         at_s = begins_s
         while step.rate > 0:
-            at_s += chance.expovariate(step.rate)
+            at_s += random.expovariate(step.rate)
             if at_s >= ends_s:
                 break
             group = groups[len(arrivals) % len(groups)]

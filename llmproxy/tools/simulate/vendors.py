@@ -93,7 +93,7 @@ class Account:
 class SimulatedEndpoint:
     """One modelled endpoint."""
 
-    __slots__ = ("_chance", "_deviation", "_mean", "_outages", "_timeout_s", "account", "endpoint")
+    __slots__ = ("_deviation", "_mean", "_outages", "_random", "_timeout_s", "account", "endpoint")
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class SimulatedEndpoint:
         *,
         latency: Latency,
         timeout_s: float,
-        chance: Random,
+        random: Random,
     ) -> None:
         self.endpoint = endpoint
         self.account = account
@@ -112,7 +112,7 @@ class SimulatedEndpoint:
         self._mean = log(latency.median)
         self._deviation = log(latency.p95 / latency.median) / P95
         self._timeout_s = timeout_s
-        self._chance = chance
+        self._random = random
 
     def answer(self, tokens: int, now: float) -> Outcome:
         """Return how a request of this many tokens ends if it is sent now."""
@@ -122,7 +122,7 @@ class SimulatedEndpoint:
         standing = self.account.admit(tokens, now)
         if standing is not None and standing.wait_s is not None:
             return Outcome(now + REFUSAL_S, self._throttled(standing), self.account, standing)
-        took_s = exp(self._chance.gauss(self._mean, self._deviation))
+        took_s = exp(self._random.gauss(self._mean, self._deviation))
         failure: UpstreamError | None = None
         if took_s > self._timeout_s:
             took_s = self._timeout_s

@@ -81,19 +81,19 @@ def _counted(number: int, what: str) -> str:
 
 
 def _columns(rows: Sequence[ShownGroup | ShownEndpoint], look: Look) -> list[Column]:
-    def each(read: Callable[[ShownEndpoint], Text]) -> list[Text]:
+    def cells(read: Callable[[ShownEndpoint], Text]) -> list[Text]:
         return [read(row) if isinstance(row, ShownEndpoint) else Text() for row in rows]
 
-    requests = each(lambda row: _used(row.capacity.requests, look))
-    tokens = each(lambda row: _used(row.capacity.tokens, look))
+    requests = cells(lambda row: _used(row.capacity.requests, look))
+    tokens = cells(lambda row: _used(row.capacity.tokens, look))
     names = [_name(row) for row in rows]
     recents = [row.recent for row in rows]
     return [
         Column("GROUP, ENDPOINT", names, short="ENDPOINT", least=13, names=True),
         Column("STATE", [_state(row, look) for row in rows], steady=15),
-        Column("TIER", each(lambda row: Text(f"{row.tier}")), 8, "T", right=True),
-        Column("WEIGHT", each(lambda row: Text(f"{row.weight:g}")), 9, "W", right=True),
-        Column("BREAKER", each(_breaker), 11, steady=9),
+        Column("TIER", cells(lambda row: Text(f"{row.tier}")), 8, "T", right=True),
+        Column("WEIGHT", cells(lambda row: Text(f"{row.weight:g}")), 9, "W", right=True),
+        Column("BREAKER", cells(_breaker), 11, steady=9),
         Column("BUSY", [_busy(row) for row in rows], 1, right=True),
         Column("REQUESTS", requests, 4),
         Column("TOKENS", tokens, 5, steady=8),
@@ -106,10 +106,10 @@ def _columns(rows: Sequence[ShownGroup | ShownEndpoint], look: Look) -> list[Col
             "P99", [_time(recent.first_byte_p99_ms) for recent in recents], 6, steady=5, right=True
         ),
         Column(
-            "REQ LEFT", each(lambda row: _left(row.capacity.requests)), 12, right=True, extra=True
+            "REQ LEFT", cells(lambda row: _left(row.capacity.requests)), 12, right=True, extra=True
         ),
         Column(
-            "TOK LEFT", each(lambda row: _left(row.capacity.tokens)), 13, right=True, extra=True
+            "TOK LEFT", cells(lambda row: _left(row.capacity.tokens)), 13, right=True, extra=True
         ),
         Column(WHY, [Text(_why(row), QUIET) for row in rows], 10, steady=36, least=36),
     ]

@@ -40,7 +40,7 @@ def test_a_run_without_a_served_call_is_reported_and_drawn():
 def test_the_picture_is_an_svg_that_names_its_endpoints_and_escapes_its_title():
     picture = ElementTree.fromstring(as_svg(run(cheap_and_dear(), calls((24, 120))), "<a & b>"))
 
-    texts = [each.text for each in picture.iter("{http://www.w3.org/2000/svg}text")]
+    texts = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
     assert texts[0] == "<a & b>"
     for name in ("g/one (tier 0)", "g/two (tier 0)", "g/dear (tier 1)"):
         assert name in texts

@@ -139,7 +139,7 @@ def by_simulation(config, faults):
         results=results,
         vendors=vendors,
         counts=counts,
-        chance=SimpleNamespace(random=small_draw),
+        random=SimpleNamespace(random=small_draw),
     )
     for _ in range(CALLS):
         clock.run([Arrival(clock.now, "g", 1, 1, 2)], proxy.take)
@@ -150,12 +150,12 @@ def by_simulation(config, faults):
 
 @bounded(120)
 async def test_the_simulation_tries_the_same_endpoints_as_the_stage_on_random_scripts():
-    chance = Random(13)
+    random = Random(13)
     asked = 0
     for number in range(SCRIPTS):
-        config = chance.choice(CONFIGS)
+        config = random.choice(CONFIGS)
         names = [model.name for group in config.model_groups for model in group.models]
-        faults = {name: chance.choices(FAULTS, k=chance.randint(1, 4)) for name in names}
+        faults = {name: random.choices(FAULTS, k=random.randint(1, 4)) for name in names}
 
         by_stage = await by_the_stage(config, faults)
 

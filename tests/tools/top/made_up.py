@@ -47,9 +47,9 @@ def endpoint(name, state="ok", **changes):
 def group(name, *endpoints, **changes):
     told = {
         "group": name,
-        "status": "ok" if all(each["state"] == "ok" for each in endpoints) else "degraded",
+        "status": "ok" if all(item["state"] == "ok" for item in endpoints) else "degraded",
         "waiting": 0,
-        "in_flight": sum(each["in_flight"] for each in endpoints),
+        "in_flight": sum(item["in_flight"] for item in endpoints),
         "recent": recent(120),
         "endpoints": list(endpoints),
     }
@@ -120,7 +120,7 @@ def state(groups=None, status="ok", **changes):
             "error_at": None,
         },
         "shared": None,
-        "in_flight": sum(each["in_flight"] for each in groups),
+        "in_flight": sum(item["in_flight"] for item in groups),
         "recent": recent(1_104, 4),
         "totals": {
             "calls": 812_345,

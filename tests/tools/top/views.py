@@ -33,8 +33,8 @@ def new_point(number, **changes):
 def view(*heard, only=None):
     """A view that has heard this; without anything: of a proxy that is well, with traffic."""
     seen = View(only=only)
-    for each in heard or (state(), history(), calls(*made_up.calls())):
-        seen = seen.after(each, NOW)
+    for message in heard or (state(), history(), calls(*made_up.calls())):
+        seen = seen.after(message, NOW)
     return seen
 
 
