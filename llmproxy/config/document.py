@@ -38,7 +38,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class TextError:
     """An error in the YAML text: its line (from 1), what was found, and the remedy."""
 
     line: int
@@ -51,11 +51,11 @@ class Document:
     """The values of a YAML text, their lines, and the errors in it.
 
     `written`: the text of values with references to the environment, as it is in the file.
-    `refused`: the paths of values that cannot be used; `spots` says why.
+    `refused`: the paths of values that cannot be used; `errors` says why.
     """
 
     value: Any = None
-    spots: list[Spot] = field(default_factory=list)
+    errors: list[TextError] = field(default_factory=list)
     key_lines: dict[Path, int] = field(default_factory=dict)
     value_lines: dict[Path, int] = field(default_factory=dict)
     written: dict[Path, str] = field(default_factory=dict)
@@ -72,21 +72,23 @@ class Document:
 
 
 def read(text: str, environ: Mapping[str, str]) -> Document:
-    """Read a YAML text. Never raises: errors are in the document's `spots`."""
+    """Read a YAML text. Never raises: errors are in the document's `errors`."""
     document = Document()
     if odd := _ODD_BREAK.search(text):
         found = f"found the invisible line separator U+{ord(odd[0]):04X}."
         remedy = "Remove it; inside double quotes it may be written \\u and its four digits."
-        document.spots.append(Spot(_line_at(text, odd.start()), found, remedy))
+        document.errors.append(TextError(_line_at(text, odd.start()), found, remedy))
         return document
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         if (line := _too_deep(text, loader)) is not None:
-            document.spots.append(Spot(line, f"found more than {MAX_DEPTH} levels.", "Flatten it."))
+            document.errors.append(
+                TextError(line, f"found more than {MAX_DEPTH} levels.", "Flatten it.")
+            )
             return document
         root = yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
-        document.spots.append(_syntax(error, text))
+        document.errors.append(_syntax(error, text))
         return document
     if root is not None:
         builder = _Builder(document, environ)
@@ -110,7 +112,7 @@ def _too_deep(text: str, loader: type[yaml.SafeLoader]) -> int | None:
     return None
 
 
-def _syntax(error: yaml.YAMLError, text: str) -> Spot:
+def _syntax(error: yaml.YAMLError, text: str) -> TextError:
     """Return PyYAML's message and line, without the line's text, which may contain a secret."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         line: int = error.problem_mark.line + 1
@@ -132,7 +134,7 @@ def _syntax(error: yaml.YAMLError, text: str) -> Spot:
         remedy = "Put quotes around a value that begins with @, ` or %."
     else:
         remedy = "Check indentation, colons and quotes here and on the line above."
-    return Spot(min(line, max(len(lines), 1)), f"not valid YAML: {problem}.", remedy)
+    return TextError(min(line, max(len(lines), 1)), f"not valid YAML: {problem}.", remedy)
 
 
 class _Builder:
@@ -237,7 +239,7 @@ class _Builder:
         """Note an error. `path`: of the value that cannot be used; None if another one is used."""
         if path is not None:
             self.document.refused.add(path)
-        self.document.spots.append(Spot(line, found, remedy))
+        self.document.errors.append(TextError(line, found, remedy))
 
 
 def _line_at(text: str, position: int) -> int:

@@ -56,7 +56,7 @@ def parse_config(
     finds what is wrong between values.
     """
     document = read(text, environ)
-    found = [Problem(file, spot.line, spot.found, spot.remedy) for spot in document.spots]
+    found = [Problem(file, error.line, error.found, error.remedy) for error in document.errors]
     config = None
     if isinstance(document.value, dict):
         config, wrong = _checked(document, file, explain, find_conflicts)
@@ -105,7 +105,7 @@ def _checked(
         faults += [
             detail
             for detail in error.errors(include_url=False)
-            # Errors of the text itself are in document.spots, and conflicts are in `faults`.
+            # Errors of the text itself are in document.errors, and conflicts are in `faults`.
             if detail["loc"] not in document.refused and detail["type"] != Config.CONFLICT
         ]
     problems = (explain(fault, document, file) for fault in faults)

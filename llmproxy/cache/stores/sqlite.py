@@ -22,7 +22,7 @@ READ = (
     "SELECT rowid, value, used_at FROM answers WHERE key = ? AND model_group = ? AND stored_at > ?"
 )
 NOTE_USE = "UPDATE answers SET used_at = ? WHERE rowid = ?"
-KEEP = """
+UPSERT = """
 INSERT INTO answers (key, model_group, stored_at, used_at, value) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (key, model_group) DO UPDATE
 SET stored_at = excluded.stored_at, used_at = excluded.used_at, value = excluded.value
@@ -30,7 +30,7 @@ SET stored_at = excluded.stored_at, used_at = excluded.used_at, value = excluded
 DELETE_EXPIRED = """
 DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE stored_at <= ? LIMIT 200)
 """
-LEAST_USED = "SELECT rowid, length(value) FROM answers ORDER BY used_at LIMIT 50"
+LEAST_RECENTLY_USED = "SELECT rowid, length(value) FROM answers ORDER BY used_at LIMIT 50"
 DELETE_ROW = "DELETE FROM answers WHERE rowid = ?"
 # Filled with only the conditions that apply, so that an index finds the rows; a statement with all
 # conditions would scan the whole table.
@@ -42,7 +42,7 @@ OPEN_S = 10.0
 MAX_PENDING = 16  # jobs for the thread: a disk that hangs must not fill the memory
 USED_STEP_S = 60.0  # the uses of an answer are noted at most this often
 MAX_UNNOTED = 500
-ROUNDS = 40  # of LEAST_USED for one write: 20 ms; needed only after the bound was lowered
+ROUNDS = 40  # of LEAST_RECENTLY_USED for one write: 20 ms; needed only after the bound was lowered
 # The largest part of the bound for one answer: a bigger one would evict too many others.
 LARGEST_PART = 1 / 8
 SPLIT_BYTES = 16 * PAGE_BYTES  # the most that one write takes in addition, for split pages
@@ -127,10 +127,10 @@ class SqliteStore:
             raise StoreError(f"The file of answers {why}.")
         self._pending += 1
         running = asyncio.get_running_loop().run_in_executor(self._thread, job, *args)
-        running.add_done_callback(self._is_done)
+        running.add_done_callback(self._job_done)
         return await asyncio.shield(running)
 
-    def _is_done(self, _: asyncio.Future[T]) -> None:
+    def _job_done(self, _: asyncio.Future[T]) -> None:
         self._pending -= 1
 
 
@@ -192,7 +192,7 @@ class AnswerFile:
                     room -= size
                     stored_at = stored_at_of(value)
                     at = now if stored_at is None else stored_at
-                    connection.execute(KEEP, (key, group, at, now, value))
+                    connection.execute(UPSERT, (key, group, at, now, value))
             if number(connection, "page_count") * PAGE_BYTES > self._max_bytes:
                 _vacuum(connection)  # the bound was lowered
 
@@ -260,7 +260,7 @@ class AnswerFile:
 def _delete_least_used(connection: sqlite3.Connection, size: int) -> int:
     """Delete about `size` bytes of the least recently used answers; returns how many answers."""
     rows: list[tuple[int]] = []
-    for row, length in connection.execute(LEAST_USED).fetchall():
+    for row, length in connection.execute(LEAST_RECENTLY_USED).fetchall():
         if size <= 0:
             break
         rows.append((row,))

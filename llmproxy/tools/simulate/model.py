@@ -86,7 +86,7 @@ def load_model(path: Path, known: Collection[tuple[str, str]]) -> Model:
         problem = Problem(file, 0, f"cannot be read: {error}.", "Check the path.")
         raise ConfigError([problem]) from error
     document = read(text, {})
-    problems = [Problem(file, spot.line, spot.found, spot.remedy) for spot in document.spots]
+    problems = [Problem(file, error.line, error.found, error.remedy) for error in document.errors]
     if problems:
         raise ConfigError(problems)
     try:
