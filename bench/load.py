@@ -99,7 +99,7 @@ def watching(address: Address, count: int) -> Iterator[None]:
     for connection, thread in zip(sockets, threads, strict=True):
         connection.sendall(b"GET /admin/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
         if not connection.recv(4096).startswith(b"HTTP/1.1 200"):
-            raise BenchError("The proxy tells dashboards nothing.")
+            raise BenchError("The proxy does not answer dashboards with events.")
         thread.start()
     try:
         yield
@@ -116,7 +116,7 @@ def _read_on(connection: socket.socket) -> None:
 
 
 def ask(address: Address, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
-    """One whole call. Raises OSError or HTTPException while nobody answers."""
+    """Make one whole call. Raises OSError or HTTPException without an answer."""
     connection = http.client.HTTPConnection("127.0.0.1", address.port, timeout=timeout_s)
     try:
         headers = {"content-type": "application/json", "authorization": "Bearer sk-client"}
@@ -128,7 +128,7 @@ def ask(address: Address, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
 
 
 def until_listening(address: Address, process: Started, *, timeout_s: float = 5.0) -> None:
-    """Return when somebody accepts connections there."""
+    """Return when the address accepts connections."""
     give_up_at = time.monotonic() + timeout_s
     while True:
         process.check_alive()

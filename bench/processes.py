@@ -57,8 +57,8 @@ class Started:
     def check_alive(self) -> None:
         """Raise BenchError with the end of its log if the process has ended by itself."""
         if (code := self._process.poll()) is not None:
-            told = self.log.read_text(errors="replace").strip()[-2000:] or "(it said nothing)"
-            raise BenchError(f"{self.name} ended by itself with exit code {code}:\n{told}")
+            end = self.log.read_text(errors="replace").strip()[-2000:] or "(empty)"
+            raise BenchError(f"{self.name} ended by itself with exit code {code}:\n{end}")
 
     def cpu_us(self) -> float:
         """CPU microseconds (user and system) that the process tree has used so far."""
@@ -96,7 +96,7 @@ class Started:
 
 
 def free_port() -> int:
-    """A TCP port on the loopback interface that nobody listens on now."""
+    """A free TCP port on the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -245,8 +245,8 @@ answer of 0.6 kB, keep-alive.
 - start: from spawning the process to its first 200, {plan.starts} times, caches warm.
 - cache hit, cache miss: LLMProxy with `cache: true, mode: all`; of the one every request was asked
   before, of the other none (each has a seed of its own). Whole requests, c={CPU_AT}, only.
-- uncounted: LLMProxy whose ledger hears nothing; watched: with {DASHBOARDS} dashboards' streams of
-  events open. Whole requests, c={CPU_AT}, only.
+- uncounted: LLMProxy without its metrics recorder; watched: with {DASHBOARDS} dashboards' event
+  streams open. Whole requests, c={CPU_AT}, only.
 - Access log: {logs or "none"}; it goes to /dev/null while measuring."""
 
 

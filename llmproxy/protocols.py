@@ -85,7 +85,7 @@ class Credentials(Protocol):
     """A source of short-lived credentials (Entra tokens)."""
 
     async def headers(self, endpoint: Endpoint) -> tuple[Header, ...]:
-        """Return the credential to send now. Raises CredentialRejected if there is none."""
+        """Return the credential to send now. Raises CredentialRejected if it cannot get one."""
 
     def close(self) -> None:
         """Release what it has open."""
@@ -133,7 +133,7 @@ class PriceList(Protocol):
 
 
 class AnswerCache(Protocol):
-    """Answers calls from earlier answers; sends equal calls that arrive together only once."""
+    """Answers calls from earlier answers; sends identical calls that arrive together only once."""
 
     def serve(self, config: Config, prices: Prices) -> None:
         """Serve the groups and callers of a config from now on. `prices`: for what was saved."""

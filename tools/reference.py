@@ -40,11 +40,11 @@ Any value may refer to the environment, alone or inside a longer text:
 | `${NAME:-default}` | the same, or the default if the variable is unset or empty |
 | `$${` | a plain `${` |
 
-Between braces or brackets (`{api_key: "${KEY}"}`) YAML wants quotes around `${...}`. Values are
-read by YAML 1.2's rules: `no` and `2024-10-21` are texts; a number that is meant as a text needs
-quotes. Anchors, aliases and merge keys (`<<`) work; a key that stands twice is an error.
+Between braces or brackets (`{api_key: "${KEY}"}`) YAML needs quotes around `${...}`. Values are
+read by YAML 1.2's rules: `no` and `2024-10-21` are texts; a number that is meant as text needs
+quotes. Anchors, aliases and merge keys (`<<`) work; a duplicate key is an error.
 
-**Without a file** the keys in the environment are used: `OPENAI_API_KEY` (with `OPENAI_BASE_URL`,
+**Without a file**, the keys in the environment are used: `OPENAI_API_KEY` (with `OPENAI_BASE_URL`,
 `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`), and `AZURE_OPENAI_API_KEY` with `AZURE_OPENAI_ENDPOINT`
 (with `OPENAI_API_VERSION`, if it is `preview`, `latest` or `v1`). Every model name goes through
 unchanged. With both, Azure comes first (tier 0) and OpenAI takes what Azure cannot serve (tier 1).

@@ -1,4 +1,4 @@
-"""The answer cache: it answers calls from earlier answers, and sends equal calls only once.
+"""The answer cache: it answers calls from earlier answers, and sends identical calls only once.
 
 Only complete answers are kept, and only of calls whose answer depends on nothing but the call
 (keys.py). An answer serves JSON and streams alike, whichever it was. If no endpoint can answer, an

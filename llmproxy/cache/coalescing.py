@@ -101,7 +101,7 @@ class Coalescer:
     async def _followed(
         self, flight: SingleFlight, lookup: Lookup, client: Downstream, record: CallRecord
     ) -> bool:
-        """Wait for the leader's answer; False if there is none, or none that fits this call."""
+        """Wait for the leader's answer and serve it; False if it has none that fits this call."""
 
         def make_headers(content_type: bytes) -> Headers:
             record.endpoint, record.fallback = flight.record.endpoint, flight.record.fallback
@@ -205,7 +205,7 @@ async def _completed_in_time(subscriber: Subscriber, flight: SingleFlight, looku
 
 def _deadline_exceeded() -> GatewayError:
     return GatewayError(
-        "The call's time was over before the answer to an equal call under way was complete.",
+        "The call's time ran out before the answer to an identical call under way was complete.",
         status=504,
         code="deadline_exceeded",
     )

@@ -177,7 +177,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 def operation_at(path: str) -> Operation:
-    """The row for a path without `/v1/`; UNKNOWN if there is none."""
+    """The row for a path without `/v1/`; UNKNOWN for a path without a row."""
     operation = OPERATIONS.get(path)
     while operation is None and path:
         operation = OPERATIONS.get(path + "/")

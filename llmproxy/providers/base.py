@@ -134,7 +134,7 @@ class Provider:
         return ((self._key_header, key),)
 
     def brought_credential(self, headers: Headers) -> tuple[Header, ...]:
-        """Return the client's own key in the header that this vendor expects; () if there is none.
+        """Return the client's own key in the header that this vendor expects; () without a key.
 
         AzureOpenAI clients send `api-key`, OpenAI clients a Bearer key. JSON Web Tokens, which
         begin with `eyJ` (RFC 7519), are always sent as Bearer.

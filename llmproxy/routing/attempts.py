@@ -1,9 +1,9 @@
 """What a call does next in its group: the state machine behind failover and `llmproxy simulate`.
 
-`Attempts` has no clock, no chance, no I/O and no events. `now` (seconds, monotonic) and `draw` (a
-random number in [0, 1)) are arguments; what happened is returned. A driver asks `next` what to do,
-does it, and reports how it went. pipeline/failover drives it with asyncio, tools/simulate from a
-heap of simulated moments.
+`Attempts` has no clock, no random source, no I/O and no events. `now` (seconds, monotonic) and
+`draw` (a random number in [0, 1)) are arguments; what happened is returned. A driver asks `next`
+what to do, does it, and reports how it went. pipeline/failover drives it with asyncio,
+tools/simulate from a heap of simulated moments.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class CallState(StrEnum):
 # Where only open breakers are in the way, waiting does not help by itself: a breaker closes because
 # an attempt succeeded. So one call of the group, the probe, is sent early to the endpoint that
 # would recover first, and the others pause for its result. That is why `next` looks twice: a call
-# that paused takes any endpoint that has come back, and probes only if there is none.
+# that paused takes any endpoint that has come back, and probes only if none has.
 #
 # Claims (a checkout, a slot of the retry budget, the permit to probe) belong to the attempt, not to
 # the call. Several attempts may be under way at once; each is reported, and gives back its claims,

@@ -30,7 +30,7 @@ class Pool:
         return Pool(shown, hidden)
 
     def group_for(self, call: Call) -> Group:
-        """Return the group that a call is for. Raises ClientError if there is none."""
+        """Return the group that a call is for. Raises ClientError if no group serves its model."""
         group = self.groups.get(call.model) if call.model is not None else None
         if group is None and call.model not in self._hidden:
             group = self.groups.get(self.WILDCARD)

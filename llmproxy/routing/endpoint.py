@@ -34,8 +34,8 @@ class Availability(msgspec.Struct, frozen=True):
     """Whether an endpoint takes a call.
 
     `seconds`: how long it does not, as far as that is known; infinite if nothing ends it by itself.
-    `cause`: the failure behind it, such as `throttled`; "" if there is none. A half-open breaker
-    has one even if it takes the call.
+    `cause`: the failure behind it, such as `throttled`; "" without one. A half-open breaker has one
+    even if it takes the call.
     """
 
     kind: AvailabilityKind

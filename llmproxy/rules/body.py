@@ -236,7 +236,7 @@ Place = tuple[int, int]  # offsets of a value: [start, end)
 
 
 def _place_of_model(body: bytes, model: str, value: bytes) -> Place | None:
-    """Return the position of the effective top-level `model` value; None if there is none.
+    """Return the position of the effective top-level `model` value; None without one.
 
     A quotation mark inside a JSON string is always escaped, so `"model"` followed by a colon and
     not preceded by a backslash is a key, at any depth. The last ones are tried first: openai-python
@@ -294,7 +294,7 @@ def _walk_to_model(body: bytes) -> Place | None:
     """Find the position token by token: for keys with escapes and for many nested `model` keys."""
     if len(body) > MAX_WALKED_BYTES:
         raise ClientError(
-            "The 'model' of this request cannot be told apart safely from nested ones. "
+            "The 'model' of this request cannot be distinguished safely from nested ones. "
             'Write its key as plain "model", as the first member of the body.',
             param="model",
         )

@@ -158,7 +158,7 @@ def _reset_of_exhausted(headers: Sequence[Header], wall_now: float) -> float | N
 
 
 def _dimension(name: bytes) -> tuple[bytes, bytes]:
-    """Split a name into the limit and the field, which is empty if it is none of the three.
+    """Split a name into the limit and the field; the field is empty if it is not a known one.
 
     Names are `x-ratelimit-remaining-tokens`, `anthropic-ratelimit-tokens-remaining` and the like.
     """

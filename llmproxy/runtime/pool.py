@@ -1,7 +1,7 @@
-"""The pool of a config: the state of each endpoint, kept from the config before if it is the same.
+"""The pool of a config: the state of each endpoint, taken over from the previous config's pool.
 
-State is kept in the same objects, not copied, so that attempts that are under way and those that
-follow count in the same place. A group is kept by its name, with the calls in its wait queue; an
+State is kept in the same objects, not copied, so that attempts under way and later ones are
+counted in the same place. A group is kept by its name, with the calls in its wait queue; an
 endpoint by group, name and account; the capacity of an account by the account, even if its limits
 change.
 """
@@ -37,7 +37,8 @@ def pool_of(
 ) -> Pool:
     """Return the state of every endpoint of a config. `endpoints`: its own, if already made.
 
-    What `before` knows of the same groups and endpoints is theirs, and no longer that of `before`.
+    `before`: the pool of the previous config. Groups and endpoints that are in both keep their
+    state: the new pool takes over the objects, so `before` must not get further calls.
     """
     if endpoints is None:
         endpoints = endpoints_of(config)

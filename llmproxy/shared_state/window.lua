@@ -1,26 +1,26 @@
 -- The shared window: what was granted to all instances in the last minute, counted in slots.
 --
--- KEYS[1]   the instances that are alive, by the time of their last request
--- KEYS[2..] a window each, as a hash: e epoch, n newest slot, r and t totals, r<i> and t<i> the
+-- KEYS[1]   the live instances, by the time of their last request
+-- KEYS[2..] one window per key, as a hash: e epoch, n newest slot, r and t totals, r<i> and t<i> the
 --           slots in a ring, c the claim of the instance that was refused first
 -- ARGV      time in ms ('' = this server's), ms of a slot, slots of a window, the instance's name,
 --           1 = count the instances; then for each window: rpm, tpm (-1 = no limit), burst requests
---           and slots (0 = no limit), instances that share it, epoch, 1 = a call waits, requests
+--           and slots (0 = no limit), instances that share it, epoch, 1 = a call is waiting, requests
 --           and tokens needed, requests and tokens wanted, number of usage reports, and for each
 --           report: age in slots, requests, tokens
 -- Reply     instances (-1 = not counted); then for each window: epoch, 1 = lost, requests and
---           tokens granted, 1 = something is left, ms to wait after a refusal
+--           tokens granted, 1 = capacity is left, ms to wait after a refusal
 --
--- Example: rpm 600, 590 in the window, 2 instances. A request for 20 gets 5: its part of what is
--- left. A request that needs 11 is refused, and gets the ms until enough slots have left.
+-- Example: rpm 600, 590 in the window, 2 instances. A request for 20 is granted 5: half of what is
+-- left. A request that needs 11 is refused, with the ms until enough slots have expired.
 --
--- The cost does not depend on what a window holds: totals are kept, and a slot is read again only
--- when it leaves. Everything is read first and written at once at the end: a server that is out of
--- memory or read-only refuses all of it.
+-- The cost does not depend on how much a window contains: totals are kept, and a slot is read again
+-- only when it expires. Everything is read first and written in one step at the end, so that a
+-- server that is out of memory or read-only refuses all of it.
 
-local PRESENT_MS = 3000   -- an instance that was silent for so long is gone
-local CLAIM_MS = 300      -- the instance refused first is served first, if it keeps asking
-local CLOCK_BACK = 8      -- slots by which the clock may be set back before the window starts anew
+local PRESENT_MS = 3000   -- an instance that is silent for longer is gone
+local CLAIM_MS = 300      -- the instance that was refused first is served first, if it keeps asking
+local CLOCK_BACK = 8      -- if the clock is set back by more slots, the window starts anew
 
 local now = tonumber(ARGV[1])
 if not now then
@@ -55,11 +55,11 @@ local function take_request()
   return request
 end
 
--- Return the window, and which slots have left it since it was written.
+-- Return the window, with the slots that have expired since it was written.
 local function open_window(key)
   local head = redis.call('HMGET', key, 'e', 'n', 'r', 't', 'c')
   local newest = tonumber(head[2])
-  local window = { key = key, epoch = head[1], claim = head[5], left = {} }
+  local window = { key = key, epoch = head[1], claim = head[5], expired = {} }
   if not newest or newest - slot > CLOCK_BACK then
     window.epoch, window.claim = now .. '.' .. me, false
     window.empty, window.newest, window.r, window.t = true, slot, 0, 0
@@ -72,15 +72,15 @@ local function open_window(key)
     return window
   end
   for number = newest + 1, window.newest do
-    window.left[number % slots] = true
+    window.expired[number % slots] = true
   end
   return window
 end
 
--- Read the slots that this request touches, once, and subtract those that have left.
+-- Read the slots that this request touches, once, and subtract the expired ones.
 local function read_slots(window, request)
   local touched = { [window.newest % slots] = true }
-  for i in pairs(window.left) do touched[i] = true end
+  for i in pairs(window.expired) do touched[i] = true end
   for _, report in ipairs(request.reports) do
     if report.age < slots then touched[(window.newest - report.age) % slots] = true end
   end
@@ -95,7 +95,7 @@ local function read_slots(window, request)
   window.slots = {}
   for place, i in ipairs(order) do
     local r, t = tonumber(values[2 * place - 1] or 0), tonumber(values[2 * place] or 0)
-    if window.left[i] then
+    if window.expired[i] then
       window.r, window.t = window.r - r, window.t - t
       r, t = 0, 0
     end
@@ -133,7 +133,7 @@ local function free(window, request)
   return r, t
 end
 
--- Grant at most one instance's part of what is left, but one call's need.
+-- Return an equal part of what is left, but at least one call's need.
 local function fair_part(request, free, need, want)
   return math.max(0, math.min(want, free, math.max(need, math.ceil(free / request.instances))))
 end
@@ -152,7 +152,7 @@ local function write(window)
   redis.call('PEXPIRE', window.key, (slots + CLOCK_BACK) * slot_ms)
 end
 
--- Return the ms until this much more has left the window.
+-- Return the ms until this much more has expired.
 local function wait_ms(window, short_r, short_t)
   local first, step = window.newest - slots + 1, 8
   while first <= window.newest do

@@ -76,7 +76,7 @@ class CallFile(Listener):
     async def find(self, id: str) -> CallFinished | None:
         """Return the latest call with this id, ours or the endpoint's.
 
-        None if there is none, or if the file cannot be read.
+        None if it is not in the file, or if the file cannot be read.
         """
         # RuntimeError: the writer is closed; MsgspecError: another version wrote the call.
         with suppress(sqlite3.Error, RuntimeError, msgspec.MsgspecError):

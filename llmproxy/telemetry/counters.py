@@ -158,7 +158,7 @@ def _combined(one: Any, other: Any, sign: int) -> Any:
 
 
 def quantile(counts: Sequence[int], q: float, bounds: Sequence[float] = SECONDS) -> float | None:
-    """Return the value below which a share `q` of all values lies; None if there are none.
+    """Return the value below which a share `q` of all values lies; None without values.
 
     As Prometheus' histogram_quantile: interpolated within a bucket, and the last bound above it.
     """

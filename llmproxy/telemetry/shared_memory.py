@@ -50,8 +50,7 @@ class SharedMemory:
         self._memory[number] = buffer
 
     def read(self, worker: int, slot: int) -> bytes | None:
-        """Return the visible message; None if there is none, or if it changes faster than it can
-        be read."""
+        """Return the visible message; None without one, or if it changes too fast to be read."""
         number = worker * self._slots + slot
         for _ in range(READ_ATTEMPTS):
             buffer = self._memory[number]

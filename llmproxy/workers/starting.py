@@ -94,8 +94,8 @@ def serve_with_workers(
             good=LastGoodConfig(count),
         )
         source = f"{source_of(file)}, with {count} workers"
-        told = announcement(config, source, base_of(port.claim))
-        return _supervisor(context, count, told).run()
+        text = announcement(config, source, base_of(port.claim))
+        return _supervisor(context, count, text).run()
 
 
 class WithSharedStore:
@@ -105,7 +105,7 @@ class WithSharedStore:
         self._server = server
 
     def __call__(self, config: Config) -> Config:
-        """Return the config with a server. Raises ConfigError if there is none."""
+        """Return the config with a server. Raises ConfigError if no server is running."""
         settings = config.general_settings
         if shares_state(settings):
             return config
@@ -117,7 +117,7 @@ class WithSharedStore:
         return config.model_copy(update={"general_settings": shared})
 
 
-def _supervisor(context: WorkerContext, count: int, told: str) -> Supervisor:
+def _supervisor(context: WorkerContext, count: int, text: str) -> Supervisor:
     # Freeze the objects that exist now: pages that the collector does not write stay shared.
     gc.collect()
     gc.freeze()
@@ -134,7 +134,7 @@ def _supervisor(context: WorkerContext, count: int, told: str) -> Supervisor:
         ],
         others=others,
         reloads=context.file is not None,
-        on_accepting=lambda: say(told),
+        on_accepting=lambda: say(text),
         on_stopping=context.port.close,
         patience_s=settings.drain_delay_s + settings.drain_timeout_s + CANCEL_GRACE_S + CLOSING_S,
     )

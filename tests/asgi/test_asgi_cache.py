@@ -15,7 +15,7 @@ from tests.support.waiting import until
 
 @pytest.mark.parametrize("implementation", ["h11", "httptools"])
 @bounded()
-async def test_a_leader_that_leaves_takes_nobody_along(implementation):
+async def test_a_leader_that_leaves_ends_no_follower(implementation):
     async with scripted(slow_stream(before_s=0.3)) as vendor:
         async with under_uvicorn(with_cache(vendor), implementation) as (port, events):
             leader = await begin(port, FIXED_STREAM)

@@ -1,4 +1,4 @@
-"""The demo: the first request of somebody who has nothing yet must succeed, as printed."""
+"""The demo: the printed request succeeds without any configuration."""
 
 import itertools
 import json

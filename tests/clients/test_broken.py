@@ -1,4 +1,4 @@
-"""What a client is told when no honest answer came: at least as much as without the proxy.
+"""The error that a client gets for a broken answer says at least as much as without the proxy.
 
 Directly, such a call ends in a bare connection error, or silently; through the proxy it ends in an
 error with a reason.

@@ -145,7 +145,7 @@ def test_an_azure_model_says_the_same_through_the_proxy(ask, azure_places):
 
 
 def test_an_azure_model_that_names_its_model_too_is_served_by_its_deployment(azure_places):
-    """Langchain wants the name for prices and tokens, and sends it along."""
+    """LangChain needs the name for prices and tokens, and sends it along."""
     direct, proxied = [
         masked(_azure(place, deployment, model="gpt-4.1-2025-04-14").invoke("Hello"))
         for place, deployment in azure_places

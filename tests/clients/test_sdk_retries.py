@@ -71,7 +71,7 @@ def test_the_sdk_does_not_come_back_when_the_vendor_asked_for_too_long(sync):
 
 
 def test_the_sdk_does_not_insist_when_a_person_must_act(sync):
-    """The proxy knows better than the SDK that an empty account stays empty."""
+    """The proxy marks an empty account as not worth a retry; the SDK alone would retry."""
     direct, proxied = _both(sync, lambda: Fault("status:insufficient_quota"))
     assert direct[0] == 1 + SDK_RETRIES
     assert proxied[0] == 1

@@ -1,4 +1,4 @@
-"""What the README tells to paste works as pasted."""
+"""The README's snippets work as pasted."""
 
 import contextlib
 import io

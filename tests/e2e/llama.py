@@ -1,14 +1,14 @@
 """One llama.cpp server with SmolLM2 as a process of its own: `python llama.py PORT`.
 
-It ends when its standard input does, so that it cannot outlive whoever started it, not even one
-who was killed.
+It ends when its standard input does, so that it cannot outlive the process that started it, even
+if that is killed.
 """
 
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-# SmolLM2's own template knows no tools, and without them in the template llama.cpp ignores `tools`
+# SmolLM2's own template has no tools, and without them in the template llama.cpp ignores `tools`
 # and `tool_choice`. This one adds them in the `<tool_call>` form that many models share.
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 

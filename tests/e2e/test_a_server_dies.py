@@ -1,6 +1,6 @@
 """One of two real servers is killed, and comes back: the clients of the proxy do not notice.
 
-Except where nobody could hide it: a client that has half a stream is told that it broke.
+The exception cannot be hidden: a client that has half a stream gets an error.
 """
 
 import threading
@@ -19,7 +19,7 @@ SLOW_START_S = 10  # in which a server that came back gets a growing share
 
 
 class Traffic:
-    """Clients that ask one call after the other until they are told to stop."""
+    """Clients that send one call after the other until they are stopped."""
 
     def __init__(self, base_url):
         self._base_url = base_url

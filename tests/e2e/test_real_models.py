@@ -186,7 +186,7 @@ REFUSED = {
     "a prompt longer than the context": lambda client: client.chat.completions.create(
         model=GROUP, messages=[{"role": "user", "content": "on and " * 2000}]
     ),
-    "a number that is none": lambda client: tell(client, max_tokens="many"),
+    "a number that is not a number": lambda client: tell(client, max_tokens="many"),
     "embeddings, for which the servers were not started": lambda client: client.embeddings.create(
         model=GROUP, input="a lighthouse"
     ),

@@ -1,4 +1,4 @@
-"""A stream that broke is told so that the real OpenAI client raises, and never ends in silence."""
+"""A broken stream ends with an error event that makes the real OpenAI client raise."""
 
 import asyncio
 import json

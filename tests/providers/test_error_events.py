@@ -187,7 +187,7 @@ def test_any_event_is_a_failure_and_none_raises(event):
 
 
 class Odd(Provider):
-    """A vendor whose errors look like nobody else's: {"oops": ["code", "words"]}."""
+    """A vendor whose errors have a format of their own: {"oops": ["code", "words"]}."""
 
     def classify(self, event, dialect):
         return EventKind.ERROR if b'"oops"' in event else dialect.classify(event)

@@ -1,4 +1,4 @@
-"""A route becomes the path and query that an endpoint's dialect wants."""
+"""A route becomes the path and query that an endpoint's dialect needs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Pools of endpoints that nobody asks anything, and calls that nobody makes."""
+"""Pools of endpoints for tests of routing, and calls; nothing is sent."""
 
 from llmproxy.calls import Call
 from llmproxy.config import parse_config

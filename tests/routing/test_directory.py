@@ -37,7 +37,7 @@ def test_ids_that_live_in_one_account_need_a_group_of_one():
         assert "single endpoint" in caught.value.message or "'*'" in caught.value.message
 
 
-def test_whoever_may_use_some_groups_does_not_see_the_others_nor_reach_them_by_the_wildcard():
+def test_a_caller_with_some_groups_neither_sees_the_others_nor_reaches_them_by_the_wildcard():
     named, rest = pool(("a", 1, 0)).groups["g"], pool(("b", 1, 0)).groups["g"]
     both = Pool({"g": named, "*": rest})
     limited = both.limited_to(["*"])

@@ -117,7 +117,7 @@ def test_who_waits_is_served_in_order_as_far_as_there_is_room():
     assert list(one.queue) == waiting[2:]
 
 
-def test_who_may_not_go_everywhere_holds_up_nobody_but_others_keep_their_order():
+def test_a_call_with_excluded_endpoints_delays_no_other_and_the_others_keep_their_order():
     two = group(("a", 1, 0, {"concurrent": 1}), ("b", 1, 0, {"concurrent": 1}))
     a, b = two.states
     two.take(CallDemand(), 0)
@@ -133,7 +133,7 @@ def test_who_may_not_go_everywhere_holds_up_nobody_but_others_keep_their_order()
     assert [demand for demand, _ in two.serve_queue(0)] == [stuck]
 
 
-def test_the_line_moves_when_there_is_room_or_somebody_gives_up_a_cheap_place():
+def test_the_queue_moves_when_there_is_room_or_a_call_gives_up_a_cheap_place():
     tiers = tiered()
     assert tiers.queue_moves_in_s(3) == inf
     patient = CallDemand(spill_at=17.5)
@@ -146,7 +146,7 @@ def test_the_line_moves_when_there_is_room_or_somebody_gives_up_a_cheap_place():
     assert one.queue_moves_in_s(3) == pytest.approx(14)
 
 
-def test_only_those_whom_no_healthy_endpoint_could_serve_are_stranded():
+def test_only_calls_that_no_healthy_endpoint_could_serve_are_unservable():
     two = group(("a", 1, 0), ("b", 1, 0))
     a, b = two.states
     anywhere, not_b = CallDemand(), CallDemand()

@@ -36,7 +36,7 @@ def test_a_higher_priority_stands_in_front_and_behind_its_equals():
     assert names(queue) == ["b", "d", "a", "e", "c"]
 
 
-def test_whoever_leaves_takes_its_need_along():
+def test_a_waiter_that_leaves_takes_its_need_along():
     a, b = Waiting("a", tokens=10), Waiting("b", tokens=5)
     queue = queue_of(a, b)
     assert (len(queue), queue.tokens) == (2, 15)

@@ -9,7 +9,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
     max_leaves=6,
 )
-# What nobody knows today; with names that mean nothing anywhere.
+# Fields that no dialect has today.
 UNKNOWN = st.dictionaries(st.sampled_from(["x_new", "x_other", "provider_fields"]), VALUES)
 IDS = st.text("abcdef0123456789", min_size=4, max_size=12)
 CITATIONS = st.builds(

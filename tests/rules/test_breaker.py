@@ -150,7 +150,7 @@ def test_a_probe_that_never_reports_does_not_block_for_ever():
     assert not breaker.admits(later - 0.1)
     assert breaker.admits(later)
     second = breaker.begin(later)
-    breaker.fail(later, lost, EXACT)  # it was not lost after all, but nobody waits for it any more
+    breaker.fail(later, lost, EXACT)  # not lost after all, but no longer awaited
     assert breaker.state(later) is BreakerState.HALF_OPEN
     breaker.succeed(later, second)
     assert breaker.state(later) is BreakerState.CLOSED
@@ -264,7 +264,7 @@ class AnyUse(RuleBasedStateMachine):
         assert self.breaker.state(self.now) is before
 
     @invariant()
-    def open_admits_nobody_and_closed_everybody(self) -> None:
+    def open_admits_no_call_and_closed_admits_all(self) -> None:
         state = self.breaker.state(self.now)
         if state is BreakerState.OPEN:
             assert not self.breaker.admits(self.now)

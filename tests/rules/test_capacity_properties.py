@@ -146,8 +146,8 @@ TestKeepingLimits = KeepingLimits.TestCase
 
 
 def under_load(capacity, vendor, *, seed, slowest_s, slowest_way_s=0.01):
-    """Calls arrive by chance, faster than they fit; whoever finds no room goes away. Answers take
-    their time and overtake each other. Returns (moment, tokens, refused) of each that was sent."""
+    """Send calls at random times, more than fit; a call without room is dropped. Answers take
+    random times and overtake each other. Returns (moment, tokens, refused) of each sent call."""
     random, numbers = Random(seed), count()
     now, ends_at = 1_000.0, 1_000.0 + LOAD_S
     events, sent, arrives_at = [(now, next(numbers), None)], [], now

@@ -34,7 +34,7 @@ def test_an_azure_deployment_names_the_model():
     assert route("/openai/deployments/m%C3%B6del%201/embeddings").model == "m\xf6del 1"
 
 
-def test_an_operation_nobody_has_heard_of_passes_under_v1_only():
+def test_an_unknown_operation_passes_under_v1_only():
     assert route("/v1/whatever/comes-next").path == "whatever/comes-next"
     assert route_of(b"/whatever/comes-next", "POST") is None
 
@@ -57,7 +57,7 @@ def test_an_operation_nobody_has_heard_of_passes_under_v1_only():
         "*",
     ],
 )
-def test_what_is_not_the_data_plane_is_nobodys_route(path):
+def test_a_path_outside_the_data_plane_has_no_route(path):
     assert route_of(path.encode(), "GET") is None
 
 

@@ -103,7 +103,7 @@ def test_a_stream_that_broke_after_the_commit_point_is_over_but_feeds_the_breake
     assert judged(StreamBroken("broke")) == Judgement(feeds_breaker=True)
 
 
-def test_a_call_whose_time_is_over_blames_nobody():
+def test_a_call_whose_time_is_over_blames_no_endpoint():
     assert judged(TimedOut("over", phase="total")) == Judgement()
 
 
@@ -166,12 +166,12 @@ def test_a_refusal_without_a_status_is_no_proof_that_nothing_was_done(kind):
 
 
 @pytest.mark.parametrize("failure", [BAD_KEY, NO_MONEY])
-def test_a_clients_own_refused_key_goes_back_to_it_and_cools_nobody(failure):
+def test_a_clients_own_refused_key_goes_back_to_it_and_cools_no_endpoint(failure):
     assert judged(failure, own_credential=False) == Judgement()
     assert passes_unchanged(failure, own_credential=False)
 
 
-def test_a_clients_own_rate_cools_nobody():
+def test_a_clients_own_rate_cools_no_endpoint():
     meaning = judged(THROTTLED, own_credential=False)
     assert meaning.cooldown_s is None
     assert meaning.try_elsewhere
@@ -179,7 +179,7 @@ def test_a_clients_own_rate_cools_nobody():
     assert passes_unchanged(THROTTLED, own_credential=False)
 
 
-def test_a_model_that_only_the_client_named_is_sought_elsewhere_and_cools_nobody():
+def test_a_model_that_only_the_client_named_is_sought_elsewhere_and_cools_no_endpoint():
     assert judged(NO_MODEL, own_model=False) == Judgement(try_elsewhere=True)
     assert passes_unchanged(NO_MODEL, own_model=False)
 

@@ -31,7 +31,7 @@ def test_the_turns_of_one_endpoint_are_spread_out():
 
 @examples(60)
 @given(st.lists(any_weights, min_size=1, max_size=20), st.integers(1, 250))
-def test_nobody_is_a_whole_turn_off_its_share_after_any_prefix(weights, calls):
+def test_no_endpoint_is_a_whole_turn_off_its_share_after_any_prefix(weights, calls):
     turns, served, total = WeightedRoundRobin(len(weights)), Counter(), sum(weights)
     for turn in range(1, calls + 1):
         served[turns.take(weights)] += 1

@@ -20,7 +20,7 @@ WAIT_S = 5.0
 
 @dataclass
 class Reader:
-    """An instance that remembers what it hears, and when."""
+    """An instance that records the changes that it receives, and when."""
 
     view: SharedState
     heard: list
@@ -30,8 +30,8 @@ class Reader:
             EndpointStateChanged("gpt-4.1", endpoint, state, "because", for_s)
         )
 
-    async def hears(self, count):
-        """The first so many news."""
+    async def received(self, count):
+        """Wait for the first `count` changes."""
         async with asyncio.timeout(WAIT_S):
             while len(self.heard) < count:
                 await asyncio.sleep(0.001)
@@ -66,7 +66,7 @@ async def test_another_instance_learns_it_at_once(tmp_path, state):
         for number in range(5):
             began = monotonic()
             one.tell(state, 7.0, endpoint=f"e{number}")
-            news = (await other.hears(number + 1))[-1]
+            news = (await other.received(number + 1))[-1]
             took_s.append(other.heard[-1][0] - began)
             assert news == ("gpt-4.1", f"e{number}", state, pytest.approx(7.0, abs=0.5))
         assert median(took_s) < 0.1
@@ -77,7 +77,7 @@ async def test_an_instance_ignores_its_own_messages(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
         await listening(server)
         one.tell("cooling", 7.0)
-        await other.hears(1)
+        await other.received(1)
         assert one.heard == []
 
 
@@ -87,7 +87,7 @@ async def test_the_end_of_a_state_is_published(tmp_path):
         await listening(server)
         one.tell("open", 7.0)
         one.tell("closed")
-        assert (await other.hears(1))[-1][2] in ("open", "closed")
+        assert (await other.received(1))[-1][2] in ("open", "closed")
         async with asyncio.timeout(WAIT_S):
             while other.heard[-1][1][2] != "closed":
                 await asyncio.sleep(0.001)
@@ -100,7 +100,7 @@ async def test_a_half_open_breaker_is_not_published(tmp_path):
         await listening(server)
         one.tell("half-open")
         one.tell("cooling", 7.0)
-        assert [news[2] for news in await other.hears(1)] == ["cooling"]
+        assert [news[2] for news in await other.received(1)] == ["cooling"]
 
 
 @bounded()
@@ -117,7 +117,7 @@ async def test_a_later_instance_learns_the_states_in_force(tmp_path):
                 await asyncio.sleep(0.005)
         await asyncio.sleep(0.1)
         async with reader(server) as newcomer:
-            news = await newcomer.hears(2)
+            news = await newcomer.received(2)
             assert {change[:3] for change in news} == {
                 ("gpt-4.1", "east", "cooling"),
                 ("gpt-4.1", "west", "open"),
@@ -136,7 +136,7 @@ async def test_the_end_of_a_breaker_does_not_end_a_cooldown(tmp_path):
             while len(await server.command("HKEYS", "{llmproxy}:news")) != 1:
                 await asyncio.sleep(0.005)
         async with reader(server) as newcomer:
-            assert [change[2] for change in await newcomer.hears(1)] == ["cooling"]
+            assert [change[2] for change in await newcomer.received(1)] == ["cooling"]
 
 
 @bounded()
@@ -144,11 +144,11 @@ async def test_a_cooldown_is_never_shortened(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
         await listening(server)
         one.tell("misconfigured", 300.0)
-        await other.hears(1)
+        await other.received(1)
         other.tell("cooling", 5.0)
-        await one.hears(1)
+        await one.received(1)
         async with reader(server) as newcomer:
-            (news,) = await newcomer.hears(1)
+            (news,) = await newcomer.received(1)
             assert news[2:] == ("misconfigured", pytest.approx(300.0, abs=5.0))
 
 
@@ -160,7 +160,7 @@ async def test_changes_during_an_outage_are_published_after_it(tmp_path):
         one.tell("cooling", 60.0)
         await asyncio.sleep(0.3)
         await server.start()
-        ((*_, state, for_s),) = await other.hears(1)
+        ((*_, state, for_s),) = await other.received(1)
         assert state == "cooling"
         assert 50 < for_s < 60
 
@@ -187,7 +187,7 @@ async def test_the_subscriber_connects_again_after_a_server_hung(tmp_path):
         await asyncio.sleep(3.5)  # long enough to give the connection up
         one.tell("cooling", 60.0)
         server.go_on()
-        assert (await other.hears(1))[0][2] == "cooling"
+        assert (await other.received(1))[0][2] == "cooling"
 
 
 @pytest.mark.parametrize("junk", ["", "hello", "12 []", '5 ["a","b","c","flying"]', "x [1,2]"])
@@ -198,9 +198,9 @@ async def test_text_that_is_not_a_message_is_ignored(tmp_path, junk):
         await server.command("PUBLISH", "{llmproxy}:news", junk)
         await server.command("HSET", "{llmproxy}:news", "junk", junk)
         one.tell("cooling", 7.0)
-        assert len(await other.hears(1)) == 1
+        assert len(await other.received(1)) == 1
         async with reader(server) as newcomer:
-            assert [change[2] for change in await newcomer.hears(1)] == ["cooling"]
+            assert [change[2] for change in await newcomer.received(1)] == ["cooling"]
 
 
 @bounded()

@@ -1,4 +1,5 @@
-"""The private Valkey: nobody else's, nothing of it stays, and it ends with who started it."""
+"""The private Valkey: only its user can open it, it leaves nothing behind, and it ends with
+the process that started it."""
 
 import asyncio
 import signal

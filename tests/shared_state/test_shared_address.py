@@ -1,4 +1,4 @@
-"""Every way to write where the shared view lives leads there, and none of them tells a password."""
+"""Every way to write the shared server's address works, and none of them shows a password."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ OPERATING = Path("docs/operating.md").read_text(encoding="utf-8")
 
 
 async def reaches(**settings):
-    """Whether a view with these settings gets a grant and hears of others."""
+    """Whether a view with these settings gets a grant and receives others' changes."""
     heard = []
     settings = GeneralSettings(**settings)
     async with open_shared_state(settings, apply_state=lambda *news: heard.append(news)) as view:
@@ -162,7 +162,7 @@ async def test_the_master_that_sentinels_name_also_after_a_failover(tmp_path):
 
 @bounded(60)
 async def test_a_cluster(tmp_path):
-    # Its second port is the first one and 10,000 unless it is told, and may not exist.
+    # By default its second port is the first one plus 10,000, which may be above 65,535.
     bus = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     async with valkey(tmp_path, *bus) as server:
         await server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")

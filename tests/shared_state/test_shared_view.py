@@ -225,7 +225,7 @@ async def test_a_server_that_came_back_empty_learns_what_was_dispatched(tmp_path
             for _ in range(60):
                 await one.dispatch()
             await server.restart_empty()
-            # The one is idle, and tells it all the same.
+            # The first instance is idle, and reports all the same.
             async with server.client() as client:
                 while await client.hget("{llmproxy}:window:account", "r") != b"60":
                     await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Slow answers, unary and streamed, for tests of equal calls that arrive meanwhile."""
+"""Slow answers, unary and streamed, for tests of identical calls that arrive meanwhile."""
 
 from tests.support.cached import FIXED
 from tests.support.vendor import (

@@ -85,7 +85,7 @@ def action_routes(live: LiveConfig, state_cache: StateCache) -> APIRouter:
             changes = await live.reload()
         except NoFile:
             raise HTTPException(
-                409, "This proxy was started without a config file, so there is none to reload."
+                409, "This proxy was started without a config file, so it has nothing to reload."
             ) from None
         except ConfigError as error:
             raise HTTPException(422, str(error)) from error

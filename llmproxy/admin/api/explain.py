@@ -72,7 +72,7 @@ def explain_routes(live: LiveConfig) -> APIRouter:
 
 
 def group_of(model: str, pool: Pool) -> Group | None:
-    """Return the group that serves a model name; None if there is none."""
+    """Return the group that serves a model name, or None."""
     return pool.groups.get(model) or pool.groups.get(pool.WILDCARD)
 
 

@@ -155,7 +155,7 @@ def _contains_error(events: bytes) -> bool:
 
 
 def _chunk_in(line: bytes) -> _RecordedChunk | None:
-    """Return the chunk in a line of data; None if there is none."""
+    """Return the chunk in a line of data; None for any other line."""
     try:
         return _CHUNK.decode(line.strip()[5:]) if line.startswith(b"data:") else None
     except _UNREADABLE:

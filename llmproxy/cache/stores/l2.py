@@ -91,7 +91,7 @@ class L2Store:
         return self._writes.bytes
 
     def get(self, group: str, key: bytes) -> Awaitable[CachedAnswer | None]:
-        """Return the answer under a key; None if there is none, or none within the timeout.
+        """Return the answer under a key; None if it is not stored or does not come in time.
 
         Never raises.
         """

@@ -75,7 +75,7 @@ class ReadQueue:
         self.probed = asyncio.Event()  # whether the store answers is known
 
     def get(self, group: str, key: bytes) -> Waiter:
-        """Return the answer under a key; None if there is none, or none within the timeout."""
+        """Return the answer under a key; None if it is not stored or does not come in time."""
         loop = asyncio.get_running_loop()
         waiter: Waiter = loop.create_future()
         if self._health.why is not None or self._closed:

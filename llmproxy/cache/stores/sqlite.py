@@ -203,7 +203,7 @@ class AnswerFile:
                 self._note(connection, self._clock())
 
     def last(self) -> int:
-        """Return the highest rowid, the bound for `delete_some`; 0 if there is none."""
+        """Return the highest rowid, the bound for `delete_some`; 0 for an empty table."""
         with self._database.translated():
             connection = self._database.connection()
             (last,) = connection.execute("SELECT max(rowid) FROM answers").fetchone()

@@ -51,8 +51,8 @@ class CountingGate(Gate, Protocol):
 class SharedQuota(CountingGate, Protocol):
     """A limit that several instances share: what this one may send of it (shared_state/quota).
 
-    `share`: None = the quota knows, ask its `wait_s`; a number = it has lost the view of the other
-    instances, so keep to this part of the limits. `instances`: how many share, this one included.
+    `share`: None = connected, so `wait_s` decides; a number = the view of the other instances is
+    lost, so keep to this part of the limits. `instances`: how many share, this one included.
     """
 
     share: float | None

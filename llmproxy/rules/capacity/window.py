@@ -130,8 +130,8 @@ class MinuteWindow:
 class SharedMinute:
     """The same limits, shared with other instances: the quota decides, the window stands in.
 
-    While the quota knows what the others send, a call waits for the quota. When it has lost that
-    view, this instance keeps to its part of the limits in its own window: of 600 a minute on four
+    While the quota is connected, it decides when a call is sent. When the view of the others is
+    lost, this instance keeps to its part of the limits in its own window: of 600 a minute on four
     instances, 150. `rpm`, `tpm`: the limits in force, the operator's or the vendor's.
     """
 

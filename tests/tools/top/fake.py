@@ -18,7 +18,7 @@ EVERY_S = 0.1  # ten times as often as the real one, so that tests need not wait
 
 @dataclass
 class World:
-    """What it tells. `refusal`: status and detail for everything under /admin."""
+    """What the fake proxy answers. `refusal`: status and detail for everything under /admin."""
 
     state: dict = field(default_factory=made_up.state)
     history: dict = field(default_factory=made_up.history)

@@ -1,4 +1,4 @@
-"""Figures of a made-up proxy, as the admin API tells them: JSON, as plain dicts."""
+"""Figures of a made-up proxy, as the admin API sends them: JSON, as plain dicts."""
 
 NOW = 1_764_000_000.0
 

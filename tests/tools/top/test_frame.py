@@ -1,4 +1,4 @@
-"""What is drawn of a view: in any size, with whatever is told."""
+"""A view is drawn in any size, whatever it contains."""
 
 import pytest
 from hypothesis import given

@@ -31,7 +31,7 @@ def new_point(number, **changes):
 
 
 def view(*heard, only=None):
-    """A view that has heard this; without anything: of a proxy that is well, with traffic."""
+    """A view after these messages; by default of a healthy proxy with traffic."""
     seen = View(only=only)
     for message in heard or (state(), history(), calls(*made_up.calls())):
         seen = seen.after(message, NOW)
