@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
     except ConfigError as error:
-        return _tell_problems(error)
+        return _print_problems(error, is_start=options.run is _serve)
     except KeyboardInterrupt:
         return 130
     return status
@@ -78,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="check a config file",
-        description="Check a config file whole: status 0, or 2 with every error as file:line.",
+        description="Check a config file. The status is 0, or 2 with every error as file:line.",
     )
-    check.add_argument("file", type=Path, metavar="FILE")
+    _add_file(check)
     check.add_argument(
         "--show", action="store_true", help="print the effective config, secrets masked"
     )
@@ -103,10 +103,10 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     explain = commands.add_parser(
         "explain",
         help="show where a call would go now, without sending it",
-        description="Show where a call would go now, without sending it. The running proxy of this "
-        "config is asked; if none runs, the answer is that of one that has just started.",
+        description="Show where a call would go now, without sending it, according to the running "
+        "proxy; if none is running, according to the config, for a proxy that has just started.",
     )
-    explain.add_argument("file", type=Path, metavar="FILE", help="the proxy's YAML file")
+    _add_file(explain)
     explain.add_argument("--model", required=True, help="the model that a client would name")
     explain.add_argument(
         "--tokens", type=_count, default=0, metavar="N", help="input tokens plus the output limit"
@@ -133,6 +133,16 @@ def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action.add_argument("--config", type=Path, metavar="FILE", help="the proxy's YAML file")
         action.add_argument("--url", help="the address of the proxy (default: from its config)")
         action.set_defaults(run=_cache)
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="the proxy's YAML file (default: llmproxy.yaml)",
+    )
 
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
@@ -225,16 +235,17 @@ def _serve_demo(options: argparse.Namespace, *, asked_for: bool) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from llmproxy.batteries import config_file  # noqa: PLC0415
+    from llmproxy.batteries import DEFAULT_CONFIG, config_file  # noqa: PLC0415
     from llmproxy.config_help import masked  # noqa: PLC0415
 
-    config = config_file(options.file, os.environ).load()
+    file = options.file or DEFAULT_CONFIG
+    config = config_file(file, os.environ).load()
     if options.show:
         print(masked(config), end="")  # noqa: T201
         return 0
     endpoints = sum(len(group.models) for group in config.model_groups)
     print(  # noqa: T201
-        f"{options.file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
+        f"{file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
     )
     return 0
 
@@ -252,7 +263,7 @@ def _cache(options: argparse.Namespace) -> int:
 
 
 def _top(options: argparse.Namespace) -> int:
-    from llmproxy.tools.top.command import run  # noqa: PLC0415 - only who watches pays for rich
+    from llmproxy.tools.top.command import run  # noqa: PLC0415 - rich is slow to import
 
     return run(options)
 
@@ -265,15 +276,16 @@ def _schema(_: argparse.Namespace) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from llmproxy.tools.simulate.command import run  # noqa: PLC0415 - only who simulates pays for it
+    from llmproxy.tools.simulate.command import run  # noqa: PLC0415 - slow to import
 
     return run(options)
 
 
-def _tell_problems(error: ConfigError) -> int:
+def _print_problems(error: ConfigError, *, is_start: bool) -> int:
     print(error, file=sys.stderr)  # noqa: T201
     count = len(error.problems)
-    print(f"{count} problem{'s' * (count > 1)}; nothing was started.", file=sys.stderr)  # noqa: T201
+    ending = "; nothing was started" if is_start else ""
+    print(f"{count} problem{'s' * (count > 1)}{ending}.", file=sys.stderr)  # noqa: T201
     return 2
 
 

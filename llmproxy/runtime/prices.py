@@ -33,10 +33,10 @@ def price_of(endpoint: Endpoint, price_list: PriceList) -> Price | None:
     if isinstance(found, Price):
         return found
     logger.warning(
-        "No price is known for the model %r of %s: %s. Where endpoints are ordered by price it "
-        "comes last; give its endpoint a `price` to change that.",
-        endpoint.model or "",
-        endpoint.provider.name,
+        "No price is known for the endpoint %s in the group %s: %s. Set its `price`; without one, "
+        "it comes last where endpoints are ordered by price.",
+        endpoint.name,
+        endpoint.group,
         found,
     )
     return None

@@ -20,6 +20,7 @@ from llmproxy.config_help import load_config
 
 KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
 DEFAULT_URL = "http://127.0.0.1:4000"
+DEFAULT_CONFIG = Path("llmproxy.yaml")
 _TRANSIENT = frozenset({500, 502, 503, 504})  # from a reverse proxy, while this one restarts
 
 
@@ -108,9 +109,8 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 def _config(file: Path | None, environ: Mapping[str, str]) -> Config | None:
-    default = Path("llmproxy.yaml")
-    if file is None and default.exists():
-        file = default
+    if file is None and DEFAULT_CONFIG.exists():
+        file = DEFAULT_CONFIG
     return None if file is None else load_config(file, environ)
 
 
@@ -134,8 +134,8 @@ def _key(config: Config | None, environ: Mapping[str, str]) -> str | None:
 def _unreachable(url: str, error: Exception) -> AdminApiError:
     why = getattr(error, "reason", error)
     return AdminApiError(
-        f"No LLMProxy answers at {url}: {why}. Is it running? Set its address with --url or "
-        "--config.",
+        f"No LLMProxy answers at {url}: {why}. Is it running? Give its address with --url, "
+        "or its config.",
         brief=f"{getattr(why, 'strerror', None) or why}.",
     )
 

@@ -16,7 +16,7 @@ from llmproxy.admin.api.explain import Candidate, Explanation, explained, group_
 from llmproxy.config_help import load_config
 from llmproxy.price_list import list_price
 from llmproxy.runtime import pool_of
-from llmproxy.tools.admin_client import AdminApiError, ask, find_address
+from llmproxy.tools.admin_client import DEFAULT_CONFIG, AdminApiError, ask, find_address
 
 TIMEOUT_S = 5
 
@@ -47,7 +47,7 @@ def _explanation(
         if error.reached or options.url is not None:
             raise
         asked = f"{address.url}: {error.brief}"
-    config = load_config(options.file, environ)
+    config = load_config(options.file or DEFAULT_CONFIG, environ)
     pool = pool_of(config, price_list=list_price)
     group = group_of(options.model, pool)
     if group is None:

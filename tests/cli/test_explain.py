@@ -97,3 +97,27 @@ async def test_invalid_input_is_rejected(tmp_path):
     assert (await command("explain", str(file), "--model", "x")).status == 2
     done = await command("explain", str(file), "--model", "x", "--tokens", "-5")
     assert "expected a number of tokens, found" in done.stderr
+
+
+@bounded()
+async def test_without_a_file_llmproxy_yaml_or_the_given_address_is_used(tmp_path):
+    asked = ("explain", "--model", "gpt-4.1")
+    nowhere = tmp_path / "empty"
+    nowhere.mkdir()
+    async with scripted(GOOD) as cheap, scripted(GOOD) as dear:
+        config = two_tiers(cheap, dear)
+        async with serve_proxy(config) as proxy:
+            written(tmp_path, config, proxy.port)
+            by_file = await command(*asked, cwd=tmp_path)
+            by_url = await command(*asked, "--url", proxy.root, cwd=nowhere)
+    assert by_file.stdout.startswith("gpt-4.1: would go to cheap\n")
+    assert by_url.stdout == by_file.stdout
+
+
+@bounded()
+async def test_several_candidates_are_listed(tmp_path):
+    async with scripted(GOOD) as one, scripted(GOOD) as two, scripted(GOOD) as three:
+        config = config_for(endpoint(one, "one"), endpoint(two, "two"), endpoint(three, "three"))
+        file = written(tmp_path, config, free_port())
+        done = await command("explain", file, "--model", "gpt-4.1")
+    assert done.stdout.startswith("gpt-4.1: would go to one, two or three\n")

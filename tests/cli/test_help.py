@@ -57,9 +57,9 @@ async def test_version():
         ((), "COMMAND"),
         (("frobnicate",), "'frobnicate'"),
         (("serve", "--port", "many"), "'many'"),
-        (("check",), "FILE"),
+        (("explain",), "--model"),
     ],
-    ids=["nothing", "no such command", "no such port", "no file"],
+    ids=["nothing", "no such command", "no such port", "no model"],
 )
 @bounded()
 async def test_a_wrong_call_gets_the_usage_and_status_2(arguments, told):

@@ -106,7 +106,8 @@ def _would(
         if chosen and not group.queue.waiters:
             if 0 < wait_s <= group.spill_wait_s:
                 return f"wait {wait_s:.1f} s for room in a cheaper tier"
-            return f"go to {' or '.join(chosen)}"
+            *others, last = chosen
+            return f"go to {', '.join(others)} or {last}" if others else f"go to {last}"
         wait_s = min(wait_s, tier.available_in_s(demand, now, *group.queue.position(0)))
     if wait_s <= max_s:
         return f"wait {wait_s:.1f} s for room"
