@@ -55,7 +55,7 @@ class Timeouts(Section):
         description="A whole call with all its attempts and waits. Equals the SDKs' default.",
     )
     header_s: Seconds = Field(
-        default=10.0, description="A client's request headers, from first to last."
+        default=10.0, description="Receiving a client's request headers, from first to last."
     )
     body_progress_s: Seconds = Field(
         default=30.0, description="Silence while a client sends its request body."
@@ -97,7 +97,7 @@ class GeneralSettings(Section):
     )
     strategy: Strategy = Field(
         default="weighted",
-        description="How to choose within a tier: "
+        description="How an endpoint is chosen within a tier: "
         + ", ".join(f"`{name}` {does}" for name, does in STRATEGY_HELP.items())
         + ".",
     )
@@ -119,8 +119,8 @@ class GeneralSettings(Section):
     )
     exact_token_counts: bool = Field(
         default=False,
-        description="No effect any more, and a warning in the log if it is true: remove it. Exact "
-        "counts of tokens were withdrawn; estimates learn from the usage that vendors return.",
+        description="Has no effect; if it is true, the log warns. Remove it: exact token counts "
+        "were withdrawn, and estimates learn from the usage that vendors return.",
     )
     callers: tuple[Caller, ...] = Field(
         default=(),
@@ -132,8 +132,8 @@ class GeneralSettings(Section):
         default=None,
         description="A Redis or Valkey server through which all instances share limits and "
         "failures: `rediss://user:password@host:6379/0` (TLS), `redis://...` or `unix:///path`. "
-        "Without it, and without `redis_host` and `redis_sentinels`, each instance counts for "
-        "itself. Its password is never shown.",
+        "Without it, and without `redis_host` and `redis_sentinels`, each instance counts on "
+        "its own. Its password is never shown.",
     )
     redis_host: RedisHost | None = Field(
         default=None, description="The server's host, instead of `redis_url`."
@@ -187,8 +187,8 @@ class GeneralSettings(Section):
     )
     max_in_flight: Annotated[int, Field(ge=1), NUMBER] = Field(
         default=10_000,
-        description="Calls under way at once. More wait or get a 503, so that overload does not "
-        "exhaust the memory.",
+        description="Calls under way at once. Further calls wait or get a 503, so that overload "
+        "does not exhaust the memory.",
     )
     max_queued: Annotated[int, Field(ge=0), NUMBER] = Field(
         default=1_000,
@@ -196,8 +196,8 @@ class GeneralSettings(Section):
     )
     drain_delay_s: SecondsOrZero = Field(
         default=5.0,
-        description="Seconds between a stop signal, after which `/readyz` answers 503, and the "
-        "end of accepting connections: the time that load balancers need to notice.",
+        description="Seconds from a stop signal, when `/readyz` begins to answer 503, until the "
+        "proxy stops accepting connections: load balancers need this time to notice.",
     )
     drain_timeout_s: SecondsOrZero = Field(
         default=600.0,
@@ -211,8 +211,8 @@ class GeneralSettings(Section):
     )
     log_steps: bool = Field(
         default=False,
-        description="Add to each line of the access log why the call went where it went: which "
-        "endpoints were passed over, and how each attempt ended.",
+        description="Add to each line of the access log how the call was routed: which endpoints "
+        "were skipped and why, and how each attempt ended.",
     )
     call_file: Text | None = Field(
         default=None,

@@ -120,7 +120,7 @@ class ModelEntry(Section):
     )
     limits: Annotated[Limits, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Limits,
-        description="The most that may be sent to the endpoint. Default: as its own headers say.",
+        description="Upper bounds of what is sent to the endpoint. Default: its headers decide.",
     )
     price: Price | None = Field(
         default=None,
@@ -145,7 +145,8 @@ class ModelGroup(Section):
     )
     strategy: Strategy | None = Field(
         default=None,
-        description="How to choose within a tier. Default: `general_settings.strategy`.",
+        description="How an endpoint is chosen within a tier. "
+        "Default: `general_settings.strategy`.",
     )
     fallbacks: tuple[Text, ...] = Field(
         default=(),

@@ -85,8 +85,8 @@ class Caller(Section):
     name: Text = Field(description="The caller's name in logs and metrics; unique.")
     key: CallerKey | None = Field(
         default=None,
-        description="The caller's key, best as `os.environ/NAME`. Calls are compared with its "
-        "SHA-256 only.",
+        description="The caller's key, best as `os.environ/NAME`. Clients' keys are compared "
+        "with its SHA-256 only.",
     )
     key_sha256: KeyDigest | None = Field(
         default=None,
@@ -95,7 +95,7 @@ class Caller(Section):
     )
     limits: Annotated[Limits, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Limits,
-        description="The most that the caller may send. Default: no limit.",
+        description="Upper bounds of what the caller may send. Default: no limit.",
     )
     groups: tuple[Text, ...] | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""Why a call went where it went: its steps, in a header on request and in events."""
+"""The reasons for a call's route: its steps, in a header on request and in events."""
 
 import pytest
 

@@ -45,7 +45,7 @@ export const clear = (group, endpoint) =>
 export function purge(groups) {
   confirmAction({
     title: "Purge the cache?",
-    text: "Cached answers are deleted from memory and from the store behind it. Repeated requests cost again.",
+    text: "Cached answers are deleted from memory and from the store behind it. Repeated requests are paid for again.",
     choice: {
       label: "Answers of",
       options: [[EVERY, "every group"], ...groups.map((group) => [`g:${group}`, group])],
