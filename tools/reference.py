@@ -41,7 +41,7 @@ Any value may refer to the environment, alone or inside a longer text:
 | `$${` | a plain `${` |
 
 Between braces or brackets (`{api_key: "${KEY}"}`) YAML needs quotes around `${...}`. Values are
-read by YAML 1.2's rules: `no` and `2024-10-21` are texts; a number that is meant as text needs
+read by YAML 1.2's rules: `no` and `2024-10-21` are strings; a number that is meant as one needs
 quotes. Anchors, aliases and merge keys (`<<`) work; a duplicate key is an error.
 
 **Without a file**, the keys in the environment are used: `OPENAI_API_KEY` (with `OPENAI_BASE_URL`,
@@ -65,7 +65,12 @@ SECTIONS = {
     "Tracing": "Tracing: `general_settings.tracing`",
     "Caller": "A caller: `general_settings.callers[]`",
 }
-WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true, false"}
+WORDS = {
+    "string": "string",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true, false",
+}
 
 
 def reference(schema: dict[str, Any], example: str) -> str:
@@ -98,12 +103,12 @@ def kind(field: dict[str, Any]) -> str:
         case "null":
             return ""
         case "array":
-            return "list of texts" if field["items"].get("type") == "string" else "list"
+            return "list of strings" if field["items"].get("type") == "string" else "list"
         case "object":
-            return "mapping of texts"
+            return "mapping of strings"
     words = WORDS[field["type"]]
     if field.get("format") == "password":
-        words = "secret text"
+        words = "secret string"
     return words + bounds(field)
 
 

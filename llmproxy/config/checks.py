@@ -52,12 +52,12 @@ def nothing_is_empty(value: object) -> object:
 
 
 def text(value: str) -> str:
-    """Check a text: not empty, no control characters, no space around it."""
+    """Check a string: not empty, no control characters, no space around it."""
     if not value:
-        refuse("found an empty text.", "Write a value, or remove the key.")
+        refuse("found an empty string.", "Write a value, or remove the key.")
     if value != value.strip() or _CONTROL.search(value):
         refuse(
-            "found a text with a control character, or with space around it.",
+            "found a string with a control character, or with space around it.",
             "Remove it; a line break may come from a file or a variable.",
         )
     return value

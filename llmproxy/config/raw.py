@@ -41,7 +41,7 @@ def items(value: object) -> Sequence[object]:
 
 
 def plain(value: object) -> str | None:
-    """Return a text, secret or not; None for anything else."""
+    """Return a string, secret or not; None for anything else."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return value if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""References to the environment inside a text: `os.environ/NAME`, `${NAME}`, `${NAME:-default}`.
+"""References to the environment inside a string: `os.environ/NAME`, `${NAME}`, `${NAME:-default}`.
 
 The value of a variable is used as it is; references inside it are not resolved. As in a shell, the
 default replaces a variable that is unset or empty. `$${` writes a plain `${`.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-REFERENCE = r"\$\{|os\.environ/"  # what a text with a reference contains; for JSON Schema too
+REFERENCE = r"\$\{|os\.environ/"  # what a string with a reference contains; for JSON Schema too
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PIECE = re.compile(

@@ -122,7 +122,7 @@ _EXPECTED = (
     ("float", "a number", "Write digits, with a point if need be."),
     ("finite", "a finite number", "Write a number."),
     ("bool", "true or false", "Write true or false."),
-    ("string", "a text", "Put quotes around it."),
+    ("string", "a string", "Put quotes around it."),
     ("model", "a mapping (key: value lines)", "Write indented key: value lines."),
     ("dict", "a mapping (key: value lines)", "Write indented key: value lines."),
     ("mapping", "a mapping (key: value lines)", "Write indented key: value lines."),
@@ -263,7 +263,7 @@ def _found(path: Path, value: object, document: Document) -> str:
             return "a list"
     if _secret(path):
         kind = {bool: "a true/false value", int: "a number", float: "a number"}
-        return kind.get(type(value), "a text") + " (not shown)"
+        return kind.get(type(value), "a string") + " (not shown)"
     if path in document.written:
         return shortened(repr(document.written[path])) + " from the environment"
     if not isinstance(value, str):

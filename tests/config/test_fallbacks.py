@@ -39,8 +39,8 @@ def test_groups_to_fall_back_on_keep_their_order(key):
         (2, ["a: '*'", "b"], "found '*', but there is no such model group."),
         (2, ["a: a"], "found the group's own name. Name another group, or remove this one."),
         (2, ["a: b, b", "b"], "found 'b' a second time; the first is on line 2. Keep one."),
-        (2, ["a: ''", "b"], "found an empty text"),
-        (2, ["a: 5", "b"], "expected a text, found 5"),
+        (2, ["a: ''", "b"], "found an empty string"),
+        (2, ["a: 5", "b"], "expected a string, found 5"),
     ],
 )
 def test_an_unknown_fallback_is_reported_with_its_line(line, written, said, key):

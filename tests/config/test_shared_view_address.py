@@ -131,7 +131,7 @@ MASTER = "redis_sentinel_master: m"
         (6, ["redis_url: redis://h/0/1"], "expected a database number"),
         (6, ["redis_url: unix://"], "found unix:// without a path."),
         (6, ["redis_url: 'redis://a b'"], "has a space"),
-        (6, ["redis_url: 5"], "redis_url: expected a text, found a number (not shown)"),
+        (6, ["redis_url: 5"], "redis_url: expected a string, found a number (not shown)"),
         # the parts
         (6, ["redis_host: redis://h"], "redis_host: found a URL. Write it as redis_url."),
         (6, ["redis_host: 'h:6379'"], "found a host with a port. Move the port to redis_port."),
@@ -142,7 +142,7 @@ MASTER = "redis_sentinel_master: m"
         (7, ["redis_host: h", "redis_db: -1"], "redis_db: expected at least 0, found -1."),
         (7, ["redis_host: h", "redis_ssl: maybe"], "redis_ssl: expected true or false"),
         (7, ["redis_host: h", "redis_password: ''"], "redis_password: found an empty password."),
-        (7, ["redis_host: h", "redis_username: ''"], "redis_username: found an empty text."),
+        (7, ["redis_host: h", "redis_username: ''"], "redis_username: found an empty string."),
         (6, ["redis_namespace: a{b}"], "found a character other than letters"),
         (6, ["redis_namespace: ''"], "Use 1 to 100 of these, for example llmproxy-staging."),
         # sentinels

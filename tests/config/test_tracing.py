@@ -39,7 +39,7 @@ def test_headers_may_come_from_the_environment_and_are_never_shown():
         (["endpoint: 'http://h/?a=b'"], 7, "put a key into headers"),
         (["endpoint: http://h", "sample_ratio: 1.5"], 8, "expected at most 1, found 1.5."),
         (["endpoint: http://h", "sample_ratio: -1"], 8, "expected at least 0, found -1."),
-        (["endpoint: http://h", "service_name: ''"], 8, "found an empty text."),
+        (["endpoint: http://h", "service_name: ''"], 8, "found an empty string."),
         (["endpoint: http://h", "headers: [a]"], 8, "expected a mapping"),
         (["endpoint: http://h", "sampling: 1"], 8, "Did you mean sample_ratio?"),
     ],

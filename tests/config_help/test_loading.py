@@ -95,9 +95,9 @@ SAID = [
     (6, settings("cache_params: {type: files}"), "expected 'memory', 'redis' or 'disk'"),
     (5, GROUP + "    cache: sometimes\n", "expected 'deterministic', 'all' or 'off'"),
     (6, settings("cache_params: {time_to_live: 5}"), "unknown key 'time_to_live'"),
-    (6, settings("admin_key: 1"), "admin_key: expected a text, found a number (not shown)."),
+    (6, settings("admin_key: 1"), "admin_key: expected a string, found a number (not shown)."),
     # types and bounds
-    (4, entry("model: 4.1"), "expected a text, found 4.1. Put quotes around it."),
+    (4, entry("model: 4.1"), "expected a string, found 4.1. Put quotes around it."),
     (4, entry("weight: true"), "expected a number, found true"),
     (4, entry("weight: -1"), "weight: expected at least 0, found -1."),
     (4, entry("weight: 1.5"), "expected a whole number, found 1.5"),
@@ -137,8 +137,8 @@ SAID = [
     (6, settings("timeouts: {connect_s: 1e999}"), "expected a finite number"),
     (6, settings("cooldown_time: soon"), "expected a number, found 'soon'"),
     (5, GROUP + "general_settings: 5\n", "general_settings: expected a mapping"),
-    (6, settings('bind_address: ""'), "found an empty text"),
-    (6, settings('bind_address: "a\\nb"'), "a text with a control character"),
+    (6, settings('bind_address: ""'), "found an empty string"),
+    (6, settings('bind_address: "a\\nb"'), "a string with a control character"),
     # names
     (2, "model_groups:\n  - model_group: gpt-*\n    models: [{}]\n", "the pattern 'gpt-*'"),
     (4, entry("name: a b"), "cannot stand in a response header"),
@@ -172,7 +172,7 @@ SAID = [
     (4, entry("params: {default_headers: {Host: x}}"), "a header that the proxy sets itself"),
     (4, entry("params: {default_headers: {a: x, A: y}}"), "found this header twice"),
     (6, entry("params:", "  default_headers:", "    te: x"), "a header that the proxy sets itself"),
-    (4, entry("params: {default_query: {n: 5}}"), "expected a text, found a number (not shown)"),
+    (4, entry("params: {default_query: {n: 5}}"), "expected a string, found a number (not shown)"),
     # Azure
     (
         6,
