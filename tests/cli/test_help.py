@@ -52,7 +52,7 @@ async def test_version():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ((), "COMMAND"),
         (("frobnicate",), "'frobnicate'"),
@@ -62,9 +62,9 @@ async def test_version():
     ids=["nothing", "no such command", "no such port", "no model"],
 )
 @bounded()
-async def test_a_wrong_call_gets_the_usage_and_status_2(arguments, told):
+async def test_a_wrong_call_gets_the_usage_and_status_2(arguments, message):
     said = await command(*arguments)
 
     assert (said.status, said.stdout) == (2, "")
     assert said.stderr.startswith("usage: llmproxy")
-    assert told in said.stderr
+    assert message in said.stderr

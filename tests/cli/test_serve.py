@@ -75,7 +75,7 @@ async def test_the_address_on_the_command_line_goes_before_the_configs(tmp_path)
 @pytest.mark.parametrize("what", REFUSED_CONFIGS)
 @bounded()
 async def test_a_config_that_cannot_be_used_is_told_with_status_2(tmp_path, what):
-    text, told = REFUSED_CONFIGS[what]
+    text, message = REFUSED_CONFIGS[what]
     if text is not None:
         (tmp_path / "given.yaml").write_text(text)
 
@@ -83,7 +83,7 @@ async def test_a_config_that_cannot_be_used_is_told_with_status_2(tmp_path, what
 
     assert said.status == 2
     assert said.stderr.startswith("given.yaml")
-    assert told in said.stderr
+    assert message in said.stderr
     assert "nothing was started" in said.stderr
     assert "Traceback" not in said.stderr
 

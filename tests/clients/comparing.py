@@ -63,7 +63,7 @@ def plain(value):
     return {"type": name, "repr": repr(value)}
 
 
-def told(value):
+def as_data(value):
     """An answer that has been read to its end: its type, its request id and all of its fields."""
     if hasattr(value, "read") and hasattr(value, "response"):  # audio
         headers = value.response.headers
@@ -76,7 +76,7 @@ def told(value):
     return {"request_id": getattr(value, "_request_id", None), "value": value}
 
 
-def told_stream(stream, events):
+def stream_as_data(stream, events):
     """A stream that has been read to its end."""
     request_id = stream.response.headers.get("x-request-id")
     return {"type": type(stream).__name__, "request_id": request_id, "events": events}

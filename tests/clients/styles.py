@@ -9,7 +9,7 @@ import inspect
 
 import openai
 
-from tests.clients.comparing import failed, masked, told, told_stream
+from tests.clients.comparing import as_data, failed, masked, stream_as_data
 
 WITHOUT_RETRIES = {"max_retries": 0, "timeout": 10}
 
@@ -51,8 +51,8 @@ class Sync:
             if isinstance(answer, openai.Stream):
                 for event in answer:
                     events.append(event)
-                return masked(told_stream(answer, events))
-            return masked(told(answer))
+                return masked(stream_as_data(answer, events))
+            return masked(as_data(answer))
         except openai.OpenAIError as error:
             return masked({"events": events, "error": failed(error)})
 
@@ -100,8 +100,8 @@ class Async(Sync):
             if isinstance(answer, openai.AsyncStream):
                 async for event in answer:
                     events.append(event)
-                return masked(told_stream(answer, events))
-            return masked(told(answer))
+                return masked(stream_as_data(answer, events))
+            return masked(as_data(answer))
         except openai.OpenAIError as error:
             return masked({"events": events, "error": failed(error)})
 

@@ -125,8 +125,8 @@ def test_a_stream_that_just_ends_is_silent_directly_and_an_error_through_the_pro
 @pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request", b"500 Internal Server Error"])
 def test_the_request_id_is_the_vendors_own(status, style, house):
     vendor, places = house
-    told = b"content-type: application/json\r\nx-request-id: req_of-the-vendor\r\n"
-    answer = b"HTTP/1.1 " + status + b"\r\n" + told + b"content-length: 2\r\n\r\n{}"
+    headers = b"content-type: application/json\r\nx-request-id: req_of-the-vendor\r\n"
+    answer = b"HTTP/1.1 " + status + b"\r\n" + headers + b"content-length: 2\r\n\r\n{}"
     vendor.faults.append(raw(answer))
     ends = _ends_at(places, style, ASKS["chat"])
     for end in ends:

@@ -44,12 +44,12 @@ def test_a_wrong_key_is_an_authentication_error(proxy):
 def test_a_caller_sees_its_limits_and_at_their_end_a_rate_limit_error(proxy):
     with client(proxy, KEY) as asking:
         completions = asking.chat.completions.with_raw_response
-        told = [completions.create(model="m", messages=HELLO).headers for _ in range(2)]
+        headers_of_calls = [completions.create(model="m", messages=HELLO).headers for _ in range(2)]
         with pytest.raises(openai.RateLimitError) as caught:
             completions.create(model="m", messages=HELLO)
-    assert [headers["x-ratelimit-remaining-requests"] for headers in told] == ["1", "0"]
-    assert told[0]["x-ratelimit-limit-tokens"] == "10000"
-    assert told[0]["x-ratelimit-reset-requests"] == "1m0s"
+    assert [headers["x-ratelimit-remaining-requests"] for headers in headers_of_calls] == ["1", "0"]
+    assert headers_of_calls[0]["x-ratelimit-limit-tokens"] == "10000"
+    assert headers_of_calls[0]["x-ratelimit-reset-requests"] == "1m0s"
     assert caught.value.code == "rate_limit_exceeded"
     assert caught.value.type == "requests"
     assert 50 <= int(caught.value.response.headers["retry-after"]) <= 60

@@ -26,7 +26,7 @@ def changed(*replaced):
 
 
 @pytest.mark.parametrize(
-    ("replaced", "told"),
+    ("replaced", "reported"),
     [
         (("weight: 2", "weight: 3"), ["gpt-4.1/east: weight: 2 -> 3"]),
         (("weight: 2", "weight: 2, tier: 1"), ["gpt-4.1/east: tier: 0 -> 1"]),
@@ -77,9 +77,9 @@ def changed(*replaced):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_each_change_is_reported_by_its_place(replaced, told):
+def test_each_change_is_reported_by_its_place(replaced, reported):
     found = differences(changed(), changed(replaced))
-    assert found == told
+    assert found == reported
     assert "secret" not in " ".join(found)
 
 

@@ -95,9 +95,9 @@ def test_every_command_line_that_is_named_exists(line, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*command.split(), "--help"])
     assert ended.value.code == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for option in options:
-        assert option in told
+        assert option in printed
 
 
 def test_every_command_is_documented(capsys):
@@ -160,9 +160,9 @@ def test_the_table_of_errors_has_every_code_that_exists_and_no_other():
 
 def test_every_timeout_is_documented_with_its_default():
     rows = table_under(LIFE, "## Timeouts")
-    told = {key: row[2] for row in rows for key in INLINE.findall(row[1])}
+    documented = {key: row[2] for row in rows for key in INLINE.findall(row[1])}
     for name, field in Timeouts.model_fields.items():
-        assert float(told[name]) == field.default
+        assert float(documented[name]) == field.default
 
 
 def test_the_headers_that_do_not_pass_are_named():
@@ -177,9 +177,9 @@ def test_the_index_of_decisions_is_complete():
     assert written == listed
     for name in written:
         title = (folder / name).read_text(encoding="utf-8").splitlines()[0]
-        number, _, told = title.removeprefix("# ").partition(": ")
+        number, _, subject = title.removeprefix("# ").partition(": ")
         assert Path(name).name.startswith(number)
-        assert told.partition(",")[0] in text_of("docs/decisions/README.md")
+        assert subject.partition(",")[0] in text_of("docs/decisions/README.md")
 
 
 def test_the_story_on_the_page_is_the_one_in_the_code():

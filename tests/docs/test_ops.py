@@ -47,7 +47,7 @@ def test_every_metric_and_label_that_is_asked_for_is_there(expression):
 
 
 @pytest.mark.parametrize(
-    ("expression", "told"),
+    ("expression", "unknown_names"),
     [
         ("rate(llmproxy_call_total[5m])", ["llmproxy_call_total"]),
         ("llmproxy_workers{group='x'}", ["group"]),
@@ -55,8 +55,8 @@ def test_every_metric_and_label_that_is_asked_for_is_there(expression):
         ("llmproxy_call_duration_seconds", ["llmproxy_call_duration_seconds"]),
     ],
 )
-def test_a_mistake_in_an_expression_would_be_seen(expression, told):
-    assert unknown(expression) == told
+def test_a_mistake_in_an_expression_would_be_seen(expression, unknown_names):
+    assert unknown(expression) == unknown_names
 
 
 def test_every_label_in_a_legend_or_a_text_is_one_of_its_expression():

@@ -62,5 +62,5 @@ def test_a_curl_line_gets_an_answer(curl, proxy):
         url.replace(ADDRESS, proxy.root), body.encode(), {name: value}, method="POST"
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
-        told = json.load(answer)["choices"][0]["message"]["content"]
-    assert "simulated answer" in told
+        answer_text = json.load(answer)["choices"][0]["message"]["content"]
+    assert "simulated answer" in answer_text

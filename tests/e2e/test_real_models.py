@@ -48,7 +48,7 @@ def endpoints_of_two_calls(through):
 
 
 def test_both_servers_answer_in_turn_and_say_what_they_say_directly(through, servers):
-    told = {server.name: tell(client_of(server.base_url)) for server in servers}
+    direct = {server.name: tell(client_of(server.base_url)) for server in servers}
     seen = set()
     for _ in servers:
         raw = through.chat.completions.with_raw_response.create(
@@ -56,8 +56,8 @@ def test_both_servers_answer_in_turn_and_say_what_they_say_directly(through, ser
         )
         answer, name = raw.parse(), endpoint_of(raw)
         seen.add(name)
-        assert answer.choices == told[name].choices
-        assert answer.usage == told[name].usage
+        assert answer.choices == direct[name].choices
+        assert answer.usage == direct[name].usage
         assert answer.usage.completion_tokens == 24
     assert seen == {"first", "second"}
 

@@ -49,12 +49,16 @@ def test_events_and_the_rest_are_the_stream(stream):
 
 @given(STREAMS, st.data())
 def test_events_mean_the_same_however_the_stream_arrives(stream, data):
-    whole = [told for event in split_events(stream)[0] if (told := event.strip(b"\r\n"))]
+    whole = [
+        text_of_event
+        for event in split_events(stream)[0]
+        if (text_of_event := event.strip(b"\r\n"))
+    ]
     rest, arrived = b"", []
     start = 0
     for cut in [*sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5))), len(stream)]:
         events, rest = split_events(rest + stream[start:cut])
-        arrived += [told for event in events if (told := event.strip(b"\r\n"))]
+        arrived += [text_of_event for event in events if (text_of_event := event.strip(b"\r\n"))]
         start = cut
     assert arrived == whole
     assert rest.strip(b"\r\n") == split_events(stream)[1].strip(b"\r\n")
@@ -147,8 +151,8 @@ def test_a_chat_with_a_finish_reason_is_complete_without_done(reason):
 
 def test_a_completed_response_that_is_longer_than_the_tail_is_known_by_its_usage():
     text = b'lo","annotations":[]}]}],"tools":[],"usage":'
-    told = text + b'{"input_tokens":1,"output_tokens":2},"user":null}}\n\n'
-    assert RESPONSES.is_complete(told)
+    text_of_event = text + b'{"input_tokens":1,"output_tokens":2},"user":null}}\n\n'
+    assert RESPONSES.is_complete(text_of_event)
     assert not RESPONSES.is_complete(text + b"null}}\n\n")
     spoken = b'lo \\"usage\\":{\\"input_tokens\\":1}"}\n\n'
     assert not RESPONSES.is_complete(spoken)

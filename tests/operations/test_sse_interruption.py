@@ -106,9 +106,9 @@ def test_a_failed_response_is_the_created_one_with_its_error():
     broken = RESPONSES.interruption("It broke.", beginning=CREATED)
     assert broken.startswith(b"event: response.failed\n")
     assert b'"big":12345678901234567890123' in broken
-    told = payload(broken)
-    assert told["type"] == "response.failed"
-    assert told["response"] == {
+    last_event = payload(broken)
+    assert last_event["type"] == "response.failed"
+    assert last_event["response"] == {
         **payload(CREATED)["response"],
         "status": "failed",
         "error": {"code": "upstream_stream_interrupted", "message": "It broke."},
@@ -118,8 +118,12 @@ def test_a_failed_response_is_the_created_one_with_its_error():
 def test_without_a_created_response_an_error_event_is_told():
     broken = RESPONSES.interruption("It broke.", code="c")
     assert broken.startswith(b"event: error\n")
-    told = payload(broken)
-    assert (told["type"], told["code"], told["message"]) == ("error", "c", "It broke.")
+    last_event = payload(broken)
+    assert (last_event["type"], last_event["code"], last_event["message"]) == (
+        "error",
+        "c",
+        "It broke.",
+    )
 
 
 def test_a_created_event_over_several_lines_still_makes_one_event():

@@ -20,8 +20,8 @@ def chat(*choices, **more):
 
 
 def typed(kind, **more):
-    told = json.dumps({"type": kind, **more}).encode()
-    return b"event: " + kind.encode() + b"\ndata: " + told + b"\n\n"
+    as_json = json.dumps({"type": kind, **more}).encode()
+    return b"event: " + kind.encode() + b"\ndata: " + as_json + b"\n\n"
 
 
 def role(**more):

@@ -37,7 +37,7 @@ def answer(usage, **more):
 
 
 @pytest.mark.parametrize(
-    ("usage", "told"),
+    ("usage", "expected"),
     [
         (CHAT, Usage(9, 12, 4)),
         (RESPONSES, Usage(9, 12, 4)),
@@ -52,10 +52,10 @@ def answer(usage, **more):
     ],
 )
 @pytest.mark.parametrize("size", [0, 100_000])
-def test_every_dialects_usage_is_read_from_small_and_big_answers(usage, told, size):
-    assert usage_of(answer(usage, output="x" * size)) == told
+def test_every_dialects_usage_is_read_from_small_and_big_answers(usage, expected, size):
+    assert usage_of(answer(usage, output="x" * size)) == expected
     before = b'{"usage":' + json.dumps(usage).encode() + b',"data":"' + b"x" * size + b'"}'
-    assert usage_of(before) == told
+    assert usage_of(before) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_a_longer_key_that_ends_in_usage_is_another():
     assert usage_of_stream(b"data: " + json.dumps(other).encode() + b"\n\n") is None
 
 
-def event(**told):
-    return b"data: " + json.dumps(told).encode() + b"\n\n"
+def event(**expected):
+    return b"data: " + json.dumps(expected).encode() + b"\n\n"
 
 
 DONE = b"data: [DONE]\n\n"

@@ -71,23 +71,23 @@ def python(code, *path):
 
 def test_without_the_extra_no_price_is_known_and_the_reason_names_the_remedy(tmp_path):
     (tmp_path / "genai_prices.py").write_text("raise ImportError('not installed')")
-    told = python(
+    result = python(
         "from llmproxy.price_list import list_price\nprint(list_price('openai', 'gpt-4.1'))",
         tmp_path,
     )
-    assert told.stdout == "the list of prices is missing (pip install 'llmproxy[prices]')\n"
+    assert result.stdout == "the list of prices is missing (pip install 'llmproxy[prices]')\n"
 
 
 def test_the_list_is_imported_with_the_first_price():
-    told = python(
+    result = python(
         "import sys, llmproxy.serving, llmproxy.price_list\n"
         "print([name for name in sys.modules if name.startswith(('genai_prices', 'httpx'))])"
     )
-    assert told.stdout == "[]\n"
+    assert result.stdout == "[]\n"
 
 
 def test_looking_up_a_price_starts_no_thread_and_opens_no_connection():
-    told = python(
+    result = python(
         "import sys, threading\n"
         "seen = []\n"
         "sys.addaudithook(lambda name, _: seen.append(name) if name.startswith('socket.') else 0)\n"
@@ -95,4 +95,4 @@ def test_looking_up_a_price_starts_no_thread_and_opens_no_connection():
         "assert list_price('openai', 'gpt-4.1')\n"
         "print(threading.active_count(), seen)"
     )
-    assert told.stdout == "1 []\n"
+    assert result.stdout == "1 []\n"

@@ -83,11 +83,11 @@ def test_a_named_provider_overrules_the_host():
 
 
 def test_an_unknown_provider_is_refused_with_those_known():
-    told = refusal(provider="opneai", name="east")
-    assert "'opneai'" in told
-    assert "'east'" in told
-    assert "openai" in told
-    assert "llamacpp" in told
+    message = refusal(provider="opneai", name="east")
+    assert "'opneai'" in message
+    assert "'east'" in message
+    assert "openai" in message
+    assert "llamacpp" in message
 
 
 def test_every_problem_is_told_at_once():

@@ -23,12 +23,12 @@ from llmproxy.providers.registry import OPENAI, PROVIDERS
 NOW = 1_795_000_000.0
 
 
-def openai(code: str | None, message: str = "told", kind: str = "some_error") -> bytes:
+def openai(code: str | None, message: str = "refused", kind: str = "some_error") -> bytes:
     error = {"message": message, "type": kind, "param": None, "code": code}
     return json.dumps({"error": error}).encode()
 
 
-def anthropic(kind: str, message: str = "told") -> bytes:
+def anthropic(kind: str, message: str = "refused") -> bytes:
     return json.dumps({"type": "error", "error": {"type": kind, "message": message}}).encode()
 
 

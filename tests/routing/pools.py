@@ -46,8 +46,8 @@ def fail(state, now):
 def tell(state, remaining, reset_s, *, limit=100, now=0.0, tokens=False):
     """Its answers say so much of requests (or of tokens), as of now."""
     checkout = state.begin(0, now - ON_THE_WAY_S)
-    told = RateLimit(limit, remaining, reset_s)
-    checkout.learn(RateLimits(tokens=told) if tokens else RateLimits(requests=told))
+    reported = RateLimit(limit, remaining, reset_s)
+    checkout.learn(RateLimits(tokens=reported) if tokens else RateLimits(requests=reported))
     checkout.end(now)
 
 

@@ -206,8 +206,8 @@ def test_the_soonest_is_the_one_that_recovers_first():
 def test_those_that_were_tried_are_not_told_as_skipped():
     two = group(("a", 1, 0), ("b", 1, 0))
     two.states[1].cool(4, "throttled")
-    told = {skip.endpoint: skip.why for skip in two.skipped([], CallDemand(), 1)}
-    assert told == {
+    reasons = {skip.endpoint: skip.why for skip in two.skipped([], CallDemand(), 1)}
+    assert reasons == {
         "a": "not retried yet",
         "b": "throttled, cooling down for 3.0 s more",
     }

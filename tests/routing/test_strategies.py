@@ -14,8 +14,10 @@ from tests.routing.pools import by_name, group, served
 
 
 def shares(group):
-    told = explained("g", group, 0, 0.0, max_wait_s=10.0)
-    return told.would, {e.endpoint: e.share for tier in told.tiers for e in tier.endpoints}
+    explanation = explained("g", group, 0, 0.0, max_wait_s=10.0)
+    return explanation.would, {
+        e.endpoint: e.share for tier in explanation.tiers for e in tier.endpoints
+    }
 
 
 def test_config_and_registry_know_the_same_strategies():

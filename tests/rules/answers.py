@@ -56,10 +56,10 @@ def logprobs_of(draw, text):
     tokens = [text[at : at + 3] for at in range(0, len(text), 3)]
     if draw(st.booleans()):
         tokens = tokens[1:]  # then they do not add up to the text
-    told = [
+    token_logprobs = [
         {"token": token, "logprob": -0.5, "bytes": None, "top_logprobs": []} for token in tokens
     ]
-    return {"content": draw(st.sampled_from([told, None])), "refusal": None}
+    return {"content": draw(st.sampled_from([token_logprobs, None])), "refusal": None}
 
 
 @st.composite

@@ -8,7 +8,7 @@ from llmproxy.rules.capacity import Capacity
 ON_THE_WAY_S = 0.1
 
 
-def told(requests=None, tokens=None):
+def limits_of(requests=None, tokens=None):
     """(limit, remaining, reset_s) of each dimension."""
     return RateLimits(
         RateLimit(*requests) if requests else None, RateLimit(*tokens) if tokens else None
@@ -19,7 +19,7 @@ def knowing(requests=None, tokens=None, *, now=0.0, **settings):
     """A capacity that has learned this from an answer."""
     capacity = Capacity(**settings)
     reservation = capacity.reserve(0, now)
-    capacity.learn(reservation, told(requests, tokens))
+    capacity.learn(reservation, limits_of(requests, tokens))
     capacity.settle(reservation, None, now)
     return capacity
 
@@ -98,7 +98,7 @@ def test_what_was_never_sent_does_not_hide_what_was_sent_later():
     unsent, early = capacity.reserve(0, 1.0), capacity.reserve(0, 1.0)
     capacity.give_back(unsent, 1.0)
     capacity.reserve(0, 1.0)
-    capacity.learn(early, told((600, 10, 59.0)))
+    capacity.learn(early, limits_of((600, 10, 59.0)))
     assert capacity.left(1.0)[0] == 10 - 1
 
 
@@ -129,7 +129,7 @@ def test_a_late_answer_counts_what_was_sent_after_its_request():
     for _ in range(50):
         capacity.settle(capacity.reserve(100, 20.0), None, 20.0)
     # Half a minute later it reports the moment of 10 s: nearly nothing was left.
-    capacity.learn(slow, told((600, 60, 54.0), (10_000, 5_100, 29.4)))
+    capacity.learn(slow, limits_of((600, 60, 54.0), (10_000, 5_100, 29.4)))
     requests, tokens = capacity.left(10.0)
     assert requests == pytest.approx(60 - 50)
     assert tokens == pytest.approx(5_100 - 5_000)
@@ -139,25 +139,25 @@ def test_a_late_answer_counts_what_was_sent_after_its_request():
 def test_an_answer_that_was_overtaken_changes_nothing():
     capacity = Capacity()
     early, late = capacity.reserve(0, 1.0), capacity.reserve(0, 2.0)
-    capacity.learn(late, told((600, 5, 59.5)))
-    capacity.learn(early, told((600, 300, 30.0)))
+    capacity.learn(late, limits_of((600, 5, 59.5)))
+    capacity.learn(early, limits_of((600, 300, 30.0)))
     assert capacity.left(2.0)[0] == pytest.approx(5)
 
 
 def test_a_report_of_less_takes_capacity_away():
     capacity = knowing(requests=(600, 600, None))
     assert capacity.has_room(0, 0.0)
-    capacity.learn(capacity.reserve(0, 1.0), told((600, 0, 60.0)))
+    capacity.learn(capacity.reserve(0, 1.0), limits_of((600, 0, 60.0)))
     assert not capacity.has_room(0, 1.0)
 
 
 def test_a_limit_that_is_lowered_or_raised_is_followed():
     capacity = knowing(requests=(600, 600, None))
     assert capacity.has_room(0, 0.0)
-    capacity.learn(capacity.reserve(0, 1.0), told((60, 0, 60.0)))
+    capacity.learn(capacity.reserve(0, 1.0), limits_of((60, 0, 60.0)))
     assert capacity.limits == (60, None)
     assert capacity.wait_s(0, 1.0 + ON_THE_WAY_S) == pytest.approx(1.0)
-    capacity.learn(capacity.reserve(0, 2.0), told((6_000, 5_000, None)))
+    capacity.learn(capacity.reserve(0, 2.0), limits_of((6_000, 5_000, None)))
     assert capacity.limits == (6_000, None)
     assert capacity.left(2.0)[0] == 5_000
 
@@ -167,7 +167,7 @@ def test_azures_seconds_are_kept_from_the_first_answer_on():
     first = capacity.reserve(0, 0.0)
     for _ in range(8):
         capacity.reserve(0, 0.1)  # nothing is known yet
-    capacity.learn(first, told((600, 599, 60.0)))
+    capacity.learn(first, limits_of((600, 599, 60.0)))
     assert capacity.has_room(0, 0.2)
     capacity.reserve(0, 0.2)
     assert not capacity.has_room(0, 0.2)
@@ -232,7 +232,7 @@ def test_headers_are_read_rarely_while_much_is_left():
     def knowing_twice(left):
         capacity = knowing(requests=(600, left, None), now=0.99)
         assert capacity.has_room(0, 1.0)
-        capacity.learn(capacity.reserve(0, 1.0), told((600, left, None)))
+        capacity.learn(capacity.reserve(0, 1.0), limits_of((600, left, None)))
         return capacity
 
     capacity = knowing_twice(590)
@@ -248,7 +248,7 @@ def test_headers_are_read_while_few_tokens_are_left_although_many_requests_are()
         limits = {"requests": (600, 590, None), "tokens": (60_000, tokens_left, None)}
         capacity = knowing(**limits, now=0.99)
         assert capacity.has_room(0, 1.0)
-        capacity.learn(capacity.reserve(0, 1.0), told(**limits))
+        capacity.learn(capacity.reserve(0, 1.0), limits_of(**limits))
         return capacity.needs_headers(capacity.reserve(0, 1.001))
 
     assert not needs_headers(59_000)

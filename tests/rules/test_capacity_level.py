@@ -91,7 +91,7 @@ def test_more_may_be_left_than_the_limit_but_it_does_not_grow():
 
 
 def test_what_was_sent_meanwhile_is_subtracted_and_what_has_refilled_is_added():
-    slow = level(100, 50.0, at=10.0, spent=40)  # told at 40, of the moment 10
+    slow = level(100, 50.0, at=10.0, spent=40)  # reported when 40 were spent, for the moment 10
     assert slow.left(10) == 60
     assert slow.left(40) == pytest.approx(60 + 30 * 10)
 

@@ -35,20 +35,20 @@ def judged(failure: UpstreamError, replay: Replay = Replay.SAFE, **facts: bool) 
     return judge(failure, replay=replay, **{"own_credential": True, **facts})
 
 
-def told(kind: type[UpstreamError], status: int, **more: object) -> UpstreamError:
-    return kind("told", answer=Answer(status, [], b""), **more)
+def answered_with(kind: type[UpstreamError], status: int, **more: object) -> UpstreamError:
+    return kind("refused", answer=Answer(status, [], b""), **more)
 
 
 UNREACHABLE = ConnectFailed("refused")
 RESET = UpstreamFailed("reset")
 SILENT = TimedOut("silent", phase="first byte")
-SERVER_ERROR = told(UpstreamFailed, 500)
-OVERLOADED = told(Overloaded, 503)
-THROTTLED = told(Throttled, 429)
-NO_MONEY = told(QuotaExhausted, 429)
-BAD_KEY = told(CredentialRejected, 401)
-NO_MODEL = told(Misconfigured, 404)
-REJECTED = told(RequestRejected, 400)
+SERVER_ERROR = answered_with(UpstreamFailed, 500)
+OVERLOADED = answered_with(Overloaded, 503)
+THROTTLED = answered_with(Throttled, 429)
+NO_MONEY = answered_with(QuotaExhausted, 429)
+BAD_KEY = answered_with(CredentialRejected, 401)
+NO_MODEL = answered_with(Misconfigured, 404)
+REJECTED = answered_with(RequestRejected, 400)
 
 
 @pytest.mark.parametrize("failure", [UNREACHABLE, RESET, SILENT, SERVER_ERROR, OVERLOADED])
@@ -64,14 +64,14 @@ def test_an_endpoints_failure_is_tried_elsewhere_and_here_and_feeds_its_breaker(
 
 @pytest.mark.parametrize(("asked_s", "cooldown_s"), [(30.0, 30.0), (86400.0, 300.0)])
 def test_a_failure_that_names_a_time_is_left_alone_until_then(asked_s, cooldown_s):
-    assert judged(told(Overloaded, 503, retry_after_s=asked_s)).cooldown_s == cooldown_s
+    assert judged(answered_with(Overloaded, 503, retry_after_s=asked_s)).cooldown_s == cooldown_s
 
 
 @pytest.mark.parametrize(
     ("asked_s", "cooldown_s"), [(None, 5.0), (0.5, 0.5), (120.0, 120.0), (86400.0, 300.0)]
 )
 def test_a_429_cools_for_what_it_asks_else_5_s_at_most_300_s(asked_s, cooldown_s):
-    meaning = judged(told(Throttled, 429, retry_after_s=asked_s))
+    meaning = judged(answered_with(Throttled, 429, retry_after_s=asked_s))
     assert meaning.cooldown_s == cooldown_s
     assert meaning.try_elsewhere
     assert meaning.try_again_here
@@ -80,7 +80,7 @@ def test_a_429_cools_for_what_it_asks_else_5_s_at_most_300_s(asked_s, cooldown_s
 
 
 def test_slow_down_asks_for_a_slow_start():
-    failure = told(Throttled, 429)
+    failure = answered_with(Throttled, 429)
     assert not judged(failure).slow_start
     failure.code = "slow_down"
     assert judged(failure).slow_start
@@ -96,7 +96,7 @@ def test_what_a_person_must_mend_is_set_aside_loudly_and_others_take_over(failur
 
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
 def test_the_clients_own_mistake_is_neutral_and_never_tried_again(status):
-    assert judged(told(RequestRejected, status)) == Judgement()
+    assert judged(answered_with(RequestRejected, status)) == Judgement()
 
 
 def test_a_stream_that_broke_after_the_commit_point_is_over_but_feeds_the_breaker():
@@ -154,7 +154,7 @@ def test_what_creates_something_may_go_elsewhere_if_it_was_refused_or_never_sent
 
 
 def test_a_refusal_told_inside_a_stream_that_began_is_no_proof_that_nothing_was_done():
-    assert not judged(told(Throttled, 200), Replay.UNSAFE).try_elsewhere
+    assert not judged(answered_with(Throttled, 200), Replay.UNSAFE).try_elsewhere
 
 
 @pytest.mark.parametrize("kind", [Throttled, QuotaExhausted, CredentialRejected, Misconfigured])

@@ -208,8 +208,8 @@ async def test_a_purge_reaches_the_others_and_those_disconnected_for_a_moment(tm
     forgotten = []
     async with valkey(tmp_path) as server:
         async with reader(server) as one, reader(server) as other:
-            other.view.on_purge(lambda *told: forgotten.append(told))
-            one.view.on_purge(lambda *told: forgotten.append("its own"))
+            other.view.on_purge(lambda *purged: forgotten.append(purged))
+            one.view.on_purge(lambda *purged: forgotten.append("its own"))
             await listening(server)
             one.view.publish_purge("gpt-4.1", 1000.5)
             one.view.publish_purge(None, 2000.0)

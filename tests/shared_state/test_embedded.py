@@ -82,10 +82,10 @@ def test_the_error_for_an_unusable_folder_quotes_the_server_log(folder):
     deep.mkdir()
     with pytest.raises(NotStartedError) as refused, embedded_server(deep):
         pass
-    told = str(refused.value)
-    assert f"does not start in {deep}" in told
-    assert "unix socket path too long" in told
-    assert "redis_url" in told
+    message = str(refused.value)
+    assert f"does not start in {deep}" in message
+    assert "unix socket path too long" in message
+    assert "redis_url" in message
     assert list(deep.iterdir()) == []
 
 

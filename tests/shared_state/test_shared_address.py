@@ -172,8 +172,8 @@ async def test_a_cluster(tmp_path):
 
 
 async def _cluster_info(server):
-    told = await server.command("CLUSTER", "INFO")
-    return told if isinstance(told, bytes) else str(told).encode()
+    reply = await server.command("CLUSTER", "INFO")
+    return reply if isinstance(reply, bytes) else str(reply).encode()
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,8 @@ async def test_a_lease_that_is_idle_asks_nothing(tmp_path):
         await asyncio.sleep(1.0)
         await server.command("CONFIG", "RESETSTAT")
         await asyncio.sleep(1.5)
-        told = await server.command("INFO", "commandstats")
-        assert told["cmdstat_evalsha"]["calls"] <= 2  # that it is there, once a second
+        stats = await server.command("INFO", "commandstats")
+        assert stats["cmdstat_evalsha"]["calls"] <= 2  # that it is there, once a second
 
 
 # Whatever the server does
@@ -293,10 +293,10 @@ async def test_an_outage_and_its_end_are_logged_once(tmp_path, caplog):
         await asyncio.sleep(0.15)
         await server.start()
         await only.until(connected)
-        told = [record.getMessage() for record in caplog.records]
-        assert len(told) == 2
-        assert told[0].startswith("The shared view is lost: ")
-        assert told[1].startswith("The shared view is back after ")
+        messages = [record.getMessage() for record in caplog.records]
+        assert len(messages) == 2
+        assert messages[0].startswith("The shared view is lost: ")
+        assert messages[1].startswith("The shared view is back after ")
 
 
 @bounded()
@@ -310,6 +310,6 @@ async def test_a_password_is_used_and_never_shown(tmp_path, caplog):
             await asyncio.sleep(0.3)
             assert not only.connected
             assert "WRONGPASS" in only.why or "password" in only.why
-    told = "".join(record.getMessage() for record in caplog.records) + only.why
-    assert "shut-sesame" not in told
-    assert "open-sesame" not in told
+    shown = "".join(record.getMessage() for record in caplog.records) + only.why
+    assert "shut-sesame" not in shown
+    assert "open-sesame" not in shown

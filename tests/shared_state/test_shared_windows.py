@@ -15,7 +15,7 @@ WINDOW_SLOTS = 243
 START_MS = 1_800_000_000_000
 
 
-def an_ask(**told):
+def an_ask(**changes):
     usual = {
         "rpm": 100,
         "tpm": 10_000,
@@ -29,7 +29,7 @@ def an_ask(**told):
         "want_requests": 1,
         "want_tokens": 10,
     }
-    return QuotaRequest(**(usual | told))
+    return QuotaRequest(**(usual | changes))
 
 
 def random_ask(random, epoch, *, slots, burst):

@@ -48,15 +48,15 @@ async def test_a_line_lists_the_steps_of_its_call_if_configured(human):
         Attempt("west", 0.0, 0.25, ANSWERED, 200),
     ]
     event = finished_call(steps=steps)
-    told = "skipped east (breaker open); west answered 200 after 250.0 ms"
+    summary = "skipped east (breaker open); west answered 200 after 250.0 ms"
     for wanted in (True, False):
         written = Written()
         log = log_to(written, human=human, steps=wanted)
         log.call_finished(event)
         log.close()
         (line,) = written.lines
-        assert (told in line) == wanted
-        assert human or json.loads(line).get("steps") == (told if wanted else None)
+        assert (summary in line) == wanted
+        assert human or json.loads(line).get("steps") == (summary if wanted else None)
 
 
 @bounded()

@@ -107,8 +107,8 @@ def test_a_quantile_falls_into_the_bucket_of_the_exact_one(values, q):
     true = sorted(values)[min(rank, len(values) - 1)]
     upper = next((bound for bound in SECONDS if true <= bound), SECONDS[-1])
     lower = max((bound for bound in (0.0, *SECONDS) if bound < true), default=0.0)
-    told = quantile(counted.counts, q)
-    assert min(lower, SECONDS[-1]) <= told <= upper
+    estimate = quantile(counted.counts, q)
+    assert min(lower, SECONDS[-1]) <= estimate <= upper
 
 
 @pytest.mark.parametrize(

@@ -245,14 +245,14 @@ def everything_is_logged(caplog):
 
 
 def test_a_hangup_is_for_the_workers_that_live_and_ends_nothing():
-    told = []
+    received = []
 
     def look(stage):
-        told.extend(list(slot.process.signals) for slot in stage.workers if slot.process)
+        received.extend(list(slot.process.signals) for slot in stage.workers if slot.process)
 
     stage = Stage(3, accepts(0), ends(2, status=-9), signals(signal.SIGHUP), look, *STOP)
     assert stage.run() == 0
-    assert told == [[signal.SIGHUP]] * 2
+    assert received == [[signal.SIGHUP]] * 2
     assert stage.stopped == 1
 
 

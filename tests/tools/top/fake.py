@@ -78,7 +78,7 @@ def make_fake(world):
 
     @app.get("/admin/events")
     async def events():
-        return StreamingResponse(told(world), media_type="text/event-stream")
+        return StreamingResponse(events_of(world), media_type="text/event-stream")
 
     @app.get("/other/admin/events")
     async def page():
@@ -87,7 +87,7 @@ def make_fake(world):
     return app
 
 
-async def told(world):
+async def events_of(world):
     yield ": here we go\n\n"
     while not world.stopped:
         if not world.silent:

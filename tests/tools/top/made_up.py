@@ -4,7 +4,7 @@ NOW = 1_764_000_000.0
 
 
 def recent(calls=60, errors=0, **changes):
-    told = {
+    usual = {
         "calls": calls,
         "errors": errors,
         "error_rate": errors / calls if calls else 0.0,
@@ -15,7 +15,7 @@ def recent(calls=60, errors=0, **changes):
         "first_byte_p50_ms": 394.0 if calls else None,
         "first_byte_p99_ms": 1_640.0 if calls else None,
     }
-    return told | changes
+    return usual | changes
 
 
 def level(left, limit):
@@ -23,7 +23,7 @@ def level(left, limit):
 
 
 def endpoint(name, state="ok", **changes):
-    told = {
+    usual = {
         "endpoint": name,
         "state": state,
         "why": None,
@@ -41,11 +41,11 @@ def endpoint(name, state="ok", **changes):
         },
         "recent": recent(),
     }
-    return told | changes
+    return usual | changes
 
 
 def group(name, *endpoints, **changes):
-    told = {
+    usual = {
         "group": name,
         "status": "ok" if all(item["state"] == "ok" for item in endpoints) else "degraded",
         "waiting": 0,
@@ -53,7 +53,7 @@ def group(name, *endpoints, **changes):
         "recent": recent(120),
         "endpoints": list(endpoints),
     }
-    return told | changes
+    return usual | changes
 
 
 def well():
@@ -105,7 +105,7 @@ def ill():
 
 def state(groups=None, status="ok", **changes):
     groups = well() if groups is None else groups
-    told = {
+    usual = {
         "version": "0.1.0",
         "status": status,
         "now": NOW,
@@ -140,7 +140,7 @@ def state(groups=None, status="ok", **changes):
         "groups": groups,
         "cache": {"entries": 18_204, "bytes": 61_400_000, "store": None},
     }
-    return told | changes
+    return usual | changes
 
 
 def point(number, calls=80, errors=0):
@@ -159,7 +159,7 @@ def attempt(name, outcome="answered"):
 
 def call(number, **changes):
     """The call of a number: the higher, the later."""
-    told = {
+    usual = {
         "id": f"req_{number:024x}",
         "at": NOW - 60 + number,
         "request": "POST /v1/chat/completions",
@@ -182,7 +182,7 @@ def call(number, **changes):
         "cost_usd": 0.0049,
         "steps": [attempt("azure-east")],
     }
-    return told | changes
+    return usual | changes
 
 
 def calls():

@@ -75,9 +75,9 @@ def test_the_latest_calls_tell_what_was_out_of_the_ordinary():
 @pytest.mark.parametrize("changes", [{name: TROUBLES[name]} for name in TROUBLES], ids=[*TROUBLES])
 def test_a_trouble_has_a_line(changes):
     before, lines = drawn(view(state())), drawn(view(state(**changes)))
-    (told,) = [line for line in lines if line.startswith("✖")]
-    assert told not in before
-    assert "Connection refused" in told or "(and 1 more): line 4: unknown key 'modle'" in told
+    (banner,) = [line for line in lines if line.startswith("✖")]
+    assert banner not in before
+    assert "Connection refused" in banner or "(and 1 more): line 4: unknown key 'modle'" in banner
 
 
 def test_a_call_without_group_or_times_is_drawn():
@@ -171,9 +171,9 @@ names = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 @given(st.integers(1, 220), st.integers(1, 60), st.integers(0, 30), names, st.booleans())
 def test_no_line_is_wider_and_no_frame_longer_than_the_terminal(width, height, more, name, lost):
     extra = [made_up.group(f"{name}{n}", made_up.endpoint(name, "open")) for n in range(more)]
-    told = state([*made_up.ill(), *extra], **(TROUBLES if lost else {}))
+    shown = state([*made_up.ill(), *extra], **(TROUBLES if lost else {}))
     named = made_up.call(1, group=name, endpoint=name, caller=name, request=name, error=name)
-    seen = view(told, history(), calls(*made_up.calls(), named))
+    seen = view(shown, history(), calls(*made_up.calls(), named))
     lines = drawn(seen, width, height, now=NOW + 100 * lost)
     assert len(lines) == height
     assert all(cell_len(line) <= width for line in lines)

@@ -10,7 +10,7 @@ from llmproxy.tools.top.table import Column, cut, cut_middle, fit, one_line
 
 
 @pytest.mark.parametrize(
-    ("shown", "told"),
+    ("shown", "expected"),
     [
         (figures.count(0), "0"),
         (figures.count(9_999), "9,999"),
@@ -46,8 +46,8 @@ from llmproxy.tools.top.table import Column, cut, cut_middle, fit, one_line
         (figures.dollars(1_873.4), "$1,873"),
     ],
 )
-def test_figures_are_short(shown, told):
-    assert shown == told
+def test_figures_are_short(shown, expected):
+    assert shown == expected
 
 
 @pytest.mark.parametrize(

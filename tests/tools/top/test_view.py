@@ -58,10 +58,10 @@ def test_each_call_is_kept_once_newest_first_and_not_for_ever():
 
 def test_the_status_is_that_of_what_is_meant():
     groups = [made_up.group("a", made_up.endpoint("x"), status="down"), *made_up.well()]
-    told = state(groups, status="down")
-    assert view(told).status == "down"
-    assert view(told, only="gpt-4.1").status == "ok"
-    assert view(told, only="gone").status == "down"
+    with_one_down = state(groups, status="down")
+    assert view(with_one_down).status == "down"
+    assert view(with_one_down, only="gpt-4.1").status == "ok"
+    assert view(with_one_down, only="gone").status == "down"
     assert view(state(groups, status="draining"), only="gpt-4.1").status == "draining"
     assert view(history()).status == "unknown"
 

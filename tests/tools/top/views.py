@@ -18,12 +18,12 @@ def state(*arguments, **changes):
     return msgspec.convert(made_up.state(*arguments, **changes), ShownProxy)
 
 
-def calls(*told):
-    return msgspec.convert({"calls": told}, Calls)
+def calls(*finished):
+    return msgspec.convert({"calls": finished}, Calls)
 
 
-def history(told=None):
-    return msgspec.convert(told or made_up.history(), History)
+def history(points=None):
+    return msgspec.convert(points or made_up.history(), History)
 
 
 def new_point(number, **changes):
