@@ -68,7 +68,7 @@ class StoreCounters(msgspec.Struct):
         hits: Lookups that found an answer.
         damaged: Values that could not be decoded.
         failures: Operations that failed or timed out.
-        dropped: Answers that were not written, because the store was slow or suspended.
+        dropped: Answers that were not written: the queue was full, or the store failed.
     """
 
     reads: int = 0
