@@ -6,7 +6,7 @@
                                │
                              Peers ─SharedQuota─> capacity of an account
 
-The core is made of the parts in the first line. What stands around it implements a protocol of this
+The core is made of the parts in the first line. What surrounds it implements a protocol of this
 page, and the core works without it. Parts are passed in; none imports another one's class.
 """
 

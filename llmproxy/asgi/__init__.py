@@ -2,7 +2,7 @@
 
     uvicorn llmproxy.asgi:app
 
-docs/asgi.md says what is lost against `llmproxy serve`.
+docs/asgi.md lists the differences from `llmproxy serve`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Path = tuple[str | int, ...]
 class Conflict:
     """Two values, or a value and a gap, that exclude each other.
 
-    `path`: where to look; `other`: where the first of two equal values stands. A `{value}` in
+    `path`: where to look; `other`: where the first of two equal values is. A `{value}` in
     `found` is replaced, by the code that shows it, with as much of `value` as may be shown.
     """
 

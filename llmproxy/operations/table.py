@@ -1,8 +1,7 @@
 """The table of operations: everything that depends on what a path of the API does.
 
-A row stands for one path below `/v1/`. A row whose path ends in a slash stands for that path and
-for every path below it that has no row of its own. A path without a row is passed on as UNKNOWN,
-with the most careful values.
+A row is for one path below `/v1/`; if its path ends in a slash, also for every path below it that
+has no row of its own. A path without a row is passed on as UNKNOWN, with the most careful values.
 
 Sources: the vendors' API references, and docs/facts/upstreams.md, "Safe to send again".
 """
@@ -160,7 +159,7 @@ class Route(msgspec.Struct, frozen=True):
     """What a request's path says.
 
     `path` is the path without `/v1`, Azure's prefixes or a leading slash, percent-encoding kept:
-    `chat/completions`, `responses/resp_1/cancel`. `model` is the name that stands in the path
+    `chat/completions`, `responses/resp_1/cancel`. `model` is the name that is in the path
     itself (Azure's deployment). `bound_to_account`: its ids live in one account.
     """
 

@@ -1,6 +1,6 @@
 """List prices of models from the `genai-prices` package (the extra `llmproxy[prices]`).
 
-The package carries its list and is asked for nothing else: it never goes to the network by itself,
+The package contains its list and is used for nothing else: it never goes to the network by itself,
 and the part of it that could is not used. It is imported with the first price that is asked for.
 """
 

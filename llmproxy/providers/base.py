@@ -33,7 +33,7 @@ _ONLY_API_VERSION = b"api-version="
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One place that can answer calls. Holds only what the config says and never changes.
+    """One place that can answer calls. Contains only what the config says, and never changes.
 
     `model`: the model name to send; None = the client's. `prefix`: the path of the base URL,
     without a trailing slash. `credential`: the headers that authenticate us; without them and

@@ -41,7 +41,7 @@ class CallDemand(msgspec.Struct, eq=False):
 
 
 class Tier:
-    """Endpoints of equal preference, which share calls as the strategy says."""
+    """Endpoints of equal preference, which share calls according to the strategy."""
 
     __slots__ = ("_round_robin", "_strategy", "_weights", "states")
 

@@ -116,7 +116,7 @@ def test_a_drained_endpoint_takes_nothing_until_it_is_enabled():
     assert {served(here) for _ in range(4)} == {"a", "b"}
 
 
-def test_who_waits_is_not_kept_for_an_endpoint_that_is_drained():
+def test_a_waiting_call_is_not_kept_for_a_drained_endpoint():
     here = group(("a", 1, 0))
     tell(here.states[0], 0, 17.0)
     demand = CallDemand()

@@ -39,7 +39,7 @@ def test_what_was_tried_is_not_chosen_again_while_another_is_left():
     assert two.choose(demand, 0) is None
 
 
-def test_room_that_belongs_to_who_stands_in_line_is_none_for_others():
+def test_room_that_a_queued_call_needs_is_not_given_to_others():
     one = group(("only", 1, 0))
     assert not one.full(CallDemand(), 1)
     one.queue.join(CallDemand())
@@ -93,7 +93,7 @@ def test_a_tier_whose_breakers_are_open_is_not_waited_for():
     assert chosen(tiers, CallDemand(spill_at=1e9), now=1) == "dear"
 
 
-def test_a_newcomer_does_not_overtake_those_who_wait():
+def test_a_newcomer_does_not_overtake_queued_calls():
     one = group(("a", 1, 0, {"concurrent": 1}))
     checkout = one.take(CallDemand(), 0)
     one.queue.join(CallDemand())
@@ -108,7 +108,7 @@ def test_while_they_wait_for_a_cheap_place_the_dear_tier_is_open_to_others():
     assert served(tiers, CallDemand(spill_at=17.5), now=16.5) == "dear"
 
 
-def test_who_waits_is_served_in_order_as_far_as_there_is_room():
+def test_queued_calls_are_served_in_order_as_far_as_there_is_room():
     one = group(("a", 1, 0, {"concurrent": 2}))
     waiting = [CallDemand() for _ in range(3)]
     for demand in waiting:
@@ -160,7 +160,7 @@ def test_only_calls_that_no_healthy_endpoint_could_serve_are_unservable():
     assert two.unservable(1) == [anywhere, not_b]
 
 
-def test_when_to_come_back_counts_those_who_wait():
+def test_when_to_come_back_counts_the_queued_calls():
     one = group(("a", 1, 0))
     tell(one.states[0], 0, 60.0, limit=60)  # one a second
     assert one.recovers_in_s((), CallDemand(), 0) == pytest.approx(1)

@@ -26,7 +26,7 @@ def fill(group, calls, now):
         group.take(CallDemand(), now)
 
 
-def test_room_in_a_dearer_tier_is_no_reason_to_look_at_those_who_wait_for_a_cheaper_one():
+def test_room_in_a_dearer_tier_does_not_serve_calls_that_wait_for_a_cheaper_one():
     tiers = group(cheap_rpm=2)
     fill(tiers, 2, 0.0)
     demand = CallDemand(spill_at=60.9)
@@ -37,7 +37,7 @@ def test_room_in_a_dearer_tier_is_no_reason_to_look_at_those_who_wait_for_a_chea
     assert [demand for demand, _ in tiers.serve_queue(60.5)] == [demand]
 
 
-def test_who_has_lost_patience_may_take_the_room_of_any_tier():
+def test_a_call_past_its_spill_time_may_take_the_room_of_any_tier():
     tiers = group(cheap_rpm=2)
     fill(tiers, 2, 0.0)
     tiers.queue.join(CallDemand(spill_at=10.0))

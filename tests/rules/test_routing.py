@@ -82,7 +82,7 @@ def test_a_place_with_no_share_gets_no_turn():
     st.integers(1, 60),
     st.integers(1, 100),
 )
-def test_who_comes_back_gets_its_share_without_a_burst(weights, before, away, after):
+def test_an_endpoint_that_comes_back_gets_its_share_without_a_burst(weights, before, away, after):
     turns, total = WeightedRoundRobin(len(weights)), sum(weights)
     taken(turns, weights, before)
     taken(turns, [0.0, *weights[1:]], away)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class TraceStep(BaseModel):
     """One step. `at_ms` is the time since the call's arrival.
 
-    skipped: an endpoint could not take the call; `why` says the reason. attempt: one try at an
+    skipped: an endpoint could not take the call; `why` is the reason. attempt: one try at an
     endpoint, which took `ms`. fallback: the call moved to another group.
     """
 

@@ -1,4 +1,4 @@
-"""The two representations of an answer: a JSON object, and the event stream that says the same.
+"""The two representations of an answer: a JSON object, and the event stream with the same content.
 
 A call that asks for one of them can be served from the other. Pure functions, bytes in and bytes
 out. Nothing is guessed: where a conversion is not certain, the result is None, and an endpoint is

@@ -42,7 +42,7 @@ class AttemptMaker:
         self._timeouts = timeouts
 
     async def make(self, call: Call, endpoint: Endpoint, record: CallRecord) -> Accepted:
-        """Make one attempt. Raises an UpstreamError that carries the endpoint's name."""
+        """Make one attempt. Raises an UpstreamError with the endpoint's name."""
         try:
             credential = endpoint.credential
             if endpoint.token_source is not None and self._credentials is not None:

@@ -88,7 +88,7 @@ class CacheStore(NamedTuple):
 
 
 def _group_calls(scrape: Scrape) -> Iterator[tuple[tuple[str, ...], GroupCalls]]:
-    """Yield every group. The group "" stands for calls for which no group was found."""
+    """Yield every group. The group "" is for calls for which no group was found."""
     configured = {
         group.group: [endpoint.endpoint for endpoint in group.endpoints]
         for group in scrape.state.groups
