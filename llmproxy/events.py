@@ -7,6 +7,7 @@ otherwise, durations seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
@@ -103,22 +104,39 @@ class Listener:
 
 
 class Listeners(Listener):
-    """Several listeners as one; each gets every event, in order."""
+    """Several listeners as one. Each event goes, in order, to those that override its hook."""
 
     def __init__(self, *listeners: Listener) -> None:
-        self._listeners = listeners
+        self.all: list[Listener] = []
+        for listener in listeners:
+            self.all += listener.all if isinstance(listener, Listeners) else [listener]
+        self._attempt_ended: list[Callable[[AttemptEnded], None]] = [
+            listener.attempt_ended
+            for listener in self.all
+            if type(listener).attempt_ended is not Listener.attempt_ended
+        ]
+        self._state_changed: list[Callable[[EndpointStateChanged], None]] = [
+            listener.endpoint_state_changed
+            for listener in self.all
+            if type(listener).endpoint_state_changed is not Listener.endpoint_state_changed
+        ]
+        self._call_finished: list[Callable[[CallFinished], None]] = [
+            listener.call_finished
+            for listener in self.all
+            if type(listener).call_finished is not Listener.call_finished
+        ]
 
     def attempt_ended(self, event: AttemptEnded) -> None:
         """Pass the event on."""
-        for listener in self._listeners:
-            listener.attempt_ended(event)
+        for hook in self._attempt_ended:
+            hook(event)
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """Pass the event on."""
-        for listener in self._listeners:
-            listener.endpoint_state_changed(event)
+        for hook in self._state_changed:
+            hook(event)
 
     def call_finished(self, event: CallFinished) -> None:
         """Pass the event on."""
-        for listener in self._listeners:
-            listener.call_finished(event)
+        for hook in self._call_finished:
+            hook(event)

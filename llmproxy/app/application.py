@@ -134,7 +134,8 @@ class App:
 
 def _finish(record: CallRecord, listener: Listener) -> None:
     """Report that a call is over."""
-    record.limit_headers = None  # sent; what is kept of calls should be small
+    if record.limit_headers is not None:
+        record.limit_headers = None  # sent; what is kept of calls should be small
     now = monotonic()
     received_at, first_byte_at = record.request.received_at, record.answer.first_byte_at
     total_s = now - received_at

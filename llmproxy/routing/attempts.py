@@ -165,8 +165,9 @@ class Attempts(msgspec.Struct, eq=False):
         checkout = self._group.take_as_newcomer(self.demand, now)
         if checkout is not None:  # what `_try` does, without the price of another call
             self.state = _UNDER_WAY
-            attempt = Try(checkout, self._holds_retry, False)
-            self._holds_retry = False
+            attempt = Try(checkout, self._holds_retry)
+            if self._holds_retry:
+                self._holds_retry = False
             self._under_way.append(attempt)
             self.demand.excluded.append(checkout.state)
             return attempt

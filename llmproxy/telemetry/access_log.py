@@ -166,55 +166,76 @@ def _pieces(block: bytes) -> Iterator[bytes]:
 
 
 class _Clock:
-    """Formats Unix time, once a millisecond."""
+    """Formats Unix time; the part that changes once a second is kept."""
 
-    __slots__ = ("_millisecond", "_text")
+    __slots__ = ("_second", "_text")
 
     def __init__(self) -> None:
-        self._millisecond = -1
+        self._second = -1
         self._text = ""
 
     def text(self, wall: float) -> str:
         """Return RFC 3339 in UTC with milliseconds."""
-        millisecond = int(wall * 1000)
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            second, rest = divmod(millisecond, 1000)
-            self._text = f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(second))}.{rest:03d}Z"
-        return self._text
+        second, millisecond = divmod(int(wall * 1000), 1000)
+        if second != self._second:
+            self._second = second
+            self._text = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+        return f"{self._text}.{millisecond:03d}Z"
+
+
+class LogLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A call's line in JSON, in this order. From `input_tokens` on, what has no value is left out.
+
+    A struct is written for a quarter less than a dictionary.
+    """
+
+    time: str
+    id: str | None
+    request: str
+    group: str | None
+    endpoint: str | None
+    status: int
+    attempts: int
+    first_byte_ms: float | None
+    total_ms: float
+    overhead_ms: float
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    client: str | None = None
+    caller: str | None = None
+    cache: str | None = None
+    error: str | None = None
+    steps: str | None = None
 
 
 def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
-    """Render a call as JSON. From `input_tokens` on, fields without a value are left out."""
+    """Render a call as JSON."""
     record, first_byte_s = event.record, event.first_byte_s
     request, answer = record.request, record.answer
-    line: dict[str, str | float | None] = {
-        "time": time,
-        "id": request.id or None,
-        "request": request.line[:MAX_REQUEST_CHARS],
-        "group": record.group,
-        "endpoint": record.endpoint,
-        "status": answer.status,
-        "attempts": record.attempts,
-        "first_byte_ms": None if first_byte_s is None else _ms(first_byte_s),
-        "total_ms": _ms(event.total_s),
-        "overhead_ms": _ms(event.overhead_s),
-    }
-    if answer.usage is not None:
-        line["input_tokens"] = answer.usage.input_tokens
-        line["output_tokens"] = answer.usage.output_tokens
-        line["cached_tokens"] = answer.usage.cached_tokens
-    if request.client is not None:
-        line["client"] = request.client
-    if request.caller is not None:
-        line["caller"] = request.caller
-    if record.cache is not None:
-        line["cache"] = record.cache
-    if answer.error is not None:
-        line["error"] = answer.error
-    if steps:
-        line["steps"] = in_words(record.steps)
-    return _encode(line)
+    usage = answer.usage
+    return _encode(
+        LogLine(
+            time,
+            request.id or None,
+            request.line[:MAX_REQUEST_CHARS],
+            record.group,
+            record.endpoint,
+            answer.status,
+            record.attempts,
+            None if first_byte_s is None else _ms(first_byte_s),
+            _ms(event.total_s),
+            _ms(event.overhead_s),
+            None if usage is None else usage.input_tokens,
+            None if usage is None else usage.output_tokens,
+            None if usage is None else usage.cached_tokens,
+            request.client,
+            request.caller,
+            record.cache,
+            answer.error,
+            in_words(record.steps) if steps else None,
+        )
+    )
 
 
 def _text_line(event: CallFinished, time: str, *, steps: bool) -> bytes:

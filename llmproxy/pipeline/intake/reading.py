@@ -96,7 +96,8 @@ class Reading:
         options = RequestOptions(request.headers)
         summary = self._record.request
         summary.id = options.request_id or intake.new_call_id()
-        summary.explain = options.explain
+        if options.explain:
+            summary.explain = True
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
@@ -130,7 +131,8 @@ class Reading:
             caller=summary.caller,
         )
         summary.operation, summary.model = route.path, call.model
-        summary.stream = call.stream
+        if found.stream:
+            summary.stream = True
         return call
 
     async def __aexit__(self, *_: object) -> None:
