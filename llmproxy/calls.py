@@ -50,6 +50,7 @@ class Call(msgspec.Struct, frozen=True):
         ends_at: An answer under way is cut off at this moment.
         priority: When calls wait, a higher one is served first.
         caller: Name of the caller whose key the client sent; None without configured callers.
+        thinks: The model reasons before it answers, as far as the request says; None: it does not.
     """
 
     id: str
@@ -71,6 +72,16 @@ class Call(msgspec.Struct, frozen=True):
     max_output_tokens: int | None = None
     priority: int = 0
     caller: str | None = None
+    thinks: bool | None = None
+
+    @property
+    def hedgeable(self) -> bool:
+        """Whether it may be sent to a second endpoint while the first one works on it."""
+        return (
+            self.replay is Replay.SAFE
+            and not self.bound_to_account
+            and isinstance(self.body, bytes)
+        )
 
 
 SAMPLED = 0x01  # a flag of traces: the spans are recorded

@@ -27,7 +27,8 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     answer may be that long. None as well if it is not a whole number >= 0; the endpoint judges
     that. The other two hold for dialects that read stored state (responses). `stateful`: runs in
     the background or in a conversation, so it must not be sent twice. `bound_to_account`: names a
-    conversation or an earlier response, which live in one account.
+    conversation or an earlier response, which live in one account. `thinks`: the model is told to
+    reason (or not to) before it answers; None if nothing is said about it.
     """
 
     model: str | None = None
@@ -35,6 +36,7 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     max_output_tokens: int | None = None
     stateful: bool = False
     bound_to_account: bool = False
+    thinks: bool | None = None
 
 
 def peek(body: bytes) -> Peek:
@@ -65,6 +67,7 @@ def peek(body: bytes) -> Peek:
         limit,
         in_conversation or seen.background is True,
         in_conversation or (earlier is not _ABSENT and _given(earlier)),
+        _thinks(seen),
     )
 
 
@@ -89,7 +92,7 @@ T = TypeVar("T")
 _ABSENT = msgspec.Raw(b"")
 
 
-class _Usual(msgspec.Struct, gc=False):
+class _Usual(msgspec.Struct, frozen=True, gc=False):
     """The fields as nearly every client sends them. Anything else takes the slower path."""
 
     model: str | None = None
@@ -102,9 +105,12 @@ class _Usual(msgspec.Struct, gc=False):
     background: bool | None = None
     conversation: msgspec.Raw = _ABSENT
     previous_response_id: msgspec.Raw = _ABSENT
+    reasoning_effort: msgspec.Raw = _ABSENT
+    reasoning: msgspec.Raw = _ABSENT
+    thinking: msgspec.Raw = _ABSENT
 
 
-class _AsWritten(msgspec.Struct, gc=False):
+class _AsWritten(msgspec.Struct, frozen=True, gc=False):
     """The same fields, with their values still as JSON."""
 
     model: msgspec.Raw = _ABSENT
@@ -117,6 +123,9 @@ class _AsWritten(msgspec.Struct, gc=False):
     background: msgspec.Raw = _ABSENT
     conversation: msgspec.Raw = _ABSENT
     previous_response_id: msgspec.Raw = _ABSENT
+    reasoning_effort: msgspec.Raw = _ABSENT
+    reasoning: msgspec.Raw = _ABSENT
+    thinking: msgspec.Raw = _ABSENT
 
 
 _usual = msgspec.json.Decoder(_Usual)
@@ -124,6 +133,9 @@ _as_written = msgspec.json.Decoder(_AsWritten)
 _text_or_null = msgspec.json.Decoder(str | None)
 _flag_or_null = msgspec.json.Decoder(bool | None)
 _count = msgspec.json.Decoder(int)
+
+# `"none"`, `{"effort": "minimal"}`, `{"type": "disabled"}`, `{"enabled": false}`
+_NO_REASONING = re.compile(rb'"(?:none|minimal|disabled)"|false')
 
 _LONE_SURROGATE = re.compile(
     rb"(?<!\\)((?:\\\\)*)"  # an even run of backslashes: what follows is an escape
@@ -145,6 +157,7 @@ def _peek_leniently(body: bytes) -> Peek:
         None if limit is None else limit * answers,
         _given(written.conversation) or bytes(written.background).strip() == b"true",
         _given(written.conversation) or _given(written.previous_response_id),
+        _thinks(written),
     )
 
 
@@ -192,6 +205,14 @@ def _counted(raw: msgspec.Raw) -> int | None:
 
 def _given(raw: msgspec.Raw) -> bool:
     return bytes(raw).strip() not in (b"", b"null")
+
+
+def _thinks(seen: _Usual | _AsWritten) -> bool | None:
+    """Return what the body says about reasoning: OpenAI's two ways, and Anthropic's."""
+    for raw in (seen.reasoning_effort, seen.reasoning, seen.thinking):
+        if raw is not _ABSENT and _given(raw):
+            return _NO_REASONING.search(bytes(raw)) is None
+    return None
 
 
 def _kind(value: bytes) -> str:

@@ -259,3 +259,24 @@ def test_any_bytes_are_read_or_refused_and_never_crash(body):
         assert refused.status == 400
         return
     assert peek(with_model(body, NEW)) == msgspec.structs.replace(seen, model=NEW)
+
+
+@pytest.mark.parametrize(
+    ("member", "thinks"),
+    [
+        ('"n": 1', None),
+        ('"reasoning_effort": null', None),
+        ('"reasoning_effort": "high"', True),
+        ('"reasoning_effort": "minimal"', False),
+        ('"reasoning_effort": "none"', False),
+        ('"reasoning": {"effort": "medium", "summary": "auto"}', True),
+        ('"reasoning": {"effort": "none"}', False),
+        ('"reasoning": {"enabled": false}', False),
+        ('"thinking": {"type": "enabled", "budget_tokens": 32000}', True),
+        ('"thinking": {"type": "adaptive"}', True),
+        ('"thinking": {"type": "disabled"}', False),
+        ('"thinking": 7, "stop": "\\ud800"', True),  # the slower path
+    ],
+)
+def test_whether_a_body_asks_the_model_to_reason(member, thinks):
+    assert peek(b'{"model": "m", %b}' % member.encode()).thinks is thinks

@@ -1,0 +1,111 @@
+"""When a second attempt may begin beside a silent one, and how many may: the rules of hedging.
+
+An endpoint that has accepted a call and is silent may be stalled, or may simply need long. What
+tells them apart is how long it usually takes, so each endpoint has an estimate for each kind of
+call: the time within which all but one in fifty of its answers begin. Calls that reason are a kind
+of their own, because minutes of silence are normal for them.
+
+A second attempt costs a second generation, so there is a budget: a share of the calls.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import msgspec
+
+# The estimates before anything is known, in seconds, by kind (see `kind_of`): cautious, because a
+# hedge for a call that merely takes long is a waste. They fall by 1 % with each faster answer, so
+# 20 s become 2 s after some 230 calls.
+UNKNOWN_S = (60.0, 20.0, 180.0, 180.0)
+# No hedge begins earlier, however fast the endpoint usually is.
+FLOOR_S = (2.0, 2.0, 120.0, 120.0)
+# The estimate moves by a fixed step for each answer, up if it took longer, down otherwise, and is
+# at rest where 98 % take less. For an attempt that was given up, it is enough to know that it had
+# taken longer.
+UP, DOWN = 1.632, 0.99  # exp(0.5 * 0.98), exp(-0.5 * 0.02)
+
+# A group without hedges for a while may begin so many at once.
+BURST = 5.0
+# Calls in a row that an endpoint left to others by its silence; then it is judged as failing.
+MAX_OUTRUN = 3
+# How soon to look again when a hedge was due, but the budget or the capacity did not allow it.
+LOOK_AGAIN_S = 0.5
+
+# Models that reason unless they are told not to.
+_REASONING_MODEL = re.compile(
+    r"(?:^|[/:._-])(?:o[1-9](?![a-z0-9])|gpt-5(?!.*chat)|gpt-oss|qwq|magistral|grok-4"
+    r"|gemini-(?:2\.5-pro|3)|r1(?![a-z0-9]))|reason|thinking|deep-research"
+)
+_NOT_REASONING = re.compile(r"non-reasoning|non-thinking|no-think")
+
+
+def kind_of(*, stream: bool, thinks: bool) -> int:
+    """Return the kind of a call: its place in the tables above."""
+    return stream + 2 * thinks
+
+
+@lru_cache(maxsize=512)
+def model_thinks(model: str) -> bool:
+    """Return whether a model is known to reason before it answers, by its name."""
+    name = model.lower()
+    return _REASONING_MODEL.search(name) is not None and _NOT_REASONING.search(name) is None
+
+
+class Promptness:
+    """How soon an endpoint's answers begin. Mutable; owned by the endpoint's state.
+
+    `outrun`: calls in a row that others answered while the endpoint was silent.
+    """
+
+    __slots__ = ("_usual_s", "outrun")
+
+    def __init__(self) -> None:
+        self._usual_s = list(UNKNOWN_S)
+        self.outrun = 0
+
+    def answered(self, kind: int, took_s: float) -> None:
+        """Learn from an answer that began after so long."""
+        self._usual_s[kind] *= DOWN if took_s < self._usual_s[kind] else UP
+        self.outrun = 0
+
+    def given_up(self, kind: int, after_s: float) -> None:
+        """Learn from an attempt that was given up for one that another endpoint answered."""
+        if after_s >= self._usual_s[kind]:  # else it may have been as prompt as ever
+            self._usual_s[kind] *= UP
+        self.outrun += 1
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it left several calls in a row to others."""
+        return self.outrun >= MAX_OUTRUN
+
+    def suspicious_after_s(self, kind: int) -> float:
+        """Return the seconds of silence after which a call may be hedged."""
+        usual_s, floor_s = self._usual_s[kind], FLOOR_S[kind]
+        return usual_s if usual_s > floor_s else floor_s
+
+
+class Hedges(msgspec.Struct):
+    """The hedge budget of a group: a bucket of hedges, which each call fills a little.
+
+    `share`: hedges for each call; 0 = none are made. `after_s`: the silence after which a hedge
+    begins, as the operator wants it; None = what is unusual for the endpoint.
+    """
+
+    share: float = 0.0
+    after_s: float | None = None
+    _left: float = BURST
+
+    def note_call(self) -> None:
+        """Count a call."""
+        left = self._left + self.share
+        self._left = left if left < BURST else BURST
+
+    def take(self) -> bool:
+        """Take a hedge out of the budget; returns whether there was one."""
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
