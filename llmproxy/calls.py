@@ -46,8 +46,9 @@ class Call(msgspec.Struct, frozen=True):
         bound_to_account: The call uses ids that belong to one account.
         client: The peer's address.
         patience_s: The longest silence that the client's SDK tolerates, in seconds.
-        deadline_at: No attempt begins or goes on after this moment.
-        ends_at: An answer under way is cut off at this moment.
+        deadline_at: No attempt begins or goes on after this moment; an answer that has begun does.
+        ends_at: An answer under way is cut off at this moment, which only the client can set;
+            without it `inf`.
         priority: When calls wait, a higher one is served first.
         caller: Name of the caller whose key the client sent; None without configured callers.
         thinks: The model reasons before it answers, as far as the request says; None: it does not.

@@ -96,6 +96,11 @@ class ClientError(GatewayError):
         self.param = param
 
 
+def client_too_slow() -> ClientError:
+    """Return the error of a call whose client has stopped reading its answer."""
+    return ClientError("The client stopped reading the answer.", status=408, code="client_too_slow")
+
+
 class Overload(GatewayError):
     """The proxy itself is full or draining. `retry_after_s`: when to come back."""
 

@@ -116,11 +116,12 @@ class UpstreamResponse(Protocol):
         Raises an UpstreamError when the body cannot be completed.
         """
 
-    async def pour(self, sink: Sink, *, idle_s: float, until: float) -> None:
+    async def pour(self, sink: Sink, *, idle_s: float, stalled_s: float, until: float) -> None:
         """Write the rest of the body to a sink as it arrives, at the sink's pace.
 
-        `idle_s`: the longest silence between two pieces. Raises an UpstreamError when the body
-        cannot be completed, ClientError when the sink accepts nothing until then.
+        `idle_s`: the longest silence between two pieces. `stalled_s`: the longest time in which the
+        sink takes nothing. `until`: the end in any case. Raises an UpstreamError when the body
+        cannot be completed, ClientError when the sink has stalled.
         """
 
     def close(self) -> None:

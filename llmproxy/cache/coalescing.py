@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from math import isinf
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -193,7 +194,7 @@ async def _completed_in_time(subscriber: Subscriber, flight: SingleFlight, looku
     try:
         async with asyncio.timeout_at(call.deadline_at) as limit:
             await subscriber.begun()
-            limit.reschedule(call.ends_at)
+            limit.reschedule(None if isinf(call.ends_at) else call.ends_at)
             await subscriber.completed()
     except TimeoutError:
         subscriber.interrupt(flight.dialect, "The call's time is over.")

@@ -127,7 +127,12 @@ class CachePolicy:
             return None
         record.cache = CacheResult.MISS
         lasts_s = call.ends_at - call.received_at + ROUNDING_S
-        patient = call.patience_s >= self._idle_s and lasts_s >= self._total_s
+        waits_s = call.deadline_at - call.received_at + ROUNDING_S
+        patient = (
+            call.patience_s >= self._idle_s
+            and waits_s >= min(self._idle_s, self._total_s)
+            and lasts_s >= self._total_s
+        )
         usage = key.wants_usage or not call.stream
         variant = key.digest + (b"json" if not call.stream else b"+usage" if usage else b"events")
         return Lookup(call, group, key.digest, variant, directives, usage, patient)

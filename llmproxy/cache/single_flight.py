@@ -18,13 +18,14 @@ from time import monotonic
 
 from llmproxy.cache.cached_answer import CachedAnswer
 from llmproxy.calls import Headers
-from llmproxy.errors import GatewayError
+from llmproxy.errors import GatewayError, client_too_slow
 from llmproxy.operations import Dialect
 from llmproxy.protocols import Client, Downstream
 from llmproxy.record import CallRecord
 
 # A bigger answer is not kept: neither for clients that come later nor for the cache.
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
+STALLED_S = 600.0  # a client that reads nothing for so long has stopped
 MakeHeaders = Callable[[bytes], Headers]  # from the answer's content-type
 
 
@@ -94,16 +95,24 @@ class Subscriber:
 
     `given`: the number of chunks that the client has been given. `begun_at`: when the answer began
     for it, in seconds of `time.monotonic`. `pump`: gives a slow client what it has missed.
-    `make_headers`: None for the leader, whose client gets the endpoint's headers.
+    `make_headers`: None for the leader, whose client gets the endpoint's headers. `stalled_s`: how
+    long a client may read nothing.
     """
 
     def __init__(
-        self, buffer: AnswerBuffer, client: Downstream, make_headers: MakeHeaders | None
+        self,
+        buffer: AnswerBuffer,
+        client: Downstream,
+        make_headers: MakeHeaders | None,
+        *,
+        stalled_s: float = STALLED_S,
     ) -> None:
+        self._stalled_s = stalled_s
         self._buffer = buffer
         self._client = client
         self._make_headers = make_headers
         self._over = False
+        self._stalled = False
         self._waiter: asyncio.Future[None] | None = None
         self.pump: asyncio.Task[None] | None = None
         self.begun_at: float | None = None
@@ -127,9 +136,14 @@ class Subscriber:
             await self._wait()
 
     async def completed(self) -> None:
-        """Wait until the flight is over and the client has everything."""
+        """Wait until the flight is over and the client has everything.
+
+        Raises ClientError if the client has stopped reading.
+        """
         while self.behind or not self._over:
             await self._wait()
+        if self._stalled:
+            raise client_too_slow()
 
     def interrupt(self, dialect: Dialect, message: str) -> None:
         """End the client's answer before its end, with an error event where there can be one."""
@@ -209,14 +223,23 @@ class Subscriber:
     async def _catch_up(self) -> None:
         """Give the client what has come, at its own pace."""
         try:
-            await self._client.drain()
+            await self._drain_client()
             while self._pass_on():
-                await self._client.drain()
+                await self._drain_client()
+        except TimeoutError:
+            self._stalled = self._over = True
+            self._client.abort()
+            self._wake()
+            return
         finally:
             self.pump = None
         if self._buffer.ended:
             self._end_client()
         self._wake()
+
+    async def _drain_client(self) -> None:
+        async with asyncio.timeout(self._stalled_s):
+            await self._client.drain()
 
     def _pass_on(self) -> bool:
         """Write the chunks that the client lacks; True if it has to be drained before the rest."""

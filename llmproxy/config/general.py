@@ -52,7 +52,9 @@ class Timeouts(Section):
     )
     total_s: Seconds = Field(
         default=600.0,
-        description="A whole call with all its attempts and waits. Equals the SDKs' default.",
+        description="From a request to the beginning of its answer, with all attempts and waits. "
+        "Equals the SDKs' default. An answer that has begun may take longer, as long as `idle_s` "
+        "is kept.",
     )
     header_s: Seconds = Field(
         default=10.0, description="Receiving a client's request headers, from first to last."

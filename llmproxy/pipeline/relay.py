@@ -29,12 +29,17 @@ MAX_USAGE_BODY_BYTES = 1024 * 1024
 
 
 class Relay:
-    """Relays accepted answers. `idle_s`: the longest silence between two chunks."""
+    """Relays accepted answers, however long they take.
 
-    __slots__ = ("_idle_s",)
+    `idle_s`: the longest silence between two chunks. `stalled_s`: how long a client may read
+    nothing.
+    """
 
-    def __init__(self, *, idle_s: float) -> None:
+    __slots__ = ("_idle_s", "_stalled_s")
+
+    def __init__(self, *, idle_s: float, stalled_s: float) -> None:
         self._idle_s = idle_s
+        self._stalled_s = stalled_s
 
     async def relay(self, accepted: Accepted, client: Downstream, record: CallRecord) -> None:
         """Send the whole answer. Raises StreamBroken if the endpoint did not complete it."""
@@ -96,7 +101,9 @@ class Relay:
         try:
             if not sink.write(accepted.held):
                 await sink.drain()
-            await accepted.response.pour(sink, idle_s=idle_s, until=until)
+            await accepted.response.pour(
+                sink, idle_s=idle_s, stalled_s=self._stalled_s, until=until
+            )
         except UpstreamError as failure:
             if monotonic() >= until:
                 raise TimedOut("the call's time is over", phase="total") from failure

@@ -48,7 +48,8 @@ class Runtime:
             draw=random.random,
             rooms=process.rooms,
         )
-        self.relay = Relay(idle_s=settings.timeouts.idle_s)
+        timeouts = settings.timeouts
+        self.relay = Relay(idle_s=timeouts.idle_s, stalled_s=timeouts.total_s)
 
     @property
     def config(self) -> Config:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmproxy.errors import ClientError, GatewayError, Phase
+from llmproxy.errors import GatewayError, Phase, client_too_slow
 from llmproxy.streams import Content, Headers, Sink
 
 # Unread bytes of one response. Above this, reading stops; a stalled stream may hold 256 KiB in all.
@@ -89,6 +89,7 @@ class _Pour(msgspec.Struct):
     sink: Sink
     write: Callable[[bytes], bool]
     idle_s: float
+    stalled_s: float
     until: float
     watch_again_at: float = 0.0
     behind: bool = False
@@ -158,14 +159,14 @@ class Response:
         self._read_on()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def pour(self, sink: Sink, *, idle_s: float, until: float) -> None:
+    async def pour(self, sink: Sink, *, idle_s: float, stalled_s: float, until: float) -> None:
         """Write the rest of the body to a sink, from within the connection's reads.
 
         No task is woken for a chunk: waking one would cost more than relaying the chunk. Raises
         TimedOut after `idle_s` of silence or at `until`, UpstreamFailed when the body cannot be
-        completed, ClientError when the sink accepts nothing before `until`.
+        completed, ClientError when the sink takes nothing for `stalled_s`, or until `until`.
         """
-        pour = self._pour = _Pour(sink, sink.write, idle_s, until)
+        pour = self._pour = _Pour(sink, sink.write, idle_s, stalled_s, until)
         while True:
             self.flush()
             if pour.behind:
@@ -177,12 +178,10 @@ class Response:
 
     async def _drain(self, pour: _Pour) -> None:
         try:
-            async with asyncio.timeout_at(pour.until):
+            async with asyncio.timeout_at(min(monotonic() + pour.stalled_s, pour.until)):
                 await pour.sink.drain()
         except TimeoutError:
-            raise ClientError(
-                "The client stopped reading the answer.", status=408, code="client_too_slow"
-            ) from None
+            raise client_too_slow() from None
         pour.behind = False
         self._read_on()
 

@@ -108,7 +108,7 @@ class Reading:
         else:
             body, found = await intake.read_form(request.body, options)
             self._record.waited_s += monotonic() - request.received_at
-        total_s = min(intake.total_s, options.total_s)
+        commit_s = min(intake.total_s, options.total_s, options.begin_s)
         reads_state = route.dialect.reads_stored_state
         call = self._call = Call(
             id=summary.id,
@@ -125,8 +125,8 @@ class Reading:
             client=request.client,
             received_at=request.received_at,
             patience_s=options.patience_s,
-            deadline_at=request.received_at + min(total_s, options.patience_s),
-            ends_at=request.received_at + total_s,
+            deadline_at=request.received_at + commit_s,
+            ends_at=request.received_at + options.total_s,
             max_output_tokens=found.max_output_tokens,
             priority=options.priority,
             caller=summary.caller,

@@ -12,6 +12,9 @@ TIMEOUT_HEADER = b"x-llmproxy-timeout-s"
 PRIORITY_HEADER = b"x-llmproxy-priority"
 EXPLAIN_HEADER = b"x-llmproxy-explain"
 MAX_PRIORITY = 100
+# openai-node's `x-stainless-timeout` ends with the head of an answer, openai-python's read timeout
+# begins anew with each byte.
+READ_TIMEOUT_HEADER = b"x-stainless-read-timeout"
 OPTION_HEADERS = frozenset(
     (
         b"content-type",
@@ -21,7 +24,7 @@ OPTION_HEADERS = frozenset(
         TIMEOUT_HEADER,
         PRIORITY_HEADER,
         EXPLAIN_HEADER,
-        b"x-stainless-read-timeout",
+        READ_TIMEOUT_HEADER,
         b"x-stainless-timeout",
     )
 )
@@ -31,6 +34,7 @@ class RequestOptions:
     """What the headers ask of the proxy."""
 
     __slots__ = (
+        "begin_s",
         "content_encoding",
         "content_length",
         "content_type",
@@ -49,6 +53,7 @@ class RequestOptions:
         self.explain = False
         self.priority = 0  # a higher one is served first when calls wait
         self.total_s = inf  # for the whole call, from x-llmproxy-timeout-s
+        self.begin_s = inf  # until the answer begins, from either timeout of the SDK
         self.patience_s = inf  # for each silence, from the SDK's read timeout
         for name, value in headers:
             if name not in OPTION_HEADERS:
@@ -80,7 +85,10 @@ class RequestOptions:
         elif ours:
             self.total_s = min(self.total_s, seconds)
         else:  # an SDK stops waiting at its timeout; our answer should arrive just before
-            self.patience_s = min(self.patience_s, seconds - min(1.0, seconds / 10))
+            seconds -= min(1.0, seconds / 10)
+            self.begin_s = min(self.begin_s, seconds)
+            if name == READ_TIMEOUT_HEADER:
+                self.patience_s = min(self.patience_s, seconds)
 
 
 def _priority(value: bytes) -> int:
