@@ -1,8 +1,10 @@
 """Sending one request to the origin of an endpoint, over a kept connection or a new one.
 
-A kept connection may be lost just as it is reused. If it gave no byte of an answer, that is not the
-endpoint's failure: the request is sent once more over a new connection, and the caller does not
-notice. The origin's other kept connections are dropped, because they are about to be lost, too.
+A kept connection may be lost just as it is reused. If it was lost at once, or before the body was
+written, that is not the endpoint's failure: the request is sent once more over a new connection,
+and the caller does not notice. The origin's other kept connections are dropped, because they are
+about to be lost, too. If it was lost later, the endpoint may have worked on the request, and the
+attempt has failed.
 """
 
 from __future__ import annotations

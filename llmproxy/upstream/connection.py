@@ -18,8 +18,8 @@ any state. BODY_TO_EOF is the only state in which losing the connection is no fa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from enum import Enum
+from time import monotonic
 from typing import Any, Protocol, cast
 
 import httptools
@@ -28,11 +28,15 @@ import msgspec
 from llmproxy.aio.watchdog import Watchdog
 from llmproxy.errors import GatewayError, Phase, TimedOut, UpstreamError, UpstreamFailed
 from llmproxy.streams import Headers, Upload
+from llmproxy.upstream.request_body import BodyOnItsWay, BufferedBody, UploadTask
 from llmproxy.upstream.response import Response, content_of
 
 # More than any vendor sends, and little enough that a broken server cannot fill the memory.
 MAX_HEAD_BYTES = 256 * 1024
 READ_BUFFER = memoryview(bytearray(64 * 1024))
+# A kept connection that its origin has closed is lost as soon as the request crosses the closing on
+# the way: within a round trip. Later, the origin may have worked on the request.
+STALE_S = 0.15
 # Up to this size, copying a body behind its head is cheaper than a second write.
 JOIN_BYTES = 64 * 1024
 
@@ -52,7 +56,10 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 class StaleConnection(Exception):
-    """A reused connection was lost before the first byte of an answer: not the endpoint's fault."""
+    """A reused connection was lost before the origin can have worked on the request.
+
+    It is not the endpoint's fault, and the request may be sent again, whatever it does.
+    """
 
 
 class ConnectionState(Enum):
@@ -115,7 +122,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._bodiless = False
         self._headers: Headers = []
         self._head_bytes = 0  # received before the head was complete, in earlier reads
-        self._upload: _UploadTask | None = None
+        self._upload: BodyOnItsWay | None = None  # None: a small one, sent at once
         self.state = ConnectionState.NEW
 
     @property
@@ -131,7 +138,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         Raises StaleConnection, TimedOut or UpstreamFailed; the connection is closed then.
         """
         response = self._response = Response(self, self._loop)
-        reused = self.state is not NEW
+        reused, began_at = self.state is not NEW, monotonic()
         self.state = HEAD
         self._head_bytes = 0
         self._bodiless = outgoing.method == b"HEAD"
@@ -139,13 +146,20 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         try:
             await response.head(phase_until)
         except UpstreamError as failure:
-            if reused and self._head_bytes == 0 and not isinstance(failure, TimedOut):
+            if reused and self._was_stale(failure, began_at):
                 raise StaleConnection from failure
             raise
         finally:
             if response.status == 0:
                 self.abort()
         return response
+
+    def _was_stale(self, failure: UpstreamError, began_at: float) -> bool:
+        """Whether the origin cannot have worked on the request of a failed exchange."""
+        if self._head_bytes or isinstance(failure, TimedOut):
+            return False
+        unsent = self._upload is not None and not self._upload.complete
+        return unsent or monotonic() - began_at < STALE_S
 
     def watch(self, until: float, phase: Phase) -> None:
         """Fail the response at `until` if it is still awaited."""
@@ -188,7 +202,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             else b"content-length: %d\r\n\r\n" % body.length
         )
         self._write(start + framing)
-        self._upload = _UploadTask(self._loop, body, self._write, self._upload_failed)
+        self._upload = UploadTask(self._loop, body, self._write, self._upload_failed)
 
     def _send_bytes(self, method: bytes, start: bytes, body: bytes) -> None:
         if not body and method in (b"GET", b"HEAD", b"DELETE", b"OPTIONS"):
@@ -196,6 +210,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         elif len(body) <= JOIN_BYTES:
             self._write(b"%bcontent-length: %d\r\n\r\n%b" % (start, len(body), body))
         else:
+            self._upload = BufferedBody()
             self._write(b"%bcontent-length: %d\r\n\r\n" % (start, len(body)))
             self._write(body)
 
@@ -325,54 +340,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self.state = CLOSED
             self._watchdog.stop()
             self._owner.was_closed(self)
-
-
-class _UploadTask:
-    """Sends a request body while it arrives from the client, at the origin's pace."""
-
-    __slots__ = ("_loop", "_task", "_writable", "_write", "complete")
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        body: Upload,
-        write: Callable[[bytes], None],
-        on_failure: Callable[[GatewayError], None],
-    ) -> None:
-        self._loop = loop
-        self._write = write
-        self._writable: asyncio.Future[None] | None = None  # while the transport's buffer is full
-        self.complete = False
-        self._task = loop.create_task(self._send(body, on_failure))
-
-    async def _send(self, body: Upload, on_failure: Callable[[GatewayError], None]) -> None:
-        chunked = body.length is None
-        try:
-            async for chunk in body.chunks():
-                self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
-                if self._writable is not None:
-                    await self._writable
-            if chunked:
-                self._write(b"0\r\n\r\n")
-        except GatewayError as failure:  # the client stopped sending
-            on_failure(failure)
-        else:
-            self.complete = True
-
-    def pause(self) -> None:
-        """Stop sending: the transport's buffer is full."""
-        self._writable = self._loop.create_future()
-
-    def resume(self) -> None:
-        """Send again."""
-        writable, self._writable = self._writable, None
-        if writable is not None and not writable.done():
-            writable.set_result(None)
-
-    def cancel(self) -> None:
-        """Stop for good."""
-        self._task.cancel()
-        self.resume()
 
 
 def _parser_complaint(error: Exception) -> str:

@@ -132,6 +132,45 @@ async def test_a_stale_connection_is_replaced_silently_and_the_other_kept_ones_a
 
 
 @bounded()
+async def test_a_kept_connection_that_closes_after_some_work_is_a_failure_of_the_endpoint():
+    def works_then_closes(received, number):
+        return [OK] if number == 1 else [0.4, "close"]
+
+    async with scripted(works_then_closes) as vendor, client_of() as client:
+        await ask(client, vendor)
+        with pytest.raises(UpstreamFailed) as caught:
+            await ask(client, vendor)
+        assert caught.value.sent
+        assert len(vendor.received) == 2
+
+
+@bounded()
+async def test_a_kept_connection_that_closes_before_the_body_was_written_is_replaced():
+    large = Outgoing(b"POST", b"/v1/x", b"host: h\r\n", b"x" * 30_000_000)
+    asked = 0
+
+    async def converse(reader, writer):
+        nonlocal asked
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            asked += 1
+            if asked == 2:  # it reads nothing of the body
+                await asyncio.sleep(0.4)
+                writer.transport.abort()
+                return
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r")[0])
+            await reader.readexactly(length)
+            writer.write(OK)
+
+    server = await asyncio.start_server(converse, "127.0.0.1", 0)
+    base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with client_of() as client:
+        await ask(client, None, base_url=base_url)
+        assert await ask(client, None, large, base_url=base_url) == (200, b'{"ok": true}')
+    server.close()
+    assert asked == 3
+
+
+@bounded()
 async def test_a_fresh_connection_that_dies_is_a_failure():
     async with scripted(always("close")) as vendor, client_of() as client:
         with pytest.raises(UpstreamFailed):
