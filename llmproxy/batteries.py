@@ -12,14 +12,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmproxy.config import Config, parse_config
+from llmproxy.config import FILE_NAMES, Config, default_file, parse_config
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.serving import Batteries
 
 if TYPE_CHECKING:
     from llmproxy.admin import WorkerSlot
 
-DEFAULT_CONFIG = Path("llmproxy.yaml")
+DEFAULT_CONFIG = Path(FILE_NAMES[0])  # the name in messages if there is none
+CONFIG_VARIABLE = "LLMPROXY_CONFIG"
 
 
 def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> Batteries:
@@ -74,18 +75,27 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
 def config_to_serve(
     path: Path | None, environ: Mapping[str, str]
 ) -> tuple[Config | None, ConfigFile | None]:
-    """Return the config and the file that it comes from: `path`, else llmproxy.yaml in the current
-    folder, else the keys in the environment (no file), else (None, None). Raises ConfigError."""
-    if path is None and DEFAULT_CONFIG.exists():
-        path = DEFAULT_CONFIG
+    """Return the config and the file that it comes from: `path`, else LLMPROXY_CONFIG, else
+    llmproxy.yaml or llmproxy.yml in the current folder, else the keys in the environment (no file),
+    else (None, None). Raises ConfigError, also if there is something that looks like a config or
+    a key and is neither: nobody shall get the demo by accident."""
+    if path is None and environ.get(CONFIG_VARIABLE):
+        path = Path(environ[CONFIG_VARIABLE])
+    path = path or default_file()
     if path is not None:
         file = config_file(path, environ)
         return file.load(), file
     if not _has("config_help"):
         return None, None
-    from llmproxy.config_help import config_from_environment  # noqa: PLC0415 - may not be there
+    from llmproxy.config_help import (  # noqa: PLC0415 - may not be there
+        config_from_environment,
+        refuse_accidents,
+    )
 
-    return config_from_environment(environ), None
+    config = config_from_environment(environ)
+    if config is None:
+        refuse_accidents(environ, Path())
+    return config, None
 
 
 def config_file(path: Path, environ: Mapping[str, str]) -> ConfigFile:

@@ -32,9 +32,10 @@ One address in front of OpenAI, Azure OpenAI and compatible endpoints. It speaks
 an application changes only its base_url, and its calls are balanced, retried and failed over."""
 
 SERVE = """\
-Start the proxy. The config is --config, else llmproxy.yaml in this folder. Without a file, keys in
-the environment make a proxy to their vendors: OPENAI_API_KEY, and AZURE_OPENAI_API_KEY with
-AZURE_OPENAI_ENDPOINT. Without keys, the demo starts."""
+Start the proxy. The config is --config, else the file that LLMPROXY_CONFIG names, else
+llmproxy.yaml or llmproxy.yml in this folder. Without a file, keys in the environment make a proxy
+to their vendors: OPENAI_API_KEY, AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT, or else the key
+of one other vendor, such as ANTHROPIC_API_KEY. Without keys, the demo starts."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -236,9 +237,11 @@ def _serve_demo(options: argparse.Namespace, *, asked_for: bool) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from llmproxy.batteries import DEFAULT_CONFIG, config_file  # noqa: PLC0415
+    from llmproxy.config import default_file  # noqa: PLC0415
     from llmproxy.config_help import masked  # noqa: PLC0415
+    from llmproxy.serving import address_of, open_to_all  # noqa: PLC0415
 
-    file = options.file or DEFAULT_CONFIG
+    file = options.file or default_file() or DEFAULT_CONFIG
     config = config_file(file, os.environ).load()
     if options.show:
         print(masked(config), end="")  # noqa: T201
@@ -247,6 +250,8 @@ def _check(options: argparse.Namespace) -> int:
     print(  # noqa: T201
         f"{file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
     )
+    if warning := open_to_all(config, address_of(config, None, None)[0]):
+        print(warning, file=sys.stderr)  # noqa: T201
     return 0
 
 

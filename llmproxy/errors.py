@@ -36,12 +36,16 @@ Phase = Literal["pool", "connect", "first byte", "idle", "total"]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a config: where it is, what was found, what to do."""
+    """One thing wrong in a config: where it is, what was found, what to do.
+
+    `path`: of the value, where the line is not known yet; `config.located` finds the line.
+    """
 
     file: str
     line: int  # 1-based; 0 when no line is known
     found: str
     remedy: str
+    path: tuple[str | int, ...] = ()
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file

@@ -14,13 +14,16 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvloop
 
 import llmproxy
 from llmproxy.app import App
 from llmproxy.config import Config, shares_state
+from llmproxy.config.files import unwritable_files
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listeners
 from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener
@@ -55,6 +58,7 @@ class Batteries(RuntimeBatteries):
                 0,
                 f"general_settings.{key}: this installation has no `llmproxy.{package}`.",
                 f"Install the whole of llmproxy, or remove {key}.",
+                ("general_settings", key),
             )
             for key, package, battery, is_set in (
                 ("callers", "callers", self.callers, settings.callers),
@@ -74,6 +78,7 @@ class Batteries(RuntimeBatteries):
             found = "azure_ad_token_provider: this installation has no `llmproxy.entra`."
             remedy = "Install the whole of llmproxy, or use api_key."
             missing.append(Problem(file, 0, found, remedy))
+        missing += unwritable_files(settings, file)
         if missing:
             raise ConfigError(missing)
         if self.telemetry is not None:
@@ -219,12 +224,33 @@ def bound(host: str, port: int) -> socket.socket:
 
 def base_of(listening: socket.socket) -> str:
     """Return the base URL of a bound socket, without a path."""
-    return "http://{}:{}".format(*listening.getsockname()[:2])
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def source_of(file: ConfigFile | None) -> str:
     """Return where a config came from, in words."""
     return "the environment" if file is None else str(file.path)
+
+
+def open_to_all(config: Config, host: str) -> str | None:
+    """Return a warning if other machines may use the endpoints: `host` is not a loopback address,
+    and no callers are configured."""
+    if config.general_settings.callers or is_loopback(host):
+        return None
+    return (
+        f"WARNING: {host} is reachable from other machines, and no callers are configured: whoever "
+        "reaches this port can spend your keys. Add general_settings.callers, or listen on "
+        "127.0.0.1 (bind_address, --host)."
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address or name to listen on is reachable from this machine only."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost")
 
 
 def announcement(config: Config, source: str, base: str) -> str:
@@ -234,6 +260,8 @@ def announcement(config: Config, source: str, base: str) -> str:
         names = ", ".join(str(entry.name) for entry in group.models)
         lines.append(f"  {group.model_group}: {names}")
     lines.append(f"Use it as base_url: {base}/v1    Dashboard: {base}/dashboard    Stop: Ctrl+C")
+    if warning := open_to_all(config, urlsplit(base).hostname or ""):
+        lines.append(warning)
     return "\n".join(lines)
 
 

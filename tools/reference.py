@@ -38,7 +38,9 @@ Any value may refer to the environment, alone or inside a longer text:
 |---|---|
 | `os.environ/NAME` or `${NAME}` | what the variable holds; an error if it is not set |
 | `${NAME:-default}` | the same, or the default if the variable is unset or empty |
-| `$${` | a plain `${` |
+| `$${`, `$$NAME` | a plain `${`, `$NAME` |
+
+What only looks like a reference (`$NAME`, `os.environ.NAME`, `%NAME%`) is an error.
 
 Between braces or brackets (`{api_key: "${KEY}"}`) YAML needs quotes around `${...}`. Values are
 read by YAML 1.2's rules: `no` and `2024-10-21` are strings; a number that is meant as one needs
@@ -48,6 +50,8 @@ quotes. Anchors, aliases and merge keys (`<<`) work; a duplicate key is an error
 `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`), and `AZURE_OPENAI_API_KEY` with `AZURE_OPENAI_ENDPOINT`
 (with `OPENAI_API_VERSION`, if it is `preview`, `latest` or `v1`). Every model name goes through
 unchanged. With both, Azure comes first (tier 0) and OpenAI takes what Azure cannot serve (tier 1).
+Without these two, the key of one other vendor is used (`ANTHROPIC_API_KEY`, `GROQ_API_KEY`, ...);
+several are an error, because only a config can say which model is whose.
 """
 
 # definition in the schema -> heading

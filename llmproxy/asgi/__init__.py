@@ -50,8 +50,8 @@ class ASGIProxy:
     @asynccontextmanager
     async def lifespan(self, _outer: object = None) -> AsyncIterator[None]:
         """Open the proxy, and close it at the end. Raises ConfigError."""
-        path = self._config or self._environ.get("LLMPROXY_CONFIG")
-        config, file = config_to_serve(None if path is None else Path(path), self._environ)
+        path = None if self._config is None else Path(self._config)
+        config, file = config_to_serve(path, self._environ)
         if config is None:
             raise RuntimeError(NO_CONFIG)
         batteries = installed(log_to=sys.stdout.fileno())

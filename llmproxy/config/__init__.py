@@ -1,7 +1,14 @@
 from llmproxy.config.base import CacheMode, Strategy, TokenProvider
 from llmproxy.config.changes import differences, kept_until_restart
 from llmproxy.config.general import GeneralSettings, Timeouts, server_settings, shares_state
-from llmproxy.config.loading import config_text, load_config, parse_config
+from llmproxy.config.loading import (
+    FILE_NAMES,
+    config_text,
+    default_file,
+    load_config,
+    located,
+    parse_config,
+)
 from llmproxy.config.models import (
     OPENAI_BASE_URL,
     Config,
@@ -12,6 +19,7 @@ from llmproxy.config.models import (
 from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Tracing
 
 __all__ = [
+    "FILE_NAMES",
     "OPENAI_BASE_URL",
     "CacheMode",
     "CacheParams",
@@ -29,9 +37,11 @@ __all__ = [
     "TokenProvider",
     "Tracing",
     "config_text",
+    "default_file",
     "differences",
     "kept_until_restart",
     "load_config",
+    "located",
     "parse_config",
     "server_settings",
     "shares_state",

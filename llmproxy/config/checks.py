@@ -24,6 +24,11 @@ _HOST = re.compile(r"[0-9A-Za-z._:-]+")
 _VISIBLE = re.compile(r"[!-~]+")
 _SHA_256 = re.compile(r"[0-9a-fA-F]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# The end of a URL that names one operation; the proxy adds it to the base URL of every call.
+_OPERATION = re.compile(
+    r"/(chat/completions|completions|responses|embeddings|messages|rerank|moderations|models"
+    r"|images/\w+|audio/\w+)/?"
+)
 _HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"}
 _FRAMING = {"host", "content-length", "content-encoding", "transfer-encoding", "expect"}
 
@@ -157,7 +162,18 @@ def url(value: str) -> str:
             "found {value} with a query or a fragment.",
             "Move query parameters to default_query.",
         )
+    if (operation := _operation(parts.path)) is not None:
+        refuse(
+            "found {value}, the address of one operation.",
+            f"Remove {operation} from its end: the proxy adds the path of each call.",
+        )
     return value
+
+
+def _operation(path: str) -> str | None:
+    """Return the end of a URL's path that names an operation of the API; None if it has none."""
+    ends = [match for match in _OPERATION.finditer(path) if match.end() == len(path)]
+    return ends[0][0].rstrip("/") if ends else None
 
 
 def collector_url(value: str) -> str:

@@ -116,6 +116,8 @@ def _syntax(error: yaml.YAMLError, text: str) -> TextError:
     """Return PyYAML's message and line, without the line's text, which may contain a secret."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         line: int = error.problem_mark.line + 1
+        if error.context_mark is not None and "end of" in (error.problem or ""):
+            line = error.context_mark.line + 1  # where the quote was opened that nothing closes
         problem = ", ".join(part for part in (error.context, error.problem) if part)
     elif isinstance(error, yaml.reader.ReaderError):
         line = _line_at(text, error.position)

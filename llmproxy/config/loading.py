@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,6 +20,8 @@ Explain = Callable[[ErrorDetails | Conflict, Document, str], Problem | None]
 FindConflicts = Callable[[object], Iterable[Conflict]]
 
 EXAMPLE = "See llmproxy.example.yaml for a working config."
+# The config of a folder, under the first of these names.
+FILE_NAMES = ("llmproxy.yaml", "llmproxy.yml")
 CORRECT = "Correct it; docs/configuration.md describes every key."
 
 
@@ -72,6 +75,31 @@ def parse_config(
     if found or config is None:
         raise ConfigError(sorted(found, key=lambda problem: problem.line))
     return config
+
+
+def default_file(folder: Path | None = None) -> Path | None:
+    """Return the config file of a folder, by default the current one; None if it has none.
+
+    Raises ConfigError if it has two: neither may be overlooked.
+    """
+    folder = folder or Path()
+    found = [path for name in FILE_NAMES if (path := folder / name).exists()]
+    if len(found) > 1:
+        remedy = "Remove one, or name the one to use with --config."
+        raise ConfigError(
+            [Problem(str(found[1]), 0, f"{found[0].name} is in this folder, too.", remedy)]
+        )
+    return found[0] if found else None
+
+
+def located(problems: Iterable[Problem], text: str) -> list[Problem]:
+    """Return problems with the lines of their paths in the text of a config, in that order."""
+    document = read(text, {})
+    placed = [
+        replace(problem, line=document.line(problem.path)) if problem.path else problem
+        for problem in problems
+    ]
+    return sorted(placed, key=lambda problem: problem.line)
 
 
 def config_text(path: Path) -> str:

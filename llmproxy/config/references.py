@@ -2,6 +2,9 @@
 
 The value of a variable is used as it is; references inside it are not resolved. As in a shell, the
 default replaces a variable that is unset or empty. `$${` writes a plain `${`.
+
+What only looks like a reference (`$NAME`, `os.environ.NAME`, `process.env.NAME`, ...) is refused:
+it would be sent as a key, as it stands. `$$NAME` writes a plain `$NAME`.
 """
 
 from __future__ import annotations
@@ -20,6 +23,17 @@ _PIECE = re.compile(
     r"(?P<escaped>\$\$\{)|\$\{(?P<inside>[^}]*)(?P<closed>\}?)"
     r"|os\.environ/(?P<name>[A-Za-z_][A-Za-z0-9_]*)?"
 )
+# How other languages and tools write a variable, as a whole value or behind the word of a header.
+_LOOKALIKE = re.compile(
+    r"(?:(?:Bearer|Basic|Token|Key)\s+)?(?:"
+    r"\$(?P<shell>[A-Za-z_][A-Za-z0-9_]*)|\$\((?P<make>[A-Za-z_][A-Za-z0-9_]*)\)"
+    r"|%(?P<windows>[A-Za-z_][A-Za-z0-9_]*)%|\{\{\s*(?:env\.)?(?P<template>[A-Za-z_]\w*)\s*\}\}"
+    r"|(?:(?:os\.environ|os\.getenv|os\.env|environ|getenv|process\.env)(?:\.get)?\s*[.:/(\[]"
+    r"|env\.|ENV\[)\s*[\"']?(?P<code>[A-Z_][A-Z0-9_]*)[\"']?\s*[)\]]?)",
+    re.ASCII,
+)
+_IN_URL = re.compile(r"\$(?P<shell>[A-Z_][A-Z0-9_]*)")
+_PLAIN_DOLLAR = re.compile(r"\$\$+[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +44,24 @@ class Resolved:
     problems: tuple[tuple[str, str], ...] = ()
 
 
+def escaped(text: str) -> str:
+    """Return how a text is written so that `resolve` leaves it as it is."""
+    if _PLAIN_DOLLAR.fullmatch(f"${text}"):
+        return f"${text}"
+    return text.replace("${", "$${")
+
+
 def resolve(text: str, environ: Mapping[str, str]) -> Resolved:
     """Replace every reference in `text`."""
     if "${" not in text and "os.environ/" not in text:
-        return Resolved(text)
+        if _PLAIN_DOLLAR.fullmatch(text):
+            return Resolved(text[1:])
+        name = _meant(text)
+        if name is None:
+            return Resolved(text)
+        found = f"found a text that looks like the variable {name}, but is no reference to it."
+        plain = f"; a plain ${name} is $${name}" if text == f"${name}" else ""
+        return Resolved(text, ((found, f"Write os.environ/{name} or ${{{name}}}{plain}."),))
     problems: list[tuple[str, str]] = []
 
     def value(match: re.Match[str]) -> str:
@@ -53,6 +81,14 @@ def resolve(text: str, environ: Mapping[str, str]) -> Resolved:
         return _variable(name, default if sign else None, environ, problems)
 
     return Resolved(_PIECE.sub(value, text), tuple(problems))
+
+
+def _meant(text: str) -> str | None:
+    """Return the variable that a text without references probably stands for."""
+    match = _LOOKALIKE.fullmatch(text.strip())
+    if match is None and "://" in text:
+        match = _IN_URL.search(text)
+    return None if match is None else next(name for name in match.groups() if name)
 
 
 def _variable(

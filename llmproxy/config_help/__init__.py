@@ -11,12 +11,20 @@ from llmproxy.config import Config, config_text
 from llmproxy.config import parse_config as parse
 from llmproxy.config.conflicts import conflicts
 from llmproxy.config.raw import Conflict
+from llmproxy.config_help.accidents import refuse_accidents
 from llmproxy.config_help.battery_settings import battery_conflicts
 from llmproxy.config_help.environment import config_from_environment
 from llmproxy.config_help.remedies import explain
 from llmproxy.config_help.showing import json_schema, masked
 
-__all__ = ["config_from_environment", "json_schema", "load_config", "masked", "parse_config"]
+__all__ = [
+    "config_from_environment",
+    "json_schema",
+    "load_config",
+    "masked",
+    "parse_config",
+    "refuse_accidents",
+]
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:

@@ -5,6 +5,9 @@ tier 0 and OpenAI tier 1, rather than equal shares: their model names differ (a 
 by its owner), so half of the calls would go to the endpoint that does not have the model. Azure
 comes first because its pair of variables is set on purpose, while OPENAI_API_KEY is in many shells
 by habit. A call that Azure cannot serve (down, full, no such deployment) goes to OpenAI.
+
+The key of one other vendor is used if there is no key for these two. Several are refused: only a
+config can say which model is whose.
 """
 
 from __future__ import annotations
@@ -28,23 +31,49 @@ PLACE = "environment"
 # Values that the v1 API accepts as api-version. Dated versions belong to the classic API; a shell
 # that sets one for another program must not break this one.
 V1_VERSIONS = ("preview", "latest", "v1")
+# The variables of other vendors' own clients -> the provider here.
+VENDORS = {
+    "ANTHROPIC_API_KEY": "anthropic",
+    "CEREBRAS_API_KEY": "cerebras",
+    "COHERE_API_KEY": "cohere",
+    "CO_API_KEY": "cohere",
+    "DEEPINFRA_API_KEY": "deepinfra",
+    "DEEPINFRA_TOKEN": "deepinfra",
+    "DEEPSEEK_API_KEY": "deepseek",
+    "FIREWORKS_API_KEY": "fireworks",
+    "GEMINI_API_KEY": "gemini",
+    "GOOGLE_API_KEY": "gemini",
+    "GROQ_API_KEY": "groq",
+    "MISTRAL_API_KEY": "mistral",
+    "OPENROUTER_API_KEY": "openrouter",
+    "PERPLEXITY_API_KEY": "perplexity",
+    "PPLX_API_KEY": "perplexity",
+    "TOGETHER_API_KEY": "together",
+    "XAI_API_KEY": "xai",
+}
 
 
 def config_from_environment(environ: Mapping[str, str]) -> Config | None:
     """Return a config for the keys in `environ`; None without keys.
 
     Reads OPENAI_API_KEY with OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID, and
-    AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and OPENAI_API_VERSION. Empty counts as unset.
-    Raises ConfigError if half of the Azure pair is missing or a value is invalid.
+    AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and OPENAI_API_VERSION; without these, the key
+    of one of `VENDORS`. Empty counts as unset. Raises ConfigError if half of the Azure pair is
+    missing, several vendors have keys, or a value is invalid.
     """
     present = {name: value.strip() for name, value in environ.items() if value.strip()}
     problems: list[Problem] = []
     sources = [s for s in (_azure(present, problems), _openai(present, problems)) if s is not None]
+    if not sources and not problems:
+        sources = _other_vendor(present, problems)
     if problems:
         raise ConfigError(problems)
     if not sources:
         return None
-    models = [{"tier": tier, "params": source.params} for tier, source in enumerate(sources)]
+    models = [
+        {"tier": tier, "provider": source.provider, "params": source.params}
+        for tier, source in enumerate(sources)
+    ]
     try:
         return Config.model_validate({"model_groups": [{"model_group": "*", "models": models}]})
     except ValidationError as error:
@@ -55,10 +84,11 @@ def config_from_environment(environ: Mapping[str, str]) -> Config | None:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One vendor's parameters, and the variable behind each."""
+    """One vendor's parameters, and the variable behind each. `provider`: None = by the address."""
 
     params: dict[str, object] = field(repr=False)
     variables: Mapping[str, str]
+    provider: str | None = None
 
 
 def _azure(present: Mapping[str, str], problems: list[Problem]) -> _Source | None:
@@ -110,6 +140,23 @@ def _openai(present: Mapping[str, str], problems: list[Problem]) -> _Source | No
     return _Source(
         {"base_url": OPENAI_BASE_URL} | {k: v for k, v in params.items() if v}, variables
     )
+
+
+def _other_vendor(present: Mapping[str, str], problems: list[Problem]) -> list[_Source]:
+    """Return the one vendor that has a key, or none."""
+    keys = {provider: name for name, provider in VENDORS.items() if name in present}
+    if len(keys) > 1:
+        names = ", ".join(keys.values())
+        remedy = (
+            "Keep one, or write llmproxy.yaml, which says which model is whose "
+            "(see llmproxy.example.yaml): provider: NAME and api_key: os.environ/NAME."
+        )
+        problems.append(_problem(f"there are keys of several vendors: {names}.", remedy))
+        return []
+    return [
+        _Source({"api_key": present[name]}, {"api_key": name}, provider)
+        for provider, name in keys.items()
+    ]
 
 
 def _is_ourselves(base: str) -> bool:

@@ -9,7 +9,7 @@ import yaml
 from pydantic import SecretStr
 
 from llmproxy.config.models import Config
-from llmproxy.config.references import REFERENCE
+from llmproxy.config.references import REFERENCE, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,13 +65,13 @@ def _masked(value: Any, key: str) -> Any:
         case list() | tuple():
             return [_masked(item, key) for item in value]
         case str():
-            return _escaped(value)
+            return escaped(value)
     return value
 
 
 def _hidden(secret: str, key: str) -> str:
     if key in HARMLESS:
-        return secret
+        return escaped(secret)
     return _address(secret) if key == "redis_url" else MASK
 
 
@@ -81,7 +81,7 @@ def _address(url: str) -> str:
     login, _, host = parts.netloc.rpartition("@")
     place = f"{parts.scheme}://{MASK + '@' if login else ''}{host}{parts.path}"
     query = "&".join(_option(option) for option in parts.query.split("&"))
-    return _escaped(f"{place}?{query}" if query else place)
+    return escaped(f"{place}?{query}" if query else place)
 
 
 def _option(written: str) -> str:
@@ -89,10 +89,6 @@ def _option(written: str) -> str:
     if name == "db" or not written:
         return written
     return f"{name}={MASK}" if equals else MASK
-
-
-def _escaped(text: str) -> str:
-    return text.replace("${", "$${")
 
 
 def _as_written(field: Mapping[str, Any]) -> dict[str, Any]:

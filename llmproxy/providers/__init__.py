@@ -14,7 +14,7 @@ from llmproxy.config import OPENAI_BASE_URL, Config, ModelEntry, ModelGroup, Par
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
 from llmproxy.providers.base import API_VERSION, Endpoint, Provider, encoded_query
-from llmproxy.providers.registry import BY_NAME, by_host
+from llmproxy.providers.registry import BY_NAME, by_host, likely
 from llmproxy.rules.headers import CREDENTIALS
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -29,14 +29,15 @@ def endpoints_of(config: Config, *, file: str = "config") -> dict[str, tuple[End
     """
     problems: list[Problem] = []
     groups: dict[str, tuple[Endpoint, ...]] = {}
-    for group in config.model_groups:
+    for number, group in enumerate(config.model_groups):
         endpoints = []
-        for entry in group.models:
+        for index, entry in enumerate(group.models):
             try:
                 endpoints.append(_endpoint(group, entry))
             except _UnusableError as unusable:
                 found = f"endpoint {entry.name!r} of {group.model_group!r}: {unusable.found}"
-                problems.append(Problem(file, 0, found, unusable.remedy))
+                path = ("model_groups", number, "models", index, *unusable.key)
+                problems.append(Problem(file, 0, found, unusable.remedy, path))
         groups[group.model_group] = tuple(endpoints)
     if problems:
         raise ConfigError(problems)
@@ -44,12 +45,16 @@ def endpoints_of(config: Config, *, file: str = "config") -> dict[str, tuple[End
 
 
 class _UnusableError(Exception):
-    """Why an entry is not a usable endpoint. Becomes a Problem in `endpoints_of`."""
+    """Why an entry is not a usable endpoint. Becomes a Problem in `endpoints_of`.
 
-    def __init__(self, found: str, remedy: str) -> None:
+    `key`: the path, within the entry, of the value that is wrong.
+    """
+
+    def __init__(self, found: str, remedy: str, key: tuple[str, ...]) -> None:
         super().__init__(found)
         self.found = found
         self.remedy = remedy
+        self.key = key
 
 
 def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
@@ -58,7 +63,7 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
     provider = _provider(entry, url)
     url = url or provider.base_url
     if url is None:
-        _refuse(f"provider {provider.name!r} without base_url.", "Add params.base_url.")
+        _refuse(f"provider {provider.name!r} without base_url.", "Add params.base_url.", "provider")
     parts = urlsplit(url)
     host, scheme = (parts.hostname or "").lower(), parts.scheme
     port = parts.port or DEFAULT_PORTS[scheme]
@@ -69,6 +74,7 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
         _refuse(
             f"azure_ad_token_provider with provider {provider.name!r}, which takes no such tokens.",
             "Write provider: azure if this is an Azure resource, or use api_key.",
+            *("params", "azure_ad_token_provider"),
         )
     return Endpoint(
         group=group.model_group,
@@ -99,10 +105,10 @@ def _provider(entry: ModelEntry, url: str | None) -> Provider:
     """Return the named provider, or the one that the address belongs to."""
     name = entry.provider
     if name is not None and name not in BY_NAME:
-        _refuse(f"unknown provider {name!r}.", f"Known are: {', '.join(sorted(BY_NAME))}.")
+        _refuse(f"unknown provider {name!r}.", _meant_providers(name), "provider")
     if entry.params.azure_endpoint is not None:
         if name not in (None, AZURE.name, AZURE_CLASSIC.name):
-            _refuse(f"azure_endpoint with provider {name!r}.", "Remove provider.")
+            _refuse(f"azure_endpoint with provider {name!r}.", "Remove provider.", "provider")
         return AZURE_CLASSIC
     provider = BY_NAME[name] if name is not None else _recognised(url or OPENAI_BASE_URL)
     if provider is AZURE and url is not None and _is_resource(url):
@@ -111,9 +117,18 @@ def _provider(entry: ModelEntry, url: str | None) -> Provider:
             _refuse(
                 "an Azure address without the API's path.",
                 "End base_url in /openai/v1/, or write azure_endpoint and api_version.",
+                *("params", "base_url"),
             )
         return AZURE_CLASSIC
     return provider
+
+
+def _meant_providers(name: str) -> str:
+    """Return the remedy for an unknown provider: those that were probably meant, or all."""
+    meant = likely(name)
+    if meant:
+        return f"Did you mean {' or '.join(meant)}?"
+    return f"Known are: {', '.join(sorted(BY_NAME))}."
 
 
 def _recognised(url: str) -> Provider:
@@ -132,6 +147,7 @@ def _prefix(provider: Provider, path: str) -> bytes:
             "a base_url with the deployment in it.",
             "Write azure_endpoint (the resource only) and api_version, and name the deployment in "
             "model.",
+            *("params", "base_url"),
         )
     if provider is AZURE_CLASSIC and not prefix.endswith("/openai"):
         prefix += "/openai"
@@ -156,6 +172,7 @@ def _query(params: Params, provider: Provider) -> bytes:
             _refuse(
                 "Azure's classic style without api_version.",
                 "Add params.api_version, for example 2024-10-21.",
+                "params",
             )
     return encoded_query(own)
 
@@ -183,8 +200,9 @@ def _header_value(value: str, key: str) -> bytes:
     try:
         return value.encode("ascii")
     except UnicodeEncodeError:
-        _refuse(f"{key} with a character outside ASCII.", "Write the id, such as org-... .")
+        remedy = "Write the id, such as org-... ."
+        _refuse(f"{key} with a character outside ASCII.", remedy, "params", key)
 
 
-def _refuse(found: str, remedy: str) -> NoReturn:
-    raise _UnusableError(found, remedy)
+def _refuse(found: str, remedy: str, *key: str) -> NoReturn:
+    raise _UnusableError(found, remedy, key)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 
-from llmproxy.config import Config, config_text, parse_config
-from llmproxy.errors import ConfigError
+from llmproxy.config import Config, config_text, located, parse_config
+from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers import endpoints_of
 
 
@@ -67,6 +67,12 @@ class ConfigFile:
         """Return the config that a text of this file stands for. Raises ConfigError with every
         problem."""
         config = self.parse(text, self.environ, file=str(self.path))
-        endpoints_of(config, file=str(self.path))
-        self.check(config, file=str(self.path))
+        problems: list[Problem] = []
+        for check in (endpoints_of, self.check):
+            try:
+                check(config, file=str(self.path))
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(located(problems, text))
         return self.amend(config)

@@ -15,12 +15,11 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from llmproxy.config import Config
+from llmproxy.config import Config, default_file
 from llmproxy.config_help import load_config
 
 KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
 DEFAULT_URL = "http://127.0.0.1:4000"
-DEFAULT_CONFIG = Path("llmproxy.yaml")
 _TRANSIENT = frozenset({500, 502, 503, 504})  # from a reverse proxy, while this one restarts
 
 
@@ -109,8 +108,7 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 def _config(file: Path | None, environ: Mapping[str, str]) -> Config | None:
-    if file is None and DEFAULT_CONFIG.exists():
-        file = DEFAULT_CONFIG
+    file = file or default_file()
     return None if file is None else load_config(file, environ)
 
 

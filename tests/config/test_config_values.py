@@ -261,7 +261,7 @@ def test_a_block_text_and_an_escape_are_what_yaml_says():
         ("p/os.environ/A/s", {"A": "x"}, "p/x/s"),
         ("'${A}'", {"A": "x"}, "x"),
         ("$${A}", {"A": "x"}, "${A}"),
-        ("$A", {"A": "x"}, "$A"),
+        ("$$A", {"A": "x"}, "$A"),
         ("cost$", {}, "cost$"),
         ("${A}", {"A": "${B}", "B": "no"}, "${B}"),
         ("${A}", {"A": "os.environ/B", "B": "no"}, "os.environ/B"),
