@@ -36,7 +36,8 @@ def endpoints_of(config: Config, *, file: str = "config") -> dict[str, tuple[End
                 endpoints.append(_endpoint(group, entry))
             except _UnusableError as unusable:
                 found = f"endpoint {entry.name!r} of {group.model_group!r}: {unusable.found}"
-                path = ("model_groups", number, "models", index, *unusable.key)
+                path: tuple[str | int, ...] = ("model_groups", number, "models", index)
+                path += unusable.key
                 problems.append(Problem(file, 0, found, unusable.remedy, path))
         groups[group.model_group] = tuple(endpoints)
     if problems:
