@@ -9,12 +9,12 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from time import monotonic
 from urllib.parse import urlencode
 
 from llmproxy.admin.api.explain import Candidate, Explanation, explained, group_of, no_such_group
-from llmproxy.batteries import DEFAULT_CONFIG
-from llmproxy.config import default_file
+from llmproxy.config import FILE_NAMES, default_file
 from llmproxy.config_help import load_config
 from llmproxy.price_list import list_price
 from llmproxy.runtime import pool_of
@@ -49,7 +49,7 @@ def _explanation(
         if error.reached or options.url is not None:
             raise
         asked = f"{address.url}: {error.brief}"
-    config = load_config(options.file or default_file() or DEFAULT_CONFIG, environ)
+    config = load_config(options.file or default_file() or Path(FILE_NAMES[0]), environ)
     pool = pool_of(config, price_list=list_price)
     group = group_of(options.model, pool)
     if group is None:
