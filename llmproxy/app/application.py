@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic, time
 
-from llmproxy.app.local import local_answer, no_admin
+from llmproxy.app.local import LocalAnswer, local_answer, no_admin, preflight_answer
+from llmproxy.app.pages import PageClient
 from llmproxy.app.rendering import send_error
 from llmproxy.calls import Headers, Request, TraceContext
 from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDown, UpstreamError
@@ -19,6 +20,7 @@ from llmproxy.gateway import answer
 from llmproxy.pipeline.intake import not_found
 from llmproxy.protocols import ASGIApp, Client, Downstream, Receive, Scope, Send
 from llmproxy.record import CallRecord, RequestSummary
+from llmproxy.rules.origins import OriginPolicy, is_loopback, reading_origin
 from llmproxy.rules.paths import dialect_of, route_of
 from llmproxy.runtime import LiveConfig, Runtime
 
@@ -51,6 +53,7 @@ class App:
         self._admin = admin or no_admin
         self._trace_of = trace_of
         self._started_at = int(time())
+        self._loopback = False  # until `listens_at`
         self._adopt_settings()
         live.on_reload.append(self._adopt_settings)
 
@@ -60,6 +63,17 @@ class App:
         self.timeouts = settings.timeouts
         self.max_body_bytes = settings.max_body_bytes
         self.max_header_bytes = settings.max_header_bytes
+        self._origin_policy = OriginPolicy(
+            allowed=frozenset(origin.encode("ascii") for origin in settings.allowed_origins),
+            hosts=frozenset(host.encode("ascii") for host in settings.allowed_hosts),
+            keyed=bool(settings.callers),
+            loopback=self._loopback,
+        )
+
+    def listens_at(self, addresses: Iterable[str]) -> None:
+        """Note the addresses that the server listens at, before the first request."""
+        self._loopback = all(map(is_loopback, addresses))
+        self._adopt_settings()
 
     def is_control_path(self, path: bytes) -> bool:
         """Return whether a path belongs to the admin application."""
@@ -81,51 +95,41 @@ class App:
         if self._trace_of is not None:
             record.request.trace = self._trace_of(request.headers)
         try:
+            if (origin := reading_origin(request.headers, self._origin_policy)) is not None:
+                client = PageClient(client, origin)
             if refusal is not None:
                 raise refusal
-            record.request.caller = runtime.callers.identify(request.headers)
-            if request.method == "POST" or not self._answered_here(
-                request, runtime, client, record
-            ):
+            preflight = None if origin is None else preflight_answer(request)
+            local = preflight or self._identified(request, runtime, record)
+            if local is None:
                 await answer(request, runtime, client, record)
+            else:
+                record.answer.status = local.status
+                local.send(client)
         except GatewayError as error:
             _end_with(error, request, client, record)
         except asyncio.CancelledError:
-            if not client.connected:
-                record.client_left()
-            else:
-                going = ShuttingDown(SHUTTING_DOWN, retry_after_s=1)
-                record.answer.error = going.code
-                if not client.started:
-                    send_error(client, going, record, dialect_of(request.path))
+            _end_cancelled(request, client, record)
             raise
         except Exception:  # the outermost frame: nothing may escape, and no client may hang
             logger.exception("A bug in the proxy ended a call.")
-            record.answer.error = "internal_error"
-            if client.started:
-                client.abort()
-            else:
-                message = "The proxy failed on this call; see its log for details."
-                bug = GatewayError(message, code="internal_error")
-                send_error(client, bug, record, dialect_of(request.path))
+            _end_with_bug(request, client, record)
         finally:
             runtime.calls -= 1
             _finish(record, runtime.listener)
 
-    def _answered_here(
-        self, request: Request, runtime: Runtime, client: Downstream, record: CallRecord
-    ) -> bool:
-        """Answer what needs no endpoint, such as the list of models; return whether it did."""
+    def _identified(
+        self, request: Request, runtime: Runtime, record: CallRecord
+    ) -> LocalAnswer | None:
+        """Find out who calls. Return the answer if it needs no endpoint, as the list of models."""
+        caller = record.request.caller = runtime.callers.identify(request.headers)
+        if request.method == "POST":
+            return None
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
-        pool = runtime.callers.pool_of(record.request.caller)
-        local = local_answer(request, route, pool, started_at=self._started_at)
-        if local is None:
-            return False
-        record.answer.status = local.status
-        local.send(client)
-        return True
+        pool = runtime.callers.pool_of(caller)
+        return local_answer(request, route, pool, started_at=self._started_at)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a path of the admin application."""
@@ -153,6 +157,26 @@ def _end_with(
         send_error(client, error, record, dialect_of(request.path))
     elif not record.answer.status:
         record.answer.status = 200  # a heartbeat's
+
+
+def _end_cancelled(request: Request, client: Downstream, record: CallRecord) -> None:
+    if not client.connected:
+        record.client_left()
+        return
+    going = ShuttingDown(SHUTTING_DOWN, retry_after_s=1)
+    record.answer.error = going.code
+    if not client.started:
+        send_error(client, going, record, dialect_of(request.path))
+
+
+def _end_with_bug(request: Request, client: Downstream, record: CallRecord) -> None:
+    record.answer.error = "internal_error"
+    if client.started:
+        client.abort()
+    else:
+        message = "The proxy failed on this call; see its log for details."
+        bug = GatewayError(message, code="internal_error")
+        send_error(client, bug, record, dialect_of(request.path))
 
 
 def _label(error: GatewayError) -> str:

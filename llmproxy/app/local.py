@@ -12,6 +12,7 @@ from llmproxy.operations import Route
 from llmproxy.operations.table import METHODS
 from llmproxy.protocols import Downstream, Receive, Scope, Send
 from llmproxy.routing import Pool
+from llmproxy.rules.origins import preflight_headers
 
 
 class LocalAnswer(msgspec.Struct, frozen=True):
@@ -59,6 +60,14 @@ def local_answer(
         code="model_not_found",
         param="model",
     )
+
+
+def preflight_answer(request: Request) -> LocalAnswer | None:
+    """Return the answer to a browser that asks whether a page may send a request; None = other."""
+    if request.method != "OPTIONS":
+        return None
+    headers = preflight_headers(request.headers)
+    return None if headers is None else LocalAnswer(204, headers, b"")
 
 
 def _check_method(request: Request, route: Route) -> None:

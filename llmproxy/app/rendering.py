@@ -21,7 +21,7 @@ from llmproxy.errors import (
 from llmproxy.operations import OPAQUE, Dialect
 from llmproxy.protocols import Downstream
 from llmproxy.record import CallRecord, explanation
-from llmproxy.rules.headers import downstream_headers
+from llmproxy.rules.headers import downstream_headers, sandboxed
 from llmproxy.rules.retry import client_hint
 
 # Failures that a person must mend: another try cannot.
@@ -57,7 +57,8 @@ def send_error(
     if isinstance(error, UpstreamError) and error.answer is not None:
         answer = error.answer
         status, body = answer.status, answer.body
-        headers = downstream_headers(answer.headers, own_limits=record.limit_headers is not None)
+        passing = downstream_headers(answer.headers, own_limits=record.limit_headers is not None)
+        headers = sandboxed(passing)
         headers.append((b"x-llmproxy-error-source", b"upstream"))
         hinted = any(name.startswith((b"retry-after", b"x-should-retry")) for name, _ in headers)
         # No hint where the SDK's own retry is the first one, and may get past a blip.

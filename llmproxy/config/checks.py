@@ -21,6 +21,8 @@ REFUSED = "refused"  # the type of these errors among pydantic's
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name, RFC 9110 section 5.6.2
 _HOST = re.compile(r"[0-9A-Za-z._:-]+")
+_HOST_NAME = re.compile(r"[0-9A-Za-z._-]+")
+_ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://[0-9a-z._\[\]:-]+/?")
 _VISIBLE = re.compile(r"[!-~]+")
 _SHA_256 = re.compile(r"[0-9a-fA-F]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -66,6 +68,31 @@ def text(value: str) -> str:
             "Remove it; a line break may come from a file or a variable.",
         )
     return value
+
+
+def origin(value: str) -> str:
+    """Check the origin of a web page, and return it as browsers write it."""
+    if value in ("*", "null"):
+        return value
+    found = _ORIGIN.fullmatch(text(value).lower())
+    if found is None:
+        refuse(
+            "expected the origin of a web page, found {value}.",
+            "Write scheme, host and perhaps port, such as https://app.example.com or "
+            'http://localhost:5173; no path, no pattern. "*" alone means every page.',
+        )
+    default_port = {"http": ":80", "https": ":443"}.get(found["scheme"], "/")
+    return found[0].rstrip("/").removesuffix(default_port)
+
+
+def host_name(value: str) -> str:
+    """Check a name by which clients reach the proxy, without a port."""
+    if not _HOST_NAME.fullmatch(text(value)):
+        refuse(
+            "expected a host name, found {value}.",
+            "Write it without scheme, port and path, such as llm.example.com.",
+        )
+    return value.lower().removesuffix(".")
 
 
 def group_name(value: str) -> str:

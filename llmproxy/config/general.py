@@ -12,6 +12,8 @@ from llmproxy.config.base import (
     NUMBER,
     STRATEGY_HELP,
     CallerKey,
+    HostName,
+    Origin,
     RedisHost,
     RedisName,
     RedisPassword,
@@ -129,6 +131,20 @@ class GeneralSettings(Section):
         description="Who may call, with which key and how much. Default: every client that reaches "
         "the port. With callers, a client's key is never passed on: an endpoint without `api_key` "
         "gets no credential.",
+    )
+    allowed_origins: tuple[Origin, ...] = Field(
+        default=(),
+        description="Web pages that may call from a browser, by their origins: "
+        '`[https://app.example.com]`; `"*"`: every page. They get CORS headers, and a preflight '
+        "needs no key. Without `callers`, pages of other origins are refused, because they would "
+        "use your keys; only a page that this machine serves may call a proxy on 127.0.0.1.",
+    )
+    allowed_hosts: tuple[HostName, ...] = Field(
+        default=(),
+        description="Host names by which clients reach the proxy, such as `llm.example.com`. "
+        "Needed without `callers` if it listens on 127.0.0.1 and something in front passes on such "
+        "a name: unknown names are refused, because a web page could reach the proxy by one (DNS "
+        "rebinding). Addresses, `localhost` and names without a dot are never refused.",
     )
     redis_url: RedisUrl | None = Field(
         default=None,

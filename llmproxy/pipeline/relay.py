@@ -17,7 +17,7 @@ from llmproxy.operations.sse import complete_length
 from llmproxy.protocols import Downstream, Sink
 from llmproxy.record import CallRecord, explanation
 from llmproxy.rules.encoding import readable
-from llmproxy.rules.headers import downstream_headers
+from llmproxy.rules.headers import downstream_headers, sandboxed
 
 # An unfinished event is held back so that an error event can follow a whole one; but not an event
 # of this size (an image), which would only fill the memory.
@@ -166,7 +166,8 @@ class _EventStream:
 def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:
     """Return the endpoint's headers and ours."""
     limit_headers = record.limit_headers
-    headers = downstream_headers(accepted.response.headers, own_limits=limit_headers is not None)
+    passing = downstream_headers(accepted.response.headers, own_limits=limit_headers is not None)
+    headers = sandboxed(passing)
     if limit_headers:
         headers += limit_headers
     headers.append((b"x-llmproxy-endpoint", accepted.endpoint.encode("latin-1")))

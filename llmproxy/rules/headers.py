@@ -46,15 +46,17 @@ _DOWN = (
     HOP_BY_HOP
     | ACCOUNT
     | {
+        b"access-control-expose-headers",  # see _DOWN_PREFIXES; named here to be found at once
         b"anthropic-organization-id",
         b"content-length",  # framing is computed again
         b"set-cookie",
         b"set-cookie2",
     }
 )
-_DOWN_PREFIXES = (b"x-llmproxy-",)
+# Which pages may read an answer is the operator's decision (rules/origins.py), not the vendor's.
+_DOWN_PREFIXES = (b"x-llmproxy-", b"access-control-")
 # The limits of the endpoint's account; dropped for a caller that has limits of its own.
-_DOWN_PREFIXES_OWN_LIMITS = (b"x-llmproxy-", b"x-ratelimit-", b"anthropic-ratelimit-")
+_DOWN_PREFIXES_OWN_LIMITS = (*_DOWN_PREFIXES, b"x-ratelimit-", b"anthropic-ratelimit-")
 
 # Names that almost every message has and that pass: one look-up instead of three tests halves the
 # time of the filter. Leaving a name out changes nothing else.
@@ -67,17 +69,24 @@ _UP_USUAL = _names(
     "x-stainless-timeout"
 )
 _DOWN_USUAL = _names(
-    "access-control-expose-headers alt-svc apim-request-id azureml-model-session "
-    "cache-control cf-cache-status cf-ray content-encoding content-type date "
-    "openai-processing-ms openai-version server strict-transport-security vary "
-    "x-content-type-options x-envoy-upstream-service-time x-ms-client-request-id "
-    "x-ms-deployment-name x-ms-rai-invoked x-ms-region x-ratelimit-limit-requests "
-    "x-ratelimit-limit-tokens x-ratelimit-remaining-requests x-ratelimit-remaining-tokens "
-    "x-ratelimit-reset-requests x-ratelimit-reset-tokens x-request-id"
+    "alt-svc apim-request-id azureml-model-session cache-control cf-cache-status "
+    "cf-ray content-encoding content-type date openai-processing-ms openai-version server "
+    "strict-transport-security vary x-content-type-options "
+    "x-envoy-upstream-service-time x-ms-client-request-id x-ms-deployment-name "
+    "x-ms-rai-invoked x-ms-region x-ratelimit-limit-requests x-ratelimit-limit-tokens "
+    "x-ratelimit-remaining-requests x-ratelimit-remaining-tokens x-ratelimit-reset-requests "
+    "x-ratelimit-reset-tokens x-request-id"
 )
 _DOWN_USUAL_OWN_LIMITS = frozenset(
     name for name in _DOWN_USUAL if not name.startswith(_DOWN_PREFIXES_OWN_LIMITS)
 )
+
+_SANDBOX: Headers = [
+    (b"content-security-policy", b"sandbox"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_JSON = (b"content-type", b"application/json")
+_ONLY_READ = (b"application/json", b"text/event-stream")  # never shown as a page
 
 # The usual values of Connection, which name no other header.
 _PLAIN_CONNECTION = frozenset((b"keep-alive", b"Keep-Alive", b"close"))
@@ -104,6 +113,16 @@ def downstream_headers(headers: Headers, *, own_limits: bool = False) -> Headers
     return _passing(headers, _DOWN_USUAL, _DOWN, _DOWN_PREFIXES)
 
 
+def sandboxed(headers: Headers) -> Headers:
+    """Return an endpoint's headers, such that no browser runs a script in what they describe.
+
+    Shown as a page, an answer would have our origin, which is that of the dashboard.
+    """
+    if _JSON in headers or _is_only_read(headers):
+        return headers
+    return headers + _SANDBOX
+
+
 def onward(headers: Headers, trace: TraceContext, attempt: int) -> Headers:
     """Return a call's headers for attempt number `attempt` (from 1), whose span is the parent."""
     dropped = (b"traceparent",) if trace.parent_id is not None else (b"traceparent", b"tracestate")
@@ -111,6 +130,11 @@ def onward(headers: Headers, trace: TraceContext, attempt: int) -> Headers:
     parent = f"00-{trace.trace_id}-{trace.attempt_id(attempt):016x}-{trace.flags:02x}"
     kept.append((b"traceparent", parent.encode("ascii")))
     return kept
+
+
+def _is_only_read(headers: Headers) -> bool:
+    kinds = [value for name, value in headers if name == b"content-type"]
+    return len(kinds) == 1 and kinds[0].partition(b";")[0].strip().lower() in _ONLY_READ
 
 
 def _passing(

@@ -42,6 +42,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
+        if sockets:
+            self._app.listens_at([listening.getsockname()[0] for listening in sockets])
         await super().startup(sockets)
         if self._on_started is not None:
             self._on_started()

@@ -1,0 +1,186 @@
+"""Which requests that a web page sends are served, and which pages may read the answers.
+
+Browsers let the page of any web site send requests to this machine (docs/decisions/036). Where no
+key is needed, such a request would spend the endpoints' keys. Browsers say who sends it: `origin`
+names the page's site, `sec-fetch-site` its relation to ours, and `host` the name by which the
+browser found us (which a foreign site can make point to this machine: DNS rebinding). A page can
+forge none of the three. SDKs and curl send neither of the first two.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import ip_address
+
+import msgspec
+
+from llmproxy.calls import Headers
+from llmproxy.errors import ClientError
+
+ANY = b"*"
+REQUESTED_METHOD = b"access-control-request-method"
+MAX_SHOWN = 200
+PREFLIGHT_VALID_S = 600
+
+_SIGNS = frozenset((b"host", b"origin", b"sec-fetch-site"))
+_FOREIGN_SITES = frozenset((b"cross-site", b"same-site"))
+# Domains that nobody can register: browsers resolve .localhost to this machine, and .internal is
+# reserved for private use (host.docker.internal).
+_LOCAL_DOMAINS = (".localhost", ".internal")
+# What a page may send without asking us first, in a preflight.
+_UNASKED_CONTENT_TYPES = frozenset(
+    (b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain", b"")
+)
+_ASKED_HEADERS = frozenset((b"authorization", b"api-key", b"x-api-key", REQUESTED_METHOD))
+
+
+class OriginPolicy(msgspec.Struct, frozen=True):
+    """Who may call from a browser.
+
+    Attributes:
+        allowed: The origins whose pages may call, as browsers write them; ANY for all.
+        hosts: Names by which clients reach the proxy, besides addresses and local names.
+        keyed: Callers need a key, which foreign pages do not have.
+        loopback: The proxy listens on loopback addresses only.
+    """
+
+    allowed: frozenset[bytes] = frozenset()
+    hosts: frozenset[bytes] = frozenset()
+    keyed: bool = False
+    loopback: bool = False
+
+
+def reading_origin(headers: Headers, policy: OriginPolicy) -> bytes | None:
+    """Return the origin of the foreign page that may read the answer; None if there is none.
+
+    Raises ClientError (403) for a request that no page may send.
+    """
+    host = b""
+    origin: bytes | None = None
+    foreign = False
+    for name, value in headers:
+        if name in _SIGNS:
+            if name == b"host":
+                host = value
+            elif name == b"origin":  # two of them match nothing
+                origin = value if origin is None else b"%b, %b" % (origin, value)
+            else:
+                foreign = foreign or value.lower() in _FOREIGN_SITES
+    if policy.loopback and not policy.keyed and not _is_ours(host, policy.hosts):
+        raise _host_refused(host)
+    if origin is not None:
+        if not foreign and host and origin.partition(b"://")[2].lower() == host.lower():
+            return None  # our own page
+        if _may_call(origin, headers, policy):
+            return origin
+    if policy.keyed or (origin is None and not foreign):
+        return None
+    raise _page_refused(origin)
+
+
+def preflight_headers(headers: Headers) -> Headers | None:
+    """Return the headers that answer a preflight, besides those of `readable_by`; None: it is none.
+
+    In a preflight (an OPTIONS request), a browser asks whether a page may send a request.
+    """
+    asked = dict(headers)
+    if REQUESTED_METHOD not in asked:
+        return None
+    answer = [
+        (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE, OPTIONS"),
+        (b"access-control-max-age", b"%d" % PREFLIGHT_VALID_S),
+    ]
+    if names := asked.get(b"access-control-request-headers"):
+        answer.append((b"access-control-allow-headers", names))
+    if b"access-control-request-private-network" in asked:
+        answer.append((b"access-control-allow-private-network", b"true"))
+    return answer
+
+
+def readable_by(origin: bytes, headers: Headers) -> Headers:
+    """Return the headers of an answer, and those that let the pages of an origin read all of it."""
+    names = b", ".join(dict.fromkeys(name for name, _ in headers))
+    return [
+        *headers,
+        (b"access-control-allow-origin", origin),
+        (b"access-control-expose-headers", names),
+        (b"vary", b"origin"),
+    ]
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an address, without a port, is one of this machine's own."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _may_call(origin: bytes, headers: Headers, policy: OriginPolicy) -> bool:
+    if origin in policy.allowed or ANY in policy.allowed:
+        return True
+    if not (policy.loopback and _is_local_page(origin)):
+        return False
+    return any(
+        name in _ASKED_HEADERS
+        or (
+            name == b"content-type"
+            and value.partition(b";")[0].strip().lower() not in _UNASKED_CONTENT_TYPES
+        )
+        for name, value in headers
+    )
+
+
+@lru_cache(maxsize=64)
+def _is_local_page(origin: bytes) -> bool:
+    """Return whether a program on this machine serves the page."""
+    scheme, _, host = origin.partition(b"://")
+    name = _name_of(host)
+    return scheme in (b"http", b"https") and (name == "localhost" or is_loopback(name))
+
+
+@lru_cache(maxsize=64)
+def _is_ours(host: bytes, listed: frozenset[bytes]) -> bool:
+    """Return whether no foreign site can have chosen the name in a Host header.
+
+    A name without a dot is nobody's domain: containers and hosts files use them.
+    """
+    name = _name_of(host)
+    if name.encode("latin-1") in listed or "." not in name or name.endswith(_LOCAL_DOMAINS):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _name_of(host: bytes) -> str:
+    """Return the name or address in `host[:port]`, in lower case, without brackets."""
+    text = host.decode("latin-1").lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0].removesuffix(".")
+
+
+def _host_refused(host: bytes) -> ClientError:
+    return ClientError(
+        f"The host name {_shown(host)} is not one of this proxy's, which listens on this machine "
+        "only. Use its address, or list the name in general_settings.allowed_hosts.",
+        status=403,
+        code="host_not_allowed",
+    )
+
+
+def _page_refused(origin: bytes | None) -> ClientError:
+    page = "of another site" if origin is None else f"of {_shown(origin)}"
+    return ClientError(
+        f"A web page {page} sent this request, and pages may not use this proxy. List the page's "
+        "origin in general_settings.allowed_origins, or give clients keys (callers).",
+        status=403,
+        code="origin_not_allowed",
+    )
+
+
+def _shown(value: bytes) -> str:
+    return ascii(value[:MAX_SHOWN].decode("latin-1"))
