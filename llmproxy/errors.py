@@ -12,6 +12,7 @@
        ├─ ConnectFailed            nothing was sent: 502 upstream_unreachable
        ├─ TimedOut                 silent for too long: 504 upstream_timeout
        ├─ UpstreamFailed           5xx, 408, 409, a reset, a malformed answer
+       │  └─ NoAnswer              a success that holds no answer: no choices, no content
        ├─ Overloaded               503, 529
        ├─ Throttled                429 because of a rate
        ├─ QuotaExhausted           429, 402 because of money
@@ -28,7 +29,7 @@ call's dialect. What a vendor's answer means is decided in `providers/error_resp
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 Source = Literal["proxy", "upstream"]
 Phase = Literal["pool", "connect", "first byte", "idle", "total"]
@@ -141,13 +142,35 @@ class ShuttingDown(Overload):
     code = "proxy_shutting_down"
 
 
+class Rest(Protocol):
+    """The part of an answer that was not read yet when the attempt was judged."""
+
+    async def read(self) -> bytes:
+        """Return it, as far as it came. Never raises an UpstreamError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer of an endpoint, kept so that an error can be passed on unchanged."""
+    """An answer of an endpoint, kept so that an error can be passed on unchanged.
+
+    `rest`: what follows `body`; None if `body` is whole.
+    """
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes = field(repr=False)
+    rest: Rest | None = field(default=None, repr=False)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether its status says that it holds an answer."""
+        return self.status < 400
+
+    async def whole(self) -> Answer:
+        """Return the answer with what followed."""
+        if self.rest is None:
+            return self
+        return Answer(self.status, self.headers, self.body + await self.rest.read())
 
 
 class UpstreamError(GatewayError):
@@ -209,6 +232,16 @@ class UpstreamFailed(UpstreamError):
     """A 5xx, 408 or 409, a reset, a malformed or incomplete answer."""
 
     reason = "server_error"
+
+
+class NoAnswer(UpstreamFailed):
+    """A success in a form that is right, without an answer in it: no choices, no content.
+
+    The prompt may be the reason (Gemini answers so when it blocks one), so it does not speak
+    against the endpoint's health.
+    """
+
+    reason = "no_answer"
 
 
 class Throttled(UpstreamError):

@@ -46,6 +46,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     methods whose ids live in one account of the vendor. `answered_here`: the methods that the
     proxy answers itself when it can. `family`: groups operations whose token counts are estimated
     alike. `span_name`: OpenTelemetry's `gen_ai.operation.name`; None = the path's first segment.
+    `answer`: the member that holds the answer to a POST; without it, a 200 is a failed attempt.
     """
 
     dialect: Dialect = OPAQUE
@@ -56,6 +57,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     caching: Caching = Caching.NEVER
     family: str = "other"
     span_name: str | None = None
+    answer: str | None = None
 
 
 UNKNOWN = Operation()
@@ -74,6 +76,7 @@ OPERATIONS: dict[str, Operation] = {
         caching=Caching.IF_DETERMINISTIC,
         family="chat",
         span_name="chat",
+        answer="choices",
     ),
     "chat/completions/": _ACCOUNT,
     "completions": Operation(
@@ -83,10 +86,15 @@ OPERATIONS: dict[str, Operation] = {
         caching=Caching.IF_DETERMINISTIC,
         family="completions",
         span_name="text_completion",
+        answer="choices",
     ),
     "completions/": _BELOW_POST,
     "fim/completions": Operation(
-        dialect=CHAT, replay=Replay.SAFE, family="completions", span_name="text_completion"
+        dialect=CHAT,
+        replay=Replay.SAFE,
+        family="completions",
+        span_name="text_completion",
+        answer="choices",
     ),
     # Responses. Background and conversation variants show in the body only (rules/body.py).
     "responses": Operation(
@@ -95,13 +103,18 @@ OPERATIONS: dict[str, Operation] = {
         caching=Caching.IF_DETERMINISTIC,
         family="responses",
         span_name="chat",
+        answer="output",
     ),
     "responses/": Operation(dialect=RESPONSES, bound_to_account=ANY),
     "responses/compact": Operation(dialect=RESPONSES, replay=Replay.SAFE),
     "responses/input_tokens": Operation(dialect=RESPONSES, replay=Replay.SAFE),
     # Anthropic's messages
     "messages": Operation(
-        dialect=MESSAGES, replay=Replay.SAFE, family="messages", span_name="chat"
+        dialect=MESSAGES,
+        replay=Replay.SAFE,
+        family="messages",
+        span_name="chat",
+        answer="content",
     ),
     "messages/": Operation(dialect=MESSAGES),
     "messages/batches/": Operation(dialect=MESSAGES, bound_to_account=ANY),
@@ -113,10 +126,13 @@ OPERATIONS: dict[str, Operation] = {
         caching=Caching.ALWAYS,
         family="embeddings",
         span_name="embeddings",
+        answer="data",
     ),
     "embeddings/": _BELOW_POST,
     "embed": Operation(replay=Replay.SAFE, family="embeddings", span_name="embeddings"),
-    "moderations": _PURE,
+    "moderations": Operation(
+        replay=Replay.SAFE, methods=ONLY_POST, caching=Caching.ALWAYS, answer="results"
+    ),
     "moderations/": _BELOW_POST,
     "rerank": _PURE,
     "rerank/": _BELOW_POST,

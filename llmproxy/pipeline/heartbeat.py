@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeGuard
 
 from llmproxy.calls import Call, Headers
-from llmproxy.errors import SHUTTING_DOWN, GatewayError, UpstreamFailed
+from llmproxy.errors import SHUTTING_DOWN, Answer, GatewayError, UpstreamError, UpstreamFailed
 from llmproxy.protocols import Client
 from llmproxy.record import CallRecord
 
@@ -46,8 +47,9 @@ class Silence:
     async def __aenter__(self) -> Client:
         return self._client
 
-    async def __aexit__(self, *_: object) -> None:
-        pass
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UpstreamError):
+            await _complete(error)
 
 
 class Beating:
@@ -67,10 +69,15 @@ class Beating:
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UpstreamError):
+            await _complete(error)
         self._timer.cancel()
         if self._answering or not self._client.started or not self._client.connected:
             return
-        if isinstance(error, GatewayError):
+        if isinstance(error, UpstreamError) and _is_stream(error.answer):
+            self._client.write(error.answer.body)
+            self._client.finish()
+        elif isinstance(error, GatewayError):
             self._report(error.message, error.code or "upstream_error")
         elif isinstance(error, asyncio.CancelledError):
             self._report(SHUTTING_DOWN, "proxy_shutting_down")
@@ -106,11 +113,7 @@ class Beating:
         """Begin the answer. After a heartbeat its headers come too late and are dropped."""
         self._timer.cancel()
         if self._client.started:
-            events = any(
-                name == b"content-type" and value.startswith(b"text/event-stream")
-                for name, value in headers
-            )
-            if not events:
+            if not _are_events(headers):
                 raise UpstreamFailed("the endpoint answered a streaming call without a stream")
         else:
             self._client.start(status, headers, length=length)
@@ -135,3 +138,21 @@ class Beating:
     def keep_call(self, on_leave: Callable[[], None]) -> None:
         """Let the call continue when the client leaves."""
         self._client.keep_call(on_leave)
+
+
+async def _complete(error: UpstreamError) -> None:
+    """Wait for the rest of a failed answer, which the client gets."""
+    if error.answer is not None:
+        error.answer = await error.answer.whole()
+
+
+def _are_events(headers: Headers) -> bool:
+    return any(
+        name == b"content-type" and value.startswith(b"text/event-stream")
+        for name, value in headers
+    )
+
+
+def _is_stream(answer: Answer | None) -> TypeGuard[Answer]:
+    """Whether it is a stream that may follow comments: one that began with an error."""
+    return answer is not None and answer.is_success and _are_events(answer.headers)

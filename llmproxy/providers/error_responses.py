@@ -229,6 +229,9 @@ def _errors(value: object) -> Iterator[dict[str, object]]:
     error = value.get("error")
     if not error and isinstance(response := value.get("response"), dict):
         error = response.get("error")
+    choices = value.get("choices")
+    if not error and isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        error = choices[0].get("error")  # OpenRouter
     if isinstance(error, dict):
         yield error
         inner = error.get("innererror") or error.get("inner_error")

@@ -33,7 +33,7 @@ from llmproxy.routing.endpoint import (
     cool_after,
     fail_breaker,
 )
-from llmproxy.routing.exhausted import no_endpoint_error
+from llmproxy.routing.exhausted import no_endpoint_error, what_came
 from llmproxy.routing.group import Group
 from llmproxy.routing.tier import CallDemand
 from llmproxy.rules.retry import Judgement, backoff_s, judge, passes_unchanged
@@ -383,10 +383,9 @@ class Attempts(msgspec.Struct, eq=False):
             if is_best and last.error.answer is not None:
                 return GiveUp(last.error)
         failures = [failure.error for failure in self._failures]
-        return GiveUp(
-            no_endpoint_error(
-                *(self._group, self.demand, failures, now),
-                useless=self._useless(),
-                deadline_at=self._call.deadline_at,
-            )
+        error = no_endpoint_error(
+            *(self._group, self.demand, failures, now),
+            useless=self._useless(),
+            deadline_at=self._call.deadline_at,
         )
+        return GiveUp(what_came(failures, error) or error)

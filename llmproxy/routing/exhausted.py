@@ -37,3 +37,16 @@ def no_endpoint_error(
     elif group.full(demand, now):
         error.status, error.code = 429, "rate_limit_exceeded"
     return error
+
+
+def what_came(failures: Sequence[UpstreamError], error: NoEndpoint) -> UpstreamError | None:
+    """Return the last failure whose answer had a success status: what came, the client gets.
+
+    None if there is none, or if coming back later helps (429).
+    """
+    if error.status == 429:
+        return None
+    for failure in reversed(failures):
+        if failure.answer is not None and failure.answer.is_success:
+            return failure
+    return None

@@ -15,6 +15,7 @@ from llmproxy.errors import (
     ConnectFailed,
     CredentialRejected,
     Misconfigured,
+    NoAnswer,
     Overloaded,
     QuotaExhausted,
     RequestRejected,
@@ -85,6 +86,11 @@ def judge(
             return _timed_out(failure, replay)
         case CredentialRejected() | QuotaExhausted() if not own_credential:
             return THE_CLIENTS_OWN
+        case NoAnswer():
+            # The prompt may be the reason, so it counts against no endpoint, and asking the same
+            # one again would most likely bring, and cost, the same.
+            again = _untouched(failure, replay)
+            return Judgement(try_elsewhere=again, costs_budget=again)
         case Throttled() if not own_credential:
             return THE_CLIENTS_RATE if _untouched(failure, replay) else THE_CLIENTS_OWN
         case Throttled():

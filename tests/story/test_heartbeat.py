@@ -12,6 +12,7 @@ from tests.support.vendor import (
     DONE,
     LAST_CHUNK,
     always,
+    chat,
     chunk,
     delta,
     error_body,
@@ -63,7 +64,7 @@ async def test_a_quick_answer_has_the_endpoints_own_headers_and_no_comment():
 )
 @bounded()
 async def test_no_comment_is_sent_to(config, body):
-    answer = ANSWER if body is STREAM else [http(b'{"choices": []}')]
+    answer = ANSWER if body is STREAM else [http(chat("whole"))]
     async with scripted(always(0.2, *answer)) as vendor:
         async with serve_proxy(config(vendor.base_url)) as proxy:
             reply = await ask(proxy.port, body=body)
@@ -89,7 +90,7 @@ async def test_a_failure_after_a_comment_is_an_error_event():
 
 @bounded()
 async def test_an_answer_without_a_stream_is_an_error_event():
-    async with scripted(always(0.2, http(b'{"choices": []}'))) as vendor:
+    async with scripted(always(0.2, http(chat("whole")))) as vendor:
         async with serve_proxy(beating(vendor.base_url)) as proxy:
             reply = await ask(proxy.port, body=STREAM)
 

@@ -70,6 +70,10 @@ class Dialect:
         """Say what an event with data means."""
         raise NotImplementedError
 
+    def ends_empty(self, event: bytes) -> bool:
+        """Whether a stream whose first meaningful event is this terminal one holds no answer."""
+        return True
+
     def is_complete(self, tail: bytes) -> bool:
         """Whether the last bytes of a stream (16 KiB are plenty) report its end.
 
@@ -159,6 +163,11 @@ def members(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
         return _object.decode(raw)
     except UNREADABLE:
         return {}
+
+
+def kind_of_unreadable(data: bytes) -> EventKind:
+    """Return what data means that should be JSON. HTML is the page of a server in between."""
+    return EventKind.ERROR if data.lstrip().startswith(b"<") else EventKind.CONTENT
 
 
 def text_of(raw: msgspec.Raw) -> str | None:

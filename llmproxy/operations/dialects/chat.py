@@ -12,7 +12,14 @@ import msgspec
 
 from llmproxy.errors import StreamBroken
 from llmproxy.operations import sse
-from llmproxy.operations.dialects.base import ABSENT, UNREADABLE, Dialect, EventKind, is_truthy
+from llmproxy.operations.dialects.base import (
+    ABSENT,
+    UNREADABLE,
+    Dialect,
+    EventKind,
+    is_truthy,
+    kind_of_unreadable,
+)
 
 _FINISH_REASON = re.compile(rb'"finish_reason"\s*:\s*"')
 
@@ -22,8 +29,8 @@ class _Chunk(msgspec.Struct, gc=False):
     not hide an error in another."""
 
     error: msgspec.Raw = ABSENT
+    object: msgspec.Raw = ABSENT
     choices: msgspec.Raw = ABSENT
-    usage: msgspec.Raw = ABSENT
 
 
 class _ChunkChoice(msgspec.Struct, gc=False):
@@ -31,8 +38,10 @@ class _ChunkChoice(msgspec.Struct, gc=False):
     text: msgspec.Raw = ABSENT  # the older completions
     finish_reason: msgspec.Raw = ABSENT
     logprobs: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
 
 
+_NO_CHOICES = frozenset((b"[]", b"null"))
 _chunk = msgspec.json.Decoder(_Chunk)
 _choices = msgspec.json.Decoder(list[_ChunkChoice])
 
@@ -49,15 +58,17 @@ class _Chat(Dialect):
         try:
             chunk = _chunk.decode(data)
         except UNREADABLE:
-            return EventKind.CONTENT
-        if is_truthy(chunk.error):
+            return kind_of_unreadable(data)
+        if is_truthy(chunk.error) or bytes(chunk.object) == b'"error"':  # the latter: vLLM
             return EventKind.ERROR
-        if bytes(chunk.choices) == b"[]":  # Azure's prompt filter, unless it is the usage chunk
-            return EventKind.CONTENT if is_truthy(chunk.usage) else EventKind.PREAMBLE
+        if bytes(chunk.choices) in _NO_CHOICES:  # Azure's prompt filter, the usage chunk
+            return EventKind.PREAMBLE
         try:
             choices = _choices.decode(chunk.choices)
         except UNREADABLE:
             return EventKind.CONTENT
+        if any(is_truthy(choice.error) for choice in choices):  # OpenRouter
+            return EventKind.ERROR
         if all(map(_says_nothing_yet, choices)):
             return EventKind.PREAMBLE
         return EventKind.CONTENT

@@ -15,6 +15,7 @@ from llmproxy.operations.dialects.base import (
     Dialect,
     EventKind,
     is_truthy,
+    kind_of_unreadable,
     members,
     text_of,
 )
@@ -60,7 +61,7 @@ class _Messages(Dialect):
         try:
             event = _message_event.decode(data)
         except UNREADABLE:
-            return EventKind.CONTENT
+            return kind_of_unreadable(data)
         if is_truthy(event.error):
             return EventKind.ERROR
         kind = text_of(event.type) or name.decode("latin-1")

@@ -18,6 +18,7 @@ from llmproxy.operations.dialects.base import (
     Dialect,
     EventKind,
     is_truthy,
+    kind_of_unreadable,
     members,
     text_of,
 )
@@ -56,10 +57,14 @@ class _Responses(Dialect):
         try:
             event = _response_event.decode(data)
         except UNREADABLE:
-            return EventKind.CONTENT
+            return kind_of_unreadable(data)
         if is_truthy(event.error):
             return EventKind.ERROR
         return _KINDS.get(text_of(event.type) or name.decode("latin-1"), EventKind.CONTENT)
+
+    def ends_empty(self, event: bytes) -> bool:
+        """False for the finished response; `[DONE]`, which some vendors add, holds nothing."""
+        return sse.fields(event)[1].startswith(b"[DONE]")
 
     def is_complete(self, tail: bytes) -> bool:
         """Whether the stream reports its end.

@@ -5,20 +5,28 @@ It ends in an Accepted, which holds the first meaningful bytes, or raises an Ups
 
 from __future__ import annotations
 
-from time import monotonic, time
+from time import monotonic
 
 from llmproxy.calls import Accepted, Call
 from llmproxy.config import Timeouts
-from llmproxy.errors import Answer, TimedOut, UpstreamError, UpstreamFailed
+from llmproxy.errors import Answer, NoAnswer, TimedOut, UpstreamError, UpstreamFailed
 from llmproxy.operations import EventKind
+from llmproxy.operations.answers import begins_as_events
 from llmproxy.operations.sse import split_events
+from llmproxy.pipeline.failover.answerless import (
+    begun,
+    failure_in,
+    failure_of_ended,
+    failure_of_success,
+    promised_member,
+    without_secrets,
+)
 from llmproxy.pipeline.failover.outgoing import outgoing_request
 from llmproxy.protocols import Credentials
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
 from llmproxy.upstream import Response, UpstreamClient
 
-MIN_SECRET_BYTES = 12  # a shorter header value is hardly a secret, and may occur in any text
 # An error's body is read whole so that it can be passed on unchanged; no vendor's is this large.
 MAX_ERROR_BYTES = 1024 * 1024
 ERROR_TIMEOUT_S = 10.0
@@ -54,6 +62,10 @@ class AttemptMaker:
                 if response.status >= 400:
                     raise await _error_response(response, endpoint)
                 return await self._first_bytes(call, endpoint, response, until)
+            except UpstreamError as failure:
+                if failure.answer is None or failure.answer.rest is None:
+                    response.close()
+                raise
             except BaseException:
                 response.close()
                 raise
@@ -75,21 +87,31 @@ class AttemptMaker:
         """Hold the body until it means something."""
         if response.content.events:
             held = await self._first_content(call, endpoint, response, until)
-        else:
-            held = await response.chunk(until, "first byte")
-            if response.content.json:
-                while not response.exhausted and len(held) <= MAX_HELD_BYTES:
-                    held += await response.chunk(until, "first byte")
+            return Accepted(call, endpoint.name, response, held)
+        held = await response.chunk(until, "first byte")
+        promises_json = promised_member(call, response) is not None
+        if promises_json and call.stream and begins_as_events(held):
+            held = await self._first_content(call, endpoint, response, until, held)
+        elif promises_json or response.content.json:
+            while not response.exhausted and len(held) <= MAX_HELD_BYTES:
+                held += await response.chunk(until, "first byte")
+            failure = failure_of_success(call, endpoint, response, held)
+            if failure is not None:
+                raise failure
         return Accepted(call, endpoint.name, response, held)
 
     async def _first_content(
-        self, call: Call, endpoint: Endpoint, response: Response, until: float
+        self, call: Call, endpoint: Endpoint, response: Response, until: float, first: bytes = b""
     ) -> bytes:
-        """The stream up to its first content event; an early error counts as a failed attempt."""
+        """The stream up to its first content event; an early error counts as a failed attempt.
+
+        `first`: what was read of it already.
+        """
         dialect, provider = call.route.dialect, endpoint.provider
         held = b""
         read = 0  # bytes of `held` that have been looked at
-        while chunk := await response.chunk(until, "first byte"):
+        while chunk := first or await response.chunk(until, "first byte"):
+            first = b""
             held += chunk
             until = min(monotonic() + self._timeouts.idle_s, call.deadline_at)
             events, rest = split_events(held[read:])
@@ -97,13 +119,14 @@ class AttemptMaker:
             for event in events:
                 kind = provider.classify(event, dialect)
                 if kind is EventKind.ERROR:
-                    stream = Answer(response.status, response.headers, held)
-                    raise _failure(stream, endpoint, event)
+                    raise failure_in(begun(response, held), endpoint, event)
+                if kind is EventKind.END and dialect.ends_empty(event):
+                    raise NoAnswer("a stream without an answer", answer=begun(response, held))
                 if kind is not EventKind.PREAMBLE:
                     return held
             if len(held) > MAX_PREAMBLE_BYTES:
                 return held
-        raise UpstreamFailed("the stream ended before its first event")
+        raise failure_of_ended(endpoint, dialect, response, held, held[read:])
 
 
 async def _error_response(response: Response, endpoint: Endpoint) -> UpstreamError:
@@ -114,31 +137,5 @@ async def _error_response(response: Response, endpoint: Endpoint) -> UpstreamErr
         body += chunk
         if len(body) > MAX_ERROR_BYTES:
             return UpstreamFailed(f"status {response.status} with an endless body")
-    for secret in _secrets_of(endpoint):
-        body = body.replace(secret, b"***")
-    return _failure(Answer(response.status, response.headers, body), endpoint)
-
-
-def _failure(answer: Answer, endpoint: Endpoint, event: bytes | None = None) -> UpstreamError:
-    """Return the failure that an answer stands for, in its provider's judgement.
-
-    `event`: the error event that the stream began with. If the failure must be passed on, the
-    client gets the stream as it came.
-    """
-    failure = endpoint.provider.failure(
-        answer,
-        endpoint=endpoint.name,
-        wall_now=time(),
-        secrets=_secrets_of(endpoint),
-        event=event,
-    )
-    return failure or UpstreamFailed(f"status {answer.status}", answer=answer)
-
-
-def _secrets_of(endpoint: Endpoint) -> list[bytes]:
-    """Return our secrets for an endpoint, which no client may read in its errors.
-
-    Values of the operator's default_headers count if they are long enough to be a secret.
-    """
-    keys = [value.removeprefix(b"Bearer ") for _, value in endpoint.credential]
-    return keys + [value for _, value in endpoint.extra_headers if len(value) >= MIN_SECRET_BYTES]
+    body = without_secrets(body, endpoint)
+    return failure_in(Answer(response.status, response.headers, body), endpoint)

@@ -1,0 +1,165 @@
+"""Whether a whole answer with a success status holds what was asked for.
+
+Vendors, gateways and CDNs report failures with status 200: an error object, a document without an
+answer in it, a page of HTML, nothing at all. What is not understood counts as an answer.
+
+Sources: the vendors' API references for the member that holds an answer; for the failures,
+OpenRouter's "Errors" (an error at the top or inside a choice) and reports of clients' users.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from llmproxy.operations.dialects.base import ABSENT, UNREADABLE, is_truthy, members, text_of
+
+
+class AnswerKind(StrEnum):
+    """What a whole body is."""
+
+    ANSWER = "answer"
+    EMPTY = "empty"  # in the right form, without an answer in it
+    ERROR = "error"  # it says that something failed
+    UNREADABLE = "unreadable"  # blank, cut, or not the JSON that was promised
+
+
+class _Whole(msgspec.Struct, gc=False):
+    """The members that decide, still as JSON. One of the last five holds the answer."""
+
+    error: msgspec.Raw = ABSENT
+    object: msgspec.Raw = ABSENT
+    type: msgspec.Raw = ABSENT
+    status: msgspec.Raw = ABSENT
+    choices: msgspec.Raw = ABSENT
+    output: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT
+    data: msgspec.Raw = ABSENT
+    results: msgspec.Raw = ABSENT
+
+
+class _Choice(msgspec.Struct, gc=False):
+    message: msgspec.Raw = ABSENT
+    text: msgspec.Raw = ABSENT  # the older completions
+    delta: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
+    finish_reason: msgspec.Raw = ABSENT
+
+    @property
+    def failed(self) -> bool:
+        """Whether the choice is an error instead of an answer (OpenRouter)."""
+        return is_truthy(self.error) or bytes(self.finish_reason) == b'"error"'
+
+    @property
+    def says_something(self) -> bool:
+        """Whether the choice holds an answer, be it an empty one."""
+        if self.failed:
+            return False
+        held = (self.message, self.text, self.delta, self.finish_reason)
+        return any(bytes(value) not in _NOTHING for value in held)
+
+
+_whole = msgspec.json.Decoder(_Whole)
+_choices = msgspec.json.Decoder(list[_Choice | None])
+_list = msgspec.json.Decoder(list[msgspec.Raw])
+_NOTHING = frozenset((b"", b"null"))
+_LONGEST_EMPTY = 64  # bytes: no empty list is longer, so longer ones are not read for it
+
+
+def kind_of_answer(body: bytes, member: str | None) -> AnswerKind:
+    """Say what a whole body is.
+
+    `member`: where the operation's answers are. None: the operation promises no particular form,
+    and only an error is recognised.
+    """
+    start = body.lstrip()
+    if not start:
+        return AnswerKind.UNREADABLE
+    if not start.startswith(b"{"):
+        return _without_object(start, member)
+    try:
+        whole = _whole.decode(body)
+    except UNREADABLE:
+        return AnswerKind.UNREADABLE
+    if is_truthy(whole.error) or b'"error"' in (bytes(whole.object), bytes(whole.type)):
+        return AnswerKind.ERROR
+    match member:
+        case None:
+            return AnswerKind.ANSWER
+        case "choices":
+            kind = _kind_of_choices(whole.choices)
+        case "output":
+            kind = _kind_of_response(whole)
+        case "content":  # Anthropic's may be an empty list
+            is_empty = bytes(whole.content) in _NOTHING
+            kind = AnswerKind.EMPTY if is_empty else AnswerKind.ANSWER
+        case _:
+            is_empty = _is_empty_list(getattr(whole, member))
+            kind = AnswerKind.EMPTY if is_empty else AnswerKind.ANSWER
+    if kind is AnswerKind.EMPTY and _answers_otherwise(whole):
+        return AnswerKind.ANSWER  # not understood
+    return kind
+
+
+def _answers_otherwise(whole: _Whole) -> bool:
+    """Whether a member that another operation's answers have holds something."""
+    lists = (whole.output, whole.content, whole.data, whole.results)
+    has_list = not all(map(_is_empty_list, lists))
+    return has_list or _kind_of_choices(whole.choices) is AnswerKind.ANSWER
+
+
+def begins_as_json(start: bytes) -> bool:
+    """Whether the beginning of a body can be that of a JSON answer."""
+    return start.lstrip()[:1] in (b"{", b"[", b"")
+
+
+def begins_as_events(start: bytes) -> bool:
+    """Whether the beginning of a body is that of an event stream, whatever its content-type."""
+    return start.lstrip().startswith((b"data:", b"event:", b":", b"id:", b"retry:"))
+
+
+def _without_object(start: bytes, member: str | None) -> AnswerKind:
+    """Judge a body that is no JSON object."""
+    if start.startswith(b"["):  # Gemini puts its errors into a list
+        try:
+            first = next(iter(_list.decode(start)), ABSENT)
+        except UNREADABLE:
+            return AnswerKind.UNREADABLE
+        return AnswerKind.ERROR if is_truthy(members(first).get("error", ABSENT)) else _known(start)
+    return AnswerKind.ANSWER if member is None else AnswerKind.UNREADABLE
+
+
+def _known(start: bytes) -> AnswerKind:
+    return AnswerKind.EMPTY if _is_empty_list(msgspec.Raw(start)) else AnswerKind.ANSWER
+
+
+def _kind_of_choices(raw: msgspec.Raw) -> AnswerKind:
+    if bytes(raw) in _NOTHING:
+        return AnswerKind.EMPTY
+    try:
+        choices = [choice for choice in _choices.decode(raw) if choice is not None]
+    except UNREADABLE:
+        return AnswerKind.ANSWER  # not understood
+    if any(choice.says_something for choice in choices):
+        return AnswerKind.ANSWER
+    return AnswerKind.ERROR if any(choice.failed for choice in choices) else AnswerKind.EMPTY
+
+
+def _kind_of_response(whole: _Whole) -> AnswerKind:
+    status = text_of(whole.status)
+    if status == "failed":
+        return AnswerKind.ERROR
+    # One that is still under way, or ended before it was complete, may have no output.
+    if status not in (None, "completed"):
+        return AnswerKind.ANSWER
+    return AnswerKind.EMPTY if _is_empty_list(whole.output) else AnswerKind.ANSWER
+
+
+def _is_empty_list(raw: msgspec.Raw) -> bool:
+    """Whether a member is absent, null or a list without members."""
+    return len(raw) < _LONGEST_EMPTY and bytes(raw).translate(None, b" \t\r\n") in (
+        b"",
+        b"null",
+        b"[]",
+    )

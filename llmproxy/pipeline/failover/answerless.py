@@ -1,0 +1,107 @@
+"""Failures that an endpoint reports: by a status, or by a success that holds no answer."""
+
+from __future__ import annotations
+
+from time import time
+
+from llmproxy.calls import Call
+from llmproxy.errors import Answer, NoAnswer, UpstreamError, UpstreamFailed
+from llmproxy.operations import Dialect, EventKind, Replay
+from llmproxy.operations.answers import AnswerKind, begins_as_json, kind_of_answer
+from llmproxy.pipeline.failover.unread import UnreadRest
+from llmproxy.providers.base import Endpoint
+from llmproxy.rules.encoding import readable
+from llmproxy.streams import UpstreamResponse
+
+MIN_SECRET_BYTES = 12  # a shorter header value is hardly a secret, and may occur in any text
+MAX_READABLE_BYTES = 1024 * 1024
+
+
+def promised_member(call: Call, response: UpstreamResponse) -> str | None:
+    """Return the member that holds the answer; None if no particular answer was promised."""
+    if call.method != "POST" or response.status != 200:
+        return None
+    return call.route.operation.answer
+
+
+def begun(response: UpstreamResponse, held: bytes) -> Answer:
+    """Return an answer as far as it was read, with the rest to follow."""
+    rest = None if response.exhausted else UnreadRest(response)
+    return Answer(response.status, response.headers, held, rest)
+
+
+def failure_of_success(
+    call: Call, endpoint: Endpoint, response: UpstreamResponse, held: bytes
+) -> UpstreamError | None:
+    """Return the failure that a body with a success status means; None if it is an answer.
+
+    `held`: the whole body, or its beginning if the response is not exhausted.
+    """
+    member = promised_member(call, response)
+    if member is None and (call.replay is Replay.UNSAFE or call.method != "POST"):
+        return None  # the stored files and objects of an account may hold anything
+    encoding = response.content.encoding
+    if not response.exhausted:
+        if member is None or encoding or begins_as_json(held):
+            return None
+        return UpstreamFailed("status 200 without JSON", answer=begun(response, held))
+    body = readable(held, encoding, max_bytes=MAX_READABLE_BYTES) if encoding else held
+    if body is None:
+        return None
+    kind = kind_of_answer(body, member)
+    if kind is AnswerKind.ANSWER:
+        return None
+    answer = Answer(response.status, response.headers, without_secrets(held, endpoint))
+    match kind:
+        case AnswerKind.ERROR:
+            return failure_in(answer, endpoint, body)
+        case AnswerKind.EMPTY:
+            return NoAnswer(f"status 200 without {member}", answer=answer)
+        case _:
+            what = "without JSON" if body.strip() else "with an empty body"
+            return UpstreamFailed(f"status 200 {what}", answer=answer)
+
+
+def failure_of_ended(
+    endpoint: Endpoint, dialect: Dialect, response: UpstreamResponse, held: bytes, last: bytes
+) -> UpstreamError:
+    """Return the failure of a stream that ended before its first content.
+
+    `last`: its end, which is no whole event; some vendors send a bare JSON error.
+    """
+    answer = begun(response, held)
+    if last and endpoint.provider.classify(last, dialect) is EventKind.ERROR:
+        return failure_in(answer, endpoint, last)
+    return UpstreamFailed("the stream ended before its first event", answer=answer)
+
+
+def failure_in(answer: Answer, endpoint: Endpoint, event: bytes | None = None) -> UpstreamError:
+    """Return the failure that an answer stands for, in its provider's judgement.
+
+    `event`: what says so in an answer with a success status: the event that a stream began with, or
+    the body. If the failure must be passed on, the client gets the answer as it came.
+    """
+    failure = endpoint.provider.failure(
+        answer,
+        endpoint=endpoint.name,
+        wall_now=time(),
+        secrets=secrets_of(endpoint),
+        event=event,
+    )
+    return failure or UpstreamFailed(f"status {answer.status}", answer=answer)
+
+
+def without_secrets(body: bytes, endpoint: Endpoint) -> bytes:
+    """Return a body that a client may read."""
+    for secret in secrets_of(endpoint):
+        body = body.replace(secret, b"***")
+    return body
+
+
+def secrets_of(endpoint: Endpoint) -> list[bytes]:
+    """Return our secrets for an endpoint, which no client may read in its errors.
+
+    Values of the operator's default_headers count if they are long enough to be a secret.
+    """
+    keys = [value.removeprefix(b"Bearer ") for _, value in endpoint.credential]
+    return keys + [value for _, value in endpoint.extra_headers if len(value) >= MIN_SECRET_BYTES]

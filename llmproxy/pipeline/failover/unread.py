@@ -1,0 +1,47 @@
+"""The rest of an answer whose beginning already was a failure.
+
+The call goes on elsewhere at once. If nobody else can answer, the client gets the failed answer
+whole (docs/decisions/004-what-is-held-back.md), so its rest is read meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from llmproxy.errors import UpstreamError
+from llmproxy.streams import UpstreamResponse
+
+# The same bounds as for the body of a refusal: no vendor's failure is longer or takes longer.
+MAX_BYTES = 1024 * 1024
+TIMEOUT_S = 10.0
+
+
+class UnreadRest:
+    """Reads the rest of a response, and closes the response then. Many may await it."""
+
+    # The event loop itself holds its tasks only weakly. Each ends within TIMEOUT_S.
+    _reading: set[asyncio.Task[bytes]] = set()  # noqa: RUF012 - of all of them
+
+    __slots__ = ("_task",)
+
+    def __init__(self, response: UpstreamResponse) -> None:
+        self._task = asyncio.create_task(_rest_of(response))
+        self._reading.add(self._task)
+        self._task.add_done_callback(self._reading.discard)
+
+    async def read(self) -> bytes:
+        """Return the rest, as far as it came in time."""
+        return await asyncio.shield(self._task)
+
+
+async def _rest_of(response: UpstreamResponse) -> bytes:
+    rest, until = b"", monotonic() + TIMEOUT_S
+    try:
+        while len(rest) <= MAX_BYTES and (chunk := await response.chunk(until)):
+            rest += chunk
+    except UpstreamError:
+        pass  # what came is passed on
+    finally:
+        response.close()
+    return rest

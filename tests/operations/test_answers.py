@@ -1,0 +1,108 @@
+"""A whole answer holds an answer, or it says in one of many ways that there is none."""
+
+import json
+
+import pytest
+
+from llmproxy.operations import OPERATIONS
+from llmproxy.operations.answers import AnswerKind, begins_as_events, kind_of_answer
+
+MESSAGE = {"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "stop"}
+
+
+def kind(path: str, body: object) -> str:
+    as_bytes = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return kind_of_answer(as_bytes, OPERATIONS[path].answer).value
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chat/completions", {"choices": [MESSAGE]}),
+        ("chat/completions", {"choices": [MESSAGE], "error": None}),
+        ("chat/completions", {"choices": [MESSAGE], "error": {}}),
+        ("chat/completions", {"choices": "not understood"}),
+        ("chat/completions", {"choices": [{"index": 0, "finish_reason": "content_filter"}]}),
+        ("chat/completions", {"choices": [{"index": 0, "delta": {"content": "x"}}]}),
+        ("completions", {"choices": [{"text": "", "finish_reason": "length"}]}),
+        ("responses", {"status": "completed", "error": None, "output": [{"type": "message"}]}),
+        ("responses", {"status": "queued", "output": []}),
+        ("responses", {"status": "incomplete", "output": []}),
+        ("responses/compact", {"object": "response.compaction", "output": []}),
+        ("responses/input_tokens", {"object": "response.input_tokens", "input_tokens": 0}),
+        ("responses", {"choices": [MESSAGE]}),
+        ("messages", {"type": "message", "content": []}),
+        ("messages/count_tokens", {"input_tokens": 3}),
+        ("embeddings", {"data": [{"embedding": [0.1]}]}),
+        ("embeddings", [[0.1, 0.2]]),
+        ("moderations", {"results": [{"flagged": False}]}),
+        ("rerank", {}),
+        ("rerank", b"some text"),
+    ],
+)
+def test_an_answer_is_recognised_however_little_it_says(path, body):
+    assert kind(path, body) == "answer"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chat/completions", {"choices": []}),
+        ("chat/completions", b'{"choices": [ ]}'),
+        ("chat/completions", {"choices": None}),
+        ("chat/completions", {"choices": [None]}),
+        ("chat/completions", {"choices": [{}]}),
+        ("chat/completions", {"choices": [{"index": 0, "message": None}]}),
+        ("chat/completions", {}),
+        ("chat/completions", {"detail": "Internal Server Error"}),
+        ("completions", {"choices": []}),
+        ("responses", {"status": "completed", "output": []}),
+        ("responses", {"id": "resp_1"}),
+        ("messages", {"type": "message", "content": None}),
+        ("messages", {"type": "message"}),
+        ("embeddings", {"data": []}),
+        ("embeddings", {"data": None}),
+        ("embeddings", []),
+        ("moderations", {"results": []}),
+    ],
+)
+def test_a_document_without_an_answer_in_it_is_empty(path, body):
+    assert kind(path, body) == "empty"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chat/completions", {"error": {"message": "x", "code": 502}}),
+        ("chat/completions", {"error": "a text"}),
+        ("chat/completions", {"code": "busy", "error": "No capacity left."}),
+        ("chat/completions", {"object": "error", "message": "x", "code": 400}),
+        ("chat/completions", [{"error": {"code": 400, "status": "INVALID_ARGUMENT"}}]),
+        ("chat/completions", {"choices": [{"error": {"code": 502, "message": "x"}}]}),
+        ("chat/completions", {"choices": [{**MESSAGE, "finish_reason": "error"}]}),
+        ("responses", {"status": "failed", "output": [], "error": {"code": "server_error"}}),
+        ("responses", {"status": "failed", "output": []}),
+        ("messages", {"type": "error", "error": {"type": "overloaded_error"}}),
+        ("messages", {"type": "error"}),
+        ("embeddings", {"error": {"message": "x"}}),
+        ("rerank", {"error": {"message": "x"}}),
+    ],
+)
+def test_what_says_that_it_failed_is_an_error(path, body):
+    assert kind(path, body) == "error"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b" ", b"\n\n\n", b"<html></html>", b"Bad gateway", b'{"choices": [{"me', b"\x1f\x8b"],
+)
+def test_what_is_not_the_promised_json_is_unreadable(body):
+    assert kind("chat/completions", body) == AnswerKind.UNREADABLE
+
+
+@pytest.mark.parametrize(
+    "start", [b"data: {", b"event: x", b": comment", b"\n\nid: 1", b"retry: 9"]
+)
+def test_events_are_recognised_without_their_content_type(start):
+    assert begins_as_events(start)
+    assert not begins_as_events(b'{"data: "')
