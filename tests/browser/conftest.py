@@ -20,6 +20,7 @@ WORK = Path(__file__).with_name("work")
 FLAGS = [
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
+    "--host-resolver-rules=MAP *.example 127.0.0.1",  # sites that are served by a test
 ]
 DESKTOP = {"width": 1360, "height": 900}
 PHONE = {"width": 390, "height": 844}
