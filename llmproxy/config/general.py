@@ -92,7 +92,7 @@ class GeneralSettings(Section):
         description="Further attempts after the first, each at another endpoint if there is one.",
     )
     allowed_fails: Annotated[int, Field(ge=1), NUMBER] = Field(
-        default=1, description="Consecutive failures that start a cooldown of the endpoint."
+        default=3, description="Consecutive failures that start a cooldown of the endpoint."
     )
     cooldown_time: SecondsOrZero = Field(
         default=60.0,

@@ -39,14 +39,12 @@ class AttemptPolicy(msgspec.Struct, frozen=True):
 class Try(msgspec.Struct, eq=False):
     """Send the call to the endpoint of `checkout`; then report `accepted`, `failed` or `abandoned`.
 
-    It is one attempt, and owns what the attempt has claimed: the checkout and, until they are
-    returned, a slot of the group's retry budget (`holds_retry`) and the group's only permit to
-    probe (`holds_probe`).
+    It is one attempt, and owns what the attempt has claimed: the checkout and, until it is
+    returned, a slot of the group's retry budget (`holds_retry`).
     """
 
     checkout: Checkout
     holds_retry: bool = False
-    holds_probe: bool = False
 
 
 class WaitInLine(msgspec.Struct, frozen=True):

@@ -9,7 +9,6 @@ tools/simulate from a heap of simulated moments.
 from __future__ import annotations
 
 from enum import StrEnum
-from math import isinf
 
 import msgspec
 
@@ -33,24 +32,18 @@ from llmproxy.routing.endpoint import (
     cool_after,
     fail_breaker,
 )
-from llmproxy.routing.exhausted import no_endpoint_error, what_came
+from llmproxy.routing.exhausted import FailedAttempt, end_of, useless_of
 from llmproxy.routing.group import Group
+from llmproxy.routing.outlook import Outlook, outlook_of
 from llmproxy.routing.tier import CallDemand
 from llmproxy.rules.retry import Judgement, backoff_s, judge, passes_unchanged
 from llmproxy.steps import Verdict
 
 # All pauses of a call together, between its attempts and before a probe, last no longer.
 MAX_PAUSES_S = 10.0
-# While another call probes the group, look again this often (jittered).
+# While another call probes an endpoint, look again this often (jittered).
 PROBE_POLL_S = 0.1
 BUDGET_POLL_S = 0.02  # so often while the retry budget is used up (jittered)
-
-
-class _Failure(msgspec.Struct, frozen=True):
-    state: EndpointState
-    error: UpstreamError
-    judgement: Judgement
-    is_clients: bool  # only the client can correct it
 
 
 class CallState(StrEnum):
@@ -78,10 +71,10 @@ class CallState(StrEnum):
 #   OWES_RETRY   Pause: the group's retry budget is used up              OWES_RETRY
 #                otherwise, what CHOOSING returns, with a slot of it
 #   BLOCKED      WaitInLine: one will have capacity in time              QUEUED
-#                Pause: the rest cools down, or failed a moment ago      PAUSED
-#                Try: every breaker is open, and no other call probes    UNDER_WAY
+#                Try: the probe of an endpoint that its breaker shuts    UNDER_WAY
+#                Pause: another call probes, or all failed just now      PAUSED
 #                GiveUp: no endpoint can serve it in time                OVER
-#   PAUSED       Try: an endpoint takes it, or can be probed now         UNDER_WAY
+#   PAUSED       Try: an endpoint takes it                               UNDER_WAY
 #                otherwise, what BLOCKED returns
 #   DECIDED      the Try or GiveUp that a report has led to              UNDER_WAY, OVER
 #
@@ -97,17 +90,19 @@ class CallState(StrEnum):
 #   any          close                                                   OVER
 #
 # Theory. Each endpoint is tried once before any is tried twice: `demand.excluded` holds those that
-# were. When none of the others takes the call, it is BLOCKED, and only the endpoints whose last
-# failure rules out another attempt for this call stay excluded.
+# were. When none of the others takes the call, it is BLOCKED. Then only the endpoints stay excluded
+# whose last failure rules out another attempt for this call, and, when no more attempts are left
+# than there are untried endpoints worth waiting for, all that were tried.
 #
-# Where only open breakers are in the way, waiting does not help by itself: a breaker closes because
-# an attempt succeeded. So one call of the group, the probe, is sent early to the endpoint that
-# would recover first, and the others pause for its result. That is why `next` looks twice: a call
-# that paused takes any endpoint that has come back, and probes only if none has.
+# Waiting does not help where a breaker is in the way: it closes because an attempt succeeded. So
+# while no untried endpoint is available, whatever the reasons are, the call probes the one that is
+# most likely to be well, before its time. A cooldown is not cut short: its end is known. One call
+# at a time probes an endpoint; the others take what becomes available, or pause for the result.
+# A second probe of the same endpoint comes after a pause.
 #
-# Claims (a checkout, a slot of the retry budget, the permit to probe) belong to the attempt, not to
-# the call. Several attempts may be under way at once; each is reported, and gives back its claims,
-# exactly once. `close` gives back the rest, so a driver that is cancelled anywhere leaks nothing.
+# Claims (a checkout, a slot of the retry budget) belong to the attempt, not to the call. Several
+# attempts may be under way at once; each is reported, and gives back its claims, exactly once.
+# `close` gives back the rest, so a driver that is cancelled anywhere leaks nothing.
 
 _CHOOSING = CallState.CHOOSING  # looked up for every call; the attribute of an enum is slow
 _UNDER_WAY = CallState.UNDER_WAY
@@ -117,8 +112,8 @@ _ACCEPTED = CallState.ACCEPTED
 class Attempts(msgspec.Struct, eq=False):
     """The attempts of one call in one group. Entered when made; ended by `finished` or `close`.
 
-    `_holds_retry`: a slot of the retry budget is held for the next attempt. `_probe`: may be probed
-    after the pause. `_decided`: what `next` returns, whatever the endpoints' state.
+    `_holds_retry`: a slot of the retry budget is held for the next attempt. `_decided`: what `next`
+    returns, whatever the endpoints' state.
     """
 
     _group: Group
@@ -127,10 +122,9 @@ class Attempts(msgspec.Struct, eq=False):
     _policy: AttemptPolicy
     state: CallState = _CHOOSING
     _under_way: list[Try] = []
-    _failures: list[_Failure] = []
+    _failures: list[FailedAttempt] = []
     _holds_retry: bool = False
     _decided: Try | GiveUp | None = None
-    _probe: EndpointState | None = None
     _paused_s: float = 0.0
     _queued_s: float = 0.0
 
@@ -171,80 +165,96 @@ class Attempts(msgspec.Struct, eq=False):
             self._under_way.append(attempt)
             self.demand.excluded.append(checkout.state)
             return attempt
-        probe, self._probe = self._probe, None
-        if probe is not None and not self._group.probing:
-            return self._act(self._try_early(probe, now))
         return self._blocked(now, draw)
 
     def _act(self, action: Try | GiveUp) -> Try | GiveUp:
         self.state = _UNDER_WAY if isinstance(action, Try) else CallState.OVER
         return action
 
-    def _try(self, checkout: Checkout, holds_probe: bool = False) -> Try:
-        attempt = Try(checkout, self._holds_retry, holds_probe)
+    def _try(self, checkout: Checkout) -> Try:
+        attempt = Try(checkout, self._holds_retry)
         self._holds_retry = False
         self._under_way.append(attempt)
         self.demand.excluded.append(checkout.state)
         return attempt
 
-    def _try_early(self, probe: EndpointState, now: float) -> Try:
-        self._group.probing = True
-        return self._try(probe.begin(self.demand.tokens, now), True)
-
     def _blocked(self, now: float, draw: float) -> Action:
         group, demand = self._group, self.demand
-        useless = self._useless()
-        state = group.soonest(useless, now)
-        if state is None:
+        patience_s = self._patience_s(now)
+        outlook = outlook_of(
+            *(group, now),
+            tokens=demand.tokens,
+            tried=[failure.state for failure in self._failures],
+            useless=useless_of(self._failures)
+            + [attempt.checkout.state for attempt in self._under_way],
+            attempts_left=self._policy.max_attempts - len(self._failures),
+            patience_s=patience_s,
+        )
+        if not outlook.hopeful or now >= self._call.deadline_at:
             return self._act(self._give_up(now))
-        demand.excluded = useless + [attempt.checkout.state for attempt in self._under_way]
+        probe = outlook.probe
+        if outlook.is_second and self.state is not CallState.PAUSED:
+            probe = None
+        if probe is not None and not outlook.has_rival:
+            return self._act(self._try(probe.begin(demand.tokens, now)))
+        demand.excluded = [state for state in group.states if state not in outlook.hopeful]
         available_in_s = group.available_in_s(demand, now, newcomer=True)
-        only_broken = isinf(available_in_s)
-        if not only_broken and (available_in_s > 0 or not self._failures):
-            return self._wait_in_line(available_in_s, now)
-        self._probe = state if only_broken and state.cooldown_until <= now else None
-        pause_s = self._pause_s(state, now, draw)
-        if not pause_s and self._probe is not None and not group.probing:
-            self._probe = None
-            if now < self._call.deadline_at:
-                return self._act(self._try_early(state, now))
-        return self._pause(pause_s, now, CallState.PAUSED)
+        if available_in_s > 0 or not self._failures:
+            action = self._wait_in_line(available_in_s, patience_s, now)
+            if action is not None:
+                return action
+            if probe is not None:
+                return self._act(self._try(probe.begin(demand.tokens, now)))
+        return self._pause_before_another_look(outlook, available_in_s, now, draw)
 
-    def _wait_in_line(self, available_in_s: float, now: float) -> Action:
+    def _patience_s(self, now: float) -> float:
+        """Return how long the call may wait in the queue; 0 while that is full."""
+        queue = self._policy.queue
+        if len(self._group.queue) >= queue.max_waiting:
+            return 0.0
+        return max(0.0, min(queue.max_wait_s - self._queued_s, self._call.deadline_at - now))
+
+    def _wait_in_line(
+        self, available_in_s: float, patience_s: float, now: float
+    ) -> WaitInLine | Try | None:
         """Wait in the queue, if the call will be served in time."""
-        queue, demand = self._policy.queue, self.demand
-        patience_s = min(queue.max_wait_s - self._queued_s, self._call.deadline_at - now)
-        crowded = len(self._group.queue) >= queue.max_waiting
-        if crowded or patience_s <= 0:
+        if patience_s <= 0:
             # No place or no time to wait for a cheaper tier. And capacity that came free in the
             # very moment in which the time ran out is still good.
-            demand.spill_at = min(demand.spill_at, now)
-            checkout = self._group.take_as_newcomer(demand, now)
+            self.demand.spill_at = min(self.demand.spill_at, now)
+            checkout = self._group.take_as_newcomer(self.demand, now)
             if checkout is not None:
-                return self._act(self._try(checkout))
-        if crowded or available_in_s > patience_s:
-            return self._act(self._give_up(now))
+                self.state = _UNDER_WAY
+                return self._try(checkout)
+        if patience_s <= 0 or available_in_s > patience_s:
+            return None
         self.state = CallState.QUEUED
         return WaitInLine(patience_s)
 
-    def _pause(self, pause_s: float, now: float, state: CallState) -> Action:
+    def _pause_before_another_look(
+        self, outlook: Outlook, available_in_s: float, now: float, draw: float
+    ) -> Action:
+        """Let a moment pass after a failure, during another call's probe or a cooldown's rest."""
+        probed_for_s = outlook.probed_for_s
+        if self._failures and (outlook.probe is not None or not available_in_s):
+            base_s = self._failures[-1].judgement.backoff_base_s
+            pause_s = backoff_s(len(self._failures), base_s, draw)
+        elif probed_for_s is not None:
+            pause_s = PROBE_POLL_S * (1 + draw)
+        else:
+            pause_s = outlook.cools_for_s
+        return self._pause(pause_s, now, CallState.PAUSED, probed_for_s or 0.0)
+
+    def _pause(
+        self, pause_s: float, now: float, state: CallState, probed_for_s: float = 0.0
+    ) -> Action:
+        """Pause, if there is time. A probe that lasts long is waited for to its end."""
         self._paused_s += pause_s
-        if self._paused_s > MAX_PAUSES_S or now + pause_s >= self._call.deadline_at:
+        too_long = self._paused_s > MAX_PAUSES_S + probed_for_s
+        if too_long or now + pause_s >= self._call.deadline_at:
             return self._act(self._give_up(now))
         self.state = state
         return Pause(pause_s)
-
-    def _pause_s(self, state: EndpointState, now: float, draw: float) -> float:
-        if state.cooldown_until > now:
-            return state.cooldown_until - now
-        if self._failures:
-            base_s = self._failures[-1].judgement.backoff_base_s
-            return backoff_s(len(self._failures), base_s, draw)
-        return PROBE_POLL_S * (1 + draw) if self._group.probing else 0.0
-
-    def _useless(self) -> list[EndpointState]:
-        """Return the endpoints that another attempt of this call cannot help at."""
-        return [failure.state for failure in self._failures if not failure.judgement.try_again_here]
 
     # ---- what came of it
 
@@ -267,8 +277,7 @@ class Attempts(msgspec.Struct, eq=False):
         """An endpoint accepted the call. Returns a change if it is back from a failure."""
         self.state = _ACCEPTED
         closed = attempt.checkout.answered(now)
-        if attempt.holds_retry or attempt.holds_probe:
-            self._return_claims(attempt)
+        self._return_claims(attempt)
         if not closed:
             return None
         return StateChange(attempt.checkout.state, EndpointChange.CLOSED, "it answers again")
@@ -283,7 +292,7 @@ class Attempts(msgspec.Struct, eq=False):
             failure, replay=self._call.replay, own_credential=own_credential, own_model=own_model
         )
         is_clients = passes_unchanged(failure, own_credential=own_credential, own_model=own_model)
-        self._failures.append(_Failure(state, failure, judgement, is_clients))
+        self._failures.append(FailedAttempt(state, failure, judgement, is_clients))
         changes = []
         if judgement.feeds_breaker:
             changes += fail_breaker(checkout, failure, now, draw)
@@ -345,12 +354,10 @@ class Attempts(msgspec.Struct, eq=False):
         self._return_claims(attempt)
 
     def _return_claims(self, attempt: Try) -> None:
-        """The retry or the probe is over: others may begin theirs."""
+        """The retry is over: others may begin theirs."""
         if attempt.holds_retry:
             self._group.budget.end()
-        if attempt.holds_probe:
-            self._group.probing = False
-        attempt.holds_retry = attempt.holds_probe = False
+            attempt.holds_retry = False
 
     # ---- the end
 
@@ -366,26 +373,12 @@ class Attempts(msgspec.Struct, eq=False):
         return None
 
     def _next_place(self, failed: EndpointState) -> Verdict:
-        useless = self._useless()
+        useless = useless_of(self._failures)
         if all(state is failed or state in useless for state in self._group.states):
             return Verdict.SAME_ENDPOINT
         return Verdict.NEXT_ENDPOINT
 
     def _give_up(self, now: float) -> GiveUp:
-        """End a call that no endpoint could answer.
-
-        The last endpoint's own answer is the most faithful error where there is no other endpoint,
-        and for what only the client can correct.
-        """
-        if self._failures:
-            last = self._failures[-1]
-            is_best = last.is_clients or len(self._group.states) == 1
-            if is_best and last.error.answer is not None:
-                return GiveUp(last.error)
-        failures = [failure.error for failure in self._failures]
-        error = no_endpoint_error(
-            *(self._group, self.demand, failures, now),
-            useless=self._useless(),
-            deadline_at=self._call.deadline_at,
-        )
-        return GiveUp(what_came(failures, error) or error)
+        """End a call that no endpoint could answer."""
+        group, deadline_at = self._group, self._call.deadline_at
+        return GiveUp(end_of(group, self.demand, self._failures, now, deadline_at=deadline_at))

@@ -77,6 +77,7 @@ class EndpointState:
         "cooldown_until",
         "cooldown_why",
         "endpoint",
+        "failed_at",
         "failed_why",
         "in_flight",
         "learns_limits",
@@ -90,7 +91,8 @@ class EndpointState:
         self.update(endpoint, alone=alone)
         self.cooldown_until = 0.0
         self.cooldown_why = ""
-        self.failed_why = ""  # the last failure that its breaker counted
+        self.failed_at = 0.0  # the last failure that its breaker was told
+        self.failed_why = ""
         self.in_flight = 0
 
     def update(self, endpoint: Endpoint, *, alone: bool) -> None:
@@ -242,7 +244,7 @@ def fail_breaker(
     state = checkout.state
     before = state.breaker.state(now)
     checkout.failed(now, draw)
-    state.failed_why = failure.reason
+    state.failed_at, state.failed_why = now, failure.reason
     after = state.breaker.state(now)
     if after is before:
         return []

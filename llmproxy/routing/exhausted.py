@@ -1,45 +1,82 @@
-"""The error of a call that no endpoint of its group could answer."""
+"""How a call ends that no endpoint of its group could answer."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+
+import msgspec
 
 from llmproxy.errors import NoEndpoint, TimedOut, UpstreamError
 from llmproxy.routing.endpoint import EndpointState
 from llmproxy.routing.group import Group
 from llmproxy.routing.tier import CallDemand
+from llmproxy.rules.retry import Judgement
 
 
-def no_endpoint_error(
+class FailedAttempt(msgspec.Struct, frozen=True):
+    """One failure of a call. `is_clients`: only the client can correct it."""
+
+    state: EndpointState
+    error: UpstreamError
+    judgement: Judgement
+    is_clients: bool
+
+
+def useless_of(failures: Sequence[FailedAttempt]) -> list[EndpointState]:
+    """Return the endpoints that another attempt of the call cannot help at."""
+    return [failure.state for failure in failures if not failure.judgement.try_again_here]
+
+
+def end_of(
     group: Group,
     demand: CallDemand,
-    failures: Sequence[UpstreamError],
+    failures: Sequence[FailedAttempt],
     now: float,
     *,
-    useless: Collection[EndpointState],
+    deadline_at: float,
+) -> UpstreamError | NoEndpoint:
+    """Return the error that ends a call after these failures, which are in order.
+
+    The last endpoint's own answer is the most faithful error where there is no other endpoint, and
+    for what only the client can correct.
+    """
+    if failures:
+        last = failures[-1]
+        is_best = last.is_clients or len(group.states) == 1
+        if is_best and last.error.answer is not None:
+            return last.error
+    error = _no_endpoint(group, demand, failures, now, deadline_at)
+    return _what_came(failures, error) or error
+
+
+def _no_endpoint(
+    group: Group,
+    demand: CallDemand,
+    failures: Sequence[FailedAttempt],
+    now: float,
     deadline_at: float,
 ) -> NoEndpoint:
     """Return the error that names each endpoint and why it did not answer.
 
-    `failures`: of the attempts, in order. `useless`: the endpoints that a later attempt cannot help
-    at. 504: the time was over. 429: limits are in the way. Otherwise 503.
+    504: the time was over. 429: limits are in the way. Otherwise 503.
     """
+    errors = [failure.error for failure in failures]
     error = NoEndpoint(
         group.name,
-        list(failures),
-        group.skipped(failures, demand, now),
-        retry_after_s=group.recovers_in_s(useless, demand, now),
+        errors,
+        group.skipped(errors, demand, now),
+        retry_after_s=group.recovers_in_s(useless_of(failures), demand, now),
     )
     if now >= deadline_at:
         error.status, error.code = 504, "deadline_exceeded"
-    elif failures and isinstance(failures[-1], TimedOut):
+    elif errors and isinstance(errors[-1], TimedOut):
         error.status, error.code = 504, TimedOut.code
     elif group.full(demand, now):
         error.status, error.code = 429, "rate_limit_exceeded"
     return error
 
 
-def what_came(failures: Sequence[UpstreamError], error: NoEndpoint) -> UpstreamError | None:
+def _what_came(failures: Sequence[FailedAttempt], error: NoEndpoint) -> UpstreamError | None:
     """Return the last failure whose answer had a success status: what came, the client gets.
 
     None if there is none, or if coming back later helps (429).
@@ -47,6 +84,7 @@ def what_came(failures: Sequence[UpstreamError], error: NoEndpoint) -> UpstreamE
     if error.status == 429:
         return None
     for failure in reversed(failures):
-        if failure.answer is not None and failure.answer.is_success:
-            return failure
+        answer = failure.error.answer
+        if answer is not None and answer.is_success:
+            return failure.error
     return None

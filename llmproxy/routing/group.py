@@ -24,8 +24,7 @@ class Group:
     """The endpoints behind one model group, and the queue in front of them.
 
     `spill_wait_s`: how long a call waits for a cheaper tier before it takes an expensive one.
-    `in_flight`: the calls that are in the group, waiting ones included. `probing`: a call probes an
-    open breaker before its time.
+    `in_flight`: the calls that are in the group, waiting ones included.
     """
 
     __slots__ = (
@@ -35,7 +34,6 @@ class Group:
         "fallbacks",
         "in_flight",
         "name",
-        "probing",
         "queue",
         "spill_wait_s",
         "states",
@@ -56,7 +54,6 @@ class Group:
         self.estimates = TokenEstimates()
         self.queue = WaitQueue()
         self.in_flight = 0
-        self.probing = False
         self.fallbacks: tuple[Group, ...] = ()
         self.context_fallbacks: tuple[Group, ...] = ()
         self.update(states, strategy, spill_wait_s=spill_wait_s, price=price)
@@ -193,11 +190,6 @@ class Group:
         tiers_in_s = [tier.available_in_s(demand, now) for tier in self.tiers]
         soon = (tier_in_s for tier_in_s in tiers_in_s if tier_in_s <= patience_s)
         return next(soon, min(patience_s, *tiers_in_s))
-
-    def soonest(self, useless: Collection[EndpointState], now: float) -> EndpointState | None:
-        """Return the endpoint that recovers first, of those that are not useless for a call."""
-        hopeful = [state for state in self.states if state not in useless]
-        return min(hopeful, key=lambda state: state.ready_at(now), default=None)
 
     def recovers_in_s(
         self, useless: Collection[EndpointState], demand: CallDemand, now: float

@@ -18,6 +18,7 @@ SLOW_START_S = 10.0
 FIRST_SHARE = 0.1
 # A probe that reports nothing for this long is taken for lost: no call lives longer than 600 s.
 PROBE_LEASE_S = 600.0
+SHORTEST_S = 0.001  # of a probe that has just begun
 
 
 # The states
@@ -98,15 +99,18 @@ class Breaker:
         "_probe_is_early",
         "_probe_until",
         "_ramp_from",
-        "_reopenings",
         "_ticket",
         "_window",
         "allowed_fails",
         "open_s",
+        "reopenings",
     )
 
     def __init__(self, *, allowed_fails: int, open_s: float) -> None:
-        """`allowed_fails`: consecutive failures that open it. `open_s`: for how long at first."""
+        """`allowed_fails`: consecutive failures that open it. `open_s`: for how long at first.
+
+        `reopenings`: how often it has opened since it last stayed closed for long.
+        """
         self.allowed_fails = allowed_fails
         self.open_s = open_s
         self._closed = True
@@ -118,7 +122,7 @@ class Breaker:
         self._probe_until: float | None = None  # None: no probe is under way
         self._probe_is_early = False
         self._ramp_from: float | None = None  # None: the share is full
-        self._reopenings = 0
+        self.reopenings = 0
 
     def admits(self, now: float) -> bool:
         """Return whether an attempt may begin. Changes nothing."""
@@ -223,15 +227,21 @@ class Breaker:
         """Return until when it is open; `now` if it is not."""
         return now if self._closed else max(now, self._open_until)
 
+    def probed_for_s(self, now: float) -> float:
+        """Return how long a probe has been under way; 0.0 if none is."""
+        if self._closed or self._probe_until is None or now >= self._probe_until:
+            return 0.0
+        return max(SHORTEST_S, now - (self._probe_until - PROBE_LEASE_S))
+
     def _open(self, now: float, draw: float) -> None:
         """Open for twice as long as last time, unless it stayed closed for longer than that."""
         if self._closed and now - self._closed_at > self._opened_for_s:
-            self._reopenings = 0
+            self.reopenings = 0
         longest_s = max(self.open_s, MAX_OPEN_S)
-        wait_s = min(self.open_s * 2.0 ** min(self._reopenings, 30), longest_s)
+        wait_s = min(self.open_s * 2.0 ** min(self.reopenings, 30), longest_s)
         self._opened_for_s = wait_s * (1.0 - JITTER + 2.0 * JITTER * draw)
         self._open_until = now + self._opened_for_s
-        self._reopenings += 1
+        self.reopenings += 1
         self._closed = False
         self._probe_until = None
         self._ticket += 1

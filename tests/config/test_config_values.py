@@ -42,7 +42,7 @@ def test_the_defaults_are_those_of_the_facts():
     settings = load_settings("{}")
 
     assert (settings.bind_address, settings.bind_port) == ("127.0.0.1", 4000)
-    assert (settings.num_retries, settings.allowed_fails, settings.cooldown_time) == (3, 1, 60)
+    assert (settings.num_retries, settings.allowed_fails, settings.cooldown_time) == (3, 3, 60)
     assert (settings.strategy, settings.log_format, settings.access_log) == (
         "weighted",
         "auto",

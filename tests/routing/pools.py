@@ -20,7 +20,7 @@ def pool(*entries, strategy="weighted", **settings):
         f" limits: {_flow(limits)}, params: {{api_key: k, base_url: 'http://{name}.test/v1'}}}}"
         for name, weight, tier, *limits in entries
     ]
-    general = {"strategy": strategy, "cooldown_time": 10, **settings}
+    general = {"strategy": strategy, "cooldown_time": 10, "allowed_fails": 1, **settings}
     text = "\n".join(
         ["model_groups:", "  - model_group: g", "    models:", *lines, "general_settings:"]
         + [f"  {key}: {value}" for key, value in general.items()]

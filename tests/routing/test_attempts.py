@@ -1,7 +1,5 @@
 """What a call does next: the state machine, played without a clock and without any I/O."""
 
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
@@ -10,66 +8,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from llmproxy.config import parse_config
 from llmproxy.errors import StreamBroken
 from llmproxy.operations import Replay
-from llmproxy.routing import CallDemand
 from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine
-from llmproxy.routing.attempts import Attempts
 from llmproxy.runtime import pool_of
+from tests.routing.plays import DRAW, attempts_in, group_of, play
 from tests.support.examples import examples
 from tests.support.faults import FAULTS, failure_at
-
-DRAW = 0.5
-
-
-def group_of(names="ab", *, limits="", **general):
-    lines = ["model_groups:", "  - model_group: g", "    models:"]
-    lines += [
-        f"      - {{name: {name}, model: m, params: {{api_key: k-{name}}}{limits}}}"
-        for name in names
-    ]
-    lines += ["general_settings:", *(f"  {key}: {value}" for key, value in general.items())]
-    config = parse_config("\n".join(lines if general else lines[:-1]), {}, file="test.yaml")
-    policy = AttemptPolicy(config.general_settings.num_retries + 1, config.general_settings.queue)
-    return pool_of(config).groups["g"], policy
-
-
-def attempts_in(group, policy, *, now=0.0, replay=Replay.SAFE, caller=None, total_s=600.0):
-    call = SimpleNamespace(replay=replay, deadline_at=now + total_s, caller=caller)
-    return Attempts(group, call, CallDemand(), policy)
-
-
-def play(group, policy, script, *, now=0.0, draw=DRAW, **call):
-    """Drive one call to its end. `script`: what each endpoint answers, call by call; the last one
-    for ever. Returns (endpoints that were asked, error or None, seconds that it took)."""
-    attempts, began_at = attempts_in(group, policy, now=now, **call), now
-    left, asked = {name: list(faults) for name, faults in script.items()}, []
-    while True:
-        match attempts.next(now, draw):
-            case Try() as attempt:
-                name = attempt.checkout.state.endpoint.name
-                asked.append(name)
-                faults = left[name]
-                failure = failure_at(name, faults.pop(0) if len(faults) > 1 else faults[0])
-                if failure is None:
-                    attempts.accepted(attempt, now)
-                    attempts.finished(attempt, now, used_tokens=None)
-                    return asked, None, now - began_at
-                attempts.failed(attempt, failure, now, draw)
-            case WaitInLine(at_most_s):
-                waited_s = min(at_most_s, group.available_in_s(attempts.demand, now, newcomer=True))
-                now += waited_s
-                attempts.left_queue(group.take(attempts.demand, now), waited_s)
-            case Pause(seconds):
-                now += seconds
-            case GiveUp(error):
-                attempts.close(now)
-                return asked, error, now - began_at
-
 
 ENDS = {
     # what each endpoint answers; settings; who is asked; the status of the error
     "all are healthy": ({"a": ["ok"], "b": ["ok"]}, {}, "a", None),
     "the next endpoint answers": ({"a": ["failed"], "b": ["ok"]}, {}, "ab", None),
-    "both fail, and the first is probed": ({"a": ["failed"], "b": ["lost"]}, {}, "abaa", 503),
+    "both fail, in turn": ({"a": ["failed"], "b": ["lost"]}, {"allowed_fails": 1}, "abab", 503),
     "one retry": ({"a": ["lost"], "b": ["lost"]}, {"num_retries": 1}, "ab", 503),
     "no retries": ({"a": ["failed"], "b": ["ok"]}, {"num_retries": 0}, "a", 503),
     "the client's own mistake": ({"a": ["rejected"], "b": ["ok"]}, {}, "a", 400),
@@ -88,7 +37,12 @@ ENDS = {
         "aba",
         None,
     ),
-    "one comes back": ({"a": ["unreachable", "ok"], "b": ["unreachable"]}, {}, "aba", None),
+    "one comes back": (
+        {"a": ["unreachable", "ok"], "b": ["unreachable"]},
+        {"allowed_fails": 1},
+        "aba",
+        None,
+    ),
 }
 
 
@@ -152,21 +106,8 @@ def test_a_call_that_may_have_taken_effect_is_not_sent_again_nor_to_a_fallback()
     assert not attempts.may_go_elsewhere
 
 
-def test_one_call_at_a_time_probes_and_the_others_pause_for_its_result():
-    group, policy = group_of("ab", cooldown_time=60)
-    play(group, policy, {"a": ["unreachable"], "b": ["unreachable"]}, draw=0.0)
-    first, second = (attempts_in(group, policy, now=1.0) for _ in range(2))
-
-    probe = first.next(1.0, DRAW)
-    assert isinstance(probe, Try)
-    assert probe.holds_probe
-    assert second.next(1.0, DRAW) == Pause(pytest.approx(0.15))
-    first.accepted(probe, 1.1)
-    assert isinstance(second.next(1.15, DRAW), Try), "the breaker has closed"
-
-
 def test_a_stream_that_breaks_counts_against_its_endpoint_and_reports_the_change():
-    group, policy = group_of("ab")
+    group, policy = group_of("ab", allowed_fails=1)
     attempts = attempts_in(group, policy)
     attempt = attempts.next(0.0, DRAW)
     attempts.accepted(attempt, 1.0)
@@ -196,16 +137,6 @@ def test_a_retry_that_is_accepted_and_then_closed_returns_its_slot_once():
     assert (group.budget.retrying, retry.holds_retry) == (0, False)
     attempts.close(0.2)
     assert group.budget.retrying == 0
-
-
-def test_a_probe_that_is_accepted_and_then_closed_leaves_the_next_one_its_permit():
-    group, policy = group_of("ab", cooldown_time=60)
-    play(group, policy, {"a": ["unreachable"], "b": ["unreachable"]}, draw=0.0)
-    first = attempts_in(group, policy, now=1.0)
-    first.accepted(first.next(1.0, DRAW), 1.1)
-    group.probing = True  # another call probes
-    first.close(1.2)
-    assert group.probing
 
 
 def test_a_call_that_is_under_way_does_nothing_next():
@@ -317,11 +248,6 @@ class AnyUse(RuleBasedStateMachine):
         self.now += seconds
 
     @invariant()
-    def at_most_one_probe_is_under_way(self):
-        probes = [attempt for _, attempt in self.tried if attempt.holds_probe]
-        assert len(probes) == self.group.probing
-
-    @invariant()
     def each_retry_under_way_holds_one_slot_of_the_budget(self):
         retries = sum(attempt.holds_retry for _, attempt in self.tried)
         others = self.group.budget.retrying - retries
@@ -346,7 +272,6 @@ class AnyUse(RuleBasedStateMachine):
             call.close(self.now)
         assert self.group.in_flight == 0
         assert self.group.budget.retrying == 0
-        assert not self.group.probing
         assert [state.in_flight for state in self.group.states] == [0, 0, 0]
         assert [state.capacity.in_flight for state in self.group.states] == [0, 0, 0]
 

@@ -193,16 +193,6 @@ def test_full_means_that_limits_are_in_the_way_and_nothing_else():
     assert two.full(CallDemand(), 10.5)
 
 
-def test_the_soonest_is_the_one_that_recovers_first():
-    two = group(("a", 1, 0), ("b", 1, 0))
-    a, b = two.states
-    fail(a, 1)
-    b.cool(3, "throttled")
-    assert two.soonest((), 1) is b
-    assert two.soonest([b], 1) is a
-    assert two.soonest([a, b], 1) is None
-
-
 def test_those_that_were_tried_are_not_told_as_skipped():
     two = group(("a", 1, 0), ("b", 1, 0))
     two.states[1].cool(4, "throttled")

@@ -257,7 +257,7 @@ async def test_a_dead_endpoint_is_left_alone_and_gets_its_share_again_when_it_is
         async with serve_proxy(group_of(first, second, cooldown_time=0.2)) as proxy:
             for _ in range(20):
                 assert (await ask(proxy.port, body=CHAT)).status == 200
-            assert len(first.received) <= 2, "an open breaker must keep calls away"
+            assert len(first.received) <= 4, "an open breaker must keep calls away"
             dead = False
             await asyncio.sleep(0.6)
             before = len(first.received)
