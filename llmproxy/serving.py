@@ -29,6 +29,7 @@ from llmproxy.events import Listeners
 from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener
 from llmproxy.runtime import LiveConfig, RuntimeBatteries, open_live_config
 from llmproxy.runtime.config_file import ConfigFile
+from llmproxy.runtime.process_family import START_TOKEN
 from llmproxy.runtime.triggers import reload_triggers
 from llmproxy.server import make_server
 
@@ -260,6 +261,8 @@ def announcement(config: Config, source: str, base: str) -> str:
         names = ", ".join(str(entry.name) for entry in group.models)
         lines.append(f"  {group.model_group}: {names}")
     lines.append(f"Use it as base_url: {base}/v1    Dashboard: {base}/dashboard    Stop: Ctrl+C")
+    if config.general_settings.admin_key is None:
+        lines.append(f"Token for /admin from elsewhere, until admin_key is set: {START_TOKEN}")
     if warning := open_to_all(config, urlsplit(base).hostname or ""):
         lines.append(warning)
     return "\n".join(lines)

@@ -16,7 +16,8 @@ from llmproxy.admin.api.explain import explain_routes
 from llmproxy.admin.api.health import health_routes
 from llmproxy.admin.api.state import state_routes
 from llmproxy.admin.auth import require_operator, session_routes
-from llmproxy.admin.pages import dashboard_routes
+from llmproxy.admin.guessing import WrongKeys
+from llmproxy.admin.pages import SecurityHeaders, dashboard_routes
 from llmproxy.admin.stats.sampler import Sampler
 from llmproxy.admin.stats.state import StateCache
 
@@ -34,6 +35,8 @@ def make_admin(live: LiveConfig, sampler: Sampler, call_file: CallFile | None = 
         openapi_url="/openapi.json" if documented else None,
         redoc_url=None,
     )
+    app.state.wrong_keys = WrongKeys()
+    app.add_middleware(SecurityHeaders)
     state_cache = StateCache(live, sampler)
 
     @app.get("/", include_in_schema=False)

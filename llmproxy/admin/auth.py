@@ -1,26 +1,36 @@
 """Authentication for `/admin`: the admin key, or a session cookie that browsers get for it.
 
-Without an admin key only this machine has access. Cross-site requests are rejected.
+Without an admin key, only programs on this machine have access, and those that send the token that
+the proxy printed at its start. Cross-site requests are rejected, wrong keys are slowed down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
-from ipaddress import ip_address
-from time import time
+from math import ceil
+from secrets import token_hex
+from time import monotonic, time
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel
 
+from llmproxy.admin.guessing import WrongKeys
+from llmproxy.rules.origins import FOREIGN_SITES, host_name, is_loopback
+from llmproxy.runtime.process_family import ENDED_SESSIONS, MARK_BYTES, START_TOKEN, STARTED_AT
+
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig
 
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+logger = logging.getLogger("llmproxy")
+
+# What a proxy in front adds to a request.
+FORWARDED = ("forwarded", "via", "x-real-ip")
+FORWARDED_PREFIX = "x-forwarded-"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 COOKIE = "llmproxy_session"
 SESSION_S = 12 * 3600
@@ -39,22 +49,24 @@ class SessionInfo(BaseModel):
     signed_in: bool
 
 
-def require_operator(live: LiveConfig) -> Callable[[Request], None]:
+def require_operator(live: LiveConfig) -> Callable[[Request], Awaitable[None]]:
     """Return a FastAPI dependency that lets only the operator through.
 
-    It raises a 401 without the key. It raises a 403 for other machines if no key is configured, and
-    for requests that another site's page sends.
+    It raises a 401 without the key, and a 429 after wrong ones. It raises a 403 for other machines
+    if no key is configured, and for requests that another site's page sends.
     """
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:
         reject_cross_site(request)
         if is_operator(request, live):
             return
         if live.runtime.config.general_settings.admin_key is None:
             raise HTTPException(
                 403,
-                "/admin is open to this machine only. Set general_settings.admin_key, and send it "
-                "as 'Authorization: Bearer KEY'.",
+                "Without a key, /admin is open to this machine only, and to no request that came "
+                "through a proxy. Set general_settings.admin_key, and send it as "
+                "'Authorization: Bearer KEY'; until then, the token that the proxy printed at its "
+                "start is accepted in its place.",
             )
         raise HTTPException(
             401,
@@ -66,20 +78,22 @@ def require_operator(live: LiveConfig) -> Callable[[Request], None]:
 
 
 def is_operator(request: Request, live: LiveConfig) -> bool:
-    """Return whether a request has access to `/admin`."""
-    key = live.runtime.config.general_settings.admin_key
-    if key is None:
-        return _is_this_machine(request)
-    return _is_authenticated(request, key.get_secret_value())
+    """Return whether a request has access to `/admin`. Raises a 429 after wrong keys."""
+    if _is_open(live) and _is_this_machine(request):
+        return True
+    return _is_authenticated(request, _key_of(live))
 
 
 def reject_cross_site(request: Request) -> None:
     """Raise a 403 if another site's page sends a request that may change something (CSRF)."""
-    origin = request.headers.get("origin")
-    if origin is None or request.method in SAFE_METHODS:
+    if request.method in SAFE_METHODS:
         return
-    if urlsplit(origin).netloc != request.headers.get("host", ""):
-        raise HTTPException(403, f"Requests from another site ({origin}) are not allowed.")
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site", "").lower().encode("latin-1")
+    own = origin is None or origin.partition("://")[2] == request.headers.get("host", "")
+    if not own or site in FOREIGN_SITES:
+        page = origin or "which the browser does not name"
+        raise HTTPException(403, f"Requests from another site ({page}) are not allowed.")
 
 
 def session_routes(live: LiveConfig) -> APIRouter:
@@ -89,21 +103,19 @@ def session_routes(live: LiveConfig) -> APIRouter:
     @router.get("/session")
     async def session(request: Request) -> SessionInfo:
         """Return whether a key is needed, and whether the client is signed in."""
-        key = live.runtime.config.general_settings.admin_key
-        return SessionInfo(protected=key is not None, signed_in=is_operator(request, live))
+        return SessionInfo(protected=not _is_open(live), signed_in=is_operator(request, live))
 
     @router.post("/login", status_code=204)
     async def login(form: LoginRequest, request: Request, response: Response) -> None:
         """Exchange the admin key for a session cookie."""
-        key = live.runtime.config.general_settings.admin_key
-        if key is None:
+        if _is_open(live) and _is_this_machine(request):
             return
-        if not is_key(form.key, key.get_secret_value()):
+        key = _key_of(live)
+        if not _is_right(form.key, key, request):
             raise HTTPException(401, "That is not the admin_key of this proxy.")
-        until = int(time()) + SESSION_S
         response.set_cookie(
             COOKIE,
-            session_cookie(key.get_secret_value(), until),
+            session_cookie(key, int(time()) + SESSION_S),
             max_age=SESSION_S,
             path="/admin",
             secure=_is_https(request),
@@ -112,29 +124,32 @@ def session_routes(live: LiveConfig) -> APIRouter:
         )
 
     @router.post("/logout", status_code=204)
-    async def logout(response: Response) -> None:
-        """Delete the session cookie."""
+    async def logout(request: Request, response: Response) -> None:
+        """End the session, also for copies of its cookie, and delete the cookie."""
+        cookie = request.cookies.get(COOKIE, "")
+        if is_session_cookie(cookie, _key_of(live), time()):
+            ENDED_SESSIONS.add(_mark_of(cookie))
         response.delete_cookie(COOKIE, path="/admin", httponly=True, samesite="strict")
 
     return router
 
 
 def session_cookie(key: str, until: int) -> str:
-    """Return a cookie that is valid until a Unix time: the time, and its HMAC by the admin key.
+    """Return a new cookie that is valid until a Unix time: that time, a nonce, and their HMAC.
 
-    It carries its own proof, so every worker and instance accepts it and a restart does not end the
-    session; a new admin key does.
+    It carries its own proof, so every worker and instance accepts it. A new admin key ends the
+    session. So does a restart, because the proxy no longer knows who has signed out before.
     """
-    return f"{until}.{hmac_digest(_secret(key), str(until).encode(), 'sha256').hex()}"
+    session = f"{until}-{token_hex(8)}"
+    return f"{session}.{_signature(session, key)}"
 
 
 def is_session_cookie(cookie: str, key: str, now: float) -> bool:
     """Return whether a cookie was made with this key and has not expired."""
-    until = cookie.partition(".")[0]
-    if not (until.isascii() and until.isdigit()) or len(until) > 12:
+    session, _, signature = cookie.partition(".")
+    if not compare_digest(signature.encode(), _signature(session, key).encode()):
         return False
-    valid = compare_digest(cookie.encode(), session_cookie(key, int(until)).encode())
-    return valid and now < int(until)
+    return now < _ends_at(session)
 
 
 def is_key(candidate: str, key: str) -> bool:
@@ -146,30 +161,71 @@ def _secret(key: str) -> bytes:
     return sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
+def _signature(session: str, key: str) -> str:
+    return hmac_digest(_secret(key), session.encode(), "sha256").hex()
+
+
+def _ends_at(session: str) -> int:
+    return int(session.partition("-")[0])
+
+
+def _mark_of(cookie: str) -> bytes:
+    return sha256(cookie.encode()).digest()[:MARK_BYTES]
+
+
+def _is_open(live: LiveConfig) -> bool:
+    return live.runtime.config.general_settings.admin_key is None
+
+
+def _key_of(live: LiveConfig) -> str:
+    key = live.runtime.config.general_settings.admin_key
+    return START_TOKEN if key is None else key.get_secret_value()
+
+
 def _is_authenticated(request: Request, key: str) -> bool:
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return is_key(credential.strip(), key)
-    return is_session_cookie(request.cookies.get(COOKIE, ""), key, time())
+        return _is_right(credential.strip(), key, request)
+    cookie = request.cookies.get(COOKIE, "")
+    if not is_session_cookie(cookie, key, time()) or _mark_of(cookie) in ENDED_SESSIONS:
+        return False
+    return _ends_at(cookie) - SESSION_S >= STARTED_AT
+
+
+def _is_right(candidate: str, key: str, request: Request) -> bool:
+    """Return whether a client sent the right key. Raises a 429 without looking at it if its address
+    has to wait after wrong ones."""
+    address = request.client.host if request.client else ""
+    now = monotonic()
+    wrong_keys: WrongKeys = request.app.state.wrong_keys
+    pause_s = wrong_keys.pause_s(address, now)
+    if pause_s > 0:
+        raise HTTPException(
+            429,
+            f"Too many wrong keys came from this address. Try again in {pause_s:.1f} s.",
+            {"retry-after": str(ceil(pause_s))},
+        )
+    if is_key(candidate, key):
+        wrong_keys.forget(address)
+        return True
+    tries = wrong_keys.count(address, now)
+    logger.warning("A wrong key was sent to /admin from %s (%d in a row).", address, tries)
+    return False
 
 
 def _is_this_machine(request: Request) -> bool:
     """Return whether a program on this machine sent the request.
 
-    Neither a proxy may have forwarded it, nor a browser whose page resolves its own name to this
-    machine (DNS rebinding).
+    Neither may a proxy have forwarded it (nginx speaks HTTP/1.0 and adds nothing by default), nor a
+    browser whose page resolves its own name to this machine (DNS rebinding).
     """
     peer = request.client.host if request.client else ""
-    name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    forwarded = any(header in request.headers for header in FORWARDED)
-    return _is_loopback(peer) and (name == "localhost" or _is_loopback(name)) and not forwarded
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
+    name = host_name(request.headers.get("host", "").encode("latin-1"))
+    if not (is_loopback(peer) and (name == "localhost" or is_loopback(name))):
         return False
+    return request.scope["http_version"] != "1.0" and not any(
+        header in FORWARDED or header.startswith(FORWARDED_PREFIX) for header in request.headers
+    )
 
 
 def _is_https(request: Request) -> bool:

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
+
+from llmproxy.protocols import ASGIApp, Message, Receive, Scope, Send
 
 PAGE = "page.html"
 FOLDER = Path(__file__).with_name("dashboard")
@@ -28,6 +31,28 @@ HEADERS = {
 
 # Python 3.11 and some systems' tables say application/javascript.
 mimetypes.add_type("text/javascript", ".js")
+
+
+class SecurityHeaders:
+    """Middleware: browsers take an answer for what it says it is, and keep none of `/admin`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI 3."""
+        is_private = scope["type"] == "http" and scope["path"].startswith("/admin")
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=list(message["headers"]))
+                headers["x-content-type-options"] = "nosniff"
+                if is_private:
+                    headers["cache-control"] = "no-store"
+                message = {**message, "headers": headers.raw}
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
 
 
 class DashboardFiles(StaticFiles):

@@ -119,7 +119,8 @@ class GeneralSettings(Section):
     admin_key: CallerKey | None = Field(
         default=None,
         description="The key for `/admin`, best as `os.environ/NAME`: sent as `Authorization: "
-        "Bearer KEY`. Without it, `/admin` answers only to this machine (127.0.0.1, ::1).",
+        "Bearer KEY`. Without it, `/admin` answers only to this machine (127.0.0.1, ::1), and to "
+        "who sends the token that is printed at the start.",
     )
     exact_token_counts: bool = Field(
         default=False,

@@ -22,8 +22,9 @@ REQUESTED_METHOD = b"access-control-request-method"
 MAX_SHOWN = 200
 PREFLIGHT_VALID_S = 600
 
+FOREIGN_SITES = frozenset((b"cross-site", b"same-site"))  # values of sec-fetch-site
+
 _SIGNS = frozenset((b"host", b"origin", b"sec-fetch-site"))
-_FOREIGN_SITES = frozenset((b"cross-site", b"same-site"))
 # Domains that nobody can register: browsers resolve .localhost to this machine, and .internal is
 # reserved for private use (host.docker.internal).
 _LOCAL_DOMAINS = (".localhost", ".internal")
@@ -65,7 +66,7 @@ def reading_origin(headers: Headers, policy: OriginPolicy) -> bytes | None:
             elif name == b"origin":  # two of them match nothing
                 origin = value if origin is None else b"%b, %b" % (origin, value)
             else:
-                foreign = foreign or value.lower() in _FOREIGN_SITES
+                foreign = foreign or value.lower() in FOREIGN_SITES
     if policy.loopback and not policy.keyed and not _is_ours(host, policy.hosts):
         raise _host_refused(host)
     if origin is not None:
@@ -108,6 +109,15 @@ def readable_by(origin: bytes, headers: Headers) -> Headers:
     ]
 
 
+def host_name(host: bytes) -> str:
+    """Return the name or address in `host[:port]`, in lower case, without brackets."""
+    text = host.decode("latin-1").lower()
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]")
+        return text if port and port[0] != ":" else address
+    return text.partition(":")[0].removesuffix(".")
+
+
 def is_loopback(address: str) -> bool:
     """Return whether an address, without a port, is one of this machine's own."""
     try:
@@ -135,7 +145,7 @@ def _may_call(origin: bytes, headers: Headers, policy: OriginPolicy) -> bool:
 def _is_local_page(origin: bytes) -> bool:
     """Return whether a program on this machine serves the page."""
     scheme, _, host = origin.partition(b"://")
-    name = _name_of(host)
+    name = host_name(host)
     return scheme in (b"http", b"https") and (name == "localhost" or is_loopback(name))
 
 
@@ -145,7 +155,7 @@ def _is_ours(host: bytes, listed: frozenset[bytes]) -> bool:
 
     A name without a dot is nobody's domain: containers and hosts files use them.
     """
-    name = _name_of(host)
+    name = host_name(host)
     if name.encode("latin-1") in listed or "." not in name or name.endswith(_LOCAL_DOMAINS):
         return True
     try:
@@ -153,14 +163,6 @@ def _is_ours(host: bytes, listed: frozenset[bytes]) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _name_of(host: bytes) -> str:
-    """Return the name or address in `host[:port]`, in lower case, without brackets."""
-    text = host.decode("latin-1").lower()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0].removesuffix(".")
 
 
 def _host_refused(host: bytes) -> ClientError:

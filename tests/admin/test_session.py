@@ -1,12 +1,14 @@
 """Signing in with a browser, and protection against cross-site requests."""
 
+import asyncio
 from time import time
 
 import pytest
 
 from llmproxy.admin.auth import is_session_cookie, session_cookie
+from llmproxy.runtime.process_family import START_TOKEN
 from tests.admin.watching import get_json, post
-from tests.support.client import ask
+from tests.support.client import ask, connect
 from tests.support.groups import endpoint
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
@@ -95,6 +97,126 @@ async def test_signing_out_deletes_the_cookie():
         reply = await post(proxy, "/admin/logout", {}, headers=[cookie])
         assert reply.status == 204
         assert "max-age=0" in reply.header("set-cookie").lower()
+
+
+@bounded()
+async def test_a_copy_of_the_cookie_ends_with_its_session_and_other_sessions_go_on():
+    async with scripted(GOOD) as vendor, serve_proxy(keyed(vendor)) as proxy:
+        cookie, other = await signed_in(proxy), await signed_in(proxy)
+        await post(proxy, "/admin/logout", {}, headers=[cookie])
+        after = await get_json(proxy, "/admin/session", headers=[cookie])
+        assert after == {"protected": True, "signed_in": False}
+        assert (await post(proxy, "/admin/drain", DRAIN, headers=[cookie])).status == 401
+        assert (await post(proxy, "/admin/drain", DRAIN, headers=[other])).status == 200
+
+
+@bounded()
+async def test_a_session_that_is_older_than_the_proxy_has_ended():
+    before = session_cookie(KEY, int(time()) - 3600 + SESSION_S)  # an hour old
+    async with scripted(GOOD) as vendor, serve_proxy(keyed(vendor)) as proxy:
+        session = await get_json(
+            proxy, "/admin/session", headers=[("cookie", f"llmproxy_session={before}")]
+        )
+        assert session["signed_in"] is False
+
+
+@bounded()
+async def test_guesses_wait_longer_and_longer_and_are_logged(caplog):
+    async with scripted(GOOD) as vendor, serve_proxy(keyed(vendor)) as proxy:
+        wrong = [("authorization", "Bearer sk-guess")]
+        right = [("authorization", f"Bearer {KEY}")]
+        cookie = await signed_in(proxy)
+        statuses = [
+            (await post(proxy, "/admin/drain", DRAIN, headers=wrong)).status for _ in range(20)
+        ]
+        assert statuses == [401] * 5 + [429] * 15
+        assert len(caplog.messages) == 5
+        assert caplog.messages[-1] == "A wrong key was sent to /admin from 127.0.0.1 (5 in a row)."
+        reply = await post(proxy, "/admin/login", {"key": KEY})
+        assert (reply.status, reply.header("retry-after")) == (429, "1")
+        assert (await post(proxy, "/admin/drain", DRAIN, headers=right)).status == 429
+        assert (await post(proxy, "/admin/drain", DRAIN, headers=[cookie])).status == 200
+        await asyncio.sleep(0.55)
+        assert (await post(proxy, "/admin/drain", DRAIN, headers=right)).status == 200
+
+
+@bounded()
+async def test_nothing_of_admin_is_kept_by_browsers_or_taken_for_a_page():
+    async with scripted(GOOD) as vendor, serve_proxy(keyed(vendor)) as proxy:
+        for path in ("/admin/state", "/admin/session", "/admin/none"):
+            reply = await ask(proxy.port, path, method="GET", host="localhost")
+            assert reply.all("cache-control") == ["no-store"]
+            assert reply.all("x-content-type-options") == ["nosniff"]
+        page = await ask(proxy.port, "/dashboard", method="GET", host="localhost")
+        assert page.all("cache-control") == ["no-cache"]
+        assert page.all("x-content-type-options") == ["nosniff"]
+
+
+IN_FRONT = {
+    "via": [("via", "1.1 front")],
+    "forwarded": [("forwarded", "for=203.0.113.9")],
+    "x-forwarded-for": [("x-forwarded-for", "203.0.113.9")],
+    "x-forwarded-host": [("x-forwarded-host", "llm.example.com")],
+    "x-forwarded-anything": [("x-forwarded-port", "443")],
+    "x-real-ip": [("x-real-ip", "203.0.113.9")],
+}
+
+
+@pytest.mark.parametrize("front", IN_FRONT)
+@pytest.mark.parametrize("path", ["drain", "enable", "clear", "reload"])
+@bounded()
+async def test_without_a_key_no_action_comes_through_a_proxy_but_with_the_token(front, path):
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
+            headers = IN_FRONT[front]
+            refused = await post(proxy, f"/admin/{path}", DRAIN, headers=headers)
+            assert refused.status == 403
+            assert "the token that the proxy printed" in refused.json["detail"]
+            token = ("authorization", f"Bearer {START_TOKEN}")
+            let_in = await post(proxy, f"/admin/{path}", DRAIN, headers=[*headers, token])
+            assert let_in.status == (409 if path == "reload" else 200)
+
+
+@bounded()
+async def test_http_1_0_came_through_a_proxy():
+    head = b"POST /admin/drain HTTP/1.0\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
+            connection = await connect(proxy.port)
+            await connection.send(head + b'content-length: 19\r\n\r\n{"endpoint":"only"}')
+            assert (await connection.reply()).status == 403
+
+
+@bounded()
+async def test_the_token_signs_in_where_there_is_no_key():
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
+            through = [("x-real-ip", "203.0.113.9")]
+            reply = await post(proxy, "/admin/login", {"key": "guess"}, headers=through)
+            assert reply.status == 401
+            reply = await post(proxy, "/admin/login", {"key": START_TOKEN}, headers=through)
+            cookie = ("cookie", reply.header("set-cookie").split(";")[0])
+            assert (
+                await post(proxy, "/admin/drain", DRAIN, headers=[*through, cookie])
+            ).status == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@bounded()
+async def test_a_form_of_another_site_without_an_origin_is_rejected(site):
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
+            reply = await post(proxy, "/admin/drain", DRAIN, headers=[("sec-fetch-site", site)])
+            assert reply.status == 403
+
+
+@pytest.mark.parametrize("host", ["evil@127.0.0.1", "127.0.0.1.evil.example", "[::1].evil.example"])
+@bounded()
+async def test_a_host_that_only_looks_like_this_machine_is_refused(host):
+    async with scripted(GOOD) as vendor:
+        async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
+            reply = await ask(proxy.port, "/admin/state", method="GET", host=host)
+            assert reply.status == 403
 
 
 @pytest.mark.parametrize("path", ["drain", "enable", "clear", "login", "logout"])

@@ -153,6 +153,7 @@ def test_hosts_that_no_foreign_site_can_choose_are_served(host):
         b"127.0.0.1@evil.example",
         b"1.2.3",
         b"0x7f.1",
+        b"[::1].evil.example",
         b"\xff.example",
     ],
 )

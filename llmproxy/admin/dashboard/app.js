@@ -40,7 +40,7 @@ async function begin() {
     setTimeout(begin, AGAIN_AFTER_MS);
     return;
   }
-  if (session.protected && !session.signed_in) askForKey();
+  if (!session.signed_in) askForKey();
   else openBoard();
 }
 
@@ -127,7 +127,7 @@ function tickLost(lost) {
 async function checkAccess() {
   try {
     session = await get("admin/session");
-    if (session.protected && !session.signed_in) {
+    if (!session.signed_in) {
       askForKey();
       return false;
     }
