@@ -17,7 +17,10 @@ class AttemptOutcome(StrEnum):
 
     ANSWERED = "answered"  # the call reached its commit point
     FAILED = "failed"
-    ABANDONED = "abandoned"  # the call ended while the attempt was under way: the client left
+    ABANDONED = "abandoned"  # the client left, or another attempt answered first
+
+
+OUTRUN = "outrun"  # the reason of an attempt that was abandoned because another one answered first
 
 
 class Verdict(StrEnum):
@@ -26,6 +29,7 @@ class Verdict(StrEnum):
     SAME_ENDPOINT = "same endpoint"
     NEXT_ENDPOINT = "next endpoint"
     GIVE_UP = "give up"
+    OTHER_ATTEMPT = "other attempt"  # it is under way beside the failed one, and is waited for
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="attempt"):
@@ -37,8 +41,10 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="atte
         took_s: Its duration up to the commit point or the failure.
         outcome: How it ended.
         status: The endpoint's HTTP status; None if it sent none.
-        reason: Kind of the failure, such as `timeout`; only of a failed attempt.
+        reason: Kind of the failure, such as `timeout`; of an abandoned attempt, `outrun` if another
+            one answered first.
         verdict: What the call did next; only of a failed attempt.
+        hedge: It began beside another attempt, which was silent for long.
     """
 
     endpoint: str
@@ -48,6 +54,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="atte
     status: int | None = None
     reason: str | None = None
     verdict: Verdict | None = None
+    hedge: bool = False
 
 
 class PassedOver(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="skipped"):
@@ -97,7 +104,8 @@ def _in_words(step: Step) -> str:
 
 
 def _attempt_in_words(attempt: Attempt) -> str:
-    parts = [attempt.endpoint, attempt.outcome]
+    name = f"{attempt.endpoint} (hedge)" if attempt.hedge else attempt.endpoint
+    parts = [name, attempt.outcome]
     if attempt.status is not None:
         parts.append(str(attempt.status))
     if attempt.reason not in (None, attempt.outcome):

@@ -33,7 +33,7 @@ CORE = (
     *("protocols", "providers", "record", "routing", "rules", "runtime", "server", "serving"),
     *("steps", "streams", "upstream"),
 )
-MAX_CORE_LINES = 13_300  # without blank lines
+MAX_CORE_LINES = 13_800  # without blank lines
 VALUE_BASES = {"BaseModel", "Section", "Protocol", "Enum", "StrEnum", "IntEnum", "NamedTuple"}
 
 # "path", "path::function", "path::Class" or the name of a class -> why the rule does not hold

@@ -39,13 +39,14 @@ class Timeouts(Section):
     pool_s: Seconds = Field(
         default=2.0, description="Waiting for a free connection of an endpoint's pool."
     )
-    first_byte_s: Seconds = Field(
-        default=120.0, description="From the request to the first byte of a streamed answer."
+    first_byte_s: Seconds | None = Field(
+        default=None,
+        description="From the request to the first byte of a streamed answer; then the attempt has "
+        "failed. Default: an endpoint that is silent is waited for, and another is asked beside it "
+        "(`hedge`).",
     )
-    unary_first_byte_s: Seconds = Field(
-        default=300.0,
-        description="The same for an answer that is not streamed, which may take minutes to begin. "
-        "Less than `total_s`, so that a call to a stalled endpoint can still fail over.",
+    unary_first_byte_s: Seconds | None = Field(
+        default=None, description="The same for an answer that is not streamed."
     )
     idle_s: Seconds = Field(
         default=300.0,
@@ -90,6 +91,20 @@ class GeneralSettings(Section):
     num_retries: Annotated[int, Field(ge=0, le=100), NUMBER] = Field(
         default=3,
         description="Further attempts after the first, each at another endpoint if there is one.",
+    )
+    hedge: Literal["auto", "off"] = Field(
+        default="auto",
+        description="Whether a second attempt begins beside one that is silent for longer than is "
+        "usual for its endpoint; the first that answers wins. Only at an endpoint that has "
+        "capacity, and never for calls that may not be sent twice.",
+    )
+    hedge_budget: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NUMBER] = Field(
+        default=0.05, description="The largest share of a group's calls that are hedged."
+    )
+    hedge_after_s: Seconds | None = Field(
+        default=None,
+        description="Seconds of silence after which a second attempt begins. Default: learned for "
+        "each endpoint, at least 2 s, and 120 s for calls that reason.",
     )
     allowed_fails: Annotated[int, Field(ge=1), NUMBER] = Field(
         default=3, description="Consecutive failures that start a cooldown of the endpoint."

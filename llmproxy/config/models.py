@@ -59,8 +59,8 @@ class Params(Section):
     )
     timeout: Seconds | None = Field(
         default=None,
-        description="Seconds to wait for this endpoint's first byte, streamed or not; instead of "
-        "`timeouts.first_byte_s` and `timeouts.unary_first_byte_s`.",
+        description="Seconds to wait for this endpoint's first byte, streamed or not; then the "
+        "attempt has failed. Instead of `timeouts.first_byte_s` and `timeouts.unary_first_byte_s`.",
     )
     default_headers: HeaderValues = Field(
         default_factory=dict,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -28,6 +29,32 @@ class RoutedCall(Protocol):
     def caller(self) -> str | None:
         """Whose key the client sent; None: the key, if any, is the endpoint's to check."""
 
+    @property
+    def hedgeable(self) -> bool:
+        """Whether it may be sent to a second endpoint while the first one works on it."""
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer comes piece by piece."""
+
+    @property
+    def thinks(self) -> bool | None:
+        """Whether the model reasons before it answers; None: as it usually does."""
+
+
+class CallState(StrEnum):
+    """Where a call is, as the table below uses it."""
+
+    CHOOSING = "choosing"
+    OWES_RETRY = "owes retry"
+    BLOCKED = "blocked"
+    QUEUED = "queued"
+    PAUSED = "paused"
+    DECIDED = "decided"
+    UNDER_WAY = "under way"
+    ACCEPTED = "accepted"
+    OVER = "over"
+
 
 class AttemptPolicy(msgspec.Struct, frozen=True):
     """The operator's bounds: attempts of a call in one group, and the wait queue's."""
@@ -40,11 +67,14 @@ class Try(msgspec.Struct, eq=False):
     """Send the call to the endpoint of `checkout`; then report `accepted`, `failed` or `abandoned`.
 
     It is one attempt, and owns what the attempt has claimed: the checkout and, until it is
-    returned, a slot of the group's retry budget (`holds_retry`).
+    returned, a slot of the group's retry budget (`holds_retry`). `is_hedge`: it began beside a
+    silent one.
     """
 
     checkout: Checkout
+    began_at: float
     holds_retry: bool = False
+    is_hedge: bool = False
 
 
 class WaitInLine(msgspec.Struct, frozen=True):

@@ -8,8 +8,6 @@ tools/simulate from a heap of simulated moments.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
 
 from llmproxy.errors import NoEndpoint, StreamBroken, TimedOut, UpstreamError
@@ -18,6 +16,7 @@ from llmproxy.operations.rate_limits import RateLimits
 from llmproxy.routing.actions import (
     Action,
     AttemptPolicy,
+    CallState,
     Failed,
     GiveUp,
     Pause,
@@ -35,6 +34,7 @@ from llmproxy.routing.endpoint import (
 from llmproxy.routing.exhausted import FailedAttempt, end_of, useless_of
 from llmproxy.routing.group import Group
 from llmproxy.routing.outlook import Outlook, outlook_of
+from llmproxy.routing.silence import begin_hedge, hedge_after_s, judge_outrun, note_answer
 from llmproxy.routing.tier import CallDemand
 from llmproxy.rules.retry import Judgement, backoff_s, judge, passes_unchanged
 from llmproxy.steps import Verdict
@@ -44,20 +44,6 @@ MAX_PAUSES_S = 10.0
 # While another call probes an endpoint, look again this often (jittered).
 PROBE_POLL_S = 0.1
 BUDGET_POLL_S = 0.02  # so often while the retry budget is used up (jittered)
-
-
-class CallState(StrEnum):
-    """Where a call is, as the table below uses it."""
-
-    CHOOSING = "choosing"
-    OWES_RETRY = "owes retry"
-    BLOCKED = "blocked"
-    QUEUED = "queued"
-    PAUSED = "paused"
-    DECIDED = "decided"
-    UNDER_WAY = "under way"
-    ACCEPTED = "accepted"
-    OVER = "over"
 
 
 # The state machine
@@ -82,7 +68,8 @@ class CallState(StrEnum):
 #   ----------   -----------------------------------------------------   ----------
 #   QUEUED       left_queue with a checkout                              DECIDED (Try)
 #                left_queue without                                      BLOCKED
-#   UNDER_WAY    accepted                                                ACCEPTED
+#   UNDER_WAY    accepted; each other attempt is then reported `outrun`  ACCEPTED
+#                failed: another attempt is under way beside it          UNDER_WAY
 #                failed: another attempt may help                        CHOOSING, OWES_RETRY
 #                failed: none may, or there is no time                   DECIDED (GiveUp)
 #                abandoned                                               UNDER_WAY
@@ -100,6 +87,10 @@ class CallState(StrEnum):
 # at a time probes an endpoint; the others take what becomes available, or pause for the result.
 # A second probe of the same endpoint comes after a pause.
 #
+# An endpoint that is silent for unusually long is not given up: `hedge` begins a second attempt
+# beside it, where another endpoint has capacity and the group's budget allows it. Whichever is
+# accepted first wins. If one fails, the other one is waited for, whatever the failure was.
+#
 # Claims (a checkout, a slot of the retry budget) belong to the attempt, not to the call. Several
 # attempts may be under way at once; each is reported, and gives back its claims, exactly once.
 # `close` gives back the rest, so a driver that is cancelled anywhere leaks nothing.
@@ -112,8 +103,8 @@ _ACCEPTED = CallState.ACCEPTED
 class Attempts(msgspec.Struct, eq=False):
     """The attempts of one call in one group. Entered when made; ended by `finished` or `close`.
 
-    `_holds_retry`: a slot of the retry budget is held for the next attempt. `_decided`: what `next`
-    returns, whatever the endpoints' state.
+    `under_way`: oldest first. `_holds_retry`: a slot of the retry budget is held for the next
+    attempt. `_decided`: what `next` returns, whatever the endpoints' state.
     """
 
     _group: Group
@@ -121,7 +112,7 @@ class Attempts(msgspec.Struct, eq=False):
     demand: CallDemand
     _policy: AttemptPolicy
     state: CallState = _CHOOSING
-    _under_way: list[Try] = []
+    under_way: list[Try] = []
     _failures: list[FailedAttempt] = []
     _holds_retry: bool = False
     _decided: Try | GiveUp | None = None
@@ -159,22 +150,37 @@ class Attempts(msgspec.Struct, eq=False):
         checkout = self._group.take_as_newcomer(self.demand, now)
         if checkout is not None:  # what `_try` does, without the price of another call
             self.state = _UNDER_WAY
-            attempt = Try(checkout, self._holds_retry)
+            attempt = Try(checkout, now, self._holds_retry)
             if self._holds_retry:
                 self._holds_retry = False
-            self._under_way.append(attempt)
+            self.under_way.append(attempt)
             self.demand.excluded.append(checkout.state)
             return attempt
         return self._blocked(now, draw)
+
+    def hedge_in_s(self) -> float | None:
+        """Return after how many seconds of silence to ask `hedge`; None: not at all."""
+        if len(self.under_way) != 1 or len(self._failures) + 1 >= self._policy.max_attempts:
+            return None
+        attempt, is_first = self.under_way[0], not self._failures
+        return hedge_after_s(self._group, self._call, attempt, is_first=is_first)
+
+    def hedge(self, now: float) -> Try | None:
+        """Return an attempt to make beside the silent one; None if none may begin now."""
+        (silent,) = self.under_way
+        attempt = begin_hedge(self._group, self.demand, silent, useless_of(self._failures), now)
+        if attempt is not None:
+            self.under_way.append(attempt)
+        return attempt
 
     def _act(self, action: Try | GiveUp) -> Try | GiveUp:
         self.state = _UNDER_WAY if isinstance(action, Try) else CallState.OVER
         return action
 
-    def _try(self, checkout: Checkout) -> Try:
-        attempt = Try(checkout, self._holds_retry)
+    def _try(self, checkout: Checkout, now: float) -> Try:
+        attempt = Try(checkout, now, self._holds_retry)
         self._holds_retry = False
-        self._under_way.append(attempt)
+        self.under_way.append(attempt)
         self.demand.excluded.append(checkout.state)
         return attempt
 
@@ -186,7 +192,7 @@ class Attempts(msgspec.Struct, eq=False):
             tokens=demand.tokens,
             tried=[failure.state for failure in self._failures],
             useless=useless_of(self._failures)
-            + [attempt.checkout.state for attempt in self._under_way],
+            + [attempt.checkout.state for attempt in self.under_way],
             attempts_left=self._policy.max_attempts - len(self._failures),
             patience_s=patience_s,
         )
@@ -196,7 +202,7 @@ class Attempts(msgspec.Struct, eq=False):
         if outlook.is_second and self.state is not CallState.PAUSED:
             probe = None
         if probe is not None and not outlook.has_rival:
-            return self._act(self._try(probe.begin(demand.tokens, now)))
+            return self._act(self._try(probe.begin(demand.tokens, now), now))
         demand.excluded = [state for state in group.states if state not in outlook.hopeful]
         available_in_s = group.available_in_s(demand, now, newcomer=True)
         if available_in_s > 0 or not self._failures:
@@ -204,7 +210,7 @@ class Attempts(msgspec.Struct, eq=False):
             if action is not None:
                 return action
             if probe is not None:
-                return self._act(self._try(probe.begin(demand.tokens, now)))
+                return self._act(self._try(probe.begin(demand.tokens, now), now))
         return self._pause_before_another_look(outlook, available_in_s, now, draw)
 
     def _patience_s(self, now: float) -> float:
@@ -225,7 +231,7 @@ class Attempts(msgspec.Struct, eq=False):
             checkout = self._group.take_as_newcomer(self.demand, now)
             if checkout is not None:
                 self.state = _UNDER_WAY
-                return self._try(checkout)
+                return self._try(checkout, now)
         if patience_s <= 0 or available_in_s > patience_s:
             return None
         self.state = CallState.QUEUED
@@ -258,13 +264,13 @@ class Attempts(msgspec.Struct, eq=False):
 
     # ---- what came of it
 
-    def left_queue(self, checkout: Checkout | None, waited_s: float) -> None:
+    def left_queue(self, checkout: Checkout | None, waited_s: float, now: float) -> None:
         """The wait in the queue is over. `checkout`: None if no endpoint became available."""
         self._queued_s += waited_s
         if checkout is None:
             self.state = CallState.BLOCKED
         else:
-            self._decided = self._try(checkout)
+            self._decided = self._try(checkout, now)
             self.state = CallState.DECIDED
 
     def learn(self, attempt: Try, limits: RateLimits) -> None:
@@ -277,6 +283,7 @@ class Attempts(msgspec.Struct, eq=False):
         """An endpoint accepted the call. Returns a change if it is back from a failure."""
         self.state = _ACCEPTED
         closed = attempt.checkout.answered(now)
+        note_answer(self._group, self._call, attempt, now)
         self._return_claims(attempt)
         if not closed:
             return None
@@ -301,6 +308,8 @@ class Attempts(msgspec.Struct, eq=False):
         if judgement.cooldown_s is not None:
             changes += cool_after(state, failure, judgement, judgement.cooldown_s, now)
         self._end(attempt, now, sent=failure.sent)
+        if self.under_way:
+            return Failed(Verdict.OTHER_ATTEMPT, tuple(changes))
         error = self._reason_to_end(judgement, now)
         if error is not None:
             self._decided = GiveUp(error)
@@ -308,6 +317,12 @@ class Attempts(msgspec.Struct, eq=False):
             return Failed(Verdict.GIVE_UP, tuple(changes))
         self.state = CallState.OWES_RETRY if judgement.costs_budget else _CHOOSING
         return Failed(self._next_place(state), tuple(changes))
+
+    def outrun(self, attempt: Try, now: float, draw: float) -> list[StateChange]:
+        """Another attempt was accepted first. Returns a change if its endpoint is often silent."""
+        changes = judge_outrun(self._group, self._call, attempt, now, draw)
+        self._end(attempt, now, sent=True)
+        return changes
 
     def abandoned(self, attempt: Try, now: float, *, sent: bool = True) -> None:
         """An attempt was given up under way: it says nothing about its endpoint.
@@ -330,7 +345,7 @@ class Attempts(msgspec.Struct, eq=False):
 
         `used_tokens`: the usage that the endpoint reported, if it did.
         """
-        self._under_way.remove(attempt)
+        self.under_way.remove(attempt)
         attempt.checkout.end(now, used_tokens=used_tokens)
         self.close(now)
         if broken is None:
@@ -339,8 +354,8 @@ class Attempts(msgspec.Struct, eq=False):
 
     def close(self, now: float) -> None:
         """Let the call leave the group. Abandons what is still under way."""
-        while self._under_way:
-            attempt = self._under_way[-1]
+        while self.under_way:
+            attempt = self.under_way[-1]
             self.abandoned(attempt, now, sent=attempt is not self._decided)
         if self._holds_retry:
             self._group.budget.end()
@@ -349,7 +364,7 @@ class Attempts(msgspec.Struct, eq=False):
         self.state = CallState.OVER
 
     def _end(self, attempt: Try, now: float, *, sent: bool) -> None:
-        self._under_way.remove(attempt)
+        self.under_way.remove(attempt)
         attempt.checkout.end(now, sent=sent)
         self._return_claims(attempt)
 

@@ -14,6 +14,7 @@ from llmproxy.operations.rate_limits import RateLimits
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.breaker import Breaker, BreakerState
 from llmproxy.rules.capacity import Capacity, Reservation
+from llmproxy.rules.hedging import Promptness, model_thinks
 from llmproxy.rules.retry import Judgement
 
 DRAINED = "drained by the operator"
@@ -81,6 +82,8 @@ class EndpointState:
         "failed_why",
         "in_flight",
         "learns_limits",
+        "promptness",
+        "thinks",
     )
 
     def __init__(
@@ -94,6 +97,7 @@ class EndpointState:
         self.failed_at = 0.0  # the last failure that its breaker was told
         self.failed_why = ""
         self.in_flight = 0
+        self.promptness = Promptness()
 
     def update(self, endpoint: Endpoint, *, alone: bool) -> None:
         """Replace the endpoint by the same place with another config: its weight, its price."""
@@ -102,6 +106,7 @@ class EndpointState:
         # Limits belong to a credential and a model. If the client brings either, the limits that
         # one answer reports do not hold for the next call.
         self.learns_limits = endpoint.has_own_credential and endpoint.model is not None
+        self.thinks = endpoint.model is not None and model_thinks(endpoint.model)
 
     def available(self, now: float) -> bool:
         """Return whether it is healthy. A breaker never shuts a group's only endpoint: trying it

@@ -12,6 +12,7 @@ from llmproxy.routing.strategies import Price, Strategy
 from llmproxy.routing.tier import CallDemand, Tier
 from llmproxy.routing.token_estimates import TokenEstimates
 from llmproxy.routing.wait_queue import WaitQueue
+from llmproxy.rules.hedging import Hedges
 from llmproxy.rules.retry import RetryBudget
 
 # The hint to a client when only breakers are in its way: the next call will probe.
@@ -32,6 +33,7 @@ class Group:
         "context_fallbacks",
         "estimates",
         "fallbacks",
+        "hedges",
         "in_flight",
         "name",
         "queue",
@@ -51,6 +53,7 @@ class Group:
     ) -> None:
         self.name = name
         self.budget = RetryBudget()
+        self.hedges = Hedges()
         self.estimates = TokenEstimates()
         self.queue = WaitQueue()
         self.in_flight = 0

@@ -56,25 +56,35 @@ def model_thinks(model: str) -> bool:
 class Promptness:
     """How soon an endpoint's answers begin. Mutable; owned by the endpoint's state.
 
-    `outrun`: calls in a row that others answered while the endpoint was silent.
+    `outrun`: calls in a row that others answered while the endpoint was silent for unusually long.
+    `_given_up`: by kind, the attempts that were given up since the last answer and had taken longer
+    than the estimate. They count as slow once the endpoint answers: a dead one must not come to be
+    taken for a slow one, whose silence is usual.
     """
 
-    __slots__ = ("_usual_s", "outrun")
+    __slots__ = ("_given_up", "_usual_s", "outrun")
 
     def __init__(self) -> None:
         self._usual_s = list(UNKNOWN_S)
+        self._given_up = [0, 0, 0, 0]
         self.outrun = 0
 
     def answered(self, kind: int, took_s: float) -> None:
         """Learn from an answer that began after so long."""
+        if any(self._given_up):
+            self._usual_s = [
+                usual_s * UP**count
+                for usual_s, count in zip(self._usual_s, self._given_up, strict=True)
+            ]
+            self._given_up = [0, 0, 0, 0]
         self._usual_s[kind] *= DOWN if took_s < self._usual_s[kind] else UP
         self.outrun = 0
 
-    def given_up(self, kind: int, after_s: float) -> None:
-        """Learn from an attempt that was given up for one that another endpoint answered."""
+    def given_up(self, kind: int, after_s: float, *, suspicious: bool) -> None:
+        """Learn from an attempt that was given up because another endpoint answered."""
         if after_s >= self._usual_s[kind]:  # else it may have been as prompt as ever
-            self._usual_s[kind] *= UP
-        self.outrun += 1
+            self._given_up[kind] += 1
+        self.outrun += suspicious
 
     @property
     def is_silent(self) -> bool:
@@ -103,9 +113,11 @@ class Hedges(msgspec.Struct):
         left = self._left + self.share
         self._left = left if left < BURST else BURST
 
-    def take(self) -> bool:
-        """Take a hedge out of the budget; returns whether there was one."""
-        if self._left < 1.0:
-            return False
+    @property
+    def may_take(self) -> bool:
+        """Whether the budget allows a hedge now."""
+        return self._left >= 1.0
+
+    def take(self) -> None:
+        """Take a hedge out of the budget."""
         self._left -= 1.0
-        return True

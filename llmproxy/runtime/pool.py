@@ -84,9 +84,13 @@ def _group(
 ) -> Group:
     spill_wait_s = settings.queue.spill_wait_s
     if before is None:
-        return Group(name, states, strategy, spill_wait_s=spill_wait_s, price=price)
-    before.update(states, strategy, spill_wait_s=spill_wait_s, price=price)
-    return before
+        group = Group(name, states, strategy, spill_wait_s=spill_wait_s, price=price)
+    else:
+        group = before
+        group.update(states, strategy, spill_wait_s=spill_wait_s, price=price)
+    group.hedges.share = settings.hedge_budget if settings.hedge == "auto" else 0.0
+    group.hedges.after_s = settings.hedge_after_s
+    return group
 
 
 class _States:
@@ -133,6 +137,8 @@ class _States:
         state = EndpointState(endpoint, breaker, capacity, alone=alone)
         if known is not None and (same or known.drained):  # a drain is the operator's word
             state.cool(known.cooldown_until, known.cooldown_why)
+        if known is not None and same:
+            state.promptness = known.promptness
         return state
 
     def _capacity(self, endpoint: Endpoint) -> Capacity:

@@ -53,8 +53,8 @@ def test_the_defaults_are_those_of_the_facts():
     assert settings.timeouts.model_dump() == {
         "connect_s": 5,
         "pool_s": 2,
-        "first_byte_s": 120,
-        "unary_first_byte_s": 300,
+        "first_byte_s": None,
+        "unary_first_byte_s": None,
         "idle_s": 300,
         "total_s": 600,
         "header_s": 10,

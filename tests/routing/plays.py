@@ -25,9 +25,29 @@ def group_of(names="ab", *, limits="", **general):
     return pool_of(config).groups["g"], policy
 
 
-def attempts_in(group, policy, *, now=0.0, replay=Replay.SAFE, caller=None, total_s=600.0):
-    call = SimpleNamespace(replay=replay, deadline_at=now + total_s, caller=caller)
+def attempts_in(
+    group, policy, *, now=0.0, replay=Replay.SAFE, caller=None, total_s=600.0, hedgeable=True
+):
+    call = SimpleNamespace(
+        replay=replay,
+        deadline_at=now + total_s,
+        caller=caller,
+        hedgeable=hedgeable,
+        stream=False,
+        thinks=None,
+    )
     return Attempts(group, call, CallDemand(), policy)
+
+
+def silent(group, policy, *, now=0.0, **call):
+    """Return a call whose first attempt is under way, and that attempt."""
+    attempts = attempts_in(group, policy, now=now, **call)
+    return attempts, attempts.next(now, DRAW)
+
+
+def name_of(attempt):
+    """Return the endpoint that an attempt asks."""
+    return attempt.checkout.state.endpoint.name
 
 
 def play(group, policy, script, *, now=0.0, draw=DRAW, **call):
@@ -50,7 +70,7 @@ def play(group, policy, script, *, now=0.0, draw=DRAW, **call):
             case WaitInLine(at_most_s):
                 waited_s = min(at_most_s, group.available_in_s(attempts.demand, now, newcomer=True))
                 now += waited_s
-                attempts.left_queue(group.take(attempts.demand, now), waited_s)
+                attempts.left_queue(group.take(attempts.demand, now), waited_s, now)
             case Pause(seconds):
                 now += seconds
             case GiveUp(error):

@@ -162,6 +162,7 @@ class AnyUse(RuleBasedStateMachine):
             num_retries=MAX_ATTEMPTS - 1,
             cooldown_time=5,
             queue="{max_waiting: 4, max_wait_s: 3}",
+            hedge_budget=0.5,
         )
         self.now = 0.0
         self.ready = []  # calls whose driver asks `next`
@@ -195,12 +196,21 @@ class AnyUse(RuleBasedStateMachine):
             case Pause(seconds):
                 assert seconds <= 10.0
 
+    @precondition(lambda self: self.tried)
+    @rule(data=st.data())
+    def hedge(self, data):
+        call, _ = data.draw(st.sampled_from(self.tried))
+        if call.hedge_in_s() is not None and (attempt := call.hedge(self.now)) is not None:
+            assert attempt.checkout.state is not call.under_way[0].checkout.state
+            self.tried.append((call, attempt))
+            self.begun[id(call)] += 1
+
     @rule()
     def serve(self):
         for demand, checkout in self.group.serve_queue(self.now):
             call = next(call for call in self.waiting if call.demand is demand)
             self.waiting.remove(call)
-            call.left_queue(checkout, 0.1)
+            call.left_queue(checkout, 0.1, self.now)
             self.ready.append(call)
 
     @precondition(lambda self: self.waiting)
@@ -209,7 +219,7 @@ class AnyUse(RuleBasedStateMachine):
         call = data.draw(st.sampled_from(self.waiting))
         self.waiting.remove(call)
         self.group.queue.leave(call.demand)
-        call.left_queue(None, 3.0)
+        call.left_queue(None, 3.0, self.now)
         self.ready.append(call)
 
     @precondition(lambda self: self.tried)
@@ -221,9 +231,13 @@ class AnyUse(RuleBasedStateMachine):
         if failure is None:
             call.accepted(attempt, self.now)
             self.answered.append((call, attempt))
+            for other in [other for other in call.under_way if other is not attempt]:
+                call.outrun(other, self.now, draw)
+                self.tried.remove((call, other))
         else:
             call.failed(attempt, failure, self.now, draw)
-            self.ready.append(call)
+            if not call.under_way:
+                self.ready.append(call)
 
     @precondition(lambda self: self.answered)
     @rule(data=st.data(), breaks=st.booleans())
@@ -259,7 +273,8 @@ class AnyUse(RuleBasedStateMachine):
 
     @invariant()
     def each_attempt_under_way_has_one_checkout(self):
-        here = len(self.ready) + len(self.waiting) + len(self.tried) + len(self.answered)
+        calls_tried = len({id(call) for call, _ in self.tried})
+        here = len(self.ready) + len(self.waiting) + calls_tried + len(self.answered)
         assert self.group.in_flight == here
         under_way = len(self.tried) + len(self.answered)
         checkouts = sum(state.in_flight for state in self.group.states)
@@ -268,7 +283,8 @@ class AnyUse(RuleBasedStateMachine):
     def teardown(self):
         for call in self.waiting:
             self.group.queue.leave(call.demand)
-        for call in (*self.ready, *self.waiting, *(call for call, _ in self.tried + self.answered)):
+        tried = {id(call): call for call, _ in self.tried + self.answered}
+        for call in (*self.ready, *self.waiting, *tried.values()):
             call.close(self.now)
         assert self.group.in_flight == 0
         assert self.group.budget.retrying == 0

@@ -56,7 +56,10 @@ class AttemptMaker:
             if endpoint.token_source is not None and self._credentials is not None:
                 credential = await self._credentials.headers(endpoint)
             outgoing = outgoing_request(call, endpoint, credential, record)
-            until = min(monotonic() + self._first_byte_s(call, endpoint), call.deadline_at)
+            until = call.deadline_at
+            first_byte_s = self._first_byte_s(call, endpoint)
+            if first_byte_s is not None:
+                until = min(until, monotonic() + first_byte_s)
             response = await self._client.send(endpoint, outgoing, until=until)
             try:
                 if response.status >= 400:
@@ -75,7 +78,8 @@ class AttemptMaker:
                 failure.phase = "total"  # the client's patience says nothing about the endpoint
             raise
 
-    def _first_byte_s(self, call: Call, endpoint: Endpoint) -> float:
+    def _first_byte_s(self, call: Call, endpoint: Endpoint) -> float | None:
+        """Return the operator's limit; None if there is none, and silence is no failure."""
         timeouts = self._timeouts
         if endpoint.first_byte_timeout_s is not None:
             return endpoint.first_byte_timeout_s

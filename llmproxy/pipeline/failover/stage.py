@@ -7,14 +7,15 @@ tried again once `__aenter__` has returned: the commit point is where the langua
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic, time
-from typing import assert_never
+from typing import Any, assert_never
 
 from llmproxy.calls import Accepted, Call, Headers
 from llmproxy.errors import GatewayError, NoEndpoint, StreamBroken, UpstreamError
 from llmproxy.events import AttemptEnded, EndpointStateChanged, Listener
 from llmproxy.pipeline.failover.attempt import AttemptMaker
+from llmproxy.pipeline.failover.race import Race, Winner
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.record import CallRecord
 from llmproxy.routing import CallDemand, Group
@@ -23,7 +24,7 @@ from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
 from llmproxy.routing.fallbacks import Fallbacks
 from llmproxy.rules.estimate import Size
-from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver
+from llmproxy.steps import OUTRUN, Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 
 # The trace of a call that could not be served names at most so many endpoints of a large group.
 MAX_SKIPPED = 20
@@ -93,23 +94,8 @@ class FirstAccepted:
                 action = attempts.next(now, stage.draw())
                 match action:
                     case Try():
-                        if attempts.demand.passed_over:
-                            self._note_passed_over(now)
-                        endpoint = action.checkout.state.endpoint
-                        record.attempts += 1
-                        record.endpoint = endpoint.name
-                        try:
-                            accepted = await stage.maker.make(self._call, endpoint, record)
-                        except UpstreamError as failure:
-                            self._failed(action, failure, now)
-                            continue
-                        except BaseException:  # the client left, or it is our bug
-                            self._abandoned(action, now)
-                            raise
-                        finally:
-                            record.waited_s += monotonic() - now
-                        self._accept(action, accepted, now)
-                        return accepted
+                        if await self._try(action):
+                            return self._accepted
                     case WaitInLine(at_most_s):
                         await self._wait_in_line(at_most_s)
                     case Pause(seconds):
@@ -155,19 +141,68 @@ class FirstAccepted:
             tokens, self._size = group.estimates.roughly(call, now, group.states)
         return CallDemand(tokens, call.priority, now + group.spill_wait_s)
 
-    def _accept(self, attempt: Try, accepted: Accepted, began_at: float) -> None:
+    async def _try(self, attempt: Try) -> bool:
+        """Make an attempt. Returns whether it was accepted, or a hedge beside it."""
+        winner: Winner | None = None
+        try:
+            hedge_in_s = self.hedge_in_s()
+            if hedge_in_s is None:
+                winner = attempt, await self.make(attempt)
+            else:
+                winner = await Race(self, hedge_in_s).run(attempt)
+        except UpstreamError as failure:
+            self.failed(attempt, failure)
+        except BaseException:  # the client left, or it is our bug
+            self._abandon_all()
+            raise
+        finally:
+            self._record.waited_s += monotonic() - attempt.began_at
+        if winner is None:
+            return False
+        self._accept(*winner)
+        return True
+
+    def make(self, attempt: Try) -> Coroutine[Any, Any, Accepted]:
+        """Make an attempt. Raises UpstreamError."""
+        record, endpoint = self._record, attempt.checkout.state.endpoint
+        if self.attempts.demand.passed_over:
+            self._note_passed_over(attempt.began_at)
+        record.attempts += 1
+        record.endpoint = endpoint.name
+        return self._stage.maker.make(self._call, endpoint, record)
+
+    def hedge_in_s(self) -> float | None:
+        """Return after how many seconds the attempt under way may be hedged; None: never."""
+        return self.attempts.hedge_in_s()
+
+    def next_hedge(self) -> Try | None:
+        """Return an attempt to make beside the one under way; None if there is none now."""
+        return self.attempts.hedge(monotonic())
+
+    def _accept(self, attempt: Try, accepted: Accepted) -> None:
         self._attempt, self._accepted = attempt, accepted
         now, response = monotonic(), accepted.response
-        name, took_s = attempt.checkout.state.endpoint.name, now - began_at
-        self._answered = Attempt(name, began_at, took_s, AttemptOutcome.ANSWERED, response.status)
-        self._record.steps.append(self._answered)
         if attempt.checkout.wants_report:
             self._note_limits(attempt, response.headers)
         change = self.attempts.accepted(attempt, now)
         if change is not None:
             self._report_change(change)
+        if len(self.attempts.under_way) > 1:
+            self._note_outrun(attempt, now)
+        self._answered = self._step(attempt, now, AttemptOutcome.ANSWERED, status=response.status)
+        self._record.steps.append(self._answered)
 
-    def _failed(self, attempt: Try, failure: UpstreamError, began_at: float) -> None:
+    def _note_outrun(self, winner: Try, now: float) -> None:
+        self._record.endpoint = winner.checkout.state.endpoint.name
+        for attempt in list(self.attempts.under_way):
+            if attempt is not winner:
+                for change in self.attempts.outrun(attempt, now, self._stage.draw()):
+                    self._report_change(change)
+                self._note_end(self._step(attempt, now, AttemptOutcome.ABANDONED, reason=OUTRUN))
+        self._serve_waiting()
+
+    def failed(self, attempt: Try, failure: UpstreamError) -> None:
+        """Report that an attempt failed."""
         stage, now = self._stage, monotonic()
         if failure.answer is not None and attempt.checkout.wants_report:
             self._note_limits(attempt, failure.answer.headers)
@@ -175,24 +210,37 @@ class FirstAccepted:
         for change in outcome.changes:
             self._report_change(change)
         self._serve_waiting()
-        status = failure.answer.status if failure.answer else None
-        name, took_s = attempt.checkout.state.endpoint.name, now - began_at
-        self._note_end(
-            Attempt(
-                *(name, began_at, took_s, AttemptOutcome.FAILED),
-                *(status, failure.reason, outcome.verdict),
-            ),
-            failure.message,
+        step = self._step(
+            *(attempt, now, AttemptOutcome.FAILED),
+            status=failure.answer.status if failure.answer else None,
+            reason=failure.reason,
+            verdict=outcome.verdict,
         )
+        self._note_end(step, failure.message)
 
-    def _abandoned(self, attempt: Try, began_at: float) -> None:
+    def _abandon_all(self) -> None:
         now = monotonic()
-        self.attempts.abandoned(attempt, now)
+        for attempt in list(self.attempts.under_way):
+            self.attempts.abandoned(attempt, now)
+            self._note_end(self._step(attempt, now, AttemptOutcome.ABANDONED))
         self._serve_waiting()
-        name = attempt.checkout.state.endpoint.name
-        self._note_end(Attempt(name, began_at, now - began_at, AttemptOutcome.ABANDONED))
 
     # ---- the record and the events
+
+    def _step(
+        self,
+        attempt: Try,
+        now: float,
+        outcome: AttemptOutcome,
+        *,
+        status: int | None = None,
+        reason: str | None = None,
+        verdict: Verdict | None = None,
+    ) -> Attempt:
+        name, began_at = attempt.checkout.state.endpoint.name, attempt.began_at
+        return Attempt(
+            *(name, began_at, now - began_at, outcome, status, reason, verdict, attempt.is_hedge)
+        )
 
     def _note_end(self, step: Attempt, message: str | None = None) -> None:
         self._record.steps.append(step)
@@ -232,9 +280,9 @@ class FirstAccepted:
         since = monotonic()
         room = self._stage.rooms.of(self._group)
         checkout = await room.wait(self.attempts.demand, at_most_s=at_most_s)
-        waited_s = monotonic() - since
-        self._record.waited_s += waited_s
-        self.attempts.left_queue(checkout, waited_s)
+        now = monotonic()
+        self._record.waited_s += now - since
+        self.attempts.left_queue(checkout, now - since, now)
 
 
 class WithFallbacks:

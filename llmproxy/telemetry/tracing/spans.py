@@ -97,11 +97,13 @@ class _CallSpans:
         record, trace = self._record, self._trace
         attempts, events = [], []
         group = record.group or ""
+        # Attempts are numbered as they begin; the steps are in the order of their ends.
+        self._attempts = [step for step in record.steps if isinstance(step, Attempt)]
+        self._attempts.sort(key=lambda attempt: attempt.began_at)
         for step in record.steps:
             match step:
                 case Attempt():
-                    self._attempts.append(step)
-                    attempts.append(self._attempt(step, len(self._attempts), group))
+                    attempts.append(self._attempt(step, self._attempts.index(step) + 1, group))
                 case PassedOver():
                     attributes = {"llmproxy.endpoint": step.endpoint, "llmproxy.why": step.why}
                     events.append(Event("llmproxy.skipped", attributes, self._nanoseconds(step.at)))
@@ -194,6 +196,7 @@ class _CallSpans:
                 "llmproxy.group": group,
                 "llmproxy.endpoint": step.endpoint,
                 "llmproxy.attempt": number,
+                "llmproxy.hedge": step.hedge or None,
                 "llmproxy.outcome": step.outcome,
                 "llmproxy.verdict": step.verdict,
                 "llmproxy.upstream_request_id": (

@@ -38,6 +38,9 @@ class SimulatedRequest(msgspec.Struct, frozen=True, gc=False):
     deadline_at: float
     caller: str | None
     replay: Replay = Replay.SAFE
+    hedgeable: bool = True
+    stream: bool = False
+    thinks: bool | None = None
 
 
 class SimulatedRoom:
@@ -181,7 +184,7 @@ class _CallDriver:
 
     def _left_queue(self, since: float, checkout: Checkout | None, now: float) -> None:
         self._waited_s += now - since
-        self._attempts.left_queue(checkout, now - since)
+        self._attempts.left_queue(checkout, now - since, now)
         self.go_on(now)
 
     def _end_attempt(self, attempt: Try, outcome: Outcome, sent_at: float, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 
 from llmproxy.config import Config
@@ -88,7 +89,7 @@ class _Vendors:
             self._accounts[endpoint.account],
             model,
             latency=self._model.latency_s,
-            timeout_s=endpoint.first_byte_timeout_s or self._timeout_s,
+            timeout_s=endpoint.first_byte_timeout_s or self._timeout_s or inf,
             random=random,
         )
 
