@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from llmproxy.masking import NO_SECRETS, Secrets
 from llmproxy.operations import Replay, Route
 from llmproxy.streams import BodyReader, Upload, UpstreamResponse
 from llmproxy.streams import Header as Header  # noqa: PLC0414 - what reads a call reads headers
@@ -114,10 +115,12 @@ class TraceContext(msgspec.Struct, frozen=True, gc=False):
 class Accepted(msgspec.Struct, frozen=True):
     """An answer that an endpoint has begun, with its first meaningful bytes.
 
-    `held`: the body so far, not sent to the client yet.
+    `held`: the body so far, not sent to the client yet. `secrets`: what the endpoint was sent and
+    the client may not read.
     """
 
     call: Call
     endpoint: str
     response: UpstreamResponse
     held: bytes
+    secrets: Secrets = NO_SECRETS

@@ -17,6 +17,7 @@
        ├─ Throttled                429 because of a rate
        ├─ QuotaExhausted           429, 402 because of money
        ├─ CredentialRejected       401, 403
+       ├─ KeyWithheld              401, 403 where the client's own key was not sent
        ├─ Misconfigured            404 for the model or deployment
        ├─ RequestRejected          400, 404, 413, 422: the client's own mistake
        └─ StreamBroken             after the commit point: upstream_stream_interrupted
@@ -266,6 +267,13 @@ class CredentialRejected(UpstreamError):
     """401 or 403: our credential for this endpoint is wrong."""
 
     reason = "credential_rejected"
+
+
+class KeyWithheld(UpstreamError):
+    """401 or 403 of an endpoint that was asked without the client's own key: the key has gone to
+    another origin, and goes to no second one."""
+
+    reason = "key_withheld"
 
 
 class Misconfigured(UpstreamError):

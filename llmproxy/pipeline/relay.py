@@ -12,6 +12,7 @@ from time import monotonic
 
 from llmproxy.calls import Accepted, Headers
 from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
+from llmproxy.masking import Secrets
 from llmproxy.operations import Dialect, Usage
 from llmproxy.operations.sse import complete_length
 from llmproxy.protocols import Downstream, Sink
@@ -72,7 +73,7 @@ class Relay:
     async def _relay_events(
         self, accepted: Accepted, client: Downstream, record: CallRecord
     ) -> None:
-        stream = _EventStream(accepted.call.route.dialect, client, accepted.held)
+        stream = _EventStream(accepted.call.route.dialect, client, accepted.held, accepted.secrets)
         try:
             await self._pour(accepted, stream)
             if not stream.is_complete():
@@ -107,16 +108,20 @@ class Relay:
         except UpstreamError as failure:
             if monotonic() >= until:
                 raise TimedOut("the call's time is over", phase="total") from failure
-            raise StreamBroken(failure.message, endpoint=accepted.endpoint) from failure
+            message = accepted.secrets.mask_text(failure.message)
+            raise StreamBroken(message, endpoint=accepted.endpoint) from failure
 
 
 class _EventStream:
     """A sink in front of the client's, which passes on whole events only."""
 
-    __slots__ = ("_beginning", "_client", "_dialect", "_tail", "_unfinished")
+    __slots__ = ("_beginning", "_client", "_dialect", "_secrets", "_tail", "_unfinished")
 
-    def __init__(self, dialect: Dialect, client: Downstream, beginning: bytes) -> None:
+    def __init__(
+        self, dialect: Dialect, client: Downstream, beginning: bytes, secrets: Secrets
+    ) -> None:
         self._dialect = dialect
+        self._secrets = secrets
         self._client = client
         self._unfinished = b""
         self._tail = bytearray()
@@ -134,6 +139,8 @@ class _EventStream:
                 length = len(chunk)
             self._unfinished = chunk[length:]
             chunk = chunk[:length]
+        if b"error" in chunk:  # an event that may quote what the endpoint was sent
+            chunk = self._secrets.mask(chunk)
         return self._client.write(chunk)
 
     async def drain(self) -> None:

@@ -14,6 +14,7 @@ from llmproxy.config import OPENAI_BASE_URL, Config, ModelEntry, ModelGroup, Par
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
 from llmproxy.providers.base import API_VERSION, Endpoint, Provider, encoded_query
+from llmproxy.providers.credentials import secrets_of
 from llmproxy.providers.registry import BY_NAME, by_host, likely
 from llmproxy.rules.headers import CREDENTIALS
 
@@ -70,6 +71,7 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
     port = parts.port or DEFAULT_PORTS[scheme]
     shown = f"[{host}]" if ":" in host else host
     credential, extra = _headers(params, provider)
+    query = _query(params, provider)
     token_source = params.azure_ad_token_provider
     if token_source is not None and provider.token_scope is None:
         _refuse(
@@ -94,11 +96,12 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
         token_source=token_source,
         extra_headers=extra,
         extra_header_names=frozenset(name for name, _ in extra),
-        query=_query(params, provider),
+        query=query,
         first_byte_timeout_s=params.timeout,
         deployment=_deployment(entry, provider),
         limits=entry.limits,
         price=entry.price,
+        secrets=secrets_of((*credential, *extra), params.default_query),
     )
 
 

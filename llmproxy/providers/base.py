@@ -16,6 +16,7 @@ import msgspec
 from llmproxy.calls import Call, Header, Headers
 from llmproxy.config import Limits, Price
 from llmproxy.errors import Answer, UpstreamError
+from llmproxy.masking import NO_SECRETS, Secrets
 from llmproxy.operations import Dialect, EventKind, Route
 from llmproxy.operations.rate_limits import RateLimits
 from llmproxy.operations.sse import fields
@@ -40,7 +41,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     without a `token_source`, the client's own key is sent. `token_source`, `token_scope`: the
     source and the scope of Entra tokens. `query`: parameters of every request, encoded.
     `deployment`: the deployment of Azure's classic paths, percent-encoded. `limits`: the operator's
-    limits. `price`: the configured price, if any.
+    limits. `price`: the configured price, if any. `secrets`: what of all this nobody else may read.
     """
 
     group: str
@@ -64,6 +65,12 @@ class Endpoint(msgspec.Struct, frozen=True):
     deployment: bytes = b""
     limits: Limits = Limits()
     price: Price | None = None
+    secrets: Secrets = NO_SECRETS
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: to whom a client's key is shown."""
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     @property
     def has_own_credential(self) -> bool:
@@ -186,7 +193,7 @@ class Provider:
         *,
         endpoint: str,
         wall_now: float,
-        secrets: Sequence[bytes] = (),
+        secrets: Secrets = NO_SECRETS,
         event: bytes | None = None,
     ) -> UpstreamError | None:
         """Return the failure that an answer means; None if it is a success.

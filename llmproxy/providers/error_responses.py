@@ -10,7 +10,7 @@ Source: docs/facts/upstreams.md, "errors".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -27,6 +27,7 @@ from llmproxy.errors import (
     UpstreamError,
     UpstreamFailed,
 )
+from llmproxy.masking import Secrets
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.limits import retry_after_in_text, retry_after_s
 
@@ -146,7 +147,7 @@ def failure_of(
     *,
     endpoint: str,
     wall_now: float,
-    secrets: Sequence[bytes],
+    secrets: Secrets,
 ) -> UpstreamError:
     """Return the failure that an error stands for.
 
@@ -252,14 +253,10 @@ def _words(value: object) -> str:
     return ""
 
 
-def _message(status: int, error: ErrorResponse, secrets: Sequence[bytes]) -> str:
+def _message(status: int, error: ErrorResponse, secrets: Secrets) -> str:
     """Return status, code and the vendor's words."""
     code = next(iter(error.codes), "")
-    words = error.message[: 4 * MAX_MESSAGE_CHARS]
-    for secret in secrets:
-        bare = secret.removeprefix(b"Bearer ").decode("latin-1")
-        if bare:
-            words = words.replace(bare, "***")
+    words = secrets.mask_text(error.message[: 4 * MAX_MESSAGE_CHARS])
     words = _UNPRINTABLE.sub(" ", _KEY.sub("***", words)).strip()
     title = " ".join(part for part in (f"status {status}", code[:80]) if part)
     title = _UNPRINTABLE.sub(" ", _KEY.sub("***", title)) if code else title

@@ -14,6 +14,7 @@ from llmproxy.calls import Headers
 from llmproxy.errors import (
     ConnectFailed,
     CredentialRejected,
+    KeyWithheld,
     Misconfigured,
     NoAnswer,
     Overloaded,
@@ -84,6 +85,8 @@ def judge(
             return Judgement(feeds_breaker=True)
         case TimedOut():
             return _timed_out(failure, replay)
+        case KeyWithheld():
+            return Judgement(try_elsewhere=True)
         case CredentialRejected() | QuotaExhausted() if not own_credential:
             return THE_CLIENTS_OWN
         case NoAnswer():

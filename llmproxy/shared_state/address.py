@@ -8,7 +8,7 @@ server never contain a password.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, TypeAlias
@@ -22,6 +22,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError, Problem
+from llmproxy.masking import Secrets
 
 Client: TypeAlias = "Redis | RedisCluster"
 Options: TypeAlias = dict[str, Any]  # as redis-py takes them
@@ -32,13 +33,11 @@ SENTINEL_PORT = 26379
 MAX_WHY = 200
 
 
-def in_words(error: Exception, secrets: Collection[str]) -> str:
+def in_words(error: Exception, secrets: Secrets) -> str:
     """Return an error as one line for the operator, without secrets; "" if it has no text."""
     # The error of a script ends with the place in the script, which does not help an operator.
     why = str(error).partition("\n")[0].partition(" script: ")[0]
-    for secret in secrets:
-        why = why.replace(secret, "***")
-    return why[:MAX_WHY]
+    return secrets.mask_text(why)[:MAX_WHY]
 
 
 async def give_up_idle(client: Client) -> None:
@@ -110,12 +109,12 @@ def shown(settings: GeneralSettings) -> str:
     return url.path if url.scheme == "unix" else f"{url.hostname}:{url.port or 6379}"
 
 
-def secrets_of(settings: GeneralSettings) -> frozenset[str]:
+def secrets_of(settings: GeneralSettings) -> Secrets:
     """Return the passwords, to be removed from texts: redis-py's errors may contain them."""
     passwords = {_login(settings).get("password")}
     if settings.redis_url is not None:
         passwords.add(urlsplit(settings.redis_url.get_secret_value()).password)
-    return frozenset(password for password in passwords if password)
+    return Secrets(password for password in passwords if password)
 
 
 def _login(settings: GeneralSettings) -> Options:

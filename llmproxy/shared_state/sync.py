@@ -22,6 +22,7 @@ from time import monotonic
 
 from redis.exceptions import RedisError
 
+from llmproxy.masking import Secrets
 from llmproxy.protocols import SharedStatus
 from llmproxy.shared_state.address import OPERATION_S, Client, give_up_idle, in_words, patience
 from llmproxy.shared_state.quota import Lease, QuotaRequest
@@ -95,7 +96,7 @@ class ServerHealth:
     `failures`: in a row. `why`: why it is not connected; None = it is. A late reply is no failure.
     """
 
-    def __init__(self, secrets: Collection[str]) -> None:
+    def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
         self.failures = 0
         self.retry_at = 0.0
@@ -212,7 +213,7 @@ class QuotaSync:
     granted, and when the view was lost or regained, since a waiting call may be dispatched then.
     """
 
-    def __init__(self, client: Client, windows: WindowClient, *, secrets: Collection[str]) -> None:
+    def __init__(self, client: Client, windows: WindowClient, *, secrets: Secrets) -> None:
         self._client = client
         self._windows = windows
         self._leases = LeaseTable()

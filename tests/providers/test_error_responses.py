@@ -18,6 +18,7 @@ from llmproxy.errors import (
     UpstreamError,
     UpstreamFailed,
 )
+from llmproxy.masking import Secrets
 from llmproxy.providers.registry import OPENAI, PROVIDERS
 
 NOW = 1_795_000_000.0
@@ -191,7 +192,7 @@ def test_what_looks_like_a_key_is_never_repeated(secret):
 
 def test_known_secrets_are_never_repeated():
     answer = Answer(401, [], openai(None, "key hunter2 of https://x/?k=swordfish is wrong"))
-    secrets = [b"Bearer hunter2", b"swordfish"]
+    secrets = Secrets(["hunter2", "swordfish"])
     failure = OPENAI.failure(answer, endpoint="e", wall_now=NOW, secrets=secrets)
     assert failure is not None
     assert "hunter2" not in failure.message

@@ -13,6 +13,7 @@ import pytest
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError
 from llmproxy.events import EndpointStateChanged
+from llmproxy.masking import Secrets
 from llmproxy.shared_state.address import secrets_of, shown
 from llmproxy.shared_state.opening import open_shared_state
 from llmproxy.shared_state.quota import Lease
@@ -198,7 +199,7 @@ def test_an_address_is_shown_without_the_login(settings, address):
 
 def test_a_password_is_known_in_its_encoded_and_its_decoded_form():
     settings = GeneralSettings(redis_url="redis://me:p%40ss@db.example")
-    assert secrets_of(settings) == {"p%40ss", "p@ss"}
+    assert secrets_of(settings) == Secrets(["p%40ss", "p@ss"])
 
 
 @bounded()

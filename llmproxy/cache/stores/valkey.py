@@ -8,7 +8,7 @@ without reading them. The server's memory is bounded by its own settings (maxmem
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from llmproxy.cache.cached_answer import HEAD_BYTES, stored_at_of
 from llmproxy.cache.stores.base import StoreError, StoreTotals
+from llmproxy.masking import NO_SECRETS, Secrets
 from llmproxy.shared_state.address import Client, give_up_idle, in_words
 
 SCAN_COUNT = 1000  # keeps the server from answering for 0.3 ms
@@ -36,7 +37,7 @@ class ValkeyStore:
         *,
         namespace: str,
         keep_s: float,
-        secrets: Collection[str] = (),
+        secrets: Secrets = NO_SECRETS,
     ) -> None:
         self._client = client
         self._prefix = f"{namespace}:answer:"

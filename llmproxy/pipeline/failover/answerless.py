@@ -13,7 +13,6 @@ from llmproxy.providers.base import Endpoint
 from llmproxy.rules.encoding import readable
 from llmproxy.streams import UpstreamResponse
 
-MIN_SECRET_BYTES = 12  # a shorter header value is hardly a secret, and may occur in any text
 MAX_READABLE_BYTES = 1024 * 1024
 
 
@@ -51,7 +50,7 @@ def failure_of_success(
     kind = kind_of_answer(body, member)
     if kind is AnswerKind.ANSWER:
         return None
-    answer = Answer(response.status, response.headers, without_secrets(held, endpoint))
+    answer = Answer(response.status, response.headers, held)
     match kind:
         case AnswerKind.ERROR:
             return failure_in(answer, endpoint, body)
@@ -85,23 +84,7 @@ def failure_in(answer: Answer, endpoint: Endpoint, event: bytes | None = None) -
         answer,
         endpoint=endpoint.name,
         wall_now=time(),
-        secrets=secrets_of(endpoint),
+        secrets=endpoint.secrets,
         event=event,
     )
     return failure or UpstreamFailed(f"status {answer.status}", answer=answer)
-
-
-def without_secrets(body: bytes, endpoint: Endpoint) -> bytes:
-    """Return a body that a client may read."""
-    for secret in secrets_of(endpoint):
-        body = body.replace(secret, b"***")
-    return body
-
-
-def secrets_of(endpoint: Endpoint) -> list[bytes]:
-    """Return our secrets for an endpoint, which no client may read in its errors.
-
-    Values of the operator's default_headers count if they are long enough to be a secret.
-    """
-    keys = [value.removeprefix(b"Bearer ") for _, value in endpoint.credential]
-    return keys + [value for _, value in endpoint.extra_headers if len(value) >= MIN_SECRET_BYTES]

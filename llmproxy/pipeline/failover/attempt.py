@@ -19,8 +19,8 @@ from llmproxy.pipeline.failover.answerless import (
     failure_of_ended,
     failure_of_success,
     promised_member,
-    without_secrets,
 )
+from llmproxy.pipeline.failover.concealing import concealed
 from llmproxy.pipeline.failover.outgoing import outgoing_request
 from llmproxy.protocols import Credentials
 from llmproxy.providers.base import Endpoint
@@ -51,8 +51,8 @@ class AttemptMaker:
 
     async def make(self, call: Call, endpoint: Endpoint, record: CallRecord) -> Accepted:
         """Make one attempt. Raises an UpstreamError with the endpoint's name."""
+        credential = endpoint.credential
         try:
-            credential = endpoint.credential
             if endpoint.token_source is not None and self._credentials is not None:
                 credential = await self._credentials.headers(endpoint)
             outgoing = outgoing_request(call, endpoint, credential, record)
@@ -72,11 +72,12 @@ class AttemptMaker:
             except BaseException:
                 response.close()
                 raise
-        except UpstreamError as failure:
+        except UpstreamError as error:
+            failure = concealed(error, call, endpoint, credential, record)
             failure.endpoint = endpoint.name
             if isinstance(failure, TimedOut) and monotonic() >= call.deadline_at:
                 failure.phase = "total"  # the client's patience says nothing about the endpoint
-            raise
+            raise failure from failure.__cause__
 
     def _first_byte_s(self, call: Call, endpoint: Endpoint) -> float | None:
         """Return the operator's limit; None if there is none, and silence is no failure."""
@@ -91,7 +92,7 @@ class AttemptMaker:
         """Hold the body until it means something."""
         if response.content.events:
             held = await self._first_content(call, endpoint, response, until)
-            return Accepted(call, endpoint.name, response, held)
+            return Accepted(call, endpoint.name, response, held, endpoint.secrets)
         held = await response.chunk(until, "first byte")
         promises_json = promised_member(call, response) is not None
         if promises_json and call.stream and begins_as_events(held):
@@ -102,7 +103,7 @@ class AttemptMaker:
             failure = failure_of_success(call, endpoint, response, held)
             if failure is not None:
                 raise failure
-        return Accepted(call, endpoint.name, response, held)
+        return Accepted(call, endpoint.name, response, held, endpoint.secrets)
 
     async def _first_content(
         self, call: Call, endpoint: Endpoint, response: Response, until: float, first: bytes = b""
@@ -141,5 +142,4 @@ async def _error_response(response: Response, endpoint: Endpoint) -> UpstreamErr
         body += chunk
         if len(body) > MAX_ERROR_BYTES:
             return UpstreamFailed(f"status {response.status} with an endless body")
-    body = without_secrets(body, endpoint)
     return failure_in(Answer(response.status, response.headers, body), endpoint)

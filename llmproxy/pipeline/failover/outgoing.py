@@ -21,7 +21,7 @@ def outgoing_request(
     brought = endpoint.takes_key_of(call)
     headers = upstream_headers(call.headers, keep_credential=brought)
     if brought:
-        credential = endpoint.provider.brought_credential(headers)
+        credential = _brought(headers, endpoint, record)
         headers = [header for header in headers if header[0] not in KEY_HEADERS]
     if call.stream:
         # A compressed stream could neither be checked for early errors nor end with an error event.
@@ -35,6 +35,16 @@ def outgoing_request(
         _body_for(call, endpoint),
         fresh=call.replay is Replay.UNSAFE,
     )
+
+
+def _brought(headers: Headers, endpoint: Endpoint, record: CallRecord) -> tuple[Header, ...]:
+    """Return the client's own key. It goes to one origin only, the first that is asked."""
+    if record.key_origin not in (None, endpoint.origin):
+        return ()
+    credential = endpoint.provider.brought_credential(headers)
+    if credential:
+        record.key_origin = endpoint.origin
+    return credential
 
 
 def _rendered(headers: Headers, credential: tuple[Header, ...], endpoint: Endpoint) -> bytes:

@@ -1,0 +1,78 @@
+"""What a failed attempt shows of our secrets: nothing, in whatever form the endpoint quotes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from llmproxy.calls import Call, Header
+from llmproxy.errors import Answer, CredentialRejected, KeyWithheld, Rest, UpstreamError
+from llmproxy.masking import Secrets, bare_key
+from llmproxy.providers.base import Endpoint
+from llmproxy.record import CallRecord
+from llmproxy.rules.encoding import readable
+
+MAX_DECODED_BYTES = 4 * 1024 * 1024
+
+
+def concealed(
+    failure: UpstreamError,
+    call: Call,
+    endpoint: Endpoint,
+    credential: tuple[Header, ...],
+    record: CallRecord,
+) -> UpstreamError:
+    """Return a failure whose message names no key, and whose answer quotes none of ours.
+
+    `credential`: the headers that were sent; a token of Entra is in no config. The client may read
+    its own key in an answer, but it stays out of messages, which are logged.
+    """
+    secrets = endpoint.secrets
+    if credential is not endpoint.credential:
+        secrets |= _secrets_in(credential)
+    in_message = secrets
+    if endpoint.takes_key_of(call):
+        in_message = secrets | _secrets_in(endpoint.provider.brought_credential(call.headers))
+    message = in_message.mask_text(failure.message)
+    withheld = record.key_origin not in (None, endpoint.origin) and endpoint.takes_key_of(call)
+    if withheld and isinstance(failure, CredentialRejected):
+        return KeyWithheld(
+            f"it was asked without the client's key, which has gone to another: {message}"
+        )
+    failure.message, failure.args = message, (message,)
+    if failure.answer is not None and secrets:
+        failure.answer = _concealed_answer(failure.answer, secrets)
+    return failure
+
+
+def _secrets_in(headers: tuple[Header, ...]) -> Secrets:
+    return Secrets(bare_key(value.decode("latin-1")) for _, value in headers)
+
+
+def _concealed_answer(answer: Answer, secrets: Secrets) -> Answer:
+    """Return the answer with masked headers and body; decoded if it is encoded and quotes one."""
+    headers = [(name, secrets.mask(value)) for name, value in answer.headers]
+    encoding = b",".join(value for name, value in headers if name == b"content-encoding")
+    body = answer.body
+    if encoding and body:
+        body = readable(body, encoding, max_bytes=MAX_DECODED_BYTES) or b""
+    masked = secrets.mask(body)
+    if masked == body:
+        masked = answer.body
+    elif encoding:
+        headers = [header for header in headers if header[0] != b"content-encoding"]
+    rest = None if answer.rest is None else ConcealedRest(answer.rest, secrets)
+    return replace(answer, headers=headers, body=masked, rest=rest)
+
+
+class ConcealedRest:
+    """The rest of an answer, without our secrets."""
+
+    __slots__ = ("_rest", "_secrets")
+
+    def __init__(self, rest: Rest, secrets: Secrets) -> None:
+        self._rest = rest
+        self._secrets = secrets
+
+    async def read(self) -> bytes:
+        """Return the rest, as far as it came in time."""
+        return self._secrets.mask(await self._rest.read())
