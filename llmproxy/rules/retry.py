@@ -85,12 +85,10 @@ def judge(
             return Judgement(feeds_breaker=True)
         case TimedOut():
             return _timed_out(failure, replay)
-        case KeyWithheld():
-            return Judgement(try_elsewhere=True)
         case CredentialRejected() | QuotaExhausted() if not own_credential:
             return THE_CLIENTS_OWN
-        case NoAnswer():
-            # The prompt may be the reason, so it counts against no endpoint, and asking the same
+        case NoAnswer() | KeyWithheld():
+            # The prompt may be the reason, or a key that is not ours, so it counts against no endpoint, and asking the same
             # one again would most likely bring, and cost, the same.
             again = _untouched(failure, replay)
             return Judgement(try_elsewhere=again, costs_budget=again)

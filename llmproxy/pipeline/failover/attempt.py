@@ -73,11 +73,11 @@ class AttemptMaker:
                 response.close()
                 raise
         except UpstreamError as error:
-            failure = concealed(error, call, endpoint, credential, record)
-            failure.endpoint = endpoint.name
-            if isinstance(failure, TimedOut) and monotonic() >= call.deadline_at:
-                failure.phase = "total"  # the client's patience says nothing about the endpoint
-            raise failure from failure.__cause__
+            shown = concealed(error, call, endpoint, credential, record)
+            shown.endpoint = endpoint.name
+            if isinstance(shown, TimedOut) and monotonic() >= call.deadline_at:
+                shown.phase = "total"  # the client's patience says nothing about the endpoint
+            raise shown from error.__cause__
 
     def _first_byte_s(self, call: Call, endpoint: Endpoint) -> float | None:
         """Return the operator's limit; None if there is none, and silence is no failure."""
