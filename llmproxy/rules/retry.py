@@ -88,8 +88,8 @@ def judge(
         case CredentialRejected() | QuotaExhausted() if not own_credential:
             return THE_CLIENTS_OWN
         case NoAnswer() | KeyWithheld():
-            # The prompt may be the reason, or a key that is not ours, so it counts against no endpoint, and asking the same
-            # one again would most likely bring, and cost, the same.
+            # The prompt may be the reason, or a key that is not ours, so it counts against no
+            # endpoint, and asking the same one again would most likely bring, and cost, the same.
             again = _untouched(failure, replay)
             return Judgement(try_elsewhere=again, costs_budget=again)
         case Throttled() if not own_credential:
