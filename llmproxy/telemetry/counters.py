@@ -76,6 +76,27 @@ class EndpointCounters(msgspec.Struct):
     first_byte: Histogram = msgspec.field(default_factory=histogram)
 
 
+class HedgeCounters(msgspec.Struct):
+    """Second attempts beside silent ones, and what came of them.
+
+    Attributes:
+        won: Those that were accepted first.
+        lost: Those that were outrun by the attempt that they began beside.
+        failed: Those that failed.
+        abandoned: Those that were under way when the client left.
+        input_tokens: Input tokens of calls that two endpoints have worked on, as the one that
+            answered counted them: roughly what the other one has charged.
+        cost_usd: What these cost at the other endpoint.
+    """
+
+    won: int = 0
+    lost: int = 0
+    failed: int = 0
+    abandoned: int = 0
+    input_tokens: int = 0
+    cost_usd: float = 0.0
+
+
 class GroupCounters(msgspec.Struct):
     """Calls for one model group.
 
@@ -87,6 +108,7 @@ class GroupCounters(msgspec.Struct):
         total: Seconds from the call's arrival to its end.
         overhead: Seconds of the time to the first byte that the proxy itself spent.
         endpoints: Attempts by endpoint.
+        hedges: Second attempts beside silent ones.
     """
 
     calls: dict[str, dict[str, int]] = {}
@@ -96,6 +118,7 @@ class GroupCounters(msgspec.Struct):
     total: Histogram = msgspec.field(default_factory=histogram)
     overhead: Histogram = msgspec.field(default_factory=overhead_histogram)
     endpoints: dict[str, EndpointCounters] = {}
+    hedges: HedgeCounters = msgspec.field(default_factory=HedgeCounters)
 
 
 class CallerCounters(msgspec.Struct):

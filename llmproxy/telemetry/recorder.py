@@ -11,8 +11,9 @@ from typing import assert_never
 
 from llmproxy.events import AttemptEnded, CallFinished, EndpointStateChanged, Listener
 from llmproxy.operations import Usage
+from llmproxy.record import CallRecord
 from llmproxy.rules.prices import Prices, cost_usd
-from llmproxy.steps import AttemptOutcome, Verdict
+from llmproxy.steps import OUTRUN, Attempt, AttemptOutcome, FellBack, Verdict
 from llmproxy.telemetry.counters import (
     OVERHEAD_SECONDS,
     SECONDS,
@@ -20,6 +21,7 @@ from llmproxy.telemetry.counters import (
     CallerCounters,
     EndpointCounters,
     GroupCounters,
+    HedgeCounters,
     status_class,
 )
 
@@ -122,6 +124,23 @@ class MetricsRecorder(Listener):
             self._record_caller(caller, kind, answer.usage)
         if failed or record.attempts > 1 or record.fallback is not None:
             self.notable.append(event)
+            self._record_hedges(record)
+
+    def _record_hedges(self, record: CallRecord) -> None:
+        name, usage = record.group or "", record.answer.usage
+        for step in record.steps:
+            if isinstance(step, FellBack):
+                name = step.group
+            if not isinstance(step, Attempt):
+                continue
+            hedges, outrun = self._group(name).hedges, step.reason == OUTRUN
+            if step.hedge:
+                _count_hedge(hedges, step.outcome, outrun=outrun)
+            if outrun and usage is not None:
+                hedges.input_tokens += usage.input_tokens
+                price = self.prices.get((name, step.endpoint))
+                if price is not None:
+                    hedges.cost_usd += cost_usd(price, Usage(usage.input_tokens, 0, 0))
 
     def _record_caller(self, name: str, kind: str, usage: Usage | None) -> None:
         caller = self._counters.callers.get(name)
@@ -144,6 +163,20 @@ class MetricsRecorder(Listener):
         if entry is None:
             entry = endpoints[name] = EndpointCounters()
         return entry
+
+
+def _count_hedge(hedges: HedgeCounters, outcome: AttemptOutcome, *, outrun: bool) -> None:
+    match outcome:
+        case AttemptOutcome.ANSWERED:
+            hedges.won += 1
+        case AttemptOutcome.FAILED:
+            hedges.failed += 1
+        case AttemptOutcome.ABANDONED if outrun:
+            hedges.lost += 1
+        case AttemptOutcome.ABANDONED:
+            hedges.abandoned += 1
+        case _:
+            assert_never(outcome)
 
 
 def _record_failure(entry: EndpointCounters, reason: str, verdict: Verdict | None) -> None:

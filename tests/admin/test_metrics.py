@@ -17,7 +17,7 @@ from tests.support.limits import reports_limits
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.valkey import valkey
-from tests.support.vendor import DOWN, GOOD, scripted
+from tests.support.vendor import DOWN, GOOD, always, scripted
 
 PRICE = {"input": 1000, "output": 100_000}  # a call of 3 and 2 tokens: 0.203 dollars
 
@@ -91,6 +91,21 @@ async def test_calls_and_attempts_are_counted_by_outcome():
     assert metrics["llmproxy_cost_usd_total", *here] == pytest.approx(3 * 0.203)
     assert metrics["llmproxy_call_errors_total", group] == 0
     assert metrics["llmproxy_endpoint_changes_total", group, "bad", "open"] == 1
+
+
+@bounded()
+async def test_hedges_are_counted_with_what_they_cost():
+    async with scripted(always("hang")) as stalled, scripted(GOOD) as good:
+        entries = [endpoint(stalled, "stalled", price=PRICE), endpoint(good, "good")]
+        async with serve_proxy(config_for(*entries, hedge_after_s=0.1)) as proxy:
+            group = "gpt-4.1"
+            assert (await scrape(proxy))["llmproxy_hedges_total", group, "won"] == 0
+            await ask(proxy.port, body=HELLO)
+            metrics = await scrape(proxy)
+    assert metrics["llmproxy_hedges_total", group, "won"] == 1
+    assert metrics["llmproxy_hedge_input_tokens_total", group] == 3
+    assert metrics["llmproxy_hedge_cost_usd_total", group] == pytest.approx(0.003)
+    assert metrics["llmproxy_attempts_total", group, "stalled", "abandoned"] == 1
 
 
 @bounded()

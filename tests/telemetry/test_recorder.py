@@ -106,3 +106,30 @@ def test_changes_of_an_endpoints_state_are_counted_by_the_new_state():
         recorder.endpoint_state_changed(EndpointStateChanged("g", "e", state, "because", None))
     entry = recorder.counters().groups["g"].endpoints["e"]
     assert entry.changes == {"open": 2, "half-open": 1, "closed": 1}
+
+
+def step(endpoint, outcome, **changes):
+    return Attempt(endpoint, 0.0, 1.0, AttemptOutcome(outcome), **changes)
+
+
+@pytest.mark.parametrize(
+    ("steps", "counted", "tokens"),
+    [
+        ([("a", "abandoned", "outrun", False), ("b", "answered", None, True)], "won", 3_000),
+        ([("b", "abandoned", "outrun", True), ("a", "answered", None, False)], "lost", 3_000),
+        ([("b", "failed", "server_error", True), ("a", "answered", None, False)], "failed", 0),
+        ([("a", "abandoned", None, False), ("b", "abandoned", None, True)], "abandoned", 0),
+    ],
+)
+def test_hedges_are_counted_by_outcome_with_the_input_tokens_that_were_sent_twice(
+    steps, counted, tokens
+):
+    recorder = MetricsRecorder()
+    price = Price(input=2.0, output=10.0)
+    recorder.prices = {("g", "a"): price, ("g", "b"): price}
+    steps = [step(name, how, reason=why, hedge=hedge) for name, how, why, hedge in steps]
+    recorder.call_finished(answered_call(attempts=2, steps=steps, usage=Usage(3_000, 500, 0)))
+    hedges = recorder.counters().groups["g"].hedges
+    by_outcome = {name: getattr(hedges, name) for name in ("won", "lost", "failed", "abandoned")}
+    assert by_outcome == {**dict.fromkeys(by_outcome, 0), counted: 1}
+    assert (hedges.input_tokens, hedges.cost_usd) == (tokens, pytest.approx(tokens * 2e-6))

@@ -127,6 +127,7 @@ interface TraceStep {
   reason: string | null;
   status: number | null;
   verdict: string | null;
+  hedge: boolean | null;
 }
 
 interface CallTrace {

@@ -124,7 +124,8 @@ function stepLine(step, totalMs) {
 
 /** @param {TraceStep} step */
 function stepWords(step) {
-  const who = step.endpoint === null ? [] : [h("strong", {}, step.endpoint), " "];
+  const beside = step.hedge ? " (hedge) " : " ";
+  const who = step.endpoint === null ? [] : [h("strong", {}, step.endpoint), beside];
   if (step.what === "skipped") return ["skipped", "off", [...who, `skipped: ${step.why}`]];
   if (step.what === "fallback") return ["moved", "warn", [`fallback ${step.why}`]];
   if (step.what !== "attempt")

@@ -19,7 +19,8 @@ class TraceStep(BaseModel):
     """One step. `at_ms` is the time since the call's arrival.
 
     skipped: an endpoint could not take the call; `why` is the reason. attempt: one try at an
-    endpoint, which took `ms`. fallback: the call moved to another group.
+    endpoint, which took `ms`; `hedge`: it began beside a silent one. fallback: the call moved to
+    another group.
     """
 
     what: Literal["skipped", "attempt", "fallback"]
@@ -31,6 +32,7 @@ class TraceStep(BaseModel):
     reason: str | None = None
     status: int | None = None
     verdict: str | None = None
+    hedge: bool | None = None
 
 
 class CallTrace(BaseModel):
@@ -110,6 +112,7 @@ def _trace_step(step: Step, received_at: float) -> TraceStep:
                 reason=step.reason,
                 status=step.status,
                 verdict=step.verdict,
+                hedge=step.hedge or None,
             )
         case PassedOver():
             at_ms = ms(step.at - received_at)

@@ -42,6 +42,16 @@ def _calls_by_endpoint(group: GroupCalls) -> dict[tuple[str, str], float]:
     }
 
 
+def _hedges_by_outcome(group: GroupCalls) -> dict[str, float]:
+    hedges = group.counters.hedges
+    return {
+        "won": hedges.won,
+        "lost": hedges.lost,
+        "failed": hedges.failed,
+        "abandoned": hedges.abandoned,
+    }
+
+
 def _attempts_by_outcome(attempts: EndpointCounters) -> dict[str, float]:
     return {
         "answered": attempts.answered,
@@ -140,7 +150,8 @@ SECTIONS = {
     "Attempts": (
         ATTEMPTS.counter(
             "llmproxy_attempts_total",
-            "Attempts by outcome: answered, failed, abandoned (the client disconnected).",
+            "Attempts by outcome: answered, failed, abandoned (the client disconnected, or another "
+            "attempt answered first).",
             _attempts_by_outcome,
             "outcome",
         ),
@@ -161,6 +172,24 @@ SECTIONS = {
             "Failed attempts that were followed by one at another endpoint.",
             lambda attempts: attempts.moved,
             "reason",
+        ),
+        GROUP.counter(
+            "llmproxy_hedges_total",
+            "Second attempts beside silent ones, by outcome: won (it answered first), lost, "
+            "failed, abandoned (the client disconnected).",
+            _hedges_by_outcome,
+            "outcome",
+        ),
+        GROUP.counter(
+            "llmproxy_hedge_input_tokens_total",
+            "Input tokens that two endpoints have worked on: roughly what hedges add to "
+            "`llmproxy_tokens_total` on the vendors' bills.",
+            lambda group: group.counters.hedges.input_tokens,
+        ),
+        GROUP.counter(
+            "llmproxy_hedge_cost_usd_total",
+            "Their cost in US dollars at the endpoint that did not answer, if its price is known.",
+            lambda group: group.counters.hedges.cost_usd,
         ),
         ATTEMPTS.histogram(
             "llmproxy_attempt_first_byte_seconds",
