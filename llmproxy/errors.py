@@ -16,8 +16,10 @@
        ├─ Overloaded               503, 529
        ├─ Throttled                429 because of a rate
        ├─ QuotaExhausted           429, 402 because of money
+       ├─ TooLarge                 429 or 413: more than the endpoint takes in a minute
        ├─ CredentialRejected       401, 403
        ├─ KeyWithheld              401, 403 where the client's own key was not sent
+       ├─ OperationRefused         this operation, or a permission that only it needs
        ├─ Misconfigured            404 for the model or deployment
        ├─ RequestRejected          400, 404, 413, 422: the client's own mistake
        └─ StreamBroken             after the commit point: upstream_stream_interrupted
@@ -263,6 +265,22 @@ class Overloaded(UpstreamError):
     reason = "overloaded"
 
 
+class TooLarge(UpstreamError):
+    """The request is larger than all that the endpoint takes in a minute. A larger one may take it.
+
+    `limit_tokens`: what the endpoint says that it takes in a minute; None if it does not say.
+    """
+
+    reason = "too_large"
+    limit_tokens: int | None = None
+
+
+class OperationRefused(UpstreamError):
+    """The endpoint refuses this operation, or lacks a permission that only this call needs."""
+
+    reason = "operation_refused"
+
+
 class CredentialRejected(UpstreamError):
     """401 or 403: our credential for this endpoint is wrong."""
 
@@ -283,9 +301,13 @@ class Misconfigured(UpstreamError):
 
 
 class RequestRejected(UpstreamError):
-    """The client's own mistake (400, 404, 413, 422, content filter): passed on unchanged."""
+    """The client's own mistake (400, 404, 413, 422, content filter): passed on unchanged.
+
+    `unrecognised`: neither its code nor its words are known; the endpoint itself may be wrong.
+    """
 
     reason = "request_rejected"
+    unrecognised = False
 
 
 class StreamBroken(UpstreamError):

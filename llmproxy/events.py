@@ -45,6 +45,7 @@ class EndpointChange(StrEnum):
     CLOSED = "closed"  # the breaker closed: the endpoint answers again
     COOLING = "cooling"  # a cooldown began
     MISCONFIGURED = "misconfigured"  # a cooldown began that a person must end
+    SUSPECT = "suspect"  # it refuses calls and is not set aside: a person should look at it
     DRAINED = "drained"  # the operator takes it out of service
     ENABLED = "enabled"  # the operator puts it back into service
     CLEARED = "cleared"  # the operator ends its cooldown

@@ -13,9 +13,11 @@ from llmproxy.errors import (
     GatewayError,
     Misconfigured,
     NoEndpoint,
+    OperationRefused,
     Overload,
     QuotaExhausted,
     RequestRejected,
+    TooLarge,
     UpstreamError,
 )
 from llmproxy.operations import OPAQUE, Dialect
@@ -25,7 +27,14 @@ from llmproxy.rules.headers import downstream_headers, sandboxed
 from llmproxy.rules.retry import client_hint
 
 # Failures that a person must mend: another try cannot.
-NEEDS_A_PERSON = (QuotaExhausted, CredentialRejected, Misconfigured, RequestRejected)
+NEEDS_A_PERSON = (
+    QuotaExhausted,
+    CredentialRejected,
+    Misconfigured,
+    OperationRefused,
+    RequestRejected,
+    TooLarge,
+)
 
 
 def error_answer(

@@ -1,7 +1,8 @@
 """What a vendor's error means, as a status or as the first event of a stream.
 
 One table for all vendors: OpenAI's shape is the common one, and the others' codes do not collide
-with it. A code that is not in the table is judged by its status. The message of the failure is for
+with it. What a vendor says in words is in `wordings.py`. Codes and words come before the status,
+which decides where they say nothing. The message of the failure is for
 logs and clients: short, printable, and without anything that looks like a key.
 
 Source: docs/facts/upstreams.md, "errors".
@@ -20,14 +21,17 @@ from llmproxy.errors import (
     Answer,
     CredentialRejected,
     Misconfigured,
+    OperationRefused,
     Overloaded,
     QuotaExhausted,
     RequestRejected,
     Throttled,
+    TooLarge,
     UpstreamError,
     UpstreamFailed,
 )
 from llmproxy.masking import Secrets
+from llmproxy.providers.wordings import About, about_of
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.limits import retry_after_in_text, retry_after_s
 
@@ -92,10 +96,11 @@ BAD_REQUEST_PREFIXES = (
 )
 # Anthropic reports an empty account with a 400 and no code of its own.
 BILLING_WORDS = "credit balance is too low"
-# vLLM and Anthropic report a prompt that is too long in words only.
-TOO_LONG_WORDS = re.compile(r"maximum context length|context window|prompt is too long", re.I)
 # vLLM, Ollama and others report a missing model with a plain 404.
 MODEL_WORDS = re.compile(r"\bmodel\b.*(?:not found|does not exist)", re.I | re.S)
+
+TOO_LONG_STATUSES = frozenset((400, 413, 422, 500))  # 500: older llama.cpp
+_LIMIT = re.compile(r"Limit:? ([0-9][0-9,]{0,15})", re.I)
 
 RETRYABLE_4XX = frozenset((408, 409, 425))
 # "Not implemented" is about the request: this software never does it. (llama.cpp answers so when it
@@ -155,7 +160,8 @@ def failure_of(
     own words say which status it would have had.
     """
     status = answer.status if answer.status >= 400 else _status_of(error)
-    kind = _kind(status, error)
+    about = about_of(error.codes, error.message)
+    kind = _kind(status, error, about)
     wait_s = retry_after_s(answer.headers, wall_now=wall_now)
     if wait_s is None and kind is Throttled:
         wait_s = retry_after_in_text(error.message)
@@ -165,8 +171,13 @@ def failure_of(
     failure.status = status
     if "slow_down" in error.codes:
         failure.code = "slow_down"
-    if kind is RequestRejected and _is_too_long(status, error):
+    if kind is RequestRejected and about is About.TOO_LONG:
         failure.code = CONTEXT_LENGTH_EXCEEDED
+    if isinstance(failure, RequestRejected):
+        known = about is not None or any(code in CODES for code in error.codes)
+        failure.unrecognised = not known
+    if isinstance(failure, TooLarge) and (said := _LIMIT.search(error.message)) is not None:
+        failure.limit_tokens = int(said[1].replace(",", ""))
     return failure
 
 
@@ -189,18 +200,20 @@ def _status_of(error: ErrorResponse) -> int:
     return error.number if error.number is not None and 400 <= error.number <= 599 else 500
 
 
-def _kind(status: int, error: ErrorResponse) -> type[UpstreamError]:
+def _kind(status: int, error: ErrorResponse, about: About | None) -> type[UpstreamError]:
     kinds = {CODES[code].failure for code in error.codes if code in CODES}
     if RequestRejected in kinds and status < 500:
         return RequestRejected
     if status == 402 or (QuotaExhausted in kinds and status < 500):
         return QuotaExhausted
+    if about is not None and (kind := _kind_by_words(status, about)) is not None:
+        return kind
     if Throttled in kinds or status == 429:
         return Throttled
     if status in (401, 403):
-        return CredentialRejected
-    if status in (400, 404) and Misconfigured in kinds:
-        return Misconfigured
+        # A page instead of JSON comes from a firewall, which may mind the prompt, not the key.
+        is_page = status == 403 and error.message.lstrip().startswith("<")
+        return OperationRefused if is_page else CredentialRejected
     if status == 404 and MODEL_WORDS.search(error.message) is not None:
         return Misconfigured
     if status in OVERLOADED_STATUSES or Overloaded in kinds:
@@ -214,10 +227,24 @@ def _kind(status: int, error: ErrorResponse) -> type[UpstreamError]:
     return RequestRejected
 
 
-def _is_too_long(status: int, error: ErrorResponse) -> bool:
-    if CONTEXT_LENGTH_EXCEEDED in error.codes:
-        return True
-    return status in (400, 413) and TOO_LONG_WORDS.search(error.message) is not None
+def _kind_by_words(status: int, about: About) -> type[UpstreamError] | None:
+    """Return the failure that a vendor's words stand for; None if they do not fit the status."""
+    is_refusal = status in (401, 403)
+    match about:
+        case About.TOO_LARGE if status in (400, 413, 429):
+            return TooLarge
+        case About.TOO_LONG if status in TOO_LONG_STATUSES:
+            return RequestRejected
+        case About.CREDENTIAL if status == 400 or is_refusal:
+            return CredentialRejected
+        case About.OPERATION if status in (400, 404, 422) or is_refusal:
+            return OperationRefused
+        case About.MODEL if is_refusal:
+            return OperationRefused  # the key may still serve others (missing access)
+        case About.MODEL if status in (400, 404, 422):
+            return Misconfigured
+        case _:
+            return None
 
 
 def _errors(value: object) -> Iterator[dict[str, object]]:

@@ -28,12 +28,12 @@ from llmproxy.routing.endpoint import (
     Checkout,
     EndpointState,
     StateChange,
-    cool_after,
     fail_breaker,
 )
 from llmproxy.routing.exhausted import FailedAttempt, end_of, useless_of
 from llmproxy.routing.group import Group
 from llmproxy.routing.outlook import Outlook, outlook_of
+from llmproxy.routing.setting_aside import changes_after
 from llmproxy.routing.silence import begin_hedge, hedge_after_s, judge_outrun, note_answer
 from llmproxy.routing.tier import CallDemand
 from llmproxy.rules.retry import Judgement, backoff_s, judge, passes_unchanged
@@ -305,8 +305,7 @@ class Attempts(msgspec.Struct, eq=False):
             changes += fail_breaker(checkout, failure, now, draw)
         else:
             checkout.says_nothing(now)
-        if judgement.cooldown_s is not None:
-            changes += cool_after(state, failure, judgement, judgement.cooldown_s, now)
+        changes += changes_after(self._group.states, state, failure, judgement, now)
         self._end(attempt, now, sent=failure.sent)
         if self.under_way:
             return Failed(Verdict.OTHER_ATTEMPT, tuple(changes))

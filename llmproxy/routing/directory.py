@@ -74,8 +74,8 @@ class Pool:
                 here.drain()
             case EndpointChange.ENABLED:
                 here.enable()
-            case EndpointChange.HALF_OPEN:
-                pass  # each instance probes for itself
+            case EndpointChange.HALF_OPEN | EndpointChange.SUSPECT:
+                pass  # each instance probes, and suspects, for itself
             case _:
                 assert_never(change)
 

@@ -15,7 +15,6 @@ from llmproxy.providers.base import Endpoint
 from llmproxy.rules.breaker import Breaker, BreakerState
 from llmproxy.rules.capacity import Capacity, Reservation
 from llmproxy.rules.hedging import Promptness, model_thinks
-from llmproxy.rules.retry import Judgement
 
 DRAINED = "drained by the operator"
 
@@ -64,6 +63,21 @@ class Availability(msgspec.Struct, frozen=True):
                 assert_never(self.kind)
 
 
+class Past:
+    """What an endpoint's earlier attempts came to. Mutable.
+
+    `served_at`: its last answer. `failed_at`, `failed_why`: the last failure that its breaker was
+    told. `suspected_at`: when the operator was last told that it looks misconfigured.
+    """
+
+    __slots__ = ("failed_at", "failed_why", "served_at", "suspected_at")
+
+    def __init__(self) -> None:
+        self.failed_at = 0.0
+        self.failed_why = ""
+        self.served_at = self.suspected_at = -inf
+
+
 class EndpointState:
     """One endpoint in one group. Mutable; owned by its Group.
 
@@ -78,10 +92,9 @@ class EndpointState:
         "cooldown_until",
         "cooldown_why",
         "endpoint",
-        "failed_at",
-        "failed_why",
         "in_flight",
         "learns_limits",
+        "past",
         "promptness",
         "thinks",
     )
@@ -94,10 +107,9 @@ class EndpointState:
         self.update(endpoint, alone=alone)
         self.cooldown_until = 0.0
         self.cooldown_why = ""
-        self.failed_at = 0.0  # the last failure that its breaker was told
-        self.failed_why = ""
         self.in_flight = 0
         self.promptness = Promptness()
+        self.past = Past()
 
     def update(self, endpoint: Endpoint, *, alone: bool) -> None:
         """Replace the endpoint by the same place with another config: its weight, its price."""
@@ -151,12 +163,12 @@ class EndpointState:
         if not self.available(now):
             open_s = self.breaker.opens_until(now) - now
             if open_s > 0:
-                return Availability(AvailabilityKind.OPEN, open_s, self.failed_why)
-            return Availability(AvailabilityKind.PROBED, 0.0, self.failed_why)
+                return Availability(AvailabilityKind.OPEN, open_s, self.past.failed_why)
+            return Availability(AvailabilityKind.PROBED, 0.0, self.past.failed_why)
         full_s = self.available_in_s(tokens, now)
         kind = AvailabilityKind.FULL if full_s > 0 else AvailabilityKind.AVAILABLE
         is_suspect = not self.alone and self.breaker.state(now) is not BreakerState.CLOSED
-        return Availability(kind, full_s, self.failed_why if is_suspect else "")
+        return Availability(kind, full_s, self.past.failed_why if is_suspect else "")
 
     def cool(self, until: float, why: str) -> None:
         """Start a cooldown until then. Never shortens one."""
@@ -204,6 +216,7 @@ class Checkout(msgspec.Struct, eq=False):
     def answered(self, now: float) -> bool:
         """Count an accepted attempt; returns whether the endpoint is back from a failure."""
         self.state.capacity.answered()
+        self.state.past.served_at = now
         return self.state.breaker.succeed(now, self._ticket)
 
     def failed(self, now: float, draw: float) -> None:
@@ -249,25 +262,9 @@ def fail_breaker(
     state = checkout.state
     before = state.breaker.state(now)
     checkout.failed(now, draw)
-    state.failed_at, state.failed_why = now, failure.reason
+    state.past.failed_at, state.past.failed_why = now, failure.reason
     after = state.breaker.state(now)
     if after is before:
         return []
     open_s = state.breaker.opens_until(now) - now
     return [StateChange(state, EndpointChange(after.value), failure.message, open_s)]
-
-
-def cool_after(
-    state: EndpointState, failure: UpstreamError, judgement: Judgement, seconds: float, now: float
-) -> list[StateChange]:
-    """Leave an endpoint alone for so many seconds; a change only if it was not cooling already."""
-    was_cooling = state.cooldown_until > now
-    state.cool(now + seconds, failure.reason)
-    if isinstance(failure, Throttled):
-        state.capacity.throttled()
-    if judgement.slow_start:
-        state.breaker.slow_down(now + seconds)
-    if was_cooling:
-        return []
-    what = EndpointChange.MISCONFIGURED if judgement.loud else EndpointChange.COOLING
-    return [StateChange(state, what, failure.message, seconds)]

@@ -62,7 +62,7 @@ def outlook_of(
     to_probe = [state for state in cooled if not state.breaker.probed_for_s(now)]
     probe = min(
         to_probe,
-        key=lambda state: (state in tried, state.breaker.reopenings, state.failed_at),
+        key=lambda state: (state in tried, state.breaker.reopenings, state.past.failed_at),
         default=None,
     )
     is_second = probe in tried

@@ -17,12 +17,14 @@ from llmproxy.errors import (
     KeyWithheld,
     Misconfigured,
     NoAnswer,
+    OperationRefused,
     Overloaded,
     QuotaExhausted,
     RequestRejected,
     StreamBroken,
     Throttled,
     TimedOut,
+    TooLarge,
     UpstreamError,
 )
 from llmproxy.operations import Replay
@@ -59,6 +61,15 @@ class Judgement(msgspec.Struct, frozen=True):
     backoff_base_s: float = FAILURE_BASE_S
 
 
+# Statuses that say for certain that nothing was begun.
+REFUSALS = (
+    Throttled,
+    QuotaExhausted,
+    TooLarge,
+    CredentialRejected,
+    OperationRefused,
+    Misconfigured,
+)
 THE_CLIENTS_OWN = Judgement()
 # The client's own key was refused; another client's may be fine, and so is the endpoint.
 THE_CLIENTS_RATE = Judgement(try_elsewhere=True, backoff_base_s=THROTTLE_BASE_S)
@@ -85,13 +96,10 @@ def judge(
             return Judgement(feeds_breaker=True)
         case TimedOut():
             return _timed_out(failure, replay)
-        case CredentialRejected() | QuotaExhausted() if not own_credential:
+        case CredentialRejected() | QuotaExhausted() | OperationRefused() if not own_credential:
             return THE_CLIENTS_OWN
-        case NoAnswer() | KeyWithheld():
-            # The prompt may be the reason, or a key that is not ours, so it counts against no
-            # endpoint, and asking the same one again would most likely bring, and cost, the same.
-            again = _untouched(failure, replay)
-            return Judgement(try_elsewhere=again, costs_budget=again)
+        case OperationRefused() | TooLarge() | NoAnswer() | KeyWithheld():
+            return _about_the_call(failure, replay)
         case Throttled() if not own_credential:
             return THE_CLIENTS_RATE if _untouched(failure, replay) else THE_CLIENTS_OWN
         case Throttled():
@@ -120,7 +128,7 @@ def passes_unchanged(
 ) -> bool:
     """Return whether only the client can correct it: then the endpoint's answer is passed on."""
     match failure:
-        case RequestRejected():
+        case RequestRejected() | OperationRefused() | TooLarge():
             return True
         case CredentialRejected() | QuotaExhausted() | Throttled():
             return not own_credential
@@ -199,6 +207,17 @@ def _failed(failure: UpstreamError, replay: Replay) -> Judgement:
     )
 
 
+def _about_the_call(failure: UpstreamError, replay: Replay) -> Judgement:
+    """Others are served there as before. Asking again would most likely bring, and cost, the same.
+
+    The prompt may be the reason of an empty answer, and a key that is not ours that of a refusal,
+    so neither counts against an endpoint.
+    """
+    again = _untouched(failure, replay)
+    was_sent_on = isinstance(failure, NoAnswer | KeyWithheld)
+    return Judgement(try_elsewhere=again, costs_budget=again and was_sent_on)
+
+
 def _set_aside(failure: UpstreamError, replay: Replay, cooldown_s: float) -> Judgement:
     """The endpoint can serve no call until a person acts; the others can, at once."""
     return Judgement(try_elsewhere=_untouched(failure, replay), cooldown_s=cooldown_s, loud=True)
@@ -212,7 +231,7 @@ def _untouched(failure: UpstreamError, replay: Replay) -> bool:
     """
     if replay is Replay.SAFE or not failure.sent or isinstance(failure, ConnectFailed):
         return True
-    if isinstance(failure, Throttled | QuotaExhausted | CredentialRejected | Misconfigured):
+    if isinstance(failure, REFUSALS):
         return failure.answer is not None and failure.answer.status >= 400
     return replay is Replay.COSTLY and isinstance(failure, Overloaded)
 

@@ -96,6 +96,9 @@ class AccessLog(Listener):
 
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """Log a change of an endpoint's state, as an error if a person must act."""
+        if event.state is EndpointChange.SUSPECT:
+            logger.error("%s %s looks misconfigured: %s", event.group, event.endpoint, event.why)
+            return
         level = logging.ERROR if event.state is EndpointChange.MISCONFIGURED else logging.WARNING
         wait = f" for {event.for_s:.0f} s" if event.for_s else ""
         logger.log(

@@ -11,6 +11,7 @@ from llmproxy.errors import (
     Answer,
     CredentialRejected,
     Misconfigured,
+    OperationRefused,
     Overloaded,
     QuotaExhausted,
     RequestRejected,
@@ -124,7 +125,7 @@ def test_below_400_there_is_no_failure(status):
         (400, openai("content_filter")[:-2] + b', "innererror": {"code": "X"}}}', RequestRejected),
         (498, b"", Overloaded),
         (401, b'{"statusCode": 401, "message": "Access denied"}', CredentialRejected),
-        (404, b'{"detail": "Not Found"}', RequestRejected),
+        (404, b'{"detail": "Not Found"}', OperationRefused),
     ],
 )
 def test_other_vendors_shapes_are_understood(status, body, kind):

@@ -141,7 +141,7 @@ def test_the_failure_behind_an_open_or_half_open_breaker_is_named():
     a, _ = group(("a", 1, 0), ("b", 1, 0)).states
     assert a.availability(0, 1.0).cause == ""
     fail(a, 1.0)
-    a.failed_why = "timeout"
+    a.past.failed_why = "timeout"
     assert (a.availability(0, 2.0).kind, a.availability(0, 2.0).cause) == ("open", "timeout")
     half_open = a.availability(0, 12.0)
     assert (half_open.kind, half_open.cause) == ("available", "timeout")
@@ -153,5 +153,5 @@ def test_the_failure_behind_an_open_or_half_open_breaker_is_named():
 def test_the_only_endpoint_has_no_cause_for_being_tried():
     (a,) = group(("a", 1, 0)).states
     fail(a, 1.0)
-    a.failed_why = "timeout"
+    a.past.failed_why = "timeout"
     assert a.availability(0, 2.0).cause == ""

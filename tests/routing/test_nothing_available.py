@@ -29,7 +29,7 @@ def name_of(action):
     [
         {"a": "failed", "b": "throttled"},
         {"a": "failed", "b": "throttled for a moment"},
-        {"a": "failed", "b": "refused"},
+        {"b": "refused", "a": "failed"},
         {"a": "failed", "b": "unpaid", "c": "throttled"},
         {"a": "failed", "b": "misconfigured", "c": "throttled for a moment"},
         {"b": "refused", "c": "throttled", "a": "unreachable"},
@@ -102,7 +102,7 @@ def test_a_probe_that_takes_long_is_waited_for_and_the_next_one_too():
 
 def test_a_probe_of_another_call_that_never_ends_is_bounded_by_the_deadline():
     group, policy = group_of("ab", allowed_fails=1)
-    shut(group, policy, a="unreachable", b="refused")
+    shut(group, policy, b="refused", a="unreachable")
     attempts_in(group, policy, now=1.0).next(1.0, DRAW)
     second, now = attempts_in(group, policy, now=1.0, total_s=60.0), 1.0
     while isinstance(action := second.next(now, DRAW), Pause):
