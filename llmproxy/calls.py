@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf
+from typing import Protocol
+
 import msgspec
 
 from llmproxy.masking import NO_SECRETS, Secrets
@@ -33,6 +36,27 @@ class Request(msgspec.Struct, frozen=True):
     received_at: float  # seconds of time.monotonic
 
 
+class Waiting(Protocol):
+    """A client that waits for a stream, and can be shown signs of life before it begins."""
+
+    def show(self, comments: bytes) -> None:
+        """Pass an endpoint's comments on: whole events without data."""
+
+
+class Patience(msgspec.Struct, eq=False):
+    """How long a client waits for the beginning of its answer. The heartbeat step changes it.
+
+    Attributes:
+        deadline_at: No attempt begins or goes on after this moment; an answer that has begun does.
+        at_most: The latest `deadline_at`, however many signs of life the client sees.
+        client: The client while it waits for a stream; None: it cannot be shown anything.
+    """
+
+    deadline_at: float
+    at_most: float = inf
+    client: Waiting | None = None
+
+
 class Call(msgspec.Struct, frozen=True):
     """One client request, interpreted as far as routing needs it.
 
@@ -47,7 +71,7 @@ class Call(msgspec.Struct, frozen=True):
         bound_to_account: The call uses ids that belong to one account.
         client: The peer's address.
         patience_s: The longest silence that the client's SDK tolerates, in seconds.
-        deadline_at: No attempt begins or goes on after this moment; an answer that has begun does.
+        patience: How long the client waits for the beginning of its answer.
         ends_at: An answer under way is cut off at this moment, which only the client can set;
             without it `inf`.
         priority: When calls wait, a higher one is served first.
@@ -69,12 +93,22 @@ class Call(msgspec.Struct, frozen=True):
     client: str
     received_at: float
     patience_s: float
-    deadline_at: float
+    patience: Patience
     ends_at: float
     max_output_tokens: int | None = None
     priority: int = 0
     caller: str | None = None
     thinks: bool | None = None
+
+    @property
+    def deadline_at(self) -> float:
+        """No attempt begins or goes on after this moment; an answer that has begun does."""
+        return self.patience.deadline_at
+
+    @property
+    def happens_once(self) -> bool:
+        """Whether what an endpoint has begun belongs to the client, and cannot be begun again."""
+        return self.replay is Replay.UNSAFE or self.bound_to_account
 
     @property
     def hedgeable(self) -> bool:

@@ -71,11 +71,11 @@ class Queue(Section):
         "0: not at all.",
     )
     heartbeat_s: Seconds | None = Field(
-        default=None,
-        description="Send a comment at this interval, in seconds, to a streaming client that "
-        "waits, so that proxies in between do not take the silence for a failure. The status is "
-        "then 200 before an endpoint has answered, and a later failure is reported in the "
-        "stream. Default: no comments.",
+        default=15.0,
+        description="Send a comment (on `/v1/messages` a `ping`) to a streaming client that has "
+        "waited for so many seconds, and again after as many, so that clients and proxies in "
+        "between do not take the silence for a failure. The status is then 200 before an endpoint "
+        "has answered, and a later failure is reported in the stream. `null`: no comments of ours.",
     )
 
 

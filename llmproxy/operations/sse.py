@@ -89,6 +89,11 @@ def fields(event: bytes) -> tuple[bytes, bytes]:
     return name, b"\n".join(data)
 
 
+def is_comment(event: bytes) -> bool:
+    """Whether an event holds nothing but comments and blank lines."""
+    return all(not line or line.startswith(b":") for line in event.splitlines())
+
+
 def event_of(name: str | None, payload: Mapping[str, object]) -> bytes:
     """Write one event with a JSON payload."""
     line = b"" if name is None else b"event: " + name.encode() + b"\n"

@@ -1,15 +1,17 @@
-"""Heartbeats for a streaming client that waits, if the operator configures them.
+"""What a streaming client sees while it waits: the endpoints' comments, and heartbeats.
 
-A load balancer between the client and the proxy may take a long silence for a failure. A comment in
-the event stream (`: ka`) ends the silence, but also fixes the status at 200 before any endpoint has
-answered, so later errors are sent as events. `retry:` lines and the like are never sent, because
-SDKs fail on them (docs/facts/upstreams.md).
+A load balancer or a client may take a long silence for a failure. A comment in the event stream
+(`: ka`), or the dialect's own ping, ends the silence, but also fixes the status at 200 and our own
+headers before any endpoint has answered, so a later error is sent as an event: the same object that
+would have been the body. `retry:` lines and the like are never sent, because SDKs fail on them
+(docs/facts/upstreams.md).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import TypeGuard
 
 from llmproxy.calls import Call, Headers
@@ -21,23 +23,22 @@ HEAD: Headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"n
 
 
 class Heartbeat:
-    """The pipeline's step. `every_s`: seconds between heartbeats; None: no heartbeats."""
+    """The pipeline's step. `every_s`: seconds of silence before a heartbeat; None: none is sent."""
 
     __slots__ = ("_every_s",)
 
     def __init__(self, every_s: float | None) -> None:
         self._every_s = every_s
 
-    def during(self, call: Call, client: Client, record: CallRecord) -> Silence | Beating:
+    def during(self, call: Call, client: Client, record: CallRecord) -> NotShown | Shown:
         """Return a context manager that yields the Client to use from here on."""
-        every_s = self._every_s
-        if every_s is None or not call.stream or call.route.dialect.heartbeat is None:
-            return Silence(client)
-        return Beating(call, client, every_s, record)
+        if not call.stream or call.route.dialect.heartbeat is None:
+            return NotShown(client)
+        return Shown(call, client, self._every_s, record)
 
 
-class Silence:
-    """Sends nothing before the answer."""
+class NotShown:
+    """A client that sees nothing before its answer."""
 
     __slots__ = ("_client",)
 
@@ -52,18 +53,24 @@ class Silence:
             await _complete(error)
 
 
-class Beating:
-    """A Client that sends comments until the answer begins."""
+class Shown:
+    """A Client that is shown signs of life until its answer begins. `write` is the client's own:
+    an answer passes here without a price."""
 
-    __slots__ = ("_answering", "_client", "_dialect", "_every_s", "_record", "_timer")
+    __slots__ = ("_answering", "_call", "_client", "_every_s", "_record", "_timer", "write")
 
-    def __init__(self, call: Call, client: Client, every_s: float, record: CallRecord) -> None:
+    def __init__(
+        self, call: Call, client: Client, every_s: float | None, record: CallRecord
+    ) -> None:
+        self._call = call
         self._client = client
-        self._dialect = call.route.dialect
         self._every_s = every_s
         self._record = record
         self._answering = False
-        self._timer = asyncio.get_running_loop().call_later(every_s, self._beat)
+        self._timer: asyncio.TimerHandle | None = None
+        self.write: Callable[[bytes], bool] = client.write
+        call.patience.client = self
+        self._wait_for_silence()
 
     async def __aenter__(self) -> Client:
         return self
@@ -71,31 +78,62 @@ class Beating:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, UpstreamError):
             await _complete(error)
-        self._timer.cancel()
+        self._stop()
         if self._answering or not self._client.started or not self._client.connected:
             return
-        if isinstance(error, UpstreamError) and _is_stream(error.answer):
-            self._client.write(error.answer.body)
+        if isinstance(error, GatewayError):
+            self.write(self._error_event(error))
             self._client.finish()
-        elif isinstance(error, GatewayError):
-            self._report(error.message, error.code or "upstream_error")
         elif isinstance(error, asyncio.CancelledError):
-            self._report(SHUTTING_DOWN, "proxy_shutting_down")
+            dialect = self._call.route.dialect
+            self.write(dialect.interruption(SHUTTING_DOWN, "proxy_shutting_down"))
+            self._client.finish()
+
+    def show(self, comments: bytes) -> None:
+        """Pass an endpoint's comments on. The client's patience begins anew."""
+        if self._answering or not self._client.connected:
+            return
+        self._send(comments)
+        call, patience = self._call, self._call.patience
+        renewed = min(monotonic() + call.patience_s, patience.at_most)
+        patience.deadline_at = max(patience.deadline_at, renewed)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wait_for_silence()
 
     def _beat(self) -> None:
-        if not self._client.connected:
-            return
+        if self._client.connected:
+            self._send(self._call.route.dialect.heartbeat or b"")
+            self._wait_for_silence()
+
+    def _wait_for_silence(self) -> None:
+        if self._every_s is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._every_s, self._beat)
+
+    def _send(self, comments: bytes) -> None:
         if not self._client.started:
             record = self._record  # its caller has been admitted by now
             request_id = (b"x-request-id", record.request.id.encode("latin-1"))
             headers = [*HEAD, *(record.limit_headers or ()), request_id]
             self._client.start(200, headers, length=None)
-        self._client.write(self._dialect.heartbeat or b"")
-        self._timer = asyncio.get_running_loop().call_later(self._every_s, self._beat)
+        self.write(comments)
 
-    def _report(self, message: str, code: str) -> None:
-        self._client.write(self._dialect.interruption(message, code))
-        self._client.finish()
+    def _error_event(self, error: GatewayError) -> bytes:
+        """Return the body that the client would have got, as an event of its dialect."""
+        dialect = self._call.route.dialect
+        answer = error.answer if isinstance(error, UpstreamError) else None
+        if _is_stream(answer):
+            return answer.body  # as it came
+        event = None if answer is None else dialect.error_event(answer.body)
+        if event is None:
+            event = dialect.error_event(dialect.error_body(error, self._record.request.id))
+        return event or b""
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._call.patience.client = None
 
     # ---- Client
 
@@ -110,18 +148,14 @@ class Beating:
         return self._client.started
 
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
-        """Begin the answer. After a heartbeat its headers come too late and are dropped."""
-        self._timer.cancel()
+        """Begin the answer. After a sign of life its headers come too late and are dropped."""
+        self._stop()
         if self._client.started:
             if not _are_events(headers):
                 raise UpstreamFailed("the endpoint answered a streaming call without a stream")
         else:
             self._client.start(status, headers, length=length)
         self._answering = True
-
-    def write(self, chunk: bytes) -> bool:
-        """Hand over body bytes."""
-        return self._client.write(chunk)
 
     async def drain(self) -> None:
         """Wait until the client has read enough."""

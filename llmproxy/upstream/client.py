@@ -10,7 +10,7 @@ attempt has failed.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from llmproxy.config import Timeouts
@@ -45,9 +45,17 @@ class UpstreamClient:
         self._dialer = Dialer(self._resolver, timeout_s=timeouts.connect_s, tls=tls)
         self._origins: dict[tuple[str, str, int], Origin] = {}
 
-    async def send(self, endpoint: Endpoint, outgoing: Outgoing, *, until: float) -> Response:
+    async def send(
+        self,
+        endpoint: Endpoint,
+        outgoing: Outgoing,
+        *,
+        until: float,
+        renewed: Callable[[], float] | None = None,
+    ) -> Response:
         """Send a request and wait for the head of its response until the moment `until`.
 
+        `renewed`: called after a sign of life (1xx), returns a later moment.
         Raises an UpstreamError (ConnectFailed, TimedOut, UpstreamFailed) that does not name the
         endpoint, or the ClientError of a client that stopped uploading.
         """
@@ -59,7 +67,7 @@ class UpstreamClient:
             if connection is None:
                 connection = await origin.acquire(fresh=fresh)
             try:
-                return await connection.exchange(outgoing, phase_until=until)
+                return await connection.exchange(outgoing, until=until, renewed=renewed)
             except StaleConnection:
                 origin.drop_idle()
         raise AssertionError("a fresh connection is never stale")

@@ -18,6 +18,7 @@ any state. BODY_TO_EOF is the only state in which losing the connection is no fa
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 from time import monotonic
 from typing import Any, Protocol, cast
@@ -116,7 +117,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._owner = owner
         self._parser: Any = httptools.HttpResponseParser(self)
         self._watchdog = Watchdog(loop, self._expired)
-        self._phase: Phase = "idle"
+        self._phase: Phase | None = "idle"
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None  # the exchange's; None: no bytes are expected
         self._bodiless = False
@@ -132,8 +133,12 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     # ---- called by the client and the response
 
-    async def exchange(self, outgoing: Outgoing, *, phase_until: float) -> Response:
-        """Send a request and wait for the head of its response.
+    async def exchange(
+        self, outgoing: Outgoing, *, until: float, renewed: Callable[[], float] | None = None
+    ) -> Response:
+        """Send a request and wait for the head of its response until the moment `until`.
+
+        `renewed`: called after a sign of life (1xx), returns a later moment.
 
         Raises StaleConnection, TimedOut or UpstreamFailed; the connection is closed then.
         """
@@ -144,7 +149,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._bodiless = outgoing.method == b"HEAD"
         self._send(outgoing)
         try:
-            await response.head(phase_until)
+            await response.head(until, renewed)
         except UpstreamError as failure:
             if reused and self._was_stale(failure, began_at):
                 raise StaleConnection from failure
@@ -161,8 +166,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         unsent = self._upload is not None and not self._upload.complete
         return unsent or monotonic() - began_at < STALE_S
 
-    def watch(self, until: float, phase: Phase) -> None:
-        """Fail the response at `until` if it is still awaited."""
+    def watch(self, until: float, phase: Phase | None) -> None:
+        """Fail the response at `until` if it is still awaited. `phase` None: only wake it."""
         self._phase = phase
         self._watchdog.expire_at(until)
 
@@ -297,6 +302,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if response is None or self.state is not HEAD or 100 <= status < 200:
             if status == 101:
                 raise ValueError("101 Switching Protocols was not asked for")
+            if response is not None:
+                response.look_up()
             return
         content = content_of(headers)
         response.begin(status, headers, content)
@@ -331,6 +338,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         response = self._response
         if response is None:
             self.abort()  # idle for too long
+        elif self._phase is None:
+            response.look_up()
         elif response.waiting:
             response.fail(TimedOut(f"silent for too long ({self._phase})", phase=self._phase))
             self.abort()

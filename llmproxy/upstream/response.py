@@ -66,8 +66,11 @@ def content_of(headers: Headers) -> Content:
 class ReadableConnection(Protocol):
     """What a response needs of its connection."""
 
-    def watch(self, until: float, phase: Phase) -> None:
-        """Fail the response if nothing arrives before `until` while it is awaited."""
+    def watch(self, until: float, phase: Phase | None) -> None:
+        """Fail the response if nothing arrives before `until` while it is awaited.
+
+        `phase`: of the failure; None: wake the reader instead.
+        """
 
     def pause(self) -> None:
         """Stop reading."""
@@ -141,9 +144,12 @@ class Response:
         """Whether the body is complete and has been read to its end."""
         return self._ended and not self._chunks
 
-    async def head(self, until: float) -> None:
-        """Wait for status and headers."""
+    async def head(self, until: float, renewed: Callable[[], float] | None = None) -> None:
+        """Wait for status and headers. `renewed`: a later moment, after a sign of life (1xx)."""
+        await self._wait(until, "first byte")
         while self.status == 0:
+            if renewed is not None:
+                until = max(until, renewed())
             await self._wait(until, "first byte")
 
     async def chunk(self, until: float, phase: Phase = "idle") -> bytes:
@@ -158,6 +164,16 @@ class Response:
         chunks, self._chunks, self._buffered = self._chunks, [], 0
         self._read_on()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def chunk_by(self, moment: float, until: float, phase: Phase) -> bytes | None:
+        """Return what `chunk` returns, but None at `moment` if nothing has come until then."""
+        if moment >= until:
+            return await self.chunk(until, phase)
+        while not (self._chunks or self._ended):
+            if monotonic() >= moment:
+                return None
+            await self._wait(moment, None)
+        return await self.chunk(until, phase)
 
     async def pour(self, sink: Sink, *, idle_s: float, stalled_s: float, until: float) -> None:
         """Write the rest of the body to a sink, from within the connection's reads.
@@ -191,7 +207,7 @@ class Response:
             self._ended = True
             self._connection.abort()
 
-    def _wait(self, until: float, phase: Phase) -> asyncio.Future[None]:
+    def _wait(self, until: float, phase: Phase | None) -> asyncio.Future[None]:
         """Return a future that ends when more has arrived. Raises the failure, if there is one."""
         if self._failure is not None:
             raise self._failure
@@ -254,6 +270,10 @@ class Response:
         if not self._ended and self._failure is None:
             self._failure = failure
             self._wake()
+
+    def look_up(self) -> None:
+        """Wake the reader: a moment has come that it waits for, or a sign of life."""
+        self._wake()
 
     def _read_on(self) -> None:
         if self._paused:

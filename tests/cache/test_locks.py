@@ -12,6 +12,7 @@ from llmproxy.cache.answers import AnswerLevels, CacheCounters
 from llmproxy.cache.coalescing import Coalescer
 from llmproxy.cache.lookup import CachePolicy
 from llmproxy.cache.stores.memory import MemoryStore
+from llmproxy.calls import Patience
 from llmproxy.config import parse_config
 from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
@@ -71,7 +72,7 @@ def lookup():
     group = pool_of(parsed).groups["gpt-4.1"]
     over_at = monotonic() + 9
     sent = structs.replace(
-        call("gpt-4.1"), body=BODY, patience_s=9_999, deadline_at=over_at, ends_at=over_at
+        call("gpt-4.1"), body=BODY, patience_s=9_999, patience=Patience(over_at), ends_at=over_at
     )
     return CachePolicy(parsed).lookup(sent, group, CallRecord())
 

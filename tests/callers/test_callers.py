@@ -9,7 +9,7 @@ import yaml
 
 from llmproxy.callers import ConfiguredCallers
 from llmproxy.callers.limits import CallerLimits
-from llmproxy.calls import Call
+from llmproxy.calls import Call, Patience
 from llmproxy.config import Caller, parse_config
 from llmproxy.errors import CallerThrottled, ClientError, Overload
 from llmproxy.operations import Usage
@@ -56,7 +56,7 @@ def call(*, model="gpt-4.1", caller="team-a", body=b"{}", max_output_tokens=None
         client="127.0.0.1",
         received_at=0.0,
         patience_s=9.0,
-        deadline_at=9.0,
+        patience=Patience(9.0),
         ends_at=9.0,
         max_output_tokens=max_output_tokens,
         caller=caller,

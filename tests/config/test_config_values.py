@@ -69,7 +69,7 @@ def test_a_call_waits_a_second_for_a_cheaper_tier_and_ten_for_any():
         "max_waiting": 1000,
         "max_wait_s": 10,
         "spill_wait_s": 1,
-        "heartbeat_s": None,
+        "heartbeat_s": 15,
     }
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from llmproxy.calls import Patience
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import Overload
 from llmproxy.pipeline.admission import Admission
@@ -16,7 +17,7 @@ def patient(*headers):
     """A call with time left."""
     import msgspec
 
-    return msgspec.structs.replace(call("g"), headers=list(headers), deadline_at=10.0**9)
+    return msgspec.structs.replace(call("g"), headers=list(headers), patience=Patience(10.0**9))
 
 
 @bounded()
@@ -80,7 +81,9 @@ async def test_a_wait_ends_at_the_calls_deadline():
     now = asyncio.get_running_loop().time()
     async with admission.admit(patient(), CallRecord()):
         with pytest.raises(Overload):
-            await _enter(admission, msgspec.structs.replace(patient(), deadline_at=now + 0.05))
+            await _enter(
+                admission, msgspec.structs.replace(patient(), patience=Patience(now + 0.05))
+            )
         assert asyncio.get_running_loop().time() - now < 1
 
 

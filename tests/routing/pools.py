@@ -1,6 +1,6 @@
 """Pools of endpoints for tests of routing, and calls; nothing is sent."""
 
-from llmproxy.calls import Call
+from llmproxy.calls import Call, Patience
 from llmproxy.config import parse_config
 from llmproxy.operations import operation_at
 from llmproxy.operations.rate_limits import RateLimit, RateLimits
@@ -79,6 +79,6 @@ def call(model=None, *, path="chat/completions", bound_to_account=False, method=
         client="",
         received_at=0,
         patience_s=1,
-        deadline_at=1,
+        patience=Patience(1),
         ends_at=1,
     )

@@ -1,4 +1,4 @@
-"""Comments that keep the connection of a waiting client open, if the operator turns them on."""
+"""Heartbeats that keep the connection of a waiting client open."""
 
 import asyncio
 

@@ -153,11 +153,11 @@ async def test_an_error_after_a_heartbeat_is_an_event():
             reply = await ask(proxy.port, PATH, {**MESSAGE, "stream": True}, headers=headers)
     assert reply.status == 200
     *beats, event, end = reply.body.split(b"\n\n")
-    assert set(beats) == {b": ka"}
+    assert set(beats) == {b'event: ping\ndata: {"type": "ping"}'}
     name, data = event.split(b"\n")
     assert (name, end) == (b"event: error", b"")
     payload = json.loads(data.removeprefix(b"data: "))
-    assert payload.keys() == {"type", "error"}
+    assert payload.keys() == {"type", "error", "request_id"}
     assert payload["type"] == "error"
     assert payload["error"].keys() == {"type", "message"}
-    assert payload["error"]["type"] == "api_error"
+    assert payload["error"]["type"] == "timeout_error"

@@ -76,7 +76,7 @@ class Wire:
 
     async def _whole(self, outgoing):
         until = monotonic() + 3
-        response = await self.connection.exchange(outgoing, phase_until=until)
+        response = await self.connection.exchange(outgoing, until=until)
         try:
             body = b""
             while chunk := await response.chunk(until):

@@ -42,7 +42,7 @@ class Dialect:
     reads_stored_state = False
     # What `interruption` writes, for the docs.
     break_in_words = ""
-    # A comment that keeps a waiting connection alive; None = this dialect's clients read none.
+    # An event that keeps a waiting connection alive; None: this dialect's clients read none.
     heartbeat: bytes | None = b": ka\n\n"
 
     _limit_names = header_names("x-ratelimit-{part}-{kind}")
@@ -116,6 +116,14 @@ class Dialect:
                 }
             }
         )
+
+    def error_event(self, body: bytes) -> bytes | None:
+        """Return the JSON body of an error as an event; None if it holds no error."""
+        error = members(msgspec.Raw(body))
+        return self._error_event(error) if is_truthy(error.get("error", ABSENT)) else None
+
+    def _error_event(self, error: dict[str, msgspec.Raw]) -> bytes:
+        return sse.event_of(None, error)
 
     # ---- limits
 

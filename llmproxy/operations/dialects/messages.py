@@ -53,6 +53,7 @@ class _Messages(Dialect):
     __slots__ = ()
 
     name = "messages"
+    heartbeat = b'event: ping\ndata: {"type": "ping"}\n\n'
     break_in_words = '`event: error` with `{"type": "error", "error": {...}}`'
 
     _limit_names = header_names("anthropic-ratelimit-{kind}-{part}")
@@ -81,6 +82,9 @@ class _Messages(Dialect):
         if request_id:
             payload["request_id"] = request_id
         return msgspec.json.encode(payload)
+
+    def _error_event(self, error: dict[str, msgspec.Raw]) -> bytes:
+        return sse.event_of("error", {"type": "error", **error})
 
     def interruption(
         self, message: str, code: str = StreamBroken.code, *, beginning: bytes = b""

@@ -5,6 +5,8 @@ It ends in an Accepted, which holds the first meaningful bytes, or raises an Ups
 
 from __future__ import annotations
 
+from functools import partial
+from math import inf
 from time import monotonic
 
 from llmproxy.calls import Accepted, Call
@@ -12,7 +14,6 @@ from llmproxy.config import Timeouts
 from llmproxy.errors import Answer, NoAnswer, TimedOut, UpstreamError, UpstreamFailed
 from llmproxy.operations import EventKind
 from llmproxy.operations.answers import begins_as_events
-from llmproxy.operations.sse import split_events
 from llmproxy.pipeline.failover.answerless import (
     begun,
     failure_in,
@@ -20,6 +21,7 @@ from llmproxy.pipeline.failover.answerless import (
     failure_of_success,
     promised_member,
 )
+from llmproxy.pipeline.failover.beginning import HOLDING, Holding, StreamBeginning
 from llmproxy.pipeline.failover.concealing import concealed
 from llmproxy.pipeline.failover.outgoing import outgoing_request
 from llmproxy.protocols import Credentials
@@ -33,18 +35,22 @@ ERROR_TIMEOUT_S = 10.0
 # A unary answer up to this size is held until it is complete: if its endpoint dies in the middle,
 # another can still answer. Larger ones are relayed as they come.
 MAX_HELD_BYTES = 256 * 1024
-# A longer preamble counts as content.
-MAX_PREAMBLE_BYTES = 64 * 1024
+LAST_MOMENT_S = 0.05  # before the end of the client's patience, to begin the answer
 
 
 class AttemptMaker:
     """Makes attempts. Keeps no state between them."""
 
-    __slots__ = ("_client", "_credentials", "_timeouts")
+    __slots__ = ("_client", "_credentials", "_holding", "_timeouts")
 
     def __init__(
-        self, client: UpstreamClient, credentials: Credentials | None, timeouts: Timeouts
+        self,
+        client: UpstreamClient,
+        credentials: Credentials | None,
+        timeouts: Timeouts,
+        holding: Holding = HOLDING,
     ) -> None:
+        self._holding = holding
         self._client = client
         self._credentials = credentials
         self._timeouts = timeouts
@@ -60,10 +66,13 @@ class AttemptMaker:
             first_byte_s = self._first_byte_s(call, endpoint)
             if first_byte_s is not None:
                 until = min(until, monotonic() + first_byte_s)
-            response = await self._client.send(endpoint, outgoing, until=until)
+            renewed = partial(self._after_sign, call)
+            response = await self._client.send(endpoint, outgoing, until=until, renewed=renewed)
             try:
                 if response.status >= 400:
                     raise await _error_response(response, endpoint)
+                if monotonic() >= until:  # signs of life before the head
+                    until = self._after_sign(call)
                 return await self._first_bytes(call, endpoint, response, until)
             except UpstreamError as failure:
                 if failure.answer is None or failure.answer.rest is None:
@@ -98,8 +107,7 @@ class AttemptMaker:
         if promises_json and call.stream and begins_as_events(held):
             held = await self._first_content(call, endpoint, response, until, held)
         elif promises_json or response.content.json:
-            while not response.exhausted and len(held) <= MAX_HELD_BYTES:
-                held += await response.chunk(until, "first byte")
+            held += await self._rest_of_json(call, response, until, held)
             failure = failure_of_success(call, endpoint, response, held)
             if failure is not None:
                 raise failure
@@ -108,30 +116,50 @@ class AttemptMaker:
     async def _first_content(
         self, call: Call, endpoint: Endpoint, response: Response, until: float, first: bytes = b""
     ) -> bytes:
-        """The stream up to its first content event; an early error counts as a failed attempt.
+        """The stream up to the event that makes it the answer; an early error is a failure.
 
         `first`: what was read of it already.
         """
         dialect, provider = call.route.dialect, endpoint.provider
-        held = b""
-        read = 0  # bytes of `held` that have been looked at
-        while chunk := first or await response.chunk(until, "first byte"):
-            first = b""
-            held += chunk
-            until = min(monotonic() + self._timeouts.idle_s, call.deadline_at)
-            events, rest = split_events(held[read:])
-            read = len(held) - len(rest)
-            for event in events:
+        beginning, chunk = StreamBeginning(call, self._holding, endpoint.secrets), first or None
+        while chunk != b"":
+            now = monotonic()
+            for event in beginning.add(chunk or b""):
                 kind = provider.classify(event, dialect)
                 if kind is EventKind.ERROR:
-                    raise failure_in(begun(response, held), endpoint, event)
+                    raise failure_in(begun(response, beginning.held), endpoint, event)
                 if kind is EventKind.END and dialect.ends_empty(event):
-                    raise NoAnswer("a stream without an answer", answer=begun(response, held))
-                if kind is not EventKind.PREAMBLE:
-                    return held
-            if len(held) > MAX_PREAMBLE_BYTES:
-                return held
-        raise failure_of_ended(endpoint, dialect, response, held, held[read:])
+                    answer = begun(response, beginning.held)
+                    raise NoAnswer("a stream without an answer", answer=answer)
+                if beginning.note(event, kind, now):
+                    return beginning.held
+            if beginning.look(now):
+                return beginning.held
+            if chunk:
+                until = max(until, self._after_sign(call))
+            chunk = await response.chunk_by(beginning.look_at, until, "first byte")
+        raise failure_of_ended(endpoint, dialect, response, beginning.held, beginning.rest)
+
+    async def _rest_of_json(
+        self, call: Call, response: Response, until: float, first: bytes
+    ) -> bytes:
+        """The rest of a JSON body, up to a size, or as far as it came until the call must answer.
+
+        An answer that is under way is not given up for its slowness.
+        """
+        rest = b""
+        while not response.exhausted and len(first) + len(rest) <= MAX_HELD_BYTES:
+            until = max(until, self._after_sign(call))
+            begun_at = call.deadline_at - LAST_MOMENT_S if (first + rest).strip() else inf
+            chunk = await response.chunk_by(begun_at, until, "first byte")
+            if chunk is None:
+                break
+            rest += chunk
+        return rest
+
+    def _after_sign(self, call: Call) -> float:
+        """Return until when to wait after a sign of life."""
+        return min(monotonic() + self._timeouts.idle_s, call.deadline_at)
 
 
 async def _error_response(response: Response, endpoint: Endpoint) -> UpstreamError:

@@ -11,7 +11,7 @@ from itertools import count
 from time import monotonic
 from urllib.parse import parse_qs
 
-from llmproxy.calls import Call, Request
+from llmproxy.calls import Call, Patience, Request
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError
 from llmproxy.operations import Replay
@@ -108,7 +108,7 @@ class Reading:
         else:
             body, found = await intake.read_form(request.body, options)
             self._record.waited_s += monotonic() - request.received_at
-        commit_s = min(intake.total_s, options.total_s, options.begin_s)
+        total_s = min(intake.total_s, options.total_s)
         reads_state = route.dialect.reads_stored_state
         call = self._call = Call(
             id=summary.id,
@@ -125,7 +125,9 @@ class Reading:
             client=request.client,
             received_at=request.received_at,
             patience_s=options.patience_s,
-            deadline_at=request.received_at + commit_s,
+            patience=Patience(
+                request.received_at + min(total_s, options.begin_s), request.received_at + total_s
+            ),
             ends_at=request.received_at + options.total_s,
             max_output_tokens=found.max_output_tokens,
             priority=options.priority,

@@ -1,0 +1,108 @@
+"""The beginning of a stream, up to the event that makes it the answer.
+
+What comes before the first content says that the endpoint works: comments, and events that every
+stream begins with (the preamble). Comments belong to no answer: a waiting client is shown them, and
+another endpoint may still answer. The preamble is held for a while, because it would be wrong if
+another endpoint answered; then it is passed on, and the stream is the answer.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+import msgspec
+
+from llmproxy.calls import Call
+from llmproxy.masking import NO_SECRETS, Secrets
+from llmproxy.operations import EventKind
+from llmproxy.operations.sse import is_comment, split_events
+
+MAX_PREAMBLE_BYTES = 64 * 1024  # a longer preamble counts as content
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """How long the beginning of a stream is held back, in seconds.
+
+    While nothing has been sent, another status than 200 is possible: so comments wait a moment for
+    an early failure, too.
+    """
+
+    comments_s: float = 1.0
+    preamble_s: float = 5.0
+
+
+HOLDING = Holding()
+
+
+class StreamBeginning:
+    """What has come of a stream and was not passed on.
+
+    `held`: its bytes. `secrets`: not shown to the client. `look_at`: call `look` at this moment, of
+    the clock of `now`.
+    """
+
+    __slots__ = (
+        "_call",
+        "_comments",
+        "_has_preamble",
+        "_holding",
+        "_read",
+        "_secrets",
+        "held",
+        "look_at",
+    )
+
+    def __init__(self, call: Call, holding: Holding, secrets: Secrets = NO_SECRETS) -> None:
+        self._secrets = secrets
+        self._call = call
+        self._holding = holding
+        self._read = 0  # bytes of `held` in whole events
+        self._comments = 0  # bytes of `held`, at its beginning, that are comments
+        self._has_preamble = False
+        self.held = b""
+        self.look_at = inf
+
+    @property
+    def rest(self) -> bytes:
+        """What has come of an event that is not complete."""
+        return self.held[self._read :]
+
+    def add(self, chunk: bytes) -> list[bytes]:
+        """Add bytes; return the events that are complete now."""
+        self.held += chunk
+        events, rest = split_events(self.held[self._read :])
+        self._read = len(self.held) - len(rest)
+        return events
+
+    def note(self, event: bytes, kind: EventKind, now: float) -> bool:
+        """Note what an event is; True if it makes this stream the answer."""
+        if kind is not EventKind.PREAMBLE or len(self.held) > MAX_PREAMBLE_BYTES:
+            return True
+        if self._has_preamble:
+            return False
+        if is_comment(event):
+            self._comments += len(event)
+            self._look_by(now + self._holding.comments_s, now)
+            return False
+        self._has_preamble = True
+        self._look_by(now + self._holding.preamble_s, now)
+        return self._call.happens_once
+
+    def look(self, now: float) -> bool:
+        """Pass on what was held for long enough; True if this stream is the answer now."""
+        if now < self.look_at:
+            return False
+        if self._has_preamble:
+            return True
+        comments, self.held = self.held[: self._comments], self.held[self._comments :]
+        self._read -= self._comments
+        self._comments, self.look_at = 0, inf
+        client = self._call.patience.client
+        if client is not None:
+            client.show(self._secrets.mask(comments))
+        return False
+
+    def _look_by(self, moment: float, now: float) -> None:
+        """Look at a moment, but well before the client's patience is over."""
+        half_way = now + (self._call.deadline_at - now) / 2
+        self.look_at = min(self.look_at, moment, half_way)
