@@ -21,6 +21,7 @@
        ├─ KeyWithheld              401, 403 where the client's own key was not sent
        ├─ OperationRefused         this operation, or a permission that only it needs
        ├─ Misconfigured            404 for the model or deployment
+       │  └─ Redirected            3xx, which is never followed and never passed on
        ├─ RequestRejected          400, 404, 413, 422: the client's own mistake
        └─ StreamBroken             after the commit point: upstream_stream_interrupted
 
@@ -298,6 +299,13 @@ class Misconfigured(UpstreamError):
     """404 for the model or the deployment: this endpoint lacks what the config names."""
 
     reason = "misconfigured"
+
+
+class Redirected(Misconfigured):
+    """A 3xx: the base URL is not where the API is. Following it, or letting a client follow it,
+    would send the prompt to a place that the operator has not named."""
+
+    code = "upstream_redirected"
 
 
 class RequestRejected(UpstreamError):

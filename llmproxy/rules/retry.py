@@ -20,6 +20,7 @@ from llmproxy.errors import (
     OperationRefused,
     Overloaded,
     QuotaExhausted,
+    Redirected,
     RequestRejected,
     StreamBroken,
     Throttled,
@@ -116,7 +117,7 @@ def judge(
         case CredentialRejected():
             return _set_aside(failure, replay, MISCONFIGURED_S)
         case Misconfigured():
-            if own_model:
+            if own_model or isinstance(failure, Redirected):
                 return _set_aside(failure, replay, MISCONFIGURED_S)
             return Judgement(try_elsewhere=_untouched(failure, replay))
         case _:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from time import time
+from urllib.parse import urlsplit
 
 from llmproxy.calls import Call
-from llmproxy.errors import Answer, NoAnswer, UpstreamError, UpstreamFailed
+from llmproxy.errors import Answer, NoAnswer, Redirected, UpstreamError, UpstreamFailed
 from llmproxy.operations import Dialect, EventKind, Replay
 from llmproxy.operations.answers import AnswerKind, begins_as_json, kind_of_answer
 from llmproxy.pipeline.failover.unread import UnreadRest
@@ -13,6 +14,7 @@ from llmproxy.providers.base import Endpoint
 from llmproxy.rules.encoding import readable
 from llmproxy.streams import UpstreamResponse
 
+_CONDITIONS = frozenset((b"if-none-match", b"if-modified-since"))
 MAX_READABLE_BYTES = 1024 * 1024
 
 
@@ -72,6 +74,36 @@ def failure_of_ended(
     if last and endpoint.provider.classify(last, dialect) is EventKind.ERROR:
         return failure_in(answer, endpoint, last)
     return UpstreamFailed("the stream ended before its first event", answer=answer)
+
+
+def redirection_of(call: Call, response: UpstreamResponse) -> UpstreamError | None:
+    """Return the failure that a 3xx means; None for other statuses, and for the answer to a
+    condition that the client has set (304)."""
+    status = response.status
+    if status >= 400:
+        return None
+    if status == 304 and any(name in _CONDITIONS for name, _ in call.headers):
+        return None
+    location = next((value for name, value in response.headers if name == b"location"), b"")
+    place = _place_of(location.decode("latin-1"))
+    failure = Redirected(
+        f"status {status}, a redirect to {place}. Redirects are not followed: "
+        "write the address of the API in base_url"
+    )
+    failure.sent = status == 303  # the only one that may follow work that was done
+    return failure
+
+
+def _place_of(location: str) -> str:
+    """Return scheme and host of a location; its path and query may hold secrets."""
+    try:
+        parts = urlsplit(location)
+        host = parts.hostname
+    except ValueError:
+        return "a malformed address"
+    if not host:
+        return "another path of the same host" if location else "no address"
+    return f"{parts.scheme}://{host}" if parts.scheme else host
 
 
 def failure_in(answer: Answer, endpoint: Endpoint, event: bytes | None = None) -> UpstreamError:

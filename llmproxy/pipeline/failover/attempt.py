@@ -20,6 +20,7 @@ from llmproxy.pipeline.failover.answerless import (
     failure_of_ended,
     failure_of_success,
     promised_member,
+    redirection_of,
 )
 from llmproxy.pipeline.failover.beginning import HOLDING, Holding, StreamBeginning
 from llmproxy.pipeline.failover.concealing import concealed
@@ -69,6 +70,8 @@ class AttemptMaker:
             renewed = partial(self._after_sign, call)
             response = await self._client.send(endpoint, outgoing, until=until, renewed=renewed)
             try:
+                if response.status >= 300 and (failure := redirection_of(call, response)):
+                    raise failure
                 if response.status >= 400:
                     raise await _error_response(response, endpoint)
                 if monotonic() >= until:  # signs of life before the head
