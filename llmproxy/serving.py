@@ -193,6 +193,19 @@ async def open_app(
 def log_to_stderr(line: str = "%(asctime)s %(levelname)s %(message)s") -> None:
     """Write warnings and errors to stderr."""
     logging.basicConfig(level=logging.WARNING, format=line, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(TerminalFormatter(line))
+
+
+class TerminalFormatter(logging.Formatter):
+    """Formats lines without control characters, which a terminal would obey."""
+
+    # C0 but tab and newline, DEL, and C1
+    _CONTROLS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "?")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return super().format(record).translate(self._CONTROLS)
 
 
 def address_of(config: Config, host: str | None, port: int | None) -> tuple[str, int]:

@@ -158,7 +158,7 @@ def is_key(candidate: str, key: str) -> bool:
 
 
 def _secret(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "surrogateescape")).digest()
+    return sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def _signature(session: str, key: str) -> str:

@@ -340,5 +340,5 @@ def _text(string: bytes) -> str | None:
     try:
         text: str | None = _text_or_null.decode(string)
         return text
-    except msgspec.DecodeError:
-        return None  # a lone surrogate: not the key
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None  # a lone surrogate, or bytes that are not UTF-8: not the key

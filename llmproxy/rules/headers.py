@@ -21,12 +21,15 @@ HOP_BY_HOP = _names(
 # Headers in which a client proves its identity. The endpoint sees its own credential instead.
 CREDENTIALS = _names("authorization api-key x-api-key x-goog-api-key ocp-apim-subscription-key")
 # They name an account, so they are sent with the client's own credential only.
-ACCOUNT = frozenset((b"openai-organization", b"openai-project"))
-# The client's address and route are not passed on to vendors.
+ACCOUNT = frozenset((b"openai-organization", b"openai-project", b"x-goog-user-project"))
+# The client's address, route and page are not passed on to vendors.
 _FORWARDING = _names(
-    "client-ip cookie cookie2 fastly-client-ip forwarded true-client-ip via x-client-ip "
-    "x-cluster-client-ip x-original-forwarded-for x-original-host x-original-url x-real-ip "
-    "x-rewrite-url"
+    "cf-connecting-ip cf-connecting-ipv6 cf-ew-via cf-ipcountry cf-pseudo-ipv4 cf-ray cf-visitor "
+    "cf-worker client-ip cookie cookie2 fastly-client-ip forwarded origin referer "
+    "sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user true-client-ip via "
+    "x-amz-cf-id x-amzn-trace-id x-azure-clientip x-azure-ref x-azure-socketip x-client-ip "
+    "x-cloud-trace-context x-cluster-client-ip x-envoy-external-address "
+    "x-original-forwarded-for x-original-host x-original-url x-real-ip x-rewrite-url"
 )
 _UP_ALWAYS = (
     HOP_BY_HOP

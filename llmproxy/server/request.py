@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
@@ -152,6 +153,12 @@ class IncomingRequest(msgspec.Struct, eq=False):
         self.body.fail(ClientError(message, status=status, code=code))
 
 
+# RFC 3986, 3.2.2, without what no resolver knows; empty for an absolute-form target.
+_HOST = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+(?:%25\w+)?\])(?::[0-9]{0,5})?"
+)
+
+
 def parse_head(
     url: bytes,
     headers: Headers,
@@ -191,22 +198,34 @@ def parse_head(
             body.streamed = not request.control and value[:10].lower() == b"multipart/"
         elif name == b"host":
             hosts += 1
+            if not _HOST.fullmatch(value):
+                request.refuse("The Host header is no host with an optional port.", 400)
         elif name == b"expect":
-            request.expects_continue = value.lower() == b"100-continue"
+            # RFC 9110, 10.1.1: what an HTTP/1.0 client expects is ignored.
+            request.expects_continue = version != "1.0" and value.lower() == b"100-continue"
         elif value.lower() != b"chunked":
             request.refuse(f"The transfer-encoding must be 'chunked', found {value!r}.", 400)
+    _check_version(request, hosts)
+    if content_length > body.max_bytes and not body.streamed:
+        body.refuse_size()
+    return request
+
+
+def _check_version(request: IncomingRequest, hosts: int) -> None:
+    """Refuse a version that is not HTTP/1, and a number of Host headers that it does not allow."""
+    version = request.http_version
     if version not in ("1.0", "1.1"):
         request.refuse(f"HTTP/{version} is not supported; use HTTP/1.1.", 505)
     elif hosts != 1 and (hosts or version == "1.1"):  # HTTP/1.0 does without a Host
         request.refuse(f"Expected one Host header, found {hosts}.", 400)
-    if content_length > body.max_bytes and not body.streamed:
-        body.refuse_size()
-    return request
 
 
 def _origin_form(url: bytes) -> bytes:
     """Return path and query of an absolute-form target (RFC 9112, 3.2.2), or `*` as it is."""
     if url == b"*":
         return url
-    parsed = httptools.parse_url(url)
+    try:
+        parsed = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError:
+        raise ValueError("its target is no path, as CONNECT's is not") from None
     return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")

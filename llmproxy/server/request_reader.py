@@ -83,6 +83,7 @@ class RequestReader:
     __slots__ = (
         "_flow",
         "_handler",
+        "_head",
         "_head_bytes",
         "_headers",
         "_limits",
@@ -99,6 +100,7 @@ class RequestReader:
         self._parser: Any = httptools.HttpRequestParser(self)  # None: no more is understood
         self._url = b""
         self._headers: Headers = []
+        self._head = b""  # what has arrived of it, with what arrived before or after it
         self._head_bytes = 0  # since the last request's end
         self.state = ReadState.IDLE
         self.request: IncomingRequest | None = None  # the one whose body is incomplete
@@ -108,13 +110,16 @@ class RequestReader:
         if self._parser is None:
             return None
         self._head_bytes += len(data)
+        self._head = self._head + data if self.state is HEAD else data
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             return None  # `on_headers_complete` refused it; what follows is not HTTP
         except httptools.HttpParserError as error:
             return _malformed(error)
-        if self.state is HEAD and self._head_bytes > self._limits.max_header_bytes:
+        if self.state is not HEAD:
+            self._head = b""
+        elif self._head_bytes > self._limits.max_header_bytes:
             return _head_too_large(self._limits.max_header_bytes)
         return None
 
@@ -159,6 +164,8 @@ class RequestReader:
         self.state, self.request = BODY, request
         self._headers = []  # trailers are collected here, and not used
         max_bytes = limits.max_header_bytes
+        if not _speaks_http(self._head, request.method.encode("ascii") + b" " + self._url + b" "):
+            request.refuse("It speaks RTSP or ICE, not HTTP.", 400)
         if self._head_bytes > max_bytes and request.head_bytes() > max_bytes:
             body.fail(_head_too_large(max_bytes))
         elif self._parser.should_upgrade():
@@ -191,6 +198,14 @@ class RequestReader:
     def _ready(self, request: IncomingRequest) -> None:
         request.started = True
         self._handler.request_ready(request)
+
+
+def _speaks_http(head: bytes, line: bytes) -> bool:
+    """Return whether the request that begins with `line` names HTTP as its protocol. llhttp takes
+    others for HTTP, too."""
+    if head.startswith(line):
+        return head.startswith(b"HTTP/", len(line))
+    return line + b"RTSP/" not in head and line + b"ICE/" not in head
 
 
 def _head_too_large(max_bytes: int) -> ClientError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from select import PIPE_BUF
 from time import gmtime, strftime
@@ -33,6 +34,9 @@ BATCH = 64
 MAX_PENDING_LINES = 20_000
 # A path may be as long as a head. A line of the log should fit into PIPE_BUF.
 MAX_REQUEST_CHARS = 1_000
+
+# Control characters from U+0080 on, in UTF-8: a path may hold them, and a terminal would obey them.
+_C1 = re.compile(rb"\xc2[\x80-\x9f]")
 
 logger = logging.getLogger("llmproxy")
 
@@ -120,7 +124,8 @@ class AccessLog(Listener):
     def _take(self) -> bytes:
         self._encode_events()
         pending, self._pending = self._pending, []
-        return b"\n".join(pending) + b"\n" if pending else b""
+        block = b"\n".join(pending) + b"\n" if pending else b""
+        return _C1.sub(b"?", block) if b"\xc2" in block else block
 
     def _write_block(self, block: bytes) -> None:
         """Runs in the thread."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from math import inf
 
 from llmproxy.calls import Headers
 from llmproxy.errors import ClientError
 
 MAX_ID_BYTES = 128
+_NOT_ASCII = re.compile(rb"[^\x20-\x7e]")
 TIMEOUT_HEADER = b"x-llmproxy-timeout-s"
 PRIORITY_HEADER = b"x-llmproxy-priority"
 EXPLAIN_HEADER = b"x-llmproxy-explain"
@@ -65,7 +67,7 @@ class RequestOptions:
             elif name == b"content-length":
                 self.content_length = int(value)
             elif name == b"x-request-id":
-                self.request_id = value[:MAX_ID_BYTES].decode("latin-1")
+                self.request_id = _readable_id(value[:MAX_ID_BYTES])
             elif name == EXPLAIN_HEADER:
                 self.explain = value not in (b"", b"0", b"false")
             elif name == PRIORITY_HEADER:
@@ -89,6 +91,11 @@ class RequestOptions:
             self.begin_s = min(self.begin_s, seconds)
             if name == READ_TIMEOUT_HEADER:
                 self.patience_s = min(self.patience_s, seconds)
+
+
+def _readable_id(value: bytes) -> str:
+    """Return a client's id as logs may show it: a terminal obeys control characters."""
+    return value.decode("latin-1") if value.isascii() else _NOT_ASCII.sub(b"?", value).decode()
 
 
 def _priority(value: bytes) -> int:
