@@ -32,8 +32,9 @@ call's dialect. What a vendor's answer means is decided in `providers/error_resp
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, Protocol, Self
 
 Source = Literal["proxy", "upstream"]
 Phase = Literal["pool", "connect", "first byte", "idle", "total"]
@@ -177,6 +178,10 @@ class Answer:
         return Answer(self.status, self.headers, self.body + await self.rest.read())
 
 
+# Of an error that answers later calls, too: what its body needs to be read.
+KEPT_HEADERS = frozenset((b"content-type", b"content-encoding"))
+
+
 class UpstreamError(GatewayError):
     """One attempt at one endpoint failed.
 
@@ -206,6 +211,14 @@ class UpstreamError(GatewayError):
         self.answer = answer
         if answer is not None:
             self.status = answer.status
+
+    def as_later_answer(self) -> Self:
+        """Return a copy that answers later calls, without what belongs to the first one alone."""
+        other = copy(self)
+        if self.answer is not None:
+            kept = [header for header in self.answer.headers if header[0] in KEPT_HEADERS]
+            other.answer = replace(self.answer, headers=kept)
+        return other
 
 
 class ConnectFailed(UpstreamError):

@@ -17,6 +17,7 @@ from llmproxy.errors import (
     Overload,
     QuotaExhausted,
     RequestRejected,
+    Throttled,
     TooLarge,
     UpstreamError,
 )
@@ -24,17 +25,12 @@ from llmproxy.operations import OPAQUE, Dialect
 from llmproxy.protocols import Downstream
 from llmproxy.record import CallRecord, explanation
 from llmproxy.rules.headers import downstream_headers, sandboxed
-from llmproxy.rules.retry import client_hint
+from llmproxy.rules.retry import DEFAULT_COOLDOWN_S, client_hint
 
-# Failures that a person must mend: another try cannot.
-NEEDS_A_PERSON = (
-    QuotaExhausted,
-    CredentialRejected,
-    Misconfigured,
-    OperationRefused,
-    RequestRejected,
-    TooLarge,
-)
+# Failures of an endpoint that a person must mend: another try cannot.
+SET_ASIDE = (QuotaExhausted, CredentialRejected, Misconfigured)
+# Failures that are about the call.
+THE_CLIENTS_OWN = (OperationRefused, RequestRejected, TooLarge)
 
 
 def error_answer(
@@ -59,6 +55,22 @@ def error_answer(
     return error.status, headers, dialect.error_body(error, request_id)
 
 
+def _hint(error: UpstreamError, headers: Headers, attempts: int) -> Headers:
+    """Return what to add to the vendor's own hints."""
+    if any(name == b"x-should-retry" for name, _ in headers):
+        return []
+    if isinstance(error, SET_ASIDE):
+        return client_hint(None)  # whatever time the vendor names, a person must act first
+    if any(name.startswith(b"retry-after") for name, _ in headers):
+        return []
+    if isinstance(error, Throttled):
+        return client_hint(error.retry_after_s or DEFAULT_COOLDOWN_S)
+    # No hint where the SDK's own retry is the first one, and may get past a blip.
+    if attempts > 1 or isinstance(error, THE_CLIENTS_OWN):
+        return client_hint(error.retry_after_s)
+    return []
+
+
 def send_error(
     client: Downstream, error: GatewayError, record: CallRecord, dialect: Dialect
 ) -> None:
@@ -69,10 +81,7 @@ def send_error(
         passing = downstream_headers(answer.headers, own_limits=record.limit_headers is not None)
         headers = sandboxed(passing)
         headers.append((b"x-llmproxy-error-source", b"upstream"))
-        hinted = any(name.startswith((b"retry-after", b"x-should-retry")) for name, _ in headers)
-        # No hint where the SDK's own retry is the first one, and may get past a blip.
-        if not hinted and (record.attempts > 1 or isinstance(error, NEEDS_A_PERSON)):
-            headers += client_hint(error.retry_after_s)
+        headers += _hint(error, headers, record.attempts)
     else:
         status, headers, body = error_answer(error, dialect, record.request.id)
     headers += record.limit_headers or ()

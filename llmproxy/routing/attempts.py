@@ -24,13 +24,14 @@ from llmproxy.routing.actions import (
     Try,
     WaitInLine,
 )
-from llmproxy.routing.endpoint import (
-    Checkout,
-    EndpointState,
-    StateChange,
-    fail_breaker,
+from llmproxy.routing.endpoint import Checkout, StateChange, fail_breaker
+from llmproxy.routing.exhausted import (
+    FailedAttempt,
+    end_of,
+    next_place,
+    useless_of,
+    was_throttled_at,
 )
-from llmproxy.routing.exhausted import FailedAttempt, end_of, useless_of
 from llmproxy.routing.group import Group
 from llmproxy.routing.outlook import Outlook, outlook_of
 from llmproxy.routing.setting_aside import changes_after
@@ -243,8 +244,9 @@ class Attempts(msgspec.Struct, eq=False):
         """Let a moment pass after a failure, during another call's probe or a cooldown's rest."""
         probed_for_s = outlook.probed_for_s
         if self._failures and (outlook.probe is not None or not available_in_s):
-            base_s = self._failures[-1].judgement.backoff_base_s
-            pause_s = backoff_s(len(self._failures), base_s, draw)
+            last = self._failures[-1].judgement
+            wait_s = backoff_s(len(self._failures), last.backoff_base_s, draw)
+            pause_s = max(last.wait_s, wait_s)
         elif probed_for_s is not None:
             pause_s = PROBE_POLL_S * (1 + draw)
         else:
@@ -296,7 +298,11 @@ class Attempts(msgspec.Struct, eq=False):
         own_model = state.endpoint.model is not None
         own_credential = self._call.caller is not None or state.endpoint.has_own_credential
         judgement = judge(
-            failure, replay=self._call.replay, own_credential=own_credential, own_model=own_model
+            failure,
+            replay=self._call.replay,
+            own_credential=own_credential,
+            own_model=own_model,
+            is_repeated=was_throttled_at(state, self._failures),
         )
         is_clients = passes_unchanged(failure, own_credential=own_credential, own_model=own_model)
         self._failures.append(FailedAttempt(state, failure, judgement, is_clients))
@@ -315,7 +321,7 @@ class Attempts(msgspec.Struct, eq=False):
             self.state = CallState.DECIDED
             return Failed(Verdict.GIVE_UP, tuple(changes))
         self.state = CallState.OWES_RETRY if judgement.costs_budget else _CHOOSING
-        return Failed(self._next_place(state), tuple(changes))
+        return Failed(next_place(self._group, state, self._failures), tuple(changes))
 
     def outrun(self, attempt: Try, now: float, draw: float) -> list[StateChange]:
         """Another attempt was accepted first. Returns a change if its endpoint is often silent."""
@@ -385,12 +391,6 @@ class Attempts(msgspec.Struct, eq=False):
         if len(self._failures) >= self._policy.max_attempts or now >= deadline_at:
             return self._give_up(now).error
         return None
-
-    def _next_place(self, failed: EndpointState) -> Verdict:
-        useless = useless_of(self._failures)
-        if all(state is failed or state in useless for state in self._group.states):
-            return Verdict.SAME_ENDPOINT
-        return Verdict.NEXT_ENDPOINT
 
     def _give_up(self, now: float) -> GiveUp:
         """End a call that no endpoint could answer."""

@@ -8,7 +8,13 @@ from typing import assert_never
 
 import msgspec
 
-from llmproxy.errors import Throttled, UpstreamError
+from llmproxy.errors import (
+    CredentialRejected,
+    Misconfigured,
+    QuotaExhausted,
+    Throttled,
+    UpstreamError,
+)
 from llmproxy.events import EndpointChange
 from llmproxy.operations.rate_limits import RateLimits
 from llmproxy.providers.base import Endpoint
@@ -17,6 +23,7 @@ from llmproxy.rules.capacity import Capacity, Reservation
 from llmproxy.rules.hedging import Promptness, model_thinks
 
 DRAINED = "drained by the operator"
+NEEDS_A_PERSON = frozenset((CredentialRejected.reason, Misconfigured.reason, QuotaExhausted.reason))
 
 
 class AvailabilityKind(StrEnum):
@@ -67,14 +74,16 @@ class Past:
     """What an endpoint's earlier attempts came to. Mutable.
 
     `served_at`: its last answer. `failed_at`, `failed_why`: the last failure that its breaker was
-    told. `suspected_at`: when the operator was last told that it looks misconfigured.
+    told. `refusal`: the last one that a person must mend, such as a refused key. `suspected_at`:
+    when the operator was last told that it looks misconfigured.
     """
 
-    __slots__ = ("failed_at", "failed_why", "served_at", "suspected_at")
+    __slots__ = ("failed_at", "failed_why", "refusal", "served_at", "suspected_at")
 
     def __init__(self) -> None:
         self.failed_at = 0.0
         self.failed_why = ""
+        self.refusal: UpstreamError | None = None
         self.served_at = self.suspected_at = -inf
 
 
@@ -149,6 +158,20 @@ class EndpointState:
         """Return whether it cools down after a 429."""
         return self.cooldown_until > now and self.cooldown_why == Throttled.reason
 
+    def refusal(self, now: float) -> UpstreamError | None:
+        """Return the failure for which it is set aside until a person acts; None if it is not, or
+        if another process found it."""
+        refusal = self.past.refusal
+        if refusal is None or self.cooldown_until <= now or self.cooldown_why != refusal.reason:
+            return None
+        return refusal
+
+    def is_refused_by_hearsay(self, now: float) -> bool:
+        """Return whether another process found that a person must act. Its words are unknown."""
+        if self.cooldown_until <= now or self.drained or self.refusal(now) is not None:
+            return False
+        return self.cooldown_why in NEEDS_A_PERSON
+
     def why_not(self, tokens: int, now: float) -> str:
         """Return why it does not take a call, for the client and the log."""
         return self.availability(tokens, now).text
@@ -191,10 +214,11 @@ class EndpointState:
             self.cooldown_until = 0.0
 
     def clear(self, now: float) -> None:
-        """End its cooldown and close its breaker; a drain stays."""
+        """End its cooldown, close its breaker, forget learned limits; a drain stays."""
         if not self.drained:
             self.cooldown_until = 0.0
         self.breaker.close_elsewhere(now)
+        self.capacity.forget_learned()
 
     def begin(self, tokens: int, now: float) -> Checkout:
         """Check it out for a call. The caller ends the checkout."""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llmproxy.errors import NoEndpoint, TimedOut, UpstreamError
+from llmproxy.errors import NoEndpoint, Throttled, TimedOut, UpstreamError
 from llmproxy.routing.endpoint import EndpointState
 from llmproxy.routing.group import Group
 from llmproxy.routing.tier import CallDemand
 from llmproxy.rules.retry import Judgement
+from llmproxy.steps import Verdict
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):
@@ -27,6 +28,26 @@ def useless_of(failures: Sequence[FailedAttempt]) -> list[EndpointState]:
     return [failure.state for failure in failures if not failure.judgement.try_again_here]
 
 
+def was_throttled_at(state: EndpointState, failures: Sequence[FailedAttempt]) -> bool:
+    """Return whether the endpoint has throttled the call."""
+    return any(
+        failure.state is state and isinstance(failure.error, Throttled) for failure in failures
+    )
+
+
+def next_place(group: Group, failed: EndpointState, failures: Sequence[FailedAttempt]) -> Verdict:
+    """Return where the call goes after a failure there."""
+    useless = useless_of(failures)
+    if all(state is failed or state in useless for state in group.states):
+        return Verdict.SAME_ENDPOINT
+    return Verdict.NEXT_ENDPOINT
+
+
+def hopeless_of(failures: Sequence[FailedAttempt]) -> list[EndpointState]:
+    """Return the endpoints that cannot serve the call later either."""
+    return [failure.state for failure in failures if not failure.judgement.recovers]
+
+
 def end_of(
     group: Group,
     demand: CallDemand,
@@ -37,14 +58,17 @@ def end_of(
 ) -> UpstreamError | NoEndpoint:
     """Return the error that ends a call after these failures, which are in order.
 
-    The last endpoint's own answer is the most faithful error where there is no other endpoint, and
-    for what only the client can correct.
+    The last endpoint's own answer is the most faithful error where there is no other endpoint, for
+    what only the client can correct, and where every endpoint is set aside until a person acts.
     """
     if failures:
         last = failures[-1]
         is_best = last.is_clients or len(group.states) == 1
         if is_best and last.error.answer is not None:
             return last.error
+    refusal = _refusal_of_all(group, failures, now)
+    if refusal is not None:
+        return refusal
     error = _no_endpoint(group, demand, failures, now, deadline_at)
     return _what_came(failures, error) or error
 
@@ -65,7 +89,7 @@ def _no_endpoint(
         group.name,
         errors,
         group.skipped(errors, demand, now),
-        retry_after_s=group.recovers_in_s(useless_of(failures), demand, now),
+        retry_after_s=group.recovers_in_s(hopeless_of(failures), demand, now),
     )
     if now >= deadline_at:
         error.status, error.code = 504, "deadline_exceeded"
@@ -74,6 +98,27 @@ def _no_endpoint(
     elif group.full(demand, now):
         error.status, error.code = 429, "rate_limit_exceeded"
     return error
+
+
+def _refusal_of_all(
+    group: Group, failures: Sequence[FailedAttempt], now: float
+) -> UpstreamError | None:
+    """Return what the vendor said, if a person must act before any endpoint in service can answer.
+
+    This call's own failure is preferred to what an earlier call was answered.
+    """
+    now_refused = {failure.state: failure.error for failure in failures if failure.judgement.loud}
+    refusals = []
+    for state in group.states:
+        if state.drained:
+            continue
+        refusal = now_refused.get(state) or state.refusal(now)
+        if refusal is None or refusal.answer is None:
+            return None
+        refusals.append(refusal)
+    if now_refused:
+        return failures[-1].error if failures[-1].judgement.loud else None
+    return refusals[-1].as_later_answer() if refusals else None
 
 
 def _what_came(failures: Sequence[FailedAttempt], error: NoEndpoint) -> UpstreamError | None:

@@ -15,7 +15,8 @@ class Outlook(msgspec.Struct, frozen=True):
     """The endpoints that may still serve a call, and the one to probe.
 
     `probe`: the endpoint that is most likely to be well, of those that only their breaker shuts and
-    that no other call probes. `is_second`: this call has tried it already. `has_rival`: another
+    that no other call probes; else one that another process found refused, for the vendor's words.
+    `is_second`: this call has tried it already. `has_rival`: another
     endpoint is healthy, so the probe is not the best choice. `probed_for_s`: how long another call
     has been probing one of them; None: none does. `cools_for_s`: until the first cooldown ends, of
     those with an open breaker.
@@ -60,6 +61,7 @@ def outlook_of(
     ]
     cooled = [state for state in shut if state.cooldown_until <= now]
     to_probe = [state for state in cooled if not state.breaker.probed_for_s(now)]
+    to_probe = to_probe or [state for state in hopeful if state.is_refused_by_hearsay(now)]
     probe = min(
         to_probe,
         key=lambda state: (state in tried, state.breaker.reopenings, state.past.failed_at),

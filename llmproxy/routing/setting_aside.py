@@ -77,7 +77,9 @@ def _cool(
     was_cooling = state.cooldown_until > now
     state.cool(now + seconds, failure.reason)
     if isinstance(failure, Throttled):
-        state.capacity.throttled()
+        state.capacity.throttled(careful=judgement.careful)
+    if judgement.loud:
+        state.past.refusal = failure.as_later_answer()
     if judgement.slow_start:
         state.breaker.slow_down(now + seconds)
     if was_cooling:

@@ -31,9 +31,12 @@ from llmproxy.errors import (
 from llmproxy.operations import Replay
 
 MISCONFIGURED_S = 300.0  # a person must correct it; try again every five minutes
-QUOTA_S = 600.0  # a person must pay
+QUOTA_S = 300.0  # a person must pay
 DEFAULT_COOLDOWN_S = 5.0  # a 429 that names no time
-MAX_COOLDOWN_S = 300.0  # Azure has said "retry after 86400 seconds" and meant a minute
+# Azure has said "retry after 86400 seconds" and meant a minute. What is longer is not believed:
+# after a minute, one call asks whether it is still so.
+MAX_COOLDOWN_S = 60.0
+MAX_OWN_WAIT_S = 10.0  # a call waits so long for an endpoint that failed and named a time
 FAILURE_BASE_S = 0.25
 THROTTLE_BASE_S = 1.0
 MAX_BACKOFF_S = 8.0  # as the SDKs' own
@@ -46,20 +49,25 @@ class Judgement(msgspec.Struct, frozen=True):
     """What one failure means.
 
     `try_elsewhere`: another endpoint may serve the call. `try_again_here`: so may this one, when
-    no other is left. `feeds_breaker`: it speaks against the endpoint's health. `cooldown_s`: leave
-    the endpoint alone for so long. `loud`: a person must act. `costs_budget`: the next attempt
-    counts against the retry budget. `slow_start`: let the endpoint's share grow slowly after the
-    cooldown. `backoff_base_s`: for `backoff_s`.
+    no other is left. `recovers`: the endpoint will be well again by itself, so the client may come
+    back. `feeds_breaker`: it speaks against the endpoint's health. `cooldown_s`: leave the endpoint
+    alone for so long. `loud`: a person must act. `costs_budget`: the next attempt counts against
+    the retry budget. `careful`: one call asks first after the cooldown. `slow_start`: let the
+    endpoint's share grow slowly after it. `backoff_base_s`: for `backoff_s`. `wait_s`: the pause
+    that the endpoint asked for, which binds this call alone.
     """
 
     try_elsewhere: bool = False
     try_again_here: bool = False
+    recovers: bool = False
     feeds_breaker: bool = False
     cooldown_s: float | None = None
     loud: bool = False
     costs_budget: bool = False
+    careful: bool = False
     slow_start: bool = False
     backoff_base_s: float = FAILURE_BASE_S
+    wait_s: float = 0.0
 
 
 # Statuses that say for certain that nothing was begun.
@@ -73,7 +81,7 @@ REFUSALS = (
 )
 THE_CLIENTS_OWN = Judgement()
 # The client's own key was refused; another client's may be fine, and so is the endpoint.
-THE_CLIENTS_RATE = Judgement(try_elsewhere=True, backoff_base_s=THROTTLE_BASE_S)
+THE_CLIENTS_RATE = Judgement(try_elsewhere=True, recovers=True, backoff_base_s=THROTTLE_BASE_S)
 
 
 def judge(
@@ -82,12 +90,14 @@ def judge(
     replay: Replay,
     own_credential: bool,
     own_model: bool = True,
+    is_repeated: bool = False,
 ) -> Judgement:
     """What a failure means for the call and for the endpoint.
 
     `own_credential`: the endpoint's credential is ours, not one that the client brought.
     `own_model`: the model's name stands in our config; otherwise it is the client's own, and that
-    an endpoint does not have it says nothing about the endpoint.
+    an endpoint does not have it says nothing about the endpoint. `is_repeated`: the endpoint has
+    throttled the same call before.
     """
     match failure:
         case RequestRejected():
@@ -104,14 +114,7 @@ def judge(
         case Throttled() if not own_credential:
             return THE_CLIENTS_RATE if _untouched(failure, replay) else THE_CLIENTS_OWN
         case Throttled():
-            again = _untouched(failure, replay)
-            return Judgement(
-                try_elsewhere=again,
-                try_again_here=again,
-                cooldown_s=_cooldown_s(failure.retry_after_s, DEFAULT_COOLDOWN_S),
-                slow_start=failure.code == "slow_down",
-                backoff_base_s=THROTTLE_BASE_S,
-            )
+            return _throttled(failure, replay, is_repeated=is_repeated)
         case QuotaExhausted():
             return _set_aside(failure, replay, QUOTA_S)
         case CredentialRejected():
@@ -191,20 +194,43 @@ def _timed_out(failure: TimedOut, replay: Replay) -> Judgement:
         return THE_CLIENTS_OWN  # the deadline is over, and it is the call's, not the endpoint's
     if failure.phase == "pool":
         # Our own connections are all in use: nothing was sent, and no endpoint failed.
-        return Judgement(try_elsewhere=True, try_again_here=True)
+        return Judgement(try_elsewhere=True, try_again_here=True, recovers=True)
     return _failed(failure, replay)
 
 
-def _failed(failure: UpstreamError, replay: Replay) -> Judgement:
-    """5xx, resets, silence, no connection."""
-    again = _untouched(failure, replay)
-    waits = failure.retry_after_s is not None
+def _throttled(failure: Throttled, replay: Replay, *, is_repeated: bool) -> Judgement:
+    """429 because of a rate: the time that it states is believed, up to a minute.
+
+    The call itself comes back at that time, once. Where none is stated, or a second 429 shows that
+    it was wrong, further attempts would only add to the vendor's load.
+    """
+    again, stated_s = _untouched(failure, replay), failure.retry_after_s
+    wanted_s = DEFAULT_COOLDOWN_S if stated_s is None else max(stated_s, 0.0)
     return Judgement(
         try_elsewhere=again,
-        try_again_here=again,
+        try_again_here=again and stated_s is not None and not is_repeated,
+        recovers=True,
+        cooldown_s=min(wanted_s, MAX_COOLDOWN_S),
+        careful=wanted_s > MAX_COOLDOWN_S,
+        slow_start=failure.code == "slow_down",
+        backoff_base_s=THROTTLE_BASE_S,
+    )
+
+
+def _failed(failure: UpstreamError, replay: Replay) -> Judgement:
+    """5xx, resets, silence, no connection.
+
+    A `retry-after` is about the call that failed (a gateway that cut off one long call sends it,
+    too), so it binds this call and no other.
+    """
+    again, wait_s = _untouched(failure, replay), failure.retry_after_s or 0.0
+    return Judgement(
+        try_elsewhere=again,
+        try_again_here=again and wait_s <= MAX_OWN_WAIT_S,
+        recovers=True,
         feeds_breaker=True,
-        cooldown_s=_cooldown_s(failure.retry_after_s, 0.0) if waits else None,
         costs_budget=again and failure.sent,
+        wait_s=wait_s,
     )
 
 
@@ -235,8 +261,3 @@ def _untouched(failure: UpstreamError, replay: Replay) -> bool:
     if isinstance(failure, REFUSALS):
         return failure.answer is not None and failure.answer.status >= 400
     return replay is Replay.COSTLY and isinstance(failure, Overloaded)
-
-
-def _cooldown_s(retry_after_s: float | None, default_s: float) -> float:
-    wanted_s = default_s if retry_after_s is None else retry_after_s
-    return min(max(wanted_s, 0.0), MAX_COOLDOWN_S)

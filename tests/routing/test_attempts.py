@@ -23,7 +23,7 @@ ENDS = {
     "no retries": ({"a": ["failed"], "b": ["ok"]}, {"num_retries": 0}, "a", 503),
     "the client's own mistake": ({"a": ["rejected"], "b": ["ok"]}, {}, "a", 400),
     "one wrong key": ({"a": ["refused"], "b": ["ok"]}, {}, "ab", None),
-    "only wrong keys": ({"a": ["refused"], "b": ["refused"]}, {}, "ab", 503),
+    "only wrong keys": ({"a": ["refused"], "b": ["refused"]}, {}, "ab", 401),
     "silence everywhere": ({"a": ["silent"], "b": ["silent"]}, {"num_retries": 1}, "ab", 504),
     "throttled for longer than calls wait": (
         {"a": ["throttled"], "b": ["throttled"]},

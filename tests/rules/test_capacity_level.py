@@ -152,3 +152,17 @@ def test_of_two_reports_about_the_same_time_the_later_one_counts():
     same_time = level(100, 50.0, at=20.0)
     report(same_time, 90, 51.0, at=20.0)
     assert same_time.left(20) == 90
+
+
+@pytest.mark.parametrize("limit", [1.0, 0.001, 100.0])
+@pytest.mark.parametrize("reset_s", [999_999_999.0, 86_400.0, 3_601.0, 400.0])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_no_report_shuts_anything_for_longer_than_300_s(limit, reset_s, fixed):
+    level = VendorLevel(limit, 0.0, fixed=fixed)
+    level.report(RateLimit(limit, 0.0, reset_s), sent_at=10.0, spent=0)
+
+    assert 0 < level.wait_s(1.0, 10.0, one_call=False) <= 300.2
+    assert level.wait_s(1.0, 310.2, one_call=False) == 0.0
+    level.spent += 1
+    if limit <= 1:
+        assert 0 < level.wait_s(1.0, 310.2, one_call=False) <= 300.01

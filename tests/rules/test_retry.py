@@ -62,21 +62,36 @@ def test_an_endpoints_failure_is_tried_elsewhere_and_here_and_feeds_its_breaker(
     assert meaning.backoff_base_s == 0.25
 
 
-@pytest.mark.parametrize(("asked_s", "cooldown_s"), [(30.0, 30.0), (86400.0, 300.0)])
-def test_a_failure_that_names_a_time_is_left_alone_until_then(asked_s, cooldown_s):
-    assert judged(answered_with(Overloaded, 503, retry_after_s=asked_s)).cooldown_s == cooldown_s
+@pytest.mark.parametrize(("asked_s", "again_here"), [(4.0, True), (30.0, False), (86400.0, False)])
+def test_the_time_that_a_5xx_names_binds_the_call_that_failed_and_no_other(asked_s, again_here):
+    meaning = judged(answered_with(Overloaded, 503, retry_after_s=asked_s))
+    assert meaning.cooldown_s is None
+    assert (meaning.wait_s, meaning.try_again_here) == (asked_s, again_here)
+    assert meaning.try_elsewhere
+    assert meaning.recovers
 
 
 @pytest.mark.parametrize(
-    ("asked_s", "cooldown_s"), [(None, 5.0), (0.5, 0.5), (120.0, 120.0), (86400.0, 300.0)]
+    ("asked_s", "cooldown_s"),
+    [(None, 5.0), (0.5, 0.5), (60.0, 60.0), (120.0, 60.0), (86400.0, 60.0)],
 )
-def test_a_429_cools_for_what_it_asks_else_5_s_at_most_300_s(asked_s, cooldown_s):
+def test_a_429_cools_for_what_it_asks_else_5_s_at_most_a_minute_without_a_probe(
+    asked_s, cooldown_s
+):
     meaning = judged(answered_with(Throttled, 429, retry_after_s=asked_s))
     assert meaning.cooldown_s == cooldown_s
+    assert meaning.careful == (asked_s is not None and asked_s > 60.0)
     assert meaning.try_elsewhere
-    assert meaning.try_again_here
+    assert meaning.try_again_here == (asked_s is not None)
+    assert meaning.recovers
     assert not meaning.feeds_breaker
     assert meaning.backoff_base_s == 1.0
+
+
+def test_a_second_429_for_the_same_call_ends_its_tries_there():
+    failure = answered_with(Throttled, 429, retry_after_s=1.0)
+    assert judged(failure).try_again_here
+    assert not judged(failure, is_repeated=True).try_again_here
 
 
 def test_slow_down_asks_for_a_slow_start():
@@ -87,7 +102,7 @@ def test_slow_down_asks_for_a_slow_start():
 
 
 @pytest.mark.parametrize(
-    ("failure", "cooldown_s"), [(NO_MONEY, 600.0), (BAD_KEY, 300.0), (NO_MODEL, 300.0)]
+    ("failure", "cooldown_s"), [(NO_MONEY, 300.0), (BAD_KEY, 300.0), (NO_MODEL, 300.0)]
 )
 def test_what_a_person_must_mend_is_set_aside_loudly_and_others_take_over(failure, cooldown_s):
     meaning = judged(failure)

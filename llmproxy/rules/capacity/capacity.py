@@ -268,12 +268,21 @@ class Capacity:
         if self.quota is not None:
             self.quota.note_waiting(tokens)
 
-    def throttled(self) -> None:
-        """Return carefully, if the vendor has throttled a call without reporting limits."""
-        if self._vendor.requests is None:
+    def throttled(self, *, careful: bool = False) -> None:
+        """Return carefully, if the vendor has throttled a call without reporting limits.
+
+        `careful`: also if it has: the time that it stated was not believed.
+        """
+        if careful or self._vendor.requests is None:
             self._ramp = Ramp(self._sent)
             self._headroom.clear()
             self._set_gates()
+
+    def forget_learned(self) -> None:
+        """Forget what the vendor's answers said of its limits."""
+        self._vendor.requests = self._vendor.tokens = self._ramp = None
+        self._headroom.reread_at = -inf
+        self._limits_changed()
 
     def answered(self) -> None:
         """Note that the vendor has answered a call."""

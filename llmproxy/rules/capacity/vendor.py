@@ -29,6 +29,11 @@ ROUNDING_S = 1.0  # many resets are whole seconds
 ON_THE_WAY_S = 0.1
 
 
+# What a report says of the rest holds for so long, whatever reset it names: a vendor has said 31
+# years. Then the limit is taken to be whole again, and the next answer corrects that.
+MAX_HOLD_S = 300.0
+
+
 class Reservation(msgspec.Struct, gc=False):
     """Capacity set aside for one attempt. Settled or given back exactly once.
 
@@ -53,6 +58,7 @@ class VendorLevel:
     __slots__ = (
         "_as_of",
         "_fixed",
+        "_holds_until",
         "_left",
         "_per_s",
         "_refills_at",
@@ -70,11 +76,15 @@ class VendorLevel:
         self._as_of = now
         self._per_s = limit / MINUTE_S  # 0: it refills only at `_refills_at`, and then at once
         self._refills_at = 0.0
+        self._holds_until = now + MAX_HOLD_S
 
     def left(self, now: float) -> float:
         """Return what is left now, as far as known. Below 0 if more was sent than there was."""
         left, limit = self._left, self.limit
-        if self._per_s:
+        if now >= self._holds_until:
+            left = max(left, limit, 1.0)
+            self._as_of, self._holds_until = max(now, self._as_of), now + MAX_HOLD_S
+        elif self._per_s:
             if now > self._as_of:
                 if left < limit:  # a vendor may leave more than its limit, which does not grow
                     left = min(limit, left + self._per_s * (now - self._as_of))
@@ -98,9 +108,11 @@ class VendorLevel:
         if left >= amount:
             return 0.0
         if self._per_s:
-            return max(0.0, self._as_of - now) + (amount - left) / self._per_s
-        refills = ceil((amount - max(0.0, left)) / self.limit)
-        return max(0.0, self._refills_at - now) + (refills - 1) * MINUTE_S
+            wait_s = max(0.0, self._as_of - now) + (amount - left) / self._per_s
+        else:
+            refills = ceil((amount - max(0.0, left)) / self.limit)
+            wait_s = max(0.0, self._refills_at - now) + (refills - 1) * MINUTE_S
+        return min(wait_s, self._holds_until - now)
 
     def report(self, reported: RateLimit, *, sent_at: float, spent: int) -> bool:
         """Take over the vendor's report; returns whether the limit has changed.
@@ -118,6 +130,7 @@ class VendorLevel:
         self.spent = spent
         self._per_s, refills_in_s = self._refill(reported)
         self._refills_at = self._as_of + refills_in_s
+        self._holds_until = self._as_of + MAX_HOLD_S
         return changed
 
     def _refill(self, reported: RateLimit) -> tuple[float, float]:
