@@ -22,13 +22,15 @@ from llmproxy.aio.watchdog import Watchdog
 from llmproxy.app import App, error_answer
 from llmproxy.calls import Request
 from llmproxy.errors import ClientError
+from llmproxy.server import closing
 from llmproxy.server.request import IncomingRequest
 from llmproxy.server.request_reader import IDLE, ReadState, RequestReader
 from llmproxy.server.response_writer import ResponseWriter, whole_response
 
 # Bytes waiting for a client that does not read. Above this, its upstream is paused.
 WRITE_HIGH_WATER_BYTES = 32 * 1024
-# How long a client may be silent while what it sends is thrown away, before the connection closes.
+# How long a client may be silent while what it sends is thrown away (`body_progress_s` in all), and
+# how long it may take to read the end of an answer that was cut.
 LINGER_S = 2.0
 
 
@@ -91,6 +93,9 @@ class ServerConnection(HttpToolsProtocol):
         if self._answering is None:
             self._start(request)
         else:
+            if not self._waiting:
+                waiting = self._waiting
+                closing.watch_for_leaving(self.transport, lambda: bool(waiting))
             self._waiting.append(request)
             self.flow.pause_reading()
 
@@ -174,7 +179,7 @@ class ServerConnection(HttpToolsProtocol):
             self._go_on(request)
             return
         self._answering = None
-        self._reader.answered_early()
+        self._reader.answered_early(monotonic() + self._app.timeouts.body_progress_s)
         self.flow.resume_reading()
         self._watchdog.expire_at(monotonic() + LINGER_S)
 
@@ -182,7 +187,7 @@ class ServerConnection(HttpToolsProtocol):
         """Answer the next request or wait for one: `request` is complete and answered."""
         self._answering = None
         if self._closing or not request.keep_alive:
-            self.transport.close()
+            self._close()
         elif self._waiting:
             self._start(self._waiting.popleft())
         else:
@@ -195,9 +200,16 @@ class ServerConnection(HttpToolsProtocol):
         """Close the connection, after the answer under way. Called by uvicorn when it drains."""
         self._closing = True
         if self._answering is None:
-            self.transport.close()
+            self._close()
         elif self.cycle is not None:
             self.cycle.keep_alive = False
+
+    def cut(self) -> None:
+        """Close the connection in the middle of an answer."""
+        closing.cut(self.transport, LINGER_S)
+
+    def _close(self) -> None:
+        closing.close(self.transport, self._app.timeouts.body_progress_s)
 
     def cancel_call(self) -> None:
         """Cancel the call under way. Called by the server when the time for draining is over."""
@@ -216,7 +228,7 @@ class ServerConnection(HttpToolsProtocol):
             case ReadState.BODY:
                 self._watchdog.expire_at(monotonic() + timeouts.body_progress_s)
             case ReadState.DRAIN:
-                self._watchdog.expire_at(monotonic() + LINGER_S)
+                self._watchdog.expire_at(min(monotonic() + LINGER_S, self._reader.drain_until))
             case ReadState.IDLE | ReadState.DISCARD | ReadState.CLOSED:
                 pass
 
@@ -227,7 +239,7 @@ class ServerConnection(HttpToolsProtocol):
         match reader.state:
             case ReadState.IDLE:
                 if self._answering is None:
-                    self.transport.close()
+                    self._close()
             case ReadState.HEAD:
                 if self._answering is None:  # else it is a pipelined one, and may take its time
                     message = f"The request head was not complete after {timeouts.header_s:g} s."
@@ -241,7 +253,7 @@ class ServerConnection(HttpToolsProtocol):
                         _too_slow(f"The request body stopped arriving for {seconds:g} s.")
                     )
             case ReadState.DRAIN | ReadState.DISCARD:
-                self.transport.close()
+                self._close()
             case ReadState.CLOSED:
                 pass
             case unreachable:

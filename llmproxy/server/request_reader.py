@@ -89,6 +89,7 @@ class RequestReader:
         "_limits",
         "_parser",
         "_url",
+        "drain_until",
         "request",
         "state",
     )
@@ -101,7 +102,9 @@ class RequestReader:
         self._url = b""
         self._headers: Headers = []
         self._head = b""  # what has arrived of it, with what arrived before or after it
-        self._head_bytes = 0  # since the last request's end
+        # Since a request's end or bytes of a body, in whole reads: of a head, of trailers.
+        self._head_bytes = 0
+        self.drain_until = 0.0  # seconds of time.monotonic
         self.state = ReadState.IDLE
         self.request: IncomingRequest | None = None  # the one whose body is incomplete
 
@@ -119,12 +122,13 @@ class RequestReader:
             return _malformed(error)
         if self.state is not HEAD:
             self._head = b""
-        elif self._head_bytes > self._limits.max_header_bytes:
+        if self._head_bytes > self._limits.max_header_bytes and self.state is not IDLE:
             return _head_too_large(self._limits.max_header_bytes)
         return None
 
-    def answered_early(self) -> None:
-        """Throw away the rest of the body: the answer to its request is complete."""
+    def answered_early(self, drain_until: float) -> None:
+        """Throw away the rest of the body, until a moment: its request has been answered."""
+        self.drain_until = drain_until
         if self.state is BODY and self.request is not None:
             self.state = DRAIN
             self.request.body.take()
@@ -155,6 +159,8 @@ class RequestReader:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.state is not HEAD:
+            return  # a trailer: not used
         self._headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
@@ -162,7 +168,7 @@ class RequestReader:
         body = RequestBody(self._flow, limits.max_body_bytes)
         request = parse_head(self._url, self._headers, self._parser, body, limits.is_control_path)
         self.state, self.request = BODY, request
-        self._headers = []  # trailers are collected here, and not used
+        self._headers = []
         max_bytes = limits.max_header_bytes
         if not _speaks_http(self._head, request.method.encode("ascii") + b" " + self._url + b" "):
             request.refuse("It speaks RTSP or ICE, not HTTP.", 400)
@@ -178,6 +184,7 @@ class RequestReader:
 
     def on_body(self, chunk: bytes) -> None:
         request = self.request
+        self._head_bytes = 0
         if self.state is BODY and request is not None:
             request.body.add(chunk)
             if request.body.error is not None and not request.started:

@@ -52,6 +52,9 @@ class WritableConnection(Protocol):
     def response_finished(self) -> None:
         """Go on to the next request: the answer is complete."""
 
+    def cut(self) -> None:
+        """Close the connection: the answer cannot be completed."""
+
 
 def whole_response(status: int, headers: Headers, body: bytes) -> bytes:
     """Return a whole answer that ends the connection, for a request that could not be parsed."""
@@ -138,7 +141,7 @@ class ResponseWriter:
         if not self._connection.gone:
             if self._head:
                 self._write(self._head)
-            self._connection.transport.close()
+            self._connection.cut()
 
     def keep_call(self, on_leave: Callable[[], None]) -> None:
         """Let the call go on when the client leaves, and call `on_leave` instead."""

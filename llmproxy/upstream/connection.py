@@ -122,7 +122,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._response: Response | None = None  # the exchange's; None: no bytes are expected
         self._bodiless = False
         self._headers: Headers = []
-        self._head_bytes = 0  # received before the head was complete, in earlier reads
+        # Received without bytes of a body, in whole reads: of a head, of trailers. 0: nothing yet.
+        self._head_bytes = 0
         self._upload: BodyOnItsWay | None = None  # None: a small one, sent at once
         self.state = ConnectionState.NEW
 
@@ -248,7 +249,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._broken(f"malformed HTTP response: {_parser_complaint(error)}")
             return
         response.flush()
-        if self.state is not BODY:
+        if self.state is BODY:
+            self._head_bytes += nbytes
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._broken(f"trailers larger than {MAX_HEAD_BYTES} bytes")
+        else:
             self._end_read(nbytes)
 
     def _end_read(self, nbytes: int) -> None:
@@ -291,11 +296,13 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             raise ValueError("bytes after the end of the response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.state is not HEAD:
+            return  # a trailer: not used
         self._headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         response, headers = self._response, self._headers
-        self._headers = []  # trailers are collected here, and not used
+        self._headers = []
         status = self._parser.get_status_code()
         if status < 100:
             raise ValueError(f"a status of {status:03}")  # llhttp accepts 000
@@ -316,6 +323,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self.state = BODY if content.framed else BODY_TO_EOF
 
     def on_body(self, chunk: bytes) -> None:
+        self._head_bytes = 0
         if self._response is not None:
             self._response.add(chunk)
 

@@ -84,7 +84,7 @@ def test_the_rest_of_a_body_that_was_answered_early_is_thrown_away():
     connection = FakeConnection()
     connection.reader.feed(POST + b"ab")
     request = connection.reader.request
-    connection.reader.answered_early()
+    connection.reader.answered_early(1.0)
     assert connection.reader.state is ReadState.DRAIN
     connection.reader.feed(b"cd" + GET)
     assert connection.drained == [request]
@@ -109,6 +109,46 @@ def test_a_head_is_refused_for_its_size_whether_or_not_it_is_complete():
     connection = FakeConnection()
     connection.reader.feed(b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 1000 + b"\r\n\r\n")
     assert connection.ready[0].body.error.status == 431
+
+
+CHUNKED = b"POST /v1/x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n"
+FORM = CHUNKED.replace(b"host: x", b"host: x\r\ncontent-type: multipart/form-data")
+ENDLESS = {
+    "trailers": (b"0\r\n", b"a:b\r\n" * 20),
+    "one trailer's value": (b"0\r\na: ", b"b" * 100),
+    "one trailer's name": (b"0\r\n", b"b" * 100),
+    "the extension of a chunk": (b"2;x=", b"y" * 100),
+    "the extension of the last chunk": (b"0;x=", b"y" * 100),
+}
+
+
+@pytest.mark.parametrize("head", [CHUNKED, FORM])
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_follows_a_body_without_an_end_is_refused_at_the_bound_of_a_head(what, head):
+    beginning, more = ENDLESS[what]
+    connection = FakeConnection()
+    errors = [connection.reader.feed(head + beginning)]
+    while errors[-1] is None and len(errors) < 20:
+        errors.append(connection.reader.feed(more))
+    assert errors[-1].status == 431
+    assert len(errors) <= 12  # 1,000 bytes, in pieces of 100
+    assert connection.reader._headers == []
+
+
+def test_trailers_are_dropped_and_small_ones_change_nothing():
+    connection = FakeConnection()
+    wire = CHUNKED + b"0\r\n" + b"a: b\r\n" * 50 + b"\r\n" + GET
+    assert connection.reader.feed(wire) is None
+    assert [request.body.error for request in connection.ready] == [None, None]
+    assert connection.ready[1].headers == [(b"host", b"x")]
+
+
+def test_small_chunks_never_count_as_trailers():
+    connection = FakeConnection()
+    connection.max_body_bytes = 5000
+    connection.reader.feed(CHUNKED)
+    for _ in range(1000):
+        assert connection.reader.feed(b"1;ext=1\r\na\r\n") is None
 
 
 def test_a_long_body_in_the_same_read_does_not_count_as_head():

@@ -26,6 +26,9 @@ class FakeConnection:
     def close(self):
         self.closed = True
 
+    def cut(self):
+        self.transport.close()
+
     def response_finished(self):
         self.finished += 1
 

@@ -281,3 +281,38 @@ def test_trailers_are_not_headers():
     _, headers, body = asyncio.run(run())
     assert headers == [(b"transfer-encoding", b"chunked")]
     assert body == b"hi"
+
+
+CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n"
+
+
+@pytest.mark.parametrize(
+    ("beginning", "more"),
+    [
+        (b"0\r\n", b"a:b\r\n" * 1000),
+        (b"0\r\na: ", b"b" * 5000),
+        (b"0\r\n", b"b" * 5000),
+        (b"2;x=", b"y" * 5000),
+    ],
+    ids=["trailers", "a value", "a name", "an extension"],
+)
+def test_what_follows_a_body_without_an_end_fails_the_attempt_at_the_bound_of_a_head(
+    beginning, more
+):
+    async def run():
+        line = Wire()
+        with pytest.raises(UpstreamFailed, match="trailers"):
+            await line.read([CHUNKED + beginning, *[more] * 60], then="open")  # 300 KB
+        assert line.end.aborted
+        assert line.connection._headers == []
+
+    asyncio.run(run())
+
+
+def test_a_long_stream_of_small_chunks_does_not_count_as_trailers():
+    async def run():
+        pieces = [b"1;%b\r\na\r\n" % (b"x" * 500) for _ in range(1000)]
+        line = Wire()
+        return await line.read([CHUNKED, *pieces, b"0\r\n\r\n"], then="open")
+
+    assert asyncio.run(run())[2] == b"hi" + b"a" * 1000
