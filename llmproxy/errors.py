@@ -37,6 +37,8 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol, Self
 
 Source = Literal["proxy", "upstream"]
+# Whose trouble it is that a call failed: a label of metrics and logs.
+Blame = Literal["caller_limit", "client", "upstream", "proxy"]
 Phase = Literal["pool", "connect", "first byte", "idle", "total"]
 
 
@@ -74,6 +76,7 @@ class GatewayError(Exception):
     """
 
     source: ClassVar[Source] = "proxy"
+    blame: ClassVar[Blame] = "proxy"
     status: int = 500
     code: str | None = None
     kind: str = "server_error"
@@ -91,6 +94,7 @@ class GatewayError(Exception):
 class ClientError(GatewayError):
     """The request itself cannot be served, here or elsewhere: 4xx, or 501 if not implemented."""
 
+    blame = "client"
     status = 400
     kind = "invalid_request_error"
 
@@ -128,6 +132,7 @@ class CallerThrottled(GatewayError):
     `kind`: the limit, `requests` or `tokens`, which OpenAI reports as the error's type.
     """
 
+    blame = "caller_limit"
     status = 429
     code = "rate_limit_exceeded"
 
@@ -191,6 +196,7 @@ class UpstreamError(GatewayError):
     """
 
     source: ClassVar[Source] = "upstream"
+    blame: ClassVar[Blame] = "upstream"
     reason: ClassVar[str] = "failed"  # a bounded label for metrics, logs and traces
     status = 502
     code = "upstream_error"
@@ -327,6 +333,7 @@ class RequestRejected(UpstreamError):
     `unrecognised`: neither its code nor its words are known; the endpoint itself may be wrong.
     """
 
+    blame = "client"
     reason = "request_rejected"
     unrecognised = False
 
@@ -353,6 +360,7 @@ class NoEndpoint(GatewayError):
     not help.
     """
 
+    blame = "upstream"
     code = "no_endpoint_available"
     status = 503
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from llmproxy.calls import Header, Headers, TraceContext
+from llmproxy.errors import Blame
 from llmproxy.operations import Usage
 from llmproxy.steps import Step, in_words
 
@@ -62,6 +63,7 @@ class AnswerSummary(msgspec.Struct, omit_defaults=True, gc=False):
         status: The HTTP status; 499 if the client left first, 0 if nothing was sent.
         error: Code of an error of ours, or the reason of an endpoint's; also of a stream that broke
             after a status of 200.
+        error_source: Whose trouble the error is: `caller_limit`, `client`, `upstream` or `proxy`.
         usage: Tokens as the endpoint counted them; None if it did not report any.
         request_id: The `x-request-id` of the endpoint that answered.
         first_byte_at: When the answer began; None if it never did.
@@ -72,6 +74,7 @@ class AnswerSummary(msgspec.Struct, omit_defaults=True, gc=False):
     usage: Usage | None = None
     request_id: bytes | None = None
     first_byte_at: float | None = None
+    error_source: Blame | None = None
 
 
 class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
@@ -108,6 +111,7 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     def client_left(self) -> None:
         """Note that the client closed its connection before the answer was complete."""
         self.answer.status, self.answer.error = CLIENT_CLOSED_REQUEST, "client_closed_request"
+        self.answer.error_source = "client"
 
 
 def explanation(record: CallRecord) -> Header:

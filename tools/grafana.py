@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+OURS = 'source=~"upstream|proxy"'
 GROUP = 'group=~"$group"'
 RATE = "[$__rate_interval]"
 WIDTH = 24
@@ -27,7 +28,7 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
             4,
             [
                 (
-                    f"sum(rate(llmproxy_call_errors_total{{{GROUP}}}{RATE}))"
+                    f"sum(rate(llmproxy_call_errors_total{{{GROUP},{OURS}}}{RATE}))"
                     f" / sum(rate(llmproxy_calls_total{{{GROUP}}}{RATE}))",
                     "",
                 )

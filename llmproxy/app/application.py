@@ -14,7 +14,17 @@ from llmproxy.app.local import LocalAnswer, local_answer, no_admin, preflight_an
 from llmproxy.app.pages import PageClient
 from llmproxy.app.rendering import send_error
 from llmproxy.calls import Headers, Request, TraceContext
-from llmproxy.errors import SHUTTING_DOWN, ClientError, GatewayError, ShuttingDown, UpstreamError
+from llmproxy.errors import (
+    SHUTTING_DOWN,
+    Blame,
+    ClientError,
+    CredentialRejected,
+    GatewayError,
+    QuotaExhausted,
+    ShuttingDown,
+    Throttled,
+    UpstreamError,
+)
 from llmproxy.events import CallFinished, Listener
 from llmproxy.gateway import answer
 from llmproxy.pipeline.intake import not_found
@@ -152,7 +162,7 @@ def _finish(record: CallRecord, listener: Listener) -> None:
 def _end_with(
     error: GatewayError, request: Request, client: Downstream, record: CallRecord
 ) -> None:
-    record.answer.error = _label(error)
+    record.answer.error, record.answer.error_source = _label(error), _blame(error, record)
     if not client.started:
         send_error(client, error, record, dialect_of(request.path))
     elif not record.answer.status:
@@ -164,19 +174,25 @@ def _end_cancelled(request: Request, client: Downstream, record: CallRecord) -> 
         record.client_left()
         return
     going = ShuttingDown(SHUTTING_DOWN, retry_after_s=1)
-    record.answer.error = going.code
+    record.answer.error, record.answer.error_source = going.code, going.blame
     if not client.started:
         send_error(client, going, record, dialect_of(request.path))
 
 
 def _end_with_bug(request: Request, client: Downstream, record: CallRecord) -> None:
-    record.answer.error = "internal_error"
+    record.answer.error, record.answer.error_source = "internal_error", "proxy"
     if client.started:
         client.abort()
     else:
         message = "The proxy failed on this call; see its log for details."
         bug = GatewayError(message, code="internal_error")
         send_error(client, bug, record, dialect_of(request.path))
+
+
+def _blame(error: GatewayError, record: CallRecord) -> Blame:
+    """Return whose trouble an error is; a refusal of the client's own key is the client's."""
+    refusals = CredentialRejected | QuotaExhausted | Throttled
+    return "client" if record.key_origin and isinstance(error, refusals) else error.blame
 
 
 def _label(error: GatewayError) -> str:

@@ -215,6 +215,7 @@ class LogLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     cache: str | None = None
     error: str | None = None
     steps: str | None = None
+    error_source: str | None = None
 
 
 def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
@@ -242,6 +243,7 @@ def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
             record.cache,
             answer.error,
             in_words(record.steps) if steps else None,
+            answer.error_source,
         )
     )
 

@@ -97,12 +97,16 @@ class HedgeCounters(msgspec.Struct):
     cost_usd: float = 0.0
 
 
+NO_ERRORS = {"caller_limit": 0, "client": 0, "upstream": 0, "proxy": 0}
+
+
 class GroupCounters(msgspec.Struct):
     """Calls for one model group.
 
     Attributes:
         calls: By endpoint (the one that answered or was tried last; "" = none) and status class.
-        errors: Calls that failed through no fault of the client: 5xx, 429, broken streams.
+        errors: Calls that failed through no fault of the client or its limits.
+        errors_by_source: Calls that failed, by whose trouble it was.
         fallbacks: Calls that went on in another group.
         first_byte: Seconds from the call's arrival to the first byte of its answer.
         total: Seconds from the call's arrival to its end.
@@ -113,6 +117,7 @@ class GroupCounters(msgspec.Struct):
 
     calls: dict[str, dict[str, int]] = {}
     errors: int = 0
+    errors_by_source: dict[str, int] = msgspec.field(default_factory=lambda: dict(NO_ERRORS))
     fallbacks: int = 0
     first_byte: Histogram = msgspec.field(default_factory=histogram)
     total: Histogram = msgspec.field(default_factory=histogram)

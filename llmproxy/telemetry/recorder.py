@@ -11,7 +11,7 @@ from typing import assert_never
 
 from llmproxy.events import AttemptEnded, CallFinished, EndpointStateChanged, Listener
 from llmproxy.operations import Usage
-from llmproxy.record import CallRecord
+from llmproxy.record import CLIENT_CLOSED_REQUEST, AnswerSummary, CallRecord
 from llmproxy.rules.prices import Prices, cost_usd
 from llmproxy.steps import OUTRUN, Attempt, AttemptOutcome, FellBack, Verdict
 from llmproxy.telemetry.counters import (
@@ -29,6 +29,10 @@ from llmproxy.telemetry.counters import (
 BATCH = 64
 # Kept of all calls, and as many of those that failed, were retried or fell back.
 KEPT_CALLS = 200
+
+
+# Errors that an operator can do something about.
+OURS = ("upstream", "proxy")
 
 
 class MetricsRecorder(Listener):
@@ -112,8 +116,9 @@ class MetricsRecorder(Listener):
         by_status[kind] = by_status.get(kind, 0) + 1
         broken = status < 400 and answer.error is not None
         failed = status >= 500 or status == 429 or broken
-        if failed:
-            group.errors += 1
+        if source := _source_of(answer, failed=failed):
+            group.errors_by_source[source] += 1
+            group.errors += source in OURS
         if record.fallback is not None:
             group.fallbacks += 1
         if event.first_byte_s is not None:
@@ -187,3 +192,10 @@ def _record_failure(entry: EndpointCounters, reason: str, verdict: Verdict | Non
         counted.append(entry.retried)
     for counts in counted:
         counts[reason] = counts.get(reason, 0) + 1
+
+
+def _source_of(answer: AnswerSummary, *, failed: bool) -> str | None:
+    """Return whose trouble a call's error was; None if it had none, or the client left."""
+    if (answer.status < 400 and not failed) or answer.status == CLIENT_CLOSED_REQUEST:
+        return None
+    return answer.error_source or ("upstream" if failed else "client")

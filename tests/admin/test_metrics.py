@@ -89,7 +89,8 @@ async def test_calls_and_attempts_are_counted_by_outcome():
     assert metrics["llmproxy_tokens_total", *here, "input"] == 9
     assert metrics["llmproxy_tokens_total", *here, "output"] == 6
     assert metrics["llmproxy_cost_usd_total", *here] == pytest.approx(3 * 0.203)
-    assert metrics["llmproxy_call_errors_total", group] == 0
+    assert metrics["llmproxy_call_errors_total", group, "upstream"] == 0
+    assert metrics["llmproxy_call_errors_total", "", "client"] == 1
     assert metrics["llmproxy_endpoint_changes_total", group, "bad", "open"] == 1
 
 

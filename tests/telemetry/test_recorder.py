@@ -133,3 +133,24 @@ def test_hedges_are_counted_by_outcome_with_the_input_tokens_that_were_sent_twic
     by_outcome = {name: getattr(hedges, name) for name in ("won", "lost", "failed", "abandoned")}
     assert by_outcome == {**dict.fromkeys(by_outcome, 0), counted: 1}
     assert (hedges.input_tokens, hedges.cost_usd) == (tokens, pytest.approx(tokens * 2e-6))
+
+
+def test_errors_are_counted_by_whose_trouble_they_were():
+    recorder = MetricsRecorder()
+    for status, error, source in (
+        (429, "rate_limit_exceeded", "caller_limit"),
+        (400, "invalid_type", "client"),
+        (404, None, None),
+        (500, "server_error", "upstream"),
+        (200, "upstream_stream_interrupted", "upstream"),
+        (503, "proxy_overloaded", "proxy"),
+        (499, "client_closed_request", "client"),
+        (200, None, None),
+    ):
+        call = answered_call(status=status, error=error, error_source=source)
+        recorder.call_finished(call)
+    recorder.record_pending()
+
+    (group,) = recorder.counters.groups.values()
+    assert group.errors_by_source == {"caller_limit": 1, "client": 2, "upstream": 2, "proxy": 1}
+    assert group.errors == 3

@@ -104,8 +104,11 @@ SECTIONS = {
         ),
         GROUP.counter(
             "llmproxy_call_errors_total",
-            "Calls that ended in a 5xx, a 429 or a broken stream.",
-            lambda group: group.counters.errors,
+            "Calls that failed, by whose trouble it was: caller_limit (the caller's own limit), "
+            "client (a mistake in the request), upstream, proxy. Calls that the client gave up are "
+            "not counted.",
+            lambda group: group.counters.errors_by_source,
+            "source",
         ),
         GROUP.counter(
             "llmproxy_call_fallbacks_total",
