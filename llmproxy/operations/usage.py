@@ -7,6 +7,7 @@ Nothing here raises, and no more than the usage itself is decoded where that is 
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 import msgspec
 
@@ -59,21 +60,25 @@ def usage_of_stream(tail: bytes) -> Usage | None:
     return None
 
 
+# What no call can have: a vendor that reports less or more is mistaken, and its usage is unknown.
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000_000)]
+
+
 class _Details(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
+    cached_tokens: Tokens | None = None
 
 
 class _Counts(msgspec.Struct, gc=False):
     """A usage object under the names of any dialect."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Tokens | None = None
+    completion_tokens: Tokens | None = None
     prompt_tokens_details: _Details | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
     input_tokens_details: _Details | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: Tokens | None = None
+    cache_creation_input_tokens: Tokens | None = None
 
     def input(self) -> int | None:
         """Return all input tokens. Anthropic counts cached ones apart, so they are added."""
@@ -140,8 +145,5 @@ def _in_message_start(tail: bytes, at: int) -> bool:
     return b'"message_start"' in tail[line_start:at]
 
 
-def _usage(input_tokens: int, output_tokens: int, counts: _Counts) -> Usage | None:
-    cached_tokens = counts.cached()
-    if min(input_tokens, output_tokens, cached_tokens) < 0:
-        return None
-    return Usage(input_tokens, output_tokens, cached_tokens)
+def _usage(input_tokens: int, output_tokens: int, counts: _Counts) -> Usage:
+    return Usage(input_tokens, output_tokens, counts.cached())

@@ -24,11 +24,12 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
 
     `max_output_tokens` is the first that is present of `max_completion_tokens`,
     `max_output_tokens` and `max_tokens`, times `n` or `best_of` if one is above 1, because each
-    answer may be that long. None as well if it is not a whole number >= 0; the endpoint judges
-    that. The other two hold for dialects that read stored state (responses). `stateful`: runs in
-    the background or in a conversation, so it must not be sent twice. `bound_to_account`: names a
-    conversation or an earlier response, which live in one account. `thinks`: the model is told to
-    reason (or not to) before it answers; None if nothing is said about it.
+    answer may be that long. None as well if it is no whole number from 0 to 100 million; the
+    endpoint judges that. The other two hold for dialects that read stored state (responses).
+    `stateful`: runs in the background or in a conversation, so it must not be sent twice.
+    `bound_to_account`: names a conversation or an earlier response, which live in one account.
+    `thinks`: the model is told to reason (or not to) before it answers; None if nothing is said
+    about it.
     """
 
     model: str | None = None
@@ -58,7 +59,7 @@ def peek(body: bytes) -> Peek:
         if limit is None:
             limit = seen.max_tokens
     if limit is not None:
-        limit = limit * max(seen.n or 1, seen.best_of or 1, 1) if limit >= 0 else None
+        limit = _output_bound(limit, max(seen.n or 1, seen.best_of or 1, 1))
     in_conversation = seen.conversation is not _ABSENT and _given(seen.conversation)
     earlier = seen.previous_response_id
     return Peek(
@@ -90,6 +91,7 @@ def with_model(body: bytes, model: str) -> bytes:
 T = TypeVar("T")
 
 _ABSENT = msgspec.Raw(b"")
+MAX_OUTPUT_TOKENS = 100_000_000  # of a call with all its answers; no vendor produces more
 
 
 class _Usual(msgspec.Struct, frozen=True, gc=False):
@@ -154,7 +156,7 @@ def _peek_leniently(body: bytes) -> Peek:
     return Peek(
         _field(written.model, "model", _text_or_null),
         _field(written.stream, "stream", _flag_or_null) is True,
-        None if limit is None else limit * answers,
+        None if limit is None else _output_bound(limit, answers),
         _given(written.conversation) or bytes(written.background).strip() == b"true",
         _given(written.conversation) or _given(written.previous_response_id),
         _thinks(written),
@@ -193,6 +195,12 @@ def _field(raw: msgspec.Raw, name: str, decoder: msgspec.json.Decoder[T]) -> T |
             param=name,
             code="invalid_type",
         ) from error
+
+
+def _output_bound(limit: int, answers: int) -> int | None:
+    """Return how many tokens a call may produce; None if the number makes no sense."""
+    bound = limit * answers
+    return bound if 0 <= bound <= MAX_OUTPUT_TOKENS else None
 
 
 def _counted(raw: msgspec.Raw) -> int | None:

@@ -20,7 +20,7 @@ MAX_VALUE_BYTES = 64  # longer than every known format
 UNIX_S = 1e9  # a larger bare number is an instant (since 2001), not a duration of 30 years
 UNIX_MS = 1e12
 UNIX_DIGITS = 10
-MAX_LIMIT = 1e15
+MAX_LIMIT = 1e12  # of tokens or requests; a larger one is a mistake
 # The names of limit, remaining and reset of requests, then of tokens.
 _HEADER_NAMES = (
     (

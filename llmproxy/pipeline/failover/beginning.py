@@ -27,7 +27,7 @@ class Holding(msgspec.Struct, frozen=True):
     an early failure, too.
     """
 
-    comments_s: float = 1.0
+    comments_s: float = 0.5
     preamble_s: float = 5.0
 
 
