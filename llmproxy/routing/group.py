@@ -35,6 +35,7 @@ class Group:
         "fallbacks",
         "hedges",
         "in_flight",
+        "knows_too_large",
         "name",
         "queue",
         "spill_wait_s",
@@ -57,6 +58,7 @@ class Group:
         self.estimates = TokenEstimates()
         self.queue = WaitQueue()
         self.in_flight = 0
+        self.knows_too_large = False  # an endpoint has called a call too large (too_large.py)
         self.fallbacks: tuple[Group, ...] = ()
         self.context_fallbacks: tuple[Group, ...] = ()
         self.update(states, strategy, spill_wait_s=spill_wait_s, price=price)

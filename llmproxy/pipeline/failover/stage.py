@@ -12,7 +12,7 @@ from time import monotonic, time
 from typing import Any, assert_never
 
 from llmproxy.calls import Accepted, Call, Headers
-from llmproxy.errors import GatewayError, NoEndpoint, StreamBroken, UpstreamError
+from llmproxy.errors import GatewayError, NoEndpoint, StreamBroken, TooLarge, UpstreamError
 from llmproxy.events import AttemptEnded, EndpointStateChanged, Listener
 from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.pipeline.failover.race import Race, Winner
@@ -23,6 +23,7 @@ from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLi
 from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
 from llmproxy.routing.fallbacks import Fallbacks
+from llmproxy.routing.too_large import note_answer, note_refusal, too_small_for
 from llmproxy.rules.estimate import Size
 from llmproxy.steps import OUTRUN, Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 
@@ -139,7 +140,8 @@ class FirstAccepted:
         group, call, now, tokens = self._group, self._call, monotonic(), 0
         if group.estimates.needed:
             tokens, self._size = group.estimates.roughly(call, now, group.states)
-        return CallDemand(tokens, call.priority, now + group.spill_wait_s)
+        too_small = too_small_for(group, call)
+        return CallDemand(tokens, call.priority, now + group.spill_wait_s, too_small)
 
     async def _try(self, attempt: Try) -> bool:
         """Make an attempt. Returns whether it was accepted, or a hedge beside it."""
@@ -184,6 +186,7 @@ class FirstAccepted:
         now, response = monotonic(), accepted.response
         if attempt.checkout.wants_report:
             self._note_limits(attempt, response.headers)
+        note_answer(attempt.checkout.state, self._call)
         change = self.attempts.accepted(attempt, now)
         if change is not None:
             self._report_change(change)
@@ -206,6 +209,8 @@ class FirstAccepted:
         stage, now = self._stage, monotonic()
         if failure.answer is not None and attempt.checkout.wants_report:
             self._note_limits(attempt, failure.answer.headers)
+        if isinstance(failure, TooLarge):
+            note_refusal(self._group, self._call, attempt, failure)
         outcome = self.attempts.failed(attempt, failure, now, stage.draw())
         for change in outcome.changes:
             self._report_change(change)
