@@ -54,10 +54,20 @@ class Outage(Section):
         return self
 
 
+class Stalls(Section):
+    """Calls that the endpoint accepts and leaves unanswered for long."""
+
+    share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), NUMBER] = Field(
+        description="The share of its calls that stall."
+    )
+    seconds: Seconds = Field(description="How much longer such an answer takes.")
+
+
 class EndpointModel(Section):
     """How one endpoint behaves."""
 
     latency_s: Latency | None = None
+    stalls: Stalls | None = None
     limits: VendorLimits | None = None
     outages: tuple[Outage, ...] = ()
 

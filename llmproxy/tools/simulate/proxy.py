@@ -15,7 +15,7 @@ import msgspec
 
 from llmproxy.calls import Headers
 from llmproxy.config import GeneralSettings
-from llmproxy.errors import GatewayError, Throttled, UpstreamError
+from llmproxy.errors import GatewayError, Throttled, TimedOut, UpstreamError
 from llmproxy.operations import Replay
 from llmproxy.pipeline.failover.waiting import MAX_LOOK_S, MIN_LOOK_S
 from llmproxy.routing import CallDemand, Checkout, EndpointState, Group, Pool
@@ -23,6 +23,7 @@ from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLi
 from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
 from llmproxy.routing.fallbacks import Fallbacks
+from llmproxy.rules.hedging import LOOK_AGAIN_S
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.results import EndpointCount, Results
 from llmproxy.tools.simulate.traffic import Arrival
@@ -143,7 +144,10 @@ class Proxy:
 
 
 class _CallDriver:
-    """Carries out the decisions of one call's Attempts, from its arrival to its answer."""
+    """Carries out the decisions of one call's Attempts, from its arrival to its answer.
+
+    Attempts end at planned moments. The end of one that was outrun meanwhile changes nothing.
+    """
 
     __slots__ = ("_arrival", "_attempts", "_fallbacks", "_group", "_proxy", "_request", "_waited_s")
 
@@ -167,9 +171,8 @@ class _CallDriver:
         action = self._attempts.next(now, proxy.draw())
         match action:
             case Try():
-                vendor = proxy.vendors[action.checkout.state]
-                outcome = vendor.answer(self._arrival.bound_tokens, now)
-                proxy.clock.at(outcome.ends_at, partial(self._end_attempt, action, outcome, now))
+                ends_at = self._send(action, now)
+                self._plan_hedge(action, now, unless_over_at=ends_at)
             case WaitInLine(at_most_s):
                 served = partial(self._left_queue, now)
                 room, demand = proxy.room_of(self._group), self._attempts.demand
@@ -182,26 +185,60 @@ class _CallDriver:
             case _:
                 assert_never(action)
 
+    def _send(self, attempt: Try, now: float) -> float:
+        """Plan the end of an attempt; returns when that is."""
+        vendor = self._proxy.vendors[attempt.checkout.state]
+        outcome = vendor.answer(self._arrival.bound_tokens, now)
+        deadline_at = self._request.deadline_at
+        if outcome.ends_at > deadline_at:
+            name = attempt.checkout.state.endpoint.name
+            outcome.ends_at = deadline_at
+            outcome.failure = TimedOut("the call's time is over", phase="total", endpoint=name)
+        self._proxy.clock.at(outcome.ends_at, partial(self._end_attempt, attempt, outcome))
+        return outcome.ends_at
+
+    def _plan_hedge(self, silent: Try, now: float, *, unless_over_at: float) -> None:
+        hedge_in_s = self._attempts.hedge_in_s()
+        if hedge_in_s is not None and now + hedge_in_s < unless_over_at:
+            self._proxy.clock.at(now + hedge_in_s, partial(self._begin_hedge, silent))
+
+    def _begin_hedge(self, silent: Try, now: float) -> None:
+        if self._attempts.under_way != [silent]:
+            return  # it has ended meanwhile
+        hedge = self._attempts.hedge(now)
+        if hedge is None:
+            self._proxy.clock.at(now + LOOK_AGAIN_S, partial(self._begin_hedge, silent))
+            return
+        self._proxy.results.hedges.begun += 1
+        self._send(hedge, now)
+
     def _left_queue(self, since: float, checkout: Checkout | None, now: float) -> None:
         self._waited_s += now - since
         self._attempts.left_queue(checkout, now - since, now)
         self.go_on(now)
 
-    def _end_attempt(self, attempt: Try, outcome: Outcome, sent_at: float, now: float) -> None:
+    def _end_attempt(self, attempt: Try, outcome: Outcome, now: float) -> None:
+        if attempt not in self._attempts.under_way:
+            return
         if outcome.failure is None:
-            self._accepted(attempt, outcome, sent_at, now)
+            self._accepted(attempt, outcome, now)
         else:
             self._failed(attempt, outcome.failure, now)
 
-    def _accepted(self, attempt: Try, outcome: Outcome, sent_at: float, now: float) -> None:
+    def _accepted(self, attempt: Try, outcome: Outcome, now: float) -> None:
         proxy, attempts, arrival = self._proxy, self._attempts, self._arrival
         self._note_limits(attempt, outcome.headers())
         proxy.report(attempts.accepted(attempt, now), now)
+        for other in [other for other in attempts.under_way if other is not attempt]:
+            for change in attempts.outrun(other, now, proxy.draw()):
+                proxy.report(change, now)
         used_tokens = arrival.input_tokens + arrival.output_tokens
         attempts.finished(attempt, now, used_tokens=used_tokens)
         self._serve_waiting(now)
         count = proxy.counts[attempt.checkout.state]
-        proxy.results.answered(count, arrival, self._waited_s, sent_at)
+        proxy.results.hedges.won += attempt.is_hedge
+        proxy.results.took_s.append(now - arrival.at_s)
+        proxy.results.answered(count, arrival, self._waited_s, attempt.began_at)
 
     def _failed(self, attempt: Try, failure: UpstreamError, now: float) -> None:
         proxy = self._proxy
@@ -215,7 +252,11 @@ class _CallDriver:
         for change in self._attempts.failed(attempt, failure, now, proxy.draw()).changes:
             proxy.report(change, now)
         self._serve_waiting(now)
-        self.go_on(now)
+        if self._attempts.under_way:
+            (other,) = self._attempts.under_way
+            self._plan_hedge(other, now, unless_over_at=self._request.deadline_at)
+        else:
+            self.go_on(now)
 
     def _note_limits(self, attempt: Try, headers: Headers) -> None:
         if not attempt.checkout.wants_report:

@@ -22,6 +22,23 @@ class Waits(msgspec.Struct, frozen=True):
     max_s: float
 
 
+class Latencies(msgspec.Struct, frozen=True):
+    """How long answered calls took, from their arrival."""
+
+    median_s: float
+    p99_s: float
+    p999_s: float
+    max_s: float
+
+
+class HedgeReport(msgspec.Struct, frozen=True):
+    """Second attempts beside silent ones. `share`: of the calls. `won`: those that answered."""
+
+    begun: int
+    share: float
+    won: int
+
+
 class Use(msgspec.Struct, frozen=True):
     """How much of a limit was used, as shares: average over the run, and the busiest minute."""
 
@@ -70,6 +87,8 @@ class Report(msgspec.Struct, frozen=True):
     client_errors: dict[str, int]
     upstream_429: int
     waits: Waits
+    latency: Latencies
+    hedges: HedgeReport
     cost_usd: float | None
     tiers: list[TierReport]
     endpoints: list[EndpointReport]
@@ -97,7 +116,7 @@ def report_of(results: Results) -> Report:
     for count in results.endpoints:
         served_in[count.group] = served_in.get(count.group, 0) + count.served
     endpoints = [_endpoint(count, served_in[count.group], results) for count in results.endpoints]
-    shared = results.shared
+    shared, hedges = results.shared, results.hedges
     seconds = max(results.seconds, 1e-9)
     return Report(
         calls=results.calls,
@@ -110,6 +129,8 @@ def report_of(results: Results) -> Report:
         },
         upstream_429=results.upstream_429,
         waits=_waits(results),
+        latency=_latencies(results),
+        hedges=HedgeReport(hedges.begun, _share(hedges.begun, results.calls), hedges.won),
         cost_usd=_sum_of([endpoint.cost_usd for endpoint in endpoints if endpoint.served]),
         tiers=_tiers(endpoints),
         endpoints=endpoints,
@@ -174,6 +195,12 @@ def _waits(results: Results) -> Waits:
     )
 
 
+def _latencies(results: Results) -> Latencies:
+    took = sorted(results.took_s) or [0.0]
+    median_s, p99_s, p999_s = (round(took[int(len(took) * q)], 3) for q in (0.5, 0.99, 0.999))
+    return Latencies(median_s, p99_s, p999_s, round(took[-1], 3))
+
+
 def _sum_of(costs: list[float | None]) -> float | None:
     known = [cost for cost in costs if cost is not None]
     return round(sum(known), 4) if known and len(known) == len(costs) else None
@@ -184,7 +211,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def _summary(report: Report) -> list[str]:
-    waits = report.waits
+    waits, latency = report.waits, report.latency
     others = [
         f"{count:,} with {status}"
         for status, count in report.client_errors.items()
@@ -202,6 +229,10 @@ def _summary(report: Report) -> list[str]:
             if waits.calls
             else ""
         ),
+        f"answered in    median {latency.median_s:.2f} s, 99th percentile {latency.p99_s:.2f} s, "
+        f"99.9th {latency.p999_s:.2f} s, longest {latency.max_s:.2f} s",
+        f"hedged         {report.hedges.begun:,} calls, {report.hedges.share:.2%}; "
+        f"{report.hedges.won:,} won",
         f"cost           {_dollars(report.cost_usd)}",
     ]
     if used := [use for endpoint in report.endpoints if (use := _nearest_limit(endpoint))]:

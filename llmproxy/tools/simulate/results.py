@@ -50,11 +50,19 @@ class SharedWork(msgspec.Struct):
     grants: int = 0
 
 
+class HedgeCount(msgspec.Struct):
+    """Second attempts beside silent ones; `won`: those that answered first."""
+
+    begun: int = 0
+    won: int = 0
+
+
 class Results:
     """The counters of one simulation.
 
     `seconds`: how long calls arrive. `waits_s`: how long each waiting call waited in the queue and
-    between attempts. `refused_at`, `worst_wait_at`: by bin.
+    between attempts. `took_s`: from the arrival of each answered call to its answer.
+    `refused_at`, `worst_wait_at`: by bin.
     """
 
     __slots__ = (
@@ -62,10 +70,12 @@ class Results:
         "calls",
         "client_errors",
         "endpoints",
+        "hedges",
         "notes",
         "refused_at",
         "seconds",
         "shared",
+        "took_s",
         "waits_s",
         "worst_wait_at",
     )
@@ -78,6 +88,8 @@ class Results:
         self.endpoints: list[EndpointCount] = []
         self.client_errors: Counter[int] = Counter()  # by status
         self.waits_s = array("d")
+        self.took_s = array("d")
+        self.hedges = HedgeCount()
         self.refused_at = [0] * BINS
         self.worst_wait_at = [0.0] * BINS
         self.shared = SharedWork()

@@ -93,7 +93,16 @@ class Account:
 class SimulatedEndpoint:
     """One modelled endpoint."""
 
-    __slots__ = ("_deviation", "_mean", "_outages", "_random", "_timeout_s", "account", "endpoint")
+    __slots__ = (
+        "_deviation",
+        "_mean",
+        "_outages",
+        "_random",
+        "_stalls",
+        "_timeout_s",
+        "account",
+        "endpoint",
+    )
 
     def __init__(
         self,
@@ -108,6 +117,7 @@ class SimulatedEndpoint:
         self.endpoint = endpoint
         self.account = account
         self._outages: Sequence[Outage] = model.outages
+        self._stalls = model.stalls
         latency = model.latency_s or latency
         self._mean = log(latency.median)
         self._deviation = log(latency.p95 / latency.median) / P95
@@ -123,6 +133,8 @@ class SimulatedEndpoint:
         if standing is not None and standing.wait_s is not None:
             return Outcome(now + REFUSAL_S, self._throttled(standing), self.account, standing)
         took_s = exp(self._random.gauss(self._mean, self._deviation))
+        if self._stalls is not None and self._random.random() < self._stalls.share:
+            took_s += self._stalls.seconds
         failure: UpstreamError | None = None
         if took_s > self._timeout_s:
             took_s = self._timeout_s

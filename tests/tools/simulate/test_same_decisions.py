@@ -4,6 +4,7 @@ Both play the same scripts of random faults, 1,000 in a thorough run: the stage 
 pauses of microseconds, the simulation on its own clock.
 """
 
+import asyncio
 import time
 from random import Random
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ from tests.support.run import bounded
 SCRIPTS = 1_000 if THOROUGH else 250
 # Attempts take time, so that breakers open one after the other.
 AN_ATTEMPT_S = 0.0001
+HANGS, A_WHILE_S = object(), 60.0
 CALLS = 3  # one after the other, so that later calls meet open breakers and cooldowns
 # No fault here ends within seconds; otherwise the result would depend on the machine's speed.
 FAULTS = (
@@ -42,7 +44,7 @@ def small_draw():
     return 0.0001
 
 
-def config_of(names, *, fallback, num_retries, strategy):
+def config_of(names, *, fallback=False, num_retries=3, strategy="weighted", **general):
     """A group `g` of the endpoints called `names`; it may fall back to `h`, which has `z`."""
     tiers = {name: number // 2 for number, name in enumerate(names)}
     endpoints = [
@@ -56,6 +58,7 @@ def config_of(names, *, fallback, num_retries, strategy):
         lines += ["  - model_group: h", "    models:"]
         lines += ["      - {name: z, model: m, params: {api_key: k-z}}"]
     lines += ["general_settings:", f"  num_retries: {num_retries}", f"  strategy: {strategy}"]
+    lines += [f"  {key}: {value}" for key, value in general.items()]
     return parse_config("\n".join(lines), {}, file="test.yaml")
 
 
@@ -78,7 +81,15 @@ class Script:
     def next(self, name):
         self.asked.append(name)
         faults = self.left[name]
-        return failure_at(name, faults.pop(0) if len(faults) > 1 else faults[0])
+        fault = faults.pop(0) if len(faults) > 1 else faults[0]
+        return HANGS if fault == "hangs" else failure_at(name, fault)
+
+    def outcome(self, name, now):
+        """Return the end of an attempt in the simulation."""
+        failure = self.next(name)
+        return (
+            Outcome(now + A_WHILE_S) if failure is HANGS else Outcome(now + AN_ATTEMPT_S, failure)
+        )
 
 
 class ScriptedMaker:
@@ -87,7 +98,9 @@ class ScriptedMaker:
 
     async def make(self, call, endpoint, record):
         failure = self.script.next(endpoint.name)
-        if failure is not None:
+        if failure is HANGS:
+            await asyncio.sleep(A_WHILE_S)
+        elif failure is not None:
             raise failure
         response = SimpleNamespace(headers=[], status=200, close=lambda: None)
         return Accepted(call, endpoint.name, response, b"")
@@ -121,9 +134,7 @@ def by_simulation(config, faults):
     states = [state for group in pool.groups.values() for state in group.states]
     vendors = {
         state: SimpleNamespace(
-            answer=lambda tokens, now, name=state.endpoint.name: Outcome(
-                now + AN_ATTEMPT_S, script.next(name)
-            )
+            answer=lambda tokens, now, name=state.endpoint.name: script.outcome(name, now)
         )
         for state in states
     }
@@ -162,3 +173,20 @@ async def test_the_simulation_tries_the_same_endpoints_as_the_stage_on_random_sc
         assert by_simulation(config, faults) == by_stage, (number, faults)
         asked += len(by_stage[0]) - CALLS
     assert asked > 2 * SCRIPTS, "the scripts lead to retries"
+
+
+@bounded(120)
+async def test_the_simulation_hedges_as_the_stage_does():
+    random = Random(14)
+    config = config_of("abc", hedge_after_s=0.004, hedge_budget=1)
+    hedged = 0
+    for number in range(SCRIPTS // 5):
+        faults = {"a": random.choices(("hangs", "hangs", "ok"), k=3)}
+        for name in "bc":  # at most one failure each, so that attempts are left
+            faults[name] = [*random.choices(("ok", "failed", "lost"), k=1), "ok"]
+
+        by_stage = await by_the_stage(config, faults)
+
+        assert by_simulation(config, faults) == by_stage, (number, faults)
+        hedged += len(by_stage[0]) - 2 * CALLS
+    assert hedged > SCRIPTS // 5

@@ -104,7 +104,7 @@ def test_a_fallback_group_serves_the_calls_that_the_first_group_cannot():
 
 
 def test_without_limits_every_call_is_served_at_once():
-    results = run(config(endpoint("one"), endpoint("two")), calls((100, 60)))
+    results = run(config(endpoint("one"), endpoint("two"), hedge="off"), calls((100, 60)))
 
     assert results.served == results.calls
     assert not results.waits_s
