@@ -33,8 +33,17 @@ class AzureClassic(Provider):
 
 
 AZURE = Provider(
-    "azure", hosts=HOSTS, key_header="api-key", token_scope=V1_SCOPE, fixed_windows=True
+    "azure",
+    hosts=HOSTS,
+    key_header="api-key",
+    token_scope=V1_SCOPE,
+    fixed_windows=True,
+    charges_output_bound=True,
 )
 AZURE_CLASSIC = AzureClassic(
-    "azure-classic", key_header="api-key", token_scope=CLASSIC_SCOPE, fixed_windows=True
+    "azure-classic",
+    key_header="api-key",
+    token_scope=CLASSIC_SCOPE,
+    fixed_windows=True,
+    charges_output_bound=True,
 )

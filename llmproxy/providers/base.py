@@ -111,6 +111,8 @@ class Provider:
     `key_header`: `authorization` (as Bearer), or a header that takes the bare key. `token_scope`:
     the scope of Entra tokens, for vendors that accept them. `fixed_windows`: limits refill all at
     once, and requests are counted over windows of seconds instead of a minute.
+    `charges_output_bound`: it counts `max_tokens` in full when a call arrives; others count what
+    is written.
     """
 
     def __init__(
@@ -122,12 +124,14 @@ class Provider:
         key_header: str = "authorization",
         token_scope: str | None = None,
         fixed_windows: bool = False,
+        charges_output_bound: bool = False,
     ) -> None:
         self.name = name
         self.base_url = base_url
         self.hosts = tuple(hosts)
         self.token_scope = token_scope
         self.fixed_windows = fixed_windows
+        self.charges_output_bound = charges_output_bound
         self._key_header = key_header.encode("ascii")
 
     def __repr__(self) -> str:

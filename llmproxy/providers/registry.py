@@ -12,7 +12,12 @@ from llmproxy.config import OPENAI_BASE_URL
 from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
 from llmproxy.providers.base import Provider
 
-OPENAI = Provider("openai", OPENAI_BASE_URL, hosts=("api.openai.com", ".api.openai.com"))
+OPENAI = Provider(
+    "openai",
+    OPENAI_BASE_URL,
+    hosts=("api.openai.com", ".api.openai.com"),
+    charges_output_bound=True,
+)
 # Any other server that speaks OpenAI's API, and every address that is not recognised.
 GENERIC = Provider("generic")
 

@@ -190,7 +190,7 @@ class Attempts(msgspec.Struct, eq=False):
         patience_s = self._patience_s(now)
         outlook = outlook_of(
             *(group, now),
-            tokens=demand.tokens,
+            demand=demand,
             tried=[failure.state for failure in self._failures],
             useless=useless_of(self._failures)
             + [attempt.checkout.state for attempt in self.under_way],
@@ -203,7 +203,7 @@ class Attempts(msgspec.Struct, eq=False):
         if outlook.is_second and self.state is not CallState.PAUSED:
             probe = None
         if probe is not None and not outlook.has_rival:
-            return self._act(self._try(probe.begin(demand.tokens, now), now))
+            return self._act(self._try(probe.begin(demand.tokens_at(probe), now), now))
         demand.excluded = [state for state in group.states if state not in outlook.hopeful]
         available_in_s = group.available_in_s(demand, now, newcomer=True)
         if available_in_s > 0 or not self._failures:
@@ -211,7 +211,7 @@ class Attempts(msgspec.Struct, eq=False):
             if action is not None:
                 return action
             if probe is not None:
-                return self._act(self._try(probe.begin(demand.tokens, now), now))
+                return self._act(self._try(probe.begin(demand.tokens_at(probe), now), now))
         return self._pause_before_another_look(outlook, available_in_s, now, draw)
 
     def _patience_s(self, now: float) -> float:

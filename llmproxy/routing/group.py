@@ -109,7 +109,7 @@ class Group:
     ) -> Checkout | None:
         """Return a checkout, if an endpoint has capacity for the call. `ahead`: as for `choose`."""
         chosen = self.choose(demand, now, ahead, tokens_ahead)
-        return None if chosen is None else chosen.begin(demand.tokens, now)
+        return None if chosen is None else chosen.begin(demand.tokens_at(chosen), now)
 
     def take_as_newcomer(self, demand: CallDemand, now: float) -> Checkout | None:
         """Return a checkout for a call that has not waited; it does not overtake those that do.
@@ -118,7 +118,7 @@ class Group:
         """
         if not self.queue.waiters:
             chosen = self.choose(demand, now)
-            return None if chosen is None else chosen.begin(demand.tokens, now)
+            return None if chosen is None else chosen.begin(demand.tokens_at(chosen), now)
         ahead, tokens_ahead = self.queue.position(demand.priority)
         if ahead and self.queue.first.spill_at <= now:
             return None
@@ -148,7 +148,8 @@ class Group:
                 continue
             self.queue.looks += 1
             for number, demand in enumerate(islice(self.queue, MAX_REPORTED), self.queue.looks):
-                sharing[number % len(sharing)].capacity.note_waiting(demand.tokens)
+                state = sharing[number % len(sharing)]
+                state.capacity.note_waiting(demand.tokens_at(state))
             return
 
     def unservable(self, now: float) -> list[CallDemand]:
@@ -210,8 +211,10 @@ class Group:
         hopeful = healthy or hopeful
         ahead, tokens_ahead = self.queue.position(demand.priority)
         requests = 1 + ceil(ahead / len(hopeful))
-        tokens = demand.tokens + tokens_ahead // len(hopeful)
-        returns_in_s = min(_returns_in_s(state, tokens, requests, now) for state in hopeful)
+        more = tokens_ahead // len(hopeful)
+        returns_in_s = min(
+            _returns_in_s(state, demand.tokens_at(state) + more, requests, now) for state in hopeful
+        )
         return None if isinf(returns_in_s) else returns_in_s
 
     def full(self, demand: CallDemand, now: float) -> bool:
@@ -222,10 +225,12 @@ class Group:
             return True
         at_a_limit = [
             state.throttled(now)
-            or (state.available(now) and state.available_in_s(demand.tokens, now) > 0)
+            or (state.available(now) and state.available_in_s(demand.tokens_at(state), now) > 0)
             for state in self.states
         ]
-        return any(at_a_limit) and not any(state.takes(demand.tokens, now) for state in self.states)
+        return any(at_a_limit) and not any(
+            state.takes(demand.tokens_at(state), now) for state in self.states
+        )
 
     def skipped(
         self, failures: Sequence[UpstreamError], demand: CallDemand, now: float
@@ -233,7 +238,7 @@ class Group:
         """Return the endpoints that were not tried, and why."""
         tried = {failure.endpoint for failure in failures}
         return [
-            Skipped(state.endpoint.name, state.why_not(demand.tokens, now))
+            Skipped(state.endpoint.name, state.why_not(demand.tokens_at(state), now))
             for state in self.states
             if state.endpoint.name not in tried
         ]

@@ -9,6 +9,7 @@ import msgspec
 
 from llmproxy.routing.endpoint import EndpointState
 from llmproxy.routing.group import Group
+from llmproxy.routing.tier import CallDemand
 
 
 class Outlook(msgspec.Struct, frozen=True):
@@ -34,13 +35,13 @@ def outlook_of(
     group: Group,
     now: float,
     *,
-    tokens: int,
+    demand: CallDemand,
     tried: Collection[EndpointState],
     useless: Collection[EndpointState],
     attempts_left: int,
     patience_s: float,
 ) -> Outlook:
-    """Return the outlook of a call with so many tokens.
+    """Return the outlook of a call.
 
     `tried`: the endpoints where it failed. `useless`: those where another attempt cannot help.
     `patience_s`: how long it would wait in the queue.
@@ -50,7 +51,8 @@ def outlook_of(
         untried = [
             state
             for state in hopeful
-            if state not in tried and _is_worth_waiting_for(state, tokens, patience_s, now)
+            if state not in tried
+            and _is_worth_waiting_for(state, demand.tokens_at(state), patience_s, now)
         ]
         if untried and attempts_left <= len(untried):
             hopeful = untried

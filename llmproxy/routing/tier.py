@@ -18,7 +18,8 @@ MAX_PASSED_OVER = 8
 class CallDemand(msgspec.Struct, eq=False):
     """What one call asks of its group. Mutable; owned by the call's Attempts.
 
-    `tokens`: the estimated input and the output bound, as a vendor charges them on arrival.
+    `tokens`: the estimated input and the output bound, as some vendors charge them on arrival.
+    `unwritten`: the part of the output bound that such calls do not usually write.
     `excluded`: the endpoints that may not serve it now. `passed_over`: some of those that would
     have, if they took calls. `spill_at`: from then on an expensive tier is as good as a cheap one.
     """
@@ -28,6 +29,13 @@ class CallDemand(msgspec.Struct, eq=False):
     spill_at: float = 0.0
     excluded: list[EndpointState] = []
     passed_over: list[EndpointState] = []
+    unwritten: int = 0
+
+    def tokens_at(self, state: EndpointState) -> int:
+        """Return the tokens to reserve at an endpoint, as its vendor charges them."""
+        if not self.unwritten or state.endpoint.provider.charges_output_bound:
+            return self.tokens
+        return self.tokens - self.unwritten
 
     @property
     def restricted(self) -> bool:
@@ -57,7 +65,7 @@ class Tier:
             only = self.states[0]
             if only in demand.excluded:
                 return None
-            if only.takes(demand.tokens, now):
+            if only.takes(demand.tokens_at(only), now):
                 return only
             demand.pass_over(only)
             return None
@@ -72,10 +80,10 @@ class Tier:
 
     def weights(self, demand: CallDemand, now: float) -> list[float]:
         """Return the endpoints' weights now: less in a slow start, 0 for one that takes no call."""
-        tokens, excluded = demand.tokens, demand.excluded
+        excluded = demand.excluded
         return [
             weight * state.breaker.share(now)
-            if state not in excluded and state.takes(tokens, now)
+            if state not in excluded and state.takes(demand.tokens_at(state), now)
             else 0.0
             for state, weight in zip(self.states, self._weights, strict=True)
         ]
@@ -104,5 +112,7 @@ class Tier:
         if not states:
             return inf
         requests = 1 + ceil(ahead / len(states))
-        tokens = demand.tokens + tokens_ahead // len(states)
-        return min(state.available_in_s(tokens, now, requests) for state in states)
+        more = tokens_ahead // len(states)
+        return min(
+            state.available_in_s(demand.tokens_at(state) + more, now, requests) for state in states
+        )

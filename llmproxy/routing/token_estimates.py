@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from llmproxy.calls import Call
 from llmproxy.routing.endpoint import EndpointState
 from llmproxy.rules.estimate import Accuracy, Estimator, Size, measure
+from llmproxy.rules.output_estimate import OutputEstimates
 
 # While there is plenty for all, one small call in so many seconds is measured.
 MEASURE_EVERY_S = 0.005
@@ -19,11 +20,12 @@ class TokenEstimates:
     `needed`: tokens matter to an endpoint or a caller; set as soon as such a limit is known.
     """
 
-    __slots__ = ("_estimator", "_rough_until", "_tokens_a_byte", "needed")
+    __slots__ = ("_estimator", "_outputs", "_rough_until", "_tokens_a_byte", "needed")
 
     def __init__(self) -> None:
         self.needed = False
         self._estimator = Estimator()
+        self._outputs = OutputEstimates()
         self._rough_until = 0.0
         self._tokens_a_byte = 0.0
 
@@ -54,9 +56,19 @@ class TokenEstimates:
             self._tokens_a_byte = (tokens - (call.max_output_tokens or 0)) / max(1, size.text_bytes)
         return tokens, size
 
+    def unwritten(self, call: Call) -> int:
+        """Return the part of a call's output bound that such calls do not usually write."""
+        bound = call.max_output_tokens
+        return self._outputs.unwritten(bound) if bound and self.needed else 0
+
     def learn(self, size: Size, input_tokens: int) -> None:
         """Correct the estimates by the usage that an endpoint returned for a call."""
         self._estimator.learn(size, input_tokens)
+
+    def learn_output(self, call: Call, output_tokens: int) -> None:
+        """Note how much an endpoint wrote for a call, where its client had set a bound."""
+        if call.max_output_tokens and self.needed:
+            self._outputs.learn(call.max_output_tokens, output_tokens)
 
     def errors(self) -> Mapping[str, Accuracy]:
         """Return how far the estimates are off, by kind of call."""

@@ -121,6 +121,7 @@ class FirstAccepted:
             used_tokens = usage.input_tokens + usage.output_tokens
             if self._size is not None and usage.input_tokens > 0:
                 self._group.estimates.learn(self._size, usage.input_tokens)
+            self._group.estimates.learn_output(self._call, usage.output_tokens)
         draw = 0.0 if broken is None else stage.draw()
         change = self.attempts.finished(
             self._attempt, monotonic(), used_tokens=used_tokens, broken=broken, draw=draw
@@ -140,8 +141,14 @@ class FirstAccepted:
         group, call, now, tokens = self._group, self._call, monotonic(), 0
         if group.estimates.needed:
             tokens, self._size = group.estimates.roughly(call, now, group.states)
-        too_small = too_small_for(group, call)
-        return CallDemand(tokens, call.priority, now + group.spill_wait_s, too_small)
+        unwritten = group.estimates.unwritten(call) if tokens else 0
+        return CallDemand(
+            tokens,
+            call.priority,
+            now + group.spill_wait_s,
+            too_small_for(group, call),
+            unwritten=unwritten,
+        )
 
     async def _try(self, attempt: Try) -> bool:
         """Make an attempt. Returns whether it was accepted, or a hedge beside it."""
@@ -255,7 +262,7 @@ class FirstAccepted:
     def _note_passed_over(self, now: float) -> None:
         demand = self.attempts.demand
         for state in demand.passed_over:
-            why = state.why_not(demand.tokens, now)
+            why = state.why_not(demand.tokens_at(state), now)
             self._record.steps.append(PassedOver(state.endpoint.name, now, why))
         demand.passed_over = []
 
