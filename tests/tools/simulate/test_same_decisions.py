@@ -9,7 +9,7 @@ import time
 from random import Random
 from types import SimpleNamespace
 
-from llmproxy.calls import Accepted, Call
+from llmproxy.calls import Accepted, Call, Patience
 from llmproxy.config import parse_config
 from llmproxy.errors import GatewayError
 from llmproxy.events import Listeners
@@ -117,7 +117,7 @@ async def by_the_stage(config, faults):
         now = time.monotonic()
         call = Call(
             *("id", "POST", route_to("chat/completions"), b"", [], b"{}", "g", "g"),
-            *(False, Replay.SAFE, False, "client", now, 600.0, now + 600, now + 600),
+            *(False, Replay.SAFE, False, "client", now, 600.0, Patience(now + 600), now + 600),
         )
         try:
             async with failover.first_accepted(call, groups["g"], CallRecord()):
