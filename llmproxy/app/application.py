@@ -89,7 +89,7 @@ class App:
         """Return whether a path belongs to the admin application."""
         if path.startswith(b"/v1/"):
             return False
-        return path[1:].partition(b"/")[0] in CONTROL_PATHS
+        return path.lstrip(b"/").partition(b"/")[0] in CONTROL_PATHS
 
     async def serve(
         self, request: Request, client: Client, refusal: ClientError | None = None

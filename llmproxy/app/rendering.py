@@ -78,6 +78,7 @@ def send_error(
     if isinstance(error, UpstreamError) and error.answer is not None:
         answer = error.answer
         status, body = answer.status, answer.body
+        record.answer.request_id = _request_id_of(answer.headers)
         passing = downstream_headers(answer.headers, own_limits=record.limit_headers is not None)
         headers = sandboxed(passing)
         headers.append((b"x-llmproxy-error-source", b"upstream"))
@@ -96,3 +97,7 @@ def send_error(
     client.start(status, headers, length=len(body))
     client.write(body)
     client.finish()
+
+
+def _request_id_of(headers: Headers) -> bytes | None:
+    return next((value for name, value in headers if name == b"x-request-id"), None)

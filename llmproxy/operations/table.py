@@ -64,6 +64,10 @@ UNKNOWN = Operation()
 _INFERENCE = Operation(replay=Replay.SAFE)
 _PURE = Operation(replay=Replay.SAFE, methods=ONLY_POST, caching=Caching.ALWAYS)
 _COSTLY = Operation(replay=Replay.COSTLY, methods=ONLY_POST)
+# What an account keeps of sounds and pictures: voices, consents, styles.
+_COSTLY_OR_KEPT = Operation(
+    replay=Replay.COSTLY, bound_to_account=frozenset(("GET", "HEAD", "DELETE"))
+)
 _BELOW_POST = Operation(methods=ONLY_POST)
 _ACCOUNT = Operation(bound_to_account=ANY)
 
@@ -144,8 +148,14 @@ OPERATIONS: dict[str, Operation] = {
     "score": _INFERENCE,
     "tokenize": _INFERENCE,
     # Sounds and pictures
-    "audio/": _COSTLY,
-    "images/": _COSTLY,
+    "audio/": _COSTLY_OR_KEPT,
+    "audio/speech": _COSTLY,
+    "audio/transcriptions": _COSTLY,
+    "audio/translations": _COSTLY,
+    "images/": _COSTLY_OR_KEPT,
+    "images/edits": _COSTLY,
+    "images/generations": _COSTLY,
+    "images/variations": _COSTLY,
     "videos": Operation(bound_to_account=frozenset(("GET",))),
     "videos/": _ACCOUNT,
     # Models

@@ -64,7 +64,7 @@ def retry_after_s(headers: Sequence[Header], *, wall_now: float) -> float | None
     """
     milliseconds = wait_s = None
     for name, value in headers:
-        if name == b"retry-after-ms":
+        if name in (b"retry-after-ms", b"x-ms-retry-after-ms"):
             milliseconds = _number(value)
         elif name == b"retry-after":
             wait_s = parse_reset(value, wall_now=wall_now)

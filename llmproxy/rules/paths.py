@@ -17,6 +17,7 @@ from llmproxy.operations.table import OPERATIONS, ROOT_SEGMENTS, route_to
 PREFIXES = (b"/v1/", b"/openai/v1/", b"/openai/", b"/")
 DEPLOYMENTS = b"/openai/deployments/"
 
+_MODELS = b"models/"
 _PLAIN = re.compile(rb"[A-Za-z0-9_/.:@!$&'()*+,;=~-]+")
 _ROOTS = frozenset(segment.encode("ascii") for segment in ROOT_SEGMENTS)
 _ENCODED = re.compile(rb"%[0-9A-Fa-f]{2}")
@@ -32,22 +33,33 @@ def route_of(path: bytes, method: str) -> Route | None:
     usual = _USUAL.get((method, path))
     if usual is not None:
         return usual
+    path = _tidied(path)
+    if (usual := _USUAL.get((method, path.rstrip(b"/")))) is not None:
+        return usual
     if path.startswith(DEPLOYMENTS):
         return _azure_route(path, method)
     rest = _below_prefix(path)
     if not rest:
         return None
-    checked = _checked_name(rest) if rest.startswith(b"models/") else _checked(rest)
+    # A model's name may begin with a slash, as a path does.
+    is_model = rest.startswith(_MODELS)
+    checked = _checked_name(rest, may_begin_with_slash=True) if is_model else _checked(rest)
     return route_to(checked, method)
 
 
 def dialect_of(path: bytes) -> Dialect:
     """Return the dialect of a raw request path, for errors of ours. Never raises."""
+    path = _tidied(path)
     if path.startswith(DEPLOYMENTS):
         rest = path[len(DEPLOYMENTS) :].partition(b"/")[2]
     else:
         rest = _below_prefix(path)
     return operation_at(rest.decode("latin-1")).dialect
+
+
+def _tidied(path: bytes) -> bytes:
+    """Return a path with one slash at its beginning: base URLs that end in one make two of it."""
+    return b"/" + path.lstrip(b"/") if path.startswith(b"//") else path
 
 
 def _below_prefix(path: bytes) -> bytes:
@@ -86,10 +98,11 @@ def _checked(path: bytes) -> str:
     return path.decode("ascii")
 
 
-def _checked_name(path: bytes) -> str:
-    """Check a path that names a model. `meta-llama/Llama-3.1-8B` comes as one segment, its slash
-    encoded."""
-    _checked(path.replace(b"%2F", b"/").replace(b"%2f", b"/"))
+def _checked_name(path: bytes, *, may_begin_with_slash: bool = False) -> str:
+    """Check a path that names a model. `meta-llama/Llama-3.1-8B` and `/models/llama` come as one
+    segment, their slashes encoded."""
+    name = path.removeprefix(_MODELS).replace(b"%2F", b"/").replace(b"%2f", b"/")
+    _checked(name.removeprefix(b"/") if may_begin_with_slash else name)
     return path.decode("ascii")
 
 

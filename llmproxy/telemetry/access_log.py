@@ -216,6 +216,7 @@ class LogLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     error: str | None = None
     steps: str | None = None
     error_source: str | None = None
+    upstream_id: str | None = None
 
 
 def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
@@ -244,6 +245,7 @@ def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
             answer.error,
             in_words(record.steps) if steps else None,
             answer.error_source,
+            None if answer.request_id is None else answer.request_id.decode("latin-1"),
         )
     )
 

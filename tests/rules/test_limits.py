@@ -287,3 +287,10 @@ def test_no_headers_raise_and_known_limits_are_usable(headers):
             assert limit.limit > 0
             assert limit.remaining >= 0
             assert limit.reset_s is None or limit.reset_s >= 0
+
+
+@pytest.mark.parametrize("name", [b"retry-after-ms", b"x-ms-retry-after-ms"])
+def test_a_wait_in_milliseconds_has_two_names(name):
+    headers = [(b"retry-after", b"60"), (name, b"1500")]
+
+    assert retry_after_s(headers, wall_now=0.0) == 1.5

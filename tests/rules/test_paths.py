@@ -52,7 +52,6 @@ def test_an_unknown_operation_passes_under_v1_only():
         "/admin/x",
         "/openai/deployments/gpt",
         "/openai/deployments//chat/completions",
-        "//v1/models",
         "",
         "*",
     ],
@@ -193,7 +192,8 @@ def test_whatever_is_sent_is_refused_or_leads_nowhere_but_below_its_base(parts, 
         return
     assert path.endswith(found.path)
     for once in (found.path, unquote(found.path)):
-        assert all(part not in ("", ".", "..") for part in once.split("/"))
+        checked = once.replace("models//", "models/", 1)  # a model's name that begins with a slash
+        assert all(part not in ("", ".", "..") for part in checked.split("/"))
         assert not set(once) & set("?#\\\0\r\n")
     assert unquote(found.path).count("/") == found.path.count("/")
 
@@ -208,7 +208,7 @@ def test_a_models_name_may_hold_an_encoded_slash_but_no_way_out(slash):
     for bad in (
         f"a{slash}..{slash}b",
         f"..{slash}files",
-        f"{slash}a",
+        f"{slash}{slash}a",
         f"a{slash}{slash}b",
         "%2e%2e",
     ):

@@ -151,6 +151,6 @@ def test_errors_are_counted_by_whose_trouble_they_were():
         recorder.call_finished(call)
     recorder.record_pending()
 
-    (group,) = recorder.counters.groups.values()
+    (group,) = recorder.counters().groups.values()
     assert group.errors_by_source == {"caller_limit": 1, "client": 2, "upstream": 2, "proxy": 1}
     assert group.errors == 3
