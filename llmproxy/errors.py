@@ -143,6 +143,7 @@ class CallerThrottled(GatewayError):
 
 
 CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
+CONTENT_FILTER = "content_filter"
 SHUTTING_DOWN = "The proxy is shutting down."  # the message of answers and of streams
 
 

@@ -115,7 +115,7 @@ def _fallbacks(config: object) -> Iterator[Conflict]:
     Two groups may name each other: the fallbacks of a fallback are not used, so there is no loop.
     """
     known = group_names(config)
-    for key in ("fallbacks", "context_window_fallbacks"):
+    for key in ("fallbacks", "context_window_fallbacks", "content_filter_fallbacks"):
         for number, group in enumerate(items(get(config, "model_groups"))):
             name = get(group, "model_group")
             first: dict[str, Path] = {}

@@ -157,6 +157,11 @@ class ModelGroup(Section):
         default=(),
         description="Model groups to try, in this order, if a prompt is too long for this group.",
     )
+    content_filter_fallbacks: tuple[Text, ...] = Field(
+        default=(),
+        description="Model groups to try, in this order, if a content filter refuses a prompt. "
+        "Without them the refusal goes to the client, and no other endpoint is asked.",
+    )
     cache: CacheMode | None = Field(
         default=None,
         description="Which of this group's answers are cached, if `cache` is on. Default: "

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from llmproxy.errors import (
+    CONTENT_FILTER,
     CONTEXT_LENGTH_EXCEEDED,
     Answer,
     CredentialRejected,
@@ -173,6 +174,8 @@ def failure_of(
         failure.code = "slow_down"
     if kind is RequestRejected and about is About.TOO_LONG:
         failure.code = CONTEXT_LENGTH_EXCEEDED
+    if kind is RequestRejected and about is About.CONTENT:
+        failure.code = CONTENT_FILTER
     if isinstance(failure, RequestRejected):
         known = about is not None or any(code in CODES for code in error.codes)
         failure.unrecognised = not known
@@ -234,6 +237,8 @@ def _kind_by_words(status: int, about: About) -> type[UpstreamError] | None:
         case About.TOO_LARGE if status in (400, 413, 429):
             return TooLarge
         case About.TOO_LONG if status in TOO_LONG_STATUSES:
+            return RequestRejected
+        case About.CONTENT if status in (400, 403, 422):
             return RequestRejected
         case About.CREDENTIAL if status == 400 or is_refusal:
             return CredentialRejected

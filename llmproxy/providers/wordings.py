@@ -88,6 +88,7 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
     ),
     "fireworks": (Wording(About.MODEL, r"Model not found, inaccessible, and/or not deployed"),),
     "openrouter": (
+        Wording(About.CONTENT, r"requires moderation .*flagged"),
         Wording(About.OPERATION, r"No endpoints found that (?:support|can handle)"),
         Wording(About.MODEL, r"is not a valid model ID|No endpoints found for"),
     ),

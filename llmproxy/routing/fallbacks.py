@@ -1,23 +1,26 @@
 """From one group to the next, where the operator has named groups to fall back on.
 
-A call leaves a group only when the group could not serve it at all, or when its prompt is too long
-for it; and never when it may have taken effect.
+A call leaves a group only when the group could not serve it at all, or rejects it for a reason that
+the operator has named groups for: it is too long, or a content filter refused it. A call that may
+have taken effect stays.
 """
 
 from __future__ import annotations
 
-from llmproxy.errors import CONTEXT_LENGTH_EXCEEDED, GatewayError, NoEndpoint, RequestRejected
+from llmproxy.errors import GatewayError, NoEndpoint, RequestRejected
 from llmproxy.routing.group import Group
 
 
 class Fallbacks:
     """The groups that are left for one call. `error`: what the client gets if they fail, too."""
 
-    __slots__ = ("_context_left", "_left", "_name", "error")
+    __slots__ = ("_left", "_name", "_rejected_left", "error")
 
     def __init__(self, group: Group) -> None:
         self._left = list(group.fallbacks)
-        self._context_left = list(group.context_fallbacks)
+        self._rejected_left = {
+            code: list(groups) for code, groups in group.rejected_fallbacks.items()
+        }
         self._name = group.name
         self.error: GatewayError | None = None
 
@@ -37,8 +40,8 @@ class Fallbacks:
 
     def _next_after(self, error: GatewayError, *, may_go_elsewhere: bool) -> Group | None:
         if isinstance(error, RequestRejected):
-            too_long = error.code == CONTEXT_LENGTH_EXCEEDED and self._context_left
-            return self._context_left.pop(0) if too_long else None
+            left = self._rejected_left.get(error.code or "")
+            return left.pop(0) if left else None
         if error.code == "deadline_exceeded" or not may_go_elsewhere:
             return None
         return self._left.pop(0) if self._left else None

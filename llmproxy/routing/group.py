@@ -30,7 +30,6 @@ class Group:
 
     __slots__ = (
         "budget",
-        "context_fallbacks",
         "estimates",
         "fallbacks",
         "hedges",
@@ -38,6 +37,7 @@ class Group:
         "knows_too_large",
         "name",
         "queue",
+        "rejected_fallbacks",
         "spill_wait_s",
         "states",
         "tiers",
@@ -60,7 +60,8 @@ class Group:
         self.in_flight = 0
         self.knows_too_large = False  # an endpoint has called a call too large (too_large.py)
         self.fallbacks: tuple[Group, ...] = ()
-        self.context_fallbacks: tuple[Group, ...] = ()
+        # By the code of a rejection that another group may not share: too long, filtered.
+        self.rejected_fallbacks: dict[str, tuple[Group, ...]] = {}
         self.update(states, strategy, spill_wait_s=spill_wait_s, price=price)
 
     def update(

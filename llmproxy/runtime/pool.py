@@ -14,6 +14,7 @@ from itertools import chain
 from math import inf
 
 from llmproxy.config import Config, GeneralSettings
+from llmproxy.errors import CONTENT_FILTER, CONTEXT_LENGTH_EXCEEDED
 from llmproxy.protocols import PriceList
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
@@ -59,7 +60,13 @@ def pool_of(
     for group in config.model_groups:
         here = groups[group.model_group]
         here.fallbacks = tuple(groups[name] for name in group.fallbacks)
-        here.context_fallbacks = tuple(groups[name] for name in group.context_window_fallbacks)
+        rejected = {
+            CONTEXT_LENGTH_EXCEEDED: group.context_window_fallbacks,
+            CONTENT_FILTER: group.content_filter_fallbacks,
+        }
+        here.rejected_fallbacks = {
+            code: tuple(groups[name] for name in names) for code, names in rejected.items() if names
+        }
     return Pool(groups)
 
 

@@ -78,6 +78,7 @@ GROUP = like(
     models=st.lists(ENTRY, max_size=3),
     fallbacks=NAMES,
     context_window_fallbacks=NAMES,
+    content_filter_fallbacks=NAMES,
 )
 CALLER = like(
     "name",

@@ -6,6 +6,8 @@ from llmproxy.config import Config, ModelEntry, ModelGroup
 from llmproxy.config_help import parse_config
 from tests.config_help.mistakes import problems
 
+KEYS = ["fallbacks", "context_window_fallbacks", "content_filter_fallbacks"]
+
 
 def groups(*written, key="fallbacks"):
     """A config with these groups and fallbacks, `name: other, other`; one line for each."""
@@ -23,14 +25,18 @@ def test_by_default_a_group_has_no_fallbacks():
     assert (group.fallbacks, group.context_window_fallbacks) == ((), ())
 
 
-@pytest.mark.parametrize("key", ["fallbacks", "context_window_fallbacks"])
+@pytest.mark.parametrize(
+    "key", ["fallbacks", "context_window_fallbacks", "content_filter_fallbacks"]
+)
 def test_groups_to_fall_back_on_keep_their_order(key):
     config = parse_config(groups("a: c, b, '*'", "b", "c: b", "'*'", key=key), {}, file="f.yaml")
 
     assert getattr(config.model_groups[0], key) == ("c", "b", "*")
 
 
-@pytest.mark.parametrize("key", ["fallbacks", "context_window_fallbacks"])
+@pytest.mark.parametrize(
+    "key", ["fallbacks", "context_window_fallbacks", "content_filter_fallbacks"]
+)
 @pytest.mark.parametrize(
     ("line", "written", "said"),
     [

@@ -283,3 +283,36 @@ def test_what_no_table_knows_is_marked():
 def test_a_clients_words_in_an_error_are_not_taken_for_the_vendors():
     quoted = "Invalid value for 'name': 'the data model for cats does not exist here'"
     assert type(understood(400, openai(quoted))) is RequestRejected
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, openai("The response was filtered.", "content_filter")),
+        (400, openai("Your request was rejected.", "content_policy_violation")),
+        (
+            400,
+            {
+                "error": {
+                    "code": "x",
+                    "message": "no",
+                    "innererror": {"code": "ResponsibleAIPolicyViolation"},
+                }
+            },
+        ),
+        (
+            403,
+            {
+                "error": {
+                    "message": "a/b requires moderation on p. Your input was flagged for x",
+                    "code": 403,
+                }
+            },
+        ),
+    ],
+    ids=["OpenAI", "OpenAI's images", "Azure", "OpenRouter"],
+)
+def test_a_content_filter_is_recognised(status, body):
+    failure = understood(status, body)
+    assert type(failure) is RequestRejected
+    assert failure.code == "content_filter"

@@ -10,6 +10,7 @@ from tests.support.run import bounded
 from tests.support.vendor import DOWN, GOOD, always, error_body, http, scripted
 
 TOO_LONG = always(http(error_body("context_length_exceeded", message="too long"), status=400))
+FILTERED = always(http(error_body("content_filter", message="filtered"), status=400))
 QUICK = {"drain_delay_s": 0, "drain_timeout_s": 1, "num_retries": 1, "cooldown_time": 30}
 
 
@@ -152,3 +153,25 @@ async def test_a_call_whose_time_is_over_is_not_taken_to_a_fallback():
             reply = await ask(proxy.port, body=HELLO, headers=[("x-llmproxy-timeout-s", "0.3")])
             assert (reply.status, reply.error["code"]) == (504, "deadline_exceeded")
             assert not other.received
+
+
+@bounded()
+async def test_a_filtered_prompt_goes_elsewhere_only_where_the_operator_says_so():
+    async with scripted(FILTERED) as main, scripted(GOOD) as other:
+        for keys in ({}, {"fallbacks": ["g0"]}, {"context_window_fallbacks": ["g0"]}):
+            async with serve_proxy(groups(main, other, **keys)) as proxy:
+                reply = await ask(proxy.port, body=HELLO)
+                assert (reply.status, reply.error["code"]) == (400, "content_filter")
+        assert not other.received
+        async with serve_proxy(groups(main, other, content_filter_fallbacks=["g0"])) as proxy:
+            reply = await ask(proxy.port, body=HELLO)
+            assert (reply.status, reply.header("x-llmproxy-fallback")) == (200, "g0")
+
+
+@bounded()
+async def test_the_first_refusal_is_passed_on_if_the_fallback_filters_too():
+    second = always(http(error_body("content_filter", message="the second"), status=400))
+    async with scripted(FILTERED) as main, scripted(second) as other:
+        async with serve_proxy(groups(main, other, content_filter_fallbacks=["g0"])) as proxy:
+            reply = await ask(proxy.port, body=HELLO)
+    assert (reply.status, reply.error["message"]) == (400, "filtered")

@@ -53,7 +53,7 @@ class Failover:
         self, call: Call, group: Group, record: CallRecord
     ) -> FirstAccepted | WithFallbacks:
         """`async with` it: returns the Accepted, closes it, and settles the endpoint's state."""
-        if (group.fallbacks or group.context_fallbacks) and not call.bound_to_account:
+        if (group.fallbacks or group.rejected_fallbacks) and not call.bound_to_account:
             return WithFallbacks(self, call, group, record)
         return FirstAccepted(self, call, group, record)
 
