@@ -9,6 +9,7 @@ These are the lowest protocols of the page that `protocols.py` is; `calls.py` bu
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from math import inf
 from typing import Protocol
 
 import msgspec
@@ -99,6 +100,20 @@ class Content(msgspec.Struct, frozen=True):
     request_id: bytes | None  # the vendor's
 
 
+class PourTimes(msgspec.Struct, frozen=True):
+    """How long what may take while a body is written to a sink, in seconds.
+
+    `idle_s`: the longest silence between two pieces. `stalled_s`: the longest time in which the
+    sink takes nothing. `quiet_s`: a silence that the sink is told of. `until`: the end in any case,
+    a moment of `time.monotonic`.
+    """
+
+    idle_s: float
+    stalled_s: float
+    quiet_s: float = inf
+    until: float = inf
+
+
 class UpstreamResponse(Protocol):
     """The answer of an endpoint, while it is read."""
 
@@ -116,12 +131,11 @@ class UpstreamResponse(Protocol):
         Raises an UpstreamError when the body cannot be completed.
         """
 
-    async def pour(self, sink: Sink, *, idle_s: float, stalled_s: float, until: float) -> None:
+    async def pour(self, sink: Sink, times: PourTimes, on_quiet: Callable[[], None]) -> None:
         """Write the rest of the body to a sink as it arrives, at the sink's pace.
 
-        `idle_s`: the longest silence between two pieces. `stalled_s`: the longest time in which the
-        sink takes nothing. `until`: the end in any case. Raises an UpstreamError when the body
-        cannot be completed, ClientError when the sink has stalled.
+        `on_quiet`: called after each `quiet_s` without a chunk. Raises an UpstreamError when the
+        body cannot be completed, ClientError when the sink has stalled.
         """
 
     def close(self) -> None:

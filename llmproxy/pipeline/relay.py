@@ -8,6 +8,9 @@ body's end, so the client notices the break.
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Callable
+from math import inf
 from time import monotonic
 
 from llmproxy.calls import Accepted, Headers
@@ -19,12 +22,14 @@ from llmproxy.protocols import Downstream, Sink
 from llmproxy.record import CallRecord, explanation
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.headers import downstream_headers, sandboxed
+from llmproxy.streams import PourTimes
 
 # An unfinished event is held back so that an error event can follow a whole one; but not an event
 # of this size (an image), which would only fill the memory.
 MAX_UNFINISHED_BYTES = 64 * 1024
 # The end of a stream, which holds the terminal event and the usage.
 TAIL_BYTES = 16 * 1024
+_ID_LINE = re.compile(rb"(?:^|[\r\n])(?:id|retry)")
 # Larger unary answers are not searched for their usage.
 MAX_USAGE_BODY_BYTES = 1024 * 1024
 
@@ -33,14 +38,15 @@ class Relay:
     """Relays accepted answers, however long they take.
 
     `idle_s`: the longest silence between two chunks. `stalled_s`: how long a client may read
-    nothing.
+    nothing. `heartbeat_s`: a silence of a stream after which its client gets a heartbeat.
     """
 
-    __slots__ = ("_idle_s", "_stalled_s")
+    __slots__ = ("_heartbeat_s", "_idle_s", "_stalled_s")
 
-    def __init__(self, *, idle_s: float, stalled_s: float) -> None:
+    def __init__(self, *, idle_s: float, stalled_s: float, heartbeat_s: float | None) -> None:
         self._idle_s = idle_s
         self._stalled_s = stalled_s
+        self._heartbeat_s = inf if heartbeat_s is None else heartbeat_s
 
     async def relay(self, accepted: Accepted, client: Downstream, record: CallRecord) -> None:
         """Send the whole answer. Raises StreamBroken if the endpoint did not complete it."""
@@ -64,7 +70,7 @@ class Relay:
 
     async def _relay_bytes(self, accepted: Accepted, client: Downstream) -> None:
         try:
-            await self._pour(accepted, client)
+            await self._pour(accepted, client, lambda: None)
         except BaseException:
             client.abort()
             raise
@@ -75,7 +81,7 @@ class Relay:
     ) -> None:
         stream = _EventStream(accepted.call.route.dialect, client, accepted.held, accepted.secrets)
         try:
-            await self._pour(accepted, stream)
+            await self._pour(accepted, stream, stream.keep_alive)
             if not stream.is_complete():
                 raise StreamBroken(
                     "the stream ended without its last event", endpoint=accepted.endpoint
@@ -94,7 +100,7 @@ class Relay:
             record.answer.usage = stream.usage()
         stream.finish()
 
-    async def _pour(self, accepted: Accepted, sink: Sink) -> None:
+    async def _pour(self, accepted: Accepted, sink: Sink, on_quiet: Callable[[], None]) -> None:
         """Pass the body on. Raises StreamBroken if the endpoint did not finish it, TimedOut if the
         call's time was over."""
         until = accepted.call.ends_at
@@ -102,9 +108,8 @@ class Relay:
         try:
             if not sink.write(accepted.held):
                 await sink.drain()
-            await accepted.response.pour(
-                sink, idle_s=idle_s, stalled_s=self._stalled_s, until=until
-            )
+            times = PourTimes(idle_s, self._stalled_s, self._heartbeat_s, until)
+            await accepted.response.pour(sink, times, on_quiet)
         except UpstreamError as failure:
             if monotonic() >= until:
                 raise TimedOut("the call's time is over", phase="total") from failure
@@ -142,6 +147,17 @@ class _EventStream:
         if b"error" in chunk:  # an event that may quote what the endpoint was sent
             chunk = self._secrets.mask(chunk)
         return self._client.write(chunk)
+
+    def keep_alive(self) -> None:
+        """Send a heartbeat, if it can do no harm.
+
+        Not within an event, nor after the last one. A comment after an `id:` or `retry:` line
+        makes openai-python fail (docs/facts/upstreams.md).
+        """
+        passed = bytes(self._tail).removesuffix(self._unfinished)
+        between_events = passed.endswith((b"\n\n", b"\r\n\r\n"))
+        if between_events and not _ID_LINE.search(passed) and not self.is_complete():
+            self._client.write(self._dialect.heartbeat or b"")
 
     async def drain(self) -> None:
         """Wait until the client has read enough."""

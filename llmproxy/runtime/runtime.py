@@ -49,7 +49,11 @@ class Runtime:
             rooms=process.rooms,
         )
         timeouts = settings.timeouts
-        self.relay = Relay(idle_s=timeouts.idle_s, stalled_s=timeouts.total_s)
+        self.relay = Relay(
+            idle_s=timeouts.idle_s,
+            stalled_s=timeouts.total_s,
+            heartbeat_s=settings.queue.heartbeat_s,
+        )
 
     @property
     def config(self) -> Config:

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import msgspec
 
-from llmproxy.errors import GatewayError, Phase, client_too_slow
-from llmproxy.streams import Content, Headers, Sink
+from llmproxy.errors import GatewayError, Phase, TimedOut, client_too_slow
+from llmproxy.streams import Content, Headers, PourTimes, Sink
 
 # Unread bytes of one response. Above this, reading stops; a stalled stream may hold 256 KiB in all.
 HIGH_WATER_BYTES = 64 * 1024
@@ -86,15 +86,14 @@ class _Pour(msgspec.Struct):
     """A body on its way to a sink. Moments are seconds of `time.monotonic`.
 
     `write` is the sink's method, looked up once. `behind`: the sink has asked for a pause.
-    `watch_again_at`: when to move the deadline next.
+    `last_at`: when the last chunk came. `quiet_from`: that, or when `on_quiet` was called last.
     """
 
     sink: Sink
     write: Callable[[bytes], bool]
-    idle_s: float
-    stalled_s: float
-    until: float
-    watch_again_at: float = 0.0
+    times: PourTimes
+    last_at: float
+    quiet_from: float = 0.0
     behind: bool = False
 
 
@@ -175,14 +174,15 @@ class Response:
             await self._wait(moment, None)
         return await self.chunk(until, phase)
 
-    async def pour(self, sink: Sink, *, idle_s: float, stalled_s: float, until: float) -> None:
+    async def pour(self, sink: Sink, times: PourTimes, on_quiet: Callable[[], None]) -> None:
         """Write the rest of the body to a sink, from within the connection's reads.
 
-        No task is woken for a chunk: waking one would cost more than relaying the chunk. Raises
-        TimedOut after `idle_s` of silence or at `until`, UpstreamFailed when the body cannot be
-        completed, ClientError when the sink takes nothing for `stalled_s`, or until `until`.
+        No task is woken for a chunk: waking one would cost more than relaying the chunk, and so
+        would moving a deadline. Raises TimedOut after a silence of `idle_s` or at `until`,
+        UpstreamFailed when the body cannot be completed, ClientError when the sink takes nothing
+        for `stalled_s`, or until `until`.
         """
-        pour = self._pour = _Pour(sink, sink.write, idle_s, stalled_s, until)
+        pour = self._pour = _Pour(sink, sink.write, times, monotonic())
         while True:
             self.flush()
             if pour.behind:
@@ -190,15 +190,30 @@ class Response:
             elif self._ended:
                 return
             else:
-                await self._wait(min(monotonic() + idle_s, until), "idle")
+                await self._wait(self._look_at_silence(pour, on_quiet), None)
+
+    def _look_at_silence(self, pour: _Pour, on_quiet: Callable[[], None]) -> float:
+        """Act on the silence so far; return when to look again. Raises TimedOut."""
+        times, now = pour.times, monotonic()
+        silent_at = min(pour.last_at + times.idle_s, times.until)
+        if now >= silent_at and self._failure is None:
+            self._connection.abort()
+            raise TimedOut("silent for too long (idle)", phase="idle")
+        pour.quiet_from = max(pour.quiet_from, pour.last_at)
+        if now >= pour.quiet_from + times.quiet_s:
+            pour.quiet_from = now
+            on_quiet()
+        return min(silent_at, pour.quiet_from + times.quiet_s)
 
     async def _drain(self, pour: _Pour) -> None:
+        times = pour.times
         try:
-            async with asyncio.timeout_at(min(monotonic() + pour.stalled_s, pour.until)):
+            async with asyncio.timeout_at(min(monotonic() + times.stalled_s, times.until)):
                 await pour.sink.drain()
         except TimeoutError:
             raise client_too_slow() from None
         pour.behind = False
+        pour.last_at = monotonic()
         self._read_on()
 
     def close(self) -> None:
@@ -240,24 +255,13 @@ class Response:
             return
         chunks, self._chunks = self._chunks, []
         if pour.write(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
-            now = monotonic()
-            if now >= pour.watch_again_at:
-                self._watch_silence(pour, now)
+            pour.last_at = monotonic()
             return
         pour.behind = True
         if not self._paused and not self._ended:
             self._paused = True
             self._connection.pause()
         self._wake()
-
-    def _watch_silence(self, pour: _Pour, now: float) -> None:
-        """Move the deadline: not at each chunk, but sixteen times per `idle_s`.
-
-        So a silence times out a sixteenth early at most, and never late: an SDK that waits a little
-        longer than we do must get the error from us.
-        """
-        pour.watch_again_at = now + pour.idle_s / 16
-        self._connection.watch(min(now + pour.idle_s, pour.until), "idle")
 
     def end(self) -> None:
         """Note that the body is complete."""

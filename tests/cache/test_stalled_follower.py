@@ -7,6 +7,7 @@ import pytest
 
 from llmproxy.cache.single_flight import AnswerBuffer, Subscriber
 from llmproxy.errors import ClientError
+from llmproxy.streams import PourTimes
 from llmproxy.upstream.response import Response
 from tests.support.run import bounded
 
@@ -55,7 +56,7 @@ async def test_an_answer_without_an_end_ends_when_its_client_reads_nothing():
     response.add(b"data: 1\n\n")
 
     with pytest.raises(ClientError) as caught:
-        forever = float("inf")
-        await response.pour(StalledClient(), idle_s=9, stalled_s=0.05, until=forever)
+        times = PourTimes(idle_s=9, stalled_s=0.05)
+        await response.pour(StalledClient(), times, lambda: None)
 
     assert caught.value.code == "client_too_slow"

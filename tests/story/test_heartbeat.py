@@ -121,3 +121,33 @@ async def test_openais_client_does_not_notice_the_comments():
                 texts = [piece.choices[0].delta.content async for piece in stream]
 
     assert texts == [None, "hello", None]
+
+
+@pytest.mark.clock
+@bounded()
+async def test_a_stream_that_pauses_in_the_middle_gets_heartbeats_between_its_events():
+    pieces = [chunk(WHOLE[0] + WHOLE[1]), 0.3, *map(chunk, WHOLE[2:]), LAST_CHUNK]
+    async with scripted(always(sse_head(), *pieces)) as vendor:
+        async with serve_proxy(beating(vendor.base_url)) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+
+    beats = reply.body.count(BEAT)
+    assert 3 <= beats <= 6
+    assert reply.body == b"".join([*WHOLE[:2], BEAT * beats, *WHOLE[2:]])
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b"id: 1\n" + WHOLE[1], WHOLE[1] + b"data: half", WHOLE[1] + WHOLE[2] + DONE],
+    ids=["after an id", "within an event", "after the last event"],
+)
+@bounded()
+async def test_no_heartbeat_is_sent_where_it_would_harm(first):
+    rest = b" of it\n\n" + WHOLE[2] + DONE
+    async with scripted(always(sse_head(), chunk(first), 0.3, chunk(rest), LAST_CHUNK)) as vendor:
+        async with serve_proxy(beating(vendor.base_url)) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+
+    assert reply.body.replace(BEAT, b"") == first + rest
+    assert reply.body.count(BEAT) == (0 if b"half" not in first else reply.body.count(BEAT))
+    assert b"half" + BEAT not in reply.body
