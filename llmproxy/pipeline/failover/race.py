@@ -1,6 +1,6 @@
 """The attempts of one call that run at once: one, and a hedge when it is silent for long.
 
-The first runs in the call's own task, so that a call without a hedge costs a timer and no task. A
+The first runs in the call's own task, so that a call without a hedge costs no task. A
 hedge runs in a task of its own. If it is accepted, the call's task is interrupted in the way of
 asyncio.timeout: it is cancelled, and takes back the cancellation that was not the client's.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from time import monotonic
 from typing import Any, Protocol
 
 from llmproxy.calls import Accepted
@@ -18,6 +19,8 @@ from llmproxy.routing.actions import Try
 from llmproxy.rules.hedging import LOOK_AGAIN_S
 
 logger = logging.getLogger("llmproxy")
+
+LOOK_EVERY_S = 0.05  # so late a hedge may begin
 
 Winner = tuple[Try, Accepted]
 
@@ -38,6 +41,40 @@ class Entrant(Protocol):
         """Return after how many seconds the only attempt under way may be hedged; None: never."""
 
 
+class Alarms:
+    """Wakes races at their moments, with one timer of the loop for all: most end before it fires.
+
+    A timer for each would cost more than everything else about a hedge that never begins.
+    """
+
+    __slots__ = ("_due", "_is_set")
+
+    def __init__(self) -> None:
+        self._due: dict[Race, float] = {}
+        self._is_set = False
+
+    def set(self, race: Race, at: float) -> None:
+        """Wake a race at a moment, or a little later."""
+        self._due[race] = at
+        if not self._is_set:
+            self._is_set = True
+            asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+
+    def clear(self, race: Race) -> None:
+        """Do not wake it."""
+        self._due.pop(race, None)
+
+    def _look(self) -> None:
+        now = monotonic()
+        due = [race for race, at in self._due.items() if at <= now]
+        self._is_set = len(due) < len(self._due)
+        if self._is_set:
+            asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+        for race in due:
+            del self._due[race]
+            race.begin_hedge()
+
+
 class Race:
     """One attempt in the call's own task, and its hedges.
 
@@ -47,29 +84,28 @@ class Race:
     """
 
     __slots__ = (
+        "_alarms",
         "_cancels",
         "_entrant",
         "_hedge_ended",
         "_interrupted",
-        "_loop",
         "_task",
         "_tasks",
-        "_timer",
         "_won",
     )
 
-    def __init__(self, entrant: Entrant, hedge_in_s: float) -> None:
+    def __init__(self, entrant: Entrant, alarms: Alarms, hedge_at: float) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker
         self._entrant = entrant
-        self._loop = task.get_loop()
+        self._alarms = alarms
         self._task = task
         self._cancels = task.cancelling()
         self._interrupted = False
         self._tasks: list[asyncio.Task[None]] = []
         self._won: Winner | None = None
         self._hedge_ended: asyncio.Event | None = None
-        self._timer = self._loop.call_later(hedge_in_s, self._begin_hedge)
+        alarms.set(self, hedge_at)
 
     async def run(self, first: Try) -> Winner | None:
         """Return the attempt that was accepted first, and its answer; None if all have failed.
@@ -88,7 +124,7 @@ class Race:
                 raise  # the client left
             winner = self._won
         finally:
-            self._timer.cancel()
+            self._alarms.clear(self)
             if self._tasks:
                 await self._stop(winner)
         return winner
@@ -126,12 +162,13 @@ class Race:
 
     # ---- hedges
 
-    def _begin_hedge(self) -> None:
+    def begin_hedge(self) -> None:
+        """Begin a hedge if one may begin now."""
         hedge = self._entrant.next_hedge()
         if hedge is None:
-            self._timer = self._loop.call_later(LOOK_AGAIN_S, self._begin_hedge)
+            self._alarms.set(self, monotonic() + LOOK_AGAIN_S)
         else:
-            task = self._loop.create_task(self._run_hedge(hedge))
+            task = self._task.get_loop().create_task(self._run_hedge(hedge))
             task.add_done_callback(self._note_end)
             self._tasks.append(task)
 
@@ -157,10 +194,9 @@ class Race:
 
     def _watch(self) -> None:
         """One of two attempts has failed: the other one may be hedged again."""
-        self._timer.cancel()
         hedge_in_s = self._entrant.hedge_in_s()
         if hedge_in_s is not None:
-            self._timer = self._loop.call_later(hedge_in_s, self._begin_hedge)
+            self._alarms.set(self, monotonic() + hedge_in_s)
 
     def _take_back(self) -> bool:
         """Take back our cancellation of the call's task; returns whether there was no other."""

@@ -15,7 +15,7 @@ from llmproxy.calls import Accepted, Call, Headers
 from llmproxy.errors import GatewayError, NoEndpoint, StreamBroken, TooLarge, UpstreamError
 from llmproxy.events import AttemptEnded, EndpointStateChanged, Listener
 from llmproxy.pipeline.failover.attempt import AttemptMaker
-from llmproxy.pipeline.failover.race import Race, Winner
+from llmproxy.pipeline.failover.race import Alarms, Race, Winner
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.record import CallRecord
 from llmproxy.routing import CallDemand, Group
@@ -48,6 +48,7 @@ class Failover:
         self.policy = policy
         self.draw = draw
         self.rooms = rooms
+        self.alarms = Alarms()
 
     def first_accepted(
         self, call: Call, group: Group, record: CallRecord
@@ -158,7 +159,8 @@ class FirstAccepted:
             if hedge_in_s is None:
                 winner = attempt, await self.make(attempt)
             else:
-                winner = await Race(self, hedge_in_s).run(attempt)
+                hedge_at = attempt.began_at + hedge_in_s
+                winner = await Race(self, self._stage.alarms, hedge_at).run(attempt)
         except UpstreamError as failure:
             self.failed(attempt, failure)
         except BaseException:  # the client left, or it is our bug
