@@ -47,13 +47,13 @@ async def give_up_idle(client: Client) -> None:
         await client.connection_pool.disconnect(inuse_connections=False)
 
 
-def patience(*, connected: bool) -> asyncio.Timeout:
+def patience(*, connected: bool, operation_s: float = OPERATION_S) -> asyncio.Timeout:
     """Return the timeout of an operation: 0.1 s, or 0.3 s if it may have to connect first.
 
     Replaces redis-py's `socket_timeout`, which makes a task of every write, and on Python 3.11
     can lose a cancellation (asyncio.wait_for did).
     """
-    return asyncio.timeout(OPERATION_S if connected else CONNECT_S + OPERATION_S)
+    return asyncio.timeout(operation_s if connected else CONNECT_S + operation_s)
 
 
 class Script:
@@ -107,6 +107,12 @@ def shown(settings: GeneralSettings) -> str:
         return f"{settings.redis_host}:{settings.redis_port}"
     url = urlsplit(settings.redis_url.get_secret_value())
     return url.path if url.scheme == "unix" else f"{url.hostname}:{url.port or 6379}"
+
+
+def is_on_this_machine(settings: GeneralSettings) -> bool:
+    """Return whether the server is reached at a unix socket."""
+    url = settings.redis_url
+    return url is not None and urlsplit(url.get_secret_value()).scheme == "unix"
 
 
 def secrets_of(settings: GeneralSettings) -> Secrets:

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from llmproxy.aio.tasks import background
 from llmproxy.config import GeneralSettings
-from llmproxy.shared_state.address import client_of, patience, secrets_of
+from llmproxy.shared_state.address import client_of, is_on_this_machine, patience, secrets_of
 from llmproxy.shared_state.broadcast import ApplyState, StateBroadcast
 from llmproxy.shared_state.quota import WINDOW_SLOTS
 from llmproxy.shared_state.sync import QuotaSync
@@ -32,7 +32,12 @@ async def open_shared_state(
     instance = token_hex(6)
     namespace = settings.redis_namespace
     windows = WindowClient(client, namespace, instance, window_slots)
-    sync = QuotaSync(client, windows, secrets=secrets_of(settings))
+    sync = QuotaSync(
+        client,
+        windows,
+        secrets=secrets_of(settings),
+        on_this_machine=is_on_this_machine(settings),
+    )
     broadcast = StateBroadcast(
         client, namespace=namespace, instance=instance, apply_state=apply_state
     )

@@ -32,6 +32,9 @@ TICK_S = 0.02
 SOONEST_S = 0.005
 ALIVE_S = 1.0
 REPLY_WITHIN_S = 0.01
+# A server on this machine, at a unix socket, is never far away: if it is late, the processors are
+# busy with other work. (If it dies, its socket closes at once.) Then calls wait for the reply.
+LOCAL_REPLY_WITHIN_S, LOCAL_OPERATION_S = 1.0, 2.0
 # If this process was busy itself, the reply may be waiting to be read: look once more.
 LOOK_AGAIN_S = 0.002
 MAX_REQUESTS = 100  # in one round trip: together they take some 3 ms
@@ -94,10 +97,13 @@ class ServerHealth:
     """Whether the server answers, since when, and when to try again. Owned by a QuotaSync.
 
     `failures`: in a row. `why`: why it is not connected; None = it is. A late reply is no failure.
+    `reply_within_s`: a later reply is late. `operation_s`: an operation is abandoned after it.
     """
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: Secrets, *, on_this_machine: bool = False) -> None:
         self._secrets = secrets
+        self.reply_within_s = LOCAL_REPLY_WITHIN_S if on_this_machine else REPLY_WITHIN_S
+        self.operation_s = LOCAL_OPERATION_S if on_this_machine else OPERATION_S
         self.failures = 0
         self.retry_at = 0.0
         self.why: str | None = "not connected yet"
@@ -110,7 +116,7 @@ class ServerHealth:
 
     def failed(self, error: Exception, instances: int) -> None:
         """Note that the server is gone, refuses or hangs."""
-        why = in_words(error, self._secrets).rstrip(".") or f"no answer within {OPERATION_S} s"
+        why = in_words(error, self._secrets).rstrip(".") or f"no answer within {self.operation_s} s"
         if self.failures == 0:
             logger.warning(
                 "The shared view is lost: %s. Until it is back, each instance keeps to 1/%d of "
@@ -126,7 +132,7 @@ class ServerHealth:
     def late(self) -> None:
         """Note that a reply has not come in time."""
         if self.connected:
-            self._change(f"no answer within {REPLY_WITHIN_S * 1000:.0f} ms")
+            self._change(f"no answer within {self.reply_within_s * 1000:.0f} ms")
 
     def answered(self, instances: int) -> None:
         """Note that the server answers."""
@@ -213,11 +219,18 @@ class QuotaSync:
     granted, and when the view was lost or regained, since a waiting call may be dispatched then.
     """
 
-    def __init__(self, client: Client, windows: WindowClient, *, secrets: Secrets) -> None:
+    def __init__(
+        self,
+        client: Client,
+        windows: WindowClient,
+        *,
+        secrets: Secrets,
+        on_this_machine: bool = False,
+    ) -> None:
         self._client = client
         self._windows = windows
         self._leases = LeaseTable()
-        self._server = ServerHealth(secrets)
+        self._server = ServerHealth(secrets, on_this_machine=on_this_machine)
         self._timer = WakeUpTimer()
         self._instances = 1
         self._remember_until = 0.0
@@ -290,9 +303,12 @@ class QuotaSync:
         if not requests and not count:
             return
         replies = None
-        self._late = asyncio.get_running_loop().call_later(REPLY_WITHIN_S, self._check_late, now)
+        loop = asyncio.get_running_loop()
+        self._late = loop.call_later(self._server.reply_within_s, self._check_late, now)
         try:
-            async with patience(connected=self._server.connected):
+            async with patience(
+                connected=self._server.connected, operation_s=self._server.operation_s
+            ):
                 replies = await self._windows.exchange(
                     [(key, request) for key, (_, request) in requests.items()], count=count
                 )
@@ -333,7 +349,7 @@ class QuotaSync:
 
     def _check_late(self, sent_at: float) -> None:
         """Stop relying on the server until its reply is here."""
-        if monotonic() - sent_at > REPLY_WITHIN_S + LOOK_AGAIN_S:
+        if monotonic() - sent_at > self._server.reply_within_s + LOOK_AGAIN_S:
             loop = asyncio.get_running_loop()
             self._late = loop.call_later(LOOK_AGAIN_S, self._go_local)
         else:
@@ -348,7 +364,7 @@ class QuotaSync:
         """Return whether the server answers again, before anything is sent that counts: a server
         that hangs would apply all of it later."""
         try:
-            async with patience(connected=False):
+            async with patience(connected=False, operation_s=self._server.operation_s):
                 await self._windows.ping()
         except (RedisError, OSError, TimeoutError) as error:
             await self._fail(error)
