@@ -64,6 +64,7 @@ _whole = msgspec.json.Decoder(_Whole)
 _choices = msgspec.json.Decoder(list[_Choice | None])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _NOTHING = frozenset((b"", b"null"))
+_ERROR = b'"error"'
 _LONGEST_EMPTY = 64  # bytes: no empty list is longer, so longer ones are not read for it
 
 
@@ -73,16 +74,13 @@ def kind_of_answer(body: bytes, member: str | None) -> AnswerKind:
     `member`: where the operation's answers are. None: the operation promises no particular form,
     and only an error is recognised.
     """
-    start = body.lstrip()
-    if not start:
-        return AnswerKind.UNREADABLE
-    if not start.startswith(b"{"):
-        return _without_object(start, member)
+    if not body.startswith(b"{") and not (start := body.lstrip()).startswith(b"{"):
+        return _without_object(start, member) if start else AnswerKind.UNREADABLE
     try:
         whole = _whole.decode(body)
     except UNREADABLE:
         return AnswerKind.UNREADABLE
-    if is_truthy(whole.error) or b'"error"' in (bytes(whole.object), bytes(whole.type)):
+    if (len(whole.error) and is_truthy(whole.error)) or _is_error(whole):
         return AnswerKind.ERROR
     match member:
         case None:
@@ -92,7 +90,7 @@ def kind_of_answer(body: bytes, member: str | None) -> AnswerKind:
         case "output":
             kind = _kind_of_response(whole)
         case "content":  # Anthropic's may be an empty list
-            is_empty = bytes(whole.content) in _NOTHING
+            is_empty = len(whole.content) <= len(b"null") and bytes(whole.content) in _NOTHING
             kind = AnswerKind.EMPTY if is_empty else AnswerKind.ANSWER
         case _:
             is_empty = _is_empty_list(getattr(whole, member))
@@ -100,6 +98,13 @@ def kind_of_answer(body: bytes, member: str | None) -> AnswerKind:
     if kind is AnswerKind.EMPTY and _answers_otherwise(whole):
         return AnswerKind.ANSWER  # not understood
     return kind
+
+
+def _is_error(whole: _Whole) -> bool:
+    """Whether its `object` or its `type` is "error"."""
+    if len(_ERROR) not in (len(whole.object), len(whole.type)):
+        return False
+    return any(bytes(kind) == _ERROR for kind in (whole.object, whole.type))
 
 
 def _answers_otherwise(whole: _Whole) -> bool:
@@ -135,15 +140,22 @@ def _known(start: bytes) -> AnswerKind:
 
 
 def _kind_of_choices(raw: msgspec.Raw) -> AnswerKind:
-    if bytes(raw) in _NOTHING:
+    if len(raw) <= len(b"null") and bytes(raw) in _NOTHING:
         return AnswerKind.EMPTY
     try:
-        choices = [choice for choice in _choices.decode(raw) if choice is not None]
+        choices = _choices.decode(raw)
     except UNREADABLE:
         return AnswerKind.ANSWER  # not understood
-    if any(choice.says_something for choice in choices):
+    first = choices[0] if choices else None
+    # The usual answer, for less than half of the price of the rest.
+    if first is not None and len(first.message) > len(b"null") and not len(first.error):
+        reason = first.finish_reason
+        if len(reason) != len(_ERROR) or bytes(reason) != _ERROR:
+            return AnswerKind.ANSWER
+    there = [choice for choice in choices if choice is not None]
+    if any(choice.says_something for choice in there):
         return AnswerKind.ANSWER
-    return AnswerKind.ERROR if any(choice.failed for choice in choices) else AnswerKind.EMPTY
+    return AnswerKind.ERROR if any(choice.failed for choice in there) else AnswerKind.EMPTY
 
 
 def _kind_of_response(whole: _Whole) -> AnswerKind:

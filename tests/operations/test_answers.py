@@ -106,3 +106,27 @@ def test_what_is_not_the_promised_json_is_unreadable(body):
 def test_events_are_recognised_without_their_content_type(start):
     assert begins_as_events(start)
     assert not begins_as_events(b'{"data: "')
+
+
+WHOLE = json.dumps(
+    {"id": "x", "choices": [{"index": 0, **MESSAGE}], "usage": {"prompt_tokens": 3}}
+).encode()
+
+
+@pytest.mark.parametrize("cut", range(1, len(WHOLE)))
+def test_no_cut_is_taken_for_an_answer(cut):
+    assert kind("chat/completions", WHOLE[:-cut]) == "unreadable"
+
+
+@pytest.mark.parametrize("text", ["{", "}", "[", ']"', '"error": {}', '"failed"', "}}}", "\\"])
+def test_what_the_text_of_an_answer_says_changes_nothing(text):
+    message = {"role": "assistant", "content": text}
+    answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    assert kind("chat/completions", answer) == "answer"
+
+
+@pytest.mark.parametrize(
+    "more", [{"error": {"message": "x"}}, {"error": "x"}, {"object": "error"}, {"type": "error"}]
+)
+def test_an_error_beside_choices_is_seen(more):
+    assert kind("chat/completions", {"choices": [MESSAGE], **more}) == "error"
