@@ -15,6 +15,7 @@ from llmproxy.admin.api.events import event_routes
 from llmproxy.admin.api.explain import explain_routes
 from llmproxy.admin.api.health import health_routes
 from llmproxy.admin.api.state import state_routes
+from llmproxy.admin.api_page import api_page_routes
 from llmproxy.admin.auth import require_operator, session_routes
 from llmproxy.admin.guessing import WrongKeys
 from llmproxy.admin.pages import SecurityHeaders, dashboard_routes
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
     from llmproxy.telemetry.call_file import CallFile
 
 
+ROOT = {
+    "name": "LLMProxy",
+    "version": llmproxy.__version__,
+    "api": "/v1",
+    "health": "/health",
+    "metrics": "/metrics",
+    "admin": "/admin",
+    "dashboard": "/dashboard",
+    "docs": "/docs",
+}
+
+
 def make_admin(live: LiveConfig, sampler: Sampler, call_file: CallFile | None = None) -> FastAPI:
     """Return the admin application of one process."""
     documented = live.runtime.config.general_settings.expose_docs
@@ -33,6 +46,7 @@ def make_admin(live: LiveConfig, sampler: Sampler, call_file: CallFile | None = 
         title="LLMProxy",
         version=llmproxy.__version__,
         openapi_url="/openapi.json" if documented else None,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.wrong_keys = WrongKeys()
@@ -41,16 +55,7 @@ def make_admin(live: LiveConfig, sampler: Sampler, call_file: CallFile | None = 
 
     @app.get("/", include_in_schema=False)
     async def root() -> dict[str, str]:
-        return {
-            "name": "LLMProxy",
-            "version": llmproxy.__version__,
-            "api": "/v1",
-            "health": "/health",
-            "metrics": "/metrics",
-            "admin": "/admin",
-            "dashboard": "/dashboard",
-            "docs": "/docs",
-        }
+        return ROOT
 
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
@@ -66,6 +71,8 @@ def make_admin(live: LiveConfig, sampler: Sampler, call_file: CallFile | None = 
     app.include_router(health_routes(live))
     app.include_router(session_routes(live))
     app.include_router(dashboard_routes())
+    if documented:
+        app.include_router(api_page_routes(app))
     for routes in (
         state_routes(sampler, state_cache),
         call_routes(sampler.collector, call_file),

@@ -77,3 +77,28 @@ def test_the_files_name_no_other_host_and_read_nothing_as_html():
             assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|eval\(|Function\(", text)
     page = (FOLDER / "page.html").read_text(encoding="utf-8")
     assert not re.search(r"<style|<script>|\son\w+=|\sstyle=", page)
+
+
+@bounded()
+async def test_the_documentation_names_every_path_and_needs_no_other_host_and_no_script():
+    async with serve_proxy(config_for(NOWHERE)) as proxy:
+        page = await ask(proxy.port, "/docs", method="GET", host="localhost")
+        schema = await ask(proxy.port, "/openapi.json", method="GET", host="localhost")
+        text = page.body.decode()
+        assert page.status == 200
+        assert page.header("content-type") == "text/html; charset=utf-8"
+        assert "default-src 'none'" in page.header("content-security-policy")
+        assert "<script" not in text
+        assert "//" not in text
+        for path, methods in schema.json["paths"].items():
+            for method in methods:
+                assert f"<code>{method.upper()} {path}</code>" in text
+        for name in schema.json["components"]["schemas"]:
+            assert f'id="{name}"' in text
+
+
+@bounded()
+async def test_without_expose_docs_there_is_no_documentation():
+    async with serve_proxy(config_for(NOWHERE, expose_docs=False)) as proxy:
+        for path in ("/docs", "/openapi.json"):
+            assert (await got(proxy, path)).status == 404
