@@ -4,7 +4,8 @@
     GatewayError                   ends a call; 500 unless a leaf says otherwise
     ├─ ClientError                 the request cannot be served: 400, or 401 to 431 and 501 as given
     ├─ Overload                    the proxy is full: 503 proxy_overloaded
-    │  └─ ShuttingDown             503 proxy_shutting_down
+    │  ├─ ShuttingDown             503 proxy_shutting_down
+    │  └─ OutOfResources           507 proxy_no_space, 503 proxy_out_of_resources
     ├─ CallerThrottled             the caller has used up a limit: 429 rate_limit_exceeded
     ├─ NoEndpoint                  no endpoint could answer: 503 no_endpoint_available, or 429, 504
     └─ UpstreamError               one attempt at one endpoint failed: 502 upstream_error,
@@ -151,6 +152,12 @@ class ShuttingDown(Overload):
     """The proxy shuts down before it could answer; another instance, or the next process, can."""
 
     code = "proxy_shutting_down"
+
+
+class OutOfResources(Overload):
+    """This machine has no room, no descriptors or no memory for the call: no endpoint failed."""
+
+    code = "proxy_out_of_resources"
 
 
 class Rest(Protocol):

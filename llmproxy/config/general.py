@@ -213,8 +213,9 @@ class GeneralSettings(Section):
         "Multipart uploads are streamed and have a bound of their own.",
     )
     max_upload_bytes: Annotated[int, Field(ge=1024), NUMBER] | None = Field(
-        default=None,
-        description="Largest multipart upload in bytes. Default: the endpoint decides.",
+        default=512 * MIB,
+        description="Largest multipart upload in bytes; `null`: the endpoint decides. Uploads "
+        "above 1 MiB are kept in the temporary folder (TMPDIR) while their calls last.",
     )
     max_header_bytes: Annotated[int, Field(ge=1024), NUMBER] = Field(
         default=64 * 1024, description="Largest request head (request line and headers) in bytes."

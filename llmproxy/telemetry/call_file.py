@@ -11,6 +11,7 @@ import logging
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
+from time import time
 
 import msgspec
 
@@ -37,6 +38,7 @@ DELETE_OLD = (
 )
 BUSY_S = 5.0  # the longest wait for another worker's write
 FLUSH_S = 0.5
+MAGIC = b"SQLite format 3\0"  # how every database begins
 MAX_PENDING = 20_000  # bounds memory while the disk hangs
 
 logger = logging.getLogger("llmproxy")
@@ -58,13 +60,44 @@ class CallFile(Listener):
         self._failing = False
         self._writer = BatchWriter(self._take, self._write, every_s=FLUSH_S, name="llmproxy-calls")
         try:
-            with closing(self._connect()):
-                path.chmod(0o600)
+            self._create()
         except sqlite3.Error as error:
             raise OSError(
                 f"The call file {path} cannot be used: {error}. Name a file that this proxy has "
                 "written, or a new one, in a folder that this process may write to."
             ) from error
+
+    def _create(self) -> None:
+        """Create the file if there is none. A damaged one is set aside: it must stop no start."""
+        try:
+            with closing(self._connect()):
+                self._path.chmod(0o600)
+        except sqlite3.DatabaseError as error:
+            if not self._is_damaged(error):
+                raise
+            self._set_aside(error)
+            with closing(self._connect()):
+                self._path.chmod(0o600)
+
+    def _is_damaged(self, error: sqlite3.DatabaseError) -> bool:
+        """Return whether the file is a database that cannot be read; other files stay untouched."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return False
+        with suppress(OSError), self._path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+        return False
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        """Rename the file and what belongs to it, so that a new one is begun."""
+        aside = self._path.with_name(f"{self._path.name}.damaged-{int(time())}")
+        for end in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                Path(f"{self._path}{end}").rename(f"{aside}{end}")
+        logger.error(
+            "The call file %s is damaged (%s). It is kept as %s, and a new one is begun.",
+            *(self._path, error, aside),
+        )
 
     def call_finished(self, event: CallFinished) -> None:
         """Write the call within `FLUSH_S`, unless the disk is stuck."""
@@ -103,6 +136,10 @@ class CallFile(Listener):
                     connection.execute(DELETE_OLD, (calls[-1].ended_at - self._keep_s,))
             self._failing = False
         except sqlite3.Error as error:
+            if isinstance(error, sqlite3.DatabaseError) and self._is_damaged(error):
+                with suppress(OSError):
+                    self._set_aside(error)
+                    return
             if not self._failing:
                 logger.error(
                     "Calls cannot be written to %s and are not kept: %s.", self._path, error

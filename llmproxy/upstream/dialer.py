@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
+import logging
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from time import monotonic
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
-from llmproxy.errors import ConnectFailed
+from llmproxy.errors import ConnectFailed, OutOfResources
 from llmproxy.upstream.connection import UpstreamConnection
 from llmproxy.upstream.resolver import Resolver
 
@@ -51,6 +54,15 @@ def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> SplitResult
     return urlsplit(url if "//" in url else f"http://{url}")
 
 
+# This machine's own trouble; no endpoint has failed.
+OUR_ERRNOS = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL)
+)
+COMPLAIN_EVERY_S = 10.0
+
+logger = logging.getLogger("llmproxy")
+
+
 class Dialer:
     """Opens connections. Owns the TLS context, which takes 7 ms to make."""
 
@@ -58,6 +70,7 @@ class Dialer:
         self._resolver = resolver
         self._timeout_s = timeout_s
         self._tls = tls
+        self._complain_at = 0.0  # not again before this moment
 
     async def dial(
         self, address: OriginAddress, protocol: Callable[[], UpstreamConnection]
@@ -76,7 +89,21 @@ class Dialer:
         except ssl.SSLError as error:
             raise ConnectFailed(f"no TLS with {address}: {error.reason or error}") from error
         except OSError as error:
+            if error.errno in OUR_ERRNOS:
+                raise self._out_of_resources(error) from error
             raise ConnectFailed(f"cannot connect to {address}: {_os_complaint(error)}") from error
+
+    def _out_of_resources(self, error: OSError) -> OutOfResources:
+        """Return the failure of this machine, and log it now and then."""
+        why, now = _os_complaint(error), monotonic()
+        if now >= self._complain_at:
+            self._complain_at = now + COMPLAIN_EVERY_S
+            logger.error(
+                "No connection can be opened: %s. Raise the limit of this process (ulimit -n, "
+                "LimitNOFILE), or lower general_settings.max_in_flight.",
+                why,
+            )
+        return OutOfResources(f"The proxy cannot open a connection: {why}.", retry_after_s=1.0)
 
     async def _direct(
         self, address: OriginAddress, protocol: Callable[[], UpstreamConnection]

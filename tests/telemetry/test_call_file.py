@@ -135,3 +135,19 @@ async def test_a_call_written_by_another_version_is_not_found_and_raises_no_erro
             connection.execute("INSERT INTO calls VALUES ('req_1', NULL, 1.0, x'c0')")
         connection.close()
         assert await file.find("req_1") is None
+
+
+@bounded()
+async def test_a_damaged_file_is_set_aside_and_a_new_one_is_begun(tmp_path, caplog):
+    path = tmp_path / "calls.db"
+    with call_file(path) as file:
+        file.call_finished(answered_call(id="req_old"))
+    path.write_bytes(path.read_bytes()[:5000])  # as a loss of power may leave it
+
+    with call_file(path) as file:
+        file.call_finished(answered_call(id="req_new"))
+        await written()
+        assert await file.find("req_new") is not None
+
+    assert [aside.name for aside in tmp_path.glob("calls.db.damaged-*") if aside.suffix]
+    assert "is damaged" in caplog.text

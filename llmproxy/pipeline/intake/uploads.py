@@ -6,15 +6,20 @@ be sent again to another endpoint without the client sending it again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from tempfile import SpooledTemporaryFile
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from tempfile import SpooledTemporaryFile, gettempdir
 
-from llmproxy.errors import ClientError
+from llmproxy.errors import ClientError, OutOfResources
 from llmproxy.protocols import BodyReader, Upload
 from llmproxy.rules.multipart import FormScanner, model_part
 
 MAX_IN_MEMORY_BYTES = 1024 * 1024
 PIECE_BYTES = 64 * 1024
+RETRY_AFTER_S = 30.0  # room comes back when other uploads end, or somebody makes some
+
+logger = logging.getLogger("llmproxy")
 
 
 class SpooledForm:
@@ -60,8 +65,9 @@ class SpooledForm:
             return chunk
         if self._scanner.model is None:
             self._scanner.feed(chunk)
-        self._spool.seek(self._spooled)
-        self._spool.write(chunk)
+        with _temporary_file():
+            self._spool.seek(self._spooled)
+            self._spool.write(chunk)
         self._spooled += len(chunk)
         if self._max_bytes is not None and self._spooled > self._max_bytes:
             raise _too_large(self._max_bytes)
@@ -77,9 +83,10 @@ class SpooledForm:
         at = start
         while end is None or at < end:
             if at < self._spooled:
-                self._spool.seek(at)
                 wanted = PIECE_BYTES if end is None else min(PIECE_BYTES, end - at)
-                piece = self._spool.read(wanted)
+                with _temporary_file():
+                    self._spool.seek(at)
+                    piece = self._spool.read(wanted)
                 at += len(piece)
                 yield piece
             elif self._complete or not await self._read_more():
@@ -95,7 +102,31 @@ class SpooledForm:
 
     def close(self) -> None:
         """Free the temporary file."""
-        self._spool.close()
+        with suppress(OSError):  # what could not be written is not needed any more
+            self._spool.close()
+
+
+@contextmanager
+def _temporary_file() -> Iterator[None]:
+    """Raise OutOfResources (507) where the temporary folder has no room, or cannot be used."""
+    try:
+        yield
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        try:
+            folder = gettempdir()
+        except OSError:
+            folder = "TMPDIR, /tmp, /var/tmp"
+        logger.error(
+            "An upload cannot be kept in the temporary folder (%s): %s. Make room there, or set "
+            "TMPDIR to a folder that has some.",
+            *(folder, why),
+        )
+        failure = OutOfResources(
+            f"The proxy has no room for this upload: {why}.", retry_after_s=RETRY_AFTER_S
+        )
+        failure.status, failure.code = 507, "proxy_no_space"
+        raise failure from error
 
 
 def _too_large(max_bytes: int) -> ClientError:
