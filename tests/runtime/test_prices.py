@@ -50,7 +50,7 @@ def test_an_endpoint_without_a_price_has_the_list_price_of_its_model():
 def test_an_unknown_price_is_warned_of_with_its_reason_and_the_remedy(price_list, why, caplog):
     (endpoint,) = endpoints()
     assert price_of(endpoint, price_list) is None
-    assert f"'gpt-9' of generic: {why}." in caplog.text
+    assert f"endpoint only in the group gpt-4.1: {why}." in caplog.text
     assert "`price`" in caplog.text
 
 
