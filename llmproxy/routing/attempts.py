@@ -161,7 +161,9 @@ class Attempts(msgspec.Struct, eq=False):
 
     def hedge_in_s(self) -> float | None:
         """Return after how many seconds of silence to ask `hedge`; None: not at all."""
-        if len(self.under_way) != 1 or len(self._failures) + 1 >= self._policy.max_attempts:
+        if len(self._group.states) == 1 or len(self.under_way) != 1:
+            return None
+        if len(self._failures) + 1 >= self._policy.max_attempts:
             return None
         attempt, is_first = self.under_way[0], not self._failures
         return hedge_after_s(self._group, self._call, attempt, is_first=is_first)

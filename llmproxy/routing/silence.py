@@ -22,7 +22,7 @@ def hedge_after_s(group: Group, call: RoutedCall, attempt: Try, *, is_first: boo
 
     `is_first`: it is the call's first attempt, and counts for the budget.
     """
-    if not group.hedges.share or len(group.states) == 1 or not call.hedgeable:
+    if not group.hedges.share or not call.hedgeable:
         return None
     if is_first:
         group.hedges.note_call()

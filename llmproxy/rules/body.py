@@ -252,8 +252,11 @@ def _given(raw: msgspec.Raw) -> bool:
 
 def _thinks(seen: _Usual | _AsWritten) -> bool | None:
     """Return what the body says about reasoning: OpenAI's two ways, and Anthropic's."""
-    for raw in (seen.reasoning_effort, seen.reasoning, seen.thinking):
-        if raw is not _ABSENT and _given(raw):
+    effort, reasoning, thinking = seen.reasoning_effort, seen.reasoning, seen.thinking
+    if effort is _ABSENT and reasoning is _ABSENT and thinking is _ABSENT:
+        return None
+    for raw in (effort, reasoning, thinking):
+        if _given(raw):
             return _NO_REASONING.search(bytes(raw)) is None
     return None
 

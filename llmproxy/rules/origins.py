@@ -24,7 +24,6 @@ PREFLIGHT_VALID_S = 600
 
 FOREIGN_SITES = frozenset((b"cross-site", b"same-site"))  # values of sec-fetch-site
 
-_SIGNS = frozenset((b"host", b"origin", b"sec-fetch-site"))
 # Domains that nobody can register: browsers resolve .localhost to this machine, and .internal is
 # reserved for private use (host.docker.internal).
 _LOCAL_DOMAINS = (".localhost", ".internal")
@@ -56,19 +55,17 @@ def reading_origin(headers: Headers, policy: OriginPolicy) -> bytes | None:
 
     Raises ClientError (403) for a request that no page may send.
     """
-    host = b""
-    origin: bytes | None = None
-    foreign = False
-    for name, value in headers:
-        if name in _SIGNS:
-            if name == b"host":
-                host = value
-            elif name == b"origin":  # two of them match nothing
-                origin = value if origin is None else b"%b, %b" % (origin, value)
-            else:
-                foreign = foreign or value.lower() in FOREIGN_SITES
+    named = dict(headers)
+    host = named.get(b"host", b"")
     if policy.loopback and not policy.keyed and not _is_ours(host, policy.hosts):
         raise _host_refused(host)
+    if b"origin" not in named and b"sec-fetch-site" not in named:
+        return None  # no browser: every call of an SDK ends here
+    origins = [value for name, value in headers if name == b"origin"]
+    origin = b", ".join(origins) if origins else None  # two of them match nothing
+    foreign = any(
+        name == b"sec-fetch-site" and value.lower() in FOREIGN_SITES for name, value in headers
+    )
     if origin is not None:
         if not foreign and host and origin.partition(b"://")[2].lower() == host.lower():
             return None  # our own page

@@ -32,13 +32,13 @@ def begun(response: UpstreamResponse, held: bytes) -> Answer:
 
 
 def failure_of_success(
-    call: Call, endpoint: Endpoint, response: UpstreamResponse, held: bytes
+    call: Call, endpoint: Endpoint, response: UpstreamResponse, held: bytes, member: str | None
 ) -> UpstreamError | None:
     """Return the failure that a body with a success status means; None if it is an answer.
 
-    `held`: the whole body, or its beginning if the response is not exhausted.
+    `held`: the whole body, or its beginning if the response is not exhausted. `member`: the
+    promised one.
     """
-    member = promised_member(call, response)
     if member is None and (call.replay is Replay.UNSAFE or call.method != "POST"):
         return None  # the stored files and objects of an account may hold anything
     encoding = response.content.encoding

@@ -106,12 +106,13 @@ class AttemptMaker:
             held = await self._first_content(call, endpoint, response, until)
             return Accepted(call, endpoint.name, response, held, endpoint.secrets)
         held = await response.chunk(until, "first byte")
-        promises_json = promised_member(call, response) is not None
-        if promises_json and call.stream and begins_as_events(held):
+        member = promised_member(call, response)
+        if member is not None and call.stream and begins_as_events(held):
             held = await self._first_content(call, endpoint, response, until, held)
-        elif promises_json or response.content.json:
-            held += await self._rest_of_json(call, response, until, held)
-            failure = failure_of_success(call, endpoint, response, held)
+        elif member is not None or response.content.json:
+            if not response.exhausted:
+                held += await self._rest_of_json(call, response, until, held)
+            failure = failure_of_success(call, endpoint, response, held, member)
             if failure is not None:
                 raise failure
         return Accepted(call, endpoint.name, response, held, endpoint.secrets)

@@ -155,7 +155,7 @@ class FirstAccepted:
         """Make an attempt. Returns whether it was accepted, or a hedge beside it."""
         winner: Winner | None = None
         try:
-            hedge_in_s = self.hedge_in_s()
+            hedge_in_s = self.attempts.hedge_in_s()
             if hedge_in_s is None:
                 winner = attempt, await self.make(attempt)
             else:
@@ -201,7 +201,11 @@ class FirstAccepted:
             self._report_change(change)
         if len(self.attempts.under_way) > 1:
             self._note_outrun(attempt, now)
-        self._answered = self._step(attempt, now, AttemptOutcome.ANSWERED, status=response.status)
+        began_at, answered = attempt.began_at, AttemptOutcome.ANSWERED
+        self._answered = Attempt(
+            *(attempt.checkout.state.endpoint.name, began_at, now - began_at, answered),
+            *(response.status, None, None, attempt.is_hedge),
+        )
         self._record.steps.append(self._answered)
 
     def _note_outrun(self, winner: Try, now: float) -> None:
