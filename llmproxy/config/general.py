@@ -54,10 +54,10 @@ class Timeouts(Section):
         "long.",
     )
     total_s: Seconds = Field(
-        default=600.0,
-        description="From a request to the beginning of its answer, with all attempts and waits. "
-        "Equals the SDKs' default. An answer that has begun may take longer, as long as `idle_s` "
-        "is kept.",
+        default=3600.0,
+        description="From a request to the beginning of its answer, with all attempts and waits, "
+        "for clients that set no timeout of their own (the SDKs do: 600 s by default). An answer "
+        "that has begun may take longer, as long as `idle_s` is kept.",
     )
     header_s: Seconds = Field(
         default=10.0, description="Receiving a client's request headers, from first to last."

@@ -16,7 +16,7 @@ MAX_OPEN_S = 300.0  # the cap of a 429's cooldown, too: an endpoint is asked eve
 JITTER = 0.1  # +-10 %, so that instances do not probe in step
 SLOW_START_S = 10.0
 FIRST_SHARE = 0.1
-# A probe that reports nothing for this long is taken for lost: no call lives longer than 600 s.
+# A probe that reports nothing for this long no longer keeps another from beginning.
 PROBE_LEASE_S = 600.0
 SHORTEST_S = 0.001  # of a probe that has just begun
 

@@ -19,6 +19,9 @@ from llmproxy.runtime.pool import pool_of
 from llmproxy.runtime.process_state import ProcessState
 from llmproxy.runtime.resources import Resources
 
+# A client that reads nothing for so long has stopped.
+MAX_STALLED_S = 600.0
+
 
 class Runtime:
     """Made by `activate`. Serves the calls that begin while its config is the current one.
@@ -51,7 +54,7 @@ class Runtime:
         timeouts = settings.timeouts
         self.relay = Relay(
             idle_s=timeouts.idle_s,
-            stalled_s=timeouts.total_s,
+            stalled_s=min(timeouts.total_s, MAX_STALLED_S),
             heartbeat_s=settings.queue.heartbeat_s,
         )
 

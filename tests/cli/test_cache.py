@@ -90,7 +90,7 @@ async def test_a_cache_file_that_cannot_be_created_is_reported_at_the_start(tmp_
     said = await command("serve", "--config", str(file), "--port", "0")
     assert said.status == 2
     assert "general_settings.cache_params.path" in said.stderr
-    assert "does not exist. Create it, or name another." in said.stderr
+    assert "does not exist. Create it, or name another file." in said.stderr
     assert "Traceback" not in said.stderr
 
 

@@ -35,8 +35,8 @@ async def test_the_help_of_serve_tells_what_is_used_when_nothing_is_given():
     said = " ".join((await command("serve", "--help")).stdout.split())
 
     for default in (
-        "else llmproxy.yaml in this folder",
-        "OPENAI_API_KEY, and AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT",
+        "else llmproxy.yaml or llmproxy.yml in this folder",
+        "OPENAI_API_KEY, AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT, or else the key of one",
         "Without keys, the demo starts",
         "--host HOST the address to listen on (default:",
         "--port PORT the port to listen on (default:",

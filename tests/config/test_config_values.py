@@ -56,7 +56,7 @@ def test_the_defaults_are_those_of_the_facts():
         "first_byte_s": None,
         "unary_first_byte_s": None,
         "idle_s": 300,
-        "total_s": 600,
+        "total_s": 3600,
         "header_s": 10,
         "body_progress_s": 30,
         "keep_alive_s": 75,

@@ -93,12 +93,12 @@ async def test_a_callers_key_is_never_sent_upstream(name):
 
 
 @bounded()
-async def test_an_endpoint_that_refuses_calls_without_a_credential_is_misconfigured():
+async def test_the_only_endpoint_that_refuses_calls_without_a_credential_looks_misconfigured():
     refuses = always(http(error_body("invalid_api_key"), status=401))
     async with scripted(refuses) as vendor:
         async with serve_proxy(with_callers(vendor, team_a(), api_key=None)) as proxy:
             await ask(proxy.port, body=CHAT, headers=bearer(KEY_A))
-            assert [change.state for change in proxy.events.changes] == ["misconfigured"]
+            assert [change.state for change in proxy.events.changes] == ["suspect"]
 
 
 @bounded()

@@ -49,10 +49,10 @@ def test_calls_endpoints_and_a_drain_are_seen_as_they_happen():
         assert asked(proxy) == 200
         frame = terminal.until("gpt-4.1 → first")
         assert any(line.split()[1:3] == ["200", "chat/completions"] for line in frame)
-        first.faults.append(Fault("status:401", times=1))
+        first.faults.append(Fault("status:402", times=1))
         assert asked(proxy) == 200
         terminal.until("▲ 2 attempts")
-        terminal.until("✖ misconfigured")
+        terminal.until("▲ cooling")
         assert asked(proxy, "/admin/clear", body={"group": None, "endpoint": "first"}) == 200
         assert asked(proxy, "/admin/drain", body={"group": None, "endpoint": "first"}) == 200
         frame = terminal.until("○ drained")
