@@ -86,7 +86,9 @@ async def test_when_all_credentials_are_rejected_each_client_gets_the_vendors_wo
         assert reply.status == 401
         assert b"sk-upstream" not in reply.body
         assert reply.header("x-should-retry") == "false"
-    assert [len(vendor.received) for vendor in members] == [1, 1, 2], "the last one is not set aside"
+    assert [len(vendor.received) for vendor in members] == [1, 1, 2], (
+        "the last one is not set aside"
+    )
     assert stderr.count("ERROR") == 3, "a person must learn of each endpoint"
     assert "sk-upstream" not in stderr
 
