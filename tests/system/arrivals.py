@@ -25,7 +25,7 @@ class Outcome:
     lasted_s: float
     status: int
     endpoint: str | None
-    told_s: float | None  # when to come back
+    reported_s: float | None  # when to come back
 
 
 class Crowd:
