@@ -14,7 +14,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +26,7 @@ from llmproxy.config.files import unwritable_files
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listeners
 from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener
+from llmproxy.rules.origins import is_loopback
 from llmproxy.runtime import LiveConfig, RuntimeBatteries, open_live_config
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.runtime.process_family import START_TOKEN
@@ -250,7 +250,7 @@ def source_of(file: ConfigFile | None) -> str:
 def open_to_all(config: Config, host: str) -> str | None:
     """Return a warning if other machines may use the endpoints: `host` is not a loopback address,
     and no callers are configured."""
-    if config.general_settings.callers or is_loopback(host):
+    if config.general_settings.callers or _is_private(host):
         return None
     return (
         f"WARNING: {host} is reachable from other machines, and no callers are configured: whoever "
@@ -259,12 +259,11 @@ def open_to_all(config: Config, host: str) -> str | None:
     )
 
 
-def is_loopback(host: str) -> bool:
+def _is_private(host: str) -> bool:
     """Return whether an address or name to listen on is reachable from this machine only."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost")
+    name = host.lower()
+    is_local_name = name.rstrip(".") == "localhost" or name.endswith(".localhost")
+    return is_local_name or is_loopback(host.strip("[]"))
 
 
 def announcement(config: Config, source: str, base: str) -> str:

@@ -100,6 +100,9 @@ class Content(msgspec.Struct, frozen=True):
     request_id: bytes | None  # the vendor's
 
 
+STALLED_S = 600.0  # a client that reads nothing for so long has stopped
+
+
 class PourTimes(msgspec.Struct, frozen=True):
     """How long what may take while a body is written to a sink, in seconds.
 

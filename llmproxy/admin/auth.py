@@ -20,7 +20,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel
 
 from llmproxy.admin.guessing import WrongKeys
-from llmproxy.rules.origins import FOREIGN_SITES, host_name, is_loopback
+from llmproxy.rules.origins import FOREIGN_SITES, host_name, is_loopback, is_this_machine
 from llmproxy.runtime.process_family import ENDED_SESSIONS, MARK_BYTES, START_TOKEN, STARTED_AT
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def _is_this_machine(request: Request) -> bool:
     """
     peer = request.client.host if request.client else ""
     name = host_name(request.headers.get("host", "").encode("latin-1"))
-    if not (is_loopback(peer) and (name == "localhost" or is_loopback(name))):
+    if not (is_loopback(peer) and is_this_machine(name)):
         return False
     return request.scope["http_version"] != "1.0" and not any(
         header in FORWARDED or header.startswith(FORWARDED_PREFIX) for header in request.headers

@@ -22,10 +22,10 @@ from llmproxy.errors import GatewayError, client_too_slow
 from llmproxy.operations import Dialect
 from llmproxy.protocols import Client, Downstream
 from llmproxy.record import CallRecord
+from llmproxy.streams import STALLED_S
 
 # A bigger answer is not kept: neither for clients that come later nor for the cache.
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-STALLED_S = 600.0  # a client that reads nothing for so long has stopped
 MakeHeaders = Callable[[bytes], Headers]  # from the answer's content-type
 
 

@@ -123,6 +123,11 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def is_this_machine(name: str) -> bool:
+    """Return whether the name or address of a host, as `host_name` returns it, is this machine."""
+    return name == "localhost" or is_loopback(name)
+
+
 def _may_call(origin: bytes, headers: Headers, policy: OriginPolicy) -> bool:
     if origin in policy.allowed or ANY in policy.allowed:
         return True
@@ -142,8 +147,7 @@ def _may_call(origin: bytes, headers: Headers, policy: OriginPolicy) -> bool:
 def _is_local_page(origin: bytes) -> bool:
     """Return whether a program on this machine serves the page."""
     scheme, _, host = origin.partition(b"://")
-    name = host_name(host)
-    return scheme in (b"http", b"https") and (name == "localhost" or is_loopback(name))
+    return scheme in (b"http", b"https") and is_this_machine(host_name(host))
 
 
 @lru_cache(maxsize=64)

@@ -18,9 +18,7 @@ from llmproxy.rules.capacity import Capacity
 from llmproxy.runtime.pool import pool_of
 from llmproxy.runtime.process_state import ProcessState
 from llmproxy.runtime.resources import Resources
-
-# A client that reads nothing for so long has stopped.
-MAX_STALLED_S = 600.0
+from llmproxy.streams import STALLED_S
 
 
 class Runtime:
@@ -54,7 +52,7 @@ class Runtime:
         timeouts = settings.timeouts
         self.relay = Relay(
             idle_s=timeouts.idle_s,
-            stalled_s=min(timeouts.total_s, MAX_STALLED_S),
+            stalled_s=min(timeouts.total_s, STALLED_S),
             heartbeat_s=settings.queue.heartbeat_s,
         )
 

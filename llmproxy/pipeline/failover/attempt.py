@@ -25,14 +25,12 @@ from llmproxy.pipeline.failover.answerless import (
 from llmproxy.pipeline.failover.beginning import HOLDING, Holding, StreamBeginning
 from llmproxy.pipeline.failover.concealing import concealed
 from llmproxy.pipeline.failover.outgoing import outgoing_request
+from llmproxy.pipeline.failover.unread import FAILURE_TIMEOUT_S, MAX_FAILURE_BYTES
 from llmproxy.protocols import Credentials
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
 from llmproxy.upstream import Response, UpstreamClient
 
-# An error's body is read whole so that it can be passed on unchanged; no vendor's is this large.
-MAX_ERROR_BYTES = 1024 * 1024
-ERROR_TIMEOUT_S = 10.0
 # A unary answer up to this size is held until it is complete: if its endpoint dies in the middle,
 # another can still answer. Larger ones are relayed as they come.
 MAX_HELD_BYTES = 256 * 1024
@@ -169,9 +167,9 @@ class AttemptMaker:
 async def _error_response(response: Response, endpoint: Endpoint) -> UpstreamError:
     """Read the whole answer of a status of 400 and above, and return the failure it stands for."""
     body = b""
-    until = monotonic() + ERROR_TIMEOUT_S
+    until = monotonic() + FAILURE_TIMEOUT_S
     while chunk := await response.chunk(until):
         body += chunk
-        if len(body) > MAX_ERROR_BYTES:
+        if len(body) > MAX_FAILURE_BYTES:
             return UpstreamFailed(f"status {response.status} with an endless body")
     return failure_in(Answer(response.status, response.headers, body), endpoint)

@@ -1,7 +1,7 @@
 """The rest of an answer whose beginning already was a failure.
 
-The call goes on elsewhere at once. If nobody else can answer, the client gets the failed answer
-whole (docs/decisions/004-what-is-held-back.md), so its rest is read meanwhile.
+The call goes on elsewhere at once. If no other endpoint can answer, the client gets the failed
+answer whole (docs/decisions/004-what-is-held-back.md), so its rest is read meanwhile.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from time import monotonic
 from llmproxy.errors import UpstreamError
 from llmproxy.streams import UpstreamResponse
 
-# The same bounds as for the body of a refusal: no vendor's failure is longer or takes longer.
-MAX_BYTES = 1024 * 1024
-TIMEOUT_S = 10.0
+# A failed answer is read whole so that it can be passed on unchanged; no vendor's is longer.
+MAX_FAILURE_BYTES = 1024 * 1024
+FAILURE_TIMEOUT_S = 10.0
 
 
 class UnreadRest:
     """Reads the rest of a response, and closes the response then. Many may await it."""
 
-    # The event loop itself holds its tasks only weakly. Each ends within TIMEOUT_S.
+    # The event loop itself holds its tasks only weakly. Each ends within FAILURE_TIMEOUT_S.
     _reading: set[asyncio.Task[bytes]] = set()  # noqa: RUF012 - of all of them
 
     __slots__ = ("_task",)
@@ -36,9 +36,9 @@ class UnreadRest:
 
 
 async def _rest_of(response: UpstreamResponse) -> bytes:
-    rest, until = b"", monotonic() + TIMEOUT_S
+    rest, until = b"", monotonic() + FAILURE_TIMEOUT_S
     try:
-        while len(rest) <= MAX_BYTES and (chunk := await response.chunk(until)):
+        while len(rest) <= MAX_FAILURE_BYTES and (chunk := await response.chunk(until)):
             rest += chunk
     except UpstreamError:
         pass  # what came is passed on
