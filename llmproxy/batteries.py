@@ -78,7 +78,7 @@ def config_to_serve(
     """Return the config and the file that it comes from: `path`, else LLMPROXY_CONFIG, else
     llmproxy.yaml or llmproxy.yml in the current folder, else the keys in the environment (no file),
     else (None, None). Raises ConfigError, also if there is something that looks like a config or
-    a key and is neither: nobody shall get the demo by accident."""
+    a key and is neither: the demo must not start by accident."""
     if path is None and environ.get(CONFIG_VARIABLE):
         path = Path(environ[CONFIG_VARIABLE])
     path = path or default_file()

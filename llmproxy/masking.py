@@ -27,7 +27,7 @@ _WORD_ENDS = rb"(?![A-Za-z0-9])"
 
 
 class Secrets:
-    """Values that nobody but their owner may read. Representations never contain one."""
+    """Values that must not be shown to others than their owner. No repr contains one."""
 
     __slots__ = ("_patterns", "_values")
 

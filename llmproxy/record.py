@@ -91,7 +91,7 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
         waited_s: Time before the first byte that was spent waiting for others: the client's upload,
             endpoints, capacity, permits, another call's answer.
         cache: The part that the answer cache had in the call; None if it is off for the call.
-        key_origin: The origin that the client's own key was sent to; None: to nobody.
+        key_origin: The origin that the client's own key was sent to; None: it was not sent.
         limit_headers: Headers that report the caller's own limits, in place of the endpoint's.
             Dropped when the call is over.
     """

@@ -253,9 +253,9 @@ def open_to_all(config: Config, host: str) -> str | None:
     if config.general_settings.callers or _is_private(host):
         return None
     return (
-        f"WARNING: {host} is reachable from other machines, and no callers are configured: whoever "
-        "reaches this port can spend your keys. Add general_settings.callers, or listen on "
-        "127.0.0.1 (bind_address, --host)."
+        f"WARNING: {host} is reachable from other machines, and no callers are configured: any "
+        "client that reaches this port can spend your keys. Add general_settings.callers, or "
+        "listen on 127.0.0.1 (bind_address, --host)."
     )
 
 

@@ -107,8 +107,8 @@ class PourTimes(msgspec.Struct, frozen=True):
     """How long what may take while a body is written to a sink, in seconds.
 
     `idle_s`: the longest silence between two pieces. `stalled_s`: the longest time in which the
-    sink takes nothing. `quiet_s`: a silence that the sink is told of. `until`: the end in any case,
-    a moment of `time.monotonic`.
+    sink takes nothing. `quiet_s`: the silence after which `on_quiet` is called. `until`: the end in
+    any case, a moment of `time.monotonic`.
     """
 
     idle_s: float

@@ -138,7 +138,7 @@ def session_cookie(key: str, until: int) -> str:
     """Return a new cookie that is valid until a Unix time: that time, a nonce, and their HMAC.
 
     It carries its own proof, so every worker and instance accepts it. A new admin key ends the
-    session. So does a restart, because the proxy no longer knows who has signed out before.
+    session. So does a restart, because the list of sessions that have signed out is lost.
     """
     session = f"{until}-{token_hex(8)}"
     return f"{session}.{_signature(session, key)}"

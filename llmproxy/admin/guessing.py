@@ -1,4 +1,4 @@
-"""Slows down whoever tries keys: a growing pause for an address that sends wrong ones."""
+"""Slows down guessing: an address that sends wrong keys has to pause, longer each time."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ class NotShown:
 
 
 class Shown:
-    """A Client that is shown signs of life until its answer begins. `write` is the client's own:
-    an answer passes here without a price."""
+    """A Client that is shown signs of life until its answer begins. `write` is the client's
+    own, so that writing an answer costs nothing more."""
 
     __slots__ = ("_answering", "_call", "_client", "_every_s", "_record", "_timer", "write")
 

@@ -41,7 +41,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     without a `token_source`, the client's own key is sent. `token_source`, `token_scope`: the
     source and the scope of Entra tokens. `query`: parameters of every request, encoded.
     `deployment`: the deployment of Azure's classic paths, percent-encoded. `limits`: the operator's
-    limits. `price`: the configured price, if any. `secrets`: what of all this nobody else may read.
+    limits. `price`: the configured price, if any. `secrets`: those that must not be shown.
     """
 
     group: str

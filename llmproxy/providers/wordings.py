@@ -139,7 +139,7 @@ _BY_WORDS = tuple((about, _compiled(about)) for about in About)
 
 
 def about_of(codes: tuple[str, ...], message: str) -> About | None:
-    """Return what a refusal is about, by its codes first; None if no table knows it.
+    """Return what a refusal is about, by its codes first; None if it is in no table.
 
     The words of a request that is too large come under the code of a rate, so they go first.
     """

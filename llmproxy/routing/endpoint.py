@@ -73,9 +73,9 @@ class Availability(msgspec.Struct, frozen=True):
 class Past:
     """What an endpoint's earlier attempts came to. Mutable.
 
-    `served_at`: its last answer. `failed_at`, `failed_why`: the last failure that its breaker was
-    told. `refusal`: the last one that a person must mend, such as a refused key. `suspected_at`:
-    when the operator was last told that it looks misconfigured. `too_large`: the size of the
+    `served_at`: its last answer. `failed_at`, `failed_why`: the last failure that its breaker
+    counted. `refusal`: the last one that a person must mend, such as a refused key. `suspected_at`:
+    when the log last said that it looks misconfigured. `too_large`: the size of the
     smallest call that it has called too large, in bytes (routing/too_large.py).
     """
 

@@ -63,7 +63,7 @@ def _is_odd(
 
 
 def _suspicion(state: EndpointState, failure: UpstreamError, now: float) -> list[StateChange]:
-    """Tell the operator, but not for each call."""
+    """Return the change that the log reports, unless it has done so lately."""
     if now - state.past.suspected_at < REPEAT_S:
         return []
     state.past.suspected_at = now

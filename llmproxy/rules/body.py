@@ -28,7 +28,7 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     endpoint judges that. The other two hold for dialects that read stored state (responses).
     `stateful`: runs in the background or in a conversation, so it must not be sent twice.
     `bound_to_account`: names a conversation or an earlier response, which live in one account.
-    `thinks`: the model is told to reason (or not to) before it answers; None if nothing is said
+    `thinks`: whether the model is to reason before it answers; None if nothing is said
     about it.
     """
 

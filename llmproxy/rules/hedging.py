@@ -33,7 +33,7 @@ MAX_OUTRUN = 3
 # How soon to look again when a hedge was due, but the budget or the capacity did not allow it.
 LOOK_AGAIN_S = 0.5
 
-# Models that reason unless they are told not to.
+# Models that reason unless a parameter turns it off.
 _REASONING_MODEL = re.compile(
     r"(?:^|[/:._-])(?:o[1-9](?![a-z0-9])|gpt-5(?!.*chat)|gpt-oss|qwq|magistral|grok-4"
     r"|gemini-(?:2\.5-pro|3)|r1(?![a-z0-9]))|reason|thinking|deep-research"
@@ -101,7 +101,7 @@ class Hedges(msgspec.Struct):
     """The hedge budget of a group: a bucket of hedges, which each call fills a little.
 
     `share`: hedges for each call; 0 = none are made. `after_s`: the silence after which a hedge
-    begins, as the operator wants it; None = what is unusual for the endpoint.
+    begins, as configured; None = what is unusual for the endpoint.
     """
 
     share: float = 0.0

@@ -24,7 +24,7 @@ PREFLIGHT_VALID_S = 600
 
 FOREIGN_SITES = frozenset((b"cross-site", b"same-site"))  # values of sec-fetch-site
 
-# Domains that nobody can register: browsers resolve .localhost to this machine, and .internal is
+# Domains that cannot be registered: browsers resolve .localhost to this machine, and .internal is
 # reserved for private use (host.docker.internal).
 _LOCAL_DOMAINS = (".localhost", ".internal")
 # What a page may send without asking us first, in a preflight.
@@ -154,7 +154,7 @@ def _is_local_page(origin: bytes) -> bool:
 def _is_ours(host: bytes, listed: frozenset[bytes]) -> bool:
     """Return whether no foreign site can have chosen the name in a Host header.
 
-    A name without a dot is nobody's domain: containers and hosts files use them.
+    A name without a dot is no public domain: containers and hosts files use them.
     """
     name = host_name(host)
     if name.encode("latin-1") in listed or "." not in name or name.endswith(_LOCAL_DOMAINS):

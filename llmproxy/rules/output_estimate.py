@@ -15,8 +15,8 @@ DEVIATIONS = 2.0  # above the mean, so that one answer in twenty or so is longer
 class OutputEstimates:
     """The usual outputs of a group's calls, by the size of their bound. Mutable.
 
-    Calls with similar bounds (within a factor of 4) are alike: whoever allows 10 tokens wants
-    another kind of answer than whoever allows 32,000.
+    Calls with similar bounds (within a factor of 4) are alike: a call that allows 10 tokens
+    gets another kind of answer than one that allows 32,000.
     """
 
     __slots__ = ("_kinds",)

@@ -68,7 +68,7 @@ class CallFile(Listener):
             ) from error
 
     def _create(self) -> None:
-        """Create the file if there is none. A damaged one is set aside: it must stop no start."""
+        """Create the file if there is none. A damaged one is set aside."""
         try:
             with closing(self._connect()):
                 self._path.chmod(0o600)

@@ -15,7 +15,7 @@ from llmproxy.streams import Upload
 
 
 class BodyOnItsWay(Protocol):
-    """The body of the request of one exchange, told of the transport's buffer."""
+    """The request body of one exchange. It pauses while the transport's buffer is full."""
 
     complete: bool
 

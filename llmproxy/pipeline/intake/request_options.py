@@ -94,7 +94,7 @@ class RequestOptions:
 
 
 def _readable_id(value: bytes) -> str:
-    """Return a client's id as logs may show it: a terminal obeys control characters."""
+    """Return a client's id as logs may show it: terminals execute control characters."""
     return value.decode("latin-1") if value.isascii() else _NOT_ASCII.sub(b"?", value).decode()
 
 

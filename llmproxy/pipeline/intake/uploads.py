@@ -17,7 +17,7 @@ from llmproxy.rules.multipart import FormScanner, model_part
 
 MAX_IN_MEMORY_BYTES = 1024 * 1024
 PIECE_BYTES = 64 * 1024
-RETRY_AFTER_S = 30.0  # room comes back when other uploads end, or somebody makes some
+RETRY_AFTER_S = 30.0  # other uploads may have ended by then
 
 logger = logging.getLogger("llmproxy")
 
