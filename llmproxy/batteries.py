@@ -7,12 +7,24 @@ uses it is refused (`Batteries.check`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmproxy.config import FILE_NAMES, Config, default_file, parse_config
+from llmproxy.protocols import (
+    AnswerCaches,
+    ASGIApp,
+    CallerSource,
+    Credentials,
+    PeerConnector,
+    PriceList,
+    ReadForm,
+    TelemetryOpener,
+)
+from llmproxy.runtime import LiveConfig
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.serving import Batteries
 
@@ -29,47 +41,90 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
     `log_to`: the file descriptor of the access log; None = no log. `slot`: this worker's
     part of the memory in which workers add up their counters; None = there is one process.
     """
-    callers = price_list = credentials = caches = connector = telemetry = open_admin = None
-    if _has("callers"):
-        from llmproxy.callers import ConfiguredCallers  # noqa: PLC0415 - may not be there
-
-        callers = ConfiguredCallers()
-    if _has("price_list"):
-        from llmproxy.price_list import list_price  # noqa: PLC0415 - may not be there
-
-        price_list = list_price
-    if _has("entra"):
-        from llmproxy.entra import EntraCredentials  # noqa: PLC0415 - may not be there
-
-        credentials = EntraCredentials
-    if _has("cache"):
-        from llmproxy.cache import Caches  # noqa: PLC0415 - may not be there
-
-        caches = Caches()
-    if _has("shared_state"):
-        from llmproxy.shared_state import Connector  # noqa: PLC0415 - may not be there
-
-        connector = Connector()
-    if _has("telemetry"):
-        from llmproxy.telemetry import Exporters, write_lines_to, write_to  # noqa: PLC0415
-
-        # Workers write to the same descriptor: their lines must not mix.
-        writer = write_to if slot is None else write_lines_to
-        telemetry = Exporters(None if log_to is None else writer(log_to))
+    caches, telemetry = _caches(), _telemetry(log_to, slot)
     # The admin application reads the counters of these two, so it needs both.
-    if _has("admin") and caches is not None and telemetry is not None:
-        from llmproxy.admin import open_admin as opening  # noqa: PLC0415 - may not be there
-
-        open_admin = partial(opening, slot=slot)
+    needed_by_admin = caches is not None and telemetry is not None
     return Batteries(
         caches=caches,
-        connector=connector,
-        callers=callers,
-        price_list=price_list,
-        credentials=credentials,
+        connector=_connector(),
+        callers=_callers(),
+        price_list=_price_list(),
+        credentials=_credentials(),
+        form_reader=_form_reader(),
         telemetry=telemetry,
-        open_admin=open_admin,
+        open_admin=_opening_of_admin(slot) if needed_by_admin else None,
     )
+
+
+# One function for each battery. It returns None if the package is not there, so it imports inside.
+
+
+def _callers() -> CallerSource | None:
+    if not _has("callers"):
+        return None
+    from llmproxy.callers import ConfiguredCallers  # noqa: PLC0415
+
+    return ConfiguredCallers()
+
+
+def _price_list() -> PriceList | None:
+    if not _has("price_list"):
+        return None
+    from llmproxy.price_list import list_price  # noqa: PLC0415
+
+    return list_price
+
+
+def _credentials() -> Callable[[], Credentials] | None:
+    if not _has("entra"):
+        return None
+    from llmproxy.entra import EntraCredentials  # noqa: PLC0415
+
+    return EntraCredentials
+
+
+def _form_reader() -> ReadForm | None:
+    if not _has("uploads"):
+        return None
+    from llmproxy.uploads import read_form  # noqa: PLC0415
+
+    return read_form
+
+
+def _caches() -> AnswerCaches | None:
+    if not _has("cache"):
+        return None
+    from llmproxy.cache import Caches  # noqa: PLC0415
+
+    return Caches()
+
+
+def _connector() -> PeerConnector | None:
+    if not _has("shared_state"):
+        return None
+    from llmproxy.shared_state import Connector  # noqa: PLC0415
+
+    return Connector()
+
+
+def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener | None:
+    if not _has("telemetry"):
+        return None
+    from llmproxy.telemetry import Exporters, write_lines_to, write_to  # noqa: PLC0415
+
+    # Workers write to the same descriptor: their lines must not mix.
+    writer = write_to if slot is None else write_lines_to
+    return Exporters(None if log_to is None else writer(log_to))
+
+
+def _opening_of_admin(
+    slot: WorkerSlot | None,
+) -> Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None:
+    if not _has("admin"):
+        return None
+    from llmproxy.admin import open_admin  # noqa: PLC0415
+
+    return partial(open_admin, slot=slot)
 
 
 def config_to_serve(

@@ -9,7 +9,7 @@ import msgspec
 
 from llmproxy.masking import NO_SECRETS, Secrets
 from llmproxy.operations import Replay, Route
-from llmproxy.streams import BodyReader, Upload, UpstreamResponse
+from llmproxy.streams import BodyReader, Form, UpstreamResponse
 from llmproxy.streams import Header as Header  # noqa: PLC0414 - what reads a call reads headers
 from llmproxy.streams import Headers as Headers  # noqa: PLC0414
 
@@ -84,7 +84,7 @@ class Call(msgspec.Struct, frozen=True):
     route: Route
     query: bytes
     headers: Headers
-    body: bytes | Upload
+    body: bytes | Form
     model: str | None
     model_in_body: str | None
     stream: bool

@@ -32,6 +32,7 @@ from llmproxy.streams import (
     Client,
     Content,
     Downstream,
+    Form,
     Header,
     Headers,
     Sink,
@@ -51,6 +52,7 @@ __all__ = [
     "Content",
     "Credentials",
     "Downstream",
+    "Form",
     "Header",
     "Headers",
     "Listener",
@@ -58,6 +60,7 @@ __all__ = [
     "PeerConnector",
     "Peers",
     "PriceList",
+    "ReadForm",
     "Receive",
     "Scope",
     "Send",
@@ -130,6 +133,19 @@ class PriceList(Protocol):
 
     def __call__(self, provider: str, model: str) -> Price | str:
         """Return today's list price of a provider's model, or why it is not known."""
+
+
+class ReadForm(Protocol):
+    """Reads multipart forms."""
+
+    async def __call__(
+        self, reader: BodyReader, content_type: bytes, *, length: int | None, max_bytes: int | None
+    ) -> Form:
+        """Read a form until its model is known. The call that gets it closes it.
+
+        `length`: in bytes, if announced. Raises ClientError for a form that is unusable or larger
+        than `max_bytes`, OutOfResources if there is no room to keep it.
+        """
 
 
 class AnswerCache(Protocol):

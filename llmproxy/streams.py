@@ -1,6 +1,6 @@
 """Protocols for streams of bytes: request bodies, endpoints' answers, and clients.
 
-    client -> BodyReader -> Upload -> endpoint
+    client -> BodyReader -> Form (an Upload) -> endpoint
     client <- Client (a Downstream, a Sink) <- UpstreamResponse <- endpoint
 
 These are the lowest protocols of the page that `protocols.py` is; `calls.py` builds on them.
@@ -42,6 +42,21 @@ class Upload(Protocol):
 
     def renamed(self, model: str) -> Upload:
         """Return the same body under another model name."""
+
+
+class Form(Upload, Protocol):
+    """A multipart form that is still arriving, read until its model is known."""
+
+    @property
+    def model(self) -> str | None:
+        """The field `model`; None if the form has none."""
+
+    @property
+    def stream(self) -> bool:
+        """Whether the form asks for a stream (if that field comes before the model's)."""
+
+    def close(self) -> None:
+        """Free what is kept of it."""
 
 
 class Sink(Protocol):

@@ -44,6 +44,7 @@ TESTS = {
     "llmproxy/routing": ["tests/routing"],
     "llmproxy/operations": ["tests/operations"],
     "llmproxy/providers": ["tests/providers"],
+    "llmproxy/uploads": ["tests/uploads"],
 }
 PYTEST = (
     *("-x", "-q", "-m", "not clock", "--hypothesis-seed=1"),

@@ -11,7 +11,14 @@ from llmproxy.config import GeneralSettings
 from llmproxy.events import EndpointChange, Listener
 from llmproxy.pipeline.admission import Admission
 from llmproxy.pipeline.failover.waiting import WaitingRooms
-from llmproxy.protocols import AnswerCaches, CallerSource, Credentials, PeerConnector, PriceList
+from llmproxy.protocols import (
+    AnswerCaches,
+    CallerSource,
+    Credentials,
+    PeerConnector,
+    PriceList,
+    ReadForm,
+)
 from llmproxy.routing import Pool
 from llmproxy.runtime.prices import no_list
 from llmproxy.runtime.shared_resources import SharedResources
@@ -28,6 +35,7 @@ class RuntimeBatteries:
     callers: CallerSource | None = None
     price_list: PriceList | None = None
     credentials: Callable[[], Credentials] | None = None
+    form_reader: ReadForm | None = None
 
 
 class ProcessState:

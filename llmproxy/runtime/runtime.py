@@ -38,7 +38,7 @@ class Runtime:
         self.listener: Listener = process.listener
         if resources.peers is not None:
             self.listener = Listeners(process.listener, resources.peers.listener)
-        self.intake = Intake(settings)
+        self.intake = Intake(settings, process.batteries.form_reader)
         self.cache = resources.cache
         self.heartbeat = Heartbeat(settings.queue.heartbeat_s)
         self.admission = process.admission

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from tempfile import SpooledTemporaryFile, gettempdir
 
 from llmproxy.errors import ClientError, OutOfResources
-from llmproxy.protocols import BodyReader, Upload
-from llmproxy.rules.multipart import FormScanner, model_part
+from llmproxy.protocols import BodyReader, Form, Upload
+from llmproxy.uploads.multipart import FormScanner, model_part
 
 MAX_IN_MEMORY_BYTES = 1024 * 1024
 PIECE_BYTES = 64 * 1024
@@ -22,8 +22,21 @@ RETRY_AFTER_S = 30.0  # other uploads may have ended by then
 logger = logging.getLogger("llmproxy")
 
 
+async def read_form(
+    reader: BodyReader, content_type: bytes, *, length: int | None, max_bytes: int | None
+) -> Form:
+    """Read a form until its model is known, or to its end without one. Implements `ReadForm`."""
+    form = SpooledForm(reader, content_type, length=length, max_bytes=max_bytes)
+    try:
+        await form.read_model()
+    except BaseException:
+        form.close()
+        raise
+    return form
+
+
 class SpooledForm:
-    """One upload. Its call owns and closes it. Implements `Upload`."""
+    """One upload. Its call owns and closes it. Implements `Form`."""
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from llmproxy.config import parse_config
 from llmproxy.errors import ConfigError
 from llmproxy.serving import Batteries
 from tests.support.client import CHAT, STREAM, ask
+from tests.support.forms import FORM, FORM_MODEL
 from tests.support.proxy import config_for
 from tests.support.run import bounded
 from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scripted, sse_head
@@ -22,7 +23,7 @@ from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scr
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = (
     *("admin", "asgi", "cache", "callers", "config_help", "entra", "price_list"),
-    *("shared_state", "telemetry", "tools", "workers"),
+    *("shared_state", "telemetry", "tools", "uploads", "workers"),
 )
 # They put the parts together; a program that embeds the core does that itself.
 COMPOSITION = ("__main__.py", "batteries.py", "cli.py")
@@ -88,6 +89,9 @@ async def test_the_core_alone_answers_whole_and_streamed(tmp_path):
             streamed = await ask(port, body=STREAM)
             assert b"hello" in streamed.body
             assert b"[DONE]" in streamed.body
+            form = await ask(port, "/v1/audio/transcriptions", body=FORM_MODEL, headers=FORM)
+            assert (form.status, form.error["code"]) == (415, "uploads_not_installed")
+            assert "install the whole of llmproxy" in form.error["message"]
             alive = await ask(port, "/livez", method="GET")
             assert (alive.status, alive.json) == (200, {"status": "alive"})
             for path in ("/", "/metrics", "/admin/state", "/dashboard"):

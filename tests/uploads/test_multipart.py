@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.errors import ClientError
-from llmproxy.rules.multipart import (
+from llmproxy.uploads.multipart import (
     FormScanner,
     boundary_of,
     model_part,

@@ -16,8 +16,7 @@ from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError
 from llmproxy.operations import Replay
 from llmproxy.pipeline.intake.request_options import RequestOptions
-from llmproxy.pipeline.intake.uploads import SpooledForm
-from llmproxy.protocols import BodyReader, Upload
+from llmproxy.protocols import BodyReader, Form, ReadForm
 from llmproxy.record import CallRecord
 from llmproxy.rules.body import Peek, peek
 from llmproxy.rules.encoding import decoded
@@ -29,11 +28,22 @@ NOTHING = Peek()
 
 
 class Intake:
-    """Parses requests within the limits of the config. Keeps nothing of a call."""
+    """Parses requests within the limits of the config. Keeps nothing of a call.
 
-    __slots__ = ("_calls", "_id_prefix", "_max_body_bytes", "_max_upload_bytes", "total_s")
+    `form_reader`: None = not installed; a multipart form is refused.
+    """
 
-    def __init__(self, settings: GeneralSettings) -> None:
+    __slots__ = (
+        "_calls",
+        "_form_reader",
+        "_id_prefix",
+        "_max_body_bytes",
+        "_max_upload_bytes",
+        "total_s",
+    )
+
+    def __init__(self, settings: GeneralSettings, form_reader: ReadForm | None = None) -> None:
+        self._form_reader = form_reader
         self._calls = count(1)
         self._id_prefix = f"req_{os.urandom(12).hex()}"
         self._max_upload_bytes = settings.max_upload_bytes
@@ -64,21 +74,23 @@ class Intake:
             return body, peek(body)
         return body, NOTHING
 
-    async def read_form(self, reader: BodyReader, options: RequestOptions) -> tuple[Upload, Peek]:
+    async def read_form(self, reader: BodyReader, options: RequestOptions) -> tuple[Form, Peek]:
         """Read a form until its model is known. Raises ClientError."""
+        if self._form_reader is None:
+            raise ClientError(
+                "Expected a JSON body, found a multipart form: this proxy is installed without "
+                "`llmproxy.uploads`. Ask its operator to install the whole of llmproxy.",
+                status=415,
+                code="uploads_not_installed",
+            )
         if options.content_encoding not in (b"", b"identity"):
             raise ClientError("Send a multipart body without a content-encoding.", status=415)
-        form = SpooledForm(
+        form = await self._form_reader(
             reader,
             options.content_type,
             length=options.content_length,
             max_bytes=self._max_upload_bytes,
         )
-        try:
-            await form.read_model()
-        except BaseException:
-            form.close()
-            raise
         return form, Peek(form.model, form.stream)
 
 
@@ -102,7 +114,7 @@ class Reading:
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
-        body: bytes | Upload
+        body: bytes | Form
         if isinstance(request.body, bytes):
             body, found = intake.look_into(request.body, options)
         else:
@@ -141,7 +153,7 @@ class Reading:
 
     async def __aexit__(self, *_: object) -> None:
         body = self._call.body
-        if isinstance(body, SpooledForm):
+        if not isinstance(body, bytes):
             body.close()
 
 
