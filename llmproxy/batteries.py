@@ -23,6 +23,7 @@ from llmproxy.protocols import (
     PriceList,
     ReadForm,
     TelemetryOpener,
+    WebPages,
 )
 from llmproxy.runtime import LiveConfig
 from llmproxy.runtime.config_file import ConfigFile
@@ -52,6 +53,7 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
         credentials=_credentials(),
         form_reader=_form_reader(),
         telemetry=telemetry,
+        web_pages=_web_pages(),
         open_admin=_opening_of_admin(slot) if needed_by_admin else None,
     )
 
@@ -81,6 +83,14 @@ def _credentials() -> Callable[[], Credentials] | None:
     from llmproxy.entra import EntraCredentials  # noqa: PLC0415
 
     return EntraCredentials
+
+
+def _web_pages() -> WebPages | None:
+    if not _has("web_pages"):
+        return None
+    from llmproxy.web_pages import OriginChecks  # noqa: PLC0415
+
+    return OriginChecks()
 
 
 def _form_reader() -> ReadForm | None:

@@ -25,6 +25,7 @@ class Request(msgspec.Struct, frozen=True):
     """An HTTP request, parsed but not interpreted.
 
     `path` and `query` are raw bytes as they arrived; `client` is the peer's address.
+    `from_browser`: it has an `origin` or a `sec-fetch-site`, which SDKs do not send.
     """
 
     method: str
@@ -34,6 +35,7 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes | BodyReader
     client: str
     received_at: float  # seconds of time.monotonic
+    from_browser: bool
 
 
 class Waiting(Protocol):

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from llmproxy.calls import Call, TraceContext
+from llmproxy.calls import Call, Request, TraceContext
 from llmproxy.config import Caller, Config, GeneralSettings, Price
 from llmproxy.events import EndpointChange, Listener
 from llmproxy.providers.base import Endpoint
@@ -71,6 +71,7 @@ __all__ = [
     "TelemetryOpener",
     "Upload",
     "UpstreamResponse",
+    "WebPages",
 ]
 
 # ASGI 3, as in starlette.types.
@@ -126,6 +127,23 @@ class CallerSource(Protocol):
 
     def serve(self, callers: Sequence[Caller], pool: Pool) -> Callers:
         """Return the callers of a config, which becomes the current one. `pool`: all groups."""
+
+
+class WebPages(Protocol):
+    """Decides which requests of web pages are served, and lets pages read their answers."""
+
+    def listens_at(self, addresses: Iterable[str]) -> None:
+        """Note the addresses that the server listens at, before the first request."""
+
+    def adopt(self, settings: GeneralSettings) -> None:
+        """Apply the settings of a config from now on."""
+
+    def admit(self, request: Request, client: Client) -> tuple[Client, Headers | None]:
+        """Return the client to answer through, and the headers of an answer (204) if the request
+        only asks what a page may send.
+
+        Raises ClientError for a request that no page may send.
+        """
 
 
 class PriceList(Protocol):

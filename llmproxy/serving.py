@@ -25,8 +25,8 @@ from llmproxy.config import Config, shares_state
 from llmproxy.config.files import unwritable_files
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listeners
-from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener
-from llmproxy.rules.origins import is_loopback
+from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener, WebPages
+from llmproxy.rules.addresses import is_loopback
 from llmproxy.runtime import LiveConfig, RuntimeBatteries, open_live_config
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.runtime.process_family import START_TOKEN
@@ -48,6 +48,7 @@ class Batteries(RuntimeBatteries):
     """
 
     telemetry: TelemetryOpener | None = None
+    web_pages: WebPages | None = None
     open_admin: Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None = None
 
     def check(self, config: Config, *, file: str = "config") -> None:
@@ -67,6 +68,8 @@ class Batteries(RuntimeBatteries):
                 ("redis_*", "shared_state", self.connector, shares_state(settings)),
                 ("call_file", "telemetry", self.telemetry, settings.call_file),
                 ("tracing", "telemetry", self.telemetry, settings.tracing),
+                ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
+                ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
                 ("admin_key", "admin", self.open_admin, settings.admin_key),
             )
             if is_set and battery is None
@@ -187,7 +190,8 @@ async def open_app(
         admin = None
         if batteries.open_admin is not None:
             admin = await stack.enter_async_context(batteries.open_admin(live, telemetry))
-        yield App(live, admin, trace_of=None if telemetry is None else telemetry.trace_of)
+        trace_of = None if telemetry is None else telemetry.trace_of
+        yield App(live, admin, web_pages=batteries.web_pages, trace_of=trace_of)
 
 
 def log_to_stderr(line: str = "%(asctime)s %(levelname)s %(message)s") -> None:

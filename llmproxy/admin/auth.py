@@ -20,7 +20,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel
 
 from llmproxy.admin.guessing import WrongKeys
-from llmproxy.rules.origins import FOREIGN_SITES, host_name, is_loopback, is_this_machine
+from llmproxy.rules.addresses import host_name, is_loopback, is_this_machine
 from llmproxy.runtime.process_family import ENDED_SESSIONS, MARK_BYTES, START_TOKEN, STARTED_AT
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def reject_cross_site(request: Request) -> None:
     if request.method in SAFE_METHODS:
         return
     origin = request.headers.get("origin")
-    site = request.headers.get("sec-fetch-site", "").lower().encode("latin-1")
+    site = request.headers.get("sec-fetch-site", "").lower()
     own = origin is None or origin.partition("://")[2] == request.headers.get("host", "")
-    if not own or site in FOREIGN_SITES:
+    if not own or site in ("cross-site", "same-site"):
         page = origin or "which the browser does not name"
         raise HTTPException(403, f"Requests from another site ({page}) are not allowed.")
 

@@ -10,8 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from time import monotonic, time
 
-from llmproxy.app.local import LocalAnswer, local_answer, no_admin, preflight_answer
-from llmproxy.app.pages import PageClient
+from llmproxy.app.local import LocalAnswer, browser_refused, local_answer, no_admin
 from llmproxy.app.rendering import send_error
 from llmproxy.calls import Headers, Request, TraceContext
 from llmproxy.errors import (
@@ -28,9 +27,8 @@ from llmproxy.errors import (
 from llmproxy.events import CallFinished, Listener
 from llmproxy.gateway import answer
 from llmproxy.pipeline.intake import not_found
-from llmproxy.protocols import ASGIApp, Client, Downstream, Receive, Scope, Send
+from llmproxy.protocols import ASGIApp, Client, Downstream, Receive, Scope, Send, WebPages
 from llmproxy.record import CallRecord, RequestSummary
-from llmproxy.rules.origins import OriginPolicy, is_loopback, reading_origin
 from llmproxy.rules.paths import dialect_of, route_of
 from llmproxy.runtime import LiveConfig, Runtime
 
@@ -48,8 +46,9 @@ CONTROL_PATHS = frozenset(
 class App:
     """Serves calls with the current Runtime. As an ASGI application: the operator's paths.
 
-    `admin`: serves the operator's paths; None = not installed. `trace_of`: finds a call's place in
-    a trace from its headers; None = calls are not traced.
+    `admin`: serves the operator's paths; None = not installed. `web_pages`: None = browsers are not
+    served. `trace_of`: finds a call's place in a trace from its headers; None = calls are not
+    traced.
     """
 
     def __init__(
@@ -57,13 +56,14 @@ class App:
         live: LiveConfig,
         admin: ASGIApp | None = None,
         *,
+        web_pages: WebPages | None = None,
         trace_of: Callable[[Headers], TraceContext | None] | None = None,
     ) -> None:
         self.live = live
         self._admin = admin or no_admin
+        self._web_pages = web_pages
         self._trace_of = trace_of
         self._started_at = int(time())
-        self._loopback = False  # until `listens_at`
         self._adopt_settings()
         live.on_reload.append(self._adopt_settings)
 
@@ -73,17 +73,13 @@ class App:
         self.timeouts = settings.timeouts
         self.max_body_bytes = settings.max_body_bytes
         self.max_header_bytes = settings.max_header_bytes
-        self._origin_policy = OriginPolicy(
-            allowed=frozenset(origin.encode("ascii") for origin in settings.allowed_origins),
-            hosts=frozenset(host.encode("ascii") for host in settings.allowed_hosts),
-            keyed=bool(settings.callers),
-            loopback=self._loopback,
-        )
+        if self._web_pages is not None:
+            self._web_pages.adopt(settings)
 
     def listens_at(self, addresses: Iterable[str]) -> None:
         """Note the addresses that the server listens at, before the first request."""
-        self._loopback = all(map(is_loopback, addresses))
-        self._adopt_settings()
+        if self._web_pages is not None:
+            self._web_pages.listens_at(addresses)
 
     def is_control_path(self, path: bytes) -> bool:
         """Return whether a path belongs to the admin application."""
@@ -105,12 +101,18 @@ class App:
         if self._trace_of is not None:
             record.request.trace = self._trace_of(request.headers)
         try:
-            if (origin := reading_origin(request.headers, self._origin_policy)) is not None:
-                client = PageClient(client, origin)
+            preflight = None
+            if self._web_pages is not None:
+                client, preflight = self._web_pages.admit(request, client)
+            elif request.from_browser:
+                raise browser_refused()
             if refusal is not None:
                 raise refusal
-            preflight = None if origin is None else preflight_answer(request)
-            local = preflight or self._identified(request, runtime, record)
+            local = (
+                self._identified(request, runtime, record)
+                if preflight is None
+                else LocalAnswer(204, preflight, b"")
+            )
             if local is None:
                 await answer(request, runtime, client, record)
             else:

@@ -12,7 +12,6 @@ from llmproxy.operations import Route
 from llmproxy.operations.table import METHODS
 from llmproxy.protocols import Downstream, Receive, Scope, Send
 from llmproxy.routing import Pool
-from llmproxy.rules.origins import preflight_headers
 
 
 class LocalAnswer(msgspec.Struct, frozen=True):
@@ -62,12 +61,13 @@ def local_answer(
     )
 
 
-def preflight_answer(request: Request) -> LocalAnswer | None:
-    """Return the answer to a browser that asks whether a page may send a request; None = other."""
-    if request.method != "OPTIONS":
-        return None
-    headers = preflight_headers(request.headers)
-    return None if headers is None else LocalAnswer(204, headers, b"")
+def browser_refused() -> ClientError:
+    """Return the error for a browser where nothing tells its own pages from those of others."""
+    return ClientError(
+        "A browser sent this request, and this proxy serves none: it has no `llmproxy.web_pages`.",
+        status=403,
+        code="origin_not_allowed",
+    )
 
 
 def _check_method(request: Request, route: Route) -> None:

@@ -33,6 +33,7 @@ async def serve_asgi(app: App, scope: Scope, receive: Receive, send: Send) -> No
         body,
         client[0] if client else "",
         monotonic(),
+        any(name in (b"origin", b"sec-fetch-site") for name, _ in headers),
     )
     reply = _ASGIReply(send)
     call = asyncio.ensure_future(app.serve(request, reply, refusal))

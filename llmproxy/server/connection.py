@@ -123,6 +123,7 @@ class ServerConnection(HttpToolsProtocol):
             body if body.streamed else body.take(),
             self.peer,
             request.received_at,
+            request.from_browser,
         )
         writer = self._writer = ResponseWriter(self, request.method, request.http_version)
         # Named, because asyncio spends time on a name for a task that has none.

@@ -16,8 +16,12 @@ from llmproxy.streams import Headers
 
 # Unread bytes of a streamed upload. Above this, reading stops and TCP slows the client down.
 HIGH_WATER_BYTES = 256 * 1024
-FRAMING_HEADERS = frozenset(
-    (b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding")
+# What is read of a head here. The last two are sent by browsers only.
+NOTED_HEADERS = frozenset(
+    (
+        *(b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding"),
+        *(b"origin", b"sec-fetch-site"),
+    )
 )
 METHODS = {name.encode("ascii"): name for name in ("GET", "HEAD", "POST", "DELETE", "OPTIONS")}
 
@@ -140,6 +144,7 @@ class IncomingRequest(msgspec.Struct, eq=False):
     keep_alive: bool
     control: bool
     body: RequestBody
+    from_browser: bool = False
     expects_continue: bool = False
     started: bool = False
 
@@ -168,13 +173,11 @@ def parse_head(
 ) -> IncomingRequest:
     """Return the request whose head llhttp has parsed, refused if its framing is ambiguous.
 
-    llhttp itself rejects most malformed heads. What it accepts, but a proxy must not pass on, is
-    refused here: missing or repeated Host headers, other versions, and transfer codings other than
-    `chunked`, which are a way to smuggle requests (RFC 9112, 3.2 and 6.1).
+    llhttp accepts what a proxy must not pass on: missing or repeated Host headers, other versions,
+    and transfer codings but `chunked`, a way to smuggle requests (RFC 9112, 3.2 and 6.1).
     """
-    if url[:1] != b"/":
-        url = _origin_form(url)
-    path, _, query = url.partition(b"?")
+    target = url if url[:1] == b"/" else _origin_form(url)
+    path, _, query = target.partition(b"?")
     method = parser.get_method()
     version = parser.get_http_version()
     request = IncomingRequest(
@@ -190,7 +193,7 @@ def parse_head(
     )
     content_length = hosts = 0
     for name, value in headers:
-        if name not in FRAMING_HEADERS:
+        if name not in NOTED_HEADERS:
             continue
         if name == b"content-length":
             content_length = int(value)
@@ -203,6 +206,8 @@ def parse_head(
         elif name == b"expect":
             # RFC 9110, 10.1.1: what an HTTP/1.0 client expects is ignored.
             request.expects_continue = version != "1.0" and value.lower() == b"100-continue"
+        elif name != b"transfer-encoding":
+            request.from_browser = True
         elif value.lower() != b"chunked":
             request.refuse(f"The transfer-encoding must be 'chunked', found {value!r}.", 400)
     _check_version(request, hosts)

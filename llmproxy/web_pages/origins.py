@@ -9,13 +9,15 @@ forge none of the three. SDKs and curl send neither of the first two.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from ipaddress import ip_address
 
 import msgspec
 
-from llmproxy.calls import Headers
+from llmproxy.calls import Headers, Request
 from llmproxy.errors import ClientError
+from llmproxy.rules.addresses import host_name, is_this_machine
 
 ANY = b"*"
 REQUESTED_METHOD = b"access-control-request-method"
@@ -50,23 +52,23 @@ class OriginPolicy(msgspec.Struct, frozen=True):
     loopback: bool = False
 
 
-def reading_origin(headers: Headers, policy: OriginPolicy) -> bytes | None:
+def reading_origin(request: Request, policy: OriginPolicy) -> bytes | None:
     """Return the origin of the foreign page that may read the answer; None if there is none.
 
     Raises ClientError (403) for a request that no page may send.
     """
-    named = dict(headers)
-    host = named.get(b"host", b"")
-    if policy.loopback and not policy.keyed and not _is_ours(host, policy.hosts):
-        raise _host_refused(host)
-    if b"origin" not in named and b"sec-fetch-site" not in named:
-        return None  # no browser: every call of an SDK ends here
+    headers = request.headers
+    if policy.loopback and not policy.keyed:
+        _check_host(_host_in(headers), policy.hosts)
+    if not request.from_browser:
+        return None  # every call of an SDK ends here
     origins = [value for name, value in headers if name == b"origin"]
     origin = b", ".join(origins) if origins else None  # two of them match nothing
     foreign = any(
         name == b"sec-fetch-site" and value.lower() in FOREIGN_SITES for name, value in headers
     )
     if origin is not None:
+        host = _host_in(headers)
         if not foreign and host and origin.partition(b"://")[2].lower() == host.lower():
             return None  # our own page
         if _may_call(origin, headers, policy):
@@ -76,13 +78,13 @@ def reading_origin(headers: Headers, policy: OriginPolicy) -> bytes | None:
     raise _page_refused(origin)
 
 
-def preflight_headers(headers: Headers) -> Headers | None:
+def preflight_headers(request: Request) -> Headers | None:
     """Return the headers that answer a preflight, besides those of `readable_by`; None: it is none.
 
-    In a preflight (an OPTIONS request), a browser asks whether a page may send a request.
+    In a preflight, a browser asks whether a page may send a request.
     """
-    asked = dict(headers)
-    if REQUESTED_METHOD not in asked:
+    asked = dict(request.headers)
+    if request.method != "OPTIONS" or REQUESTED_METHOD not in asked:
         return None
     answer = [
         (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE, OPTIONS"),
@@ -106,26 +108,12 @@ def readable_by(origin: bytes, headers: Headers) -> Headers:
     ]
 
 
-def host_name(host: bytes) -> str:
-    """Return the name or address in `host[:port]`, in lower case, without brackets."""
-    text = host.decode("latin-1").lower()
-    if text.startswith("["):
-        address, _, port = text[1:].partition("]")
-        return text if port and port[0] != ":" else address
-    return text.partition(":")[0].removesuffix(".")
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether an address, without a port, is one of this machine's own."""
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
-
-
-def is_this_machine(name: str) -> bool:
-    """Return whether the name or address of a host, as `host_name` returns it, is this machine."""
-    return name == "localhost" or is_loopback(name)
+def _host_in(headers: Headers) -> bytes:
+    """Return the value of the Host header. The server refuses a request that has two of them."""
+    for name, value in headers:
+        if name == b"host":
+            return value
+    return b""
 
 
 def _may_call(origin: bytes, headers: Headers, policy: OriginPolicy) -> bool:
@@ -150,24 +138,19 @@ def _is_local_page(origin: bytes) -> bool:
     return scheme in (b"http", b"https") and is_this_machine(host_name(host))
 
 
-@lru_cache(maxsize=64)
-def _is_ours(host: bytes, listed: frozenset[bytes]) -> bool:
-    """Return whether no foreign site can have chosen the name in a Host header.
+@lru_cache(maxsize=64)  # of what it has let pass
+def _check_host(host: bytes, listed: frozenset[bytes]) -> None:
+    """Raise ClientError if a foreign site can have chosen the name in a Host header.
 
     A name without a dot is no public domain: containers and hosts files use them.
     """
     name = host_name(host)
     if name.encode("latin-1") in listed or "." not in name or name.endswith(_LOCAL_DOMAINS):
-        return True
-    try:
+        return
+    with suppress(ValueError):
         ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _host_refused(host: bytes) -> ClientError:
-    return ClientError(
+        return
+    raise ClientError(
         f"The host name {_shown(host)} is not one of this proxy's, which listens on this machine "
         "only. Use its address, or list the name in general_settings.allowed_hosts.",
         status=403,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from llmproxy.calls import Headers
 from llmproxy.protocols import Client
-from llmproxy.rules.origins import readable_by
+from llmproxy.web_pages.origins import readable_by
 
 
 class PageClient:

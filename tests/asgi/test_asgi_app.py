@@ -45,6 +45,8 @@ async def test_it_runs_under_plain_uvicorn_with_the_config_that_the_environment_
             assert (await ask(port, body=CHAT)).json == chat("good")
             assert (await ask(port, "/livez", method="GET")).json == {"status": "alive"}
             assert (await ask(port, "/metrics", method="GET")).status == 200
+            page = [("origin", "https://evil.example")]
+            assert (await ask(port, body=CHAT, headers=page)).status == 403
 
 
 @bounded()

@@ -23,7 +23,7 @@ from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scr
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = (
     *("admin", "asgi", "cache", "callers", "config_help", "entra", "price_list"),
-    *("shared_state", "telemetry", "tools", "uploads", "workers"),
+    *("shared_state", "telemetry", "tools", "uploads", "web_pages", "workers"),
 )
 # They put the parts together; a program that embeds the core does that itself.
 COMPOSITION = ("__main__.py", "batteries.py", "cli.py")
@@ -94,6 +94,9 @@ async def test_the_core_alone_answers_whole_and_streamed(tmp_path):
             assert "install the whole of llmproxy" in form.error["message"]
             alive = await ask(port, "/livez", method="GET")
             assert (alive.status, alive.json) == (200, {"status": "alive"})
+            for header in (("origin", "http://127.0.0.1"), ("sec-fetch-site", "none")):
+                refused = await ask(port, body=CHAT, headers=[header])
+                assert (refused.status, refused.error["code"]) == (403, "origin_not_allowed")
             for path in ("/", "/metrics", "/admin/state", "/dashboard"):
                 assert (await ask(port, path, method="GET")).status == 404
 
@@ -106,6 +109,8 @@ async def test_the_core_alone_answers_whole_and_streamed(tmp_path):
         ({"redis_url": "redis://127.0.0.1:1"}, "redis_*", "llmproxy.shared_state"),
         ({"call_file": "calls.jsonl"}, "call_file", "llmproxy.telemetry"),
         ({"tracing": {"endpoint": "http://127.0.0.1:4318"}}, "tracing", "llmproxy.telemetry"),
+        ({"allowed_origins": ["*"]}, "allowed_origins", "llmproxy.web_pages"),
+        ({"allowed_hosts": ["llm.example.com"]}, "allowed_hosts", "llmproxy.web_pages"),
         ({"admin_key": "sk-0123456789abcdef"}, "admin_key", "llmproxy.admin"),
     ],
 )

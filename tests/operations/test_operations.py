@@ -135,7 +135,9 @@ def test_ids_live_in_one_account(row):
 def test_an_operation_has_methods(row):
     refused = []
     for method in (*METHODS, "PUT", "PATCH"):
-        request = Request(method, f"/v1/{row.path}".encode(), b"", [], b"", "", 0.0)
+        request = Request(
+            method, f"/v1/{row.path}".encode(), b"", [], b"", "", 0.0, from_browser=False
+        )
         try:
             local_answer(
                 request, route(row, method), SimpleNamespace(groups={"*": None}), started_at=0
@@ -189,7 +191,7 @@ def test_an_unknown_path_is_ours_below_v1_only(path):
 @pytest.mark.parametrize("path", ["models", "models/gpt-4.1"])
 @pytest.mark.parametrize(("method", "answered"), [("GET", True), ("HEAD", True), ("DELETE", False)])
 def test_the_models_are_listed_by_the_proxy_itself(path, method, answered):
-    request = Request(method, f"/v1/{path}".encode(), b"", [], b"", "", 0.0)
+    request = Request(method, f"/v1/{path}".encode(), b"", [], b"", "", 0.0, from_browser=False)
     local = local_answer(
         request,
         route_of(request.path, method),

@@ -2,8 +2,9 @@
 
 import pytest
 
+from llmproxy.calls import Request
 from llmproxy.errors import ClientError
-from llmproxy.rules.origins import OriginPolicy, preflight_headers, readable_by, reading_origin
+from llmproxy.web_pages.origins import OriginPolicy, preflight_headers, readable_by, reading_origin
 
 HERE = (b"host", b"127.0.0.1:4000")
 EVIL = (b"origin", b"https://evil.example")
@@ -22,9 +23,19 @@ def site(value):
     return (b"sec-fetch-site", value)
 
 
+def request(headers, method="POST"):
+    named = dict(headers)
+    from_browser = b"origin" in named or b"sec-fetch-site" in named
+    return Request(method, b"/v1/models", b"", headers, b"", "127.0.0.1", 0.0, from_browser)
+
+
+def origin_of(headers, policy):
+    return reading_origin(request(headers), policy)
+
+
 def refusal_code(headers, policy):
     with pytest.raises(ClientError) as refused:
-        reading_origin(headers, policy)
+        origin_of(headers, policy)
     assert refused.value.status == 403
     return refused.value.code
 
@@ -42,7 +53,7 @@ def refusal_code(headers, policy):
     ],
 )
 def test_sdks_and_our_own_pages_are_served_and_need_no_permission(headers, policy):
-    assert reading_origin(headers, policy) is None
+    assert origin_of(headers, policy) is None
 
 
 @pytest.mark.parametrize("policy", [OPEN, LISTED, EXPOSED])
@@ -70,7 +81,7 @@ def test_requests_of_foreign_pages_are_refused(headers, policy):
 
 def test_the_message_says_which_page_and_what_to_do():
     with pytest.raises(ClientError) as refused:
-        reading_origin([HERE, EVIL], OPEN)
+        origin_of([HERE, EVIL], OPEN)
     assert refused.value.message == (
         "A web page of 'https://evil.example' sent this request, and pages may not use this proxy. "
         "List the page's origin in general_settings.allowed_origins, or give clients keys "
@@ -80,9 +91,9 @@ def test_the_message_says_which_page_and_what_to_do():
 
 @pytest.mark.parametrize("more", [[], [site(b"cross-site")], [JSON], [KEY]])
 def test_a_listed_page_may_call(more):
-    assert reading_origin([HERE, APP, *more], LISTED) == b"https://app.example.com"
-    assert reading_origin([HERE, APP, *more], EVERY_PAGE) == b"https://app.example.com"
-    assert reading_origin([HERE, EVIL, *more], EVERY_PAGE) == b"https://evil.example"
+    assert origin_of([HERE, APP, *more], LISTED) == b"https://app.example.com"
+    assert origin_of([HERE, APP, *more], EVERY_PAGE) == b"https://app.example.com"
+    assert origin_of([HERE, EVIL, *more], EVERY_PAGE) == b"https://evil.example"
 
 
 @pytest.mark.parametrize(
@@ -92,9 +103,7 @@ def test_a_listed_page_may_call(more):
     "asked_first", [JSON, KEY, (b"x-api-key", b"k"), (b"access-control-request-method", b"POST")]
 )
 def test_a_page_that_this_machine_serves_may_call_if_its_browser_asked_first(origin, asked_first):
-    assert (
-        reading_origin([HERE, (b"origin", origin), site(b"same-site"), asked_first], OPEN) == origin
-    )
+    assert origin_of([HERE, (b"origin", origin), site(b"same-site"), asked_first], OPEN) == origin
 
 
 @pytest.mark.parametrize(
@@ -115,9 +124,9 @@ def test_pages_of_a_clients_machine_mean_nothing_to_a_proxy_that_others_reach():
 
 
 def test_with_callers_the_key_decides_and_only_listed_pages_may_read():
-    assert reading_origin([HERE, EVIL, site(b"cross-site")], KEYED) is None
-    assert reading_origin([(b"host", b"evil.example"), site(b"cross-site")], KEYED) is None
-    assert reading_origin([HERE, APP], KEYED) == b"https://app.example.com"
+    assert origin_of([HERE, EVIL, site(b"cross-site")], KEYED) is None
+    assert origin_of([(b"host", b"evil.example"), site(b"cross-site")], KEYED) is None
+    assert origin_of([HERE, APP], KEYED) == b"https://app.example.com"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +149,7 @@ def test_with_callers_the_key_decides_and_only_listed_pages_may_read():
 )
 def test_hosts_that_no_foreign_site_can_choose_are_served(host):
     listed = OriginPolicy(loopback=True, hosts=frozenset((b"llm.example.com",)))
-    assert reading_origin([(b"host", host)], listed) is None
+    assert origin_of([(b"host", host)], listed) is None
 
 
 @pytest.mark.parametrize(
@@ -161,7 +170,7 @@ def test_a_name_that_a_foreign_site_could_own_is_refused_at_loopback(host):
     own = (b"origin", b"http://" + host)  # a page that was rebound to us is of our origin
     assert refusal_code([(b"host", host)], OPEN) == "host_not_allowed"
     assert refusal_code([(b"host", host), own, site(b"same-origin")], OPEN) == "host_not_allowed"
-    assert reading_origin([(b"host", host)], EXPOSED) is None
+    assert origin_of([(b"host", host)], EXPOSED) is None
 
 
 def test_a_preflight_is_answered_with_what_it_asks_for():
@@ -170,12 +179,12 @@ def test_a_preflight_is_answered_with_what_it_asks_for():
         (b"access-control-request-method", b"POST"),
         (b"access-control-request-headers", b"authorization,x-stainless-lang"),
     ]
-    assert preflight_headers(asked) == [
+    assert preflight_headers(request(asked, "OPTIONS")) == [
         (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE, OPTIONS"),
         (b"access-control-max-age", b"600"),
         (b"access-control-allow-headers", b"authorization,x-stainless-lang"),
     ]
-    assert preflight_headers([DEV]) is None
+    assert preflight_headers(request([DEV], "OPTIONS")) is None
 
 
 def test_a_page_may_read_every_header_of_its_answer():

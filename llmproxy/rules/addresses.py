@@ -1,0 +1,27 @@
+"""Names and addresses of hosts, and which of them are this machine's own."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+
+def host_name(host: bytes) -> str:
+    """Return the name or address in `host[:port]`, in lower case, without brackets."""
+    text = host.decode("latin-1").lower()
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]")
+        return text if port and port[0] != ":" else address
+    return text.partition(":")[0].removesuffix(".")
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an address, without a port, is one of this machine's own."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def is_this_machine(name: str) -> bool:
+    """Return whether the name or address of a host, as `host_name` returns it, is this machine."""
+    return name == "localhost" or is_loopback(name)
