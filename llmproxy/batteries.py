@@ -23,6 +23,7 @@ from llmproxy.protocols import (
     PriceList,
     ReadForm,
     TelemetryOpener,
+    TokenEstimates,
     WebPages,
 )
 from llmproxy.runtime import LiveConfig
@@ -52,6 +53,7 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
         price_list=_price_list(),
         credentials=_credentials(),
         form_reader=_form_reader(),
+        token_estimates=_token_estimates(),
         telemetry=telemetry,
         web_pages=_web_pages(),
         open_admin=_opening_of_admin(slot) if needed_by_admin else None,
@@ -99,6 +101,14 @@ def _form_reader() -> ReadForm | None:
     from llmproxy.uploads import read_form  # noqa: PLC0415
 
     return read_form
+
+
+def _token_estimates() -> Callable[[], TokenEstimates] | None:
+    if not _has("token_estimates"):
+        return None
+    from llmproxy.token_estimates import LearnedEstimates  # noqa: PLC0415
+
+    return LearnedEstimates
 
 
 def _caches() -> AnswerCaches | None:

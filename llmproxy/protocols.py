@@ -25,6 +25,7 @@ from llmproxy.events import EndpointChange, Listener
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group, Pool
+from llmproxy.routing.token_estimates import TokenEstimates
 from llmproxy.rules.capacity import Capacity, SharedQuota
 from llmproxy.rules.prices import Prices
 from llmproxy.streams import (
@@ -69,6 +70,7 @@ __all__ = [
     "Sink",
     "Telemetry",
     "TelemetryOpener",
+    "TokenEstimates",
     "Upload",
     "UpstreamResponse",
     "WebPages",

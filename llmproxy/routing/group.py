@@ -51,11 +51,12 @@ class Group:
         *,
         spill_wait_s: float = 0.0,
         price: Price,
+        estimates: TokenEstimates,
     ) -> None:
         self.name = name
         self.budget = RetryBudget()
         self.hedges = Hedges()
-        self.estimates = TokenEstimates()
+        self.estimates = estimates
         self.queue = WaitQueue()
         self.in_flight = 0
         self.knows_too_large = False  # an endpoint has called a call too large (too_large.py)

@@ -8,7 +8,7 @@ change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import chain
 from math import inf
@@ -21,6 +21,7 @@ from llmproxy.providers.base import Endpoint
 from llmproxy.routing import EndpointState, Group, Pool
 from llmproxy.routing.strategies import STRATEGIES, Strategy
 from llmproxy.routing.strategies import Price as PriceOf
+from llmproxy.routing.token_estimates import OutputBounds, TokenEstimates
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity
 from llmproxy.rules.prices import blended
@@ -35,11 +36,13 @@ def pool_of(
     endpoints: Endpoints | None = None,
     before: Pool | None = None,
     price_list: PriceList = no_list,
+    estimates: Callable[[], TokenEstimates] = OutputBounds,
 ) -> Pool:
     """Return the state of every endpoint of a config. `endpoints`: its own, if already made.
 
     `before`: the pool of the previous config. Groups and endpoints that are in both keep their
     state: the new pool takes over the objects, so `before` must not get further calls.
+    `estimates`: makes those of a new group.
     """
     if endpoints is None:
         endpoints = endpoints_of(config)
@@ -55,6 +58,7 @@ def pool_of(
             name=name,
             settings=settings,
             price=partial(_blended_price, price_list=price_list),
+            estimates=estimates,
             before=known.get(name),
         )
     for group in config.model_groups:
@@ -87,11 +91,14 @@ def _group(
     name: str,
     settings: GeneralSettings,
     price: PriceOf,
+    estimates: Callable[[], TokenEstimates],
     before: Group | None,
 ) -> Group:
     spill_wait_s = settings.queue.spill_wait_s
     if before is None:
-        group = Group(name, states, strategy, spill_wait_s=spill_wait_s, price=price)
+        group = Group(
+            *(name, states, strategy), spill_wait_s=spill_wait_s, price=price, estimates=estimates()
+        )
     else:
         group = before
         group.update(states, strategy, spill_wait_s=spill_wait_s, price=price)

@@ -18,6 +18,7 @@ from llmproxy.protocols import (
     PeerConnector,
     PriceList,
     ReadForm,
+    TokenEstimates,
 )
 from llmproxy.routing import Pool
 from llmproxy.runtime.prices import no_list
@@ -36,6 +37,7 @@ class RuntimeBatteries:
     price_list: PriceList | None = None
     credentials: Callable[[], Credentials] | None = None
     form_reader: ReadForm | None = None
+    token_estimates: Callable[[], TokenEstimates] | None = None
 
 
 class ProcessState:

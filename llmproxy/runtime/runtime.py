@@ -14,6 +14,7 @@ from llmproxy.pipeline.relay import Relay
 from llmproxy.protocols import Callers, Listener, Peers
 from llmproxy.routing import Pool
 from llmproxy.routing.actions import AttemptPolicy
+from llmproxy.routing.token_estimates import OutputBounds
 from llmproxy.rules.capacity import Capacity
 from llmproxy.runtime.pool import pool_of
 from llmproxy.runtime.process_state import ProcessState
@@ -83,6 +84,7 @@ def activate(resources: Resources, process: ProcessState) -> Runtime:
         endpoints=resources.endpoints,
         before=process.pool,
         price_list=process.price_list,
+        estimates=process.batteries.token_estimates or OutputBounds,
     )
     callers: Callers = AnonymousClients(pool)
     if process.batteries.callers is not None:

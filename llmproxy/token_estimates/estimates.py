@@ -1,23 +1,26 @@
-"""The tokens of a call before it is sent, as its endpoints would charge them on arrival."""
+"""The tokens of a call before it is sent, estimated by what was learned from calls before it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from llmproxy.calls import Call
-from llmproxy.routing.endpoint import EndpointState
-from llmproxy.rules.estimate import Accuracy, Estimator, Size, measure
-from llmproxy.rules.output_estimate import OutputEstimates
+from llmproxy.operations import Usage
+from llmproxy.routing import EndpointState
+from llmproxy.routing.token_estimates import Accuracy
+from llmproxy.token_estimates.estimator import Estimator
+from llmproxy.token_estimates.output import OutputEstimates
+from llmproxy.token_estimates.size import Size, measure
 
 # While there is plenty for all, one small call in so many seconds is measured.
 MEASURE_EVERY_S = 0.005
 ROUGH_BYTES = 8_192
 
 
-class TokenEstimates:
+class LearnedEstimates:
     """A group's estimates, which learn from the usage that its endpoints return.
 
-    `needed`: tokens matter to an endpoint or a caller; set as soon as such a limit is known.
+    Implements `TokenEstimates`.
     """
 
     __slots__ = ("_estimator", "_outputs", "_rough_until", "_tokens_a_byte", "needed")
@@ -30,7 +33,7 @@ class TokenEstimates:
         self._tokens_a_byte = 0.0
 
     def of(self, call: Call) -> tuple[int, Size | None]:
-        """Return a call's estimated input plus its output bound, and what the estimate is made of.
+        """Return a call's estimated input plus its output bound, and the size of its body.
 
         0 and None if tokens do not matter or the body is not in memory.
         """
@@ -61,14 +64,15 @@ class TokenEstimates:
         bound = call.max_output_tokens
         return self._outputs.unwritten(bound) if bound and self.needed else 0
 
-    def learn(self, size: Size, input_tokens: int) -> None:
-        """Correct the estimates by the usage that an endpoint returned for a call."""
-        self._estimator.learn(size, input_tokens)
+    def learn(self, call: Call, measured: object, usage: Usage) -> None:
+        """Correct the estimates by the usage that an endpoint returned for a call.
 
-    def learn_output(self, call: Call, output_tokens: int) -> None:
-        """Note how much an endpoint wrote for a call, where its client had set a bound."""
+        `measured`: the size of its body; None if it was not measured.
+        """
+        if isinstance(measured, Size):
+            self._estimator.learn(measured, usage.input_tokens)
         if call.max_output_tokens and self.needed:
-            self._outputs.learn(call.max_output_tokens, output_tokens)
+            self._outputs.learn(call.max_output_tokens, usage.output_tokens)
 
     def errors(self) -> Mapping[str, Accuracy]:
         """Return how far the estimates are off, by kind of call."""

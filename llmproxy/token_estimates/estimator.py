@@ -17,7 +17,8 @@ from statistics import median, quantiles
 
 import msgspec
 
-from llmproxy.rules.estimate.size import PRIOR_OF, Size
+from llmproxy.routing.token_estimates import Accuracy
+from llmproxy.token_estimates.size import PRIOR_OF, Size
 
 MEMORY = 100  # calls: the line follows a change in about so many, and the accuracy is of these
 FADING = 1.0 - 1.0 / MEMORY
@@ -31,19 +32,6 @@ TINY = 1e-300  # instead of a division by zero
 MAX_TOKENS = 100_000_000  # of a call; a vendor that returns more is mistaken
 MAX_PER_BYTE = 2.0  # tokenizers give one token a byte at most
 MAX_PER_GUESS, GUESS_CALLS = 50.0, 20
-
-
-class Accuracy(msgspec.Struct, frozen=True):
-    """How good the latest estimates of one kind were: of the latest 100 calls, but `calls` of all.
-
-    `median_error`: relative, 0.1 = half of the estimates were within 10 %. `ratio`: the median of
-    returned to estimated tokens. `spread`: from the lowest tenth of that ratio to the highest.
-    """
-
-    calls: int
-    median_error: float
-    ratio: float
-    spread: float
 
 
 class Estimator:

@@ -16,6 +16,7 @@ from llmproxy.operations import Usage
 from llmproxy.operations.table import Replay, route_to
 from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
+from llmproxy.token_estimates import LearnedEstimates
 from tests.support.proxy import config_for
 from tests.support.run import bounded
 
@@ -29,7 +30,8 @@ def callers_of(*callers, groups=("gpt-4.1",)):
     (group,) = config["model_groups"]
     config["model_groups"] = [{**group, "model_group": name} for name in groups]
     parsed = parse_config(yaml.safe_dump(config), {}, file="test.yaml")
-    return ConfiguredCallers().serve(parsed.general_settings.callers, pool_of(parsed))
+    pool = pool_of(parsed, estimates=LearnedEstimates)
+    return ConfiguredCallers().serve(parsed.general_settings.callers, pool)
 
 
 def limited(**limits):

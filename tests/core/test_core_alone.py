@@ -18,12 +18,22 @@ from tests.support.client import CHAT, STREAM, ask
 from tests.support.forms import FORM, FORM_MODEL
 from tests.support.proxy import config_for
 from tests.support.run import bounded
-from tests.support.vendor import DONE, LAST_CHUNK, chat, chunk, delta, http, scripted, sse_head
+from tests.support.vendor import (
+    DONE,
+    LAST_CHUNK,
+    always,
+    chat,
+    chunk,
+    delta,
+    http,
+    scripted,
+    sse_head,
+)
 
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = (
     *("admin", "asgi", "cache", "callers", "config_help", "entra", "price_list"),
-    *("shared_state", "telemetry", "tools", "uploads", "web_pages", "workers"),
+    *("shared_state", "telemetry", "token_estimates", "tools", "uploads", "web_pages", "workers"),
 )
 # They put the parts together; a program that embeds the core does that itself.
 COMPOSITION = ("__main__.py", "batteries.py", "cli.py")
@@ -99,6 +109,20 @@ async def test_the_core_alone_answers_whole_and_streamed(tmp_path):
                 assert (refused.status, refused.error["code"]) == (403, "origin_not_allowed")
             for path in ("/", "/metrics", "/admin/state", "/dashboard"):
                 assert (await ask(port, path, method="GET")).status == 404
+
+
+@bounded(60)
+async def test_the_core_alone_counts_the_output_bound_of_a_call_and_then_its_usage(tmp_path):
+    config = config_for("-")
+    entry = config["model_groups"][0]["models"][0]
+    entry["limits"] = {"tpm": 50}
+    config["general_settings"]["queue"] = {"max_wait_s": 0}
+    question = {"model": "gpt-4.1", "messages": [], "max_tokens": 45}
+    async with scripted(always(http(chat("good")))) as vendor:
+        entry["params"]["base_url"] = vendor.base_url
+        async with core_alone(tmp_path, config) as port:
+            statuses = [(await ask(port, body=question)).status for _ in range(3)]
+            assert statuses == [200, 200, 429], "each of 5 tokens, and 45 in advance"
 
 
 @pytest.mark.parametrize(

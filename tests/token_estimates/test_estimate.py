@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.rules.estimate import KINDS, Estimator, Size, measure
-from tests.rules.bodies import STYLES, calls
+from llmproxy.token_estimates.estimator import Estimator
+from llmproxy.token_estimates.size import KINDS, Size, measure
+from tests.token_estimates.bodies import STYLES, calls
 
 CHAT = "chat/completions"
 WARM_UP = 50

@@ -7,6 +7,7 @@ from llmproxy.config import parse_config
 from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.operations.table import route_to
 from llmproxy.runtime import pool_of
+from llmproxy.token_estimates import LearnedEstimates
 
 ROUTE = route_to("chat/completions")
 
@@ -17,7 +18,8 @@ model_groups:
   - model_group: g
     models: [{{model: m, limits: {{tpm: {tpm}}}, params: {{api_key: k}}}}]
 """
-    return pool_of(parse_config(text, {}, file="test.yaml")).groups["g"]
+    parsed = parse_config(text, {}, file="test.yaml")
+    return pool_of(parsed, estimates=LearnedEstimates).groups["g"]
 
 
 def call(words, **changes):

@@ -24,7 +24,6 @@ from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
 from llmproxy.routing.fallbacks import Fallbacks
 from llmproxy.routing.too_large import note_answer, note_refusal, too_small_for
-from llmproxy.rules.estimate import Size
 from llmproxy.steps import OUTRUN, Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 
 # The trace of a call that could not be served names at most so many endpoints of a large group.
@@ -72,8 +71,8 @@ class FirstAccepted:
         "_attempt",
         "_call",
         "_group",
+        "_measured",
         "_record",
-        "_size",
         "_stage",
         "attempts",
     )
@@ -85,7 +84,7 @@ class FirstAccepted:
         self._call = call
         self._group = group
         self._record = record
-        self._size: Size | None = None
+        self._measured: object = None  # what the estimate of its tokens learns from
 
     async def __aenter__(self) -> Accepted:
         stage, record = self._stage, self._record
@@ -120,9 +119,7 @@ class FirstAccepted:
         used_tokens = None
         if usage is not None:
             used_tokens = usage.input_tokens + usage.output_tokens
-            if self._size is not None and usage.input_tokens > 0:
-                self._group.estimates.learn(self._size, usage.input_tokens)
-            self._group.estimates.learn_output(self._call, usage.output_tokens)
+            self._group.estimates.learn(self._call, self._measured, usage)
         draw = 0.0 if broken is None else stage.draw()
         change = self.attempts.finished(
             self._attempt, monotonic(), used_tokens=used_tokens, broken=broken, draw=draw
@@ -139,10 +136,11 @@ class FirstAccepted:
     # ---- one attempt
 
     def _demand(self) -> CallDemand:
-        group, call, now, tokens = self._group, self._call, monotonic(), 0
+        group, call, now = self._group, self._call, monotonic()
+        tokens = unwritten = 0
         if group.estimates.needed:
-            tokens, self._size = group.estimates.roughly(call, now, group.states)
-        unwritten = group.estimates.unwritten(call) if tokens else 0
+            tokens, self._measured = group.estimates.roughly(call, now, group.states)
+            unwritten = group.estimates.unwritten(call) if tokens else 0
         return CallDemand(
             tokens,
             call.priority,

@@ -1,0 +1,89 @@
+"""The tokens of a call before it is sent, as its endpoints would charge them on arrival."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from llmproxy.calls import Call
+from llmproxy.operations import Usage
+from llmproxy.routing.endpoint import EndpointState
+
+
+class Accuracy(msgspec.Struct, frozen=True):
+    """How good the latest estimates of one kind were: of the latest 100 calls, but `calls` of all.
+
+    `median_error`: relative, 0.1 = half of the estimates were within 10 %. `ratio`: the median of
+    returned to estimated tokens. `spread`: from the lowest tenth of that ratio to the highest.
+    """
+
+    calls: int
+    median_error: float
+    ratio: float
+    spread: float
+
+
+class TokenEstimates(Protocol):
+    """A group's estimates, which may learn from the usage that its endpoints return.
+
+    `needed`: tokens matter to an endpoint or a caller; set as soon as such a limit is known.
+    """
+
+    needed: bool
+
+    def of(self, call: Call) -> tuple[int, object]:
+        """Return a call's estimated input plus its output bound, and what it was measured by.
+
+        0 and None if tokens do not matter or the body is not in memory.
+        """
+
+    def roughly(
+        self, call: Call, now: float, states: Sequence[EndpointState]
+    ) -> tuple[int, object]:
+        """Return the same, at less cost while much is left at all endpoints (`states`)."""
+
+    def unwritten(self, call: Call) -> int:
+        """Return the part of a call's output bound that such calls do not usually write."""
+
+    def learn(self, call: Call, measured: object, usage: Usage) -> None:
+        """Note the usage of a call that an endpoint returned. `measured`: of `roughly`."""
+
+    def errors(self) -> Mapping[str, Accuracy]:
+        """Return how far the estimates are off, by kind of call."""
+
+
+class OutputBounds:
+    """Without `llmproxy.token_estimates`: the output bound, all of it, and nothing for the input.
+
+    A limit on tokens holds all the same: what a call has used is counted when its usage is known.
+    """
+
+    __slots__ = ("needed",)
+
+    def __init__(self) -> None:
+        self.needed = False
+
+    def of(self, call: Call) -> tuple[int, object]:
+        """See `TokenEstimates`."""
+        return (call.max_output_tokens or 0) if self.needed else 0, None
+
+    def roughly(
+        self, call: Call, now: float, states: Sequence[EndpointState]
+    ) -> tuple[int, object]:
+        """See `TokenEstimates`."""
+        del now, states
+        return self.of(call)
+
+    def unwritten(self, call: Call) -> int:
+        """See `TokenEstimates`."""
+        del call
+        return 0
+
+    def learn(self, call: Call, measured: object, usage: Usage) -> None:
+        """See `TokenEstimates`."""
+
+    def errors(self) -> Mapping[str, Accuracy]:
+        """See `TokenEstimates`."""
+        return {}
