@@ -19,6 +19,7 @@ from llmproxy.protocols import (
     ASGIApp,
     CallerSource,
     Credentials,
+    Masking,
     PeerConnector,
     PriceList,
     ReadForm,
@@ -54,6 +55,7 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
         credentials=_credentials(),
         form_reader=_form_reader(),
         token_estimates=_token_estimates(),
+        masking=_masking(),
         telemetry=telemetry,
         web_pages=_web_pages(),
         open_admin=_opening_of_admin(slot) if needed_by_admin else None,
@@ -85,6 +87,14 @@ def _credentials() -> Callable[[], Credentials] | None:
     from llmproxy.entra import EntraCredentials  # noqa: PLC0415
 
     return EntraCredentials
+
+
+def _masking() -> Masking | None:
+    if not _has("masking"):
+        return None
+    from llmproxy.masking import EndpointSecrets  # noqa: PLC0415
+
+    return EndpointSecrets()
 
 
 def _web_pages() -> WebPages | None:
@@ -120,7 +130,7 @@ def _caches() -> AnswerCaches | None:
 
 
 def _connector() -> PeerConnector | None:
-    if not _has("shared_state"):
+    if not (_has("shared_state") and _has("masking")):  # a server's errors may quote a password
         return None
     from llmproxy.shared_state import Connector  # noqa: PLC0415
 

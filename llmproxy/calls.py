@@ -7,9 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from llmproxy.masking import NO_SECRETS, Secrets
 from llmproxy.operations import Replay, Route
-from llmproxy.streams import BodyReader, Form, UpstreamResponse
+from llmproxy.streams import BodyReader, Form, Mask, UpstreamResponse, unmasked
 from llmproxy.streams import Header as Header  # noqa: PLC0414 - what reads a call reads headers
 from llmproxy.streams import Headers as Headers  # noqa: PLC0414
 
@@ -151,12 +150,11 @@ class TraceContext(msgspec.Struct, frozen=True, gc=False):
 class Accepted(msgspec.Struct, frozen=True):
     """An answer that an endpoint has begun, with its first meaningful bytes.
 
-    `held`: the body so far, not sent to the client yet. `secrets`: what the endpoint was sent and
-    the client may not read.
+    `held`: the body so far, not sent to the client yet. `mask`: for what quotes a request.
     """
 
     call: Call
     endpoint: str
     response: UpstreamResponse
     held: bytes
-    secrets: Secrets = NO_SECRETS
+    mask: Mask = unmasked

@@ -21,6 +21,7 @@ import msgspec
 
 from llmproxy.calls import Call, Request, TraceContext
 from llmproxy.config import Caller, Config, GeneralSettings, Price
+from llmproxy.errors import UpstreamError
 from llmproxy.events import EndpointChange, Listener
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
@@ -36,6 +37,7 @@ from llmproxy.streams import (
     Form,
     Header,
     Headers,
+    Mask,
     Sink,
     Upload,
     UpstreamResponse,
@@ -57,6 +59,8 @@ __all__ = [
     "Header",
     "Headers",
     "Listener",
+    "Mask",
+    "Masking",
     "Message",
     "PeerConnector",
     "Peers",
@@ -122,6 +126,21 @@ class Callers(Protocol):
 
     def capacities(self) -> Iterable[Capacity]:
         """Return the capacity of each caller with limits, to be shared with other instances."""
+
+
+class Masking(Protocol):
+    """Keeps what endpoints are sent and others may not read out of what endpoints answer."""
+
+    def mask_of(self, endpoint: Endpoint) -> Mask:
+        """Return the mask for what an endpoint answers. Equal endpoints have equal masks."""
+
+    def conceal(
+        self, failure: UpstreamError, call: Call, endpoint: Endpoint, credential: tuple[Header, ...]
+    ) -> None:
+        """Mask the message of a failed attempt, and the answer that it holds.
+
+        `credential`: the headers that were sent, which may be in no config.
+        """
 
 
 class CallerSource(Protocol):

@@ -18,6 +18,18 @@ import msgspec
 # unchanged.
 Header = tuple[bytes, bytes]
 Headers = list[Header]
+# Returns an endpoint's bytes without what must not be shown.
+Mask = Callable[[bytes], bytes]
+
+
+def unmasked(text: bytes) -> bytes:
+    """Return the text as it is: nothing in it is known to be secret."""
+    return text
+
+
+def masked_text(text: str, mask: Mask) -> str:
+    """Return a text without what must not be shown."""
+    return mask(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
 class BodyReader(Protocol):

@@ -5,46 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llmproxy.calls import Call, Header
-from llmproxy.errors import Answer, CredentialRejected, KeyWithheld, Rest, UpstreamError
-from llmproxy.masking import Secrets, bare_key
+from llmproxy.errors import Answer, Rest, UpstreamError
+from llmproxy.masking.secrets import Secrets, bare_key
 from llmproxy.providers.base import Endpoint
-from llmproxy.record import CallRecord
 from llmproxy.rules.encoding import readable
 
 MAX_DECODED_BYTES = 4 * 1024 * 1024
 
 
-def concealed(
-    failure: UpstreamError,
-    call: Call,
-    endpoint: Endpoint,
-    credential: tuple[Header, ...],
-    record: CallRecord,
-) -> UpstreamError:
-    """Return a failure whose message names no key, and whose answer quotes none of ours.
+def conceal(failure: UpstreamError, secrets: Secrets, *, call: Call, endpoint: Endpoint) -> None:
+    """Mask the secrets in the message of a failure, and in the answer that it holds.
 
-    `credential`: the headers that were sent; a token of Entra is in no config. The client may read
-    its own key in an answer, but it stays out of messages, which are logged.
+    The client may read its own key in an answer, but it stays out of messages, which are logged.
     """
-    secrets = endpoint.secrets
-    if credential is not endpoint.credential:
-        secrets |= _secrets_in(credential)
     in_message = secrets
     if endpoint.takes_key_of(call):
-        in_message = secrets | _secrets_in(endpoint.provider.brought_credential(call.headers))
-    message = in_message.mask_text(failure.message)
-    withheld = record.key_origin not in (None, endpoint.origin) and endpoint.takes_key_of(call)
-    if withheld and isinstance(failure, CredentialRejected):
-        return KeyWithheld(
-            f"it was asked without the client's key, which has gone to another: {message}"
-        )
-    failure.message, failure.args = message, (message,)
+        in_message = secrets | secrets_in(endpoint.provider.brought_credential(call.headers))
+    failure.message = in_message.mask_text(failure.message)
+    failure.args = (failure.message,)
     if failure.answer is not None and secrets:
         failure.answer = _concealed_answer(failure.answer, secrets)
-    return failure
 
 
-def _secrets_in(headers: tuple[Header, ...]) -> Secrets:
+def secrets_in(headers: tuple[Header, ...]) -> Secrets:
+    """Return the credentials in headers."""
     return Secrets(bare_key(value.decode("latin-1")) for _, value in headers)
 
 

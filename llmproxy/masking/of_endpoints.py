@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
+from urllib.parse import parse_qsl
 
-from pydantic import SecretStr
-
-from llmproxy.calls import Header
-from llmproxy.masking import Secrets, bare_key
+from llmproxy.masking.secrets import Secrets, bare_key
+from llmproxy.providers.base import Endpoint
 
 # Headers and parameters of an operator that say what is spoken, and prove nothing.
 _HARMLESS = frozenset(
@@ -21,11 +20,11 @@ _HARMLESS = frozenset(
 )
 
 
-def secrets_of(headers: Iterable[Header], query: Mapping[str, SecretStr]) -> Secrets:
+def secrets_of(endpoint: Endpoint) -> Secrets:
     """Return the secrets among the headers and query parameters that an endpoint gets from us."""
-    values = {name: value.get_secret_value() for name, value in query.items()}
-    found = [value for name, value in values.items() if name.lower() not in _HARMLESS]
-    for name, value in headers:
+    parameters = parse_qsl(endpoint.query.decode("ascii"))
+    found = [value for name, value in parameters if name.lower() not in _HARMLESS]
+    for name, value in (*endpoint.credential, *endpoint.extra_headers):
         if name.decode("ascii") not in _HARMLESS:
             found += _in_header(value.decode("latin-1"))
     return Secrets(found)

@@ -69,6 +69,8 @@ class Secrets:
                 text = text.replace(form, MASK)
         return text
 
+    __call__ = mask  # a `Mask`
+
     def mask_text(self, text: str) -> str:
         """Return the text with `***` for each secret."""
         if not self._patterns:

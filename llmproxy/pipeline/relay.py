@@ -15,14 +15,13 @@ from time import monotonic
 
 from llmproxy.calls import Accepted, Headers
 from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
-from llmproxy.masking import Secrets
 from llmproxy.operations import Dialect, Usage
 from llmproxy.operations.sse import complete_length
 from llmproxy.protocols import Downstream, Sink
 from llmproxy.record import CallRecord, explanation
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.headers import downstream_headers, sandboxed
-from llmproxy.streams import PourTimes
+from llmproxy.streams import Mask, PourTimes, masked_text
 
 # An unfinished event is held back so that an error event can follow a whole one; but not an event
 # of this size (an image), which would only fill the memory.
@@ -79,7 +78,7 @@ class Relay:
     async def _relay_events(
         self, accepted: Accepted, client: Downstream, record: CallRecord
     ) -> None:
-        stream = _EventStream(accepted.call.route.dialect, client, accepted.held, accepted.secrets)
+        stream = _EventStream(accepted.call.route.dialect, client, accepted.held, accepted.mask)
         try:
             await self._pour(accepted, stream, stream.keep_alive)
             if not stream.is_complete():
@@ -113,20 +112,18 @@ class Relay:
         except UpstreamError as failure:
             if monotonic() >= until:
                 raise TimedOut("the call's time is over", phase="total") from failure
-            message = accepted.secrets.mask_text(failure.message)
+            message = masked_text(failure.message, accepted.mask)
             raise StreamBroken(message, endpoint=accepted.endpoint) from failure
 
 
 class _EventStream:
     """A sink in front of the client's, which passes on whole events only."""
 
-    __slots__ = ("_beginning", "_client", "_dialect", "_secrets", "_tail", "_unfinished")
+    __slots__ = ("_beginning", "_client", "_dialect", "_mask", "_tail", "_unfinished")
 
-    def __init__(
-        self, dialect: Dialect, client: Downstream, beginning: bytes, secrets: Secrets
-    ) -> None:
+    def __init__(self, dialect: Dialect, client: Downstream, beginning: bytes, mask: Mask) -> None:
         self._dialect = dialect
-        self._secrets = secrets
+        self._mask = mask
         self._client = client
         self._unfinished = b""
         self._tail = bytearray()
@@ -145,7 +142,7 @@ class _EventStream:
             self._unfinished = chunk[length:]
             chunk = chunk[:length]
         if b"error" in chunk:  # an event that may quote what the endpoint was sent
-            chunk = self._secrets.mask(chunk)
+            chunk = self._mask(chunk)
         return self._client.write(chunk)
 
     def keep_alive(self) -> None:

@@ -14,7 +14,6 @@ from llmproxy.config import OPENAI_BASE_URL, Config, ModelEntry, ModelGroup, Par
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
 from llmproxy.providers.base import API_VERSION, Endpoint, Provider, encoded_query
-from llmproxy.providers.credentials import secrets_of
 from llmproxy.providers.registry import BY_NAME, by_host, likely
 from llmproxy.rules.headers import CREDENTIALS
 
@@ -101,7 +100,6 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
         deployment=_deployment(entry, provider),
         limits=entry.limits,
         price=entry.price,
-        secrets=secrets_of((*credential, *extra), params.default_query),
     )
 
 

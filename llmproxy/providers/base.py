@@ -16,7 +16,6 @@ import msgspec
 from llmproxy.calls import Call, Header, Headers
 from llmproxy.config import Limits, Price
 from llmproxy.errors import Answer, UpstreamError
-from llmproxy.masking import NO_SECRETS, Secrets
 from llmproxy.operations import Dialect, EventKind, Route
 from llmproxy.operations.rate_limits import RateLimits
 from llmproxy.operations.sse import fields
@@ -27,6 +26,7 @@ from llmproxy.providers.error_responses import (
     readable_body,
 )
 from llmproxy.rules.limits import rate_limits
+from llmproxy.streams import Mask, unmasked
 
 API_VERSION = "api-version"
 BARE_KEYS = frozenset((b"api-key", b"x-api-key"))  # how clients send a key without a scheme
@@ -41,7 +41,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     without a `token_source`, the client's own key is sent. `token_source`, `token_scope`: the
     source and the scope of Entra tokens. `query`: parameters of every request, encoded.
     `deployment`: the deployment of Azure's classic paths, percent-encoded. `limits`: the operator's
-    limits. `price`: the configured price, if any. `secrets`: those that must not be shown.
+    limits. `price`: the configured price, if any. `mask`: for what may quote what we send.
     """
 
     group: str
@@ -65,7 +65,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     deployment: bytes = b""
     limits: Limits = Limits()
     price: Price | None = None
-    secrets: Secrets = NO_SECRETS
+    mask: Mask = unmasked
 
     @property
     def origin(self) -> str:
@@ -197,14 +197,14 @@ class Provider:
         *,
         endpoint: str,
         wall_now: float,
-        secrets: Secrets = NO_SECRETS,
+        mask: Mask = unmasked,
         event: bytes | None = None,
     ) -> UpstreamError | None:
         """Return the failure that an answer means; None if it is a success.
 
         `event`: the error event that a stream with status 200 began with; None for other answers.
         `endpoint`: the endpoint's name. `wall_now`: Unix time, for resets given as a date.
-        `secrets`: removed from the failure's message, like everything that looks like a key.
+        `mask`: for the failure's message, from which all that looks like a key is removed, too.
         """
         if event is not None:
             body = fields(event)[1]
@@ -213,7 +213,7 @@ class Provider:
         else:
             return None
         error = self.parse_error(body)
-        return failure_of(error, answer, endpoint=endpoint, wall_now=wall_now, secrets=secrets)
+        return failure_of(error, answer, endpoint=endpoint, wall_now=wall_now, mask=mask)
 
 
 def encoded_query(parameters: Sequence[tuple[str, str]]) -> bytes:

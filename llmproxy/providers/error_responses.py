@@ -31,10 +31,10 @@ from llmproxy.errors import (
     UpstreamError,
     UpstreamFailed,
 )
-from llmproxy.masking import Secrets
 from llmproxy.providers.wordings import About, about_of
 from llmproxy.rules.encoding import readable
 from llmproxy.rules.limits import retry_after_in_text, retry_after_s
+from llmproxy.streams import Mask, masked_text
 
 MAX_PARSED_BYTES = 64 * 1024  # no vendor's error is longer
 MAX_MESSAGE_CHARS = 300
@@ -153,7 +153,7 @@ def failure_of(
     *,
     endpoint: str,
     wall_now: float,
-    secrets: Secrets,
+    mask: Mask,
 ) -> UpstreamError:
     """Return the failure that an error stands for.
 
@@ -167,7 +167,7 @@ def failure_of(
     if wait_s is None and kind is Throttled:
         wait_s = retry_after_in_text(error.message)
     failure = kind(
-        _message(status, error, secrets), endpoint=endpoint, retry_after_s=wait_s, answer=answer
+        _message(status, error, mask), endpoint=endpoint, retry_after_s=wait_s, answer=answer
     )
     failure.status = status
     if "slow_down" in error.codes:
@@ -285,10 +285,10 @@ def _words(value: object) -> str:
     return ""
 
 
-def _message(status: int, error: ErrorResponse, secrets: Secrets) -> str:
+def _message(status: int, error: ErrorResponse, mask: Mask) -> str:
     """Return status, code and the vendor's words."""
     code = next(iter(error.codes), "")
-    words = secrets.mask_text(error.message[: 4 * MAX_MESSAGE_CHARS])
+    words = masked_text(error.message[: 4 * MAX_MESSAGE_CHARS], mask)
     words = _UNPRINTABLE.sub(" ", _KEY.sub("***", words)).strip()
     title = " ".join(part for part in (f"status {status}", code[:80]) if part)
     title = _UNPRINTABLE.sub(" ", _KEY.sub("***", title)) if code else title

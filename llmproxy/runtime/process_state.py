@@ -15,6 +15,7 @@ from llmproxy.protocols import (
     AnswerCaches,
     CallerSource,
     Credentials,
+    Masking,
     PeerConnector,
     PriceList,
     ReadForm,
@@ -38,6 +39,7 @@ class RuntimeBatteries:
     credentials: Callable[[], Credentials] | None = None
     form_reader: ReadForm | None = None
     token_estimates: Callable[[], TokenEstimates] | None = None
+    masking: Masking | None = None
 
 
 class ProcessState:

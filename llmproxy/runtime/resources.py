@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from itertools import chain
 
+from msgspec.structs import replace
+
 from llmproxy.config import Config, Timeouts
 from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.protocols import AnswerCache, Credentials, PeerConnector, Peers
@@ -42,6 +44,11 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
     Raises ConfigError if something cannot be used; then nothing new is left open.
     """
     endpoints = endpoints_of(config)
+    if (masking := process.batteries.masking) is not None:
+        endpoints = {
+            group: tuple(replace(endpoint, mask=masking.mask_of(endpoint)) for endpoint in row)
+            for group, row in endpoints.items()
+        }
     # In a thread: importing the list of prices takes a while.
     everywhere = list(chain.from_iterable(endpoints.values()))
     prices = await asyncio.to_thread(prices_of, everywhere, process.price_list)
@@ -64,7 +71,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
             config,
             endpoints,
             prices,
-            AttemptMaker(client, credentials, timeouts),
+            AttemptMaker(client, credentials, timeouts, masking=masking),
             cache=cache,
             peers=peers,
             close=held.pop_all().aclose,

@@ -14,7 +14,7 @@ import llmproxy
 from llmproxy.config import parse_config
 from llmproxy.errors import ConfigError
 from llmproxy.serving import Batteries
-from tests.support.client import CHAT, STREAM, ask
+from tests.support.client import CHAT, STREAM, ask, question
 from tests.support.forms import FORM, FORM_MODEL
 from tests.support.proxy import config_for
 from tests.support.run import bounded
@@ -25,6 +25,7 @@ from tests.support.vendor import (
     chat,
     chunk,
     delta,
+    error_body,
     http,
     scripted,
     sse_head,
@@ -32,7 +33,7 @@ from tests.support.vendor import (
 
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = (
-    *("admin", "asgi", "cache", "callers", "config_help", "entra", "price_list"),
+    *("admin", "asgi", "cache", "callers", "config_help", "entra", "masking", "price_list"),
     *("shared_state", "telemetry", "token_estimates", "tools", "uploads", "web_pages", "workers"),
 )
 # They put the parts together; a program that embeds the core does that itself.
@@ -90,9 +91,11 @@ async def test_the_core_alone_answers_whole_and_streamed(tmp_path):
     stream = b"".join(map(chunk, [delta(role="assistant"), delta("hello"), DONE]))
 
     def answer(received, _number):
+        if b"too long" in received.body:
+            return [http(quoting, status=400)]
         return [sse_head() + stream + LAST_CHUNK] if b'"stream"' in received.body else [whole]
 
-    whole = http(chat("good"))
+    whole, quoting = http(chat("good")), error_body("x", message="not with sk-upstream")
     async with scripted(answer) as vendor:
         async with core_alone(tmp_path, config_for(vendor.base_url)) as port:
             assert (await ask(port, body=CHAT)).json == chat("good")
@@ -102,6 +105,8 @@ async def test_the_core_alone_answers_whole_and_streamed(tmp_path):
             form = await ask(port, "/v1/audio/transcriptions", body=FORM_MODEL, headers=FORM)
             assert (form.status, form.error["code"]) == (415, "uploads_not_installed")
             assert "install the whole of llmproxy" in form.error["message"]
+            refused = await ask(port, body=question("too long"))
+            assert (refused.status, refused.json) == (400, quoting)
             alive = await ask(port, "/livez", method="GET")
             assert (alive.status, alive.json) == (200, {"status": "alive"})
             for header in (("origin", "http://127.0.0.1"), ("sec-fetch-site", "none")):

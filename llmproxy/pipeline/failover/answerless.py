@@ -116,7 +116,7 @@ def failure_in(answer: Answer, endpoint: Endpoint, event: bytes | None = None) -
         answer,
         endpoint=endpoint.name,
         wall_now=time(),
-        secrets=endpoint.secrets,
+        mask=endpoint.mask,
         event=event,
     )
     return failure or UpstreamFailed(f"status {answer.status}", answer=answer)

@@ -11,7 +11,15 @@ from time import monotonic
 
 from llmproxy.calls import Accepted, Call
 from llmproxy.config import Timeouts
-from llmproxy.errors import Answer, NoAnswer, TimedOut, UpstreamError, UpstreamFailed
+from llmproxy.errors import (
+    Answer,
+    CredentialRejected,
+    KeyWithheld,
+    NoAnswer,
+    TimedOut,
+    UpstreamError,
+    UpstreamFailed,
+)
 from llmproxy.operations import EventKind
 from llmproxy.operations.answers import begins_as_events
 from llmproxy.pipeline.failover.answerless import (
@@ -23,10 +31,9 @@ from llmproxy.pipeline.failover.answerless import (
     redirection_of,
 )
 from llmproxy.pipeline.failover.beginning import HOLDING, Holding, StreamBeginning
-from llmproxy.pipeline.failover.concealing import concealed
-from llmproxy.pipeline.failover.outgoing import outgoing_request
+from llmproxy.pipeline.failover.outgoing import outgoing_request, withholds_key
 from llmproxy.pipeline.failover.unread import FAILURE_TIMEOUT_S, MAX_FAILURE_BYTES
-from llmproxy.protocols import Credentials
+from llmproxy.protocols import Credentials, Masking
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
 from llmproxy.upstream import Response, UpstreamClient
@@ -34,13 +41,14 @@ from llmproxy.upstream import Response, UpstreamClient
 # A unary answer up to this size is held until it is complete: if its endpoint dies in the middle,
 # another can still answer. Larger ones are relayed as they come.
 MAX_HELD_BYTES = 256 * 1024
+KEY_IS_ELSEWHERE = "it was asked without the client's key, which has gone to another"
 LAST_MOMENT_S = 0.05  # before the end of the client's patience, to begin the answer
 
 
 class AttemptMaker:
     """Makes attempts. Keeps no state between them."""
 
-    __slots__ = ("_client", "_credentials", "_holding", "_timeouts")
+    __slots__ = ("_client", "_credentials", "_holding", "_masking", "_timeouts")
 
     def __init__(
         self,
@@ -48,7 +56,10 @@ class AttemptMaker:
         credentials: Credentials | None,
         timeouts: Timeouts,
         holding: Holding = HOLDING,
+        *,
+        masking: Masking | None = None,
     ) -> None:
+        self._masking = masking
         self._holding = holding
         self._client = client
         self._credentials = credentials
@@ -83,7 +94,11 @@ class AttemptMaker:
                 response.close()
                 raise
         except UpstreamError as error:
-            shown = concealed(error, call, endpoint, credential, record)
+            shown = error
+            if isinstance(error, CredentialRejected) and withholds_key(call, endpoint, record):
+                shown = KeyWithheld(f"{KEY_IS_ELSEWHERE}: {error.message}")
+            if self._masking is not None:
+                self._masking.conceal(shown, call, endpoint, credential)
             shown.endpoint = endpoint.name
             if isinstance(shown, TimedOut) and monotonic() >= call.deadline_at:
                 shown.phase = "total"  # the client's patience says nothing about the endpoint
@@ -102,7 +117,7 @@ class AttemptMaker:
         """Hold the body until it means something."""
         if response.content.events:
             held = await self._first_content(call, endpoint, response, until)
-            return Accepted(call, endpoint.name, response, held, endpoint.secrets)
+            return Accepted(call, endpoint.name, response, held, endpoint.mask)
         held = await response.chunk(until, "first byte")
         member = promised_member(call, response)
         if member is not None and call.stream and begins_as_events(held):
@@ -113,7 +128,7 @@ class AttemptMaker:
             failure = failure_of_success(call, endpoint, response, held, member)
             if failure is not None:
                 raise failure
-        return Accepted(call, endpoint.name, response, held, endpoint.secrets)
+        return Accepted(call, endpoint.name, response, held, endpoint.mask)
 
     async def _first_content(
         self, call: Call, endpoint: Endpoint, response: Response, until: float, first: bytes = b""
@@ -123,7 +138,7 @@ class AttemptMaker:
         `first`: what was read of it already.
         """
         dialect, provider = call.route.dialect, endpoint.provider
-        beginning, chunk = StreamBeginning(call, self._holding, endpoint.secrets), first or None
+        beginning, chunk = StreamBeginning(call, self._holding, endpoint.mask), first or None
         while chunk != b"":
             now = monotonic()
             for event in beginning.add(chunk or b""):

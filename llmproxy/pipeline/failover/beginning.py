@@ -13,9 +13,9 @@ from math import inf
 import msgspec
 
 from llmproxy.calls import Call
-from llmproxy.masking import NO_SECRETS, Secrets
 from llmproxy.operations import EventKind
 from llmproxy.operations.sse import is_comment, split_events
+from llmproxy.streams import Mask, unmasked
 
 MAX_PREAMBLE_BYTES = 64 * 1024  # a longer preamble counts as content
 
@@ -37,8 +37,8 @@ HOLDING = Holding()
 class StreamBeginning:
     """What has come of a stream and was not passed on.
 
-    `held`: its bytes. `secrets`: not shown to the client. `look_at`: call `look` at this moment, of
-    the clock of `now`.
+    `held`: its bytes. `mask`: for what the client is shown. `look_at`: call `look` at this moment,
+    of the clock of `now`.
     """
 
     __slots__ = (
@@ -46,14 +46,14 @@ class StreamBeginning:
         "_comments",
         "_has_preamble",
         "_holding",
+        "_mask",
         "_read",
-        "_secrets",
         "held",
         "look_at",
     )
 
-    def __init__(self, call: Call, holding: Holding, secrets: Secrets = NO_SECRETS) -> None:
-        self._secrets = secrets
+    def __init__(self, call: Call, holding: Holding, mask: Mask = unmasked) -> None:
+        self._mask = mask
         self._call = call
         self._holding = holding
         self._read = 0  # bytes of `held` in whole events
@@ -99,7 +99,7 @@ class StreamBeginning:
         self._comments, self.look_at = 0, inf
         client = self._call.patience.client
         if client is not None:
-            client.show(self._secrets.mask(comments))
+            client.show(self._mask(comments))
         return False
 
     def _look_by(self, moment: float, now: float) -> None:

@@ -21,7 +21,8 @@ def outgoing_request(
     brought = endpoint.takes_key_of(call)
     headers = upstream_headers(call.headers, keep_credential=brought)
     if brought:
-        credential = _brought(headers, endpoint, record)
+        withheld = withholds_key(call, endpoint, record)
+        credential = () if withheld else _brought(headers, endpoint, record)
         headers = [header for header in headers if header[0] not in KEY_HEADERS]
     if call.stream:
         # A compressed stream could neither be checked for early errors nor end with an error event.
@@ -37,10 +38,15 @@ def outgoing_request(
     )
 
 
+def withholds_key(call: Call, endpoint: Endpoint, record: CallRecord) -> bool:
+    """Return whether an endpoint is asked without the client's own key, because another has it.
+
+    It goes to one origin only, the first that is asked (docs/decisions/041).
+    """
+    return record.key_origin not in (None, endpoint.origin) and endpoint.takes_key_of(call)
+
+
 def _brought(headers: Headers, endpoint: Endpoint, record: CallRecord) -> tuple[Header, ...]:
-    """Return the client's own key. It goes to one origin only, the first that is asked."""
-    if record.key_origin not in (None, endpoint.origin):
-        return ()
     credential = endpoint.provider.brought_credential(headers)
     if credential:
         record.key_origin = endpoint.origin
