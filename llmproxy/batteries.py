@@ -33,16 +33,23 @@ from llmproxy.serving import Batteries
 
 if TYPE_CHECKING:
     from llmproxy.admin import WorkerSlot
+    from llmproxy.reload import Reloader
 
 DEFAULT_CONFIG = Path(FILE_NAMES[0])  # the name in messages if there is none
 CONFIG_VARIABLE = "LLMPROXY_CONFIG"
 
 
-def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> Batteries:
+def installed(
+    *,
+    log_to: int | None = None,
+    slot: WorkerSlot | None = None,
+    reloader: Reloader | None = None,
+) -> Batteries:
     """Return the batteries of one process. Each call makes new ones, with state of their own.
 
     `log_to`: the file descriptor of the access log; None = no log. `slot`: this worker's
     part of the memory in which workers add up their counters; None = there is one process.
+    `reloader`: of `reloader_of`.
     """
     caches, telemetry = _caches(), _telemetry(log_to, slot)
     # The admin application reads the counters of these two, so it needs both.
@@ -58,7 +65,9 @@ def installed(*, log_to: int | None = None, slot: WorkerSlot | None = None) -> B
         masking=_masking(),
         telemetry=telemetry,
         web_pages=_web_pages(),
-        open_admin=_opening_of_admin(slot) if needed_by_admin else None,
+        open_admin=_opening_of_admin(slot, reloader) if needed_by_admin else None,
+        acquire=None if reloader is None else reloader.shared.acquire,
+        reload=None if reloader is None else reloader.serve,
     )
 
 
@@ -148,13 +157,13 @@ def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener |
 
 
 def _opening_of_admin(
-    slot: WorkerSlot | None,
+    slot: WorkerSlot | None, reloader: Reloader | None
 ) -> Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None:
     if not _has("admin"):
         return None
     from llmproxy.admin import open_admin  # noqa: PLC0415
 
-    return partial(open_admin, slot=slot)
+    return partial(open_admin, slot=slot, reloader=reloader)
 
 
 def config_to_serve(
@@ -191,6 +200,22 @@ def config_file(path: Path, environ: Mapping[str, str]) -> ConfigFile:
 
         parse = config_help.parse_config
     return ConfigFile(path, environ, parse=parse, check=installed().check)
+
+
+def reloader_of(file: ConfigFile | None, *, signals: bool = True) -> Reloader | None:
+    """Return what serves a file again when it changes; None if nothing does.
+
+    `signals`: also at a SIGHUP, which this process must leave to it.
+    """
+    if file is None or not _has("reload"):
+        return None
+    from llmproxy.reload import (  # noqa: PLC0415 - may not be there
+        Reloader,
+        on_file_change,
+        on_signal_or_file_change,
+    )
+
+    return Reloader(file, on_signal_or_file_change if signals else on_file_change)
 
 
 def _has(package: str) -> bool:

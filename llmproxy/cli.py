@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -184,10 +185,10 @@ def _seconds(text: str) -> float:
 
 def _serve(options: argparse.Namespace) -> int:
     from llmproxy.batteries import config_to_serve  # noqa: PLC0415 - other commands start fast
-    from llmproxy.runtime.triggers import block_hangups  # noqa: PLC0415
     from llmproxy.serving import address_of, announcement, serve, source_of  # noqa: PLC0415
 
-    block_hangups()
+    # A SIGHUP that comes now waits for the reloader; by default it would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     config, file = config_to_serve(options.config, os.environ)
     if options.workers > 1:
         return _serve_with_workers(config, file, options)
@@ -197,16 +198,15 @@ def _serve(options: argparse.Namespace) -> int:
         config,
         address_of(config, options.host, options.port),
         os.environ,
-        _batteries(),
+        _batteries(file),
         announce=partial(announcement, config, source_of(file)),
-        file=file,
     )
 
 
-def _batteries() -> Batteries:
-    from llmproxy.batteries import installed  # noqa: PLC0415
+def _batteries(file: ConfigFile | None = None) -> Batteries:
+    from llmproxy.batteries import installed, reloader_of  # noqa: PLC0415
 
-    return installed(log_to=sys.stdout.fileno())
+    return installed(log_to=sys.stdout.fileno(), reloader=reloader_of(file))
 
 
 def _serve_with_workers(

@@ -9,6 +9,7 @@ import asyncio
 import errno
 import gc
 import logging
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -30,7 +31,6 @@ from llmproxy.rules.addresses import is_loopback
 from llmproxy.runtime import LiveConfig, RuntimeBatteries, open_live_config
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.runtime.process_family import START_TOKEN
-from llmproxy.runtime.triggers import reload_triggers
 from llmproxy.server import make_server
 
 BACKLOG = 4096
@@ -45,11 +45,13 @@ class Batteries(RuntimeBatteries):
     """What stands around the core; None = not installed. `llmproxy.batteries` makes one.
 
     `open_admin` gets the live config and the open telemetry, and yields the admin application.
+    `reload` replaces the live config until its block ends.
     """
 
     telemetry: TelemetryOpener | None = None
     web_pages: WebPages | None = None
     open_admin: Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None = None
+    reload: Callable[[LiveConfig], AbstractAsyncContextManager[None]] | None = None
 
     def check(self, config: Config, *, file: str = "config") -> None:
         """Raise ConfigError for every part that a config needs and that is not installed."""
@@ -96,21 +98,17 @@ def serve(
     batteries: Batteries,
     *,
     announce: Callable[[str], str],
-    file: ConfigFile | None = None,
 ) -> int:
     """Serve a config until a signal ends it; return the exit status.
 
     `announce` makes the text that operators read when calls are accepted, from the base URL.
-    `file`: where the config came from; None = from the environment.
     """
 
     async def run() -> None:
         listening = bound(*address)
         listening.listen(BACKLOG)
         text = announce(base_of(listening))
-        await serve_on(
-            listening, config, environ, batteries, file=file, on_started=lambda: say(text)
-        )
+        await serve_on(listening, config, environ, batteries, on_started=lambda: say(text))
 
     return run_to_the_end(run)
 
@@ -134,23 +132,19 @@ async def serve_on(
     batteries: Batteries,
     *,
     on_started: Callable[[], None],
-    file: ConfigFile | None = None,
-    on_live: Callable[[LiveConfig], None] | None = None,
 ) -> None:
     """Serve a config on a socket until a signal ends it; then the socket is closed.
 
-    `on_live` is called before the first call can arrive, `on_started` when calls are accepted and
-    signals are handled.
+    `on_started` is called when calls are accepted and signals are handled.
     """
+    if batteries.reload is None:  # a SIGHUP ends the process, also one that was held back
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     try:
-        async with open_app(config, environ=environ, batteries=batteries, file=file) as app:
-            if on_live is not None:
-                on_live(app.live)
-            async with reload_triggers(app.live):
-                # What exists now lives as long as the process: spare the collector the look at it.
-                gc.collect()
-                gc.freeze()
-                await make_server(app, on_started=on_started).serve([listening])
+        async with open_app(config, environ=environ, batteries=batteries) as app:
+            # What exists now lives as long as the process: spare the collector the look at it.
+            gc.collect()
+            gc.freeze()
+            await make_server(app, on_started=on_started).serve([listening])
     finally:
         listening.close()
 
@@ -162,7 +156,6 @@ async def open_app(
     environ: Mapping[str, str],
     batteries: Batteries,
     listener: Listener | None = None,
-    file: ConfigFile | None = None,
 ) -> AsyncIterator[App]:
     """Open a whole proxy, without a socket and signal handlers. Raises ConfigError.
 
@@ -177,16 +170,14 @@ async def open_app(
             listeners.append(telemetry.listener)
         live = await stack.enter_async_context(
             open_live_config(
-                config,
-                environ=environ,
-                listener=Listeners(*listeners),
-                file=file,
-                batteries=batteries,
+                config, environ=environ, listener=Listeners(*listeners), batteries=batteries
             )
         )
         if telemetry is not None:
             telemetry.install(live.runtime.resources.prices)
-            live.on_reload.append(lambda: telemetry.install(live.runtime.resources.prices))
+            live.on_change.append(lambda: telemetry.install(live.runtime.resources.prices))
+        if batteries.reload is not None:
+            await stack.enter_async_context(batteries.reload(live))
         admin = None
         if batteries.open_admin is not None:
             admin = await stack.enter_async_context(batteries.open_admin(live, telemetry))

@@ -16,6 +16,7 @@ from llmproxy.aio.tasks import background
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from llmproxy.reload import Reloader
     from llmproxy.runtime import LiveConfig
     from llmproxy.telemetry import Recorders
 
@@ -24,14 +25,19 @@ __all__ = ["SLOTS", "WorkerSlot", "open_admin"]
 
 @asynccontextmanager
 async def open_admin(
-    live: LiveConfig, recorders: Recorders, *, slot: WorkerSlot | None = None
+    live: LiveConfig,
+    recorders: Recorders,
+    *,
+    slot: WorkerSlot | None = None,
+    reloader: Reloader | None = None,
 ) -> AsyncIterator[FastAPI]:
     """Sample statistics in the background, and yield the admin application.
 
     `slot`: where this worker publishes its statistics; None = there is only one process.
+    `reloader`: reads the config again; None = nothing does.
     """
     from llmproxy.admin.app import make_admin  # noqa: PLC0415 - FastAPI is slow to import
 
     sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot))
     async with background(sampler.run):
-        yield make_admin(live, sampler, recorders.call_file)
+        yield make_admin(live, sampler, recorders.call_file, reloader)

@@ -23,6 +23,7 @@ from llmproxy.admin.stats.sampler import Sampler
 from llmproxy.admin.stats.state import StateCache
 
 if TYPE_CHECKING:
+    from llmproxy.reload import Reloader
     from llmproxy.runtime import LiveConfig
     from llmproxy.telemetry.call_file import CallFile
 
@@ -39,7 +40,12 @@ ROOT = {
 }
 
 
-def make_admin(live: LiveConfig, sampler: Sampler, call_file: CallFile | None = None) -> FastAPI:
+def make_admin(
+    live: LiveConfig,
+    sampler: Sampler,
+    call_file: CallFile | None = None,
+    reloader: Reloader | None = None,
+) -> FastAPI:
     """Return the admin application of one process."""
     documented = live.runtime.config.general_settings.expose_docs
     app = FastAPI(
@@ -51,7 +57,7 @@ def make_admin(live: LiveConfig, sampler: Sampler, call_file: CallFile | None = 
     )
     app.state.wrong_keys = WrongKeys()
     app.add_middleware(SecurityHeaders)
-    state_cache = StateCache(live, sampler)
+    state_cache = StateCache(live, sampler, reloader)
 
     @app.get("/", include_in_schema=False)
     async def root() -> dict[str, str]:
@@ -68,7 +74,7 @@ def make_admin(live: LiveConfig, sampler: Sampler, call_file: CallFile | None = 
         text = await run_in_threadpool(metrics_text, state, stats)
         return Response(text, media_type=CONTENT_TYPE)
 
-    app.include_router(health_routes(live))
+    app.include_router(health_routes(live, reloader))
     app.include_router(session_routes(live))
     app.include_router(dashboard_routes())
     if documented:
@@ -78,7 +84,7 @@ def make_admin(live: LiveConfig, sampler: Sampler, call_file: CallFile | None = 
         call_routes(sampler.collector, call_file),
         explain_routes(live),
         event_routes(live, sampler, state_cache),
-        action_routes(live, state_cache),
+        action_routes(live, state_cache, reloader),
         cache_routes(live),
     ):
         app.include_router(routes, prefix="/admin", dependencies=[Depends(require_operator(live))])

@@ -65,7 +65,7 @@ class App:
         self._trace_of = trace_of
         self._started_at = int(time())
         self._adopt_settings()
-        live.on_reload.append(self._adopt_settings)
+        live.on_change.append(self._adopt_settings)
 
     def _adopt_settings(self) -> None:
         """Copy the settings that the server reads for each connection or request."""

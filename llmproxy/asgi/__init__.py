@@ -11,16 +11,13 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from pathlib import Path
 
-from llmproxy.aio.tasks import background
 from llmproxy.app import App
 from llmproxy.asgi.exchange import serve_asgi
-from llmproxy.batteries import config_to_serve, installed
+from llmproxy.batteries import config_to_serve, installed, reloader_of
 from llmproxy.errors import ConfigError
 from llmproxy.protocols import Receive, Scope, Send
-from llmproxy.runtime.triggers import reload_on_change
 from llmproxy.serving import open_app
 
 NO_CONFIG = (
@@ -54,12 +51,9 @@ class ASGIProxy:
         config, file = config_to_serve(path, self._environ)
         if config is None:
             raise RuntimeError(NO_CONFIG)
-        batteries = installed(log_to=sys.stdout.fileno())
-        opening = open_app(config, environ=self._environ, batteries=batteries, file=file)
-        async with AsyncExitStack() as stack:
-            app = await stack.enter_async_context(opening)
-            if file is not None and config.general_settings.reload_on_change:
-                await stack.enter_async_context(background(partial(reload_on_change, app.live)))
+        reloader = reloader_of(file, signals=False)
+        batteries = installed(log_to=sys.stdout.fileno(), reloader=reloader)
+        async with open_app(config, environ=self._environ, batteries=batteries) as app:
             self._app = app
             try:
                 yield

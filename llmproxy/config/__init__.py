@@ -1,5 +1,4 @@
 from llmproxy.config.base import CacheMode, Strategy, TokenProvider
-from llmproxy.config.changes import differences, kept_until_restart
 from llmproxy.config.general import GeneralSettings, Timeouts, server_settings, shares_state
 from llmproxy.config.loading import (
     FILE_NAMES,
@@ -38,8 +37,6 @@ __all__ = [
     "Tracing",
     "config_text",
     "default_file",
-    "differences",
-    "kept_until_restart",
     "load_config",
     "located",
     "parse_config",

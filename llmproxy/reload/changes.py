@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel
 
-from llmproxy.config.models import Config
+from llmproxy.config import Config
 
 # The socket, the logs and the server are created once, at the start; and the supervisor of the
 # workers uses the drain times.

@@ -1,38 +1,55 @@
-"""Hot reload: the config that is being served, and the change to another one while calls go on.
+"""Reads the config again, and serves it while calls go on.
 
-A call keeps the Runtime that it began with. A new config is taken over whole or not at all: one
-that is wrong changes nothing but the load status.
+A new config is taken over whole or not at all: one that is wrong changes nothing but the load
+status.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
 from time import monotonic, time
+from typing import Protocol
 
 import msgspec
 
-from llmproxy.config import Config, differences, kept_until_restart
+from llmproxy.config import Config
 from llmproxy.errors import ConfigError
-from llmproxy.protocols import Listener
-from llmproxy.runtime.config_file import ConfigFile
-from llmproxy.runtime.pool import reset_endpoints
-from llmproxy.runtime.process_state import ProcessState, RuntimeBatteries
-from llmproxy.runtime.resources import open_resources
-from llmproxy.runtime.runtime import Runtime, activate
+from llmproxy.reload.carried_over import CarriedOver, reset_endpoints
+from llmproxy.reload.changes import differences, kept_until_restart
+from llmproxy.reload.retired import RetiredRuntimes
+from llmproxy.reload.shared_resources import SharedResources
+from llmproxy.runtime import LiveConfig, open_resources
 
-# How often to check whether the last call of an earlier runtime has ended.
-POLL_S = 0.1
 # A SIGHUP this soon after the file was read asks for nothing new.
 JUST_READ_S = 1.0
 
 logger = logging.getLogger("llmproxy")
 
 
-class NoFile(Exception):
-    """The config does not come from a file, so there is nothing to read again."""
+class ConfigSource(Protocol):
+    """The file that configs are read from.
+
+    `served`: the text of the config that is being served. `seen`: the text at the last look, or why
+    it could not be read; `seen_at`: when that was, of `time.monotonic`.
+    """
+
+    path: Path
+    served: str
+    seen: str
+    seen_at: float
+
+    def look(self) -> tuple[str, ConfigError | None]:
+        """Return the text of the file, or why it cannot be read."""
+
+    def note(self, seen: str) -> None:
+        """Remember what was seen at a look."""
+
+    def parsed(self, text: str) -> Config:
+        """Return the config that a text stands for. Raises ConfigError with every problem."""
 
 
 class LoadStatus(msgspec.Struct):
@@ -49,71 +66,52 @@ class LoadStatus(msgspec.Struct):
     error_at: float | None = None
 
 
-class RetiredRuntimes:
-    """Runtimes of earlier configs. Each is closed when its last call has ended."""
-
-    def __init__(self, current: Callable[[], Runtime]) -> None:
-        self._current = current
-        self._closers: dict[Runtime, asyncio.Task[None]] = {}
-        self._closing = False
-
-    def __len__(self) -> int:
-        return len(self._closers)
-
-    def add(self, runtime: Runtime) -> None:
-        """Close a runtime after its last call."""
-        self._closers[runtime] = asyncio.create_task(self._close_after_last_call(runtime))
-
-    async def close(self) -> None:
-        """Close all of them now. No call may be under way."""
-        self._closing = True
-        await asyncio.gather(*self._closers.values())
-
-    async def _close_after_last_call(self, runtime: Runtime) -> None:
-        await self._until(lambda: not runtime.calls)
-        if runtime.cache is not None:
-            renewals = runtime.cache.in_background
-            await self._until(lambda: all(task.done() for task in renewals))
-        try:
-            await runtime.resources.close()
-        finally:
-            del self._closers[runtime]
-        current = self._current()
-        if current.peers is not None:
-            in_use = (current, *self._closers)
-            keys = {capacity.key for other in in_use for capacity in other.capacities()}
-            current.peers.keep_only(keys)
-
-    async def _until(self, is_over: Callable[[], bool]) -> None:
-        """Poll, so that calls need not report their end. `timeouts.total_s` bounds the wait."""
-        while not (is_over() or self._closing):  # noqa: ASYNC110 - see above
-            await asyncio.sleep(POLL_S)
+def _no_other_workers() -> None:
+    """This process is the only one."""
 
 
-class LiveConfig:
-    """Made by `open_live_config`. Owns the Runtime that new calls begin with.
+class Reloader:
+    """Serves the configs of a file, one after the other, from `serve` on.
 
-    `draining`: the process is shutting down. `on_reload` is called after a config was taken over or
-    refused. `tell_others`: makes the other workers of this file read it, too.
+    `triggers`: what calls it, until the block ends. `on_reload` is called after a config was taken
+    over or refused. `tell_others`: makes the other workers of this file read it, too. `shared`:
+    what configs have open together.
     """
 
     def __init__(
         self,
-        runtime: Runtime,
-        process: ProcessState,
-        file: ConfigFile | None,
-        wall: Callable[[], float],
+        file: ConfigSource,
+        triggers: Callable[[Reloader], AbstractAsyncContextManager[None]],
+        *,
+        tell_others: Callable[[], None] = _no_other_workers,
+        wall: Callable[[], float] = time,
     ) -> None:
-        self.runtime = runtime
-        self.draining = False
         self.file = file
+        self.tell_others = tell_others
         self.loaded = LoadStatus(wall())
         self.on_reload: list[Callable[[], None]] = []
-        self.tell_others: Callable[[], None] = _no_other_workers
+        self.shared = SharedResources()
+        self._triggers = triggers
         self._wall = wall
-        self._process = process
+        self._live: LiveConfig
+        self._retired = RetiredRuntimes()
         self._one_at_a_time = asyncio.Lock()
-        self._retired = RetiredRuntimes(lambda: self.runtime)
+
+    @asynccontextmanager
+    async def serve(self, live: LiveConfig) -> AsyncIterator[None]:
+        """Replace a live config until the block ends. No call may be under way then."""
+        self._live = live
+        try:
+            async with self._triggers(self):
+                yield
+        finally:
+            async with self._one_at_a_time:
+                await self._retired.close()
+
+    @property
+    def reload_on_change(self) -> bool:
+        """Whether the file is to be watched."""
+        return self._live.runtime.config.general_settings.reload_on_change
 
     @property
     def retired(self) -> int:
@@ -123,35 +121,28 @@ class LiveConfig:
     async def reload(self) -> list[str]:
         """Read the file and serve what it says; return what has changed, in words.
 
-        Raises NoFile, and ConfigError with all problems; then everything stays as it was.
+        Raises ConfigError with all problems; then everything stays as it was.
         """
-        return await self._reload(lambda _file, _seen: True)
+        return await self._reload(lambda _seen: True)
 
     async def reload_if_changed(self) -> None:
         """Reload if the file differs from what was last read. Raises nothing."""
-        with suppress(ConfigError, NoFile):  # it has been logged
-            await self._reload(lambda file, seen: seen != file.seen)
+        with suppress(ConfigError):  # it has been logged
+            await self._reload(lambda seen: seen != self.file.seen)
 
     async def reload_unless_just_done(self) -> None:
         """Reload unless the same text was read a moment ago. Raises nothing."""
-        with suppress(ConfigError, NoFile):  # it has been logged
+        file = self.file
+        with suppress(ConfigError):  # it has been logged
             await self._reload(
-                lambda file, seen: seen != file.seen or monotonic() - file.seen_at > JUST_READ_S
+                lambda seen: seen != file.seen or monotonic() - file.seen_at > JUST_READ_S
             )
 
-    async def close(self) -> None:
-        """Close everything that is open. No call may be under way."""
-        async with self._one_at_a_time:
-            await self._retired.close()
-            await self.runtime.resources.close()
-
-    async def _reload(self, is_wanted: Callable[[ConfigFile, str], bool]) -> list[str]:
+    async def _reload(self, is_wanted: Callable[[str], bool]) -> list[str]:
         file = self.file
-        if file is None:
-            raise NoFile
         async with self._one_at_a_time:
             seen, problem = await asyncio.to_thread(file.look)
-            if not is_wanted(file, seen):
+            if not is_wanted(seen):
                 return []
             file.note(seen)
             try:
@@ -170,14 +161,16 @@ class LiveConfig:
 
     async def _replace(self, wanted: Config) -> list[str]:
         """Serve a config as far as that is possible without a restart; return what is new."""
-        config, changes = kept_until_restart(self.runtime.config, wanted)
-        if config != self.runtime.config:
-            resources = await open_resources(config, self._process)
-            reset = reset_endpoints(self._process.pool, resources.endpoints)
-            changes = [*differences(self.runtime.config, config), *reset, *changes]
-            # From here to the end nothing is awaited: no call sees one half.
-            earlier, self.runtime = self.runtime, activate(resources, self._process)
-            self._retired.add(earlier)
+        live, process = self._live, self._live.process
+        before = live.runtime.config
+        config, changes = kept_until_restart(before, wanted)
+        if config != before:
+            resources = await open_resources(config, process)
+            endpoints = resources.endpoints
+            reset = reset_endpoints(process.pool, endpoints)
+            changes = [*differences(before, config), *reset, *changes]
+            states = CarriedOver(config.general_settings, process.pool, endpoints)
+            self._retired.add(live.take_over(resources, states), live)
             self.loaded.loaded_at = self._wall()
             self.loaded.reloads += 1
         self.loaded.error = self.loaded.error_at = None
@@ -188,31 +181,3 @@ class LiveConfig:
         logger.error("Config not reloaded, the one before is still being served:\n%s", why)
         self.loaded.failed_reloads += 1
         self.loaded.error, self.loaded.error_at = why, self._wall()
-
-
-@asynccontextmanager
-async def open_live_config(
-    config: Config,
-    *,
-    environ: Mapping[str, str],
-    listener: Listener,
-    file: ConfigFile | None = None,
-    batteries: RuntimeBatteries,
-    wall: Callable[[], float] = time,
-) -> AsyncIterator[LiveConfig]:
-    """Serve a config, and at the end close everything. Raises ConfigError.
-
-    `file`: where the config comes from, and the next ones will; None = it cannot be reloaded.
-    """
-    settings = config.general_settings
-    process = ProcessState(settings, environ=environ, listener=listener, batteries=batteries)
-    runtime = activate(await open_resources(config, process), process)
-    live = LiveConfig(runtime, process, file, wall)
-    try:
-        yield live
-    finally:
-        await live.close()
-
-
-def _no_other_workers() -> None:
-    """This process is the only one."""

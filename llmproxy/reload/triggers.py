@@ -8,49 +8,46 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from pathlib import Path
 
 from llmproxy.aio.tasks import background
-from llmproxy.runtime.live_config import LiveConfig
+from llmproxy.reload.reloader import Reloader
 
 LOOK_S = 1.0
 QUIET_S = 0.15  # a program that writes the file in pieces has this long to finish
 
 
 @asynccontextmanager
-async def reload_triggers(live: LiveConfig) -> AsyncIterator[None]:
+async def on_signal_or_file_change(reloader: Reloader) -> AsyncIterator[None]:
     """Reload the config at a SIGHUP or a change of its file, until the block ends.
 
-    If the config does not come from a file, a SIGHUP ends the process, as it does by default.
+    A SIGHUP may be blocked before, so that none ends the process; afterwards it is.
     """
-    if live.file is None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
-        yield
-        return
     hangups = asyncio.Event()
 
     async def reload_on_signal() -> None:
         while True:
             await hangups.wait()
             hangups.clear()
-            await live.reload_unless_just_done()
+            await reloader.reload_unless_just_done()
 
-    jobs: list[Callable[[], Awaitable[None]]] = [reload_on_signal]
-    if live.runtime.config.general_settings.reload_on_change:
-        jobs.append(partial(reload_on_change, live))
     with _hangups_set(hangups):
-        async with background(*jobs):
+        async with background(reload_on_signal), on_file_change(reloader):
             yield
 
 
-async def reload_on_change(live: LiveConfig) -> None:
-    """Reload whenever the file may have changed. Ends only when it is cancelled."""
-    if live.file is not None:
-        async for _ in changes_of(live.file.path):
-            await live.reload_if_changed()
+@asynccontextmanager
+async def on_file_change(reloader: Reloader) -> AsyncIterator[None]:
+    """Reload the config at a change of its file, unless it says otherwise, until the block ends."""
+
+    async def look() -> None:
+        async for _ in changes_of(reloader.file.path):
+            await reloader.reload_if_changed()
+
+    async with background(*[look] if reloader.reload_on_change else []):
+        yield
 
 
 async def changes_of(path: Path, *, look_s: float = LOOK_S) -> AsyncIterator[None]:
@@ -78,12 +75,6 @@ def stamp_of(path: Path) -> tuple[int, ...] | None:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def block_hangups() -> None:
-    """Keep a SIGHUP that comes now until `reload_triggers` runs: by default it would end the
-    process."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-
-
 @contextmanager
 def _hangups_set(hangups: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
@@ -93,5 +84,5 @@ def _hangups_set(hangups: asyncio.Event) -> Iterator[None]:
         yield
     finally:
         # Not to its default: a SIGHUP in the last moment must not cost the log its last lines.
-        block_hangups()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         loop.remove_signal_handler(signal.SIGHUP)

@@ -43,16 +43,7 @@ class Group:
         "tiers",
     )
 
-    def __init__(
-        self,
-        name: str,
-        states: Sequence[EndpointState],
-        strategy: Strategy,
-        *,
-        spill_wait_s: float = 0.0,
-        price: Price,
-        estimates: TokenEstimates,
-    ) -> None:
+    def __init__(self, name: str, estimates: TokenEstimates) -> None:
         self.name = name
         self.budget = RetryBudget()
         self.hedges = Hedges()
@@ -63,17 +54,19 @@ class Group:
         self.fallbacks: tuple[Group, ...] = ()
         # By the code of a rejection that another group may not share: too long, filtered.
         self.rejected_fallbacks: dict[str, tuple[Group, ...]] = {}
-        self.update(states, strategy, spill_wait_s=spill_wait_s, price=price)
+        self.states: tuple[EndpointState, ...] = ()
+        self.tiers: list[Tier] = []
+        self.spill_wait_s = 0.0
 
     def update(
         self,
         states: Sequence[EndpointState],
         strategy: Strategy,
         *,
-        spill_wait_s: float = 0.0,
+        spill_wait_s: float,
         price: Price,
     ) -> None:
-        """Replace the endpoints, for the waiting calls, too."""
+        """Set the endpoints, for the waiting calls, too."""
         self.states = tuple(states)
         self.tiers = [Tier(members, strategy) for members in strategy.tiers(states, price)]
         self.spill_wait_s = spill_wait_s

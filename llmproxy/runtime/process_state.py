@@ -1,11 +1,13 @@
-"""Process-wide state that survives a reload: waiting calls, counters, cached answers."""
+"""What outlives a config: waiting calls, places in flight, what other instances report."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 from llmproxy.config import GeneralSettings
 from llmproxy.events import EndpointChange, Listener
@@ -23,9 +25,22 @@ from llmproxy.protocols import (
 )
 from llmproxy.routing import Pool
 from llmproxy.runtime.prices import no_list
-from llmproxy.runtime.shared_resources import SharedResources
 
 MAX_EARLY = 1_000  # instances with other configs report much that this one never serves
+
+
+# Enters a context manager for a user that exits it. The key is a kind and the settings that it is
+# opened with: configs that follow each other may share what has the same key.
+Acquire = Callable[
+    [AsyncExitStack, tuple[str, object], AbstractAsyncContextManager[Any]], Awaitable[Any]
+]
+
+
+async def enter(
+    user: AsyncExitStack, _key: tuple[str, object], opening: AbstractAsyncContextManager[Any]
+) -> Any:
+    """Open what a config needs, for it alone."""
+    return await user.enter_async_context(opening)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,7 @@ class RuntimeBatteries:
     form_reader: ReadForm | None = None
     token_estimates: Callable[[], TokenEstimates] | None = None
     masking: Masking | None = None
+    acquire: Acquire | None = None
 
 
 class ProcessState:
@@ -57,7 +73,7 @@ class ProcessState:
         self.listener = listener
         self.batteries = batteries
         self.price_list = batteries.price_list or no_list
-        self.resources = SharedResources()
+        self.acquire = batteries.acquire or enter
         self.rooms = WaitingRooms()
         self.admission = Admission(settings)
         self.pool = Pool({})

@@ -1,5 +1,5 @@
-"""What a config has open. What the config before it opened with the same settings is shared with
-it: connections to endpoints, the answer cache, the connection to other instances."""
+"""What a config has open: connections to endpoints, the answer cache, the connection to other
+instances."""
 
 from __future__ import annotations
 
@@ -52,21 +52,21 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
     # In a thread: importing the list of prices takes a while.
     everywhere = list(chain.from_iterable(endpoints.values()))
     prices = await asyncio.to_thread(prices_of, everywhere, process.price_list)
-    settings, shared = config.general_settings, process.resources
+    settings, acquire = config.general_settings, process.acquire
     timeouts = settings.timeouts
     async with AsyncExitStack() as held:
-        client = await shared.acquire(held, ("upstream", timeouts), _client(timeouts, process))
+        client = await acquire(held, ("upstream", timeouts), _client(timeouts, process))
         credentials = cache = peers = None
         if (make := process.batteries.credentials) is not None:
-            credentials = await shared.acquire(held, ("entra", None), _credentials(make))
+            credentials = await acquire(held, ("entra", None), _credentials(make))
         if (caches := process.batteries.caches) is not None:
             key = "cache", caches.opened_with(settings)
-            cache = await shared.acquire(held, key, caches.open(settings))
+            cache = await acquire(held, key, caches.open(settings))
         if (connector := process.batteries.connector) and (
             made_from := connector.opened_with(settings)
         ):
             opening = _peers(config, process, connector)
-            peers = await shared.acquire(held, ("peers", made_from), opening)
+            peers = await acquire(held, ("peers", made_from), opening)
         return Resources(
             config,
             endpoints,

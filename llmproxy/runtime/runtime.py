@@ -16,7 +16,7 @@ from llmproxy.routing import Pool
 from llmproxy.routing.actions import AttemptPolicy
 from llmproxy.routing.token_estimates import OutputBounds
 from llmproxy.rules.capacity import Capacity
-from llmproxy.runtime.pool import pool_of
+from llmproxy.runtime.pool import States, pool_of
 from llmproxy.runtime.process_state import ProcessState
 from llmproxy.runtime.resources import Resources
 from llmproxy.streams import STALLED_S
@@ -72,17 +72,16 @@ class Runtime:
         return (*self.pool.capacities(), *self.callers.capacities())
 
 
-def activate(resources: Resources, process: ProcessState) -> Runtime:
+def activate(resources: Resources, process: ProcessState, states: States | None = None) -> Runtime:
     """Make the runtime of a config, and hand the state of the process over to it.
 
-    Groups, endpoints and callers that the config keeps are updated in place. Nothing is awaited: no
-    call sees one half.
+    `states`: those of the endpoints; None = new ones. Nothing is awaited: no call sees one half.
     """
     config = resources.config
     pool = pool_of(
         config,
         endpoints=resources.endpoints,
-        before=process.pool,
+        states=states,
         price_list=process.price_list,
         estimates=process.batteries.token_estimates or OutputBounds,
     )

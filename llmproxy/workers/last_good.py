@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.runtime import LoadStatus
+from llmproxy.reload import LoadStatus
 from llmproxy.telemetry.shared_memory import SharedMemory, SlotFull
 
 

@@ -15,9 +15,9 @@ import uvloop
 
 from llmproxy.admin import WorkerSlot
 from llmproxy.batteries import installed
-from llmproxy.config import Config, kept_until_restart
+from llmproxy.config import Config
 from llmproxy.errors import ConfigError
-from llmproxy.runtime import LiveConfig
+from llmproxy.reload import Reloader, kept_until_restart, on_signal_or_file_change
 from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.serving import say, serve_on
 from llmproxy.shared_state.embedded import EmbeddedServer
@@ -68,7 +68,11 @@ def run_worker(number: int, listening: socket.socket, context: WorkerContext) ->
         logger.error("The supervisor is gone. This worker finishes its calls and exits.")
         signal.raise_signal(signal.SIGTERM)
 
-    batteries = installed(log_to=sys.stdout.fileno(), slot=WorkerSlot(context.memory, number))
+    batteries = installed(
+        log_to=sys.stdout.fileno(),
+        slot=WorkerSlot(context.memory, number),
+        reloader=reloader_of(good, number, context),
+    )
 
     async def run() -> None:
         asyncio.get_running_loop().add_reader(lifeline, finish)
@@ -78,8 +82,6 @@ def run_worker(number: int, listening: socket.socket, context: WorkerContext) ->
             context.environ,
             batteries,
             on_started=lambda: context.inbox.report_accepting(number),
-            file=context.file,
-            on_live=lambda live: sync_config_state(live, good, number, context),
         )
 
     try:
@@ -107,23 +109,24 @@ def latest_good_config(context: WorkerContext) -> tuple[Config, GoodConfig | Non
     return kept_until_restart(context.config, config)[0], good
 
 
-def sync_config_state(
-    live: LiveConfig, good: GoodConfig | None, number: int, context: WorkerContext
-) -> None:
-    """Start from the workers' common config state, and publish every later change."""
-    if good is not None:
-        live.loaded = good.loaded
-        if live.file is not None:
-            live.file.served, live.file.seen = good.text, good.seen
-
-    def note() -> None:
-        if live.file is not None:
-            good = GoodConfig(live.file.served, live.file.seen, live.loaded)
-            context.good.write(number, good)
+def reloader_of(good: GoodConfig | None, number: int, context: WorkerContext) -> Reloader | None:
+    """Return a reloader that starts from the workers' common config state, and publishes every
+    later change; None without a file."""
+    file = context.file
+    if file is None:
+        return None
 
     def tell_supervisor() -> None:
         if os.getppid() == context.supervisor:  # it is still alive
             os.kill(context.supervisor, signal.SIGHUP)
 
-    live.on_reload.append(note)
-    live.tell_others = tell_supervisor
+    reloader = Reloader(file, on_signal_or_file_change, tell_others=tell_supervisor)
+    if good is not None:
+        reloader.loaded = good.loaded
+        file.served, file.seen = good.text, good.seen
+
+    def note() -> None:
+        context.good.write(number, GoodConfig(file.served, file.seen, reloader.loaded))
+
+    reloader.on_reload.append(note)
+    return reloader

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,9 +57,8 @@ sys.exit(serve(config, ("127.0.0.1", 0), {}, Batteries(), announce=str))
 """
 
 
-@asynccontextmanager
-async def core_alone(folder, config):
-    """Copy the core to a folder, serve a config with it, and yield the port."""
+async def start_core(folder, config):
+    """Copy the core to a folder, and start a process that serves a config with it."""
     left_out = shutil.ignore_patterns("__pycache__")
     for part in PACKAGE.iterdir():
         if part.name in (*BATTERIES, *COMPOSITION, "__pycache__"):
@@ -69,21 +69,40 @@ async def core_alone(folder, config):
             (folder / "llmproxy").mkdir(exist_ok=True)
             shutil.copy(part, folder / "llmproxy")
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVE, str(folder), str(folder / "config.yaml")),
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(folder)},
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def port_of(process):
+    """Return the port of a process that has started."""
+    base = (await process.stderr.readline()).decode().strip()
+    assert base.startswith("http://"), base + (await process.stderr.read()).decode()
+    return int(base.rpartition(":")[2])
+
+
+@asynccontextmanager
+async def core_alone(folder, config):
+    """Serve a config with the core alone, and yield the port."""
+    process = await start_core(folder, config)
     try:
-        base = (await process.stderr.readline()).decode().strip()
-        assert base.startswith("http://"), base + (await process.stderr.read()).decode()
-        yield int(base.rpartition(":")[2])
+        yield await port_of(process)
     finally:
         if process.returncode is None:
             process.terminate()
         status = await process.wait()
     assert status == 0
+
+
+@bounded(60)
+async def test_without_the_reload_battery_a_hangup_ends_the_process(tmp_path):
+    process = await start_core(tmp_path, config_for("http://127.0.0.1:1/v1"))
+    await port_of(process)
+    process.send_signal(signal.SIGHUP)
+    assert await process.wait() == -signal.SIGHUP
 
 
 @bounded(60)

@@ -26,13 +26,13 @@ def with_key(entry, key):
 
 def write(proxy, config):
     text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
-    proxy.app.live.file.path.write_text(text)
+    proxy.reloader.file.path.write_text(text)
 
 
 async def reload(proxy, config):
     """Write the config file and reload it; return the changes."""
     write(proxy, config)
-    return await proxy.app.live.reload()
+    return await proxy.reloader.reload()
 
 
 async def chat(proxy, body=HELLO, **options):

@@ -3,7 +3,7 @@
 from time import monotonic
 
 from tests.admin.watching import endpoints_of, post
-from tests.runtime.reloading import (
+from tests.reload.reloading import (
     chat,
     config_of,
     endpoint,

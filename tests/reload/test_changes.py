@@ -2,9 +2,9 @@
 
 import pytest
 
-from llmproxy.config import GeneralSettings, differences, kept_until_restart
-from llmproxy.config.changes import NEEDS_RESTART
+from llmproxy.config import GeneralSettings
 from llmproxy.config_help import parse_config
+from llmproxy.reload.changes import NEEDS_RESTART, differences, kept_until_restart
 
 BEFORE = """\
 model_groups:

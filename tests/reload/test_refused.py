@@ -2,9 +2,8 @@
 
 import pytest
 
-from llmproxy.runtime import NoFile
 from tests.admin.watching import get_json, post
-from tests.runtime.reloading import chat, endpoint, one_group, reload, write
+from tests.reload.reloading import chat, endpoint, one_group, reload, write
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import GOOD, scripted
@@ -102,7 +101,7 @@ async def test_a_resource_that_cannot_be_opened_refuses_the_config(
             reply = await post(proxy, "/admin/reload", {})
             assert (reply.status, "cache_params.path" in reply.json["detail"]) == (422, True)
             assert proxy.runtime is before
-            assert len(proxy.app.live._process.resources.kinds) == 3
+            assert len(proxy.reloader.shared.kinds) == 3
             assert (await chat(proxy)).status == 200
 
 
@@ -113,8 +112,6 @@ async def test_a_config_without_a_file_cannot_be_reloaded():
             reply = await post(proxy, "/admin/reload", {})
             assert reply.status == 409
             assert "without a config file" in reply.json["detail"]
-            with pytest.raises(NoFile):
-                await proxy.app.live.reload()
             assert (await get_json(proxy, "/admin/state"))["config"]["source"] is None
 
 
@@ -131,7 +128,7 @@ async def test_a_reload_lists_what_has_changed_and_what_needs_a_restart(tmp_path
                 reply = await post(proxy, "/admin/reload", {})
                 restart = "needs a restart: general_settings.bind_port: 4000 -> 5000"
                 assert reply.json == {"reloaded": True, "changes": [*expected, restart]}
-            assert proxy.app.live.loaded.reloads == 1
+            assert proxy.reloader.loaded.reloads == 1
             assert proxy.runtime.config.general_settings.bind_port == 4000
 
 
@@ -143,6 +140,6 @@ async def test_variables_are_looked_up_again_in_the_environment_of_the_process(t
         entry["params"]["api_key"] = "os.environ/KEY"
         async with serve_proxy(one_group(entry), environ, path=tmp_path / "c.yaml") as proxy:
             environ["KEY"] = "sk-after"
-            await proxy.app.live.reload()
+            await proxy.reloader.reload()
             await chat(proxy)
             assert vendor.received[-1].header("authorization") == "Bearer sk-after"

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.admin.watching import get_json
-from tests.runtime.reloading import chat, config_of, endpoint, group, one_group, reload, state_of
+from tests.reload.reloading import chat, config_of, endpoint, group, one_group, reload, state_of
 from tests.support.cached import FIXED, numbered_answers, text_of
 from tests.support.callers import KEY_A, KEY_B, bearer, team_a, team_b
 from tests.support.client import begin, question
@@ -208,14 +208,13 @@ async def test_a_hundred_reloads_leave_nothing_open(tmp_path):
             config_of(group("gpt-4.1", entry), group("more", entry), cache=True),
         )
         async with serve_proxy(configs[0], path=tmp_path / "c.yaml") as proxy:
-            live = proxy.app.live
             for number in range(1, 101):
                 await reload(proxy, configs[number % 2])
                 assert (await chat(proxy)).status == 200
-            await until(lambda: live.retired == 0)
-            kinds = sorted(live._process.resources.kinds)
+            await until(lambda: proxy.reloader.retired == 0)
+            kinds = sorted(proxy.reloader.shared.kinds)
             assert kinds == ["cache", "entra", "upstream"]
-            assert live.loaded.reloads == 100
+            assert proxy.reloader.loaded.reloads == 100
 
 
 @bounded()

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from llmproxy.runtime.shared_resources import SharedResources
+from llmproxy.reload.shared_resources import SharedResources
 from tests.support.run import bounded
 
 

@@ -4,7 +4,7 @@ later, and to groups that a later config adds."""
 import asyncio
 
 from tests.admin.watching import endpoints_of, post
-from tests.runtime.reloading import reload
+from tests.reload.reloading import reload
 from tests.support.client import HELLO, ask
 from tests.support.groups import endpoint
 from tests.support.proxy import config_for, serve_proxy

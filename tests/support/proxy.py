@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import yaml
@@ -16,6 +16,7 @@ from llmproxy.events import (
     EndpointStateChanged,
     Listener,
 )
+from llmproxy.reload import Reloader
 from llmproxy.server import Server, make_server
 from llmproxy.serving import open_app
 
@@ -57,12 +58,13 @@ class PromptServer(Server):
 
 @dataclass
 class Proxy:
-    """A running proxy."""
+    """A running proxy. `reloader`: None without a config file."""
 
     port: int
     app: App
     events: RecordedEvents
     server: object
+    reloader: Reloader | None
 
     @property
     def root(self):
@@ -81,29 +83,29 @@ class Proxy:
 async def serve_proxy(config, environ=None, *, path=None):
     """Serve a config (YAML text, or the same as Python values) on a free port.
 
-    `path`: the config file, for tests that reload it.
+    `path`: the config file, for tests that reload it. Nothing else does.
     """
-    batteries = installed()
     text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
-    file = None
+    reloader = None
     if path is None:
         parsed = parse_config(text, environ or {}, file="test.yaml")
     else:
         path.write_text(text)
         file = config_file(path, environ or {})
         parsed = file.load()
+        reloader = Reloader(file, lambda _: nullcontext())
     events = RecordedEvents()
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listening.setblocking(False)
     async with open_app(
-        parsed, environ=environ or {}, batteries=batteries, listener=events, file=file
+        parsed, environ=environ or {}, batteries=installed(reloader=reloader), listener=events
     ) as app:
         server = PromptServer(make_server(app).config, app, on_started=None)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:
             await asyncio.sleep(0.005)
         try:
-            yield Proxy(listening.getsockname()[1], app, events, server)
+            yield Proxy(listening.getsockname()[1], app, events, server, reloader)
         finally:
             server.should_exit = True
             await serving

@@ -136,6 +136,6 @@ async def test_origins_are_taken_over_by_a_reload(tmp_path):
                 "allowed_hosts:\n  - llm.example.com", f"allowed_origins: ['{APP}']"
             )
             path.write_text(listed)
-            await proxy.app.live.reload()
+            await proxy.reloader.reload()
             assert (await ask(proxy.port, body=CHAT, headers=[("origin", APP)])).status == 200
             assert (await ask(proxy.port, body=CHAT, host="llm.example.com")).status == 403

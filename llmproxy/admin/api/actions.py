@@ -17,12 +17,14 @@ from llmproxy.admin.stats.state import StateCache
 from llmproxy.errors import ConfigError
 from llmproxy.events import EndpointChange, EndpointStateChanged
 from llmproxy.routing import EndpointState
-from llmproxy.runtime import NoFile
 
 if TYPE_CHECKING:
+    from llmproxy.reload import Reloader
     from llmproxy.runtime import LiveConfig, Runtime
 
 Action = Callable[[EndpointState], object]
+
+NOTHING_TO_RELOAD = "This proxy was started without a config file, so it has nothing to reload."
 
 
 class Target(BaseModel):
@@ -45,10 +47,13 @@ class ReloadResult(BaseModel):
     changes: list[str]
 
 
-def action_routes(live: LiveConfig, state_cache: StateCache) -> APIRouter:
+def action_routes(
+    live: LiveConfig, state_cache: StateCache, reloader: Reloader | None
+) -> APIRouter:
     """Return the routes for everything that changes the proxy, but for the cache."""
     router = APIRouter()
-    live.on_reload.append(state_cache.invalidate)
+    if reloader is not None:
+        reloader.on_reload.append(state_cache.invalidate)
 
     def act(target: Target, action: Action, *changes: EndpointChange) -> ActionResult:
         result = _act(live.runtime, target, action, changes)
@@ -81,16 +86,14 @@ def action_routes(live: LiveConfig, state_cache: StateCache) -> APIRouter:
 
         A file with an error is refused as a whole, and the previous config stays in use.
         """
+        if reloader is None:
+            raise HTTPException(409, NOTHING_TO_RELOAD)
         try:
-            changes = await live.reload()
-        except NoFile:
-            raise HTTPException(
-                409, "This proxy was started without a config file, so it has nothing to reload."
-            ) from None
+            changes = await reloader.reload()
         except ConfigError as error:
             raise HTTPException(422, str(error)) from error
         finally:
-            live.tell_others()
+            reloader.tell_others()
         return ReloadResult(reloaded=True, changes=changes)
 
     return router

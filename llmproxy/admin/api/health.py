@@ -5,7 +5,7 @@ state of every endpoint). None of them calls an endpoint, so none can hang.
 from __future__ import annotations
 
 from time import monotonic
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
@@ -21,6 +21,9 @@ from llmproxy.admin.stats.status import (
 )
 from llmproxy.routing import EndpointState, Group
 from llmproxy.runtime import LiveConfig
+
+if TYPE_CHECKING:
+    from llmproxy.reload import Reloader
 
 
 class CapacityLeft(BaseModel):
@@ -83,7 +86,7 @@ class Probe(BaseModel):
     status: str
 
 
-def health_routes(live: LiveConfig) -> APIRouter:
+def health_routes(live: LiveConfig, reloader: Reloader | None) -> APIRouter:
     """Return the routes of `/livez`, `/readyz` and `/health`."""
     router = APIRouter()
 
@@ -103,12 +106,13 @@ def health_routes(live: LiveConfig) -> APIRouter:
     @router.get("/health")
     async def health() -> Health:
         """Return the state of every endpoint."""
-        return health_of(live, monotonic())
+        config_error = None if reloader is None else reloader.loaded.error
+        return health_of(live, config_error, monotonic())
 
     return router
 
 
-def health_of(live: LiveConfig, now: float) -> Health:
+def health_of(live: LiveConfig, config_error: str | None, now: float) -> Health:
     """Return the state of every endpoint at a moment of the monotonic clock."""
     runtime = live.runtime
     endpoints = [
@@ -120,7 +124,7 @@ def health_of(live: LiveConfig, now: float) -> Health:
     return Health(
         status=proxy_status(live, [group_status(group, now) for group in groups]),
         version=llmproxy.__version__,
-        config_error=live.loaded.error,
+        config_error=config_error,
         in_flight=runtime.admission.in_flight,
         shared=shared_state_view(runtime),
         groups=[_group_health(group) for group in groups],

@@ -34,6 +34,7 @@ from llmproxy.routing import EndpointState, Group
 from llmproxy.telemetry.counters import EndpointCounters, GroupCounters
 
 if TYPE_CHECKING:
+    from llmproxy.reload import Reloader
     from llmproxy.runtime import LiveConfig
 
 CACHED_FOR_S = 0.5
@@ -75,7 +76,8 @@ class GroupView(BaseModel):
 
 
 class ConfigView(BaseModel):
-    """The config in use. `error`: why a newer one was refused."""
+    """The config in use. `source`: the file that is read again when it changes. `error`: why a
+    newer one was refused."""
 
     source: str | None
     loaded_at: float
@@ -120,8 +122,9 @@ class ProxyView(BaseModel):
 class StateCache:
     """Computes the state at most twice a second, for everything that asks for it."""
 
-    def __init__(self, live: LiveConfig, sampler: Sampler) -> None:
+    def __init__(self, live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -> None:
         self._live = live
+        self._reloader = reloader
         self._sampler = sampler
         self._cached: ProxyView | None = None
         self._cached_at = 0.0
@@ -130,7 +133,8 @@ class StateCache:
         """Return the state, at most half a second old."""
         now = monotonic()
         if self._cached is None or now - self._cached_at > CACHED_FOR_S:
-            self._cached, self._cached_at = _proxy_view(self._live, self._sampler), now
+            view = _proxy_view(self._live, self._sampler, self._reloader)
+            self._cached, self._cached_at = view, now
         return self._cached
 
     def invalidate(self) -> None:
@@ -138,7 +142,7 @@ class StateCache:
         self._cached = None
 
 
-def _proxy_view(live: LiveConfig, sampler: Sampler) -> ProxyView:
+def _proxy_view(live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -> ProxyView:
     runtime, stats = live.runtime, sampler.collector.stats()
     step, seconds = sampler.recent(stats.counters)
     recent = step.calls.groups
@@ -158,7 +162,7 @@ def _proxy_view(live: LiveConfig, sampler: Sampler) -> ProxyView:
         now=sampler.wall(),
         started_at=sampler.started_at,
         workers=sampler.collector.workers,
-        config=_config_view(live),
+        config=_config_view(reloader, sampler.started_at),
         shared=shared_state_view(runtime),
         in_flight=stats.gauges.in_flight,
         recent=recent_of_groups(recent.values(), seconds),
@@ -218,9 +222,17 @@ def _endpoint_view(
     )
 
 
-def _config_view(live: LiveConfig) -> ConfigView:
-    source = None if live.file is None else str(live.file.path)
-    return ConfigView(source=source, **asdict(live.loaded))
+def _config_view(reloader: Reloader | None, started_at: float) -> ConfigView:
+    if reloader is not None:
+        return ConfigView(source=str(reloader.file.path), **asdict(reloader.loaded))
+    return ConfigView(
+        source=None,
+        loaded_at=started_at,
+        reloads=0,
+        failed_reloads=0,
+        error=None,
+        error_at=None,
+    )
 
 
 def _cache_view(live: LiveConfig, gauges: CacheGauges) -> CacheView | None:
