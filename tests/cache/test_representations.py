@@ -1,12 +1,10 @@
 """Both representations of an answer: JSON -> stream -> JSON is the identity."""
 
 import json
+from functools import cache
 
 import pytest
 from hypothesis import given
-from openai.lib.streaming.chat import ChatCompletionStreamState
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from llmproxy.cache.representations import (
@@ -18,12 +16,21 @@ from llmproxy.cache.representations import (
 from llmproxy.cache.representations.recorded import data_of
 from tests.rules.answers import CITATIONS, chats, completions, responses
 from tests.support.examples import examples
+from tests.support.late import Late
+
+chat = Late("openai.types.chat")
+response_types = Late("openai.types.responses")
+streaming = Late("openai.lib.streaming.chat")
 
 CHAT, OLD, RESPONSES = "chat/completions", "completions", "responses"
 MAX_LINE_BYTES = 64 * 1024
-EVENT = TypeAdapter(ResponseStreamEvent)
 # The SDK has no chunk for custom tool calls, and warns about annotations of unknown type.
 KNOWN_TO_THE_SDK = chats(CITATIONS).filter(lambda answer: '"custom"' not in json.dumps(answer))
+
+
+@cache
+def _events():
+    return TypeAdapter(response_types.ResponseStreamEvent)
 
 
 def framed(answer, operation=CHAT, *, include_usage=True):
@@ -67,7 +74,7 @@ def test_a_response_is_the_same_after_both_conversions(answer):
 @examples(150)
 @given(responses())
 def test_the_sdk_parses_the_events_of_a_response(answer):
-    events = [EVENT.validate_json(data) for data in data_of(framed(answer, RESPONSES))]
+    events = [_events().validate_json(data) for data in data_of(framed(answer, RESPONSES))]
     assert [event.sequence_number for event in events] == list(range(len(events)))
     kinds = [event.type for event in events]
     assert kinds[:2] == ["response.created", "response.in_progress"]
@@ -101,11 +108,11 @@ def test_the_deltas_of_a_response_add_up_to_its_texts(answer):
 @examples(200)
 @given(KNOWN_TO_THE_SDK)
 def test_the_sdk_adds_the_chunks_up_to_the_same_chat(answer):
-    state = ChatCompletionStreamState()
+    state = streaming.ChatCompletionStreamState()
     for chunk in chunks_of(framed(answer)):
-        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
+        state.handle_chunk(chat.ChatCompletionChunk.model_validate(chunk))
     theirs = state.current_completion_snapshot
-    ours = ChatCompletion.model_construct(**answer)
+    ours = chat.ChatCompletion.model_construct(**answer)
     assert (theirs.id, theirs.model) == (ours.id, ours.model)
     for choice, given_ in zip(theirs.choices, answer["choices"], strict=True):
         message = given_["message"]

@@ -2,13 +2,15 @@
 
 from contextlib import suppress
 
-import anthropic
 import pytest
 
 from llmproxy.tools.simulator import VendorSettings, serve
 from tests.clients.houses import SEED, everything_to
 from tests.support.background import in_background
+from tests.support.late import Late
 from tests.support.proxy import serve_proxy
+
+anthropic = Late("anthropic")
 
 KEY = "sk-caller-of-messages"
 MESSAGES = [{"role": "user", "content": "Hi"}]

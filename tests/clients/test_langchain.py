@@ -1,41 +1,50 @@
 """langchain-openai gets through the proxy exactly what it gets from the vendor."""
 
 import asyncio
+from functools import cache
 
 import openai
 import pytest
-from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
-from langchain_core.tools import tool
-from langchain_openai import AzureChatOpenAI, ChatOpenAI, OpenAIEmbeddings
 
 from llmproxy.tools.simulator import VendorSettings, serve
 from tests.clients.calls import CHAT, EMBEDDING, Weather
 from tests.clients.comparing import Place, failed, masked
 from tests.clients.houses import SEED
 from tests.support.background import in_background
+from tests.support.late import Late
 from tests.support.proxy import config_for, serve_proxy
+
+langchain_openai = Late("langchain_openai")
+messages = Late("langchain_core.messages")
+tools = Late("langchain_core.tools")
 
 VERSION = "2024-10-21"
 USUAL = {"api_key": "sk-client", "max_retries": 0, "timeout": 10}
 
 
-@tool
-def get_weather(city: str, days: int) -> str:
-    """The weather of a city."""
-    return f"{city}: sunny for {days} days"
+@cache
+def _weather_tool():
+    @tools.tool
+    def get_weather(city: str, days: int) -> str:
+        """The weather of a city."""
+        return f"{city}: sunny for {days} days"
+
+    return get_weather
 
 
 def _chat(place, **more):
-    return ChatOpenAI(base_url=place.base_url, model=place.model(CHAT), **USUAL, **more)
+    return langchain_openai.ChatOpenAI(
+        base_url=place.base_url, model=place.model(CHAT), **USUAL, **more
+    )
 
 
 def _with_tools(model):
     """A whole round: the question, the call, the tool's result, the answer."""
-    bound = model.bind_tools([get_weather])
-    question = HumanMessage("Ask get_weather about Paris.")
+    bound = model.bind_tools([_weather_tool()])
+    question = messages.HumanMessage("Ask get_weather about Paris.")
     called = bound.invoke([question])
     results = [
-        ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"])
+        messages.ToolMessage(_weather_tool().invoke(call["args"]), tool_call_id=call["id"])
         for call in called.tool_calls
     ]
     assert len(results) == 1
@@ -58,12 +67,14 @@ def runner():
 
 
 ASKS = {
-    "invoke": lambda model: model.invoke([SystemMessage("Be brief."), HumanMessage("Hello")]),
+    "invoke": lambda model: model.invoke(
+        [messages.SystemMessage("Be brief."), messages.HumanMessage("Hello")]
+    ),
     "stream": lambda model: list(model.stream("Hello, wörld!")),
     "batch": lambda model: model.batch(["one", "two"]),
     "tools": _with_tools,
     "streamed tools": lambda model: list(
-        model.bind_tools([get_weather]).stream("Ask get_weather about Paris.")
+        model.bind_tools([_weather_tool()]).stream("Ask get_weather about Paris.")
     ),
     "a schema": lambda model: model.with_structured_output(Weather).invoke("Hello"),
     "a schema by a tool": lambda model: model.with_structured_output(
@@ -98,7 +109,7 @@ def test_an_async_chat_model_says_the_same_through_the_proxy(api, ask, runner, p
 def test_embeddings_are_the_same_through_the_proxy(dimensions, places):
     """With `check_embedding_ctx_length` it would need a tokenizer's table from the net."""
     direct, *others = [
-        OpenAIEmbeddings(
+        langchain_openai.OpenAIEmbeddings(
             base_url=place.base_url,
             model=place.model(EMBEDDING),
             check_embedding_ctx_length=False,
@@ -154,7 +165,7 @@ def test_an_azure_model_that_names_its_model_too_is_served_by_its_deployment(azu
 
 
 def _azure(place, deployment, **more):
-    return AzureChatOpenAI(
+    return langchain_openai.AzureChatOpenAI(
         azure_endpoint=place.root,
         azure_deployment=deployment,
         api_version=VERSION,

@@ -5,15 +5,17 @@ import json
 
 import openai
 import pytest
-from pydantic_ai import Agent, NativeOutput
-from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
-from pydantic_ai.providers.openai import OpenAIProvider
 
 from tests.clients.calls import CHAT, Weather
 from tests.clients.comparing import masked
+from tests.support.late import Late
 
-MODELS = {"chat": OpenAIChatModel, "responses": OpenAIResponsesModel}
+pydantic_ai = Late("pydantic_ai")
+exceptions = Late("pydantic_ai.exceptions")
+models = Late("pydantic_ai.models.openai")
+providers = Late("pydantic_ai.providers.openai")
+
+MODELS = {"chat": "OpenAIChatModel", "responses": "OpenAIResponsesModel"}
 
 
 class Talk:
@@ -23,11 +25,11 @@ class Talk:
         self.client = openai.AsyncOpenAI(
             base_url=place.base_url, api_key="sk-client", max_retries=0, timeout=10
         )
-        provider = OpenAIProvider(openai_client=self.client)
-        self.model = MODELS[model](place.model(CHAT), provider=provider)
+        provider = providers.OpenAIProvider(openai_client=self.client)
+        self.model = getattr(models, MODELS[model])(place.model(CHAT), provider=provider)
 
     def agent(self, **more):
-        agent = Agent(self.model, **more)
+        agent = pydantic_ai.Agent(self.model, **more)
 
         @agent.tool_plain
         def get_weather(city: str, days: int) -> str:
@@ -51,7 +53,7 @@ async def _output_by_tool(talk):
 
 
 async def _native_output(talk):
-    return _told(await talk.agent(output_type=NativeOutput(Weather)).run("Hello"))
+    return _told(await talk.agent(output_type=pydantic_ai.NativeOutput(Weather)).run("Hello"))
 
 
 async def _conversation(talk):
@@ -78,7 +80,7 @@ async def _streamed_output(talk):
 
 
 async def _refused(talk):
-    with pytest.raises(ModelHTTPError) as caught:
+    with pytest.raises(exceptions.ModelHTTPError) as caught:
         settings = {"extra_headers": {"x-simulator-fault": "status:context_length_exceeded"}}
         await talk.agent().run("Hello", model_settings=settings)
     error = caught.value
