@@ -23,6 +23,13 @@ else:
 MAX_RERUN_TESTS = 8
 
 
+def pytest_ignore_collect(collection_path, config):
+    """With `-m clock`, import only the files with such tests: each worker imports all files."""
+    if config.option.markexpr != "clock" or not collection_path.match("test_*.py"):
+        return None
+    return "pytest.mark.clock" not in collection_path.read_text() or None
+
+
 def pytest_collection_modifyitems(items):
     """Run tests/system first: its tests mostly wait, and others fill that time."""
     items.sort(key=lambda item: item.path.parent.name != "system")
