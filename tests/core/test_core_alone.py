@@ -35,6 +35,7 @@ from tests.support.vendor import (
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = (
     *("admin", "asgi", "cache", "callers", "config_help", "entra", "masking", "price_list"),
+    "reload",
     *("shared_state", "telemetry", "token_estimates", "tools", "uploads", "web_pages", "workers"),
 )
 # They put the parts together; a program that embeds the core does that itself.
