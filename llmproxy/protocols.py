@@ -270,6 +270,9 @@ class Peers(Protocol):
     def keep_only(self, keys: Collection[str]) -> None:
         """Drop the quotas of all other accounts."""
 
+    def report_shortage(self, group: Group, now: float) -> None:
+        """Report what the waiting calls of a group need, in case other instances can spare it."""
+
     def on_grant(self, callback: Callable[[], None]) -> None:
         """Call back when quota was granted, or the connection was lost or came back."""
 

@@ -138,7 +138,8 @@ class CallerPermit:
     async def _wait_for_grant(self, now: float) -> Reservation | None:
         limits, tokens, until = self._limits, self._tokens, now + GRANT_S
         while now < until and limits.may_be_granted(tokens, now):
-            limits.capacity.note_waiting(tokens)
+            if (quota := limits.capacity.quota) is not None:
+                quota.note_waiting(tokens)
             await asyncio.sleep(GRANT_POLL_S)
             now = monotonic()
             reservation = limits.reserve(tokens, now)

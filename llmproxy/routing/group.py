@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import islice
 from math import ceil, inf, isinf
 
 from llmproxy.errors import Skipped, UpstreamError
@@ -17,8 +16,6 @@ from llmproxy.rules.retry import RetryBudget
 
 # The hint to a client when only breakers are in its way: the next call will probe.
 PROBE_HINT_S = 1.0
-# The needs of so many waiters are reported to other instances, which grant in small lots.
-MAX_REPORTED = 100
 
 
 class Group:
@@ -128,24 +125,6 @@ class Group:
                 yield demand, checkout
             elif not demand.restricted:  # a restricted call does not hold up the others
                 return
-
-    def report_shortage(self, now: float) -> None:
-        """Report what the waiting calls need, in case other instances can spare it.
-
-        Each call's need is reported for one endpoint at a time, the next one at the next look:
-        capacity that is granted twice and used once is lost to all instances.
-        """
-        for tier in self.tiers:
-            sharing = [
-                state for state in tier.states if state.capacity.quota and state.available(now)
-            ]
-            if not sharing:
-                continue
-            self.queue.looks += 1
-            for number, demand in enumerate(islice(self.queue, MAX_REPORTED), self.queue.looks):
-                state = sharing[number % len(sharing)]
-                state.capacity.note_waiting(demand.tokens_at(state))
-            return
 
     def unservable(self, now: float) -> list[CallDemand]:
         """Return the waiting calls whose endpoints are all unhealthy now."""

@@ -15,17 +15,15 @@ class WaitQueue:
     """Mutable; owned by the group.
 
     `waiters`: in the order in which they are served, for reading only. `tokens`: what all of them
-    need. `restricted`: how many of them exclude an endpoint. `looks`: how often the queue's needs
-    were reported to other instances.
+    need. `restricted`: how many of them exclude an endpoint.
     """
 
-    __slots__ = ("looks", "restricted", "tokens", "waiters")
+    __slots__ = ("restricted", "tokens", "waiters")
 
     def __init__(self) -> None:
         self.waiters: list[CallDemand] = []
         self.tokens = 0
         self.restricted = 0
-        self.looks = 0
 
     def __len__(self) -> int:
         return len(self.waiters)

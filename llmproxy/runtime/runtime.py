@@ -93,7 +93,9 @@ def activate(resources: Resources, process: ProcessState, states: States | None 
         resources.cache.serve(config, resources.prices)
     for capacity in runtime.capacities():
         _share(capacity, resources.peers)
+    process.rooms.on_shortage = None
     if resources.peers is not None:  # instances must not all begin with the same endpoint
+        process.rooms.on_shortage = resources.peers.report_shortage
         for group in pool.groups.values():
             group.randomise_start(random.random)
     process.install(config.general_settings, pool)

@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection
 
 from llmproxy.events import EndpointStateChanged, Listener
 from llmproxy.protocols import SharedQuota, SharedStatus
+from llmproxy.routing import Group
 from llmproxy.shared_state.broadcast import ApplyPurge, StateBroadcast
 from llmproxy.shared_state.quota import Lease
+from llmproxy.shared_state.shortage import Shortages
 from llmproxy.shared_state.sync import QuotaSync
 
 
@@ -26,6 +28,7 @@ class SharedState(Listener):
     def __init__(self, sync: QuotaSync, broadcast: StateBroadcast) -> None:
         self._sync = sync
         self._broadcast = broadcast
+        self._shortages = Shortages()
 
     @property
     def listener(self) -> Listener:
@@ -55,6 +58,10 @@ class SharedState(Listener):
     def keep_only(self, keys: Collection[str]) -> None:
         """Drop the quotas of all other accounts."""
         self._sync.keep_only(keys)
+
+    def report_shortage(self, group: Group, now: float) -> None:
+        """Report what the waiting calls of a group need, in case other instances can spare it."""
+        self._shortages.report(group, now)
 
     def on_grant(self, callback: Callable[[], None]) -> None:
         """Call back when quota was granted, or the connection was lost or came back."""

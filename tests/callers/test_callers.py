@@ -16,6 +16,7 @@ from llmproxy.operations import Usage
 from llmproxy.operations.table import Replay, route_to
 from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
+from llmproxy.shared_state.quota.shared_minute import SharedMinute
 from llmproxy.token_estimates import LearnedEstimates
 from tests.support.proxy import config_for
 from tests.support.run import bounded
@@ -181,8 +182,8 @@ def test_each_instance_names_its_own_part_of_the_concurrent_calls():
     class SharedByTwo:
         share, instances = None, 2
 
-        def set_limits(self, rpm, tpm):
-            """No-op: only concurrent calls are limited."""
+        def gate(self, window, rpm, tpm):
+            return SharedMinute(self, window, rpm, tpm)
 
         def wait_s(self, requests, tokens, now):
             return 0.0
@@ -321,8 +322,8 @@ class Granting:
     def _granted(self, now):
         return self.asked_at is not None and now >= self.asked_at + self.after_s
 
-    def set_limits(self, rpm, tpm):
-        pass
+    def gate(self, window, rpm, tpm):
+        return SharedMinute(self, window, rpm, tpm)
 
     def covers(self, tokens, now):
         return self._granted(now)

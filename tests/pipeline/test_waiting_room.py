@@ -5,7 +5,7 @@ from time import monotonic
 
 import pytest
 
-from llmproxy.pipeline.failover.waiting import WaitingRoom
+from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.routing import CallDemand
 from tests.routing.pools import group
 from tests.support.run import bounded
@@ -14,7 +14,7 @@ from tests.support.run import bounded
 @bounded()
 async def test_a_checkout_that_is_given_just_as_its_client_leaves_goes_to_the_next_call():
     one = group(("a", 1, 0, {"concurrent": 1}))
-    room, (state,) = WaitingRoom(one), one.states
+    room, (state,) = WaitingRooms().of(one), one.states
     first = one.take(CallDemand(), monotonic())
     leaving, staying = (
         asyncio.create_task(room.wait(CallDemand(), at_most_s=30.0)) for _ in range(2)
@@ -36,7 +36,7 @@ async def test_a_checkout_that_is_given_just_as_its_client_leaves_goes_to_the_ne
 @bounded()
 async def test_a_client_that_leaves_while_it_waits_leaves_the_queue():
     one = group(("a", 1, 0, {"concurrent": 1}))
-    room = WaitingRoom(one)
+    room = WaitingRooms().of(one)
     first = one.take(CallDemand(), monotonic())
     leaving = asyncio.create_task(room.wait(CallDemand(), at_most_s=30.0))
     await asyncio.sleep(0)

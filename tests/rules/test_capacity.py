@@ -4,6 +4,7 @@ import pytest
 
 from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.rules.capacity import Capacity
+from llmproxy.shared_state.quota.shared_minute import SharedMinute
 
 ON_THE_WAY_S = 0.1
 
@@ -268,8 +269,8 @@ class PlentifulQuota:
         self.share = None
         self.instances = instances
 
-    def set_limits(self, rpm, tpm):
-        pass
+    def gate(self, window, rpm, tpm):
+        return SharedMinute(self, window, rpm, tpm)
 
     def wait_s(self, requests, tokens, now):
         return 0.0

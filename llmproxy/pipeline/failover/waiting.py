@@ -8,7 +8,7 @@ compete for a refill.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from time import monotonic
 
 from llmproxy.routing import CallDemand, Checkout, Group
@@ -22,10 +22,11 @@ MAX_LOOK_S = 0.5
 class WaitingRoom:
     """The waiting calls of one group. Owns their futures and the timer of the next check."""
 
-    __slots__ = ("_futures", "_group", "_timer")
+    __slots__ = ("_futures", "_group", "_rooms", "_timer")
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, rooms: WaitingRooms) -> None:
         self._group = group
+        self._rooms = rooms
         self._futures: dict[CallDemand, asyncio.Future[Checkout | None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -66,7 +67,8 @@ class WaitingRoom:
         for demand in self._group.unservable(now):
             self._end(demand)
         if self._futures:
-            self._group.report_shortage(now)
+            if self._rooms.on_shortage is not None:
+                self._rooms.on_shortage(self._group, now)
             pause_s = min(MAX_LOOK_S, max(MIN_LOOK_S, self._group.queue_moves_in_s(now)))
             self._timer = asyncio.get_running_loop().call_later(pause_s, self.serve)
 
@@ -82,18 +84,23 @@ class WaitingRoom:
 
 class WaitingRooms:
     """The waiting rooms of all groups. One object per process, so that a group that survives a
-    reload keeps its room and the calls in it."""
+    reload keeps its room and the calls in it.
 
-    __slots__ = ("_rooms",)
+    `on_shortage` is called when calls of a group wait, with the group and the time; it may ask
+    other instances for capacity.
+    """
+
+    __slots__ = ("_rooms", "on_shortage")
 
     def __init__(self) -> None:
+        self.on_shortage: Callable[[Group, float], None] | None = None
         self._rooms: dict[Group, WaitingRoom] = {}
 
     def of(self, group: Group) -> WaitingRoom:
         """Return the group's waiting room."""
         room = self._rooms.get(group)
         if room is None:
-            room = self._rooms[group] = WaitingRoom(group)
+            room = self._rooms[group] = WaitingRoom(group, self)
         return room
 
     def serve(self) -> None:

@@ -29,7 +29,7 @@ from llmproxy.rules.capacity.gates import (
     SharedQuota,
 )
 from llmproxy.rules.capacity.vendor import Reservation, VendorGate, VendorLevel
-from llmproxy.rules.capacity.window import MinuteWindow, SharedMinute
+from llmproxy.rules.capacity.window import MinuteWindow
 
 REREAD_S = 0.005
 PLENTY_OF_CALLS = 1_000
@@ -263,11 +263,6 @@ class Capacity:
         far = self._is_far_from_limits()
         headroom.reread_at = reservation.sent_at + REREAD_S if far else -inf
 
-    def note_waiting(self, tokens: int) -> None:
-        """Ask the other instances for this much: a call waits for it."""
-        if self.quota is not None:
-            self.quota.note_waiting(tokens)
-
     def throttled(self, *, careful: bool = False) -> None:
         """Return carefully, if the vendor has throttled a call without reporting limits.
 
@@ -299,7 +294,6 @@ class Capacity:
         self._headroom.clear()
         if quota is not None:
             self._minute = self._minute or MinuteWindow()
-            quota.set_limits(*self.limits)
         self._set_gates()
 
     def change_limits(
@@ -317,8 +311,6 @@ class Capacity:
 
     def _limits_changed(self) -> None:
         self._headroom.clear()
-        if self.quota is not None:
-            self.quota.set_limits(*self.limits)
         if self._burst is not None:
             self._burst = self._burst.resized(self.limits[0])
         self._set_gates()
@@ -328,7 +320,7 @@ class Capacity:
         rpm, tpm = self.limits
         minute: CountingGate | None = self._minute
         if self._minute is not None and self.quota is not None:
-            minute = SharedMinute(self.quota, self._minute, rpm, tpm)
+            minute = self.quota.gate(self._minute, rpm, tpm)
         counting: tuple[CountingGate | None, ...] = (minute, self._burst, self._ramp)
         known: tuple[tuple[Gate | None, object], ...] = (
             (self._vendor, self._vendor.requests or self._vendor.tokens),

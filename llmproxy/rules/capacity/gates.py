@@ -2,7 +2,7 @@
 
 | gate | limit | file |
 |---|---|---|
-| `MinuteWindow`, `SharedMinute` | the operator's requests and tokens a minute | window.py |
+| `MinuteWindow` | the operator's requests and tokens a minute | window.py |
 | `VendorGate` | what the vendor reports in its headers | vendor.py |
 | `BurstWindow` | short windows (Azure): 600 a minute are 10 in any second | here |
 | `Permits` | calls at a time | here |
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections import deque
 from typing import Protocol
+
+from llmproxy.rules.capacity.window import MinuteWindow
 
 MINUTE_S = 60.0
 # A permit among `concurrent` calls is free when one of them ends. When that is cannot be known.
@@ -58,8 +60,11 @@ class SharedQuota(CountingGate, Protocol):
     share: float | None
     instances: int
 
-    def set_limits(self, rpm: float | None, tpm: float | None) -> None:
-        """Set the limits that all instances share; None = not known."""
+    def gate(self, window: MinuteWindow, rpm: float | None, tpm: float | None) -> CountingGate:
+        """Set the limits that all instances share (None = not known), and return their gate.
+
+        It counts in the window of this instance, too.
+        """
 
     def note_waiting(self, tokens: float) -> None:
         """Ask the other instances for this much: a call waits for it."""

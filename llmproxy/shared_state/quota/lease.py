@@ -41,9 +41,12 @@ from math import ceil
 
 import msgspec
 
+from llmproxy.rules.capacity.gates import CountingGate
+from llmproxy.rules.capacity.window import MinuteWindow
 from llmproxy.shared_state.quota.balance import Balance, SharedLimits
 from llmproxy.shared_state.quota.demand import DemandForecast
 from llmproxy.shared_state.quota.messages import WINDOW_SLOTS, QuotaReply, QuotaRequest
+from llmproxy.shared_state.quota.shared_minute import SharedMinute
 from llmproxy.shared_state.quota.usage_history import SlotUsages, UsageHistory
 
 MIN_RETRY_S, MAX_RETRY_S = 0.02, 0.1  # from a refusal to the next request
@@ -138,6 +141,11 @@ class Lease:
         if self._limits.known and not were_known:
             self._history.report_last_minute()
             self._wake()
+
+    def gate(self, window: MinuteWindow, rpm: float | None, tpm: float | None) -> CountingGate:
+        """Set the limits, and return their gate. `window`: of this instance."""
+        self.set_limits(rpm, tpm)
+        return SharedMinute(self, window, rpm, tpm)
 
     def wait_s(self, requests: int, tokens: float, now: float) -> float:
         """Return the seconds until one call with this many tokens may be dispatched; 0 = now.

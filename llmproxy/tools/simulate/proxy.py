@@ -24,6 +24,7 @@ from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
 from llmproxy.routing.fallbacks import Fallbacks
 from llmproxy.rules.hedging import LOOK_AGAIN_S
+from llmproxy.shared_state.shortage import Shortages
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.results import EndpointCount, Results
 from llmproxy.tools.simulate.traffic import Arrival
@@ -47,11 +48,12 @@ class SimulatedRequest(msgspec.Struct, frozen=True, gc=False):
 class SimulatedRoom:
     """The waiting calls of a group (pipeline/failover/waiting.py), on the simulated clock."""
 
-    __slots__ = ("_clock", "_group", "_looks", "_waiting")
+    __slots__ = ("_clock", "_group", "_looks", "_shortages", "_waiting")
 
-    def __init__(self, group: Group, clock: Clock) -> None:
+    def __init__(self, group: Group, clock: Clock, shortages: Shortages) -> None:
         self._group = group
         self._clock = clock
+        self._shortages = shortages
         self._waiting: dict[CallDemand, Served] = {}
         self._looks = 0
 
@@ -73,7 +75,7 @@ class SimulatedRoom:
         for demand in group.unservable(now):
             self._end(demand, now)
         if self._waiting:
-            group.report_shortage(now)
+            self._shortages.report(group, now)
             pause_s = min(MAX_LOOK_S, max(MIN_LOOK_S, group.queue_moves_in_s(now)))
             look = self._looks
             self._clock.at(now + pause_s, lambda then: self._look(look, then))
@@ -118,6 +120,7 @@ class Proxy:
         self.caller = "simulated" if settings.callers else None
         self.on_change: OnChange | None = None
         self._rooms: dict[str, SimulatedRoom] = {}
+        self._shortages = Shortages()
 
     def take(self, arrival: Arrival, now: float) -> None:
         """Start a call."""
@@ -129,7 +132,7 @@ class Proxy:
         """Return the group's waiting room."""
         room = self._rooms.get(group.name)
         if room is None:
-            room = self._rooms[group.name] = SimulatedRoom(group, self.clock)
+            room = self._rooms[group.name] = SimulatedRoom(group, self.clock, self._shortages)
         return room
 
     def capacity_freed(self, now: float) -> None:
