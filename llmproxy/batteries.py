@@ -13,7 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmproxy.config import FILE_NAMES, Config, default_file, parse_config
+from llmproxy.config import Config
+from llmproxy.config_file import (
+    FILE_NAMES,
+    ConfigFile,
+    config_from_environment,
+    default_file,
+    refuse_accidents,
+)
 from llmproxy.protocols import (
     AnswerCaches,
     ASGIApp,
@@ -28,7 +35,6 @@ from llmproxy.protocols import (
     WebPages,
 )
 from llmproxy.runtime import LiveConfig
-from llmproxy.runtime.config_file import ConfigFile
 from llmproxy.serving import Batteries
 
 if TYPE_CHECKING:
@@ -179,13 +185,6 @@ def config_to_serve(
     if path is not None:
         file = config_file(path, environ)
         return file.load(), file
-    if not _has("config_help"):
-        return None, None
-    from llmproxy.config_help import (  # noqa: PLC0415 - may not be there
-        config_from_environment,
-        refuse_accidents,
-    )
-
     config = config_from_environment(environ)
     if config is None:
         refuse_accidents(environ, Path())
@@ -194,12 +193,16 @@ def config_to_serve(
 
 def config_file(path: Path, environ: Mapping[str, str]) -> ConfigFile:
     """Return a config file that is checked against what is installed."""
-    parse: Callable[..., Config] = parse_config
-    if _has("config_help"):
-        from llmproxy import config_help  # noqa: PLC0415 - may not be there
+    return ConfigFile(path, environ, check=installed().check)
 
-        parse = config_help.parse_config
-    return ConfigFile(path, environ, parse=parse, check=installed().check)
+
+def start_token() -> str | None:
+    """Return what opens `/admin` where no admin_key is configured; None = there is no `/admin`."""
+    if not _has("admin"):
+        return None
+    from llmproxy.admin import START_TOKEN  # noqa: PLC0415 - may not be there
+
+    return START_TOKEN
 
 
 def reloader_of(file: ConfigFile | None, *, signals: bool = True) -> Reloader | None:

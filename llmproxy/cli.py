@@ -22,7 +22,7 @@ from llmproxy.tools.top import options as top_options
 
 if TYPE_CHECKING:
     from llmproxy.config import Config
-    from llmproxy.runtime.config_file import ConfigFile
+    from llmproxy.config_file import ConfigFile
     from llmproxy.serving import Batteries
 
 # A worker uses one core. Far above any machine's need, and it fits into a byte (workers/inbox.py).
@@ -184,8 +184,11 @@ def _seconds(text: str) -> float:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from llmproxy.batteries import config_to_serve  # noqa: PLC0415 - other commands start fast
-    from llmproxy.serving import address_of, announcement, serve, source_of  # noqa: PLC0415
+    from llmproxy.batteries import (  # noqa: PLC0415 - other commands start fast
+        config_to_serve,
+        start_token,
+    )
+    from llmproxy.process import address_of, announcement, serve  # noqa: PLC0415
 
     # A SIGHUP that comes now waits for the reloader; by default it would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
@@ -199,7 +202,7 @@ def _serve(options: argparse.Namespace) -> int:
         address_of(config, options.host, options.port),
         os.environ,
         _batteries(file),
-        announce=partial(announcement, config, source_of(file)),
+        announce=partial(announcement, config, str(file or "the environment"), token=start_token()),
     )
 
 
@@ -237,9 +240,8 @@ def _serve_demo(options: argparse.Namespace, *, asked_for: bool) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from llmproxy.batteries import DEFAULT_CONFIG, config_file  # noqa: PLC0415
-    from llmproxy.config import default_file  # noqa: PLC0415
-    from llmproxy.config_help import masked  # noqa: PLC0415
-    from llmproxy.serving import address_of, open_to_all  # noqa: PLC0415
+    from llmproxy.config_file import default_file, masked  # noqa: PLC0415
+    from llmproxy.process import address_of, open_to_all  # noqa: PLC0415
 
     file = options.file or default_file() or DEFAULT_CONFIG
     config = config_file(file, os.environ).load()
@@ -274,7 +276,7 @@ def _top(options: argparse.Namespace) -> int:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    from llmproxy.config_help import json_schema  # noqa: PLC0415
+    from llmproxy.config_file import json_schema  # noqa: PLC0415
 
     print(json.dumps(json_schema(), indent=2))  # noqa: T201
     return 0

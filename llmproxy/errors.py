@@ -27,7 +27,7 @@
        └─ StreamBroken             after the commit point: upstream_stream_interrupted
 
 Exceptions of libraries are translated where they are caught: sockets and TLS in `upstream/`, config
-files in `config/`. `app/rendering.py` turns a GatewayError into an answer, in the shape of the
+files in `config_file/`. `app/rendering.py` turns a GatewayError into an answer, in the shape of the
 call's dialect. What a vendor's answer means is decided in `providers/error_responses.py`.
 """
 
@@ -47,7 +47,7 @@ Phase = Literal["pool", "connect", "first byte", "idle", "total"]
 class Problem:
     """One thing wrong in a config: where it is, what was found, what to do.
 
-    `path`: of the value, where the line is not known yet; `config.located` finds the line.
+    `path`: of the value, where the line is not known yet; `config_file` finds the line.
     """
 
     file: str

@@ -13,7 +13,7 @@ import grafana
 import http_reference
 
 from llmproxy.admin.stats.metrics.catalogue import SECTIONS as METRIC_SECTIONS
-from llmproxy.config_help import json_schema
+from llmproxy.config_file import json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/configuration.md")

@@ -1,6 +1,6 @@
 """The admin battery: the operator's API, `/metrics` and the dashboard.
 
-Other packages use it through `open_admin`.
+Other packages use it through `open_admin`, and print START_TOKEN.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from llmproxy.admin.process_family import START_TOKEN
 from llmproxy.admin.stats.collector import SLOTS, StatsCollector, WorkerSlot
 from llmproxy.admin.stats.sampler import Sampler
 from llmproxy.aio.tasks import background
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig
     from llmproxy.telemetry import Recorders
 
-__all__ = ["SLOTS", "WorkerSlot", "open_admin"]
+__all__ = ["SLOTS", "START_TOKEN", "WorkerSlot", "open_admin"]
 
 
 @asynccontextmanager

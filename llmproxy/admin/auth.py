@@ -20,8 +20,8 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel
 
 from llmproxy.admin.guessing import WrongKeys
+from llmproxy.admin.process_family import ENDED_SESSIONS, MARK_BYTES, START_TOKEN, STARTED_AT
 from llmproxy.rules.addresses import host_name, is_loopback, is_this_machine
-from llmproxy.runtime.process_family import ENDED_SESSIONS, MARK_BYTES, START_TOKEN, STARTED_AT
 
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig

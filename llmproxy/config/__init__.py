@@ -1,13 +1,5 @@
 from llmproxy.config.base import CacheMode, Strategy, TokenProvider
 from llmproxy.config.general import GeneralSettings, Timeouts, server_settings, shares_state
-from llmproxy.config.loading import (
-    FILE_NAMES,
-    config_text,
-    default_file,
-    load_config,
-    located,
-    parse_config,
-)
 from llmproxy.config.models import (
     OPENAI_BASE_URL,
     Config,
@@ -18,7 +10,6 @@ from llmproxy.config.models import (
 from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Tracing
 
 __all__ = [
-    "FILE_NAMES",
     "OPENAI_BASE_URL",
     "CacheMode",
     "CacheParams",
@@ -35,11 +26,6 @@ __all__ = [
     "Timeouts",
     "TokenProvider",
     "Tracing",
-    "config_text",
-    "default_file",
-    "load_config",
-    "located",
-    "parse_config",
     "server_settings",
     "shares_state",
 ]

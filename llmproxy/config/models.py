@@ -8,11 +8,12 @@ from the fields' descriptions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Self
+from itertools import chain, count
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic.functional_validators import AfterValidator
-from pydantic_core import PydanticCustomError
 
 from llmproxy.config import checks
 from llmproxy.config.base import (
@@ -28,12 +29,11 @@ from llmproxy.config.base import (
     TokenProvider,
     Url,
 )
-from llmproxy.config.conflicts import conflicts
 from llmproxy.config.general import GeneralSettings
-from llmproxy.config.names import named
 from llmproxy.config.sections import Limits, Price
 
 OPENAI_BASE_URL = "https://api.openai.com/v1/"
+OPENAI_HOST = "api.openai.com"
 
 
 class Params(Section):
@@ -133,6 +133,33 @@ class ModelEntry(Section):
     )
 
 
+def _named(models: tuple[ModelEntry, ...]) -> tuple[ModelEntry, ...]:
+    """Return endpoints that all have names: by default their host, numbered where two are equal.
+
+    A name depends only on the entries above it in its group, so appending an endpoint renames no
+    other, and state survives a reload.
+    """
+    taken = {entry.name for entry in models}
+    named = []
+    for entry in models:
+        name = entry.name
+        if name is None:
+            host = _host(entry)
+            numbered = (f"{host}-{number}" for number in count(2))
+            name = next(free for free in chain((host,), numbered) if free not in taken)
+            taken.add(name)
+        named.append(entry.model_copy(update={"name": name}))
+    return tuple(named)
+
+
+def _host(entry: ModelEntry) -> str:
+    """Return host or host:port of an endpoint, or else its provider."""
+    host = urlsplit(entry.params.azure_endpoint or entry.params.base_url or "").netloc
+    provider = entry.provider or ""
+    known = (host, provider if provider.isascii() and provider.isalnum() else "")
+    return next((name for name in known if 0 < len(name) <= 90), OPENAI_HOST)
+
+
 class ModelGroup(Section):
     """A model name that clients use, and the endpoints that serve it."""
 
@@ -140,7 +167,7 @@ class ModelGroup(Section):
         description='The name that clients put in `model`. `"*"` matches every other name, and '
         "calls without a model."
     )
-    models: tuple[ModelEntry, ...] = Field(
+    models: Annotated[tuple[ModelEntry, ...], AfterValidator(_named)] = Field(
         description="The group's endpoints, at least one.", min_length=1
     )
     strategy: Strategy | None = Field(
@@ -168,16 +195,9 @@ class ModelGroup(Section):
         "`cache_params.mode`.",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _name_endpoints(cls, written: object) -> object:
-        return named(written)
-
 
 class Config(Section):
     """A whole configuration, checked and frozen."""
-
-    CONFLICT: ClassVar[str] = "conflict"  # error type of the validator below
 
     model_groups: tuple[ModelGroup, ...] = Field(
         description="The models that clients can use: at least one group.", min_length=1
@@ -188,8 +208,14 @@ class Config(Section):
     )
 
     @model_validator(mode="after")
-    def _hold_together(self) -> Self:
-        for conflict in conflicts(self):
-            text = f"{conflict.found} {conflict.remedy}".replace("{value}", "like the first")
-            raise PydanticCustomError("conflict", "{text}", {"text": text})
+    def _names_are_known_once(self) -> Self:
+        names = {group.model_group for group in self.model_groups}
+        if len(names) < len(self.model_groups):
+            checks.refuse("found two model groups of one name.", "Rename one.")
+        for group in self.model_groups:
+            if len({entry.name for entry in group.models}) < len(group.models):
+                checks.refuse("found two endpoints of one name in a group.", "Rename one.")
+            fallbacks = (group.fallbacks, group.context_window_fallbacks)
+            if not names.issuperset(chain(*fallbacks, group.content_filter_fallbacks)):
+                checks.refuse("found a fallback that is no model group.", "Name another one.")
         return self

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from llmproxy.config_help.environment import PLACE
+from llmproxy.config_file.environment import PLACE
 from llmproxy.errors import ConfigError, Problem
 
 MAX_FILES = 100  # so many files of the folder are looked at

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from hashlib import sha256
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import BaseModel
-
-from llmproxy.config.raw import Conflict, Path, get, group_names, items, plain
+from llmproxy.config_file.raw import Conflict, Path, get, group_names, items, text_of
 
 
 def battery_conflicts(config: object) -> Iterator[Conflict]:
-    """Yield every conflict between settings of batteries, as `llmproxy.config.conflicts` does."""
+    """Yield every conflict between settings of batteries, as `conflicts` does."""
     settings = get(config, "general_settings")
     yield from _callers(config)
     yield from _redis(settings)
@@ -28,7 +26,7 @@ def _callers(config: object) -> Iterator[Conflict]:
     names: dict[str, Path] = {}
     keys: dict[str, Path] = {}
     for index, caller in enumerate(items(get(get(config, "general_settings"), "callers"))):
-        if not isinstance(caller, dict | BaseModel):
+        if not isinstance(caller, dict):
             continue
         path: Path = (*CALLERS, index)
         yield from _equal_name(caller, path, names)
@@ -77,7 +75,7 @@ def _key(caller: object, path: Path, first: dict[str, Path]) -> Iterator[Conflic
 
 def _digest(caller: object) -> str | None:
     """Return the SHA-256 of a caller's key; None if the raw value has none."""
-    if key := plain(get(caller, "key")):
+    if key := text_of(get(caller, "key")):
         return sha256(key.encode(errors="surrogatepass")).hexdigest()
     written = get(caller, "key_sha256")
     return written.lower() if isinstance(written, str) else None
@@ -197,7 +195,7 @@ def _redis_cluster(settings: object) -> Iterator[Conflict]:
         yield _redis_conflict(
             "redis_db", "found a database in a cluster.", "Remove it: there is only 0."
         )
-    url = plain(get(settings, "redis_url"))
+    url = text_of(get(settings, "redis_url"))
     if url is None:
         return
     scheme, database = _scheme_and_database(url)

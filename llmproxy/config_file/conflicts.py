@@ -1,14 +1,14 @@
 """Cross-field validation: values that are valid alone and conflict with each other.
 
-Works on a `Config` and on raw YAML values, valid or not: although a value has the wrong type in one
-place, a duplicate name in another place is still reported. Never raises.
+Works on raw YAML values, valid or not: although a value has the wrong type in one place, a
+duplicate name in another place is still reported. Never raises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmproxy.config.raw import Conflict, Path, get, group_names, items
+from llmproxy.config_file.raw import Conflict, Path, get, group_names, items
 
 
 def conflicts(config: object) -> Iterator[Conflict]:

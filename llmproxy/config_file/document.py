@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from llmproxy.config.references import resolve
+from llmproxy.config_file.references import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llmproxy.config.raw import Path
+    from llmproxy.config_file.raw import Path
 
 MAX_VALUES = 100_000  # nested aliases multiply: a short file may expand to a billion values
 MAX_DEPTH = 50
@@ -71,7 +71,7 @@ class Document:
         return 1
 
 
-def read(text: str, environ: Mapping[str, str]) -> Document:
+def read_document(text: str, environ: Mapping[str, str]) -> Document:
     """Read a YAML text. Never raises: errors are in the document's `errors`."""
     document = Document()
     if odd := _ODD_BREAK.search(text):

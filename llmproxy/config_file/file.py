@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 
-from llmproxy.config import Config, config_text, located, parse_config
+from llmproxy.config import Config
+from llmproxy.config_file.files import unwritable_files
+from llmproxy.config_file.loading import config_text, located, parse_config
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers import endpoints_of
 
@@ -22,11 +24,9 @@ def _no_check(_config: Config, *, file: str) -> None:
 class ConfigFile:
     """A config file, and what was read from it.
 
-    `environ`: resolves the references in the file. `parse`: parses its text, as `parse_config`
-    does. `check`: raises ConfigError for what this installation cannot do. `amend`: adds to a
-    config what is not in the file; may raise ConfigError. `served`: the text of the config that is
-    being served. `seen`: the text at the last look, or why it could not be read; `seen_at`: when
-    that was, of `time.monotonic`.
+    `environ`: resolves the references in the file. `check`: raises ConfigError for what this
+    installation cannot do. `amend`: adds what is not in the file; may raise ConfigError.
+    `served`, `seen`, `seen_at`: notes of what reloads it, as `llmproxy.reload` describes them.
     """
 
     def __init__(
@@ -34,18 +34,19 @@ class ConfigFile:
         path: Path,
         environ: Mapping[str, str],
         *,
-        parse: Callable[..., Config] = parse_config,
         check: Callable[..., None] = _no_check,
         amend: Callable[[Config], Config] = _unchanged,
     ) -> None:
         self.path = path
         self.environ = environ
-        self.parse = parse
         self.check = check
         self.amend = amend
         self.served = ""
         self.seen = ""
         self.seen_at = 0.0
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def load(self) -> Config:
         """Read and parse the file. Raises ConfigError with every problem."""
@@ -66,11 +67,12 @@ class ConfigFile:
     def parsed(self, text: str) -> Config:
         """Return the config that a text of this file stands for. Raises ConfigError with every
         problem."""
-        config = self.parse(text, self.environ, file=str(self.path))
-        problems: list[Problem] = []
+        file = str(self.path)
+        config = parse_config(text, self.environ, file=file)
+        problems: list[Problem] = [*unwritable_files(config.general_settings, file)]
         for check in (endpoints_of, self.check):
             try:
-                check(config, file=str(self.path))
+                check(config, file=file)
             except ConfigError as error:
                 problems += error.problems
         if problems:

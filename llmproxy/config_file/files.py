@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmproxy.config.general import GeneralSettings
+from llmproxy.config import GeneralSettings
 from llmproxy.errors import Problem
 
 

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from llmproxy.config.conflicts import conflicts
-from llmproxy.config.document import Document, read
-from llmproxy.config.models import Config
-from llmproxy.config.raw import Conflict
-from llmproxy.config.raw import Path as ValuePath
+from llmproxy.config import Config
+from llmproxy.config_file.battery_settings import battery_conflicts
+from llmproxy.config_file.conflicts import conflicts
+from llmproxy.config_file.document import Document, read_document
+from llmproxy.config_file.raw import Conflict
+from llmproxy.config_file.remedies import explain
 from llmproxy.errors import ConfigError, Problem
-
-Explain = Callable[[ErrorDetails | Conflict, Document, str], Problem | None]
-FindConflicts = Callable[[object], Iterable[Conflict]]
 
 EXAMPLE = "See llmproxy.example.yaml for a working config."
 # The config of a folder, under the first of these names.
 FILE_NAMES = ("llmproxy.yaml", "llmproxy.yml")
-CORRECT = "Correct it; docs/configuration.md describes every key."
-
-
-def briefly(fault: ErrorDetails | Conflict, document: Document, file: str) -> Problem:
-    """Return a fault with its line. Repeats no value: any may be secret."""
-    if isinstance(fault, Conflict):
-        path, found, remedy = fault.path, fault.found, fault.remedy
-    else:
-        path, context = fault["loc"], fault.get("ctx", {})
-        found, remedy = context.get("found", f"{fault['msg']}."), context.get("remedy", CORRECT)
-    found = f"{dotted(path)}: {found.replace('{value}', 'this value')}"
-    return Problem(file, document.line(path), found, remedy)
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
@@ -45,24 +31,13 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     return parse_config(config_text(path), environ, file=str(path))
 
 
-def parse_config(
-    text: str,
-    environ: Mapping[str, str],
-    *,
-    file: str,
-    explain: Explain = briefly,
-    find_conflicts: FindConflicts = conflicts,
-) -> Config:
-    """Parse the text of a config; `file` is its name in the problems. Raises ConfigError.
-
-    `explain`: makes the problem of a fault; None = it only follows from others. `find_conflicts`:
-    finds what is wrong between values.
-    """
-    document = read(text, environ)
+def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> Config:
+    """Parse the text of a config; `file` is its name in the problems. Raises ConfigError."""
+    document = read_document(text, environ)
     found = [Problem(file, error.line, error.found, error.remedy) for error in document.errors]
     config = None
     if isinstance(document.value, dict):
-        config, wrong = _checked(document, file, explain, find_conflicts)
+        config, wrong = _checked(document, file)
         found += wrong
     elif not found:
         line = document.line(())
@@ -94,7 +69,7 @@ def default_file(folder: Path | None = None) -> Path | None:
 
 def located(problems: Iterable[Problem], text: str) -> list[Problem]:
     """Return problems with the lines of their paths in the text of a config, in that order."""
-    document = read(text, {})
+    document = read_document(text, {})
     placed = [
         replace(problem, line=document.line(problem.path)) if problem.path else problem
         for problem in problems
@@ -122,32 +97,19 @@ def config_text(path: Path) -> str:
     raise ConfigError([problem])
 
 
-def _checked(
-    document: Document, file: str, explain: Explain, find_conflicts: FindConflicts
-) -> tuple[Config | None, list[Problem]]:
+def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem]]:
     config = None
-    faults: list[ErrorDetails | Conflict] = [*find_conflicts(document.value)]
+    clashes = [*conflicts(document.value), *battery_conflicts(document.value)]
+    faults: list[ErrorDetails | Conflict] = [*clashes]
     try:
         config = Config.model_validate(document.value)
     except ValidationError as error:
         faults += [
             detail
             for detail in error.errors(include_url=False)
-            # Errors of the text itself are in document.errors, and conflicts are in `faults`.
-            if detail["loc"] not in document.refused and detail["type"] != Config.CONFLICT
+            # Errors of the text itself are in document.errors. A config that is refused as a whole
+            # has conflicts.
+            if detail["loc"] not in document.refused and (detail["loc"] or not clashes)
         ]
     problems = (explain(fault, document, file) for fault in faults)
     return config, [problem for problem in problems if problem is not None]
-
-
-def dotted(path: ValuePath) -> str:
-    """Return a path in the form model_groups[0].models[1].weight."""
-    written = ""
-    for part in path:
-        written += f"[{part}]" if isinstance(part, int) else f".{shortened(part)}"
-    return written.lstrip(".") or "top level"
-
-
-def shortened(text: str) -> str:
-    """Return a text with at most 80 characters."""
-    return text if len(text) <= 80 else text[:77] + "..."

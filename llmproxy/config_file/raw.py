@@ -1,11 +1,9 @@
-"""Reads raw config values, which may be a mapping, a model or junk, and names conflicts in them."""
+"""Reads raw config values, which may be junk, and names conflicts in them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from pydantic import BaseModel, SecretStr
 
 Path = tuple[str | int, ...]
 
@@ -26,28 +24,21 @@ class Conflict:
 
 
 def get(value: object, key: str) -> object:
-    """Return `value[key]` of a mapping or `value.key` of a model; None if there is neither."""
-    if isinstance(value, Mapping):
-        return value.get(key)
-    if isinstance(value, BaseModel) and key in type(value).model_fields:
-        found: object = getattr(value, key)
-        return found
-    return None
+    """Return `value[key]` of a mapping; None if there is none."""
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def items(value: object) -> Sequence[object]:
-    """Return a list or tuple as it is, and an empty tuple for anything else."""
-    return value if isinstance(value, list | tuple) else ()
+    """Return a list as it is, and an empty tuple for anything else."""
+    return value if isinstance(value, list) else ()
 
 
-def plain(value: object) -> str | None:
-    """Return a string, secret or not; None for anything else."""
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
+def text_of(value: object) -> str | None:
+    """Return a string; None for anything else."""
     return value if isinstance(value, str) else None
 
 
 def group_names(config: object) -> set[str]:
-    """Return the names of the model groups of a config, parsed or raw."""
+    """Return the names of the model groups of a config."""
     names = (get(group, "model_group") for group in items(get(config, "model_groups")))
     return {name for name in names if isinstance(name, str)}

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any
 from llmproxy.config.base import Section
 from llmproxy.config.checks import REFUSED
 from llmproxy.config.general import GeneralSettings, Timeouts
-from llmproxy.config.loading import dotted, shortened
 from llmproxy.config.models import Config, ModelEntry, ModelGroup, Params
-from llmproxy.config.raw import Conflict
 from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Tracing
+from llmproxy.config_file.raw import Conflict
 from llmproxy.errors import Problem
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from llmproxy.config.document import Document
-    from llmproxy.config.raw import Path
+    from llmproxy.config_file.document import Document
+    from llmproxy.config_file.raw import Path
 
 # Names in other gateways' configs -> our names.
 SYNONYMS = {
@@ -279,3 +278,16 @@ def _secret(path: Path) -> bool:
     guarded = any(secret in word for word in words for secret in _SECRET_WORDS)
     # a key where its section should be
     return guarded or path[-1:] == ("params",) or "callers" in path[-2:]
+
+
+def dotted(path: Path) -> str:
+    """Return a path in the form model_groups[0].models[1].weight."""
+    written = ""
+    for part in path:
+        written += f"[{part}]" if isinstance(part, int) else f".{shortened(part)}"
+    return written.lstrip(".") or "top level"
+
+
+def shortened(text: str) -> str:
+    """Return a text with at most 80 characters."""
+    return text if len(text) <= 80 else text[:77] + "..."

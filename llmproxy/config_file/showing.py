@@ -9,7 +9,7 @@ import yaml
 from pydantic import SecretStr
 
 from llmproxy.config.models import Config
-from llmproxy.config.references import REFERENCE, escaped
+from llmproxy.config_file.references import REFERENCE, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

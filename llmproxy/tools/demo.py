@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import llmproxy
-from llmproxy.config import parse_config
-from llmproxy.serving import (
-    BACKLOG,
-    Batteries,
-    address_of,
-    base_of,
-    bound,
-    run_to_the_end,
-    say,
-    serve_on,
-)
+from llmproxy.config_file import parse_config
+from llmproxy.process import BACKLOG, address_of, base_of, bound, run_to_the_end, say
+from llmproxy.serving import Batteries, serve_on
 from llmproxy.tools.simulator.demo import demo_fleet
 
 DEMO_ANNOUNCEMENT = """\

@@ -14,8 +14,7 @@ from time import monotonic
 from urllib.parse import urlencode
 
 from llmproxy.admin.api.explain import Candidate, Explanation, explained, group_of, no_such_group
-from llmproxy.config import FILE_NAMES, default_file
-from llmproxy.config_help import load_config
+from llmproxy.config_file import FILE_NAMES, default_file, load_config
 from llmproxy.price_list import list_price
 from llmproxy.runtime import pool_of
 from llmproxy.tools.admin_client import AdminApiError, ask, find_address

@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 import sys
 
-from llmproxy.serving import BACKLOG, bound
+from llmproxy.process import BACKLOG, bound
 
 SPREADS = sys.platform == "linux"
 

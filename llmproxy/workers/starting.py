@@ -10,20 +10,19 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from llmproxy.admin import SLOTS
+from llmproxy.admin import SLOTS, START_TOKEN
 from llmproxy.config import Config, shares_state
+from llmproxy.config_file import ConfigFile
 from llmproxy.errors import ConfigError, Problem
-from llmproxy.runtime.config_file import ConfigFile
-from llmproxy.server.server import CANCEL_GRACE_S
-from llmproxy.serving import (
+from llmproxy.process import (
     CannotListenError,
     address_of,
     announcement,
     base_of,
     log_to_stderr,
     say,
-    source_of,
 )
+from llmproxy.server.server import CANCEL_GRACE_S
 from llmproxy.shared_state.embedded import (
     EmbeddedServer,
     NotInstalledError,
@@ -93,8 +92,8 @@ def serve_with_workers(
             memory=SharedMemory(count, SLOTS),
             good=LastGoodConfig(count),
         )
-        source = f"{source_of(file)}, with {count} workers"
-        text = announcement(config, source, base_of(port.claim))
+        source = f"{file or 'the environment'}, with {count} workers"
+        text = announcement(config, source, base_of(port.claim), token=START_TOKEN)
         return _supervisor(context, count, text).run()
 
 

@@ -16,10 +16,11 @@ import uvloop
 from llmproxy.admin import WorkerSlot
 from llmproxy.batteries import installed
 from llmproxy.config import Config
+from llmproxy.config_file import ConfigFile
 from llmproxy.errors import ConfigError
+from llmproxy.process import say
 from llmproxy.reload import Reloader, kept_until_restart, on_signal_or_file_change
-from llmproxy.runtime.config_file import ConfigFile
-from llmproxy.serving import say, serve_on
+from llmproxy.serving import serve_on
 from llmproxy.shared_state.embedded import EmbeddedServer
 from llmproxy.telemetry.shared_memory import SharedMemory
 from llmproxy.workers.forking import Lifeline

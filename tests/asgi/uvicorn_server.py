@@ -10,7 +10,7 @@ import yaml
 
 from llmproxy.asgi.exchange import serve_asgi
 from llmproxy.batteries import installed
-from llmproxy.config import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.serving import open_app
 from tests.support.proxy import RecordedEvents
 

@@ -13,7 +13,7 @@ from llmproxy.cache.coalescing import Coalescer
 from llmproxy.cache.lookup import CachePolicy
 from llmproxy.cache.stores.memory import MemoryStore
 from llmproxy.calls import Patience
-from llmproxy.config import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
 from tests.routing.pools import call

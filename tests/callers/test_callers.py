@@ -10,7 +10,8 @@ import yaml
 from llmproxy.callers import ConfiguredCallers
 from llmproxy.callers.limits import CallerLimits
 from llmproxy.calls import Call, Patience
-from llmproxy.config import Caller, parse_config
+from llmproxy.config import Caller
+from llmproxy.config_file import parse_config
 from llmproxy.errors import CallerThrottled, ClientError, Overload
 from llmproxy.operations import Usage
 from llmproxy.operations.table import Replay, route_to

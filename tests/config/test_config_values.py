@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from llmproxy.config import Config, Limits, ModelEntry, ModelGroup, Params, Price, Queue
-from llmproxy.config_help import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.errors import ConfigError
 
 
@@ -137,11 +137,17 @@ def test_a_config_built_in_code_has_names_too():
     assert [e.name for e in config.model_groups[0].models] == ["api.openai.com", "api.openai.com-2"]
 
 
-def test_a_config_built_in_code_cannot_contradict_itself():
-    group = ModelGroup(model_group="m", models=(ModelEntry(),))
-
-    with pytest.raises(ValidationError, match="a second model_group"):
-        Config(model_groups=(group, group))
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [{"model_group": "m", "models": [{}]}, {"model_group": "m", "models": [{}]}],
+        [{"model_group": "m", "models": [{"name": "e"}, {"name": "e"}]}],
+        [{"model_group": "m", "models": [{}], "fallbacks": ["n"]}],
+    ],
+)
+def test_a_config_built_in_code_cannot_contradict_itself(groups):
+    with pytest.raises(ValidationError, match=r"groups of|endpoints of|no model group"):
+        Config.model_validate({"model_groups": groups})
 
 
 def test_a_config_cannot_be_changed():

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from llmproxy.config import Caller, Limits
-from llmproxy.config_help import masked, parse_config
-from tests.config_help.mistakes import problems, settings, told_once
+from llmproxy.config_file import masked, parse_config
+from tests.config_file.mistakes import problems, settings, told_once
 
 KEY = "sk-team-a"
 DIGEST = sha256(KEY.encode()).hexdigest()

@@ -2,9 +2,8 @@
 
 import pytest
 
-from llmproxy.config import Config, ModelEntry, ModelGroup
-from llmproxy.config_help import parse_config
-from tests.config_help.mistakes import problems
+from llmproxy.config_file import parse_config
+from tests.config_file.mistakes import problems
 
 KEYS = ["fallbacks", "context_window_fallbacks", "content_filter_fallbacks"]
 
@@ -75,10 +74,3 @@ def test_a_fallback_to_a_duplicate_group_is_reported_once():
     found = problems(groups("a: b", "a: b", "b"))
 
     assert [line for line, _ in found] == [3]
-
-
-def test_a_config_built_in_code_must_have_valid_fallbacks():
-    group = ModelGroup(model_group="m", models=(ModelEntry(),), fallbacks=("other",))
-
-    with pytest.raises(ValueError, match="there is no such model group"):
-        Config(model_groups=(group,))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.config_help import load_config, parse_config
+from llmproxy.config_file import load_config, parse_config
 from llmproxy.errors import ConfigError
-from tests.config_help.mistakes import GROUP, entry, problems, settings, told_once
+from tests.config_file.mistakes import GROUP, entry, problems, settings, told_once
 
 # line, text, part of the message
 SAID = [

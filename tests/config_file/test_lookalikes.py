@@ -2,8 +2,8 @@
 
 import pytest
 
-from llmproxy.config_help import parse_config
-from tests.config_help.mistakes import entry, problems
+from llmproxy.config_file import parse_config
+from tests.config_file.mistakes import entry, problems
 
 LOOKALIKES = [
     *("$U2KEY", "os.environ.U2KEY", 'os.environ["U2KEY"]', "os.environ['U2KEY']"),

@@ -2,9 +2,9 @@
 
 import pytest
 
-from llmproxy.config_help import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.errors import ConfigError
-from tests.config_help.mistakes import entry, settings
+from tests.config_file.mistakes import entry, settings
 
 SECRET = "sk-tell-nobody"
 

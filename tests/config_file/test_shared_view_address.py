@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from llmproxy.config import shares_state
-from llmproxy.config_help import config_from_environment, masked, parse_config
-from tests.config_help.mistakes import settings, told_once
+from llmproxy.config_file import config_from_environment, masked, parse_config
+from tests.config_file.mistakes import settings, told_once
 
 SECRET = "tell-nobody"
 

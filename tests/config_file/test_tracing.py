@@ -2,8 +2,8 @@
 
 import pytest
 
-from llmproxy.config_help import masked, parse_config
-from tests.config_help.mistakes import GROUP, settings, told_once
+from llmproxy.config_file import masked, parse_config
+from tests.config_file.mistakes import GROUP, settings, told_once
 
 
 def tracing(*lines):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from llmproxy.config import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.entra.credentials import EntraCredentials, azure_identity
 from llmproxy.errors import CredentialRejected
 from llmproxy.providers import endpoints_of

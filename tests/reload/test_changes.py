@@ -3,7 +3,7 @@
 import pytest
 
 from llmproxy.config import GeneralSettings
-from llmproxy.config_help import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.reload.changes import NEEDS_RESTART, differences, kept_until_restart
 
 BEFORE = """\

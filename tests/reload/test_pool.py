@@ -1,6 +1,6 @@
 """Which state an endpoint of the next config gets."""
 
-from llmproxy.config import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.providers import endpoints_of
 from llmproxy.reload.carried_over import CarriedOver
 from llmproxy.runtime import pool_of

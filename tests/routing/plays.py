@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from llmproxy.config import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.operations import Replay
 from llmproxy.routing import CallDemand
 from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from llmproxy.config import Price, parse_config
+from llmproxy.config import Price
+from llmproxy.config_file import parse_config
 from llmproxy.providers import endpoints_of
 from llmproxy.runtime.prices import no_list, price_of, prices_of
 from tests.support.proxy import config_for

@@ -9,7 +9,7 @@ import yaml
 
 from llmproxy.app import App
 from llmproxy.batteries import config_file, installed
-from llmproxy.config import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.events import (
     AttemptEnded,
     CallFinished,

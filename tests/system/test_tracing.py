@@ -169,7 +169,7 @@ async def test_without_tracing_the_sdk_is_not_imported(tmp_path):
         "import sys\n"
         "from llmproxy.telemetry.tracing import traced\n"
         "from pathlib import Path\n"
-        "from llmproxy.config import load_config\n"
+        "from llmproxy.config_file import load_config\n"
         "import llmproxy.serving\n"
         "with traced(load_config(Path('plain.yaml'), {})) as tracer: print(tracer)\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from llmproxy.serving import TerminalFormatter
+from llmproxy.process import TerminalFormatter
 from llmproxy.telemetry.access_log import AccessLog
 from tests.support.finished import finished_call
 from tests.support.run import bounded

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from llmproxy.calls import TraceContext
-from llmproxy.config import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.events import CallFinished
 from llmproxy.operations import Usage
 from llmproxy.steps import Attempt, AttemptOutcome, PassedOver, Verdict

@@ -3,7 +3,7 @@
 import json
 
 from llmproxy.calls import Call
-from llmproxy.config import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.operations.table import route_to
 from llmproxy.runtime import pool_of

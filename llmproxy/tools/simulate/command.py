@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from llmproxy.config import Config
-from llmproxy.config_help import load_config
+from llmproxy.config_file import load_config
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers import endpoints_of
 from llmproxy.tools.simulate.model import Model, load_model

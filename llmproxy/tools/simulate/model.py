@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from llmproxy.config.base import NUMBER, Count, Seconds, SecondsOrZero, Section
-from llmproxy.config.document import Document, read
+from llmproxy.config_file import Document, read_document
 from llmproxy.errors import ConfigError, Problem
 
 FORMAT = "docs/simulation.md shows the format."
@@ -95,7 +95,7 @@ def load_model(path: Path, known: Collection[tuple[str, str]]) -> Model:
     except (OSError, UnicodeDecodeError) as error:
         problem = Problem(file, 0, f"cannot be read: {error}.", "Check the path.")
         raise ConfigError([problem]) from error
-    document = read(text, {})
+    document = read_document(text, {})
     problems = [Problem(file, error.line, error.found, error.remedy) for error in document.errors]
     if problems:
         raise ConfigError(problems)

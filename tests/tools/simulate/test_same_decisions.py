@@ -10,7 +10,7 @@ from random import Random
 from types import SimpleNamespace
 
 from llmproxy.calls import Accepted, Call, Patience
-from llmproxy.config import parse_config
+from llmproxy.config_file import parse_config
 from llmproxy.errors import GatewayError
 from llmproxy.events import Listeners
 from llmproxy.operations.table import Replay, route_to

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmproxy.config import Config
-from llmproxy.config.names import named
-from llmproxy.config_help import config_from_environment, masked, parse_config
+from llmproxy.config_file import config_from_environment, masked, parse_config
 from llmproxy.errors import ConfigError
 from tests.support.examples import examples
 
@@ -198,25 +197,3 @@ def test_any_environment_gives_a_config_or_problems_or_nothing(environ):
         assert all(re.search(r"[A-Z_]{9,}", problem.found) for problem in error.problems)
     else:
         assert config is None or config.model_groups[0].model_group == "*"
-
-
-HOSTS = st.sampled_from(["https://h/", "https://h-2/", "https://i:1/"])
-ENTRIES = st.lists(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "name": st.sampled_from(["h", "h-2", "x"]),
-            "params": HOSTS.map(lambda base_url: {"base_url": base_url}),
-        },
-    ),
-    unique_by=lambda entry: entry.get("name", id(entry)),
-)
-
-
-@settings(deadline=None)
-@given(ENTRIES)
-def test_generated_names_are_unique_and_keep_given_ones(entries):
-    found = [entry["name"] for entry in named({"models": entries})["models"]]
-
-    assert len(set(found)) == len(found)
-    assert all(entry.get("name", name) == name for entry, name in zip(entries, found, strict=True))
