@@ -151,6 +151,8 @@ class Accepted(msgspec.Struct, frozen=True):
     """An answer that an endpoint has begun, with its first meaningful bytes.
 
     `held`: the body so far, not sent to the client yet. `mask`: for what quotes a request.
+    `content_by`: when the first content must come, where nothing else is held but what comes
+    before it (0: there is content).
     """
 
     call: Call
@@ -158,3 +160,4 @@ class Accepted(msgspec.Struct, frozen=True):
     response: UpstreamResponse
     held: bytes
     mask: Mask = unmasked
+    content_by: float = 0.0

@@ -134,14 +134,15 @@ class PourTimes(msgspec.Struct, frozen=True):
     """How long what may take while a body is written to a sink, in seconds.
 
     `idle_s`: the longest silence between two pieces. `stalled_s`: the longest time in which the
-    sink takes nothing. `quiet_s`: the silence after which `on_quiet` is called. `until`: the end in
-    any case, a moment of `time.monotonic`.
+    sink takes nothing. `quiet_s`: the silence after which `on_quiet` is called. Moments of
+    `time.monotonic`: the first piece may come until `first_by`; `until` is the end in any case.
     """
 
     idle_s: float
     stalled_s: float
     quiet_s: float = inf
     until: float = inf
+    first_by: float = 0.0
 
 
 class UpstreamResponse(Protocol):

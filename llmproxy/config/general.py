@@ -50,8 +50,8 @@ class Timeouts(Section):
     )
     idle_s: Seconds = Field(
         default=300.0,
-        description="Silence between two pieces of an answer. Reasoning models may be silent for "
-        "long.",
+        description="Silence between two pieces of an answer, from its first content on. Before, "
+        "reasoning models may be silent for long.",
     )
     total_s: Seconds = Field(
         default=3600.0,

@@ -53,17 +53,20 @@ class _Choice(msgspec.Struct, gc=False):
 
     @property
     def says_something(self) -> bool:
-        """Whether the choice holds an answer, be it an empty one."""
+        """Whether the choice holds an answer, be it an empty one, or the reason for none."""
         if self.failed:
             return False
-        held = (self.message, self.text, self.delta, self.finish_reason)
-        return any(bytes(value) not in _NOTHING for value in held)
+        held = (self.message, self.text, self.delta)
+        if any(bytes(value) not in _NOTHING for value in held):
+            return True
+        return bytes(self.finish_reason) not in _NO_REASON
 
 
 _whole = msgspec.json.Decoder(_Whole)
 _choices = msgspec.json.Decoder(list[_Choice | None])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _NOTHING = frozenset((b"", b"null"))
+_NO_REASON = _NOTHING | {b'"stop"'}  # for an absent answer
 _ERROR = b'"error"'
 _LONGEST_EMPTY = 64  # bytes: no empty list is longer, so longer ones are not read for it
 

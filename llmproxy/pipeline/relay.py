@@ -107,7 +107,8 @@ class Relay:
         try:
             if not sink.write(accepted.held):
                 await sink.drain()
-            times = PourTimes(idle_s, self._stalled_s, self._heartbeat_s, until)
+            beat_s, first_by = self._heartbeat_s, accepted.content_by
+            times = PourTimes(idle_s, self._stalled_s, beat_s, until, first_by)
             await accepted.response.pour(sink, times, on_quiet)
         except UpstreamError as failure:
             if monotonic() >= until:

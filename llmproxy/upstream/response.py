@@ -86,12 +86,14 @@ class _Pour(msgspec.Struct):
     """A body on its way to a sink. Moments are seconds of `time.monotonic`.
 
     `write` is the sink's method, looked up once. `behind`: the sink has asked for a pause.
-    `last_at`: when the last chunk came. `quiet_from`: that, or when `on_quiet` was called last.
+    `last_at`: when the last chunk came, at first `began_at`. `quiet_from`: that, or when `on_quiet`
+    was called last.
     """
 
     sink: Sink
     write: Callable[[bytes], bool]
     times: PourTimes
+    began_at: float
     last_at: float
     quiet_from: float = 0.0
     behind: bool = False
@@ -182,7 +184,8 @@ class Response:
         UpstreamFailed when the body cannot be completed, ClientError when the sink takes nothing
         for `stalled_s`, or until `until`.
         """
-        pour = self._pour = _Pour(sink, sink.write, times, monotonic())
+        now = monotonic()
+        pour = self._pour = _Pour(sink, sink.write, times, now, now)
         while True:
             self.flush()
             if pour.behind:
@@ -195,7 +198,10 @@ class Response:
     def _look_at_silence(self, pour: _Pour, on_quiet: Callable[[], None]) -> float:
         """Act on the silence so far; return when to look again. Raises TimedOut."""
         times, now = pour.times, monotonic()
-        silent_at = min(pour.last_at + times.idle_s, times.until)
+        silent_at = pour.last_at + times.idle_s
+        if pour.last_at == pour.began_at:
+            silent_at = max(silent_at, times.first_by)
+        silent_at = min(silent_at, times.until)
         if now >= silent_at and self._failure is None:
             self._connection.abort()
             raise TimedOut("silent for too long (idle)", phase="idle")

@@ -53,6 +53,7 @@ def test_an_answer_is_recognised_however_little_it_says(path, body):
         ("chat/completions", {"choices": [None]}),
         ("chat/completions", {"choices": [{}]}),
         ("chat/completions", {"choices": [{"index": 0, "message": None}]}),
+        ("chat/completions", {"choices": [{"message": None, "finish_reason": "stop"}]}),
         ("chat/completions", {}),
         ("chat/completions", {"detail": "Internal Server Error"}),
         ("completions", {"choices": []}),

@@ -45,6 +45,11 @@ NOT_YET = [
     (RESPONSES, typed("response.created", response={"error": None, "usage": None})),
     (RESPONSES, typed("response.queued", response={})),
     (RESPONSES, typed("response.in_progress", response={})),
+    (RESPONSES, typed("response.output_item.added", item={"type": "message", "content": []})),
+    (
+        RESPONSES,
+        typed("response.output_item.added", item={"type": "reasoning", "encrypted_content": "g"}),
+    ),
     (MESSAGES, typed("message_start", message={"content": []})),
     (MESSAGES, typed("ping")),
     (
@@ -82,6 +87,11 @@ CONTENT = [
     (CHAT, b"data: [1, 2]\n\n"),
     (CHAT, b"no field\n\n"),
     (RESPONSES, typed("response.output_item.added", item={})),
+    (RESPONSES, typed("response.output_item.added", item={"type": "function_call", "name": "f"})),
+    (
+        RESPONSES,
+        typed("response.output_item.added", item={"type": "reasoning", "summary": [{"text": "x"}]}),
+    ),
     (RESPONSES, typed("response.output_text.delta", delta="x")),
     (RESPONSES, typed("response.new_kind")),
     (RESPONSES, b'data: {"type": 5}\n\n'),
@@ -117,6 +127,7 @@ ERRORS = [
     (CHAT, b'data: {"error": {"code": 502}, "choices": [{"delta": {"content": ""}}]}\n\n'),
     (CHAT, b'{"error": {"message": "bare JSON"}}\n\n'),
     (CHAT, b'data: {"object": "error", "message": "x", "code": 400}\n\n'),
+    *((dialect, b'data: [{"error": {"code": 503}}]\n\n') for dialect in (CHAT, MESSAGES)),
     (CHAT, b'data: {"choices": [{"error": {"code": 502}, "delta": {}}]}\n\n'),
     *((dialect, b"<!DOCTYPE html><html></html>\n\n") for dialect in (CHAT, RESPONSES, MESSAGES)),
     (CHAT, b'data: {"error":\ndata: {"message": "two lines"}}\n\n'),

@@ -31,6 +31,10 @@ def beginning(*, once=False, deadline_at=600.0):
     return StreamBeginning(call, HOLDING), patience.client
 
 
+def accepted(stream):
+    return stream.accepted("a", response=None)
+
+
 def add(stream, data, now):
     noted = [stream.note(event, CHAT.classify(event), now) for event in stream.add(data)]
     return True in noted or stream.look(now)
@@ -42,8 +46,9 @@ def test_content_makes_a_stream_the_answer_and_nothing_is_lost():
     assert not add(stream, COMMENT + ROLE[:9], 0.0)
     assert not add(stream, ROLE[9:], 0.1)
     assert add(stream, WORD, 0.2)
-    assert stream.held == COMMENT + ROLE + WORD
+    assert stream.held == accepted(stream).held == COMMENT + ROLE + WORD
     assert client.seen == b""
+    assert accepted(stream).content_by == 0.0
 
 
 def test_comments_are_shown_within_seconds_each_once_and_bind_to_nothing():
@@ -74,6 +79,7 @@ def test_a_preamble_is_the_answer_after_five_seconds_with_the_comments_behind_it
     assert stream.look(15.0)
     assert stream.held == ROLE + COMMENT
     assert client.seen == b""
+    assert accepted(stream).content_by == 600.0
 
 
 def test_what_happens_once_is_the_answer_with_its_first_event_but_not_with_a_comment():

@@ -146,6 +146,39 @@ async def test_blank_lines_before_a_whole_answer_renew_the_patience():
     assert len(vendor.received) == 1
 
 
+@pytest.mark.parametrize("sign", [b"\n", b" "], ids=["blank lines", "spaces"])
+@bounded()
+async def test_blanks_before_a_whole_answer_keep_a_client_with_a_short_timeout(sign):
+    head = sse_head().replace(b"text/event-stream", b"application/json")
+    blanks = [step for _ in range(10) for step in (0.15, chunk(sign))]
+    text = json.dumps(chat("good")).encode()
+    async with scripted(always(head, *blanks, chunk(text), LAST_CHUNK)) as vendor:
+        async with serve_proxy(group_of(vendor)) as proxy:
+            for base_url in (vendor.base_url, proxy.base_url):
+                client = openai.AsyncOpenAI(
+                    base_url=base_url, api_key="k", max_retries=0, timeout=0.8
+                )
+                async with client:
+                    answer = await client.chat.completions.create(
+                        model="gpt-4.1", messages=[{"role": "user", "content": "x"}]
+                    )
+                assert answer.choices[0].message.content == "good"
+
+    assert len(vendor.received) == 2
+
+
+@bounded()
+async def test_a_model_may_think_for_longer_than_idle_s_after_the_preamble():
+    queued = event({"type": "response.queued", "response": {"id": "resp_1"}})
+    completed = event({"type": "response.completed", "response": {"id": "resp_1"}})
+    steps = [sse_head(), chunk(queued), 0.6, chunk(completed), LAST_CHUNK]
+    async with scripted(always(*steps)) as vendor:
+        async with serve_proxy(group_of(vendor, timeouts={"idle_s": 0.2})) as proxy:
+            reply = await ask(proxy.port, "/v1/responses", BACKGROUND)
+
+    assert reply.body == queued + completed
+
+
 REFUSAL = error_body("context_length_exceeded", message="Too long.")
 PATHS = {
     "/v1/chat/completions": b"",

@@ -156,6 +156,7 @@ class Dialect:
 ABSENT = msgspec.Raw(b"")
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _EMPTY = frozenset((b"", b"null", b"false", b"0", b'""', b"[]", b"{}"))
+_list = msgspec.json.Decoder(list[msgspec.Raw])
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
 
@@ -174,8 +175,21 @@ def members(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
 
 
 def kind_of_unreadable(data: bytes) -> EventKind:
-    """Return what data means that should be JSON. HTML is the page of a server in between."""
-    return EventKind.ERROR if data.lstrip().startswith(b"<") else EventKind.CONTENT
+    """Return what data means that should be a JSON object.
+
+    HTML is the page of a server in between; Gemini puts its errors into a list.
+    """
+    is_error = data.lstrip().startswith(b"<") or is_error_in_list(data)
+    return EventKind.ERROR if is_error else EventKind.CONTENT
+
+
+def is_error_in_list(data: bytes) -> bool:
+    """Whether JSON is a list whose first member is an error."""
+    try:
+        first = next(iter(_list.decode(data)), ABSENT)
+    except UNREADABLE:
+        return False
+    return is_truthy(members(first).get("error", ABSENT))
 
 
 def text_of(raw: msgspec.Raw) -> str | None:

@@ -39,6 +39,7 @@ class _ResponseEvent(msgspec.Struct, gc=False):
     type: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
     response: msgspec.Raw = ABSENT
+    item: msgspec.Raw = ABSENT
 
 
 _response_event = msgspec.json.Decoder(_ResponseEvent)
@@ -60,7 +61,10 @@ class _Responses(Dialect):
             return kind_of_unreadable(data)
         if is_truthy(event.error):
             return EventKind.ERROR
-        return _KINDS.get(text_of(event.type) or name.decode("latin-1"), EventKind.CONTENT)
+        kind = text_of(event.type) or name.decode("latin-1")
+        if kind == "response.output_item.added" and _is_empty_item(event.item):
+            return EventKind.PREAMBLE
+        return _KINDS.get(kind, EventKind.CONTENT)
 
     def ends_empty(self, event: bytes) -> bool:
         """False for the finished response; `[DONE]`, which some vendors add, holds nothing."""
@@ -104,6 +108,14 @@ class _Responses(Dialect):
         failed = {**response, "status": "failed", "error": {"code": code, "message": message}}
         payload = {"type": "response.failed", "response": failed, "error": error}
         return sse.event_of("response.failed", payload)
+
+
+def _is_empty_item(raw: msgspec.Raw) -> bool:
+    """Whether a message or reasoning only begins; a tool's name would already be content."""
+    item = members(raw)
+    if text_of(item.get("type", ABSENT)) not in ("message", "reasoning"):
+        return False
+    return not any(is_truthy(item.get(name, ABSENT)) for name in ("content", "summary"))
 
 
 def _created_response(beginning: bytes) -> dict[str, msgspec.Raw]:

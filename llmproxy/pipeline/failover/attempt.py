@@ -6,7 +6,6 @@ It ends in an Accepted, which holds the first meaningful bytes, or raises an Ups
 from __future__ import annotations
 
 from functools import partial
-from math import inf
 from time import monotonic
 
 from llmproxy.calls import Accepted, Call
@@ -116,23 +115,23 @@ class AttemptMaker:
     ) -> Accepted:
         """Hold the body until it means something."""
         if response.content.events:
-            held = await self._first_content(call, endpoint, response, until)
-            return Accepted(call, endpoint.name, response, held, endpoint.mask)
+            return await self._first_content(call, endpoint, response, until)
         held = await response.chunk(until, "first byte")
         member = promised_member(call, response)
         if member is not None and call.stream and begins_as_events(held):
-            held = await self._first_content(call, endpoint, response, until, held)
-        elif member is not None or response.content.json:
+            return await self._first_content(call, endpoint, response, until, held)
+        if member is not None or response.content.json:
             if not response.exhausted:
                 held += await self._rest_of_json(call, response, until, held)
             failure = failure_of_success(call, endpoint, response, held, member)
             if failure is not None:
                 raise failure
-        return Accepted(call, endpoint.name, response, held, endpoint.mask)
+        content_by = call.deadline_at if held.isspace() else 0.0
+        return Accepted(call, endpoint.name, response, held, endpoint.mask, content_by)
 
     async def _first_content(
         self, call: Call, endpoint: Endpoint, response: Response, until: float, first: bytes = b""
-    ) -> bytes:
+    ) -> Accepted:
         """The stream up to the event that makes it the answer; an early error is a failure.
 
         `first`: what was read of it already.
@@ -149,9 +148,9 @@ class AttemptMaker:
                     answer = begun(response, beginning.held)
                     raise NoAnswer("a stream without an answer", answer=answer)
                 if beginning.note(event, kind, now):
-                    return beginning.held
+                    return beginning.accepted(endpoint.name, response)
             if beginning.look(now):
-                return beginning.held
+                return beginning.accepted(endpoint.name, response)
             if chunk:
                 until = max(until, self._after_sign(call))
             chunk = await response.chunk_by(beginning.look_at, until, "first byte")
@@ -162,12 +161,14 @@ class AttemptMaker:
     ) -> bytes:
         """The rest of a JSON body, up to a size, or as far as it came until the call must answer.
 
-        An answer that is under way is not given up for its slowness.
+        An answer that is under way is not given up for its slowness. Blank lines keep it alive
+        (DeepSeek, OpenRouter), in the end also for the client.
         """
-        rest = b""
+        rest, last_moment = b"", call.deadline_at - LAST_MOMENT_S
+        blank_until = min(last_moment, monotonic() + self._holding.blanks_s)
         while not response.exhausted and len(first) + len(rest) <= MAX_HELD_BYTES:
             until = max(until, self._after_sign(call))
-            begun_at = call.deadline_at - LAST_MOMENT_S if (first + rest).strip() else inf
+            begun_at = blank_until if (first + rest).isspace() else last_moment
             chunk = await response.chunk_by(begun_at, until, "first byte")
             if chunk is None:
                 break

@@ -12,10 +12,10 @@ from math import inf
 
 import msgspec
 
-from llmproxy.calls import Call
+from llmproxy.calls import Accepted, Call
 from llmproxy.operations import EventKind
 from llmproxy.operations.sse import is_comment, split_events
-from llmproxy.streams import Mask, unmasked
+from llmproxy.streams import Mask, UpstreamResponse, unmasked
 
 MAX_PREAMBLE_BYTES = 64 * 1024  # a longer preamble counts as content
 
@@ -24,11 +24,13 @@ class Holding(msgspec.Struct, frozen=True):
     """How long the beginning of a stream is held back, in seconds.
 
     While nothing has been sent, another status than 200 is possible: so comments wait a moment for
-    an early failure, too.
+    an early failure, too. Blank lines before a JSON answer wait long: to pass them on commits, and
+    a hedge may still answer. But node's fetch waits for a head for 300 s only.
     """
 
     comments_s: float = 0.5
     preamble_s: float = 5.0
+    blanks_s: float = 240.0
 
 
 HOLDING = Holding()
@@ -44,6 +46,7 @@ class StreamBeginning:
     __slots__ = (
         "_call",
         "_comments",
+        "_has_content",
         "_has_preamble",
         "_holding",
         "_mask",
@@ -58,6 +61,7 @@ class StreamBeginning:
         self._holding = holding
         self._read = 0  # bytes of `held` in whole events
         self._comments = 0  # bytes of `held`, at its beginning, that are comments
+        self._has_content = False
         self._has_preamble = False
         self.held = b""
         self.look_at = inf
@@ -76,7 +80,8 @@ class StreamBeginning:
 
     def note(self, event: bytes, kind: EventKind, now: float) -> bool:
         """Note what an event is; True if it makes this stream the answer."""
-        if kind is not EventKind.PREAMBLE or len(self.held) > MAX_PREAMBLE_BYTES:
+        self._has_content = kind is not EventKind.PREAMBLE
+        if self._has_content or len(self.held) > MAX_PREAMBLE_BYTES:
             return True
         if self._has_preamble:
             return False
@@ -87,6 +92,11 @@ class StreamBeginning:
         self._has_preamble = True
         self._look_by(now + self._holding.preamble_s, now)
         return self._call.happens_once
+
+    def accepted(self, endpoint: str, response: UpstreamResponse) -> Accepted:
+        """Make this stream the answer."""
+        content_by = 0.0 if self._has_content else self._call.deadline_at
+        return Accepted(self._call, endpoint, response, self.held, self._mask, content_by)
 
     def look(self, now: float) -> bool:
         """Pass on what was held for long enough; True if this stream is the answer now."""
