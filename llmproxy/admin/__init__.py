@@ -5,7 +5,7 @@ Other packages use it through `open_admin`, and print START_TOKEN.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,7 @@ from llmproxy.admin.stats.sampler import Sampler
 from llmproxy.aio.tasks import background
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from llmproxy.protocols import ASGIApp
     from llmproxy.reload import Reloader
     from llmproxy.runtime import LiveConfig
     from llmproxy.telemetry import Recorders
@@ -31,14 +30,19 @@ async def open_admin(
     *,
     slot: WorkerSlot | None = None,
     reloader: Reloader | None = None,
-) -> AsyncIterator[FastAPI]:
+    make: Callable[..., ASGIApp] | None = None,
+) -> AsyncIterator[ASGIApp]:
     """Sample statistics in the background, and yield the admin application.
 
     `slot`: where this worker publishes its statistics; None = there is only one process.
-    `reloader`: reads the config again; None = nothing does.
+    `reloader`: reads the config again; None = nothing does. `make`: what makes the application
+    instead of `make_admin`.
     """
-    from llmproxy.admin.app import make_admin  # noqa: PLC0415 - FastAPI is slow to import
+    if make is None:
+        from llmproxy.admin.app import make_admin  # noqa: PLC0415 - FastAPI is slow to import
+
+        make = make_admin
 
     sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot))
     async with background(sampler.run):
-        yield make_admin(live, sampler, recorders.call_file, reloader)
+        yield make(live, sampler, recorders.call_file, reloader)

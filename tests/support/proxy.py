@@ -3,10 +3,12 @@
 import asyncio
 import socket
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import yaml
 
+from llmproxy.admin.app import make_admin
 from llmproxy.app import App
 from llmproxy.batteries import config_file, installed
 from llmproxy.config_file import parse_config
@@ -42,6 +44,19 @@ class RecordedEvents(Listener):
 
     def endpoint_state_changed(self, event):
         self.changes.append(event)
+
+
+class MadeLate:
+    """The admin application, made at its first request: that takes longer than most tests."""
+
+    def __init__(self, *parts):
+        self._parts = parts
+        self._app = None
+
+    async def __call__(self, scope, receive, send):
+        if self._app is None:
+            self._app = make_admin(*self._parts)
+        await self._app(scope, receive, send)
 
 
 class PromptServer(Server):
@@ -94,12 +109,12 @@ async def serve_proxy(config, environ=None, *, path=None):
         file = config_file(path, environ or {})
         parsed = file.load()
         reloader = Reloader(file, lambda _: nullcontext())
+    batteries = installed(reloader=reloader)
+    batteries = replace(batteries, open_admin=partial(batteries.open_admin, make=MadeLate))
     events = RecordedEvents()
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listening.setblocking(False)
-    async with open_app(
-        parsed, environ=environ or {}, batteries=installed(reloader=reloader), listener=events
-    ) as app:
+    async with open_app(parsed, environ=environ or {}, batteries=batteries, listener=events) as app:
         server = PromptServer(make_server(app).config, app, on_started=None)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:
