@@ -26,6 +26,7 @@ from llmproxy.protocols import (
     ASGIApp,
     CallerSource,
     Credentials,
+    Hedging,
     Masking,
     PeerConnector,
     PriceList,
@@ -69,6 +70,7 @@ def installed(
         form_reader=_form_reader(),
         token_estimates=_token_estimates(),
         masking=_masking(),
+        hedging=_hedging(),
         telemetry=telemetry,
         web_pages=_web_pages(),
         open_admin=_opening_of_admin(slot, reloader) if needed_by_admin else None,
@@ -102,6 +104,14 @@ def _credentials() -> Callable[[], Credentials] | None:
     from llmproxy.entra import EntraCredentials  # noqa: PLC0415
 
     return EntraCredentials
+
+
+def _hedging() -> Callable[[], Hedging] | None:
+    if not _has("hedging"):
+        return None
+    from llmproxy.hedging import Hedger  # noqa: PLC0415
+
+    return Hedger()
 
 
 def _masking() -> Masking | None:

@@ -77,7 +77,7 @@ class Call(msgspec.Struct, frozen=True):
             without it `inf`.
         priority: When calls wait, a higher one is served first.
         caller: Name of the caller whose key the client sent; None without configured callers.
-        thinks: The model reasons before it answers, as far as the request says; None: it does not.
+        thinks: Whether the body asks the model to reason before it answers; None: it says nothing.
     """
 
     id: str

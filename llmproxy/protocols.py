@@ -26,6 +26,7 @@ from llmproxy.events import EndpointChange, Listener
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group, Pool
+from llmproxy.routing.group import Hedging
 from llmproxy.routing.token_estimates import TokenEstimates
 from llmproxy.rules.capacity import Capacity, SharedQuota
 from llmproxy.rules.prices import Prices
@@ -58,6 +59,7 @@ __all__ = [
     "Form",
     "Header",
     "Headers",
+    "Hedging",
     "Listener",
     "Mask",
     "Masking",

@@ -49,6 +49,7 @@ class Batteries(RuntimeBatteries):
                 ("redis_*", "shared_state", self.connector, shares_state(settings)),
                 ("call_file", "telemetry", self.telemetry, settings.call_file),
                 ("tracing", "telemetry", self.telemetry, settings.tracing),
+                ("hedge_after_s", "hedging", self.hedging, settings.hedge_after_s),
                 ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
                 ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
                 ("admin_key", "admin", self.open_admin, settings.admin_key),

@@ -44,6 +44,7 @@ TESTS = {
     "llmproxy/routing": ["tests/routing"],
     "llmproxy/operations": ["tests/operations"],
     "llmproxy/providers": ["tests/providers"],
+    "llmproxy/hedging": ["tests/hedging"],
     "llmproxy/token_estimates": ["tests/token_estimates"],
     "llmproxy/uploads": ["tests/uploads"],
 }

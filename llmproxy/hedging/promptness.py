@@ -59,15 +59,16 @@ class Promptness:
     `outrun`: calls in a row that others answered while the endpoint was silent for unusually long.
     `_given_up`: by kind, the attempts that were given up since the last answer and had taken longer
     than the estimate. They count as slow once the endpoint answers: a dead one must not come to be
-    taken for a slow one, whose silence is usual.
+    taken for a slow one, whose silence is usual. `thinks`: its model reasons before it answers.
     """
 
-    __slots__ = ("_given_up", "_usual_s", "outrun")
+    __slots__ = ("_given_up", "_usual_s", "outrun", "thinks")
 
     def __init__(self) -> None:
         self._usual_s = list(UNKNOWN_S)
         self._given_up = [0, 0, 0, 0]
         self.outrun = 0
+        self.thinks = False
 
     def answered(self, kind: int, took_s: float) -> None:
         """Learn from an answer that began after so long."""
@@ -97,15 +98,13 @@ class Promptness:
         return usual_s if usual_s > floor_s else floor_s
 
 
-class Hedges(msgspec.Struct):
+class HedgeBudget(msgspec.Struct):
     """The hedge budget of a group: a bucket of hedges, which each call fills a little.
 
-    `share`: hedges for each call; 0 = none are made. `after_s`: the silence after which a hedge
-    begins, as configured; None = what is unusual for the endpoint.
+    `share`: hedges for each call; 0 = none are made.
     """
 
     share: float = 0.0
-    after_s: float | None = None
     _left: float = BURST
 
     def note_call(self) -> None:

@@ -9,36 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from time import monotonic
-from typing import Any, Protocol
 
-from llmproxy.calls import Accepted
 from llmproxy.errors import UpstreamError
+from llmproxy.hedging.promptness import LOOK_AGAIN_S
 from llmproxy.routing.actions import Try
-from llmproxy.rules.hedging import LOOK_AGAIN_S
+from llmproxy.routing.group import Entrant, Winner
 
 logger = logging.getLogger("llmproxy")
 
 LOOK_EVERY_S = 0.05  # so late a hedge may begin
-
-Winner = tuple[Try, Accepted]
-
-
-class Entrant(Protocol):
-    """What a race needs of the call."""
-
-    def make(self, attempt: Try) -> Coroutine[Any, Any, Accepted]:
-        """Make an attempt. Raises UpstreamError."""
-
-    def failed(self, attempt: Try, failure: UpstreamError) -> None:
-        """Report that an attempt failed."""
-
-    def next_hedge(self) -> Try | None:
-        """Return an attempt to make beside the one under way; None if there is none now."""
-
-    def hedge_in_s(self) -> float | None:
-        """Return after how many seconds the only attempt under way may be hedged; None: never."""
 
 
 class Alarms:

@@ -53,7 +53,7 @@ class CarriedOver(States):
         if known.capacity is state.capacity:
             known.update(endpoint, alone=alone)
             return known
-        state.breaker, state.promptness = breaker, known.promptness
+        state.breaker = breaker
         state.cool(known.cooldown_until, known.cooldown_why)
         return state
 

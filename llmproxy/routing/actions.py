@@ -34,6 +34,10 @@ class RoutedCall(Protocol):
         """Whether it may be sent to a second endpoint while the first one works on it."""
 
     @property
+    def model(self) -> str | None:
+        """The model that the client named."""
+
+    @property
     def stream(self) -> bool:
         """Whether the answer comes piece by piece."""
 

@@ -35,7 +35,6 @@ from llmproxy.routing.exhausted import (
 from llmproxy.routing.group import Group
 from llmproxy.routing.outlook import Outlook, outlook_of
 from llmproxy.routing.setting_aside import changes_after
-from llmproxy.routing.silence import begin_hedge, hedge_after_s, judge_outrun, note_answer
 from llmproxy.routing.tier import CallDemand
 from llmproxy.rules.retry import Judgement, backoff_s, judge, passes_unchanged
 from llmproxy.steps import Verdict
@@ -89,8 +88,8 @@ BUDGET_POLL_S = 0.02  # so often while the retry budget is used up (jittered)
 # A second probe of the same endpoint comes after a pause.
 #
 # An endpoint that is silent for unusually long is not given up: `hedge` begins a second attempt
-# beside it, where another endpoint has capacity and the group's budget allows it. Whichever is
-# accepted first wins. If one fails, the other one is waited for, whatever the failure was.
+# beside it, if the group's hedging allows it. Whichever is accepted first wins. If one fails, the
+# other one is waited for, whatever the failure was.
 #
 # Claims (a checkout, a slot of the retry budget) belong to the attempt, not to the call. Several
 # attempts may be under way at once; each is reported, and gives back its claims, exactly once.
@@ -161,17 +160,19 @@ class Attempts(msgspec.Struct, eq=False):
 
     def hedge_in_s(self) -> float | None:
         """Return after how many seconds of silence to ask `hedge`; None: not at all."""
-        if len(self._group.states) == 1 or len(self.under_way) != 1:
+        hedging = self._group.hedging
+        if hedging is None or len(self._group.states) == 1 or len(self.under_way) != 1:
             return None
         if len(self._failures) + 1 >= self._policy.max_attempts:
             return None
-        attempt, is_first = self.under_way[0], not self._failures
-        return hedge_after_s(self._group, self._call, attempt, is_first=is_first)
+        return hedging.after_s(self._call, self.under_way[0], is_first=not self._failures)
 
     def hedge(self, now: float) -> Try | None:
         """Return an attempt to make beside the silent one; None if none may begin now."""
-        (silent,) = self.under_way
-        attempt = begin_hedge(self._group, self.demand, silent, useless_of(self._failures), now)
+        group, (silent,) = self._group, self.under_way
+        if group.hedging is None:
+            return None
+        attempt = group.hedging.begin(group, self.demand, silent, useless_of(self._failures), now)
         if attempt is not None:
             self.under_way.append(attempt)
         return attempt
@@ -287,7 +288,8 @@ class Attempts(msgspec.Struct, eq=False):
         """An endpoint accepted the call. Returns a change if it is back from a failure."""
         self.state = _ACCEPTED
         closed = attempt.checkout.answered(now)
-        note_answer(self._group, self._call, attempt, now)
+        if (hedging := self._group.hedging) is not None:
+            hedging.answered(self._call, attempt, now)
         self._return_claims(attempt)
         if not closed:
             return None
@@ -327,15 +329,13 @@ class Attempts(msgspec.Struct, eq=False):
 
     def outrun(self, attempt: Try, now: float, draw: float) -> list[StateChange]:
         """Another attempt was accepted first. Returns a change if its endpoint is often silent."""
-        changes = judge_outrun(self._group, self._call, attempt, now, draw)
+        hedging = self._group.hedging
+        changes = [] if hedging is None else hedging.outrun(self._call, attempt, now, draw)
         self._end(attempt, now, sent=True)
         return changes
 
     def abandoned(self, attempt: Try, now: float, *, sent: bool = True) -> None:
-        """An attempt was given up under way: it says nothing about its endpoint.
-
-        `sent`: the endpoint may have charged it.
-        """
+        """An attempt was given up: it says nothing of its endpoint. `sent`: it may be charged."""
         attempt.checkout.says_nothing(now)
         self._end(attempt, now, sent=sent)
 

@@ -20,7 +20,6 @@ from llmproxy.operations.rate_limits import RateLimits
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.breaker import Breaker, BreakerState
 from llmproxy.rules.capacity import Capacity, Reservation
-from llmproxy.rules.hedging import Promptness, model_thinks
 
 DRAINED = "drained by the operator"
 NEEDS_A_PERSON = frozenset((CredentialRejected.reason, Misconfigured.reason, QuotaExhausted.reason))
@@ -106,8 +105,6 @@ class EndpointState:
         "in_flight",
         "learns_limits",
         "past",
-        "promptness",
-        "thinks",
     )
 
     def __init__(
@@ -119,7 +116,6 @@ class EndpointState:
         self.cooldown_until = 0.0
         self.cooldown_why = ""
         self.in_flight = 0
-        self.promptness = Promptness()
         self.past = Past()
 
     def update(self, endpoint: Endpoint, *, alone: bool) -> None:
@@ -129,7 +125,6 @@ class EndpointState:
         # Limits belong to a credential and a model. If the client brings either, the limits that
         # one answer reports do not hold for the next call.
         self.learns_limits = endpoint.has_own_credential and endpoint.model is not None
-        self.thinks = endpoint.model is not None and model_thinks(endpoint.model)
 
     def available(self, now: float) -> bool:
         """Return whether it is healthy. A breaker never shuts a group's only endpoint: trying it

@@ -2,34 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from math import ceil, inf, isinf
+from typing import Any, Protocol
 
+from llmproxy.calls import Accepted
+from llmproxy.config import GeneralSettings
 from llmproxy.errors import Skipped, UpstreamError
-from llmproxy.routing.endpoint import Checkout, EndpointState
+from llmproxy.routing.actions import RoutedCall, Try
+from llmproxy.routing.endpoint import Checkout, EndpointState, StateChange
 from llmproxy.routing.strategies import Price, Strategy
 from llmproxy.routing.tier import CallDemand, Tier
 from llmproxy.routing.token_estimates import TokenEstimates
 from llmproxy.routing.wait_queue import WaitQueue
-from llmproxy.rules.hedging import Hedges
 from llmproxy.rules.retry import RetryBudget
 
 # The hint to a client when only breakers are in its way: the next call will probe.
 PROBE_HINT_S = 1.0
 
 
+Winner = tuple[Try, Accepted]  # the attempt that was accepted first, and its answer
+
+
+class Entrant(Protocol):
+    """What a race needs of the call."""
+
+    def make(self, attempt: Try) -> Coroutine[Any, Any, Accepted]:
+        """Make an attempt. Raises UpstreamError."""
+
+    def failed(self, attempt: Try, failure: UpstreamError) -> None:
+        """Report that an attempt failed."""
+
+    def next_hedge(self) -> Try | None:
+        """Return an attempt to make beside the one under way; None if there is none now."""
+
+    def hedge_in_s(self) -> float | None:
+        """Return after how many seconds the only attempt under way may be hedged; None: never."""
+
+
+class Hedging(Protocol):
+    """When a call of a group gets a hedge: a second attempt beside one at a silent endpoint."""
+
+    def adopt(self, settings: GeneralSettings, states: Collection[EndpointState]) -> None:
+        """Serve the endpoints of a config from now on. What is known of them stays."""
+
+    def after_s(self, call: RoutedCall, attempt: Try, *, is_first: bool) -> float | None:
+        """Return after how many seconds of silence an attempt may be hedged; None: not at all.
+
+        `is_first`: it is the call's first attempt, and counts for the budget.
+        """
+
+    def begin(
+        self,
+        group: Group,
+        demand: CallDemand,
+        silent: Try,
+        useless: Collection[EndpointState],
+        now: float,
+    ) -> Try | None:
+        """Begin an attempt at another endpoint; None if none has capacity or no budget is left."""
+
+    def answered(self, call: RoutedCall, attempt: Try, now: float) -> None:
+        """Learn how soon an endpoint's answer began."""
+
+    def outrun(self, call: RoutedCall, attempt: Try, now: float, draw: float) -> list[StateChange]:
+        """Judge an endpoint whose attempt was given up, because another was accepted first."""
+
+    def race(
+        self, entrant: Entrant, first: Try, hedge_at: float
+    ) -> Coroutine[Any, Any, Winner | None]:
+        """Make an attempt, and hedges from a moment on; None if all have failed.
+
+        When it ends, all but the winner have ended, and their connections are closed.
+        """
+
+
 class Group:
     """The endpoints behind one model group, and the queue in front of them.
 
     `spill_wait_s`: how long a call waits for a cheaper tier before it takes an expensive one.
-    `in_flight`: the calls that are in the group, waiting ones included.
+    `in_flight`: the calls that are in the group, waiting ones included. `hedging`: None = a silent
+    endpoint is waited for.
     """
 
     __slots__ = (
         "budget",
         "estimates",
         "fallbacks",
-        "hedges",
+        "hedging",
         "in_flight",
         "knows_too_large",
         "name",
@@ -40,10 +100,12 @@ class Group:
         "tiers",
     )
 
-    def __init__(self, name: str, estimates: TokenEstimates) -> None:
+    def __init__(
+        self, name: str, estimates: TokenEstimates, hedging: Hedging | None = None
+    ) -> None:
         self.name = name
         self.budget = RetryBudget()
-        self.hedges = Hedges()
+        self.hedging = hedging
         self.estimates = estimates
         self.queue = WaitQueue()
         self.in_flight = 0

@@ -12,6 +12,7 @@ from llmproxy.protocols import PriceList
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.routing import EndpointState, Group, Pool
+from llmproxy.routing.group import Hedging
 from llmproxy.routing.strategies import STRATEGIES
 from llmproxy.routing.token_estimates import OutputBounds, TokenEstimates
 from llmproxy.rules.breaker import Breaker
@@ -63,10 +64,11 @@ def pool_of(
     states: States | None = None,
     price_list: PriceList = no_list,
     estimates: Callable[[], TokenEstimates] = OutputBounds,
+    hedging: Callable[[], Hedging] | None = None,
 ) -> Pool:
     """Return the state of every endpoint of a config. `endpoints`: its own, if already made.
 
-    `estimates`: makes those of a new group.
+    `estimates`, `hedging`: make those of a new group.
     """
     if endpoints is None:
         endpoints = endpoints_of(config)
@@ -79,10 +81,13 @@ def pool_of(
         name, strategy = entry.model_group, STRATEGIES[entry.strategy or settings.strategy]
         alone = len(endpoints[name]) == 1
         members = [states.state(endpoint, alone=alone) for endpoint in endpoints[name]]
-        group = groups[name] = states.known.get(name) or Group(name, estimates())
+        group = states.known.get(name)
+        if group is None:
+            group = Group(name, estimates(), None if hedging is None else hedging())
+        groups[name] = group
         group.update(members, strategy, spill_wait_s=spill_wait_s, price=price)
-        group.hedges.share = settings.hedge_budget if settings.hedge == "auto" else 0.0
-        group.hedges.after_s = settings.hedge_after_s
+        if group.hedging is not None:
+            group.hedging.adopt(settings, members)
     for entry in config.model_groups:
         group = groups[entry.model_group]
         group.fallbacks = tuple(groups[name] for name in entry.fallbacks)

@@ -17,6 +17,7 @@ from llmproxy.protocols import (
     AnswerCaches,
     CallerSource,
     Credentials,
+    Hedging,
     Masking,
     PeerConnector,
     PriceList,
@@ -55,6 +56,7 @@ class RuntimeBatteries:
     form_reader: ReadForm | None = None
     token_estimates: Callable[[], TokenEstimates] | None = None
     masking: Masking | None = None
+    hedging: Callable[[], Hedging] | None = None
     acquire: Acquire | None = None
 
 

@@ -84,6 +84,7 @@ def activate(resources: Resources, process: ProcessState, states: States | None 
         states=states,
         price_list=process.price_list,
         estimates=process.batteries.token_estimates or OutputBounds,
+        hedging=process.batteries.hedging,
     )
     callers: Callers = AnonymousClients(pool)
     if process.batteries.callers is not None:

@@ -34,8 +34,8 @@ from tests.support.vendor import (
 
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = (
-    *("admin", "asgi", "cache", "callers", "config_file", "entra", "masking", "price_list"),
-    "reload",
+    *("admin", "asgi", "cache", "callers", "config_file", "entra", "hedging", "masking"),
+    *("price_list", "reload"),
     *("shared_state", "telemetry", "token_estimates", "tools", "uploads", "web_pages", "workers"),
 )
 # They put the parts together; a program that embeds the core does that itself.
@@ -161,6 +161,7 @@ async def test_the_core_alone_counts_the_output_bound_of_a_call_and_then_its_usa
         ({"redis_url": "redis://127.0.0.1:1"}, "redis_*", "llmproxy.shared_state"),
         ({"call_file": "calls.jsonl"}, "call_file", "llmproxy.telemetry"),
         ({"tracing": {"endpoint": "http://127.0.0.1:4318"}}, "tracing", "llmproxy.telemetry"),
+        ({"hedge_after_s": 3}, "hedge_after_s", "llmproxy.hedging"),
         ({"allowed_origins": ["*"]}, "allowed_origins", "llmproxy.web_pages"),
         ({"allowed_hosts": ["llm.example.com"]}, "allowed_hosts", "llmproxy.web_pages"),
         ({"admin_key": "sk-0123456789abcdef"}, "admin_key", "llmproxy.admin"),

@@ -99,8 +99,8 @@ def test_an_endpoint_that_leaves_three_calls_in_a_row_to_others_fails_and_its_ca
         attempts.finished(hedge, 102.0 + number, used_tokens=None)
     assert [(change.what, change.state.endpoint.name) for change in changes] == [("open", "a")]
 
-    while group.hedges.may_take:
-        group.hedges.take()
+    while group.hedging.budget.may_take:
+        group.hedging.budget.take()
     moved = stuck[0].hedge(104.0)
     assert (name_of(moved), moved.holds_retry) == ("b", True), "it is a retry, not a hedge"
     stuck[0].close(105.0)
@@ -115,7 +115,7 @@ def test_an_endpoint_that_answers_in_between_stays_available():
         if number % 3:  # two of three are outrun
             hedge = attempts.hedge(now + 500)
             if hedge is None:
-                group.hedges.note_call()
+                group.hedging.budget.note_call()
                 attempts.close(now + 501)
                 continue
             attempts.accepted(hedge, now + 501)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.rules.hedging import Hedges, Promptness, kind_of, model_thinks
+from llmproxy.hedging.promptness import HedgeBudget, Promptness, kind_of, model_thinks
 
 UNARY = kind_of(stream=False, thinks=False)
 STREAM = kind_of(stream=True, thinks=False)
@@ -96,7 +96,7 @@ def used(hedges):
 
 @given(share=st.floats(0.0, 1.0), uses=st.lists(st.booleans(), max_size=400))
 def test_hedges_are_a_share_of_the_calls_and_a_burst_of_five(share, uses):
-    hedges, calls, taken = Hedges(share), 0, 0
+    hedges, calls, taken = HedgeBudget(share), 0, 0
     for is_call in uses:
         if is_call:
             hedges.note_call()
@@ -107,7 +107,7 @@ def test_hedges_are_a_share_of_the_calls_and_a_burst_of_five(share, uses):
 
 
 def test_one_call_in_twenty_can_be_hedged_for_ever():
-    hedges = Hedges(0.05)
+    hedges = HedgeBudget(0.05)
     while used(hedges):
         pass
     taken = 0

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 from llmproxy.config_file import parse_config
+from llmproxy.hedging import Hedger
 from llmproxy.operations import Replay
 from llmproxy.routing import CallDemand
 from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine
@@ -22,7 +23,7 @@ def group_of(names="ab", *, limits="", **general):
     lines += ["general_settings:", *(f"  {key}: {value}" for key, value in general.items())]
     config = parse_config("\n".join(lines if general else lines[:-1]), {}, file="test.yaml")
     policy = AttemptPolicy(config.general_settings.num_retries + 1, config.general_settings.queue)
-    return pool_of(config).groups["g"], policy
+    return pool_of(config, hedging=Hedger()).groups["g"], policy
 
 
 def attempts_in(
@@ -33,6 +34,7 @@ def attempts_in(
         deadline_at=now + total_s,
         caller=caller,
         hedgeable=hedgeable,
+        model=None,
         stream=False,
         thinks=None,
     )

@@ -15,7 +15,6 @@ from llmproxy.calls import Accepted, Call, Headers
 from llmproxy.errors import GatewayError, NoEndpoint, StreamBroken, TooLarge, UpstreamError
 from llmproxy.events import AttemptEnded, EndpointStateChanged, Listener
 from llmproxy.pipeline.failover.attempt import AttemptMaker
-from llmproxy.pipeline.failover.race import Alarms, Race, Winner
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.record import CallRecord
 from llmproxy.routing import CallDemand, Group
@@ -23,6 +22,7 @@ from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLi
 from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
 from llmproxy.routing.fallbacks import Fallbacks
+from llmproxy.routing.group import Winner
 from llmproxy.routing.too_large import note_answer, note_refusal, too_small_for
 from llmproxy.steps import OUTRUN, Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 
@@ -47,7 +47,6 @@ class Failover:
         self.policy = policy
         self.draw = draw
         self.rooms = rooms
-        self.alarms = Alarms()
 
     def first_accepted(
         self, call: Call, group: Group, record: CallRecord
@@ -153,12 +152,11 @@ class FirstAccepted:
         """Make an attempt. Returns whether it was accepted, or a hedge beside it."""
         winner: Winner | None = None
         try:
-            hedge_in_s = self.attempts.hedge_in_s()
-            if hedge_in_s is None:
+            hedging, hedge_in_s = self._group.hedging, self.attempts.hedge_in_s()
+            if hedging is None or hedge_in_s is None:
                 winner = attempt, await self.make(attempt)
             else:
-                hedge_at = attempt.began_at + hedge_in_s
-                winner = await Race(self, self._stage.alarms, hedge_at).run(attempt)
+                winner = await hedging.race(self, attempt, attempt.began_at + hedge_in_s)
         except UpstreamError as failure:
             self.failed(attempt, failure)
         except BaseException:  # the client left, or it is our bug

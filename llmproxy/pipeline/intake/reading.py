@@ -20,7 +20,6 @@ from llmproxy.protocols import BodyReader, Form, ReadForm
 from llmproxy.record import CallRecord
 from llmproxy.rules.body import Peek, peek
 from llmproxy.rules.encoding import decoded
-from llmproxy.rules.hedging import model_thinks
 from llmproxy.rules.paths import route_of
 
 MAX_DECODED_RATIO = 200.0
@@ -144,7 +143,7 @@ class Reading:
             max_output_tokens=found.max_output_tokens,
             priority=options.priority,
             caller=summary.caller,
-            thinks=_thinks(found),
+            thinks=found.thinks,
         )
         summary.operation, summary.model = route.path, call.model
         if found.stream:
@@ -155,13 +154,6 @@ class Reading:
         body = self._call.body
         if not isinstance(body, bytes):
             body.close()
-
-
-def _thinks(found: Peek) -> bool | None:
-    """Return whether the model reasons, as the body or the name that the client uses says."""
-    if found.thinks is None and found.model is not None and model_thinks(found.model):
-        return True
-    return found.thinks
 
 
 def _model_in(query: bytes) -> str | None:

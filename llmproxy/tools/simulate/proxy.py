@@ -16,6 +16,7 @@ import msgspec
 from llmproxy.calls import Headers
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import GatewayError, Throttled, TimedOut, UpstreamError
+from llmproxy.hedging import LOOK_AGAIN_S
 from llmproxy.operations import Replay
 from llmproxy.pipeline.failover.waiting import MAX_LOOK_S, MIN_LOOK_S
 from llmproxy.routing import CallDemand, Checkout, EndpointState, Group, Pool
@@ -23,7 +24,6 @@ from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLi
 from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
 from llmproxy.routing.fallbacks import Fallbacks
-from llmproxy.rules.hedging import LOOK_AGAIN_S
 from llmproxy.shared_state.shortage import Shortages
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.results import EndpointCount, Results
@@ -41,6 +41,7 @@ class SimulatedRequest(msgspec.Struct, frozen=True, gc=False):
     caller: str | None
     replay: Replay = Replay.SAFE
     hedgeable: bool = True
+    model: str | None = None
     stream: bool = False
     thinks: bool | None = None
 

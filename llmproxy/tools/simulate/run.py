@@ -6,6 +6,7 @@ from math import inf
 from random import Random
 
 from llmproxy.config import Config
+from llmproxy.hedging import Hedger
 from llmproxy.price_list import list_price
 from llmproxy.providers.base import Endpoint
 from llmproxy.routing import EndpointState
@@ -95,7 +96,7 @@ class _Vendors:
 
 
 def _proxy(config: Config, vendors: _Vendors, clock: Clock, random: Random) -> Proxy:
-    pool = pool_of(config, price_list=list_price)
+    pool = pool_of(config, price_list=list_price, hedging=Hedger())
     models: dict[EndpointState, SimulatedEndpoint] = {}
     counts: dict[EndpointState, EndpointCount] = {}
     for group in pool.groups.values():

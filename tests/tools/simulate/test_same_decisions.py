@@ -13,6 +13,7 @@ from llmproxy.calls import Accepted, Call, Patience
 from llmproxy.config_file import parse_config
 from llmproxy.errors import GatewayError
 from llmproxy.events import Listeners
+from llmproxy.hedging import Hedger
 from llmproxy.operations.table import Replay, route_to
 from llmproxy.pipeline.failover import Failover
 from llmproxy.pipeline.failover.waiting import WaitingRooms
@@ -107,7 +108,11 @@ class ScriptedMaker:
 
 
 async def by_the_stage(config, faults):
-    script, general, groups = Script(faults), config.general_settings, pool_of(config).groups
+    script, general, groups = (
+        Script(faults),
+        config.general_settings,
+        pool_of(config, hedging=Hedger()).groups,
+    )
     policy = AttemptPolicy(general.num_retries + 1, general.queue)
     failover = Failover(
         ScriptedMaker(script), Listeners(), policy, draw=small_draw, rooms=WaitingRooms()
@@ -130,7 +135,12 @@ async def by_the_stage(config, faults):
 
 
 def by_simulation(config, faults):
-    pool, script, clock, results = pool_of(config), Script(faults), Clock(), Results(1.0)
+    pool, script, clock, results = (
+        pool_of(config, hedging=Hedger()),
+        Script(faults),
+        Clock(),
+        Results(1.0),
+    )
     states = [state for group in pool.groups.values() for state in group.states]
     vendors = {
         state: SimpleNamespace(
