@@ -38,6 +38,13 @@ class ConfiguredCallers:
         return made
 
 
+def digest_of(caller: Caller) -> bytes:
+    """Return the SHA-256 of a caller's key. Empty if it has no key, and so equal to no digest."""
+    if caller.key is not None:
+        return sha256(caller.key.get_secret_value().encode()).digest()
+    return bytes.fromhex(caller.key_sha256 or "")
+
+
 class CallersByKey:
     """The callers of one config. `before`: the limits of the config before it, by caller name."""
 
@@ -54,7 +61,8 @@ class CallersByKey:
         self._pools: dict[str | None, Pool] = {}
         self._by_digest: dict[bytes, tuple[bytes, str]] = {}
         for caller in callers:
-            self._by_digest[caller.digest] = (caller.digest, caller.name)
+            digest = digest_of(caller)
+            self._by_digest[digest] = (digest, caller.name)
             if caller.groups is not None:
                 self._pools[caller.name] = pool.limited_to(caller.groups)
             limits = caller.limits

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SecretStr
 
 from llmproxy.config import checks
 from llmproxy.config.base import (
     MIB,
     NUMBER,
     STRATEGY_HELP,
-    CallerKey,
-    HostName,
-    Origin,
-    RedisHost,
-    RedisName,
-    RedisPassword,
-    RedisUrl,
     Seconds,
     SecondsOrZero,
     Section,
-    SentinelAddress,
     Strategy,
     Text,
 )
@@ -131,7 +123,7 @@ class GeneralSettings(Section):
         default_factory=CacheParams,
         description="What the cache stores, and for how long.",
     )
-    admin_key: CallerKey | None = Field(
+    admin_key: SecretStr | None = Field(
         default=None,
         description="The key for `/admin`, best as `os.environ/NAME`: sent as `Authorization: "
         "Bearer KEY`. Without it, `/admin` answers only to this machine (127.0.0.1, ::1), and to "
@@ -148,28 +140,28 @@ class GeneralSettings(Section):
         "the port. With callers, a client's key is never passed on: an endpoint without `api_key` "
         "gets no credential.",
     )
-    allowed_origins: tuple[Origin, ...] = Field(
+    allowed_origins: tuple[str, ...] = Field(
         default=(),
         description="Web pages that may call from a browser, by their origins: "
         '`[https://app.example.com]`; `"*"`: every page. They get CORS headers, and a preflight '
         "needs no key. Without `callers`, pages of other origins are refused, because they would "
         "use your keys; only a page that this machine serves may call a proxy on 127.0.0.1.",
     )
-    allowed_hosts: tuple[HostName, ...] = Field(
+    allowed_hosts: tuple[str, ...] = Field(
         default=(),
         description="Host names by which clients reach the proxy, such as `llm.example.com`. "
         "Needed without `callers` if it listens on 127.0.0.1 and something in front passes on such "
         "a name: unknown names are refused, because a web page could reach the proxy by one (DNS "
         "rebinding). Addresses, `localhost` and names without a dot are never refused.",
     )
-    redis_url: RedisUrl | None = Field(
+    redis_url: SecretStr | None = Field(
         default=None,
         description="A Redis or Valkey server through which all instances share limits and "
         "failures: `rediss://user:password@host:6379/0` (TLS), `redis://...` or `unix:///path`. "
         "Without it, and without `redis_host` and `redis_sentinels`, each instance counts on "
         "its own. Its password is never shown.",
     )
-    redis_host: RedisHost | None = Field(
+    redis_host: str | None = Field(
         default=None, description="The server's host, instead of `redis_url`."
     )
     redis_port: Annotated[int, Field(ge=1, le=65535), NUMBER] = Field(
@@ -178,7 +170,7 @@ class GeneralSettings(Section):
     redis_username: Text | None = Field(
         default=None, description="The user at `redis_host` or behind `redis_sentinels`."
     )
-    redis_password: RedisPassword | None = Field(
+    redis_password: SecretStr | None = Field(
         default=None,
         description="The password at `redis_host` or behind `redis_sentinels`, best as "
         "`os.environ/NAME`.",
@@ -187,7 +179,7 @@ class GeneralSettings(Section):
         default=0, description="The database number. A cluster has only 0."
     )
     redis_ssl: bool = Field(default=False, description="Use TLS for `redis_host` or the sentinels.")
-    redis_sentinels: tuple[SentinelAddress, ...] = Field(
+    redis_sentinels: tuple[str, ...] = Field(
         default=(),
         description="Redis Sentinels that monitor the server, such as `[host:26379, ...]`; instead "
         "of `redis_host`. Needs `redis_sentinel_master`.",
@@ -199,7 +191,7 @@ class GeneralSettings(Section):
         default=False,
         description="The address is one node of a Redis Cluster; the other nodes are discovered.",
     )
-    redis_namespace: RedisName = Field(
+    redis_namespace: str = Field(
         default="llmproxy",
         description="Prefix of all keys and channels. Instances with the same prefix share their "
         "state; different proxies on one server need different prefixes.",

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from hashlib import sha256
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
-from pydantic.functional_validators import AfterValidator
+from pydantic import BeforeValidator, Field, SecretStr
 
 from llmproxy.config import checks
 from llmproxy.config.base import (
     MIB,
     NUMBER,
     CacheMode,
-    CallerKey,
     Count,
     Dollars,
     HeaderValues,
-    KeyDigest,
-    RedisName,
     Seconds,
     SecondsOrZero,
     Section,
     Text,
 )
-
-CollectorUrl = Annotated[str, AfterValidator(checks.collector_url)]
 
 
 class Limits(Section):
@@ -83,12 +75,12 @@ class Caller(Section):
     """An identity behind a client key, with its limits and model groups."""
 
     name: Text = Field(description="The caller's name in logs and metrics; unique.")
-    key: CallerKey | None = Field(
+    key: SecretStr | None = Field(
         default=None,
         description="The caller's key, best as `os.environ/NAME`. Clients' keys are compared "
         "with its SHA-256 only.",
     )
-    key_sha256: KeyDigest | None = Field(
+    key_sha256: str | None = Field(
         default=None,
         description="Instead of `key`: the SHA-256 of the key, 64 hex digits (`printf %s KEY | "
         "sha256sum`). Use it for random keys only: a short key can be guessed from its hash.",
@@ -102,13 +94,6 @@ class Caller(Section):
         min_length=1,
         description="The model groups that the caller may use. Default: all.",
     )
-
-    @property
-    def digest(self) -> bytes:
-        """The SHA-256 of the caller's key. Empty if it has no key, and so equal to no digest."""
-        if self.key is not None:
-            return sha256(self.key.get_secret_value().encode()).digest()
-        return bytes.fromhex(self.key_sha256 or "")
 
 
 class CacheParams(Section):
@@ -150,7 +135,7 @@ class CacheParams(Section):
         description="`per_caller`: a caller never gets an answer that another caller asked for. "
         "Default: `per_caller` if there are `callers`, else `shared`.",
     )
-    namespace: RedisName | None = Field(
+    namespace: str | None = Field(
         default=None,
         description="Prefix of the cache keys in Redis (`type: redis`). Proxies with the same "
         "prefix share their answers. Default: `redis_namespace`.",
@@ -173,7 +158,7 @@ class CacheParams(Section):
 class Tracing(Section):
     """Where spans are sent, and for which share of calls."""
 
-    endpoint: CollectorUrl = Field(
+    endpoint: str = Field(
         description="Where spans are sent: an OpenTelemetry collector, or anything else that "
         "accepts OTLP over HTTP, for example `http://127.0.0.1:4318`. If the URL has no path, "
         "`/v1/traces` is added."
@@ -191,7 +176,3 @@ class Tracing(Section):
         description="The share of calls that are traced. A client that sends `traceparent` decides "
         "for its own call.",
     )
-
-    def secret_headers(self) -> Mapping[str, str]:
-        """Return the headers as they are sent, with their secret values."""
-        return {name: value.get_secret_value() for name, value in self.headers.items()}

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from llmproxy.config import Config
 from llmproxy.config_file.battery_settings import battery_conflicts
+from llmproxy.config_file.battery_values import battery_values
 from llmproxy.config_file.conflicts import conflicts
 from llmproxy.config_file.document import Document, read_document
 from llmproxy.config_file.raw import Conflict
@@ -100,7 +101,10 @@ def config_text(path: Path) -> str:
 def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem]]:
     config = None
     clashes = [*conflicts(document.value), *battery_conflicts(document.value)]
-    faults: list[ErrorDetails | Conflict] = [*clashes]
+    wrong = [
+        fault for fault in battery_values(document.value) if fault.path not in document.refused
+    ]
+    faults: list[ErrorDetails | Conflict] = [*clashes, *wrong]
     try:
         config = Config.model_validate(document.value)
     except ValidationError as error:

@@ -29,8 +29,10 @@ class OriginChecks:
     def adopt(self, settings: GeneralSettings) -> None:
         """Check requests by these settings from now on."""
         self._policy = OriginPolicy(
-            allowed=frozenset(origin.encode("ascii") for origin in settings.allowed_origins),
-            hosts=frozenset(host.encode("ascii") for host in settings.allowed_hosts),
+            allowed=frozenset(map(_as_browsers_write, settings.allowed_origins)),
+            hosts=frozenset(
+                host.lower().removesuffix(".").encode() for host in settings.allowed_hosts
+            ),
             keyed=bool(settings.callers),
             loopback=self._policy.loopback,
         )
@@ -48,3 +50,10 @@ class OriginChecks:
         if origin is None:
             return client, None
         return PageClient(client, origin), preflight_headers(request)
+
+
+def _as_browsers_write(origin: str) -> bytes:
+    """Return an origin in lower case, without a slash at its end and without a default port."""
+    origin = origin.lower()
+    default_port = {"http": ":80", "https": ":443"}.get(origin.partition(":")[0], "/")
+    return origin.rstrip("/").removesuffix(default_port).encode()

@@ -225,3 +225,7 @@ def test_the_masked_config_says_where_the_server_is(url, shown):
 
     assert yaml.safe_load(once)["general_settings"]["redis_url"] == shown
     assert masked(parse_config(once, {}, file="again.yaml")) == once
+
+
+def test_an_address_in_a_variable_that_is_not_set_is_told_once():
+    assert told_once(6, settings("redis_url: os.environ/NOT_SET"), "NOT_SET is not set")

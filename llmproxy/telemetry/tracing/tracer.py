@@ -183,9 +183,8 @@ def exporter_of(settings: Tracing) -> Exporter:
     endpoint = settings.endpoint
     if urlsplit(endpoint).path in ("", "/"):
         endpoint = endpoint.rstrip("/") + "/v1/traces"
-    return OTLPSpanExporter(
-        endpoint, headers=dict(settings.secret_headers()), timeout=EXPORT_TIMEOUT_S
-    )
+    headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+    return OTLPSpanExporter(endpoint, headers=headers, timeout=EXPORT_TIMEOUT_S)
 
 
 def _span_builder(config: Config, settings: Tracing) -> SpanBuilder:
