@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from time import monotonic, time
 
+from llmproxy.callers.limit_headers import limit_headers
 from llmproxy.calls import Call, Headers
 from llmproxy.config import Caller
 from llmproxy.errors import CallerThrottled, GatewayError
@@ -63,7 +64,7 @@ class CallerLimits:
             requests = RateLimit(rpm, requests_left or 0, WINDOW_S - (now - self._requests_at))
         if tpm is not None:
             tokens = RateLimit(tpm, tokens_left or 0, WINDOW_S - (now - self._tokens_at))
-        return dialect.limit_headers(RateLimits(requests, tokens), time())
+        return limit_headers(dialect, RateLimits(requests, tokens), time())
 
     def may_be_granted(self, tokens: int, now: float) -> bool:
         """Whether a grant of a limit shared with other instances may come within GRANT_S."""

@@ -12,9 +12,7 @@ import msgspec
 
 from llmproxy.errors import GatewayError, StreamBroken
 from llmproxy.operations import sse
-from llmproxy.operations.rate_limits import Names, RateLimit, RateLimits, go_duration, header_names
 from llmproxy.operations.usage import Usage, usage_of, usage_of_stream
-from llmproxy.streams import Header, Headers
 
 
 class EventKind(StrEnum):
@@ -45,7 +43,10 @@ class Dialect:
     # An event that keeps a waiting connection alive; None: this dialect's clients read none.
     heartbeat: bytes | None = b": ka\n\n"
 
-    _limit_names = header_names("x-ratelimit-{part}-{kind}")
+    # How its clients read their limits: the names of the headers, and whether the reset is a moment
+    # or the time until then.
+    limit_header = "x-ratelimit-{part}-{kind}"
+    limit_reset_is_moment = False
 
     _empty = EventKind.PREAMBLE  # an event without data
     _done = EventKind.END  # `data: [DONE]`
@@ -124,31 +125,6 @@ class Dialect:
 
     def _error_event(self, error: dict[str, msgspec.Raw]) -> bytes:
         return sse.event_of(None, error)
-
-    # ---- limits
-
-    def limit_headers(self, limits: RateLimits, wall_now: float) -> Headers:
-        """Report a caller's own limits under the names that its client reads. `wall_now`: Unix."""
-        requests, tokens = self._limit_names
-        headers: Headers = []
-        if limits.requests is not None:
-            headers += self._reported(requests, limits.requests, wall_now)
-        if limits.tokens is not None:
-            headers += self._reported(tokens, limits.tokens, wall_now)
-        return headers
-
-    def _reported(self, names: Names, limit: RateLimit, wall_now: float) -> tuple[Header, ...]:
-        all_of_it, left, reset = names
-        return (
-            (all_of_it, b"%d" % limit.limit),
-            (left, b"%d" % limit.remaining),
-            (reset, self._reset(limit.reset_s or 0.0, wall_now)),
-        )
-
-    def _reset(self, seconds: float, wall_now: float) -> bytes:
-        """Write when a limit is full again."""
-        del wall_now
-        return go_duration(seconds)
 
 
 # ---- reading JSON that may hold anything

@@ -19,7 +19,6 @@ from llmproxy.operations.dialects.base import (
     members,
     text_of,
 )
-from llmproxy.operations.rate_limits import header_names, rfc3339
 
 _KINDS = {
     "message_start": EventKind.PREAMBLE,
@@ -56,7 +55,8 @@ class _Messages(Dialect):
     heartbeat = b'event: ping\ndata: {"type": "ping"}\n\n'
     break_in_words = '`event: error` with `{"type": "error", "error": {...}}`'
 
-    _limit_names = header_names("anthropic-ratelimit-{kind}-{part}")
+    limit_header = "anthropic-ratelimit-{kind}-{part}"
+    limit_reset_is_moment = True
 
     def _kind_of(self, name: bytes, data: bytes) -> EventKind:
         try:
@@ -92,10 +92,6 @@ class _Messages(Dialect):
         """Return an error event. Anthropic's clients raise on it."""
         kind = "overloaded_error" if "overloaded" in code else "api_error"
         return sse.event_of("error", {"type": "error", "error": {"type": kind, "message": message}})
-
-    def _reset(self, seconds: float, wall_now: float) -> bytes:
-        """Write the moment, not the time until then."""
-        return rfc3339(wall_now + seconds)
 
 
 def _is_empty_block(raw: msgspec.Raw) -> bool:
