@@ -1,4 +1,4 @@
-"""The supervisor of background tasks: it logs a task that fails by a bug, and restarts it.
+"""The supervisor of the batteries' background tasks: it logs a bug that ends one, and restarts it.
 
 Tasks themselves handle expected failures: a server that is down, slow or refuses.
 """

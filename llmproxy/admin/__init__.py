@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from llmproxy.admin.process_family import START_TOKEN
 from llmproxy.admin.stats.collector import SLOTS, StatsCollector, WorkerSlot
 from llmproxy.admin.stats.sampler import Sampler
-from llmproxy.aio.tasks import background
+from llmproxy.background import background
 
 if TYPE_CHECKING:
     from llmproxy.protocols import ASGIApp

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from llmproxy.aio.tasks import background
+from llmproxy.background import background
 from llmproxy.reload.reloader import Reloader
 
 LOOK_S = 1.0

@@ -9,7 +9,7 @@ from secrets import token_hex
 
 from redis.exceptions import RedisError
 
-from llmproxy.aio.tasks import background
+from llmproxy.background import background
 from llmproxy.config import GeneralSettings
 from llmproxy.shared_state.address import client_of, is_on_this_machine, patience, secrets_of
 from llmproxy.shared_state.broadcast import ApplyState, StateBroadcast

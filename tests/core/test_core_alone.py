@@ -39,7 +39,7 @@ BATTERIES = (
     *("shared_state", "telemetry", "token_estimates", "tools", "uploads", "web_pages", "workers"),
 )
 # They put the parts together; a program that embeds the core does that itself.
-COMPOSITION = ("__main__.py", "batteries.py", "cli.py", "process.py")
+COMPOSITION = ("__main__.py", "background.py", "batteries.py", "cli.py", "process.py")
 
 TEAM = {"name": "team-a", "key": "sk-0123456789abcdef"}
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 
-from llmproxy.aio.tasks import background
+from llmproxy.background import background
 from llmproxy.cache.cached_answer import CachedAnswer
 from llmproxy.cache.stores.base import (
     StoreBackend,

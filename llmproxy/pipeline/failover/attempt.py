@@ -31,7 +31,7 @@ from llmproxy.pipeline.failover.answerless import (
 )
 from llmproxy.pipeline.failover.beginning import HOLDING, Holding, StreamBeginning
 from llmproxy.pipeline.failover.outgoing import outgoing_request, withholds_key
-from llmproxy.pipeline.failover.unread import FAILURE_TIMEOUT_S, MAX_FAILURE_BYTES
+from llmproxy.pipeline.failover.unread import MAX_FAILURE_BYTES, read_into
 from llmproxy.protocols import Credentials, Masking
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
@@ -182,10 +182,8 @@ class AttemptMaker:
 
 async def _error_response(response: Response, endpoint: Endpoint) -> UpstreamError:
     """Read the whole answer of a status of 400 and above, and return the failure it stands for."""
-    body = b""
-    until = monotonic() + FAILURE_TIMEOUT_S
-    while chunk := await response.chunk(until):
-        body += chunk
-        if len(body) > MAX_FAILURE_BYTES:
-            return UpstreamFailed(f"status {response.status} with an endless body")
-    return failure_in(Answer(response.status, response.headers, body), endpoint)
+    body = bytearray()
+    await read_into(body, response)
+    if len(body) > MAX_FAILURE_BYTES:
+        return UpstreamFailed(f"status {response.status} with an endless body")
+    return failure_in(Answer(response.status, response.headers, bytes(body)), endpoint)

@@ -35,13 +35,19 @@ class UnreadRest:
         return await asyncio.shield(self._task)
 
 
+async def read_into(body: bytearray, response: UpstreamResponse) -> None:
+    """Read a failed answer, as far as one is kept. Raises UpstreamError; what came is in `body`."""
+    until = monotonic() + FAILURE_TIMEOUT_S
+    while len(body) <= MAX_FAILURE_BYTES and (chunk := await response.chunk(until)):
+        body += chunk
+
+
 async def _rest_of(response: UpstreamResponse) -> bytes:
-    rest, until = b"", monotonic() + FAILURE_TIMEOUT_S
+    rest = bytearray()
     try:
-        while len(rest) <= MAX_FAILURE_BYTES and (chunk := await response.chunk(until)):
-            rest += chunk
+        await read_into(rest, response)
     except UpstreamError:
         pass  # what came is passed on
     finally:
         response.close()
-    return rest
+    return bytes(rest)
