@@ -13,16 +13,13 @@ from llmproxy.routing.endpoint import EndpointState
 
 
 class Accuracy(msgspec.Struct, frozen=True):
-    """How good the latest estimates of one kind were: of the latest 100 calls, but `calls` of all.
+    """How good the estimates of one kind of `calls` are.
 
-    `median_error`: relative, 0.1 = half of the estimates were within 10 %. `ratio`: the median of
-    returned to estimated tokens. `spread`: from the lowest tenth of that ratio to the highest.
+    `median_error`: relative, of the latest 100 calls; 0.1 = half were within 10 %.
     """
 
     calls: int
     median_error: float
-    ratio: float
-    spread: float
 
 
 class TokenEstimates(Protocol):

@@ -21,24 +21,14 @@ UNIX_S = 1e9  # a larger bare number is an instant (since 2001), not a duration 
 UNIX_MS = 1e12
 UNIX_DIGITS = 10
 MAX_LIMIT = 1e12  # of tokens or requests; a larger one is a mistake
-# The names of limit, remaining and reset of requests, then of tokens.
-_HEADER_NAMES = (
-    (
-        b"x-ratelimit-limit-requests",
-        b"x-ratelimit-remaining-requests",
-        b"x-ratelimit-reset-requests",
-        b"x-ratelimit-limit-tokens",
-        b"x-ratelimit-remaining-tokens",
-        b"x-ratelimit-reset-tokens",
-    ),
-    (
-        b"anthropic-ratelimit-requests-limit",
-        b"anthropic-ratelimit-requests-remaining",
-        b"anthropic-ratelimit-requests-reset",
-        b"anthropic-ratelimit-tokens-limit",
-        b"anthropic-ratelimit-tokens-remaining",
-        b"anthropic-ratelimit-tokens-reset",
-    ),
+# The names of limit, remaining and reset of requests, then of tokens: OpenAI's and Anthropic's.
+_HEADER_NAMES = tuple(
+    [
+        form.format(kind=kind, part=part).encode("ascii")
+        for kind in ("requests", "tokens")
+        for part in ("limit", "remaining", "reset")
+    ]
+    for form in ("x-ratelimit-{part}-{kind}", "anthropic-ratelimit-{kind}-{part}")
 )
 
 _GO_UNITS = {b"h": 3600.0, b"m": 60.0, b"s": 1.0, b"ms": 1e-3, b"us": 1e-6, b"ns": 1e-9}
@@ -141,42 +131,20 @@ def _rate_limit(
 
 
 def _reset_of_exhausted(headers: Sequence[Header], wall_now: float) -> float | None:
-    """Return the latest reset among the limits of which nothing remains."""
-    dimensions: dict[bytes, dict[bytes, bytes]] = {}
-    for name, value in headers:
-        if b"ratelimit" in name:
-            dimension, field = _dimension(name)
-            if field:
-                dimensions.setdefault(dimension, {})[field] = value
-    resets = [
-        reset
-        for fields in dimensions.values()
-        if _exhausted(fields)
-        and (reset := parse_reset(fields.get(b"reset", b""), wall_now=wall_now))
-    ]
-    return max(resets, default=None)
+    """Return the latest reset among the limits of which nothing remains.
 
-
-def _dimension(name: bytes) -> tuple[bytes, bytes]:
-    """Split a name into the limit and the field; the field is empty if it is not a known one.
-
-    Names are `x-ratelimit-remaining-tokens`, `anthropic-ratelimit-tokens-remaining` and the like.
+    Names are `x-ratelimit-remaining-tokens`, `anthropic-ratelimit-tokens-remaining` and the like. A
+    rest below 0 means unknown (Azure's -1), as does a limit of 0.
     """
-    parts = name.split(b"-")
-    for field in (b"remaining", b"limit", b"reset"):
-        if field in parts:
-            parts.remove(field)
-            return b"-".join(parts), field
-    return name, b""
-
-
-def _exhausted(fields: dict[bytes, bytes]) -> bool:
-    """Whether nothing remains. Below 0 means unknown (Azure's -1), as does a limit of 0."""
-    remaining = _number(fields.get(b"remaining", b""))
-    if remaining is None or remaining > 0:
-        return False
-    limit = fields.get(b"limit")
-    return limit is None or bool(_number(limit))
+    values_of = dict(headers)
+    resets = []
+    for name, value in values_of.items():
+        if b"ratelimit" in name and b"remaining" in name.split(b"-") and _number(value) == 0:
+            limit = values_of.get(name.replace(b"remaining", b"limit"))
+            reset = values_of.get(name.replace(b"remaining", b"reset"), b"")
+            if limit is None or _number(limit):
+                resets.append(parse_reset(reset, wall_now=wall_now) or 0.0)
+    return max(resets, default=0.0) or None
 
 
 def _number(value: bytes) -> float | None:

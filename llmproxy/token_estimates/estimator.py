@@ -13,7 +13,7 @@ one of 3,000 bytes 2,250.
 from __future__ import annotations
 
 from collections import deque
-from statistics import median, quantiles
+from statistics import median
 
 import msgspec
 
@@ -132,11 +132,4 @@ class _TokenLine:
 
     def accuracy(self) -> Accuracy:
         """Return how good the latest estimates were."""
-        ratios = list(self._ratios)
-        tenths = quantiles(ratios, n=10) if len(ratios) > 1 else ratios * 9
-        return Accuracy(
-            self.calls,
-            median(abs(1.0 / ratio - 1.0) for ratio in ratios),
-            median(ratios),
-            tenths[-1] - tenths[0],
-        )
+        return Accuracy(self.calls, median(abs(1.0 / ratio - 1.0) for ratio in self._ratios))

@@ -183,7 +183,6 @@ def test_whatever_is_learned_an_estimate_stays_a_positive_number(learned):
             assert 1 <= estimator.tokens(size) < 10**12
     for accuracy in estimator.errors().values():
         assert accuracy.median_error >= 0
-        assert accuracy.spread >= 0
 
 
 # ---- the accuracy that it reports
@@ -196,16 +195,6 @@ def test_the_accuracy_of_each_learned_kind_is_reported():
     (accuracy,) = estimator.errors().values()
     assert accuracy.calls == 200
     assert accuracy.median_error < 0.01
-    assert accuracy.ratio == pytest.approx(1, abs=0.01)
-    assert accuracy.spread == pytest.approx(0, abs=0.01)
-
-
-def test_the_spread_of_two_calls_is_known_and_of_one_call_is_none():
-    estimator = Estimator()
-    estimator.learn(Size("chat text", 4_000, 0), 2_000)  # twice as many as expected at first
-    assert estimator.errors()["chat text"].spread == 0
-    estimator.learn(Size("chat text", 4_000, 0), 1_500)  # fewer than expected by now
-    assert estimator.errors()["chat text"].spread > 0
 
 
 def test_an_unpredictable_kind_has_a_large_error():
@@ -214,7 +203,6 @@ def test_an_unpredictable_kind_has_a_large_error():
         estimator.learn(Size("chat text", 4_000, 0), draw.choice((500, 1_500)))
     (accuracy,) = estimator.errors().values()
     assert accuracy.median_error > 0.3
-    assert accuracy.spread > 0.5
 
 
 # ---- kinds
