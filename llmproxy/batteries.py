@@ -26,6 +26,7 @@ from llmproxy.protocols import (
     ASGIApp,
     CallerSource,
     Credentials,
+    Heartbeat,
     Hedging,
     Masking,
     PeerConnector,
@@ -71,6 +72,7 @@ def installed(
         token_estimates=_token_estimates(),
         masking=_masking(),
         hedging=_hedging(),
+        heartbeat=_heartbeat(),
         telemetry=telemetry,
         web_pages=_web_pages(),
         open_admin=_opening_of_admin(slot, reloader) if needed_by_admin else None,
@@ -120,6 +122,14 @@ def _masking() -> Masking | None:
     from llmproxy.masking import EndpointSecrets  # noqa: PLC0415
 
     return EndpointSecrets()
+
+
+def _heartbeat() -> Callable[[float | None], Heartbeat] | None:
+    if not _has("signs_of_life"):
+        return None
+    from llmproxy.signs_of_life import SignsOfLife  # noqa: PLC0415
+
+    return SignsOfLife
 
 
 def _web_pages() -> WebPages | None:

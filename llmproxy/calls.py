@@ -45,7 +45,7 @@ class Waiting(Protocol):
 
 
 class Patience(msgspec.Struct, eq=False):
-    """How long a client waits for the beginning of its answer. The heartbeat step changes it.
+    """How long a client waits for the beginning of its answer. Signs of life prolong it.
 
     Attributes:
         deadline_at: No attempt begins or goes on after this moment; an answer that has begun does.

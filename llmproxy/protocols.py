@@ -59,6 +59,7 @@ __all__ = [
     "Form",
     "Header",
     "Headers",
+    "Heartbeat",
     "Hedging",
     "Listener",
     "Mask",
@@ -101,6 +102,19 @@ class Credentials(Protocol):
 
     def close(self) -> None:
         """Release what it has open."""
+
+
+class Heartbeat(Protocol):
+    """What a client sees while it waits for its answer."""
+
+    def during(
+        self, call: Call, client: Client, record: CallRecord
+    ) -> AbstractAsyncContextManager[Client]:
+        """Return a context manager that yields the client to use from here on.
+
+        A failure that passes through has its answer completed, which the client gets; it becomes
+        an event if the client has seen something before.
+        """
 
 
 class Callers(Protocol):

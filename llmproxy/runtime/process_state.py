@@ -17,6 +17,7 @@ from llmproxy.protocols import (
     AnswerCaches,
     CallerSource,
     Credentials,
+    Heartbeat,
     Hedging,
     Masking,
     PeerConnector,
@@ -57,6 +58,7 @@ class RuntimeBatteries:
     token_estimates: Callable[[], TokenEstimates] | None = None
     masking: Masking | None = None
     hedging: Callable[[], Hedging] | None = None
+    heartbeat: Callable[[float | None], Heartbeat] | None = None
     acquire: Acquire | None = None
 
 

@@ -8,10 +8,10 @@ from llmproxy.config import Config
 from llmproxy.events import Listeners
 from llmproxy.pipeline.anonymous import AnonymousClients
 from llmproxy.pipeline.failover import Failover
-from llmproxy.pipeline.heartbeat import Heartbeat
 from llmproxy.pipeline.intake import Intake
+from llmproxy.pipeline.no_heartbeat import NoHeartbeat
 from llmproxy.pipeline.relay import Relay
-from llmproxy.protocols import Callers, Listener, Peers
+from llmproxy.protocols import Callers, Heartbeat, Listener, Peers
 from llmproxy.routing import Pool
 from llmproxy.routing.actions import AttemptPolicy
 from llmproxy.routing.token_estimates import OutputBounds
@@ -41,7 +41,11 @@ class Runtime:
             self.listener = Listeners(process.listener, resources.peers.listener)
         self.intake = Intake(settings, process.batteries.form_reader)
         self.cache = resources.cache
-        self.heartbeat = Heartbeat(settings.queue.heartbeat_s)
+        self.heartbeat: Heartbeat = NoHeartbeat()
+        heartbeat_s = None
+        if process.batteries.heartbeat is not None:
+            heartbeat_s = settings.queue.heartbeat_s
+            self.heartbeat = process.batteries.heartbeat(heartbeat_s)
         self.admission = process.admission
         self.failover = Failover(
             resources.attempts,
@@ -54,7 +58,7 @@ class Runtime:
         self.relay = Relay(
             idle_s=timeouts.idle_s,
             stalled_s=min(timeouts.total_s, STALLED_S),
-            heartbeat_s=settings.queue.heartbeat_s,
+            heartbeat_s=heartbeat_s,
         )
 
     @property

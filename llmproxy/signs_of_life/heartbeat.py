@@ -16,14 +16,15 @@ from typing import TypeGuard
 
 from llmproxy.calls import Call, Headers
 from llmproxy.errors import SHUTTING_DOWN, Answer, GatewayError, UpstreamError, UpstreamFailed
+from llmproxy.pipeline.no_heartbeat import NotShown, complete
 from llmproxy.protocols import Client
 from llmproxy.record import CallRecord
 
 HEAD: Headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 
 
-class Heartbeat:
-    """The pipeline's step. `every_s`: seconds of silence before a heartbeat; None: none is sent."""
+class SignsOfLife:
+    """Implements `Heartbeat`. `every_s`: seconds of silence before one; None: none is sent."""
 
     __slots__ = ("_every_s",)
 
@@ -35,22 +36,6 @@ class Heartbeat:
         if not call.stream or call.route.dialect.heartbeat is None:
             return NotShown(client)
         return Shown(call, client, self._every_s, record)
-
-
-class NotShown:
-    """A client that sees nothing before its answer."""
-
-    __slots__ = ("_client",)
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def __aenter__(self) -> Client:
-        return self._client
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UpstreamError):
-            await _complete(error)
 
 
 class Shown:
@@ -77,7 +62,7 @@ class Shown:
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, UpstreamError):
-            await _complete(error)
+            await complete(error)
         self._stop()
         if self._answering or not self._client.started or not self._client.connected:
             return
@@ -172,12 +157,6 @@ class Shown:
     def keep_call(self, on_leave: Callable[[], None]) -> None:
         """Let the call continue when the client leaves."""
         self._client.keep_call(on_leave)
-
-
-async def _complete(error: UpstreamError) -> None:
-    """Wait for the rest of a failed answer, which the client gets."""
-    if error.answer is not None:
-        error.answer = await error.answer.whole()
 
 
 def _are_events(headers: Headers) -> bool:

@@ -35,7 +35,7 @@ from tests.support.vendor import (
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = (
     *("admin", "asgi", "cache", "callers", "config_file", "entra", "hedging", "masking"),
-    *("price_list", "reload"),
+    *("price_list", "reload", "signs_of_life"),
     *("shared_state", "telemetry", "token_estimates", "tools", "uploads", "web_pages", "workers"),
 )
 # They put the parts together; a program that embeds the core does that itself.
@@ -137,6 +137,17 @@ async def test_the_core_alone_answers_whole_and_streamed(tmp_path):
                 assert (refused.status, refused.error["code"]) == (403, "origin_not_allowed")
             for path in ("/", "/metrics", "/admin/state", "/dashboard"):
                 assert (await ask(port, path, method="GET")).status == 404
+
+
+@bounded(60)
+async def test_the_core_alone_sends_no_heartbeat_and_a_late_refusal_whole(tmp_path):
+    refusal = http(error_body("x", message="x" * 300_000), status=400)
+    async with scripted(always(refusal[:1_000], 0.3, refusal[1_000:])) as vendor:
+        config = config_for(vendor.base_url, queue={"heartbeat_s": 0.1})
+        async with core_alone(tmp_path, config) as port:
+            refused = await ask(port, body=STREAM)
+            assert refused.status == 400
+            assert len(refused.error["message"]) == 300_000
 
 
 @bounded(60)
