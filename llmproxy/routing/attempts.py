@@ -54,7 +54,7 @@ BUDGET_POLL_S = 0.02  # so often while the retry budget is used up (jittered)
 #   ----------   -----------------------------------------------------   ----------
 #   CHOOSING     Try: an endpoint takes the call                         UNDER_WAY
 #                otherwise, what BLOCKED returns
-#   OWES_RETRY   Pause: the group's retry budget is used up              OWES_RETRY
+#   OWES_RETRY   Pause: the group's retry budget is used up, for now     OWES_RETRY
 #                otherwise, what CHOOSING returns, with a slot of it
 #   BLOCKED      WaitInLine: one will have capacity in time              QUEUED
 #                Try: the probe of an endpoint that its breaker shuts    UNDER_WAY
@@ -86,6 +86,7 @@ BUDGET_POLL_S = 0.02  # so often while the retry budget is used up (jittered)
 # most likely to be well, before its time. A cooldown is not cut short: its end is known. One call
 # at a time probes an endpoint; the others take what becomes available, or pause for the result.
 # A second probe of the same endpoint comes after a pause.
+# A call that has spent its pauses on the retry budget goes on: an endpoint may take it.
 #
 # An endpoint that is silent for unusually long is not given up: `hedge` begins a second attempt
 # beside it, if the group's hedging allows it. Whichever is accepted first wins. If one fails, the
@@ -139,8 +140,10 @@ class Attempts(msgspec.Struct, eq=False):
                 case CallState.BLOCKED:
                     return self._blocked(now, draw)
                 case CallState.OWES_RETRY:
-                    if not self._group.budget.allows(self._group.in_flight):
-                        return self._pause(BUDGET_POLL_S * (1 + draw), now, CallState.OWES_RETRY)
+                    pause_s = BUDGET_POLL_S * (1 + draw)
+                    may_pause = self._paused_s + pause_s <= MAX_PAUSES_S
+                    if may_pause and not self._group.budget.allows(self._group.in_flight):
+                        return self._pause(pause_s, now, CallState.OWES_RETRY)
                     self._group.budget.begin()
                     self._holds_retry = True
                 case CallState.PAUSED:
@@ -151,8 +154,7 @@ class Attempts(msgspec.Struct, eq=False):
         if checkout is not None:  # what `_try` does, without the price of another call
             self.state = _UNDER_WAY
             attempt = Try(checkout, now, self._holds_retry)
-            if self._holds_retry:
-                self._holds_retry = False
+            self._holds_retry = False
             self.under_way.append(attempt)
             self.demand.excluded.append(checkout.state)
             return attempt
@@ -248,8 +250,7 @@ class Attempts(msgspec.Struct, eq=False):
         probed_for_s = outlook.probed_for_s
         if self._failures and (outlook.probe is not None or not available_in_s):
             last = self._failures[-1].judgement
-            wait_s = backoff_s(len(self._failures), last.backoff_base_s, draw)
-            pause_s = max(last.wait_s, wait_s)
+            pause_s = max(last.wait_s, backoff_s(len(self._failures), last.backoff_base_s, draw))
         elif probed_for_s is not None:
             pause_s = PROBE_POLL_S * (1 + draw)
         else:
@@ -261,8 +262,7 @@ class Attempts(msgspec.Struct, eq=False):
     ) -> Action:
         """Pause, if there is time. A probe that lasts long is waited for to its end."""
         self._paused_s += pause_s
-        too_long = self._paused_s > MAX_PAUSES_S + probed_for_s
-        if too_long or now + pause_s >= self._call.deadline_at:
+        if self._paused_s > MAX_PAUSES_S + probed_for_s or now + pause_s >= self._call.deadline_at:
             return self._act(self._give_up(now))
         self.state = state
         return Pause(pause_s)

@@ -139,6 +139,22 @@ def test_a_retry_that_is_accepted_and_then_closed_returns_its_slot_once():
     assert group.budget.retrying == 0
 
 
+def test_a_call_that_waited_for_the_retry_budget_is_served_in_the_end():
+    group, policy = group_of("ab")
+    while group.budget.allows(in_flight=1):
+        group.budget.begin()  # retries that last
+    attempts = attempts_in(group, policy)
+    attempts.failed(attempts.next(0.0, DRAW), failure_at("a", "failed"), 0.0, DRAW)
+
+    now = 0.0
+    while isinstance(action := attempts.next(now, DRAW), Pause):
+        now += action.seconds
+
+    assert isinstance(action, Try)
+    assert action.checkout.state.endpoint.name == "b"
+    assert 9.0 < now <= 10.0
+
+
 def test_a_call_that_is_under_way_does_nothing_next():
     group, policy = group_of()
     attempts = attempts_in(group, policy)
