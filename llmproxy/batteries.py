@@ -34,6 +34,7 @@ from llmproxy.protocols import (
     ReadForm,
     TelemetryOpener,
     TokenEstimates,
+    Tunnels,
     WebPages,
 )
 from llmproxy.runtime import LiveConfig
@@ -71,6 +72,7 @@ def installed(
         form_reader=_form_reader(),
         token_estimates=_token_estimates(),
         masking=_masking(),
+        tunnels=_tunnels(),
         hedging=_hedging(),
         heartbeat=_heartbeat(),
         telemetry=telemetry,
@@ -114,6 +116,14 @@ def _hedging() -> Callable[[], Hedging] | None:
     from llmproxy.hedging import Hedger  # noqa: PLC0415
 
     return Hedger()
+
+
+def _tunnels() -> Callable[[Mapping[str, str]], Tunnels] | None:
+    if not _has("tunnel"):
+        return None
+    from llmproxy.tunnel import ProxyTunnels  # noqa: PLC0415
+
+    return ProxyTunnels
 
 
 def _masking() -> Masking | None:

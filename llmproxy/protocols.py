@@ -13,9 +13,10 @@ page, and the core works without it. Parts are passed in; none imports another o
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -78,10 +79,14 @@ __all__ = [
     "Telemetry",
     "TelemetryOpener",
     "TokenEstimates",
+    "Tunnel",
+    "Tunnels",
     "Upload",
     "UpstreamResponse",
     "WebPages",
 ]
+
+ConnectionT = TypeVar("ConnectionT", bound=asyncio.BaseProtocol)
 
 # ASGI 3, as in starlette.types.
 Scope = MutableMapping[str, Any]
@@ -300,6 +305,20 @@ class Peers(Protocol):
 
     def status(self, now: float) -> SharedStatus:
         """Return the state of the connection. `now`: of `time.monotonic`."""
+
+
+class Tunnel(Protocol):
+    """A way to one origin through a proxy."""
+
+    async def dial(self, protocol: Callable[[], ConnectionT], tls: ssl.SSLContext) -> ConnectionT:
+        """Return a protocol that is connected to the origin by TLS. Raises OSError."""
+
+
+class Tunnels(Protocol):
+    """The tunnels to the origins that are not reached directly."""
+
+    def to(self, scheme: str, host: str, port: int) -> Tunnel | None:
+        """Return the tunnel to an origin; None = it is reached directly."""
 
 
 # Group, endpoint, change, for how many seconds (None = unknown), now.

@@ -24,6 +24,7 @@ from llmproxy.protocols import (
     PriceList,
     ReadForm,
     TokenEstimates,
+    Tunnels,
 )
 from llmproxy.routing import Pool
 from llmproxy.runtime.prices import no_list
@@ -57,6 +58,7 @@ class RuntimeBatteries:
     form_reader: ReadForm | None = None
     token_estimates: Callable[[], TokenEstimates] | None = None
     masking: Masking | None = None
+    tunnels: Callable[[Mapping[str, str]], Tunnels] | None = None
     hedging: Callable[[], Hedging] | None = None
     heartbeat: Callable[[float | None], Heartbeat] | None = None
     acquire: Acquire | None = None

@@ -12,6 +12,7 @@ from itertools import chain
 from msgspec.structs import replace
 
 from llmproxy.config import Config, Timeouts
+from llmproxy.errors import ConfigError, Problem
 from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.protocols import AnswerCache, Credentials, PeerConnector, Peers
 from llmproxy.providers import endpoints_of
@@ -80,7 +81,13 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
 
 @asynccontextmanager
 async def _client(timeouts: Timeouts, process: ProcessState) -> AsyncIterator[UpstreamClient]:
-    with closing(UpstreamClient(timeouts, environ=process.environ)) as client:
+    make, environ = process.batteries.tunnels, process.environ
+    if make is None and (environ.get("https_proxy") or environ.get("HTTPS_PROXY")):
+        found = "HTTPS_PROXY is set: this installation has no `llmproxy.tunnel`."
+        remedy = "Install the whole of llmproxy, or unset HTTPS_PROXY."
+        raise ConfigError([Problem("environment", 0, found, remedy)])
+    tunnels = None if make is None else make(environ)
+    with closing(UpstreamClient(timeouts, tunnels=tunnels)) as client:
         yield client
 
 

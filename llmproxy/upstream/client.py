@@ -10,13 +10,14 @@ attempt has failed.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 from llmproxy.config import Timeouts
+from llmproxy.protocols import Tunnels
 from llmproxy.providers.base import Endpoint
 from llmproxy.upstream.connection import Outgoing, StaleConnection
-from llmproxy.upstream.dialer import Dialer, OriginAddress, proxy_for
+from llmproxy.upstream.dialer import Dialer, OriginAddress
 from llmproxy.upstream.origin import Origin
 from llmproxy.upstream.resolver import Resolver, system_lookup
 from llmproxy.upstream.response import Response
@@ -33,12 +34,12 @@ class UpstreamClient:
         self,
         timeouts: Timeouts,
         *,
-        environ: Mapping[str, str],
+        tunnels: Tunnels | None = None,
         resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
-        self._environ = environ
+        self._tunnels = tunnels
         self._timeouts = timeouts
         self._max_connections = max_connections
         self._resolver = resolver or Resolver(system_lookup)
@@ -87,8 +88,8 @@ class UpstreamClient:
         key = (endpoint.scheme, endpoint.host, endpoint.port)
         origin = self._origins.get(key)
         if origin is None:
-            proxy = proxy_for(endpoint.scheme, endpoint.host, self._environ)
-            address = OriginAddress(endpoint.scheme, endpoint.host, endpoint.port, proxy)
+            tunnel = None if self._tunnels is None else self._tunnels.to(*key)
+            address = OriginAddress(*key, tunnel)
             origin = self._origins[key] = Origin(
                 partial(self._dialer.dial, address),
                 max_open=self._max_connections,

@@ -14,7 +14,7 @@ import pytest
 import llmproxy
 from llmproxy.config import Config
 from llmproxy.errors import ConfigError
-from llmproxy.serving import Batteries
+from llmproxy.serving import Batteries, open_app
 from tests.support.client import CHAT, STREAM, ask, question
 from tests.support.forms import FORM, FORM_MODEL
 from tests.support.proxy import config_for
@@ -35,7 +35,7 @@ from tests.support.vendor import (
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = (
     *("admin", "asgi", "cache", "callers", "config_file", "entra", "hedging", "masking"),
-    *("price_list", "reload", "signs_of_life"),
+    *("price_list", "reload", "signs_of_life", "tunnel"),
     *("shared_state", "telemetry", "token_estimates", "tools", "uploads", "web_pages", "workers"),
 )
 # They put the parts together; a program that embeds the core does that itself.
@@ -187,6 +187,15 @@ def test_a_config_that_needs_a_missing_battery_is_refused(settings, key, package
     assert f"general_settings.{key}" in problem.found
     assert f"`{package}`" in problem.found
     assert f"remove {key}" in problem.remedy
+
+
+@bounded()
+async def test_without_tunnels_the_variable_of_a_proxy_is_refused_not_ignored():
+    config = Config.model_validate(config_for("https://127.0.0.1:1/v1"))
+    environ = {"HTTPS_PROXY": "http://127.0.0.1:1"}
+    with pytest.raises(ConfigError, match=r"has no `llmproxy\.tunnel`"):
+        async with open_app(config, environ=environ, batteries=Batteries()):
+            pass
 
 
 def test_a_config_that_needs_entra_tokens_is_refused_without_them():

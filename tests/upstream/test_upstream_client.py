@@ -1,4 +1,4 @@
-"""The upstream client over real sockets: pooling, timeouts, TLS, proxies, name lookup."""
+"""The upstream client over real sockets: pooling, timeouts, TLS, name lookup."""
 
 import asyncio
 import socket
@@ -12,7 +12,6 @@ from llmproxy.config_file import parse_config
 from llmproxy.errors import ConnectFailed, TimedOut, UpstreamFailed
 from llmproxy.providers import endpoints_of
 from llmproxy.upstream import Outgoing, UpstreamClient
-from llmproxy.upstream.dialer import proxy_for
 from llmproxy.upstream.resolver import Resolver
 from tests.support.certificates import Authority
 from tests.support.run import bounded
@@ -28,10 +27,9 @@ def endpoint_at(base_url):
 
 
 @asynccontextmanager
-async def client_of(*, environ=None, resolver=None, tls=None, max_connections=100, **timeouts):
+async def client_of(*, resolver=None, tls=None, max_connections=100, **timeouts):
     client = UpstreamClient(
         Timeouts(**timeouts),
-        environ=environ or {},
         resolver=resolver,
         tls=tls,
         max_connections=max_connections,
@@ -249,73 +247,6 @@ async def test_tls_checks_the_certificate(tmp_path):
                 with pytest.raises(ConnectFailed, match="not trusted"):
                     await ask(client, vendor, base_url=url)
                 assert not vendor.received
-
-
-@asynccontextmanager
-async def tunnel(answer=b"HTTP/1.1 200 Connection established\r\n\r\n"):
-    """A CONNECT proxy; yields its port and the list of request heads that it receives."""
-    heads = []
-
-    async def serve(reader, writer):
-        heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(answer)
-        if b" 200 " in answer:
-            port = int(heads[-1].split(b" ")[1].rsplit(b":")[-1])
-            from_origin, to_origin = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.wait(
-                [
-                    asyncio.ensure_future(_copy(reader, to_origin)),
-                    asyncio.ensure_future(_copy(from_origin, writer)),
-                ],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            to_origin.close()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1], heads
-    server.close()
-
-
-async def _copy(reader, writer):
-    while data := await reader.read(65536):
-        writer.write(data)
-
-
-@bounded()
-async def test_an_https_origin_is_reached_by_connect_through_a_proxy(tmp_path):
-    authority = Authority(tmp_path)
-    async with scripted(always(OK), tls=authority.server_context("origin.test")) as vendor:
-        url = f"https://origin.test:{vendor.port}/v1"
-        trust = authority.client_context()
-        async with tunnel() as (port, heads):
-            environ = {"HTTPS_PROXY": f"http://user:p%40ss@127.0.0.1:{port}"}
-            async with client_of(environ=environ, tls=trust) as client:
-                assert (await ask(client, vendor, base_url=url))[0] == 200
-            assert heads[0].startswith(b"CONNECT origin.test:%d HTTP/1.1\r\n" % vendor.port)
-            assert b"Proxy-Authorization: Basic dXNlcjpwQHNz\r\n" in heads[0]
-        async with tunnel(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as (port, _):
-            environ = {"https_proxy": f"127.0.0.1:{port}"}
-            async with client_of(environ=environ, tls=trust) as client:
-                with pytest.raises(ConnectFailed, match="407"):
-                    await ask(client, vendor, base_url=url)
-
-
-@pytest.mark.parametrize(
-    ("scheme", "host", "environ", "expected"),
-    [
-        ("https", "api.openai.com", {"HTTPS_PROXY": "http://p:1"}, "p"),
-        ("https", "api.openai.com", {"https_proxy": "p:1"}, "p"),
-        ("http", "api.openai.com", {"HTTPS_PROXY": "http://p:1"}, None),
-        ("https", "api.openai.com", {"HTTPS_PROXY": "p:1", "NO_PROXY": "openai.com"}, None),
-        ("https", "api.openai.com", {"HTTPS_PROXY": "p:1", "no_proxy": "*"}, None),
-        ("https", "api.openai.com", {"HTTPS_PROXY": "p:1", "NO_PROXY": "azure.com"}, "p"),
-        ("https", "api.openai.com", {}, None),
-    ],
-)
-def test_the_proxy_is_taken_from_the_usual_variables(scheme, host, environ, expected):
-    proxy = proxy_for(scheme, host, environ)
-    assert (proxy.hostname if proxy else None) == expected
 
 
 @bounded()

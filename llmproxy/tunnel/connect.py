@@ -1,0 +1,99 @@
+"""A tunnel through a proxy, by CONNECT (RFC 9110, 9.3.6)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+MAX_PROXY_HEAD_BYTES = 16 * 1024
+
+ConnectionT = TypeVar("ConnectionT", bound=asyncio.BaseProtocol)
+
+
+def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> SplitResult | None:
+    """Return the proxy that the environment sets for an origin; None = none.
+
+    `https_proxy` and `no_proxy` are read in lower case first, then in upper case.
+    """
+    url = environ.get("https_proxy") or environ.get("HTTPS_PROXY")
+    if scheme != "https" or not url:
+        return None
+    exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    if proxy_bypass_environment(host, {"no": exempt}):
+        return None
+    return urlsplit(url if "//" in url else f"http://{url}")
+
+
+class ConnectTunnel:
+    """The way to one origin through a proxy. Implements `Tunnel`."""
+
+    __slots__ = ("_host", "_port", "_proxy")
+
+    def __init__(self, proxy: SplitResult, host: str, port: int) -> None:
+        self._proxy = proxy
+        self._host = host
+        self._port = port
+
+    async def dial(self, protocol: Callable[[], ConnectionT], tls: ssl.SSLContext) -> ConnectionT:
+        """Return a protocol that is connected to the origin by TLS. Raises OSError."""
+        loop, proxy = asyncio.get_running_loop(), self._proxy
+        transport, handshake = await loop.create_connection(
+            _Handshake,
+            proxy.hostname or "",
+            proxy.port or (443 if proxy.scheme == "https" else 8080),
+            ssl=tls if proxy.scheme == "https" else None,
+        )
+        try:
+            transport.write(self._request())
+            status_line = await handshake.status_line
+            if status_line.split(b" ")[1:2] != [b"200"]:
+                answer = status_line.decode("latin-1").strip()
+                raise OSError(f"the proxy {proxy.hostname} answered '{answer}'")
+            connection = protocol()
+            secured = await loop.start_tls(transport, connection, tls, server_hostname=self._host)
+        except BaseException:
+            transport.abort()
+            raise
+        if secured is None:
+            raise OSError(f"the proxy {proxy.hostname} closed the tunnel")
+        connection.connection_made(secured)
+        return connection
+
+    def _request(self) -> bytes:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        lines = [f"CONNECT {host}:{self._port} HTTP/1.1", f"Host: {host}:{self._port}"]
+        if self._proxy.username is not None:
+            pair = f"{unquote(self._proxy.username)}:{unquote(self._proxy.password or '')}"
+            token = base64.b64encode(pair.encode()).decode()
+            lines.append(f"Proxy-Authorization: Basic {token}")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+
+
+class _Handshake(asyncio.Protocol):
+    """Waits for a proxy's answer to CONNECT. No bytes may follow it: in TLS the client begins."""
+
+    def __init__(self) -> None:
+        self.status_line: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._head = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Collect part of the answer."""
+        self._head += data
+        if self.status_line.done():
+            return
+        if b"\r\n\r\n" in self._head:
+            self.status_line.set_result(self._head.split(b"\r\n", 1)[0])
+        elif len(self._head) > MAX_PROXY_HEAD_BYTES:
+            self.status_line.set_exception(OSError("the head of the proxy's answer is too large"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail if the proxy closes the connection before its answer."""
+        if not self.status_line.done():
+            why = OSError("the proxy did not answer the CONNECT")
+            why.__cause__ = exc
+            self.status_line.set_exception(why)
