@@ -38,7 +38,7 @@ from llmproxy.protocols import (
     WebPages,
 )
 from llmproxy.runtime import LiveConfig
-from llmproxy.serving import Batteries
+from llmproxy.serving import Batteries, HealthCheckOpener
 
 if TYPE_CHECKING:
     from llmproxy.admin import WorkerSlot
@@ -80,10 +80,19 @@ def installed(
         open_admin=_opening_of_admin(slot, reloader) if needed_by_admin else None,
         acquire=None if reloader is None else reloader.shared.acquire,
         reload=None if reloader is None else reloader.serve,
+        health_checks=_health_checks(),
     )
 
 
 # One function for each battery. It returns None if the package is not there, so it imports inside.
+
+
+def _health_checks() -> HealthCheckOpener | None:
+    if not _has("health_checks"):
+        return None
+    from llmproxy.health_checks import open_health_checks  # noqa: PLC0415
+
+    return open_health_checks
 
 
 def _callers() -> CallerSource | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -69,6 +70,22 @@ class EndpointStateChanged(msgspec.Struct, frozen=True):
     for_s: float | None
 
 
+class HealthCheckResult(StrEnum):
+    """What a health check found."""
+
+    OK = "ok"  # the endpoint answers
+    REFUSED = "refused"  # it refuses our key
+    FAILED = "failed"
+
+
+class HealthChecked(msgspec.Struct, frozen=True):
+    """An endpoint without calls was looked at. This is no call and no attempt."""
+
+    group: str
+    endpoint: str
+    result: HealthCheckResult
+
+
 class CallFinished(msgspec.Struct, frozen=True, gc=False):
     """A call is over, however it ended.
 
@@ -100,6 +117,9 @@ class Listener:
     def endpoint_state_changed(self, event: EndpointStateChanged) -> None:
         """Take note of a change of an endpoint's state."""
 
+    def health_checked(self, event: HealthChecked) -> None:
+        """Take note of a health check."""
+
     def call_finished(self, event: CallFinished) -> None:
         """Take note of the end of a call."""
 
@@ -111,20 +131,19 @@ class Listeners(Listener):
         self.all: list[Listener] = []
         for listener in listeners:
             self.all += listener.all if isinstance(listener, Listeners) else [listener]
-        self._attempt_ended: list[Callable[[AttemptEnded], None]] = [
-            listener.attempt_ended
+        self._attempt_ended: list[Callable[[AttemptEnded], None]] = self._hooks("attempt_ended")
+        self._state_changed: list[Callable[[EndpointStateChanged], None]] = self._hooks(
+            "endpoint_state_changed"
+        )
+        self._call_finished: list[Callable[[CallFinished], None]] = self._hooks("call_finished")
+
+    def _hooks(self, name: str) -> list[Callable[[Any], None]]:
+        """Return the hook of each listener that overrides it."""
+        inherited = getattr(Listener, name)
+        return [
+            getattr(listener, name)
             for listener in self.all
-            if type(listener).attempt_ended is not Listener.attempt_ended
-        ]
-        self._state_changed: list[Callable[[EndpointStateChanged], None]] = [
-            listener.endpoint_state_changed
-            for listener in self.all
-            if type(listener).endpoint_state_changed is not Listener.endpoint_state_changed
-        ]
-        self._call_finished: list[Callable[[CallFinished], None]] = [
-            listener.call_finished
-            for listener in self.all
-            if type(listener).call_finished is not Listener.call_finished
+            if getattr(type(listener), name) is not inherited
         ]
 
     def attempt_ended(self, event: AttemptEnded) -> None:
@@ -136,6 +155,11 @@ class Listeners(Listener):
         """Pass the event on."""
         for hook in self._state_changed:
             hook(event)
+
+    def health_checked(self, event: HealthChecked) -> None:
+        """Pass the event on."""
+        for listener in self.all:
+            listener.health_checked(event)
 
     def call_finished(self, event: CallFinished) -> None:
         """Pass the event on."""

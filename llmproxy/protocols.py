@@ -156,11 +156,16 @@ class Masking(Protocol):
         """Return the mask for what an endpoint answers. Equal endpoints have equal masks."""
 
     def conceal(
-        self, failure: UpstreamError, call: Call, endpoint: Endpoint, credential: tuple[Header, ...]
+        self,
+        failure: UpstreamError,
+        call: Call | None,
+        endpoint: Endpoint,
+        credential: tuple[Header, ...],
     ) -> None:
         """Mask the message of a failed attempt, and the answer that it holds.
 
-        `credential`: the headers that were sent, which may be in no config.
+        `call`: None of a health check. `credential`: the headers that were sent, which may be in no
+        config.
         """
 
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmproxy.app import App
-from llmproxy.config import Config, shares_state
+from llmproxy.config import Config, GeneralSettings, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listeners
 from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener, WebPages
 from llmproxy.runtime import LiveConfig, RuntimeBatteries, open_live_config
 from llmproxy.server import make_server
+
+HealthCheckOpener = Callable[[LiveConfig], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,15 @@ class Batteries(RuntimeBatteries):
     """What stands around the core; None = not installed. `llmproxy.batteries` makes one.
 
     `open_admin` gets the live config and the open telemetry, and yields the admin application.
-    `reload` replaces the live config until its block ends.
+    `reload` replaces the live config until its block ends; `health_checks` look at endpoints that
+    get no calls.
     """
 
     telemetry: TelemetryOpener | None = None
     web_pages: WebPages | None = None
     open_admin: Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None = None
     reload: Callable[[LiveConfig], AbstractAsyncContextManager[None]] | None = None
+    health_checks: HealthCheckOpener | None = None
 
     def check(self, config: Config, *, file: str = "config") -> None:
         """Raise ConfigError for every part that a config needs and that is not installed."""
@@ -53,6 +57,7 @@ class Batteries(RuntimeBatteries):
                 ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
                 ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
                 ("admin_key", "admin", self.open_admin, settings.admin_key),
+                ("health_check", "health_checks", self.health_checks, _is_asked_for(settings)),
             )
             if is_set and battery is None
         ]
@@ -123,8 +128,15 @@ async def open_app(
             live.on_change.append(lambda: telemetry.install(live.runtime.resources.prices))
         if batteries.reload is not None:
             await stack.enter_async_context(batteries.reload(live))
+        if batteries.health_checks is not None:
+            await stack.enter_async_context(batteries.health_checks(live))
         admin = None
         if batteries.open_admin is not None:
             admin = await stack.enter_async_context(batteries.open_admin(live, telemetry))
         trace_of = None if telemetry is None else telemetry.trace_of
         yield App(live, admin, web_pages=batteries.web_pages, trace_of=trace_of)
+
+
+def _is_asked_for(settings: GeneralSettings) -> bool:
+    """Return whether the config itself asks for health checks."""
+    return "health_check" in settings.model_fields_set and settings.health_check != "off"

@@ -106,6 +106,13 @@ class GeneralSettings(Section):
         description="Seconds for which a failed endpoint cools down. A `retry-after` of the "
         "endpoint and repeated failures adjust it.",
     )
+    health_check: Text = Field(
+        default="free",
+        description="How an endpoint that failed and gets no calls is looked at, within 30 s. "
+        "`free`: a `GET` of its list of models, with its own key; vendors charge nothing for it. A "
+        "path such as `/health`: a `GET` of that path of its host. `off`: only calls find out "
+        "whether it is back.",
+    )
     strategy: Strategy = Field(
         default="weighted",
         description="How an endpoint is chosen within a tier: "

@@ -127,6 +127,11 @@ class ModelEntry(Section):
         description="The endpoint's price, for `strategy: cheapest` and for costs. Default: the "
         "list price of its provider and model, if known.",
     )
+    health_check: Text | None = Field(
+        default=None,
+        description="How it is looked at after a failure: `free`, `off` or a path. Default: "
+        "`general_settings.health_check`.",
+    )
     params: Annotated[Params, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Params,
         description="Address and credential of the endpoint.",

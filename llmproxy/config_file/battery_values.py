@@ -24,7 +24,8 @@ _REDIS_URL = "Write rediss://user:password@host:6379/0; in a password, / is %2F 
 
 def battery_values(config: object) -> Iterator[Conflict]:
     """Yield each value of a raw config that its battery could not use."""
-    yield from _wrong(get(config, "general_settings"), ("general_settings",))
+    for section in ("general_settings", "model_groups"):
+        yield from _wrong(get(config, section), (section,))
 
 
 def _wrong(value: object, path: Path) -> Iterator[Conflict]:
@@ -80,6 +81,16 @@ def _host_name(value: str) -> Wrong:
     return (
         "expected a host name, found {value}.",
         "Write it without scheme, port and path, such as llm.example.com.",
+    )
+
+
+def _health_check(value: str) -> Wrong:
+    """Check how endpoints are looked at."""
+    if value in ("off", "free") or re.fullmatch(r"/[!-~]*", value):
+        return None
+    return (
+        "expected off, free or a path, found {value}.",
+        "A path begins with a slash and has no spaces, such as /health.",
     )
 
 
@@ -180,13 +191,15 @@ def _sentinel(value: str) -> Wrong:
     return "expected a host and a port.", "Write host:26379."
 
 
-# The keys within general_settings -> the check of the value.
+# The keys within general_settings or a model group -> the check of the value.
 CHECKS: dict[tuple[str, ...], Callable[[str], Wrong]] = {
     ("admin_key",): _key,
     ("callers", "key"): _key,
     ("callers", "key_sha256"): _key_digest,
     ("allowed_origins",): _origin,
     ("allowed_hosts",): _host_name,
+    ("health_check",): _health_check,
+    ("models", "health_check"): _health_check,
     ("tracing", "endpoint"): _collector_url,
     ("cache_params", "namespace"): _redis_namespace,
     ("redis_namespace",): _redis_namespace,

@@ -27,7 +27,11 @@ class EndpointSecrets:
         return secrets_of(endpoint)
 
     def conceal(
-        self, failure: UpstreamError, call: Call, endpoint: Endpoint, credential: tuple[Header, ...]
+        self,
+        failure: UpstreamError,
+        call: Call | None,
+        endpoint: Endpoint,
+        credential: tuple[Header, ...],
     ) -> None:
         """Mask the message of a failed attempt, and the answer that it holds."""
         secrets = cast("Secrets", endpoint.mask)  # made by `mask_of`

@@ -13,13 +13,15 @@ from llmproxy.rules.encoding import readable
 MAX_DECODED_BYTES = 4 * 1024 * 1024
 
 
-def conceal(failure: UpstreamError, secrets: Secrets, *, call: Call, endpoint: Endpoint) -> None:
+def conceal(
+    failure: UpstreamError, secrets: Secrets, *, call: Call | None, endpoint: Endpoint
+) -> None:
     """Mask the secrets in the message of a failure, and in the answer that it holds.
 
     The client may read its own key in an answer, but it stays out of messages, which are logged.
     """
     in_message = secrets
-    if endpoint.takes_key_of(call):
+    if call is not None and endpoint.takes_key_of(call):
         in_message = secrets | secrets_in(endpoint.provider.brought_credential(call.headers))
     failure.message = in_message.mask_text(failure.message)
     failure.args = (failure.message,)

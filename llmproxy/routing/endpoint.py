@@ -169,6 +169,15 @@ class EndpointState:
             return False
         return self.cooldown_why in NEEDS_A_PERSON
 
+    def is_set_aside(self, now: float) -> bool:
+        """Return whether a person had to act, and nothing has shown since that one did.
+
+        When its time is over it is tried, but it is not known to be well.
+        """
+        until = self.cooldown_until
+        is_refused = self.cooldown_why in NEEDS_A_PERSON and 0.0 < until < inf
+        return is_refused and (now < until or self.past.served_at < until)
+
     def why_not(self, tokens: int, now: float) -> str:
         """Return why it does not take a call, for the client and the log."""
         return self.availability(tokens, now).text
@@ -187,8 +196,9 @@ class EndpointState:
             return Availability(AvailabilityKind.PROBED, 0.0, self.past.failed_why)
         full_s = self.available_in_s(tokens, now)
         kind = AvailabilityKind.FULL if full_s > 0 else AvailabilityKind.AVAILABLE
-        is_suspect = not self.alone and self.breaker.state(now) is not BreakerState.CLOSED
-        return Availability(kind, full_s, self.past.failed_why if is_suspect else "")
+        if not self.alone and self.breaker.state(now) is not BreakerState.CLOSED:
+            return Availability(kind, full_s, self.past.failed_why)
+        return Availability(kind, full_s, self.cooldown_why if self.is_set_aside(now) else "")
 
     def cool(self, until: float, why: str) -> None:
         """Start a cooldown until then. Never shortens one."""

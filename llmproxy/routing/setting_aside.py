@@ -38,7 +38,7 @@ def changes_after(
         return _suspicion(state, failure, now) if _is_odd(states, state, failure, now) else []
     if isinstance(failure, CredentialRejected | Misconfigured) and _is_spared(states, state, now):
         return _suspicion(state, failure, now)
-    return _cool(state, failure, judgement, judgement.cooldown_s, now)
+    return set_aside(state, failure, judgement, judgement.cooldown_s, now)
 
 
 def _is_spared(states: Sequence[EndpointState], state: EndpointState, now: float) -> bool:
@@ -70,7 +70,7 @@ def _suspicion(state: EndpointState, failure: UpstreamError, now: float) -> list
     return [StateChange(state, EndpointChange.SUSPECT, failure.message)]
 
 
-def _cool(
+def set_aside(
     state: EndpointState, failure: UpstreamError, judgement: Judgement, seconds: float, now: float
 ) -> list[StateChange]:
     """Leave an endpoint alone for so many seconds; a change only if it was not cooling already."""

@@ -207,6 +207,12 @@ class Breaker:
         if not self._closed:
             self._close(now)
 
+    def close_on_trial(self, now: float) -> None:
+        """Close because the endpoint is seen to answer: the first failed call opens it again."""
+        if not self._closed:
+            self._close(now)
+            self._window.failures_in_a_row = self.allowed_fails - 1
+
     def share(self, now: float) -> float:
         """Return the part of its weight that the endpoint should get now, in (0, 1]."""
         if self._ramp_from is None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from llmproxy.events import EndpointChange
+from llmproxy.events import EndpointChange, HealthCheckResult
 
 # Upper bounds in seconds. An endpoint's answer takes milliseconds to minutes, the proxy's own part
 # of a call some tens of microseconds.
@@ -113,6 +113,7 @@ class GroupCounters(msgspec.Struct):
         overhead: Seconds of the time to the first byte that the proxy itself spent.
         endpoints: Attempts by endpoint.
         hedges: Second attempts beside silent ones.
+        health_checks: Checks of endpoints without calls, by endpoint and result.
     """
 
     calls: dict[str, dict[str, int]] = {}
@@ -124,6 +125,7 @@ class GroupCounters(msgspec.Struct):
     overhead: Histogram = msgspec.field(default_factory=overhead_histogram)
     endpoints: dict[str, EndpointCounters] = {}
     hedges: HedgeCounters = msgspec.field(default_factory=HedgeCounters)
+    health_checks: dict[str, dict[HealthCheckResult, int]] = {}
 
 
 class CallerCounters(msgspec.Struct):

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections import deque
 from typing import assert_never
 
-from llmproxy.events import AttemptEnded, CallFinished, EndpointStateChanged, Listener
+from llmproxy.events import (
+    AttemptEnded,
+    CallFinished,
+    EndpointStateChanged,
+    HealthChecked,
+    Listener,
+)
 from llmproxy.operations import Usage
 from llmproxy.record import CLIENT_CLOSED_REQUEST, AnswerSummary, CallRecord
 from llmproxy.rules.prices import Prices, cost_usd
@@ -66,6 +72,11 @@ class MetricsRecorder(Listener):
         """Count a change of an endpoint's state."""
         changes = self._endpoint(event.group, event.endpoint).changes
         changes[event.state] = changes.get(event.state, 0) + 1
+
+    def health_checked(self, event: HealthChecked) -> None:
+        """Count a health check."""
+        checks = self._group(event.group).health_checks.setdefault(event.endpoint, {})
+        checks[event.result] = checks.get(event.result, 0) + 1
 
     def counters(self) -> CallCounters:
         """Return what was counted so far, this moment included."""

@@ -34,6 +34,7 @@ from tests.support.vendor import (
 
 PACKAGE = Path(llmproxy.__file__).parent
 BATTERIES = (
+    "health_checks",
     *("admin", "asgi", "cache", "callers", "config_file", "entra", "hedging", "masking"),
     *("price_list", "reload", "signs_of_life", "tunnel"),
     *("shared_state", "telemetry", "token_estimates", "tools", "uploads", "web_pages", "workers"),
@@ -176,6 +177,7 @@ async def test_the_core_alone_counts_the_output_bound_of_a_call_and_then_its_usa
         ({"allowed_origins": ["*"]}, "allowed_origins", "llmproxy.web_pages"),
         ({"allowed_hosts": ["llm.example.com"]}, "allowed_hosts", "llmproxy.web_pages"),
         ({"admin_key": "sk-0123456789abcdef"}, "admin_key", "llmproxy.admin"),
+        ({"health_check": "/health"}, "health_check", "llmproxy.health_checks"),
     ],
 )
 def test_a_config_that_needs_a_missing_battery_is_refused(settings, key, package):

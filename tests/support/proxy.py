@@ -16,6 +16,7 @@ from llmproxy.events import (
     AttemptEnded,
     CallFinished,
     EndpointStateChanged,
+    HealthChecked,
     Listener,
 )
 from llmproxy.reload import Reloader
@@ -30,6 +31,7 @@ class RecordedEvents(Listener):
     calls: list[CallFinished] = field(default_factory=list)
     attempts: list[AttemptEnded] = field(default_factory=list)
     changes: list[EndpointStateChanged] = field(default_factory=list)
+    health_checks: list[HealthChecked] = field(default_factory=list)
 
     def call_finished(self, event):
         self.calls.append(event)
@@ -44,6 +46,9 @@ class RecordedEvents(Listener):
 
     def endpoint_state_changed(self, event):
         self.changes.append(event)
+
+    def health_checked(self, event):
+        self.health_checks.append(event)
 
 
 class MadeLate:
@@ -95,10 +100,11 @@ class Proxy:
 
 
 @asynccontextmanager
-async def serve_proxy(config, environ=None, *, path=None):
+async def serve_proxy(config, environ=None, *, path=None, health_checks=None):
     """Serve a config (YAML text, or the same as Python values) on a free port.
 
-    `path`: the config file, for tests that reload it. Nothing else does.
+    `path`: the config file, for tests that reload it. Nothing else does. `health_checks`: instead
+    of those that are installed.
     """
     text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
     reloader = None
@@ -111,6 +117,8 @@ async def serve_proxy(config, environ=None, *, path=None):
         reloader = Reloader(file, lambda _: nullcontext())
     batteries = installed(reloader=reloader)
     batteries = replace(batteries, open_admin=partial(batteries.open_admin, make=MadeLate))
+    if health_checks is not None:
+        batteries = replace(batteries, health_checks=health_checks)
     events = RecordedEvents()
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listening.setblocking(False)

@@ -13,11 +13,14 @@ from pydantic import BaseModel
 import llmproxy
 from llmproxy.admin.stats import finite
 from llmproxy.admin.stats.status import (
+    AVAILABLE,
     ProxyStatus,
     SharedStateView,
+    endpoint_status,
     group_status,
     proxy_status,
     shared_state_view,
+    why_out,
 )
 from llmproxy.routing import EndpointState, Group
 from llmproxy.runtime import LiveConfig
@@ -144,13 +147,13 @@ def _group_health(group: Group) -> GroupHealth:
 
 
 def _endpoint_health(group: str, state: EndpointState, now: float) -> EndpointHealth:
-    available = state.available(now)
+    available = endpoint_status(state, now) in AVAILABLE
     return EndpointHealth(
         group=group,
         endpoint=state.endpoint.name,
         available=available,
         breaker=state.breaker.state(now).value,
-        why_not=None if available else state.why_not(0, now),
+        why_not=None if available else why_out(state, now)[0],
         ready_in_s=finite(state.ready_at(now) - now),
         room_in_s=finite(state.available_in_s(0, now)),
         capacity=_left(state, now),

@@ -22,6 +22,7 @@ from llmproxy.admin.stats.status import (
     group_status,
     proxy_status,
     shared_state_view,
+    why_out,
 )
 from llmproxy.admin.stats.summary import (
     RecentStats,
@@ -202,13 +203,13 @@ def _group_view(
 def _endpoint_view(
     state: EndpointState, since: float, gauges: EndpointGauges, recent: RecentStats, now: float
 ) -> EndpointView:
-    status, availability = endpoint_status(state, now), state.availability(0, now)
+    status, (why, reason) = endpoint_status(state, now), why_out(state, now)
     ready_in_s = max(state.ready_at(now) - now, state.available_in_s(0, now))
     return EndpointView(
         endpoint=state.endpoint.name,
         state=status,
-        why=None if status is EndpointStatus.OK else availability.text,
-        reason=availability.cause or None,
+        why=None if status is EndpointStatus.OK else why,
+        reason=reason,
         probing=status is EndpointStatus.HALF_OPEN and not state.available(now),
         ready_in_s=finite(ready_in_s),
         since=since,

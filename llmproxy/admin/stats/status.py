@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from llmproxy.errors import CredentialRejected, Misconfigured
 from llmproxy.routing import EndpointState
+from llmproxy.routing.endpoint import AvailabilityKind
 from llmproxy.rules.breaker import BreakerState
 
 if TYPE_CHECKING:
@@ -33,23 +34,41 @@ class EndpointStatus(StrEnum):
 GroupStatus = Literal["ok", "degraded", "down"]
 ProxyStatus = Literal["ok", "degraded", "down", "draining"]
 
+# An endpoint in these states is known to be well, though perhaps full.
+AVAILABLE = (EndpointStatus.OK, EndpointStatus.FULL)
 # Reasons of a cooldown that only a person can remove.
 _NEEDS_A_PERSON = (CredentialRejected.reason, Misconfigured.reason)
 
 
 def endpoint_status(state: EndpointState, now: float) -> EndpointStatus:
-    """Return the status at a moment of the monotonic clock."""
+    """Return the status at a moment of the monotonic clock.
+
+    An endpoint that failed is half-open when its time is over, until a call or a health check shows
+    that it is well. The only endpoint of a group gets calls in any state.
+    """
     if state.drained:
         return EndpointStatus.DRAINED
     if state.cooldown_until > now:
         needs_a_person = state.cooldown_why in _NEEDS_A_PERSON
         return EndpointStatus.MISCONFIGURED if needs_a_person else EndpointStatus.COOLING
     breaker = state.breaker.state(now)
-    if breaker is BreakerState.OPEN and not state.alone:
+    if breaker is BreakerState.OPEN:
         return EndpointStatus.OPEN
-    if breaker is BreakerState.HALF_OPEN and not state.alone:
+    if breaker is BreakerState.HALF_OPEN or state.is_set_aside(now):
         return EndpointStatus.HALF_OPEN
     return EndpointStatus.FULL if state.available_in_s(0, now) > 0 else EndpointStatus.OK
+
+
+def why_out(state: EndpointState, now: float) -> tuple[str, str | None]:
+    """Return why an endpoint is not known to be well, as a sentence, and the failure behind it."""
+    availability = state.availability(0, now)
+    cause = availability.cause
+    if availability.kind is not AvailabilityKind.AVAILABLE:
+        return availability.text, cause or None
+    if state.alone and state.breaker.state(now) is not BreakerState.CLOSED:
+        cause = state.past.failed_why
+        return f"{cause or 'failed'}; calls still try it, as the group has no other", cause or None
+    return f"{cause}, {availability.text}" if cause else availability.text, cause or None
 
 
 class SharedStateView(BaseModel):
@@ -66,7 +85,7 @@ class SharedStateView(BaseModel):
 
 def group_status(group: Group, now: float) -> GroupStatus:
     """Return `degraded` if an endpoint of the group is out, `down` if all are."""
-    out = [not state.available(now) for state in group.states]
+    out = [endpoint_status(state, now) not in AVAILABLE for state in group.states]
     return "down" if all(out) else "degraded" if any(out) else "ok"
 
 

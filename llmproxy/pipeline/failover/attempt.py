@@ -47,7 +47,7 @@ LAST_MOMENT_S = 0.05  # before the end of the client's patience, to begin the an
 class AttemptMaker:
     """Makes attempts. Keeps no state between them."""
 
-    __slots__ = ("_client", "_credentials", "_holding", "_masking", "_timeouts")
+    __slots__ = ("_holding", "_timeouts", "client", "credentials", "masking")
 
     def __init__(
         self,
@@ -58,25 +58,25 @@ class AttemptMaker:
         *,
         masking: Masking | None = None,
     ) -> None:
-        self._masking = masking
+        self.masking = masking
         self._holding = holding
-        self._client = client
-        self._credentials = credentials
+        self.client = client
+        self.credentials = credentials
         self._timeouts = timeouts
 
     async def make(self, call: Call, endpoint: Endpoint, record: CallRecord) -> Accepted:
         """Make one attempt. Raises an UpstreamError with the endpoint's name."""
         credential = endpoint.credential
         try:
-            if endpoint.token_source is not None and self._credentials is not None:
-                credential = await self._credentials.headers(endpoint)
+            if endpoint.token_source is not None and self.credentials is not None:
+                credential = await self.credentials.headers(endpoint)
             outgoing = outgoing_request(call, endpoint, credential, record)
             until = call.deadline_at
             first_byte_s = self._first_byte_s(call, endpoint)
             if first_byte_s is not None:
                 until = min(until, monotonic() + first_byte_s)
             renewed = partial(self._after_sign, call)
-            response = await self._client.send(endpoint, outgoing, until=until, renewed=renewed)
+            response = await self.client.send(endpoint, outgoing, until=until, renewed=renewed)
             try:
                 if response.status >= 300 and (failure := redirection_of(call, response)):
                     raise failure
@@ -96,8 +96,8 @@ class AttemptMaker:
             shown = error
             if isinstance(error, CredentialRejected) and withholds_key(call, endpoint, record):
                 shown = KeyWithheld(f"{KEY_IS_ELSEWHERE}: {error.message}")
-            if self._masking is not None:
-                self._masking.conceal(shown, call, endpoint, credential)
+            if self.masking is not None:
+                self.masking.conceal(shown, call, endpoint, credential)
             shown.endpoint = endpoint.name
             if isinstance(shown, TimedOut) and monotonic() >= call.deadline_at:
                 shown.phase = "total"  # the client's patience says nothing about the endpoint

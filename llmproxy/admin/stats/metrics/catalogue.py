@@ -24,13 +24,12 @@ from llmproxy.admin.stats.metrics.subjects import (
     GroupCalls,
 )
 from llmproxy.admin.stats.state import EndpointView
-from llmproxy.admin.stats.status import EndpointStatus
+from llmproxy.admin.stats.status import AVAILABLE, EndpointStatus
 from llmproxy.cache import CacheCounters
+from llmproxy.events import HealthCheckResult
 from llmproxy.telemetry.counters import OVERHEAD_SECONDS, EndpointCounters
 
 STATUS_CLASSES = ("2xx", "4xx", "499", "5xx")
-# A call may be sent to an endpoint in these states, perhaps after waiting.
-AVAILABLE = (EndpointStatus.OK, EndpointStatus.FULL, EndpointStatus.HALF_OPEN)
 
 
 def _calls_by_endpoint(group: GroupCalls) -> dict[tuple[str, str], float]:
@@ -39,6 +38,15 @@ def _calls_by_endpoint(group: GroupCalls) -> dict[tuple[str, str], float]:
         (endpoint, status): calls.get(endpoint, {}).get(status, 0)
         for endpoint in dict.fromkeys(("", *group.endpoints, *calls))
         for status in dict.fromkeys((*STATUS_CLASSES, *calls.get(endpoint, {})))
+    }
+
+
+def _health_checks_by_endpoint(group: GroupCalls) -> dict[tuple[str, str], float]:
+    checks = group.counters.health_checks
+    return {
+        (endpoint, result.value): checks.get(endpoint, {}).get(result, 0)
+        for endpoint in dict.fromkeys((*group.endpoints, *checks))
+        for result in HealthCheckResult
     }
 
 
@@ -226,7 +234,7 @@ SECTIONS = {
         ),
         ENDPOINT.gauge(
             "llmproxy_endpoint_available",
-            "1: the endpoint is healthy, though perhaps full.",
+            "1: the endpoint is known to be healthy, though perhaps full.",
             lambda endpoint: endpoint.state in AVAILABLE,
         ),
         ATTEMPTS.counter(
@@ -234,6 +242,14 @@ SECTIONS = {
             "How often the endpoint entered a state, or an operator changed it.",
             lambda attempts: {change.value: number for change, number in attempts.changes.items()},
             "state",
+        ),
+        GROUP.counter(
+            "llmproxy_health_checks_total",
+            "Checks of an endpoint that failed and gets no calls, by result: ok, refused (our "
+            "key), failed. They are no calls and no attempts.",
+            _health_checks_by_endpoint,
+            "endpoint",
+            "result",
         ),
         ENDPOINT.gauge(
             "llmproxy_endpoint_ready_seconds",
