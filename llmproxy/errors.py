@@ -17,7 +17,7 @@
        ├─ Overloaded               503, 529
        ├─ Throttled                429 because of a rate
        ├─ QuotaExhausted           429, 402 because of money
-       ├─ TooLarge                 429 or 413: more than the endpoint takes in a minute
+       ├─ TooLarge                 429 or 413: more than the endpoint takes at once or in a minute
        ├─ CredentialRejected       401, 403
        ├─ KeyWithheld              401, 403 where the client's own key was not sent
        ├─ OperationRefused         this operation, or a permission that only it needs
@@ -294,7 +294,7 @@ class Overloaded(UpstreamError):
 
 
 class TooLarge(UpstreamError):
-    """The request is larger than all that the endpoint takes in a minute. A larger one may take it.
+    """The request is larger than the endpoint takes at once, or in a minute. Another may take it.
 
     `limit_tokens`: what the endpoint says that it takes in a minute; None if it does not say.
     """

@@ -227,7 +227,8 @@ def _kind(status: int, error: ErrorResponse, about: About | None) -> type[Upstre
         return UpstreamFailed
     if status == 400 and BILLING_WORDS in error.message:
         return QuotaExhausted
-    return RequestRejected
+    # The bound of bodies of one endpoint, or of the server in front of it.
+    return TooLarge if status == 413 else RequestRejected
 
 
 def _kind_by_words(status: int, about: About) -> type[UpstreamError] | None:

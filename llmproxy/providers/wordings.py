@@ -61,6 +61,7 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
     ),
     "gemini": (
         Wording(About.TOO_LONG, r"token count .*exceeds the maximum number of tokens"),
+        Wording(About.TOO_LONG, r"token count is \d+ but model only supports"),
         Wording(About.OPERATION, r"insufficient authentication scopes"),
         Wording(About.MODEL, r"is not found for API version|unexpected model name format"),
         Wording(About.CREDENTIAL, r"API key not (?:valid|found)|API key expired"),
@@ -79,11 +80,15 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
         Wording(About.TOO_LONG, r"tokens? .*too large for model"),
         Wording(About.MODEL, r"^Invalid model: ", ("invalid_model",)),
     ),
+    "moonshot": (Wording(About.TOO_LONG, r"exceeded model token limit"),),
+    "dashscope": (Wording(About.TOO_LONG, r"Range of input length should be"),),
+    "zhipu": (Wording(About.TOO_LONG, r"^Prompt exceeds max length"),),
+    "siliconflow": (Wording(About.TOO_LONG, r"prompt_tokens .*must be less than max_seq_len"),),
     "deepseek": (Wording(About.MODEL, r"Model Not Exist"),),
     "cohere": (Wording(About.TOO_LONG, r"too many tokens: total number of tokens"),),
     "perplexity": (Wording(About.MODEL, r"Invalid model '.*Permitted models"),),
     "together": (
-        Wording(About.TOO_LONG, r"`inputs` tokens \+ `max_new_tokens` must be"),
+        Wording(About.TOO_LONG, r"`inputs` (?:tokens \+ `max_new_tokens` must be|must have less)"),
         Wording(About.MODEL, r"Unable to access model", ("model_not_available",)),
     ),
     "fireworks": (Wording(About.MODEL, r"Model not found, inaccessible, and/or not deployed"),),
@@ -103,6 +108,7 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
     ),
     "vllm": (
         Wording(About.TOO_LONG, r"longer than the maximum model length|too long to fit into"),
+        Wording(About.TOO_LONG, r"the model's context length is only \d"),
         Wording(About.OPERATION, r"^Not Found$|does not support (?:Chat Completions|Embeddings)"),
         Wording(About.MODEL, r"^The model\b.{0,200} does not exist"),
     ),
@@ -110,6 +116,8 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
         Wording(About.TOO_LONG, r"longer than the model's context length"),
         Wording(About.TOO_LONG, r"exceeds the maximum allowed length"),
     ),
+    "tabbyapi": (Wording(About.TOO_LONG, r"length .*is greater than max_seq_len"),),
+    "tensorrt": (Wording(About.TOO_LONG, r"Prompt length .*exceeds maximum (?:input|sequence)"),),
     "llamacpp": (
         Wording(About.TOO_LONG, r"exceeds? the available context size"),
         Wording(About.TOO_LONG, codes=("exceed_context_size_error",)),
@@ -117,7 +125,7 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
         Wording(About.CREDENTIAL, r"^Invalid API Key$"),
     ),
     "lmstudio": (
-        Wording(About.TOO_LONG, r"greater than the context length"),
+        Wording(About.TOO_LONG, r"greater than the context length|context length of only \d"),
         Wording(About.MODEL, r"^Model\b.{0,200} not found|No models loaded"),
     ),
     "ollama": (

@@ -15,6 +15,7 @@ from llmproxy.errors import (
     QuotaExhausted,
     RequestRejected,
     Throttled,
+    TooLarge,
     UpstreamFailed,
 )
 from llmproxy.operations import CHAT, EventKind
@@ -88,7 +89,7 @@ ANTHROPIC_ERRORS = [
     (402, "billing_error", QuotaExhausted),
     (403, "permission_error", OperationRefused),
     (404, "not_found_error", RequestRejected),
-    (413, "request_too_large", RequestRejected),
+    (413, "request_too_large", TooLarge),
     (429, "rate_limit_error", Throttled),
     (500, "api_error", UpstreamFailed),
     (504, "timeout_error", UpstreamFailed),

@@ -16,6 +16,7 @@ from llmproxy.errors import (
     QuotaExhausted,
     RequestRejected,
     Throttled,
+    TooLarge,
     UpstreamError,
     UpstreamFailed,
 )
@@ -71,7 +72,7 @@ BILLING = [
         (520, None, UpstreamFailed),
         (400, "context_length_exceeded", RequestRejected),
         (400, "content_filter", RequestRejected),
-        (413, None, RequestRejected),
+        (413, None, TooLarge),
         (401, "invalid_api_key", CredentialRejected),
         (403, None, CredentialRejected),
         (404, "model_not_found", Misconfigured),

@@ -112,10 +112,56 @@ TOO_LONG = {
     "Bedrock": (400, openai("Input is too long for requested model.")),
     "Ollama": (400, {"error": "prompt too long; exceeded max context length by 4 tokens"}),
     "TGI": (422, {"error": "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000"}),
+    "TGI's inputs": (422, {"error": "`inputs` must have less than 4095 tokens. Given: 5000"}),
     "LM Studio": (
         400,
         {"error": "The number of tokens to keep is greater than the context length."},
     ),
+    "older LM Studio": (
+        400,
+        {
+            "error": "Trying to keep the first 10136 tokens when context the overflows. However, "
+            "the model is loaded with context length of only 7866 tokens, which is not enough."
+        },
+    ),
+    "Vertex": (
+        400,
+        openai(
+            "Unable to submit request because the input token count is 1251952 but model only "
+            "supports up to 1048576. Reduce the input token count and try again."
+        ),
+    ),
+    "newer vLLM": (
+        400,
+        openai(
+            "You passed 9001 input tokens and requested 0 output tokens. However, the model's "
+            "context length is only 8192 tokens, resulting in a maximum input length of 8192."
+        ),
+    ),
+    "Moonshot": (
+        400,
+        openai(
+            "Invalid request: Your request exceeded model token limit: 262144 (requested: 269030)"
+        ),
+    ),
+    "DashScope": (
+        400,
+        openai(
+            "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 30720]",
+            "invalid_parameter_error",
+        ),
+    ),
+    "Zhipu": (400, {"error": {"code": "1261", "message": "Prompt exceeds max length"}}),
+    "SiliconFlow": (
+        400,
+        {
+            "code": 20015,
+            "message": "length of prompt_tokens (57535) must be less than max_seq_len (32768).",
+            "data": None,
+        },
+    ),
+    "TabbyAPI": (400, {"detail": "Request length 71599 + 2048 is greater than max_seq_len 65536"}),
+    "TensorRT-LLM": (400, openai("Prompt length (1251) exceeds maximum input length (1024).")),
 }
 
 

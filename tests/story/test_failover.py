@@ -128,7 +128,6 @@ async def test_a_refused_connection_fails_over():
         (400, "context_length_exceeded"),
         (400, "content_filter"),
         (404, "response_not_found"),
-        (413, "too_large"),
         (422, "unprocessable"),
     ],
 )

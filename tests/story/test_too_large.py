@@ -6,7 +6,7 @@ from tests.support.client import CHAT, ask
 from tests.support.groups import group_of
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import GOOD, chat, error_body, http, scripted
+from tests.support.vendor import GOOD, always, chat, error_body, http, scripted
 
 WORDS = (
     "Request too large for gpt-4.1 in organization org-x on tokens per min (TPM): "
@@ -34,6 +34,19 @@ async def test_alone_it_is_asked_once_and_serves_others_at_once(status):
             assert (served.status, served.header("x-llmproxy-attempts")) == (200, "1")
             again = await ask(proxy.port, body=HUGE)
             assert again.status == status, "our count is an estimate: it is asked again"
+
+
+@bounded()
+async def test_a_bound_of_bodies_is_the_endpoints_own():
+    page = http(b"<html>413 Request Entity Too Large</html>", status=413, content_type="text/html")
+    async with scripted(always(page)) as bounded_by_nginx, scripted(GOOD) as other:
+        async with serve_proxy(group_of(bounded_by_nginx, other)) as proxy:
+            replies = [await ask(proxy.port, body=HUGE) for _ in range(3)]
+            assert {reply.status for reply in replies} == {200}
+            assert len(bounded_by_nginx.received) <= 1
+        async with serve_proxy(group_of(bounded_by_nginx)) as proxy:
+            alone = await ask(proxy.port, body=HUGE)
+            assert (alone.status, alone.body) == (413, b"<html>413 Request Entity Too Large</html>")
 
 
 @pytest.mark.parametrize("status", [429, 413])
