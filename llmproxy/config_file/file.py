@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
@@ -11,6 +12,8 @@ from llmproxy.config_file.files import unwritable_files
 from llmproxy.config_file.loading import config_text, located, parse_config
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers import endpoints_of
+
+logger = logging.getLogger("llmproxy")
 
 
 def _unchanged(config: Config) -> Config:
@@ -77,4 +80,9 @@ class ConfigFile:
                 problems += error.problems
         if problems:
             raise ConfigError(located(problems, text))
+        if config.general_settings.exact_token_counts:
+            logger.warning(
+                "general_settings.exact_token_counts has no effect any more: calls are counted "
+                "from their bytes and the usage that vendors return. Remove the key."
+            )
         return self.amend(config)
