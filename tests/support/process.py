@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from tests.support.forker import forker
+
 LLMPROXY = str(Path(sys.executable).with_name("llmproxy"))
 READY_WITHIN_S = 20
 ENDS_WITHIN_S = 10
@@ -126,13 +128,17 @@ async def _announced(proxy):
     raise AssertionError(f"the proxy did not start; its output:\n{proxy.stderr}")
 
 
-async def command(*arguments, cwd=None, environ=None, program=LLMPROXY):
-    """Run a command; return its result."""
+async def command(*arguments, cwd=None, environ=None, program=None):
+    """Run a command of `llmproxy`, or of another program; return its result."""
+    environ = {**BARE, **(environ or {})}
+    read_at_the_start = any(name.startswith("PYTHON") for name in environ)
+    if program is None and not read_at_the_start:
+        return Finished(*await forker().run(arguments, cwd, environ, READY_WITHIN_S))
     process = await asyncio.create_subprocess_exec(
-        program,
+        program or LLMPROXY,
         *arguments,
         cwd=cwd,
-        env={**BARE, **(environ or {})},
+        env=environ,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
