@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from llmproxy.operations import Replay, Route
+from llmproxy.operations import Replay, Route, Usage
 from llmproxy.streams import BodyReader, Form, Mask, UpstreamResponse, unmasked
 from llmproxy.streams import Header as Header  # noqa: PLC0414 - what reads a call reads headers
 from llmproxy.streams import Headers as Headers  # noqa: PLC0414
@@ -152,7 +152,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
     `held`: the body so far, not sent to the client yet. `mask`: for what quotes a request.
     `content_by`: when the first content must come, where nothing else is held but what comes
-    before it (0: there is content).
+    before it (0: there is content). `usage`: of a whole answer that was read; UNSET: it was not.
     """
 
     call: Call
@@ -161,3 +161,4 @@ class Accepted(msgspec.Struct, frozen=True):
     held: bytes
     mask: Mask = unmasked
     content_by: float = 0.0
+    usage: Usage | msgspec.UnsetType | None = msgspec.UNSET

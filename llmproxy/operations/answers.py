@@ -14,6 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from llmproxy.operations.dialects.base import ABSENT, UNREADABLE, is_truthy, members, text_of
+from llmproxy.operations.usage import Counts, Usage, usage_in
 
 
 class AnswerKind(StrEnum):
@@ -25,9 +26,37 @@ class AnswerKind(StrEnum):
     UNREADABLE = "unreadable"  # blank, cut, or not the JSON that was promised
 
 
+ANSWER = AnswerKind.ANSWER  # compared for every answer; the attribute of an enum is slow
+
+
+class _UsualChoice(msgspec.Struct, gc=False):
+    message: msgspec.Raw = ABSENT
+    error: None = None
+    finish_reason: str | None = None
+
+
+class _Usual(msgspec.Struct, gc=False):
+    """A chat completion as nearly every vendor writes it. Anything else takes the slower path."""
+
+    choices: list[_UsualChoice]
+    object: str | None = None
+    type: None = None
+    error: None = None
+    usage: Counts | None = None
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it certainly holds an answer."""
+        if not self.choices or self.object == "error":
+            return False
+        first = self.choices[0]
+        return len(first.message) > len(b"null") and first.finish_reason != "error"
+
+
 class _Whole(msgspec.Struct, gc=False):
     """The members that decide, still as JSON. One of the last five holds the answer."""
 
+    usage: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
     object: msgspec.Raw = ABSENT
     type: msgspec.Raw = ABSENT
@@ -62,6 +91,7 @@ class _Choice(msgspec.Struct, gc=False):
         return bytes(self.finish_reason) not in _NO_REASON
 
 
+_usual = msgspec.json.Decoder(_Usual)
 _whole = msgspec.json.Decoder(_Whole)
 _choices = msgspec.json.Decoder(list[_Choice | None])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -71,35 +101,47 @@ _ERROR = b'"error"'
 _LONGEST_EMPTY = 64  # bytes: no empty list is longer, so longer ones are not read for it
 
 
-def kind_of_answer(body: bytes, member: str | None) -> AnswerKind:
-    """Say what a whole body is.
+def read_answer(body: bytes, member: str | None) -> tuple[AnswerKind, Usage | None]:
+    """Say what a whole body is, and return the usage that it reports.
 
     `member`: where the operation's answers are. None: the operation promises no particular form,
     and only an error is recognised.
     """
+    if member == "choices":
+        try:
+            usual = _usual.decode(body)
+        except UNREADABLE:
+            pass
+        else:
+            if usual.is_answer:
+                return ANSWER, None if usual.usage is None else usual.usage.usage()
     if not body.startswith(b"{") and not (start := body.lstrip()).startswith(b"{"):
-        return _without_object(start, member) if start else AnswerKind.UNREADABLE
+        return _without_object(start, member) if start else AnswerKind.UNREADABLE, None
     try:
         whole = _whole.decode(body)
     except UNREADABLE:
-        return AnswerKind.UNREADABLE
+        return AnswerKind.UNREADABLE, None
+    kind = _kind_of(whole, member)
+    return kind, usage_in(whole.usage) if kind is ANSWER else None
+
+
+def _kind_of(whole: _Whole, member: str | None) -> AnswerKind:
     if (len(whole.error) and is_truthy(whole.error)) or _is_error(whole):
         return AnswerKind.ERROR
     match member:
         case None:
-            return AnswerKind.ANSWER
+            return ANSWER
         case "choices":
             kind = _kind_of_choices(whole.choices)
         case "output":
             kind = _kind_of_response(whole)
         case "content":  # Anthropic's may be an empty list
             is_empty = len(whole.content) <= len(b"null") and bytes(whole.content) in _NOTHING
-            kind = AnswerKind.EMPTY if is_empty else AnswerKind.ANSWER
+            kind = AnswerKind.EMPTY if is_empty else ANSWER
         case _:
-            is_empty = _is_empty_list(getattr(whole, member))
-            kind = AnswerKind.EMPTY if is_empty else AnswerKind.ANSWER
+            kind = AnswerKind.EMPTY if _is_empty_list(getattr(whole, member)) else ANSWER
     if kind is AnswerKind.EMPTY and _answers_otherwise(whole):
-        return AnswerKind.ANSWER  # not understood
+        return ANSWER  # not understood
     return kind
 
 
@@ -149,12 +191,6 @@ def _kind_of_choices(raw: msgspec.Raw) -> AnswerKind:
         choices = _choices.decode(raw)
     except UNREADABLE:
         return AnswerKind.ANSWER  # not understood
-    first = choices[0] if choices else None
-    # The usual answer, for less than half of the price of the rest.
-    if first is not None and len(first.message) > len(b"null") and not len(first.error):
-        reason = first.finish_reason
-        if len(reason) != len(_ERROR) or bytes(reason) != _ERROR:
-            return AnswerKind.ANSWER
     there = [choice for choice in choices if choice is not None]
     if any(choice.says_something for choice in there):
         return AnswerKind.ANSWER

@@ -26,12 +26,15 @@ class Usage(msgspec.Struct, frozen=True):
 def usage_of(body: bytes) -> Usage | None:
     """Return the usage of a whole JSON answer of any dialect."""
     counts = _top_level_counts(body)
-    if counts is None:
+    return None if counts is None else counts.usage()
+
+
+def usage_in(member: msgspec.Raw) -> Usage | None:
+    """Return the usage in the member `usage` of a JSON answer of any dialect."""
+    try:
+        return _counts.decode(member).usage()
+    except _UNREADABLE:
         return None
-    input_tokens = counts.input()
-    if input_tokens is None:
-        return None
-    return _usage(input_tokens, counts.output() or 0, counts)  # embeddings have no output
 
 
 def usage_of_stream(tail: bytes) -> Usage | None:
@@ -56,7 +59,7 @@ def usage_of_stream(tail: bytes) -> Usage | None:
             output_tokens = counts.output()
         input_tokens = counts.input()
         if input_tokens is not None and output_tokens is not None:
-            return _usage(input_tokens, output_tokens, counts)
+            return Usage(input_tokens, output_tokens, counts.cached())
     return None
 
 
@@ -68,7 +71,7 @@ class _Details(msgspec.Struct, gc=False):
     cached_tokens: Tokens | None = None
 
 
-class _Counts(msgspec.Struct, gc=False):
+class Counts(msgspec.Struct, gc=False):
     """A usage object under the names of any dialect."""
 
     prompt_tokens: Tokens | None = None
@@ -79,6 +82,13 @@ class _Counts(msgspec.Struct, gc=False):
     input_tokens_details: _Details | None = None
     cache_read_input_tokens: Tokens | None = None
     cache_creation_input_tokens: Tokens | None = None
+
+    def usage(self) -> Usage | None:
+        """Return the usage of a whole answer."""
+        input_tokens = self.input()
+        if input_tokens is None:
+            return None
+        return Usage(input_tokens, self.output() or 0, self.cached())  # embeddings have no output
 
     def input(self) -> int | None:
         """Return all input tokens. Anthropic counts cached ones apart, so they are added."""
@@ -102,11 +112,11 @@ class _Counts(msgspec.Struct, gc=False):
 
 
 class _Answer(msgspec.Struct, gc=False):
-    usage: _Counts | None = None
+    usage: Counts | None = None
 
 
 _answer = msgspec.json.Decoder(_Answer)
-_counts = msgspec.json.Decoder(_Counts)
+_counts = msgspec.json.Decoder(Counts)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _KEY = b'"usage"'
@@ -115,7 +125,7 @@ _BACKSLASH = 0x5C  # before a key, it makes the quotation mark part of a text
 _OBJECT = re.compile(rb"\s*:\s*(\{(?:[^{}]++|\{(?:[^{}]++|\{[^{}]*+\})*+\})*+\})")
 
 
-def _top_level_counts(body: bytes) -> _Counts | None:
+def _top_level_counts(body: bytes) -> Counts | None:
     if len(body) > BIG_BODY_BYTES:
         at = body.rfind(_KEY, len(body) - BIG_BODY_BYTES)
         if at > 0 and body[at - 1] != _BACKSLASH:
@@ -130,7 +140,7 @@ def _top_level_counts(body: bytes) -> _Counts | None:
         return None
 
 
-def _counts_at(tail: bytes, at: int) -> _Counts | None:
+def _counts_at(tail: bytes, at: int) -> Counts | None:
     found = _OBJECT.match(tail, at + len(_KEY))
     if found is None or tail[at - 1] == _BACKSLASH:
         return None
@@ -143,7 +153,3 @@ def _counts_at(tail: bytes, at: int) -> _Counts | None:
 def _in_message_start(tail: bytes, at: int) -> bool:
     line_start = max(tail.rfind(b"\n", 0, at), tail.rfind(b"\r", 0, at)) + 1
     return b'"message_start"' in tail[line_start:at]
-
-
-def _usage(input_tokens: int, output_tokens: int, counts: _Counts) -> Usage:
-    return Usage(input_tokens, output_tokens, counts.cached())

@@ -13,10 +13,13 @@ from collections.abc import Callable
 from math import inf
 from time import monotonic
 
+from msgspec import UNSET
+
 from llmproxy.calls import Accepted, Headers
 from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
 from llmproxy.operations import Dialect, Usage
 from llmproxy.operations.sse import complete_length
+from llmproxy.operations.usage import usage_of, usage_of_stream
 from llmproxy.protocols import Downstream, Sink
 from llmproxy.record import CallRecord, explanation
 from llmproxy.rules.encoding import readable
@@ -61,7 +64,8 @@ class Relay:
         if whole:
             client.write(accepted.held)
             client.finish()
-            record.answer.usage = _usage_of(accepted)
+            usage = accepted.usage
+            record.answer.usage = _usage_of(accepted) if usage is UNSET else usage
         elif events:
             await self._relay_events(accepted, client, record)
         else:
@@ -181,7 +185,7 @@ class _EventStream:
 
     def usage(self) -> Usage | None:
         """Return the usage that the stream gave, if any."""
-        return self._dialect.usage_of_stream(bytes(self._tail))
+        return usage_of_stream(bytes(self._tail))
 
 
 def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:
@@ -220,4 +224,4 @@ def _usage_of(accepted: Accepted) -> Usage | None:
     body: bytes | None = accepted.held
     if content.encoding:
         body = readable(accepted.held, content.encoding, max_bytes=MAX_USAGE_BODY_BYTES)
-    return accepted.call.route.dialect.usage_of(body) if body else None
+    return usage_of(body) if body else None

@@ -5,14 +5,15 @@ import json
 import pytest
 
 from llmproxy.operations import OPERATIONS
-from llmproxy.operations.answers import AnswerKind, begins_as_events, kind_of_answer
+from llmproxy.operations.answers import AnswerKind, begins_as_events, read_answer
+from llmproxy.operations.usage import usage_of
 
 MESSAGE = {"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "stop"}
 
 
 def kind(path: str, body: object) -> str:
     as_bytes = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return kind_of_answer(as_bytes, OPERATIONS[path].answer).value
+    return read_answer(as_bytes, OPERATIONS[path].answer)[0].value
 
 
 @pytest.mark.parametrize(
@@ -131,3 +132,30 @@ def test_what_the_text_of_an_answer_says_changes_nothing(text):
 )
 def test_an_error_beside_choices_is_seen(more):
     assert kind("chat/completions", {"choices": [MESSAGE], **more}) == "error"
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "responses", "embeddings", "rerank"])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}},
+        {"input_tokens": 3, "output_tokens": 4, "cache_read_input_tokens": 5},
+        {"prompt_tokens": 3},
+        {"prompt_tokens": -3, "completion_tokens": 4},
+        {"prompt_tokens": "many"},
+        {"total_tokens": 9},
+        "none",
+        None,
+    ],
+)
+def test_an_answer_is_read_once_for_what_it_is_and_for_its_usage(path, usage):
+    answer = {"choices": [MESSAGE], "output": [{}], "data": [{}], "usage": usage}
+    body = json.dumps(answer).encode()
+
+    assert read_answer(body, OPERATIONS[path].answer) == (AnswerKind.ANSWER, usage_of(body))
+
+
+def test_the_usage_of_an_answer_that_failed_is_not_reported():
+    body = b'{"error": {"message": "x"}, "usage": {"prompt_tokens": 3}}'
+
+    assert read_answer(body, "choices") == (AnswerKind.ERROR, None)

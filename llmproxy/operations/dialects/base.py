@@ -12,7 +12,6 @@ import msgspec
 
 from llmproxy.errors import GatewayError, StreamBroken
 from llmproxy.operations import sse
-from llmproxy.operations.usage import Usage, usage_of, usage_of_stream
 
 
 class EventKind(StrEnum):
@@ -95,15 +94,7 @@ class Dialect:
         """
         raise NotImplementedError
 
-    # ---- answers
-
-    def usage_of(self, body: bytes) -> Usage | None:
-        """Read the usage of a whole JSON answer. Compatible vendors mix the dialects' words."""
-        return usage_of(body)
-
-    def usage_of_stream(self, tail: bytes) -> Usage | None:
-        """Read the usage from the last bytes of a stream."""
-        return usage_of_stream(tail)
+    # ---- errors
 
     def error_body(self, error: GatewayError, request_id: str) -> bytes:
         """Render an error of ours. OpenAI's shape: all four keys, always."""

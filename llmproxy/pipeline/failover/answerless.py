@@ -5,10 +5,12 @@ from __future__ import annotations
 from time import time
 from urllib.parse import urlsplit
 
+from msgspec import UNSET, UnsetType
+
 from llmproxy.calls import Call
 from llmproxy.errors import Answer, NoAnswer, Redirected, UpstreamError, UpstreamFailed
-from llmproxy.operations import Dialect, EventKind, Replay
-from llmproxy.operations.answers import AnswerKind, begins_as_json, kind_of_answer
+from llmproxy.operations import Dialect, EventKind, Replay, Usage
+from llmproxy.operations.answers import ANSWER, AnswerKind, begins_as_json, read_answer
 from llmproxy.pipeline.failover.unread import UnreadRest
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.encoding import readable
@@ -31,36 +33,36 @@ def begun(response: UpstreamResponse, held: bytes) -> Answer:
     return Answer(response.status, response.headers, held, rest)
 
 
-def failure_of_success(
+def read_success(
     call: Call, endpoint: Endpoint, response: UpstreamResponse, held: bytes, member: str | None
-) -> UpstreamError | None:
-    """Return the failure that a body with a success status means; None if it is an answer.
+) -> Usage | UnsetType | None:
+    """Return the usage that a body with a success status reports; UNSET if it was not read.
 
     `held`: the whole body, or its beginning if the response is not exhausted. `member`: the
-    promised one.
+    promised one. Raises the UpstreamError that a body means which is no answer.
     """
     if member is None and (call.replay is Replay.UNSAFE or call.method != "POST"):
-        return None  # the stored files and objects of an account may hold anything
+        return UNSET  # the stored files and objects of an account may hold anything
     encoding = response.content.encoding
     if not response.exhausted:
         if member is None or encoding or begins_as_json(held):
-            return None
-        return UpstreamFailed("status 200 without JSON", answer=begun(response, held))
+            return UNSET
+        raise UpstreamFailed("status 200 without JSON", answer=begun(response, held))
     body = readable(held, encoding, max_bytes=MAX_READABLE_BYTES) if encoding else held
     if body is None:
         return None
-    kind = kind_of_answer(body, member)
-    if kind is AnswerKind.ANSWER:
-        return None
+    kind, usage = read_answer(body, member)
+    if kind is ANSWER:
+        return usage
     answer = Answer(response.status, response.headers, held)
     match kind:
         case AnswerKind.ERROR:
-            return failure_in(answer, endpoint, body)
+            raise failure_in(answer, endpoint, body)
         case AnswerKind.EMPTY:
-            return NoAnswer(f"status 200 without {member}", answer=answer)
+            raise NoAnswer(f"status 200 without {member}", answer=answer)
         case _:
             what = "without JSON" if body.strip() else "with an empty body"
-            return UpstreamFailed(f"status 200 {what}", answer=answer)
+            raise UpstreamFailed(f"status 200 {what}", answer=answer)
 
 
 def failure_of_ended(

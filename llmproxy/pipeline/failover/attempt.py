@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import partial
 from time import monotonic
 
+from msgspec import UNSET, UnsetType
+
 from llmproxy.calls import Accepted, Call
 from llmproxy.config import Timeouts
 from llmproxy.errors import (
@@ -19,14 +21,14 @@ from llmproxy.errors import (
     UpstreamError,
     UpstreamFailed,
 )
-from llmproxy.operations import EventKind
+from llmproxy.operations import EventKind, Usage
 from llmproxy.operations.answers import begins_as_events
 from llmproxy.pipeline.failover.answerless import (
     begun,
     failure_in,
     failure_of_ended,
-    failure_of_success,
     promised_member,
+    read_success,
     redirection_of,
 )
 from llmproxy.pipeline.failover.beginning import HOLDING, Holding, StreamBeginning
@@ -118,16 +120,15 @@ class AttemptMaker:
             return await self._first_content(call, endpoint, response, until)
         held = await response.chunk(until, "first byte")
         member = promised_member(call, response)
+        usage: Usage | UnsetType | None = UNSET
         if member is not None and call.stream and begins_as_events(held):
             return await self._first_content(call, endpoint, response, until, held)
         if member is not None or response.content.json:
             if not response.exhausted:
                 held += await self._rest_of_json(call, response, until, held)
-            failure = failure_of_success(call, endpoint, response, held, member)
-            if failure is not None:
-                raise failure
+            usage = read_success(call, endpoint, response, held, member)
         content_by = call.deadline_at if held.isspace() else 0.0
-        return Accepted(call, endpoint.name, response, held, endpoint.mask, content_by)
+        return Accepted(call, endpoint.name, response, held, endpoint.mask, content_by, usage)
 
     async def _first_content(
         self, call: Call, endpoint: Endpoint, response: Response, until: float, first: bytes = b""
