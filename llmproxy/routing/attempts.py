@@ -99,6 +99,7 @@ BUDGET_POLL_S = 0.02  # so often while the retry budget is used up (jittered)
 _CHOOSING = CallState.CHOOSING  # looked up for every call; the attribute of an enum is slow
 _UNDER_WAY = CallState.UNDER_WAY
 _ACCEPTED = CallState.ACCEPTED
+_OVER = CallState.OVER
 
 
 class Attempts(msgspec.Struct, eq=False):
@@ -180,7 +181,7 @@ class Attempts(msgspec.Struct, eq=False):
         return attempt
 
     def _act(self, action: Try | GiveUp) -> Try | GiveUp:
-        self.state = _UNDER_WAY if isinstance(action, Try) else CallState.OVER
+        self.state = _UNDER_WAY if isinstance(action, Try) else _OVER
         return action
 
     def _try(self, checkout: Checkout, now: float) -> Try:
@@ -290,7 +291,8 @@ class Attempts(msgspec.Struct, eq=False):
         closed = attempt.checkout.answered(now)
         if (hedging := self._group.hedging) is not None:
             hedging.answered(self._call, attempt, now)
-        self._return_claims(attempt)
+        if attempt.holds_retry:
+            self._return_claims(attempt)
         if not closed:
             return None
         return StateChange(attempt.checkout.state, EndpointChange.CLOSED, "it answers again")
@@ -368,7 +370,7 @@ class Attempts(msgspec.Struct, eq=False):
             self._group.budget.end()
             self._holds_retry = False
         self._group.in_flight -= 1
-        self.state = CallState.OVER
+        self.state = _OVER
 
     def _end(self, attempt: Try, now: float, *, sent: bool) -> None:
         self.under_way.remove(attempt)

@@ -33,7 +33,7 @@ def note_refusal(group: Group, call: Call, attempt: Try, failure: TooLarge) -> N
 
 def note_answer(state: EndpointState, call: Call) -> None:
     """Forget a refusal that no longer holds: the endpoint has taken so large a call."""
-    if state.past.too_large < inf and size_of(call) >= state.past.too_large:
+    if size_of(call) >= state.past.too_large:
         state.past.too_large = inf
 
 

@@ -120,9 +120,10 @@ class RequestReader:
             return None  # `on_headers_complete` refused it; what follows is not HTTP
         except httptools.HttpParserError as error:
             return _malformed(error)
-        if self.state is not HEAD:
+        state = self.state
+        if state is not HEAD:
             self._head = b""
-        if self._head_bytes > self._limits.max_header_bytes and self.state is not IDLE:
+        if state is not IDLE and self._head_bytes > self._limits.max_header_bytes:
             return _head_too_large(self._limits.max_header_bytes)
         return None
 
@@ -170,7 +171,8 @@ class RequestReader:
         self.state, self.request = BODY, request
         self._headers = []
         max_bytes = limits.max_header_bytes
-        if not _speaks_http(self._head, request.method.encode("ascii") + b" " + self._url + b" "):
+        line = b"%b %b " % (self._parser.get_method(), self._url)
+        if not (self._head.startswith(line + b"HTTP/") or _speaks_http(self._head, line)):
             request.refuse("It speaks RTSP or ICE, not HTTP.", 400)
         if self._head_bytes > max_bytes and request.head_bytes() > max_bytes:
             body.fail(_head_too_large(max_bytes))

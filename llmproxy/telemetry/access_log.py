@@ -24,7 +24,7 @@ from llmproxy.events import (
     Listener,
 )
 from llmproxy.record import CacheResult
-from llmproxy.steps import AttemptOutcome, in_words
+from llmproxy.steps import FAILED, in_words
 from llmproxy.telemetry.batch_writer import BatchWriter
 
 FLUSH_S = 0.1
@@ -84,7 +84,7 @@ class AccessLog(Listener):
         A rejected request is the client's own mistake; the call's line says enough about it.
         """
         attempt = event.attempt
-        failed = attempt.outcome is AttemptOutcome.FAILED
+        failed = attempt.outcome is FAILED
         if not failed or attempt.reason == RequestRejected.reason:
             return
         logger.warning(

@@ -19,7 +19,7 @@ from llmproxy.events import (
 from llmproxy.operations import Usage
 from llmproxy.record import CLIENT_CLOSED_REQUEST, AnswerSummary, CallRecord
 from llmproxy.rules.prices import Prices, cost_usd
-from llmproxy.steps import OUTRUN, Attempt, AttemptOutcome, FellBack, Verdict
+from llmproxy.steps import ANSWERED, FAILED, OUTRUN, Attempt, AttemptOutcome, FellBack, Verdict
 from llmproxy.telemetry.counters import (
     OVERHEAD_SECONDS,
     SECONDS,
@@ -96,16 +96,13 @@ class MetricsRecorder(Listener):
     def _record_attempt(self, event: AttemptEnded) -> None:
         attempt = event.attempt
         entry = self._endpoint(event.group, attempt.endpoint)
-        match attempt.outcome:
-            case AttemptOutcome.ANSWERED:
-                entry.answered += 1
-                entry.first_byte.add(attempt.took_s, SECONDS)
-            case AttemptOutcome.FAILED:
-                _record_failure(entry, attempt.reason or "failed", attempt.verdict)
-            case AttemptOutcome.ABANDONED:
-                entry.abandoned += 1
-            case _:
-                assert_never(attempt.outcome)
+        if attempt.outcome is ANSWERED:
+            entry.answered += 1
+            entry.first_byte.add(attempt.took_s, SECONDS)
+        elif attempt.outcome is FAILED:
+            _record_failure(entry, attempt.reason or "failed", attempt.verdict)
+        else:
+            entry.abandoned += 1
         if event.broken:
             entry.interrupted += 1
         usage = event.usage

@@ -11,6 +11,7 @@ from llmproxy.rules.body import with_model
 from llmproxy.rules.headers import onward, upstream_headers
 from llmproxy.upstream import Outgoing
 
+UNSAFE = Replay.UNSAFE  # compared for every call; the attribute of an enum is slow
 KEY_HEADERS = BARE_KEYS | {b"authorization"}
 
 
@@ -34,7 +35,7 @@ def outgoing_request(
         endpoint.provider.target(endpoint, call.route, call.query),
         _rendered(headers, credential, endpoint),
         _body_for(call, endpoint),
-        fresh=call.replay is Replay.UNSAFE,
+        fresh=call.replay is UNSAFE,
     )
 
 

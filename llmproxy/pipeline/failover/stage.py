@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from math import inf
 from time import monotonic, time
 from typing import Any, assert_never
 
@@ -24,7 +25,17 @@ from llmproxy.routing.endpoint import StateChange
 from llmproxy.routing.fallbacks import Fallbacks
 from llmproxy.routing.group import Winner
 from llmproxy.routing.too_large import note_answer, note_refusal, too_small_for
-from llmproxy.steps import OUTRUN, Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
+from llmproxy.steps import (
+    ABANDONED,
+    ANSWERED,
+    FAILED,
+    OUTRUN,
+    Attempt,
+    AttemptOutcome,
+    FellBack,
+    PassedOver,
+    Verdict,
+)
 
 # The trace of a call that could not be served names at most so many endpoints of a large group.
 MAX_SKIPPED = 20
@@ -188,19 +199,23 @@ class FirstAccepted:
 
     def _accept(self, attempt: Try, accepted: Accepted) -> None:
         self._attempt, self._accepted = attempt, accepted
-        now, response = monotonic(), accepted.response
-        if attempt.checkout.wants_report:
+        now, checkout, response = monotonic(), attempt.checkout, accepted.response
+        if checkout.wants_report:
             self._note_limits(attempt, response.headers)
-        note_answer(attempt.checkout.state, self._call)
+        if checkout.state.past.too_large < inf:
+            note_answer(checkout.state, self._call)
         change = self.attempts.accepted(attempt, now)
         if change is not None:
             self._report_change(change)
         if len(self.attempts.under_way) > 1:
             self._note_outrun(attempt, now)
-        began_at, answered = attempt.began_at, AttemptOutcome.ANSWERED
         self._answered = Attempt(
-            *(attempt.checkout.state.endpoint.name, began_at, now - began_at, answered),
-            *(response.status, None, None, attempt.is_hedge),
+            checkout.state.endpoint.name,
+            attempt.began_at,
+            now - attempt.began_at,
+            ANSWERED,
+            response.status,
+            hedge=attempt.is_hedge,
         )
         self._record.steps.append(self._answered)
 
@@ -210,7 +225,7 @@ class FirstAccepted:
             if attempt is not winner:
                 for change in self.attempts.outrun(attempt, now, self._stage.draw()):
                     self._report_change(change)
-                self._note_end(self._step(attempt, now, AttemptOutcome.ABANDONED, reason=OUTRUN))
+                self._note_end(self._step(attempt, now, ABANDONED, reason=OUTRUN))
         self._serve_waiting()
 
     def failed(self, attempt: Try, failure: UpstreamError) -> None:
@@ -225,7 +240,7 @@ class FirstAccepted:
             self._report_change(change)
         self._serve_waiting()
         step = self._step(
-            *(attempt, now, AttemptOutcome.FAILED),
+            *(attempt, now, FAILED),
             status=failure.answer.status if failure.answer else None,
             reason=failure.reason,
             verdict=outcome.verdict,
@@ -236,7 +251,7 @@ class FirstAccepted:
         now = monotonic()
         for attempt in list(self.attempts.under_way):
             self.attempts.abandoned(attempt, now)
-            self._note_end(self._step(attempt, now, AttemptOutcome.ABANDONED))
+            self._note_end(self._step(attempt, now, ABANDONED))
         self._serve_waiting()
 
     # ---- the record and the events
