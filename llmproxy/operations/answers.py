@@ -35,7 +35,7 @@ class _UsualChoice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
 
 
-class _Usual(msgspec.Struct, gc=False):
+class _UsualChat(msgspec.Struct, gc=False):
     """A chat completion as nearly every vendor writes it. Anything else takes the slower path."""
 
     choices: list[_UsualChoice]
@@ -91,7 +91,7 @@ class _Choice(msgspec.Struct, gc=False):
         return bytes(self.finish_reason) not in _NO_REASON
 
 
-_usual = msgspec.json.Decoder(_Usual)
+_usual = msgspec.json.Decoder(_UsualChat)
 _whole = msgspec.json.Decoder(_Whole)
 _choices = msgspec.json.Decoder(list[_Choice | None])
 _list = msgspec.json.Decoder(list[msgspec.Raw])

@@ -1,7 +1,7 @@
 """The tokens of a call as its endpoint counted them, read from a copy of the answer.
 
 Only numbers in the answer are returned, never an estimate; what is absent or malformed is None.
-Nothing here raises, and no more than the usage itself is decoded where that is possible.
+Nothing here raises.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Annotated
 
 import msgspec
 
-BIG_BODY_BYTES = 16_384  # above it, search from the end before decoding everything
 MAX_CANDIDATES = 16  # `"usage"` keys to look at in a stream's tail
 
 
@@ -25,7 +24,10 @@ class Usage(msgspec.Struct, frozen=True):
 
 def usage_of(body: bytes) -> Usage | None:
     """Return the usage of a whole JSON answer of any dialect."""
-    counts = _top_level_counts(body)
+    try:
+        counts = _answer.decode(body).usage
+    except _UNREADABLE:
+        return None
     return None if counts is None else counts.usage()
 
 
@@ -123,21 +125,6 @@ _KEY = b'"usage"'
 _BACKSLASH = 0x5C  # before a key, it makes the quotation mark part of a text
 # A usage object. It may hold objects (details), which may hold objects, and texts without braces.
 _OBJECT = re.compile(rb"\s*:\s*(\{(?:[^{}]++|\{(?:[^{}]++|\{[^{}]*+\})*+\})*+\})")
-
-
-def _top_level_counts(body: bytes) -> Counts | None:
-    if len(body) > BIG_BODY_BYTES:
-        at = body.rfind(_KEY, len(body) - BIG_BODY_BYTES)
-        if at > 0 and body[at - 1] != _BACKSLASH:
-            try:
-                # The rest of the body closes exactly one object only if this key is top-level.
-                return _answer.decode(b"{" + body[at:]).usage
-            except _UNREADABLE:
-                pass  # a nested key, or a malformed usage: decode the whole body
-    try:
-        return _answer.decode(body).usage
-    except _UNREADABLE:
-        return None
 
 
 def _counts_at(tail: bytes, at: int) -> Counts | None:

@@ -97,9 +97,8 @@ BUDGET_POLL_S = 0.02  # so often while the retry budget is used up (jittered)
 # `close` gives back the rest, so a driver that is cancelled anywhere leaks nothing.
 
 _CHOOSING = CallState.CHOOSING  # looked up for every call; the attribute of an enum is slow
-_UNDER_WAY = CallState.UNDER_WAY
+_UNDER_WAY, _OVER = CallState.UNDER_WAY, CallState.OVER
 _ACCEPTED = CallState.ACCEPTED
-_OVER = CallState.OVER
 
 
 class Attempts(msgspec.Struct, eq=False):
@@ -291,8 +290,7 @@ class Attempts(msgspec.Struct, eq=False):
         closed = attempt.checkout.answered(now)
         if (hedging := self._group.hedging) is not None:
             hedging.answered(self._call, attempt, now)
-        if attempt.holds_retry:
-            self._return_claims(attempt)
+        self._return_claims(attempt)
         if not closed:
             return None
         return StateChange(attempt.checkout.state, EndpointChange.CLOSED, "it answers again")

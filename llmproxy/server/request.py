@@ -210,8 +210,7 @@ def parse_head(
             request.from_browser = True
         elif value.lower() != b"chunked":
             request.refuse(f"The transfer-encoding must be 'chunked', found {value!r}.", 400)
-    if hosts != 1 or version != "1.1":
-        _check_version(request, hosts)
+    _check_version(request, hosts)
     if content_length > body.max_bytes and not body.streamed:
         body.refuse_size()
     return request

@@ -25,17 +25,7 @@ from llmproxy.routing.endpoint import StateChange
 from llmproxy.routing.fallbacks import Fallbacks
 from llmproxy.routing.group import Winner
 from llmproxy.routing.too_large import note_answer, note_refusal, too_small_for
-from llmproxy.steps import (
-    ABANDONED,
-    ANSWERED,
-    FAILED,
-    OUTRUN,
-    Attempt,
-    AttemptOutcome,
-    FellBack,
-    PassedOver,
-    Verdict,
-)
+from llmproxy.steps import ANSWERED, OUTRUN, Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 
 # The trace of a call that could not be served names at most so many endpoints of a large group.
 MAX_SKIPPED = 20
@@ -225,7 +215,7 @@ class FirstAccepted:
             if attempt is not winner:
                 for change in self.attempts.outrun(attempt, now, self._stage.draw()):
                     self._report_change(change)
-                self._note_end(self._step(attempt, now, ABANDONED, reason=OUTRUN))
+                self._note_end(self._step(attempt, now, AttemptOutcome.ABANDONED, reason=OUTRUN))
         self._serve_waiting()
 
     def failed(self, attempt: Try, failure: UpstreamError) -> None:
@@ -240,7 +230,7 @@ class FirstAccepted:
             self._report_change(change)
         self._serve_waiting()
         step = self._step(
-            *(attempt, now, FAILED),
+            *(attempt, now, AttemptOutcome.FAILED),
             status=failure.answer.status if failure.answer else None,
             reason=failure.reason,
             verdict=outcome.verdict,
@@ -251,7 +241,7 @@ class FirstAccepted:
         now = monotonic()
         for attempt in list(self.attempts.under_way):
             self.attempts.abandoned(attempt, now)
-            self._note_end(self._step(attempt, now, ABANDONED))
+            self._note_end(self._step(attempt, now, AttemptOutcome.ABANDONED))
         self._serve_waiting()
 
     # ---- the record and the events
