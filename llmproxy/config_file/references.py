@@ -29,7 +29,7 @@ _LOOKALIKE = re.compile(
     r"\$(?P<shell>[A-Za-z_][A-Za-z0-9_]*)|\$\((?P<make>[A-Za-z_][A-Za-z0-9_]*)\)"
     r"|%(?P<windows>[A-Za-z_][A-Za-z0-9_]*)%|\{\{\s*(?:env\.)?(?P<template>[A-Za-z_]\w*)\s*\}\}"
     r"|(?:(?:os\.environ|os\.getenv|os\.env|environ|getenv|process\.env)(?:\.get)?\s*[.:/(\[]"
-    r"|env\.|ENV\[)\s*[\"']?(?P<code>[A-Z_][A-Z0-9_]*)[\"']?\s*[)\]]?)",
+    r"|(?i:env)[.:(\[])\s*[\"']?(?P<code>[A-Z_][A-Z0-9_]*)[\"']?\s*[)\]]?)",
     re.ASCII,
 )
 _IN_URL = re.compile(r"\$(?P<shell>[A-Z_][A-Z0-9_]*)")

@@ -8,7 +8,16 @@ from tests.config_file.mistakes import entry, problems
 LOOKALIKES = [
     *("$U2KEY", "os.environ.U2KEY", 'os.environ["U2KEY"]', "os.environ['U2KEY']"),
     *("os.environ.get('U2KEY')", "os.getenv('U2KEY')", "os.environ:U2KEY", "environ/U2KEY"),
-    *("process.env.U2KEY", "env.U2KEY", "$(U2KEY)", "%U2KEY%", "{{ U2KEY }}", "{{env.U2KEY}}"),
+    *(
+        "process.env.U2KEY",
+        "env.U2KEY",
+        "env:U2KEY",
+        "env(U2KEY)",
+        "$(U2KEY)",
+        "%U2KEY%",
+        "{{ U2KEY }}",
+        "{{env.U2KEY}}",
+    ),
     "Bearer $U2KEY",
 ]
 NONE = ["sk-$U2KEY", "a$b", "environment", "os.environ", "100%", "$", "$1", "env", "{}"]
