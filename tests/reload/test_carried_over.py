@@ -1,5 +1,6 @@
 """A reload keeps the state of endpoints."""
 
+import asyncio
 from time import monotonic
 
 from tests.admin.watching import endpoints_of, post
@@ -82,7 +83,8 @@ async def test_another_credential_is_another_account_without_the_old_failures(tm
 
 @bounded()
 async def test_calls_under_way_are_counted_until_they_end(tmp_path):
-    async with scripted(always(0.4, http(answer()))) as vendor:
+    answered = asyncio.Event()
+    async with scripted(always(answered, http(answer()))) as vendor:
         entry = endpoint(vendor, "only")
         async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             before = [await begin(proxy.port) for _ in range(2)]
@@ -92,6 +94,7 @@ async def test_calls_under_way_are_counted_until_they_end(tmp_path):
             await until(lambda: len(vendor.received) == 3)
             assert (await endpoints_of(proxy))["only"]["in_flight"] == 3
             assert under_way(proxy)["calls"] == 3
+            answered.set()
             for call in (*before, after):
                 assert (await call.reply()).status == 200
                 call.leave()
@@ -100,7 +103,8 @@ async def test_calls_under_way_are_counted_until_they_end(tmp_path):
 
 @bounded()
 async def test_places_at_an_endpoint_are_counted_over_old_and_new_calls_together(tmp_path):
-    async with scripted(always(0.3, http(answer()))) as vendor:
+    answered = asyncio.Event()
+    async with scripted(always(answered, http(answer()))) as vendor:
         entry = endpoint(vendor, "only", limits={"concurrent": 2})
         async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             calls = [await begin(proxy.port) for _ in range(2)]
@@ -110,6 +114,7 @@ async def test_places_at_an_endpoint_are_counted_over_old_and_new_calls_together
             calls += [await begin(proxy.port) for _ in range(2)]
             await until(lambda: len(vendor.received) == 3)
             await queued(proxy, 1)
+            answered.set()
             for call in calls:
                 assert (await call.reply()).status == 200
                 call.leave()
@@ -131,7 +136,8 @@ async def test_what_was_sent_counts_under_a_new_limit_too(tmp_path):
 
 @bounded()
 async def test_waiting_calls_keep_their_place_in_the_queue(tmp_path):
-    async with scripted(always(0.3, http(answer()))) as vendor:
+    answered = asyncio.Event()
+    async with scripted(always(answered, http(answer()))) as vendor:
         entry = endpoint(vendor, "only", limits={"concurrent": 1})
         async with serve_proxy(one_group(entry), path=tmp_path / "c.yaml") as proxy:
             calls = [await begin(proxy.port, question("first"))]
@@ -140,6 +146,7 @@ async def test_waiting_calls_keep_their_place_in_the_queue(tmp_path):
             await queued(proxy, 1)
             await reload(proxy, one_group({**entry, "weight": 7}, num_retries=1))
             calls.append(await begin(proxy.port, question("third")))
+            answered.set()
             for call in calls:
                 assert (await call.reply()).status == 200
                 call.leave()
@@ -166,7 +173,9 @@ async def test_waiting_calls_go_to_a_new_endpoint_at_once(tmp_path):
 
 @bounded()
 async def test_a_call_ends_at_an_endpoint_that_is_removed_under_it(tmp_path):
-    async with scripted(always(0.4, http(answer("old")))) as old, scripted(GOOD) as new:
+    answered = asyncio.Event()
+    slow = always(answered, http(answer("old")))
+    async with scripted(slow) as old, scripted(GOOD) as new:
         config = one_group(endpoint(old, "old"))
         async with serve_proxy(config, path=tmp_path / "c.yaml") as proxy:
             call = await begin(proxy.port)
@@ -175,6 +184,7 @@ async def test_a_call_ends_at_an_endpoint_that_is_removed_under_it(tmp_path):
             changes = await reload(proxy, one_group(endpoint(new, "new")))
             assert changes == ["gpt-4.1/new: is new", "gpt-4.1/old: is gone"]
             assert (await chat(proxy)).header("x-llmproxy-endpoint") == "new"
+            answered.set()
             assert (await call.reply()).json == answer("old")
             assert len(old.received) == 1
             await until(lambda: before.calls == 0)
@@ -197,7 +207,9 @@ async def test_a_call_that_fails_at_a_removed_endpoint_goes_on_to_a_new_one(tmp_
 
 @bounded()
 async def test_a_group_is_removed_while_one_call_is_on_it_and_one_waits(tmp_path):
-    async with scripted(always(0.3, http(answer("old")))) as old, scripted(GOOD) as new:
+    answered = asyncio.Event()
+    slow = always(answered, http(answer("old")))
+    async with scripted(slow) as old, scripted(GOOD) as new:
         kept = group("kept", endpoint(new, "new"))
         gone = group("gpt-4.1", endpoint(old, "old", limits={"concurrent": 1}))
         async with serve_proxy(config_of(kept, gone), path=tmp_path / "c.yaml") as proxy:
@@ -205,6 +217,7 @@ async def test_a_group_is_removed_while_one_call_is_on_it_and_one_waits(tmp_path
             await until(lambda: old.received and waiting_calls(proxy) == 1)
             assert await reload(proxy, config_of(kept)) == ["gpt-4.1: is gone"]
             assert (await chat(proxy)).status == 404
+            answered.set()
             for call in calls:
                 assert (await call.reply()).json == answer("old")
                 call.leave()

@@ -27,7 +27,8 @@ class Received:
 class Scripted:
     """A running vendor. `answer(received, number)` returns the steps of each answer.
 
-    A step is bytes to write, seconds to pause, or "close", "reset", "hang".
+    A step is bytes to write, seconds to pause, an asyncio.Event to wait for, or "close", "reset",
+    "hang".
     """
 
     port: int
@@ -205,6 +206,8 @@ async def _play(steps, received, reader, writer):
                 await writer.drain()
             elif isinstance(step, int | float):
                 await asyncio.wait((leaving,), timeout=step)
+            elif isinstance(step, asyncio.Event):
+                await _either(leaving, step)
             elif step == "hang":
                 await asyncio.wait((leaving,), timeout=60)
                 return False
@@ -219,3 +222,13 @@ async def _play(steps, received, reader, writer):
     finally:
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
+
+
+async def _either(leaving, event):
+    """Wait until the peer leaves or the event is set."""
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((leaving, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
