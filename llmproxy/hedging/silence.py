@@ -6,6 +6,7 @@ where others answer meanwhile, several times in a row.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Coroutine
 from typing import Any
 
@@ -33,15 +34,17 @@ class GroupHedging:
         self.budget = HedgeBudget()
         self._after_s: float | None = None
         self._alarms = alarms
-        self._promptness: dict[EndpointState, Promptness] = {}
+        # An endpoint that leaves the config may have calls under way, and is new then.
+        self._promptness: defaultdict[EndpointState, Promptness] = defaultdict(Promptness)
 
     def adopt(self, settings: GeneralSettings, states: Collection[EndpointState]) -> None:
         """Serve the endpoints of a config from now on. What is known of them stays."""
         self.budget.share = settings.hedge_budget if settings.hedge == "auto" else 0.0
         self._after_s = settings.hedge_after_s
         known = {_key(state): promptness for state, promptness in self._promptness.items()}
-        self._promptness = {state: known.get(_key(state)) or Promptness() for state in states}
-        for state, promptness in self._promptness.items():
+        self._promptness.clear()
+        for state in states:
+            promptness = self._promptness[state] = known.get(_key(state)) or Promptness()
             model = state.endpoint.model
             promptness.thinks = model is not None and model_thinks(model)
 
@@ -51,12 +54,12 @@ class GroupHedging:
             return None
         if is_first:
             self.budget.note_call()
-        return self._suspicious_after_s(call, self._promptness_of(attempt))
+        return self._suspicious_after_s(call, self._promptness[attempt.checkout.state])
 
     def answered(self, call: RoutedCall, attempt: Try, now: float) -> None:
         """Learn how soon an endpoint's answer began."""
         if self.budget.share and not attempt.checkout.state.alone:
-            promptness = self._promptness_of(attempt)
+            promptness = self._promptness[attempt.checkout.state]
             promptness.answered(_kind_at(call, promptness), now - attempt.began_at)
 
     def begin(
@@ -95,7 +98,7 @@ class GroupHedging:
         row of any endpoint.
         """
         checkout, silent_s = attempt.checkout, now - attempt.began_at
-        promptness = self._promptness_of(attempt)
+        promptness = self._promptness[attempt.checkout.state]
         is_suspicious = silent_s >= self._suspicious_after_s(call, promptness)
         promptness.given_up(_kind_at(call, promptness), silent_s, suspicious=is_suspicious)
         is_closed = checkout.state.breaker.state(now) is BreakerState.CLOSED
@@ -110,11 +113,6 @@ class GroupHedging:
     ) -> Coroutine[Any, Any, Winner | None]:
         """Make an attempt, and hedges from a moment on; None if all have failed."""
         return Race(entrant, self._alarms, hedge_at).run(first)
-
-    def _promptness_of(self, attempt: Try) -> Promptness:
-        """Return what is known of an endpoint. One that left the config has calls under way."""
-        state = attempt.checkout.state
-        return self._promptness.get(state) or Promptness()
 
     def _suspicious_after_s(self, call: RoutedCall, promptness: Promptness) -> float:
         """Return the seconds of silence that are unusual for a call at an endpoint."""
