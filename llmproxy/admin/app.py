@@ -74,7 +74,7 @@ def make_admin(
         text = await run_in_threadpool(metrics_text, state, stats)
         return Response(text, media_type=CONTENT_TYPE)
 
-    app.include_router(health_routes(live, reloader))
+    app.include_router(health_routes(live, reloader, sampler.collector))
     app.include_router(session_routes(live))
     app.include_router(dashboard_routes())
     if documented:

@@ -257,6 +257,11 @@ class GeneralSettings(Section):
     call_file_keep_s: Seconds = Field(
         default=7 * 86400.0, description="Seconds after which a call is deleted from `call_file`."
     )
+    call_file_max_bytes: Annotated[int, Field(ge=MIB), NUMBER] = Field(
+        default=1024 * MIB,
+        description="Largest size of `call_file`. Then the oldest calls make room for the newest, "
+        "and are counted as lost.",
+    )
     tracing: Tracing | None = Field(
         default=None,
         description="Send a span for each call and each attempt to an OpenTelemetry collector. "

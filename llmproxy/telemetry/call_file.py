@@ -1,7 +1,8 @@
 """The call file: a SQLite database of finished calls, which keeps them longer than memory does.
 
 A thread writes in batches, so a slow disk delays no call. Workers may share the file. Calls that
-cannot be written are lost, which is logged once; the access log has every call.
+cannot be written are lost, which is logged once and counted; the access log has every call. When
+the file is full, the oldest calls make room for the newest, which are those that are asked for.
 """
 
 from __future__ import annotations
@@ -36,6 +37,15 @@ FIND = "SELECT call FROM calls WHERE id = ? OR request_id = ? ORDER BY ended_at 
 DELETE_OLD = (
     "DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE ended_at < ? LIMIT 1000)"
 )
+DELETE_OLDEST = (
+    "DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls ORDER BY ended_at LIMIT ?)"
+)
+# What is in use: the pages of deleted calls are used again.
+USED_BYTES = (
+    "SELECT (page_count - freelist_count) * page_size "
+    "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+)
+MADE_ROOM = 1000  # so many of the oldest calls are deleted at once, or twice what is written
 BUSY_S = 5.0  # the longest wait for another worker's write
 FLUSH_S = 0.5
 MAGIC = b"SQLite format 3\0"  # how every database begins
@@ -49,13 +59,17 @@ _call_of = msgspec.msgpack.Decoder(CallFinished).decode
 class CallFile(Listener):
     """Owns the calls that are not written yet, and the thread that writes them.
 
-    `keep_s`: calls are deleted at this age, in seconds. Raises OSError with the remedy if the file
-    cannot be used.
+    `keep_s`: calls are deleted at this age, in seconds; `max_bytes`: or before, when the file is so
+    large. `lost`: calls that were not written, or were deleted before their time. Raises OSError
+    with the remedy if the file cannot be used.
     """
 
-    def __init__(self, path: Path, *, keep_s: float) -> None:
+    def __init__(self, path: Path, *, keep_s: float, max_bytes: int = 2**62) -> None:
         self._path = path
         self._keep_s = keep_s
+        self._max_bytes = max_bytes
+        self._not_taken = 0
+        self._not_kept = 0  # counted in the thread
         self._pending: list[CallFinished] = []
         self._failing = False
         self._writer = BatchWriter(self._take, self._write, every_s=FLUSH_S, name="llmproxy-calls")
@@ -102,9 +116,15 @@ class CallFile(Listener):
     def call_finished(self, event: CallFinished) -> None:
         """Write the call within `FLUSH_S`, unless the disk is stuck."""
         if len(self._pending) >= MAX_PENDING:
+            self._not_taken += 1
             return
         self._pending.append(event)
         self._writer.schedule()
+
+    @property
+    def lost(self) -> int:
+        """How many calls are not in the file although they are young enough."""
+        return self._not_taken + self._not_kept
 
     async def find(self, id: str) -> CallFinished | None:
         """Return the latest call with this id, ours or the endpoint's.
@@ -134,8 +154,10 @@ class CallFile(Listener):
                 connection.executemany(INSERT, map(_row, calls))
                 if calls:
                     connection.execute(DELETE_OLD, (calls[-1].ended_at - self._keep_s,))
+                    self._make_room(connection, len(calls))
             self._failing = False
         except sqlite3.Error as error:
+            self._not_kept += len(calls)
             if isinstance(error, sqlite3.DatabaseError) and self._is_damaged(error):
                 with suppress(OSError):
                     self._set_aside(error)
@@ -145,6 +167,11 @@ class CallFile(Listener):
                     "Calls cannot be written to %s and are not kept: %s.", self._path, error
                 )
             self._failing = True
+
+    def _make_room(self, connection: sqlite3.Connection, written: int) -> None:
+        if connection.execute(USED_BYTES).fetchone()[0] > self._max_bytes:
+            most = max(MADE_ROOM, 2 * written)
+            self._not_kept += connection.execute(DELETE_OLDEST, (most,)).rowcount
 
     def _find(self, id: str) -> CallFinished | None:
         with closing(self._connect()) as connection:

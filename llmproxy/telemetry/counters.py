@@ -140,11 +140,13 @@ class CallCounters(msgspec.Struct):
     """Everything that is counted.
 
     Names come from the config, never from a client, so their number is bounded. The group "" stands
-    for requests that no group was found for.
+    for requests that no group was found for. `lost`: calls that are missing in the access log or in
+    the call file.
     """
 
     groups: dict[str, GroupCounters] = {}
     callers: dict[str, CallerCounters] = {}
+    lost: dict[str, int] = {}
 
 
 def status_class(status: int) -> str:

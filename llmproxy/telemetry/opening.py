@@ -61,17 +61,21 @@ class Exporters:
         """Open the configured recorders; flush them at the end. Raises ConfigError."""
         settings = config.general_settings
         others: list[Listener] = []
+        recorder = MetricsRecorder()
         with ExitStack() as stack:
             if self._write is not None:
-                others.append(stack.enter_context(closing(_access_log(settings, self._write))))
+                access_log = stack.enter_context(closing(_access_log(settings, self._write)))
+                others.append(access_log)
+                recorder.losses["access_log"] = lambda: access_log.dropped
             call_file = _call_file(settings)
             if call_file is not None:
                 stack.enter_context(closing(call_file))
+                recorder.losses["call_file"] = lambda: call_file.lost
             tracer = stack.enter_context(traced(config))
             if tracer is not None:
                 others.append(tracer)
             trace_of = tracer.trace_of if tracer else None
-            yield Recorders(MetricsRecorder(), call_file, others=others, trace_of=trace_of)
+            yield Recorders(recorder, call_file, others=others, trace_of=trace_of)
 
 
 def _access_log(settings: GeneralSettings, write: Callable[[bytes], object]) -> AccessLog:
@@ -85,7 +89,11 @@ def _call_file(settings: GeneralSettings) -> CallFile | None:
     from llmproxy.telemetry.call_file import CallFile  # noqa: PLC0415 - seldom wanted
 
     try:
-        return CallFile(Path(settings.call_file), keep_s=settings.call_file_keep_s)
+        return CallFile(
+            Path(settings.call_file),
+            keep_s=settings.call_file_keep_s,
+            max_bytes=settings.call_file_max_bytes,
+        )
     except OSError as error:
         problem = Problem("general_settings.call_file", 0, str(error), "")
         raise ConfigError([problem]) from error

@@ -7,6 +7,7 @@ are then still in the processor's caches, which makes it several times cheaper.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import assert_never
 
 from llmproxy.events import (
@@ -48,12 +49,14 @@ class MetricsRecorder(Listener):
         prices: By group and endpoint; replaced when the config changes.
         latest: The last calls, oldest first.
         notable: The last calls that failed, were retried or fell back, oldest first.
+        losses: Count the calls that a log has lost, by the log's name.
     """
 
     def __init__(self) -> None:
         self.prices: Prices = {}
         self.latest: deque[CallFinished] = deque(maxlen=KEPT_CALLS)
         self.notable: deque[CallFinished] = deque(maxlen=KEPT_CALLS)
+        self.losses: dict[str, Callable[[], int]] = {}
         self._counters = CallCounters()
         self._calls: list[CallFinished] = []
         self._attempts: list[AttemptEnded] = []
@@ -81,6 +84,7 @@ class MetricsRecorder(Listener):
     def counters(self) -> CallCounters:
         """Return what was counted so far, this moment included."""
         self.record_pending()
+        self._counters.lost = {log: lost() for log, lost in self.losses.items()}
         return self._counters
 
     def record_pending(self) -> None:

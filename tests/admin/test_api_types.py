@@ -19,6 +19,7 @@ MODELS = {
         state.ConfigView,
         state.EndpointView,
         state.GroupView,
+        state.LostView,
         state.ProxyView,
         state.StoreView,
         status.SharedStateView,

@@ -151,3 +151,36 @@ async def test_a_damaged_file_is_set_aside_and_a_new_one_is_begun(tmp_path, capl
 
     assert [aside.name for aside in tmp_path.glob("calls.db.damaged-*") if aside.suffix]
     assert "is damaged" in caplog.text
+
+
+@bounded()
+async def test_a_full_file_keeps_the_newest_calls_and_counts_the_others(tmp_path):
+    path = tmp_path / "calls.db"
+    with call_file(path, max_bytes=1024 * 1024) as file:
+        for part in range(12):
+            for number in range(500):
+                id = f"req_{part}_{number}"
+                file.call_finished(answered_call(id=id, steps=STEPS, ended_at=1000.0 + part))
+            await asyncio.get_running_loop().run_in_executor(None, file._write, file._take())
+        assert await file.find("req_0_0") is None
+        assert await file.find("req_11_499") is not None
+        assert file.lost > 0
+        with sqlite3.connect(path) as connection:
+            (kept,) = connection.execute("SELECT count(*) FROM calls").fetchone()
+        connection.close()
+        assert kept + file.lost == 12 * 500
+    assert path.stat().st_size < 3 * 1024 * 1024
+
+
+@bounded()
+async def test_calls_that_cannot_be_written_are_counted(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with call_file(folder / "calls.db") as file:
+        for end in ("", "-wal", "-shm"):
+            (folder / f"calls.db{end}").unlink(missing_ok=True)
+        folder.rmdir()
+        for number in range(3):
+            file.call_finished(answered_call(id=f"req_{number}"))
+        await written()
+        assert file.lost == 3

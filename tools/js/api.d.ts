@@ -102,6 +102,11 @@ interface CacheView {
   store: StoreView | null;
 }
 
+interface LostView {
+  access_log: number;
+  call_file: number;
+}
+
 interface ProxyView {
   version: string;
   status: "ok" | "degraded" | "down" | "draining";
@@ -115,6 +120,7 @@ interface ProxyView {
   totals: TotalStats;
   groups: GroupView[];
   cache: CacheView | null;
+  lost: LostView;
 }
 
 interface TraceStep {

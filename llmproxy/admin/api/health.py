@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 import llmproxy
 from llmproxy.admin.stats import finite
+from llmproxy.admin.stats.collector import StatsCollector
+from llmproxy.admin.stats.state import LostView, lost_view
 from llmproxy.admin.stats.status import (
     AVAILABLE,
     ProxyStatus,
@@ -78,6 +80,7 @@ class Health(BaseModel):
     version: str
     config_error: str | None
     in_flight: int
+    lost: LostView
     shared: SharedStateView | None
     groups: list[GroupHealth]
     endpoints: list[EndpointHealth]
@@ -89,7 +92,9 @@ class Probe(BaseModel):
     status: str
 
 
-def health_routes(live: LiveConfig, reloader: Reloader | None) -> APIRouter:
+def health_routes(
+    live: LiveConfig, reloader: Reloader | None, collector: StatsCollector
+) -> APIRouter:
     """Return the routes of `/livez`, `/readyz` and `/health`."""
     router = APIRouter()
 
@@ -110,12 +115,13 @@ def health_routes(live: LiveConfig, reloader: Reloader | None) -> APIRouter:
     async def health() -> Health:
         """Return the state of every endpoint."""
         config_error = None if reloader is None else reloader.loaded.error
-        return health_of(live, config_error, monotonic())
+        lost = lost_view(collector.stats().counters.calls.lost)
+        return health_of(live, config_error, lost, monotonic())
 
     return router
 
 
-def health_of(live: LiveConfig, config_error: str | None, now: float) -> Health:
+def health_of(live: LiveConfig, config_error: str | None, lost: LostView, now: float) -> Health:
     """Return the state of every endpoint at a moment of the monotonic clock."""
     runtime = live.runtime
     endpoints = [
@@ -129,6 +135,7 @@ def health_of(live: LiveConfig, config_error: str | None, now: float) -> Health:
         version=llmproxy.__version__,
         config_error=config_error,
         in_flight=runtime.admission.in_flight,
+        lost=lost,
         shared=shared_state_view(runtime),
         groups=[_group_health(group) for group in groups],
         endpoints=endpoints,

@@ -89,6 +89,8 @@ function factsOf(state) {
     config.source ? `${config.source} loaded ${moment(config.loaded_at, state.now)}` : "no config file",
     config.reloads ? plural(config.reloads, "reload") : null,
     config.failed_reloads ? `${config.failed_reloads} refused` : null,
+    state.lost.access_log ? `${plural(state.lost.access_log, "call")} missing in the access log` : null,
+    state.lost.call_file ? `${plural(state.lost.call_file, "call")} missing in the call file` : null,
   ];
   return facts.filter(Boolean).join(" · ");
 }

@@ -103,6 +103,14 @@ class CacheView(BaseModel):
     store: StoreView | None
 
 
+class LostView(BaseModel):
+    """Calls since the start that are missing in the logs: the reader or the disk was too slow or
+    failed, or the call file was full."""
+
+    access_log: int
+    call_file: int
+
+
 class ProxyView(BaseModel):
     """The proxy at a moment. Times are Unix seconds."""
 
@@ -118,6 +126,7 @@ class ProxyView(BaseModel):
     totals: TotalStats
     groups: list[GroupView]
     cache: CacheView | None
+    lost: LostView
 
 
 class StateCache:
@@ -170,7 +179,13 @@ def _proxy_view(live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -
         totals=totals_of(stats.counters),
         groups=groups,
         cache=_cache_view(live, stats.gauges.cache),
+        lost=lost_view(stats.counters.calls.lost),
     )
+
+
+def lost_view(lost: dict[str, int]) -> LostView:
+    """Return what the logs of all workers have lost."""
+    return LostView(access_log=lost.get("access_log", 0), call_file=lost.get("call_file", 0))
 
 
 def _group_view(

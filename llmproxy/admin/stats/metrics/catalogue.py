@@ -257,9 +257,7 @@ SECTIONS = {
             lambda endpoint: inf if endpoint.ready_in_s is None else endpoint.ready_in_s,
         ),
         ENDPOINT.gauge(
-            "llmproxy_endpoint_in_flight",
-            "Attempts in flight.",
-            lambda endpoint: endpoint.in_flight,
+            "llmproxy_endpoint_in_flight", "Attempts in flight.", lambda view: view.in_flight
         ),
         ENDPOINT.gauge(
             "llmproxy_endpoint_limit",
@@ -303,9 +301,7 @@ SECTIONS = {
             lambda cache: cache.saved_usd,
         ),
         CACHE_NOW.gauge(
-            "llmproxy_cache_memory_bytes",
-            "Size of the answers in memory.",
-            lambda memory: memory.bytes,
+            "llmproxy_cache_memory_bytes", "Size of the answers in memory.", lambda now: now.bytes
         ),
         CACHE_NOW.gauge(
             "llmproxy_cache_memory_answers", "Answers in memory.", lambda memory: memory.answers
@@ -321,9 +317,7 @@ SECTIONS = {
             lambda store: store.gauges.queued_bytes,
         ),
         CACHE_STORE.counter(
-            "llmproxy_cache_store_reads_total",
-            "Lookups in the store.",
-            lambda store: store.counters.reads,
+            "llmproxy_cache_store_reads_total", "Lookups in the store.", lambda s: s.counters.reads
         ),
         CACHE_STORE.counter(
             "llmproxy_cache_store_hits_total",
@@ -382,6 +376,12 @@ SECTIONS = {
             "Config reloads by result: ok, refused.",
             lambda proxy: {"ok": proxy.config.reloads, "refused": proxy.config.failed_reloads},
             "result",
+        ),
+        PROXY.counter(
+            "llmproxy_log_calls_lost_total",
+            "Calls that are missing in a log: access_log, call_file.",
+            lambda proxy: proxy.lost.model_dump(),
+            "log",
         ),
         PROXY.gauge(
             "llmproxy_shared_up",
