@@ -106,9 +106,9 @@ def _callers() -> CallerSource | None:
 def _price_list() -> PriceList | None:
     if not _has("price_list"):
         return None
-    from llmproxy.price_list import list_price  # noqa: PLC0415
+    from llmproxy.price_list import with_list_prices  # noqa: PLC0415
 
-    return list_price
+    return with_list_prices
 
 
 def _credentials() -> Callable[[], Credentials] | None:

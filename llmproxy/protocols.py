@@ -21,10 +21,10 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from llmproxy.calls import Call, Request, TraceContext
-from llmproxy.config import Caller, Config, GeneralSettings, Price
+from llmproxy.config import Caller, Config, GeneralSettings
 from llmproxy.errors import UpstreamError
 from llmproxy.events import EndpointChange, Listener
-from llmproxy.providers.base import Endpoint
+from llmproxy.providers.base import Endpoint, Endpoints
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group, Pool
 from llmproxy.routing.group import Hedging
@@ -196,8 +196,8 @@ class WebPages(Protocol):
 class PriceList(Protocol):
     """List prices of models, for endpoints whose config gives no price."""
 
-    def __call__(self, provider: str, model: str) -> Price | str:
-        """Return today's list price of a provider's model, or why it is not known."""
+    def __call__(self, endpoints: Endpoints) -> Endpoints:
+        """Return the endpoints with today's list prices, or why they are not known."""
 
 
 class ReadForm(Protocol):

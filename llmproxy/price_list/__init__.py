@@ -4,6 +4,22 @@ The only module of this package that others import. Without it, only the prices 
 known.
 """
 
-from llmproxy.price_list.genai import list_price
+from __future__ import annotations
 
-__all__ = ["list_price"]
+from msgspec.structs import replace
+
+from llmproxy.price_list.genai import list_price
+from llmproxy.providers.base import Endpoint, Endpoints
+
+__all__ = ["with_list_prices"]
+
+
+def with_list_prices(endpoints: Endpoints) -> Endpoints:
+    """Return the endpoints with the list prices of those that have no price of their own."""
+    return {group: tuple(map(_priced, members)) for group, members in endpoints.items()}
+
+
+def _priced(endpoint: Endpoint) -> Endpoint:
+    if not isinstance(endpoint.price, str):
+        return endpoint
+    return replace(endpoint, price=list_price(endpoint.provider.name, endpoint.model or ""))

@@ -13,7 +13,7 @@ from llmproxy.calls import Header
 from llmproxy.config import OPENAI_BASE_URL, Config, ModelEntry, ModelGroup, Params
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
-from llmproxy.providers.base import API_VERSION, Endpoint, Provider, encoded_query
+from llmproxy.providers.base import API_VERSION, NO_PRICE_LIST, Endpoint, Provider, encoded_query
 from llmproxy.providers.registry import BY_NAME, by_host, likely
 from llmproxy.rules.headers import CREDENTIALS
 
@@ -99,7 +99,7 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
         first_byte_timeout_s=params.timeout,
         deployment=_deployment(entry, provider),
         limits=entry.limits,
-        price=entry.price,
+        price=entry.price or NO_PRICE_LIST,
     )
 
 

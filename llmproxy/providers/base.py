@@ -6,7 +6,7 @@ error response to an UpstreamError. Representations never contain a credential.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote, unquote_plus
@@ -33,6 +33,9 @@ BARE_KEYS = frozenset((b"api-key", b"x-api-key"))  # how clients send a key with
 _ONLY_API_VERSION = b"api-version="
 
 
+NO_PRICE_LIST = "this installation has no `llmproxy.price_list`"
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """One place that can answer calls. Contains only what the config says, and never changes.
 
@@ -41,7 +44,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     without a `token_source`, the client's own key is sent. `token_source`, `token_scope`: the
     source and the scope of Entra tokens. `query`: parameters of every request, encoded.
     `deployment`: the deployment of Azure's classic paths, percent-encoded. `limits`: the operator's
-    limits. `price`: the configured price, if any. `mask`: for what may quote what we send.
+    limits. `price`: of its model, or why it is not known. `mask`: for what may quote what we send.
     """
 
     group: str
@@ -64,7 +67,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     first_byte_timeout_s: float | None = None
     deployment: bytes = b""
     limits: Limits = Limits()
-    price: Price | None = None
+    price: Price | str = NO_PRICE_LIST
     mask: Mask = unmasked
 
     @property
@@ -100,6 +103,9 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("endpoint", repr(self))]
+
+
+Endpoints = Mapping[str, tuple[Endpoint, ...]]  # by group
 
 
 class Provider:

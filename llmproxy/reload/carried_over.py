@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from itertools import chain
 
 from llmproxy.config import GeneralSettings
-from llmproxy.providers.base import Endpoint
+from llmproxy.providers.base import Endpoint, Endpoints
 from llmproxy.routing import EndpointState, Group, Pool
 from llmproxy.rules.capacity import Capacity
-from llmproxy.runtime import Endpoints, States, capacity_key
+from llmproxy.runtime import States, capacity_key
 
 
 class CarriedOver(States):

@@ -11,7 +11,7 @@ from llmproxy.config import GeneralSettings
 from llmproxy.errors import Skipped, UpstreamError
 from llmproxy.routing.actions import RoutedCall, Try
 from llmproxy.routing.endpoint import Checkout, EndpointState, StateChange
-from llmproxy.routing.strategies import Price, Strategy
+from llmproxy.routing.strategies import Strategy
 from llmproxy.routing.tier import CallDemand, Tier
 from llmproxy.routing.token_estimates import TokenEstimates
 from llmproxy.routing.wait_queue import WaitQueue
@@ -118,16 +118,11 @@ class Group:
         self.spill_wait_s = 0.0
 
     def update(
-        self,
-        states: Sequence[EndpointState],
-        strategy: Strategy,
-        *,
-        spill_wait_s: float,
-        price: Price,
+        self, states: Sequence[EndpointState], strategy: Strategy, *, spill_wait_s: float
     ) -> None:
         """Set the endpoints, for the waiting calls, too."""
         self.states = tuple(states)
-        self.tiers = [Tier(members, strategy) for members in strategy.tiers(states, price)]
+        self.tiers = [Tier(members, strategy) for members in strategy.tiers(states)]
         self.spill_wait_s = spill_wait_s
         self.estimates.needed = any(state.capacity.counts_tokens for state in states)
 

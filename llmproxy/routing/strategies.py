@@ -5,27 +5,26 @@ To add one: a class here, its row in STRATEGIES, and its name and help in config
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from math import inf
 
 from llmproxy.config import Strategy as StrategyName
 from llmproxy.routing.endpoint import EndpointState
-
-Price = Callable[[EndpointState], float]
+from llmproxy.rules.prices import blended
 
 
 class Strategy:
     """`weighted`, and the base class of the others: calls are shared by weight within a tier."""
 
-    def tiers(self, states: Sequence[EndpointState], price: Price) -> list[list[EndpointState]]:
+    def tiers(self, states: Sequence[EndpointState]) -> list[list[EndpointState]]:
         """Order the endpoints into groups of equal preference, the preferred ones first.
 
-        `price`: what a typical call costs at an endpoint; infinite if that is unknown. Endpoints of
-        weight 0 come last, whatever the strategy.
+        Endpoints of weight 0 come last, whatever the strategy.
         """
         tiers: dict[tuple[bool, int, float], list[EndpointState]] = {}
         for state in states:
             endpoint = state.endpoint
-            key = (endpoint.weight == 0, endpoint.tier, self._rank(state, price))
+            key = (endpoint.weight == 0, endpoint.tier, self._rank(state))
             tiers.setdefault(key, []).append(state)
         return [tiers[key] for key in sorted(tiers)]
 
@@ -37,9 +36,9 @@ class Strategy:
         del states
         return shares
 
-    def _rank(self, state: EndpointState, price: Price) -> float:
+    def _rank(self, state: EndpointState) -> float:
         """Return the order within a tier of the config; equal ranks make one tier."""
-        del state, price
+        del state
         return 0.0
 
 
@@ -61,10 +60,11 @@ class LeastBusy(Strategy):
 
 
 class Cheapest(Strategy):
-    """Within a tier of the config, make each price a tier of its own."""
+    """Within a tier of the config, make each price a tier of its own; an unknown one is last."""
 
-    def _rank(self, state: EndpointState, price: Price) -> float:
-        return price(state)
+    def _rank(self, state: EndpointState) -> float:
+        price = state.endpoint.price
+        return inf if isinstance(price, str) else blended(price)
 
 
 STRATEGIES: Mapping[StrategyName, Strategy] = {

@@ -7,13 +7,12 @@ LiveConfig      the process   which config is served
 """
 
 from llmproxy.runtime.live_config import LiveConfig, open_live_config
-from llmproxy.runtime.pool import Endpoints, States, capacity_key, pool_of
+from llmproxy.runtime.pool import States, capacity_key, pool_of
 from llmproxy.runtime.process_state import RuntimeBatteries
 from llmproxy.runtime.resources import open_resources
 from llmproxy.runtime.runtime import Runtime
 
 __all__ = [
-    "Endpoints",
     "LiveConfig",
     "Runtime",
     "RuntimeBatteries",

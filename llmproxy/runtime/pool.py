@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from functools import partial
-from math import inf
 
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.errors import CONTENT_FILTER, CONTEXT_LENGTH_EXCEEDED
-from llmproxy.protocols import PriceList
 from llmproxy.providers import endpoints_of
-from llmproxy.providers.base import Endpoint
+from llmproxy.providers.base import Endpoint, Endpoints
 from llmproxy.routing import EndpointState, Group, Pool
 from llmproxy.routing.group import Hedging
 from llmproxy.routing.strategies import STRATEGIES
 from llmproxy.routing.token_estimates import OutputBounds, TokenEstimates
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity
-from llmproxy.rules.prices import blended
-from llmproxy.runtime.prices import no_list, price_of
 
-Endpoints = Mapping[str, tuple[Endpoint, ...]]
+logger = logging.getLogger("llmproxy")
 
 
 class States:
@@ -62,7 +58,6 @@ def pool_of(
     *,
     endpoints: Endpoints | None = None,
     states: States | None = None,
-    price_list: PriceList = no_list,
     estimates: Callable[[], TokenEstimates] = OutputBounds,
     hedging: Callable[[], Hedging] | None = None,
 ) -> Pool:
@@ -74,18 +69,20 @@ def pool_of(
         endpoints = endpoints_of(config)
     settings = config.general_settings
     states = states or States(settings)
-    price = partial(_blended_price, price_list=price_list)
     spill_wait_s = settings.queue.spill_wait_s
     groups: dict[str, Group] = {}
     for entry in config.model_groups:
-        name, strategy = entry.model_group, STRATEGIES[entry.strategy or settings.strategy]
+        name, strategy = entry.model_group, entry.strategy or settings.strategy
+        if strategy == "cheapest":
+            for endpoint in endpoints[name]:
+                warn_without_price(endpoint)
         alone = len(endpoints[name]) == 1
         members = [states.state(endpoint, alone=alone) for endpoint in endpoints[name]]
         group = states.known.get(name)
         if group is None:
             group = Group(name, estimates(), None if hedging is None else hedging())
         groups[name] = group
-        group.update(members, strategy, spill_wait_s=spill_wait_s, price=price)
+        group.update(members, STRATEGIES[strategy], spill_wait_s=spill_wait_s)
         if group.hedging is not None:
             group.hedging.adopt(settings, members)
     for entry in config.model_groups:
@@ -107,7 +104,11 @@ def capacity_key(endpoint: Endpoint) -> str:
     return f"{endpoint.account}:{limits.rpm}:{limits.tpm}:{limits.concurrent}"
 
 
-def _blended_price(state: EndpointState, *, price_list: PriceList) -> float:
-    """Return the price of a call, which orders the tiers; an unknown price comes last."""
-    price = price_of(state.endpoint, price_list)
-    return inf if price is None else blended(price)
+def warn_without_price(endpoint: Endpoint) -> None:
+    """Warn of an endpoint whose price is not known."""
+    if isinstance(endpoint.price, str):
+        logger.warning(
+            "No price is known for the endpoint %s in the group %s: %s. Set its `price`; without "
+            "one, it comes last where endpoints are ordered by price.",
+            *(endpoint.name, endpoint.group, endpoint.price),
+        )

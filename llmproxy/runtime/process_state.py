@@ -27,7 +27,6 @@ from llmproxy.protocols import (
     Tunnels,
 )
 from llmproxy.routing import Pool
-from llmproxy.runtime.prices import no_list
 
 MAX_EARLY = 1_000  # instances with other configs report much that this one never serves
 
@@ -78,7 +77,6 @@ class ProcessState:
         self.environ = environ
         self.listener = listener
         self.batteries = batteries
-        self.price_list = batteries.price_list or no_list
         self.acquire = batteries.acquire or enter
         self.rooms = WaitingRooms()
         self.admission = Admission(settings)

@@ -11,14 +11,13 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from llmproxy.config import Config, Timeouts
+from llmproxy.config import Config, Price, Timeouts
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.protocols import AnswerCache, Credentials, PeerConnector, Peers
 from llmproxy.providers import endpoints_of
-from llmproxy.providers.base import Endpoint
+from llmproxy.providers.base import Endpoints
 from llmproxy.rules.prices import Prices
-from llmproxy.runtime.prices import prices_of
 from llmproxy.runtime.process_state import ProcessState
 from llmproxy.upstream import UpstreamClient
 
@@ -31,7 +30,7 @@ class Resources:
     """
 
     config: Config
-    endpoints: dict[str, tuple[Endpoint, ...]]
+    endpoints: Endpoints
     prices: Prices
     attempts: AttemptMaker
     cache: AnswerCache | None
@@ -44,15 +43,20 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
 
     Raises ConfigError if something cannot be used; then nothing new is left open.
     """
-    endpoints = endpoints_of(config)
+    endpoints: Endpoints = endpoints_of(config)
     if (masking := process.batteries.masking) is not None:
         endpoints = {
             group: tuple(replace(endpoint, mask=masking.mask_of(endpoint)) for endpoint in row)
             for group, row in endpoints.items()
         }
-    # In a thread: importing the list of prices takes a while.
-    everywhere = list(chain.from_iterable(endpoints.values()))
-    prices = await asyncio.to_thread(prices_of, everywhere, process.price_list)
+    if (with_list_prices := process.batteries.price_list) is not None:
+        # In a thread: importing the list takes a while.
+        endpoints = await asyncio.to_thread(with_list_prices, endpoints)
+    prices = {
+        (endpoint.group, endpoint.name): endpoint.price
+        for endpoint in chain.from_iterable(endpoints.values())
+        if isinstance(endpoint.price, Price)
+    }
     settings, acquire = config.general_settings, process.acquire
     timeouts = settings.timeouts
     async with AsyncExitStack() as held:

@@ -86,7 +86,6 @@ def activate(resources: Resources, process: ProcessState, states: States | None 
         config,
         endpoints=resources.endpoints,
         states=states,
-        price_list=process.price_list,
         estimates=process.batteries.token_estimates or OutputBounds,
         hedging=process.batteries.hedging,
     )

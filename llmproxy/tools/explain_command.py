@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 
 from llmproxy.admin.api.explain import Candidate, Explanation, explained, group_of, no_such_group
 from llmproxy.config_file import FILE_NAMES, default_file, load_config
-from llmproxy.price_list import list_price
+from llmproxy.price_list import with_list_prices
+from llmproxy.providers import endpoints_of
 from llmproxy.runtime import pool_of
 from llmproxy.tools.admin_client import AdminApiError, ask, find_address
 
@@ -49,7 +50,7 @@ def _explanation(
             raise
         asked = f"{address.url}: {error.brief}"
     config = load_config(options.file or default_file() or Path(FILE_NAMES[0]), environ)
-    pool = pool_of(config, price_list=list_price)
+    pool = pool_of(config, endpoints=with_list_prices(endpoints_of(config)))
     group = group_of(options.model, pool)
     if group is None:
         raise AdminApiError(no_such_group(options.model, pool))

@@ -7,11 +7,12 @@ from random import Random
 
 from llmproxy.config import Config
 from llmproxy.hedging import Hedger
-from llmproxy.price_list import list_price
+from llmproxy.price_list import with_list_prices
+from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.routing import EndpointState
 from llmproxy.runtime import pool_of
-from llmproxy.runtime.prices import price_of
+from llmproxy.runtime.pool import warn_without_price
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.model import Model
 from llmproxy.tools.simulate.proxy import Proxy
@@ -67,9 +68,9 @@ class _Vendors:
         key = (endpoint.group, endpoint.name)
         if key not in self._found:
             vendor = self._vendor(endpoint)
-            count = EndpointCount(
-                *key, tier, vendor.account, price_of(endpoint, list_price), served_at=[0] * BINS
-            )
+            warn_without_price(endpoint)
+            price = None if isinstance(endpoint.price, str) else endpoint.price
+            count = EndpointCount(*key, tier, vendor.account, price, served_at=[0] * BINS)
             self.results.endpoints.append(count)
             self._found[key] = (vendor, count)
         return self._found[key]
@@ -96,7 +97,7 @@ class _Vendors:
 
 
 def _proxy(config: Config, vendors: _Vendors, clock: Clock, random: Random) -> Proxy:
-    pool = pool_of(config, price_list=list_price, hedging=Hedger())
+    pool = pool_of(config, endpoints=with_list_prices(endpoints_of(config)), hedging=Hedger())
     models: dict[EndpointState, SimulatedEndpoint] = {}
     counts: dict[EndpointState, EndpointCount] = {}
     for group in pool.groups.values():
