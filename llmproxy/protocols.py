@@ -23,7 +23,7 @@ import msgspec
 from llmproxy.calls import Call, Request, TraceContext
 from llmproxy.config import Caller, Config, GeneralSettings
 from llmproxy.errors import UpstreamError
-from llmproxy.events import EndpointChange, Listener
+from llmproxy.events import Listener
 from llmproxy.providers.base import Endpoint, Endpoints
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group, Pool
@@ -286,6 +286,9 @@ class Peers(Protocol):
     def listener(self) -> Listener:
         """Publishes the changes of this instance's endpoints."""
 
+    def serve(self, pool: Pool) -> None:
+        """Apply to this pool what happens to its endpoints on other instances, from now on."""
+
     def quota_of(self, key: str, quota: SharedQuota | None, *, smooth: bool) -> SharedQuota:
         """Return the quota of the account that has this key on every instance.
 
@@ -326,17 +329,11 @@ class Tunnels(Protocol):
         """Return the tunnel to an origin; None = it is reached directly."""
 
 
-# Group, endpoint, change, for how many seconds (None = unknown), now.
-OnEndpointState = Callable[[str, str, EndpointChange, float | None, float], None]
-
-
 class PeerConnector(Protocol):
     """Connects to the peers through the server that a config names."""
 
     def opened_with(self, settings: GeneralSettings) -> object:
         """Return the settings that it is opened with. Equal ones share one; None = not shared."""
 
-    def open(
-        self, settings: GeneralSettings, *, on_endpoint_state: OnEndpointState
-    ) -> AbstractAsyncContextManager[Peers]:
-        """Connect. `on_endpoint_state` is called when an endpoint changed on another instance."""
+    def open(self, settings: GeneralSettings) -> AbstractAsyncContextManager[Peers]:
+        """Connect."""

@@ -161,15 +161,14 @@ class Reloader:
 
     async def _replace(self, wanted: Config) -> list[str]:
         """Serve a config as far as that is possible without a restart; return what is new."""
-        live, process = self._live, self._live.process
-        before = live.runtime.config
-        config, changes = kept_until_restart(before, wanted)
-        if config != before:
-            resources = await open_resources(config, process)
+        live, before = self._live, self._live.runtime
+        config, changes = kept_until_restart(before.config, wanted)
+        if config != before.config:
+            resources = await open_resources(config, live.process)
             endpoints = resources.endpoints
-            reset = reset_endpoints(process.pool, endpoints)
-            changes = [*differences(before, config), *reset, *changes]
-            states = CarriedOver(config.general_settings, process.pool, endpoints)
+            reset = reset_endpoints(before.pool, endpoints)
+            changes = [*differences(before.config, config), *reset, *changes]
+            states = CarriedOver(config.general_settings, before.pool, endpoints)
             self._retired.add(live.take_over(resources, states), live)
             self.loaded.loaded_at = self._wall()
             self.loaded.reloads += 1

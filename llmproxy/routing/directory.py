@@ -1,14 +1,11 @@
-"""All model groups by name, and what other instances report about their endpoints."""
+"""All model groups by name."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import assert_never
 
 from llmproxy.calls import Call
-from llmproxy.errors import ClientError, Misconfigured, Throttled
-from llmproxy.events import EndpointChange
-from llmproxy.routing.endpoint import EndpointState
+from llmproxy.errors import ClientError
 from llmproxy.routing.group import Group
 from llmproxy.rules.capacity import Capacity
 
@@ -51,37 +48,6 @@ class Pool:
         """Return the capacity of every account, each once."""
         states = (state for group in self.groups.values() for state in group.states)
         return {state.capacity.key: state.capacity for state in states}.values()
-
-    def apply_state(
-        self, group: str, endpoint: str, change: EndpointChange, for_s: float | None, now: float
-    ) -> None:
-        """Apply a change that another instance reports; nothing if the endpoint is not ours."""
-        here = self._state_of(group, endpoint)
-        if here is None:
-            return
-        match change:
-            case EndpointChange.COOLING:
-                here.cool(now + (for_s or 0.0), Throttled.reason)
-            case EndpointChange.MISCONFIGURED:
-                here.cool(now + (for_s or 0.0), Misconfigured.reason)
-            case EndpointChange.OPEN:
-                here.breaker.open_elsewhere(now, for_s or 0.0)
-            case EndpointChange.CLOSED:
-                here.breaker.close_elsewhere(now)
-            case EndpointChange.CLEARED:
-                here.clear(now)
-            case EndpointChange.DRAINED:
-                here.drain()
-            case EndpointChange.ENABLED:
-                here.enable()
-            case EndpointChange.HALF_OPEN | EndpointChange.SUSPECT:
-                pass  # each instance probes, and suspects, for itself
-            case _:
-                assert_never(change)
-
-    def _state_of(self, group: str, endpoint: str) -> EndpointState | None:
-        states = self.groups[group].states if group in self.groups else ()
-        return next((state for state in states if state.endpoint.name == endpoint), None)
 
     def _without_wildcard(self, call: Call) -> Group:
         names = ", ".join(self.groups)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 from llmproxy.config import GeneralSettings
-from llmproxy.events import EndpointChange, Listener
+from llmproxy.events import Listener
 from llmproxy.pipeline.admission import Admission
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.protocols import (
@@ -27,9 +25,6 @@ from llmproxy.protocols import (
     Tunnels,
 )
 from llmproxy.routing import Pool
-
-MAX_EARLY = 1_000  # instances with other configs report much that this one never serves
-
 
 # Enters a context manager for a user that exits it. The key is a kind and the settings that it is
 # opened with: configs that follow each other may share what has the same key.
@@ -64,7 +59,7 @@ class RuntimeBatteries:
 
 
 class ProcessState:
-    """What each Runtime inherits from the one before. `pool` is the current one."""
+    """What each Runtime inherits from the one before."""
 
     def __init__(
         self,
@@ -80,32 +75,10 @@ class ProcessState:
         self.acquire = batteries.acquire or enter
         self.rooms = WaitingRooms()
         self.admission = Admission(settings)
-        self.pool = Pool({})
-        # States of endpoints that another instance has and this one does not serve (yet).
-        self._early: deque[tuple[str, str, EndpointChange, float | None, float]] = deque(
-            maxlen=MAX_EARLY
-        )
-
-    def apply_state(
-        self, group: str, endpoint: str, change: EndpointChange, for_s: float | None, now: float
-    ) -> None:
-        """Apply a change of an endpoint that another instance reports. If the group is not in the
-        config, it may be in the next one."""
-        if group in self.pool.groups:
-            self.pool.apply_state(group, endpoint, change, for_s, now)
-        else:
-            self._early.append((group, endpoint, change, for_s, now))
 
     def install(self, settings: GeneralSettings, pool: Pool) -> None:
-        """Make the pool of another config the current one."""
-        self.pool = pool
+        """Adopt another config, whose pool is served from now on."""
         self.admission.limit_to(settings)
         if self.batteries.caches is not None:
             self.batteries.caches.install(settings)
         self.rooms.forget_others(frozenset(pool.groups.values()))
-        early, now = tuple(self._early), monotonic()
-        self._early.clear()
-        for group, endpoint, change, for_s, reported_at in early:
-            left_s = None if for_s is None else for_s - (now - reported_at)
-            if left_s is None or left_s > 0:
-                self.apply_state(group, endpoint, change, left_s, now)

@@ -105,8 +105,7 @@ async def _credentials(make: Callable[[], Credentials]) -> AsyncIterator[Credent
 async def _peers(
     config: Config, process: ProcessState, connector: PeerConnector
 ) -> AsyncIterator[Peers]:
-    opening = connector.open(config.general_settings, on_endpoint_state=process.apply_state)
-    async with opening as peers:
+    async with connector.open(config.general_settings) as peers:
         peers.on_grant(process.rooms.serve)
         if process.batteries.caches is not None:
             peers.on_purge(process.batteries.caches.forget)

@@ -100,6 +100,7 @@ def activate(resources: Resources, process: ProcessState, states: States | None 
     process.rooms.on_shortage = None
     if resources.peers is not None:  # instances must not all begin with the same endpoint
         process.rooms.on_shortage = resources.peers.report_shortage
+        resources.peers.serve(pool)
         for group in pool.groups.values():
             group.randomise_start(random.random)
     process.install(config.general_settings, pool)

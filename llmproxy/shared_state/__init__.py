@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 from llmproxy.config import GeneralSettings, server_settings, shares_state
-from llmproxy.protocols import OnEndpointState, Peers
+from llmproxy.protocols import Peers
 
 __all__ = ["Connector"]
 
@@ -20,10 +20,8 @@ class Connector:
         """Return the settings that a connection is made with; None = no server is configured."""
         return server_settings(settings) if shares_state(settings) else None
 
-    def open(
-        self, settings: GeneralSettings, *, on_endpoint_state: OnEndpointState
-    ) -> AbstractAsyncContextManager[Peers]:
+    def open(self, settings: GeneralSettings) -> AbstractAsyncContextManager[Peers]:
         """Connect. Raises ConfigError if redis-py cannot use the address."""
         from llmproxy.shared_state.opening import open_shared_state  # noqa: PLC0415 - imports redis
 
-        return open_shared_state(settings, apply_state=on_endpoint_state)
+        return open_shared_state(settings)

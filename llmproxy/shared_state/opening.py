@@ -13,6 +13,7 @@ from llmproxy.background import background
 from llmproxy.config import GeneralSettings
 from llmproxy.shared_state.address import client_of, is_on_this_machine, patience, secrets_of
 from llmproxy.shared_state.broadcast import ApplyState, StateBroadcast
+from llmproxy.shared_state.endpoint_states import EndpointStates
 from llmproxy.shared_state.quota import WINDOW_SLOTS
 from llmproxy.shared_state.sync import QuotaSync
 from llmproxy.shared_state.view import SharedState
@@ -21,12 +22,16 @@ from llmproxy.shared_state.windows import WindowClient
 
 @asynccontextmanager
 async def open_shared_state(
-    settings: GeneralSettings, *, apply_state: ApplyState, window_slots: int = WINDOW_SLOTS
+    settings: GeneralSettings,
+    *,
+    apply_state: ApplyState | None = None,
+    window_slots: int = WINDOW_SLOTS,
 ) -> AsyncIterator[SharedState]:
     """Open the shared view on the server that the settings name, until the block ends.
 
     It waits at most 0.3 s for the server, and opens without it. `apply_state`: called with what
-    happens to endpoints on other instances. Raises ConfigError if redis-py cannot use the address.
+    happens to endpoints on other instances; None = it is applied to the pool that is served. Raises
+    ConfigError if redis-py cannot use the address.
     """
     client = client_of(settings)
     instance = token_hex(6)
@@ -38,8 +43,9 @@ async def open_shared_state(
         secrets=secrets_of(settings),
         on_this_machine=is_on_this_machine(settings),
     )
+    states = EndpointStates()
     broadcast = StateBroadcast(
-        client, namespace=namespace, instance=instance, apply_state=apply_state
+        client, namespace=namespace, instance=instance, apply_state=apply_state or states.apply
     )
     try:
         async with background(sync.run, broadcast.run_publisher, broadcast.run_subscriber):
@@ -48,7 +54,7 @@ async def open_shared_state(
                     await sync.tried.wait()
                     if sync.status(0.0).connected:
                         await broadcast.caught_up.wait()
-            yield SharedState(sync, broadcast)
+            yield SharedState(sync, broadcast, states)
         await sync.leave()
     finally:
         with contextlib.suppress(RedisError, OSError):

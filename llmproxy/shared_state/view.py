@@ -3,6 +3,7 @@
 SharedState --- QuotaSync ------- WindowClient --- window.lua     leases of the limits
            \\                 \\-- Lease (one for each account)
             \\-- StateBroadcast -- publish.lua, pub/sub            states of endpoints, purges
+            \\-- EndpointStates                                   applies the states here
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Callable, Collection
 
 from llmproxy.events import EndpointStateChanged, Listener
 from llmproxy.protocols import SharedQuota, SharedStatus
-from llmproxy.routing import Group
+from llmproxy.routing import Group, Pool
 from llmproxy.shared_state.broadcast import ApplyPurge, StateBroadcast
+from llmproxy.shared_state.endpoint_states import EndpointStates
 from llmproxy.shared_state.quota import Lease
 from llmproxy.shared_state.shortage import Shortages
 from llmproxy.shared_state.sync import QuotaSync
@@ -25,7 +27,8 @@ class SharedState(Listener):
     happens to endpoints here.
     """
 
-    def __init__(self, sync: QuotaSync, broadcast: StateBroadcast) -> None:
+    def __init__(self, sync: QuotaSync, broadcast: StateBroadcast, states: EndpointStates) -> None:
+        self._states = states
         self._sync = sync
         self._broadcast = broadcast
         self._shortages = Shortages()
@@ -34,6 +37,10 @@ class SharedState(Listener):
     def listener(self) -> Listener:
         """Publishes the changes of this instance's endpoints."""
         return self
+
+    def serve(self, pool: Pool) -> None:
+        """Apply to this pool what happens to its endpoints on other instances, from now on."""
+        self._states.serve(pool)
 
     def quota_of(self, key: str, quota: SharedQuota | None, *, smooth: bool) -> SharedQuota:
         """Return the quota of the account that has this key on every instance.

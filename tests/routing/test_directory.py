@@ -1,11 +1,10 @@
-"""Which group serves a name, and what is heard of endpoints from elsewhere."""
+"""Which group serves a name."""
 
 import pytest
 
 from llmproxy.errors import ClientError
-from llmproxy.events import EndpointChange
 from llmproxy.routing import Pool
-from tests.routing.pools import by_name, call, fail, pool
+from tests.routing.pools import call, pool
 
 
 def test_a_name_finds_its_group_and_the_wildcard_serves_the_rest():
@@ -51,35 +50,3 @@ def test_an_account_is_listed_once_however_many_groups_use_it():
     one = pool(("a", 1, 0), ("b", 1, 0))
     twice = Pool({"g": one.groups["g"], "h": one.groups["g"]})
     assert len(list(twice.capacities())) == 2
-
-
-def test_an_endpoint_that_cools_or_breaks_elsewhere_is_left_alone_here():
-    here = pool(("a", 1, 0), ("b", 1, 0))
-    a, b = here.groups["g"].states
-    here.apply_state("g", "a", EndpointChange.COOLING, 7.0, 1.0)
-    assert (a.available(7.9), a.available(8.0)) == (False, True)
-    assert a.throttled(5.0)
-    here.apply_state("g", "b", EndpointChange.OPEN, 4.0, 1.0)
-    assert (b.available(4.9), b.available(5.1)) == (False, True)
-    here.apply_state("g", "b", EndpointChange.OPEN, 40.0, 6.0)
-    here.apply_state("g", "b", EndpointChange.CLOSED, None, 7.0)
-    assert b.available(7.0)
-    here.apply_state("g", "a", EndpointChange.MISCONFIGURED, 300.0, 10.0)
-    assert not a.available(309.0)
-    assert not a.throttled(20.0)
-
-
-def test_changes_of_endpoints_that_are_not_ours_say_nothing():
-    here = pool(("a", 1, 0))
-    here.apply_state("other", "a", EndpointChange.COOLING, 7.0, 1.0)
-    here.apply_state("g", "other", EndpointChange.COOLING, 7.0, 1.0)
-    assert by_name(here.groups["g"])["a"].available(1.0)
-
-
-def test_news_does_not_shorten_what_we_know_ourselves():
-    here = pool(("a", 1, 0), ("b", 1, 0))
-    a = here.groups["g"].states[0]
-    fail(a, 1.0)
-    opens_at = a.ready_at(1.0)
-    here.apply_state("g", "a", EndpointChange.OPEN, 0.5, 1.0)
-    assert a.ready_at(1.0) == opens_at

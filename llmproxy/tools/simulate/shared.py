@@ -12,6 +12,7 @@ from functools import partial
 from math import ceil, inf
 
 from llmproxy.routing.endpoint import StateChange
+from llmproxy.shared_state.endpoint_states import apply_state
 from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, Lease, QuotaReply, QuotaRequest
 from llmproxy.shared_state.sync import ALIVE_S, SOONEST_S, TICK_S
 from llmproxy.tools.simulate.clock import Clock
@@ -144,7 +145,7 @@ class SharedView:
         def receive(then: float) -> None:
             for proxy in self._proxies:
                 if proxy is not origin:
-                    proxy.pool.apply_state(group, name, change.what, change.for_s, then)
+                    apply_state(proxy.pool, group, name, change.what, change.for_s, now=then)
 
         self._clock.at(now + NEWS_S, receive)
 
