@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from math import inf
 from typing import assert_never
@@ -92,7 +93,7 @@ class EndpointState:
     """One endpoint in one group. Mutable; owned by its Group.
 
     `alone`: the group has no other. Endpoints of other groups that are the same account share its
-    capacity.
+    capacity. `same_key`: the endpoints of all groups that have its address and credential.
     """
 
     __slots__ = (
@@ -105,6 +106,7 @@ class EndpointState:
         "in_flight",
         "learns_limits",
         "past",
+        "same_key",
     )
 
     def __init__(
@@ -117,6 +119,7 @@ class EndpointState:
         self.cooldown_why = ""
         self.in_flight = 0
         self.past = Past()
+        self.same_key: Sequence[EndpointState] = ()
 
     def update(self, endpoint: Endpoint, *, alone: bool) -> None:
         """Replace the endpoint by the same place with another config: its weight, its price."""

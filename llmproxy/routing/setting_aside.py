@@ -2,7 +2,8 @@
 
 A refusal is one client's until it is proven to be the endpoint's: a call may need a permission that
 others do not need, or name an operation that the model lacks. So a refusal does not set aside an
-endpoint that answered others within the last seconds, nor the last one that others could use.
+endpoint that answered others within the last seconds, nor the last one that others could use; a
+refused key sets none aside whose key served others just now, in whatever group.
 """
 
 from __future__ import annotations
@@ -36,16 +37,25 @@ def changes_after(
     """Set an endpoint aside after a failure, if that is due. `states`: its group's."""
     if judgement.cooldown_s is None:
         return _suspicion(state, failure, now) if _is_odd(states, state, failure, now) else []
-    if isinstance(failure, CredentialRejected | Misconfigured) and _is_spared(states, state, now):
+    is_refusal = isinstance(failure, CredentialRejected | Misconfigured)
+    proofs = state.same_key if isinstance(failure, CredentialRejected) else ()
+    if is_refusal and (
+        _is_spared(states, state, now) or any(_is_proven(other, now) for other in proofs)
+    ):
         return _suspicion(state, failure, now)
     return set_aside(state, failure, judgement, judgement.cooldown_s, now)
 
 
 def _is_spared(states: Sequence[EndpointState], state: EndpointState, now: float) -> bool:
     """Whether one client's refusal must not set the endpoint aside for others."""
-    if now - state.past.served_at < PROVEN_S:
+    if _is_proven(state, now):
         return True
     return not any(other is not state and other.available(now) for other in states)
+
+
+def _is_proven(state: EndpointState, now: float) -> bool:
+    """Whether it answered a call just now."""
+    return now - state.past.served_at < PROVEN_S
 
 
 def _is_odd(

@@ -95,7 +95,19 @@ def pool_of(
         group.rejected_fallbacks = {
             code: tuple(groups[name] for name in names) for code, names in rejected.items() if names
         }
+    _link_by_key(groups)
     return Pool(groups)
+
+
+def _link_by_key(groups: Mapping[str, Group]) -> None:
+    """Let each endpoint know those of all groups that have its address and credential."""
+    members: dict[object, list[EndpointState]] = {}
+    for state in (state for group in groups.values() for state in group.states):
+        endpoint = state.endpoint
+        key = (endpoint.origin, endpoint.credential, endpoint.token_source)
+        state.same_key = members.setdefault(key, []) if endpoint.has_own_credential else ()
+        if endpoint.has_own_credential:
+            members[key].append(state)
 
 
 def capacity_key(endpoint: Endpoint) -> str:

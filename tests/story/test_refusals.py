@@ -113,3 +113,21 @@ async def test_a_bad_request_that_an_endpoint_refuses_now_and_then_is_nobodys_mi
             for _ in range(4):
                 assert (await ask(proxy.port, body={**CHAT, "strange": 1})).status == 400
             assert suspects(proxy) == []
+
+
+@pytest.mark.parametrize("same_key", [True, False])
+@bounded()
+async def test_a_key_that_serves_another_group_is_not_wrong(same_key):
+    async with scripted(picky(WRONG_KEY)) as first, scripted(GOOD) as second:
+        config = group_of(first, second)
+        only = dict(config["model_groups"][0]["models"][0], name="only")
+        if not same_key:
+            only["params"] = {**only["params"], "api_key": "sk-another"}
+        config["model_groups"].append({"model_group": "other", "models": [only]})
+        async with serve_proxy(config) as proxy:
+            assert (await ask(proxy.port, body={**CHAT, "model": "other"})).status == 200
+            for _ in range(2):
+                assert (await ask(proxy.port, "/v1/embeddings", EMBEDDINGS)).status == 200
+            changes = [change.state for change in proxy.events.changes]
+    expected = EndpointChange.SUSPECT if same_key else EndpointChange.MISCONFIGURED
+    assert changes == [expected]
