@@ -42,7 +42,7 @@ CORE = (
     ),
     *("steps", "streams", "upstream"),
 )
-MAX_CORE_LINES = 11_876  # without blank lines; the goal is 12,000 (docs/decisions/029)
+MAX_CORE_LINES = 11_884  # without blank lines; the goal is 12,000 (docs/decisions/029)
 VALUE_BASES = {"BaseModel", "Section", "Protocol", "Enum", "StrEnum", "IntEnum", "NamedTuple"}
 
 # "path", "path::function", "path::Class" or the name of a class -> why the rule does not hold

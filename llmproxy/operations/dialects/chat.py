@@ -14,6 +14,9 @@ from llmproxy.errors import StreamBroken
 from llmproxy.operations import sse
 from llmproxy.operations.dialects.base import (
     ABSENT,
+    CONTENT,
+    ERROR,
+    PREAMBLE,
     UNREADABLE,
     Dialect,
     EventKind,
@@ -60,18 +63,18 @@ class _Chat(Dialect):
         except UNREADABLE:
             return kind_of_unreadable(data)
         if is_truthy(chunk.error) or bytes(chunk.object) == b'"error"':  # the latter: vLLM
-            return EventKind.ERROR
+            return ERROR
         if bytes(chunk.choices) in _NO_CHOICES:  # Azure's prompt filter, the usage chunk
-            return EventKind.PREAMBLE
+            return PREAMBLE
         try:
             choices = _choices.decode(chunk.choices)
         except UNREADABLE:
-            return EventKind.CONTENT
+            return CONTENT
         if any(is_truthy(choice.error) for choice in choices):  # OpenRouter
-            return EventKind.ERROR
+            return ERROR
         if all(map(_says_nothing_yet, choices)):
-            return EventKind.PREAMBLE
-        return EventKind.CONTENT
+            return PREAMBLE
+        return CONTENT
 
     def is_complete(self, tail: bytes) -> bool:
         """Whether the stream reports its end.

@@ -13,6 +13,8 @@ from llmproxy.errors import StreamBroken
 from llmproxy.operations import sse
 from llmproxy.operations.dialects.base import (
     ABSENT,
+    END,
+    ERROR,
     LAST_EVENTS,
     UNREADABLE,
     Dialect,
@@ -77,7 +79,7 @@ class _Responses(Dialect):
         events have.
         """
         for event in sse.last_events(tail, LAST_EVENTS):
-            if self.classify(event) in (EventKind.END, EventKind.ERROR):
+            if self.classify(event) in (END, ERROR):
                 return True
             if not event.startswith((b"event:", b"data:", b":")):  # its beginning is cut off
                 return _FINAL_USAGE.search(event) is not None

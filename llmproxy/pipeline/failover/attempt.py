@@ -21,8 +21,9 @@ from llmproxy.errors import (
     UpstreamError,
     UpstreamFailed,
 )
-from llmproxy.operations import EventKind, Usage
+from llmproxy.operations import Usage
 from llmproxy.operations.answers import begins_as_events
+from llmproxy.operations.dialects.base import END, ERROR
 from llmproxy.pipeline.failover.answerless import (
     begun,
     failure_in,
@@ -143,9 +144,9 @@ class AttemptMaker:
             now = monotonic()
             for event in beginning.add(chunk or b""):
                 kind = provider.classify(event, dialect)
-                if kind is EventKind.ERROR:
+                if kind is ERROR:
                     raise failure_in(begun(response, beginning.held), endpoint, event)
-                if kind is EventKind.END and dialect.ends_empty(event):
+                if kind is END and dialect.ends_empty(event):
                     answer = begun(response, beginning.held)
                     raise NoAnswer("a stream without an answer", answer=answer)
                 if beginning.note(event, kind, now):

@@ -14,6 +14,7 @@ import msgspec
 
 from llmproxy.calls import Accepted, Call
 from llmproxy.operations import EventKind
+from llmproxy.operations.dialects.base import PREAMBLE
 from llmproxy.operations.sse import is_comment, split_events
 from llmproxy.streams import Mask, UpstreamResponse, unmasked
 
@@ -80,7 +81,7 @@ class StreamBeginning:
 
     def note(self, event: bytes, kind: EventKind, now: float) -> bool:
         """Note what an event is; True if it makes this stream the answer."""
-        self._has_content = kind is not EventKind.PREAMBLE
+        self._has_content = kind is not PREAMBLE
         if self._has_content or len(self.held) > MAX_PREAMBLE_BYTES:
             return True
         if self._has_preamble:
