@@ -83,4 +83,4 @@ def outlook_of(
 def _is_worth_waiting_for(state: EndpointState, tokens: int, patience_s: float, now: float) -> bool:
     if state.alone or state.breaker.admits(now):
         return state.available_in_s(tokens, now) <= patience_s
-    return state.cooldown_until <= now
+    return state.cooldown_until <= now + patience_s  # then it is probed

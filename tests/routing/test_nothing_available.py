@@ -137,6 +137,18 @@ def test_the_last_attempts_are_kept_for_an_endpoint_that_another_call_is_probing
     assert name_of(call.next(1.9, DRAW)) == "a"
 
 
+def test_the_last_attempts_are_kept_for_a_broken_endpoint_whose_cooldown_ends_soon():
+    for cools_until, expected in ((3.0, (["b", "a"], None)), (60.0, (["b", "b"], 503))):
+        group, policy = group_of("ab", allowed_fails=3, num_retries=1)
+        for _ in range(3):
+            shut(group, policy, a="failed")
+        group.states[0].cool(cools_until, "x")
+
+        asked, error, _ = play(group, policy, {"a": ["ok"], "b": ["failed"]}, now=1.0)
+
+        assert (asked, error and error.status) == expected
+
+
 def test_a_full_endpoint_is_waited_for_and_a_broken_one_probed_if_that_would_take_too_long():
     for rpm, expected in ((20, "probe"), (None, "line")):
         limits = ", limits: {rpm: 1}" if rpm else ", limits: {concurrent: 1}"
