@@ -146,7 +146,7 @@ class _EventStream:
                 length = len(chunk)
             self._unfinished = chunk[length:]
             chunk = chunk[:length]
-        if b"error" in chunk:  # an event that may quote what the endpoint was sent
+        if chunk.find(b"error") >= 0:  # an event that may quote what the endpoint was sent
             chunk = self._mask(chunk)
         return self._client.write(chunk)
 

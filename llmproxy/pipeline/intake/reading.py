@@ -69,7 +69,7 @@ class Intake:
                 max_ratio=MAX_DECODED_RATIO,
             )
         # `curl -d` sends JSON as a form; a body that looks like an object is read as one.
-        if b"json" in options.content_type.lower() or body.lstrip()[:1] == b"{":
+        if options.content_type.lower().find(b"json") >= 0 or body.lstrip()[:1] == b"{":
             return body, peek(body)
         return body, NOTHING
 
@@ -157,7 +157,7 @@ class Reading:
 
 
 def _model_in(query: bytes) -> str | None:
-    if b"model=" not in query:
+    if query.find(b"model=") < 0:
         return None
     values = parse_qs(query.decode("latin-1")).get("model")
     return values[0] if values else None
