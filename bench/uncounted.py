@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from llmproxy.batteries.telemetry.recorder import MetricsRecorder
 from llmproxy.cli import main
 from llmproxy.events import Listener
-from llmproxy.telemetry.recorder import MetricsRecorder
 
 if __name__ == "__main__":
     # The base class's hooks do nothing.

@@ -21,8 +21,8 @@ from llmproxy.tools.simulate import options as simulate_options
 from llmproxy.tools.top import options as top_options
 
 if TYPE_CHECKING:
+    from llmproxy.batteries.config_file import ConfigFile
     from llmproxy.config import Config
-    from llmproxy.config_file import ConfigFile
     from llmproxy.serving import Batteries
 
 # A worker uses one core. Far above any machine's need, and it fits into a byte (workers/inbox.py).
@@ -184,7 +184,7 @@ def _seconds(text: str) -> float:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from llmproxy.batteries import (  # noqa: PLC0415 - other commands start fast
+    from llmproxy.composition import (  # noqa: PLC0415 - other commands start fast
         config_to_serve,
         start_token,
     )
@@ -207,7 +207,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _batteries(file: ConfigFile | None = None) -> Batteries:
-    from llmproxy.batteries import installed, reloader_of  # noqa: PLC0415
+    from llmproxy.composition import installed, reloader_of  # noqa: PLC0415
 
     return installed(log_to=sys.stdout.fileno(), reloader=reloader_of(file))
 
@@ -239,8 +239,8 @@ def _serve_demo(options: argparse.Namespace, *, asked_for: bool) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from llmproxy.batteries import DEFAULT_CONFIG, config_file  # noqa: PLC0415
-    from llmproxy.config_file import default_file, masked  # noqa: PLC0415
+    from llmproxy.batteries.config_file import default_file, masked  # noqa: PLC0415
+    from llmproxy.composition import DEFAULT_CONFIG, config_file  # noqa: PLC0415
     from llmproxy.process import address_of, open_to_all  # noqa: PLC0415
 
     file = options.file or default_file() or DEFAULT_CONFIG
@@ -276,7 +276,7 @@ def _top(options: argparse.Namespace) -> int:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    from llmproxy.config_file import json_schema  # noqa: PLC0415
+    from llmproxy.batteries.config_file import json_schema  # noqa: PLC0415
 
     print(json.dumps(json_schema(), indent=2))  # noqa: T201
     return 0

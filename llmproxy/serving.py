@@ -23,7 +23,7 @@ HealthCheckOpener = Callable[[LiveConfig], AbstractAsyncContextManager[None]]
 
 @dataclass(frozen=True, slots=True)
 class Batteries(RuntimeBatteries):
-    """What stands around the core; None = not installed. `llmproxy.batteries` makes one.
+    """What stands around the core; None = not installed. `llmproxy.composition` makes one.
 
     `open_admin` gets the live config and the open telemetry, and yields the admin application.
     `reload` replaces the live config until its block ends; `health_checks` look at endpoints that
@@ -43,7 +43,7 @@ class Batteries(RuntimeBatteries):
             Problem(
                 file,
                 0,
-                f"general_settings.{key}: this installation has no `llmproxy.{package}`.",
+                f"general_settings.{key}: this installation has no `llmproxy.batteries.{package}`.",
                 f"Install the whole of llmproxy, or remove {key}.",
                 ("general_settings", key),
             )
@@ -66,7 +66,7 @@ class Batteries(RuntimeBatteries):
             for group in config.model_groups
             for entry in group.models
         ):
-            found = "azure_ad_token_provider: this installation has no `llmproxy.entra`."
+            found = "azure_ad_token_provider: this installation has no `llmproxy.batteries.entra`."
             remedy = "Install the whole of llmproxy, or use api_key."
             missing.append(Problem(file, 0, found, remedy))
         if missing:

@@ -30,19 +30,10 @@ PACKAGE = Path("llmproxy")
 # What serves calls, and imports nothing else of the package (pyproject.toml, tests/core).
 CORE = (
     *("aio", "app", "calls", "config", "errors", "events", "gateway", "operations", "pipeline"),
-    *(
-        "protocols",
-        "providers",
-        "record",
-        "routing",
-        "rules",
-        "runtime",
-        "server",
-        "serving",
-    ),
+    *("protocols", "providers", "record", "routing", "rules", "runtime", "server", "serving"),
     *("steps", "streams", "upstream"),
 )
-MAX_CORE_LINES = 11_884  # without blank lines; the goal is 12,000 (docs/decisions/029)
+MAX_CORE_LINES = 12_000  # without blank lines: what can be read in a day
 VALUE_BASES = {"BaseModel", "Section", "Protocol", "Enum", "StrEnum", "IntEnum", "NamedTuple"}
 
 # "path", "path::function", "path::Class" or the name of a class -> why the rule does not hold

@@ -44,9 +44,9 @@ TESTS = {
     "llmproxy/routing": ["tests/routing"],
     "llmproxy/operations": ["tests/operations"],
     "llmproxy/providers": ["tests/providers"],
-    "llmproxy/hedging": ["tests/hedging"],
-    "llmproxy/token_estimates": ["tests/token_estimates"],
-    "llmproxy/uploads": ["tests/uploads"],
+    "llmproxy/batteries/hedging": ["tests/hedging"],
+    "llmproxy/batteries/token_estimates": ["tests/token_estimates"],
+    "llmproxy/batteries/uploads": ["tests/uploads"],
 }
 PYTEST = (
     *("-x", "-q", "-m", "not clock", "--hypothesis-seed=1"),

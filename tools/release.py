@@ -12,7 +12,7 @@ import llmproxy
 ROOT = Path(__file__).resolve().parent.parent
 UV = ROOT / ".venv/bin/uv"
 # What a wheel without them would break, by name.
-EXPECTED = ("llmproxy/py.typed", "llmproxy/admin/dashboard/index.html")
+EXPECTED = ("llmproxy/py.typed", "llmproxy/batteries/admin/dashboard/index.html")
 
 
 def main() -> int:

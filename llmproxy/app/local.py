@@ -64,7 +64,8 @@ def local_answer(
 def browser_refused() -> ClientError:
     """Return the error for a browser where nothing tells its own pages from those of others."""
     return ClientError(
-        "A browser sent this request, and this proxy serves none: it has no `llmproxy.web_pages`.",
+        "A browser sent this request, and this proxy serves none: "
+        "it has no `llmproxy.batteries.web_pages`.",
         status=403,
         code="origin_not_allowed",
     )

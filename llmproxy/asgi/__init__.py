@@ -15,7 +15,7 @@ from pathlib import Path
 
 from llmproxy.app import App
 from llmproxy.asgi.exchange import serve_asgi
-from llmproxy.batteries import config_to_serve, installed, reloader_of
+from llmproxy.composition import config_to_serve, installed, reloader_of
 from llmproxy.errors import ConfigError
 from llmproxy.protocols import Receive, Scope, Send
 from llmproxy.serving import open_app

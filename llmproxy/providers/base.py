@@ -33,7 +33,7 @@ BARE_KEYS = frozenset((b"api-key", b"x-api-key"))  # how clients send a key with
 _ONLY_API_VERSION = b"api-version="
 
 
-NO_PRICE_LIST = "this installation has no `llmproxy.price_list`"
+NO_PRICE_LIST = "this installation has no `llmproxy.batteries.price_list`"
 
 
 class Endpoint(msgspec.Struct, frozen=True):

@@ -52,7 +52,7 @@ class TokenEstimates(Protocol):
 
 
 class OutputBounds:
-    """Without `llmproxy.token_estimates`: the output bound, all of it, and nothing for the input.
+    """Without the battery of that name: the output bound, all of it, and nothing for the input.
 
     A limit on tokens holds all the same: what a call has used is counted when its usage is known.
     """

@@ -87,7 +87,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
 async def _client(timeouts: Timeouts, process: ProcessState) -> AsyncIterator[UpstreamClient]:
     make, environ = process.batteries.tunnels, process.environ
     if make is None and (environ.get("https_proxy") or environ.get("HTTPS_PROXY")):
-        found = "HTTPS_PROXY is set: this installation has no `llmproxy.tunnel`."
+        found = "HTTPS_PROXY is set: this installation has no `llmproxy.batteries.tunnel`."
         remedy = "Install the whole of llmproxy, or unset HTTPS_PROXY."
         raise ConfigError([Problem("environment", 0, found, remedy)])
     tunnels = None if make is None else make(environ)

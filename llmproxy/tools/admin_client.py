@@ -15,8 +15,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
+from llmproxy.batteries.config_file import default_file, load_config
 from llmproxy.config import Config
-from llmproxy.config_file import default_file, load_config
 
 KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
 DEFAULT_URL = "http://127.0.0.1:4000"

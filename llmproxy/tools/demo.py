@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import llmproxy
-from llmproxy.config_file import parse_config
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.process import BACKLOG, address_of, base_of, bound, run_to_the_end, say
 from llmproxy.serving import Batteries, serve_on
 from llmproxy.tools.simulator.demo import demo_fleet

@@ -13,9 +13,15 @@ from pathlib import Path
 from time import monotonic
 from urllib.parse import urlencode
 
-from llmproxy.admin.api.explain import Candidate, Explanation, explained, group_of, no_such_group
-from llmproxy.config_file import FILE_NAMES, default_file, load_config
-from llmproxy.price_list import with_list_prices
+from llmproxy.batteries.admin.api.explain import (
+    Candidate,
+    Explanation,
+    explained,
+    group_of,
+    no_such_group,
+)
+from llmproxy.batteries.config_file import FILE_NAMES, default_file, load_config
+from llmproxy.batteries.price_list import with_list_prices
 from llmproxy.providers import endpoints_of
 from llmproxy.runtime import pool_of
 from llmproxy.tools.admin_client import AdminApiError, ask, find_address

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from llmproxy.reload import LoadStatus
-from llmproxy.telemetry.shared_memory import SharedMemory, SlotFull
+from llmproxy.batteries.reload import LoadStatus
+from llmproxy.batteries.telemetry.shared_memory import SharedMemory, SlotFull
 
 
 class GoodConfig(msgspec.Struct):

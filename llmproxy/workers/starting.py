@@ -10,9 +10,16 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from llmproxy.admin import SLOTS, START_TOKEN
+from llmproxy.batteries.admin import SLOTS, START_TOKEN
+from llmproxy.batteries.config_file import ConfigFile
+from llmproxy.batteries.shared_state.embedded import (
+    EmbeddedServer,
+    NotInstalledError,
+    NotStartedError,
+    embedded_server,
+)
+from llmproxy.batteries.telemetry.shared_memory import SharedMemory
 from llmproxy.config import Config, shares_state
-from llmproxy.config_file import ConfigFile
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.process import (
     CannotListenError,
@@ -23,13 +30,6 @@ from llmproxy.process import (
     say,
 )
 from llmproxy.server.server import CANCEL_GRACE_S
-from llmproxy.shared_state.embedded import (
-    EmbeddedServer,
-    NotInstalledError,
-    NotStartedError,
-    embedded_server,
-)
-from llmproxy.telemetry.shared_memory import SharedMemory
 from llmproxy.workers.forking import Forked, Lifeline, fork
 from llmproxy.workers.inbox import Inbox
 from llmproxy.workers.last_good import LastGoodConfig

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 import uvloop
 
-from llmproxy.admin import WorkerSlot
-from llmproxy.batteries import installed
+from llmproxy.batteries.admin import WorkerSlot
+from llmproxy.batteries.config_file import ConfigFile
+from llmproxy.batteries.reload import Reloader, kept_until_restart, on_signal_or_file_change
+from llmproxy.batteries.shared_state.embedded import EmbeddedServer
+from llmproxy.batteries.telemetry.shared_memory import SharedMemory
+from llmproxy.composition import installed
 from llmproxy.config import Config
-from llmproxy.config_file import ConfigFile
 from llmproxy.errors import ConfigError
 from llmproxy.process import say
-from llmproxy.reload import Reloader, kept_until_restart, on_signal_or_file_change
 from llmproxy.serving import serve_on
-from llmproxy.shared_state.embedded import EmbeddedServer
-from llmproxy.telemetry.shared_memory import SharedMemory
 from llmproxy.workers.forking import Lifeline
 from llmproxy.workers.inbox import Inbox
 from llmproxy.workers.last_good import GoodConfig, LastGoodConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.admin.stats import history, levels, state, status, summary, traces
+from llmproxy.batteries.admin.stats import history, levels, state, status, summary, traces
 
 TEXT = Path("tools/js/api.d.ts").read_text(encoding="utf-8")
 INTERFACES = dict(re.findall(r"interface (\w+) \{\n(.*?)\n\}", TEXT, re.DOTALL))

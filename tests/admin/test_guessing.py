@@ -1,6 +1,6 @@
 """Wrong keys are slowed down, address by address."""
 
-from llmproxy.admin.guessing import WrongKeys
+from llmproxy.batteries.admin.guessing import WrongKeys
 
 
 def test_pauses_double_from_the_fifth_wrong_key_on_up_to_8_s():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmproxy.admin.stats.levels import EndpointGauges, LimitGauge, LimitView, limits_view
+from llmproxy.batteries.admin.stats.levels import EndpointGauges, LimitGauge, LimitView, limits_view
 from llmproxy.config import Limits
 
 

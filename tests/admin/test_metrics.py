@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import llmproxy
-from llmproxy.admin.stats.metrics.catalogue import METRICS
+from llmproxy.batteries.admin.stats.metrics.catalogue import METRICS
 from tests.admin.watching import post, scrape
 from tests.support.cached import FIXED, numbered_answers, with_cache
 from tests.support.client import HELLO, ask, question

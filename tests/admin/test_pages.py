@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from llmproxy.admin.pages import FOLDER
+from llmproxy.batteries.admin.pages import FOLDER
 from tests.support.client import ask
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded

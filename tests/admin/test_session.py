@@ -5,8 +5,8 @@ from time import time
 
 import pytest
 
-from llmproxy.admin.auth import is_session_cookie, session_cookie
-from llmproxy.admin.process_family import START_TOKEN
+from llmproxy.batteries.admin.auth import is_session_cookie, session_cookie
+from llmproxy.batteries.admin.process_family import START_TOKEN
 from tests.admin.watching import get_json, post
 from tests.support.client import ask, connect
 from tests.support.groups import endpoint

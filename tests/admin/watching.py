@@ -4,7 +4,7 @@ import json
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from llmproxy.admin.stats.metrics.catalogue import METRICS
+from llmproxy.batteries.admin.stats.metrics.catalogue import METRICS
 from tests.support.client import ask, connect, request
 
 

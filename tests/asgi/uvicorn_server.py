@@ -9,8 +9,8 @@ import uvicorn
 import yaml
 
 from llmproxy.asgi.exchange import serve_asgi
-from llmproxy.batteries import installed
-from llmproxy.config_file import parse_config
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.composition import installed
 from llmproxy.serving import open_app
 from tests.support.proxy import RecordedEvents
 

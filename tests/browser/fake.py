@@ -8,7 +8,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
-from llmproxy.admin.pages import dashboard_routes
+from llmproxy.batteries.admin.pages import dashboard_routes
 from tests.browser.world import World
 
 EVENT_EVERY_S = 0.25  # four times as fast as the real one, so that tests need not wait

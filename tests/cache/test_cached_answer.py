@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.cache.cached_answer import (
+from llmproxy.batteries.cache.cached_answer import (
     HEAD_BYTES,
     MAX_BODY_BYTES,
     CachedAnswer,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from llmproxy.cache.representations import is_complete
+from llmproxy.batteries.cache.representations import is_complete
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.cache.keys import cache_key_of
+from llmproxy.batteries.cache.keys import cache_key_of
 
 CHAT = {
     "model": "gpt-4.1",

@@ -8,12 +8,12 @@ import pytest
 import yaml
 from msgspec import structs
 
-from llmproxy.cache.answers import AnswerLevels, CacheCounters
-from llmproxy.cache.coalescing import Coalescer
-from llmproxy.cache.lookup import CachePolicy
-from llmproxy.cache.stores.memory import MemoryStore
+from llmproxy.batteries.cache.answers import AnswerLevels, CacheCounters
+from llmproxy.batteries.cache.coalescing import Coalescer
+from llmproxy.batteries.cache.lookup import CachePolicy
+from llmproxy.batteries.cache.stores.memory import MemoryStore
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.calls import Patience
-from llmproxy.config_file import parse_config
 from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
 from tests.routing.pools import call

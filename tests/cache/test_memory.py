@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.cache.cached_answer import CachedAnswer
-from llmproxy.cache.stores.memory import MemoryStore
+from llmproxy.batteries.cache.cached_answer import CachedAnswer
+from llmproxy.batteries.cache.stores.memory import MemoryStore
 
 ENTRY_BYTES = 512
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from pydantic import TypeAdapter
 
-from llmproxy.cache.representations import (
+from llmproxy.batteries.cache.representations import (
     json_to_sse,
     sse_to_json,
     stream_is_complete,
     without_usage,
 )
-from llmproxy.cache.representations.recorded import data_of
+from llmproxy.batteries.cache.representations.recorded import data_of
 from tests.rules.answers import CITATIONS, chats, completions, responses
 from tests.support.examples import examples
 from tests.support.late import Late

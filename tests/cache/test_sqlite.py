@@ -12,8 +12,8 @@ from time import monotonic, time
 
 import pytest
 
-from llmproxy.cache.stores.base import StoreError
-from llmproxy.cache.stores.sqlite import SqliteStore
+from llmproxy.batteries.cache.stores.base import StoreError
+from llmproxy.batteries.cache.stores.sqlite import SqliteStore
 from tests.support.answers import KEEP_S, MIB, Clock, answer, kept, key, on_disk
 from tests.support.run import bounded
 
@@ -156,7 +156,7 @@ WRITER = """
 import asyncio, itertools, sys
 from time import time
 from tests.support.answers import MIB, answer
-from llmproxy.cache.stores.sqlite import SqliteStore
+from llmproxy.batteries.cache.stores.sqlite import SqliteStore
 
 async def write():
     store = SqliteStore(sys.argv[1], max_bytes=2 * MIB, keep_s=1000.0)

@@ -7,7 +7,7 @@ from time import time
 
 import pytest
 
-from llmproxy.cache.stores.base import StoreError
+from llmproxy.batteries.cache.stores.base import StoreError
 from tests.support.answers import Clock, answer, kept, on_disk
 from tests.support.run import bounded
 

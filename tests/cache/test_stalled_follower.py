@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from llmproxy.cache.single_flight import AnswerBuffer, Subscriber
+from llmproxy.batteries.cache.single_flight import AnswerBuffer, Subscriber
 from llmproxy.errors import ClientError
 from llmproxy.streams import PourTimes
 from llmproxy.upstream.response import Response

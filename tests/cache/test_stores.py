@@ -6,11 +6,11 @@ from time import time
 
 import pytest
 
-from llmproxy.cache.cached_answer import CachedAnswer, pack
-from llmproxy.cache.stores.sqlite import SqliteStore
-from llmproxy.cache.stores.valkey import ValkeyStore
+from llmproxy.batteries.cache.cached_answer import CachedAnswer, pack
+from llmproxy.batteries.cache.stores.sqlite import SqliteStore
+from llmproxy.batteries.cache.stores.valkey import ValkeyStore
+from llmproxy.batteries.shared_state.address import client_of
 from llmproxy.config import GeneralSettings
-from llmproxy.shared_state.address import client_of
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey
 

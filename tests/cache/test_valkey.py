@@ -9,11 +9,11 @@ from time import monotonic, time
 
 import pytest
 
-from llmproxy.cache.cached_answer import CachedAnswer, pack
-from llmproxy.cache.stores.l2 import open_l2
-from llmproxy.cache.stores.valkey import ValkeyStore
+from llmproxy.batteries.cache.cached_answer import CachedAnswer, pack
+from llmproxy.batteries.cache.stores.l2 import open_l2
+from llmproxy.batteries.cache.stores.valkey import ValkeyStore
+from llmproxy.batteries.shared_state.address import client_of, secrets_of
 from llmproxy.config import GeneralSettings
-from llmproxy.shared_state.address import client_of, secrets_of
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey
 

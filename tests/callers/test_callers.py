@@ -7,18 +7,18 @@ from time import monotonic
 import pytest
 import yaml
 
-from llmproxy.callers import ConfiguredCallers
-from llmproxy.callers.limits import CallerLimits
+from llmproxy.batteries.callers import ConfiguredCallers
+from llmproxy.batteries.callers.limits import CallerLimits
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.shared_state.quota.shared_minute import SharedMinute
+from llmproxy.batteries.token_estimates import LearnedEstimates
 from llmproxy.calls import Call, Patience
 from llmproxy.config import Caller
-from llmproxy.config_file import parse_config
 from llmproxy.errors import CallerThrottled, ClientError, Overload
 from llmproxy.operations import Usage
 from llmproxy.operations.table import Replay, route_to
 from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
-from llmproxy.shared_state.quota.shared_minute import SharedMinute
-from llmproxy.token_estimates import LearnedEstimates
 from tests.support.proxy import config_for
 from tests.support.run import bounded
 

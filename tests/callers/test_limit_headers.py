@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.callers.limit_headers import go_duration, limit_headers, rfc3339
+from llmproxy.batteries.callers.limit_headers import go_duration, limit_headers, rfc3339
 from llmproxy.operations import CHAT, MESSAGES, OPAQUE, RESPONSES
 from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.rules.limits import parse_reset, rate_limits

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.config import Config, Limits, ModelEntry, ModelGroup, Params, Price, Queue
-from llmproxy.config_file import parse_config
 from llmproxy.errors import ConfigError
 
 

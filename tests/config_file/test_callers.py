@@ -5,9 +5,9 @@ from hashlib import sha256
 import pytest
 import yaml
 
-from llmproxy.callers.by_key import digest_of
+from llmproxy.batteries.callers.by_key import digest_of
+from llmproxy.batteries.config_file import masked, parse_config
 from llmproxy.config import Caller, Limits
-from llmproxy.config_file import masked, parse_config
 from tests.config_file.mistakes import problems, settings, told_once
 
 KEY = "sk-team-a"

@@ -6,8 +6,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmproxy.batteries.config_file import config_from_environment, masked, parse_config
 from llmproxy.config import Config
-from llmproxy.config_file import config_from_environment, masked, parse_config
 from llmproxy.errors import ConfigError
 from tests.support.examples import examples
 

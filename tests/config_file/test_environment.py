@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmproxy.config_file import config_from_environment
+from llmproxy.batteries.config_file import config_from_environment
 from llmproxy.errors import ConfigError
 
 AZURE = {"AZURE_OPENAI_API_KEY": "az", "AZURE_OPENAI_ENDPOINT": "https://r.openai.azure.com"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmproxy.config_file import parse_config
+from llmproxy.batteries.config_file import parse_config
 from tests.config_file.mistakes import problems
 
 KEYS = ["fallbacks", "context_window_fallbacks", "content_filter_fallbacks"]

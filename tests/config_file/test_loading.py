@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.config_file import load_config, parse_config
+from llmproxy.batteries.config_file import load_config, parse_config
 from llmproxy.errors import ConfigError
 from tests.config_file.mistakes import GROUP, entry, problems, settings, told_once
 

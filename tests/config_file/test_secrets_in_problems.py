@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmproxy.config_file import parse_config
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.errors import ConfigError
 from tests.config_file.mistakes import entry, settings
 

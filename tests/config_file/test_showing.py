@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from llmproxy.batteries.config_file import json_schema, load_config, masked, parse_config
 from llmproxy.config import Config
-from llmproxy.config_file import json_schema, load_config, masked, parse_config
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "llmproxy.example.yaml"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmproxy.config_file import masked, parse_config
+from llmproxy.batteries.config_file import masked, parse_config
 from tests.config_file.mistakes import GROUP, settings, told_once
 
 

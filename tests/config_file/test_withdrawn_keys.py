@@ -1,6 +1,6 @@
 """Keys that have no effect any more are accepted, and the log says so."""
 
-from llmproxy.config_file import ConfigFile
+from llmproxy.batteries.config_file import ConfigFile
 from tests.config_file.mistakes import GROUP, settings
 
 

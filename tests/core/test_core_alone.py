@@ -33,15 +33,11 @@ from tests.support.vendor import (
 )
 
 PACKAGE = Path(llmproxy.__file__).parent
-BATTERIES = (
-    "health_checks",
-    *("admin", "asgi", "cache", "callers", "config_file", "entra", "hedging", "masking"),
-    *("price_list", "reload", "signs_of_life", "tunnel"),
-    *("shared_state", "telemetry", "token_estimates", "tools", "uploads", "web_pages", "workers"),
-)
+BATTERIES = ("asgi", "batteries", "tools", "workers")
 # They put the parts together; a program that embeds the core does that itself.
-COMPOSITION = ("__main__.py", "background.py", "batteries.py", "cli.py", "process.py")
+COMPOSITION = ("__main__.py", "cli.py", "composition.py", "process.py")
 
+COLLECTOR = "http://127.0.0.1:4318"
 TEAM = {"name": "team-a", "key": "sk-0123456789abcdef"}
 
 SERVE = """
@@ -168,16 +164,20 @@ async def test_the_core_alone_counts_the_output_bound_of_a_call_and_then_its_usa
 @pytest.mark.parametrize(
     ("settings", "key", "package"),
     [
-        ({"callers": [TEAM]}, "callers", "llmproxy.callers"),
-        ({"cache": True}, "cache", "llmproxy.cache"),
-        ({"redis_url": "redis://127.0.0.1:1"}, "redis_*", "llmproxy.shared_state"),
-        ({"call_file": "calls.jsonl"}, "call_file", "llmproxy.telemetry"),
-        ({"tracing": {"endpoint": "http://127.0.0.1:4318"}}, "tracing", "llmproxy.telemetry"),
-        ({"hedge_after_s": 3}, "hedge_after_s", "llmproxy.hedging"),
-        ({"allowed_origins": ["*"]}, "allowed_origins", "llmproxy.web_pages"),
-        ({"allowed_hosts": ["llm.example.com"]}, "allowed_hosts", "llmproxy.web_pages"),
-        ({"admin_key": "sk-0123456789abcdef"}, "admin_key", "llmproxy.admin"),
-        ({"health_check": "/health"}, "health_check", "llmproxy.health_checks"),
+        ({"callers": [TEAM]}, "callers", "llmproxy.batteries.callers"),
+        ({"cache": True}, "cache", "llmproxy.batteries.cache"),
+        ({"redis_url": "redis://127.0.0.1:1"}, "redis_*", "llmproxy.batteries.shared_state"),
+        ({"call_file": "calls.jsonl"}, "call_file", "llmproxy.batteries.telemetry"),
+        (
+            {"tracing": {"endpoint": "http://127.0.0.1:4318"}},
+            "tracing",
+            "llmproxy.batteries.telemetry",
+        ),
+        ({"hedge_after_s": 3}, "hedge_after_s", "llmproxy.batteries.hedging"),
+        ({"allowed_origins": ["*"]}, "allowed_origins", "llmproxy.batteries.web_pages"),
+        ({"allowed_hosts": ["llm.example.com"]}, "allowed_hosts", "llmproxy.batteries.web_pages"),
+        ({"admin_key": "sk-0123456789abcdef"}, "admin_key", "llmproxy.batteries.admin"),
+        ({"health_check": "/health"}, "health_check", "llmproxy.batteries.health_checks"),
     ],
 )
 def test_a_config_that_needs_a_missing_battery_is_refused(settings, key, package):
@@ -195,7 +195,7 @@ def test_a_config_that_needs_a_missing_battery_is_refused(settings, key, package
 async def test_without_tunnels_the_variable_of_a_proxy_is_refused_not_ignored():
     config = Config.model_validate(config_for("https://127.0.0.1:1/v1"))
     environ = {"HTTPS_PROXY": "http://127.0.0.1:1"}
-    with pytest.raises(ConfigError, match=r"has no `llmproxy\.tunnel`"):
+    with pytest.raises(ConfigError, match=r"has no `llmproxy\.batteries\.tunnel`"):
         async with open_app(config, environ=environ, batteries=Batteries()):
             pass
 
@@ -204,5 +204,5 @@ def test_a_config_that_needs_entra_tokens_is_refused_without_them():
     params = {"base_url": "https://r.openai.azure.com/openai/v1/", "azure_ad_token_provider": "cli"}
     groups = [{"model_group": "m", "models": [{"params": params}]}]
     config = Config.model_validate({"model_groups": groups})
-    with pytest.raises(ConfigError, match=r"has no `llmproxy\.entra`"):
+    with pytest.raises(ConfigError, match=r"has no `llmproxy\.batteries\.entra`"):
         Batteries().check(config, file="test.yaml")

@@ -7,9 +7,9 @@ from textwrap import indent
 
 import pytest
 
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.cli import main
 from llmproxy.config import Timeouts
-from llmproxy.config_file import parse_config
 from llmproxy.providers import endpoints_of
 from llmproxy.rules.headers import ACCOUNT, CREDENTIALS, HOP_BY_HOP
 from tests.docs.pages import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmproxy.admin.stats.metrics.catalogue import METRICS
+from llmproxy.batteries.admin.stats.metrics.catalogue import METRICS
 
 OPS = Path(__file__).parents[2] / "ops"
 SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}

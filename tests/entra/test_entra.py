@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from llmproxy.config_file import parse_config
-from llmproxy.entra.credentials import EntraCredentials, azure_identity
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.entra.credentials import EntraCredentials, azure_identity
 from llmproxy.errors import CredentialRejected
 from llmproxy.providers import endpoints_of
 from tests.support.run import bounded

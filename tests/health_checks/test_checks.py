@@ -8,9 +8,9 @@ from time import monotonic
 import pytest
 import yaml
 
-from llmproxy.config_file import parse_config
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.health_checks import Pace, open_health_checks
 from llmproxy.errors import ConfigError
-from llmproxy.health_checks import Pace, open_health_checks
 from tests.admin.watching import endpoints_of, get_json, scrape
 from tests.support.client import CHAT, ask
 from tests.support.groups import endpoint, two_tiers

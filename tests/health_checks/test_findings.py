@@ -2,6 +2,7 @@
 
 import pytest
 
+from llmproxy.batteries.health_checks.findings import Answered, needs_check, settle
 from llmproxy.errors import (
     Answer,
     ConnectFailed,
@@ -12,7 +13,6 @@ from llmproxy.errors import (
     Throttled,
     UpstreamFailed,
 )
-from llmproxy.health_checks.findings import Answered, needs_check, settle
 from llmproxy.rules.breaker import BreakerState
 from tests.routing.pools import DRAW, by_name, group
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.hedging.promptness import HedgeBudget, Promptness, kind_of, model_thinks
+from llmproxy.batteries.hedging.promptness import HedgeBudget, Promptness, kind_of, model_thinks
 
 UNARY = kind_of(stream=False, thinks=False)
 STREAM = kind_of(stream=True, thinks=False)

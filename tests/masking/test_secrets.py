@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.masking.secrets import Secrets, bare_key
+from llmproxy.batteries.masking.secrets import Secrets, bare_key
 
 ODD = "pä/ss \"w<o>r\\d' 1+2&3=4"
 FORMS = {

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import pytest
 
 from llmproxy.app.local import local_answer
-from llmproxy.cache.keys import cache_key_of
+from llmproxy.batteries.cache.keys import cache_key_of
+from llmproxy.batteries.telemetry.tracing.names import operation_name
+from llmproxy.batteries.token_estimates.size import measure
 from llmproxy.calls import Request
 from llmproxy.errors import ClientError
 from llmproxy.rules.paths import route_of
-from llmproxy.telemetry.tracing.names import operation_name
-from llmproxy.token_estimates.size import measure
 
 # Dialect; replay of a POST; methods whose ids live in one account ("*": all of them); whether only
 # POST is allowed; when an answer may be cached; the family of its size estimate; its span's name.

@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.price_list import with_list_prices
 from llmproxy.config import Price
-from llmproxy.config_file import parse_config
-from llmproxy.price_list import with_list_prices
 from llmproxy.providers import endpoints_of
 from llmproxy.runtime import pool_of
 from tests.support.proxy import config_for, serve_proxy
@@ -39,7 +39,7 @@ def test_an_endpoint_without_a_price_has_the_list_price_of_its_model():
     ("endpoints", "why"),
     [
         (with_list_prices, "the list has no model of that name"),
-        (lambda found: found, "this installation has no `llmproxy.price_list`"),
+        (lambda found: found, "this installation has no `llmproxy.batteries.price_list`"),
     ],
 )
 def test_an_unknown_price_is_warned_of_with_its_reason_and_the_remedy(endpoints, why, caplog):

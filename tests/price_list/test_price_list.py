@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from llmproxy.batteries.price_list import list_price
+from llmproxy.batteries.price_list.genai import LISTED
 from llmproxy.config import Price
-from llmproxy.price_list import list_price
-from llmproxy.price_list.genai import LISTED
 from llmproxy.providers.registry import BY_NAME
 
 
@@ -72,7 +72,8 @@ def python(code, *path):
 def test_without_the_extra_no_price_is_known_and_the_reason_names_the_remedy(tmp_path):
     (tmp_path / "genai_prices.py").write_text("raise ImportError('not installed')")
     result = python(
-        "from llmproxy.price_list import list_price\nprint(list_price('openai', 'gpt-4.1'))",
+        "from llmproxy.batteries.price_list import list_price\n"
+        "print(list_price('openai', 'gpt-4.1'))",
         tmp_path,
     )
     assert result.stdout == "the list of prices is missing (pip install 'llmproxy[prices]')\n"
@@ -80,7 +81,7 @@ def test_without_the_extra_no_price_is_known_and_the_reason_names_the_remedy(tmp
 
 def test_the_list_is_imported_with_the_first_price():
     result = python(
-        "import sys, llmproxy.serving, llmproxy.price_list\n"
+        "import sys, llmproxy.serving, llmproxy.batteries.price_list\n"
         "print([name for name in sys.modules if name.startswith(('genai_prices', 'httpx'))])"
     )
     assert result.stdout == "[]\n"
@@ -91,7 +92,7 @@ def test_looking_up_a_price_starts_no_thread_and_opens_no_connection():
         "import sys, threading\n"
         "seen = []\n"
         "sys.addaudithook(lambda name, _: seen.append(name) if name.startswith('socket.') else 0)\n"
-        "from llmproxy.price_list import list_price\n"
+        "from llmproxy.batteries.price_list import list_price\n"
         "assert list_price('openai', 'gpt-4.1')\n"
         "print(threading.active_count(), seen)"
     )

@@ -2,9 +2,9 @@
 
 import pytest
 
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.reload.changes import NEEDS_RESTART, differences, kept_until_restart
 from llmproxy.config import GeneralSettings
-from llmproxy.config_file import parse_config
-from llmproxy.reload.changes import NEEDS_RESTART, differences, kept_until_restart
 
 BEFORE = """\
 model_groups:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.reload.triggers import changes_of
+from llmproxy.batteries.reload.triggers import changes_of
 from tests.support.run import bounded
 from tests.support.waiting import until
 

@@ -1,8 +1,8 @@
 """Which state an endpoint of the next config gets."""
 
-from llmproxy.config_file import parse_config
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.reload.carried_over import CarriedOver
 from llmproxy.providers import endpoints_of
-from llmproxy.reload.carried_over import CarriedOver
 from llmproxy.runtime import pool_of
 
 ONE = "{name: one, model: m, weight: %d, limits: {%s}, params: {base_url: 'http://a/v1'}}"

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from llmproxy.reload.shared_resources import SharedResources
+from llmproxy.batteries.reload.shared_resources import SharedResources
 from tests.support.run import bounded
 
 

@@ -2,8 +2,8 @@
 
 from types import SimpleNamespace
 
-from llmproxy.config_file import parse_config
-from llmproxy.hedging import Hedger
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.hedging import Hedger
 from llmproxy.operations import Replay
 from llmproxy.routing import CallDemand
 from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine

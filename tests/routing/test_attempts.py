@@ -5,7 +5,7 @@ from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from llmproxy.config_file import parse_config
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.errors import StreamBroken
 from llmproxy.operations import Replay
 from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine

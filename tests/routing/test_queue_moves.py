@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmproxy.config_file import parse_config
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.routing import CallDemand
 from llmproxy.runtime import pool_of
 

@@ -6,7 +6,7 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.admin.api.explain import explained
+from llmproxy.batteries.admin.api.explain import explained
 from llmproxy.config.base import STRATEGY_HELP, Strategy
 from llmproxy.routing import CallDemand
 from llmproxy.routing.strategies import STRATEGIES

@@ -2,9 +2,9 @@
 
 import pytest
 
+from llmproxy.batteries.shared_state.quota.shared_minute import SharedMinute
 from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.rules.capacity import Capacity
-from llmproxy.shared_state.quota.shared_minute import SharedMinute
 
 ON_THE_WAY_S = 0.1
 

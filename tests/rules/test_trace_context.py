@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmproxy.batteries.telemetry.tracing.trace_context import trace_of
 from llmproxy.calls import TraceContext
 from llmproxy.rules.headers import onward
-from llmproxy.telemetry.tracing.trace_context import trace_of
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED = f"00-{TRACE}-{PARENT}-01"

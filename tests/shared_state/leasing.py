@@ -1,6 +1,6 @@
 """Leases in the state that a test needs."""
 
-from llmproxy.shared_state.quota import Lease, QuotaReply
+from llmproxy.batteries.shared_state.quota import Lease, QuotaReply
 
 START = 1000.0  # the beginning of a slot
 

@@ -8,10 +8,10 @@ from time import monotonic
 
 import pytest
 
+from llmproxy.batteries.shared_state.opening import open_shared_state
+from llmproxy.batteries.shared_state.view import SharedState
 from llmproxy.config import GeneralSettings
 from llmproxy.events import EndpointStateChanged
-from llmproxy.shared_state.opening import open_shared_state
-from llmproxy.shared_state.view import SharedState
 from tests.support.run import bounded
 from tests.support.valkey import valkey
 

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from llmproxy.shared_state.embedded import EmbeddedServer, NotStartedError, embedded_server
+from llmproxy.batteries.shared_state.embedded import (
+    EmbeddedServer,
+    NotStartedError,
+    embedded_server,
+)
 from tests.support.family import living
 from tests.support.run import bounded
 
@@ -105,7 +109,7 @@ def test_a_worker_without_supervisor_can_shut_it_down(folder, server):
 
 SCRIPT = """
 import pathlib, sys, time
-from llmproxy.shared_state.embedded import embedded_server
+from llmproxy.batteries.shared_state.embedded import embedded_server
 with embedded_server(pathlib.Path(sys.argv[1])) as server:
     print(server.process.pid, flush=True)
     time.sleep(60)

@@ -2,8 +2,8 @@
 
 from time import monotonic
 
+from llmproxy.batteries.shared_state.endpoint_states import EndpointStates, apply_state
 from llmproxy.events import EndpointChange
-from llmproxy.shared_state.endpoint_states import EndpointStates, apply_state
 from tests.routing.pools import by_name, fail, pool
 
 

@@ -3,7 +3,7 @@ server is away or comes back empty."""
 
 import pytest
 
-from llmproxy.shared_state.quota import Lease
+from llmproxy.batteries.shared_state.quota import Lease
 from tests.shared_state.leasing import START, grant, shared, supply
 
 LIFE_SLOTS = 2

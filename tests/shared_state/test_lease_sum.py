@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.shared_state.quota import Lease
+from llmproxy.batteries.shared_state.quota import Lease
 from tests.support.examples import examples
 from tests.support.shared_window import SharedWindow
 

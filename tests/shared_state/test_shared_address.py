@@ -10,13 +10,13 @@ from time import monotonic
 
 import pytest
 
+from llmproxy.batteries.masking import Secrets
+from llmproxy.batteries.shared_state.address import secrets_of, shown
+from llmproxy.batteries.shared_state.opening import open_shared_state
+from llmproxy.batteries.shared_state.quota import Lease
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError
 from llmproxy.events import EndpointStateChanged
-from llmproxy.masking import Secrets
-from llmproxy.shared_state.address import secrets_of, shown
-from llmproxy.shared_state.opening import open_shared_state
-from llmproxy.shared_state.quota import Lease
 from tests.support.certificates import Authority
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey, watched

@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from llmproxy.shared_state.quota import Lease
+from llmproxy.batteries.shared_state.quota import Lease
 from tests.support.instance import RPM, TPM, WAIT_S, all_that_it_gets, instance
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from llmproxy.shared_state.quota import BurstLimit, QuotaRequest, UsageReport
-from llmproxy.shared_state.windows import WindowClient
+from llmproxy.batteries.shared_state.quota import BurstLimit, QuotaRequest, UsageReport
+from llmproxy.batteries.shared_state.windows import WindowClient
 from tests.support.run import bounded
 from tests.support.shared_window import SharedWindow
 from tests.support.valkey import valkey

@@ -1,8 +1,8 @@
 """What waiting calls need is reported to the other instances."""
 
+from llmproxy.batteries.shared_state.quota.shared_minute import SharedMinute
+from llmproxy.batteries.shared_state.shortage import Shortages
 from llmproxy.routing import CallDemand
-from llmproxy.shared_state.quota.shared_minute import SharedMinute
-from llmproxy.shared_state.shortage import Shortages
 from tests.routing.pools import group
 
 

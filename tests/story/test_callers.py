@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from llmproxy.telemetry.access_log import AccessLog
+from llmproxy.batteries.telemetry.access_log import AccessLog
 from tests.support.callers import KEY_A, KEY_B, bearer, team_a, team_b, with_callers
 from tests.support.client import CHAT, STREAM, ask, connect, request
 from tests.support.proxy import serve_proxy

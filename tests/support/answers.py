@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import time
 
-from llmproxy.cache.cached_answer import CachedAnswer, pack
-from llmproxy.cache.stores.base import StoreError, StoreTotals
-from llmproxy.cache.stores.l2 import open_l2
-from llmproxy.cache.stores.sqlite import SqliteStore
+from llmproxy.batteries.cache.cached_answer import CachedAnswer, pack
+from llmproxy.batteries.cache.stores.base import StoreError, StoreTotals
+from llmproxy.batteries.cache.stores.l2 import open_l2
+from llmproxy.batteries.cache.stores.sqlite import SqliteStore
 
 TIMEOUT_S = 0.1
 MIB = 1024 * 1024

@@ -74,8 +74,8 @@ def forker():
 
 def serve():
     """Read commands from stdin, one a line; write the exit status of each."""
-    from llmproxy.batteries import installed
     from llmproxy.cli import main
+    from llmproxy.composition import installed
 
     installed()  # imports what is installed
     while line := sys.stdin.readline():

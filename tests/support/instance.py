@@ -14,10 +14,10 @@ from time import monotonic
 
 import pytest
 
+from llmproxy.batteries.shared_state.opening import open_shared_state
+from llmproxy.batteries.shared_state.quota import Lease
+from llmproxy.batteries.shared_state.view import SharedState
 from llmproxy.config import GeneralSettings
-from llmproxy.shared_state.opening import open_shared_state
-from llmproxy.shared_state.quota import Lease
-from llmproxy.shared_state.view import SharedState
 
 RPM, TPM = 600, 100_000
 WAIT_S = 5.0  # far more than the milliseconds that it takes on an idle machine

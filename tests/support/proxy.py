@@ -8,10 +8,11 @@ from functools import partial
 
 import yaml
 
-from llmproxy.admin.app import make_admin
 from llmproxy.app import App
-from llmproxy.batteries import config_file, installed
-from llmproxy.config_file import parse_config
+from llmproxy.batteries.admin.app import make_admin
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.reload import Reloader
+from llmproxy.composition import config_file, installed
 from llmproxy.events import (
     AttemptEnded,
     CallFinished,
@@ -19,7 +20,6 @@ from llmproxy.events import (
     HealthChecked,
     Listener,
 )
-from llmproxy.reload import Reloader
 from llmproxy.server import Server, make_server
 from llmproxy.serving import open_app
 

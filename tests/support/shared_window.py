@@ -7,7 +7,7 @@ tests/shared_state/test_shared_windows.py.
 from dataclasses import dataclass, field
 from math import ceil, inf
 
-from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, QuotaReply
+from llmproxy.batteries.shared_state.quota import SLOT_S, WINDOW_SLOTS, QuotaReply
 
 SLOT_MS = int(SLOT_S * 1000)
 CLAIM_MS = 300

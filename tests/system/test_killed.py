@@ -9,8 +9,8 @@ from time import monotonic
 
 import pytest
 
-from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, QuotaRequest
-from llmproxy.shared_state.windows import WindowClient
+from llmproxy.batteries.shared_state.quota import SLOT_S, WINDOW_SLOTS, QuotaRequest
+from llmproxy.batteries.shared_state.windows import WindowClient
 from tests.support.client import CHAT, ask
 from tests.support.instance import holding, instance
 from tests.support.run import bounded

@@ -167,9 +167,9 @@ async def test_without_the_extra_the_config_is_refused_with_the_remedy(tmp_path,
 async def test_without_tracing_the_sdk_is_not_imported(tmp_path):
     program = (
         "import sys\n"
-        "from llmproxy.telemetry.tracing import traced\n"
+        "from llmproxy.batteries.telemetry.tracing import traced\n"
         "from pathlib import Path\n"
-        "from llmproxy.config_file import load_config\n"
+        "from llmproxy.batteries.config_file import load_config\n"
         "import llmproxy.serving\n"
         "with traced(load_config(Path('plain.yaml'), {})) as tracer: print(tracer)\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"

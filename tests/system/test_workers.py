@@ -299,5 +299,5 @@ async def test_a_single_worker_runs_without_supervisor_and_valkey(tmp_path):
             assert (await health_of(proxy))["shared"] is None
 
     assert "llmproxy.serving" in proxy.stderr, "the imports are listed"
-    for foreign in ("llmproxy.workers", "llmproxy.shared_state.embedded", "hiredis"):
+    for foreign in ("llmproxy.workers", "llmproxy.batteries.shared_state.embedded", "hiredis"):
         assert foreign not in proxy.stderr

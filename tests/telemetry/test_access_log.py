@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from llmproxy.batteries.telemetry.access_log import AccessLog, write_lines_to, write_to
 from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
-from llmproxy.telemetry.access_log import AccessLog, write_lines_to, write_to
 from tests.support.finished import finished_call
 from tests.support.run import bounded
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from llmproxy.batteries.telemetry.call_file import CallFile
 from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
-from llmproxy.telemetry.call_file import CallFile
 from tests.support.finished import answered_call
 from tests.support.run import bounded
 

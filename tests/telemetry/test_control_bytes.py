@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
+from llmproxy.batteries.telemetry.access_log import AccessLog
 from llmproxy.process import TerminalFormatter
-from llmproxy.telemetry.access_log import AccessLog
 from tests.support.finished import finished_call
 from tests.support.run import bounded
 

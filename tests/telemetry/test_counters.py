@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.telemetry.counters import (
+from llmproxy.batteries.telemetry.counters import (
     SECONDS,
     CallCounters,
     EndpointCounters,

@@ -2,11 +2,11 @@
 
 import pytest
 
+from llmproxy.batteries.telemetry.recorder import MetricsRecorder
 from llmproxy.config import Price
 from llmproxy.events import AttemptEnded, EndpointStateChanged
 from llmproxy.operations import Usage
 from llmproxy.steps import Attempt, AttemptOutcome, Verdict
-from llmproxy.telemetry.recorder import MetricsRecorder
 from tests.support.finished import answered_call
 
 BATCH = 64

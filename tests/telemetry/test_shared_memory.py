@@ -6,7 +6,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from llmproxy.telemetry.shared_memory import SharedMemory, SlotFull
+from llmproxy.batteries.telemetry.shared_memory import SharedMemory, SlotFull
 
 
 def test_a_slot_holds_its_last_message_only():

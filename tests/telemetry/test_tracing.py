@@ -13,14 +13,14 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.telemetry.tracing.names import endpoint_labels, operation_name
+from llmproxy.batteries.telemetry.tracing.spans import SpanBuilder
+from llmproxy.batteries.telemetry.tracing.tracer import Tracer
 from llmproxy.calls import TraceContext
-from llmproxy.config_file import parse_config
 from llmproxy.events import CallFinished
 from llmproxy.operations import Usage
 from llmproxy.steps import Attempt, AttemptOutcome, PassedOver, Verdict
-from llmproxy.telemetry.tracing.names import endpoint_labels, operation_name
-from llmproxy.telemetry.tracing.spans import SpanBuilder
-from llmproxy.telemetry.tracing.tracer import Tracer
 from tests.support.finished import finished_call
 
 MAX_PENDING_CALLS = 10_000

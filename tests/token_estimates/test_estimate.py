@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.token_estimates.estimator import Estimator
-from llmproxy.token_estimates.size import KINDS, Size, measure
+from llmproxy.batteries.token_estimates.estimator import Estimator
+from llmproxy.batteries.token_estimates.size import KINDS, Size, measure
 from tests.token_estimates.bodies import STYLES, calls
 
 CHAT = "chat/completions"

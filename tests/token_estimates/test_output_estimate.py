@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.token_estimates.output import OutputEstimates
+from llmproxy.batteries.token_estimates.output import OutputEstimates
 
 
 @pytest.mark.parametrize(("bound", "usual"), [(10, 10), (999, 999), (32_000, 1_000), (1, 1)])

@@ -2,12 +2,12 @@
 
 import json
 
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.token_estimates import LearnedEstimates
 from llmproxy.calls import Call
-from llmproxy.config_file import parse_config
 from llmproxy.operations.rate_limits import RateLimit, RateLimits
 from llmproxy.operations.table import route_to
 from llmproxy.runtime import pool_of
-from llmproxy.token_estimates import LearnedEstimates
 
 ROUTE = route_to("chat/completions")
 

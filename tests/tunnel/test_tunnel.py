@@ -6,12 +6,12 @@ from time import monotonic
 
 import pytest
 
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.tunnel import ProxyTunnels
+from llmproxy.batteries.tunnel.connect import proxy_for
 from llmproxy.config import Timeouts
-from llmproxy.config_file import parse_config
 from llmproxy.errors import ConnectFailed
 from llmproxy.providers import endpoints_of
-from llmproxy.tunnel import ProxyTunnels
-from llmproxy.tunnel.connect import proxy_for
 from llmproxy.upstream import Outgoing, UpstreamClient
 from tests.support.certificates import Authority
 from tests.support.run import bounded

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.errors import ClientError
-from llmproxy.uploads.multipart import (
+from llmproxy.batteries.uploads.multipart import (
     FormScanner,
     boundary_of,
     model_part,
 )
+from llmproxy.errors import ClientError
 
 BOUNDARY = b"bOuNd"
 TYPE = b"multipart/form-data; boundary=bOuNd"

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from llmproxy.batteries.uploads import read_form
 from llmproxy.errors import ClientError
-from llmproxy.uploads import read_form
 from tests.support.forms import FORM, FORM_MODEL, FORM_START
 
 ((_, TYPE),) = FORM

@@ -7,8 +7,8 @@ from time import monotonic
 
 import pytest
 
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.config import Timeouts
-from llmproxy.config_file import parse_config
 from llmproxy.errors import ConnectFailed, TimedOut, UpstreamFailed
 from llmproxy.providers import endpoints_of
 from llmproxy.upstream import Outgoing, UpstreamClient

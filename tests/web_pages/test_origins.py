@@ -2,9 +2,14 @@
 
 import pytest
 
+from llmproxy.batteries.web_pages.origins import (
+    OriginPolicy,
+    preflight_headers,
+    readable_by,
+    reading_origin,
+)
 from llmproxy.calls import Request
 from llmproxy.errors import ClientError
-from llmproxy.web_pages.origins import OriginPolicy, preflight_headers, readable_by, reading_origin
 
 HERE = (b"host", b"127.0.0.1:4000")
 EVIL = (b"origin", b"https://evil.example")

@@ -78,7 +78,7 @@ class Intake:
         if self._form_reader is None:
             raise ClientError(
                 "Expected a JSON body, found a multipart form: this proxy is installed without "
-                "`llmproxy.uploads`. Ask its operator to install the whole of llmproxy.",
+                "`llmproxy.batteries.uploads`. Ask its operator to install the whole of llmproxy.",
                 status=415,
                 code="uploads_not_installed",
             )

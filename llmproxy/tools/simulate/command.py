@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from random import Random
 
+from llmproxy.batteries.config_file import load_config
 from llmproxy.config import Config
-from llmproxy.config_file import load_config
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers import endpoints_of
 from llmproxy.tools.simulate.model import Model, load_model

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from llmproxy.batteries.config_file import Document, read_document
 from llmproxy.config.base import NUMBER, Count, Seconds, SecondsOrZero, Section
-from llmproxy.config_file import Document, read_document
 from llmproxy.errors import ConfigError, Problem
 
 FORMAT = "docs/simulation.md shows the format."

@@ -13,10 +13,11 @@ from typing import assert_never
 
 import msgspec
 
+from llmproxy.batteries.hedging import LOOK_AGAIN_S
+from llmproxy.batteries.shared_state.shortage import Shortages
 from llmproxy.calls import Headers
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import GatewayError, Throttled, TimedOut, UpstreamError
-from llmproxy.hedging import LOOK_AGAIN_S
 from llmproxy.operations import Replay
 from llmproxy.pipeline.failover.waiting import MAX_LOOK_S, MIN_LOOK_S
 from llmproxy.routing import CallDemand, Checkout, EndpointState, Group, Pool
@@ -24,7 +25,6 @@ from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLi
 from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
 from llmproxy.routing.fallbacks import Fallbacks
-from llmproxy.shared_state.shortage import Shortages
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.results import EndpointCount, Results
 from llmproxy.tools.simulate.traffic import Arrival

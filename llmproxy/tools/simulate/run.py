@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import inf
 from random import Random
 
+from llmproxy.batteries.hedging import Hedger
+from llmproxy.batteries.price_list import with_list_prices
 from llmproxy.config import Config
-from llmproxy.hedging import Hedger
-from llmproxy.price_list import with_list_prices
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.routing import EndpointState

@@ -11,10 +11,16 @@ from collections.abc import Sequence
 from functools import partial
 from math import ceil, inf
 
+from llmproxy.batteries.shared_state.endpoint_states import apply_state
+from llmproxy.batteries.shared_state.quota import (
+    SLOT_S,
+    WINDOW_SLOTS,
+    Lease,
+    QuotaReply,
+    QuotaRequest,
+)
+from llmproxy.batteries.shared_state.sync import ALIVE_S, SOONEST_S, TICK_S
 from llmproxy.routing.endpoint import StateChange
-from llmproxy.shared_state.endpoint_states import apply_state
-from llmproxy.shared_state.quota import SLOT_S, WINDOW_SLOTS, Lease, QuotaReply, QuotaRequest
-from llmproxy.shared_state.sync import ALIVE_S, SOONEST_S, TICK_S
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.proxy import Proxy
 from llmproxy.tools.simulate.results import SharedWork

@@ -9,11 +9,11 @@ import time
 from random import Random
 from types import SimpleNamespace
 
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.hedging import Hedger
 from llmproxy.calls import Accepted, Call, Patience
-from llmproxy.config_file import parse_config
 from llmproxy.errors import GatewayError
 from llmproxy.events import Listeners
-from llmproxy.hedging import Hedger
 from llmproxy.operations.table import Replay, route_to
 from llmproxy.pipeline.failover import Failover
 from llmproxy.pipeline.failover.waiting import WaitingRooms

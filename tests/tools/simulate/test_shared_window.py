@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as some
 
-from llmproxy.shared_state.quota import BurstLimit, QuotaRequest, UsageReport
+from llmproxy.batteries.shared_state.quota import BurstLimit, QuotaRequest, UsageReport
 from llmproxy.tools.simulate.shared import Window
 from tests.support.examples import examples
 from tests.support.shared_window import SharedWindow

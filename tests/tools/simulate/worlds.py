@@ -2,7 +2,7 @@
 
 from random import Random
 
-from llmproxy.config_file import parse_config
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.tools.simulate.model import Model
 from llmproxy.tools.simulate.run import simulate
 from llmproxy.tools.simulate.traffic import RateStep, steady

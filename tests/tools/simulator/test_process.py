@@ -8,7 +8,7 @@ import urllib.request
 
 import openai
 
-from llmproxy.config_file import parse_config
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.tools.simulator.demo import FAILS_EVERY, demo_fleet
 from tests.support.run import bounded
 from tests.tools.simulator.wires import HELLO, azure_client, openai_client

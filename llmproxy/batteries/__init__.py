@@ -1,0 +1,1 @@
+"""What stands around the core: packages that can each be left out (docs/decisions/029)."""

@@ -1,0 +1,48 @@
+"""The admin battery: the operator's API, `/metrics` and the dashboard.
+
+Other packages use it through `open_admin`, and print START_TOKEN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from llmproxy.batteries.admin.process_family import START_TOKEN
+from llmproxy.batteries.admin.stats.collector import SLOTS, StatsCollector, WorkerSlot
+from llmproxy.batteries.admin.stats.sampler import Sampler
+from llmproxy.batteries.background import background
+
+if TYPE_CHECKING:
+    from llmproxy.batteries.reload import Reloader
+    from llmproxy.batteries.telemetry import Recorders
+    from llmproxy.protocols import ASGIApp
+    from llmproxy.runtime import LiveConfig
+
+__all__ = ["SLOTS", "START_TOKEN", "WorkerSlot", "open_admin"]
+
+
+@asynccontextmanager
+async def open_admin(
+    live: LiveConfig,
+    recorders: Recorders,
+    *,
+    slot: WorkerSlot | None = None,
+    reloader: Reloader | None = None,
+    make: Callable[..., ASGIApp] | None = None,
+) -> AsyncIterator[ASGIApp]:
+    """Sample statistics in the background, and yield the admin application.
+
+    `slot`: where this worker publishes its statistics; None = there is only one process.
+    `reloader`: reads the config again; None = nothing does. `make`: what makes the application
+    instead of `make_admin`.
+    """
+    if make is None:
+        from llmproxy.batteries.admin.app import make_admin  # noqa: PLC0415 - FastAPI is slow to import
+
+        make = make_admin
+
+    sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot))
+    async with background(sampler.run):
+        yield make(live, sampler, recorders.call_file, reloader)

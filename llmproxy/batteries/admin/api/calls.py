@@ -1,0 +1,49 @@
+"""`/admin/calls`: the latest calls, and the steps of each. Content-free."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+
+from llmproxy.batteries.admin.stats.collector import StatsCollector
+from llmproxy.batteries.admin.stats.traces import CallTrace, CallTraces, trace_of
+
+if TYPE_CHECKING:
+    from llmproxy.batteries.telemetry.call_file import CallFile
+
+LATEST_ONLY = (
+    "Only the latest calls are kept in memory. The access log has all of them; to look them up "
+    "here, set general_settings.call_file."
+)
+
+
+def call_routes(collector: StatsCollector, call_file: CallFile | None) -> APIRouter:
+    """Return the routes of `/admin/calls`. `call_file` holds earlier calls, if configured."""
+    router = APIRouter()
+
+    @router.get("/calls")
+    async def calls(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        notable: Annotated[
+            bool, Query(description="only calls that failed, were retried or fell back")
+        ] = False,
+        group: str | None = None,
+    ) -> CallTraces:
+        """Return the latest calls, newest first."""
+        found = collector.calls(notable=notable)
+        chosen = [call for call in found if group in (None, call.record.group)]
+        return CallTraces(calls=[trace_of(call, collector) for call in chosen[:limit]])
+
+    @router.get("/calls/{id}")
+    async def call(id: str) -> CallTrace:
+        """Return one call, by our id or by the endpoint's `x-request-id`."""
+        found = collector.call(id)
+        if found is None and call_file is not None:
+            found = await call_file.find(id)
+        if found is None:
+            hint = LATEST_ONLY if call_file is None else "It may be in the access log."
+            raise HTTPException(404, f"Call {id!r} not found. {hint}")
+        return trace_of(found, collector)
+
+    return router

@@ -1,0 +1,147 @@
+"""`/admin/explain`: where a call would go now, without sending it."""
+
+from __future__ import annotations
+
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import BaseModel
+
+from llmproxy.batteries.admin.stats import finite
+from llmproxy.routing import CallDemand, EndpointState, Group, Pool, Tier
+
+if TYPE_CHECKING:
+    from llmproxy.runtime import LiveConfig
+
+
+class Candidate(BaseModel):
+    """An endpoint that might serve the call.
+
+    `takes`: it is healthy and has capacity. `share`: the part of its tier's next calls that the
+    strategy gives it. `room_in_s`: seconds until it has capacity; null: not by itself.
+    """
+
+    endpoint: str
+    takes: bool
+    share: float
+    why: str | None
+    room_in_s: float | None
+
+
+class TierExplanation(BaseModel):
+    """Endpoints of equal preference; a call goes to the first tier that takes it."""
+
+    tier: int
+    endpoints: list[Candidate]
+
+
+class Explanation(BaseModel):
+    """What a call with so many tokens would do now, and why."""
+
+    model: str
+    group: str
+    tokens: int
+    would: str
+    tiers: list[TierExplanation]
+    fallbacks: list[str]
+
+
+def explain_routes(live: LiveConfig) -> APIRouter:
+    """Return the route of `/admin/explain`."""
+    router = APIRouter()
+
+    @router.get("/explain")
+    async def explain(
+        model: Annotated[str, Query(description="as a client would name it")],
+        tokens: Annotated[
+            int, Query(ge=0, description="estimated input tokens and the output bound")
+        ] = 0,
+    ) -> Explanation:
+        """Return where a call would go now."""
+        runtime = live.runtime
+        pool = runtime.pool
+        group = group_of(model, pool)
+        if group is None:
+            raise HTTPException(404, no_such_group(model, pool))
+        queue = runtime.config.general_settings.queue
+        return explained(model, group, tokens, monotonic(), max_wait_s=queue.max_wait_s)
+
+    return router
+
+
+def group_of(model: str, pool: Pool) -> Group | None:
+    """Return the group that serves a model name, or None."""
+    return pool.groups.get(model) or pool.groups.get(pool.WILDCARD)
+
+
+def no_such_group(model: str, pool: Pool) -> str:
+    """Return the error for a model that no group serves."""
+    return f"The model {model!r} is in no group. There are: {', '.join(pool.groups)}."
+
+
+def explained(
+    model: str, group: Group, tokens: int, now: float, *, max_wait_s: float
+) -> Explanation:
+    """Return what a call would do at a moment. Changes nothing."""
+    demand = CallDemand(tokens)
+    tiers = [_tier(number, tier, demand, now) for number, tier in enumerate(group.tiers)]
+    return Explanation(
+        model=model,
+        group=group.name,
+        tokens=tokens,
+        would=_would(group, tiers, demand, now, max_wait_s),
+        tiers=tiers,
+        fallbacks=[fallback.name for fallback in group.fallbacks],
+    )
+
+
+def _would(
+    group: Group, explanations: list[TierExplanation], demand: CallDemand, now: float, max_s: float
+) -> str:
+    wait_s = inf
+    for tier, explanation in zip(group.tiers, explanations, strict=True):
+        chosen = [candidate.endpoint for candidate in explanation.endpoints if candidate.share]
+        if chosen and not group.queue.waiters:
+            if 0 < wait_s <= group.spill_wait_s:
+                return f"wait {wait_s:.1f} s for room in a cheaper tier"
+            *others, last = chosen
+            return f"go to {', '.join(others)} or {last}" if others else f"go to {last}"
+        wait_s = min(wait_s, tier.available_in_s(demand, now, *group.queue.position(0)))
+    if wait_s <= max_s:
+        return f"wait {wait_s:.1f} s for room"
+    if group.fallbacks:
+        return f"fall back to {group.fallbacks[0].name}"
+    skipped = "; ".join(
+        f"{candidate.endpoint}: {candidate.why}"
+        for explanation in explanations
+        for candidate in explanation.endpoints
+        if candidate.why
+    )
+    return f"fail: {skipped}"
+
+
+def _tier(number: int, tier: Tier, demand: CallDemand, now: float) -> TierExplanation:
+    weights = tier.weights(demand, now)
+    shares = tier.shares(weights)
+    total = sum(shares) or 1.0
+    return TierExplanation(
+        tier=number,
+        endpoints=[
+            _candidate(state, weight > 0, share / total, demand.tokens, now)
+            for state, weight, share in zip(tier.states, weights, shares, strict=True)
+        ],
+    )
+
+
+def _candidate(
+    state: EndpointState, takes: bool, share: float, tokens: int, now: float
+) -> Candidate:
+    return Candidate(
+        endpoint=state.endpoint.name,
+        takes=takes,
+        share=round(share, 3),
+        why=None if takes else state.why_not(tokens, now),
+        room_in_s=finite(state.available_in_s(tokens, now)),
+    )

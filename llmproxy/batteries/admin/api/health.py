@@ -1,0 +1,176 @@
+"""Health checks: `/livez` (the process runs), `/readyz` (it accepts traffic) and `/health` (the
+state of every endpoint). None of them calls an endpoint, so none can hang.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+import llmproxy
+from llmproxy.batteries.admin.stats import finite
+from llmproxy.batteries.admin.stats.collector import StatsCollector
+from llmproxy.batteries.admin.stats.state import LostView, lost_view
+from llmproxy.batteries.admin.stats.status import (
+    AVAILABLE,
+    ProxyStatus,
+    SharedStateView,
+    endpoint_status,
+    group_status,
+    proxy_status,
+    shared_state_view,
+    why_out,
+)
+from llmproxy.routing import EndpointState, Group
+from llmproxy.runtime import LiveConfig
+
+if TYPE_CHECKING:
+    from llmproxy.batteries.reload import Reloader
+
+
+class CapacityLeft(BaseModel):
+    """Limits per minute and what is left of them; null: no limit is known."""
+
+    rpm: float | None
+    tpm: float | None
+    requests_left: float | None
+    tokens_left: float | None
+
+
+class EndpointHealth(BaseModel):
+    """One endpoint of one group. `room_in_s`: seconds until it has capacity for a call; null: not
+    by itself."""
+
+    group: str
+    endpoint: str
+    available: bool
+    breaker: Literal["closed", "open", "half-open"]
+    why_not: str | None = None
+    ready_in_s: float | None
+    room_in_s: float | None
+    capacity: CapacityLeft
+    in_flight: int
+    tier: int
+    weight: int
+
+
+class Estimate(BaseModel):
+    """How accurately the input tokens of one kind of call are estimated."""
+
+    calls: int
+    median_error: float
+
+
+class GroupHealth(BaseModel):
+    """One model group: calls that wait for capacity, and the accuracy of its token estimates."""
+
+    group: str
+    waiting: int
+    estimates: dict[str, Estimate]
+
+
+class Health(BaseModel):
+    """The proxy and its endpoints. `degraded`: a group has an endpoint out; `down`: all of them.
+    `config_error`: why the config file as it is now is not served; the last good one is."""
+
+    status: ProxyStatus
+    version: str
+    config_error: str | None
+    in_flight: int
+    lost: LostView
+    shared: SharedStateView | None
+    groups: list[GroupHealth]
+    endpoints: list[EndpointHealth]
+
+
+class Probe(BaseModel):
+    """The answer to a liveness or readiness probe."""
+
+    status: str
+
+
+def health_routes(
+    live: LiveConfig, reloader: Reloader | None, collector: StatsCollector
+) -> APIRouter:
+    """Return the routes of `/livez`, `/readyz` and `/health`."""
+    router = APIRouter()
+
+    @router.get("/livez")
+    async def livez() -> Probe:
+        """Return 200 while the process runs."""
+        return Probe(status="alive")
+
+    @router.get("/readyz")
+    async def readyz(response: Response) -> Probe:
+        """Return 200 if the proxy accepts traffic, 503 while it drains."""
+        if live.draining:
+            response.status_code = 503
+            return Probe(status="draining")
+        return Probe(status="ready")
+
+    @router.get("/health")
+    async def health() -> Health:
+        """Return the state of every endpoint."""
+        config_error = None if reloader is None else reloader.loaded.error
+        lost = lost_view(collector.stats().counters.calls.lost)
+        return health_of(live, config_error, lost, monotonic())
+
+    return router
+
+
+def health_of(live: LiveConfig, config_error: str | None, lost: LostView, now: float) -> Health:
+    """Return the state of every endpoint at a moment of the monotonic clock."""
+    runtime = live.runtime
+    endpoints = [
+        _endpoint_health(group.name, state, now)
+        for group in runtime.pool.groups.values()
+        for state in group.states
+    ]
+    groups = runtime.pool.groups.values()
+    return Health(
+        status=proxy_status(live, [group_status(group, now) for group in groups]),
+        version=llmproxy.__version__,
+        config_error=config_error,
+        in_flight=runtime.admission.in_flight,
+        lost=lost,
+        shared=shared_state_view(runtime),
+        groups=[_group_health(group) for group in groups],
+        endpoints=endpoints,
+    )
+
+
+def _group_health(group: Group) -> GroupHealth:
+    return GroupHealth(
+        group=group.name,
+        waiting=len(group.queue),
+        estimates={
+            kind: Estimate(calls=accuracy.calls, median_error=accuracy.median_error)
+            for kind, accuracy in group.estimates.errors().items()
+        },
+    )
+
+
+def _endpoint_health(group: str, state: EndpointState, now: float) -> EndpointHealth:
+    available = endpoint_status(state, now) in AVAILABLE
+    return EndpointHealth(
+        group=group,
+        endpoint=state.endpoint.name,
+        available=available,
+        breaker=state.breaker.state(now).value,
+        why_not=None if available else why_out(state, now)[0],
+        ready_in_s=finite(state.ready_at(now) - now),
+        room_in_s=finite(state.available_in_s(0, now)),
+        capacity=_left(state, now),
+        in_flight=state.in_flight,
+        tier=state.endpoint.tier,
+        weight=state.endpoint.weight,
+    )
+
+
+def _left(state: EndpointState, now: float) -> CapacityLeft:
+    rpm, tpm = state.capacity.limits
+    requests, tokens = state.capacity.left(now)
+    return CapacityLeft(rpm=rpm, tpm=tpm, requests_left=requests, tokens_left=tokens)

@@ -1,0 +1,91 @@
+"""The admin application (FastAPI). If it is slow or broken, calls are unaffected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import Depends, FastAPI, Response
+from fastapi.concurrency import run_in_threadpool
+
+import llmproxy
+from llmproxy.batteries.admin.api.actions import action_routes
+from llmproxy.batteries.admin.api.cache import cache_routes
+from llmproxy.batteries.admin.api.calls import call_routes
+from llmproxy.batteries.admin.api.events import event_routes
+from llmproxy.batteries.admin.api.explain import explain_routes
+from llmproxy.batteries.admin.api.health import health_routes
+from llmproxy.batteries.admin.api.state import state_routes
+from llmproxy.batteries.admin.api_page import api_page_routes
+from llmproxy.batteries.admin.auth import require_operator, session_routes
+from llmproxy.batteries.admin.guessing import WrongKeys
+from llmproxy.batteries.admin.pages import SecurityHeaders, dashboard_routes
+from llmproxy.batteries.admin.stats.sampler import Sampler
+from llmproxy.batteries.admin.stats.state import StateCache
+
+if TYPE_CHECKING:
+    from llmproxy.batteries.reload import Reloader
+    from llmproxy.batteries.telemetry.call_file import CallFile
+    from llmproxy.runtime import LiveConfig
+
+
+ROOT = {
+    "name": "LLMProxy",
+    "version": llmproxy.__version__,
+    "api": "/v1",
+    "health": "/health",
+    "metrics": "/metrics",
+    "admin": "/admin",
+    "dashboard": "/dashboard",
+    "docs": "/docs",
+}
+
+
+def make_admin(
+    live: LiveConfig,
+    sampler: Sampler,
+    call_file: CallFile | None = None,
+    reloader: Reloader | None = None,
+) -> FastAPI:
+    """Return the admin application of one process."""
+    documented = live.runtime.config.general_settings.expose_docs
+    app = FastAPI(
+        title="LLMProxy",
+        version=llmproxy.__version__,
+        openapi_url="/openapi.json" if documented else None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.wrong_keys = WrongKeys()
+    app.add_middleware(SecurityHeaders)
+    state_cache = StateCache(live, sampler, reloader)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> dict[str, str]:
+        return ROOT
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Metrics in Prometheus' text format."""
+        # prometheus-client takes 0.05 s to import: only a scrape pays for it.
+        from llmproxy.batteries.admin.stats.metrics.page import CONTENT_TYPE, metrics_text  # noqa: PLC0415
+
+        state, stats = state_cache.state(), sampler.collector.stats()
+        # Takes milliseconds per dozen endpoints, so it must not block the event loop.
+        text = await run_in_threadpool(metrics_text, state, stats)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    app.include_router(health_routes(live, reloader, sampler.collector))
+    app.include_router(session_routes(live))
+    app.include_router(dashboard_routes())
+    if documented:
+        app.include_router(api_page_routes(app))
+    for routes in (
+        state_routes(sampler, state_cache),
+        call_routes(sampler.collector, call_file),
+        explain_routes(live),
+        event_routes(live, sampler, state_cache),
+        action_routes(live, state_cache, reloader),
+        cache_routes(live),
+    ):
+        app.include_router(routes, prefix="/admin", dependencies=[Depends(require_operator(live))])
+    return app

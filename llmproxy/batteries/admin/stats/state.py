@@ -1,0 +1,259 @@
+"""The content of `/admin/state`: the whole proxy at a moment, all workers together."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import asdict
+from pydantic import BaseModel
+
+import llmproxy
+from llmproxy.batteries.admin.stats import finite
+from llmproxy.batteries.admin.stats.collector import CacheGauges, GroupGauges, cache_of
+from llmproxy.batteries.admin.stats.levels import EndpointGauges, LimitsView, limits_view
+from llmproxy.batteries.admin.stats.sampler import Sampler
+from llmproxy.batteries.admin.stats.status import (
+    EndpointStatus,
+    GroupStatus,
+    ProxyStatus,
+    SharedStateView,
+    endpoint_status,
+    group_status,
+    proxy_status,
+    shared_state_view,
+    why_out,
+)
+from llmproxy.batteries.admin.stats.summary import (
+    RecentStats,
+    TotalStats,
+    recent_of_endpoint,
+    recent_of_groups,
+    totals_of,
+)
+from llmproxy.batteries.telemetry.counters import EndpointCounters, GroupCounters
+from llmproxy.routing import EndpointState, Group
+
+if TYPE_CHECKING:
+    from llmproxy.batteries.reload import Reloader
+    from llmproxy.runtime import LiveConfig
+
+CACHED_FOR_S = 0.5
+
+
+class EndpointView(BaseModel):
+    """One endpoint of one group.
+
+    `why` is a sentence; `reason` is the failure behind it, such as `throttled`. `probing`: a
+    half-open breaker waits for the outcome of a probe; no other call is let through.
+    `ready_in_s`: seconds until it takes calls again; null: not by itself.
+    """
+
+    endpoint: str
+    state: EndpointStatus
+    why: str | None
+    reason: str | None
+    probing: bool
+    ready_in_s: float | None
+    since: float
+    tier: int
+    weight: int
+    breaker: Literal["closed", "open", "half-open"]
+    drained: bool
+    in_flight: int
+    capacity: LimitsView
+    recent: RecentStats
+
+
+class GroupView(BaseModel):
+    """One model group. `degraded`: an endpoint is out; `down`: all endpoints are out."""
+
+    group: str
+    status: GroupStatus
+    waiting: int
+    in_flight: int
+    recent: RecentStats
+    endpoints: list[EndpointView]
+
+
+class ConfigView(BaseModel):
+    """The config in use. `source`: the file that is read again when it changes. `error`: why a
+    newer one was refused."""
+
+    source: str | None
+    loaded_at: float
+    reloads: int
+    failed_reloads: int
+    error: str | None
+    error_at: float | None
+
+
+class StoreView(BaseModel):
+    """The store behind the cache's memory."""
+
+    connected: bool
+    why: str | None
+
+
+class CacheView(BaseModel):
+    """The answer cache. `entries` and `bytes` are in memory."""
+
+    entries: int
+    bytes: int
+    store: StoreView | None
+
+
+class LostView(BaseModel):
+    """Calls since the start that are missing in the logs: the reader or the disk was too slow or
+    failed, or the call file was full."""
+
+    access_log: int
+    call_file: int
+
+
+class ProxyView(BaseModel):
+    """The proxy at a moment. Times are Unix seconds."""
+
+    version: str
+    status: ProxyStatus
+    now: float
+    started_at: float
+    workers: int
+    config: ConfigView
+    shared: SharedStateView | None
+    in_flight: int
+    recent: RecentStats
+    totals: TotalStats
+    groups: list[GroupView]
+    cache: CacheView | None
+    lost: LostView
+
+
+class StateCache:
+    """Computes the state at most twice a second, for everything that asks for it."""
+
+    def __init__(self, live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -> None:
+        self._live = live
+        self._reloader = reloader
+        self._sampler = sampler
+        self._cached: ProxyView | None = None
+        self._cached_at = 0.0
+
+    def state(self) -> ProxyView:
+        """Return the state, at most half a second old."""
+        now = monotonic()
+        if self._cached is None or now - self._cached_at > CACHED_FOR_S:
+            view = _proxy_view(self._live, self._sampler, self._reloader)
+            self._cached, self._cached_at = view, now
+        return self._cached
+
+    def invalidate(self) -> None:
+        """Compute the state anew next time, because an operator changed something."""
+        self._cached = None
+
+
+def _proxy_view(live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -> ProxyView:
+    runtime, stats = live.runtime, sampler.collector.stats()
+    step, seconds = sampler.recent(stats.counters)
+    recent = step.calls.groups
+    groups = [
+        _group_view(
+            group,
+            sampler,
+            recent.get(group.name, GroupCounters()),
+            stats.gauges.groups.get(group.name, GroupGauges()),
+            seconds,
+        )
+        for group in runtime.pool.groups.values()
+    ]
+    return ProxyView(
+        version=llmproxy.__version__,
+        status=proxy_status(live, [group.status for group in groups]),
+        now=sampler.wall(),
+        started_at=sampler.started_at,
+        workers=sampler.collector.workers,
+        config=_config_view(reloader, sampler.started_at),
+        shared=shared_state_view(runtime),
+        in_flight=stats.gauges.in_flight,
+        recent=recent_of_groups(recent.values(), seconds),
+        totals=totals_of(stats.counters),
+        groups=groups,
+        cache=_cache_view(live, stats.gauges.cache),
+        lost=lost_view(stats.counters.calls.lost),
+    )
+
+
+def lost_view(lost: dict[str, int]) -> LostView:
+    """Return what the logs of all workers have lost."""
+    return LostView(access_log=lost.get("access_log", 0), call_file=lost.get("call_file", 0))
+
+
+def _group_view(
+    group: Group, sampler: Sampler, recent: GroupCounters, gauges: GroupGauges, seconds: float
+) -> GroupView:
+    now = monotonic()
+    endpoints = []
+    for state in group.states:
+        name = state.endpoint.name
+        attempts = recent.endpoints.get(name, EndpointCounters())
+        endpoints.append(
+            _endpoint_view(
+                state,
+                sampler.since(group.name, name),
+                gauges.endpoints.get(name, EndpointGauges()),
+                recent_of_endpoint(attempts, seconds),
+                now,
+            )
+        )
+    return GroupView(
+        group=group.name,
+        status=group_status(group, now),
+        waiting=gauges.waiting,
+        in_flight=gauges.in_flight,
+        recent=recent_of_groups([recent], seconds),
+        endpoints=endpoints,
+    )
+
+
+def _endpoint_view(
+    state: EndpointState, since: float, gauges: EndpointGauges, recent: RecentStats, now: float
+) -> EndpointView:
+    status, (why, reason) = endpoint_status(state, now), why_out(state, now)
+    ready_in_s = max(state.ready_at(now) - now, state.available_in_s(0, now))
+    return EndpointView(
+        endpoint=state.endpoint.name,
+        state=status,
+        why=None if status is EndpointStatus.OK else why,
+        reason=reason,
+        probing=status is EndpointStatus.HALF_OPEN and not state.available(now),
+        ready_in_s=finite(ready_in_s),
+        since=since,
+        tier=state.endpoint.tier,
+        weight=state.endpoint.weight,
+        breaker=state.breaker.state(now).value,
+        drained=state.drained,
+        in_flight=gauges.in_flight,
+        capacity=limits_view(state.endpoint.limits, gauges),
+        recent=recent,
+    )
+
+
+def _config_view(reloader: Reloader | None, started_at: float) -> ConfigView:
+    if reloader is not None:
+        return ConfigView(source=str(reloader.file.path), **asdict(reloader.loaded))
+    return ConfigView(
+        source=None,
+        loaded_at=started_at,
+        reloads=0,
+        failed_reloads=0,
+        error=None,
+        error_at=None,
+    )
+
+
+def _cache_view(live: LiveConfig, gauges: CacheGauges) -> CacheView | None:
+    if not live.runtime.config.general_settings.cache:
+        return None
+    l2 = cache_of(live.runtime).l2
+    store = None if l2 is None else StoreView(connected=l2.connected, why=l2.why)
+    return CacheView(entries=gauges.answers, bytes=gauges.bytes, store=store)

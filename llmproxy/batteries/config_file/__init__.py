@@ -1,0 +1,31 @@
+"""Where a Config comes from: a file, or the keys in the environment.
+
+Reads YAML with line numbers and references to the environment; reports every problem with its line
+and its remedy; shows a config, and its JSON Schema. The core takes a Config and knows no file.
+"""
+
+from llmproxy.batteries.config_file.accidents import refuse_accidents
+from llmproxy.batteries.config_file.document import Document, read_document
+from llmproxy.batteries.config_file.environment import config_from_environment
+from llmproxy.batteries.config_file.file import ConfigFile
+from llmproxy.batteries.config_file.loading import (
+    FILE_NAMES,
+    default_file,
+    load_config,
+    parse_config,
+)
+from llmproxy.batteries.config_file.showing import json_schema, masked
+
+__all__ = [
+    "FILE_NAMES",
+    "ConfigFile",
+    "Document",
+    "config_from_environment",
+    "default_file",
+    "json_schema",
+    "load_config",
+    "masked",
+    "parse_config",
+    "read_document",
+    "refuse_accidents",
+]

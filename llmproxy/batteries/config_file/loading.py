@@ -1,0 +1,119 @@
+"""Load a config file whole, or refuse it with every problem in the order of lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from llmproxy.batteries.config_file.battery_settings import battery_conflicts
+from llmproxy.batteries.config_file.battery_values import battery_values
+from llmproxy.batteries.config_file.conflicts import conflicts
+from llmproxy.batteries.config_file.document import Document, read_document
+from llmproxy.batteries.config_file.raw import Conflict
+from llmproxy.batteries.config_file.remedies import explain
+from llmproxy.config import Config
+from llmproxy.errors import ConfigError, Problem
+
+EXAMPLE = "See llmproxy.example.yaml for a working config."
+# The config of a folder, under the first of these names.
+FILE_NAMES = ("llmproxy.yaml", "llmproxy.yml")
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read, resolve and check a config file.
+
+    References such as `os.environ/NAME` are resolved with `environ`. Raises ConfigError with every
+    problem in the file, each with its line, in the order of lines.
+    """
+    return parse_config(config_text(path), environ, file=str(path))
+
+
+def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> Config:
+    """Parse the text of a config; `file` is its name in the problems. Raises ConfigError."""
+    document = read_document(text, environ)
+    found = [Problem(file, error.line, error.found, error.remedy) for error in document.errors]
+    config = None
+    if isinstance(document.value, dict):
+        config, wrong = _checked(document, file)
+        found += wrong
+    elif not found:
+        line = document.line(())
+        if document.value is None:
+            found = [Problem(file, line, "the file is empty.", EXAMPLE)]
+        else:
+            found = [
+                Problem(file, line, "expected key: value lines, found something else.", EXAMPLE)
+            ]
+    if found or config is None:
+        raise ConfigError(sorted(found, key=lambda problem: problem.line))
+    return config
+
+
+def default_file(folder: Path | None = None) -> Path | None:
+    """Return the config file of a folder, by default the current one; None if it has none.
+
+    Raises ConfigError if it has two: neither may be overlooked.
+    """
+    folder = folder or Path()
+    found = [path for name in FILE_NAMES if (path := folder / name).exists()]
+    if len(found) > 1:
+        remedy = "Remove one, or name the one to use with --config."
+        raise ConfigError(
+            [Problem(str(found[1]), 0, f"{found[0].name} is in this folder, too.", remedy)]
+        )
+    return found[0] if found else None
+
+
+def located(problems: Iterable[Problem], text: str) -> list[Problem]:
+    """Return problems with the lines of their paths in the text of a config, in that order."""
+    document = read_document(text, {})
+    placed = [
+        replace(problem, line=document.line(problem.path)) if problem.path else problem
+        for problem in problems
+    ]
+    return sorted(placed, key=lambda problem: problem.line)
+
+
+def config_text(path: Path) -> str:
+    """Return the text of a config file. Raises ConfigError if it cannot be read."""
+    file = str(path)
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        problem = Problem(file, 0, "this file does not exist.", "Check the path. " + EXAMPLE)
+    except IsADirectoryError:
+        problem = Problem(file, 0, "found a directory.", "Give the path of a YAML file.")
+    except PermissionError:
+        problem = Problem(file, 0, "no permission to read the file.", "Check its owner and mode.")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problem = Problem(file, line, "found bytes that are not UTF-8.", "Save it as UTF-8.")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        problem = Problem(file, 0, f"the file cannot be read: {reason}.", "Check the path.")
+    raise ConfigError([problem])
+
+
+def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem]]:
+    config = None
+    clashes = [*conflicts(document.value), *battery_conflicts(document.value)]
+    wrong = [
+        fault for fault in battery_values(document.value) if fault.path not in document.refused
+    ]
+    faults: list[ErrorDetails | Conflict] = [*clashes, *wrong]
+    try:
+        config = Config.model_validate(document.value)
+    except ValidationError as error:
+        faults += [
+            detail
+            for detail in error.errors(include_url=False)
+            # Errors of the text itself are in document.errors. A config that is refused as a whole
+            # has conflicts.
+            if detail["loc"] not in document.refused and (detail["loc"] or not clashes)
+        ]
+    problems = (explain(fault, document, file) for fault in faults)
+    return config, [problem for problem in problems if problem is not None]

@@ -1,0 +1,293 @@
+"""Explain what is wrong in a config file: the line, what was found, and what to do.
+
+A problem repeats a value only as the file spells it, never the content of a variable and never a
+secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, Any
+
+from llmproxy.batteries.config_file.raw import Conflict
+from llmproxy.config.base import Section
+from llmproxy.config.checks import REFUSED
+from llmproxy.config.general import GeneralSettings, Timeouts
+from llmproxy.config.models import Config, ModelEntry, ModelGroup, Params
+from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Tracing
+from llmproxy.errors import Problem
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from llmproxy.batteries.config_file.document import Document
+    from llmproxy.batteries.config_file.raw import Path
+
+# Names in other gateways' configs -> our names.
+SYNONYMS = {
+    "model_list": "model_groups",
+    "litellm_params": "params",
+    "model_params": "params",
+    "litellm_settings": "general_settings",
+    "router_settings": "general_settings",
+    "model_name": "model_group",
+    "endpoints": "models",
+    "api_base": "base_url",
+    "request_timeout": "timeout",
+    "routing_strategy": "strategy",
+    "host": "bind_address",
+    "port": "bind_port",
+    "priority": "tier",
+    "order": "tier",
+    "requests_per_minute": "rpm",
+    "tokens_per_minute": "tpm",
+    "max_parallel_requests": "concurrent",
+    "max_concurrency": "concurrent",
+    "rate_limits": "limits",
+    "pricing": "price",
+    "default_fallbacks": "fallbacks",
+    "virtual_keys": "callers",
+    "redis_tls": "redis_ssl",
+    "redis_user": "redis_username",
+    "sentinel_nodes": "redis_sentinels",
+    "service_name": "redis_sentinel_master",
+}
+# Strategies in other gateways' configs -> our names.
+_STRATEGIES = {
+    "simple-shuffle": "weighted",
+    "round_robin": "weighted",
+    "cost-based-routing": "cheapest",
+    "lowest_cost": "cheapest",
+}
+_PER_MILLION = "Write price: {{{} ...}} at the endpoint, in US dollars per million tokens: {}."
+_TIMES = "this number times 1,000,000"
+# Keys of other gateways that differ in more than the name -> what to write.
+_OTHERWISE = {
+    "input_cost_per_token": _PER_MILLION.format("input:", _TIMES),
+    "output_cost_per_token": _PER_MILLION.format("output:", _TIMES),
+    "cache_read_input_token_cost": _PER_MILLION.format("cached_input:", _TIMES),
+    "master_key": "Write callers: a list in general_settings, each with a name and its own key; "
+    "admin_key is for /admin.",
+}
+# Too common to guess where they belong.
+_AMBIGUOUS = {"host", "port"}
+_PLACES: tuple[tuple[type[Section], str], ...] = (
+    (Params, "params of an endpoint"),
+    (ModelEntry, "an endpoint of models"),
+    (ModelGroup, "a group of model_groups"),
+    (GeneralSettings, "general_settings"),
+    (Timeouts, "general_settings.timeouts"),
+    (Limits, "limits of an endpoint or a caller"),
+    (Price, "price of an endpoint"),
+    (Queue, "general_settings.queue"),
+    (CacheParams, "general_settings.cache_params"),
+    (Caller, "a caller of general_settings.callers"),
+    (Tracing, "general_settings.tracing"),
+    (Config, "the top level"),
+)
+_SECTIONS: dict[tuple[str, ...], type[Section]] = {
+    (): Config,
+    ("model_groups",): ModelGroup,
+    ("model_groups", "models"): ModelEntry,
+    ("model_groups", "models", "params"): Params,
+    ("model_groups", "models", "limits"): Limits,
+    ("model_groups", "models", "price"): Price,
+    ("general_settings",): GeneralSettings,
+    ("general_settings", "timeouts"): Timeouts,
+    ("general_settings", "queue"): Queue,
+    ("general_settings", "cache_params"): CacheParams,
+    ("general_settings", "callers"): Caller,
+    ("general_settings", "tracing"): Tracing,
+    ("general_settings", "callers", "limits"): Limits,
+}
+_SECRET_WORDS = (
+    "key",
+    "token",
+    "secret",
+    "password",
+    "headers",
+    "default_query",
+    "auth",
+    "redis_url",
+)
+_NO_SECRETS = (
+    "azure_ad_token_provider",
+    "exact_token_counts",
+)  # although their names contain such a word
+# prefix of pydantic's error type -> what was expected, what to write
+_EXPECTED = (
+    ("int", "a whole number", "Write digits only."),
+    ("float", "a number", "Write digits, with a point if need be."),
+    ("finite", "a finite number", "Write a number."),
+    ("bool", "true or false", "Write true or false."),
+    ("string", "a string", "Put quotes around it."),
+    ("model", "a mapping (key: value lines)", "Write indented key: value lines."),
+    ("dict", "a mapping (key: value lines)", "Write indented key: value lines."),
+    ("mapping", "a mapping (key: value lines)", "Write indented key: value lines."),
+    ("tuple", "a list (lines that begin with -)", "Write one line beginning with - for each."),
+)
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+}
+
+
+def explain(fault: ErrorDetails | Conflict, document: Document, file: str) -> Problem | None:
+    """Return a fault as a problem; None if it only follows from others."""
+    if isinstance(fault, Conflict):
+        return _conflict(fault, document, file)
+    return _value(fault, document, file)
+
+
+def _value(error: ErrorDetails, document: Document, file: str) -> Problem | None:
+    """Return one of pydantic's errors as a problem; None if it only follows from others."""
+    path: Path = tuple(part for part in error["loc"] if part != "[key]")
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(path, document, file)
+    if kind == "missing":
+        return _missing(path, document, file)
+    context: dict[str, Any] = error.get("ctx", {})
+    if kind == REFUSED and context["key"]:
+        path = (*path, context["key"])
+    line = document.line(path, key=isinstance(error.get("input"), dict | list))
+    place = dotted(path)
+    shown = _found(path, error.get("input"), document)
+    if kind == REFUSED:
+        found = context["found"].replace("{value}", shown)
+        return Problem(file, line, f"{place}: {found}", context["remedy"])
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        bound = f"{words} {context[name]:g}"
+        return Problem(
+            file, line, f"{place}: expected {bound}, found {shown}.", f"Write a number {bound}."
+        )
+    if kind == "too_short":
+        if error.get("input"):  # pydantic counts only the valid ones
+            return None
+        return Problem(
+            file, line, f"{place}: expected at least one.", _ADD.get(path[-1:], _ADD[()])
+        )
+    if kind == "literal_error":
+        return Problem(
+            file,
+            line,
+            f"{place}: expected {context['expected']}, found {shown}.",
+            _meant(str(error.get("input")), re.findall(r"'([^']*)'", context["expected"])),
+        )
+    for start, expected, remedy in _EXPECTED:
+        if kind.startswith(start):
+            return Problem(file, line, f"{place}: expected {expected}, found {shown}.", remedy)
+    return Problem(file, line, f"{place}: {error['msg']}.", "Correct the value.")
+
+
+def _conflict(conflict: Conflict, document: Document, file: str) -> Problem:
+    """Return a conflict as a problem, with the line of the other value."""
+    text = conflict.found.replace("{value}", _found(conflict.path, conflict.value, document))
+    if conflict.other is not None:
+        text = f"{text[:-1]}; the first is on line {document.line(conflict.other)}."
+    line = document.line(conflict.path, key=conflict.other is None)
+    return Problem(file, line, f"{dotted(conflict.path)}: {text}", conflict.remedy)
+
+
+_ADD: dict[Path, str] = {
+    ("model_groups",): "Add a group: `- model_group: NAME` with `models:` below.",
+    ("models",): "Add an endpoint: `- model: NAME` with `params:` below.",
+    ("groups",): "Add a group's name, or remove the key to allow all groups.",
+    (): "Add one.",
+}
+_MISSING = {
+    "model_groups": "Add model_groups with at least one group (see llmproxy.example.yaml).",
+    "model_group": "Add model_group: the name that clients put in `model`.",
+    "models": "Add models: the endpoints of this group, at least one.",
+    "endpoint": "Add endpoint: where spans are sent, such as http://127.0.0.1:4318.",
+    "name": "Add name: the caller's name in logs and metrics.",
+    "input": "Add input: US dollars per million input tokens.",
+    "output": "Add output: US dollars per million output tokens.",
+}
+
+
+def _missing(path: Path, document: Document, file: str) -> Problem:
+    key = str(path[-1])
+    line = document.line(path[:-1], key=True)
+    return Problem(file, line, f"{dotted(path[:-1])}: {key} is missing.", _MISSING[key])
+
+
+def _unknown_key(path: Path, document: Document, file: str) -> Problem:
+    key, line = str(path[-1]), document.line(path, key=True)
+    found = f"{dotted(path[:-1])}: unknown key {shortened(key)!r}."
+    if key in _OTHERWISE:
+        return Problem(file, line, found, _OTHERWISE[key])
+    section = _SECTIONS[tuple(part for part in path[:-1] if isinstance(part, str))]
+    known = tuple(section.model_fields)
+    meant = SYNONYMS.get(key, key)
+    if meant in known:
+        return Problem(file, line, found, f"Write {meant}, its name here.")
+    place = None if key in _AMBIGUOUS else _place(meant)
+    if place is not None:
+        called = "" if meant == key else f" is called {meant} here, and"
+        return Problem(file, line, found, f"It{called} belongs in {place}.")
+    remedy = _similar(key, list(known)) or f"Remove it; known here: {', '.join(known)}."
+    return Problem(file, line, found, remedy)
+
+
+def _place(key: str) -> str | None:
+    """Return the section that a misplaced key belongs in."""
+    return next((place for section, place in _PLACES if key in section.model_fields), None)
+
+
+def _meant(choice: str, known: list[str]) -> str:
+    """Return which of the known choices a wrong choice probably means."""
+    if (ours := _STRATEGIES.get(choice)) in known:
+        return f"Write {ours}, its name here."
+    return _similar(choice, known) or "Write one of these."
+
+
+def _similar(word: str, known: list[str]) -> str | None:
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return f"Did you mean {close[0]}?" if close else None
+
+
+def _found(path: Path, value: object, document: Document) -> str:
+    """Return a wrong value as an error may show it."""
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+    if _secret(path):
+        kind = {bool: "a true/false value", int: "a number", float: "a number"}
+        return kind.get(type(value), "a string") + " (not shown)"
+    if path in document.written:
+        return shortened(repr(document.written[path])) + " from the environment"
+    if not isinstance(value, str):
+        return shortened(str(value).lower())
+    if path[-1:] in (("base_url",), ("azure_endpoint",)) or "://" in value:
+        value = re.split(r"[?#]", value, maxsplit=1)[0]  # a query may hold a key
+        return "a URL with a credential in it" if "@" in value else shortened(repr(value))
+    return shortened(repr(value))
+
+
+def _secret(path: Path) -> bool:
+    words = [str(part).lower() for part in path if part not in _NO_SECRETS]
+    guarded = any(secret in word for word in words for secret in _SECRET_WORDS)
+    # a key where its section should be
+    return guarded or path[-1:] == ("params",) or "callers" in path[-2:]
+
+
+def dotted(path: Path) -> str:
+    """Return a path in the form model_groups[0].models[1].weight."""
+    written = ""
+    for part in path:
+        written += f"[{part}]" if isinstance(part, int) else f".{shortened(part)}"
+    return written.lstrip(".") or "top level"
+
+
+def shortened(text: str) -> str:
+    """Return a text with at most 80 characters."""
+    return text if len(text) <= 80 else text[:77] + "..."

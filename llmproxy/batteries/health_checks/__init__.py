@@ -1,0 +1,25 @@
+"""The health checks battery: looks at endpoints that failed and get no calls.
+
+Others use it through `open_health_checks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from llmproxy.batteries.background import background
+from llmproxy.batteries.health_checks.checker import HealthChecks, Pace
+
+if TYPE_CHECKING:
+    from llmproxy.runtime import LiveConfig
+
+__all__ = ["Pace", "open_health_checks"]
+
+
+@asynccontextmanager
+async def open_health_checks(live: LiveConfig, pace: Pace | None = None) -> AsyncIterator[None]:
+    """Look at endpoints in the background while the block lasts."""
+    async with background(HealthChecks(live, pace or Pace()).run):
+        yield

@@ -1,0 +1,184 @@
+"""Looks at the endpoints that need it, each within half a minute and at a random moment."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from llmproxy.batteries.health_checks.findings import Finding, needs_check, settle
+from llmproxy.batteries.health_checks.request import look_at, target_of
+from llmproxy.config import Config
+from llmproxy.errors import Overload, TimedOut, UpstreamError
+from llmproxy.events import EndpointChange, EndpointStateChanged, HealthChecked
+from llmproxy.providers.base import Endpoint
+from llmproxy.routing import EndpointState
+
+if TYPE_CHECKING:
+    from llmproxy.runtime import LiveConfig, Runtime
+
+MAX_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often to look. An endpoint is looked at `least_s` to `most_s` after it was last heard of,
+    at a random moment, so that instances do not look at once."""
+
+    tick_s: float = 1.0
+    least_s: float = 10.0
+    most_s: float = 22.0
+    timeout_s: float = 5.0
+
+
+class Watch(msgspec.Struct):
+    """What is known of one endpoint. `since`: when it was found to need a check, or had one last.
+    `cleared_at`: when a check last ended its setting aside."""
+
+    since: float
+    wait_s: float
+    cleared_at: float = -inf
+
+
+class Place(NamedTuple):
+    """One endpoint in its group, before a check: when a call last showed something there."""
+
+    group: str
+    states: Sequence[EndpointState]
+    state: EndpointState
+    heard_at: float
+
+
+class HealthChecks:
+    """Owns the watches, and the checks that are under way: one at a time for each address and key,
+    also if several groups have it. Each process looks for itself."""
+
+    def __init__(
+        self, live: LiveConfig, pace: Pace, *, draw: Callable[[], float] = random.random
+    ) -> None:
+        self._live = live
+        self._pace = pace
+        self._draw = draw
+        self._watches: dict[EndpointState, Watch] = {}
+        self._under_way: set[object] = set()
+        self._slots = asyncio.Semaphore(MAX_AT_ONCE)
+
+    async def run(self) -> None:
+        """Look until the task is cancelled."""
+        self._under_way.clear()
+        async with asyncio.TaskGroup() as checks:
+            while True:
+                await asyncio.sleep(self._pace.tick_s)
+                runtime = self._live.runtime
+                for address, mode, places in self._due(runtime, monotonic()):
+                    self._under_way.add(address)
+                    checks.create_task(self._check(runtime, address, mode, places))
+
+    def _due(self, runtime: Runtime, now: float) -> Iterable[tuple[object, str, list[Place]]]:
+        """Return the addresses to look at now, with all endpoints there that need it."""
+        places: dict[object, tuple[str, list[tuple[bool, Place]]]] = {}
+        modes: dict[tuple[str, str], str] | None = None
+        watches = {}
+        for group in runtime.pool.groups.values():
+            for state in group.states:
+                watch = self._watches.get(state)
+                if not needs_check(state, now):
+                    if watch is not None:
+                        watch.since, watches[state] = now, watch
+                    continue
+                if modes is None:
+                    modes = modes_of(runtime.config)
+                mode = modes[group.name, state.endpoint.name]
+                if mode == "off":
+                    continue
+                watches[state] = watch = watch or Watch(now, self._wait_s())
+                heard_at = max(state.past.failed_at, state.past.served_at)
+                is_due = now - max(watch.since, heard_at) >= watch.wait_s
+                address = address_of(state.endpoint, mode)
+                known = places.setdefault(address, (mode, []))
+                known[1].append((is_due, Place(group.name, group.states, state, heard_at)))
+        self._watches = watches
+        for address, (mode, found) in places.items():
+            if any(is_due for is_due, _ in found) and address not in self._under_way:
+                yield address, mode, [place for _, place in found]
+
+    async def _check(
+        self, runtime: Runtime, address: object, mode: str, places: Sequence[Place]
+    ) -> None:
+        try:
+            async with self._slots:
+                finding = await self._look(runtime, places[0].state.endpoint, mode)
+        finally:
+            self._under_way.discard(address)
+        if finding is None or self._live.runtime is not runtime:
+            return  # the config was replaced, and its connections may have been closed
+        now = monotonic()
+        for place in places:
+            self._settle(runtime, place, finding, now)
+        runtime.failover.capacity_freed()
+
+    async def _look(self, runtime: Runtime, endpoint: Endpoint, mode: str) -> Finding | None:
+        """Return what a check finds; None if this machine could not make it."""
+        maker, until = runtime.resources.attempts, monotonic() + self._pace.timeout_s
+        credential = endpoint.credential
+        try:
+            if endpoint.token_source is not None and maker.credentials is not None:
+                credential = await maker.credentials.headers(endpoint)
+            finding = await look_at(
+                maker.client, endpoint, mode, credential=credential, until=until
+            )
+        except UpstreamError as failure:  # no token
+            return failure
+        except Overload:
+            return None
+        if isinstance(finding, UpstreamError) and maker.masking is not None:
+            maker.masking.conceal(finding, None, endpoint, credential)
+        return None if isinstance(finding, TimedOut) and finding.phase == "pool" else finding
+
+    def _settle(self, runtime: Runtime, place: Place, finding: Finding, now: float) -> None:
+        """Report a check, and change the endpoint's state unless a call has shown something."""
+        state, past = place.state, place.state.past
+        watch = self._watches.setdefault(state, Watch(now, 0.0))
+        watch.since, watch.wait_s = now, self._wait_s()
+        if place.heard_at != max(past.failed_at, past.served_at) or not needs_check(state, now):
+            return
+        if isinstance(finding, UpstreamError):
+            finding.endpoint = state.endpoint.name
+        result, changes = settle(
+            *(place.states, state, finding, now),
+            draw=self._draw(),
+            is_believed=watch.cleared_at <= past.served_at,
+        )
+        name = state.endpoint.name
+        runtime.listener.health_checked(HealthChecked(place.group, name, result))
+        for change in changes:
+            if change.what is EndpointChange.CLEARED:
+                watch.cleared_at = now
+            event = EndpointStateChanged(place.group, name, change.what, change.why, change.for_s)
+            runtime.listener.endpoint_state_changed(event)
+
+    def _wait_s(self) -> float:
+        pace = self._pace
+        return pace.least_s + (pace.most_s - pace.least_s) * self._draw()
+
+
+def address_of(endpoint: Endpoint, mode: str) -> object:
+    """Return what one check speaks for: where it goes, and with which key."""
+    key = (endpoint.credential, endpoint.token_source, endpoint.extra_headers)
+    return endpoint.origin, target_of(endpoint, mode), key
+
+
+def modes_of(config: Config) -> dict[tuple[str, str], str]:
+    """Return how each endpoint is looked at, by group and name."""
+    default = config.general_settings.health_check
+    return {
+        (group.model_group, str(entry.name)): entry.health_check or default
+        for group in config.model_groups
+        for entry in group.models
+    }

@@ -1,0 +1,131 @@
+"""What a health check sends, and what the answer shows.
+
+It is a GET of the vendor's list of models with the endpoint's own key, for which no vendor charges,
+or of a path that the operator names. It never carries a client's key, nor a client's headers. A
+vendor without such a list answers 404, which shows more than a TLS handshake: a proxy in front of a
+dead server completes one.
+"""
+
+from __future__ import annotations
+
+from time import time
+
+import msgspec
+
+import llmproxy
+from llmproxy.batteries.health_checks.findings import Answered, Finding
+from llmproxy.calls import Header, header_lines
+from llmproxy.errors import Answer, UpstreamError, UpstreamFailed
+from llmproxy.operations.table import route_to
+from llmproxy.providers.base import Endpoint
+from llmproxy.rules.encoding import readable
+from llmproxy.upstream import Outgoing, Response, UpstreamClient
+
+FREE = "free"
+MAX_BYTES = 8 * 1024 * 1024  # OpenRouter's list of models has about one
+USER_AGENT = f"llmproxy/{llmproxy.__version__} health-check".encode("ascii")
+
+# OpenRouter shows its models to everybody; what it says about a key, only with the key.
+PATHS = {"openrouter": "key"}
+# Anthropic's list is part of its own API: other headers, and pages of 20 by default.
+ANTHROPIC = "anthropic"
+ANTHROPIC_VERSION = (b"anthropic-version", b"2023-06-01")
+ANTHROPIC_LOGIN = b"Bearer sk-ant-oat"  # a token, which is no key
+
+
+class _Model(msgspec.Struct):
+    id: str = ""
+
+
+class _ModelList(msgspec.Struct):
+    data: list[_Model] = []
+    error: object = None
+
+
+_decode = msgspec.json.Decoder(_ModelList).decode
+
+
+def target_of(endpoint: Endpoint, mode: str) -> bytes:
+    """Return the request target of a check. `mode`: `free`, or the operator's path."""
+    if mode != FREE:
+        return mode.encode("ascii")
+    provider = endpoint.provider
+    query = b"limit=1000" if provider.name == ANTHROPIC else b""
+    return provider.target(endpoint, route_to(PATHS.get(provider.name, "models"), "GET"), query)
+
+
+async def look_at(
+    client: UpstreamClient,
+    endpoint: Endpoint,
+    mode: str,
+    *,
+    credential: tuple[Header, ...],
+    until: float,
+) -> Finding:
+    """Send a check and return what it found, at the moment `until` at the latest.
+
+    Raises Overload if this machine has no descriptors or memory for it.
+    """
+    head = header_lines(_headers(endpoint, credential))
+    outgoing = Outgoing(b"GET", target_of(endpoint, mode), head, b"")
+    try:
+        response = await client.send(endpoint, outgoing, until=until)
+        try:
+            answer = Answer(response.status, response.headers, await _body(response, until))
+        finally:
+            response.close()
+    except UpstreamError as failure:
+        failure.endpoint = endpoint.name
+        return failure
+    return _meaning(answer, endpoint, mode, has_key=bool(credential))
+
+
+def _headers(endpoint: Endpoint, credential: tuple[Header, ...]) -> list[Header]:
+    headers = [(b"host", endpoint.host_header), (b"accept", b"application/json")]
+    headers.append((b"user-agent", USER_AGENT))
+    if endpoint.provider.name == ANTHROPIC:
+        credential = tuple(map(_for_anthropic, credential))
+        headers.append(ANTHROPIC_VERSION)
+    replaced = endpoint.extra_header_names
+    headers = [header for header in headers if header[0] not in replaced]
+    return [*headers, *credential, *endpoint.extra_headers]
+
+
+def _for_anthropic(header: Header) -> Header:
+    name, value = header
+    if name != b"authorization" or value.startswith(ANTHROPIC_LOGIN):
+        return header
+    return b"x-api-key", value.removeprefix(b"Bearer ")
+
+
+async def _body(response: Response, until: float) -> bytes:
+    """Return the body, or its beginning if it is very long."""
+    body = b""
+    while len(body) < MAX_BYTES and (chunk := await response.chunk(until, "first byte")):
+        body += chunk
+    return body
+
+
+def _meaning(answer: Answer, endpoint: Endpoint, mode: str, *, has_key: bool) -> Finding:
+    is_list = mode == FREE
+    if answer.status < 300:
+        return _listed(answer, has_key=has_key) if is_list else Answered()
+    if not is_list and answer.status < 500:
+        return Answered()  # what the operator's path thinks of our key says nothing of calls
+    failure = endpoint.provider.failure(answer, endpoint=endpoint.name, wall_now=time())
+    return failure or Answered()  # a redirection, which is not followed
+
+
+def _listed(answer: Answer, *, has_key: bool) -> Finding:
+    encoding = b",".join(value for name, value in answer.headers if name == b"content-encoding")
+    body = readable(answer.body, encoding, max_bytes=MAX_BYTES) if encoding else answer.body
+    if body is None or len(body) >= MAX_BYTES:
+        return Answered(proves_key=has_key)
+    try:
+        listed = _decode(body)
+    except msgspec.ValidationError:  # JSON of another shape
+        return Answered(proves_key=has_key)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return UpstreamFailed("a health check was answered with 200 and no JSON")
+    names = frozenset(model.id.removeprefix("models/") for model in listed.data)  # Gemini's prefix
+    return Answered(proves_key=has_key and not listed.error, models=names)

@@ -1,0 +1,24 @@
+"""Hedging: a second attempt beside one whose endpoint is silent for unusually long (decision 037).
+
+The only module of this package that others import. Without it, a silent endpoint is waited for, as
+long as the operator's limits and the client's patience allow.
+"""
+
+from __future__ import annotations
+
+from llmproxy.batteries.hedging.promptness import LOOK_AGAIN_S
+from llmproxy.batteries.hedging.race import Alarms
+from llmproxy.batteries.hedging.silence import GroupHedging
+
+__all__ = ["LOOK_AGAIN_S", "Hedger"]
+
+
+class Hedger:
+    """Makes the hedging of each group of one process; they share a timer."""
+
+    def __init__(self) -> None:
+        self._alarms = Alarms()
+
+    def __call__(self) -> GroupHedging:
+        """Return the hedging of a new group."""
+        return GroupHedging(self._alarms)

@@ -1,0 +1,9 @@
+"""What is recorded of calls: the access log, counters, traces and the file of calls.
+
+The door of this battery is `Exporters`.
+"""
+
+from llmproxy.batteries.telemetry.access_log import write_lines_to, write_to
+from llmproxy.batteries.telemetry.opening import Exporters, Recorders
+
+__all__ = ["Exporters", "Recorders", "write_lines_to", "write_to"]

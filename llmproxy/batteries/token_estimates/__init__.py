@@ -1,0 +1,14 @@
+"""Estimates the tokens of a call from the bytes of its body, without a tokenizer.
+
+`measure` looks at samples of a body and puts the call into a kind: bodies that are alike in what a
+byte of them costs. An `Estimator` learns for each kind, from the usage that endpoints return, the
+line from bytes to tokens. No tokenizer covers all vendors' models, and none is fast enough for the
+event loop (decision 013). `OutputEstimates` learn how much of its output bound a call writes.
+
+The only module of this package that others import. Without it, the core counts the output bound of
+a call before it is sent, and its usage afterwards.
+"""
+
+from llmproxy.batteries.token_estimates.estimates import LearnedEstimates
+
+__all__ = ["LearnedEstimates"]

@@ -1,0 +1,41 @@
+"""Answers for the pages of other origins: a client whose every answer says who may read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llmproxy.batteries.web_pages.origins import readable_by
+from llmproxy.calls import Headers
+from llmproxy.protocols import Client
+
+
+class PageClient:
+    """A client that is a web page. Implements `Client`; all but `start` is the connection's own."""
+
+    __slots__ = ("_client", "_origin", "abort", "drain", "finish", "write")
+
+    def __init__(self, client: Client, origin: bytes) -> None:
+        self._client = client
+        self._origin = origin
+        self.write = client.write
+        self.drain = client.drain
+        self.finish = client.finish
+        self.abort = client.abort
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is still connected."""
+        return self._client.connected
+
+    @property
+    def started(self) -> bool:
+        """Whether the answer has begun."""
+        return self._client.started
+
+    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
+        """Begin the answer, readable by the page."""
+        self._client.start(status, readable_by(self._origin, headers), length=length)
+
+    def keep_call(self, on_leave: Callable[[], None]) -> None:
+        """Let the call go on when the client leaves, and call `on_leave` instead."""
+        self._client.keep_call(on_leave)

@@ -1,9 +1,0 @@
-"""Callers with keys of their own: who is calling, what a caller may use, and its limits.
-
-The only module of this package that others import. Without it, the core serves every client
-anonymously, and refuses a config that has `callers`.
-"""
-
-from llmproxy.callers.by_key import ConfiguredCallers
-
-__all__ = ["ConfiguredCallers"]
