@@ -21,9 +21,6 @@ from llmproxy.rules.retry import RetryBudget
 PROBE_HINT_S = 1.0
 
 
-Winner = tuple[Try, Accepted]  # the attempt that was accepted first, and its answer
-
-
 class Entrant(Protocol):
     """What a race needs of the call."""
 
@@ -38,6 +35,9 @@ class Entrant(Protocol):
 
     def hedge_in_s(self) -> float | None:
         """Return after how many seconds the only attempt under way may be hedged; None: never."""
+
+    def won(self, attempt: Try) -> None:
+        """Note which attempt was accepted first."""
 
 
 class Hedging(Protocol):
@@ -70,8 +70,9 @@ class Hedging(Protocol):
 
     def race(
         self, entrant: Entrant, first: Try, hedge_at: float
-    ) -> Coroutine[Any, Any, Winner | None]:
-        """Make an attempt, and hedges from a moment on; None if all have failed.
+    ) -> Coroutine[Any, Any, Accepted | None]:
+        """Make an attempt, and hedges from a moment on. Return what was accepted first, after
+        `entrant.won`; None if all have failed.
 
         When it ends, all but the winner have ended, and their connections are closed.
         """

@@ -16,13 +16,8 @@ from llmproxy.streams import Headers
 
 # Unread bytes of a streamed upload. Above this, reading stops and TCP slows the client down.
 HIGH_WATER_BYTES = 256 * 1024
-# What is read of a head here. The last two are sent by browsers only.
-NOTED_HEADERS = frozenset(
-    (
-        *(b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding"),
-        *(b"origin", b"sec-fetch-site"),
-    )
-)
+FROM_BROWSERS = frozenset((b"origin", b"sec-fetch-site"))
+UNUSUAL_HEADERS = FROM_BROWSERS | {b"expect", b"transfer-encoding"}
 METHODS = {name.encode("ascii"): name for name in ("GET", "HEAD", "POST", "DELETE", "OPTIONS")}
 
 
@@ -191,34 +186,39 @@ def parse_head(
         is_control_path(path),
         body,
     )
-    content_length = hosts = 0
-    for name, value in headers:
-        if name not in NOTED_HEADERS:
-            continue
-        if name == b"content-length":
-            content_length = int(value)
-        elif name == b"content-type":
-            body.streamed = not request.control and value[:10].lower() == b"multipart/"
-        elif name == b"host":
-            hosts += 1
-            if not _HOST.fullmatch(value):
-                request.refuse("The Host header is no host with an optional port.", 400)
-        elif name == b"expect":
-            # RFC 9110, 10.1.1: what an HTTP/1.0 client expects is ignored.
-            request.expects_continue = version != "1.0" and value.lower() == b"100-continue"
-        elif name != b"transfer-encoding":
-            request.from_browser = True
-        elif value.lower() != b"chunked":
-            request.refuse(f"The transfer-encoding must be 'chunked', found {value!r}.", 400)
-    _check_version(request, hosts)
-    if content_length > body.max_bytes and not body.streamed:
+    named = dict(headers)
+    kind = named.get(b"content-type")
+    if kind is not None and not request.control:
+        body.streamed = kind[:10].lower() == b"multipart/"
+    if not UNUSUAL_HEADERS.isdisjoint(named):
+        _note_unusual(request)
+    host = named.get(b"host")
+    if version != "1.1" or host is None or len(named) < len(headers):
+        _check_version(request)
+    if host is not None and not _HOST.fullmatch(host):
+        request.refuse("The Host header is no host with an optional port.", 400)
+    if not body.streamed and int(named.get(b"content-length", 0)) > body.max_bytes:
         body.refuse_size()
     return request
 
 
-def _check_version(request: IncomingRequest, hosts: int) -> None:
+def _note_unusual(request: IncomingRequest) -> None:
+    """Note what only some clients send, and refuse a transfer coding but `chunked`."""
+    for name, value in request.headers:
+        if name in FROM_BROWSERS:
+            request.from_browser = True
+        elif name == b"expect":
+            # RFC 9110, 10.1.1: what an HTTP/1.0 client expects is ignored.
+            is_continue = value.lower() == b"100-continue"
+            request.expects_continue = request.http_version != "1.0" and is_continue
+        elif name == b"transfer-encoding" and value.lower() != b"chunked":
+            request.refuse(f"The transfer-encoding must be 'chunked', found {value!r}.", 400)
+
+
+def _check_version(request: IncomingRequest) -> None:
     """Refuse a version that is not HTTP/1, and a number of Host headers that it does not allow."""
     version = request.http_version
+    hosts = sum(name == b"host" for name, _ in request.headers)
     if version not in ("1.0", "1.1"):
         request.refuse(f"HTTP/{version} is not supported; use HTTP/1.1.", 505)
     elif hosts != 1 and (hosts or version == "1.1"):  # HTTP/1.0 does without a Host

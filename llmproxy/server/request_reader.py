@@ -171,8 +171,8 @@ class RequestReader:
         self.state, self.request = BODY, request
         self._headers = []
         max_bytes = limits.max_header_bytes
-        line = b"%b %b " % (self._parser.get_method(), self._url)
-        if not (self._head.startswith(line + b"HTTP/") or _speaks_http(self._head, line)):
+        line = b"%b %b HTTP/" % (self._parser.get_method(), self._url)
+        if not (self._head.startswith(line) or _speaks_http(self._head, line[:-5])):
             request.refuse("It speaks RTSP or ICE, not HTTP.", 400)
         if self._head_bytes > max_bytes and request.head_bytes() > max_bytes:
             body.fail(_head_too_large(max_bytes))

@@ -18,48 +18,31 @@ from llmproxy.streams import Content, Headers, PourTimes, Sink
 
 # Unread bytes of one response. Above this, reading stops; a stalled stream may hold 256 KiB in all.
 HIGH_WATER_BYTES = 64 * 1024
-CONTENT_HEADERS = frozenset(
-    (
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"transfer-encoding",
-        b"x-request-id",
-    )
-)
 
 
 def content_of(headers: Headers) -> Content:
-    """Return what the headers say about the body, read in one pass.
+    """Return what the headers say about the body; of a header given twice, the last one counts.
 
     Raises ValueError for a transfer coding that a proxy would have to undo.
     """
-    kind = encoding = b""
-    length: int | None = None
-    request_id: bytes | None = None
-    chunked = False
-    for name, value in headers:
-        if name not in CONTENT_HEADERS:
-            continue
-        if name == b"content-type":
-            kind = value.lower()
-        elif name == b"content-length":
-            length = int(value)
-        elif name == b"content-encoding":
-            encoding = b"" if value.lower() == b"identity" else value
-        elif name == b"x-request-id":
-            request_id = value
-        elif value.lower() != b"chunked":
-            raise ValueError(f"unsupported transfer-encoding {value!r}")
-        else:
-            chunked = True
+    named = dict(headers)
+    chunked = b"transfer-encoding" in named
+    if chunked:
+        for name, value in headers:
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise ValueError(f"unsupported transfer-encoding {value!r}")
+    kind = named.get(b"content-type", b"").lower()
+    encoding = named.get(b"content-encoding", b"")
+    if encoding and encoding.lower() == b"identity":
+        encoding = b""
+    length = int(named[b"content-length"]) if b"content-length" in named else None
     return Content(
         not kind or kind.startswith(b"application/json"),
         not encoding and kind.startswith(b"text/event-stream"),
         encoding,
         length,
         chunked or length is not None,
-        request_id,
+        named.get(b"x-request-id"),
     )
 
 

@@ -12,11 +12,14 @@ import logging
 from time import monotonic
 
 from llmproxy.batteries.hedging.promptness import LOOK_AGAIN_S
+from llmproxy.calls import Accepted
 from llmproxy.errors import UpstreamError
 from llmproxy.routing.actions import Try
-from llmproxy.routing.group import Entrant, Winner
+from llmproxy.routing.group import Entrant
 
 logger = logging.getLogger("llmproxy")
+
+Winner = tuple[Try, Accepted]  # the attempt that was accepted first, and its answer
 
 LOOK_EVERY_S = 0.05  # so late a hedge may begin
 
@@ -87,8 +90,8 @@ class Race:
         self._hedge_ended: asyncio.Event | None = None
         alarms.set(self, hedge_at)
 
-    async def run(self, first: Try) -> Winner | None:
-        """Return the attempt that was accepted first, and its answer; None if all have failed.
+    async def run(self, first: Try) -> Accepted | None:
+        """Return the answer that was accepted first; None if all attempts have failed.
 
         All others have ended by then, and their connections are closed.
         """
@@ -107,7 +110,10 @@ class Race:
             self._alarms.clear(self)
             if self._tasks:
                 await self._stop(winner)
-        return winner
+        if winner is None:
+            return None
+        self._entrant.won(winner[0])
+        return winner[1]
 
     async def _rest(self) -> Winner | None:
         """Wait for the hedges after the first attempt has failed."""

@@ -12,11 +12,12 @@ from typing import Any
 
 from llmproxy.batteries.hedging.promptness import HedgeBudget, Promptness, kind_of, model_thinks
 from llmproxy.batteries.hedging.race import Alarms, Race
+from llmproxy.calls import Accepted
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import TimedOut
 from llmproxy.routing.actions import RoutedCall, Try
 from llmproxy.routing.endpoint import EndpointState, StateChange, fail_breaker
-from llmproxy.routing.group import Entrant, Group, Winner
+from llmproxy.routing.group import Entrant, Group
 from llmproxy.routing.tier import CallDemand
 from llmproxy.rules.breaker import BreakerState
 
@@ -110,7 +111,7 @@ class GroupHedging:
 
     def race(
         self, entrant: Entrant, first: Try, hedge_at: float
-    ) -> Coroutine[Any, Any, Winner | None]:
+    ) -> Coroutine[Any, Any, Accepted | None]:
         """Make an attempt, and hedges from a moment on; None if all have failed."""
         return Race(entrant, self._alarms, hedge_at).run(first)
 

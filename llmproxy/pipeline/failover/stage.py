@@ -23,7 +23,6 @@ from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLi
 from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
 from llmproxy.routing.fallbacks import Fallbacks
-from llmproxy.routing.group import Winner
 from llmproxy.routing.too_large import note_answer, note_refusal, too_small_for
 from llmproxy.steps import ANSWERED, OUTRUN, Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 
@@ -95,8 +94,16 @@ class FirstAccepted:
                 action = attempts.next(now, stage.draw())
                 match action:
                     case Try():
-                        if await self._try(action):
-                            return self._accepted
+                        try:
+                            accepted = await self._made(action)
+                        except UpstreamError as failure:
+                            self.failed(action, failure)
+                        else:
+                            if accepted is not None:
+                                self._accept(accepted)
+                                return accepted
+                        finally:
+                            record.waited_s += monotonic() - now
                     case WaitInLine(at_most_s):
                         await self._wait_in_line(at_most_s)
                     case Pause(seconds):
@@ -106,7 +113,8 @@ class FirstAccepted:
                         raise error
                     case _:
                         assert_never(action)
-        except BaseException as error:
+        except BaseException as error:  # none accepted it, the client left, or it is our bug
+            self._abandon_all()
             attempts.close(monotonic())
             if isinstance(error, NoEndpoint):
                 self._note_skipped(error)
@@ -149,26 +157,13 @@ class FirstAccepted:
             unwritten=unwritten,
         )
 
-    async def _try(self, attempt: Try) -> bool:
-        """Make an attempt. Returns whether it was accepted, or a hedge beside it."""
-        winner: Winner | None = None
-        try:
-            hedging, hedge_in_s = self._group.hedging, self.attempts.hedge_in_s()
-            if hedging is None or hedge_in_s is None:
-                winner = attempt, await self.make(attempt)
-            else:
-                winner = await hedging.race(self, attempt, attempt.began_at + hedge_in_s)
-        except UpstreamError as failure:
-            self.failed(attempt, failure)
-        except BaseException:  # the client left, or it is our bug
-            self._abandon_all()
-            raise
-        finally:
-            self._record.waited_s += monotonic() - attempt.began_at
-        if winner is None:
-            return False
-        self._accept(*winner)
-        return True
+    def _made(self, attempt: Try) -> Coroutine[Any, Any, Accepted | None]:
+        """Make an attempt, and hedges beside it if it may have some; None: all have failed."""
+        self._attempt = attempt
+        hedging, hedge_in_s = self._group.hedging, self.attempts.hedge_in_s()
+        if hedging is None or hedge_in_s is None:
+            return self.make(attempt)
+        return hedging.race(self, attempt, attempt.began_at + hedge_in_s)
 
     def make(self, attempt: Try) -> Coroutine[Any, Any, Accepted]:
         """Make an attempt. Raises UpstreamError."""
@@ -187,8 +182,12 @@ class FirstAccepted:
         """Return an attempt to make beside the one under way; None if there is none now."""
         return self.attempts.hedge(monotonic())
 
-    def _accept(self, attempt: Try, accepted: Accepted) -> None:
-        self._attempt, self._accepted = attempt, accepted
+    def won(self, attempt: Try) -> None:
+        """Note that this attempt was accepted first."""
+        self._attempt = attempt
+
+    def _accept(self, accepted: Accepted) -> None:
+        self._accepted, attempt = accepted, self._attempt
         now, checkout, response = monotonic(), attempt.checkout, accepted.response
         if checkout.wants_report:
             self._note_limits(attempt, response.headers)
@@ -238,6 +237,8 @@ class FirstAccepted:
         self._note_end(step, failure.message)
 
     def _abandon_all(self) -> None:
+        if not self.attempts.under_way:
+            return
         now = monotonic()
         for attempt in list(self.attempts.under_way):
             self.attempts.abandoned(attempt, now)

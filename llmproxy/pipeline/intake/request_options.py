@@ -17,23 +17,12 @@ MAX_PRIORITY = 100
 # openai-node's `x-stainless-timeout` ends with the head of an answer, openai-python's read timeout
 # begins anew with each byte.
 READ_TIMEOUT_HEADER = b"x-stainless-read-timeout"
-OPTION_HEADERS = frozenset(
-    (
-        b"content-type",
-        b"content-encoding",
-        b"content-length",
-        b"x-request-id",
-        TIMEOUT_HEADER,
-        PRIORITY_HEADER,
-        EXPLAIN_HEADER,
-        READ_TIMEOUT_HEADER,
-        b"x-stainless-timeout",
-    )
-)
+TIMEOUT_HEADERS = (TIMEOUT_HEADER, READ_TIMEOUT_HEADER, b"x-stainless-timeout")
+OPTION_HEADERS = frozenset((b"x-request-id", PRIORITY_HEADER, EXPLAIN_HEADER, *TIMEOUT_HEADERS))
 
 
 class RequestOptions:
-    """What the headers ask of the proxy."""
+    """What the headers ask of the proxy; of a header given twice, the last one counts."""
 
     __slots__ = (
         "begin_s",
@@ -48,32 +37,29 @@ class RequestOptions:
     )
 
     def __init__(self, headers: Headers) -> None:
-        self.content_type = b""
-        self.content_encoding = b""
-        self.content_length: int | None = None
+        named = dict(headers)
+        self.content_type = named.get(b"content-type", b"")
+        self.content_encoding = named.get(b"content-encoding", b"").lower()
+        length = named.get(b"content-length")
+        self.content_length = None if length is None else int(length)
         self.request_id = ""
         self.explain = False
         self.priority = 0  # a higher one is served first when calls wait
         self.total_s = inf  # for the whole call, from x-llmproxy-timeout-s
         self.begin_s = inf  # until the answer begins, from either timeout of the SDK
         self.patience_s = inf  # for each silence, from the SDK's read timeout
-        for name, value in headers:
-            if name not in OPTION_HEADERS:
-                continue
-            if name == b"content-type":
-                self.content_type = value
-            elif name == b"content-encoding":
-                self.content_encoding = value.lower()
-            elif name == b"content-length":
-                self.content_length = int(value)
-            elif name == b"x-request-id":
-                self.request_id = _readable_id(value[:MAX_ID_BYTES])
-            elif name == EXPLAIN_HEADER:
-                self.explain = value not in (b"", b"0", b"false")
-            elif name == PRIORITY_HEADER:
-                self.priority = _priority(value)
-            else:
-                self._note_timeout(name, value)
+        if not OPTION_HEADERS.isdisjoint(named):
+            self._read(named)
+
+    def _read(self, named: dict[bytes, bytes]) -> None:
+        """Read the headers of which most requests have none."""
+        self.request_id = _readable_id(named.get(b"x-request-id", b"")[:MAX_ID_BYTES])
+        self.explain = named.get(EXPLAIN_HEADER, b"") not in (b"", b"0", b"false")
+        if PRIORITY_HEADER in named:
+            self.priority = _priority(named[PRIORITY_HEADER])
+        for name in TIMEOUT_HEADERS:
+            if name in named:
+                self._note_timeout(name, named[name])
 
     def _note_timeout(self, name: bytes, value: bytes) -> None:
         ours = name == TIMEOUT_HEADER
