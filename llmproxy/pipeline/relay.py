@@ -31,6 +31,7 @@ from llmproxy.streams import Mask, PourTimes, masked_text
 MAX_UNFINISHED_BYTES = 64 * 1024
 # The end of a stream, which holds the terminal event and the usage.
 TAIL_BYTES = 16 * 1024
+MAX_TAIL_BYTES = 2 * TAIL_BYTES  # before it is cut: seldom
 _ID_LINE = re.compile(rb"(?:^|[\r\n])(?:id|retry)")
 # Larger unary answers are not searched for their usage.
 MAX_USAGE_BODY_BYTES = 1024 * 1024
@@ -136,9 +137,10 @@ class _EventStream:
 
     def write(self, chunk: bytes) -> bool:
         """Pass on the bytes up to the end of the last whole event."""
-        self._tail += chunk
-        if len(self._tail) > 2 * TAIL_BYTES:
-            del self._tail[:-TAIL_BYTES]
+        tail = self._tail
+        tail += chunk
+        if len(tail) > MAX_TAIL_BYTES:
+            del tail[:-TAIL_BYTES]
         if self._unfinished or not chunk.endswith(b"\n\n"):
             chunk = self._unfinished + chunk
             length = complete_length(chunk)
