@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from llmproxy.calls import Call, Header, Headers
+from llmproxy.calls import Call, Header, Headers, header_lines
 from llmproxy.config import Limits, Price
 from llmproxy.errors import Answer, UpstreamError
 from llmproxy.operations import Dialect, EventKind, Route
@@ -182,6 +182,18 @@ class Provider:
     def path(self, endpoint: Endpoint, route: Route) -> bytes:
         """Return the path of a route at an endpoint."""
         return endpoint.prefix + b"/" + route.path.encode("ascii")
+
+    def head(
+        self, endpoint: Endpoint, route: Route, headers: Headers, credential: tuple[Header, ...]
+    ) -> bytes:
+        """Return header lines for a route. The operator's default_headers replace the client's of
+        the same name."""
+        del route
+        replaced = endpoint.extra_header_names
+        if replaced:
+            headers = [header for header in headers if header[0] not in replaced]
+        host = (b"host", endpoint.host_header)
+        return header_lines([host, *headers, *credential, *endpoint.extra_headers])
 
     # ---- the meaning of answers: override these for a vendor with its own formats
 

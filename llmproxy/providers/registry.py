@@ -9,6 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from llmproxy.config import OPENAI_BASE_URL
+from llmproxy.providers.anthropic import ANTHROPIC
 from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
 from llmproxy.providers.base import Provider
 
@@ -25,10 +26,7 @@ PROVIDERS: tuple[Provider, ...] = (
     OPENAI,
     AZURE,
     AZURE_CLASSIC,
-    # Anthropic takes a Bearer key on its OpenAI-compatible paths, as the OpenAI client sends it.
-    # Not confirmed: its own /v1/messages documents x-api-key only. If it refuses Bearer there, use
-    # default_headers: {x-api-key: ...} instead of api_key.
-    Provider("anthropic", "https://api.anthropic.com/v1/", hosts=("api.anthropic.com",)),
+    ANTHROPIC,
     Provider("cerebras", "https://api.cerebras.ai/v1/", hosts=("api.cerebras.ai",)),
     Provider("cohere", "https://api.cohere.ai/compatibility/v1/", hosts=("api.cohere.ai",)),
     Provider("deepinfra", "https://api.deepinfra.com/v1/openai/", hosts=("api.deepinfra.com",)),

@@ -14,8 +14,9 @@ import msgspec
 
 import llmproxy
 from llmproxy.batteries.health_checks.findings import Answered, Finding
-from llmproxy.calls import Header, header_lines
+from llmproxy.calls import Header
 from llmproxy.errors import Answer, UpstreamError, UpstreamFailed
+from llmproxy.operations import Route
 from llmproxy.operations.table import route_to
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.encoding import readable
@@ -24,13 +25,11 @@ from llmproxy.upstream import Outgoing, Response, UpstreamClient
 FREE = "free"
 MAX_BYTES = 8 * 1024 * 1024  # OpenRouter's list of models has about one
 USER_AGENT = f"llmproxy/{llmproxy.__version__} health-check".encode("ascii")
+HEADERS = [(b"accept", b"application/json"), (b"user-agent", USER_AGENT)]
 
 # OpenRouter shows its models to everybody; what it says about a key, only with the key.
 PATHS = {"openrouter": "key"}
-# Anthropic's list is part of its own API: other headers, and pages of 20 by default.
-ANTHROPIC = "anthropic"
-ANTHROPIC_VERSION = (b"anthropic-version", b"2023-06-01")
-ANTHROPIC_LOGIN = b"Bearer sk-ant-oat"  # a token, which is no key
+ANTHROPIC = "anthropic"  # its list has pages of 20 by default
 
 
 class _Model(msgspec.Struct):
@@ -51,7 +50,11 @@ def target_of(endpoint: Endpoint, mode: str) -> bytes:
         return mode.encode("ascii")
     provider = endpoint.provider
     query = b"limit=1000" if provider.name == ANTHROPIC else b""
-    return provider.target(endpoint, route_to(PATHS.get(provider.name, "models"), "GET"), query)
+    return provider.target(endpoint, _route(endpoint), query)
+
+
+def _route(endpoint: Endpoint) -> Route:
+    return route_to(PATHS.get(endpoint.provider.name, "models"), "GET")
 
 
 async def look_at(
@@ -66,7 +69,7 @@ async def look_at(
 
     Raises Overload if this machine has no descriptors or memory for it.
     """
-    head = header_lines(_headers(endpoint, credential))
+    head = endpoint.provider.head(endpoint, _route(endpoint), HEADERS, credential)
     outgoing = Outgoing(b"GET", target_of(endpoint, mode), head, b"")
     try:
         response = await client.send(endpoint, outgoing, until=until)
@@ -78,24 +81,6 @@ async def look_at(
         failure.endpoint = endpoint.name
         return failure
     return _meaning(answer, endpoint, mode, has_key=bool(credential))
-
-
-def _headers(endpoint: Endpoint, credential: tuple[Header, ...]) -> list[Header]:
-    headers = [(b"host", endpoint.host_header), (b"accept", b"application/json")]
-    headers.append((b"user-agent", USER_AGENT))
-    if endpoint.provider.name == ANTHROPIC:
-        credential = tuple(map(_for_anthropic, credential))
-        headers.append(ANTHROPIC_VERSION)
-    replaced = endpoint.extra_header_names
-    headers = [header for header in headers if header[0] not in replaced]
-    return [*headers, *credential, *endpoint.extra_headers]
-
-
-def _for_anthropic(header: Header) -> Header:
-    name, value = header
-    if name != b"authorization" or value.startswith(ANTHROPIC_LOGIN):
-        return header
-    return b"x-api-key", value.removeprefix(b"Bearer ")
 
 
 async def _body(response: Response, until: float) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmproxy.calls import Call, Header, Headers, header_lines
+from llmproxy.calls import Call, Header, Headers
 from llmproxy.operations import Replay
 from llmproxy.protocols import Upload
 from llmproxy.providers.base import BARE_KEYS, Endpoint
@@ -30,10 +30,11 @@ def outgoing_request(
         headers = [header for header in headers if header[0] != b"accept-encoding"]
     if record.request.trace is not None:
         headers = onward(headers, record.request.trace, record.attempts)
+    provider, route = endpoint.provider, call.route
     return Outgoing(
         call.method.encode("ascii"),
-        endpoint.provider.target(endpoint, call.route, call.query),
-        _rendered(headers, credential, endpoint),
+        provider.target(endpoint, route, call.query),
+        provider.head(endpoint, route, headers, credential),
         _body_for(call, endpoint),
         fresh=call.replay is UNSAFE,
     )
@@ -52,15 +53,6 @@ def _brought(headers: Headers, endpoint: Endpoint, record: CallRecord) -> tuple[
     if credential:
         record.key_origin = endpoint.origin
     return credential
-
-
-def _rendered(headers: Headers, credential: tuple[Header, ...], endpoint: Endpoint) -> bytes:
-    """Return header lines. The operator's default_headers replace the client's of the same name."""
-    replaced = endpoint.extra_header_names
-    if replaced:
-        headers = [header for header in headers if header[0] not in replaced]
-    host = (b"host", endpoint.host_header)
-    return header_lines([host, *headers, *credential, *endpoint.extra_headers])
 
 
 def _body_for(call: Call, endpoint: Endpoint) -> bytes | Upload:

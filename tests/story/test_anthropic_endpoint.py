@@ -1,0 +1,89 @@
+"""An endpoint of Anthropic gets what its own API wants: a key without a scheme, and a version."""
+
+import pytest
+
+from tests.support.client import CHAT, ask
+from tests.support.proxy import config_for, serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import always, http, scripted
+
+MESSAGE = {"model": "gpt-4.1", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+ANSWER = b'{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}]}'
+MESSAGES = "/v1/messages"
+
+
+def at(vendor, **params):
+    entry = {"provider": "anthropic", "params": {"base_url": vendor.base_url, **params}}
+    return config_for(entry)
+
+
+async def asked(params, path=MESSAGES, body=MESSAGE, headers=()):
+    """Return the request that an endpoint of Anthropic got for a call."""
+    async with scripted(always(http(ANSWER))) as vendor:
+        async with serve_proxy(at(vendor, **params)) as proxy:
+            await ask(proxy.port, path, body, headers=list(headers))
+    return vendor.received[0]
+
+
+def credentials(request):
+    return {
+        name: value
+        for name in ("authorization", "x-api-key", "api-key")
+        if (value := request.header(name)) is not None
+    }
+
+
+@pytest.mark.parametrize("path", [MESSAGES, "/v1/messages/count_tokens"])
+@bounded()
+async def test_its_own_paths_get_the_key_and_a_version(path):
+    request = await asked({"api_key": "sk-ant-ours"}, path)
+    assert credentials(request) == {"x-api-key": "sk-ant-ours"}
+    assert request.header("anthropic-version") == "2023-06-01"
+
+
+@bounded()
+async def test_a_clients_version_and_betas_pass():
+    chosen = [("anthropic-version", "2027-01-01"), ("anthropic-beta", "a-1,b-2")]
+    request = await asked({"api_key": "sk-ant-ours"}, headers=chosen)
+    names = [name for name, _ in request.headers]
+    assert names.count("anthropic-version") == 1
+    assert request.header("anthropic-version") == "2027-01-01"
+    assert request.header("anthropic-beta") == "a-1,b-2"
+
+
+@bounded()
+async def test_a_version_of_the_config_replaces_the_clients_and_the_default():
+    params = {"api_key": "sk-ant-ours", "default_headers": {"anthropic-version": "2026-01-01"}}
+    for headers in ([], [("anthropic-version", "2027-01-01")]):
+        request = await asked(params, headers=headers)
+        versions = [value for name, value in request.headers if name == "anthropic-version"]
+        assert versions == ["2026-01-01"]
+
+
+@bounded()
+async def test_the_path_of_openais_clients_gets_a_bearer_key():
+    request = await asked({"api_key": "sk-ant-ours"}, "/v1/chat/completions", CHAT)
+    assert credentials(request) == {"authorization": "Bearer sk-ant-ours"}
+    assert request.header("anthropic-version") is None
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"api_key": "sk-ant-oat01-token"},
+        {"default_headers": {"Authorization": "Bearer sk-ant-oat01-token"}},
+    ],
+)
+@bounded()
+async def test_a_token_or_a_config_that_says_so_is_sent_as_bearer(params):
+    request = await asked(params)
+    assert credentials(request) == {"authorization": "Bearer sk-ant-oat01-token"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("x-api-key", "sk-ant-own"), ("authorization", "Bearer sk-ant-own")]
+)
+@bounded()
+async def test_a_clients_own_key_keeps_its_header(name, value):
+    request = await asked({}, headers=[(name, value)])
+    assert credentials(request) == {name: value}
