@@ -125,7 +125,7 @@ SAMPLED = 0x01  # a flag of traces: the spans are recorded
 
 
 class TraceContext(msgspec.Struct, frozen=True, gc=False):
-    """A call's position in a distributed trace, a tree of spans (rules/trace_context.py).
+    """A call's position in a distributed trace, a tree of spans (tracing/trace_context.py).
 
     `span_id`: of the call; `parent_id`: of the client, None = the trace begins here. `state`: the
     client's `tracestate`.

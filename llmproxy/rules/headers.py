@@ -56,7 +56,7 @@ _DOWN = (
         b"set-cookie2",
     }
 )
-# Which pages may read an answer is the operator's decision (rules/origins.py), not the vendor's.
+# The operator decides which pages may read an answer (web_pages/origins.py), not the vendor.
 _DOWN_PREFIXES = (b"x-llmproxy-", b"access-control-")
 # The limits of the endpoint's account; dropped for a caller that has limits of its own.
 _DOWN_PREFIXES_OWN_LIMITS = (*_DOWN_PREFIXES, b"x-ratelimit-", b"anthropic-ratelimit-")
