@@ -9,6 +9,7 @@ OpenRouter's "Errors" (an error at the top or inside a choice) and reports of cl
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from enum import StrEnum
 
 import msgspec
@@ -115,10 +116,14 @@ def read_answer(body: bytes, member: str | None) -> tuple[AnswerKind, Usage | No
         else:
             if usual.is_answer:
                 return ANSWER, None if usual.usage is None else usual.usage.usage()
-    if not body.startswith(b"{") and not (start := body.lstrip()).startswith(b"{"):
-        return _without_object(start, member) if start else AnswerKind.UNREADABLE, None
+    if not body.startswith(b"{"):
+        body = _stripped(body)
+        if not body.startswith(b"{"):
+            return _without_object(body, member) if body else AnswerKind.UNREADABLE, None
     try:
         whole = _whole.decode(body)
+    except RecursionError:  # nested deeper than we read
+        return ANSWER, None
     except UNREADABLE:
         return AnswerKind.UNREADABLE, None
     kind = _kind_of(whole, member)
@@ -161,7 +166,12 @@ def _answers_otherwise(whole: _Whole) -> bool:
 
 def begins_as_json(start: bytes) -> bool:
     """Whether the beginning of a body can be that of a JSON answer."""
-    return start.lstrip()[:1] in (b"{", b"[", b"")
+    return _stripped(start)[:1] in (b"{", b"[", b"")
+
+
+def _stripped(body: bytes) -> bytes:
+    """Return a body without blanks at its beginning, and without the mark that says it is UTF-8."""
+    return body.removeprefix(BOM_UTF8).lstrip()
 
 
 def begins_as_events(start: bytes) -> bool:

@@ -1,11 +1,12 @@
 """A whole answer holds an answer, or it says in one of many ways that there is none."""
 
 import json
+from codecs import BOM_UTF8
 
 import pytest
 
 from llmproxy.operations import OPERATIONS
-from llmproxy.operations.answers import AnswerKind, begins_as_events, read_answer
+from llmproxy.operations.answers import AnswerKind, begins_as_events, begins_as_json, read_answer
 from llmproxy.operations.usage import usage_of
 
 MESSAGE = {"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "stop"}
@@ -113,6 +114,17 @@ def test_events_are_recognised_without_their_content_type(start):
 WHOLE = json.dumps(
     {"id": "x", "choices": [{"index": 0, **MESSAGE}], "usage": {"prompt_tokens": 3}}
 ).encode()
+
+
+@pytest.mark.parametrize("start", [BOM_UTF8, BOM_UTF8 + b"\n", b"\n"])
+def test_the_mark_of_utf_8_and_blanks_before_an_answer_change_nothing(start):
+    assert read_answer(start + WHOLE, "choices") == read_answer(WHOLE, "choices")
+    assert begins_as_json(start + WHOLE)
+
+
+def test_an_answer_that_is_nested_too_deeply_to_be_read_is_no_failure():
+    nested = b'"x": ' + b"[" * 5000 + b"]" * 5000
+    assert kind("chat/completions", b"{%b, %b" % (nested, WHOLE[1:])) == "answer"
 
 
 @pytest.mark.parametrize("cut", range(1, len(WHOLE)))
