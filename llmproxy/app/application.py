@@ -10,7 +10,13 @@ import logging
 from collections.abc import Callable, Iterable
 from time import monotonic, time
 
-from llmproxy.app.local import LocalAnswer, browser_refused, local_answer, no_admin
+from llmproxy.app.local import (
+    LocalAnswer,
+    browser_refused,
+    dialect_read_by,
+    local_answer,
+    no_admin,
+)
 from llmproxy.app.rendering import send_error
 from llmproxy.calls import Headers, Request, TraceContext
 from llmproxy.errors import (
@@ -29,7 +35,7 @@ from llmproxy.gateway import answer
 from llmproxy.pipeline.intake import not_found
 from llmproxy.protocols import ASGIApp, Client, Downstream, Receive, Scope, Send, WebPages
 from llmproxy.record import CallRecord, RequestSummary
-from llmproxy.rules.paths import dialect_of, route_of
+from llmproxy.rules.paths import route_of
 from llmproxy.runtime import LiveConfig, Runtime
 
 logger = logging.getLogger("llmproxy")
@@ -166,7 +172,7 @@ def _end_with(
 ) -> None:
     record.answer.error, record.answer.error_source = _label(error), _blame(error, record)
     if not client.started:
-        send_error(client, error, record, dialect_of(request.path))
+        send_error(client, error, record, dialect_read_by(request))
     elif not record.answer.status:
         record.answer.status = 200  # a heartbeat's
 
@@ -178,7 +184,7 @@ def _end_cancelled(request: Request, client: Downstream, record: CallRecord) -> 
     going = ShuttingDown(SHUTTING_DOWN, retry_after_s=1)
     record.answer.error, record.answer.error_source = going.code, going.blame
     if not client.started:
-        send_error(client, going, record, dialect_of(request.path))
+        send_error(client, going, record, dialect_read_by(request))
 
 
 def _end_with_bug(request: Request, client: Downstream, record: CallRecord) -> None:
@@ -188,7 +194,7 @@ def _end_with_bug(request: Request, client: Downstream, record: CallRecord) -> N
     else:
         message = "The proxy failed on this call; see its log for details."
         bug = GatewayError(message, code="internal_error")
-        send_error(client, bug, record, dialect_of(request.path))
+        send_error(client, bug, record, dialect_read_by(request))
 
 
 def _blame(error: GatewayError, record: CallRecord) -> Blame:

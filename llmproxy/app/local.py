@@ -8,10 +8,11 @@ import msgspec
 
 from llmproxy.calls import Headers, Request
 from llmproxy.errors import ClientError
-from llmproxy.operations import Route
+from llmproxy.operations import MESSAGES, OPAQUE, RESPONSES, Dialect, Route
 from llmproxy.operations.table import METHODS
 from llmproxy.protocols import Downstream, Receive, Scope, Send
 from llmproxy.routing import Pool
+from llmproxy.rules.paths import dialect_of
 
 
 class LocalAnswer(msgspec.Struct, frozen=True):
@@ -46,11 +47,10 @@ def local_answer(
     if not rest:
         if not names:
             return None  # with "*" alone, the models are those of the endpoints
-        listed = [_model(name, started_at) for name in names]
-        return _json({"object": "list", "data": listed})
+        return _json(dialect_read_by(request).model_list(names, started_at))
     model = unquote(rest)
     if model in names:
-        return _json(_model(model, started_at))
+        return _json(dialect_read_by(request).model(model, started_at))
     if Pool.WILDCARD in pool.groups:
         return None
     raise ClientError(
@@ -59,6 +59,17 @@ def local_answer(
         code="model_not_found",
         param="model",
     )
+
+
+def dialect_read_by(request: Request) -> Dialect:
+    """Return the dialect that a client reads: that of the path, or of the API whose clients send
+    such a request. Never raises."""
+    dialect = dialect_of(request.path)
+    if dialect is not OPAQUE:
+        return dialect
+    if any(name == b"anthropic-version" for name, _ in request.headers):
+        return MESSAGES
+    return RESPONSES if request.query.find(b"client_version=") >= 0 else OPAQUE  # Codex
 
 
 def browser_refused() -> ClientError:
@@ -78,10 +89,6 @@ def _check_method(request: Request, route: Route) -> None:
             status=405,
             code="method_not_allowed",
         )
-
-
-def _model(name: str, created: int) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": created, "owned_by": "llmproxy"}
 
 
 def _json(value: object) -> LocalAnswer:

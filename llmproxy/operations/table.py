@@ -116,13 +116,14 @@ OPERATIONS: dict[str, Operation] = {
     "messages": Operation(
         dialect=MESSAGES,
         replay=Replay.SAFE,
+        methods=ONLY_POST,
         family="messages",
         span_name="chat",
         answer="content",
     ),
     "messages/": Operation(dialect=MESSAGES),
     "messages/batches/": Operation(dialect=MESSAGES, bound_to_account=ANY),
-    "messages/count_tokens": Operation(dialect=MESSAGES, replay=Replay.SAFE),
+    "messages/count_tokens": Operation(dialect=MESSAGES, replay=Replay.SAFE, methods=ONLY_POST),
     # Vectors and judgements
     "embeddings": Operation(
         replay=Replay.SAFE,

@@ -34,8 +34,8 @@ responses/compact       responses  safe    -       any   never          other   
 responses/input_tokens  responses  safe    -       any   never          other        responses
 responses/resp_1        responses  unsafe  *       any   never          other        responses
 responses/resp_1/cancel responses  unsafe  *       any   never          other        responses
-messages                messages   safe    -       any   never          messages     chat
-messages/count_tokens   messages   safe    -       any   never          other        messages
+messages                messages   safe    -       POST  never          messages     chat
+messages/count_tokens   messages   safe    -       POST  never          other        messages
 messages/batches        messages   unsafe  *       any   never          other        messages
 messages/batches/b_1    messages   unsafe  *       any   never          other        messages
 messages/whatever       messages   unsafe  -       any   never          other        messages

@@ -120,6 +120,16 @@ class Dialect:
     def _error_event(self, error: dict[str, msgspec.Raw]) -> bytes:
         return sse.event_of(None, error)
 
+    # ---- the list of models
+
+    def model(self, name: str, created: int) -> dict[str, object]:
+        """Describe a model group. `created`: Unix seconds."""
+        return {"id": name, "object": "model", "created": created, "owned_by": "llmproxy"}
+
+    def model_list(self, names: list[str], created: int) -> dict[str, object]:
+        """List model groups, at least one."""
+        return {"object": "list", "data": [self.model(name, created) for name in names]}
+
 
 # ---- reading JSON that may hold anything
 

@@ -5,6 +5,8 @@ Source: Anthropic's API reference, "Streaming messages", "Errors" and "Rate limi
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from llmproxy.errors import GatewayError, StreamBroken
@@ -92,6 +94,17 @@ class _Messages(Dialect):
         """Return an error event. Anthropic's clients raise on it."""
         kind = "overloaded_error" if "overloaded" in code else "api_error"
         return sse.event_of("error", {"type": "error", "error": {"type": kind, "message": message}})
+
+    def model(self, name: str, created: int) -> dict[str, object]:
+        """Describe a model group in Anthropic's shape."""
+        moment = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        described = {"type": "model", "id": name, "display_name": name, "created_at": moment}
+        return {**described, "lifecycle": "active"}
+
+    def model_list(self, names: list[str], created: int) -> dict[str, object]:
+        """List model groups, all on one page."""
+        listed = [self.model(name, created) for name in names]
+        return {"data": listed, "has_more": False, "first_id": names[0], "last_id": names[-1]}
 
 
 def _is_empty_block(raw: msgspec.Raw) -> bool:

@@ -56,6 +56,11 @@ class _Responses(Dialect):
     reads_stored_state = True
     break_in_words = "`response.failed` with the response so far, and a top-level `error`"
 
+    def model_list(self, names: list[str], created: int) -> dict[str, object]:
+        """Return a list for Codex, which knows models by their instructions and tools: none of
+        ours, so that it keeps what it knows itself (docs/facts/upstreams.md, "Codex")."""
+        return {"models": []}
+
     def _kind_of(self, name: bytes, data: bytes) -> EventKind:
         try:
             event = _response_event.decode(data)
