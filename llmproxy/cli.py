@@ -125,8 +125,17 @@ def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "admin key is taken from the config, or from the variable LLMPROXY_ADMIN_KEY.",
     )
     actions = cache.add_subparsers(metavar="ACTION", required=True, dest="action")
-    stats = actions.add_parser("stats", help="show hits, misses, savings and size")
-    purge = actions.add_parser("purge", help="remove answers: all, or a selection")
+    stats = actions.add_parser(
+        "stats",
+        help="show hits, misses, savings and size",
+        description="Show the hits, misses, savings and size of a running proxy's cache.",
+    )
+    purge = actions.add_parser(
+        "purge",
+        help="remove answers: all, or a selection",
+        description="Remove answers from a running proxy's cache: all, or those of a group or "
+        "above an age.",
+    )
     purge.add_argument("--group", metavar="NAME", help="only answers of this model group")
     purge.add_argument(
         "--older", type=_seconds, metavar="AGE", help="only older ones: 90 (s), 30m, 12h, 7d"

@@ -144,7 +144,7 @@ def announcement(config: Config, source: str, base: str, *, token: str | None) -
         lines.append(f"  {group.model_group}: {names}")
     lines.append(f"Use it as base_url: {base}/v1    Dashboard: {base}/dashboard    Stop: Ctrl+C")
     if token is not None and config.general_settings.admin_key is None:
-        lines.append(f"Token for /admin from elsewhere, until admin_key is set: {token}")
+        lines.append(f"Token for /admin from other machines, until admin_key is set: {token}")
     if warning := open_to_all(config, urlsplit(base).hostname or ""):
         lines.append(warning)
     return "\n".join(lines)

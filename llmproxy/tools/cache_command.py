@@ -53,7 +53,9 @@ def shown(stats: Mapping[str, Any]) -> str:
     served = stats["hits"] + stats["coalesced"] + stats["stale"]
     total = served + stats["misses"]
     share = f" ({served / total:.1%} of {total:,} calls)" if total else ""
+    off = ["off:       set general_settings.cache: true to use it"]
     lines = [
+        *(() if stats["enabled"] else off),
         f"served:    {stats['hits']:,} hits, {stats['coalesced']:,} coalesced, "
         f"{stats['stale']:,} stale{share}",
         f"missed:    {stats['misses']:,} misses, {stats['kept']:,} of their answers are stored",

@@ -6,7 +6,7 @@ import yaml
 from tests.support.cached import FIXED, with_cache
 from tests.support.client import ask
 from tests.support.process import command
-from tests.support.proxy import serve_proxy
+from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.valkey import free_port
 from tests.support.vendor import always, chat, http, scripted
@@ -57,6 +57,16 @@ async def test_address_and_key_come_from_the_config_or_the_environment(where, tm
             assert without.status == 1
             assert "answered 401" in without.stderr
             assert "admin_key" in without.stderr
+
+
+@bounded()
+async def test_stats_say_that_the_cache_is_off():
+    async with (
+        scripted(always(http(chat()))) as vendor,
+        serve_proxy(config_for(vendor.base_url)) as proxy,
+    ):
+        stats = await command("cache", "stats", "--url", proxy.root)
+    assert "general_settings.cache: true" in stats.stdout
 
 
 @bounded()

@@ -60,7 +60,7 @@ def resolve(text: str, environ: Mapping[str, str]) -> Resolved:
         if name is None:
             return Resolved(text)
         found = f"found a text that looks like the variable {name}, but is no reference to it."
-        plain = f"; a plain ${name} is $${name}" if text == f"${name}" else ""
+        plain = f"; for the text ${name} itself, $${name}" if text == f"${name}" else ""
         return Resolved(text, ((found, f"Write os.environ/{name} or ${{{name}}}{plain}."),))
     problems: list[tuple[str, str]] = []
 
@@ -70,7 +70,7 @@ def resolve(text: str, environ: Mapping[str, str]) -> Resolved:
         if match["inside"] is None:
             return _variable(match["name"], None, environ, problems)
         if not match["closed"]:
-            problems.append(("found '${' without '}'.", "Close it, or write $${ for a plain '${'."))
+            problems.append(("found '${' without '}'.", "Close it, or write $${ for '${' itself."))
             return ""
         name, sign, default = match["inside"].partition(":-")
         if "${" in default:
@@ -101,7 +101,7 @@ def _variable(
         problems.append(
             (
                 "found a reference without a valid variable name.",
-                "Write os.environ/NAME, ${NAME} or ${NAME:-default}; a plain '${' is $${.",
+                "Write os.environ/NAME, ${NAME} or ${NAME:-default}; for '${' itself, $${.",
             )
         )
         return ""

@@ -22,7 +22,7 @@ def add_command(
     parser = commands.add_parser(
         "simulate", help="try a config against modelled endpoints", description=DESCRIPTION
     )
-    parser.add_argument("config", type=Path, metavar="CONFIG")
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="the proxy's YAML file")
     traffic = parser.add_mutually_exclusive_group(required=True)
     traffic.add_argument("--calls", type=Path, metavar="FILE", help=CALLS)
     traffic.add_argument(

@@ -38,9 +38,11 @@ class SecondLevelStats(BaseModel):
 class CacheStats(BaseModel):
     """What the cache of this process has done since the start, and what it holds.
 
+    `enabled`: `general_settings.cache`; while it is false, nothing is looked up or stored.
     `saved_*`: the tokens and dollars of cached answers, as counted when they were new.
     """
 
+    enabled: bool
     hits: int
     misses: int
     coalesced: int
@@ -96,7 +98,12 @@ async def _stats(runtime: Runtime) -> CacheStats:
     cache = cache_of(runtime)
     memory = StoreSize(entries=len(cache.memory), bytes=cache.memory.bytes)
     behind = None if cache.l2 is None else await _behind(cache.l2)
-    return CacheStats(**asdict(cache.counters), memory=memory, second_level=behind)
+    return CacheStats(
+        enabled=runtime.config.general_settings.cache,
+        **asdict(cache.counters),
+        memory=memory,
+        second_level=behind,
+    )
 
 
 async def _behind(second: L2Store) -> SecondLevelStats:
