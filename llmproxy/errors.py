@@ -163,8 +163,8 @@ class OutOfResources(Overload):
 class Rest(Protocol):
     """The part of an answer that was not read yet when the attempt was judged."""
 
-    async def read(self) -> bytes:
-        """Return it, as far as it came. Never raises an UpstreamError."""
+    async def after(self, beginning: bytes) -> bytes:
+        """Return both, as far as the rest came. Never raises an UpstreamError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class Answer:
         """Return the answer with what followed."""
         if self.rest is None:
             return self
-        return Answer(self.status, self.headers, self.body + await self.rest.read())
+        return Answer(self.status, self.headers, await self.rest.after(self.body))
 
 
 # Of an error that answers later calls, too: what its body needs to be read.

@@ -169,7 +169,8 @@ class _EventStream:
 
     def finish(self) -> None:
         """End the stream well; what came after its last whole event belongs to it."""
-        self._client.write(self._unfinished)
+        rest = self._unfinished
+        self._client.write(self._mask(rest) if b"error" in rest else rest)
         self._client.finish()
 
     def interrupt(self, message: str) -> None:

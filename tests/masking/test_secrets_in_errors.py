@@ -153,6 +153,34 @@ async def test_an_error_event_is_masked_at_the_beginning_and_in_the_middle_of_a_
         assert not quoted(whole(reply) + caplog.text)
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+@bounded()
+async def test_an_error_event_that_the_stream_ends_without_an_empty_line_is_masked(end):
+    error = event({"error": {"message": WORDS, "type": "server_error", "code": "x"}}).rstrip()
+    last = chunk(error + end.encode())
+    script = always(sse_head(), chunk(delta("word")), 0.05, last, LAST_CHUNK)
+    async with scripted(script) as vendor:
+        async with serve_proxy(config_for(guarded(vendor), num_retries=0)) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+
+    assert b"No: ***, ***, *** and ***." in reply.body
+    assert not quoted(whole(reply))
+
+
+@bounded()
+async def test_a_secret_is_masked_though_only_its_beginning_came_before_the_failure_was_seen():
+    error = event({"error": {"message": "No.", "type": "server_error", "code": "x"}})
+    more = event({"error": {"message": WORDS, "type": "server_error", "code": "x"}})
+    cut = more.index(KEY.encode()) + 5
+    script = always(sse_head(), chunk(error + more[:cut]), 0.05, chunk(more[cut:]), LAST_CHUNK)
+    async with scripted(script) as vendor:
+        async with serve_proxy(config_for(guarded(vendor), num_retries=0)) as proxy:
+            reply = await ask(proxy.port, body=STREAM)
+
+    assert b"No: ***, ***, *** and ***." in reply.body
+    assert not quoted(whole(reply))
+
+
 @pytest.mark.parametrize(
     "raw",
     [

@@ -51,7 +51,7 @@ def _concealed_answer(answer: Answer, secrets: Secrets) -> Answer:
 
 
 class ConcealedRest:
-    """The rest of an answer, without our secrets."""
+    """The rest of an answer, without our secrets; one may begin at the end of the beginning."""
 
     __slots__ = ("_rest", "_secrets")
 
@@ -59,6 +59,6 @@ class ConcealedRest:
         self._rest = rest
         self._secrets = secrets
 
-    async def read(self) -> bytes:
-        """Return the rest, as far as it came in time."""
-        return self._secrets.mask(await self._rest.read())
+    async def after(self, beginning: bytes) -> bytes:
+        """Return both without our secrets, as far as the rest came in time."""
+        return self._secrets.mask(await self._rest.after(beginning))

@@ -30,9 +30,9 @@ class UnreadRest:
         self._reading.add(self._task)
         self._task.add_done_callback(self._reading.discard)
 
-    async def read(self) -> bytes:
-        """Return the rest, as far as it came in time."""
-        return await asyncio.shield(self._task)
+    async def after(self, beginning: bytes) -> bytes:
+        """Return both, as far as the rest came in time."""
+        return beginning + await asyncio.shield(self._task)
 
 
 async def read_into(body: bytearray, response: UpstreamResponse) -> None:
