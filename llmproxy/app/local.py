@@ -43,16 +43,17 @@ def local_answer(
     if request.method not in route.operation.answered_here:
         return None
     _, _, rest = route.path.partition("/")
-    names = [name for name in pool.groups if name != Pool.WILDCARD]
+    names = [name for name in pool.names if name != Pool.WILDCARD]
     if not rest:
         if not names:
             return None  # with "*" alone, the models are those of the endpoints
         return _json(dialect_read_by(request).model_list(names, started_at))
     model = unquote(rest)
-    if model in names:
+    group = pool.group_named(model)
+    if group is not None:
+        if group is pool.groups.get(Pool.WILDCARD):
+            return None  # its endpoints know
         return _json(dialect_read_by(request).model(model, started_at))
-    if Pool.WILDCARD in pool.groups:
-        return None
     raise ClientError(
         f"The model '{model}' does not exist here. This proxy serves: {', '.join(names)}.",
         status=404,

@@ -22,6 +22,7 @@ Secret = Annotated[SecretStr, AfterValidator(checks.credential)]
 Url = Annotated[str, AfterValidator(checks.url)]
 AzureUrl = Annotated[str, AfterValidator(checks.azure_endpoint)]
 Text = Annotated[str, AfterValidator(checks.text)]
+Alias = Annotated[Text, AfterValidator(checks.alias)]
 HeaderValues = Annotated[Mapping[str, SecretStr], AfterValidator(checks.headers)]
 Strategy = Literal["weighted", "least_busy", "cheapest"]
 STRATEGY_HELP: dict[Strategy, str] = {

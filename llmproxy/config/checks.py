@@ -76,6 +76,13 @@ def group_name(value: str) -> str:
     return value
 
 
+def alias(value: str) -> str:
+    """Check a further name of a model group."""
+    if "*" in value:
+        refuse("found a pattern as an alias.", "Write a whole name.")
+    return value
+
+
 def endpoint_name(value: str) -> str:
     """Check an endpoint's name, which is sent in a response header."""
     if len(value) > 100 or not _VISIBLE.fullmatch(value):

@@ -18,6 +18,7 @@ from pydantic.functional_validators import AfterValidator
 from llmproxy.config import checks
 from llmproxy.config.base import (
     NUMBER,
+    Alias,
     AzureUrl,
     CacheMode,
     HeaderValues,
@@ -175,6 +176,14 @@ class ModelGroup(Section):
     models: Annotated[tuple[ModelEntry, ...], AfterValidator(_named)] = Field(
         description="The group's endpoints, at least one.", min_length=1
     )
+    aliases: tuple[Alias, ...] = Field(
+        default=(),
+        description="Further names of the group, listed in `GET /v1/models`. An endpoint without "
+        "`model` then gets the group's name, not the client's.",
+    )
+    hidden_aliases: tuple[Alias, ...] = Field(
+        default=(), description="The same, but not listed: old names that still work, for example."
+    )
     strategy: Strategy | None = Field(
         default=None,
         description="How an endpoint is chosen within a tier. "
@@ -200,6 +209,11 @@ class ModelGroup(Section):
         "`cache_params.mode`.",
     )
 
+    @property
+    def all_aliases(self) -> tuple[str, ...]:
+        """Return its further names, listed or not."""
+        return self.aliases + self.hidden_aliases
+
 
 class Config(Section):
     """A whole configuration, checked and frozen."""
@@ -217,7 +231,12 @@ class Config(Section):
         names = {group.model_group for group in self.model_groups}
         if len(names) < len(self.model_groups):
             checks.refuse("found two model groups of one name.", "Rename one.")
+        aliases = [alias for group in self.model_groups for alias in group.all_aliases]
+        if len(names.union(aliases)) < len(names) + len(aliases):
+            checks.refuse("found an alias that is the name of another group.", "Rename one.")
         for group in self.model_groups:
+            if group.all_aliases and "*" in group.model_group:
+                checks.refuse("found aliases of a wildcard.", "Give them to a group with a name.")
             if len({entry.name for entry in group.models}) < len(group.models):
                 checks.refuse("found two endpoints of one name in a group.", "Rename one.")
             fallbacks = (group.fallbacks, group.context_window_fallbacks)

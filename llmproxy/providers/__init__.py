@@ -82,7 +82,7 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
         group=group.model_group,
         name=entry.name or host,
         provider=provider,
-        model=entry.model,
+        model=entry.model or (group.model_group if group.all_aliases else None),
         weight=entry.weight,
         tier=entry.tier,
         scheme=scheme,

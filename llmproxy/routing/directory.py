@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from llmproxy.calls import Call
 from llmproxy.errors import ClientError
@@ -11,26 +11,53 @@ from llmproxy.rules.capacity import Capacity
 
 
 class Pool:
-    """All groups by name; `*` serves the names that no other group has."""
+    """All groups by name; `*` serves the names that no other group has.
+
+    `aliases`: further names, and the names of their groups. `unlisted`: aliases that lists of
+    models leave out. `hidden`: groups that do not exist here, and whose names `*` does not serve.
+    """
 
     WILDCARD = "*"
 
-    def __init__(self, groups: dict[str, Group], hidden: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        groups: dict[str, Group],
+        aliases: Mapping[str, str] | None = None,
+        *,
+        unlisted: frozenset[str] = frozenset(),
+        hidden: frozenset[str] = frozenset(),
+    ) -> None:
         self.groups = groups
+        self._aliases = aliases or {}
+        self._unlisted = unlisted
         self._hidden = hidden
+        named = {name: groups.get(group) for name, group in self._aliases.items()}
+        self._by_name = groups | {name: group for name, group in named.items() if group}
 
     def limited_to(self, names: Collection[str]) -> Pool:
         """Return a pool with only some of the groups. The others do not exist there, and `*` does
         not serve their names either."""
         hidden = frozenset(name for name in self.groups if name not in names)
         shown = {name: group for name, group in self.groups.items() if name in names}
-        return Pool(shown, hidden)
+        return Pool(shown, self._aliases, unlisted=self._unlisted, hidden=hidden)
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names to list: of all groups, and the aliases that are not hidden."""
+        return [name for name in self._by_name if name not in self._unlisted]
+
+    def group_named(self, model: str | None) -> Group | None:
+        """Return the group that serves a model's name; None if there is none."""
+        group = self._by_name.get(model) if model is not None else None
+        if group is None and model not in self._hidden and model not in self._aliases:
+            return self.groups.get(self.WILDCARD)
+        return group
 
     def group_for(self, call: Call) -> Group:
         """Return the group that a call is for. Raises ClientError if no group serves its model."""
-        group = self.groups.get(call.model) if call.model is not None else None
-        if group is None and call.model not in self._hidden:
-            group = self.groups.get(self.WILDCARD)
+        group = self._by_name.get(call.model) if call.model is not None else None
+        if group is None:
+            group = self.group_named(call.model)
         if group is None:
             group = self._without_wildcard(call)
         if call.bound_to_account and len(group.states) > 1:
@@ -50,7 +77,7 @@ class Pool:
         return {state.capacity.key: state.capacity for state in states}.values()
 
     def _without_wildcard(self, call: Call) -> Group:
-        names = ", ".join(self.groups)
+        names = ", ".join(self.names)
         if call.model is not None:
             raise ClientError(
                 f"The model '{call.model}' does not exist here. This proxy serves: {names}.",

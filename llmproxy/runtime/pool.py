@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from itertools import chain
 
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.errors import CONTENT_FILTER, CONTEXT_LENGTH_EXCEEDED
@@ -67,11 +68,11 @@ def pool_of(
     """
     if endpoints is None:
         endpoints = endpoints_of(config)
-    settings = config.general_settings
+    settings, entries = config.general_settings, config.model_groups
     states = states or States(settings)
     spill_wait_s = settings.queue.spill_wait_s
     groups: dict[str, Group] = {}
-    for entry in config.model_groups:
+    for entry in entries:
         name, strategy = entry.model_group, entry.strategy or settings.strategy
         if strategy == "cheapest":
             for endpoint in endpoints[name]:
@@ -85,7 +86,7 @@ def pool_of(
         group.update(members, STRATEGIES[strategy], spill_wait_s=spill_wait_s)
         if group.hedging is not None:
             group.hedging.adopt(settings, members)
-    for entry in config.model_groups:
+    for entry in entries:
         group = groups[entry.model_group]
         group.fallbacks = tuple(groups[name] for name in entry.fallbacks)
         rejected = {
@@ -96,7 +97,9 @@ def pool_of(
             code: tuple(groups[name] for name in names) for code, names in rejected.items() if names
         }
     _link_by_key(groups)
-    return Pool(groups)
+    aliases = {alias: entry.model_group for entry in entries for alias in entry.all_aliases}
+    unlisted = chain.from_iterable(entry.hidden_aliases for entry in entries)
+    return Pool(groups, aliases, unlisted=frozenset(unlisted))
 
 
 def _link_by_key(groups: Mapping[str, Group]) -> None:

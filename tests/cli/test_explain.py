@@ -54,9 +54,13 @@ async def test_the_running_proxy_explains_and_nothing_is_sent(tmp_path):
 @bounded()
 async def test_without_a_running_proxy_the_config_explains(tmp_path):
     async with scripted(GOOD) as cheap, scripted(GOOD) as dear:
-        file = written(tmp_path, two_tiers(cheap, dear), free_port())
+        config = two_tiers(cheap, dear)
+        config["model_groups"][0]["aliases"] = ["smart"]
+        file = written(tmp_path, config, free_port())
         done = await command("explain", file, "--model", "gpt-4.1")
+        alias = await command("explain", file, "--model", "smart")
         unknown = await command("explain", file, "--model", "no-such")
+    assert alias.stdout.startswith("smart (group gpt-4.1): would go to cheap")
     assert done.status == 0
     assert done.stdout.startswith("gpt-4.1: would go to cheap\n")
     assert "for a proxy that has just started; none answers at http://127" in done.stdout

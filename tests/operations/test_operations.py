@@ -6,7 +6,6 @@ table is written.
 
 import json
 import re
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -17,6 +16,7 @@ from llmproxy.batteries.telemetry.tracing.names import operation_name
 from llmproxy.batteries.token_estimates.size import measure
 from llmproxy.calls import Request
 from llmproxy.errors import ClientError
+from llmproxy.routing import Pool
 from llmproxy.rules.paths import route_of
 
 # Dialect; replay of a POST; methods whose ids live in one account ("*": all of them); whether only
@@ -139,9 +139,7 @@ def test_an_operation_has_methods(row):
             method, f"/v1/{row.path}".encode(), b"", [], b"", "", 0.0, from_browser=False
         )
         try:
-            local_answer(
-                request, route(row, method), SimpleNamespace(groups={"*": None}), started_at=0
-            )
+            local_answer(request, route(row, method), Pool({"*": object()}), started_at=0)
         except ClientError as error:
             assert error.status == 405
             refused.append(method)
@@ -195,7 +193,7 @@ def test_the_models_are_listed_by_the_proxy_itself(path, method, answered):
     local = local_answer(
         request,
         route_of(request.path, method),
-        SimpleNamespace(groups={"gpt-4.1": None}),
+        Pool({"gpt-4.1": object()}),
         started_at=0,
     )
     assert (local is not None) is answered

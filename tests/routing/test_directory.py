@@ -50,3 +50,15 @@ def test_an_account_is_listed_once_however_many_groups_use_it():
     one = pool(("a", 1, 0), ("b", 1, 0))
     twice = Pool({"g": one.groups["g"], "h": one.groups["g"]})
     assert len(list(twice.capacities())) == 2
+
+
+def test_an_alias_finds_its_group_and_is_hidden_with_it():
+    named, rest = pool(("a", 1, 0)).groups["g"], pool(("b", 1, 0)).groups["g"]
+    both = Pool({"g": named, "*": rest}, {"x": "g", "y": "g"}, unlisted=frozenset(["y"]))
+    limited = both.limited_to(["*"])
+
+    assert both.group_for(call("x")) is both.group_named("y") is named
+    assert both.names == ["g", "*", "x"]
+    assert limited.group_named("z") is rest
+    assert limited.group_named("x") is limited.group_named("g") is None
+    assert limited.names == ["*"]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from llmproxy.batteries.config_file.aliases import alias_conflicts, aliases_of
 from llmproxy.batteries.config_file.raw import Conflict, Path, get, group_names, items
 
 
 def conflicts(config: object) -> Iterator[Conflict]:
     """Yield the conflicts: duplicate names, unknown fallbacks, incomplete Azure addresses, ..."""
     yield from _equal_groups(config)
+    yield from alias_conflicts(config)
     yield from _fallbacks(config)
     for number, group in enumerate(items(get(config, "model_groups"))):
         yield from _equal_names(group, ("model_groups", number))
@@ -114,7 +116,7 @@ def _fallbacks(config: object) -> Iterator[Conflict]:
 
     Two groups may name each other: the fallbacks of a fallback are not used, so there is no loop.
     """
-    known = group_names(config)
+    known, aliases = group_names(config), aliases_of(config)
     for key in ("fallbacks", "context_window_fallbacks", "content_filter_fallbacks"):
         for number, group in enumerate(items(get(config, "model_groups"))):
             name = get(group, "model_group")
@@ -124,6 +126,8 @@ def _fallbacks(config: object) -> Iterator[Conflict]:
                 if not isinstance(target, str):
                     continue
                 wrong = _wrong_fallback(target, name, known, first)
+                if wrong is not None and target in aliases:
+                    wrong = wrong[0], f"It is an alias: write {aliases[target]!r}."
                 if wrong is not None:
                     yield Conflict(path, *wrong, first.get(target), target)
                 first.setdefault(target, path)

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         for endpoint in endpoints
     ]
     model = Model() if options.model is None else load_model(options.model, known)
-    traffic = _traffic(options, [group.model_group for group in config.model_groups])
+    traffic = _traffic(options, config)
     results = simulate(config, model, traffic, seed=options.seed, instances=options.instances)
     print(as_json(results) if options.json else as_text(results))  # noqa: T201 - its output
     if options.plot is not None:
@@ -52,11 +52,13 @@ def _config(path: Path) -> Config:
     return load_config(path, environ)
 
 
-def _traffic(options: argparse.Namespace, groups: list[str]) -> Traffic:
+def _traffic(options: argparse.Namespace, config: Config) -> Traffic:
+    groups = [group.model_group for group in config.model_groups]
+    aliases = [alias for group in config.model_groups for alias in group.all_aliases]
     if options.calls is not None:
-        return read_calls(options.calls, groups, options.tokens)
+        return read_calls(options.calls, [*groups, *aliases], options.tokens)
     if options.group is not None:
-        if options.group not in groups:
+        if options.group not in (*groups, *aliases):
             found = f"--group: unknown model group {options.group!r}."
             remedy = f"Use one of: {', '.join(groups)}."
             raise ConfigError([Problem(str(options.config), 0, found, remedy)])

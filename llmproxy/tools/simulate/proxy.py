@@ -125,8 +125,9 @@ class Proxy:
 
     def take(self, arrival: Arrival, now: float) -> None:
         """Start a call."""
-        groups = self.pool.groups
-        group = groups.get(arrival.group) or groups[Pool.WILDCARD]
+        group = self.pool.group_named(arrival.group)
+        if group is None:
+            raise KeyError(arrival.group)  # `read_calls` has let no such name through
         _CallDriver(self, arrival, group, now).go_on(now)
 
     def room_of(self, group: Group) -> SimulatedRoom:

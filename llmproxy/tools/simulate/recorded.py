@@ -40,9 +40,9 @@ class RecordedCall(msgspec.Struct):
 def read_calls(path: Path, groups: Collection[str], tokens: tuple[int, int]) -> Traffic:
     """Return the calls of a file, with times relative to the first call.
 
-    `groups` are the known model groups; `*` accepts every other name. `tokens` are the input and
-    output tokens of a call that does not give its own. Raises ConfigError, which lists up to 20
-    problems with their lines.
+    `groups` are the known model groups and their aliases; `*` accepts every other name. `tokens`
+    are the input and output tokens of a call that does not give its own. Raises ConfigError, which
+    lists up to 20 problems with their lines.
     """
     file = str(path)
     arrivals: list[Arrival] = []

@@ -73,12 +73,12 @@ def explain_routes(live: LiveConfig) -> APIRouter:
 
 def group_of(model: str, pool: Pool) -> Group | None:
     """Return the group that serves a model name, or None."""
-    return pool.groups.get(model) or pool.groups.get(pool.WILDCARD)
+    return pool.group_named(model)
 
 
 def no_such_group(model: str, pool: Pool) -> str:
     """Return the error for a model that no group serves."""
-    return f"The model {model!r} is in no group. There are: {', '.join(pool.groups)}."
+    return f"The model {model!r} is in no group. There are: {', '.join(pool.names)}."
 
 
 def explained(

@@ -1,0 +1,61 @@
+"""Aliases of model groups: which are refused, and what an endpoint without a model gets."""
+
+import pytest
+
+from llmproxy.batteries.config_file import parse_config
+from llmproxy.config import Config
+from llmproxy.providers import endpoints_of
+from tests.config_file.mistakes import problems
+
+
+def groups(*written):
+    return "model_groups:\n" + "".join(f"  - {{{line}, models: [{{}}]}}\n" for line in written)
+
+
+@pytest.mark.parametrize(
+    ("line", "written", "said"),
+    [
+        (3, ["model_group: a", "model_group: b, aliases: [a]"], "found 'a', which is a name"),
+        (2, ["model_group: a, aliases: [b]", "model_group: b"], "the first is on line 3. Rename"),
+        (2, ["model_group: a, aliases: [a]"], "aliases[0]: found 'a', which is a name already"),
+        (2, ["model_group: a, aliases: [x, x]"], "aliases[1]: found 'x', which is a name already"),
+        (
+            3,
+            ["model_group: a, aliases: [x]", "model_group: b, hidden_aliases: [x]"],
+            "hidden_aliases[0]: found 'x', which is a name already; the first is on line 2.",
+        ),
+        (2, ["model_group: '*', aliases: [x]"], "found an alias of a wildcard"),
+        (2, ["model_group: a, aliases: ['x*']"], "found a pattern as an alias. Write a whole"),
+        (2, ["model_group: a, aliases: ['']"], "found an empty string"),
+        (2, ["model_group: a, aliases: [5]"], "expected a string, found 5"),
+        (
+            3,
+            ["model_group: a, aliases: [x]", "model_group: b, fallbacks: [x]"],
+            "found 'x', but there is no such model group. It is an alias: write 'a'.",
+        ),
+    ],
+)
+def test_a_wrong_alias_is_reported_with_its_line(line, written, said):
+    found = [(at, what) for at, what in problems(groups(*written)) if said in what]
+
+    assert [at for at, _ in found] == [line]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [{"model_group": "a", "aliases": ["b"]}, {"model_group": "b"}],
+        [{"model_group": "a", "aliases": ["x"], "hidden_aliases": ["x"]}],
+        [{"model_group": "*", "aliases": ["x"]}],
+    ],
+)
+def test_a_config_made_by_a_program_is_refused_for_the_same(written):
+    with pytest.raises(ValueError, match="alias"):
+        Config.model_validate({"model_groups": [{**entry, "models": [{}]} for entry in written]})
+
+
+def test_where_clients_may_use_an_alias_an_endpoint_without_a_model_gets_the_groups_name():
+    text = groups("model_group: a", "model_group: b, aliases: [x]")
+    made = endpoints_of(parse_config(text, {}, file="f.yaml"))
+
+    assert [made[name][0].model for name in ("a", "b")] == [None, "b"]

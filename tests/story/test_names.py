@@ -1,0 +1,91 @@
+"""The names that clients may use for a group, and the name that its endpoint gets."""
+
+import json
+
+from tests.support.client import ask
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import always, chat, http, scripted
+
+ANSWERING = always(http(chat("hi")))
+
+
+def asking(model):
+    return json.dumps({"model": model, "messages": [{"role": "user", "content": "hi"}]}).encode()
+
+
+def entry(vendor, **settings):
+    return {"params": {"base_url": vendor.base_url, "api_key": "sk-upstream"}, **settings}
+
+
+def config_of(*groups, **settings):
+    return {"model_groups": list(groups), "general_settings": {"drain_delay_s": 0, **settings}}
+
+
+async def listed(proxy, **options):
+    reply = await ask(proxy.port, method="GET", path="/v1/models", **options)
+    return [model["id"] for model in reply.json["data"]]
+
+
+def sent(vendor):
+    """The models that a vendor was asked for."""
+    return [json.loads(request.body)["model"] for request in vendor.received]
+
+
+@bounded()
+async def test_an_alias_is_served_by_its_group_under_the_groups_name():
+    async with scripted(ANSWERING) as first, scripted(ANSWERING) as second:
+        config = config_of(
+            {
+                "model_group": "gpt-4.1",
+                "aliases": ["smart"],
+                "hidden_aliases": ["gpt-4"],
+                "models": [entry(first)],
+            },
+            {"model_group": "small", "aliases": ["fast"], "models": [entry(second, model="m")]},
+            {"model_group": "plain", "models": [entry(second)]},
+        )
+        async with serve_proxy(config) as proxy:
+            for model in ("gpt-4.1", "smart", "gpt-4", "fast", "plain"):
+                reply = await ask(proxy.port, body=asking(model))
+                assert reply.status == 200, model
+            unknown = await ask(proxy.port, body=asking("gpt-5"))
+            names = await listed(proxy)
+            one = await ask(proxy.port, method="GET", path="/v1/models/gpt-4")
+            none = await ask(proxy.port, method="GET", path="/v1/models/gpt-5")
+
+    assert sent(first) == ["gpt-4.1", "gpt-4.1", "gpt-4.1"]
+    assert sent(second) == ["m", "plain"]
+    assert names == ["gpt-4.1", "small", "plain", "smart", "fast"]
+    assert (one.status, one.json["id"]) == (200, "gpt-4")
+    assert none.status == unknown.status == 404
+    assert (
+        "This proxy serves: gpt-4.1, small, plain, smart, fast." in unknown.json["error"]["message"]
+    )
+    groups = [call.record.group for call in proxy.events.calls if call.record.attempts]
+    assert groups == ["gpt-4.1", "gpt-4.1", "gpt-4.1", "small", "plain"]
+
+
+@bounded()
+async def test_a_caller_reaches_by_aliases_only_its_own_groups():
+    key = "sk-team-a-0123456789"
+    async with scripted(ANSWERING) as vendor:
+        config = config_of(
+            {"model_group": "a", "aliases": ["x"], "models": [entry(vendor)]},
+            {"model_group": "b", "aliases": ["y"], "models": [entry(vendor)]},
+            {"model_group": "*", "models": [entry(vendor)]},
+            callers=[{"name": "team-a", "key": key, "groups": ["a", "*"]}],
+        )
+        own = {"headers": [("authorization", f"Bearer {key}")]}
+        async with serve_proxy(config) as proxy:
+            statuses = {
+                model: (await ask(proxy.port, body=asking(model), **own)).status
+                for model in ("x", "y", "b", "z")
+            }
+            names = await listed(proxy, **own)
+            hidden = await ask(proxy.port, method="GET", path="/v1/models/y", **own)
+
+    assert statuses == {"x": 200, "y": 404, "b": 404, "z": 200}
+    assert names == ["a", "x"]
+    assert hidden.status == 404
+    assert sent(vendor) == ["a", "z"]
