@@ -65,7 +65,7 @@ class AnswerSummary(msgspec.Struct, omit_defaults=True, gc=False):
             after a status of 200.
         error_source: Whose trouble the error is: `caller_limit`, `client`, `upstream` or `proxy`.
         usage: Tokens as the endpoint counted them; None if it did not report any.
-        request_id: The `x-request-id` of the endpoint that answered.
+        request_id: The `x-request-id` or `request-id` of the endpoint that answered.
         first_byte_at: When the answer began; None if it never did.
     """
 

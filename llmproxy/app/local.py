@@ -63,10 +63,8 @@ def local_answer(
 
 
 def dialect_read_by(request: Request) -> Dialect:
-    """Return the dialect that a client reads: that of the path, or of the API whose clients send
-    such a request. Never raises."""
-    dialect = dialect_of(request.path)
-    if dialect is not OPAQUE:
+    """Return the dialect of a path, or of the clients that send such a request. Never raises."""
+    if (dialect := dialect_of(request.path)) is not OPAQUE:
         return dialect
     if any(name == b"anthropic-version" for name, _ in request.headers):
         return MESSAGES

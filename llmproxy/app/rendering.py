@@ -78,7 +78,8 @@ def send_error(
     if isinstance(error, UpstreamError) and error.answer is not None:
         answer = error.answer
         status, body = answer.status, answer.body
-        record.answer.request_id = _request_id_of(answer.headers)
+        named = dict(answer.headers)
+        record.answer.request_id = named.get(b"x-request-id") or named.get(b"request-id")
         passing = downstream_headers(answer.headers, own_limits=record.limit_headers is not None)
         headers = sandboxed(passing)
         headers.append((b"x-llmproxy-error-source", b"upstream"))
@@ -91,13 +92,10 @@ def send_error(
         headers.append((b"x-llmproxy-endpoint", (record.endpoint or "").encode("latin-1")))
     if record.request.explain:
         headers.append(explanation(record))
-    if record.request.id and not any(name == b"x-request-id" for name, _ in headers):
-        headers.append((b"x-request-id", record.request.id.encode("latin-1")))
+    if record.request.id:
+        named, value = dict(headers), record.request.id.encode("latin-1")
+        headers += [(name, value) for name in dialect.id_headers if name not in named]
     record.answer.status = status
     client.start(status, headers, length=len(body))
     client.write(body)
     client.finish()
-
-
-def _request_id_of(headers: Headers) -> bytes | None:
-    return next((value for name, value in headers if name == b"x-request-id"), None)

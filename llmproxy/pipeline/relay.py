@@ -207,8 +207,16 @@ def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:
     if record.request.explain:
         headers.append(explanation(record))
     if record.answer.request_id is None:
-        headers.append((b"x-request-id", accepted.call.id.encode("latin-1")))
+        _name_call(headers, accepted, record)
     return headers
+
+
+def _name_call(headers: Headers, accepted: Accepted, record: CallRecord) -> None:
+    """Add our id to the headers of an answer without `x-request-id`, and note Anthropic's id."""
+    record.answer.request_id = dict(headers).get(b"request-id")
+    for name in accepted.call.route.dialect.id_headers:
+        if name != b"request-id" or record.answer.request_id is None:
+            headers.append((name, accepted.call.id.encode("latin-1")))
 
 
 def _length(accepted: Accepted, whole: bool) -> int | None:

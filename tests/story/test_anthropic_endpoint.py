@@ -1,8 +1,8 @@
-"""An endpoint of Anthropic gets what its own API wants: a key without a scheme, and a version."""
+"""An endpoint of Anthropic is addressed, and its answers are read, as its own API has it."""
 
 import pytest
 
-from tests.support.client import CHAT, ask
+from tests.support.client import CHAT, ask, connect, request
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import always, http, scripted
@@ -25,46 +25,46 @@ async def asked(params, path=MESSAGES, body=MESSAGE, headers=()):
     return vendor.received[0]
 
 
-def credentials(request):
+def credentials(received):
     return {
         name: value
         for name in ("authorization", "x-api-key", "api-key")
-        if (value := request.header(name)) is not None
+        if (value := received.header(name)) is not None
     }
 
 
 @pytest.mark.parametrize("path", [MESSAGES, "/v1/messages/count_tokens"])
 @bounded()
 async def test_its_own_paths_get_the_key_and_a_version(path):
-    request = await asked({"api_key": "sk-ant-ours"}, path)
-    assert credentials(request) == {"x-api-key": "sk-ant-ours"}
-    assert request.header("anthropic-version") == "2023-06-01"
+    got = await asked({"api_key": "sk-ant-ours"}, path)
+    assert credentials(got) == {"x-api-key": "sk-ant-ours"}
+    assert got.header("anthropic-version") == "2023-06-01"
 
 
 @bounded()
 async def test_a_clients_version_and_betas_pass():
     chosen = [("anthropic-version", "2027-01-01"), ("anthropic-beta", "a-1,b-2")]
-    request = await asked({"api_key": "sk-ant-ours"}, headers=chosen)
-    names = [name for name, _ in request.headers]
+    got = await asked({"api_key": "sk-ant-ours"}, headers=chosen)
+    names = [name for name, _ in got.headers]
     assert names.count("anthropic-version") == 1
-    assert request.header("anthropic-version") == "2027-01-01"
-    assert request.header("anthropic-beta") == "a-1,b-2"
+    assert got.header("anthropic-version") == "2027-01-01"
+    assert got.header("anthropic-beta") == "a-1,b-2"
 
 
 @bounded()
 async def test_a_version_of_the_config_replaces_the_clients_and_the_default():
     params = {"api_key": "sk-ant-ours", "default_headers": {"anthropic-version": "2026-01-01"}}
     for headers in ([], [("anthropic-version", "2027-01-01")]):
-        request = await asked(params, headers=headers)
-        versions = [value for name, value in request.headers if name == "anthropic-version"]
+        got = await asked(params, headers=headers)
+        versions = [value for name, value in got.headers if name == "anthropic-version"]
         assert versions == ["2026-01-01"]
 
 
 @bounded()
 async def test_the_path_of_openais_clients_gets_a_bearer_key():
-    request = await asked({"api_key": "sk-ant-ours"}, "/v1/chat/completions", CHAT)
-    assert credentials(request) == {"authorization": "Bearer sk-ant-ours"}
-    assert request.header("anthropic-version") is None
+    got = await asked({"api_key": "sk-ant-ours"}, "/v1/chat/completions", CHAT)
+    assert credentials(got) == {"authorization": "Bearer sk-ant-ours"}
+    assert got.header("anthropic-version") is None
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ async def test_the_path_of_openais_clients_gets_a_bearer_key():
 )
 @bounded()
 async def test_a_token_or_a_config_that_says_so_is_sent_as_bearer(params):
-    request = await asked(params)
-    assert credentials(request) == {"authorization": "Bearer sk-ant-oat01-token"}
+    got = await asked(params)
+    assert credentials(got) == {"authorization": "Bearer sk-ant-oat01-token"}
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,33 @@ async def test_a_token_or_a_config_that_says_so_is_sent_as_bearer(params):
 )
 @bounded()
 async def test_a_clients_own_key_keeps_its_header(name, value):
-    request = await asked({}, headers=[(name, value)])
-    assert credentials(request) == {name: value}
+    got = await asked({}, headers=[(name, value)])
+    assert credentials(got) == {name: value}
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@bounded()
+async def test_the_id_of_the_endpoint_passes_and_is_noted(status):
+    own = always(http(ANSWER, status=status, headers=[("request-id", "req_of_anthropic")]))
+    async with scripted(own) as vendor, serve_proxy(at(vendor, api_key="sk-ant-ours")) as proxy:
+        reply = await ask(proxy.port, MESSAGES, MESSAGE)
+        assert reply.all("request-id") == ["req_of_anthropic"]
+        assert reply.header("x-request-id") == proxy.events.calls[0].record.request.id
+        assert proxy.events.calls[0].record.answer.request_id == b"req_of_anthropic"
+
+
+@bounded()
+async def test_an_answer_without_an_id_gets_ours():
+    async with scripted(always(http(ANSWER))) as vendor:
+        async with serve_proxy(at(vendor, api_key="sk-ant-ours")) as proxy:
+            reply = await ask(proxy.port, MESSAGES, MESSAGE)
+            assert reply.header("request-id") == proxy.events.calls[0].record.request.id
+
+
+@bounded()
+async def test_the_root_answers_a_client_that_looks_whether_it_is_there():
+    async with scripted(always(http(ANSWER))) as vendor, serve_proxy(at(vendor)) as proxy:
+        connection = await connect(proxy.port)
+        for _ in range(2):  # no body follows the first
+            await connection.send(request("/", method="HEAD"))
+            assert (await connection.reply(head_only=True)).status == 200

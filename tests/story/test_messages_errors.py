@@ -41,7 +41,7 @@ def check(reply, status, kind, *, words=""):
     assert payload["error"].keys() == {"type", "message"}
     assert payload["error"]["type"] == kind
     assert words in payload["error"]["message"]
-    assert payload.get("request_id") == reply.header("x-request-id")
+    assert payload.get("request_id") == reply.header("request-id") == reply.header("x-request-id")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,7 @@ async def test_an_error_after_a_heartbeat_is_an_event():
             reply = await ask(proxy.port, PATH, {**MESSAGE, "stream": True}, headers=headers)
     assert reply.status == 200
     *beats, event, end = reply.body.split(b"\n\n")
+    assert reply.header("request-id").startswith("req_")
     assert set(beats) == {b'event: ping\ndata: {"type": "ping"}'}
     name, data = event.split(b"\n")
     assert (name, end) == (b"event: error", b"")

@@ -59,6 +59,7 @@ def make_admin(
     app.add_middleware(SecurityHeaders)
     state_cache = StateCache(live, sampler, reloader)
 
+    @app.head("/", include_in_schema=False)  # Claude Code looks whether its base URL is there
     @app.get("/", include_in_schema=False)
     async def root() -> dict[str, str]:
         return ROOT

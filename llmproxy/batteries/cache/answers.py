@@ -12,6 +12,7 @@ from llmproxy.batteries.cache.lookup import Lookup
 from llmproxy.batteries.cache.stores.l2 import L2Store
 from llmproxy.batteries.cache.stores.memory import MemoryStore
 from llmproxy.calls import Headers
+from llmproxy.operations import operation_at
 from llmproxy.protocols import Downstream
 from llmproxy.record import CacheResult, CallRecord, explanation
 
@@ -147,11 +148,12 @@ class AnswerLevels:
 
 def cache_headers(content_type: bytes, record: CallRecord) -> Headers:
     """Return the headers of an answer that this call did not ask an endpoint for."""
+    id_headers = operation_at(record.request.operation or "").dialect.id_headers
     headers = [
         (b"content-type", content_type),
         *(record.limit_headers or ()),
         (b"x-llmproxy-cache", (record.cache or "").encode("ascii")),
-        (b"x-request-id", record.request.id.encode("latin-1")),
+        *((name, record.request.id.encode("latin-1")) for name in id_headers),
     ]
     if record.request.explain:
         headers.append(explanation(record))

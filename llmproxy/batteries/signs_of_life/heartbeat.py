@@ -98,8 +98,13 @@ class Shown:
     def _send(self, comments: bytes) -> None:
         if not self._client.started:
             record = self._record  # its caller has been admitted by now
-            request_id = (b"x-request-id", record.request.id.encode("latin-1"))
-            headers = [*HEAD, *(record.limit_headers or ()), request_id]
+            request_id = record.request.id.encode("latin-1")
+            names = self._call.route.dialect.id_headers
+            headers = [
+                *HEAD,
+                *(record.limit_headers or ()),
+                *((name, request_id) for name in names),
+            ]
             self._client.start(200, headers, length=None)
         self.write(comments)
 

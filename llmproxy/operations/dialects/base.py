@@ -51,6 +51,9 @@ class Dialect:
     limit_header = "x-ratelimit-{part}-{kind}"
     limit_reset_is_moment = False
 
+    # In which headers its clients read what names a call.
+    id_headers: tuple[bytes, ...] = (b"x-request-id",)
+
     _empty = EventKind.PREAMBLE  # an event without data
     _done = EventKind.END  # `data: [DONE]`
 

@@ -59,6 +59,7 @@ class _Messages(Dialect):
 
     limit_header = "anthropic-ratelimit-{kind}-{part}"
     limit_reset_is_moment = True
+    id_headers = (b"x-request-id", b"request-id")
 
     def _kind_of(self, name: bytes, data: bytes) -> EventKind:
         try:

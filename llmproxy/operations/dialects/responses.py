@@ -57,8 +57,7 @@ class _Responses(Dialect):
     break_in_words = "`response.failed` with the response so far, and a top-level `error`"
 
     def model_list(self, names: list[str], created: int) -> dict[str, object]:
-        """Return a list for Codex, which knows models by their instructions and tools: none of
-        ours, so that it keeps what it knows itself (docs/facts/upstreams.md, "Codex")."""
+        """Return what Codex can read, and what leaves it its own list (decision 043)."""
         return {"models": []}
 
     def _kind_of(self, name: bytes, data: bytes) -> EventKind:
