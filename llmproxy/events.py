@@ -79,7 +79,7 @@ class HealthCheckResult(StrEnum):
 
 
 class HealthChecked(msgspec.Struct, frozen=True):
-    """An endpoint without calls was looked at. This is no call and no attempt."""
+    """An endpoint without calls was checked. This is neither a call nor an attempt."""
 
     group: str
     endpoint: str

@@ -26,7 +26,7 @@ class Batteries(RuntimeBatteries):
     """What stands around the core; None = not installed. `llmproxy.composition` makes one.
 
     `open_admin` gets the live config and the open telemetry, and yields the admin application.
-    `reload` replaces the live config until its block ends; `health_checks` look at endpoints that
+    `reload` replaces the live config until its block ends; `health_checks` check endpoints that
     get no calls.
     """
 
@@ -91,7 +91,7 @@ async def serve_on(
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     try:
         async with open_app(config, environ=environ, batteries=batteries) as app:
-            # What exists now lives as long as the process: spare the collector the look at it.
+            # Objects that exist now live as long as the process: the collector need not visit them.
             gc.collect()
             gc.freeze()
             await make_server(app, on_started=on_started).serve([listening])

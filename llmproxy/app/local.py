@@ -72,7 +72,7 @@ def dialect_read_by(request: Request) -> Dialect:
 
 
 def browser_refused() -> ClientError:
-    """Return the error for a browser where nothing tells its own pages from those of others."""
+    """Return the error for a browser, where nothing checks which page sent the request."""
     return ClientError(
         "A browser sent this request, and this proxy serves none: "
         "it has no `llmproxy.batteries.web_pages`.",
@@ -95,7 +95,7 @@ def _json(value: object) -> LocalAnswer:
 
 
 async def no_admin(scope: Scope, _receive: Receive, send: Send) -> None:
-    """The paths that are not the data plane's, where no admin application is installed."""
+    """Answer the operator's paths where no admin application is installed: /livez, else 404."""
     alive = scope["raw_path"] == b"/livez"
     body = b'{"status":"alive"}' if alive else b'{"detail":"Not Found"}'
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]

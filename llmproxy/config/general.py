@@ -108,7 +108,7 @@ class GeneralSettings(Section):
     )
     health_check: Text = Field(
         default="free",
-        description="How an endpoint that failed and gets no calls is looked at, within 30 s. "
+        description="How an endpoint that failed and gets no calls is checked, within 30 s. "
         "`free`: a `GET` of its list of models, with its own key; vendors charge nothing for it. A "
         "path such as `/health`: a `GET` of that path of its host. `off`: only calls find out "
         "whether it is back.",

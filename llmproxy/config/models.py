@@ -130,7 +130,7 @@ class ModelEntry(Section):
     )
     health_check: Text | None = Field(
         default=None,
-        description="How it is looked at after a failure: `free`, `off` or a path. Default: "
+        description="How it is checked after a failure: `free`, `off` or a path. Default: "
         "`general_settings.health_check`.",
     )
     params: Annotated[Params, BeforeValidator(checks.nothing_is_empty)] = Field(

@@ -49,7 +49,7 @@ class Judgement(msgspec.Struct, frozen=True):
     """What one failure means.
 
     `try_elsewhere`: another endpoint may serve the call. `try_again_here`: so may this one, when
-    no other is left. `recovers`: the endpoint will be well again by itself, so the client may come
+    no other is left. `recovers`: the endpoint will recover by itself, so the client may come
     back. `feeds_breaker`: it speaks against the endpoint's health. `cooldown_s`: leave the endpoint
     alone for so long. `loud`: a person must act. `costs_budget`: the next attempt counts against
     the retry budget. `careful`: one call asks first after the cooldown. `slow_start`: let the

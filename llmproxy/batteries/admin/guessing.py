@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 FREE_TRIES = 5
 FIRST_PAUSE_S = 0.5
-# Little enough that an operator behind the same proxy as a guesser still gets a turn.
+# Short enough that an operator who comes through the same proxy as a guesser can still sign in.
 MAX_PAUSE_S = 8.0
 FORGET_AFTER_S = 600.0
 MAX_ADDRESSES = 1000
@@ -16,7 +16,7 @@ MAX_ADDRESSES = 1000
 class WrongKeys:
     """Counts the wrong keys of each address. `now`: seconds of a monotonic clock.
 
-    An address of IPv6 stands for its /64, which one machine can have to itself.
+    IPv6 addresses are counted by their /64, because one machine may own all of it.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class WrongKeys:
         self._seen: OrderedDict[str, tuple[int, float, float]] = OrderedDict()
 
     def pause_s(self, address: str, now: float) -> float:
-        """Return for how many seconds no key of this address is looked at."""
+        """Return for how many more seconds every key from this address is refused."""
         seen = self._seen.get(_network(address))
         return 0.0 if seen is None else max(0.0, seen[1] - now)
 

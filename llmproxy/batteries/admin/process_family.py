@@ -1,4 +1,4 @@
-"""What a process shares with the workers that it forks: made on import, so before any fork."""
+"""Memory that a process shares with its workers. Made on import, so before any fork."""
 
 from __future__ import annotations
 

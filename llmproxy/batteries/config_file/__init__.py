@@ -1,7 +1,8 @@
-"""Where a Config comes from: a file, or the keys in the environment.
+"""Makes a Config from a file, or from the keys in the environment.
 
-Reads YAML with line numbers and references to the environment; reports every problem with its line
-and its remedy; shows a config, and its JSON Schema. The core takes a Config and knows no file.
+It reads YAML with line numbers and references to the environment, reports every problem with its
+line and its remedy, and prints a config or the JSON Schema. The core gets a Config and knows no
+file.
 """
 
 from llmproxy.batteries.config_file.accidents import refuse_accidents

@@ -1,7 +1,7 @@
-"""What a start without a config would overlook: files and variables that are nearly right.
+"""Refuses a start without a config where a file or a variable is nearly right.
 
-Without them the demo starts. An operator who meant to configure the proxy must not get its invented
-answers.
+Without a config the demo starts. An operator who meant to configure the proxy must not get the
+demo's made-up answers.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from llmproxy.batteries.config_file.environment import PLACE
 from llmproxy.errors import ConfigError, Problem
 
-MAX_FILES = 100  # so many files of the folder are looked at
+MAX_FILES = 100  # at most this many files of the folder are read
 MAX_BYTES = 65_536  # of each
-# Variables that other programs read, or that people write -> those that are read here.
+# Variables of other programs, and frequent mistakes -> the variables that are read here.
 _NEARLY = {
     "ANTHROPIC_AUTH_TOKEN": "ANTHROPIC_API_KEY",
     "ANTHROPIC_KEY": "ANTHROPIC_API_KEY",

@@ -85,7 +85,7 @@ def _host_name(value: str) -> Wrong:
 
 
 def _health_check(value: str) -> Wrong:
-    """Check how endpoints are looked at."""
+    """Check what a health check asks."""
     if value in ("off", "free") or re.fullmatch(r"/[!-~]*", value):
         return None
     return (

@@ -162,7 +162,7 @@ class _Builder:
         if node in self.open:
             found = "found an alias that contains itself."
             return self._refuse(line, found, "Write the value out.", path)
-        if len(self.open) >= MAX_DEPTH:  # by aliases
+        if len(self.open) >= MAX_DEPTH:  # only aliases nest deeper than the text
             return self._refuse(line, f"found more than {MAX_DEPTH} levels.", "Flatten it.", path)
         self.open.append(node)
         try:
@@ -182,7 +182,7 @@ class _Builder:
         return found
 
     def _pairs(self, node: yaml.Node) -> dict[str, tuple[int, yaml.Node]]:
-        """Return a mapping's keys with line and value. Its own win over those merged in by `<<`."""
+        """Return a mapping's keys with line and value. Its own win over those that `<<` merges."""
         pairs: dict[str, tuple[int, yaml.Node]] = {}
         merged: list[yaml.Node] = []
         for key, value in node.value:
@@ -238,7 +238,7 @@ class _Builder:
         self._refuse(line, "found a YAML tag (!...).", "Remove it: write a plain value.", path)
 
     def _refuse(self, line: int, found: str, remedy: str, path: Path | None = None) -> None:
-        """Note an error. `path`: of the value that cannot be used; None if another one is used."""
+        """Add an error. `path`: the value that cannot be used; None if it is only left out."""
         if path is not None:
             self.document.refused.add(path)
         self.document.errors.append(TextError(line, found, remedy))

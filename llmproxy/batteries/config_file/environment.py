@@ -1,10 +1,10 @@
-"""The config without a file: from the variables that the OpenAI clients read.
+"""Makes a config without a file, from the variables that the OpenAI clients read.
 
-One group, "*", whose endpoints keep the client's model name. If both vendors have keys, Azure is
-tier 0 and OpenAI tier 1, rather than equal shares: their model names differ (a deployment is named
-by its owner), so half of the calls would go to the endpoint that does not have the model. Azure
-comes first because its pair of variables is set on purpose, while OPENAI_API_KEY is in many shells
-by habit. A call that Azure cannot serve (down, full, no such deployment) goes to OpenAI.
+It has one group, "*", whose endpoints keep the client's model name. If both vendors have keys,
+Azure is tier 0 and OpenAI tier 1. With equal shares, half of the calls would go to an endpoint that
+does not have the model, because the names differ: an owner names a deployment. Azure comes first
+because its pair of variables is set on purpose, while OPENAI_API_KEY is in many shells by habit. A
+call that Azure cannot serve (down, full, no such deployment) goes to OpenAI.
 
 The key of one other vendor is used if there is no key for these two. Several are refused: only a
 config can say which model is whose.
@@ -58,7 +58,7 @@ def config_from_environment(environ: Mapping[str, str]) -> Config | None:
 
     Reads OPENAI_API_KEY with OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID, and
     AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and OPENAI_API_VERSION; without these, the key
-    of one of `VENDORS`. Empty counts as unset. Raises ConfigError if half of the Azure pair is
+    of one of `VENDORS`. An empty one is unset. Raises ConfigError if half of the Azure pair is
     missing, several vendors have keys, or a value is invalid.
     """
     present = {name: value.strip() for name, value in environ.items() if value.strip()}

@@ -1,4 +1,4 @@
-"""The file that a config comes from. It is checked whole, as `llmproxy check` does."""
+"""A config file, checked as a whole, as `llmproxy check` does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ConfigFile:
 
     `environ`: resolves the references in the file. `check`: raises ConfigError for what this
     installation cannot do. `amend`: adds what is not in the file; may raise ConfigError.
-    `served`, `seen`, `seen_at`: notes of what reloads it (`llmproxy.batteries.reload`).
+    `served`, `seen`, `seen_at`: for the reload (`ConfigSource` in `llmproxy.batteries.reload`).
     """
 
     def __init__(
@@ -64,12 +64,11 @@ class ConfigFile:
             return str(error), error
 
     def note(self, seen: str) -> None:
-        """Remember what was seen at a look."""
+        """Remember what `look` returned, and when."""
         self.seen, self.seen_at = seen, monotonic()
 
     def parsed(self, text: str) -> Config:
-        """Return the config that a text of this file stands for. Raises ConfigError with every
-        problem."""
+        """Parse and check a text of this file. Raises ConfigError with every problem."""
         file = str(self.path)
         config = parse_config(text, self.environ, file=file)
         problems: list[Problem] = [*unwritable_files(config.general_settings, file)]

@@ -69,7 +69,7 @@ def default_file(folder: Path | None = None) -> Path | None:
 
 
 def located(problems: Iterable[Problem], text: str) -> list[Problem]:
-    """Return problems with the lines of their paths in the text of a config, in that order."""
+    """Return problems with the lines of their paths in the text of a config, sorted by line."""
     document = read_document(text, {})
     placed = [
         replace(problem, line=document.line(problem.path)) if problem.path else problem
@@ -111,8 +111,8 @@ def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem
         faults += [
             detail
             for detail in error.errors(include_url=False)
-            # Errors of the text itself are in document.errors. A config that is refused as a whole
-            # has conflicts.
+            # document.errors has the errors of the text itself. An error of the whole config (an
+            # empty `loc`) only repeats the conflicts.
             if detail["loc"] not in document.refused and (detail["loc"] or not clashes)
         ]
     problems = (explain(fault, document, file) for fault in faults)

@@ -1,4 +1,4 @@
-"""Reads raw config values, which may be junk, and names conflicts in them."""
+"""Reads the values of a config that is not validated yet, and describes conflicts in them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Path = tuple[str | int, ...]
 class Conflict:
     """Two values, or a value and a gap, that exclude each other.
 
-    `path`: where to look; `other`: where the first of two equal values is. A `{value}` in
-    `found` is replaced, by the code that shows it, with as much of `value` as may be shown.
+    `path`: where the conflict is; `other`: where the first of two equal values is. The code that
+    shows the conflict replaces `{value}` in `found` with as much of `value` as may be shown.
     """
 
     path: Path

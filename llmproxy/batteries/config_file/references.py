@@ -1,10 +1,10 @@
 """References to the environment inside a string: `os.environ/NAME`, `${NAME}`, `${NAME:-default}`.
 
 The value of a variable is used as it is; references inside it are not resolved. As in a shell, the
-default replaces a variable that is unset or empty. `$${` writes a plain `${`.
+default replaces a variable that is unset or empty. `$${` stands for the text `${`.
 
-What only looks like a reference (`$NAME`, `os.environ.NAME`, `process.env.NAME`, ...) is refused:
-it would be sent as a key, as it stands. `$$NAME` writes a plain `$NAME`.
+A text that only looks like a reference (`$NAME`, `os.environ.NAME`, `process.env.NAME`, ...) is
+refused: it would be sent to a vendor as the key. `$$NAME` stands for the text `$NAME`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The health checks battery: looks at endpoints that failed and get no calls.
+"""Health checks: ask endpoints that failed and get no calls whether they are back.
 
-Others use it through `open_health_checks`.
+Other packages call `open_health_checks`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,6 @@ __all__ = ["Pace", "open_health_checks"]
 
 @asynccontextmanager
 async def open_health_checks(live: LiveConfig, pace: Pace | None = None) -> AsyncIterator[None]:
-    """Look at endpoints in the background while the block lasts."""
+    """Check endpoints in the background until the block ends."""
     async with background(HealthChecks(live, pace or Pace()).run):
         yield

@@ -1,4 +1,4 @@
-"""Looks at the endpoints that need it, each within half a minute and at a random moment."""
+"""Checks the endpoints that need it, each within half a minute, at a random moment."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ MAX_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Pace:
-    """How often to look. An endpoint is looked at `least_s` to `most_s` after it was last heard of,
-    at a random moment, so that instances do not look at once."""
+    """How often endpoints are checked.
+
+    An endpoint is checked `least_s` to `most_s` after its last call or check. The moment is random,
+    so that several instances do not check it at the same time.
+    """
 
     tick_s: float = 1.0
     least_s: float = 10.0
@@ -38,8 +41,11 @@ class Pace:
 
 
 class Watch(msgspec.Struct):
-    """What is known of one endpoint. `since`: when it was found to need a check, or had one last.
-    `cleared_at`: when a check last ended its setting aside."""
+    """When one endpoint is due for a check.
+
+    `since`: when it began to need checks, or when the last one ended. `wait_s`: the pause after
+    that. `cleared_at`: when a check last found that it need not be set aside any more.
+    """
 
     since: float
     wait_s: float
@@ -47,7 +53,7 @@ class Watch(msgspec.Struct):
 
 
 class Place(NamedTuple):
-    """One endpoint in its group, before a check: when a call last showed something there."""
+    """One endpoint of a group, before a check. `heard_at`: when a call last ended there."""
 
     group: str
     states: Sequence[EndpointState]
@@ -56,8 +62,10 @@ class Place(NamedTuple):
 
 
 class HealthChecks:
-    """Owns the watches, and the checks that are under way: one at a time for each address and key,
-    also if several groups have it. Each process looks for itself."""
+    """Checks endpoints, and changes their state by what it finds. Each process has its own checks.
+
+    One check serves all endpoints with the same address and key, in whatever group.
+    """
 
     def __init__(
         self, live: LiveConfig, pace: Pace, *, draw: Callable[[], float] = random.random
@@ -70,7 +78,7 @@ class HealthChecks:
         self._slots = asyncio.Semaphore(MAX_AT_ONCE)
 
     async def run(self) -> None:
-        """Look until the task is cancelled."""
+        """Check endpoints until the task is cancelled."""
         self._under_way.clear()
         async with asyncio.TaskGroup() as checks:
             while True:
@@ -81,7 +89,7 @@ class HealthChecks:
                     checks.create_task(self._check(runtime, address, mode, places))
 
     def _due(self, runtime: Runtime, now: float) -> Iterable[tuple[object, str, list[Place]]]:
-        """Return the addresses to look at now, with all endpoints there that need it."""
+        """Yield each address that is due for a check, with all endpoints there that need one."""
         places: dict[object, tuple[str, list[tuple[bool, Place]]]] = {}
         modes: dict[tuple[str, str], str] | None = None
         watches = {}
@@ -124,7 +132,7 @@ class HealthChecks:
         runtime.failover.capacity_freed()
 
     async def _look(self, runtime: Runtime, endpoint: Endpoint, mode: str) -> Finding | None:
-        """Return what a check finds; None if this machine could not make it."""
+        """Return what a check finds; None if this machine has no connection or memory for it."""
         maker, until = runtime.resources.attempts, monotonic() + self._pace.timeout_s
         credential = endpoint.credential
         try:
@@ -142,7 +150,7 @@ class HealthChecks:
         return None if isinstance(finding, TimedOut) and finding.phase == "pool" else finding
 
     def _settle(self, runtime: Runtime, place: Place, finding: Finding, now: float) -> None:
-        """Report a check, and change the endpoint's state unless a call has shown something."""
+        """Apply and report a check of one endpoint, unless a call has ended there meanwhile."""
         state, past = place.state, place.state.past
         watch = self._watches.setdefault(state, Watch(now, 0.0))
         watch.since, watch.wait_s = now, self._wait_s()
@@ -169,13 +177,13 @@ class HealthChecks:
 
 
 def address_of(endpoint: Endpoint, mode: str) -> object:
-    """Return what one check speaks for: where it goes, and with which key."""
+    """Return where a check goes, and with which key. Endpoints with equal ones share a check."""
     key = (endpoint.credential, endpoint.token_source, endpoint.extra_headers)
     return endpoint.origin, target_of(endpoint, mode), key
 
 
 def modes_of(config: Config) -> dict[tuple[str, str], str]:
-    """Return how each endpoint is looked at, by group and name."""
+    """Return the `health_check` of each endpoint, by group and name."""
     default = config.general_settings.health_check
     return {
         (group.model_group, str(entry.name)): entry.health_check or default

@@ -1,17 +1,18 @@
-"""Which endpoints need a health check, and what follows from one. Pure.
+"""Decides which endpoints need a health check, and what a check changes. Pure.
 
-An endpoint that gets calls shows by them whether it is well. One that gets none, because it failed
-or because a cheaper tier serves all calls, stays in the state of its last failure for ever. So it
-is looked at, for free. What a check finds goes through the rules for calls: the breaker, and the
-setting aside. A check proves less than a call, which makes these differences:
+Calls show whether an endpoint is healthy. An endpoint that gets none, because it failed or because
+a cheaper tier serves them all, would stay in the state of its last failure for ever. So a check
+asks it something that costs nothing. The result goes through the rules for calls: the breaker, and
+setting aside. But a check proves less than a call:
 
-- It closes an open breaker before its time only if the endpoint could not be reached at all.
-- It closes a breaker on trial: the first failed call opens it again.
-- It never takes the place of the one call that may probe a half-open breaker. While such a call is
-  under way, or once a call has shown something, the check changes nothing.
-- It ends a setting aside only if it shows the opposite of the reason: the key is accepted, or the
-  missing model is in the list. If the next call is refused all the same, checks are not believed.
-- A 403 says nothing new, because listing models may need a permission of its own.
+- It closes an open breaker early only if the last failure was a failed connection.
+- The breaker is then closed on trial: the first call that fails opens it again.
+- A half-open breaker lets one call through, as a probe. A check does not use up that probe. While
+  the probe is under way, or if a call has ended since the check began, the check changes nothing.
+- An endpoint that is set aside becomes available only if the check disproves the reason: the key is
+  accepted, or the missing model is in the list. If the next call is refused all the same, checks
+  make it available no more until a call succeeds.
+- A 403 alone sets no endpoint aside, because listing models may need a permission of its own.
 """
 
 from __future__ import annotations
@@ -37,8 +38,7 @@ from llmproxy.rules.retry import judge
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """An endpoint answers a check. `proves_key`: it has accepted our key. `models`: those that it
-    lists."""
+    """An endpoint answered a check. `proves_key`: it accepted our key. `models`: it listed them."""
 
     proves_key: bool = False
     models: frozenset[str] = frozenset()
@@ -48,8 +48,10 @@ Finding = Answered | UpstreamError
 
 
 def needs_check(state: EndpointState, now: float) -> bool:
-    """Return whether an endpoint is not known to be well, and nothing but a check or a call can
-    show whether it is. A cooldown after a 429 ends by itself."""
+    """Return whether only a check or a call can show that an endpoint is healthy again.
+
+    False during a cooldown after a 429, which ends by itself.
+    """
     if state.drained:
         return False
     if state.is_set_aside(now):
@@ -68,9 +70,10 @@ def settle(
     draw: float,
     is_believed: bool = True,
 ) -> tuple[HealthCheckResult, list[StateChange]]:
-    """Change an endpoint's state by what a check found; return what that was, and the changes.
+    """Change an endpoint's state by what a check found; return the result and the changes.
 
-    `states`: its group's. `is_believed`: whether a good finding may end a setting aside.
+    `states`: all of its group. `is_believed`: whether a good result may make an endpoint available
+    that is set aside.
     """
     if isinstance(finding, Answered):
         return HealthCheckResult.OK, _answered(state, finding, now, is_believed=is_believed)
@@ -85,7 +88,7 @@ def settle(
         else:
             changes = changes_after(states, state, finding, judgement, now)
         return HealthCheckResult.REFUSED, changes
-    # A 404, a 429, a 405: whatever it says, it answers.
+    # A 404, 405 or 429 is an answer, too: the endpoint is there.
     return HealthCheckResult.OK, _answered(state, Answered(), now, is_believed=is_believed)
 
 
@@ -108,7 +111,7 @@ def _answered(
         state.breaker.close_on_trial(now)
         changes.append(StateChange(state, EndpointChange.CLOSED, "it answers a health check"))
     if is_believed and state.is_set_aside(now) and _is_mended(state, finding):
-        why = f"a health check finds it well again (it was set aside: {state.cooldown_why})"
+        why = f"a health check finds it healthy again (it was set aside: {state.cooldown_why})"
         state.clear(now)
         changes.append(StateChange(state, EndpointChange.CLEARED, why))
     return changes
@@ -126,7 +129,10 @@ def _is_mended(state: EndpointState, finding: Answered) -> bool:
 def _failed(
     state: EndpointState, failure: UpstreamError, now: float, draw: float
 ) -> list[StateChange]:
-    """Count a failure as that of a call. Nothing is awaited in between: no call misses a probe."""
+    """Count a failed check like a failed call.
+
+    `begin` and `fail` run without an await between them, so the check takes no call's probe.
+    """
     breaker = state.breaker
     before = breaker.state(now)
     breaker.fail(now, breaker.begin(now), draw)

@@ -1,9 +1,9 @@
-"""What a health check sends, and what the answer shows.
+"""Sends a health check, and reads what the answer shows.
 
-It is a GET of the vendor's list of models with the endpoint's own key, for which no vendor charges,
-or of a path that the operator names. It never carries a client's key, nor a client's headers. A
-vendor without such a list answers 404, which shows more than a TLS handshake: a proxy in front of a
-dead server completes one.
+A check is a GET with the endpoint's own key: of the vendor's list of models, for which no vendor
+charges, or of a path that the operator names. It never sends a client's key or headers. A vendor
+without a list of models answers 404. Even that shows more than a TLS handshake, which a proxy in
+front of a dead server completes, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_BYTES = 8 * 1024 * 1024  # OpenRouter's list of models has about one
 USER_AGENT = f"llmproxy/{llmproxy.__version__} health-check".encode("ascii")
 HEADERS = [(b"accept", b"application/json"), (b"user-agent", USER_AGENT)]
 
-# OpenRouter shows its models to everybody; what it says about a key, only with the key.
+# OpenRouter lists its models without a key, so the list proves no key; this path does.
 PATHS = {"openrouter": "key"}
 ANTHROPIC = "anthropic"  # its list has pages of 20 by default
 
@@ -65,7 +65,7 @@ async def look_at(
     credential: tuple[Header, ...],
     until: float,
 ) -> Finding:
-    """Send a check and return what it found, at the moment `until` at the latest.
+    """Send a check and return what it found, no later than `until`.
 
     Raises Overload if this machine has no descriptors or memory for it.
     """
@@ -96,9 +96,9 @@ def _meaning(answer: Answer, endpoint: Endpoint, mode: str, *, has_key: bool) ->
     if answer.status < 300:
         return _listed(answer, has_key=has_key) if is_list else Answered()
     if not is_list and answer.status < 500:
-        return Answered()  # what the operator's path thinks of our key says nothing of calls
+        return Answered()  # a refusal by the operator's path does not mean that calls are refused
     failure = endpoint.provider.failure(answer, endpoint=endpoint.name, wall_now=time())
-    return failure or Answered()  # a redirection, which is not followed
+    return failure or Answered()  # None: a redirection, which is not followed
 
 
 def _listed(answer: Answer, *, has_key: bool) -> Finding:

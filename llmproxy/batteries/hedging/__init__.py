@@ -1,7 +1,7 @@
 """Hedging: a second attempt beside one whose endpoint is silent for unusually long (decision 037).
 
-The only module of this package that others import. Without it, a silent endpoint is waited for, as
-long as the operator's limits and the client's patience allow.
+The only module of this package that others import. Without it, a call waits for a silent
+endpoint until a timeout of the operator or of the client ends it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["LOOK_AGAIN_S", "Hedger"]
 
 
 class Hedger:
-    """Makes the hedging of each group of one process; they share a timer."""
+    """Makes the hedging of each group of one process. All groups share one timer."""
 
     def __init__(self) -> None:
         self._alarms = Alarms()

@@ -1,11 +1,11 @@
 """When a second attempt may begin beside a silent one, and how many may: the rules of hedging.
 
-An endpoint that has accepted a call and is silent may be stalled, or may simply need long. What
-tells them apart is how long it usually takes, so each endpoint has an estimate for each kind of
-call: the time within which all but one in fifty of its answers begin. Calls that reason are a kind
-of their own, because minutes of silence are normal for them.
+An endpoint that is silent after it has accepted a call may be stalled, or may simply need long.
+Only its usual time tells which. So each endpoint has an estimate for each kind of call: the time
+within which 98 % of its answers begin. Calls that reason are a kind of their own, because minutes
+of silence are normal for them.
 
-A second attempt costs a second generation, so there is a budget: a share of the calls.
+A second attempt costs a second generation, so a budget allows it for a share of the calls only.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from functools import lru_cache
 
 import msgspec
 
-# The estimates before anything is known, in seconds, by kind (see `kind_of`): cautious, because a
-# hedge for a call that merely takes long is a waste. They fall by 1 % with each faster answer, so
-# 20 s become 2 s after some 230 calls.
+# The first estimates, in seconds, by kind (see `kind_of`). They are high, because a hedge beside a
+# call that merely takes long is wasted. They fall by 1 % with each faster answer, so 20 s become
+# 2 s after some 230 calls.
 UNKNOWN_S = (60.0, 20.0, 180.0, 180.0)
 # No hedge begins earlier, however fast the endpoint usually is.
 FLOOR_S = (2.0, 2.0, 120.0, 120.0)
-# The estimate moves by a fixed step for each answer, up if it took longer, down otherwise, and is
-# at rest where 98 % take less. For an attempt that was given up, it is enough to know that it had
-# taken longer.
+# Each answer multiplies the estimate: by UP if it took longer, else by DOWN. The two are in balance
+# when 98 % of the answers take less. An attempt that was given up can be counted, too: it is enough
+# to know that it had taken longer.
 UP, DOWN = 1.632, 0.99  # exp(0.5 * 0.98), exp(-0.5 * 0.02)
 
-# A group without hedges for a while may begin so many at once.
+# A group may begin this many hedges at once, after a while without any.
 BURST = 5.0
-# Calls in a row that an endpoint left to others by its silence; then it is judged as failing.
+# An endpoint is failing when others have answered this many calls in a row during its silence.
 MAX_OUTRUN = 3
-# How soon to look again when a hedge was due, but the budget or the capacity did not allow it.
+# When to try again if a hedge is due, but the budget or the capacity does not allow it.
 LOOK_AGAIN_S = 0.5
 
 # Models that reason unless a parameter turns it off.
@@ -58,8 +58,9 @@ class Promptness:
 
     `outrun`: calls in a row that others answered while the endpoint was silent for unusually long.
     `_given_up`: by kind, the attempts that were given up since the last answer and had taken longer
-    than the estimate. They count as slow once the endpoint answers: a dead one must not come to be
-    taken for a slow one, whose silence is usual. `thinks`: its model reasons before it answers.
+    than the estimate. They count as slow answers only when the endpoint answers again: otherwise
+    the estimate of a dead endpoint would grow until its silence looked usual. `thinks`: its model
+    reasons before it answers.
     """
 
     __slots__ = ("_given_up", "_usual_s", "outrun", "thinks")
@@ -71,7 +72,7 @@ class Promptness:
         self.thinks = False
 
     def answered(self, kind: int, took_s: float) -> None:
-        """Learn from an answer that began after so long."""
+        """Learn from an answer that began after `took_s`."""
         if any(self._given_up):
             self._usual_s = [
                 usual_s * UP**count
@@ -83,13 +84,13 @@ class Promptness:
 
     def given_up(self, kind: int, after_s: float, *, suspicious: bool) -> None:
         """Learn from an attempt that was given up because another endpoint answered."""
-        if after_s >= self._usual_s[kind]:  # else it may have been as prompt as ever
+        if after_s >= self._usual_s[kind]:  # else it might still have answered in its usual time
             self._given_up[kind] += 1
         self.outrun += suspicious
 
     @property
     def is_silent(self) -> bool:
-        """Whether it left several calls in a row to others."""
+        """Whether others have answered MAX_OUTRUN calls in a row during its silence."""
         return self.outrun >= MAX_OUTRUN
 
     def suspicious_after_s(self, kind: int) -> float:
@@ -99,7 +100,7 @@ class Promptness:
 
 
 class HedgeBudget(msgspec.Struct):
-    """The hedge budget of a group: a bucket of hedges, which each call fills a little.
+    """The hedge budget of a group: a bucket. Each call adds `share` to it; a hedge takes 1 out.
 
     `share`: hedges for each call; 0 = none are made.
     """

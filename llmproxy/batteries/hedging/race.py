@@ -1,8 +1,9 @@
-"""The attempts of one call that run at once: one, and a hedge when it is silent for long.
+"""The attempts of one call that run at the same time: the first, and hedges beside it.
 
-The first runs in the call's own task, so that a call without a hedge costs no task. A
-hedge runs in a task of its own. If it is accepted, the call's task is interrupted in the way of
-asyncio.timeout: it is cancelled, and takes back the cancellation that was not the client's.
+The first runs in the call's own task, so that a call without a hedge costs no task. A hedge runs in
+a task of its own. If the hedge is accepted first, it interrupts the call's task as asyncio.timeout
+does: it cancels the task, and the task takes this cancellation back. A cancellation that has
+another cause, such as a client that left, is passed on.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ logger = logging.getLogger("llmproxy")
 
 Winner = tuple[Try, Accepted]  # the attempt that was accepted first, and its answer
 
-LOOK_EVERY_S = 0.05  # so late a hedge may begin
+LOOK_EVERY_S = 0.05  # a hedge begins at most this much too late
 
 
 class Alarms:
-    """Wakes races at their moments, with one timer of the loop for all: most end before it fires.
+    """Wakes races when a hedge is due. One timer of the event loop serves all of them.
 
-    A timer for each would cost more than everything else about a hedge that never begins.
+    Most calls end before a hedge is due. A timer for each would cost more than the rest of hedging.
     """
 
     __slots__ = ("_due", "_is_set")
@@ -37,14 +38,14 @@ class Alarms:
         self._is_set = False
 
     def set(self, race: Race, at: float) -> None:
-        """Wake a race at a moment, or a little later."""
+        """Wake a race at `at`, of `time.monotonic`, or up to LOOK_EVERY_S later."""
         self._due[race] = at
         if not self._is_set:
             self._is_set = True
             asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
 
     def clear(self, race: Race) -> None:
-        """Do not wake it."""
+        """Do not wake a race any more."""
         self._due.pop(race, None)
 
     def _look(self) -> None:
@@ -61,9 +62,9 @@ class Alarms:
 class Race:
     """One attempt in the call's own task, and its hedges.
 
-    `_won`: the hedge that was accepted. `_cancels`: cancellations of the call's task that are not
-    ours. `_interrupted`: we have cancelled it, and not taken that back. `_hedge_ended`: set by each
-    hedge that ends, once the first attempt has failed.
+    `_won`: the hedge that was accepted. `_cancels`: how often the call's task had been cancelled
+    before. `_interrupted`: a hedge has cancelled the call's task, which has not been taken back.
+    `_hedge_ended`: made when the first attempt has failed; each hedge that ends sets it.
     """
 
     __slots__ = (
@@ -93,7 +94,7 @@ class Race:
     async def run(self, first: Try) -> Accepted | None:
         """Return the answer that was accepted first; None if all attempts have failed.
 
-        All others have ended by then, and their connections are closed.
+        When it returns, the other attempts have ended and their connections are closed.
         """
         winner: Winner | None = None
         try:
@@ -116,7 +117,7 @@ class Race:
         return winner[1]
 
     async def _rest(self) -> Winner | None:
-        """Wait for the hedges after the first attempt has failed."""
+        """Wait for the hedges, because the first attempt has failed; None if they fail, too."""
         self._take_back()
         self._hedge_ended = asyncio.Event()
         self._watch()
@@ -125,7 +126,7 @@ class Race:
             await self._hedge_ended.wait()
         if self._won is None:
             for task in self._tasks:
-                task.result()  # raises what is our bug
+                task.result()  # raises an exception that is a bug
         return self._won
 
     async def _stop(self, winner: Winner | None) -> None:
@@ -179,13 +180,13 @@ class Race:
             self._hedge_ended.set()
 
     def _watch(self) -> None:
-        """One of two attempts has failed: the other one may be hedged again."""
+        """Set the alarm for another hedge, after one of two attempts has failed."""
         hedge_in_s = self._entrant.hedge_in_s()
         if hedge_in_s is not None:
             self._alarms.set(self, monotonic() + hedge_in_s)
 
     def _take_back(self) -> bool:
-        """Take back our cancellation of the call's task; returns whether there was no other."""
+        """Take back the cancellation by a hedge; return whether it was the only one."""
         if not self._interrupted:
             return False
         self._interrupted = False

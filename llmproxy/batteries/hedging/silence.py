@@ -1,7 +1,7 @@
-"""What follows from an endpoint's silence: a hedge beside the attempt, and a judgement afterwards.
+"""Decides what follows from an endpoint's silence: a hedge, and perhaps a failure.
 
-Silence alone is no failure: an endpoint that has accepted a call may need long. It becomes one
-where others answer meanwhile, several times in a row.
+Silence alone is no failure: an endpoint that has accepted a call may need long. It is a failure if
+other endpoints answer meanwhile, several times in a row.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from llmproxy.rules.breaker import BreakerState
 class GroupHedging:
     """The hedges of one group. Implements `Hedging`.
 
-    `budget`: what they may cost. `_after_s`: the silence after which one begins, as configured;
-    None = what is unusual for the endpoint.
+    `budget`: how many may begin. `_after_s`: the configured silence after which a hedge begins;
+    None = learned for each endpoint.
     """
 
     __slots__ = ("_after_s", "_alarms", "_promptness", "budget")
@@ -35,11 +35,11 @@ class GroupHedging:
         self.budget = HedgeBudget()
         self._after_s: float | None = None
         self._alarms = alarms
-        # An endpoint that leaves the config may have calls under way, and is new then.
+        # A default, because an endpoint that has left the config may still have calls under way.
         self._promptness: defaultdict[EndpointState, Promptness] = defaultdict(Promptness)
 
     def adopt(self, settings: GeneralSettings, states: Collection[EndpointState]) -> None:
-        """Serve the endpoints of a config from now on. What is known of them stays."""
+        """Apply a config's settings and endpoints. What was learned of an endpoint is kept."""
         self.budget.share = settings.hedge_budget if settings.hedge == "auto" else 0.0
         self._after_s = settings.hedge_after_s
         known = {_key(state): promptness for state, promptness in self._promptness.items()}
@@ -73,9 +73,9 @@ class GroupHedging:
     ) -> Try | None:
         """Begin an attempt at another endpoint; None if none has capacity or no budget is left.
 
-        If the silent endpoint was found failing meanwhile, the attempt is a retry.
+        If the silent endpoint is no longer available, the attempt uses the retry budget instead.
         """
-        if group.queue.waiters:  # they come first
+        if group.queue.waiters:  # calls that wait for capacity come first
             return None
         is_retry = not silent.checkout.state.available(now)
         if not (group.budget.allows(group.in_flight) if is_retry else self.budget.may_take):
@@ -93,10 +93,10 @@ class GroupHedging:
         return Try(checkout, now, is_retry, is_hedge=True)
 
     def outrun(self, call: RoutedCall, attempt: Try, now: float, draw: float) -> list[StateChange]:
-        """Judge an endpoint whose attempt was given up, because another one was accepted first.
+        """Judge an endpoint whose attempt was given up because another one was accepted first.
 
-        If it was silent for unusually long, that is a failure of a probe, and the third time in a
-        row of any endpoint.
+        A silence of unusual length is a failure if the attempt was a breaker's probe, or if it is
+        the third in a row. Otherwise it says nothing about the endpoint.
         """
         checkout, silent_s = attempt.checkout, now - attempt.began_at
         promptness = self._promptness[attempt.checkout.state]
@@ -112,7 +112,7 @@ class GroupHedging:
     def race(
         self, entrant: Entrant, first: Try, hedge_at: float
     ) -> Coroutine[Any, Any, Accepted | None]:
-        """Make an attempt, and hedges from a moment on; None if all have failed."""
+        """Make an attempt, and hedges from `hedge_at` on; return None if all have failed."""
         return Race(entrant, self._alarms, hedge_at).run(first)
 
     def _suspicious_after_s(self, call: RoutedCall, promptness: Promptness) -> float:
@@ -123,7 +123,7 @@ class GroupHedging:
 
 
 def _key(state: EndpointState) -> tuple[str, str]:
-    """Return what stays the same of an endpoint when its limits change."""
+    """Return what identifies an endpoint across configs."""
     return state.endpoint.name, state.endpoint.account
 
 

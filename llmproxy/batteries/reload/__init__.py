@@ -1,7 +1,7 @@
-"""The reload battery: another config is served while calls go on.
+"""Reload: serves a new config while calls go on.
 
-It is read again at a SIGHUP, when its file has changed, and at `POST /admin/reload`. Without the
-battery, the config of the start is served, and a SIGHUP ends the process.
+The config is read again at a SIGHUP, after a change of its file, and at `POST /admin/reload`.
+Without this package, the proxy serves the config of its start, and a SIGHUP ends the process.
 """
 
 from llmproxy.batteries.reload.changes import kept_until_restart

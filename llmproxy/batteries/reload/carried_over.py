@@ -1,9 +1,9 @@
-"""What the endpoints of a config take over from the config before.
+"""Carries the state of groups, endpoints and accounts over from one config to the next.
 
-State is kept in the same objects, not copied, so that attempts under way and later ones are
-counted in the same place. A group is kept by its name, with the calls in its wait queue; an
-endpoint by group, name and account; the capacity of an account by the account, even if its limits
-change.
+The same objects are used again, not copied, so that attempts under way and later ones are counted
+in the same place. A group is the same if its name is, and keeps the calls in its wait queue. An
+endpoint is the same if its group, name and account are. The capacity of an account stays with the
+account, even if its limits change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from llmproxy.runtime import States, capacity_key
 class CarriedOver(States):
     """Finds or makes the states of the endpoints of a config.
 
-    The next pool takes over the objects of the one before, which must not get further calls.
+    The next pool uses objects of the pool before, which must get no further calls.
     """
 
     def __init__(self, settings: GeneralSettings, before: Pool, endpoints: Endpoints) -> None:
@@ -29,7 +29,8 @@ class CarriedOver(States):
         wanted: dict[str, bool] = {}
         for endpoint in chain.from_iterable(endpoints.values()):
             wanted.setdefault(capacity_key(endpoint), endpoint.provider.fixed_windows)
-        # Of accounts whose limits are others now: the first that asks goes on with what was sent.
+        # By account, capacities with other limits than before. The first endpoint of the account
+        # takes it over, with the requests that it has counted.
         self._released: dict[str, Capacity] = {}
         for state in chain.from_iterable(group.states for group in before.groups.values()):
             capacity = state.capacity
@@ -39,13 +40,13 @@ class CarriedOver(States):
                 self._released[state.endpoint.account] = capacity
 
     def state(self, endpoint: Endpoint, *, alone: bool) -> EndpointState:
-        """Return the state of an endpoint: the known one, as far as it is the same endpoint."""
+        """Return the state of an endpoint, with all that is known if it is the same as before."""
         state = super().state(endpoint, alone=alone)
         known = _state_of(self.known, endpoint)
         if known is None:
             return state
         if not _is_same(known.endpoint, endpoint):
-            if known.drained:  # a drain is the operator's word
+            if known.drained:  # only the operator ends a drain
                 state.cool(known.cooldown_until, known.cooldown_why)
             return state
         breaker = known.breaker

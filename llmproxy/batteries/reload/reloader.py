@@ -1,7 +1,6 @@
 """Reads the config again, and serves it while calls go on.
 
-A new config is taken over whole or not at all: one that is wrong changes nothing but the load
-status.
+A new config is served whole or not at all: a wrong one changes only the load status.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from llmproxy.config import Config
 from llmproxy.errors import ConfigError
 from llmproxy.runtime import LiveConfig, open_resources
 
-# A SIGHUP this soon after the file was read asks for nothing new.
+# A SIGHUP this soon after the file was read is ignored, unless the text has changed.
 JUST_READ_S = 1.0
 
 logger = logging.getLogger("llmproxy")
@@ -33,8 +32,8 @@ logger = logging.getLogger("llmproxy")
 class ConfigSource(Protocol):
     """The file that configs are read from.
 
-    `served`: the text of the config that is being served. `seen`: the text at the last look, or why
-    it could not be read; `seen_at`: when that was, of `time.monotonic`.
+    `served`: the text of the config that is being served. `seen`: what was read last, or why it
+    could not be read; `seen_at`: when that was, of `time.monotonic`.
     """
 
     path: Path
@@ -46,10 +45,10 @@ class ConfigSource(Protocol):
         """Return the text of the file, or why it cannot be read."""
 
     def note(self, seen: str) -> None:
-        """Remember what was seen at a look."""
+        """Remember what `look` returned, and when."""
 
     def parsed(self, text: str) -> Config:
-        """Return the config that a text stands for. Raises ConfigError with every problem."""
+        """Parse and check a text of the file. Raises ConfigError with every problem."""
 
 
 class LoadStatus(msgspec.Struct):
@@ -67,15 +66,15 @@ class LoadStatus(msgspec.Struct):
 
 
 def _no_other_workers() -> None:
-    """This process is the only one."""
+    """Do nothing: this process is the only one."""
 
 
 class Reloader:
-    """Serves the configs of a file, one after the other, from `serve` on.
+    """Serves the configs of a file, one after the other.
 
-    `triggers`: what calls it, until the block ends. `on_reload` is called after a config was taken
-    over or refused. `tell_others`: makes the other workers of this file read it, too. `shared`:
-    what configs have open together.
+    `triggers`: opens what calls it; closed when `serve` ends. `on_reload`: called after a config
+    was taken over or refused. `tell_others`: makes the other workers read the file, too. `shared`:
+    the open resources that configs share.
     """
 
     def __init__(
@@ -99,7 +98,10 @@ class Reloader:
 
     @asynccontextmanager
     async def serve(self, live: LiveConfig) -> AsyncIterator[None]:
-        """Replace a live config until the block ends. No call may be under way then."""
+        """Replace a live config at each reload, until the block ends.
+
+        No call may be under way when it ends.
+        """
         self._live = live
         try:
             async with self._triggers(self):
@@ -160,7 +162,7 @@ class Reloader:
         return changes
 
     async def _replace(self, wanted: Config) -> list[str]:
-        """Serve a config as far as that is possible without a restart; return what is new."""
+        """Serve a config as far as possible without a restart; return the changes, in words."""
         live, before = self._live, self._live.runtime
         config, changes = kept_until_restart(before.config, wanted)
         if config != before.config:

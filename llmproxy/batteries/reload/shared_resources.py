@@ -21,14 +21,14 @@ class SharedResource:
 
 
 class SharedResources:
-    """Owns what is open, and closes it by reference count. `kinds`: what is open, in order."""
+    """Owns the open resources. Each is closed when the last config that uses it releases it."""
 
     def __init__(self) -> None:
         self._open: list[SharedResource] = []
 
     @property
     def kinds(self) -> list[str]:
-        """The kind of each open resource."""
+        """The kind of each open resource, in the order of opening."""
         return [resource.kind for resource in self._open]
 
     async def acquire(
@@ -39,7 +39,7 @@ class SharedResources:
     ) -> T:
         """Return the resource with this key (a kind and its settings), and open it if need be.
 
-        It is released when `user` closes. Not to be called by two tasks at a time.
+        It is released when `user` closes. Two tasks must not call this at the same time.
         """
         resource = next(
             (found for found in self._open if (found.kind, found.settings) == key), None

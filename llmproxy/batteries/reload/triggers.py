@@ -1,7 +1,7 @@
-"""When the config file is read again: at a SIGHUP, and when the file has changed.
+"""Has the config file read again: at a SIGHUP, and after a change of the file.
 
-The file is looked at once a second. `stat` follows links, so a link that is turned to another
-file is noticed, too, as in Kubernetes' ConfigMaps; and so is a file that replaces the old one.
+The file is checked once a second. `stat` follows links, so a link that now leads to another file is
+a change, as in Kubernetes' ConfigMaps. So is a new file in the place of the old one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ QUIET_S = 0.15  # a program that writes the file in pieces has this long to fini
 async def on_signal_or_file_change(reloader: Reloader) -> AsyncIterator[None]:
     """Reload the config at a SIGHUP or a change of its file, until the block ends.
 
-    A SIGHUP may be blocked before, so that none ends the process; afterwards it is.
+    SIGHUP may be blocked before the block, so that none ends the process. After it, it is blocked.
     """
     hangups = asyncio.Event()
 
@@ -40,7 +40,10 @@ async def on_signal_or_file_change(reloader: Reloader) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def on_file_change(reloader: Reloader) -> AsyncIterator[None]:
-    """Reload the config at a change of its file, unless it says otherwise, until the block ends."""
+    """Reload the config after each change of its file, until the block ends.
+
+    Does nothing with `reload_on_change: false`.
+    """
 
     async def look() -> None:
         async for _ in changes_of(reloader.file.path):
@@ -56,7 +59,7 @@ async def changes_of(path: Path, *, look_s: float = LOOK_S) -> AsyncIterator[Non
     changed = True
     while True:
         stamp = await asyncio.to_thread(stamp_of, path)
-        # After a change once more: a second one may have come within one tick of the clock.
+        # Yield again after a change: a second one within a tick of the clock has the same stamp.
         if changed or stamp != before:
             changed = stamp != before
             if changed and before is not None:
@@ -83,6 +86,6 @@ def _hangups_set(hangups: asyncio.Event) -> Iterator[None]:
     try:
         yield
     finally:
-        # Not to its default: a SIGHUP in the last moment must not cost the log its last lines.
+        # Blocked, because the default would end the process before the log has its last lines.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         loop.remove_signal_handler(signal.SIGHUP)

@@ -38,7 +38,7 @@ class OriginChecks:
         )
 
     def listens_at(self, addresses: Iterable[str]) -> None:
-        """Note the addresses that the server listens at, before the first request."""
+        """Remember the addresses that the server listens on. Call it before the first request."""
         self._policy = replace(self._policy, loopback=all(map(is_loopback, addresses)))
 
     def admit(self, request: Request, client: Client) -> tuple[Client, Headers | None]:

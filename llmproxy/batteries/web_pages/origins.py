@@ -1,10 +1,11 @@
-"""Which requests that a web page sends are served, and which pages may read the answers.
+"""Decides which requests of web pages are served, and which pages may read the answers.
 
-Browsers let the page of any web site send requests to this machine (docs/decisions/036). Where no
-key is needed, such a request would spend the endpoints' keys. Browsers say who sends it: `origin`
-names the page's site, `sec-fetch-site` its relation to ours, and `host` the name by which the
-browser found us (which a foreign site can make point to this machine: DNS rebinding). A page can
-forge none of the three. SDKs and curl send neither of the first two.
+A browser lets the page of any web site send requests to this machine (docs/decisions/036). Where
+clients need no key, such a request would use the endpoints' keys. Three headers, which no page can
+forge, say where a request comes from. `origin` names the page's site. `sec-fetch-site` says how
+that site is related to ours. `host` is the name by which the browser found us: a foreign site can
+make its own name point to this machine (DNS rebinding). SDKs and curl send neither `origin` nor
+`sec-fetch-site`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ FOREIGN_SITES = frozenset((b"cross-site", b"same-site"))  # values of sec-fetch-
 # Domains that cannot be registered: browsers resolve .localhost to this machine, and .internal is
 # reserved for private use (host.docker.internal).
 _LOCAL_DOMAINS = (".localhost", ".internal")
-# What a page may send without asking us first, in a preflight.
+# Content types that a page may send without a preflight.
 _UNASKED_CONTENT_TYPES = frozenset(
     (b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain", b"")
 )
@@ -63,7 +64,7 @@ def reading_origin(request: Request, policy: OriginPolicy) -> bytes | None:
     if not request.from_browser:
         return None  # every call of an SDK ends here
     origins = [value for name, value in headers if name == b"origin"]
-    origin = b", ".join(origins) if origins else None  # two of them match nothing
+    origin = b", ".join(origins) if origins else None  # two of them, joined, match nothing
     foreign = any(
         name == b"sec-fetch-site" and value.lower() in FOREIGN_SITES for name, value in headers
     )
@@ -79,7 +80,7 @@ def reading_origin(request: Request, policy: OriginPolicy) -> bytes | None:
 
 
 def preflight_headers(request: Request) -> Headers | None:
-    """Return the headers that answer a preflight, besides those of `readable_by`; None: it is none.
+    """Return the headers that answer a preflight, without those of `readable_by`; None for others.
 
     In a preflight, a browser asks whether a page may send a request.
     """
@@ -117,6 +118,7 @@ def _host_in(headers: Headers) -> bytes:
 
 
 def _may_call(origin: bytes, headers: Headers, policy: OriginPolicy) -> bool:
+    """Return whether an origin is allowed, or is local and sends what needs a preflight."""
     if origin in policy.allowed or ANY in policy.allowed:
         return True
     if not (policy.loopback and _is_local_page(origin)):
@@ -138,11 +140,11 @@ def _is_local_page(origin: bytes) -> bool:
     return scheme in (b"http", b"https") and is_this_machine(host_name(host))
 
 
-@lru_cache(maxsize=64)  # of what it has let pass
+@lru_cache(maxsize=64)  # of the names that pass: an exception is not cached
 def _check_host(host: bytes, listed: frozenset[bytes]) -> None:
     """Raise ClientError if a foreign site can have chosen the name in a Host header.
 
-    A name without a dot is no public domain: containers and hosts files use them.
+    A name without a dot cannot be a public domain. Containers and hosts files use such names.
     """
     name = host_name(host)
     if name.encode("latin-1") in listed or "." not in name or name.endswith(_LOCAL_DOMAINS):

@@ -1,4 +1,4 @@
-"""Answers for the pages of other origins: a client whose every answer says who may read it."""
+"""The client of a web page of another origin: each answer says that the page may read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llmproxy.protocols import Client
 
 
 class PageClient:
-    """A client that is a web page. Implements `Client`; all but `start` is the connection's own."""
+    """A client that is a web page. Implements `Client`: `start` adds headers."""
 
     __slots__ = ("_client", "_origin", "abort", "drain", "finish", "write")
 
