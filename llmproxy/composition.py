@@ -29,6 +29,7 @@ from llmproxy.protocols import (
     Heartbeat,
     Hedging,
     Masking,
+    ParameterEdits,
     PeerConnector,
     PriceList,
     ReadForm,
@@ -68,6 +69,7 @@ def installed(
         connector=_connector(),
         callers=_callers(),
         price_list=_price_list(),
+        parameters=_parameters(),
         credentials=_credentials(),
         form_reader=_form_reader(),
         token_estimates=_token_estimates(),
@@ -109,6 +111,14 @@ def _price_list() -> PriceList | None:
     from llmproxy.batteries.price_list import with_list_prices  # noqa: PLC0415
 
     return with_list_prices
+
+
+def _parameters() -> ParameterEdits | None:
+    if not _has("parameters"):
+        return None
+    from llmproxy.batteries.parameters import with_edits  # noqa: PLC0415
+
+    return with_edits
 
 
 def _credentials() -> Callable[[], Credentials] | None:

@@ -66,6 +66,7 @@ __all__ = [
     "Mask",
     "Masking",
     "Message",
+    "ParameterEdits",
     "PeerConnector",
     "Peers",
     "PriceList",
@@ -198,6 +199,13 @@ class PriceList(Protocol):
 
     def __call__(self, endpoints: Endpoints) -> Endpoints:
         """Return the endpoints with today's list prices, or why they are not known."""
+
+
+class ParameterEdits(Protocol):
+    """Changes of parameters that endpoints' entries ask for."""
+
+    def __call__(self, config: Config, endpoints: Endpoints) -> Endpoints:
+        """Return the endpoints of a config with the `edit` of those that have one."""
 
 
 class ReadForm(Protocol):

@@ -87,7 +87,7 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
         fallback: The group that was asked in its place, if it failed.
         endpoint: The endpoint that answered, or that was tried last.
         attempts: How many attempts were begun.
-        steps: Attempts, skipped endpoints and fallbacks, in order.
+        steps: Attempts, skipped endpoints, changed parameters and fallbacks, in order.
         waited_s: Time before the first byte that was spent waiting for others: the client's upload,
             endpoints, capacity, permits, another call's answer.
         cache: The part that the answer cache had in the call; None if it is off for the call.

@@ -61,10 +61,13 @@ class Batteries(RuntimeBatteries):
             )
             if is_set and battery is None
         ]
+        entries = [entry for group in config.model_groups for entry in group.models]
+        if self.parameters is None and any(entry.changes_parameters for entry in entries):
+            found = "drop, rename, ...: this installation has no `llmproxy.batteries.parameters`."
+            remedy = "Install the whole of llmproxy, or remove them from the endpoints."
+            missing.append(Problem(file, 0, found, remedy))
         if self.credentials is None and any(
-            entry.params.azure_ad_token_provider
-            for group in config.model_groups
-            for entry in group.models
+            entry.params.azure_ad_token_provider for entry in entries
         ):
             found = "azure_ad_token_provider: this installation has no `llmproxy.batteries.entra`."
             remedy = "Install the whole of llmproxy, or use api_key."

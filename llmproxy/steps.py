@@ -86,7 +86,21 @@ class FellBack(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="fal
     at: float
 
 
-Step = Attempt | PassedOver | FellBack
+class Changed(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="changed"):
+    """Parameters of the call were changed for the endpoint that is asked next.
+
+    Attributes:
+        endpoint: The endpoint's name.
+        at: When the request was made for it.
+        changes: The changes, for a person; names, but no values.
+    """
+
+    endpoint: str
+    at: float
+    changes: str
+
+
+Step = Attempt | PassedOver | FellBack | Changed
 
 
 def in_words(steps: list[Step]) -> str:
@@ -100,6 +114,8 @@ def _in_words(step: Step) -> str:
             return f"skipped {step.endpoint} ({step.why})"
         case FellBack():
             return f"fell back to group {step.group}"
+        case Changed():
+            return f"changed for {step.endpoint} ({step.changes})"
         case Attempt():
             return _attempt_in_words(step)
         case _:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain, count
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
@@ -21,6 +21,7 @@ from llmproxy.config.base import (
     Alias,
     AzureUrl,
     CacheMode,
+    Count,
     HeaderValues,
     Seconds,
     Secret,
@@ -133,10 +134,38 @@ class ModelEntry(Section):
         description="How it is checked after a failure: `free`, `off` or a path. Default: "
         "`general_settings.health_check`.",
     )
+    rename: Mapping[Text, Text] = Field(
+        default_factory=dict,
+        description="Other names of parameters at this endpoint, for example "
+        "`{max_tokens: max_completion_tokens}`. Parameters are top-level members of a JSON body.",
+    )
+    drop: tuple[Text, ...] = Field(
+        default=(),
+        description="Parameters that this endpoint does not get, by their name at the endpoint.",
+    )
+    max_output_tokens: Count | None = Field(
+        default=None,
+        description="Lowers `max_tokens`, `max_completion_tokens` and `max_output_tokens` of calls "
+        "to this number. A call without one gets none: add it to `defaults`.",
+    )
+    overrides: Mapping[Text, Any] = Field(
+        default_factory=dict,
+        description="Parameters that this endpoint always gets, in place of the client's.",
+    )
+    defaults: Mapping[Text, Any] = Field(
+        default_factory=dict,
+        description="Parameters that this endpoint gets if the client does not send them.",
+    )
     params: Annotated[Params, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Params,
         description="Address and credential of the endpoint.",
     )
+
+    @property
+    def changes_parameters(self) -> bool:
+        """Whether calls may be sent with other parameters than the client's."""
+        values = (self.rename, self.drop, self.max_output_tokens, self.overrides, self.defaults)
+        return any(values)
 
 
 def _named(models: tuple[ModelEntry, ...]) -> tuple[ModelEntry, ...]:

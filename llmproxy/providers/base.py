@@ -6,7 +6,7 @@ error response to an UpstreamError. Representations never contain a credential.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote, unquote_plus
@@ -33,6 +33,9 @@ BARE_KEYS = frozenset((b"api-key", b"x-api-key"))  # how clients send a key with
 _ONLY_API_VERSION = b"api-version="
 
 
+# Changes the parameters in a JSON body; returns the body, and the changes in words ("": none).
+EditBody = Callable[[bytes], tuple[bytes, str]]
+
 NO_PRICE_LIST = "this installation has no `llmproxy.batteries.price_list`"
 
 
@@ -45,6 +48,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     source and the scope of Entra tokens. `query`: parameters of every request, encoded.
     `deployment`: the deployment of Azure's classic paths, percent-encoded. `limits`: the operator's
     limits. `price`: of its model, or why it is not known. `mask`: for what may quote what we send.
+    `edit`: changes the parameters of calls; None = they are sent as they are.
     """
 
     group: str
@@ -69,6 +73,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     price: Price | str = NO_PRICE_LIST
     mask: Mask = unmasked
+    edit: EditBody | None = None
 
     @property
     def origin(self) -> str:

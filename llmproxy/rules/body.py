@@ -172,13 +172,13 @@ def _members(body: bytes) -> _AsWritten:
     except msgspec.DecodeError as error:
         # msgspec refuses lone surrogates anywhere. Only this copy is repaired; it has the same
         # length, so positions stay true.
-        repaired = _without_surrogates(body)
+        repaired = without_surrogates(body)
         if repaired != body:
             return _with_original_model(_members(repaired), repaired, body)
         raise _not_json(body, error) from error
 
 
-def _without_surrogates(body: bytes) -> bytes:
+def without_surrogates(body: bytes) -> bytes:
     """Return a copy of the same length, in which no string has an escaped surrogate.
 
     A string is filled from its first surrogate to the next quotation mark, at the speed of memory:

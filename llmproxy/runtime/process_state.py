@@ -18,6 +18,7 @@ from llmproxy.protocols import (
     Heartbeat,
     Hedging,
     Masking,
+    ParameterEdits,
     PeerConnector,
     PriceList,
     ReadForm,
@@ -48,6 +49,7 @@ class RuntimeBatteries:
     connector: PeerConnector | None = None
     callers: CallerSource | None = None
     price_list: PriceList | None = None
+    parameters: ParameterEdits | None = None
     credentials: Callable[[], Credentials] | None = None
     form_reader: ReadForm | None = None
     token_estimates: Callable[[], TokenEstimates] | None = None

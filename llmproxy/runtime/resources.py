@@ -49,6 +49,8 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
             group: tuple(replace(endpoint, mask=masking.mask_of(endpoint)) for endpoint in row)
             for group, row in endpoints.items()
         }
+    if (with_edits := process.batteries.parameters) is not None:
+        endpoints = with_edits(config, endpoints)
     if (with_list_prices := process.batteries.price_list) is not None:
         # In a thread: importing the list takes a while.
         endpoints = await asyncio.to_thread(with_list_prices, endpoints)

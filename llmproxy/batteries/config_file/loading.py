@@ -13,6 +13,7 @@ from llmproxy.batteries.config_file.battery_settings import battery_conflicts
 from llmproxy.batteries.config_file.battery_values import battery_values
 from llmproxy.batteries.config_file.conflicts import conflicts
 from llmproxy.batteries.config_file.document import Document, read_document
+from llmproxy.batteries.config_file.parameters import parameter_conflicts
 from llmproxy.batteries.config_file.raw import Conflict
 from llmproxy.batteries.config_file.remedies import explain
 from llmproxy.config import Config
@@ -100,7 +101,11 @@ def config_text(path: Path) -> str:
 
 def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem]]:
     config = None
-    clashes = [*conflicts(document.value), *battery_conflicts(document.value)]
+    clashes = [
+        *conflicts(document.value),
+        *battery_conflicts(document.value),
+        *parameter_conflicts(document.value),
+    ]
     wrong = [
         fault for fault in battery_values(document.value) if fault.path not in document.refused
     ]

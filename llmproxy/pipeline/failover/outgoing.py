@@ -1,6 +1,8 @@
-"""The request for one endpoint: only the model, the credential and the URL change."""
+"""The request for one endpoint: model, credential, URL, and the parameters that its entry names."""
 
 from __future__ import annotations
+
+from time import monotonic
 
 from llmproxy.calls import Call, Header, Headers
 from llmproxy.operations import Replay
@@ -9,6 +11,7 @@ from llmproxy.providers.base import BARE_KEYS, Endpoint
 from llmproxy.record import CallRecord
 from llmproxy.rules.body import with_model
 from llmproxy.rules.headers import onward, upstream_headers
+from llmproxy.steps import Changed
 from llmproxy.upstream import Outgoing
 
 UNSAFE = Replay.UNSAFE  # compared for every call; the attribute of an enum is slow
@@ -18,7 +21,7 @@ KEY_HEADERS = BARE_KEYS | {b"authorization"}
 def outgoing_request(
     call: Call, endpoint: Endpoint, credential: tuple[Header, ...], record: CallRecord
 ) -> Outgoing:
-    """Translate a call for an endpoint, for the record's current attempt. Pure."""
+    """Translate a call for an endpoint, for the record's current attempt. Does no I/O."""
     brought = endpoint.takes_key_of(call)
     headers = upstream_headers(call.headers, keep_credential=brought)
     if brought:
@@ -35,7 +38,7 @@ def outgoing_request(
         call.method.encode("ascii"),
         provider.target(endpoint, route, call.query),
         provider.head(endpoint, route, headers, credential),
-        _body_for(call, endpoint),
+        _body_for(call, endpoint, record),
         fresh=call.replay is UNSAFE,
     )
 
@@ -55,12 +58,17 @@ def _brought(headers: Headers, endpoint: Endpoint, record: CallRecord) -> tuple[
     return credential
 
 
-def _body_for(call: Call, endpoint: Endpoint) -> bytes | Upload:
-    body = call.body
+def _body_for(call: Call, endpoint: Endpoint, record: CallRecord) -> bytes | Upload:
+    body, edit = call.body, endpoint.edit
     # Azure's paths name the model and override the body; only the classic style reads them.
     model = endpoint.model or (None if endpoint.deployment else call.route.model)
-    if model is None or model == call.model_in_body:
+    if model is not None and model != call.model_in_body:
+        if not isinstance(body, bytes):
+            return body.renamed(model)
+        body = with_model(body, model) if body else body
+    if edit is None or not isinstance(body, bytes) or call.route.operation.answer is None:
         return body
-    if not isinstance(body, bytes):
-        return body.renamed(model)
-    return with_model(body, model) if body else body
+    body, changes = edit(body)
+    if changes:
+        record.steps.append(Changed(endpoint.name, monotonic(), changes))
+    return body

@@ -128,6 +128,7 @@ function stepWords(step) {
   const who = step.endpoint === null ? [] : [h("strong", {}, step.endpoint), beside];
   if (step.what === "skipped") return ["skipped", "off", [...who, `skipped: ${step.why}`]];
   if (step.what === "fallback") return ["moved", "warn", [`fallback ${step.why}`]];
+  if (step.what === "changed") return ["moved", "off", [...who, `changed: ${step.why}`]];
   if (step.what !== "attempt")
     return ["cooling", "off", [...who, [step.what, step.why].filter(Boolean).join(": ")]];
   if (step.outcome === "answered")

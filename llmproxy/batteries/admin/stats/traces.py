@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from llmproxy.batteries.admin.stats import ms, optional_ms
 from llmproxy.batteries.admin.stats.collector import StatsCollector
 from llmproxy.events import CallFinished
-from llmproxy.steps import Attempt, FellBack, PassedOver, Step
+from llmproxy.steps import Attempt, Changed, FellBack, PassedOver, Step
 
 if TYPE_CHECKING:
     pass
@@ -20,10 +20,10 @@ class TraceStep(BaseModel):
 
     skipped: an endpoint could not take the call; `why` is the reason. attempt: one try at an
     endpoint, which took `ms`; `hedge`: it began beside a silent one. fallback: the call moved to
-    another group.
+    another group. changed: the next attempt was sent with the changes of parameters in `why`.
     """
 
-    what: Literal["skipped", "attempt", "fallback"]
+    what: Literal["skipped", "attempt", "fallback", "changed"]
     endpoint: str | None
     at_ms: float
     why: str | None = None
@@ -117,6 +117,9 @@ def _trace_step(step: Step, received_at: float) -> TraceStep:
         case PassedOver():
             at_ms = ms(step.at - received_at)
             return TraceStep(what="skipped", endpoint=step.endpoint, at_ms=at_ms, why=step.why)
+        case Changed():
+            at_ms = ms(step.at - received_at)
+            return TraceStep(what="changed", endpoint=step.endpoint, at_ms=at_ms, why=step.changes)
         case FellBack():
             at_ms = ms(step.at - received_at)
             why = f"to group {step.group}"

@@ -22,7 +22,7 @@ from llmproxy.batteries.telemetry.tracing.names import (
 from llmproxy.calls import TraceContext
 from llmproxy.events import CallFinished
 from llmproxy.record import CLIENT_CLOSED_REQUEST
-from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver
+from llmproxy.steps import Attempt, AttemptOutcome, Changed, FellBack, PassedOver
 
 Value = str | int | float | bool
 UNSET, FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
@@ -111,6 +111,9 @@ class _CallSpans:
                 case PassedOver():
                     attributes = {"llmproxy.endpoint": step.endpoint, "llmproxy.why": step.why}
                     events.append(Event("llmproxy.skipped", attributes, self._nanoseconds(step.at)))
+                case Changed():
+                    attributes = {"llmproxy.endpoint": step.endpoint, "llmproxy.why": step.changes}
+                    events.append(Event("llmproxy.changed", attributes, self._nanoseconds(step.at)))
                 case FellBack():
                     group = step.group
                     attributes = {"llmproxy.group": group}
