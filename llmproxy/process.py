@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import uvloop
 
 import llmproxy
+from llmproxy.batteries.addresses import is_loopback
 from llmproxy.config import Config
-from llmproxy.rules.addresses import is_loopback
 from llmproxy.serving import Batteries, serve_on
 
 BACKLOG = 4096

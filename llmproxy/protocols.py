@@ -96,6 +96,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# Returns the endpoints of a config with the `edit` of those whose entries change parameters.
+ParameterEdits = Callable[[Config, Endpoints], Endpoints]
+# Returns endpoints with today's list prices where the config gives none, or why they are not known.
+PriceList = Callable[[Endpoints], Endpoints]
 # Asks the endpoints for an answer and relays it.
 Ask = Callable[[Downstream, CallRecord], Awaitable[None]]
 
@@ -192,20 +196,6 @@ class WebPages(Protocol):
 
         Raises ClientError for a request that no page may send.
         """
-
-
-class PriceList(Protocol):
-    """List prices of models, for endpoints whose config gives no price."""
-
-    def __call__(self, endpoints: Endpoints) -> Endpoints:
-        """Return the endpoints with today's list prices, or why they are not known."""
-
-
-class ParameterEdits(Protocol):
-    """Changes of parameters that endpoints' entries ask for."""
-
-    def __call__(self, config: Config, endpoints: Endpoints) -> Endpoints:
-        """Return the endpoints of a config with the `edit` of those that have one."""
 
 
 class ReadForm(Protocol):

@@ -87,13 +87,7 @@ class FellBack(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="fal
 
 
 class Changed(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="changed"):
-    """Parameters of the call were changed for the endpoint that is asked next.
-
-    Attributes:
-        endpoint: The endpoint's name.
-        at: When the request was made for it.
-        changes: The changes, for a person; names, but no values.
-    """
+    """Parameters were changed for the endpoint that is asked next: their names, no values."""
 
     endpoint: str
     at: float

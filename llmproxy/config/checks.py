@@ -22,11 +22,6 @@ REFUSED = "refused"  # the type of these errors among pydantic's
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name, RFC 9110 section 5.6.2
 _VISIBLE = re.compile(r"[!-~]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# The end of a URL that names one operation; the proxy adds it to the base URL of every call.
-_OPERATION = re.compile(
-    r"/(chat/completions|completions|responses|embeddings|messages|rerank|moderations|models"
-    r"|images/\w+|audio/\w+)/?"
-)
 _HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"}
 _FRAMING = {"host", "content-length", "content-encoding", "transfer-encoding", "expect"}
 
@@ -144,31 +139,6 @@ def url(value: str) -> str:
         refuse(
             "found {value} with a query or a fragment.",
             "Move query parameters to default_query.",
-        )
-    if (operation := _operation(parts.path)) is not None:
-        refuse(
-            "found {value}, the address of one operation.",
-            f"Remove {operation} from its end: the proxy adds the path of each call.",
-        )
-    return value
-
-
-def _operation(path: str) -> str | None:
-    """Return the end of a URL's path that names an operation of the API; None if it has none."""
-    ends = [match for match in _OPERATION.finditer(path) if match.end() == len(path)]
-    return ends[0][0].rstrip("/") if ends else None
-
-
-def azure_endpoint(value: str) -> str:
-    """Check the base URL of an Azure resource in the classic style, without the API's own path."""
-    path = urlsplit(url(value)).path.rstrip("/")
-    if path.endswith("/openai/v1"):
-        refuse("found {value}, the v1 style.", "Write it as base_url, without api_version.")
-    if path.endswith("/openai") or "/openai/deployments" in path:
-        refuse(
-            "found {value}.",
-            "Write the resource only, such as https://east.openai.azure.com; put the deployment "
-            "into model or azure_deployment.",
         )
     return value
 

@@ -19,7 +19,6 @@ from llmproxy.config import checks
 from llmproxy.config.base import (
     NUMBER,
     Alias,
-    AzureUrl,
     CacheMode,
     Count,
     HeaderValues,
@@ -74,7 +73,7 @@ class Params(Section):
         description="Query parameters added to every request to this endpoint, for example "
         "`{api-version: preview}`. Their values are secrets.",
     )
-    azure_endpoint: AzureUrl | None = Field(
+    azure_endpoint: Url | None = Field(
         default=None,
         description="An Azure OpenAI resource in the classic style (deployment in the path), for "
         "example `https://east.openai.azure.com`; instead of `base_url`. Needs `api_version`. For "
@@ -136,12 +135,11 @@ class ModelEntry(Section):
     )
     rename: Mapping[Text, Text] = Field(
         default_factory=dict,
-        description="Other names of parameters at this endpoint, for example "
-        "`{max_tokens: max_completion_tokens}`. Parameters are top-level members of a JSON body.",
+        description="Other names of parameters (top-level members of a JSON body) at this "
+        "endpoint, for example `{max_tokens: max_completion_tokens}`.",
     )
     drop: tuple[Text, ...] = Field(
-        default=(),
-        description="Parameters that this endpoint does not get, by their name at the endpoint.",
+        default=(), description="Parameters that it does not get, by their name at the endpoint."
     )
     max_output_tokens: Count | None = Field(
         default=None,
@@ -149,12 +147,10 @@ class ModelEntry(Section):
         "to this number. A call without one gets none: add it to `defaults`.",
     )
     overrides: Mapping[Text, Any] = Field(
-        default_factory=dict,
-        description="Parameters that this endpoint always gets, in place of the client's.",
+        default={}, description="Parameters that it always gets, in place of the client's."
     )
     defaults: Mapping[Text, Any] = Field(
-        default_factory=dict,
-        description="Parameters that this endpoint gets if the client does not send them.",
+        default={}, description="Parameters that it gets if the client does not send them."
     )
     params: Annotated[Params, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Params,
@@ -164,8 +160,8 @@ class ModelEntry(Section):
     @property
     def changes_parameters(self) -> bool:
         """Whether calls may be sent with other parameters than the client's."""
-        values = (self.rename, self.drop, self.max_output_tokens, self.overrides, self.defaults)
-        return any(values)
+        changes = (self.rename, self.drop, self.max_output_tokens, self.overrides, self.defaults)
+        return any(changes)
 
 
 def _named(models: tuple[ModelEntry, ...]) -> tuple[ModelEntry, ...]:

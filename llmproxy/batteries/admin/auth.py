@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel
 
+from llmproxy.batteries.addresses import host_name, is_loopback, is_this_machine
 from llmproxy.batteries.admin.guessing import WrongKeys
 from llmproxy.batteries.admin.process_family import (
     ENDED_SESSIONS,
@@ -26,7 +27,6 @@ from llmproxy.batteries.admin.process_family import (
     START_TOKEN,
     STARTED_AT,
 )
-from llmproxy.rules.addresses import host_name, is_loopback, is_this_machine
 
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig

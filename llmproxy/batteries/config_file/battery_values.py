@@ -1,4 +1,4 @@
-"""Checks of single values that only batteries read: keys of clients, web pages, servers.
+"""Checks of single values: those that only batteries read, and addresses copied from elsewhere.
 
 The core checks the values that it uses itself (`llmproxy.config.checks`). No check repeats a value
 that may be secret; a `{value}` is replaced with as much as may be shown.
@@ -19,6 +19,11 @@ _HOST_NAME = re.compile(r"[0-9A-Za-z._-]+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[0-9a-z._\[\]:-]+/?", re.IGNORECASE)
 _VISIBLE = re.compile(r"[!-~]+")
 _SHA_256 = re.compile(r"[0-9a-fA-F]{64}")
+# The end of a URL that names one operation; the proxy adds it to the base URL of every call.
+_OPERATION = re.compile(
+    r"/(chat/completions|completions|responses|embeddings|messages|rerank|moderations|models"
+    r"|images/\w+|audio/\w+)/?"
+)
 _REDIS_URL = "Write rediss://user:password@host:6379/0; in a password, / is %2F and # is %23."
 
 
@@ -92,6 +97,34 @@ def _health_check(value: str) -> Wrong:
         "expected off, free or a path, found {value}.",
         "A path begins with a slash and has no spaces, such as /health.",
     )
+
+
+def _base_url(value: str) -> Wrong:
+    """Check that a base URL is not that of one operation."""
+    parts = _split(value)
+    path = "" if parts is None else parts.path
+    ends = [match for match in _OPERATION.finditer(path) if match.end() == len(path)]
+    if not ends:
+        return None
+    return (
+        "found {value}, the address of one operation.",
+        f"Remove {ends[0][0].rstrip('/')} from its end: the proxy adds the path of each call.",
+    )
+
+
+def _azure_endpoint(value: str) -> Wrong:
+    """Check the base URL of an Azure resource in the classic style, without the API's own path."""
+    parts = _split(value)
+    path = "" if parts is None else parts.path.rstrip("/")
+    if path.endswith("/openai/v1"):
+        return "found {value}, the v1 style.", "Write it as base_url, without api_version."
+    if path.endswith("/openai") or "/openai/deployments" in path:
+        return (
+            "found {value}.",
+            "Write the resource only, such as https://east.openai.azure.com; put the deployment "
+            "into model or azure_deployment.",
+        )
+    return _base_url(value)
 
 
 def _collector_url(value: str) -> Wrong:
@@ -200,6 +233,8 @@ CHECKS: dict[tuple[str, ...], Callable[[str], Wrong]] = {
     ("allowed_hosts",): _host_name,
     ("health_check",): _health_check,
     ("models", "health_check"): _health_check,
+    ("models", "params", "base_url"): _base_url,
+    ("models", "params", "azure_endpoint"): _azure_endpoint,
     ("tracing", "endpoint"): _collector_url,
     ("cache_params", "namespace"): _redis_namespace,
     ("redis_namespace",): _redis_namespace,

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from llmproxy.batteries.addresses import is_loopback
 from llmproxy.batteries.web_pages.origins import OriginPolicy, preflight_headers, reading_origin
 from llmproxy.batteries.web_pages.page_client import PageClient
 from llmproxy.calls import Headers, Request
 from llmproxy.config import GeneralSettings
 from llmproxy.protocols import Client
-from llmproxy.rules.addresses import is_loopback
 
 __all__ = ["OriginChecks"]
 

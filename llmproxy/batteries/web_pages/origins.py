@@ -16,9 +16,9 @@ from ipaddress import ip_address
 
 import msgspec
 
+from llmproxy.batteries.addresses import host_name, is_this_machine
 from llmproxy.calls import Headers, Request
 from llmproxy.errors import ClientError
-from llmproxy.rules.addresses import host_name, is_this_machine
 
 ANY = b"*"
 REQUESTED_METHOD = b"access-control-request-method"
