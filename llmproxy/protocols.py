@@ -34,7 +34,6 @@ from llmproxy.rules.prices import Prices
 from llmproxy.streams import (
     BodyReader,
     Client,
-    Content,
     Downstream,
     Form,
     Header,
@@ -42,7 +41,6 @@ from llmproxy.streams import (
     Mask,
     Sink,
     Upload,
-    UpstreamResponse,
 )
 
 __all__ = [
@@ -54,16 +52,12 @@ __all__ = [
     "CallerSource",
     "Callers",
     "Client",
-    "Content",
     "Credentials",
     "Downstream",
     "Form",
-    "Header",
-    "Headers",
     "Heartbeat",
     "Hedging",
     "Listener",
-    "Mask",
     "Masking",
     "Message",
     "ParameterEdits",
@@ -83,7 +77,6 @@ __all__ = [
     "Tunnel",
     "Tunnels",
     "Upload",
-    "UpstreamResponse",
     "WebPages",
 ]
 
