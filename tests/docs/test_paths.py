@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.docs.pages import NAMES, ROOT, inline_code_of, text_of
 
 IN_SOURCES = ("llmproxy", "tests", "tools", "bench")
@@ -78,3 +80,17 @@ def test_every_module_that_a_text_names_exists():
         if dotted.partition(".")[0] in packages
     }
     assert [(name, dotted) for name, dotted in sorted(named) if not is_module(dotted)] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [
+        ("docs/life-of-a-call.md", "| the core | |"),
+        ("docs/decisions/029-core-and-batteries.md", "`serving.Batteries` has a field for each"),
+    ],
+)
+def test_both_lists_of_batteries_are_complete(page, heading):
+    batteries = {path.parent.name for path in (ROOT / "llmproxy/batteries").glob("*/__init__.py")}
+    rest = text_of(page).split(heading, 1)[1]
+    listed = {row.strip("`/") for row in re.findall(r"^\| (`[a-z_]+/?`) \|", rest, re.M)}
+    assert batteries - listed == set()
