@@ -1,7 +1,7 @@
 """Masking: the secrets of the config stay out of logs, errors and answers that quote them.
 
-The only module of this package that others import. Without it, an endpoint's words pass as they
-came, except for what looks like a key in messages of ours (docs/decisions/040).
+The only module of this package that others import. Without it, an endpoint's words pass
+unchanged, except that our own messages hide what looks like a key (docs/decisions/040).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["NO_SECRETS", "EndpointSecrets", "Secrets"]
 
 
 class EndpointSecrets:
-    """Knows what each endpoint is sent that must not be shown. Implements `Masking`."""
+    """Masks the secrets that are sent to each endpoint. Implements `Masking`."""
 
     def mask_of(self, endpoint: Endpoint) -> Mask:
         """Return the mask for what an endpoint answers."""

@@ -1,4 +1,4 @@
-"""What a failed attempt shows of our secrets: nothing, in whatever form the endpoint quotes."""
+"""Masks our secrets in what a failed attempt says, in whatever form the endpoint quotes them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _concealed_answer(answer: Answer, secrets: Secrets) -> Answer:
 
 
 class ConcealedRest:
-    """The rest of an answer, without our secrets; one may begin at the end of the beginning."""
+    """The rest of an answer, masked. A secret may begin in one piece and end in the next."""
 
     __slots__ = ("_rest", "_secrets")
 

@@ -1,4 +1,4 @@
-"""What of an endpoint's configuration is secret."""
+"""Finds the secrets in the configuration of an endpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from llmproxy.batteries.masking.secrets import Secrets, bare_key
 from llmproxy.providers.base import Endpoint
 
-# Headers and parameters of an operator that say what is spoken, and prove nothing.
+# Headers and parameters of an operator that name a version or a format: no secrets.
 _HARMLESS = frozenset(
     (
         *("accept", "accept-language", "anthropic-beta", "anthropic-version", "api-version"),

@@ -1,4 +1,4 @@
-"""Masks secrets in texts of others: errors, logs, headers, whatever might quote what was sent.
+"""Masks secrets in texts that may quote what was sent: errors, logs, headers.
 
 A secret is found as it stands, and as JSON, URLs, HTML or base64 write it: `a"b` is also `a\\"b`,
 `a\\u0022b`, `a%22b`, `a&quot;b`, in any mixture and more than once over.
@@ -14,8 +14,8 @@ from html.entities import codepoint2name
 from urllib.parse import quote, quote_plus
 
 MASK = b"***"
-MIN_CHARS = 4  # what is shorter is no secret, and occurs in any text
-ANYWHERE_CHARS = 8  # what is shorter is masked where it is a word of its own
+MIN_CHARS = 4  # a shorter value is not masked: it occurs in any text
+ANYWHERE_CHARS = 8  # a shorter value is masked only as a whole word
 # No message of an error is longer. In longer texts a search for every form would block the loop.
 MAX_SEARCHED_BYTES = 64 * 1024
 _SCHEME = re.compile(r"(?i:bearer|basic|token|key|apikey)\s+")

@@ -1,4 +1,4 @@
-"""What waiting calls need, reported in case other instances can spare it."""
+"""Reports what waiting calls need, in case other instances can spare it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from itertools import islice
 
 from llmproxy.routing import Group
 
-# The needs of so many waiting calls are reported: the others grant in small lots.
+# At most this many waiting calls are reported: the other instances grant in small lots.
 MAX_REPORTED = 100
 
 
 class Shortages:
-    """Reports what the waiting calls of each group need, at each look at its queue.
+    """Reports what the waiting calls of each group need, each time that its queue is checked.
 
-    Each call's need is reported for one endpoint at a time, the next one at the next look:
+    Each call's need is reported for one endpoint at a time, and for the next one at the next check:
     capacity that is granted twice and used once is lost to all instances.
     """
 

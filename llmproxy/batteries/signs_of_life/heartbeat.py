@@ -24,7 +24,7 @@ HEAD: Headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"n
 
 
 class SignsOfLife:
-    """Implements `Heartbeat`. `every_s`: seconds of silence before one; None: none is sent."""
+    """Implements `Heartbeat`. `every_s`: the silence before a heartbeat; None = there are none."""
 
     __slots__ = ("_every_s",)
 
@@ -75,7 +75,7 @@ class Shown:
             self._client.finish()
 
     def show(self, comments: bytes) -> None:
-        """Pass an endpoint's comments on. The client's patience begins anew."""
+        """Pass an endpoint's comments on. The client's own timeout begins anew."""
         if self._answering or not self._client.connected:
             return
         self._send(comments)
@@ -97,7 +97,7 @@ class Shown:
 
     def _send(self, comments: bytes) -> None:
         if not self._client.started:
-            record = self._record  # its caller has been admitted by now
+            record = self._record  # complete by now: the caller has been admitted
             request_id = record.request.id.encode("latin-1")
             names = self._call.route.dialect.id_headers
             headers = [

@@ -1,8 +1,8 @@
 """Estimates the tokens of a call from the bytes of its body, without a tokenizer.
 
-`measure` looks at samples of a body and puts the call into a kind: bodies that are alike in what a
-byte of them costs. An `Estimator` learns for each kind, from the usage that endpoints return, the
-line from bytes to tokens. No tokenizer covers all vendors' models, and none is fast enough for the
+`measure` samples a body and determines its kind: bodies of one kind have about the same tokens per
+byte. For each kind, an `Estimator` learns the line from bytes to tokens from the usage that
+endpoints return. No tokenizer covers all vendors' models, and none is fast enough for the
 event loop (decision 013). `OutputEstimates` learn how much of its output bound a call writes.
 
 The only module of this package that others import. Without it, the core counts the output bound of

@@ -1,4 +1,4 @@
-"""The tokens of a call before it is sent, estimated by what was learned from calls before it."""
+"""Estimates the tokens of a call before it is sent, from what earlier calls have shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmproxy.operations import Usage
 from llmproxy.routing import EndpointState
 from llmproxy.routing.token_estimates import Accuracy
 
-# While there is plenty for all, one small call in so many seconds is measured.
+# While much is left for all, one small call is measured in this many seconds.
 MEASURE_EVERY_S = 0.005
 ROUGH_BYTES = 8_192
 

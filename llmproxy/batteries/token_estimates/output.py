@@ -8,7 +8,7 @@ from __future__ import annotations
 
 # Before any call with a similar bound has ended. Most answers are shorter.
 FIRST_GUESS = 1_000
-WEIGHT = 0.1  # of the latest answer in the averages
+WEIGHT = 0.1  # the weight of the latest answer in the averages
 DEVIATIONS = 2.0  # above the mean, so that one answer in twenty or so is longer
 
 

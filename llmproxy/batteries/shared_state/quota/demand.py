@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import ceil, inf
 
-AHEAD_S = 0.1  # so much traffic is requested ahead of need
+AHEAD_S = 0.1  # the traffic of this time is requested ahead
 MEMORY_S = 0.25  # time constant of the measured rate
 # Below this rate nothing is requested ahead: what is granted expires within half a second, so most
 # of it would be given back. A lone call has this rate, too, and says nothing of a next one.
@@ -63,8 +63,11 @@ class DemandForecast:
         return is_first
 
     def note_waiting(self, tokens: float) -> None:
-        """Note a call that waits. All of them are noted again at every look at the wait queue, so
-        the first note after a measurement replaces the earlier ones."""
+        """Note a call that waits.
+
+        Each check of the wait queue notes all waiting calls again, so the first note after a
+        measurement replaces the earlier ones.
+        """
         if not self._noted:
             self._noted = True
             self.waiting_requests, self.waiting_tokens = 0, 0.0
