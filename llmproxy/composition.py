@@ -21,6 +21,7 @@ from llmproxy.batteries.config_file import (
     refuse_accidents,
 )
 from llmproxy.config import Config
+from llmproxy.config import Strategy as StrategyName
 from llmproxy.protocols import (
     AnswerCaches,
     ASGIApp,
@@ -38,6 +39,7 @@ from llmproxy.protocols import (
     Tunnels,
     WebPages,
 )
+from llmproxy.routing.strategies import Strategy
 from llmproxy.runtime import LiveConfig
 from llmproxy.serving import Batteries, HealthCheckOpener
 
@@ -76,6 +78,7 @@ def installed(
         masking=_masking(),
         tunnels=_tunnels(),
         hedging=_hedging(),
+        strategies=_strategies(),
         heartbeat=_heartbeat(),
         telemetry=telemetry,
         web_pages=_web_pages(),
@@ -135,6 +138,14 @@ def _hedging() -> Callable[[], Hedging] | None:
     from llmproxy.batteries.hedging import Hedger  # noqa: PLC0415
 
     return Hedger()
+
+
+def _strategies() -> Mapping[StrategyName, Strategy] | None:
+    if not _has("latency"):
+        return None
+    from llmproxy.batteries.latency import ALL_STRATEGIES  # noqa: PLC0415
+
+    return ALL_STRATEGIES
 
 
 def _tunnels() -> Callable[[Mapping[str, str]], Tunnels] | None:

@@ -23,10 +23,11 @@ Url = Annotated[str, AfterValidator(checks.url)]
 Text = Annotated[str, AfterValidator(checks.text)]
 Alias = Annotated[Text, AfterValidator(checks.alias)]
 HeaderValues = Annotated[Mapping[str, SecretStr], AfterValidator(checks.headers)]
-Strategy = Literal["weighted", "least_busy", "cheapest"]
+Strategy = Literal["weighted", "least_busy", "latency", "cheapest"]
 STRATEGY_HELP: dict[Strategy, str] = {
     "weighted": "distributes calls by weight",
     "least_busy": "takes the endpoint with the fewest calls under way for its weight",
+    "latency": "prefers endpoints whose first token comes soon and that have few calls under way",
     "cheapest": "makes each price a tier of its own",
 }
 CacheMode = Literal["deterministic", "all", "off"]

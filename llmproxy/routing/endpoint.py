@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from math import inf
 from typing import assert_never
@@ -94,12 +94,14 @@ class EndpointState:
 
     `alone`: the group has no other. Endpoints of other groups that are the same account share its
     capacity. `same_key`: the endpoints of all groups that have its address and credential.
+    `checkout` makes its checkouts; a strategy may replace it to measure attempts.
     """
 
     __slots__ = (
         "alone",
         "breaker",
         "capacity",
+        "checkout",
         "cooldown_until",
         "cooldown_why",
         "endpoint",
@@ -120,6 +122,7 @@ class EndpointState:
         self.in_flight = 0
         self.past = Past()
         self.same_key: Sequence[EndpointState] = ()
+        self.checkout: Callable[[EndpointState, int, Reservation, float], Checkout] = Checkout
 
     def update(self, endpoint: Endpoint, *, alone: bool) -> None:
         """Replace the endpoint by the same place with another config: its weight, its price."""
@@ -233,7 +236,7 @@ class EndpointState:
     def begin(self, tokens: int, now: float) -> Checkout:
         """Check it out for a call. The caller ends the checkout."""
         self.in_flight += 1
-        return Checkout(self, self.breaker.begin(now), self.capacity.reserve(tokens, now))
+        return self.checkout(self, self.breaker.begin(now), self.capacity.reserve(tokens, now), now)
 
 
 class Checkout(msgspec.Struct, eq=False):
@@ -246,6 +249,7 @@ class Checkout(msgspec.Struct, eq=False):
     state: EndpointState
     _ticket: int
     _reservation: Reservation
+    began_at: float
 
     def answered(self, now: float) -> bool:
         """Count an accepted attempt; returns whether the endpoint is back from a failure."""

@@ -123,6 +123,7 @@ class Group:
     ) -> None:
         """Set the endpoints, for the waiting calls, too."""
         self.states = tuple(states)
+        strategy.adopt(states)
         self.tiers = [Tier(members, strategy) for members in strategy.tiers(states)]
         self.spill_wait_s = spill_wait_s
         self.estimates.needed = any(state.capacity.counts_tokens for state in states)

@@ -1,6 +1,7 @@
 """The strategies: how a group orders its endpoints into tiers, and shares calls within a tier.
 
-To add one: a class here, its row in STRATEGIES, and its name and help in config/base.py.
+To add one: a class here, its row in STRATEGIES, and its name and help in config/base.py. One that
+measures attempts is a battery (batteries/latency), with its row there.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from llmproxy.config import Strategy as StrategyName
-from llmproxy.routing.endpoint import EndpointState
+from llmproxy.routing.endpoint import Checkout, EndpointState
 from llmproxy.rules.prices import blended
 
 
@@ -28,12 +29,19 @@ class Strategy:
             tiers.setdefault(key, []).append(state)
         return [tiers[key] for key in sorted(tiers)]
 
-    def shares(self, states: Sequence[EndpointState], shares: list[float]) -> list[float]:
+    def adopt(self, states: Sequence[EndpointState]) -> None:
+        """Measure what the strategy needs of a group's endpoints, and nothing else."""
+        for state in states:
+            state.checkout = Checkout
+
+    def shares(
+        self, states: Sequence[EndpointState], shares: list[float], now: float
+    ) -> list[float]:
         """Return the shares by which the next call of a tier is given away.
 
         `shares`: by weight and slow start; 0 for an endpoint that does not take the call.
         """
-        del states
+        del states, now
         return shares
 
     def _rank(self, state: EndpointState) -> float:
@@ -49,8 +57,11 @@ class LeastBusy(Strategy):
     shared by weight.
     """
 
-    def shares(self, states: Sequence[EndpointState], shares: list[float]) -> list[float]:
+    def shares(
+        self, states: Sequence[EndpointState], shares: list[float], now: float
+    ) -> list[float]:
         """Keep the shares of the least busy endpoints; the others get 0."""
+        del now
         load = [
             state.in_flight / share if share > 0 else -1.0
             for state, share in zip(states, shares, strict=True)

@@ -76,7 +76,7 @@ class Tier:
                     demand.pass_over(state)
             if not any(weights):
                 return None
-        return self.states[self._round_robin.take(self.shares(weights))]
+        return self.states[self._round_robin.take(self.shares(weights, now))]
 
     def weights(self, demand: CallDemand, now: float) -> list[float]:
         """Return the endpoints' weights now: less in a slow start, 0 for one that takes no call."""
@@ -88,9 +88,9 @@ class Tier:
             for state, weight in zip(self.states, self._weights, strict=True)
         ]
 
-    def shares(self, weights: list[float]) -> list[float]:
+    def shares(self, weights: list[float], now: float) -> list[float]:
         """Return the shares by which the next call is given away, as the strategy makes them."""
-        return self._strategy.shares(self.states, weights)
+        return self._strategy.shares(self.states, weights, now)
 
     def skip(self, calls: int) -> None:
         """Give away so many calls that nothing makes."""

@@ -21,6 +21,7 @@ from llmproxy.batteries.admin.api.explain import (
     no_such_group,
 )
 from llmproxy.batteries.config_file import FILE_NAMES, default_file, load_config
+from llmproxy.batteries.latency import ALL_STRATEGIES
 from llmproxy.batteries.price_list import with_list_prices
 from llmproxy.providers import endpoints_of
 from llmproxy.runtime import pool_of
@@ -56,7 +57,8 @@ def _explanation(
             raise
         asked = f"{address.url}: {error.brief}"
     config = load_config(options.file or default_file() or Path(FILE_NAMES[0]), environ)
-    pool = pool_of(config, endpoints=with_list_prices(endpoints_of(config)))
+    endpoints = with_list_prices(endpoints_of(config))
+    pool = pool_of(config, endpoints=endpoints, strategies=ALL_STRATEGIES)
     group = group_of(options.model, pool)
     if group is None:
         raise AdminApiError(no_such_group(options.model, pool))

@@ -163,7 +163,7 @@ VALID_ENTRY = st.fixed_dictionaries(
 )
 VALID_GROUP = st.fixed_dictionaries(
     {"model_group": VALID_TEXT, "models": st.lists(VALID_ENTRY, min_size=1, max_size=3)},
-    optional={"strategy": st.sampled_from(["weighted", "least_busy", "cheapest"])},
+    optional={"strategy": st.sampled_from(["weighted", "least_busy", "latency", "cheapest"])},
 )
 
 

@@ -109,7 +109,11 @@ SAID = [
     (6, settings("bind_port: 70000"), "expected at most 65535, found 70000"),
     (6, settings("access_log: maybe"), "expected true or false, found 'maybe'"),
     (6, settings("log_format: jsn"), "'auto', 'json' or 'text', found 'jsn'. Did you mean json?"),
-    (6, settings("strategy: 7"), "'least_busy' or 'cheapest', found 7. Write one of these."),
+    (
+        6,
+        settings("strategy: 7"),
+        "'least_busy', 'latency' or 'cheapest', found 7. Write one of these.",
+    ),
     (6, settings("strategy: [x]"), "found a list. Write one of these."),
     (
         6,

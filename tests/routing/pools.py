@@ -1,6 +1,7 @@
 """Pools of endpoints for tests of routing, and calls; nothing is sent."""
 
 from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.latency import ALL_STRATEGIES
 from llmproxy.calls import Call, Patience
 from llmproxy.operations import operation_at
 from llmproxy.operations.rate_limits import RateLimit, RateLimits
@@ -25,7 +26,7 @@ def pool(*entries, strategy="weighted", **settings):
         ["model_groups:", "  - model_group: g", "    models:", *lines, "general_settings:"]
         + [f"  {key}: {value}" for key, value in general.items()]
     )
-    return pool_of(parse_config(text, {}, file="test.yaml"))
+    return pool_of(parse_config(text, {}, file="test.yaml"), strategies=ALL_STRATEGIES)
 
 
 def group(*entries, **settings):

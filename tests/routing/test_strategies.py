@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.batteries.admin.api.explain import explained
+from llmproxy.batteries.latency import ALL_STRATEGIES
 from llmproxy.config.base import STRATEGY_HELP, Strategy
 from llmproxy.routing import CallDemand
 from llmproxy.routing.strategies import STRATEGIES
@@ -20,10 +21,11 @@ def shares(group):
     }
 
 
-def test_config_and_registry_know_the_same_strategies():
+def test_config_and_registries_know_the_same_strategies():
     assert set(STRATEGIES) == {"weighted", "least_busy", "cheapest"}
-    assert set(get_args(Strategy)) == set(STRATEGIES)
-    assert set(STRATEGY_HELP) == set(STRATEGIES)
+    assert set(ALL_STRATEGIES) == {*STRATEGIES, "latency"}
+    assert set(get_args(Strategy)) == set(ALL_STRATEGIES)
+    assert set(STRATEGY_HELP) == set(ALL_STRATEGIES)
 
 
 def test_explain_names_the_endpoint_that_least_busy_takes():
@@ -69,7 +71,7 @@ def test_explaining_changes_nothing():
 
 def least_busy(in_flight, shares):
     states = [SimpleNamespace(in_flight=calls) for calls in in_flight]
-    return STRATEGIES["least_busy"].shares(states, shares)
+    return STRATEGIES["least_busy"].shares(states, shares, 0.0)
 
 
 def test_the_least_busy_for_its_share_is_left():

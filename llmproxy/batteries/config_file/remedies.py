@@ -57,6 +57,7 @@ SYNONYMS = {
 _STRATEGIES = {
     "simple-shuffle": "weighted",
     "round_robin": "weighted",
+    "latency-based-routing": "latency",
     "cost-based-routing": "cheapest",
     "lowest_cost": "cheapest",
 }

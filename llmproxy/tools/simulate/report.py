@@ -26,6 +26,7 @@ class Latencies(msgspec.Struct, frozen=True):
     """How long answered calls took, from their arrival."""
 
     median_s: float
+    p95_s: float
     p99_s: float
     p999_s: float
     max_s: float
@@ -197,8 +198,9 @@ def _waits(results: Results) -> Waits:
 
 def _latencies(results: Results) -> Latencies:
     took = sorted(results.took_s) or [0.0]
-    median_s, p99_s, p999_s = (round(took[int(len(took) * q)], 3) for q in (0.5, 0.99, 0.999))
-    return Latencies(median_s, p99_s, p999_s, round(took[-1], 3))
+    shares = (0.5, 0.95, 0.99, 0.999)
+    median_s, p95_s, p99_s, p999_s = (round(took[int(len(took) * share)], 3) for share in shares)
+    return Latencies(median_s, p95_s, p99_s, p999_s, round(took[-1], 3))
 
 
 def _sum_of(costs: list[float | None]) -> float | None:
@@ -229,7 +231,8 @@ def _summary(report: Report) -> list[str]:
             if waits.calls
             else ""
         ),
-        f"answered in    median {latency.median_s:.2f} s, 99th percentile {latency.p99_s:.2f} s, "
+        f"answered in    median {latency.median_s:.2f} s, 95th percentile {latency.p95_s:.2f} s, "
+        f"99th {latency.p99_s:.2f} s, "
         f"99.9th {latency.p999_s:.2f} s, longest {latency.max_s:.2f} s",
         f"hedged         {report.hedges.begun:,} calls, {report.hedges.share:.2%}; "
         f"{report.hedges.won:,} won",

@@ -6,6 +6,7 @@ from math import inf
 from random import Random
 
 from llmproxy.batteries.hedging import Hedger
+from llmproxy.batteries.latency import ALL_STRATEGIES
 from llmproxy.batteries.price_list import with_list_prices
 from llmproxy.config import Config
 from llmproxy.providers import endpoints_of
@@ -97,7 +98,12 @@ class _Vendors:
 
 
 def _proxy(config: Config, vendors: _Vendors, clock: Clock, random: Random) -> Proxy:
-    pool = pool_of(config, endpoints=with_list_prices(endpoints_of(config)), hedging=Hedger())
+    pool = pool_of(
+        config,
+        endpoints=with_list_prices(endpoints_of(config)),
+        hedging=Hedger(),
+        strategies=ALL_STRATEGIES,
+    )
     models: dict[EndpointState, SimulatedEndpoint] = {}
     counts: dict[EndpointState, EndpointCount] = {}
     for group in pool.groups.values():

@@ -124,7 +124,7 @@ def _would(
 
 def _tier(number: int, tier: Tier, demand: CallDemand, now: float) -> TierExplanation:
     weights = tier.weights(demand, now)
-    shares = tier.shares(weights)
+    shares = tier.shares(weights, now)
     total = sum(shares) or 1.0
     return TierExplanation(
         tier=number,
