@@ -21,7 +21,6 @@ from llmproxy.batteries.config_file import (
     refuse_accidents,
 )
 from llmproxy.config import Config
-from llmproxy.config import Strategy as StrategyName
 from llmproxy.protocols import (
     AnswerCaches,
     ASGIApp,
@@ -39,7 +38,7 @@ from llmproxy.protocols import (
     Tunnels,
     WebPages,
 )
-from llmproxy.routing.strategies import Strategy
+from llmproxy.routing.strategies import Strategies
 from llmproxy.runtime import LiveConfig
 from llmproxy.serving import Batteries, HealthCheckOpener
 
@@ -140,7 +139,7 @@ def _hedging() -> Callable[[], Hedging] | None:
     return Hedger()
 
 
-def _strategies() -> Mapping[StrategyName, Strategy] | None:
+def _strategies() -> Strategies | None:
     if not _has("latency"):
         return None
     from llmproxy.batteries.latency import ALL_STRATEGIES  # noqa: PLC0415

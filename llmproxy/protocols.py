@@ -27,8 +27,8 @@ from llmproxy.events import Listener
 from llmproxy.providers.base import Endpoint, Endpoints
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group, Pool
-from llmproxy.routing.group import Hedging
-from llmproxy.routing.token_estimates import TokenEstimates
+from llmproxy.routing.group import Hedging  # noqa: F401 - for the page
+from llmproxy.routing.token_estimates import TokenEstimates  # noqa: F401 - for the page
 from llmproxy.rules.capacity import Capacity, SharedQuota
 from llmproxy.rules.prices import Prices
 from llmproxy.streams import (
@@ -39,46 +39,9 @@ from llmproxy.streams import (
     Header,
     Headers,
     Mask,
-    Sink,
-    Upload,
+    Sink,  # noqa: F401 - for the page
+    Upload,  # noqa: F401 - for the page
 )
-
-__all__ = [
-    "ASGIApp",
-    "AnswerCache",
-    "AnswerCaches",
-    "Ask",
-    "BodyReader",
-    "CallerSource",
-    "Callers",
-    "Client",
-    "Credentials",
-    "Downstream",
-    "Form",
-    "Heartbeat",
-    "Hedging",
-    "Listener",
-    "Masking",
-    "Message",
-    "ParameterEdits",
-    "PeerConnector",
-    "Peers",
-    "PriceList",
-    "ReadForm",
-    "Receive",
-    "Scope",
-    "Send",
-    "SharedQuota",
-    "SharedStatus",
-    "Sink",
-    "Telemetry",
-    "TelemetryOpener",
-    "TokenEstimates",
-    "Tunnel",
-    "Tunnels",
-    "Upload",
-    "WebPages",
-]
 
 ConnectionT = TypeVar("ConnectionT", bound=asyncio.BaseProtocol)
 

@@ -39,6 +39,7 @@ class Batteries(RuntimeBatteries):
     def check(self, config: Config, *, file: str = "config") -> None:
         """Raise ConfigError for every part that a config needs and that is not installed."""
         settings = config.general_settings
+        strategies = [group.strategy or settings.strategy for group in config.model_groups]
         missing = [
             Problem(
                 file,
@@ -54,7 +55,7 @@ class Batteries(RuntimeBatteries):
                 ("call_file", "telemetry", self.telemetry, settings.call_file),
                 ("tracing", "telemetry", self.telemetry, settings.tracing),
                 ("hedge_after_s", "hedging", self.hedging, settings.hedge_after_s),
-                ("strategy", "latency", self.strategies, _measures_latency(config)),
+                ("strategy", "latency", self.strategies, "latency" in strategies),
                 ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
                 ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
                 ("admin_key", "admin", self.open_admin, settings.admin_key),
@@ -139,12 +140,6 @@ async def open_app(
             admin = await stack.enter_async_context(batteries.open_admin(live, telemetry))
         trace_of = None if telemetry is None else telemetry.trace_of
         yield App(live, admin, web_pages=batteries.web_pages, trace_of=trace_of)
-
-
-def _measures_latency(config: Config) -> bool:
-    """Return whether a group's strategy is `latency`."""
-    default = config.general_settings.strategy
-    return any((group.strategy or default) == "latency" for group in config.model_groups)
 
 
 def _is_asked_for(settings: GeneralSettings) -> bool:

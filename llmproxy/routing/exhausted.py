@@ -43,11 +43,6 @@ def next_place(group: Group, failed: EndpointState, failures: Sequence[FailedAtt
     return Verdict.NEXT_ENDPOINT
 
 
-def hopeless_of(failures: Sequence[FailedAttempt]) -> list[EndpointState]:
-    """Return the endpoints that cannot serve the call later either."""
-    return [failure.state for failure in failures if not failure.judgement.recovers]
-
-
 def end_of(
     group: Group,
     demand: CallDemand,
@@ -85,11 +80,12 @@ def _no_endpoint(
     504: the time was over. 429: limits are in the way. Otherwise 503.
     """
     errors = [failure.error for failure in failures]
+    hopeless = [failure.state for failure in failures if not failure.judgement.recovers]
     error = NoEndpoint(
         group.name,
         errors,
         group.skipped(errors, demand, now),
-        retry_after_s=group.recovers_in_s(hopeless_of(failures), demand, now),
+        retry_after_s=group.recovers_in_s(hopeless, demand, now),
     )
     if now >= deadline_at:
         error.status, error.code = 504, "deadline_exceeded"

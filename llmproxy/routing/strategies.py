@@ -13,6 +13,8 @@ from llmproxy.config import Strategy as StrategyName
 from llmproxy.routing.endpoint import Checkout, EndpointState
 from llmproxy.rules.prices import blended
 
+Shares = list[float]
+
 
 class Strategy:
     """`weighted`, and the base class of the others: calls are shared by weight within a tier."""
@@ -34,9 +36,7 @@ class Strategy:
         for state in states:
             state.checkout = Checkout
 
-    def shares(
-        self, states: Sequence[EndpointState], shares: list[float], now: float
-    ) -> list[float]:
+    def shares(self, states: Sequence[EndpointState], shares: Shares, now: float) -> Shares:
         """Return the shares by which the next call of a tier is given away.
 
         `shares`: by weight and slow start; 0 for an endpoint that does not take the call.
@@ -57,9 +57,7 @@ class LeastBusy(Strategy):
     shared by weight.
     """
 
-    def shares(
-        self, states: Sequence[EndpointState], shares: list[float], now: float
-    ) -> list[float]:
+    def shares(self, states: Sequence[EndpointState], shares: Shares, now: float) -> Shares:
         """Keep the shares of the least busy endpoints; the others get 0."""
         del now
         load = [
@@ -78,7 +76,8 @@ class Cheapest(Strategy):
         return inf if isinstance(price, str) else blended(price)
 
 
-STRATEGIES: Mapping[StrategyName, Strategy] = {
+Strategies = Mapping[StrategyName, Strategy]
+STRATEGIES: Strategies = {
     "weighted": Strategy(),
     "least_busy": LeastBusy(),
     "cheapest": Cheapest(),

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 
 from llmproxy.config import Config, GeneralSettings
-from llmproxy.config import Strategy as StrategyName
 from llmproxy.errors import CONTENT_FILTER, CONTEXT_LENGTH_EXCEEDED
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint, Endpoints
 from llmproxy.routing import EndpointState, Group, Pool
 from llmproxy.routing.group import Hedging
-from llmproxy.routing.strategies import STRATEGIES, Strategy
+from llmproxy.routing.strategies import STRATEGIES, Strategies
 from llmproxy.routing.token_estimates import OutputBounds, TokenEstimates
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity
@@ -62,7 +61,7 @@ def pool_of(
     states: States | None = None,
     estimates: Callable[[], TokenEstimates] = OutputBounds,
     hedging: Callable[[], Hedging] | None = None,
-    strategies: Mapping[StrategyName, Strategy] = STRATEGIES,
+    strategies: Strategies | None = None,
 ) -> Pool:
     """Return the state of every endpoint of a config. `endpoints`: its own, if already made.
 
@@ -85,7 +84,7 @@ def pool_of(
         if group is None:
             group = Group(name, estimates(), None if hedging is None else hedging())
         groups[name] = group
-        group.update(members, strategies[strategy], spill_wait_s=spill_wait_s)
+        group.update(members, (strategies or STRATEGIES)[strategy], spill_wait_s=spill_wait_s)
         if group.hedging is not None:
             group.hedging.adopt(settings, members)
     for entry in entries:

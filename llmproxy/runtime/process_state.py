@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmproxy.config import GeneralSettings
-from llmproxy.config import Strategy as StrategyName
 from llmproxy.events import Listener
 from llmproxy.pipeline.admission import Admission
 from llmproxy.pipeline.failover.waiting import WaitingRooms
@@ -27,7 +26,7 @@ from llmproxy.protocols import (
     Tunnels,
 )
 from llmproxy.routing import Pool
-from llmproxy.routing.strategies import Strategy
+from llmproxy.routing.strategies import Strategies
 
 # Enters a context manager for a user that exits it. The key is a kind and the settings that it is
 # opened with: configs that follow each other may share what has the same key.
@@ -58,7 +57,7 @@ class RuntimeBatteries:
     masking: Masking | None = None
     tunnels: Callable[[Mapping[str, str]], Tunnels] | None = None
     hedging: Callable[[], Hedging] | None = None
-    strategies: Mapping[StrategyName, Strategy] | None = None
+    strategies: Strategies | None = None
     heartbeat: Callable[[float | None], Heartbeat] | None = None
     acquire: Acquire | None = None
 

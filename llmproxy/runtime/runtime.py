@@ -14,7 +14,6 @@ from llmproxy.pipeline.relay import Relay
 from llmproxy.protocols import Callers, Heartbeat, Listener, Peers
 from llmproxy.routing import Pool
 from llmproxy.routing.actions import AttemptPolicy
-from llmproxy.routing.strategies import STRATEGIES
 from llmproxy.routing.token_estimates import OutputBounds
 from llmproxy.rules.capacity import Capacity
 from llmproxy.runtime.pool import States, pool_of
@@ -89,7 +88,7 @@ def activate(resources: Resources, process: ProcessState, states: States | None 
         states=states,
         estimates=process.batteries.token_estimates or OutputBounds,
         hedging=process.batteries.hedging,
-        strategies=process.batteries.strategies or STRATEGIES,
+        strategies=process.batteries.strategies,
     )
     callers: Callers = AnonymousClients(pool)
     if process.batteries.callers is not None:

@@ -1,4 +1,4 @@
-"""The strategy `latency`: the faster of two endpoints takes the call (decision 043).
+"""The strategy `latency`: the faster of two endpoints takes the call (decision 046).
 
 The only module of this package that others import. Without it, a config with `strategy: latency` is
 refused.
@@ -6,12 +6,9 @@ refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from llmproxy.batteries.latency.strategy import LowestLatency
-from llmproxy.config import Strategy as StrategyName
-from llmproxy.routing.strategies import STRATEGIES, Strategy
+from llmproxy.routing.strategies import STRATEGIES, Strategies
 
 __all__ = ["ALL_STRATEGIES"]
 
-ALL_STRATEGIES: Mapping[StrategyName, Strategy] = {**STRATEGIES, "latency": LowestLatency()}
+ALL_STRATEGIES: Strategies = {**STRATEGIES, "latency": LowestLatency()}

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from llmproxy.batteries.latency.first_tokens import FirstTokens
 from llmproxy.routing import EndpointState
-from llmproxy.routing.strategies import Strategy
+from llmproxy.routing.strategies import Shares, Strategy
 
 SHORTEST_S = 0.001
 ASSUMED_S = 1.0  # while no endpoint has answered
@@ -32,9 +32,7 @@ class LowestLatency(Strategy):
             if not isinstance(state.checkout, FirstTokens):
                 state.checkout = FirstTokens()
 
-    def shares(
-        self, states: Sequence[EndpointState], shares: list[float], now: float
-    ) -> list[float]:
+    def shares(self, states: Sequence[EndpointState], shares: Shares, now: float) -> Shares:
         """Return how often each endpoint is the faster one of two."""
         taking = [
             (i, state.checkout)
@@ -53,7 +51,7 @@ class LowestLatency(Strategy):
         return two_choices(shares, costs)
 
 
-def two_choices(shares: Sequence[float], costs: Sequence[float]) -> list[float]:
+def two_choices(shares: Sequence[float], costs: Sequence[float]) -> Shares:
     """Return how often each place has the lower cost of two different ones drawn by their shares.
 
     The sum is 1. Places of equal cost divide their calls by `shares`; a share of 0 stays 0. At
