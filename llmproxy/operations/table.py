@@ -117,6 +117,7 @@ OPERATIONS: dict[str, Operation] = {
         dialect=MESSAGES,
         replay=Replay.SAFE,
         methods=ONLY_POST,
+        caching=Caching.IF_DETERMINISTIC,
         family="messages",
         span_name="chat",
         answer="content",

@@ -34,7 +34,7 @@ responses/compact       responses  safe    -       any   never          other   
 responses/input_tokens  responses  safe    -       any   never          other        responses
 responses/resp_1        responses  unsafe  *       any   never          other        responses
 responses/resp_1/cancel responses  unsafe  *       any   never          other        responses
-messages                messages   safe    -       POST  never          messages     chat
+messages                messages   safe    -       POST  deterministic  messages     chat
 messages/count_tokens   messages   safe    -       POST  never          other        messages
 messages/batches        messages   unsafe  *       any   never          other        messages
 messages/batches/b_1    messages   unsafe  *       any   never          other        messages

@@ -115,3 +115,61 @@ async def test_the_root_answers_a_client_that_looks_whether_it_is_there():
         for _ in range(2):  # no body follows the first
             await connection.send(request("/", method="HEAD"))
             assert (await connection.reply(head_only=True)).status == 200
+
+
+def numbered(received, number):
+    """Answer with the number of the call."""
+    usage = {"input_tokens": 4, "cache_read_input_tokens": 5, "output_tokens": 1}
+    content = [{"type": "text", "text": f"answer {number}"}]
+    answer = {"id": "msg", "type": "message", "role": "assistant", "model": "claude"}
+    ending = {"stop_reason": "end_turn", "stop_sequence": None, "usage": usage}
+    return [http({**answer, "content": content, **ending})]
+
+
+FIXED = {**MESSAGE, "temperature": 0}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"system": "Be brief."},
+        {"tools": [{"name": "f", "input_schema": {"type": "object"}}]},
+        {"thinking": {"type": "enabled", "budget_tokens": 1024}},
+    ],
+)
+@bounded()
+async def test_an_equal_message_is_served_from_the_cache_whole_and_streamed(other):
+    async with scripted(numbered) as vendor:
+        config = at(vendor, api_key="sk-ant-ours")
+        config["general_settings"]["cache"] = True
+        async with serve_proxy(config) as proxy:
+            first = await ask(proxy.port, MESSAGES, FIXED)
+            again = await ask(proxy.port, MESSAGES, {**FIXED, "metadata": {"user_id": "u"}})
+            streamed = await ask(proxy.port, MESSAGES, {**FIXED, "stream": True})
+            differs = await ask(proxy.port, MESSAGES, {**FIXED, **other})
+            random = await ask(proxy.port, MESSAGES, MESSAGE)
+    assert again.body == first.body
+    assert again.header("x-llmproxy-cache") == streamed.header("x-llmproxy-cache") == "hit"
+    assert again.header("request-id") not in (None, first.header("request-id"))
+    assert streamed.body.startswith(b"event: message_start\n")
+    assert first.json["content"][0]["text"].encode() in streamed.body
+    assert differs.header("x-llmproxy-cache") == "miss"
+    assert random.header("x-llmproxy-cache") == "bypass"
+    assert len(vendor.received) == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+        {"mcp_servers": [{"type": "url", "url": "https://mcp.test", "name": "m"}]},
+    ],
+)
+@bounded()
+async def test_what_anthropic_runs_itself_is_not_cached(other):
+    async with scripted(numbered) as vendor:
+        config = at(vendor, api_key="sk-ant-ours")
+        config["general_settings"]["cache"] = True
+        async with serve_proxy(config) as proxy:
+            reply = await ask(proxy.port, MESSAGES, {**FIXED, **other})
+    assert reply.header("x-llmproxy-cache") == "bypass"

@@ -79,6 +79,8 @@ def _is_deterministic(fields: dict[str, Any]) -> bool:
     tools = fields.get("tools") or ()
     if fields.get("web_search_options") is not None or not isinstance(tools, list | tuple):
         return False
+    if fields.get("mcp_servers") or fields.get("container"):  # what Anthropic runs
+        return False
     for tool in tools:
         if not isinstance(tool, dict) or tool.get("type", "function") not in _CLIENT_TOOLS:
             return False

@@ -75,13 +75,9 @@ class _Messages(Dialect):
 
     def error_body(self, error: GatewayError, request_id: str) -> bytes:
         """Render an error of ours in Anthropic's shape, which has a type and no code."""
-        kind = _ERROR_TYPES.get(error.status)
-        if kind is None:
-            kind = "invalid_request_error" if error.status < 500 else "api_error"
-        payload: dict[str, object] = {
-            "type": "error",
-            "error": {"type": kind, "message": error.message},
-        }
+        usual = "invalid_request_error" if error.status < 500 else "api_error"
+        described = {"type": _ERROR_TYPES.get(error.status, usual), "message": error.message}
+        payload: dict[str, object] = {"type": "error", "error": described}
         if request_id:
             payload["request_id"] = request_id
         return msgspec.json.encode(payload)

@@ -7,13 +7,13 @@ asked. The law, which is a test: sse_to_json(json_to_sse(x)) == x.
 
 from __future__ import annotations
 
-from llmproxy.batteries.cache.representations import chat, responses
+from llmproxy.batteries.cache.representations import chat, messages, responses
 from llmproxy.batteries.cache.representations.recorded import (
     is_complete,
     stream_is_complete,
     without_usage,
 )
-from llmproxy.operations import CHAT, operation_at
+from llmproxy.operations import CHAT, MESSAGES, operation_at
 
 __all__ = ["is_complete", "json_to_sse", "sse_to_json", "stream_is_complete", "without_usage"]
 
@@ -23,16 +23,23 @@ def sse_to_json(events: bytes, operation: str) -> bytes | None:
 
     The stream must be complete.
     """
-    if operation_at(operation).dialect is CHAT:
+    dialect = operation_at(operation).dialect
+    if dialect is CHAT:
         return chat.sse_to_json(events)
+    if dialect is MESSAGES:
+        return messages.sse_to_json(events)
     return responses.sse_to_json(events) if operation == "responses" else None
 
 
 def json_to_sse(body: bytes, operation: str, *, include_usage: bool) -> bytes | None:
     """Return the stream that the vendor would have sent; None for an object of unknown shape.
 
-    `include_usage`: as in `stream_options`; a response's stream always includes its usage.
+    `include_usage`: as in `stream_options`; the streams of responses and of messages always include
+    their usage.
     """
-    if operation_at(operation).dialect is CHAT:
+    dialect = operation_at(operation).dialect
+    if dialect is CHAT:
         return chat.json_to_sse(body, include_usage=include_usage)
+    if dialect is MESSAGES:
+        return messages.json_to_sse(body)
     return responses.json_to_sse(body) if operation == "responses" else None

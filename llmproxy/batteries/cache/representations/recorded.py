@@ -13,14 +13,17 @@ from typing import Any
 
 import msgspec
 
-from llmproxy.operations import CHAT, operation_at
+from llmproxy.operations import CHAT, MESSAGES, operation_at
 
 DONE = b"[DONE]"
 # Why a choice ended well. After `content_filter` and others, the next answer may be another one.
 ENDED_WELL = frozenset(("stop", "length", "tool_calls", "function_call"))
+# The same of a message. After `refusal` and `pause_turn`, the next answer may be another one.
+STOPPED_WELL = frozenset(("end_turn", "max_tokens", "stop_sequence", "tool_use"))
 MAX_ERRORS = 16  # keys "error" that are examined
 _LAST_LINES = 8  # of a stream; its last two data lines are among them
 _FINISHES = re.compile(rb'"finish_reason"\s*:\s*"(\w+)"')
+_STOPS = re.compile(rb'"stop_reason"\s*:\s*"(\w+)"')
 _CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\{\s*"index"\s*:\s*(\d+)')
 
 
@@ -31,6 +34,7 @@ class _RecordedChoice(msgspec.Struct, gc=False):
 class _JsonAnswer(msgspec.Struct, gc=False):
     error: Any = None
     status: str | None = None
+    stop_reason: str | None = None
     choices: list[_RecordedChoice] | None = None
 
 
@@ -66,7 +70,10 @@ def is_complete(body: bytes, operation: str) -> bool:
         return False
     if operation == "responses":
         return answer.status == "completed"
-    if operation_at(operation).dialect is not CHAT:
+    dialect = operation_at(operation).dialect
+    if dialect is MESSAGES:
+        return answer.stop_reason in STOPPED_WELL
+    if dialect is not CHAT:
         return True
     return bool(answer.choices) and all(
         choice.finish_reason in ENDED_WELL for choice in answer.choices or ()
@@ -77,12 +84,25 @@ def stream_is_complete(events: bytes, operation: str) -> bool:
     """Whether a recorded stream is a complete answer; it must contain its last event."""
     if operation == "responses":
         return completed(events) is not None
+    if operation_at(operation).dialect is MESSAGES:
+        return _message_is_complete(events)
     if _last_data(events, 1) != [DONE] or _contains_error(events):
         return False
     finishes = _FINISHES.findall(events)
     choices = set(_CHOICES.findall(events))
     ended_well = ENDED_WELL.issuperset(reason.decode() for reason in set(finishes))
     return bool(finishes) and ended_well and len(finishes) >= len(choices)
+
+
+def _message_is_complete(events: bytes) -> bool:
+    last, stops = _last_data(events, 1), _STOPS.findall(events)
+    try:
+        ended = bool(last) and _EVENT.decode(last[0]).type == "message_stop"
+    except _UNREADABLE:
+        return False
+    if not ended or _contains_error(events):
+        return False
+    return bool(stops) and stops[-1].decode() in STOPPED_WELL
 
 
 def completed(events: bytes) -> bytes | None:
