@@ -12,6 +12,7 @@ from llmproxy.operations import MESSAGES, OPAQUE, RESPONSES, Dialect, Route
 from llmproxy.operations.table import METHODS
 from llmproxy.protocols import Downstream, Receive, Scope, Send
 from llmproxy.routing import Pool
+from llmproxy.rules.names import WILDCARD
 from llmproxy.rules.paths import dialect_of
 
 
@@ -43,23 +44,18 @@ def local_answer(
     if request.method not in route.operation.answered_here:
         return None
     _, _, rest = route.path.partition("/")
-    names = [name for name in pool.names if name != Pool.WILDCARD]
+    names = [name for name in pool.names if "*" not in name]
     if not rest:
-        if not names:
+        if not names and WILDCARD in pool.groups:
             return None  # with "*" alone, the models are those of the endpoints
         return _json(dialect_read_by(request).model_list(names, started_at))
     model = unquote(rest)
     group = pool.group_named(model)
     if group is not None:
-        if group is pool.groups.get(Pool.WILDCARD):
+        if group is pool.groups.get(WILDCARD):
             return None  # its endpoints know
         return _json(dialect_read_by(request).model(model, started_at))
-    raise ClientError(
-        f"The model '{model}' does not exist here. This proxy serves: {', '.join(names)}.",
-        status=404,
-        code="model_not_found",
-        param="model",
-    )
+    raise pool.unknown(model)
 
 
 def dialect_read_by(request: Request) -> Dialect:

@@ -62,12 +62,9 @@ def text(value: str) -> str:
 
 
 def group_name(value: str) -> str:
-    """Check a model group's name: "*" alone is a wildcard; other patterns do not exist."""
-    if "*" in text(value) and value != "*":
-        refuse(
-            "found the pattern {value}, but names are not patterns.",
-            'Write the whole name, or "*" alone for every name without a group of its own.',
-        )
+    """Check a model group's name, and the model of an endpoint: at most one star."""
+    if text(value).count("*") > 1:
+        refuse("found {value}, which has more than one star.", "Write one, such as openai/*.")
     return value
 
 

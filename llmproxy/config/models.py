@@ -22,6 +22,7 @@ from llmproxy.config.base import (
     CacheMode,
     Count,
     HeaderValues,
+    Pattern,
     Seconds,
     Secret,
     Section,
@@ -96,10 +97,11 @@ class Params(Section):
 class ModelEntry(Section):
     """One endpoint of a model group."""
 
-    model: Text | None = Field(
+    model: Pattern | None = Field(
         default=None,
-        description="The endpoint's name for the model (Azure: for the deployment). Default: the "
-        "client's model name is passed on.",
+        description="The endpoint's name for the model (Azure: for the deployment). `*` in it: "
+        "what the star of `model_group` stands for in the client's name. Default: the client's "
+        "model name is passed on.",
     )
     name: Annotated[str, AfterValidator(checks.endpoint_name)] | None = Field(
         default=None,
@@ -194,9 +196,10 @@ def _host(entry: ModelEntry) -> str:
 class ModelGroup(Section):
     """A model name that clients use, and the endpoints that serve it."""
 
-    model_group: Annotated[str, AfterValidator(checks.group_name)] = Field(
-        description='The name that clients put in `model`. `"*"` matches every other name, and '
-        "calls without a model."
+    model_group: Pattern = Field(
+        description="The name that clients put in `model`. `openai/*` or `*-mini` match names "
+        "without a group of their own; the wildcard with the most characters decides. "
+        '`"*"` matches every other name, and calls without a model.'
     )
     models: Annotated[tuple[ModelEntry, ...], AfterValidator(_named)] = Field(
         description="The group's endpoints, at least one.", min_length=1

@@ -14,7 +14,7 @@ from llmproxy.config import OPENAI_BASE_URL, Config, ModelEntry, ModelGroup, Par
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
 from llmproxy.providers.base import API_VERSION, NO_PRICE_LIST, Endpoint, Provider, encoded_query
-from llmproxy.providers.registry import BY_NAME, by_host, likely
+from llmproxy.providers.registry import BY_NAME, by_host
 from llmproxy.rules.headers import CREDENTIALS
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -59,7 +59,10 @@ class _UnusableError(Exception):
 
 
 def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
-    params = entry.params
+    params, name, pattern = entry.params, group.model_group, "*" in (entry.model or "")
+    if pattern and "*" not in name:
+        found = f"model {entry.model!r} in the group {name!r}, whose name has no star."
+        _refuse(found, "Write the whole name.", "model")
     url = params.azure_endpoint or params.base_url
     provider = _provider(entry, url)
     url = url or provider.base_url
@@ -79,10 +82,11 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
             *("params", "azure_ad_token_provider"),
         )
     return Endpoint(
-        group=group.model_group,
+        group=name,
         name=entry.name or host,
         provider=provider,
-        model=entry.model or (group.model_group if group.all_aliases else None),
+        model=None if pattern else entry.model or (name if group.all_aliases else None),
+        model_pattern=entry.model if pattern else None,
         weight=entry.weight,
         tier=entry.tier,
         scheme=scheme,
@@ -107,7 +111,8 @@ def _provider(entry: ModelEntry, url: str | None) -> Provider:
     """Return the named provider, or the one that the address belongs to."""
     name = entry.provider
     if name is not None and name not in BY_NAME:
-        _refuse(f"unknown provider {name!r}.", _meant_providers(name), "provider")
+        known = f"Known are: {', '.join(sorted(BY_NAME))}."
+        _refuse(f"unknown provider {name!r}.", known, "provider")
     if entry.params.azure_endpoint is not None:
         if name not in (None, AZURE.name, AZURE_CLASSIC.name):
             _refuse(f"azure_endpoint with provider {name!r}.", "Remove provider.", "provider")
@@ -123,14 +128,6 @@ def _provider(entry: ModelEntry, url: str | None) -> Provider:
             )
         return AZURE_CLASSIC
     return provider
-
-
-def _meant_providers(name: str) -> str:
-    """Return the remedy for an unknown provider: those that were probably meant, or all."""
-    meant = likely(name)
-    if meant:
-        return f"Did you mean {' or '.join(meant)}?"
-    return f"Known are: {', '.join(sorted(BY_NAME))}."
 
 
 def _recognised(url: str) -> Provider:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, unquote_plus
 
 import msgspec
+from msgspec.structs import replace
 
 from llmproxy.calls import Call, Header, Headers, header_lines
 from llmproxy.config import Limits, Price
@@ -26,6 +27,7 @@ from llmproxy.providers.error_responses import (
     readable_body,
 )
 from llmproxy.rules.limits import rate_limits
+from llmproxy.rules.names import caught
 from llmproxy.streams import Mask, unmasked
 
 API_VERSION = "api-version"
@@ -42,11 +44,11 @@ NO_PRICE_LIST = "this installation has no `llmproxy.batteries.price_list`"
 class Endpoint(msgspec.Struct, frozen=True):
     """One place that can answer calls. Contains only what the config says, and never changes.
 
-    `model`: the model name to send; None = the client's. `prefix`: the path of the base URL,
-    without a trailing slash. `credential`: the headers that authenticate us; without them and
-    without a `token_source`, the client's own key is sent. `token_source`, `token_scope`: the
-    source and the scope of Entra tokens. `query`: parameters of every request, encoded.
-    `deployment`: the deployment of Azure's classic paths, percent-encoded. `limits`: the operator's
+    `model`: the model name to send; None = the client's, or as `model_pattern` says. `prefix`:
+    the path of the base URL, without a trailing slash. `credential`: the headers that authenticate
+    us; without them and without a `token_source`, the client's own key is sent. `token_source`,
+    `token_scope`: the source and the scope of Entra tokens. `query`: parameters of every request,
+    encoded. `deployment`: that of Azure's classic paths, percent-encoded. `limits`: the operator's
     limits. `price`: of its model, or why it is not known. `mask`: for what may quote what we send.
     `edit`: changes the parameters of calls; None = they are sent as they are.
     """
@@ -74,6 +76,15 @@ class Endpoint(msgspec.Struct, frozen=True):
     price: Price | str = NO_PRICE_LIST
     mask: Mask = unmasked
     edit: EditBody | None = None
+    model_pattern: str | None = None
+
+    def named(self, model: str, group: str) -> Endpoint:
+        """Return the endpoint with a model for `model_pattern`. `model`: the client's name, which
+        `group` serves; the star stands for what that group's star does, else for its name."""
+        star = caught(group, model) or model if "*" in group else group
+        name = (self.model_pattern or "*").replace("*", star)
+        deployment = self.deployment.replace(b"%2A", quote(star, safe="").encode("ascii"))
+        return replace(self, model=name, deployment=deployment)
 
     @property
     def origin(self) -> str:

@@ -6,8 +6,6 @@ are part of the configuration's contract: rows may be added, not renamed.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from llmproxy.config import OPENAI_BASE_URL
 from llmproxy.providers.anthropic import ANTHROPIC
 from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
@@ -55,28 +53,6 @@ PROVIDERS: tuple[Provider, ...] = (
     GENERIC,
 )
 BY_NAME = {provider.name: provider for provider in PROVIDERS}
-# What people write for a provider -> its name here.
-_ALIASES = {
-    "chatgpt": "openai",
-    "claude": "anthropic",
-    "custom": "generic",
-    "google": "gemini",
-    "grok": "xai",
-    "hosted_vllm": "vllm",
-    "openai_compatible": "generic",
-    "vertex": "gemini",
-    "zai": "generic",
-}
-
-
-def likely(name: str) -> list[str]:
-    """Return the providers that a wrong name may stand for, the likeliest first."""
-    word = name.lower().replace("-", "_").replace(" ", "_")
-    meant = [_ALIASES[word]] if word in _ALIASES else []
-    for candidate in get_close_matches(word.replace("_", ""), BY_NAME, n=2, cutoff=0.7):
-        if candidate not in meant:
-            meant.append(candidate)
-    return meant
 
 
 def by_host(host: str) -> Provider:

@@ -8,16 +8,15 @@ from llmproxy.calls import Call
 from llmproxy.errors import ClientError
 from llmproxy.routing.group import Group
 from llmproxy.rules.capacity import Capacity
+from llmproxy.rules.names import longest_first, wildcard_of
 
 
 class Pool:
-    """All groups by name; `*` serves the names that no other group has.
+    """All groups by name; wildcards (`openai/*`, `*`) serve the names that no other group has.
 
     `aliases`: further names, and the names of their groups. `unlisted`: aliases that lists of
-    models leave out. `hidden`: groups that do not exist here, and whose names `*` does not serve.
+    models leave out. `hidden`: groups that do not exist here; no wildcard serves their names.
     """
-
-    WILDCARD = "*"
 
     def __init__(
         self,
@@ -31,12 +30,12 @@ class Pool:
         self._aliases = aliases or {}
         self._unlisted = unlisted
         self._hidden = hidden
+        self._wildcards = longest_first([*groups, *hidden])
         named = {name: groups.get(group) for name, group in self._aliases.items()}
         self._by_name = groups | {name: group for name, group in named.items() if group}
 
     def limited_to(self, names: Collection[str]) -> Pool:
-        """Return a pool with only some of the groups. The others do not exist there, and `*` does
-        not serve their names either."""
+        """Return a pool with some of the groups. No wildcard serves the names of the others."""
         hidden = frozenset(name for name in self.groups if name not in names)
         shown = {name: group for name, group in self.groups.items() if name in names}
         return Pool(shown, self._aliases, unlisted=self._unlisted, hidden=hidden)
@@ -50,16 +49,14 @@ class Pool:
         """Return the group that serves a model's name; None if there is none."""
         group = self._by_name.get(model) if model is not None else None
         if group is None and model not in self._hidden and model not in self._aliases:
-            return self.groups.get(self.WILDCARD)
+            return self.groups.get(wildcard_of(model or "", self._wildcards))
         return group
 
     def group_for(self, call: Call) -> Group:
         """Return the group that a call is for. Raises ClientError if no group serves its model."""
         group = self._by_name.get(call.model) if call.model is not None else None
         if group is None:
-            group = self.group_named(call.model)
-        if group is None:
-            group = self._without_wildcard(call)
+            group = self.group_named(call.model) or self._without_wildcard(call)
         if call.bound_to_account and len(group.states) > 1:
             raise ClientError(
                 f"This {call.method} /{call.route.path} uses ids that live in one account, "
@@ -71,6 +68,12 @@ class Pool:
             )
         return group
 
+    def unknown(self, model: str) -> ClientError:
+        """Return the error for a model that no group serves."""
+        message = f"The model '{model}' does not exist here. This proxy serves: "
+        message += ", ".join(self.names) + "."
+        return ClientError(message, status=404, code="model_not_found", param="model")
+
     def capacities(self) -> Iterable[Capacity]:
         """Return the capacity of every account, each once."""
         states = (state for group in self.groups.values() for state in group.states)
@@ -79,12 +82,7 @@ class Pool:
     def _without_wildcard(self, call: Call) -> Group:
         names = ", ".join(self.names)
         if call.model is not None:
-            raise ClientError(
-                f"The model '{call.model}' does not exist here. This proxy serves: {names}.",
-                status=404,
-                code="model_not_found",
-                param="model",
-            )
+            raise self.unknown(call.model)
         if call.bound_to_account or call.method in ("GET", "HEAD", "DELETE"):
             if len(self.groups) == 1:
                 return next(iter(self.groups.values()))

@@ -4,6 +4,7 @@ import pytest
 
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.config import Config
+from llmproxy.errors import ConfigError
 from llmproxy.providers import endpoints_of
 from tests.config_file.mistakes import problems
 
@@ -26,6 +27,8 @@ def groups(*written):
         ),
         (2, ["model_group: '*', aliases: [x]"], "found an alias of a wildcard"),
         (2, ["model_group: a, aliases: ['x*']"], "found a pattern as an alias. Write a whole"),
+        (2, ["model_group: 'a*b*'"], "found 'a*b*', which has more than one star."),
+        (3, ["model_group: 'a*'", "model_group: 'a*'"], "found a second model_group 'a*'"),
         (2, ["model_group: a, aliases: ['']"], "found an empty string"),
         (2, ["model_group: a, aliases: [5]"], "expected a string, found 5"),
         (
@@ -59,3 +62,13 @@ def test_where_clients_may_use_an_alias_an_endpoint_without_a_model_gets_the_gro
     made = endpoints_of(parse_config(text, {}, file="f.yaml"))
 
     assert [made[name][0].model for name in ("a", "b")] == [None, "b"]
+
+
+def test_a_star_in_a_model_needs_one_in_the_name_of_its_group():
+    text = "model_groups:\n  - model_group: {}\n    models: [{{model: 'x-*'}}]\n"
+    made = endpoints_of(parse_config(text.format("'a/*'"), {}, file="f.yaml"))
+    with pytest.raises(ConfigError) as caught:
+        endpoints_of(parse_config(text.format("a"), {}, file="f.yaml"))
+
+    assert (made["a/*"][0].model, made["a/*"][0].model_pattern) == (None, "x-*")
+    assert "model 'x-*' in the group 'a', whose name has no star." in str(caught.value)

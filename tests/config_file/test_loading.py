@@ -144,7 +144,7 @@ SAID = [
     (6, settings('bind_address: ""'), "found an empty string"),
     (6, settings('bind_address: "a\\nb"'), "a string with a control character"),
     # names
-    (2, "model_groups:\n  - model_group: gpt-*\n    models: [{}]\n", "the pattern 'gpt-*'"),
+    (2, "model_groups:\n  - model_group: gpt-**\n    models: [{}]\n", "more than one star"),
     (4, entry("name: a b"), "cannot stand in a response header"),
     (4, entry('name: "a\\r\\nx: y"'), "cannot stand in a response header"),
     (4, entry("name: ''"), "cannot stand in a response header"),

@@ -62,3 +62,23 @@ def test_an_alias_finds_its_group_and_is_hidden_with_it():
     assert limited.group_named("z") is rest
     assert limited.group_named("x") is limited.group_named("g") is None
     assert limited.names == ["*"]
+
+
+def test_an_exact_name_goes_before_a_wildcard_and_a_longer_wildcard_before_a_shorter_one():
+    names = ["*", "openai/*", "openai/gpt-4.1", "*-mini"]
+    groups = {name: pool(("a", 1, 0)).groups["g"] for name in names}
+    all_of_them = Pool(groups, {"small-mini": "openai/gpt-4.1"})
+
+    def serving(model, of=all_of_them):
+        group = of.group_named(model)
+        return next((name for name in names if groups[name] is group), None)
+
+    assert serving("openai/gpt-4.1") == "openai/gpt-4.1"
+    assert serving("small-mini") == "openai/gpt-4.1"
+    assert serving("openai/o3-mini") == "openai/*"
+    assert serving("o3-mini") == "*-mini"
+    assert serving("o3") == serving(None) == "*"
+    limited = all_of_them.limited_to(["*", "openai/gpt-4.1"])
+    assert serving("openai/gpt-4.1", limited) == "openai/gpt-4.1"
+    assert serving("openai/o3", limited) is None, "another wildcard does not serve it either"
+    assert serving("o3", limited) == "*"

@@ -89,3 +89,79 @@ async def test_a_caller_reaches_by_aliases_only_its_own_groups():
     assert names == ["a", "x"]
     assert hidden.status == 404
     assert sent(vendor) == ["a", "z"]
+
+
+@bounded()
+async def test_what_the_star_stands_for_is_the_models_name_at_the_endpoint():
+    async with scripted(ANSWERING) as openai, scripted(ANSWERING) as azure:
+        config = config_of(
+            {"model_group": "openai/*", "models": [entry(openai, model="*")]},
+            {"model_group": "*-eu", "models": [entry(azure, model="eu-*-1")]},
+            {"model_group": "router/*", "models": [entry(openai)]},
+            {"model_group": "gpt-4.1", "models": [entry(openai, model="plain")]},
+        )
+        async with serve_proxy(config) as proxy:
+            for model in ("openai/gpt-4.1", "openai/o3", "o3-eu", "router/o3", "gpt-4.1"):
+                reply = await ask(proxy.port, body=asking(model))
+                assert reply.status == 200, model
+            no_star = await ask(proxy.port, body=asking("openai/"))
+            names = await listed(proxy)
+            known = await ask(proxy.port, method="GET", path="/v1/models/openai%2Fo3")
+            unknown = await ask(proxy.port, method="GET", path="/v1/models/o3")
+
+    assert sent(openai) == ["gpt-4.1", "o3", "router/o3", "plain"]
+    assert sent(azure) == ["eu-o3-1"]
+    assert no_star.status == 404
+    assert names == ["gpt-4.1"]
+    assert (known.status, known.json["id"], unknown.status) == (200, "openai/o3", 404)
+    groups = [call.record.group for call in proxy.events.calls if call.record.attempts]
+    assert groups == ["openai/*", "openai/*", "*-eu", "router/*", "gpt-4.1"]
+
+
+@bounded()
+async def test_a_fallback_gets_what_the_star_of_the_first_group_stands_for():
+    failing = always(http(b"{}", status=500))
+    async with scripted(failing) as down, scripted(ANSWERING) as other:
+        config = config_of(
+            {"model_group": "a/*", "models": [entry(down, model="*")], "fallbacks": ["b/*"]},
+            {
+                "model_group": "c",
+                "aliases": ["d"],
+                "models": [entry(down)],
+                "fallbacks": ["b/*"],
+            },
+            {"model_group": "b/*", "models": [entry(other, model="b-*")]},
+            num_retries=0,
+        )
+        async with serve_proxy(config) as proxy:
+            for model in ("a/x", "c", "d"):
+                reply = await ask(proxy.port, body=asking(model))
+                assert reply.status == 200, model
+
+    assert sent(other) == ["b-x", "b-c", "b-c"]
+
+
+@bounded()
+async def test_the_star_names_the_deployment_of_an_azure_resource():
+    async with scripted(ANSWERING) as azure:
+        resource = azure.base_url.removesuffix("/v1").rstrip("/")
+        params = {"azure_endpoint": resource, "api_version": "2024-10-21", "api_key": "k"}
+        config = config_of(
+            {"model_group": "azure/*", "models": [{"model": "d-*", "params": params}]}
+        )
+        async with serve_proxy(config) as proxy:
+            reply = await ask(proxy.port, body=asking("azure/gpt 4"))
+
+    assert reply.status == 200
+    assert "/openai/deployments/d-gpt%204/chat/completions?" in azure.received[0].line
+
+
+@bounded()
+async def test_wildcards_alone_are_an_empty_list():
+    async with scripted(ANSWERING) as vendor:
+        config = config_of({"model_group": "a/*", "models": [entry(vendor)]})
+        async with serve_proxy(config) as proxy:
+            names = await listed(proxy)
+
+    assert names == []
+    assert not vendor.received

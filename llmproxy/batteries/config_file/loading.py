@@ -13,6 +13,7 @@ from llmproxy.batteries.config_file.battery_settings import battery_conflicts
 from llmproxy.batteries.config_file.battery_values import battery_values
 from llmproxy.batteries.config_file.conflicts import conflicts
 from llmproxy.batteries.config_file.document import Document, read_document
+from llmproxy.batteries.config_file.likely_provider import with_likely_provider
 from llmproxy.batteries.config_file.parameters import parameter_conflicts
 from llmproxy.batteries.config_file.raw import Conflict
 from llmproxy.batteries.config_file.remedies import explain
@@ -73,7 +74,9 @@ def located(problems: Iterable[Problem], text: str) -> list[Problem]:
     """Return problems with the lines of their paths in the text of a config, sorted by line."""
     document = read_document(text, {})
     placed = [
-        replace(problem, line=document.line(problem.path)) if problem.path else problem
+        with_likely_provider(replace(problem, line=document.line(problem.path)), document.value)
+        if problem.path
+        else problem
         for problem in problems
     ]
     return sorted(placed, key=lambda problem: problem.line)

@@ -22,6 +22,8 @@ def outgoing_request(
     call: Call, endpoint: Endpoint, credential: tuple[Header, ...], record: CallRecord
 ) -> Outgoing:
     """Translate a call for an endpoint, for the record's current attempt. Does no I/O."""
+    if endpoint.model_pattern is not None and call.model is not None:
+        endpoint = endpoint.named(call.model, record.group or "")
     brought = endpoint.takes_key_of(call)
     headers = upstream_headers(call.headers, keep_credential=brought)
     if brought:

@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 
 from llmproxy.errors import ConfigError, Problem
+from llmproxy.rules.names import longest_first, wildcard_of
 from llmproxy.tools.simulate.traffic import Arrival, Traffic
 
 MAX_PROBLEMS = 20  # with more problems than this, it is probably the wrong file
@@ -40,7 +41,7 @@ class RecordedCall(msgspec.Struct):
 def read_calls(path: Path, groups: Collection[str], tokens: tuple[int, int]) -> Traffic:
     """Return the calls of a file, with times relative to the first call.
 
-    `groups` are the known model groups and their aliases; `*` accepts every other name. `tokens`
+    `groups` are the known model groups and their aliases; wildcards accept other names. `tokens`
     are the input and output tokens of a call that does not give its own. Raises ConfigError, which
     lists up to 20 problems with their lines.
     """
@@ -49,13 +50,14 @@ def read_calls(path: Path, groups: Collection[str], tokens: tuple[int, int]) -> 
     problems: list[Problem] = []
     without_group = without_tokens = 0
     try:
+        wildcards = longest_first(groups)
         for number, line in _lines(path):
             group = None if isinstance(line, str) else line.model_group or line.group
             if isinstance(line, str):
                 problems.append(Problem(file, number, line, FORMAT))
             elif group is None:
                 without_group += 1
-            elif group not in groups and "*" not in groups:
+            elif group not in groups and wildcard_of(group, wildcards) not in groups:
                 known = f"Use one of: {', '.join(groups)}."
                 problems.append(Problem(file, number, f"unknown model group {group!r}.", known))
             elif (arrival := _arrival(line, group, tokens)) is None:

@@ -61,6 +61,7 @@ def test_every_wrong_line_is_reported(tmp_path):
     assert [line for line, _ in found] == [3, 4, 5, 6]
     assert found[1][1] == "unknown model group 'other'."
     assert read(tmp_path, HEAD + "2,other,1,1\n", groups=("g", "*")).arrivals
+    assert read(tmp_path, HEAD + "2,other,1,1\n", groups=("g", "o*")).arrivals
 
 
 def test_a_broken_line_of_json_is_reported(tmp_path):
