@@ -99,6 +99,10 @@ _list = msgspec.json.Decoder(list[msgspec.Raw])
 _NOTHING = frozenset((b"", b"null"))
 _NO_REASON = _NOTHING | {b'"stop"'}  # for an absent answer
 _ERROR = b'"error"'
+_REPAIRS = (
+    *((rb"\ud", rb"\ue"), (rb"\uD", rb"\uE")),
+    *((b"NaN", b"null"), (b"-Infinity", b"null"), (b"Infinity", b"null")),
+)
 _LONGEST_EMPTY = 64  # bytes: no empty list is longer, so longer ones are not read for it
 
 
@@ -121,13 +125,31 @@ def read_answer(body: bytes, member: str | None) -> tuple[AnswerKind, Usage | No
         if not body.startswith(b"{"):
             return _without_object(body, member) if body else AnswerKind.UNREADABLE, None
     try:
-        whole = _whole.decode(body)
+        whole = _decoded(body)
     except RecursionError:  # nested deeper than we read
         return ANSWER, None
     except UNREADABLE:
         return AnswerKind.UNREADABLE, None
     kind = _kind_of(whole, member)
     return kind, usage_in(whole.usage) if kind is ANSWER else None
+
+
+def _decoded(body: bytes) -> _Whole:
+    try:
+        return _whole.decode(body)
+    except msgspec.DecodeError:
+        repaired = _repaired(body)
+        if repaired == body:
+            raise
+        return _whole.decode(repaired)
+
+
+def _repaired(body: bytes) -> bytes:
+    """Return a copy without what clients read and we do not: lone surrogates (of a text that was
+    cut within an emoji), and NaN and Infinity, which Python writes."""
+    for unread, read in _REPAIRS:
+        body = body.replace(unread, read)
+    return body
 
 
 def _kind_of(whole: _Whole, member: str | None) -> AnswerKind:

@@ -7,7 +7,7 @@ import pytest
 
 from llmproxy.operations import OPERATIONS
 from llmproxy.operations.answers import AnswerKind, begins_as_events, begins_as_json, read_answer
-from llmproxy.operations.usage import usage_of
+from llmproxy.operations.usage import Usage, usage_of
 
 MESSAGE = {"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "stop"}
 
@@ -120,6 +120,39 @@ WHOLE = json.dumps(
 def test_the_mark_of_utf_8_and_blanks_before_an_answer_change_nothing(start):
     assert read_answer(start + WHOLE, "choices") == read_answer(WHOLE, "choices")
     assert begins_as_json(start + WHOLE)
+
+
+USED = {"input_tokens": 5, "output_tokens": 7}
+CUT_IN_AN_EMOJI = "\ud83d"  # escaped in JSON, which every client reads
+
+
+@pytest.mark.parametrize(
+    "value", [CUT_IN_AN_EMOJI, "\\ud83d" + CUT_IN_AN_EMOJI, float("nan"), -1e999]
+)
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chat/completions", {"choices": [{"message": {"content": "VALUE"}}]}),
+        ("chat/completions", {"id": "VALUE", "choices": [{"message": {}, "logprobs": ["VALUE"]}]}),
+        ("messages", {"type": "message", "content": [{"type": "text", "text": "VALUE"}]}),
+        ("embeddings", {"data": [{"embedding": [0.5, "VALUE"]}]}),
+    ],
+)
+def test_an_answer_that_clients_read_is_one_although_its_json_is_not_strict(path, body, value):
+    written = json.dumps({**body, "usage": USED}).replace('"VALUE"', json.dumps(value))
+    assert read_answer(written.encode(), OPERATIONS[path].answer) == ("answer", Usage(5, 7))
+    assert kind(path, written[:-1].encode()) == "unreadable"
+
+
+def test_a_number_of_tokens_that_is_none_is_unknown():
+    body = (
+        b'{"choices": [{"message": {}}], "usage": {"prompt_tokens": NaN, "completion_tokens": 1}}'
+    )
+    assert read_answer(body, "choices") == ("answer", None)
+
+
+def test_an_error_with_a_lone_surrogate_is_an_error():
+    assert kind("chat/completions", {"error": {"message": CUT_IN_AN_EMOJI}}) == "error"
 
 
 def test_an_answer_that_is_nested_too_deeply_to_be_read_is_no_failure():
