@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmproxy.app import App
-from llmproxy.config import Config, GeneralSettings, shares_state
+from llmproxy.config import Config, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listeners
 from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener, WebPages
@@ -59,7 +59,7 @@ class Batteries(RuntimeBatteries):
                 ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
                 ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
                 ("admin_key", "admin", self.open_admin, settings.admin_key),
-                ("health_check", "health_checks", self.health_checks, _is_asked_for(settings)),
+                ("health_check", "health_checks", self.health_checks, _is_asked_for(config)),
             )
             if is_set and battery is None
         ]
@@ -142,6 +142,10 @@ async def open_app(
         yield App(live, admin, web_pages=batteries.web_pages, trace_of=trace_of)
 
 
-def _is_asked_for(settings: GeneralSettings) -> bool:
+def _is_asked_for(config: Config) -> bool:
     """Return whether the config itself asks for health checks."""
-    return "health_check" in settings.model_fields_set and settings.health_check != "off"
+    settings = config.general_settings
+    modes = [entry.health_check or "off" for group in config.model_groups for entry in group.models]
+    if "health_check" in settings.model_fields_set:
+        modes.append(settings.health_check)
+    return any(mode != "off" for mode in modes)

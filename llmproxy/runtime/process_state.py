@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from llmproxy.config import GeneralSettings
+from llmproxy.config import Config, GeneralSettings
 from llmproxy.events import Listener
 from llmproxy.pipeline.admission import Admission
 from llmproxy.pipeline.failover.waiting import WaitingRooms
@@ -60,6 +60,9 @@ class RuntimeBatteries:
     strategies: Strategies | None = None
     heartbeat: Callable[[float | None], Heartbeat] | None = None
     acquire: Acquire | None = None
+
+    def check(self, config: Config) -> None:
+        """Raise ConfigError for every part that a config needs and that is not installed."""
 
 
 class ProcessState:

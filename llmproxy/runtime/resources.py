@@ -43,6 +43,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
 
     Raises ConfigError if something cannot be used; then nothing new is left open.
     """
+    process.batteries.check(config)
     endpoints: Endpoints = endpoints_of(config)
     if (masking := process.batteries.masking) is not None:
         endpoints = {

@@ -192,6 +192,12 @@ def test_a_config_that_needs_a_missing_battery_is_refused(settings, key, package
     assert f"remove {key}" in problem.remedy
 
 
+def test_an_endpoints_own_health_check_needs_the_battery_too():
+    config = config_for({"params": {"api_key": "sk-upstream"}, "health_check": "/health"})
+    with pytest.raises(ConfigError, match=r"has no `llmproxy\.batteries\.health_checks`"):
+        Batteries().check(Config.model_validate(config))
+
+
 @bounded()
 async def test_without_tunnels_the_variable_of_a_proxy_is_refused_not_ignored():
     config = Config.model_validate(config_for("https://127.0.0.1:1/v1"))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from llmproxy.errors import ConfigError
 from tests.admin.watching import get_json, post
 from tests.reload.reloading import chat, endpoint, one_group, reload, write
 from tests.support.proxy import serve_proxy
@@ -143,3 +144,14 @@ async def test_variables_are_looked_up_again_in_the_environment_of_the_process(t
             await proxy.reloader.reload()
             await chat(proxy)
             assert vendor.received[-1].header("authorization") == "Bearer sk-after"
+
+
+@bounded()
+async def test_a_config_that_needs_a_missing_battery_is_refused(tmp_path):
+    async with scripted(GOOD) as vendor:
+        entry, path = endpoint(vendor, "only"), tmp_path / "c.yaml"
+        async with serve_proxy(one_group(entry), path=path, without=["callers"]) as proxy:
+            callers = [{"name": "team", "key": "sk-caller-0123456789abcdef"}]
+            with pytest.raises(ConfigError, match=r"has no `llmproxy\.batteries\.callers`"):
+                await reload(proxy, one_group(entry, callers=callers))
+            assert not proxy.runtime.config.general_settings.callers

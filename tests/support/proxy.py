@@ -100,11 +100,11 @@ class Proxy:
 
 
 @asynccontextmanager
-async def serve_proxy(config, environ=None, *, path=None, health_checks=None):
+async def serve_proxy(config, environ=None, *, path=None, health_checks=None, without=()):
     """Serve a config (YAML text, or the same as Python values) on a free port.
 
     `path`: the config file, for tests that reload it. Nothing else does. `health_checks`: instead
-    of those that are installed.
+    of those that are installed. `without`: batteries that are not installed.
     """
     text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
     reloader = None
@@ -117,6 +117,7 @@ async def serve_proxy(config, environ=None, *, path=None, health_checks=None):
         reloader = Reloader(file, lambda _: nullcontext())
     batteries = installed(reloader=reloader)
     batteries = replace(batteries, open_admin=partial(batteries.open_admin, make=MadeLate))
+    batteries = replace(batteries, **dict.fromkeys(without))
     if health_checks is not None:
         batteries = replace(batteries, health_checks=health_checks)
     events = RecordedEvents()
