@@ -144,8 +144,7 @@ async def open_app(
 
 def _is_asked_for(config: Config) -> bool:
     """Return whether the config itself asks for health checks."""
-    settings = config.general_settings
-    modes = [entry.health_check or "off" for group in config.model_groups for entry in group.models]
-    if "health_check" in settings.model_fields_set:
-        modes.append(settings.health_check)
-    return any(mode != "off" for mode in modes)
+    modes = {entry.health_check for group in config.model_groups for entry in group.models}
+    if "health_check" in config.general_settings.model_fields_set:
+        modes.add(config.general_settings.health_check)
+    return not modes <= {None, "off"}

@@ -11,10 +11,17 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from enum import StrEnum
+from functools import reduce
 
 import msgspec
 
-from llmproxy.operations.dialects.base import ABSENT, UNREADABLE, is_truthy, members, text_of
+from llmproxy.operations.dialects.base import (
+    ABSENT,
+    UNREADABLE,
+    is_error_in_list,
+    is_truthy,
+    text_of,
+)
 from llmproxy.operations.usage import Counts, Usage, usage_in
 
 
@@ -97,12 +104,11 @@ _whole = msgspec.json.Decoder(_Whole)
 _choices = msgspec.json.Decoder(list[_Choice | None])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _NOTHING = frozenset((b"", b"null"))
+_EMPTY_LISTS = _NOTHING | {b"[]"}
 _NO_REASON = _NOTHING | {b'"stop"'}  # for an absent answer
 _ERROR = b'"error"'
-_REPAIRS = (
-    *((rb"\ud", rb"\ue"), (rb"\uD", rb"\uE")),
-    *((b"NaN", b"null"), (b"-Infinity", b"null"), (b"Infinity", b"null")),
-)
+# Lone surrogates, of a text that was cut within an emoji; and the numbers that only Python writes.
+_REPAIRS = ((rb"\ud", rb"\ue"), (rb"\uD", rb"\uE"), (b"NaN", b"null"), (b"Infinity", b"1e99"))
 _LONGEST_EMPTY = 64  # bytes: no empty list is longer, so longer ones are not read for it
 
 
@@ -121,35 +127,19 @@ def read_answer(body: bytes, member: str | None) -> tuple[AnswerKind, Usage | No
             if usual.is_answer:
                 return ANSWER, None if usual.usage is None else usual.usage.usage()
     if not body.startswith(b"{"):
-        body = _stripped(body)
+        body = body.removeprefix(BOM_UTF8).lstrip()
         if not body.startswith(b"{"):
             return _without_object(body, member) if body else AnswerKind.UNREADABLE, None
     try:
-        whole = _decoded(body)
+        whole = _whole.decode(body)
     except RecursionError:  # nested deeper than we read
         return ANSWER, None
     except UNREADABLE:
+        if (repaired := reduce(lambda text, pair: text.replace(*pair), _REPAIRS, body)) != body:
+            return read_answer(repaired, member)
         return AnswerKind.UNREADABLE, None
     kind = _kind_of(whole, member)
     return kind, usage_in(whole.usage) if kind is ANSWER else None
-
-
-def _decoded(body: bytes) -> _Whole:
-    try:
-        return _whole.decode(body)
-    except msgspec.DecodeError:
-        repaired = _repaired(body)
-        if repaired == body:
-            raise
-        return _whole.decode(repaired)
-
-
-def _repaired(body: bytes) -> bytes:
-    """Return a copy without what clients read and we do not: lone surrogates (of a text that was
-    cut within an emoji), and NaN and Infinity, which Python writes."""
-    for unread, read in _REPAIRS:
-        body = body.replace(unread, read)
-    return body
 
 
 def _kind_of(whole: _Whole, member: str | None) -> AnswerKind:
@@ -182,18 +172,12 @@ def _is_error(whole: _Whole) -> bool:
 def _answers_otherwise(whole: _Whole) -> bool:
     """Whether a member that another operation's answers have holds something."""
     lists = (whole.output, whole.content, whole.data, whole.results)
-    has_list = not all(map(_is_empty_list, lists))
-    return has_list or _kind_of_choices(whole.choices) is AnswerKind.ANSWER
+    return not all(map(_is_empty_list, lists)) or _kind_of_choices(whole.choices) is ANSWER
 
 
 def begins_as_json(start: bytes) -> bool:
     """Whether the beginning of a body can be that of a JSON answer."""
-    return _stripped(start)[:1] in (b"{", b"[", b"")
-
-
-def _stripped(body: bytes) -> bytes:
-    """Return a body without blanks at its beginning, and without the mark that says it is UTF-8."""
-    return body.removeprefix(BOM_UTF8).lstrip()
+    return start.removeprefix(BOM_UTF8).lstrip()[:1] in (b"{", b"[", b"")
 
 
 def begins_as_events(start: bytes) -> bool:
@@ -205,15 +189,13 @@ def _without_object(start: bytes, member: str | None) -> AnswerKind:
     """Judge a body that is no JSON object."""
     if start.startswith(b"["):  # Gemini puts its errors into a list
         try:
-            first = next(iter(_list.decode(start)), ABSENT)
+            listed = _list.decode(start)
         except UNREADABLE:
             return AnswerKind.UNREADABLE
-        return AnswerKind.ERROR if is_truthy(members(first).get("error", ABSENT)) else _known(start)
+        if is_error_in_list(start):
+            return AnswerKind.ERROR
+        return AnswerKind.ANSWER if listed else AnswerKind.EMPTY
     return AnswerKind.ANSWER if member is None else AnswerKind.UNREADABLE
-
-
-def _known(start: bytes) -> AnswerKind:
-    return AnswerKind.EMPTY if _is_empty_list(msgspec.Raw(start)) else AnswerKind.ANSWER
 
 
 def _kind_of_choices(raw: msgspec.Raw) -> AnswerKind:
@@ -241,8 +223,4 @@ def _kind_of_response(whole: _Whole) -> AnswerKind:
 
 def _is_empty_list(raw: msgspec.Raw) -> bool:
     """Whether a member is absent, null or a list without members."""
-    return len(raw) < _LONGEST_EMPTY and bytes(raw).translate(None, b" \t\r\n") in (
-        b"",
-        b"null",
-        b"[]",
-    )
+    return len(raw) < _LONGEST_EMPTY and bytes(raw).translate(None, b" \t\r\n") in _EMPTY_LISTS
