@@ -249,7 +249,11 @@ def _serve_demo(options: argparse.Namespace, *, asked_for: bool) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from llmproxy.batteries.config_file import default_file, masked  # noqa: PLC0415
-    from llmproxy.composition import DEFAULT_CONFIG, config_file  # noqa: PLC0415
+    from llmproxy.composition import (  # noqa: PLC0415
+        DEFAULT_CONFIG,
+        config_file,
+        parameter_warnings,
+    )
     from llmproxy.process import address_of, open_to_all  # noqa: PLC0415
 
     file = options.file or default_file() or DEFAULT_CONFIG
@@ -261,6 +265,8 @@ def _check(options: argparse.Namespace) -> int:
     print(  # noqa: T201
         f"{file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
     )
+    for refusal in parameter_warnings(config):
+        print(refusal, file=sys.stderr)  # noqa: T201
     if warning := open_to_all(config, address_of(config, None, None)[0]):
         print(warning, file=sys.stderr)  # noqa: T201
     return 0

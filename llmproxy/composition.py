@@ -38,6 +38,7 @@ from llmproxy.protocols import (
     Tunnels,
     WebPages,
 )
+from llmproxy.providers import endpoints_of
 from llmproxy.routing.strategies import Strategies
 from llmproxy.runtime import LiveConfig
 from llmproxy.serving import Batteries, HealthCheckOpener
@@ -248,6 +249,15 @@ def config_to_serve(
     if config is None:
         refuse_accidents(environ, Path())
     return config, None
+
+
+def parameter_warnings(config: Config) -> list[str]:
+    """Return warnings of endpoints that refuse what others of the same calls take."""
+    if not _has("parameters"):
+        return []
+    from llmproxy.batteries.parameters import mixed_groups  # noqa: PLC0415 - may not be there
+
+    return list(mixed_groups(config, endpoints_of(config)))
 
 
 def config_file(path: Path, environ: Mapping[str, str]) -> ConfigFile:

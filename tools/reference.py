@@ -109,7 +109,11 @@ def kind(field: dict[str, Any]) -> str:
         case "array":
             return "list of strings" if field["items"].get("type") == "string" else "list"
         case "object":
-            return "mapping of strings"
+            return (
+                "mapping of any values"
+                if field.get("additionalProperties") is True
+                else "mapping of strings"
+            )
     words = WORDS[field["type"]]
     if field.get("format") == "password":
         words = "secret string"

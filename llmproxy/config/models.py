@@ -143,6 +143,10 @@ class ModelEntry(Section):
     drop: tuple[Text, ...] = Field(
         default=(), description="Parameters that it does not get, by their name at the endpoint."
     )
+    drop_unsupported: bool = Field(
+        default=False,
+        description="Drop or rename what its provider and model are known to refuse, as well.",
+    )
     max_output_tokens: Count | None = Field(
         default=None,
         description="Lowers `max_tokens`, `max_completion_tokens` and `max_output_tokens` of calls "
@@ -162,8 +166,8 @@ class ModelEntry(Section):
     @property
     def changes_parameters(self) -> bool:
         """Whether calls may be sent with other parameters than the client's."""
-        changes = (self.rename, self.drop, self.max_output_tokens, self.overrides, self.defaults)
-        return any(changes)
+        values = (self.rename, self.drop, self.drop_unsupported, self.max_output_tokens)
+        return any((*values, self.overrides, self.defaults))
 
 
 def _named(models: tuple[ModelEntry, ...]) -> tuple[ModelEntry, ...]:

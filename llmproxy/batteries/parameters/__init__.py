@@ -9,10 +9,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from llmproxy.batteries.parameters.edit import Edit, edit_of
+from llmproxy.batteries.parameters.mixed import mixed_groups
 from llmproxy.config import Config
 from llmproxy.providers.base import Endpoint, Endpoints
 
-__all__ = ["Edit", "with_edits"]
+__all__ = ["Edit", "mixed_groups", "with_edits"]
 
 
 def with_edits(config: Config, endpoints: Endpoints) -> Endpoints:
@@ -21,7 +22,9 @@ def with_edits(config: Config, endpoints: Endpoints) -> Endpoints:
     for group in config.model_groups:
         pairs = zip(group.models, endpoints[group.model_group], strict=True)
         edited[group.model_group] = tuple(
-            replace(endpoint, edit=edit_of(entry)) if entry.changes_parameters else endpoint
+            replace(endpoint, edit=edit_of(entry, endpoint))
+            if entry.changes_parameters
+            else endpoint
             for entry, endpoint in pairs
         )
     return edited

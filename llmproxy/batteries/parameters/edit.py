@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from llmproxy.batteries.parameters.members import Member, read_members
+from llmproxy.batteries.parameters.unsupported import NOTHING, left_to, unsupported_by
 from llmproxy.config import ModelEntry
+from llmproxy.providers.base import Endpoint
 
 OUTPUT_BOUNDS = frozenset(("max_completion_tokens", "max_output_tokens", "max_tokens"))
 
@@ -109,11 +111,14 @@ class Edit(msgspec.Struct, frozen=True):
         return is_number and value > self.max_output_tokens
 
 
-def edit_of(entry: ModelEntry) -> Edit:
+def edit_of(entry: ModelEntry, endpoint: Endpoint) -> Edit:
     """Return the edit that an endpoint's entry asks for."""
+    unsupported = NOTHING
+    if entry.drop_unsupported:
+        unsupported = left_to(entry, unsupported_by(endpoint))
     return Edit(
-        tuple(entry.rename.items()),
-        frozenset(entry.drop),
+        (*entry.rename.items(), *unsupported.rename),
+        frozenset((*entry.drop, *unsupported.drop)),
         _encoded(entry.overrides),
         _encoded(entry.defaults),
         entry.max_output_tokens,
