@@ -187,8 +187,11 @@ class _EventStream:
         return self._dialect.is_complete(bytes(self._tail))
 
     def usage(self) -> Usage | None:
-        """Return the usage that the stream gave, if any."""
-        return usage_of_stream(bytes(self._tail))
+        """Return the usage that the stream gave, if any; that of messages begins it, too."""
+        usage, tail = usage_of_stream(bytes(self._tail)), self._tail
+        if usage is None and not tail.startswith(self._beginning):
+            usage = usage_of_stream(self._beginning + tail)
+        return usage
 
 
 def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:

@@ -1,11 +1,13 @@
 """An endpoint of Anthropic is addressed, and its answers are read, as its own API has it."""
 
+import json
+
 import pytest
 
 from tests.support.client import CHAT, ask, connect, request
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import always, http, scripted
+from tests.support.vendor import LAST_CHUNK, always, chunk, http, scripted, sse_head
 
 MESSAGE = {"model": "gpt-4.1", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
 ANSWER = b'{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}]}'
@@ -173,3 +175,30 @@ async def test_what_anthropic_runs_itself_is_not_cached(other):
         async with serve_proxy(config) as proxy:
             reply = await ask(proxy.port, MESSAGES, {**FIXED, **other})
     assert reply.header("x-llmproxy-cache") == "bypass"
+
+
+def event(kind, **fields):
+    data = json.dumps({"type": kind, **fields})
+    return chunk(f"event: {kind}\ndata: {data}\n\n".encode())
+
+
+@pytest.mark.parametrize("deltas", [1, 400])
+@bounded()
+async def test_a_streams_usage_is_that_of_its_beginning_and_its_end(deltas):
+    usage = {"input_tokens": 4, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 6}
+    begun = {"type": "message", "content": [], "usage": {**usage, "output_tokens": 1}}
+    text = {"type": "text_delta", "text": "x" * 100}
+    events = [
+        event("message_start", message=begun),
+        event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        *(event("content_block_delta", index=0, delta=text) for _ in range(deltas)),
+        event("content_block_stop", index=0),
+        event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 12}),
+        event("message_stop"),
+    ]
+    answer = sse_head() + b"".join(events) + LAST_CHUNK
+    async with scripted(always(answer)) as vendor:
+        async with serve_proxy(at(vendor, api_key="sk-ant-ours")) as proxy:
+            await ask(proxy.port, MESSAGES, {**MESSAGE, "stream": True})
+            counted = proxy.events.calls[0].record.answer.usage
+    assert (counted.input_tokens, counted.output_tokens, counted.cached_tokens) == (15, 12, 5)
