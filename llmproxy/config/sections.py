@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
@@ -10,6 +11,7 @@ from llmproxy.config import checks
 from llmproxy.config.base import (
     MIB,
     NUMBER,
+    Alias,
     CacheMode,
     Count,
     Dollars,
@@ -93,6 +95,9 @@ class Caller(Section):
         default=None,
         min_length=1,
         description="The model groups that the caller may use. Default: all.",
+    )
+    aliases: Mapping[Alias, Text] = Field(
+        default_factory=dict, description="The caller's own names for groups: `{smart: gpt-4.1}`."
     )
 
 

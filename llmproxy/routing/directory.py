@@ -34,11 +34,11 @@ class Pool:
         named = {name: groups.get(group) for name, group in self._aliases.items()}
         self._by_name = groups | {name: group for name, group in named.items() if group}
 
-    def limited_to(self, names: Collection[str]) -> Pool:
-        """Return a pool with some of the groups. No wildcard serves the names of the others."""
+    def limited_to(self, names: Collection[str], own: Mapping[str, str] | None = None) -> Pool:
+        """Return a pool with some of the groups, and with aliases of its own."""
         hidden = frozenset(name for name in self.groups if name not in names)
         shown = {name: group for name, group in self.groups.items() if name in names}
-        return Pool(shown, self._aliases, unlisted=self._unlisted, hidden=hidden)
+        return Pool(shown, {**self._aliases, **(own or {})}, unlisted=self._unlisted, hidden=hidden)
 
     @property
     def names(self) -> list[str]:

@@ -16,11 +16,8 @@ def caught(wildcard: str, name: str) -> str | None:
 
 
 def longest_first(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the wildcards among names, those with more characters first.
-
-    Of two equally long ones, the one with more before its star: only equal ones are equal in both,
-    so the first match does not depend on the order of the config.
-    """
+    """Return the wildcards among names, those with more characters first; of equally long ones,
+    those with more before the star. Two that match one name never tie in both."""
     wildcards = [name for name in names if "*" in name and name != WILDCARD]
     return tuple(sorted(wildcards, key=lambda name: (-len(name), -name.index("*"))))
 

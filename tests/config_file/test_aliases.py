@@ -72,3 +72,22 @@ def test_a_star_in_a_model_needs_one_in_the_name_of_its_group():
 
     assert (made["a/*"][0].model, made["a/*"][0].model_pattern) == (None, "x-*")
     assert "model 'x-*' in the group 'a', whose name has no star." in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("caller", "said"),
+    [
+        ("aliases: {x: a}", "found 'a', a group with an endpoint that has no model"),
+        ("aliases: {x: b}, groups: [a]", "found 'b', which is not among the groups of this"),
+        ("aliases: {y: b}", "found a name that a group has already."),
+        ("aliases: {x: 'c/*'}", "found 'c/*', but there is no model group of that name."),
+    ],
+)
+def test_a_callers_own_name_leads_to_a_group_of_its_own_that_names_its_models(caller, said):
+    text = groups("model_group: a", "model_group: 'c/*'")
+    text += "  - {model_group: b, aliases: [y], models: [{model: m}]}\n"
+    text += f"general_settings:\n  callers:\n    - {{name: n, key: k, {caller}}}\n"
+    (found,) = problems(text)
+
+    assert found[0] == 7
+    assert said in found[1]

@@ -83,6 +83,8 @@ def test_a_caller_without_a_key_equals_no_key():
         (7, ["name: a, key: k, groups: [n]"], "groups[0]: found 'n', but there is no such model"),
         (7, ["name: a, key: k, groups: ['*']"], "without groups a caller may use all."),
         (7, ["name: a, key: k, groups: []"], "groups: expected at least one. Add a group's name"),
+        (7, ["name: a, key: k, aliases: {x: n}"], "found 'n', but there is no model group of"),
+        (7, ["name: a, key: k, aliases: {m: m}"], "found a name that a group has already."),
         (7, ["name: a, key: k, groups: m"], "groups: expected a list"),
         (7, ["name: a, key: k, limits: {rpm: 0}"], "limits.rpm: expected at least 1, found 0."),
         (7, ["name: a, key: k, limits: {rps: 1}"], "limits: unknown key 'rps'. Did you mean"),

@@ -165,3 +165,31 @@ async def test_wildcards_alone_are_an_empty_list():
 
     assert names == []
     assert not vendor.received
+
+
+@bounded()
+async def test_two_callers_mean_different_groups_by_one_name():
+    async with scripted(ANSWERING) as vendor:
+        callers = [
+            {"name": "a", "key": "sk-a-0123456789", "aliases": {"smart": "big"}},
+            {
+                "name": "b",
+                "key": "sk-b-0123456789",
+                "groups": ["small"],
+                "aliases": {"smart": "small"},
+            },
+            {"name": "c", "key": "sk-c-0123456789"},
+        ]
+        config = config_of(
+            {"model_group": "big", "models": [entry(vendor, model="b")]},
+            {"model_group": "small", "models": [entry(vendor, model="s")]},
+            callers=callers,
+        )
+        async with serve_proxy(config) as proxy:
+            keys = [[("authorization", f"Bearer {caller['key']}")] for caller in callers]
+            replies = [await ask(proxy.port, body=asking("smart"), headers=key) for key in keys]
+            names = [await listed(proxy, headers=key) for key in keys]
+
+    assert [reply.status for reply in replies] == [200, 200, 404]
+    assert sent(vendor) == ["b", "s"]
+    assert names == [["big", "small", "smart"], ["small", "smart"], ["big", "small"]]

@@ -63,8 +63,9 @@ class CallersByKey:
         for caller in callers:
             digest = digest_of(caller)
             self._by_digest[digest] = (digest, caller.name)
-            if caller.groups is not None:
-                self._pools[caller.name] = pool.limited_to(caller.groups)
+            if caller.groups is not None or caller.aliases:
+                groups = pool.groups if caller.groups is None else caller.groups
+                self._pools[caller.name] = pool.limited_to(groups, caller.aliases)
             limits = caller.limits
             if limits.rpm or limits.tpm or limits.concurrent:
                 self.limits[caller.name] = CallerLimits(caller, before.get(caller.name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmproxy.batteries.config_file.raw import Conflict, Path, get, items
+from llmproxy.batteries.config_file.raw import Conflict, Path, get, items, text_of
 
 
 def alias_conflicts(config: object) -> Iterator[Conflict]:
@@ -30,6 +30,35 @@ def alias_conflicts(config: object) -> Iterator[Conflict]:
                 alias,
             )
         first.setdefault(alias, path)
+
+
+def caller_alias_conflicts(config: object, caller: object, path: Path) -> Iterator[Conflict]:
+    """Yield the own names of a caller that are names already, or lead to no group of the caller."""
+    groups = {get(group, "model_group"): group for group in items(get(config, "model_groups"))}
+    allowed, own = get(caller, "groups"), get(caller, "aliases")
+    for alias, name in own.items() if isinstance(own, dict) else ():
+        here: Path = (*path, "aliases", alias)
+        group = groups.get(name) if isinstance(name, str) else None
+        if alias in groups or alias in aliases_of(config):
+            yield Conflict(here, "found a name that a group has already.", "Write another one.")
+        elif isinstance(name, str) and (group is None or "*" in name):
+            yield Conflict(
+                here,
+                "found {value}, but there is no model group of that name.",
+                "Write the model_group of one in this file, without a star.",
+                value=name,
+            )
+        elif isinstance(allowed, list) and name not in allowed:
+            found = "found {value}, which is not among the groups of this caller."
+            yield Conflict(here, found, "Add it to groups.", value=text_of(name))
+        elif group and not all(get(entry, "model") for entry in items(get(group, "models"))):
+            yield Conflict(
+                here,
+                "found {value}, a group with an endpoint that has no model: it would be asked for "
+                "the alias.",
+                "Name the model of each endpoint of the group.",
+                value=text_of(name),
+            )
 
 
 def aliases_of(config: object) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from urllib.parse import parse_qs, urlsplit
 
+from llmproxy.batteries.config_file.aliases import caller_alias_conflicts
 from llmproxy.batteries.config_file.raw import Conflict, Path, get, group_names, items, text_of
 
 
@@ -32,6 +33,7 @@ def _callers(config: object) -> Iterator[Conflict]:
         yield from _equal_name(caller, path, names)
         yield from _key(caller, path, keys)
         yield from _groups(caller, path, known)
+        yield from caller_alias_conflicts(config, caller, path)
 
 
 def _equal_name(caller: object, path: Path, first: dict[str, Path]) -> Iterator[Conflict]:
