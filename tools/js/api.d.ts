@@ -124,7 +124,7 @@ interface ProxyView {
 }
 
 interface TraceStep {
-  what: "skipped" | "attempt" | "fallback";
+  what: "skipped" | "attempt" | "fallback" | "changed";
   endpoint: string | null;
   at_ms: number;
   why: string | null;

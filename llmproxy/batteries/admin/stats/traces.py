@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -10,9 +10,6 @@ from llmproxy.batteries.admin.stats import ms, optional_ms
 from llmproxy.batteries.admin.stats.collector import StatsCollector
 from llmproxy.events import CallFinished
 from llmproxy.steps import Attempt, Changed, FellBack, PassedOver, Step
-
-if TYPE_CHECKING:
-    pass
 
 
 class TraceStep(BaseModel):
