@@ -113,6 +113,7 @@ async def test_the_example_is_still_good_with_all_that_it_only_mentions(tmp_path
         ("    # fallbacks: ", "    fallbacks: "),
         ("  # redis_url: ", "  redis_url: "),
         ("  # callers:", "  callers:"),
+        ("  # - model_group: openai/*", "  - model_group: openai/*"),
         ("  #   ", "    "),
     ]:
         assert comment in mentioned

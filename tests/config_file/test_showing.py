@@ -54,6 +54,7 @@ def test_the_masked_config_says_all_but_the_secrets():
         "name": "api.openai.com",
         "weight": 1,
         "tier": 0,
+        "drop_unsupported": False,
         "params": {
             "api_key": "***",
             "default_headers": {"authorization": "***"},
