@@ -36,8 +36,7 @@ class Terminal:
             stderr=self.slave,
             env={**BARE, "TERM": "xterm-256color", "LANG": "C.UTF-8", **(environ or {})},
             start_new_session=True,
-            # The terminal that Ctrl+C comes from. One system call is safe between fork and exec.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+            preexec_fn=_as_a_shell_starts_it,  # noqa: PLW1509 - system calls alone are safe there
         )
 
     def __enter__(self):
@@ -98,3 +97,9 @@ class Terminal:
             [line.rstrip() for line in ESCAPES.sub("", part).replace("\r", "").split("\n")]
             for part in self.written.split(HOME)[1:-1]
         ]
+
+
+def _as_a_shell_starts_it():
+    """Make the terminal the one that Ctrl+C comes from, which a background job would ignore."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
