@@ -91,3 +91,14 @@ def test_a_callers_own_name_leads_to_a_group_of_its_own_that_names_its_models(ca
 
     assert found[0] == 7
     assert said in found[1]
+
+
+def test_a_list_as_the_name_of_a_group_is_a_problem_also_where_callers_have_names_of_their_own():
+    text = "model_groups:\n  - {model_group: [a], models: [{}]}\n"
+    text += "general_settings:\n  callers:\n    - {name: n, key: k, aliases: {x: a}}\n"
+
+    found = problems(text)
+
+    assert [line for line, _ in found] == [2, 5]
+    assert "expected a string" in found[0][1]
+    assert "found 'a', but there is no model group of that name." in found[1][1]

@@ -34,7 +34,11 @@ def alias_conflicts(config: object) -> Iterator[Conflict]:
 
 def caller_alias_conflicts(config: object, caller: object, path: Path) -> Iterator[Conflict]:
     """Yield the own names of a caller that are names already, or lead to no group of the caller."""
-    groups = {get(group, "model_group"): group for group in items(get(config, "model_groups"))}
+    groups = {
+        name: group
+        for group in items(get(config, "model_groups"))
+        if isinstance(name := get(group, "model_group"), str)
+    }
     allowed, own = get(caller, "groups"), get(caller, "aliases")
     for alias, name in own.items() if isinstance(own, dict) else ():
         here: Path = (*path, "aliases", alias)
