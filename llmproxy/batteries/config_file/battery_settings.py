@@ -7,7 +7,15 @@ from hashlib import sha256
 from urllib.parse import parse_qs, urlsplit
 
 from llmproxy.batteries.config_file.aliases import caller_alias_conflicts
-from llmproxy.batteries.config_file.raw import Conflict, Path, get, group_names, items, text_of
+from llmproxy.batteries.config_file.raw import (
+    Conflict,
+    Path,
+    get,
+    group_names,
+    items,
+    text_of,
+    used_twice,
+)
 
 
 def battery_conflicts(config: object) -> Iterator[Conflict]:
@@ -24,32 +32,22 @@ CALLERS: Path = ("general_settings", "callers")
 def _callers(config: object) -> Iterator[Conflict]:
     """Yield equal names and keys, callers with two keys or none, and groups that do not exist."""
     known = group_names(config)
-    names: dict[str, Path] = {}
+    callers = get(get(config, "general_settings"), "callers")
+    yield from used_twice(
+        callers,
+        CALLERS,
+        "name",
+        "found a second caller named {value}.",
+        "Rename one: logs and metrics could not tell them apart.",
+    )
     keys: dict[str, Path] = {}
-    for index, caller in enumerate(items(get(get(config, "general_settings"), "callers"))):
+    for index, caller in enumerate(items(callers)):
         if not isinstance(caller, dict):
             continue
         path: Path = (*CALLERS, index)
-        yield from _equal_name(caller, path, names)
         yield from _key(caller, path, keys)
         yield from _groups(caller, path, known)
         yield from caller_alias_conflicts(config, caller, path)
-
-
-def _equal_name(caller: object, path: Path, first: dict[str, Path]) -> Iterator[Conflict]:
-    name = get(caller, "name")
-    if not isinstance(name, str):
-        return
-    here: Path = (*path, "name")
-    if name in first:
-        yield Conflict(
-            here,
-            "found a second caller named {value}.",
-            "Rename one: logs and metrics could not tell them apart.",
-            first[name],
-            name,
-        )
-    first.setdefault(name, here)
 
 
 def _key(caller: object, path: Path, first: dict[str, Path]) -> Iterator[Conflict]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmproxy.batteries.config_file.aliases import alias_conflicts, aliases_of
-from llmproxy.batteries.config_file.raw import Conflict, Path, get, group_names, items
+from llmproxy.batteries.config_file.raw import Conflict, Path, get, group_names, items, used_twice
 
 
 def conflicts(config: object) -> Iterator[Conflict]:
@@ -26,39 +26,23 @@ def conflicts(config: object) -> Iterator[Conflict]:
 
 
 def _equal_groups(config: object) -> Iterator[Conflict]:
-    first: dict[str, Path] = {}
-    for number, group in enumerate(items(get(config, "model_groups"))):
-        path: Path = ("model_groups", number, "model_group")
-        name = get(group, "model_group")
-        if not isinstance(name, str):
-            continue
-        if name in first:
-            yield Conflict(
-                path,
-                "found a second model_group {value}.",
-                "Put the endpoints of both into one group, or rename one.",
-                first[name],
-                name,
-            )
-        first.setdefault(name, path)
+    return used_twice(
+        get(config, "model_groups"),
+        ("model_groups",),
+        "model_group",
+        "found a second model_group {value}.",
+        "Put the endpoints of both into one group, or rename one.",
+    )
 
 
 def _equal_names(group: object, path: Path) -> Iterator[Conflict]:
-    first: dict[str, Path] = {}
-    for index, entry in enumerate(items(get(group, "models"))):
-        here: Path = (*path, "models", index, "name")
-        name = get(entry, "name")
-        if not isinstance(name, str):
-            continue
-        if name in first:
-            yield Conflict(
-                here,
-                "found a second endpoint named {value} in this group.",
-                "Rename one: they would look the same in logs and metrics.",
-                first[name],
-                name,
-            )
-        first.setdefault(name, here)
+    return used_twice(
+        get(group, "models"),
+        (*path, "models"),
+        "name",
+        "found a second endpoint named {value} in this group.",
+        "Rename one: they would look the same in logs and metrics.",
+    )
 
 
 def _azure(entry: object, path: Path) -> Iterator[Conflict]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 Path = tuple[str | int, ...]
@@ -42,3 +42,18 @@ def group_names(config: object) -> set[str]:
     """Return the names of the model groups of a config."""
     names = (get(group, "model_group") for group in items(get(config, "model_groups")))
     return {name for name in names if isinstance(name, str)}
+
+
+def used_twice(
+    entries: object, path: Path, key: str, found: str, remedy: str
+) -> Iterator[Conflict]:
+    """Yield the entries of a list whose name under `key` an earlier one has."""
+    first: dict[str, Path] = {}
+    for index, entry in enumerate(items(entries)):
+        here: Path = (*path, index, key)
+        name = get(entry, key)
+        if not isinstance(name, str):
+            continue
+        if name in first:
+            yield Conflict(here, found, remedy, first[name], name)
+        first.setdefault(name, here)
