@@ -291,13 +291,13 @@ def _not_json(body: bytes, error: Exception) -> ClientError:
 
 _MODEL_KEY = b'"model"'
 _BACKSLASH = 0x5C
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_VALUE = rb"[ \t\n\r]*:[ \t\n\r]*(" + _STRING + rb"|null)"
+STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_VALUE = rb"[ \t\n\r]*:[ \t\n\r]*(" + STRING + rb"|null)"
 _VALUE_AFTER_KEY = re.compile(_VALUE, re.DOTALL)
 _FIRST_MEMBER = re.compile(rb'(?:\xef\xbb\xbf)?[ \t\n\r]*\{[ \t\n\r]*"model"' + _VALUE, re.DOTALL)
-_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\n\r]*\{")
+OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\n\r]*\{")
 _FIRST_BYTE = re.compile(rb"[ \t\n\r]*(.)", re.DOTALL)
-_TOKEN = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
+_TOKEN = re.compile(STRING + rb"|[\[\]{}]", re.DOTALL)
 
 Place = tuple[int, int]  # offsets of a value: [start, end)
 
@@ -348,7 +348,7 @@ def _is_effective(rest: bytes, model: str, value: bytes) -> bool:
 
 
 def _with_first_member(body: bytes, value: bytes) -> bytes:
-    opening = _OPENING.match(body)
+    opening = OPENING.match(body)
     if opening is None:
         raise _not_an_object(body)
     rest = body[opening.end() :]

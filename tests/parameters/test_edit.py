@@ -179,9 +179,10 @@ def test_members_that_no_edit_names_stay_byte_for_byte_in_their_order(change, me
 
 @given(objects(), st.integers(0, 3))
 def test_walking_a_body_finds_what_measuring_it_finds(members, depth):
-    from llmproxy.batteries.parameters.members import _OPENING, _measured, _walked
+    from llmproxy.batteries.parameters.members import _measured, _walked
+    from llmproxy.rules.body import OPENING
 
     body = b"{" + b",".join(text for _, text in members) + b"}"
-    measured = _measured(body, _OPENING.match(body))
+    measured = _measured(body, OPENING.match(body))
     if measured and members:
         assert _walked(body, 1) == measured

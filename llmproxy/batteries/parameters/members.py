@@ -12,7 +12,7 @@ import re
 import msgspec
 
 from llmproxy.errors import ClientError
-from llmproxy.rules.body import BOM, MAX_WALKED_BYTES, without_surrogates
+from llmproxy.rules.body import BOM, MAX_WALKED_BYTES, OPENING, STRING, without_surrogates
 
 
 class Member(msgspec.Struct, frozen=True, gc=False):
@@ -40,12 +40,10 @@ class Members(msgspec.Struct, frozen=True, gc=False):
 
 
 _SPACE = rb"[ \t\n\r]*"
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?" + _SPACE + rb"\{")
 _EMPTY = re.compile(_SPACE + rb"\}")
-_KEY = re.compile(_SPACE + rb"(" + _STRING + rb")" + _SPACE + rb":" + _SPACE, re.DOTALL)
+_KEY = re.compile(_SPACE + rb"(" + STRING + rb")" + _SPACE + rb":" + _SPACE, re.DOTALL)
 _END = re.compile(_SPACE + rb"([,}])")
-_TOKEN = re.compile(_STRING + rb"|[\[\]{},]", re.DOTALL)
+_TOKEN = re.compile(STRING + rb"|[\[\]{},]", re.DOTALL)
 
 _values = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _key = msgspec.json.Decoder(str)
@@ -57,7 +55,7 @@ def read_members(body: bytes) -> Members | None:
 
     Raises ClientError (400) for an object above MAX_WALKED_BYTES that must be walked.
     """
-    opening = _OPENING.match(body)
+    opening = OPENING.match(body)
     if opening is None:
         return None
     if _EMPTY.match(body, opening.end()):
