@@ -152,7 +152,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
     `held`: the body so far, not sent to the client yet. `mask`: for what quotes a request.
     `content_by`: when the first content must come, where nothing else is held but what comes
-    before it (0: there is content). `usage`: of a whole answer that was read; UNSET: it was not.
+    before it (0: there is content). `usage`: of a whole answer, if it reports one.
     """
 
     call: Call
@@ -161,4 +161,4 @@ class Accepted(msgspec.Struct, frozen=True):
     held: bytes
     mask: Mask = unmasked
     content_by: float = 0.0
-    usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
+    usage: Usage | None = None

@@ -93,8 +93,8 @@ def send_error(
     if record.request.explain:
         headers.append(explanation(record))
     if record.request.id:
-        named, value = dict(headers), record.request.id.encode("latin-1")
-        headers += [(name, value) for name in dialect.id_headers if name not in named]
+        named = dict(headers)
+        headers += [header for header in dialect.id_of(record.request.id) if header[0] not in named]
     record.answer.status = status
     client.start(status, headers, length=len(body))
     client.write(body)

@@ -13,16 +13,13 @@ from collections.abc import Callable
 from math import inf
 from time import monotonic
 
-from msgspec import UNSET
-
 from llmproxy.calls import Accepted, Headers
 from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
 from llmproxy.operations import Dialect, Usage
 from llmproxy.operations.sse import complete_length
-from llmproxy.operations.usage import usage_of, usage_of_stream
+from llmproxy.operations.usage import usage_of_stream
 from llmproxy.protocols import Downstream, Sink
 from llmproxy.record import CallRecord, explanation
-from llmproxy.rules.encoding import readable
 from llmproxy.rules.headers import downstream_headers, sandboxed
 from llmproxy.streams import Mask, PourTimes, masked_text
 
@@ -33,8 +30,6 @@ MAX_UNFINISHED_BYTES = 64 * 1024
 TAIL_BYTES = 16 * 1024
 MAX_TAIL_BYTES = 2 * TAIL_BYTES  # before it is cut: seldom
 _ID_LINE = re.compile(rb"(?:^|[\r\n])(?:id|retry)")
-# Larger unary answers are not searched for their usage.
-MAX_USAGE_BODY_BYTES = 1024 * 1024
 
 
 class Relay:
@@ -65,8 +60,7 @@ class Relay:
         if whole:
             client.write(accepted.held)
             client.finish()
-            usage = accepted.usage
-            record.answer.usage = _usage_of(accepted) if usage is UNSET else usage
+            record.answer.usage = accepted.usage
         elif events:
             await self._relay_events(accepted, client, record)
         else:
@@ -210,16 +204,11 @@ def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:
     if record.request.explain:
         headers.append(explanation(record))
     if record.answer.request_id is None:
-        _name_call(headers, accepted, record)
+        named, call = dict(headers), accepted.call
+        record.answer.request_id = named.get(b"request-id")  # Anthropic's name for it
+        ours = call.route.dialect.id_of(call.id)
+        headers += [header for header in ours if header[0] not in named]
     return headers
-
-
-def _name_call(headers: Headers, accepted: Accepted, record: CallRecord) -> None:
-    """Add our id to the headers of an answer without `x-request-id`, and note Anthropic's id."""
-    record.answer.request_id = dict(headers).get(b"request-id")
-    for name in accepted.call.route.dialect.id_headers:
-        if name != b"request-id" or record.answer.request_id is None:
-            headers.append((name, accepted.call.id.encode("latin-1")))
 
 
 def _length(accepted: Accepted, whole: bool) -> int | None:
@@ -229,13 +218,3 @@ def _length(accepted: Accepted, whole: bool) -> int | None:
     if accepted.response.content.events:
         return None
     return accepted.response.content.length
-
-
-def _usage_of(accepted: Accepted) -> Usage | None:
-    content = accepted.response.content
-    if not content.json:
-        return None
-    body: bytes | None = accepted.held
-    if content.encoding:
-        body = readable(accepted.held, content.encoding, max_bytes=MAX_USAGE_BODY_BYTES)
-    return usage_of(body) if body else None

@@ -76,7 +76,6 @@ class Try(msgspec.Struct, eq=False):
     """
 
     checkout: Checkout
-    began_at: float
     holds_retry: bool = False
     is_hedge: bool = False
 

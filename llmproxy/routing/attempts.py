@@ -153,7 +153,7 @@ class Attempts(msgspec.Struct, eq=False):
         checkout = self._group.take_as_newcomer(self.demand, now)
         if checkout is not None:  # what `_try` does, without the price of another call
             self.state = _UNDER_WAY
-            attempt = Try(checkout, now, self._holds_retry)
+            attempt = Try(checkout, self._holds_retry)
             self._holds_retry = False
             self.under_way.append(attempt)
             self.demand.excluded.append(checkout.state)
@@ -183,8 +183,8 @@ class Attempts(msgspec.Struct, eq=False):
         self.state = _UNDER_WAY if isinstance(action, Try) else _OVER
         return action
 
-    def _try(self, checkout: Checkout, now: float) -> Try:
-        attempt = Try(checkout, now, self._holds_retry)
+    def _try(self, checkout: Checkout) -> Try:
+        attempt = Try(checkout, self._holds_retry)
         self._holds_retry = False
         self.under_way.append(attempt)
         self.demand.excluded.append(checkout.state)
@@ -208,7 +208,7 @@ class Attempts(msgspec.Struct, eq=False):
         if outlook.is_second and self.state is not CallState.PAUSED:
             probe = None
         if probe is not None and not outlook.has_rival:
-            return self._act(self._try(probe.begin(demand.tokens_at(probe), now), now))
+            return self._act(self._try(probe.begin(demand.tokens_at(probe), now)))
         demand.excluded = [state for state in group.states if state not in outlook.hopeful]
         available_in_s = group.available_in_s(demand, now, newcomer=True)
         if available_in_s > 0 or not self._failures:
@@ -216,7 +216,7 @@ class Attempts(msgspec.Struct, eq=False):
             if action is not None:
                 return action
             if probe is not None:
-                return self._act(self._try(probe.begin(demand.tokens_at(probe), now), now))
+                return self._act(self._try(probe.begin(demand.tokens_at(probe), now)))
         return self._pause_before_another_look(outlook, available_in_s, now, draw)
 
     def _patience_s(self, now: float) -> float:
@@ -237,7 +237,7 @@ class Attempts(msgspec.Struct, eq=False):
             checkout = self._group.take_as_newcomer(self.demand, now)
             if checkout is not None:
                 self.state = _UNDER_WAY
-                return self._try(checkout, now)
+                return self._try(checkout)
         if patience_s <= 0 or available_in_s > patience_s:
             return None
         self.state = CallState.QUEUED
@@ -269,13 +269,13 @@ class Attempts(msgspec.Struct, eq=False):
 
     # ---- what came of it
 
-    def left_queue(self, checkout: Checkout | None, waited_s: float, now: float) -> None:
+    def left_queue(self, checkout: Checkout | None, waited_s: float) -> None:
         """The wait in the queue is over. `checkout`: None if no endpoint became available."""
         self._queued_s += waited_s
         if checkout is None:
             self.state = CallState.BLOCKED
         else:
-            self._decided = self._try(checkout, now)
+            self._decided = self._try(checkout)
             self.state = CallState.DECIDED
 
     def learn(self, attempt: Try, limits: RateLimits) -> None:

@@ -54,9 +54,7 @@ class Pool:
 
     def group_for(self, call: Call) -> Group:
         """Return the group that a call is for. Raises ClientError if no group serves its model."""
-        group = self._by_name.get(call.model) if call.model is not None else None
-        if group is None:
-            group = self.group_named(call.model) or self._without_wildcard(call)
+        group = self.group_named(call.model) or self._without_wildcard(call)
         if call.bound_to_account and len(group.states) > 1:
             raise ClientError(
                 f"This {call.method} /{call.route.path} uses ids that live in one account, "

@@ -16,7 +16,7 @@ from llmproxy.errors import (
     Throttled,
     UpstreamError,
 )
-from llmproxy.events import EndpointChange
+from llmproxy.events import EndpointChange, EndpointStateChanged
 from llmproxy.operations.rate_limits import RateLimits
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.breaker import Breaker, BreakerState
@@ -292,14 +292,25 @@ class StateChange(msgspec.Struct, frozen=True):
     why: str
     for_s: float | None = None
 
+    def event(self, group: str) -> EndpointStateChanged:
+        """Return the event that reports it. `group`: the endpoint's."""
+        name = self.state.endpoint.name
+        return EndpointStateChanged(group, name, self.what, self.why, self.for_s)
+
 
 def fail_breaker(
     checkout: Checkout, failure: UpstreamError, now: float, draw: float
 ) -> list[StateChange]:
-    """Count a failure against the endpoint's health."""
-    state = checkout.state
-    before = state.breaker.state(now)
+    """Count an attempt's failure against the endpoint's health."""
+    before = checkout.state.breaker.state(now)
     checkout.failed(now, draw)
+    return note_failure(checkout.state, failure, before, now)
+
+
+def note_failure(
+    state: EndpointState, failure: UpstreamError, before: BreakerState, now: float
+) -> list[StateChange]:
+    """Remember a failure that the breaker has counted. `before`: its state until then."""
     state.past.failed_at, state.past.failed_why = now, failure.reason
     after = state.breaker.state(now)
     if after is before:

@@ -72,7 +72,7 @@ def play(group, policy, script, *, now=0.0, draw=DRAW, **call):
             case WaitInLine(at_most_s):
                 waited_s = min(at_most_s, group.available_in_s(attempts.demand, now, newcomer=True))
                 now += waited_s
-                attempts.left_queue(group.take(attempts.demand, now), waited_s, now)
+                attempts.left_queue(group.take(attempts.demand, now), waited_s)
             case Pause(seconds):
                 now += seconds
             case GiveUp(error):

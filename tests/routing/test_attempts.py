@@ -226,7 +226,7 @@ class AnyUse(RuleBasedStateMachine):
         for demand, checkout in self.group.serve_queue(self.now):
             call = next(call for call in self.waiting if call.demand is demand)
             self.waiting.remove(call)
-            call.left_queue(checkout, 0.1, self.now)
+            call.left_queue(checkout, 0.1)
             self.ready.append(call)
 
     @precondition(lambda self: self.waiting)
@@ -235,7 +235,7 @@ class AnyUse(RuleBasedStateMachine):
         call = data.draw(st.sampled_from(self.waiting))
         self.waiting.remove(call)
         self.group.queue.leave(call.demand)
-        call.left_queue(None, 3.0, self.now)
+        call.left_queue(None, 3.0)
         self.ready.append(call)
 
     @precondition(lambda self: self.tried)

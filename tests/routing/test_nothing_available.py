@@ -95,7 +95,7 @@ def test_a_probe_that_takes_long_is_waited_for_and_the_next_one_too():
     assert now > 15.0
     first.failed(probe, failure_at("a", "unreachable"), now, DRAW)
     if isinstance(action, WaitInLine):
-        second.left_queue(None, 10.0, now)
+        second.left_queue(None, 10.0)
     second_probe = second.next(now, DRAW)
     assert name_of(second_probe) == "a"
 

@@ -148,12 +148,12 @@ class AnswerLevels:
 
 def cache_headers(content_type: bytes, record: CallRecord) -> Headers:
     """Return the headers of an answer that this call did not ask an endpoint for."""
-    id_headers = operation_at(record.request.operation or "").dialect.id_headers
+    dialect = operation_at(record.request.operation or "").dialect
     headers = [
         (b"content-type", content_type),
         *(record.limit_headers or ()),
         (b"x-llmproxy-cache", (record.cache or "").encode("ascii")),
-        *((name, record.request.id.encode("latin-1")) for name in id_headers),
+        *dialect.id_of(record.request.id),
     ]
     if record.request.explain:
         headers.append(explanation(record))

@@ -16,7 +16,7 @@ from llmproxy.batteries.health_checks.findings import Finding, needs_check, sett
 from llmproxy.batteries.health_checks.request import look_at, target_of
 from llmproxy.config import Config
 from llmproxy.errors import Overload, TimedOut, UpstreamError
-from llmproxy.events import EndpointChange, EndpointStateChanged, HealthChecked
+from llmproxy.events import EndpointChange, HealthChecked
 from llmproxy.providers.base import Endpoint
 from llmproxy.routing import EndpointState
 
@@ -134,10 +134,8 @@ class HealthChecks:
     async def _look(self, runtime: Runtime, endpoint: Endpoint, mode: str) -> Finding | None:
         """Return what a check finds; None if this machine has no connection or memory for it."""
         maker, until = runtime.resources.attempts, monotonic() + self._pace.timeout_s
-        credential = endpoint.credential
         try:
-            if endpoint.token_source is not None and maker.credentials is not None:
-                credential = await maker.credentials.headers(endpoint)
+            credential = await maker.credential_of(endpoint)
             finding = await look_at(
                 maker.client, endpoint, mode, credential=credential, until=until
             )
@@ -168,8 +166,7 @@ class HealthChecks:
         for change in changes:
             if change.what is EndpointChange.CLEARED:
                 watch.cleared_at = now
-            event = EndpointStateChanged(place.group, name, change.what, change.why, change.for_s)
-            runtime.listener.endpoint_state_changed(event)
+            runtime.listener.endpoint_state_changed(change.event(place.group))
 
     def _wait_s(self) -> float:
         pace = self._pace

@@ -31,7 +31,7 @@ from llmproxy.errors import (
 from llmproxy.events import EndpointChange, HealthCheckResult
 from llmproxy.operations import Replay
 from llmproxy.routing import EndpointState
-from llmproxy.routing.endpoint import StateChange
+from llmproxy.routing.endpoint import StateChange, note_failure
 from llmproxy.routing.setting_aside import changes_after, set_aside
 from llmproxy.rules.breaker import BreakerState
 from llmproxy.rules.retry import judge
@@ -136,9 +136,4 @@ def _failed(
     breaker = state.breaker
     before = breaker.state(now)
     breaker.fail(now, breaker.begin(now), draw)
-    state.past.failed_at, state.past.failed_why = now, failure.reason
-    after = breaker.state(now)
-    if after is before:
-        return []
-    open_s = breaker.opens_until(now) - now
-    return [StateChange(state, EndpointChange(after.value), failure.message, open_s)]
+    return note_failure(state, failure, before, now)

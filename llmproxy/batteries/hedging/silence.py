@@ -61,7 +61,7 @@ class GroupHedging:
         """Learn how soon an endpoint's answer began."""
         if self.budget.share and not attempt.checkout.state.alone:
             promptness = self._promptness[attempt.checkout.state]
-            promptness.answered(_kind_at(call, promptness), now - attempt.began_at)
+            promptness.answered(_kind_at(call, promptness), now - attempt.checkout.began_at)
 
     def begin(
         self,
@@ -90,7 +90,7 @@ class GroupHedging:
         else:
             self.budget.take()
         tried.append(checkout.state)
-        return Try(checkout, now, is_retry, is_hedge=True)
+        return Try(checkout, is_retry, is_hedge=True)
 
     def outrun(self, call: RoutedCall, attempt: Try, now: float, draw: float) -> list[StateChange]:
         """Judge an endpoint whose attempt was given up because another one was accepted first.
@@ -98,7 +98,7 @@ class GroupHedging:
         A silence of unusual length is a failure if the attempt was a breaker's probe, or if it is
         the third in a row. Otherwise it says nothing about the endpoint.
         """
-        checkout, silent_s = attempt.checkout, now - attempt.began_at
+        checkout, silent_s = attempt.checkout, now - attempt.checkout.began_at
         promptness = self._promptness[attempt.checkout.state]
         is_suspicious = silent_s >= self._suspicious_after_s(call, promptness)
         promptness.given_up(_kind_at(call, promptness), silent_s, suspicious=is_suspicious)

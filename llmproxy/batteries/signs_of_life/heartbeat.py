@@ -98,13 +98,8 @@ class Shown:
     def _send(self, comments: bytes) -> None:
         if not self._client.started:
             record = self._record  # complete by now: the caller has been admitted
-            request_id = record.request.id.encode("latin-1")
-            names = self._call.route.dialect.id_headers
-            headers = [
-                *HEAD,
-                *(record.limit_headers or ()),
-                *((name, request_id) for name in names),
-            ]
+            ours = self._call.route.dialect.id_of(record.request.id)
+            headers = [*HEAD, *(record.limit_headers or ()), *ours]
             self._client.start(200, headers, length=None)
         self.write(comments)
 

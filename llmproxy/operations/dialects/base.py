@@ -12,6 +12,7 @@ import msgspec
 
 from llmproxy.errors import GatewayError, StreamBroken
 from llmproxy.operations import sse
+from llmproxy.streams import Headers
 
 
 class EventKind(StrEnum):
@@ -59,6 +60,11 @@ class Dialect:
 
     def __repr__(self) -> str:
         return self.name
+
+    def id_of(self, call_id: str) -> Headers:
+        """Return our id of a call, in each header where the dialect's clients look for one."""
+        value = call_id.encode("latin-1")
+        return [(name, value) for name in self.id_headers]
 
     # ---- streams
 

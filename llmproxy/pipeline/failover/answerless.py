@@ -5,12 +5,11 @@ from __future__ import annotations
 from time import time
 from urllib.parse import urlsplit
 
-from msgspec import UNSET, UnsetType
-
 from llmproxy.calls import Call
 from llmproxy.errors import Answer, NoAnswer, Redirected, UpstreamError, UpstreamFailed
 from llmproxy.operations import Dialect, EventKind, Replay, Usage
 from llmproxy.operations.answers import ANSWER, AnswerKind, begins_as_json, read_answer
+from llmproxy.operations.usage import usage_of
 from llmproxy.pipeline.failover.unread import UnreadRest
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.encoding import readable
@@ -35,22 +34,22 @@ def begun(response: UpstreamResponse, held: bytes) -> Answer:
 
 def read_success(
     call: Call, endpoint: Endpoint, response: UpstreamResponse, held: bytes, member: str | None
-) -> Usage | UnsetType | None:
-    """Return the usage that a body with a success status reports; UNSET if it was not read.
+) -> Usage | None:
+    """Return the usage that a body with a success status reports, if it is whole.
 
     `held`: the whole body, or its beginning if the response is not exhausted. `member`: the
     promised one. Raises the UpstreamError that a body means which is no answer.
     """
-    if member is None and (call.replay is Replay.UNSAFE or call.method != "POST"):
-        return UNSET  # the stored files and objects of an account may hold anything
     encoding = response.content.encoding
     if not response.exhausted:
         if member is None or encoding or begins_as_json(held):
-            return UNSET
+            return None
         raise UpstreamFailed("status 200 without JSON", answer=begun(response, held))
     body = readable(held, encoding, max_bytes=MAX_READABLE_BYTES) if encoding else held
     if body is None:
         return None
+    if member is None and (call.replay is Replay.UNSAFE or call.method != "POST"):
+        return usage_of(body)  # the stored files and objects of an account may hold anything
     kind, usage = read_answer(body, member)
     if kind is ANSWER:
         return usage

@@ -8,9 +8,7 @@ from __future__ import annotations
 from functools import partial
 from time import monotonic
 
-from msgspec import UNSET, UnsetType
-
-from llmproxy.calls import Accepted, Call
+from llmproxy.calls import Accepted, Call, Header
 from llmproxy.config import Timeouts
 from llmproxy.errors import (
     Answer,
@@ -71,8 +69,8 @@ class AttemptMaker:
         """Make one attempt. Raises an UpstreamError with the endpoint's name."""
         credential = endpoint.credential
         try:
-            if endpoint.token_source is not None and self.credentials is not None:
-                credential = await self.credentials.headers(endpoint)
+            if endpoint.token_source is not None:
+                credential = await self.credential_of(endpoint)
             outgoing = outgoing_request(call, endpoint, credential, record)
             until = call.deadline_at
             first_byte_s = self._first_byte_s(call, endpoint)
@@ -106,6 +104,12 @@ class AttemptMaker:
                 shown.phase = "total"  # the client's patience says nothing about the endpoint
             raise shown from error.__cause__
 
+    async def credential_of(self, endpoint: Endpoint) -> tuple[Header, ...]:
+        """Return the credential to send now. Raises CredentialRejected without a token."""
+        if endpoint.token_source is None or self.credentials is None:
+            return endpoint.credential
+        return await self.credentials.headers(endpoint)
+
     def _first_byte_s(self, call: Call, endpoint: Endpoint) -> float | None:
         """Return the operator's limit; None if there is none, and silence is no failure."""
         timeouts = self._timeouts
@@ -121,7 +125,7 @@ class AttemptMaker:
             return await self._first_content(call, endpoint, response, until)
         held = await response.chunk(until, "first byte")
         member = promised_member(call, response)
-        usage: Usage | UnsetType | None = UNSET
+        usage: Usage | None = None
         if member is not None and call.stream and begins_as_events(held):
             return await self._first_content(call, endpoint, response, until, held)
         if member is not None or response.content.json:

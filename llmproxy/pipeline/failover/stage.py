@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 from llmproxy.calls import Accepted, Call, Headers
 from llmproxy.errors import GatewayError, NoEndpoint, StreamBroken, TooLarge, UpstreamError
-from llmproxy.events import AttemptEnded, EndpointStateChanged, Listener
+from llmproxy.events import AttemptEnded, Listener
 from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.record import CallRecord
@@ -163,13 +163,13 @@ class FirstAccepted:
         hedging, hedge_in_s = self._group.hedging, self.attempts.hedge_in_s()
         if hedging is None or hedge_in_s is None:
             return self.make(attempt)
-        return hedging.race(self, attempt, attempt.began_at + hedge_in_s)
+        return hedging.race(self, attempt, attempt.checkout.began_at + hedge_in_s)
 
     def make(self, attempt: Try) -> Coroutine[Any, Any, Accepted]:
         """Make an attempt. Raises UpstreamError."""
         record, endpoint = self._record, attempt.checkout.state.endpoint
         if self.attempts.demand.passed_over:
-            self._note_passed_over(attempt.began_at)
+            self._note_passed_over(attempt.checkout.began_at)
         record.attempts += 1
         record.endpoint = endpoint.name
         return self._stage.maker.make(self._call, endpoint, record)
@@ -200,8 +200,8 @@ class FirstAccepted:
             self._note_outrun(attempt, now)
         self._answered = Attempt(
             checkout.state.endpoint.name,
-            attempt.began_at,
-            now - attempt.began_at,
+            checkout.began_at,
+            now - checkout.began_at,
             ANSWERED,
             response.status,
             hedge=attempt.is_hedge,
@@ -257,7 +257,8 @@ class FirstAccepted:
         reason: str | None = None,
         verdict: Verdict | None = None,
     ) -> Attempt:
-        name, began_at = attempt.checkout.state.endpoint.name, attempt.began_at
+        checkout = attempt.checkout
+        name, began_at = checkout.state.endpoint.name, checkout.began_at
         return Attempt(
             *(name, began_at, now - began_at, outcome, status, reason, verdict, attempt.is_hedge)
         )
@@ -285,9 +286,7 @@ class FirstAccepted:
             self.attempts.learn(attempt, limits)
 
     def _report_change(self, change: StateChange) -> None:
-        name = change.state.endpoint.name
-        event = EndpointStateChanged(self._group.name, name, change.what, change.why, change.for_s)
-        self._stage.listener.endpoint_state_changed(event)
+        self._stage.listener.endpoint_state_changed(change.event(self._group.name))
 
     # ---- waiting
 
@@ -300,9 +299,9 @@ class FirstAccepted:
         since = monotonic()
         room = self._stage.rooms.of(self._group)
         checkout = await room.wait(self.attempts.demand, at_most_s=at_most_s)
-        now = monotonic()
-        self._record.waited_s += now - since
-        self.attempts.left_queue(checkout, now - since, now)
+        waited_s = monotonic() - since
+        self._record.waited_s += waited_s
+        self.attempts.left_queue(checkout, waited_s)
 
 
 class WithFallbacks:

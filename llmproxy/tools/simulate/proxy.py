@@ -219,7 +219,7 @@ class _CallDriver:
 
     def _left_queue(self, since: float, checkout: Checkout | None, now: float) -> None:
         self._waited_s += now - since
-        self._attempts.left_queue(checkout, now - since, now)
+        self._attempts.left_queue(checkout, now - since)
         self.go_on(now)
 
     def _end_attempt(self, attempt: Try, outcome: Outcome, now: float) -> None:
@@ -243,7 +243,7 @@ class _CallDriver:
         count = proxy.counts[attempt.checkout.state]
         proxy.results.hedges.won += attempt.is_hedge
         proxy.results.took_s.append(now - arrival.at_s)
-        proxy.results.answered(count, arrival, self._waited_s, attempt.began_at)
+        proxy.results.answered(count, arrival, self._waited_s, attempt.checkout.began_at)
 
     def _failed(self, attempt: Try, failure: UpstreamError, now: float) -> None:
         proxy = self._proxy
