@@ -141,9 +141,9 @@ def _hedging() -> Callable[[], Hedging] | None:
 
 
 def _strategies() -> Strategies | None:
-    if not _has("latency"):
+    if not _has("strategies"):
         return None
-    from llmproxy.batteries.latency import ALL_STRATEGIES  # noqa: PLC0415
+    from llmproxy.batteries.strategies import ALL_STRATEGIES  # noqa: PLC0415
 
     return ALL_STRATEGIES
 

@@ -15,6 +15,7 @@ from llmproxy.config import Config, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listeners
 from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener, WebPages
+from llmproxy.routing.strategies import WEIGHTED
 from llmproxy.runtime import LiveConfig, RuntimeBatteries, open_live_config
 from llmproxy.server import make_server
 
@@ -39,7 +40,7 @@ class Batteries(RuntimeBatteries):
     def check(self, config: Config, *, file: str = "config") -> None:
         """Raise ConfigError for every part that a config needs and that is not installed."""
         settings = config.general_settings
-        strategies = [group.strategy or settings.strategy for group in config.model_groups]
+        strategies = {group.strategy or settings.strategy for group in config.model_groups}
         missing = [
             Problem(
                 file,
@@ -55,7 +56,7 @@ class Batteries(RuntimeBatteries):
                 ("call_file", "telemetry", self.telemetry, settings.call_file),
                 ("tracing", "telemetry", self.telemetry, settings.tracing),
                 ("hedge_after_s", "hedging", self.hedging, settings.hedge_after_s),
-                ("strategy", "latency", self.strategies, "latency" in strategies),
+                ("strategy", "strategies", self.strategies, strategies - set(WEIGHTED)),
                 ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
                 ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
                 ("admin_key", "admin", self.open_admin, settings.admin_key),

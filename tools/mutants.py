@@ -45,7 +45,7 @@ TESTS = {
     "llmproxy/operations": ["tests/operations"],
     "llmproxy/providers": ["tests/providers"],
     "llmproxy/batteries/hedging": ["tests/hedging"],
-    "llmproxy/batteries/latency": ["tests/latency"],
+    "llmproxy/batteries/strategies": ["tests/strategies"],
     "llmproxy/batteries/token_estimates": ["tests/token_estimates"],
     "llmproxy/batteries/uploads": ["tests/uploads"],
 }

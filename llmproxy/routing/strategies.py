@@ -1,17 +1,15 @@
-"""The strategies: how a group orders its endpoints into tiers, and shares calls within a tier.
+"""How a group orders its endpoints into tiers, and shares calls within a tier.
 
-To add one: a class here, its row in STRATEGIES, and its name and help in config/base.py. One that
-measures attempts is a battery (batteries/latency), with its row there.
+To add a strategy: a subclass and its row in batteries/strategies, its name and help in
+config/base.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import inf
 
 from llmproxy.config import Strategy as StrategyName
 from llmproxy.routing.endpoint import Checkout, EndpointState
-from llmproxy.rules.prices import blended
 
 Shares = list[float]
 
@@ -50,35 +48,5 @@ class Strategy:
         return 0.0
 
 
-class LeastBusy(Strategy):
-    """Give the call to the endpoints with the fewest calls under way for their share.
-
-    An endpoint is as busy as its calls in flight divided by its share; among equals, calls are
-    shared by weight.
-    """
-
-    def shares(self, states: Sequence[EndpointState], shares: Shares, now: float) -> Shares:
-        """Keep the shares of the least busy endpoints; the others get 0."""
-        del now
-        load = [
-            state.in_flight / share if share > 0 else -1.0
-            for state, share in zip(states, shares, strict=True)
-        ]
-        least = min((busy for busy in load if busy >= 0), default=0.0)
-        return [share if busy == least else 0.0 for busy, share in zip(load, shares, strict=True)]
-
-
-class Cheapest(Strategy):
-    """Within a tier of the config, make each price a tier of its own; an unknown one is last."""
-
-    def _rank(self, state: EndpointState) -> float:
-        price = state.endpoint.price
-        return inf if isinstance(price, str) else blended(price)
-
-
 Strategies = Mapping[StrategyName, Strategy]
-STRATEGIES: Strategies = {
-    "weighted": Strategy(),
-    "least_busy": LeastBusy(),
-    "cheapest": Cheapest(),
-}
+WEIGHTED: Strategies = {"weighted": Strategy()}

@@ -10,8 +10,6 @@ from llmproxy.operations import Usage
 Prices = Mapping[tuple[str, str], Price]  # by group and endpoint
 
 MILLION = 1_000_000
-# A typical call has three input tokens for each output token.
-INPUT_PARTS, OUTPUT_PARTS = 3, 1
 
 
 def cost_usd(price: Price, usage: Usage) -> float:
@@ -21,9 +19,3 @@ def cost_usd(price: Price, usage: Usage) -> float:
     fresh = usage.input_tokens - cached
     dollars = fresh * price.input + cached * cached_price + usage.output_tokens * price.output
     return dollars / MILLION
-
-
-def blended(price: Price) -> float:
-    """Return US dollars per million tokens of a typical mix: the order of `strategy: cheapest`."""
-    mixed = INPUT_PARTS * price.input + OUTPUT_PARTS * price.output
-    return mixed / (INPUT_PARTS + OUTPUT_PARTS)

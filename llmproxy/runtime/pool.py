@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from itertools import chain
 
@@ -12,12 +11,10 @@ from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint, Endpoints
 from llmproxy.routing import EndpointState, Group, Pool
 from llmproxy.routing.group import Hedging
-from llmproxy.routing.strategies import STRATEGIES, Strategies
+from llmproxy.routing.strategies import WEIGHTED, Strategies
 from llmproxy.routing.token_estimates import OutputBounds, TokenEstimates
 from llmproxy.rules.breaker import Breaker
 from llmproxy.rules.capacity import Capacity
-
-logger = logging.getLogger("llmproxy")
 
 
 class States:
@@ -61,7 +58,7 @@ def pool_of(
     states: States | None = None,
     estimates: Callable[[], TokenEstimates] = OutputBounds,
     hedging: Callable[[], Hedging] | None = None,
-    strategies: Strategies | None = None,
+    strategies: Strategies = WEIGHTED,
 ) -> Pool:
     """Return the state of every endpoint of a config. `endpoints`: its own, if already made.
 
@@ -75,16 +72,13 @@ def pool_of(
     groups: dict[str, Group] = {}
     for entry in entries:
         name, strategy = entry.model_group, entry.strategy or settings.strategy
-        if strategy == "cheapest":
-            for endpoint in endpoints[name]:
-                warn_without_price(endpoint)
         alone = len(endpoints[name]) == 1
         members = [states.state(endpoint, alone=alone) for endpoint in endpoints[name]]
         group = states.known.get(name)
         if group is None:
             group = Group(name, estimates(), None if hedging is None else hedging())
         groups[name] = group
-        group.update(members, (strategies or STRATEGIES)[strategy], spill_wait_s=spill_wait_s)
+        group.update(members, strategies[strategy], spill_wait_s=spill_wait_s)
         if group.hedging is not None:
             group.hedging.adopt(settings, members)
     for entry in entries:
@@ -118,13 +112,3 @@ def capacity_key(endpoint: Endpoint) -> str:
     """Return what names the capacity of an endpoint: its account and limits."""
     limits = endpoint.limits
     return f"{endpoint.account}:{limits.rpm}:{limits.tpm}:{limits.concurrent}"
-
-
-def warn_without_price(endpoint: Endpoint) -> None:
-    """Warn of an endpoint whose price is not known."""
-    if isinstance(endpoint.price, str):
-        logger.warning(
-            "No price is known for the endpoint %s in the group %s: %s. Set its `price`; without "
-            "one, it comes last where endpoints are ordered by price.",
-            *(endpoint.name, endpoint.group, endpoint.price),
-        )

@@ -14,6 +14,7 @@ from llmproxy.pipeline.relay import Relay
 from llmproxy.protocols import Callers, Heartbeat, Listener, Peers
 from llmproxy.routing import Pool
 from llmproxy.routing.actions import AttemptPolicy
+from llmproxy.routing.strategies import WEIGHTED
 from llmproxy.routing.token_estimates import OutputBounds
 from llmproxy.rules.capacity import Capacity
 from llmproxy.runtime.pool import States, pool_of
@@ -88,7 +89,7 @@ def activate(resources: Resources, process: ProcessState, states: States | None 
         states=states,
         estimates=process.batteries.token_estimates or OutputBounds,
         hedging=process.batteries.hedging,
-        strategies=process.batteries.strategies,
+        strategies=process.batteries.strategies or WEIGHTED,
     )
     callers: Callers = AnonymousClients(pool)
     if process.batteries.callers is not None:

@@ -21,8 +21,8 @@ from llmproxy.batteries.admin.api.explain import (
     no_such_group,
 )
 from llmproxy.batteries.config_file import FILE_NAMES, default_file, load_config
-from llmproxy.batteries.latency import ALL_STRATEGIES
 from llmproxy.batteries.price_list import with_list_prices
+from llmproxy.batteries.strategies import ALL_STRATEGIES
 from llmproxy.providers import endpoints_of
 from llmproxy.runtime import pool_of
 from llmproxy.tools.admin_client import AdminApiError, ask, find_address

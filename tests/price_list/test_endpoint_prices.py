@@ -5,6 +5,7 @@ import yaml
 
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.price_list import with_list_prices
+from llmproxy.batteries.strategies import ALL_STRATEGIES
 from llmproxy.config import Price
 from llmproxy.providers import endpoints_of
 from llmproxy.runtime import pool_of
@@ -44,7 +45,7 @@ def test_an_endpoint_without_a_price_has_the_list_price_of_its_model():
 )
 def test_an_unknown_price_is_warned_of_with_its_reason_and_the_remedy(endpoints, why, caplog):
     config = parsed("cheapest", model="gpt-99")
-    pool_of(config, endpoints=endpoints(endpoints_of(config)))
+    pool_of(config, endpoints=endpoints(endpoints_of(config)), strategies=ALL_STRATEGIES)
     assert f"endpoint only in the group gpt-4.1: {why}." in caplog.text
     assert "`price`" in caplog.text
 

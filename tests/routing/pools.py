@@ -1,7 +1,7 @@
 """Pools of endpoints for tests of routing, and calls; nothing is sent."""
 
 from llmproxy.batteries.config_file import parse_config
-from llmproxy.batteries.latency import ALL_STRATEGIES
+from llmproxy.batteries.strategies import ALL_STRATEGIES
 from llmproxy.calls import Call, Patience
 from llmproxy.operations import operation_at
 from llmproxy.operations.rate_limits import RateLimit, RateLimits

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from llmproxy.config import Price
 from llmproxy.operations import Usage
-from llmproxy.rules.prices import blended, cost_usd
+from llmproxy.rules.prices import cost_usd
 
 GPT = Price(input=2.0, output=8.0, cached_input=0.5)
 counts = st.integers(0, 10**9)
@@ -40,11 +40,3 @@ def test_no_more_cached_tokens_are_charged_than_there_are_input_tokens(price, i,
     """Some vendors count more cached than input tokens: the rest must not become a credit."""
     cost = cost_usd(price, Usage(i, o, i + more))
     assert cost == pytest.approx((i * price.cached_input + o * price.output) / 1_000_000)
-
-
-def test_the_order_of_prices_is_that_of_a_call_with_three_times_as_much_input_as_output():
-    assert blended(GPT) == pytest.approx(3.5)
-    expensive_output = Price(input=1.0, output=12.0)
-    assert blended(GPT) < blended(expensive_output)
-    expensive_input = Price(input=2.5, output=4.0)
-    assert blended(expensive_input) < blended(GPT)

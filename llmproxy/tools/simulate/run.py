@@ -6,14 +6,13 @@ from math import inf
 from random import Random
 
 from llmproxy.batteries.hedging import Hedger
-from llmproxy.batteries.latency import ALL_STRATEGIES
 from llmproxy.batteries.price_list import with_list_prices
+from llmproxy.batteries.strategies import ALL_STRATEGIES, warn_without_price
 from llmproxy.config import Config
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint
 from llmproxy.routing import EndpointState
 from llmproxy.runtime import pool_of
-from llmproxy.runtime.pool import warn_without_price
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.model import Model
 from llmproxy.tools.simulate.proxy import Proxy

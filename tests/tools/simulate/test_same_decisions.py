@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.hedging import Hedger
+from llmproxy.batteries.strategies import ALL_STRATEGIES
 from llmproxy.calls import Accepted, Call, Patience
 from llmproxy.errors import GatewayError
 from llmproxy.events import Listeners
@@ -111,7 +112,7 @@ async def by_the_stage(config, faults):
     script, general, groups = (
         Script(faults),
         config.general_settings,
-        pool_of(config, hedging=Hedger()).groups,
+        pool_of(config, hedging=Hedger(), strategies=ALL_STRATEGIES).groups,
     )
     policy = AttemptPolicy(general.num_retries + 1, general.queue)
     failover = Failover(
@@ -136,7 +137,7 @@ async def by_the_stage(config, faults):
 
 def by_simulation(config, faults):
     pool, script, clock, results = (
-        pool_of(config, hedging=Hedger()),
+        pool_of(config, hedging=Hedger(), strategies=ALL_STRATEGIES),
         Script(faults),
         Clock(),
         Results(1.0),

@@ -1,4 +1,4 @@
-"""The strategy: the power of two choices, over the times to the first token.
+"""The strategy `latency`: the power of two choices, over the times to the first token.
 
 Each call takes the better one of two endpoints drawn at random: two are nearly as good as all, and
 not all calls run to the one that is best at the moment (M. Mitzenmacher, "The power of two choices
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from llmproxy.batteries.latency.first_tokens import FirstTokens
+from llmproxy.batteries.strategies.first_tokens import FirstTokens
 from llmproxy.routing import EndpointState
 from llmproxy.routing.strategies import Shares, Strategy
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.batteries.latency.first_tokens import FirstTokens
+from llmproxy.batteries.strategies.first_tokens import FirstTokens
 
 BEST_S = 0.5
 

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from llmproxy.batteries.admin.api.explain import explained
 from llmproxy.batteries.config_file import parse_config
-from llmproxy.batteries.latency import ALL_STRATEGIES
-from llmproxy.batteries.latency.first_tokens import FirstTokens
-from llmproxy.batteries.latency.strategy import two_choices
 from llmproxy.batteries.reload.carried_over import CarriedOver
+from llmproxy.batteries.strategies import ALL_STRATEGIES
+from llmproxy.batteries.strategies.first_tokens import FirstTokens
+from llmproxy.batteries.strategies.latency import two_choices
 from llmproxy.providers import endpoints_of
 from llmproxy.routing import CallDemand
 from llmproxy.runtime import pool_of

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.batteries.admin.api.explain import explained
-from llmproxy.batteries.latency import ALL_STRATEGIES
+from llmproxy.batteries.strategies import ALL_STRATEGIES
+from llmproxy.batteries.strategies.cheapest import blended
+from llmproxy.config import Price
 from llmproxy.config.base import STRATEGY_HELP, Strategy
 from llmproxy.routing import CallDemand
-from llmproxy.routing.strategies import STRATEGIES
+from llmproxy.routing.strategies import WEIGHTED
 from tests.routing.pools import by_name, group, served
 
 
@@ -22,8 +24,8 @@ def shares(group):
 
 
 def test_config_and_registries_know_the_same_strategies():
-    assert set(STRATEGIES) == {"weighted", "least_busy", "cheapest"}
-    assert set(ALL_STRATEGIES) == {*STRATEGIES, "latency"}
+    assert set(WEIGHTED) == {"weighted"}
+    assert set(ALL_STRATEGIES) == {*WEIGHTED, "least_busy", "cheapest", "latency"}
     assert set(get_args(Strategy)) == set(ALL_STRATEGIES)
     assert set(STRATEGY_HELP) == set(ALL_STRATEGIES)
 
@@ -71,7 +73,7 @@ def test_explaining_changes_nothing():
 
 def least_busy(in_flight, shares):
     states = [SimpleNamespace(in_flight=calls) for calls in in_flight]
-    return STRATEGIES["least_busy"].shares(states, shares, 0.0)
+    return ALL_STRATEGIES["least_busy"].shares(states, shares, 0.0)
 
 
 def test_the_least_busy_for_its_share_is_left():
@@ -92,3 +94,12 @@ def test_least_busy_leaves_only_eligible_places_and_none_is_less_busy(places):
                 for j, other in enumerate(shares)
                 if other
             )
+
+
+def test_the_order_of_prices_is_that_of_a_call_with_three_times_as_much_input_as_output():
+    both = Price(input=2.0, output=8.0)
+    assert blended(both) == 3.5
+    expensive_output = Price(input=1.0, output=12.0)
+    assert blended(both) < blended(expensive_output)
+    expensive_input = Price(input=2.5, output=4.0)
+    assert blended(expensive_input) < blended(both)
