@@ -48,4 +48,4 @@ def _as_bearer(header: Header) -> Header:
     return (b"authorization", b"Bearer " + value) if name == KEY else header
 
 
-ANTHROPIC = Anthropic("anthropic", "https://api.anthropic.com/v1/", hosts=("api.anthropic.com",))
+ANTHROPIC = Anthropic("anthropic", "https://api.anthropic.com/v1/")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote_plus, urlsplit
 
 import msgspec
 from msgspec.structs import replace
@@ -128,8 +128,9 @@ class Provider:
     """A vendor: its default address, and the meaning of its answers. This class works like OpenAI;
     subclasses override what differs.
 
-    `base_url`: the default base URL; None = the operator must set one. `hosts`: host names by which
-    endpoints without `provider` are recognised; one that begins with a dot is a suffix.
+    `base_url`: the default base URL; None = the operator must set one. `hosts`: host names beside
+    its own, by which endpoints without `provider` are recognised; one that begins with a dot is a
+    suffix. A server of this machine (http) is not recognised by its address.
     `key_header`: `authorization` (as Bearer), or a header that takes the bare key. `token_scope`:
     the scope of Entra tokens, for vendors that accept them. `fixed_windows`: limits refill all at
     once, and requests are counted over windows of seconds instead of a minute.
@@ -150,7 +151,8 @@ class Provider:
     ) -> None:
         self.name = name
         self.base_url = base_url
-        self.hosts = tuple(hosts)
+        own = urlsplit(base_url or "")
+        self.hosts = (*hosts, own.hostname or "") if own.scheme == "https" else tuple(hosts)
         self.token_scope = token_scope
         self.fixed_windows = fixed_windows
         self.charges_output_bound = charges_output_bound

@@ -61,6 +61,9 @@ CODES = {
     "billing_error": Meaning(402, QuotaExhausted),  # Anthropic
     "billing_hard_limit_reached": Meaning(429, QuotaExhausted),
     "billing_not_active": Meaning(429, QuotaExhausted),
+    "exceeded_current_quota_error": Meaning(429, QuotaExhausted),  # Moonshot
+    "arrearage": Meaning(400, QuotaExhausted),  # Alibaba
+    "1113": Meaning(429, QuotaExhausted),  # Z.ai
     # Rates
     "rate_limit_exceeded": Meaning(429),
     "rate_limit_error": Meaning(429),
@@ -254,8 +257,10 @@ def _kind_by_words(status: int, about: About) -> type[UpstreamError] | None:
 
 
 def _errors(value: object) -> Iterator[dict[str, object]]:
-    """Yield the objects that may hold an error: {"error": {...}}, [{"error": {...}}], {...}, and
-    {"response": {"error": {...}}} of a failed response."""
+    """Yield the objects that may hold an error: {"error": {...}}, [{"error": {...}}], {...},
+    {"response": {"error": {...}}} of a failed response, and {"errors": [{...}]}."""
+    if isinstance(value, dict) and isinstance(errors := value.get("errors"), list):
+        value = errors  # Cloudflare
     if isinstance(value, list) and value:
         value = value[0]  # Gemini
     if not isinstance(value, dict):

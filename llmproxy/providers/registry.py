@@ -6,45 +6,57 @@ are part of the configuration's contract: rows may be added, not renamed.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from llmproxy.config import OPENAI_BASE_URL
 from llmproxy.providers.anthropic import ANTHROPIC
 from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
 from llmproxy.providers.base import Provider
+from llmproxy.providers.error_responses import ErrorResponse
 
-OPENAI = Provider(
-    "openai",
-    OPENAI_BASE_URL,
-    hosts=("api.openai.com", ".api.openai.com"),
-    charges_output_bound=True,
-)
+OPENAI = Provider("openai", OPENAI_BASE_URL, hosts=(".api.openai.com",), charges_output_bound=True)
 # Any other server that speaks OpenAI's API, and every address that is not recognised.
 GENERIC = Provider("generic")
+
+
+class Alibaba(Provider):
+    """A vendor that says `insufficient_quota` where a rate was exceeded."""
+
+    def parse_error(self, body: bytes) -> ErrorResponse:
+        """Read an error; without the code by which others mean an empty account."""
+        error = super().parse_error(body)
+        return replace(error, codes=tuple(c for c in error.codes if c != "insufficient_quota"))
+
 
 PROVIDERS: tuple[Provider, ...] = (
     OPENAI,
     AZURE,
     AZURE_CLASSIC,
     ANTHROPIC,
-    Provider("cerebras", "https://api.cerebras.ai/v1/", hosts=("api.cerebras.ai",)),
-    Provider("cohere", "https://api.cohere.ai/compatibility/v1/", hosts=("api.cohere.ai",)),
-    Provider("deepinfra", "https://api.deepinfra.com/v1/openai/", hosts=("api.deepinfra.com",)),
-    Provider("deepseek", "https://api.deepseek.com/v1/", hosts=("api.deepseek.com",)),
-    Provider("fireworks", "https://api.fireworks.ai/inference/v1/", hosts=("api.fireworks.ai",)),
-    Provider(
-        "gemini",
-        "https://generativelanguage.googleapis.com/v1beta/openai/",
-        hosts=("generativelanguage.googleapis.com",),
+    Alibaba(
+        "alibaba",
+        "https://dashscope-intl.aliyuncs.com/compatible-mode/v1/",
+        hosts=(".aliyuncs.com",),
     ),
-    Provider("groq", "https://api.groq.com/openai/v1/", hosts=("api.groq.com",)),
-    Provider("mistral", "https://api.mistral.ai/v1/", hosts=("api.mistral.ai",)),
-    Provider("openrouter", "https://openrouter.ai/api/v1/", hosts=("openrouter.ai",)),
-    Provider("perplexity", "https://api.perplexity.ai/", hosts=("api.perplexity.ai",)),
-    Provider(
-        "together",
-        "https://api.together.xyz/v1/",
-        hosts=("api.together.xyz", "api.together.ai"),
-    ),
-    Provider("xai", "https://api.x.ai/v1/", hosts=("api.x.ai",)),
+    Provider("cerebras", "https://api.cerebras.ai/v1/"),
+    Provider("cloudflare", hosts=("api.cloudflare.com", "gateway.ai.cloudflare.com")),
+    Provider("cohere", "https://api.cohere.ai/compatibility/v1/"),
+    Provider("deepinfra", "https://api.deepinfra.com/v1/openai/"),
+    Provider("deepseek", "https://api.deepseek.com/v1/"),
+    Provider("fireworks", "https://api.fireworks.ai/inference/v1/"),
+    Provider("gemini", "https://generativelanguage.googleapis.com/v1beta/openai/"),
+    Provider("github", "https://models.github.ai/inference/"),
+    Provider("groq", "https://api.groq.com/openai/v1/"),
+    Provider("huggingface", "https://router.huggingface.co/v1/"),
+    Provider("mistral", "https://api.mistral.ai/v1/"),
+    Provider("moonshot", "https://api.moonshot.ai/v1/", hosts=("api.moonshot.cn",)),
+    Provider("nvidia", "https://integrate.api.nvidia.com/v1/"),
+    Provider("openrouter", "https://openrouter.ai/api/v1/"),
+    Provider("perplexity", "https://api.perplexity.ai/"),
+    Provider("sambanova", "https://api.sambanova.ai/v1/"),
+    Provider("together", "https://api.together.xyz/v1/", hosts=("api.together.ai",)),
+    Provider("xai", "https://api.x.ai/v1/"),
+    Provider("zai", "https://api.z.ai/api/paas/v4/", hosts=("open.bigmodel.cn",)),
     # Self-hosted servers, on their usual ports of this machine.
     Provider("llamacpp", "http://127.0.0.1:8080/v1/"),
     Provider("lmstudio", "http://127.0.0.1:1234/v1/"),

@@ -1,8 +1,9 @@
 """What vendors say in words only, or under codes of their own: one table for each of them.
 
 A server behind another address may speak any of them (a gateway passes on its vendors' words), so
-an error is compared with all tables. Each row stands for words that were seen in an answer; the
-tests quote them. Sources: the vendors' API references and source texts, and reports of their users.
+an error is compared with all tables, and words that a vendor further up has are not repeated. Each
+row stands for words that were seen in an answer; the tests quote them. Sources: the vendors' API
+references and source texts, and reports of their users.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
         Wording(About.TOO_LARGE, r"Request too large for .*Limit \d"),
         Wording(About.TOO_LONG, r"maximum context length|context window"),
         Wording(About.TOO_LONG, codes=("context_length_exceeded",)),
-        Wording(About.OPERATION, r"organization must be verified"),
-        Wording(About.OPERATION, r"insufficient permissions for this operation"),
+        Wording(
+            About.OPERATION, r"organization must be verified|insufficient permissions for this"
+        ),
         Wording(About.OPERATION, r"Missing scopes?:", ("missing_scope",)),
         Wording(About.OPERATION, r"^Invalid URL \(|not a chat model", ("unknown_url",)),
         Wording(About.OPERATION, r"only supported in v1/|not allowed to (?:sample|generate)"),
@@ -60,19 +62,15 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
         Wording(About.CREDENTIAL, r"invalid x-api-key", ("authentication_error",)),
     ),
     "gemini": (
-        Wording(About.TOO_LONG, r"token count .*exceeds the maximum number of tokens"),
-        Wording(About.TOO_LONG, r"token count is \d+ but model only supports"),
+        Wording(
+            About.TOO_LONG, r"token count .*(?:exceeds the maximum number|model only supports)"
+        ),
         Wording(About.OPERATION, r"insufficient authentication scopes"),
         Wording(About.MODEL, r"is not found for API version|unexpected model name format"),
         Wording(About.CREDENTIAL, r"API key not (?:valid|found)|API key expired"),
     ),
-    "xai": (
-        Wording(About.TOO_LONG, r"maximum prompt length"),
-        Wording(About.MODEL, r"^The model\b.{0,200} does not exist or your team"),
-        Wording(About.CREDENTIAL, r"Incorrect API key provided"),
-    ),
+    "xai": (Wording(About.TOO_LONG, r"maximum prompt length"),),
     "groq": (
-        Wording(About.TOO_LARGE, r"Request too large for model .*Limit \d"),
         Wording(About.TOO_LONG, r"reduce the length of the messages"),
         Wording(About.MODEL, r"has been decommissioned", ("model_decommissioned",)),
     ),
@@ -80,9 +78,21 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
         Wording(About.TOO_LONG, r"tokens? .*too large for model"),
         Wording(About.MODEL, r"^Invalid model: ", ("invalid_model",)),
     ),
-    "moonshot": (Wording(About.TOO_LONG, r"exceeded model token limit"),),
-    "dashscope": (Wording(About.TOO_LONG, r"Range of input length should be"),),
-    "zhipu": (Wording(About.TOO_LONG, r"^Prompt exceeds max length"),),
+    "moonshot": (
+        Wording(About.TOO_LONG, r"exceeded model token limit|^Input token length too long"),
+        Wording(About.MODEL, r"^Not found the model "),
+    ),
+    "alibaba": (
+        Wording(About.TOO_LONG, r"Range of input length should be"),
+        Wording(About.CONTENT, codes=("data_inspection_failed", "datainspectionfailed")),
+    ),
+    "zai": (
+        Wording(About.TOO_LONG, r"^Prompt exceeds max length"),
+        Wording(About.MODEL, codes=("1211",)),
+        Wording(About.CONTENT, codes=("1301",)),
+    ),
+    "nvidia": (Wording(About.MODEL, r"^Function \S+ Not found for account"),),
+    "cloudflare": (Wording(About.MODEL, r"No such model\b|^The model name is invalid"),),
     "siliconflow": (Wording(About.TOO_LONG, r"prompt_tokens .*must be less than max_seq_len"),),
     "deepseek": (Wording(About.MODEL, r"Model Not Exist"),),
     "cohere": (Wording(About.TOO_LONG, r"too many tokens: total number of tokens"),),
@@ -98,8 +108,7 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
         Wording(About.MODEL, r"is not a valid model ID|No endpoints found for"),
     ),
     "copilot": (
-        Wording(About.TOO_LONG, r"prompt token count of \d+ exceeds"),
-        Wording(About.TOO_LONG, codes=("model_max_prompt_tokens_exceeded",)),
+        Wording(About.TOO_LONG, r"^prompt token count", ("model_max_prompt_tokens_exceeded",)),
         Wording(About.MODEL, r"requested model is not supported", ("model_not_supported",)),
     ),
     "bedrock": (
@@ -110,17 +119,12 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
         Wording(About.TOO_LONG, r"longer than the maximum model length|too long to fit into"),
         Wording(About.TOO_LONG, r"the model's context length is only \d"),
         Wording(About.OPERATION, r"^Not Found$|does not support (?:Chat Completions|Embeddings)"),
-        Wording(About.MODEL, r"^The model\b.{0,200} does not exist"),
     ),
-    "sglang": (
-        Wording(About.TOO_LONG, r"longer than the model's context length"),
-        Wording(About.TOO_LONG, r"exceeds the maximum allowed length"),
-    ),
+    "sglang": (Wording(About.TOO_LONG, r"the model's context length|the maximum allowed length"),),
     "tabbyapi": (Wording(About.TOO_LONG, r"length .*is greater than max_seq_len"),),
     "tensorrt": (Wording(About.TOO_LONG, r"Prompt length .*exceeds maximum (?:input|sequence)"),),
     "llamacpp": (
-        Wording(About.TOO_LONG, r"exceeds? the available context size"),
-        Wording(About.TOO_LONG, codes=("exceed_context_size_error",)),
+        Wording(About.TOO_LONG, r"the available context size", ("exceed_context_size_error",)),
         Wording(About.OPERATION, r"^File Not Found$"),
         Wording(About.CREDENTIAL, r"^Invalid API Key$"),
     ),

@@ -37,9 +37,11 @@ _GO_PART = rb"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|us|\xc2\xb5s|\xce\xbcs|ns|s)"
 _GO_DURATION = re.compile(rb"(?:" + _GO_PART + rb")+")
 _GO_PARTS = re.compile(_GO_PART)
 _NUMBER = re.compile(rb"\d{1,30}(?:\.\d{0,30})?")
-# Azure: "Please retry after 86400 seconds". OpenAI and Groq: "try again in 1m2.5s".
+# Azure: "Please retry after 86400 seconds". OpenAI and Groq: "try again in 1m2.5s". GitHub: "Please
+# wait 46 seconds before retrying".
 _IN_WORDS = re.compile(
-    r"(?:retry|again) (?:after|in) ([0-9.]+) ?(milliseconds?|seconds?|minutes?|hours?)\b", re.I
+    r"(?:(?:retry|again) (?:after|in)|wait) ([0-9.]+) ?(milliseconds?|seconds?|minutes?|hours?)\b",
+    re.I,
 )
 _IN_GO = re.compile(r"(?:retry|again) (?:after|in) ((?:[0-9.]+(?:h|ms|m|s))+)\b", re.I)
 _WORD_S = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}

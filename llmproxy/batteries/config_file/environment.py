@@ -31,12 +31,14 @@ PLACE = "environment"
 # Values that the v1 API accepts as api-version. Dated versions belong to the classic API; a shell
 # that sets one for another program must not break this one.
 V1_VERSIONS = ("preview", "latest", "v1")
-# The variables of other vendors' own clients -> the provider here.
+# The variables of other vendors' own clients -> the provider here. Tokens that serve other programs
+# first (HF_TOKEN, GITHUB_TOKEN, CLOUDFLARE_API_TOKEN) are not among them: they are in many shells.
 VENDORS = {
     "ANTHROPIC_API_KEY": "anthropic",
     "CEREBRAS_API_KEY": "cerebras",
     "COHERE_API_KEY": "cohere",
     "CO_API_KEY": "cohere",
+    "DASHSCOPE_API_KEY": "alibaba",
     "DEEPINFRA_API_KEY": "deepinfra",
     "DEEPINFRA_TOKEN": "deepinfra",
     "DEEPSEEK_API_KEY": "deepseek",
@@ -45,11 +47,15 @@ VENDORS = {
     "GOOGLE_API_KEY": "gemini",
     "GROQ_API_KEY": "groq",
     "MISTRAL_API_KEY": "mistral",
+    "MOONSHOT_API_KEY": "moonshot",
+    "NVIDIA_API_KEY": "nvidia",
     "OPENROUTER_API_KEY": "openrouter",
     "PERPLEXITY_API_KEY": "perplexity",
     "PPLX_API_KEY": "perplexity",
+    "SAMBANOVA_API_KEY": "sambanova",
     "TOGETHER_API_KEY": "together",
     "XAI_API_KEY": "xai",
+    "ZAI_API_KEY": "zai",
 }
 
 

@@ -11,15 +11,25 @@ from llmproxy.providers.registry import BY_NAME
 
 # What people write for a provider -> its name here.
 _ALIASES = {
+    "bigmodel": "zai",
     "chatgpt": "openai",
     "claude": "anthropic",
     "custom": "generic",
+    "dashscope": "alibaba",
+    "github_models": "github",
+    "glm": "zai",
     "google": "gemini",
     "grok": "xai",
+    "hf": "huggingface",
     "hosted_vllm": "vllm",
+    "kimi": "moonshot",
+    "nim": "nvidia",
+    "nvidia_nim": "nvidia",
     "openai_compatible": "generic",
+    "qwen": "alibaba",
     "vertex": "gemini",
-    "zai": "generic",
+    "workers_ai": "cloudflare",
+    "zhipu": "zai",
 }
 
 

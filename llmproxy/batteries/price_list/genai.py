@@ -18,16 +18,19 @@ LISTED = {
     "azure-classic": "azure",
     "anthropic": "anthropic",
     "cerebras": "cerebras",
+    "cloudflare": "cloudflare",
     "cohere": "cohere",
     "deepseek": "deepseek",
     "fireworks": "fireworks",
     "gemini": "google",
     "groq": "groq",
     "mistral": "mistral",
+    "moonshot": "moonshotai",
     "openrouter": "openrouter",
     "perplexity": "perplexity",
     "together": "together",
     "xai": "x-ai",
+    "zai": "zai",
 }
 
 
