@@ -26,6 +26,7 @@ from llmproxy.protocols import (
     ASGIApp,
     CallerSource,
     Credentials,
+    Fallbacks,
     Heartbeat,
     Hedging,
     Masking,
@@ -79,6 +80,7 @@ def installed(
         tunnels=_tunnels(),
         hedging=_hedging(),
         strategies=_strategies(),
+        fallbacks=_fallbacks(),
         heartbeat=_heartbeat(),
         telemetry=telemetry,
         web_pages=_web_pages(),
@@ -146,6 +148,14 @@ def _strategies() -> Strategies | None:
     from llmproxy.batteries.strategies import ALL_STRATEGIES  # noqa: PLC0415
 
     return ALL_STRATEGIES
+
+
+def _fallbacks() -> Fallbacks | None:
+    if not _has("fallbacks"):
+        return None
+    from llmproxy.batteries.fallbacks import with_fallbacks  # noqa: PLC0415
+
+    return with_fallbacks
 
 
 def _tunnels() -> Callable[[Mapping[str, str]], Tunnels] | None:

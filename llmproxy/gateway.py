@@ -37,6 +37,6 @@ async def ask(
     async with (
         runtime.callers.admit(call, group, record),
         runtime.admission.admit(call, record),
-        runtime.failover.first_accepted(call, group, record) as accepted,  # commit point
+        runtime.first_accepted(call, group, record) as accepted,  # commit point
     ):
         await runtime.relay.relay(accepted, client, record)

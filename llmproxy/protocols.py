@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from llmproxy.calls import Call, Request, TraceContext
+from llmproxy.calls import Accepted, Call, Request, TraceContext
 from llmproxy.config import Caller, Config, GeneralSettings
 from llmproxy.errors import UpstreamError
 from llmproxy.events import Listener
@@ -56,8 +56,20 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 ParameterEdits = Callable[[Config, Endpoints], Endpoints]
 # Returns endpoints with today's list prices where the config gives none, or why they are not known.
 PriceList = Callable[[Endpoints], Endpoints]
+# Asks the endpoints of a group.
+AskGroup = Callable[[Call, Group, CallRecord], "GroupAttempts"]
+# Returns what asks further groups of a config, too, from what asks one.
+Fallbacks = Callable[[AskGroup, Config, Pool], AskGroup]
 # Asks the endpoints for an answer and relays it.
 Ask = Callable[[Downstream, CallRecord], Awaitable[None]]
+
+
+class GroupAttempts(AbstractAsyncContextManager[Accepted], Protocol):
+    """The attempts of one call in one group. Entering returns the first accepted answer."""
+
+    @property
+    def may_go_elsewhere(self) -> bool:
+        """Whether another group may serve the call: no attempt can have taken effect."""
 
 
 class Credentials(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -39,46 +39,54 @@ class Batteries(RuntimeBatteries):
 
     def check(self, config: Config, *, file: str = "config") -> None:
         """Raise ConfigError for every part that a config needs and that is not installed."""
-        settings = config.general_settings
-        strategies = {group.strategy or settings.strategy for group in config.model_groups}
         missing = [
-            Problem(
-                file,
-                0,
-                f"general_settings.{key}: this installation has no `llmproxy.batteries.{package}`.",
-                f"Install the whole of llmproxy, or remove {key}.",
-                ("general_settings", key),
-            )
-            for key, package, battery, is_set in (
-                ("callers", "callers", self.callers, settings.callers),
-                ("cache", "cache", self.caches, settings.cache),
-                ("redis_*", "shared_state", self.connector, shares_state(settings)),
-                ("call_file", "telemetry", self.telemetry, settings.call_file),
-                ("tracing", "telemetry", self.telemetry, settings.tracing),
-                ("hedge_after_s", "hedging", self.hedging, settings.hedge_after_s),
-                ("strategy", "strategies", self.strategies, strategies - set(WEIGHTED)),
-                ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
-                ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
-                ("admin_key", "admin", self.open_admin, settings.admin_key),
-                ("health_check", "health_checks", self.health_checks, _is_asked_for(config)),
-            )
-            if is_set and battery is None
+            *self._missing_in_settings(config, file),
+            *self._missing_in_groups(config, file),
         ]
-        entries = [entry for group in config.model_groups for entry in group.models]
-        if self.parameters is None and any(entry.changes_parameters for entry in entries):
-            found = "drop, rename, ...: this installation has no `llmproxy.batteries.parameters`."
-            remedy = "Install the whole of llmproxy, or remove them from the endpoints."
-            missing.append(Problem(file, 0, found, remedy))
-        if self.credentials is None and any(
-            entry.params.azure_ad_token_provider for entry in entries
-        ):
-            found = "azure_ad_token_provider: this installation has no `llmproxy.batteries.entra`."
-            remedy = "Install the whole of llmproxy, or use api_key."
-            missing.append(Problem(file, 0, found, remedy))
         if missing:
             raise ConfigError(missing)
         if self.telemetry is not None:
             self.telemetry.check(config, file=file)
+
+    def _missing_in_settings(self, config: Config, file: str) -> Iterator[Problem]:
+        settings = config.general_settings
+        strategies = {group.strategy or settings.strategy for group in config.model_groups}
+        for key, package, battery, is_set in (
+            ("callers", "callers", self.callers, settings.callers),
+            ("cache", "cache", self.caches, settings.cache),
+            ("redis_*", "shared_state", self.connector, shares_state(settings)),
+            ("call_file", "telemetry", self.telemetry, settings.call_file),
+            ("tracing", "telemetry", self.telemetry, settings.tracing),
+            ("hedge_after_s", "hedging", self.hedging, settings.hedge_after_s),
+            ("strategy", "strategies", self.strategies, strategies - set(WEIGHTED)),
+            ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
+            ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
+            ("admin_key", "admin", self.open_admin, settings.admin_key),
+            ("health_check", "health_checks", self.health_checks, _is_asked_for(config)),
+        ):
+            if is_set and battery is None:
+                where = ("general_settings", key)
+                yield _missing(file, ".".join(where), package, f"remove {key}", where)
+
+    def _missing_in_groups(self, config: Config, file: str) -> Iterator[Problem]:
+        groups = config.model_groups
+        entries = [entry for group in groups for entry in group.models]
+        if self.fallbacks is None and any(group.all_fallbacks for group in groups):
+            yield _missing(file, "fallbacks", "fallbacks", "remove them from the model groups")
+        if self.parameters is None and any(entry.changes_parameters for entry in entries):
+            remedy = "remove them from the endpoints"
+            yield _missing(file, "drop, rename, ...", "parameters", remedy)
+        if self.credentials is None and any(
+            entry.params.azure_ad_token_provider for entry in entries
+        ):
+            yield _missing(file, "azure_ad_token_provider", "entra", "use api_key")
+
+
+def _missing(
+    file: str, keys: str, package: str, remedy: str, where: tuple[str, ...] = ()
+) -> Problem:
+    found = f"{keys}: this installation has no `llmproxy.batteries.{package}`."
+    return Problem(file, 0, found, f"Install the whole of llmproxy, or {remedy}.", where)
 
 
 async def serve_on(

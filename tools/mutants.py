@@ -44,6 +44,7 @@ TESTS = {
     "llmproxy/routing": ["tests/routing"],
     "llmproxy/operations": ["tests/operations"],
     "llmproxy/providers": ["tests/providers"],
+    "llmproxy/batteries/fallbacks": ["tests/fallbacks"],
     "llmproxy/batteries/hedging": ["tests/hedging"],
     "llmproxy/batteries/strategies": ["tests/strategies"],
     "llmproxy/batteries/token_estimates": ["tests/token_estimates"],

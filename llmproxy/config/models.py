@@ -246,6 +246,11 @@ class ModelGroup(Section):
         """Return its further names, listed or not."""
         return self.aliases + self.hidden_aliases
 
+    @property
+    def all_fallbacks(self) -> tuple[str, ...]:
+        """Return the groups to try instead of it, whatever the reason."""
+        return self.fallbacks + self.context_window_fallbacks + self.content_filter_fallbacks
+
 
 class Config(Section):
     """A whole configuration, checked and frozen."""
@@ -271,7 +276,6 @@ class Config(Section):
                 checks.refuse("found aliases of a wildcard.", "Give them to a group with a name.")
             if len({entry.name for entry in group.models}) < len(group.models):
                 checks.refuse("found two endpoints of one name in a group.", "Rename one.")
-            fallbacks = (group.fallbacks, group.context_window_fallbacks)
-            if not names.issuperset(chain(*fallbacks, group.content_filter_fallbacks)):
+            if not names.issuperset(group.all_fallbacks):
                 checks.refuse("found a fallback that is no model group.", "Name another one.")
         return self

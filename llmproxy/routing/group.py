@@ -89,13 +89,11 @@ class Group:
     __slots__ = (
         "budget",
         "estimates",
-        "fallbacks",
         "hedging",
         "in_flight",
         "knows_too_large",
         "name",
         "queue",
-        "rejected_fallbacks",
         "spill_wait_s",
         "states",
         "tiers",
@@ -111,9 +109,6 @@ class Group:
         self.queue = WaitQueue()
         self.in_flight = 0
         self.knows_too_large = False  # an endpoint has called a call too large (too_large.py)
-        self.fallbacks: tuple[Group, ...] = ()
-        # By the code of a rejection that another group may not share: too long, filtered.
-        self.rejected_fallbacks: dict[str, tuple[Group, ...]] = {}
         self.states: tuple[EndpointState, ...] = ()
         self.tiers: list[Tier] = []
         self.spill_wait_s = 0.0

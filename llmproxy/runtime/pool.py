@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 
 from llmproxy.config import Config, GeneralSettings
-from llmproxy.errors import CONTENT_FILTER, CONTEXT_LENGTH_EXCEEDED
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint, Endpoints
 from llmproxy.routing import EndpointState, Group, Pool
@@ -81,16 +80,6 @@ def pool_of(
         group.update(members, strategies[strategy], spill_wait_s=spill_wait_s)
         if group.hedging is not None:
             group.hedging.adopt(settings, members)
-    for entry in entries:
-        group = groups[entry.model_group]
-        group.fallbacks = tuple(groups[name] for name in entry.fallbacks)
-        rejected = {
-            CONTEXT_LENGTH_EXCEEDED: entry.context_window_fallbacks,
-            CONTENT_FILTER: entry.content_filter_fallbacks,
-        }
-        group.rejected_fallbacks = {
-            code: tuple(groups[name] for name in names) for code, names in rejected.items() if names
-        }
     _link_by_key(groups)
     aliases = {alias: entry.model_group for entry in entries for alias in entry.all_aliases}
     unlisted = chain.from_iterable(entry.hidden_aliases for entry in entries)

@@ -15,6 +15,7 @@ from llmproxy.protocols import (
     AnswerCaches,
     CallerSource,
     Credentials,
+    Fallbacks,
     Heartbeat,
     Hedging,
     Masking,
@@ -58,6 +59,7 @@ class RuntimeBatteries:
     tunnels: Callable[[Mapping[str, str]], Tunnels] | None = None
     hedging: Callable[[], Hedging] | None = None
     strategies: Strategies | None = None
+    fallbacks: Fallbacks | None = None
     heartbeat: Callable[[float | None], Heartbeat] | None = None
     acquire: Acquire | None = None
 

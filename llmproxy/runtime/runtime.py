@@ -11,7 +11,7 @@ from llmproxy.pipeline.failover import Failover
 from llmproxy.pipeline.intake import Intake
 from llmproxy.pipeline.no_heartbeat import NoHeartbeat
 from llmproxy.pipeline.relay import Relay
-from llmproxy.protocols import Callers, Heartbeat, Listener, Peers
+from llmproxy.protocols import AskGroup, Callers, Heartbeat, Listener, Peers
 from llmproxy.routing import Pool
 from llmproxy.routing.actions import AttemptPolicy
 from llmproxy.routing.strategies import WEIGHTED
@@ -48,13 +48,18 @@ class Runtime:
             heartbeat_s = settings.queue.heartbeat_s
             self.heartbeat = process.batteries.heartbeat(heartbeat_s)
         self.admission = process.admission
-        self.failover = Failover(
+        failover = Failover(
             resources.attempts,
             self.listener,
             AttemptPolicy(settings.num_retries + 1, settings.queue),
             draw=random.random,
             rooms=process.rooms,
         )
+        self.first_accepted: AskGroup = failover.first_accepted
+        if process.batteries.fallbacks is not None:
+            self.first_accepted = process.batteries.fallbacks(
+                failover.first_accepted, resources.config, pool
+            )
         timeouts = settings.timeouts
         self.relay = Relay(
             idle_s=timeouts.idle_s,
@@ -106,7 +111,7 @@ def activate(resources: Resources, process: ProcessState, states: States | None 
         for group in pool.groups.values():
             group.randomise_start(random.random)
     process.install(config.general_settings, pool)
-    runtime.failover.capacity_freed()
+    process.rooms.serve()
     return runtime
 
 

@@ -10,15 +10,12 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from time import monotonic
 from urllib.parse import urlencode
 
 from llmproxy.batteries.admin.api.explain import (
     Candidate,
     Explanation,
-    explained,
-    group_of,
-    no_such_group,
+    explained_call,
 )
 from llmproxy.batteries.config_file import FILE_NAMES, default_file, load_config
 from llmproxy.batteries.price_list import with_list_prices
@@ -59,11 +56,10 @@ def _explanation(
     config = load_config(options.file or default_file() or Path(FILE_NAMES[0]), environ)
     endpoints = with_list_prices(endpoints_of(config))
     pool = pool_of(config, endpoints=endpoints, strategies=ALL_STRATEGIES)
-    group = group_of(options.model, pool)
-    if group is None:
-        raise AdminApiError(no_such_group(options.model, pool))
-    wait_s = config.general_settings.queue.max_wait_s
-    found = explained(options.model, group, options.tokens, monotonic(), max_wait_s=wait_s)
+    try:
+        found = explained_call(options.model, options.tokens, pool, config)
+    except LookupError as error:
+        raise AdminApiError(str(error)) from error
     return found, f"for a proxy that has just started; none answers at {asked}"
 
 

@@ -207,6 +207,15 @@ async def test_without_tunnels_the_variable_of_a_proxy_is_refused_not_ignored():
             pass
 
 
+def test_a_group_with_fallbacks_is_refused_without_them():
+    config = config_for("http://127.0.0.1:1/v1")
+    (group,) = config["model_groups"]
+    spare = {**group, "model_group": "spare"}
+    config["model_groups"] = [{**group, "content_filter_fallbacks": ["spare"]}, spare]
+    with pytest.raises(ConfigError, match=r"has no `llmproxy\.batteries\.fallbacks`"):
+        Batteries().check(Config.model_validate(config))
+
+
 def test_a_config_that_needs_entra_tokens_is_refused_without_them():
     params = {"base_url": "https://r.openai.azure.com/openai/v1/", "azure_ad_token_provider": "cli"}
     groups = [{"model_group": "m", "models": [{"params": params}]}]

@@ -129,7 +129,7 @@ class HealthChecks:
         now = monotonic()
         for place in places:
             self._settle(runtime, place, finding, now)
-        runtime.failover.capacity_freed()
+        self._live.process.rooms.serve()
 
     async def _look(self, runtime: Runtime, endpoint: Endpoint, mode: str) -> Finding | None:
         """Return what a check finds; None if this machine has no connection or memory for it."""

@@ -13,7 +13,7 @@ from time import monotonic, time
 from typing import Any, assert_never
 
 from llmproxy.calls import Accepted, Call, Headers
-from llmproxy.errors import GatewayError, NoEndpoint, StreamBroken, TooLarge, UpstreamError
+from llmproxy.errors import NoEndpoint, StreamBroken, TooLarge, UpstreamError
 from llmproxy.events import AttemptEnded, Listener
 from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.pipeline.failover.waiting import WaitingRooms
@@ -22,9 +22,8 @@ from llmproxy.routing import CallDemand, Group
 from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine
 from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
-from llmproxy.routing.fallbacks import Fallbacks
 from llmproxy.routing.too_large import note_answer, note_refusal, too_small_for
-from llmproxy.steps import ANSWERED, OUTRUN, Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
+from llmproxy.steps import ANSWERED, OUTRUN, Attempt, AttemptOutcome, PassedOver, Verdict
 
 # The trace of a call that could not be served names at most so many endpoints of a large group.
 MAX_SKIPPED = 20
@@ -48,17 +47,9 @@ class Failover:
         self.draw = draw
         self.rooms = rooms
 
-    def first_accepted(
-        self, call: Call, group: Group, record: CallRecord
-    ) -> FirstAccepted | WithFallbacks:
+    def first_accepted(self, call: Call, group: Group, record: CallRecord) -> FirstAccepted:
         """`async with` it: returns the Accepted, closes it, and settles the endpoint's state."""
-        if (group.fallbacks or group.rejected_fallbacks) and not call.bound_to_account:
-            return WithFallbacks(self, call, group, record)
         return FirstAccepted(self, call, group, record)
-
-    def capacity_freed(self) -> None:
-        """Serve the waiting calls of every group: there may be capacity where there was none."""
-        self.rooms.serve()
 
 
 class FirstAccepted:
@@ -140,6 +131,11 @@ class FirstAccepted:
         )
         if change is not None:
             self._report_change(change)
+
+    @property
+    def may_go_elsewhere(self) -> bool:
+        """Whether another group may serve the call: no attempt can have taken effect."""
+        return self.attempts.may_go_elsewhere
 
     # ---- one attempt
 
@@ -302,33 +298,3 @@ class FirstAccepted:
         waited_s = monotonic() - since
         self._record.waited_s += waited_s
         self.attempts.left_queue(checkout, waited_s)
-
-
-class WithFallbacks:
-    """The attempts of one call over several groups. Used as a FirstAccepted is."""
-
-    __slots__ = ("_call", "_first", "_group", "_record", "_stage")
-
-    def __init__(self, stage: Failover, call: Call, group: Group, record: CallRecord) -> None:
-        self._stage = stage
-        self._call = call
-        self._group = group
-        self._record = record
-
-    async def __aenter__(self) -> Accepted:
-        fallbacks, group = Fallbacks(self._group), self._group
-        while True:
-            self._first = FirstAccepted(self._stage, self._call, group, self._record)
-            try:
-                return await self._first.__aenter__()
-            except GatewayError as error:
-                may_go = self._first.attempts.may_go_elsewhere
-                following = fallbacks.after(error, may_go_elsewhere=may_go)
-                if following is None:
-                    raise (fallbacks.error or error) from error
-            group = following
-            self._record.fallback = group.name
-            self._record.steps.append(FellBack(group.name, monotonic()))
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        await self._first.__aexit__(kind, error, trace)

@@ -13,6 +13,7 @@ from typing import assert_never
 
 import msgspec
 
+from llmproxy.batteries.fallbacks import Fallbacks, Followers
 from llmproxy.batteries.hedging import LOOK_AGAIN_S
 from llmproxy.batteries.shared_state.shortage import Shortages
 from llmproxy.calls import Headers
@@ -24,13 +25,13 @@ from llmproxy.routing import CallDemand, Checkout, EndpointState, Group, Pool
 from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine
 from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
-from llmproxy.routing.fallbacks import Fallbacks
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.results import EndpointCount, Results
 from llmproxy.tools.simulate.traffic import Arrival
 from llmproxy.tools.simulate.vendors import Outcome, SimulatedEndpoint
 
 OnChange = Callable[[StateChange, float], None]
+NONE = Followers()
 Served = Callable[[Checkout | None, float], None]
 
 
@@ -96,14 +97,15 @@ class SimulatedRoom:
 
 
 class Proxy:
-    """One instance. `vendors` and `counts` hold the model and the statistics of each endpoint;
-    `on_change` is called when the state of an endpoint changes."""
+    """One instance. `followers`: the fallbacks of groups. `vendors` and `counts` hold the model and
+    the statistics of each endpoint; `on_change` is called when the state of an endpoint changes."""
 
     def __init__(
         self,
         pool: Pool,
         settings: GeneralSettings,
         *,
+        followers: Mapping[str, Followers],
         clock: Clock,
         results: Results,
         vendors: Mapping[EndpointState, SimulatedEndpoint],
@@ -111,14 +113,14 @@ class Proxy:
         random: Random,
     ) -> None:
         self.pool = pool
+        self.settings = settings
+        self.followers = followers
         self.clock = clock
         self.results = results
         self.vendors = vendors
         self.counts = counts
         self.draw = random.random
         self.policy = AttemptPolicy(settings.num_retries + 1, settings.queue)
-        self.total_s = settings.timeouts.total_s
-        self.caller = "simulated" if settings.callers else None
         self.on_change: OnChange | None = None
         self._rooms: dict[str, SimulatedRoom] = {}
         self._shortages = Shortages()
@@ -159,8 +161,10 @@ class _CallDriver:
     def __init__(self, proxy: Proxy, arrival: Arrival, group: Group, now: float) -> None:
         self._proxy = proxy
         self._arrival = arrival
-        self._request = SimulatedRequest(now + proxy.total_s, proxy.caller)
-        self._fallbacks = Fallbacks(group)
+        settings = proxy.settings
+        caller = "simulated" if settings.callers else None
+        self._request = SimulatedRequest(now + settings.timeouts.total_s, caller)
+        self._fallbacks = Fallbacks(group.name, proxy.followers.get(group.name, NONE))
         self._waited_s = 0.0
         self._enter(group, now)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from random import Random
 
+from llmproxy.batteries.fallbacks import followers_of
 from llmproxy.batteries.hedging import Hedger
 from llmproxy.batteries.price_list import with_list_prices
 from llmproxy.batteries.strategies import ALL_STRATEGIES, warn_without_price
@@ -112,6 +113,7 @@ def _proxy(config: Config, vendors: _Vendors, clock: Clock, random: Random) -> P
     return Proxy(
         pool,
         config.general_settings,
+        followers=followers_of(config, pool),
         clock=clock,
         results=vendors.results,
         vendors=models,

@@ -10,6 +10,7 @@ from random import Random
 from types import SimpleNamespace
 
 from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.fallbacks import followers_of, with_fallbacks
 from llmproxy.batteries.hedging import Hedger
 from llmproxy.batteries.strategies import ALL_STRATEGIES
 from llmproxy.calls import Accepted, Call, Patience
@@ -109,15 +110,14 @@ class ScriptedMaker:
 
 
 async def by_the_stage(config, faults):
-    script, general, groups = (
-        Script(faults),
-        config.general_settings,
-        pool_of(config, hedging=Hedger(), strategies=ALL_STRATEGIES).groups,
-    )
+    script, general = Script(faults), config.general_settings
+    pool = pool_of(config, hedging=Hedger(), strategies=ALL_STRATEGIES)
+    groups = pool.groups
     policy = AttemptPolicy(general.num_retries + 1, general.queue)
     failover = Failover(
         ScriptedMaker(script), Listeners(), policy, draw=small_draw, rooms=WaitingRooms()
     )
+    ask = with_fallbacks(failover.first_accepted, config, pool)
     statuses = []
     for _ in range(CALLS):
         now = time.monotonic()
@@ -126,7 +126,7 @@ async def by_the_stage(config, faults):
             *(False, Replay.SAFE, False, "client", now, 600.0, Patience(now + 600), now + 600),
         )
         try:
-            async with failover.first_accepted(call, groups["g"], CallRecord()):
+            async with ask(call, groups["g"], CallRecord()):
                 statuses.append(200)
         except GatewayError as error:
             statuses.append(error.status)
@@ -157,6 +157,7 @@ def by_simulation(config, faults):
     proxy = Proxy(
         pool,
         config.general_settings,
+        followers=followers_of(config, pool),
         clock=clock,
         results=results,
         vendors=vendors,

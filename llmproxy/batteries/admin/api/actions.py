@@ -20,7 +20,7 @@ from llmproxy.routing import EndpointState
 
 if TYPE_CHECKING:
     from llmproxy.batteries.reload import Reloader
-    from llmproxy.runtime import LiveConfig, Runtime
+    from llmproxy.runtime import LiveConfig
 
 Action = Callable[[EndpointState], object]
 
@@ -56,7 +56,7 @@ def action_routes(
         reloader.on_reload.append(state_cache.invalidate)
 
     def act(target: Target, action: Action, *changes: EndpointChange) -> ActionResult:
-        result = _act(live.runtime, target, action, changes)
+        result = _act(live, target, action, changes)
         state_cache.invalidate()
         return result
 
@@ -100,8 +100,9 @@ def action_routes(
 
 
 def _act(
-    runtime: Runtime, target: Target, action: Action, changes: tuple[EndpointChange, ...]
+    live: LiveConfig, target: Target, action: Action, changes: tuple[EndpointChange, ...]
 ) -> ActionResult:
+    runtime = live.runtime
     chosen = [
         (group.name, state)
         for group in runtime.pool.groups.values()
@@ -117,5 +118,5 @@ def _act(
             runtime.listener.endpoint_state_changed(
                 EndpointStateChanged(group, target.endpoint, change, "by the operator", None)
             )
-    runtime.failover.capacity_freed()  # waiting calls may go now, or must go elsewhere
+    live.process.rooms.serve()  # waiting calls may go now, or must go elsewhere
     return ActionResult(endpoints=len(chosen))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from llmproxy.batteries.admin.stats import finite
 from llmproxy.routing import CallDemand, EndpointState, Group, Pool, Tier
 
 if TYPE_CHECKING:
+    from llmproxy.config import Config
     from llmproxy.runtime import LiveConfig
 
 
@@ -60,46 +62,55 @@ def explain_routes(live: LiveConfig) -> APIRouter:
         ] = 0,
     ) -> Explanation:
         """Return where a call would go now."""
-        runtime = live.runtime
-        pool = runtime.pool
-        group = group_of(model, pool)
-        if group is None:
-            raise HTTPException(404, no_such_group(model, pool))
-        queue = runtime.config.general_settings.queue
-        return explained(model, group, tokens, monotonic(), max_wait_s=queue.max_wait_s)
+        try:
+            return explained_call(model, tokens, live.runtime.pool, live.runtime.config)
+        except LookupError as error:
+            raise HTTPException(404, str(error)) from error
 
     return router
 
 
-def group_of(model: str, pool: Pool) -> Group | None:
-    """Return the group that serves a model name, or None."""
-    return pool.group_named(model)
-
-
-def no_such_group(model: str, pool: Pool) -> str:
-    """Return the error for a model that no group serves."""
-    return f"The model {model!r} is in no group. There are: {', '.join(pool.names)}."
+def explained_call(model: str, tokens: int, pool: Pool, config: Config) -> Explanation:
+    """Return what a call would do now. Raises LookupError for a model that no group serves."""
+    group = pool.group_named(model)
+    if group is None:
+        names = ", ".join(pool.names)
+        raise LookupError(f"The model {model!r} is in no group. There are: {names}.")
+    (entry,) = (entry for entry in config.model_groups if entry.model_group == group.name)
+    max_wait_s = config.general_settings.queue.max_wait_s
+    return explained(
+        *(model, group, tokens, monotonic()), max_wait_s=max_wait_s, fallbacks=entry.fallbacks
+    )
 
 
 def explained(
-    model: str, group: Group, tokens: int, now: float, *, max_wait_s: float
+    model: str,
+    group: Group,
+    tokens: int,
+    now: float,
+    *,
+    max_wait_s: float,
+    fallbacks: Sequence[str] = (),
 ) -> Explanation:
     """Return what a call would do at a moment. Changes nothing."""
     demand = CallDemand(tokens)
     tiers = [_tier(number, tier, demand, now) for number, tier in enumerate(group.tiers)]
+    would = _would(group, tiers, demand, now, max_wait_s)
+    if would is None and fallbacks:
+        would = f"fall back to {fallbacks[0]}"
     return Explanation(
         model=model,
         group=group.name,
         tokens=tokens,
-        would=_would(group, tiers, demand, now, max_wait_s),
+        would=would or f"fail: {_why_none(tiers)}",
         tiers=tiers,
-        fallbacks=[fallback.name for fallback in group.fallbacks],
+        fallbacks=list(fallbacks),
     )
 
 
 def _would(
     group: Group, explanations: list[TierExplanation], demand: CallDemand, now: float, max_s: float
-) -> str:
+) -> str | None:
     wait_s = inf
     for tier, explanation in zip(group.tiers, explanations, strict=True):
         chosen = [candidate.endpoint for candidate in explanation.endpoints if candidate.share]
@@ -109,17 +120,16 @@ def _would(
             *others, last = chosen
             return f"go to {', '.join(others)} or {last}" if others else f"go to {last}"
         wait_s = min(wait_s, tier.available_in_s(demand, now, *group.queue.position(0)))
-    if wait_s <= max_s:
-        return f"wait {wait_s:.1f} s for room"
-    if group.fallbacks:
-        return f"fall back to {group.fallbacks[0].name}"
-    skipped = "; ".join(
+    return f"wait {wait_s:.1f} s for room" if wait_s <= max_s else None
+
+
+def _why_none(explanations: list[TierExplanation]) -> str:
+    return "; ".join(
         f"{candidate.endpoint}: {candidate.why}"
         for explanation in explanations
         for candidate in explanation.endpoints
         if candidate.why
     )
-    return f"fail: {skipped}"
 
 
 def _tier(number: int, tier: Tier, demand: CallDemand, now: float) -> TierExplanation:

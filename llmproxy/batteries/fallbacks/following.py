@@ -7,8 +7,46 @@ have taken effect stays.
 
 from __future__ import annotations
 
-from llmproxy.errors import GatewayError, NoEndpoint, RequestRejected
-from llmproxy.routing.group import Group
+from collections.abc import Mapping
+
+import msgspec
+
+from llmproxy.config import Config
+from llmproxy.errors import (
+    CONTENT_FILTER,
+    CONTEXT_LENGTH_EXCEEDED,
+    GatewayError,
+    NoEndpoint,
+    RequestRejected,
+)
+from llmproxy.routing import Group, Pool
+
+
+class Followers(msgspec.Struct, frozen=True):
+    """The groups that follow one. `after_rejection`: by the code of a rejection that they may not
+    share."""
+
+    usual: tuple[Group, ...] = ()
+    after_rejection: Mapping[str, tuple[Group, ...]] = {}
+
+
+def followers_of(config: Config, pool: Pool) -> dict[str, Followers]:
+    """Return what follows the groups that have fallbacks, by their names."""
+
+    def groups(names: tuple[str, ...]) -> tuple[Group, ...]:
+        return tuple(pool.groups[name] for name in names)
+
+    return {
+        entry.model_group: Followers(
+            groups(entry.fallbacks),
+            {
+                CONTEXT_LENGTH_EXCEEDED: groups(entry.context_window_fallbacks),
+                CONTENT_FILTER: groups(entry.content_filter_fallbacks),
+            },
+        )
+        for entry in config.model_groups
+        if entry.all_fallbacks
+    }
 
 
 class Fallbacks:
@@ -16,12 +54,12 @@ class Fallbacks:
 
     __slots__ = ("_left", "_name", "_rejected_left", "error")
 
-    def __init__(self, group: Group) -> None:
-        self._left = list(group.fallbacks)
+    def __init__(self, name: str, followers: Followers) -> None:
+        self._left = list(followers.usual)
         self._rejected_left = {
-            code: list(groups) for code, groups in group.rejected_fallbacks.items()
+            code: list(groups) for code, groups in followers.after_rejection.items()
         }
-        self._name = group.name
+        self._name = name
         self.error: GatewayError | None = None
 
     def after(self, error: GatewayError, *, may_go_elsewhere: bool) -> Group | None:

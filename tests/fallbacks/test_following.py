@@ -3,8 +3,8 @@
 import pytest
 
 from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.fallbacks import Fallbacks, Followers, followers_of
 from llmproxy.errors import NoEndpoint, RequestRejected, TimedOut, UpstreamFailed
-from llmproxy.routing.fallbacks import Fallbacks
 from llmproxy.runtime import pool_of
 
 
@@ -16,7 +16,8 @@ def fallbacks_of(**settings):
         f" models: [{{model: m, params: {{api_key: k-{name}}}}}]}}\n"
         for name in "abc"
     )
-    return Fallbacks(pool_of(parse_config(text, {}, file="test.yaml")).groups["a"])
+    config = parse_config(text, {}, file="test.yaml")
+    return Fallbacks("a", followers_of(config, pool_of(config)).get("a", Followers()))
 
 
 def no_endpoint(group="a", retry_after_s=None, code=None):
