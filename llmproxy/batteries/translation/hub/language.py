@@ -35,11 +35,21 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WrittenQuestion(msgspec.Struct, frozen=True):
-    """A request in another dialect. `lost`: paths of what it cannot say; Question.unknown is not
-    repeated."""
+    """A request in another dialect.
+
+    Attributes:
+        body: The JSON.
+        lost: Paths of what the dialect cannot say, and what changes the answer. The call is
+            refused for them, or goes without them if the operator allows it.
+        hints: Paths of what it leaves out, and without which the answer is as good: a cache mark,
+            thinking of a model that cannot think. Named, and never a reason to refuse.
+
+    Neither repeats Question.unknown.
+    """
 
     body: bytes
     lost: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
 
 class EventReader(Protocol):

@@ -100,9 +100,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         user: The client's name for its own user, for the vendor's abuse control.
         wants_usage: A streaming client asks for the usage in a chunk of its own (chat).
         also: Members that OpenAI's dialects share under the same name, as JSON: `metadata`,
-            `store`, `service_tier`, `prompt_cache_key`, `prompt_cache_retention`,
-            `safety_identifier`, `top_logprobs`, `verbosity`. A writer carries each, or names it
-            as lost if its absence could change anything.
+            `store`, `service_tier`, `prompt_cache_key`, `prompt_cache_options`,
+            `prompt_cache_retention`, `safety_identifier`, `verbosity`. A writer carries each, or
+            names it.
+        foreign_thinking: Whether the client may be given thinking without a seal of its own
+            vendor. Not where it may send it on to that vendor, which would refuse it.
         unknown: Paths of what the reader does not know, or what has no place here.
         paths: Where the other members of this struct, by their names, and of `also` stand in the
             client's request, if they are called otherwise there: {"stop": "stop_sequences"}.
@@ -123,6 +125,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     stream: bool = False
     wants_usage: bool = False
+    foreign_thinking: bool = True
     also: dict[str, msgspec.Raw] = {}
     unknown: tuple[str, ...] = ()
     paths: dict[str, str] = {}

@@ -1,0 +1,33 @@
+"""What a writer leaves out of a request, by the paths of the client's own request."""
+
+from __future__ import annotations
+
+from llmproxy.batteries.translation.hub import Question
+
+
+class Losses:
+    """Collects what a writer cannot say of a question. Mutable; lives for one writing."""
+
+    __slots__ = ("_question", "hints", "lost")
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self.lost: list[str] = []
+        self.hints: list[str] = []
+
+    def part(self, path: str) -> None:
+        """Note a part, or a tool, that cannot be said."""
+        self.lost.append(path)
+
+    def member(self, name: str) -> None:
+        """Note a member of the Question, or of its `also`, that cannot be said."""
+        self.lost.append(self._question.path_of(name))
+
+    def hint(self, path: str) -> None:
+        """Note what the answer is as good without."""
+        if path not in self.hints:
+            self.hints.append(path)
+
+    def hinted_member(self, name: str) -> None:
+        """Note a member of the Question, or of its `also`, that the answer is as good without."""
+        self.hint(self._question.path_of(name))
