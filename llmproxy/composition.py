@@ -22,6 +22,7 @@ from llmproxy.batteries.config_file import (
 )
 from llmproxy.config import Config
 from llmproxy.protocols import (
+    Admission,
     AnswerCaches,
     ASGIApp,
     CallerSource,
@@ -81,6 +82,7 @@ def installed(
         hedging=_hedging(),
         strategies=_strategies(),
         fallbacks=_fallbacks(),
+        admission=_admission(),
         heartbeat=_heartbeat(),
         telemetry=telemetry,
         web_pages=_web_pages(),
@@ -156,6 +158,14 @@ def _fallbacks() -> Fallbacks | None:
     from llmproxy.batteries.fallbacks import with_fallbacks  # noqa: PLC0415
 
     return with_fallbacks
+
+
+def _admission() -> Callable[[], Admission] | None:
+    if not _has("admission"):
+        return None
+    from llmproxy.batteries.admission import BoundedAdmission  # noqa: PLC0415
+
+    return BoundedAdmission
 
 
 def _tunnels() -> Callable[[Mapping[str, str]], Tunnels] | None:

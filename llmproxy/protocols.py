@@ -122,6 +122,21 @@ class Callers(Protocol):
         """Return the capacity of each caller with limits, to be shared with other instances."""
 
 
+class Admission(Protocol):
+    """Bounds the calls in flight, of all configs together. `in_flight`: their number."""
+
+    in_flight: int
+
+    def limit_to(self, settings: GeneralSettings) -> None:
+        """Apply the bounds of a config from now on, to waiting calls, too."""
+
+    def admit(self, call: Call, record: CallRecord) -> AbstractAsyncContextManager[None]:
+        """Return a context manager for the time that a call is in flight.
+
+        Entering it raises Overload if there is no room.
+        """
+
+
 class Masking(Protocol):
     """Keeps what endpoints are sent and others may not read out of what endpoints answer."""
 

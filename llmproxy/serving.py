@@ -51,6 +51,7 @@ class Batteries(RuntimeBatteries):
     def _missing_in_settings(self, config: Config, file: str) -> Iterator[Problem]:
         settings = config.general_settings
         strategies = {group.strategy or settings.strategy for group in config.model_groups}
+        bounds = {"max_in_flight", "max_queued"}
         for key, package, battery, is_set in (
             ("callers", "callers", self.callers, settings.callers),
             ("cache", "cache", self.caches, settings.cache),
@@ -59,6 +60,7 @@ class Batteries(RuntimeBatteries):
             ("tracing", "telemetry", self.telemetry, settings.tracing),
             ("hedge_after_s", "hedging", self.hedging, settings.hedge_after_s),
             ("strategy", "strategies", self.strategies, strategies - set(WEIGHTED)),
+            ("max_in_flight", "admission", self.admission, bounds & settings.model_fields_set),
             ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
             ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
             ("admin_key", "admin", self.open_admin, settings.admin_key),

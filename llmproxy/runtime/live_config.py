@@ -44,8 +44,7 @@ async def open_live_config(
     config: Config, *, environ: Mapping[str, str], listener: Listener, batteries: RuntimeBatteries
 ) -> AsyncIterator[LiveConfig]:
     """Serve a config, and at the end close everything. Raises ConfigError."""
-    settings = config.general_settings
-    process = ProcessState(settings, environ=environ, listener=listener, batteries=batteries)
+    process = ProcessState(environ=environ, listener=listener, batteries=batteries)
     live = LiveConfig(await open_resources(config, process), process)
     try:
         yield live

@@ -9,9 +9,10 @@ from typing import Any
 
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.events import Listener
-from llmproxy.pipeline.admission import Admission
 from llmproxy.pipeline.failover.waiting import WaitingRooms
+from llmproxy.pipeline.unbounded import UnboundedAdmission
 from llmproxy.protocols import (
+    Admission,
     AnswerCaches,
     CallerSource,
     Credentials,
@@ -60,6 +61,7 @@ class RuntimeBatteries:
     hedging: Callable[[], Hedging] | None = None
     strategies: Strategies | None = None
     fallbacks: Fallbacks | None = None
+    admission: Callable[[], Admission] | None = None
     heartbeat: Callable[[float | None], Heartbeat] | None = None
     acquire: Acquire | None = None
 
@@ -72,7 +74,6 @@ class ProcessState:
 
     def __init__(
         self,
-        settings: GeneralSettings,
         *,
         environ: Mapping[str, str],
         listener: Listener,
@@ -83,7 +84,9 @@ class ProcessState:
         self.batteries = batteries
         self.acquire = batteries.acquire or enter
         self.rooms = WaitingRooms()
-        self.admission = Admission(settings)
+        self.admission: Admission = UnboundedAdmission()
+        if batteries.admission is not None:
+            self.admission = batteries.admission()
 
     def install(self, settings: GeneralSettings, pool: Pool) -> None:
         """Adopt another config, whose pool is served from now on."""

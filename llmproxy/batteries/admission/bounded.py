@@ -1,4 +1,4 @@
-"""Admission control: a bound on the calls in flight, and a short queue in front of it.
+"""A bound on the calls in flight, and a short queue in front of it.
 
 A proxy that accepts more than it can carry slows all calls down until they time out. Beyond the
 queue, calls are refused at once; those that an SDK is already retrying are refused first.
@@ -19,15 +19,14 @@ MAX_QUEUED_S = 5.0
 RETRY_AFTER_S = 1.0
 
 
-class Admission:
+class BoundedAdmission:
     """Owns the count of calls in flight and the queue in front of it."""
 
     __slots__ = ("_max_in_flight", "_max_queued", "_queue", "in_flight")
 
-    def __init__(self, settings: GeneralSettings) -> None:
+    def __init__(self) -> None:
         self._queue: deque[asyncio.Future[None]] = deque()
-        self.in_flight = 0
-        self.limit_to(settings)
+        self.in_flight = self._max_in_flight = self._max_queued = 0
 
     def limit_to(self, settings: GeneralSettings) -> None:
         """Replace the bounds, for queued calls, too."""
@@ -92,7 +91,7 @@ class Permit:
 
     __slots__ = ("_admission", "_call", "_record")
 
-    def __init__(self, admission: Admission, call: Call, record: CallRecord) -> None:
+    def __init__(self, admission: BoundedAdmission, call: Call, record: CallRecord) -> None:
         self._admission = admission
         self._call = call
         self._record = record

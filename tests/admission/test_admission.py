@@ -4,13 +4,20 @@ import asyncio
 
 import pytest
 
+from llmproxy.batteries.admission import BoundedAdmission
 from llmproxy.calls import Patience
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import Overload
-from llmproxy.pipeline.admission import Admission
 from llmproxy.record import CallRecord
 from tests.routing.pools import call
 from tests.support.run import bounded
+
+
+def bounded_to(**settings):
+    """Admission with these bounds."""
+    admission = BoundedAdmission()
+    admission.limit_to(GeneralSettings(**settings))
+    return admission
 
 
 def patient(*headers):
@@ -22,7 +29,7 @@ def patient(*headers):
 
 @bounded()
 async def test_calls_beyond_the_bound_wait_their_turn_and_beyond_the_queue_are_refused():
-    admission = Admission(GeneralSettings(max_in_flight=2, max_queued=2))
+    admission = bounded_to(max_in_flight=2, max_queued=2)
     order, may_leave = [], asyncio.Event()
 
     async def run(number):
@@ -46,7 +53,7 @@ async def test_calls_beyond_the_bound_wait_their_turn_and_beyond_the_queue_are_r
 
 @bounded()
 async def test_an_sdks_retry_is_shed_before_a_first_try():
-    admission = Admission(GeneralSettings(max_in_flight=1, max_queued=2))
+    admission = bounded_to(max_in_flight=1, max_queued=2)
     async with admission.admit(patient(), CallRecord()):
         waiting = asyncio.ensure_future(_enter(admission, patient()))
         await asyncio.sleep(0)
@@ -62,7 +69,7 @@ async def test_an_sdks_retry_is_shed_before_a_first_try():
 
 @bounded()
 async def test_a_caller_that_gives_up_in_the_queue_takes_no_place():
-    admission = Admission(GeneralSettings(max_in_flight=1, max_queued=5))
+    admission = bounded_to(max_in_flight=1, max_queued=5)
     async with admission.admit(patient(), CallRecord()):
         leaving = asyncio.ensure_future(_enter(admission, patient()))
         staying = asyncio.ensure_future(_enter(admission, patient()))
@@ -77,7 +84,7 @@ async def test_a_caller_that_gives_up_in_the_queue_takes_no_place():
 async def test_a_wait_ends_at_the_calls_deadline():
     import msgspec
 
-    admission = Admission(GeneralSettings(max_in_flight=1, max_queued=5))
+    admission = bounded_to(max_in_flight=1, max_queued=5)
     now = asyncio.get_running_loop().time()
     async with admission.admit(patient(), CallRecord()):
         with pytest.raises(Overload):
