@@ -33,6 +33,7 @@ from llmproxy.batteries.translation.hub.language import (
     EventReader,
     EventWriter,
     Language,
+    UnreadableAnswer,
     WrittenQuestion,
 )
 from llmproxy.batteries.translation.hub.parts import (
@@ -92,6 +93,7 @@ __all__ = [
     "ToolChoice",
     "ToolChoiceKind",
     "ToolResult",
+    "UnreadableAnswer",
     "WrittenQuestion",
     "alternating",
 ]
