@@ -45,7 +45,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     `replay`: of a POST; reading is always safe, every other method never. `bound_to_account`: the
     methods whose ids live in one account of the vendor. `answered_here`: the methods that the
     proxy answers itself when it can. `family`: groups operations whose token counts are estimated
-    alike. `span_name`: OpenTelemetry's `gen_ai.operation.name`; None = the path's first segment.
+    alike. `uses_tokens`: its calls count against limits of tokens; False where they only count
+    them. `span_name`: OpenTelemetry's `gen_ai.operation.name`; None = the path's first segment.
     `answer`: the member that holds the answer to a POST; without it, a 200 is a failed attempt.
     """
 
@@ -56,6 +57,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answered_here: Methods = NO_METHOD
     caching: Caching = Caching.NEVER
     family: str = "other"
+    uses_tokens: bool = True
     span_name: str | None = None
     answer: str | None = None
 
@@ -111,7 +113,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "responses/": Operation(dialect=RESPONSES, bound_to_account=ANY),
     "responses/compact": Operation(dialect=RESPONSES, replay=Replay.SAFE),
-    "responses/input_tokens": Operation(dialect=RESPONSES, replay=Replay.SAFE),
+    "responses/input_tokens": Operation(dialect=RESPONSES, replay=Replay.SAFE, uses_tokens=False),
     # Anthropic's messages
     "messages": Operation(
         dialect=MESSAGES,
@@ -124,7 +126,9 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "messages/": Operation(dialect=MESSAGES),
     "messages/batches/": Operation(dialect=MESSAGES, bound_to_account=ANY),
-    "messages/count_tokens": Operation(dialect=MESSAGES, replay=Replay.SAFE, methods=ONLY_POST),
+    "messages/count_tokens": Operation(
+        dialect=MESSAGES, replay=Replay.SAFE, methods=ONLY_POST, uses_tokens=False
+    ),
     # Vectors and judgements
     "embeddings": Operation(
         replay=Replay.SAFE,

@@ -107,7 +107,8 @@ class CallerPermit:
     def __init__(self, limits: CallerLimits, call: Call, group: Group, record: CallRecord) -> None:
         self._limits = limits
         self._dialect = call.route.dialect
-        self._tokens = group.estimates.of(call)[0] if limits.capacity.tpm is not None else 0
+        is_counted = limits.capacity.tpm is not None and call.route.operation.uses_tokens
+        self._tokens = group.estimates.of(call)[0] if is_counted else 0
         self._record = record
 
     async def __aenter__(self) -> None:

@@ -142,7 +142,7 @@ class FirstAccepted:
     def _demand(self) -> CallDemand:
         group, call, now = self._group, self._call, monotonic()
         tokens = unwritten = 0
-        if group.estimates.needed:
+        if group.estimates.needed and call.route.operation.uses_tokens:
             tokens, self._measured = group.estimates.roughly(call, now, group.states)
             unwritten = group.estimates.unwritten(call) if tokens else 0
         return CallDemand(
