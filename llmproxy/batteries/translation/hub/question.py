@@ -38,6 +38,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
         freeform: It takes a text in place of JSON (OpenAI's custom tools). A dialect without such
             tools offers a function with one member, `input`.
         text_format: Of a freeform tool: its grammar, as OpenAI's JSON for it; None = any text.
+        namespaced: OpenAI's namespace and the name in it, of which `name` is made. Calls have
+            `name`, which only the writer of an answer splits again.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool | None = None
     freeform: bool = False
     text_format: msgspec.Raw | None = None
+    namespaced: tuple[str, str] | None = None
     cache: CacheMark | None = None
     path: str = ""
 

@@ -1,0 +1,167 @@
+"""Writing a Responses request.
+
+It is stateless: `store` is false, and reasoning is asked for in `encrypted_content`, in which the
+client's dialect can carry it to the next turn.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from llmproxy.batteries.translation.hub import (
+    AnswerFormat,
+    Destination,
+    PlainText,
+    Question,
+    Reasoning,
+    Role,
+    Said,
+    Tool,
+    ToolChoice,
+    ToolChoiceKind,
+    WrittenQuestion,
+)
+from llmproxy.batteries.translation.losses import Losses
+from llmproxy.batteries.translation.responses.read_question import SHARED
+from llmproxy.batteries.translation.responses.write_items import write_items
+
+# The parameters of a function that says nothing of its parameters.
+NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
+# Models that reason; the others refuse what is said of it.
+_REASONS = re.compile(r"(.*/)?(o[1-9]|gpt-(5|6|oss)|codex)")
+
+
+def write_question(question: Question, destination: Destination) -> WrittenQuestion:
+    """Write a request for an endpoint."""
+    losses = Losses(question)
+    turns = question.turns
+    body: dict[str, object] = {} if question.model is None else {"model": question.model}
+    instructions = _instructions(turns)
+    if instructions is not None:
+        body["instructions"] = instructions
+        turns = turns[1:]
+    body["input"] = write_items(turns, losses)
+    if question.tools:
+        body["tools"] = [write_tool(tool) for tool in question.tools]
+    if question.tool_choice is not None:
+        body["tool_choice"] = write_tool_choice(question.tool_choice, question.tools)
+    for name in ("parallel_tool_calls", "max_output_tokens", "temperature", "top_p", "user"):
+        if (value := getattr(question, name)) is not None:
+            body[name] = value
+    reasons = model_reasons(destination.model or question.model or "")
+    reasoning = write_reasoning(question.reasoning)
+    if reasoning is not None and reasons:
+        body["reasoning"] = reasoning
+    elif reasoning is not None and reasoning.get("effort") != "none":
+        losses.hinted_member("reasoning")
+    if (text := write_text(question)) is not None:
+        body["text"] = text
+    if reasons:  # other models refuse the request for it
+        body["include"] = ["reasoning.encrypted_content"]
+    body |= {name: question.also[name] for name in SHARED if name in question.also}
+    body["store"] = False
+    if question.stream:
+        body["stream"] = True
+    _name_losses(question, losses)
+    return WrittenQuestion(msgspec.json.encode(body), tuple(losses.lost), tuple(losses.hints))
+
+
+def model_reasons(model: str) -> bool:
+    """Return whether a model reasons, by its name."""
+    return _REASONS.match(model) is not None
+
+
+def write_tool(tool: Tool) -> dict[str, object]:
+    """Return a tool as its caller declares it, without its namespace."""
+    written: dict[str, object] = {"type": "custom" if tool.freeform else "function"}
+    written["name"] = tool.name
+    if tool.description is not None:
+        written["description"] = tool.description
+    if tool.freeform:
+        if tool.text_format is not None:
+            written["format"] = tool.text_format
+        return written
+    written["parameters"] = NO_PARAMETERS if tool.schema is None else tool.schema
+    # Absent means "strict if the schema allows" here, and "not strict" in all other dialects.
+    written["strict"] = tool.strict or False
+    return written
+
+
+def write_tool_choice(choice: ToolChoice, tools: tuple[Tool, ...]) -> object:
+    """Return which tools are to be called."""
+    match choice.kind:
+        case ToolChoiceKind.AUTO | ToolChoiceKind.NONE:
+            return choice.kind.value
+        case ToolChoiceKind.ANY:
+            return "required"
+        case ToolChoiceKind.NAMED:
+            freeform = any(tool.freeform for tool in tools if tool.name == choice.name)
+            return {"type": "custom" if freeform else "function", "name": choice.name}
+
+
+def write_reasoning(reasoning: Reasoning | None) -> dict[str, object] | None:
+    """Return how the model is to reason; None = nothing is said of it.
+
+    Anthropic's budget becomes the effort for which its documentation names about that budget.
+    """
+    if reasoning is None:
+        return None
+    effort: str | None = reasoning.effort
+    if reasoning.enabled is False:
+        effort = "none"
+    elif effort is None and reasoning.budget_tokens is not None:
+        budget = reasoning.budget_tokens
+        effort = "low" if budget <= 4096 else "medium" if budget <= 16384 else "high"
+    written: dict[str, object] = {}
+    if effort is not None:
+        written["effort"] = effort
+    if reasoning.shown:
+        written["summary"] = "auto"
+    return written or None
+
+
+def write_text(question: Question) -> dict[str, object] | None:
+    """Return the form of the answer's text; None = nothing is said of it."""
+    written: dict[str, object] = {}
+    if question.answer_format is not None:
+        written["format"] = _format(question.answer_format)
+    if "verbosity" in question.also:
+        written["verbosity"] = question.also["verbosity"]
+    return written or None
+
+
+def _format(wanted: AnswerFormat) -> dict[str, object]:
+    if wanted.schema is None:
+        return {"type": "json_object"}
+    written: dict[str, object] = {"type": "json_schema", "name": wanted.name or "answer"}
+    if wanted.description is not None:
+        written["description"] = wanted.description
+    written["schema"] = wanted.schema
+    if wanted.strict is not None:
+        written["strict"] = wanted.strict
+    return written
+
+
+def _instructions(turns: tuple[Said, ...]) -> str | None:
+    """Return what the system says first, if it is one text."""
+    if not turns or turns[0].role is not Role.SYSTEM or len(turns[0].parts) != 1:
+        return None
+    part = turns[0].parts[0]
+    return part.text if isinstance(part, PlainText) else None
+
+
+def _name_losses(question: Question, losses: Losses) -> None:
+    """Name what a Responses request has no member for."""
+    if question.turns and question.turns[-1].role is Role.ASSISTANT:
+        last = question.turns[-1].parts[-1:]
+        for part in last:  # Anthropic's beginning of the answer, with which the model goes on
+            losses.part(part.path)
+    for name in ("top_k", "stop"):
+        if getattr(question, name) not in (None, ()):
+            losses.member(name)
+    for name, raw in question.also.items():
+        is_neutral = bytes(raw).strip() in (b"false", b"0")
+        if name not in SHARED and name != "verbosity" and not is_neutral:
+            losses.member(name)
