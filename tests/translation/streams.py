@@ -63,7 +63,7 @@ def events_of(answer, pieces):
         seal = part.signature if isinstance(part, Thinking) else None
         changed = {member: ""} | ({"signature": None} if isinstance(part, Thinking) else {})
         yield PartStarted(index, msgspec.structs.replace(part, **changed))
-        size = -(-len(whole) // pieces)
+        size = max(1, -(-len(whole) // pieces))
         for start in range(0, len(whole), size):
             yield PartGrew(index, whole[start : start + size])
         if seal is not None:

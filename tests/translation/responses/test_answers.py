@@ -23,9 +23,12 @@ from llmproxy.batteries.translation.hub import (
     ToolCall,
 )
 from llmproxy.batteries.translation.hub.language import UnreadableAnswer
-from llmproxy.batteries.translation.responses import RESPONSES
+from llmproxy.batteries.translation.responses.language import ResponsesLanguage
 from llmproxy.operations.dialects import RESPONSES as DIALECT
-from tests.translation.responses.values import answer_of, told
+from tests.translation.responses.values import told
+from tests.translation.streams import answer_of
+
+RESPONSES = ResponsesLanguage()
 
 
 def written(*parts, finish=FinishReason.DONE, **question):
@@ -327,6 +330,6 @@ def test_what_is_no_answer_is_unreadable(body):
         RESPONSES.read_answer(body)
 
 
-def test_a_stream_that_is_no_json_is_unreadable():
-    with pytest.raises(UnreadableAnswer):
-        RESPONSES.event_reader().read(b"data: <html>\n\n")
+def test_a_stream_that_is_no_json_has_failed():
+    (failed,) = RESPONSES.event_reader().read(b"data: <html>\n\n")
+    assert failed.failure.message == "<html>"

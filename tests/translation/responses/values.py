@@ -6,16 +6,11 @@ import msgspec
 from hypothesis import strategies as st
 
 from llmproxy.batteries.translation.hub import (
-    AnswerFinished,
     AnswerFormat,
-    AnswerStarted,
     AnswerTokens,
     Attachment,
     FinishReason,
     ModelAnswer,
-    PartEnded,
-    PartGrew,
-    PartStarted,
     Picture,
     PlainText,
     Question,
@@ -128,74 +123,12 @@ def finished(parts, tokens, cut):
         parts=tuple(parts),
         finish=FinishReason.OUTPUT_LIMIT if cut else usual,
         tokens=tokens,
-        created=1_790_000_000,
     )
 
 
 answers = st.builds(
     finished, st.lists(said | asked | signed, max_size=5), maybe(tokens), st.booleans()
 )
-
-
-def events_of(answer, size):
-    """Return an answer as events, in pieces of `size` characters."""
-    yield AnswerStarted(answer.id, answer.model, created=answer.created)
-    for index, part in enumerate(answer.parts):
-        match part:
-            case ToolCall():
-                text = part.arguments
-                yield PartStarted(index, ToolCall(id=part.id, name=part.name, arguments=""))
-            case Thinking():
-                text = part.text
-                yield PartStarted(index, Thinking(redacted=part.redacted))
-            case _:
-                text = part.text
-                yield PartStarted(index, type(part)(text=""))
-        for start in range(0, len(text), size):
-            yield PartGrew(index, text[start : start + size])
-        if isinstance(part, Thinking) and part.signature:
-            yield PartGrew(index, signature=part.signature)
-        yield PartEnded(index)
-    yield AnswerFinished(answer.finish, answer.tokens)
-
-
-def answer_of(events):
-    """Return the answer that events tell."""
-    parts, started, end = [], None, None
-    for event in events:
-        match event:
-            case AnswerStarted():
-                started = event
-            case PartStarted():
-                parts.append(event.part)
-            case PartGrew():
-                parts[-1] = grown(parts[-1], event)
-            case AnswerFinished():
-                end = event
-    return ModelAnswer(
-        id=started.id,
-        model=started.model,
-        parts=tuple(parts),
-        finish=end.finish,
-        tokens=end.tokens,
-        created=started.created,
-    )
-
-
-def grown(part, event):
-    match part:
-        case ToolCall():
-            return msgspec.structs.replace(part, arguments=part.arguments + event.text)
-        case Thinking():
-            return msgspec.structs.replace(
-                part,
-                text=part.text + event.text,
-                encrypted=((part.encrypted or "") + event.encrypted) or None,
-                signature=((part.signature or "") + event.signature) or None,
-                id=event.id or part.id,
-            )
-        case _:
-            return msgspec.structs.replace(part, text=part.text + event.text)
 
 
 def told(stream):

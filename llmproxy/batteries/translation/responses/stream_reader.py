@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from llmproxy.batteries.translation.failures import read_failure
 from llmproxy.batteries.translation.hub import (
     AnswerEvent,
     AnswerFailed,
@@ -24,9 +25,9 @@ from llmproxy.batteries.translation.hub import (
     SignOfLife,
     Thinking,
     ToolCall,
+    UnreadableAnswer,
 )
-from llmproxy.batteries.translation.hub.language import UnreadableAnswer
-from llmproxy.batteries.translation.responses.failures import failure_in_stream
+from llmproxy.batteries.translation.responses.failures import FAILED_STATUS, failure_in_stream
 from llmproxy.batteries.translation.responses.read_answer import (
     NOTHING,
     AnswerPart,
@@ -85,10 +86,7 @@ class ResponsesEventReader:
         self._refuses = False
 
     def read(self, chunk: bytes) -> list[AnswerEvent]:
-        """Return the events that are complete with these bytes. b"" = the stream has ended.
-
-        Raises UnreadableAnswer.
-        """
+        """Return the events that are complete with these bytes. b"" = the stream has ended."""
         if chunk:
             events, self._rest = sse.split_events(self._rest + chunk)
         else:
@@ -105,10 +103,14 @@ class ResponsesEventReader:
             return
         try:
             read = _event.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UnreadableAnswer(f"This is no event of a response: {error}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            yield AnswerFailed(read_failure(FAILED_STATUS, data))
+            return
         read.type = read.type or name.decode("latin-1")
-        yield from self._follow(read)
+        try:
+            yield from self._follow(read)
+        except UnreadableAnswer as error:
+            yield AnswerFailed(read_failure(FAILED_STATUS, str(error).encode()))
 
     def _follow(self, event: StreamEvent) -> Iterator[AnswerEvent]:
         match event.type:
@@ -120,13 +122,12 @@ class ResponsesEventReader:
             case "response.completed" | "response.incomplete":
                 yield from self._finish(read_response(event.response))
             case "response.failed":
-                error = read_response(event.response).error
-                yield AnswerFailed(failure_in_stream(event.error if _is_null(error) else error))
+                told = read_response(event.response).error
+                told = event.error if _is_null(told) else told
+                yield AnswerFailed(failure_in_stream(bytes(told)))
             case "error":
-                error = event.error
-                if _is_null(error):  # the event has its members itself
-                    own = {"message": event.message, "code": event.code}
-                    error = msgspec.Raw(msgspec.json.encode(own))
+                own = {"message": event.message, "code": event.code}
+                error = msgspec.json.encode(own) if _is_null(event.error) else bytes(event.error)
                 yield AnswerFailed(failure_in_stream(error))
             case _:
                 yield from self._place(event)

@@ -35,7 +35,7 @@ from llmproxy.batteries.translation.hub import (
     SignOfLife,
     Thinking,
 )
-from llmproxy.batteries.translation.responses.failures import code_of
+from llmproxy.batteries.translation.responses.failures import with_code
 from llmproxy.batteries.translation.responses.open_items import (
     MessageItem,
     OpenItem,
@@ -178,8 +178,8 @@ class ResponsesEventWriter:
 
     def _fail(self, event: AnswerFailed) -> None:
         """Report an error. Its top-level `error`: openai-python raises on that alone."""
-        failure = event.failure
-        code = code_of(failure)
+        failure = with_code(event.failure)
+        code = failure.code
         error: Event = {"code": code, "message": failure.message, "param": failure.param}
         if not self.response:
             self._tell(
