@@ -113,6 +113,9 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     explain.add_argument(
         "--tokens", type=_count, default=0, metavar="N", help="input tokens plus the output limit"
     )
+    explain.add_argument(
+        "--caller", metavar="NAME", help="the caller: its aliases, and only its groups"
+    )
     explain.add_argument("--url", help="the address of the proxy (default: from its config)")
     explain.set_defaults(run=_explain)
 

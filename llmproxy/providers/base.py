@@ -35,7 +35,8 @@ BARE_KEYS = frozenset((b"api-key", b"x-api-key"))  # how clients send a key with
 _ONLY_API_VERSION = b"api-version="
 
 
-# Changes the parameters in a JSON body; returns the body, and the changes in words ("": none).
+# Changes the parameters in a JSON body; returns the body, and the changes in words ("": none). Its
+# `str` says what it may change.
 EditBody = Callable[[bytes], tuple[bytes, str]]
 
 NO_PRICE_LIST = "this installation has no `llmproxy.batteries.price_list`"

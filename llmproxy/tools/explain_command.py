@@ -18,11 +18,13 @@ from llmproxy.batteries.admin.api.explain import (
     explained_call,
 )
 from llmproxy.batteries.config_file import FILE_NAMES, default_file, load_config
+from llmproxy.batteries.parameters import with_edits
 from llmproxy.batteries.price_list import with_list_prices
 from llmproxy.batteries.strategies import ALL_STRATEGIES
 from llmproxy.providers import endpoints_of
 from llmproxy.runtime import pool_of
 from llmproxy.tools.admin_client import AdminApiError, ask, find_address
+from llmproxy.tools.as_caller import pool_for
 
 TIMEOUT_S = 5
 
@@ -45,7 +47,10 @@ def _explanation(
     options: argparse.Namespace, environ: Mapping[str, str]
 ) -> tuple[Explanation, str]:
     address = find_address(options.url, options.file, environ)
-    query = urlencode({"model": options.model, "tokens": options.tokens})
+    asked_for = {"model": options.model, "tokens": options.tokens}
+    if options.caller is not None:
+        asked_for["caller"] = options.caller
+    query = urlencode(asked_for)
     try:
         answer = ask(address, f"/admin/explain?{query}", timeout_s=TIMEOUT_S)
         return Explanation.model_validate(answer), f"according to the proxy at {address.url}"
@@ -54,10 +59,11 @@ def _explanation(
             raise
         asked = f"{address.url}: {error.brief}"
     config = load_config(options.file or default_file() or Path(FILE_NAMES[0]), environ)
-    endpoints = with_list_prices(endpoints_of(config))
+    endpoints = with_list_prices(with_edits(config, endpoints_of(config)))
     pool = pool_of(config, endpoints=endpoints, strategies=ALL_STRATEGIES)
     try:
-        found = explained_call(options.model, options.tokens, pool, config)
+        names = pool_for(options.caller, config, pool)
+        found = explained_call(options.model, options.tokens, names, config)
     except LookupError as error:
         raise AdminApiError(str(error)) from error
     return found, f"for a proxy that has just started; none answers at {asked}"
@@ -71,10 +77,10 @@ def lines_of(found: Explanation) -> list[str]:
     width = max(len(candidate.endpoint) for tier in found.tiers for candidate in tier.endpoints)
     for tier in found.tiers:
         lines.append(f"  tier {tier.tier}")
-        lines += [
-            f"    {candidate.endpoint:{width}}  {_verdict(candidate)}"
-            for candidate in tier.endpoints
-        ]
+        for candidate in tier.endpoints:
+            lines.append(f"    {candidate.endpoint:{width}}  {_verdict(candidate)}")
+            if candidate.changes is not None:
+                lines.append(f"    {'':{width}}  {candidate.changes}")
     if found.fallbacks:
         lines.append(f"  then {', '.join(found.fallbacks)}")
     return lines

@@ -125,3 +125,57 @@ async def test_several_candidates_are_listed(tmp_path):
         file = written(tmp_path, config, free_port())
         done = await command("explain", file, "--model", "gpt-4.1")
     assert done.stdout.startswith("gpt-4.1: would go to one, two or three\n")
+
+
+CALLER = {
+    "name": "team-a",
+    "key": "sk-team-a-0123456789",
+    "groups": ["gpt-4.1"],
+    "aliases": {"mine": "gpt-4.1"},
+}
+
+
+@pytest.mark.parametrize("runs", [True, False])
+@bounded()
+async def test_a_callers_names_are_its_aliases_and_its_groups(tmp_path, runs):
+    async with scripted(GOOD) as vendor:
+        config = config_for(endpoint(vendor, "only"), callers=[CALLER])
+        (group,) = config["model_groups"]
+        config["model_groups"].append({**group, "model_group": "other"})
+        async with serve_proxy(config) as proxy:
+            file = written(tmp_path, config, proxy.port if runs else free_port())
+
+            async def explained(model, *caller):
+                return await command("explain", file, "--model", model, *caller)
+
+            alias = await explained("mine", "--caller", "team-a")
+            nobodys = await explained("mine")
+            others = await explained("other", "--caller", "team-a")
+            unknown = await explained("other", "--caller", "team-b")
+    assert alias.stdout.startswith("mine (group gpt-4.1): would go to only")
+    assert "'mine' is in no group. There are: gpt-4.1, other." in nobodys.stderr
+    assert "'other' is in no group. There are: gpt-4.1, mine." in others.stderr
+    assert "There is no caller 'team-b'." in unknown.stderr
+
+
+@pytest.mark.parametrize("runs", [True, False])
+@bounded()
+async def test_the_changes_of_parameters_are_listed(tmp_path, runs):
+    changes = {
+        "rename": {"max_tokens": "max_completion_tokens"},
+        "drop": ["top_p", "temperature"],
+        "max_output_tokens": 4096,
+        "overrides": {"store": False},
+        "defaults": {"reasoning_effort": "low"},
+    }
+    async with scripted(GOOD) as vendor:
+        config = config_for(endpoint(vendor, "plain"), endpoint(vendor, "edited", **changes))
+        async with serve_proxy(config) as proxy:
+            file = written(tmp_path, config, proxy.port if runs else free_port())
+            done = await command("explain", file, "--model", "gpt-4.1")
+    assert done.stdout.splitlines()[2:5] == [
+        "    plain   takes 50% of the tier's calls",
+        "    edited  takes 50% of the tier's calls",
+        "            renames max_tokens to max_completion_tokens; drops temperature, top_p; lowers "
+        "output bounds to 4096; sets store; adds reasoning_effort if absent",
+    ]

@@ -77,3 +77,50 @@ async def test_wrong_options_are_refused_in_plain_words(tmp_path):
         assert said.status == 2
         assert "expected" in said.stderr
     assert "is required" in (await simulate(tmp_path)).stderr
+
+
+NAMED = """\
+model_groups:
+  - model_group: gpt-4.1
+    models:
+      - {model: gpt-4.1, name: plain, params: {api_key: k}}
+      - {model: o3, name: reasons, drop_unsupported: true, params: {api_key: k}}
+  - {model_group: other, models: [{model: m, name: others, params: {api_key: k}}]}
+general_settings:
+  callers:
+    - {name: team-a, key: sk-0123456789abcdef, groups: [gpt-4.1], aliases: {mine: gpt-4.1}}
+"""
+
+
+@bounded()
+async def test_a_callers_calls_use_its_aliases_and_its_groups(tmp_path):
+    (tmp_path / "named.yaml").write_text(NAMED)
+    (tmp_path / "calls.csv").write_text("at_s,model_group\n1,mine\n2,gpt-4.1\n")
+    (tmp_path / "others.csv").write_text("at_s,model_group\n1,mine\n2,other\n")
+
+    async def simulated(*arguments):
+        return await command("simulate", "named.yaml", *arguments, cwd=tmp_path)
+
+    mine = ("--caller", "team-a", "--json")
+    recorded = await simulated("--calls", "calls.csv", *mine)
+    named = await simulated("--rate", "1", "--group", "mine", *mine)
+    all_groups = await simulated("--rate", "1", *mine)
+    without = await simulated("--calls", "calls.csv")
+    others = await simulated("--calls", "others.csv", "--caller", "team-a")
+    unknown = await simulated("--rate", "1", "--caller", "team-b")
+
+    assert json.loads(recorded.stdout)["served"] == 2
+    assert json.loads(named.stdout)["served"] > 0
+    assert json.loads(all_groups.stdout)["endpoints"][2]["served"] == 0
+    assert "unknown model group 'mine'" in without.stderr
+    assert "unknown model group 'other'. Use one of: gpt-4.1, mine." in others.stderr
+    assert "--caller: There is no caller 'team-b'. There are: team-a." in unknown.stderr
+    assert unknown.status == 2
+
+
+@bounded()
+async def test_the_changes_of_parameters_are_listed(tmp_path):
+    (tmp_path / "named.yaml").write_text(NAMED)
+    said = await command("simulate", "named.yaml", "--rate", "1", cwd=tmp_path)
+    (line,) = [line for line in said.stdout.splitlines() if line.startswith("changed for")]
+    assert line.startswith("changed for gpt-4.1/reasons: renames max_tokens to max_completion_tok")

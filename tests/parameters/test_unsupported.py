@@ -72,7 +72,8 @@ def test_an_endpoint_that_refuses_what_its_neighbour_takes_is_warned_of():
         "Endpoint 'groq' of 'gpt-4.1' refuses logit_bias, logprobs, top_logprobs: calls of "
         "'gpt-4.1' with one of them fail there. Add drop_unsupported: true to it."
     )
-    assert len(warnings(groq, fallbacks=["other"])) == 1
+    for key in ("fallbacks", "context_window_fallbacks", "content_filter_fallbacks"):
+        assert len(warnings(groq, **{key: ["other"]})) == 1
     dropped = ["logit_bias", "logprobs", "top_logprobs"]
     assert not warnings({"model": "gpt-4.1"}, {**groq, "drop_unsupported": True})
     assert not warnings({"model": "gpt-4.1"}, {**groq, "drop": dropped})

@@ -74,6 +74,17 @@ class Edit(msgspec.Struct, frozen=True):
             return body, ""
         return body[: found.start] + b",".join(pieces) + body[found.end :], ", ".join(changes)
 
+    def __str__(self) -> str:
+        added = ", ".join(name for name, _ in self.defaults)
+        parts = [
+            *(f"renames {old} to {new}" for old, new in self.rename),
+            f"drops {', '.join(sorted(self.drop))}" if self.drop else "",
+            f"lowers output bounds to {self.max_output_tokens}" if self.max_output_tokens else "",
+            f"sets {', '.join(name for name, _ in self.overrides)}" if self.overrides else "",
+            f"adds {added} if absent" if added else "",
+        ]
+        return "; ".join(part for part in parts if part)
+
     def _new_names(self, names: Iterable[str], changes: list[str]) -> dict[str, str | None]:
         """Return the names of members that get another one; None: the member is dropped.
 

@@ -17,7 +17,7 @@ def mixed_groups(config: Config, endpoints: Endpoints) -> Iterator[str]:
     for group in config.model_groups:
         members = [
             (entry, endpoint, left_to(entry, unsupported_by(endpoint)))
-            for name in (group.model_group, *group.fallbacks, *group.context_window_fallbacks)
+            for name in (group.model_group, *group.all_fallbacks)
             for entry, endpoint in zip(groups[name].models, endpoints[name], strict=True)
         ]
         sets = [_names(unsupported_by(endpoint)) for _, endpoint, _ in members]

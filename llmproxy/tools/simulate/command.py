@@ -9,9 +9,14 @@ from pathlib import Path
 from random import Random
 
 from llmproxy.batteries.config_file import load_config
+from llmproxy.batteries.strategies import ALL_STRATEGIES
 from llmproxy.config import Config
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers import endpoints_of
+from llmproxy.routing import Pool
+from llmproxy.routing.strategies import Strategy
+from llmproxy.runtime import pool_of
+from llmproxy.tools.as_caller import pool_for
 from llmproxy.tools.simulate.model import Model, load_model
 from llmproxy.tools.simulate.picture import as_svg
 from llmproxy.tools.simulate.recorded import read_calls
@@ -34,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         for endpoint in endpoints
     ]
     model = Model() if options.model is None else load_model(options.model, known)
-    traffic = _traffic(options, config)
+    traffic = _traffic(options, _names(options, config))
     results = simulate(config, model, traffic, seed=options.seed, instances=options.instances)
     print(as_json(results) if options.json else as_text(results))  # noqa: T201 - its output
     if options.plot is not None:
@@ -52,16 +57,26 @@ def _config(path: Path) -> Config:
     return load_config(path, environ)
 
 
-def _traffic(options: argparse.Namespace, config: Config) -> Traffic:
-    groups = [group.model_group for group in config.model_groups]
-    aliases = [alias for group in config.model_groups for alias in group.all_aliases]
+def _names(options: argparse.Namespace, config: Config) -> Pool:
+    """Return the groups by the names that the caller may use. Their state is not used."""
+    pool = pool_of(config, strategies=dict.fromkeys(ALL_STRATEGIES, Strategy()))
+    try:
+        return pool_for(options.caller, config, pool)
+    except LookupError as error:
+        problem = Problem(str(options.config), 0, f"--caller: {error}", "Name another one.")
+        raise ConfigError([problem]) from error
+
+
+def _traffic(options: argparse.Namespace, names: Pool) -> Traffic:
     if options.calls is not None:
-        return read_calls(options.calls, [*groups, *aliases], options.tokens)
+        return read_calls(options.calls, names, options.tokens)
+    groups = list(names.groups)
     if options.group is not None:
-        if options.group not in (*groups, *aliases):
+        group = names.group_named(options.group)
+        if group is None:
             found = f"--group: unknown model group {options.group!r}."
             remedy = f"Use one of: {', '.join(groups)}."
             raise ConfigError([Problem(str(options.config), 0, found, remedy)])
-        groups = [options.group]
+        groups = [group.name]
     steps = [RateStep(rate, seconds or options.seconds) for rate, seconds in options.rate]
     return steady(steps, groups, options.tokens, Random(f"{options.seed} traffic"))  # noqa: S311

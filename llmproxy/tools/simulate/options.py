@@ -41,6 +41,9 @@ def add_command(
         metavar="IN:OUT",
         help="tokens of each call, unless the recorded call gives them (500:200)",
     )
+    parser.add_argument(
+        "--caller", metavar="NAME", help="who makes the calls: its aliases, and only its groups"
+    )
     parser.add_argument("--group", help="the model group for --rate (default: all, evenly)")
     parser.add_argument(
         "--model", type=Path, metavar="FILE", help="YAML: latency, limits, outages of endpoints"

@@ -127,10 +127,7 @@ class Proxy:
 
     def take(self, arrival: Arrival, now: float) -> None:
         """Start a call."""
-        group = self.pool.group_named(arrival.group)
-        if group is None:
-            raise KeyError(arrival.group)  # `read_calls` has let no such name through
-        _CallDriver(self, arrival, group, now).go_on(now)
+        _CallDriver(self, arrival, self.pool.groups[arrival.group], now).go_on(now)
 
     def room_of(self, group: Group) -> SimulatedRoom:
         """Return the group's waiting room."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from llmproxy.errors import ConfigError, Problem
-from llmproxy.rules.names import longest_first, wildcard_of
+from llmproxy.routing import Pool
 from llmproxy.tools.simulate.traffic import Arrival, Traffic
 
 MAX_PROBLEMS = 20  # with more problems than this, it is probably the wrong file
@@ -38,29 +38,27 @@ class RecordedCall(msgspec.Struct):
     group: str | None = None
 
 
-def read_calls(path: Path, groups: Collection[str], tokens: tuple[int, int]) -> Traffic:
+def read_calls(path: Path, names: Pool, tokens: tuple[int, int]) -> Traffic:
     """Return the calls of a file, with times relative to the first call.
 
-    `groups` are the known model groups and their aliases; wildcards accept other names. `tokens`
-    are the input and output tokens of a call that does not give its own. Raises ConfigError, which
-    lists up to 20 problems with their lines.
+    `names`: the model groups by their names. `tokens`: the input and output tokens of a call that
+    does not give its own. Raises ConfigError, which lists up to 20 problems with their lines.
     """
     file = str(path)
     arrivals: list[Arrival] = []
     problems: list[Problem] = []
     without_group = without_tokens = 0
     try:
-        wildcards = longest_first(groups)
         for number, line in _lines(path):
-            group = None if isinstance(line, str) else line.model_group or line.group
+            name = None if isinstance(line, str) else line.model_group or line.group
             if isinstance(line, str):
                 problems.append(Problem(file, number, line, FORMAT))
-            elif group is None:
+            elif name is None:
                 without_group += 1
-            elif group not in groups and wildcard_of(group, wildcards) not in groups:
-                known = f"Use one of: {', '.join(groups)}."
-                problems.append(Problem(file, number, f"unknown model group {group!r}.", known))
-            elif (arrival := _arrival(line, group, tokens)) is None:
+            elif (group := names.group_named(name)) is None:
+                known = f"Use one of: {', '.join(names.names)}."
+                problems.append(Problem(file, number, f"unknown model group {name!r}.", known))
+            elif (arrival := _arrival(line, group.name, tokens)) is None:
                 found = "the time of the call is missing or cannot be parsed."
                 problems.append(Problem(file, number, found, "Give at_s (seconds) or time."))
             else:

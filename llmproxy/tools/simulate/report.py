@@ -50,7 +50,7 @@ class Use(msgspec.Struct, frozen=True):
 
 class EndpointReport(msgspec.Struct, frozen=True):
     """The results of one endpoint. `share` is its part of the group's answered calls; `cost_usd`
-    is None if its price is unknown."""
+    is None if its price is unknown. `changes`: what it may change of a call's parameters."""
 
     group: str
     name: str
@@ -64,6 +64,7 @@ class EndpointReport(msgspec.Struct, frozen=True):
     cost_usd: float | None
     requests: Use | None
     tokens: Use | None
+    changes: str | None
 
 
 class TierReport(msgspec.Struct, frozen=True):
@@ -157,6 +158,7 @@ def _endpoint(count: EndpointCount, served_in_group: int, results: Results) -> E
         cost_usd=None if count.cost_usd is None else round(count.cost_usd, 4),
         requests=_use(account.rpm, account.requests, results.seconds),
         tokens=_use(account.tpm, account.tokens, results.seconds),
+        changes=count.changes,
     )
 
 
@@ -268,7 +270,12 @@ def _endpoint_table(report: Report) -> list[str]:
         for endpoint in report.endpoints
     ]
     head = ["endpoint", "tier", "served", "share", "429", "failed", "rpm used", "tpm used", "cost"]
-    return [*_table(head, rows), "used: average / busiest minute"]
+    changes = [
+        f"changed for {endpoint.group}/{endpoint.name}: {endpoint.changes}"
+        for endpoint in report.endpoints
+        if endpoint.changes is not None
+    ]
+    return [*_table(head, rows), "used: average / busiest minute", *changes]
 
 
 def _tier_table(report: Report) -> list[str]:

@@ -19,13 +19,15 @@ MINUTE_SLOTS = int(60 / SLOT_S)
 
 class EndpointCount(msgspec.Struct):
     """The counters of one endpoint. `tier` is its position among the group's tiers, from 0.
-    `served_at`: answered calls by bin, without those after the last arrival."""
+    `changes`: what it may change of a call's parameters, in words. `served_at`: answered calls by
+    bin, without those after the last arrival."""
 
     group: str
     name: str
     tier: int
     account: Account
     price: Price | None
+    changes: str | None = None
     served: int = 0
     refused: int = 0
     failed: int = 0

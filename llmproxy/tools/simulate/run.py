@@ -7,6 +7,7 @@ from random import Random
 
 from llmproxy.batteries.fallbacks import followers_of
 from llmproxy.batteries.hedging import Hedger
+from llmproxy.batteries.parameters import with_edits
 from llmproxy.batteries.price_list import with_list_prices
 from llmproxy.batteries.strategies import ALL_STRATEGIES, warn_without_price
 from llmproxy.config import Config
@@ -71,7 +72,8 @@ class _Vendors:
             vendor = self._vendor(endpoint)
             warn_without_price(endpoint)
             price = None if isinstance(endpoint.price, str) else endpoint.price
-            count = EndpointCount(*key, tier, vendor.account, price, served_at=[0] * BINS)
+            changes = None if endpoint.edit is None else str(endpoint.edit)
+            count = EndpointCount(*key, tier, vendor.account, price, changes, served_at=[0] * BINS)
             self.results.endpoints.append(count)
             self._found[key] = (vendor, count)
         return self._found[key]
@@ -100,7 +102,7 @@ class _Vendors:
 def _proxy(config: Config, vendors: _Vendors, clock: Clock, random: Random) -> Proxy:
     pool = pool_of(
         config,
-        endpoints=with_list_prices(endpoints_of(config)),
+        endpoints=with_list_prices(with_edits(config, endpoints_of(config))),
         hedging=Hedger(),
         strategies=ALL_STRATEGIES,
     )

@@ -3,6 +3,8 @@
 import pytest
 
 from llmproxy.errors import ConfigError
+from llmproxy.routing import Group, Pool
+from llmproxy.routing.token_estimates import OutputBounds
 from llmproxy.tools.simulate.recorded import read_calls
 
 HEAD = "at_s,model_group,input_tokens,output_tokens\n"
@@ -11,7 +13,11 @@ HEAD = "at_s,model_group,input_tokens,output_tokens\n"
 def read(tmp_path, text, *, groups=("g",), tokens=(10, 20)):
     file = tmp_path / "calls"
     file.write_text(text)
-    return read_calls(file, groups, tokens)
+    return read_calls(file, names(groups), tokens)
+
+
+def names(groups):
+    return Pool({name: Group(name, OutputBounds()) for name in groups})
 
 
 def problems(tmp_path, text, **options):
@@ -78,4 +84,4 @@ def test_a_file_without_calls_is_an_error(tmp_path):
     assert problems(tmp_path, HEAD) == [(0, "the file contains no calls.")]
     assert len(problems(tmp_path, HEAD + "x,g,1,1\n" * 500)) == 20, "the number is bounded"
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_calls(tmp_path / "missing", ("g",), (1, 1))
+        read_calls(tmp_path / "missing", names("g"), (1, 1))

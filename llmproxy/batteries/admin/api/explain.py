@@ -22,7 +22,8 @@ class Candidate(BaseModel):
     """An endpoint that might serve the call.
 
     `takes`: it is healthy and has capacity. `share`: the part of its tier's next calls that the
-    strategy gives it. `room_in_s`: seconds until it has capacity; null: not by itself.
+    strategy gives it. `room_in_s`: seconds until it has capacity; null: not by itself. `changes`:
+    what it may change of a call's parameters, such as `drops temperature`; null: nothing.
     """
 
     endpoint: str
@@ -30,6 +31,7 @@ class Candidate(BaseModel):
     share: float
     why: str | None
     room_in_s: float | None
+    changes: str | None = None
 
 
 class TierExplanation(BaseModel):
@@ -60,10 +62,18 @@ def explain_routes(live: LiveConfig) -> APIRouter:
         tokens: Annotated[
             int, Query(ge=0, description="estimated input tokens and the output bound")
         ] = 0,
+        caller: Annotated[
+            str | None, Query(description="whose aliases and groups; default: all groups")
+        ] = None,
     ) -> Explanation:
         """Return where a call would go now."""
+        runtime = live.runtime
+        callers = [known.name for known in runtime.config.general_settings.callers]
+        if caller not in (None, *callers):
+            raise HTTPException(404, f"There is no caller {caller!r}.")
         try:
-            return explained_call(model, tokens, live.runtime.pool, live.runtime.config)
+            pool = runtime.callers.pool_of(caller)
+            return explained_call(model, tokens, pool, runtime.config)
         except LookupError as error:
             raise HTTPException(404, str(error)) from error
 
@@ -154,4 +164,5 @@ def _candidate(
         share=round(share, 3),
         why=None if takes else state.why_not(tokens, now),
         room_in_s=finite(state.available_in_s(tokens, now)),
+        changes=None if state.endpoint.edit is None else str(state.endpoint.edit),
     )
