@@ -48,4 +48,5 @@ def _as_bearer(header: Header) -> Header:
     return (b"authorization", b"Bearer " + value) if name == KEY else header
 
 
-ANTHROPIC = Anthropic("anthropic", "https://api.anthropic.com/v1/")
+# Its list of models has pages of 20 by default.
+ANTHROPIC = Anthropic("anthropic", "https://api.anthropic.com/v1/", free_check="models?limit=1000")

@@ -136,7 +136,7 @@ class Provider:
     the scope of Entra tokens, for vendors that accept them. `fixed_windows`: limits refill all at
     once, and requests are counted over windows of seconds instead of a minute.
     `charges_output_bound`: it counts `max_tokens` in full when a call arrives; others count what
-    is written.
+    is written. `free_check`: a path for health checks, for which it charges nothing.
     """
 
     def __init__(
@@ -149,6 +149,7 @@ class Provider:
         token_scope: str | None = None,
         fixed_windows: bool = False,
         charges_output_bound: bool = False,
+        free_check: str = "models",
     ) -> None:
         self.name = name
         self.base_url = base_url
@@ -157,6 +158,7 @@ class Provider:
         self.token_scope = token_scope
         self.fixed_windows = fixed_windows
         self.charges_output_bound = charges_output_bound
+        self.free_check = free_check
         self._key_header = key_header.encode("ascii")
 
     def __repr__(self) -> str:

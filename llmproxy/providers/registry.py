@@ -51,7 +51,8 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider("mistral", "https://api.mistral.ai/v1/"),
     Provider("moonshot", "https://api.moonshot.ai/v1/", hosts=("api.moonshot.cn",)),
     Provider("nvidia", "https://integrate.api.nvidia.com/v1/"),
-    Provider("openrouter", "https://openrouter.ai/api/v1/"),
+    # It lists its models without a key, so the list proves no key; this path does.
+    Provider("openrouter", "https://openrouter.ai/api/v1/", free_check="key"),
     Provider("perplexity", "https://api.perplexity.ai/"),
     Provider("sambanova", "https://api.sambanova.ai/v1/"),
     Provider("together", "https://api.together.xyz/v1/", hosts=("api.together.ai",)),

@@ -242,6 +242,17 @@ async def test_anthropic_is_asked_as_its_own_api_wants_it():
 
 
 @bounded()
+async def test_openrouter_is_asked_for_the_key_because_its_list_is_open_to_all():
+    async with scripted(dead()) as cheap, scripted(well()) as dear:
+        config = tiers(cheap, dear)
+        config["model_groups"][0]["models"][0]["provider"] = "openrouter"
+        async with serve(config) as proxy:
+            await ask(proxy.port, body=CHAT)
+            await until(lambda: lines(cheap, "GET"))
+            assert cheap.received[-1].line == "GET /v1/key HTTP/1.1"
+
+
+@bounded()
 async def test_the_only_endpoint_of_a_group_is_shown_as_it_is_though_calls_still_try_it():
     script = dead()
     async with scripted(script) as vendor:

@@ -27,10 +27,6 @@ MAX_BYTES = 8 * 1024 * 1024  # OpenRouter's list of models has about one
 USER_AGENT = f"llmproxy/{llmproxy.__version__} health-check".encode("ascii")
 HEADERS = [(b"accept", b"application/json"), (b"user-agent", USER_AGENT)]
 
-# OpenRouter lists its models without a key, so the list proves no key; this path does.
-PATHS = {"openrouter": "key"}
-ANTHROPIC = "anthropic"  # its list has pages of 20 by default
-
 
 class _Model(msgspec.Struct):
     id: str = ""
@@ -48,13 +44,12 @@ def target_of(endpoint: Endpoint, mode: str) -> bytes:
     """Return the request target of a check. `mode`: `free`, or the operator's path."""
     if mode != FREE:
         return mode.encode("ascii")
-    provider = endpoint.provider
-    query = b"limit=1000" if provider.name == ANTHROPIC else b""
-    return provider.target(endpoint, _route(endpoint), query)
+    query = endpoint.provider.free_check.partition("?")[2].encode("ascii")
+    return endpoint.provider.target(endpoint, _route(endpoint), query)
 
 
 def _route(endpoint: Endpoint) -> Route:
-    return route_to(PATHS.get(endpoint.provider.name, "models"), "GET")
+    return route_to(endpoint.provider.free_check.partition("?")[0], "GET")
 
 
 async def look_at(
