@@ -43,6 +43,7 @@ from llmproxy.protocols import (
 from llmproxy.providers import endpoints_of
 from llmproxy.routing.strategies import Strategies
 from llmproxy.runtime import LiveConfig
+from llmproxy.runtime.process_state import OpenOwners
 from llmproxy.serving import Batteries, HealthCheckOpener
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def installed(
         fallbacks=_fallbacks(),
         admission=_admission(),
         heartbeat=_heartbeat(),
+        owners=_owners(),
         telemetry=telemetry,
         web_pages=_web_pages(),
         open_admin=_opening_of_admin(slot, reloader) if needed_by_admin else None,
@@ -190,6 +192,14 @@ def _heartbeat() -> Callable[[float | None], Heartbeat] | None:
     from llmproxy.batteries.signs_of_life import SignsOfLife  # noqa: PLC0415
 
     return SignsOfLife
+
+
+def _owners() -> OpenOwners | None:
+    if not _has("owners"):
+        return None
+    from llmproxy.batteries.owners import OwnerRegistries  # noqa: PLC0415
+
+    return OwnerRegistries().open
 
 
 def _web_pages() -> WebPages | None:

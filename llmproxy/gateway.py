@@ -17,17 +17,27 @@ async def answer(request: Request, runtime: Runtime, client: Client, record: Cal
     Raises a GatewayError. If `client.started` by then, the client has already received an error.
     """
     async with runtime.intake.read(request, record) as call:
-        group = runtime.callers.pool_of(call.caller).group_for(call)
-        record.group = group.name
+        pool, owners = runtime.callers.pool_of(call.caller), runtime.owners
+        stateful = None if owners is None else owners.answering(call, pool)
+        group = None if stateful is not None else pool.group_for(call)
         async with runtime.heartbeat.during(call, client, record) as downstream:
-            cache = runtime.cache
-            if cache is not None and (lookup := cache.lookup(call, group, record)):
-                # From the cache, from an identical call in flight, or else by `ask`.
-                record.limit_headers = runtime.callers.limit_headers(call)
-                asking = partial(ask, call, group, runtime)
-                await cache.answer(lookup, downstream, record, asking)
-            else:
-                await ask(call, group, runtime, downstream, record)
+            if group is not None:
+                await answer_in(runtime, call, group, downstream, record)
+            elif stateful is not None:  # by the account that keeps what the call names
+                await stateful(downstream, record, partial(answer_in, runtime))
+
+
+async def answer_in(
+    runtime: Runtime, call: Call, group: Group, client: Client, record: CallRecord
+) -> None:
+    """Answer from the cache, from an identical call in flight, or else by `ask`."""
+    record.group, cache = group.name, runtime.cache
+    if cache is not None and (lookup := cache.lookup(call, group, record)):
+        record.limit_headers = runtime.callers.limit_headers(call)
+        asking = partial(ask, call, group, runtime)
+        await cache.answer(lookup, client, record, asking)
+    else:
+        await ask(call, group, runtime, client, record)
 
 
 async def ask(

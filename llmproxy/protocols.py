@@ -60,8 +60,10 @@ PriceList = Callable[[Endpoints], Endpoints]
 AskGroup = Callable[[Call, Group, CallRecord], "GroupAttempts"]
 # Returns what asks further groups of a config, too, from what asks one.
 Fallbacks = Callable[[AskGroup, Config, Pool], AskGroup]
-# Asks the endpoints for an answer and relays it.
+# Asks the endpoints for an answer, AnswerIn those of a group, and relays it.
 Ask = Callable[[Downstream, CallRecord], Awaitable[None]]
+AnswerIn = Callable[[Call, Group, Client, CallRecord], Awaitable[None]]
+AnswerStateful = Callable[[Client, CallRecord, AnswerIn], Awaitable[None]]
 
 
 class GroupAttempts(AbstractAsyncContextManager[Accepted], Protocol):
@@ -228,6 +230,13 @@ class AnswerCaches(Protocol):
 
     def forget(self, group: str | None, stored_before: float | None) -> object:
         """Remove answers from memory: of a group or all, stored before a Unix time or all."""
+
+
+class Owners(Protocol):
+    """Knows which account keeps which file, batch or response."""
+
+    def answering(self, call: Call, pool: Pool) -> AnswerStateful | None:
+        """Return what answers a call that names or creates such things; None for other calls."""
 
 
 class Telemetry(Protocol):

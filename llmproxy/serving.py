@@ -61,6 +61,7 @@ class Batteries(RuntimeBatteries):
             ("hedge_after_s", "hedging", self.hedging, settings.hedge_after_s),
             ("strategy", "strategies", self.strategies, strategies - set(WEIGHTED)),
             ("max_in_flight", "admission", self.admission, bounds & settings.model_fields_set),
+            ("state_file", "owners", self.owners, settings.state_file),
             ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
             ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
             ("admin_key", "admin", self.open_admin, settings.admin_key),

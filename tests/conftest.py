@@ -4,7 +4,14 @@ How long one example takes does not matter: Hypothesis' default of 200 ms depend
 machine is doing.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
+
+# What a proxy remembers beside its config (docs/state.md) is no business of who runs the tests.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="llmproxy-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 try:
     from hypothesis import HealthCheck, Phase, settings

@@ -262,6 +262,12 @@ class GeneralSettings(Section):
         description="Largest size of `call_file`. Then the oldest calls make room for the newest, "
         "and are counted as lost.",
     )
+    state_file: Text | None = Field(
+        default=None,
+        description="A SQLite file that remembers which account keeps which file, batch or stored "
+        "response, if no Redis server is shared. `off`: memory only. Default: `state.sqlite` in "
+        "STATE_DIRECTORY, XDG_STATE_HOME/llmproxy or ~/.local/state/llmproxy.",
+    )
     tracing: Tracing | None = Field(
         default=None,
         description="Send a span for each call and each attempt to an OpenTelemetry collector. "

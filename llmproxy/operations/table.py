@@ -48,6 +48,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     alike. `uses_tokens`: its calls count against limits of tokens; False where they only count
     them. `span_name`: OpenTelemetry's `gen_ai.operation.name`; None = the path's first segment.
     `answer`: the member that holds the answer to a POST; without it, a 200 is a failed attempt.
+    `stored`: whether the answer of a POST is kept if it does not say so (`store`); None: no choice.
     """
 
     dialect: Dialect = OPAQUE
@@ -60,6 +61,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     uses_tokens: bool = True
     span_name: str | None = None
     answer: str | None = None
+    stored: bool | None = None
 
 
 UNKNOWN = Operation()
@@ -72,6 +74,12 @@ _COSTLY_OR_KEPT = Operation(
 )
 _BELOW_POST = Operation(methods=ONLY_POST)
 _ACCOUNT = Operation(bound_to_account=ANY)
+# What an account keeps under ids: the path is their list, or creates one.
+_KEPT = """
+assistants/ audio/voice_consents/ audio/voices/ batches/ containers/ conversations/ evals/ files/
+fine-tuning/ fine_tuning/ fine_tuning/checkpoints/ fine_tuning/jobs/ realtime/calls/
+realtime/client_secrets/ realtime/sessions/ threads/ threads/runs/ uploads/ vector_stores/
+"""
 
 OPERATIONS: dict[str, Operation] = {
     # Chat completions, and the older completions of text
@@ -83,6 +91,7 @@ OPERATIONS: dict[str, Operation] = {
         family="chat",
         span_name="chat",
         answer="choices",
+        stored=False,
     ),
     "chat/completions/": _ACCOUNT,
     "completions": Operation(
@@ -110,6 +119,7 @@ OPERATIONS: dict[str, Operation] = {
         family="responses",
         span_name="chat",
         answer="output",
+        stored=True,
     ),
     "responses/": Operation(dialect=RESPONSES, bound_to_account=ANY),
     "responses/compact": Operation(dialect=RESPONSES, replay=Replay.SAFE),
@@ -162,24 +172,14 @@ OPERATIONS: dict[str, Operation] = {
     "images/edits": _COSTLY,
     "images/generations": _COSTLY,
     "images/variations": _COSTLY,
-    "videos": Operation(bound_to_account=frozenset(("GET",))),
+    "videos": Operation(bound_to_account=frozenset(("GET",)), stored=True),
     "videos/": _ACCOUNT,
     # Models
     "models/": Operation(
         bound_to_account=frozenset(("DELETE",)), answered_here=frozenset(("GET", "HEAD"))
     ),
-    # What an account keeps
-    "assistants/": _ACCOUNT,
-    "batches/": _ACCOUNT,
-    "containers/": _ACCOUNT,
-    "conversations/": _ACCOUNT,
-    "evals/": _ACCOUNT,
-    "files/": _ACCOUNT,
-    "fine-tuning/": _ACCOUNT,
-    "fine_tuning/": _ACCOUNT,
-    "threads/": _ACCOUNT,
-    "uploads/": _ACCOUNT,
-    "vector_stores/": _ACCOUNT,
+    **dict.fromkeys(_KEPT.split(), _ACCOUNT),
+    "fine_tuning/alpha/graders/": _BELOW_POST,
     # WebSockets, which the proxy does not serve yet
     "realtime/": UNKNOWN,
 }

@@ -56,14 +56,7 @@ class Pool:
         """Return the group that a call is for. Raises ClientError if no group serves its model."""
         group = self.group_named(call.model) or self._without_wildcard(call)
         if call.bound_to_account and len(group.states) > 1:
-            raise ClientError(
-                f"This {call.method} /{call.route.path} uses ids that live in one account, "
-                f"and the model group '{group.name}' has {len(group.states)} endpoints. This "
-                "version cannot determine which one is meant: give such calls a group with a "
-                "single endpoint.",
-                status=501,
-                code="account_bound_path",
-            )
+            raise _cannot_tell(call, f"the group '{group.name}' has {len(group.states)} endpoints")
         return group
 
     def unknown(self, model: str) -> ClientError:
@@ -84,12 +77,15 @@ class Pool:
         if call.bound_to_account or call.method in ("GET", "HEAD", "DELETE"):
             if len(self.groups) == 1:
                 return next(iter(self.groups.values()))
-            raise ClientError(
-                f"{call.method} /{call.route.path} names no model, and this proxy has several "
-                f"model groups ({names}) but none called '*', which serves such calls.",
-                status=501,
-                code="account_bound_path",
-            )
+            raise _cannot_tell(call, f"of the groups {names} none is called '*'")
         raise ClientError(
             f"You must provide a model parameter. This proxy serves: {names}.", param="model"
         )
+
+
+def _cannot_tell(call: Call, why: str) -> ClientError:
+    message = (
+        f"{call.method} /{call.route.path} is about what one account keeps, and {why}: without "
+        "`llmproxy.batteries.owners`, the proxy cannot tell which account is meant."
+    )
+    return ClientError(message, status=501, code="account_bound_path")

@@ -20,6 +20,7 @@ from llmproxy.protocols import (
     Heartbeat,
     Hedging,
     Masking,
+    Owners,
     ParameterEdits,
     PeerConnector,
     PriceList,
@@ -35,6 +36,8 @@ from llmproxy.routing.strategies import Strategies
 Acquire = Callable[
     [AsyncExitStack, tuple[str, object], AbstractAsyncContextManager[Any]], Awaitable[Any]
 ]
+# Opens the owners of what accounts keep, with the environment of the process.
+OpenOwners = Callable[[GeneralSettings, Mapping[str, str]], AbstractAsyncContextManager[Owners]]
 
 
 async def enter(
@@ -63,6 +66,7 @@ class RuntimeBatteries:
     fallbacks: Fallbacks | None = None
     admission: Callable[[], Admission] | None = None
     heartbeat: Callable[[float | None], Heartbeat] | None = None
+    owners: OpenOwners | None = None
     acquire: Acquire | None = None
 
     def check(self, config: Config) -> None:

@@ -11,10 +11,10 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from llmproxy.config import Config, Price, Timeouts
+from llmproxy.config import Config, Price, Timeouts, server_settings
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.pipeline.failover.attempt import AttemptMaker
-from llmproxy.protocols import AnswerCache, Credentials, PeerConnector, Peers
+from llmproxy.protocols import AnswerCache, Credentials, Owners, PeerConnector, Peers
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoints
 from llmproxy.rules.prices import Prices
@@ -35,6 +35,7 @@ class Resources:
     attempts: AttemptMaker
     cache: AnswerCache | None
     peers: Peers | None
+    owners: Owners | None
     close: Callable[[], Awaitable[None]]
 
 
@@ -64,7 +65,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
     timeouts = settings.timeouts
     async with AsyncExitStack() as held:
         client = await acquire(held, ("upstream", timeouts), _client(timeouts, process))
-        credentials = cache = peers = None
+        credentials = cache = peers = owners = None
         if (make := process.batteries.credentials) is not None:
             credentials = await acquire(held, ("entra", None), _credentials(make))
         if (caches := process.batteries.caches) is not None:
@@ -75,6 +76,9 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
         ):
             opening = _peers(config, process, connector)
             peers = await acquire(held, ("peers", made_from), opening)
+        if (open_owners := process.batteries.owners) is not None:
+            key = "owners", (settings.state_file, server_settings(settings))
+            owners = await acquire(held, key, open_owners(settings, process.environ))
         return Resources(
             config,
             endpoints,
@@ -82,6 +86,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
             AttemptMaker(client, credentials, timeouts, masking=masking),
             cache=cache,
             peers=peers,
+            owners=owners,
             close=held.pop_all().aclose,
         )
 

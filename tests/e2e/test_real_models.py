@@ -215,7 +215,7 @@ def test_an_answer_to_an_earlier_response_is_refused_by_us_before_it_reaches_the
 ):
     with pytest.raises(openai.APIStatusError) as said:
         through.responses.create(model=GROUP, input="And?", previous_response_id="resp_1")
-    assert (said.value.status_code, said.value.code) == (501, "account_bound_path")
+    assert (said.value.status_code, said.value.code) == (404, "unknown_id")
     assert said.value.response.headers["x-llmproxy-error-source"] == "proxy"
 
 

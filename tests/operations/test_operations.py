@@ -82,7 +82,10 @@ uploads/u_1/parts       opaque     unsafe  *       any   never          other   
 vector_stores           opaque     unsafe  *       any   never          other        vector_stores
 vector_stores/v_1       opaque     unsafe  *       any   never          other        vector_stores
 realtime                opaque     unsafe  -       any   never          other        realtime
-realtime/sessions       opaque     unsafe  -       any   never          other        realtime
+realtime/sessions       opaque     unsafe  *       any   never          other        realtime
+realtime/calls/r_1      opaque     unsafe  *       any   never          other        realtime
+audio/voices/v_1        opaque     unsafe  *       any   never          other        audio
+fine_tuning/alpha/graders/run opaque unsafe - POST never other fine_tuning
 whatever                opaque     unsafe  -       any   never          other        whatever
 whatever/comes/next     opaque     unsafe  -       any   never          other        whatever
 """

@@ -33,7 +33,7 @@ def test_ids_that_live_in_one_account_need_a_group_of_one():
         with pytest.raises(ClientError) as caught:
             refusing.group_for(call(None, **files))
         assert (caught.value.status, caught.value.code) == (501, "account_bound_path")
-        assert "single endpoint" in caught.value.message or "'*'" in caught.value.message
+        assert "2 endpoints" in caught.value.message or "'*'" in caught.value.message
 
 
 def test_a_caller_with_some_groups_neither_sees_the_others_nor_reaches_them_by_the_wildcard():

@@ -230,14 +230,12 @@ async def test_a_call_that_creates_something_is_sent_once():
 
 @pytest.mark.parametrize("field", ["previous_response_id", "conversation"])
 @bounded()
-async def test_a_call_that_continues_another_is_refused_where_it_might_reach_the_wrong_account(
-    field,
-):
+async def test_a_call_that_continues_another_is_refused_where_nobody_knows_the_account(field):
     async with scripted(GOOD) as first, scripted(GOOD) as second:
         body = {"model": "gpt-4.1", "input": "and then?", field: "id_1"}
         async with serve_proxy(group_of(first, second)) as proxy:
             reply = await ask(proxy.port, "/v1/responses", body)
-            assert (reply.status, reply.error["code"]) == (501, "account_bound_path")
+            assert (reply.status, reply.error["code"]) == (404, "unknown_id")
             assert not first.received + second.received
             fresh = await ask(proxy.port, "/v1/responses", {**body, field: None})
             assert fresh.status == 200

@@ -19,7 +19,11 @@ LLMPROXY = str(Path(sys.executable).with_name("llmproxy"))
 READY_WITHIN_S = 20
 ENDS_WITHIN_S = 10
 # The environment without the API keys of the person who runs the tests.
-BARE = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+BARE = {
+    name: os.environ[name]
+    for name in ("PATH", "HOME", "LANG", "XDG_STATE_HOME")
+    if name in os.environ
+}
 
 
 @dataclass

@@ -23,7 +23,9 @@ def with_fallbacks(ask: AskGroup, config: Config, pool: Pool) -> AskGroup:
 
     def ask_groups(call: Call, group: Group, record: CallRecord) -> GroupAttempts:
         following = followers.get(group.name)
-        if following is None or call.bound_to_account:
+        # A part of a group was chosen for what its account keeps (batteries/owners).
+        is_part = pool.groups.get(group.name) is not group
+        if following is None or call.bound_to_account or is_part:
             return ask(call, group, record)
         return AttemptsInTurn(ask, following, call, group, record)
 

@@ -64,7 +64,9 @@ def _body_for(call: Call, endpoint: Endpoint, record: CallRecord) -> bytes | Upl
     body, edit = call.body, endpoint.edit
     # Azure's paths name the model and override the body; only the classic style reads them.
     model = endpoint.model or (None if endpoint.deployment else call.route.model)
-    if model is not None and model != call.model_in_body:
+    written = call.model_in_body
+    # Calls about what an account keeps have no model, unless they name one.
+    if model is not None and model != written and (written or not call.route.bound_to_account):
         if not isinstance(body, bytes):
             return body.renamed(model)
         body = with_model(body, model) if body else body

@@ -1,0 +1,95 @@
+"""Which calls keep or name something that one account keeps, and what answers them."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from llmproxy.batteries.owners.accounts import Accounts
+from llmproxy.batteries.owners.context import CallContext
+from llmproxy.batteries.owners.ids import (
+    ITEM_REFERENCE,
+    files_named_in,
+    ids_named_in,
+    items_named_in,
+    reasoning_in,
+    stores,
+)
+from llmproxy.batteries.owners.inference import InferenceCall, Mentions
+from llmproxy.batteries.owners.lists import Cursors
+from llmproxy.batteries.owners.registry import Registry
+from llmproxy.batteries.owners.stored import StoredCall
+from llmproxy.calls import Call
+from llmproxy.operations.dialects import CHAT, MESSAGES, OPAQUE, RESPONSES
+from llmproxy.protocols import AnswerStateful
+from llmproxy.routing import Group, Pool
+
+WITHOUT_BODY = frozenset(("GET", "HEAD", "DELETE"))
+
+
+class StateOwners:
+    """Sends calls to the accounts that keep what they name (an `Owners` of the core)."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._cursors = Cursors()
+        self._accounts: WeakKeyDictionary[Pool, Accounts] = WeakKeyDictionary()
+
+    def answering(self, call: Call, pool: Pool) -> AnswerStateful | None:
+        """Return what answers a call that creates, names or lists what an account keeps; None for
+        all other calls."""
+        route, opaque = call.route, call.route.operation.dialect is OPAQUE
+        if route.bound_to_account or (opaque and route.operation.stored):
+            return StoredCall(self._context(call, pool), self._cursors).answer
+        if call.method == "POST":
+            return None if opaque else self._inference(call, pool)
+        if call.method in WITHOUT_BODY and call.model is None and pool.group_named(None) is None:
+            return StoredCall(self._context(call, pool), self._cursors).answer
+        return None
+
+    def accounts_of(self, pool: Pool) -> Accounts:
+        """Return the accounts of a pool."""
+        accounts = self._accounts.get(pool)
+        if accounts is None:
+            accounts = self._accounts[pool] = Accounts(pool)
+        return accounts
+
+    def _context(self, call: Call, pool: Pool) -> CallContext:
+        return CallContext(call, pool, self.accounts_of(pool), self.registry)
+
+    def _inference(self, call: Call, pool: Pool) -> AnswerStateful | None:
+        accounts = self.accounts_of(pool)
+        if not (accounts.several or call.caller is not None or call.bound_to_account):
+            return None
+        group = pool.group_named(call.model)
+        if group is None or not isinstance(call.body, bytes):
+            return None
+        mentions = self._mentions(call, call.body, group, accounts)
+        if mentions is None:
+            return None
+        return InferenceCall(self._context(call, pool), group, mentions).answer
+
+    def _mentions(
+        self, call: Call, body: bytes, group: Group, accounts: Accounts
+    ) -> Mentions | None:
+        """Return what a call names and creates; None if its answer may come from any endpoint, and
+        need not be read."""
+        dialect, stored = call.route.dialect, call.route.operation.stored
+        several = accounts.in_group(group) > 1
+        creates = stored is not None and stores(body, usually=stored)
+        learns = several and dialect is not CHAT
+        named: list[str] = []
+        items: list[str] = []
+        reasoning: list[str] = []
+        if (several or call.caller is not None) and self.registry:
+            named = files_named_in(body) if dialect is CHAT else ids_named_in(body)
+            if dialect is RESPONSES:
+                items = items_named_in(body)
+                if body.find(ITEM_REFERENCE) >= 0:
+                    named, items = named + items, []
+            if several and dialect in (RESPONSES, MESSAGES):
+                reasoning = reasoning_in(body)
+        elif call.bound_to_account:
+            named = ids_named_in(body)
+        if not (named or items or reasoning or creates or learns or call.bound_to_account):
+            return None
+        return Mentions(named, items, reasoning, creates=creates, several=several)

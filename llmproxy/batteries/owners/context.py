@@ -1,0 +1,73 @@
+"""One call, what is known of the accounts that it may use, and what is learned from its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from llmproxy.batteries.owners.accounts import Accounts, Owner
+from llmproxy.batteries.owners.learning import LearningClient
+from llmproxy.batteries.owners.refusals import two_accounts, unknown_id
+from llmproxy.batteries.owners.registry import Registry
+from llmproxy.calls import Call
+from llmproxy.protocols import Client
+from llmproxy.record import CallRecord
+from llmproxy.routing import Pool
+
+
+class CallContext(msgspec.Struct, frozen=True):
+    """What the answering of one call works with."""
+
+    call: Call
+    pool: Pool
+    accounts: Accounts
+    registry: Registry
+
+    async def owner_of(self, named: Collection[str], *, certain: bool) -> tuple[str, Owner] | None:
+        """Return the first of the ids that is known, and its owner; None if none is.
+
+        Raises ClientError for an id of another caller, and for ids of two accounts.
+        """
+        found = await self.registry.find(named, certain=certain)
+        for id, owner in found.items():
+            if not self.may_use(owner):
+                raise unknown_id(id)
+        accounts = {self.accounts.account_now(owner) or owner.account for owner in found.values()}
+        if len(accounts) > 1:
+            by_account = {owner.account: (id, owner) for id, owner in found.items()}
+            raise two_accounts(dict(by_account.values()))
+        return next(iter(found.items()), None)
+
+    def may_use(self, owner: Owner) -> bool:
+        """Whether something belongs to the call's caller, or to nobody."""
+        return owner.caller is None or owner.caller == self.call.caller
+
+    def learning(
+        self,
+        client: Client,
+        record: CallRecord,
+        ids_in: Callable[[bytes], list[str]],
+        *,
+        caller: str | None,
+    ) -> LearningClient:
+        """Return a client that notes the ids of an answer for the account that gives it.
+
+        `caller`: whose they are; None: nobody's.
+        """
+
+        def learn(text: bytes) -> None:
+            self._note(ids_in(text), record, caller)
+
+        def located(header: bytes) -> None:
+            id = header.decode("latin-1").partition("?")[0].rpartition("/")[2]
+            self._note([id], record, caller)
+
+        return LearningClient(client, learn, located)
+
+    def _note(self, ids: Collection[str], record: CallRecord, caller: str | None) -> None:
+        """Note that the account of the endpoint that answers keeps these."""
+        group = record.fallback or record.group
+        owner = self.accounts.owner_of(group, record.endpoint, caller)
+        if owner is not None:
+            self.registry.note(ids, owner)

@@ -1,0 +1,151 @@
+"""Which ids a call names, and which ones an answer tells of. Pure rules over bytes.
+
+A body is searched for the keys under which vendors write ids (`id`, `*_id`, `*_ids`, `*_file`,
+`container`, `conversation`); it is never decoded. Inside a JSON string a quotation mark is escaped,
+so `_id"` followed by a colon is a key. What is found may be something else than an id of an account
+(a `call_id`, a client's own metadata): it counts only if it is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from hashlib import blake2b
+from urllib.parse import unquote
+
+import msgspec
+
+from llmproxy.operations.table import OPERATIONS
+
+MAX_FOUND = 2000  # keys of one kind in one body
+# An id that a vendor has given: one word, with a digit or a separator, neither short nor long.
+_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.:-]{3,199}")
+_QUOTED = re.compile(rb'\s*:\s*"([^"\\]{4,200})"')
+_QUOTED_OR_IN_OBJECT = re.compile(rb'\s*:\s*(?:\{\s*"id"\s*:\s*)?"([^"\\]{4,200})"')
+_LIST = re.compile(rb"\s*:\s*\[([^\]\[{}]{0,40000})\]")
+_MEMBER = re.compile(rb'"([^"\\]{4,200})"')
+_LONG = re.compile(rb'\s*:\s*"([^"\\]{16,})"')
+
+# Keys under which an id of an account stands, and what may stand before the `_id`.
+_FILE_KEYS = (b'file"', b'container"', b'conversation"', b'voice"', b'_model"')
+_NOT_OF_ACCOUNT = (b"call", b"tool_use", b"user", b"request", b"organization", b"project")
+_STORE = re.compile(rb'"store"\s*:\s*(true|false)')
+_MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
+ITEM_REFERENCE = b'"item_reference"'
+
+
+class StatePlace(msgspec.Struct, frozen=True):
+    """Where a path leads among what accounts keep.
+
+    `collection`: the path of the list, such as `files` or `fine_tuning/jobs`. `id`: the first one
+    in the path; None: the path is the collection itself. `ids`: all segments that may be ids.
+    """
+
+    collection: str
+    id: str | None = None
+    ids: tuple[str, ...] = ()
+
+
+def place_of(path: str) -> StatePlace | None:
+    """Return the place of a path without `/v1/`; None if it leads to nothing that is kept."""
+    segments = path.split("/")
+    for length in range(len(segments), 0, -1):
+        collection = "/".join(segments[:length])
+        row = OPERATIONS.get(collection + "/")
+        if row is not None:
+            below = [unquote(segment) for segment in segments[length:]]
+            place = StatePlace(collection, below[0] if below else None, tuple(below[::2]))
+            return place if row.bound_to_account else None
+    return None
+
+
+def ids_named_in(body: bytes) -> list[str]:
+    """Return what a body names by keys that only ids have, each once: `file_ids`, `container`."""
+    found = dict.fromkeys(_under_id_keys(body))
+    for key in _FILE_KEYS:
+        found |= dict.fromkeys(_after(body, key, _QUOTED_OR_IN_OBJECT))
+    found |= dict.fromkeys(_in_lists(body))
+    return _as_text(found)
+
+
+def files_named_in(body: bytes) -> list[str]:
+    """Return the files that a chat call names."""
+    return _as_text(dict.fromkeys(_after(body, b'file_id"', _QUOTED)))
+
+
+def items_named_in(body: bytes) -> list[str]:
+    """Return the values of the key `id`, each once: of items of a conversation, and others."""
+    return _as_text(dict.fromkeys(_after(body, b'"id"', _QUOTED)))
+
+
+def ids_in_answer(body: bytes) -> list[str]:
+    """Return every id that an answer tells of."""
+    found = dict.fromkeys(_after(body, b'"id"', _QUOTED))
+    found |= dict.fromkeys(_under_id_keys(body))
+    for key in _FILE_KEYS:
+        found |= dict.fromkeys(_after(body, key, _QUOTED_OR_IN_OBJECT))
+    found |= dict.fromkeys(_in_lists(body))
+    return _as_text(found)
+
+
+def reasoning_in(body: bytes) -> list[str]:
+    """Return a short name for each piece of reasoning that only the account that made it can read:
+    `encrypted_content`, a thinking block's `signature`, the `data` of redacted thinking."""
+    found = dict.fromkeys(_after(body, b'"encrypted_content"', _LONG))
+    found |= dict.fromkeys(_after(body, b'"signature"', _LONG))
+    if body.find(b'"redacted_thinking"') >= 0:
+        found |= dict.fromkeys(_after(body, b'"data"', _LONG))
+    return [name_of_secret(value) for value in found]
+
+
+def name_of_secret(value: bytes) -> str:
+    """Return a name under which something is remembered that must not be kept itself."""
+    return "~" + blake2b(value, digest_size=15).hexdigest()
+
+
+def stores(body: bytes, *, usually: bool) -> bool:
+    """Whether the account keeps the answer to a call. `usually`: where the body does not say so."""
+    said = list(_STORE.finditer(body)) if body.find(b'"store"') >= 0 else []
+    return said[-1][1] == b"true" if said else usually
+
+
+def model_hint(text: bytes) -> str | None:
+    """Return the first model that is named anywhere, as in the first line of a batch."""
+    found = _MODEL.search(text)
+    return None if found is None else found[1].decode("utf-8", "replace")
+
+
+def _under_id_keys(body: bytes) -> Iterator[bytes]:
+    """Yield the values of keys that end in `_id`."""
+    for at in _places(body, b'_id"'):
+        found = _QUOTED.match(body, at + 4)
+        if found is not None and not body.endswith(_NOT_OF_ACCOUNT, max(0, at - 16), at):
+            yield found[1]
+
+
+def _in_lists(body: bytes) -> Iterator[bytes]:
+    """Yield the members of lists whose keys end in `ids` or `files`."""
+    for key in (b'ids"', b'files"'):
+        for members in _after(body, key, _LIST):
+            yield from _MEMBER.findall(members)
+
+
+def _after(body: bytes, key: bytes, value: re.Pattern[bytes]) -> Iterator[bytes]:
+    for at in _places(body, key):
+        found = value.match(body, at + len(key))
+        if found is not None:
+            yield found[1]
+
+
+def _places(body: bytes, key: bytes) -> Iterator[int]:
+    """Yield where a key is found. `find` runs at the speed of memory, which `re` does not."""
+    at = body.find(key)
+    for _ in range(MAX_FOUND):
+        if at < 0:
+            return
+        yield at
+        at = body.find(key, at + 1)
+
+
+def _as_text(found: dict[bytes, None]) -> list[str]:
+    return [value.decode("ascii") for value in found if _ID.fullmatch(value)]

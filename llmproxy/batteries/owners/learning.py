@@ -1,0 +1,159 @@
+"""Clients in front of the client's: one learns which ids an answer tells of, one keeps the answer.
+
+Learning costs a search per piece of a JSON answer, and per event of a stream that may tell of an
+id. Bytes pass on first, and unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llmproxy.calls import Headers
+from llmproxy.protocols import Client
+from llmproxy.rules.encoding import readable
+
+MAX_LEARNED_BYTES = 8 * 1024 * 1024  # of a JSON answer: a list of ten thousand files
+# Events of a stream after the first that may tell of something: the items of a response, what a
+# message's thinking is signed with, the container that it ran code in.
+TELLING = (
+    b"output_item.done",
+    b"response.completed",
+    b"signature_delta",
+    b"redacted_thinking",
+    b'"container"',
+    b'"file_id"',
+)
+
+Learn = Callable[[bytes], None]
+
+
+class LearningClient:
+    """A Client that shows a copy of what it passes on to `learn`, if it is a success in JSON or a
+    stream. `located`: called with the `location` header of an answer that has one.
+
+    `begun`: the answer has begun, so no other one may follow.
+    """
+
+    __slots__ = (
+        "_client",
+        "_encoding",
+        "_is_stream",
+        "_learn",
+        "_located",
+        "_parts",
+        "_size",
+        "begun",
+    )
+
+    def __init__(self, client: Client, learn: Learn, located: Learn) -> None:
+        self._client = client
+        self._learn = learn
+        self._located = located
+        self._parts: list[bytes] | None = None  # None: nothing is learned from this answer
+        self._size = 0
+        self._encoding = b""
+        self._is_stream = False
+        self.begun = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is still connected."""
+        return self._client.connected
+
+    @property
+    def started(self) -> bool:
+        """Whether the status line has been written."""
+        return self._client.started
+
+    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
+        """Begin the answer."""
+        self._client.start(status, headers, length=length)
+        self.begun = True
+        named = dict(headers)
+        if status < 300:
+            kind = named.get(b"content-type", b"")
+            self._encoding = named.get(b"content-encoding", b"")
+            self._is_stream = kind.startswith(b"text/event-stream") and not self._encoding
+            if self._is_stream or (b"json" in kind and b"jsonl" not in kind):
+                self._parts = []
+            if location := named.get(b"location"):
+                self._located(location)
+
+    def write(self, chunk: bytes) -> bool:
+        """Write the next bytes."""
+        parts = self._parts
+        if parts is not None:
+            if not self._is_stream:
+                self._size += len(chunk)
+                if self._size <= MAX_LEARNED_BYTES:
+                    parts.append(chunk)
+            elif not parts or any(chunk.find(word) >= 0 for word in TELLING):
+                if not parts:
+                    parts.append(b"")
+                self._learn(chunk)
+        return self._client.write(chunk)
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough."""
+        await self._client.drain()
+
+    def finish(self) -> None:
+        """Learn from a whole answer before the client may have it."""
+        if self._parts and not self._is_stream and self._size <= MAX_LEARNED_BYTES:
+            body = b"".join(self._parts)
+            if self._encoding:
+                body = readable(body, self._encoding, max_bytes=MAX_LEARNED_BYTES) or b""
+            self._learn(body)
+        self._client.finish()
+
+    def abort(self) -> None:
+        """Close the connection."""
+        self._client.abort()
+
+    def keep_call(self, on_leave: Callable[[], None]) -> None:
+        """Let the call continue when the client leaves."""
+        self._client.keep_call(on_leave)
+
+
+class CapturingClient:
+    """A Client that keeps the answer. `client`: whom it is for."""
+
+    __slots__ = ("_client", "body", "status")
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.status = 0
+        self.body = bytearray()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is still connected."""
+        return self._client.connected
+
+    @property
+    def started(self) -> bool:
+        """Whether the answer has begun."""
+        return self.status > 0
+
+    def start(self, status: int, headers: Headers, *, length: int | None) -> None:
+        """Note the status."""
+        del headers, length
+        self.status = status
+
+    def write(self, chunk: bytes) -> bool:
+        """Keep the next bytes."""
+        self.body += chunk
+        return True
+
+    async def drain(self) -> None:
+        """Do nothing: what it keeps is bounded by what an account lists on one page."""
+
+    def finish(self) -> None:
+        """Do nothing: the call's end says that the answer is complete."""
+
+    def abort(self) -> None:
+        """Do nothing: the call's error says it."""
+
+    def keep_call(self, on_leave: Callable[[], None]) -> None:
+        """Let the call continue when the client leaves."""
+        self._client.keep_call(on_leave)
