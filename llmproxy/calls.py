@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from llmproxy.operations import Replay, Route, Usage
-from llmproxy.streams import BodyReader, Form, Mask, UpstreamResponse, unmasked
+from llmproxy.streams import BodyReader, Form, Mask, Upload, UpstreamResponse, unmasked
 from llmproxy.streams import Header as Header  # noqa: PLC0414 - what reads a call reads headers
 from llmproxy.streams import Headers as Headers  # noqa: PLC0414
 
@@ -35,6 +35,20 @@ class Request(msgspec.Struct, frozen=True):
     client: str
     received_at: float  # seconds of time.monotonic
     from_browser: bool
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A request as it goes upstream.
+
+    `head` holds the rendered header lines (each ended by CRLF) without framing; `target` is path
+    and query. `fresh`: use a new connection, because the request must not be sent twice.
+    """
+
+    method: bytes
+    target: bytes
+    head: bytes
+    body: bytes | Upload
+    fresh: bool = False
 
 
 class Waiting(Protocol):

@@ -130,12 +130,12 @@ def _parameters() -> ParameterEdits | None:
     return with_edits
 
 
-def _credentials() -> Callable[[], Credentials] | None:
-    if not _has("entra"):
+def _credentials() -> Credentials | None:
+    if not _has("credentials"):
         return None
-    from llmproxy.batteries.entra import EntraCredentials  # noqa: PLC0415
+    from llmproxy.batteries.credentials import CloudCredentials  # noqa: PLC0415
 
-    return EntraCredentials
+    return CloudCredentials()
 
 
 def _hedging() -> Callable[[], Hedging] | None:

@@ -75,13 +75,13 @@ class GroupAttempts(AbstractAsyncContextManager[Accepted], Protocol):
 
 
 class Credentials(Protocol):
-    """A source of short-lived credentials (Entra tokens)."""
+    """The identities at clouds (tokens, signatures), and the requests that clouds want."""
 
-    async def headers(self, endpoint: Endpoint) -> tuple[Header, ...]:
-        """Return the credential to send now. Raises CredentialRejected if it cannot get one."""
+    def check(self, config: Config, *, file: str) -> None:
+        """Raise ConfigError, naming the file, for an identity that an endpoint cannot have."""
 
-    def close(self) -> None:
-        """Release what it has open."""
+    def authorized(self, endpoints: Endpoints) -> Endpoints:
+        """Return endpoints with the `authorize` of those whose requests need it."""
 
 
 class Heartbeat(Protocol):

@@ -47,6 +47,8 @@ class Batteries(RuntimeBatteries):
             raise ConfigError(missing)
         if self.telemetry is not None:
             self.telemetry.check(config, file=file)
+        if self.credentials is not None:
+            self.credentials.check(config, file=file)
 
     def _missing_in_settings(self, config: Config, file: str) -> Iterator[Problem]:
         settings = config.general_settings
@@ -79,10 +81,9 @@ class Batteries(RuntimeBatteries):
         if self.parameters is None and any(entry.changes_parameters for entry in entries):
             remedy = "remove them from the endpoints"
             yield _missing(file, "drop, rename, ...", "parameters", remedy)
-        if self.credentials is None and any(
-            entry.params.azure_ad_token_provider for entry in entries
-        ):
-            yield _missing(file, "azure_ad_token_provider", "entra", "use api_key")
+        if self.credentials is None and any(entry.params.token_source for entry in entries):
+            keys = "azure_ad_token_provider, credentials"
+            yield _missing(file, keys, "credentials", "use api_key")
 
 
 def _missing(

@@ -44,9 +44,9 @@ class Params(Section):
 
     api_key: Secret | None = Field(
         default=None,
-        description="The endpoint's credential, best as `os.environ/NAME`. Without it (and without "
-        "`azure_ad_token_provider`) the client's own credential is passed on, unless there are "
-        "`callers`.",
+        description="The endpoint's credential, best as `os.environ/NAME`. Without it, "
+        "`azure_ad_token_provider` and `credentials` the client's own credential is passed on, "
+        "unless there are `callers`.",
     )
     base_url: Url | None = Field(
         default=None,
@@ -92,6 +92,17 @@ class Params(Section):
         description="Microsoft Entra instead of `api_key`: which identity to ask for tokens. Needs "
         "the extra `llmproxy[entra]`.",
     )
+    credentials: Text | None = Field(
+        default=None,
+        description="An identity instead of `api_key`: `aws` or `aws:PROFILE` for Bedrock (needs "
+        "the extra `llmproxy[bedrock]`), `google` or `google:KEY_FILE` for Vertex AI (needs the "
+        "extra `llmproxy[vertex]`).",
+    )
+
+    @property
+    def token_source(self) -> str | None:
+        """The identity that requests are sent as; None: with a key, or the client's own."""
+        return self.azure_ad_token_provider or self.credentials
 
 
 class ModelEntry(Section):

@@ -74,13 +74,6 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
     shown = f"[{host}]" if ":" in host else host
     credential, extra = _headers(params, provider)
     query = _query(params, provider)
-    token_source = params.azure_ad_token_provider
-    if token_source is not None and provider.token_scope is None:
-        _refuse(
-            f"azure_ad_token_provider with provider {provider.name!r}, which takes no such tokens.",
-            "Write provider: azure if this is an Azure resource, or use api_key.",
-            *("params", "azure_ad_token_provider"),
-        )
     return Endpoint(
         group=name,
         name=entry.name or host,
@@ -95,8 +88,7 @@ def _endpoint(group: ModelGroup, entry: ModelEntry) -> Endpoint:
         host_header=(shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}").encode("ascii"),
         prefix=_prefix(provider, parts.path),
         credential=credential,
-        token_scope=provider.token_scope if token_source is not None else None,
-        token_source=token_source,
+        token_source=params.token_source,
         extra_headers=extra,
         extra_header_names=frozenset(name for name, _ in extra),
         query=query,

@@ -1,6 +1,6 @@
 """Azure OpenAI: the classic style, with the deployment in the path, and the newer v1 style.
 
-Addresses, keys and token scopes: docs/facts/upstreams.md, "Azure OpenAI" (November 2026).
+Addresses and keys: docs/facts/upstreams.md, "Azure OpenAI" (November 2026).
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 from llmproxy.operations import Route
 from llmproxy.providers.base import Endpoint, Provider
 
-HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
-V1_SCOPE = "https://ai.azure.com/.default"
-CLASSIC_SCOPE = "https://cognitiveservices.azure.com/.default"
+HOSTS = ("*.openai.azure.com", "*.services.ai.azure.com", "*.cognitiveservices.azure.com")
 
 # Operations whose path names the deployment; all others belong to the resource.
 _DEPLOYMENT_OPERATIONS = frozenset(("chat/completions", "completions", "embeddings"))
@@ -36,14 +34,12 @@ AZURE = Provider(
     "azure",
     hosts=HOSTS,
     key_header="api-key",
-    token_scope=V1_SCOPE,
     fixed_windows=True,
     charges_output_bound=True,
 )
 AZURE_CLASSIC = AzureClassic(
     "azure-classic",
     key_header="api-key",
-    token_scope=CLASSIC_SCOPE,
     fixed_windows=True,
     charges_output_bound=True,
 )

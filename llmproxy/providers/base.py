@@ -6,7 +6,7 @@ error response to an UpstreamError. Representations never contain a credential.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote, unquote_plus, urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote_plus, urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from llmproxy.calls import Call, Header, Headers, header_lines
+from llmproxy.calls import Call, Header, Headers, Outgoing, header_lines
 from llmproxy.config import Limits, Price
 from llmproxy.errors import Answer, UpstreamError
 from llmproxy.operations import Dialect, EventKind, Route
@@ -38,6 +38,9 @@ _ONLY_API_VERSION = b"api-version="
 # Changes the parameters in a JSON body; returns the body, and the changes in words ("": none). Its
 # `str` says what it may change.
 EditBody = Callable[[bytes], tuple[bytes, str]]
+# Returns a request as an endpoint wants it, and the credential that it has added. Raises
+# CredentialRejected if it cannot get one.
+Authorize = Callable[[Outgoing], Awaitable[tuple[Outgoing, tuple[Header, ...]]]]
 
 NO_PRICE_LIST = "this installation has no `llmproxy.batteries.price_list`"
 
@@ -47,11 +50,12 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     `model`: the model name to send; None = the client's, or as `model_pattern` says. `prefix`:
     the path of the base URL, without a trailing slash. `credential`: the headers that authenticate
-    us; without them and without a `token_source`, the client's own key is sent. `token_source`,
-    `token_scope`: the source and the scope of Entra tokens. `query`: parameters of every request,
-    encoded. `deployment`: that of Azure's classic paths, percent-encoded. `limits`: the operator's
-    limits. `price`: of its model, or why it is not known. `mask`: for what may quote what we send.
-    `edit`: changes the parameters of calls; None = they are sent as they are.
+    us; without them and without a `token_source` (an identity at a cloud) the client's own key is
+    sent. `query`: parameters of every request, encoded. `deployment`: that of Azure's classic
+    paths, percent-encoded. `limits`: the operator's limits. `price`: of its model, or why it is not
+    known. `mask`: for what may quote what we send. `edit`: changes the parameters of calls; None =
+    they are sent as they are. `authorize`: adds a token or a signature to a request, or addresses
+    it as this vendor wants it; None = it is sent as it is.
     """
 
     group: str
@@ -66,7 +70,6 @@ class Endpoint(msgspec.Struct, frozen=True):
     host_header: bytes
     prefix: bytes
     credential: tuple[Header, ...] = ()
-    token_scope: str | None = None
     token_source: str | None = None
     extra_headers: tuple[Header, ...] = ()
     extra_header_names: frozenset[bytes] = frozenset()
@@ -77,6 +80,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     price: Price | str = NO_PRICE_LIST
     mask: Mask = unmasked
     edit: EditBody | None = None
+    authorize: Authorize | None = None
     model_pattern: str | None = None
 
     def named(self, model: str, group: str) -> Endpoint:
@@ -130,11 +134,11 @@ class Provider:
     subclasses override what differs.
 
     `base_url`: the default base URL; None = the operator must set one. `hosts`: host names beside
-    its own, by which endpoints without `provider` are recognised; one that begins with a dot is a
-    suffix. A server of this machine (http) is not recognised by its address.
-    `key_header`: `authorization` (as Bearer), or a header that takes the bare key. `token_scope`:
-    the scope of Entra tokens, for vendors that accept them. `fixed_windows`: limits refill all at
-    once, and requests are counted over windows of seconds instead of a minute.
+    its own, by which endpoints without `provider` are recognised; `*` stands for any characters. A
+    server of this machine (http) is not recognised by its address.
+    `key_header`: `authorization` (as Bearer), or a header that takes the bare key.
+    `fixed_windows`: limits refill all at once, and requests are counted over windows of seconds
+    instead of a minute.
     `charges_output_bound`: it counts `max_tokens` in full when a call arrives; others count what
     is written. `free_check`: a path for health checks, for which it charges nothing.
     """
@@ -146,7 +150,6 @@ class Provider:
         *,
         hosts: Sequence[str] = (),
         key_header: str = "authorization",
-        token_scope: str | None = None,
         fixed_windows: bool = False,
         charges_output_bound: bool = False,
         free_check: str = "models",
@@ -155,7 +158,6 @@ class Provider:
         self.base_url = base_url
         own = urlsplit(base_url or "")
         self.hosts = (*hosts, own.hostname or "") if own.scheme == "https" else tuple(hosts)
-        self.token_scope = token_scope
         self.fixed_windows = fixed_windows
         self.charges_output_bound = charges_output_bound
         self.free_check = free_check

@@ -6,6 +6,8 @@ are part of the configuration's contract: rows may be added, not renamed.
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 from msgspec.structs import replace
 
 from llmproxy.config import OPENAI_BASE_URL
@@ -14,7 +16,7 @@ from llmproxy.providers.azure import AZURE, AZURE_CLASSIC
 from llmproxy.providers.base import Provider
 from llmproxy.providers.error_responses import ErrorResponse
 
-OPENAI = Provider("openai", OPENAI_BASE_URL, hosts=(".api.openai.com",), charges_output_bound=True)
+OPENAI = Provider("openai", OPENAI_BASE_URL, hosts=("*.api.openai.com",), charges_output_bound=True)
 # Any other server that speaks OpenAI's API, and every address that is not recognised.
 GENERIC = Provider("generic")
 
@@ -36,7 +38,12 @@ PROVIDERS: tuple[Provider, ...] = (
     Alibaba(
         "alibaba",
         "https://dashscope-intl.aliyuncs.com/compatible-mode/v1/",
-        hosts=(".aliyuncs.com",),
+        hosts=("*.aliyuncs.com",),
+    ),
+    Provider(
+        "bedrock",
+        hosts=("bedrock-runtime*.amazonaws.com", "bedrock-mantle.*.api.aws"),
+        charges_output_bound=True,
     ),
     Provider("cerebras", "https://api.cerebras.ai/v1/"),
     Provider("cloudflare", hosts=("api.cloudflare.com", "gateway.ai.cloudflare.com")),
@@ -56,6 +63,7 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider("perplexity", "https://api.perplexity.ai/"),
     Provider("sambanova", "https://api.sambanova.ai/v1/"),
     Provider("together", "https://api.together.xyz/v1/", hosts=("api.together.ai",)),
+    Provider("vertex", hosts=("*aiplatform.googleapis.com", "aiplatform.*.rep.googleapis.com")),
     Provider("xai", "https://api.x.ai/v1/"),
     Provider("zai", "https://api.z.ai/api/paas/v4/", hosts=("open.bigmodel.cn",)),
     # Self-hosted servers, on their usual ports of this machine.
@@ -72,7 +80,6 @@ def by_host(host: str) -> Provider:
     """Return the provider of an address by its host, ignoring case."""
     host = host.lower().rstrip(".")
     for provider in PROVIDERS:
-        for known in provider.hosts:
-            if host.endswith(known) if known.startswith(".") else host == known:
-                return provider
+        if any(fnmatchcase(host, known) for known in provider.hosts):
+            return provider
     return GENERIC

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from llmproxy.config import Config, Price, Timeouts, server_settings
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.pipeline.failover.attempt import AttemptMaker
-from llmproxy.protocols import AnswerCache, Credentials, Owners, PeerConnector, Peers
+from llmproxy.protocols import AnswerCache, Owners, PeerConnector, Peers
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoints
 from llmproxy.rules.prices import Prices
@@ -51,6 +51,8 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
             group: tuple(replace(endpoint, mask=masking.mask_of(endpoint)) for endpoint in row)
             for group, row in endpoints.items()
         }
+    if (credentials := process.batteries.credentials) is not None:
+        endpoints = credentials.authorized(endpoints)
     if (with_edits := process.batteries.parameters) is not None:
         endpoints = with_edits(config, endpoints)
     if (with_list_prices := process.batteries.price_list) is not None:
@@ -65,9 +67,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
     timeouts = settings.timeouts
     async with AsyncExitStack() as held:
         client = await acquire(held, ("upstream", timeouts), _client(timeouts, process))
-        credentials = cache = peers = owners = None
-        if (make := process.batteries.credentials) is not None:
-            credentials = await acquire(held, ("entra", None), _credentials(make))
+        cache = peers = owners = None
         if (caches := process.batteries.caches) is not None:
             key = "cache", caches.opened_with(settings)
             cache = await acquire(held, key, caches.open(settings))
@@ -83,7 +83,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
             config,
             endpoints,
             prices,
-            AttemptMaker(client, credentials, timeouts, masking=masking),
+            AttemptMaker(client, timeouts, masking=masking),
             cache=cache,
             peers=peers,
             owners=owners,
@@ -101,12 +101,6 @@ async def _client(timeouts: Timeouts, process: ProcessState) -> AsyncIterator[Up
     tunnels = None if make is None else make(environ)
     with closing(UpstreamClient(timeouts, tunnels=tunnels)) as client:
         yield client
-
-
-@asynccontextmanager
-async def _credentials(make: Callable[[], Credentials]) -> AsyncIterator[Credentials]:
-    with closing(make()) as credentials:
-        yield credentials
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ Verdicts and retries are decided in the pipeline.
 """
 
 from llmproxy.upstream.client import UpstreamClient
-from llmproxy.upstream.connection import Outgoing
 from llmproxy.upstream.response import Response
 
-__all__ = ["Outgoing", "Response", "UpstreamClient"]
+__all__ = ["Response", "UpstreamClient"]

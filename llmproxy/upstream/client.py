@@ -13,10 +13,11 @@ import ssl
 from collections.abc import Callable
 from functools import partial
 
+from llmproxy.calls import Outgoing
 from llmproxy.config import Timeouts
 from llmproxy.protocols import Tunnels
 from llmproxy.providers.base import Endpoint
-from llmproxy.upstream.connection import Outgoing, StaleConnection
+from llmproxy.upstream.connection import StaleConnection
 from llmproxy.upstream.dialer import Dialer, OriginAddress
 from llmproxy.upstream.origin import Origin
 from llmproxy.upstream.resolver import Resolver, system_lookup

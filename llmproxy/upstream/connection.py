@@ -24,11 +24,11 @@ from time import monotonic
 from typing import Any, Protocol, cast
 
 import httptools
-import msgspec
 
 from llmproxy.aio.watchdog import Watchdog
+from llmproxy.calls import Outgoing
 from llmproxy.errors import GatewayError, Phase, TimedOut, UpstreamError, UpstreamFailed
-from llmproxy.streams import Headers, Upload
+from llmproxy.streams import Headers
 from llmproxy.upstream.request_body import BodyOnItsWay, BufferedBody, UploadTask
 from llmproxy.upstream.response import Response, content_of
 
@@ -40,20 +40,6 @@ READ_BUFFER = memoryview(bytearray(64 * 1024))
 STALE_S = 0.15
 # Up to this size, copying a body behind its head is cheaper than a second write.
 JOIN_BYTES = 64 * 1024
-
-
-class Outgoing(msgspec.Struct, frozen=True):
-    """A request as it goes upstream.
-
-    `head` holds the rendered header lines (each ended by CRLF) without framing; `target` is path
-    and query. `fresh`: use a new connection, because the request must not be sent twice.
-    """
-
-    method: bytes
-    target: bytes
-    head: bytes
-    body: bytes | Upload
-    fresh: bool = False
 
 
 class StaleConnection(Exception):

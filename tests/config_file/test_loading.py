@@ -215,6 +215,11 @@ SAID = [
     ),
     (
         4,
+        entry("params: {base_url: https://r, credentials: aws, api_key: k}"),
+        "found both api_key and credentials",
+    ),
+    (
+        4,
         entry("params: {azure_ad_token_provider: cli}"),
         "a token for Azure would go to another vendor",
     ),

@@ -217,9 +217,10 @@ def test_a_group_with_fallbacks_is_refused_without_them():
         Batteries().check(Config.model_validate(config))
 
 
-def test_a_config_that_needs_entra_tokens_is_refused_without_them():
-    params = {"base_url": "https://r.openai.azure.com/openai/v1/", "azure_ad_token_provider": "cli"}
+@pytest.mark.parametrize("key", ["azure_ad_token_provider", "credentials"])
+def test_a_config_that_needs_an_identity_is_refused_without_the_battery(key):
+    params = {"base_url": "https://r.openai.azure.com/openai/v1/", key: "cli"}
     groups = [{"model_group": "m", "models": [{"params": params}]}]
     config = Config.model_validate({"model_groups": groups})
-    with pytest.raises(ConfigError, match=r"has no `llmproxy\.batteries\.entra`"):
+    with pytest.raises(ConfigError, match=r"has no `llmproxy\.batteries\.credentials`"):
         Batteries().check(config, file="test.yaml")

@@ -45,6 +45,13 @@ def refusal(**entry: object) -> str:
         ("https://api.anthropic.com/v1/", "anthropic"),
         ("https://generativelanguage.googleapis.com/v1beta/openai/", "gemini"),
         ("https://openrouter.ai/api/v1", "openrouter"),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1", "bedrock"),
+        ("https://bedrock-runtime-fips.us-east-1.amazonaws.com", "bedrock"),
+        ("https://bedrock-mantle.us-east-1.api.aws/v1", "bedrock"),
+        ("https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5", "vertex"),
+        ("https://aiplatform.googleapis.com/v1/projects/p/locations/global", "vertex"),
+        ("https://aiplatform.eu.rep.googleapis.com/v1/projects/p/locations/eu", "vertex"),
+        ("https://ec2-1-2-3-4.compute-1.amazonaws.com/v1", "generic"),
         ("http://127.0.0.1:8000/v1", "generic"),
         ("https://notopenai.azure.com.example.org/v1", "generic"),
         ("https://evil-api.openai.com.example.org/v1", "generic"),
@@ -182,22 +189,12 @@ def test_default_query_has_the_last_word_on_the_version():
     assert endpoint(params=params).query == b"api-version=preview"
 
 
-@pytest.mark.parametrize(
-    ("params", "scope"),
-    [
-        (CLASSIC, "https://cognitiveservices.azure.com/.default"),
-        ({"base_url": "https://e.openai.azure.com/openai/v1/"}, "https://ai.azure.com/.default"),
-    ],
-)
-def test_an_entra_token_is_asked_for_the_styles_own_scope(params, scope):
-    found = endpoint(model="m", params={**params, "azure_ad_token_provider": "managed_identity"})
-    assert (found.token_source, found.token_scope) == ("managed_identity", scope)
+@pytest.mark.parametrize("key", ["azure_ad_token_provider", "credentials"])
+def test_an_identity_stands_in_place_of_a_key(key):
+    found = endpoint(model="m", params={**CLASSIC, key: "cli"})
+    assert found.token_source == "cli"
     assert found.has_own_credential
-
-
-def test_an_entra_token_never_goes_to_another_vendor():
-    params = {"base_url": "https://api.groq.com/openai/v1", "azure_ad_token_provider": "default"}
-    assert "groq" in refusal(params=params)
+    assert found.account != endpoint(model="m", params=CLASSIC).account
 
 
 # ---- credentials and headers

@@ -100,11 +100,13 @@ class Proxy:
 
 
 @asynccontextmanager
-async def serve_proxy(config, environ=None, *, path=None, health_checks=None, without=()):
+async def serve_proxy(
+    config, environ=None, *, path=None, health_checks=None, credentials=None, without=()
+):
     """Serve a config (YAML text, or the same as Python values) on a free port.
 
-    `path`: the config file, for tests that reload it. Nothing else does. `health_checks`: instead
-    of those that are installed. `without`: batteries that are not installed.
+    `path`: the config file, for tests that reload it. Nothing else does. `health_checks`,
+    `credentials`: instead of those that are installed. `without`: batteries that are not installed.
     """
     text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
     reloader = None
@@ -120,6 +122,8 @@ async def serve_proxy(config, environ=None, *, path=None, health_checks=None, wi
     batteries = replace(batteries, **dict.fromkeys(without))
     if health_checks is not None:
         batteries = replace(batteries, health_checks=health_checks)
+    if credentials is not None:
+        batteries = replace(batteries, credentials=credentials)
     events = RecordedEvents()
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listening.setblocking(False)

@@ -9,10 +9,11 @@ import pytest
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.tunnel import ProxyTunnels
 from llmproxy.batteries.tunnel.connect import proxy_for
+from llmproxy.calls import Outgoing
 from llmproxy.config import Timeouts
 from llmproxy.errors import ConnectFailed
 from llmproxy.providers import endpoints_of
-from llmproxy.upstream import Outgoing, UpstreamClient
+from llmproxy.upstream import UpstreamClient
 from tests.support.certificates import Authority
 from tests.support.run import bounded
 from tests.support.vendor import always, http, scripted

@@ -8,10 +8,11 @@ from time import monotonic
 import pytest
 
 from llmproxy.batteries.config_file import parse_config
+from llmproxy.calls import Outgoing
 from llmproxy.config import Timeouts
 from llmproxy.errors import ConnectFailed, TimedOut, UpstreamFailed
 from llmproxy.providers import endpoints_of
-from llmproxy.upstream import Outgoing, UpstreamClient
+from llmproxy.upstream import UpstreamClient
 from llmproxy.upstream.resolver import Resolver
 from tests.support.certificates import Authority
 from tests.support.run import bounded

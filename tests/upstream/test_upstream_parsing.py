@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from llmproxy.calls import Outgoing
 from llmproxy.errors import UpstreamFailed
-from llmproxy.upstream.connection import Outgoing, UpstreamConnection
+from llmproxy.upstream.connection import UpstreamConnection
 from tests.support.examples import examples
 
 GET = Outgoing(b"GET", b"/", b"host: x\r\n", b"")

@@ -79,6 +79,11 @@ def _azure(entry: object, path: Path) -> Iterator[Conflict]:
 
 
 def _credentials(params: object, path: Path) -> Iterator[Conflict]:
+    if get(params, "credentials") is not None:
+        for other in ("api_key", "azure_ad_token_provider"):
+            if get(params, other) is not None:
+                found = f"found both {other} and credentials."
+                yield Conflict((*path, "credentials"), found, "Keep one of the two.")
     if get(params, "azure_ad_token_provider") is None:
         return
     here: Path = (*path, "azure_ad_token_provider")

@@ -11,6 +11,8 @@ from llmproxy.providers.registry import BY_NAME
 
 # What people write for a provider -> its name here.
 _ALIASES = {
+    "amazon": "bedrock",
+    "aws": "bedrock",
     "bigmodel": "zai",
     "chatgpt": "openai",
     "claude": "anthropic",
@@ -27,7 +29,7 @@ _ALIASES = {
     "nvidia_nim": "nvidia",
     "openai_compatible": "generic",
     "qwen": "alibaba",
-    "vertex": "gemini",
+    "vertex_ai": "vertex",
     "workers_ai": "cloudflare",
     "zhipu": "zai",
 }

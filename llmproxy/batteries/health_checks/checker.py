@@ -135,10 +135,7 @@ class HealthChecks:
         """Return what a check finds; None if this machine has no connection or memory for it."""
         maker, until = runtime.resources.attempts, monotonic() + self._pace.timeout_s
         try:
-            credential = await maker.credential_of(endpoint)
-            finding = await look_at(
-                maker.client, endpoint, mode, credential=credential, until=until
-            )
+            finding, credential = await look_at(maker.client, endpoint, mode, until=until)
         except UpstreamError as failure:  # no token
             return failure
         except Overload:

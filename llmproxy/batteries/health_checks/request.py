@@ -14,13 +14,13 @@ import msgspec
 
 import llmproxy
 from llmproxy.batteries.health_checks.findings import Answered, Finding
-from llmproxy.calls import Header
+from llmproxy.calls import Header, Outgoing
 from llmproxy.errors import Answer, UpstreamError, UpstreamFailed
 from llmproxy.operations import Route
 from llmproxy.operations.table import route_to
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.encoding import readable
-from llmproxy.upstream import Outgoing, Response, UpstreamClient
+from llmproxy.upstream import Response, UpstreamClient
 
 FREE = "free"
 MAX_BYTES = 8 * 1024 * 1024  # OpenRouter's list of models has about one
@@ -57,15 +57,19 @@ async def look_at(
     endpoint: Endpoint,
     mode: str,
     *,
-    credential: tuple[Header, ...],
     until: float,
-) -> Finding:
-    """Send a check and return what it found, no later than `until`.
+) -> tuple[Finding, tuple[Header, ...]]:
+    """Send a check and return what it found, no later than `until`, and the credential sent.
 
-    Raises Overload if this machine has no descriptors or memory for it.
+    Raises Overload if this machine has no descriptors or memory for it, CredentialRejected without
+    a token.
     """
+    credential = endpoint.credential
     head = endpoint.provider.head(endpoint, _route(endpoint), HEADERS, credential)
     outgoing = Outgoing(b"GET", target_of(endpoint, mode), head, b"")
+    if endpoint.authorize is not None:
+        outgoing, added = await endpoint.authorize(outgoing)
+        credential += added
     try:
         response = await client.send(endpoint, outgoing, until=until)
         try:
@@ -74,8 +78,8 @@ async def look_at(
             response.close()
     except UpstreamError as failure:
         failure.endpoint = endpoint.name
-        return failure
-    return _meaning(answer, endpoint, mode, has_key=bool(credential))
+        return failure, credential
+    return _meaning(answer, endpoint, mode, has_key=bool(credential)), credential
 
 
 async def _body(response: Response, until: float) -> bytes:

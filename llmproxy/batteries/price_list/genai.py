@@ -17,6 +17,7 @@ LISTED = {
     "azure": "azure",
     "azure-classic": "azure",
     "anthropic": "anthropic",
+    "bedrock": "aws",
     "cerebras": "cerebras",
     "cloudflare": "cloudflare",
     "cohere": "cohere",
@@ -29,6 +30,7 @@ LISTED = {
     "openrouter": "openrouter",
     "perplexity": "perplexity",
     "together": "together",
+    "vertex": "google",
     "xai": "x-ai",
     "zai": "zai",
 }
@@ -47,6 +49,8 @@ def list_price(provider: str, model: str) -> Price | str:
         from genai_prices import Usage, calc_price  # noqa: PLC0415 - an extra, and slow to import
     except ImportError:
         return "the list of prices is missing (pip install 'llmproxy[prices]')"
+    if provider == "vertex":
+        model = model.removeprefix("google/")  # the list has the names of Google's own API
     try:
         prices = calc_price(Usage(), model, provider_id=listed).model_price
     except LookupError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from time import monotonic
 
-from llmproxy.calls import Accepted, Call, Header
+from llmproxy.calls import Accepted, Call
 from llmproxy.config import Timeouts
 from llmproxy.errors import (
     Answer,
@@ -33,7 +33,7 @@ from llmproxy.pipeline.failover.answerless import (
 from llmproxy.pipeline.failover.beginning import HOLDING, Holding, StreamBeginning
 from llmproxy.pipeline.failover.outgoing import outgoing_request, withholds_key
 from llmproxy.pipeline.failover.unread import MAX_FAILURE_BYTES, read_into
-from llmproxy.protocols import Credentials, Masking
+from llmproxy.protocols import Masking
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
 from llmproxy.upstream import Response, UpstreamClient
@@ -48,12 +48,11 @@ LAST_MOMENT_S = 0.05  # before the end of the client's patience, to begin the an
 class AttemptMaker:
     """Makes attempts. Keeps no state between them."""
 
-    __slots__ = ("_holding", "_timeouts", "client", "credentials", "masking")
+    __slots__ = ("_holding", "_timeouts", "client", "masking")
 
     def __init__(
         self,
         client: UpstreamClient,
-        credentials: Credentials | None,
         timeouts: Timeouts,
         holding: Holding = HOLDING,
         *,
@@ -62,16 +61,16 @@ class AttemptMaker:
         self.masking = masking
         self._holding = holding
         self.client = client
-        self.credentials = credentials
         self._timeouts = timeouts
 
     async def make(self, call: Call, endpoint: Endpoint, record: CallRecord) -> Accepted:
         """Make one attempt. Raises an UpstreamError with the endpoint's name."""
         credential = endpoint.credential
         try:
-            if endpoint.token_source is not None:
-                credential = await self.credential_of(endpoint)
             outgoing = outgoing_request(call, endpoint, credential, record)
+            if endpoint.authorize is not None:
+                outgoing, added = await endpoint.authorize(outgoing)
+                credential += added
             until = call.deadline_at
             first_byte_s = self._first_byte_s(call, endpoint)
             if first_byte_s is not None:
@@ -103,12 +102,6 @@ class AttemptMaker:
             if isinstance(shown, TimedOut) and monotonic() >= call.deadline_at:
                 shown.phase = "total"  # the client's patience says nothing about the endpoint
             raise shown from error.__cause__
-
-    async def credential_of(self, endpoint: Endpoint) -> tuple[Header, ...]:
-        """Return the credential to send now. Raises CredentialRejected without a token."""
-        if endpoint.token_source is None or self.credentials is None:
-            return endpoint.credential
-        return await self.credentials.headers(endpoint)
 
     def _first_byte_s(self, call: Call, endpoint: Endpoint) -> float | None:
         """Return the operator's limit; None if there is none, and silence is no failure."""

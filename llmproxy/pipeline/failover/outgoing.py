@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from llmproxy.calls import Call, Header, Headers
+from llmproxy.calls import Call, Header, Headers, Outgoing
 from llmproxy.operations import Replay
 from llmproxy.protocols import Upload
 from llmproxy.providers.base import BARE_KEYS, Endpoint
@@ -12,7 +12,6 @@ from llmproxy.record import CallRecord
 from llmproxy.rules.body import with_model
 from llmproxy.rules.headers import onward, upstream_headers
 from llmproxy.steps import Changed
-from llmproxy.upstream import Outgoing
 
 UNSAFE = Replay.UNSAFE  # compared for every call; the attribute of an enum is slow
 KEY_HEADERS = BARE_KEYS | {b"authorization"}

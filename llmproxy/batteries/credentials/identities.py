@@ -1,0 +1,174 @@
+"""The identities that a config names: checked with it, and kept from one config to the next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
+from time import time
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from llmproxy.batteries.credentials.aws import aws_keys, region_of, service_of
+from llmproxy.batteries.credentials.entra import SCOPES, entra_token
+from llmproxy.batteries.credentials.google import google_token
+from llmproxy.batteries.credentials.renewed import Lasting, Renewed
+from llmproxy.batteries.credentials.requests import (
+    BedrockRequests,
+    EntraRequests,
+    VertexRequests,
+)
+from llmproxy.config import Config
+from llmproxy.errors import ConfigError, Problem
+from llmproxy.providers import endpoints_of
+from llmproxy.providers.base import Authorize, Endpoint, Endpoints
+
+T = TypeVar("T")
+
+IDENTITY = re.compile(r"(aws|google)(?::(.+))?")
+PROVIDER_OF = {"aws": "bedrock", "google": "vertex"}
+# The extra of each kind of identity, its package, and the module that it brings.
+EXTRAS = {
+    "azure_ad_token_provider": ("entra", "azure-identity", "azure.identity"),
+    "aws": ("bedrock", "botocore", "botocore"),
+    "google": ("vertex", "google-auth", "google.auth"),
+}
+_VERTEX_ROOT = re.compile(rb"/v1(?:beta1)?/projects/[^/]+/locations/[^/]+")
+_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}")
+
+IsInstalled = Callable[[str], bool]
+
+
+def is_installed(module: str) -> bool:
+    """Return whether a module can be imported, without importing it."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # nor its parent
+        return False
+
+
+class CloudCredentials:
+    """Owns the tokens and keys of a process, one for each identity.
+
+    `sources`: what fetches them, by kind.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Callable[..., Callable[[], Lasting[Any]]]] | None = None,
+        *,
+        wall: Callable[[], float] = time,
+        is_installed: IsInstalled = is_installed,
+    ) -> None:
+        self._sources: dict[str, Callable[..., Callable[[], Lasting[Any]]]] = {
+            "entra": entra_token,
+            "aws": aws_keys,
+            "google": google_token,
+            **(sources or {}),
+        }
+        self._wall = wall
+        self._is_installed = is_installed
+        self._renewed: dict[tuple[str, ...], Renewed[Any]] = {}
+
+    def check(self, config: Config, *, file: str) -> None:
+        """Raise ConfigError, naming the file, for an identity that an endpoint cannot have."""
+        problems = list(self._problems(config, file))
+        if problems:
+            raise ConfigError(problems)
+
+    def authorized(self, endpoints: Endpoints) -> Endpoints:
+        """Return endpoints with the `authorize` of those whose requests need it."""
+        return {group: tuple(map(self._authorized, row)) for group, row in endpoints.items()}
+
+    def _authorized(self, endpoint: Endpoint) -> Endpoint:
+        authorize = self._authorize_of(endpoint)
+        return endpoint if authorize is None else replace(endpoint, authorize=authorize)
+
+    def _authorize_of(self, endpoint: Endpoint) -> Authorize | None:
+        source, provider = endpoint.token_source, endpoint.provider.name
+        detail = None if source is None else source.partition(":")[2] or None
+        if provider == "bedrock":
+            host = endpoint.host
+            return BedrockRequests(
+                endpoint.prefix,
+                b"/v1" if service_of(host) == "bedrock-mantle" else b"/openai/v1",
+                f"{endpoint.scheme}://{endpoint.host_header.decode('ascii')}",
+                service_of(host),
+                region_of(host),
+                None if source is None else self._kept("AWS keys", "aws", detail),
+            )
+        if provider == "vertex":
+            root = _VERTEX_ROOT.match(endpoint.prefix)
+            return VertexRequests(
+                endpoint.prefix,
+                root[0] if root is not None else endpoint.prefix,
+                endpoint.query,
+                None if source is None else self._kept("Google token", "google", detail),
+            )
+        if source is None:
+            return None
+        return EntraRequests(self._kept("Entra token", "entra", source, SCOPES[provider]))
+
+    def _kept(self, what: str, kind: str, *details: str | None) -> Renewed[Any]:
+        """Return the value of an identity, the same for every config."""
+        key = (kind, *(detail or "" for detail in details))
+        if key not in self._renewed:
+            fetch = self._sources[kind](*details)
+            self._renewed[key] = Renewed(what, fetch, self._wall)
+        return self._renewed[key]
+
+    def _problems(self, config: Config, file: str) -> Iterator[Problem]:
+        endpoints = endpoints_of(config, file=file)
+        for number, group in enumerate(config.model_groups):
+            for index, endpoint in enumerate(endpoints[group.model_group]):
+                params = group.models[index].params
+                named = params.azure_ad_token_provider is not None
+                key = "azure_ad_token_provider" if named else "credentials"
+                path = ("model_groups", number, "models", index, "params")
+                for found, remedy, place in self._wrong(endpoint, key):
+                    where = f"endpoint {endpoint.name!r} of {endpoint.group!r}"
+                    yield Problem(file, 0, f"{where}: {found}", remedy, (*path, place))
+
+    def _wrong(self, endpoint: Endpoint, key: str) -> Iterator[tuple[str, str, str]]:
+        """Yield what is wrong with an endpoint's identity and address, the remedy, and the key."""
+        provider, source = endpoint.provider.name, endpoint.token_source
+        kind = key
+        if source is not None and key == "credentials":
+            known = IDENTITY.fullmatch(source)
+            if known is None:
+                remedy = "Write aws, aws:PROFILE, google or google:KEY_FILE."
+                yield f"credentials {source!r} are not known.", remedy, key
+                return
+            kind = known[1]
+            if provider != PROVIDER_OF[kind]:
+                found = f"credentials: {kind} with provider {provider!r}, which does not know them."
+                remedy = f"Write provider: {PROVIDER_OF[kind]} if it is one, or use api_key."
+                yield found, remedy, key
+                return
+        elif source is not None and provider not in SCOPES:
+            yield (
+                f"azure_ad_token_provider with provider {provider!r}, which takes no such tokens.",
+                "Write provider: azure if this is an Azure resource, or use api_key.",
+                key,
+            )
+            return
+        if source is not None:
+            extra, package, module = EXTRAS[kind]
+            if not self._is_installed(module):
+                found = f"{key} needs {package}, which is not installed."
+                yield found, f"Run pip install 'llmproxy[{extra}]', or use api_key.", key
+        yield from _wrong_address(endpoint)
+
+
+def _wrong_address(endpoint: Endpoint) -> Iterator[tuple[str, str, str]]:
+    region = region_of(endpoint.host)
+    if endpoint.provider.name == "bedrock" and region and not _REGION.fullmatch(region):
+        remedy = "Write one such as https://bedrock-runtime.us-east-1.amazonaws.com."
+        yield f"an address with the unknown region {region!r}.", remedy, "base_url"
+    if endpoint.provider.name == "vertex" and not _VERTEX_ROOT.match(endpoint.prefix):
+        yield (
+            "an address of Vertex AI without project and location.",
+            "Write https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/LOCATION.",
+            "base_url",
+        )
