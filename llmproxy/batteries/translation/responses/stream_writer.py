@@ -51,6 +51,8 @@ from llmproxy.operations import sse
 
 Event = dict[str, object]
 
+MAX_ID = 40  # characters of an answer's id that are in the ids of its items; OpenAI takes 64
+
 _CUT_BY = {
     FinishReason.OUTPUT_LIMIT: "max_output_tokens",
     FinishReason.CONTEXT_FULL: "max_output_tokens",
@@ -151,8 +153,9 @@ class ResponsesEventWriter:
         goes_on = isinstance(self._item, MessageItem) and isinstance(part, PlainText | Refusal)
         if self._item is None or not goes_on:
             self._close_item()
-            answer_id = str(self.response.get("id", "")).removeprefix("resp_")
-            self._item = item_for(part, f"{answer_id[-40:]}_{event.index}", self._question.tools)
+            own_id = str(self.response.get("id", "")).rpartition("_")[2]
+            suffix = f"{own_id[-MAX_ID:]}_{event.index}"
+            self._item = item_for(part, suffix, self._question.tools)
             self._tell("response.output_item.added", self._placed({"item": self._item.added()}))
         self._tell_all(self._item.start_part(part))
 
