@@ -113,7 +113,8 @@ _WORDINGS: dict[str, tuple[Wording, ...]] = {
     ),
     "bedrock": (
         Wording(About.TOO_LONG, r"Input is too long for requested model"),
-        Wording(About.MODEL, r"provided model identifier is invalid"),
+        Wording(About.MODEL, r"provided model identifier|access to the model with the specified"),
+        Wording(About.MODEL, r"isn.t supported on this route|with on-demand throughput isn"),
     ),
     "vllm": (
         Wording(About.TOO_LONG, r"longer than the maximum model length|too long to fit into"),

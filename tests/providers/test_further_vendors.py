@@ -9,6 +9,7 @@ from llmproxy.errors import (
     Answer,
     CredentialRejected,
     Misconfigured,
+    OperationRefused,
     Overloaded,
     QuotaExhausted,
     RequestRejected,
@@ -68,6 +69,10 @@ def failure_of(vendor: str, status: int, body: object, **headers: str) -> Upstre
 
 def openai(message, code=None, kind=None):
     return {"error": {"message": message, "type": kind or code, "param": None, "code": code}}
+
+
+def anthropic(kind, message):
+    return {"type": "error", "error": {"type": kind, "message": message}}
 
 
 def cloudflare(code, message):
@@ -135,6 +140,43 @@ UNSERVED = "The requested model 'a/b' is not supported by any provider you have 
 def test_an_error_means_what_its_vendor_says(vendor, status, body, kind):
     failure = failure_of(vendor, status, body)
     assert type(failure) is kind
+
+
+def google(status, message):
+    return [{"error": {"code": 429, "status": status, "message": message}}]
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (429, "Too many tokens, please wait before trying again.", Throttled),
+        (400, "The model `m` isn't supported on this route", Misconfigured),
+        (400, "Invocation of model ID m with on-demand throughput isn't supported.", Misconfigured),
+        (404, "Could not resolve the model from the provided model identifier.", Misconfigured),
+        (403, "You don't have access to the model with the specified model ID.", OperationRefused),
+        (403, "The security token included in the request is expired", CredentialRejected),
+        (403, "The request signature we calculated does not match", CredentialRejected),
+        (503, "Bedrock is unable to process your request.", Overloaded),
+    ],
+)
+def test_bedrock_means_the_same_by_each_of_its_apis(status, words, kind):
+    for body in ({"message": words}, openai(words, kind="x_error"), anthropic("x_error", words)):
+        assert type(failure_of("bedrock", status, body)) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (429, google("RESOURCE_EXHAUSTED", "Resource exhausted. Please try again."), Throttled),
+        (429, google("RESOURCE_EXHAUSTED", "Quota exceeded for base model: x."), Throttled),
+        (404, google("NOT_FOUND", "Publisher Model `p` was not found or you lack"), Misconfigured),
+        (401, google("UNAUTHENTICATED", "Request had invalid credentials."), CredentialRejected),
+        (403, google("PERMISSION_DENIED", "Permission denied on project p."), CredentialRejected),
+        (529, anthropic("overloaded_error", "Overloaded"), Overloaded),
+    ],
+)
+def test_vertex_answers_as_gemini_and_as_anthropic_do(status, body, kind):
+    assert type(failure_of("vertex", status, body)) is kind
 
 
 def test_openai_still_means_an_empty_account_by_the_code_that_alibaba_uses_for_rates():

@@ -102,7 +102,7 @@ async def test_a_resource_that_cannot_be_opened_refuses_the_config(
             reply = await post(proxy, "/admin/reload", {})
             assert (reply.status, "cache_params.path" in reply.json["detail"]) == (422, True)
             assert proxy.runtime is before
-            assert len(proxy.reloader.shared.kinds) == 2
+            assert len(proxy.reloader.shared.kinds) == 3
             assert (await chat(proxy)).status == 200
 
 

@@ -213,7 +213,7 @@ async def test_a_hundred_reloads_leave_nothing_open(tmp_path):
                 assert (await chat(proxy)).status == 200
             await until(lambda: proxy.reloader.retired == 0)
             kinds = sorted(proxy.reloader.shared.kinds)
-            assert kinds == ["cache", "upstream"]
+            assert kinds == ["cache", "owners", "upstream"]
             assert proxy.reloader.loaded.reloads == 100
 
 
