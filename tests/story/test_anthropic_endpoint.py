@@ -202,3 +202,73 @@ async def test_a_streams_usage_is_that_of_its_beginning_and_its_end(deltas):
             await ask(proxy.port, MESSAGES, {**MESSAGE, "stream": True})
             counted = proxy.events.calls[0].record.answer.usage
     assert (counted.input_tokens, counted.output_tokens, counted.cached_tokens) == (15, 12, 5)
+
+
+# ---- batches and files
+
+BATCH = b'{"requests": [ {"custom_id":"a","params":{"model":"gpt-4.1","max_tokens":5}}]}'
+BATCH_ANSWER = {"id": "msgbatch_1", "type": "message_batch", "processing_status": "in_progress"}
+BATCHES = f"{MESSAGES}/batches"
+BETA = ("anthropic-beta", "files-api-2025-04-14")
+
+
+@bounded()
+async def test_a_batch_is_made_once_with_the_key_the_version_and_the_clients_betas():
+    async with scripted(always(http(BATCH_ANSWER))) as vendor:
+        async with serve_proxy(at(vendor, api_key="sk-ant-ours")) as proxy:
+            reply = await ask(proxy.port, f"{BATCHES}?beta=true", BATCH, headers=[BETA])
+    (got,) = vendor.received
+    assert got.line == "POST /v1/messages/batches?beta=true HTTP/1.1"
+    assert (got.body, reply.json) == (BATCH, BATCH_ANSWER)
+    assert credentials(got) == {"x-api-key": "sk-ant-ours"}
+    assert got.header("anthropic-version") == "2023-06-01"
+    assert got.header("anthropic-beta") == BETA[1]
+
+
+@bounded()
+async def test_a_batch_that_may_have_been_made_is_not_made_again():
+    async with scripted(always(http({}, status=500))) as broken:
+        async with scripted(always(http(BATCH_ANSWER))) as spare:
+            config = at(broken, api_key="sk-ant-ours")
+            config["model_groups"][0]["models"].append(
+                {
+                    "name": "spare",
+                    **at(spare, api_key="k")["model_groups"][0]["models"][0],
+                    "tier": 1,
+                }
+            )
+            async with serve_proxy(config) as proxy:
+                reply = await ask(proxy.port, BATCHES, BATCH)
+    assert reply.status == 500
+    assert (len(broken.received), len(spare.received)) == (1, 0)
+
+
+@bounded()
+async def test_the_results_of_a_batch_pass_line_by_line():
+    lines = b'{"custom_id":"a","result":{"type":"succeeded"}}\n{"custom_id":"b","result":{}}\n'
+    results = always(http(lines, content_type="application/x-jsonl"))
+    async with scripted(results) as vendor:
+        async with serve_proxy(at(vendor, api_key="sk-ant-ours")) as proxy:
+            connection = await connect(proxy.port)
+            await connection.send(request(f"{BATCHES}/msgbatch_1/results", method="GET"))
+            reply = await connection.reply()
+    assert reply.body == lines
+    assert vendor.received[0].header("x-api-key") == "sk-ant-ours"
+
+
+@bounded()
+async def test_a_file_is_uploaded_with_the_clients_beta():
+    form = (
+        b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\n'
+        b"content-type: text/plain\r\n\r\nhello\r\n--b--\r\n"
+    )
+    headers = [("content-type", "multipart/form-data; boundary=b"), BETA]
+    async with scripted(always(http({"id": "file_1", "type": "file"}))) as vendor:
+        async with serve_proxy(at(vendor, api_key="sk-ant-ours")) as proxy:
+            reply = await ask(proxy.port, "/v1/files", form, headers=headers)
+    assert reply.json["id"] == "file_1"
+    (got,) = vendor.received
+    assert got.body == form
+    assert credentials(got) == {"x-api-key": "sk-ant-ours"}
+    assert got.header("anthropic-version") == "2023-06-01"
+    assert got.header("anthropic-beta") == BETA[1]
