@@ -127,6 +127,16 @@ def test_a_call_names_its_namespace():
     assert "namespace" not in written(other, tools=(READ,))["output"][0]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [('{"query": "x"}', {"query": "x"}), ("", {}), ("[", {})]
+)
+def test_a_search_for_tools_is_one_of_the_client(arguments, expected):
+    call = ToolCall(id="c", name="tool_search", arguments=arguments)
+    (item,) = written(call, tools=(Tool(name="tool_search", finds_tools=True),))["output"]
+    assert (item["type"], item["execution"]) == ("tool_search_call", "client")
+    assert (item["call_id"], item["arguments"]) == ("c", expected)
+
+
 def test_a_call_without_arguments_has_an_empty_object():
     call = ToolCall(id="c", name="f", arguments="")
     assert written(call)["output"][0]["arguments"] == "{}"

@@ -309,6 +309,22 @@ def test_tools_that_are_added_within_the_conversation_count():
     assert [tool.name for tool in question.tools] == ["files__read", "files__patch"]
 
 
+SEARCH = {"type": "tool_search", "execution": "client", "parameters": {"type": "object"}}
+
+
+def test_a_search_for_tools_by_the_client_is_a_call_and_offers_what_it_found():
+    call = {"type": "tool_search_call", "call_id": "c", "arguments": {"query": "files"}}
+    found = {"type": "tool_search_output", "call_id": "c", "tools": [NAMESPACE]}
+    execution = {"execution": "client", "status": "completed"}
+    items = [{"role": "user", "content": "Hi"}, {**call, **execution}, {**found, **execution}]
+    question = read(tools=[SEARCH], input=[*items, *items[1:]])  # found twice
+    assert question.unknown == ()
+    assert [tool.name for tool in question.tools] == ["tool_search", "files__read", "files__patch"]
+    search, result = question.turns[1].parts[0], question.turns[2].parts[0]
+    assert (search.name, json.loads(search.arguments)) == ("tool_search", {"query": "files"})
+    assert "files__read" in result.content[0].text
+
+
 @pytest.mark.parametrize(
     ("given_choice", "expected"),
     [

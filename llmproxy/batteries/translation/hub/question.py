@@ -40,6 +40,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
         text_format: Of a freeform tool: its grammar, as OpenAI's JSON for it; None = any text.
         namespaced: OpenAI's namespace and the name in it, of which `name` is made. Calls have
             `name`, which only the writer of an answer splits again.
+        finds_tools: The client answers a call with further tools (OpenAI's `tool_search`).
     """
 
     name: str
@@ -49,6 +50,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     freeform: bool = False
     text_format: msgspec.Raw | None = None
     namespaced: tuple[str, str] | None = None
+    finds_tools: bool = False
     cache: CacheMark | None = None
     path: str = ""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+import msgspec
+
 from llmproxy.batteries.translation.hub import (
     PartGrew,
     PlainText,
@@ -54,6 +56,8 @@ def item_for(part: AnyPart, suffix: str, tools: tuple[Tool, ...]) -> OpenItem:
             tool = next((tool for tool in tools if tool.name == part.name), None)
             if part.freeform or (tool is not None and tool.freeform):
                 return CustomCallItem(f"ctc_{suffix}", part, tool)
+            if tool is not None and tool.finds_tools:
+                return SearchCallItem(f"tsc_{suffix}", part)
             return FunctionCallItem(f"fc_{suffix}", part, tool)
 
 
@@ -231,6 +235,47 @@ class FunctionCallItem:
         return {**item, "call_id": self._call.id, **names, "arguments": arguments}
 
 
+class SearchCallItem:
+    """A search for tools, which the client does. Its arguments are told when it is complete."""
+
+    __slots__ = ("_call", "_id", "_said")
+
+    def __init__(self, item_id: str, call: ToolCall) -> None:
+        self._id = item_id
+        self._call = call
+        self._said: list[str] = []
+
+    def added(self) -> Members:
+        """Return the search without arguments."""
+        return {**self._item(_NO_ARGUMENTS), "status": "in_progress"}
+
+    def start_part(self, part: AnyPart) -> Told:
+        """Begin the search."""
+        assert isinstance(part, ToolCall)  # noqa: S101 - see item_for
+        return self._add(part.arguments)
+
+    def grow(self, event: PartGrew) -> Told:
+        """Add to the arguments."""
+        return self._add(event.text)
+
+    def end_part(self) -> Told:
+        """Complete the arguments."""
+        return iter(())
+
+    def done(self) -> Members:
+        """Return the search."""
+        return self._item(object_of("".join(self._said)))
+
+    def _add(self, text: str) -> Told:
+        self._said.append(text)
+        return iter(())
+
+    def _item(self, arguments: msgspec.Raw) -> Members:
+        item = {"id": self._id, "type": "tool_search_call", "status": "completed"}
+        search = {"call_id": self._call.id, "execution": "client", "arguments": arguments}
+        return {**item, **search}
+
+
 class CustomCallItem:
     """A call of a freeform tool. Where the endpoint has called a function in its place, the input
     is known when the arguments are complete, and comes in one piece."""
@@ -290,3 +335,16 @@ def _names(call: ToolCall, tool: Tool | None) -> dict[str, str]:
         return {"name": call.name}
     namespace, name = tool.namespaced
     return {"name": name, "namespace": namespace}
+
+
+_NO_ARGUMENTS = msgspec.Raw(b"{}")
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def object_of(arguments: str) -> msgspec.Raw:
+    """Return arguments as a JSON object; an empty one if they are none."""
+    try:
+        _object.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return _NO_ARGUMENTS
+    return msgspec.Raw(arguments.encode())

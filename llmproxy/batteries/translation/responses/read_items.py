@@ -24,7 +24,7 @@ from llmproxy.batteries.translation.hub import (
     ToolResult,
 )
 from llmproxy.batteries.translation.responses.names import joined
-from llmproxy.batteries.translation.responses.read_tools import read_tools
+from llmproxy.batteries.translation.responses.read_tools import SEARCH, read_tools
 from llmproxy.batteries.translation.responses.sealed import unseal
 from llmproxy.batteries.translation.responses.usual import pass_over
 from llmproxy.batteries.translation.sources import read_data_url
@@ -49,9 +49,13 @@ def read_input(given: Fields) -> tuple[list[Said], list[Tool]]:
         kind = item.text("type") or "message"
         pass_over(item, "id")
         pass_over(item, "status")
-        if kind == "additional_tools":
-            tools += read_tools(item.objects("tools"))
-            pass_over(item, "role")
+        if kind in ("additional_tools", "tool_search_output"):
+            added = read_tools(item.objects("tools"))
+            tools += added
+            if kind == "additional_tools":
+                pass_over(item, "role")
+            else:
+                turns.append(_found(item, added))
         elif kind in _READERS:
             turns.append(_READERS[kind](item))
         else:  # what only OpenAI's own tools make, and references to stored items
@@ -112,6 +116,29 @@ def _custom_output(item: Fields) -> Said:
     return _output(item, freeform=True)
 
 
+def _search(item: Fields) -> Said:
+    pass_over(item, "execution", "client")
+    arguments = item.take("arguments")
+    call = ToolCall(
+        id=item.needed_text("call_id"),
+        name=SEARCH,
+        arguments="{}" if arguments is None else bytes(arguments).decode(),
+        path=item.path,
+    )
+    return Said(Role.ASSISTANT, (call,))
+
+
+def _found(item: Fields, tools: list[Tool]) -> Said:
+    """Return the output of a search for tools. The tools themselves are offered from now on."""
+    pass_over(item, "execution", "client")
+    names = ", ".join(tool.name for tool in tools)
+    text = f"These tools can be called from now on: {names}" if names else "No tool was found."
+    result = ToolResult(
+        call_id=item.needed_text("call_id"), content=(PlainText(text=text),), path=item.path
+    )
+    return Said(Role.USER, (result,))
+
+
 def _reasoning(item: Fields) -> Said:
     shown = [
         piece.text("text") or "" for name in ("summary", "content") for piece in item.objects(name)
@@ -130,6 +157,7 @@ _READERS: dict[str, Callable[[Fields], Said]] = {
     "custom_tool_call": _custom_call,
     "custom_tool_call_output": _custom_output,
     "reasoning": _reasoning,
+    "tool_search_call": _search,
 }
 
 

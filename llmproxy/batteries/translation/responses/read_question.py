@@ -26,7 +26,11 @@ from llmproxy.batteries.translation.hub import (
 )
 from llmproxy.batteries.translation.hub.question import Effort
 from llmproxy.batteries.translation.responses.read_items import read_input
-from llmproxy.batteries.translation.responses.read_tools import read_tool_choice, read_tools
+from llmproxy.batteries.translation.responses.read_tools import (
+    read_tool_choice,
+    read_tools,
+    without_repeats,
+)
 from llmproxy.batteries.translation.responses.usual import pass_over
 from llmproxy.errors import ClientError
 
@@ -54,7 +58,7 @@ def read_question(body: bytes) -> Question:
     question = Question(
         model=asked.text("model"),
         turns=alternating(turns + said),
-        tools=(*tools, *added),
+        tools=without_repeats((*tools, *added)),
         tool_choice=read_tool_choice(asked),
         parallel_tool_calls=asked.flag("parallel_tool_calls"),
         max_output_tokens=asked.integer("max_output_tokens"),

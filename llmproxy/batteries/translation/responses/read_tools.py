@@ -11,6 +11,7 @@ from llmproxy.batteries.translation.hub import Tool, ToolChoice, ToolChoiceKind
 from llmproxy.batteries.translation.responses.names import joined
 from llmproxy.batteries.translation.responses.usual import pass_over
 
+SEARCH = "tool_search"
 _WORDS = {
     "auto": ToolChoiceKind.AUTO,
     "none": ToolChoiceKind.NONE,
@@ -29,9 +30,19 @@ def read_tools(given: Iterable[Fields]) -> list[Tool]:
                 tools.append(_custom(tool))
             case "namespace":
                 tools += _namespace(tool)
+            case "tool_search" if tool.text("execution") == "client":
+                tools.append(_search(tool))
             case _:
                 tool.not_carried()
     return tools
+
+
+def without_repeats(tools: Iterable[Tool]) -> tuple[Tool, ...]:
+    """Return tools without those that were declared before: a search may find one again."""
+    by_name: dict[str, Tool] = {}
+    for tool in tools:
+        by_name.setdefault(tool.name, tool)
+    return tuple(by_name.values())
 
 
 def read_tool_choice(given: Fields) -> ToolChoice | None:
@@ -84,9 +95,21 @@ def _custom(tool: Fields, namespace: str | None = None) -> Tool:
     return read
 
 
+def _search(tool: Fields) -> Tool:
+    read = Tool(
+        name=SEARCH,
+        description=tool.text("description"),
+        schema=tool.take("parameters"),
+        finds_tools=True,
+        path=tool.path,
+    )
+    tool.end()
+    return read
+
+
 def _pass_over_usual(tool: Fields) -> None:
     """Pass over members that say what is so without them, and name the others."""
-    pass_over(tool, "defer_loading", False)
+    pass_over(tool, "defer_loading")  # elsewhere each tool is known from the beginning
     pass_over(tool, "async", False)
     pass_over(tool, "allowed_callers", ["direct"])
     tool.end()

@@ -75,6 +75,9 @@ def model_reasons(model: str) -> bool:
 
 def write_tool(tool: Tool) -> dict[str, object]:
     """Return a tool as its caller declares it, without its namespace."""
+    if tool.finds_tools:
+        search = {"type": "tool_search", "execution": "client", "description": tool.description}
+        return {**search, "parameters": tool.schema}
     written: dict[str, object] = {"type": "custom" if tool.freeform else "function"}
     written["name"] = tool.name
     if tool.description is not None:
