@@ -1,0 +1,153 @@
+"""Which ids a path, a body and an answer name."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmproxy.batteries.owners.ids import (
+    files_named_in,
+    ids_in_answer,
+    ids_named_in,
+    items_named_in,
+    model_hint,
+    place_of,
+    reasoning_in,
+    stores,
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "collection", "ids"),
+    [
+        ("files", "files", ()),
+        ("files/file-1", "files", ("file-1",)),
+        ("files/file-1/content", "files", ("file-1",)),
+        ("responses/resp_1/input_items", "responses", ("resp_1",)),
+        ("chat/completions/chatcmpl-1/messages", "chat/completions", ("chatcmpl-1",)),
+        ("vector_stores/vs_1/files/file-1", "vector_stores", ("vs_1", "file-1")),
+        ("containers/cntr_1/files/cfile_1/content", "containers", ("cntr_1", "cfile_1")),
+        ("fine_tuning/jobs", "fine_tuning/jobs", ()),
+        ("fine_tuning/jobs/ftjob-1/events", "fine_tuning/jobs", ("ftjob-1",)),
+        ("messages/batches/msgbatch_1/results", "messages/batches", ("msgbatch_1",)),
+        ("threads/runs", "threads/runs", ()),
+        ("threads/thread_1/runs/run_1", "threads", ("thread_1", "run_1")),
+        ("realtime/calls/rtc_1/hangup", "realtime/calls", ("rtc_1",)),
+        ("uploads/upload_1/parts", "uploads", ("upload_1",)),
+        ("files/file%3A1", "files", ("file:1",)),
+    ],
+)
+def test_a_path_leads_to_a_list_or_to_what_it_names(path, collection, ids):
+    place = place_of(path)
+    assert (place.collection, place.ids) == (collection, ids)
+    assert place.id == (ids[0] if ids else None)
+
+
+@pytest.mark.parametrize("path", ["embeddings", "whatever/x", "realtime", "messages/other"])
+def test_a_path_where_nothing_is_kept_leads_nowhere(path):
+    assert place_of(path) is None
+
+
+ids = st.from_regex(r"[a-z]{2,8}[-_][A-Za-z0-9]{6,24}", fullmatch=True)
+single = st.sampled_from(
+    [
+        "file_id",
+        "input_file_id",
+        "previous_response_id",
+        "container",
+        "conversation",
+        "eval_id",
+        "training_file",
+        "output_file_id",
+        "container_id",
+    ]
+)
+several = st.sampled_from(["file_ids", "vector_store_ids", "result_files"])
+texts = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(['"file_id": "file-abcdef1"', '{\\"file_ids\\": [\\"file-abcdef1\\"]}']),
+)
+
+
+@given(st.data(), st.booleans())
+def test_ids_are_found_under_their_keys_at_any_depth_and_nowhere_else(data, compact):
+    named = {}
+    body = data.draw(st.dictionaries(st.just("text"), texts))
+    here = body
+    for _ in range(data.draw(st.integers(0, 3))):
+        id_ = data.draw(ids)
+        if data.draw(st.booleans()):
+            here[data.draw(single)] = id_
+        else:
+            here[data.draw(several)] = [id_]
+        inner = {}
+        here[f"nested{len(named)}"] = [inner, data.draw(texts)]
+        here, named[id_] = inner, None
+    separators = (",", ":") if compact else (", ", ": ")
+    written = json.dumps(body, separators=separators).encode()
+    kept = {id_ for id_ in named if f'"{id_}"'.encode() in written}
+    assert set(ids_named_in(written)) == kept
+
+
+def test_what_has_no_owner_is_not_taken_for_an_id():
+    body = {
+        "tool_call_id": "call_1234567",
+        "tool_use_id": "toolu_1234567",
+        "call_id": "call_1234567",
+        "user_id": "user-1234567",
+        "type": "input_file",
+        "file": {"file_data": "data:..."},
+        "container": {"type": "auto", "file_ids": []},
+    }
+    assert ids_named_in(json.dumps(body).encode()) == []
+
+
+def test_a_conversation_is_named_by_text_or_by_an_object():
+    for value in ("conv_123456", {"id": "conv_123456"}):
+        assert ids_named_in(json.dumps({"conversation": value}).encode()) == ["conv_123456"]
+
+
+def test_items_and_files_of_a_call_are_named_apart():
+    body = b'{"input": [{"id": "rs_12345"}, {"type": "input_file", "file_id": "file-12345"}]}'
+    assert items_named_in(body) == ["rs_12345"]
+    assert files_named_in(body) == ["file-12345"]
+
+
+def test_an_answer_tells_of_what_it_created_and_what_belongs_to_it():
+    answer = {
+        "id": "batch_12345",
+        "input_file_id": "file-in123",
+        "output_file_id": None,
+        "result_files": ["file-r1234"],
+        "fine_tuned_model": "ft:gpt-4.1:org::abc123",
+        "output": [{"id": "rs_12345", "call_id": "call_12345"}],
+    }
+    assert set(ids_in_answer(json.dumps(answer).encode())) == {
+        *("batch_12345", "file-in123", "file-r1234", "ft:gpt-4.1:org::abc123", "rs_12345"),
+    }
+
+
+def test_reasoning_is_known_by_a_hash_and_never_kept():
+    secret = "gAAAA" + "x" * 100
+    for body in (
+        {"type": "reasoning", "encrypted_content": secret},
+        {"type": "thinking", "thinking": "...", "signature": secret},
+        {"type": "redacted_thinking", "data": secret},
+    ):
+        (name,) = reasoning_in(json.dumps(body).encode())
+        assert secret not in name
+        assert reasoning_in(json.dumps([body, body]).encode()) == [name]
+    assert reasoning_in(b'{"type": "image", "data": "aaaaaaaaaaaaaaaaaaaaaaaaaa"}') == []
+
+
+def test_the_last_word_on_storing_counts():
+    assert stores(b"{}", usually=True)
+    assert not stores(b'{"store": false}', usually=True)
+    assert stores(b'{"store":false, "store": true}', usually=False)
+
+
+def test_the_first_model_of_a_batch_is_a_hint():
+    line = b'{"custom_id": "1", "body": {"model": "gpt-4.1", "messages": []}}\n'
+    assert model_hint(line * 3) == "gpt-4.1"
+    assert model_hint(b"nothing") is None
