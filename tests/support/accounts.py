@@ -42,6 +42,7 @@ class Account:
     strangers: list = field(default_factory=list)
     numbers: object = field(default_factory=lambda: count(1))
     fails: int = 0  # the status of every answer, if it is not 0
+    delay_s: float = 0.0  # before every answer
     created: object = field(default_factory=lambda: CLOCK)
 
     @property
@@ -64,7 +65,10 @@ class Account:
         return described
 
     def answer(self, received, number):
-        """Answer a request."""
+        """Return the steps of an answer to a request."""
+        return [self.delay_s, *self._answer(received)]
+
+    def _answer(self, received):
         if self.fails:
             return [http(error_body("broken"), status=self.fails)]
         method, target, _ = received.line.split(" ")

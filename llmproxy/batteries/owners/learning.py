@@ -71,6 +71,7 @@ class LearningClient:
         self.begun = True
         named = dict(headers)
         if status < 300:
+            self._learn(b"")  # what the call names is there
             kind = named.get(b"content-type", b"")
             self._encoding = named.get(b"content-encoding", b"")
             self._is_stream = kind.startswith(b"text/event-stream") and not self._encoding

@@ -25,8 +25,9 @@ MISSING_S = 5.0  # for so long, what the store did not have is not looked up aga
 READ_S = 0.5
 WRITE_S = 5.0
 BATCH = 500
-PAUSE_S = 2.0  # after a failure of the store
+PAUSE_S = 2.0
 FLUSH_S = 2.0
+PROBE = "?"  # an id that does not exist
 # What another instance has just noted may not be in the store yet: look again after these.
 LOOK_AGAIN_S = (0.05, 0.2)
 
@@ -53,15 +54,22 @@ class OwnerStore(Protocol):
 class Registry:
     """The owners by id. The memory belongs to the process and survives a reload.
 
-    `store`: None = memory only. `shared`: other processes write to the store, too.
+    `store`: None = memory only. `shared`: other processes write to the store, too. `pause_s`: after
+    a failure of the store.
     """
 
     def __init__(
-        self, memory: dict[str, Owner], store: OwnerStore | None = None, *, shared: bool = False
+        self,
+        memory: dict[str, Owner],
+        store: OwnerStore | None = None,
+        *,
+        shared: bool = False,
+        pause_s: float = PAUSE_S,
     ) -> None:
         self._memory = memory
         self._store = store
         self._shared = shared
+        self._pause_s = pause_s
         self._pending: dict[str, Owner] = {}
         self._filled = asyncio.Event()
         self._missing: dict[str, float] = {}
@@ -148,7 +156,7 @@ class Registry:
             await self._filled.wait()
             await self._write_pending()
             if self._failing:
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(self._pause_s)
 
     async def close(self) -> None:
         """Write what is left, and close the store."""
@@ -163,23 +171,27 @@ class Registry:
     async def _write_pending(self) -> None:
         batch = dict(list(self._pending.items())[:BATCH])
         values = {id: msgspec.msgpack.encode(owner) for id, owner in batch.items()}
-        if self._store is not None and values:
-            try:
-                async with asyncio.timeout(WRITE_S):
+        if self._store is None:
+            return
+        try:
+            async with asyncio.timeout(WRITE_S):
+                if values:
                     await self._store.write(values)
-            except (StoreFailed, TimeoutError) as error:
-                self._report(error)
-                return
+                else:
+                    await self._store.read([PROBE])
+        except (StoreFailed, TimeoutError) as error:
+            self._report(error)
+            return
         if self._failing:
             self._failing = False
-            logger.info("The store of owners of ids is written again.")
+            logger.info("The store of owners of ids works again.")
         for id in batch:
             self._pending.pop(id, None)
         if not self._pending:
             self._filled.clear()
 
     def _report(self, error: Exception) -> None:
-        """Say once that the store fails; until it is written again it is not read either."""
+        """Say once that the store fails; until it works again, calls do not read it."""
         if not self._failing:
             why = str(error) or "it does not answer in time."
             logger.warning(
