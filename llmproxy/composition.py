@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmproxy.app import Upgrade
 from llmproxy.batteries.config_file import (
     FILE_NAMES,
     ConfigFile,
@@ -88,6 +89,7 @@ def installed(
         owners=_owners(),
         telemetry=telemetry,
         web_pages=_web_pages(),
+        websockets=_websockets(),
         open_admin=_opening_of_admin(slot, reloader) if needed_by_admin else None,
         acquire=None if reloader is None else reloader.shared.acquire,
         reload=None if reloader is None else reloader.serve,
@@ -208,6 +210,14 @@ def _web_pages() -> WebPages | None:
     from llmproxy.batteries.web_pages import OriginChecks  # noqa: PLC0415
 
     return OriginChecks()
+
+
+def _websockets() -> Upgrade | None:
+    if not _has("websockets"):
+        return None
+    from llmproxy.batteries.websockets import WebSockets  # noqa: PLC0415
+
+    return WebSockets()
 
 
 def _form_reader() -> ReadForm | None:

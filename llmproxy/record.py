@@ -67,6 +67,7 @@ class AnswerSummary(msgspec.Struct, omit_defaults=True, gc=False):
         usage: Tokens as the endpoint counted them; None if it did not report any.
         request_id: The `x-request-id` or `request-id` of the endpoint that answered.
         first_byte_at: When the answer began; None if it never did.
+        close_code: The code that a WebSocket was closed with.
     """
 
     status: int = 0
@@ -75,6 +76,7 @@ class AnswerSummary(msgspec.Struct, omit_defaults=True, gc=False):
     request_id: bytes | None = None
     first_byte_at: float | None = None
     error_source: Blame | None = None
+    close_code: int | None = None
 
 
 class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):

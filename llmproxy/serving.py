@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import Any
 
-from llmproxy.app import App
+from llmproxy.app import App, Upgrade
 from llmproxy.config import Config, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listeners
@@ -33,6 +33,7 @@ class Batteries(RuntimeBatteries):
 
     telemetry: TelemetryOpener | None = None
     web_pages: WebPages | None = None
+    websockets: Upgrade | None = None
     open_admin: Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None = None
     reload: Callable[[LiveConfig], AbstractAsyncContextManager[None]] | None = None
     health_checks: HealthCheckOpener | None = None
@@ -152,7 +153,8 @@ async def open_app(
         if batteries.open_admin is not None:
             admin = await stack.enter_async_context(batteries.open_admin(live, telemetry))
         trace_of = None if telemetry is None else telemetry.trace_of
-        yield App(live, admin, web_pages=batteries.web_pages, trace_of=trace_of)
+        pages, upgrade = batteries.web_pages, batteries.websockets
+        yield App(live, admin, web_pages=pages, trace_of=trace_of, upgrade=upgrade)
 
 
 def _is_asked_for(config: Config) -> bool:

@@ -1,6 +1,6 @@
 """The application: what it answers itself, and errors as HTTP answers."""
 
-from llmproxy.app.application import App
+from llmproxy.app.application import App, Upgrade
 from llmproxy.app.rendering import error_answer
 
-__all__ = ["App", "error_answer"]
+__all__ = ["App", "Upgrade", "error_answer"]

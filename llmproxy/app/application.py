@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from time import monotonic, time
 
 from llmproxy.app.local import (
@@ -48,13 +48,16 @@ CONTROL_PATHS = frozenset(
     )
 )
 
+# Serves a request to speak another protocol, or raises a GatewayError.
+Upgrade = Callable[[Request, Runtime, Client, CallRecord], Awaitable[None]]
+
 
 class App:
     """Serves calls with the current Runtime. As an ASGI application: the operator's paths.
 
     `admin`: serves the operator's paths; None = not installed. `web_pages`: None = browsers are not
     served. `trace_of`: finds a call's place in a trace from its headers; None = calls are not
-    traced.
+    traced. `upgrade`: serves WebSockets; None = not installed.
     """
 
     def __init__(
@@ -64,11 +67,13 @@ class App:
         *,
         web_pages: WebPages | None = None,
         trace_of: Callable[[Headers], TraceContext | None] | None = None,
+        upgrade: Upgrade | None = None,
     ) -> None:
         self.live = live
         self._admin = admin or no_admin
         self._web_pages = web_pages
         self._trace_of = trace_of
+        self._upgrade = upgrade
         self._started_at = int(time())
         self._adopt_settings()
         live.on_change.append(self._adopt_settings)
@@ -113,7 +118,10 @@ class App:
             elif request.from_browser:
                 raise browser_refused()
             if refusal is not None:
-                raise refusal
+                if refusal.status != 426 or self._upgrade is None:
+                    raise refusal
+                await self._upgrade(request, runtime, client, record)
+                return
             local = (
                 self._identified(request, runtime, record)
                 if preflight is None

@@ -25,7 +25,7 @@ from llmproxy.errors import ClientError
 from llmproxy.server import closing
 from llmproxy.server.request import IncomingRequest
 from llmproxy.server.request_reader import IDLE, ReadState, RequestReader
-from llmproxy.server.response_writer import ResponseWriter, whole_response
+from llmproxy.server.response_writer import ConnectionLost, ResponseWriter, whole_response
 
 # Bytes waiting for a client that does not read. Above this, its upstream is paused.
 WRITE_HIGH_WATER_BYTES = 32 * 1024
@@ -202,8 +202,17 @@ class ServerConnection(HttpToolsProtocol):
         self._closing = True
         if self._answering is None:
             self._close()
+        elif self._writer is not None and self._writer.on_drain is not None:
+            self._writer.on_drain()
         elif self.cycle is not None:
             self.cycle.keep_alive = False
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> tuple[bytes, ConnectionLost]:
+        """Let another protocol go on. Return what `ResponseWriter.upgrade` does."""
+        protocol.connection_made(self.transport)
+        self.transport.set_protocol(protocol)
+        self.flow.resume_reading()
+        return self._reader.after_upgrade or b"", self.connection_lost
 
     def cut(self) -> None:
         """Close the connection in the middle of an answer."""

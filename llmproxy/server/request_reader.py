@@ -89,6 +89,7 @@ class RequestReader:
         "_limits",
         "_parser",
         "_url",
+        "after_upgrade",
         "drain_until",
         "request",
         "state",
@@ -107,17 +108,19 @@ class RequestReader:
         self.drain_until = 0.0  # seconds of time.monotonic
         self.state = ReadState.IDLE
         self.request: IncomingRequest | None = None  # the one whose body is incomplete
+        self.after_upgrade: bytes | None = None  # what follows a request to speak another protocol
 
     def feed(self, data: bytes) -> ClientError | None:
         """Parse what has arrived. An error returned means that nothing after it is understood."""
         if self._parser is None:
-            return None
+            return None if self.after_upgrade is None else self._keep(self.after_upgrade + data)
         self._head_bytes += len(data)
         self._head = self._head + data if self.state is HEAD else data
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            return None  # `on_headers_complete` refused it; what follows is not HTTP
+        except httptools.HttpParserUpgrade as upgrade:
+            self._parser = None
+            return self._keep(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             return _malformed(error)
         state = self.state
@@ -126,6 +129,11 @@ class RequestReader:
         if state is not IDLE and self._head_bytes > self._limits.max_header_bytes:
             return _head_too_large(self._limits.max_header_bytes)
         return None
+
+    def _keep(self, after_upgrade: bytes) -> ClientError | None:
+        """Keep what follows an upgrade, which is little: the client waits for the answer."""
+        self.after_upgrade, max_bytes = after_upgrade, self._limits.max_header_bytes
+        return _head_too_large(max_bytes) if len(after_upgrade) > max_bytes else None
 
     def answered_early(self, drain_until: float) -> None:
         """Throw away the rest of the body, until a moment: its request has been answered."""
@@ -177,8 +185,7 @@ class RequestReader:
         if self._head_bytes > max_bytes and request.head_bytes() > max_bytes:
             body.fail(_head_too_large(max_bytes))
         elif self._parser.should_upgrade():
-            message = "This proxy does not upgrade connections: WebSockets and h2c are unsupported."
-            body.fail(ClientError(message, status=501, code="upgrade_not_supported"))
+            request.refuse_upgrade()
         if body.error is not None or body.streamed:
             self._ready(request)
         if request.expects_continue and body.error is None:

@@ -14,6 +14,8 @@ from typing import Protocol
 from llmproxy.calls import header_lines
 from llmproxy.streams import Headers
 
+ConnectionLost = Callable[[Exception | None], None]
+
 
 def _status_line(status: int) -> bytes:
     try:
@@ -55,6 +57,9 @@ class WritableConnection(Protocol):
     def cut(self) -> None:
         """Close the connection: the answer cannot be completed."""
 
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> tuple[bytes, ConnectionLost]:
+        """Let another protocol go on. Return what `ResponseWriter.upgrade` does."""
+
 
 def whole_response(status: int, headers: Headers, body: bytes) -> bytes:
     """Return a whole answer that ends the connection, for a request that could not be parsed."""
@@ -65,7 +70,8 @@ def whole_response(status: int, headers: Headers, body: bytes) -> bytes:
 class ResponseWriter:
     """Writes one answer to a client connection. Implements `Client`.
 
-    `on_leave` is called when the client leaves, in place of cancelling the call.
+    `on_leave` is called when the client leaves, in place of cancelling the call; `on_drain` when
+    the server begins to drain while another protocol goes on.
     """
 
     __slots__ = (
@@ -75,6 +81,7 @@ class ResponseWriter:
         "_head",
         "_http_version",
         "_write",
+        "on_drain",
         "on_leave",
         "started",
     )
@@ -88,6 +95,7 @@ class ResponseWriter:
         self._bodiless = method == "HEAD"
         self.started = False
         self.on_leave: Callable[[], None] | None = None
+        self.on_drain: Callable[[], None] | None = None
 
     @property
     def connected(self) -> bool:
@@ -146,3 +154,14 @@ class ResponseWriter:
     def keep_call(self, on_leave: Callable[[], None]) -> None:
         """Let the call go on when the client leaves, and call `on_leave` instead."""
         self.on_leave = on_leave
+
+    def upgrade(
+        self, protocol: asyncio.BaseProtocol, on_drain: Callable[[], None]
+    ) -> tuple[bytes, ConnectionLost]:
+        """Let another protocol go on after a request to upgrade, and write the answer.
+
+        Return the bytes that have arrived for it, and what it must call when the connection is
+        lost. `on_drain` is called when the server begins to drain.
+        """
+        self.started, self.on_drain = True, on_drain
+        return self._connection.hand_over(protocol)

@@ -15,11 +15,11 @@ from functools import partial
 
 from llmproxy.calls import Outgoing
 from llmproxy.config import Timeouts
-from llmproxy.protocols import Tunnels
+from llmproxy.protocols import ConnectionT, Tunnels
 from llmproxy.providers.base import Endpoint
 from llmproxy.upstream.connection import StaleConnection
 from llmproxy.upstream.dialer import Dialer, OriginAddress
-from llmproxy.upstream.origin import Origin
+from llmproxy.upstream.origin import Dial, Origin
 from llmproxy.upstream.resolver import Resolver, system_lookup
 from llmproxy.upstream.response import Response
 
@@ -74,6 +74,10 @@ class UpstreamClient:
                 origin.drop_idle()
         raise AssertionError("a fresh connection is never stale")
 
+    async def dial(self, endpoint: Endpoint, protocol: Callable[[], ConnectionT]) -> ConnectionT:
+        """Return a protocol of the caller's, connected to an endpoint. Raises ConnectFailed."""
+        return await self._dialer.dial(self._address_of(endpoint), protocol)
+
     @property
     def open_connections(self) -> int:
         """The number of connections to all origins, idle ones included."""
@@ -89,12 +93,15 @@ class UpstreamClient:
         key = (endpoint.scheme, endpoint.host, endpoint.port)
         origin = self._origins.get(key)
         if origin is None:
-            tunnel = None if self._tunnels is None else self._tunnels.to(*key)
-            address = OriginAddress(*key, tunnel)
+            dial: Dial = partial(self._dialer.dial, self._address_of(endpoint))
             origin = self._origins[key] = Origin(
-                partial(self._dialer.dial, address),
+                dial,
                 max_open=self._max_connections,
                 wait_s=self._timeouts.pool_s,
                 idle_s=self._timeouts.upstream_idle_s,
             )
         return origin
+
+    def _address_of(self, endpoint: Endpoint) -> OriginAddress:
+        key = (endpoint.scheme, endpoint.host, endpoint.port)
+        return OriginAddress(*key, None if self._tunnels is None else self._tunnels.to(*key))

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from llmproxy.errors import ConnectFailed, OutOfResources
-from llmproxy.protocols import Tunnel
-from llmproxy.upstream.connection import UpstreamConnection
+from llmproxy.protocols import ConnectionT, Tunnel
 from llmproxy.upstream.resolver import Resolver
 
 TCP_KEEPALIVE_S = 60
@@ -55,8 +54,8 @@ class Dialer:
         self._complain_at = 0.0  # not again before this moment
 
     async def dial(
-        self, address: OriginAddress, protocol: Callable[[], UpstreamConnection]
-    ) -> UpstreamConnection:
+        self, address: OriginAddress, protocol: Callable[[], ConnectionT]
+    ) -> ConnectionT:
         """Return a connected protocol. Raises ConnectFailed on any error."""
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -88,8 +87,8 @@ class Dialer:
         return OutOfResources(f"The proxy cannot open a connection: {why}.", retry_after_s=1.0)
 
     async def _direct(
-        self, address: OriginAddress, protocol: Callable[[], UpstreamConnection]
-    ) -> UpstreamConnection:
+        self, address: OriginAddress, protocol: Callable[[], ConnectionT]
+    ) -> ConnectionT:
         loop = asyncio.get_running_loop()
         last: OSError | None = None
         for ip in await self._resolver.addresses(address.host, address.port):

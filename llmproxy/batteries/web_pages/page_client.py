@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import BaseProtocol
 from collections.abc import Callable
+from typing import Any, cast
 
 from llmproxy.batteries.web_pages.origins import readable_by
 from llmproxy.calls import Headers
@@ -35,6 +37,10 @@ class PageClient:
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
         """Begin the answer, readable by the page."""
         self._client.start(status, readable_by(self._origin, headers), length=length)
+
+    def upgrade(self, protocol: BaseProtocol, on_drain: Callable[[], None]) -> Any:
+        """Let another protocol go on: see `ResponseWriter.upgrade`. No page reads its headers."""
+        return cast("Any", self._client).upgrade(protocol, on_drain)
 
     def keep_call(self, on_leave: Callable[[], None]) -> None:
         """Let the call go on when the client leaves, and call `on_leave` instead."""

@@ -229,6 +229,13 @@ class Capacity:
         for gate in self._counting:
             gate.correct(more, reservation.sent_at, now)
 
+    def note_used(self, tokens: int, at: float, now: float) -> None:
+        """Count tokens (below 0: fewer) of a call under way, which used them at a moment."""
+        if self._minute is not None and self._minute.tpm is not None:
+            self._headroom.tokens -= max(0, tokens)
+            for gate in self._counting:
+                gate.correct(tokens, at, now)
+
     def give_back(self, reservation: Reservation, now: float) -> None:
         """End an attempt of which nothing was sent, so the vendor charged nothing.
 

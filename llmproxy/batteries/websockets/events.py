@@ -1,0 +1,141 @@
+"""What the text frames of a session say: which event it is, what it has used, which model it names.
+
+Most frames are audio or pieces of text, so only the beginning of an event's type is searched for.
+Nothing here raises for what it does not understand.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmproxy.errors import ClientError, GatewayError, UpstreamError
+from llmproxy.operations import Dialect, Usage
+from llmproxy.operations.dialects.base import ABSENT, UNREADABLE, is_truthy, members, text_of
+from llmproxy.operations.usage import Tokens
+from llmproxy.providers.base import Endpoint
+from llmproxy.providers.error_responses import readable_body
+from llmproxy.rules.body import peek, with_model
+
+CREATE = b"response.create"
+CREATED = b"response.created"
+# Realtime has `response.done` for whatever ends a response; Responses has a type for each end.
+ENDS = frozenset(
+    (b"response.done", b"response.completed", b"response.incomplete", b"response.failed")
+)
+ERROR = b"error"
+_SETS_MODEL = (b'"session.update"', b'"transcription_session.update"')
+_BEGINNING = b'"response.'
+_BACKSLASH = 0x5C
+
+
+def kind_of(payload: bytes) -> bytes:
+    """Return the type of an event, if it begins with `response.` or is an error; else b""."""
+    at = payload.find(_BEGINNING)
+    while at > 0 and payload[at - 1] == _BACKSLASH:  # in a text
+        at = payload.find(_BEGINNING, at + 1)
+    if at >= 0:
+        return bytes(payload[at + 1 : payload.find(b'"', at + 1)])
+    return ERROR if payload.find(b'"error"') >= 0 else b""
+
+
+class _CachedTokens(msgspec.Struct, gc=False):
+    cached_tokens: Tokens | None = None
+
+
+class _Counts(msgspec.Struct, gc=False):
+    """Realtime writes `input_token_details`, Responses `input_tokens_details`."""
+
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    input_token_details: _CachedTokens | None = None
+    input_tokens_details: _CachedTokens | None = None
+
+
+class _EndedResponse(msgspec.Struct, gc=False):
+    usage: _Counts | None = None
+
+
+class _End(msgspec.Struct, gc=False):
+    response: _EndedResponse | None = None
+
+
+_end = msgspec.json.Decoder(_End)
+
+
+def usage_in_end(payload: bytes) -> Usage | None:
+    """Return the usage in the event that ends a response; None if there is none."""
+    try:
+        response = _end.decode(payload).response
+    except UNREADABLE:
+        return None
+    if response is None or response.usage is None or response.usage.input_tokens is None:
+        return None
+    counts = response.usage
+    details = counts.input_token_details or counts.input_tokens_details
+    cached = 0 if details is None else details.cached_tokens or 0
+    return Usage(counts.input_tokens or 0, counts.output_tokens or 0, cached)
+
+
+def added(one: Usage | None, other: Usage) -> Usage:
+    """Return two usages as one."""
+    if one is None:
+        return other
+    return Usage(
+        one.input_tokens + other.input_tokens,
+        one.output_tokens + other.output_tokens,
+        one.cached_tokens + other.cached_tokens,
+    )
+
+
+def model_named_in(message: bytes) -> str | None:
+    """Return the model that a `response.create` names. Raises ClientError for what is no JSON."""
+    return peek(message).model
+
+
+def adapted(message: bytes, endpoint: Endpoint) -> bytes:
+    """Return a `response.create` of Responses as an endpoint takes it: its name of the model, and
+    the parameters that the config changes. Raises ClientError if the model cannot be replaced."""
+    model = endpoint.model
+    if model is not None and peek(message).model not in (None, model):
+        message = with_model(message, model)
+    return message if endpoint.edit is None else endpoint.edit(message)[0]
+
+
+def with_session_model(message: bytes, ours: str | None, theirs: str | None) -> bytes:
+    """Return an event of realtime with the endpoint's name in `session.model`, if it has ours."""
+    if theirs in (None, ours) or not any(message.find(kind) >= 0 for kind in _SETS_MODEL):
+        return message
+    event = members(msgspec.Raw(message))
+    session = members(event.get("session", ABSENT))
+    if text_of(session.get("model", ABSENT)) != ours:
+        return message
+    session["model"] = msgspec.Raw(msgspec.json.encode(theirs))
+    event["session"] = msgspec.Raw(msgspec.json.encode(session))
+    return msgspec.json.encode(event)
+
+
+def error_event(error: GatewayError, dialect: Dialect, call_id: str, code: str = "") -> bytes:
+    """Return an error as an event, in the shape that both APIs share. `code`: in place of its own.
+
+    An endpoint's own error stays as it came.
+    """
+    body = dialect.error_body(error, call_id)
+    if isinstance(error, UpstreamError) and error.answer is not None:
+        body = readable_body(error.answer) or body
+    said = members(msgspec.Raw(body)).get("error", ABSENT)
+    if not is_truthy(said) or not members(said):
+        body = dialect.error_body(error, call_id)
+        said = members(msgspec.Raw(body))["error"]
+    if code:
+        said = msgspec.Raw(msgspec.json.encode({**members(said), "code": code}))
+    event = {"type": "error", "event_id": f"event_{call_id}", "status": error.status, "error": said}
+    return msgspec.json.encode(event)
+
+
+def other_model(named: str, model: str | None) -> ClientError:
+    """Return the error for a `response.create` that names another model than the session's."""
+    return ClientError(
+        f"This connection serves the model '{model}'; open another one for '{named}'.",
+        code="model_not_in_session",
+        param="model",
+    )

@@ -1,0 +1,278 @@
+"""The story of one session: choose an endpoint that accepts the upgrade, then relay.
+
+The steps are those of every call (gateway.py). Realtime names its model in the request, so the
+client's own upgrade is answered when an endpoint has accepted ours, and a refusal is an answer in
+HTTP. Responses name theirs in the first message, so that upgrade is answered at once, and what goes
+wrong afterwards is an `error` event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from time import monotonic
+from typing import Protocol, cast
+
+from msgspec.structs import replace
+from websockets.frames import CloseCode, Frame, Opcode
+
+from llmproxy.batteries.websockets.client_messages import CONTROL, ClientMessages
+from llmproxy.batteries.websockets.events import error_event
+from llmproxy.batteries.websockets.meter import Meter, capacities_of
+from llmproxy.batteries.websockets.offer import Handshake, Offer, with_model
+from llmproxy.batteries.websockets.peer import Peer, closed
+from llmproxy.batteries.websockets.session import OPEN_ANOTHER, STUCK_S, Session
+from llmproxy.batteries.websockets.upgrade import NoWebSockets, UpgradeAnswer, UpgradeClient
+from llmproxy.calls import Accepted, Call, Headers, Request
+from llmproxy.errors import (
+    SHUTTING_DOWN,
+    GatewayError,
+    NoEndpoint,
+    ShuttingDown,
+)
+from llmproxy.operations import RESPONSES
+from llmproxy.pipeline.failover import AttemptMaker, Failover
+from llmproxy.pipeline.relay import answer_headers
+from llmproxy.protocols import Client
+from llmproxy.record import CallRecord
+from llmproxy.routing import Group
+from llmproxy.runtime import Runtime
+from llmproxy.upstream import UpstreamClient
+
+
+class UpgradableClient(Client, Protocol):
+    """The client of a request to upgrade: see `ResponseWriter.upgrade`."""
+
+    def upgrade(
+        self, protocol: asyncio.BaseProtocol, on_drain: Callable[[], None]
+    ) -> tuple[bytes, Callable[[Exception | None], None]]:
+        """Let another protocol go on with the connection, and write the answer itself."""
+
+
+class NoBody:
+    """The body of a session: what it will say is not known, so its tokens are not estimated."""
+
+    length: int | None = None
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Never called: an upgrade has no body."""
+        raise NotImplementedError
+
+    def renamed(self, model: str) -> NoBody:
+        """Return the same."""
+        del model
+        return self
+
+    model: str | None = None
+    stream = True
+
+    def close(self) -> None:
+        """Free nothing."""
+
+
+class Opening:
+    """One session while it is opened. `_session`: once an endpoint has accepted it."""
+
+    __slots__ = (
+        "_client",
+        "_draining",
+        "_handshake",
+        "_offer",
+        "_peer",
+        "_record",
+        "_runtime",
+        "_session",
+    )
+
+    def __init__(
+        self,
+        offer: Offer,
+        handshake: Handshake,
+        runtime: Runtime,
+        client: Client,
+        record: CallRecord,
+    ) -> None:
+        self._offer = offer
+        self._handshake = handshake
+        self._runtime = runtime
+        self._client = cast("UpgradableClient", client)  # the server asks for nothing else
+        self._record = record
+        self._peer: Peer | None = None  # the client's end, once its upgrade is answered
+        self._session: Session | None = None
+        self._draining = False
+
+    async def at_once(self) -> None:
+        """Serve a session whose request names the model."""
+        request, model = self._offer.request, self._offer.model
+        if model is not None:
+            request = replace(request, query=with_model(self._offer.query, model))
+        await self._serve(await self._call_of(request))
+
+    async def after_first_message(self) -> None:
+        """Serve a session whose first message names the model."""
+        self._record.answer.status = 101
+        peer = self._accept([], next(iter(self._offer.protocols), None))
+        self._client.keep_call(_ignore)  # the end of the frames says it
+        message = await _first_message(peer)
+        now = monotonic()
+        self._record.waited_s += now - self._offer.request.received_at
+        if message is None:
+            if self._draining:
+                raise ShuttingDown(SHUTTING_DOWN, retry_after_s=1)
+            return
+        self._client.keep_call(_cancelling_this_task())
+        request = replace(self._offer.request, body=message, received_at=now)
+        try:
+            await self._serve(await self._call_of(request))
+        except GatewayError as error:
+            if self._session is None:
+                await self._refuse(peer, error)
+            raise
+        except asyncio.CancelledError:
+            if self._session is None:
+                self._leave(peer)
+            raise
+        finally:
+            self._client.keep_call(_ignore)
+
+    async def _call_of(self, request: Request) -> Call:
+        async with self._runtime.intake.read(request, self._record) as call:
+            query = request.query if call.route.dialect is not RESPONSES else self._offer.query
+            return replace(
+                call,
+                query=query,
+                body=NoBody(),
+                bound_to_account=call.bound_to_account or self._offer.names_call,
+                # The time to an upgrade says nothing about the time to an answer: it is noted where
+                # it changes nothing (hedging/promptness.py).
+                thinks=True,
+            )
+
+    async def _serve(self, call: Call) -> None:
+        runtime, record = self._runtime, self._record
+        group = runtime.callers.pool_of(call.caller).group_for(call)
+        record.group = group.name
+        async with (
+            runtime.callers.admit(call, group, record),
+            runtime.admission.admit(call, record),
+            self._failover(call, group).first_accepted(call, group, record) as accepted,
+        ):
+            await self._relay(accepted, runtime.pool.groups[record.fallback or group.name])
+
+    def _failover(self, call: Call, group: Group) -> Failover:
+        """Return the failover of calls, with attempts that ask for an upgrade."""
+        usual, settings = self._runtime.failover, self._runtime.config.general_settings
+        client = UpgradeClient(
+            usual.maker.client, call, group.name, self._offer.protocols, settings.max_body_bytes
+        )
+        maker = AttemptMaker(
+            cast("UpstreamClient", client),  # what an attempt uses of it
+            usual.maker.credentials,
+            settings.timeouts,
+            masking=usual.maker.masking,
+        )
+        return Failover(maker, usual.listener, usual.policy, draw=usual.draw, rooms=usual.rooms)
+
+    async def _relay(self, accepted: Accepted, group: Group) -> None:
+        record, call = self._record, accepted.call
+        answer = cast("UpgradeAnswer", accepted.response)
+        record.answer.status = answer.status
+        record.answer.request_id = answer.content.request_id
+        record.answer.first_byte_at = monotonic()
+        if self._peer is None:
+            headers = answer_headers(accepted, record)
+            self._accept(headers, answer.peer.protocol.subprotocol)
+        peer = cast("Peer", self._peer)
+        of_callers = self._runtime.callers.capacities()
+        meter = Meter(capacities_of(call, group, accepted.endpoint, of_callers))
+        session = self._session = Session(
+            accepted,
+            record,
+            client=peer,
+            upstream=answer.peer,
+            messages=ClientMessages(call, answer.endpoint),
+            charge=meter.charge,
+        )
+        self._client.keep_call(session.client_left)
+        if self._draining:
+            session.drain()
+        try:
+            await session.run()
+        finally:
+            meter.take_back()
+            self._client.keep_call(_ignore)
+
+    def _accept(self, headers: Headers, subprotocol: str | None) -> Peer:
+        """Answer the client's upgrade: its connection speaks WebSockets from here on."""
+        self._handshake.accept(headers, subprotocol)
+        peer = self._peer = Peer(self._handshake.protocol)
+        received, peer.on_lost = self._client.upgrade(peer, self._drain)
+        peer.flush()
+        if received:
+            peer.data_received(received)
+        return peer
+
+    def _drain(self) -> None:
+        """The server is shutting down."""
+        self._draining = True
+        if self._session is not None:
+            self._session.drain()
+        elif self._peer is not None and not self._record.group:
+            self._leave(self._peer)
+
+    def _leave(self, peer: Peer) -> None:
+        self._tell(peer, ShuttingDown(SHUTTING_DOWN, retry_after_s=1), OPEN_ANOTHER)
+        peer.close(CloseCode.SERVICE_RESTART, SHUTTING_DOWN)
+        peer.transport.close()
+
+    async def _refuse(self, peer: Peer, error: GatewayError) -> None:
+        """Say why no endpoint serves the session, and close."""
+        self._record.answer.status = error.status
+        self._tell(peer, error, OPEN_ANOTHER if speaks_none(error) else "")
+        code = CloseCode.POLICY_VIOLATION if error.status < 500 else CloseCode.INTERNAL_ERROR
+        if error.status in (429, 503, 504):
+            code = CloseCode.TRY_AGAIN_LATER
+        peer.close(code)
+        peer.start(_ignore)
+        await closed(peer, STUCK_S)
+
+    def _tell(self, peer: Peer, error: GatewayError, code: str) -> None:
+        event = error_event(error, RESPONSES, self._record.request.id, code)
+        peer.send(Frame(Opcode.TEXT, event))
+
+
+def speaks_none(error: GatewayError) -> bool:
+    """Return whether no endpoint that was asked serves WebSockets."""
+    if isinstance(error, NoEndpoint):
+        return bool(error.failures) and all(map(speaks_none, error.failures))
+    return isinstance(error, NoWebSockets)
+
+
+async def _first_message(peer: Peer) -> bytes | None:
+    """Wait for a client's first message, and leave it where it is; None: it has left."""
+    frames: list[Frame] = []
+    while events := await peer.next_events():
+        for number, frame in enumerate(events, 1):
+            if not isinstance(frame, Frame) or frame.opcode in CONTROL - {Opcode.CLOSE}:
+                continue
+            if frame.opcode is Opcode.CLOSE:
+                return None
+            frames.append(frame)
+            if frame.fin:
+                peer.put_back([*frames, *events[number:]])
+                return b"".join(bytes(part.data) for part in frames)
+    return None
+
+
+def _cancelling_this_task() -> Callable[[], None]:
+    task = asyncio.current_task()
+
+    def cancel() -> None:
+        if task is not None:
+            task.cancel()
+
+    return cancel
+
+
+def _ignore(*_: object) -> None:
+    """Take no notice: the session ends, or knows already."""

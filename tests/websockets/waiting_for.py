@@ -1,0 +1,15 @@
+"""Waiting for what a proxy does a moment later."""
+
+import asyncio
+
+
+async def until(condition):
+    """Wait until a condition holds."""
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+async def finished(proxy, count=1):
+    """Return the records of the calls that are over, once they are so many."""
+    await until(lambda: len(proxy.events.calls) >= count)
+    return [event.record for event in proxy.events.calls]
