@@ -29,6 +29,7 @@ class Resources:
     `prices` by group and endpoint, of those that have one. `cache` and `peers`: None = without.
     """
 
+    process: ProcessState
     config: Config
     endpoints: Endpoints
     prices: Prices
@@ -80,9 +81,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
             key = "owners", (settings.state_file, server_settings(settings))
             owners = await acquire(held, key, open_owners(settings, process.environ))
         return Resources(
-            config,
-            endpoints,
-            prices,
+            *(process, config, endpoints, prices),
             AttemptMaker(client, timeouts, masking=masking),
             cache=cache,
             peers=peers,

@@ -7,7 +7,7 @@ import random
 from llmproxy.config import Config
 from llmproxy.events import Listeners
 from llmproxy.pipeline.anonymous import AnonymousClients
-from llmproxy.pipeline.failover import Failover
+from llmproxy.pipeline.failover import AttemptMaker, Failover
 from llmproxy.pipeline.intake import Intake
 from llmproxy.pipeline.no_heartbeat import NoHeartbeat
 from llmproxy.pipeline.relay import Relay
@@ -48,24 +48,26 @@ class Runtime:
             heartbeat_s = settings.queue.heartbeat_s
             self.heartbeat = process.batteries.heartbeat(heartbeat_s)
         self.admission = process.admission
-        failover = Failover(
-            resources.attempts,
-            self.listener,
-            AttemptPolicy(settings.num_retries + 1, settings.queue),
-            draw=random.random,
-            rooms=process.rooms,
-        )
-        self.first_accepted: AskGroup = failover.first_accepted
-        if process.batteries.fallbacks is not None:
-            self.first_accepted = process.batteries.fallbacks(
-                failover.first_accepted, resources.config, pool
-            )
+        self.first_accepted = self.asking_by(resources.attempts)
         timeouts = settings.timeouts
         self.relay = Relay(
             idle_s=timeouts.idle_s,
             stalled_s=min(timeouts.total_s, STALLED_S),
             heartbeat_s=heartbeat_s,
         )
+
+    def asking_by(self, maker: AttemptMaker) -> AskGroup:
+        """Return what asks the endpoints of a group by the attempts that `maker` makes."""
+        settings, process = self.config.general_settings, self.resources.process
+        ask = Failover(
+            maker,
+            self.listener,
+            AttemptPolicy(settings.num_retries + 1, settings.queue),
+            draw=random.random,
+            rooms=process.rooms,
+        ).first_accepted
+        fallbacks = process.batteries.fallbacks
+        return ask if fallbacks is None else fallbacks(ask, self.config, self.pool)
 
     @property
     def config(self) -> Config:

@@ -217,6 +217,7 @@ class LogLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     steps: str | None = None
     error_source: str | None = None
     upstream_id: str | None = None
+    close_code: int | None = None
 
 
 def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
@@ -246,6 +247,7 @@ def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
             in_words(record.steps) if steps else None,
             answer.error_source,
             None if answer.request_id is None else answer.request_id.decode("latin-1"),
+            answer.close_code,
         )
     )
 

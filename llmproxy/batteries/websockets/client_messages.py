@@ -12,7 +12,6 @@ from websockets.frames import Frame, Opcode
 from llmproxy.batteries.websockets.events import (
     CREATE,
     adapted,
-    kind_of,
     model_named_in,
     other_model,
     with_session_model,
@@ -43,7 +42,7 @@ class ClientMessages:
         if frame.opcode in CONTROL:
             return [frame], False
         if not self._whole:
-            return [self._renamed(frame)], kind_of(bytes(frame.data)) == CREATE
+            return [self._renamed(frame)], CREATE in bytes(frame.data)
         self._held.append(frame)
         if not frame.fin:
             return [], False
@@ -51,7 +50,7 @@ class ClientMessages:
         if frames[0].opcode is not Opcode.TEXT:
             return frames, False
         message = b"".join(bytes(held.data) for held in frames)
-        if kind_of(message) != CREATE:
+        if CREATE not in message:
             return frames, False
         named = model_named_in(message)
         if named not in (None, self._call.model):

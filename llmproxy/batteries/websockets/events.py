@@ -16,26 +16,28 @@ from llmproxy.providers.base import Endpoint
 from llmproxy.providers.error_responses import readable_body
 from llmproxy.rules.body import peek, with_model
 
-CREATE = b"response.create"
+CREATE = b'"response.create"'
 CREATED = b"response.created"
 # Realtime has `response.done` for whatever ends a response; Responses has a type for each end.
 ENDS = frozenset(
     (b"response.done", b"response.completed", b"response.incomplete", b"response.failed")
 )
-ERROR = b"error"
 _SETS_MODEL = (b'"session.update"', b'"transcription_session.update"')
 _BEGINNING = b'"response.'
 _BACKSLASH = 0x5C
 
 
 def kind_of(payload: bytes) -> bytes:
-    """Return the type of an event, if it begins with `response.` or is an error; else b""."""
+    """Return the type of an event, if it begins with `response.`; else b""."""
     at = payload.find(_BEGINNING)
     while at > 0 and payload[at - 1] == _BACKSLASH:  # in a text
         at = payload.find(_BEGINNING, at + 1)
-    if at >= 0:
-        return bytes(payload[at + 1 : payload.find(b'"', at + 1)])
-    return ERROR if payload.find(b'"error"') >= 0 else b""
+    return payload[at + 1 : payload.find(b'"', at + 1)] if at >= 0 else b""
+
+
+def may_be_error(payload: bytes) -> bool:
+    """Return whether an event that is no response's says that something failed."""
+    return payload.find(b'"error"') >= 0
 
 
 class _CachedTokens(msgspec.Struct, gc=False):

@@ -31,9 +31,9 @@ from llmproxy.errors import (
     ShuttingDown,
 )
 from llmproxy.operations import RESPONSES
-from llmproxy.pipeline.failover import AttemptMaker, Failover
+from llmproxy.pipeline.failover import AttemptMaker
 from llmproxy.pipeline.relay import answer_headers
-from llmproxy.protocols import Client
+from llmproxy.protocols import AskGroup, Client
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group
 from llmproxy.runtime import Runtime
@@ -125,13 +125,15 @@ class Opening:
         try:
             await self._serve(await self._call_of(request))
         except GatewayError as error:
+            self._client.keep_call(_ignore)
             if self._session is None:
                 await self._refuse(peer, error)
             raise
         except asyncio.CancelledError:
-            if self._session is None:
-                self._leave(peer)
-            raise
+            if not self._client.connected:
+                raise
+            self._leave(peer)
+            raise ShuttingDown(SHUTTING_DOWN, retry_after_s=1) from None
         finally:
             self._client.keep_call(_ignore)
 
@@ -155,23 +157,23 @@ class Opening:
         async with (
             runtime.callers.admit(call, group, record),
             runtime.admission.admit(call, record),
-            self._failover(call, group).first_accepted(call, group, record) as accepted,
+            self._asking(call, group)(call, group, record) as accepted,
         ):
             await self._relay(accepted, runtime.pool.groups[record.fallback or group.name])
 
-    def _failover(self, call: Call, group: Group) -> Failover:
-        """Return the failover of calls, with attempts that ask for an upgrade."""
-        usual, settings = self._runtime.failover, self._runtime.config.general_settings
+    def _asking(self, call: Call, group: Group) -> AskGroup:
+        """Return what asks the endpoints, as for every call, but for an upgrade."""
+        usual, settings = self._runtime.resources.attempts, self._runtime.config.general_settings
         client = UpgradeClient(
-            usual.maker.client, call, group.name, self._offer.protocols, settings.max_body_bytes
+            usual.client, call, group.name, self._offer.protocols, settings.max_body_bytes
         )
         maker = AttemptMaker(
             cast("UpstreamClient", client),  # what an attempt uses of it
-            usual.maker.credentials,
+            usual.credentials,
             settings.timeouts,
-            masking=usual.maker.masking,
+            masking=usual.masking,
         )
-        return Failover(maker, usual.listener, usual.policy, draw=usual.draw, rooms=usual.rooms)
+        return self._runtime.asking_by(maker)
 
     async def _relay(self, accepted: Accepted, group: Group) -> None:
         record, call = self._record, accepted.call

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from websockets.frames import Frame, Opcode
 
-from llmproxy.batteries.websockets.events import CREATED, ENDS, ERROR, kind_of, usage_in_end
+from llmproxy.batteries.websockets.events import CREATED, ENDS, kind_of, may_be_error, usage_in_end
 from llmproxy.operations import Usage
 
 MAX_COLLECTED_BYTES = 1024 * 1024  # of the event that ends a response, where it comes in fragments
@@ -32,14 +32,13 @@ class Responses:
         """Note that the client has asked for one."""
         self._asked += 1
 
-    def note(self, frame: Frame) -> Usage | None:
+    def note(self, frame: Frame, payload: bytes) -> Usage | None:
         """Take note of a frame of text; return the usage of the response that it ends, if any."""
-        payload = bytes(frame.data)
         if frame.opcode is Opcode.TEXT:
             kind = kind_of(payload)
             self._collected = bytearray() if kind in ENDS else None
             if self._collected is None:
-                self._note_kind(kind)
+                self._note_beginning(kind, payload)
         if self._collected is None or len(self._collected) > MAX_COLLECTED_BYTES:
             return None
         self._collected += payload
@@ -49,10 +48,10 @@ class Responses:
         whole, self._collected = bytes(self._collected), None
         return usage_in_end(whole)
 
-    def _note_kind(self, kind: bytes) -> None:
+    def _note_beginning(self, kind: bytes, payload: bytes) -> None:
         if kind == CREATED:
             self._begun += 1
-        if kind in (CREATED, ERROR) and self._asked:
+        if self._asked and (kind == CREATED or (not kind and may_be_error(payload))):
             self._asked -= 1
 
     def _note_end(self) -> None:

@@ -112,7 +112,7 @@ class Session:
             self._leave()
             client.transport.close()
             stuck_s = LINGER_S
-            raise
+            raise ShuttingDown(SHUTTING_DOWN, retry_after_s=1) from None
         finally:
             upstream.close(CloseCode.GOING_AWAY)
             await closed(upstream, LINGER_S)
@@ -171,9 +171,10 @@ class Session:
 
     def _note(self, frame: Frame) -> None:
         """Note what an event of the endpoint says, and mask what may quote our key."""
-        if bytes(frame.data).find(b"error") >= 0:
-            frame.data = self._accepted.mask(bytes(frame.data))
-        if (usage := self._responses.note(frame)) is not None:
+        payload = bytes(frame.data)
+        if payload.find(b"error") >= 0:
+            frame.data = payload = self._accepted.mask(payload)
+        if (usage := self._responses.note(frame, payload)) is not None:
             self._record.answer.usage = added(self._record.answer.usage, usage)
             self._charge(usage)
 
@@ -215,6 +216,7 @@ class Session:
 
     def _leave(self) -> None:
         """Tell the client that the server is shutting down, and close."""
+        self._record.answer.close_code = int(CloseCode.SERVICE_RESTART)
         self._tell(ShuttingDown(SHUTTING_DOWN, retry_after_s=1), OPEN_ANOTHER)
         self._client.close(CloseCode.SERVICE_RESTART, SHUTTING_DOWN)
 
