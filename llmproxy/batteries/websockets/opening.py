@@ -169,7 +169,6 @@ class Opening:
         )
         maker = AttemptMaker(
             cast("UpstreamClient", client),  # what an attempt uses of it
-            usual.credentials,
             settings.timeouts,
             masking=usual.masking,
         )

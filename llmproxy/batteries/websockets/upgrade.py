@@ -13,7 +13,7 @@ from time import monotonic, time
 from websockets.http11 import Response
 
 from llmproxy.batteries.websockets.peer import Peer, UpstreamProtocol
-from llmproxy.calls import Call, Headers
+from llmproxy.calls import Call, Headers, Outgoing
 from llmproxy.errors import (
     Answer,
     OperationRefused,
@@ -23,7 +23,7 @@ from llmproxy.errors import (
     UpstreamFailed,
 )
 from llmproxy.providers.base import Endpoint
-from llmproxy.upstream import Outgoing, UpstreamClient
+from llmproxy.upstream import UpstreamClient
 from llmproxy.upstream.response import content_of
 
 # An endpoint answers an upgrade at once: no model works on it.
