@@ -57,7 +57,7 @@ def item_for(part: AnyPart, suffix: str, tools: tuple[Tool, ...]) -> OpenItem:
             if part.freeform or (tool is not None and tool.freeform):
                 return CustomCallItem(f"ctc_{suffix}", part, tool)
             if tool is not None and tool.finds_tools:
-                return SearchCallItem(f"tsc_{suffix}", part)
+                return SearchCallItem(f"tsc_{suffix}", part, tool)
             return FunctionCallItem(f"fc_{suffix}", part, tool)
 
 
@@ -189,8 +189,8 @@ class ReasoningItem:
         return {"item_id": self._id, "summary_index": 0}
 
 
-class FunctionCallItem:
-    """A call of a function, in its namespace if it has one."""
+class _CallItem:
+    """What the calls of all kinds of tools have in common."""
 
     __slots__ = ("_call", "_id", "_said", "_tool")
 
@@ -198,11 +198,7 @@ class FunctionCallItem:
         self._id = item_id
         self._call = call
         self._tool = tool
-        self._said: list[str] = []
-
-    def added(self) -> Members:
-        """Return the call without arguments."""
-        return {**self._item(""), "status": "in_progress"}
+        self._said: list[str] = []  # of the arguments
 
     def start_part(self, part: AnyPart) -> Told:
         """Begin the call."""
@@ -212,95 +208,68 @@ class FunctionCallItem:
     def grow(self, event: PartGrew) -> Told:
         """Add to the arguments."""
         return self._add(event.text)
+
+    def _add(self, text: str) -> Told:
+        if text:
+            self._said.append(text)
+            yield from self._tell(text)
+
+    def _tell(self, text: str) -> Told:  # noqa: ARG002 - a search tells none
+        """Yield the event of a piece of the arguments, if there is one."""
+        return iter(())
+
+    def _item(self, kind: str, **members: object) -> Members:
+        item = {"id": self._id, "type": kind, "status": "completed", "call_id": self._call.id}
+        return {**item, **members}
+
+    def _names(self) -> dict[str, str]:
+        """Return the name of the tool that is called as the client knows it."""
+        if self._tool is None or self._tool.namespaced is None:
+            return {"name": self._call.name}
+        namespace, name = self._tool.namespaced
+        return {"name": name, "namespace": namespace}
+
+
+class FunctionCallItem(_CallItem):
+    """A call of a function, in its namespace if it has one."""
+
+    __slots__ = ()
+
+    def added(self) -> Members:
+        """Return the call without arguments."""
+        return {**self._whole(""), "status": "in_progress"}
 
     def end_part(self) -> Told:
         """Complete the arguments. Clients parse them: none at all are an empty object."""
         if not self._said:
             yield from self._add("{}")
-        done = {"arguments": "".join(self._said), "name": _names(self._call, self._tool)["name"]}
+        done = {"arguments": "".join(self._said), "name": self._names()["name"]}
         yield "response.function_call_arguments.done", {"item_id": self._id, **done}
 
     def done(self) -> Members:
         """Return the call."""
-        return self._item("".join(self._said))
+        return self._whole("".join(self._said))
 
-    def _add(self, text: str) -> Told:
-        if text:
-            self._said.append(text)
-            yield "response.function_call_arguments.delta", {"item_id": self._id, "delta": text}
+    def _tell(self, text: str) -> Told:
+        yield "response.function_call_arguments.delta", {"item_id": self._id, "delta": text}
 
-    def _item(self, arguments: str) -> Members:
-        item = {"id": self._id, "type": "function_call", "status": "completed"}
-        names = _names(self._call, self._tool)
-        return {**item, "call_id": self._call.id, **names, "arguments": arguments}
+    def _whole(self, arguments: str) -> Members:
+        return self._item("function_call", **self._names(), arguments=arguments)
 
 
-class SearchCallItem:
-    """A search for tools, which the client does. Its arguments are told when it is complete."""
-
-    __slots__ = ("_call", "_id", "_said")
-
-    def __init__(self, item_id: str, call: ToolCall) -> None:
-        self._id = item_id
-        self._call = call
-        self._said: list[str] = []
-
-    def added(self) -> Members:
-        """Return the search without arguments."""
-        return {**self._item(_NO_ARGUMENTS), "status": "in_progress"}
-
-    def start_part(self, part: AnyPart) -> Told:
-        """Begin the search."""
-        assert isinstance(part, ToolCall)  # noqa: S101 - see item_for
-        return self._add(part.arguments)
-
-    def grow(self, event: PartGrew) -> Told:
-        """Add to the arguments."""
-        return self._add(event.text)
-
-    def end_part(self) -> Told:
-        """Complete the arguments."""
-        return iter(())
-
-    def done(self) -> Members:
-        """Return the search."""
-        return self._item(object_of("".join(self._said)))
-
-    def _add(self, text: str) -> Told:
-        self._said.append(text)
-        return iter(())
-
-    def _item(self, arguments: msgspec.Raw) -> Members:
-        item = {"id": self._id, "type": "tool_search_call", "status": "completed"}
-        search = {"call_id": self._call.id, "execution": "client", "arguments": arguments}
-        return {**item, **search}
-
-
-class CustomCallItem:
+class CustomCallItem(_CallItem):
     """A call of a freeform tool. Where the endpoint has called a function in its place, the input
     is known when the arguments are complete, and comes in one piece."""
 
-    __slots__ = ("_call", "_id", "_input", "_said", "_tool")
+    __slots__ = ("_input",)
 
     def __init__(self, item_id: str, call: ToolCall, tool: Tool | None) -> None:
-        self._id = item_id
-        self._call = call
-        self._tool = tool
-        self._said: list[str] = []
+        super().__init__(item_id, call, tool)
         self._input = ""
 
     def added(self) -> Members:
         """Return the call without its input."""
-        return {**self._item(), "status": "in_progress"}
-
-    def start_part(self, part: AnyPart) -> Told:
-        """Begin the call."""
-        assert isinstance(part, ToolCall)  # noqa: S101 - see item_for
-        return self._add(part.arguments)
-
-    def grow(self, event: PartGrew) -> Told:
-        """Add to the input."""
-        return self._add(event.text)
+        return {**self.done(), "status": "in_progress"}
 
     def end_part(self) -> Told:
         """Complete the input."""
@@ -312,36 +281,42 @@ class CustomCallItem:
 
     def done(self) -> Members:
         """Return the call."""
-        return self._item()
+        return self._item("custom_tool_call", **self._names(), input=self._input)
 
-    def _add(self, text: str) -> Told:
-        if text:
-            self._said.append(text)
-            if self._call.freeform:
-                yield self._delta(text)
+    def _tell(self, text: str) -> Told:
+        if self._call.freeform:
+            yield self._delta(text)
 
     def _delta(self, text: str) -> tuple[str, Members]:
         return "response.custom_tool_call_input.delta", {"item_id": self._id, "delta": text}
 
-    def _item(self) -> Members:
-        item = {"id": self._id, "type": "custom_tool_call", "status": "completed"}
-        names = _names(self._call, self._tool)
-        return {**item, "call_id": self._call.id, **names, "input": self._input}
 
+class SearchCallItem(_CallItem):
+    """A search for tools, which the client does. Its arguments are told when it is complete."""
 
-def _names(call: ToolCall, tool: Tool | None) -> dict[str, str]:
-    """Return the name of the tool that is called as the client knows it."""
-    if tool is None or tool.namespaced is None:
-        return {"name": call.name}
-    namespace, name = tool.namespaced
-    return {"name": name, "namespace": namespace}
+    __slots__ = ()
+
+    def added(self) -> Members:
+        """Return the search without arguments."""
+        return {**self._whole(_NO_ARGUMENTS), "status": "in_progress"}
+
+    def end_part(self) -> Told:
+        """Complete the arguments."""
+        return iter(())
+
+    def done(self) -> Members:
+        """Return the search."""
+        return self._whole(_object_in("".join(self._said)))
+
+    def _whole(self, arguments: msgspec.Raw) -> Members:
+        return self._item("tool_search_call", execution="client", arguments=arguments)
 
 
 _NO_ARGUMENTS = msgspec.Raw(b"{}")
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def object_of(arguments: str) -> msgspec.Raw:
+def _object_in(arguments: str) -> msgspec.Raw:
     """Return arguments as a JSON object; an empty one if they are none."""
     try:
         _object.decode(arguments)
