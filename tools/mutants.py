@@ -41,7 +41,7 @@ RECORDED = ROOT / "tools" / "mutants.toml"
 # Where the sample is taken from, and the tests that belong to each folder or file.
 TESTS = {
     "llmproxy/rules": ["tests/rules"],
-    "llmproxy/routing": ["tests/routing"],
+    "llmproxy/routing": ["tests/routing", "tests/strategies"],
     "llmproxy/operations": ["tests/operations"],
     "llmproxy/providers": ["tests/providers"],
     "llmproxy/batteries/fallbacks": ["tests/fallbacks"],

@@ -17,7 +17,7 @@ def fallbacks_of(**settings):
         for name in "abc"
     )
     config = parse_config(text, {}, file="test.yaml")
-    return Fallbacks("a", followers_of(config, pool_of(config)).get("a", Followers()))
+    return Fallbacks(followers_of(config, pool_of(config)).get("a", Followers()))
 
 
 def no_endpoint(group="a", retry_after_s=None, code=None):

@@ -103,3 +103,12 @@ def test_the_order_of_prices_is_that_of_a_call_with_three_times_as_much_input_as
     assert blended(both) < blended(expensive_output)
     expensive_input = Price(input=2.5, output=4.0)
     assert blended(expensive_input) < blended(both)
+
+
+def test_cheapest_warns_of_endpoints_without_a_price(caplog):
+    two = group(("unknown", 1, 0), ("other", 1, 0), strategy="cheapest")
+    assert [[state.endpoint.name for state in tier.states] for tier in two.tiers] == [
+        ["unknown", "other"]
+    ]
+    assert caplog.text.count("No price is known for the endpoint") == 2
+    assert "endpoint unknown in the group g: " in caplog.text

@@ -54,8 +54,7 @@ class AttemptsInTurn:
         return self._attempts.may_go_elsewhere
 
     async def __aenter__(self) -> Accepted:
-        group = self._group
-        fallbacks = Fallbacks(group.name, self._followers)
+        fallbacks, group = Fallbacks(self._followers), self._group
         while True:
             self._attempts = self._ask(self._call, group, self._record)
             try:

@@ -54,12 +54,12 @@ class Fallbacks:
 
     __slots__ = ("_left", "_name", "_rejected_left", "error")
 
-    def __init__(self, name: str, followers: Followers) -> None:
+    def __init__(self, followers: Followers) -> None:
         self._left = list(followers.usual)
         self._rejected_left = {
             code: list(groups) for code, groups in followers.after_rejection.items()
         }
-        self._name = name
+        self._name = ""  # of the last group that followed
         self.error: GatewayError | None = None
 
     def after(self, error: GatewayError, *, may_go_elsewhere: bool) -> Group | None:

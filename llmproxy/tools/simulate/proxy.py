@@ -161,7 +161,7 @@ class _CallDriver:
         settings = proxy.settings
         caller = "simulated" if settings.callers else None
         self._request = SimulatedRequest(now + settings.timeouts.total_s, caller)
-        self._fallbacks = Fallbacks(group.name, proxy.followers.get(group.name, NONE))
+        self._fallbacks = Fallbacks(proxy.followers.get(group.name, NONE))
         self._waited_s = 0.0
         self._enter(group, now)
 
