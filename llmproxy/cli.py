@@ -255,7 +255,7 @@ def _check(options: argparse.Namespace) -> int:
     from llmproxy.composition import (  # noqa: PLC0415
         DEFAULT_CONFIG,
         config_file,
-        parameter_warnings,
+        config_warnings,
     )
     from llmproxy.process import address_of, open_to_all  # noqa: PLC0415
 
@@ -268,8 +268,8 @@ def _check(options: argparse.Namespace) -> int:
     print(  # noqa: T201
         f"{file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
     )
-    for refusal in parameter_warnings(config):
-        print(refusal, file=sys.stderr)  # noqa: T201
+    for doubt in config_warnings(config):
+        print(doubt, file=sys.stderr)  # noqa: T201
     if warning := open_to_all(config, address_of(config, None, None)[0]):
         print(warning, file=sys.stderr)  # noqa: T201
     return 0

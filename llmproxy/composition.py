@@ -291,13 +291,20 @@ def config_to_serve(
     return config, None
 
 
-def parameter_warnings(config: Config) -> list[str]:
-    """Return warnings of endpoints that refuse what others of the same calls take."""
-    if not _has("parameters"):
-        return []
-    from llmproxy.batteries.parameters import mixed_groups  # noqa: PLC0415 - may not be there
+def config_warnings(config: Config) -> list[str]:
+    """Return warnings of endpoints that refuse what others of the same calls take, and of regions
+    that may not exist."""
+    endpoints = endpoints_of(config)
+    warnings: list[str] = []
+    if _has("parameters"):
+        from llmproxy.batteries.parameters import mixed_groups  # noqa: PLC0415 - may not be there
 
-    return list(mixed_groups(config, endpoints_of(config)))
+        warnings += mixed_groups(config, endpoints)
+    if _has("credentials"):
+        from llmproxy.batteries.credentials import unknown_regions  # noqa: PLC0415
+
+        warnings += unknown_regions(endpoints)
+    return warnings
 
 
 def config_file(path: Path, environ: Mapping[str, str]) -> ConfigFile:

@@ -83,6 +83,15 @@ def test_each_cloud_takes_its_own_identities(tmp_path, params):
             "without project and location",
             "/v1/projects/PROJECT/locations/LOCATION",
         ),
+        (
+            {
+                "base_url": "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/"
+                "us-central1",
+                "credentials": "google",
+            },
+            "the host of us-east5 with the location us-central1",
+            "the same in both places",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_the_remedy(tmp_path, params, found, remedy):
@@ -109,6 +118,11 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(
 ):
     (problem,) = problems_of(tmp_path, params, missing=(module,))
     assert f"pip install '{extra}'" in problem
+
+
+def test_what_is_no_endpoint_at_all_is_told_once(tmp_path):
+    (problem,) = problems_of(tmp_path, {"base_url": "https://e.openai.azure.com"})
+    assert "an Azure address without the API's path" in problem
 
 
 def test_a_key_needs_no_package(tmp_path):

@@ -6,5 +6,6 @@ for such credentials, and addresses both clouds as any other endpoint, by the pa
 """
 
 from llmproxy.batteries.credentials.identities import CloudCredentials
+from llmproxy.batteries.credentials.regions import unknown_regions
 
-__all__ = ["CloudCredentials"]
+__all__ = ["CloudCredentials", "unknown_regions"]

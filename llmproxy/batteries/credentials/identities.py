@@ -34,7 +34,8 @@ EXTRAS = {
     "aws": ("bedrock", "botocore", "botocore"),
     "google": ("vertex", "google-auth", "google.auth"),
 }
-_VERTEX_ROOT = re.compile(rb"/v1(?:beta1)?/projects/[^/]+/locations/[^/]+")
+_VERTEX_ROOT = re.compile(rb"/v1(?:beta1)?/projects/[^/]+/locations/([^/]+)")
+_VERTEX_HOST = re.compile(r"([a-z0-9-]+)-aiplatform\.googleapis\.com")
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}")
 
 IsInstalled = Callable[[str], bool]
@@ -119,7 +120,10 @@ class CloudCredentials:
         return self._renewed[key]
 
     def _problems(self, config: Config, file: str) -> Iterator[Problem]:
-        endpoints = endpoints_of(config, file=file)
+        try:
+            endpoints = endpoints_of(config)
+        except ConfigError:  # the core reports what makes an entry no endpoint
+            return
         for number, group in enumerate(config.model_groups):
             for index, endpoint in enumerate(endpoints[group.model_group]):
                 params = group.models[index].params
@@ -166,9 +170,15 @@ def _wrong_address(endpoint: Endpoint) -> Iterator[tuple[str, str, str]]:
     if endpoint.provider.name == "bedrock" and region and not _REGION.fullmatch(region):
         remedy = "Write one such as https://bedrock-runtime.us-east-1.amazonaws.com."
         yield f"an address with the unknown region {region!r}.", remedy, "base_url"
-    if endpoint.provider.name == "vertex" and not _VERTEX_ROOT.match(endpoint.prefix):
-        yield (
-            "an address of Vertex AI without project and location.",
-            "Write https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/LOCATION.",
-            "base_url",
-        )
+    if endpoint.provider.name == "vertex":
+        root = _VERTEX_ROOT.match(endpoint.prefix)
+        if root is None:
+            yield (
+                "an address of Vertex AI without project and location.",
+                "Write https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/"
+                "LOCATION.",
+                "base_url",
+            )
+        elif (host := _VERTEX_HOST.fullmatch(endpoint.host)) and host[1] != root[1].decode("ascii"):
+            found = f"the host of {host[1]} with the location {root[1].decode('ascii')}."
+            yield found, "Write the same in both places.", "base_url"
