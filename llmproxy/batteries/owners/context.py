@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from time import monotonic
 
 import msgspec
 
@@ -13,7 +14,12 @@ from llmproxy.batteries.owners.registry import Registry
 from llmproxy.calls import Call
 from llmproxy.protocols import Client
 from llmproxy.record import CallRecord
-from llmproxy.routing import Pool
+from llmproxy.routing import Group, Pool
+from llmproxy.steps import PassedOver
+
+MAX_PASSED_OVER = 8
+NOT_KEPT = "its account does not keep what the call names"
+NOT_MADE = "another account made what the call brings"
 
 
 class CallContext(msgspec.Struct, frozen=True):
@@ -42,6 +48,14 @@ class CallContext(msgspec.Struct, frozen=True):
     def may_use(self, owner: Owner) -> bool:
         """Whether something belongs to the call's caller, or to nobody."""
         return owner.caller is None or owner.caller == self.call.caller
+
+    def pass_over(self, part: Group, record: CallRecord, why: str) -> None:
+        """Note in a call's trace why it gets no other endpoint of the group."""
+        now = monotonic()
+        group = self.pool.groups.get(part.name)
+        others = [] if group is None else [one for one in group.states if one not in part.states]
+        for state in others[:MAX_PASSED_OVER]:
+            record.steps.append(PassedOver(state.endpoint.name, now, why))
 
     def learning(
         self,

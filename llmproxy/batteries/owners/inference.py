@@ -9,9 +9,10 @@ group are asked.
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from llmproxy.batteries.owners.accounts import is_drained
-from llmproxy.batteries.owners.context import CallContext
+from llmproxy.batteries.owners.context import NOT_KEPT, NOT_MADE, CallContext
 from llmproxy.batteries.owners.ids import ids_in_answer, ids_named_in, reasoning_in
 from llmproxy.batteries.owners.learning import LearningClient
 from llmproxy.batteries.owners.refusals import (
@@ -57,12 +58,14 @@ class InferenceCall:
         call = context.call
         part = await self._needed_part()
         if part is not None:
-            await ask(call, part, learning, record)
+            context.pass_over(part, record, NOT_KEPT)
+            await ask(replace(call, bound_to_account=True), part, learning, record)
             return
         preferred = await self._preferred_part()
         try:
             if preferred is not None:
                 try:
+                    context.pass_over(preferred, record, NOT_MADE)
                     await ask(call, preferred, learning, record)
                     return
                 except (NoEndpoint, UpstreamError) as failure:

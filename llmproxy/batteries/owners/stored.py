@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmproxy.batteries.owners.accounts import Owner
-from llmproxy.batteries.owners.context import CallContext
+from llmproxy.batteries.owners.context import NOT_KEPT, CallContext
 from llmproxy.batteries.owners.ids import (
     StatePlace,
     ids_in_answer,
@@ -55,7 +55,9 @@ class StoredCall:
         found = await context.owner_of(self._named(), certain=changes)
         if found is not None:
             learning = self._learning(client, record, found[1].caller)
-            await ask(call, self._part_of(*found, chosen), learning, record)
+            part = self._part_of(*found, chosen)
+            context.pass_over(part, record, NOT_KEPT)
+            await ask(call, part, learning, record)
         elif place.id is not None or place is NOWHERE or call.method == "DELETE":
             parts = context.accounts.parts_for(call, chosen)
             if changes and len(parts) > 1:
