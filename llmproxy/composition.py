@@ -36,6 +36,7 @@ from llmproxy.protocols import (
     PeerConnector,
     PriceList,
     ReadForm,
+    Resolver,
     TelemetryOpener,
     TokenEstimates,
     Tunnels,
@@ -80,6 +81,7 @@ def installed(
         form_reader=_form_reader(),
         token_estimates=_token_estimates(),
         masking=_masking(),
+        resolver=_resolver(),
         tunnels=_tunnels(),
         hedging=_hedging(),
         strategies=_strategies(),
@@ -170,6 +172,14 @@ def _admission() -> Callable[[], Admission] | None:
     from llmproxy.batteries.admission import BoundedAdmission  # noqa: PLC0415
 
     return BoundedAdmission
+
+
+def _resolver() -> Callable[[], Resolver] | None:
+    if not _has("resolver"):
+        return None
+    from llmproxy.batteries.resolver import CachingResolver  # noqa: PLC0415
+
+    return CachingResolver
 
 
 def _tunnels() -> Callable[[Mapping[str, str]], Tunnels] | None:

@@ -312,6 +312,16 @@ class Tunnel(Protocol):
         """Return a protocol that is connected to the origin by TLS. Raises OSError."""
 
 
+class Resolver(Protocol):
+    """Looks up host names."""
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """Return addresses to try in turn. Raises OSError if the name cannot be resolved."""
+
+    def close(self) -> None:
+        """Release what it has open."""
+
+
 class Tunnels(Protocol):
     """The tunnels to the origins that are not reached directly."""
 

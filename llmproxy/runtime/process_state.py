@@ -25,6 +25,7 @@ from llmproxy.protocols import (
     PeerConnector,
     PriceList,
     ReadForm,
+    Resolver,
     TokenEstimates,
     Tunnels,
 )
@@ -60,6 +61,7 @@ class RuntimeBatteries:
     form_reader: ReadForm | None = None
     token_estimates: Callable[[], TokenEstimates] | None = None
     masking: Masking | None = None
+    resolver: Callable[[], Resolver] | None = None
     tunnels: Callable[[Mapping[str, str]], Tunnels] | None = None
     hedging: Callable[[], Hedging] | None = None
     strategies: Strategies | None = None

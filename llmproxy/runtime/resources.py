@@ -98,7 +98,8 @@ async def _client(timeouts: Timeouts, process: ProcessState) -> AsyncIterator[Up
         remedy = "Install the whole of llmproxy, or unset HTTPS_PROXY."
         raise ConfigError([Problem("environment", 0, found, remedy)])
     tunnels = None if make is None else make(environ)
-    with closing(UpstreamClient(timeouts, tunnels=tunnels)) as client:
+    resolver = None if process.batteries.resolver is None else process.batteries.resolver()
+    with closing(UpstreamClient(timeouts, tunnels=tunnels, resolver=resolver)) as client:
         yield client
 
 

@@ -15,12 +15,11 @@ from functools import partial
 
 from llmproxy.calls import Outgoing
 from llmproxy.config import Timeouts
-from llmproxy.protocols import ConnectionT, Tunnels
+from llmproxy.protocols import ConnectionT, Resolver, Tunnels
 from llmproxy.providers.base import Endpoint
 from llmproxy.upstream.connection import StaleConnection
 from llmproxy.upstream.dialer import Dialer, OriginAddress
 from llmproxy.upstream.origin import Dial, Origin
-from llmproxy.upstream.resolver import Resolver, system_lookup
 from llmproxy.upstream.response import Response
 
 # Per origin. Beyond it a call waits for a connection (`timeouts.pool_s`), so that a burst cannot
@@ -43,8 +42,8 @@ class UpstreamClient:
         self._tunnels = tunnels
         self._timeouts = timeouts
         self._max_connections = max_connections
-        self._resolver = resolver or Resolver(system_lookup)
-        self._dialer = Dialer(self._resolver, timeout_s=timeouts.connect_s, tls=tls)
+        self._resolver = resolver
+        self._dialer = Dialer(resolver, timeout_s=timeouts.connect_s, tls=tls)
         self._origins: dict[tuple[str, str, int], Origin] = {}
 
     async def send(
@@ -87,7 +86,8 @@ class UpstreamClient:
         """Close every connection."""
         for origin in self._origins.values():
             origin.close()
-        self._resolver.close()
+        if self._resolver is not None:
+            self._resolver.close()
 
     def _origin_of(self, endpoint: Endpoint) -> Origin:
         key = (endpoint.scheme, endpoint.host, endpoint.port)

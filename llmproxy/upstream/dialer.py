@@ -14,8 +14,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from llmproxy.errors import ConnectFailed, OutOfResources
-from llmproxy.protocols import ConnectionT, Tunnel
-from llmproxy.upstream.resolver import Resolver
+from llmproxy.protocols import ConnectionT, Resolver, Tunnel
 
 TCP_KEEPALIVE_S = 60
 
@@ -47,7 +46,9 @@ logger = logging.getLogger("llmproxy")
 class Dialer:
     """Opens connections. Owns the TLS context, which takes 7 ms to make."""
 
-    def __init__(self, resolver: Resolver, *, timeout_s: float, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, resolver: Resolver | None, *, timeout_s: float, tls: ssl.SSLContext | None
+    ) -> None:
         self._resolver = resolver
         self._timeout_s = timeout_s
         self._tls = tls
@@ -91,11 +92,14 @@ class Dialer:
     ) -> ConnectionT:
         loop = asyncio.get_running_loop()
         last: OSError | None = None
-        for ip in await self._resolver.addresses(address.host, address.port):
+        hosts = [address.host]  # the loop looks it up
+        if self._resolver is not None:
+            hosts = await self._resolver.addresses(address.host, address.port)
+        for host in hosts:
             try:
                 transport, connection = await loop.create_connection(
                     protocol,
-                    ip,
+                    host,
                     address.port,
                     ssl=self._tls_context() if address.tls else None,
                     server_hostname=address.host if address.tls else None,

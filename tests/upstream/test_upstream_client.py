@@ -8,12 +8,12 @@ from time import monotonic
 import pytest
 
 from llmproxy.batteries.config_file import parse_config
+from llmproxy.batteries.resolver import CachingResolver
 from llmproxy.calls import Outgoing
 from llmproxy.config import Timeouts
 from llmproxy.errors import ConnectFailed, TimedOut, UpstreamFailed
 from llmproxy.providers import endpoints_of
 from llmproxy.upstream import UpstreamClient
-from llmproxy.upstream.resolver import Resolver
 from tests.support.certificates import Authority
 from tests.support.run import bounded
 from tests.support.vendor import always, http, scripted
@@ -259,7 +259,7 @@ async def test_a_name_is_looked_up_once_and_all_its_addresses_are_tried():
         return ["127.0.0.9", "127.0.0.1"]  # nothing listens on the first
 
     async with scripted(always(OK, "close")) as vendor:
-        async with client_of(resolver=Resolver(lookup)) as client:
+        async with client_of(resolver=CachingResolver(lookup)) as client:
             url = f"http://some.test:{vendor.port}/v1"
             for _ in range(3):
                 assert (await ask(client, vendor, base_url=url))[0] == 200
@@ -271,26 +271,13 @@ async def test_a_name_that_cannot_be_resolved_is_a_connect_failure():
     def lookup(host, port):
         raise socket.gaierror(-2, "Name or service not known")
 
-    async with client_of(resolver=Resolver(lookup)) as client:
+    async with client_of(resolver=CachingResolver(lookup)) as client:
         with pytest.raises(ConnectFailed, match=r"cannot resolve 'nowhere\.test'"):
             await ask(client, None, base_url="http://nowhere.test/v1")
 
 
 @bounded()
-async def test_a_stale_address_is_used_while_the_resolver_fails():
-    broken = False
-    now = 1000.0
-
-    def lookup(host, port):
-        if broken:
-            raise socket.gaierror(-3, "Temporary failure in name resolution")
-        return ["127.0.0.1"]
-
-    resolver = Resolver(lookup, clock=lambda: now)
-    assert await resolver.addresses("some.test", 80) == ["127.0.0.1"]
-    broken, now = True, 1100.0
-    assert await resolver.addresses("some.test", 80) == ["127.0.0.1"]
-    now = 1700.0
-    with pytest.raises(OSError, match=r"cannot resolve"):
-        await resolver.addresses("some.test", 80)
-    resolver.close()
+async def test_without_a_resolver_the_system_is_asked():
+    async with scripted(always(OK)) as vendor, client_of() as client:
+        url = f"http://localhost:{vendor.port}/v1"
+        assert (await ask(client, vendor, base_url=url))[0] == 200

@@ -35,8 +35,8 @@ class _CachedLookup(msgspec.Struct, frozen=True):
     looked_up_at: float
 
 
-class Resolver:
-    """Owns the cache and the threads; `close()` ends them."""
+class CachingResolver:
+    """Implements `Resolver`. Owns the cache and the threads; `close()` ends them."""
 
     def __init__(
         self, lookup: Lookup = system_lookup, *, clock: Callable[[], float] = monotonic
