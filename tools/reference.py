@@ -50,8 +50,9 @@ quotes. Anchors, aliases and merge keys (`<<`) work; a duplicate key is an error
 `OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`), and `AZURE_OPENAI_API_KEY` with `AZURE_OPENAI_ENDPOINT`
 (with `OPENAI_API_VERSION`, if it is `preview`, `latest` or `v1`). Every model name goes through
 unchanged. With both, Azure comes first (tier 0) and OpenAI takes what Azure cannot serve (tier 1).
-Without these two, the key of one other vendor is used (`ANTHROPIC_API_KEY`, `GROQ_API_KEY`, ...);
-several are an error, because only a config can say which model is whose.
+Without these two, the key of one other vendor is used (`ANTHROPIC_API_KEY`, `GROQ_API_KEY`, ...,
+and `AWS_BEARER_TOKEN_BEDROCK` with `AWS_REGION`); several are an error, because only a config can
+say which model is whose.
 """
 
 # definition in the schema -> heading

@@ -125,3 +125,20 @@ def test_an_invalid_value_is_reported_by_its_variable_and_not_shown():
         ["environment", "OPENAI_BASE_URL"],
     ]
     assert "sk-" not in "".join(said)
+
+
+@pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_a_key_of_bedrock_is_used_in_its_region(variable):
+    environ = {"AWS_BEARER_TOKEN_BEDROCK": "k", variable: "eu-west-1", "AWS_PROFILE": "prod"}
+    address = "https://bedrock-runtime.eu-west-1.amazonaws.com"
+    assert endpoints(**environ) == [("bedrock-runtime.eu-west-1.amazonaws.com", 0, address, "k")]
+
+
+def test_a_key_of_bedrock_without_a_region_is_a_mistake():
+    said = refusal(AWS_BEARER_TOKEN_BEDROCK="k")
+    assert "AWS_REGION is not. Set it" in said
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "HF_TOKEN", "GITHUB_TOKEN"])
+def test_keys_that_serve_other_programs_first_are_not_used(name):
+    assert config_from_environment({name: "k", "AWS_REGION": "us-east-1"}) is None

@@ -35,6 +35,7 @@ V1_VERSIONS = ("preview", "latest", "v1")
 # first (HF_TOKEN, GITHUB_TOKEN, CLOUDFLARE_API_TOKEN) are not among them: they are in many shells.
 VENDORS = {
     "ANTHROPIC_API_KEY": "anthropic",
+    "AWS_BEARER_TOKEN_BEDROCK": "bedrock",
     "CEREBRAS_API_KEY": "cerebras",
     "COHERE_API_KEY": "cohere",
     "CO_API_KEY": "cohere",
@@ -64,7 +65,8 @@ def config_from_environment(environ: Mapping[str, str]) -> Config | None:
 
     Reads OPENAI_API_KEY with OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID, and
     AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and OPENAI_API_VERSION; without these, the key
-    of one of `VENDORS`. An empty one is unset. Raises ConfigError if half of the Azure pair is
+    of one of `VENDORS`, that of Bedrock with AWS_REGION or AWS_DEFAULT_REGION. An empty one is
+    unset. Raises ConfigError if half of the Azure pair is
     missing, several vendors have keys, or a value is invalid.
     """
     present = {name: value.strip() for name, value in environ.items() if value.strip()}
@@ -160,9 +162,26 @@ def _other_vendor(present: Mapping[str, str], problems: list[Problem]) -> list[_
         problems.append(_problem(f"there are keys of several vendors: {names}.", remedy))
         return []
     return [
-        _Source({"api_key": present[name]}, {"api_key": name}, provider)
+        _Source(
+            {"api_key": present[name], **_address(provider, present, problems)},
+            {"api_key": name, "base_url": "AWS_REGION"},
+            provider,
+        )
         for provider, name in keys.items()
     ]
+
+
+def _address(
+    provider: str, present: Mapping[str, str], problems: list[Problem]
+) -> dict[str, object]:
+    """Return the address of a vendor that has one in each region; nothing for the others."""
+    if provider != "bedrock":
+        return {}
+    region = present.get("AWS_REGION") or present.get("AWS_DEFAULT_REGION")
+    if region is None:
+        found = "AWS_BEARER_TOKEN_BEDROCK is set, but AWS_REGION is not."
+        problems.append(_problem(found, "Set it, for example to us-east-1."))
+    return {"base_url": f"https://bedrock-runtime.{region}.amazonaws.com"}
 
 
 def _is_ourselves(base: str) -> bool:
