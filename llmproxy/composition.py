@@ -24,6 +24,7 @@ from llmproxy.batteries.config_file import (
 from llmproxy.config import Config
 from llmproxy.protocols import (
     Admission,
+    AffinityMaker,
     AnswerCaches,
     ASGIApp,
     CallerSource,
@@ -85,6 +86,7 @@ def installed(
         tunnels=_tunnels(),
         hedging=_hedging(),
         strategies=_strategies(),
+        affinity=_affinity(),
         fallbacks=_fallbacks(),
         admission=_admission(),
         heartbeat=_heartbeat(),
@@ -148,6 +150,14 @@ def _hedging() -> Callable[[], Hedging] | None:
     from llmproxy.batteries.hedging import Hedger  # noqa: PLC0415
 
     return Hedger()
+
+
+def _affinity() -> AffinityMaker | None:
+    if not _has("affinity"):
+        return None
+    from llmproxy.batteries.affinity import affinity_of  # noqa: PLC0415
+
+    return affinity_of
 
 
 def _strategies() -> Strategies | None:

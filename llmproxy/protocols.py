@@ -21,13 +21,13 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from llmproxy.calls import Accepted, Call, Request, TraceContext
-from llmproxy.config import Caller, Config, GeneralSettings
+from llmproxy.config import Caller, Config, GeneralSettings, ModelGroup
 from llmproxy.errors import UpstreamError
 from llmproxy.events import Listener
 from llmproxy.providers.base import Endpoint, Endpoints
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group, Pool
-from llmproxy.routing.group import Hedging  # noqa: F401 - for the page
+from llmproxy.routing.group import Affinity, Hedging  # noqa: F401 - for the page
 from llmproxy.routing.token_estimates import TokenEstimates  # noqa: F401 - for the page
 from llmproxy.rules.capacity import Capacity, SharedQuota
 from llmproxy.rules.prices import Prices
@@ -60,6 +60,8 @@ PriceList = Callable[[Endpoints], Endpoints]
 AskGroup = Callable[[Call, Group, CallRecord], "GroupAttempts"]
 # Returns what asks further groups of a config, too, from what asks one.
 Fallbacks = Callable[[AskGroup, Config, Pool], AskGroup]
+# Returns what keeps a group's conversations where they are; None = no call prefers an endpoint.
+AffinityMaker = Callable[[ModelGroup, GeneralSettings, Group], Affinity | None]
 # Asks the endpoints for an answer, AnswerIn those of a group, and relays it.
 Ask = Callable[[Downstream, CallRecord], Awaitable[None]]
 AnswerIn = Callable[[Call, Group, Client, CallRecord], Awaitable[None]]

@@ -55,6 +55,9 @@ class Batteries(RuntimeBatteries):
         settings = config.general_settings
         strategies = {group.strategy or settings.strategy for group in config.model_groups}
         bounds = {"max_in_flight", "max_queued"}
+        affinities = {group.affinity for group in config.model_groups}
+        if "affinity" in settings.model_fields_set:
+            affinities.add(settings.affinity)
         for key, package, battery, is_set in (
             ("callers", "callers", self.callers, settings.callers),
             ("cache", "cache", self.caches, settings.cache),
@@ -65,6 +68,7 @@ class Batteries(RuntimeBatteries):
             ("strategy", "strategies", self.strategies, strategies - set(WEIGHTED)),
             ("max_in_flight", "admission", self.admission, bounds & settings.model_fields_set),
             ("state_file", "owners", self.owners, settings.state_file),
+            ("affinity", "affinity", self.affinity, affinities - {None, "off"}),
             ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
             ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
             ("admin_key", "admin", self.open_admin, settings.admin_key),

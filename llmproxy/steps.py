@@ -48,6 +48,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="atte
             one answered first.
         verdict: What the call did next; only of a failed attempt.
         hedge: It began beside another attempt, which was silent for long.
+        why: Why the endpoint was preferred; None if it was not.
     """
 
     endpoint: str
@@ -58,6 +59,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="atte
     reason: str | None = None
     verdict: Verdict | None = None
     hedge: bool = False
+    why: str | None = None
 
 
 class PassedOver(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="skipped"):
@@ -124,4 +126,5 @@ def _attempt_in_words(attempt: Attempt) -> str:
     if attempt.reason not in (None, attempt.outcome):
         parts.append(f"({attempt.reason})")
     words = " ".join(parts) + f" after {attempt.took_s * 1000:.1f} ms"
+    words += f" (preferred: {attempt.why})" if attempt.why else ""
     return words if attempt.verdict is None else f"{words}, then {attempt.verdict}"

@@ -1,4 +1,4 @@
-from llmproxy.config.base import CacheMode, Strategy, TokenProvider
+from llmproxy.config.base import Affinity, CacheMode, Strategy, TokenProvider
 from llmproxy.config.general import GeneralSettings, Timeouts, server_settings, shares_state
 from llmproxy.config.models import (
     OPENAI_BASE_URL,
@@ -11,6 +11,7 @@ from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, 
 
 __all__ = [
     "OPENAI_BASE_URL",
+    "Affinity",
     "CacheMode",
     "CacheParams",
     "Caller",

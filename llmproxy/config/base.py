@@ -31,6 +31,7 @@ STRATEGY_HELP: dict[Strategy, str] = {
     "latency": "prefers endpoints whose first token comes soon and that have few calls under way",
     "cheapest": "makes each price a tier of its own",
 }
+Affinity = Literal["off", "prompt_cache", "session"]
 CacheMode = Literal["deterministic", "all", "off"]
 TokenProvider = Literal["default", "managed_identity", "workload_identity", "cli"]
 

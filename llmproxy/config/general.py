@@ -11,6 +11,7 @@ from llmproxy.config.base import (
     MIB,
     NUMBER,
     STRATEGY_HELP,
+    Affinity,
     Seconds,
     SecondsOrZero,
     Section,
@@ -118,6 +119,12 @@ class GeneralSettings(Section):
         description="How an endpoint is chosen within a tier: "
         + ", ".join(f"`{name}` {does}" for name, does in STRATEGY_HELP.items())
         + ".",
+    )
+    affinity: Affinity = Field(
+        default="prompt_cache",
+        description="Which calls prefer the endpoint that served their conversation last, while it "
+        "has room. `prompt_cache`: those whose prompt is long enough for the vendor's cache; "
+        "`session`: all of a session or user, as well; `off`: none.",
     )
     queue: Annotated[Queue, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Queue, description="Waiting for capacity at an endpoint."

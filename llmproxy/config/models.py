@@ -18,6 +18,7 @@ from pydantic.functional_validators import AfterValidator
 from llmproxy.config import checks
 from llmproxy.config.base import (
     NUMBER,
+    Affinity,
     Alias,
     CacheMode,
     Count,
@@ -231,6 +232,9 @@ class ModelGroup(Section):
         default=None,
         description="How an endpoint is chosen within a tier. "
         "Default: `general_settings.strategy`.",
+    )
+    affinity: Affinity | None = Field(
+        default=None, description="The same as, and by default, `general_settings.affinity`."
     )
     fallbacks: tuple[Text, ...] = Field(
         default=(),

@@ -97,8 +97,7 @@ BUDGET_POLL_S = 0.02  # so often while the retry budget is used up (jittered)
 # `close` gives back the rest, so a driver that is cancelled anywhere leaks nothing.
 
 _CHOOSING = CallState.CHOOSING  # looked up for every call; the attribute of an enum is slow
-_UNDER_WAY, _OVER = CallState.UNDER_WAY, CallState.OVER
-_ACCEPTED = CallState.ACCEPTED
+_UNDER_WAY, _OVER, _ACCEPTED = CallState.UNDER_WAY, CallState.OVER, CallState.ACCEPTED
 
 
 class Attempts(msgspec.Struct, eq=False):
@@ -319,8 +318,7 @@ class Attempts(msgspec.Struct, eq=False):
         self._end(attempt, now, sent=failure.sent)
         if self.under_way:
             return Failed(Verdict.OTHER_ATTEMPT, tuple(changes))
-        error = self._reason_to_end(judgement, now)
-        if error is not None:
+        if (error := self._reason_to_end(judgement, now)) is not None:
             self._decided = GiveUp(error)
             self.state = CallState.DECIDED
             return Failed(Verdict.GIVE_UP, tuple(changes))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from math import ceil, inf, isinf
 from typing import Any, Protocol
 
-from llmproxy.calls import Accepted
+from llmproxy.calls import Accepted, Call
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import Skipped, UpstreamError
 from llmproxy.routing.actions import RoutedCall, Try
 from llmproxy.routing.endpoint import Checkout, EndpointState, StateChange
 from llmproxy.routing.strategies import Strategy
-from llmproxy.routing.tier import CallDemand, Tier
+from llmproxy.routing.tier import CallDemand, Conversation, Tier
 from llmproxy.routing.token_estimates import TokenEstimates
 from llmproxy.routing.wait_queue import WaitQueue
 from llmproxy.rules.retry import RetryBudget
@@ -78,6 +78,10 @@ class Hedging(Protocol):
         """
 
 
+# Returns what is known of the conversation of a call.
+Affinity = Callable[[Call], Conversation]
+
+
 class Group:
     """The endpoints behind one model group, and the queue in front of them.
 
@@ -87,6 +91,7 @@ class Group:
     """
 
     __slots__ = (
+        "affinity",
         "budget",
         "estimates",
         "hedging",
@@ -105,6 +110,7 @@ class Group:
         self.name = name
         self.budget = RetryBudget()
         self.hedging = hedging
+        self.affinity: Affinity | None = None  # None: no call prefers an endpoint
         self.estimates = estimates
         self.queue = WaitQueue()
         self.in_flight = 0
@@ -131,6 +137,9 @@ class Group:
         None also where waiting a moment for a cheaper tier is worth it. `ahead`: calls that come
         first in the cheapest tier.
         """
+        turn = demand.conversation
+        if turn and not ahead and (cached_at := turn.dearer(self.tiers, demand, now)):
+            return cached_at
         for tier in self.tiers:
             if not ahead:
                 chosen = tier.choose(demand, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, inf
+from typing import Protocol
 
 import msgspec
 
@@ -15,6 +16,19 @@ from llmproxy.rules.routing import WeightedRoundRobin
 MAX_PASSED_OVER = 8
 
 
+class Conversation(Protocol):
+    """What a group's affinity knows of the conversation that a call is a turn of."""
+
+    def choose(self, tier: Tier, weights: list[float], now: float) -> EndpointState:
+        """Return which endpoint of a tier takes the call. `weights`: 0 = it does not."""
+
+    def dearer(self, tiers: Sequence[Tier], demand: CallDemand, now: float) -> EndpointState | None:
+        """Return an endpoint behind the first tier that is cheaper for it; None without one."""
+
+    def served(self, state: EndpointState, now: float) -> str | None:
+        """Note which endpoint accepted the call; returns why it was preferred, if it was."""
+
+
 class CallDemand(msgspec.Struct, eq=False):
     """What one call asks of its group. Mutable; owned by the call's Attempts.
 
@@ -22,6 +36,7 @@ class CallDemand(msgspec.Struct, eq=False):
     `unwritten`: the part of the output bound that such calls do not usually write.
     `excluded`: the endpoints that may not serve it now. `passed_over`: some of those that would
     have, if they took calls. `spill_at`: from then on an expensive tier is as good as a cheap one.
+    `conversation`: prefers endpoints; None without affinity.
     """
 
     tokens: int = 0
@@ -30,6 +45,7 @@ class CallDemand(msgspec.Struct, eq=False):
     excluded: list[EndpointState] = []
     passed_over: list[EndpointState] = []
     unwritten: int = 0
+    conversation: Conversation | None = None
 
     def tokens_at(self, state: EndpointState) -> int:
         """Return the tokens to reserve at an endpoint, as its vendor charges them."""
@@ -76,6 +92,12 @@ class Tier:
                     demand.pass_over(state)
             if not any(weights):
                 return None
+        if demand.conversation is not None:
+            return demand.conversation.choose(self, weights, now)
+        return self.states[self._round_robin.take(self.shares(weights, now))]
+
+    def take(self, weights: list[float], now: float) -> EndpointState:
+        """Return the endpoint whose turn it is."""
         return self.states[self._round_robin.take(self.shares(weights, now))]
 
     def weights(self, demand: CallDemand, now: float) -> list[float]:

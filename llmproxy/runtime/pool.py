@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 
 from llmproxy.config import Config, GeneralSettings
+from llmproxy.protocols import AffinityMaker
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoint, Endpoints
 from llmproxy.routing import EndpointState, Group, Pool
@@ -58,10 +59,11 @@ def pool_of(
     estimates: Callable[[], TokenEstimates] = OutputBounds,
     hedging: Callable[[], Hedging] | None = None,
     strategies: Strategies = WEIGHTED,
+    affinity: AffinityMaker | None = None,
 ) -> Pool:
     """Return the state of every endpoint of a config. `endpoints`: its own, if already made.
 
-    `estimates`, `hedging`: make those of a new group.
+    `estimates`, `hedging`, `affinity`: make those of a group.
     """
     if endpoints is None:
         endpoints = endpoints_of(config)
@@ -78,6 +80,8 @@ def pool_of(
             group = Group(name, estimates(), None if hedging is None else hedging())
         groups[name] = group
         group.update(members, strategies[strategy], spill_wait_s=spill_wait_s)
+        if affinity is not None:
+            group.affinity = affinity(entry, settings, group)
         if group.hedging is not None:
             group.hedging.adopt(settings, members)
     _link_by_key(groups)

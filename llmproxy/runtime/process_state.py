@@ -13,6 +13,7 @@ from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.pipeline.unbounded import UnboundedAdmission
 from llmproxy.protocols import (
     Admission,
+    AffinityMaker,
     AnswerCaches,
     CallerSource,
     Credentials,
@@ -65,6 +66,7 @@ class RuntimeBatteries:
     tunnels: Callable[[Mapping[str, str]], Tunnels] | None = None
     hedging: Callable[[], Hedging] | None = None
     strategies: Strategies | None = None
+    affinity: AffinityMaker | None = None
     fallbacks: Fallbacks | None = None
     admission: Callable[[], Admission] | None = None
     heartbeat: Callable[[float | None], Heartbeat] | None = None

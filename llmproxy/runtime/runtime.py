@@ -97,6 +97,7 @@ def activate(resources: Resources, process: ProcessState, states: States | None 
         estimates=process.batteries.token_estimates or OutputBounds,
         hedging=process.batteries.hedging,
         strategies=process.batteries.strategies or WEIGHTED,
+        affinity=process.batteries.affinity,
     )
     callers: Callers = AnonymousClients(pool)
     if process.batteries.callers is not None:

@@ -176,6 +176,7 @@ async def test_the_core_alone_counts_the_output_bound_of_a_call_and_then_its_usa
         ({"hedge_after_s": 3}, "hedge_after_s", "llmproxy.batteries.hedging"),
         ({"max_queued": 7}, "max_in_flight", "llmproxy.batteries.admission"),
         ({"strategy": "cheapest"}, "strategy", "llmproxy.batteries.strategies"),
+        ({"affinity": "session"}, "affinity", "llmproxy.batteries.affinity"),
         ({"allowed_origins": ["*"]}, "allowed_origins", "llmproxy.batteries.web_pages"),
         ({"allowed_hosts": ["llm.example.com"]}, "allowed_hosts", "llmproxy.batteries.web_pages"),
         ({"admin_key": "sk-0123456789abcdef"}, "admin_key", "llmproxy.batteries.admin"),

@@ -151,6 +151,7 @@ class FirstAccepted:
             now + group.spill_wait_s,
             too_small_for(group, call),
             unwritten=unwritten,
+            conversation=None if group.affinity is None else group.affinity(call),
         )
 
     def _made(self, attempt: Try) -> Coroutine[Any, Any, Accepted | None]:
@@ -194,6 +195,7 @@ class FirstAccepted:
             self._report_change(change)
         if len(self.attempts.under_way) > 1:
             self._note_outrun(attempt, now)
+        conversation = self.attempts.demand.conversation
         self._answered = Attempt(
             checkout.state.endpoint.name,
             checkout.began_at,
@@ -201,6 +203,7 @@ class FirstAccepted:
             ANSWERED,
             response.status,
             hedge=attempt.is_hedge,
+            why=None if conversation is None else conversation.served(checkout.state, now),
         )
         self._record.steps.append(self._answered)
 

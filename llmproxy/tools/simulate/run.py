@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from random import Random
 
+from llmproxy.batteries.affinity import affinity_of
 from llmproxy.batteries.fallbacks import followers_of
 from llmproxy.batteries.hedging import Hedger
 from llmproxy.batteries.parameters import with_edits
@@ -105,6 +106,7 @@ def _proxy(config: Config, vendors: _Vendors, clock: Clock, random: Random) -> P
         endpoints=with_list_prices(with_edits(config, endpoints_of(config))),
         hedging=Hedger(),
         strategies=ALL_STRATEGIES,
+        affinity=affinity_of,
     )
     models: dict[EndpointState, SimulatedEndpoint] = {}
     counts: dict[EndpointState, EndpointCount] = {}

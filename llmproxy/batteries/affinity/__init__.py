@@ -1,0 +1,24 @@
+"""Conversations stay at the endpoint that has their prompt cached (decision 049).
+
+The only module of this package that others import. Without it, calls are shared as the strategy
+says, whatever they are about.
+"""
+
+from __future__ import annotations
+
+from llmproxy.batteries.affinity.preference import GroupAffinity
+from llmproxy.batteries.affinity.prompt_caches import CacheRules, rules_of
+from llmproxy.config import GeneralSettings, ModelGroup, shares_state
+from llmproxy.routing import Group
+
+__all__ = ["CacheRules", "affinity_of", "rules_of"]
+
+
+def affinity_of(entry: ModelGroup, settings: GeneralSettings, group: Group) -> GroupAffinity | None:
+    """Return the affinity of a group whose endpoints are those of a config; None = no call
+    prefers an endpoint. What the group knows of its conversations stays."""
+    known = group.affinity
+    affinity = known if isinstance(known, GroupAffinity) else GroupAffinity()
+    mode = entry.affinity or settings.affinity
+    is_on = affinity.adopt(mode, group.states, is_one_of_several=shares_state(settings))
+    return affinity if is_on else None

@@ -1,0 +1,46 @@
+"""Which endpoints of a tier got more than their share, because conversations prefer them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp
+
+WINDOW_S = 600.0  # in this time, what was given loses 63 % of its weight
+
+
+class TierBalance:
+    """What the endpoints of one tier got, beside what their shares promised them. Mutable.
+
+    It counts only what conversations change: calls that take their turn are even by themselves.
+    Shares are those of the moment of each call, so an endpoint that was out is owed nothing.
+    """
+
+    __slots__ = ("_ahead", "_at", "_due")
+
+    def __init__(self, places: int) -> None:
+        self._ahead = [0.0] * places  # calls more than its share; the sum is 0
+        self._due = [0.0] * places  # calls that its share promised
+        self._at = 0.0
+
+    def pass_time(self, now: float) -> None:
+        """Let what was given before `now` lose weight."""
+        if now > self._at:
+            rest = exp((self._at - now) / WINDOW_S)
+            self._ahead = [calls * rest for calls in self._ahead]
+            self._due = [calls * rest for calls in self._due]
+            self._at = now
+
+    def give(self, got: Sequence[float], shares: Sequence[float], calls: float = 1.0) -> None:
+        """Count calls. `got`: who got them, in parts; `shares`: who was to get them."""
+        due, given = calls / sum(shares), calls / sum(got)
+        for place, share in enumerate(shares):
+            self._due[place] += share * due
+            self._ahead[place] += got[place] * given - share * due
+
+    def is_ahead(self, place: int, by: float, slack: float = 0.0) -> bool:
+        """Return whether a place got more than its share: `by` so much of it, and `slack` calls."""
+        return self._ahead[place] > by * self._due[place] + slack + 1e-6
+
+    def least_ahead(self, places: Sequence[int]) -> int:
+        """Return the place that is furthest behind for what it was promised."""
+        return min(places, key=lambda place: self._ahead[place] / (1 + self._due[place]))
