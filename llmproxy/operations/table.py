@@ -180,12 +180,8 @@ OPERATIONS: dict[str, Operation] = {
     ),
     **dict.fromkeys(_KEPT.split(), _ACCOUNT),
     "fine_tuning/alpha/graders/": _BELOW_POST,
-    # Realtime: sessions are WebSockets, or WebRTC calls; the secrets are for one model
-    "realtime/": _ACCOUNT,
-    "realtime/calls": _BELOW_POST,
-    "realtime/client_secrets": _BELOW_POST,
-    "realtime/sessions": _BELOW_POST,
-    "realtime": Operation(span_name="realtime"),
+    # WebSockets (batteries/websockets)
+    "realtime/": UNKNOWN,
 }
 # Clients whose base URL lacks `/v1` ask for these at the root.
 ROOT_SEGMENTS = frozenset(path.partition("/")[0] for path in OPERATIONS)

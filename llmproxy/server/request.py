@@ -153,12 +153,10 @@ class IncomingRequest(msgspec.Struct, eq=False):
         self.body.fail(ClientError(message, status=status, code=code))
 
     def refuse_upgrade(self) -> None:
-        """Refuse to speak another protocol. WebSockets may be served nevertheless (`App`); the 426
-        makes Codex go on over HTTP at once."""
-        is_http_1_1 = self.http_version == "1.1" and self.method == "GET"
-        is_websocket = is_http_1_1 and (b"upgrade", b"websocket") in [
-            (name, value.lower()) for name, value in self.headers
-        ]
+        """Refuse to speak another protocol: with 426 where it is WebSockets, which `App` may serve
+        after all; Codex goes on over HTTP then."""
+        kinds = [value.lower() for name, value in self.headers if name == b"upgrade"]
+        is_websocket = (self.method, self.http_version, kinds) == ("GET", "1.1", [b"websocket"])
         message = "This proxy does not upgrade this connection: go on over HTTP/1.1."
         self.refuse(message, 426 if is_websocket else 501, "upgrade_not_supported")
 
