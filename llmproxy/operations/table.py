@@ -180,7 +180,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     **dict.fromkeys(_KEPT.split(), _ACCOUNT),
     "fine_tuning/alpha/graders/": _BELOW_POST,
-    # WebSockets (batteries/websockets)
+    # Sessions, which are WebSockets
     "realtime/": UNKNOWN,
 }
 # Clients whose base URL lacks `/v1` ask for these at the root.

@@ -106,6 +106,9 @@ class Echo(asyncio.Protocol):
 
     def data_received(self, data):
         protocol, sent = self.protocol, []
+        if data.startswith(b"POST"):
+            self.transport.write(self.vendor.answer)
+            return
         protocol.receive_data(data)
         for event in protocol.events_received():
             if not isinstance(event, Frame):
@@ -138,10 +141,11 @@ class Echo(asyncio.Protocol):
 
 
 class EchoVendor:
-    """A running vendor of echoes."""
+    """A running vendor of echoes. `answer`: to every POST."""
 
     def __init__(self):
         self.ends, self.received, self.closes, self.port = [], [], [], 0
+        self.answer = b""
 
     @property
     def base_url(self):

@@ -8,14 +8,16 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.frames import CONT, TEXT, Frame
 
+from tests.support.client import ask
 from tests.support.groups import group_of
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.vendor import error_body
+from tests.support.vendor import error_body, http
 from tests.websockets.frames import echoing, raw_session
 from tests.websockets.realtime import realtime_vendor
 from tests.websockets.waiting_for import finished
 
+MESSAGE = {"type": "message", "role": "assistant", "content": []}
 CREATE = '{"type": "response.create", "model": "gpt-4.1",  "input": "hi"}'
 
 
@@ -96,6 +98,31 @@ async def test_fragments_of_an_unchanged_message_stay_fragments():
                 got = await session.frames(2)
                 assert [(frame.opcode, frame.fin) for frame in got] == [(TEXT, False), (CONT, True)]
                 assert b"".join(bytes(frame.data) for frame in got).decode() == CREATE
+
+
+@bounded()
+async def test_a_response_that_one_account_keeps_is_continued_there():
+    async with echoing() as one, echoing() as other:
+        made = {"id": "resp_1", "object": "response", "status": "completed", "output": [MESSAGE]}
+        one.answer = other.answer = http(made)
+        async with serve_proxy(group_of(one, other)) as proxy:
+            body = {"model": "gpt-4.1", "input": "hi"}
+            reply = await ask(proxy.port, "/v1/responses", body)
+            keeper = {"e0": one, "e1": other}[reply.header("x-llmproxy-endpoint")]
+            follow_up = CREATE.replace('"input"', '"previous_response_id": "resp_1", "input"')
+            for _ in range(4):
+                async with raw_session(proxy.port, "/v1/responses") as session:
+                    await session.send(Frame(TEXT, follow_up.encode()))
+                    assert (await session.event()).data == follow_up.encode()
+                    await session.close()
+            unknown = follow_up.replace("resp_1", "resp_of_nobody")
+            async with raw_session(proxy.port, "/v1/responses") as session:
+                await session.send(Frame(TEXT, unknown.encode()))
+                refused = json.loads(bytes((await session.event()).data))
+                assert (refused["status"], refused["error"]["code"]) == (404, "unknown_id")
+            records = await finished(proxy, 6)
+    assert {record.endpoint for record in records[:5]} == {reply.header("x-llmproxy-endpoint")}
+    assert len([end for end in keeper.ends if end.protocol.state.name != "CONNECTING"]) == 4
 
 
 @bounded()

@@ -9,6 +9,7 @@ wrong afterwards is an `error` event.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
 from typing import Protocol, cast
@@ -38,6 +39,9 @@ from llmproxy.record import CallRecord
 from llmproxy.routing import Group
 from llmproxy.runtime import Runtime
 from llmproxy.upstream import UpstreamClient
+
+# What only one account may know: ids of responses, files and conversations, sealed reasoning.
+NAMES_STATE = re.compile(rb'_ids?"|encrypted_content|"conversation"')
 
 
 class UpgradableClient(Client, Protocol):
@@ -106,7 +110,7 @@ class Opening:
         request, model = self._offer.request, self._offer.model
         if model is not None:
             request = replace(request, query=with_model(self._offer.query, model))
-        await self._serve(await self._call_of(request))
+        await self._serve(request)
 
     async def after_first_message(self) -> None:
         """Serve a session whose first message names the model."""
@@ -121,9 +125,10 @@ class Opening:
                 raise ShuttingDown(SHUTTING_DOWN, retry_after_s=1)
             return
         self._client.keep_call(_cancelling_this_task())
-        request = replace(self._offer.request, body=message, received_at=now)
+        request = [replace(self._offer.request, body=message, received_at=now)]
+        del message  # it may be long, and a session longer
         try:
-            await self._serve(await self._call_of(request))
+            await self._serve(request.pop())
         except GatewayError as error:
             self._client.keep_call(_ignore)
             if self._session is None:
@@ -137,29 +142,56 @@ class Opening:
         finally:
             self._client.keep_call(_ignore)
 
-    async def _call_of(self, request: Request) -> Call:
-        async with self._runtime.intake.read(request, self._record) as call:
-            query = request.query if call.route.dialect is not RESPONSES else self._offer.query
-            return replace(
-                call,
-                query=query,
-                body=NoBody(),
-                bound_to_account=call.bound_to_account or self._offer.names_call,
-                # The time to an upgrade says nothing about the time to an answer: it is noted where
-                # it changes nothing (hedging/promptness.py).
-                thinks=True,
-            )
-
-    async def _serve(self, call: Call) -> None:
+    async def _serve(self, request: Request) -> None:
+        """Serve the session by an endpoint of its group, or by the account that keeps what its
+        first message names (docs/decisions/048)."""
         runtime, record = self._runtime, self._record
-        group = runtime.callers.pool_of(call.caller).group_for(call)
+        async with runtime.intake.read(request, record) as asked:
+            call = self._as_session(asked, request)
+        pool, stateful = runtime.callers.pool_of(call.caller), None
+        if runtime.owners is not None and NAMES_STATE.search(_bytes_of(asked.body)):
+            stateful = runtime.owners.answering(replace(asked, method="POST"), pool)
+        del asked, request
+        if stateful is None:
+            await self._serve_in(call, pool.group_for(call))
+            return
+        ended: list[GatewayError] = []
+
+        async def ask(_call: Call, group: Group, _client: Client, _record: CallRecord) -> None:
+            try:
+                await self._serve_in(call, group)
+            except GatewayError as error:
+                if self._session is None:
+                    raise
+                ended.append(error)  # it had begun: no other account may be asked
+
+        await stateful(self._client, record, ask)
+        if ended:
+            raise ended[0]
+
+    def _as_session(self, call: Call, request: Request) -> Call:
+        return replace(
+            call,
+            query=self._offer.query if call.route.dialect is RESPONSES else request.query,
+            body=NoBody(),
+            bound_to_account=call.bound_to_account or self._offer.names_call,
+            # The time to an upgrade says nothing about the time to an answer: it is noted where it
+            # changes nothing (hedging/promptness.py).
+            thinks=True,
+        )
+
+    async def _serve_in(self, call: Call, group: Group) -> None:
+        runtime, record = self._runtime, self._record
         record.group = group.name
         async with (
             runtime.callers.admit(call, group, record),
             runtime.admission.admit(call, record),
             self._asking(call, group)(call, group, record) as accepted,
         ):
-            await self._relay(accepted, runtime.pool.groups[record.fallback or group.name])
+            fallback = record.fallback
+            await self._relay(
+                accepted, group if fallback is None else runtime.pool.groups[fallback]
+            )
 
     def _asking(self, call: Call, group: Group) -> AskGroup:
         """Return what asks the endpoints, as for every call, but for an upgrade."""
@@ -273,6 +305,10 @@ def _cancelling_this_task() -> Callable[[], None]:
             task.cancel()
 
     return cancel
+
+
+def _bytes_of(body: object) -> bytes:
+    return body if isinstance(body, bytes) else b""
 
 
 def _ignore(*_: object) -> None:
