@@ -75,18 +75,16 @@ class Past:
 
     `served_at`: its last answer. `failed_at`, `failed_why`: the last failure that its breaker
     counted. `refusal`: the last one that a person must mend, such as a refused key. `suspected_at`:
-    when the log last said that it looks misconfigured. `too_large`: the size of the
-    smallest call that it has called too large, in bytes (routing/too_large.py).
+    when the log last said that it looks misconfigured.
     """
 
-    __slots__ = ("failed_at", "failed_why", "refusal", "served_at", "suspected_at", "too_large")
+    __slots__ = ("failed_at", "failed_why", "refusal", "served_at", "suspected_at")
 
     def __init__(self) -> None:
         self.failed_at = 0.0
         self.failed_why = ""
         self.refusal: UpstreamError | None = None
         self.served_at = self.suspected_at = -inf
-        self.too_large = inf
 
 
 class EndpointState:

@@ -96,7 +96,6 @@ class Group:
         "estimates",
         "hedging",
         "in_flight",
-        "knows_too_large",
         "name",
         "queue",
         "spill_wait_s",
@@ -114,7 +113,6 @@ class Group:
         self.estimates = estimates
         self.queue = WaitQueue()
         self.in_flight = 0
-        self.knows_too_large = False  # an endpoint has called a call too large (too_large.py)
         self.states: tuple[EndpointState, ...] = ()
         self.tiers: list[Tier] = []
         self.spill_wait_s = 0.0

@@ -8,7 +8,9 @@ from typing import Protocol
 import msgspec
 
 from llmproxy.calls import Call
+from llmproxy.errors import TooLarge
 from llmproxy.operations import Usage
+from llmproxy.routing.actions import Try
 from llmproxy.routing.endpoint import EndpointState
 
 
@@ -26,9 +28,11 @@ class TokenEstimates(Protocol):
     """A group's estimates, which may learn from the usage that its endpoints return.
 
     `needed`: tokens matter to an endpoint or a caller; set as soon as such a limit is known.
+    `knows_too_large`: an endpoint has called a call too large.
     """
 
     needed: bool
+    knows_too_large: bool
 
     def of(self, call: Call) -> tuple[int, object]:
         """Return a call's estimated input plus its output bound, and what it was measured by.
@@ -50,6 +54,15 @@ class TokenEstimates(Protocol):
     def errors(self) -> Mapping[str, Accuracy]:
         """Return how far the estimates are off, by kind of call."""
 
+    def refused(self, call: Call, attempt: Try, failure: TooLarge) -> None:
+        """Note that an endpoint called a call too large."""
+
+    def taken(self, call: Call, state: EndpointState) -> None:
+        """Note that an endpoint accepted a call, once one was called too large."""
+
+    def too_small_for(self, call: Call, states: Sequence[EndpointState]) -> list[EndpointState]:
+        """Return the endpoints that have refused calls of this size."""
+
 
 class OutputBounds:
     """Without the battery of that name: the output bound, all of it, and nothing for the input.
@@ -57,10 +70,10 @@ class OutputBounds:
     A limit on tokens holds all the same: what a call has used is counted when its usage is known.
     """
 
-    __slots__ = ("needed",)
+    __slots__ = ("knows_too_large", "needed")
 
     def __init__(self) -> None:
-        self.needed = False
+        self.needed = self.knows_too_large = False
 
     def of(self, call: Call) -> tuple[int, object]:
         """See `TokenEstimates`."""
@@ -84,3 +97,14 @@ class OutputBounds:
     def errors(self) -> Mapping[str, Accuracy]:
         """See `TokenEstimates`."""
         return {}
+
+    def refused(self, call: Call, attempt: Try, failure: TooLarge) -> None:
+        """See `TokenEstimates`."""
+
+    def taken(self, call: Call, state: EndpointState) -> None:
+        """See `TokenEstimates`."""
+
+    def too_small_for(self, call: Call, states: Sequence[EndpointState]) -> list[EndpointState]:
+        """See `TokenEstimates`."""
+        del call, states
+        return []

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from llmproxy.batteries.token_estimates.estimator import Estimator
 from llmproxy.batteries.token_estimates.output import OutputEstimates
 from llmproxy.batteries.token_estimates.size import Size, measure
+from llmproxy.batteries.token_estimates.too_large import TooLargeCalls
 from llmproxy.calls import Call
 from llmproxy.operations import Usage
 from llmproxy.routing import EndpointState
@@ -17,16 +18,16 @@ MEASURE_EVERY_S = 0.005
 ROUGH_BYTES = 8_192
 
 
-class LearnedEstimates:
+class LearnedEstimates(TooLargeCalls):
     """A group's estimates, which learn from the usage that its endpoints return.
 
     Implements `TokenEstimates`.
     """
 
-    __slots__ = ("_estimator", "_outputs", "_rough_until", "_tokens_a_byte", "needed")
+    __slots__ = ("_estimator", "_outputs", "_rough_until", "_tokens_a_byte")
 
     def __init__(self) -> None:
-        self.needed = False
+        super().__init__()
         self._estimator = Estimator()
         self._outputs = OutputEstimates()
         self._rough_until = 0.0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from math import inf
 from time import monotonic, time
 from typing import Any, assert_never
 
@@ -22,7 +21,6 @@ from llmproxy.routing import CallDemand, Group
 from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine
 from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
-from llmproxy.routing.too_large import note_answer, note_refusal, too_small_for
 from llmproxy.steps import ANSWERED, OUTRUN, Attempt, AttemptOutcome, PassedOver, Verdict
 
 # The trace of a call that could not be served names at most so many endpoints of a large group.
@@ -141,15 +139,15 @@ class FirstAccepted:
 
     def _demand(self) -> CallDemand:
         group, call, now = self._group, self._call, monotonic()
-        tokens = unwritten = 0
-        if group.estimates.needed and call.route.operation.uses_tokens:
-            tokens, self._measured = group.estimates.roughly(call, now, group.states)
-            unwritten = group.estimates.unwritten(call) if tokens else 0
+        estimates, tokens, unwritten = group.estimates, 0, 0
+        if estimates.needed and call.route.operation.uses_tokens:
+            tokens, self._measured = estimates.roughly(call, now, group.states)
+            unwritten = estimates.unwritten(call) if tokens else 0
         return CallDemand(
             tokens,
             call.priority,
             now + group.spill_wait_s,
-            too_small_for(group, call),
+            estimates.too_small_for(call, group.states) if estimates.knows_too_large else [],
             unwritten=unwritten,
             conversation=None if group.affinity is None else group.affinity(call),
         )
@@ -188,8 +186,8 @@ class FirstAccepted:
         now, checkout, response = monotonic(), attempt.checkout, accepted.response
         if checkout.wants_report:
             self._note_limits(attempt, response.headers)
-        if checkout.state.past.too_large < inf:
-            note_answer(checkout.state, self._call)
+        if self._group.estimates.knows_too_large:
+            self._group.estimates.taken(self._call, checkout.state)
         change = self.attempts.accepted(attempt, now)
         if change is not None:
             self._report_change(change)
@@ -222,7 +220,7 @@ class FirstAccepted:
         if failure.answer is not None and attempt.checkout.wants_report:
             self._note_limits(attempt, failure.answer.headers)
         if isinstance(failure, TooLarge):
-            note_refusal(self._group, self._call, attempt, failure)
+            self._group.estimates.refused(self._call, attempt, failure)
         outcome = self.attempts.failed(attempt, failure, now, stage.draw())
         for change in outcome.changes:
             self._report_change(change)
