@@ -49,4 +49,9 @@ def _as_bearer(header: Header) -> Header:
 
 
 # Its list of models has pages of 20 by default.
-ANTHROPIC = Anthropic("anthropic", "https://api.anthropic.com/v1/", free_check="models?limit=1000")
+ANTHROPIC = Anthropic(
+    "anthropic",
+    "https://api.anthropic.com/v1/",
+    hosts=("aws-external-anthropic.*.api.aws", "claude.googleapis.com"),  # the same API at clouds
+    free_check="models?limit=1000",
+)

@@ -1,5 +1,6 @@
 """AWS signatures: a second implementation accepts them, and no changed request passes."""
 
+import asyncio
 import json
 from dataclasses import replace as changed
 
@@ -14,17 +15,19 @@ from tests.credentials.sigv4 import ACCESS_KEY, SECRET_KEY, is_genuine, scope_of
 from tests.support.run import bounded
 from tests.support.vendor import Received
 
-pytest.importorskip("botocore")
-
 KEYS = AwsKeys(ACCESS_KEY, SECRET_KEY, None, None)
 HOST = "bedrock-runtime.us-east-1.amazonaws.com"
 CHAT = Outgoing(b"POST", b"/openai/v1/chat/completions", b"", b'{"model": "m"}')
 
 
-async def received(outgoing, keys=KEYS, origin=f"https://{HOST}"):
+NOW = 1_795_000_000.0
+
+
+async def received(outgoing, keys=KEYS):
     """Return a request as AWS gets it."""
-    headers = await signature(outgoing, keys, origin=origin, service="bedrock", region="us-east-1")
-    lines = [("host", origin.partition("//")[2])]
+    where = {"host": HOST.encode(), "service": "bedrock", "region": "us-east-1"}
+    headers = await signature(outgoing, keys, **where, now=NOW)
+    lines = [("host", HOST)]
     lines += [(name.decode(), value.decode()) for name, value in headers]
     line = f"{outgoing.method.decode()} {outgoing.target.decode()} HTTP/1.1"
     return Received(line, lines, outgoing.body, 1)
@@ -93,6 +96,7 @@ async def test_an_upload_is_refused_because_it_cannot_be_hashed_before_it_is_the
         ("bedrock-runtime-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1", "bedrock"),
         ("bedrock-mantle.eu-central-1.api.aws", "eu-central-1", "bedrock-mantle"),
         ("vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com", "eu-west-1", "bedrock"),
+        ("aws-external-anthropic.us-west-2.api.aws", "us-west-2", "aws-external-anthropic"),
         ("127.0.0.1", None, "bedrock"),
         ("llm.example.com", None, "bedrock"),
     ],
@@ -101,7 +105,35 @@ def test_the_host_names_the_region_and_the_service(host, region, service):
     assert (region_of(host), service_of(host)) == (region, service)
 
 
+@bounded()
+async def test_the_vector_that_aws_published_is_signed_as_there():
+    request = Outgoing(b"GET", b"/", b"", b"")
+    where = {"host": b"example.amazonaws.com", "service": "service", "region": "us-east-1"}
+    headers = await signature(request, KEYS, **where, now=1_440_938_160.0)  # 2015-08-30 12:36
+    assert dict(headers)[b"authorization"].endswith(
+        b"SignedHeaders=host;x-amz-date, "
+        b"Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"
+    )
+
+
+@given(st.lists(segments, min_size=1, max_size=3), queries, st.binary(max_size=50))
+def test_botocore_signs_the_same(parts, query, body):
+    auth = pytest.importorskip("botocore.auth")
+    from botocore.awsrequest import AWSRequest
+
+    target = "/" + "/".join(parts) + "?" + "&".join(f"{name}={value}" for name, value in query)
+    target = target.rstrip("?")
+    got = asyncio.run(received(Outgoing(b"POST", target.encode(), b"", body)))
+    signer = auth.SigV4Auth(KEYS, "bedrock", "us-east-1")
+    request = AWSRequest("POST", f"https://{HOST}{target}", data=body)
+    date = request.headers["X-Amz-Date"] = request.context["timestamp"] = got.header("x-amz-date")
+    text = signer.string_to_sign(request, signer.canonical_request(request))
+    assert date.startswith("20261118T")
+    assert got.header("authorization").endswith(signer.signature(text, request))
+
+
 def test_the_keys_and_the_region_of_a_profile_are_found_as_aws_tools_do(tmp_path, monkeypatch):
+    pytest.importorskip("botocore")
     credentials = tmp_path / "credentials"
     credentials.write_text(
         f"[prod]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"

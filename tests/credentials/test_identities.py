@@ -8,6 +8,7 @@ from llmproxy.errors import ConfigError
 
 BEDROCK = "https://bedrock-runtime.us-east-1.amazonaws.com"
 VERTEX = "https://aiplatform.googleapis.com/v1/projects/p/locations/global"
+PLATFORM = "https://aws-external-anthropic.us-west-2.api.aws/v1"
 AZURE = "https://e.openai.azure.com/openai/v1/"
 
 
@@ -39,6 +40,8 @@ def problems_of(tmp_path, params, *, missing=()):
         {"base_url": VERTEX, "credentials": "google"},
         {"base_url": f"{VERTEX}/endpoints/openapi", "credentials": "google:/etc/key.json"},
         {"base_url": AZURE, "azure_ad_token_provider": "cli"},
+        {"base_url": PLATFORM, "credentials": "aws"},
+        {"base_url": "https://claude.googleapis.com/v1/x/invoke/v1", "credentials": "google"},
     ],
 )
 def test_each_cloud_takes_its_own_identities(tmp_path, params):
@@ -66,6 +69,11 @@ def test_each_cloud_takes_its_own_identities(tmp_path, params):
         (
             {"base_url": BEDROCK, "credentials": "google"},
             "credentials: google with provider 'bedrock'",
+            "Write provider: vertex",
+        ),
+        (
+            {"base_url": "https://api.anthropic.com/v1", "credentials": "google"},
+            "credentials: google with provider 'anthropic'",
             "Write provider: vertex",
         ),
         (

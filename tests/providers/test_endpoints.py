@@ -48,6 +48,8 @@ def refusal(**entry: object) -> str:
         ("https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1", "bedrock"),
         ("https://bedrock-runtime-fips.us-east-1.amazonaws.com", "bedrock"),
         ("https://bedrock-mantle.us-east-1.api.aws/v1", "bedrock"),
+        ("https://aws-external-anthropic.us-west-2.api.aws/v1", "anthropic"),
+        ("https://claude.googleapis.com/v1/projects/p/locations/global/workspaces/w", "anthropic"),
         ("https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5", "vertex"),
         ("https://aiplatform.googleapis.com/v1/projects/p/locations/global", "vertex"),
         ("https://aiplatform.eu.rep.googleapis.com/v1/projects/p/locations/eu", "vertex"),

@@ -101,7 +101,6 @@ async def test_tokens_are_counted_at_anthropics_path():
 @pytest.mark.parametrize("token", [None, "temporary"])
 @bounded()
 async def test_aws_accepts_the_signature_of_every_request(token):
-    pytest.importorskip("botocore")
     keys = Keys(token)
     for path, body, answer in (
         ("/v1/chat/completions", CHAT, None),
@@ -117,7 +116,6 @@ async def test_aws_accepts_the_signature_of_every_request(token):
 
 @bounded()
 async def test_what_a_client_of_aws_signed_for_us_does_not_reach_aws():
-    pytest.importorskip("botocore")
     theirs = [
         ("x-amz-date", "20200101T000000Z"),
         ("X-Amz-Security-Token", "theirs"),
@@ -133,7 +131,6 @@ async def test_what_a_client_of_aws_signed_for_us_does_not_reach_aws():
 
 @bounded()
 async def test_a_stream_of_messages_passes_as_it_comes():
-    pytest.importorskip("botocore")
     events = [
         {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 3}}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "H"}},
@@ -173,7 +170,6 @@ async def test_without_keys_another_endpoint_serves_the_call():
 
 @bounded()
 async def test_a_signature_that_is_quoted_in_an_error_is_not_shown():
-    pytest.importorskip("botocore")
 
     def refuse(received, number):
         signature = received.header("authorization")
@@ -190,3 +186,23 @@ async def test_a_signature_that_is_quoted_in_an_error_is_not_shown():
     assert reply.status >= 400
     assert b"temporary-token-of-the-proxy" not in reply.body
     assert vendor.received[0].header("authorization")[-64:].encode() not in reply.body
+
+
+# ---- Anthropic's own API at AWS
+
+
+@bounded()
+async def test_anthropics_own_api_at_aws_is_signed_and_not_readdressed():
+    workspace = {"anthropic-workspace-id": "wrkspc_1"}
+    async with scripted(always(http(ANSWER))) as vendor:
+        params = {"base_url": vendor.base_url, "credentials": "aws", "default_headers": workspace}
+        config = config_for({"provider": "anthropic", "params": params})
+        async with serve_proxy(config, credentials=Keys().battery()) as proxy:
+            reply = await ask(proxy.port, f"{MESSAGES}/batches", {"requests": []})
+    assert reply.status == 200
+    (got,) = vendor.received
+    assert target_of(got) == "/v1/messages/batches"
+    assert got.header("anthropic-version") == "2023-06-01"
+    assert got.header("anthropic-workspace-id") == "wrkspc_1"
+    assert got.header("x-api-key") is None
+    assert is_genuine(got)

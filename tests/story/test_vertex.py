@@ -131,3 +131,19 @@ async def test_batches_of_messages_are_refused_here_because_vertex_has_none():
             reply = await ask(proxy.port, f"{MESSAGES}/batches", {"requests": []})
     assert reply.status >= 400
     assert vendor.received == []
+
+
+@bounded()
+async def test_anthropics_own_api_at_google_gets_a_token_and_is_not_readdressed():
+    async with scripted(always(http(ANSWER))) as vendor:
+        path = "/v1/projects/p/locations/global/workspaces/w/invoke/v1"
+        params = {"base_url": f"http://127.0.0.1:{vendor.port}{path}", "credentials": "google"}
+        config = config_for({"provider": "anthropic", "params": params})
+        async with serve_proxy(config, credentials=battery()) as proxy:
+            reply = await ask(proxy.port, MESSAGES, MESSAGE)
+    assert reply.status == 200
+    (got,) = vendor.received
+    assert target_of(got) == f"{path}/messages"
+    assert got.header("authorization") == "Bearer ya29.token"
+    assert got.header("anthropic-version") == "2023-06-01"
+    assert json.loads(got.body) == MESSAGE

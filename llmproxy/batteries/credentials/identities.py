@@ -10,13 +10,15 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from llmproxy.batteries.credentials.aws import aws_keys, region_of, service_of
+from llmproxy.batteries.credentials.aws import MANTLE, aws_keys, region_of, service_of
 from llmproxy.batteries.credentials.entra import SCOPES, entra_token
 from llmproxy.batteries.credentials.google import google_token
 from llmproxy.batteries.credentials.renewed import Lasting, Renewed
 from llmproxy.batteries.credentials.requests import (
+    AwsRequests,
     BedrockRequests,
     EntraRequests,
+    GoogleRequests,
     VertexRequests,
 )
 from llmproxy.config import Config
@@ -26,8 +28,10 @@ from llmproxy.providers.base import Authorize, Endpoint, Endpoints
 
 T = TypeVar("T")
 
+ANTHROPIC_HOST = "api.anthropic.com"  # it takes keys only
 IDENTITY = re.compile(r"(aws|google)(?::(.+))?")
-PROVIDER_OF = {"aws": "bedrock", "google": "vertex"}
+# Where an identity is known: at the cloud, and at Anthropic's own API there.
+PROVIDERS_OF = {"aws": ("bedrock", "anthropic"), "google": ("vertex", "anthropic")}
 # The extra of each kind of identity, its package, and the module that it brings.
 EXTRAS = {
     "azure_ad_token_provider": ("entra", "azure-identity", "azure.identity"),
@@ -88,28 +92,27 @@ class CloudCredentials:
 
     def _authorize_of(self, endpoint: Endpoint) -> Authorize | None:
         source, provider = endpoint.token_source, endpoint.provider.name
-        detail = None if source is None else source.partition(":")[2] or None
-        if provider == "bedrock":
-            host = endpoint.host
-            return BedrockRequests(
-                endpoint.prefix,
-                b"/v1" if service_of(host) == "bedrock-mantle" else b"/openai/v1",
-                f"{endpoint.scheme}://{endpoint.host_header.decode('ascii')}",
-                service_of(host),
-                region_of(host),
-                None if source is None else self._kept("AWS keys", "aws", detail),
+        if source is not None and provider in SCOPES:
+            return EntraRequests(self._kept("Entra token", "entra", source, SCOPES[provider]))
+        kind, _, detail = (source or "").partition(":")
+        signed = sent = None
+        if kind == "aws":
+            signed = AwsRequests(
+                endpoint.host_header,
+                service_of(endpoint.host),
+                region_of(endpoint.host),
+                self._kept("AWS keys", "aws", detail or None),
             )
+        elif kind == "google":
+            sent = GoogleRequests(self._kept("Google token", "google", detail or None))
+        if provider == "bedrock":
+            openai = b"/v1" if service_of(endpoint.host) == MANTLE else b"/openai/v1"
+            return BedrockRequests(endpoint.prefix, openai, signed)
         if provider == "vertex":
             root = _VERTEX_ROOT.match(endpoint.prefix)
-            return VertexRequests(
-                endpoint.prefix,
-                root[0] if root is not None else endpoint.prefix,
-                endpoint.query,
-                None if source is None else self._kept("Google token", "google", detail),
-            )
-        if source is None:
-            return None
-        return EntraRequests(self._kept("Entra token", "entra", source, SCOPES[provider]))
+            root_path = endpoint.prefix if root is None else root[0]
+            return VertexRequests(endpoint.prefix, root_path, endpoint.query, sent)
+        return signed or sent
 
     def _kept(self, what: str, kind: str, *details: str | None) -> Renewed[Any]:
         """Return the value of an identity, the same for every config."""
@@ -145,9 +148,9 @@ class CloudCredentials:
                 yield f"credentials {source!r} are not known.", remedy, key
                 return
             kind = known[1]
-            if provider != PROVIDER_OF[kind]:
+            if provider not in PROVIDERS_OF[kind] or endpoint.host == ANTHROPIC_HOST:
                 found = f"credentials: {kind} with provider {provider!r}, which does not know them."
-                remedy = f"Write provider: {PROVIDER_OF[kind]} if it is one, or use api_key."
+                remedy = f"Write provider: {PROVIDERS_OF[kind][0]} if it is one, or use api_key."
                 yield found, remedy, key
                 return
         elif source is not None and provider not in SCOPES:
@@ -167,7 +170,7 @@ class CloudCredentials:
 
 def _wrong_address(endpoint: Endpoint) -> Iterator[tuple[str, str, str]]:
     region = region_of(endpoint.host)
-    if endpoint.provider.name == "bedrock" and region and not _REGION.fullmatch(region):
+    if region and not _REGION.fullmatch(region):
         remedy = "Write one such as https://bedrock-runtime.us-east-1.amazonaws.com."
         yield f"an address with the unknown region {region!r}.", remedy, "base_url"
     if endpoint.provider.name == "vertex":

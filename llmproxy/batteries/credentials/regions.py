@@ -28,11 +28,11 @@ def known_regions() -> frozenset[str]:
 def unknown_regions(
     endpoints: Endpoints, known_regions: Callable[[], frozenset[str]] = known_regions
 ) -> Iterator[str]:
-    """Yield a warning for each endpoint of Bedrock in a region that is not known."""
+    """Yield a warning for each endpoint at AWS in a region that is not known."""
     named = [
         (endpoint, region)
         for endpoint in chain.from_iterable(endpoints.values())
-        if endpoint.provider.name == "bedrock" and (region := region_of(endpoint.host))
+        if (region := region_of(endpoint.host))
     ]
     known = known_regions() if named else frozenset()
     for endpoint, region in named:

@@ -8,6 +8,7 @@ Sources: docs/facts/upstreams.md, "Amazon Bedrock" and "Vertex AI".
 from __future__ import annotations
 
 import re
+from time import time
 from urllib.parse import quote
 
 import msgspec
@@ -36,7 +37,7 @@ _OF_COUNTS = Edit(defaults=(("anthropic_version", b'"vertex-2023-10-16"'),))
 
 
 class EntraRequests(msgspec.Struct, frozen=True):
-    """Azure: the same request with a token."""
+    """The same request with a token of Entra."""
 
     token: Renewed[bytes]
 
@@ -45,36 +46,57 @@ class EntraRequests(msgspec.Struct, frozen=True):
         return _with(outgoing, ((b"authorization", b"Bearer " + await self.token.get()),))
 
 
-class BedrockRequests(msgspec.Struct, frozen=True):
-    """Bedrock: OpenAI's API and Anthropic's have paths of their own, and requests are signed.
+class AwsRequests(msgspec.Struct, frozen=True):
+    """The same request, signed. `region`: None = that of the keys."""
 
-    `prefix`: the path of the base URL. `openai`: that of OpenAI's API if the base URL has none.
-    `keys`: None = the endpoint's API key is sent. `region`: None = that of the keys.
-    """
-
-    prefix: bytes
-    openai: bytes
-    origin: str
+    host: bytes
     service: str
     region: str | None
-    keys: Renewed[AwsKeys] | None
+    keys: Renewed[AwsKeys]
 
     async def __call__(self, outgoing: Outgoing) -> Authorized:
         """Return the request, signed. Raises CredentialRejected without keys or a region."""
-        outgoing = self._addressed(outgoing)
-        if self.keys is None:
-            return outgoing, ()
         keys = await self.keys.get()
         region = self.region or keys.region
         if region is None:
             why = "the address names no region, nor does the profile or AWS_DEFAULT_REGION"
             raise CredentialRejected(f"no AWS signature: {why}", sent=False)
-        head = _SIGNED_BY_CLIENT.sub(b"", outgoing.head)
-        outgoing = replace(outgoing, head=head)
+        outgoing = replace(outgoing, head=_SIGNED_BY_CLIENT.sub(b"", outgoing.head))
         credential = await signature(
-            outgoing, keys, origin=self.origin, service=self.service, region=region
+            *(outgoing, keys), host=self.host, service=self.service, region=region, now=time()
         )
         return _with(outgoing, credential)
+
+
+class GoogleRequests(msgspec.Struct, frozen=True):
+    """The same request with an access token of Google."""
+
+    token: Renewed[GoogleToken]
+
+    async def __call__(self, outgoing: Outgoing) -> Authorized:
+        """Return the request with a token. Raises CredentialRejected without one."""
+        token = await self.token.get()
+        credential: tuple[Header, ...] = ((b"authorization", b"Bearer " + token.token),)
+        if token.quota_project is not None:
+            credential += ((b"x-goog-user-project", token.quota_project),)
+        return _with(outgoing, credential)
+
+
+class BedrockRequests(msgspec.Struct, frozen=True):
+    """Bedrock: OpenAI's API and Anthropic's have paths of their own.
+
+    `prefix`: the path of the base URL. `openai`: that of OpenAI's API if the base URL has none.
+    `signed`: None = the endpoint's API key is sent.
+    """
+
+    prefix: bytes
+    openai: bytes
+    signed: AwsRequests | None
+
+    async def __call__(self, outgoing: Outgoing) -> Authorized:
+        """Return the request, signed. Raises CredentialRejected without keys or a region."""
+        outgoing = self._addressed(outgoing)
+        return (outgoing, ()) if self.signed is None else await self.signed(outgoing)
 
     def _addressed(self, outgoing: Outgoing) -> Outgoing:
         operation = outgoing.target[len(self.prefix) + 1 :]
@@ -92,24 +114,18 @@ class VertexRequests(msgspec.Struct, frozen=True):
     """Vertex AI: OpenAI's API below `endpoints/openapi`, Anthropic's by `rawPredict`.
 
     `prefix`: the path of the base URL. `root`: the same up to the location. `query`: the endpoint's
-    own. `token`: None = the endpoint's own key is sent.
+    own. `sent`: None = the endpoint's own key is sent.
     """
 
     prefix: bytes
     root: bytes
     query: bytes
-    token: Renewed[GoogleToken] | None
+    sent: GoogleRequests | None
 
     async def __call__(self, outgoing: Outgoing) -> Authorized:
         """Return the request with a token. Raises CredentialRejected without one."""
         outgoing = self._addressed(outgoing)
-        if self.token is None:
-            return outgoing, ()
-        token = await self.token.get()
-        credential: tuple[Header, ...] = ((b"authorization", b"Bearer " + token.token),)
-        if token.quota_project is not None:
-            credential += ((b"x-goog-user-project", token.quota_project),)
-        return _with(outgoing, credential)
+        return (outgoing, ()) if self.sent is None else await self.sent(outgoing)
 
     def _addressed(self, outgoing: Outgoing) -> Outgoing:
         operation = outgoing.target[len(self.prefix) + 1 :]

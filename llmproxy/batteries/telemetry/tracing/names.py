@@ -17,8 +17,10 @@ from llmproxy.providers import endpoints_of
 PROVIDERS = {
     "azure": "azure.ai.openai",
     "azure-classic": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
     "gemini": "gcp.gemini",
     "mistral": "mistral_ai",
+    "vertex": "gcp.vertex_ai",
     "xai": "x_ai",
 }
 
