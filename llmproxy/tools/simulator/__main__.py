@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rpm", type=int, metavar="N", help="requests a minute for each model")
     add("--tpm", type=int, metavar="N", help="tokens a minute for each model")
     add("--answer-tokens", type=int, metavar="N", help="fill answers up to this length")
+    add("--prompt-cache", action="store_true", help="cache and report prompts as OpenAI does")
     add("--compress", action="store_true", help="gzip for clients that accept it")
     add("--seed", type=int, metavar="N", help="repeat ids, pauses and random faults")
     add(

@@ -122,7 +122,8 @@ def chat_completion(call: ApiCall, state: VendorState) -> Reply:
     )
     head = _head(state, "chatcmpl-", model, "chat.completion" + ".chunk" * bool(request.stream))
     head |= SAME_FOR_ALL
-    usage = _usage(prompt_tokens, completion.output_tokens * n)
+    cached = state.cached_tokens(model, [request.tools, request.messages], prompt_tokens)
+    usage = _usage(prompt_tokens, completion.output_tokens * n, cached)
     answer = ChatAnswer(call.azure, completion, [state.new_id("call_") for _ in completion.calls])
     if request.stream:
         chunks = _stream(request, head, _chunks(answer, n), usage)
@@ -165,13 +166,13 @@ def _head(state: VendorState, prefix: str, model: str, kind: str) -> Json:
     return {"id": id_, "object": kind, "created": state.created(), "model": model}
 
 
-def _usage(prompt_tokens: int, completion_tokens: int) -> Json:
+def _usage(prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> Json:
     details = ("reasoning", "audio", "accepted_prediction", "rejected_prediction")
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": cached_tokens, "audio_tokens": 0},
         "completion_tokens_details": {f"{name}_tokens": 0 for name in details},
     }
 

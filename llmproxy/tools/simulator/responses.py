@@ -110,7 +110,9 @@ def create_response(call: ApiCall, state: VendorState) -> Reply:
     asked = decoded(Json, call)
     response = _envelope(asked, model, state)
     response["output"] = _output(completion, state)
-    response["usage"] = _usage(prompt_tokens, completion.output_tokens)
+    prompt = [request.tools, request.instructions, items]
+    cached = state.cached_tokens(model, prompt, prompt_tokens)
+    response["usage"] = _usage(prompt_tokens, completion.output_tokens, cached)
     if completion.cut:
         response["status"] = "incomplete"
         response["incomplete_details"] = {"reason": "max_output_tokens"}
@@ -243,10 +245,10 @@ def _output(completion: Completion, state: VendorState) -> list[Json]:
     ]
 
 
-def _usage(prompt_tokens: int, output_tokens: int) -> Json:
+def _usage(prompt_tokens: int, output_tokens: int, cached_tokens: int) -> Json:
     return {
         "input_tokens": prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": cached_tokens},
         "output_tokens": output_tokens,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": prompt_tokens + output_tokens,

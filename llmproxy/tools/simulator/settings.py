@@ -28,8 +28,10 @@ class VendorSettings(msgspec.Struct, frozen=True, kw_only=True):
     exist, None = every name. `latency_s`: seconds to the first token. `tokens_per_s`: None = no
     pauses. `jitter`: each pause is scaled by a factor in [1 - jitter, 1 + jitter].
     `rpm`, `tpm`: requests and tokens a minute for each model, None = generous. `answer_tokens`:
-    answers are filled up to this many tokens. `compress`: gzip for clients that accept it. `seed`:
-    makes ids, `created`, jitter and the random faults repeatable.
+    answers are filled up to this many tokens. `prompt_cache`: the beginnings of prompts are cached
+    and reported as OpenAI does, from 1,024 tokens, in steps of 128, for 5 minutes. `compress`:
+    gzip for clients that accept it. `seed`: makes ids, `created`, jitter and the random faults
+    repeatable.
     """
 
     name: str = "simulator"
@@ -45,5 +47,6 @@ class VendorSettings(msgspec.Struct, frozen=True, kw_only=True):
     rpm: int | None = None
     tpm: int | None = None
     answer_tokens: int | None = None
+    prompt_cache: bool = False
     compress: bool = False
     seed: int | None = None

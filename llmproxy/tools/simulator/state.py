@@ -23,6 +23,7 @@ from llmproxy.tools.simulator.limits import (
     Standing,
     Window,
 )
+from llmproxy.tools.simulator.prompt_cache import PromptCache
 from llmproxy.tools.simulator.settings import VendorSettings
 
 MAX_KEPT = 1_000  # responses and windows, so that memory stays bounded
@@ -57,6 +58,7 @@ class VendorState:
         self._numbers = count(1)
         # It makes ids and pauses, never a secret.
         self.random = Random(settings.seed)  # noqa: S311
+        self._prompt_cache = PromptCache() if settings.prompt_cache else None
         self._salt = self.random.randbytes(8)
 
     def new_id(self, prefix: str, length: int = 24) -> str:
@@ -97,6 +99,13 @@ class VendorState:
         call.limits = window.headers(standing)
         if standing.wait_s is not None:
             raise self._throttled(call, model, window, standing)
+
+    def cached_tokens(self, model: str, prompt: object, tokens: int) -> int:
+        """Read a prompt of so many tokens; returns how many of them were cached."""
+        if self._prompt_cache is None:
+            return 0
+        text = msgspec.json.encode([model, prompt])
+        return min(tokens, self._prompt_cache.read_text(text, self._clock()))
 
     def _window(self, call: ApiCall, model: str) -> Window:
         key = (model, call.azure)

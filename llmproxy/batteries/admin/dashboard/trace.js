@@ -131,8 +131,10 @@ function stepWords(step) {
   if (step.what === "changed") return ["moved", "off", [...who, `changed: ${step.why}`]];
   if (step.what !== "attempt")
     return ["cooling", "off", [...who, [step.what, step.why].filter(Boolean).join(": ")]];
-  if (step.outcome === "answered")
-    return ["ok", "ok", [...who, `answered${step.status ? `, ${step.status}` : ""}`]];
+  if (step.outcome === "answered") {
+    const preferred = step.why ? ` (preferred: ${step.why})` : "";
+    return ["ok", "ok", [...who, `answered${step.status ? `, ${step.status}` : ""}${preferred}`]];
+  }
   const why = [step.reason, step.status].filter(Boolean).join(", ");
   const then = step.verdict ? `; then: ${step.verdict}` : "";
   return ["open", "bad", [...who, `${step.outcome}${why ? `: ${why}` : ""}${then}`]];

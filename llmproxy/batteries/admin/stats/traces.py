@@ -110,6 +110,7 @@ def _trace_step(step: Step, received_at: float) -> TraceStep:
                 status=step.status,
                 verdict=step.verdict,
                 hedge=step.hedge or None,
+                why=step.why,
             )
         case PassedOver():
             at_ms = ms(step.at - received_at)
