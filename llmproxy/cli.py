@@ -256,6 +256,7 @@ def _check(options: argparse.Namespace) -> int:
         DEFAULT_CONFIG,
         config_file,
         config_warnings,
+        translation_notes,
     )
     from llmproxy.process import address_of, open_to_all  # noqa: PLC0415
 
@@ -268,6 +269,8 @@ def _check(options: argparse.Namespace) -> int:
     print(  # noqa: T201
         f"{file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
     )
+    for note in translation_notes(config):
+        print(note)  # noqa: T201
     for doubt in config_warnings(config):
         print(doubt, file=sys.stderr)  # noqa: T201
     if warning := open_to_all(config, address_of(config, None, None)[0]):

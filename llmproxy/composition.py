@@ -78,6 +78,7 @@ def installed(
         callers=_callers(),
         price_list=_price_list(),
         parameters=_parameters(),
+        translation=_translation(),
         credentials=_credentials(),
         form_reader=_form_reader(),
         token_estimates=_token_estimates(),
@@ -134,6 +135,14 @@ def _parameters() -> ParameterEdits | None:
     from llmproxy.batteries.parameters import with_edits  # noqa: PLC0415
 
     return with_edits
+
+
+def _translation() -> ParameterEdits | None:
+    if not _has("translation"):
+        return None
+    from llmproxy.batteries.translation import with_translators  # noqa: PLC0415
+
+    return with_translators
 
 
 def _credentials() -> Credentials | None:
@@ -325,6 +334,15 @@ def config_warnings(config: Config) -> list[str]:
 
         warnings += unknown_regions(endpoints)
     return warnings
+
+
+def translation_notes(config: Config) -> list[str]:
+    """Return, for groups of several worlds, which calls are translated for which endpoint."""
+    if not _has("translation"):
+        return []
+    from llmproxy.batteries.translation import notes_of  # noqa: PLC0415 - may not be there
+
+    return list(notes_of(config, endpoints_of(config)))
 
 
 def config_file(path: Path, environ: Mapping[str, str]) -> ConfigFile:

@@ -20,6 +20,7 @@
        ├─ TooLarge                 429 or 413: more than the endpoint takes at once or in a minute
        ├─ CredentialRejected       401, 403
        ├─ KeyWithheld              401, 403 where the client's own key was not sent
+       ├─ Untranslatable           its API cannot say what the call says: 400 untranslatable
        ├─ OperationRefused         this operation, or a permission that only it needs
        ├─ Misconfigured            404 for the model or deployment
        │  └─ Redirected            3xx, which is never followed and never passed on
@@ -320,6 +321,14 @@ class KeyWithheld(UpstreamError):
     another origin, and goes to no second one."""
 
     reason = "key_withheld"
+
+
+class Untranslatable(UpstreamError):
+    """The endpoint's API cannot say what the call says, so it was not asked. Another may."""
+
+    source = "proxy"
+    blame = "client"
+    reason = "untranslatable"
 
 
 class Misconfigured(UpstreamError):

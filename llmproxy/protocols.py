@@ -52,7 +52,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# Returns the endpoints of a config with the `edit` of those whose entries change parameters.
+# Returns the endpoints of a config with the `edit`, or the `translator`, of those that need one.
 ParameterEdits = Callable[[Config, Endpoints], Endpoints]
 # Returns endpoints with today's list prices where the config gives none, or why they are not known.
 PriceList = Callable[[Endpoints], Endpoints]

@@ -86,6 +86,9 @@ class Batteries(RuntimeBatteries):
         if self.parameters is None and any(entry.changes_parameters for entry in entries):
             remedy = "remove them from the endpoints"
             yield _missing(file, "drop, rename, ...", "parameters", remedy)
+        drops = {config.general_settings.on_untranslatable, *(g.on_untranslatable for g in groups)}
+        if self.translation is None and ("drop" in drops or any(entry.speaks for entry in entries)):
+            yield _missing(file, "speaks, on_untranslatable", "translation", "remove them")
         if self.credentials is None and any(entry.params.token_source for entry in entries):
             keys = "azure_ad_token_provider, credentials"
             yield _missing(file, keys, "credentials", "use api_key")

@@ -14,6 +14,8 @@ from typing import Protocol
 
 import msgspec
 
+from llmproxy.errors import Phase
+
 # Lower-case name and value. Lists keep order and duplicates, so that unknown headers are forwarded
 # unchanged.
 Header = tuple[bytes, bytes]
@@ -156,11 +158,14 @@ class UpstreamResponse(Protocol):
     def exhausted(self) -> bool:
         """Whether the body is complete and has been read to its end."""
 
-    async def chunk(self, until: float) -> bytes:
+    async def chunk(self, until: float, phase: Phase = "idle") -> bytes:
         """Return the next body bytes, b"" at the end. `until`: a moment of `time.monotonic`.
 
         Raises an UpstreamError when the body cannot be completed.
         """
+
+    async def chunk_by(self, moment: float, until: float, phase: Phase) -> bytes | None:
+        """Return what `chunk` returns, but None at `moment` if nothing has come until then."""
 
     async def pour(self, sink: Sink, times: PourTimes, on_quiet: Callable[[], None]) -> None:
         """Write the rest of the body to a sink as it arrives, at the sink's pace.

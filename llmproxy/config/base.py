@@ -32,6 +32,7 @@ STRATEGY_HELP: dict[Strategy, str] = {
     "cheapest": "makes each price a tier of its own",
 }
 Affinity = Literal["off", "prompt_cache", "session"]
+OnUntranslatable = Literal["refuse", "drop"]
 CacheMode = Literal["deterministic", "all", "off"]
 TokenProvider = Literal["default", "managed_identity", "workload_identity", "cli"]
 

@@ -12,6 +12,7 @@ from llmproxy.config.base import (
     NUMBER,
     STRATEGY_HELP,
     Affinity,
+    OnUntranslatable,
     Seconds,
     SecondsOrZero,
     Section,
@@ -113,6 +114,11 @@ class GeneralSettings(Section):
         "`free`: a `GET` of its list of models, with its own key; vendors charge nothing for it. A "
         "path such as `/health`: a `GET` of that path of its host. `off`: only calls find out "
         "whether it is back.",
+    )
+    on_untranslatable: OnUntranslatable = Field(
+        default="refuse",
+        description="Where a call is translated, and the dialect of an endpoint cannot say some "
+        "member: `refuse` does not ask the endpoint, `drop` names it in `x-llmproxy-dropped`.",
     )
     strategy: Strategy = Field(
         default="weighted",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain, count
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
@@ -23,6 +23,7 @@ from llmproxy.config.base import (
     CacheMode,
     Count,
     HeaderValues,
+    OnUntranslatable,
     Pattern,
     Seconds,
     Secret,
@@ -147,6 +148,12 @@ class ModelEntry(Section):
         description="How it is checked after a failure: `free`, `off` or a path. Default: "
         "`general_settings.health_check`.",
     )
+    speaks: tuple[Literal["chat", "messages", "responses"], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The dialects that it understands; calls in others are translated. Default: "
+        "those of its provider.",
+    )
     rename: Mapping[Text, Text] = Field(
         default_factory=dict,
         description="Other names of parameters (top-level members of a JSON body) at this "
@@ -227,6 +234,10 @@ class ModelGroup(Section):
     )
     hidden_aliases: tuple[Alias, ...] = Field(
         default=(), description="The same, but not listed: old names that still work, for example."
+    )
+    on_untranslatable: OnUntranslatable | None = Field(
+        default=None,
+        description="Default: `general_settings.on_untranslatable`.",
     )
     strategy: Strategy | None = Field(
         default=None,

@@ -26,9 +26,10 @@ from llmproxy.providers.error_responses import (
     parse_error,
     readable_body,
 )
+from llmproxy.record import CallRecord
 from llmproxy.rules.limits import rate_limits
 from llmproxy.rules.names import caught
-from llmproxy.streams import Mask, unmasked
+from llmproxy.streams import Mask, UpstreamResponse, unmasked
 
 API_VERSION = "api-version"
 BARE_KEYS = frozenset((b"api-key", b"x-api-key"))  # how clients send a key without a scheme
@@ -41,6 +42,10 @@ EditBody = Callable[[bytes], tuple[bytes, str]]
 # Returns a request as an endpoint wants it, and the credential that it has added. Raises
 # CredentialRejected if it cannot get one.
 Authorize = Callable[[Outgoing], Awaitable[tuple[Outgoing, tuple[Header, ...]]]]
+# Returns a call as an endpoint understands it, and what puts its response into the client's dialect
+# (None: it speaks that). Raises Untranslatable.
+InDialect = Callable[[UpstreamResponse], UpstreamResponse]
+Translator = Callable[[Call, CallRecord], tuple[Call, InDialect | None]]
 
 NO_PRICE_LIST = "this installation has no `llmproxy.batteries.price_list`"
 
@@ -53,9 +58,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     us; without them and without a `token_source` (an identity at a cloud) the client's own key is
     sent. `query`: parameters of every request, encoded. `deployment`: that of Azure's classic
     paths, percent-encoded. `limits`: the operator's limits. `price`: of its model, or why it is not
-    known. `mask`: for what may quote what we send. `edit`: changes the parameters of calls; None =
-    they are sent as they are. `authorize`: adds a token or a signature to a request, or addresses
-    it as this vendor wants it; None = it is sent as it is.
+    known. `mask`: for what may quote what we send. `edit`: changes the parameters of calls,
+    `translator` their dialect; None = they are sent as they are. `authorize`: adds a token or a
+    signature to a request, or addresses it as this vendor wants it; None = it is sent as it is.
     """
 
     group: str
@@ -81,6 +86,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     mask: Mask = unmasked
     edit: EditBody | None = None
     authorize: Authorize | None = None
+    translator: Translator | None = None
     model_pattern: str | None = None
 
     def named(self, model: str, group: str) -> Endpoint:

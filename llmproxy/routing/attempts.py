@@ -27,6 +27,7 @@ from llmproxy.routing.actions import (
 from llmproxy.routing.endpoint import Checkout, StateChange, fail_breaker
 from llmproxy.routing.exhausted import (
     FailedAttempt,
+    asked,
     end_of,
     next_place,
     useless_of,
@@ -164,7 +165,7 @@ class Attempts(msgspec.Struct, eq=False):
         hedging = self._group.hedging
         if hedging is None or len(self._group.states) == 1 or len(self.under_way) != 1:
             return None
-        if len(self._failures) + 1 >= self._policy.max_attempts:
+        if asked(self._failures) + 1 >= self._policy.max_attempts:
             return None
         return hedging.after_s(self._call, self.under_way[0], is_first=not self._failures)
 
@@ -198,7 +199,7 @@ class Attempts(msgspec.Struct, eq=False):
             tried=[failure.state for failure in self._failures],
             useless=useless_of(self._failures)
             + [attempt.checkout.state for attempt in self.under_way],
-            attempts_left=self._policy.max_attempts - len(self._failures),
+            attempts_left=self._policy.max_attempts - asked(self._failures),
             patience_s=patience_s,
         )
         if not outlook.hopeful or now >= self._call.deadline_at:
@@ -280,8 +281,7 @@ class Attempts(msgspec.Struct, eq=False):
     def learn(self, attempt: Try, limits: RateLimits) -> None:
         """Note what the headers of an attempt's answer say about the endpoint's limits."""
         attempt.checkout.learn(limits)
-        if limits.tokens is not None:
-            self._group.estimates.needed = True
+        self._group.estimates.needed |= limits.tokens is not None
 
     def accepted(self, attempt: Try, now: float) -> StateChange | None:
         """An endpoint accepted the call. Returns a change if it is back from a failure."""
@@ -388,7 +388,7 @@ class Attempts(msgspec.Struct, eq=False):
             return self._give_up(now).error
         if not (judgement.try_elsewhere or judgement.try_again_here):
             return failure
-        if len(self._failures) >= self._policy.max_attempts or now >= deadline_at:
+        if asked(self._failures) >= self._policy.max_attempts or now >= deadline_at:
             return self._give_up(now).error
         return None
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llmproxy.errors import NoEndpoint, Throttled, TimedOut, UpstreamError
+from llmproxy.errors import NoEndpoint, Throttled, TimedOut, Untranslatable, UpstreamError
 from llmproxy.routing.endpoint import EndpointState
 from llmproxy.routing.group import Group
 from llmproxy.routing.tier import CallDemand
@@ -26,6 +26,11 @@ class FailedAttempt(msgspec.Struct, frozen=True):
 def useless_of(failures: Sequence[FailedAttempt]) -> list[EndpointState]:
     """Return the endpoints that another attempt of the call cannot help at."""
     return [failure.state for failure in failures if not failure.judgement.try_again_here]
+
+
+def asked(failures: Sequence[FailedAttempt]) -> int:
+    """Return how many of the failures are of endpoints that were asked."""
+    return sum(not isinstance(failure.error, Untranslatable) for failure in failures)
 
 
 def was_throttled_at(state: EndpointState, failures: Sequence[FailedAttempt]) -> bool:
@@ -60,6 +65,8 @@ def end_of(
         last = failures[-1]
         is_best = last.is_clients or len(group.states) == 1
         if is_best and last.error.answer is not None:
+            return last.error
+        if len(failures) == len(group.states) and asked(failures) == 0:
             return last.error
     refusal = _refusal_of_all(group, failures, now)
     if refusal is not None:

@@ -59,7 +59,8 @@ _DOWN = (
 # The operator decides which pages may read an answer (web_pages/origins.py), not the vendor.
 _DOWN_PREFIXES = (b"x-llmproxy-", b"access-control-")
 # The limits of the endpoint's account; dropped for a caller that has limits of its own.
-_DOWN_PREFIXES_OWN_LIMITS = (*_DOWN_PREFIXES, b"x-ratelimit-", b"anthropic-ratelimit-")
+_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
+_DOWN_PREFIXES_OWN_LIMITS = (*_DOWN_PREFIXES, *_LIMITS)
 
 # Names that almost every message has and that pass: one look-up instead of three tests halves the
 # time of the filter. Leaving a name out changes nothing else.
@@ -78,11 +79,9 @@ _DOWN_USUAL = _names(
     "x-envoy-upstream-service-time x-ms-client-request-id x-ms-deployment-name "
     "x-ms-rai-invoked x-ms-region x-ratelimit-limit-requests x-ratelimit-limit-tokens "
     "x-ratelimit-remaining-requests x-ratelimit-remaining-tokens x-ratelimit-reset-requests "
-    "x-ratelimit-reset-tokens x-request-id"
+    "x-ratelimit-reset-tokens x-request-id x-llmproxy-dropped"
 )
-_DOWN_USUAL_OWN_LIMITS = frozenset(
-    name for name in _DOWN_USUAL if not name.startswith(_DOWN_PREFIXES_OWN_LIMITS)
-)
+_DOWN_USUAL_OWN_LIMITS = frozenset(name for name in _DOWN_USUAL if not name.startswith(_LIMITS))
 
 _SANDBOX: Headers = [
     (b"content-security-policy", b"sandbox"),

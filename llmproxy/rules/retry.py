@@ -26,6 +26,7 @@ from llmproxy.errors import (
     Throttled,
     TimedOut,
     TooLarge,
+    Untranslatable,
     UpstreamError,
 )
 from llmproxy.operations import Replay
@@ -109,7 +110,7 @@ def judge(
             return _timed_out(failure, replay)
         case CredentialRejected() | QuotaExhausted() | OperationRefused() if not own_credential:
             return THE_CLIENTS_OWN
-        case OperationRefused() | TooLarge() | NoAnswer() | KeyWithheld():
+        case OperationRefused() | TooLarge() | NoAnswer() | KeyWithheld() | Untranslatable():
             return _about_the_call(failure, replay)
         case Throttled() if not own_credential:
             return THE_CLIENTS_RATE if _untouched(failure, replay) else THE_CLIENTS_OWN

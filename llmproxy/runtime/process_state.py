@@ -58,6 +58,7 @@ class RuntimeBatteries:
     callers: CallerSource | None = None
     price_list: PriceList | None = None
     parameters: ParameterEdits | None = None
+    translation: ParameterEdits | None = None
     credentials: Credentials | None = None
     form_reader: ReadForm | None = None
     token_estimates: Callable[[], TokenEstimates] | None = None

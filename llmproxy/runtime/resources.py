@@ -54,8 +54,8 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
         }
     if (credentials := process.batteries.credentials) is not None:
         endpoints = credentials.authorized(endpoints)
-    if (with_edits := process.batteries.parameters) is not None:
-        endpoints = with_edits(config, endpoints)
+    for prepared in (process.batteries.parameters, process.batteries.translation):
+        endpoints = endpoints if prepared is None else prepared(config, endpoints)
     if (with_list_prices := process.batteries.price_list) is not None:
         # In a thread: importing the list takes a while.
         endpoints = await asyncio.to_thread(with_list_prices, endpoints)

@@ -21,6 +21,7 @@ from llmproxy.batteries.config_file import FILE_NAMES, default_file, load_config
 from llmproxy.batteries.parameters import with_edits
 from llmproxy.batteries.price_list import with_list_prices
 from llmproxy.batteries.strategies import ALL_STRATEGIES
+from llmproxy.batteries.translation import with_translators
 from llmproxy.providers import endpoints_of
 from llmproxy.runtime import pool_of
 from llmproxy.tools.admin_client import AdminApiError, ask, find_address
@@ -59,7 +60,8 @@ def _explanation(
             raise
         asked = f"{address.url}: {error.brief}"
     config = load_config(options.file or default_file() or Path(FILE_NAMES[0]), environ)
-    endpoints = with_list_prices(with_edits(config, endpoints_of(config)))
+    endpoints = with_translators(config, with_edits(config, endpoints_of(config)))
+    endpoints = with_list_prices(endpoints)
     pool = pool_of(config, endpoints=endpoints, strategies=ALL_STRATEGIES)
     try:
         names = pool_for(options.caller, config, pool)

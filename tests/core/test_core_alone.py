@@ -218,6 +218,20 @@ def test_a_group_with_fallbacks_is_refused_without_them():
         Batteries().check(Config.model_validate(config))
 
 
+@pytest.mark.parametrize("where", ["group", "settings", "entry"])
+def test_a_config_that_speaks_of_translation_is_refused_without_the_battery(where):
+    entry = {"params": {"api_key": "sk-upstream"}}
+    group = {"model_group": "m", "models": [entry]}
+    config = {"model_groups": [group], "general_settings": {}}
+    if where == "entry":
+        entry["speaks"] = ["chat"]
+    else:
+        section = group if where == "group" else config["general_settings"]
+        section["on_untranslatable"] = "drop"
+    with pytest.raises(ConfigError, match=r"has no `llmproxy\.batteries\.translation`"):
+        Batteries().check(Config.model_validate(config))
+
+
 @pytest.mark.parametrize("key", ["azure_ad_token_provider", "credentials"])
 def test_a_config_that_needs_an_identity_is_refused_without_the_battery(key):
     params = {"base_url": "https://r.openai.azure.com/openai/v1/", key: "cli"}

@@ -27,7 +27,11 @@ from tests.docs.pages import (
 
 LIFE = "docs/life-of-a-call.md"
 # Of errors that never reach a client by themselves: they end in `no_endpoint_available`.
-INNER_CODES = {"upstream_unreachable", "slow_down"}
+# Of errors that are judged and never shown, and those of vendors' errors that are translated.
+INNER_CODES = {
+    *("upstream_unreachable", "slow_down", "invalid_value"),
+    *("server_error", "context_length_exceeded"),
+}
 CONFIGS = [block for block in blocks("yaml") if "model_groups:" in block.text]
 
 

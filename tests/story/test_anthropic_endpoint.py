@@ -16,6 +16,7 @@ MESSAGES = "/v1/messages"
 
 def at(vendor, **params):
     entry = {"provider": "anthropic", "params": {"base_url": vendor.base_url, **params}}
+    entry["speaks"] = ["messages", "chat"]
     return config_for(entry)
 
 

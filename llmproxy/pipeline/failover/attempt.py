@@ -36,7 +36,8 @@ from llmproxy.pipeline.failover.unread import MAX_FAILURE_BYTES, read_into
 from llmproxy.protocols import Masking
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
-from llmproxy.upstream import Response, UpstreamClient
+from llmproxy.streams import UpstreamResponse as Response
+from llmproxy.upstream import UpstreamClient
 
 # A unary answer up to this size is held until it is complete: if its endpoint dies in the middle,
 # another can still answer. Larger ones are relayed as they come.
@@ -67,7 +68,9 @@ class AttemptMaker:
         """Make one attempt. Raises an UpstreamError with the endpoint's name."""
         credential = endpoint.credential
         try:
-            outgoing = outgoing_request(call, endpoint, credential, record)
+            translate = endpoint.translator
+            asked, in_dialect = (call, None) if translate is None else translate(call, record)
+            outgoing = outgoing_request(asked, endpoint, credential, record)
             if endpoint.authorize is not None:
                 outgoing, added = await endpoint.authorize(outgoing)
                 credential += added
@@ -76,7 +79,8 @@ class AttemptMaker:
             if first_byte_s is not None:
                 until = min(until, monotonic() + first_byte_s)
             renewed = partial(self._after_sign, call)
-            response = await self.client.send(endpoint, outgoing, until=until, renewed=renewed)
+            sent = await self.client.send(endpoint, outgoing, until=until, renewed=renewed)
+            response: Response = sent if in_dialect is None else in_dialect(sent)
             try:
                 if response.status >= 300 and (failure := redirection_of(call, response)):
                     raise failure

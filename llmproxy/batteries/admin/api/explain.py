@@ -23,7 +23,8 @@ class Candidate(BaseModel):
 
     `takes`: it is healthy and has capacity. `share`: the part of its tier's next calls that the
     strategy gives it. `room_in_s`: seconds until it has capacity; null: not by itself. `changes`:
-    what it may change of a call's parameters, such as `drops temperature`; null: nothing.
+    what it may change of a call, such as `drops temperature` or `translates chat to messages`;
+    null: nothing.
     """
 
     endpoint: str
@@ -158,11 +159,12 @@ def _tier(number: int, tier: Tier, demand: CallDemand, now: float) -> TierExplan
 def _candidate(
     state: EndpointState, takes: bool, share: float, tokens: int, now: float
 ) -> Candidate:
+    changing = (state.endpoint.edit, state.endpoint.translator)
     return Candidate(
         endpoint=state.endpoint.name,
         takes=takes,
         share=round(share, 3),
         why=None if takes else state.why_not(tokens, now),
         room_in_s=finite(state.available_in_s(tokens, now)),
-        changes=None if state.endpoint.edit is None else str(state.endpoint.edit),
+        changes="; ".join(map(str, filter(None, changing))) or None,
     )

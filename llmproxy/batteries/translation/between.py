@@ -1,0 +1,277 @@
+"""The answer of an endpoint, as it is read in the client's dialect: whole or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import time
+
+import msgspec
+from msgspec.structs import replace
+
+from llmproxy.batteries.translation.hub import (
+    AnswerEvent,
+    AnswerStarted,
+    Language,
+    Question,
+    UnreadableAnswer,
+)
+from llmproxy.calls import Call
+from llmproxy.errors import Answer, Phase, UpstreamError, UpstreamFailed
+from llmproxy.operations.dialects.base import CONTENT, ERROR
+from llmproxy.operations.sse import fields, split_events
+from llmproxy.pipeline.failover.answerless import failure_in, read_success
+from llmproxy.providers.base import Endpoint
+from llmproxy.providers.error_responses import readable_body
+from llmproxy.rules.encoding import readable
+from llmproxy.streams import Content, Header, Headers, PourTimes, Sink, UpstreamResponse
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024  # of a whole answer, which is held to be translated
+JSON = (b"content-type", b"application/json")
+EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+_OF_THE_BODY = frozenset((b"content-type", b"content-length", b"content-encoding"))
+
+
+class Between(msgspec.Struct, frozen=True):
+    """What stands between an endpoint's answer and the client: `asked` is the translated call.
+
+    `source`: how the client speaks; `destination`: how the endpoint does. `notes`: headers of ours.
+    """
+
+    asked: Call
+    endpoint: Endpoint
+    question: Question
+    source: Language
+    destination: Language
+    notes: Headers
+
+
+def in_dialect(between: Between, response: UpstreamResponse) -> UpstreamResponse:
+    """Return an endpoint's response as the client's dialect has it."""
+    if response.status >= 400:
+        return TranslatedError(between, response)
+    if response.content.events:
+        return TranslatedStream(between, response)
+    return TranslatedAnswer(between, response)
+
+
+def _error_in_dialect(between: Between, error: Answer) -> Answer:
+    """Return an endpoint's error as the client's dialect has it."""
+    failure = between.destination.read_failure(error.status, readable_body(error))
+    headers = [header for header in error.headers if header[0] not in _OF_THE_BODY]
+    return Answer(failure.status, [*headers, JSON], between.source.write_failure(failure))
+
+
+def _translate_failure(between: Between, failure: UpstreamError, body: bytes) -> None:
+    """Translate the answer of a failure that came with a success status. `body`: the error's.
+
+    What only lacks an answer says nothing that could be translated.
+    """
+    if failure.status < 400:
+        failure.answer, failure.status = None, UpstreamFailed.status
+    elif failure.answer is not None:
+        read = Answer(failure.status, failure.answer.headers, body)
+        failure.answer = _error_in_dialect(between, read)
+
+
+class TranslatedAnswer:
+    """A whole answer. It is read to its end, then translated."""
+
+    __slots__ = ("_between", "_response", "_taken", "content", "headers", "status")
+
+    def __init__(self, between: Between, response: UpstreamResponse) -> None:
+        self._between = between
+        self._response = response
+        self._taken = False
+        self.status = response.status
+        self.headers = _headers(between, response, JSON)
+        self.content = Content(True, False, b"", None, True, response.content.request_id)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the answer has been taken."""
+        return self._taken
+
+    async def chunk(self, until: float, phase: Phase = "idle") -> bytes:
+        """Return the whole answer, b"" after it. Raises an UpstreamError."""
+        if self._taken:
+            return b""
+        body = bytearray()
+        while piece := await self._response.chunk(until, phase):
+            body += piece
+            if len(body) > MAX_ANSWER_BYTES:
+                raise UpstreamFailed("an answer that is too long to be translated")
+        self._taken = True
+        return self._translated(bytes(body))
+
+    async def chunk_by(self, moment: float, until: float, phase: Phase) -> bytes | None:
+        """Return what `chunk` returns."""
+        return await self.chunk(until, phase)
+
+    async def pour(self, sink: Sink, times: PourTimes, on_quiet: Callable[[], None]) -> None:
+        """Write the answer to a sink."""
+        if not sink.write(await self.chunk(times.until)):
+            await sink.drain()
+
+    def close(self) -> None:
+        """Release the response."""
+        self._response.close()
+
+    def _translated(self, body: bytes) -> bytes:
+        between, response = self._between, self._response
+        asked = between.asked
+        if response.content.encoding:
+            read = readable(body, response.content.encoding, max_bytes=MAX_ANSWER_BYTES)
+            body = b"" if read is None else read
+        try:
+            read_success(asked, between.endpoint, self, body, asked.route.operation.answer)
+            answer = between.destination.read_answer(body)
+            if answer.created is None:
+                answer = replace(answer, created=int(time()))
+            return between.source.write_answer(answer, between.question)
+        except UpstreamError as failure:
+            _translate_failure(between, failure, body)
+            raise
+        except UnreadableAnswer as error:
+            raise UpstreamFailed(f"an answer that cannot be translated: {error}") from None
+
+
+class TranslatedError(TranslatedAnswer):
+    """An error with its own status. Reading it raises the failure that it stands for."""
+
+    __slots__ = ()
+
+    def _translated(self, body: bytes) -> bytes:
+        between, answer = self._between, Answer(self.status, self._response.headers, body)
+        failure = failure_in(answer, between.endpoint)
+        failure.answer = _error_in_dialect(between, answer)
+        raise failure
+
+
+class TranslatedStream:
+    """A stream, translated event by event.
+
+    `_held`: at the beginning, what came of an event that is not complete; None once there was
+    content, and the reader keeps that.
+    """
+
+    __slots__ = (
+        "_between",
+        "_ended",
+        "_held",
+        "_reader",
+        "_response",
+        "_writer",
+        "content",
+        "headers",
+        "status",
+    )
+
+    def __init__(self, between: Between, response: UpstreamResponse) -> None:
+        self._between = between
+        self._response = response
+        self._reader = between.destination.event_reader()
+        self._writer = between.source.event_writer(between.question)
+        self._held: bytes | None = b""
+        self._ended = False
+        self.status = response.status
+        self.headers = _headers(between, response, EVENTS)
+        self.content = Content(False, True, b"", None, True, response.content.request_id)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the stream has been read to its end."""
+        return self._ended
+
+    async def chunk(self, until: float, phase: Phase = "idle") -> bytes:
+        """Return the next whole events, b"" at the end. Raises an UpstreamError."""
+        while not self._ended:
+            written = self._translated(await self._response.chunk(until, phase))
+            if written:
+                return written
+        return b""
+
+    async def chunk_by(self, moment: float, until: float, phase: Phase) -> bytes | None:
+        """Return what `chunk` returns, but None at `moment` if nothing has come until then."""
+        while not self._ended:
+            chunk = await self._response.chunk_by(moment, until, phase)
+            if chunk is None:
+                return None
+            written = self._translated(chunk)
+            if written:
+                return written
+        return b""
+
+    async def pour(self, sink: Sink, times: PourTimes, on_quiet: Callable[[], None]) -> None:
+        """Write the rest of the stream to a sink as it arrives, at the sink's pace."""
+        if self._ended:
+            return
+        rest, self._held = self._held, None
+        if rest:
+            self._reader.read(rest)  # of an event that is not complete
+        await self._response.pour(_TranslatingSink(sink, self._written), times, on_quiet)
+        self._ended = True
+        if (end := self._written(b"")) and not sink.write(end):
+            await sink.drain()
+
+    def close(self) -> None:
+        """Release the response."""
+        self._response.close()
+
+    def _translated(self, chunk: bytes) -> bytes:
+        """Translate what came. Raises the failure that a stream begins with."""
+        self._ended = not chunk
+        if self._held is None:
+            return self._written(chunk)
+        events, rest = split_events(self._held + chunk)
+        if self._ended and rest:  # some vendors end with a bare JSON error
+            events, rest = [*events, rest], b""
+        written = b""
+        provider, dialect = self._between.endpoint.provider, self._between.asked.route.dialect
+        for number, event in enumerate(events):
+            kind = provider.classify(event, dialect)
+            if kind is ERROR:
+                answer = Answer(self.status, self._response.headers, event)
+                failure = failure_in(answer, self._between.endpoint, event)
+                _translate_failure(self._between, failure, fields(event)[1])
+                raise failure
+            written += self._written(event)
+            if kind is CONTENT:
+                self._held = None
+                left = b"".join(events[number + 1 :]) + rest
+                return written + (self._written(left) if left else b"")
+        self._held = rest
+        return written + (self._written(b"") if self._ended else b"")
+
+    def _written(self, chunk: bytes) -> bytes:
+        return self._writer.write(map(_with_time, self._reader.read(chunk)))
+
+
+class _TranslatingSink:
+    """Translates what is written to it, for the sink behind."""
+
+    __slots__ = ("_sink", "_translate")
+
+    def __init__(self, sink: Sink, translate: Callable[[bytes], bytes]) -> None:
+        self._sink = sink
+        self._translate = translate
+
+    def write(self, chunk: bytes) -> bool:
+        """Write body bytes. False means that the reader is behind."""
+        written = self._translate(chunk)
+        return self._sink.write(written) if written else True
+
+    async def drain(self) -> None:
+        """Wait until the reader has caught up."""
+        await self._sink.drain()
+
+
+def _with_time(event: AnswerEvent) -> AnswerEvent:
+    """Return an event; the beginning of an answer with the time, if the vendor does not tell it."""
+    if isinstance(event, AnswerStarted) and event.created is None:
+        return replace(event, created=int(time()))
+    return event
+
+
+def _headers(between: Between, response: UpstreamResponse, content_type: Header) -> Headers:
+    kept = [header for header in response.headers if header[0] not in _OF_THE_BODY]
+    return [*kept, content_type, *between.notes]

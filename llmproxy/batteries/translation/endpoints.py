@@ -1,0 +1,176 @@
+"""Which endpoint is asked in which dialect, and the translation of one call for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from time import monotonic
+
+import msgspec
+from msgspec.structs import replace
+
+from llmproxy.batteries.translation.between import Between, in_dialect
+from llmproxy.batteries.translation.hub import Destination, Language, Question
+from llmproxy.batteries.translation.languages import LANGUAGES
+from llmproxy.batteries.translation.speaking import spoken_by, target_of
+from llmproxy.calls import Call, Headers
+from llmproxy.config import Config
+from llmproxy.errors import ClientError, Untranslatable
+from llmproxy.operations.table import route_to
+from llmproxy.providers.base import Endpoint, Endpoints, InDialect
+from llmproxy.record import CallRecord
+from llmproxy.steps import Changed
+
+# Anthropic's API requires a bound. Most of its models write at least as much.
+DEFAULT_MAX_OUTPUT_TOKENS = 8192
+# They say something in the client's dialect alone, or would have the answer compressed.
+_OWN_HEADERS = frozenset(
+    (b"anthropic-beta", b"anthropic-version", b"openai-beta", b"accept-encoding")
+)
+_STATE = ("background", "conversation", "previous_response_id")
+DROPPED = b"x-llmproxy-dropped"
+MAX_NAMED = 20  # paths in a message or a header
+
+
+def with_translators(config: Config, endpoints: Endpoints) -> Endpoints:
+    """Return the endpoints of a config; those that do not speak every dialect can translate."""
+    translating: dict[str, tuple[Endpoint, ...]] = {}
+    for group in config.model_groups:
+        row = endpoints[group.model_group]
+        spoken = [
+            spoken_by(entry, endpoint) for entry, endpoint in zip(group.models, row, strict=True)
+        ]
+        policy = group.on_untranslatable or config.general_settings.on_untranslatable
+        has_native = any("messages" in dialects for dialects in spoken)
+        translating[group.model_group] = tuple(
+            replace(
+                endpoint,
+                translator=EndpointTranslator(
+                    endpoint=endpoint,
+                    speaks=dialects,
+                    drops=policy == "drop",
+                    max_output_tokens=entry.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS,
+                    foreign_thinking=not has_native,
+                ),
+            )
+            if not dialects.issuperset(LANGUAGES)
+            else endpoint
+            for entry, endpoint, dialects in zip(group.models, row, spoken, strict=True)
+        )
+    return translating
+
+
+def notes_of(config: Config, endpoints: Endpoints) -> Iterator[str]:
+    """Yield what is translated for each endpoint, in groups whose endpoints differ in it."""
+    translating = with_translators(config, endpoints)
+    for name, row in translating.items():
+        told = {endpoint.name: str(endpoint.translator or "") for endpoint in row}
+        if len(set(told.values())) > 1:
+            yield from (
+                f"Group {name!r}: endpoint {endpoint!r} {what}."
+                for endpoint, what in told.items()
+                if what
+            )
+
+
+def _state_of(body: bytes) -> list[str]:
+    """Return the members by which a call depends on what an endpoint keeps."""
+    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return [name for name in _STATE if name in members]
+
+
+def _refusal(message: str, param: str | None) -> Untranslatable:
+    refusal = Untranslatable(message)
+    refusal.code, refusal.kind = "untranslatable", "invalid_request_error"
+    refusal.status, refusal.param = 400, param
+    return refusal
+
+
+class EndpointTranslator(msgspec.Struct, frozen=True):
+    """Translates calls for one endpoint.
+
+    `speaks`: the endpoint's dialects. `drops`: what cannot be said is left out, not refused.
+    `foreign_thinking`: see Question.
+    """
+
+    endpoint: Endpoint
+    speaks: frozenset[str]
+    drops: bool
+    max_output_tokens: int
+    foreign_thinking: bool
+
+    def __str__(self) -> str:
+        pairs = [(name, target_of(name, self.speaks)) for name in LANGUAGES]
+        return "; ".join(f"translates {name} to {to}" for name, to in pairs if to is not None)
+
+    def __call__(self, call: Call, record: CallRecord) -> tuple[Call, InDialect | None]:
+        """Translate a call, and note that in the record. Raises Untranslatable."""
+        dialect, body = call.route.dialect.name, call.body
+        if dialect in self.speaks or call.method != "POST" or not isinstance(body, bytes):
+            return call, None
+        target = target_of(dialect, self.speaks)
+        if target is None or call.route.path != LANGUAGES[dialect].path:
+            return call, None
+        if call.happens_once:
+            raise self._refusal(_state_of(body), target)
+        source, destination = LANGUAGES[dialect], LANGUAGES[target]
+        try:
+            question = source.read_question(body)
+            written = destination.write_question(question, self._destination(call, record))
+        except ClientError as error:
+            raise _refusal(error.message, error.param) from None
+        left_out = (*self._allowed((*question.unknown, *written.lost), target), *written.hints)
+        self._note(record, target, left_out)
+        asked = _asked(call, written.body, question, destination)
+        question = replace(question, foreign_thinking=self.foreign_thinking)
+        between = Between(asked, self.endpoint, question, source, destination, _named(left_out))
+        return asked, partial(in_dialect, between)
+
+    def _destination(self, call: Call, record: CallRecord) -> Destination:
+        endpoint = self.endpoint
+        model = endpoint.model
+        if endpoint.model_pattern is not None and call.model is not None:
+            model = endpoint.named(call.model, record.group or "").model
+        return Destination(
+            provider=endpoint.provider.name,
+            model=model,
+            max_output_tokens=self.max_output_tokens,
+        )
+
+    def _allowed(self, lost: tuple[str, ...], target: str) -> tuple[str, ...]:
+        """Return what is left out. Raises Untranslatable if it may not be."""
+        if lost and not self.drops:
+            raise self._refusal(lost, target)
+        return lost
+
+    def _refusal(self, lost: Sequence[str], target: str) -> Untranslatable:
+        named = ", ".join(f"`{path}`" for path in lost[:MAX_NAMED])
+        return _refusal(
+            f"{named} cannot be translated for {self.endpoint.name!r}, which speaks {target}",
+            lost[0] if lost else None,
+        )
+
+    def _note(self, record: CallRecord, target: str, left_out: tuple[str, ...]) -> None:
+        named = ", ".join(left_out[:MAX_NAMED])
+        changes = f"translated to {target}" + (f", without {named}" if named else "")
+        record.steps.append(Changed(self.endpoint.name, monotonic(), changes))
+
+
+def _asked(call: Call, body: bytes, question: Question, destination: Language) -> Call:
+    """Return a call as the endpoint is asked it."""
+    return replace(
+        call,
+        route=route_to(destination.path),
+        query=b"",
+        headers=[header for header in call.headers if header[0] not in _OWN_HEADERS],
+        body=body,
+        model_in_body=question.model,
+    )
+
+
+def _named(left_out: Sequence[str]) -> Headers:
+    """Return the header that names what the endpoint was not told."""
+    if not left_out:
+        return []
+    named = ", ".join(left_out[:MAX_NAMED])
+    return [(DROPPED, named.encode("ascii", "backslashreplace"))]

@@ -1,0 +1,44 @@
+"""Which endpoints understand which dialects, and into which one a call is translated. Pure.
+
+Sources: docs/facts/upstreams.md, "What endpoints speak".
+"""
+
+from __future__ import annotations
+
+from llmproxy.batteries.translation.languages import LANGUAGES
+from llmproxy.config import ModelEntry
+from llmproxy.providers.base import Endpoint
+
+_EVERY = frozenset(LANGUAGES)
+_OPENAIS = frozenset(("chat", "responses"))
+_ANTHROPICS = frozenset(("messages",))
+# By the provider's name. Of a server that is not recognised it is not known what it speaks, so
+# nothing is translated for it; of the clouds it depends on the model.
+_SPOKEN = {
+    "anthropic": _ANTHROPICS,  # its chat path ignores what it does not know
+    "deepseek": frozenset(("chat",)),
+    **dict.fromkeys(("bedrock", "generic", "openrouter", "vertex"), _EVERY),
+    **dict.fromkeys(("llamacpp", "lmstudio", "ollama", "vllm"), _EVERY),
+}
+# Into which a call is translated: first what most vendors serve best.
+_PREFERENCES = {
+    "chat": ("responses", "messages"),
+    "messages": ("chat", "responses"),
+    "responses": ("chat", "messages"),
+}
+
+
+def spoken_by(entry: ModelEntry, endpoint: Endpoint) -> frozenset[str]:
+    """Return the dialects that an endpoint is asked in."""
+    if entry.speaks is not None:
+        return frozenset(entry.speaks)
+    if b"anthropic" in endpoint.prefix:
+        return _ANTHROPICS  # a vendor's own copy of Anthropic's API, beside its other one
+    return _SPOKEN.get(endpoint.provider.name, _OPENAIS)
+
+
+def target_of(dialect: str, speaks: frozenset[str]) -> str | None:
+    """Return the dialect that a call is translated into; None if it goes as it is."""
+    if dialect in speaks or dialect not in LANGUAGES:
+        return None
+    return next((name for name in _PREFERENCES[dialect] if name in speaks), None)
