@@ -153,10 +153,12 @@ class EchoVendor:
 
 
 @asynccontextmanager
-async def echoing():
+async def echoing(tls=None):
     """Serve an endpoint that sends back what it gets."""
     vendor = EchoVendor()
-    server = await asyncio.get_running_loop().create_server(lambda: Echo(vendor), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(
+        *(lambda: Echo(vendor), "127.0.0.1", 0), ssl=tls
+    )
     vendor.port = server.sockets[0].getsockname()[1]
     try:
         yield vendor

@@ -43,6 +43,21 @@ async def test_openais_client_talks_to_an_endpoint_and_the_call_is_recorded():
     assert attempt.usage == answer.usage
 
 
+@bounded()
+async def test_a_session_is_a_call_in_the_metrics():
+    async with realtime_vendor() as vendor, serve_proxy(group_of(vendor)) as proxy:
+        async with connect(f"ws://127.0.0.1:{proxy.port}/v1/realtime?model=gpt-4.1") as session:
+            await session.recv()
+            await session.send('{"type": "response.create"}')
+            while "response.done" not in await session.recv():
+                pass
+        await finished(proxy)
+        metrics = (await ask(proxy.port, "/metrics", method="GET")).body.decode()
+    labels = 'endpoint="e0",group="gpt-4.1"'
+    assert f'llmproxy_calls_total{{{labels},status="2xx"}} 1.0' in metrics
+    assert f'llmproxy_tokens_total{{{labels},kind="input"}} 20.0' in metrics
+
+
 @pytest.mark.filterwarnings("ignore:connect:DeprecationWarning")  # how openai uses websockets
 @bounded()
 async def test_openais_synchronous_client_does_too():

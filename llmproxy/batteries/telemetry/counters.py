@@ -150,9 +150,11 @@ class CallCounters(msgspec.Struct):
 
 
 def status_class(status: int) -> str:
-    """Return `2xx` to `5xx`, or `499` for a client that left first."""
+    """Return `2xx` to `5xx`, or `499` for a client that left first. A WebSocket was served."""
     if status == 499:
         return "499"
+    if status == 101:
+        return "2xx"
     return f"{status // 100}xx" if 200 <= status < 600 else "5xx"
 
 

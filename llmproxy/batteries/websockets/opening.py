@@ -121,8 +121,6 @@ class Opening:
         now = monotonic()
         self._record.waited_s += now - self._offer.request.received_at
         if message is None:
-            if self._draining:
-                raise ShuttingDown(SHUTTING_DOWN, retry_after_s=1)
             return
         self._client.keep_call(_cancelling_this_task())
         request = [replace(self._offer.request, body=message, received_at=now)]
@@ -254,6 +252,7 @@ class Opening:
             self._leave(self._peer)
 
     def _leave(self, peer: Peer) -> None:
+        self._record.answer.close_code = int(CloseCode.SERVICE_RESTART)
         self._tell(peer, ShuttingDown(SHUTTING_DOWN, retry_after_s=1), OPEN_ANOTHER)
         peer.close(CloseCode.SERVICE_RESTART, SHUTTING_DOWN)
         peer.transport.close()

@@ -119,7 +119,8 @@ class Session:
             await closed(client, stuck_s)
 
     def drain(self) -> None:
-        """End the session as soon as no response is under way. The server is shutting down."""
+        """End the session as soon as no response is under way: the server is shutting down. That is
+        no failure; clients open another session."""
         self._draining = True
         self._leave_if_idle()
 
@@ -212,7 +213,7 @@ class Session:
     def _leave_if_idle(self) -> None:
         if not (self._responses.under_way or self._over.done()):
             self._leave()
-            self._end(ShuttingDown(SHUTTING_DOWN, retry_after_s=1))
+            self._over.set_result(None)
 
     def _leave(self) -> None:
         """Tell the client that the server is shutting down, and close."""
