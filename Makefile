@@ -7,6 +7,8 @@ ARGS ?=
 
 .PHONY: setup run demo test test-thorough test-pythons test-browser coverage mutants check check-js format bench e2e lock docs release clean
 .DEFAULT_GOAL := run
+# Many images set it, and then every process would compile and pytest rewrite all files again.
+unexport PYTHONDONTWRITEBYTECODE
 
 setup: .venv/.run
 
@@ -18,7 +20,7 @@ demo: .venv/.run
 
 test: .venv/.dev  ## every test but the benchmarks, the real models and the real browser; with ARGS, pytest ARGS
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/pytest -m "not clock" -n 4 --dist loadfile --no-loadscope-reorder --reruns 1
+	@$(BIN)/pytest -m "not clock" -n 6 --dist loadfile --no-loadscope-reorder --reruns 1
 	@$(BIN)/pytest -m clock -n 2 --dist loadfile --reruns 2
 else
 	@$(BIN)/pytest $(ARGS)

@@ -5,9 +5,12 @@ machine is doing.
 """
 
 import atexit
+import contextlib
+import importlib
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 # What a proxy remembers beside its config (docs/state.md) is no business of who runs the tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="llmproxy-state-")
@@ -35,6 +38,28 @@ def pytest_ignore_collect(collection_path, config):
     if config.option.markexpr != "clock" or not collection_path.match("test_*.py"):
         return None
     return "pytest.mark.clock" not in collection_path.read_text() or None
+
+
+def pytest_collection(session):
+    """In a run of all tests, let each worker import its share of the files first.
+
+    pytest rewrites the asserts of a file at its first import and keeps the result on disk. Workers
+    that import the files in the same order would all rewrite each of them.
+    """
+    config, here = session.config, Path(__file__).parent
+    if not hasattr(config, "workerinput") or config.args != config.getini("testpaths"):
+        return
+    files = [
+        path.relative_to(here.parent)
+        for path in sorted(here.rglob("test_*.py"))
+        if (path.parent / "__init__.py").exists()  # others are imported by another name
+        and not {"browser", "e2e"} & set(path.parts)
+        and not pytest_ignore_collect(path, config)
+    ]
+    number = int(config.workerinput["workerid"].removeprefix("gw"))
+    for path in files[number :: config.workerinput["workercount"]]:
+        with contextlib.suppress(Exception):  # the collection reports it
+            importlib.import_module(".".join(path.with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items):
