@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import threading
 from dataclasses import replace as changed
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from hypothesis import given
@@ -154,3 +157,64 @@ def test_the_keys_and_the_region_of_a_profile_are_found_as_aws_tools_do(tmp_path
 
 def test_keys_are_never_shown():
     assert SECRET_KEY not in repr(KEYS)
+
+
+class Container(HTTPServer):
+    """The credential endpoint of a container: each answer has other keys, which last `minutes`."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), ContainerHandler)
+        self.minutes = 60
+        self.count = 0
+
+
+class ContainerHandler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.count += 1
+        end = datetime.now(UTC) + timedelta(minutes=self.server.minutes)
+        keys = {
+            "AccessKeyId": f"ASIA{self.server.count}",
+            "SecretAccessKey": SECRET_KEY,
+            "Token": "temporary",
+            "Expiration": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(keys).encode())
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def container(monkeypatch, tmp_path):
+    with Container() as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+            monkeypatch.setenv(name, str(tmp_path / "none"))
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        address = f"http://127.0.0.1:{running.server_port}/keys"
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", address)
+        yield running
+        running.shutdown()
+
+
+def test_temporary_keys_are_asked_for_again_before_they_end(container):
+    pytest.importorskip("botocore")
+    fetch = aws_keys(None)
+    first = fetch().value
+    assert (first.access_key, first.token, first.region) == ("ASIA1", "temporary", "eu-west-1")
+    assert fetch().value == first
+    container.minutes = 12  # botocore renews keys 15 minutes before they end
+    fetch = aws_keys(None)
+    second, third = fetch().value, fetch().value
+    assert len({first.access_key, second.access_key, third.access_key}) == 3
+
+
+def test_keys_are_used_no_longer_than_botocore_vouches_for_them(container):
+    pytest.importorskip("botocore")
+    found = aws_keys(None, lambda: 1000.0)()
+    assert found.renew_at - 1000.0 <= 60.0
+    assert found.expires_at - 1000.0 <= 600.0
