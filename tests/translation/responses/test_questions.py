@@ -188,7 +188,6 @@ def test_what_is_unknown_within_an_item_is_named_by_its_path():
     ]
     assert read(input=items).unknown == (
         "input[0].content[0].annotations",
-        "input[0].phase",
         "input[1].async",
         "input[2].content[0]",
     )
@@ -209,6 +208,13 @@ def test_a_wrong_request_is_refused_with_the_members_path(members, path):
     with pytest.raises(ClientError) as caught:
         read(**members)
     assert caught.value.param == path
+
+
+def test_what_other_vendors_have_no_use_for_is_a_hint():
+    items = [{"role": "assistant", "content": "Hi", "phase": "commentary"}]
+    question = read(input=items, reasoning={"context": "all_turns"})
+    assert question.unknown == ()
+    assert question.hints == ("input[0].phase", "reasoning.context")
 
 
 # ---- what is said in another way elsewhere

@@ -36,7 +36,7 @@ def test_a_recorded_request_is_translated_as_it_was(path):
     found = {"not_carried": list(question.unknown)}
     for name, (language, destination) in OTHERS.items():
         written = language.write_question(question, destination)
-        lost, hints = list(written.lost), list(written.hints)
+        lost, hints = list(written.lost), [*question.hints, *written.hints]
         found[name] = {"lost": lost, "hints": hints, "request": json.loads(written.body)}
     if os.environ.get("RECORD"):
         path.write_text(json.dumps({**recorded, **found}, indent=1, ensure_ascii=False) + "\n")

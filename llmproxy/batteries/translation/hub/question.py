@@ -111,6 +111,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         foreign_thinking: Whether the client may be given thinking without a seal of its own
             vendor. Not where it may send it on to that vendor, which would refuse it.
         unknown: Paths of what the reader does not know, or what has no place here.
+        hints: The same, of what the answer is as good without.
         paths: Where the other members of this struct, by their names, and of `also` stand in the
             client's request, if they are called otherwise there: {"stop": "stop_sequences"}.
     """
@@ -133,6 +134,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     foreign_thinking: bool = True
     also: dict[str, msgspec.Raw] = {}
     unknown: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     paths: dict[str, str] = {}
 
     def path_of(self, member: str) -> str:

@@ -10,6 +10,7 @@ Source: OpenAI's API reference, "Create a model response"; what Codex and the Ag
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 import msgspec
@@ -42,6 +43,9 @@ SHARED = (
 # What may be included in the answer and always is, or comes only with tools of OpenAI's own.
 _INCLUDED = "reasoning.encrypted_content"
 _OF_OWN_TOOLS = ("web_search_call.", "file_search_call.", "code_interpreter_call.", "computer_call")
+# How OpenAI's models are shown earlier reasoning, and what a message was for: other vendors have
+# their own rules for the former, and their models know nothing of the latter.
+_HINTS = re.compile(r"reasoning\.context|input\[\d+\]\.phase")
 
 
 def read_question(body: bytes) -> Question:
@@ -72,7 +76,9 @@ def read_question(body: bytes) -> Question:
         paths={"verbosity": "text.verbosity", "answer_format": "text.format"},
     )
     _pass_over_usual(asked)
-    return msgspec.structs.replace(question, unknown=tuple(unknown))
+    hints = tuple(filter(_HINTS.fullmatch, unknown))
+    named = tuple(path for path in unknown if path not in hints)
+    return msgspec.structs.replace(question, unknown=named, hints=hints)
 
 
 def _pass_over_usual(asked: Fields) -> None:
