@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser coverage mutants check check-js format bench e2e lock docs release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents coverage mutants check check-js format bench e2e lock docs release clean
 .DEFAULT_GOAL := run
 # Many images set it, and then every process would compile and pytest rewrite all files again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -18,7 +18,7 @@ run: .venv/.run  ## start the proxy: the demo, unless llmproxy.yaml or API keys 
 demo: .venv/.run
 	@$(BIN)/llmproxy demo $(ARGS)
 
-test: .venv/.dev  ## every test but the benchmarks, the real models and the real browser; with ARGS, pytest ARGS
+test: .venv/.dev  ## every test but the benchmarks, the real models, the real browser and the agents; with ARGS, pytest ARGS
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/pytest -m "not clock" -n 6 --dist loadfile --no-loadscope-reorder --reruns 1
 	@$(BIN)/pytest -m clock -n 2 --dist loadfile --reruns 2
@@ -41,6 +41,9 @@ mutants: .venv/.dev  ## change the rules one line at a time, and print the chang
 
 test-browser: .venv/.browser  ## the dashboard in Debian's Chromium; leaves pictures in tests/browser/work
 	@chromium=$$(sh tools/chromium.sh) && CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser -n 2 $(ARGS)
+
+test-agents: .venv/.dev  ## Codex itself, from npm, against what is translated for it
+	@sh tools/agents.sh $(ARGS)
 
 check: .venv/.dev  ## format, lint, types, layers, size budget, generated docs
 	@$(BIN)/ruff format --check .

@@ -41,7 +41,7 @@ def with_translators(config: Config, endpoints: Endpoints) -> Endpoints:
             spoken_by(entry, endpoint) for entry, endpoint in zip(group.models, row, strict=True)
         ]
         policy = group.on_untranslatable or config.general_settings.on_untranslatable
-        has_native = any("messages" in dialects for dialects in spoken)
+        native = frozenset[str]().union(*spoken)
         translating[group.model_group] = tuple(
             replace(
                 endpoint,
@@ -50,7 +50,7 @@ def with_translators(config: Config, endpoints: Endpoints) -> Endpoints:
                     speaks=dialects,
                     drops=policy == "drop",
                     max_output_tokens=entry.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS,
-                    foreign_thinking=not has_native,
+                    native=native,
                 ),
             )
             if not dialects.issuperset(LANGUAGES)
@@ -90,14 +90,15 @@ class EndpointTranslator(msgspec.Struct, frozen=True):
     """Translates calls for one endpoint.
 
     `speaks`: the endpoint's dialects. `drops`: what cannot be said is left out, not refused.
-    `foreign_thinking`: see Question.
+    `native`: the dialects that its group's endpoints speak: one of them may be given what a client
+    sends back.
     """
 
     endpoint: Endpoint
     speaks: frozenset[str]
     drops: bool
     max_output_tokens: int
-    foreign_thinking: bool
+    native: frozenset[str]
 
     def __str__(self) -> str:
         pairs = [(name, target_of(name, self.speaks)) for name in LANGUAGES]
@@ -119,10 +120,11 @@ class EndpointTranslator(msgspec.Struct, frozen=True):
             written = destination.write_question(question, self._destination(call, record))
         except ClientError as error:
             raise _refusal(error.message, error.param) from None
-        left_out = (*self._allowed((*question.unknown, *written.lost), target), *written.hints)
+        lost = self._allowed((*question.unknown, *written.lost), target)
+        left_out = (*lost, *question.hints, *written.hints)
         self._note(record, target, left_out)
         asked = _asked(call, written.body, question, destination)
-        question = replace(question, foreign_thinking=self.foreign_thinking)
+        question = replace(question, foreign_thinking=dialect not in self.native)
         between = Between(asked, self.endpoint, question, source, destination, _named(left_out))
         return asked, partial(in_dialect, between)
 

@@ -9,7 +9,7 @@ so its end is told when another part begins, or the answer ends. The last event 
 output, and is what a call without a stream gets.
 
 Source: OpenAI's API reference, "Streaming events" of the Responses API; openai-python,
-`types/responses/response_stream_event.py`.
+`types/responses/response_stream_event`.
 """
 
 from __future__ import annotations
