@@ -84,6 +84,8 @@ class Counts(msgspec.Struct, gc=False):
     input_tokens_details: _Details | None = None
     cache_read_input_tokens: Tokens | None = None
     cache_creation_input_tokens: Tokens | None = None
+    prompt_cache_hit_tokens: Tokens | None = None  # DeepSeek
+    cached_tokens: Tokens | None = None  # Moonshot
 
     def usage(self) -> Usage | None:
         """Return the usage of a whole answer."""
@@ -110,7 +112,8 @@ class Counts(msgspec.Struct, gc=False):
         details = self.prompt_tokens_details or self.input_tokens_details
         if details is not None and details.cached_tokens is not None:
             return details.cached_tokens
-        return self.cache_read_input_tokens or 0
+        found = self.cache_read_input_tokens or self.prompt_cache_hit_tokens or self.cached_tokens
+        return found or 0
 
 
 class _Answer(msgspec.Struct, gc=False):

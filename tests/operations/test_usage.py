@@ -42,6 +42,11 @@ def answer(usage, **more):
         (CHAT, Usage(9, 12, 4)),
         (RESPONSES, Usage(9, 12, 4)),
         (MESSAGES, Usage(9, 12, 4)),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 2, "prompt_cache_hit_tokens": 4},
+            Usage(9, 2, 4),
+        ),
+        ({"prompt_tokens": 9, "completion_tokens": 2, "cached_tokens": 4}, Usage(9, 2, 4)),
         ({"prompt_tokens": 8, "total_tokens": 8}, Usage(8, 0)),
         ({"type": "tokens", "input_tokens": 5, "output_tokens": 6}, Usage(5, 6)),
         ({"prompt_tokens": 1, "completion_tokens": 2, "prompt_tokens_details": None}, Usage(1, 2)),

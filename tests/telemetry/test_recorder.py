@@ -51,12 +51,13 @@ def test_tokens_are_counted_at_their_endpoint_and_cost_its_price():
     recorder.attempt_ended(ended(usage=Usage(1_000_000, 500_000, 400_000)))
     recorder.attempt_ended(ended())
     entry = recorder.counters().groups["g"].endpoints["e"]
-    assert (entry.input_tokens, entry.output_tokens, entry.cached_tokens) == (
+    assert (entry.input_tokens, entry.output_tokens, entry.prompt_cache.tokens) == (
         1_000_000,
         500_000,
         400_000,
     )
     assert entry.cost_usd == pytest.approx(0.6 * 2 + 0.4 * 0.5 + 0.5 * 8)
+    assert entry.prompt_cache.saved_usd == pytest.approx(0.4 * (2 - 0.5))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ interface RecentStats {
   calls_per_s: number;
   input_tokens: number;
   output_tokens: number;
+  cached_tokens: number;
   cost_usd: number;
+  prompt_cache_saved_usd: number;
   first_byte_p50_ms: number | null;
   first_byte_p99_ms: number | null;
 }
@@ -40,6 +42,7 @@ interface TotalStats {
   output_tokens: number;
   cached_tokens: number;
   cost_usd: number;
+  prompt_cache_saved_usd: number;
   cache_hits: number;
   cache_misses: number;
   saved_tokens: number;

@@ -50,6 +50,13 @@ def overhead_histogram() -> Histogram:
     return histogram(OVERHEAD_SECONDS)
 
 
+class PromptCacheCounters(msgspec.Struct):
+    """Input tokens that vendors had cached, and how many US dollars less they cost for it."""
+
+    tokens: int = 0
+    saved_usd: float = 0.0
+
+
 class EndpointCounters(msgspec.Struct):
     """Attempts at one endpoint of a group, and what came of them.
 
@@ -58,6 +65,7 @@ class EndpointCounters(msgspec.Struct):
         retried: Those after which the same endpoint was tried again, by reason.
         moved: Those after which another endpoint was tried, by reason.
         interrupted: Answers that broke off after the commit point.
+        prompt_cache: What the endpoint had cached of the input tokens.
         changes: Changes of the endpoint's state.
         first_byte: Seconds up to the commit point, of answered attempts.
     """
@@ -70,7 +78,7 @@ class EndpointCounters(msgspec.Struct):
     interrupted: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    cached_tokens: int = 0
+    prompt_cache: PromptCacheCounters = msgspec.field(default_factory=PromptCacheCounters)
     cost_usd: float = 0.0
     changes: dict[EndpointChange, int] = {}
     first_byte: Histogram = msgspec.field(default_factory=histogram)

@@ -114,10 +114,14 @@ class MetricsRecorder(Listener):
             return
         entry.input_tokens += usage.input_tokens
         entry.output_tokens += usage.output_tokens
-        entry.cached_tokens += usage.cached_tokens
+        entry.prompt_cache.tokens += usage.cached_tokens
         price = self.prices.get((event.group, attempt.endpoint))
         if price is not None:
-            entry.cost_usd += cost_usd(price, usage)
+            cost = cost_usd(price, usage)
+            entry.cost_usd += cost
+            if usage.cached_tokens:
+                fresh = Usage(usage.input_tokens, usage.output_tokens)
+                entry.prompt_cache.saved_usd += cost_usd(price, fresh) - cost
 
     def _record_call(self, event: CallFinished) -> None:
         record = event.record

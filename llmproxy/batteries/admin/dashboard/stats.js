@@ -28,7 +28,7 @@ const STATS = [
     "Tokens",
     (state) => [
       `${count(state.recent.input_tokens + state.recent.output_tokens)}/min`,
-      `${count(state.recent.input_tokens)} in, ${count(state.recent.output_tokens)} out`,
+      `${count(state.recent.input_tokens)} in${cachedOf(state.recent)}, ${count(state.recent.output_tokens)} out`,
     ],
   ],
   [
@@ -40,6 +40,14 @@ const STATS = [
   ],
   ["Cache", (state) => (state.cache ? cacheStats(state) : ["off", "not configured"])],
 ];
+
+/**
+ * @param {RecentStats} recent
+ * @returns {string} what of the input vendors had in their prompt caches
+ */
+function cachedOf(recent) {
+  return recent.cached_tokens ? ` (${count(recent.cached_tokens)} cached)` : "";
+}
 
 /** Makes the tiles; returns the function that updates them. */
 export function stats() {

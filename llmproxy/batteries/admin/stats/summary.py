@@ -24,6 +24,7 @@ class RecentStats(BaseModel):
     """The last 60 s.
 
     For an endpoint, `calls` are attempts that ended there and `errors` the attempts that failed.
+    `cached_tokens` are a part of the input tokens: what vendors had in their prompt caches.
     """
 
     calls: int
@@ -32,7 +33,9 @@ class RecentStats(BaseModel):
     calls_per_s: float
     input_tokens: int
     output_tokens: int
+    cached_tokens: int
     cost_usd: float
+    prompt_cache_saved_usd: float
     first_byte_p50_ms: float | None
     first_byte_p99_ms: float | None
 
@@ -46,6 +49,7 @@ class TotalStats(BaseModel):
     output_tokens: int
     cached_tokens: int
     cost_usd: float
+    prompt_cache_saved_usd: float
     cache_hits: int
     cache_misses: int
     saved_tokens: int
@@ -87,7 +91,9 @@ def _recent(
         calls_per_s=round(calls / seconds, 2),
         input_tokens=sum(endpoint.input_tokens for endpoint in endpoints),
         output_tokens=sum(endpoint.output_tokens for endpoint in endpoints),
+        cached_tokens=sum(endpoint.prompt_cache.tokens for endpoint in endpoints),
         cost_usd=round(sum(endpoint.cost_usd for endpoint in endpoints), 6),
+        prompt_cache_saved_usd=_prompt_cache_saved_usd(endpoints),
         first_byte_p50_ms=optional_ms(quantile(first_byte.counts, 0.5)),
         first_byte_p99_ms=optional_ms(quantile(first_byte.counts, 0.99)),
     )
@@ -102,8 +108,9 @@ def totals_of(counters: Counters) -> TotalStats:
         errors=sum(group.errors for group in groups),
         input_tokens=sum(endpoint.input_tokens for endpoint in endpoints),
         output_tokens=sum(endpoint.output_tokens for endpoint in endpoints),
-        cached_tokens=sum(endpoint.cached_tokens for endpoint in endpoints),
+        cached_tokens=sum(endpoint.prompt_cache.tokens for endpoint in endpoints),
         cost_usd=round(sum(endpoint.cost_usd for endpoint in endpoints), 6),
+        prompt_cache_saved_usd=_prompt_cache_saved_usd(endpoints),
         cache_hits=count_hits(cache),
         cache_misses=cache.misses,
         saved_tokens=cache.saved_input_tokens + cache.saved_output_tokens,
@@ -112,6 +119,10 @@ def totals_of(counters: Counters) -> TotalStats:
         failovers=sum(sum(endpoint.moved.values()) for endpoint in endpoints),
         streams_interrupted=sum(endpoint.interrupted for endpoint in endpoints),
     )
+
+
+def _prompt_cache_saved_usd(endpoints: Collection[EndpointCounters]) -> float:
+    return round(sum(endpoint.prompt_cache.saved_usd for endpoint in endpoints), 6)
 
 
 def count_calls(group: GroupCounters) -> int:

@@ -52,12 +52,7 @@ def _health_checks_by_endpoint(group: GroupCalls) -> dict[tuple[str, str], float
 
 def _hedges_by_outcome(group: GroupCalls) -> dict[str, float]:
     hedges = group.counters.hedges
-    return {
-        "won": hedges.won,
-        "lost": hedges.lost,
-        "failed": hedges.failed,
-        "abandoned": hedges.abandoned,
-    }
+    return {name: getattr(hedges, name) for name in ("won", "lost", "failed", "abandoned")}
 
 
 def _attempts_by_outcome(attempts: EndpointCounters) -> dict[str, float]:
@@ -72,7 +67,7 @@ def _tokens_by_kind(attempts: EndpointCounters) -> dict[str, float]:
     return {
         "input": attempts.input_tokens,
         "output": attempts.output_tokens,
-        "cached": attempts.cached_tokens,
+        "cached": attempts.prompt_cache.tokens,
     }
 
 
@@ -222,6 +217,11 @@ SECTIONS = {
             "llmproxy_cost_usd_total",
             "Cost in US dollars of endpoints whose price is configured or known.",
             lambda attempts: attempts.cost_usd,
+        ),
+        ATTEMPTS.counter(
+            "llmproxy_prompt_cache_saved_usd_total",
+            "US dollars saved by vendors' prompt caches, where cached input has a price.",
+            lambda attempts: attempts.prompt_cache.saved_usd,
         ),
     ),
     "Endpoints": (
