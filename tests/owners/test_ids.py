@@ -12,9 +12,12 @@ from llmproxy.batteries.owners.ids import (
     ids_named_in,
     items_named_in,
     model_hint,
+    newest_items_in,
+    newest_reasoning_in,
     place_of,
     reasoning_in,
-    stores,
+    state_named_in,
+    top_of,
 )
 
 
@@ -44,7 +47,7 @@ def test_a_path_leads_to_a_list_or_to_what_it_names(path, collection, ids):
     assert place.id == (ids[0] if ids else None)
 
 
-@pytest.mark.parametrize("path", ["embeddings", "whatever/x", "realtime", "messages/other"])
+@pytest.mark.parametrize("path", ["embeddings", "whatever/x", "messages/other"])
 def test_a_path_where_nothing_is_kept_leads_nowhere(path):
     assert place_of(path) is None
 
@@ -141,10 +144,55 @@ def test_reasoning_is_known_by_a_hash_and_never_kept():
     assert reasoning_in(b'{"type": "image", "data": "aaaaaaaaaaaaaaaaaaaaaaaaaa"}') == []
 
 
-def test_the_last_word_on_storing_counts():
-    assert stores(b"{}", usually=True)
-    assert not stores(b'{"store": false}', usually=True)
-    assert stores(b'{"store":false, "store": true}', usually=False)
+@pytest.mark.parametrize(
+    ("body", "usually", "stored"),
+    [
+        (b"{}", True, True),
+        (b'{"store": false}', True, False),
+        (b'{"store":false, "store": true}', False, True),
+        (b'{"input": [{"store": false}]}', True, True),
+        (b'{"store": null}', False, False),
+        (b'{"broken', True, True),
+    ],
+)
+def test_a_body_says_at_its_top_whether_the_answer_is_kept(body, usually, stored):
+    assert top_of(body).stores(usually=usually) is stored
+
+
+def test_a_body_says_at_its_top_what_it_continues():
+    assert top_of(b'{"previous_response_id": "resp_123"}').named == ["resp_123"]
+    assert top_of(b'{"conversation": "conv_123"}').named == ["conv_123"]
+    assert top_of(b'{"conversation": {"id": "conv_123"}}').named == ["conv_123"]
+    assert top_of(b'{"conversation": null, "input": "resp_123"}').named == []
+
+
+def test_a_call_for_an_answer_names_files_containers_and_vector_stores():
+    body = {
+        "input": [
+            {"type": "input_file", "file_id": "file-12345"},
+            {"type": "code_interpreter_call", "container_id": "cntr_1234"},
+            {"type": "function_call", "id": "fc_12345", "call_id": "call_12345"},
+        ],
+        "tools": [
+            {"type": "file_search", "vector_store_ids": ["vs_12345", "vs_23456"]},
+            {"type": "code_interpreter", "container": "cntr_2345"},
+        ],
+    }
+    found = state_named_in(json.dumps(body).encode())
+    assert set(found) == {"file-12345", "cntr_1234", "cntr_2345", "vs_12345", "vs_23456"}
+
+
+def test_the_newest_items_and_reasoning_come_first():
+    secrets = ["secret-" + letter * 20 for letter in "abc"]
+    items = [
+        {"type": "reasoning", "id": f"rs_{secret[-4:]}", "encrypted_content": secret}
+        for secret in secrets
+    ]
+    body = json.dumps({"input": items}).encode()
+    assert newest_items_in(body) == ["rs_cccc", "rs_bbbb", "rs_aaaa"]
+    assert newest_reasoning_in(body, signed=False) == reasoning_in(body)[::-1]
+    redacted = b'{"type": "redacted_thinking", "data": "aaaaaaaaaaaaaaaaaaaaaaaa"}'
+    assert newest_reasoning_in(redacted, signed=True) == reasoning_in(redacted)
 
 
 def test_the_first_model_of_a_batch_is_a_hint():

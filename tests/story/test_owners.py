@@ -5,10 +5,11 @@ import json
 import pytest
 
 from tests.admin.watching import post as admin
-from tests.support.accounts import accounts, config_of, group
+from tests.support.accounts import Account, accounts, config_of, group
 from tests.support.client import ask
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.vendor import http, scripted
 
 FORM = [("content-type", "multipart/form-data; boundary=xx")]
 
@@ -241,3 +242,43 @@ async def test_an_id_of_an_account_that_the_model_does_not_have_is_refused():
             reply = await post(proxy, "responses", body)
             assert (reply.status, reply.error["code"]) == (400, "id_of_another_account")
             assert "'x'" in reply.error["message"]
+
+
+# ---- realtime: secrets, and calls over WebRTC
+
+
+@bounded()
+async def test_a_realtime_call_is_led_where_it_was_begun():
+    def answering(name):
+        def answer(received, number):
+            if received.line.startswith("POST /v1/realtime/calls "):
+                where = ("location", f"/v1/realtime/calls/rtc_{name}{number}aaa")
+                return [http(b"v=0", status=201, headers=[where], content_type="application/sdp")]
+            return [http({"ok": True}, status=200 if f"rtc_{name}" in received.line else 404)]
+
+        return answer
+
+    async with scripted(answering("a")) as one, scripted(answering("b")) as other:
+        members = [Account(name, vendor) for name, vendor in (("a", one), ("b", other))]
+        config = config_of(group("voice", *members), group("chat", members[0]))
+        async with serve_proxy(config) as proxy:
+            for _ in range(4):
+                sdp = [("content-type", "application/sdp")]
+                begun = await post(proxy, "realtime/calls", b"v=0 offer", headers=sdp)
+                assert begun.status == 201
+                id_ = begun.header("location").rpartition("/")[2]
+                ended = await post(proxy, f"realtime/calls/{id_}/hangup", {})
+                assert ended.status == 200
+        assert b"v=0 offer" in {received.body for received in one.received + other.received}
+
+
+@bounded()
+async def test_a_secret_is_made_in_the_group_of_its_session_and_not_kept():
+    async with accounts("a", "b") as (one, other):
+        config = config_of(group("chat", one), group("voice", other))
+        async with serve_proxy(config) as proxy:
+            session = {"session": {"type": "realtime", "model": "voice"}}
+            reply = await post(proxy, "realtime/client_secrets", session)
+            assert reply.json["value"] == "ek_secret"
+            assert json.loads(other.vendor.received[0].body) == session
+            assert one.asked == []

@@ -11,8 +11,10 @@ from llmproxy.batteries.owners.ids import (
     files_named_in,
     ids_named_in,
     items_named_in,
-    reasoning_in,
-    stores,
+    newest_items_in,
+    newest_reasoning_in,
+    state_named_in,
+    top_of,
 )
 from llmproxy.batteries.owners.inference import InferenceCall, Mentions
 from llmproxy.batteries.owners.lists import Cursors
@@ -75,20 +77,21 @@ class StateOwners:
         need not be read."""
         dialect, stored = call.route.dialect, call.route.operation.stored
         several = accounts.in_group(group) > 1
-        creates = stored is not None and stores(body, usually=stored)
+        top = top_of(body)
+        creates = stored is not None and top.stores(usually=stored)
         learns = several and dialect is not CHAT
-        named: list[str] = []
+        named = top.named
         items: list[str] = []
         reasoning: list[str] = []
         if (several or call.caller is not None) and self.registry:
-            named = files_named_in(body) if dialect is CHAT else ids_named_in(body)
+            named += files_named_in(body) if dialect is CHAT else state_named_in(body)
             if dialect is RESPONSES:
-                items = items_named_in(body)
-                if body.find(ITEM_REFERENCE) >= 0:
-                    named, items = named + items, []
-            if several and dialect in (RESPONSES, MESSAGES):
-                reasoning = reasoning_in(body)
-        elif call.bound_to_account:
+                items = newest_items_in(body)
+            if items and body.find(ITEM_REFERENCE) >= 0:
+                named, items = named + items_named_in(body), []
+            if learns:
+                reasoning = newest_reasoning_in(body, signed=dialect is MESSAGES)
+        if call.bound_to_account and not named:
             named = ids_named_in(body)
         if not (named or items or reasoning or creates or learns or call.bound_to_account):
             return None

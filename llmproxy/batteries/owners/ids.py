@@ -15,21 +15,23 @@ from urllib.parse import unquote
 
 import msgspec
 
+from llmproxy.operations.dialects.base import ABSENT, UNREADABLE
 from llmproxy.operations.table import OPERATIONS
 
 MAX_FOUND = 2000  # keys of one kind in one body
+MAX_NEWEST = 32
 # An id that a vendor has given: one word, with a digit or a separator, neither short nor long.
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.:-]{3,199}")
 _QUOTED = re.compile(rb'\s*:\s*"([^"\\]{4,200})"')
 _QUOTED_OR_IN_OBJECT = re.compile(rb'\s*:\s*(?:\{\s*"id"\s*:\s*)?"([^"\\]{4,200})"')
 _LIST = re.compile(rb"\s*:\s*\[([^\]\[{}]{0,40000})\]")
+_CONTAINER = re.compile(rb'(?:_id)?"\s*:\s*(?:\{\s*"id"\s*:\s*)?"([^"\\]{4,200})"')
 _MEMBER = re.compile(rb'"([^"\\]{4,200})"')
 _LONG = re.compile(rb'\s*:\s*"([^"\\]{16,})"')
 
 # Keys under which an id of an account stands, and what may stand before the `_id`.
 _FILE_KEYS = (b'file"', b'container"', b'conversation"', b'voice"', b'_model"')
 _NOT_OF_ACCOUNT = (b"call", b"tool_use", b"user", b"request", b"organization", b"project")
-_STORE = re.compile(rb'"store"\s*:\s*(true|false)')
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
 ITEM_REFERENCE = b'"item_reference"'
 
@@ -69,13 +71,66 @@ def ids_named_in(body: bytes) -> list[str]:
 
 
 def files_named_in(body: bytes) -> list[str]:
-    """Return the files that a chat call names."""
+    """Return the files that a call of any dialect names."""
     return _as_text(dict.fromkeys(_after(body, b'file_id"', _QUOTED)))
+
+
+def state_named_in(body: bytes) -> list[str]:
+    """Return the files, containers and vector stores that a call for an answer names. Found with
+    few searches: such bodies are long. Its conversation is named at the top (`BodyTop`)."""
+    found = dict.fromkeys(_after(body, b'file_id"', _QUOTED))
+    found |= dict.fromkeys(_after(body, b"container", _CONTAINER))
+    for members in _after(body, b'_ids"', _LIST):
+        found |= dict.fromkeys(_MEMBER.findall(members))
+    return _as_text(found)
 
 
 def items_named_in(body: bytes) -> list[str]:
     """Return the values of the key `id`, each once: of items of a conversation, and others."""
     return _as_text(dict.fromkeys(_after(body, b'"id"', _QUOTED)))
+
+
+def newest_items_in(body: bytes) -> list[str]:
+    """Return the last values of the key `id`, the last one first."""
+    return _as_text(dict.fromkeys(_before(body, b'"id"', _QUOTED)))
+
+
+def newest_reasoning_in(body: bytes, *, signed: bool) -> list[str]:
+    """Return names for the last pieces of reasoning in a body, as `reasoning_in`, the last one
+    first. `signed`: of Anthropic's messages; else of responses."""
+    key = b'signature"' if signed else b'encrypted_content"'
+    if found := dict.fromkeys(_before(body, key, _LONG)):
+        return [name_of_secret(value) for value in found]
+    return reasoning_in(body) if signed and body.find(b'"redacted_thinking"') >= 0 else []
+
+
+class BodyTop(msgspec.Struct, gc=False):
+    """Members at the top of a call for an answer, as JSON. Read at the speed of memory."""
+
+    store: msgspec.Raw = ABSENT
+    conversation: msgspec.Raw = ABSENT
+    previous_response_id: msgspec.Raw = ABSENT
+
+    def stores(self, *, usually: bool) -> bool:
+        """Whether the account keeps the answer. `usually`: where the body does not say so."""
+        return {b"true": True, b"false": False}.get(bytes(self.store).strip(), usually)
+
+    @property
+    def named(self) -> list[str]:
+        """The conversation or the earlier response that it continues."""
+        quoted = _MEMBER.findall(bytes(self.conversation) + bytes(self.previous_response_id))
+        return _as_text(dict.fromkeys(quoted))
+
+
+_top = msgspec.json.Decoder(BodyTop)
+
+
+def top_of(body: bytes) -> BodyTop:
+    """Return what is at the top of a body; nothing if it cannot be read."""
+    try:
+        return _top.decode(body)
+    except UNREADABLE:
+        return BodyTop()
 
 
 def ids_in_answer(body: bytes) -> list[str]:
@@ -91,8 +146,8 @@ def ids_in_answer(body: bytes) -> list[str]:
 def reasoning_in(body: bytes) -> list[str]:
     """Return a short name for each piece of reasoning that only the account that made it can read:
     `encrypted_content`, a thinking block's `signature`, the `data` of redacted thinking."""
-    found = dict.fromkeys(_after(body, b'"encrypted_content"', _LONG))
-    found |= dict.fromkeys(_after(body, b'"signature"', _LONG))
+    found = dict.fromkeys(_after(body, b'encrypted_content"', _LONG))
+    found |= dict.fromkeys(_after(body, b'signature"', _LONG))
     if body.find(b'"redacted_thinking"') >= 0:
         found |= dict.fromkeys(_after(body, b'"data"', _LONG))
     return [name_of_secret(value) for value in found]
@@ -101,12 +156,6 @@ def reasoning_in(body: bytes) -> list[str]:
 def name_of_secret(value: bytes) -> str:
     """Return a name under which something is remembered that must not be kept itself."""
     return "~" + blake2b(value, digest_size=15).hexdigest()
-
-
-def stores(body: bytes, *, usually: bool) -> bool:
-    """Whether the account keeps the answer to a call. `usually`: where the body does not say so."""
-    said = list(_STORE.finditer(body)) if body.find(b'"store"') >= 0 else []
-    return said[-1][1] == b"true" if said else usually
 
 
 def model_hint(text: bytes) -> str | None:
@@ -135,6 +184,18 @@ def _after(body: bytes, key: bytes, value: re.Pattern[bytes]) -> Iterator[bytes]
         found = value.match(body, at + len(key))
         if found is not None:
             yield found[1]
+
+
+def _before(body: bytes, key: bytes, value: re.Pattern[bytes]) -> Iterator[bytes]:
+    """Yield the newest values of a key, the last one first."""
+    at = body.rfind(key)
+    for _ in range(MAX_NEWEST):
+        if at < 0:
+            return
+        found = value.match(body, at + len(key))
+        if found is not None:
+            yield found[1]
+        at = body.rfind(key, 0, at)
 
 
 def _places(body: bytes, key: bytes) -> Iterator[int]:

@@ -26,14 +26,13 @@ from llmproxy.protocols import AnswerIn, Client
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group
 
-MAX_LOOKED_UP = 64  # of the newest items and pieces of reasoning
-
 
 class Mentions(msgspec.Struct, frozen=True):
     """What a call names and leaves behind.
 
-    `named`: ids that only one account can serve. `items`: of a conversation. `reasoning`: names of
-    what only the account that made it can read. `creates`: the account keeps the answer.
+    `named`: ids that only one account can serve. `items`: the newest of a conversation.
+    `reasoning`: names of the newest that only the account which made it can read. `creates`: the
+    account keeps the answer.
     `several`: the group has more than one account.
     """
 
@@ -100,11 +99,11 @@ class InferenceCall:
         context, mentions = self._context, self._mentions
         if not mentions.several:
             return None
-        brought = [*mentions.items[-MAX_LOOKED_UP:], *mentions.reasoning[-MAX_LOOKED_UP:]]
+        brought = [*mentions.reasoning, *mentions.items]
         found = context.registry.known(brought)
         if brought and not found:
             found = await context.registry.find(brought)
-        for id in reversed(brought):
+        for id in brought:
             owner = found.get(id)
             account = None if owner is None else context.accounts.account_now(owner)
             part = None if account is None else context.accounts.part(self._group, account)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from llmproxy.batteries.owners.accounts import Owner
 from llmproxy.batteries.owners.context import NOT_KEPT, CallContext
 from llmproxy.batteries.owners.ids import (
@@ -39,6 +41,10 @@ class StoredCall:
     """A call that creates, reads, changes, deletes or lists what accounts keep."""
 
     def __init__(self, context: CallContext, cursors: Cursors) -> None:
+        call = context.call
+        if call.model_in_body is None:  # none is added, whatever the operation
+            route = replace(call.route, bound_to_account=True)
+            context = replace(context, call=replace(call, route=route))
         self._context = context
         self._cursors = cursors
         self._place = place_of(context.call.route.path) or NOWHERE
