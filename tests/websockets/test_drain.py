@@ -97,7 +97,7 @@ async def test_a_session_of_responses_without_a_message_yet_ends_at_once():
 @bounded(60)
 async def test_sigterm_ends_the_process_with_a_notice_to_each_session(tmp_path):
     async with realtime_vendor() as vendor:
-        async with running(tmp_path, config=group_of(vendor)) as proxy:
+        async with running(tmp_path, config=group_of(vendor, timeouts={"connect_s": 20})) as proxy:
             sessions = [await connect(url(proxy)) for _ in range(3)]
             for session in sessions:
                 await session.recv()

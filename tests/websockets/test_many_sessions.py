@@ -15,6 +15,7 @@ from tests.websockets.realtime import echo, realtime_vendor
 from tests.websockets.waiting_for import until
 
 SESSIONS = 120
+PATIENT = {"timeouts": {"connect_s": 20}}  # no other limits
 MAX_KIB = 90  # bench/sessions.py prints what a session takes; here much is made once
 
 
@@ -35,7 +36,7 @@ async def opened(stack, proxy, count):
 @pytest.mark.slow
 @bounded(60)
 async def test_each_of_many_sessions_takes_little_memory_and_works(tmp_path):
-    async with echoing() as vendor, running(tmp_path, config=group_of(vendor)) as proxy:
+    async with echoing() as vendor, running(tmp_path, config=group_of(vendor, **PATIENT)) as proxy:
         async with contextlib.AsyncExitStack() as stack:
             await opened(stack, proxy, 20)
             before = proxy.resident_kib()
@@ -53,7 +54,7 @@ async def test_each_of_many_sessions_takes_little_memory_and_works(tmp_path):
 @bounded(60)
 async def test_when_one_of_two_endpoints_dies_only_its_sessions_end(tmp_path):
     async with realtime_vendor(talk=echo) as one, realtime_vendor(talk=echo) as other:
-        async with running(tmp_path, config=group_of(one, other)) as proxy:
+        async with running(tmp_path, config=group_of(one, other, **PATIENT)) as proxy:
             async with contextlib.AsyncExitStack() as stack:
                 sessions = await opened(stack, proxy, 40)
                 await until(lambda: len(one.sessions) == len(other.sessions) == 20)

@@ -160,6 +160,20 @@ async def test_without_callers_an_endpoint_without_a_key_gets_the_browsers():
     assert request.headers["openai-organization"] == "org-1"
 
 
+@pytest.mark.parametrize("key", ["sk-%0d%0ax-injected:%201", "%00", "%C3%A4", ""])
+@bounded()
+async def test_a_key_in_the_query_adds_no_header_of_another_name(key):
+    async with realtime_vendor() as vendor:
+        entry = {"name": "e0", "params": {"base_url": vendor.base_url}}
+        async with serve_proxy(config_for(entry)) as proxy:
+            url = f"ws://127.0.0.1:{proxy.port}/v1/realtime?model=gpt-4.1&api-key={key}"
+            async with connect(url):
+                pass
+    (request,) = vendor.requests
+    assert not {"x-injected", "authorization"} & set(headers_of(request))
+    assert request.path == "/v1/realtime?model=gpt-4.1"
+
+
 @bounded()
 async def test_compression_is_not_negotiated_and_a_page_of_another_site_is_refused():
     async with realtime_vendor() as vendor, serve_proxy(group_of(vendor)) as proxy:

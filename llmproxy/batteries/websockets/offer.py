@@ -7,6 +7,7 @@ headers of other calls go and nowhere else.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, unquote_plus
 
 import msgspec
@@ -27,6 +28,7 @@ ACCOUNT_PREFIXES = {
 UPGRADE_HEADERS = frozenset(
     (b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version")
 )
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
 KEY_HEADERS = BARE_KEYS | {b"authorization"}
 
 
@@ -68,8 +70,9 @@ def offer_of(request: Request) -> Offer:
         elif parameter:
             names_call |= name == b"call_id"
             kept.append(parameter)
-    if key and not any(name in KEY_HEADERS for name, _ in headers):
-        headers.append((b"authorization", b"Bearer " + key.encode("latin-1", "replace")))
+    # A key from the query may hold anything, line breaks included, which no header may.
+    if _VISIBLE.fullmatch(key) and not any(name in KEY_HEADERS for name, _ in headers):
+        headers.append((b"authorization", b"Bearer " + key.encode("ascii")))
     query = b"&".join(kept)
     return Offer(
         replace(request, headers=headers, query=query), protocols, model, query, names_call
