@@ -76,6 +76,22 @@ async def test_a_message_names_its_model_in_the_path_and_its_version_in_the_body
     assert got.header("authorization") == "Bearer ya29.token"
 
 
+@pytest.mark.parametrize(
+    ("header", "in_body"),
+    [
+        ("2023-06-01", "vertex-2023-10-16"),  # the same version
+        ("2026-10-21", "2026-10-21"),  # the SDK sends one name since then
+        ('2026"x', "vertex-2023-10-16"),
+    ],
+)
+@bounded()
+async def test_the_version_in_a_clients_header_is_that_in_the_body(header, in_body):
+    headers = [("Anthropic-Version", header)]
+    for path, answer in ((MESSAGES, ANSWER), (f"{MESSAGES}/count_tokens", {"input_tokens": 1})):
+        got = await asked(path, MESSAGE, answer=answer, headers=headers)
+        assert json.loads(got.body)["anthropic_version"] == in_body
+
+
 @bounded()
 async def test_a_clients_own_version_and_betas_pass():
     body = {**MESSAGE, "anthropic_version": "vertex-2030-01-01"}

@@ -8,6 +8,7 @@ Sources: docs/facts/upstreams.md, "Amazon Bedrock" and "Vertex AI".
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from time import time
 from urllib.parse import quote
 
@@ -29,11 +30,9 @@ VERSION = b"anthropic-version"
 DEFAULT_VERSION = b"anthropic-version: 2023-06-01\r\n"
 # A client of AWS may have signed its request to us.
 _SIGNED_BY_CLIENT = re.compile(rb"^x-amz-[^\r\n]*\r\n", re.MULTILINE | re.IGNORECASE)
-# The model is in the path, and the version in the body (AnthropicVertex of Anthropic's SDK).
-_OF_MESSAGES = Edit(
-    drop=frozenset(("model",)), defaults=(("anthropic_version", b'"vertex-2023-10-16"'),)
-)
-_OF_COUNTS = Edit(defaults=(("anthropic_version", b'"vertex-2023-10-16"'),))
+_VERSION_LINE = re.compile(rb"^anthropic-version: *([A-Za-z0-9._-]{1,40})\r$", re.M | re.I)
+# What Vertex AI calls the version that Anthropic calls 2023-06-01. Later ones have one name.
+FIRST_VERSION, FIRST_AT_VERTEX = b"2023-06-01", b"vertex-2023-10-16"
 
 
 class EntraRequests(msgspec.Struct, frozen=True):
@@ -138,20 +137,29 @@ class VertexRequests(msgspec.Struct, frozen=True):
         return replace(outgoing, target=self.root + api + operation)
 
     def _of_messages(self, outgoing: Outgoing, operation: bytes, body: bytes) -> Outgoing:
+        given = _VERSION_LINE.search(outgoing.head)
+        version = FIRST_VERSION if given is None else given[1]
         if operation == b"messages":
             seen = peek(body)
             model = quote(seen.model or "", safe="@:-._~").encode("ascii")
             verb = b"streamRawPredict" if seen.stream else b"rawPredict"
-            body = _OF_MESSAGES(body)[0]
+            body = _versioned(version, without=("model",))(body)[0]
         elif operation == b"messages/count_tokens":
             model, verb = b"count-tokens", b"rawPredict"
-            body = _OF_COUNTS(body)[0]
+            body = _versioned(version)(body)[0]
         else:
             raise OperationRefused("Vertex AI has no batches of messages", sent=False)
         target = b"%b/publishers/anthropic/models/%b:%b" % (self.root, model, verb)
         if self.query:
             target += b"?" + self.query
         return replace(outgoing, target=target, body=body)
+
+
+@lru_cache(maxsize=16)
+def _versioned(version: bytes, without: tuple[str, ...] = ()) -> Edit:
+    """Return the edit of a body that has its version in it, where a client does not say so."""
+    name = FIRST_AT_VERTEX if version == FIRST_VERSION else version
+    return Edit(drop=frozenset(without), defaults=(("anthropic_version", b'"%b"' % name),))
 
 
 def _with(outgoing: Outgoing, credential: tuple[Header, ...]) -> Authorized:
