@@ -16,9 +16,7 @@ from llmproxy.batteries.translation.languages import LANGUAGES
 FOLDER = Path(__file__).parent / "recorded"
 DESTINATIONS = {
     "chat": Destination(provider="openai", model="gpt-5.2", max_output_tokens=8192),
-    "messages": Destination(
-        provider="anthropic", model="claude-opus-4-8", max_output_tokens=8192
-    ),
+    "messages": Destination(provider="anthropic", model="claude-opus-4-8", max_output_tokens=8192),
     "responses": Destination(provider="openai", model="gpt-5.2", max_output_tokens=8192),
 }
 # Made anew for each answer of Responses.

@@ -1,4 +1,4 @@
-"""Whatever an endpoint sends, its stream is read and written without an exception, in whole events."""
+"""Whatever an endpoint sends, its stream is read, and written in whole events; nothing raises."""
 
 import json
 

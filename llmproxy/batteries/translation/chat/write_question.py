@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from hashlib import sha256
 
 import msgspec
 
@@ -33,6 +32,7 @@ from llmproxy.batteries.translation.hub import (
 )
 from llmproxy.batteries.translation.hub.freeform import SCHEMA, arguments_of, described
 from llmproxy.batteries.translation.losses import Losses
+from llmproxy.batteries.translation.openai import MAX_ID, MAX_USER, bounded, model_reasons
 from llmproxy.batteries.translation.sources import data_url
 
 OF_OPENAI = frozenset(("openai", "azure", "azure-classic"))
@@ -40,12 +40,8 @@ OF_OPENAI = frozenset(("openai", "azure", "azure-classic"))
 TAKES_THINKING = frozenset(("deepseek", "openrouter"))
 TAKES_CACHE_MARKS = frozenset(("openrouter",))
 TAKES_TOP_K = frozenset(("openrouter", "vllm"))
-# Models that take `reasoning_effort`; at other vendors each takes or ignores it by itself.
-_REASONS = re.compile(r"(.*/)?(o[1-9]|gpt-(5|6|oss)|codex)")
 _TAKES_MORE_EFFORT = re.compile(r"(.*/)?gpt-(5\.[2-9]|5\.1-codex-max|6)")
 _REASONING_VENDORS = frozenset(("openrouter", "xai", "gemini", "deepseek"))
-MAX_ID = 40  # characters of an id that OpenAI takes
-MAX_USER = 64
 # Anthropic's older bound of thinking, in tokens, and the effort that spends about as much.
 _EFFORTS_BY_BUDGET = ((4096, "low"), (16384, "medium"))
 _PARTED = "\n\n"
@@ -58,9 +54,8 @@ def write_question(question: Question, destination: Destination) -> WrittenQuest
     body: dict[str, object] = {} if question.model is None else {"model": question.model}
     body["messages"] = [message for turn in question.turns for message in writer.messages(turn)]
     if question.turns and question.turns[-1].role is Role.ASSISTANT:
-        losses.part(
-            question.turns[-1].parts[-1].path
-        )  # the beginning of the answer, as Anthropic's
+        for part in question.turns[-1].parts[-1:]:  # the beginning of the answer, as Anthropic's
+            losses.part(part.path)
     _write_tools(question, writer, body)
     _write_sampling(question, destination, body, losses)
     if question.stop:
@@ -68,7 +63,7 @@ def write_question(question: Question, destination: Destination) -> WrittenQuest
     if question.answer_format is not None:
         body["response_format"] = _response_format(question)
     if question.user is not None:
-        body["user"] = _short(question.user, MAX_USER)
+        body["user"] = bounded(question.user, MAX_USER)
     _write_reasoning(question, destination, body, losses)
     body |= question.also
     if question.stream:
@@ -149,7 +144,7 @@ class _Writer:
             text = _PARTED.join(texts) or ("(see the next message)" if pictures else "")
             if part.failed:
                 text = f"Error: {text}"
-            call_id = _short(part.call_id, MAX_ID)
+            call_id = bounded(part.call_id, MAX_ID)
             messages.append({"role": "tool", "tool_call_id": call_id, "content": text})
             if pictures:
                 rest.append(PlainText(text=f"What the tool call {call_id} gave:"))
@@ -185,7 +180,7 @@ class _Writer:
         return {"reasoning_content": text} if text else {}
 
     def _call(self, call: ToolCall) -> dict[str, object]:
-        call_id = _short(call.id, MAX_ID)
+        call_id = bounded(call.id, MAX_ID)
         if call.freeform and self._provider in OF_OPENAI:
             custom = {"name": call.name, "input": call.arguments}
             return {"id": call_id, "type": "custom", "custom": custom}
@@ -267,7 +262,7 @@ def _write_reasoning(
         budget = wanted.budget_tokens
         effort = next((name for most, name in _EFFORTS_BY_BUDGET if budget <= most), "high")
     model = destination.model or question.model or ""
-    if destination.provider not in _REASONING_VENDORS and not _REASONS.match(model):
+    if destination.provider not in _REASONING_VENDORS and not model_reasons(model):
         if wanted.enabled is not False:
             losses.hinted_member("reasoning")
         return
@@ -284,8 +279,3 @@ def _least_effort(model: str) -> str | None:
     if re.match(r"(.*/)?gpt-5(-|$)", model):
         return "minimal"
     return None if re.match(r"(.*/)?(o[1-9]|gpt-oss)", model) else "none"
-
-
-def _short(text: str, most: int) -> str:
-    """Return a text that vendors bound, if it is too long its digest: equal for equal texts."""
-    return text if len(text) <= most else sha256(text.encode()).hexdigest()[:most]

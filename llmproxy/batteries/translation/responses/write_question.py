@@ -6,8 +6,6 @@ client's dialect can carry it to the next turn.
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from llmproxy.batteries.translation.hub import (
@@ -24,13 +22,12 @@ from llmproxy.batteries.translation.hub import (
     WrittenQuestion,
 )
 from llmproxy.batteries.translation.losses import Losses
+from llmproxy.batteries.translation.openai import MAX_USER, bounded, model_reasons
 from llmproxy.batteries.translation.responses.read_question import SHARED
 from llmproxy.batteries.translation.responses.write_items import write_items
 
 # The parameters of a function that says nothing of its parameters.
 NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
-# Models that reason; the others refuse what is said of it.
-_REASONS = re.compile(r"(.*/)?(o[1-9]|gpt-(5|6|oss)|codex)")
 
 
 def write_question(question: Question, destination: Destination) -> WrittenQuestion:
@@ -47,9 +44,11 @@ def write_question(question: Question, destination: Destination) -> WrittenQuest
         body["tools"] = [write_tool(tool) for tool in question.tools]
     if question.tool_choice is not None:
         body["tool_choice"] = write_tool_choice(question.tool_choice, question.tools)
-    for name in ("parallel_tool_calls", "max_output_tokens", "temperature", "top_p", "user"):
+    for name in ("parallel_tool_calls", "max_output_tokens", "temperature", "top_p"):
         if (value := getattr(question, name)) is not None:
             body[name] = value
+    if question.user is not None:
+        body["user"] = bounded(question.user, MAX_USER)
     reasons = model_reasons(destination.model or question.model or "")
     reasoning = write_reasoning(question.reasoning)
     if reasoning is not None and reasons:
@@ -66,11 +65,6 @@ def write_question(question: Question, destination: Destination) -> WrittenQuest
         body["stream"] = True
     _name_losses(question, losses)
     return WrittenQuestion(msgspec.json.encode(body), tuple(losses.lost), tuple(losses.hints))
-
-
-def model_reasons(model: str) -> bool:
-    """Return whether a model reasons, by its name."""
-    return _REASONS.match(model) is not None
 
 
 def write_tool(tool: Tool) -> dict[str, object]:
@@ -161,6 +155,9 @@ def _name_losses(question: Question, losses: Losses) -> None:
         last = question.turns[-1].parts[-1:]
         for part in last:  # Anthropic's beginning of the answer, with which the model goes on
             losses.part(part.path)
+    marked = (*(part for turn in question.turns for part in turn.parts), *question.tools)
+    if any(getattr(one, "cache", None) is not None for one in marked):
+        losses.hint("cache_control")
     for name in ("top_k", "stop"):
         if getattr(question, name) not in (None, ()):
             losses.member(name)
