@@ -12,6 +12,7 @@ from llmproxy.batteries.translation.chat import write_question as chat_writer
 from llmproxy.batteries.translation.hub import Destination
 from llmproxy.batteries.translation.messages import read_question as messages_reader
 from llmproxy.batteries.translation.messages import write_question as messages_writer
+from llmproxy.batteries.translation.responses.language import ResponsesLanguage
 from llmproxy.errors import ClientError
 from tests.translation.questions import ANTHROPIC, OPENAI, questions, same
 
@@ -153,6 +154,22 @@ def test_each_member_of_chat_is_carried_or_named(name, value, model):
 def test_each_member_of_messages_is_carried_or_named(name, value, provider, model):
     destination = Destination(provider=provider, model=model, max_output_tokens=4096)
     changed, named = changes(read_messages, write_chat, MESSAGES, name, value, destination)
+    owners = {re.split(r"[.\[]", path)[0] for path in named}
+    if name == "output_config":  # both say how much the model thinks
+        owners |= {"output_config"} if "thinking" in owners else set()
+    assert changed or name in owners
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1", "gpt-5.2"])
+@pytest.mark.parametrize(
+    ("read", "base", "name", "value"),
+    [(read_chat, CHAT, *member) for member in CHAT_MEMBERS.items()]
+    + [(read_messages, MESSAGES, *member) for member in MESSAGES_MEMBERS.items()],
+)
+def test_each_member_is_carried_to_responses_or_named(read, base, name, value, model):
+    destination = Destination(provider="openai", model=model, max_output_tokens=4096)
+    write = ResponsesLanguage().write_question
+    changed, named = changes(read, write, base, name, value, destination)
     owners = {re.split(r"[.\[]", path)[0] for path in named}
     if name == "output_config":  # both say how much the model thinks
         owners |= {"output_config"} if "thinking" in owners else set()
