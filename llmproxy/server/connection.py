@@ -212,6 +212,8 @@ class ServerConnection(HttpToolsProtocol):
         protocol.connection_made(self.transport)
         self.transport.set_protocol(protocol)
         self.flow.resume_reading()
+        if self._closing:  # the server has begun to drain meanwhile
+            self.loop.call_soon(self.shutdown)
         return self._reader.after_upgrade or b"", self.connection_lost
 
     def cut(self) -> None:

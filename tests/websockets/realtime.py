@@ -22,7 +22,8 @@ class RealtimeVendor:
     """A running vendor.
 
     `refusal`: status and body of the answer to an upgrade, in place of accepting it. `talk`: what
-    it does in a session, in place of answering events. `gate`: responses wait for it.
+    it does in a session, in place of answering events. `gate`: responses wait for it;
+    `door`: so do upgrades.
     """
 
     port: int = 0
@@ -33,6 +34,7 @@ class RealtimeVendor:
     sessions: set = field(default_factory=set)
     closes: list = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    door: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def base_url(self):
@@ -49,9 +51,11 @@ async def realtime_vendor(**options):
     """Serve a vendor on a free port."""
     vendor = RealtimeVendor(**options)
     vendor.gate.set()
+    vendor.door.set()
 
     async def check(connection, request):
         vendor.requests.append(request)
+        await vendor.door.wait()
         if vendor.refusal is not None:
             status, body = vendor.refusal
             answer = connection.respond(http.HTTPStatus(status), json.dumps(body))

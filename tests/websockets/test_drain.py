@@ -67,6 +67,24 @@ async def test_a_response_under_way_is_finished_first(path):
 
 
 @bounded()
+async def test_a_session_that_is_accepted_during_the_drain_ends_at_once():
+    async with realtime_vendor() as vendor:
+        async with serve_proxy(group_of(vendor, timeouts={"connect_s": 20})) as proxy:
+            vendor.door.clear()
+            opening = asyncio.create_task(connect(url(proxy)).__aenter__())
+            await until(lambda: vendor.requests)
+            proxy.server.should_exit = True
+            await until(lambda: proxy.app.live.draining)
+            await asyncio.sleep(0.1)
+            vendor.door.set()
+            session = await opening
+            with pytest.raises(ConnectionClosedError):
+                while True:
+                    await session.recv()
+            assert session.close_code == 1012
+
+
+@bounded()
 async def test_a_response_that_takes_too_long_is_cut_with_the_same_notice():
     async with realtime_vendor() as vendor:
         async with serve_proxy(group_of(vendor, drain_timeout_s=0.3)) as proxy:
