@@ -11,7 +11,8 @@ from time import monotonic
 import pytest
 
 from llmproxy.batteries.masking import Secrets
-from llmproxy.batteries.shared_state.address import secrets_of, shown
+from llmproxy.batteries.owners.redis_store import RedisOwners
+from llmproxy.batteries.shared_state.address import client_of, secrets_of, shown
 from llmproxy.batteries.shared_state.opening import open_shared_state
 from llmproxy.batteries.shared_state.quota import Lease
 from llmproxy.config import GeneralSettings
@@ -95,6 +96,11 @@ async def test_a_user_with_no_more_rights_than_the_page_for_operators_gives_it(t
             while len(heard) < 2:
                 await asyncio.sleep(0.01)
             assert other.status(monotonic()).instances == 2
+        client = client_of(settings)
+        owners = RedisOwners(client, namespace="llmproxy", keep_s=9, secrets=secrets_of(settings))
+        await owners.write({"file-1": b"one"})
+        assert await owners.read(["file-1", "file-2"]) == {"file-1": b"one"}
+        await owners.close()
         assert await reaches(redis_url=settings.redis_url.get_secret_value())
         assert await server.command("ACL", "LOG") == []
 
