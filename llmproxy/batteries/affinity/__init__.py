@@ -11,7 +11,7 @@ from llmproxy.batteries.affinity.prompt_caches import CacheRules, rules_of
 from llmproxy.config import GeneralSettings, ModelGroup, shares_state
 from llmproxy.routing import Group
 
-__all__ = ["CacheRules", "affinity_of", "rules_of"]
+__all__ = ["CacheRules", "GroupAffinity", "affinity_of", "rules_of"]
 
 
 def affinity_of(entry: ModelGroup, settings: GeneralSettings, group: Group) -> GroupAffinity | None:

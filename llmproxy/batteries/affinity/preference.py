@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from math import nan
 
 from llmproxy.batteries.affinity.balance import TierBalance
-from llmproxy.batteries.affinity.keys import NAMELESS, naming_of
+from llmproxy.batteries.affinity.keys import NAMELESS, Naming, naming_of
 from llmproxy.batteries.affinity.memory import Memory
 from llmproxy.batteries.affinity.prompt_caches import BYTES_PER_TOKEN, any_rules_of
 from llmproxy.batteries.affinity.rendezvous import preferred
@@ -92,6 +92,13 @@ class GroupAffinity:
         ):
             return ConversationTurn(self, *NAMELESS)
         return ConversationTurn(self, *naming_of(call, by_session=self._by_session))
+
+    def turn_of(self, key: bytes, tokens: int, *, goes_on: bool) -> ConversationTurn:
+        """Return the turn of a conversation with this key. `tokens`: of its prompt."""
+        naming = Naming(key, goes_on)
+        if tokens * BYTES_PER_TOKEN < self.min_bytes:
+            naming = NAMELESS
+        return ConversationTurn(self, *naming)
 
     def balance_of(self, tier: Tier, now: float) -> TierBalance:
         """Return what the endpoints of a tier got so far."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -21,8 +22,8 @@ from llmproxy.tools.simulate.model import Model, load_model
 from llmproxy.tools.simulate.picture import as_svg
 from llmproxy.tools.simulate.recorded import read_calls
 from llmproxy.tools.simulate.report import as_json, as_text
-from llmproxy.tools.simulate.run import simulate
-from llmproxy.tools.simulate.traffic import RateStep, Traffic, steady
+from llmproxy.tools.simulate.run import simulate, without_affinity
+from llmproxy.tools.simulate.traffic import RateStep, Traffic, in_conversations, steady
 
 _REFERENCE = re.compile(r"os\.environ/(\w+)|\$\{(\w+)\}")
 
@@ -40,7 +41,12 @@ def run(options: argparse.Namespace) -> int:
     ]
     model = Model() if options.model is None else load_model(options.model, known)
     traffic = _traffic(options, _names(options, config))
-    results = simulate(config, model, traffic, seed=options.seed, instances=options.instances)
+    run_with = partial(
+        simulate, model=model, traffic=traffic, seed=options.seed, instances=options.instances
+    )
+    results = run_with(config)
+    if any(arrival.conversation for arrival in traffic.arrivals):
+        results.cached_without_affinity = run_with(without_affinity(config)).cached_share
     print(as_json(results) if options.json else as_text(results))  # noqa: T201 - its output
     if options.plot is not None:
         title = f"{options.config.name}: {results.calls:,} calls in {results.seconds:,.0f} s"
@@ -79,4 +85,6 @@ def _traffic(options: argparse.Namespace, names: Pool) -> Traffic:
             raise ConfigError([Problem(str(options.config), 0, found, remedy)])
         groups = [group.name]
     steps = [RateStep(rate, seconds or options.seconds) for rate, seconds in options.rate]
-    return steady(steps, groups, options.tokens, Random(f"{options.seed} traffic"))  # noqa: S311
+    random = Random(f"{options.seed} traffic")  # noqa: S311 - repeatable, not secret
+    traffic = steady(steps, groups, options.tokens, random)
+    return traffic if options.turns == 1 else in_conversations(traffic, options.turns, random)

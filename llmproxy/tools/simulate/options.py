@@ -10,6 +10,9 @@ DESCRIPTION = """\
 Try a config against modelled endpoints, with the proxy's own rules and a simulated clock. Nothing
 is sent, and no keys are needed. The report shows the share of each endpoint and tier, the 429s that
 clients would get, the waits and the cost. See docs/simulation.md."""
+TURNS = """\
+the calls of --rate are conversations of N turns, each longer than the one before by --tokens; the
+report shows what prompt caches hold of them, also without affinity (1)"""
 CALLS = """\
 calls to replay: CSV with a header row, or JSON lines, with at_s, model_group, input_tokens,
 output_tokens and optionally max_output_tokens; or the proxy's own access log (JSON)"""
@@ -44,6 +47,7 @@ def add_command(
     parser.add_argument(
         "--caller", metavar="NAME", help="who makes the calls: its aliases, and only its groups"
     )
+    parser.add_argument("--turns", type=_count, default=1, metavar="N", help=TURNS)
     parser.add_argument("--group", help="the model group for --rate (default: all, evenly)")
     parser.add_argument(
         "--model", type=Path, metavar="FILE", help="YAML: latency, limits, outages of endpoints"

@@ -13,6 +13,7 @@ from typing import assert_never
 
 import msgspec
 
+from llmproxy.batteries.affinity import GroupAffinity
 from llmproxy.batteries.fallbacks import Fallbacks, Followers
 from llmproxy.batteries.hedging import LOOK_AGAIN_S
 from llmproxy.batteries.shared_state.shortage import Shortages
@@ -168,6 +169,11 @@ class _CallDriver:
     def _enter(self, group: Group, now: float) -> None:
         tokens = self._arrival.bound_tokens if group.estimates.needed else 0
         demand = CallDemand(tokens, spill_at=now + group.spill_wait_s)
+        arrival, affinity = self._arrival, group.affinity
+        if isinstance(affinity, GroupAffinity):
+            key = arrival.conversation.encode()
+            prompt_tokens = arrival.input_tokens if key else 0
+            demand.conversation = affinity.turn_of(key, prompt_tokens, goes_on=arrival.turn > 0)
         self._group = group
         self._attempts = Attempts(group, self._request, demand, self._proxy.policy)
 
@@ -194,7 +200,7 @@ class _CallDriver:
     def _send(self, attempt: Try, now: float) -> float:
         """Plan the end of an attempt; returns when that is."""
         vendor = self._proxy.vendors[attempt.checkout.state]
-        outcome = vendor.answer(self._arrival.bound_tokens, now)
+        outcome = vendor.answer(self._arrival, now)
         deadline_at = self._request.deadline_at
         if outcome.ends_at > deadline_at:
             name = attempt.checkout.state.endpoint.name
@@ -235,6 +241,8 @@ class _CallDriver:
         proxy, attempts, arrival = self._proxy, self._attempts, self._arrival
         self._note_limits(attempt, outcome.headers())
         proxy.report(attempts.accepted(attempt, now), now)
+        if (conversation := attempts.demand.conversation) is not None:
+            conversation.served(attempt.checkout.state, now)
         for other in [other for other in attempts.under_way if other is not attempt]:
             for change in attempts.outrun(other, now, proxy.draw()):
                 proxy.report(change, now)
@@ -244,6 +252,8 @@ class _CallDriver:
         count = proxy.counts[attempt.checkout.state]
         proxy.results.hedges.won += attempt.is_hedge
         proxy.results.took_s.append(now - arrival.at_s)
+        if outcome.cached_tokens:
+            count.tokens.cached += outcome.cached_tokens
         proxy.results.answered(count, arrival, self._waited_s, attempt.checkout.began_at)
 
     def _failed(self, attempt: Try, failure: UpstreamError, now: float) -> None:

@@ -40,6 +40,13 @@ class HedgeReport(msgspec.Struct, frozen=True):
     won: int
 
 
+class PromptCacheReport(msgspec.Struct, frozen=True):
+    """The part of the input tokens that prompt caches held, and the same without affinity."""
+
+    cached_share: float
+    without_affinity: float
+
+
 class Use(msgspec.Struct, frozen=True):
     """How much of a limit was used, as shares: average over the run, and the busiest minute."""
 
@@ -61,6 +68,7 @@ class EndpointReport(msgspec.Struct, frozen=True):
     failed: int
     input_tokens: int
     output_tokens: int
+    cached_tokens: int
     cost_usd: float | None
     requests: Use | None
     tokens: Use | None
@@ -92,6 +100,7 @@ class Report(msgspec.Struct, frozen=True):
     latency: Latencies
     hedges: HedgeReport
     cost_usd: float | None
+    prompt_caches: PromptCacheReport | None
     tiers: list[TierReport]
     endpoints: list[EndpointReport]
     instances: int
@@ -134,6 +143,7 @@ def report_of(results: Results) -> Report:
         latency=_latencies(results),
         hedges=HedgeReport(hedges.begun, _share(hedges.begun, results.calls), hedges.won),
         cost_usd=_sum_of([endpoint.cost_usd for endpoint in endpoints if endpoint.served]),
+        prompt_caches=_prompt_caches(results),
         tiers=_tiers(endpoints),
         endpoints=endpoints,
         instances=shared.instances,
@@ -141,6 +151,13 @@ def report_of(results: Results) -> Report:
         leases_per_s=round(shared.asks / seconds, 1),
         notes=list(results.notes),
     )
+
+
+def _prompt_caches(results: Results) -> PromptCacheReport | None:
+    without = results.cached_without_affinity
+    if without is None:
+        return None
+    return PromptCacheReport(round(results.cached_share, 4), round(without, 4))
 
 
 def _endpoint(count: EndpointCount, served_in_group: int, results: Results) -> EndpointReport:
@@ -153,8 +170,9 @@ def _endpoint(count: EndpointCount, served_in_group: int, results: Results) -> E
         share=_share(count.served, served_in_group),
         upstream_429=count.refused,
         failed=count.failed,
-        input_tokens=count.input_tokens,
-        output_tokens=count.output_tokens,
+        input_tokens=count.tokens.input,
+        output_tokens=count.tokens.output,
+        cached_tokens=count.tokens.cached,
         cost_usd=None if count.cost_usd is None else round(count.cost_usd, 4),
         requests=_use(account.rpm, account.requests, results.seconds),
         tokens=_use(account.tpm, account.tokens, results.seconds),
@@ -240,6 +258,11 @@ def _summary(report: Report) -> list[str]:
         f"{report.hedges.won:,} won",
         f"cost           {_dollars(report.cost_usd)}",
     ]
+    if (cached := report.prompt_caches) is not None:
+        lines.append(
+            f"prompt caches  {cached.cached_share:.1%} of the input tokens; "
+            f"{cached.without_affinity:.1%} without affinity"
+        )
     if used := [use for endpoint in report.endpoints if (use := _nearest_limit(endpoint))]:
         average = sum(use.average for use in used) / len(used)
         most = max(use.busiest_minute for use in used)

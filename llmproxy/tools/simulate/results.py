@@ -17,6 +17,14 @@ BINS = 160  # the timeline of every run is divided into this many
 MINUTE_SLOTS = int(60 / SLOT_S)
 
 
+class TokenCount(msgspec.Struct):
+    """The tokens of answered calls; `cached`: of the input, by the vendor."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+
+
 class EndpointCount(msgspec.Struct):
     """The counters of one endpoint. `tier` is its position among the group's tiers, from 0.
     `changes`: what it may change of a call's parameters, in words. `served_at`: answered calls by
@@ -31,8 +39,7 @@ class EndpointCount(msgspec.Struct):
     served: int = 0
     refused: int = 0
     failed: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
+    tokens: TokenCount = msgspec.field(default_factory=TokenCount)
     served_at: list[int] = []
 
     @property
@@ -40,7 +47,9 @@ class EndpointCount(msgspec.Struct):
         """Cost of its answers in dollars; None if its price is unknown."""
         if self.price is None:
             return None
-        return cost_usd(self.price, Usage(self.input_tokens, self.output_tokens, 0))
+        return cost_usd(
+            self.price, Usage(self.tokens.input, self.tokens.output, self.tokens.cached)
+        )
 
 
 class SharedWork(msgspec.Struct):
@@ -64,11 +73,12 @@ class Results:
 
     `seconds`: how long calls arrive. `waits_s`: how long each waiting call waited in the queue and
     between attempts. `took_s`: from the arrival of each answered call to its answer.
-    `refused_at`, `worst_wait_at`: by bin.
+    `refused_at`, `worst_wait_at`: by bin. `cached_without_affinity`: the `cached_share` of the same
+    calls without affinity, if that was tried.
     """
 
     __slots__ = (
-        "bin_s",
+        "cached_without_affinity",
         "calls",
         "client_errors",
         "endpoints",
@@ -84,9 +94,9 @@ class Results:
 
     def __init__(self, seconds: float, notes: tuple[str, ...] = ()) -> None:
         self.seconds = seconds
-        self.bin_s = max(seconds, 1e-9) / BINS
         self.notes = notes
         self.calls = 0
+        self.cached_without_affinity: float | None = None
         self.endpoints: list[EndpointCount] = []
         self.client_errors: Counter[int] = Counter()  # by status
         self.waits_s = array("d")
@@ -100,6 +110,18 @@ class Results:
     def served(self) -> int:
         """Number of calls that were answered."""
         return sum(endpoint.served for endpoint in self.endpoints)
+
+    @property
+    def bin_s(self) -> float:
+        """The length of a bin, in seconds."""
+        return max(self.seconds, 1e-9) / BINS
+
+    @property
+    def cached_share(self) -> float:
+        """The part of the input tokens that vendors had in their prompt caches."""
+        tokens = sum(endpoint.tokens.input for endpoint in self.endpoints)
+        cached = sum(endpoint.tokens.cached for endpoint in self.endpoints)
+        return cached / tokens if tokens else 0.0
 
     @property
     def client_429(self) -> int:
@@ -125,8 +147,8 @@ class Results:
     ) -> None:
         """Count an answered call. `at_s`: when its successful attempt started."""
         count.served += 1
-        count.input_tokens += arrival.input_tokens
-        count.output_tokens += arrival.output_tokens
+        count.tokens.input += arrival.input_tokens
+        count.tokens.output += arrival.output_tokens
         # Calls that waited at the end would make a peak in the picture.
         if at_s <= self.seconds:
             count.served_at[self.bin_of(at_s)] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from random import Random
 
-from llmproxy.batteries.affinity import affinity_of
+from llmproxy.batteries.affinity import affinity_of, rules_of
 from llmproxy.batteries.fallbacks import followers_of
 from llmproxy.batteries.hedging import Hedger
 from llmproxy.batteries.parameters import with_edits
@@ -23,6 +23,7 @@ from llmproxy.tools.simulate.results import BINS, EndpointCount, Results
 from llmproxy.tools.simulate.shared import SharedView
 from llmproxy.tools.simulate.traffic import Arrival, Traffic
 from llmproxy.tools.simulate.vendors import Account, SimulatedEndpoint
+from llmproxy.tools.simulator.prompt_cache import PromptCache
 
 MINUTE_S = 60.0
 
@@ -52,6 +53,14 @@ def simulate(
 
     clock.run(traffic.arrivals, arrive)
     return results
+
+
+def without_affinity(config: Config) -> Config:
+    """Return a config in which no call prefers the endpoint of its conversation."""
+    off = {"affinity": "off"}
+    groups = tuple(group.model_copy(update=off) for group in config.model_groups)
+    settings = config.general_settings.model_copy(update=off)
+    return config.model_copy(update={"model_groups": groups, "general_settings": settings})
 
 
 class _Vendors:
@@ -89,6 +98,7 @@ class _Vendors:
                 limits.tpm,
                 fixed_windows=endpoint.provider.fixed_windows,
                 begins_at=-MINUTE_S * random.random(),
+                prompt_cache=_prompt_cache(endpoint),
             )
         return SimulatedEndpoint(
             endpoint,
@@ -98,6 +108,13 @@ class _Vendors:
             timeout_s=endpoint.first_byte_timeout_s or self._timeout_s or inf,
             random=random,
         )
+
+
+def _prompt_cache(endpoint: Endpoint) -> PromptCache | None:
+    rules = rules_of(endpoint.provider.name)
+    if rules is None:
+        return None
+    return PromptCache(rules.min_tokens, rules.step_tokens)
 
 
 def _proxy(config: Config, vendors: _Vendors, clock: Clock, random: Random) -> Proxy:

@@ -22,6 +22,7 @@ from llmproxy.errors import (
 )
 from llmproxy.providers.base import Endpoint
 from llmproxy.tools.simulate.model import EndpointModel, Latency, Outage
+from llmproxy.tools.simulate.traffic import Arrival
 from llmproxy.tools.simulator.limits import (
     GENEROUS_RPM,
     GENEROUS_TPM,
@@ -30,6 +31,7 @@ from llmproxy.tools.simulator.limits import (
     Standing,
     Window,
 )
+from llmproxy.tools.simulator.prompt_cache import PromptCache
 
 REFUSAL_S = 0.05  # how long a refused request or connection takes
 P95 = 1.6449  # the 95th percentile, in standard deviations above the median
@@ -45,6 +47,7 @@ class Outcome(msgspec.Struct):
     failure: UpstreamError | None = None
     account: Account | None = None
     standing: Standing | None = None
+    cached_tokens: int = 0
 
     def headers(self) -> Headers:
         """Return the answer's rate limit headers."""
@@ -59,11 +62,18 @@ class Account:
     `requests`, `tokens`: what it admitted, by slots of a quarter of a second.
     """
 
-    __slots__ = ("requests", "rpm", "tokens", "tpm", "window")
+    __slots__ = ("prompt_cache", "requests", "rpm", "tokens", "tpm", "window")
 
     def __init__(
-        self, rpm: int | None, tpm: int | None, *, fixed_windows: bool, begins_at: float
+        self,
+        rpm: int | None,
+        tpm: int | None,
+        *,
+        fixed_windows: bool,
+        begins_at: float,
+        prompt_cache: PromptCache | None = None,
     ) -> None:
+        self.prompt_cache = prompt_cache
         self.rpm = rpm
         self.tpm = tpm
         self.requests: list[int] = []
@@ -72,6 +82,13 @@ class Account:
         if rpm or tpm:
             kind = AzureWindow if fixed_windows else OpenAIWindow
             self.window = kind(rpm or GENEROUS_RPM, tpm or GENEROUS_TPM, begins_at)
+
+    def read(self, arrival: Arrival, now: float) -> int:
+        """Read a prompt; returns how many of its tokens are cached."""
+        if self.prompt_cache is None or not arrival.conversation:
+            return 0
+        lengths = self.prompt_cache.lengths(arrival.input_tokens)
+        return self.prompt_cache.read([(arrival.conversation, n) for n in lengths], now)
 
     def admit(self, tokens: int, now: float) -> Standing | None:
         """Charge a request, or refuse it (`wait_s` is set). Returns None if there are no limits."""
@@ -124,12 +141,12 @@ class SimulatedEndpoint:
         self._timeout_s = timeout_s
         self._random = random
 
-    def answer(self, tokens: int, now: float) -> Outcome:
-        """Return how a request of this many tokens ends if it is sent now."""
+    def answer(self, arrival: Arrival, now: float) -> Outcome:
+        """Return how a request ends if it is sent now."""
         for outage in self._outages:
             if outage.from_s <= now < outage.to_s:
                 return Outcome(now + REFUSAL_S, self._down(outage))
-        standing = self.account.admit(tokens, now)
+        standing = self.account.admit(arrival.bound_tokens, now)
         if standing is not None and standing.wait_s is not None:
             return Outcome(now + REFUSAL_S, self._throttled(standing), self.account, standing)
         took_s = exp(self._random.gauss(self._mean, self._deviation))
@@ -146,7 +163,8 @@ class SimulatedEndpoint:
                 failure = UpstreamFailed("the connection was lost")
         if failure is not None:
             failure.endpoint = self.endpoint.name
-        return Outcome(ends_at, failure, self.account, standing)
+        cached = self.account.read(arrival, now)
+        return Outcome(ends_at, failure, self.account, standing, cached)
 
     def _down(self, outage: Outage) -> UpstreamError:
         if outage.status is None:
