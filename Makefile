@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents coverage mutants check check-js format bench e2e lock docs release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents coverage mutants check check-types check-rules check-js format bench e2e lock docs release clean
 .DEFAULT_GOAL := run
 # Many images set it, and then every process would compile and pytest rewrite all files again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -40,15 +40,20 @@ mutants: .venv/.dev  ## change the rules one line at a time, and print the chang
 	@$(BIN)/python tools/mutants.py $(ARGS)
 
 test-browser: .venv/.browser  ## the dashboard in Debian's Chromium; leaves pictures in tests/browser/work
-	@chromium=$$(sh tools/chromium.sh) && CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser -n 2 $(ARGS)
+	@chromium=$$(sh tools/chromium.sh) && CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser -n 3 --dist loadgroup $(ARGS)
 
 test-agents: .venv/.dev  ## Codex itself, from npm, against what is translated for it
 	@sh tools/agents.sh $(ARGS)
 
 check: .venv/.dev  ## format, lint, types, layers, size budget, generated docs
+	@$(MAKE) --no-print-directory -j 2 check-types check-rules
+
+check-types: .venv/.dev
+	@$(BIN)/mypy
+
+check-rules: .venv/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/budget.py
 	@$(BIN)/python tools/reference.py --check

@@ -53,7 +53,7 @@ def pytest_collection(session):
         path.relative_to(here.parent)
         for path in sorted(here.rglob("test_*.py"))
         if (path.parent / "__init__.py").exists()  # others are imported by another name
-        and not {"browser", "e2e"} & set(path.parts)
+        and not set(config.getini("norecursedirs")) & set(path.parts)
         and not pytest_ignore_collect(path, config)
     ]
     number = int(config.workerinput["workerid"].removeprefix("gw"))

@@ -18,6 +18,7 @@ from tests.support.background import in_background
 from tests.support.client import CHAT, ask
 from tests.support.proxy import serve_proxy
 
+pytestmark = pytest.mark.xdist_group("incident")  # one worker: there is one incident
 GROUP = "gpt-4.1"
 SLOW, FAILING, LIMITED = "demo-openai", "demo-azure-v1", "demo-azure"
 EVERY_S = 0.12  # between two calls: the limited one takes 2 a second, and a minute's worth at once
