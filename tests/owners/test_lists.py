@@ -16,6 +16,7 @@ from llmproxy.batteries.owners.lists import (
     read_page,
 )
 from llmproxy.errors import ClientError, UpstreamFailed
+from tests.support.run import bounded
 
 
 class Accounts:
@@ -132,12 +133,6 @@ def test_a_cursor_that_is_in_no_list_is_refused():
         assert caught.value.param == parameter
 
 
-@pytest.mark.parametrize("limit", ["0", "x", "-1", "99999"])
-def test_a_limit_that_is_none_is_refused(limit):
-    with pytest.raises(ClientError):
-        query_of(f"limit={limit}".encode())
-
-
 def test_each_account_gets_the_clients_other_parameters_and_its_own_cursor():
     query = query_of(b"purpose=batch&limit=5&after=x&order=asc&metadata[a]=b%20c")
     assert query.for_account("file-1", 5) == (
@@ -162,3 +157,33 @@ def test_entries_pass_as_their_account_wrote_them_and_dates_are_read():
     assert page.items[0].at == 1767323045.0
     assert b'{"id":"a","created_at":"2026-01-02T03:04:05Z", "x": 1.50}' in answer_of(page)
     assert json.loads(answer_of(page)) == json.loads(body)
+
+
+@bounded()
+async def test_an_account_that_knows_no_cursors_gives_one_page_and_not_the_same_for_ever():
+    asked = []
+
+    async def fetch(after, limit):
+        asked.append(after)
+        page = {"data": [{"id": f"f-{number}"} for number in range(3)], "has_more": True}
+        return page_of(json.dumps(page).encode())
+
+    def parts(position):
+        return [Part("a", fetch, position.get("a"))]
+
+    page = await read_page(parts, query_of(b"limit=50"), Cursors(), "list")
+    assert (ids(page), page.has_more) == (["f-0", "f-1", "f-2"], False)
+    assert asked == [None, "f-2"]
+    with pytest.raises(ClientError):
+        await read_page(parts, query_of(b"after=f-9"), Cursors(), "list")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "+5", "%C2%B2", "1" * 5000, "10001", "", "01"])
+def test_a_limit_that_is_none_is_refused(limit):
+    with pytest.raises(ClientError):
+        query_of(f"limit={limit}".encode())
+
+
+def test_an_answer_that_is_too_deep_is_no_list():
+    with pytest.raises(UpstreamFailed):
+        page_of(b'{"data": [' + b"[" * 100_000)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from pathlib import Path
+from time import process_time
 
 import pytest
 
@@ -203,3 +204,15 @@ def test_the_file_is_where_the_machine_keeps_state(setting, names, place):
     settings = GeneralSettings(state_file=setting)
     found = place_of_file(settings, {name: HOMES[name] for name in names})
     assert found == (None if place is None else Path(place))
+
+
+def test_a_full_memory_forgets_the_oldest_and_takes_new_ones_as_fast_as_before():
+    memory, known = {}, 250_000
+    registry = Registry(memory)
+    began = process_time()
+    for number in range(known):
+        registry.note([f"file-{number:06d}"], ALICE)
+    assert process_time() - began < 5  # a second; it took minutes
+    assert len(memory) <= 200_000
+    found = registry.known(["file-000000", f"file-{known - 100_000}", f"file-{known - 1}"])
+    assert list(found) == [f"file-{known - 100_000}", f"file-{known - 1}"]

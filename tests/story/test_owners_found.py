@@ -274,6 +274,20 @@ async def test_a_caller_reaches_only_the_accounts_of_its_groups():
             assert two[1].asked == [f"GET /v1/files/{other}"] * 1
 
 
+@bounded()
+async def test_a_list_is_not_shorter_because_its_cursor_was_deleted():
+    async with accounts("a", "b") as two:
+        for account in two:
+            for _ in range(3):
+                account.keep("files")
+        async with serve_proxy(config_of(group("m", *two))) as proxy:
+            page = ids(await get(proxy, "files?limit=2"))
+            for id_ in page:
+                assert (await delete(proxy, f"files/{id_}")).status == 200
+            reply = await get(proxy, f"files?limit=2&after={page[-1]}")
+            assert (reply.status, reply.error["code"]) == (404, "not_found")
+
+
 @pytest.mark.clock
 @bounded()
 async def test_a_list_waits_for_no_account_longer_than_for_the_slowest():

@@ -82,6 +82,8 @@ class Account:
             return self._create(collection, received)
         if collection is not None and method == "GET":
             query = {key: values[-1] for key, values in parse_qs(url.query).items()}
+            if not self.knows(query.get("after")) and "after" in query:
+                return self._missing(query["after"])
             return [http(self._list(collection, query))]
         for kind in KINDS:
             if path.startswith(kind + "/"):

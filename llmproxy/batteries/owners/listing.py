@@ -110,6 +110,8 @@ class _Reading:
             status = status_of(failure)
             if status in UNREADABLE_PARAMETERS:
                 raise
+            if status in HAS_NO_SUCH_LIST and after is not None:
+                raise  # it has the list, and no item that a cursor names
             if status in HAS_NO_SUCH_LIST:
                 self.refusal = failure
                 return NO_PAGE

@@ -11,6 +11,7 @@ begins elsewhere is found by reading from the start.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
@@ -19,10 +20,12 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from llmproxy.errors import ClientError, UpstreamFailed
+from llmproxy.operations.dialects.base import UNREADABLE
 
 MAX_CURSORS = 4096
 DEFAULT_PAGE = 20
 WHOLE = 100  # the size of a page while a cursor is looked for
+_LIMIT = re.compile("[1-9][0-9]{0,3}|10000")
 
 
 class ListedItem(msgspec.Struct, frozen=True):
@@ -79,8 +82,8 @@ def query_of(query: bytes) -> ListQuery:
     anthropic = "after_id" in named or "before_id" in named
     ours = {"limit", "after", "before", "after_id", "before_id"}
     limit = named.get("limit")
-    if limit is not None and not (limit.isdigit() and 0 < int(limit) <= 10_000):
-        raise ClientError("'limit' must be a number from 1 on.", param="limit")
+    if limit is not None and not _LIMIT.fullmatch(limit):
+        raise ClientError("'limit' must be a number from 1 to 10,000.", param="limit")
     return ListQuery(
         tuple(pair for pair in pairs if pair[0] not in ours),
         "after_id" if anthropic else "after",
@@ -114,7 +117,7 @@ def page_of(body: bytes) -> ListPage:
             raise UpstreamFailed("the answer is no list.")
         items = [_item(raw) for raw in found.data]
         others = _members.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UpstreamFailed(f"the answer is no list that can be read ({error}).") from error
     others.pop("data")
     last = items[-1].id if items else None
@@ -157,9 +160,13 @@ class Part:
         return self.more and not self.items
 
     async def read(self, limit: int | None) -> None:
-        """Read the next page."""
+        """Read the next page. Nothing follows where an account ends two pages with one item: it
+        does not know the cursor, and would give the same page for ever."""
         page = await self._fetch(self._read_to, limit)
         self.first_page = self.first_page or page
+        if page.last is not None and page.last == self._read_to:
+            self.more = False
+            return
         self.items.extend(page.items)
         self.more = page.has_more and page.last is not None
         self._read_to = page.last or self._read_to
