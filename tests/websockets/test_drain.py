@@ -12,8 +12,9 @@ from tests.support.groups import group_of
 from tests.support.process import running
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.waiting import until
 from tests.websockets.realtime import realtime_vendor
-from tests.websockets.waiting_for import finished, until
+from tests.websockets.waiting_for import finished
 
 CREATE = '{"type": "response.create", "model": "gpt-4.1", "input": "hi"}'
 

@@ -11,8 +11,9 @@ from tests.support.groups import group_of
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import error_body, http, scripted
+from tests.support.waiting import until
 from tests.websockets.realtime import realtime_vendor
-from tests.websockets.waiting_for import finished, until
+from tests.websockets.waiting_for import finished
 
 SERVER_ERROR = (500, error_body("server_error"))
 THROTTLED = (429, error_body("rate_limit_exceeded", message="Slow down"))

@@ -10,8 +10,8 @@ from websockets.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, Frame
 from tests.support.groups import group_of
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.waiting import until
 from tests.websockets.frames import bare, echoing, raw_session
-from tests.websockets.waiting_for import until
 
 MIB = 2**20
 

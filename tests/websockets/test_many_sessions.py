@@ -10,9 +10,9 @@ from websockets.exceptions import ConnectionClosed
 from tests.support.groups import group_of
 from tests.support.process import running
 from tests.support.run import bounded
+from tests.support.waiting import until
 from tests.websockets.frames import echoing
 from tests.websockets.realtime import echo, realtime_vendor
-from tests.websockets.waiting_for import until
 
 SESSIONS = 120
 PATIENT = {"timeouts": {"connect_s": 20}}  # no other limits

@@ -1,12 +1,6 @@
 """Waiting for what a proxy does a moment later."""
 
-import asyncio
-
-
-async def until(condition):
-    """Wait until a condition holds."""
-    while not condition():
-        await asyncio.sleep(0.01)
+from tests.support.waiting import until
 
 
 async def finished(proxy, count=1):
