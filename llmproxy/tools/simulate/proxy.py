@@ -252,8 +252,7 @@ class _CallDriver:
         count = proxy.counts[attempt.checkout.state]
         proxy.results.hedges.won += attempt.is_hedge
         proxy.results.took_s.append(now - arrival.at_s)
-        if outcome.cached_tokens:
-            count.tokens.cached += outcome.cached_tokens
+        count.tokens.cached += outcome.cached_tokens
         proxy.results.answered(count, arrival, self._waited_s, attempt.checkout.began_at)
 
     def _failed(self, attempt: Try, failure: UpstreamError, now: float) -> None:

@@ -24,7 +24,7 @@ from llmproxy.routing.actions import AttemptPolicy
 from llmproxy.runtime import pool_of
 from llmproxy.tools.simulate.clock import Clock
 from llmproxy.tools.simulate.proxy import Proxy
-from llmproxy.tools.simulate.results import Results
+from llmproxy.tools.simulate.results import Results, TokenCount
 from llmproxy.tools.simulate.traffic import Arrival
 from llmproxy.tools.simulate.vendors import Outcome
 from tests.support.examples import THOROUGH
@@ -149,9 +149,11 @@ def by_simulation(config, faults):
         )
         for state in states
     }
-    names = ("served", "refused", "failed", "input_tokens", "output_tokens")
+    names = ("served", "refused", "failed")
     counts = {
-        state: SimpleNamespace(**dict.fromkeys(names, 0), served_at=results.refused_at[:])
+        state: SimpleNamespace(
+            **dict.fromkeys(names, 0), tokens=TokenCount(), served_at=results.refused_at[:]
+        )
         for state in states
     }
     proxy = Proxy(
