@@ -6,7 +6,6 @@ the older names are used where only OpenAI knows the newer ones.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import msgspec
@@ -32,7 +31,13 @@ from llmproxy.batteries.translation.hub import (
 )
 from llmproxy.batteries.translation.hub.freeform import SCHEMA, arguments_of, described
 from llmproxy.batteries.translation.losses import Losses
-from llmproxy.batteries.translation.openai import MAX_ID, MAX_USER, bounded, model_reasons
+from llmproxy.batteries.translation.openai import (
+    MAX_ID,
+    MAX_USER,
+    bounded,
+    effort_of,
+    model_reasons,
+)
 from llmproxy.batteries.translation.sources import data_url
 
 OF_OPENAI = frozenset(("openai", "azure", "azure-classic"))
@@ -40,10 +45,7 @@ OF_OPENAI = frozenset(("openai", "azure", "azure-classic"))
 TAKES_THINKING = frozenset(("deepseek", "openrouter"))
 TAKES_CACHE_MARKS = frozenset(("openrouter",))
 TAKES_TOP_K = frozenset(("openrouter", "vllm"))
-_TAKES_MORE_EFFORT = re.compile(r"(.*/)?gpt-(5\.[2-9]|5\.1-codex-max|6)")
 _REASONING_VENDORS = frozenset(("openrouter", "xai", "gemini", "deepseek"))
-# Anthropic's older bound of thinking, in tokens, and the effort that spends about as much.
-_EFFORTS_BY_BUDGET = ((4096, "low"), (16384, "medium"))
 _PARTED = "\n\n"
 
 
@@ -257,25 +259,10 @@ def _write_reasoning(
     wanted = question.reasoning
     if wanted is None:
         return
-    effort: str | None = wanted.effort
-    if effort is None and wanted.budget_tokens is not None:
-        budget = wanted.budget_tokens
-        effort = next((name for most, name in _EFFORTS_BY_BUDGET if budget <= most), "high")
     model = destination.model or question.model or ""
     if destination.provider not in _REASONING_VENDORS and not model_reasons(model):
         if wanted.enabled is not False:
             losses.hinted_member("reasoning")
         return
-    if wanted.enabled is False:
-        effort = _least_effort(model)
-    if effort in ("xhigh", "max") and not _TAKES_MORE_EFFORT.match(model):
-        effort = "high"
-    if effort is not None:
+    if (effort := effort_of(wanted, model)) is not None:
         body["reasoning_effort"] = effort
-
-
-def _least_effort(model: str) -> str | None:
-    """Return what makes a model think as little as it can."""
-    if re.match(r"(.*/)?gpt-5(-|$)", model):
-        return "minimal"
-    return None if re.match(r"(.*/)?(o[1-9]|gpt-oss)", model) else "none"

@@ -218,7 +218,8 @@ def _echoed(question: Question) -> Event:
         "metadata": question.also.get("metadata", {}),
         "parallel_tool_calls": question.parallel_tool_calls is not False,
         "previous_response_id": None,
-        "reasoning": write_reasoning(question.reasoning) or {"effort": None, "summary": None},
+        "reasoning": write_reasoning(question.reasoning, question.model or "")
+        or {"effort": None, "summary": None},
         "store": False,
         "temperature": question.temperature,
         "text": {"format": {"type": "text"}, **(write_text(question) or {})},

@@ -15,9 +15,12 @@ from llmproxy.batteries.translation.hub import (
     ToolResult,
 )
 from llmproxy.batteries.translation.losses import Losses
+from llmproxy.batteries.translation.openai import bounded
 from llmproxy.batteries.translation.sources import data_url
 
 Item = dict[str, object]
+
+MAX_CALL_ID = 64  # characters that the API takes
 
 
 def write_items(turns: tuple[Said, ...], losses: Losses) -> list[Item]:
@@ -45,11 +48,12 @@ def _item(part: ToolCall | ToolResult | Thinking, losses: Losses) -> list[Item]:
     match part:
         case ToolCall():
             kind, member = ("custom_tool_call", "input") if part.freeform else _FUNCTION
-            call = {"type": kind, "call_id": part.id, "name": part.name}
+            call = {"type": kind, "call_id": bounded(part.id, MAX_CALL_ID), "name": part.name}
             return [{**call, member: part.arguments}]
         case ToolResult():
             kind = "custom_tool_call_output" if part.freeform else "function_call_output"
-            return [{"type": kind, "call_id": part.call_id, "output": _output(part, losses)}]
+            call_id = bounded(part.call_id, MAX_CALL_ID)
+            return [{"type": kind, "call_id": call_id, "output": _output(part, losses)}]
         case Thinking():
             return _reasoning(part)
 

@@ -22,12 +22,13 @@ from llmproxy.batteries.translation.hub import (
     WrittenQuestion,
 )
 from llmproxy.batteries.translation.losses import Losses
-from llmproxy.batteries.translation.openai import MAX_USER, bounded, model_reasons
+from llmproxy.batteries.translation.openai import MAX_USER, bounded, effort_of, model_reasons
 from llmproxy.batteries.translation.responses.read_question import SHARED
 from llmproxy.batteries.translation.responses.write_items import write_items
 
 # The parameters of a function that says nothing of its parameters.
 NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
+MIN_OUTPUT = 16  # tokens; the API refuses a lower bound
 
 
 def write_question(question: Question, destination: Destination) -> WrittenQuestion:
@@ -44,13 +45,13 @@ def write_question(question: Question, destination: Destination) -> WrittenQuest
         body["tools"] = [write_tool(tool) for tool in question.tools]
     if question.tool_choice is not None:
         body["tool_choice"] = write_tool_choice(question.tool_choice, question.tools)
-    for name in ("parallel_tool_calls", "max_output_tokens", "temperature", "top_p"):
+    for name in ("parallel_tool_calls", "temperature", "top_p"):
         if (value := getattr(question, name)) is not None:
             body[name] = value
-    if question.user is not None:
-        body["user"] = bounded(question.user, MAX_USER)
-    reasons = model_reasons(destination.model or question.model or "")
-    reasoning = write_reasoning(question.reasoning)
+    _write_bounded(question, body, losses)
+    model = destination.model or question.model or ""
+    reasons = model_reasons(model)
+    reasoning = write_reasoning(question.reasoning, model)
     if reasoning is not None and reasons:
         body["reasoning"] = reasoning
     elif reasoning is not None and reasoning.get("effort") != "none":
@@ -65,6 +66,16 @@ def write_question(question: Question, destination: Destination) -> WrittenQuest
         body["stream"] = True
     _name_losses(question, losses)
     return WrittenQuestion(msgspec.json.encode(body), tuple(losses.lost), tuple(losses.hints))
+
+
+def _write_bounded(question: Question, body: dict[str, object], losses: Losses) -> None:
+    """Write what the API takes within bounds only."""
+    if (most := question.max_output_tokens) is not None:
+        body["max_output_tokens"] = max(most, MIN_OUTPUT)
+        if most < MIN_OUTPUT:
+            losses.hinted_member("max_output_tokens")
+    if question.user is not None:
+        body["user"] = bounded(question.user, MAX_USER)
 
 
 def write_tool(tool: Tool) -> dict[str, object]:
@@ -98,21 +109,12 @@ def write_tool_choice(choice: ToolChoice, tools: tuple[Tool, ...]) -> object:
             return {"type": "custom" if freeform else "function", "name": choice.name}
 
 
-def write_reasoning(reasoning: Reasoning | None) -> dict[str, object] | None:
-    """Return how the model is to reason; None = nothing is said of it.
-
-    Anthropic's budget becomes the effort for which its documentation names about that budget.
-    """
+def write_reasoning(reasoning: Reasoning | None, model: str) -> dict[str, object] | None:
+    """Return how the model is to reason; None = nothing is said of it."""
     if reasoning is None:
         return None
-    effort: str | None = reasoning.effort
-    if reasoning.enabled is False:
-        effort = "none"
-    elif effort is None and reasoning.budget_tokens is not None:
-        budget = reasoning.budget_tokens
-        effort = "low" if budget <= 4096 else "medium" if budget <= 16384 else "high"
     written: dict[str, object] = {}
-    if effort is not None:
+    if (effort := effort_of(reasoning, model)) is not None:
         written["effort"] = effort
     if reasoning.shown:
         written["summary"] = "auto"
