@@ -124,7 +124,7 @@ async def test_follow_ups_stay_weights_hold_and_most_tokens_are_cached():
     tell("without", without)
     assert with_affinity.stayed_share >= 0.95
     share = CONVERSATIONS * TURNS / 4
-    assert all(abs(calls - share) <= 0.05 * share for calls in with_affinity.calls.values())
+    assert all(abs(calls - share) <= TURNS for calls in with_affinity.calls.values())
     assert without.stayed_share < 0.5
     assert with_affinity.cached_share > without.cached_share + 0.2
 
@@ -155,7 +155,7 @@ async def test_an_endpoint_more_moves_no_conversation_that_is_cached(tmp_path):
     tell("an endpoint more, new conversations", fresh)
     share = CONVERSATIONS * TURNS / 5
     assert before == again.places
-    assert abs(fresh.calls["e"] - share) <= 0.1 * share
+    assert abs(fresh.calls["e"] - share) <= 3 * TURNS
 
 
 @bounded(120)
