@@ -19,7 +19,6 @@ from llmproxy.batteries.translation.hub import (
     Role,
     Said,
     Thinking,
-    Tool,
     ToolCall,
     ToolChoice,
     ToolChoiceKind,
@@ -27,16 +26,11 @@ from llmproxy.batteries.translation.hub import (
     alternating,
 )
 from llmproxy.batteries.translation.hub.question import Effort
+from llmproxy.batteries.translation.messages.offered import OfferedTools, cache_mark
 from llmproxy.batteries.translation.messages.thinking import unsealed
 from llmproxy.errors import ClientError
 
 # Values that say the same as their absence.
-_NEUTRAL_OF_TOOL = {
-    "defer_loading": (b"false",),
-    "allowed_callers": (b'["direct"]',),
-    # how the vendor's own line carries the arguments
-    "eager_input_streaming": (b"true", b"false"),
-}
 _NEUTRAL_OF_BLOCK = {"citations": (b"[]", b'{"enabled":false}'), "caller": (b'{"type":"direct"}',)}
 _NEUTRAL = {"mcp_servers": (b"[]",), "speed": (b'"standard"',)}
 _CHOICES = {
@@ -63,9 +57,8 @@ def read_question(body: bytes) -> Question:
     unknown: list[str] = []
     fields = fields_of(body, unknown)
     fields.leave_out(_NEUTRAL)
-    system = tuple(_blocks(fields, "system"))
-    turns = [Said(Role.SYSTEM, system)] if system else []
-    turns += [_turn(message) for message in fields.objects("messages")]
+    offered = OfferedTools(fields)
+    turns, effort = _conversation(fields, offered)
     fields.take("cache_control")  # marks the end of the prompt: a hint, as on a block
     choice, parallel = _tool_choice(fields)
     output = fields.within("output_config")
@@ -76,7 +69,7 @@ def read_question(body: bytes) -> Question:
     question = Question(
         model=fields.text("model"),
         turns=alternating(turns),
-        tools=tuple(tool for item in fields.objects("tools") if (tool := _tool(item))),
+        tools=offered.offered(),
         tool_choice=choice,
         parallel_tool_calls=parallel,
         max_output_tokens=fields.integer("max_tokens"),
@@ -85,7 +78,7 @@ def read_question(body: bytes) -> Question:
         top_k=fields.integer("top_k"),
         stop=tuple(fields.texts("stop_sequences") or ()),
         answer_format=answer_format,
-        reasoning=_reasoning(fields, output),
+        reasoning=_reasoning(fields, output, effort),
         user=_user(fields),
         stream=fields.flag("stream") or False,
         also={"service_tier": _TIERS[tier]} if tier in _TIERS else {},
@@ -98,22 +91,49 @@ def read_question(body: bytes) -> Question:
     return msgspec.structs.replace(question, unknown=tuple(unknown))
 
 
-def _turn(message: Fields) -> Said:
-    name = message.needed_text("role")
-    if name not in _ROLES:
-        raise ClientError(f"`{message.at('role')}` is unknown.", param=message.at("role"))
-    parts = tuple(_blocks(message, "content"))
-    message.end()
-    return Said(_ROLES[name], parts)
+def _conversation(fields: Fields, offered: OfferedTools) -> tuple[list[Said], Effort | None]:
+    """Return the turns, and the effort that the last message about it asks for."""
+    turns = [Said(Role.SYSTEM, tuple(_blocks(fields, "system", offered)))]
+    passing: list[Said] = []  # shown until the user's next message
+    effort: Effort | None = None
+    for message in fields.objects("messages"):
+        name = message.needed_text("role")
+        if name not in _ROLES:
+            raise ClientError(f"`{message.at('role')}` is unknown.", param=message.at("role"))
+        turn = Said(_ROLES[name], tuple(_blocks(message, "content", offered)))
+        if name == "user" and passing:
+            turns = [said for said in turns if not any(said is one for one in passing)]
+            passing = []
+        elif name == "system":
+            output = message.within("output_config")
+            effort = _effort(output, message) or effort
+            if output is not None:
+                output.end()
+            if message.text("clear_at") == "next_user_message":
+                passing.append(turn)
+        message.end()
+        turns.append(turn)
+    return [turn for turn in turns if turn.parts or turn.role is not Role.SYSTEM], effort
 
 
-def _blocks(fields: Fields, name: str) -> Iterator[Part]:
+def _effort(output: Fields | None, fields: Fields) -> Effort | None:
+    given = None if output is None else output.text("effort")
+    if output is None or given is None:
+        return None
+    if given not in _EFFORTS:
+        fields.unknown.append(output.at("effort"))
+        return None
+    effort: Effort = msgspec.convert(given, Effort)
+    return effort
+
+
+def _blocks(fields: Fields, name: str, offered: OfferedTools) -> Iterator[Part]:
     """Yield the parts of a content, which is a text or a list of blocks."""
     if fields.is_text(name):
         yield PlainText(text=fields.needed_text(name), path=fields.at(name))
         return
     for block in fields.objects(name):
-        part = _part(block)
+        part = _part(block, offered)
         if part is None:
             block.not_carried()
         else:
@@ -121,9 +141,9 @@ def _blocks(fields: Fields, name: str) -> Iterator[Part]:
             yield part
 
 
-def _part(block: Fields) -> Part | None:
+def _part(block: Fields, offered: OfferedTools) -> Part | None:
     block.leave_out(_NEUTRAL_OF_BLOCK)
-    kind, path, cache = block.needed_text("type"), block.path, _cache_mark(block)
+    kind, path, cache = block.needed_text("type"), block.path, cache_mark(block)
     match kind:
         case "text":
             return PlainText(text=block.needed_text("text"), cache=cache, path=path)
@@ -143,21 +163,23 @@ def _part(block: Fields) -> Part | None:
         case "tool_result":
             return ToolResult(
                 call_id=block.needed_text("tool_use_id"),
-                content=tuple(_result(block)),
+                content=tuple(_result(block, offered)),
                 failed=block.flag("is_error") or False,
                 cache=cache,
                 path=path,
             )
         case "thinking":
             return unsealed(block.text("thinking") or "", block.text("signature") or "", path)
+        case "tool_reference" | "tool_addition" | "tool_removal":
+            return offered.changed(block, kind)
         case "redacted_thinking":
             return Thinking(redacted=block.needed_text("data"), path=path)
         case _:
             return None
 
 
-def _result(block: Fields) -> Iterator[PlainText | Picture | Attachment]:
-    for part in _blocks(block, "content"):
+def _result(block: Fields, offered: OfferedTools) -> Iterator[PlainText | Picture | Attachment]:
+    for part in _blocks(block, "content", offered):
         if isinstance(part, PlainText | Picture | Attachment):
             yield part
         else:
@@ -201,31 +223,6 @@ def _attachment(block: Fields, cache: CacheMark | None) -> Attachment | None:
     )
 
 
-def _cache_mark(fields: Fields) -> CacheMark | None:
-    mark = fields.within("cache_control")
-    if mark is None:
-        return None
-    ttl = mark.text("ttl")
-    return "1h" if ttl == "1h" else "5m" if ttl == "5m" else ""
-
-
-def _tool(item: Fields) -> Tool | None:
-    item.leave_out(_NEUTRAL_OF_TOOL)
-    if item.text("type") not in (None, "custom"):
-        item.not_carried()  # a tool that Anthropic runs, or has trained the model for
-        return None
-    tool = Tool(
-        name=item.needed_text("name"),
-        description=item.text("description"),
-        schema=item.take("input_schema"),
-        strict=item.flag("strict"),
-        cache=_cache_mark(item),
-        path=item.path,
-    )
-    item.end()
-    return tool
-
-
 def _tool_choice(fields: Fields) -> tuple[ToolChoice | None, bool | None]:
     choice = fields.within("tool_choice")
     if choice is None:
@@ -252,13 +249,11 @@ def _answer_format(output: Fields | None, fields: Fields) -> AnswerFormat | None
     return AnswerFormat(schema=schema)
 
 
-def _reasoning(fields: Fields, output: Fields | None) -> Reasoning | None:
-    thinking, effort = fields.within("thinking"), None
-    if output is not None and (given := output.text("effort")) is not None:
-        if given in _EFFORTS:
-            effort = msgspec.convert(given, Effort)
-        else:
-            fields.unknown.append("output_config.effort")
+def _reasoning(fields: Fields, output: Fields | None, later: Effort | None) -> Reasoning | None:
+    """Read how the model is to think. `later`: the effort that a message asks for since."""
+    thinking = fields.within("thinking")
+    effort = _effort(output, fields)
+    effort = later or effort
     if thinking is None:
         return None if effort is None else Reasoning(effort=effort)
     kind, display = thinking.text("type"), thinking.text("display")
