@@ -11,11 +11,13 @@ from llmproxy.batteries.owners.ids import (
     ids_in_answer,
     ids_named_in,
     items_named_in,
+    items_referred_to_in,
     model_hint,
     newest_items_in,
     newest_reasoning_in,
     place_of,
     reasoning_in,
+    searchable,
     state_named_in,
     top_of,
 )
@@ -199,3 +201,41 @@ def test_the_first_model_of_a_batch_is_a_hint():
     line = b'{"custom_id": "1", "body": {"model": "gpt-4.1", "messages": []}}\n'
     assert model_hint(line * 3) == "gpt-4.1"
     assert model_hint(b"nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (rb'{"file\u005fids": ["file-1"]}', ["file-1"]),
+        (rb'{"input_file_id": "file\u002d1"}', ["file-1"]),
+        (b'{"file_ids": [' + b" " * 50_000 + b'"file-1"]}', ["file-1"]),
+        (rb'{"name": "\u00e9\u0022, \u005c", "file_id": "file-1"}', ["file-1"]),
+        (b'{"metadata": {"file_id": "file-2", "x": "}\\""}, "file_id": "file-1"}', ["file-1"]),
+        (b'{"tools": [{"type": "mcp", "connector_id": "connector_dropbox"}]}', []),
+        (b'{"requests": [{"custom_id": "request-1", "params": {}}]}', []),
+    ],
+)
+def test_an_id_cannot_be_hidden_and_what_clients_say_for_themselves_is_none(body, named):
+    assert ids_named_in(searchable(body)) == named
+    assert ids_in_answer(body) == named
+
+
+def test_a_body_without_escapes_is_searched_as_it_is():
+    body = json.dumps({"input": "h\u00e9llo", "file_id": "file-1"}, ensure_ascii=False).encode()
+    assert searchable(body) is body
+
+
+@pytest.mark.parametrize(
+    ("item", "ids"),
+    [
+        ({"id": "msg_1"}, ["msg_1"]),
+        ({"id": "msg_1", "type": None}, ["msg_1"]),
+        ({"type": None, "id": "msg_1"}, ["msg_1"]),
+        ({"id": "msg_1", "type": "message", "content": []}, []),
+        ({"type": "message", "content": [], "id": "msg_1"}, []),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_object_with_an_id_alone_refers_to_an_item(item, ids, indent):
+    body = {"prompt": {"id": "pmpt_1"}, "input": [{"role": "user", "content": "hi"}, item]}
+    assert items_referred_to_in(json.dumps(body, indent=indent).encode()) == ids

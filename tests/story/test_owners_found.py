@@ -259,6 +259,62 @@ async def test_what_was_created_elsewhere_belongs_to_no_caller():
                 assert ids(await get(proxy, "files", headers=key)) == []
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"metadata": {"session_id": "session-1", "notes_id": "notes-1"}},
+        {"tools": [{"type": "mcp", "server_label": "x", "connector_id": "connector_dropbox"}]},
+        {"tools": [{"type": "file_search", "vector_store_ids": ["vs_of_nobody"]}]},
+    ],
+)
+@pytest.mark.parametrize("names", ["a", "ab"])
+@bounded()
+async def test_what_a_call_says_itself_does_not_become_its_callers_by_the_answer(said, names):
+    async with accounts(*names) as some:
+        async with serve_proxy(config_of(group("m", *some), callers=CALLERS)) as proxy:
+            for key in (ALICE, BOB, ALICE, BOB):
+                for path in ("responses", "conversations"):
+                    body = {"model": "m", "input": "hi"} if path == "responses" else {}
+                    reply = await post(proxy, path, {**body, **said}, headers=key)
+                    assert reply.status == 200, reply.body
+
+
+@bounded()
+async def test_what_clients_say_for_themselves_binds_no_call_to_an_account():
+    async with accounts("a", "b") as two:
+        async with serve_proxy(config_of(group("m", *two))) as proxy:
+            said = {"metadata": {"customer_id": "customer-1"}}
+            for _ in range(12):
+                reply = await post(proxy, "responses", {"model": "m", "input": "hi", **said})
+                follow = {"model": "m", "input": "hi", "previous_response_id": reply.json["id"]}
+                assert (await post(proxy, "responses", {**follow, **said})).status == 200
+                assert (await post(proxy, "batches", said)).status == 200
+        assert all(account.asked for account in two)
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        b'"previous_response\\u005fid": "%b"',
+        b'"previous_response_id": "\\u0072%b"',
+        b'"conversation": {"id": "\\u0072%b"}',
+        b'"input": [{"id": "%b"}]',
+        b'"input": [{"type": "item\\u005freference", "id": "%b"}]',
+    ],
+)
+@bounded()
+async def test_an_id_of_another_caller_cannot_be_hidden(names, hidden):
+    async with accounts(*names) as some:
+        async with serve_proxy(config_of(group("m", *some), callers=CALLERS)) as proxy:
+            body = {"model": "m", "input": "hi"}
+            made = (await post(proxy, "responses", body, headers=ALICE)).json["id"].encode()
+            named = hidden % (made[1:] if b"u0072" in hidden else made)
+            asked = b'{"model": "m", %b}' % named
+            reply = await post(proxy, "responses", asked, headers=BOB)
+            assert (reply.status, reply.error["code"]) == (404, "unknown_id")
+
+
 @bounded()
 async def test_a_caller_reaches_only_the_accounts_of_its_groups():
     async with accounts("a", "b") as two:

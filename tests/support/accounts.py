@@ -111,7 +111,7 @@ class Account:
     def _create(self, kind, received):
         if kind == "responses":
             return self._respond(received)
-        described = self.keep(kind)
+        described = self.keep(kind, **repeated(received))
         if kind == "batches":
             described["output_file_id"] = self.keep("files")["id"]
         if kind == "realtime/client_secrets":
@@ -125,7 +125,7 @@ class Account:
             if secret and not secret.startswith(self.name * 20):
                 self.strangers.append(secret)
                 return [http(error_body("invalid_encrypted_content"), status=400)]
-        described = self.keep("responses", status="completed", model="m")
+        described = self.keep("responses", status="completed", model="m", **repeated(received))
         if asked.get("store") is False:
             del self.kept["responses"][described["id"]]
         number = next(self.numbers)
@@ -175,6 +175,15 @@ class Account:
             "last_id": page[-1]["id"] if page else None,
             "has_more": len(things) > limit,
         }
+
+
+def repeated(received):
+    """Return what an answer repeats of its request."""
+    try:
+        asked = json.loads(received.body)
+    except ValueError:
+        return {}
+    return {name: asked[name] for name in ("metadata", "tools") if name in asked}
 
 
 @asynccontextmanager

@@ -11,8 +11,10 @@ from llmproxy.batteries.owners.ids import (
     files_named_in,
     ids_named_in,
     items_named_in,
+    items_referred_to_in,
     newest_items_in,
     newest_reasoning_in,
+    searchable,
     state_named_in,
     top_of,
 )
@@ -77,6 +79,7 @@ class StateOwners:
         need not be read."""
         dialect, stored = call.route.dialect, call.route.operation.stored
         several = accounts.in_group(group) > 1
+        body = searchable(body)
         top = top_of(body)
         creates = stored is not None and top.stores(usually=stored)
         learns = several and dialect is not CHAT
@@ -89,6 +92,8 @@ class StateOwners:
                 items = newest_items_in(body)
             if items and body.find(ITEM_REFERENCE) >= 0:
                 named, items = named + items_named_in(body), []
+            elif items:
+                named += items_referred_to_in(body)
             if learns:
                 reasoning = newest_reasoning_in(body, signed=dialect is MESSAGES)
         if call.bound_to_account and not named:

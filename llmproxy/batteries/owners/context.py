@@ -6,8 +6,10 @@ from collections.abc import Callable, Collection
 from time import monotonic
 
 import msgspec
+from msgspec.structs import replace
 
 from llmproxy.batteries.owners.accounts import Accounts, Owner
+from llmproxy.batteries.owners.ids import searchable
 from llmproxy.batteries.owners.learning import LearningClient
 from llmproxy.batteries.owners.refusals import two_accounts, unknown_id
 from llmproxy.batteries.owners.registry import Registry
@@ -83,5 +85,12 @@ class CallContext(msgspec.Struct, frozen=True):
         """Note that the account of the endpoint that answers keeps these."""
         group = record.fallback or record.group
         owner = self.accounts.owner_of(group, record.endpoint, caller)
-        if owner is not None:
-            self.registry.note(ids, owner)
+        if owner is None:
+            return
+        if caller is not None and isinstance(self.call.body, bytes):
+            # What the call named itself was there before: it belongs to nobody.
+            unknown = [id for id in ids if id not in self.registry.known(ids)]
+            said = searchable(self.call.body) if unknown else b""
+            brought = [id for id in unknown if said.find(id.encode()) >= 0]
+            self.registry.note(brought, replace(owner, caller=None))
+        self.registry.note(ids, owner)

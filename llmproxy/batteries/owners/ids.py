@@ -24,16 +24,30 @@ MAX_NEWEST = 32
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.:-]{3,199}")
 _QUOTED = re.compile(rb'\s*:\s*"([^"\\]{4,200})"')
 _QUOTED_OR_IN_OBJECT = re.compile(rb'\s*:\s*(?:\{\s*"id"\s*:\s*)?"([^"\\]{4,200})"')
-_LIST = re.compile(rb"\s*:\s*\[([^\]\[{}]{0,40000})\]")
+_LIST = re.compile(rb"\s*:\s*\[([^\]\[{}]*)\]")
 _CONTAINER = re.compile(rb'(?:_id)?"\s*:\s*(?:\{\s*"id"\s*:\s*)?"([^"\\]{4,200})"')
 _MEMBER = re.compile(rb'"([^"\\]{4,200})"')
 _LONG = re.compile(rb'\s*:\s*"([^"\\]{16,})"')
 
 # Keys under which an id of an account stands, and what may stand before the `_id`.
 _FILE_KEYS = (b'file"', b'container"', b'conversation"', b'voice"', b'_model"')
-_NOT_OF_ACCOUNT = (b"call", b"tool_use", b"user", b"request", b"organization", b"project")
+_NOT_OF_ACCOUNT = (
+    *(b"connector", b"custom", b"call", b"tool_use", b"user"),
+    *(b"request", b"organization", b"project"),
+)
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
 ITEM_REFERENCE = b'"item_reference"'
+
+
+# What clients say for themselves: flat objects that an answer repeats. Not a vendor's ids.
+_CLIENTS_OWN = re.compile(
+    rb'"(?:metadata|attributes|variables)"\s*:\s*\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}', re.DOTALL
+)
+# An object with nothing but an id: an item of a conversation, named without its type.
+_ALONE = re.compile(rb'\s*:\s*"([^"\\]{4,200})"\s*(?:,\s*"type"\s*:\s*null\s*)?\}')
+_IN_A_LIST = re.compile(rb'[\[,]\s*\{\s*(?:"type"\s*:\s*null\s*,\s*)?\Z')
+# Characters that need no escape, and that a client may escape all the same; not `"` and `\`.
+_ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
 
 class StatePlace(msgspec.Struct, frozen=True):
@@ -59,6 +73,14 @@ def place_of(path: str) -> StatePlace | None:
             place = StatePlace(collection, below[0] if below else None, tuple(below[::2]))
             return place if row.bound_to_account else None
     return None
+
+
+def searchable(body: bytes) -> bytes:
+    """Return a body in which ids can be searched for: without needless escapes, which would hide
+    one, and without what clients say for themselves (`metadata`), which may be anything."""
+    if body.find(b"\\u00") >= 0:
+        body = _ESCAPED.sub(_unescaped, body)
+    return _CLIENTS_OWN.sub(b"", body) if _has_clients_own(body) else body
 
 
 def ids_named_in(body: bytes) -> list[str]:
@@ -88,6 +110,15 @@ def state_named_in(body: bytes) -> list[str]:
 def items_named_in(body: bytes) -> list[str]:
     """Return the values of the key `id`, each once: of items of a conversation, and others."""
     return _as_text(dict.fromkeys(_after(body, b'"id"', _QUOTED)))
+
+
+def items_referred_to_in(body: bytes) -> list[str]:
+    """Return the items of a conversation that a body names by an id alone, without a type."""
+    places = ((at, _ALONE.match(body, at + 4)) for at in _places(body, b'"id"'))
+    found = (
+        match[1] for at, match in places if match and _IN_A_LIST.search(body[max(0, at - 256) : at])
+    )
+    return _as_text(dict.fromkeys(found))
 
 
 def newest_items_in(body: bytes) -> list[str]:
@@ -135,6 +166,7 @@ def top_of(body: bytes) -> BodyTop:
 
 def ids_in_answer(body: bytes) -> list[str]:
     """Return every id that an answer tells of."""
+    body = searchable(body)
     found = dict.fromkeys(_after(body, b'"id"', _QUOTED))
     found |= dict.fromkeys(_under_id_keys(body))
     for key in _FILE_KEYS:
@@ -162,6 +194,15 @@ def model_hint(text: bytes) -> str | None:
     """Return the first model that is named anywhere, as in the first line of a batch."""
     found = _MODEL.search(text)
     return None if found is None else found[1].decode("utf-8", "replace")
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    character = bytes((int(found[1], 16),))
+    return found[0] if character in b'"\\\x7f' else character
+
+
+def _has_clients_own(body: bytes) -> bool:
+    return any(body.find(key) >= 0 for key in (b'"metadata"', b'"attributes"', b'"variables"'))
 
 
 def _under_id_keys(body: bytes) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from llmproxy.batteries.owners.accounts import is_drained
 from llmproxy.batteries.owners.context import NOT_KEPT, NOT_MADE, CallContext
-from llmproxy.batteries.owners.ids import ids_in_answer, ids_named_in, reasoning_in
+from llmproxy.batteries.owners.ids import ids_in_answer, ids_named_in, reasoning_in, searchable
 from llmproxy.batteries.owners.learning import LearningClient
 from llmproxy.batteries.owners.refusals import (
     other_group,
@@ -140,4 +140,4 @@ def _all_of(text: bytes) -> list[str]:
 
 
 def _reasoning_and_named(text: bytes) -> list[str]:
-    return ids_named_in(text) + reasoning_in(text)
+    return ids_named_in(searchable(text)) + reasoning_in(text)

@@ -15,6 +15,7 @@ from llmproxy.batteries.owners.ids import (
     items_named_in,
     model_hint,
     place_of,
+    searchable,
 )
 from llmproxy.batteries.owners.learning import LearningClient
 from llmproxy.batteries.owners.listing import ListCall
@@ -83,6 +84,7 @@ class StoredCall:
         body = self._context.call.body
         named = list(self._place.ids)
         if isinstance(body, bytes) and body:
+            body = searchable(body)
             named += ids_named_in(body)
             named += items_named_in(body)
         return named
