@@ -324,11 +324,12 @@ class KeyWithheld(UpstreamError):
 
 
 class Untranslatable(UpstreamError):
-    """The endpoint's API cannot say what the call says, so it was not asked. Another may."""
+    """Its API cannot say what the call says. Another may; `again`: so may it, in other words."""
 
     source = "proxy"
     blame = "client"
     reason = "untranslatable"
+    again = False
 
 
 class Misconfigured(UpstreamError):

@@ -241,6 +241,8 @@ def _about_the_call(failure: UpstreamError, replay: Replay) -> Judgement:
     The prompt may be the reason of an empty answer, and a key that is not ours that of a refusal,
     so neither counts against an endpoint.
     """
+    if isinstance(failure, Untranslatable) and failure.again:
+        return Judgement(try_elsewhere=True, try_again_here=True, backoff_base_s=0.0)
     again = _untouched(failure, replay)
     was_sent_on = isinstance(failure, NoAnswer | KeyWithheld)
     return Judgement(try_elsewhere=again, costs_budget=again and was_sent_on)

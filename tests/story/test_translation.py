@@ -157,7 +157,7 @@ async def test_a_chat_call_is_asked_and_answered_over_messages():
     assert got.header("accept-encoding") is None
     assert json.loads(got.body) == {
         "model": "claude-opus-4-8",
-        "max_tokens": 8192,
+        "max_tokens": 32000,
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
     }
     assert reply.json["choices"][0]["message"]["content"] == "Hello"
@@ -233,3 +233,52 @@ async def test_what_speaks_the_dialect_gets_every_byte():
             reply = await ask(proxy.port, MESSAGES, body)
     assert vendor.received[0].body == body
     assert reply.json == ANTHROPICS
+
+
+# ---- a server that is not recognised
+
+
+def only(path, payload):
+    """A server that knows one path; it answers others as web frameworks do."""
+
+    def script(got, number):
+        if got.line.split()[1] == path:
+            return always(http(payload))(got, number)
+        return always(http({"detail": "Not Found"}, status=404))(got, number)
+
+    return script
+
+
+@bounded()
+async def test_a_server_without_the_path_of_a_dialect_is_asked_again_in_chat_and_from_then_on():
+    async with scripted(only(CHAT, chat("hello"))) as vendor:
+        config = config_for({"params": {"base_url": vendor.base_url}}, num_retries=0)
+        async with serve_proxy(config) as proxy:
+            first = await ask(proxy.port, MESSAGES, MESSAGE)
+            second = await ask(proxy.port, MESSAGES, MESSAGE)
+    assert [got.line.split()[1] for got in vendor.received] == [MESSAGES, CHAT, CHAT]
+    assert [reply.status for reply in (first, second)] == [200, 200]
+    assert first.json["content"] == [{"type": "text", "text": "hello"}]
+
+
+@bounded()
+async def test_a_server_that_is_not_recognised_and_speaks_messages_gets_the_clients_bytes():
+    async with scripted(only(MESSAGES, ANTHROPICS)) as vendor:
+        config = config_for({"params": {"base_url": vendor.base_url}})
+        async with serve_proxy(config) as proxy:
+            reply = await ask(proxy.port, MESSAGES, MESSAGE)
+    (got,) = vendor.received
+    assert (got.line.split()[1], json.loads(got.body)) == (MESSAGES, MESSAGE)
+    assert reply.json == ANTHROPICS
+
+
+@bounded()
+async def test_a_404_about_the_model_is_passed_on_and_says_nothing_about_the_dialect():
+    error = {"type": "not_found_error", "message": "model: claude-9"}
+    missing = always(http({"type": "error", "error": error}, status=404))
+    async with scripted(missing) as vendor:
+        config = config_for({"params": {"base_url": vendor.base_url}})
+        async with serve_proxy(config) as proxy:
+            reply = await ask(proxy.port, MESSAGES, MESSAGE)
+    assert reply.status == 404
+    assert {got.line.split()[1] for got in vendor.received} == {MESSAGES}

@@ -73,18 +73,17 @@ def _translate_failure(between: Between, failure: UpstreamError, body: bytes) ->
         failure.answer = _error_in_dialect(between, read)
 
 
-class TranslatedAnswer:
-    """A whole answer. It is read to its end, then translated."""
+class HeldAnswer:
+    """An answer that is read to its end before any of it is passed on."""
 
-    __slots__ = ("_between", "_response", "_taken", "content", "headers", "status")
+    __slots__ = ("_response", "_taken", "content", "headers", "status")
 
-    def __init__(self, between: Between, response: UpstreamResponse) -> None:
-        self._between = between
+    def __init__(self, response: UpstreamResponse, headers: Headers, content: Content) -> None:
         self._response = response
         self._taken = False
         self.status = response.status
-        self.headers = _headers(between, response, JSON)
-        self.content = Content(True, False, b"", None, True, response.content.request_id)
+        self.headers = headers
+        self.content = content
 
     @property
     def exhausted(self) -> bool:
@@ -101,7 +100,7 @@ class TranslatedAnswer:
             if len(body) > MAX_ANSWER_BYTES:
                 raise UpstreamFailed("an answer that is too long to be translated")
         self._taken = True
-        return self._translated(bytes(body))
+        return self.passed_on(bytes(body))
 
     async def chunk_by(self, moment: float, until: float, phase: Phase) -> bytes | None:
         """Return what `chunk` returns."""
@@ -116,7 +115,23 @@ class TranslatedAnswer:
         """Release the response."""
         self._response.close()
 
-    def _translated(self, body: bytes) -> bytes:
+    def passed_on(self, body: bytes) -> bytes:
+        """Return what the client gets of a body. Raises an UpstreamError."""
+        return body
+
+
+class TranslatedAnswer(HeldAnswer):
+    """A whole answer, translated."""
+
+    __slots__ = ("_between",)
+
+    def __init__(self, between: Between, response: UpstreamResponse) -> None:
+        content = Content(True, False, b"", None, True, response.content.request_id)
+        super().__init__(response, _headers(between, response, JSON), content)
+        self._between = between
+
+    def passed_on(self, body: bytes) -> bytes:
+        """Return the answer in the client's dialect. Raises an UpstreamError."""
         between, response = self._between, self._response
         asked = between.asked
         if response.content.encoding:
@@ -140,7 +155,8 @@ class TranslatedError(TranslatedAnswer):
 
     __slots__ = ()
 
-    def _translated(self, body: bytes) -> bytes:
+    def passed_on(self, body: bytes) -> bytes:
+        """Raise the failure, with the error in the client's dialect."""
         between, answer = self._between, Answer(self.status, self._response.headers, body)
         failure = failure_in(answer, between.endpoint)
         failure.answer = _error_in_dialect(between, answer)

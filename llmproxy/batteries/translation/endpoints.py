@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from llmproxy.batteries.translation.between import Between, in_dialect
 from llmproxy.batteries.translation.hub import Destination, Language, Question
 from llmproxy.batteries.translation.languages import LANGUAGES
-from llmproxy.batteries.translation.speaking import spoken_by, target_of
+from llmproxy.batteries.translation.speaking import spoken_by, supposed_of, target_of
+from llmproxy.batteries.translation.unspoken import DOUBTFUL, DoubtedAnswer
 from llmproxy.calls import Call, Headers
 from llmproxy.config import Config
 from llmproxy.errors import ClientError, Untranslatable
@@ -20,9 +21,8 @@ from llmproxy.operations.table import route_to
 from llmproxy.providers.base import Endpoint, Endpoints, InDialect
 from llmproxy.record import CallRecord
 from llmproxy.steps import Changed
+from llmproxy.streams import UpstreamResponse
 
-# Anthropic's API requires a bound. Most of its models write at least as much.
-DEFAULT_MAX_OUTPUT_TOKENS = 8192
 # They say something in the client's dialect alone, or would have the answer compressed.
 _OWN_HEADERS = frozenset(
     (b"anthropic-beta", b"anthropic-version", b"openai-beta", b"accept-encoding")
@@ -41,7 +41,11 @@ def with_translators(config: Config, endpoints: Endpoints) -> Endpoints:
             spoken_by(entry, endpoint) for entry, endpoint in zip(group.models, row, strict=True)
         ]
         policy = group.on_untranslatable or config.general_settings.on_untranslatable
-        native = frozenset[str]().union(*spoken)
+        supposed = [
+            supposed_of(entry, endpoint) for entry, endpoint in zip(group.models, row, strict=True)
+        ]
+        certain = [one - other for one, other in zip(spoken, supposed, strict=True)]
+        native = frozenset[str]().union(*certain)
         translating[group.model_group] = tuple(
             replace(
                 endpoint,
@@ -49,13 +53,17 @@ def with_translators(config: Config, endpoints: Endpoints) -> Endpoints:
                     endpoint=endpoint,
                     speaks=dialects,
                     drops=policy == "drop",
-                    max_output_tokens=entry.max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS,
+                    max_output_tokens=entry.max_output_tokens,
                     native=native,
+                    supposed=doubtful,
+                    unspoken=set(),
                 ),
             )
-            if not dialects.issuperset(LANGUAGES)
+            if doubtful or not dialects.issuperset(LANGUAGES)
             else endpoint
-            for entry, endpoint, dialects in zip(group.models, row, spoken, strict=True)
+            for entry, endpoint, dialects, doubtful in zip(
+                group.models, row, spoken, supposed, strict=True
+            )
         )
     return translating
 
@@ -89,29 +97,34 @@ def _refusal(message: str, param: str | None) -> Untranslatable:
 class EndpointTranslator(msgspec.Struct, frozen=True):
     """Translates calls for one endpoint.
 
-    `speaks`: the endpoint's dialects. `drops`: what cannot be said is left out, not refused.
-    `native`: the dialects that its group's endpoints speak: one of them may be given what a client
-    sends back.
+    `speaks`: the endpoint's dialects; of those in `supposed`, those that it turns out not to speak
+    are added to `unspoken`. `drops`: what cannot be said is left out, not refused. `native`: the
+    dialects that its group's endpoints speak: one of them may be given what a client sends back.
     """
 
     endpoint: Endpoint
     speaks: frozenset[str]
     drops: bool
-    max_output_tokens: int
+    max_output_tokens: int | None
     native: frozenset[str]
+    supposed: frozenset[str]
+    unspoken: set[str]
 
     def __str__(self) -> str:
-        pairs = [(name, target_of(name, self.speaks)) for name in LANGUAGES]
+        pairs = [(name, target_of(name, self.speaks - self.unspoken)) for name in LANGUAGES]
         return "; ".join(f"translates {name} to {to}" for name, to in pairs if to is not None)
 
     def __call__(self, call: Call, record: CallRecord) -> tuple[Call, InDialect | None]:
         """Translate a call, and note that in the record. Raises Untranslatable."""
         dialect, body = call.route.dialect.name, call.body
-        if dialect in self.speaks or call.method != "POST" or not isinstance(body, bytes):
+        is_certain = dialect not in self.supposed
+        if (dialect in self.speaks and is_certain) or not isinstance(body, bytes):
             return call, None
-        target = target_of(dialect, self.speaks)
-        if target is None or call.route.path != LANGUAGES[dialect].path:
+        if call.method != "POST" or call.route.path != LANGUAGES[dialect].path:
             return call, None
+        target = target_of(dialect, self.speaks - self.unspoken)
+        if target is None:
+            return call, None if is_certain else partial(self._doubted, dialect)
         if call.happens_once:
             raise self._refusal(_state_of(body), target)
         source, destination = LANGUAGES[dialect], LANGUAGES[target]
@@ -127,6 +140,12 @@ class EndpointTranslator(msgspec.Struct, frozen=True):
         question = replace(question, foreign_thinking=dialect not in self.native)
         between = Between(asked, self.endpoint, question, source, destination, _named(left_out))
         return asked, partial(in_dialect, between)
+
+    def _doubted(self, dialect: str, response: UpstreamResponse) -> UpstreamResponse:
+        """Return a response that shows whether the endpoint speaks a supposed dialect."""
+        if response.status not in DOUBTFUL:
+            return response
+        return DoubtedAnswer(response, partial(self.unspoken.add, dialect))
 
     def _destination(self, call: Call, record: CallRecord) -> Destination:
         endpoint = self.endpoint

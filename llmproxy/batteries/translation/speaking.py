@@ -12,8 +12,7 @@ from llmproxy.providers.base import Endpoint
 _EVERY = frozenset(LANGUAGES)
 _OPENAIS = frozenset(("chat", "responses"))
 _ANTHROPICS = frozenset(("messages",))
-# By the provider's name. Of a server that is not recognised it is not known what it speaks, so
-# nothing is translated for it; of the clouds it depends on the model.
+# By the provider's name; of the clouds it depends on the model.
 _SPOKEN = {
     "anthropic": _ANTHROPICS,  # its chat path ignores what it does not know
     "deepseek": frozenset(("chat",)),
@@ -35,6 +34,15 @@ def spoken_by(entry: ModelEntry, endpoint: Endpoint) -> frozenset[str]:
     if b"anthropic" in endpoint.prefix:
         return _ANTHROPICS  # a vendor's own copy of Anthropic's API, beside its other one
     return _SPOKEN.get(endpoint.provider.name, _OPENAIS)
+
+
+def supposed_of(entry: ModelEntry, endpoint: Endpoint) -> frozenset[str]:
+    """Return the dialects of which it is only supposed that an endpoint speaks them.
+
+    A server that is not recognised speaks chat; the rest shows when it is asked (unspoken.py).
+    """
+    known = entry.speaks is not None or endpoint.provider.name != "generic"
+    return frozenset() if known else spoken_by(entry, endpoint) - {"chat"}
 
 
 def target_of(dialect: str, speaks: frozenset[str]) -> str | None:

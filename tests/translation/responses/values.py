@@ -82,7 +82,7 @@ questions = st.builds(
     tools=st.lists(tools, max_size=3, unique_by=lambda tool: tool.name).map(tuple),
     tool_choice=maybe(choices),
     parallel_tool_calls=maybe(st.booleans()),
-    max_output_tokens=maybe(st.integers(1, 10**6)),
+    max_output_tokens=maybe(st.integers(16, 10**6)),
     temperature=maybe(st.sampled_from((0.0, 0.5, 1.0))),
     top_p=maybe(st.sampled_from((0.1, 1.0))),
     answer_format=maybe(formats),

@@ -26,12 +26,13 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         provider: The provider's name, such as `deepseek`.
         model: The endpoint's name for the model; None = the client's is passed on.
-        max_output_tokens: For a dialect that requires a bound where the client gives none.
+        max_output_tokens: For a dialect that requires a bound where the client gives none; None =
+            what its models can write.
     """
 
     provider: str
     model: str | None
-    max_output_tokens: int
+    max_output_tokens: int | None
 
 
 class WrittenQuestion(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 """What differs between Anthropic's models, by the version in their names.
 
 Source: Anthropic's "Troubleshooting thinking", "Thinking support, defaults, and rejected
-configurations by model" (November 2026), and its migration guide to 4.7 (sampling).
+configurations by model" (November 2026), its migration guide to 4.7 (sampling), and "Models
+overview" (output).
 """
 
 from __future__ import annotations
@@ -18,6 +19,15 @@ def version_of(model: str) -> tuple[int, int] | None:
         return None
     found = _VERSION.search(model)
     return NEWEST if found is None else (int(found[1]), int(found[2] or 0))
+
+
+def output_bound_of(model: str) -> int:
+    """Return how many tokens an answer may have that is given no bound: what each model of its
+    version can write."""
+    version = version_of(model) or NEWEST
+    if version < (3, 5):
+        return 4096
+    return 8192 if version < (3, 7) else 32_000
 
 
 def thinks_adaptively(model: str) -> bool:

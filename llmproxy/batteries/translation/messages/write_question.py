@@ -29,6 +29,7 @@ from llmproxy.batteries.translation.hub.freeform import SCHEMA, arguments_of, de
 from llmproxy.batteries.translation.losses import Losses
 from llmproxy.batteries.translation.messages.models import (
     always_thinks,
+    output_bound_of,
     refuses_sampling,
     thinks_adaptively,
     version_of,
@@ -59,7 +60,9 @@ def write_question(question: Question, destination: Destination) -> WrittenQuest
     """Write a request for an endpoint. Raises ClientError for arguments that are no JSON."""
     losses = Losses(question)
     model = destination.model or question.model or ""
-    max_tokens = question.max_output_tokens or destination.max_output_tokens
+    max_tokens = (
+        question.max_output_tokens or destination.max_output_tokens or output_bound_of(model)
+    )
     body: dict[str, object] = {} if question.model is None else {"model": question.model}
     body["max_tokens"] = max_tokens
     system = [part for turn in question.turns if turn.role is Role.SYSTEM for part in turn.parts]
