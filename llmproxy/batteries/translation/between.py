@@ -8,6 +8,7 @@ from time import time
 import msgspec
 from msgspec.structs import replace
 
+from llmproxy.batteries.translation.framing import EventCutter
 from llmproxy.batteries.translation.hub import (
     AnswerEvent,
     AnswerStarted,
@@ -18,7 +19,7 @@ from llmproxy.batteries.translation.hub import (
 from llmproxy.calls import Call
 from llmproxy.errors import Answer, Phase, UpstreamError, UpstreamFailed
 from llmproxy.operations.dialects.base import CONTENT, ERROR
-from llmproxy.operations.sse import fields, split_events
+from llmproxy.operations.sse import fields
 from llmproxy.pipeline.failover.answerless import failure_in, read_success
 from llmproxy.providers.base import Endpoint
 from llmproxy.providers.error_responses import readable_body
@@ -166,14 +167,13 @@ class TranslatedError(TranslatedAnswer):
 class TranslatedStream:
     """A stream, translated event by event.
 
-    `_held`: at the beginning, what came of an event that is not complete; None once there was
-    content, and the reader keeps that.
+    `_beginning`: cuts it as long as there was no content; None from then on, and the reader does.
     """
 
     __slots__ = (
+        "_beginning",
         "_between",
         "_ended",
-        "_held",
         "_reader",
         "_response",
         "_writer",
@@ -187,7 +187,7 @@ class TranslatedStream:
         self._response = response
         self._reader = between.destination.event_reader()
         self._writer = between.source.event_writer(between.question)
-        self._held: bytes | None = b""
+        self._beginning: EventCutter | None = EventCutter()
         self._ended = False
         self.status = response.status
         self.headers = _headers(between, response, EVENTS)
@@ -221,9 +221,7 @@ class TranslatedStream:
         """Write the rest of the stream to a sink as it arrives, at the sink's pace."""
         if self._ended:
             return
-        rest, self._held = self._held, None
-        if rest:
-            self._reader.read(rest)  # of an event that is not complete
+        self._read_rest()
         await self._response.pour(_TranslatingSink(sink, self._written), times, on_quiet)
         self._ended = True
         if (end := self._written(b"")) and not sink.write(end):
@@ -236,11 +234,12 @@ class TranslatedStream:
     def _translated(self, chunk: bytes) -> bytes:
         """Translate what came. Raises the failure that a stream begins with."""
         self._ended = not chunk
-        if self._held is None:
+        beginning = self._beginning
+        if beginning is None:
             return self._written(chunk)
-        events, rest = split_events(self._held + chunk)
-        if self._ended and rest:  # some vendors end with a bare JSON error
-            events, rest = [*events, rest], b""
+        events = beginning.cut(chunk)
+        if self._ended and (rest := beginning.take_rest()):  # some end with a bare JSON error
+            events.append(rest)
         written = b""
         provider, dialect = self._between.endpoint.provider, self._between.asked.route.dialect
         for number, event in enumerate(events):
@@ -252,11 +251,15 @@ class TranslatedStream:
                 raise failure
             written += self._written(event)
             if kind is CONTENT:
-                self._held = None
-                left = b"".join(events[number + 1 :]) + rest
-                return written + (self._written(left) if left else b"")
-        self._held = rest
+                left = b"".join(events[number + 1 :])
+                return written + (self._written(left) if left else b"") + self._read_rest()
         return written + (self._written(b"") if self._ended else b"")
+
+    def _read_rest(self) -> bytes:
+        """Give the reader what came of an event that is not complete: it cuts the stream now."""
+        beginning, self._beginning = self._beginning, None
+        rest = b"" if beginning is None else beginning.take_rest()
+        return self._written(rest) if rest else b""
 
     def _written(self, chunk: bytes) -> bytes:
         return self._writer.write(map(_with_time, self._reader.read(chunk)))

@@ -18,6 +18,7 @@ from llmproxy.batteries.translation.chat.answers import (
     finish_of,
 )
 from llmproxy.batteries.translation.failures import read_failure
+from llmproxy.batteries.translation.framing import EventCutter
 from llmproxy.batteries.translation.hub import (
     AnswerEvent,
     AnswerFailed,
@@ -69,17 +70,17 @@ class ChatEventReader:
     __slots__ = (
         "_call",
         "_called",
+        "_events",
         "_finish",
         "_late",
         "_parts",
-        "_rest",
         "_started",
         "_tokens",
         "_waiting",
     )
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._events = EventCutter()
         self._started = False
         self._parts = PartSequence()
         self._call: tuple[int, str] = (-1, "")
@@ -93,8 +94,7 @@ class ChatEventReader:
         """Return the events that are complete with these bytes. b"" = the stream has ended."""
         if not chunk:
             return self._end()
-        whole, self._rest = sse.split_events(self._rest + chunk)
-        return [event for one in whole for event in self._read_event(one)]
+        return [event for one in self._events.cut(chunk) for event in self._read_event(one)]
 
     def _read_event(self, event: bytes) -> list[AnswerEvent]:
         if sse.is_comment(event):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from llmproxy.batteries.translation.failures import read_failure
+from llmproxy.batteries.translation.framing import EventCutter
 from llmproxy.batteries.translation.hub import (
     AnswerEvent,
     AnswerFailed,
@@ -69,18 +70,17 @@ _event = msgspec.json.Decoder(_StreamedEvent)
 class MessagesEventReader:
     """Reads one stream. `_finish`: why the answer ends, and by which text, once that is told."""
 
-    __slots__ = ("_finish", "_parts", "_rest", "_tokens")
+    __slots__ = ("_events", "_finish", "_parts", "_tokens")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._events = EventCutter()
         self._parts = PartSequence()
         self._tokens: AnswerTokens | None = None
         self._finish: tuple[FinishReason, str | None] = (FinishReason.DONE, None)
 
     def read(self, chunk: bytes) -> list[AnswerEvent]:
         """Return the events that are complete with these bytes. b"" = the stream has ended."""
-        whole, self._rest = sse.split_events(self._rest + chunk)
-        return [event for one in whole for event in self._read_event(one)]
+        return [event for one in self._events.cut(chunk) for event in self._read_event(one)]
 
     def _read_event(self, event: bytes) -> list[AnswerEvent]:
         if sse.is_comment(event):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from llmproxy.batteries.translation.failures import read_failure
+from llmproxy.batteries.translation.framing import EventCutter
 from llmproxy.batteries.translation.hub import (
     AnswerEvent,
     AnswerFailed,
@@ -74,10 +75,10 @@ _DELTAS = {
 class ResponsesEventReader:
     """Reads one stream. Keeps what is not complete yet."""
 
-    __slots__ = ("_calls", "_item", "_parts", "_refuses", "_rest", "_started", "_waiting")
+    __slots__ = ("_calls", "_events", "_item", "_parts", "_refuses", "_started", "_waiting")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._events = EventCutter()
         self._started = False
         self._item: _ItemReader | None = None
         self._waiting: list[StreamEvent] = []  # of other items than the open one
@@ -87,10 +88,7 @@ class ResponsesEventReader:
 
     def read(self, chunk: bytes) -> list[AnswerEvent]:
         """Return the events that are complete with these bytes. b"" = the stream has ended."""
-        if chunk:
-            events, self._rest = sse.split_events(self._rest + chunk)
-        else:
-            events, self._rest = [self._rest], b""
+        events = self._events.cut(chunk) if chunk else [self._events.take_rest()]
         return [said for event in events for said in self._read(event)]
 
     def _read(self, event: bytes) -> Iterator[AnswerEvent]:
