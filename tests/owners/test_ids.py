@@ -1,6 +1,7 @@
 """Which ids a path, a body and an answer name."""
 
 import json
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -223,6 +224,22 @@ def test_an_id_cannot_be_hidden_and_what_clients_say_for_themselves_is_none(body
 def test_a_body_without_escapes_is_searched_as_it_is():
     body = json.dumps({"input": "h\u00e9llo", "file_id": "file-1"}, ensure_ascii=False).encode()
     assert searchable(body) is body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"input": "' + rb"\u0041" * 300_000 + b'"}',
+        b'{"metadata": {' + b'"a": "b", ' * 200_000,
+        b'"metadata": {"a' * 120_000,
+        b'{"input": "' + rb"\u003c\u00e9" * 150_000 + b'"}',
+    ],
+    ids=["escapes", "one that never ends", "many that never end", "escapes as Go writes them"],
+)
+def test_what_hides_ids_is_undone_at_the_speed_of_a_parser(body):
+    began = process_time()
+    searchable(body)
+    assert process_time() - began < 1.0
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ so `_id"` followed by a colon is a key. What is found may be something else than
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -41,13 +42,15 @@ ITEM_REFERENCE = b'"item_reference"'
 
 # What clients say for themselves: flat objects that an answer repeats. Not a vendor's ids.
 _CLIENTS_OWN = re.compile(
-    rb'"(?:metadata|attributes|variables)"\s*:\s*\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}', re.DOTALL
+    rb'"(?:metadata|attributes|variables)"\s*:\s*\{'
+    rb'(?:[^{}"]++|"(?:[^"\\]|\\.)*+"){0,256}+\}',
+    re.DOTALL,
 )
 # An object with nothing but an id: an item of a conversation, named without its type.
 _ALONE = re.compile(rb'\s*:\s*"([^"\\]{4,200})"\s*(?:,\s*"type"\s*:\s*null\s*)?\}')
 _IN_A_LIST = re.compile(rb'[\[,]\s*\{\s*(?:"type"\s*:\s*null\s*,\s*)?\Z')
-# Characters that need no escape, and that a client may escape all the same; not `"` and `\`.
-_ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
+# A letter, a digit or `-.:_` as an escape: nobody needs one, and it would hide an id or its key.
+_HIDING = re.compile(rb"\\u00(?:2[deDE]|3[0-9aA]|[46][1-9a-fA-F]|5[0-9aAfF]|7[0-9aA])")
 
 
 class StatePlace(msgspec.Struct, frozen=True):
@@ -78,8 +81,8 @@ def place_of(path: str) -> StatePlace | None:
 def searchable(body: bytes) -> bytes:
     """Return a body in which ids can be searched for: without needless escapes, which would hide
     one, and without what clients say for themselves (`metadata`), which may be anything."""
-    if body.find(b"\\u00") >= 0:
-        body = _ESCAPED.sub(_unescaped, body)
+    if body.find(b"\\u00") >= 0 and _HIDING.search(body):
+        body = _without_escapes(body)
     return _CLIENTS_OWN.sub(b"", body) if _has_clients_own(body) else body
 
 
@@ -196,9 +199,12 @@ def model_hint(text: bytes) -> str | None:
     return None if found is None else found[1].decode("utf-8", "replace")
 
 
-def _unescaped(found: re.Match[bytes]) -> bytes:
-    character = bytes((int(found[1], 16),))
-    return found[0] if character in b'"\\\x7f' else character
+def _without_escapes(body: bytes) -> bytes:
+    try:
+        read = json.loads(body, parse_int=str, parse_float=str)  # a number may be too long
+        return json.dumps(read, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    except (ValueError, RecursionError):
+        return body  # no endpoint can read it
 
 
 def _has_clients_own(body: bytes) -> bool:
