@@ -21,10 +21,32 @@ from llmproxy.operations import RESPONSES
 from llmproxy.providers.base import Endpoint
 
 CONTROL = frozenset((Opcode.PING, Opcode.PONG, Opcode.CLOSE))
+MAX_SMALL = 1000
+
+
+class HeldMessage:
+    """A message that is not complete. Its frames are as they came; of a thousand small ones, each
+    of which may be empty and costs memory all the same, one is made."""
+
+    __slots__ = ("_small", "frames")
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self._small = 0
+
+    def add(self, frame: Frame) -> None:
+        """Take the next frame."""
+        self.frames.append(frame)
+        self._small += 1
+        if self._small == MAX_SMALL:
+            joined = self.frames[-MAX_SMALL:]
+            whole = b"".join(bytes(part.data) for part in joined)
+            self.frames[-MAX_SMALL:] = [Frame(joined[0].opcode, whole, fin=frame.fin)]
+            self._small = 0
 
 
 class ClientMessages:
-    """The messages of one client. `_held`: the frames of a message that is not complete."""
+    """The messages of one client. `_held`: the one that is not complete."""
 
     __slots__ = ("_call", "_endpoint", "_held", "_whole")
 
@@ -32,7 +54,7 @@ class ClientMessages:
         self._call = call
         self._endpoint = endpoint
         self._whole = call.route.dialect is RESPONSES
-        self._held: list[Frame] = []
+        self._held = HeldMessage()
 
     def to_send(self, frame: Frame) -> tuple[list[Frame], bool]:
         """Return the frames that may be sent now, and whether they ask for a response.
@@ -43,10 +65,10 @@ class ClientMessages:
             return [frame], False
         if not self._whole:
             return [self._renamed(frame)], CREATE in bytes(frame.data)
-        self._held.append(frame)
+        self._held.add(frame)
         if not frame.fin:
             return [], False
-        frames, self._held = self._held, []
+        frames, self._held = self._held.frames, HeldMessage()
         if frames[0].opcode is not Opcode.TEXT:
             return frames, False
         message = b"".join(bytes(held.data) for held in frames)

@@ -17,7 +17,7 @@ from typing import Protocol, cast
 from msgspec.structs import replace
 from websockets.frames import CloseCode, Frame, Opcode
 
-from llmproxy.batteries.websockets.client_messages import CONTROL, ClientMessages
+from llmproxy.batteries.websockets.client_messages import CONTROL, ClientMessages, HeldMessage
 from llmproxy.batteries.websockets.events import error_event
 from llmproxy.batteries.websockets.meter import Meter, capacities_of
 from llmproxy.batteries.websockets.offer import Handshake, Offer, with_model
@@ -282,17 +282,17 @@ def speaks_none(error: GatewayError) -> bool:
 
 async def _first_message(peer: Peer) -> bytes | None:
     """Wait for a client's first message, and leave it where it is; None: it has left."""
-    frames: list[Frame] = []
+    held = HeldMessage()
     while events := await peer.next_events():
         for number, frame in enumerate(events, 1):
             if not isinstance(frame, Frame) or frame.opcode in CONTROL - {Opcode.CLOSE}:
                 continue
             if frame.opcode is Opcode.CLOSE:
                 return None
-            frames.append(frame)
+            held.add(frame)
             if frame.fin:
-                peer.put_back([*frames, *events[number:]])
-                return b"".join(bytes(part.data) for part in frames)
+                peer.put_back([*held.frames, *events[number:]])
+                return b"".join(bytes(part.data) for part in held.frames)
     return None
 
 
