@@ -297,3 +297,60 @@ async def test_a_messages_client_may_be_answered_over_responses():
     sent = json.loads(vendor.received[1].body)["input"]
     (item,) = [one for one in sent if one.get("type") == "reasoning"]
     assert (item["id"], item["encrypted_content"]) == ("rs_1", "gAAA")
+
+
+# ---- what the endpoint's own API has not, and answers that are cut
+
+
+@bounded()
+async def test_counting_tokens_goes_to_the_endpoint_that_can_count():
+    async with scripted(always(http({"input_tokens": 7}))) as vendor:
+        entries = [at(vendor, "openai", name="gpt"), at(vendor, "anthropic", name="claude")]
+        async with serve_proxy(config_for(*entries)) as proxy:
+            replies = [await ask(proxy.port, MESSAGES + "/count_tokens", MESSAGE) for _ in range(6)]
+    assert [reply.json for reply in replies] == [{"input_tokens": 7}] * 6
+    assert all(got.header("x-api-key") for got in vendor.received)
+
+
+@bounded()
+async def test_counting_tokens_is_not_found_where_nobody_counts():
+    async with scripted(always(http(chat("hello")))) as vendor:
+        async with serve_proxy(config_for(at(vendor, "openai", name="gpt"))) as proxy:
+            reply = await ask(proxy.port, MESSAGES + "/count_tokens", MESSAGE)
+            others = await ask(proxy.port, "/v1/embeddings", {"model": "gpt-4.1", "input": "Hi"})
+    assert (reply.status, reply.json["error"]["type"]) == (404, "not_found_error")
+    assert "`/v1/messages/count_tokens` is not translated for 'gpt'" in reply.body.decode()
+    assert others.status == 200
+    assert [got.line.split()[1] for got in vendor.received] == ["/v1/embeddings"]
+
+
+@bounded()
+async def test_a_call_that_the_bound_has_cut_is_left_out_of_a_whole_answer():
+    function = {"name": "weather", "arguments": '{"city": "Os'}
+    message = {"role": "assistant", "content": "Let me see."}
+    message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
+    choice = {"index": 0, "message": message, "finish_reason": "length"}
+    async with scripted(always(http({**chat("x"), "choices": [choice]}))) as vendor:
+        async with serve_proxy(config_for(at(vendor, "openai"))) as proxy:
+            reply = await ask(proxy.port, MESSAGES, MESSAGE)
+    assert reply.status == 200
+    assert reply.json["content"] == [{"type": "text", "text": "Let me see."}]
+    assert reply.json["stop_reason"] == "max_tokens"
+
+
+@bounded()
+async def test_a_last_event_without_an_empty_line_is_read():
+    events = [delta("hello"), delta(finish="stop").rstrip(b"\n")]
+    async with scripted(stream(*events)) as vendor:
+        async with serve_proxy(config_for(at(vendor, "openai"))) as proxy:
+            reply = await ask(proxy.port, MESSAGES, {**MESSAGE, "stream": True})
+    assert '"text":"hello"' in reply.body.decode()
+    assert reply.body.decode().endswith('event: message_stop\ndata: {"type":"message_stop"}\n\n')
+
+
+@bounded()
+async def test_an_overload_of_anthropics_has_its_type_in_messages():
+    async with scripted(always(http(error_body("busy"), status=529))) as vendor:
+        async with serve_proxy(config_for(at(vendor, "openai"), num_retries=0)) as proxy:
+            reply = await ask(proxy.port, MESSAGES, MESSAGE)
+    assert (reply.status, reply.json["error"]["type"]) == (529, "overloaded_error")

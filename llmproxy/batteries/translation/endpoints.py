@@ -118,9 +118,13 @@ class EndpointTranslator(msgspec.Struct, frozen=True):
         """Translate a call, and note that in the record. Raises Untranslatable."""
         dialect, body = call.route.dialect.name, call.body
         is_certain = dialect not in self.supposed
-        if (dialect in self.speaks and is_certain) or not isinstance(body, bytes):
+        if (dialect in self.speaks and is_certain) or dialect not in LANGUAGES:
             return call, None
+        if call.route.path != LANGUAGES[dialect].path and is_certain:
+            raise self._not_translated(call.route.path)
         if call.method != "POST" or call.route.path != LANGUAGES[dialect].path:
+            return call, None
+        if not isinstance(body, bytes):
             return call, None
         target = target_of(dialect, self.speaks - self.unspoken)
         if target is None:
@@ -170,6 +174,16 @@ class EndpointTranslator(msgspec.Struct, frozen=True):
             f"{named} cannot be translated for {self.endpoint.name!r}, which speaks {target}",
             lost[0] if lost else None,
         )
+
+    def _not_translated(self, path: str) -> Untranslatable:
+        """Return the refusal of an operation that only the client's dialect has."""
+        speaks = " and ".join(sorted(self.speaks))
+        refusal = _refusal(
+            f"`/v1/{path}` is not translated for {self.endpoint.name!r}, which speaks {speaks}",
+            None,
+        )
+        refusal.status, refusal.kind = 404, "not_found_error"
+        return refusal
 
     def _note(self, record: CallRecord, target: str, left_out: tuple[str, ...]) -> None:
         named = ", ".join(left_out[:MAX_NAMED])

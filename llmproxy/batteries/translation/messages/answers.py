@@ -29,6 +29,8 @@ FINISHES = {
     "pause_turn": FinishReason.PAUSED,
 }
 _FINISH_NAMES = {finish: name for name, finish in FINISHES.items() if name != "stop_sequence"}
+# Ends that may come within the arguments of a call.
+_CUT = (FinishReason.OUTPUT_LIMIT, FinishReason.CONTEXT_FULL, FinishReason.REFUSED)
 NO_TOKENS = AnswerTokens(input=0, output=0)
 
 
@@ -145,8 +147,11 @@ def may_be_shown(thinking: Thinking, question: Question) -> bool:
 
 
 def _blocks(answer: ModelAnswer, question: Question) -> Iterator[dict[str, object]]:
+    cut = answer.finish in _CUT
     for part in answer.parts:
         match part:
+            case ToolCall() if cut and not _is_object(part.arguments):
+                continue  # an end that came within its arguments: there is no call to be made
             case PlainText() | Refusal():
                 yield {"type": "text", "text": part.text}
             case Thinking():
@@ -162,12 +167,17 @@ def _blocks(answer: ModelAnswer, question: Question) -> Iterator[dict[str, objec
 
 
 def _input(arguments: str) -> msgspec.Raw:
-    text = arguments.strip() or "{}"
+    if not _is_object(arguments):
+        raise UnreadableAnswer("the arguments of a tool call are no JSON object")
+    return msgspec.Raw((arguments.strip() or "{}").encode())
+
+
+def _is_object(arguments: str) -> bool:
     try:
-        _object.decode(text)
+        _object.decode(arguments.strip() or "{}")
     except (msgspec.DecodeError, RecursionError):
-        raise UnreadableAnswer("the arguments of a tool call are no JSON object") from None
-    return msgspec.Raw(text.encode())
+        return False
+    return True
 
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
