@@ -282,3 +282,19 @@ async def test_a_404_about_the_model_is_passed_on_and_says_nothing_about_the_dia
             reply = await ask(proxy.port, MESSAGES, MESSAGE)
     assert reply.status == 404
     assert {got.line.split()[1] for got in vendor.received} == {MESSAGES}
+
+
+@bounded(60)
+async def test_a_vendor_that_does_not_stream_is_streamed_all_the_same():
+    async with scripted(always(http(chat("Hello")))) as vendor:
+        async with serve_proxy(config_for(at(vendor, "deepseek"))) as proxy:
+            client = anthropic.AsyncAnthropic(base_url=proxy.root, api_key="x", max_retries=0)
+            async with client.messages.stream(**MESSAGE) as running:
+                message = await running.get_final_message()
+            client = openai.AsyncOpenAI(base_url=proxy.base_url, api_key="x", max_retries=0)
+            async with client.responses.stream(model="gpt-4.1", input="Hi") as running:
+                response = await running.get_final_response()
+    assert (message.content[0].text, message.stop_reason) == ("Hello", "end_turn")
+    assert response.output_text == "Hello"
+    (first, second) = proxy.events.calls
+    assert first.record.answer.usage.output_tokens == second.record.answer.usage.output_tokens == 2

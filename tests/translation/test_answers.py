@@ -24,6 +24,7 @@ from llmproxy.batteries.translation.hub import (
     ToolCall,
     UnreadableAnswer,
 )
+from llmproxy.batteries.translation.hub.sequence import events_of as as_stream
 from llmproxy.batteries.translation.messages.language import MessagesLanguage
 from llmproxy.operations import CHAT, MESSAGES
 from llmproxy.operations.sse import event_of, split_events
@@ -69,6 +70,14 @@ def test_a_stream_is_read_as_it_was_written_however_it_arrives(
     assert DIALECTS[language.path].is_complete(stream)
     read = answer_of(read_in_pieces(language.event_reader(), stream, size))
     assert plain(read) == plain(answer)
+
+
+@every_language
+@given(answer=answers())
+def test_a_whole_answer_is_streamed_to_a_client_that_wants_a_stream(language, answer):
+    stream = language.event_writer(ASKED).write(as_stream(answer))
+    assert DIALECTS[language.path].is_complete(stream)
+    assert plain(answer_of(read_in_pieces(language.event_reader(), stream, 50))) == plain(answer)
 
 
 @both_ways

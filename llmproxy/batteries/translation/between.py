@@ -16,6 +16,7 @@ from llmproxy.batteries.translation.hub import (
     Question,
     UnreadableAnswer,
 )
+from llmproxy.batteries.translation.hub.sequence import events_of
 from llmproxy.calls import Call
 from llmproxy.errors import Answer, Phase, UpstreamError, UpstreamFailed
 from llmproxy.operations.dialects.base import CONTENT, ERROR
@@ -122,13 +123,18 @@ class HeldAnswer:
 
 
 class TranslatedAnswer(HeldAnswer):
-    """A whole answer, translated."""
+    """A whole answer, translated: into a stream if the client asked for one.
+
+    Some vendors stream some of their models only.
+    """
 
     __slots__ = ("_between",)
 
     def __init__(self, between: Between, response: UpstreamResponse) -> None:
-        content = Content(True, False, b"", None, True, response.content.request_id)
-        super().__init__(response, _headers(between, response, JSON), content)
+        streamed = between.question.stream and response.status < 400
+        content = Content(not streamed, streamed, b"", None, True, response.content.request_id)
+        content_type = EVENTS if streamed else JSON
+        super().__init__(response, _headers(between, response, content_type), content)
         self._between = between
 
     def passed_on(self, body: bytes) -> bytes:
@@ -143,6 +149,9 @@ class TranslatedAnswer(HeldAnswer):
             answer = between.destination.read_answer(body)
             if answer.created is None:
                 answer = replace(answer, created=int(time()))
+            if self.content.events:
+                writer = between.source.event_writer(between.question)
+                return writer.write(events_of(answer))
             return between.source.write_answer(answer, between.question)
         except UpstreamError as failure:
             _translate_failure(between, failure, body)

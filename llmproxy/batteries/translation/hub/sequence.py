@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from llmproxy.batteries.translation.hub.events import AnswerEvent, PartEnded, PartGrew, PartStarted
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from llmproxy.batteries.translation.hub.answer import ModelAnswer
+from llmproxy.batteries.translation.hub.events import (
+    AnswerEvent,
+    AnswerFinished,
+    AnswerStarted,
+    PartEnded,
+    PartGrew,
+    PartStarted,
+)
 from llmproxy.batteries.translation.hub.parts import PlainText, Refusal, Thinking, ToolCall
 
 
@@ -44,3 +56,23 @@ class PartSequence:
             return []
         self.open = None
         return [PartEnded(self._index)]
+
+
+def events_of(answer: ModelAnswer) -> Iterator[AnswerEvent]:
+    """Yield a whole answer as a stream, for a client that asked for one."""
+    yield AnswerStarted(answer.id, answer.model, answer.tokens, answer.created)
+    parts = PartSequence()
+    for part in answer.parts:
+        match part:
+            case PlainText() | Refusal():
+                yield from parts.begin(replace(part, text=""))
+                yield from parts.grow(text=part.text)
+            case ToolCall():
+                yield from parts.begin(replace(part, arguments=""))
+                yield from parts.grow(text=part.arguments)
+            case Thinking():
+                yield from parts.begin(replace(part, text="", signature=None, encrypted=None))
+                signature, encrypted = part.signature or "", part.encrypted or ""
+                yield from parts.grow(text=part.text, signature=signature, encrypted=encrypted)
+    yield from parts.end()
+    yield AnswerFinished(answer.finish, answer.tokens, answer.stop_text)
