@@ -300,6 +300,15 @@ def test_a_temperature_is_lost_where_the_model_takes_none(model, lost):
     assert messages_for(model, temperature=1)[1].lost == ()
 
 
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-opus-4-6"])
+def test_a_temperature_is_lost_where_the_model_is_told_to_think(model):
+    assert messages_for(model, temperature=0.2, reasoning_effort="high")[1].lost == ("temperature",)
+    body, written = messages_for(model, temperature=1, reasoning_effort="high")
+    assert written.lost == ()
+    assert "temperature" not in body
+    assert messages_for(model, temperature=0.2, reasoning_effort="none")[1].lost == ()
+
+
 def test_a_bound_is_added_where_the_client_gives_none():
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}]}).encode()
     written = write_messages(read_chat(body), ANTHROPIC)

@@ -74,8 +74,8 @@ def write_question(question: Question, destination: Destination) -> WrittenQuest
     if question.tools:
         body["tools"] = [_tool(tool) for tool in question.tools]
     _write_tool_choice(question, body)
-    _write_sampling(question, model, body, losses)
     _write_reasoning(question, model, body, losses)
+    _write_sampling(question, model, body, losses)
     _write_answer_format(question, body, losses)
     _write_shared(question, body, losses)
     if question.stream:
@@ -207,10 +207,15 @@ def _write_tool_choice(question: Question, body: dict[str, object]) -> None:
     body["tool_choice"] = written
 
 
+def _is_told_to_think(body: dict[str, object]) -> bool:
+    thinking = body.get("thinking")
+    return isinstance(thinking, dict) and thinking["type"] != "disabled"
+
+
 def _write_sampling(
     question: Question, model: str, body: dict[str, object], losses: Losses
 ) -> None:
-    refused = refuses_sampling(model)
+    refused = refuses_sampling(model) or _is_told_to_think(body)
     for name, most in (("temperature", 1.0), ("top_p", 1.0), ("top_k", None)):
         value = getattr(question, name)
         if value is None or (refused and value == most):
