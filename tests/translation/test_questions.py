@@ -309,6 +309,15 @@ def test_a_temperature_is_lost_where_the_model_is_told_to_think(model):
     assert messages_for(model, temperature=0.2, reasoning_effort="none")[1].lost == ()
 
 
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-opus-4-8"])
+def test_a_model_that_must_call_a_tool_is_not_told_to_think(model):
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    forced = {"tools": tools, "tool_choice": "required"}
+    body, written = messages_for(model, reasoning_effort="high", **forced)
+    assert "thinking" not in body
+    assert (written.lost, written.hints) == ((), ("reasoning_effort",))
+
+
 def test_a_bound_is_added_where_the_client_gives_none():
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}]}).encode()
     written = write_messages(read_chat(body), ANTHROPIC)

@@ -246,17 +246,20 @@ def _write_reasoning(
         elif adaptive or version_of(model) is None:
             body["thinking"] = {"type": "disabled"}
         return
+    forced = question.tool_choice is not None and question.tool_choice.kind in (
+        ToolChoiceKind.ANY,
+        ToolChoiceKind.NAMED,
+    )
     if adaptive:
-        body["thinking"] = {"type": "adaptive", **shown}
+        if forced:
+            losses.hinted_member("reasoning")
+        else:
+            body["thinking"] = {"type": "adaptive", **shown}
         if wanted.effort is not None:
             effort = "low" if wanted.effort == "minimal" else wanted.effort
             body["output_config"] = {"effort": effort}
         return
     budget = _budget(question)
-    forced = question.tool_choice is not None and question.tool_choice.kind in (
-        ToolChoiceKind.ANY,
-        ToolChoiceKind.NAMED,
-    )
     if budget is None or forced:  # with a forced tool the vendor refuses thinking
         losses.hinted_member("reasoning")
     else:
