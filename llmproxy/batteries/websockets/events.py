@@ -17,7 +17,7 @@ from llmproxy.providers.error_responses import readable_body
 from llmproxy.rules.body import peek, with_model
 
 CREATE = b'"response.create"'
-CREATED = b"response.created"
+CREATED, ITEM_DONE = b"response.created", b"response.output_item.done"
 # Realtime has `response.done` for whatever ends a response; Responses has a type for each end.
 ENDS = frozenset(
     (b"response.done", b"response.completed", b"response.incomplete", b"response.failed")

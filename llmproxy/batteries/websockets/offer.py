@@ -37,14 +37,14 @@ class Offer(msgspec.Struct, frozen=True):
 
     `request`: the same without what belongs to this connection. `protocols`: the subprotocols that
     the client offers. `model`: the one that its query names. `query`: without model and key.
-    `names_call`: it joins a WebRTC or SIP call, which lives in one account.
+    `joins`: the id of the WebRTC or SIP call that it joins, as in a path.
     """
 
     request: Request
     protocols: list[str]
     model: str | None
     query: bytes
-    names_call: bool
+    joins: str | None
 
 
 def offer_of(request: Request) -> Offer:
@@ -60,7 +60,7 @@ def offer_of(request: Request) -> Offer:
             headers.append((name, protocol.removeprefix(account).encode("latin-1")))
         else:
             protocols.append(protocol)
-    model, names_call, kept = None, False, []
+    model, joins, kept = None, None, []
     for parameter in request.query.split(b"&"):
         name, _, value = parameter.partition(b"=")
         if name.lower() in BARE_KEYS:
@@ -68,15 +68,14 @@ def offer_of(request: Request) -> Offer:
         elif name in (b"model", b"deployment"):
             model = model or _plain(value) or None
         elif parameter:
-            names_call |= name == b"call_id"
+            if name == b"call_id":
+                joins = quote(_plain(value), safe="") or None
             kept.append(parameter)
     # A key from the query may hold anything, line breaks included, which no header may.
     if _VISIBLE.fullmatch(key) and not any(name in KEY_HEADERS for name, _ in headers):
         headers.append((b"authorization", b"Bearer " + key.encode("ascii")))
     query = b"&".join(kept)
-    return Offer(
-        replace(request, headers=headers, query=query), protocols, model, query, names_call
-    )
+    return Offer(replace(request, headers=headers, query=query), protocols, model, query, joins)
 
 
 def with_model(query: bytes, model: str) -> bytes:

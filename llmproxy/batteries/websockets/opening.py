@@ -9,7 +9,6 @@ wrong afterwards is an `error` event.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
 from typing import Protocol, cast
@@ -17,6 +16,7 @@ from typing import Protocol, cast
 from msgspec.structs import replace
 from websockets.frames import CloseCode, Frame, Opcode
 
+from llmproxy.batteries.websockets.checks import MessageChecks, Unwritten
 from llmproxy.batteries.websockets.client_messages import CONTROL, ClientMessages, HeldMessage
 from llmproxy.batteries.websockets.events import error_event
 from llmproxy.batteries.websockets.meter import Meter, capacities_of
@@ -32,16 +32,14 @@ from llmproxy.errors import (
     ShuttingDown,
 )
 from llmproxy.operations import RESPONSES
+from llmproxy.operations.table import route_to
 from llmproxy.pipeline.failover import AttemptMaker
 from llmproxy.pipeline.relay import answer_headers
 from llmproxy.protocols import AskGroup, Client
 from llmproxy.record import CallRecord
-from llmproxy.routing import Group
+from llmproxy.routing import Group, Pool
 from llmproxy.runtime import Runtime
 from llmproxy.upstream import UpstreamClient
-
-# What only one account may know: ids of responses, files and conversations, sealed reasoning.
-NAMES_STATE = re.compile(rb'_ids?"|encrypted_content|"conversation"')
 
 
 class UpgradableClient(Client, Protocol):
@@ -142,12 +140,16 @@ class Opening:
 
     async def _serve(self, request: Request) -> None:
         """Serve the session by an endpoint of its group, or by the account that keeps what its
-        first message names (docs/decisions/048)."""
+        first message names, or the call that it joins (docs/decisions/048)."""
         runtime, record = self._runtime, self._record
         async with runtime.intake.read(request, record) as asked:
             call = self._as_session(asked, request)
         pool, stateful = runtime.callers.pool_of(call.caller), None
-        if runtime.owners is not None and NAMES_STATE.search(_bytes_of(asked.body)):
+        joined = self._offer.joins
+        if runtime.owners is not None and joined is not None:
+            there = replace(asked, route=route_to("realtime/calls/" + joined, "GET"))
+            stateful = runtime.owners.answering(there, pool)
+        elif runtime.owners is not None and call.route.dialect is RESPONSES:
             stateful = runtime.owners.answering(replace(asked, method="POST"), pool)
         del asked, request
         if stateful is None:
@@ -155,15 +157,15 @@ class Opening:
             return
         ended: list[GatewayError] = []
 
-        async def ask(_call: Call, group: Group, _client: Client, _record: CallRecord) -> None:
+        async def ask(_call: Call, group: Group, client: Client, _record: CallRecord) -> None:
             try:
-                await self._serve_in(call, group)
+                await self._serve_in(call, group, client)
             except GatewayError as error:
                 if self._session is None:
                     raise
                 ended.append(error)  # it had begun: no other account may be asked
 
-        await stateful(self._client, record, ask)
+        await stateful(Unwritten(), record, ask)
         if ended:
             raise ended[0]
 
@@ -172,13 +174,14 @@ class Opening:
             call,
             query=self._offer.query if call.route.dialect is RESPONSES else request.query,
             body=NoBody(),
-            bound_to_account=call.bound_to_account or self._offer.names_call,
+            bound_to_account=call.bound_to_account or self._offer.joins is not None,
             # The time to an upgrade says nothing about the time to an answer: it is noted where it
             # changes nothing (hedging/promptness.py).
             thinks=True,
         )
 
-    async def _serve_in(self, call: Call, group: Group) -> None:
+    async def _serve_in(self, call: Call, group: Group, found: Client | None = None) -> None:
+        """Serve the session in a group. `found`: hears that an endpoint has accepted it."""
         runtime, record = self._runtime, self._record
         record.group = group.name
         async with (
@@ -186,6 +189,8 @@ class Opening:
             runtime.admission.admit(call, record),
             self._asking(call, group)(call, group, record) as accepted,
         ):
+            if found is not None:
+                found.start(accepted.response.status, [], length=None)
             fallback = record.fallback
             await self._relay(
                 accepted, group if fallback is None else runtime.pool.groups[fallback]
@@ -205,7 +210,7 @@ class Opening:
         return self._runtime.asking_by(maker)
 
     async def _relay(self, accepted: Accepted, group: Group) -> None:
-        record, call = self._record, accepted.call
+        runtime, record, call = self._runtime, self._record, accepted.call
         answer = cast("UpgradeAnswer", accepted.response)
         record.answer.status = answer.status
         record.answer.request_id = answer.content.request_id
@@ -214,14 +219,19 @@ class Opening:
             headers = answer_headers(accepted, record)
             self._accept(headers, answer.peer.protocol.subprotocol)
         peer = cast("Peer", self._peer)
-        of_callers = self._runtime.callers.capacities()
+        of_callers = runtime.callers.capacities()
+        checks = None
+        if runtime.owners is not None and (call.caller is not None or has_several(runtime.pool)):
+            checks = MessageChecks(
+                runtime.owners, call, runtime.callers.pool_of(call.caller), record
+            )
         meter = Meter(capacities_of(call, group, accepted.endpoint, of_callers))
         session = self._session = Session(
             accepted,
             record,
             client=peer,
             upstream=answer.peer,
-            messages=ClientMessages(call, answer.endpoint),
+            messages=ClientMessages(call, answer.endpoint, checks),
             charge=meter.charge,
         )
         self._client.keep_call(session.client_left)
@@ -306,8 +316,9 @@ def _cancelling_this_task() -> Callable[[], None]:
     return cancel
 
 
-def _bytes_of(body: object) -> bytes:
-    return body if isinstance(body, bytes) else b""
+def has_several(pool: Pool) -> bool:
+    """Return whether a pool has several endpoints, which may be several accounts."""
+    return sum(len(group.states) for group in pool.groups.values()) > 1
 
 
 def _ignore(*_: object) -> None:

@@ -105,8 +105,14 @@ class Peer(asyncio.Protocol):
         self._on_events = on_events
         events, self._events = self._events, []
         on_events(events)
-        if not self.transport.is_closing():
+        behind = self.other is not None and self.other._stalled is not None
+        if not (behind or self.transport.is_closing()):
             self.transport.resume_reading()
+
+    def hold(self, events: list[Event]) -> None:
+        """Let these frames, and all that follow, wait for another `start`."""
+        self._on_events = None
+        self.put_back(events)
 
     async def next_events(self) -> list[Event]:
         """Return what has arrived, at least one frame; nothing when no more will come."""

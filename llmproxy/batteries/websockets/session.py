@@ -1,7 +1,8 @@
 """A session that an endpoint has accepted: frames go both ways as they came, until one end closes.
 
 No task is woken for a frame: it is written from within the read that brought it. An end that is
-behind stops the reading of the other one. The task of the call only waits for the end.
+behind stops the reading of the other one. The task of the call only waits for the end. Where ids
+have owners, a message that may name one waits until they are known, and so does what follows it.
 
 | the session ends because | the client gets | the endpoint gets |
 |---|---|---|
@@ -22,6 +23,7 @@ from math import inf
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import Event
 
+from llmproxy.batteries.websockets.checks import Learner
 from llmproxy.batteries.websockets.client_messages import ClientMessages
 from llmproxy.batteries.websockets.events import added, error_event
 from llmproxy.batteries.websockets.peer import Peer, closed
@@ -54,11 +56,13 @@ class Session:
     """One session, from its first frame to its end.
 
     `charge`: called with the usage of each response. `_over`: its result is how the session ended.
+    `_checking`: the message that waits for what is known of its ids.
     """
 
     __slots__ = (
         "_accepted",
         "_charge",
+        "_checking",
         "_client",
         "_draining",
         "_messages",
@@ -87,6 +91,7 @@ class Session:
         self._charge = charge
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._responses = Responses()
+        self._checking: asyncio.Task[None] | None = None
         self._draining = False
         self._mid_message = False  # the client has got a part of a message
 
@@ -114,6 +119,8 @@ class Session:
             stuck_s = LINGER_S
             raise ShuttingDown(SHUTTING_DOWN, retry_after_s=1) from None
         finally:
+            if self._checking is not None:
+                self._checking.cancel()
             upstream.close(CloseCode.GOING_AWAY)
             await closed(upstream, LINGER_S)
             await closed(client, stuck_s)
@@ -133,24 +140,47 @@ class Session:
     # ---- frames
 
     def _from_client(self, events: list[Event]) -> None:
-        for frame in events:
+        for number, frame in enumerate(events, 1):
             if not isinstance(frame, Frame):
                 continue
             if frame.opcode is Opcode.CLOSE:
                 self._closed_by(self._upstream, frame)
                 return
             try:
-                frames, is_request = self._messages.to_send(frame)
+                frames, is_request, to_check = self._messages.to_send(frame)
             except ClientError as error:
                 self._tell(error)
                 continue
-            if is_request:
-                self._responses.asked()
-            for passed in frames:
-                self._upstream.send(passed)
+            if to_check is not None:
+                self._client.hold(events[number:])
+                checked = self._pass_on_checked(frames, to_check, is_request=is_request)
+                self._checking = asyncio.create_task(checked)
+                return
+            self._pass_on(frames, None, is_request=is_request)
         broken = self._client.protocol.parser_exc
         if broken is not None and not isinstance(broken, EOFError):
             self._end(_protocol_error(self._client))
+
+    def _pass_on(self, frames: list[Frame], learner: Learner | None, *, is_request: bool) -> None:
+        if is_request:
+            self._responses.asked(learner)
+        for frame in frames:
+            self._upstream.send(frame)
+
+    async def _pass_on_checked(
+        self, frames: list[Frame], message: bytes, *, is_request: bool
+    ) -> None:
+        """Pass a message on if the client may use what it names; then go on with what followed."""
+        checks, learner = self._messages.checks, None
+        try:
+            if checks is not None:
+                learner = await checks.check(message)
+            self._pass_on(frames, learner, is_request=is_request)
+        except ClientError as error:
+            self._tell(error)
+        finally:
+            if not self._over.done():
+                self._client.start(self._from_client)
 
     def _from_upstream(self, events: list[Event]) -> None:
         client = self._client
