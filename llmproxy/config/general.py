@@ -117,8 +117,9 @@ class GeneralSettings(Section):
     )
     on_untranslatable: OnUntranslatable = Field(
         default="refuse",
-        description="Where a call is translated, and the dialect of an endpoint cannot say some "
-        "member: `refuse` does not ask the endpoint, `drop` names it in `x-llmproxy-dropped`.",
+        description="What to do when a call is translated and the endpoint's dialect has no way to "
+        "say a member of it. `refuse`: do not ask this endpoint. `drop`: leave the member out, and "
+        "name it in the header `x-llmproxy-dropped`.",
     )
     strategy: Strategy = Field(
         default="weighted",
@@ -129,8 +130,8 @@ class GeneralSettings(Section):
     affinity: Affinity = Field(
         default="prompt_cache",
         description="Which calls prefer the endpoint that served their conversation last, while it "
-        "has room. `prompt_cache`: those whose prompt is long enough for the vendor's cache; "
-        "`session`: all of a session or user, as well; `off`: none.",
+        "has room. `prompt_cache`: those whose prompt is long enough for the vendor's cache. "
+        "`session`: also short ones; a session or a user counts as a conversation. `off`: none.",
     )
     queue: Annotated[Queue, BeforeValidator(checks.nothing_is_empty)] = Field(
         default_factory=Queue, description="Waiting for capacity at an endpoint."

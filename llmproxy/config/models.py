@@ -151,8 +151,8 @@ class ModelEntry(Section):
     speaks: tuple[Literal["chat", "messages", "responses"], ...] | None = Field(
         default=None,
         min_length=1,
-        description="The dialects that it understands; calls in others are translated. Default: "
-        "those of its provider.",
+        description="The dialects that it understands: `chat`, `responses`, `messages`. Calls in "
+        "another dialect are translated. Default: those of its provider.",
     )
     rename: Mapping[Text, Text] = Field(
         default_factory=dict,
@@ -169,7 +169,8 @@ class ModelEntry(Section):
     max_output_tokens: Count | None = Field(
         default=None,
         description="Lowers `max_tokens`, `max_completion_tokens` and `max_output_tokens` of calls "
-        "to this number. A call without one gets none: add it to `defaults`.",
+        "to this number. A call without one gets none (add it to `defaults`), unless it is "
+        "translated to `messages`, which requires one.",
     )
     overrides: Mapping[Text, Any] = Field(
         default={}, description="Parameters that it always gets, in place of the client's."
@@ -237,7 +238,8 @@ class ModelGroup(Section):
     )
     on_untranslatable: OnUntranslatable | None = Field(
         default=None,
-        description="Default: `general_settings.on_untranslatable`.",
+        description="What to do with what cannot be translated for an endpoint. Default: "
+        "`general_settings.on_untranslatable`.",
     )
     strategy: Strategy | None = Field(
         default=None,
@@ -245,7 +247,9 @@ class ModelGroup(Section):
         "Default: `general_settings.strategy`.",
     )
     affinity: Affinity | None = Field(
-        default=None, description="The same as, and by default, `general_settings.affinity`."
+        default=None,
+        description="Which calls prefer the endpoint that served their conversation last. Default: "
+        "`general_settings.affinity`.",
     )
     fallbacks: tuple[Text, ...] = Field(
         default=(),

@@ -97,6 +97,7 @@ async def test_what_show_prints_is_itself_a_good_config(tmp_path):
 @bounded()
 async def test_the_example_needs_only_its_keys():
     keys = ["AZURE_EAST_KEY", "AZURE_WEST_KEY", "OPENAI_API_KEY", "GROQ_API_KEY"]
+    keys += ["ANTHROPIC_API_KEY"]
 
     assert (await command("check", str(EXAMPLE), environ=dict.fromkeys(keys, "k"))).status == 0
 
@@ -120,7 +121,7 @@ async def test_the_example_is_still_good_with_all_that_it_only_mentions(tmp_path
         mentioned = mentioned.replace(comment, line)
     (tmp_path / "all.yaml").write_text(mentioned)
     keys = ["AZURE_EAST_KEY", "AZURE_WEST_KEY", "OPENAI_API_KEY", "GROQ_API_KEY"]
-    keys += ["TEAM_A_KEY", "REDIS_PASSWORD"]
+    keys += ["ANTHROPIC_API_KEY", "TEAM_A_KEY", "REDIS_PASSWORD"]
 
     said = await command("check", "all.yaml", cwd=tmp_path, environ=dict.fromkeys(keys, "k"))
 

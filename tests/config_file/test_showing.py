@@ -14,7 +14,8 @@ from llmproxy.config import Config
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "llmproxy.example.yaml"
 SECRET = "sk-tell-nobody"
-KEYS = dict.fromkeys(["AZURE_EAST_KEY", "AZURE_WEST_KEY", "OPENAI_API_KEY", "GROQ_API_KEY"], SECRET)
+VENDORS = ("AZURE_EAST", "AZURE_WEST", "OPENAI_API", "GROQ_API", "ANTHROPIC_API")
+KEYS = {f"{vendor}_KEY": SECRET for vendor in VENDORS}
 
 SECRETIVE = f"""\
 model_groups:
@@ -82,7 +83,7 @@ def test_a_value_that_looks_like_a_reference_survives_being_shown():
 def test_the_example_is_a_config():
     config = load_config(EXAMPLE, KEYS)
 
-    assert [group.model_group for group in config.model_groups] == ["gpt-4.1", "llama", "*"]
+    assert [group.model_group for group in config.model_groups] == ["gpt-4.1", "llama", "best", "*"]
     assert EXAMPLE.read_text().startswith(
         "# yaml-language-server: $schema=docs/llmproxy.schema.json"
     )

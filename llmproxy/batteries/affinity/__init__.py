@@ -1,7 +1,7 @@
-"""Conversations stay at the endpoint that has their prompt cached (decision 049).
+"""Keeps conversations at the endpoint that has their prompt cached (decision 049).
 
-The only module of this package that others import. Without it, calls are shared as the strategy
-says, whatever they are about.
+The only module of this package that others import. Without it, all calls are shared as the
+strategy says.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ __all__ = ["CacheRules", "GroupAffinity", "affinity_of", "rules_of"]
 
 def affinity_of(entry: ModelGroup, settings: GeneralSettings, group: Group) -> GroupAffinity | None:
     """Return the affinity of a group whose endpoints are those of a config; None = no call
-    prefers an endpoint. What the group knows of its conversations stays."""
+    prefers an endpoint. The group keeps what it knows of its
+    conversations."""
     known = group.affinity
     affinity = known if isinstance(known, GroupAffinity) else GroupAffinity()
     mode = entry.affinity or settings.affinity

@@ -1,4 +1,4 @@
-"""Which endpoints of a tier got more than their share, because conversations prefer them."""
+"""Counts which endpoints of a tier got more than their share, because conversations prefer them."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class TierBalance:
             self._at = now
 
     def give(self, got: Sequence[float], shares: Sequence[float], calls: float = 1.0) -> None:
-        """Count calls. `got`: who got them, in parts; `shares`: who was to get them."""
+        """Count calls. `got`: the part that each place got; `shares`: the part that it was due."""
         due, given = calls / sum(shares), calls / sum(got)
         for place, share in enumerate(shares):
             self._due[place] += share * due
             self._ahead[place] += got[place] * given - share * due
 
     def is_ahead(self, place: int, by: float, slack: float = 0.0) -> bool:
-        """Return whether a place got more than its share: `by` so much of it, and `slack` calls."""
+        """Return whether a place got more than its share, by `by` of it and `slack` calls."""
         return self._ahead[place] > by * self._due[place] + slack + 1e-6
 
     def least_ahead(self, places: Sequence[int]) -> int:

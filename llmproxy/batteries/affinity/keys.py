@@ -1,7 +1,7 @@
-"""What names a conversation: an id that the client sends, else a hash of its beginning.
+"""The key of a conversation: an id that the client sends, else a hash of its beginning.
 
-A key only decides which endpoint is preferred, so two conversations may share one: nothing is lost
-but balance. All turns of a conversation must have the same one.
+A key only decides which endpoint is preferred, so two conversations may share one: only balance
+suffers. All turns of a conversation must have the same one.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _opening(items: list[msgspec.Raw]) -> tuple[list[msgspec.Raw], bool]:
 
 
 def _sample(value: msgspec.Raw) -> bytes:
-    """Return what of a value counts. Clients move `cache_control` on as a conversation grows."""
+    """Return the bytes of a value that are hashed: without `cache_control`, which clients move."""
     text = bytes(value)
     if text.find(b'"cache_control"') >= 0:
         text = _CACHE_CONTROL.sub(b"", text)

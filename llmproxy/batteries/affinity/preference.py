@@ -1,7 +1,7 @@
 """The affinity of a group: a call of a conversation prefers the endpoint that served the last one.
 
 It is only a preference. Whether an endpoint takes a call (health, limits, exclusions), in which
-order tiers are asked and what the strategy gives away are decided before, and hold.
+order tiers are asked and how the strategy shares calls is decided before, and holds.
 
     a call                                          goes, within its tier, to
     ---------------------------------------------   -------------------------------------------
@@ -15,7 +15,7 @@ order tiers are asked and what the strategy gives away are decided before, and h
     of no conversation, or a short prompt           whose turn it is, of those that are not ahead
                                                     by more than 4 %
 
-What the first line takes from the weights, the others give back.
+The first line bends the weights; the others make up for it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ INPUT_PARTS, OUTPUT_PARTS = 3, 1
 # A new conversation counts as so many calls, because its other turns go the same way.
 BEGIN_COUNTS = 5.0
 MAX_AHEAD = 0.04  # of its share: an endpoint that is more ahead gets no calls without a preference
-# So much more an endpoint may be ahead, and in calls, where instances must agree.
+# How far an endpoint may be ahead where instances must agree: of its share, and in calls.
 LOOSE_AHEAD, LOOSE_SLACK = 0.1, 10.0
 # Why an endpoint was preferred, for a call's trace.
 KEPT = "served the conversation last"

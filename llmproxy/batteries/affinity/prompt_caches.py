@@ -1,4 +1,4 @@
-"""What vendors' prompt caches keep, as far as it decides where a call is best sent.
+"""The rules of vendors' prompt caches: what they keep, and for how long.
 
 Sources: docs/facts/upstreams.md, "Prompt caches".
 """

@@ -1,4 +1,4 @@
-"""The identities that a config names: checked with it, and kept from one config to the next."""
+"""Checks the identities that a config names, and keeps their tokens from one config to the next."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 ANTHROPIC_HOST = "api.anthropic.com"  # it takes keys only
 IDENTITY = re.compile(r"(aws|google)(?::(.+))?")
-# Where an identity is known: at the cloud, and at Anthropic's own API there.
+# Providers that accept an identity: the cloud, and Anthropic's own API there.
 PROVIDERS_OF = {"aws": ("bedrock", "anthropic"), "google": ("vertex", "anthropic")}
 # The extra of each kind of identity, its package, and the module that it brings.
 EXTRAS = {
@@ -138,7 +138,7 @@ class CloudCredentials:
                     yield Problem(file, 0, f"{where}: {found}", remedy, (*path, place))
 
     def _wrong(self, endpoint: Endpoint, key: str) -> Iterator[tuple[str, str, str]]:
-        """Yield what is wrong with an endpoint's identity and address, the remedy, and the key."""
+        """Yield each problem of an endpoint's identity or address, its remedy, and its key."""
         provider, source = endpoint.provider.name, endpoint.token_source
         kind = key
         if source is not None and key == "credentials":

@@ -1,4 +1,4 @@
-"""A value that ends, such as a token: renewed ahead of its end, in a thread, once for all calls.
+"""A value that expires, such as a token: renewed before that, in a thread, once for all calls.
 
 The libraries of the clouds block, so they never run on the event loop. While a value is valid, no
 call waits for the next one.
@@ -18,12 +18,12 @@ from llmproxy.errors import CredentialRejected
 T = TypeVar("T")
 
 RETRY_S = 5.0  # after a renewal that failed while the old value is still valid
-PATIENCE_S = 10.0  # of a call without a valid value
+PATIENCE_S = 10.0  # how long a call without a valid value waits
 MAX_WHY_CHARS = 200
 
 
 class Lasting(NamedTuple, Generic[T]):
-    """A value, the moment from which it is renewed, and its end. Both in Unix seconds."""
+    """A value, the time from which it is renewed, and when it expires. Both in Unix seconds."""
 
     value: T
     renew_at: float

@@ -1,7 +1,7 @@
-"""What Azure, Bedrock and Vertex AI want of a request: a token or a signature, and its address.
+"""Adds to requests what Azure, Bedrock and Vertex AI need: a token or a signature, and their path.
 
-Each is the `authorize` of an endpoint: it gets a request as any OpenAI-like endpoint would be sent
-it. Equal endpoints of two configs have equal ones, so that a reload keeps their state.
+Each class is the `authorize` of an endpoint: it gets the request that any endpoint with OpenAI's
+API would get. Equal endpoints of two configs have equal ones, so that a reload keeps their state.
 Sources: docs/facts/upstreams.md, "Amazon Bedrock" and "Vertex AI".
 """
 
@@ -157,7 +157,7 @@ class VertexRequests(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=16)
 def _versioned(version: bytes, without: tuple[str, ...] = ()) -> Edit:
-    """Return the edit of a body that has its version in it, where a client does not say so."""
+    """Return the edit that adds `anthropic_version` to a body without one."""
     name = FIRST_AT_VERTEX if version == FIRST_VERSION else version
     return Edit(drop=frozenset(without), defaults=(("anthropic_version", b'"%b"' % name),))
 

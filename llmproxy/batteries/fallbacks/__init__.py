@@ -1,4 +1,4 @@
-"""Fallbacks between model groups: others are asked where one could not serve a call (decision 052).
+"""Fallbacks between model groups: asks others if a group could not serve a call (decision 052).
 
 The only module of this package that others import. Without it, a config with fallbacks is refused.
 """

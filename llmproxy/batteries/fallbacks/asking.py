@@ -16,7 +16,7 @@ from llmproxy.steps import FellBack
 
 
 def with_fallbacks(ask: AskGroup, config: Config, pool: Pool) -> AskGroup:
-    """Return what also asks the fallbacks of a config; `ask` itself if there are none."""
+    """Return a function that also asks the fallbacks of a config; `ask` itself if it has none."""
     followers = followers_of(config, pool)
     if not followers:
         return ask

@@ -1,4 +1,4 @@
-"""From one group to the next, where the operator has named groups to fall back on.
+"""Decides which group follows one that has failed. Pure rules.
 
 A call leaves a group only when the group could not serve it at all, or rejects it for a reason that
 the operator has named groups for: it is too long, or a content filter refused it. A call that may
@@ -23,8 +23,8 @@ from llmproxy.routing import Group, Pool
 
 
 class Followers(msgspec.Struct, frozen=True):
-    """The groups that follow one. `after_rejection`: by the code of a rejection that they may not
-    share."""
+    """The groups that follow one. `after_rejection`: those that may accept what it has rejected,
+    by the code of the rejection."""
 
     usual: tuple[Group, ...] = ()
     after_rejection: Mapping[str, tuple[Group, ...]] = {}

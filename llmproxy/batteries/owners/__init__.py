@@ -1,5 +1,5 @@
-"""Files, batches, stored responses and all else that accounts keep under ids: which account keeps
-what, and how a call that names an id gets there (docs/decisions/048).
+"""Remembers which account keeps which file, batch, stored response or other thing with an id, and
+sends calls that name an id to its account (docs/decisions/048).
 
 Other packages import only this module. redis-py and sqlite3 are imported when a store needs them.
 """

@@ -1,4 +1,4 @@
-"""Which calls keep or name something that one account keeps, and what answers them."""
+"""Decides which calls create, name or list what accounts keep, and what answers them."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class StateOwners:
     def _mentions(
         self, call: Call, body: bytes, group: Group, accounts: Accounts
     ) -> Mentions | None:
-        """Return what a call names and creates; None if its answer may come from any endpoint, and
-        need not be read."""
+        """Return what a call names and creates; None if any endpoint may answer it and the answer
+        need not be searched for ids."""
         dialect, stored = call.route.dialect, call.route.operation.stored
         several = accounts.in_group(group) > 1
         body = searchable(body)

@@ -1,4 +1,4 @@
-"""One call, what is known of the accounts that it may use, and what is learned from its answer."""
+"""One call with the accounts that it may use: finds owners, and learns from the answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_MADE = "another account made what the call brings"
 
 
 class CallContext(msgspec.Struct, frozen=True):
-    """What the answering of one call works with."""
+    """What is needed to answer one call."""
 
     call: Call
     pool: Pool
@@ -67,9 +67,9 @@ class CallContext(msgspec.Struct, frozen=True):
         *,
         caller: str | None,
     ) -> LearningClient:
-        """Return a client that notes the ids of an answer for the account that gives it.
+        """Return a client that notes the ids in an answer as those of the account that answers.
 
-        `caller`: whose they are; None: nobody's.
+        `caller`: to whom they belong; None: nobody.
         """
 
         def learn(text: bytes) -> None:
@@ -82,7 +82,7 @@ class CallContext(msgspec.Struct, frozen=True):
         return LearningClient(client, learn, located)
 
     def _note(self, ids: Collection[str], record: CallRecord, caller: str | None) -> None:
-        """Note that the account of the endpoint that answers keeps these."""
+        """Note that the account of the endpoint that answered keeps these ids."""
         group = record.fallback or record.group
         owner = self.accounts.owner_of(group, record.endpoint, caller)
         if owner is None:

@@ -1,9 +1,9 @@
-"""Which ids a call names, and which ones an answer tells of. Pure rules over bytes.
+"""Finds the ids in calls and in answers. Pure rules over bytes.
 
 A body is searched for the keys under which vendors write ids (`id`, `*_id`, `*_ids`, `*_file`,
 `container`, `conversation`); it is never decoded. Inside a JSON string a quotation mark is escaped,
-so `_id"` followed by a colon is a key. What is found may be something else than an id of an account
-(a `call_id`, a client's own metadata): it counts only if it is known.
+so `_id"` followed by a colon is a key. A value that is found may be no id of an account (a
+`call_id`, a client's own metadata): in a call it counts only if the registry knows it.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def top_of(body: bytes) -> BodyTop:
 
 
 def ids_in_answer(body: bytes) -> list[str]:
-    """Return every id that an answer tells of."""
+    """Return every id in an answer."""
     body = searchable(body)
     found = dict.fromkeys(_after(body, b'"id"', _QUOTED))
     found |= dict.fromkeys(_under_id_keys(body))

@@ -1,7 +1,7 @@
-"""Clients in front of the client's: one learns which ids an answer tells of, one keeps the answer.
+"""Clients in place of the call's client: one learns the ids in an answer, one keeps the answer.
 
-Learning costs a search per piece of a JSON answer, and per event of a stream that may tell of an
-id. Bytes pass on first, and unchanged.
+Learning costs one search of a whole JSON answer, and one of each event that may hold an id. The
+bytes pass unchanged.
 """
 
 from __future__ import annotations

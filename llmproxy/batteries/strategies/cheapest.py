@@ -1,4 +1,4 @@
-"""The strategy `cheapest`: an expensive endpoint gets what the cheaper ones have no room for."""
+"""The strategy `cheapest`: an expensive endpoint gets the calls for which cheaper ones are full."""
 
 from __future__ import annotations
 

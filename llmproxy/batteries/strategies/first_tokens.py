@@ -1,4 +1,4 @@
-"""How long an endpoint takes to its first token, and the checkout that measures it.
+"""The time that an endpoint takes to its first token, and the checkout that measures it.
 
 The average is that of Finagle and Linkerd, "peak EWMA": a slow answer counts at once and in full;
 faster ones bring the average down again with time.
@@ -18,8 +18,8 @@ class FirstTokens:
     """The moving average of the times to an endpoint's first token, in seconds. Mutable.
 
     It makes the endpoint's checkouts, and learns from them. `is_known`: it has answered.
-    `average_s`: after its last answer, whenever that was. `_silent_since`: since when it lets
-    attempts wait without an answer to any of them.
+    `average_s`: after its last answer, whenever that was. `_silent_since`: since when attempts
+    wait and none of them has been answered.
     """
 
     __slots__ = ("_at", "_silent_since", "_waiting", "average_s", "is_known")

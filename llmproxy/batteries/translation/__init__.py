@@ -1,8 +1,8 @@
-"""Translation between the dialects: a call goes to endpoints that do not speak its dialect.
+"""Translates calls for endpoints that do not speak their dialect, and the answers back.
 
-The only module of this package that others import. Rules over typed values: the values are in
-`hub`, each dialect has a package with its readers and writers, and `endpoints` and `between` put
-them into an attempt. See docs/decisions/047.
+The only module of this package that others import. The typed values that all dialects share are in
+`hub`; each dialect has a package with its readers and writers of them; `endpoints` and `between`
+put these into an attempt. See docs/decisions/047.
 """
 
 from llmproxy.batteries.translation.endpoints import notes_of, with_translators

@@ -1,4 +1,4 @@
-"""The answer of an endpoint, as it is read in the client's dialect: whole or streamed."""
+"""Translates an endpoint's answer, whole or streamed, into the client's dialect."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OF_THE_BODY = frozenset((b"content-type", b"content-length", b"content-encoding
 
 
 class Between(msgspec.Struct, frozen=True):
-    """What stands between an endpoint's answer and the client: `asked` is the translated call.
+    """What is needed to translate the answer to one call. `asked`: the translated call.
 
     `source`: how the client speaks; `destination`: how the endpoint does. `notes`: headers of ours.
     """
@@ -66,7 +66,7 @@ def _error_in_dialect(between: Between, error: Answer) -> Answer:
 def _translate_failure(between: Between, failure: UpstreamError, body: bytes) -> None:
     """Translate the answer of a failure that came with a success status. `body`: the error's.
 
-    What only lacks an answer says nothing that could be translated.
+    A failure with a status below 400 has no error that could be translated.
     """
     if failure.status < 400:
         failure.answer, failure.status = None, UpstreamFailed.status

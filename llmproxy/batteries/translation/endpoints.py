@@ -23,7 +23,7 @@ from llmproxy.record import CallRecord
 from llmproxy.steps import Changed
 from llmproxy.streams import UpstreamResponse
 
-# They say something in the client's dialect alone, or would have the answer compressed.
+# Headers that mean something only in the client's dialect, or would have the answer compressed.
 _OWN_HEADERS = frozenset(
     (b"anthropic-beta", b"anthropic-version", b"openai-beta", b"accept-encoding")
 )
@@ -33,7 +33,7 @@ MAX_NAMED = 20  # paths in a message or a header
 
 
 def with_translators(config: Config, endpoints: Endpoints) -> Endpoints:
-    """Return the endpoints of a config; those that do not speak every dialect can translate."""
+    """Return the endpoints of a config, with translators for those that may need one."""
     translating: dict[str, tuple[Endpoint, ...]] = {}
     for group in config.model_groups:
         row = endpoints[group.model_group]
@@ -69,7 +69,7 @@ def with_translators(config: Config, endpoints: Endpoints) -> Endpoints:
 
 
 def notes_of(config: Config, endpoints: Endpoints) -> Iterator[str]:
-    """Yield what is translated for each endpoint, in groups whose endpoints differ in it."""
+    """Yield what is translated for each endpoint of the groups whose endpoints differ in that."""
     translating = with_translators(config, endpoints)
     for name, row in translating.items():
         told = {endpoint.name: str(endpoint.translator or "") for endpoint in row}
@@ -97,9 +97,10 @@ def _refusal(message: str, param: str | None) -> Untranslatable:
 class EndpointTranslator(msgspec.Struct, frozen=True):
     """Translates calls for one endpoint.
 
-    `speaks`: the endpoint's dialects; of those in `supposed`, those that it turns out not to speak
-    are added to `unspoken`. `drops`: what cannot be said is left out, not refused. `native`: the
-    dialects that its group's endpoints speak: one of them may be given what a client sends back.
+    `speaks`: the endpoint's dialects. `supposed`: those of them that are not certain; one that it
+    turns out not to speak is added to `unspoken`. `drops`: what cannot be said is left out, not
+    refused. `native`: the dialects that some endpoint of its group certainly speaks: that endpoint
+    may later get what the client sends back.
     """
 
     endpoint: Endpoint
@@ -192,7 +193,7 @@ class EndpointTranslator(msgspec.Struct, frozen=True):
 
 
 def _asked(call: Call, body: bytes, question: Question, destination: Language) -> Call:
-    """Return a call as the endpoint is asked it."""
+    """Return the translated call, as the endpoint gets it."""
     return replace(
         call,
         route=route_to(destination.path),
@@ -204,7 +205,7 @@ def _asked(call: Call, body: bytes, question: Question, destination: Language) -
 
 
 def _named(left_out: Sequence[str]) -> Headers:
-    """Return the header that names what the endpoint was not told."""
+    """Return the header that names the members that were left out; none if there are none."""
     if not left_out:
         return []
     named = ", ".join(left_out[:MAX_NAMED])

@@ -1,4 +1,4 @@
-"""Errors of endpoints, read in whatever shape they come, and written in a client's dialect."""
+"""Reads errors of endpoints, whatever their shape, and writes them in a client's dialect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _bare = msgspec.json.Decoder(_Named)
 
 
 def read_failure(status: int, body: bytes) -> ModelFailure:
-    """Read an error. A body that is none, such as a page of HTML, becomes the message."""
+    """Read an error. A body that holds none, such as a page of HTML, becomes the message."""
     message = parse_error(body).message.strip()[:MAX_MESSAGE_CHARS] or f"status {status}"
     named = _Named()
     for decoder in (_enveloped, _bare):

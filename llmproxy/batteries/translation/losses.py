@@ -1,4 +1,4 @@
-"""What a writer leaves out of a request, by the paths of the client's own request."""
+"""The members that a writer leaves out, by their paths in the client's request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from llmproxy.batteries.translation.hub import Question
 
 
 class Losses:
-    """Collects what a writer cannot say of a question. Mutable; lives for one writing."""
+    """Collects the members that a writer leaves out. Mutable; one for each request."""
 
     __slots__ = ("_question", "hints", "lost")
 
@@ -24,10 +24,10 @@ class Losses:
         self.lost.append(self._question.path_of(name))
 
     def hint(self, path: str) -> None:
-        """Note what the answer is as good without."""
+        """Note a part, or a tool, without which the answer is as good."""
         if path not in self.hints:
             self.hints.append(path)
 
     def hinted_member(self, name: str) -> None:
-        """Note a member of the Question, or of its `also`, that the answer is as good without."""
+        """Note a member of the Question, or of its `also`, without which the answer is as good."""
         self.hint(self._question.path_of(name))

@@ -12,14 +12,14 @@ from llmproxy.providers.base import Endpoint
 _EVERY = frozenset(LANGUAGES)
 _OPENAIS = frozenset(("chat", "responses"))
 _ANTHROPICS = frozenset(("messages",))
-# By the provider's name; of the clouds it depends on the model.
+# By the provider's name. At the clouds it depends on the model.
 _SPOKEN = {
     "anthropic": _ANTHROPICS,  # its chat path ignores what it does not know
     "deepseek": frozenset(("chat",)),
     **dict.fromkeys(("bedrock", "generic", "openrouter", "vertex"), _EVERY),
     **dict.fromkeys(("llamacpp", "lmstudio", "ollama", "vllm"), _EVERY),
 }
-# Into which a call is translated: first what most vendors serve best.
+# Into which dialect a call is translated: first the one that most vendors serve best.
 _PREFERENCES = {
     "chat": ("responses", "messages"),
     "messages": ("chat", "responses"),
@@ -37,9 +37,10 @@ def spoken_by(entry: ModelEntry, endpoint: Endpoint) -> frozenset[str]:
 
 
 def supposed_of(entry: ModelEntry, endpoint: Endpoint) -> frozenset[str]:
-    """Return the dialects of which it is only supposed that an endpoint speaks them.
+    """Return the dialects that an endpoint may speak, without certainty.
 
-    A server that is not recognised speaks chat; the rest shows when it is asked (unspoken.py).
+    A server that is not recognised speaks chat; whether it speaks others shows when it is asked
+    (unspoken.py).
     """
     known = entry.speaks is not None or endpoint.provider.name != "generic"
     return frozenset() if known else spoken_by(entry, endpoint) - {"chat"}

@@ -1,7 +1,7 @@
-"""What a server answers to a dialect that it does not speak, and what follows from that.
+"""Recognises the answers of servers that do not speak a call's dialect.
 
 A server that is not recognised is asked in the client's dialect. If it says that it has no such
-path, the call is sent to it again, translated, and so are later calls.
+path, the call is translated and sent to it again; later calls are translated at once.
 
 Sources: docs/facts/upstreams.md, "What endpoints speak".
 """
@@ -20,7 +20,7 @@ from llmproxy.streams import UpstreamResponse
 
 DOUBTFUL = (404, 405, 501)
 _NO_SUCH_METHOD = (405, 501)
-# Also said of a model or an item that is not there, with its name or id.
+# Also the status for a model or an item that does not exist; then the error names it.
 _NOT_FOUND = 404
 _NO_SUCH_PATH = re.compile(
     r"^[^'\"`]{0,24}not found\W*$|(?:invalid|unknown|unexpected) (?:url|path|route|endpoint)"
@@ -65,7 +65,7 @@ def says_no_such_path(answer: Answer) -> bool:
 
 
 def _message_in(said: object) -> str | None:
-    """Return the words of an error; None if it has none."""
+    """Return the message of an error; None if it has none."""
     while isinstance(said, dict):
         said = next((said[name] for name in _MEMBERS if said.get(name)), None)
     return said if isinstance(said, str) else None

@@ -1,8 +1,8 @@
-"""What a client asks for when it opens a session, and our answer.
+"""Reads a client's request to open a session, and answers it.
 
 Browsers cannot set headers, so they put the key into a subprotocol (`openai-insecure-api-key.KEY`),
-or, with Azure, into the query. Both are read as what they are: credentials, which go where the
-headers of other calls go and nowhere else.
+or, with Azure, into the query. Both become the `Authorization` header that
+other calls have, and go nowhere else.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 def offer_of(request: Request) -> Offer:
-    """Return what a request offers."""
+    """Read a request to open a session."""
     headers = [header for header in request.headers if not header[0].startswith(b"sec-websocket-")]
     protocols, key = [], ""
     for protocol in _offered(request.headers):

@@ -1,9 +1,9 @@
-"""The story of one session: choose an endpoint that accepts the upgrade, then relay.
+"""Opens one session: finds an endpoint that accepts the upgrade, then relays.
 
 The steps are those of every call (gateway.py). Realtime names its model in the request, so the
 client's own upgrade is answered when an endpoint has accepted ours, and a refusal is an answer in
-HTTP. Responses name theirs in the first message, so that upgrade is answered at once, and what goes
-wrong afterwards is an `error` event.
+HTTP. Responses name theirs in the first message, so that upgrade is answered at once, and a later
+failure is an `error` event.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class UpgradableClient(Client, Protocol):
 
 
 class NoBody:
-    """The body of a session: what it will say is not known, so its tokens are not estimated."""
+    """The body of a session's call: its messages are still to come, so no tokens are estimated."""
 
     length: int | None = None
 
@@ -61,7 +61,7 @@ class NoBody:
         raise NotImplementedError
 
     def renamed(self, model: str) -> NoBody:
-        """Return the same."""
+        """Return this body: it names no model."""
         del model
         return self
 
@@ -268,7 +268,7 @@ class Opening:
         peer.transport.close()
 
     async def _refuse(self, peer: Peer, error: GatewayError) -> None:
-        """Say why no endpoint serves the session, and close."""
+        """Tell the client why no endpoint serves the session, and close."""
         self._record.answer.status = error.status
         self._tell(peer, error, OPEN_ANOTHER if speaks_none(error) else "")
         code = CloseCode.POLICY_VIOLATION if error.status < 500 else CloseCode.INTERNAL_ERROR
@@ -291,7 +291,7 @@ def speaks_none(error: GatewayError) -> bool:
 
 
 async def _first_message(peer: Peer) -> bytes | None:
-    """Wait for a client's first message, and leave it where it is; None: it has left."""
+    """Wait for a client's first message, and leave it in the peer; None: the client has left."""
     held = HeldMessage()
     while events := await peer.next_events():
         for number, frame in enumerate(events, 1):
@@ -322,4 +322,4 @@ def has_several(pool: Pool) -> bool:
 
 
 def _ignore(*_: object) -> None:
-    """Take no notice: the session ends, or knows already."""
+    """Ignore an event: the session is ending, or has noticed it."""

@@ -1,4 +1,4 @@
-"""Serves requests to upgrade: which are served, and which clients go on over HTTP instead."""
+"""Serves requests to upgrade, or tells the client to go on over HTTP."""
 
 from __future__ import annotations
 

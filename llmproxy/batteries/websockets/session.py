@@ -126,8 +126,8 @@ class Session:
             await closed(client, stuck_s)
 
     def drain(self) -> None:
-        """End the session as soon as no response is under way: the server is shutting down. That is
-        no failure; clients open another session."""
+        """End the session as soon as no response is under way: the server is shutting down. It does
+        not count as failed; clients open another session."""
         self._draining = True
         self._leave_if_idle()
 
@@ -201,7 +201,7 @@ class Session:
             self._broken("the connection was closed in the middle of the session")
 
     def _note(self, frame: Frame) -> None:
-        """Note what an event of the endpoint says, and mask what may quote our key."""
+        """Note usage and responses in an event of the endpoint, and mask our key in an error."""
         payload = bytes(frame.data)
         if payload.find(b"error") >= 0:
             frame.data = payload = self._accepted.mask(payload)
@@ -252,7 +252,7 @@ class Session:
         self._client.close(CloseCode.SERVICE_RESTART, SHUTTING_DOWN)
 
     def _tell(self, error: GatewayError, code: str = "") -> None:
-        """Send an error as an event, unless the client has got a part of a message only.
+        """Send an error as an event, unless the client has got only a part of a message.
 
         `code`: for Responses, in place of the error's own.
         """

@@ -1,4 +1,4 @@
-"""Asking an endpoint to upgrade: what stands in for the upstream client in an attempt.
+"""Asks an endpoint to upgrade, in place of the upstream client of an attempt.
 
 The attempt around it is that of every call (pipeline/failover/attempt.py): credential, URL, what a
 refusal means, what must not be shown. An answer of 101 has no body; it holds the open connection.
@@ -28,7 +28,7 @@ from llmproxy.upstream.response import content_of
 
 # An endpoint answers an upgrade at once: no model works on it.
 HANDSHAKE_S = 10.0
-# What servers say that do not speak WebSockets at a path.
+# The statuses of servers that do not speak WebSockets at a path.
 NOT_THERE = frozenset((404, 405, 426, 501))
 
 

@@ -97,7 +97,8 @@ SECTIONS = {
     "Calls": (
         GROUP.counter(
             "llmproxy_calls_total",
-            "Calls by status class (2xx, WebSockets included, 4xx, 5xx; 499: the client closed the "
+            "Calls by status class (2xx, which includes WebSocket sessions, 4xx, 5xx; 499: the "
+            "client closed the "
             "connection first) and by the endpoint that answered or was tried last "
             "(empty: none was tried). The group is empty if no model group was "
             "found.",
