@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Protocol, cast
 
@@ -152,22 +153,19 @@ class Opening:
         elif runtime.owners is not None and call.route.dialect is RESPONSES:
             stateful = runtime.owners.answering(replace(asked, method="POST"), pool)
         del asked, request
-        if stateful is None:
-            await self._serve_in(call, pool.group_for(call))
-            return
-        ended: list[GatewayError] = []
+        async with AsyncExitStack() as opened:
+            taken: list[tuple[Accepted, Group]] = []
 
-        async def ask(_call: Call, group: Group, client: Client, _record: CallRecord) -> None:
-            try:
-                await self._serve_in(call, group, client)
-            except GatewayError as error:
-                if self._session is None:
-                    raise
-                ended.append(error)  # it had begun: no other account may be asked
+            async def ask(_call: Call, group: Group, client: Client, _record: CallRecord) -> None:
+                taken.append(await self._opened(call, group, opened))
+                client.start(taken[-1][0].response.status, [], length=None)
 
-        await stateful(Unwritten(), record, ask)
-        if ended:
-            raise ended[0]
+            if stateful is None:
+                await ask(call, pool.group_for(call), Unwritten(), record)
+            else:
+                await stateful(Unwritten(), record, ask)
+            del stateful  # it holds the first message
+            await self._relay(*taken.pop())
 
     def _as_session(self, call: Call, request: Request) -> Call:
         return replace(
@@ -180,21 +178,21 @@ class Opening:
             thinks=True,
         )
 
-    async def _serve_in(self, call: Call, group: Group, found: Client | None = None) -> None:
-        """Serve the session in a group. `found`: hears that an endpoint has accepted it."""
+    async def _opened(
+        self, call: Call, group: Group, held: AsyncExitStack
+    ) -> tuple[Accepted, Group]:
+        """Return the upgrade that an endpoint has accepted, and its group. `held`: what it holds
+        until the session is over."""
         runtime, record = self._runtime, self._record
         record.group = group.name
-        async with (
-            runtime.callers.admit(call, group, record),
-            runtime.admission.admit(call, record),
-            self._asking(call, group)(call, group, record) as accepted,
-        ):
-            if found is not None:
-                found.start(accepted.response.status, [], length=None)
-            fallback = record.fallback
-            await self._relay(
-                accepted, group if fallback is None else runtime.pool.groups[fallback]
-            )
+        async with AsyncExitStack() as holding:
+            hold = holding.enter_async_context
+            await hold(runtime.callers.admit(call, group, record))
+            await hold(runtime.admission.admit(call, record))
+            accepted = await hold(self._asking(call, group)(call, group, record))
+            held.push_async_exit(holding.pop_all())
+        fallback = record.fallback
+        return accepted, group if fallback is None else runtime.pool.groups[fallback]
 
     def _asking(self, call: Call, group: Group) -> AskGroup:
         """Return what asks the endpoints, as for every call, but for an upgrade."""
