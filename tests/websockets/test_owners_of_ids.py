@@ -10,7 +10,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import CONT, TEXT, Frame
 
 from tests.support.client import ask
-from tests.support.groups import group_of
+from tests.support.groups import group_of, two_groups
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import error_body, http
@@ -122,6 +122,32 @@ async def test_what_a_session_created_is_continued_at_its_account():
                         message = naming(f'"previous_response_id": "{last}"')
                         follow_up = await created(session, message)
                         assert follow_up[:6] == last[:6]
+
+
+@bounded()
+async def test_a_session_in_a_fallback_continues_what_it_created_there():
+    refusal = (503, error_body("overloaded"))
+    async with realtime_vendor(refusal=refusal) as down, realtime_vendor(talk=numbered("b")) as up:
+        config = two_groups(down, up)
+        limited = [{**CALLERS[0], "groups": ["gpt-4.1"]}, CALLERS[1]]
+        for callers in ([], CALLERS, limited):
+            config["general_settings"]["callers"] = callers
+            async with serve_proxy(config) as proxy:
+                async with session_of(proxy, ALICE) as session:
+                    last = await created(session)
+                    await created(session, naming(f'"previous_response_id": "{last}"'))
+
+
+@bounded()
+async def test_an_escape_hides_no_model_of_another_group():
+    async with realtime_vendor(talk=numbered("a")) as vendor:
+        async with serve_proxy(group_of(vendor, callers=CALLERS)) as proxy:
+            async with session_of(proxy, BOB) as session:
+                await created(session)
+                hidden = CREATE.replace("response.create", "response\\u002ecreate")
+                message = hidden.replace("gpt-4.1", "dear")
+                assert await refused(session, message) == (400, "model_not_in_session")
+                assert vendor.received == [CREATE]
 
 
 @bounded()

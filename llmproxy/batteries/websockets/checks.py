@@ -76,19 +76,22 @@ class Learner:
 
 
 class MessageChecks:
-    """Judges the messages of one session. `record`: of the session, which names its endpoint."""
+    """Judges the messages of one session. `record`: of the session, which names the group that
+    serves it, perhaps a fallback, and its endpoint. `pool`: all groups."""
 
     __slots__ = ("_call", "_owners", "_pool", "_record")
 
     def __init__(self, owners: Owners, call: Call, pool: Pool, record: CallRecord) -> None:
         route = call.route if call.route.dialect is RESPONSES else LIKE_REALTIME
         # An earlier response may live in the session only: one that nobody remembers is no error.
+        group = record.fallback or record.group
         self._call = replace(
             call,
+            model=group,
             method="POST",
             route=route,
             body=b"",
-            model_in_body=call.model,
+            model_in_body=group,
             bound_to_account=False,
         )
         self._owners = owners

@@ -220,9 +220,7 @@ class Opening:
         of_callers = runtime.callers.capacities()
         checks = None
         if runtime.owners is not None and (call.caller is not None or has_several(runtime.pool)):
-            checks = MessageChecks(
-                runtime.owners, call, runtime.callers.pool_of(call.caller), record
-            )
+            checks = MessageChecks(runtime.owners, call, runtime.pool, record)
         meter = Meter(capacities_of(call, group, accepted.endpoint, of_callers))
         session = self._session = Session(
             accepted,
