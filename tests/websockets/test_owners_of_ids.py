@@ -199,6 +199,20 @@ async def test_messages_keep_their_order_while_ids_are_looked_up():
             assert got == texts
 
 
+@bounded()
+async def test_what_a_client_says_before_it_closes_arrives_and_so_does_its_close():
+    async with echoing() as vendor, serve_proxy(group_of(vendor, callers=CALLERS)) as proxy:
+        async with raw_session(proxy.port, headers=BOB.items()) as session:
+            cancel = Frame(TEXT, b'{"type": "response.cancel", "response_id": "resp_1"}')
+            for frame in (cancel, cancel):
+                session.protocol.send_frame(frame)
+            await session.close(1000, "bye")
+        (record,) = await finished(proxy)
+        assert [bare(frame) for frame in vendor.received[:2]] == [bare(cancel)] * 2
+        assert vendor.closes == [(1000, "bye")]
+        assert (record.answer.status, record.answer.close_code) == (101, 1000)
+
+
 def sdp(place):
     """Return the answer of a vendor that has taken a WebRTC call."""
     return http(b"v=0", status=201, headers=[("location", place)], content_type="application/sdp")

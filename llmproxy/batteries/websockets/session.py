@@ -132,8 +132,10 @@ class Session:
         self._leave_if_idle()
 
     def client_left(self) -> None:
-        """Note that the client's connection is closed."""
-        if not self._over.done():
+        """Note that the client's connection is closed, once what it said before has been read."""
+        if self._checking is not None and not self._checking.done():
+            self._checking.add_done_callback(lambda _: self.client_left())
+        elif not self._over.done():
             self._record.client_left()
             self._over.set_result(None)
 
