@@ -1,11 +1,11 @@
-"""Lists that several accounts keep a part of, as one list with cursors that work.
+"""Merges the lists of several accounts into one list with cursors that work.
 
-The parts are merged by the moment of creation; at the same moment, by account. Within a part the
-order is the account's own. That makes one sequence, in which an id stands at one place, so `after`
-and `before` mean what they mean at one account: nothing is lost and nothing comes twice.
+The parts are merged by the time of creation; at the same time, by account. Within a part the order
+is the account's own. That makes one sequence, in which each id has one place, so `after` and
+`before` mean what they mean at one account: each item comes exactly once.
 
-Where each account stood at the end of a page is remembered under the id that ends it. A page that
-begins elsewhere is found by reading from the start.
+The position in each account at the end of a page is remembered under the id that ends it. A page
+that begins elsewhere is found by reading from the start.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where owners are kept, and the opening of the registry."""
+"""Opens the registry of owners, with the store that the config or the environment names."""
 
 from __future__ import annotations
 

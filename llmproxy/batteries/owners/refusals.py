@@ -1,4 +1,4 @@
-"""What callers are told about ids that cannot be served, and what an endpoint's refusal means."""
+"""The errors for ids that cannot be served, and what an endpoint's refusal means."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llmproxy.errors import (
 )
 from llmproxy.providers.error_responses import readable_body
 
-# What a vendor answers who does not keep such things at all, besides a 404.
+# The answers of a vendor that does not keep such things at all, or not this one (404).
 HAS_NO_SUCH_LIST = frozenset((404, 405, 501))
 
 

@@ -1,8 +1,8 @@
-"""Which account keeps what: in memory, and in a store that other instances and later ones read.
+"""The owners of ids, in memory and in a store that other and later instances read.
 
-What is noted is in memory at once, and written to the store by a background task. What is not in
-memory is looked up in the store, for the calls that name it. No store, a slow one or a broken one
-fails no call: then only the memory counts.
+A new id is in memory at once; a background task writes it to the store. An id that is not in memory
+is looked up in the store when a call names it. No call fails because the store is missing, slow or
+broken: then only the memory counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Calls about what accounts keep: files, batches, stored responses, vector stores and their kin."""
+"""Calls about what accounts keep: files, batches, stored responses, vector stores and the like."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the text frames of a session say: which event it is, what it has used, which model it names.
+"""Reads the text frames of a session: the type of an event, its usage, the model that it names.
 
 Most frames are audio or pieces of text, so only the beginning of an event's type is searched for.
 Nothing here raises for what it does not understand.

@@ -45,7 +45,7 @@ def add_command(
         help="tokens of each call, unless the recorded call gives them (500:200)",
     )
     parser.add_argument(
-        "--caller", metavar="NAME", help="who makes the calls: its aliases, and only its groups"
+        "--caller", metavar="NAME", help="the caller of all calls: its aliases, and only its groups"
     )
     parser.add_argument("--turns", type=_count, default=1, metavar="N", help=TURNS)
     parser.add_argument("--group", help="the model group for --rate (default: all, evenly)")

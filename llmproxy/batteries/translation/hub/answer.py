@@ -1,4 +1,4 @@
-"""What a model answered, whole, and what an endpoint says when it cannot answer."""
+"""A whole answer of a model, and the error of an endpoint that cannot answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmproxy.batteries.translation.hub.parts import PlainText, Refusal, Thinkin
 class FinishReason(Enum):
     """Why the answer ended."""
 
-    DONE = "done"  # the model had said what it wanted, or came to a text of `Question.stop`
+    DONE = "done"  # the model ended its answer, or reached a text of `Question.stop`
     TOOL_CALLS = "tool calls"
     OUTPUT_LIMIT = "output limit"  # the client's bound, or the model's
     CONTEXT_FULL = "context full"

@@ -40,10 +40,10 @@ class WrittenQuestion(msgspec.Struct, frozen=True):
 
     Attributes:
         body: The JSON.
-        lost: Paths of what the dialect cannot say, and what changes the answer. The call is
-            refused for them, or goes without them if the operator allows it.
-        hints: Paths of what it leaves out, and without which the answer is as good: a cache mark,
-            thinking of a model that cannot think. Named, and never a reason to refuse.
+        lost: Paths of members that the dialect cannot say and that would change the answer. The
+            call is refused for them, or sent without them if the operator allows it.
+        hints: Paths of members that are left out, without which the answer is as good: a cache
+            mark, thinking for a model that cannot think. Named, and never a reason to refuse.
 
     Neither repeats Question.unknown.
     """

@@ -1,4 +1,4 @@
-"""The tools that a request offers at its end: some are deferred, some come and go in between.
+"""The tools that a request offers at its end, after deferred, added and removed ones are counted.
 
 Source: Anthropic's "Tool search tool" (`defer_loading`, `tool_reference`), and anthropic-sdk-python
 2.14, `types/beta`: `tool_addition` and `tool_removal` in messages of role `system`.

@@ -1,7 +1,7 @@
-"""Codes of errors in the Responses API, which name what Anthropic has types and words for.
+"""Codes of errors in the Responses API, for errors of vendors that have only types and messages.
 
-Codex reads the code of a failed response: it does not retry `context_length_exceeded` and
-`insufficient_quota`, and all else (openai/codex, `codex-api/src/sse/responses.rs`).
+Codex reads the code of a failed response: it retries all but `context_length_exceeded` and
+`insufficient_quota` (openai/codex, `codex-api/src/sse/responses.rs`).
 """
 
 from __future__ import annotations

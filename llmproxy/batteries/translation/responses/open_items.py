@@ -1,6 +1,6 @@
-"""The output item that is being written: what its parts add to it, as events and in the end.
+"""The output item that is being written, as events while its parts grow and whole at its end.
 
-Each yields the events of its kind without their place in the output, which the writer adds.
+Each class yields the events of its kind without their place in the output, which the writer adds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading a whole response of an endpoint, and what its stream's events repeat of it.
+"""Reads a whole response of an endpoint, and the parts of it that the events of a stream repeat.
 
 Items that only OpenAI's own tools make are passed over: no translated call asks for such a tool.
 """

@@ -1,8 +1,8 @@
-"""Reading a Responses request.
+"""Reads a Responses request.
 
-The conversation is always taken as stateless: `store` absent means "stored" at OpenAI, but hardly a
-client that leaves it out reads the response again, and whoever does names its id, which is refused.
-`store: true` is a wish, and named.
+A call is always read as stateless. At OpenAI, an absent `store` means "stored", but few clients
+that leave it out read the response again, and a later call that names its id is refused. `store:
+true` is an explicit wish, so it is named as lost.
 
 Source: OpenAI's API reference, "Create a model response"; what Codex and the Agents SDK send
 (docs/facts/upstreams.md).

@@ -1,9 +1,9 @@
 """Thinking that travels through clients of the Responses API in `encrypted_content`.
 
-A client of that API gives `encrypted_content` back unread. So the thinking of a vendor that wants
+A client of that API sends `encrypted_content` back unread. So the thinking of a vendor that wants
 it back with its signature is put there, whole: the client may cut or drop the summary, but a
-signature is only good with the text that it seals. The mark at the beginning tells ours from
-OpenAI's, which no other vendor can read.
+signature is only valid with the text that it seals. The mark at the beginning distinguishes ours
+from OpenAI's, which no other vendor can read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Members of a request that may be passed over, because they say what is so without them."""
+"""Members of a request that may be left out, because their values are the defaults."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from llmproxy.batteries.translation.fields import Fields
 
 
 def pass_over(given: Fields, name: str, *usual: object) -> None:
-    """Pass over a member with one of the usual values, or any if none are given; name it else."""
+    """Count a member as read if its value is a usual one, or if none are given; else name it."""
     raw = given.take(name)
     if raw is not None and usual and msgspec.json.decode(raw) not in usual:
         given.unknown.append(given.at(name))
