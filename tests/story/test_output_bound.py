@@ -28,6 +28,7 @@ async def most_at_once(provider):
     async with scripted(answer) as vendor:
         params = {"base_url": vendor.base_url, "api_key": "sk-upstream"}
         entry = {"name": "a", "provider": provider, "model": "gpt-4.1", "params": params}
+        entry["speaks"] = ["chat"]
         config = config_for(entry, num_retries=0, queue={"max_wait_s": 0.1})
         async with serve_proxy(config) as proxy:
             assert (await ask(proxy.port, body=CHAT)).status == 200

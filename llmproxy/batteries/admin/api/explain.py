@@ -159,12 +159,12 @@ def _tier(number: int, tier: Tier, demand: CallDemand, now: float) -> TierExplan
 def _candidate(
     state: EndpointState, takes: bool, share: float, tokens: int, now: float
 ) -> Candidate:
-    changing = (state.endpoint.edit, state.endpoint.translator)
+    changes = [str(one or "") for one in (state.endpoint.edit, state.endpoint.translator)]
     return Candidate(
         endpoint=state.endpoint.name,
         takes=takes,
         share=round(share, 3),
         why=None if takes else state.why_not(tokens, now),
         room_in_s=finite(state.available_in_s(tokens, now)),
-        changes="; ".join(map(str, filter(None, changing))) or None,
+        changes="; ".join(filter(None, changes)) or None,
     )
