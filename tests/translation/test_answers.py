@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.batteries.translation.chat.language import ChatLanguage
+from llmproxy.batteries.translation.chat.language import CHAT_LANGUAGE
 from llmproxy.batteries.translation.hub import (
     AnswerFailed,
     AnswerFinished,
@@ -25,7 +25,7 @@ from llmproxy.batteries.translation.hub import (
     UnreadableAnswer,
 )
 from llmproxy.batteries.translation.hub.sequence import events_of as as_stream
-from llmproxy.batteries.translation.messages.language import MessagesLanguage
+from llmproxy.batteries.translation.messages.language import MESSAGES_LANGUAGE
 from llmproxy.operations import CHAT, MESSAGES
 from llmproxy.operations.sse import event_of, split_events
 from tests.translation.streams import (
@@ -37,7 +37,7 @@ from tests.translation.streams import (
     read_in_pieces,
 )
 
-LANGUAGES = [ChatLanguage(), MessagesLanguage()]
+LANGUAGES = [CHAT_LANGUAGE, MESSAGES_LANGUAGE]
 DIALECTS = {"chat/completions": CHAT, "messages": MESSAGES}
 every_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda found: found.path)
 both_ways = pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def answer_with(*parts):
 def test_foreign_thinking_is_not_shown_where_it_would_be_refused_later():
     question = Question(foreign_thinking=False)
     answer = answer_with(Thinking(text="hm"), PlainText(text="x"))
-    messages = MessagesLanguage()
+    messages = MESSAGES_LANGUAGE
     assert messages.read_answer(messages.write_answer(answer, question)).parts == (
         PlainText(text="x"),
     )
@@ -244,7 +244,7 @@ def test_azures_first_chunk_begins_nothing():
 def test_an_error_in_a_chat_stream_is_told_in_messages(error):
     (failed,) = read_chat(error)
     assert isinstance(failed, AnswerFailed)
-    written = MessagesLanguage().event_writer(ASKED).write([failed])
+    written = MESSAGES_LANGUAGE.event_writer(ASKED).write([failed])
     assert written.startswith(b"event: error\ndata: ")
     assert json.loads(written.split(b"data: ")[1]) == {
         "type": "error",
@@ -255,7 +255,7 @@ def test_an_error_in_a_chat_stream_is_told_in_messages(error):
 def test_an_error_in_a_messages_stream_is_told_in_chat():
     error = {"type": "overloaded_error", "message": "Overloaded"}
     event = event_of("error", {"type": "error", "error": error})
-    (failed,) = MessagesLanguage().event_reader().read(event)
+    (failed,) = MESSAGES_LANGUAGE.event_reader().read(event)
     assert failed.failure.status == 529
     written = LANGUAGES[0].event_writer(ASKED).write([failed])
     assert json.loads(written[6:])["error"]["message"] == "Overloaded"
@@ -264,12 +264,12 @@ def test_an_error_in_a_messages_stream_is_told_in_chat():
 
 def test_signs_of_life_pass():
     assert LANGUAGES[0].event_reader().read(b": OPENROUTER PROCESSING\n\n") == [SignOfLife()]
-    writer = MessagesLanguage().event_writer(ASKED)
+    writer = MESSAGES_LANGUAGE.event_writer(ASKED)
     assert writer.write([SignOfLife()]) == b": ka\n\n"
     writer.write([AnswerStarted("a", "m")])
     assert writer.write([SignOfLife()]) == b'event: ping\ndata: {"type": "ping"}\n\n'
     ping = b'event: ping\ndata: {"type": "ping"}\n\n'
-    assert MessagesLanguage().event_reader().read(ping) == [SignOfLife()]
+    assert MESSAGES_LANGUAGE.event_reader().read(ping) == [SignOfLife()]
 
 
 def test_a_freeform_tool_gets_its_text_back():
@@ -285,7 +285,7 @@ def test_a_freeform_tool_gets_its_text_back():
 def test_arguments_that_are_no_json_are_no_answer_in_messages():
     answer = answer_with(ToolCall(id="c", name="f", arguments="{"))
     with pytest.raises(UnreadableAnswer):
-        MessagesLanguage().write_answer(answer, ASKED)
+        MESSAGES_LANGUAGE.write_answer(answer, ASKED)
 
 
 @every_language

@@ -2,10 +2,12 @@
 
 from time import thread_time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.batteries.translation.framing import EventCutter
+from llmproxy.batteries.translation.languages import LANGUAGES
 from llmproxy.operations.sse import split_events
 
 PIECES = st.lists(
@@ -46,3 +48,27 @@ def test_a_long_event_is_read_once_however_small_its_pieces_are():
 
     seconds(100)
     assert seconds(4000) < 200 * max(seconds(200), 0.0005)  # 20 times the pieces; 400 if read anew
+
+
+@pytest.mark.parametrize(
+    ("rest", "events"),
+    [
+        (b'event: x\ndata: {"a": 1}', [b'event: x\ndata: {"a": 1}']),
+        (b'data: {"a": 1}\n', [b'data: {"a": 1}\n']),
+        (b'data: {"a": ', []),  # cut
+        (b"event: x", []),
+        (b"", []),
+    ],
+)
+def test_what_a_stream_ends_with_is_an_event_if_it_is_whole(rest, events):
+    cutter = EventCutter()
+    cutter.cut(b"data: {}\n\n" + rest)
+    assert cutter.rest_as_event() == events
+    assert cutter.take_rest() == b""
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_an_event_that_is_cut_by_the_end_of_its_stream_says_nothing(language):
+    reader = language.event_reader()
+    assert reader.read(b'data: {"type": "message_st') == []
+    assert reader.read(b"") == []

@@ -12,7 +12,7 @@ from llmproxy.batteries.translation.chat import write_question as chat_writer
 from llmproxy.batteries.translation.hub import Destination
 from llmproxy.batteries.translation.messages import read_question as messages_reader
 from llmproxy.batteries.translation.messages import write_question as messages_writer
-from llmproxy.batteries.translation.responses.language import ResponsesLanguage
+from llmproxy.batteries.translation.responses.language import RESPONSES_LANGUAGE
 from llmproxy.errors import ClientError
 from tests.translation.questions import ANTHROPIC, OPENAI, questions, same
 
@@ -168,7 +168,7 @@ def test_each_member_of_messages_is_carried_or_named(name, value, provider, mode
 )
 def test_each_member_is_carried_to_responses_or_named(read, base, name, value, model):
     destination = Destination(provider="openai", model=model, max_output_tokens=4096)
-    write = ResponsesLanguage().write_question
+    write = RESPONSES_LANGUAGE.write_question
     changed, named = changes(read, write, base, name, value, destination)
     owners = {re.split(r"[.\[]", path)[0] for path in named}
     if name == "output_config":  # both say how much the model thinks

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from llmproxy.operations.sse import split_events
+import msgspec
+
+from llmproxy.operations.sse import fields, split_events
 
 _END = re.compile(rb"(?:\r\n?+|\n)[\r\n]")
 _BEFORE_LAST = 3  # bytes of the longest end, CR LF CR LF, that may have come before its last one
@@ -39,3 +41,13 @@ class EventCutter:
         rest = b"".join(self._pieces)
         self._pieces, self._tail = [], b""
         return rest
+
+    def rest_as_event(self) -> list[bytes]:
+        """Return what came after the last empty line, if it is a whole event; none if it was cut,
+        and forget it."""
+        rest = self.take_rest()
+        try:
+            msgspec.json.decode(fields(rest)[1])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return []
+        return [rest]

@@ -23,12 +23,12 @@ from llmproxy.batteries.translation.hub import (
     ToolCall,
 )
 from llmproxy.batteries.translation.hub.language import UnreadableAnswer
-from llmproxy.batteries.translation.responses.language import ResponsesLanguage
+from llmproxy.batteries.translation.responses.language import RESPONSES_LANGUAGE
 from llmproxy.operations.dialects import RESPONSES as DIALECT
 from tests.translation.responses.values import told
 from tests.translation.streams import answer_of
 
-RESPONSES = ResponsesLanguage()
+RESPONSES = RESPONSES_LANGUAGE
 
 
 def written(*parts, finish=FinishReason.DONE, **question):

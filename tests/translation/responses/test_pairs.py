@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.batteries.translation.chat.language import ChatLanguage
+from llmproxy.batteries.translation.chat.language import CHAT_LANGUAGE
 from llmproxy.batteries.translation.hub import PlainText, Thinking, ToolCall
-from llmproxy.batteries.translation.messages.language import MessagesLanguage
-from llmproxy.batteries.translation.responses.language import ResponsesLanguage
+from llmproxy.batteries.translation.messages.language import MESSAGES_LANGUAGE
+from llmproxy.batteries.translation.responses.language import RESPONSES_LANGUAGE
 from llmproxy.batteries.translation.responses.sealed import unseal
 from tests.translation.streams import ASKED, answer_of, answers, events_of, plain, read_in_pieces
 
-RESPONSES = ResponsesLanguage()
+RESPONSES = RESPONSES_LANGUAGE
 other_dialects = pytest.mark.parametrize(
-    "other", [ChatLanguage(), MessagesLanguage()], ids=["chat", "messages"]
+    "other", [CHAT_LANGUAGE, MESSAGES_LANGUAGE], ids=["chat", "messages"]
 )
 
 
@@ -56,7 +56,7 @@ redacted = st.just(Thinking(redacted="cmVk"))
 
 @given(answer=answers(thinking=seals | redacted), pieces=st.integers(1, 5))
 def test_anthropics_thinking_comes_back_over_a_client_of_responses(answer, pieces):
-    messages = MessagesLanguage()
+    messages = MESSAGES_LANGUAGE
     stream = messages.event_writer(ASKED).write(events_of(answer, pieces))
     events = read_in_pieces(messages.event_reader(), stream, 100)
     between = RESPONSES.event_writer(ASKED).write(events)
@@ -74,7 +74,7 @@ def test_openais_reasoning_comes_back_over_a_client_of_messages():
     reasoning = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA.x=="}
     call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
     response = {"id": "resp_1", "status": "completed", "output": [reasoning, call]}
-    messages = MessagesLanguage()
+    messages = MESSAGES_LANGUAGE
     answer = RESPONSES.read_answer(json.dumps(response).encode())
     content = json.loads(messages.write_answer(answer, ASKED))["content"]
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": content}]

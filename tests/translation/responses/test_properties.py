@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmproxy.batteries.translation.hub import Destination, Question, Thinking
-from llmproxy.batteries.translation.responses.language import ResponsesLanguage
+from llmproxy.batteries.translation.responses.language import RESPONSES_LANGUAGE
 from llmproxy.batteries.translation.responses.sealed import unseal
 from tests.translation.responses.values import answers, questions, told
 from tests.translation.streams import answer_of, events_of, read_in_pieces
 
-RESPONSES = ResponsesLanguage()
+RESPONSES = RESPONSES_LANGUAGE
 
 OPENAI = Destination(provider="openai", model=None, max_output_tokens=4096)
 

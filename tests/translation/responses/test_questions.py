@@ -20,11 +20,11 @@ from llmproxy.batteries.translation.hub import (
 )
 from llmproxy.batteries.translation.messages import read_question as messages_reader
 from llmproxy.batteries.translation.messages import write_question as messages_writer
-from llmproxy.batteries.translation.responses.language import ResponsesLanguage
+from llmproxy.batteries.translation.responses.language import RESPONSES_LANGUAGE
 from llmproxy.errors import ClientError
 from tests.translation.questions import ANTHROPIC, OPENAI, questions, same
 
-RESPONSES = ResponsesLanguage()
+RESPONSES = RESPONSES_LANGUAGE
 
 read_chat, read_messages = chat_reader.read_question, messages_reader.read_question
 write_chat, write_messages = chat_writer.write_question, messages_writer.write_question

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.batteries.translation.chat.language import ChatLanguage
+from llmproxy.batteries.translation.chat.language import CHAT_LANGUAGE
 from llmproxy.batteries.translation.hub import Destination
-from llmproxy.batteries.translation.messages.language import MessagesLanguage
-from llmproxy.batteries.translation.responses.language import ResponsesLanguage
+from llmproxy.batteries.translation.messages.language import MESSAGES_LANGUAGE
+from llmproxy.batteries.translation.responses.language import RESPONSES_LANGUAGE
 
 FOLDER = Path(__file__).parent.parent / "recorded" / "responses"
 OTHERS = {
     "as_messages": (
-        MessagesLanguage(),
+        MESSAGES_LANGUAGE,
         Destination(provider="anthropic", model="claude-opus-4-8", max_output_tokens=4096),
     ),
     "as_chat": (
-        ChatLanguage(),
+        CHAT_LANGUAGE,
         Destination(provider="vllm", model="qwen3", max_output_tokens=4096),
     ),
 }
@@ -32,7 +32,7 @@ OTHERS = {
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_a_recorded_request_is_translated_as_it_was(path):
     recorded = json.loads(path.read_text())
-    question = ResponsesLanguage().read_question(json.dumps(recorded["request"]).encode())
+    question = RESPONSES_LANGUAGE.read_question(json.dumps(recorded["request"]).encode())
     found = {"not_carried": list(question.unknown)}
     for name, (language, destination) in OTHERS.items():
         written = language.write_question(question, destination)

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from llmproxy.batteries.translation.chat.language import ChatLanguage
+from llmproxy.batteries.translation.chat.language import CHAT_LANGUAGE
 from llmproxy.batteries.translation.hub import (
     AnswerFailed,
     Question,
@@ -20,17 +20,17 @@ from llmproxy.batteries.translation.hub import (
     Tool,
     UnreadableAnswer,
 )
-from llmproxy.batteries.translation.messages.language import MessagesLanguage
-from llmproxy.batteries.translation.responses.language import ResponsesLanguage
+from llmproxy.batteries.translation.messages.language import MESSAGES_LANGUAGE
+from llmproxy.batteries.translation.responses.language import RESPONSES_LANGUAGE
 from llmproxy.operations.sse import event_of
 from tests.translation.responses.values import told
 from tests.translation.streams import answer_of, read_in_pieces
 
 FOLDER = Path(__file__).parent.parent / "recorded" / "streams"
 LANGUAGES = {
-    "chat": ChatLanguage(),
-    "messages": MessagesLanguage(),
-    "responses": ResponsesLanguage(),
+    "chat": CHAT_LANGUAGE,
+    "messages": MESSAGES_LANGUAGE,
+    "responses": RESPONSES_LANGUAGE,
 }
 ASKED = Question(stream=True, tools=(Tool(name="get_weather"), Tool(name="list_files")))
 

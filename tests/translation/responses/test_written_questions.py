@@ -13,10 +13,10 @@ from llmproxy.batteries.translation.hub import (
     Said,
 )
 from llmproxy.batteries.translation.messages.read_question import read_question as read_messages
-from llmproxy.batteries.translation.responses.language import ResponsesLanguage
+from llmproxy.batteries.translation.responses.language import RESPONSES_LANGUAGE
 from tests.translation.questions import OPENAI
 
-RESPONSES = ResponsesLanguage()
+RESPONSES = RESPONSES_LANGUAGE
 
 
 def written_for(model, **changes):

@@ -2,57 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from llmproxy.batteries.translation.chat.answers import read_answer, write_answer
 from llmproxy.batteries.translation.chat.read_events import ChatEventReader
 from llmproxy.batteries.translation.chat.read_question import read_question
 from llmproxy.batteries.translation.chat.write_events import ChatEventWriter
 from llmproxy.batteries.translation.chat.write_question import write_question
 from llmproxy.batteries.translation.failures import read_failure, write_failure
-from llmproxy.batteries.translation.hub import (
-    Destination,
-    EventReader,
-    EventWriter,
-    ModelAnswer,
-    ModelFailure,
-    Question,
-    WrittenQuestion,
-)
+from llmproxy.batteries.translation.hub import Language
 from llmproxy.operations import CHAT
 
-
-class ChatLanguage:
-    """The dialect `chat`."""
-
-    path = "chat/completions"
-
-    def read_question(self, body: bytes) -> Question:
-        """Read a client's request. Raises ClientError, naming the member, for one that is wrong."""
-        return read_question(body)
-
-    def write_question(self, question: Question, destination: Destination) -> WrittenQuestion:
-        """Write a request for an endpoint."""
-        return write_question(question, destination)
-
-    def read_answer(self, body: bytes) -> ModelAnswer:
-        """Read an endpoint's whole answer. Raises UnreadableAnswer."""
-        return read_answer(body)
-
-    def write_answer(self, answer: ModelAnswer, question: Question) -> bytes:
-        """Write a whole answer for the client that asked the question."""
-        return write_answer(answer, question)
-
-    def event_reader(self) -> EventReader:
-        """Return the reader of one endpoint's stream."""
-        return ChatEventReader()
-
-    def event_writer(self, question: Question) -> EventWriter:
-        """Return the writer of one stream for the client that asked the question."""
-        return ChatEventWriter(question)
-
-    def read_failure(self, status: int, body: bytes) -> ModelFailure:
-        """Read an endpoint's error. What is no error of the dialect becomes its message."""
-        return read_failure(status, body)
-
-    def write_failure(self, failure: ModelFailure) -> bytes:
-        """Write an error for a client."""
-        return write_failure(failure, CHAT)
+CHAT_LANGUAGE = Language(
+    path="chat/completions",
+    read_question=read_question,
+    write_question=write_question,
+    read_answer=read_answer,
+    write_answer=write_answer,
+    event_reader=ChatEventReader,
+    event_writer=ChatEventWriter,
+    read_failure=read_failure,
+    write_failure=partial(write_failure, dialect=CHAT),
+)

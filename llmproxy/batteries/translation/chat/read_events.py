@@ -92,14 +92,9 @@ class ChatEventReader:
 
     def read(self, chunk: bytes) -> list[AnswerEvent]:
         """Return the events that are complete with these bytes. b"" = the stream has ended."""
-        if not chunk:
-            return self._read_last(self._events.take_rest()) + self._end()
-        return [event for one in self._events.cut(chunk) for event in self._read_event(one)]
-
-    def _read_last(self, rest: bytes) -> list[AnswerEvent]:
-        """Read a last event without an empty line after it; one that was cut says nothing."""
-        events = self._read_event(rest) if rest else []
-        return [event for event in events if not isinstance(event, AnswerFailed)]
+        events = self._events.cut(chunk) if chunk else self._events.rest_as_event()
+        read = [said for event in events for said in self._read_event(event)]
+        return read if chunk else read + self._end()
 
     def _read_event(self, event: bytes) -> list[AnswerEvent]:
         if sse.is_comment(event):

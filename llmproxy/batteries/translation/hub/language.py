@@ -6,7 +6,7 @@ dialect at all; what is only unknown is named, and the rest is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
@@ -67,32 +67,29 @@ class EventWriter(Protocol):
         """Return whole server-sent events; b"" if there is nothing to say yet."""
 
 
-class Language(Protocol):
-    """How a dialect is read and written. Stateless; one object for each dialect."""
+class Language(msgspec.Struct, frozen=True, kw_only=True):
+    """How a dialect is read and written. One object for each dialect.
 
-    # The path of its operation: `chat/completions`.
+    Attributes:
+        path: That of its operation: `chat/completions`.
+        read_question: Reads a client's request. Raises ClientError, naming the member, for one that
+            is wrong.
+        write_question: Writes a request for an endpoint.
+        read_answer: Reads an endpoint's whole answer. Raises UnreadableAnswer.
+        write_answer: Writes a whole answer for the client that asked the question.
+        event_reader: Makes the reader of one endpoint's stream.
+        event_writer: Makes the writer of one stream for the client that asked the question.
+        read_failure: Reads an endpoint's error, with its status. What is no error of the dialect
+            becomes its message.
+        write_failure: Writes an error for a client.
+    """
+
     path: str
-
-    def read_question(self, body: bytes) -> Question:
-        """Read a client's request. Raises ClientError, naming the member, for one that is wrong."""
-
-    def write_question(self, question: Question, destination: Destination) -> WrittenQuestion:
-        """Write a request for an endpoint."""
-
-    def read_answer(self, body: bytes) -> ModelAnswer:
-        """Read an endpoint's whole answer. Raises UnreadableAnswer."""
-
-    def write_answer(self, answer: ModelAnswer, question: Question) -> bytes:
-        """Write a whole answer for the client that asked the question."""
-
-    def event_reader(self) -> EventReader:
-        """Return the reader of one endpoint's stream."""
-
-    def event_writer(self, question: Question) -> EventWriter:
-        """Return the writer of one stream for the client that asked the question."""
-
-    def read_failure(self, status: int, body: bytes) -> ModelFailure:
-        """Read an endpoint's error. What is no error of the dialect becomes its message."""
-
-    def write_failure(self, failure: ModelFailure) -> bytes:
-        """Write an error for a client."""
+    read_question: Callable[[bytes], Question]
+    write_question: Callable[[Question, Destination], WrittenQuestion]
+    read_answer: Callable[[bytes], ModelAnswer]
+    write_answer: Callable[[ModelAnswer, Question], bytes]
+    event_reader: Callable[[], EventReader]
+    event_writer: Callable[[Question], EventWriter]
+    read_failure: Callable[[int, bytes], ModelFailure]
+    write_failure: Callable[[ModelFailure], bytes]

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from llmproxy.batteries.translation.failures import read_failure, write_failure
-from llmproxy.batteries.translation.hub import (
-    Destination,
-    EventReader,
-    EventWriter,
-    ModelAnswer,
-    ModelFailure,
-    Question,
-    WrittenQuestion,
-)
+from llmproxy.batteries.translation.hub import Language
 from llmproxy.batteries.translation.messages.answers import read_answer, write_answer
 from llmproxy.batteries.translation.messages.read_events import MessagesEventReader
 from llmproxy.batteries.translation.messages.read_question import read_question
@@ -19,40 +13,14 @@ from llmproxy.batteries.translation.messages.write_events import MessagesEventWr
 from llmproxy.batteries.translation.messages.write_question import write_question
 from llmproxy.operations import MESSAGES
 
-
-class MessagesLanguage:
-    """The dialect `messages`."""
-
-    path = "messages"
-
-    def read_question(self, body: bytes) -> Question:
-        """Read a client's request. Raises ClientError, naming the member, for one that is wrong."""
-        return read_question(body)
-
-    def write_question(self, question: Question, destination: Destination) -> WrittenQuestion:
-        """Write a request for an endpoint."""
-        return write_question(question, destination)
-
-    def read_answer(self, body: bytes) -> ModelAnswer:
-        """Read an endpoint's whole answer. Raises UnreadableAnswer."""
-        return read_answer(body)
-
-    def write_answer(self, answer: ModelAnswer, question: Question) -> bytes:
-        """Write a whole answer for the client that asked the question."""
-        return write_answer(answer, question)
-
-    def event_reader(self) -> EventReader:
-        """Return the reader of one endpoint's stream."""
-        return MessagesEventReader()
-
-    def event_writer(self, question: Question) -> EventWriter:
-        """Return the writer of one stream for the client that asked the question."""
-        return MessagesEventWriter(question)
-
-    def read_failure(self, status: int, body: bytes) -> ModelFailure:
-        """Read an endpoint's error. What is no error of the dialect becomes its message."""
-        return read_failure(status, body)
-
-    def write_failure(self, failure: ModelFailure) -> bytes:
-        """Write an error for a client."""
-        return write_failure(failure, MESSAGES)
+MESSAGES_LANGUAGE = Language(
+    path="messages",
+    read_question=read_question,
+    write_question=write_question,
+    read_answer=read_answer,
+    write_answer=write_answer,
+    event_reader=MessagesEventReader,
+    event_writer=MessagesEventWriter,
+    read_failure=read_failure,
+    write_failure=partial(write_failure, dialect=MESSAGES),
+)

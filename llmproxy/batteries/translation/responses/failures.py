@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
+from llmproxy.batteries.translation import failures
 from llmproxy.batteries.translation.failures import read_failure
 from llmproxy.batteries.translation.hub import ModelFailure
+from llmproxy.operations import RESPONSES
 
 FAILED_STATUS = 500  # of an error in a stream whose code is unknown
 _STATUSES = {
@@ -41,3 +43,8 @@ def with_code(failure: ModelFailure) -> ModelFailure:
     elif code is None and failure.status >= FAILED_STATUS:
         code = "server_error"
     return msgspec.structs.replace(failure, code=code)
+
+
+def write_failure(failure: ModelFailure) -> bytes:
+    """Write an error for a client, with the code that it knows."""
+    return failures.write_failure(with_code(failure), RESPONSES)

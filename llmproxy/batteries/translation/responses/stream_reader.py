@@ -88,7 +88,7 @@ class ResponsesEventReader:
 
     def read(self, chunk: bytes) -> list[AnswerEvent]:
         """Return the events that are complete with these bytes. b"" = the stream has ended."""
-        events = self._events.cut(chunk) if chunk else [self._events.take_rest()]
+        events = self._events.cut(chunk) if chunk else self._events.rest_as_event()
         return [said for event in events for said in self._read(event)]
 
     def _read(self, event: bytes) -> Iterator[AnswerEvent]:
