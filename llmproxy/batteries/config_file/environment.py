@@ -181,6 +181,7 @@ def _address(
     if region is None:
         found = "AWS_BEARER_TOKEN_BEDROCK is set, but AWS_REGION is not."
         problems.append(_problem(found, "Set it, for example to us-east-1."))
+        return {}
     return {"base_url": f"https://bedrock-runtime.{region}.amazonaws.com"}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from llmproxy.batteries.client_in_front import ClientInFront
 from llmproxy.calls import Headers
 from llmproxy.protocols import Client
 from llmproxy.rules.encoding import readable
@@ -27,7 +28,7 @@ TELLING = (
 Learn = Callable[[bytes], None]
 
 
-class LearningClient:
+class LearningClient(ClientInFront):
     """A Client that shows a copy of what it passes on to `learn`, if it is a success in JSON or a
     stream. `located`: called with the `location` header of an answer that has one.
 
@@ -35,7 +36,6 @@ class LearningClient:
     """
 
     __slots__ = (
-        "_client",
         "_encoding",
         "_is_stream",
         "_learn",
@@ -46,7 +46,7 @@ class LearningClient:
     )
 
     def __init__(self, client: Client, learn: Learn, located: Learn) -> None:
-        self._client = client
+        super().__init__(client)
         self._learn = learn
         self._located = located
         self._parts: list[bytes] | None = None  # None: nothing is learned from this answer
@@ -54,16 +54,6 @@ class LearningClient:
         self._encoding = b""
         self._is_stream = False
         self.begun = False
-
-    @property
-    def connected(self) -> bool:
-        """Whether the client is still connected."""
-        return self._client.connected
-
-    @property
-    def started(self) -> bool:
-        """Whether the status line has been written."""
-        return self._client.started
 
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
         """Begin the answer."""
@@ -94,10 +84,6 @@ class LearningClient:
                 self._learn(chunk)
         return self._client.write(chunk)
 
-    async def drain(self) -> None:
-        """Wait until the client has read enough."""
-        await self._client.drain()
-
     def finish(self) -> None:
         """Learn from a whole answer before the client may have it."""
         if self._parts and not self._is_stream and self._size <= MAX_LEARNED_BYTES:
@@ -107,29 +93,16 @@ class LearningClient:
             self._learn(body)
         self._client.finish()
 
-    def abort(self) -> None:
-        """Close the connection."""
-        self._client.abort()
 
-    def keep_call(self, on_leave: Callable[[], None]) -> None:
-        """Let the call continue when the client leaves."""
-        self._client.keep_call(on_leave)
-
-
-class CapturingClient:
+class CapturingClient(ClientInFront):
     """A Client that keeps the answer. `client`: whom it is for."""
 
-    __slots__ = ("_client", "body", "status")
+    __slots__ = ("body", "status")
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        super().__init__(client)
         self.status = 0
         self.body = bytearray()
-
-    @property
-    def connected(self) -> bool:
-        """Whether the client is still connected."""
-        return self._client.connected
 
     @property
     def started(self) -> bool:
@@ -154,7 +127,3 @@ class CapturingClient:
 
     def abort(self) -> None:
         """Do nothing: the call's error says it."""
-
-    def keep_call(self, on_leave: Callable[[], None]) -> None:
-        """Let the call continue when the client leaves."""
-        self._client.keep_call(on_leave)

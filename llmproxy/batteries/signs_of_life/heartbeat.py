@@ -14,6 +14,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TypeGuard
 
+from llmproxy.batteries.client_in_front import ClientInFront
 from llmproxy.calls import Call, Headers
 from llmproxy.errors import SHUTTING_DOWN, Answer, GatewayError, UpstreamError, UpstreamFailed
 from llmproxy.pipeline.no_heartbeat import NotShown, complete
@@ -38,17 +39,17 @@ class SignsOfLife:
         return Shown(call, client, self._every_s, record)
 
 
-class Shown:
+class Shown(ClientInFront):
     """A Client that is shown signs of life until its answer begins. `write` is the client's
     own, so that writing an answer costs nothing more."""
 
-    __slots__ = ("_answering", "_call", "_client", "_every_s", "_record", "_timer", "write")
+    __slots__ = ("_answering", "_call", "_every_s", "_record", "_timer", "write")
 
     def __init__(
         self, call: Call, client: Client, every_s: float | None, record: CallRecord
     ) -> None:
+        super().__init__(client)
         self._call = call
-        self._client = client
         self._every_s = every_s
         self._record = record
         self._answering = False
@@ -122,16 +123,6 @@ class Shown:
 
     # ---- Client
 
-    @property
-    def connected(self) -> bool:
-        """Whether the client is still connected."""
-        return self._client.connected
-
-    @property
-    def started(self) -> bool:
-        """Whether the status line has been written."""
-        return self._client.started
-
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
         """Begin the answer. After a sign of life its headers come too late and are dropped."""
         self._stop()
@@ -141,22 +132,6 @@ class Shown:
         else:
             self._client.start(status, headers, length=length)
         self._answering = True
-
-    async def drain(self) -> None:
-        """Wait until the client has read enough."""
-        await self._client.drain()
-
-    def finish(self) -> None:
-        """End the body."""
-        self._client.finish()
-
-    def abort(self) -> None:
-        """Close without the body's end."""
-        self._client.abort()
-
-    def keep_call(self, on_leave: Callable[[], None]) -> None:
-        """Let the call continue when the client leaves."""
-        self._client.keep_call(on_leave)
 
 
 def _are_events(headers: Headers) -> bool:

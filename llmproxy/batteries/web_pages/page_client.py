@@ -6,33 +6,21 @@ from asyncio import BaseProtocol
 from collections.abc import Callable
 from typing import Any, cast
 
+from llmproxy.batteries.client_in_front import ClientInFront
 from llmproxy.batteries.web_pages.origins import readable_by
 from llmproxy.calls import Headers
 from llmproxy.protocols import Client
 
 
-class PageClient:
-    """A client that is a web page. Implements `Client`: `start` adds headers."""
+class PageClient(ClientInFront):
+    """A client that is a web page: `start` adds headers."""
 
-    __slots__ = ("_client", "_origin", "abort", "drain", "finish", "write")
+    __slots__ = ("_origin", "write")
 
     def __init__(self, client: Client, origin: bytes) -> None:
-        self._client = client
+        super().__init__(client)
         self._origin = origin
         self.write = client.write
-        self.drain = client.drain
-        self.finish = client.finish
-        self.abort = client.abort
-
-    @property
-    def connected(self) -> bool:
-        """Whether the client is still connected."""
-        return self._client.connected
-
-    @property
-    def started(self) -> bool:
-        """Whether the answer has begun."""
-        return self._client.started
 
     def start(self, status: int, headers: Headers, *, length: int | None) -> None:
         """Begin the answer, readable by the page."""
@@ -41,7 +29,3 @@ class PageClient:
     def upgrade(self, protocol: BaseProtocol, on_drain: Callable[[], None]) -> Any:
         """Let another protocol go on: see `ResponseWriter.upgrade`. No page reads its headers."""
         return cast("Any", self._client).upgrade(protocol, on_drain)
-
-    def keep_call(self, on_leave: Callable[[], None]) -> None:
-        """Let the call go on when the client leaves, and call `on_leave` instead."""
-        self._client.keep_call(on_leave)
