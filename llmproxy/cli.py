@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 MAX_WORKERS = 100
 
 DESCRIPTION = """\
-One address in front of OpenAI, Azure OpenAI and compatible endpoints. It speaks the OpenAI API:
-an application changes only its base_url, and its calls are balanced, retried and failed over."""
+One address in front of OpenAI, Azure OpenAI, Anthropic and compatible endpoints. It speaks the
+OpenAI API and Anthropic's: an application changes only its base_url, and its calls are balanced,
+retried and failed over.
+"""
 
 SERVE = """\
 Start the proxy. The config is --config, else the file that LLMPROXY_CONFIG names, else
