@@ -13,6 +13,7 @@ from llmproxy.batteries.owners.accounts import Owner
 from llmproxy.batteries.owners.registry import Registry, StoreFailed
 from llmproxy.batteries.owners.sqlite_store import SqliteOwners
 from llmproxy.config import GeneralSettings
+from tests.support.locked_file import being_written
 from tests.support.run import bounded
 from tests.support.waiting import until
 
@@ -157,6 +158,18 @@ async def test_two_processes_share_the_file(tmp_path):
     assert len(await other.read([f"one-{number}" for number in range(20)])) == 20
     await one.close()
     await other.close()
+
+
+@bounded()
+async def test_a_new_file_that_another_process_is_writing_is_waited_for(tmp_path):
+    path = tmp_path / "state.sqlite"
+    store = SqliteOwners(path, keep_s=KEEP_S)
+    with being_written(path):
+        writing = asyncio.ensure_future(store.write({"file-1": b"x"}))
+        await asyncio.sleep(0.1)
+        assert not writing.done()
+    await writing
+    await store.close()
 
 
 @bounded()

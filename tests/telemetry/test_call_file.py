@@ -10,6 +10,7 @@ import pytest
 from llmproxy.batteries.telemetry.call_file import CallFile
 from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 from tests.support.finished import answered_call
+from tests.support.locked_file import being_written
 from tests.support.run import bounded
 
 FLUSH_S = 0.5
@@ -48,6 +49,16 @@ async def test_a_call_is_found_by_our_id_and_by_the_endpoints_id_even_after_a_re
     with call_file(tmp_path / "calls.db") as file:
         assert await file.find("req_1") == call
     assert stat.S_IMODE((tmp_path / "calls.db").stat().st_mode) == 0o600
+
+
+@bounded()
+async def test_a_new_file_that_another_worker_is_writing_is_waited_for(tmp_path):
+    path = tmp_path / "calls.db"
+    with being_written(path):
+        opening = asyncio.ensure_future(asyncio.to_thread(CallFile, path, keep_s=DAY))
+        await asyncio.sleep(0.1)
+        assert not opening.done()
+    (await opening).close()
 
 
 @bounded()

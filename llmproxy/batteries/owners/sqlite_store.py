@@ -14,6 +14,7 @@ from time import time
 from typing import TypeVar
 
 from llmproxy.batteries.owners.registry import StoreFailed
+from llmproxy.batteries.sqlite_wal import use_wal
 
 CREATE = """
 CREATE TABLE IF NOT EXISTS owners (id TEXT PRIMARY KEY, owner BLOB NOT NULL, noted_at INTEGER)
@@ -86,7 +87,7 @@ class SqliteOwners:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             connection = sqlite3.connect(self._path, timeout=LOCKED_S, check_same_thread=False)
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
+                use_wal(connection, within_s=LOCKED_S)
                 connection.execute("PRAGMA synchronous = NORMAL")
                 with connection:
                     connection.execute(CREATE)

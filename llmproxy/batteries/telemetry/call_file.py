@@ -16,11 +16,11 @@ from time import time
 
 import msgspec
 
+from llmproxy.batteries.sqlite_wal import use_wal
 from llmproxy.batteries.telemetry.batch_writer import BatchWriter
 from llmproxy.events import CallFinished, Listener
 
 SCHEMA = """
-PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS calls (
     id TEXT,
@@ -182,6 +182,7 @@ class CallFile(Listener):
         # Opened each time, so that moving the file away starts a new one.
         connection = sqlite3.connect(self._path, timeout=BUSY_S)
         try:
+            use_wal(connection, within_s=BUSY_S)
             connection.executescript(SCHEMA)
         except BaseException:
             connection.close()
