@@ -1,6 +1,7 @@
 """A whole proxy on a real socket, in this process: the same parts as `llmproxy serve`."""
 
 import asyncio
+import signal
 import socket
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -135,7 +136,8 @@ async def serve_proxy(
         try:
             yield Proxy(listening.getsockname()[1], app, events, server, reloader)
         finally:
-            server.should_exit = True
+            if not server.should_exit:  # as after Ctrl+C, which waits for no load balancer
+                server.handle_exit(signal.SIGINT, None)
             await serving
 
 
