@@ -21,7 +21,7 @@ from tests.support.run import bounded
 
 
 @pytest.mark.parametrize("size", [10, 1000, 2100, 5000, 60_000])
-@bounded(60)
+@bounded()
 async def test_the_file_uses_its_bound_and_never_exceeds_it(tmp_path, size):
     path, clock = tmp_path / "answers", Clock()
     async with on_disk(path, max_bytes=2 * MIB, clock=clock) as store:
@@ -168,7 +168,7 @@ asyncio.run(write())
 """
 
 
-@bounded(60)
+@bounded()
 async def test_a_process_killed_while_writing_leaves_an_intact_file(tmp_path):
     path = tmp_path / "answers"
     for first in (0, 100_000, 200_000):

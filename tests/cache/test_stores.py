@@ -68,7 +68,7 @@ def key(number):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@bounded(40)
+@bounded()
 async def test_values_are_read_under_their_group_and_key(tmp_path, kind):
     async with opened(kind, tmp_path) as store:
         written = [
@@ -84,7 +84,7 @@ async def test_values_are_read_under_their_group_and_key(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])
-@bounded(40)
+@bounded()
 async def test_a_later_answer_replaces_an_earlier_one(tmp_path, kind):
     async with opened(kind, tmp_path) as store:
         await store.write([("g", key(1), b"old"), ("g", key(2), b"other")])
@@ -94,7 +94,7 @@ async def test_a_later_answer_replaces_an_earlier_one(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])
-@bounded(40)
+@bounded()
 async def test_expired_answers_are_not_returned(tmp_path, kind):
     async with opened(kind, tmp_path, keep_s=1.0) as store:
         await store.write([("g", key(1), value(key(1)))])
@@ -104,7 +104,7 @@ async def test_expired_answers_are_not_returned(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@bounded(60)
+@bounded()
 async def test_a_purge_removes_matching_answers_only(tmp_path, kind):
     now = time()
     async with opened(kind, tmp_path) as store:
@@ -137,7 +137,7 @@ async def found(store):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@bounded(60)
+@bounded()
 async def test_totals_count_entries_and_bytes(tmp_path, kind):
     async with opened(kind, tmp_path) as store:
         assert (await store.totals()).entries == 0
@@ -149,7 +149,7 @@ async def test_totals_count_entries_and_bytes(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])
-@bounded(40)
+@bounded()
 async def test_a_purge_by_age_leaves_values_of_unknown_age(tmp_path, kind):
     async with opened(kind, tmp_path) as store:
         await store.write([("g", key(1), b"of another version")])
@@ -159,7 +159,7 @@ async def test_a_purge_by_age_leaves_values_of_unknown_age(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])
-@bounded(40)
+@bounded()
 async def test_closing_twice_is_allowed(tmp_path, kind):
     async with opened(kind, tmp_path) as store:
         await store.close()

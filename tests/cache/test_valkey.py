@@ -162,7 +162,7 @@ FAULTS = ["hung", "gone", "out of memory", "read-only", "locked"]
 
 @pytest.mark.clock
 @pytest.mark.parametrize("how", FAULTS)
-@bounded(40)
+@bounded()
 async def test_no_get_waits_for_a_broken_server_and_none_fails(tmp_path, how, caplog):
     caplog.set_level(logging.WARNING, logger="llmproxy")
     async with valkey(tmp_path) as server, opened(server.url) as level:
@@ -200,7 +200,7 @@ async def test_no_get_waits_for_a_broken_server_and_none_fails(tmp_path, how, ca
 
 
 @pytest.mark.parametrize("how", ["out of memory", "read-only"])
-@bounded(40)
+@bounded()
 async def test_a_server_that_refuses_writes_is_still_read(tmp_path, how):
     async with valkey(tmp_path) as server, opened(server.url) as level:
         kept = await stays(level, 1)
@@ -216,7 +216,7 @@ async def test_a_server_that_refuses_writes_is_still_read(tmp_path, how):
         assert await level.get("g", key(1)) == kept
 
 
-@bounded(40)
+@bounded()
 async def test_a_server_that_comes_back_empty_is_filled_again(tmp_path):
     async with valkey(tmp_path) as server, opened(server.url) as level:
         await stays(level, 1)
@@ -226,7 +226,7 @@ async def test_a_server_that_comes_back_empty_is_filled_again(tmp_path):
 
 
 @pytest.mark.clock
-@bounded(40)
+@bounded()
 async def test_a_server_that_hung_is_back_with_its_first_probe(tmp_path):
     # However many connections were open to it.
     async with valkey(tmp_path) as server, opened(server.url) as level:
@@ -291,7 +291,7 @@ async def line_to(server):
         await asyncio.gather(*line.tasks, return_exceptions=True)
 
 
-@bounded(40)
+@bounded()
 async def test_a_server_that_vanished_silently_costs_a_few_gets(tmp_path):
     async with valkey(tmp_path) as old, valkey(tmp_path) as new:
         async with line_to(new) as line, opened(line.url) as level:
@@ -314,7 +314,7 @@ async def test_a_server_that_vanished_silently_costs_a_few_gets(tmp_path):
             assert level.counters.failures == failures
 
 
-@bounded(40)
+@bounded()
 async def test_a_changed_address_is_followed_to_the_new_server(tmp_path):
     async with valkey(tmp_path) as old, valkey(tmp_path) as new:
         async with line_to(old) as line, opened(line.url) as level:

@@ -92,7 +92,7 @@ BEDROCK = ("bedrock", {"base_url": "", "api_key": "bedrock-key"})
 
 
 @pytest.mark.parametrize("options", [{}, {"system": "Be brief"}, {"betas": ["a-1", "b-2"]}])
-@bounded(30)
+@bounded()
 async def test_vertex_gets_the_messages_that_its_own_client_sends(options):
     direct, through = ask(vertex, **options), ask(first_party, **options)
     own, ours = await both(*VERTEX, direct, through, ANSWER)
@@ -101,7 +101,7 @@ async def test_vertex_gets_the_messages_that_its_own_client_sends(options):
         assert ours[2][name] == own[2][name]
 
 
-@bounded(30)
+@bounded()
 async def test_vertex_counts_tokens_as_for_its_own_client():
     def count(make):
         def call(root):
@@ -117,14 +117,14 @@ async def test_vertex_counts_tokens_as_for_its_own_client():
 
 
 @pytest.mark.parametrize("options", [{}, {"betas": ["a-1", "b-2"]}])
-@bounded(30)
+@bounded()
 async def test_bedrock_gets_the_messages_that_its_own_client_sends(options):
     direct, through = ask(mantle, **options), ask(first_party, **options)
     own, ours = await both(*BEDROCK, direct, through, ANSWER)
     assert ours == own
 
 
-@bounded(30)
+@bounded()
 async def test_bedrock_gets_the_chat_that_openais_client_for_it_sends():
     question = {"model": MODEL, "messages": QUESTION["messages"]}
 

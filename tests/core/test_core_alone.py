@@ -98,7 +98,7 @@ async def core_alone(folder, config):
     assert status == 0
 
 
-@bounded(60)
+@bounded()
 async def test_without_the_reload_battery_a_hangup_ends_the_process(tmp_path):
     process = await start_core(tmp_path, config_for("http://127.0.0.1:1/v1"))
     await port_of(process)
@@ -106,7 +106,7 @@ async def test_without_the_reload_battery_a_hangup_ends_the_process(tmp_path):
     assert await process.wait() == -signal.SIGHUP
 
 
-@bounded(60)
+@bounded()
 async def test_the_core_alone_answers_whole_and_streamed(tmp_path):
     stream = b"".join(map(chunk, [delta(role="assistant"), delta("hello"), DONE]))
 
@@ -136,7 +136,7 @@ async def test_the_core_alone_answers_whole_and_streamed(tmp_path):
                 assert (await ask(port, path, method="GET")).status == 404
 
 
-@bounded(60)
+@bounded()
 async def test_the_core_alone_sends_no_heartbeat_and_a_late_refusal_whole(tmp_path):
     refusal = http(error_body("x", message="x" * 300_000), status=400)
     async with scripted(always(refusal[:1_000], 0.3, refusal[1_000:])) as vendor:
@@ -147,7 +147,7 @@ async def test_the_core_alone_sends_no_heartbeat_and_a_late_refusal_whole(tmp_pa
             assert len(refused.error["message"]) == 300_000
 
 
-@bounded(60)
+@bounded()
 async def test_the_core_alone_counts_the_output_bound_of_a_call_and_then_its_usage(tmp_path):
     config = config_for("-")
     entry = config["model_groups"][0]["models"][0]

@@ -36,7 +36,7 @@ def unless(word):
     return answer
 
 
-@bounded(60)
+@bounded()
 async def test_a_fallback_to_an_endpoint_that_lacks_a_parameter_works_by_config():
     async with scripted(always(http(b"", status=500))) as first:
         async with scripted(unless(b"logprobs")) as second:
@@ -67,7 +67,7 @@ async def test_a_fallback_to_an_endpoint_that_lacks_a_parameter_works_by_config(
     assert [step.changes for step in record.steps if hasattr(step, "changes")] == [changes]
 
 
-@bounded(60)
+@bounded()
 async def test_an_endpoint_with_another_model_gets_both_changes():
     async with scripted(always(http(chat("good")))) as vendor:
         config = config_for({**entry(vendor, "e0", drop=["logprobs"]), "model": "o3"})
@@ -77,7 +77,7 @@ async def test_an_endpoint_with_another_model_gets_both_changes():
     assert sent == {"model": "o3", "messages": [], "big": 123456789012345678901, "max_tokens": 9}
 
 
-@bounded(60)
+@bounded()
 async def test_calls_that_ask_no_model_for_an_answer_keep_their_parameters():
     async with scripted(always(http(b"{}"))) as vendor:
         config = config_for(entry(vendor, "e0", defaults={"temperature": 0}))

@@ -15,7 +15,7 @@ from llmproxy.events import EndpointStateChanged
 from tests.support.run import bounded
 from tests.support.valkey import valkey
 
-WAIT_S = 5.0
+WAIT_S = 30.0
 
 
 @dataclass
@@ -152,7 +152,7 @@ async def test_a_cooldown_is_never_shortened(tmp_path):
             assert news[2:] == ("misconfigured", pytest.approx(300.0, abs=5.0))
 
 
-@bounded(40)
+@bounded()
 async def test_changes_during_an_outage_are_published_after_it(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
         await listening(server)
@@ -165,7 +165,7 @@ async def test_changes_during_an_outage_are_published_after_it(tmp_path):
         assert 50 < for_s < 60
 
 
-@bounded(40)
+@bounded()
 async def test_states_in_force_are_published_again_to_an_empty_server(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one:
         await listening(server, 1)
@@ -179,7 +179,7 @@ async def test_states_in_force_are_published_again_to_an_empty_server(tmp_path):
                 await asyncio.sleep(0.02)
 
 
-@bounded(40)
+@bounded()
 async def test_the_subscriber_connects_again_after_a_server_hung(tmp_path):
     async with valkey(tmp_path) as server, reader(server) as one, reader(server) as other:
         await listening(server)

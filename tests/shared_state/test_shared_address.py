@@ -22,7 +22,7 @@ from tests.support.certificates import Authority
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey, watched
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 OPERATING = Path("docs/operating.md").read_text(encoding="utf-8")
 
 
@@ -149,7 +149,7 @@ async def test_tls_with_a_certificate_that_is_not_trusted_is_refused(tmp_path):
                 assert "certificate" in status.why.lower()
 
 
-@bounded(60)
+@bounded()
 async def test_the_master_that_sentinels_name_also_after_a_failover(tmp_path):
     async with watched(tmp_path) as (master, replica, sentinel):
         settings = {
@@ -167,7 +167,7 @@ async def test_the_master_that_sentinels_name_also_after_a_failover(tmp_path):
         assert (await replica.command("ROLE"))[0] == b"master"
 
 
-@bounded(60)
+@bounded()
 async def test_a_cluster(tmp_path):
     # By default its second port is the first one plus 10,000, which may be above 65,535.
     bus = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))

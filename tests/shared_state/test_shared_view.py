@@ -136,7 +136,7 @@ FAULTS = ["hung", "gone", "out of memory", "read-only"]
 
 @pytest.mark.clock
 @pytest.mark.parametrize("how", FAULTS)
-@bounded(40)
+@bounded()
 async def test_no_call_waits_for_a_server_that_is_broken(tmp_path, how):
     async with valkey(tmp_path) as server:
         async with instance(server) as one, instance(server) as other:
@@ -179,7 +179,7 @@ async def pour(reader, writer, delay_s):
 
 
 @pytest.mark.clock
-@bounded(40)
+@bounded()
 async def test_no_call_waits_for_a_server_that_is_slow_and_all_of_them_are_counted(
     tmp_path, caplog
 ):
@@ -199,7 +199,7 @@ async def test_no_call_waits_for_a_server_that_is_slow_and_all_of_them_are_count
 
 
 @pytest.mark.clock
-@bounded(40)
+@bounded()
 async def test_what_was_dispatched_during_an_outage_is_reported_after_it(tmp_path):
     async with valkey(tmp_path) as server:
         async with instance(server, rpm=100) as one, instance(server, rpm=100) as other:
@@ -218,7 +218,7 @@ async def test_what_was_dispatched_during_an_outage_is_reported_after_it(tmp_pat
             assert not other.lease.covers(10, monotonic())
 
 
-@bounded(40)
+@bounded()
 async def test_a_server_that_came_back_empty_learns_what_was_dispatched(tmp_path):
     async with valkey(tmp_path) as server:
         async with instance(server, rpm=100) as one, instance(server, rpm=100) as other:
@@ -232,7 +232,7 @@ async def test_a_server_that_came_back_empty_learns_what_was_dispatched(tmp_path
             await other.until(connected)
 
 
-@bounded(40)
+@bounded()
 async def test_how_many_share_is_remembered_when_the_server_forgets(tmp_path):
     async with valkey(tmp_path) as server:
         async with instance(server) as one:
@@ -265,7 +265,7 @@ async def test_a_server_that_does_not_answer_at_the_start_holds_up_nothing(tmp_p
             await only.until(connected)
 
 
-@bounded(40)
+@bounded()
 async def test_a_server_that_stays_away_is_probed_rarely():
     attempts = 0
 

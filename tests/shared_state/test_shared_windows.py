@@ -58,7 +58,7 @@ def random_ask(random, epoch, *, slots, burst):
 
 @pytest.mark.parametrize("burst", [None, BurstLimit(30, 5)], ids=["minute", "burst"])
 @pytest.mark.parametrize("slots", [8, WINDOW_SLOTS])
-@bounded(60)
+@bounded()
 async def test_the_script_replies_like_its_python_twin(tmp_path, slots, burst):
     random = Random(slots)
     twin, epoch, now_ms = SharedWindow(slots), "", START_MS

@@ -36,7 +36,7 @@ def words_of(replies):
     return sorted(reply.header("x-llmproxy-cache") for reply in replies)
 
 
-@bounded(60)
+@bounded()
 async def test_five_hundred_equal_calls_ask_once_although_ten_clients_leave():
     draw, here, all_here = random.Random(4), [], asyncio.Event()
 
@@ -307,7 +307,7 @@ async def test_cache_control_opts_out_of_coalescing(control):
             assert len(vendor.received) == 3
 
 
-@bounded(60)
+@bounded()
 async def test_random_arrivals_and_departures_leave_every_answer_whole():
     """Random arrivals, departures and readers of several answers at once."""
     draw = random.Random(7)

@@ -112,7 +112,7 @@ def tell(what, figures):
     print(f"\n{what}: {figures}")  # noqa: T201 - shown on request
 
 
-@bounded(120)
+@bounded(300)
 async def test_follow_ups_stay_weights_hold_and_most_tokens_are_cached():
     async with vendors("a", "b", "c", "d") as endpoints:
         async with serve_proxy(config_for(*endpoints)) as proxy:
@@ -130,7 +130,7 @@ async def test_follow_ups_stay_weights_hold_and_most_tokens_are_cached():
 
 
 @pytest.mark.clock
-@bounded(120)
+@bounded(300)
 async def test_two_instances_agree_where_a_conversation_belongs(tmp_path):
     async with valkey(tmp_path) as server, vendors("a", "b", "c", "d") as endpoints:
         config = config_for(*endpoints, redis_url=server.url)
@@ -142,7 +142,7 @@ async def test_two_instances_agree_where_a_conversation_belongs(tmp_path):
     assert figures.cached_share > 0.6
 
 
-@bounded(120)
+@bounded(300)
 async def test_an_endpoint_more_moves_no_conversation_that_is_cached(tmp_path):
     path = tmp_path / "llmproxy.yaml"
     async with vendors("a", "b", "c", "d", "e") as endpoints:
@@ -158,7 +158,7 @@ async def test_an_endpoint_more_moves_no_conversation_that_is_cached(tmp_path):
     assert abs(fresh.calls["e"] - share) <= 3 * TURNS
 
 
-@bounded(120)
+@bounded(300)
 async def test_of_an_endpoint_that_dies_the_conversations_move_and_no_call_fails():
     async with vendors("b", "c", "d") as others, AsyncExitStack() as first:
         (mortal,) = await first.enter_async_context(vendors("a"))

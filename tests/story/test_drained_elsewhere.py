@@ -25,7 +25,7 @@ async def state_becomes(proxy, name, state):
         await asyncio.sleep(0.05)
 
 
-@bounded(40)
+@bounded()
 async def test_an_instance_that_starts_later_respects_the_drain_from_its_first_call(tmp_path):
     async with valkey(tmp_path) as server, scripted(GOOD) as one, scripted(GOOD) as two:
         async with serve_proxy(shared_config(one, two, server)) as first:
@@ -42,7 +42,7 @@ async def test_an_instance_that_starts_later_respects_the_drain_from_its_first_c
                 await state_becomes(first, "one", "ok")
 
 
-@bounded(40)
+@bounded()
 async def test_a_drain_applies_to_a_group_that_a_later_config_adds(tmp_path):
     async with valkey(tmp_path) as server, scripted(GOOD) as one, scripted(GOOD) as two:
         config = shared_config(one, two, server)

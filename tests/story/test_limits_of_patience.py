@@ -58,7 +58,7 @@ async def test_a_timeout_that_is_not_a_number_is_an_error():
             assert "x-llmproxy-timeout-s" in reply.error["message"]
 
 
-@bounded(40)
+@bounded()
 async def test_when_all_calls_fail_at_once_retries_stay_in_their_budget_and_all_are_served():
     at_once = most_at_once = 0
 

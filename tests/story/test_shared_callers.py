@@ -14,7 +14,7 @@ RPM = 30
 
 
 @pytest.mark.clock
-@bounded(40)
+@bounded()
 async def test_two_proxies_together_allow_a_caller_its_limit_and_no_more(tmp_path):
     async with valkey(tmp_path) as server, scripted(GOOD) as vendor:
         config = with_callers(vendor, team_a(limits={"rpm": RPM}), redis_url=server.url)

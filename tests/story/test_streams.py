@@ -191,7 +191,7 @@ async def test_a_client_that_leaves_in_back_off_ends_the_call():
             assert not under_way(proxy)
 
 
-@bounded(40)
+@bounded()
 async def test_a_client_that_does_not_read_pauses_its_upstream():
     sent = 0
     piece = delta("x" * 1000)

@@ -57,7 +57,7 @@ async def test_a_message_is_asked_and_answered_over_chat():
     assert (call.record.answer.usage.input_tokens, call.record.answer.usage.output_tokens) == (3, 2)
 
 
-@bounded(60)
+@bounded()
 async def test_the_anthropic_sdk_runs_a_tool_loop_in_front_of_openai():
     tools = [{"name": "weather", "description": "Look it up.", "input_schema": WEATHER}]
     calls = [
@@ -119,7 +119,7 @@ async def test_a_chat_call_is_asked_and_answered_over_messages():
     assert reply.json["created"] > 1
 
 
-@bounded(60)
+@bounded()
 async def test_the_openai_sdk_streams_in_front_of_anthropic():
     async with scripted(stream(*ANTHROPICS_STREAM)) as vendor:
         async with serve_proxy(config_for(at(vendor, "anthropic"))) as proxy:
@@ -236,7 +236,7 @@ async def test_a_404_about_the_model_is_passed_on_and_says_nothing_about_the_dia
     assert {got.line.split()[1] for got in vendor.received} == {MESSAGES}
 
 
-@bounded(60)
+@bounded()
 async def test_a_vendor_that_does_not_stream_is_streamed_all_the_same():
     async with scripted(always(http(chat("Hello")))) as vendor:
         async with serve_proxy(config_for(at(vendor, "deepseek"))) as proxy:

@@ -113,7 +113,7 @@ async def ask(port, *args, **kwargs):
     connection = await connect(port)
     try:
         await connection.send(request(*args, **kwargs))
-        return await asyncio.wait_for(connection.reply(), 20)
+        return await asyncio.wait_for(connection.reply(), 60)
     finally:
         connection.leave()
 

@@ -20,7 +20,7 @@ from llmproxy.batteries.shared_state.view import SharedState
 from llmproxy.config import GeneralSettings
 
 RPM, TPM = 600, 100_000
-WAIT_S = 5.0  # far more than the milliseconds that it takes on an idle machine
+WAIT_S = 30.0  # far more than the milliseconds that it takes on an idle machine
 
 
 @dataclass

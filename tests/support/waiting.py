@@ -4,7 +4,7 @@ import asyncio
 from time import monotonic
 
 
-async def until(condition, within_s=5.0):
+async def until(condition, within_s=30.0):
     """Wait until a condition holds; fail if it does not hold in time."""
     ends_at = monotonic() + within_s
     while not condition():

@@ -25,7 +25,7 @@ def busy_processors(count):
             burner.wait()
 
 
-@bounded(60)
+@bounded()
 async def test_two_busy_workers_send_exactly_what_the_limit_allows(tmp_path):
     async with scripted(always(0.05, http(chat()))) as vendor:
         settings = {"queue": {"max_wait_s": 3}}

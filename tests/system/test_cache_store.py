@@ -237,7 +237,7 @@ TROUBLE = ["gone", "hung", "out of memory", "read-only", "restarted empty"]
 
 @pytest.mark.clock
 @pytest.mark.parametrize("trouble", TROUBLE)
-@bounded(40)
+@bounded()
 async def test_a_failing_server_fails_no_call(trouble, tmp_path):
     questions = count()
     statuses, slow = Counter(), []

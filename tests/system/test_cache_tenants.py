@@ -33,7 +33,7 @@ def names_caller(received, number):
     return [0.001, sse_head() + b"".join(map(chunk, events)) + LAST_CHUNK]
 
 
-@bounded(120)
+@bounded(300)
 async def test_random_calls_never_cross_from_caller_to_caller():
     draw = random.Random(11)
     words = Counter()

@@ -221,7 +221,7 @@ def looks(tmp_path_factory):
             else:
                 endings[scenario] = None
 
-        @bounded(120)
+        @bounded(300)
         async def happen():
             async with asyncio.TaskGroup() as scenarios:
                 for scenario in SCENARIOS:

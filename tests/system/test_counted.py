@@ -75,7 +75,7 @@ async def four_workers(folder, *vendors, **settings):
         yield proxy
 
 
-@bounded(120)
+@bounded(300)
 async def test_calls_at_four_workers_are_all_counted(tmp_path):
     first = VendorSettings(name="first")
     second = VendorSettings(name="second", seed=1)
@@ -135,7 +135,7 @@ def _counters(sample):
     return {key: value for key, value in sample.items() if key[0].endswith(("_total", "_count"))}
 
 
-@bounded(60)
+@bounded()
 async def test_counts_that_a_dead_worker_had_published_are_kept(tmp_path):
     async with scripted(always(http(chat()))) as vendor:
         async with serving(tmp_path, vendor) as proxy:
@@ -166,7 +166,7 @@ async def _one_call(port):
     connection.leave()
 
 
-@bounded(60)
+@bounded()
 async def test_an_operators_action_at_one_worker_applies_to_all_and_to_later_ones(tmp_path):
     answer = always(http(chat()))
     async with scripted(answer) as vendor, scripted(answer) as other:
@@ -194,7 +194,7 @@ async def test_an_operators_action_at_one_worker_applies_to_all_and_to_later_one
             assert len(vendor.received) > 5
 
 
-@bounded(60)
+@bounded()
 async def test_every_worker_lists_the_calls_of_all_and_finds_each_by_its_id(tmp_path):
     async with scripted(always(http(chat()))) as vendor:
         async with serving(tmp_path, vendor) as proxy:
@@ -212,7 +212,7 @@ async def test_every_worker_lists_the_calls_of_all_and_finds_each_by_its_id(tmp_
                 assert (await get_json(proxy, f"/admin/calls/{id}"))["id"] == id
 
 
-@bounded(60)
+@bounded()
 async def test_what_is_left_of_a_limit_counts_the_calls_of_all_workers(tmp_path):
     async with scripted(always(http(chat()))) as vendor:
         async with serving(tmp_path, vendor, rpm=600) as proxy:
@@ -226,7 +226,7 @@ async def test_what_is_left_of_a_limit_counts_the_calls_of_all_workers(tmp_path)
                 assert level == {"limit": 600.0, "left": 540.0, "configured": 600}
 
 
-@bounded(60)
+@bounded()
 async def test_a_follower_of_one_worker_gets_every_call_of_any_worker_once(tmp_path):
     async with scripted(always(http(chat()))) as vendor:
         async with serving(tmp_path, vendor) as proxy:

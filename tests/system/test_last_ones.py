@@ -17,7 +17,7 @@ QUICK = {"timeouts": {"first_byte_s": 1, "unary_first_byte_s": 1, "idle_s": 1}}
 INVALID_KEY = error_body("invalid_api_key", message="Incorrect API key provided: sk-upstream")
 
 
-@bounded(30)
+@bounded()
 async def test_none_of_500_calls_fails_while_one_endpoint_is_alive(tmp_path):
     async with vendors(5, latency_s=0.01) as members:
         for vendor, fault in zip(

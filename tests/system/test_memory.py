@@ -63,7 +63,7 @@ async def abort_streams(port, count):
             connection.leave()
 
 
-@bounded(60)
+@bounded()
 async def test_neither_big_bodies_nor_aborted_streams_remain_in_memory(tmp_path):
     gone = []
 
@@ -129,12 +129,12 @@ async def _stalled_connection(port):
     return client
 
 
-@bounded(30)
+@bounded()
 async def test_a_client_that_does_not_read_pauses_only_its_own_upstream_and_costs_little(tmp_path):
     assert await held_by_stalled_clients(tmp_path) < 256
 
 
-@bounded(30)
+@bounded()
 async def test_500_open_streams_are_all_completed(tmp_path):
     go_on = asyncio.Event()
 

@@ -77,7 +77,7 @@ def looks(tmp_path_factory):
     def look(number):
         outages = {}
 
-        @bounded(60)
+        @bounded()
         async def happen():
             async with vendors(3 * len(FAULTS), latency_s=LATENCY_S) as members:
                 for number, fault in enumerate(FAULTS):

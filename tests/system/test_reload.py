@@ -55,7 +55,7 @@ async def reload_again_and_again(proxy, members, over):
     return taken
 
 
-@bounded(120)
+@bounded(300)
 async def test_a_hundred_reloads_under_load_affect_no_call(tmp_path):
     async with vendors(3, latency_s=0.02) as members:
         async with running(tmp_path, config=config_of(members, 0)) as proxy:
@@ -79,7 +79,7 @@ async def test_a_hundred_reloads_under_load_affect_no_call(tmp_path):
             assert await proxy.ended() == 0
 
 
-@bounded(120)
+@bounded(300)
 async def test_two_workers_agree_after_a_hundred_reloads_that_affect_no_call(tmp_path):
     async with vendors(3, latency_s=0.02) as members:
         async with serving(tmp_path / "p", members[0], settings=SETTINGS) as proxy:

@@ -38,7 +38,7 @@ async def refused(proxy):
         await asyncio.sleep(0.02)
 
 
-@bounded(30)
+@bounded()
 async def test_a_changed_file_is_loaded_at_once_and_an_invalid_one_is_not(tmp_path):
     async with scripted(GOOD) as vendor:
         async with running(tmp_path, config=config_of(vendor, "gpt-4.1")) as proxy:
@@ -55,7 +55,7 @@ async def test_a_changed_file_is_loaded_at_once_and_an_invalid_one_is_not(tmp_pa
             assert config["error"] is None
 
 
-@bounded(30)
+@bounded()
 async def test_sighup_reloads_a_file_that_is_not_watched(tmp_path):
     async with scripted(GOOD) as vendor:
         config = config_of(vendor, "gpt-4.1", reload_on_change=False)
@@ -73,7 +73,7 @@ async def test_sighup_reloads_a_file_that_is_not_watched(tmp_path):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-@bounded(60)
+@bounded()
 async def test_sighup_at_any_moment_of_the_start_ends_no_process(tmp_path, workers):
     """Python starts with signals blocked, so that only the command itself is tested."""
     async with scripted(GOOD) as vendor:
@@ -113,7 +113,7 @@ async def hang_up(folder, over):
     return sent
 
 
-@bounded(60)
+@bounded()
 async def test_sighup_to_the_supervisor_reaches_all_workers(tmp_path):
     async with scripted(GOOD) as vendor:
         settings = {**SETTINGS, "reload_on_change": False}
@@ -125,7 +125,7 @@ async def test_sighup_to_the_supervisor_reaches_all_workers(tmp_path):
             assert workers_of(proxy) == before
 
 
-@bounded(60)
+@bounded()
 async def test_a_reload_through_one_worker_reloads_all(tmp_path):
     async with scripted(GOOD) as vendor:
         settings = {**SETTINGS, "reload_on_change": False}
@@ -147,7 +147,7 @@ async def test_a_reload_through_one_worker_reloads_all(tmp_path):
 
 
 @pytest.mark.parametrize("watched", [True, False])
-@bounded(60)
+@bounded()
 async def test_a_replaced_worker_serves_the_same_config_as_the_others(tmp_path, watched):
     """After the start the file has changed twice: to a valid one, then to an invalid one."""
     async with scripted(GOOD) as vendor:

@@ -24,7 +24,7 @@ RPM = 300
 
 
 @pytest.mark.clock
-@bounded(60)
+@bounded()
 async def test_all_instances_together_send_no_more_than_the_limit(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": RPM})
@@ -38,7 +38,7 @@ async def test_all_instances_together_send_no_more_than_the_limit(tmp_path):
 
 
 @pytest.mark.clock
-@bounded(60)
+@bounded()
 async def test_token_limits_are_shared_too(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"tpm": 2000})
@@ -51,7 +51,7 @@ async def test_token_limits_are_shared_too(tmp_path):
 
 
 @pytest.mark.clock
-@bounded(60)
+@bounded()
 async def test_a_429_at_one_instance_stops_the_others_within_a_tenth_of_a_second(tmp_path):
     async with valkey(tmp_path) as server, accounts("first", "second") as (first, second):
         entries = first.entry(), second.entry(tier=1)
@@ -68,7 +68,7 @@ async def test_a_429_at_one_instance_stops_the_others_within_a_tenth_of_a_second
 
 
 @pytest.mark.clock
-@bounded(60)
+@bounded()
 async def test_a_killed_proxy_does_not_affect_the_others(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": RPM})
@@ -85,7 +85,7 @@ async def test_a_killed_proxy_does_not_affect_the_others(tmp_path):
 
 
 @pytest.mark.clock
-@bounded(120)
+@bounded(300)
 async def test_a_fault_of_the_server_affects_no_call(tmp_path):
     async with valkey(tmp_path) as server, accounts("only") as (only,):
         entry = only.entry(limits={"rpm": 200_000, "tpm": 10**9})
@@ -104,7 +104,7 @@ async def test_a_fault_of_the_server_affects_no_call(tmp_path):
 
 
 @pytest.mark.parametrize("what", ["hangs", "is gone"])
-@bounded(60)
+@bounded()
 async def test_without_the_server_each_instance_keeps_to_its_part(tmp_path, what):
     happens, heals = FAULTS[what]
     async with valkey(tmp_path) as server, accounts("only") as (only,):

@@ -89,7 +89,7 @@ async def test_every_worker_sends_its_own_spans(tmp_path):
     assert seen.resource["service.name"] == "gateway"
 
 
-@bounded(40)
+@bounded()
 async def test_a_missing_collector_affects_no_call_and_is_logged_once(tmp_path):
     async with scripted(GOOD) as vendor:
         where = unused_address()
@@ -113,7 +113,7 @@ async def test_a_missing_collector_affects_no_call_and_is_logged_once(tmp_path):
     assert len(re.findall("WARNING|ERROR", stderr)) == 1
 
 
-@bounded(40)
+@bounded()
 async def test_the_recovery_of_a_collector_is_logged_once(tmp_path):
     async with scripted(GOOD) as vendor:
         with collector() as seen:
@@ -135,7 +135,7 @@ async def test_the_recovery_of_a_collector_is_logged_once(tmp_path):
     assert "secret" not in stderr
 
 
-@bounded(40)
+@bounded()
 async def test_a_collector_that_never_answers_delays_neither_calls_nor_the_shutdown(tmp_path):
     async with scripted(GOOD) as vendor:
         with collector() as seen:

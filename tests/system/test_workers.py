@@ -37,7 +37,7 @@ STOPS = [signal.SIGTERM, signal.SIGINT]
 SPREAD = 64  # connections; that one of two workers gets less than 12 is a chance of 1e-7
 
 
-@bounded(40)
+@bounded()
 async def test_connections_are_spread_over_all_workers(tmp_path):
     async with scripted(always(http(chat("hello")))) as vendor:
         async with serving(tmp_path, vendor) as proxy:
@@ -55,7 +55,7 @@ async def test_connections_are_spread_over_all_workers(tmp_path):
     assert proxy.stderr.count("configured by config.yaml, with 2 workers") == 1
 
 
-@bounded(40)
+@bounded()
 async def test_workers_share_one_view_through_a_valkey_of_their_own(tmp_path):
     async with scripted(always(http(chat("hello")))) as vendor:
         async with serving(tmp_path, vendor, count=3) as proxy:
@@ -71,7 +71,7 @@ async def test_workers_share_one_view_through_a_valkey_of_their_own(tmp_path):
 
 
 @pytest.mark.clock
-@bounded(40)
+@bounded()
 async def test_a_limit_is_one_limit_however_many_workers_there_are(tmp_path):
     async with scripted(always(http(chat("hello")))) as vendor:
         settings = {"queue": {"max_wait_s": 0.5}}
@@ -87,7 +87,7 @@ async def test_a_limit_is_one_limit_however_many_workers_there_are(tmp_path):
     assert 90 <= len(vendor.received) <= 102
 
 
-@bounded(40)
+@bounded()
 async def test_with_a_configured_server_none_is_started(tmp_path):
     async with scripted(always(http(chat("hello")))) as vendor, valkey(tmp_path) as shared:
         settings = {"redis_url": shared.url}
@@ -97,7 +97,7 @@ async def test_with_a_configured_server_none_is_started(tmp_path):
             assert list((tmp_path / "proxy/tmp").iterdir()) == []
 
 
-@bounded(40)
+@bounded()
 async def test_a_dead_valkey_is_replaced_and_no_call_fails(tmp_path):
     async with scripted(always(http(chat("hello")))) as vendor:
         settings = {"num_retries": 0}
@@ -115,7 +115,7 @@ async def test_a_dead_valkey_is_replaced_and_no_call_fails(tmp_path):
     assert "was killed by SIGKILL. It is replaced" in proxy.stderr
 
 
-@bounded(40)
+@bounded()
 async def test_a_worker_that_is_killed_costs_only_its_own_calls_and_is_replaced(tmp_path):
     answer = Slow()
     async with scripted(answer) as vendor:
@@ -144,7 +144,7 @@ async def test_a_worker_that_is_killed_costs_only_its_own_calls_and_is_replaced(
     assert f"Worker 1 (process {before[0]}) was killed by SIGKILL" in proxy.stderr
 
 
-@bounded(40)
+@bounded()
 async def test_while_one_worker_stops_the_others_serve(tmp_path):
     answer = Slow()
     async with scripted(answer) as vendor:
@@ -162,7 +162,7 @@ async def test_while_one_worker_stops_the_others_serve(tmp_path):
 
 
 @pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
-@bounded(40)
+@bounded()
 async def test_a_signal_lets_the_calls_of_all_workers_complete(tmp_path, number):
     answer = Slow()
     async with scripted(answer) as vendor:
@@ -184,7 +184,7 @@ async def test_a_signal_lets_the_calls_of_all_workers_complete(tmp_path, number)
     assert "Traceback" not in proxy.stderr
 
 
-@bounded(40)
+@bounded()
 async def test_a_second_ctrl_c_does_not_wait_for_calls(tmp_path):
     async with scripted(always("hang")) as vendor:
         async with serving(tmp_path, vendor, settings={"drain_timeout_s": 60}) as proxy:
@@ -201,7 +201,7 @@ async def test_a_second_ctrl_c_does_not_wait_for_calls(tmp_path):
     assert "Traceback" not in proxy.stderr
 
 
-@bounded(40)
+@bounded()
 async def test_when_the_supervisor_is_killed_calls_complete_and_no_process_is_left(tmp_path):
     answer = Slow()
     async with scripted(answer) as vendor:
@@ -222,7 +222,7 @@ async def test_when_the_supervisor_is_killed_calls_complete_and_no_process_is_le
     assert len(family) == 4
 
 
-@bounded(40)
+@bounded()
 async def test_a_port_in_use_is_reported_and_the_workers_that_have_it_are_unaffected(tmp_path):
     async with scripted(always(http(chat("first")))) as vendor:
         async with serving(tmp_path, vendor) as first:
@@ -238,7 +238,7 @@ async def test_a_port_in_use_is_reported_and_the_workers_that_have_it_are_unaffe
     assert [reply.status for reply in replies] == [200] * 10
 
 
-@bounded(40)
+@bounded()
 async def test_an_error_that_stops_every_worker_is_reported_once_with_status_2(tmp_path):
     async with scripted(always(http(chat("never")))) as vendor:
         config = config_for(vendor, redis_url="redis://127.0.0.1:1/0?nonsense=1")
@@ -251,7 +251,7 @@ async def test_an_error_that_stops_every_worker_is_reported_once_with_status_2(t
     assert "Traceback" not in result.stderr
 
 
-@bounded(40)
+@bounded()
 async def test_each_line_of_the_log_is_whole_though_all_workers_write_to_one_pipe(tmp_path):
     calls, clients = 1_200, 12
     read, write = os.pipe()
@@ -281,7 +281,7 @@ async def test_each_line_of_the_log_is_whole_though_all_workers_write_to_one_pip
 @pytest.mark.parametrize(
     "program", [[LLMPROXY], [sys.executable, "-m", "llmproxy"]], ids=["llmproxy", "-m llmproxy"]
 )
-@bounded(40)
+@bounded()
 async def test_the_script_and_the_module_start_the_same_program(tmp_path, program):
     async with scripted(always(http(chat("hello")))) as vendor:
         async with serving(tmp_path, vendor, program=program) as proxy:

@@ -113,7 +113,7 @@ async def test_a_session_of_responses_without_a_message_yet_ends_at_once():
     assert (record.answer.error, record.answer.close_code) == (None, 1012)
 
 
-@bounded(60)
+@bounded()
 async def test_sigterm_ends_the_process_with_a_notice_to_each_session(tmp_path):
     async with realtime_vendor() as vendor:
         async with running(tmp_path, config=group_of(vendor, timeouts={"connect_s": 20})) as proxy:

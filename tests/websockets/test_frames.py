@@ -55,7 +55,7 @@ async def test_fragments_stay_fragments():
     assert got[:-1] == returned == [bare(frame) for frame in frames]
 
 
-@bounded(60)
+@bounded()
 async def test_a_frame_of_16_mib_passes_both_ways():
     frame = Frame(BINARY, b"0123456789abcdef" * MIB)
     got, returned = await echoed([frame])
@@ -141,7 +141,7 @@ async def test_bytes_that_are_no_frames_close_the_session_with_1002():
         assert vendor.closes == [(1001, "")]
 
 
-@bounded(60)
+@bounded()
 async def test_an_end_that_does_not_read_stops_the_other_one():
     async with echoing() as vendor, serve_proxy(group_of(vendor)) as proxy:
         async with raw_session(proxy.port) as session:

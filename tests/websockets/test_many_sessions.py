@@ -34,7 +34,7 @@ async def opened(stack, proxy, count):
 
 
 @pytest.mark.slow
-@bounded(60)
+@bounded()
 async def test_each_of_many_sessions_takes_little_memory_and_works(tmp_path):
     async with echoing() as vendor, running(tmp_path, config=group_of(vendor, **PATIENT)) as proxy:
         async with contextlib.AsyncExitStack() as stack:
@@ -51,7 +51,7 @@ async def test_each_of_many_sessions_takes_little_memory_and_works(tmp_path):
     assert each < MAX_KIB
 
 
-@bounded(60)
+@bounded()
 async def test_when_one_of_two_endpoints_dies_only_its_sessions_end(tmp_path):
     async with realtime_vendor(talk=echo) as one, realtime_vendor(talk=echo) as other:
         async with running(tmp_path, config=group_of(one, other, **PATIENT)) as proxy:

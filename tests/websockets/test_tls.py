@@ -9,7 +9,7 @@ from tests.support.run import bounded
 from tests.websockets.frames import bare, echoing, raw_session
 
 
-@bounded(60)
+@bounded()
 async def test_a_session_with_an_https_endpoint(tmp_path):
     authority = Authority(tmp_path)
     (tmp_path / "authority.pem").write_text(authority.pem)

@@ -173,7 +173,7 @@ def by_simulation(config, faults):
     return script.asked, sorted(statuses + [200] * (CALLS - len(statuses)))
 
 
-@bounded(120)
+@bounded(300)
 async def test_the_simulation_tries_the_same_endpoints_as_the_stage_on_random_scripts():
     random = Random(13)
     asked = 0
@@ -189,7 +189,7 @@ async def test_the_simulation_tries_the_same_endpoints_as_the_stage_on_random_sc
     assert asked > 2 * SCRIPTS, "the scripts lead to retries"
 
 
-@bounded(120)
+@bounded(300)
 async def test_the_simulation_hedges_as_the_stage_does():
     random = Random(14)
     config = config_of("abc", hedge_after_s=0.004, hedge_budget=1)

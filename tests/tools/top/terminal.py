@@ -15,7 +15,7 @@ import time
 
 from tests.support.process import BARE, LLMPROXY
 
-WITHIN_S = 10
+WITHIN_S = 60
 ENTER, LEAVE, SHOW_CURSOR, HOME = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h", "\x1b[H"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
