@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 
 from llmproxy.calls import Call, Request
@@ -27,17 +28,15 @@ async def answer(request: Request, runtime: Runtime, client: Client, record: Cal
                 await stateful(downstream, record, partial(answer_in, runtime))
 
 
-async def answer_in(
+def answer_in(
     runtime: Runtime, call: Call, group: Group, client: Client, record: CallRecord
-) -> None:
+) -> Awaitable[None]:
     """Answer from the cache, from an identical call in flight, or else by `ask`."""
     record.group, cache = group.name, runtime.cache
     if cache is not None and (lookup := cache.lookup(call, group, record)):
         record.limit_headers = runtime.callers.limit_headers(call)
-        asking = partial(ask, call, group, runtime)
-        await cache.answer(lookup, client, record, asking)
-    else:
-        await ask(call, group, runtime, client, record)
+        return cache.answer(lookup, client, record, partial(ask, call, group, runtime))
+    return ask(call, group, runtime, client, record)
 
 
 async def ask(

@@ -66,6 +66,8 @@ AffinityMaker = Callable[[ModelGroup, GeneralSettings, Group], Affinity | None]
 Ask = Callable[[Downstream, CallRecord], Awaitable[None]]
 AnswerIn = Callable[[Call, Group, Client, CallRecord], Awaitable[None]]
 AnswerStateful = Callable[[Client, CallRecord, AnswerIn], Awaitable[None]]
+# Returns what knows which account of a config keeps what. The pool: all groups.
+OwnersOf = Callable[[Pool], "Owners"]
 
 
 class GroupAttempts(AbstractAsyncContextManager[Accepted], Protocol):

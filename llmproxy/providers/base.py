@@ -58,8 +58,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     us; without them and without a `token_source` (an identity at a cloud) the client's own key is
     sent. `query`: parameters of every request, encoded. `deployment`: that of Azure's classic
     paths, percent-encoded. `limits`: the operator's limits. `price`: of its model, or why it is not
-    known. `mask`: for what may quote what we send. `edit`: changes the parameters of calls,
-    `translator` their dialect; None = they are sent as they are. `authorize`: adds a token or a
+    known. `mask`: for what may quote what we send. `edit`: changes the parameters of calls; None =
+    none. `translators`: by the dialects that it may not speak. `authorize`: adds a token or a
     signature to a request, or addresses it as this vendor wants it; None = it is sent as it is.
     """
 
@@ -86,7 +86,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     mask: Mask = unmasked
     edit: EditBody | None = None
     authorize: Authorize | None = None
-    translator: Translator | None = None
+    translators: Mapping[str, Translator] = {}
     model_pattern: str | None = None
 
     def named(self, model: str, group: str) -> Endpoint:

@@ -21,7 +21,7 @@ from llmproxy.protocols import (
     Heartbeat,
     Hedging,
     Masking,
-    Owners,
+    OwnersOf,
     ParameterEdits,
     PeerConnector,
     PriceList,
@@ -39,7 +39,7 @@ Acquire = Callable[
     [AsyncExitStack, tuple[str, object], AbstractAsyncContextManager[Any]], Awaitable[Any]
 ]
 # Opens the owners of what accounts keep, with the environment of the process.
-OpenOwners = Callable[[GeneralSettings, Mapping[str, str]], AbstractAsyncContextManager[Owners]]
+OpenOwners = Callable[[GeneralSettings, Mapping[str, str]], AbstractAsyncContextManager[OwnersOf]]
 
 
 async def enter(

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from llmproxy.config import Config, Price, Timeouts, server_settings
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.pipeline.failover.attempt import AttemptMaker
-from llmproxy.protocols import AnswerCache, Owners, PeerConnector, Peers
+from llmproxy.protocols import AnswerCache, OwnersOf, PeerConnector, Peers
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoints
 from llmproxy.rules.prices import Prices
@@ -36,7 +36,7 @@ class Resources:
     attempts: AttemptMaker
     cache: AnswerCache | None
     peers: Peers | None
-    owners: Owners | None
+    owners: OwnersOf | None
     close: Callable[[], Awaitable[None]]
 
 

@@ -41,7 +41,8 @@ class Runtime:
         if resources.peers is not None:
             self.listener = Listeners(process.listener, resources.peers.listener)
         self.intake = Intake(settings, process.batteries.form_reader)
-        self.cache, self.owners = resources.cache, resources.owners
+        self.cache = resources.cache
+        self.owners = None if resources.owners is None else resources.owners(pool)
         self.heartbeat: Heartbeat = NoHeartbeat()
         heartbeat_s = None
         if process.batteries.heartbeat is not None:

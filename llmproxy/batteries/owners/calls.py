@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 from llmproxy.batteries.owners.accounts import Accounts
 from llmproxy.batteries.owners.context import CallContext
 from llmproxy.batteries.owners.ids import (
@@ -31,21 +29,28 @@ WITHOUT_BODY = frozenset(("GET", "HEAD", "DELETE"))
 
 
 class StateOwners:
-    """Sends calls to the accounts that keep what they name (an `Owners` of the core)."""
+    """Sends calls to the accounts that keep what they name (an `Owners` of the core).
 
-    def __init__(self, registry: Registry) -> None:
+    `pool`: all groups. A caller's pool, which may be smaller, has no further accounts.
+    """
+
+    def __init__(self, registry: Registry, cursors: Cursors, pool: Pool) -> None:
         self.registry = registry
-        self._cursors = Cursors()
-        self._accounts: WeakKeyDictionary[Pool, Accounts] = WeakKeyDictionary()
+        self._cursors = cursors
+        accounts = Accounts(pool)
+        self._accounts = {pool: accounts}  # and those of callers
+        self._several = accounts.several
 
     def answering(self, call: Call, pool: Pool) -> AnswerStateful | None:
         """Return what answers a call that creates, names or lists what an account keeps; None for
         all other calls."""
-        route, opaque = call.route, call.route.operation.dialect is OPAQUE
-        if route.bound_to_account or (opaque and route.operation.stored):
+        operation = call.route.operation
+        opaque = operation.dialect is OPAQUE
+        if call.route.bound_to_account or (opaque and operation.stored):
             return StoredCall(self._context(call, pool), self._cursors).answer
         if call.method == "POST":
-            return None if opaque else self._inference(call, pool)
+            matters = self._several or call.caller is not None or call.bound_to_account
+            return self._inference(call, pool) if matters and not opaque else None
         if call.method in WITHOUT_BODY and call.model is None and pool.group_named(None) is None:
             return StoredCall(self._context(call, pool), self._cursors).answer
         return None
@@ -61,13 +66,10 @@ class StateOwners:
         return CallContext(call, pool, self.accounts_of(pool), self.registry)
 
     def _inference(self, call: Call, pool: Pool) -> AnswerStateful | None:
-        accounts = self.accounts_of(pool)
-        if not (accounts.several or call.caller is not None or call.bound_to_account):
-            return None
         group = pool.group_named(call.model)
         if group is None or not isinstance(call.body, bytes):
             return None
-        mentions = self._mentions(call, call.body, group, accounts)
+        mentions = self._mentions(call, call.body, group, self.accounts_of(pool))
         if mentions is None:
             return None
         return InferenceCall(self._context(call, pool), group, mentions).answer

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from llmproxy.batteries.background import background
 from llmproxy.batteries.owners.accounts import Owner
 from llmproxy.batteries.owners.calls import StateOwners
+from llmproxy.batteries.owners.lists import Cursors
 from llmproxy.batteries.owners.registry import OwnerStore, Registry
 from llmproxy.config import GeneralSettings, shares_state
+from llmproxy.routing import Pool
 
 FILE = "state.sqlite"
 OFF = "off"
@@ -28,15 +31,15 @@ class OwnerRegistries:
     @asynccontextmanager
     async def open(
         self, settings: GeneralSettings, environ: Mapping[str, str]
-    ) -> AsyncIterator[StateOwners]:
-        """Open the registry. A store that cannot be used is no reason not to start."""
+    ) -> AsyncIterator[Callable[[Pool], StateOwners]]:
+        """Open the registry of a config. A store that cannot be used is no reason not to start."""
         store = _server(settings) or _file(settings, environ) or _local_server(settings)
         registry = Registry(self._memory, store, shared=store is not None)
         async with AsyncExitStack() as stack:
             if store is not None:
                 stack.push_async_callback(registry.close)
                 await stack.enter_async_context(background(registry.keep_writing))
-            yield StateOwners(registry)
+            yield partial(StateOwners, registry, Cursors())
 
 
 def place_of_file(settings: GeneralSettings, environ: Mapping[str, str]) -> Path | None:

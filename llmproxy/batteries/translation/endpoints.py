@@ -49,18 +49,19 @@ def with_translators(config: Config, endpoints: Endpoints) -> Endpoints:
         translating[group.model_group] = tuple(
             replace(
                 endpoint,
-                translator=EndpointTranslator(
-                    endpoint=endpoint,
-                    speaks=dialects,
-                    drops=policy == "drop",
-                    max_output_tokens=entry.max_output_tokens,
-                    native=native,
-                    supposed=doubtful,
-                    unspoken=set(),
+                translators=dict.fromkeys(
+                    (name for name in LANGUAGES if name in doubtful or name not in dialects),
+                    EndpointTranslator(
+                        endpoint=endpoint,
+                        speaks=dialects,
+                        drops=policy == "drop",
+                        max_output_tokens=entry.max_output_tokens,
+                        native=native,
+                        supposed=doubtful,
+                        unspoken=set(),
+                    ),
                 ),
             )
-            if doubtful or not dialects.issuperset(LANGUAGES)
-            else endpoint
             for entry, endpoint, dialects, doubtful in zip(
                 group.models, row, spoken, supposed, strict=True
             )
@@ -72,7 +73,9 @@ def notes_of(config: Config, endpoints: Endpoints) -> Iterator[str]:
     """Yield what is translated for each endpoint of the groups whose endpoints differ in that."""
     translating = with_translators(config, endpoints)
     for name, row in translating.items():
-        told = {endpoint.name: str(endpoint.translator or "") for endpoint in row}
+        told = {
+            endpoint.name: "".join(set(map(str, endpoint.translators.values()))) for endpoint in row
+        }
         if len(set(told.values())) > 1:
             yield from (
                 f"Group {name!r}: endpoint {endpoint!r} {what}."
@@ -95,7 +98,7 @@ def _refusal(message: str, param: str | None) -> Untranslatable:
 
 
 class EndpointTranslator(msgspec.Struct, frozen=True):
-    """Translates calls for one endpoint.
+    """Translates calls for one endpoint, of the dialects that it may not speak.
 
     `speaks`: the endpoint's dialects. `supposed`: those of them that are not certain; one that it
     turns out not to speak is added to `unspoken`. `drops`: what cannot be said is left out, not
@@ -119,8 +122,6 @@ class EndpointTranslator(msgspec.Struct, frozen=True):
         """Translate a call, and note that in the record. Raises Untranslatable."""
         dialect, body = call.route.dialect.name, call.body
         is_certain = dialect not in self.supposed
-        if (dialect in self.speaks and is_certain) or dialect not in LANGUAGES:
-            return call, None
         if call.route.path != LANGUAGES[dialect].path and is_certain:
             raise self._not_translated(call.route.path)
         if call.method != "POST" or call.route.path != LANGUAGES[dialect].path:

@@ -68,7 +68,7 @@ class AttemptMaker:
         """Make one attempt. Raises an UpstreamError with the endpoint's name."""
         credential = endpoint.credential
         try:
-            translate = endpoint.translator
+            translate = endpoint.translators.get(call.route.operation.dialect.name)
             asked, in_dialect = (call, None) if translate is None else translate(call, record)
             outgoing = outgoing_request(asked, endpoint, credential, record)
             if endpoint.authorize is not None:

@@ -159,9 +159,10 @@ def _tier(number: int, tier: Tier, demand: CallDemand, now: float) -> TierExplan
 def _candidate(
     state: EndpointState, takes: bool, share: float, tokens: int, now: float
 ) -> Candidate:
-    changes = [str(one or "") for one in (state.endpoint.edit, state.endpoint.translator)]
+    endpoint = state.endpoint
+    changes = [str(endpoint.edit or ""), *set(map(str, endpoint.translators.values()))]
     return Candidate(
-        endpoint=state.endpoint.name,
+        endpoint=endpoint.name,
         takes=takes,
         share=round(share, 3),
         why=None if takes else state.why_not(tokens, now),
