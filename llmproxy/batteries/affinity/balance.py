@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import exp
 
 WINDOW_S = 600.0  # in this time, what was given loses 63 % of its weight
+STEP_S = 1.0  # it loses weight in steps, not at each call
+NOTHING = 1e-6  # calls; what rounding leaves
 
 
 class TierBalance:
@@ -24,7 +26,7 @@ class TierBalance:
 
     def pass_time(self, now: float) -> None:
         """Let what was given before `now` lose weight."""
-        if now > self._at:
+        if now > self._at + STEP_S:
             rest = exp((self._at - now) / WINDOW_S)
             self._ahead = [calls * rest for calls in self._ahead]
             self._due = [calls * rest for calls in self._due]
@@ -37,9 +39,19 @@ class TierBalance:
             self._due[place] += share * due
             self._ahead[place] += got[place] * given - share * due
 
+    def give_evenly(self, shares: Sequence[float]) -> None:
+        """Count a call of which each place got the part that it was due."""
+        due = 1.0 / sum(shares)
+        self._due = [calls + share * due for calls, share in zip(self._due, shares, strict=True)]
+
+    @property
+    def is_even(self) -> bool:
+        """Whether no place got more than its share."""
+        return max(self._ahead) <= NOTHING
+
     def is_ahead(self, place: int, by: float, slack: float = 0.0) -> bool:
         """Return whether a place got more than its share, by `by` of it and `slack` calls."""
-        return self._ahead[place] > by * self._due[place] + slack + 1e-6
+        return self._ahead[place] > by * self._due[place] + slack + NOTHING
 
     def least_ahead(self, places: Sequence[int]) -> int:
         """Return the place that is furthest behind for what it was promised."""

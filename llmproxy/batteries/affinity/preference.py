@@ -56,7 +56,15 @@ class GroupAffinity:
     `is_one_of_several`: instances serve the same conversations, and must agree.
     """
 
-    __slots__ = ("_balances", "_by_session", "_names", "is_one_of_several", "memory", "min_bytes")
+    __slots__ = (
+        "_balances",
+        "_by_session",
+        "_nameless",
+        "_names",
+        "is_one_of_several",
+        "memory",
+        "min_bytes",
+    )
 
     def __init__(self) -> None:
         self.memory = Memory()
@@ -65,6 +73,7 @@ class GroupAffinity:
         self._by_session = False
         self._balances: dict[Tier, TierBalance] = {}
         self._names: dict[EndpointState, bytes] = {}
+        self._nameless = ConversationTurn(self, *NAMELESS)  # one for all calls that prefer nothing
 
     def adopt(
         self, mode: Mode, states: Sequence[EndpointState], *, is_one_of_several: bool
@@ -90,7 +99,7 @@ class GroupAffinity:
         if call.route.path not in OPERATIONS or (
             isinstance(body, bytes) and len(body) < self.min_bytes
         ):
-            return ConversationTurn(self, *NAMELESS)
+            return self._nameless
         return ConversationTurn(self, *naming_of(call, by_session=self._by_session))
 
     def turn_of(self, key: bytes, tokens: int, *, goes_on: bool) -> ConversationTurn:
@@ -213,6 +222,9 @@ def _whose_turn_it_is(
     tier: Tier, weights: list[float], shares: list[float], balance: TierBalance, now: float
 ) -> EndpointState:
     """Return the endpoint of a call that prefers none, which evens out what conversations take."""
+    if balance.is_even:
+        balance.give_evenly(shares)
+        return tier.take(weights, now)
     behind = [
         0.0 if balance.is_ahead(place, MAX_AHEAD) else weight
         for place, weight in enumerate(weights)

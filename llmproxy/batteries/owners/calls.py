@@ -10,6 +10,7 @@ from llmproxy.batteries.owners.ids import (
     ids_named_in,
     items_named_in,
     items_referred_to_in,
+    may_concern_accounts,
     newest_items_in,
     newest_reasoning_in,
     searchable,
@@ -80,6 +81,8 @@ class StateOwners:
         """Return what a call names and creates; None if any endpoint may answer it and the answer
         need not be searched for ids."""
         dialect, stored = call.route.dialect, call.route.operation.stored
+        if dialect is CHAT and not (call.bound_to_account or may_concern_accounts(body)):
+            return None
         several = accounts.in_group(group) > 1
         body = searchable(body)
         top = top_of(body)

@@ -86,6 +86,16 @@ def searchable(body: bytes) -> bytes:
     return _CLIENTS_OWN.sub(b"", body) if _has_clients_own(body) else body
 
 
+def may_concern_accounts(chat: bytes) -> bool:
+    """Whether a chat call may name or create what an account keeps: almost none does."""
+    return (
+        chat.find(b'_id"') >= 0
+        or chat.find(b'"store"') >= 0
+        or chat.find(b'"conversation"') >= 0
+        or chat.find(b"\\u00") >= 0
+    )
+
+
 def ids_named_in(body: bytes) -> list[str]:
     """Return what a body names by keys that only ids have, each once: `file_ids`, `container`."""
     found = dict.fromkeys(_under_id_keys(body))
