@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from llmproxy.batteries.owners.accounts import Accounts
 from llmproxy.batteries.owners.context import CallContext
+from llmproxy.batteries.owners.glance import may_name_something
 from llmproxy.batteries.owners.ids import (
     ITEM_REFERENCE,
     files_named_in,
     ids_named_in,
     items_named_in,
     items_referred_to_in,
-    may_concern_accounts,
     newest_items_in,
     newest_reasoning_in,
     searchable,
@@ -81,13 +81,14 @@ class StateOwners:
         """Return what a call names and creates; None if any endpoint may answer it and the answer
         need not be searched for ids."""
         dialect, stored = call.route.dialect, call.route.operation.stored
-        if dialect is CHAT and not (call.bound_to_account or may_concern_accounts(body)):
-            return None
         several = accounts.in_group(group) > 1
+        learns = several and dialect is not CHAT
+        if not call.bound_to_account and not may_name_something(body, dialect):
+            creates = stored is True
+            return Mentions([], [], [], creates, several) if creates or learns else None
         body = searchable(body)
         top = top_of(body)
         creates = stored is not None and top.stores(usually=stored)
-        learns = several and dialect is not CHAT
         named = top.named
         items: list[str] = []
         reasoning: list[str] = []

