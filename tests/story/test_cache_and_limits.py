@@ -9,6 +9,8 @@ from tests.support.callers import as_caller
 from tests.support.client import HELLO, ask, begin
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.slow_answers import OnRequest
+from tests.support.under_way import clients_of_shared_calls, idle
 from tests.support.vendor import always, chat, error_body, http, scripted
 from tests.support.waiting import until
 
@@ -121,15 +123,17 @@ async def test_a_leader_that_is_refused_leaves_its_place_to_a_caller_with_room()
 
 @bounded()
 async def test_a_leader_that_leaves_is_counted_and_holds_its_place_until_the_answer_is_complete():
-    async with scripted(slow(http(chat("good")), after_s=0.4)) as vendor:
+    answer = OnRequest(http(chat("good")))
+    async with scripted(answer) as vendor:
         async with serve_proxy(limited(vendor, limits={"concurrent": 1, "rpm": 2})) as proxy:
             leader = await begin(proxy.port, FIXED, headers=as_caller("alice"))
             await until(lambda: vendor.received)
             follower = asyncio.create_task(ask_as("alice", proxy))
-            await asyncio.sleep(0.1)
+            await until(lambda: clients_of_shared_calls(proxy) == 2)
             leader.leave()
-            await asyncio.sleep(0.05)
+            await until(lambda: clients_of_shared_calls(proxy) == 1)
             assert (await ask_as("alice", proxy, OTHER)).status == 429
+            answer.go_on.set()
             assert (await follower).status == 200
             assert remaining(await ask_as("alice", proxy, OTHER)) == 0
 
@@ -156,7 +160,8 @@ async def test_stale_answers_are_free_and_their_renewal_counts_if_the_caller_has
             replies = []
             for _ in range(4):
                 replies.append(await ask_as("alice", proxy))
-                await asyncio.sleep(0.1)
+                await idle(proxy)
+                await asyncio.sleep(0.06)
             assert [reply.status for reply in replies] == [200] * 4
             assert cache_words(replies) == ["miss", "stale", "stale", "stale"]
             assert [text_of(reply) for reply in replies[2:]] == ["answer 2"] * 2

@@ -7,8 +7,8 @@ from tests.support.cached import FIXED, with_cache
 from tests.support.client import ask, begin
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.slow_answers import EVENTS, FIXED_STREAM, WHOLE, slow, slow_stream
-from tests.support.under_way import under_way
+from tests.support.slow_answers import EVENTS, FIXED_STREAM, WHOLE, OnRequest, slow_stream
+from tests.support.under_way import clients_of_shared_calls, under_way
 from tests.support.vendor import DONE, chat, http, scripted
 from tests.support.waiting import until
 
@@ -31,13 +31,16 @@ async def test_a_followers_stream_ends_with_an_error_at_its_deadline():
 
 @bounded()
 async def test_a_leader_that_left_is_logged_with_its_tokens_when_its_call_is_over():
-    async with scripted(slow(http(chat("good")), after_s=0.4)) as vendor:
+    answer = OnRequest(http(chat("good")))
+    async with scripted(answer) as vendor:
         async with serve_proxy(with_cache(vendor)) as proxy:
             leader = await begin(proxy.port, FIXED)
             await until(lambda: vendor.received)
             follower = asyncio.create_task(ask(proxy.port, body=FIXED))
-            await asyncio.sleep(0.1)
+            await until(lambda: clients_of_shared_calls(proxy) == 2)
             leader.leave()
+            await until(lambda: clients_of_shared_calls(proxy) == 1)
+            answer.go_on.set()
             assert (await follower).status == 200
             await until(lambda: len(proxy.events.calls) == 2)
             answers = {event.record.cache: event.record.answer for event in proxy.events.calls}
@@ -79,7 +82,7 @@ async def test_shutdown_ends_a_call_that_goes_on_without_its_client():
             await leader.head()
             await follower.head()
             leader.leave()
-            await asyncio.sleep(0.1)
+            await until(lambda: clients_of_shared_calls(proxy) == 1)
             assert under_way(proxy)["shared upstream calls"] == 1
         assert not under_way(proxy)
         await until(lambda: vendor.received[0].gone_at is not None)

@@ -82,7 +82,7 @@ async def test_when_all_calls_fail_at_once_retries_stay_in_their_budget_and_all_
             watching.cancel()
             assert {reply.status for reply in replies} == {200}
             assert 3 <= most_at_once <= 20
-            await idle(proxy, within_s=0.1)
+            await idle(proxy)
 
 
 @pytest.mark.clock

@@ -184,9 +184,9 @@ async def test_a_client_that_leaves_in_back_off_ends_the_call():
             while len(vendor.received) < 3:
                 await asyncio.sleep(0.005)
             client.leave()
-            await asyncio.sleep(0.1)
+            await idle(proxy)
             tried = len(vendor.received)
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.5)
             assert len(vendor.received) == tried
             assert not under_way(proxy)
 

@@ -1,5 +1,7 @@
 """Slow answers, unary and streamed, for tests of identical calls that arrive meanwhile."""
 
+import asyncio
+
 from tests.support.cached import FIXED
 from tests.support.vendor import (
     DONE,
@@ -22,6 +24,19 @@ def slow_stream(*, pause_s=0.01, before_s=0.05, events=EVENTS):
     for event in events:
         steps += [chunk(event), pause_s]
     return always(*steps, LAST_CHUNK)
+
+
+class OnRequest:
+    """A vendor whose answers come when `go_on` is set."""
+
+    def __init__(self, answer):
+        self.go_on = asyncio.Event()
+        self._answer = answer
+
+    def __call__(self, received, _number):
+        while not self.go_on.is_set():
+            yield 0.01
+        yield self._answer
 
 
 def slow(answer, *, after_s=0.2):

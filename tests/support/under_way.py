@@ -25,6 +25,12 @@ def under_way(proxy):
     return {name: count for name, count in counts.items() if count}
 
 
+def clients_of_shared_calls(proxy):
+    """Return how many clients wait for calls that they may share."""
+    flights = proxy.runtime.cache.coalescer.flights.values()
+    return sum(len(flight._subscribers) for flight in flights)
+
+
 async def idle(proxy, within_s=30.0):
     """Wait until nothing is under way."""
     await until(lambda: not under_way(proxy), within_s)

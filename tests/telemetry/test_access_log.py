@@ -13,6 +13,7 @@ from llmproxy.batteries.telemetry.access_log import AccessLog, write_lines_to, w
 from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdict
 from tests.support.finished import finished_call
 from tests.support.run import bounded
+from tests.support.waiting import until
 
 MAX_PENDING_LINES = 20_000
 
@@ -24,11 +25,13 @@ FINISHED = finished_call()
 class Written:
     def __init__(self):
         self.blocks = []
+        self.begun = False
         self.may_write = threading.Event()
         self.may_write.set()
 
     def __call__(self, block):
-        self.may_write.wait(10)
+        self.begun = True
+        self.may_write.wait(60)
         self.blocks.append(block)
 
     @property
@@ -149,7 +152,7 @@ async def test_lines_are_written_soon_and_in_order():
     log = log_to(written)
     for status in range(200, 210):
         log.call_finished(finished_call(status=status))
-    await asyncio.sleep(0.3)
+    await until(lambda: len(written.lines) == 10)
     assert [json.loads(line)["status"] for line in written.lines] == list(range(200, 210))
     log.close()
 
@@ -160,13 +163,12 @@ async def test_a_stuck_reader_delays_no_call_and_the_backlog_is_bounded():
     written.may_write.clear()
     log = log_to(written)
     log.call_finished(FINISHED)
-    await asyncio.sleep(0.2)  # the writer is blocked now
+    await until(lambda: written.begun)  # the writer is blocked now
     began_at = asyncio.get_running_loop().time()
     for _ in range(MAX_PENDING_LINES + 500):
         log.call_finished(FINISHED)
-    assert asyncio.get_running_loop().time() - began_at < 2
+    assert asyncio.get_running_loop().time() - began_at < 30, "one has waited for the writer"
     written.may_write.set()
-    await asyncio.sleep(0.3)
     log.close()
     assert log.dropped == 500
     assert len(written.lines) == MAX_PENDING_LINES + 1

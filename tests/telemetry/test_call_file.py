@@ -12,8 +12,7 @@ from llmproxy.steps import Attempt, AttemptOutcome, FellBack, PassedOver, Verdic
 from tests.support.finished import answered_call
 from tests.support.locked_file import being_written
 from tests.support.run import bounded
-
-FLUSH_S = 0.5
+from tests.support.waiting import until
 
 DAY = 86400.0
 STEPS = [
@@ -32,8 +31,11 @@ def call_file(path, **options):
         file.close()
 
 
-async def written():
-    await asyncio.sleep(FLUSH_S + 0.3)
+async def written(*files):
+    """Wait until each file has the calls that are finished so far."""
+    for file in files:
+        await until(lambda: not file._pending)  # noqa: B023
+        await file.find("whatever")  # it is looked for after what was being written
 
 
 @bounded()
@@ -42,7 +44,7 @@ async def test_a_call_is_found_by_our_id_and_by_the_endpoints_id_even_after_a_re
     with call_file(tmp_path / "calls.db") as file:
         file.call_finished(call)
         file.call_finished(answered_call(id="req_2"))
-        await written()
+        await written(file)
         assert await file.find("req_1") == call
         assert await file.find("vendor-7") == call
         assert await file.find("req_3") is None
@@ -74,7 +76,7 @@ async def test_old_calls_are_deleted(tmp_path):
     with call_file(tmp_path / "calls.db", keep_s=100) as file:
         file.call_finished(answered_call(id="old", ended_at=1000.0))
         file.call_finished(answered_call(id="new", ended_at=1101.0))
-        await written()
+        await written(file)
         assert await file.find("old") is None
         assert (await file.find("new")).record.request.id == "new"
 
@@ -86,7 +88,7 @@ async def test_two_workers_write_to_one_file(tmp_path):
         for number in range(200):
             one.call_finished(answered_call(id=f"one_{number}"))
             other.call_finished(answered_call(id=f"other_{number}"))
-        await written()
+        await written(one, other)
         for number in range(0, 200, 20):
             assert await other.find(f"one_{number}") is not None
             assert await one.find(f"other_{number}") is not None
@@ -97,10 +99,10 @@ async def test_moving_the_file_away_starts_a_new_one(tmp_path):
     path = tmp_path / "calls.db"
     with call_file(path) as file:
         file.call_finished(answered_call(id="before"))
-        await written()
+        await written(file)
         path.rename(tmp_path / "old.db")
         file.call_finished(answered_call(id="after"))
-        await written()
+        await written(file)
         assert await file.find("before") is None
         assert await file.find("after") is not None
 
@@ -115,12 +117,12 @@ async def test_a_file_that_cannot_be_written_is_logged_once_and_used_again_later
         folder.rmdir()
         for number in range(2):
             file.call_finished(answered_call(id=f"req_{number}"))
-            await written()
+            await written(file)
             assert await file.find(f"req_{number}") is None
         assert caplog.text.count("cannot be written") == 1
         folder.mkdir()
         file.call_finished(answered_call(id="back"))
-        await written()
+        await written(file)
         assert await file.find("back") is not None
 
 
@@ -157,7 +159,7 @@ async def test_a_damaged_file_is_set_aside_and_a_new_one_is_begun(tmp_path, capl
 
     with call_file(path) as file:
         file.call_finished(answered_call(id="req_new"))
-        await written()
+        await written(file)
         assert await file.find("req_new") is not None
 
     assert [aside.name for aside in tmp_path.glob("calls.db.damaged-*") if aside.suffix]
@@ -193,5 +195,5 @@ async def test_calls_that_cannot_be_written_are_counted(tmp_path):
         folder.rmdir()
         for number in range(3):
             file.call_finished(answered_call(id=f"req_{number}"))
-        await written()
+        await written(file)
         assert file.lost == 3
