@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _LINE_END = rb"(?:\r\n?+|\n)"
-_EVENT_END = re.compile(_LINE_END + _LINE_END + rb"++")
+EVENT_END = re.compile(_LINE_END + _LINE_END + rb"++")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -48,7 +48,7 @@ def split_events(buffer: bytes) -> tuple[list[bytes], bytes]:
     """Return the complete events with their terminators, and the rest. Nothing is dropped."""
     start = len(buffer) - len(buffer.lstrip(b"\r\n"))  # blank lines at the start
     events = [buffer[:start]] if start else []
-    for terminator in _EVENT_END.finditer(buffer, start):
+    for terminator in EVENT_END.finditer(buffer, start):
         events.append(buffer[start : terminator.end()])
         start = terminator.end()
     return events, buffer[start:]

@@ -4,9 +4,12 @@ from math import inf
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmproxy.calls import Patience
 from llmproxy.operations import CHAT, EventKind
+from llmproxy.operations.sse import split_events
 from llmproxy.pipeline.failover.beginning import Holding, StreamBeginning
 
 COMMENT = b": thinking\n\n"
@@ -103,3 +106,37 @@ def test_a_preamble_without_an_end_is_the_answer():
 
     assert [add(stream, ROLE, 0.0) for _ in range(events)].index(True) == events - 2
     assert stream.note(b"", EventKind.CONTENT, 0.0)
+
+
+class CountingBeginning(StreamBeginning):
+    """A beginning that counts the bytes that are split into events."""
+
+    split_bytes = 0
+
+    def _split(self, buffer):
+        self.split_bytes += len(buffer)
+        return split_events(buffer)
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+def test_a_long_first_event_in_many_pieces_is_read_once(end):
+    line = b"data: word" + end[: len(end) // 2]
+    event = line * 20_000 + end[len(end) // 2 :]
+    stream = CountingBeginning(beginning()[0]._call, HOLDING)
+
+    pieces = [event[at : at + 100] for at in range(0, len(event), 100)]
+    assert [whole for piece in pieces for whole in stream.add(piece)] == [event]
+    assert stream.split_bytes <= 2 * len(event)
+    assert (stream.held, stream.rest) == (event, b"")
+
+
+@given(st.lists(st.text("\r\n:ab", max_size=6).map(str.encode), max_size=12))
+def test_events_are_the_same_however_the_pieces_come(pieces):
+    stream, _ = beginning()
+    rest, events = b"", []
+    for piece in pieces:
+        complete, rest = split_events(rest + piece)
+        events += complete
+        assert stream.add(piece) == complete
+        assert stream.rest == rest
+    assert stream.held == b"".join(events) + rest

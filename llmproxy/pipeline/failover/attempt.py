@@ -146,9 +146,9 @@ class AttemptMaker:
             for event in beginning.add(chunk or b""):
                 kind = provider.classify(event, dialect)
                 if kind is ERROR:
-                    raise failure_in(begun(response, beginning.held), endpoint, event)
+                    raise failure_in(begun(response, bytes(beginning.held)), endpoint, event)
                 if kind is END and dialect.ends_empty(event):
-                    answer = begun(response, beginning.held)
+                    answer = begun(response, bytes(beginning.held))
                     raise NoAnswer("a stream without an answer", answer=answer)
                 if beginning.note(event, kind, now):
                     return beginning.accepted(endpoint.name, response)
@@ -157,7 +157,7 @@ class AttemptMaker:
             if chunk:
                 until = max(until, self._after_sign(call))
             chunk = await response.chunk_by(beginning.look_at, until, "first byte")
-        raise failure_of_ended(endpoint, dialect, response, beginning.held, beginning.rest)
+        raise failure_of_ended(endpoint, dialect, response, bytes(beginning.held), beginning.rest)
 
     async def _rest_of_json(
         self, call: Call, response: Response, until: float, first: bytes

@@ -15,7 +15,7 @@ import msgspec
 from llmproxy.calls import Accepted, Call
 from llmproxy.operations import EventKind
 from llmproxy.operations.dialects.base import PREAMBLE
-from llmproxy.operations.sse import is_comment, split_events
+from llmproxy.operations.sse import EVENT_END, is_comment, split_events
 from llmproxy.streams import Mask, UpstreamResponse, unmasked
 
 MAX_PREAMBLE_BYTES = 64 * 1024  # a longer preamble counts as content
@@ -46,7 +46,6 @@ class StreamBeginning:
 
     __slots__ = (
         "_call",
-        "_comments",
         "_has_content",
         "_has_preamble",
         "_holding",
@@ -55,27 +54,31 @@ class StreamBeginning:
         "held",
         "look_at",
     )
+    _split = staticmethod(split_events)
 
     def __init__(self, call: Call, holding: Holding, mask: Mask = unmasked) -> None:
         self._mask = mask
         self._call = call
         self._holding = holding
         self._read = 0  # bytes of `held` in whole events
-        self._comments = 0  # bytes of `held`, at its beginning, that are comments
         self._has_content = False
         self._has_preamble = False
-        self.held = b""
+        self.held = bytearray()
         self.look_at = inf
 
     @property
     def rest(self) -> bytes:
         """What has come of an event that is not complete."""
-        return self.held[self._read :]
+        return bytes(self.held[self._read :])
 
     def add(self, chunk: bytes) -> list[bytes]:
-        """Add bytes; return the events that are complete now."""
+        """Add bytes; return the events that are complete now. The end of one (up to four bytes) is
+        looked for in the new bytes, so a long event in many pieces is read once."""
+        seen = len(self.held) - 3
         self.held += chunk
-        events, rest = split_events(self.held[self._read :])
+        if seen > self._read and not EVENT_END.search(self.held, seen):
+            return []
+        events, rest = self._split(self.rest)
         self._read = len(self.held) - len(rest)
         return events
 
@@ -87,7 +90,6 @@ class StreamBeginning:
         if self._has_preamble:
             return False
         if is_comment(event):
-            self._comments += len(event)
             self._look_by(now + self._holding.comments_s, now)
             return False
         self._has_preamble = True
@@ -97,7 +99,7 @@ class StreamBeginning:
     def accepted(self, endpoint: str, response: UpstreamResponse) -> Accepted:
         """Make this stream the answer."""
         content_by = 0.0 if self._has_content else self._call.deadline_at
-        return Accepted(self._call, endpoint, response, self.held, self._mask, content_by)
+        return Accepted(self._call, endpoint, response, bytes(self.held), self._mask, content_by)
 
     def look(self, now: float) -> bool:
         """Pass on what was held for long enough; True if this stream is the answer now."""
@@ -105,15 +107,13 @@ class StreamBeginning:
             return False
         if self._has_preamble:
             return True
-        comments, self.held = self.held[: self._comments], self.held[self._comments :]
-        self._read -= self._comments
-        self._comments, self.look_at = 0, inf
-        client = self._call.patience.client
-        if client is not None:
+        comments = bytes(self.held[: self._read])  # no event is anything else
+        del self.held[: self._read]
+        self._read, self.look_at = 0, inf
+        if (client := self._call.patience.client) is not None:
             client.show(self._mask(comments))
         return False
 
     def _look_by(self, moment: float, now: float) -> None:
         """Look at a moment, but well before the client's patience is over."""
-        half_way = now + (self._call.deadline_at - now) / 2
-        self.look_at = min(self.look_at, moment, half_way)
+        self.look_at = min(self.look_at, moment, now + (self._call.deadline_at - now) / 2)
