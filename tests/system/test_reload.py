@@ -5,6 +5,7 @@ import signal
 
 from tests.admin.watching import get_json
 from tests.support.client import ask
+from tests.support.examples import THOROUGH
 from tests.support.process import running
 from tests.support.run import bounded
 from tests.system.clients import Load
@@ -12,7 +13,7 @@ from tests.system.config_file import SETTINGS, WRONG, config_now, write
 from tests.system.vendors import group_of, vendors
 from tests.system.workers import serving, workers_of
 
-RELOADS = 100
+RELOADS = 100 if THOROUGH else 40
 
 
 def config_of(members, number, **settings):
@@ -56,7 +57,7 @@ async def reload_again_and_again(proxy, members, over):
 
 
 @bounded(300)
-async def test_a_hundred_reloads_under_load_affect_no_call(tmp_path):
+async def test_many_reloads_under_load_affect_no_call(tmp_path):
     async with vendors(3, latency_s=0.02) as members:
         async with running(tmp_path, config=config_of(members, 0)) as proxy:
             over = asyncio.Event()
@@ -64,12 +65,12 @@ async def test_a_hundred_reloads_under_load_affect_no_call(tmp_path):
                 keep_calling(proxy, over), reload_again_and_again(proxy, members, over)
             )
             assert failures == []
-            assert finished > 1000
+            assert finished > RELOADS
             assert taken == RELOADS * 0.9
             config = await config_now(proxy)
             # A file that the watch has already loaded is no change for the request.
-            assert config["reloads"] >= 80
-            assert config["failed_reloads"] >= 10
+            assert config["reloads"] >= 0.8 * RELOADS
+            assert config["failed_reloads"] >= 0.1 * RELOADS
             state = await get_json(proxy, "/admin/state")
             assert state["in_flight"] == 0
             assert state["totals"]["calls"] == finished
@@ -80,7 +81,7 @@ async def test_a_hundred_reloads_under_load_affect_no_call(tmp_path):
 
 
 @bounded(300)
-async def test_two_workers_agree_after_a_hundred_reloads_that_affect_no_call(tmp_path):
+async def test_two_workers_agree_after_many_reloads_that_affect_no_call(tmp_path):
     async with vendors(3, latency_s=0.02) as members:
         async with serving(tmp_path / "p", members[0], settings=SETTINGS) as proxy:
             over = asyncio.Event()
@@ -88,7 +89,7 @@ async def test_two_workers_agree_after_a_hundred_reloads_that_affect_no_call(tmp
                 keep_calling(proxy, over), reload_again_and_again(proxy, members, over)
             )
             assert failures == []
-            assert finished > 1000
+            assert finished > RELOADS
             assert taken == RELOADS * 0.9
             write(proxy, config_of(members, 3, num_retries=7))
             await both_serve(proxy, members, 3)
