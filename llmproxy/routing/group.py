@@ -135,10 +135,10 @@ class Group:
         None also where waiting a moment for a cheaper tier is worth it. `ahead`: calls that come
         first in the cheapest tier.
         """
-        turn = demand.conversation
-        if turn and not ahead and (cached_at := turn.dearer(self.tiers, demand, now)):
-            return cached_at
-        for tier in self.tiers:
+        turn, tiers = demand.conversation, self.tiers
+        if turn and len(tiers) > 1 and not ahead and (cached := turn.dearer(tiers, demand, now)):
+            return cached
+        for tier in tiers:
             if not ahead:
                 chosen = tier.choose(demand, now)
                 if chosen is not None:

@@ -94,11 +94,11 @@ class Tier:
                 return None
         if demand.conversation is not None:
             return demand.conversation.choose(self, weights, now)
-        return self.states[self._round_robin.take(self.shares(weights, now))]
+        return self.take(self.shares(weights, now))
 
-    def take(self, weights: list[float], now: float) -> EndpointState:
+    def take(self, shares: list[float]) -> EndpointState:
         """Return the endpoint whose turn it is."""
-        return self.states[self._round_robin.take(self.shares(weights, now))]
+        return self.states[self._round_robin.take(shares)]
 
     def weights(self, demand: CallDemand, now: float) -> list[float]:
         """Return the endpoints' weights now: less in a slow start, 0 for one that takes no call."""

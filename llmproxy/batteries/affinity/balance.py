@@ -17,16 +17,20 @@ class TierBalance:
     Shares are those of the moment of each call, so an endpoint that was out is owed nothing.
     """
 
-    __slots__ = ("_ahead", "_at", "_due")
+    __slots__ = ("_ahead", "_at", "_due", "_even_calls", "_even_shares")
 
     def __init__(self, places: int) -> None:
         self._ahead = [0.0] * places  # calls more than its share; the sum is 0
         self._due = [0.0] * places  # calls that its share promised
         self._at = 0.0
+        # Calls that were given evenly and are not in `_due` yet, and their shares.
+        self._even_calls = 0
+        self._even_shares: Sequence[float] = ()
 
     def pass_time(self, now: float) -> None:
         """Let what was given before `now` lose weight."""
         if now > self._at + STEP_S:
+            self._add_even_calls()
             rest = exp((self._at - now) / WINDOW_S)
             self._ahead = [calls * rest for calls in self._ahead]
             self._due = [calls * rest for calls in self._due]
@@ -34,6 +38,7 @@ class TierBalance:
 
     def give(self, got: Sequence[float], shares: Sequence[float], calls: float = 1.0) -> None:
         """Count calls. `got`: the part that each place got; `shares`: the part that it was due."""
+        self._add_even_calls()
         due, given = calls / sum(shares), calls / sum(got)
         for place, share in enumerate(shares):
             self._due[place] += share * due
@@ -41,8 +46,17 @@ class TierBalance:
 
     def give_evenly(self, shares: Sequence[float]) -> None:
         """Count a call of which each place got the part that it was due."""
-        due = 1.0 / sum(shares)
-        self._due = [calls + share * due for calls, share in zip(self._due, shares, strict=True)]
+        if shares != self._even_shares:
+            self._add_even_calls()
+            self._even_shares = shares
+        self._even_calls += 1
+
+    def _add_even_calls(self) -> None:
+        if self._even_calls:
+            due = self._even_calls / sum(self._even_shares)
+            for place, share in enumerate(self._even_shares):
+                self._due[place] += share * due
+            self._even_calls = 0
 
     @property
     def is_even(self) -> bool:
@@ -51,8 +65,10 @@ class TierBalance:
 
     def is_ahead(self, place: int, by: float, slack: float = 0.0) -> bool:
         """Return whether a place got more than its share, by `by` of it and `slack` calls."""
+        self._add_even_calls()
         return self._ahead[place] > by * self._due[place] + slack + NOTHING
 
     def least_ahead(self, places: Sequence[int]) -> int:
         """Return the place that is furthest behind for what it was promised."""
+        self._add_even_calls()
         return min(places, key=lambda place: self._ahead[place] / (1 + self._due[place]))

@@ -162,7 +162,7 @@ class ConversationTurn:
     def dearer(self, tiers: Sequence[Tier], demand: CallDemand, now: float) -> EndpointState | None:
         """Return an endpoint behind the first tier where the call costs less than in the tiers
         before it, because its prompt is cached there; None if there is none."""
-        if self._key is None or len(tiers) == 1:
+        if self._key is None:
             return None
         served = self._affinity.memory.find(self._key, now)
         if served is None or served.state in tiers[0].states:
@@ -224,14 +224,14 @@ def _whose_turn_it_is(
     """Return the endpoint of a call that prefers none, which evens out what conversations take."""
     if balance.is_even:
         balance.give_evenly(shares)
-        return tier.take(weights, now)
+        return tier.take(shares)
     behind = [
         0.0 if balance.is_ahead(place, MAX_AHEAD) else weight
         for place, weight in enumerate(weights)
     ]
     got = tier.shares(behind, now) if any(behind) else shares
     balance.give(got, shares)
-    return tier.take(behind if any(behind) else weights, now)
+    return tier.take(got)
 
 
 def _usd(state: EndpointState, *, cached: bool = False) -> float:
