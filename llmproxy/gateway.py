@@ -44,8 +44,7 @@ async def ask(
 ) -> None:
     """Ask the endpoints of a group, charge the caller, and relay the first accepted answer."""
     async with (
-        runtime.callers.admit(call, group, record),
-        runtime.admission.admit(call, record),
+        runtime.admit(call, group, record),
         runtime.first_accepted(call, group, record) as accepted,  # commit point
     ):
         await runtime.relay.relay(accepted, client, record)

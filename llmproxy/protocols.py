@@ -56,6 +56,8 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 ParameterEdits = Callable[[Config, Endpoints], Endpoints]
 # Returns endpoints with today's list prices where the config gives none, or why they are not known.
 PriceList = Callable[[Endpoints], Endpoints]
+# Returns a context manager for the time that a call is in flight. Entering it may refuse the call.
+Admit = Callable[[Call, Group, CallRecord], AbstractAsyncContextManager[None]]
 # Asks the endpoints of a group.
 AskGroup = Callable[[Call, Group, CallRecord], "GroupAttempts"]
 # Returns what asks further groups of a config, too, from what asks one.
@@ -113,12 +115,10 @@ class Callers(Protocol):
     def pool_of(self, caller: str | None) -> Pool:
         """Return the groups that a caller may use."""
 
-    def admit(
-        self, call: Call, group: Group, record: CallRecord
-    ) -> AbstractAsyncContextManager[None]:
-        """Return a context manager that counts a call against its caller's limits while it lasts.
+    def limiting(self, admit: Admit) -> Admit:
+        """Return what counts calls against their callers' limits, and then admits them by `admit`.
 
-        Entering it raises CallerThrottled if there is no room.
+        It raises CallerThrottled if there is no room.
         """
 
     def limit_headers(self, call: Call) -> Headers | None:
@@ -136,11 +136,10 @@ class Admission(Protocol):
     def limit_to(self, settings: GeneralSettings) -> None:
         """Apply the bounds of a config from now on, to waiting calls, too."""
 
-    def admit(self, call: Call, record: CallRecord) -> AbstractAsyncContextManager[None]:
-        """Return a context manager for the time that a call is in flight.
-
-        Entering it raises Overload if there is no room.
-        """
+    def admit(
+        self, call: Call, group: Group, record: CallRecord
+    ) -> AbstractAsyncContextManager[None]:
+        """Admit a call. Raises Overload if there is no room."""
 
 
 class Masking(Protocol):

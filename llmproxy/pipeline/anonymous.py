@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, nullcontext
-
 from llmproxy.calls import Call, Headers
-from llmproxy.record import CallRecord
-from llmproxy.routing import Group, Pool
+from llmproxy.protocols import Admit
+from llmproxy.routing import Pool
 from llmproxy.rules.capacity import Capacity
-
-NO_LIMITS = nullcontext()
 
 
 class AnonymousClients:
@@ -30,12 +26,9 @@ class AnonymousClients:
         del caller
         return self._pool
 
-    def admit(
-        self, call: Call, group: Group, record: CallRecord
-    ) -> AbstractAsyncContextManager[None]:
-        """Return a context manager that does nothing."""
-        del call, group, record
-        return NO_LIMITS
+    def limiting(self, admit: Admit) -> Admit:
+        """Return what admits calls: there are no limits."""
+        return admit
 
     def limit_headers(self, call: Call) -> Headers | None:
         """Return None: there are no limits to report."""

@@ -7,6 +7,7 @@ from typing import Self
 from llmproxy.calls import Call
 from llmproxy.config import GeneralSettings
 from llmproxy.record import CallRecord
+from llmproxy.routing import Group
 
 
 class UnboundedAdmission:
@@ -20,7 +21,7 @@ class UnboundedAdmission:
     def limit_to(self, settings: GeneralSettings) -> None:
         """Do nothing: there is no bound."""
 
-    def admit(self, _call: Call, _record: CallRecord) -> Self:
+    def admit(self, _call: Call, _group: Group, _record: CallRecord) -> Self:
         """Return the context manager that counts a call."""
         return self
 

@@ -48,7 +48,7 @@ class Runtime:
         if process.batteries.heartbeat is not None:
             heartbeat_s = settings.queue.heartbeat_s
             self.heartbeat = process.batteries.heartbeat(heartbeat_s)
-        self.admission = process.admission
+        self.admit = callers.limiting(process.admission.admit)
         self.first_accepted = self.asking_by(resources.attempts)
         timeouts = settings.timeouts
         self.relay = Relay(
@@ -74,6 +74,11 @@ class Runtime:
     def config(self) -> Config:
         """The config that it was made from."""
         return self.resources.config
+
+    @property
+    def in_flight(self) -> int:
+        """The number of calls in flight, of all configs together."""
+        return self.resources.process.admission.in_flight
 
     @property
     def peers(self) -> Peers | None:

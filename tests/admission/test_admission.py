@@ -9,8 +9,12 @@ from llmproxy.calls import Patience
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import Overload
 from llmproxy.record import CallRecord
+from llmproxy.routing import Group
+from llmproxy.routing.token_estimates import OutputBounds
 from tests.routing.pools import call
 from tests.support.run import bounded
+
+GROUP = Group("g", OutputBounds())
 
 
 def bounded_to(**settings):
@@ -33,7 +37,7 @@ async def test_calls_beyond_the_bound_wait_their_turn_and_beyond_the_queue_are_r
     order, may_leave = [], asyncio.Event()
 
     async def run(number):
-        async with admission.admit(patient(), CallRecord()):
+        async with admission.admit(patient(), GROUP, CallRecord()):
             order.append(number)
             await may_leave.wait()
 
@@ -54,7 +58,7 @@ async def test_calls_beyond_the_bound_wait_their_turn_and_beyond_the_queue_are_r
 @bounded()
 async def test_an_sdks_retry_is_shed_before_a_first_try():
     admission = bounded_to(max_in_flight=1, max_queued=2)
-    async with admission.admit(patient(), CallRecord()):
+    async with admission.admit(patient(), GROUP, CallRecord()):
         waiting = asyncio.ensure_future(_enter(admission, patient()))
         await asyncio.sleep(0)
         with pytest.raises(Overload):
@@ -70,7 +74,7 @@ async def test_an_sdks_retry_is_shed_before_a_first_try():
 @bounded()
 async def test_a_caller_that_gives_up_in_the_queue_takes_no_place():
     admission = bounded_to(max_in_flight=1, max_queued=5)
-    async with admission.admit(patient(), CallRecord()):
+    async with admission.admit(patient(), GROUP, CallRecord()):
         leaving = asyncio.ensure_future(_enter(admission, patient()))
         staying = asyncio.ensure_future(_enter(admission, patient()))
         await asyncio.sleep(0)
@@ -86,7 +90,7 @@ async def test_a_wait_ends_at_the_calls_deadline():
 
     admission = bounded_to(max_in_flight=1, max_queued=5)
     now = asyncio.get_running_loop().time()
-    async with admission.admit(patient(), CallRecord()):
+    async with admission.admit(patient(), GROUP, CallRecord()):
         with pytest.raises(Overload):
             await _enter(
                 admission, msgspec.structs.replace(patient(), patience=Patience(now + 0.05))
@@ -95,5 +99,5 @@ async def test_a_wait_ends_at_the_calls_deadline():
 
 
 async def _enter(admission, call):
-    async with admission.admit(call, CallRecord()):
+    async with admission.admit(call, GROUP, CallRecord()):
         pass

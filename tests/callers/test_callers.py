@@ -17,6 +17,7 @@ from llmproxy.config import Caller
 from llmproxy.errors import CallerThrottled, ClientError, Overload
 from llmproxy.operations import Usage
 from llmproxy.operations.table import Replay, route_to
+from llmproxy.pipeline.unbounded import UnboundedAdmission
 from llmproxy.record import CallRecord
 from llmproxy.runtime import pool_of
 from tests.support.proxy import config_for
@@ -70,7 +71,7 @@ def call(*, model="gpt-4.1", caller="team-a", body=b"{}", max_output_tokens=None
 def permit(callers, sent=None, record=None):
     sent = sent or call()
     group = callers.pool_of(sent.caller).group_for(sent)
-    return callers.admit(sent, group, record or CallRecord())
+    return callers.limiting(UnboundedAdmission().admit)(sent, group, record or CallRecord())
 
 
 def left(callers):

@@ -9,7 +9,7 @@ from tests.support.waiting import until
 def under_way(proxy):
     """Return what is under way, by name; nothing if the proxy is idle."""
     runtime = proxy.runtime
-    counts = {"calls": runtime.admission.in_flight}
+    counts = {"calls": runtime.in_flight}
     if runtime.cache is not None:
         counts["shared upstream calls"] = len(runtime.cache.coalescer.flights)
     for group in runtime.pool.groups.values():

@@ -14,6 +14,7 @@ from llmproxy.calls import Call
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import Overload
 from llmproxy.record import CallRecord
+from llmproxy.routing import Group
 
 MAX_QUEUED_S = 5.0
 RETRY_AFTER_S = 1.0
@@ -36,7 +37,7 @@ class BoundedAdmission:
             self.in_flight += 1
             self.leave()
 
-    def admit(self, call: Call, record: CallRecord) -> Permit:
+    def admit(self, call: Call, _group: Group, record: CallRecord) -> Permit:
         """`async with` it: one permit to be in flight."""
         return Permit(self, call, record)
 

@@ -7,7 +7,7 @@ Without configured callers, every client may use everything.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
 from hmac import compare_digest
 from time import monotonic
@@ -16,13 +16,13 @@ from llmproxy.batteries.callers.limits import CallerLimits, CallerPermit
 from llmproxy.calls import Call, Headers
 from llmproxy.config import Caller
 from llmproxy.errors import ClientError
+from llmproxy.protocols import Admit
 from llmproxy.providers.base import BARE_KEYS
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group, Pool
 from llmproxy.rules.capacity import Capacity
 
 UNKNOWN = (b"", "")  # no digest equals b""
-NO_LIMITS = nullcontext()
 
 
 class ConfiguredCallers:
@@ -103,15 +103,23 @@ class CallersByKey:
         """Return the groups that a caller may use."""
         return self._pools.get(caller, self._pool)
 
-    def admit(
-        self, call: Call, group: Group, record: CallRecord
-    ) -> AbstractAsyncContextManager[None]:
-        """Return a context manager that counts a call against its caller's limits while it lasts.
+    def limiting(self, admit: Admit) -> Admit:
+        """Return what counts calls against their callers' limits, and then admits them by `admit`.
 
-        Entering it raises CallerThrottled if there is no room.
+        It raises CallerThrottled if there is no room.
         """
-        limits = self.limits.get(call.caller)
-        return NO_LIMITS if limits is None else CallerPermit(limits, call, group, record)
+        if not self.limits:
+            return admit
+
+        def limited(
+            call: Call, group: Group, record: CallRecord
+        ) -> AbstractAsyncContextManager[None]:
+            limits, admitted = self.limits.get(call.caller), admit(call, group, record)
+            return (
+                admitted if limits is None else CallerPermit(limits, call, group, record, admitted)
+            )
+
+        return limited
 
     def limit_headers(self, call: Call) -> Headers | None:
         """Return what a caller has left of its limits, in its dialect; None without limits."""

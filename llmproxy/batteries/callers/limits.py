@@ -6,7 +6,9 @@ Calls over a caller's limit do not queue: they get a 429 at once, with the secon
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from time import monotonic, time
+from types import TracebackType
 
 from llmproxy.batteries.callers.limit_headers import limit_headers
 from llmproxy.calls import Call, Headers
@@ -99,13 +101,21 @@ class CallerLimits:
 class CallerPermit:
     """Reserves a call's share of its caller's limits on entry, and settles it on exit.
 
-    Entering raises CallerThrottled if there is no room.
+    Entering raises CallerThrottled if there is no room. `admitted`: entered then.
     """
 
-    __slots__ = ("_dialect", "_limits", "_record", "_reservation", "_tokens")
+    __slots__ = ("_admitted", "_dialect", "_limits", "_record", "_reservation", "_tokens")
 
-    def __init__(self, limits: CallerLimits, call: Call, group: Group, record: CallRecord) -> None:
+    def __init__(
+        self,
+        limits: CallerLimits,
+        call: Call,
+        group: Group,
+        record: CallRecord,
+        admitted: AbstractAsyncContextManager[None],
+    ) -> None:
         self._limits = limits
+        self._admitted = admitted
         self._dialect = call.route.dialect
         is_counted = limits.capacity.tpm is not None and call.route.operation.uses_tokens
         self._tokens = group.estimates.of(call)[0] if is_counted else 0
@@ -123,8 +133,19 @@ class CallerPermit:
         if reservation is None:
             raise limits.refusal(tokens, now)
         self._reservation = reservation
+        try:
+            await self._admitted.__aenter__()
+        except BaseException:
+            limits.capacity.give_back(reservation, monotonic())
+            raise
 
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._admitted.__aexit__(kind, error, trace)
         capacity, record = self._limits.capacity, self._record
         now = monotonic()
         if record.attempts == 0:  # nothing was sent to an endpoint

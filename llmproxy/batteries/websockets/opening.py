@@ -187,8 +187,7 @@ class Opening:
         record.group = group.name
         async with AsyncExitStack() as holding:
             hold = holding.enter_async_context
-            await hold(runtime.callers.admit(call, group, record))
-            await hold(runtime.admission.admit(call, record))
+            await hold(runtime.admit(call, group, record))
             accepted = await hold(self._asking(call, group)(call, group, record))
             held.push_async_exit(holding.pop_all())
         fallback = record.fallback

@@ -134,7 +134,7 @@ def health_of(live: LiveConfig, config_error: str | None, lost: LostView, now: f
         status=proxy_status(live, [group_status(group, now) for group in groups]),
         version=llmproxy.__version__,
         config_error=config_error,
-        in_flight=runtime.admission.in_flight,
+        in_flight=runtime.in_flight,
         lost=lost,
         shared=shared_state_view(runtime),
         groups=[_group_health(group) for group in groups],

@@ -192,9 +192,7 @@ class StatsCollector:
         counting = Counters(self._recorder.counters(), cache.counters, cache.store_counters)
         counters = _decode_counters(_encode(counting))
         worker = str(0 if self._slot is None else self._slot.number)
-        gauges = Gauges(
-            runtime.admission.in_flight, _group_gauges(runtime, worker), _cache_gauges(cache)
-        )
+        gauges = Gauges(runtime.in_flight, _group_gauges(runtime, worker), _cache_gauges(cache))
         return Stats(plus(counters, self._before), gauges)
 
 
