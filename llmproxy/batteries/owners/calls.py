@@ -67,15 +67,10 @@ class StateOwners:
         return CallContext(call, pool, self.accounts_of(pool), self.registry)
 
     def _inference(self, call: Call, pool: Pool) -> AnswerStateful | None:
-        body, is_chat = call.body, call.route.operation.dialect is CHAT
-        if not isinstance(body, bytes) or (
-            is_chat and not call.bound_to_account and not may_concern_accounts(body)
-        ):
-            return None
         group = pool.group_named(call.model)
-        if group is None:
+        if group is None or not isinstance(call.body, bytes):
             return None
-        mentions = self._mentions(call, body, group, self.accounts_of(pool))
+        mentions = self._mentions(call, call.body, group, self.accounts_of(pool))
         if mentions is None:
             return None
         return InferenceCall(self._context(call, pool), group, mentions).answer
