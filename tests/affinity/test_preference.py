@@ -212,3 +212,29 @@ def test_instances_agree_without_talking():
     begun = {name: serve(one, turn_of(name)) for name in range(100)}
     met = [serve(two, turn_of(name, 1)) == endpoint for name, endpoint in begun.items()]
     assert sum(met) >= 90
+
+
+def play_at_several(groups, order):
+    """Serve each turn at any of several instances; return how far the endpoints are off their
+    share at most, and the part of the follow-ups that stayed."""
+    random, counts, last, stayed = Random(2), Counter(), {}, 0
+    for number, (name, turn) in enumerate(order):
+        endpoint = serve(random.choice(groups), turn_of(name, turn), NOW + number / 10)
+        stayed += last.get(name) == endpoint
+        counts[endpoint] += 1
+        last[name] = endpoint
+    share = len(order) / len(FOUR)
+    return max(abs(counts[name] / share - 1) for name in FOUR), stayed / (len(order) - len(last))
+
+
+def test_instances_place_conversations_alike_and_weights_hold_over_all():
+    shared = {"redis_host": "shared.test"}
+    off, stayed = play_at_several([group(*FOUR, **shared) for _ in range(2)], at_random(300, 10))
+    assert stayed > 0.92
+    assert off < 0.07
+
+
+def test_calls_with_the_same_beginning_are_shared_out_where_several_instances_serve_them():
+    one = group(*FOUR, redis_host="shared.test")
+    counts = Counter(serve(one, turn_of("few-shot"), NOW + number / 100) for number in range(400))
+    assert all(abs(counts[name] - 100) <= 20 for name in FOUR), counts

@@ -7,6 +7,9 @@ from math import exp
 
 WINDOW_S = 600.0  # in this time, what was given loses 63 % of its weight
 STEP_S = 1.0  # it loses weight in steps, not at each call
+# Where instances must agree: how much a place that is ahead is avoided, and beside how many calls.
+# With more of the one or less of the other weights hold better, and fewer conversations stay.
+LEAN, LEAN_CALLS, MAX_LEAN = 8.0, 100.0, 30.0
 NOTHING = 1e-6  # calls; what rounding leaves
 
 
@@ -63,10 +66,22 @@ class TierBalance:
         """Whether no place got more than its share."""
         return max(self._ahead) <= NOTHING
 
-    def is_ahead(self, place: int, by: float, slack: float = 0.0) -> bool:
-        """Return whether a place got more than its share, by `by` of it and `slack` calls."""
+    def is_ahead(self, place: int, by: float = 0.0) -> bool:
+        """Return whether a place got more than its share, by `by` of it."""
         self._add_even_calls()
-        return self._ahead[place] > by * self._due[place] + slack + NOTHING
+        return self._ahead[place] > by * self._due[place] + NOTHING
+
+    def leaned(self, shares: Sequence[float]) -> list[float]:
+        """Return shares that are less for places that are ahead, and more for those behind.
+
+        They change little with each call. So two instances, which count different calls of the
+        same conversations, place nearly all new ones alike.
+        """
+        self._add_even_calls()
+        return [
+            share * exp(-min(LEAN * ahead / (LEAN_CALLS + due), MAX_LEAN))
+            for share, ahead, due in zip(shares, self._ahead, self._due, strict=True)
+        ]
 
     def least_ahead(self, places: Sequence[int]) -> int:
         """Return the place that is furthest behind for what it was promised."""

@@ -11,7 +11,8 @@ order tiers are asked and how the strategy shares calls is decided before, and h
         minute: many have the same beginning        share
     of a conversation that is new                   the first by rendezvous hashing that is not
                                                     ahead of its share
-    ... and other instances serve it, too           the same, ahead by more than 10 % and 10 calls
+    ... and other instances serve it, too           the first by rendezvous hashing, of shares that
+                                                    are less for those that are ahead
     of no conversation, or a short prompt           whose turn it is, of those that are not ahead
                                                     by more than 4 %
 
@@ -38,8 +39,6 @@ INPUT_PARTS, OUTPUT_PARTS = 3, 1
 # A new conversation counts as so many calls, because its other turns go the same way.
 BEGIN_COUNTS = 5.0
 MAX_AHEAD = 0.04  # of its share: an endpoint that is more ahead gets no calls without a preference
-# How far an endpoint may be ahead where instances must agree: of its share, and in calls.
-LOOSE_AHEAD, LOOSE_SLACK = 0.1, 10.0
 # Why an endpoint was preferred, for a call's trace.
 KEPT = "served the conversation last"
 CHEAPER = "has the prompt cached, which costs less than a cheaper endpoint"
@@ -209,11 +208,12 @@ class ConversationTurn:
             self._why = MOVED
         self._why = self._why or NEW
         allowed = weights if self._goes_on else shares
-        ranked = preferred(self._key or b"", self._affinity.names_of(tier), allowed)
-        loose = self._goes_on or self._affinity.is_one_of_several
-        by, slack = (LOOSE_AHEAD, LOOSE_SLACK) if loose else (0.0, 0.0)
+        key, names = self._key or b"", self._affinity.names_of(tier)
+        if (self._goes_on or self._affinity.is_one_of_several) and self._why != SHARED:
+            return preferred(key, names, balance.leaned(allowed))[0]
+        ranked = preferred(key, names, allowed)
         for place in ranked:
-            if not balance.is_ahead(place, by, slack):
+            if not balance.is_ahead(place):
                 return place
         return balance.least_ahead(ranked)
 
