@@ -25,6 +25,21 @@ def test_a_chat_goes_on_once_it_has_an_answer():
     assert naming_of(turn_of("cats", 1), by_session=False).goes_on
 
 
+@pytest.mark.parametrize("member", ["messages", "input"])
+def test_a_chat_goes_on_wherever_a_message_says_whose_it_is(member):
+    def role_last(role, text):
+        return {"content": [{"type": "text", "text": text, "role": "user"}], "role": role}
+
+    path = "responses" if member == "input" else "messages"
+    begin = [role_last("user", "cats")]
+    later = [*begin, role_last("assistant", "Cats."), role_last("user", "And?")]
+    one, two = (
+        naming_of(asking({member: given}, path=path), by_session=False) for given in (begin, later)
+    )
+    assert one.key == two.key
+    assert (one.goes_on, two.goes_on) == (False, True)
+
+
 def test_all_messages_before_the_first_answer_count():
     first = {"role": "user", "content": "The environment."}
     one, two = ([first, {"role": "user", "content": ask}] for ask in ("Sort it.", "Find it."))

@@ -7,6 +7,7 @@ suffers. All turns of a conversation must have the same one.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -116,6 +117,7 @@ def _session_in(headers: Headers) -> bytes | None:
 
 _ABSENT = msgspec.Raw(b"")
 _OPENING_ROLES = frozenset(("system", "developer", "user"))
+_ROLE_FIRST = re.compile(rb'\{\s*(?:"type"\s*:\s*"message"\s*,\s*)?"role"\s*:\s*"([a-z]+)"')
 _CACHE_CONTROL = re.compile(rb',?\s*"cache_control"\s*:\s*\{[^{}]*\}')
 
 
@@ -123,7 +125,7 @@ class _Prompt(msgspec.Struct, gc=False):
     system: msgspec.Raw = _ABSENT
     instructions: msgspec.Raw = _ABSENT
     messages: list[msgspec.Raw] | None = None
-    input: msgspec.Raw = _ABSENT
+    input: list[msgspec.Raw] | str | None = None
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -131,7 +133,6 @@ class _Item(msgspec.Struct, gc=False):
 
 
 _prompt = msgspec.json.Decoder(_Prompt)
-_items = msgspec.json.Decoder(list[msgspec.Raw])
 _item = msgspec.json.Decoder(_Item)
 
 
@@ -139,31 +140,36 @@ def _by_beginning(body: bytes) -> Naming:
     """Hash the system prompt and all messages before the first answer."""
     try:
         prompt = _prompt.decode(body)
-        items, goes_on = prompt.messages, False
-        if items is None and bytes(prompt.input)[:1] == b"[":
-            items = _items.decode(prompt.input)
-        if items is None:
-            items = [prompt.input]
+        items = prompt.input if prompt.messages is None else prompt.messages
+        if isinstance(items, list):
+            opening, goes_on = _opening(items)
         else:
-            items, goes_on = _opening(items)
+            opening, goes_on = [msgspec.Raw((items or "").encode("utf-8", "replace"))], False
     except _UNREADABLE:
         return NAMELESS
-    key = _digest(*map(_sample, (prompt.system, prompt.instructions, *items)))
-    return Naming(key, goes_on) if items else NAMELESS
+    key = _digest(*map(_sample, (prompt.system, prompt.instructions, *opening)))
+    return Naming(key, goes_on) if opening else NAMELESS
 
 
-def _opening(items: list[msgspec.Raw]) -> tuple[list[msgspec.Raw], bool]:
+def _opening(items: Sequence[msgspec.Raw]) -> tuple[Sequence[msgspec.Raw], bool]:
     """Return the messages before the first answer, and whether others follow."""
     for number, item in enumerate(items[:MAX_OPENING_ITEMS]):
-        if _item.decode(item).role not in _OPENING_ROLES:
+        if _role_of(item) not in _OPENING_ROLES:
             return items[:number], True
     return items[:MAX_OPENING_ITEMS], len(items) > MAX_OPENING_ITEMS
+
+
+def _role_of(item: msgspec.Raw) -> str | None:
+    """Return whose message it is. Most clients say that first, so a long one is not read."""
+    if found := _ROLE_FIRST.match(item):
+        return found[1].decode("ascii")
+    return _item.decode(item).role
 
 
 def _sample(value: msgspec.Raw) -> bytes:
     """Return the bytes of a value that are hashed: without `cache_control`, which clients move."""
     text = bytes(value)
-    if text.find(b'"cache_control"') >= 0:
+    if text.rfind(b'"cache_control"') >= 0:  # twice as fast as `find`
         text = _CACHE_CONTROL.sub(b"", text)
     if len(text) <= HEAD_BYTES + TAIL_BYTES:
         return text
