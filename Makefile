@@ -20,7 +20,7 @@ demo: .venv/.run
 
 test: .venv/.dev  ## every test but the benchmarks, the real models, the real browser and the agents; with ARGS, pytest ARGS
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/pytest -m "not clock" -n 6 --dist loadfile --no-loadscope-reorder --reruns 1
+	@$(BIN)/pytest -m "not clock" -n 8 --dist loadfile --no-loadscope-reorder --reruns 1
 	@$(BIN)/pytest -m clock -n 2 --dist loadfile --reruns 2
 else
 	@$(BIN)/pytest $(ARGS)

@@ -74,7 +74,7 @@ def test_a_responses_stream_without_its_last_event_is_broken(style, places):
     assert proxied["error"]["code"] == "upstream_stream_interrupted"
 
 
-PATIENCE_S = 0.5
+PATIENCE_S = 1.5
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

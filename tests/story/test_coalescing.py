@@ -11,8 +11,8 @@ from tests.support.cached import FIXED, text_of, with_cache
 from tests.support.client import ask, begin, connect, question, request
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
-from tests.support.slow_answers import EVENTS, FIXED_STREAM, WHOLE, slow, slow_stream
-from tests.support.under_way import idle
+from tests.support.slow_answers import EVENTS, FIXED_STREAM, WHOLE, OnRequest, slow, slow_stream
+from tests.support.under_way import clients_of_shared_calls, idle
 from tests.support.vendor import (
     DONE,
     LAST_CHUNK,
@@ -75,7 +75,7 @@ async def test_five_hundred_equal_calls_ask_once_although_ten_clients_leave():
             going = [leaves(draw.uniform(0.0, 0.6)) for _ in range(9)]
             staying = [stays(number) for number in range(490)]
             everyone = asyncio.gather(*staying, *going)
-            await asyncio.sleep(0.1)
+            await until(lambda: clients_of_shared_calls(proxy) > 1)
             first.leave()
             bodies = (await everyone)[:490]
             assert set(bodies) == {WHOLE}
@@ -115,9 +115,13 @@ async def test_a_late_follower_gets_the_beginning_at_once_and_the_rest_as_it_com
 
 @bounded()
 async def test_json_answers_are_shared_too():
-    async with scripted(slow(http(chat("good")))) as vendor:
+    answer = OnRequest(http(chat("good")))
+    async with scripted(answer) as vendor:
         async with serve_proxy(with_cache(vendor)) as proxy:
-            replies = await many(proxy, 20)
+            asking = asyncio.create_task(many(proxy, 20))
+            await until(lambda: clients_of_shared_calls(proxy) == 20)
+            answer.go_on.set()
+            replies = await asking
             assert {text_of(reply) for reply in replies} == {"good"}
             assert words_of(replies) == ["coalesced"] * 19 + ["miss"]
             assert len({reply.header("x-request-id") for reply in replies}) == 20
@@ -153,7 +157,7 @@ async def test_the_call_is_cancelled_when_the_last_client_leaves():
             await clients[2].head()
             for client in clients:
                 client.leave()
-            await until(lambda: vendor.received[0].gone_at is not None, within_s=1.0)
+            await until(lambda: vendor.received[0].gone_at is not None, within_s=5.0)
             await idle(proxy)
             assert len(vendor.received) == 1
 
@@ -279,7 +283,8 @@ async def test_calls_that_differ_are_not_coalesced(other):
 
 @bounded()
 async def test_an_impatient_call_does_not_lead_but_may_follow():
-    async with scripted(slow(http(chat("good")), after_s=0.4)) as vendor:
+    answer = OnRequest(http(chat("good")))
+    async with scripted(answer) as vendor:
         async with serve_proxy(with_cache(vendor)) as proxy:
             hurried = [("x-llmproxy-timeout-s", "0.2")]
             impatient = asyncio.create_task(ask(proxy.port, body=FIXED, headers=hurried))
@@ -287,8 +292,11 @@ async def test_an_impatient_call_does_not_lead_but_may_follow():
             patient = asyncio.create_task(ask(proxy.port, body=FIXED))
             await until(lambda: len(vendor.received) == 2)
             too_short = await ask(proxy.port, body=FIXED, headers=hurried)
-            long_enough = [("x-llmproxy-timeout-s", "5")]
-            following = await ask(proxy.port, body=FIXED, headers=long_enough)
+            long_enough = [("x-llmproxy-timeout-s", "60")]
+            following = asyncio.create_task(ask(proxy.port, body=FIXED, headers=long_enough))
+            await until(lambda: clients_of_shared_calls(proxy) == 2)
+            answer.go_on.set()
+            following = await following
             assert (await impatient).status == 504
             assert too_short.status == 504
             assert (await patient).status == following.status == 200

@@ -31,7 +31,8 @@ async def test_an_instance_that_starts_later_respects_the_drain_from_its_first_c
         async with serve_proxy(shared_config(one, two, server)) as first:
             await sharing(first)
             assert (await post(first, "/admin/drain", DRAIN)).status == 200
-            await asyncio.sleep(0.3)  # until the server has it
+            while not await server.command("KEYS", "*news*"):
+                await asyncio.sleep(0.01)
             for _ in range(5):
                 async with serve_proxy(shared_config(one, two, server)) as later:
                     for _ in range(2):

@@ -1,6 +1,5 @@
 """Trouble of this machine is answered at once with a code of ours, and no endpoint is blamed."""
 
-import asyncio
 import resource
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tests.support.groups import group_of
 from tests.support.process import LLMPROXY, running
 from tests.support.run import bounded
 from tests.support.vendor import always, chat, http, scripted
+from tests.support.waiting import until
 
 GOOD = always(http(chat("hi")))
 
@@ -58,8 +58,9 @@ async def test_no_descriptors(tmp_path):
         config = group_of(vendor, allowed_fails=1)
         async with running(tmp_path, config=config) as proxy:
             old = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE)
+            unused = room_for_one(proxy.pid)
             assert (await ask(proxy.port, method="GET", path="/livez")).status == 200
-            await asyncio.sleep(0.3)  # its connection is closed
+            await until(lambda: room_for_one(proxy.pid) == unused)  # its connection is closed
             resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (room_for_one(proxy.pid), old[1]))
             reply = await ask(proxy.port, body=CHAT)
             resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, old)
