@@ -163,7 +163,7 @@ class Attempts(msgspec.Struct, eq=False):
     def hedge_in_s(self) -> float | None:
         """Return after how many seconds of silence to ask `hedge`; None: not at all."""
         hedging = self._group.hedging
-        if hedging is None or len(self._group.states) == 1 or len(self.under_way) != 1:
+        if hedging is None or len(self.under_way) != 1:
             return None
         if asked(self._failures) + 1 >= self._policy.max_attempts:
             return None

@@ -87,7 +87,7 @@ class Group:
 
     `spill_wait_s`: how long a call waits for a cheaper tier before it takes an expensive one.
     `in_flight`: the calls that are in the group, waiting ones included. `hedging`: None = a silent
-    endpoint is waited for.
+    endpoint is waited for, also because there is no other.
     """
 
     __slots__ = (
@@ -103,12 +103,10 @@ class Group:
         "tiers",
     )
 
-    def __init__(
-        self, name: str, estimates: TokenEstimates, hedging: Hedging | None = None
-    ) -> None:
+    def __init__(self, name: str, estimates: TokenEstimates) -> None:
         self.name = name
         self.budget = RetryBudget()
-        self.hedging = hedging
+        self.hedging: Hedging | None = None
         self.affinity: Affinity | None = None  # None: no call prefers an endpoint
         self.estimates = estimates
         self.queue = WaitQueue()

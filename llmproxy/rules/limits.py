@@ -30,6 +30,7 @@ _HEADER_NAMES = tuple(
     ]
     for form in ("x-ratelimit-{part}-{kind}", "anthropic-ratelimit-{kind}-{part}")
 )
+_REMAINING = frozenset(names[at] for names in _HEADER_NAMES for at in (1, 4))
 
 _GO_UNITS = {b"h": 3600.0, b"m": 60.0, b"s": 1.0, b"ms": 1e-3, b"us": 1e-6, b"ns": 1e-9}
 _GO_UNITS["µs".encode()] = _GO_UNITS["μs".encode()] = 1e-6  # both micro signs, as Go prints them
@@ -103,6 +104,8 @@ def rate_limits(headers: Sequence[Header], *, wall_now: float) -> RateLimits | N
     `limit`. A reset is read only near the limit; far from it, the next answer is soon enough.
     """
     values_of = dict(headers)
+    if _REMAINING.isdisjoint(values_of):
+        return None
     for names in _HEADER_NAMES:
         if names[1] in values_of or names[4] in values_of:
             values = [values_of.get(name) for name in names]

@@ -77,12 +77,15 @@ def pool_of(
         members = [states.state(endpoint, alone=alone) for endpoint in endpoints[name]]
         group = states.known.get(name)
         if group is None:
-            group = Group(name, estimates(), None if hedging is None else hedging())
+            group = Group(name, estimates())
         groups[name] = group
         group.update(members, strategies[strategy], spill_wait_s=spill_wait_s)
         if affinity is not None:
             group.affinity = affinity(entry, settings, group)
-        if group.hedging is not None:
+        if alone or hedging is None:
+            group.hedging = None
+        else:
+            group.hedging = group.hedging or hedging()
             group.hedging.adopt(settings, members)
     _link_by_key(groups)
     aliases = {alias: entry.model_group for entry in entries for alias in entry.all_aliases}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 from llmproxy.config import Config
 from llmproxy.events import Listeners
 from llmproxy.pipeline.anonymous import AnonymousClients
-from llmproxy.pipeline.failover import AttemptMaker, Failover
+from llmproxy.pipeline.failover import AttemptMaker, Failover, FirstAccepted
 from llmproxy.pipeline.intake import Intake
 from llmproxy.pipeline.no_heartbeat import NoHeartbeat
 from llmproxy.pipeline.relay import Relay
@@ -60,13 +61,14 @@ class Runtime:
     def asking_by(self, maker: AttemptMaker) -> AskGroup:
         """Return what asks the endpoints of a group by the attempts that `maker` makes."""
         settings, process = self.config.general_settings, self.resources.process
-        ask = Failover(
+        stage = Failover(
             maker,
             self.listener,
             AttemptPolicy(settings.num_retries + 1, settings.queue),
             draw=random.random,
             rooms=process.rooms,
-        ).first_accepted
+        )
+        ask = partial(FirstAccepted, stage)
         fallbacks = process.batteries.fallbacks
         return ask if fallbacks is None else fallbacks(ask, self.config, self.pool)
 

@@ -59,7 +59,7 @@ class GroupHedging:
 
     def answered(self, call: RoutedCall, attempt: Try, now: float) -> None:
         """Learn how soon an endpoint's answer began."""
-        if self.budget.share and not attempt.checkout.state.alone:
+        if self.budget.share:
             promptness = self._promptness[attempt.checkout.state]
             promptness.answered(_kind_at(call, promptness), now - attempt.checkout.began_at)
 

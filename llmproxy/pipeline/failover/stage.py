@@ -28,7 +28,7 @@ MAX_SKIPPED = 20
 
 
 class Failover:
-    """Makes one FirstAccepted for each call. `rooms`: where calls wait for capacity."""
+    """What the attempts of all calls use. `rooms`: where calls wait for capacity."""
 
     def __init__(
         self,
@@ -45,13 +45,12 @@ class Failover:
         self.draw = draw
         self.rooms = rooms
 
-    def first_accepted(self, call: Call, group: Group, record: CallRecord) -> FirstAccepted:
-        """`async with` it: returns the Accepted, closes it, and settles the endpoint's state."""
-        return FirstAccepted(self, call, group, record)
-
 
 class FirstAccepted:
-    """The attempts of one call in one group, up to the first accepted answer, and that answer."""
+    """The attempts of one call in one group, up to the first accepted answer, and that answer.
+
+    `async with` it: returns the Accepted, closes it, and settles the endpoint's state.
+    """
 
     __slots__ = (
         "_accepted",
@@ -154,9 +153,8 @@ class FirstAccepted:
 
     def _made(self, attempt: Try) -> Coroutine[Any, Any, Accepted | None]:
         """Make an attempt, and hedges beside it if it may have some; None: all have failed."""
-        self._attempt = attempt
-        hedging, hedge_in_s = self._group.hedging, self.attempts.hedge_in_s()
-        if hedging is None or hedge_in_s is None:
+        self._attempt, hedging = attempt, self._group.hedging
+        if hedging is None or (hedge_in_s := self.attempts.hedge_in_s()) is None:
             return self.make(attempt)
         return hedging.race(self, attempt, attempt.checkout.began_at + hedge_in_s)
 

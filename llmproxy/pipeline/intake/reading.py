@@ -120,7 +120,7 @@ class Reading:
             body, found = await intake.read_form(request.body, options)
             self._record.waited_s += monotonic() - request.received_at
         total_s = min(intake.total_s, options.total_s)
-        reads_state = route.dialect.reads_stored_state
+        reads_state = route.operation.dialect.reads_stored_state
         call = self._call = Call(
             id=summary.id,
             method=request.method,

@@ -6,6 +6,7 @@ pauses of microseconds, the simulation on its own clock.
 
 import asyncio
 import time
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from llmproxy.calls import Accepted, Call, Patience
 from llmproxy.errors import GatewayError
 from llmproxy.events import Listeners
 from llmproxy.operations.table import Replay, route_to
-from llmproxy.pipeline.failover import Failover
+from llmproxy.pipeline.failover import Failover, FirstAccepted
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.record import CallRecord
 from llmproxy.routing.actions import AttemptPolicy
@@ -117,7 +118,7 @@ async def by_the_stage(config, faults):
     failover = Failover(
         ScriptedMaker(script), Listeners(), policy, draw=small_draw, rooms=WaitingRooms()
     )
-    ask = with_fallbacks(failover.first_accepted, config, pool)
+    ask = with_fallbacks(partial(FirstAccepted, failover), config, pool)
     statuses = []
     for _ in range(CALLS):
         now = time.monotonic()
