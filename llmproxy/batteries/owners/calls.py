@@ -67,23 +67,29 @@ class StateOwners:
         return CallContext(call, pool, self.accounts_of(pool), self.registry)
 
     def _inference(self, call: Call, pool: Pool) -> AnswerStateful | None:
-        group = pool.group_named(call.model)
-        if group is None or not isinstance(call.body, bytes):
+        body, dialect = call.body, call.route.operation.dialect
+        if not isinstance(body, bytes):
             return None
-        mentions = self._mentions(call, call.body, group, self.accounts_of(pool))
+        names = call.bound_to_account or may_name_something(body, dialect)
+        if dialect is CHAT and not names:  # which stores nothing unless its body says so
+            return None
+        group = pool.group_named(call.model)
+        if group is None:
+            return None
+        mentions = self._mentions(call, body, group, self.accounts_of(pool), names=names)
         if mentions is None:
             return None
         return InferenceCall(self._context(call, pool), group, mentions).answer
 
     def _mentions(
-        self, call: Call, body: bytes, group: Group, accounts: Accounts
+        self, call: Call, body: bytes, group: Group, accounts: Accounts, *, names: bool
     ) -> Mentions | None:
         """Return what a call names and creates; None if any endpoint may answer it and the answer
-        need not be searched for ids."""
+        need not be searched for ids. `names`: it may name something."""
         dialect, stored = call.route.dialect, call.route.operation.stored
         several = accounts.in_group(group) > 1
         learns = several and dialect is not CHAT
-        if not call.bound_to_account and not may_name_something(body, dialect):
+        if not names:
             creates = stored is True
             return Mentions([], [], [], creates, several) if creates or learns else None
         body = searchable(body)

@@ -11,13 +11,15 @@ from llmproxy.batteries.owners.ids import hides
 from llmproxy.operations.dialects import CHAT, MESSAGES
 from llmproxy.operations.dialects.base import Dialect
 
-# Ends of keys, and `redacted_thinking`, which is a type: it tells of reasoning in `data`.
-_EVERYWHERE = (b'"store"', b'"conversation"', b'previous_response_id"', b'file_id"')
-_OF_TOOLS = (b'container"', b'container_id"', b'_ids"')
-_OTHERS = (*_EVERYWHERE, *_OF_TOOLS, b'"id"', b'encrypted_content"')  # of responses
+# Ends of keys, and `redacted_thinking`, which is a type: it tells of reasoning in `data`. First
+# those without an underscore, then those with one.
+_EVERYWHERE = (b'"store"', b'"conversation"'), (b'previous_response_id"', b'file_id"')
+_PLAIN = (*_EVERYWHERE[0], b'container"')
+_WITH_UNDERSCORE = (*_EVERYWHERE[1], b'container_id"', b'_ids"')
+_OTHERS = (*_PLAIN, b'"id"'), (*_WITH_UNDERSCORE, b'encrypted_content"')  # of responses
 _BY_DIALECT = {
     CHAT: _EVERYWHERE,
-    MESSAGES: (*_EVERYWHERE, *_OF_TOOLS, b'signature"', b'"redacted_thinking"'),
+    MESSAGES: ((*_PLAIN, b'signature"'), (*_WITH_UNDERSCORE, b'"redacted_thinking"')),
 }
 _UNDERSCORED = (b'_id"', b'_ids"', b'_content"', b'_thinking"')  # how the others end
 MAX_UNDERSCORES = 200  # with more of them, searching for whole words is faster
@@ -26,10 +28,11 @@ MAX_UNDERSCORES = 200  # with more of them, searching for whole words is faster
 def may_name_something(body: bytes, dialect: Dialect) -> bool:
     """Whether a call for an answer may name or bring something that an account keeps, or says
     whether its answer is stored."""
-    underscores = _may_have_word_with_underscore(body)
-    words = _BY_DIALECT.get(dialect, _OTHERS)
+    words, with_underscore = _BY_DIALECT.get(dialect, _OTHERS)
+    if _may_have_word_with_underscore(body):
+        words += with_underscore
     for word in words:
-        if (underscores or b"_" not in word) and body.rfind(word) >= 0:
+        if body.rfind(word) >= 0:
             return True
     return hides(body)
 
