@@ -83,6 +83,7 @@ async def test_the_anthropic_sdk_runs_a_tool_loop_in_front_of_openai():
             asked += [{"role": "assistant", "content": turn}, {"role": "user", "content": results}]
             async with client.messages.stream(messages=asked, **common) as running:
                 second = await running.get_final_message()
+            await client.close()
     assert first.stop_reason == "tool_use"
     assert [block.input for block in first.content[1:]] == [{"city": "Oslo"}, {"city": "Rome"}]
     assert second.content[0].text == "Oslo: 3, Rome: 20."
@@ -128,6 +129,7 @@ async def test_the_openai_sdk_streams_in_front_of_anthropic():
                 **ASKED, stream=True, stream_options={"include_usage": True}
             )
             chunks = [one async for one in running]
+            await client.close()
     said = [choice.delta.content for one in chunks for choice in one.choices]
     assert "".join(text or "" for text in said) == "Hello"
     assert chunks[-1].usage.prompt_tokens == 14
@@ -243,9 +245,11 @@ async def test_a_vendor_that_does_not_stream_is_streamed_all_the_same():
             client = anthropic.AsyncAnthropic(base_url=proxy.root, api_key="x", max_retries=0)
             async with client.messages.stream(**MESSAGE) as running:
                 message = await running.get_final_message()
+            await client.close()
             client = openai.AsyncOpenAI(base_url=proxy.base_url, api_key="x", max_retries=0)
             async with client.responses.stream(model="gpt-4.1", input="Hi") as running:
                 response = await running.get_final_response()
+            await client.close()
     assert (message.content[0].text, message.stop_reason) == ("Hello", "end_turn")
     assert response.output_text == "Hello"
     (first, second) = proxy.events.calls

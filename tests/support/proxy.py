@@ -101,6 +101,13 @@ class Proxy:
 
 
 @asynccontextmanager
+async def listening_socket():
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+        listening.setblocking(False)
+        yield listening
+
+
+@asynccontextmanager
 async def serve_proxy(
     config, environ=None, *, path=None, health_checks=None, credentials=None, without=()
 ):
@@ -126,9 +133,8 @@ async def serve_proxy(
     if credentials is not None:
         batteries = replace(batteries, credentials=credentials)
     events = RecordedEvents()
-    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    listening.setblocking(False)
-    async with open_app(parsed, environ=environ or {}, batteries=batteries, listener=events) as app:
+    opening = open_app(parsed, environ=environ or {}, batteries=batteries, listener=events)
+    async with opening as app, listening_socket() as listening:
         server = PromptServer(make_server(app).config, app, on_started=None)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started:

@@ -104,7 +104,7 @@ async def shared_of(proxy):
 async def until_shared(proxy, **expected):
     """Wait until /health reports this of the shared view; return the seconds."""
     began = monotonic()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             shared = await shared_of(proxy)
             if all(shared[name] == value for name, value in expected.items()):
