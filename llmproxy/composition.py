@@ -36,6 +36,7 @@ from llmproxy.protocols import (
     ParameterEdits,
     PeerConnector,
     PriceList,
+    ReadAnswer,
     ReadForm,
     Resolver,
     TelemetryOpener,
@@ -81,6 +82,7 @@ def installed(
         translation=_translation(),
         credentials=_credentials(),
         form_reader=_form_reader(),
+        read_answer=_read_answer(),
         token_estimates=_token_estimates(),
         masking=_masking(),
         resolver=_resolver(),
@@ -138,7 +140,9 @@ def _parameters() -> ParameterEdits | None:
 
 
 def _translation() -> ParameterEdits | None:
-    if not _has("translation"):
+    if not (
+        _has("translation") and _has("answer_checks")
+    ):  # an answer must be one to be translated
         return None
     from llmproxy.batteries.translation import with_translators  # noqa: PLC0415
 
@@ -255,6 +259,14 @@ def _form_reader() -> ReadForm | None:
     from llmproxy.batteries.uploads import read_form  # noqa: PLC0415
 
     return read_form
+
+
+def _read_answer() -> ReadAnswer | None:
+    if not _has("answer_checks"):
+        return None
+    from llmproxy.batteries.answer_checks import read_answer  # noqa: PLC0415
+
+    return read_answer
 
 
 def _token_estimates() -> Callable[[], TokenEstimates] | None:

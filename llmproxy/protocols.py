@@ -24,6 +24,8 @@ from llmproxy.calls import Accepted, Call, Request, TraceContext
 from llmproxy.config import Caller, Config, GeneralSettings, ModelGroup
 from llmproxy.errors import UpstreamError
 from llmproxy.events import Listener
+from llmproxy.operations import Usage
+from llmproxy.operations.answers import AnswerKind
 from llmproxy.providers.base import Endpoint, Endpoints
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group, Pool
@@ -52,6 +54,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# Says what a whole body with a success status is, and returns the usage that it reports. The name is
+# that of the member where the operation's answers are; None: no particular form is promised.
+ReadAnswer = Callable[[bytes, str | None], tuple[AnswerKind, Usage | None]]
 # Returns the endpoints of a config with the `edit`, or the `translator`, of those that need one.
 ParameterEdits = Callable[[Config, Endpoints], Endpoints]
 # Returns endpoints with today's list prices where the config gives none, or why they are not known.

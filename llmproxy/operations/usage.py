@@ -31,14 +31,6 @@ def usage_of(body: bytes) -> Usage | None:
     return None if counts is None else counts.usage()
 
 
-def usage_in(member: msgspec.Raw) -> Usage | None:
-    """Return the usage in the member `usage` of a JSON answer of any dialect."""
-    try:
-        return _counts.decode(member).usage()
-    except _UNREADABLE:
-        return None
-
-
 def usage_of_stream(tail: bytes) -> Usage | None:
     """Return the usage in the last bytes of an event stream (16 KiB are plenty).
 

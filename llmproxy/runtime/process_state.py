@@ -9,6 +9,7 @@ from typing import Any
 
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.events import Listener
+from llmproxy.operations.answers import take_as_answer
 from llmproxy.pipeline.failover.waiting import WaitingRooms
 from llmproxy.pipeline.unbounded import UnboundedAdmission
 from llmproxy.protocols import (
@@ -25,6 +26,7 @@ from llmproxy.protocols import (
     ParameterEdits,
     PeerConnector,
     PriceList,
+    ReadAnswer,
     ReadForm,
     Resolver,
     TokenEstimates,
@@ -64,6 +66,7 @@ class RuntimeBatteries:
     token_estimates: Callable[[], TokenEstimates] | None = None
     masking: Masking | None = None
     resolver: Callable[[], Resolver] | None = None
+    read_answer: ReadAnswer | None = None
     tunnels: Callable[[Mapping[str, str]], Tunnels] | None = None
     hedging: Callable[[], Hedging] | None = None
     strategies: Strategies | None = None
@@ -92,6 +95,7 @@ class ProcessState:
         self.listener = listener
         self.batteries = batteries
         self.acquire = batteries.acquire or enter
+        self.read_answer = batteries.read_answer or take_as_answer
         self.rooms = WaitingRooms()
         self.admission: Admission = UnboundedAdmission()
         if batteries.admission is not None:

@@ -82,7 +82,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
             owners = await acquire(held, key, open_owners(settings, process.environ))
         return Resources(
             *(process, config, endpoints, prices),
-            AttemptMaker(client, timeouts, masking=masking),
+            AttemptMaker(client, timeouts, masking=masking, read_answer=process.read_answer),
             cache=cache,
             peers=peers,
             owners=owners,

@@ -8,6 +8,7 @@ from time import time
 import msgspec
 from msgspec.structs import replace
 
+from llmproxy.batteries.answer_checks import read_answer
 from llmproxy.batteries.translation.framing import EventCutter
 from llmproxy.batteries.translation.hub import (
     AnswerEvent,
@@ -145,7 +146,7 @@ class TranslatedAnswer(HeldAnswer):
             read = readable(body, response.content.encoding, max_bytes=MAX_ANSWER_BYTES)
             body = b"" if read is None else read
         try:
-            read_success(asked, between.endpoint, self, body, asked.route.operation.answer)
+            read_success(asked, between.endpoint, self, body, read_answer=read_answer)
             answer = between.destination.read_answer(body)
             if answer.created is None:
                 answer = replace(answer, created=int(time()))

@@ -203,6 +203,7 @@ class Opening:
             cast("UpstreamClient", client),  # what an attempt uses of it
             settings.timeouts,
             masking=usual.masking,
+            read_answer=usual.read_answer,
         )
         return self._runtime.asking_by(maker)
 

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from llmproxy.calls import Call
 from llmproxy.errors import Answer, NoAnswer, Redirected, UpstreamError, UpstreamFailed
 from llmproxy.operations import Dialect, EventKind, Replay, Usage
-from llmproxy.operations.answers import ANSWER, AnswerKind, begins_as_json, read_answer
+from llmproxy.operations.answers import ANSWER, AnswerKind, begins_as_json
 from llmproxy.operations.usage import usage_of
 from llmproxy.pipeline.failover.unread import UnreadRest
+from llmproxy.protocols import ReadAnswer
 from llmproxy.providers.base import Endpoint
 from llmproxy.rules.encoding import readable
 from llmproxy.streams import UpstreamResponse
@@ -33,13 +34,19 @@ def begun(response: UpstreamResponse, held: bytes) -> Answer:
 
 
 def read_success(
-    call: Call, endpoint: Endpoint, response: UpstreamResponse, held: bytes, member: str | None
+    call: Call,
+    endpoint: Endpoint,
+    response: UpstreamResponse,
+    held: bytes,
+    *,
+    read_answer: ReadAnswer,
 ) -> Usage | None:
     """Return the usage that a body with a success status reports, if it is whole.
 
-    `held`: the whole body, or its beginning if the response is not exhausted. `member`: the
-    promised one. Raises the UpstreamError that a body means which is no answer.
+    `held`: the whole body, or its beginning if the response is not exhausted. Raises the
+    UpstreamError that a body means which is no answer.
     """
+    member = promised_member(call, response)
     encoding = response.content.encoding
     if not response.exhausted:
         if member is None or encoding or begins_as_json(held):

@@ -20,7 +20,7 @@ from llmproxy.errors import (
     UpstreamFailed,
 )
 from llmproxy.operations import Usage
-from llmproxy.operations.answers import begins_as_events
+from llmproxy.operations.answers import begins_as_events, take_as_answer
 from llmproxy.operations.dialects.base import END, ERROR
 from llmproxy.pipeline.failover.answerless import (
     begun,
@@ -33,7 +33,7 @@ from llmproxy.pipeline.failover.answerless import (
 from llmproxy.pipeline.failover.beginning import HOLDING, Holding, StreamBeginning
 from llmproxy.pipeline.failover.outgoing import outgoing_request, withholds_key
 from llmproxy.pipeline.failover.unread import MAX_FAILURE_BYTES, read_into
-from llmproxy.protocols import Masking
+from llmproxy.protocols import Masking, ReadAnswer
 from llmproxy.providers.base import Endpoint
 from llmproxy.record import CallRecord
 from llmproxy.streams import UpstreamResponse as Response
@@ -49,7 +49,7 @@ LAST_MOMENT_S = 0.05  # before the end of the client's patience, to begin the an
 class AttemptMaker:
     """Makes attempts. Keeps no state between them."""
 
-    __slots__ = ("_holding", "_timeouts", "client", "masking")
+    __slots__ = ("_holding", "_timeouts", "client", "masking", "read_answer")
 
     def __init__(
         self,
@@ -58,8 +58,10 @@ class AttemptMaker:
         holding: Holding = HOLDING,
         *,
         masking: Masking | None = None,
+        read_answer: ReadAnswer = take_as_answer,
     ) -> None:
         self.masking = masking
+        self.read_answer = read_answer
         self._holding = holding
         self.client = client
         self._timeouts = timeouts
@@ -128,7 +130,8 @@ class AttemptMaker:
         if member is not None or response.content.json:
             if not response.exhausted:
                 held += await self._rest_of_json(call, response, until, held)
-            usage = read_success(call, endpoint, response, held, member)
+            read_answer = self.read_answer
+            usage = read_success(call, endpoint, response, held, read_answer=read_answer)
         content_by = call.deadline_at if held.isspace() else 0.0
         return Accepted(call, endpoint.name, response, held, endpoint.mask, content_by, usage)
 

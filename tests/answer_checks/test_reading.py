@@ -5,8 +5,9 @@ from codecs import BOM_UTF8
 
 import pytest
 
+from llmproxy.batteries.answer_checks import read_answer
 from llmproxy.operations import OPERATIONS
-from llmproxy.operations.answers import AnswerKind, begins_as_events, begins_as_json, read_answer
+from llmproxy.operations.answers import AnswerKind, begins_as_events, begins_as_json, take_as_answer
 from llmproxy.operations.usage import Usage, usage_of
 
 MESSAGE = {"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "stop"}
@@ -204,3 +205,9 @@ def test_the_usage_of_an_answer_that_failed_is_not_reported():
     body = b'{"error": {"message": "x"}, "usage": {"prompt_tokens": 3}}'
 
     assert read_answer(body, "choices") == (AnswerKind.ERROR, None)
+
+
+def test_without_the_checks_every_whole_answer_is_one():
+    failed = b'{"error": {"message": "x"}, "usage": {"prompt_tokens": 3}}'
+
+    assert take_as_answer(failed, "choices") == (AnswerKind.ANSWER, usage_of(failed))
