@@ -54,8 +54,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# Says what a whole body with a success status is, and returns the usage that it reports. The name is
-# that of the member where the operation's answers are; None: no particular form is promised.
+# Says what a whole body with a success status is, and returns the usage that it reports. The second
+# argument: the member where the operation's answers are; None: no particular form is promised.
 ReadAnswer = Callable[[bytes, str | None], tuple[AnswerKind, Usage | None]]
 # Returns the endpoints of a config with the `edit`, or the `translator`, of those that need one.
 ParameterEdits = Callable[[Config, Endpoints], Endpoints]
