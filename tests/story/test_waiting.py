@@ -12,11 +12,11 @@ from tests.support.groups import endpoint, one_endpoint
 from tests.support.limits import refusal, reports_limits
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
+from tests.support.slow_answers import OnRequest
 from tests.support.under_way import idle, queued, waiting_calls
 from tests.support.vendor import always, chat, error_body, http, scripted
 from tests.support.waiting import until
 
-SLOW = always(0.1, http(chat("good")))
 HANGS = always("hang")
 
 
@@ -66,7 +66,7 @@ async def test_no_more_calls_run_at_a_time_than_the_operator_allows():
             assert most_at_once == 3
 
 
-async def _in_order(proxy, vendor, calls):
+async def _in_order(proxy, vendor, answer, calls):
     """Send calls (text, priority) while the only place is taken; return the order of service."""
     first = await begin(proxy.port, question("first"))
     await until(lambda: vendor.received)
@@ -75,6 +75,7 @@ async def _in_order(proxy, vendor, calls):
         headers = [("x-llmproxy-priority", str(priority))] if priority is not None else []
         waiting.append(await begin(proxy.port, question(text), headers=headers))
         await queued(proxy, number)
+    answer.go_on.set()
     for connection in (first, *waiting):
         assert (await connection.reply()).status == 200
         connection.leave()
@@ -83,23 +84,26 @@ async def _in_order(proxy, vendor, calls):
 
 @bounded()
 async def test_waiting_calls_are_served_in_their_order():
-    async with scripted(SLOW) as vendor:
+    answer = OnRequest(http(chat("good")))
+    async with scripted(answer) as vendor:
         async with serve_proxy(one_endpoint(vendor, limits={"concurrent": 1})) as proxy:
             calls = [(letter, None) for letter in "abcdef"]
-            assert await _in_order(proxy, vendor, calls) == "abcdef"
+            assert await _in_order(proxy, vendor, answer, calls) == "abcdef"
 
 
 @bounded()
 async def test_a_higher_priority_goes_before_a_lower_one_and_equals_keep_their_order():
-    async with scripted(SLOW) as vendor:
+    answer = OnRequest(http(chat("good")))
+    async with scripted(answer) as vendor:
         async with serve_proxy(one_endpoint(vendor, limits={"concurrent": 1})) as proxy:
             calls = [("a", None), ("b", -3), ("c", 5), ("d", 0), ("e", 5)]
-            assert await _in_order(proxy, vendor, calls) == "ceadb"
+            assert await _in_order(proxy, vendor, answer, calls) == "ceadb"
 
 
 @bounded()
 async def test_a_client_that_leaves_frees_its_place_and_nothing_of_it_is_sent():
-    async with scripted(SLOW) as vendor:
+    answer = OnRequest(http(chat("good")))
+    async with scripted(answer) as vendor:
         async with serve_proxy(one_endpoint(vendor, limits={"concurrent": 1})) as proxy:
             first = await begin(proxy.port, question("first"))
             await until(lambda: vendor.received)
@@ -109,6 +113,7 @@ async def test_a_client_that_leaves_frees_its_place_and_nothing_of_it_is_sent():
             await queued(proxy, 2)
             leaving.leave()
             await queued(proxy, 1)
+            answer.go_on.set()
             assert (await first.reply()).status == 200
             assert (await staying.reply()).status == 200
             assert [question_in(request) for request in vendor.received] == ["first", "staying"]

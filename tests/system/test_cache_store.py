@@ -207,6 +207,7 @@ async def test_a_damaged_entry_is_a_miss_and_is_counted(how, tmp_path):
             for key, value in zip(keys, SPOILED[how](values), strict=True):
                 await client.set(key, value)
         async with serve_proxy(config) as proxy:
+            await until(lambda: proxy.runtime.cache.l2.connected)
             for number in range(2):
                 reply = await ask(proxy.port, body=question(f"question {number}", temperature=0))
                 assert reply.header("x-llmproxy-cache") == "miss"

@@ -175,7 +175,7 @@ async def test_a_signal_lets_the_calls_of_all_workers_complete(tmp_path, number)
                 await connect(proxy.port)
             answer.go_on.set()
             whole = await completed(streams)
-            assert await proxy.ended(5) == 0
+            assert await proxy.ended() == 0
             lines = proxy.calls
             assert living(family) == []
 
@@ -195,7 +195,7 @@ async def test_a_second_ctrl_c_does_not_wait_for_calls(tmp_path):
             await asyncio.sleep(0.4)
             assert proxy.process.returncode is None
             proxy.signal(signal.SIGINT)
-            await proxy.ended(5)
+            await proxy.ended()
             await asyncio.gather(*calls, return_exceptions=True)
 
     assert "Traceback" not in proxy.stderr
