@@ -117,7 +117,8 @@ def base_of(listening: socket.socket) -> str:
 def open_to_all(config: Config, host: str) -> str | None:
     """Return a warning if other machines may use the endpoints: `host` is not a loopback address,
     and no callers are configured."""
-    if config.general_settings.callers or _is_private(host):
+    settings = config.general_settings
+    if settings.callers or settings.keys_required or _is_private(host):
         return None
     return (
         f"WARNING: {host} is reachable from other machines, and no callers are configured: any "

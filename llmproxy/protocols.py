@@ -14,20 +14,20 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from llmproxy.calls import Accepted, Call, Request, TraceContext
-from llmproxy.config import Caller, Config, GeneralSettings, ModelGroup
+from llmproxy.config import Config, GeneralSettings, ModelGroup
 from llmproxy.errors import UpstreamError
 from llmproxy.events import Listener
 from llmproxy.operations import Usage
 from llmproxy.operations.answers import AnswerKind
 from llmproxy.providers.base import Endpoint, Endpoints
-from llmproxy.record import CallRecord
+from llmproxy.record import CallRecord, RequestSummary
 from llmproxy.routing import Group, Pool
 from llmproxy.routing.group import Affinity, Hedging  # noqa: F401 - for the page
 from llmproxy.routing.token_estimates import TokenEstimates  # noqa: F401 - for the page
@@ -111,10 +111,10 @@ class Heartbeat(Protocol):
 class Callers(Protocol):
     """The callers of one config: who they are, what they may use, their limits."""
 
-    def identify(self, headers: Headers) -> str | None:
-        """Return the name of the caller that sent a request; None without configured callers.
+    def identify(self, headers: Headers, summary: RequestSummary) -> None:
+        """Note the caller that sent a request, its team, key and tags, if it has to be known.
 
-        Raises ClientError for a missing or unknown key.
+        Raises ClientError for a missing or unknown key, Overload if keys are not known yet.
         """
 
     def pool_of(self, caller: str | None) -> Pool:
@@ -170,8 +170,11 @@ class Masking(Protocol):
 class CallerSource(Protocol):
     """Makes the callers of each config. What they have used survives a reload."""
 
-    def serve(self, callers: Sequence[Caller], pool: Pool) -> Callers:
-        """Return the callers of a config, which becomes the current one. `pool`: all groups."""
+    def serve(
+        self, settings: GeneralSettings, pool: Pool, share: Callable[[Capacity], None]
+    ) -> Callers:
+        """Return the callers of a config, which becomes the current one. `pool`: all groups.
+        `share`: shares a capacity with other instances, of callers that come later."""
 
 
 class WebPages(Protocol):

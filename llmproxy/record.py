@@ -28,7 +28,25 @@ class CacheResult(StrEnum):
     BYPASS = "bypass"  # neither looked up nor kept
 
 
-class RequestSummary(msgspec.Struct, omit_defaults=True, gc=False):
+class CallOrigin(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """Who made a call: what spend is summed by.
+
+    Attributes:
+        caller: Name of the caller whose key the client sent; None without configured callers.
+        team: The caller's team.
+        key: The id of the caller's key, if that was made at run time.
+        tags: Labels, the caller's and those that the client sent.
+        end_user: Whom the client calls for, as it says.
+    """
+
+    caller: str | None = None
+    team: str | None = None
+    key: str | None = None
+    tags: tuple[str, ...] = ()
+    end_user: str | None = None
+
+
+class RequestSummary(CallOrigin, omit_defaults=True, gc=False):
     """What the client asked for.
 
     Attributes:
@@ -36,7 +54,6 @@ class RequestSummary(msgspec.Struct, omit_defaults=True, gc=False):
         client: The peer's address.
         received_at: When the request's head was complete.
         id: Our id of the call; "" until the headers are parsed.
-        caller: Name of the caller whose key the client sent; None without configured callers.
         operation: The path without its prefix; None if the request was refused before.
         model: The model that the client named.
         stream: Whether it asked for a stream.
@@ -48,7 +65,6 @@ class RequestSummary(msgspec.Struct, omit_defaults=True, gc=False):
     client: str | None = None
     received_at: float = 0.0
     id: str = ""
-    caller: str | None = None
     operation: str | None = None
     model: str | None = None
     stream: bool = False

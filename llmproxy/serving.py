@@ -60,6 +60,8 @@ class Batteries(RuntimeBatteries):
             affinities.add(settings.affinity)
         for key, package, battery, is_set in (
             ("callers", "callers", self.callers, settings.callers),
+            ("teams", "callers", self.callers, settings.teams),
+            ("keys_required", "callers", self.callers, settings.keys_required),
             ("cache", "cache", self.caches, settings.cache),
             ("redis_*", "shared_state", self.connector, shares_state(settings)),
             ("call_file", "telemetry", self.telemetry, settings.call_file),

@@ -60,7 +60,8 @@ SECTIONS = {
     "": "The file",
     "ModelGroup": "A model group: `model_groups[]`",
     "ModelEntry": "An endpoint: `model_groups[].models[]`",
-    "Limits": "Limits: `model_groups[].models[].limits`, `general_settings.callers[].limits`",
+    "Limits": "Limits: `model_groups[].models[].limits`, `general_settings.callers[].limits`, "
+    "`general_settings.teams[].limits`",
     "Price": "Price: `model_groups[].models[].price`",
     "Params": "How an endpoint is reached: `model_groups[].models[].params`",
     "GeneralSettings": "General settings: `general_settings`",
@@ -69,6 +70,7 @@ SECTIONS = {
     "CacheParams": "The cache: `general_settings.cache_params`",
     "Tracing": "Tracing: `general_settings.tracing`",
     "Caller": "A caller: `general_settings.callers[]`",
+    "Team": "A team: `general_settings.teams[]`",
 }
 WORDS = {
     "string": "string",

@@ -148,13 +148,13 @@ class App:
         self, request: Request, runtime: Runtime, record: CallRecord
     ) -> LocalAnswer | None:
         """Find out who calls. Return the answer if it needs no endpoint, as the list of models."""
-        caller = record.request.caller = runtime.callers.identify(request.headers)
+        runtime.callers.identify(request.headers, record.request)
         if request.method == "POST":
             return None
         route = route_of(request.path, request.method)
         if route is None:
             raise not_found(request)
-        pool = runtime.callers.pool_of(caller)
+        pool = runtime.callers.pool_of(record.request.caller)
         return local_answer(request, route, pool, started_at=self._started_at)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,7 +7,7 @@ from llmproxy.config.models import (
     ModelGroup,
     Params,
 )
-from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Tracing
+from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Team, Tracing
 
 __all__ = [
     "OPENAI_BASE_URL",
@@ -24,6 +24,7 @@ __all__ = [
     "Price",
     "Queue",
     "Strategy",
+    "Team",
     "Timeouts",
     "TokenProvider",
     "Tracing",

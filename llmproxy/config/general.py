@@ -19,7 +19,7 @@ from llmproxy.config.base import (
     Strategy,
     Text,
 )
-from llmproxy.config.sections import CacheParams, Caller, Queue, Tracing
+from llmproxy.config.sections import CacheParams, Caller, Queue, Team, Tracing
 
 
 class Timeouts(Section):
@@ -160,6 +160,14 @@ class GeneralSettings(Section):
         description="Who may call, with which key and how much. Default: every client that reaches "
         "the port. With callers, a client's key is never passed on: an endpoint without `api_key` "
         "gets no credential.",
+    )
+    teams: tuple[Team, ...] = Field(
+        default=(), description="Teams of callers, whose members share limits and model groups."
+    )
+    keys_required: bool = Field(
+        default=False,
+        description="Serve no client without a key, also if there are no `callers`: then the "
+        "keys that are made at run time are the only ones.",
     )
     allowed_origins: tuple[str, ...] = Field(
         default=(),

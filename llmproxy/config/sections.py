@@ -73,10 +73,22 @@ class Queue(Section):
     )
 
 
-class Caller(Section):
+class Team(Section):
+    """Callers that share limits and model groups."""
+
+    name: Text = Field(description="The name in logs and metrics; unique.")
+    limits: Annotated[Limits, BeforeValidator(checks.nothing_is_empty)] = Field(
+        default_factory=Limits,
+        description="Upper bounds of what may be sent. Default: no limit.",
+    )
+    groups: tuple[Text, ...] | None = Field(
+        default=None, min_length=1, description="The model groups that may be used. Default: all."
+    )
+
+
+class Caller(Team):
     """An identity behind a client key, with its limits and model groups."""
 
-    name: Text = Field(description="The caller's name in logs and metrics; unique.")
     key: SecretStr | None = Field(
         default=None,
         description="The caller's key, best as `os.environ/NAME`. Clients' keys are compared "
@@ -87,18 +99,13 @@ class Caller(Section):
         description="Instead of `key`: the SHA-256 of the key, 64 hex digits (`printf %s KEY | "
         "sha256sum`). Use it for random keys only: a short key can be guessed from its hash.",
     )
-    limits: Annotated[Limits, BeforeValidator(checks.nothing_is_empty)] = Field(
-        default_factory=Limits,
-        description="Upper bounds of what the caller may send. Default: no limit.",
-    )
-    groups: tuple[Text, ...] | None = Field(
-        default=None,
-        min_length=1,
-        description="The model groups that the caller may use. Default: all.",
-    )
     aliases: Mapping[Alias, Text] = Field(
         default_factory=dict, description="The caller's own names for groups: `{smart: gpt-4.1}`."
     )
+    team: Text | None = Field(
+        default=None, description="The caller's team; its limits and groups hold as well."
+    )
+    tags: tuple[Text, ...] = Field(default=(), description="Labels of all calls of the caller.")
 
 
 class CacheParams(Section):
@@ -138,7 +145,7 @@ class CacheParams(Section):
     scope: Literal["shared", "per_caller"] | None = Field(
         default=None,
         description="`per_caller`: a caller never gets an answer that another caller asked for. "
-        "Default: `per_caller` if there are `callers`, else `shared`.",
+        "Default: `per_caller`; without callers and keys, all share.",
     )
     namespace: str | None = Field(
         default=None,

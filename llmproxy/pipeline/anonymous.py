@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmproxy.calls import Call, Headers
 from llmproxy.protocols import Admit
+from llmproxy.record import RequestSummary
 from llmproxy.routing import Pool
 from llmproxy.rules.capacity import Capacity
 
@@ -16,10 +17,8 @@ class AnonymousClients:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def identify(self, headers: Headers) -> str | None:
-        """Return None: no client has a name."""
-        del headers
-        return None
+    def identify(self, headers: Headers, summary: RequestSummary) -> None:
+        """Note nobody: no client has a name."""
 
     def pool_of(self, caller: str | None) -> Pool:
         """Return all groups."""

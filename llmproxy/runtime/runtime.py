@@ -109,7 +109,8 @@ def activate(resources: Resources, process: ProcessState, states: States | None 
     )
     callers: Callers = AnonymousClients(pool)
     if process.batteries.callers is not None:
-        callers = process.batteries.callers.serve(config.general_settings.callers, pool)
+        share = partial(_share, peers=resources.peers)
+        callers = process.batteries.callers.serve(config.general_settings, pool, share)
     runtime = Runtime(resources, process, pool, callers)
     if resources.cache is not None:
         resources.cache.serve(config, resources.prices)

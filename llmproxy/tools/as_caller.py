@@ -17,4 +17,5 @@ def pool_for(caller: str | None, config: Config, pool: Pool) -> Pool:
     if caller is not None and caller not in names:
         known = f"There are: {', '.join(names)}." if names else "The config has none."
         raise LookupError(f"There is no caller {caller!r}. {known}")
-    return ConfiguredCallers().serve(callers, pool).pool_of(caller)
+    settings = config.general_settings
+    return ConfiguredCallers().serve(settings, pool, lambda _: None).pool_of(caller)

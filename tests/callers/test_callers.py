@@ -12,14 +12,13 @@ from llmproxy.batteries.callers.limits import CallerLimits
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.shared_state.quota.shared_minute import SharedMinute
 from llmproxy.batteries.token_estimates import LearnedEstimates
-from llmproxy.calls import Call, Patience
-from llmproxy.config import Caller
+from llmproxy.config import Limits
 from llmproxy.errors import CallerThrottled, ClientError, Overload
 from llmproxy.operations import Usage
-from llmproxy.operations.table import Replay, route_to
 from llmproxy.pipeline.unbounded import UnboundedAdmission
-from llmproxy.record import CallRecord
+from llmproxy.record import CallRecord, RequestSummary
 from llmproxy.runtime import pool_of
+from tests.support.callers import call
 from tests.support.proxy import config_for
 from tests.support.run import bounded
 
@@ -34,7 +33,7 @@ def callers_of(*callers, groups=("gpt-4.1",)):
     config["model_groups"] = [{**group, "model_group": name} for name in groups]
     parsed = parse_config(yaml.safe_dump(config), {}, file="test.yaml")
     pool = pool_of(parsed, estimates=LearnedEstimates)
-    return ConfiguredCallers().serve(parsed.general_settings.callers, pool)
+    return ConfiguredCallers().serve(parsed.general_settings, pool, lambda _: None)
 
 
 def limited(**limits):
@@ -42,30 +41,15 @@ def limited(**limits):
 
 
 def limits_of(**limits):
-    return CallerLimits(Caller.model_validate({"name": "team-a", "key": KEY, "limits": limits}))
+    made = CallerLimits("caller", "team-a")
+    made.change(Limits.model_validate(limits))
+    return made
 
 
-def call(*, model="gpt-4.1", caller="team-a", body=b"{}", max_output_tokens=None):
-    return Call(
-        id="c",
-        method="POST",
-        route=route_to("chat/completions"),
-        query=b"",
-        headers=[],
-        body=body,
-        model=model,
-        model_in_body=model,
-        stream=False,
-        replay=Replay.SAFE,
-        bound_to_account=False,
-        client="127.0.0.1",
-        received_at=0.0,
-        patience_s=9.0,
-        patience=Patience(9.0),
-        ends_at=9.0,
-        max_output_tokens=max_output_tokens,
-        caller=caller,
-    )
+def identified(callers, headers):
+    summary = RequestSummary()
+    callers.identify(headers, summary)
+    return summary.caller
 
 
 def permit(callers, sent=None, record=None):
@@ -98,7 +82,7 @@ def left(callers):
 )
 def test_a_caller_is_identified_by_its_key_in_any_of_the_headers(headers, configured):
     callers = callers_of({"name": "team-b", "key": "other-key"}, {"name": "team-a", **configured})
-    assert callers.identify(headers) == "team-a"
+    assert identified(callers, headers) == "team-a"
 
 
 @pytest.mark.parametrize(
@@ -116,16 +100,16 @@ def test_a_caller_is_identified_by_its_key_in_any_of_the_headers(headers, config
 )
 def test_a_missing_key_and_a_wrong_key_get_the_same_error(headers):
     with pytest.raises(ClientError) as caught:
-        callers_of({"name": "team-a", "key": KEY}).identify(headers)
+        identified(callers_of({"name": "team-a", "key": KEY}), headers)
     assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
     with pytest.raises(ClientError) as nothing:
-        callers_of({"name": "team-a", "key": KEY}).identify([])
+        identified(callers_of({"name": "team-a", "key": KEY}), [])
     assert caught.value.message == nothing.value.message
 
 
 def test_without_callers_no_key_is_needed():
     callers = callers_of()
-    assert callers.identify([(b"authorization", b"Bearer " + KEY.encode())]) is None
+    assert identified(callers, [(b"authorization", b"Bearer " + KEY.encode())]) is None
     assert list(callers.capacities()) == []
 
 

@@ -126,7 +126,7 @@ def test_every_field_of_the_log_is_documented_and_nothing_else():
         *("time", "id", "request", "group", "endpoint", "status", "attempts"),
         *("first_byte_ms", "total_ms", "overhead_ms"),
         *("input_tokens", "output_tokens", "cached_tokens"),
-        *("client", "caller", "cache", "error", "steps"),
+        *("client", "caller", "team", "tags", "key", "end_user", "cache", "error", "steps"),
     }
 
 

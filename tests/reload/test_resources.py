@@ -45,7 +45,7 @@ async def test_a_callers_usage_counts_under_its_new_key_and_limit(tmp_path):
                 assert (await chat(proxy, headers=bearer(KEY_A))).status == 200
             caller = {"name": "team-a", "key": KEY_B, "limits": {"rpm": 5}}
             changes = await reload(proxy, one_group(entry, callers=[caller]))
-            assert changes == ["caller team-a: key: changed", "caller team-a: limits.rpm: 100 -> 5"]
+            assert changes == ["caller team-a: limits.rpm: 100 -> 5", "caller team-a: key: changed"]
             statuses = [(await chat(proxy, headers=bearer(KEY_B))).status for _ in range(2)]
             assert statuses == [200, 429]
 

@@ -1,5 +1,7 @@
 """Callers: their keys, their headers and their config."""
 
+from llmproxy.calls import Call, Patience
+from llmproxy.operations.table import Replay, route_to
 from tests.support.proxy import config_for
 
 KEYS = {"alice": "sk-caller-a-secret", "bob": "sk-caller-b-secret"}
@@ -36,3 +38,26 @@ def team_a(**more):
 
 def team_b(**more):
     return {"name": "team-b", "key": KEY_B, **more}
+
+
+def call(*, model="gpt-4.1", caller="team-a", body=b"{}", max_output_tokens=None):
+    return Call(
+        id="c",
+        method="POST",
+        route=route_to("chat/completions"),
+        query=b"",
+        headers=[],
+        body=body,
+        model=model,
+        model_in_body=model,
+        stream=False,
+        replay=Replay.SAFE,
+        bound_to_account=False,
+        client="127.0.0.1",
+        received_at=0.0,
+        patience_s=9.0,
+        patience=Patience(9.0),
+        ends_at=9.0,
+        max_output_tokens=max_output_tokens,
+        caller=caller,
+    )

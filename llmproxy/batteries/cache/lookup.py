@@ -105,7 +105,7 @@ class CachePolicy:
             for group in config.model_groups:
                 if group.cache is not None:
                     self._modes[group.model_group] = group.cache
-        scope = params.scope or ("per_caller" if settings.callers else "shared")
+        scope = params.scope or "per_caller"
         self._per_caller = scope == "per_caller"
         self._idle_s = settings.timeouts.idle_s
         self._total_s = settings.timeouts.total_s

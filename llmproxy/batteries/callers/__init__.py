@@ -5,5 +5,19 @@ anonymously, and refuses a config that has `callers`.
 """
 
 from llmproxy.batteries.callers.by_key import ConfiguredCallers
+from llmproxy.batteries.callers.identity import (
+    Identity,
+    IdentitySource,
+    TeamRules,
+    TeamSource,
+    unknown_key,
+)
 
-__all__ = ["ConfiguredCallers"]
+__all__ = [
+    "ConfiguredCallers",
+    "Identity",
+    "IdentitySource",
+    "TeamRules",
+    "TeamSource",
+    "unknown_key",
+]

@@ -1,41 +1,64 @@
 """The callers of a config: identification, the groups each may use, and their limits.
 
 A caller is identified by the SHA-256 of its key; the key itself is neither kept nor passed on.
-Without configured callers, every client may use everything.
+Besides the callers of the config there may be others: keys that were made at run time, signed
+tokens. Without any, and unless `keys_required` says otherwise, every client may use everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
 from hmac import compare_digest
 from time import monotonic
 
-from llmproxy.batteries.callers.limits import CallerLimits, CallerPermit
+from llmproxy.batteries.callers.identity import Identity, IdentitySource, TeamSource, unknown_key
+from llmproxy.batteries.callers.limits import CallerPermit
+from llmproxy.batteries.callers.members import CallerInUse, CallersInUse, LimitsInUse, Share
 from llmproxy.calls import Call, Headers
-from llmproxy.config import Caller
-from llmproxy.errors import ClientError
+from llmproxy.config import Caller, GeneralSettings
+from llmproxy.errors import ClientError, Overload
 from llmproxy.protocols import Admit
 from llmproxy.providers.base import BARE_KEYS
-from llmproxy.record import CallRecord
+from llmproxy.record import CallRecord, RequestSummary
 from llmproxy.routing import Group, Pool
 from llmproxy.rules.capacity import Capacity
 
-UNKNOWN = (b"", "")  # no digest equals b""
+UNKNOWN: tuple[bytes, Identity | None] = (b"", None)  # no digest equals b""
 
 
 class ConfiguredCallers:
-    """Makes the callers of each config. Usage is carried over to the caller of the same name."""
+    """Makes the callers of each config. Usage is carried over to the caller of the same name.
 
-    def __init__(self) -> None:
-        self._limits: Mapping[str | None, CallerLimits] = {}
+    `sources`: of the identities that are in no config. `teams`: of such teams.
+    """
 
-    def serve(self, callers: Sequence[Caller], pool: Pool) -> CallersByKey:
+    def __init__(
+        self, sources: Sequence[IdentitySource] = (), teams: TeamSource | None = None
+    ) -> None:
+        self._sources = tuple(sources)
+        self._teams = teams
+        self._limits = LimitsInUse()
+
+    def serve(self, settings: GeneralSettings, pool: Pool, share: Share) -> CallersByKey:
         """Return the callers of a config that now takes effect. `pool`: all groups."""
-        made = CallersByKey(callers, pool, self._limits)
-        self._limits = made.limits
-        return made
+        self._limits.begin()
+        own = {
+            caller.name: pool.limited_to(
+                pool.groups if caller.groups is None else caller.groups, caller.aliases
+            )
+            for caller in settings.callers
+            if caller.groups is not None or caller.aliases
+        }
+        members = CallersInUse(
+            *(pool, settings.teams),
+            own=own,
+            source=self._teams,
+            limits=self._limits,
+            share=share,
+        )
+        return CallersByKey(settings, pool, members, self._sources)
 
 
 def digest_of(caller: Caller) -> bytes:
@@ -45,88 +68,130 @@ def digest_of(caller: Caller) -> bytes:
     return bytes.fromhex(caller.key_sha256 or "")
 
 
-class CallersByKey:
-    """The callers of one config. `before`: the limits of the config before it, by caller name."""
+def identity_of(caller: Caller) -> Identity:
+    """Return a configured caller as its calls see it. Its groups are a pool of its own."""
+    bounds = caller.limits
+    limits = bounds.rpm, bounds.tpm, bounds.concurrent
+    return Identity(caller.name, caller.team, None, caller.tags, None, *limits)
 
-    __slots__ = ("_by_digest", "_pool", "_pools", "limits")
+
+class CallersByKey:
+    """The callers of one config, and those of the sources."""
+
+    __slots__ = ("_by_digest", "_members", "_pool", "_required", "_sources", "_static")
 
     def __init__(
         self,
-        callers: Iterable[Caller],
+        settings: GeneralSettings,
         pool: Pool,
-        before: Mapping[str | None, CallerLimits],
+        members: CallersInUse,
+        sources: Sequence[IdentitySource],
     ) -> None:
-        self.limits: dict[str | None, CallerLimits] = {}
         self._pool = pool
-        self._pools: dict[str | None, Pool] = {}
-        self._by_digest: dict[bytes, tuple[bytes, str]] = {}
-        for caller in callers:
-            digest = digest_of(caller)
-            self._by_digest[digest] = (digest, caller.name)
-            if caller.groups is not None or caller.aliases:
-                groups = pool.groups if caller.groups is None else caller.groups
-                self._pools[caller.name] = pool.limited_to(groups, caller.aliases)
-            limits = caller.limits
-            if limits.rpm or limits.tpm or limits.concurrent:
-                self.limits[caller.name] = CallerLimits(caller, before.get(caller.name))
-            if limits.tpm:
-                for group in pool.groups.values():
-                    group.estimates.needed = True
+        self._members = members
+        self._sources = sources
+        self._by_digest = {
+            (digest := digest_of(caller)): (digest, identity_of(caller))
+            for caller in settings.callers
+        }
+        self._static = {identity.name: identity for _, identity in self._by_digest.values()}
+        self._required = bool(settings.callers) or settings.keys_required
+        for identity in self._static.values():  # their limits are shared from the start
+            members.of(identity)
 
-    def identify(self, headers: Headers) -> str | None:
-        """Return the name of the caller that sent a request; None without configured callers.
+    def identify(self, headers: Headers, summary: RequestSummary) -> None:
+        """Note who sent a request, if it has to be anybody.
 
         Raises the same ClientError for a missing key and for an unknown one.
         """
-        if not self._by_digest:
-            return None
+        if not (self._required or any(source.in_use for source in self._sources)):
+            return
         for header, value in headers:
             if header == b"authorization":
                 scheme, _, key = value.partition(b" ")
-                if scheme.lower() == b"bearer" and (name := self._name_of(key)):
-                    return name
-            elif header in BARE_KEYS and (name := self._name_of(value)):
-                return name
-        raise ClientError(
-            "The request has no valid API key for this proxy. Send the key that its operator gave "
-            "you as 'Authorization: Bearer KEY', as 'api-key' or as 'x-api-key'.",
-            status=401,
-            code="invalid_api_key",
-        )
+                if scheme.lower() != b"bearer":
+                    continue
+            elif header in BARE_KEYS:
+                key = value
+            else:
+                continue
+            identity = self._identity_of(key.strip())
+            if identity is not None:
+                self._note(identity, summary)
+                return
+        if self._required:
+            raise unknown_key()
 
-    def _name_of(self, key: bytes) -> str | None:
-        digest = sha256(key.strip()).digest()
-        known, name = self._by_digest.get(digest, UNKNOWN)
-        return name if compare_digest(digest, known) else None
+    def _identity_of(self, key: bytes) -> Identity | None:
+        digest = sha256(key).digest()
+        known, identity = self._by_digest.get(digest, UNKNOWN)
+        if compare_digest(digest, known):
+            return identity
+        for source in self._sources:
+            if source.in_use and (identity := source.identity_of(key)) is not None:
+                if identity.name in self._static:
+                    raise _name_taken(identity.name)
+                return identity
+        return None
+
+    def _note(self, identity: Identity, summary: RequestSummary) -> None:
+        summary.caller = identity.name
+        if self._members.of(identity).blocked:
+            raise ClientError(
+                f"The team '{identity.team}' is blocked: its operator has taken it out of use.",
+                status=401,
+                code="key_blocked",
+            )
+        summary.team, summary.key = identity.team, identity.key
+        if identity.tags:
+            summary.tags = identity.tags
+
+    def _member(self, name: str) -> CallerInUse:
+        """Return the member that an identified call is from."""
+        member = self._members.named(name)
+        if member is None:
+            if name not in self._static:  # tens of thousands of others have called since
+                raise Overload("The proxy is full. Try again.", retry_after_s=1)
+            member = self._members.of(self._static[name])
+        return member
 
     def pool_of(self, caller: str | None) -> Pool:
         """Return the groups that a caller may use."""
-        return self._pools.get(caller, self._pool)
+        return self._pool if caller is None else self._member(caller).pool
 
     def limiting(self, admit: Admit) -> Admit:
         """Return what counts calls against their callers' limits, and then admits them by `admit`.
 
         It raises CallerThrottled if there is no room.
         """
-        if not self.limits:
+        if not self._sources and not any(True for _ in self.capacities()):
             return admit
 
         def limited(
             call: Call, group: Group, record: CallRecord
         ) -> AbstractAsyncContextManager[None]:
-            limits, admitted = self.limits.get(call.caller), admit(call, group, record)
-            return (
-                admitted if limits is None else CallerPermit(limits, call, group, record, admitted)
-            )
+            admitted = admit(call, group, record)
+            if call.caller is not None:
+                for limits in self._member(call.caller).limits:  # the team's is entered first
+                    admitted = CallerPermit(limits, call, group, record, admitted)
+            return admitted
 
         return limited
 
     def limit_headers(self, call: Call) -> Headers | None:
         """Return what a caller has left of its limits, in its dialect; None without limits."""
-        limits = self.limits.get(call.caller)
-        return None if limits is None else limits.headers(call.route.dialect, monotonic())
+        limits = () if call.caller is None else self._member(call.caller).limits
+        return limits[0].headers(call.route.dialect, monotonic()) if limits else None
 
     def capacities(self) -> Iterator[Capacity]:
-        """Yield the capacity of each caller with limits; instances share them."""
-        for limits in self.limits.values():
-            yield limits.capacity
+        """Yield the capacity of each caller and team with limits; instances share them."""
+        return self._members.capacities()
+
+
+def _name_taken(name: str) -> ClientError:
+    return ClientError(
+        f"The config of this proxy has a caller '{name}' of its own, so the key that was made "
+        "under this name is not valid. Ask its operator for another one.",
+        status=401,
+        code="key_blocked",
+    )

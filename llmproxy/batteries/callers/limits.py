@@ -1,4 +1,4 @@
-"""The limits of a caller, and the share of them that one call uses.
+"""The limits of a caller or a team, and the share of them that one call uses.
 
 Calls over a caller's limit do not queue: they get a 429 at once, with the seconds to wait.
 """
@@ -9,10 +9,10 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from time import monotonic, time
 from types import TracebackType
+from typing import Protocol
 
 from llmproxy.batteries.callers.limit_headers import limit_headers
 from llmproxy.calls import Call, Headers
-from llmproxy.config import Caller
 from llmproxy.errors import CallerThrottled, GatewayError
 from llmproxy.operations import Dialect
 from llmproxy.operations.rate_limits import RateLimit, RateLimits
@@ -28,25 +28,45 @@ GRANT_S = 0.25
 GRANT_POLL_S = 0.005
 
 
+class Bounds(Protocol):
+    """At most so much in any 60 seconds, and calls at a time; None: no limit."""
+
+    @property
+    def rpm(self) -> int | None:
+        """Requests."""
+
+    @property
+    def tpm(self) -> int | None:
+        """Tokens."""
+
+    @property
+    def concurrent(self) -> int | None:
+        """Calls at a time."""
+
+
 class CallerLimits:
-    """The limits of one caller, and what it has used of them. Owned by CallersByKey.
+    """The limits of one caller or team (`kind`), and what it has used of them.
 
     As at vendors, a call counts on arrival, with the most tokens that it may use; the tokens are
     corrected when the call ends.
     """
 
-    __slots__ = ("_name", "_requests_at", "_tokens_at", "capacity")
+    __slots__ = ("_kind", "_name", "_requests_at", "_tokens_at", "capacity")
 
-    def __init__(self, caller: Caller, before: CallerLimits | None = None) -> None:
-        limits = caller.limits
-        self.capacity: Capacity = Capacity() if before is None else before.capacity
-        self.capacity.change_limits(
-            f"caller:{caller.name}", rpm=limits.rpm, tpm=limits.tpm, concurrent=limits.concurrent
-        )
-        self._name = caller.name
-        # When a request was last counted, and when tokens were.
-        self._requests_at: float = -WINDOW_S if before is None else before._requests_at
-        self._tokens_at: float = -WINDOW_S if before is None else before._tokens_at
+    def __init__(self, kind: str, name: str) -> None:
+        self.capacity = Capacity(f"{kind}:{name}")
+        self._kind = kind
+        self._name = name
+        self._requests_at = -WINDOW_S  # when a request was last counted
+        self._tokens_at = -WINDOW_S  # when tokens were
+
+    def change(self, bounds: Bounds) -> None:
+        """Set other limits. What was used until now still counts."""
+        capacity = self.capacity
+        limits = bounds.rpm, bounds.tpm, bounds.concurrent
+        if limits != (capacity.rpm, capacity.tpm, capacity.concurrent):
+            rpm, tpm, concurrent = limits
+            capacity.change_limits(capacity.key, rpm=rpm, tpm=tpm, concurrent=concurrent)
 
     def reserve(self, tokens: int, now: float) -> Reservation | None:
         """Count a call against the limits; None if there is no room for it."""
@@ -91,7 +111,7 @@ class CallerLimits:
                 f"tokens per min (TPM): Limit {capacity.tpm}, Used {used:.0f}, Requested {tokens}"
             )
         return CallerThrottled(
-            f"Rate limit reached for caller '{self._name}' on {found}. "
+            f"Rate limit reached for {self._kind} '{self._name}' on {found}. "
             f"Please try again in {wait_s:.3g}s.",
             kind=kind,
             retry_after_s=wait_s,

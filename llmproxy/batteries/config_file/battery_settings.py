@@ -27,12 +27,15 @@ def battery_conflicts(config: object) -> Iterator[Conflict]:
 
 
 CALLERS: Path = ("general_settings", "callers")
+TEAMS: Path = ("general_settings", "teams")
 
 
 def _callers(config: object) -> Iterator[Conflict]:
-    """Yield equal names and keys, callers with two keys or none, and groups that do not exist."""
+    """Yield equal names and keys, callers with two keys or none, and groups that do not exist,
+    also of teams."""
     known = group_names(config)
-    callers = get(get(config, "general_settings"), "callers")
+    settings = get(config, "general_settings")
+    callers, teams = get(settings, "callers"), get(settings, "teams")
     yield from used_twice(
         callers,
         CALLERS,
@@ -40,6 +43,15 @@ def _callers(config: object) -> Iterator[Conflict]:
         "found a second caller named {value}.",
         "Rename one: logs and metrics could not tell them apart.",
     )
+    yield from used_twice(
+        teams,
+        TEAMS,
+        "name",
+        "found a second team named {value}.",
+        "Rename one, or make one team of the two.",
+    )
+    for index, team in enumerate(items(teams)):
+        yield from _groups(team, (*TEAMS, index), known)
     keys: dict[str, Path] = {}
     for index, caller in enumerate(items(callers)):
         if not isinstance(caller, dict):
@@ -87,7 +99,7 @@ def _groups(caller: object, path: Path, known: set[str]) -> Iterator[Conflict]:
             yield Conflict(
                 (*path, "groups", index),
                 "found {value}, but there is no such model group.",
-                "Write the model_group of one in this file; without groups a caller may use all.",
+                "Write the model_group of one in this file; without groups all may be used.",
                 value=name,
             )
 

@@ -15,7 +15,7 @@ from llmproxy.config.base import Section
 from llmproxy.config.checks import REFUSED
 from llmproxy.config.general import GeneralSettings, Timeouts
 from llmproxy.config.models import Config, ModelEntry, ModelGroup, Params
-from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Tracing
+from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Team, Tracing
 from llmproxy.errors import Problem
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ _PLACES: tuple[tuple[type[Section], str], ...] = (
     (Queue, "general_settings.queue"),
     (CacheParams, "general_settings.cache_params"),
     (Caller, "a caller of general_settings.callers"),
+    (Team, "a team of general_settings.teams"),
     (Tracing, "general_settings.tracing"),
     (Config, "the top level"),
 )
@@ -101,6 +102,8 @@ _SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("general_settings", "callers"): Caller,
     ("general_settings", "tracing"): Tracing,
     ("general_settings", "callers", "limits"): Limits,
+    ("general_settings", "teams"): Team,
+    ("general_settings", "teams", "limits"): Limits,
 }
 _SECRET_WORDS = (
     "key",
@@ -205,7 +208,7 @@ _MISSING = {
     "model_group": "Add model_group: the name that clients put in `model`.",
     "models": "Add models: the endpoints of this group, at least one.",
     "endpoint": "Add endpoint: where spans are sent, such as http://127.0.0.1:4318.",
-    "name": "Add name: the caller's name in logs and metrics.",
+    "name": "Add name: the name of the caller or team in logs and metrics.",
     "input": "Add input: US dollars per million input tokens.",
     "output": "Add output: US dollars per million output tokens.",
 }

@@ -19,7 +19,8 @@ NEEDS_RESTART = (
     *("log_steps", "call_file", "call_file_keep_s", "call_file_max_bytes", "tracing"),
 )
 # Lists that are compared member by member, and the key that names a member.
-NAMES = {"model_groups": "model_group", "models": "name", "callers": "name"}
+NAMES = {"model_groups": "model_group", "models": "name", "callers": "name", "teams": "name"}
+MEMBERS = {"callers": "caller ", "teams": "team "}
 SECRETS = ("key_sha256",)
 
 
@@ -51,7 +52,7 @@ def _section_differences(old: BaseModel, new: BaseModel, place: str) -> Iterator
         if before == after:
             continue
         if name in NAMES:
-            within = "caller " if name == "callers" else f"{place.removesuffix(': ')}/"
+            within = MEMBERS.get(name) or f"{place.removesuffix(': ')}/"
             yield from _member_differences(before, after, name, within)
         elif isinstance(before, BaseModel) and isinstance(after, BaseModel):
             yield from _section_differences(before, after, f"{place}{name}.")

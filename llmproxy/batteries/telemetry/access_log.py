@@ -218,6 +218,10 @@ class LogLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     error_source: str | None = None
     upstream_id: str | None = None
     close_code: int | None = None
+    team: str | None = None
+    key: str | None = None
+    tags: tuple[str, ...] | None = None
+    end_user: str | None = None
 
 
 def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
@@ -248,6 +252,10 @@ def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
             answer.error_source,
             None if answer.request_id is None else answer.request_id.decode("latin-1"),
             answer.close_code,
+            request.team,
+            request.key,
+            request.tags or None,
+            request.end_user,
         )
     )
 

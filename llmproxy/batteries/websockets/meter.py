@@ -41,10 +41,11 @@ class Meter:
 
 
 def capacities_of(
-    call: Call, group: Group, endpoint: str, of_callers: Iterable[Capacity]
+    call: Call, team: str | None, group: Group, endpoint: str, of_callers: Iterable[Capacity]
 ) -> Iterator[Capacity]:
-    """Yield the capacities that a session at an endpoint uses: its account's and its caller's."""
+    """Yield the capacities that a session at an endpoint uses: its account's, its caller's and its
+    team's."""
     yield from (state.capacity for state in group.states if state.endpoint.name == endpoint)
     if call.caller is not None:
-        key = f"caller:{call.caller}"
-        yield from (capacity for capacity in of_callers if capacity.key == key)
+        keys = f"caller:{call.caller}", f"team:{team}"
+        yield from (capacity for capacity in of_callers if capacity.key in keys)

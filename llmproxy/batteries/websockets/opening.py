@@ -221,7 +221,9 @@ class Opening:
         checks = None
         if runtime.owners is not None and (call.caller is not None or has_several(runtime.pool)):
             checks = MessageChecks(runtime.owners, call, runtime.pool, record)
-        meter = Meter(capacities_of(call, group, accepted.endpoint, of_callers))
+        meter = Meter(
+            capacities_of(call, record.request.team, group, accepted.endpoint, of_callers)
+        )
         session = self._session = Session(
             accepted,
             record,
