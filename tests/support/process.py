@@ -83,6 +83,11 @@ class Running:
         """Wait for the process to end; return its exit status."""
         return await asyncio.wait_for(self.process.wait(), within_s)
 
+    def used_s(self):
+        """Return how long the process has used a processor."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def resident_kib(self):
         """Return the resident memory of the process."""
         status = Path(f"/proc/{self.pid}/status").read_text()

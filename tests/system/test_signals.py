@@ -1,8 +1,9 @@
 """The process: how it starts and stops, and what happens to calls under way."""
 
 import asyncio
+import resource
 import signal
-import time
+import sys
 
 import pytest
 
@@ -161,12 +162,18 @@ async def test_two_instances_of_one_config_serve_side_by_side(tmp_path):
     assert [len(of_one) for of_one in lines] == [1, 1]
 
 
-@pytest.mark.clock
 @bounded()
-async def test_the_first_answer_comes_within_a_second_of_the_start(tmp_path):
+async def test_the_first_answer_comes_soon_after_the_start(tmp_path):
+    """A second, where a bare Python takes 0.09 s of the processor; a slow machine slows both."""
+    before_s = used_by_children_s()
+    await command("-c", "import asyncio, ssl", program=sys.executable)
+    bare_s = used_by_children_s() - before_s
     async with scripted(always(http(chat("quick")))) as vendor:
-        began_at = time.monotonic()
         async with running(tmp_path, config=config_for(vendor)) as proxy:
             assert (await ask(proxy.port, body=CHAT)).status == 200
-            # 1 s on an idle machine; a busy one gets twice as much.
-            assert time.monotonic() - began_at < 2
+            assert proxy.used_s() < 22 * bare_s
+
+
+def used_by_children_s():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
