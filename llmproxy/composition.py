@@ -53,6 +53,7 @@ from llmproxy.serving import Batteries, HealthCheckOpener
 if TYPE_CHECKING:
     from llmproxy.batteries.admin import WorkerSlot
     from llmproxy.batteries.reload import Reloader
+    from llmproxy.batteries.store import Store
 
 DEFAULT_CONFIG = Path(FILE_NAMES[0])  # the name in messages if there is none
 CONFIG_VARIABLE = "LLMPROXY_CONFIG"
@@ -70,7 +71,7 @@ def installed(
     part of the memory in which workers add up their counters; None = there is one process.
     `reloader`: of `reloader_of`.
     """
-    caches, telemetry = _caches(), _telemetry(log_to, slot)
+    caches, telemetry, store = _caches(), _telemetry(log_to, slot), _store()
     # The admin application reads the counters of these two, so it needs both.
     needed_by_admin = caches is not None and telemetry is not None
     return Batteries(
@@ -94,6 +95,7 @@ def installed(
         admission=_admission(),
         heartbeat=_heartbeat(),
         owners=_owners(),
+        open_store=None if store is None else store.open,
         telemetry=telemetry,
         web_pages=_web_pages(),
         websockets=_websockets(),
@@ -140,9 +142,8 @@ def _parameters() -> ParameterEdits | None:
 
 
 def _translation() -> ParameterEdits | None:
-    if not (
-        _has("translation") and _has("answer_checks")
-    ):  # an answer must be one to be translated
+    # an answer must be one to be translated
+    if not (_has("translation") and _has("answer_checks")):
         return None
     from llmproxy.batteries.translation import with_translators  # noqa: PLC0415
 
@@ -275,6 +276,14 @@ def _token_estimates() -> Callable[[], TokenEstimates] | None:
     from llmproxy.batteries.token_estimates import LearnedEstimates  # noqa: PLC0415
 
     return LearnedEstimates
+
+
+def _store() -> Store | None:
+    if not (_has("store") and _has("masking")):  # a server's errors may quote a password
+        return None
+    from llmproxy.batteries.store import Store  # noqa: PLC0415
+
+    return Store()
 
 
 def _caches() -> AnswerCaches | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmproxy.app import App, Upgrade
-from llmproxy.config import Config, shares_state
+from llmproxy.config import Config, GeneralSettings, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listeners
 from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener, WebPages
@@ -20,17 +20,20 @@ from llmproxy.runtime import LiveConfig, RuntimeBatteries, open_live_config
 from llmproxy.server import make_server
 
 HealthCheckOpener = Callable[[LiveConfig], AbstractAsyncContextManager[None]]
+StoreOpener = Callable[[GeneralSettings, Mapping[str, str]], AbstractAsyncContextManager[Listener]]
 
 
 @dataclass(frozen=True, slots=True)
 class Batteries(RuntimeBatteries):
     """What stands around the core; None = not installed. `llmproxy.composition` makes one.
 
+    `open_store` yields what writes finished calls to a database.
     `open_admin` gets the live config and the open telemetry, and yields the admin application.
     `reload` replaces the live config until its block ends; `health_checks` check endpoints that
     get no calls.
     """
 
+    open_store: StoreOpener | None = None
     telemetry: TelemetryOpener | None = None
     web_pages: WebPages | None = None
     websockets: Upgrade | None = None
@@ -65,6 +68,7 @@ class Batteries(RuntimeBatteries):
             ("cache", "cache", self.caches, settings.cache),
             ("redis_*", "shared_state", self.connector, shares_state(settings)),
             ("call_file", "telemetry", self.telemetry, settings.call_file),
+            ("database_url", "store", self.open_store, settings.database_url),
             ("tracing", "telemetry", self.telemetry, settings.tracing),
             ("hedge_after_s", "hedging", self.hedging, settings.hedge_after_s),
             ("strategy", "strategies", self.strategies, strategies - set(WEIGHTED)),
@@ -142,6 +146,9 @@ async def open_app(
     batteries.check(config)
     listeners = [] if listener is None else [listener]
     async with AsyncExitStack() as stack:
+        if batteries.open_store is not None:
+            opening = batteries.open_store(config.general_settings, environ)
+            listeners.append(await stack.enter_async_context(opening))
         telemetry = None
         if batteries.telemetry is not None:
             telemetry = stack.enter_context(batteries.telemetry.open(config))

@@ -270,6 +270,13 @@ class GeneralSettings(Section):
         description="Add to each line of the access log how the call was routed: which endpoints "
         "were skipped and why, and how each attempt ended.",
     )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="Where calls, what they cost and keys are kept: `postgresql://user:password@"
+        "host/database` (needs `pip install 'llmproxy[postgres]'`), or the path of a SQLite file, "
+        "which the workers of one machine share. `off`: nowhere. Default: `llmproxy.sqlite` in "
+        "STATE_DIRECTORY, XDG_STATE_HOME/llmproxy or ~/.local/state/llmproxy.",
+    )
     call_file: Text | None = Field(
         default=None,
         description="A SQLite file that keeps the trace of every call, so that "

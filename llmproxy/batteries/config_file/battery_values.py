@@ -175,6 +175,23 @@ def _redis_url(value: str) -> Wrong:
     return None
 
 
+def _database_url(value: str) -> Wrong:
+    """Check where the store is: a server, a file, or nowhere."""
+    remedy = "Write postgresql://user:password@host/database, the path of a file, or off."
+    parts = _split(value)
+    if parts is None or not value.strip():
+        return "found an address that is empty, or has an impossible host or port.", remedy
+    if parts.scheme in ("postgresql", "postgres"):
+        if not value.startswith(f"{parts.scheme}://") or len(parts.path) < 2:
+            return "found a PostgreSQL URL without a database.", remedy
+    elif parts.scheme == "sqlite":
+        if not value.startswith("sqlite:///") or len(parts.path) < 2:
+            return "found an SQLite URL without a path.", "Write sqlite:////path/of/the/file."
+    elif "://" in value:
+        return "found an address that is neither PostgreSQL's nor SQLite's.", remedy
+    return None
+
+
 def _split(value: str) -> SplitResult | None:
     """Return the parts of a URL; None if its host or port is impossible."""
     try:
@@ -238,6 +255,7 @@ CHECKS: dict[tuple[str, ...], Callable[[str], Wrong]] = {
     ("tracing", "endpoint"): _collector_url,
     ("cache_params", "namespace"): _redis_namespace,
     ("redis_namespace",): _redis_namespace,
+    ("database_url",): _database_url,
     ("redis_url",): _redis_url,
     ("redis_host",): _redis_host,
     ("redis_password",): _redis_password,

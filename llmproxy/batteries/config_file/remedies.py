@@ -114,6 +114,7 @@ _SECRET_WORDS = (
     "default_query",
     "auth",
     "redis_url",
+    "database_url",
 )
 _NO_SECRETS = (
     "azure_ad_token_provider",

@@ -72,12 +72,14 @@ def _masked(value: Any, key: str) -> Any:
 def _hidden(secret: str, key: str) -> str:
     if key in HARMLESS:
         return escaped(secret)
-    return _address(secret) if key == "redis_url" else MASK
+    return _address(secret) if key in ("redis_url", "database_url") else MASK
 
 
 def _address(url: str) -> str:
-    """Return a Redis URL without user, password and the values of options."""
+    """Return the URL of a server without user, password and the values of options."""
     parts = urlsplit(url)
+    if not parts.netloc:  # a path
+        return escaped(url)
     login, _, host = parts.netloc.rpartition("@")
     place = f"{parts.scheme}://{MASK + '@' if login else ''}{host}{parts.path}"
     query = "&".join(_option(option) for option in parts.query.split("&"))

@@ -43,6 +43,7 @@ _HEAD = """\
 # The demo: simulated endpoints. Nothing here costs anything or leaves this machine; the prices are
 # there so that there is something to see.
 general_settings:
+  database_url: off
   cooldown_time: 10
 model_groups:
 """

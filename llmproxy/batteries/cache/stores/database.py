@@ -43,7 +43,7 @@ BESIDE = ("-wal", "-shm")
 logger = logging.getLogger("llmproxy")
 
 
-class Database:
+class AnswerDatabase:
     """Owns the connection to the file that is at the path now. For one thread only.
 
     Raises StoreError for what an operator must fix, otherwise what sqlite3 raises. `clock`: Unix

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from llmproxy.batteries.cache.cached_answer import stored_at_of
 from llmproxy.batteries.cache.stores.base import StoreError, StoreTotals
-from llmproxy.batteries.cache.stores.database import PAGE_BYTES, Database, number
+from llmproxy.batteries.cache.stores.database import PAGE_BYTES, AnswerDatabase, number
 
 READ = (
     "SELECT rowid, value, used_at FROM answers WHERE key = ? AND model_group = ? AND stored_at > ?"
@@ -144,7 +144,7 @@ class AnswerFile:
     def __init__(
         self, path: Path, *, max_bytes: int, keep_s: float, clock: Callable[[], float]
     ) -> None:
-        self._database = Database(path, clock)
+        self._database = AnswerDatabase(path, clock)
         self._max_bytes = max_bytes
         self._keep_s = keep_s
         self._clock = clock

@@ -1,0 +1,11 @@
+"""The store: calls, sums of what they cost, keys and budgets, in SQLite or PostgreSQL.
+
+The door is `Store`, one for each process. `tables` (which imports SQLAlchemy) has the tables.
+"""
+
+from llmproxy.batteries.store.address import address_of
+from llmproxy.batteries.store.database import Database
+from llmproxy.batteries.store.errors import StoreUnavailable
+from llmproxy.batteries.store.store import Store, StoreStatus
+
+__all__ = ["Database", "Store", "StoreStatus", "StoreUnavailable", "address_of"]

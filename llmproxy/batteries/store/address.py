@@ -1,0 +1,73 @@
+"""Where the store is: an SQLite file or a PostgreSQL server, from `database_url` or the place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+FILE = "llmproxy.sqlite"
+OFF = "off"
+SERVERS = ("postgresql", "postgres")
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Exactly one of `file` and `server` is set. `spool`: the folder of what waits to be written;
+    None = there is no place for it."""
+
+    file: Path | None = None
+    server: str | None = None
+    spool: Path | None = None
+
+    def __str__(self) -> str:
+        """Return it as it may be shown, without login and options."""
+        if self.server is None:
+            return str(self.file)
+        parts = urlsplit(self.server)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+    @property
+    def passwords(self) -> frozenset[str]:
+        """What must not be shown."""
+        if self.server is None:
+            return frozenset()
+        parts = urlsplit(self.server)
+        options = dict(parse_qsl(parts.query))
+        found = {unquote(parts.password or ""), options.get("password", "")}
+        return frozenset(found - {""})
+
+
+def address_of(database_url: str | None, environ: Mapping[str, str]) -> Address | None:
+    """Return where the store is; None = there is none."""
+    if database_url == OFF:
+        return None
+    folder = state_folder(environ)
+    if database_url is None:
+        return None if folder is None else _file(folder / FILE)
+    if urlsplit(database_url).scheme in SERVERS:
+        # Instances of several databases may share a folder: each has a spool of its own.
+        url = urlsplit(database_url)
+        place = sha256(f"{url.netloc.rpartition('@')[2]}{url.path}".encode()).hexdigest()[:12]
+        spool = None if folder is None else folder / f"spool-{place}"
+        return Address(server=database_url, spool=spool)
+    return _file(Path(unquote(database_url.removeprefix(SQLITE))))
+
+
+def state_folder(environ: Mapping[str, str]) -> Path | None:
+    """Return the folder that systemd, XDG or the home folder give; None = there is none."""
+    # systemd may name several, separated by colons.
+    if folder := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
+        return Path(folder)
+    if state_home := environ.get("XDG_STATE_HOME"):
+        return Path(state_home) / "llmproxy"
+    if home := environ.get("HOME"):
+        return Path(home) / ".local" / "state" / "llmproxy"
+    return None
+
+
+def _file(path: Path) -> Address:
+    return Address(file=path, spool=path.with_name(f"{path.name}.spool"))

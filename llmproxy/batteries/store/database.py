@@ -1,0 +1,143 @@
+"""The database: statements that are bounded in time, and a clear error if it is away.
+
+Nothing here is on a call's path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llmproxy.batteries.masking import Secrets
+from llmproxy.batteries.store.address import Address
+from llmproxy.batteries.store.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Executable, Row
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+WITHIN_S = 10.0
+T = TypeVar("T")
+
+
+class Database:
+    """Owns the connections, which are made when they are needed, and the tables' version.
+
+    `within_s`: no statement takes longer. A connection that does not answer is left to itself, and
+    the next statement gets a new one.
+    """
+
+    def __init__(self, address: Address, *, within_s: float = WITHIN_S) -> None:
+        self.address = address
+        self._within_s = within_s
+        self._secrets = Secrets(address.passwords)
+        self._engine: AsyncEngine | None = None
+        self._prepared = False
+        self._preparing = asyncio.Lock()
+        self._left_alone: set[asyncio.Future[Any]] = set()
+
+    async def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
+        """Return the rows of a statement that writes nothing. Raises StoreUnavailable."""
+
+        async def read() -> Sequence[Row[Any]]:
+            from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
+
+            engine = (await self._ready()).execution_options(**{READS: True})
+            async with engine.connect() as connection:
+                return (await connection.execute(statement)).all()
+
+        return await self._bounded(read())
+
+    async def execute(self, *statements: Executable) -> None:
+        """Execute statements in one transaction. Raises StoreUnavailable; IntegrityError if one
+        breaks a rule of the tables, such as a unique name."""
+
+        async def work(connection: AsyncConnection) -> None:
+            for statement in statements:
+                await connection.execute(statement)
+
+        await self.change(work)
+
+    async def change(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Do some work in one transaction. Raises as `execute` does, and what the work raises."""
+
+        async def write() -> T:
+            async with (await self._ready()).begin() as connection:
+                return await work(connection)
+
+        return await self._bounded(write())
+
+    async def close(self) -> None:
+        """Close the connections."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await asyncio.wait({asyncio.ensure_future(engine.dispose())}, timeout=self._within_s)
+
+    async def _ready(self) -> AsyncEngine:
+        """Return the engine of a database whose tables this program understands."""
+        async with self._preparing:
+            if self._engine is None:
+                self._engine = await asyncio.to_thread(self._make_engine)
+            if not self._prepared:
+                from llmproxy.batteries.store.schema import prepare  # noqa: PLC0415
+
+                async with self._engine.begin() as connection:
+                    await connection.run_sync(prepare, self.address)
+                self._prepared = True
+            return self._engine
+
+    def _make_engine(self) -> AsyncEngine:
+        """Runs in a thread: importing SQLAlchemy takes half a second."""
+        from llmproxy.batteries.store.engines import engine_of  # noqa: PLC0415
+
+        return engine_of(self.address, within_s=self._within_s)
+
+    async def _bounded(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task}, timeout=self._within_s)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not task.done():
+            self._leave_alone(task)
+            raise StoreUnavailable(f"{self.address} does not answer within {self._within_s:g} s.")
+        try:
+            return task.result()
+        except Exception as error:
+            if (unavailable := self._unavailable(error)) is None:
+                raise
+            raise unavailable from error
+
+    def _leave_alone(self, task: asyncio.Future[Any]) -> None:
+        """Go on without a task whose connection hangs: even closing it may take for ever."""
+        task.cancel()
+        self._left_alone.add(task)
+        task.add_done_callback(self._left_alone.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        engine, self._engine = self._engine, None
+        self._preparing = asyncio.Lock()
+        if engine is not None:
+            engine.sync_engine.dispose(close=False)
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable | None:
+        """Return what an error says of the database; None = it says something of the statement."""
+        from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError  # noqa: PLC0415
+
+        if isinstance(error, StoreUnavailable | DataError | IntegrityError):
+            return None
+        # asyncpg's own errors, when it connects, have no base class that is here without it.
+        of_driver = type(error).__module__.startswith(("asyncpg", "sqlite3"))
+        if not (of_driver or isinstance(error, SQLAlchemyError | OSError)):
+            return None
+        why = self._secrets.mask_text(str(getattr(error, "orig", None) or error))
+        return StoreUnavailable(f"{self.address} cannot be used: {why}. {self._remedy()}")
+
+    def _remedy(self) -> str:
+        if self.address.file is None:
+            return "Is the server up, and does database_url name it with the right login?"
+        return (
+            f"This process must be able to write to {self.address.file} and its folder; "
+            "or name another file as database_url (`off`: none)."
+        )

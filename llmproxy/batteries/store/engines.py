@@ -1,0 +1,85 @@
+"""Connections to the database: SQLite through aiosqlite, PostgreSQL through asyncpg."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from llmproxy.batteries.store.address import Address
+from llmproxy.batteries.store.errors import StoreUnavailable
+
+LOCKED_S = 5.0  # another process writes
+POOL = 4  # connections of one process
+READS = "llmproxy_reads"  # the option of a connection that writes nothing
+
+
+def require_driver(address: Address) -> None:
+    """Raise StoreUnavailable if the driver of the database is not installed."""
+    if address.server is not None and find_spec("asyncpg") is None:
+        raise StoreUnavailable(
+            "database_url names a PostgreSQL server, and its driver is not installed. "
+            "Run: pip install 'llmproxy[postgres]'"
+        )
+
+
+def engine_of(address: Address, *, within_s: float) -> AsyncEngine:
+    """Return an engine, which connects when it is used. An SQLite file is made then."""
+    require_driver(address)
+    if address.server is not None:
+        return _postgresql(address.server, within_s)
+    return _sqlite(Path(str(address.file)))
+
+
+def _postgresql(url: str, within_s: float) -> AsyncEngine:
+    import asyncpg  # noqa: PLC0415 - an extra
+
+    async def connect() -> Any:  # asyncpg reads the URL as psql does, with sslmode and the rest
+        return await asyncpg.connect(
+            url,
+            timeout=within_s,
+            command_timeout=within_s,
+            server_settings={"application_name": "llmproxy"},
+            statement_cache_size=0,  # PgBouncer keeps no prepared statements
+        )
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=POOL,
+        max_overflow=0,
+        pool_timeout=within_s,
+        pool_pre_ping=False,
+        connect_args={"prepared_statement_cache_size": 0},
+    )
+
+
+def _sqlite(path: Path) -> AsyncEngine:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}",
+        pool_size=POOL,
+        max_overflow=0,
+        connect_args={"timeout": LOCKED_S},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # we say ourselves where a transaction begins
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA busy_timeout = 5000")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that only reads first and then writes would fail if another has written.
+        reads = connection.get_execution_options().get(READS)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine

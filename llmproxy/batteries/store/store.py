@@ -1,0 +1,62 @@
+"""The store of one process: its database, and what is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from llmproxy.batteries.store.address import Address, address_of
+from llmproxy.batteries.store.database import Database
+from llmproxy.config import GeneralSettings
+from llmproxy.events import Listener
+
+
+class StoreStatus(msgspec.Struct, frozen=True):
+    """How the store is, for the operator. `connected`: None = nobody has needed it yet."""
+
+    address: str
+    connected: bool | None
+    why: str | None  # it is not connected
+    since: float  # Unix time
+    queued: int  # calls in memory that wait to be written
+    spooled: int  # calls on disk that wait
+    lost: int  # calls that found room nowhere
+
+
+class Store:
+    """One for each process; composition makes it, `open` opens it with the config.
+
+    `database`: None = the config wants no store, or it is not open.
+    """
+
+    def __init__(self) -> None:
+        self.database: Database | None = None
+
+    @asynccontextmanager
+    async def open(
+        self, settings: GeneralSettings, environ: Mapping[str, str]
+    ) -> AsyncIterator[Listener]:
+        """Open the store that a config wants, and yield what writes finished calls to it."""
+        url = settings.database_url
+        address = address_of(None if url is None else url.get_secret_value(), environ)
+        if address is None:
+            yield Listener()
+            return
+        self.database = Database(address)
+        try:
+            yield Listener()
+        finally:
+            database, self.database = self.database, None
+            await database.close()
+
+    def status(self) -> StoreStatus | None:
+        """Return how the store is; None = there is none."""
+        if self.database is None:
+            return None
+        return StoreStatus(str(self._address), None, None, 0.0, 0, 0, 0)
+
+    @property
+    def _address(self) -> Address | None:
+        return None if self.database is None else self.database.address

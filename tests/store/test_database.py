@@ -1,0 +1,104 @@
+"""The database of the store, on SQLite and on PostgreSQL."""
+
+import sqlite3
+import stat
+import sys
+
+import pytest
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import IntegrityError
+
+from llmproxy.batteries.store import Database, StoreUnavailable, address_of
+from llmproxy.batteries.store.schema import HEAD, KNOWN
+from llmproxy.batteries.store.tables import metadata, teams
+from tests.support.run import bounded
+from tests.support.store import DATABASES, database_url, open_database
+
+TEAM = {"name": "search", "created_at": 1.0, "changed_at": 1.0}
+both = pytest.mark.parametrize("kind", DATABASES)
+
+
+@both
+@bounded()
+async def test_the_tables_are_made_when_they_are_first_needed(kind, tmp_path):
+    async with open_database(kind, tmp_path) as database:
+        for table in metadata.sorted_tables:
+            assert await database.fetch(select(table)) == []
+        ((version,),) = await database.fetch(text("SELECT version_num FROM alembic_version"))
+        assert version == HEAD == KNOWN[-1]
+
+
+@both
+@bounded()
+async def test_a_transaction_is_kept_whole_or_not_at_all(kind, tmp_path):
+    async with open_database(kind, tmp_path) as database:
+        await database.execute(insert(teams).values(TEAM))
+        with pytest.raises(IntegrityError):
+            await database.execute(
+                insert(teams).values(TEAM | {"name": "other"}), insert(teams).values(TEAM)
+            )
+        assert await database.fetch(select(teams.c.name, teams.c.blocked)) == [("search", False)]
+
+
+@both
+@bounded()
+async def test_tables_of_a_newer_program_are_left_alone(kind, tmp_path):
+    async with database_url(kind, tmp_path) as url:
+        newer = Database(address_of(url, {}))
+        await newer.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        await newer.close()
+        older = Database(address_of(url, {}))
+        with pytest.raises(StoreUnavailable, match=r"newer version \(9999; .*Use the newer"):
+            await older.fetch(select(teams))
+        await older.close()
+
+
+@bounded()
+async def test_the_file_and_its_folder_are_their_owners_alone(tmp_path):
+    place = address_of(None, {"XDG_STATE_HOME": str(tmp_path)})
+    database = Database(place)
+    assert not place.file.exists()
+    await database.fetch(select(teams))
+    assert stat.S_IMODE(place.file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(place.file.parent.stat().st_mode) == 0o700
+    await database.close()
+    with sqlite3.connect(place.file) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@bounded()
+async def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(tmp_path):
+    (tmp_path / "file").touch()
+    database = Database(address_of(str(tmp_path / "file" / "store.sqlite"), {}))
+    with pytest.raises(StoreUnavailable, match=r"must be able to write to .*or name another file"):
+        await database.fetch(select(teams))
+
+
+@bounded()
+async def test_a_server_that_is_away_is_named_without_the_password(tmp_path):
+    database = Database(address_of("postgresql://me:hunter22@127.0.0.1:1/calls", {}))
+    with pytest.raises(StoreUnavailable, match="Is the server up") as caught:
+        await database.fetch(select(teams))
+    assert "postgresql://127.0.0.1:1/calls" in str(caught.value)
+    assert "hunter22" not in str(caught.value)
+    await database.close()
+
+
+def test_where_the_store_is():
+    home = {"HOME": "/home/me"}
+    assert str(address_of(None, home).file) == "/home/me/.local/state/llmproxy/llmproxy.sqlite"
+    assert address_of(None, {}) is None
+    assert address_of("off", home) is None
+    assert str(address_of("sqlite:////var/lib/calls.db", home).file) == "/var/lib/calls.db"
+    assert str(address_of("calls.db", home)) == "calls.db"
+    one = address_of("postgresql://a:b@host/one?password=c", home)
+    assert str(one) == "postgresql://host/one"
+    assert one.passwords == {"b", "c"}
+    assert one.spool != address_of("postgresql://a:b@host/two", home).spool
+
+
+def test_the_door_imports_no_sqlalchemy():
+    import subprocess
+
+    code = "import sys, llmproxy.batteries.store; sys.exit('sqlalchemy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
