@@ -165,6 +165,7 @@ keys = Table(
     _moment("expires_at", "when it ends; NULL: never"),
     _moment("last_used_at", "its last call, within a minute"),
     _moment("changed_at", "its last change", nullable=False),
+    _moment("deleted_at", "when it was deleted; the row stays, for what it has spent"),
     _count("version", "of `versions`, at its last change"),
     Index("keys_by_version", "version"),
     Index("keys_by_team", "team"),

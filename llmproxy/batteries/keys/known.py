@@ -1,0 +1,107 @@
+"""What this process knows of keys and teams. Calls read it; nothing here waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from time import gmtime, monotonic, strftime, time
+
+from llmproxy.batteries.callers import Identity, TeamRules, unknown_key
+from llmproxy.batteries.keys.key import PREFIX_BYTES, Key, digest_of
+from llmproxy.batteries.keys.table import KeyTable
+from llmproxy.errors import ClientError, Overload
+
+# A key may have been made elsewhere while the store could not be read for so long.
+STALE_S = 10.0
+RETRY_AFTER_S = 1.0
+
+
+class KnownKeys:
+    """The keys and teams in memory: an `IdentitySource` and a `TeamSource`.
+
+    `version`: counts the changes of teams. `used`: when keys were used last (Unix time), by id,
+    until somebody takes it. `read_at`: when the store was last read to its end
+    (`time.monotonic`); None: not since the start.
+    """
+
+    def __init__(
+        self, *, wall: Callable[[], float] = time, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self.table = KeyTable()
+        self.in_use = False
+        self.version = 0
+        self.used: dict[str, float] = {}
+        self.read_at: float | None = None
+        self._teams: dict[str, TeamRules] = {}
+        self._wall = wall
+        self._clock = clock
+
+    def identity_of(self, credential: bytes) -> Identity | None:
+        """Return the key; None if the credential is none that we have made.
+
+        Raises ClientError for one that is not valid, Overload if that cannot be told yet.
+        """
+        if not credential.startswith(PREFIX_BYTES):
+            return None
+        key = self.table.find(digest_of(credential))
+        if key is None:
+            raise self._unknown()
+        now = self._wall()
+        if key.blocked or (key.expires_at is not None and key.expires_at <= now):
+            raise _invalid(key)
+        if key.key is not None:
+            self.used[key.key] = now
+        return key
+
+    def team_named(self, name: str) -> TeamRules | None:
+        """Return a team; None if there is none of this name."""
+        return self._teams.get(name)
+
+    def teams(self) -> Mapping[str, TeamRules]:
+        """Return all teams by name."""
+        return self._teams
+
+    def serve_teams(self, teams: Iterable[TeamRules]) -> None:
+        """Know these teams from now on."""
+        new = {team.name: team for team in teams}
+        if new != self._teams:
+            self._teams = new
+            self.version += 1
+
+    def change(self, changes: Mapping[bytes, Key | None]) -> None:
+        """Know other keys with these digests from now on; None: there is none."""
+        self.table.change(changes)
+        self.in_use = True
+
+    def has_read_all(self) -> None:
+        """Note that the store has been read to its end."""
+        self.read_at = self._clock()
+        self.in_use = self.table.count > 0
+
+    def expect_keys(self) -> None:
+        """Note that there may be keys that are not known yet."""
+        self.in_use = True
+
+    def _unknown(self) -> ClientError | Overload:
+        if self.read_at is not None and self._clock() - self.read_at < STALE_S:
+            return unknown_key()
+        since = "is being read" if self.read_at is None else "cannot be reached"
+        error = Overload(
+            f"This key is not known here, and the store of keys {since}, so it may be valid. "
+            "Try again.",
+            retry_after_s=RETRY_AFTER_S,
+        )
+        error.code = "keys_not_loaded"
+        return error
+
+
+def _invalid(key: Key) -> ClientError:
+    """Return the error for a key that was valid once."""
+    at = strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(key.expires_at or 0))
+    if key.blocked:
+        text = f"The key '{key.name}' is blocked: its operator has taken it out of use."
+        return ClientError(text, status=401, code="key_blocked")
+    if key.replaced:
+        text = f"The key '{key.name}' was replaced; this one was valid until {at}. Use the new one."
+    else:
+        text = f"The key '{key.name}' was valid until {at}. Ask the operator for a new one."
+    return ClientError(text, status=401, code="key_expired")

@@ -1,0 +1,102 @@
+"""Rows of keys and teams: how they are read, and what a call needs of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+
+from llmproxy.batteries.callers import TeamRules
+from llmproxy.batteries.keys.key import Key
+from llmproxy.batteries.store.tables import keys, teams, versions
+
+PAGE = 2_000
+NAME = "keys"  # of the row in `versions` that counts the changes of keys and teams
+
+_FOR_CALLS = (
+    *(keys.c.id, keys.c.name, keys.c.team, keys.c.tags, keys.c.models),
+    *(keys.c.rpm, keys.c.tpm, keys.c.concurrent, keys.c.blocked, keys.c.expires_at),
+    *(keys.c.digest, keys.c.second_digest, keys.c.second_until, keys.c.version),
+    keys.c.deleted_at,
+)
+
+
+def version_now() -> Select[Any]:
+    """Select the number of the last change."""
+    return select(versions.c.version).where(versions.c.name == NAME)
+
+
+def page_of_all(after: str) -> Select[Any]:
+    """Select the next keys in the order of their digests."""
+    statement = select(*_FOR_CALLS).where(keys.c.digest > after, keys.c.deleted_at.is_(None))
+    return statement.order_by(keys.c.digest).limit(PAGE)
+
+
+def page_of_changes(after: int) -> Select[Any]:
+    """Select the next keys that have changed, in the order of their changes."""
+    return select(*_FOR_CALLS).where(keys.c.version > after).order_by(keys.c.version).limit(PAGE)
+
+
+def all_teams() -> Select[Any]:
+    """Select what calls need of teams."""
+    columns = teams.c
+    return select(
+        *(columns.name, columns.models, columns.rpm, columns.tpm),
+        *(columns.concurrent, columns.blocked),
+    )
+
+
+def team_of(row: Row[Any]) -> TeamRules:
+    """Return a team as its calls see it."""
+    models = decoded(row.models)
+    return TeamRules(
+        row.name,
+        None if models is None else tuple(models),
+        *(row.rpm, row.tpm, row.concurrent, bool(row.blocked)),
+    )
+
+
+def changes_of(rows: Iterable[Row[Any]]) -> Iterator[tuple[bytes, Key | None]]:
+    """Yield each digest of the rows with its key; None for what is not valid any more.
+
+    A digest that was replaced stands in its row until another one replaces it.
+    """
+    for row in rows:
+        is_there = row.deleted_at is None
+        yield bytes.fromhex(row.digest), _key(row, row.expires_at, False) if is_there else None
+        if row.second_digest:
+            ends = [at for at in (row.second_until, row.expires_at) if at is not None]
+            replaced = _key(row, min(ends, default=None), True) if is_there else None
+            yield bytes.fromhex(row.second_digest), replaced
+
+
+def _key(row: Row[Any], expires_at: float | None, replaced: bool) -> Key:
+    models = decoded(row.models)
+    return Key(
+        name=row.name,
+        team=row.team,
+        key=row.id,
+        tags=tuple(decoded(row.tags) or ()),
+        models=None if models is None else tuple(models),
+        rpm=row.rpm,
+        tpm=row.tpm,
+        concurrent=row.concurrent,
+        blocked=bool(row.blocked),
+        expires_at=expires_at,
+        replaced=replaced,
+    )
+
+
+def decoded(column: Any) -> Any:
+    """Return the value of a JSON column, which may arrive as text."""
+    return json.loads(column) if isinstance(column, str) else column
+
+
+def encoded(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return columns with lists as the JSON text that is stored."""
+    return {
+        name: json.dumps(value) if isinstance(value, list) else value
+        for name, value in fields.items()
+    }

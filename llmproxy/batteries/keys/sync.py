@@ -1,0 +1,192 @@
+"""Keeps the keys in memory as they are in the database: polls for changes, and writes the copy.
+
+A change of a key gives it the next number of one counter, in the same transaction. So the number is
+all that has to be polled, and what is newer than the last one known is all that has to be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Executable, Row, bindparam, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from llmproxy.batteries.keys.copy import FORMAT, CopyHead, read_copy, write_copy
+from llmproxy.batteries.keys.known import KnownKeys
+from llmproxy.batteries.keys.rows import (
+    PAGE,
+    all_teams,
+    changes_of,
+    page_of_all,
+    page_of_changes,
+    team_of,
+    version_now,
+)
+from llmproxy.batteries.store import Database, StoreUnavailable
+from llmproxy.batteries.store.tables import keys
+
+logger = logging.getLogger("llmproxy")
+
+POLL_S = 0.5
+RETRY_S = 1.0
+APPLIED_AT_ONCE = 200  # keys; a call waits no longer than these take, some 10 ms
+COPY_EVERY_S = 5.0
+USED_EVERY_S = 60.0
+USED_AT_ONCE = 200
+
+
+class KeySync:
+    """The background work of one process. `place`: of the copy; None: there is none.
+
+    `database_name`: of which the copy is, without a password.
+    """
+
+    def __init__(
+        self, known: KnownKeys, database: Database, *, place: Path | None, database_name: str
+    ) -> None:
+        self._known = known
+        self._database = database
+        self._place = place
+        self._database_name = database_name
+        self._version = 0
+        self._copied = 0
+        self._earlier: dict[str, str] = {}  # the digests that were replaced last, by id
+        self._reading = asyncio.Lock()
+        self.first_read = asyncio.Event()
+
+    async def recall(self) -> None:
+        """Know the keys of the last known copy, if there is one."""
+        if self._place is None:
+            return
+        found = await asyncio.to_thread(read_copy, self._place, self._database_name)
+        if found is not None:
+            head, parts = found
+            self._known.table.install(parts)
+            self._known.serve_teams(head.teams)
+            self._earlier = head.earlier
+            self._version = self._copied = head.version
+
+    async def keep_reading(self) -> None:
+        """Read what changes, until cancelled."""
+        warned = False
+        while True:
+            try:
+                await self.read_changes()
+                self.first_read.set()
+                warned = False
+                await asyncio.sleep(POLL_S)
+            except StoreUnavailable as error:
+                if not warned:
+                    logger.warning(
+                        "Keys cannot be read: %s Calls go on with the %d that are known.",
+                        *(error, self._known.table.count),
+                    )
+                warned = True
+                await asyncio.sleep(RETRY_S)
+
+    async def read_changes(self) -> None:
+        """Read what has changed since the last time. Raises StoreUnavailable."""
+        async with self._reading:
+            rows = await self._database.fetch(version_now())
+            version = rows[0].version if rows else 0
+            if version < self._version:  # the database was restored from a backup
+                self._known.table.clear()
+                self._version = 0
+            if version != self._version or self._known.read_at is None:
+                self._known.serve_teams(map(team_of, await self._database.fetch(all_teams())))
+                if self._version == 0:
+                    await self._read_all()
+                else:
+                    await self._read_since(self._version)
+                self._version = version
+            self._known.has_read_all()
+
+    async def _read_all(self) -> None:
+        after = ""
+        while True:
+            rows = await self._database.fetch(page_of_all(after))
+            await self._apply(rows)
+            if len(rows) < PAGE:
+                return
+            after = rows[-1].digest
+
+    async def _read_since(self, version: int) -> None:
+        while True:
+            rows = await self._database.fetch(page_of_changes(version))
+            await self._apply(rows)
+            if len(rows) < PAGE:
+                return
+            version = rows[-1].version
+
+    async def _apply(self, rows: Any) -> None:
+        for start in range(0, len(rows), APPLIED_AT_ONCE):
+            some = rows[start : start + APPLIED_AT_ONCE]
+            gone = dict.fromkeys(filter(None, map(self._gone, some)))
+            self._known.change(gone | dict(changes_of(some)))
+            await asyncio.sleep(0)
+
+    def _gone(self, row: Row[Any]) -> bytes | None:
+        """Return the digest that the row of a key had and has no more, and note its new one."""
+        before = self._earlier.pop(row.id, None)
+        if row.second_digest and row.deleted_at is None:
+            self._earlier[row.id] = row.second_digest
+        return bytes.fromhex(before) if before not in (None, row.second_digest) else None
+
+    async def keep_copying(self) -> None:
+        """Write the copy when something has changed, until cancelled."""
+        if self._place is None:
+            return await _for_ever()
+        while True:
+            await asyncio.sleep(COPY_EVERY_S)
+            began = monotonic()
+            await self.write_copy()
+            await asyncio.sleep(10 * (monotonic() - began))  # a large one is written less often
+
+    async def write_copy(self) -> None:
+        """Write the copy if something has changed since the last one."""
+        known, version = self._known, self._version
+        if self._place is None or known.read_at is None or version == self._copied:
+            return
+        teams, parts = tuple(known.teams().values()), known.table.parts()
+        head = CopyHead(FORMAT, self._database_name, version, len(parts), teams, self._earlier)
+        try:
+            await asyncio.to_thread(write_copy, self._place, head, parts)
+        except OSError as error:
+            logger.warning("The copy of the keys was not written to %s: %s", self._place, error)
+        self._copied = version
+
+    async def keep_noting_use(self) -> None:
+        """Note in the database when keys were used last, until cancelled."""
+        while True:
+            await asyncio.sleep(USED_EVERY_S)
+            await self.note_use()
+
+    async def note_use(self) -> None:
+        """Write down when keys were used last. What cannot be written now is written later."""
+        used, self._known.used = self._known.used, {}
+        noted = list(used.items())
+        statement = (
+            update(keys).where(keys.c.id == bindparam("of")).values(last_used_at=bindparam("at"))
+        )
+        for start in range(0, len(noted), USED_AT_ONCE):
+            some = [{"of": id, "at": at} for id, at in noted[start : start + USED_AT_ONCE]]
+            try:
+                await self._database.change(partial(_execute_many, statement, some))
+            except StoreUnavailable:
+                self._known.used = {**dict(noted[start:]), **self._known.used}
+                return
+
+
+async def _execute_many(
+    statement: Executable, rows: list[dict[str, Any]], on: AsyncConnection
+) -> None:
+    await on.execute(statement, rows)
+
+
+async def _for_ever() -> None:
+    await asyncio.get_running_loop().create_future()
