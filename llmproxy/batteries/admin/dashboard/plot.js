@@ -1,37 +1,52 @@
-// Draws one chart as SVG: stacked areas from zero, or lines with gaps where values are unknown.
+// Draws one chart as SVG: stacked areas from zero, lines with gaps where values are unknown, or stacked
+// columns for the sums of hours and days.
 
 import { s } from "./dom.js";
 import { clock } from "./format.js";
 import { timeTicks, valueTicks } from "./scales.js";
 
-const HEIGHT = 132;
+const HEIGHT = 132; // unless the kind of chart has its own
 const TOP = 8;
 const BOTTOM = 20;
 const LEFT = 46;
 const RIGHT = 8;
+const LABEL = 64; // px that the name of a day needs
 
-/** Draws into `svg`, `width` px wide. `rows`: the values of each series (null: unknown).
+/** Draws into `svg`, `width` px wide. `rows`: the values of each series (null: unknown). With `columns`,
+ * a function that names a time, each point is a column.
  * Returns `indexAt(x)`, and `point(index)`, which draws the cursor. */
-export function plot(svg, { width, times, rows, series, stacked, unit, ceiling = null }) {
+export function plot(
+  svg,
+  { width, times, rows, series, stacked, unit, ceiling = null, columns = null, height = HEIGHT },
+) {
   const tops = stacked ? stack(rows) : rows;
   const highest = Math.max(0, ...tops.flat().filter((value) => value !== null));
   const ticks = valueTicks(ceiling ?? highest);
+  const band = (width - LEFT - RIGHT) / times.length;
   const x = (index) =>
-    LEFT + (times.length < 2 ? 0 : (index / (times.length - 1)) * (width - LEFT - RIGHT));
-  const y = (value) => HEIGHT - BOTTOM - (value / ticks[ticks.length - 1]) * (HEIGHT - TOP - BOTTOM);
+    columns
+      ? LEFT + (index + 0.5) * band
+      : LEFT + (times.length < 2 ? 0 : (index / (times.length - 1)) * (width - LEFT - RIGHT));
+  const bottom = height - BOTTOM;
+  const y = (value) => bottom - (value / ticks[ticks.length - 1]) * (bottom - TOP);
   const cursor = s("g", { class: "cursor" });
-  svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-  svg.setAttribute("height", HEIGHT);
+  const drawn = columns ? bars(tops, series, x, y, band) : marks(tops, series, stacked, x, y);
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("height", height);
   svg.replaceChildren(
     ...ticks.flatMap((value) => valueTick(value, y(value), width, unit)),
-    ...timeAxis(times, x, width),
-    ...(highest > 0 ? marks(tops, series, stacked, x, y) : []),
+    ...(columns ? columnAxis(times, x, bottom, band, columns) : timeAxis(times, x, width, bottom)),
+    ...(highest > 0 ? drawn : []),
     cursor,
   );
+  const point = (index) =>
+    columns ? frame(x(index), bottom, band) : pointer(index, tops, series, x, y, bottom);
   return {
-    indexAt: (place) => Math.round(((place - LEFT) / (width - LEFT - RIGHT)) * (times.length - 1)),
-    point: (index) =>
-      cursor.replaceChildren(...(index === null ? [] : pointer(index, tops, series, x, y))),
+    indexAt: (place) =>
+      columns
+        ? Math.floor((place - LEFT) / band)
+        : Math.round(((place - LEFT) / (width - LEFT - RIGHT)) * (times.length - 1)),
+    point: (index) => cursor.replaceChildren(...(index === null ? [] : point(index))),
   };
 }
 
@@ -56,7 +71,17 @@ function valueTick(value, y, width, unit) {
   ];
 }
 
-function timeAxis(times, x, width) {
+/** Names as many columns as fit. */
+function columnAxis(times, x, bottom, band, name) {
+  const step = Math.max(1, Math.ceil(LABEL / band));
+  return times.flatMap((at, index) =>
+    (times.length - 1 - index) % step || x(index) < LEFT + LABEL / 3
+      ? []
+      : [s("text", { class: "tick", x: x(index), y: bottom + 15, "text-anchor": "middle" }, name(at))],
+  );
+}
+
+function timeAxis(times, x, width, bottom) {
   if (times.length < 2) return [];
   const [from, to] = [times[0], times.at(-1)];
   const place = (at) => x(((at - from) / (to - from)) * (times.length - 1));
@@ -68,14 +93,14 @@ function timeAxis(times, x, width) {
         class: "axis",
         x1: crisp(here),
         x2: crisp(here),
-        y1: HEIGHT - BOTTOM,
-        y2: HEIGHT - BOTTOM + 3,
+        y1: bottom,
+        y2: bottom + 3,
       }),
       ...(fits
         ? [
             s(
               "text",
-              { class: "tick", x: here, y: HEIGHT - 5, "text-anchor": "middle" },
+              { class: "tick", x: here, y: bottom + BOTTOM - 5, "text-anchor": "middle" },
               clock(at, { seconds: false }),
             ),
           ]
@@ -122,14 +147,32 @@ function area(row, below, x, y) {
   return `M${there.join("L")}L${back.join("L")}Z`;
 }
 
-function pointer(index, tops, series, x, y) {
+/** One path a series; a thin gap parts what lies above each other. */
+function bars(tops, series, x, y, band) {
+  const wide = Math.max(1, Math.min(band - 2, band * 0.8, 56));
+  return tops.map((row, index) => {
+    const path = row.map((value, at) => {
+      const below = index ? tops[index - 1][at] : 0;
+      if (!(value > below)) return "";
+      const [top, high] = [y(value), Math.max(1, y(below) - y(value) - (index ? 1 : 0))];
+      return `M${(x(at) - wide / 2).toFixed(1)} ${top.toFixed(1)}h${wide.toFixed(1)}v${high.toFixed(1)}h${(-wide).toFixed(1)}Z`;
+    });
+    return s("path", { class: "column", "data-tone": series[index].tone, d: path.join("") || "M0 0" });
+  });
+}
+
+function frame(x, bottom, band) {
+  return [s("rect", { x: x - band / 2, y: TOP, width: band, height: bottom - TOP })];
+}
+
+function pointer(index, tops, series, x, y, bottom) {
   const here = crisp(x(index));
   const dots = tops.map((row, at) =>
     row[index] === null
       ? null
       : s("circle", { "data-tone": series[at].tone, cx: x(index), cy: y(row[index]), r: 3 }),
   );
-  return [s("line", { x1: here, x2: here, y1: TOP, y2: HEIGHT - BOTTOM }), ...dots.filter(Boolean)];
+  return [s("line", { x1: here, x2: here, y1: TOP, y2: bottom }), ...dots.filter(Boolean)];
 }
 
 const crisp = (place) => Math.round(place) + 0.5;
