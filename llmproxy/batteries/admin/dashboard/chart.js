@@ -21,13 +21,13 @@ export function chart(kind, pointAt) {
     drawn = plot(parts.svg, { ...kind, width, times, rows });
     show(at);
   };
-  const name = kind.columns ?? ((moment) => clock(moment, { seconds: stepS < 60 }));
+  const nameOf = kind.columns ?? ((moment) => clock(moment, { seconds: stepS < 60 }));
   const show = (index) => {
     at = index;
     if (!points.length) return;
     const read = index ?? points.length - 1;
     const values = kind.series.map((_, index) => kind.read(rows[index][read]));
-    const when = name(points[read].at);
+    const when = nameOf(points[read].at);
     showReading(parts, kind, values, when);
     setText(parts.total, index === null ? kind.total(points, stepS) : when);
     parts.total.dataset.moment = index !== null;
@@ -52,7 +52,7 @@ export function chart(kind, pointAt) {
       const nothing = rows.flat().every((value) => !value);
       setText(parts.empty, nothing ? kind.nothing : "");
       if (at !== null && at >= points.length) at = null;
-      setText(parts.summary, summaryOf(kind, points, rows, stepS, name));
+      setText(parts.summary, summaryOf(kind, points, rows, stepS, nameOf));
       draw();
     },
   };
@@ -126,13 +126,13 @@ function listenTo(area, { place, step, end, leave }) {
 }
 
 /** Returns the chart in a sentence. */
-function summaryOf(kind, points, rows, stepS, name) {
+function summaryOf(kind, points, rows, stepS, nameOf) {
   if (!points.length) return "";
   const parts = kind.series.map(({ name }, index) => {
     const known = rows[index].flatMap((value, at) => (value === null ? [] : [[value, at]]));
     if (!known.length) return `${name}: nothing known`;
     const [most, when] = known.reduce((best, next) => (next[0] > best[0] ? next : best));
-    return `${name}: ${kind.read(known.at(-1)[0])} at the end, at most ${kind.read(most)} at ${name(points[when].at)}`;
+    return `${name}: ${kind.read(known.at(-1)[0])} at the end, at most ${kind.read(most)} at ${nameOf(points[when].at)}`;
   });
-  return `From ${name(points[0].at)} to ${name(points.at(-1).at)}, ${kind.per}. ${parts.join("; ")}. ${kind.total(points, stepS)}`;
+  return `From ${nameOf(points[0].at)} to ${nameOf(points.at(-1).at)}, ${kind.per}. ${parts.join("; ")}. ${kind.total(points, stepS)}`;
 }
