@@ -1,4 +1,4 @@
-"""The command line: serve, demo, check, explain, cache, top, schema, simulate.
+"""The command line: serve, demo, check, explain, cache, keys, teams, top, schema, simulate.
 
 Exit status 2: invalid configuration or usage.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import llmproxy
 from llmproxy.errors import ConfigError
+from llmproxy.tools import key_commands
 from llmproxy.tools.simulate import options as simulate_options
 from llmproxy.tools.top import options as top_options
 
@@ -92,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_explain(commands)
     _add_cache(commands)
+    for action in key_commands.add_commands(commands):
+        action.set_defaults(run=key_commands.run)
     top_options.add_command(commands).set_defaults(run=_top)
     schema = commands.add_parser(
         "schema",
@@ -257,9 +260,8 @@ def _check(options: argparse.Namespace) -> int:
     from llmproxy.composition import (  # noqa: PLC0415
         DEFAULT_CONFIG,
         config_file,
-        config_warnings,
-        translation_notes,
     )
+    from llmproxy.findings import config_warnings, translation_notes  # noqa: PLC0415
     from llmproxy.process import address_of, open_to_all  # noqa: PLC0415
 
     file = options.file or default_file() or DEFAULT_CONFIG

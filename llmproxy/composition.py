@@ -44,14 +44,14 @@ from llmproxy.protocols import (
     Tunnels,
     WebPages,
 )
-from llmproxy.providers import endpoints_of
 from llmproxy.routing.strategies import Strategies
 from llmproxy.runtime import LiveConfig
 from llmproxy.runtime.process_state import OpenOwners
-from llmproxy.serving import Batteries, HealthCheckOpener
+from llmproxy.serving import Batteries, HealthCheckOpener, StoreOpener
 
 if TYPE_CHECKING:
     from llmproxy.batteries.admin import WorkerSlot
+    from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.reload import Reloader
     from llmproxy.batteries.store import Store
 
@@ -72,12 +72,13 @@ def installed(
     `reloader`: of `reloader_of`.
     """
     caches, telemetry, store = _caches(), _telemetry(log_to, slot), _store()
+    keys = None if store is None else _keys()
     # The admin application reads the counters of these two, so it needs both.
     needed_by_admin = caches is not None and telemetry is not None
     return Batteries(
         caches=caches,
         connector=_connector(),
-        callers=_callers(),
+        callers=_callers(keys),
         price_list=_price_list(),
         parameters=_parameters(),
         translation=_translation(),
@@ -95,11 +96,11 @@ def installed(
         admission=_admission(),
         heartbeat=_heartbeat(),
         owners=_owners(),
-        open_store=None if store is None else store.open,
+        open_store=None if store is None else _opening_of_store(store, keys),
         telemetry=telemetry,
         web_pages=_web_pages(),
         websockets=_websockets(),
-        open_admin=_opening_of_admin(slot, reloader) if needed_by_admin else None,
+        open_admin=_opening_of_admin(slot, reloader, keys) if needed_by_admin else None,
         acquire=None if reloader is None else reloader.shared.acquire,
         reload=None if reloader is None else reloader.serve,
         health_checks=_health_checks(),
@@ -117,12 +118,20 @@ def _health_checks() -> HealthCheckOpener | None:
     return open_health_checks
 
 
-def _callers() -> CallerSource | None:
+def _callers(keys: Keys | None) -> CallerSource | None:
     if not _has("callers"):
         return None
     from llmproxy.batteries.callers import ConfiguredCallers  # noqa: PLC0415
 
-    return ConfiguredCallers()
+    return ConfiguredCallers() if keys is None else ConfiguredCallers([keys.known], keys.known)
+
+
+def _keys() -> Keys | None:
+    if not (_has("keys") and _has("callers")):
+        return None
+    from llmproxy.batteries.keys import Keys  # noqa: PLC0415
+
+    return Keys()
 
 
 def _price_list() -> PriceList | None:
@@ -286,6 +295,10 @@ def _store() -> Store | None:
     return Store()
 
 
+def _opening_of_store(store: Store, keys: Keys | None) -> StoreOpener:
+    return store.open if keys is None else partial(keys.open_with, store)
+
+
 def _caches() -> AnswerCaches | None:
     if not _has("cache"):
         return None
@@ -313,13 +326,13 @@ def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener |
 
 
 def _opening_of_admin(
-    slot: WorkerSlot | None, reloader: Reloader | None
+    slot: WorkerSlot | None, reloader: Reloader | None, keys: Keys | None
 ) -> Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None:
     if not _has("admin"):
         return None
     from llmproxy.batteries.admin import open_admin  # noqa: PLC0415
 
-    return partial(open_admin, slot=slot, reloader=reloader)
+    return partial(open_admin, slot=slot, reloader=reloader, keys=keys)
 
 
 def config_to_serve(
@@ -339,31 +352,6 @@ def config_to_serve(
     if config is None:
         refuse_accidents(environ, Path())
     return config, None
-
-
-def config_warnings(config: Config) -> list[str]:
-    """Return warnings of endpoints that refuse what others of the same calls take, and of regions
-    that may not exist."""
-    endpoints = endpoints_of(config)
-    warnings: list[str] = []
-    if _has("parameters"):
-        from llmproxy.batteries.parameters import mixed_groups  # noqa: PLC0415 - may not be there
-
-        warnings += mixed_groups(config, endpoints)
-    if _has("credentials"):
-        from llmproxy.batteries.credentials import unknown_regions  # noqa: PLC0415
-
-        warnings += unknown_regions(endpoints)
-    return warnings
-
-
-def translation_notes(config: Config) -> list[str]:
-    """Return, for groups of several worlds, which calls are translated for which endpoint."""
-    if not _has("translation"):
-        return []
-    from llmproxy.batteries.translation import notes_of  # noqa: PLC0415 - may not be there
-
-    return list(notes_of(config, endpoints_of(config)))
 
 
 def config_file(path: Path, environ: Mapping[str, str]) -> ConfigFile:

@@ -167,7 +167,7 @@ class GeneralSettings(Section):
     keys_required: bool = Field(
         default=False,
         description="Serve no client without a key, also if there are no `callers`: then the "
-        "keys that are made at run time are the only ones.",
+        "keys of `llmproxy keys create` are the only ones.",
     )
     allowed_origins: tuple[str, ...] = Field(
         default=(),

@@ -66,24 +66,30 @@ def find_address(
     return found
 
 
-def ask(address: ProxyAddress, path: str, *, timeout_s: float, method: str = "GET") -> Any:
-    """Send a request, and return the JSON of the response. Raises AdminApiError."""
+def ask(
+    address: ProxyAddress, path: str, *, timeout_s: float, method: str = "GET", body: object = None
+) -> Any:
+    """Send a request, with JSON if there is a body, and return the JSON of the response; None if
+    it has none. Raises AdminApiError."""
     try:
-        with open_response(address, path, timeout_s=timeout_s, method=method) as answer:
-            return json.load(answer)
+        with open_response(address, path, timeout_s=timeout_s, method=method, body=body) as answer:
+            return json.loads(answer.read() or b"null")
     except (OSError, ValueError, HTTPException) as error:
         raise _unreachable(address.url + path, error) from error
 
 
 def open_response(
-    address: ProxyAddress, path: str, *, timeout_s: float, method: str = "GET"
+    address: ProxyAddress, path: str, *, timeout_s: float, method: str = "GET", body: object = None
 ) -> HTTPResponse:
     """Send a request, and return the open response; the caller closes it. Raises AdminApiError.
 
     `timeout_s` also bounds each later read.
     """
     url = address.url + path
-    request = Request(url, method=method)  # noqa: S310 - find_address checks the scheme
+    content = None if body is None else json.dumps(body).encode()
+    request = Request(url, content, method=method)  # noqa: S310 - find_address checks the scheme
+    if content is not None:
+        request.add_header("content-type", "application/json")
     if address.key is not None:
         request.add_header("authorization", f"Bearer {address.key}")
     try:

@@ -75,7 +75,9 @@ def test_the_readme_shows_a_config():
     assert any(config.page == "README.md" for config in CONFIGS)
 
 
-ACTIONS = {"cache": ("stats", "purge")}  # commands that have commands of their own
+ON_ONE = ("create", "change", "list", "show", "block", "unblock", "delete")
+# Commands that have commands of their own.
+ACTIONS = {"cache": ("stats", "purge"), "keys": (*ON_ONE, "rotate"), "teams": ON_ONE}
 
 
 def command_lines():

@@ -5,12 +5,14 @@ from time import time
 import pytest
 
 from llmproxy.batteries.keys import OrderError
-from tests.support.keys import DATABASES, database_url, key_instance
+from tests.support.keys import DATABASES, key_instance
 from tests.support.run import bounded
+from tests.support.store import database_url
 
 SEARCH = {"name": "nightly", "team": "search", "models": ["gpt-4.1*"], "rpm": 60}
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("kind", DATABASES)
 @bounded()
 async def test_a_key_is_known_and_blocked_on_another_instance_within_a_second(kind, tmp_path):
@@ -19,17 +21,17 @@ async def test_a_key_is_known_and_blocked_on_another_instance_within_a_second(ki
         key_instance(url) as here,
         key_instance(url) as there,
     ):
-        made, secret = await here.service.keys.create(SEARCH, by="ada")
+        made, secret = await here.keys.create(SEARCH, by="ada")
         assert here.answers(secret) == "nightly"
         took = [await there.until(secret, "nightly")]
         found = there.known.identity_of(secret.encode())
         assert (found.team, found.models, found.rpm) == ("search", ("gpt-4.1*",), 60)
 
-        await here.service.keys.block(made["id"], blocked=True)
+        await here.keys.block(made["id"], blocked=True)
         took.append(await there.until(secret, "key_blocked"))
-        await there.service.keys.block(made["id"], blocked=False)
+        await there.keys.block(made["id"], blocked=False)
         took.append(await here.until(secret, "nightly"))
-        await there.service.keys.delete(made["id"])
+        await there.keys.delete(made["id"])
         took.append(await here.until(secret, "invalid_api_key"))
         assert max(took) < 1.0, took
 
@@ -38,12 +40,12 @@ async def test_a_key_is_known_and_blocked_on_another_instance_within_a_second(ki
 @bounded()
 async def test_two_keys_are_valid_while_one_replaces_the_other(kind, tmp_path):
     async with database_url(kind, tmp_path) as url, key_instance(url) as here:
-        made, first = await here.service.keys.create({"name": "nightly"})
-        view, second = await here.service.keys.rotate(made["id"], {"overlap": "1h"})
+        made, first = await here.keys.create({"name": "nightly"})
+        view, second = await here.keys.rotate(made["id"], {"overlap": "1h"})
         assert view["prefix"] == second[:20]
         assert view["earlier_key_until"] > time()
         assert (here.answers(first), here.answers(second)) == ("nightly", "nightly")
-        _, third = await here.service.keys.rotate(made["id"], {"overlap": "0"})
+        _, third = await here.keys.rotate(made["id"], {"overlap": "0"})
         assert here.answers(third) == "nightly"
         assert here.answers(second) == "key_expired"
         assert here.answers(first) == "invalid_api_key"
@@ -51,12 +53,10 @@ async def test_two_keys_are_valid_while_one_replaces_the_other(kind, tmp_path):
 
 @bounded()
 async def test_the_key_itself_is_kept_nowhere(tmp_path):
-    place = tmp_path / "keys.copy"
-    url = f"sqlite:///{tmp_path}/keys.sqlite"
-    async with key_instance(url, place=place) as here:
-        made, secret = await here.service.keys.create(SEARCH)
+    async with key_instance(f"sqlite:///{tmp_path}/keys.sqlite") as here:
+        made, secret = await here.keys.create(SEARCH)
         assert secret not in str(made)
-    assert place.exists()
+    assert (tmp_path / "keys.sqlite.keys").exists()
     for file in tmp_path.iterdir():
         assert secret[20:].encode() not in file.read_bytes(), file
 
@@ -65,16 +65,16 @@ async def test_the_key_itself_is_kept_nowhere(tmp_path):
 @bounded()
 async def test_limits_models_and_teams_change_without_a_restart(kind, tmp_path):
     async with database_url(kind, tmp_path) as url, key_instance(url) as here:
-        made, secret = await here.service.keys.create(SEARCH)
-        await here.service.keys.change(made["id"], {"rpm": None, "models": ["o3"], "tags": ["eu"]})
+        made, secret = await here.keys.create(SEARCH)
+        await here.keys.change(made["id"], {"rpm": None, "models": ["o3"], "tags": ["eu"]})
         found = here.known.identity_of(secret.encode())
         assert (found.rpm, found.models, found.tags) == (None, ("o3",), ("eu",))
         assert here.known.team_named("search").rpm is None
         version = here.known.version
-        await here.service.teams.change("search", {"rpm": 5, "models": ["o*"]})
+        await here.teams.change("search", {"rpm": 5, "models": ["o*"]})
         assert here.known.team_named("search").rpm == 5
         assert here.known.version > version
-        await here.service.teams.block("search", blocked=True)
+        await here.teams.block("search", blocked=True)
         assert here.known.team_named("search").blocked
 
 
@@ -82,7 +82,7 @@ async def test_limits_models_and_teams_change_without_a_restart(kind, tmp_path):
 @bounded()
 async def test_keys_are_listed_page_by_page_searched_and_filtered(kind, tmp_path):
     async with database_url(kind, tmp_path) as url, key_instance(url) as here:
-        keys = here.service.keys
+        keys = here.keys
         for number in range(7):
             order = {"name": f"job-{number}", "team": f"team-{number % 2}", "owner": "100%_Ada"}
             made, _ = await keys.create(order)
@@ -108,7 +108,7 @@ async def test_keys_are_listed_page_by_page_searched_and_filtered(kind, tmp_path
 @bounded()
 async def test_mistakes_are_refused_and_change_nothing(kind, tmp_path):
     async with database_url(kind, tmp_path) as url, key_instance(url) as here:
-        keys, teams = here.service.keys, here.service.teams
+        keys, teams = here.keys, here.teams
         made, _ = await keys.create(SEARCH)
         for doing, status, says in (
             (keys.create(SEARCH), 409, "named 'nightly' already"),
@@ -135,16 +135,16 @@ async def test_mistakes_are_refused_and_change_nothing(kind, tmp_path):
 @bounded()
 async def test_a_key_and_a_team_have_the_budget_that_they_were_given(tmp_path):
     async with key_instance(f"sqlite:///{tmp_path}/keys.sqlite") as here:
-        made, _ = await here.service.keys.create({"team": "search", "budget": "200/month"})
+        made, _ = await here.keys.create({"team": "search", "budget": "200/month"})
         assert made["name"].startswith("search-")
         (budget,) = made["budgets"]
         assert (budget["amount"], budget["unit"], budget["per"]) == ("200", "usd", "month")
-        changed = await here.service.keys.change(made["id"], {"budget": "12.5/day"})
+        changed = await here.keys.change(made["id"], {"budget": "12.5/day"})
         assert [budget["amount"] for budget in changed["budgets"]] == ["12.5"]
-        changed = await here.service.keys.change(made["id"], {"budget": None})
+        changed = await here.keys.change(made["id"], {"budget": None})
         assert changed["budgets"] == []
         order = {"budget": "9 tokens/hour", "members": ["ada@example.com"]}
-        team = await here.service.teams.change("search", order)
+        team = await here.teams.change("search", order)
         assert team["budgets"][0]["amount"] == "9"
         assert team["members"] == [{"person": "ada@example.com", "role": "team"}]
 
@@ -152,52 +152,54 @@ async def test_a_key_and_a_team_have_the_budget_that_they_were_given(tmp_path):
 @bounded()
 async def test_the_last_use_of_a_key_is_noted_behind(tmp_path):
     async with key_instance(f"sqlite:///{tmp_path}/keys.sqlite") as here:
-        made, secret = await here.service.keys.create(SEARCH)
+        made, secret = await here.keys.create(SEARCH)
         assert made["last_used_at"] is None
         here.answers(secret)
     async with key_instance(f"sqlite:///{tmp_path}/keys.sqlite") as here:
-        view = await here.service.keys.key(made["id"])
+        view = await here.keys.key(made["id"])
         assert abs(view["last_used_at"] - time()) < 60
 
 
 @bounded()
 async def test_a_start_while_the_database_is_away_knows_the_last_known_keys(tmp_path):
-    place, file = tmp_path / "keys.copy", tmp_path / "keys.sqlite"
+    file = tmp_path / "keys.sqlite"
     url = f"sqlite:///{file}"
-    async with key_instance(url, place=place) as here:
-        made, secret = await here.service.keys.create(SEARCH)
-        await here.service.teams.change("search", {"rpm": 7})
+    async with key_instance(url) as here:
+        made, secret = await here.keys.create(SEARCH)
+        await here.teams.change("search", {"rpm": 7})
     away = tmp_path / "away"
     file.rename(away)
     file.mkdir()  # no database can be made there
-    async with key_instance(url, place=place) as here:
+    async with key_instance(url) as here:
         assert here.answers(secret) == "nightly"
         assert here.known.team_named("search").rpm == 7
         assert here.answers("sk-llmproxy-" + "x" * 43) == "keys_not_loaded"
         file.rmdir()
         away.rename(file)
         await here.until("sk-llmproxy-" + "x" * 43, "invalid_api_key")
-        await here.service.keys.block(made["id"], blocked=True)
+        await here.keys.block(made["id"], blocked=True)
         assert here.answers(secret) == "key_blocked"
 
 
 @bounded()
 async def test_a_start_without_a_copy_refuses_no_key_for_good_while_the_database_is_away(tmp_path):
     (tmp_path / "keys.sqlite").mkdir()
-    async with key_instance(f"sqlite:///{tmp_path}/keys.sqlite", place=tmp_path / "copy") as here:
+    async with key_instance(f"sqlite:///{tmp_path}/keys.sqlite") as here:
         assert here.answers("sk-llmproxy-" + "x" * 43) == "keys_not_loaded"
 
 
 @bounded()
 async def test_what_changed_while_an_instance_was_away_is_read_at_its_start(tmp_path):
-    url, place = f"sqlite:///{tmp_path}/keys.sqlite", tmp_path / "copy"
-    async with key_instance(url, place=place) as here:
-        first, one = await here.service.keys.create({"name": "one"})
-        _, two = await here.service.keys.create({"name": "two"})
+    url = f"sqlite:///{tmp_path}/keys.sqlite"
+    async with key_instance(url) as here:
+        first, one = await here.keys.create({"name": "one"})
+        _, two = await here.keys.create({"name": "two"})
+    copy = tmp_path / "keys.sqlite.keys"
+    known = copy.read_bytes()
     async with key_instance(url) as there:
-        await there.service.keys.delete(first["id"])
-        _, three = await there.service.keys.create({"name": "three"})
-    async with key_instance(url, place=place) as here:
-        assert [here.answers(secret) for secret in (one, two, three)] == [
-            *("invalid_api_key", "two", "three")
-        ]
+        await there.keys.delete(first["id"])
+        _, three = await there.keys.create({"name": "three"})
+    copy.write_bytes(known)
+    async with key_instance(url) as here:
+        await here.until(one, "invalid_api_key")
+        assert [here.answers(secret) for secret in (two, three)] == ["two", "three"]

@@ -6,22 +6,13 @@ from time import monotonic
 
 import anyio
 
-from llmproxy.batteries.keys import KeyService, KnownKeys, open_keys
+from llmproxy.batteries.keys import Keys, KnownKeys
+from llmproxy.batteries.keys.key_administration import KeyAdministration
+from llmproxy.batteries.keys.team_administration import TeamAdministration
 from llmproxy.batteries.store import Database, address_of
 from llmproxy.errors import ClientError, Overload
-from tests.support.postgres import postgres
 
 DATABASES = ("sqlite", "postgres")
-
-
-@asynccontextmanager
-async def database_url(kind, folder):
-    """The URL of a new database."""
-    if kind == "sqlite":
-        yield f"sqlite:///{folder}/keys.sqlite"
-    else:
-        async with postgres() as url:
-            yield url
 
 
 @dataclass
@@ -29,8 +20,8 @@ class KeyInstance:
     """One instance: what it knows, and what its operator does."""
 
     known: KnownKeys
-    service: KeyService
-    database: Database
+    keys: KeyAdministration
+    teams: TeamAdministration
 
     def answers(self, secret):
         """The name of the key, or the code of the refusal."""
@@ -49,13 +40,12 @@ class KeyInstance:
 
 
 @asynccontextmanager
-async def key_instance(url, *, place=None, within_s=10.0):
-    """An instance with these keys, until the block ends."""
-    database = Database(address_of(url, {}), within_s=within_s)
-    known = KnownKeys()
+async def key_instance(url, folder=None, *, within_s=10.0):
+    """An instance with these keys, until the block ends. `folder`: of the state of a server's."""
+    environ = {} if folder is None else {"STATE_DIRECTORY": str(folder)}
+    database, keys = Database(address_of(url, environ), within_s=within_s), Keys()
     try:
-        opening = open_keys(known, database, place=place, database_name=str(database.address))
-        async with opening as service:
-            yield KeyInstance(known, service, database)
+        async with keys.open(database):
+            yield KeyInstance(keys.known, await keys.keys(), await keys.teams())
     finally:
         await database.close()

@@ -15,6 +15,7 @@ from llmproxy.batteries.admin.stats.sampler import Sampler
 from llmproxy.batteries.background import background
 
 if TYPE_CHECKING:
+    from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.reload import Reloader
     from llmproxy.batteries.telemetry import Recorders
     from llmproxy.protocols import ASGIApp
@@ -30,12 +31,14 @@ async def open_admin(
     *,
     slot: WorkerSlot | None = None,
     reloader: Reloader | None = None,
+    keys: Keys | None = None,
     make: Callable[..., ASGIApp] | None = None,
 ) -> AsyncIterator[ASGIApp]:
     """Sample statistics in the background, and yield the admin application.
 
     `slot`: where this worker publishes its statistics; None = there is only one process.
-    `reloader`: reads the config again; None = nothing does. `make`: what makes the application
+    `reloader`: reads the config again; None = nothing does. `keys`: made at run time; None = not
+    installed. `make`: what makes the application
     instead of `make_admin`.
     """
     if make is None:
@@ -45,4 +48,4 @@ async def open_admin(
 
     sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot))
     async with background(sampler.run):
-        yield make(live, sampler, recorders.call_file, reloader)
+        yield make(live, sampler, recorders.call_file, reloader, keys)

@@ -14,6 +14,7 @@ from llmproxy.batteries.admin.api.calls import call_routes
 from llmproxy.batteries.admin.api.events import event_routes
 from llmproxy.batteries.admin.api.explain import explain_routes
 from llmproxy.batteries.admin.api.health import health_routes
+from llmproxy.batteries.admin.api.keys import key_routes, team_routes
 from llmproxy.batteries.admin.api.state import state_routes
 from llmproxy.batteries.admin.api_page import api_page_routes
 from llmproxy.batteries.admin.auth import require_operator, session_routes
@@ -23,6 +24,7 @@ from llmproxy.batteries.admin.stats.sampler import Sampler
 from llmproxy.batteries.admin.stats.state import StateCache
 
 if TYPE_CHECKING:
+    from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.reload import Reloader
     from llmproxy.batteries.telemetry.call_file import CallFile
     from llmproxy.runtime import LiveConfig
@@ -45,6 +47,7 @@ def make_admin(
     sampler: Sampler,
     call_file: CallFile | None = None,
     reloader: Reloader | None = None,
+    keys: Keys | None = None,
 ) -> FastAPI:
     """Return the admin application of one process."""
     documented = live.runtime.config.general_settings.expose_docs
@@ -64,17 +67,7 @@ def make_admin(
     async def root() -> dict[str, str]:
         return ROOT
 
-    @app.get("/metrics", response_class=Response)
-    async def metrics() -> Response:
-        """Metrics in Prometheus' text format."""
-        # prometheus-client takes 0.05 s to import: only a scrape pays for it.
-        from llmproxy.batteries.admin.stats.metrics.page import CONTENT_TYPE, metrics_text  # noqa: PLC0415
-
-        state, stats = state_cache.state(), sampler.collector.stats()
-        # Takes milliseconds per dozen endpoints, so it must not block the event loop.
-        text = await run_in_threadpool(metrics_text, state, stats)
-        return Response(text, media_type=CONTENT_TYPE)
-
+    _add_metrics(app, sampler, state_cache)
     app.include_router(health_routes(live, reloader, sampler.collector))
     app.include_router(session_routes(live))
     app.include_router(dashboard_routes())
@@ -87,6 +80,22 @@ def make_admin(
         event_routes(live, sampler, state_cache),
         action_routes(live, state_cache, reloader),
         cache_routes(live),
+        *(() if keys is None else (key_routes(live, keys), team_routes(live, keys))),
     ):
         app.include_router(routes, prefix="/admin", dependencies=[Depends(require_operator(live))])
     return app
+
+
+def _add_metrics(app: FastAPI, sampler: Sampler, state_cache: StateCache) -> None:
+    """Add the page that Prometheus scrapes."""
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Metrics in Prometheus' text format."""
+        # prometheus-client takes 0.05 s to import: only a scrape pays for it.
+        from llmproxy.batteries.admin.stats.metrics.page import CONTENT_TYPE, metrics_text  # noqa: PLC0415
+
+        state, stats = state_cache.state(), sampler.collector.stats()
+        # Takes milliseconds per dozen endpoints, so it must not block the event loop.
+        text = await run_in_threadpool(metrics_text, state, stats)
+        return Response(text, media_type=CONTENT_TYPE)

@@ -5,7 +5,7 @@ only. SQLAlchemy is imported when a store is opened.
 """
 
 from llmproxy.batteries.keys.known import KnownKeys
-from llmproxy.batteries.keys.opening import KeyService, open_keys
+from llmproxy.batteries.keys.opening import Keys
 from llmproxy.batteries.keys.orders import OrderError
 
-__all__ = ["KeyService", "KnownKeys", "OrderError", "open_keys"]
+__all__ = ["Keys", "KnownKeys", "OrderError"]

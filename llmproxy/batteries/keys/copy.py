@@ -25,10 +25,10 @@ class CopyHead(msgspec.Struct, frozen=True):
     """The first line. `database`: of which they are the keys. `version`: what they include.
     `parts`: how many follow. `earlier`: digests of keys that were replaced last, by id."""
 
-    format: int
-    database: str
-    version: int
-    parts: int
+    format: int = FORMAT
+    database: str = ""
+    version: int = 0
+    parts: int = 0
     teams: tuple[TeamRules, ...] = ()
     earlier: dict[str, str] = {}
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import gmtime, monotonic, strftime, time
 
 from llmproxy.batteries.callers import Identity, TeamRules, unknown_key
+from llmproxy.batteries.keys.copy import CopyHead
 from llmproxy.batteries.keys.key import PREFIX_BYTES, Key, digest_of
-from llmproxy.batteries.keys.table import KeyTable
+from llmproxy.batteries.keys.table import KeyTable, TablePart
 from llmproxy.errors import ClientError, Overload
 
 # A key may have been made elsewhere while the store could not be read for so long.
@@ -20,7 +21,7 @@ class KnownKeys:
 
     `version`: counts the changes of teams. `used`: when keys were used last (Unix time), by id,
     until somebody takes it. `read_at`: when the store was last read to its end
-    (`time.monotonic`); None: not since the start.
+    (`time.monotonic`); None: not since the start. `copied`: of the copy in the file.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class KnownKeys:
         self.version = 0
         self.used: dict[str, float] = {}
         self.read_at: float | None = None
+        self.copied = CopyHead()
         self._teams: dict[str, TeamRules] = {}
         self._wall = wall
         self._clock = clock
@@ -76,6 +78,13 @@ class KnownKeys:
         """Note that the store has been read to its end."""
         self.read_at = self._clock()
         self.in_use = self.table.count > 0
+
+    def recall(self, head: CopyHead, parts: Sequence[TablePart]) -> None:
+        """Know the keys of a copy, until the database has been read."""
+        self.table.install(parts)
+        self.serve_teams(head.teams)
+        self.in_use = True
+        self.copied = head
 
     def expect_keys(self) -> None:
         """Note that there may be keys that are not known yet."""

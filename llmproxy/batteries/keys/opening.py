@@ -1,57 +1,150 @@
-"""Opens the keys of a process: reads them at the start, and keeps them as they are in the store."""
+"""The keys of a process: read at the start, kept as they are in the store, and administered.
+
+SQLAlchemy takes half a second to import. So nothing imports it before there is a database to read,
+and then a thread does.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmproxy.batteries.background import background
+from llmproxy.batteries.keys.copy import read_copy
 from llmproxy.batteries.keys.known import KnownKeys
+from llmproxy.batteries.store import Database, Store, StoreUnavailable
+from llmproxy.config import GeneralSettings
+from llmproxy.events import Listener
 
 if TYPE_CHECKING:
     from llmproxy.batteries.keys.key_administration import KeyAdministration
+    from llmproxy.batteries.keys.sync import KeySync
     from llmproxy.batteries.keys.team_administration import TeamAdministration
-    from llmproxy.batteries.store import Database
 
-# The start waits so long for the store; then calls with keys that are not known get a 503.
-FIRST_READ_S = 2.0
-
-
-class KeyService:
-    """What the operator works with, while the keys are open."""
-
-    def __init__(self, keys: KeyAdministration, teams: TeamAdministration) -> None:
-        self.keys = keys
-        self.teams = teams
+POLL_S = 0.5  # until there is a file
+LAST_WRITES_S = 2.0
 
 
-@asynccontextmanager
-async def open_keys(
-    known: KnownKeys, database: Database, *, place: Path | None, database_name: str
-) -> AsyncIterator[KeyService]:
-    """Read the keys, and keep them up to date until the block ends.
+class Keys:
+    """One for each process; composition makes it, `open` opens it with the store.
 
-    `place`: of the copy that is read if the database is away; None: there is none.
-    `database_name`: which one it is, without a password.
+    `known`: what calls read.
     """
-    from llmproxy.batteries.keys.key_administration import KeyAdministration  # noqa: PLC0415
-    from llmproxy.batteries.keys.sync import KeySync  # noqa: PLC0415 - imports SQLAlchemy
-    from llmproxy.batteries.keys.team_administration import TeamAdministration  # noqa: PLC0415
 
-    known.expect_keys()
-    sync = KeySync(known, database, place=place, database_name=database_name)
-    await sync.recall()
-    changed = sync.read_changes
-    async with background(sync.keep_reading, sync.keep_copying, sync.keep_noting_use):
-        with suppress(TimeoutError):
-            await asyncio.wait_for(sync.first_read.wait(), FIRST_READ_S)
-        yield KeyService(
-            KeyAdministration(database, changed), TeamAdministration(database, changed)
+    def __init__(self) -> None:
+        self.known = KnownKeys()
+        self._database: Database | None = None
+        self._sync: KeySync | None = None
+        self._importing = asyncio.Lock()
+
+    @asynccontextmanager
+    async def open(self, database: Database) -> AsyncIterator[None]:
+        """Keep the keys as they are in a database until the block ends.
+
+        The keys of the last known copy are there at once, the others as soon as they are read.
+        """
+        self._database = database
+        file, place = database.address.file, place_of_copy(database)
+        if file is not None and not file.exists():
+            self.known.has_read_all()  # there are none
+        else:
+            self.known.expect_keys()
+        copy = None if place is None else read_copy(place, str(database.address))
+        if copy is not None:
+            self.known.recall(*copy)
+        jobs = _Jobs(self)
+        try:
+            async with background(jobs.keep_reading, jobs.keep_copying, jobs.keep_noting_use):
+                yield
+            if self._sync is not None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_WRITES_S):
+                        await self._sync.note_use()
+                        await self._sync.write_copy()
+        finally:
+            self._database = self._sync = None
+
+    @asynccontextmanager
+    async def open_with(
+        self, store: Store, settings: GeneralSettings, environ: Mapping[str, str]
+    ) -> AsyncIterator[Listener]:
+        """Open a store, and the keys in it. Yields what writes finished calls to the store."""
+        async with AsyncExitStack() as stack:
+            listener = await stack.enter_async_context(store.open(settings, environ))
+            if store.database is not None:
+                await stack.enter_async_context(self.open(store.database))
+            yield listener
+
+    async def keys(self) -> KeyAdministration:
+        """Return what makes and changes keys. Raises StoreUnavailable if there is no database."""
+        sync = await self.sync()
+        from llmproxy.batteries.keys.key_administration import KeyAdministration  # noqa: PLC0415
+
+        return KeyAdministration(sync.database, sync.read_changes)
+
+    async def teams(self) -> TeamAdministration:
+        """Return what makes and changes teams. Raises StoreUnavailable if there is no database."""
+        sync = await self.sync()
+        from llmproxy.batteries.keys.team_administration import TeamAdministration  # noqa: PLC0415
+
+        return TeamAdministration(sync.database, sync.read_changes)
+
+    async def sync(self) -> KeySync:
+        """Return what reads the database. Raises StoreUnavailable if there is none."""
+        async with self._importing:
+            if self._database is None:
+                raise StoreUnavailable(
+                    "Keys are kept in a database, and this proxy has none (database_url: off). "
+                    "Name one, or add general_settings.callers."
+                )
+            if self._sync is None:
+                self._sync = await asyncio.to_thread(_sync_of, self.known, self._database)
+            return self._sync
+
+    def there_is_something_to_read(self) -> bool:
+        """Whether the database is there: an SQLite file is made when something is written."""
+        database = self._database
+        return database is not None and (
+            database.address.file is None or database.address.file.exists()
         )
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_READ_S):
-                await sync.note_use()
-                await sync.write_copy()
+
+
+class _Jobs:
+    """The background work of the keys, which begins when there is a database to read."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    async def keep_reading(self) -> None:
+        """Read what changes, until cancelled."""
+        await (await self._sync()).keep_reading()
+
+    async def keep_copying(self) -> None:
+        """Write the copy when something has changed, until cancelled."""
+        await (await self._sync()).keep_copying()
+
+    async def keep_noting_use(self) -> None:
+        """Note when keys were used last, until cancelled."""
+        await (await self._sync()).keep_noting_use()
+
+    async def _sync(self) -> KeySync:
+        while not self._keys.there_is_something_to_read():
+            self._keys.known.has_read_all()
+            await asyncio.sleep(POLL_S)
+        return await self._keys.sync()
+
+
+def place_of_copy(database: Database) -> Path | None:
+    """Return where the last known keys are kept: beside the store; None: there is no place."""
+    spool = database.address.spool
+    return None if spool is None else spool.with_name(spool.name.replace("spool", "keys"))
+
+
+def _sync_of(known: KnownKeys, database: Database) -> KeySync:
+    from llmproxy.batteries.keys import key_administration, team_administration  # noqa: F401, PLC0415
+    from llmproxy.batteries.keys.sync import KeySync  # noqa: PLC0415
+
+    return KeySync(known, database, place=place_of_copy(database))

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Executable, Row, bindparam, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llmproxy.batteries.keys.copy import FORMAT, CopyHead, read_copy, write_copy
+from llmproxy.batteries.keys.copy import FORMAT, CopyHead, write_copy
 from llmproxy.batteries.keys.known import KnownKeys
 from llmproxy.batteries.keys.rows import (
     PAGE,
@@ -32,7 +32,7 @@ from llmproxy.batteries.store.tables import keys
 
 logger = logging.getLogger("llmproxy")
 
-POLL_S = 0.5
+POLL_S = 0.3
 RETRY_S = 1.0
 APPLIED_AT_ONCE = 200  # keys; a call waits no longer than these take, some 10 ms
 COPY_EVERY_S = 5.0
@@ -41,35 +41,17 @@ USED_AT_ONCE = 200
 
 
 class KeySync:
-    """The background work of one process. `place`: of the copy; None: there is none.
+    """Reads the database of one process. `place`: of the copy; None: there is none."""
 
-    `database_name`: of which the copy is, without a password.
-    """
-
-    def __init__(
-        self, known: KnownKeys, database: Database, *, place: Path | None, database_name: str
-    ) -> None:
+    def __init__(self, known: KnownKeys, database: Database, *, place: Path | None) -> None:
+        self.database = database
         self._known = known
-        self._database = database
         self._place = place
-        self._database_name = database_name
-        self._version = 0
-        self._copied = 0
-        self._earlier: dict[str, str] = {}  # the digests that were replaced last, by id
+        self._database_name = str(database.address)  # without a password
+        self._version = self._copied = known.copied.version
+        # the digests that were replaced last, by id
+        self._earlier: dict[str, str] = dict(known.copied.earlier)
         self._reading = asyncio.Lock()
-        self.first_read = asyncio.Event()
-
-    async def recall(self) -> None:
-        """Know the keys of the last known copy, if there is one."""
-        if self._place is None:
-            return
-        found = await asyncio.to_thread(read_copy, self._place, self._database_name)
-        if found is not None:
-            head, parts = found
-            self._known.table.install(parts)
-            self._known.serve_teams(head.teams)
-            self._earlier = head.earlier
-            self._version = self._copied = head.version
 
     async def keep_reading(self) -> None:
         """Read what changes, until cancelled."""
@@ -77,7 +59,6 @@ class KeySync:
         while True:
             try:
                 await self.read_changes()
-                self.first_read.set()
                 warned = False
                 await asyncio.sleep(POLL_S)
             except StoreUnavailable as error:
@@ -92,13 +73,13 @@ class KeySync:
     async def read_changes(self) -> None:
         """Read what has changed since the last time. Raises StoreUnavailable."""
         async with self._reading:
-            rows = await self._database.fetch(version_now())
+            rows = await self.database.fetch(version_now())
             version = rows[0].version if rows else 0
             if version < self._version:  # the database was restored from a backup
                 self._known.table.clear()
                 self._version = 0
             if version != self._version or self._known.read_at is None:
-                self._known.serve_teams(map(team_of, await self._database.fetch(all_teams())))
+                self._known.serve_teams(map(team_of, await self.database.fetch(all_teams())))
                 if self._version == 0:
                     await self._read_all()
                 else:
@@ -109,7 +90,7 @@ class KeySync:
     async def _read_all(self) -> None:
         after = ""
         while True:
-            rows = await self._database.fetch(page_of_all(after))
+            rows = await self.database.fetch(page_of_all(after))
             await self._apply(rows)
             if len(rows) < PAGE:
                 return
@@ -117,7 +98,7 @@ class KeySync:
 
     async def _read_since(self, version: int) -> None:
         while True:
-            rows = await self._database.fetch(page_of_changes(version))
+            rows = await self.database.fetch(page_of_changes(version))
             await self._apply(rows)
             if len(rows) < PAGE:
                 return
@@ -176,7 +157,7 @@ class KeySync:
         for start in range(0, len(noted), USED_AT_ONCE):
             some = [{"of": id, "at": at} for id, at in noted[start : start + USED_AT_ONCE]]
             try:
-                await self._database.change(partial(_execute_many, statement, some))
+                await self.database.change(partial(_execute_many, statement, some))
             except StoreUnavailable:
                 self._known.used = {**dict(noted[start:]), **self._known.used}
                 return

@@ -1,0 +1,227 @@
+"""`/admin/keys` and `/admin/teams`: what is made, changed and listed while the proxy runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, HTTPException, Query, Request
+
+from llmproxy.batteries.keys import Keys, OrderError
+from llmproxy.batteries.store import StoreUnavailable
+from llmproxy.config import Caller, GeneralSettings, Team
+from llmproxy.runtime import LiveConfig
+
+View = dict[str, Any]
+Order = Annotated[dict[str, Any], Body()]
+Search = Annotated[str | None, Query(description="in name, owner, note, prefix or id")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Cursor = Annotated[str | None, Query(description="`next` of the page before")]
+State = Literal["active", "blocked", "expired"]
+
+OPEN = (
+    "This proxy also serves clients without a key. Set general_settings.keys_required: true, or "
+    "add callers, to refuse them."
+)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Answer an order that cannot be carried out with its status and reason."""
+    try:
+        yield
+    except OrderError as error:
+        raise HTTPException(error.status, str(error)) from error
+    except StoreUnavailable as error:
+        raise HTTPException(503, f"Nothing was changed or read: {error}") from error
+
+
+def key_routes(live: LiveConfig, keys: Keys) -> APIRouter:
+    """Return the routes of `/admin/keys`."""
+    router = APIRouter(prefix="/keys")
+
+    @router.get("")
+    async def list_keys(
+        search: Search = None,
+        team: str | None = None,
+        state: State | None = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> View:
+        """Return a page of keys, the newest first. The callers of the config come before all."""
+        with refusals():
+            admin = await keys.keys()
+            page = await admin.page(
+                search=search, team=team, state=state, limit=limit, cursor=cursor
+            )
+        configured = []
+        if cursor is None and state in (None, "active"):
+            configured = [
+                _caller_view(caller)
+                for caller in _settings(live).callers
+                if team in (None, caller.team) and (search or "").lower() in caller.name.lower()
+            ]
+        return {**page, "keys": configured + page["keys"], "total": page["total"] + len(configured)}
+
+    @router.post("", status_code=201)
+    async def create_key(order: Order, request: Request) -> View:
+        """Make a key. The answer shows it once, as `key`."""
+        with refusals():
+            admin = await keys.keys()
+            view, secret = await admin.create(order, by=_who(request), taken=_caller_names(live))
+        return {**view, "key": secret, "notice": _notice(live)}
+
+    @router.get("/{id}")
+    async def get_key(id: str) -> View:
+        """Return a key, without the key itself."""
+        with refusals():
+            return await (await keys.keys()).key(id)
+
+    @router.patch("/{id}")
+    async def change_key(id: str, order: Order) -> View:
+        """Change what the body names; null removes it."""
+        with refusals():
+            return await (await keys.keys()).change(id, order, taken=_caller_names(live))
+
+    _add_key_actions(router, keys)
+    return router
+
+
+def _add_key_actions(router: APIRouter, keys: Keys) -> None:
+    """Add what is done to one key."""
+
+    @router.post("/{id}/rotate")
+    async def rotate_key(id: str, order: Annotated[dict[str, Any] | None, Body()] = None) -> View:
+        """Replace a key. The one before stays valid for `overlap` (24h)."""
+        with refusals():
+            view, secret = await (await keys.keys()).rotate(id, order or {})
+        return {**view, "key": secret, "notice": None}
+
+    @router.post("/{id}/block")
+    async def block_key(id: str) -> View:
+        """Take a key out of use, on all instances within a second."""
+        with refusals():
+            return await (await keys.keys()).block(id, blocked=True)
+
+    @router.post("/{id}/unblock")
+    async def unblock_key(id: str) -> View:
+        """Put a key back into use."""
+        with refusals():
+            return await (await keys.keys()).block(id, blocked=False)
+
+    @router.delete("/{id}", status_code=204)
+    async def delete_key(id: str) -> None:
+        """Delete a key. What it has spent stays."""
+        with refusals():
+            await (await keys.keys()).delete(id)
+
+
+def team_routes(live: LiveConfig, keys: Keys) -> APIRouter:
+    """Return the routes of `/admin/teams`."""
+    router = APIRouter(prefix="/teams")
+
+    @router.get("")
+    async def list_teams(search: Search = None, limit: Limit = 50, cursor: Cursor = None) -> View:
+        """Return a page of teams by name. Those of the config come before all."""
+        with refusals():
+            page = await (await keys.teams()).page(search=search, limit=limit, cursor=cursor)
+        names = {team.name: team for team in _settings(live).teams}
+        made = [team for team in page["teams"] if team["name"] not in names]
+        configured = [
+            _team_view(team)
+            for team in names.values()
+            if cursor is None and (search or "").lower() in team.name.lower()
+        ]
+        return {**page, "teams": configured + made, "total": page["total"] + len(configured)}
+
+    @router.post("", status_code=201)
+    async def create_team(order: Order) -> View:
+        """Make a team."""
+        with refusals():
+            return await (await keys.teams()).create(order, taken=_team_names(live))
+
+    @router.get("/{name}")
+    async def get_team(name: str) -> View:
+        """Return a team."""
+        with refusals():
+            return await (await keys.teams()).team(name)
+
+    _add_team_actions(router, live, keys)
+    return router
+
+
+def _add_team_actions(router: APIRouter, live: LiveConfig, keys: Keys) -> None:
+    """Add what is done to one team."""
+
+    @router.patch("/{name}")
+    async def change_team(name: str, order: Order) -> View:
+        """Change what the body names; null removes it."""
+        with refusals():
+            _refuse_configured(live, name)
+            return await (await keys.teams()).change(name, order)
+
+    @router.post("/{name}/block")
+    async def block_team(name: str) -> View:
+        """Take all keys of a team out of use, on all instances within a second."""
+        with refusals():
+            _refuse_configured(live, name)
+            return await (await keys.teams()).block(name, blocked=True)
+
+    @router.post("/{name}/unblock")
+    async def unblock_team(name: str) -> View:
+        """Put the keys of a team back into use."""
+        with refusals():
+            return await (await keys.teams()).block(name, blocked=False)
+
+    @router.delete("/{name}", status_code=204)
+    async def delete_team(name: str) -> None:
+        """Delete a team that has no keys."""
+        with refusals():
+            await (await keys.teams()).delete(name)
+
+
+def _who(request: Request) -> str:
+    return f"admin at {request.client.host}" if request.client else "admin"
+
+
+def _settings(live: LiveConfig) -> GeneralSettings:
+    return live.runtime.config.general_settings
+
+
+def _caller_names(live: LiveConfig) -> frozenset[str]:
+    return frozenset(caller.name for caller in _settings(live).callers)
+
+
+def _team_names(live: LiveConfig) -> frozenset[str]:
+    return frozenset(team.name for team in _settings(live).teams)
+
+
+def _refuse_configured(live: LiveConfig, name: str) -> None:
+    if name in _team_names(live):
+        raise OrderError(f"The config has a team named {name!r}; change it there.", status=409)
+
+
+def _notice(live: LiveConfig) -> str | None:
+    settings = _settings(live)
+    return None if settings.callers or settings.keys_required else OPEN
+
+
+def _caller_view(caller: Caller) -> View:
+    """Return a caller of the config in the shape of a key."""
+    return {
+        **{"id": f"config:{caller.name}", "name": caller.name, "prefix": None},
+        **{"team": caller.team, "owner": None, "note": None, "tags": list(caller.tags)},
+        **{"models": caller.groups, "limits": caller.limits.model_dump(), "budgets": []},
+        **{"state": "active", "source": "config", "created_at": None, "created_by": None},
+        **{"expires_at": None, "last_used_at": None, "earlier_key_until": None},
+        **{"spent_usd": None, "left_usd": None},
+    }
+
+
+def _team_view(team: Team) -> View:
+    return {
+        **{"name": team.name, "owner": None, "note": None, "models": team.groups},
+        **{"limits": team.limits.model_dump(), "members": [], "keys": None, "budgets": []},
+        **{"source": "config", "state": "active", "created_at": None},
+    }

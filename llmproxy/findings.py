@@ -1,0 +1,37 @@
+"""What `llmproxy check` says of a config that is valid."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from llmproxy.config import Config
+from llmproxy.providers import endpoints_of
+
+
+def config_warnings(config: Config) -> list[str]:
+    """Return warnings of endpoints that refuse what others of the same calls take, and of regions
+    that may not exist."""
+    endpoints = endpoints_of(config)
+    warnings: list[str] = []
+    if _has("parameters"):
+        from llmproxy.batteries.parameters import mixed_groups  # noqa: PLC0415 - may not be there
+
+        warnings += mixed_groups(config, endpoints)
+    if _has("credentials"):
+        from llmproxy.batteries.credentials import unknown_regions  # noqa: PLC0415
+
+        warnings += unknown_regions(endpoints)
+    return warnings
+
+
+def translation_notes(config: Config) -> list[str]:
+    """Return, for groups of several worlds, which calls are translated for which endpoint."""
+    if not _has("translation"):
+        return []
+    from llmproxy.batteries.translation import notes_of  # noqa: PLC0415 - may not be there
+
+    return list(notes_of(config, endpoints_of(config)))
+
+
+def _has(package: str) -> bool:
+    return find_spec(f"llmproxy.batteries.{package}") is not None
