@@ -24,8 +24,9 @@ T = TypeVar("T")
 class Database:
     """Owns the connections, which are made when they are needed, and the tables' version.
 
-    `within_s`: no statement takes longer. A connection that does not answer is left to itself, and
-    the next statement gets a new one.
+    `within_s`: no statement takes longer. A server that does not answer is left to itself, and the
+    next statement gets a new connection. A thread that hangs in a file cannot be ended: until it
+    goes on, the file counts as away.
     """
 
     def __init__(self, address: Address, *, within_s: float = WITHIN_S) -> None:
@@ -59,14 +60,16 @@ class Database:
 
         await self.change(work)
 
-    async def change(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def change(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], *, within_s: float | None = None
+    ) -> T:
         """Do some work in one transaction. Raises as `execute` does, and what the work raises."""
 
         async def write() -> T:
             async with (await self._ready()).begin() as connection:
                 return await work(connection)
 
-        return await self._bounded(write())
+        return await self._bounded(write(), within_s)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -93,16 +96,20 @@ class Database:
 
         return engine_of(self.address, within_s=self._within_s)
 
-    async def _bounded(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _bounded(self, work: Coroutine[Any, Any, T], within_s: float | None = None) -> T:
+        within_s = within_s or self._within_s
+        if self.address.file is not None and self._left_alone:
+            work.close()
+            raise StoreUnavailable(f"{self.address} does not answer: its disk hangs.")
         task = asyncio.ensure_future(work)
         try:
-            await asyncio.wait({task}, timeout=self._within_s)
+            await asyncio.wait({task}, timeout=within_s)
         except asyncio.CancelledError:
             task.cancel()
             raise
         if not task.done():
             self._leave_alone(task)
-            raise StoreUnavailable(f"{self.address} does not answer within {self._within_s:g} s.")
+            raise StoreUnavailable(f"{self.address} does not answer within {within_s:g} s.")
         try:
             return task.result()
         except Exception as error:
@@ -111,15 +118,18 @@ class Database:
             raise unavailable from error
 
     def _leave_alone(self, task: asyncio.Future[Any]) -> None:
-        """Go on without a task whose connection hangs: even closing it may take for ever."""
-        task.cancel()
+        """Go on without a task that hangs: even closing its connection may take for ever."""
         self._left_alone.add(task)
         task.add_done_callback(self._left_alone.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if self.address.server is None or self._engine is None:
+            return
+        task.cancel()
         engine, self._engine = self._engine, None
         self._preparing = asyncio.Lock()
-        if engine is not None:
-            engine.sync_engine.dispose(close=False)
+        closing = asyncio.ensure_future(engine.dispose())
+        self._left_alone.add(closing)
+        closing.add_done_callback(self._left_alone.discard)
 
     def _unavailable(self, error: Exception) -> StoreUnavailable | None:
         """Return what an error says of the database; None = it says something of the statement."""

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from llmproxy.batteries.store.address import Address
 from llmproxy.batteries.store.errors import StoreUnavailable
 
-LOCKED_S = 5.0  # another process writes
+LOCKED = 0.4  # so much of the time may another process have the file locked
 POOL = 4  # connections of one process
 READS = "llmproxy_reads"  # the option of a connection that writes nothing
 
@@ -31,7 +31,7 @@ def engine_of(address: Address, *, within_s: float) -> AsyncEngine:
     require_driver(address)
     if address.server is not None:
         return _postgresql(address.server, within_s)
-    return _sqlite(Path(str(address.file)))
+    return _sqlite(Path(str(address.file)), within_s * LOCKED)
 
 
 def _postgresql(url: str, within_s: float) -> AsyncEngine:
@@ -52,19 +52,19 @@ def _postgresql(url: str, within_s: float) -> AsyncEngine:
         pool_size=POOL,
         max_overflow=0,
         pool_timeout=within_s,
-        pool_pre_ping=False,
+        pool_pre_ping=True,  # the server may have closed connections
         connect_args={"prepared_statement_cache_size": 0},
     )
 
 
-def _sqlite(path: Path) -> AsyncEngine:
+def _sqlite(path: Path, locked_s: float) -> AsyncEngine:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{path}",
         pool_size=POOL,
         max_overflow=0,
-        connect_args={"timeout": LOCKED_S},
+        connect_args={"timeout": locked_s},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -73,7 +73,6 @@ def _sqlite(path: Path) -> AsyncEngine:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.execute("PRAGMA busy_timeout = 5000")
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")

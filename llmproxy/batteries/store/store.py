@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from llmproxy.batteries.store.address import Address, address_of
+from llmproxy.batteries.background import background
+from llmproxy.batteries.store.address import address_of
 from llmproxy.batteries.store.database import Database
+from llmproxy.batteries.store.writer import CallWriter
 from llmproxy.config import GeneralSettings
 from llmproxy.events import Listener
 
@@ -33,6 +35,7 @@ class Store:
 
     def __init__(self) -> None:
         self.database: Database | None = None
+        self._writer: CallWriter | None = None
 
     @asynccontextmanager
     async def open(
@@ -44,19 +47,27 @@ class Store:
         if address is None:
             yield Listener()
             return
-        self.database = Database(address)
+        database = self.database = Database(address)
+        self._writer = writer = CallWriter(database, address.spool)
         try:
-            yield Listener()
+            async with background(writer.run):
+                yield writer
+            await writer.close()
         finally:
-            database, self.database = self.database, None
+            self.database = self._writer = None
             await database.close()
 
     def status(self) -> StoreStatus | None:
         """Return how the store is; None = there is none."""
-        if self.database is None:
+        if self.database is None or (writer := self._writer) is None:
             return None
-        return StoreStatus(str(self._address), None, None, 0.0, 0, 0, 0)
-
-    @property
-    def _address(self) -> Address | None:
-        return None if self.database is None else self.database.address
+        health = writer.health
+        return StoreStatus(
+            str(self.database.address),
+            health.connected,
+            health.why,
+            health.since,
+            queued=writer.queued,
+            spooled=writer.spooled,
+            lost=writer.lost,
+        )
