@@ -14,25 +14,24 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from llmproxy.calls import Accepted, Call, Request, TraceContext
-from llmproxy.config import Config, GeneralSettings, ModelGroup
+from llmproxy.config import Config, GeneralSettings, ModelGroup, Price
 from llmproxy.errors import UpstreamError
 from llmproxy.events import Listener
 from llmproxy.operations import Usage
 from llmproxy.operations.answers import AnswerKind
 from llmproxy.providers.base import Endpoint, Endpoints
-from llmproxy.record import CallRecord, RequestSummary
+from llmproxy.record import CallRecord, Cost, RequestSummary
 from llmproxy.routing import Group, Pool
 from llmproxy.routing.group import Affinity, Hedging  # noqa: F401 - for the page
 from llmproxy.routing.token_estimates import TokenEstimates  # noqa: F401 - for the page
 from llmproxy.rules.capacity import Capacity, SharedQuota
-from llmproxy.rules.prices import Prices
 from llmproxy.streams import (
     BodyReader,
     Client,
@@ -54,6 +53,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+Prices = Mapping[tuple[str, str], Price]  # by group and endpoint
+# Says what a call that is over cost; Pricing makes it, from the prices of a config.
+PriceCall = Callable[[CallRecord], Cost]
+Pricing = Callable[[Prices], PriceCall]
 # Says what a whole body with a success status is, and returns the usage that it reports. The second
 # argument: the member where the operation's answers are; None: no particular form is promised.
 ReadAnswer = Callable[[bytes, str | None], tuple[AnswerKind, Usage | None]]

@@ -28,6 +28,29 @@ class CacheResult(StrEnum):
     BYPASS = "bypass"  # neither looked up nor kept
 
 
+class Basis(StrEnum):
+    """How far the cost of a call is known."""
+
+    FREE = "free"  # nothing was charged
+    EXACT = "exact"  # each attempt reported its usage, and has a price
+    ESTIMATED = "estimated"
+    UNKNOWN = "unknown"  # the usage or the price of an attempt is not known
+
+
+class Cost(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What a call cost, in nano-dollars (1e-9 USD).
+
+    Attributes:
+        nano_usd: The sum over all attempts, as far as it is known.
+        basis: How far it is known.
+        saved_nano_usd: What an answer from the answer cache had cost.
+    """
+
+    nano_usd: int = 0
+    basis: Basis = Basis.FREE
+    saved_nano_usd: int = 0
+
+
 class CallOrigin(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Who made a call: what spend is summed by.
 
@@ -112,6 +135,7 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
         key_origin: The origin that the client's own key was sent to; None: it was not sent.
         limit_headers: Headers that report the caller's own limits, in place of the endpoint's.
             Dropped when the call is over.
+        cost: What it cost; None: nothing computes costs.
     """
 
     request: RequestSummary = msgspec.field(default_factory=RequestSummary)
@@ -125,6 +149,7 @@ class CallRecord(msgspec.Struct, omit_defaults=True, gc=False):
     cache: CacheResult | None = None
     limit_headers: Headers | None = None
     key_origin: str | None = None
+    cost: Cost | None = None
 
     def client_left(self) -> None:
         """Note that the client closed its connection before the answer was complete."""

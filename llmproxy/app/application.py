@@ -30,7 +30,7 @@ from llmproxy.errors import (
     Throttled,
     UpstreamError,
 )
-from llmproxy.events import CallFinished, Listener
+from llmproxy.events import CallFinished
 from llmproxy.gateway import answer
 from llmproxy.pipeline.intake import not_found
 from llmproxy.protocols import ASGIApp, Client, Downstream, Receive, Scope, Send, WebPages
@@ -142,7 +142,7 @@ class App:
             _end_with_bug(request, client, record)
         finally:
             runtime.calls -= 1
-            _finish(record, runtime.listener)
+            _finish(record, runtime)
 
     def _identified(
         self, request: Request, runtime: Runtime, record: CallRecord
@@ -162,8 +162,10 @@ class App:
         await self._admin(scope, receive, send)
 
 
-def _finish(record: CallRecord, listener: Listener) -> None:
+def _finish(record: CallRecord, runtime: Runtime) -> None:
     """Report that a call is over."""
+    if (price_call := runtime.resources.price_call) is not None:
+        record.cost = price_call(record)
     if record.limit_headers is not None:
         record.limit_headers = None  # sent; what is kept of calls should be small
     now = monotonic()
@@ -172,7 +174,7 @@ def _finish(record: CallRecord, listener: Listener) -> None:
     first_byte_s = None if first_byte_at is None else first_byte_at - received_at
     before_first_byte_s = total_s if first_byte_s is None else first_byte_s
     overhead_s = max(0.0, before_first_byte_s - record.waited_s)
-    listener.call_finished(CallFinished(record, time(), total_s, first_byte_s, overhead_s))
+    runtime.listener.call_finished(CallFinished(record, time(), total_s, first_byte_s, overhead_s))
 
 
 def _end_with(

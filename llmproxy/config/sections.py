@@ -46,6 +46,19 @@ class Price(Section):
         default=None,
         description="Input tokens from the vendor's prompt cache. Default: as `input`.",
     )
+    cache_write: Dollars | None = Field(
+        default=None,
+        description="Input tokens written to the vendor's prompt cache. Default: as `input`.",
+    )
+    audio_input: Dollars | None = Field(
+        default=None, description="Input tokens of sound. Default: as `input`."
+    )
+    audio_output: Dollars | None = Field(
+        default=None, description="Output tokens of sound. Default: as `output`."
+    )
+    per_request: Dollars | None = Field(
+        default=None, description="Each answered request, in US dollars, beside its tokens."
+    )
 
 
 class Queue(Section):

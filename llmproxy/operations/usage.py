@@ -14,12 +14,22 @@ import msgspec
 MAX_CANDIDATES = 16  # `"usage"` keys to look at in a stream's tail
 
 
-class Usage(msgspec.Struct, frozen=True):
-    """Tokens as the endpoint counted them."""
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens as the endpoint counted them.
+
+    `cached_tokens` were read from the vendor's prompt cache and `cache_write_tokens` written to it;
+    both are part of the input. `reasoning_tokens` are part of the output, audio tokens of either.
+    `estimated`: the endpoint did not say.
+    """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    estimated: bool = False
 
 
 def usage_of(body: bytes) -> Usage | None:
@@ -53,7 +63,7 @@ def usage_of_stream(tail: bytes) -> Usage | None:
             output_tokens = counts.output()
         input_tokens = counts.input()
         if input_tokens is not None and output_tokens is not None:
-            return Usage(input_tokens, output_tokens, counts.cached())
+            return counts.with_details(input_tokens, output_tokens)
     return None
 
 
@@ -62,7 +72,15 @@ Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000_000)]
 
 
 class _Details(msgspec.Struct, gc=False):
+    """What a number of tokens is made of."""
+
     cached_tokens: Tokens | None = None
+    cache_write_tokens: Tokens | None = None  # OpenRouter
+    audio_tokens: Tokens | None = None
+    reasoning_tokens: Tokens | None = None
+
+
+_NOTHING = _Details()
 
 
 class Counts(msgspec.Struct, gc=False):
@@ -71,9 +89,11 @@ class Counts(msgspec.Struct, gc=False):
     prompt_tokens: Tokens | None = None
     completion_tokens: Tokens | None = None
     prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
     input_tokens: Tokens | None = None
     output_tokens: Tokens | None = None
     input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
     cache_read_input_tokens: Tokens | None = None
     cache_creation_input_tokens: Tokens | None = None
     prompt_cache_hit_tokens: Tokens | None = None  # DeepSeek
@@ -84,7 +104,18 @@ class Counts(msgspec.Struct, gc=False):
         input_tokens = self.input()
         if input_tokens is None:
             return None
-        return Usage(input_tokens, self.output() or 0, self.cached())  # embeddings have no output
+        return self.with_details(input_tokens, self.output() or 0)  # embeddings have no output
+
+    def with_details(self, input_tokens: int, output_tokens: int) -> Usage:
+        """Return a usage with what the tokens are made of."""
+        read = self.prompt_tokens_details or self.input_tokens_details or _NOTHING
+        written = self.completion_tokens_details or self.output_tokens_details or _NOTHING
+        return Usage(
+            *(input_tokens, output_tokens, self.cached()),
+            self.cache_creation_input_tokens or read.cache_write_tokens or 0,
+            written.reasoning_tokens or 0,
+            *(read.audio_tokens or 0, written.audio_tokens or 0),
+        )
 
     def input(self) -> int | None:
         """Return all input tokens. Anthropic counts cached ones apart, so they are added."""

@@ -26,6 +26,7 @@ from llmproxy.protocols import (
     ParameterEdits,
     PeerConnector,
     PriceList,
+    Pricing,
     ReadAnswer,
     ReadForm,
     Resolver,
@@ -67,6 +68,7 @@ class RuntimeBatteries:
     masking: Masking | None = None
     resolver: Callable[[], Resolver] | None = None
     read_answer: ReadAnswer | None = None
+    pricing: Pricing | None = None
     tunnels: Callable[[Mapping[str, str]], Tunnels] | None = None
     hedging: Callable[[], Hedging] | None = None
     strategies: Strategies | None = None

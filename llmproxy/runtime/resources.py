@@ -14,10 +14,9 @@ from msgspec.structs import replace
 from llmproxy.config import Config, Price, Timeouts, server_settings
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.pipeline.failover.attempt import AttemptMaker
-from llmproxy.protocols import AnswerCache, OwnersOf, PeerConnector, Peers
+from llmproxy.protocols import AnswerCache, OwnersOf, PeerConnector, Peers, PriceCall, Prices
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoints
-from llmproxy.rules.prices import Prices
 from llmproxy.runtime.process_state import ProcessState
 from llmproxy.upstream import UpstreamClient
 
@@ -33,6 +32,7 @@ class Resources:
     config: Config
     endpoints: Endpoints
     prices: Prices
+    price_call: PriceCall | None
     attempts: AttemptMaker
     cache: AnswerCache | None
     peers: Peers | None
@@ -64,6 +64,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
         for endpoint in chain.from_iterable(endpoints.values())
         if isinstance(endpoint.price, Price)
     }
+    pricing = process.batteries.pricing
     settings, acquire = config.general_settings, process.acquire
     timeouts = settings.timeouts
     async with AsyncExitStack() as held:
@@ -82,6 +83,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
             owners = await acquire(held, key, open_owners(settings, process.environ))
         return Resources(
             *(process, config, endpoints, prices),
+            pricing and pricing(prices),
             AttemptMaker(client, timeouts, masking=masking, read_answer=process.read_answer),
             cache=cache,
             peers=peers,

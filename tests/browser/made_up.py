@@ -93,6 +93,7 @@ def trace(number, at, *, incident):
         "output_tokens": draw.randint(10, 900),
         "cached_tokens": draw.choice((0, 0, 512)),
         "cost_usd": draw.uniform(0.0004, 0.02),
+        "cost_basis": "exact",
         "steps": [attempt(FIRST.get(group, "vllm-local"), 0.2, first_ms)],
     }
     return {**call, **CHANGES[kind](call, draw)}

@@ -129,6 +129,7 @@ def test_every_field_of_the_log_is_documented_and_nothing_else():
         *("first_byte_ms", "total_ms", "overhead_ms"),
         *("input_tokens", "output_tokens", "cached_tokens"),
         *("client", "caller", "team", "tags", "key", "end_user", "cache", "error", "steps"),
+        *("cost_usd", "cost_basis"),
     }
 
 

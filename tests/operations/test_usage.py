@@ -39,9 +39,9 @@ def answer(usage, **more):
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [
-        (CHAT, Usage(9, 12, 4)),
-        (RESPONSES, Usage(9, 12, 4)),
-        (MESSAGES, Usage(9, 12, 4)),
+        (CHAT, Usage(9, 12, 4, reasoning_tokens=3)),
+        (RESPONSES, Usage(9, 12, 4, reasoning_tokens=3)),
+        (MESSAGES, Usage(9, 12, 4, cache_write_tokens=1)),
         (
             {"prompt_tokens": 9, "completion_tokens": 2, "prompt_cache_hit_tokens": 4},
             Usage(9, 2, 4),
@@ -50,6 +50,15 @@ def answer(usage, **more):
         ({"prompt_tokens": 8, "total_tokens": 8}, Usage(8, 0)),
         ({"type": "tokens", "input_tokens": 5, "output_tokens": 6}, Usage(5, 6)),
         ({"prompt_tokens": 1, "completion_tokens": 2, "prompt_tokens_details": None}, Usage(1, 2)),
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 8,
+                "prompt_tokens_details": {"audio_tokens": 5},
+                "completion_tokens_details": {"audio_tokens": 6},
+            },
+            Usage(9, 8, audio_input_tokens=5, audio_output_tokens=6),
+        ),
         (
             {"prompt_tokens": 1, "completion_tokens": 2, "prompt_tokens_details": {}},
             Usage(1, 2),
@@ -90,8 +99,12 @@ def test_what_is_absent_or_strange_is_none(body):
 def test_a_usage_nested_in_a_big_answer_is_not_the_answers_own():
     nested = [{"usage": {"prompt_tokens": 1, "completion_tokens": 1}, "text": "x" * 1000}] * 40
     assert usage_of(json.dumps({"items": nested}).encode()) is None
-    assert usage_of(json.dumps({"usage": CHAT, "items": nested}).encode()) == Usage(9, 12, 4)
-    assert usage_of(json.dumps({"items": nested, "usage": CHAT}).encode()) == Usage(9, 12, 4)
+    assert usage_of(json.dumps({"usage": CHAT, "items": nested}).encode()) == Usage(
+        9, 12, 4, reasoning_tokens=3
+    )
+    assert usage_of(json.dumps({"items": nested, "usage": CHAT}).encode()) == Usage(
+        9, 12, 4, reasoning_tokens=3
+    )
 
 
 def test_a_usage_that_the_model_only_speaks_of_is_not_read():
@@ -117,7 +130,8 @@ DELTA = event(choices=[{"delta": {"content": "x"}}], usage=None)
 
 
 def test_chats_usage_chunk_is_read():
-    assert usage_of_stream(DELTA * 3 + event(choices=[], usage=CHAT) + DONE) == Usage(9, 12, 4)
+    stream = DELTA * 3 + event(choices=[], usage=CHAT) + DONE
+    assert usage_of_stream(stream) == Usage(9, 12, 4, reasoning_tokens=3)
 
 
 def test_usage_on_every_chunk_counts_as_the_last_says():
@@ -134,7 +148,7 @@ def test_a_terminal_response_event_is_read_even_if_the_tail_cuts_it(kind):
     stream = event(type="response.created", response={"usage": None})
     stream += event(type=kind, response=response)
     for start in range(0, stream.rindex(b'"usage"'), 37):
-        assert usage_of_stream(stream[start:]) == Usage(9, 12, 4)
+        assert usage_of_stream(stream[start:]) == Usage(9, 12, 4, reasoning_tokens=3)
     assert usage_of_stream(stream[stream.rindex(b'"usage"') + 1 :]) is None
 
 
@@ -150,7 +164,7 @@ def test_anthropics_input_may_stand_at_the_start_and_its_output_at_the_end():
     assert usage_of_stream(STARTED + delta + stop) == Usage(9, 12, 5)
     assert usage_of_stream(delta + stop) is None
     whole = event(type="message_delta", delta={}, usage=MESSAGES)
-    assert usage_of_stream(STARTED + whole + stop) == Usage(9, 12, 4)
+    assert usage_of_stream(STARTED + whole + stop) == Usage(9, 12, 4, cache_write_tokens=1)
 
 
 def test_a_message_that_broke_off_has_no_final_usage():

@@ -26,7 +26,7 @@ def test_a_dated_name_costs_as_its_model():
 
 def test_a_price_that_grows_with_the_prompt_is_that_of_short_prompts():
     assert list_price("anthropic", "claude-sonnet-4-5") == Price(
-        input=3.0, output=15.0, cached_input=0.3
+        input=3.0, output=15.0, cached_input=0.3, cache_write=3.75
     )
 
 

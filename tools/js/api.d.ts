@@ -160,6 +160,7 @@ interface CallTrace {
   output_tokens: number | null;
   cached_tokens: number | null;
   cost_usd: number | null;
+  cost_basis: "free" | "exact" | "estimated" | "unknown" | null;
   steps: TraceStep[];
 }
 

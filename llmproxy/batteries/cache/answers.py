@@ -14,7 +14,7 @@ from llmproxy.batteries.cache.stores.memory import MemoryStore
 from llmproxy.calls import Headers
 from llmproxy.operations import operation_at
 from llmproxy.protocols import Downstream
-from llmproxy.record import CacheResult, CallRecord, explanation
+from llmproxy.record import CacheResult, CallRecord, Cost, explanation
 
 
 class CacheCounters(msgspec.Struct, gc=False):
@@ -49,6 +49,11 @@ class CacheCounters(msgspec.Struct, gc=False):
             self.saved_input_tokens += answer.input_tokens
             self.saved_output_tokens += answer.output_tokens
             self.saved_usd += answer.cost_usd
+
+
+def saved_by(answer: CachedAnswer) -> Cost:
+    """Return the cost of a call that was served from the cache: nothing, and what it saved."""
+    return Cost(saved_nano_usd=round(answer.cost_usd * 1e9))
 
 
 class AnswerLevels:
@@ -106,6 +111,7 @@ class AnswerLevels:
         client.write(body)
         client.finish()
         self.counters.count_served(result, found)
+        record.cost = saved_by(found)
         return True
 
     def keep(self, answer: CachedAnswer, lookup: Lookup) -> bool:

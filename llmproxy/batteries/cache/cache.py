@@ -22,10 +22,9 @@ from llmproxy.batteries.cache.stores.memory import MemoryStore
 from llmproxy.calls import Call
 from llmproxy.config import CacheParams, Config
 from llmproxy.errors import GatewayError, NoEndpoint, Overload, UpstreamError
-from llmproxy.protocols import Ask, Client
+from llmproxy.protocols import Ask, Client, Prices
 from llmproxy.record import CacheResult, CallRecord
 from llmproxy.routing import Group
-from llmproxy.rules.prices import Prices
 
 if TYPE_CHECKING:
     from llmproxy.batteries.shared_state.locks import SharedLocks

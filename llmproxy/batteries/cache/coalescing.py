@@ -8,16 +8,16 @@ from math import isinf
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from llmproxy.batteries.cache.answers import AnswerLevels, cache_headers
+from llmproxy.batteries.cache.answers import AnswerLevels, cache_headers, saved_by
 from llmproxy.batteries.cache.cached_answer import CachedAnswer
 from llmproxy.batteries.cache.lookup import Lookup
 from llmproxy.batteries.cache.single_flight import MAX_ANSWER_BYTES, SingleFlight, Subscriber
+from llmproxy.batteries.spend.pricing import cost_usd
 from llmproxy.calls import Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError
-from llmproxy.protocols import Ask, Client, Downstream
+from llmproxy.protocols import Ask, Client, Downstream, Prices
 from llmproxy.record import CacheResult, CallRecord, RequestSummary
 from llmproxy.rules.encoding import readable
-from llmproxy.rules.prices import Prices, cost_usd
 
 if TYPE_CHECKING:
     from llmproxy.batteries.shared_state.locks import SharedLocks
@@ -122,6 +122,7 @@ class Coalescer:
             if flight.error is not None:
                 raise flight.error
             self._levels.counters.count_served(CacheResult.COALESCED, answer)
+            record.cost = None if answer is None else saved_by(answer)
             return True
         return answer is not None and self._levels.serve(
             answer, lookup, client, record, CacheResult.COALESCED

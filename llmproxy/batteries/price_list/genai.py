@@ -62,6 +62,9 @@ def list_price(provider: str, model: str) -> Price | str:
         input=text_input,
         output=_dollars(prices.output_mtok) or 0.0,  # embeddings have no output
         cached_input=_dollars(prices.cache_read_mtok),
+        cache_write=_dollars(prices.cache_write_mtok),
+        audio_input=_dollars(prices.input_audio_mtok),
+        audio_output=_dollars(prices.output_audio_mtok),
     )
 
 

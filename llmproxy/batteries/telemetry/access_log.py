@@ -24,7 +24,7 @@ from llmproxy.events import (
     EndpointStateChanged,
     Listener,
 )
-from llmproxy.record import CacheResult
+from llmproxy.record import Basis, CacheResult, Cost
 from llmproxy.steps import FAILED, in_words
 
 FLUSH_S = 0.1
@@ -222,6 +222,8 @@ class LogLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     key: str | None = None
     tags: tuple[str, ...] | None = None
     end_user: str | None = None
+    cost_usd: float | None = None
+    cost_basis: str | None = None
 
 
 def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
@@ -256,8 +258,16 @@ def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
             request.key,
             request.tags or None,
             request.end_user,
+            *_cost_of(record.cost),
         )
     )
+
+
+def _cost_of(cost: Cost | None) -> tuple[float | None, str | None]:
+    """Return US dollars and how far they are known; a call that was not charged has neither."""
+    if cost is None or cost.basis is Basis.FREE:
+        return None, None
+    return None if cost.basis is Basis.UNKNOWN else cost.nano_usd / 1e9, cost.basis
 
 
 def _text_line(event: CallFinished, time: str, *, steps: bool) -> bytes:

@@ -15,7 +15,7 @@ from llmproxy.calls import Headers, TraceContext
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listener, Listeners
-from llmproxy.rules.prices import Prices
+from llmproxy.protocols import Prices
 
 if TYPE_CHECKING:
     from llmproxy.batteries.telemetry.call_file import CallFile

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import assert_never
 
+from llmproxy.batteries.spend.pricing import cost_usd
 from llmproxy.batteries.telemetry.counters import (
     OVERHEAD_SECONDS,
     SECONDS,
@@ -28,8 +29,8 @@ from llmproxy.events import (
     Listener,
 )
 from llmproxy.operations import Usage
+from llmproxy.protocols import Prices
 from llmproxy.record import CLIENT_CLOSED_REQUEST, AnswerSummary, CallRecord
-from llmproxy.rules.prices import Prices, cost_usd
 from llmproxy.steps import ANSWERED, FAILED, OUTRUN, Attempt, AttemptOutcome, FellBack, Verdict
 
 # Events that are recorded at once: a pause of some 0.2 ms.

@@ -7,9 +7,9 @@ from collections import Counter
 
 import msgspec
 
+from llmproxy.batteries.spend.pricing import cost_usd
 from llmproxy.config import Price
 from llmproxy.operations import Usage
-from llmproxy.rules.prices import cost_usd
 from llmproxy.tools.simulate.traffic import Arrival
 from llmproxy.tools.simulate.vendors import SLOT_S, Account
 

@@ -33,7 +33,7 @@ def call_routes(collector: StatsCollector, call_file: CallFile | None) -> APIRou
         """Return the latest calls, newest first."""
         found = collector.calls(notable=notable)
         chosen = [call for call in found if group in (None, call.record.group)]
-        return CallTraces(calls=[trace_of(call, collector) for call in chosen[:limit]])
+        return CallTraces(calls=[trace_of(call) for call in chosen[:limit]])
 
     @router.get("/calls/{id}")
     async def call(id: str) -> CallTrace:
@@ -44,6 +44,6 @@ def call_routes(collector: StatsCollector, call_file: CallFile | None) -> APIRou
         if found is None:
             hint = LATEST_ONLY if call_file is None else "It may be in the access log."
             raise HTTPException(404, f"Call {id!r} not found. {hint}")
-        return trace_of(found, collector)
+        return trace_of(found)
 
     return router

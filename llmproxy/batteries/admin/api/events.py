@@ -62,7 +62,7 @@ async def _events(
         new = [call for call in calls if _key(call) not in sent_calls][:MAX_NEW_CALLS]
         sent_calls = {_key(call) for call in calls}
         if new:
-            yield _event("calls", CallTraces(calls=[trace_of(call, collector) for call in new]))
+            yield _event("calls", CallTraces(calls=[trace_of(call) for call in new]))
         if sampler.last_point is not sent_point and sampler.last_point is not None:
             sent_point = sampler.last_point
             yield _event("point", HistoryEvent(point=sent_point, step_s=STEP_S))

@@ -20,8 +20,6 @@ from llmproxy.batteries.cache import CacheCounters, StoreCounters
 from llmproxy.batteries.telemetry.counters import CallCounters, plus
 from llmproxy.batteries.telemetry.shared_memory import SharedMemory, SlotFull
 from llmproxy.events import CallFinished
-from llmproxy.record import CacheResult
-from llmproxy.rules.prices import cost_usd
 
 if TYPE_CHECKING:
     from llmproxy.batteries.cache import TwoLevelCache
@@ -33,9 +31,6 @@ STATS, CALLS = range(2)
 SLOTS = 2
 # A worker publishes this many of its latest calls, and as many of its notable ones.
 PUBLISHED_CALLS = 100
-
-# Answers from the cache cost nothing.
-FROM_CACHE = (CacheResult.HIT, CacheResult.STALE, CacheResult.COALESCED)
 
 logger = logging.getLogger("llmproxy")
 
@@ -148,15 +143,6 @@ class StatsCollector:
                 if record.request.id == id or record.answer.request_id == known:
                     return call
         return None
-
-    def cost_of(self, call: CallFinished) -> float | None:
-        """Return US dollars; None if the endpoint reported no usage or has no price."""
-        record, usage = call.record, call.record.answer.usage
-        group = record.fallback or record.group or ""
-        price = self._recorder.prices.get((group, record.endpoint or ""))
-        if price is None or usage is None or record.cache in FROM_CACHE:
-            return None
-        return round(cost_usd(price, usage), 9)
 
     def publish(self) -> None:
         """Write to the shared memory what has changed since the last time."""

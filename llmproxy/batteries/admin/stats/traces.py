@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from llmproxy.batteries.admin.stats import ms, optional_ms
-from llmproxy.batteries.admin.stats.collector import StatsCollector
 from llmproxy.events import CallFinished
+from llmproxy.record import Basis, Cost
 from llmproxy.steps import Attempt, Changed, FellBack, PassedOver, Step
 
 
@@ -58,6 +58,7 @@ class CallTrace(BaseModel):
     output_tokens: int | None
     cached_tokens: int | None
     cost_usd: float | None
+    cost_basis: Basis | None
     steps: list[TraceStep]
 
 
@@ -67,7 +68,7 @@ class CallTraces(BaseModel):
     calls: list[CallTrace]
 
 
-def trace_of(call: CallFinished, collector: StatsCollector) -> CallTrace:
+def trace_of(call: CallFinished) -> CallTrace:
     """Return the trace of a finished call."""
     until_first_byte_s = call.total_s if call.first_byte_s is None else call.first_byte_s
     record, request, answer = call.record, call.record.request, call.record.answer
@@ -92,9 +93,17 @@ def trace_of(call: CallFinished, collector: StatsCollector) -> CallTrace:
         input_tokens=usage.input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
         cached_tokens=usage.cached_tokens if usage else None,
-        cost_usd=collector.cost_of(call),
+        cost_usd=dollars_of(record.cost),
+        cost_basis=None if record.cost is None else record.cost.basis,
         steps=[_trace_step(step, request.received_at) for step in record.steps],
     )
+
+
+def dollars_of(cost: Cost | None) -> float | None:
+    """Return what a call cost in US dollars; None if that is not known or nothing was charged."""
+    if cost is None or cost.basis in (Basis.FREE, Basis.UNKNOWN):
+        return None
+    return cost.nano_usd / 1_000_000_000
 
 
 def _trace_step(step: Step, received_at: float) -> TraceStep:

@@ -1,4 +1,4 @@
-"""The composition root: connects the installed batteries to the core.
+"""The installed batteries, connected to the core: one function for each.
 
 A battery is an optional package, imported only here. If a deployment leaves one out, a config that
 uses it is refused (`Batteries.check`).
@@ -10,18 +10,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmproxy.app import Upgrade
-from llmproxy.batteries.config_file import (
-    FILE_NAMES,
-    ConfigFile,
-    config_from_environment,
-    default_file,
-    refuse_accidents,
-)
-from llmproxy.config import Config
 from llmproxy.protocols import (
     Admission,
     AffinityMaker,
@@ -36,6 +27,7 @@ from llmproxy.protocols import (
     ParameterEdits,
     PeerConnector,
     PriceList,
+    Pricing,
     ReadAnswer,
     ReadForm,
     Resolver,
@@ -54,9 +46,6 @@ if TYPE_CHECKING:
     from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.reload import Reloader
     from llmproxy.batteries.store import Store
-
-DEFAULT_CONFIG = Path(FILE_NAMES[0])  # the name in messages if there is none
-CONFIG_VARIABLE = "LLMPROXY_CONFIG"
 
 
 def installed(
@@ -80,6 +69,7 @@ def installed(
         connector=_connector(),
         callers=_callers(keys),
         price_list=_price_list(),
+        pricing=_pricing(),
         parameters=_parameters(),
         translation=_translation(),
         credentials=_credentials(),
@@ -111,7 +101,7 @@ def installed(
 
 
 def _health_checks() -> HealthCheckOpener | None:
-    if not _has("health_checks"):
+    if not has("health_checks"):
         return None
     from llmproxy.batteries.health_checks import open_health_checks  # noqa: PLC0415
 
@@ -119,7 +109,7 @@ def _health_checks() -> HealthCheckOpener | None:
 
 
 def _callers(keys: Keys | None) -> CallerSource | None:
-    if not _has("callers"):
+    if not has("callers"):
         return None
     from llmproxy.batteries.callers import ConfiguredCallers  # noqa: PLC0415
 
@@ -127,7 +117,7 @@ def _callers(keys: Keys | None) -> CallerSource | None:
 
 
 def _keys() -> Keys | None:
-    if not (_has("keys") and _has("callers")):
+    if not (has("keys") and has("callers")):
         return None
     from llmproxy.batteries.keys import Keys  # noqa: PLC0415
 
@@ -135,15 +125,23 @@ def _keys() -> Keys | None:
 
 
 def _price_list() -> PriceList | None:
-    if not _has("price_list"):
+    if not has("price_list"):
         return None
     from llmproxy.batteries.price_list import with_list_prices  # noqa: PLC0415
 
     return with_list_prices
 
 
+def _pricing() -> Pricing | None:
+    if not has("spend"):
+        return None
+    from llmproxy.batteries.spend import pricing  # noqa: PLC0415
+
+    return pricing
+
+
 def _parameters() -> ParameterEdits | None:
-    if not _has("parameters"):
+    if not has("parameters"):
         return None
     from llmproxy.batteries.parameters import with_edits  # noqa: PLC0415
 
@@ -152,7 +150,7 @@ def _parameters() -> ParameterEdits | None:
 
 def _translation() -> ParameterEdits | None:
     # an answer must be one to be translated
-    if not (_has("translation") and _has("answer_checks")):
+    if not (has("translation") and has("answer_checks")):
         return None
     from llmproxy.batteries.translation import with_translators  # noqa: PLC0415
 
@@ -160,7 +158,7 @@ def _translation() -> ParameterEdits | None:
 
 
 def _credentials() -> Credentials | None:
-    if not _has("credentials"):
+    if not has("credentials"):
         return None
     from llmproxy.batteries.credentials import CloudCredentials  # noqa: PLC0415
 
@@ -168,7 +166,7 @@ def _credentials() -> Credentials | None:
 
 
 def _hedging() -> Callable[[], Hedging] | None:
-    if not _has("hedging"):
+    if not has("hedging"):
         return None
     from llmproxy.batteries.hedging import Hedger  # noqa: PLC0415
 
@@ -176,7 +174,7 @@ def _hedging() -> Callable[[], Hedging] | None:
 
 
 def _affinity() -> AffinityMaker | None:
-    if not _has("affinity"):
+    if not has("affinity"):
         return None
     from llmproxy.batteries.affinity import affinity_of  # noqa: PLC0415
 
@@ -184,7 +182,7 @@ def _affinity() -> AffinityMaker | None:
 
 
 def _strategies() -> Strategies | None:
-    if not _has("strategies"):
+    if not has("strategies"):
         return None
     from llmproxy.batteries.strategies import ALL_STRATEGIES  # noqa: PLC0415
 
@@ -192,7 +190,7 @@ def _strategies() -> Strategies | None:
 
 
 def _fallbacks() -> Fallbacks | None:
-    if not _has("fallbacks"):
+    if not has("fallbacks"):
         return None
     from llmproxy.batteries.fallbacks import with_fallbacks  # noqa: PLC0415
 
@@ -200,7 +198,7 @@ def _fallbacks() -> Fallbacks | None:
 
 
 def _admission() -> Callable[[], Admission] | None:
-    if not _has("admission"):
+    if not has("admission"):
         return None
     from llmproxy.batteries.admission import BoundedAdmission  # noqa: PLC0415
 
@@ -208,7 +206,7 @@ def _admission() -> Callable[[], Admission] | None:
 
 
 def _resolver() -> Callable[[], Resolver] | None:
-    if not _has("resolver"):
+    if not has("resolver"):
         return None
     from llmproxy.batteries.resolver import CachingResolver  # noqa: PLC0415
 
@@ -216,7 +214,7 @@ def _resolver() -> Callable[[], Resolver] | None:
 
 
 def _tunnels() -> Callable[[Mapping[str, str]], Tunnels] | None:
-    if not _has("tunnel"):
+    if not has("tunnel"):
         return None
     from llmproxy.batteries.tunnel import ProxyTunnels  # noqa: PLC0415
 
@@ -224,7 +222,7 @@ def _tunnels() -> Callable[[Mapping[str, str]], Tunnels] | None:
 
 
 def _masking() -> Masking | None:
-    if not _has("masking"):
+    if not has("masking"):
         return None
     from llmproxy.batteries.masking import EndpointSecrets  # noqa: PLC0415
 
@@ -232,7 +230,7 @@ def _masking() -> Masking | None:
 
 
 def _heartbeat() -> Callable[[float | None], Heartbeat] | None:
-    if not _has("signs_of_life"):
+    if not has("signs_of_life"):
         return None
     from llmproxy.batteries.signs_of_life import SignsOfLife  # noqa: PLC0415
 
@@ -240,7 +238,7 @@ def _heartbeat() -> Callable[[float | None], Heartbeat] | None:
 
 
 def _owners() -> OpenOwners | None:
-    if not _has("owners"):
+    if not has("owners"):
         return None
     from llmproxy.batteries.owners import OwnerRegistries  # noqa: PLC0415
 
@@ -248,7 +246,7 @@ def _owners() -> OpenOwners | None:
 
 
 def _web_pages() -> WebPages | None:
-    if not _has("web_pages"):
+    if not has("web_pages"):
         return None
     from llmproxy.batteries.web_pages import OriginChecks  # noqa: PLC0415
 
@@ -256,7 +254,7 @@ def _web_pages() -> WebPages | None:
 
 
 def _websockets() -> Upgrade | None:
-    if not _has("websockets"):
+    if not has("websockets"):
         return None
     from llmproxy.batteries.websockets import WebSockets  # noqa: PLC0415
 
@@ -264,7 +262,7 @@ def _websockets() -> Upgrade | None:
 
 
 def _form_reader() -> ReadForm | None:
-    if not _has("uploads"):
+    if not has("uploads"):
         return None
     from llmproxy.batteries.uploads import read_form  # noqa: PLC0415
 
@@ -272,7 +270,7 @@ def _form_reader() -> ReadForm | None:
 
 
 def _read_answer() -> ReadAnswer | None:
-    if not _has("answer_checks"):
+    if not has("answer_checks"):
         return None
     from llmproxy.batteries.answer_checks import read_answer  # noqa: PLC0415
 
@@ -280,7 +278,7 @@ def _read_answer() -> ReadAnswer | None:
 
 
 def _token_estimates() -> Callable[[], TokenEstimates] | None:
-    if not _has("token_estimates"):
+    if not has("token_estimates"):
         return None
     from llmproxy.batteries.token_estimates import LearnedEstimates  # noqa: PLC0415
 
@@ -288,7 +286,7 @@ def _token_estimates() -> Callable[[], TokenEstimates] | None:
 
 
 def _store() -> Store | None:
-    if not (_has("store") and _has("masking")):  # a server's errors may quote a password
+    if not (has("store") and has("masking")):  # a server's errors may quote a password
         return None
     from llmproxy.batteries.store import Store  # noqa: PLC0415
 
@@ -300,7 +298,7 @@ def _opening_of_store(store: Store, keys: Keys | None) -> StoreOpener:
 
 
 def _caches() -> AnswerCaches | None:
-    if not _has("cache"):
+    if not has("cache"):
         return None
     from llmproxy.batteries.cache import Caches  # noqa: PLC0415
 
@@ -308,7 +306,7 @@ def _caches() -> AnswerCaches | None:
 
 
 def _connector() -> PeerConnector | None:
-    if not (_has("shared_state") and _has("masking")):  # a server's errors may quote a password
+    if not (has("shared_state") and has("masking")):  # a server's errors may quote a password
         return None
     from llmproxy.batteries.shared_state import Connector  # noqa: PLC0415
 
@@ -316,7 +314,7 @@ def _connector() -> PeerConnector | None:
 
 
 def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener | None:
-    if not _has("telemetry"):
+    if not has("telemetry"):
         return None
     from llmproxy.batteries.telemetry import Exporters, write_lines_to, write_to  # noqa: PLC0415
 
@@ -328,61 +326,13 @@ def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener |
 def _opening_of_admin(
     slot: WorkerSlot | None, reloader: Reloader | None, keys: Keys | None
 ) -> Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None:
-    if not _has("admin"):
+    if not has("admin"):
         return None
     from llmproxy.batteries.admin import open_admin  # noqa: PLC0415
 
     return partial(open_admin, slot=slot, reloader=reloader, keys=keys)
 
 
-def config_to_serve(
-    path: Path | None, environ: Mapping[str, str]
-) -> tuple[Config | None, ConfigFile | None]:
-    """Return the config and the file that it comes from: `path`, else LLMPROXY_CONFIG, else
-    llmproxy.yaml or llmproxy.yml in the current folder, else the keys in the environment (no file),
-    else (None, None). Raises ConfigError, also if there is something that looks like a config or
-    a key and is neither: the demo must not start by accident."""
-    if path is None and environ.get(CONFIG_VARIABLE):
-        path = Path(environ[CONFIG_VARIABLE])
-    path = path or default_file()
-    if path is not None:
-        file = config_file(path, environ)
-        return file.load(), file
-    config = config_from_environment(environ)
-    if config is None:
-        refuse_accidents(environ, Path())
-    return config, None
-
-
-def config_file(path: Path, environ: Mapping[str, str]) -> ConfigFile:
-    """Return a config file that is checked against what is installed."""
-    return ConfigFile(path, environ, check=installed().check)
-
-
-def start_token() -> str | None:
-    """Return what opens `/admin` where no admin_key is configured; None = there is no `/admin`."""
-    if not _has("admin"):
-        return None
-    from llmproxy.batteries.admin import START_TOKEN  # noqa: PLC0415 - may not be there
-
-    return START_TOKEN
-
-
-def reloader_of(file: ConfigFile | None, *, signals: bool = True) -> Reloader | None:
-    """Return what serves a file again when it changes; None if nothing does.
-
-    `signals`: also at a SIGHUP, which this process must leave to it.
-    """
-    if file is None or not _has("reload"):
-        return None
-    from llmproxy.batteries.reload import (  # noqa: PLC0415 - may not be there
-        Reloader,
-        on_file_change,
-        on_signal_or_file_change,
-    )
-
-    return Reloader(file, on_signal_or_file_change if signals else on_file_change)
-
-
-def _has(package: str) -> bool:
+def has(package: str) -> bool:
+    """Return whether a battery is installed."""
     return find_spec(f"llmproxy.batteries.{package}") is not None

@@ -1,0 +1,69 @@
+"""What a call cost: the sum over its attempts, and how far that is known."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from llmproxy.batteries.spend.pricing import nano_usd
+from llmproxy.operations import OPERATIONS, Replay, Usage
+from llmproxy.protocols import PriceCall, Prices
+from llmproxy.record import Basis, CallRecord, Cost
+from llmproxy.steps import ANSWERED, FAILED, OUTRUN, Attempt, FellBack
+
+FREE = Cost()
+# A sum is as certain as the least certain of its parts, which comes last here.
+# A sum is as certain as the least certain of its parts, which comes last here.
+CERTAINTY = (Basis.FREE, Basis.EXACT, Basis.ESTIMATED, Basis.UNKNOWN)
+# Inference that vendors do not charge for.
+NOT_CHARGED = frozenset(("moderations", "tokenize", "detokenize"))
+
+
+def pricing(prices: Prices) -> PriceCall:
+    """Return what says the cost of a call, at the prices of a config."""
+    return partial(cost_of, prices)
+
+
+def cost_of(prices: Prices, record: CallRecord) -> Cost:
+    """Return the cost of a call that is over.
+
+    The attempt that answered costs its usage. One that another attempt has outrun has read the
+    input, which is an estimate. One that was under way when the client left has an unknown cost,
+    and a failed one costs nothing. What the answer cache has noted stays.
+    """
+    if record.cost is not None:
+        return record.cost
+    if record.attempts == 0:
+        return FREE
+    parts: list[Cost] = []
+    group = record.group or ""
+    for step in record.steps:
+        if isinstance(step, FellBack):
+            group = step.group
+        elif isinstance(step, Attempt) and step.outcome is not FAILED:
+            parts.append(_part(prices, record, (group, step.endpoint), step))
+    if len(parts) == 1:
+        return parts[0]
+    basis = max((part.basis for part in parts), key=CERTAINTY.index, default=Basis.FREE)
+    return Cost(sum(part.nano_usd for part in parts), basis)
+
+
+def _part(prices: Prices, record: CallRecord, endpoint: tuple[str, str], attempt: Attempt) -> Cost:
+    usage = record.answer.usage
+    if attempt.outcome is not ANSWERED:
+        outrun = attempt.reason == OUTRUN and usage is not None
+        usage = Usage(usage.input_tokens, 0, estimated=True) if outrun and usage else None
+    if usage is None:
+        return Cost(basis=Basis.UNKNOWN) if _is_charged(record) else FREE
+    price = prices.get(endpoint)
+    if price is None:
+        return Cost(basis=Basis.UNKNOWN)
+    return Cost(nano_usd(price, usage), Basis.ESTIMATED if usage.estimated else Basis.EXACT)
+
+
+def _is_charged(record: CallRecord) -> bool:
+    """Return whether vendors charge for calls of this kind."""
+    path = record.request.operation or ""
+    if path in NOT_CHARGED or not record.request.line.startswith("POST "):
+        return False
+    operation = OPERATIONS.get(path)
+    return operation is not None and operation.uses_tokens and operation.replay is not Replay.UNSAFE
