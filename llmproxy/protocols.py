@@ -31,6 +31,7 @@ from llmproxy.record import CallRecord, Cost, RequestSummary
 from llmproxy.routing import Group, Pool
 from llmproxy.routing.group import Affinity, Hedging  # noqa: F401 - for the page
 from llmproxy.routing.token_estimates import TokenEstimates  # noqa: F401 - for the page
+from llmproxy.rules.body import Labels
 from llmproxy.rules.capacity import Capacity, SharedQuota
 from llmproxy.streams import (
     BodyReader,
@@ -66,6 +67,8 @@ ParameterEdits = Callable[[Config, Endpoints], Endpoints]
 PriceList = Callable[[Endpoints], Endpoints]
 # Returns a context manager for the time that a call is in flight. Entering it may refuse the call.
 Admit = Callable[[Call, Group, CallRecord], AbstractAsyncContextManager[None]]
+# Notes whom a call is for, and its tags, from its headers and the members of its body.
+ReadLabels = Callable[[RequestSummary, Mapping[bytes, bytes], Labels | None], None]
 # Asks the endpoints of a group.
 AskGroup = Callable[[Call, Group, CallRecord], "GroupAttempts"]
 # Returns what asks further groups of a config, too, from what asks one.

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from llmproxy.app import Upgrade
+from llmproxy.config import GeneralSettings
 from llmproxy.protocols import (
     Admission,
     AffinityMaker,
@@ -30,6 +31,7 @@ from llmproxy.protocols import (
     Pricing,
     ReadAnswer,
     ReadForm,
+    ReadLabels,
     Resolver,
     TelemetryOpener,
     TokenEstimates,
@@ -74,6 +76,7 @@ def installed(
         translation=_translation(),
         credentials=_credentials(),
         form_reader=_form_reader(),
+        labels=None if store is None else _labels(),
         read_answer=_read_answer(),
         token_estimates=_token_estimates(),
         masking=_masking(),
@@ -259,6 +262,14 @@ def _websockets() -> Upgrade | None:
     from llmproxy.batteries.websockets import WebSockets  # noqa: PLC0415
 
     return WebSockets()
+
+
+def _labels() -> Callable[[GeneralSettings], ReadLabels | None] | None:
+    if not has("callers"):
+        return None
+    from llmproxy.batteries.callers import LabelReader  # noqa: PLC0415
+
+    return LabelReader().wanted
 
 
 def _form_reader() -> ReadForm | None:

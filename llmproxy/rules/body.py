@@ -14,9 +14,18 @@ import msgspec
 
 from llmproxy.errors import ClientError
 
+_ABSENT = msgspec.Raw(b"")
 BOM = b"\xef\xbb\xbf"
 MAX_SPLICE_TRIES = 16  # candidates to try one by one before walking the whole body
 MAX_WALKED_BYTES = 1 << 20  # the walk is Python: 0.1 s of the event loop at worst
+
+
+class Labels(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The members of a body that say whom a call is for, as written."""
+
+    user: msgspec.Raw = _ABSENT
+    safety_identifier: msgspec.Raw = _ABSENT
+    metadata: msgspec.Raw = _ABSENT
 
 
 class Peek(msgspec.Struct, frozen=True, gc=False):
@@ -28,8 +37,8 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     endpoint judges that. The other two hold for dialects that read stored state (responses).
     `stateful`: runs in the background or in a conversation, so it must not be sent twice.
     `bound_to_account`: names a conversation or an earlier response, which live in one account.
-    `thinks`: whether the model is to reason before it answers; None if nothing is said
-    about it.
+    `thinks`: whether the model is to reason before it answers; None: nothing is said.
+    `labels`: whom the call is for.
     """
 
     model: str | None = None
@@ -38,6 +47,7 @@ class Peek(msgspec.Struct, frozen=True, gc=False):
     stateful: bool = False
     bound_to_account: bool = False
     thinks: bool | None = None
+    labels: Labels | None = None
 
 
 def peek(body: bytes) -> Peek:
@@ -69,6 +79,7 @@ def peek(body: bytes) -> Peek:
         in_conversation or seen.background is True,
         in_conversation or (earlier is not _ABSENT and _given(earlier)),
         _thinks(seen),
+        seen,
     )
 
 
@@ -90,11 +101,18 @@ def with_model(body: bytes, model: str) -> bytes:
 
 T = TypeVar("T")
 
-_ABSENT = msgspec.Raw(b"")
 MAX_OUTPUT_TOKENS = 100_000_000  # of a call with all its answers; no vendor produces more
 
 
-class _Usual(msgspec.Struct, frozen=True, gc=False):
+class _Undecoded(Labels, frozen=True, gc=False, kw_only=True):  # of both that follow
+    conversation: msgspec.Raw = _ABSENT
+    previous_response_id: msgspec.Raw = _ABSENT
+    reasoning_effort: msgspec.Raw = _ABSENT
+    reasoning: msgspec.Raw = _ABSENT
+    thinking: msgspec.Raw = _ABSENT
+
+
+class _Usual(_Undecoded, frozen=True, gc=False):
     """The fields as nearly every client sends them. Anything else takes the slower path."""
 
     model: str | None = None
@@ -105,14 +123,9 @@ class _Usual(msgspec.Struct, frozen=True, gc=False):
     n: int | None = None
     best_of: int | None = None
     background: bool | None = None
-    conversation: msgspec.Raw = _ABSENT
-    previous_response_id: msgspec.Raw = _ABSENT
-    reasoning_effort: msgspec.Raw = _ABSENT
-    reasoning: msgspec.Raw = _ABSENT
-    thinking: msgspec.Raw = _ABSENT
 
 
-class _AsWritten(msgspec.Struct, frozen=True, gc=False):
+class _AsWritten(_Undecoded, frozen=True, gc=False):
     """The same fields, with their values still as JSON."""
 
     model: msgspec.Raw = _ABSENT
@@ -123,11 +136,6 @@ class _AsWritten(msgspec.Struct, frozen=True, gc=False):
     n: msgspec.Raw = _ABSENT
     best_of: msgspec.Raw = _ABSENT
     background: msgspec.Raw = _ABSENT
-    conversation: msgspec.Raw = _ABSENT
-    previous_response_id: msgspec.Raw = _ABSENT
-    reasoning_effort: msgspec.Raw = _ABSENT
-    reasoning: msgspec.Raw = _ABSENT
-    thinking: msgspec.Raw = _ABSENT
 
 
 _usual = msgspec.json.Decoder(_Usual)
@@ -158,6 +166,7 @@ def _peek_leniently(body: bytes) -> Peek:
         _given(written.conversation) or bytes(written.background).strip() == b"true",
         _given(written.conversation) or _given(written.previous_response_id),
         _thinks(written),
+        written,
     )
 
 

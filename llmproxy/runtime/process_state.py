@@ -29,6 +29,7 @@ from llmproxy.protocols import (
     Pricing,
     ReadAnswer,
     ReadForm,
+    ReadLabels,
     Resolver,
     TokenEstimates,
     Tunnels,
@@ -64,6 +65,7 @@ class RuntimeBatteries:
     translation: ParameterEdits | None = None
     credentials: Credentials | None = None
     form_reader: ReadForm | None = None
+    labels: Callable[[GeneralSettings], ReadLabels | None] | None = None
     token_estimates: Callable[[], TokenEstimates] | None = None
     masking: Masking | None = None
     resolver: Callable[[], Resolver] | None = None

@@ -41,7 +41,9 @@ class Runtime:
         self.listener: Listener = process.listener
         if resources.peers is not None:
             self.listener = Listeners(process.listener, resources.peers.listener)
-        self.intake = Intake(settings, process.batteries.form_reader)
+        labels = process.batteries.labels
+        read_labels = None if labels is None else labels(settings)
+        self.intake = Intake(settings, process.batteries.form_reader, read_labels)
         self.cache = resources.cache
         self.owners = None if resources.owners is None else resources.owners(pool)
         self.heartbeat: Heartbeat = NoHeartbeat()

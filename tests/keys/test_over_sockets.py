@@ -127,13 +127,14 @@ async def test_the_keys_of_a_team_share_its_limit_and_each_has_its_own(tmp_path)
 
 
 @bounded()
-async def test_a_call_is_recorded_with_its_key_team_and_tags(tmp_path):
+async def test_a_call_is_recorded_with_its_key_team_end_user_and_tags(tmp_path):
     async with proxies(1, tmp_path) as (proxy,):
         made = await order(proxy, "/keys", {"name": "n", "team": "search", "tags": ["eu"]})
-        await status_of(proxy, made["key"])
+        body = {**CHAT, "user": "ada", "metadata": {"tags": "nightly"}}
+        await status_of(proxy, made["key"], body)
         request = proxy.events.calls[-1].record.request
         assert (request.caller, request.team, request.key) == ("n", "search", made["id"])
-        assert request.tags == ("eu",)
+        assert (request.end_user, request.tags) == ("ada", ("eu", "nightly"))
 
 
 @bounded()

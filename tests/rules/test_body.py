@@ -15,14 +15,19 @@ from llmproxy.rules.body import Peek, peek, with_model
 NEW = 'azure-"east"\N{SNOWMAN}'
 
 
+def routed(body):
+    """What routing reads of a body."""
+    return msgspec.structs.replace(peek(body), labels=None)
+
+
 def test_the_fields_that_decide_are_read():
     body = b'{"messages": [{"model": "no"}], "model": "gpt-4.1", "stream": true, "max_tokens": 7}'
-    assert peek(body) == Peek(model="gpt-4.1", stream=True, max_output_tokens=7, stateful=False)
+    assert routed(body) == Peek(model="gpt-4.1", stream=True, max_output_tokens=7, stateful=False)
 
 
 @pytest.mark.parametrize("body", [b"{}", b' {"model": null, "stream": null, "max_tokens": null} '])
 def test_an_absent_or_null_field_is_none(body):
-    assert peek(body) == Peek(model=None, stream=False, max_output_tokens=None, stateful=False)
+    assert routed(body) == Peek(model=None, stream=False, max_output_tokens=None, stateful=False)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ from llmproxy.batteries.callers.identity import (
     TeamSource,
     unknown_key,
 )
+from llmproxy.batteries.callers.labels import LabelReader
 
 __all__ = [
     "ConfiguredCallers",
     "Identity",
     "IdentitySource",
+    "LabelReader",
     "TeamRules",
     "TeamSource",
     "unknown_key",

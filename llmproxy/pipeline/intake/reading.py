@@ -16,7 +16,7 @@ from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError
 from llmproxy.operations import Replay
 from llmproxy.pipeline.intake.request_options import RequestOptions
-from llmproxy.protocols import BodyReader, Form, ReadForm
+from llmproxy.protocols import BodyReader, Form, ReadForm, ReadLabels
 from llmproxy.record import CallRecord
 from llmproxy.rules.body import Peek, peek
 from llmproxy.rules.encoding import decoded
@@ -29,7 +29,8 @@ NOTHING = Peek()
 class Intake:
     """Parses requests within the limits of the config. Keeps nothing of a call.
 
-    `form_reader`: None = not installed; a multipart form is refused.
+    `form_reader`: None = not installed; a multipart form is refused. `read_labels`: None = nothing
+    keeps them.
     """
 
     __slots__ = (
@@ -38,10 +39,17 @@ class Intake:
         "_id_prefix",
         "_max_body_bytes",
         "_max_upload_bytes",
+        "read_labels",
         "total_s",
     )
 
-    def __init__(self, settings: GeneralSettings, form_reader: ReadForm | None = None) -> None:
+    def __init__(
+        self,
+        settings: GeneralSettings,
+        form_reader: ReadForm | None = None,
+        read_labels: ReadLabels | None = None,
+    ) -> None:
+        self.read_labels = read_labels
         self._form_reader = form_reader
         self._calls = count(1)
         self._id_prefix = f"req_{os.urandom(12).hex()}"
@@ -119,6 +127,8 @@ class Reading:
         else:
             body, found = await intake.read_form(request.body, options)
             self._record.waited_s += monotonic() - request.received_at
+        if intake.read_labels is not None:
+            intake.read_labels(summary, options.named, found.labels)
         total_s = min(intake.total_s, options.total_s)
         reads_state = route.operation.dialect.reads_stored_state
         call = self._call = Call(

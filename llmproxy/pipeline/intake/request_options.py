@@ -30,6 +30,7 @@ class RequestOptions:
         "content_length",
         "content_type",
         "explain",
+        "named",
         "patience_s",
         "priority",
         "request_id",
@@ -37,7 +38,7 @@ class RequestOptions:
     )
 
     def __init__(self, headers: Headers) -> None:
-        named = dict(headers)
+        self.named = named = dict(headers)
         self.content_type = named.get(b"content-type", b"")
         self.content_encoding = named.get(b"content-encoding", b"").lower()
         length = named.get(b"content-length")
