@@ -93,7 +93,7 @@ def installed(
         telemetry=telemetry,
         web_pages=_web_pages(),
         websockets=_websockets(),
-        open_admin=_opening_of_admin(slot, reloader, keys) if needed_by_admin else None,
+        open_admin=_opening_of_admin(slot, reloader, keys, store) if needed_by_admin else None,
         acquire=None if reloader is None else reloader.shared.acquire,
         reload=None if reloader is None else reloader.serve,
         health_checks=_health_checks(),
@@ -335,13 +335,16 @@ def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener |
 
 
 def _opening_of_admin(
-    slot: WorkerSlot | None, reloader: Reloader | None, keys: Keys | None
+    slot: WorkerSlot | None,
+    reloader: Reloader | None,
+    keys: Keys | None,
+    store: Store | None,
 ) -> Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None:
     if not has("admin"):
         return None
     from llmproxy.batteries.admin import open_admin  # noqa: PLC0415
 
-    return partial(open_admin, slot=slot, reloader=reloader, keys=keys)
+    return partial(open_admin, slot=slot, reloader=reloader, keys=keys, store=store)
 
 
 def has(package: str) -> bool:

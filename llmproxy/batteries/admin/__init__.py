@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from llmproxy.batteries.admin.process_family import START_TOKEN
+from llmproxy.batteries.admin.sources import Sources
 from llmproxy.batteries.admin.stats.collector import SLOTS, StatsCollector, WorkerSlot
 from llmproxy.batteries.admin.stats.sampler import Sampler
 from llmproxy.batteries.background import background
@@ -17,6 +18,7 @@ from llmproxy.batteries.background import background
 if TYPE_CHECKING:
     from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.reload import Reloader
+    from llmproxy.batteries.store import Store
     from llmproxy.batteries.telemetry import Recorders
     from llmproxy.protocols import ASGIApp
     from llmproxy.runtime import LiveConfig
@@ -32,14 +34,14 @@ async def open_admin(
     slot: WorkerSlot | None = None,
     reloader: Reloader | None = None,
     keys: Keys | None = None,
+    store: Store | None = None,
     make: Callable[..., ASGIApp] | None = None,
 ) -> AsyncIterator[ASGIApp]:
     """Sample statistics in the background, and yield the admin application.
 
     `slot`: where this worker publishes its statistics; None = there is only one process.
-    `reloader`: reads the config again; None = nothing does. `keys`: made at run time; None = not
-    installed. `make`: what makes the application
-    instead of `make_admin`.
+    `reloader`: reads the config again; None = nothing does. `keys`: made at run time; `store`: has
+    what was spent; None = not installed. `make`: makes the application instead of `make_admin`.
     """
     if make is None:
         from llmproxy.batteries.admin.app import make_admin  # noqa: PLC0415 - FastAPI is slow to import
@@ -48,4 +50,4 @@ async def open_admin(
 
     sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot))
     async with background(sampler.run):
-        yield make(live, sampler, recorders.call_file, reloader, keys)
+        yield make(live, sampler, Sources(recorders.call_file, reloader, keys, store))

@@ -15,18 +15,17 @@ from llmproxy.batteries.admin.api.events import event_routes
 from llmproxy.batteries.admin.api.explain import explain_routes
 from llmproxy.batteries.admin.api.health import health_routes
 from llmproxy.batteries.admin.api.keys import key_routes, team_routes
+from llmproxy.batteries.admin.api.spend import spend_routes
 from llmproxy.batteries.admin.api.state import state_routes
 from llmproxy.batteries.admin.api_page import api_page_routes
 from llmproxy.batteries.admin.auth import require_operator, session_routes
 from llmproxy.batteries.admin.guessing import WrongKeys
 from llmproxy.batteries.admin.pages import SecurityHeaders, dashboard_routes
+from llmproxy.batteries.admin.sources import Sources
 from llmproxy.batteries.admin.stats.sampler import Sampler
 from llmproxy.batteries.admin.stats.state import StateCache
 
 if TYPE_CHECKING:
-    from llmproxy.batteries.keys import Keys
-    from llmproxy.batteries.reload import Reloader
-    from llmproxy.batteries.telemetry.call_file import CallFile
     from llmproxy.runtime import LiveConfig
 
 
@@ -45,9 +44,7 @@ ROOT = {
 def make_admin(
     live: LiveConfig,
     sampler: Sampler,
-    call_file: CallFile | None = None,
-    reloader: Reloader | None = None,
-    keys: Keys | None = None,
+    sources: Sources,
 ) -> FastAPI:
     """Return the admin application of one process."""
     documented = live.runtime.config.general_settings.expose_docs
@@ -60,6 +57,7 @@ def make_admin(
     )
     app.state.wrong_keys = WrongKeys()
     app.add_middleware(SecurityHeaders)
+    reloader, keys, store = sources.reloader, sources.keys, sources.store
     state_cache = StateCache(live, sampler, reloader)
 
     @app.head("/", include_in_schema=False)  # Claude Code looks whether its base URL is there
@@ -75,12 +73,13 @@ def make_admin(
         app.include_router(api_page_routes(app))
     for routes in (
         state_routes(sampler, state_cache),
-        call_routes(sampler.collector, call_file),
+        call_routes(sampler.collector, sources.call_file),
         explain_routes(live),
         event_routes(live, sampler, state_cache),
         action_routes(live, state_cache, reloader),
         cache_routes(live),
         *(() if keys is None else (key_routes(live, keys), team_routes(live, keys))),
+        *(() if store is None else (spend_routes(store),)),
     ):
         app.include_router(routes, prefix="/admin", dependencies=[Depends(require_operator(live))])
     return app

@@ -1,9 +1,26 @@
-"""What calls cost.
+"""What calls cost, and what was spent: one rule for the cost of a call, and questions about sums.
 
 The only module of this package that others import, beside `pricing`, where tokens become money.
 Without it, the core says of no call what it cost.
 """
 
+from llmproxy.batteries.spend.answers import SpendReport, csv_text
 from llmproxy.batteries.spend.cost import pricing
+from llmproxy.batteries.spend.questions import (
+    DIMENSIONS,
+    SpendQuery,
+    SpendQueryError,
+    spend_query,
+)
+from llmproxy.batteries.spend.report import read_spend
 
-__all__ = ["pricing"]
+__all__ = [
+    "DIMENSIONS",
+    "SpendQuery",
+    "SpendQueryError",
+    "SpendReport",
+    "csv_text",
+    "pricing",
+    "read_spend",
+    "spend_query",
+]

@@ -12,7 +12,6 @@ from llmproxy.steps import ANSWERED, FAILED, OUTRUN, Attempt, FellBack
 
 FREE = Cost()
 # A sum is as certain as the least certain of its parts, which comes last here.
-# A sum is as certain as the least certain of its parts, which comes last here.
 CERTAINTY = (Basis.FREE, Basis.EXACT, Basis.ESTIMATED, Basis.UNKNOWN)
 # Inference that vendors do not charge for.
 NOT_CHARGED = frozenset(("moderations", "tokenize", "detokenize"))

@@ -1,0 +1,87 @@
+"""The statements that read sums of calls, for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Select, Table, and_, func, literal_column, or_, select, text
+from sqlalchemy.sql import ColumnElement
+
+from llmproxy.batteries.spend.answers import SpendReport, Sums, sums_of
+from llmproxy.batteries.spend.questions import DAY_S, HOUR_S, TIMES, SpendQuery
+from llmproxy.batteries.store import Database
+from llmproxy.batteries.store.tables import spend, spend_by_label
+
+COLUMNS = {"key": "key_id", "group": "group_name", "tag": "label", "end_user": "label"}
+LENGTHS = {"hour": HOUR_S, "day": DAY_S}
+SUMS = tuple(one.name for one in fields(Sums))
+
+
+async def report(database: Database, query: SpendQuery, *, limit: int, offset: int) -> SpendReport:
+    """Return the answer to a question. Raises StoreUnavailable."""
+    series = await database.fetch(_series(query.whole))
+    before = await database.fetch(_sums(query.before.whole))
+    found: Sequence[Any] = []
+    if query.by:
+        found = await database.fetch(_rows(query).limit(limit + 1).offset(offset))
+    return SpendReport(
+        query,
+        rows=[(tuple(row[: len(query.by)]), sums_of(dict(row._mapping))) for row in found[:limit]],
+        series=[(int(row[0]), sums_of(dict(row._mapping))) for row in series],
+        before=sums_of(dict(before[0]._mapping)),
+        more=len(found) > limit,
+    )
+
+
+def _rows(query: SpendQuery) -> Select[Any]:
+    """Return what reads the rows, in the order of time and then the dearest first."""
+    table = _table(query)
+    names = [_dimension(table, name) for name in query.by]
+    places = [str(place) for place in range(1, len(names) + 1)]
+    times = [place for place, name in zip(places, query.by, strict=True) if name in TIMES]
+    order = ", ".join([*times, "nano_usd DESC", "calls DESC", *places])
+    statement = select(*names, *_added(table)).where(_where(table, query))
+    return statement.group_by(text(", ".join(places))).order_by(text(order))
+
+
+def _series(query: SpendQuery) -> Select[Any]:
+    table = _table(query)
+    at = _dimension(table, query.step)
+    statement = select(at, *_added(table)).where(_where(table, query))
+    return statement.group_by(text("1")).order_by(text("1"))
+
+
+def _sums(query: SpendQuery) -> Select[Any]:
+    table = _table(query)
+    return select(*_added(table)).where(_where(table, query))
+
+
+def _table(query: SpendQuery) -> Table:
+    return spend if query.label is None else spend_by_label
+
+
+def _dimension(table: Table, name: str) -> ColumnElement[Any]:
+    if name in TIMES:
+        # Without parameters: PostgreSQL must see that it is what rows are grouped by.
+        length = LENGTHS[name]
+        return literal_column(f"{table.name}.start / {length} * {length}").label(f"by_{name}")
+    return table.c[COLUMNS.get(name, name)].label(f"by_{name}")
+
+
+def _added(table: Table) -> list[ColumnElement[Any]]:
+    return [func.coalesce(func.sum(table.c[name]), 0).label(name) for name in SUMS]
+
+
+def _where(table: Table, query: SpendQuery) -> ColumnElement[bool]:
+    parts = [
+        and_(table.c.period == part.period, table.c.start >= part.start, table.c.start < part.end)
+        for part in query.slices()
+    ]
+    chosen = [or_(*parts)]
+    if table is spend_by_label:
+        chosen.append(table.c.kind == query.label)
+    for name, value in query.where.items():
+        chosen.append(table.c[COLUMNS.get(name, name)] == value)
+    return and_(*chosen)
