@@ -1,4 +1,4 @@
-"""The command line: serve, demo, check, explain, cache, keys, teams, top, schema, simulate.
+"""The command line: serve, demo, check, explain, cache, keys, teams, spend, top and others.
 
 Exit status 2: invalid configuration or usage.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import llmproxy
 from llmproxy.errors import ConfigError
-from llmproxy.tools import key_commands
+from llmproxy.tools import key_commands, spend_command
 from llmproxy.tools.simulate import options as simulate_options
 from llmproxy.tools.top import options as top_options
 
@@ -93,14 +93,12 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_explain(commands)
     _add_cache(commands)
-    for action in key_commands.add_commands(commands):
-        action.set_defaults(run=key_commands.run)
+    for command in key_commands, spend_command:
+        for action in command.add_commands(commands):
+            action.set_defaults(run=command.run)
     top_options.add_command(commands).set_defaults(run=_top)
-    schema = commands.add_parser(
-        "schema",
-        help="print the config's JSON Schema",
-        description="Print the JSON Schema of llmproxy.yaml, for editors.",
-    )
+    about = "Print the JSON Schema of llmproxy.yaml, for editors."
+    schema = commands.add_parser("schema", help="print the config's JSON Schema", description=about)
     schema.set_defaults(run=_schema)
     simulate_options.add_command(commands).set_defaults(run=_simulate)
     return parser

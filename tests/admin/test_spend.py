@@ -1,50 +1,16 @@
 """`/admin/spend`: what calls have cost, asked of a running proxy."""
 
-import asyncio
 import csv
 import io
-from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.admin.watching import get_json
 from tests.support.callers import bearer
 from tests.support.client import CHAT, ask
-from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.store import DATABASES, database_url
-from tests.support.vendor import always, chat, http, scripted
-
-ONE = "0.000012"  # 3 input tokens and 2 output tokens at 1 and 4.5 dollars per million
-
-
-@asynccontextmanager
-async def proxy_with_teams(folder, kind="sqlite", **settings):
-    """A proxy that knows two callers in two teams, in front of a vendor with a price."""
-    callers = [
-        {"name": "app", "key": "sk-client-app-1", "team": "search"},
-        {"name": "=job", "key": "sk-client-job-1", "team": "ads"},
-    ]
-    async with (
-        scripted(always(http(chat("hello")))) as vendor,
-        database_url(kind, folder) as url,
-    ):
-        settings = {"callers": callers, "database_url": url, **settings}
-        config = config_for(vendor.base_url, **settings)
-        (group,) = config["model_groups"]
-        for entry in group["models"]:
-            entry["price"] = {"input": 1.0, "output": 4.5}
-        async with serve_proxy(config) as proxy:
-            yield proxy
-
-
-async def until_counted(proxy, path, calls):
-    """Return what is at a path as soon as so many calls are in its total."""
-    while True:
-        found = await get_json(proxy, path)
-        if found["total"]["calls"] >= calls:
-            return found
-        await asyncio.sleep(0.02)
+from tests.support.spending import ONE, proxy_with_teams, until_counted
+from tests.support.store import DATABASES
 
 
 @pytest.mark.parametrize("kind", DATABASES)

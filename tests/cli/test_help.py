@@ -6,7 +6,7 @@ import llmproxy
 from tests.support.process import command
 from tests.support.run import bounded
 
-COMMANDS = ["serve", "demo", "check", "explain", "cache", "top", "schema", "simulate"]
+COMMANDS = ["serve", "demo", "check", "explain", "cache", "spend", "top", "schema", "simulate"]
 
 
 @bounded()
