@@ -139,6 +139,16 @@ class Callers(Protocol):
         """Return the capacity of each caller with limits, to be shared with other instances."""
 
 
+class BudgetSource(Protocol):
+    """Bounds what calls cost."""
+
+    def check(self, config: Config, *, file: str) -> None:
+        """Raise ConfigError, naming the file, for a budget that nobody can keep to."""
+
+    def serve(self, runtime: Any) -> None:
+        """Admit the calls of a Runtime, which becomes the current one, by budgets."""
+
+
 class Admission(Protocol):
     """Bounds the calls in flight, of all configs together. `in_flight`: their number."""
 

@@ -53,6 +53,8 @@ class Batteries(RuntimeBatteries):
             self.telemetry.check(config, file=file)
         if self.credentials is not None:
             self.credentials.check(config, file=file)
+        if self.budgets is not None:
+            self.budgets.check(config, file=file)
 
     def _missing_in_settings(self, config: Config, file: str) -> Iterator[Problem]:
         settings = config.general_settings
@@ -64,6 +66,7 @@ class Batteries(RuntimeBatteries):
         for key, package, battery, is_set in (
             ("callers", "callers", self.callers, settings.callers),
             ("teams", "callers", self.callers, settings.teams),
+            ("budgets", "budgets", self.budgets, settings.budgets),
             ("keys_required", "callers", self.callers, settings.keys_required),
             ("cache", "cache", self.caches, settings.cache),
             ("redis_*", "shared_state", self.connector, shares_state(settings)),

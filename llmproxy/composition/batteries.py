@@ -45,6 +45,7 @@ from llmproxy.serving import Batteries, HealthCheckOpener, StoreOpener
 
 if TYPE_CHECKING:
     from llmproxy.batteries.admin import WorkerSlot
+    from llmproxy.batteries.budgets import Budgets
     from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.reload import Reloader
     from llmproxy.batteries.store import Store
@@ -64,6 +65,7 @@ def installed(
     """
     caches, telemetry, store = _caches(), _telemetry(log_to, slot), _store()
     keys = None if store is None else _keys()
+    budgets = None if store is None else _budgets()
     # The admin application reads the counters of these two, so it needs both.
     needed_by_admin = caches is not None and telemetry is not None
     return Batteries(
@@ -89,7 +91,8 @@ def installed(
         admission=_admission(),
         heartbeat=_heartbeat(),
         owners=_owners(),
-        open_store=None if store is None else _opening_of_store(store, keys),
+        budgets=budgets,
+        open_store=None if store is None else _opening_of_store(store, keys, budgets),
         telemetry=telemetry,
         web_pages=_web_pages(),
         websockets=_websockets(),
@@ -304,8 +307,21 @@ def _store() -> Store | None:
     return Store()
 
 
-def _opening_of_store(store: Store, keys: Keys | None) -> StoreOpener:
-    return store.open if keys is None else partial(keys.open_with, store)
+def _budgets() -> Budgets | None:
+    if not (has("budgets") and has("shared_state")):
+        return None
+    from llmproxy.batteries.budgets import Budgets  # noqa: PLC0415
+
+    return Budgets()
+
+
+def _opening_of_store(store: Store, keys: Keys | None, budgets: Budgets | None) -> StoreOpener:
+    opening = store.open if keys is None else partial(keys.open_with, store)
+    if budgets is None:
+        return opening
+    from llmproxy.batteries.budgets import open_with  # noqa: PLC0415 - may not be there
+
+    return open_with(budgets, store, opening)
 
 
 def _caches() -> AnswerCaches | None:

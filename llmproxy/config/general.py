@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
@@ -163,6 +164,10 @@ class GeneralSettings(Section):
     )
     teams: tuple[Team, ...] = Field(
         default=(), description="Teams of callers, whose members share limits and model groups."
+    )
+    budgets: tuple[Mapping[str, Any], ...] = Field(
+        default=(),
+        description="Budgets, for example `{for: {team: search}, usd: 200, per: month}`.",
     )
     keys_required: bool = Field(
         default=False,

@@ -97,6 +97,9 @@ class Team(Section):
     groups: tuple[Text, ...] | None = Field(
         default=None, min_length=1, description="The model groups that may be used. Default: all."
     )
+    budget: float | str | tuple[float | str, ...] | None = Field(
+        default=None, description="What may be used: `200/month` (dollars), `5000000 tokens/day`."
+    )
 
 
 class Caller(Team):

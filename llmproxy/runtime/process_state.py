@@ -16,6 +16,7 @@ from llmproxy.protocols import (
     Admission,
     AffinityMaker,
     AnswerCaches,
+    BudgetSource,
     CallerSource,
     Credentials,
     Fallbacks,
@@ -79,6 +80,7 @@ class RuntimeBatteries:
     admission: Callable[[], Admission] | None = None
     heartbeat: Callable[[float | None], Heartbeat] | None = None
     owners: OpenOwners | None = None
+    budgets: BudgetSource | None = None
     acquire: Acquire | None = None
 
     def check(self, config: Config) -> None:

@@ -114,6 +114,8 @@ def activate(resources: Resources, process: ProcessState, states: States | None 
         share = partial(_share, peers=resources.peers)
         callers = process.batteries.callers.serve(config.general_settings, pool, share)
     runtime = Runtime(resources, process, pool, callers)
+    if process.batteries.budgets is not None:
+        process.batteries.budgets.serve(runtime)
     if resources.cache is not None:
         resources.cache.serve(config, resources.prices)
     for capacity in runtime.capacities():

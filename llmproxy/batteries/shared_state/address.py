@@ -57,10 +57,10 @@ def patience(*, connected: bool, operation_s: float = OPERATION_S) -> asyncio.Ti
 
 
 class Script:
-    """One of the .lua files beside this one."""
+    """A .lua file of a package: by default, one beside this file."""
 
-    def __init__(self, name: str) -> None:
-        self._text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+    def __init__(self, name: str, package: str = __package__) -> None:
+        self._text = files(package).joinpath(name).read_text(encoding="utf-8")
         self._digest = sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, client: Client, keys: Sequence[str], args: Sequence[str | int]) -> Any:

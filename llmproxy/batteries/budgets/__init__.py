@@ -1,0 +1,11 @@
+"""Budgets: what the calls of a key, a team, a tag, a model group or all may cost in a period.
+
+The only module of this package that others import. Without it, nothing bounds what calls cost, and
+a config that has `budgets` is refused.
+"""
+
+from llmproxy.batteries.budgets.accounts import BudgetStatus
+from llmproxy.batteries.budgets.opening import open_with
+from llmproxy.batteries.budgets.service import Budgets
+
+__all__ = ["BudgetStatus", "Budgets", "open_with"]

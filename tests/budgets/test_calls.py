@@ -1,0 +1,193 @@
+"""Calls of a whole proxy, over sockets, under budgets."""
+
+import asyncio
+import json
+
+import pytest
+
+from llmproxy.composition import config_file
+from llmproxy.errors import ConfigError
+from tests.support import client
+from tests.support.budgets import answer_with, budgeted
+from tests.support.proxy import serve_proxy
+from tests.support.run import bounded
+from tests.support.vendor import http, scripted
+
+# 1,000 tokens in and 1,000 out are $0.011.
+ANSWER = answer_with(1000, 1000)
+USAGE = ANSWER["usage"]
+KEY = "sk-alice-0123456789"
+CHAT = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def answers(received, number):
+    return [http(ANSWER)]
+
+
+def ask(proxy, body=CHAT, key=KEY, path="/v1/chat/completions", headers=()):
+    given = [("authorization", f"Bearer {key}"), *headers]
+    return client.ask(proxy.port, path, body, headers=given)
+
+
+@bounded()
+async def test_a_hard_budget_ends_with_a_429_that_says_what_and_how_much_and_when():
+    async with (
+        scripted(answers) as vendor,
+        serve_proxy(budgeted(vendor, {"usd": 0.03, "per": "month"})) as proxy,
+    ):
+        statuses = [(await ask(proxy)).status for _ in range(2)]
+        refused = await ask(proxy)
+        assert (statuses, refused.status) == ([200, 200], 429)
+        assert refused.error["code"] == "budget_exceeded"
+        message = refused.error["message"]
+        assert "all calls" in message and "$0.022 of $0.03 a month" in message
+        assert "resets at" in message
+        assert refused.header("x-should-retry") == "false"
+        assert 0 < int(refused.header("retry-after")) <= 31 * 86_400
+        assert refused.all("retry-after") == [refused.header("retry-after")]
+        assert "used $0.022 of $0.03 a month" in refused.header("x-llmproxy-budget")
+        assert len(vendor.received) == 2
+        assert proxy.events.calls[-1].record.answer.error_source == "caller_limit"
+
+
+@bounded()
+async def test_the_refusal_has_anthropics_shape_for_anthropics_clients():
+    async with (
+        scripted(answers) as vendor,
+        serve_proxy(budgeted(vendor, {"tokens": 1, "per": "day"})) as proxy,
+    ):
+        body = {**CHAT, "max_tokens": 100}
+        refused = await ask(proxy, body, path="/v1/messages")
+        assert refused.status == 429
+        assert refused.json["type"] == "error"
+        assert "budget of all calls" in refused.json["error"]["message"]
+
+
+@bounded()
+async def test_a_soft_budget_lets_calls_pass_and_says_so_in_a_header_and_once_in_the_log(caplog):
+    budget = {"usd": 0.02, "per": "day", "hard": False}
+    async with scripted(answers) as vendor, serve_proxy(budgeted(vendor, budget)) as proxy:
+        replies = [await ask(proxy) for _ in range(4)]
+        assert [reply.status for reply in replies] == [200] * 4
+        said = [reply.header("x-llmproxy-budget") for reply in replies]
+        assert said[:2] == [None, None]
+        assert "used $0.022 of $0.02 a day" in said[2]
+    told = [line for line in caplog.messages if line.startswith("Budget: ")]
+    assert len(told) == 1, told
+
+
+@bounded()
+async def test_budgets_of_a_team_and_a_caller_hold_together_and_for_them_only():
+    callers = [
+        {"name": "alice", "key": KEY, "team": "search", "budget": "1/month"},
+        {"name": "bob", "key": "sk-bob-0123456789"},
+    ]
+    teams = [{"name": "search", "budget": ["0.012/day", "5000000 tokens/month"]}]
+    async with (
+        scripted(answers) as vendor,
+        serve_proxy(budgeted(vendor, callers=callers, teams=teams)) as proxy,
+    ):
+        assert [(await ask(proxy)).status for _ in range(2)] == [200, 429]
+        assert (await ask(proxy, key="sk-bob-0123456789")).status == 200
+
+
+@bounded()
+async def test_a_budget_of_tokens_counts_what_endpoints_report():
+    async with (
+        scripted(answers) as vendor,
+        serve_proxy(budgeted(vendor, {"for": {"group": "gpt-4.1"}, "tokens": 5000})) as proxy,
+    ):
+        assert [(await ask(proxy)).status for _ in range(4)] == [200, 200, 429, 429]
+
+
+@bounded()
+async def test_calls_under_way_have_reserved_what_they_may_use():
+    release = asyncio.Event()
+
+    def late(received, number):
+        return [release, http(ANSWER)]
+
+    async with (
+        scripted(late) as vendor,
+        serve_proxy(budgeted(vendor, {"tokens": 2500, "per": "hour"})) as proxy,
+    ):
+        first = asyncio.ensure_future(ask(proxy, {**CHAT, "max_tokens": 2000}))
+        while not vendor.received:
+            await asyncio.sleep(0.005)
+        second = await ask(proxy, {**CHAT, "max_tokens": 2000})
+        assert second.status == 429
+        assert "reserved for calls that are under way" in second.error["message"]
+        release.set()
+        assert (await first).status == 200
+
+
+@bounded()
+async def test_an_answer_from_the_cache_costs_nothing_and_passes():
+    body = {**CHAT, "temperature": 0}
+    async with (
+        scripted(answers) as vendor,
+        serve_proxy(budgeted(vendor, {"tokens": 2100}, cache=True)) as proxy,
+    ):
+        assert (await ask(proxy, {**body, "max_tokens": 1500})).status == 200
+        assert (await ask(proxy, {**body, "max_tokens": 1500})).header("x-llmproxy-cache") == "hit"
+        assert (await ask(proxy, {**body, "max_tokens": 1501})).status == 429
+
+
+@bounded()
+async def test_a_budget_that_runs_out_in_mid_stream_lets_the_stream_end():
+    usage = {"choices": [], "usage": {**USAGE, "completion_tokens": 9000}}
+    chunk = {"choices": [{"index": 0, "delta": {"content": "hi"}}]}
+    events = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in (chunk, usage))
+
+    def streams(received, number):
+        return [http(events + b"data: [DONE]\n\n", content_type="text/event-stream")]
+
+    async with (
+        scripted(streams) as vendor,
+        serve_proxy(budgeted(vendor, {"tokens": 3000})) as proxy,
+    ):
+        reply = await ask(proxy, {**CHAT, "stream": True})
+        assert reply.status == 200
+        assert b"[DONE]" in reply.body
+        assert (await ask(proxy)).status == 429
+
+
+@bounded()
+async def test_without_budgets_calls_are_admitted_as_before():
+    async with scripted(answers) as vendor, serve_proxy(budgeted(vendor)) as proxy:
+        assert "budgets" not in proxy.runtime.admit.__module__
+        assert (await ask(proxy)).status == 200
+
+
+@bounded()
+async def test_a_reload_keeps_what_was_spent(tmp_path):
+    path = tmp_path / "llmproxy.yaml"
+    async with scripted(answers) as vendor:
+        before = budgeted(vendor, {"tokens": 2500, "per": "month"})
+        async with serve_proxy(before, path=path) as proxy:
+            assert [(await ask(proxy)).status for _ in range(2)] == [200, 429]
+            path.write_text(json.dumps(budgeted(vendor, {"tokens": 4500, "per": "month"})))
+            await proxy.reloader.reload()
+            assert [(await ask(proxy)).status for _ in range(2)] == [200, 429]
+
+
+@bounded()
+async def test_a_restart_forgets_nothing(tmp_path):
+    database = f"sqlite:///{tmp_path}/store.sqlite"
+    async with scripted(answers) as vendor:
+        config = budgeted(vendor, {"tokens": 4500, "per": "month"}, database_url=database)
+        statuses = []
+        for _ in range(2):
+            async with serve_proxy(config) as proxy:
+                statuses += [(await ask(proxy)).status for _ in range(2)]
+        assert statuses == [200, 200, 429, 429]
+
+
+def test_a_wrong_budget_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "llmproxy.yaml"
+    path.write_text(
+        "model_groups: [{model_group: a, models: [{params: {base_url: 'http://x/v1'}}]}]\n"
+        "general_settings:\n  budgets:\n    - usd: 5\n      per: year\n"
+    )
+    with pytest.raises(ConfigError, match=r"yaml:4: .*per: expected hour"):
+        config_file(path, {}).load()
