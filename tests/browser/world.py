@@ -87,6 +87,7 @@ class World:
             "totals": self._totals(),
             "groups": groups,
             "cache": self._cache(),
+            "database": None,
             "lost": {"access_log": 0, "call_file": 0},
         }
 

@@ -48,6 +48,8 @@ async def open_admin(
 
         make = make_admin
 
-    sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot))
+    if store is not None:
+        recorders.recorder.losses["store"] = lambda: store.lost
+    sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot, store))
     async with background(sampler.run):
         yield make(live, sampler, Sources(recorders.call_file, reloader, keys, store))

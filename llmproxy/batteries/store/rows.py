@@ -26,7 +26,7 @@ def row_of(call: CallFinished, instance: str) -> Row:
     """Return the row of a call. PostgreSQL takes no NUL, so a text with one shows it otherwise."""
     record = call.record
     request, answer = record.request, record.answer
-    usage, cost, first = answer.usage, getattr(record, "cost", None), call.first_byte_s
+    usage, cost, first = answer.usage, record.cost, call.first_byte_s
     vendor_id, tags = answer.request_id, request.tags
     return (
         request.id or None,
@@ -56,9 +56,9 @@ def row_of(call: CallFinished, instance: str) -> Row:
                 usage.input_tokens,
                 usage.output_tokens,
                 usage.cached_tokens,
-                getattr(usage, "cache_write_tokens", 0),
-                getattr(usage, "reasoning_tokens", 0),
-                getattr(usage, "estimated", False),
+                usage.cache_write_tokens,
+                usage.reasoning_tokens,
+                usage.estimated,
             )
         ),
         *(_NO_COST if cost is None else (cost.nano_usd, cost.basis, cost.saved_nano_usd)),

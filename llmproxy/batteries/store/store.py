@@ -57,6 +57,11 @@ class Store:
             self.database = self._writer = None
             await database.close()
 
+    @property
+    def lost(self) -> int:
+        """How many calls found room nowhere."""
+        return 0 if self._writer is None else self._writer.lost
+
     def status(self) -> StoreStatus | None:
         """Return how the store is; None = there is none."""
         if self.database is None or (writer := self._writer) is None:

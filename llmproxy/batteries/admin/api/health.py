@@ -13,6 +13,7 @@ from pydantic import BaseModel
 import llmproxy
 from llmproxy.batteries.admin.stats import finite
 from llmproxy.batteries.admin.stats.collector import StatsCollector
+from llmproxy.batteries.admin.stats.database import DatabaseView, database_view
 from llmproxy.batteries.admin.stats.state import LostView, lost_view
 from llmproxy.batteries.admin.stats.status import (
     AVAILABLE,
@@ -82,6 +83,7 @@ class Health(BaseModel):
     in_flight: int
     lost: LostView
     shared: SharedStateView | None
+    database: DatabaseView | None
     groups: list[GroupHealth]
     endpoints: list[EndpointHealth]
 
@@ -116,12 +118,18 @@ def health_routes(
         """Return the state of every endpoint."""
         config_error = None if reloader is None else reloader.loaded.error
         lost = lost_view(collector.stats().counters.calls.lost)
-        return health_of(live, config_error, lost, monotonic())
+        return health_of(live, config_error, lost, database_view(collector), monotonic())
 
     return router
 
 
-def health_of(live: LiveConfig, config_error: str | None, lost: LostView, now: float) -> Health:
+def health_of(
+    live: LiveConfig,
+    config_error: str | None,
+    lost: LostView,
+    database: DatabaseView | None,
+    now: float,
+) -> Health:
     """Return the state of every endpoint at a moment of the monotonic clock."""
     runtime = live.runtime
     endpoints = [
@@ -137,6 +145,7 @@ def health_of(live: LiveConfig, config_error: str | None, lost: LostView, now: f
         in_flight=runtime.in_flight,
         lost=lost,
         shared=shared_state_view(runtime),
+        database=database,
         groups=[_group_health(group) for group in groups],
         endpoints=endpoints,
     )

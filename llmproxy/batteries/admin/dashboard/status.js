@@ -90,6 +90,7 @@ function factsOf(state) {
     config.reloads ? plural(config.reloads, "reload") : null,
     config.failed_reloads ? `${config.failed_reloads} refused` : null,
     state.lost.access_log ? `${plural(state.lost.access_log, "call")} missing in the access log` : null,
+    state.database?.lost ? `${plural(state.database.lost, "call")} missing in the store` : null,
     state.lost.call_file ? `${plural(state.lost.call_file, "call")} missing in the call file` : null,
   ];
   return facts.filter(Boolean).join(" · ");
@@ -97,12 +98,16 @@ function factsOf(state) {
 
 /** @param {ProxyView} state */
 function drawBanners(state) {
-  const { config, shared, cache } = state;
+  const { config, shared, cache, database } = state;
   /** @type {[string, string | null][]} */
   const banners = [];
   if (config.error !== null) {
     const when = config.error_at ? ` at ${clock(config.error_at)}` : "";
     banners.push([`The new config was refused${when}; the previous one stays in use.`, config.error]);
+  }
+  if (database && database.connected === false) {
+    const waiting = plural(database.queued + database.spooled, "call");
+    banners.push([`The database is away: ${waiting} wait to be written to it.`, database.why]);
   }
   if (shared && !shared.connected) {
     const since = duration(shared.since_s);

@@ -23,6 +23,7 @@ from llmproxy.events import CallFinished
 
 if TYPE_CHECKING:
     from llmproxy.batteries.cache import TwoLevelCache
+    from llmproxy.batteries.store import Store
     from llmproxy.batteries.telemetry.recorder import MetricsRecorder
     from llmproxy.runtime import LiveConfig, Runtime
 
@@ -59,12 +60,21 @@ class GroupGauges(msgspec.Struct):
     endpoints: dict[str, EndpointGauges] = {}
 
 
+class DatabaseGauges(msgspec.Struct):
+    """Calls that wait for the database; `away`: workers that cannot write to it."""
+
+    away: int = 0
+    queued: int = 0
+    spooled: int = 0
+
+
 class Gauges(msgspec.Struct):
     """The proxy at a moment."""
 
     in_flight: int = 0
     groups: dict[str, GroupGauges] = {}
     cache: CacheGauges = msgspec.field(default_factory=CacheGauges)
+    database: DatabaseGauges = msgspec.field(default_factory=DatabaseGauges)
 
 
 class Stats(msgspec.Struct):
@@ -97,12 +107,17 @@ _decode_counters = msgspec.msgpack.Decoder(Counters).decode
 class StatsCollector:
     """One per process. Owns what earlier workers in the same slot had counted.
 
-    `slot` is None if there is only one process.
+    `slot` is None if there is only one process, `store` if none is installed.
     """
 
     def __init__(
-        self, live: LiveConfig, recorder: MetricsRecorder, slot: WorkerSlot | None = None
+        self,
+        live: LiveConfig,
+        recorder: MetricsRecorder,
+        slot: WorkerSlot | None = None,
+        store: Store | None = None,
     ) -> None:
+        self.store = store
         self._live = live
         self._recorder = recorder
         self._slot = slot
@@ -178,7 +193,12 @@ class StatsCollector:
         counting = Counters(self._recorder.counters(), cache.counters, cache.store_counters)
         counters = _decode_counters(_encode(counting))
         worker = str(0 if self._slot is None else self._slot.number)
-        gauges = Gauges(runtime.in_flight, _group_gauges(runtime, worker), _cache_gauges(cache))
+        gauges = Gauges(
+            runtime.in_flight,
+            _group_gauges(runtime, worker),
+            _cache_gauges(cache),
+            _database_gauges(self.store),
+        )
         return Stats(plus(counters, self._before), gauges)
 
 
@@ -197,6 +217,12 @@ def _group_gauges(runtime: Runtime, worker: str) -> dict[str, GroupGauges]:
         )
         for group in runtime.pool.groups.values()
     }
+
+
+def _database_gauges(store: Store | None) -> DatabaseGauges:
+    if store is None or (status := store.status()) is None:
+        return DatabaseGauges()
+    return DatabaseGauges(int(status.connected is False), status.queued, status.spooled)
 
 
 def _cache_gauges(cache: TwoLevelCache) -> CacheGauges:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 import llmproxy
 from llmproxy.batteries.admin.stats import finite
 from llmproxy.batteries.admin.stats.collector import CacheGauges, GroupGauges, cache_of
+from llmproxy.batteries.admin.stats.database import DatabaseView, database_view
 from llmproxy.batteries.admin.stats.levels import EndpointGauges, LimitsView, limits_view
 from llmproxy.batteries.admin.stats.sampler import Sampler
 from llmproxy.batteries.admin.stats.status import (
@@ -126,6 +127,7 @@ class ProxyView(BaseModel):
     totals: TotalStats
     groups: list[GroupView]
     cache: CacheView | None
+    database: DatabaseView | None
     lost: LostView
 
 
@@ -179,6 +181,7 @@ def _proxy_view(live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -
         totals=totals_of(stats.counters),
         groups=groups,
         cache=_cache_view(live, stats.gauges.cache),
+        database=database_view(sampler.collector),
         lost=lost_view(stats.counters.calls.lost),
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from math import inf
 
 from llmproxy.batteries.admin.stats.levels import LimitView
+from llmproxy.batteries.admin.stats.metrics.servers import SERVERS
 from llmproxy.batteries.admin.stats.metrics.subjects import (
     ATTEMPTS,
     CACHE,
@@ -384,16 +385,7 @@ SECTIONS = {
             lambda proxy: proxy.lost.model_dump(),
             "log",
         ),
-        PROXY.gauge(
-            "llmproxy_shared_up",
-            "1: shared state is connected; 0: the instance keeps to its share of every limit.",
-            lambda proxy: None if proxy.shared is None else proxy.shared.connected,
-        ),
-        PROXY.gauge(
-            "llmproxy_shared_instances",
-            "Instances that share their state, including this one.",
-            lambda proxy: None if proxy.shared is None else proxy.shared.instances,
-        ),
+        *SERVERS,
     ),
 }
 METRICS = {metric.name: metric for section in SECTIONS.values() for metric in section}
