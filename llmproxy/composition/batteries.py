@@ -64,10 +64,10 @@ def installed(
     `reloader`: of `reloader_of`.
     """
     caches, telemetry, store = _caches(), _telemetry(log_to, slot), _store()
-    keys = None if store is None else _keys()
-    budgets = None if store is None else _budgets()
-    # The admin application reads the counters of these two, so it needs both.
-    needed_by_admin = caches is not None and telemetry is not None
+    keys, budgets = (None, None) if store is None else (_keys(), _budgets())
+    open_admin = None
+    if caches is not None and telemetry is not None:  # it reads the counters of both
+        open_admin = _opening_of_admin(slot, reloader, keys, store, budgets)
     return Batteries(
         caches=caches,
         connector=_connector(),
@@ -96,7 +96,7 @@ def installed(
         telemetry=telemetry,
         web_pages=_web_pages(),
         websockets=_websockets(),
-        open_admin=_opening_of_admin(slot, reloader, keys, store) if needed_by_admin else None,
+        open_admin=open_admin,
         acquire=None if reloader is None else reloader.shared.acquire,
         reload=None if reloader is None else reloader.serve,
         health_checks=_health_checks(),
@@ -355,12 +355,15 @@ def _opening_of_admin(
     reloader: Reloader | None,
     keys: Keys | None,
     store: Store | None,
+    budgets: Budgets | None,
 ) -> Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None:
     if not has("admin"):
         return None
     from llmproxy.batteries.admin import open_admin  # noqa: PLC0415
 
-    return partial(open_admin, slot=slot, reloader=reloader, keys=keys, store=store)
+    return partial(
+        open_admin, slot=slot, reloader=reloader, keys=keys, store=store, budgets=budgets
+    )
 
 
 def has(package: str) -> bool:

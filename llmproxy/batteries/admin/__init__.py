@@ -16,6 +16,7 @@ from llmproxy.batteries.admin.stats.sampler import Sampler
 from llmproxy.batteries.background import background
 
 if TYPE_CHECKING:
+    from llmproxy.batteries.budgets import Budgets
     from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.reload import Reloader
     from llmproxy.batteries.store import Store
@@ -35,13 +36,15 @@ async def open_admin(
     reloader: Reloader | None = None,
     keys: Keys | None = None,
     store: Store | None = None,
+    budgets: Budgets | None = None,
     make: Callable[..., ASGIApp] | None = None,
 ) -> AsyncIterator[ASGIApp]:
     """Sample statistics in the background, and yield the admin application.
 
     `slot`: where this worker publishes its statistics; None = there is only one process.
     `reloader`: reads the config again; None = nothing does. `keys`: made at run time; `store`: has
-    what was spent; None = not installed. `make`: makes the application instead of `make_admin`.
+    what was spent; `budgets` bound it; None = not installed. `make`: makes the application instead
+    of `make_admin`.
     """
     if make is None:
         from llmproxy.batteries.admin.app import make_admin  # noqa: PLC0415 - FastAPI is slow to import
@@ -51,5 +54,6 @@ async def open_admin(
     if store is not None:
         recorders.recorder.losses["store"] = lambda: store.lost
     sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot, store))
+    sources = Sources(recorders.call_file, reloader, keys, store, budgets)
     async with background(sampler.run):
-        yield make(live, sampler, Sources(recorders.call_file, reloader, keys, store))
+        yield make(live, sampler, sources)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.concurrency import run_in_threadpool
 
 import llmproxy
@@ -26,6 +26,7 @@ from llmproxy.batteries.admin.stats.sampler import Sampler
 from llmproxy.batteries.admin.stats.state import StateCache
 
 if TYPE_CHECKING:
+    from llmproxy.batteries.budgets import Budgets
     from llmproxy.runtime import LiveConfig
 
 
@@ -65,7 +66,7 @@ def make_admin(
     async def root() -> dict[str, str]:
         return ROOT
 
-    _add_metrics(app, sampler, state_cache)
+    _add_metrics(app, sampler, state_cache, sources.budgets)
     app.include_router(health_routes(live, reloader, sampler.collector))
     app.include_router(session_routes(live))
     app.include_router(dashboard_routes())
@@ -80,12 +81,23 @@ def make_admin(
         cache_routes(live),
         *(() if keys is None else (key_routes(live, keys), team_routes(live, keys))),
         *(() if store is None else (spend_routes(store),)),
+        *_budget_routes(sources.budgets),
     ):
         app.include_router(routes, prefix="/admin", dependencies=[Depends(require_operator(live))])
     return app
 
 
-def _add_metrics(app: FastAPI, sampler: Sampler, state_cache: StateCache) -> None:
+def _budget_routes(budgets: Budgets | None) -> list[APIRouter]:
+    if budgets is None:
+        return []
+    from llmproxy.batteries.admin.api.budgets import budget_routes  # noqa: PLC0415 - may be missing
+
+    return [budget_routes(budgets)]
+
+
+def _add_metrics(
+    app: FastAPI, sampler: Sampler, state_cache: StateCache, budgets: Budgets | None
+) -> None:
     """Add the page that Prometheus scrapes."""
 
     @app.get("/metrics", response_class=Response)
@@ -96,5 +108,6 @@ def _add_metrics(app: FastAPI, sampler: Sampler, state_cache: StateCache) -> Non
 
         state, stats = state_cache.state(), sampler.collector.stats()
         # Takes milliseconds per dozen endpoints, so it must not block the event loop.
-        text = await run_in_threadpool(metrics_text, state, stats)
+        known = [] if budgets is None else budgets.statuses()
+        text = await run_in_threadpool(metrics_text, state, stats, known)
         return Response(text, media_type=CONTENT_TYPE)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llmproxy.batteries.budgets import Budgets
     from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.reload import Reloader
     from llmproxy.batteries.store import Store
@@ -17,10 +18,11 @@ class Sources:
     """None = not installed, or not configured.
 
     `call_file` holds earlier calls, `reloader` reads the config again, `keys` are those made at run
-    time, and `store` has what was spent.
+    time, `store` has what was spent, and `budgets` bound it.
     """
 
     call_file: CallFile | None = None
     reloader: Reloader | None = None
     keys: Keys | None = None
     store: Store | None = None
+    budgets: Budgets | None = None

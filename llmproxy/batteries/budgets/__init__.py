@@ -5,7 +5,16 @@ a config that has `budgets` is refused.
 """
 
 from llmproxy.batteries.budgets.accounts import BudgetStatus
+from llmproxy.batteries.budgets.budget import BudgetError, NoSuchBudgetError, Unit, amount_in_words
 from llmproxy.batteries.budgets.opening import open_with
 from llmproxy.batteries.budgets.service import Budgets
 
-__all__ = ["BudgetStatus", "Budgets", "open_with"]
+__all__ = [
+    "BudgetError",
+    "BudgetStatus",
+    "Budgets",
+    "NoSuchBudgetError",
+    "Unit",
+    "amount_in_words",
+    "open_with",
+]

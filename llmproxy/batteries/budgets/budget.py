@@ -44,6 +44,10 @@ class BudgetError(Exception):
     """A budget that nobody can keep to. The message says what was expected and what was found."""
 
 
+class NoSuchBudgetError(Exception):
+    """There is no budget with this id that was made at run time."""
+
+
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """An amount that the calls of somebody may use in a period.
 
@@ -159,6 +163,21 @@ def from_mapping(order: Mapping[str, Any]) -> Budget:
         notify_at=_shares(order.get("notify_at", NOTIFY_AT)),
         in_config=True,
     )
+
+
+def order_of(budget: Budget) -> dict[str, Any]:
+    """Return the order that would make a budget."""
+    subject = "all" if budget.kind is Kind.ALL else {str(budget.kind): budget.subject}
+    return {
+        **{"for": subject, str(budget.unit): amount_in_words(budget.unit, budget.amount)},
+        **{"per": budget.per, "time_zone": budget.time_zone, "hard": budget.hard},
+        "notify_at": budget.notify_at,
+    }
+
+
+def amount_in_words(unit: Unit, amount: int) -> str:
+    """Return an amount as APIs show it: dollars as a decimal string, or the number of tokens."""
+    return dollars(amount) if unit is Unit.USD else str(amount)
 
 
 FIELDS = ("for", "usd", "tokens", "per", "time_zone", "hard", "notify_at")

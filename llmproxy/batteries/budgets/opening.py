@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmproxy.batteries.background import background
 from llmproxy.batteries.budgets.accounts import BudgetAccount
@@ -22,6 +22,9 @@ from llmproxy.batteries.store import Database, Store, StoreUnavailable
 from llmproxy.config import GeneralSettings, shares_state
 from llmproxy.events import Listener, Listeners
 from llmproxy.serving import StoreOpener
+
+if TYPE_CHECKING:
+    from llmproxy.batteries.budgets.administration import BudgetAdministration
 
 logger = logging.getLogger("llmproxy")
 
@@ -103,6 +106,13 @@ class StoredBudgets:
             for account in some:
                 self._budgets.notice(account, time())
 
+    async def administration(self) -> BudgetAdministration:
+        """Return what makes and changes budgets."""
+        await self._module()
+        from llmproxy.batteries.budgets.administration import BudgetAdministration  # noqa: PLC0415
+
+        return BudgetAdministration(self._database, self.read_changes)
+
     def _others_may_spend(self) -> bool:
         """Whether other instances write to the database, and nothing else says what they spend."""
         return self._database.address.file is None and not self._budgets.may_be_granted
@@ -144,6 +154,7 @@ async def open_budgets(
     async with AsyncExitStack() as stack:
         if database is not None:
             stored = StoredBudgets(budgets, database)
+            budgets.administration = stored.administration
             await stack.enter_async_context(background(stored.keep_reading))
             if any(True for _ in budgets_of(settings)):
                 await _within(FIRST_READ_S, stored.first_read)

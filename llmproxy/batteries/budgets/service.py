@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from time import time
 from typing import Any
@@ -13,6 +13,7 @@ from llmproxy.batteries.budgets.accounts import BudgetAccount, BudgetAccounts, B
 from llmproxy.batteries.budgets.budget import Budget, Kind, budgets_of, wrong_budgets
 from llmproxy.batteries.budgets.estimates import CallEstimates
 from llmproxy.batteries.budgets.permit import BudgetPermit, Reserved
+from llmproxy.batteries.store import StoreUnavailable
 from llmproxy.calls import Call
 from llmproxy.config import Config
 from llmproxy.errors import ConfigError, Problem
@@ -39,6 +40,7 @@ class Budgets(Listener):
         self.may_be_granted = False
         self.asked = asyncio.Event()
         self.on_reached: list[OnReached] = []
+        self.administration: Callable[[], Awaitable[Any]] = _no_store  # makes and changes budgets
         self._in_config: list[Budget] = []
         self._made: list[Budget] = []  # at run time
         self._open: dict[int, tuple[CallRecord, list[Reserved]]] = {}
@@ -158,3 +160,10 @@ class Budgets(Listener):
         """Return how all budgets are now."""
         now = time()
         return [account.status(now) for account in self.accounts]
+
+
+async def _no_store() -> Any:
+    raise StoreUnavailable(
+        "Budgets are kept in a database, and this proxy has none (database_url: off). Name one, or "
+        "add general_settings.budgets."
+    )

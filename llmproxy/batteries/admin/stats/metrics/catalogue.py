@@ -11,6 +11,7 @@ from collections.abc import Callable
 from math import inf
 
 from llmproxy.batteries.admin.stats.levels import LimitView
+from llmproxy.batteries.admin.stats.metrics.budgets import BUDGETS
 from llmproxy.batteries.admin.stats.metrics.servers import SERVERS
 from llmproxy.batteries.admin.stats.metrics.subjects import (
     ATTEMPTS,
@@ -155,6 +156,7 @@ SECTIONS = {
             "kind",
         ),
     ),
+    "Budgets": BUDGETS,
     "Attempts": (
         ATTEMPTS.counter(
             "llmproxy_attempts_total",

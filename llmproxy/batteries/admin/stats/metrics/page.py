@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -22,14 +22,17 @@ from llmproxy.batteries.admin.stats.metrics.subjects import MetricSpec, Scrape, 
 from llmproxy.batteries.admin.stats.state import ProxyView
 from llmproxy.batteries.telemetry.counters import Histogram
 
+if TYPE_CHECKING:
+    from llmproxy.batteries.budgets import BudgetStatus
+
 # Prometheus' classic text format, which every scraper reads.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def metrics_text(state: ProxyView, stats: Stats) -> bytes:
+def metrics_text(state: ProxyView, stats: Stats, budgets: Sequence[BudgetStatus] = ()) -> bytes:
     """Return all metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(MetricsPage(Scrape(state, stats)))
+    registry.register(MetricsPage(Scrape(state, stats, budgets)))
     return generate_latest(registry)
 
 

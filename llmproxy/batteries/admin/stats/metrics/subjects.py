@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from llmproxy.batteries.admin.stats.collector import CacheGauges, Stats
 from llmproxy.batteries.admin.stats.state import EndpointView, GroupView, ProxyView, StoreView
@@ -21,10 +21,14 @@ from llmproxy.batteries.telemetry.counters import (
     Histogram,
 )
 
+if TYPE_CHECKING:
+    from llmproxy.batteries.budgets import BudgetStatus
+
 T = TypeVar("T")
 Kind = Literal["counter", "gauge", "histogram"]
 # One sample; or several, by the values of the metric's own labels; None = no sample.
 Value = float | Histogram | Mapping[str, float] | Mapping[tuple[str, str], float] | None
+MAX_BUDGETS = 200  # that have series
 
 
 class Scrape(NamedTuple):
@@ -32,6 +36,7 @@ class Scrape(NamedTuple):
 
     state: ProxyView
     stats: Stats
+    budgets: Sequence[BudgetStatus] = ()
 
 
 class MetricSpec(NamedTuple):
@@ -117,6 +122,18 @@ def _store(scrape: Scrape) -> Iterator[tuple[tuple[str, ...], CacheStore]]:
         yield (), CacheStore(view.store, counters, scrape.stats.gauges.cache)
 
 
+def _budgets(scrape: Scrape) -> Iterator[tuple[tuple[str, ...], BudgetStatus]]:
+    """Yield the budgets, the fullest first; others are in `/admin/budgets`."""
+    fullest = sorted(scrape.budgets, key=lambda status: -status.used / status.budget.amount)
+    seen = set()
+    for status in fullest[:MAX_BUDGETS]:
+        budget = status.budget
+        labels = (str(budget.kind), budget.subject, str(budget.unit), str(budget.per))
+        if labels not in seen:  # of two alike, the fuller
+            seen.add(labels)
+            yield labels, status
+
+
 PROXY: Subject[ProxyView] = Subject((), lambda scrape: [((), scrape.state)])
 GROUP: Subject[GroupCalls] = Subject(("group",), _group_calls)
 GROUP_NOW: Subject[GroupView] = Subject(
@@ -128,6 +145,7 @@ CALLER: Subject[CallerCounters] = Subject(
         ((name,), found) for name, found in scrape.stats.counters.calls.callers.items()
     ],
 )
+BUDGET: Subject[BudgetStatus] = Subject(("kind", "subject", "unit", "per"), _budgets)
 ATTEMPTS: Subject[EndpointCounters] = Subject(("group", "endpoint"), _attempts)
 ENDPOINT: Subject[EndpointView] = Subject(("group", "endpoint"), _endpoints)
 CACHE: Subject[CacheCounters] = Subject((), lambda scrape: [((), scrape.stats.counters.cache)])

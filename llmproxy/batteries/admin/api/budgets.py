@@ -1,0 +1,99 @@
+"""`/admin/budgets`: what each budget has left, and those that are made while the proxy runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, HTTPException, Query
+
+from llmproxy.batteries.budgets import (
+    BudgetError,
+    Budgets,
+    BudgetStatus,
+    NoSuchBudgetError,
+    amount_in_words,
+)
+from llmproxy.batteries.store import StoreUnavailable
+
+View = dict[str, Any]
+Order = Annotated[dict[str, Any], Body()]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Cursor = Annotated[str | None, Query(description="`next` of the page before")]
+
+
+@contextmanager
+def _refusals(id: str = "") -> Iterator[None]:
+    try:
+        yield
+    except BudgetError as error:
+        raise HTTPException(422, str(error)) from error
+    except NoSuchBudgetError as error:
+        found = f"There is no budget {id!r} that was made at run time."
+        raise HTTPException(404, f"{found} Those of the config are changed there.") from error
+    except StoreUnavailable as error:
+        raise HTTPException(503, f"Nothing was changed: {error}") from error
+
+
+def budget_routes(budgets: Budgets) -> APIRouter:
+    """Return the routes of `/admin/budgets`."""
+    router = APIRouter(prefix="/budgets")
+
+    @router.get("")
+    async def list_budgets(limit: Limit = 100, cursor: Cursor = None) -> View:
+        """Return a page of budgets with what is used and left, in the order of their ids."""
+        every = sorted(budgets.statuses(), key=lambda status: status.budget.id)
+        later = [status for status in every if cursor is None or status.budget.id > cursor]
+        page = later[:limit]
+        following = page[-1].budget.id if len(later) > limit else None
+        return {"budgets": [budget_view(status) for status in page], "next": following}
+
+    @router.post("", status_code=201)
+    async def create_budget(order: Order) -> View:
+        """Make a budget: `{"for": {"team": "search"}, "usd": "200", "per": "month"}`."""
+        with _refusals():
+            return _found(budgets, await (await budgets.administration()).create(order))
+
+    @router.patch("/{id}")
+    async def change_budget(id: str, order: Order) -> View:
+        """Change what the order names. What was spent stays spent."""
+        with _refusals(id):
+            await (await budgets.administration()).change(id, order)
+            return _found(budgets, id)
+
+    @router.delete("/{id}", status_code=204)
+    async def delete_budget(id: str) -> None:
+        """Delete a budget."""
+        with _refusals(id):
+            await (await budgets.administration()).delete(id)
+
+    return router
+
+
+def _found(budgets: Budgets, id: str) -> View:
+    return next(
+        (budget_view(status) for status in budgets.statuses() if status.budget.id == id), {"id": id}
+    )
+
+
+def budget_view(status: BudgetStatus) -> View:
+    """Return a budget as the API shows it: money in dollars, as decimal strings."""
+    budget = status.budget
+
+    def amount(value: int) -> str:
+        return amount_in_words(budget.unit, value)
+
+    state = "used_up" if not status.left else "ok"
+    if state == "ok" and status.used >= min(budget.notify_at, default=inf) * budget.amount:
+        state = "near"
+    return {
+        **{"id": budget.id, "for": {budget.kind: budget.subject}, "unit": budget.unit},
+        **{"amount": amount(budget.amount), "per": budget.per, "time_zone": budget.time_zone},
+        **{"hard": budget.hard, "notify_at": list(budget.notify_at)},
+        **{"source": "config" if budget.in_config else "store", "state": state},
+        **{"used": amount(status.used), "reserved": amount(status.reserved)},
+        **{"left": amount(status.left), "starts_at": status.starts_at},
+        "resets_at": None if status.resets_at == inf else status.resets_at,
+    }
