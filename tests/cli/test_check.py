@@ -114,6 +114,7 @@ async def test_the_example_is_still_good_with_all_that_it_only_mentions(tmp_path
         ("    # fallbacks: ", "    fallbacks: "),
         ("  # redis_url: ", "  redis_url: "),
         ("  # callers:", "  callers:"),
+        ("  # teams:", "  teams:"),
         ("  # - model_group: openai/*", "  - model_group: openai/*"),
         ("  #   ", "    "),
     ]:

@@ -1,13 +1,18 @@
 """Keys that instances share: made, changed and blocked on one, known on the others."""
 
+import asyncio
 from time import time
 
 import pytest
+from sqlalchemy import insert
 
-from llmproxy.batteries.keys import OrderError
+from llmproxy.batteries.keys import Keys, OrderError
+from llmproxy.batteries.keys.key import digest_of, new_secret
+from llmproxy.batteries.store.tables import keys as table
+from llmproxy.batteries.store.tables import versions
 from tests.support.keys import DATABASES, key_instance
 from tests.support.run import bounded
-from tests.support.store import database_url
+from tests.support.store import database_url, open_database
 
 SEARCH = {"name": "nightly", "team": "search", "models": ["gpt-4.1*"], "rpm": 60}
 
@@ -203,3 +208,31 @@ async def test_what_changed_while_an_instance_was_away_is_read_at_its_start(tmp_
     async with key_instance(url) as here:
         await here.until(one, "invalid_api_key")
         assert [here.answers(secret) for secret in (two, three)] == ["two", "three"]
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+@bounded()
+async def test_ten_thousand_keys_are_known_after_a_start(kind, tmp_path):
+    secrets = [new_secret() for _ in range(10_000)]
+    rows = [
+        {
+            **{"id": f"key_{number}", "name": f"job-{number}", "prefix": "", "version": 1},
+            **{"digest": digest_of(secret.encode()).hex(), "created_at": 1.0, "changed_at": 1.0},
+        }
+        for number, secret in enumerate(secrets)
+    ]
+
+    async def fill(on):
+        await on.execute(insert(table), rows)
+        await on.execute(insert(versions).values(name="keys", version=1))
+
+    async with open_database(kind, tmp_path) as database:
+        await database.change(fill)
+        keys = Keys()
+        async with keys.open(database):
+            while keys.known.read_at is None:
+                await asyncio.sleep(0.01)
+            assert keys.known.table.count == 10_000
+            for number in (0, 4_999, 9_999):
+                found = keys.known.identity_of(secrets[number].encode())
+                assert found.name == f"job-{number}"

@@ -13,6 +13,7 @@ from tests.support.process import command
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.store import database_url
+from tests.support.valkey import valkey
 from tests.support.vendor import always, chat, http, scripted
 
 ADMIN = "sk-admin-0123456789"
@@ -124,6 +125,28 @@ async def test_the_keys_of_a_team_share_its_limit_and_each_has_its_own(tmp_path)
         assert [await status_of(proxy, two) for _ in range(2)] == [200, 429]
         refused = await ask(proxy.port, body=CHAT, headers=bearer(two))
         assert "for team 'search' on requests per min" in refused.error["message"]
+
+
+@bounded()
+async def test_a_limit_made_at_run_time_is_one_limit_for_all_instances(tmp_path):
+    async with (
+        valkey(tmp_path) as server,
+        proxies(2, tmp_path, redis_url=server.url) as (here, there),
+    ):
+        key = (await order(here, "/keys", {"rpm": 6}))["key"]
+        await until(there, key, 200)
+        statuses = [await status_of(proxy, key) for _ in range(6) for proxy in (here, there)]
+        assert statuses.count(200) <= 5
+        assert set(statuses) == {200, 429}
+
+
+@bounded()
+async def test_a_budget_given_with_a_key_holds_for_it(tmp_path):
+    async with proxies(1, tmp_path) as (proxy,):
+        made = await order(proxy, "/keys", {"budget": "1 tokens/day"})
+        await until(proxy, made["key"], 429)
+        refused = await ask(proxy.port, body=CHAT, headers=bearer(made["key"]))
+        assert refused.error["code"] == "budget_exceeded"
 
 
 @bounded()
