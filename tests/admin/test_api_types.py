@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.batteries.admin.stats import history, levels, state, status, summary, traces
+from llmproxy.batteries.admin.stats import database, history, levels, state, status, summary, traces
 
 TEXT = Path("tools/js/api.d.ts").read_text(encoding="utf-8")
 INTERFACES = dict(re.findall(r"interface (\w+) \{\n(.*?)\n\}", TEXT, re.DOTALL))
 MODELS = {
     model.__name__: model
     for model in (
+        database.DatabaseView,
         history.HistoryPoint,
         levels.LimitView,
         levels.LimitsView,

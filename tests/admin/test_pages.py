@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from llmproxy.batteries.admin.pages import FOLDER
+from llmproxy.batteries.admin.pages import FOLDER, NAMES
 from tests.support.client import ask
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
@@ -25,7 +25,7 @@ async def test_the_page_and_each_of_its_files_is_served_with_its_type_and_a_stri
         page = await got(proxy, "/dashboard")
         assert page.header("content-type") == "text/html; charset=utf-8"
         named = set(re.findall(r'(?:src|href)="dashboard/([\w.]+)"', page.body.decode()))
-        assert named <= set(SENT)
+        assert named <= {*SENT, *NAMES}
         for name in SENT:
             file = await got(proxy, f"/dashboard/{name}")
             assert file.status == 200
@@ -37,6 +37,18 @@ async def test_the_page_and_each_of_its_files_is_served_with_its_type_and_a_stri
                 assert answer.header("x-content-type-options") == "nosniff"
                 assert answer.header("referrer-policy") == "no-referrer"
                 assert answer.header("cache-control") == "no-cache"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@bounded()
+async def test_a_page_with_an_address_of_its_own_finds_the_files_of_the_dashboard(name):
+    async with serve_proxy(config_for(NOWHERE)) as proxy:
+        page = await got(proxy, f"/dashboard/{name}")
+        assert page.header("content-type") == "text/html; charset=utf-8"
+        assert page.header("content-security-policy").startswith(POLICY)
+        named = set(re.findall(r'(?:src|href)="([^"]+)"', page.body.decode()))
+        assert {one for one in named if not one.startswith("../dashboard")} == set()
+        assert "../dashboard/app.js" in named
 
 
 @bounded()

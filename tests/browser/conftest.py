@@ -95,7 +95,7 @@ def visit(browser, fake, world):
         watch(page, wrong, root or fake.state.root, expected)
         page.goto(f"{root or fake.state.root}/dashboard{at}")
         page.wait_for_function(
-            "selector => document.querySelector(selector)?.offsetParent !== null", arg=ready
+            "selector => Boolean(document.querySelector(selector)?.offsetParent)", arg=ready
         )
         return page
 

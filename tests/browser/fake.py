@@ -9,6 +9,8 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
 from llmproxy.batteries.admin.pages import dashboard_routes
+from tests.browser.fake_keys import add_key_actions, add_keys, add_teams
+from tests.browser.fake_spend import add_spend
 from tests.browser.world import World
 
 EVENT_EVERY_S = 0.25  # four times as fast as the real one, so that tests need not wait
@@ -51,6 +53,10 @@ def make_fake():
 
     add_session(app)
     add_views(app)
+    add_keys(app)
+    add_key_actions(app)
+    add_teams(app)
+    add_spend(app)
     add_actions(app)
     return app
 

@@ -1,15 +1,11 @@
 """The page works with a keyboard, a screen reader, a phone, and in both themes."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from tests.browser.reading import COVERED, violations
+
 FOCUSABLE = "a[href], button, input, select, [tabindex='0']"
-# axe-core cannot determine the background of texts in a chart, nor that a single digit is a text.
-# They have the same colours as the texts beside them.
-UNJUDGED = ["contains an image node", "too short to determine"]
-# Nor does it see that dialogs and messages lie above the rest.
-COVERED = [*UNJUDGED, "partially overlaps other elements"]
 # Where the focus is, and whether it is visible.
 FOCUS = """() => {
   const it = document.activeElement, style = getComputedStyle(it);
@@ -23,19 +19,6 @@ FOCUS = """() => {
     there: box.bottom > 0 && box.top < innerHeight,
   };
 }"""
-
-
-def violations(page, within="html", unjudged=UNJUDGED):
-    """Return the violations that axe-core finds, and the contrasts that it cannot judge."""
-    options = {"resultTypes": ["violations", "incomplete"]}
-    found = Axe().run(page, context=within, options=options).response
-    unsure = [rule for rule in found["incomplete"] if rule["id"] == "color-contrast"]
-    return [
-        (rule["id"], node["target"], node["failureSummary"])
-        for rule in [*found["violations"], *unsure]
-        for node in rule["nodes"]
-        if not any(words in node["failureSummary"] for words in unjudged)
-    ]
 
 
 @pytest.fixture(params=["light", "dark", "phone"])

@@ -8,6 +8,8 @@ import random
 from dataclasses import dataclass, field
 from time import time
 
+from tests.browser.fake_keys import Keys
+from tests.browser.fake_spend import Spend
 from tests.browser.made_up import point_at, recent, trace
 
 STARTED_AGO_S = 200_000
@@ -65,6 +67,8 @@ class World:
     cleared: set = field(default_factory=set)
     calls: list = field(default_factory=list)  # newest first
     done: list = field(default_factory=list)
+    keys: Keys = field(default_factory=Keys)
+    spend: Spend = field(default_factory=Spend)
 
     def __post_init__(self):
         self.began_at = time()

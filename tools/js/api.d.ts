@@ -105,6 +105,16 @@ interface CacheView {
   store: StoreView | null;
 }
 
+interface DatabaseView {
+  address: string;
+  connected: boolean | null;
+  why: string | null;
+  since: number;
+  queued: number;
+  spooled: number;
+  lost: number;
+}
+
 interface LostView {
   access_log: number;
   call_file: number;
@@ -123,6 +133,7 @@ interface ProxyView {
   totals: TotalStats;
   groups: GroupView[];
   cache: CacheView | null;
+  database: DatabaseView | null;
   lost: LostView;
 }
 

@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from llmproxy.protocols import ASGIApp, Message, Receive, Scope, Send
 
 PAGE = "page.html"
+NAMES = ("spend", "keys")  # its pages beside the overview, /dashboard/NAME
 FOLDER = Path(__file__).with_name("dashboard")
 HEADERS = {
     "cache-control": "no-cache",  # browsers revalidate, so an upgrade shows at once
@@ -68,6 +69,8 @@ class DashboardFiles(StaticFiles):
 def dashboard_routes() -> APIRouter:
     """Return the routes of `/dashboard` and its files."""
     files = DashboardFiles(directory=FOLDER)
+    text = (FOLDER / PAGE).read_text(encoding="utf-8")
+    below = text.replace('="dashboard', '="../dashboard')  # for addresses one level deeper
     router = APIRouter(include_in_schema=False)
 
     @router.get("/dashboard")
@@ -76,6 +79,8 @@ def dashboard_routes() -> APIRouter:
 
     @router.get("/dashboard/{name}")
     async def file(name: str, request: Request) -> Response:
+        if name in NAMES:
+            return Response(below, media_type="text/html", headers=HEADERS)
         if name == PAGE:  # its relative links work only at /dashboard
             raise HTTPException(404)
         return await files.get_response(name, request.scope)

@@ -1,4 +1,10 @@
-// Requests to the admin API. Paths are relative to /dashboard, so both may be behind a path prefix.
+// Requests to the admin API. Its paths are relative to the proxy's, which may be behind a path prefix.
+
+/** The address of the proxy, found beside this file. */
+const ROOT = new URL("..", import.meta.url);
+
+/** Returns the address of a path of the proxy, such as admin/state. */
+export const addressOf = (path) => new URL(path, ROOT).href;
 
 /** An error response of the proxy; status 0: it did not answer. */
 export class Refused extends Error {
@@ -17,6 +23,7 @@ export function onSignedOut(callback) {
 
 export const get = (path) => request("GET", path);
 export const post = (path, body) => request("POST", path, body);
+export const patch = (path, body) => request("PATCH", path, body);
 export const remove = (path) => request("DELETE", path);
 
 /** Signs in. Throws Refused like the others, but a wrong key does not count as an ended session. */
@@ -31,7 +38,7 @@ async function request(method, path, body, { signedOut = true } = {}) {
 
 async function send(method, path, body) {
   try {
-    return await fetch(path, {
+    return await fetch(addressOf(path), {
       method,
       headers: body === undefined ? {} : { "content-type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),

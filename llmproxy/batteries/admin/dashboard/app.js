@@ -1,21 +1,25 @@
 // The entry point: checks the session, shows the board, and passes events to its parts.
 
 import { purge, reload } from "./actions.js";
+import { pageAddress, pageName } from "./address.js";
 import { get, login, onSignedOut, post } from "./api.js";
 import { themeSwitch } from "./appearance.js";
 import { callsList } from "./calls.js";
 import { charts } from "./charts.js";
 import { closeAll } from "./dialog.js";
-import { byId, inputById, setText } from "./dom.js";
+import { byId, h, inputById, setText } from "./dom.js";
 import { endpointGroups } from "./endpoints.js";
 import { stats } from "./stats.js";
 import { clock, duration } from "./format.js";
 import { listen } from "./live.js";
+import { keysPage } from "./keys_page.js";
+import { spendPage } from "./spend_page.js";
 import { statusLine } from "./status.js";
 import { toast } from "./toast.js";
 import { traces } from "./trace.js";
 
 const AGAIN_AFTER_MS = 2_000;
+const PAGES = { keys: ["Keys", keysPage], spend: ["Spend", spendPage] };
 
 let state = null; // the latest one
 let stateAt = 0; // when it arrived, in seconds of performance.now()
@@ -41,7 +45,25 @@ async function begin() {
     return;
   }
   if (!session.signed_in) askForKey();
+  else open();
+}
+
+function open() {
+  byId("gate").hidden = true;
+  byId("pages").hidden = false;
+  byId("logout").hidden = !session.protected;
+  if (pageName() in PAGES) openPage(pageName());
   else openBoard();
+}
+
+/** Opens a page other than the overview. It reads what it shows once, not each second. */
+function openPage(name) {
+  const [title, make] = PAGES[name];
+  const place = h("section", { id: name });
+  byId("page").replaceChildren(place);
+  byId("page").hidden = false;
+  document.title = `${title} · LLMProxy`;
+  const page = make(place, pageAddress(() => page.follow()));
 }
 
 function askForKey() {
@@ -64,13 +86,11 @@ function close() {
   end?.();
   end = null;
   closeAll();
-  for (const id of ["board", "link", "purge", "reload", "logout"]) byId(id).hidden = true;
+  for (const id of ["board", "page", "pages", "link", "purge", "reload", "logout"]) byId(id).hidden = true;
 }
 
 function openBoard() {
   if (end) return;
-  byId("gate").hidden = true;
-  byId("logout").hidden = !session.protected;
   end = listen(
     { state: onState, calls: onCalls, point: board.point, connected: showLink },
     checkAccess,
@@ -154,7 +174,7 @@ byId("login").addEventListener("submit", async (event) => {
   inputById("key").value = "";
   byId("key").removeAttribute("aria-invalid");
   session.signed_in = true;
-  openBoard();
+  open();
 });
 byId("logout").addEventListener("click", async () => {
   try {
@@ -172,6 +192,8 @@ onSignedOut(() => {
   askForKey();
 });
 themeSwitch(byId("theme"));
+for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("#pages a")))
+  if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
 setInterval(() => {
   if (!state || !end) return;
   if (!connected) return tickLost(true);

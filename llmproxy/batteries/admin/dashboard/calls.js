@@ -1,7 +1,7 @@
 // The latest calls, newest first. While the pointer or the keyboard focus is on the list it is paused,
 // and new calls are only counted.
 
-import { get } from "./api.js";
+import { addressOf, get } from "./api.js";
 import { callRow, isNotable } from "./call_row.js";
 import { byId, h, inputById, setText } from "./dom.js";
 import { plural } from "./format.js";
@@ -136,7 +136,7 @@ function drawEmpty(place, group) {
     place.replaceChildren(h("p", {}, "No matching calls among the latest ones."));
     return;
   }
-  const example = `curl ${new URL("v1/chat/completions", location.href)} -H 'content-type: application/json' \\\n  -d '{"model": "${group ?? "gpt-4.1"}", "messages": [{"role": "user", "content": "Hello!"}]}'`;
+  const example = `curl ${addressOf("v1/chat/completions")} -H 'content-type: application/json' \\\n  -d '{"model": "${group ?? "gpt-4.1"}", "messages": [{"role": "user", "content": "Hello!"}]}'`;
   place.replaceChildren(
     h("p", {}, "No calls yet. Try:"),
     h("pre", { tabindex: "0", "aria-label": "An example call" }, example),

@@ -74,11 +74,22 @@ export function confirmAction({
   open(dialog);
 }
 
-/** Opens a dialog, and removes it when it is closed; a click beside it closes it. */
-export function open(dialog) {
-  const before = /** @type {HTMLElement | null} */ (document.activeElement);
+// What had the focus before a dialog, which gets it back.
+const openers = new WeakMap();
+
+/** A dialog that follows another one was opened by what opened the first. */
+function opener() {
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+  return openers.get(focused?.closest("dialog") ?? document) ?? focused;
+}
+
+/** Opens a dialog, and removes it when it is closed; a click beside it closes it, unless what was typed
+ * would be lost (`beside: false`). */
+export function open(dialog, { beside = true } = {}) {
+  const before = opener();
+  openers.set(dialog, before);
   dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) dialog.close();
+    if (beside && event.target === dialog) dialog.close();
   });
   dialog.addEventListener("close", () => {
     dialog.remove();

@@ -3,6 +3,8 @@
 // The browser reconnects by itself after a broken connection, but not after an error status (the
 // session has ended, or a proxy in front answers 503): then `refused` decides whether to retry.
 
+import { addressOf } from "./api.js";
+
 const STALE_AFTER_MS = 4_000; // a state comes each second
 const AGAIN_AFTER_MS = 2_000;
 
@@ -22,7 +24,7 @@ export function listen(handlers, refused) {
   };
 
   const open = () => {
-    source = new EventSource("admin/events");
+    source = new EventSource(addressOf("admin/events"));
     for (const name of ["state", "calls", "point"]) {
       source.addEventListener(name, (event) => {
         receivedAt = performance.now();

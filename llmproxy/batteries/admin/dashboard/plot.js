@@ -77,7 +77,18 @@ function columnAxis(times, x, bottom, band, name) {
   return times.flatMap((at, index) =>
     (times.length - 1 - index) % step || x(index) < LEFT + LABEL / 3
       ? []
-      : [s("text", { class: "tick", x: x(index), y: bottom + 15, "text-anchor": "middle" }, name(at))],
+      : [
+          s(
+            "text",
+            {
+              class: "tick",
+              x: index === times.length - 1 ? x(index) + band / 2 : x(index),
+              y: bottom + 15,
+              "text-anchor": index === times.length - 1 ? "end" : "middle",
+            },
+            name(at),
+          ),
+        ],
   );
 }
 

@@ -1,0 +1,131 @@
+// The keys: searched, filtered and paged by the proxy, so that ten thousand are no burden.
+
+import { get } from "./api.js";
+import { budgetBar } from "./budget_bar.js";
+import { addUse } from "./budget_use.js";
+import { dataTable, emptyState, redraw } from "./data_table.js";
+import { h, setText } from "./dom.js";
+import { count } from "./format.js";
+import { createKey } from "./key_forms.js";
+import { showKey, stateChip, when } from "./key_panel.js";
+import { money } from "./money.js";
+
+const LIMIT = 50;
+
+/** Fills `place` with the keys that the address names. `page`: what the page offers to its parts.
+ * @param {HTMLElement} place
+ * @param {KeysPage} page */
+export function keysList(place, page) {
+  const note = h("p", { class: "soft", role: "status" });
+  const found = h("div");
+  const more = h("button", { type: "button", hidden: true }, "Show more");
+  place.replaceChildren(found, h("div", { class: "foot" }, note, more));
+  /** @type {KeyView[]} */
+  let keys = [];
+  let next = null;
+  let total = 0;
+  let asked = 0;
+
+  const read = async (cursor) => {
+    const mine = (asked += 1);
+    const query = new URLSearchParams({ limit: String(LIMIT) });
+    for (const name of ["search", "team", "state"]) {
+      const value = page.read(name);
+      if (value) query.set(name, value);
+    }
+    if (cursor) query.set("cursor", cursor);
+    const answer = await get(`admin/keys?${query}`);
+    await addUse(answer.keys);
+    if (mine !== asked) return;
+    keys = cursor ? [...keys, ...answer.keys] : answer.keys;
+    [next, total] = [answer.next, answer.total];
+    draw();
+  };
+  const draw = () => {
+    redraw(found, keys.length ? tableOf(keys, page) : nothing(page));
+    more.hidden = next === null;
+    setText(note, keys.length ? `${count(keys.length)} of ${count(total)} ${total === 1 ? "key" : "keys"}` : "");
+  };
+  const load = (cursor = null) =>
+    read(cursor).catch((refused) => {
+      found.replaceChildren(page.trouble(refused));
+      more.hidden = true;
+      setText(note, "");
+    });
+  more.addEventListener("click", async () => {
+    const from = keys.length;
+    await load(next);
+    // The button moves down or goes: the focus follows to the first new row.
+    found.querySelectorAll("tbody tr")[from]?.querySelector("a")?.focus();
+  });
+  return { load, open: (id) => openKey(id, keys, page) };
+}
+
+/** Opens the key of the address.
+ * @param {string} id
+ * @param {KeyView[]} known
+ * @param {KeysPage} page */
+async function openKey(id, known, page) {
+  const { mayChange, changed } = page;
+  const closed = () => page.go({ key: "" });
+  try {
+    const key = known.find((one) => one.id === id) ?? (await get(`admin/keys/${encodeURIComponent(id)}`));
+    showKey(key, { mayChange: mayChange(), changed, closed });
+  } catch (refused) {
+    page.failed(refused);
+    closed();
+  }
+}
+
+/** @param {KeyView[]} keys
+ * @param {KeysPage} page */
+function tableOf(keys, page) {
+  return dataTable({
+    caption: "Keys. The name of a key opens it.",
+    rows: keys,
+    tone: (key) => (key.state === "active" ? "" : "off"),
+    columns: [
+      { name: "Name", kind: "lead", cell: (key) => nameOf(key, page) },
+      { name: "Team", cell: (key) => teamLink(key.team, page) },
+      { name: "Owner", kind: "wide", cell: (key) => h("span", { dir: "auto" }, key.owner ?? "–") },
+      { name: "State", cell: (key) => stateChip(key.state) },
+      { name: "Spent", kind: "number", cell: (key) => money(key.spent_usd) },
+      { name: "Left", cell: leftOf },
+      { name: "Last used", cell: (key) => (key.last_used_at ? when(key.last_used_at) : key.source === "config" ? "–" : "never") },
+      { name: "Expires", kind: "wide", cell: (key) => when(key.expires_at) ?? (key.source === "config" ? "–" : "never") },
+    ],
+  });
+}
+
+/** @param {KeyView} key
+ * @param {KeysPage} page */
+function nameOf(key, page) {
+  const link = page.link({ key: key.id }, key.name);
+  link.setAttribute("dir", "auto");
+  const about = key.source === "config" ? "from the config" : `${key.prefix}…`;
+  return [link, h("span", { class: "soft below" }, about)];
+}
+
+function teamLink(team, page) {
+  if (!team) return "–";
+  const link = page.link({ team }, team);
+  link.setAttribute("dir", "auto");
+  return link;
+}
+
+/** @param {KeyView} key */
+function leftOf(key) {
+  if (key.budgets.length) return key.budgets.map((budget) => budgetBar(budget, `of ${key.name}`));
+  return h("span", { class: "soft" }, "no budget");
+}
+
+/** @param {KeysPage} page */
+function nothing(page) {
+  if (["search", "team", "state"].some((name) => page.read(name)))
+    return emptyState("No key matches.", page.button({ search: "", team: "", state: "" }, "Show all keys"));
+  const steps = "A key names who calls: its spend, its limits and its budget are counted apart.";
+  if (!page.mayChange()) return emptyState("There are no keys yet.", steps, "An admin can create them.");
+  const make = h("button", { type: "button", class: "primary" }, "Create the first key");
+  make.addEventListener("click", () => createKey(page.changed));
+  return emptyState("There are no keys yet.", steps, h("div", {}, make));
+}
