@@ -17,8 +17,9 @@ MAX_CANDIDATES = 16  # `"usage"` keys to look at in a stream's tail
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens as the endpoint counted them.
 
-    `cached_tokens` were read from the vendor's prompt cache and `cache_write_tokens` written to it;
-    both are part of the input. `reasoning_tokens` are part of the output, audio tokens of either.
+    `cached_tokens` were read from the vendor's prompt cache and `cache_write_tokens` written to it,
+    `cache_hour_tokens` of these for an hour; all are part of the input. `reasoning_tokens` are part
+    of the output, audio tokens of either.
     `estimated`: the endpoint did not say.
     """
 
@@ -30,6 +31,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
     estimated: bool = False
+    cache_hour_tokens: int = 0
 
 
 def usage_of(body: bytes) -> Usage | None:
@@ -78,26 +80,32 @@ class _Details(msgspec.Struct, gc=False):
     cache_write_tokens: Tokens | None = None  # OpenRouter
     audio_tokens: Tokens | None = None
     reasoning_tokens: Tokens | None = None
+    ephemeral_1h_input_tokens: Tokens | None = None  # Anthropic
 
 
 _NOTHING = _Details()
 
 
-class Counts(msgspec.Struct, gc=False):
+class _CacheCounts(msgspec.Struct, gc=False):
+    cache_read_input_tokens: Tokens | None = None
+    cache_creation_input_tokens: Tokens | None = None
+    cache_creation: _Details | None = None
+    prompt_cache_hit_tokens: Tokens | None = None  # DeepSeek
+    cached_tokens: Tokens | None = None  # Moonshot
+
+
+class Counts(_CacheCounts, gc=False):
     """A usage object under the names of any dialect."""
 
     prompt_tokens: Tokens | None = None
     completion_tokens: Tokens | None = None
+    total_tokens: Tokens | None = None
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     input_tokens: Tokens | None = None
     output_tokens: Tokens | None = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
-    cache_read_input_tokens: Tokens | None = None
-    cache_creation_input_tokens: Tokens | None = None
-    prompt_cache_hit_tokens: Tokens | None = None  # DeepSeek
-    cached_tokens: Tokens | None = None  # Moonshot
 
     def usage(self) -> Usage | None:
         """Return the usage of a whole answer."""
@@ -115,6 +123,7 @@ class Counts(msgspec.Struct, gc=False):
             self.cache_creation_input_tokens or read.cache_write_tokens or 0,
             written.reasoning_tokens or 0,
             *(read.audio_tokens or 0, written.audio_tokens or 0),
+            cache_hour_tokens=(self.cache_creation or _NOTHING).ephemeral_1h_input_tokens or 0,
         )
 
     def input(self) -> int | None:
@@ -127,16 +136,16 @@ class Counts(msgspec.Struct, gc=False):
         return self.input_tokens + cache
 
     def output(self) -> int | None:
-        """Return the output tokens."""
+        """Return the output tokens. Gemini and xAI count reasoning in the total only."""
+        if self.output_tokens is None and self.prompt_tokens and self.total_tokens:
+            return max(self.completion_tokens or 0, self.total_tokens - self.prompt_tokens)
         return self.completion_tokens if self.output_tokens is None else self.output_tokens
 
     def cached(self) -> int:
         """Return the input tokens that came from the vendor's prompt cache."""
-        details = self.prompt_tokens_details or self.input_tokens_details
-        if details is not None and details.cached_tokens is not None:
-            return details.cached_tokens
-        found = self.cache_read_input_tokens or self.prompt_cache_hit_tokens or self.cached_tokens
-        return found or 0
+        read = self.prompt_tokens_details or self.input_tokens_details or _NOTHING
+        apart = self.cache_read_input_tokens or self.prompt_cache_hit_tokens or self.cached_tokens
+        return read.cached_tokens or apart or 0
 
 
 class _Answer(msgspec.Struct, gc=False):

@@ -76,7 +76,7 @@ def test_without_the_extra_no_price_is_known_and_the_reason_names_the_remedy(tmp
         "print(list_price('openai', 'gpt-4.1'))",
         tmp_path,
     )
-    assert result.stdout == "the list of prices is missing (pip install 'llmproxy[prices]')\n"
+    assert result.stdout == "the list of prices is missing (pip install genai-prices)\n"
 
 
 def test_the_list_is_imported_with_the_first_price():

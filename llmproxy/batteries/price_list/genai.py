@@ -1,4 +1,4 @@
-"""List prices of models from the `genai-prices` package (the extra `llmproxy[prices]`).
+"""List prices of models from the `genai-prices` package.
 
 The package contains its list and is used for nothing else: it never goes to the network by itself,
 and the part of it that could is not used. It is imported with the first price that is asked for.
@@ -46,9 +46,9 @@ def list_price(provider: str, model: str) -> Price | str:
     if listed is None:
         return "there are no list prices of that provider"
     try:
-        from genai_prices import Usage, calc_price  # noqa: PLC0415 - an extra, and slow to import
+        from genai_prices import Usage, calc_price  # noqa: PLC0415 - slow to import
     except ImportError:
-        return "the list of prices is missing (pip install 'llmproxy[prices]')"
+        return "the list of prices is missing (pip install genai-prices)"
     if provider == "vertex":
         model = model.removeprefix("google/")  # the list has the names of Google's own API
     try:

@@ -9,6 +9,8 @@ from llmproxy.config import Price
 from llmproxy.operations import Usage
 
 NANO = 1_000_000_000
+# Anthropic: what is kept for an hour costs twice the input, for five minutes 1.25 times.
+HOUR_FACTOR = 2.0
 NANO_PER_TOKEN = NANO / 1_000_000  # of a price of one dollar per million tokens
 
 
@@ -27,7 +29,10 @@ def nano_usd(price: Price, usage: Usage) -> int:
     if usage.cache_write_tokens:
         written = min(usage.cache_write_tokens, input_tokens)
         input_tokens -= written
-        total += written * (price.input if price.cache_write is None else price.cache_write)
+        hour = min(usage.cache_hour_tokens, written) if price.cache_write is not None else 0
+        total += hour * price.input * HOUR_FACTOR
+        rate = price.input if price.cache_write is None else price.cache_write
+        total += (written - hour) * rate
     if usage.audio_input_tokens and price.audio_input is not None:
         heard = min(usage.audio_input_tokens, input_tokens)
         input_tokens -= heard
