@@ -150,6 +150,18 @@ async def test_a_budget_given_with_a_key_holds_for_it(tmp_path):
 
 
 @bounded()
+async def test_a_key_is_listed_with_what_is_left_of_its_budget(tmp_path):
+    async with proxies(1, tmp_path) as (proxy,):
+        made = await order(proxy, "/keys", {"budget": "12.50/month"})
+        async with asyncio.timeout(20):
+            while made["left_usd"] is None:
+                made = await order(proxy, f"/keys/{made['id']}", method="GET")
+        assert made["left_usd"] == "12.5"
+        (budget,) = made["budgets"]
+        assert (budget["amount"], budget["left"], budget["per"]) == ("12.5", "12.5", "month")
+
+
+@bounded()
 async def test_a_call_is_recorded_with_its_key_team_end_user_and_tags(tmp_path):
     async with proxies(1, tmp_path) as (proxy,):
         made = await order(proxy, "/keys", {"name": "n", "team": "search", "tags": ["eu"]})

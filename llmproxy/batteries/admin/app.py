@@ -14,7 +14,6 @@ from llmproxy.batteries.admin.api.calls import call_routes
 from llmproxy.batteries.admin.api.events import event_routes
 from llmproxy.batteries.admin.api.explain import explain_routes
 from llmproxy.batteries.admin.api.health import health_routes
-from llmproxy.batteries.admin.api.keys import key_routes, team_routes
 from llmproxy.batteries.admin.api.spend import spend_routes
 from llmproxy.batteries.admin.api.state import state_routes
 from llmproxy.batteries.admin.api_page import api_page_routes
@@ -27,6 +26,7 @@ from llmproxy.batteries.admin.stats.state import StateCache
 
 if TYPE_CHECKING:
     from llmproxy.batteries.budgets import Budgets
+    from llmproxy.batteries.keys import Keys
     from llmproxy.runtime import LiveConfig
 
 
@@ -79,12 +79,23 @@ def make_admin(
         event_routes(live, sampler, state_cache),
         action_routes(live, state_cache, reloader),
         cache_routes(live),
-        *(() if keys is None else (key_routes(live, keys), team_routes(live, keys))),
+        *_key_routes(live, keys, sources.budgets),
         *(() if store is None else (spend_routes(store),)),
         *_budget_routes(sources.budgets),
     ):
         app.include_router(routes, prefix="/admin", dependencies=[Depends(require_operator(live))])
     return app
+
+
+def _key_routes(
+    live: LiveConfig, keys: Keys | None, budgets: Budgets | None
+) -> tuple[APIRouter, ...]:
+    """Return the routes of keys, which show what is left of budgets, and those of teams."""
+    if keys is None:
+        return ()
+    from llmproxy.batteries.admin.api.keys import key_routes, team_routes  # noqa: PLC0415
+
+    return key_routes(live, keys, budgets), team_routes(live, keys)
 
 
 def _budget_routes(budgets: Budgets | None) -> list[APIRouter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, HTTPException, Query, Request
 
@@ -12,6 +12,9 @@ from llmproxy.batteries.keys import Keys, OrderError
 from llmproxy.batteries.store import StoreUnavailable
 from llmproxy.config import Caller, GeneralSettings, Team
 from llmproxy.runtime import LiveConfig
+
+if TYPE_CHECKING:
+    from llmproxy.batteries.budgets import Budgets, BudgetStatus
 
 View = dict[str, Any]
 Order = Annotated[dict[str, Any], Body()]
@@ -37,8 +40,8 @@ def refusals() -> Iterator[None]:
         raise HTTPException(503, f"Nothing was changed or read: {error}") from error
 
 
-def key_routes(live: LiveConfig, keys: Keys) -> APIRouter:
-    """Return the routes of `/admin/keys`."""
+def key_routes(live: LiveConfig, keys: Keys, budgets: Budgets | None) -> APIRouter:
+    """Return the routes of `/admin/keys`. `budgets`: None = not installed."""
     router = APIRouter(prefix="/keys")
 
     @router.get("")
@@ -62,7 +65,9 @@ def key_routes(live: LiveConfig, keys: Keys) -> APIRouter:
                 for caller in _settings(live).callers
                 if team in (None, caller.team) and (search or "").lower() in caller.name.lower()
             ]
-        return {**page, "keys": configured + page["keys"], "total": page["total"] + len(configured)}
+        views = configured + page["keys"]
+        _note_left(views, budgets)
+        return {**page, "keys": views, "total": page["total"] + len(configured)}
 
     @router.post("", status_code=201)
     async def create_key(order: Order, request: Request) -> View:
@@ -72,24 +77,26 @@ def key_routes(live: LiveConfig, keys: Keys) -> APIRouter:
             view, secret = await admin.create(order, by=_who(request), taken=_caller_names(live))
         return {**view, "key": secret, "notice": _notice(live)}
 
-    @router.get("/{id}")
-    async def get_key(id: str) -> View:
-        """Return a key, without the key itself."""
-        with refusals():
-            return await (await keys.keys()).key(id)
-
     @router.patch("/{id}")
     async def change_key(id: str, order: Order) -> View:
         """Change what the body names; null removes it."""
         with refusals():
             return await (await keys.keys()).change(id, order, taken=_caller_names(live))
 
-    _add_key_actions(router, keys)
+    _add_key_actions(router, keys, budgets)
     return router
 
 
-def _add_key_actions(router: APIRouter, keys: Keys) -> None:
-    """Add what is done to one key."""
+def _add_key_actions(router: APIRouter, keys: Keys, budgets: Budgets | None) -> None:
+    """Add what is done with one key."""
+
+    @router.get("/{id}")
+    async def get_key(id: str) -> View:
+        """Return a key, without the key itself."""
+        with refusals():
+            view = await (await keys.keys()).key(id)
+        _note_left([view], budgets)
+        return view
 
     @router.post("/{id}/rotate")
     async def rotate_key(id: str, order: Annotated[dict[str, Any] | None, Body()] = None) -> View:
@@ -205,6 +212,27 @@ def _refuse_configured(live: LiveConfig, name: str) -> None:
 def _notice(live: LiveConfig) -> str | None:
     settings = _settings(live)
     return None if settings.callers or settings.keys_required else OPEN
+
+
+def _note_left(views: list[View], budgets: Budgets | None) -> None:
+    """Show what is left of the budgets of keys; in dollars, of the one with the least."""
+    if budgets is None:
+        return
+    from llmproxy.batteries.admin.api.budgets import budget_view  # noqa: PLC0415 - may be missing
+    from llmproxy.batteries.budgets import Unit, amount_in_words  # noqa: PLC0415
+
+    of_keys: dict[str, list[BudgetStatus]] = {}
+    for status in budgets.statuses():
+        if status.budget.kind == "key":
+            of_keys.setdefault(status.budget.subject, []).append(status)
+    for view in views:
+        found = [*of_keys.get(view["id"], ()), *of_keys.get(view["name"], ())]
+        known = {status.budget.id: budget_view(status) for status in found}
+        made = [budget for budget in view["budgets"] if budget["id"] not in known]
+        view["budgets"] = [*known.values(), *made]  # one made just now is not known yet
+        left = [status.left for status in found if status.budget.unit == "usd"]
+        if left:
+            view["left_usd"] = amount_in_words(Unit.USD, min(left))
 
 
 def _caller_view(caller: Caller) -> View:
