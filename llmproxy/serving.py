@@ -34,6 +34,7 @@ class Batteries(RuntimeBatteries):
     """
 
     open_store: StoreOpener | None = None
+    alerts: Any = None  # `open_store` opens them, too
     telemetry: TelemetryOpener | None = None
     web_pages: WebPages | None = None
     websockets: Upgrade | None = None
@@ -49,12 +50,9 @@ class Batteries(RuntimeBatteries):
         ]
         if missing:
             raise ConfigError(missing)
-        if self.telemetry is not None:
-            self.telemetry.check(config, file=file)
-        if self.credentials is not None:
-            self.credentials.check(config, file=file)
-        if self.budgets is not None:
-            self.budgets.check(config, file=file)
+        for battery in (self.telemetry, self.credentials, self.budgets, self.alerts):
+            if battery is not None:
+                battery.check(config, file=file)
 
     def _missing_in_settings(self, config: Config, file: str) -> Iterator[Problem]:
         settings = config.general_settings
@@ -66,6 +64,7 @@ class Batteries(RuntimeBatteries):
         for key, package, battery, is_set in (
             ("callers", "callers", self.callers, settings.callers),
             ("teams", "callers", self.callers, settings.teams),
+            ("alerts", "alerts", self.alerts, settings.alerts),
             ("budgets", "budgets", self.budgets, settings.budgets),
             ("keys_required", "callers", self.callers, settings.keys_required),
             ("cache", "cache", self.caches, settings.cache),

@@ -45,6 +45,7 @@ from llmproxy.serving import Batteries, HealthCheckOpener, StoreOpener
 
 if TYPE_CHECKING:
     from llmproxy.batteries.admin import WorkerSlot
+    from llmproxy.batteries.alerts import Alerts
     from llmproxy.batteries.budgets import Budgets
     from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.reload import Reloader
@@ -65,10 +66,9 @@ def installed(
     """
     caches, telemetry, store = _caches(), _telemetry(log_to, slot), _store()
     keys, budgets = (None, None) if store is None else (_keys(), _budgets())
-    open_admin = None
-    if caches is not None and telemetry is not None:  # it reads the counters of both
-        open_admin = _opening_of_admin(slot, reloader, keys, store, budgets)
-    return Batteries(
+    alerts = None if store is None else _alerts(store, budgets)
+    open_admin = _opening_of_admin(slot, reloader, keys, store, budgets)
+    return Batteries(  # the admin application reads the counters of caches and telemetry
         caches=caches,
         connector=_connector(),
         callers=_callers(keys),
@@ -92,11 +92,12 @@ def installed(
         heartbeat=_heartbeat(),
         owners=_owners(),
         budgets=budgets,
-        open_store=None if store is None else _opening_of_store(store, keys, budgets),
+        open_store=None if store is None else _opening_of_store(store, keys, budgets, alerts),
+        alerts=alerts,
         telemetry=telemetry,
         web_pages=_web_pages(),
         websockets=_websockets(),
-        open_admin=open_admin,
+        open_admin=None if caches is None or telemetry is None else open_admin,
         acquire=None if reloader is None else reloader.shared.acquire,
         reload=None if reloader is None else reloader.serve,
         health_checks=_health_checks(),
@@ -315,13 +316,23 @@ def _budgets() -> Budgets | None:
     return Budgets()
 
 
-def _opening_of_store(store: Store, keys: Keys | None, budgets: Budgets | None) -> StoreOpener:
-    opening = store.open if keys is None else partial(keys.open_with, store)
-    if budgets is None:
-        return opening
-    from llmproxy.batteries.budgets import open_with  # noqa: PLC0415 - may not be there
+def _alerts(store: Store, budgets: Budgets | None) -> Alerts | None:
+    if not has("alerts"):
+        return None
+    from llmproxy.batteries.alerts import Alerts  # noqa: PLC0415
 
-    return open_with(budgets, store, opening)
+    return Alerts(store, budgets)
+
+
+def _opening_of_store(
+    store: Store, keys: Keys | None, budgets: Budgets | None, alerts: Alerts | None
+) -> StoreOpener:
+    opening: StoreOpener = store.open if keys is None else partial(keys.open_with, store)
+    if budgets is not None:
+        from llmproxy.batteries.budgets import open_with  # noqa: PLC0415 - may not be there
+
+        opening = open_with(budgets, store, opening)
+    return opening if alerts is None else alerts.opening_with(opening)
 
 
 def _caches() -> AnswerCaches | None:

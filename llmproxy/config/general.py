@@ -169,6 +169,9 @@ class GeneralSettings(Section):
         default=(),
         description="Budgets, for example `{for: {team: search}, usd: 200, per: month}`.",
     )
+    alerts: tuple[Mapping[str, SecretStr], ...] = Field(
+        default=(), description="Webhooks, each as `{url: ..., secret: ..., format: slack}`."
+    )
     keys_required: bool = Field(
         default=False,
         description="Serve no client without a key, also if there are no `callers`: then the "

@@ -17,6 +17,7 @@ NEEDS_RESTART = (
     *("bind_address", "bind_port", "log_format", "access_log", "expose_docs"),
     *("drain_delay_s", "drain_timeout_s", "reload_on_change"),
     *(
+        "alerts",
         "database_url",
         "log_steps",
         "call_file",
