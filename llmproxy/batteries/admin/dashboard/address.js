@@ -19,7 +19,7 @@ export function pageAddress(follow) {
     history.pushState(null, "", href);
     follow();
   };
-  window.addEventListener("popstate", follow);
+  window.onpopstate = () => follow(); // one page is open
   return {
     go,
     read: (name) => new URLSearchParams(location.search).get(name) ?? "",

@@ -10,8 +10,14 @@ const NEARLY = 0.8;
  * @param {BudgetView} budget
  * @param {string} [of] whose it is, for screen readers */
 export function budgetBar(budget, of = "") {
-  const words = h("span", { class: "budget-words" }, budgetWords(budget), budget.hard === false ? " (soft)" : "");
-  if (budget.used === undefined || budget.used === null) return h("div", { class: "budget" }, words);
+  const words = h(
+    "span",
+    { class: "budget-words" },
+    budgetWords(budget),
+    budget.hard === false ? " (soft)" : "",
+  );
+  if (budget.used === undefined || budget.used === null)
+    return h("div", { class: "budget" }, words);
   const amount = Number(budget.amount);
   const used = Number(budget.used) + Number(budget.reserved ?? 0);
   const share = amount > 0 ? Math.min(1, Math.max(0, used / amount)) : 1;
@@ -36,7 +42,13 @@ export function budgetBar(budget, of = "") {
   return h(
     "div",
     { class: "budget", "data-tone": tone },
-    h("span", { class: "budget-line" }, h("strong", { class: "left" }, say), h("span", { class: "soft" }, " of "), words),
+    h(
+      "span",
+      { class: "budget-line" },
+      h("strong", { class: "left" }, say),
+      h("span", { class: "soft" }, " of "),
+      words,
+    ),
     meter,
     h("span", { class: "soft" }, resets(budget)),
   );

@@ -15,12 +15,21 @@ export function budgetsList(budgets) {
     .toSorted((a, b) => usedShare(b) - usedShare(a))
     .map((budget) => {
       const [kind, subject] = subjectOf(budget);
-      const of = h("p", { class: "budget-of" }, h("span", { class: "soft" }, `${KINDS[kind] ?? kind} `), h("bdi", {}, subject));
+      const of = h(
+        "p",
+        { class: "budget-of" },
+        h("span", { class: "soft" }, `${KINDS[kind] ?? kind} `),
+        h("bdi", {}, subject),
+      );
       return h("li", { class: "card" }, of, budgetBar(budget, `of ${subject || kind}`));
     });
   const rest = cards.slice(SHOWN);
   for (const card of rest) card.hidden = true;
-  const more = h("button", { type: "button", class: "small" }, `Show ${plural(rest.length, "more budget")}`);
+  const more = h(
+    "button",
+    { type: "button", class: "small" },
+    `Show ${plural(rest.length, "more budget")}`,
+  );
   more.addEventListener("click", () => {
     for (const card of rest) card.hidden = false;
     more.remove();

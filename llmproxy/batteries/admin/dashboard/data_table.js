@@ -20,7 +20,12 @@ export function dataTable({ caption, columns, rows, tone = () => "" }) {
       ...columns.map(({ name, kind = "", cell }, index) =>
         h(
           index ? "td" : "th",
-          { role: index ? "cell" : "rowheader", scope: index ? null : "row", class: kind, "data-name": name },
+          {
+            role: index ? "cell" : "rowheader",
+            scope: index ? null : "row",
+            class: kind,
+            "data-name": name,
+          },
           ...[cell(row)].flat(),
         ),
       ),
@@ -42,7 +47,9 @@ export function redraw(place, content) {
   const focused = place.contains(document.activeElement) && document.activeElement;
   const href = focused instanceof HTMLAnchorElement ? focused.href : null;
   place.replaceChildren(content);
-  const links = href ? /** @type {NodeListOf<HTMLAnchorElement>} */ (place.querySelectorAll("a")) : [];
+  const links = href
+    ? /** @type {NodeListOf<HTMLAnchorElement>} */ (place.querySelectorAll("a"))
+    : [];
   for (const link of links) if (link.href === href) return link.focus();
 }
 
@@ -50,5 +57,10 @@ export function redraw(place, content) {
  * @param {string} title
  * @param {(string | HTMLElement)[]} next */
 export function emptyState(title, ...next) {
-  return h("div", { class: "card nothing" }, h("h3", {}, title), ...next.map((one) => (typeof one === "string" ? h("p", {}, one) : one)));
+  return h(
+    "div",
+    { class: "card nothing" },
+    h("h3", {}, title),
+    ...next.map((one) => (typeof one === "string" ? h("p", {}, one) : one)),
+  );
 }

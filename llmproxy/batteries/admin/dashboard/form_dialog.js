@@ -37,7 +37,11 @@ export function formDialog({ title, text = "", fields, verb, act }) {
     error,
     h("div", { class: "buttons" }, cancel, go),
   );
-  const dialog = h("dialog", { class: "question wide-form", "aria-labelledby": "form-title" }, form);
+  const dialog = h(
+    "dialog",
+    { class: "question wide-form", "aria-labelledby": "form-title" },
+    form,
+  );
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -142,15 +142,35 @@ function withRoles(people, members) {
  * @returns {import("./form_dialog.js").Field[]} */
 function keyFields(key, teams, team = "") {
   return [
-    { name: "name", label: "Name", value: key?.name, hint: "Spend and logs name it.", required: true },
-    { name: "team", label: "Team", value: key ? (key.team ?? "") : team, offers: teams, hint: "A new name makes a team." },
+    {
+      name: "name",
+      label: "Name",
+      value: key?.name,
+      hint: "Spend and logs name it.",
+      required: true,
+    },
+    {
+      name: "team",
+      label: "Team",
+      value: key ? (key.team ?? "") : team,
+      offers: teams,
+      hint: "A new name makes a team.",
+    },
     { name: "owner", label: "Owner", value: key?.owner ?? "", hint: "Who answers for it." },
-    { name: "tags", label: "Tags", kind: "list", value: key?.tags.join(", "), hint: "With commas between." },
+    {
+      name: "tags",
+      label: "Tags",
+      kind: "list",
+      value: key?.tags.join(", "),
+      hint: "With commas between.",
+    },
     ...limitFields(key),
     {
       name: "expires",
       label: "Expires",
-      value: key?.expires_at ? new Date(key.expires_at * 1000).toISOString().slice(0, 16) + "Z" : "",
+      value: key?.expires_at
+        ? new Date(key.expires_at * 1000).toISOString().slice(0, 16) + "Z"
+        : "",
       hint: "90d, 12h or a date. Empty: never.",
     },
     { name: "note", label: "Note", kind: "note", value: key?.note ?? "" },
@@ -161,7 +181,14 @@ function keyFields(key, teams, team = "") {
  * @returns {import("./form_dialog.js").Field[]} */
 function teamFields(team) {
   return [
-    { name: "name", label: "Name", value: team?.name, required: true, fixed: Boolean(team), hint: "It stays, because spend is summed by it." },
+    {
+      name: "name",
+      label: "Name",
+      value: team?.name,
+      required: true,
+      fixed: Boolean(team),
+      hint: "It stays, because spend is summed by it.",
+    },
     { name: "owner", label: "Owner", value: team?.owner ?? "", hint: "Who answers for it." },
     ...limitFields(team),
     {

@@ -22,7 +22,8 @@ export function stateChip(state) {
   return h("span", { class: "chip", "data-tone": tone }, word);
 }
 
-export const when = (at) => (at === null || at === undefined ? null : moment(at, Date.now() / 1000));
+export const when = (at) =>
+  at === null || at === undefined ? null : moment(at, Date.now() / 1000);
 
 /** @param {{rpm: number | null, tpm: number | null, concurrent: number | null}} limits */
 export function limitWords(limits) {
@@ -146,7 +147,10 @@ function block(path, name, blocked, what, changed) {
     return [`${name} is ${blocked ? "blocked" : "unblocked"}.`];
   };
   if (!blocked) {
-    act().then(([line]) => toast(line), (refused) => toast(refused.message, "bad"));
+    act().then(
+      ([line]) => toast(line),
+      (refused) => toast(refused.message, "bad"),
+    );
     return;
   }
   const whose = what === "team" ? "All keys of the team are" : "The key is";

@@ -22,7 +22,11 @@ export function showSecret({ title, secret, notes }) {
   const done = h("button", { type: "submit" }, "I have stored it");
   const dialog = h(
     "dialog",
-    { class: "question wide-form", "aria-labelledby": "secret-title", "aria-describedby": "secret-why" },
+    {
+      class: "question wide-form",
+      "aria-labelledby": "secret-title",
+      "aria-describedby": "secret-why",
+    },
     h(
       "form",
       { method: "dialog" },
@@ -46,7 +50,8 @@ export function showSecret({ title, secret, notes }) {
       copied.textContent = "Copied.";
     } catch {
       shown.select();
-      copied.textContent = "This browser does not allow copying: the key is selected, press Ctrl+C.";
+      copied.textContent =
+        "This browser does not allow copying: the key is selected, press Ctrl+C.";
     }
   });
   // Escape would lose the key.

@@ -44,7 +44,10 @@ export function keysList(place, page) {
   const draw = () => {
     redraw(found, keys.length ? tableOf(keys, page) : nothing(page));
     more.hidden = next === null;
-    setText(note, keys.length ? `${count(keys.length)} of ${count(total)} ${total === 1 ? "key" : "keys"}` : "");
+    setText(
+      note,
+      keys.length ? `${count(keys.length)} of ${count(total)} ${total === 1 ? "key" : "keys"}` : "",
+    );
   };
   const load = (cursor = null) =>
     read(cursor).catch((refused) => {
@@ -69,7 +72,8 @@ async function openKey(id, known, page) {
   const { mayChange, changed } = page;
   const closed = () => page.go({ key: "" });
   try {
-    const key = known.find((one) => one.id === id) ?? (await get(`admin/keys/${encodeURIComponent(id)}`));
+    const key =
+      known.find((one) => one.id === id) ?? (await get(`admin/keys/${encodeURIComponent(id)}`));
     showKey(key, { mayChange: mayChange(), changed, closed });
   } catch (refused) {
     page.failed(refused);
@@ -91,8 +95,16 @@ function tableOf(keys, page) {
       { name: "State", cell: (key) => stateChip(key.state) },
       { name: "Spent", kind: "number", cell: (key) => money(key.spent_usd) },
       { name: "Left", cell: leftOf },
-      { name: "Last used", cell: (key) => (key.last_used_at ? when(key.last_used_at) : key.source === "config" ? "–" : "never") },
-      { name: "Expires", kind: "wide", cell: (key) => when(key.expires_at) ?? (key.source === "config" ? "–" : "never") },
+      {
+        name: "Last used",
+        cell: (key) =>
+          key.last_used_at ? when(key.last_used_at) : key.source === "config" ? "–" : "never",
+      },
+      {
+        name: "Expires",
+        kind: "wide",
+        cell: (key) => when(key.expires_at) ?? (key.source === "config" ? "–" : "never"),
+      },
     ],
   });
 }
@@ -122,9 +134,13 @@ function leftOf(key) {
 /** @param {KeysPage} page */
 function nothing(page) {
   if (["search", "team", "state"].some((name) => page.read(name)))
-    return emptyState("No key matches.", page.button({ search: "", team: "", state: "" }, "Show all keys"));
+    return emptyState(
+      "No key matches.",
+      page.button({ search: "", team: "", state: "" }, "Show all keys"),
+    );
   const steps = "A key names who calls: its spend, its limits and its budget are counted apart.";
-  if (!page.mayChange()) return emptyState("There are no keys yet.", steps, "An admin can create them.");
+  if (!page.mayChange())
+    return emptyState("There are no keys yet.", steps, "An admin can create them.");
   const make = h("button", { type: "button", class: "primary" }, "Create the first key");
   make.addEventListener("click", () => createKey(page.changed));
   return emptyState("There are no keys yet.", steps, h("div", {}, make));

@@ -9,6 +9,7 @@ import { teamsList } from "./teams_list.js";
 import { toast } from "./toast.js";
 
 const TYPING_MS = 250;
+const SEARCHED = "name, owner, note, prefix";
 const STATES = [
   ["", "all states"],
   ["active", "active"],
@@ -75,9 +76,22 @@ function partsOf() {
   const create = h("button", { type: "button", class: "primary", hidden: true }, "Create key");
   const createTeam = h("button", { type: "button", class: "primary", hidden: true }, "Create team");
   const views = h("nav", { class: "switch views", "aria-label": "Keys or teams" });
-  const search = h("input", { type: "search", placeholder: "name, owner, note, prefix", "aria-label": "Search" });
-  const team = h("input", { type: "search", placeholder: "all teams", "aria-label": "Team", list: "team-names" });
-  const state = h("select", { "aria-label": "State" }, ...STATES.map(([value, words]) => h("option", { value }, words)));
+  const search = h("input", {
+    type: "search",
+    placeholder: SEARCHED,
+    "aria-label": "Search",
+  });
+  const team = h("input", {
+    type: "search",
+    placeholder: "all teams",
+    "aria-label": "Team",
+    list: "team-names",
+  });
+  const state = h(
+    "select",
+    { "aria-label": "State" },
+    ...STATES.map(([value, words]) => h("option", { value }, words)),
+  );
   const teamField = h("span", {}, team);
   return {
     ...{ create, createTeam, views, search, team, state, teamField },
@@ -92,7 +106,10 @@ function drawBar(parts, address, view) {
     ["", "keys", "Keys"],
     ["teams", "teams", "Teams"],
   ].map(([value, name, words]) => {
-    const link = address.link({ view: value, team: "", state: "", search: "", key: "", of: "" }, words);
+    const link = address.link(
+      { view: value, team: "", state: "", search: "", key: "", of: "" },
+      words,
+    );
     if (name === view) link.setAttribute("aria-current", "page");
     return link;
   });
@@ -103,6 +120,7 @@ function drawBar(parts, address, view) {
     if (document.activeElement !== parts[name]) parts[name].value = address.read(name);
   }
   const teams = view === "teams";
+  parts.search.placeholder = teams ? "name" : SEARCHED;
   parts.teamField.classList.toggle("away", teams);
   parts.state.classList.toggle("away", teams);
   parts.create.classList.toggle("away", teams);

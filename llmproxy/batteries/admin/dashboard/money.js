@@ -37,16 +37,24 @@ export function costOf(sums) {
  * @param {string | number | null} now
  * @param {string | number | null | undefined} before */
 export function changeOf(now, before) {
-  if (now === null || before === null || before === undefined) return { text: NONE, share: "", tone: "" };
+  if (now === null || before === null || before === undefined)
+    return { text: NONE, share: "", tone: "" };
   const difference = Number(now) - Number(before);
   if (Math.abs(difference) < 5e-10) return { text: "no change", share: "", tone: "" };
   const sign = difference > 0 ? "+" : "";
   const of = Number(before);
-  const share = of > 0 ? `${difference > 0 ? "+" : "−"}${percent(Math.abs(difference) / of)}` : "new";
+  const share =
+    of > 0 ? `${difference > 0 ? "+" : "−"}${percent(Math.abs(difference) / of)}` : "new";
   return { text: `${sign}${money(difference)}`, share, tone: difference > 0 ? "more" : "less" };
 }
 
-const PERIODS = { total: "in total", hour: "an hour", day: "a day", week: "a week", month: "a month" };
+const PERIODS = {
+  total: "in total",
+  hour: "an hour",
+  day: "a day",
+  week: "a week",
+  month: "a month",
+};
 
 /** Returns an amount of a budget in its unit.
  * @param {string} unit

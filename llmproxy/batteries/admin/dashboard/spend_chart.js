@@ -13,7 +13,10 @@ const DAY_S = 86_400;
  * @param {{step: string, times: number[], layers: {name: string, amounts: number[]}[]}} data */
 export function spendChart({ step, times, layers }) {
   const daily = step === "day";
-  const points = times.map((at, index) => ({ at, amounts: layers.map((layer) => layer.amounts[index]) }));
+  const points = times.map((at, index) => ({
+    at,
+    amounts: layers.map((layer) => layer.amounts[index]),
+  }));
   const kind = {
     title: "Spend",
     per: daily ? "per day (UTC)" : "per hour",
@@ -50,26 +53,40 @@ export function layersOf(rows, times, timeOf, dimension) {
     const index = place.get(timeOf(row));
     if (index === undefined) continue;
     const name = dimension ? (row.keys[dimension] ?? "") : "spend";
-    if (!byName.has(name)) byName.set(name, times.map(() => 0));
+    if (!byName.has(name))
+      byName.set(
+        name,
+        times.map(() => 0),
+      );
     /** @type {number[]} */ (byName.get(name))[index] += Number(row.cost_usd);
   }
   const largest = [...byName].sort((a, b) => sum(b[1]) - sum(a[1]));
   const layers = largest.slice(0, TONES.length).map(([name, amounts]) => ({ name, amounts }));
   const rest = largest.slice(TONES.length);
   if (rest.length)
-    layers.push({ name: REST, amounts: times.map((_, at) => sum(rest.map(([, amounts]) => amounts[at]))) });
+    layers.push({
+      name: REST,
+      amounts: times.map((_, at) => sum(rest.map(([, amounts]) => amounts[at]))),
+    });
   return layers;
 }
 
 const sum = (numbers) => numbers.reduce((all, number) => all + number, 0);
-const axis = (amount) => (amount ? `$${amount < 1000 ? Number(amount.toPrecision(3)) : count(amount)}` : "$0");
+const axis = (amount) =>
+  amount ? `$${amount < 1000 ? Number(amount.toPrecision(3)) : count(amount)}` : "$0";
 
 function dayOf(at) {
-  return new Date(at * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+  return new Date(at * 1000).toLocaleDateString("en-GB", {
+    day: "numeric",
+    month: "short",
+    timeZone: "UTC",
+  });
 }
 
 function hourOf(at) {
   const time = new Date(at * 1000);
   const hour = `${String(time.getHours()).padStart(2, "0")}:00`;
-  return time.getHours() ? hour : `${hour}, ${time.getDate()} ${time.toLocaleString("en", { month: "short" })}`;
+  return time.getHours()
+    ? hour
+    : `${hour}, ${time.getDate()} ${time.toLocaleString("en", { month: "short" })}`;
 }

@@ -10,10 +10,18 @@ export function spendFigures({ total, before }) {
   const cost = costOf(total);
   const change = changeOf(total.cost_usd, before?.calls ? before.cost_usd : null);
   const tiles = [
-    ["Spend", cost.text, cost.sure || (cost.known ? "every call is known exactly" : "no price is known")],
+    [
+      "Spend",
+      cost.text,
+      cost.sure || (cost.known ? "every call is known exactly" : "no price is known"),
+    ],
     ["Change", change.text, changeWords(change, before)],
     ["Calls", count(total.calls), total.errors ? `${count(total.errors)} failed` : "none failed"],
-    ["Tokens", `${count(total.input_tokens)} in`, `${count(total.output_tokens)} out, ${count(total.cached_tokens)} cached`],
+    [
+      "Tokens",
+      `${count(total.input_tokens)} in`,
+      `${count(total.output_tokens)} out, ${count(total.cached_tokens)} cached`,
+    ],
     ["Known cost", total.calls ? percent(total.coverage) : "–", coverageWords(total)],
     ["Saved by the cache", money(total.saved_usd), "not part of the spend"],
   ];
@@ -21,7 +29,13 @@ export function spendFigures({ total, before }) {
     "dl",
     { class: "figures" },
     ...tiles.map(([name, value, below]) =>
-      h("div", {}, h("dt", {}, name), h("dd", { class: "value" }, value), h("dd", { class: "soft" }, below)),
+      h(
+        "div",
+        {},
+        h("dt", {}, name),
+        h("dd", { class: "value" }, value),
+        h("dd", { class: "soft" }, below),
+      ),
     ),
   );
 }

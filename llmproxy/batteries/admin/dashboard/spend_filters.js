@@ -9,20 +9,44 @@ import { DIMENSIONS, FILTERS, PERIODS, queryOf, requestOf, wordOf } from "./spen
 export function spendFilters(address) {
   const options = DIMENSIONS.map(([value, words]) => h("option", { value }, words));
   const first = h("select", { "aria-label": "By" }, ...options);
-  const second = h("select", { "aria-label": "Then by" }, h("option", { value: "" }, "nothing else"), ...options.map((one) => one.cloneNode(true)));
+  const second = h(
+    "select",
+    { "aria-label": "Then by" },
+    h("option", { value: "" }, "nothing else"),
+    ...options.map((one) => one.cloneNode(true)),
+  );
   const spans = PERIODS.map(([value, words]) => {
     const input = h("input", { type: "radio", name: "since", value });
     input.addEventListener("change", () => address.go({ since: value, until: "" }));
     return h("label", {}, input, h("span", {}, words));
   });
-  const kind = h("select", { "aria-label": "Filter by" }, ...FILTERS.map(([value, words]) => h("option", { value }, words)));
-  const value = h("input", { type: "text", "aria-label": "Only", placeholder: "exact name", autocomplete: "off", spellcheck: "false" });
-  const add = h("form", { class: "add-filter" }, h("span", { class: "soft" }, "Only"), kind, value, h("button", { type: "submit" }, "Add"));
+  const kind = h(
+    "select",
+    { "aria-label": "Filter by" },
+    ...FILTERS.map(([value, words]) => h("option", { value }, words)),
+  );
+  const value = h("input", {
+    type: "text",
+    "aria-label": "Only",
+    placeholder: "exact name",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  const add = h(
+    "form",
+    { class: "add-filter" },
+    h("span", { class: "soft" }, "Only"),
+    kind,
+    value,
+    h("button", { type: "submit" }, "Add"),
+  );
   const chips = h("ul", { class: "filter-chips", "aria-label": "Filters" });
   const csv = h("a", { class: "button", download: "spend.csv" }, "Export CSV");
 
-  const by = () => [first.value, second.value].filter((name, index, all) => name && all.indexOf(name) === index);
-  for (const select of [first, second]) select.addEventListener("change", () => address.go({ by: by().join(",") }));
+  const by = () =>
+    [first.value, second.value].filter((name, index, all) => name && all.indexOf(name) === index);
+  for (const select of [first, second])
+    select.addEventListener("change", () => address.go({ by: by().join(",") }));
   add.addEventListener("submit", (event) => {
     event.preventDefault();
     if (!value.value.trim()) return value.focus();

@@ -63,7 +63,11 @@ async function rowsOf(query, cursor = null) {
   request.set("limit", String(LIMIT));
   if (cursor) request.set("cursor", cursor);
   const answer = await get(`admin/spend?${request}`);
-  return { ...answer, by: query.by, rows: answer.rows.map((row) => ({ ...row, id: rowKey(row, query.by) })) };
+  return {
+    ...answer,
+    by: query.by,
+    rows: answer.rows.map((row) => ({ ...row, id: rowKey(row, query.by) })),
+  };
 }
 
 /** A key is known by its id; people know the name of its caller.
@@ -95,7 +99,8 @@ async function beforeOf(query, { from, to }) {
 const iso = (at) => new Date(at * 1000).toISOString();
 
 function draw(place, { query, answer, history, before, budgets, address }) {
-  if (!answer.total.calls) return place.replaceChildren(nothing(query, address), budgetsList(budgets));
+  if (!answer.total.calls)
+    return place.replaceChildren(nothing(query, address), budgetsList(budgets));
   const rows = [...answer.rows];
   let next = answer.next;
   const table = h("div");
@@ -155,14 +160,18 @@ function adviceOn({ total, rows, by }, address) {
   return null;
 }
 
-const advice = (title, ...next) => h("div", { class: "advice" }, h("strong", {}, title), " ", ...next);
+const advice = (title, ...next) =>
+  h("div", { class: "advice" }, h("strong", {}, title), " ", ...next);
 
 function nothing(query, address) {
   const again = (changes, words) =>
     h("button", { type: "button", onclick: () => address.go(changes) }, words);
   if (query.filters.length) {
     const without = Object.fromEntries(query.filters.map(([name]) => [name, ""]));
-    return emptyState("No calls match in this period.", h("div", {}, again(without, "Remove the filters")));
+    return emptyState(
+      "No calls match in this period.",
+      h("div", {}, again(without, "Remove the filters")),
+    );
   }
   if (query.since !== "365d")
     return emptyState(
@@ -170,7 +179,10 @@ function nothing(query, address) {
       "Spend is shown within seconds of the first call.",
       h("div", {}, again({ since: "365d", until: "" }, "Show a year")),
     );
-  return emptyState("No calls yet.", "Make a call through the proxy, and its cost is shown here within seconds.");
+  return emptyState(
+    "No calls yet.",
+    "Make a call through the proxy, and its cost is shown here within seconds.",
+  );
 }
 
 /** Says why there are no figures, and what to do.
@@ -181,6 +193,7 @@ function trouble(refused) {
       "This proxy keeps no spend.",
       "Spend is summed in a database. Set general_settings.database_url, or leave it out for a SQLite file, and start the proxy again.",
     );
-  const title = refused.status === 400 ? "This cannot be shown together." : "The spend cannot be read.";
+  const title =
+    refused.status === 400 ? "This cannot be shown together." : "The spend cannot be read.";
   return emptyState(title, refused.message);
 }

@@ -28,15 +28,22 @@ export function spendTable({ answer, rows, before, address }) {
     caption: `Spend by ${answer.by.map(wordOf).join(" and ")}, the dearest first.`,
     rows,
     columns: [
-      ...answer.by.map((dimension) => /** @type {import("./data_table.js").Column} */ ({
-        name: wordOf(dimension),
-        kind: dimension === first ? "lead" : "",
-        cell: (row) => nameOf(row, dimension, address),
-      })),
+      ...answer.by.map(
+        (dimension) =>
+          /** @type {import("./data_table.js").Column} */ ({
+            name: wordOf(dimension),
+            kind: dimension === first ? "lead" : "",
+            cell: (row) => nameOf(row, dimension, address),
+          }),
+      ),
       { name: "Spend", kind: "number", cell: costCell },
       { name: "Share", kind: "wide", cell: (row) => shareBar(row, whole) },
       { name: "Change", kind: "number", cell: (row) => changeCell(row, before) },
-      { name: "Calls", kind: "number", cell: (row) => [count(row.calls), below(row.errors ? `${count(row.errors)} failed` : "")] },
+      {
+        name: "Calls",
+        kind: "number",
+        cell: (row) => [count(row.calls), below(row.errors ? `${count(row.errors)} failed` : "")],
+      },
       {
         name: "Tokens",
         kind: "number wide",
@@ -46,7 +53,11 @@ export function spendTable({ answer, rows, before, address }) {
         ],
       },
       { name: "Known", kind: "number", cell: (row) => (row.calls ? percent(row.coverage) : "–") },
-      { name: "Saved", kind: "number wide", cell: (row) => (Number(row.saved_usd) ? money(row.saved_usd) : "–") },
+      {
+        name: "Saved",
+        kind: "number wide",
+        cell: (row) => (Number(row.saved_usd) ? money(row.saved_usd) : "–"),
+      },
     ],
   });
 }
@@ -78,7 +89,12 @@ function shareBar(row, whole) {
   const share = Number(row.cost_usd) / whole;
   const fill = h("span", { class: "fill" });
   fill.style.transform = `scaleX(${Math.max(0, Math.min(1, share))})`;
-  return h("span", { class: "share" }, h("span", { class: "meter", "aria-hidden": "true" }, fill), percent(share));
+  return h(
+    "span",
+    { class: "share" },
+    h("span", { class: "meter", "aria-hidden": "true" }, fill),
+    percent(share),
+  );
 }
 
 /** @param {SpendRow} row

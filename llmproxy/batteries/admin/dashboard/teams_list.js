@@ -96,8 +96,10 @@ function tableOf(teams, page) {
 
 /** @param {KeysPage} page */
 function nothing(page) {
-  if (page.read("search")) return emptyState("No team matches.", page.button({ search: "" }, "Show all teams"));
-  const why = "A team has keys, members who see its spend, and limits and budgets that its keys share.";
+  if (page.read("search"))
+    return emptyState("No team matches.", page.button({ search: "" }, "Show all teams"));
+  const why =
+    "A team has keys, members who see its spend, and limits and budgets that its keys share.";
   if (!page.mayChange()) return emptyState("There are no teams yet.", why);
   const make = h("button", { type: "button", class: "primary" }, "Create the first team");
   make.addEventListener("click", () => createTeam(() => page.changed()));
