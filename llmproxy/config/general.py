@@ -285,6 +285,11 @@ class GeneralSettings(Section):
         "which the workers of one machine share. `off`: nowhere. Default: `llmproxy.sqlite` in "
         "STATE_DIRECTORY, XDG_STATE_HOME/llmproxy or ~/.local/state/llmproxy.",
     )
+    call_keep_s: Seconds = Field(
+        default=30 * 86400.0,
+        description="Seconds after which a call is deleted from the database. What it cost stays "
+        "in the sums.",
+    )
     call_file: Text | None = Field(
         default=None,
         description="A SQLite file that keeps the trace of every call, so that "

@@ -19,6 +19,7 @@ NEEDS_RESTART = (
     *(
         "alerts",
         "database_url",
+        "call_keep_s",
         "log_steps",
         "call_file",
         "call_file_keep_s",

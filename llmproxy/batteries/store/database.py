@@ -71,6 +71,19 @@ class Database:
 
         return await self._bounded(write(), within_s)
 
+    async def upgrade(self) -> None:
+        """Bring the tables to this program's version. Raises StoreUnavailable."""
+
+        async def work() -> None:
+            from llmproxy.batteries.store.schema import upgrade  # noqa: PLC0415
+
+            if self._engine is None:
+                self._engine = await asyncio.to_thread(self._make_engine)
+            async with self._engine.begin() as connection:
+                await connection.run_sync(upgrade, self.address)
+
+        await self._bounded(work())
+
     async def close(self) -> None:
         """Close the connections."""
         engine, self._engine = self._engine, None

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from llmproxy.batteries.store.errors import StoreUnavailable
 
 HEAD = "0001"  # the version that this program reads and writes
-KNOWN = ("0001",)  # and those before, oldest first
+KNOWN = ("none", "0001")  # and those before, oldest first; none: an upgrade was undone
 UPGRADE_LOCK = 5_206_417_902_117  # a number that no other program locks
 
 
@@ -17,7 +17,8 @@ def version_of(connection: Connection) -> str | None:
     """Return the version of the tables; None = there are none."""
     if not inspect(connection).has_table("alembic_version"):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return str(found or "none")
 
 
 def prepare(connection: Connection, address: object) -> None:

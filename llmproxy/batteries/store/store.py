@@ -10,6 +10,7 @@ import msgspec
 from llmproxy.batteries.background import background
 from llmproxy.batteries.store.address import address_of
 from llmproxy.batteries.store.database import Database
+from llmproxy.batteries.store.keeping import Pruner
 from llmproxy.batteries.store.writer import CallWriter
 from llmproxy.config import GeneralSettings
 from llmproxy.events import Listener
@@ -50,7 +51,7 @@ class Store:
         database = self.database = Database(address)
         self._writer = writer = CallWriter(database, address.spool)
         try:
-            async with background(writer.run):
+            async with background(writer.run, Pruner(database, keep_s=settings.call_keep_s).run):
                 yield writer
             await writer.close()
         finally:

@@ -1,0 +1,76 @@
+"""`llmproxy db`: upgrade, copy or prune the database that keeps calls and keys."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
+    """Add the command; return the parsers of its actions."""
+    database = commands.add_parser(
+        "db",
+        help="upgrade, copy or prune the database of calls and keys",
+        description="Upgrade, copy or prune the database that database_url of the config names.",
+    )
+    actions = database.add_subparsers(metavar="ACTION", required=True, dest="action")
+    upgrade = actions.add_parser(
+        "upgrade",
+        help="bring the tables to this program's version",
+        description="Make the tables, or bring them to this program's version. An SQLite file is "
+        "upgraded by itself; a PostgreSQL database is not, because other instances may use it.",
+    )
+    backup = actions.add_parser(
+        "backup",
+        help="copy the database into a file while the proxy runs",
+        description="Copy the database into a new file while the proxy runs (PostgreSQL: with "
+        "pg_dump, which must be installed).",
+    )
+    backup.add_argument("file", type=Path, metavar="FILE", help="the new file")
+    prune = actions.add_parser(
+        "prune",
+        help="delete the rows of calls that are older than call_keep_s",
+        description="Delete the rows of calls that are older than call_keep_s, as the proxy does "
+        "every hour. The sums of what they cost stay.",
+    )
+    for action in (upgrade, backup, prune):
+        action.add_argument("--config", type=Path, metavar="FILE", help="the proxy's YAML file")
+    return [upgrade, backup, prune]
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
+    """Do it, say so, and return the exit status. Raises ConfigError."""
+    from llmproxy.batteries.store import StoreUnavailable, address_of  # noqa: PLC0415
+    from llmproxy.batteries.store.maintenance import (  # noqa: PLC0415
+        back_up,
+        prune_calls,
+        upgrade_tables,
+    )
+    from llmproxy.composition import config_to_serve  # noqa: PLC0415
+
+    config, _ = config_to_serve(options.config, environ)
+    settings = None if config is None else config.general_settings
+    url = None if settings is None else settings.database_url
+    address = address_of(None if url is None else url.get_secret_value(), environ)
+    if address is None:
+        print("There is no database: database_url is off.", file=sys.stderr)  # noqa: T201
+        return 2
+    match options.action:
+        case "upgrade":
+            work = upgrade_tables(address)
+        case "backup":
+            work = back_up(address, options.file)
+        case _:
+            keep_s = 30 * 86400.0 if settings is None else settings.call_keep_s
+            work = prune_calls(address, keep_s=keep_s)
+    try:
+        print(asyncio.run(work))  # noqa: T201
+    except StoreUnavailable as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
