@@ -8,7 +8,10 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmproxy.config import GeneralSettings
 
 
 def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
@@ -51,10 +54,8 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
         prune_calls,
         upgrade_tables,
     )
-    from llmproxy.composition import config_to_serve  # noqa: PLC0415
 
-    config, _ = config_to_serve(options.config, environ)
-    settings = None if config is None else config.general_settings
+    settings = _settings(options.config, environ)
     url = None if settings is None else settings.database_url
     address = address_of(None if url is None else url.get_secret_value(), environ)
     if address is None:
@@ -74,3 +75,12 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0
+
+
+def _settings(path: Path | None, environ: Mapping[str, str]) -> GeneralSettings | None:
+    """Return the settings of the file that `llmproxy serve` would use; None = there is none."""
+    from llmproxy.batteries.config_file import default_file, load_config  # noqa: PLC0415
+
+    named = environ.get("LLMPROXY_CONFIG")
+    path = path or (Path(named) if named else default_file())
+    return None if path is None else load_config(path, environ).general_settings
