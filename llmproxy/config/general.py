@@ -280,15 +280,12 @@ class GeneralSettings(Section):
     )
     database_url: SecretStr | None = Field(
         default=None,
-        description="Where calls, what they cost and keys are kept: `postgresql://user:password@"
-        "host/database` (needs `pip install 'llmproxy[postgres]'`), or the path of a SQLite file, "
-        "which the workers of one machine share. `off`: nowhere. Default: `llmproxy.sqlite` in "
-        "STATE_DIRECTORY, XDG_STATE_HOME/llmproxy or ~/.local/state/llmproxy.",
+        description="Where calls, their cost and keys are kept: `postgresql://user:password@host/db` "
+        "(`pip install 'llmproxy[postgres]'`) or the path of a SQLite file; `off`: nowhere. Default: "
+        "`llmproxy.sqlite` in STATE_DIRECTORY, XDG_STATE_HOME/llmproxy, ~/.local/state/llmproxy.",
     )
     call_keep_s: Seconds = Field(
-        default=30 * 86400.0,
-        description="Seconds after which a call is deleted from the database. What it cost stays "
-        "in the sums.",
+        default=30 * 86400.0, description="Seconds after which the row of a call is deleted."
     )
     call_file: Text | None = Field(
         default=None,
