@@ -166,8 +166,7 @@ class GeneralSettings(Section):
         default=(), description="Teams of callers, whose members share limits and model groups."
     )
     budgets: tuple[Mapping[str, Any], ...] = Field(
-        default=(),
-        description="Budgets, for example `{for: {team: search}, usd: 200, per: month}`.",
+        default=(), description="Budgets: `{for: {team: search}, usd: 200, per: month}`."
     )
     alerts: tuple[Mapping[str, SecretStr], ...] = Field(
         default=(), description="Webhooks, each as `{url: ..., secret: ..., format: slack}`."
@@ -255,8 +254,7 @@ class GeneralSettings(Section):
         "does not exhaust the memory.",
     )
     max_queued: Annotated[int, Field(ge=0), NUMBER] = Field(
-        default=1_000,
-        description="Calls that may wait when `max_in_flight` is reached.",
+        default=1_000, description="Calls that may wait when `max_in_flight` is reached."
     )
     drain_delay_s: SecondsOrZero = Field(
         default=5.0,
@@ -318,8 +316,7 @@ class GeneralSettings(Section):
         "go on. If false: only on SIGHUP or `POST /admin/reload`.",
     )
     expose_docs: bool = Field(
-        default=True,
-        description="Serve the API documentation of the proxy's own paths under `/docs`.",
+        default=True, description="Serve the documentation of the proxy's own paths at `/docs`."
     )
 
 
