@@ -278,8 +278,8 @@ class GeneralSettings(Section):
     )
     database_url: SecretStr | None = Field(
         default=None,
-        description="Where calls, their cost and keys are kept: `postgresql://user:password@host/db` "
-        "(`pip install 'llmproxy[postgres]'`) or the path of a SQLite file; `off`: nowhere. Default: "
+        description="Where calls, costs and keys are kept: `postgresql://user:password@host/db` "
+        "(`pip install 'llmproxy[postgres]'`) or a path of a SQLite file; `off`: nowhere. Default: "
         "`llmproxy.sqlite` in STATE_DIRECTORY, XDG_STATE_HOME/llmproxy, ~/.local/state/llmproxy.",
     )
     call_keep_s: Seconds = Field(
