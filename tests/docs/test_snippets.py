@@ -17,7 +17,7 @@ from tests.support.background import in_background
 from tests.support.proxy import config_for, serve_proxy
 
 ADDRESS = "http://127.0.0.1:4000"
-SNIPPETS = [block for block in blocks("python") if ADDRESS in block.text]
+SNIPPETS = [block for block in blocks("python") if ADDRESS in block.text and "import" in block.text]
 CURLS = [block for block in blocks("sh") if block.text.startswith("curl") and "/v1/" in block.text]
 
 
