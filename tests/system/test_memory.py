@@ -32,7 +32,9 @@ OPEN_STREAMS = 500
 
 
 def config_for(vendor):
-    return {"model_groups": [group_of([vendor], weights=[1])]}
+    """A group with one endpoint. No store: its driver is loaded when the first call is over."""
+    groups = [group_of([vendor], weights=[1])]
+    return {"model_groups": groups, "general_settings": {"database_url": "off"}}
 
 
 async def make_calls(port, count, *, clients=8):
