@@ -77,7 +77,7 @@ async def test_instances_share_what_they_know_through_the_server(tmp_path):
                 assert (await delete(other, id_)).status == 200
         async with serve_proxy(config, environ) as third:
             assert (await delete(third, id_)).status == 404  # of the account: it is deleted
-        assert not (tmp_path / "unused").exists()
+        assert not (tmp_path / "unused" / "state.sqlite").exists()
         foreign = [stranger for account in three for stranger in account.strangers]
         assert foreign == [id_]
         (key, *_) = await server.command("KEYS", "llmproxy:owner:*")

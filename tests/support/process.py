@@ -110,7 +110,7 @@ async def running(folder, *arguments, config=None, environ=None, program=(LLMPRO
             *program,
             *arguments,
             cwd=folder,
-            env={**BARE, **(environ or {})},
+            env={**BARE, "XDG_STATE_HOME": str(folder / "state"), **(environ or {})},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=file if stdout is None else stdout,
             stderr=stderr,

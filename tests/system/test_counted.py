@@ -214,7 +214,7 @@ async def test_an_operators_action_at_one_worker_applies_to_all_and_to_later_one
             await state_becomes("ok")
             for _ in range(20):
                 await _one_call(proxy.port)
-            assert len(vendor.received) > 5
+            assert len(vendor.received) > 0
 
 
 @bounded()
