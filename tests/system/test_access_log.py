@@ -66,7 +66,8 @@ async def test_each_call_has_one_line_with_its_endpoint_duration_and_tokens(tmp_
             first, second, third = await proxy.logged(3)
 
     for line in (first, second):
-        assert line.keys() == EACH | TOKENS
+        assert line.keys() == EACH | TOKENS | {"cost_basis"}
+        assert line["cost_basis"] == "unknown"  # the endpoint has no price
         assert line["request"] == "POST /v1/chat/completions"
         assert (line["group"], line["endpoint"], line["status"]) == ("gpt-4.1", "w1", 200)
         assert (line["input_tokens"], line["output_tokens"], line["cached_tokens"]) == (7, 4, 2)
