@@ -1,6 +1,7 @@
 """Calls are written behind, in order, each once; a database that is away loses none."""
 
 import asyncio
+import random
 import sqlite3
 from contextlib import asynccontextmanager
 
@@ -9,7 +10,8 @@ from sqlalchemy import func, select, text
 
 from llmproxy.batteries.background import background
 from llmproxy.batteries.store import Database, address_of
-from llmproxy.batteries.store.rows import call_of
+from llmproxy.batteries.store.rows import call_of, row_of
+from llmproxy.batteries.store.statements import write_batch
 from llmproxy.batteries.store.tables import calls, spend, spend_by_label
 from llmproxy.batteries.store.writer import CallWriter
 from tests.support.finished import finished_call
@@ -214,3 +216,20 @@ def test_the_row_has_a_value_for_each_column():
 
     assert len(row_of(finished_call(), "here")) == len(COLUMNS)
     assert {*COLUMNS, "seq"} == set(calls.c.keys())
+
+
+@bounded()
+async def test_batches_that_are_cut_off_at_any_moment_leave_the_file_unlocked(tmp_path):
+    rows, draw = [row_of(finished_call(), "x") for _ in range(200)], random.Random(3)
+    async with open_database("sqlite", tmp_path, within_s=2.0) as database:
+
+        async def write(number):
+            await database.change(lambda on: write_batch(on, "w", number, rows, 0.0))
+
+        for number in range(1, 160, 2):
+            cut_off = asyncio.ensure_future(write(number))
+            await asyncio.sleep(draw.random() * 0.02)
+            cut_off.cancel()
+            await asyncio.wait({cut_off})
+            await write(number + 1)
+        assert len(await written(database)) % 200 == 0  # each was written whole or not at all

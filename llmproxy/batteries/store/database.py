@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmproxy.batteries.masking import Secrets
@@ -34,12 +35,25 @@ class Database:
         self._within_s = within_s
         self._secrets = Secrets(address.passwords)
         self._engine: AsyncEngine | None = None
-        self._prepared = False
+        self._loaded = self._prepared = False
         self._preparing = asyncio.Lock()
         self._left_alone: set[asyncio.Future[Any]] = set()
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is something to read: an SQLite file is made when something is written."""
+        return self.address.file is None or self.address.file.exists()
+
+    async def load(self) -> None:
+        """Import SQLAlchemy, if nobody has: half a second, in a thread, of no statement's time."""
+        if not self._loaded:
+            await asyncio.to_thread(import_module, "llmproxy.batteries.store.engines")
+            await asyncio.to_thread(import_module, "llmproxy.batteries.store.schema")
+            self._loaded = True
+
     async def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return the rows of a statement that writes nothing. Raises StoreUnavailable."""
+        await self.load()
 
         async def read() -> Sequence[Row[Any]]:
             from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
@@ -64,6 +78,7 @@ class Database:
         self, work: Callable[[AsyncConnection], Awaitable[T]], *, within_s: float | None = None
     ) -> T:
         """Do some work in one transaction. Raises as `execute` does, and what the work raises."""
+        await self.load()
 
         async def write() -> T:
             async with (await self._ready()).begin() as connection:
@@ -73,6 +88,7 @@ class Database:
 
     async def upgrade(self) -> None:
         """Bring the tables to this program's version. Raises StoreUnavailable."""
+        await self.load()
 
         async def work() -> None:
             from llmproxy.batteries.store.schema import upgrade  # noqa: PLC0415
@@ -96,15 +112,24 @@ class Database:
             if self._engine is None:
                 self._engine = await asyncio.to_thread(self._make_engine)
             if not self._prepared:
-                from llmproxy.batteries.store.schema import prepare  # noqa: PLC0415
-
-                async with self._engine.begin() as connection:
-                    await connection.run_sync(prepare, self.address)
+                await self._prepare(self._engine)
                 self._prepared = True
             return self._engine
 
+    async def _prepare(self, engine: AsyncEngine) -> None:
+        """Make or upgrade the tables, unless they are this program's. Raises StoreUnavailable."""
+        from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
+        from llmproxy.batteries.store.schema import HEAD, prepare, version_of  # noqa: PLC0415
+
+        async with engine.execution_options(**{READS: True}).connect() as connection:
+            if await connection.run_sync(version_of) == HEAD:
+                return
+        await asyncio.to_thread(import_module, "alembic.config")  # 0.3 s
+        async with engine.begin() as connection:
+            await connection.run_sync(prepare, self.address)
+
     def _make_engine(self) -> AsyncEngine:
-        """Runs in a thread: importing SQLAlchemy takes half a second."""
+        """Runs in a thread: it may touch the disk."""
         from llmproxy.batteries.store.engines import engine_of  # noqa: PLC0415
 
         return engine_of(self.address, within_s=self._within_s)
@@ -118,7 +143,7 @@ class Database:
         try:
             await asyncio.wait({task}, timeout=within_s)
         except asyncio.CancelledError:
-            task.cancel()
+            await self._give_up(task, within_s)
             raise
         if not task.done():
             self._leave_alone(task)
@@ -129,6 +154,17 @@ class Database:
             if (unavailable := self._unavailable(error)) is None:
                 raise
             raise unavailable from error
+
+    async def _give_up(self, task: asyncio.Future[Any], within_s: float) -> None:
+        """End a task whose caller was cancelled."""
+        if self.address.server is not None:
+            task.cancel()
+            return
+        try:  # a transaction that is cut off could keep the file locked, so it may end
+            await asyncio.wait({task}, timeout=within_s)
+        finally:
+            if not task.done():
+                self._leave_alone(task)
 
     def _leave_alone(self, task: asyncio.Future[Any]) -> None:
         """Go on without a task that hangs: even closing its connection may take for ever."""

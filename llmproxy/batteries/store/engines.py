@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from llmproxy.batteries.sqlite_wal import use_wal
 from llmproxy.batteries.store.address import Address
 from llmproxy.batteries.store.errors import StoreUnavailable
 
@@ -60,6 +63,8 @@ def _postgresql(url: str, within_s: float) -> AsyncEngine:
 def _sqlite(path: Path, locked_s: float) -> AsyncEngine:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
+    with closing(sqlite3.connect(path, timeout=locked_s)) as connection:  # the file remembers it
+        use_wal(connection, within_s=locked_s)
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{path}",
         pool_size=POOL,
@@ -71,7 +76,6 @@ def _sqlite(path: Path, locked_s: float) -> AsyncEngine:
     def prepare(connection: Any, _: object) -> None:
         connection.isolation_level = None  # we say ourselves where a transaction begins
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.close()
 

@@ -43,7 +43,7 @@ def upgrade(connection: Connection, address: object) -> None:
         return
     if found not in (None, *KNOWN):
         refuse_others(found, address)
-    # Alembic takes 0.3 s to import, and is seldom wanted.
+    # Seldom wanted, and slow to import: `Database` does that in a thread.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 

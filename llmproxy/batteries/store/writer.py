@@ -107,6 +107,7 @@ class CallWriter(Listener):
 
     async def run(self) -> None:
         """Write what is collected, for ever."""
+        await self._database.load()  # now, while few calls come that it would slow down
         adopt_at = retry_at = 0.0
         loop = asyncio.get_running_loop()
         while True:
