@@ -258,8 +258,9 @@ def _check(options: argparse.Namespace) -> int:
     from llmproxy.composition import (  # noqa: PLC0415
         DEFAULT_CONFIG,
         config_file,
+        config_warnings,
+        translation_notes,
     )
-    from llmproxy.findings import config_warnings, translation_notes  # noqa: PLC0415
     from llmproxy.process import address_of, open_to_all  # noqa: PLC0415
 
     file = options.file or default_file() or DEFAULT_CONFIG

@@ -6,20 +6,21 @@ uses it is refused (`Batteries.check`).
 
 from llmproxy.composition.batteries import installed
 from llmproxy.composition.configs import (
-    CONFIG_VARIABLE,
     DEFAULT_CONFIG,
     config_file,
     config_to_serve,
     reloader_of,
     start_token,
 )
+from llmproxy.composition.findings import config_warnings, translation_notes
 
 __all__ = [
-    "CONFIG_VARIABLE",
     "DEFAULT_CONFIG",
     "config_file",
     "config_to_serve",
+    "config_warnings",
     "installed",
     "reloader_of",
     "start_token",
+    "translation_notes",
 ]

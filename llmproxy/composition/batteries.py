@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from llmproxy.app import Upgrade
+from llmproxy.composition.store import open_store
 from llmproxy.config import GeneralSettings
 from llmproxy.protocols import (
     Admission,
@@ -92,7 +93,7 @@ def installed(
         heartbeat=_heartbeat(),
         owners=_owners(),
         budgets=budgets,
-        open_store=None if store is None else _opening_of_store(store, keys, budgets, alerts),
+        open_store=_opening_of_store(store, keys, budgets, alerts),
         alerts=alerts,
         telemetry=telemetry,
         web_pages=_web_pages(),
@@ -124,7 +125,7 @@ def _callers(keys: Keys | None) -> CallerSource | None:
 
 
 def _keys() -> Keys | None:
-    if not (has("keys") and has("callers")):
+    if not (has("keys") and has("callers") and has("budgets")):  # a key may have a budget
         return None
     from llmproxy.batteries.keys import Keys  # noqa: PLC0415
 
@@ -325,14 +326,11 @@ def _alerts(store: Store, budgets: Budgets | None) -> Alerts | None:
 
 
 def _opening_of_store(
-    store: Store, keys: Keys | None, budgets: Budgets | None, alerts: Alerts | None
-) -> StoreOpener:
-    opening: StoreOpener = store.open if keys is None else partial(keys.open_with, store)
-    if budgets is not None:
-        from llmproxy.batteries.budgets import open_with  # noqa: PLC0415 - may not be there
-
-        opening = open_with(budgets, store, opening)
-    return opening if alerts is None else alerts.opening_with(opening)
+    store: Store | None, keys: Keys | None, budgets: Budgets | None, alerts: Alerts | None
+) -> StoreOpener | None:
+    if store is None:
+        return None
+    return partial(open_store, store, keys=keys, budgets=budgets, alerts=alerts)
 
 
 def _caches() -> AnswerCaches | None:

@@ -10,8 +10,8 @@ from llmproxy.batteries.config_file import (
     FILE_NAMES,
     ConfigFile,
     config_from_environment,
-    default_file,
     refuse_accidents,
+    served_file,
 )
 from llmproxy.composition.batteries import has, installed
 from llmproxy.config import Config
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from llmproxy.batteries.reload import Reloader
 
 DEFAULT_CONFIG = Path(FILE_NAMES[0])  # the name in messages if there is none
-CONFIG_VARIABLE = "LLMPROXY_CONFIG"
 
 
 def config_to_serve(
@@ -30,9 +29,7 @@ def config_to_serve(
     llmproxy.yaml or llmproxy.yml in the current folder, else the keys in the environment (no file),
     else (None, None). Raises ConfigError, also if there is something that looks like a config or
     a key and is neither: the demo must not start by accident."""
-    if path is None and environ.get(CONFIG_VARIABLE):
-        path = Path(environ[CONFIG_VARIABLE])
-    path = path or default_file()
+    path = served_file(path, environ)
     if path is not None:
         file = config_file(path, environ)
         return file.load(), file

@@ -79,8 +79,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
 
 def _settings(path: Path | None, environ: Mapping[str, str]) -> GeneralSettings | None:
     """Return the settings of the file that `llmproxy serve` would use; None = there is none."""
-    from llmproxy.batteries.config_file import default_file, load_config  # noqa: PLC0415
+    from llmproxy.batteries.config_file import load_config, served_file  # noqa: PLC0415
 
-    named = environ.get("LLMPROXY_CONFIG")
-    path = path or (Path(named) if named else default_file())
+    path = served_file(path, environ)
     return None if path is None else load_config(path, environ).general_settings

@@ -20,10 +20,10 @@ from llmproxy.batteries.alerts.alert import (
 )
 from llmproxy.batteries.alerts.sending import Sender
 from llmproxy.batteries.alerts.service import Alerts
-from llmproxy.batteries.budgets import open_with
 from llmproxy.batteries.store import Database, Store, address_of
 from llmproxy.batteries.store.tables import keys, spend
 from llmproxy.composition import config_file
+from llmproxy.composition.store import open_store
 from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError
 from llmproxy.events import EndpointChange, EndpointStateChanged
@@ -63,8 +63,7 @@ async def alerting(receiver, url, *, budgets=None, format="json"):
     alerts = Alerts(store, budgets, pauses_s=(0.01, 0.01, 0.01))
     given = {"url": f"http://127.0.0.1:{receiver.port}/hook", "secret": SECRET, "format": format}
     settings = GeneralSettings(database_url=url, alerts=[given])
-    opening = store.open if budgets is None else open_with(budgets, store, store.open)
-    async with alerts.opening_with(opening)(settings, {}):
+    async with open_store(store, settings, {}, keys=None, budgets=budgets, alerts=alerts):
         yield alerts
 
 

@@ -105,6 +105,20 @@ def visit(browser, fake, world):
     assert not wrong
 
 
+@pytest.fixture
+def page_at(visit):
+    """Opens a page that shows a table: page_at("keys")("?team=search", phone=True)."""
+
+    def at(name):
+        def opened(query="", **how):
+            ready = f"#{name} table, #{name} .nothing"
+            return visit(at=f"/{name}{query}", **{"ready": ready, **how})
+
+        return opened
+
+    return at
+
+
 def watch(page, wrong, root, expected):
     host = urlsplit(root).netloc
 

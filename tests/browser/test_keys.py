@@ -17,13 +17,9 @@ def keys(world):
 
 
 @pytest.fixture
-def open_keys(visit, keys):
-    """Open the page; keys("?team=search")."""
-
-    def opened(query="", **how):
-        return visit(at=f"/keys{query}", **{"ready": "#keys table, #keys .nothing", **how})
-
-    return opened
+def open_keys(page_at, keys):
+    """Open the page; open_keys("?team=search")."""
+    return page_at("keys")
 
 
 def rows(page):

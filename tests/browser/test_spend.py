@@ -12,13 +12,9 @@ def spend(world):
 
 
 @pytest.fixture
-def open_spend(visit, spend):
-    """Open the page; spend("?by=team,model")."""
-
-    def opened(query="", **how):
-        return visit(at=f"/spend{query}", **{"ready": "#spend table, #spend .nothing", **how})
-
-    return opened
+def open_spend(page_at, spend):
+    """Open the page; open_spend("?by=team,model")."""
+    return page_at("spend")
 
 
 def rows(page, *names):

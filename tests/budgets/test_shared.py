@@ -6,7 +6,7 @@
 import asyncio
 import random
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 
 import pytest
@@ -57,6 +57,16 @@ async def spend_all(proxies, refused_in_a_row=3):
     return answered
 
 
+@asynccontextmanager
+async def sharing(folder, instances):
+    """So many instances with one budget, their server, and the bill of their vendor."""
+    bill = Bill()
+    async with valkey(folder) as server, scripted(bill.answer) as vendor, AsyncExitStack() as on:
+        config = budgeted(vendor, {"tokens": BUDGET, "per": "total"}, redis_url=server.url)
+        proxies = [await on.enter_async_context(serve_proxy(config)) for _ in range(instances)]
+        yield bill, server, proxies
+
+
 def say(text):
     sys.stdout.write(f"\n{text}\n")
 
@@ -64,10 +74,7 @@ def say(text):
 @pytest.mark.parametrize("instances", [2, 4])
 @bounded()
 async def test_all_instances_together_spend_the_budget_and_no_more(instances, tmp_path):
-    bill = Bill()
-    async with valkey(tmp_path) as server, scripted(bill.answer) as vendor, AsyncExitStack() as on:
-        config = budgeted(vendor, {"tokens": BUDGET, "per": "total"}, redis_url=server.url)
-        proxies = [await on.enter_async_context(serve_proxy(config)) for _ in range(instances)]
+    async with sharing(tmp_path, instances) as (bill, _, proxies):
         began = monotonic()
         answered = await spend_all(proxies)
         share = bill.tokens / BUDGET
@@ -81,10 +88,7 @@ async def test_all_instances_together_spend_the_budget_and_no_more(instances, tm
 
 @bounded()
 async def test_an_instance_without_calls_gives_its_part_to_the_other(tmp_path):
-    bill = Bill()
-    async with valkey(tmp_path) as server, scripted(bill.answer) as vendor, AsyncExitStack() as on:
-        config = budgeted(vendor, {"tokens": BUDGET, "per": "total"}, redis_url=server.url)
-        proxies = [await on.enter_async_context(serve_proxy(config)) for _ in range(2)]
+    async with sharing(tmp_path, 2) as (bill, _, proxies):
         await client.ask(proxies[1].port, "/v1/chat/completions", CHAT)
         await spend_all(proxies[:1])
         say(f"one busy, one idle: {100 * bill.tokens / BUDGET:.2f} % used")
@@ -93,10 +97,7 @@ async def test_an_instance_without_calls_gives_its_part_to_the_other(tmp_path):
 
 @bounded()
 async def test_without_the_server_each_instance_keeps_to_its_part(tmp_path):
-    bill = Bill()
-    async with valkey(tmp_path) as server, scripted(bill.answer) as vendor, AsyncExitStack() as on:
-        config = budgeted(vendor, {"tokens": BUDGET, "per": "total"}, redis_url=server.url)
-        proxies = [await on.enter_async_context(serve_proxy(config)) for _ in range(2)]
+    async with sharing(tmp_path, 2) as (bill, server, proxies):
         for proxy in proxies:
             for _ in range(20):
                 await client.ask(proxy.port, "/v1/chat/completions", CHAT)

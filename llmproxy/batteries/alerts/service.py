@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from importlib import import_module
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,7 @@ from llmproxy.batteries.background import background
 from llmproxy.batteries.store import Store, StoreUnavailable
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.errors import ConfigError, Problem
-from llmproxy.events import EndpointChange, EndpointStateChanged, Listener, Listeners
-from llmproxy.serving import StoreOpener
+from llmproxy.events import EndpointChange, EndpointStateChanged, Listener
 
 if TYPE_CHECKING:
     from llmproxy.batteries.budgets import Budgets, BudgetStatus
@@ -63,24 +62,9 @@ class Alerts(Listener):
         if problems:
             raise ConfigError(problems)
 
-    def opening_with(self, open_store: StoreOpener) -> StoreOpener:
-        """Return what opens a store, and sends alerts while it is open."""
-
-        @asynccontextmanager
-        async def opening(
-            settings: GeneralSettings, environ: Mapping[str, str]
-        ) -> AsyncIterator[Listener]:
-            async with AsyncExitStack() as stack:
-                listener = await stack.enter_async_context(open_store(settings, environ))
-                if settings.alerts:
-                    await stack.enter_async_context(self._open(settings))
-                    listener = Listeners(self, listener)
-                yield listener
-
-        return opening
-
     @asynccontextmanager
-    async def _open(self, settings: GeneralSettings) -> AsyncIterator[None]:
+    async def open(self, settings: GeneralSettings) -> AsyncIterator[None]:
+        """Send alerts until the block ends, to the webhooks of a config."""
         targets = tuple(
             Webhook(
                 given["url"].get_secret_value(),
@@ -150,7 +134,7 @@ class Alerts(Listener):
         Raises StoreUnavailable.
         """
         database = self._store.database
-        if database is None or not _exists(database):
+        if database is None or not database.exists:
             return
         stored = await self._module()
         for row in await database.fetch(stored.keys_that_expire(now, max(EXPIRY_DAYS) * DAY_S)):
@@ -214,12 +198,6 @@ class Alerts(Listener):
             name = "llmproxy.batteries.alerts.stored"
             self._stored = await asyncio.to_thread(import_module, name)
         return self._stored
-
-
-def _exists(database: Any) -> bool:
-    """Whether there is something to read: an SQLite file is made when something is written."""
-    file = database.address.file
-    return file is None or bool(file.exists())
 
 
 def _wrong(given: Mapping[str, str]) -> str | None:

@@ -5,16 +5,25 @@ a config that has `budgets` is refused.
 """
 
 from llmproxy.batteries.budgets.accounts import BudgetStatus
-from llmproxy.batteries.budgets.budget import BudgetError, NoSuchBudgetError, Unit, amount_in_words
-from llmproxy.batteries.budgets.opening import open_with
+from llmproxy.batteries.budgets.budget import (
+    BudgetError,
+    Kind,
+    NoSuchBudgetError,
+    Unit,
+    amount_in_words,
+    from_short,
+)
+from llmproxy.batteries.budgets.opening import open_budgets
 from llmproxy.batteries.budgets.service import Budgets
 
 __all__ = [
     "BudgetError",
     "BudgetStatus",
     "Budgets",
+    "Kind",
     "NoSuchBudgetError",
     "Unit",
     "amount_in_words",
-    "open_with",
+    "from_short",
+    "open_budgets",
 ]

@@ -66,10 +66,6 @@ class BudgetAccount:
         else:
             ledger.learn(self.before, 0)
 
-    def spend(self, nano_usd: int, tokens: int, now: float) -> None:
-        """Count what a call has used."""
-        self.current(now).spend(nano_usd if self.in_usd else tokens)
-
     def reached(self, now: float) -> float | None:
         """Return the highest share of `notify_at` that was reached and not yet told of."""
         ledger, found = self.current(now), None

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from llmproxy.batteries.budgets.periods import Per
+from llmproxy.batteries.money import NANO, dollars
 
-NANO = 1_000_000_000
 NOTIFY_AT = (0.8, 1.0)
 MAX_AMOUNT = 2**53  # what Lua counts exactly: nine million dollars, or as many billion tokens
 SHORT = re.compile(
@@ -85,13 +85,6 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         return f"${dollars(amount, places=2)}"
 
 
-def dollars(nano: int, places: int = 0) -> str:
-    """Return nano-dollars as a decimal string of dollars, exactly; at least so many places."""
-    whole, part = divmod(abs(nano), NANO)
-    decimals = f"{part:09d}".rstrip("0").ljust(places, "0")
-    return f"{'-' if nano < 0 else ''}{whole}{'.' if decimals else ''}{decimals}"
-
-
 def budget_id(kind: str, subject: str, unit: str, per: str) -> str:
     """Return the id of a budget of the config: the same on every instance and after a restart."""
     return ":".join(part for part in ("config", kind, subject, unit, per) if part)
@@ -99,7 +92,7 @@ def budget_id(kind: str, subject: str, unit: str, per: str) -> str:
 
 def from_short(text: object, kind: Kind, subject: str) -> Budget:
     """Return the budget that a short form such as `200/month` says. Raises BudgetError."""
-    match = SHORT.fullmatch(_written(text))
+    match = SHORT.fullmatch(_plain(text).strip().lower())
     if match is None or (match[1] and match[3]):
         raise BudgetError(f"expected {SHORT_FORM}, found {str(text)[:60]!r}.")
     unit = Unit.TOKENS if match[3] == "tokens" else Unit.USD
@@ -115,18 +108,14 @@ def from_short(text: object, kind: Kind, subject: str) -> Budget:
     )
 
 
-def _written(value: object) -> str:
-    """Return a short form as text: YAML reads `50` as a number."""
-    return (
-        f"{value:.9f}".rstrip("0").rstrip(".")
-        if isinstance(value, float)
-        else str(value).strip().lower()
-    )
+def _plain(value: object) -> str:
+    """Return an amount as text: YAML and JSON read `50` as a number, and `0.00001` as a float."""
+    return f"{value:.9f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 def amount_of(value: object, unit: Unit) -> int:
     """Return an amount of dollars in nano-dollars, or of tokens. Raises BudgetError."""
-    text = f"{value:.9f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    text = _plain(value)
     if not isinstance(value, bool) and re.fullmatch(r"\d{1,19}(\.\d+)?", text):
         amount = Decimal(text) * (NANO if unit is Unit.USD else 1)
         if 0 < amount <= MAX_AMOUNT and amount == int(amount):

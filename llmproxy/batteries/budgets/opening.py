@@ -18,10 +18,8 @@ from llmproxy.batteries.background import background
 from llmproxy.batteries.budgets.accounts import BudgetAccount
 from llmproxy.batteries.budgets.budget import Budget, budgets_of
 from llmproxy.batteries.budgets.service import Budgets
-from llmproxy.batteries.store import Database, Store, StoreUnavailable
+from llmproxy.batteries.store import Database, StoreUnavailable
 from llmproxy.config import GeneralSettings, shares_state
-from llmproxy.events import Listener, Listeners
-from llmproxy.serving import StoreOpener
 
 if TYPE_CHECKING:
     from llmproxy.batteries.budgets.administration import BudgetAdministration
@@ -73,7 +71,7 @@ class StoredBudgets:
 
         Raises StoreUnavailable.
         """
-        if not self._exists():
+        if not self._database.exists:
             for account in self._budgets.accounts:
                 account.before = account.before or 0
             return []
@@ -93,7 +91,7 @@ class StoredBudgets:
 
     async def read_sums(self, accounts: Iterable[BudgetAccount]) -> None:
         """Read what was spent in the current periods. Raises StoreUnavailable."""
-        if not self._exists():
+        if not self._database.exists:
             return
         stored, now = await self._module(), time()
         alike: dict[tuple[Any, ...], list[BudgetAccount]] = defaultdict(list)
@@ -117,31 +115,11 @@ class StoredBudgets:
         """Whether other instances write to the database, and nothing else says what they spend."""
         return self._database.address.file is None and not self._budgets.may_be_granted
 
-    def _exists(self) -> bool:
-        """Whether there is a database: an SQLite file is made when something is written."""
-        file = self._database.address.file
-        return file is None or file.exists()
-
     async def _module(self) -> Any:
         if self._stored is None:
             name = "llmproxy.batteries.budgets.stored"
             self._stored = await asyncio.to_thread(import_module, name)
         return self._stored
-
-
-def open_with(budgets: Budgets, store: Store, open_store: StoreOpener) -> StoreOpener:
-    """Return what opens a store, and the budgets. It yields what listens to finished calls."""
-
-    @asynccontextmanager
-    async def opening(
-        settings: GeneralSettings, environ: Mapping[str, str]
-    ) -> AsyncIterator[Listener]:
-        async with AsyncExitStack() as stack:
-            listener = await stack.enter_async_context(open_store(settings, environ))
-            await stack.enter_async_context(open_budgets(budgets, settings, store.database))
-            yield Listeners(budgets, listener)
-
-    return opening
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from llmproxy.config import Config
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import CallFinished, Listener
 from llmproxy.protocols import Admit
-from llmproxy.record import CallRecord
+from llmproxy.record import Basis, CallRecord
 from llmproxy.routing import Group
 
 logger = logging.getLogger("llmproxy")
@@ -115,8 +115,8 @@ class Budgets(Listener):
         if usage is not None and record.group is not None:
             self.estimates.learn(record.group, usage)
         tokens = None if usage is None else usage.input_tokens + usage.output_tokens
-        nano_usd = None if cost is None or cost.basis == "unknown" else cost.nano_usd
-        if record.attempts == 0 or (cost is not None and cost.basis == "free"):
+        nano_usd = None if cost is None or cost.basis is Basis.UNKNOWN else cost.nano_usd
+        if record.attempts == 0 or (cost is not None and cost.basis is Basis.FREE):
             nano_usd = tokens = 0
         now, charged = event.ended_at, set()
         for account, ledger, amount in found[1]:

@@ -11,6 +11,7 @@ from llmproxy.batteries.cache.cached_answer import CachedAnswer
 from llmproxy.batteries.cache.lookup import Lookup
 from llmproxy.batteries.cache.stores.l2 import L2Store
 from llmproxy.batteries.cache.stores.memory import MemoryStore
+from llmproxy.batteries.money import NANO
 from llmproxy.calls import Headers
 from llmproxy.operations import operation_at
 from llmproxy.protocols import Downstream
@@ -53,7 +54,7 @@ class CacheCounters(msgspec.Struct, gc=False):
 
 def saved_by(answer: CachedAnswer) -> Cost:
     """Return the cost of a call that was served from the cache: nothing, and what it saved."""
-    return Cost(saved_nano_usd=round(answer.cost_usd * 1e9))
+    return Cost(saved_nano_usd=round(answer.cost_usd * NANO))
 
 
 class AnswerLevels:

@@ -14,6 +14,7 @@ from llmproxy.batteries.config_file.loading import (
     default_file,
     load_config,
     parse_config,
+    served_file,
 )
 from llmproxy.batteries.config_file.showing import json_schema, masked
 
@@ -29,4 +30,5 @@ __all__ = [
     "parse_config",
     "read_document",
     "refuse_accidents",
+    "served_file",
 ]

@@ -23,6 +23,7 @@ from llmproxy.errors import ConfigError, Problem
 EXAMPLE = "See llmproxy.example.yaml for a working config."
 # The config of a folder, under the first of these names.
 FILE_NAMES = ("llmproxy.yaml", "llmproxy.yml")
+CONFIG_VARIABLE = "LLMPROXY_CONFIG"
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
@@ -53,6 +54,13 @@ def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> Config:
     if found or config is None:
         raise ConfigError(sorted(found, key=lambda problem: problem.line))
     return config
+
+
+def served_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the config file to serve: `path`, else LLMPROXY_CONFIG, else the `default_file`."""
+    if path is None and (named := environ.get(CONFIG_VARIABLE)):
+        path = Path(named)
+    return path or default_file()
 
 
 def default_file(folder: Path | None = None) -> Path | None:

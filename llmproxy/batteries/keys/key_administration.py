@@ -19,7 +19,6 @@ from llmproxy.batteries.keys.writing import (
     Order,
     add_budget,
     add_team,
-    dollars,
     escaped,
     limits,
     next_version,
@@ -27,6 +26,7 @@ from llmproxy.batteries.keys.writing import (
     replace_budget,
     update_key,
 )
+from llmproxy.batteries.money import dollars
 from llmproxy.batteries.store.tables import keys, spend
 
 TAKEN = "There is a key or caller named {!r} already. Names tell whose calls they are."

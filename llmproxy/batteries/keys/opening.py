@@ -7,17 +7,15 @@ and then a thread does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmproxy.batteries.background import background
 from llmproxy.batteries.keys.copy import read_copy
 from llmproxy.batteries.keys.known import KnownKeys
-from llmproxy.batteries.store import Database, Store, StoreUnavailable
-from llmproxy.config import GeneralSettings
-from llmproxy.events import Listener
+from llmproxy.batteries.store import Database, StoreUnavailable
 
 if TYPE_CHECKING:
     from llmproxy.batteries.keys.key_administration import KeyAdministration
@@ -47,15 +45,15 @@ class Keys:
         The keys of the last known copy are there at once, the others as soon as they are read.
         """
         self._database = database
-        file, place = database.address.file, place_of_copy(database)
-        if file is not None and not file.exists():
-            self.known.has_read_all()  # there are none
-        else:
+        place = place_of_copy(database)
+        if database.exists:
             self.known.expect_keys()
+        else:
+            self.known.has_read_all()  # there are none
         copy = None if place is None else read_copy(place, str(database.address))
         if copy is not None:
             self.known.recall(*copy)
-        jobs = _Jobs(self)
+        jobs = _Jobs(self, database)
         try:
             async with background(jobs.keep_reading, jobs.keep_copying, jobs.keep_noting_use):
                 yield
@@ -66,17 +64,6 @@ class Keys:
                         await self._sync.write_copy()
         finally:
             self._database = self._sync = None
-
-    @asynccontextmanager
-    async def open_with(
-        self, store: Store, settings: GeneralSettings, environ: Mapping[str, str]
-    ) -> AsyncIterator[Listener]:
-        """Open a store, and the keys in it. Yields what writes finished calls to the store."""
-        async with AsyncExitStack() as stack:
-            listener = await stack.enter_async_context(store.open(settings, environ))
-            if store.database is not None:
-                await stack.enter_async_context(self.open(store.database))
-            yield listener
 
     async def keys(self) -> KeyAdministration:
         """Return what makes and changes keys. Raises StoreUnavailable if there is no database."""
@@ -104,19 +91,13 @@ class Keys:
                 self._sync = await asyncio.to_thread(_sync_of, self.known, self._database)
             return self._sync
 
-    def there_is_something_to_read(self) -> bool:
-        """Whether the database is there: an SQLite file is made when something is written."""
-        database = self._database
-        return database is not None and (
-            database.address.file is None or database.address.file.exists()
-        )
-
 
 class _Jobs:
     """The background work of the keys, which begins when there is a database to read."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, database: Database) -> None:
         self._keys = keys
+        self._database = database
 
     async def keep_reading(self) -> None:
         """Read what changes, until cancelled."""
@@ -131,7 +112,7 @@ class _Jobs:
         await (await self._sync()).keep_noting_use()
 
     async def _sync(self) -> KeySync:
-        while not self._keys.there_is_something_to_read():
+        while not self._database.exists:
             self._keys.known.has_read_all()
             await asyncio.sleep(POLL_S)
         return await self._keys.sync()

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
+from llmproxy.batteries.budgets import BudgetError, Kind, from_short
+
 MAX_NAME, MAX_NOTE, MAX_TAG, MAX_TAGS, MAX_MODELS = 100, 1000, 64, 20, 100
 MAX_COUNT = 1_000_000_000_000
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-PERIODS = ("hour", "day", "week", "month", "total")
-NANO = 1_000_000_000
 LIMITS = ("rpm", "tpm", "concurrent")
 
 
@@ -75,20 +74,12 @@ def budget_order(value: object) -> BudgetOrder | None:
     """Return a budget such as `200/month`, `5000000 tokens/day` or `50` (in total)."""
     if value is None or value == "":
         return None
-    expected = "dollars or tokens and a period: 200/month, 5000000 tokens/day, 50/total"
-    match = re.fullmatch(
-        r"\$?\s*(\d+(?:\.\d+)?)\s*(usd|tokens)?\s*(?:/\s*(\w+))?", str(value).strip().lower()
-    )
-    if match is None or (match[3] or "total") not in PERIODS:
-        raise _wrong("budget", expected, value)
-    unit = match[2] or "usd"
     try:
-        amount = Decimal(match[1]) * (NANO if unit == "usd" else 1)
-    except InvalidOperation as error:
+        budget = from_short(value, Kind.KEY, "")
+    except BudgetError as error:
+        expected = "dollars or tokens and a period: 200/month, 5000000 tokens/day, 50/total"
         raise _wrong("budget", expected, value) from error
-    if not 0 < amount < 2**62 or amount != int(amount):
-        raise _wrong("budget", expected, value)
-    return BudgetOrder(unit, int(amount), match[3] or "total")
+    return BudgetOrder(budget.unit.value, budget.amount, budget.per.value)
 
 
 def moment(value: object, now: float) -> float | None:

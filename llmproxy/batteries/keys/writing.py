@@ -10,8 +10,9 @@ from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llmproxy.batteries.keys.orders import NANO, BudgetOrder, OrderError
+from llmproxy.batteries.keys.orders import BudgetOrder, OrderError
 from llmproxy.batteries.keys.rows import NAME
+from llmproxy.batteries.money import dollars
 from llmproxy.batteries.store import Database
 from llmproxy.batteries.store.tables import budgets, keys, members, teams, versions
 
@@ -45,13 +46,6 @@ class Administration:
                 view = {"id": row.id, "unit": row.unit, "amount": amount, "per": row.per}
                 found.setdefault(row.subject, []).append({**view, "hard": bool(row.hard)})
         return found
-
-
-def dollars(nano: int) -> str:
-    """Return nano-dollars as a decimal string of dollars."""
-    whole, part = divmod(abs(nano), NANO)
-    text = f"{whole}.{part:09d}".rstrip("0").rstrip(".")
-    return f"-{text}" if nano < 0 else text
 
 
 async def next_version(on: AsyncConnection) -> int:

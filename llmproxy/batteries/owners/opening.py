@@ -12,6 +12,7 @@ from llmproxy.batteries.owners.accounts import Owner
 from llmproxy.batteries.owners.calls import StateOwners
 from llmproxy.batteries.owners.lists import Cursors
 from llmproxy.batteries.owners.registry import OwnerStore, Registry
+from llmproxy.batteries.state_folder import state_folder
 from llmproxy.config import GeneralSettings, shares_state
 from llmproxy.routing import Pool
 
@@ -47,14 +48,8 @@ def place_of_file(settings: GeneralSettings, environ: Mapping[str, str]) -> Path
     systemd, XDG or the home folder give; None = there is none."""
     if settings.state_file is not None:
         return None if settings.state_file == OFF else Path(settings.state_file)
-    # systemd may name several, separated by colons.
-    if folder := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
-        return Path(folder) / FILE
-    if state_home := environ.get("XDG_STATE_HOME"):
-        return Path(state_home) / "llmproxy" / FILE
-    if home := environ.get("HOME"):
-        return Path(home) / ".local" / "state" / "llmproxy" / FILE
-    return None
+    folder = state_folder(environ)
+    return None if folder is None else folder / FILE
 
 
 def _server(settings: GeneralSettings) -> OwnerStore | None:

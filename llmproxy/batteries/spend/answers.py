@@ -13,9 +13,9 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from llmproxy.batteries.money import dollars
 from llmproxy.batteries.spend.questions import TIMES, SpendQuery
 
-NANO = 1_000_000_000
 FIGURES = (
     *("calls", "errors", "input_tokens", "output_tokens", "cached_tokens", "cost_usd"),
     *("exact_usd", "estimated_usd", "unknown_calls", "coverage", "saved_usd"),
@@ -52,12 +52,12 @@ class Sums:
             **{"calls": self.calls, "errors": self.errors},
             **{"input_tokens": self.input_tokens, "output_tokens": self.output_tokens},
             "cached_tokens": self.cached_tokens,
-            "cost_usd": None if nothing_known else dollars(self.nano_usd),
-            "exact_usd": None if nothing_known else dollars(exact),
-            "estimated_usd": None if nothing_known else dollars(self.estimated_nano_usd),
+            "cost_usd": None if nothing_known else dollars(self.nano_usd, places=2),
+            "exact_usd": None if nothing_known else dollars(exact, places=2),
+            "estimated_usd": None if nothing_known else dollars(self.estimated_nano_usd, places=2),
             "unknown_calls": self.unknown_calls,
             "coverage": _coverage(self.calls, self.unknown_calls),
-            "saved_usd": dollars(self.saved_nano_usd),
+            "saved_usd": dollars(self.saved_nano_usd, places=2),
         }
 
 
@@ -96,13 +96,6 @@ class SpendReport:
                 for at, sums in self.series
             ],
         }
-
-
-def dollars(nano_usd: int) -> str:
-    """Return nano-dollars as exact decimal text: 1500000000 -> 1.50."""
-    whole, rest = divmod(abs(nano_usd), NANO)
-    cents = f"{rest:09d}".rstrip("0").ljust(2, "0")
-    return f"{'-' * (nano_usd < 0)}{whole}.{cents}"
 
 
 def csv_text(report: SpendReport) -> str:

@@ -1,14 +1,11 @@
-"""The cost of tokens at a price. Prices are US dollars per million tokens.
-
-Money is counted in whole nano-dollars (1e-9 USD), so that sums in any order are equal.
-"""
+"""The cost of tokens at a price. Prices are US dollars per million tokens."""
 
 from __future__ import annotations
 
+from llmproxy.batteries.money import NANO
 from llmproxy.config import Price
 from llmproxy.operations import Usage
 
-NANO = 1_000_000_000
 # Anthropic: what is kept for an hour costs twice the input, for five minutes 1.25 times.
 HOUR_FACTOR = 2.0
 NANO_PER_TOKEN = NANO / 1_000_000  # of a price of one dollar per million tokens

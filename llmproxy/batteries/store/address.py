@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
+from llmproxy.batteries.state_folder import state_folder
+
 FILE = "llmproxy.sqlite"
 OFF = "off"
 SERVERS = ("postgresql", "postgres")
@@ -55,18 +57,6 @@ def address_of(database_url: str | None, environ: Mapping[str, str]) -> Address 
         spool = None if folder is None else folder / f"spool-{place}"
         return Address(server=database_url, spool=spool)
     return _file(Path(unquote(database_url.removeprefix(SQLITE))))
-
-
-def state_folder(environ: Mapping[str, str]) -> Path | None:
-    """Return the folder that systemd, XDG or the home folder give; None = there is none."""
-    # systemd may name several, separated by colons.
-    if folder := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
-        return Path(folder)
-    if state_home := environ.get("XDG_STATE_HOME"):
-        return Path(state_home) / "llmproxy"
-    if home := environ.get("HOME"):
-        return Path(home) / ".local" / "state" / "llmproxy"
-    return None
 
 
 def _file(path: Path) -> Address:

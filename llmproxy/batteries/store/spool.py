@@ -39,10 +39,7 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Spool:
-    """One file. Blocks: call it in a thread. `waiting`: calls that are in it.
-
-    Made by `Spool.of`, which makes the file with the first batch, and `abandoned`.
-    """
+    """One file, made with the first batch. Blocks: call it in a thread. `waiting`: calls in it."""
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
         self.writer = path.name.removesuffix(SUFFIX)

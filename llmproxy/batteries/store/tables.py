@@ -53,6 +53,13 @@ def _limits() -> tuple[Column[str] | Column[int], ...]:
     )
 
 
+def _period() -> tuple[Column[str], Column[int]]:
+    return (
+        _text("period", "`hour` or `day`", default=""),
+        Column("start", BigInteger, nullable=False, comment="Unix time of its beginning, in UTC"),
+    )
+
+
 def _sums() -> tuple[Column[int], ...]:
     return (
         _count("calls", "how many calls"),
@@ -119,8 +126,7 @@ calls = Table(
 spend = Table(
     "spend",
     metadata,
-    _text("period", "`hour` or `day`", default=""),
-    Column("start", BigInteger, nullable=False, comment="Unix time of its beginning, in UTC"),
+    *_period(),
     _text("caller", "as in `calls`", default=""),
     _text("team", "as in `calls`", default=""),
     _text("key_id", "as in `calls`", default=""),
@@ -136,8 +142,7 @@ spend = Table(
 spend_by_label = Table(
     "spend_by_label",
     metadata,
-    _text("period", "`hour` or `day`", default=""),
-    Column("start", BigInteger, nullable=False, comment="Unix time of its beginning, in UTC"),
+    *_period(),
     _text("kind", "`tag` or `end_user`", default=""),
     _text("label", "the tag or the user", default=""),
     _text("team", "as in `calls`", default=""),

@@ -15,6 +15,7 @@ from time import gmtime, strftime
 
 import msgspec
 
+from llmproxy.batteries.money import charged_usd
 from llmproxy.batteries.telemetry.batch_writer import BatchWriter
 from llmproxy.errors import RequestRejected
 from llmproxy.events import (
@@ -24,7 +25,7 @@ from llmproxy.events import (
     EndpointStateChanged,
     Listener,
 )
-from llmproxy.record import Basis, CacheResult, Cost
+from llmproxy.record import Basis, CacheResult
 from llmproxy.steps import FAILED, in_words
 
 FLUSH_S = 0.1
@@ -230,7 +231,7 @@ def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
     """Render a call as JSON."""
     record, first_byte_s = event.record, event.first_byte_s
     request, answer = record.request, record.answer
-    usage = answer.usage
+    usage, cost = answer.usage, record.cost
     return _encode(
         LogLine(
             time,
@@ -258,16 +259,10 @@ def _json_line(event: CallFinished, time: str, *, steps: bool) -> bytes:
             request.key,
             request.tags or None,
             request.end_user,
-            *_cost_of(record.cost),
+            charged_usd(cost),
+            None if cost is None or cost.basis is Basis.FREE else cost.basis,
         )
     )
-
-
-def _cost_of(cost: Cost | None) -> tuple[float | None, str | None]:
-    """Return US dollars and how far they are known; a call that was not charged has neither."""
-    if cost is None or cost.basis is Basis.FREE:
-        return None, None
-    return None if cost.basis is Basis.UNKNOWN else cost.nano_usd / 1e9, cost.basis
 
 
 def _text_line(event: CallFinished, time: str, *, steps: bool) -> bytes:

@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import BaseModel
 
 from llmproxy.batteries.admin.stats import ms, optional_ms
+from llmproxy.batteries.money import charged_usd
 from llmproxy.events import CallFinished
-from llmproxy.record import Basis, Cost
+from llmproxy.record import Basis
 from llmproxy.steps import Attempt, Changed, FellBack, PassedOver, Step
 
 
@@ -93,17 +94,10 @@ def trace_of(call: CallFinished) -> CallTrace:
         input_tokens=usage.input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
         cached_tokens=usage.cached_tokens if usage else None,
-        cost_usd=dollars_of(record.cost),
+        cost_usd=charged_usd(record.cost),
         cost_basis=None if record.cost is None else record.cost.basis,
         steps=[_trace_step(step, request.received_at) for step in record.steps],
     )
-
-
-def dollars_of(cost: Cost | None) -> float | None:
-    """Return what a call cost in US dollars; None if that is not known or nothing was charged."""
-    if cost is None or cost.basis in (Basis.FREE, Basis.UNKNOWN):
-        return None
-    return cost.nano_usd / 1_000_000_000
 
 
 def _trace_step(step: Step, received_at: float) -> TraceStep:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from llmproxy.batteries.admin.stats.metrics.subjects import BUDGET
+from llmproxy.batteries.money import NANO
 
 
 def _in_unit(unit: str, amount: int) -> float:
     """Return an amount of a budget in dollars, which it counts in billionths, or in tokens."""
-    return amount / 1e9 if unit == "usd" else amount
+    return amount / NANO if unit == "usd" else amount
 
 
 BUDGETS = (

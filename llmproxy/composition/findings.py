@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
+from llmproxy.composition.batteries import has
 from llmproxy.config import Config
 from llmproxy.providers import endpoints_of
 
@@ -13,11 +12,11 @@ def config_warnings(config: Config) -> list[str]:
     that may not exist."""
     endpoints = endpoints_of(config)
     warnings: list[str] = []
-    if _has("parameters"):
+    if has("parameters"):
         from llmproxy.batteries.parameters import mixed_groups  # noqa: PLC0415 - may not be there
 
         warnings += mixed_groups(config, endpoints)
-    if _has("credentials"):
+    if has("credentials"):
         from llmproxy.batteries.credentials import unknown_regions  # noqa: PLC0415
 
         warnings += unknown_regions(endpoints)
@@ -26,12 +25,8 @@ def config_warnings(config: Config) -> list[str]:
 
 def translation_notes(config: Config) -> list[str]:
     """Return, for groups of several worlds, which calls are translated for which endpoint."""
-    if not _has("translation"):
+    if not has("translation"):
         return []
     from llmproxy.batteries.translation import notes_of  # noqa: PLC0415 - may not be there
 
     return list(notes_of(config, endpoints_of(config)))
-
-
-def _has(package: str) -> bool:
-    return find_spec(f"llmproxy.batteries.{package}") is not None
