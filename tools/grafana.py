@@ -5,6 +5,7 @@ from typing import Any
 
 OURS = 'source=~"upstream|proxy"'
 GROUP = 'group=~"$group"'
+UNKNOWN = f'{GROUP},basis="unknown"'
 RATE = "[$__rate_interval]"
 WIDTH = 24
 
@@ -224,6 +225,66 @@ ROWS: dict[str, list[tuple[str, str, str, int, list[tuple[str, str]]]]] = {
             "reqps",
             8,
             [(f"sum by (result) (rate(llmproxy_cache_calls_total{RATE}))", "{{result}}")],
+        ),
+    ],
+    "Whose money": [
+        (
+            "Dollars per hour by team",
+            "timeseries",
+            "currencyUSD",
+            8,
+            [(f"topk(10, 3600 * {rate('llmproxy_spend_usd_total', 'team')})", "{{team}}")],
+        ),
+        (
+            "Dollars per hour by caller",
+            "timeseries",
+            "currencyUSD",
+            8,
+            [
+                (
+                    f"topk(10, 3600 * {rate('llmproxy_spend_usd_total', 'team, caller')})",
+                    "{{team}} {{caller}}",
+                )
+            ],
+        ),
+        (
+            "Dollars per hour by group",
+            "timeseries",
+            "currencyUSD",
+            8,
+            [(f"3600 * {rate('llmproxy_spend_usd_total', 'group')}", "{{group}}")],
+        ),
+        (
+            "Tokens per minute by team",
+            "timeseries",
+            "short",
+            8,
+            [
+                (
+                    f"topk(10, 60 * {rate('llmproxy_spend_tokens_total', 'team, kind')})",
+                    "{{team}} {{kind}}",
+                )
+            ],
+        ),
+        (
+            "Dollars by how far they are known",
+            "timeseries",
+            "currencyUSD",
+            8,
+            [(f"3600 * {rate('llmproxy_spend_usd_total', 'basis')}", "{{basis}}")],
+        ),
+        (
+            "Calls whose cost is unknown",
+            "timeseries",
+            "percentunit",
+            8,
+            [
+                (
+                    f"{rate('llmproxy_spend_calls_total', 'group', UNKNOWN)}"
+                    f" / {rate('llmproxy_spend_calls_total', 'group')}",
+                    "{{group}}",
+                )
+            ],
         ),
     ],
     "The proxy": [

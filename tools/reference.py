@@ -159,8 +159,10 @@ scrape_configs:
 
 Import `ops/grafana.json` into Grafana for a dashboard; `ops/alerts.yaml` holds alert rules.
 
-Labels are names from the config: `group`, `endpoint`, `caller`. Nothing that a client sends (a
-model name, a path, a key) becomes a label, so the number of series is bounded by the config.
+Labels are names that operators give: `group`, `endpoint`, `caller`, `team`. Nothing that a client
+sends (a model name, a path, a key) becomes a label. There may be any number of keys made at run
+time, so each worker counts 1,000 callers apart, and 1,000 pairs of caller and group for spend;
+further ones are `(other)`. Sums by group stay whole, and those by team nearly always.
 Configured groups and endpoints have series from the start; reasons and states get theirs when
 they first occur.
 """

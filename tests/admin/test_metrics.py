@@ -173,6 +173,24 @@ async def test_callers_appear_by_name_and_never_by_key():
 
 
 @bounded()
+async def test_spend_is_shown_by_team_caller_and_group():
+    async with scripted(GOOD) as vendor:
+        callers = [{"name": "alice", "key": "sk-alice-secret", "team": "search"}]
+        entries = [endpoint(vendor, "priced", price=PRICE)]
+        async with serve_proxy(config_for(*entries, callers=callers)) as proxy:
+            for _ in range(2):
+                await ask(proxy.port, body=HELLO, headers=[("api-key", "sk-alice-secret")])
+            await ask(proxy.port, body=HELLO)
+            metrics = await scrape(proxy)
+    alice = ("search", "alice", "gpt-4.1")
+    assert metrics["llmproxy_spend_usd_total", *alice, "exact"] == pytest.approx(2 * 0.203)
+    assert metrics["llmproxy_spend_calls_total", *alice, "exact"] == 2
+    assert metrics["llmproxy_spend_tokens_total", *alice, "input"] == 6
+    assert metrics["llmproxy_spend_tokens_total", *alice, "output"] == 4
+    assert metrics["llmproxy_spend_calls_total", "", "", "", "free"] == 1  # without a key
+
+
+@bounded()
 async def test_nothing_that_clients_send_makes_a_new_series():
     """150 model names, paths and keys that are not configured."""
     async with scripted(GOOD) as vendor:
@@ -181,6 +199,7 @@ async def test_nothing_that_clients_send_makes_a_new_series():
             alice = ("authorization", "Bearer sk-alice-secret")
             await ask(proxy.port, body=HELLO, headers=[alice])
             await ask(proxy.port, body=question("x", model="no-such"), headers=[alice])
+            await ask(proxy.port, body=HELLO)
             before = set(await scrape(proxy))
             for number in range(150):
                 made_up = question("x", model=f"no-such-{number}")

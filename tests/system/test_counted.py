@@ -139,12 +139,14 @@ async def test_calls_at_four_workers_are_all_counted(tmp_path):
     assert calls["5xx"] == _gave_up(statuses)
     assert sum(calls.values()) == CALLS == state["totals"]["calls"]
     assert count["llmproxy_call_duration_seconds_count", GROUP] == CALLS
+    assert sum(value for key, value in count.items() if key[0] == SPEND) == CALLS
     for kind in ("input", "output"):
         counted = [value for key, value in count.items() if key[0] == TOKENS and key[3] == kind]
         assert sum(counted) == tokens[kind] > 0
 
 
 FAILURES, TOKENS = "llmproxy_attempt_failures_total", "llmproxy_tokens_total"
+SPEND = "llmproxy_spend_calls_total"
 AGAIN = ("llmproxy_retries_total", GROUP, "second")
 ELSEWHERE = ("llmproxy_failovers_total", GROUP, "second")
 

@@ -6,11 +6,13 @@ from llmproxy.batteries.telemetry.recorder import MetricsRecorder
 from llmproxy.config import Price
 from llmproxy.events import AttemptEnded, EndpointStateChanged
 from llmproxy.operations import Usage
+from llmproxy.record import Basis, Cost
 from llmproxy.steps import Attempt, AttemptOutcome, Verdict
 from tests.support.finished import answered_call
 
 BATCH = 64
 KEPT_CALLS = 200
+NAMED = 1_000  # callers, and pairs of caller and group
 
 
 def ended(outcome="answered", **changes):
@@ -99,6 +101,44 @@ def test_callers_are_counted_by_name_and_calls_without_a_group_under_an_empty_on
     alice = counters.callers["alice"]
     assert (alice.calls, alice.input_tokens, alice.output_tokens) == ({"2xx": 1, "4xx": 1}, 3, 2)
     assert counters.groups[""].calls == {"": {"4xx": 1}}
+
+
+def test_spend_is_counted_by_team_caller_and_the_group_that_answered():
+    recorder = MetricsRecorder()
+    exact, unknown = Cost(700, Basis.EXACT), Cost(0, Basis.UNKNOWN)
+    alice = {"caller": "alice", "team": "search"}
+    for _ in range(2):
+        recorder.call_finished(answered_call(**alice, cost=exact, usage=Usage(3, 2, 1)))
+    recorder.call_finished(answered_call(**alice, cost=Cost(50, Basis.ESTIMATED)))
+    recorder.call_finished(answered_call(**alice, cost=exact, fallback="other"))
+    recorder.call_finished(answered_call(cost=unknown))
+    recorder.call_finished(answered_call(cost=None))  # nothing computes costs
+    spend = recorder.counters().spend
+    assert set(spend) == {("search", "alice", "g"), ("search", "alice", "other"), ("", "", "g")}
+    found = spend["search", "alice", "g"]
+    assert found.calls == {"exact": 2, "estimated": 1}
+    assert found.nano_usd == {"exact": 1400, "estimated": 50}
+    assert (found.input_tokens, found.output_tokens, found.cached_tokens) == (6, 4, 2)
+    assert spend["", "", "g"].calls == {"unknown": 1}
+    assert not spend["", "", "g"].nano_usd
+
+
+def test_any_number_of_callers_and_teams_has_a_bounded_number_of_counters():
+    recorder, calls = MetricsRecorder(), 5_000
+    cost = Cost(10, Basis.EXACT)
+    for number in range(calls):
+        names = {"caller": f"key-{number}", "team": f"team-{number}", "group": f"g{number % 5}"}
+        recorder.call_finished(answered_call(**names, cost=cost))
+    counters = recorder.counters()
+    assert len(counters.callers) == NAMED + 1
+    assert counters.callers["(other)"].calls == {"2xx": calls - NAMED}
+    assert len(counters.spend) == 2 * NAMED + 5
+    assert counters.spend["team-999", "key-999", "g4"].nano_usd == {"exact": 10}
+    assert counters.spend["team-1000", "(other)", "g0"].nano_usd == {"exact": 10}
+    for group in range(5):
+        own = [one for (_, _, name), one in counters.spend.items() if name == f"g{group}"]
+        assert sum(one.nano_usd["exact"] for one in own) == 10 * calls / 5
+        assert counters.spend["(other)", "(other)", f"g{group}"].nano_usd["exact"] == 6_000
 
 
 def test_changes_of_an_endpoints_state_are_counted_by_the_new_state():

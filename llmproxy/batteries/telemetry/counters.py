@@ -1,4 +1,4 @@
-"""What is counted: calls by group and caller, attempts by endpoint.
+"""What is counted: calls by group and caller, attempts by endpoint, spend by team and caller.
 
 Structs whose numbers only grow. Those of several workers are added number by number, and the
 difference between two moments is what happened in between. MetricsRecorder increments them.
@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from llmproxy.events import EndpointChange, HealthCheckResult
+from llmproxy.operations import Usage
+from llmproxy.record import Basis, Cost
 
 # Upper bounds in seconds. An endpoint's answer takes milliseconds to minutes, the proxy's own part
 # of a call some tens of microseconds.
@@ -24,6 +26,10 @@ SECONDS = (
 OVERHEAD_SECONDS = (
     *(0.00005, 0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0),
 )
+
+# Callers of one process that have counters of their own; so many of their groups have, too.
+MAX_NAMED = 1_000
+OTHER = "(other)"
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -144,17 +150,73 @@ class CallerCounters(msgspec.Struct):
     output_tokens: int = 0
 
 
+class SpendCounters(msgspec.Struct):
+    """What calls have cost.
+
+    Attributes:
+        calls: By how far their cost is known.
+        nano_usd: Likewise; of an unknown cost, the part that is known.
+    """
+
+    calls: dict[Basis, int] = {}
+    nano_usd: dict[Basis, int] = {}
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+    def add(self, cost: Cost, usage: Usage | None) -> None:
+        """Count one call."""
+        basis = cost.basis
+        self.calls[basis] = self.calls.get(basis, 0) + 1
+        if cost.nano_usd:
+            self.nano_usd[basis] = self.nano_usd.get(basis, 0) + cost.nano_usd
+        if usage is not None:
+            self.input_tokens += usage.input_tokens
+            self.output_tokens += usage.output_tokens
+            self.cached_tokens += usage.cached_tokens
+
+
 class CallCounters(msgspec.Struct):
     """Everything that is counted.
 
-    Names come from the config, never from a client, so their number is bounded. The group "" stands
-    for requests that no group was found for. `lost`: calls that are missing in the access log or in
-    the call file.
+    Names are those of groups, endpoints, callers and teams, never a client's text. There may be any
+    number of keys made at run time: beyond a bound, callers and teams are `(other)`. The group ""
+    stands for requests that no group was found for.
+
+    Attributes:
+        callers: By name.
+        spend: By team, caller and the group that answered; "" = none.
+        lost: Calls that are missing in the access log or in the call file.
     """
 
     groups: dict[str, GroupCounters] = {}
     callers: dict[str, CallerCounters] = {}
+    spend: dict[tuple[str, str, str], SpendCounters] = {}
     lost: dict[str, int] = {}
+
+    def caller(self, name: str) -> CallerCounters:
+        """Return the counters of a caller."""
+        found = self.callers.get(name)
+        if found is None and len(self.callers) >= MAX_NAMED:
+            name = OTHER
+            found = self.callers.get(name)
+        if found is None:
+            found = self.callers[name] = CallerCounters()
+        return found
+
+    def spend_of(self, team: str, caller: str, group: str) -> SpendCounters:
+        """Return the counters of what a team's caller spends on a group."""
+        names = (team, caller, group)
+        found = self.spend.get(names)
+        if found is None and len(self.spend) >= MAX_NAMED:
+            names = (team, OTHER, group)
+            found = self.spend.get(names)
+        if found is None and len(self.spend) >= 2 * MAX_NAMED:
+            names = (OTHER, OTHER, group)  # groups are those of the config
+            found = self.spend.get(names)
+        if found is None:
+            found = self.spend[names] = SpendCounters()
+        return found
 
 
 def status_class(status: int) -> str:

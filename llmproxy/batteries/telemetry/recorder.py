@@ -15,7 +15,6 @@ from llmproxy.batteries.telemetry.counters import (
     OVERHEAD_SECONDS,
     SECONDS,
     CallCounters,
-    CallerCounters,
     EndpointCounters,
     GroupCounters,
     HedgeCounters,
@@ -144,6 +143,9 @@ class MetricsRecorder(Listener):
         group.overhead.add(event.overhead_s, OVERHEAD_SECONDS)
         if caller is not None:
             self._record_caller(caller, kind, answer.usage)
+        if record.cost is not None:
+            team, name = record.request.team or "", record.fallback or record.group or ""
+            self._counters.spend_of(team, caller or "", name).add(record.cost, answer.usage)
         if failed or record.attempts > 1 or record.fallback is not None:
             self.notable.append(event)
             self._record_hedges(record)
@@ -165,9 +167,7 @@ class MetricsRecorder(Listener):
                     hedges.cost_usd += cost_usd(price, Usage(usage.input_tokens, 0, 0))
 
     def _record_caller(self, name: str, kind: str, usage: Usage | None) -> None:
-        caller = self._counters.callers.get(name)
-        if caller is None:
-            caller = self._counters.callers[name] = CallerCounters()
+        caller = self._counters.caller(name)
         caller.calls[kind] = caller.calls.get(kind, 0) + 1
         if usage is not None:
             caller.input_tokens += usage.input_tokens

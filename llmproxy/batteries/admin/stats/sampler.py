@@ -59,6 +59,7 @@ class Sampler:
         if not self.minutes.is_due(now):
             return
         counters = self.collector.stats().counters
+        counters.calls.spend = {}  # charts show none of it, and there may be much of it
         self.last_point = self.minutes.end_step(counters, now)
         if self.hours.is_due(now):
             self.hours.end_step(counters, now)

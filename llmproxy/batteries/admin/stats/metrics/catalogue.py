@@ -13,6 +13,7 @@ from math import inf
 from llmproxy.batteries.admin.stats.levels import LimitView
 from llmproxy.batteries.admin.stats.metrics.budgets import BUDGETS
 from llmproxy.batteries.admin.stats.metrics.servers import SERVERS
+from llmproxy.batteries.admin.stats.metrics.spend import SPENT
 from llmproxy.batteries.admin.stats.metrics.subjects import (
     ATTEMPTS,
     CACHE,
@@ -145,7 +146,7 @@ SECTIONS = {
         ),
         CALLER.counter(
             "llmproxy_caller_calls_total",
-            "Calls of a configured caller, by status class.",
+            "Calls of a caller, by status class.",
             lambda caller: caller.calls,
             "status",
         ),
@@ -156,6 +157,7 @@ SECTIONS = {
             "kind",
         ),
     ),
+    "Spend": SPENT,
     "Budgets": BUDGETS,
     "Attempts": (
         ATTEMPTS.counter(

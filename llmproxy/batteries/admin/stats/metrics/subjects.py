@@ -19,6 +19,7 @@ from llmproxy.batteries.telemetry.counters import (
     EndpointCounters,
     GroupCounters,
     Histogram,
+    SpendCounters,
 )
 
 if TYPE_CHECKING:
@@ -144,6 +145,9 @@ CALLER: Subject[CallerCounters] = Subject(
     lambda scrape: [
         ((name,), found) for name, found in scrape.stats.counters.calls.callers.items()
     ],
+)
+SPEND: Subject[SpendCounters] = Subject(
+    ("team", "caller", "group"), lambda scrape: scrape.stats.counters.calls.spend.items()
 )
 BUDGET: Subject[BudgetStatus] = Subject(("kind", "subject", "unit", "per"), _budgets)
 ATTEMPTS: Subject[EndpointCounters] = Subject(("group", "endpoint"), _attempts)
