@@ -23,7 +23,7 @@ from llmproxy.tools.top import options as top_options
 
 if TYPE_CHECKING:
     from llmproxy.batteries.config_file import ConfigFile
-    from llmproxy.config import Config
+    from llmproxy.batteries.settings import FullConfig
     from llmproxy.serving import Batteries
 
 # A worker uses one core. Far above any machine's need, and it fits into a byte (workers/inbox.py).
@@ -228,7 +228,7 @@ def _batteries(file: ConfigFile | None = None) -> Batteries:
 
 
 def _serve_with_workers(
-    config: Config | None, file: ConfigFile | None, options: argparse.Namespace
+    config: FullConfig | None, file: ConfigFile | None, options: argparse.Namespace
 ) -> int:
     from llmproxy.workers import serve_with_workers  # noqa: PLC0415 - one process needs nothing of it
 

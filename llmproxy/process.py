@@ -18,6 +18,7 @@ import uvloop
 
 import llmproxy
 from llmproxy.batteries.addresses import is_loopback
+from llmproxy.batteries.settings import full
 from llmproxy.config import Config
 from llmproxy.serving import Batteries, serve_on
 
@@ -117,7 +118,7 @@ def base_of(listening: socket.socket) -> str:
 def open_to_all(config: Config, host: str) -> str | None:
     """Return a warning if other machines may use the endpoints: `host` is not a loopback address,
     and no callers are configured."""
-    settings = config.general_settings
+    settings = full(config.general_settings)
     if settings.callers or settings.keys_required or _is_private(host):
         return None
     return (
@@ -144,7 +145,7 @@ def announcement(config: Config, source: str, base: str, *, token: str | None) -
         names = ", ".join(str(entry.name) for entry in group.models)
         lines.append(f"  {group.model_group}: {names}")
     lines.append(f"Use it as base_url: {base}/v1    Dashboard: {base}/dashboard    Stop: Ctrl+C")
-    if token is not None and config.general_settings.admin_key is None:
+    if token is not None and full(config.general_settings).admin_key is None:
         lines.append(f"Token for /admin from other machines, until admin_key is set: {token}")
     if warning := open_to_all(config, urlsplit(base).hostname or ""):
         lines.append(warning)

@@ -83,6 +83,18 @@ AnswerStateful = Callable[[Client, CallRecord, AnswerIn], Awaitable[None]]
 OwnersOf = Callable[[Pool], "Owners"]
 
 
+class OwnerSource(Protocol):
+    """Opens what knows which account keeps what, with the environment of the process."""
+
+    def opened_with(self, settings: GeneralSettings) -> object:
+        """Return the settings that it is opened with. Equal ones share one."""
+
+    def open(
+        self, settings: GeneralSettings, environ: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[OwnersOf]:
+        """Open it. A store that cannot be used is no reason not to start."""
+
+
 class GroupAttempts(AbstractAsyncContextManager[Accepted], Protocol):
     """The attempts of one call in one group. Entering returns the first accepted answer."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmproxy.app import App, Upgrade
-from llmproxy.config import Config, GeneralSettings, shares_state
+from llmproxy.config import Config, GeneralSettings
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listeners
 from llmproxy.protocols import ASGIApp, Listener, TelemetryOpener, WebPages
@@ -61,28 +61,24 @@ class Batteries(RuntimeBatteries):
         affinities = {group.affinity for group in config.model_groups}
         if "affinity" in settings.model_fields_set:
             affinities.add(settings.affinity)
-        for key, package, battery, is_set in (
-            ("callers", "callers", self.callers, settings.callers),
-            ("teams", "callers", self.callers, settings.teams),
-            ("alerts", "alerts", self.alerts, settings.alerts),
-            ("budgets", "budgets", self.budgets, settings.budgets),
-            ("keys_required", "callers", self.callers, settings.keys_required),
-            ("cache", "cache", self.caches, settings.cache),
-            ("redis_*", "shared_state", self.connector, shares_state(settings)),
-            ("call_file", "telemetry", self.telemetry, settings.call_file),
-            ("database_url", "store", self.open_store, settings.database_url),
-            ("tracing", "telemetry", self.telemetry, settings.tracing),
-            ("hedge_after_s", "hedging", self.hedging, settings.hedge_after_s),
-            ("strategy", "strategies", self.strategies, strategies - set(WEIGHTED)),
-            ("max_in_flight", "admission", self.admission, bounds & settings.model_fields_set),
-            ("state_file", "owners", self.owners, settings.state_file),
-            ("affinity", "affinity", self.affinity, affinities - {None, "off"}),
-            ("allowed_origins", "web_pages", self.web_pages, settings.allowed_origins),
-            ("allowed_hosts", "web_pages", self.web_pages, settings.allowed_hosts),
-            ("admin_key", "admin", self.open_admin, settings.admin_key),
-            ("health_check", "health_checks", self.health_checks, _is_asked_for(config)),
-        ):
-            if is_set and battery is None:
+        needs = [
+            *settings.needs(),
+            *(
+                need
+                for need, is_set in (
+                    (("hedge_after_s", "hedging", "hedging"), settings.hedge_after_s),
+                    (("strategy", "strategies", "strategies"), strategies - set(WEIGHTED)),
+                    (
+                        ("max_in_flight", "admission", "admission"),
+                        bounds & settings.model_fields_set,
+                    ),
+                    (("affinity", "affinity", "affinity"), affinities - {None, "off"}),
+                )
+                if is_set
+            ),
+        ]
+        for key, package, field in needs:
+            if getattr(self, field) is None:
                 where = ("general_settings", key)
                 yield _missing(file, ".".join(where), package, f"remove {key}", where)
 
@@ -91,6 +87,9 @@ class Batteries(RuntimeBatteries):
         entries = [entry for group in groups for entry in group.models]
         if self.fallbacks is None and any(group.all_fallbacks for group in groups):
             yield _missing(file, "fallbacks", "fallbacks", "remove them from the model groups")
+        checked = {entry.health_check for entry in entries} - {None, "off"}
+        if self.health_checks is None and checked:
+            yield _missing(file, "health_check", "health_checks", "remove it from the endpoints")
         if self.parameters is None and any(entry.changes_parameters for entry in entries):
             remedy = "remove them from the endpoints"
             yield _missing(file, "drop, rename, ...", "parameters", remedy)
@@ -173,11 +172,3 @@ async def open_app(
         trace_of = None if telemetry is None else telemetry.trace_of
         pages, upgrade = batteries.web_pages, batteries.websockets
         yield App(live, admin, web_pages=pages, trace_of=trace_of, upgrade=upgrade)
-
-
-def _is_asked_for(config: Config) -> bool:
-    """Return whether the config itself asks for health checks."""
-    modes = {entry.health_check for group in config.model_groups for entry in group.models}
-    if "health_check" in config.general_settings.model_fields_set:
-        modes.add(config.general_settings.health_check)
-    return not modes <= {None, "off"}

@@ -26,6 +26,7 @@ from llmproxy.protocols import (
     Heartbeat,
     Hedging,
     Masking,
+    OwnerSource,
     ParameterEdits,
     PeerConnector,
     PriceList,
@@ -41,7 +42,6 @@ from llmproxy.protocols import (
 )
 from llmproxy.routing.strategies import Strategies
 from llmproxy.runtime import LiveConfig
-from llmproxy.runtime.process_state import OpenOwners
 from llmproxy.serving import Batteries, HealthCheckOpener, StoreOpener
 
 if TYPE_CHECKING:
@@ -245,12 +245,12 @@ def _heartbeat() -> Callable[[float | None], Heartbeat] | None:
     return SignsOfLife
 
 
-def _owners() -> OpenOwners | None:
+def _owners() -> OwnerSource | None:
     if not has("owners"):
         return None
     from llmproxy.batteries.owners import OwnerRegistries  # noqa: PLC0415
 
-    return OwnerRegistries().open
+    return OwnerRegistries()
 
 
 def _web_pages() -> WebPages | None:

@@ -13,8 +13,8 @@ from llmproxy.batteries.config_file import (
     refuse_accidents,
     served_file,
 )
+from llmproxy.batteries.settings import FullConfig
 from llmproxy.composition.batteries import has, installed
-from llmproxy.config import Config
 
 if TYPE_CHECKING:
     from llmproxy.batteries.reload import Reloader
@@ -24,7 +24,7 @@ DEFAULT_CONFIG = Path(FILE_NAMES[0])  # the name in messages if there is none
 
 def config_to_serve(
     path: Path | None, environ: Mapping[str, str]
-) -> tuple[Config | None, ConfigFile | None]:
+) -> tuple[FullConfig | None, ConfigFile | None]:
     """Return the config and the file that it comes from: `path`, else LLMPROXY_CONFIG, else
     llmproxy.yaml or llmproxy.yml in the current folder, else the keys in the environment (no file),
     else (None, None). Raises ConfigError, also if there is something that looks like a config or

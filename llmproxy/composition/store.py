@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from llmproxy.batteries.settings import full
 from llmproxy.config import GeneralSettings
 from llmproxy.events import Listener, Listeners
 
@@ -39,7 +40,7 @@ async def open_store(
 
             await stack.enter_async_context(open_budgets(budgets, settings, store.database))
             listeners.append(budgets)
-        if alerts is not None and settings.alerts:
+        if alerts is not None and full(settings).alerts:
             await stack.enter_async_context(alerts.open(settings))
             listeners.append(alerts)
         yield Listeners(*listeners)

@@ -1,5 +1,5 @@
 from llmproxy.config.base import Affinity, CacheMode, Strategy, TokenProvider
-from llmproxy.config.general import GeneralSettings, Timeouts, server_settings, shares_state
+from llmproxy.config.general import GeneralSettings, Timeouts
 from llmproxy.config.models import (
     OPENAI_BASE_URL,
     Config,
@@ -7,14 +7,12 @@ from llmproxy.config.models import (
     ModelGroup,
     Params,
 )
-from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Team, Tracing
+from llmproxy.config.sections import Limits, Price, Queue
 
 __all__ = [
     "OPENAI_BASE_URL",
     "Affinity",
     "CacheMode",
-    "CacheParams",
-    "Caller",
     "Config",
     "GeneralSettings",
     "Limits",
@@ -24,10 +22,6 @@ __all__ = [
     "Price",
     "Queue",
     "Strategy",
-    "Team",
     "Timeouts",
     "TokenProvider",
-    "Tracing",
-    "server_settings",
-    "shares_state",
 ]

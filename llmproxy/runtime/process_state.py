@@ -23,7 +23,7 @@ from llmproxy.protocols import (
     Heartbeat,
     Hedging,
     Masking,
-    OwnersOf,
+    OwnerSource,
     ParameterEdits,
     PeerConnector,
     PriceList,
@@ -43,8 +43,6 @@ from llmproxy.routing.strategies import Strategies
 Acquire = Callable[
     [AsyncExitStack, tuple[str, object], AbstractAsyncContextManager[Any]], Awaitable[Any]
 ]
-# Opens the owners of what accounts keep, with the environment of the process.
-OpenOwners = Callable[[GeneralSettings, Mapping[str, str]], AbstractAsyncContextManager[OwnersOf]]
 
 
 async def enter(
@@ -79,7 +77,7 @@ class RuntimeBatteries:
     fallbacks: Fallbacks | None = None
     admission: Callable[[], Admission] | None = None
     heartbeat: Callable[[float | None], Heartbeat] | None = None
-    owners: OpenOwners | None = None
+    owners: OwnerSource | None = None
     budgets: BudgetSource | None = None
     acquire: Acquire | None = None
 

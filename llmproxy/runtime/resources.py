@@ -11,7 +11,7 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from llmproxy.config import Config, Price, Timeouts, server_settings
+from llmproxy.config import Config, Price, Timeouts
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.protocols import AnswerCache, OwnersOf, PeerConnector, Peers, PriceCall, Prices
@@ -78,9 +78,9 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
         ):
             opening = _peers(config, process, connector)
             peers = await acquire(held, ("peers", made_from), opening)
-        if (open_owners := process.batteries.owners) is not None:
-            key = "owners", (settings.state_file, server_settings(settings))
-            owners = await acquire(held, key, open_owners(settings, process.environ))
+        if (registries := process.batteries.owners) is not None:
+            key = "owners", registries.opened_with(settings)
+            owners = await acquire(held, key, registries.open(settings, process.environ))
         return Resources(
             *(process, config, endpoints, prices),
             pricing and pricing(prices),

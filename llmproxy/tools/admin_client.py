@@ -16,6 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from llmproxy.batteries.config_file import default_file, load_config
+from llmproxy.batteries.settings import full
 from llmproxy.config import Config
 
 KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
@@ -131,7 +132,7 @@ def _url_of(config: Config | None) -> str:
 def _key(config: Config | None, environ: Mapping[str, str]) -> str | None:
     if KEY_VARIABLE in environ:
         return environ[KEY_VARIABLE]
-    secret = None if config is None else config.general_settings.admin_key
+    secret = None if config is None else full(config.general_settings).admin_key
     return None if secret is None else secret.get_secret_value()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmproxy.batteries.callers import ConfiguredCallers
+from llmproxy.batteries.settings import full
 from llmproxy.config import Config
 from llmproxy.routing import Pool
 
@@ -12,7 +13,7 @@ def pool_for(caller: str | None, config: Config, pool: Pool) -> Pool:
 
     Raises LookupError for an unknown caller.
     """
-    callers = config.general_settings.callers
+    callers = full(config.general_settings).callers
     names = [known.name for known in callers]
     if caller is not None and caller not in names:
         known = f"There are: {', '.join(names)}." if names else "The config has none."

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llmproxy.config import GeneralSettings
+    from llmproxy.batteries.settings import FullSettings
 
 
 def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
     return 0
 
 
-def _settings(path: Path | None, environ: Mapping[str, str]) -> GeneralSettings | None:
+def _settings(path: Path | None, environ: Mapping[str, str]) -> FullSettings | None:
     """Return the settings of the file that `llmproxy serve` would use; None = there is none."""
     from llmproxy.batteries.config_file import load_config, served_file  # noqa: PLC0415
 

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from llmproxy.batteries.admin import SLOTS, START_TOKEN
 from llmproxy.batteries.config_file import ConfigFile
+from llmproxy.batteries.settings import FullConfig, shares_state
 from llmproxy.batteries.shared_state.embedded import (
     EmbeddedServer,
     NotInstalledError,
@@ -19,7 +20,6 @@ from llmproxy.batteries.shared_state.embedded import (
     embedded_server,
 )
 from llmproxy.batteries.telemetry.shared_memory import SharedMemory
-from llmproxy.config import Config, shares_state
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.process import (
     CannotListenError,
@@ -50,7 +50,7 @@ Or set redis_url in general_settings to a Redis or Valkey server."""
 
 
 def serve_with_workers(
-    config: Config,
+    config: FullConfig,
     file: ConfigFile | None,
     address: tuple[str | None, int | None],
     environ: Mapping[str, str],
@@ -103,7 +103,7 @@ class WithSharedStore:
     def __init__(self, server: EmbeddedServer | None) -> None:
         self._server = server
 
-    def __call__(self, config: Config) -> Config:
+    def __call__(self, config: FullConfig) -> FullConfig:
         """Return the config with a server. Raises ConfigError if no server is running."""
         settings = config.general_settings
         if shares_state(settings):

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from llmproxy.batteries.admission import BoundedAdmission
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.calls import Patience
-from llmproxy.config import GeneralSettings
 from llmproxy.errors import Overload
 from llmproxy.record import CallRecord
 from llmproxy.routing import Group
@@ -20,7 +20,7 @@ GROUP = Group("g", OutputBounds())
 def bounded_to(**settings):
     """Admission with these bounds."""
     admission = BoundedAdmission()
-    admission.limit_to(GeneralSettings(**settings))
+    admission.limit_to(FullSettings(**settings))
     return admission
 
 

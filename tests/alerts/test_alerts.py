@@ -20,11 +20,11 @@ from llmproxy.batteries.alerts.alert import (
 )
 from llmproxy.batteries.alerts.sending import Sender
 from llmproxy.batteries.alerts.service import Alerts
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.batteries.store import Database, Store, address_of
 from llmproxy.batteries.store.tables import keys, spend
 from llmproxy.composition import config_file
 from llmproxy.composition.store import open_store
-from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError
 from llmproxy.events import EndpointChange, EndpointStateChanged
 from tests.support.budgets import answer_with, budgeted
@@ -62,7 +62,7 @@ async def alerting(receiver, url, *, budgets=None, format="json"):
     store = Store()
     alerts = Alerts(store, budgets, pauses_s=(0.01, 0.01, 0.01))
     given = {"url": f"http://127.0.0.1:{receiver.port}/hook", "secret": SECRET, "format": format}
-    settings = GeneralSettings(database_url=url, alerts=[given])
+    settings = FullSettings(database_url=url, alerts=[given])
     async with open_store(store, settings, {}, keys=None, budgets=budgets, alerts=alerts):
         yield alerts
 

@@ -9,8 +9,8 @@ import pytest
 from llmproxy.batteries.cache.cached_answer import CachedAnswer, pack
 from llmproxy.batteries.cache.stores.sqlite import SqliteStore
 from llmproxy.batteries.cache.stores.valkey import ValkeyStore
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.batteries.shared_state.address import client_of
-from llmproxy.config import GeneralSettings
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey
 
@@ -38,7 +38,7 @@ async def opened(kind, folder, *, keep_s=60.0):
 async def served(kind, folder):
     if kind == "server":
         async with valkey(folder) as server:
-            yield GeneralSettings(redis_url=server.url)
+            yield FullSettings(redis_url=server.url)
         return
     buses = free_port(), free_port()
     async with (
@@ -51,7 +51,7 @@ async def served(kind, folder):
         for node in (one, other):
             while "cluster_state:ok" not in str(await node.command("CLUSTER", "INFO")):
                 await asyncio.sleep(0.05)
-        yield GeneralSettings(redis_url=one.url, redis_cluster=True)
+        yield FullSettings(redis_url=one.url, redis_cluster=True)
 
 
 def cluster_on(folder, bus):

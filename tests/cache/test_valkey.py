@@ -12,8 +12,8 @@ import pytest
 from llmproxy.batteries.cache.cached_answer import CachedAnswer, pack
 from llmproxy.batteries.cache.stores.l2 import open_l2
 from llmproxy.batteries.cache.stores.valkey import ValkeyStore
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.batteries.shared_state.address import client_of, secrets_of
-from llmproxy.config import GeneralSettings
 from tests.support.run import bounded
 from tests.support.valkey import free_port, valkey
 
@@ -23,7 +23,7 @@ BUSY_S = 0.1  # added by a loaded machine
 
 @asynccontextmanager
 async def opened(url, *, keep_s=60.0):
-    settings = GeneralSettings(redis_url=url)
+    settings = FullSettings(redis_url=url)
     client = client_of(settings)
     store = ValkeyStore(client, namespace="here", keep_s=keep_s, secrets=secrets_of(settings))
     try:

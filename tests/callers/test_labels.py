@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llmproxy.batteries.callers import LabelReader
-from llmproxy.config import GeneralSettings
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.record import RequestSummary
 from llmproxy.rules.body import peek
 
@@ -77,5 +77,5 @@ def test_an_unusual_body_is_read_as_well():
 
 
 def test_nothing_is_read_where_nothing_is_kept():
-    assert LabelReader().wanted(GeneralSettings(database_url="off")) is None
-    assert LabelReader().wanted(GeneralSettings()) is not None
+    assert LabelReader().wanted(FullSettings(database_url="off")) is None
+    assert LabelReader().wanted(FullSettings()) is not None

@@ -3,7 +3,7 @@
 import pytest
 
 from llmproxy.batteries.config_file import parse_config
-from llmproxy.config import Config
+from llmproxy.batteries.settings import FullConfig
 from llmproxy.errors import ConfigError
 from llmproxy.providers import endpoints_of
 from tests.config_file.mistakes import problems
@@ -54,7 +54,9 @@ def test_a_wrong_alias_is_reported_with_its_line(line, written, said):
 )
 def test_a_config_made_by_a_program_is_refused_for_the_same(written):
     with pytest.raises(ValueError, match="alias"):
-        Config.model_validate({"model_groups": [{**entry, "models": [{}]} for entry in written]})
+        FullConfig.model_validate(
+            {"model_groups": [{**entry, "models": [{}]} for entry in written]}
+        )
 
 
 def test_where_clients_may_use_an_alias_an_endpoint_without_a_model_gets_the_groups_name():

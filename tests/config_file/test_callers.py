@@ -7,7 +7,8 @@ import yaml
 
 from llmproxy.batteries.callers.by_key import digest_of
 from llmproxy.batteries.config_file import masked, parse_config
-from llmproxy.config import Caller, Limits
+from llmproxy.batteries.settings import Caller
+from llmproxy.config import Limits
 from tests.config_file.mistakes import problems, settings, told_once
 
 KEY = "sk-team-a"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmproxy.batteries.config_file import config_from_environment, masked, parse_config
-from llmproxy.config import Config
+from llmproxy.batteries.settings import FullConfig
 from llmproxy.errors import ConfigError
 from tests.support.examples import examples
 
@@ -170,7 +170,7 @@ VALID_GROUP = st.fixed_dictionaries(
 @settings(deadline=None)
 @given(st.lists(VALID_GROUP, min_size=1, max_size=3, unique_by=lambda g: g["model_group"]))
 def test_a_config_loads_again_from_its_masked_form(groups):
-    shown = masked(Config.model_validate({"model_groups": groups}))
+    shown = masked(FullConfig.model_validate({"model_groups": groups}))
 
     again = parse_config(shown, {}, file="again.yaml")
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from llmproxy.batteries.config_file import config_from_environment, masked, parse_config
-from llmproxy.config import shares_state
+from llmproxy.batteries.settings import shares_state
 from tests.config_file.mistakes import settings, told_once
 
 SECRET = "tell-nobody"

@@ -117,7 +117,7 @@ def test_every_key_has_a_description():
 
 def test_the_schema_lets_a_number_be_a_reference_and_knows_one():
     schema = json_schema()
-    port = schema["$defs"]["GeneralSettings"]["properties"]["bind_port"]
+    port = schema["$defs"]["FullSettings"]["properties"]["bind_port"]
 
     assert port["anyOf"] == [
         {"type": "integer", "minimum": 0, "maximum": 65535},

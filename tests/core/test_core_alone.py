@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import llmproxy
-from llmproxy.config import Config
+from llmproxy.batteries.settings import FullConfig, full
+from llmproxy.config import Config, GeneralSettings
 from llmproxy.errors import ConfigError
 from llmproxy.serving import Batteries, open_app
 from tests.support.client import CHAT, STREAM, ask, question
@@ -184,7 +185,7 @@ async def test_the_core_alone_counts_the_output_bound_of_a_call_and_then_its_usa
     ],
 )
 def test_a_config_that_needs_a_missing_battery_is_refused(settings, key, package):
-    config = Config.model_validate(config_for("http://127.0.0.1:1/v1", **settings))
+    config = FullConfig.model_validate(config_for("http://127.0.0.1:1/v1", **settings))
     with pytest.raises(ConfigError) as error:
         Batteries().check(config, file="test.yaml")
     (problem,) = error.value.problems
@@ -192,6 +193,15 @@ def test_a_config_that_needs_a_missing_battery_is_refused(settings, key, package
     assert f"general_settings.{key}" in problem.found
     assert f"`{package}`" in problem.found
     assert f"remove {key}" in problem.remedy
+
+
+def test_a_config_of_the_core_alone_has_the_defaults_of_batteries():
+    given = GeneralSettings(bind_port=4321, num_retries=7)
+    settings = full(given)
+    assert (settings.bind_port, settings.num_retries) == (4321, 7)
+    assert settings.callers == ()
+    assert settings.model_fields_set == {"bind_port", "num_retries"}
+    assert full(settings) is settings
 
 
 def test_an_endpoints_own_health_check_needs_the_battery_too():

@@ -12,7 +12,7 @@ from llmproxy.batteries.owners import place_of_file
 from llmproxy.batteries.owners.accounts import Owner
 from llmproxy.batteries.owners.registry import Registry, StoreFailed
 from llmproxy.batteries.owners.sqlite_store import SqliteOwners
-from llmproxy.config import GeneralSettings
+from llmproxy.batteries.settings import FullSettings
 from tests.support.locked_file import being_written
 from tests.support.run import bounded
 from tests.support.waiting import until
@@ -214,7 +214,7 @@ HOMES = {"STATE_DIRECTORY": "/s:/t", "XDG_STATE_HOME": "/x", "HOME": "/h"}
     ],
 )
 def test_the_file_is_where_the_machine_keeps_state(setting, names, place):
-    settings = GeneralSettings(state_file=setting)
+    settings = FullSettings(state_file=setting)
     found = place_of_file(settings, {name: HOMES[name] for name in names})
     assert found == (None if place is None else Path(place))
 

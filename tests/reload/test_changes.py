@@ -4,7 +4,7 @@ import pytest
 
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.reload.changes import NEEDS_RESTART, differences, kept_until_restart
-from llmproxy.config import GeneralSettings
+from llmproxy.batteries.settings import FullSettings
 
 BEFORE = """\
 model_groups:
@@ -84,7 +84,7 @@ def test_each_change_is_reported_by_its_place(replaced, reported):
 
 
 def test_what_needs_a_restart_are_settings_that_there_are():
-    assert set(NEEDS_RESTART) <= GeneralSettings.model_fields.keys()
+    assert set(NEEDS_RESTART) <= FullSettings.model_fields.keys()
 
 
 def test_equal_configs_have_no_differences():

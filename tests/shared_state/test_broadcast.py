@@ -8,9 +8,9 @@ from time import monotonic
 
 import pytest
 
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.batteries.shared_state.opening import open_shared_state
 from llmproxy.batteries.shared_state.view import SharedState
-from llmproxy.config import GeneralSettings
 from llmproxy.events import EndpointStateChanged
 from tests.support.run import bounded
 from tests.support.valkey import valkey
@@ -45,7 +45,7 @@ async def reader(server):
     def hear(group, endpoint, state, for_s, now):
         heard.append((now, (group, endpoint, state, for_s)))
 
-    settings = GeneralSettings(redis_url=server.url)
+    settings = FullSettings(redis_url=server.url)
     async with open_shared_state(settings, apply_state=hear) as view:
         yield Reader(view, heard)
 

@@ -12,10 +12,10 @@ import pytest
 
 from llmproxy.batteries.masking import Secrets
 from llmproxy.batteries.owners.redis_store import RedisOwners
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.batteries.shared_state.address import client_of, secrets_of, shown
 from llmproxy.batteries.shared_state.opening import open_shared_state
 from llmproxy.batteries.shared_state.quota import Lease
-from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError
 from llmproxy.events import EndpointStateChanged
 from tests.support.certificates import Authority
@@ -29,7 +29,7 @@ OPERATING = Path("docs/operating.md").read_text(encoding="utf-8")
 async def reaches(**settings):
     """Whether a view with these settings gets a grant and receives others' changes."""
     heard = []
-    settings = GeneralSettings(**settings)
+    settings = FullSettings(**settings)
     async with open_shared_state(settings, apply_state=lambda *news: heard.append(news)) as view:
         lease = Lease()
         lease.set_limits(600, 100_000)
@@ -81,7 +81,7 @@ async def test_a_user_with_no_more_rights_than_the_page_for_operators_gives_it(t
     async with valkey(tmp_path) as server:
         words = rights.replace("\\\n", " ").split()
         await server.command("ACL", "SETUSER", "proxy", *words)
-        settings = GeneralSettings(redis_url=f"redis://proxy:SECRET@127.0.0.1:{server.port}/0")
+        settings = FullSettings(redis_url=f"redis://proxy:SECRET@127.0.0.1:{server.port}/0")
         heard = []
         async with (
             open_shared_state(settings, apply_state=print) as one,
@@ -141,7 +141,7 @@ async def test_tls_with_a_certificate_that_is_not_trusted_is_refused(tmp_path):
     authority = Authority(tmp_path)
     async with valkey(tmp_path) as server:
         async with encrypted(server, authority.server_context("localhost")) as port:
-            settings = GeneralSettings(redis_url=f"rediss://localhost:{port}/0")
+            settings = FullSettings(redis_url=f"rediss://localhost:{port}/0")
             async with open_shared_state(settings, apply_state=print) as view:
                 await asyncio.sleep(0.5)
                 status = view.status(monotonic())
@@ -157,7 +157,7 @@ async def test_the_master_that_sentinels_name_also_after_a_failover(tmp_path):
             "redis_sentinel_master": "main",
         }
         assert await reaches(**settings)
-        async with open_shared_state(GeneralSettings(**settings), apply_state=print) as view:
+        async with open_shared_state(FullSettings(**settings), apply_state=print) as view:
             assert view.status(monotonic()).connected
             await master.kill()
             # It may go on to the new master before it notices that the old one is gone.
@@ -201,17 +201,17 @@ async def _cluster_info(server):
     ],
 )
 def test_an_address_is_shown_without_the_login(settings, address):
-    assert shown(GeneralSettings(**settings)) == address
+    assert shown(FullSettings(**settings)) == address
 
 
 def test_a_password_is_known_in_its_encoded_and_its_decoded_form():
-    settings = GeneralSettings(redis_url="redis://me:p%40ss@db.example")
+    settings = FullSettings(redis_url="redis://me:p%40ss@db.example")
     assert secrets_of(settings) == Secrets(["p%40ss", "p@ss"])
 
 
 @bounded()
 async def test_an_unknown_option_is_refused_without_showing_the_password():
-    settings = GeneralSettings(redis_url="redis://me:secret@db.example/0?fast=yes")
+    settings = FullSettings(redis_url="redis://me:secret@db.example/0?fast=yes")
     with pytest.raises(ConfigError, match="fast") as refused:
         async with open_shared_state(settings, apply_state=print):
             pass

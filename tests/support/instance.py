@@ -14,10 +14,10 @@ from time import monotonic
 
 import pytest
 
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.batteries.shared_state.opening import open_shared_state
 from llmproxy.batteries.shared_state.quota import Lease
 from llmproxy.batteries.shared_state.view import SharedState
-from llmproxy.config import GeneralSettings
 
 RPM, TPM = 600, 100_000
 WAIT_S = 30.0  # far more than the milliseconds that it takes on an idle machine
@@ -65,7 +65,7 @@ class Instance:
 async def instance(server, *, key="account", rpm=RPM, tpm=TPM, **options):
     """One instance that shares the account `key`. `server`: a Valkey or its URL."""
     url = server if isinstance(server, str) else server.url
-    settings = GeneralSettings(redis_url=url)
+    settings = FullSettings(redis_url=url)
     async with open_shared_state(settings, apply_state=lambda *_: None, **options) as view:
         lease = Lease(**options)
         lease.set_limits(rpm, tpm)

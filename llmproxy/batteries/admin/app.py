@@ -23,6 +23,7 @@ from llmproxy.batteries.admin.pages import SecurityHeaders, dashboard_routes
 from llmproxy.batteries.admin.sources import Sources
 from llmproxy.batteries.admin.stats.sampler import Sampler
 from llmproxy.batteries.admin.stats.state import StateCache
+from llmproxy.batteries.settings import full
 
 if TYPE_CHECKING:
     from llmproxy.batteries.budgets import Budgets
@@ -48,7 +49,7 @@ def make_admin(
     sources: Sources,
 ) -> FastAPI:
     """Return the admin application of one process."""
-    documented = live.runtime.config.general_settings.expose_docs
+    documented = full(live.runtime.config.general_settings).expose_docs
     app = FastAPI(
         title="LLMProxy",
         version=llmproxy.__version__,

@@ -27,6 +27,7 @@ from llmproxy.batteries.admin.process_family import (
     START_TOKEN,
     STARTED_AT,
 )
+from llmproxy.batteries.settings import full
 
 if TYPE_CHECKING:
     from llmproxy.runtime import LiveConfig
@@ -65,7 +66,7 @@ def require_operator(live: LiveConfig) -> Callable[[Request], Awaitable[None]]:
         reject_cross_site(request)
         if is_operator(request, live):
             return
-        if live.runtime.config.general_settings.admin_key is None:
+        if full(live.runtime.config.general_settings).admin_key is None:
             raise HTTPException(
                 403,
                 "Without a key, /admin is open to this machine only, and to no request that came "
@@ -179,11 +180,11 @@ def _mark_of(cookie: str) -> bytes:
 
 
 def _is_open(live: LiveConfig) -> bool:
-    return live.runtime.config.general_settings.admin_key is None
+    return full(live.runtime.config.general_settings).admin_key is None
 
 
 def _key_of(live: LiveConfig) -> str:
-    key = live.runtime.config.general_settings.admin_key
+    key = full(live.runtime.config.general_settings).admin_key
     return START_TOKEN if key is None else key.get_secret_value()
 
 

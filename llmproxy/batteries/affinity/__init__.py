@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from llmproxy.batteries.affinity.preference import GroupAffinity
 from llmproxy.batteries.affinity.prompt_caches import CacheRules, rules_of
-from llmproxy.config import GeneralSettings, ModelGroup, shares_state
+from llmproxy.batteries.settings import full, shares_state
+from llmproxy.config import GeneralSettings, ModelGroup
 from llmproxy.routing import Group
 
 __all__ = ["CacheRules", "GroupAffinity", "affinity_of", "rules_of"]
@@ -21,5 +22,5 @@ def affinity_of(entry: ModelGroup, settings: GeneralSettings, group: Group) -> G
     known = group.affinity
     affinity = known if isinstance(known, GroupAffinity) else GroupAffinity()
     mode = entry.affinity or settings.affinity
-    is_on = affinity.adopt(mode, group.states, is_one_of_several=shares_state(settings))
+    is_on = affinity.adopt(mode, group.states, is_one_of_several=shares_state(full(settings)))
     return affinity if is_on else None

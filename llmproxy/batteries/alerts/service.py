@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llmproxy.batteries.alerts.alert import Alert, AlertKind, Webhook, has_jumped
 from llmproxy.batteries.alerts.sending import PAUSES_S, Sender
 from llmproxy.batteries.background import background
+from llmproxy.batteries.settings import full
 from llmproxy.batteries.store import Store, StoreUnavailable
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.errors import ConfigError, Problem
@@ -52,7 +53,7 @@ class Alerts(Listener):
     def check(self, config: Config, *, file: str) -> None:
         """Raise ConfigError, naming the file, for alerts that cannot be sent."""
         problems = []
-        for index, given in enumerate(config.general_settings.alerts):
+        for index, given in enumerate(full(config.general_settings).alerts):
             values = {key: value.get_secret_value() for key, value in given.items()}
             if (found := _wrong(values)) is not None:
                 path = ("general_settings", "alerts", index)
@@ -71,7 +72,7 @@ class Alerts(Listener):
                 "format" in given and given["format"].get_secret_value() == "slack",
                 given["secret"].get_secret_value() if "secret" in given else None,
             )
-            for given in settings.alerts
+            for given in full(settings).alerts
         )
         sender = self._sender = Sender(targets, self._pauses_s)
         if self._budgets is not None:

@@ -18,8 +18,9 @@ from llmproxy.batteries.background import background
 from llmproxy.batteries.budgets.accounts import BudgetAccount
 from llmproxy.batteries.budgets.budget import Budget, budgets_of
 from llmproxy.batteries.budgets.service import Budgets
+from llmproxy.batteries.settings import full, shares_state
 from llmproxy.batteries.store import Database, StoreUnavailable
-from llmproxy.config import GeneralSettings, shares_state
+from llmproxy.config import GeneralSettings
 
 if TYPE_CHECKING:
     from llmproxy.batteries.budgets.administration import BudgetAdministration
@@ -127,6 +128,7 @@ async def open_budgets(
     budgets: Budgets, settings: GeneralSettings, database: Database | None
 ) -> AsyncIterator[None]:
     """Keep the budgets of a process until the block ends. `database`: None = no store."""
+    settings = full(settings)
     budgets.accounts.shared = shares_state(settings)
     budgets.adopt_config(settings)
     async with AsyncExitStack() as stack:

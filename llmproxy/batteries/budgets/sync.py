@@ -21,6 +21,7 @@ from llmproxy.batteries.background import background
 from llmproxy.batteries.budgets.accounts import BudgetAccount
 from llmproxy.batteries.budgets.ledger import IDLE_S, Ledger, LedgerReply, LedgerRequest
 from llmproxy.batteries.budgets.service import Budgets
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.batteries.shared_state.address import (
     Client,
     Script,
@@ -30,7 +31,6 @@ from llmproxy.batteries.shared_state.address import (
     patience,
     secrets_of,
 )
-from llmproxy.config import GeneralSettings
 
 logger = logging.getLogger("llmproxy")
 
@@ -48,7 +48,7 @@ Asked = tuple[BudgetAccount, Ledger, LedgerRequest]
 class BudgetSync:
     """The background work of one process. `instances`: how many share the budgets."""
 
-    def __init__(self, budgets: Budgets, client: Client, settings: GeneralSettings) -> None:
+    def __init__(self, budgets: Budgets, client: Client, settings: FullSettings) -> None:
         self._budgets = budgets
         self._client = client
         self._secrets = secrets_of(settings)
@@ -148,7 +148,7 @@ class BudgetSync:
 
 
 @asynccontextmanager
-async def shared_budgets(budgets: Budgets, settings: GeneralSettings) -> AsyncIterator[None]:
+async def shared_budgets(budgets: Budgets, settings: FullSettings) -> AsyncIterator[None]:
     """Share the ledgers through the server that the settings name, until the block ends."""
     client = client_of(settings)
     sync = BudgetSync(budgets, client, settings)

@@ -19,8 +19,9 @@ from llmproxy.batteries.cache.lookup import CachePolicy, Lookup, not_cached
 from llmproxy.batteries.cache.stores.base import StoreCounters
 from llmproxy.batteries.cache.stores.l2 import L2Store
 from llmproxy.batteries.cache.stores.memory import MemoryStore
+from llmproxy.batteries.settings import CacheParams
 from llmproxy.calls import Call
-from llmproxy.config import CacheParams, Config
+from llmproxy.config import Config
 from llmproxy.errors import GatewayError, NoEndpoint, Overload, UpstreamError
 from llmproxy.protocols import Ask, Client, Prices
 from llmproxy.record import CacheResult, CallRecord

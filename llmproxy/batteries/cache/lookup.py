@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from llmproxy.batteries.cache.keys import CacheKey, cache_key_of
+from llmproxy.batteries.settings import full
 from llmproxy.calls import Call, Headers
 from llmproxy.config import CacheMode, Config
 from llmproxy.errors import ClientError
@@ -97,7 +98,7 @@ class CachePolicy:
     __slots__ = ("_idle_s", "_mode", "_modes", "_per_caller", "_total_s")
 
     def __init__(self, config: Config) -> None:
-        settings = config.general_settings
+        settings = full(config.general_settings)
         params = settings.cache_params
         self._mode: CacheMode = params.mode if settings.cache else "off"
         self._modes: dict[str, CacheMode] = {}  # of the groups that have one of their own

@@ -10,7 +10,8 @@ from llmproxy.batteries.cache.cache import TwoLevelCache
 from llmproxy.batteries.cache.stores.base import StoreBackend, StoreCounters, StoreError
 from llmproxy.batteries.cache.stores.l2 import L2Store, open_l2
 from llmproxy.batteries.cache.stores.memory import MemoryStore
-from llmproxy.config import CacheParams, GeneralSettings, server_settings
+from llmproxy.batteries.settings import CacheParams, full, server_settings
+from llmproxy.config import GeneralSettings
 from llmproxy.errors import ConfigError, Problem
 
 # How long a call waits for the store behind the memory of the cache.
@@ -28,6 +29,7 @@ class Caches:
 
     def opened_with(self, settings: GeneralSettings) -> object:
         """Return the settings that a cache is opened with."""
+        settings = full(settings)
         params = settings.cache_params
         server = server_settings(settings) if params.type == "redis" else None
         return settings.cache, params, server
@@ -35,6 +37,7 @@ class Caches:
     @asynccontextmanager
     async def open(self, settings: GeneralSettings) -> AsyncIterator[TwoLevelCache]:
         """Open a cache and its store. Raises ConfigError if the store cannot be used."""
+        settings = full(settings)
         params = settings.cache_params
         l2 = locks = None
         async with AsyncExitStack() as stack:
@@ -72,6 +75,7 @@ class Caches:
 
     def install(self, settings: GeneralSettings) -> None:
         """Apply the bounds of a config to the answers in memory; remove them if it has no cache."""
+        settings = full(settings)
         params = settings.cache_params
         self._memory.limit_to(max_bytes=params.max_bytes, keep_s=keep_s(params))
         if not settings.cache:

@@ -16,8 +16,9 @@ from time import monotonic
 from llmproxy.batteries.callers.identity import Identity, IdentitySource, TeamSource, unknown_key
 from llmproxy.batteries.callers.limits import CallerPermit
 from llmproxy.batteries.callers.members import CallerInUse, CallersInUse, LimitsInUse, Share
+from llmproxy.batteries.settings import Caller, FullSettings, full
 from llmproxy.calls import Call, Headers
-from llmproxy.config import Caller, GeneralSettings
+from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError, Overload
 from llmproxy.protocols import Admit
 from llmproxy.providers.base import BARE_KEYS
@@ -43,6 +44,7 @@ class ConfiguredCallers:
 
     def serve(self, settings: GeneralSettings, pool: Pool, share: Share) -> CallersByKey:
         """Return the callers of a config that now takes effect. `pool`: all groups."""
+        settings = full(settings)
         self._limits.begin()
         own = {
             caller.name: pool.limited_to(
@@ -82,7 +84,7 @@ class CallersByKey:
 
     def __init__(
         self,
-        settings: GeneralSettings,
+        settings: FullSettings,
         pool: Pool,
         members: CallersInUse,
         sources: Sequence[IdentitySource],

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
+from llmproxy.batteries.settings import full
 from llmproxy.config import GeneralSettings
 from llmproxy.protocols import ReadLabels
 from llmproxy.record import RequestSummary
@@ -67,7 +68,7 @@ class LabelReader:
 
     def wanted(self, settings: GeneralSettings) -> ReadLabels | None:
         """Return what reads labels under a config; None if nothing keeps them."""
-        url = settings.database_url
+        url = full(settings).database_url
         is_off = url is not None and url.get_secret_value() == "off"
         return None if is_off else self.read
 

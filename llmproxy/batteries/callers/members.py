@@ -10,7 +10,7 @@ import msgspec
 from llmproxy.batteries.callers.access import PatternPool, Patterns
 from llmproxy.batteries.callers.identity import Identity, TeamRules, TeamSource
 from llmproxy.batteries.callers.limits import Bounds, CallerLimits
-from llmproxy.config import Team
+from llmproxy.batteries.settings import Team
 from llmproxy.routing import Pool
 from llmproxy.rules.capacity import Capacity
 

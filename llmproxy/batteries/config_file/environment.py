@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from llmproxy.config.general import GeneralSettings
-from llmproxy.config.models import OPENAI_BASE_URL, Config
+from llmproxy.batteries.settings import FullConfig, FullSettings
+from llmproxy.config.models import OPENAI_BASE_URL
 from llmproxy.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ VENDORS = {
 }
 
 
-def config_from_environment(environ: Mapping[str, str]) -> Config | None:
+def config_from_environment(environ: Mapping[str, str]) -> FullConfig | None:
     """Return a config for the keys in `environ`; None without keys.
 
     Reads OPENAI_API_KEY with OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID, and
@@ -83,7 +83,7 @@ def config_from_environment(environ: Mapping[str, str]) -> Config | None:
         for tier, source in enumerate(sources)
     ]
     try:
-        return Config.model_validate({"model_groups": [{"model_group": "*", "models": models}]})
+        return FullConfig.model_validate({"model_groups": [{"model_group": "*", "models": models}]})
     except ValidationError as error:
         # Errors of whole sections only follow from those of single values.
         values = [detail for detail in error.errors() if detail["loc"][-2:-1] == ("params",)]
@@ -191,7 +191,7 @@ def _is_ourselves(base: str) -> bool:
         port = parts.port
     except ValueError:
         return False  # refused later, with a better message
-    ours = GeneralSettings()
+    ours = FullSettings()
     return port == ours.bind_port and parts.hostname in (ours.bind_address, "localhost", "::1")
 
 

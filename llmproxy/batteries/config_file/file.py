@@ -9,18 +9,18 @@ from time import monotonic
 
 from llmproxy.batteries.config_file.files import unwritable_files
 from llmproxy.batteries.config_file.loading import config_text, located, parse_config
-from llmproxy.config import Config
+from llmproxy.batteries.settings import FullConfig, full
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers import endpoints_of
 
 logger = logging.getLogger("llmproxy")
 
 
-def _unchanged(config: Config) -> Config:
+def _unchanged(config: FullConfig) -> FullConfig:
     return config
 
 
-def _no_check(_config: Config, *, file: str) -> None:
+def _no_check(_config: FullConfig, *, file: str) -> None:
     """Accept every config."""
 
 
@@ -38,7 +38,7 @@ class ConfigFile:
         environ: Mapping[str, str],
         *,
         check: Callable[..., None] = _no_check,
-        amend: Callable[[Config], Config] = _unchanged,
+        amend: Callable[[FullConfig], FullConfig] = _unchanged,
     ) -> None:
         self.path = path
         self.environ = environ
@@ -51,7 +51,7 @@ class ConfigFile:
     def __str__(self) -> str:
         return str(self.path)
 
-    def load(self) -> Config:
+    def load(self) -> FullConfig:
         """Read and parse the file. Raises ConfigError with every problem."""
         self.served = self.seen = config_text(self.path)
         return self.parsed(self.seen)
@@ -67,7 +67,7 @@ class ConfigFile:
         """Remember what `look` returned, and when."""
         self.seen, self.seen_at = seen, monotonic()
 
-    def parsed(self, text: str) -> Config:
+    def parsed(self, text: str) -> FullConfig:
         """Parse and check a text of this file. Raises ConfigError with every problem."""
         file = str(self.path)
         config = parse_config(text, self.environ, file=file)
@@ -79,7 +79,7 @@ class ConfigFile:
                 problems += error.problems
         if problems:
             raise ConfigError(located(problems, text))
-        if config.general_settings.exact_token_counts:
+        if full(config.general_settings).exact_token_counts:
             logger.warning(
                 "general_settings.exact_token_counts has no effect any more: calls are counted "
                 "from their bytes and the usage that vendors return. Remove the key."

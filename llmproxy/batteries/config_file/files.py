@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmproxy.config import GeneralSettings
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.errors import Problem
 
 
-def unwritable_files(settings: GeneralSettings, file: str) -> Iterator[Problem]:
+def unwritable_files(settings: FullSettings, file: str) -> Iterator[Problem]:
     """Yield the files of a config that this process could not write; `file`: the config's name."""
     params = settings.cache_params
     for path, key in (

@@ -17,7 +17,7 @@ from llmproxy.batteries.config_file.likely_provider import with_likely_provider
 from llmproxy.batteries.config_file.parameters import parameter_conflicts
 from llmproxy.batteries.config_file.raw import Conflict
 from llmproxy.batteries.config_file.remedies import explain
-from llmproxy.config import Config
+from llmproxy.batteries.settings import FullConfig
 from llmproxy.errors import ConfigError, Problem
 
 EXAMPLE = "See llmproxy.example.yaml for a working config."
@@ -26,7 +26,7 @@ FILE_NAMES = ("llmproxy.yaml", "llmproxy.yml")
 CONFIG_VARIABLE = "LLMPROXY_CONFIG"
 
 
-def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+def load_config(path: Path, environ: Mapping[str, str]) -> FullConfig:
     """Read, resolve and check a config file.
 
     References such as `os.environ/NAME` are resolved with `environ`. Raises ConfigError with every
@@ -35,7 +35,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     return parse_config(config_text(path), environ, file=str(path))
 
 
-def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> Config:
+def parse_config(text: str, environ: Mapping[str, str], *, file: str) -> FullConfig:
     """Parse the text of a config; `file` is its name in the problems. Raises ConfigError."""
     document = read_document(text, environ)
     found = [Problem(file, error.line, error.found, error.remedy) for error in document.errors]
@@ -110,7 +110,7 @@ def config_text(path: Path) -> str:
     raise ConfigError([problem])
 
 
-def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem]]:
+def _checked(document: Document, file: str) -> tuple[FullConfig | None, list[Problem]]:
     config = None
     clashes = [
         *conflicts(document.value),
@@ -122,7 +122,7 @@ def _checked(document: Document, file: str) -> tuple[Config | None, list[Problem
     ]
     faults: list[ErrorDetails | Conflict] = [*clashes, *wrong]
     try:
-        config = Config.model_validate(document.value)
+        config = FullConfig.model_validate(document.value)
     except ValidationError as error:
         faults += [
             detail

@@ -11,11 +11,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmproxy.batteries.config_file.raw import Conflict
+from llmproxy.batteries.settings import CacheParams, Caller, FullConfig, FullSettings, Team, Tracing
 from llmproxy.config.base import Section
 from llmproxy.config.checks import REFUSED
-from llmproxy.config.general import GeneralSettings, Timeouts
-from llmproxy.config.models import Config, ModelEntry, ModelGroup, Params
-from llmproxy.config.sections import CacheParams, Caller, Limits, Price, Queue, Team, Tracing
+from llmproxy.config.general import Timeouts
+from llmproxy.config.models import ModelEntry, ModelGroup, Params
+from llmproxy.config.sections import Limits, Price, Queue
 from llmproxy.errors import Problem
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ _PLACES: tuple[tuple[type[Section], str], ...] = (
     (Params, "params of an endpoint"),
     (ModelEntry, "an endpoint of models"),
     (ModelGroup, "a group of model_groups"),
-    (GeneralSettings, "general_settings"),
+    (FullSettings, "general_settings"),
     (Timeouts, "general_settings.timeouts"),
     (Limits, "limits of an endpoint or a caller"),
     (Price, "price of an endpoint"),
@@ -86,16 +87,16 @@ _PLACES: tuple[tuple[type[Section], str], ...] = (
     (Caller, "a caller of general_settings.callers"),
     (Team, "a team of general_settings.teams"),
     (Tracing, "general_settings.tracing"),
-    (Config, "the top level"),
+    (FullConfig, "the top level"),
 )
 _SECTIONS: dict[tuple[str, ...], type[Section]] = {
-    (): Config,
+    (): FullConfig,
     ("model_groups",): ModelGroup,
     ("model_groups", "models"): ModelEntry,
     ("model_groups", "models", "params"): Params,
     ("model_groups", "models", "limits"): Limits,
     ("model_groups", "models", "price"): Price,
-    ("general_settings",): GeneralSettings,
+    ("general_settings",): FullSettings,
     ("general_settings", "timeouts"): Timeouts,
     ("general_settings", "queue"): Queue,
     ("general_settings", "cache_params"): CacheParams,

@@ -9,7 +9,7 @@ import yaml
 from pydantic import SecretStr
 
 from llmproxy.batteries.config_file.references import REFERENCE, escaped
-from llmproxy.config.models import Config
+from llmproxy.batteries.settings import FullConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ MASK = "***"
 HARMLESS = {"api-version"}  # query parameters that are shown: they name the API version
 
 
-def masked(config: Config) -> str:
+def masked(config: FullConfig) -> str:
     """Return the effective config as YAML, defaults and generated names included, secrets as ***.
 
     Except for the secrets it is a valid config.
@@ -36,7 +36,7 @@ def json_schema() -> dict[str, object]:
     A number, a choice or a true/false value may also be a reference to the environment, and a
     section may be left empty.
     """
-    schema: dict[str, Any] = Config.model_json_schema()
+    schema: dict[str, Any] = FullConfig.model_json_schema()
     sections = schema.pop("$defs")
     top = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -14,6 +14,7 @@ import msgspec
 
 from llmproxy.batteries.health_checks.findings import Finding, needs_check, settle
 from llmproxy.batteries.health_checks.request import look_at, target_of
+from llmproxy.batteries.settings import full
 from llmproxy.config import Config
 from llmproxy.errors import Overload, TimedOut, UpstreamError
 from llmproxy.events import EndpointChange, HealthChecked
@@ -178,7 +179,7 @@ def address_of(endpoint: Endpoint, mode: str) -> object:
 
 def modes_of(config: Config) -> dict[tuple[str, str], str]:
     """Return the `health_check` of each endpoint, by group and name."""
-    default = config.general_settings.health_check
+    default = full(config.general_settings).health_check
     return {
         (group.model_group, str(entry.name)): entry.health_check or default
         for group in config.model_groups

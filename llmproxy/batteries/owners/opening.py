@@ -12,8 +12,9 @@ from llmproxy.batteries.owners.accounts import Owner
 from llmproxy.batteries.owners.calls import StateOwners
 from llmproxy.batteries.owners.lists import Cursors
 from llmproxy.batteries.owners.registry import OwnerStore, Registry
+from llmproxy.batteries.settings import FullSettings, full, server_settings, shares_state
 from llmproxy.batteries.state_folder import state_folder
-from llmproxy.config import GeneralSettings, shares_state
+from llmproxy.config import GeneralSettings
 from llmproxy.routing import Pool
 
 FILE = "state.sqlite"
@@ -29,11 +30,17 @@ class OwnerRegistries:
     def __init__(self) -> None:
         self._memory: dict[str, Owner] = {}
 
+    def opened_with(self, settings: GeneralSettings) -> object:
+        """Return the settings that a registry is opened with."""
+        settings = full(settings)
+        return settings.state_file, server_settings(settings)
+
     @asynccontextmanager
     async def open(
         self, settings: GeneralSettings, environ: Mapping[str, str]
     ) -> AsyncIterator[Callable[[Pool], StateOwners]]:
         """Open the registry of a config. A store that cannot be used is no reason not to start."""
+        settings = full(settings)
         store = _server(settings) or _file(settings, environ) or _local_server(settings)
         registry = Registry(self._memory, store, shared=store is not None)
         async with AsyncExitStack() as stack:
@@ -43,7 +50,7 @@ class OwnerRegistries:
             yield partial(StateOwners, registry, Cursors())
 
 
-def place_of_file(settings: GeneralSettings, environ: Mapping[str, str]) -> Path | None:
+def place_of_file(settings: FullSettings, environ: Mapping[str, str]) -> Path | None:
     """Return the path of the state file: as configured, else `state.sqlite` in the folder that
     systemd, XDG or the home folder give; None = there is none."""
     if settings.state_file is not None:
@@ -52,7 +59,7 @@ def place_of_file(settings: GeneralSettings, environ: Mapping[str, str]) -> Path
     return None if folder is None else folder / FILE
 
 
-def _server(settings: GeneralSettings) -> OwnerStore | None:
+def _server(settings: FullSettings) -> OwnerStore | None:
     """Return the store on the shared server. One at a unix socket is on this machine, where a file
     is shared as well; and that of the workers forgets everything when it ends."""
     if not shares_state(settings) or _is_at_unix_socket(settings):
@@ -60,16 +67,16 @@ def _server(settings: GeneralSettings) -> OwnerStore | None:
     return _redis(settings)
 
 
-def _local_server(settings: GeneralSettings) -> OwnerStore | None:
+def _local_server(settings: FullSettings) -> OwnerStore | None:
     return _redis(settings) if _is_at_unix_socket(settings) else None
 
 
-def _is_at_unix_socket(settings: GeneralSettings) -> bool:
+def _is_at_unix_socket(settings: FullSettings) -> bool:
     url = settings.redis_url
     return url is not None and url.get_secret_value().startswith("unix:")
 
 
-def _redis(settings: GeneralSettings) -> OwnerStore:
+def _redis(settings: FullSettings) -> OwnerStore:
     # These import redis-py.
     from llmproxy.batteries.owners.redis_store import RedisOwners  # noqa: PLC0415
     from llmproxy.batteries.shared_state.address import client_of, secrets_of  # noqa: PLC0415
@@ -82,7 +89,7 @@ def _redis(settings: GeneralSettings) -> OwnerStore:
     )
 
 
-def _file(settings: GeneralSettings, environ: Mapping[str, str]) -> OwnerStore | None:
+def _file(settings: FullSettings, environ: Mapping[str, str]) -> OwnerStore | None:
     path = place_of_file(settings, environ)
     if path is None:
         return None

@@ -19,6 +19,7 @@ from llmproxy.batteries.reload.carried_over import CarriedOver, reset_endpoints
 from llmproxy.batteries.reload.changes import differences, kept_until_restart
 from llmproxy.batteries.reload.retired import RetiredRuntimes
 from llmproxy.batteries.reload.shared_resources import SharedResources
+from llmproxy.batteries.settings import full
 from llmproxy.config import Config
 from llmproxy.errors import ConfigError
 from llmproxy.runtime import LiveConfig, open_resources
@@ -113,7 +114,7 @@ class Reloader:
     @property
     def reload_on_change(self) -> bool:
         """Whether the file is to be watched."""
-        return self._live.runtime.config.general_settings.reload_on_change
+        return full(self._live.runtime.config.general_settings).reload_on_change
 
     @property
     def retired(self) -> int:

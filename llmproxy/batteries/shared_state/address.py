@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from llmproxy.batteries.masking import Secrets
-from llmproxy.config import GeneralSettings
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.errors import ConfigError, Problem
 
 Client: TypeAlias = "Redis | RedisCluster"
@@ -74,7 +74,7 @@ class Script:
             return await client.eval(self._text, len(keys), *keys, *args)
 
 
-def client_of(settings: GeneralSettings) -> Client:
+def client_of(settings: FullSettings) -> Client:
     """Return a client of the server, the sentinels' master or the cluster in the settings.
 
     Raises ConfigError if redis-py cannot use them. The caller closes it.
@@ -99,7 +99,7 @@ def client_of(settings: GeneralSettings) -> Client:
     return client
 
 
-def shown(settings: GeneralSettings) -> str:
+def shown(settings: FullSettings) -> str:
     """Return the address for logs and /health: no user, no password, no options."""
     if settings.redis_sentinels:
         return f"{settings.redis_sentinel_master} at {', '.join(settings.redis_sentinels)}"
@@ -109,13 +109,13 @@ def shown(settings: GeneralSettings) -> str:
     return url.path if url.scheme == "unix" else f"{url.hostname}:{url.port or 6379}"
 
 
-def is_on_this_machine(settings: GeneralSettings) -> bool:
+def is_on_this_machine(settings: FullSettings) -> bool:
     """Return whether the server is reached at a unix socket."""
     url = settings.redis_url
     return url is not None and urlsplit(url.get_secret_value()).scheme == "unix"
 
 
-def secrets_of(settings: GeneralSettings) -> Secrets:
+def secrets_of(settings: FullSettings) -> Secrets:
     """Return the passwords, to be removed from texts: redis-py's errors may contain them."""
     passwords = {_login(settings).get("password")}
     if settings.redis_url is not None:
@@ -123,7 +123,7 @@ def secrets_of(settings: GeneralSettings) -> Secrets:
     return Secrets(password for password in passwords if password)
 
 
-def _login(settings: GeneralSettings) -> Options:
+def _login(settings: FullSettings) -> Options:
     """Return the address and the login. In a URL, both are part of it."""
     if settings.redis_url is not None:
         return dict(parse_url(settings.redis_url.get_secret_value()))
@@ -149,7 +149,7 @@ def _short() -> Options:
     }
 
 
-def _master(settings: GeneralSettings, options: Options) -> Redis:
+def _master(settings: FullSettings, options: Options) -> Redis:
     encrypted = options.pop("connection_class", None) is SSLConnection
     # redis-py's Sentinel has no types.
     sentinels = Sentinel(  # type: ignore[no-untyped-call]

@@ -10,6 +10,7 @@ from secrets import token_hex
 from redis.exceptions import RedisError
 
 from llmproxy.batteries.background import background
+from llmproxy.batteries.settings import FullSettings
 from llmproxy.batteries.shared_state.address import (
     client_of,
     is_on_this_machine,
@@ -22,12 +23,11 @@ from llmproxy.batteries.shared_state.quota import WINDOW_SLOTS
 from llmproxy.batteries.shared_state.sync import QuotaSync
 from llmproxy.batteries.shared_state.view import SharedState
 from llmproxy.batteries.shared_state.windows import WindowClient
-from llmproxy.config import GeneralSettings
 
 
 @asynccontextmanager
 async def open_shared_state(
-    settings: GeneralSettings,
+    settings: FullSettings,
     *,
     apply_state: ApplyState | None = None,
     window_slots: int = WINDOW_SLOTS,

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from llmproxy.batteries.background import background
+from llmproxy.batteries.settings import full
 from llmproxy.batteries.store.address import address_of
 from llmproxy.batteries.store.database import Database
 from llmproxy.batteries.store.keeping import Pruner
@@ -43,6 +44,7 @@ class Store:
         self, settings: GeneralSettings, environ: Mapping[str, str]
     ) -> AsyncIterator[Listener]:
         """Open the store that a config wants, and yield what writes finished calls to it."""
+        settings = full(settings)
         url = settings.database_url
         address = address_of(None if url is None else url.get_secret_value(), environ)
         if address is None:

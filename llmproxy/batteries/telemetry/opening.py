@@ -8,11 +8,12 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmproxy.batteries.settings import FullSettings, full
 from llmproxy.batteries.telemetry.access_log import AccessLog
 from llmproxy.batteries.telemetry.recorder import MetricsRecorder
 from llmproxy.batteries.telemetry.tracing import require_sdk, traced
 from llmproxy.calls import Headers, TraceContext
-from llmproxy.config import Config, GeneralSettings
+from llmproxy.config import Config
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listener, Listeners
 from llmproxy.protocols import Prices
@@ -53,13 +54,13 @@ class Exporters:
 
     def check(self, config: Config, *, file: str) -> None:
         """Raise ConfigError if calls are to be traced and OpenTelemetry is not installed."""
-        if config.general_settings.tracing is not None:
+        if full(config.general_settings).tracing is not None:
             require_sdk(file=file)
 
     @contextmanager
     def open(self, config: Config) -> Iterator[Recorders]:
         """Open the configured recorders; flush them at the end. Raises ConfigError."""
-        settings = config.general_settings
+        settings = full(config.general_settings)
         others: list[Listener] = []
         recorder = MetricsRecorder()
         with ExitStack() as stack:
@@ -78,12 +79,12 @@ class Exporters:
             yield Recorders(recorder, call_file, others=others, trace_of=trace_of)
 
 
-def _access_log(settings: GeneralSettings, write: Callable[[bytes], object]) -> AccessLog:
+def _access_log(settings: FullSettings, write: Callable[[bytes], object]) -> AccessLog:
     human = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
     return AccessLog(write, human=human, calls=settings.access_log, steps=settings.log_steps)
 
 
-def _call_file(settings: GeneralSettings) -> CallFile | None:
+def _call_file(settings: FullSettings) -> CallFile | None:
     if settings.call_file is None:
         return None
     from llmproxy.batteries.telemetry.call_file import CallFile  # noqa: PLC0415 - seldom wanted

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from llmproxy.batteries.addresses import is_loopback
+from llmproxy.batteries.settings import full
 from llmproxy.batteries.web_pages.origins import OriginPolicy, preflight_headers, reading_origin
 from llmproxy.batteries.web_pages.page_client import PageClient
 from llmproxy.calls import Headers, Request
@@ -28,6 +29,7 @@ class OriginChecks:
 
     def adopt(self, settings: GeneralSettings) -> None:
         """Check requests by these settings from now on."""
+        settings = full(settings)
         self._policy = OriginPolicy(
             allowed=frozenset(map(_as_browsers_write, settings.allowed_origins)),
             hosts=frozenset(

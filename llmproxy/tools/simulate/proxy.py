@@ -16,6 +16,7 @@ import msgspec
 from llmproxy.batteries.affinity import GroupAffinity
 from llmproxy.batteries.fallbacks import Fallbacks, Followers
 from llmproxy.batteries.hedging import LOOK_AGAIN_S
+from llmproxy.batteries.settings import full
 from llmproxy.batteries.shared_state.shortage import Shortages
 from llmproxy.calls import Headers
 from llmproxy.config import GeneralSettings
@@ -160,7 +161,7 @@ class _CallDriver:
         self._proxy = proxy
         self._arrival = arrival
         settings = proxy.settings
-        caller = "simulated" if settings.callers else None
+        caller = "simulated" if full(settings).callers else None
         self._request = SimulatedRequest(now + settings.timeouts.total_s, caller)
         self._fallbacks = Fallbacks(proxy.followers.get(group.name, NONE))
         self._waited_s = 0.0

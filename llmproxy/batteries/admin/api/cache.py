@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from llmproxy.batteries.admin.stats.collector import cache_of
 from llmproxy.batteries.cache import L2Store, StoreError
+from llmproxy.batteries.settings import full
 from llmproxy.runtime import LiveConfig, Runtime
 
 
@@ -99,7 +100,7 @@ async def _stats(runtime: Runtime) -> CacheStats:
     memory = StoreSize(entries=len(cache.memory), bytes=cache.memory.bytes)
     behind = None if cache.l2 is None else await _behind(cache.l2)
     return CacheStats(
-        enabled=runtime.config.general_settings.cache,
+        enabled=full(runtime.config.general_settings).cache,
         **asdict(cache.counters),
         memory=memory,
         second_level=behind,

@@ -11,6 +11,7 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 
 from llmproxy.batteries.admin.stats import finite
+from llmproxy.batteries.settings import full
 from llmproxy.routing import CallDemand, EndpointState, Group, Pool, Tier
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def explain_routes(live: LiveConfig) -> APIRouter:
     ) -> Explanation:
         """Return where a call would go now."""
         runtime = live.runtime
-        callers = [known.name for known in runtime.config.general_settings.callers]
+        callers = [known.name for known in full(runtime.config.general_settings).callers]
         if caller not in (None, *callers):
             raise HTTPException(404, f"There is no caller {caller!r}.")
         try:

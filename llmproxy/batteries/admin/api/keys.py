@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, Body, HTTPException, Query, Request
 
 from llmproxy.batteries.keys import Keys, OrderError
+from llmproxy.batteries.settings import Caller, FullSettings, Team, full
 from llmproxy.batteries.store import StoreUnavailable
-from llmproxy.config import Caller, GeneralSettings, Team
 from llmproxy.runtime import LiveConfig
 
 if TYPE_CHECKING:
@@ -192,8 +192,8 @@ def _who(request: Request) -> str:
     return f"admin at {request.client.host}" if request.client else "admin"
 
 
-def _settings(live: LiveConfig) -> GeneralSettings:
-    return live.runtime.config.general_settings
+def _settings(live: LiveConfig) -> FullSettings:
+    return full(live.runtime.config.general_settings)
 
 
 def _caller_names(live: LiveConfig) -> frozenset[str]:

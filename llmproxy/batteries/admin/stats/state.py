@@ -32,6 +32,7 @@ from llmproxy.batteries.admin.stats.summary import (
     recent_of_groups,
     totals_of,
 )
+from llmproxy.batteries.settings import full
 from llmproxy.batteries.telemetry.counters import EndpointCounters, GroupCounters
 from llmproxy.routing import EndpointState, Group
 
@@ -255,7 +256,7 @@ def _config_view(reloader: Reloader | None, started_at: float) -> ConfigView:
 
 
 def _cache_view(live: LiveConfig, gauges: CacheGauges) -> CacheView | None:
-    if not live.runtime.config.general_settings.cache:
+    if not full(live.runtime.config.general_settings).cache:
         return None
     l2 = cache_of(live.runtime).l2
     store = None if l2 is None else StoreView(connected=l2.connected, why=l2.why)

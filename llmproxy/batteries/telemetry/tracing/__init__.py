@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from llmproxy.batteries.settings import full
 from llmproxy.config import Config
 from llmproxy.errors import ConfigError, Problem
 
@@ -40,7 +41,7 @@ def traced(config: Config) -> Iterator[Tracer | None]:
     Starts a thread, so each process must open its own. Raises ConfigError if the extra is not
     installed.
     """
-    settings = config.general_settings.tracing
+    settings = full(config.general_settings).tracing
     if settings is None:
         yield None
         return

@@ -20,11 +20,12 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 import llmproxy
+from llmproxy.batteries.settings import Tracing
 from llmproxy.batteries.telemetry.tracing.names import endpoint_labels
 from llmproxy.batteries.telemetry.tracing.spans import SpanBuilder
 from llmproxy.batteries.telemetry.tracing.trace_context import trace_of
 from llmproxy.calls import Headers, TraceContext
-from llmproxy.config import Config, Tracing
+from llmproxy.config import Config
 from llmproxy.events import CallFinished, Listener
 
 EVERY_S = 1.0

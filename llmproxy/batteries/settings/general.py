@@ -1,0 +1,229 @@
+"""`general_settings` with the keys that only batteries read.
+
+The core's own keys are in `llmproxy.config`. A battery that reads a key of its own calls `full`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from llmproxy.batteries.settings.sections import CacheParams, Caller, Team, Tracing
+from llmproxy.config import Config, GeneralSettings, checks
+from llmproxy.config.base import MIB, NUMBER, Seconds, Text
+
+# A key -> the package of the battery that it needs, and the field of `serving.Batteries`.
+_NEEDS = {
+    "callers": ("callers", "callers"),
+    "teams": ("callers", "callers"),
+    "keys_required": ("callers", "callers"),
+    "alerts": ("alerts", "alerts"),
+    "budgets": ("budgets", "budgets"),
+    "cache": ("cache", "caches"),
+    "call_file": ("telemetry", "telemetry"),
+    "tracing": ("telemetry", "telemetry"),
+    "database_url": ("store", "open_store"),
+    "state_file": ("owners", "owners"),
+    "allowed_origins": ("web_pages", "web_pages"),
+    "allowed_hosts": ("web_pages", "web_pages"),
+    "admin_key": ("admin", "open_admin"),
+}
+
+
+class FullSettings(GeneralSettings):
+    """Settings of the whole proxy, those of batteries included."""
+
+    health_check: Text = Field(
+        default="free",
+        description="How an endpoint that failed and gets no calls is checked, within 30 s. "
+        "`free`: a `GET` of its list of models, with its own key; vendors charge nothing for it. A "
+        "path such as `/health`: a `GET` of that path of its host. `off`: only calls find out "
+        "whether it is back.",
+    )
+    cache: bool = Field(
+        default=False,
+        description="Serve a repeated request from the cache instead of asking an endpoint again.",
+    )
+    cache_params: Annotated[CacheParams, BeforeValidator(checks.nothing_is_empty)] = Field(
+        default_factory=CacheParams,
+        description="What the cache stores, and for how long.",
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        description="The key for `/admin`, best as `os.environ/NAME`: sent as `Authorization: "
+        "Bearer KEY`. Without it, `/admin` answers only to this machine (127.0.0.1, ::1), and to "
+        "who sends the token that is printed at the start.",
+    )
+    exact_token_counts: bool = Field(
+        default=False,
+        description="Has no effect; if it is true, the log warns. Remove it: exact token counts "
+        "were withdrawn, and estimates learn from the usage that vendors return.",
+    )
+    callers: tuple[Caller, ...] = Field(
+        default=(),
+        description="Who may call, with which key and how much. Default: every client that reaches "
+        "the port. With callers, a client's key is never passed on: an endpoint without `api_key` "
+        "gets no credential.",
+    )
+    teams: tuple[Team, ...] = Field(
+        default=(), description="Teams of callers, whose members share limits and model groups."
+    )
+    budgets: tuple[Mapping[str, Any], ...] = Field(
+        default=(), description="Budgets: `{for: {team: search}, usd: 200, per: month}`."
+    )
+    alerts: tuple[Mapping[str, SecretStr], ...] = Field(
+        default=(), description="Webhooks, each as `{url: ..., secret: ..., format: slack}`."
+    )
+    keys_required: bool = Field(
+        default=False,
+        description="Serve no client without a key, also if there are no `callers`: then the "
+        "keys of `llmproxy keys create` are the only ones.",
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        default=(),
+        description="Web pages that may call from a browser, by their origins: "
+        '`[https://app.example.com]`; `"*"`: every page. They get CORS headers, and a preflight '
+        "needs no key. Without `callers`, pages of other origins are refused, because they would "
+        "use your keys; only a page that this machine serves may call a proxy on 127.0.0.1.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Host names by which clients reach the proxy, such as `llm.example.com`. "
+        "Needed without `callers` if it listens on 127.0.0.1 and something in front passes on such "
+        "a name: unknown names are refused, because a web page could reach the proxy by one (DNS "
+        "rebinding). Addresses, `localhost` and names without a dot are never refused.",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="A Redis or Valkey server through which all instances share limits and "
+        "failures: `rediss://user:password@host:6379/0` (TLS), `redis://...` or `unix:///path`. "
+        "Without it, and without `redis_host` and `redis_sentinels`, each instance counts on "
+        "its own. Its password is never shown.",
+    )
+    redis_host: str | None = Field(
+        default=None, description="The server's host, instead of `redis_url`."
+    )
+    redis_port: Annotated[int, Field(ge=1, le=65535), NUMBER] = Field(
+        default=6379, description="The port at `redis_host`."
+    )
+    redis_username: Text | None = Field(
+        default=None, description="The user at `redis_host` or behind `redis_sentinels`."
+    )
+    redis_password: SecretStr | None = Field(
+        default=None,
+        description="The password at `redis_host` or behind `redis_sentinels`, best as "
+        "`os.environ/NAME`.",
+    )
+    redis_db: Annotated[int, Field(ge=0, le=1_000_000), NUMBER] = Field(
+        default=0, description="The database number. A cluster has only 0."
+    )
+    redis_ssl: bool = Field(default=False, description="Use TLS for `redis_host` or the sentinels.")
+    redis_sentinels: tuple[str, ...] = Field(
+        default=(),
+        description="Redis Sentinels that monitor the server, such as `[host:26379, ...]`; instead "
+        "of `redis_host`. Needs `redis_sentinel_master`.",
+    )
+    redis_sentinel_master: Text | None = Field(
+        default=None, description="The sentinels' name for the server, for example `mymaster`."
+    )
+    redis_cluster: bool = Field(
+        default=False,
+        description="The address is one node of a Redis Cluster; the other nodes are discovered.",
+    )
+    redis_namespace: str = Field(
+        default="llmproxy",
+        description="Prefix of all keys and channels. Instances with the same prefix share their "
+        "state; different proxies on one server need different prefixes.",
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="`auto`: text on a terminal, JSON otherwise."
+    )
+    access_log: bool = Field(
+        default=True, description="One log line per call; never bodies, never keys."
+    )
+    log_steps: bool = Field(
+        default=False,
+        description="Add to each line of the access log how the call was routed: which endpoints "
+        "were skipped and why, and how each attempt ended.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="Where calls, costs and keys are kept: `postgresql://user:password@host/db` "
+        "(`pip install 'llmproxy[postgres]'`) or a path of a SQLite file; `off`: nowhere. Default: "
+        "`llmproxy.sqlite` in STATE_DIRECTORY, XDG_STATE_HOME/llmproxy, ~/.local/state/llmproxy.",
+    )
+    call_keep_s: Seconds = Field(
+        default=30 * 86400.0, description="Seconds after which the row of a call is deleted."
+    )
+    call_file: Text | None = Field(
+        default=None,
+        description="A SQLite file that keeps the trace of every call, so that "
+        "`/admin/calls/{id}` and the dashboard find calls that are no longer in memory. No "
+        "content, no keys; about 400 bytes a call. Workers may share it; instances may not.",
+    )
+    call_file_keep_s: Seconds = Field(
+        default=7 * 86400.0, description="Seconds after which a call is deleted from `call_file`."
+    )
+    call_file_max_bytes: Annotated[int, Field(ge=MIB), NUMBER] = Field(
+        default=1024 * MIB,
+        description="Largest size of `call_file`. Then the oldest calls make room for the newest, "
+        "and are counted as lost.",
+    )
+    state_file: Text | None = Field(
+        default=None,
+        description="A SQLite file that remembers which account keeps which file, batch or stored "
+        "response, if no Redis server is shared. `off`: memory only. Default: `state.sqlite` in "
+        "STATE_DIRECTORY, XDG_STATE_HOME/llmproxy or ~/.local/state/llmproxy.",
+    )
+    tracing: Tracing | None = Field(
+        default=None,
+        description="Send a span for each call and each attempt to an OpenTelemetry collector. "
+        "Default: no tracing. Needs `pip install 'llmproxy[tracing]'`.",
+    )
+    reload_on_change: bool = Field(
+        default=True,
+        description="Load a changed config file within seconds if it is valid; calls under way "
+        "go on. If false: only on SIGHUP or `POST /admin/reload`.",
+    )
+    expose_docs: bool = Field(
+        default=True, description="Serve the documentation of the proxy's own paths at `/docs`."
+    )
+
+    def needs(self) -> Iterator[tuple[str, str, str]]:
+        """Yield each key that needs a battery, with the battery's package and its field."""
+        for key, (package, field) in _NEEDS.items():
+            if getattr(self, key):
+                yield key, package, field
+        if shares_state(self):
+            yield "redis_*", "shared_state", "connector"
+        if "health_check" in self.model_fields_set and self.health_check != "off":
+            yield "health_check", "health_checks", "health_checks"
+
+
+class FullConfig(Config):
+    """A whole configuration, checked and frozen."""
+
+    general_settings: Annotated[FullSettings, BeforeValidator(checks.nothing_is_empty)] = Field(
+        default_factory=FullSettings,
+        description="Settings of the whole proxy; may be left out.",
+    )
+
+
+def full(settings: GeneralSettings) -> FullSettings:
+    """Return settings with the keys of batteries: the defaults, if the core's alone were given."""
+    if isinstance(settings, FullSettings):
+        return settings
+    return FullSettings.model_construct(settings.model_fields_set, **dict(settings))
+
+
+def shares_state(settings: FullSettings) -> bool:
+    """Return whether a Redis server is configured through which instances share their state."""
+    return bool(settings.redis_url or settings.redis_host or settings.redis_sentinels)
+
+
+def server_settings(settings: FullSettings) -> dict[str, object]:
+    """Return the settings that say where the Redis or Valkey server is, by their keys."""
+    names = (name for name in type(settings).model_fields if name.startswith("redis_"))
+    return {name: getattr(settings, name) for name in names}
