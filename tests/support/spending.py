@@ -31,10 +31,10 @@ async def proxy_with_teams(folder, kind="sqlite", **settings):
             yield proxy
 
 
-async def until_counted(proxy, path, calls):
+async def until_counted(proxy, path, calls, **options):
     """Return what is at a path as soon as so many calls are in its total."""
     while True:
-        reply = await ask(proxy.port, path, method="GET", host="localhost")
+        reply = await ask(proxy.port, path, method="GET", host="localhost", **options)
         assert reply.status == 200, reply.body
         found = reply.json
         if found["total"]["calls"] >= calls:

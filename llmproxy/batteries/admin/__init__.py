@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from llmproxy.batteries.admin.audit import AuditTrail
 from llmproxy.batteries.admin.process_family import START_TOKEN
 from llmproxy.batteries.admin.sources import Sources
 from llmproxy.batteries.admin.stats.collector import SLOTS, StatsCollector, WorkerSlot
@@ -54,6 +55,9 @@ async def open_admin(
     if store is not None:
         recorders.recorder.losses["store"] = lambda: store.lost
     sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot, store))
-    sources = Sources(recorders.call_file, reloader, keys, store, budgets)
-    async with background(sampler.run):
+    trail = AuditTrail(store)
+    if reloader is not None:
+        trail.note_reloads(reloader)
+    sources = Sources(trail, recorders.call_file, reloader, keys, store, budgets)
+    async with background(sampler.run), trail.written():
         yield make(live, sampler, sources)

@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 import llmproxy
 from llmproxy.batteries.admin.api.actions import action_routes
+from llmproxy.batteries.admin.api.audit import audit_routes
 from llmproxy.batteries.admin.api.cache import cache_routes
 from llmproxy.batteries.admin.api.calls import call_routes
 from llmproxy.batteries.admin.api.events import event_routes
@@ -17,7 +18,7 @@ from llmproxy.batteries.admin.api.health import health_routes
 from llmproxy.batteries.admin.api.spend import spend_routes
 from llmproxy.batteries.admin.api.state import state_routes
 from llmproxy.batteries.admin.api_page import api_page_routes
-from llmproxy.batteries.admin.auth import require_operator, session_routes
+from llmproxy.batteries.admin.auth import by_method, session_routes
 from llmproxy.batteries.admin.guessing import WrongKeys
 from llmproxy.batteries.admin.pages import SecurityHeaders, dashboard_routes
 from llmproxy.batteries.admin.sources import Sources
@@ -57,6 +58,7 @@ def make_admin(
         docs_url=None,
         redoc_url=None,
     )
+    app.state.live, app.state.audit = live, sources.audit
     app.state.wrong_keys = WrongKeys()
     app.add_middleware(SecurityHeaders)
     reloader, keys, store = sources.reloader, sources.keys, sources.store
@@ -80,11 +82,12 @@ def make_admin(
         event_routes(live, sampler, state_cache),
         action_routes(live, state_cache, reloader),
         cache_routes(live),
+        audit_routes(store),
         *_key_routes(live, keys, sources.budgets),
         *(() if store is None else (spend_routes(store),)),
         *_budget_routes(sources.budgets),
     ):
-        app.include_router(routes, prefix="/admin", dependencies=[Depends(require_operator(live))])
+        app.include_router(routes, prefix="/admin", dependencies=[Depends(by_method)])
     return app
 
 

@@ -35,3 +35,5 @@ START_TOKEN = token_urlsafe(18)
 STARTED_AT = int(time())
 # Sessions of `/admin` that were ended by signing out, until they would have expired.
 ENDED_SESSIONS = SharedMarks(1024)
+# Configs that a worker has just noted in the audit, so that the others do not.
+RELOADS = SharedMarks(64)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llmproxy.batteries.admin.audit import AuditTrail
     from llmproxy.batteries.budgets import Budgets
     from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.reload import Reloader
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 class Sources:
     """None = not installed, or not configured.
 
-    `call_file` holds earlier calls, `reloader` reads the config again, `keys` are those made at run
-    time, `store` has what was spent, and `budgets` bound it.
+    `audit` takes note of who does what. `call_file` holds earlier calls, `reloader` reads the
+    config again, `keys` are those made at run time, `store` has what was spent, and `budgets` bound
+    it.
     """
 
+    audit: AuditTrail
     call_file: CallFile | None = None
     reloader: Reloader | None = None
     keys: Keys | None = None

@@ -22,6 +22,7 @@ def battery_conflicts(config: object) -> Iterator[Conflict]:
     """Yield every conflict between settings of batteries, as `conflicts` does."""
     settings = get(config, "general_settings")
     yield from _callers(config)
+    yield from _operators(settings)
     yield from _redis(settings)
     yield from _cache(settings)
 
@@ -62,12 +63,34 @@ def _callers(config: object) -> Iterator[Conflict]:
         yield from caller_alias_conflicts(config, caller, path)
 
 
-def _key(caller: object, path: Path, first: dict[str, Path]) -> Iterator[Conflict]:
+def _operators(settings: object) -> Iterator[Conflict]:
+    """Yield equal names and keys, operators with two keys or none, and roles without their team."""
+    operators = get(settings, "operators")
+    path: Path = ("general_settings", "operators")
+    yield from used_twice(
+        *(operators, path, "name", "found a second operator named {value}."),
+        "Rename one: the audit could not tell them apart.",
+    )
+    keys: dict[str, Path] = {}
+    for index, operator in enumerate(items(operators)):
+        if not isinstance(operator, dict):
+            continue
+        yield from _key(operator, (*path, index), keys, "operator")
+        if (get(operator, "role") == "team") != (get(operator, "team") is not None):
+            yield Conflict(
+                (*path, index),
+                "found `role: team` without `team`, or a team with another role.",
+                "Write both for somebody who sees one team, else neither.",
+            )
+
+
+def _key(
+    caller: object, path: Path, first: dict[str, Path], kind: str = "caller"
+) -> Iterator[Conflict]:
     given = [key for key in ("key", "key_sha256") if get(caller, key) is not None]
     if not given:
-        yield Conflict(
-            path, "found a caller without a key.", "Add key: os.environ/NAME, or key_sha256."
-        )
+        found = f"found {'an' if kind == 'operator' else 'a'} {kind} without a key."
+        yield Conflict(path, found, "Add key: os.environ/NAME, or key_sha256.")
         return
     here: Path = (*path, given[-1])
     if len(given) > 1:
@@ -77,8 +100,8 @@ def _key(caller: object, path: Path, first: dict[str, Path]) -> Iterator[Conflic
     if digest is not None and digest in first:
         yield Conflict(
             here,
-            "found the key of another caller.",
-            "Give each caller its own key; callers are identified by it.",
+            f"found the key of another {kind}.",
+            f"Give each {kind} its own key; {kind}s are identified by it.",
             first[digest],
         )
     if digest is not None:

@@ -244,6 +244,8 @@ def _sentinel(value: str) -> Wrong:
 # The keys within general_settings or a model group -> the check of the value.
 CHECKS: dict[tuple[str, ...], Callable[[str], Wrong]] = {
     ("admin_key",): _key,
+    ("operators", "key"): _key,
+    ("operators", "key_sha256"): _key_digest,
     ("callers", "key"): _key,
     ("callers", "key_sha256"): _key_digest,
     ("allowed_origins",): _origin,

@@ -11,7 +11,15 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from llmproxy.batteries.config_file.raw import Conflict
-from llmproxy.batteries.settings import CacheParams, Caller, FullConfig, FullSettings, Team, Tracing
+from llmproxy.batteries.settings import (
+    CacheParams,
+    Caller,
+    FullConfig,
+    FullSettings,
+    Operator,
+    Team,
+    Tracing,
+)
 from llmproxy.config.base import Section
 from llmproxy.config.checks import REFUSED
 from llmproxy.config.general import Timeouts
@@ -86,6 +94,7 @@ _PLACES: tuple[tuple[type[Section], str], ...] = (
     (CacheParams, "general_settings.cache_params"),
     (Caller, "a caller of general_settings.callers"),
     (Team, "a team of general_settings.teams"),
+    (Operator, "an operator of general_settings.operators"),
     (Tracing, "general_settings.tracing"),
     (FullConfig, "the top level"),
 )
@@ -101,6 +110,7 @@ _SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("general_settings", "queue"): Queue,
     ("general_settings", "cache_params"): CacheParams,
     ("general_settings", "callers"): Caller,
+    ("general_settings", "operators"): Operator,
     ("general_settings", "tracing"): Tracing,
     ("general_settings", "callers", "limits"): Limits,
     ("general_settings", "teams"): Team,

@@ -24,9 +24,10 @@ def masked(config: FullConfig) -> str:
     Except for the secrets it is a valid config.
     """
     shown = _masked(config.model_dump(exclude_none=True), "")
-    for number, caller in enumerate(shown["general_settings"].get("callers", ()), 1):
-        if "key" in caller:
-            caller["key"] = f"{MASK}{number}"  # equal keys would be refused
+    for kind in ("callers", "operators"):
+        for number, one in enumerate(shown["general_settings"].get(kind, ()), 1):
+            if "key" in one:
+                one["key"] = f"{MASK}{number}"  # equal keys would be refused
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)
 
 

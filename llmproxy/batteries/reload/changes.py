@@ -28,8 +28,11 @@ NEEDS_RESTART = (
     ),
 )
 # Lists that are compared member by member, and the key that names a member.
-NAMES = {"model_groups": "model_group", "models": "name", "callers": "name", "teams": "name"}
-MEMBERS = {"callers": "caller ", "teams": "team "}
+NAMES = {
+    **{"model_groups": "model_group", "models": "name", "callers": "name", "teams": "name"},
+    "operators": "name",
+}
+MEMBERS = {"callers": "caller ", "teams": "team ", "operators": "operator "}
 SECRETS = ("key_sha256",)
 
 

@@ -66,6 +66,17 @@ class LoadStatus(msgspec.Struct):
     error_at: float | None = None
 
 
+class LastReload(msgspec.Struct, frozen=True):
+    """What the last reload did. `cause`: `request`, `file` (it changed) or `SIGHUP`.
+
+    `error`: why the file was refused; None = it is served, with these changes.
+    """
+
+    cause: str
+    changes: list[str]
+    error: str | None = None
+
+
 def _no_other_workers() -> None:
     """Do nothing: this process is the only one."""
 
@@ -89,6 +100,7 @@ class Reloader:
         self.file = file
         self.tell_others = tell_others
         self.loaded = LoadStatus(wall())
+        self.last: LastReload | None = None
         self.on_reload: list[Callable[[], None]] = []
         self.shared = SharedResources()
         self._triggers = triggers
@@ -126,22 +138,23 @@ class Reloader:
 
         Raises ConfigError with all problems; then everything stays as it was.
         """
-        return await self._reload(lambda _seen: True)
+        return await self._reload(lambda _seen: True, "request")
 
     async def reload_if_changed(self) -> None:
         """Reload if the file differs from what was last read. Raises nothing."""
         with suppress(ConfigError):  # it has been logged
-            await self._reload(lambda seen: seen != self.file.seen)
+            await self._reload(lambda seen: seen != self.file.seen, "file")
 
     async def reload_unless_just_done(self) -> None:
         """Reload unless the same text was read a moment ago. Raises nothing."""
         file = self.file
         with suppress(ConfigError):  # it has been logged
             await self._reload(
-                lambda seen: seen != file.seen or monotonic() - file.seen_at > JUST_READ_S
+                lambda seen: seen != file.seen or monotonic() - file.seen_at > JUST_READ_S,
+                "SIGHUP",
             )
 
-    async def _reload(self, is_wanted: Callable[[str], bool]) -> list[str]:
+    async def _reload(self, is_wanted: Callable[[str], bool], cause: str) -> list[str]:
         file = self.file
         async with self._one_at_a_time:
             seen, problem = await asyncio.to_thread(file.look)
@@ -154,8 +167,10 @@ class Reloader:
                 # In a thread: parsing a long file takes a while, and calls go on.
                 changes = await self._replace(await asyncio.to_thread(file.parsed, seen))
                 file.served = seen
+                self.last = LastReload(cause, changes)
             except ConfigError as error:
                 self._note_refusal(str(error))
+                self.last = LastReload(cause, [], str(error))
                 raise
             finally:
                 for callback in self.on_reload:

@@ -10,13 +10,14 @@ from llmproxy.batteries.settings.general import (
     server_settings,
     shares_state,
 )
-from llmproxy.batteries.settings.sections import CacheParams, Caller, Team, Tracing
+from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
 
 __all__ = [
     "CacheParams",
     "Caller",
     "FullConfig",
     "FullSettings",
+    "Operator",
     "Team",
     "Tracing",
     "full",

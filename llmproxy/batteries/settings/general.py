@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from llmproxy.batteries.settings.sections import CacheParams, Caller, Team, Tracing
+from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
 from llmproxy.config import Config, GeneralSettings, checks
 from llmproxy.config.base import MIB, NUMBER, Seconds, Text
 
@@ -29,6 +29,7 @@ _NEEDS = {
     "allowed_origins": ("web_pages", "web_pages"),
     "allowed_hosts": ("web_pages", "web_pages"),
     "admin_key": ("admin", "open_admin"),
+    "operators": ("admin", "open_admin"),
 }
 
 
@@ -55,6 +56,9 @@ class FullSettings(GeneralSettings):
         description="The key for `/admin`, best as `os.environ/NAME`: sent as `Authorization: "
         "Bearer KEY`. Without it, `/admin` answers only to this machine (127.0.0.1, ::1), and to "
         "who sends the token that is printed at the start.",
+    )
+    operators: tuple[Operator, ...] = Field(
+        default=(), description="Who may use `/admin` beside the `admin_key`, each with a role."
     )
     exact_token_counts: bool = Field(
         default=False,

@@ -1,4 +1,4 @@
-"""The sections that only batteries read: callers and teams, the cache, tracing."""
+"""The sections that only batteries read: callers, teams and operators, the cache, tracing."""
 
 from __future__ import annotations
 
@@ -57,6 +57,19 @@ class Caller(Team):
         default=None, description="The caller's team; its limits and groups hold as well."
     )
     tags: tuple[Text, ...] = Field(default=(), description="Labels of all calls of the caller.")
+
+
+class Operator(Section):
+    """Somebody who may use `/admin`."""
+
+    name: Text = Field(description="The name in the audit; unique.")
+    key: SecretStr | None = Field(default=None, description="The key, best as `os.environ/NAME`.")
+    key_sha256: str | None = Field(default=None, description="Instead of `key`: its SHA-256.")
+    role: Literal["admin", "viewer", "team"] = Field(
+        default="viewer",
+        description="`viewer`: reads. `admin`: also changes. `team`: reads what is of its `team`.",
+    )
+    team: Text | None = Field(default=None, description="The team, for the role `team`.")
 
 
 class CacheParams(Section):

@@ -4,7 +4,7 @@ The only module of this package that others import, beside `pricing`, where toke
 Without it, the core says of no call what it cost.
 """
 
-from llmproxy.batteries.spend.answers import SpendReport, csv_text
+from llmproxy.batteries.spend.answers import SpendReport, cell, csv_text
 from llmproxy.batteries.spend.cost import pricing
 from llmproxy.batteries.spend.questions import (
     DIMENSIONS,
@@ -19,6 +19,7 @@ __all__ = [
     "SpendQuery",
     "SpendQueryError",
     "SpendReport",
+    "cell",
     "csv_text",
     "pricing",
     "read_spend",

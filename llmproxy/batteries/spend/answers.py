@@ -105,7 +105,7 @@ def csv_text(report: SpendReport) -> str:
     writer.writerow([*report.query.by, *FIGURES])
     for values, sums in report.rows:
         view = sums.view()
-        names = [_cell(value) for value in _shown(report.query.by, values)]
+        names = [cell(value) for value in _shown(report.query.by, values)]
         writer.writerow([*names, *(_number(view[name]) for name in FIGURES)])
     return out.getvalue()
 
@@ -127,7 +127,8 @@ def _time(name: str, at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d" if name == "day" else "%Y-%m-%dT%HZ")
 
 
-def _cell(value: str | None) -> str:
+def cell(value: str | None) -> str:
+    """Return a text for a cell of a CSV file: a spreadsheet takes it for no formula."""
     text = value or ""
     return f"'{text}" if text.lstrip(" \"'").startswith(FORMULAS) or text[:1] in "\t\r\n" else text
 

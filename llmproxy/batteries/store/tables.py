@@ -223,6 +223,7 @@ audit = Table(
     _text("address", "from where"),
     Column("action", Text, nullable=False, comment="what was done, such as `key.create`"),
     _text("subject", "to what"),
+    _text("team", "whose members may read it"),
     _text("before", "JSON of the subject before"),
     _text("after", "JSON of the subject after"),
     Index("audit_by_time", "at"),

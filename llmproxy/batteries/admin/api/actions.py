@@ -10,9 +10,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
 
+from llmproxy.batteries.admin.audit import audit
 from llmproxy.batteries.admin.stats.state import StateCache
 from llmproxy.errors import ConfigError
 from llmproxy.events import EndpointChange, EndpointStateChanged
@@ -55,33 +56,46 @@ def action_routes(
     if reloader is not None:
         reloader.on_reload.append(state_cache.invalidate)
 
-    def act(target: Target, action: Action, *changes: EndpointChange) -> ActionResult:
+    def act(
+        request: Request, target: Target, action: Action, *changes: EndpointChange
+    ) -> ActionResult:
         result = _act(live, target, action, changes)
+        word = request.url.path.rpartition("/")[2]
+        where = target.endpoint if target.group is None else f"{target.group}/{target.endpoint}"
+        audit(request, f"endpoint.{word}", where)
         state_cache.invalidate()
         return result
 
     @router.post("/drain")
-    async def drain(target: Target) -> ActionResult:
+    async def drain(target: Target, request: Request) -> ActionResult:
         """Stop sending calls to an endpoint; those in flight finish as usual."""
-        return act(target, lambda state: state.drain(), EndpointChange.DRAINED)
+        return act(request, target, lambda state: state.drain(), EndpointChange.DRAINED)
 
     @router.post("/enable")
-    async def enable(target: Target) -> ActionResult:
+    async def enable(target: Target, request: Request) -> ActionResult:
         """Undo a drain."""
-        return act(target, lambda state: state.enable(), EndpointChange.ENABLED)
+        return act(request, target, lambda state: state.enable(), EndpointChange.ENABLED)
 
     @router.post("/clear")
-    async def clear(target: Target) -> ActionResult:
+    async def clear(target: Target, request: Request) -> ActionResult:
         """End an endpoint's cooldown and close its breaker."""
         return act(
+            request,
             target,
             lambda state: state.clear(monotonic()),
             EndpointChange.CLOSED,
             EndpointChange.CLEARED,
         )
 
+    _add_reload(router, reloader)
+    return router
+
+
+def _add_reload(router: APIRouter, reloader: Reloader | None) -> None:
+    """Add what loads the config again."""
+
     @router.post("/reload")
-    async def reload() -> ReloadResult:
+    async def reload(request: Request) -> ReloadResult:
         """Load the config file again, in all workers. No call is lost.
 
         A file with an error is refused as a whole, and the previous config stays in use.
@@ -91,12 +105,12 @@ def action_routes(
         try:
             changes = await reloader.reload()
         except ConfigError as error:
+            audit(request, "config.reload", "request", after={"changes": [], "error": str(error)})
             raise HTTPException(422, str(error)) from error
         finally:
             reloader.tell_others()
+        audit(request, "config.reload", "request", after={"changes": changes, "error": None})
         return ReloadResult(reloaded=True, changes=changes)
-
-    return router
 
 
 def _act(

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from math import inf
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, HTTPException, Query
+from fastapi import APIRouter, Body, HTTPException, Query, Request
 
+from llmproxy.batteries.admin.audit import audit
 from llmproxy.batteries.budgets import (
     BudgetError,
     Budgets,
@@ -51,23 +52,30 @@ def budget_routes(budgets: Budgets) -> APIRouter:
         return {"budgets": [budget_view(status) for status in page], "next": following}
 
     @router.post("", status_code=201)
-    async def create_budget(order: Order) -> View:
+    async def create_budget(order: Order, request: Request) -> View:
         """Make a budget: `{"for": {"team": "search"}, "usd": "200", "per": "month"}`."""
         with _refusals():
-            return _found(budgets, await (await budgets.administration()).create(order))
+            view = _found(budgets, await (await budgets.administration()).create(order))
+        audit(request, "budget.create", view["id"], after=view)
+        return view
 
     @router.patch("/{id}")
-    async def change_budget(id: str, order: Order) -> View:
+    async def change_budget(id: str, order: Order, request: Request) -> View:
         """Change what the order names. What was spent stays spent."""
+        before = _found(budgets, id)
         with _refusals(id):
             await (await budgets.administration()).change(id, order)
-            return _found(budgets, id)
+        after = _found(budgets, id)
+        audit(request, "budget.change", id, before, after)
+        return after
 
     @router.delete("/{id}", status_code=204)
-    async def delete_budget(id: str) -> None:
+    async def delete_budget(id: str, request: Request) -> None:
         """Delete a budget."""
+        before = _found(budgets, id)
         with _refusals(id):
             await (await budgets.administration()).delete(id)
+        audit(request, "budget.delete", id, before)
 
     return router
 

@@ -6,10 +6,11 @@ from contextlib import suppress
 from time import time
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request
 from msgspec.structs import asdict
 from pydantic import BaseModel
 
+from llmproxy.batteries.admin.audit import audit
 from llmproxy.batteries.admin.stats.collector import cache_of
 from llmproxy.batteries.cache import L2Store, StoreError
 from llmproxy.batteries.settings import full
@@ -74,6 +75,7 @@ def cache_routes(live: LiveConfig) -> APIRouter:
 
     @router.delete("/cache")
     async def purge_cache(
+        request: Request,
         group: Annotated[str | None, Query(description="only this model group's")] = None,
         older_than_s: Annotated[float | None, Query(ge=0, description="seconds")] = None,
     ) -> Purged:
@@ -90,7 +92,10 @@ def cache_routes(live: LiveConfig) -> APIRouter:
             memory, second_level = await cache_of(runtime).purge(group, before)
         except StoreError as error:
             raise HTTPException(503, str(error)) from error
-        return Purged(memory=memory, second_level=second_level)
+        purged = Purged(memory=memory, second_level=second_level)
+        after = {"older_than_s": older_than_s, "deleted": purged.model_dump()}
+        audit(request, "cache.purge", group, after=after)
+        return purged
 
     return router
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, HTTPException, Query, Request
 
+from llmproxy.batteries.admin.audit import audit
+from llmproxy.batteries.admin.auth import Member, own_team
+from llmproxy.batteries.admin.people import AdminRole, Person
 from llmproxy.batteries.keys import Keys, OrderError
 from llmproxy.batteries.settings import Caller, FullSettings, Team, full
 from llmproxy.batteries.store import StoreUnavailable
@@ -46,6 +49,8 @@ def key_routes(live: LiveConfig, keys: Keys, budgets: Budgets | None) -> APIRout
 
     @router.get("")
     async def list_keys(
+        person: Member,
+        *,
         search: Search = None,
         team: str | None = None,
         state: State | None = None,
@@ -53,6 +58,7 @@ def key_routes(live: LiveConfig, keys: Keys, budgets: Budgets | None) -> APIRout
         cursor: Cursor = None,
     ) -> View:
         """Return a page of keys, the newest first. The callers of the config come before all."""
+        team = own_team(person, team)
         with refusals():
             admin = await keys.keys()
             page = await admin.page(
@@ -75,53 +81,73 @@ def key_routes(live: LiveConfig, keys: Keys, budgets: Budgets | None) -> APIRout
         with refusals():
             admin = await keys.keys()
             view, secret = await admin.create(order, by=_who(request), taken=_caller_names(live))
+        audit(request, "key.create", view["name"], after=view)
         return {**view, "key": secret, "notice": _notice(live)}
 
+    _add_key_actions(router, keys, budgets)
+    _add_key_change(router, live, keys)
+    return router
+
+
+def _add_key_change(router: APIRouter, live: LiveConfig, keys: Keys) -> None:
+    """Add what changes one key."""
+
     @router.patch("/{id}")
-    async def change_key(id: str, order: Order) -> View:
+    async def change_key(id: str, order: Order, request: Request) -> View:
         """Change what the body names; null removes it."""
         with refusals():
-            return await (await keys.keys()).change(id, order, taken=_caller_names(live))
-
-    _add_key_actions(router, keys, budgets)
-    return router
+            admin = await keys.keys()
+            before = await admin.key(id)
+            after = await admin.change(id, order, taken=_caller_names(live))
+        audit(request, "key.change", before["name"], before, after)
+        return after
 
 
 def _add_key_actions(router: APIRouter, keys: Keys, budgets: Budgets | None) -> None:
     """Add what is done with one key."""
 
     @router.get("/{id}")
-    async def get_key(id: str) -> View:
+    async def get_key(id: str, person: Member) -> View:
         """Return a key, without the key itself."""
         with refusals():
             view = await (await keys.keys()).key(id)
         _note_left([view], budgets)
-        return view
+        return _own(view, view["team"], person)
 
     @router.post("/{id}/rotate")
-    async def rotate_key(id: str, order: Annotated[dict[str, Any] | None, Body()] = None) -> View:
+    async def rotate_key(
+        id: str, request: Request, order: Annotated[dict[str, Any] | None, Body()] = None
+    ) -> View:
         """Replace a key. The one before stays valid for `overlap` (24h)."""
         with refusals():
             view, secret = await (await keys.keys()).rotate(id, order or {})
+        audit(request, "key.rotate", view["name"], after=view)
         return {**view, "key": secret, "notice": None}
 
     @router.post("/{id}/block")
-    async def block_key(id: str) -> View:
+    async def block_key(id: str, request: Request) -> View:
         """Take a key out of use, on all instances within a second."""
         with refusals():
-            return await (await keys.keys()).block(id, blocked=True)
+            view = await (await keys.keys()).block(id, blocked=True)
+        audit(request, "key.block", view["name"], after=view)
+        return view
 
     @router.post("/{id}/unblock")
-    async def unblock_key(id: str) -> View:
+    async def unblock_key(id: str, request: Request) -> View:
         """Put a key back into use."""
         with refusals():
-            return await (await keys.keys()).block(id, blocked=False)
+            view = await (await keys.keys()).block(id, blocked=False)
+        audit(request, "key.unblock", view["name"], after=view)
+        return view
 
     @router.delete("/{id}", status_code=204)
-    async def delete_key(id: str) -> None:
+    async def delete_key(id: str, request: Request) -> None:
         """Delete a key. What it has spent stays."""
         with refusals():
-            await (await keys.keys()).delete(id)
+            admin = await keys.keys()
+            before = await admin.key(id)
+            await admin.delete(id)
+        audit(request, "key.delete", before["name"], before)
 
 
 def team_routes(live: LiveConfig, keys: Keys) -> APIRouter:
@@ -129,8 +155,12 @@ def team_routes(live: LiveConfig, keys: Keys) -> APIRouter:
     router = APIRouter(prefix="/teams")
 
     @router.get("")
-    async def list_teams(search: Search = None, limit: Limit = 50, cursor: Cursor = None) -> View:
+    async def list_teams(
+        person: Member, search: Search = None, limit: Limit = 50, cursor: Cursor = None
+    ) -> View:
         """Return a page of teams by name. Those of the config come before all."""
+        if person.role is AdminRole.TEAM:
+            return await _own_page(live, keys, str(person.team))
         with refusals():
             page = await (await keys.teams()).page(search=search, limit=limit, cursor=cursor)
         names = {team.name: team for team in _settings(live).teams}
@@ -143,16 +173,19 @@ def team_routes(live: LiveConfig, keys: Keys) -> APIRouter:
         return {**page, "teams": configured + made, "total": page["total"] + len(configured)}
 
     @router.post("", status_code=201)
-    async def create_team(order: Order) -> View:
+    async def create_team(order: Order, request: Request) -> View:
         """Make a team."""
         with refusals():
-            return await (await keys.teams()).create(order, taken=_team_names(live))
+            view = await (await keys.teams()).create(order, taken=_team_names(live))
+        _audit_team(request, "team.create", None, view)
+        return view
 
     @router.get("/{name}")
-    async def get_team(name: str) -> View:
+    async def get_team(name: str, person: Member) -> View:
         """Return a team."""
         with refusals():
-            return await (await keys.teams()).team(name)
+            view = await (await keys.teams()).team(name)
+        return _own(view, name, person)
 
     _add_team_actions(router, live, keys)
     return router
@@ -162,34 +195,69 @@ def _add_team_actions(router: APIRouter, live: LiveConfig, keys: Keys) -> None:
     """Add what is done to one team."""
 
     @router.patch("/{name}")
-    async def change_team(name: str, order: Order) -> View:
+    async def change_team(name: str, order: Order, request: Request) -> View:
         """Change what the body names; null removes it."""
         with refusals():
             _refuse_configured(live, name)
-            return await (await keys.teams()).change(name, order)
+            teams = await keys.teams()
+            before = await teams.team(name)
+            after = await teams.change(name, order)
+        _audit_team(request, "team.change", before, after)
+        return after
 
     @router.post("/{name}/block")
-    async def block_team(name: str) -> View:
+    async def block_team(name: str, request: Request) -> View:
         """Take all keys of a team out of use, on all instances within a second."""
         with refusals():
             _refuse_configured(live, name)
-            return await (await keys.teams()).block(name, blocked=True)
+            view = await (await keys.teams()).block(name, blocked=True)
+        _audit_team(request, "team.block", None, view)
+        return view
 
     @router.post("/{name}/unblock")
-    async def unblock_team(name: str) -> View:
+    async def unblock_team(name: str, request: Request) -> View:
         """Put the keys of a team back into use."""
         with refusals():
-            return await (await keys.teams()).block(name, blocked=False)
+            view = await (await keys.teams()).block(name, blocked=False)
+        _audit_team(request, "team.unblock", None, view)
+        return view
 
     @router.delete("/{name}", status_code=204)
-    async def delete_team(name: str) -> None:
+    async def delete_team(name: str, request: Request) -> None:
         """Delete a team that has no keys."""
         with refusals():
-            await (await keys.teams()).delete(name)
+            teams = await keys.teams()
+            before = await teams.team(name)
+            await teams.delete(name)
+        _audit_team(request, "team.delete", before, None)
 
 
 def _who(request: Request) -> str:
-    return f"admin at {request.client.host}" if request.client else "admin"
+    name = request.state.person.name
+    return f"{name} at {request.client.host}" if request.client else name
+
+
+def _own(view: View, team: str | None, person: Person) -> View:
+    """Return what is shown of a team; to members of another one it does not exist."""
+    if person.role is AdminRole.TEAM and team != person.team:
+        raise HTTPException(404, "Your team has nothing of this name.")
+    return view
+
+
+async def _own_page(live: LiveConfig, keys: Keys, name: str) -> View:
+    """Return the only team that a member sees."""
+    team = [_team_view(team) for team in _settings(live).teams if team.name == name]
+    if not team:
+        with refusals(), suppress(OrderError):  # nobody has made it yet
+            team = [await (await keys.teams()).team(name)]
+    return {"teams": team, "next": None, "total": len(team)}
+
+
+def _audit_team(request: Request, action: str, before: View | None, after: View | None) -> None:
+    """Note a change of a team, which its members may read."""
+    name = (after or before or {})["name"]
+    marked = (None if view is None else {**view, "team": name} for view in (before, after))
+    audit(request, action, name, *marked)
 
 
 def _settings(live: LiveConfig) -> FullSettings:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
+from llmproxy.batteries.admin.auth import Member, own_team
+from llmproxy.batteries.admin.people import Person
 from llmproxy.batteries.spend import (
     DIMENSIONS,
     SpendQuery,
@@ -42,6 +44,7 @@ def spend_routes(store: Store) -> APIRouter:
     @router.get("", **shared)  # type: ignore[arg-type]
     async def spend(
         request: Request,
+        person: Member,
         *,
         by: By = "",
         since: Since = "30d",
@@ -53,16 +56,16 @@ def spend_routes(store: Store) -> APIRouter:
         """Return what calls have cost: rows, their total, the period before, and a series.
 
         The names of the dimensions are parameters, too, and restrict it: `team=search`."""
-        query = _query(request, by, since, until, step)
+        query = _query(request, person, by, since, until, step=step)
         report = await _read(store, query, limit=limit, offset=cursor)
         return {**report.view(), "next": cursor + limit if report.more else None}
 
     @router.get(".csv", response_class=Response, **shared)  # type: ignore[arg-type]
     async def spend_csv(
-        request: Request, by: By = "team", since: Since = "30d", until: Until = None
+        request: Request, person: Member, by: By = "team", since: Since = "30d", until: Until = None
     ) -> Response:
         """Return all rows as CSV."""
-        query = _query(request, by, since, until, None)
+        query = _query(request, person, by, since, until, step=None)
         report = await _read(store, query, limit=MAX_CSV_ROWS)
         if report.more:
             raise HTTPException(
@@ -77,7 +80,7 @@ def spend_routes(store: Store) -> APIRouter:
 
 
 def _query(
-    request: Request, by: str, since: str, until: str | None, step: str | None
+    request: Request, person: Person, by: str, since: str, until: str | None, *, step: str | None
 ) -> SpendQuery:
     given = request.query_params
     try:
@@ -87,6 +90,8 @@ def _query(
                 known = ", ".join(PARAMETERS)
                 raise SpendQueryError(f"Unknown parameter {name!r}. There are: {known}.")
         where = {name: given[name] for name in DIMENSIONS if name in given}
+        if (team := own_team(person, where.get("team"))) is not None:
+            where["team"] = team
         return spend_query(by, now=time(), since=since, until=until, step=step, where=where)
     except SpendQueryError as error:
         raise HTTPException(400, str(error)) from error
