@@ -40,7 +40,7 @@ mutants: .venv/.dev  ## change the rules one line at a time, and print the chang
 	@$(BIN)/python tools/mutants.py $(ARGS)
 
 test-browser: .venv/.browser  ## the dashboard in Debian's Chromium; leaves pictures in tests/browser/work
-	@chromium=$$(sh tools/chromium.sh) && CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser -n 3 --dist loadgroup $(ARGS)
+	@chromium=$$(sh tools/chromium.sh) && CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser -n 3 --dist loadgroup $(or $(ARGS),--reruns 1)
 
 test-agents: .venv/.dev  ## Codex itself, from npm, against what is translated for it
 	@sh tools/agents.sh $(ARGS)

@@ -4,6 +4,7 @@
 import { addressOf, get } from "./api.js";
 import { callRow, isNotable } from "./call_row.js";
 import { byId, h, inputById, setText } from "./dom.js";
+import { redraw } from "./focus.js";
 import { plural } from "./format.js";
 
 const KEPT = 50;
@@ -36,9 +37,9 @@ export function callsList(firstGroup) {
     return (!group || `g:${call.group}` === group) && (!inputById("notable").checked || isNotable(call));
   };
   const draw = () => {
-    // Rows are reused, so that the focus can return to the row that had it.
+    // Rows are reused, so that the focus stays on the row that has it.
     const before = new Map([...body.children].map((line) => [line.dataset.id, line]));
-    body.replaceChildren(...calls.map((call) => before.get(call.id) ?? callRow(call)));
+    redraw(body, ...calls.map((call) => before.get(call.id) ?? callRow(call)));
     table.hidden = !calls.length;
     empty.hidden = calls.length > 0;
     if (!calls.length && loaded) drawEmpty(empty, firstGroup());

@@ -7,8 +7,9 @@ import { h } from "./dom.js";
  * @property {"" | "number" | "wide" | "number wide" | "lead"} [kind] "wide" is left out on small screens
  * @property {(row: any) => any} cell what stands there: a text, an element, or a list of them */
 
-/** @param {{caption: string, columns: Column[], rows: any[], tone?: (row: any) => string}} options */
-export function dataTable({ caption, columns, rows, tone = () => "" }) {
+/** `id`: what tells a row from the others, also when the table is drawn anew.
+ * @param {{caption: string, columns: Column[], rows: any[], id: (row: any) => string, tone?: (row: any) => string}} options */
+export function dataTable({ caption, columns, rows, id, tone = () => "" }) {
   // Explicit roles, because narrow screens lay the rows out as cards.
   const head = columns.map(({ name, kind = "" }) =>
     h("th", { scope: "col", role: "columnheader", class: kind }, name),
@@ -16,7 +17,7 @@ export function dataTable({ caption, columns, rows, tone = () => "" }) {
   const lines = rows.map((row) =>
     h(
       "tr",
-      { role: "row", "data-tone": tone(row) || null },
+      { role: "row", "data-id": id(row), "data-tone": tone(row) || null },
       ...columns.map(({ name, kind = "", cell }, index) =>
         h(
           index ? "td" : "th",
@@ -38,19 +39,6 @@ export function dataTable({ caption, columns, rows, tone = () => "" }) {
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...head)),
     h("tbody", { role: "rowgroup" }, ...lines),
   );
-}
-
-/** Draws anew; a link that has the focus keeps it.
- * @param {HTMLElement} place
- * @param {HTMLElement} content */
-export function redraw(place, content) {
-  const focused = place.contains(document.activeElement) && document.activeElement;
-  const href = focused instanceof HTMLAnchorElement ? focused.href : null;
-  place.replaceChildren(content);
-  const links = href
-    ? /** @type {NodeListOf<HTMLAnchorElement>} */ (place.querySelectorAll("a"))
-    : [];
-  for (const link of links) if (link.href === href) return link.focus();
 }
 
 /** Says that there is nothing, and what to do next.

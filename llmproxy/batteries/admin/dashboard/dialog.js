@@ -1,6 +1,7 @@
 // Dialogs: a confirmation before an action, and its result. Escape and Cancel change nothing.
 
 import { h } from "./dom.js";
+import { findAgain } from "./focus.js";
 
 /** Shows a title, a text and maybe a choice ({label, options: [[value, words]]}), then acts.
  *
@@ -74,13 +75,13 @@ export function confirmAction({
   open(dialog);
 }
 
-// What had the focus before a dialog, which gets it back.
+// Finds what had the focus before a dialog, which gets it back.
 const openers = new WeakMap();
 
 /** A dialog that follows another one was opened by what opened the first. */
 function opener() {
   const focused = /** @type {HTMLElement | null} */ (document.activeElement);
-  return openers.get(focused?.closest("dialog") ?? document) ?? focused;
+  return openers.get(focused?.closest("dialog") ?? document) ?? findAgain(focused);
 }
 
 /** Opens a dialog, and removes it when it is closed; a click beside it closes it, unless what was typed
@@ -93,7 +94,7 @@ export function open(dialog, { beside = true } = {}) {
   });
   dialog.addEventListener("close", () => {
     dialog.remove();
-    if (before?.isConnected) before.focus();
+    before()?.focus();
   });
   document.body.append(dialog);
   dialog.showModal();

@@ -12,7 +12,7 @@ import { h } from "./dom.js";
  * @property {boolean} [required]
  * @property {boolean} [fixed] it is shown and cannot be changed
  * @property {string[][]} [options] of a choice: value and words
- * @property {string[]} [offers] values to choose from, or to type another */
+ * @property {Promise<string[]>} [offers] values to choose from, or to type another */
 
 /** Shows the form; `act(values)` sends it, or throws what stands in the form then. The values are
  * texts, numbers and lists; null is what was left empty.
@@ -81,9 +81,8 @@ function fieldRow(field) {
   };
   const input = inputOf(field, common);
   const wrong = h("p", { id: `${id}-wrong`, class: "error", role: "alert" });
-  const offers =
-    field.offers &&
-    h("datalist", { id: `${id}-offers` }, ...field.offers.map((value) => h("option", { value })));
+  const offers = field.offers && h("datalist", { id: `${id}-offers` });
+  field.offers?.then((values) => offers?.append(...values.map((value) => h("option", { value }))));
   return {
     field,
     input,

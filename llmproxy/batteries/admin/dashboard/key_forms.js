@@ -13,7 +13,8 @@ const LIMITS = /** @type {const} */ ([
 ]);
 const NO_LIMIT = "Empty: no limit of its own.";
 
-/** Returns the names of the teams that a form may offer. */
+/** Returns the names of the teams that a form may offer. No form waits for them: keys that are pressed
+ * at once must land in it. */
 async function teamNames() {
   try {
     const { teams } = await get("admin/teams?limit=200");
@@ -26,8 +27,8 @@ async function teamNames() {
 /** Asks for a new key, makes it and shows it once; `made()` is called after that.
  * @param {() => void} made
  * @param {string} [team] that the form begins with */
-export async function createKey(made, team = "") {
-  const fields = keyFields(null, await teamNames(), team);
+export function createKey(made, team = "") {
+  const fields = keyFields(null, teamNames(), team);
   formDialog({
     title: "Create a key",
     text: "The key works on all instances within a second.",
@@ -48,8 +49,8 @@ const usage = (view) =>
 
 /** @param {KeyView} key
  * @param {() => void} changed */
-export async function editKey(key, changed) {
-  const fields = keyFields(key, await teamNames());
+export function editKey(key, changed) {
+  const fields = keyFields(key, teamNames());
   formDialog({
     title: `Edit ${key.name}`,
     fields,
@@ -137,7 +138,7 @@ function withRoles(people, members) {
 }
 
 /** @param {KeyView | null} key
- * @param {string[]} teams
+ * @param {Promise<string[]>} teams
  * @param {string} [team]
  * @returns {import("./form_dialog.js").Field[]} */
 function keyFields(key, teams, team = "") {

@@ -3,8 +3,9 @@
 import { get } from "./api.js";
 import { budgetBar } from "./budget_bar.js";
 import { addUse } from "./budget_use.js";
-import { dataTable, emptyState, redraw } from "./data_table.js";
+import { dataTable, emptyState } from "./data_table.js";
 import { h, setText } from "./dom.js";
+import { focusRow, redraw } from "./focus.js";
 import { count } from "./format.js";
 import { createKey } from "./key_forms.js";
 import { showKey, stateChip, when } from "./key_panel.js";
@@ -51,15 +52,14 @@ export function keysList(place, page) {
   };
   const load = (cursor = null) =>
     read(cursor).catch((refused) => {
-      found.replaceChildren(page.trouble(refused));
+      redraw(found, page.trouble(refused));
       more.hidden = true;
       setText(note, "");
     });
   more.addEventListener("click", async () => {
     const from = keys.length;
     await load(next);
-    // The button moves down or goes: the focus follows to the first new row.
-    found.querySelectorAll("tbody tr")[from]?.querySelector("a")?.focus();
+    focusRow(found, from);
   });
   return { load, open: (id) => openKey(id, keys, page) };
 }
@@ -87,6 +87,7 @@ function tableOf(keys, page) {
   return dataTable({
     caption: "Keys. The name of a key opens it.",
     rows: keys,
+    id: (key) => key.id,
     tone: (key) => (key.state === "active" ? "" : "off"),
     columns: [
       { name: "Name", kind: "lead", cell: (key) => nameOf(key, page) },

@@ -2,6 +2,7 @@
 
 import { addressOf } from "./api.js";
 import { h } from "./dom.js";
+import { redraw } from "./focus.js";
 import { DIMENSIONS, FILTERS, PERIODS, queryOf, requestOf, wordOf } from "./spend_query.js";
 
 /** Makes the controls; `follow()` draws them as the address says.
@@ -80,7 +81,9 @@ export function spendFilters(address) {
         const input = /** @type {HTMLInputElement} */ (span.firstElementChild);
         input.checked = input.value === query.since && !query.until;
       }
-      chips.replaceChildren(...query.filters.map(([name, value]) => chip(name, value, address)));
+      const focused = chips.contains(document.activeElement);
+      redraw(chips, ...query.filters.map(([name, value]) => chip(name, value, address)));
+      if (focused && !chips.contains(document.activeElement)) kind.focus(); // its chip has gone
       csv.href = `${addressOf("admin/spend.csv")}?${requestOf(query, query.by)}`;
     },
   };

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { budgetsList } from "./budgets_list.js";
 import { emptyState } from "./data_table.js";
 import { h, setText } from "./dom.js";
+import { focusRow, redraw } from "./focus.js";
 import { count } from "./format.js";
 import { layersOf, spendChart } from "./spend_chart.js";
 import { spendFigures } from "./spend_figures.js";
@@ -39,7 +40,7 @@ export function spendPage(place, address) {
       if (mine !== asked) return;
       draw(found, { query, answer, history, before, budgets: budgets.budgets, address });
     } catch (refused) {
-      if (mine === asked) found.replaceChildren(trouble(refused));
+      if (mine === asked) redraw(found, trouble(refused));
     } finally {
       if (mine === asked) found.removeAttribute("aria-busy");
     }
@@ -100,25 +101,28 @@ const iso = (at) => new Date(at * 1000).toISOString();
 
 function draw(place, { query, answer, history, before, budgets, address }) {
   if (!answer.total.calls)
-    return place.replaceChildren(nothing(query, address), budgetsList(budgets));
+    return redraw(place, nothing(query, address), budgetsList(budgets));
   const rows = [...answer.rows];
   let next = answer.next;
   const table = h("div");
   const note = h("p", { class: "soft", role: "status" });
   const more = h("button", { type: "button" }, "Show more");
-  const redraw = () => {
-    table.replaceChildren(spendTable({ answer, rows, before, address }));
+  const drawRows = () => {
+    redraw(table, spendTable({ answer, rows, before, address }));
     setText(note, next ? `the dearest ${count(rows.length)}` : "");
     more.hidden = !next;
   };
   more.addEventListener("click", async () => {
+    const from = rows.length;
     const page = await rowsOf(query, next);
     rows.push(...page.rows);
     next = page.next;
-    redraw();
+    drawRows();
+    focusRow(table, from);
   });
-  redraw();
-  place.replaceChildren(
+  drawRows();
+  redraw(
+    place,
     spendFigures(answer),
     adviceOn(answer, address) ?? "",
     // Columns of nothing would say that nothing was spent.

@@ -27,6 +27,7 @@ export function spendTable({ answer, rows, before, address }) {
   return dataTable({
     caption: `Spend by ${answer.by.map(wordOf).join(" and ")}, the dearest first.`,
     rows,
+    id: (row) => row.id,
     columns: [
       ...answer.by.map(
         (dimension) =>

@@ -1,6 +1,7 @@
 // The top of the page: one sentence about the proxy, the unavailable endpoints, and banners.
 
 import { byId, h, setText } from "./dom.js";
+import { redraw } from "./focus.js";
 import { clock, duration, moment, plural } from "./format.js";
 import { icon } from "./icons.js";
 import { headlineOf, stateLine, toneOf, troublesOf } from "./words.js";
@@ -37,7 +38,7 @@ function drawTroubles(troubles, before, now) {
   if (list.dataset.key !== key) {
     list.dataset.key = key;
     before = troubles.slice(0, SHOWN).map(troubleRow);
-    list.replaceChildren(...before.map((row) => row.element));
+    redraw(list, ...before.map((row) => row.element));
     const more = troubles.length - SHOWN;
     if (more > 0) list.append(h("li", { class: "soft" }, `and ${more} more below`));
   }
@@ -63,7 +64,7 @@ function troubleRow({ group, endpoint }) {
   return {
     element: h(
       "li",
-      { "data-tone": toneOf(endpoint.state) },
+      { "data-id": target, "data-tone": toneOf(endpoint.state) },
       icon(endpoint.state),
       h("span", {}, link, h("span", { class: "soft" }, ` in ${group}: `), line, since),
     ),

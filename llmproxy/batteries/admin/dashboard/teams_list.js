@@ -3,8 +3,9 @@
 import { get } from "./api.js";
 import { budgetBar } from "./budget_bar.js";
 import { addUse } from "./budget_use.js";
-import { dataTable, emptyState, redraw } from "./data_table.js";
+import { dataTable, emptyState } from "./data_table.js";
 import { h, setText } from "./dom.js";
+import { focusRow, redraw } from "./focus.js";
 import { count } from "./format.js";
 import { createTeam } from "./key_forms.js";
 import { limitWords, showTeam, stateChip } from "./key_panel.js";
@@ -40,11 +41,15 @@ export function teamsList(place, page) {
   };
   const load = (cursor = null) =>
     read(cursor).catch((refused) => {
-      found.replaceChildren(page.trouble(refused));
+      redraw(found, page.trouble(refused));
       more.hidden = true;
       setText(note, "");
     });
-  more.addEventListener("click", () => load(next));
+  more.addEventListener("click", async () => {
+    const from = teams.length;
+    await load(next);
+    focusRow(found, from);
+  });
   const openTeam = async (name) => {
     const closed = () => page.go({ of: "" });
     try {
@@ -71,6 +76,7 @@ function tableOf(teams, page) {
   return dataTable({
     caption: "Teams. The name of a team opens it.",
     rows: teams,
+    id: (team) => team.name,
     tone: (team) => (team.state === "active" ? "" : "off"),
     columns: [
       { name: "Name", kind: "lead", cell: nameOf },
