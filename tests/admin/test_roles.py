@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from fastapi.routing import APIRoute
+from starlette.routing import Route
 
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.errors import ConfigError
@@ -16,7 +16,12 @@ from tests.support.run import bounded
 from tests.support.spending import proxy_with_teams, until_counted
 from tests.support.vendor import GOOD, scripted
 
+# These need no role: what they show is no secret, or they are how one gets a role.
 OPEN = {
+    *(("GET", path) for path in ("/", "/livez", "/readyz", "/health", "/metrics")),
+    *(("HEAD", path) for path in ("/", "/openapi.json")),
+    *(("GET", f"/dashboard{rest}") for rest in ("", "/{name}")),
+    *(("GET", path) for path in ("/docs", "/openapi.json")),
     ("GET", "/admin/session"),
     ("POST", "/admin/login"),
     ("POST", "/admin/logout"),
@@ -25,11 +30,10 @@ OPEN = {
 FOR_TEAMS = {
     *(("GET", f"/admin/{name}") for name in ("me", "calls", "calls/{id}", "audit", "audit.csv")),
     *(("GET", f"/admin/{name}") for name in ("spend", "spend.csv", "keys", "keys/{id}")),
-    *(("GET", f"/admin/{name}") for name in ("teams", "teams/{name}")),
+    *(("GET", f"/admin/{name}") for name in ("teams", "teams/{name}", "budgets")),
 }
 FOR_VIEWERS = {
-    ("GET", f"/admin/{name}")
-    for name in ("state", "history", "explain", "events", "cache", "budgets")
+    ("GET", f"/admin/{name}") for name in ("state", "history", "explain", "events", "cache")
 }
 FOR_ADMINS = {
     *(("POST", f"/admin/{name}") for name in ("drain", "enable", "clear", "reload")),
@@ -53,15 +57,15 @@ ALLOWED = {
 
 
 def routes_of(routes, prefix=""):
-    """Every method and path of `/admin`, also of routers within routers."""
+    """Every method and path, also of routers within routers."""
     found = set()
     for route in routes:
-        if isinstance(route, APIRoute):
+        if isinstance(route, Route):
             found |= {(method, prefix + route.path) for method in route.methods}
         elif hasattr(route, "original_router"):
             inner = prefix + route.include_context.prefix
             found |= routes_of(route.original_router.routes, inner)
-    return {(method, path) for method, path in found if path.startswith("/admin")}
+    return found
 
 
 async def app_of(proxy):
@@ -77,7 +81,9 @@ def with_operators(vendor):
 @bounded()
 async def test_every_route_has_a_role_and_lets_nobody_else_through():
     async with scripted(GOOD) as vendor, serve_proxy(with_operators(vendor)) as proxy:
-        routes = routes_of((await app_of(proxy)).routes) - OPEN
+        every = routes_of((await app_of(proxy)).routes)
+        routes = every - OPEN
+        assert every >= OPEN
         assert routes == FOR_TEAMS | FOR_VIEWERS | FOR_ADMINS, "a route without a role in this test"
         for name, headers in PEOPLE.items():
             for method, path in sorted(routes - ALLOWED[name]):
@@ -161,6 +167,17 @@ async def test_a_member_sees_the_spend_and_the_calls_of_the_own_team_only(tmp_pa
             proxy.port, f"/admin/calls/{others}", method="GET", host="localhost", **tea
         )
         assert reply.status == 404
+
+
+@bounded()
+async def test_a_member_sees_the_budgets_of_the_own_team_only(tmp_path):
+    budgets = [{"for": {"team": name}, "usd": 5, "per": "month"} for name in ("search", "ads")]
+    budgets.append({"for": "all", "usd": 50, "per": "month"})
+    async with proxy_with_teams(tmp_path, operators=OPERATORS, budgets=budgets) as proxy:
+        seen = await get_json(proxy, "/admin/budgets", headers=PEOPLE["tea"])
+        assert [budget["for"] for budget in seen["budgets"]] == [{"team": "search"}]
+        seen = await get_json(proxy, "/admin/budgets", headers=PEOPLE["vic"])
+        assert len(seen["budgets"]) == 3
 
 
 @pytest.mark.parametrize(

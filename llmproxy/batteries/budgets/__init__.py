@@ -6,6 +6,7 @@ a config that has `budgets` is refused.
 
 from llmproxy.batteries.budgets.accounts import BudgetStatus
 from llmproxy.batteries.budgets.budget import (
+    Budget,
     BudgetError,
     Kind,
     NoSuchBudgetError,
@@ -17,6 +18,7 @@ from llmproxy.batteries.budgets.opening import open_budgets
 from llmproxy.batteries.budgets.service import Budgets
 
 __all__ = [
+    "Budget",
     "BudgetError",
     "BudgetStatus",
     "Budgets",

@@ -10,10 +10,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, HTTPException, Query, Request
 
 from llmproxy.batteries.admin.audit import audit
+from llmproxy.batteries.admin.auth import Member, own_team
 from llmproxy.batteries.budgets import (
+    Budget,
     BudgetError,
     Budgets,
     BudgetStatus,
+    Kind,
     NoSuchBudgetError,
     amount_in_words,
 )
@@ -43,9 +46,13 @@ def budget_routes(budgets: Budgets) -> APIRouter:
     router = APIRouter(prefix="/budgets")
 
     @router.get("")
-    async def list_budgets(limit: Limit = 100, cursor: Cursor = None) -> View:
-        """Return a page of budgets with what is used and left, in the order of their ids."""
-        every = sorted(budgets.statuses(), key=lambda status: status.budget.id)
+    async def list_budgets(person: Member, limit: Limit = 100, cursor: Cursor = None) -> View:
+        """Return a page of budgets with what is used and left, in the order of their ids.
+
+        Members of a team see those of the team; `/admin/keys` has those of its keys."""
+        team = own_team(person, None)
+        of_whom = [known for known in budgets.statuses() if _is_of(known.budget, team)]
+        every = sorted(of_whom, key=lambda status: status.budget.id)
         later = [status for status in every if cursor is None or status.budget.id > cursor]
         page = later[:limit]
         following = page[-1].budget.id if len(later) > limit else None
@@ -78,6 +85,11 @@ def budget_routes(budgets: Budgets) -> APIRouter:
         audit(request, "budget.delete", id, before)
 
     return router
+
+
+def _is_of(budget: Budget, team: str | None) -> bool:
+    """Return whether a budget is of a team; None = any."""
+    return team is None or (budget.kind, budget.subject) == (Kind.TEAM, team)
 
 
 def _found(budgets: Budgets, id: str) -> View:

@@ -120,24 +120,28 @@ def _add_key_actions(router: APIRouter, keys: Keys, budgets: Budgets | None) -> 
     ) -> View:
         """Replace a key. The one before stays valid for `overlap` (24h)."""
         with refusals():
-            view, secret = await (await keys.keys()).rotate(id, order or {})
-        audit(request, "key.rotate", view["name"], after=view)
+            admin = await keys.keys()
+            before = await admin.key(id)
+            view, secret = await admin.rotate(id, order or {})
+        audit(request, "key.rotate", view["name"], before, view)
         return {**view, "key": secret, "notice": None}
 
     @router.post("/{id}/block")
     async def block_key(id: str, request: Request) -> View:
         """Take a key out of use, on all instances within a second."""
         with refusals():
-            view = await (await keys.keys()).block(id, blocked=True)
-        audit(request, "key.block", view["name"], after=view)
+            admin = await keys.keys()
+            before, view = await admin.key(id), await admin.block(id, blocked=True)
+        audit(request, "key.block", view["name"], before, view)
         return view
 
     @router.post("/{id}/unblock")
     async def unblock_key(id: str, request: Request) -> View:
         """Put a key back into use."""
         with refusals():
-            view = await (await keys.keys()).block(id, blocked=False)
-        audit(request, "key.unblock", view["name"], after=view)
+            admin = await keys.keys()
+            before, view = await admin.key(id), await admin.block(id, blocked=False)
+        audit(request, "key.unblock", view["name"], before, view)
         return view
 
     @router.delete("/{id}", status_code=204)
@@ -210,16 +214,18 @@ def _add_team_actions(router: APIRouter, live: LiveConfig, keys: Keys) -> None:
         """Take all keys of a team out of use, on all instances within a second."""
         with refusals():
             _refuse_configured(live, name)
-            view = await (await keys.teams()).block(name, blocked=True)
-        _audit_team(request, "team.block", None, view)
+            teams = await keys.teams()
+            before, view = await teams.team(name), await teams.block(name, blocked=True)
+        _audit_team(request, "team.block", before, view)
         return view
 
     @router.post("/{name}/unblock")
     async def unblock_team(name: str, request: Request) -> View:
         """Put the keys of a team back into use."""
         with refusals():
-            view = await (await keys.teams()).block(name, blocked=False)
-        _audit_team(request, "team.unblock", None, view)
+            teams = await keys.teams()
+            before, view = await teams.team(name), await teams.block(name, blocked=False)
+        _audit_team(request, "team.unblock", before, view)
         return view
 
     @router.delete("/{name}", status_code=204)
