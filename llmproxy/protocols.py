@@ -61,6 +61,9 @@ Pricing = Callable[[Prices], PriceCall]
 # Says what a whole body with a success status is, and returns the usage that it reports. The second
 # argument: the member where the operation's answers are; None: no particular form is promised.
 ReadAnswer = Callable[[bytes, str | None], tuple[AnswerKind, Usage | None]]
+# Says the usage of a stream that is over: what it reports, or else an estimate. The bytes: the last
+# ones of it; their number: of all that went through.
+StreamUsage = Callable[[Accepted, CallRecord, bytes, int], Usage | None]
 # Returns the endpoints of a config with the `edit`, or the `translator`, of those that need one.
 ParameterEdits = Callable[[Config, Endpoints], Endpoints]
 # Returns endpoints with today's list prices where the config gives none, or why they are not known.

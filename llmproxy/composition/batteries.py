@@ -35,11 +35,13 @@ from llmproxy.protocols import (
     ReadForm,
     ReadLabels,
     Resolver,
+    StreamUsage,
     TelemetryOpener,
     TokenEstimates,
     Tunnels,
     WebPages,
 )
+from llmproxy.routing import Pool
 from llmproxy.routing.strategies import Strategies
 from llmproxy.runtime import LiveConfig
 from llmproxy.serving import Batteries, HealthCheckOpener, StoreOpener
@@ -61,9 +63,8 @@ def installed(
 ) -> Batteries:
     """Return the batteries of one process. Each call makes new ones, with state of their own.
 
-    `log_to`: the file descriptor of the access log; None = no log. `slot`: this worker's
-    part of the memory in which workers add up their counters; None = there is one process.
-    `reloader`: of `reloader_of`.
+    `log_to`: the file descriptor of the access log; None = no log. `slot`: this worker's part of
+    the workers' counters; None = there is one process. `reloader`: of `reloader_of`.
     """
     caches, telemetry, store = _caches(), _telemetry(log_to, slot), _store()
     keys, budgets = (None, None) if store is None else (_keys(), _budgets())
@@ -82,6 +83,7 @@ def installed(
         labels=None if store is None else _labels(),
         read_answer=_read_answer(),
         token_estimates=_token_estimates(),
+        usage_of_streams=_usage_of_streams(),
         masking=_masking(),
         resolver=_resolver(),
         tunnels=_tunnels(),
@@ -299,6 +301,14 @@ def _token_estimates() -> Callable[[], TokenEstimates] | None:
     from llmproxy.batteries.token_estimates import LearnedEstimates  # noqa: PLC0415
 
     return LearnedEstimates
+
+
+def _usage_of_streams() -> Callable[[Pool], StreamUsage] | None:
+    if not has("token_estimates"):
+        return None
+    from llmproxy.batteries.token_estimates import usage_of_streams  # noqa: PLC0415
+
+    return usage_of_streams
 
 
 def _store() -> Store | None:

@@ -43,13 +43,15 @@ def usage_of(body: bytes) -> Usage | None:
     return None if counts is None else counts.usage()
 
 
-def usage_of_stream(tail: bytes) -> Usage | None:
+def usage_of_stream(tail: bytes, beginning: bytes = b"") -> Usage | None:
     """Return the usage in the last bytes of an event stream (16 KiB are plenty).
 
     Reads chat's usage chunk, the terminal events of Responses, and Anthropic's message_delta (if
-    that has no input tokens, those of message_start, if the tail reaches back to it). The tail may
-    begin in the middle of an event. None if the final usage is not in it.
+    that has no input tokens, those of message_start, in the tail or in `beginning`, the first bytes
+    of the stream). The tail may begin in the middle of an event. None if the usage is not in it.
     """
+    if not tail.startswith(beginning):
+        return usage_of_stream(tail) or usage_of_stream(beginning + tail)
     output_tokens: int | None = None
     at = len(tail)
     for _ in range(MAX_CANDIDATES):

@@ -18,7 +18,7 @@ from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
 from llmproxy.operations import Dialect, Usage
 from llmproxy.operations.sse import complete_length
 from llmproxy.operations.usage import usage_of_stream
-from llmproxy.protocols import Downstream, Sink
+from llmproxy.protocols import Downstream, Sink, StreamUsage
 from llmproxy.record import CallRecord, explanation
 from llmproxy.rules.headers import downstream_headers, sandboxed
 from llmproxy.streams import Mask, PourTimes, masked_text
@@ -37,11 +37,15 @@ class Relay:
 
     `idle_s`: the longest silence between two chunks. `stalled_s`: how long a client may read
     nothing. `heartbeat_s`: a silence of a stream after which its client gets a heartbeat.
+    `usage_of`: says the usage of a stream.
     """
 
-    __slots__ = ("_heartbeat_s", "_idle_s", "_stalled_s")
+    __slots__ = ("_heartbeat_s", "_idle_s", "_stalled_s", "_usage_of")
 
-    def __init__(self, *, idle_s: float, stalled_s: float, heartbeat_s: float | None) -> None:
+    def __init__(
+        self, *, idle_s: float, stalled_s: float, heartbeat_s: float | None, usage_of: StreamUsage
+    ) -> None:
+        self._usage_of = usage_of
         self._idle_s = idle_s
         self._stalled_s = stalled_s
         self._heartbeat_s = inf if heartbeat_s is None else heartbeat_s
@@ -95,7 +99,7 @@ class Relay:
             client.abort()
             raise
         finally:
-            record.answer.usage = stream.usage()
+            record.answer.usage = self._usage_of(accepted, record, *stream.passed())
         stream.finish()
 
     async def _pour(self, accepted: Accepted, sink: Sink, on_quiet: Callable[[], None]) -> None:
@@ -119,13 +123,14 @@ class Relay:
 class _EventStream:
     """A sink in front of the client's, which passes on whole events only."""
 
-    __slots__ = ("_beginning", "_client", "_dialect", "_mask", "_tail", "_unfinished")
+    __slots__ = ("_beginning", "_client", "_cut", "_dialect", "_mask", "_tail", "_unfinished")
 
     def __init__(self, dialect: Dialect, client: Downstream, beginning: bytes, mask: Mask) -> None:
         self._dialect = dialect
         self._mask = mask
         self._client = client
         self._unfinished = b""
+        self._cut = 0  # bytes that have left the tail
         self._tail = bytearray()
         self._beginning = beginning
 
@@ -134,6 +139,7 @@ class _EventStream:
         tail = self._tail
         tail += chunk
         if len(tail) > MAX_TAIL_BYTES:
+            self._cut += len(tail) - TAIL_BYTES
             del tail[:-TAIL_BYTES]
         if self._unfinished or not chunk.endswith(b"\n\n"):
             chunk = self._unfinished + chunk
@@ -180,12 +186,16 @@ class _EventStream:
         """Whether the stream has reported its own end."""
         return self._dialect.is_complete(bytes(self._tail))
 
-    def usage(self) -> Usage | None:
-        """Return the usage that the stream gave, if any; that of messages begins it, too."""
-        usage, tail = usage_of_stream(bytes(self._tail)), self._tail
-        if usage is None and not tail.startswith(self._beginning):
-            usage = usage_of_stream(self._beginning + tail)
-        return usage
+    def passed(self) -> tuple[bytes, int]:
+        """Return the last bytes of the stream, and how many there were in all."""
+        return bytes(self._tail), self._cut + len(self._tail)
+
+
+def reported_usage(
+    accepted: Accepted, _record: CallRecord, tail: bytes, _passed: int
+) -> Usage | None:
+    """Return the usage that a stream reports (a `StreamUsage`)."""
+    return usage_of_stream(tail, accepted.held)
 
 
 def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:

@@ -64,13 +64,11 @@ class TokenEstimates(Protocol):
         """Return the endpoints that have refused calls of this size."""
 
 
-class OutputBounds:
+class OutputBounds(TokenEstimates):
     """Without the battery of that name: the output bound, all of it, and nothing for the input.
 
     A limit on tokens holds all the same: what a call has used is counted when its usage is known.
     """
-
-    __slots__ = ("knows_too_large", "needed")
 
     def __init__(self) -> None:
         self.needed = self.knows_too_large = False
@@ -91,18 +89,9 @@ class OutputBounds:
         del call
         return 0
 
-    def learn(self, call: Call, measured: object, usage: Usage) -> None:
-        """See `TokenEstimates`."""
-
     def errors(self) -> Mapping[str, Accuracy]:
         """See `TokenEstimates`."""
         return {}
-
-    def refused(self, call: Call, attempt: Try, failure: TooLarge) -> None:
-        """See `TokenEstimates`."""
-
-    def taken(self, call: Call, state: EndpointState) -> None:
-        """See `TokenEstimates`."""
 
     def too_small_for(self, call: Call, states: Sequence[EndpointState]) -> list[EndpointState]:
         """See `TokenEstimates`."""

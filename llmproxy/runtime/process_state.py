@@ -32,6 +32,7 @@ from llmproxy.protocols import (
     ReadForm,
     ReadLabels,
     Resolver,
+    StreamUsage,
     TokenEstimates,
     Tunnels,
 )
@@ -66,6 +67,7 @@ class RuntimeBatteries:
     form_reader: ReadForm | None = None
     labels: Callable[[GeneralSettings], ReadLabels | None] | None = None
     token_estimates: Callable[[], TokenEstimates] | None = None
+    usage_of_streams: Callable[[Pool], StreamUsage] | None = None
     masking: Masking | None = None
     resolver: Callable[[], Resolver] | None = None
     read_answer: ReadAnswer | None = None

@@ -11,7 +11,7 @@ from llmproxy.pipeline.anonymous import AnonymousClients
 from llmproxy.pipeline.failover import AttemptMaker, Failover, FirstAccepted
 from llmproxy.pipeline.intake import Intake
 from llmproxy.pipeline.no_heartbeat import NoHeartbeat
-from llmproxy.pipeline.relay import Relay
+from llmproxy.pipeline.relay import Relay, reported_usage
 from llmproxy.protocols import AskGroup, Callers, Heartbeat, Listener, Peers
 from llmproxy.routing import Pool
 from llmproxy.routing.actions import AttemptPolicy
@@ -54,7 +54,9 @@ class Runtime:
         self.admit = callers.limiting(process.admission.admit)
         self.first_accepted = self.asking_by(resources.attempts)
         timeouts = settings.timeouts
+        usage_of_streams = process.batteries.usage_of_streams
         self.relay = Relay(
+            usage_of=reported_usage if usage_of_streams is None else usage_of_streams(pool),
             idle_s=timeouts.idle_s,
             stalled_s=min(timeouts.total_s, STALLED_S),
             heartbeat_s=heartbeat_s,

@@ -56,7 +56,9 @@ def _part(prices: Prices, record: CallRecord, endpoint: tuple[str, str], attempt
     price = prices.get(endpoint)
     if price is None:
         return Cost(basis=Basis.UNKNOWN)
-    return Cost(nano_usd(price, usage), Basis.ESTIMATED if usage.estimated else Basis.EXACT)
+    # What was reported before the end of an answer that broke off is not all of it.
+    estimated = usage.estimated or record.answer.error is not None
+    return Cost(nano_usd(price, usage), Basis.ESTIMATED if estimated else Basis.EXACT)
 
 
 def _is_charged(record: CallRecord) -> bool:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from msgspec.structs import replace
 
 from llmproxy.batteries.token_estimates.estimator import Estimator
 from llmproxy.batteries.token_estimates.output import OutputEstimates
 from llmproxy.batteries.token_estimates.size import Size, measure
+from llmproxy.batteries.token_estimates.streams import (
+    StreamLine,
+    counts_at_start,
+    is_estimated,
+)
 from llmproxy.batteries.token_estimates.too_large import TooLargeCalls
-from llmproxy.calls import Call
+from llmproxy.calls import Accepted, Call
 from llmproxy.operations import Usage
-from llmproxy.routing import EndpointState
+from llmproxy.operations.usage import usage_of_stream
+from llmproxy.record import CallRecord
+from llmproxy.routing import EndpointState, Group, Pool
 from llmproxy.routing.token_estimates import Accuracy
 
 # While much is left for all, one small call is measured in this many seconds.
 MEASURE_EVERY_S = 0.005
 ROUGH_BYTES = 8_192
+# Where only costs are estimated, one call in so many is measured, to learn from its usage.
+LEARN_EVERY = 8
 
 
 class LearnedEstimates(TooLargeCalls):
@@ -24,7 +36,15 @@ class LearnedEstimates(TooLargeCalls):
     Implements `TokenEstimates`.
     """
 
-    __slots__ = ("_estimator", "_outputs", "_rough_until", "_tokens_a_byte")
+    __slots__ = (
+        "_estimator",
+        "_learned",
+        "_outputs",
+        "_rough_until",
+        "_streams",
+        "_tokens_a_byte",
+        "_unreported",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,6 +52,9 @@ class LearnedEstimates(TooLargeCalls):
         self._outputs = OutputEstimates()
         self._rough_until = 0.0
         self._tokens_a_byte = 0.0
+        self._streams: dict[tuple[str, str], StreamLine] = {}
+        self._unreported = False  # a stream has reported no usage
+        self._learned = 0
 
     def of(self, call: Call) -> tuple[int, Size | None]:
         """Return a call's estimated input plus its output bound, and the size of its body.
@@ -70,11 +93,63 @@ class LearnedEstimates(TooLargeCalls):
 
         `measured`: the size of its body; None if it was not measured.
         """
+        if usage.estimated:
+            return
+        if measured is None and self._unreported and isinstance(call.body, bytes):
+            self._learned += 1
+            if self._learned % LEARN_EVERY == 1:
+                measured = measure(call.body, call.route.path)
         if isinstance(measured, Size):
             self._estimator.learn(measured, usage.input_tokens)
         if call.max_output_tokens and self.needed:
             self._outputs.learn(call.max_output_tokens, usage.output_tokens)
 
+    def of_stream(
+        self, accepted: Accepted, usage: Usage | None, tail: bytes, passed: int
+    ) -> Usage | None:
+        """Return the usage of a stream that is over: what it reports, or else an estimate.
+
+        `tail`: the last of its bytes, of which `passed` went through in all.
+        """
+        call = accepted.call
+        family = call.route.operation.family
+        if not is_estimated(family):
+            return usage
+        key = accepted.endpoint, family
+        line = self._streams.get(key)
+        if line is None:
+            line = self._streams[key] = StreamLine(family)
+        if usage is not None:
+            if usage.output_tokens:
+                line.learn(passed, usage.output_tokens)
+            return usage
+        if not isinstance(call.body, bytes):
+            return None
+        self._unreported = True
+        tokens = line.tokens(passed, tail)
+        if call.max_output_tokens:
+            tokens = min(tokens, call.max_output_tokens)
+        counts = counts_at_start(accepted.held)
+        if counts is not None and (input_tokens := counts.input()) is not None:
+            return replace(counts.with_details(input_tokens, tokens), estimated=True)
+        size = measure(call.body, call.route.path)
+        return Usage(self._estimator.tokens(size), tokens, estimated=True)
+
     def errors(self) -> Mapping[str, Accuracy]:
         """Return how far the estimates are off, by kind of call."""
         return self._estimator.errors()
+
+
+def usage_of_streams(pool: Pool) -> Callable[[Accepted, CallRecord, bytes, int], Usage | None]:
+    """Return what says the usage of streams that are over, also of those that report none."""
+    return partial(_usage_of_stream, pool.groups)
+
+
+def _usage_of_stream(
+    groups: Mapping[str, Group], accepted: Accepted, record: CallRecord, tail: bytes, passed: int
+) -> Usage | None:
+    usage = usage_of_stream(tail, accepted.held) or record.answer.usage
+    group = groups.get(record.fallback or record.group or "")
+    if group is None or not isinstance(group.estimates, LearnedEstimates):
+        return usage
+    return group.estimates.of_stream(accepted, usage, tail, passed)

@@ -40,7 +40,7 @@ class Estimator:
     __slots__ = ("_lines",)
 
     def __init__(self) -> None:
-        self._lines: dict[str, _TokenLine] = {}
+        self._lines: dict[str, TokenLine] = {}
 
     def tokens(self, size: Size) -> int:
         """Return the estimated input tokens of a call; at least 1."""
@@ -60,8 +60,8 @@ class Estimator:
         """Return the accuracy of every kind that was learned from."""
         return {kind: line.accuracy() for kind, line in self._lines.items() if line.calls}
 
-    def _add(self, kind: str) -> _TokenLine:
-        line = self._lines[kind] = _TokenLine(PRIOR_OF[kind])
+    def _add(self, kind: str) -> TokenLine:
+        line = self._lines[kind] = TokenLine(PRIOR_OF[kind])
         return line
 
 
@@ -83,7 +83,7 @@ class _Sums(msgspec.Struct):
         self.bytes_tokens = self.bytes_tokens * FADING + weight * size * tokens
 
 
-class _TokenLine:
+class TokenLine:
     """Least squares of the relative error, over the latest calls of one kind.
 
     Each call weighs 1 / tokens**2, so that short calls matter as much as long ones. `per_guess`:

@@ -66,7 +66,7 @@ def measure(body: bytes, operation: str) -> Size:
         return _measure_long(body, kinds)
     quarter = size >> 2
     if kinds is _KINDS_OF_ARRAYS or not body.isascii() or body.find(b"\\", quarter, -quarter) >= 0:
-        content = _content(body, body[quarter : quarter + SAMPLE_BYTES])
+        content = content_of(body, body[quarter : quarter + SAMPLE_BYTES])
     else:
         content = TEXT
     names = kinds[content]
@@ -83,14 +83,15 @@ def _measure_long(body: bytes, kinds: Kinds) -> Size:
         text, extra_tokens = _without(body, payloads)
     size = len(text)
     sample = [text[at : at + SAMPLE_BYTES] for at in range(size >> 3, size, (size >> 2) + 1)]
-    names = kinds[_content(text, b"".join(sample))]
+    names = kinds[content_of(text, b"".join(sample))]
     if extra_tokens or (SLASH in text and text.rfind(b'_url"', -URL_BYTES) >= 0):
         return Size(names.with_media, size, _media_tokens(text, extra_tokens))
     has_tools = text.rfind(b"}}", -TAIL_BYTES) >= 0
     return Size(names.with_tools if has_tools else names.plain, size, 0)
 
 
-def _content(text: bytes, sample: bytes) -> str:
+def content_of(text: bytes, sample: bytes) -> str:
+    """Return what a text is made of, a key of PRIORS. `sample`: of the text."""
     if not text.isascii():
         wide_bytes = len(sample) - len(sample.translate(None, _BEYOND_ASCII))
         if wide_bytes * LATIN_PART > len(sample):

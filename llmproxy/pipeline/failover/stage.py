@@ -113,7 +113,7 @@ class FirstAccepted:
         stage, usage = self._stage, self._record.answer.usage
         broken = error if isinstance(error, StreamBroken) else None
         used_tokens = None
-        if usage is not None:
+        if usage is not None and not usage.estimated:
             used_tokens = usage.input_tokens + usage.output_tokens
             self._group.estimates.learn(self._call, self._measured, usage)
         draw = 0.0 if broken is None else stage.draw()
