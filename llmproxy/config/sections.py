@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -30,7 +31,7 @@ class Limits(Section):
     )
 
 
-class Price(Section):
+class TokenPrice(Section):
     """The price of tokens, in US dollars per million."""
 
     input: Dollars = Field(description="Input tokens, in US dollars per million.")
@@ -49,8 +50,29 @@ class Price(Section):
     audio_output: Dollars | None = Field(
         default=None, description="Output tokens of sound. Default: as `output`."
     )
+    image_input: Dollars | None = Field(
+        default=None, description="Input tokens of images. Default: as `input`."
+    )
     per_request: Dollars | None = Field(
         default=None, description="Each answered request, in US dollars, beside its tokens."
+    )
+    per_search: Dollars | None = Field(
+        default=None, description="Each web search of the vendor's, in US dollars."
+    )
+
+
+class Price(TokenPrice):
+    """The price of an endpoint's model."""
+
+    above: Mapping[int, TokenPrice] = Field(
+        default_factory=dict,
+        description="Prices of all tokens of a call whose prompt has more tokens than this: "
+        "`{200000: {input: 6, output: 22.5}}`.",
+    )
+    tiers: Mapping[str, TokenPrice] = Field(
+        default_factory=dict,
+        description="Prices of the service tiers that answers name: "
+        "`{priority: {input: 2.5, output: 20}}`.",
     )
 
 

@@ -19,8 +19,9 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `cached_tokens` were read from the vendor's prompt cache and `cache_write_tokens` written to it,
     `cache_hour_tokens` of these for an hour; all are part of the input. `reasoning_tokens` are part
-    of the output, audio tokens of either.
-    `estimated`: the endpoint did not say.
+    of the output, audio and image tokens of either. `searches` of the web are charged beside them.
+    `estimated`: the endpoint did not say. `service_tier`: None = the standard one. `charged_usd`:
+    what the endpoint says that it charged.
     """
 
     input_tokens: int
@@ -32,15 +33,19 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     audio_output_tokens: int = 0
     estimated: bool = False
     cache_hour_tokens: int = 0
+    image_input_tokens: int = 0
+    searches: int = 0
+    service_tier: str | None = None
+    charged_usd: float | None = None
 
 
 def usage_of(body: bytes) -> Usage | None:
     """Return the usage of a whole JSON answer of any dialect."""
     try:
-        counts = _answer.decode(body).usage
+        answer = _answer.decode(body)
     except _UNREADABLE:
         return None
-    return None if counts is None else counts.usage()
+    return None if answer.usage is None else answer.usage.usage(answer.service_tier)
 
 
 def usage_of_stream(tail: bytes, beginning: bytes = b"") -> Usage | None:
@@ -67,7 +72,7 @@ def usage_of_stream(tail: bytes, beginning: bytes = b"") -> Usage | None:
             output_tokens = counts.output()
         input_tokens = counts.input()
         if input_tokens is not None and output_tokens is not None:
-            return counts.with_details(input_tokens, output_tokens)
+            return counts.with_details(input_tokens, output_tokens, _tier_beside(tail, at))
     return None
 
 
@@ -83,9 +88,13 @@ class _Details(msgspec.Struct, gc=False):
     audio_tokens: Tokens | None = None
     reasoning_tokens: Tokens | None = None
     ephemeral_1h_input_tokens: Tokens | None = None  # Anthropic
+    image_tokens: Tokens | None = None
+    web_search_requests: Tokens | None = None  # Anthropic
+    upstream_inference_cost: float | None = None  # OpenRouter, with a key of one's own
 
 
 _NOTHING = _Details()
+_ABSENT = msgspec.Raw()
 
 
 class _CacheCounts(msgspec.Struct, gc=False):
@@ -108,15 +117,23 @@ class Counts(_CacheCounts, gc=False):
     output_tokens: Tokens | None = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
+    server_tool_use: _Details | None = None
+    service_tier: msgspec.Raw = _ABSENT  # Anthropic
+    cost: msgspec.Raw = _ABSENT  # OpenRouter
+    is_byok: msgspec.Raw = _ABSENT
+    cost_details: msgspec.Raw = _ABSENT
 
-    def usage(self) -> Usage | None:
-        """Return the usage of a whole answer."""
+    def usage(self, tier: msgspec.Raw = _ABSENT) -> Usage | None:
+        """Return the usage of a whole answer. `tier`: the service tier that stands beside it."""
         input_tokens = self.input()
         if input_tokens is None:
             return None
-        return self.with_details(input_tokens, self.output() or 0)  # embeddings have no output
+        output_tokens = self.output() or 0  # embeddings have none
+        return self.with_details(input_tokens, output_tokens, tier)
 
-    def with_details(self, input_tokens: int, output_tokens: int) -> Usage:
+    def with_details(
+        self, input_tokens: int, output_tokens: int, tier: bytes | msgspec.Raw = b""
+    ) -> Usage:
         """Return a usage with what the tokens are made of."""
         read = self.prompt_tokens_details or self.input_tokens_details or _NOTHING
         written = self.completion_tokens_details or self.output_tokens_details or _NOTHING
@@ -126,7 +143,21 @@ class Counts(_CacheCounts, gc=False):
             written.reasoning_tokens or 0,
             *(read.audio_tokens or 0, written.audio_tokens or 0),
             cache_hour_tokens=(self.cache_creation or _NOTHING).ephemeral_1h_input_tokens or 0,
+            image_input_tokens=read.image_tokens or 0,
+            searches=(self.server_tool_use or _NOTHING).web_search_requests or 0,
+            service_tier=_tier(bytes(self.service_tier) or bytes(tier)),
+            charged_usd=self.charged() if bytes(self.cost) else None,
         )
+
+    def charged(self) -> float | None:
+        """Return what the endpoint says that it charged, in US dollars."""
+        try:
+            cost = _dollars.decode(self.cost)
+            if bytes(self.is_byok) == b"true":  # the other vendor charges the rest
+                cost += _details.decode(self.cost_details).upstream_inference_cost or 0
+        except _UNREADABLE:
+            return None
+        return cost if 0 <= cost < _MAX_USD else None
 
     def input(self) -> int | None:
         """Return all input tokens. Anthropic counts cached ones apart, so they are added."""
@@ -152,13 +183,19 @@ class Counts(_CacheCounts, gc=False):
 
 class _Answer(msgspec.Struct, gc=False):
     usage: Counts | None = None
+    service_tier: msgspec.Raw = _ABSENT
 
 
 _answer = msgspec.json.Decoder(_Answer)
 _counts = msgspec.json.Decoder(Counts)
+_details = msgspec.json.Decoder(_Details)
+_dollars = msgspec.json.Decoder(float)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _KEY = b'"usage"'
+_STANDARD = frozenset((b"", b"null", b'"default"', b'"standard"', b'"auto"', b'"on_demand"'))
+_MAX_USD = 1e6  # of an answer: a vendor that reports more is mistaken
+_TIER = re.compile(rb'"service_tier"\s*:\s*("\w+")')
 _BACKSLASH = 0x5C  # before a key, it makes the quotation mark part of a text
 # A usage object. It may hold objects (details), which may hold objects, and texts without braces.
 _OBJECT = re.compile(rb"\s*:\s*(\{(?:[^{}]++|\{(?:[^{}]++|\{[^{}]*+\})*+\})*+\})")
@@ -172,6 +209,18 @@ def _counts_at(tail: bytes, at: int) -> Counts | None:
         return _counts.decode(found[1])
     except _UNREADABLE:
         return None
+
+
+def _tier(raw: bytes) -> str | None:
+    """Return a service tier; None for the standard one."""
+    return None if raw in _STANDARD else raw.decode("utf-8", "replace").strip('"')
+
+
+def _tier_beside(tail: bytes, at: int) -> bytes:
+    """Return the service tier in the event with the usage at an offset."""
+    key = tail.rfind(b'"service_tier"', tail.rfind(b"\n", 0, at) + 1, tail.find(b"\n", at))
+    found = _TIER.match(tail, key) if key >= 0 else None
+    return b"" if found is None else found[1]
 
 
 def _in_message_start(tail: bytes, at: int) -> bool:

@@ -12,22 +12,32 @@ from llmproxy.providers.registry import BY_NAME
 
 
 def test_a_model_of_openai_has_its_list_price_with_that_of_cached_input():
-    assert list_price("openai", "gpt-4.1") == Price(input=2.0, output=8.0, cached_input=0.5)
+    price = list_price("openai", "gpt-4.1")
+    assert (price.input, price.output, price.cached_input) == (2.0, 8.0, 0.5)
 
 
 @pytest.mark.parametrize("provider", ["azure", "azure-classic"])
 def test_a_deployment_that_is_called_as_its_model_has_the_models_price(provider):
-    assert list_price(provider, "gpt-4.1") == list_price("openai", "gpt-4.1")
+    price = list_price(provider, "gpt-4.1")
+    assert (price.input, price.output, price.cached_input) == (2.0, 8.0, 0.5)
 
 
 def test_a_dated_name_costs_as_its_model():
     assert list_price("openai", "gpt-4.1-2025-04-14") == list_price("openai", "gpt-4.1")
 
 
-def test_a_price_that_grows_with_the_prompt_is_that_of_short_prompts():
-    assert list_price("anthropic", "claude-sonnet-4-5") == Price(
-        input=3.0, output=15.0, cached_input=0.3, cache_write=3.75
-    )
+def test_a_price_that_grows_with_the_prompt_has_its_steps():
+    price = list_price("anthropic", "claude-sonnet-4-5")
+    assert (price.input, price.output, price.cached_input, price.cache_write) == (3, 15, 0.3, 3.75)
+    assert list(price.above) == [200_000]
+    longer = price.above[200_000]
+    assert (longer.input, longer.output, longer.cached_input) == (6, 22.5, 0.6)
+
+
+def test_a_service_tier_that_the_list_names_has_its_price_and_others_have_none():
+    price = list_price("openai", "gpt-4.1")
+    assert (price.tiers["priority"].input, price.tiers["priority"].output) == (3.5, 14.0)
+    assert "flex" not in price.tiers
 
 
 def test_embeddings_have_no_output_to_pay():

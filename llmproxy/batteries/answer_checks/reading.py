@@ -39,6 +39,7 @@ class _UsualChat(msgspec.Struct, gc=False):
     type: None = None
     error: None = None
     usage: Counts | None = None
+    service_tier: msgspec.Raw = ABSENT
 
     @property
     def is_answer(self) -> bool:
@@ -50,9 +51,10 @@ class _UsualChat(msgspec.Struct, gc=False):
 
 
 class _Whole(msgspec.Struct, gc=False):
-    """The members that decide, still as JSON. One of the last five holds the answer."""
+    """The members that matter, still as JSON. One of the last five holds the answer."""
 
     usage: msgspec.Raw = ABSENT
+    service_tier: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
     object: msgspec.Raw = ABSENT
     type: msgspec.Raw = ABSENT
@@ -114,7 +116,9 @@ def read_answer(body: bytes, member: str | None) -> tuple[AnswerKind, Usage | No
             pass
         else:
             if usual.is_answer:
-                return ANSWER, None if usual.usage is None else usual.usage.usage()
+                return ANSWER, None if usual.usage is None else usual.usage.usage(
+                    usual.service_tier
+                )
     if not body.startswith(b"{"):
         body = body.removeprefix(BOM_UTF8).lstrip()
         if not body.startswith(b"{"):
@@ -128,12 +132,12 @@ def read_answer(body: bytes, member: str | None) -> tuple[AnswerKind, Usage | No
             return read_answer(repaired, member)
         return AnswerKind.UNREADABLE, None
     kind = _kind_of(whole, member)
-    return kind, _usage_in(whole.usage) if kind is ANSWER else None
+    return kind, _usage_in(whole) if kind is ANSWER else None
 
 
-def _usage_in(member: msgspec.Raw) -> Usage | None:
+def _usage_in(whole: _Whole) -> Usage | None:
     try:
-        return _counts.decode(member).usage()
+        return _counts.decode(whole.usage).usage(whole.service_tier)
     except UNREADABLE:
         return None
 

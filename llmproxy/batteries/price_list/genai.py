@@ -7,9 +7,24 @@ and the part of it that could is not used. It is imported with the first price t
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from llmproxy.config import Price
+from llmproxy.config.sections import TokenPrice
 
+# The members of our prices, as the list names them, and for how many units its price is.
+MEMBERS = {
+    "input": ("input_mtok", 1),
+    "output": ("output_mtok", 1),
+    "cached_input": ("cache_read_mtok", 1),
+    "cache_write": ("cache_write_mtok", 1),
+    "audio_input": ("input_audio_mtok", 1),
+    "audio_output": ("output_audio_mtok", 1),
+    "image_input": ("input_image_mtok", 1),
+    "per_request": ("requests_kcount", 1000),
+    "per_search": ("web_searches_kcount", 1000),
+}
+TIERS = ("flex", "priority", "fast")
 # The list's names of our providers. Others have no list: a server of one's own, a
 # provider that is not recognised, and those that the list lacks (version 0.2: deepinfra).
 LISTED = {
@@ -39,8 +54,7 @@ LISTED = {
 def list_price(provider: str, model: str) -> Price | str:
     """Return today's list price of a provider's model, or why it is not known.
 
-    If the price grows with the prompt, it is the one for short prompts. A model is found by its
-    name, so an Azure deployment must be named like its model.
+    A model is found by its name, so an Azure deployment must be named like its model.
     """
     listed = LISTED.get(provider)
     if listed is None:
@@ -51,23 +65,49 @@ def list_price(provider: str, model: str) -> Price | str:
         return "the list of prices is missing (pip install genai-prices)"
     if provider == "vertex":
         model = model.removeprefix("google/")  # the list has the names of Google's own API
+
+    def listed_price(**context: str) -> dict[str, float]:
+        found = calc_price(Usage(), model, provider_id=listed, price_context=context or None)
+        return _members(found.model_price)
+
     try:
-        prices = calc_price(Usage(), model, provider_id=listed).model_price
+        standard = calc_price(Usage(), model, provider_id=listed).model_price
+        members = _members(standard)
+        if "input" not in members:
+            return "it is not priced by tokens of text"
+        tiers = {tier: listed_price(service_tier=tier) for tier in TIERS}
+        tiers["batch"] = listed_price(processing="batch")
     except LookupError:
         return "the list has no model of that name"
-    text_input = _dollars(prices.input_mtok)
-    if text_input is None:
-        return "it is not priced by tokens of text"
     return Price(
-        input=text_input,
-        output=_dollars(prices.output_mtok) or 0.0,  # embeddings have no output
-        cached_input=_dollars(prices.cache_read_mtok),
-        cache_write=_dollars(prices.cache_write_mtok),
-        audio_input=_dollars(prices.input_audio_mtok),
-        audio_output=_dollars(prices.output_audio_mtok),
+        **members,
+        above={start: TokenPrice(**_members(standard, start)) for start in _steps(standard)},
+        # The list gives the standard price where it has none for a tier.
+        tiers={tier: TokenPrice(**other) for tier, other in tiers.items() if other != members},
     )
 
 
-def _dollars(price: object) -> float | None:
-    base = getattr(price, "base", price)  # a price in steps has a base, for short prompts
-    return float(base) if isinstance(base, Decimal) else None
+def _members(prices: Any, above: int = 0) -> dict[str, float]:
+    """Return the members of a price, for prompts of more tokens than `above`."""
+    members = {
+        name: dollars / units
+        for name, (listed, units) in MEMBERS.items()
+        if (dollars := _dollars(getattr(prices, listed, None), above)) is not None
+    }
+    members.setdefault("output", 0.0)  # embeddings have none
+    return members
+
+
+def _dollars(price: object, above: int) -> float | None:
+    if isinstance(price, Decimal):
+        return float(price)
+    if not hasattr(price, "tiers") or not hasattr(price, "base"):
+        return None
+    steps = [step.price for step in price.tiers if step.start <= above]  # they ascend
+    return float(steps[-1] if steps else price.base)
+
+
+def _steps(prices: Any) -> set[int]:
+    """Return the lengths of prompts above which the price is another one."""
+    found = (getattr(prices, listed, None) for listed, _ in MEMBERS.values())
+    return {step.start for price in found for step in getattr(price, "tiers", ())}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from llmproxy.batteries.spend.pricing import nano_usd
+from llmproxy.batteries.spend.pricing import charge
 from llmproxy.operations import OPERATIONS, Replay, Usage
 from llmproxy.protocols import PriceCall, Prices
 from llmproxy.record import Basis, CallRecord, Cost
@@ -15,6 +15,8 @@ FREE = Cost()
 CERTAINTY = (Basis.FREE, Basis.EXACT, Basis.ESTIMATED, Basis.UNKNOWN)
 # Inference that vendors do not charge for.
 NOT_CHARGED = frozenset(("moderations", "tokenize", "detokenize"))
+# What creates a batch, which is charged when the vendor has worked on it.
+CHARGED_LATER = frozenset(("batches", "messages/batches"))
 
 
 def pricing(prices: Prices) -> PriceCall:
@@ -53,12 +55,13 @@ def _part(prices: Prices, record: CallRecord, endpoint: tuple[str, str], attempt
         usage = Usage(usage.input_tokens, 0, estimated=True) if outrun and usage else None
     if usage is None:
         return Cost(basis=Basis.UNKNOWN) if _is_charged(record) else FREE
-    price = prices.get(endpoint)
-    if price is None:
+    charged = charge(prices.get(endpoint), usage)
+    if charged is None:
         return Cost(basis=Basis.UNKNOWN)
+    nano_usd, exact = charged
     # What was reported before the end of an answer that broke off is not all of it.
-    estimated = usage.estimated or record.answer.error is not None
-    return Cost(nano_usd(price, usage), Basis.ESTIMATED if estimated else Basis.EXACT)
+    exact = exact and not usage.estimated and record.answer.error is None
+    return Cost(nano_usd, Basis.EXACT if exact else Basis.ESTIMATED)
 
 
 def _is_charged(record: CallRecord) -> bool:
@@ -66,5 +69,7 @@ def _is_charged(record: CallRecord) -> bool:
     path = record.request.operation or ""
     if path in NOT_CHARGED or not record.request.line.startswith("POST "):
         return False
+    if path in CHARGED_LATER:
+        return True
     operation = OPERATIONS.get(path)
     return operation is not None and operation.uses_tokens and operation.replay is not Replay.UNSAFE
