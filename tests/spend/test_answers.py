@@ -107,6 +107,20 @@ async def test_every_sum_says_how_much_of_it_is_known(kind, tmp_path):
 
 @both
 @bounded()
+async def test_what_is_known_of_an_unknown_cost_is_not_exact(kind, tmp_path):
+    async with open_database(kind, tmp_path) as database:
+        writer = CallWriter(database, None)
+        async with background(writer.run):
+            writer.call_finished(call(60, 250_000_000, "unknown", team="search"))
+            writer.call_finished(call(60, 1_500_000_000, team="search"))
+        await writer.close()
+        total = (await view_of(database, "team"))["total"]
+        assert (total["cost_usd"], total["unknown_calls"]) == ("1.75", 1)
+        assert (total["exact_usd"], total["estimated_usd"]) == ("1.50", "0.25")
+
+
+@both
+@bounded()
 async def test_the_total_counts_a_call_with_two_tags_once(kind, tmp_path):
     async with spent(kind, tmp_path) as database:
         view = await view_of(database, "tag")

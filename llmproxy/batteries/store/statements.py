@@ -41,7 +41,7 @@ SUMS = {
     "cache_write_tokens": "sum(cache_write_tokens)",
     "reasoning_tokens": "sum(reasoning_tokens)",
     "nano_usd": "sum(nano_usd)",
-    "estimated_nano_usd": "sum(CASE WHEN basis = 'estimated' THEN nano_usd ELSE 0 END)",
+    "estimated_nano_usd": "sum(CASE WHEN basis = 'exact' THEN 0 ELSE nano_usd END)",
     "unknown_calls": "sum(CASE WHEN coalesce(basis, 'unknown') = 'unknown' THEN 1 ELSE 0 END)",
     "saved_nano_usd": "sum(saved_nano_usd)",
     "attempts": "sum(attempts)",

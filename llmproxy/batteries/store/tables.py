@@ -70,7 +70,7 @@ def _sums() -> tuple[Column[int], ...]:
         _count("cache_write_tokens", "input tokens that the vendor wrote to its cache"),
         _count("reasoning_tokens", "output tokens that the model thought with"),
         _count("nano_usd", "cost, estimated cost included"),
-        _count("estimated_nano_usd", "the part of `nano_usd` that is estimated"),
+        _count("estimated_nano_usd", "the part of `nano_usd` that is not exact"),
         _count("unknown_calls", "calls whose cost is not known; `nano_usd` lacks them"),
         _count("saved_nano_usd", "what answers from the proxy's own cache would have cost"),
         _count("attempts", "attempts, hedges and retries included"),
