@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from llmproxy.batteries.admin.stats import database, history, levels, state, status, summary, traces
+from llmproxy.batteries.admin.stats import (
+    database,
+    history,
+    levels,
+    slowness,
+    state,
+    status,
+    summary,
+    traces,
+)
 
 TEXT = Path("tools/js/api.d.ts").read_text(encoding="utf-8")
 INTERFACES = dict(re.findall(r"interface (\w+) \{\n(.*?)\n\}", TEXT, re.DOTALL))
@@ -16,6 +25,7 @@ MODELS = {
         history.HistoryPoint,
         levels.LimitView,
         levels.LimitsView,
+        slowness.SlowView,
         state.CacheView,
         state.ConfigView,
         state.EndpointView,

@@ -58,6 +58,9 @@ def recent(now, share, *, incident):
         "input_tokens": point["input_tokens"],
         "output_tokens": point["output_tokens"],
         "cost_usd": point["cost_usd"],
+        "unknown_cost_calls": 0,
+        "prompt_cache_saved_usd": 0.0,
+        "cached_tokens": 0,
         "first_byte_p50_ms": point["first_byte_p50_ms"],
         "first_byte_p99_ms": point["first_byte_p99_ms"],
     }

@@ -84,7 +84,7 @@ def test_an_empty_or_disconnected_page_has_no_violations(look, world, photo):
     world.empty = True
     world.calls = []
     page = look(expected=["503", "ERR_"])
-    expect(page.locator("#calls pre")).to_be_visible()
+    expect(page.locator("#first-call pre")).to_be_visible()
     assert violations(page) == []
     world.stopped = True
     expect(page.locator("#link-word")).to_have_text("Connection lost.")

@@ -119,11 +119,13 @@ def test_before_the_first_call_the_page_shows_how_to_make_it(visit, world, photo
     world.calls = []
     page = visit()
     expect(page.locator("#calls")).to_contain_text("No calls yet")
-    expect(page.locator("#calls pre")).to_contain_text(
+    expect(page.locator("#headline")).to_have_text("No calls yet: 8 endpoints are ready")
+    expect(page.locator("#first-call pre")).to_contain_text(
         re.compile(r"curl http://127.0.0.1:\d+/v1/chat")
     )
-    expect(page.locator("#calls pre")).to_contain_text('"model": "gpt-4.1"')
+    expect(page.locator("#first-call pre")).to_contain_text('"model": "gpt-4.1"')
     expect(page.locator("#charts")).to_contain_text("No calls in this time.")
     photo(page, "empty")
     world.empty = False
     expect(page.locator(".calls tbody tr").first).to_be_visible()
+    expect(page.locator("#first-call")).to_be_hidden()

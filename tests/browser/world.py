@@ -62,6 +62,10 @@ class World:
     reload_problems: str | None = None
     refuse_actions: bool = False
     names: dict = field(default_factory=dict)  # other names for endpoints
+    house: dict = field(default_factory=lambda: HOUSE)
+    faults: dict = field(default_factory=dict)  # as INCIDENT
+    slow: set = field(default_factory=set)  # of (group, endpoint)
+    unpriced: set = field(default_factory=set)  # of (group, endpoint)
     sessions: set = field(default_factory=set)
     drained: set = field(default_factory=set)
     cleared: set = field(default_factory=set)
@@ -76,7 +80,7 @@ class World:
 
     def state(self):
         now = time()
-        groups = [self._group(name, now) for name in HOUSE]
+        groups = [self._group(name, now) for name in self.house]
         out = any(group["status"] != "ok" for group in groups)
         return {
             "version": "0.1.0",
@@ -129,9 +133,11 @@ class World:
 
     def _totals(self):
         names = "calls errors input_tokens output_tokens cached_tokens cost_usd cache_hits "
-        names += "cache_misses saved_tokens saved_usd retries failovers streams_interrupted"
+        names += "cache_misses saved_tokens saved_usd retries failovers streams_interrupted "
+        names += "unknown_cost_calls prompt_cache_saved_usd"
         values = (812_345, 1_204, 9.1e8, 1.2e8, 2.2e8, 1_873.4, 61_220, 204_118, 7.4e7, 148.2)
-        all_of_them = dict(zip(names.split(), (*values, 4_120, 3_377, 41), strict=True))
+        values = (*values, 4_120, 3_377, 41, 0, 0.0)
+        all_of_them = dict(zip(names.split(), values, strict=True))
         return dict.fromkeys(all_of_them, 0) if self.empty else all_of_them
 
     def _cache(self):
@@ -141,14 +147,16 @@ class World:
         return {"entries": kept[0], "bytes": kept[1], "store": {"connected": True, "why": None}}
 
     def _group(self, name, now):
-        endpoints = [self._endpoint(name, row, now) for row in HOUSE[name]]
+        endpoints = [self._endpoint(name, row, now) for row in self.house[name]]
         out = [endpoint["state"] not in ("ok", "full") for endpoint in endpoints]
         return {
             "group": name,
             "status": "down" if all(out) else "degraded" if any(out) else "ok",
             "waiting": 3 if self.incident and name == "gpt-4.1-mini" else 0,
             "in_flight": sum(endpoint["in_flight"] for endpoint in endpoints),
-            "recent": recent(now, 0 if self.empty else SHARES[name], incident=self.incident),
+            "recent": recent(
+                now, 0 if self.empty else SHARES.get(name, 0.05), incident=self.incident
+            ),
             "endpoints": endpoints,
         }
 
@@ -156,8 +164,9 @@ class World:
         name, tier, weight, rpm, tpm, concurrent = row
         draw = random.Random(f"{group}{name}{int(now)}")
         state, reason, breaker, ready, ago = "ok", None, "closed", 0.0, 86_000
-        if self.incident and (group, name) in INCIDENT and (group, name) not in self.cleared:
-            state, reason, breaker, left, ago = INCIDENT[group, name]
+        faults = INCIDENT if self.incident else self.faults
+        if (group, name) in faults and (group, name) not in self.cleared:
+            state, reason, breaker, left, ago = faults[group, name]
             ready = max(0.4, left - (now - self.began_at)) if left else 0.0
         if (group, name) in self.drained:
             state, reason, ago = "drained", None, 3
@@ -170,7 +179,7 @@ class World:
             left = round(limit * (1 - used) * (0.9 + 0.1 * draw.random()), 1)
             return {"limit": limit, "left": left, "configured": limit}
 
-        return {
+        endpoint = {
             "endpoint": self.names.get(name, name),
             "state": state,
             "why": None if state == "ok" else "a sentence that the page does not read",
@@ -182,6 +191,7 @@ class World:
             "weight": weight,
             "breaker": breaker,
             "drained": state == "drained",
+            "slow": None,
             "in_flight": 0 if idle else draw.randint(1, 9),
             "capacity": {
                 "requests": level(rpm),
@@ -189,6 +199,20 @@ class World:
                 "concurrent": level(concurrent),
             },
             "recent": recent(
-                now + len(group + name), 0 if idle else SHARES[group] / (2 + tier), incident=False
+                now + len(group + name),
+                0 if idle else SHARES.get(group, 0.05) / (2 + tier),
+                incident=False,
             ),
         }
+        return self._with_marks(endpoint, group, name)
+
+    def _with_marks(self, endpoint, group, name):
+        """Mark what a test calls slow or without a price."""
+        if (group, name) in self.slow:
+            slow = {"first_byte_ms": 4_100.0, "usual_ms": 340.0, "since": self.began_at - 200}
+            endpoint["slow"] = slow
+            endpoint["recent"] |= {"first_byte_p50_ms": 4_100.0}
+        if (group, name) in self.unpriced:
+            calls = endpoint["recent"]["calls"]
+            endpoint["recent"] |= {"cost_usd": 0.0, "unknown_cost_calls": calls}
+        return endpoint

@@ -30,6 +30,7 @@ interface RecentStats {
   output_tokens: number;
   cached_tokens: number;
   cost_usd: number;
+  unknown_cost_calls: number;
   prompt_cache_saved_usd: number;
   first_byte_p50_ms: number | null;
   first_byte_p99_ms: number | null;
@@ -42,6 +43,7 @@ interface TotalStats {
   output_tokens: number;
   cached_tokens: number;
   cost_usd: number;
+  unknown_cost_calls: number;
   prompt_cache_saved_usd: number;
   cache_hits: number;
   cache_misses: number;
@@ -50,6 +52,12 @@ interface TotalStats {
   retries: number;
   failovers: number;
   streams_interrupted: number;
+}
+
+interface SlowView {
+  first_byte_ms: number;
+  usual_ms: number;
+  since: number;
 }
 
 interface EndpointView {
@@ -64,6 +72,7 @@ interface EndpointView {
   weight: number;
   breaker: "closed" | "open" | "half-open";
   drained: boolean;
+  slow: SlowView | null;
   in_flight: number;
   capacity: LimitsView;
   recent: RecentStats;

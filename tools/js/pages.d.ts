@@ -9,7 +9,7 @@ interface Me {
 /** The address of a page: what it shows stands there. */
 interface Address {
   read(name: string): string;
-  go(changes: Record<string, string>): void;
+  go(changes: Record<string, string>, how?: { replace?: boolean }): void;
   link(changes: Record<string, string>, words: string, page?: string): HTMLAnchorElement;
 }
 

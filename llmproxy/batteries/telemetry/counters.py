@@ -128,6 +128,7 @@ class GroupCounters(msgspec.Struct):
         endpoints: Attempts by endpoint.
         hedges: Second attempts beside silent ones.
         health_checks: Checks of endpoints without calls, by endpoint and result.
+        unknown_costs: Calls whose cost is not known, by the endpoint that answered.
     """
 
     calls: dict[str, dict[str, int]] = {}
@@ -140,6 +141,7 @@ class GroupCounters(msgspec.Struct):
     endpoints: dict[str, EndpointCounters] = {}
     hedges: HedgeCounters = msgspec.field(default_factory=HedgeCounters)
     health_checks: dict[str, dict[HealthCheckResult, int]] = {}
+    unknown_costs: dict[str, int] = {}
 
 
 class CallerCounters(msgspec.Struct):

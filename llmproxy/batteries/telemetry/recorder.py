@@ -29,7 +29,7 @@ from llmproxy.events import (
 )
 from llmproxy.operations import Usage
 from llmproxy.protocols import Prices
-from llmproxy.record import CLIENT_CLOSED_REQUEST, AnswerSummary, CallRecord
+from llmproxy.record import CLIENT_CLOSED_REQUEST, AnswerSummary, Basis, CallRecord, Cost
 from llmproxy.steps import ANSWERED, FAILED, OUTRUN, Attempt, AttemptOutcome, FellBack, Verdict
 
 # Events that are recorded at once: a pause of some 0.2 ms.
@@ -144,11 +144,18 @@ class MetricsRecorder(Listener):
         if caller is not None:
             self._record_caller(caller, kind, answer.usage)
         if record.cost is not None:
-            team, name = record.request.team or "", record.fallback or record.group or ""
-            self._counters.spend_of(team, caller or "", name).add(record.cost, answer.usage)
+            self._record_cost(record, record.cost)
         if failed or record.attempts > 1 or record.fallback is not None:
             self.notable.append(event)
             self._record_hedges(record)
+
+    def _record_cost(self, record: CallRecord, cost: Cost) -> None:
+        request, name = record.request, record.fallback or record.group or ""
+        spend = self._counters.spend_of(request.team or "", request.caller or "", name)
+        spend.add(cost, record.answer.usage)
+        if cost.basis is Basis.UNKNOWN:
+            unknown, endpoint = self._group(name).unknown_costs, record.endpoint or ""
+            unknown[endpoint] = unknown.get(endpoint, 0) + 1
 
     def _record_hedges(self, record: CallRecord) -> None:
         name, usage = record.group or "", record.answer.usage

@@ -9,14 +9,16 @@ const FOLDER = new URL(addressOf("dashboard/")).pathname;
 export const pageName = () =>
   location.pathname.startsWith(FOLDER) ? location.pathname.slice(FOLDER.length) : "";
 
-/** Makes the address of the open page. `follow()` is called whenever it has changed.
+/** Makes the address of the open page. `follow()` is called whenever it has changed. `go(changes)` leaves
+ * the page before in the browser's history, unless it `replace`s it.
  * @param {() => void} follow
  * @returns {Address} */
 export function pageAddress(follow) {
-  const go = (changes) => {
+  const go = (changes, { replace = false } = {}) => {
     const href = hrefOf(changes);
     if (href === location.href) return;
-    history.pushState(null, "", href);
+    if (replace) history.replaceState(null, "", href);
+    else history.pushState(null, "", href);
     follow();
   };
   window.onpopstate = () => follow(); // one page is open

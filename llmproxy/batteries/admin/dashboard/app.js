@@ -28,11 +28,11 @@ let end = null; // closes the stream of events; null: it is not open
 let session = { protected: false, signed_in: false };
 
 const groupNames = () => state?.groups.map((group) => group.group) ?? [];
-const status = statusLine();
-const endpoints = endpointGroups();
+const endpoints = endpointGroups(pageAddress(() => endpoints.follow()));
+const status = statusLine(endpoints.reveal);
 const drawStats = stats();
 const board = charts();
-const calls = callsList(() => groupNames()[0]);
+const calls = callsList();
 const followTrace = traces();
 
 async function begin() {
@@ -91,6 +91,7 @@ function close() {
 
 function openBoard() {
   if (end) return;
+  endpoints.follow();
   end = listen(
     { state: onState, calls: onCalls, point: board.point, connected: showLink },
     checkAccess,

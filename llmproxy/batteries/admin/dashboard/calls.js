@@ -1,7 +1,7 @@
 // The latest calls, newest first. While the pointer or the keyboard focus is on the list it is paused,
 // and new calls are only counted.
 
-import { addressOf, get } from "./api.js";
+import { get } from "./api.js";
 import { callRow, isNotable } from "./call_row.js";
 import { byId, h, inputById, setText } from "./dom.js";
 import { redraw } from "./focus.js";
@@ -19,9 +19,8 @@ const COLUMNS = [
   ["Cost", "number wide"],
 ];
 
-/** Makes the list. `open()` loads it, `add(traces)` puts new calls on top. `firstGroup()` returns
- * a group's name for the example. */
-export function callsList(firstGroup) {
+/** Makes the list. `open()` loads it, `add(traces)` puts new calls on top. */
+export function callsList() {
   const body = h("tbody", { role: "rowgroup" });
   const table = tableOf(body);
   const empty = h("div", { class: "card nothing", hidden: true });
@@ -42,7 +41,7 @@ export function callsList(firstGroup) {
     redraw(body, ...calls.map((call) => before.get(call.id) ?? callRow(call)));
     table.hidden = !calls.length;
     empty.hidden = calls.length > 0;
-    if (!calls.length && loaded) drawEmpty(empty, firstGroup());
+    if (!calls.length && loaded) drawEmpty(empty);
   };
   const note = () =>
     setText(
@@ -132,14 +131,9 @@ function pauseWhileLooking(table, pause) {
   });
 }
 
-function drawEmpty(place, group) {
-  if (inputById("notable").checked || inputById("group").value) {
-    place.replaceChildren(h("p", {}, "No matching calls among the latest ones."));
-    return;
-  }
-  const example = `curl ${addressOf("v1/chat/completions")} -H 'content-type: application/json' \\\n  -d '{"model": "${group ?? "gpt-4.1"}", "messages": [{"role": "user", "content": "Hello!"}]}'`;
+function drawEmpty(place) {
+  const filtered = inputById("notable").checked || inputById("group").value;
   place.replaceChildren(
-    h("p", {}, "No calls yet. Try:"),
-    h("pre", { tabindex: "0", "aria-label": "An example call" }, example),
+    h("p", {}, filtered ? "No matching calls among the latest ones." : "No calls yet."),
   );
 }

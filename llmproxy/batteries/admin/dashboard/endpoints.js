@@ -1,42 +1,204 @@
-// The endpoints by group. Rows are updated in place: while the numbers change, a button must not move
-// away from the pointer, and the focus must not be lost.
+// The endpoints by group, as one table. Rows are updated in place: while the numbers change, a button
+// must not move away from the pointer, and the focus must not be lost. What is searched for and which
+// groups are open stands in the address.
 
-import { clear, drain, enable } from "./actions.js";
+import { emptyState } from "./data_table.js";
 import { byId, h, setText } from "./dom.js";
-import { count, countdown, duration, millis, percent, rate } from "./format.js";
-import { icon } from "./icons.js";
-import { levelBar } from "./levels.js";
-import { reasonOf, STATE_WORDS, toneOf } from "./words.js";
+import { endpointRow } from "./endpoint_row.js";
+import { folded, keyOf, ranksOf, sharesOf } from "./folding.js";
+import { plural } from "./format.js";
+import { groupRow } from "./group_row.js";
 
+const IN_USE_MS = 5_000; // after the reader's last movement, rows may change places again
 const COLUMNS = [
-  ["Tier", "number"],
-  ["Weight", "number"],
-  ["Capacity left", ""],
+  ["Endpoint", "name"],
+  ["Share", "number"],
   ["In flight", "number"],
   ["First byte", "number"],
   ["Errors", "number"],
+  ["Spend/min", "number"],
+  ["Capacity left", "capacity"],
+  ["", "acts"],
 ];
 
-/** Makes the groups. `update(state)` draws them, `tick(now)` counts down between events. */
-export function endpointGroups() {
-  const cards = new Map();
-  return {
-    update(state) {
-      const serves = groupsOfEndpoints(state.groups);
-      for (const group of state.groups) {
-        if (!cards.has(group.group)) cards.set(group.group, groupCard(group.group));
-        cards.get(group.group).update(group, state.now, serves);
-      }
-      arrange(
-        byId("groups"),
-        cards,
-        state.groups.map((group) => group.group),
+/** Makes the table. `update(state)` draws it, `tick(now)` counts down between events, `follow()` draws
+ * what the address says, and `reveal(group, endpoint)` opens and focuses an endpoint.
+ * @param {Address} address */
+export function endpointGroups(address) {
+  const body = h("tbody", { role: "rowgroup" });
+  const table = tableOf(body);
+  const search = searchField((text) => address.go({ search: text }, { replace: true }));
+  const nothing = h("div");
+  byId("groups").replaceChildren(table, nothing);
+  byId("endpoint-tools").replaceChildren(search);
+  const rows = new Map();
+  /** @type {ProxyView | null} */
+  let state = null;
+  let ranks = new Map();
+  let inUseUntil = 0;
+  for (const sign of ["pointermove", "pointerdown", "keydown"])
+    table.addEventListener(sign, () => (inUseUntil = performance.now() + IN_USE_MS));
+
+  const wanted = () => ({
+    search: address.read("search"),
+    open: namesIn(address.read("open")),
+    closed: namesIn(address.read("closed")),
+    all: address.read("all") !== "",
+  });
+  const toggle = (group, open) => {
+    const { open: opened, closed } = wanted();
+    const [add, take] = [(list) => [...list, group], (list) => list.filter((name) => name !== group)];
+    address.go(
+      {
+        open: asText(open ? add(take(opened)) : take(opened)),
+        closed: asText(open ? take(closed) : add(take(closed))),
+      },
+      { replace: true },
+    );
+  };
+  const row = (key, make) => {
+    if (!rows.has(key)) rows.set(key, make());
+    return rows.get(key);
+  };
+  const spendOf = (filters) => address.link(filters, "", "spend");
+
+  const draw = () => {
+    if (state === null) return;
+    const { folds, more } = folded(state.groups, wanted(), ranks);
+    const serves = groupsOfEndpoints(state.groups);
+    const shown = [];
+    for (const fold of folds) {
+      const name = fold.group.group;
+      const head = row(keyOf(name), () =>
+        groupRow(name, spendOf({ by: "endpoint", group: name }), (open) => toggle(name, open)),
       );
+      head.update(fold.group, fold.open);
+      shown.push([keyOf(name), head]);
+      const shares = sharesOf(fold.group);
+      const severalTiers = new Set(fold.group.endpoints.map(({ tier }) => tier)).size > 1;
+      for (const endpoint of fold.endpoints) {
+        const key = keyOf(name, endpoint.endpoint);
+        const line = row(key, () => {
+          const filters = { by: "day", group: name, endpoint: endpoint.endpoint };
+          return endpointRow(name, endpoint.endpoint, spendOf(filters));
+        });
+        const share = shares.get(endpoint.endpoint);
+        line.update(endpoint, state.now, serves.get(endpoint.endpoint), share, severalTiers);
+        shown.push([key, line]);
+      }
+      if (!fold.more) continue;
+      const rest = row(`more ${keyOf(name)}`, () => moreRow(() => toggle(name, true)));
+      rest.update(`Show ${fold.more} more endpoints of ${name}`);
+      shown.push([`more ${keyOf(name)}`, rest]);
+    }
+    if (more) {
+      const rest = row("more", () => moreRow(() => address.go({ all: "1" }, { replace: true })));
+      rest.update(`Show ${plural(more, "more healthy group")}`);
+      shown.push(["more", rest]);
+    }
+    arrange(body, rows, shown);
+    table.hidden = !shown.length;
+    const { length } = state.groups;
+    drawNothing(nothing, shown.length ? "" : `no ${length} ${search.value}`, () =>
+      nothingFound(length, search, address),
+    );
+  };
+  return {
+    follow() {
+      const text = address.read("search");
+      if (search.value !== text) search.value = text;
+      draw();
+    },
+    update(latest) {
+      const before = ranks;
+      [state, ranks] = [latest, ranksOf(latest.groups)];
+      if (performance.now() < inUseUntil) ranks = new Map([...ranks, ...before]);
+      draw();
+    },
+    reveal(group, endpoint) {
+      const id = `e-${encodeURIComponent(group)}-${encodeURIComponent(endpoint)}`;
+      if (!document.getElementById(id)) {
+        if (address.read("search")) address.go({ search: "" }, { replace: true });
+        toggle(group, true);
+      }
+      const there = document.getElementById(id);
+      there?.scrollIntoView({ block: "center" });
+      there?.focus();
     },
     tick(now) {
-      for (const card of cards.values()) card.tick(now);
+      for (const line of rows.values()) line.tick?.(now);
     },
   };
+}
+
+function tableOf(body) {
+  // Explicit roles, because narrow screens lay the rows out as cards.
+  const heads = COLUMNS.map(([name, kind]) =>
+    name
+      ? h("th", { scope: "col", role: "columnheader", class: kind }, name)
+      : h("td", { role: "cell", class: kind }),
+  );
+  return h(
+    "table",
+    { class: "endpoints", role: "table" },
+    h("caption", { class: "hidden" }, "Model groups and their endpoints, the worst first"),
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads)),
+    body,
+  );
+}
+
+function searchField(changed) {
+  const field = h("input", {
+    type: "search",
+    placeholder: "Group or endpoint",
+    "aria-label": "Search the endpoints",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  field.addEventListener("input", () => changed(field.value));
+  return field;
+}
+
+function moreRow(show) {
+  const button = h("button", { type: "button", class: "quiet small" });
+  const element = h(
+    "tr",
+    { class: "more", role: "row" },
+    h("td", { role: "cell", colspan: COLUMNS.length }, button),
+  );
+  button.addEventListener("click", () => {
+    const [place, index] = [element.parentElement, [...element.parentElement.children].indexOf(element)];
+    show();
+    // The button has moved down or gone: what it has shown stands in its place.
+    /** @type {HTMLElement | null} */ (place.children[index]?.querySelector("button"))?.focus();
+  });
+  return {
+    element,
+    update: (words) => setText(button, words),
+  };
+}
+
+function drawNothing(place, key, make) {
+  if (place.dataset.key === key) return; // its button may have the focus
+  place.dataset.key = key;
+  place.replaceChildren(...(key ? [make()] : []));
+}
+
+/** @param {number} groups
+ * @param {HTMLInputElement} search
+ * @param {Address} address */
+function nothingFound(groups, search, address) {
+  if (!groups)
+    return emptyState(
+      "There are no model groups",
+      "Add model_groups to the config; it is read again when it is saved.",
+    );
+  const clear = h("button", { type: "button" }, "Clear the search");
+  clear.addEventListener("click", () => {
+    address.go({ search: "" }, { replace: true });
+    search.focus();
+  });
+  return emptyState(`No group and no endpoint is called like “${address.read("search")}”`, clear);
 }
 
 function groupsOfEndpoints(groups) {
@@ -48,207 +210,32 @@ function groupsOfEndpoints(groups) {
   return serves;
 }
 
-/** Orders the elements by `names` and removes the others; does not touch those in their place. */
-function arrange(place, parts, names) {
-  for (const [name, part] of parts) {
-    if (names.includes(name)) continue;
-    part.element.remove();
-    parts.delete(name);
+/** Shows these rows in this order and drops the others; what is in its place is not touched, and the
+ * focus stays where it is. */
+function arrange(place, rows, shown) {
+  const focused = document.activeElement;
+  const keys = new Set(shown.map(([key]) => key));
+  for (const [key, { element }] of rows) {
+    if (keys.has(key)) continue;
+    element.remove();
+    rows.delete(key);
   }
-  names.forEach((name, index) => {
-    const { element } = parts.get(name);
+  shown.forEach(([, { element }], index) => {
     if (place.children[index] !== element)
       place.insertBefore(element, place.children[index] ?? null);
   });
+  if (focused instanceof HTMLElement && focused !== document.activeElement && place.contains(focused))
+    focused.focus({ preventScroll: true });
 }
 
-function groupCard(name) {
-  const status = h("span", { class: "chip" });
-  const facts = h("p", { class: "soft" });
-  const list = h("ul", { class: "endpoints" });
-  const rows = new Map();
-  const head = h(
-    "div",
-    { class: "columns", "aria-hidden": "true" },
-    h("span", {}, "Endpoint"),
-    h(
-      "div",
-      { class: "inner" },
-      ...COLUMNS.map(([column, kind]) => h("span", { class: kind }, column)),
-    ),
-    h("span"),
-  );
-  return {
-    element: h(
-      "article",
-      { class: "group" },
-      h("header", {}, h("h3", {}, name), status, facts),
-      head,
-      list,
-    ),
-    /** @param {GroupView} group */
-    update(group, now, serves) {
-      status.dataset.tone = group.status === "ok" ? "ok" : group.status === "down" ? "bad" : "warn";
-      setText(status, group.status);
-      setText(facts, groupFacts(group));
-      for (const endpoint of group.endpoints) {
-        if (!rows.has(endpoint.endpoint))
-          rows.set(endpoint.endpoint, endpointRow(name, endpoint.endpoint));
-        rows.get(endpoint.endpoint).update(endpoint, now, serves.get(endpoint.endpoint));
-      }
-      arrange(
-        list,
-        rows,
-        group.endpoints.map((endpoint) => endpoint.endpoint),
-      );
-    },
-    tick(now) {
-      for (const row of rows.values()) row.tick(now);
-    },
-  };
-}
+// Names of groups in the address, parted by commas.
+const asText = (names) => names.map(encodeURIComponent).join(",");
+const namesIn = (text) => (text ? text.split(",").map(decoded) : []);
 
-/** @param {GroupView} group */
-function groupFacts(group) {
-  const { recent } = group;
-  const facts = [
-    `${rate(recent.calls_per_s)} calls/s`,
-    recent.calls ? `${percent(recent.error_rate)} errors` : null,
-    `${count(group.in_flight)} in flight`,
-    group.waiting ? `${count(group.waiting)} waiting for capacity` : null,
-  ];
-  return facts.filter(Boolean).join(" · ");
-}
-
-function endpointRow(group, name) {
-  const parts = rowParts(group, name);
-  let endpoint = null;
-  let at = 0;
-  let serverNow = 0;
-  let serves = [group];
-  parts.drain.addEventListener("click", () =>
-    endpoint.drained ? enable(group, name) : drain(group, name, serves),
-  );
-  parts.clear.addEventListener("click", () => clear(group, name));
-
-  const tick = (now) => {
-    const left = (endpoint.ready_in_s ?? 0) - (now - at);
-    setText(parts.left, left > 0 ? `${countdown(left)} left` : "");
-    setText(
-      parts.since,
-      endpoint.state === "ok" ? "" : `for ${duration(serverNow - endpoint.since + now - at)}`,
-    );
-  };
-  return {
-    element: parts.element,
-    tick,
-    update(now_, now, groups) {
-      [endpoint, serverNow, serves, at] = [now_, now, groups, performance.now() / 1000];
-      drawRow(parts, endpoint);
-      tick(at);
-    },
-  };
-}
-
-function rowParts(group, name) {
-  const cell = (label, kind, ...children) =>
-    h("div", { class: `cell ${kind}` }, h("dt", {}, label), h("dd", {}, ...children));
-  const fact = () => h("span");
-  const parts = {
-    sign: h("span", { class: "sign" }),
-    word: h("span", { class: "word" }),
-    why: h("span", { class: "why" }),
-    left: h("span", { class: "left" }),
-    since: h("span", { class: "soft since" }),
-    tier: fact(),
-    weight: fact(),
-    last: h("span", { class: "soft" }),
-    inFlight: fact(),
-    p50: fact(),
-    p99: h("span", { class: "soft" }),
-    errors: fact(),
-    attempts: h("span", { class: "soft" }),
-    levels: {
-      requests: levelBar("requests", "/min"),
-      tokens: levelBar("tokens", "/min"),
-      concurrent: levelBar("concurrent", ""),
-    },
-    none: h("span", { class: "soft" }, "no known limit"),
-    drain: h("button", { type: "button", class: "small" }),
-    clear: h(
-      "button",
-      { type: "button", class: "small" },
-      "Clear",
-      h("span", { class: "hidden" }, ` the cooldown of ${name} in ${group}`),
-    ),
-  };
-  parts.drainWord = h("span");
-  parts.drain.append(parts.drainWord, h("span", { class: "hidden" }, ` ${name} in ${group}`));
-  const { requests, tokens, concurrent } = parts.levels;
-  parts.element = h(
-    "li",
-    {
-      id: `e-${encodeURIComponent(group)}-${encodeURIComponent(name)}`,
-      class: "endpoint",
-      tabindex: "-1",
-    },
-    h(
-      "div",
-      { class: "name" },
-      h("h4", {}, name),
-      h("p", { class: "state" }, parts.sign, parts.word, parts.left, parts.since),
-      h("p", {}, parts.why),
-    ),
-    h(
-      "dl",
-      { class: "inner" },
-      cell("Tier", "number", parts.tier),
-      cell("Weight", "pair", parts.weight, parts.last),
-      cell(
-        "Capacity left",
-        "capacity",
-        requests.element,
-        tokens.element,
-        concurrent.element,
-        parts.none,
-      ),
-      cell("In flight", "number", parts.inFlight),
-      cell("First byte", "pair", parts.p50, parts.p99),
-      cell("Errors", "pair", parts.errors, parts.attempts),
-    ),
-    h("div", { class: "acts" }, parts.clear, parts.drain),
-  );
-  return parts;
-}
-
-/** @param {EndpointView} endpoint */
-function drawRow(parts, endpoint) {
-  const { recent, capacity } = endpoint;
-  parts.element.dataset.tone = toneOf(endpoint.state);
-  if (parts.sign.dataset.state !== endpoint.state) {
-    parts.sign.dataset.state = endpoint.state;
-    parts.sign.replaceChildren(icon(endpoint.state));
+function decoded(name) {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // somebody typed it
   }
-  setText(parts.word, STATE_WORDS[endpoint.state] ?? endpoint.state);
-  setText(parts.why, reasonOf(endpoint));
-  setText(parts.tier, String(endpoint.tier));
-  setText(parts.weight, String(endpoint.weight));
-  setText(parts.last, endpoint.weight ? "" : "last resort");
-  setText(parts.inFlight, count(endpoint.in_flight));
-  setText(parts.p50, millis(recent.first_byte_p50_ms));
-  setText(
-    parts.p99,
-    recent.first_byte_p99_ms === null ? "" : `p99 ${millis(recent.first_byte_p99_ms)}`,
-  );
-  setText(parts.errors, recent.calls ? percent(recent.error_rate) : "–");
-  parts.errors.dataset.tone = recent.error_rate >= 0.05 ? "bad" : "";
-  setText(parts.attempts, recent.calls ? `of ${count(recent.calls)}` : "");
-  for (const [name, bar] of Object.entries(parts.levels)) bar.update(capacity[name]);
-  parts.none.hidden = Object.values(capacity).some((level) => level !== null);
-  setText(parts.drainWord, endpoint.drained ? "Enable" : "Drain");
-  parts.clear.hidden = !(
-    endpoint.breaker !== "closed" ||
-    endpoint.state === "cooling" ||
-    endpoint.state === "misconfigured"
-  );
 }

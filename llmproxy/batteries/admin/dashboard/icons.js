@@ -5,6 +5,7 @@ import { s } from "./dom.js";
 const CIRCLE = "M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Z";
 const SHAPES = {
   ok: [CIRCLE, "M5 8.2 7.2 10.4 11 6"],
+  slow: [CIRCLE, "M8 8 11 5.2M4.6 9.6a3.6 3.6 0 0 1 6.6-2.8"],
   full: ["M2.5 2.5h11v11h-11Z", "M5 8h6"],
   cooling: [CIRCLE, "M8 4.6V8l2.4 1.6"],
   open: [CIRCLE, "M5.6 5.6l4.8 4.8M10.4 5.6l-4.8 4.8"],

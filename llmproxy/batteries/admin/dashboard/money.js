@@ -17,7 +17,8 @@ export function money(amount) {
 }
 
 /** Returns what a sum costs, and in smaller words how sure that is.
- * @param {SpendSums} sums */
+ * @param {{cost_usd: string | number | null, unknown_calls: number, calls: number,
+ *   estimated_usd?: string | number | null}} sums */
 export function costOf(sums) {
   const [cost, estimated] = [Number(sums.cost_usd), Number(sums.estimated_usd)];
   const unknown = sums.unknown_calls;

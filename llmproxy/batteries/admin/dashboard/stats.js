@@ -2,6 +2,7 @@
 
 import { byId, h, setText } from "./dom.js";
 import { bytes, count, millis, day, percent, rate, usd } from "./format.js";
+import { costOf } from "./money.js";
 
 /** The name of each tile, and the function that returns its value and the text below.
  * @type {[string, (state: ProxyView) => string[]][]} */
@@ -14,7 +15,7 @@ const STATS = [
     "Errors",
     (state) => [
       state.recent.calls ? percent(state.recent.error_rate) : "–",
-      `${count(state.recent.errors)} of ${count(state.recent.calls)} in the last minute`,
+      `${count(state.recent.errors)} of ${count(state.recent.calls)} calls`,
     ],
   ],
   [
@@ -34,8 +35,8 @@ const STATS = [
   [
     "Spend",
     (state) => [
-      `${usd(state.recent.cost_usd)}/min`,
-      `${usd(state.totals.cost_usd)} since ${day(state.started_at, state.now)}`,
+      spent(state.recent, "/min"),
+      `${spent(state.totals)} since ${day(state.started_at, state.now)}${unknownOf(state.totals)}`,
     ],
   ],
   ["Cache", (state) => (state.cache ? cacheStats(state) : ["off", "not configured"])],
@@ -47,6 +48,21 @@ const STATS = [
  */
 function cachedOf(recent) {
   return recent.cached_tokens ? ` (${count(recent.cached_tokens)} cached)` : "";
+}
+
+/** @param {RecentStats | TotalStats} stats */
+const spentOf = (stats) => costOf({ ...stats, unknown_calls: stats.unknown_cost_calls });
+
+/** @param {RecentStats | TotalStats} stats */
+function spent(stats, per = "") {
+  const { text, known } = spentOf(stats);
+  return known ? `${text}${per}` : text;
+}
+
+/** @param {TotalStats} totals */
+function unknownOf(totals) {
+  const { sure } = spentOf(totals);
+  return sure ? ` ${sure}` : "";
 }
 
 /** Makes the tiles; returns the function that updates them. */

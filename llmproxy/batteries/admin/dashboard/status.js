@@ -1,15 +1,17 @@
 // The top of the page: one sentence about the proxy, the unavailable endpoints, and banners.
 
+import { addressOf } from "./api.js";
 import { byId, h, setText } from "./dom.js";
 import { redraw } from "./focus.js";
 import { clock, duration, moment, plural } from "./format.js";
 import { icon } from "./icons.js";
-import { headlineOf, stateLine, toneOf, troublesOf } from "./words.js";
+import { headlineOf, sinceOf, stateLine, stateOf, toneOf, troublesOf } from "./words.js";
 
 const SHOWN = 6;
 
-/** Makes the status. `update(state)` draws it, `tick(now)` counts down between events. */
-export function statusLine() {
+/** Makes the status. `update(state)` draws it, `tick(now)` counts down between events. A line calls
+ * `reveal(group, endpoint)` when it is clicked. */
+export function statusLine(reveal) {
   let rows = [];
   return {
     /** @param {ProxyView} state */
@@ -19,7 +21,8 @@ export function statusLine() {
       setText(byId("headline"), text);
       document.title =
         tone === "ok" ? "LLMProxy" : `${tone === "bad" ? "✕" : "!"} ${text} · LLMProxy`;
-      rows = drawTroubles(troublesOf(state), rows, state.now);
+      rows = drawTroubles(troublesOf(state), rows, state.now, reveal);
+      drawFirstCall(state);
       setText(byId("facts"), factsOf(state));
       drawBanners(state);
     },
@@ -29,15 +32,15 @@ export function statusLine() {
   };
 }
 
-function drawTroubles(troubles, before, now) {
+function drawTroubles(troubles, before, now, reveal) {
   const list = byId("troubles");
   list.hidden = !troubles.length;
   const key = JSON.stringify(
-    troubles.map(({ group, endpoint }) => [group, endpoint.endpoint, endpoint.state]),
+    troubles.map(({ group, endpoint }) => [group, endpoint.endpoint, stateOf(endpoint)]),
   );
   if (list.dataset.key !== key) {
     list.dataset.key = key;
-    before = troubles.slice(0, SHOWN).map(troubleRow);
+    before = troubles.slice(0, SHOWN).map((trouble) => troubleRow(trouble, reveal));
     redraw(list, ...before.map((row) => row.element));
     const more = troubles.length - SHOWN;
     if (more > 0) list.append(h("li", { class: "soft" }, `and ${more} more below`));
@@ -46,17 +49,16 @@ function drawTroubles(troubles, before, now) {
   return before;
 }
 
-/** @param {{group: string, endpoint: EndpointView}} trouble */
-function troubleRow({ group, endpoint }) {
+/** @param {{group: string, endpoint: EndpointView}} trouble
+ * @param {(group: string, endpoint: string) => void} reveal */
+function troubleRow({ group, endpoint }, reveal) {
   const line = h("span");
   const since = h("span", { class: "soft since" });
   const target = `e-${encodeURIComponent(group)}-${encodeURIComponent(endpoint.endpoint)}`;
   const link = h("a", { href: `#${target}`, "data-target": target }, endpoint.endpoint);
   link.addEventListener("click", (event) => {
     event.preventDefault(); // the address may name a call
-    const there = document.getElementById(target);
-    there?.scrollIntoView({ block: "center" });
-    there?.focus();
+    reveal(group, endpoint.endpoint);
   });
   let known = endpoint;
   let at = 0;
@@ -64,8 +66,8 @@ function troubleRow({ group, endpoint }) {
   return {
     element: h(
       "li",
-      { "data-id": target, "data-tone": toneOf(endpoint.state) },
-      icon(endpoint.state),
+      { "data-id": target, "data-tone": toneOf(stateOf(endpoint)) },
+      icon(stateOf(endpoint)),
       h("span", {}, link, h("span", { class: "soft" }, ` in ${group}: `), line, since),
     ),
     tick,
@@ -74,10 +76,23 @@ function troubleRow({ group, endpoint }) {
     update(endpoint, serverNow) {
       known = endpoint;
       at = performance.now() / 1000;
-      setText(since, ` · since ${moment(endpoint.since, serverNow)}`);
+      setText(since, ` · since ${moment(sinceOf(endpoint), serverNow)}`);
       tick(at);
     },
   };
+}
+
+/** Shows how to make the first call, until there is one.
+ * @param {ProxyView} state */
+function drawFirstCall({ totals, groups }) {
+  const place = byId("first-call");
+  place.hidden = totals.calls > 0 || !groups.length;
+  if (place.hidden || place.children.length) return;
+  const example = `curl ${addressOf("v1/chat/completions")} -H 'content-type: application/json' \\\n  -d '{"model": "${groups[0].group}", "messages": [{"role": "user", "content": "Hello!"}]}'`;
+  place.append(
+    h("p", {}, "Make the first one; with callers in the config, send the key of one:"),
+    h("pre", { tabindex: "0", "aria-label": "An example call" }, example),
+  );
 }
 
 /** @param {ProxyView} state */

@@ -13,6 +13,7 @@ import msgspec
 
 from llmproxy.batteries.admin.stats.collector import Counters, StatsCollector
 from llmproxy.batteries.admin.stats.history import HistoryPoint, TimeSeries
+from llmproxy.batteries.admin.stats.slowness import Slowness
 from llmproxy.batteries.admin.stats.status import EndpointStatus, endpoint_status
 from llmproxy.batteries.telemetry.counters import minus
 
@@ -41,6 +42,7 @@ class Sampler:
         self.minutes = TimeSeries(STEP_S, STEPS, counters, now)
         self.hours = TimeSeries(LONG_STEP_S, LONG_STEPS, counters, now)
         self.last_point: HistoryPoint | None = None
+        self.slowness = Slowness(counters)
         self._earlier = deque([(now, msgspec.msgpack.encode(counters))])
         self._statuses: dict[tuple[str, str], tuple[EndpointStatus, float]] = {}
         self._sample_statuses(now)
@@ -63,9 +65,11 @@ class Sampler:
         self.last_point = self.minutes.end_step(counters, now)
         if self.hours.is_due(now):
             self.hours.end_step(counters, now)
+            self.slowness.remember(counters)
         self._earlier.append((now, msgspec.msgpack.encode(counters)))
         while len(self._earlier) > 1 and self._earlier[1][0] <= now - RECENT_S:
             self._earlier.popleft()
+        self.slowness.update(_decode_counters(self._earlier[0][1]), counters, now)
 
     def recent(self, counters: Counters) -> tuple[Counters, float]:
         """Return what was counted in the last minute or so, and in how many seconds."""

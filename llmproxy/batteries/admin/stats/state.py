@@ -14,6 +14,7 @@ from llmproxy.batteries.admin.stats.collector import CacheGauges, GroupGauges, c
 from llmproxy.batteries.admin.stats.database import DatabaseView, database_view
 from llmproxy.batteries.admin.stats.levels import EndpointGauges, LimitsView, limits_view
 from llmproxy.batteries.admin.stats.sampler import Sampler
+from llmproxy.batteries.admin.stats.slowness import SlowView
 from llmproxy.batteries.admin.stats.status import (
     EndpointStatus,
     GroupStatus,
@@ -48,7 +49,8 @@ class EndpointView(BaseModel):
 
     `why` is a sentence; `reason` is the failure behind it, such as `throttled`. `probing`: a
     half-open breaker waits for the outcome of a probe; no other call is let through.
-    `ready_in_s`: seconds until it takes calls again; null: not by itself.
+    `ready_in_s`: seconds until it takes calls again; null: not by itself. `slow`: it answers, but
+    far more slowly than it usually does; null otherwise.
     """
 
     endpoint: str
@@ -62,6 +64,7 @@ class EndpointView(BaseModel):
     weight: int
     breaker: Literal["closed", "open", "half-open"]
     drained: bool
+    slow: SlowView | None
     in_flight: int
     capacity: LimitsView
     recent: RecentStats
@@ -203,10 +206,10 @@ def _group_view(
         endpoints.append(
             _endpoint_view(
                 state,
-                sampler.since(group.name, name),
+                sampler,
+                group.name,
                 gauges.endpoints.get(name, EndpointGauges()),
-                recent_of_endpoint(attempts, seconds),
-                now,
+                recent_of_endpoint(attempts, seconds, recent.unknown_costs.get(name, 0)),
             )
         )
     return GroupView(
@@ -220,22 +223,24 @@ def _group_view(
 
 
 def _endpoint_view(
-    state: EndpointState, since: float, gauges: EndpointGauges, recent: RecentStats, now: float
+    state: EndpointState, sampler: Sampler, group: str, gauges: EndpointGauges, recent: RecentStats
 ) -> EndpointView:
+    now, name = monotonic(), state.endpoint.name
     status, (why, reason) = endpoint_status(state, now), why_out(state, now)
     ready_in_s = max(state.ready_at(now) - now, state.available_in_s(0, now))
     return EndpointView(
-        endpoint=state.endpoint.name,
+        endpoint=name,
         state=status,
         why=None if status is EndpointStatus.OK else why,
         reason=reason,
         probing=status is EndpointStatus.HALF_OPEN and not state.available(now),
         ready_in_s=finite(ready_in_s),
-        since=since,
+        since=sampler.since(group, name),
         tier=state.endpoint.tier,
         weight=state.endpoint.weight,
         breaker=state.breaker.state(now).value,
         drained=state.drained,
+        slow=sampler.slowness.of(group, name),
         in_flight=gauges.in_flight,
         capacity=limits_view(state.endpoint.limits, gauges),
         recent=recent,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import reduce
 
 from pydantic import BaseModel
@@ -25,6 +25,7 @@ class RecentStats(BaseModel):
 
     For an endpoint, `calls` are attempts that ended there and `errors` the attempts that failed.
     `cached_tokens` are a part of the input tokens: what vendors had in their prompt caches.
+    `cost_usd` lacks the `unknown_cost_calls`, whose tokens or price are not known.
     """
 
     calls: int
@@ -35,6 +36,7 @@ class RecentStats(BaseModel):
     output_tokens: int
     cached_tokens: int
     cost_usd: float
+    unknown_cost_calls: int = 0
     prompt_cache_saved_usd: float
     first_byte_p50_ms: float | None
     first_byte_p99_ms: float | None
@@ -49,6 +51,7 @@ class TotalStats(BaseModel):
     output_tokens: int
     cached_tokens: int
     cost_usd: float
+    unknown_cost_calls: int
     prompt_cache_saved_usd: float
     cache_hits: int
     cache_misses: int
@@ -59,22 +62,28 @@ class TotalStats(BaseModel):
     streams_interrupted: int
 
 
-def recent_of_endpoint(attempts: EndpointCounters, seconds: float) -> RecentStats:
-    """Return the recent attempts at one endpoint."""
+def recent_of_endpoint(
+    attempts: EndpointCounters, seconds: float, unknown_costs: int = 0
+) -> RecentStats:
+    """Return the recent attempts at one endpoint. `unknown_costs`: calls that it answered."""
     failed = sum(attempts.failed.values())
     ended, errors = attempts.answered + failed, failed + attempts.interrupted
-    return _recent(ended, errors, attempts.first_byte, seconds, [attempts])
+    recent = _recent(ended, errors, attempts.first_byte, seconds, [attempts])
+    recent.unknown_cost_calls = unknown_costs
+    return recent
 
 
 def recent_of_groups(groups: Collection[GroupCounters], seconds: float) -> RecentStats:
     """Return the recent calls for some groups together."""
-    return _recent(
+    recent = _recent(
         sum(map(count_calls, groups)),
         sum(group.errors for group in groups),
         reduce(plus, (group.first_byte for group in groups), histogram()),
         seconds,
         [endpoint for group in groups for endpoint in group.endpoints.values()],
     )
+    recent.unknown_cost_calls = _count_unknown_costs(groups)
+    return recent
 
 
 def _recent(
@@ -110,6 +119,7 @@ def totals_of(counters: Counters) -> TotalStats:
         output_tokens=sum(endpoint.output_tokens for endpoint in endpoints),
         cached_tokens=sum(endpoint.prompt_cache.tokens for endpoint in endpoints),
         cost_usd=round(sum(endpoint.cost_usd for endpoint in endpoints), 6),
+        unknown_cost_calls=_count_unknown_costs(groups),
         prompt_cache_saved_usd=_prompt_cache_saved_usd(endpoints),
         cache_hits=count_hits(cache),
         cache_misses=cache.misses,
@@ -119,6 +129,10 @@ def totals_of(counters: Counters) -> TotalStats:
         failovers=sum(sum(endpoint.moved.values()) for endpoint in endpoints),
         streams_interrupted=sum(endpoint.interrupted for endpoint in endpoints),
     )
+
+
+def _count_unknown_costs(groups: Iterable[GroupCounters]) -> int:
+    return sum(sum(group.unknown_costs.values()) for group in groups)
 
 
 def _prompt_cache_saved_usd(endpoints: Collection[EndpointCounters]) -> float:
