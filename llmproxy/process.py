@@ -119,7 +119,7 @@ def open_to_all(config: Config, host: str) -> str | None:
     """Return a warning if other machines may use the endpoints: `host` is not a loopback address,
     and no callers are configured."""
     settings = full(config.general_settings)
-    if settings.callers or settings.keys_required or _is_private(host):
+    if settings.keys_are_required or _is_private(host):
         return None
     return (
         f"WARNING: {host} is reachable from other machines, and no callers are configured: any "

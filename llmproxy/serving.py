@@ -35,6 +35,7 @@ class Batteries(RuntimeBatteries):
 
     open_store: StoreOpener | None = None
     alerts: Any = None  # `open_store` opens them, too
+    oidc: Any = None  # and this; it knows callers by their tokens
     telemetry: TelemetryOpener | None = None
     web_pages: WebPages | None = None
     websockets: Upgrade | None = None
@@ -50,7 +51,7 @@ class Batteries(RuntimeBatteries):
         ]
         if missing:
             raise ConfigError(missing)
-        for battery in (self.telemetry, self.credentials, self.budgets, self.alerts):
+        for battery in (self.telemetry, self.credentials, self.budgets, self.alerts, self.oidc):
             if battery is not None:
                 battery.check(config, file=file)
 

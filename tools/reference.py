@@ -62,7 +62,7 @@ SECTIONS = {
     "ModelGroup": "A model group: `model_groups[]`",
     "ModelEntry": "An endpoint: `model_groups[].models[]`",
     "Limits": "Limits: `model_groups[].models[].limits`, `general_settings.callers[].limits`, "
-    "`general_settings.teams[].limits`",
+    "`general_settings.teams[].limits`, `general_settings.jwt.limits`",
     "Price": "Price: `model_groups[].models[].price`",
     "Params": "How an endpoint is reached: `model_groups[].models[].params`",
     "FullSettings": "General settings: `general_settings`",
@@ -72,6 +72,9 @@ SECTIONS = {
     "Tracing": "Tracing: `general_settings.tracing`",
     "Caller": "A caller: `general_settings.callers[]`",
     "Team": "A team: `general_settings.teams[]`",
+    "Operator": "An operator: `general_settings.operators[]`",
+    "Jwt": "Tokens of callers: `general_settings.jwt`",
+    "ClaimNames": "Where a token says what: `general_settings.jwt.claims`",
 }
 WORDS = {
     "string": "string",

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from llmproxy.app import Upgrade
-from llmproxy.composition.store import open_store
+from llmproxy.composition.packages import has
+from llmproxy.composition.store import StoreParts, store_parts
 from llmproxy.config import GeneralSettings
 from llmproxy.protocols import (
     Admission,
@@ -44,15 +44,11 @@ from llmproxy.protocols import (
 from llmproxy.routing import Pool
 from llmproxy.routing.strategies import Strategies
 from llmproxy.runtime import LiveConfig
-from llmproxy.serving import Batteries, HealthCheckOpener, StoreOpener
+from llmproxy.serving import Batteries, HealthCheckOpener
 
 if TYPE_CHECKING:
     from llmproxy.batteries.admin import WorkerSlot
-    from llmproxy.batteries.alerts import Alerts
-    from llmproxy.batteries.budgets import Budgets
-    from llmproxy.batteries.keys import Keys
     from llmproxy.batteries.reload import Reloader
-    from llmproxy.batteries.store import Store
 
 
 def installed(
@@ -66,21 +62,19 @@ def installed(
     `log_to`: the file descriptor of the access log; None = no log. `slot`: this worker's part of
     the workers' counters; None = there is one process. `reloader`: of `reloader_of`.
     """
-    caches, telemetry, store = _caches(), _telemetry(log_to, slot), _store()
-    keys, budgets = (None, None) if store is None else (_keys(), _budgets())
-    alerts = None if store is None else _alerts(store, budgets)
-    open_admin = _opening_of_admin(slot, reloader, keys, store, budgets)
+    caches, telemetry, beside = _caches(), _telemetry(log_to, slot), store_parts()
+    open_admin = _opening_of_admin(slot, reloader, beside)
     return Batteries(  # the admin application reads the counters of caches and telemetry
         caches=caches,
         connector=_connector(),
-        callers=_callers(keys),
+        callers=_callers(beside),
         price_list=_price_list(),
         pricing=_pricing(),
         parameters=_parameters(),
         translation=_translation(),
         credentials=_credentials(),
         form_reader=_form_reader(),
-        labels=None if store is None else _labels(),
+        labels=None if beside.store is None else _labels(),
         read_answer=_read_answer(),
         token_estimates=_token_estimates(),
         usage_of_streams=_usage_of_streams(),
@@ -94,9 +88,10 @@ def installed(
         admission=_admission(),
         heartbeat=_heartbeat(),
         owners=_owners(),
-        budgets=budgets,
-        open_store=_opening_of_store(store, keys, budgets, alerts),
-        alerts=alerts,
+        budgets=beside.budgets,
+        open_store=beside.opener,
+        alerts=beside.alerts,
+        oidc=beside.oidc,
         telemetry=telemetry,
         web_pages=_web_pages(),
         websockets=_websockets(),
@@ -118,20 +113,16 @@ def _health_checks() -> HealthCheckOpener | None:
     return open_health_checks
 
 
-def _callers(keys: Keys | None) -> CallerSource | None:
+def _callers(beside: StoreParts) -> CallerSource | None:
     if not has("callers"):
         return None
     from llmproxy.batteries.callers import ConfiguredCallers  # noqa: PLC0415
 
-    return ConfiguredCallers() if keys is None else ConfiguredCallers([keys.known], keys.known)
-
-
-def _keys() -> Keys | None:
-    if not (has("keys") and has("callers") and has("budgets")):  # a key may have a budget
-        return None
-    from llmproxy.batteries.keys import Keys  # noqa: PLC0415
-
-    return Keys()
+    keys, oidc = beside.keys, beside.oidc
+    known = None if keys is None else keys.known
+    identities = None if oidc is None else oidc.identities
+    sources = [source for source in (known, identities) if source is not None]
+    return ConfiguredCallers(sources, known)
 
 
 def _price_list() -> PriceList | None:
@@ -311,38 +302,6 @@ def _usage_of_streams() -> Callable[[Pool], StreamUsage] | None:
     return usage_of_streams
 
 
-def _store() -> Store | None:
-    if not (has("store") and has("masking")):  # a server's errors may quote a password
-        return None
-    from llmproxy.batteries.store import Store  # noqa: PLC0415
-
-    return Store()
-
-
-def _budgets() -> Budgets | None:
-    if not (has("budgets") and has("shared_state")):
-        return None
-    from llmproxy.batteries.budgets import Budgets  # noqa: PLC0415
-
-    return Budgets()
-
-
-def _alerts(store: Store, budgets: Budgets | None) -> Alerts | None:
-    if not has("alerts"):
-        return None
-    from llmproxy.batteries.alerts import Alerts  # noqa: PLC0415
-
-    return Alerts(store, budgets)
-
-
-def _opening_of_store(
-    store: Store | None, keys: Keys | None, budgets: Budgets | None, alerts: Alerts | None
-) -> StoreOpener | None:
-    if store is None:
-        return None
-    return partial(open_store, store, keys=keys, budgets=budgets, alerts=alerts)
-
-
 def _caches() -> AnswerCaches | None:
     if not has("cache"):
         return None
@@ -372,19 +331,17 @@ def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener |
 def _opening_of_admin(
     slot: WorkerSlot | None,
     reloader: Reloader | None,
-    keys: Keys | None,
-    store: Store | None,
-    budgets: Budgets | None,
+    beside: StoreParts,
 ) -> Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None:
     if not has("admin"):
         return None
     from llmproxy.batteries.admin import open_admin  # noqa: PLC0415
 
     return partial(
-        open_admin, slot=slot, reloader=reloader, keys=keys, store=store, budgets=budgets
+        open_admin,
+        slot=slot,
+        reloader=reloader,
+        keys=beside.keys,
+        store=beside.store,
+        budgets=beside.budgets,
     )
-
-
-def has(package: str) -> bool:
-    """Return whether a battery is installed."""
-    return find_spec(f"llmproxy.batteries.{package}") is not None

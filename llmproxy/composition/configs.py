@@ -14,7 +14,8 @@ from llmproxy.batteries.config_file import (
     served_file,
 )
 from llmproxy.batteries.settings import FullConfig
-from llmproxy.composition.batteries import has, installed
+from llmproxy.composition.batteries import installed
+from llmproxy.composition.packages import has
 
 if TYPE_CHECKING:
     from llmproxy.batteries.reload import Reloader

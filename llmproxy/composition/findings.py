@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmproxy.composition.batteries import has
+from llmproxy.composition.packages import has
 from llmproxy.config import Config
 from llmproxy.providers import endpoints_of
 

@@ -24,7 +24,7 @@ from llmproxy.batteries.settings import FullSettings
 from llmproxy.batteries.store import Database, Store, address_of
 from llmproxy.batteries.store.tables import keys, spend
 from llmproxy.composition import config_file
-from llmproxy.composition.store import open_store
+from llmproxy.composition.store import StoreParts
 from llmproxy.errors import ConfigError
 from llmproxy.events import EndpointChange, EndpointStateChanged
 from tests.support.budgets import answer_with, budgeted
@@ -63,7 +63,8 @@ async def alerting(receiver, url, *, budgets=None, format="json"):
     alerts = Alerts(store, budgets, pauses_s=(0.01, 0.01, 0.01))
     given = {"url": f"http://127.0.0.1:{receiver.port}/hook", "secret": SECRET, "format": format}
     settings = FullSettings(database_url=url, alerts=[given])
-    async with open_store(store, settings, {}, keys=None, budgets=budgets, alerts=alerts):
+    parts = StoreParts(store, budgets=budgets, alerts=alerts)
+    async with parts.opener(settings, {}):
         yield alerts
 
 

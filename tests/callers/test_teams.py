@@ -30,6 +30,9 @@ class Made:
         self.teams = {team.name: team for team in teams}
         self.version = 1
 
+    def serve(self, settings):
+        pass
+
     def identity_of(self, credential):
         return self.by_credential.get(credential)
 

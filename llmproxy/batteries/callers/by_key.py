@@ -46,6 +46,8 @@ class ConfiguredCallers:
         """Return the callers of a config that now takes effect. `pool`: all groups."""
         settings = full(settings)
         self._limits.begin()
+        for source in self._sources:
+            source.serve(settings)
         own = {
             caller.name: pool.limited_to(
                 pool.groups if caller.groups is None else caller.groups, caller.aliases
@@ -97,7 +99,7 @@ class CallersByKey:
             for caller in settings.callers
         }
         self._static = {identity.name: identity for _, identity in self._by_digest.values()}
-        self._required = bool(settings.callers) or settings.keys_required
+        self._required = settings.keys_are_required
         for identity in self._static.values():  # their limits are shared from the start
             members.of(identity)
 
@@ -192,8 +194,8 @@ class CallersByKey:
 
 def _name_taken(name: str) -> ClientError:
     return ClientError(
-        f"The config of this proxy has a caller '{name}' of its own, so the key that was made "
-        "under this name is not valid. Ask its operator for another one.",
+        f"The config of this proxy has a caller '{name}' of its own, so the key or token under "
+        "this name is not valid. Ask its operator for another one.",
         status=401,
         code="key_blocked",
     )

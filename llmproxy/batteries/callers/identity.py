@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError
 
 
@@ -52,6 +53,9 @@ class IdentitySource(Protocol):
     """
 
     in_use: bool
+
+    def serve(self, settings: GeneralSettings) -> None:
+        """Apply the settings of a config from now on."""
 
     def identity_of(self, credential: bytes) -> Identity | None:
         """Return whose credential it is; None if it is of another kind.

@@ -9,6 +9,7 @@ from llmproxy.batteries.callers import Identity, TeamRules, unknown_key
 from llmproxy.batteries.keys.copy import CopyHead
 from llmproxy.batteries.keys.key import PREFIX_BYTES, Key, digest_of
 from llmproxy.batteries.keys.table import KeyTable, TablePart
+from llmproxy.config import GeneralSettings
 from llmproxy.errors import ClientError, Overload
 
 # A key may have been made elsewhere while the store could not be read for so long.
@@ -36,6 +37,9 @@ class KnownKeys:
         self._teams: dict[str, TeamRules] = {}
         self._wall = wall
         self._clock = clock
+
+    def serve(self, settings: GeneralSettings) -> None:
+        """Keys are made at run time: no config changes them."""
 
     def identity_of(self, credential: bytes) -> Identity | None:
         """Return the key; None if the credential is none that we have made.

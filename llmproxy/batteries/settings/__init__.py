@@ -10,15 +10,27 @@ from llmproxy.batteries.settings.general import (
     server_settings,
     shares_state,
 )
+from llmproxy.batteries.settings.identity import (
+    ClaimNames,
+    Jwt,
+    RoleRule,
+    SignIn,
+    TokenCheck,
+)
 from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
 
 __all__ = [
     "CacheParams",
     "Caller",
+    "ClaimNames",
     "FullConfig",
     "FullSettings",
+    "Jwt",
     "Operator",
+    "RoleRule",
+    "SignIn",
     "Team",
+    "TokenCheck",
     "Tracing",
     "full",
     "server_settings",

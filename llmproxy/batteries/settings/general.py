@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
+from llmproxy.batteries.settings.identity import Jwt
 from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
 from llmproxy.config import Config, GeneralSettings, checks
 from llmproxy.config.base import MIB, NUMBER, Seconds, Text
@@ -30,6 +31,7 @@ _NEEDS = {
     "allowed_hosts": ("web_pages", "web_pages"),
     "admin_key": ("admin", "open_admin"),
     "operators": ("admin", "open_admin"),
+    "jwt": ("oidc", "oidc"),
 }
 
 
@@ -59,6 +61,11 @@ class FullSettings(GeneralSettings):
     )
     operators: tuple[Operator, ...] = Field(
         default=(), description="Who may use `/admin` beside the `admin_key`, each with a role."
+    )
+    jwt: Jwt | None = Field(
+        default=None,
+        description="Tokens (JWT) that callers may send instead of keys. Needs `pip install "
+        "'llmproxy[jwt]'`.",
     )
     exact_token_counts: bool = Field(
         default=False,
@@ -194,6 +201,11 @@ class FullSettings(GeneralSettings):
     expose_docs: bool = Field(
         default=True, description="Serve the documentation of the proxy's own paths at `/docs`."
     )
+
+    @property
+    def keys_are_required(self) -> bool:
+        """Whether no client is served without a key or a token."""
+        return self.keys_required or bool(self.callers or self.jwt)
 
     def needs(self) -> Iterator[tuple[str, str, str]]:
         """Yield each key that needs a battery, with the battery's package and its field."""

@@ -35,7 +35,7 @@ class OriginChecks:
             hosts=frozenset(
                 host.lower().removesuffix(".").encode() for host in settings.allowed_hosts
             ),
-            keyed=bool(settings.callers) or settings.keys_required,
+            keyed=settings.keys_are_required,
             loopback=self._policy.loopback,
         )
 

@@ -285,7 +285,7 @@ def _refuse_configured(live: LiveConfig, name: str) -> None:
 
 def _notice(live: LiveConfig) -> str | None:
     settings = _settings(live)
-    return None if settings.callers or settings.keys_required else OPEN
+    return None if settings.keys_are_required else OPEN
 
 
 def _note_left(views: list[View], budgets: Budgets | None) -> None:
