@@ -1,10 +1,7 @@
 """The latest calls with their steps, and where a call would go now."""
 
-import asyncio
-
 import pytest
 
-from llmproxy.errors import ConfigError
 from tests.admin.watching import get_json
 from tests.support.client import HELLO, ask, question
 from tests.support.groups import endpoint, two_groups, two_tiers
@@ -12,8 +9,6 @@ from tests.support.limits import refusal
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import DOWN, GOOD, always, chat, http, scripted
-
-KEPT_CALLS = 200
 
 
 async def not_found(proxy, path):
@@ -123,31 +118,3 @@ async def test_explain_shows_that_a_call_would_wait():
             explained = await get_json(proxy, "/admin/explain?model=gpt-4.1")
             assert explained["would"].startswith("wait ")
             assert explained["would"].endswith(" s for room")
-
-
-@bounded()
-async def test_a_call_that_is_no_longer_in_memory_is_found_in_the_file(tmp_path):
-    async with scripted(GOOD) as vendor:
-        config = config_for(vendor.base_url, call_file=str(tmp_path / "calls.db"))
-        async with serve_proxy(config) as proxy:
-            first = (await ask(proxy.port, body=HELLO)).header("x-request-id")
-            for _ in range(KEPT_CALLS):
-                await ask(proxy.port, body=HELLO)
-            calls = (await get_json(proxy, "/admin/calls?limit=1000"))["calls"]
-            assert first not in [call["id"] for call in calls]
-            path = f"/admin/calls/{first}"
-            while (await ask(proxy.port, path, method="GET", host="localhost")).status == 404:
-                await asyncio.sleep(0.02)  # it is written soon
-            assert (await get_json(proxy, path))["id"] == first
-            assert "access log" in await not_found(proxy, "/admin/calls/req_nobody")
-
-
-@bounded()
-async def test_a_call_file_that_cannot_be_created_is_a_config_error(tmp_path):
-    async with scripted(GOOD) as vendor:
-        config = config_for(vendor.base_url, call_file=str(tmp_path / "nowhere" / "calls.db"))
-        with pytest.raises(
-            ConfigError, match=r"general_settings\.call_file: .* in a folder that this process may"
-        ):
-            async with serve_proxy(config):
-                pass

@@ -28,7 +28,10 @@ OPEN = {
 }
 # A team's member reads these, and sees what is of the team.
 FOR_TEAMS = {
-    *(("GET", f"/admin/{name}") for name in ("me", "calls", "calls/{id}", "audit", "audit.csv")),
+    *(
+        ("GET", f"/admin/{name}")
+        for name in ("me", "calls", "calls.csv", "calls/{id}", "audit", "audit.csv")
+    ),
     *(("GET", f"/admin/{name}") for name in ("spend", "spend.csv", "keys", "keys/{id}")),
     *(("GET", f"/admin/{name}") for name in ("teams", "teams/{name}", "budgets")),
 }

@@ -96,7 +96,7 @@ class World:
             "groups": groups,
             "cache": self._cache(),
             "database": None,
-            "lost": {"access_log": 0, "call_file": 0},
+            "lost": {"access_log": 0},
         }
 
     def history(self, span, group):

@@ -156,25 +156,37 @@ async def test_the_address_of_one_operation_is_no_base_url(tmp_path, end):
 @bounded()
 async def test_files_that_could_not_be_written_are_told(tmp_path):
     settings = """\
-  call_file: nowhere/calls.sqlite3
   cache: true
   cache_params:
     type: disk
-    path: c.yaml/answers.sqlite3
+    path: PATH
 """
-    calls, answers = await checked(tmp_path, one(settings=settings))
 
-    assert calls.startswith("c.yaml:12: general_settings.call_file: the directory ")
-    assert "does not exist. Create it" in calls
-    assert answers.startswith("c.yaml:16: general_settings.cache_params.path: ")
-    assert "is not a directory" in answers
-    (problem,) = await checked(tmp_path, one(settings="  call_file: .\n"))
-    assert "is a directory" in problem
+    async def answers(path):
+        (problem,) = await checked(tmp_path, one(settings=settings.replace("PATH", path)))
+        assert problem.startswith("c.yaml:15: general_settings.cache_params.path: ")
+        return problem
+
+    assert "does not exist. Create it" in await answers("nowhere/answers.sqlite3")
+    assert "is not a directory" in await answers("c.yaml/answers.sqlite3")
+    assert "is a directory" in await answers(".")
+
+
+@bounded()
+async def test_keys_of_the_call_file_are_accepted_and_told(tmp_path):
+    settings = "  call_file: calls.sqlite3\n  call_file_keep_s: 100\n"
+    (tmp_path / "c.yaml").write_text(one(settings=settings))
+
+    done = await command("check", "c.yaml", cwd=tmp_path)
+    assert done.status == 0
+    told = done.stdout + done.stderr
+    assert "general_settings.call_file, call_file_keep_s: no effect any more" in told
+    assert "database_url" in told
 
 
 @bounded()
 async def test_a_check_leaves_no_file_behind(tmp_path):
-    (tmp_path / "c.yaml").write_text(one(settings="  call_file: calls.sqlite3\n"))
+    (tmp_path / "c.yaml").write_text(one())
 
     assert (await command("check", "c.yaml", cwd=tmp_path)).status == 0
     assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]

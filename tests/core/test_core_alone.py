@@ -168,7 +168,6 @@ async def test_the_core_alone_counts_the_output_bound_of_a_call_and_then_its_usa
         ({"callers": [TEAM]}, "callers", "llmproxy.batteries.callers"),
         ({"cache": True}, "cache", "llmproxy.batteries.cache"),
         ({"redis_url": "redis://127.0.0.1:1"}, "redis_*", "llmproxy.batteries.shared_state"),
-        ({"call_file": "calls.jsonl"}, "call_file", "llmproxy.batteries.telemetry"),
         (
             {"tracing": {"endpoint": "http://127.0.0.1:4318"}},
             "tracing",

@@ -126,7 +126,6 @@ interface DatabaseView {
 
 interface LostView {
   access_log: number;
-  call_file: number;
 }
 
 interface ProxyView {
@@ -166,11 +165,19 @@ interface CallTrace {
   stream: boolean;
   group: string | null;
   fallback: string | null;
+  model: string | null;
   caller: string | null;
+  team: string | null;
+  key: string | null;
+  end_user: string | null;
+  tags: string[];
   client: string | null;
   endpoint: string | null;
   status: number;
   error: string | null;
+  error_source: string | null;
+  upstream_id: string | null;
+  attempts: number;
   cache: string | null;
   first_byte_ms: number | null;
   total_ms: number;

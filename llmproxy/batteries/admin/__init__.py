@@ -58,6 +58,6 @@ async def open_admin(
     trail = AuditTrail(store)
     if reloader is not None:
         trail.note_reloads(reloader)
-    sources = Sources(trail, recorders.call_file, reloader, keys, store, budgets)
+    sources = Sources(trail, reloader, keys, store, budgets)
     async with background(sampler.run), trail.written():
         yield make(live, sampler, sources)

@@ -77,7 +77,7 @@ def make_admin(
         app.include_router(api_page_routes(app))
     for routes in (
         state_routes(sampler, state_cache),
-        call_routes(sampler.collector, sources.call_file),
+        call_routes(sampler.collector, store),
         explain_routes(live),
         event_routes(live, sampler, state_cache),
         action_routes(live, state_cache, reloader),

@@ -9,6 +9,7 @@ from time import monotonic
 
 from llmproxy.batteries.config_file.files import unwritable_files
 from llmproxy.batteries.config_file.loading import config_text, located, parse_config
+from llmproxy.batteries.config_file.withdrawn import notices
 from llmproxy.batteries.settings import FullConfig, full
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.providers import endpoints_of
@@ -79,9 +80,6 @@ class ConfigFile:
                 problems += error.problems
         if problems:
             raise ConfigError(located(problems, text))
-        if full(config.general_settings).exact_token_counts:
-            logger.warning(
-                "general_settings.exact_token_counts has no effect any more: calls are counted "
-                "from their bytes and the usage that vendors return. Remove the key."
-            )
+        for notice in notices(full(config.general_settings)):
+            logger.warning(notice)
         return self.amend(config)

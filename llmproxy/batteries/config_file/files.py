@@ -14,7 +14,6 @@ def unwritable_files(settings: FullSettings, file: str) -> Iterator[Problem]:
     """Yield the files of a config that this process could not write; `file`: the config's name."""
     params = settings.cache_params
     for path, key in (
-        (settings.call_file, ("call_file",)),
         (
             params.path if settings.cache and params.type == "disk" else None,
             ("cache_params", "path"),

@@ -16,16 +16,7 @@ from llmproxy.config import Config
 NEEDS_RESTART = (
     *("bind_address", "bind_port", "log_format", "access_log", "expose_docs"),
     *("drain_delay_s", "drain_timeout_s", "reload_on_change"),
-    *(
-        "alerts",
-        "database_url",
-        "call_keep_s",
-        "log_steps",
-        "call_file",
-        "call_file_keep_s",
-        "call_file_max_bytes",
-        "tracing",
-    ),
+    *("alerts", "database_url", "call_keep_s", "log_steps", "tracing"),
 )
 # Lists that are compared member by member, and the key that names a member.
 NAMES = {

@@ -23,7 +23,6 @@ _NEEDS = {
     "alerts": ("alerts", "alerts"),
     "budgets": ("budgets", "budgets"),
     "cache": ("cache", "caches"),
-    "call_file": ("telemetry", "telemetry"),
     "tracing": ("telemetry", "telemetry"),
     "database_url": ("store", "open_store"),
     "state_file": ("owners", "owners"),
@@ -170,17 +169,14 @@ class FullSettings(GeneralSettings):
     )
     call_file: Text | None = Field(
         default=None,
-        description="A SQLite file that keeps the trace of every call, so that "
-        "`/admin/calls/{id}` and the dashboard find calls that are no longer in memory. No "
-        "content, no keys; about 400 bytes a call. Workers may share it; instances may not.",
+        description="Has no effect; if it is set, the log warns. Remove it: calls are kept in the "
+        "database of `database_url`, for `call_keep_s`.",
     )
-    call_file_keep_s: Seconds = Field(
-        default=7 * 86400.0, description="Seconds after which a call is deleted from `call_file`."
+    call_file_keep_s: Seconds | None = Field(
+        default=None, description="Has no effect, as `call_file`: write `call_keep_s`."
     )
-    call_file_max_bytes: Annotated[int, Field(ge=MIB), NUMBER] = Field(
-        default=1024 * MIB,
-        description="Largest size of `call_file`. Then the oldest calls make room for the newest, "
-        "and are counted as lost.",
+    call_file_max_bytes: Annotated[int, Field(ge=MIB), NUMBER] | None = Field(
+        default=None, description="Has no effect, as `call_file`: write `call_keep_s`."
     )
     state_file: Text | None = Field(
         default=None,

@@ -10,6 +10,7 @@ from llmproxy.batteries.spend.questions import (
     DIMENSIONS,
     SpendQuery,
     SpendQueryError,
+    moment,
     spend_query,
 )
 from llmproxy.batteries.spend.report import read_spend
@@ -21,6 +22,7 @@ __all__ = [
     "SpendReport",
     "cell",
     "csv_text",
+    "moment",
     "pricing",
     "read_spend",
     "spend_query",

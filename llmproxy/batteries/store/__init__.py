@@ -4,8 +4,20 @@ The door is `Store`, one for each process. `tables` (which imports SQLAlchemy) h
 """
 
 from llmproxy.batteries.store.address import address_of
+from llmproxy.batteries.store.calls import CallFilter, Position, position
 from llmproxy.batteries.store.database import Database
 from llmproxy.batteries.store.errors import StoreUnavailable
+from llmproxy.batteries.store.lookup import read_calls
 from llmproxy.batteries.store.store import Store, StoreStatus
 
-__all__ = ["Database", "Store", "StoreStatus", "StoreUnavailable", "address_of"]
+__all__ = [
+    "CallFilter",
+    "Database",
+    "Position",
+    "Store",
+    "StoreStatus",
+    "StoreUnavailable",
+    "address_of",
+    "position",
+    "read_calls",
+]

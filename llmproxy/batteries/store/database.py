@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 WITHIN_S = 10.0
+UPGRADE_WITHIN_S = 60.0
 T = TypeVar("T")
 
 
@@ -36,7 +37,7 @@ class Database:
         self._secrets = Secrets(address.passwords)
         self._engine: AsyncEngine | None = None
         self._loaded = self._prepared = False
-        self._preparing = asyncio.Lock()
+        self._connecting, self._preparing = asyncio.Lock(), asyncio.Lock()
         self._left_alone: set[asyncio.Future[Any]] = set()
 
     @property
@@ -53,12 +54,12 @@ class Database:
 
     async def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return the rows of a statement that writes nothing. Raises StoreUnavailable."""
-        await self.load()
+        await self._prepare()
 
         async def read() -> Sequence[Row[Any]]:
             from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
 
-            engine = (await self._ready()).execution_options(**{READS: True})
+            engine = (await self._connected()).execution_options(**{READS: True})
             async with engine.connect() as connection:
                 return (await connection.execute(statement)).all()
 
@@ -78,10 +79,10 @@ class Database:
         self, work: Callable[[AsyncConnection], Awaitable[T]], *, within_s: float | None = None
     ) -> T:
         """Do some work in one transaction. Raises as `execute` does, and what the work raises."""
-        await self.load()
+        await self._prepare(within_s)
 
         async def write() -> T:
-            async with (await self._ready()).begin() as connection:
+            async with (await self._connected()).begin() as connection:
                 return await work(connection)
 
         return await self._bounded(write(), within_s)
@@ -93,9 +94,7 @@ class Database:
         async def work() -> None:
             from llmproxy.batteries.store.schema import upgrade  # noqa: PLC0415
 
-            if self._engine is None:
-                self._engine = await asyncio.to_thread(self._make_engine)
-            async with self._engine.begin() as connection:
+            async with (await self._connected()).begin() as connection:
                 await connection.run_sync(upgrade, self.address)
 
         await self._bounded(work())
@@ -106,26 +105,40 @@ class Database:
         if engine is not None:
             await asyncio.wait({asyncio.ensure_future(engine.dispose())}, timeout=self._within_s)
 
-    async def _ready(self) -> AsyncEngine:
-        """Return the engine of a database whose tables this program understands."""
-        async with self._preparing:
+    async def _connected(self) -> AsyncEngine:
+        async with self._connecting:
             if self._engine is None:
                 self._engine = await asyncio.to_thread(self._make_engine)
-            if not self._prepared:
-                await self._prepare(self._engine)
-                self._prepared = True
             return self._engine
 
-    async def _prepare(self, engine: AsyncEngine) -> None:
-        """Make or upgrade the tables, unless they are this program's. Raises StoreUnavailable."""
-        from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
-        from llmproxy.batteries.store.schema import HEAD, prepare, version_of  # noqa: PLC0415
+    async def _prepare(self, within_s: float | None = None) -> None:
+        """Make or upgrade the tables, unless they are this program's: once, in a time of its own.
 
-        async with engine.execution_options(**{READS: True}).connect() as connection:
-            if await connection.run_sync(version_of) == HEAD:
+        Raises StoreUnavailable.
+        """
+        await self.load()
+        async with self._preparing:
+            if self._prepared:
                 return
-        await asyncio.to_thread(import_module, "alembic.config")  # 0.3 s
-        async with engine.begin() as connection:
+            from llmproxy.batteries.store.schema import HEAD  # noqa: PLC0415
+
+            if await self._bounded(self._version(), within_s) != HEAD:
+                await asyncio.to_thread(import_module, "alembic.config")  # 0.3 s
+                await self._bounded(self._make_tables(), UPGRADE_WITHIN_S)
+            self._prepared = True
+
+    async def _version(self) -> str | None:
+        from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
+        from llmproxy.batteries.store.schema import version_of  # noqa: PLC0415
+
+        engine = (await self._connected()).execution_options(**{READS: True})
+        async with engine.connect() as connection:
+            return await connection.run_sync(version_of)
+
+    async def _make_tables(self) -> None:
+        from llmproxy.batteries.store.schema import prepare  # noqa: PLC0415
+
+        async with (await self._connected()).begin() as connection:
             await connection.run_sync(prepare, self.address)
 
     def _make_engine(self) -> AsyncEngine:
@@ -175,7 +188,7 @@ class Database:
             return
         task.cancel()
         engine, self._engine = self._engine, None
-        self._preparing = asyncio.Lock()
+        self._connecting = asyncio.Lock()
         closing = asyncio.ensure_future(engine.dispose())
         self._left_alone.add(closing)
         closing.add_done_callback(self._left_alone.discard)

@@ -60,6 +60,11 @@ class Store:
             self.database = self._writer = None
             await database.close()
 
+    async def flush(self) -> bool:
+        """Have what has ended in this process written now; return whether it is, after a while that
+        a reader may wait."""
+        return self._writer is None or await self._writer.flush()
+
     @property
     def lost(self) -> int:
         """How many calls found room nowhere."""

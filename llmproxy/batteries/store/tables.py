@@ -82,7 +82,10 @@ calls = Table(
     "calls",
     metadata,
     Column("seq", _number, primary_key=True, autoincrement=True, comment="order of arrival"),
-    _text("id", "our id of the call, as in `x-llmproxy-request-id`; a client may repeat it"),
+    _text(
+        "id",
+        "our id of the call, as in the access log; a client may repeat it",
+    ),
     _text("request_id", "the vendor's id of the call"),
     _moment("ended_at", "when the call was over", nullable=False),
     _text("instance", "host and process that served it"),

@@ -32,6 +32,7 @@ FLUSH_S = 0.5
 RETRY_S = 1.0
 ADOPT_S = 30.0  # how often spools of processes that are gone are looked for
 WITHIN_S = 5.0  # a batch takes milliseconds; then the database counts as away
+READER_WAITS_S = 1.0
 MAX_IN_MEMORY = 20_000  # calls: some 30 MB
 
 T = TypeVar("T")
@@ -87,7 +88,8 @@ class CallWriter(Listener):
         self._retry_s, self._within_s = retry_s, within_s
         self._ended: list[CallFinished] = []
         self._memory = RowsInMemory()
-        self._full = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._readers: list[asyncio.Future[bool]] = []
 
     def call_finished(self, event: CallFinished) -> None:
         """Collect the call."""
@@ -114,17 +116,32 @@ class CallWriter(Listener):
             if loop.time() >= adopt_at:
                 adopt_at = loop.time() + ADOPT_S
                 await self._spools.adopt()
+            readers, self._readers = self._readers, []
+            written = False
             if self.health.connected is False and loop.time() < retry_at:
                 await self._to_spool()
-            elif not await self.write():
+            elif not (written := await self.write()):
                 retry_at = loop.time() + self._retry_s
-            self._full.clear()
-            if self._memory.calls < BATCH or self.health.connected is False:
+            for reader in readers:
+                reader.set_result(written)
+            if not self._readers and (self._memory.calls < BATCH or self.health.connected is False):
+                self._wanted.clear()
                 try:
                     async with asyncio.timeout(min(FLUSH_S, self._retry_s)):
-                        await self._full.wait()
+                        await self._wanted.wait()
                 except TimeoutError:
                     pass
+
+    async def flush(self) -> bool:
+        """Write what has ended; return whether it is written, after a while that a reader may
+        wait."""
+        if not (self.queued or self.spooled):
+            return True
+        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._readers.append(written)
+        self._wanted.set()
+        await asyncio.wait({written}, timeout=READER_WAITS_S)
+        return written.done() and written.result()
 
     async def write(self) -> bool:
         """Write what waits, the oldest first, until nothing does or the database is away; return
@@ -174,7 +191,7 @@ class CallWriter(Listener):
         for call in calls:
             self._memory.rows.append(row_of(call, self._instance))
         if self._memory.calls >= BATCH:
-            self._full.set()
+            self._wanted.set()
 
     async def _write_batch(self, writer: str, batch: Batch) -> bool:
         """Write a batch to the database; return whether it is there."""

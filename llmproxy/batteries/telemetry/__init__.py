@@ -1,4 +1,4 @@
-"""What is recorded of calls: the access log, counters, traces and the file of calls.
+"""What is recorded of calls: the access log, counters and traces.
 
 The door of this battery is `Exporters`.
 """

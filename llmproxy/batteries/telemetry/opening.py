@@ -1,12 +1,10 @@
-"""Opens the recorders that a config asks for: access log, counters, file of calls, traces."""
+"""Opens the recorders that a config asks for: access log, counters, traces."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llmproxy.batteries.settings import FullSettings, full
 from llmproxy.batteries.telemetry.access_log import AccessLog
@@ -14,12 +12,8 @@ from llmproxy.batteries.telemetry.recorder import MetricsRecorder
 from llmproxy.batteries.telemetry.tracing import require_sdk, traced
 from llmproxy.calls import Headers, TraceContext
 from llmproxy.config import Config
-from llmproxy.errors import ConfigError, Problem
 from llmproxy.events import Listener, Listeners
 from llmproxy.protocols import Prices
-
-if TYPE_CHECKING:
-    from llmproxy.batteries.telemetry.call_file import CallFile
 
 
 class Recorders:
@@ -28,16 +22,13 @@ class Recorders:
     def __init__(
         self,
         recorder: MetricsRecorder,
-        call_file: CallFile | None,
         *,
         others: list[Listener],
         trace_of: Callable[[Headers], TraceContext | None] | None,
     ) -> None:
         self.recorder = recorder
-        self.call_file = call_file
         self.trace_of = trace_of
-        listeners = [*others, recorder] if call_file is None else [*others, recorder, call_file]
-        self.listener: Listener = Listeners(*listeners)
+        self.listener: Listener = Listeners(*others, recorder)
 
     def install(self, prices: Prices) -> None:
         """Count costs in these prices from now on; what was reported before keeps its own."""
@@ -68,33 +59,13 @@ class Exporters:
                 access_log = stack.enter_context(closing(_access_log(settings, self._write)))
                 others.append(access_log)
                 recorder.losses["access_log"] = lambda: access_log.dropped
-            call_file = _call_file(settings)
-            if call_file is not None:
-                stack.enter_context(closing(call_file))
-                recorder.losses["call_file"] = lambda: call_file.lost
             tracer = stack.enter_context(traced(config))
             if tracer is not None:
                 others.append(tracer)
             trace_of = tracer.trace_of if tracer else None
-            yield Recorders(recorder, call_file, others=others, trace_of=trace_of)
+            yield Recorders(recorder, others=others, trace_of=trace_of)
 
 
 def _access_log(settings: FullSettings, write: Callable[[bytes], object]) -> AccessLog:
     human = settings.log_format == "text" or (settings.log_format == "auto" and sys.stdout.isatty())
     return AccessLog(write, human=human, calls=settings.access_log, steps=settings.log_steps)
-
-
-def _call_file(settings: FullSettings) -> CallFile | None:
-    if settings.call_file is None:
-        return None
-    from llmproxy.batteries.telemetry.call_file import CallFile  # noqa: PLC0415 - seldom wanted
-
-    try:
-        return CallFile(
-            Path(settings.call_file),
-            keep_s=settings.call_file_keep_s,
-            max_bytes=settings.call_file_max_bytes,
-        )
-    except OSError as error:
-        problem = Problem("general_settings.call_file", 0, str(error), "")
-        raise ConfigError([problem]) from error

@@ -107,7 +107,6 @@ function factsOf(state) {
     config.failed_reloads ? `${config.failed_reloads} refused` : null,
     state.lost.access_log ? `${plural(state.lost.access_log, "call")} missing in the access log` : null,
     state.database?.lost ? `${plural(state.database.lost, "call")} missing in the store` : null,
-    state.lost.call_file ? `${plural(state.lost.call_file, "call")} missing in the call file` : null,
   ];
   return facts.filter(Boolean).join(" · ");
 }

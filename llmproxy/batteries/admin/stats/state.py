@@ -109,11 +109,9 @@ class CacheView(BaseModel):
 
 
 class LostView(BaseModel):
-    """Calls since the start that are missing in the logs: the reader or the disk was too slow or
-    failed, or the call file was full."""
+    """Calls since the start that are missing in the logs: the reader was too slow or is gone."""
 
     access_log: int
-    call_file: int
 
 
 class ProxyView(BaseModel):
@@ -192,7 +190,7 @@ def _proxy_view(live: LiveConfig, sampler: Sampler, reloader: Reloader | None) -
 
 def lost_view(lost: dict[str, int]) -> LostView:
     """Return what the logs of all workers have lost."""
-    return LostView(access_log=lost.get("access_log", 0), call_file=lost.get("call_file", 0))
+    return LostView(access_log=lost.get("access_log", 0))
 
 
 def _group_view(

@@ -385,7 +385,7 @@ SECTIONS = {
         ),
         PROXY.counter(
             "llmproxy_log_calls_lost_total",
-            "Calls that are missing in a log: access_log, call_file.",
+            "Calls that are missing in a log: access_log.",
             lambda proxy: proxy.lost.model_dump(),
             "log",
         ),

@@ -1,0 +1,98 @@
+"""The statement that finds calls, and calls made of its rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, Select, and_, func, or_, select
+
+from llmproxy.batteries.store.calls import CallFilter, Position
+from llmproxy.batteries.store.rows import call_of
+from llmproxy.batteries.store.tables import calls
+from llmproxy.events import CallFinished
+from llmproxy.operations import Usage
+from llmproxy.record import AnswerSummary, CallRecord, Cost, RequestSummary
+
+ID = func.coalesce(calls.c.id, "")
+
+
+def statement(wanted: CallFilter, *, limit: int, before: Position | None) -> Select[Any]:
+    """Return the statement that finds calls, newest first."""
+    columns = [column for column in calls.c if column.name != "seq"]
+    query = select(*columns).order_by(calls.c.ended_at.desc(), ID.desc()).limit(limit)
+    for column, name in wanted.names.items():
+        query = query.where(func.coalesce(calls.c[column], "") == name)
+    if wanted.id is not None:
+        query = query.where(or_(calls.c.id == wanted.id, calls.c.request_id == wanted.id))
+    if wanted.status is not None:
+        query = query.where(calls.c.status.between(*wanted.status))
+    if wanted.since is not None:
+        query = query.where(calls.c.ended_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(calls.c.ended_at < wanted.until)
+    if wanted.notable:
+        failed = or_(calls.c.status >= 400, calls.c.error.is_not(None))
+        query = query.where(or_(failed, calls.c.attempts > 1, calls.c.fallback.is_not(None)))
+    if before is not None:
+        at, id = before
+        earlier = or_(calls.c.ended_at < at, ID.op("<")(id))
+        query = query.where(and_(calls.c.ended_at <= at, earlier))
+    return query
+
+
+def call_from(row: Row[Any]) -> CallFinished:
+    """Return the call of a row: as it was recorded, or what the columns say, without steps, if
+    another version recorded it."""
+    recorded = call_of(row.trace)
+    if recorded is not None:
+        return recorded
+    request = RequestSummary(
+        id=row.id or "",
+        caller=row.caller,
+        team=row.team,
+        key=row.key_id,
+        tags=tuple(msgspec.json.decode(row.tags)) if row.tags else (),
+        end_user=row.end_user,
+        operation=row.operation,
+        model=row.model,
+        stream=row.stream,
+    )
+    answer = AnswerSummary(
+        status=row.status,
+        error=row.error,
+        usage=_usage(row),
+        request_id=None if row.request_id is None else row.request_id.encode("latin-1", "replace"),
+        error_source=row.error_source,
+    )
+    record = CallRecord(
+        request=request,
+        answer=answer,
+        group=row.group_name,
+        fallback=row.fallback,
+        endpoint=row.endpoint,
+        attempts=row.attempts,
+        cache=row.cache,
+        cost=None if row.basis is None else Cost(row.nano_usd, row.basis, row.saved_nano_usd),
+    )
+    first = row.first_byte_ms
+    return CallFinished(
+        record=record,
+        ended_at=row.ended_at,
+        total_s=row.total_ms / 1000,
+        first_byte_s=None if first is None else first / 1000,
+        overhead_s=0.0,
+    )
+
+
+def _usage(row: Row[Any]) -> Usage | None:
+    if not (row.input_tokens or row.output_tokens):
+        return None
+    return Usage(
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cached_tokens=row.cached_tokens,
+        cache_write_tokens=row.cache_write_tokens,
+        reasoning_tokens=row.reasoning_tokens,
+        estimated=row.estimated,
+    )
