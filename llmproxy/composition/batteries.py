@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llmproxy.app import Upgrade
 from llmproxy.composition.packages import has
 from llmproxy.composition.store import StoreParts, store_parts
-from llmproxy.config import GeneralSettings
+from llmproxy.config import Config, GeneralSettings
 from llmproxy.protocols import (
     Admission,
     AffinityMaker,
@@ -41,6 +41,7 @@ from llmproxy.protocols import (
     Tunnels,
     WebPages,
 )
+from llmproxy.providers.base import Endpoints
 from llmproxy.routing import Pool
 from llmproxy.routing.strategies import Strategies
 from llmproxy.runtime import LiveConfig
@@ -155,7 +156,14 @@ def _translation() -> ParameterEdits | None:
         return None
     from llmproxy.batteries.translation import with_translators  # noqa: PLC0415
 
-    return with_translators
+    if not has("stream_usage"):
+        return with_translators
+    from llmproxy.batteries.stream_usage import with_asking  # noqa: PLC0415
+
+    def prepared(config: Config, endpoints: Endpoints) -> Endpoints:
+        return with_asking(config, with_translators(config, endpoints))
+
+    return prepared
 
 
 def _credentials() -> Credentials | None:

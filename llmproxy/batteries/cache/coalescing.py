@@ -229,7 +229,7 @@ def _cached_answer(flight: SingleFlight, lookup: Lookup, prices: Prices) -> Cach
         body=body,
         stored_at=time(),
         streamed=buffer.live,
-        has_usage=lookup.usage or (usage is not None and not usage.estimated),
+        has_usage=lookup.usage or (usage is not None and b'"usage"' in body),
         input_tokens=usage.input_tokens if usage else 0,
         output_tokens=usage.output_tokens if usage else 0,
         cost_usd=cost_usd(price, usage) if price and usage else 0.0,

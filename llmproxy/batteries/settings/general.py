@@ -158,6 +158,12 @@ class FullSettings(GeneralSettings):
         description="Add to each line of the access log how the call was routed: which endpoints "
         "were skipped and why, and how each attempt ended.",
     )
+    stream_usage: Literal["estimate", "ask"] = Field(
+        default="estimate",
+        description="The tokens of streams whose clients do not ask for their usage. `estimate`: "
+        "from the bytes that went through. `ask`: the endpoint is asked for the usage, which is "
+        "taken out of the stream again.",
+    )
     database_url: SecretStr | None = Field(
         default=None,
         description="Where calls, costs and keys are kept: `postgresql://user:password@host/db` "
@@ -210,6 +216,8 @@ class FullSettings(GeneralSettings):
                 yield key, package, field
         if shares_state(self):
             yield "redis_*", "shared_state", "connector"
+        if self.stream_usage == "ask":
+            yield "stream_usage", "stream_usage", "translation"
         if "health_check" in self.model_fields_set and self.health_check != "off":
             yield "health_check", "health_checks", "health_checks"
 
