@@ -13,12 +13,14 @@ from llmproxy.composition.configs import (
     start_token,
 )
 from llmproxy.composition.findings import config_warnings, translation_notes
+from llmproxy.composition.preloading import import_slow_modules
 
 __all__ = [
     "DEFAULT_CONFIG",
     "config_file",
     "config_to_serve",
     "config_warnings",
+    "import_slow_modules",
     "installed",
     "reloader_of",
     "start_token",

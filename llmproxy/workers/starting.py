@@ -20,6 +20,7 @@ from llmproxy.batteries.shared_state.embedded import (
     embedded_server,
 )
 from llmproxy.batteries.telemetry.shared_memory import SharedMemory
+from llmproxy.composition import import_slow_modules
 from llmproxy.errors import ConfigError, Problem
 from llmproxy.process import (
     CannotListenError,
@@ -117,6 +118,7 @@ class WithSharedStore:
 
 
 def _supervisor(context: WorkerContext, count: int, text: str) -> Supervisor:
+    import_slow_modules()
     # Freeze the objects that exist now: pages that the collector does not write stay shared.
     gc.collect()
     gc.freeze()

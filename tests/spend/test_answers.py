@@ -171,6 +171,18 @@ async def test_a_name_is_no_formula_in_a_spreadsheet(name, tmp_path):
 
 
 @bounded()
+async def test_calls_without_a_team_have_an_empty_cell(tmp_path):
+    async with open_database("sqlite", tmp_path) as database:
+        writer = CallWriter(database, None)
+        writer.call_finished(call(60, 5, model="m", team=None))
+        await writer.write()
+        report = await read_spend(database, spend_query("team", now=NOW))
+        _, row = csv.reader(io.StringIO(csv_text(report), newline=""))
+        assert row[0] == ""
+        await writer.close()
+
+
+@bounded()
 async def test_csv_has_the_rows_and_an_empty_cell_for_what_is_not_known(tmp_path):
     async with spent("sqlite", tmp_path) as database:
         text = csv_text(await read_spend(database, spend_query("team,model", now=NOW)))

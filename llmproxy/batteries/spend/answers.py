@@ -130,7 +130,7 @@ def _time(name: str, at: int) -> str:
 def cell(value: str | None) -> str:
     """Return a text for a cell of a CSV file: a spreadsheet takes it for no formula."""
     text = value or ""
-    return f"'{text}" if text.lstrip(" \"'").startswith(FORMULAS) or text[:1] in "\t\r\n" else text
+    return f"'{text}" if text.lstrip(" \"'").startswith(FORMULAS) else text
 
 
 def _number(value: Any) -> Any:
