@@ -269,12 +269,13 @@ def _check(options: argparse.Namespace) -> int:
         print(masked(config), end="")  # noqa: T201
         return 0
     endpoints = sum(len(group.models) for group in config.model_groups)
+    doubts = config_warnings(config)
     print(  # noqa: T201
         f"{file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
     )
     for note in translation_notes(config):
         print(note)  # noqa: T201
-    for doubt in config_warnings(config):
+    for doubt in doubts:
         print(doubt, file=sys.stderr)  # noqa: T201
     if warning := open_to_all(config, address_of(config, None, None)[0]):
         print(warning, file=sys.stderr)  # noqa: T201

@@ -66,8 +66,9 @@ ReadAnswer = Callable[[bytes, str | None], tuple[AnswerKind, Usage | None]]
 StreamUsage = Callable[[Accepted, CallRecord, bytes, int], Usage | None]
 # Returns the endpoints of a config with the `edit`, or the `translator`, of those that need one.
 ParameterEdits = Callable[[Config, Endpoints], Endpoints]
-# Returns endpoints with today's list prices where the config gives none, or why they are not known.
-PriceList = Callable[[Endpoints], Endpoints]
+# Returns the endpoints of a config with today's list prices where it gives none, or why they are
+# not known. Raises ConfigError for a list that cannot be read.
+PriceList = Callable[[Config, Endpoints], Endpoints]
 # Returns a context manager for the time that a call is in flight. Entering it may refuse the call.
 Admit = Callable[[Call, Group, CallRecord], AbstractAsyncContextManager[None]]
 # Notes whom a call is for, and its tags, from its headers and the members of its body.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmproxy.batteries.settings import full
 from llmproxy.composition.packages import has
 from llmproxy.config import Config
 from llmproxy.providers import endpoints_of
@@ -9,9 +10,13 @@ from llmproxy.providers import endpoints_of
 
 def config_warnings(config: Config) -> list[str]:
     """Return warnings of endpoints that refuse what others of the same calls take, and of regions
-    that may not exist."""
+    that may not exist. Raises ConfigError if its list of prices cannot be used."""
     endpoints = endpoints_of(config)
     warnings: list[str] = []
+    if full(config.general_settings).price_list and has("price_list"):
+        from llmproxy.batteries.price_list import with_list_prices  # noqa: PLC0415
+
+        with_list_prices(config, endpoints)
     if has("parameters"):
         from llmproxy.batteries.parameters import mixed_groups  # noqa: PLC0415 - may not be there
 

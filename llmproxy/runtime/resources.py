@@ -58,7 +58,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
         endpoints = endpoints if prepared is None else prepared(config, endpoints)
     if (with_list_prices := process.batteries.price_list) is not None:
         # In a thread: importing the list takes a while.
-        endpoints = await asyncio.to_thread(with_list_prices, endpoints)
+        endpoints = await asyncio.to_thread(with_list_prices, config, endpoints)
     prices = {
         (endpoint.group, endpoint.name): endpoint.price
         for endpoint in chain.from_iterable(endpoints.values())

@@ -61,7 +61,7 @@ def _explanation(
         asked = f"{address.url}: {error.brief}"
     config = load_config(options.file or default_file() or Path(FILE_NAMES[0]), environ)
     endpoints = with_translators(config, with_edits(config, endpoints_of(config)))
-    endpoints = with_list_prices(endpoints)
+    endpoints = with_list_prices(config, endpoints)
     pool = pool_of(config, endpoints=endpoints, strategies=ALL_STRATEGIES)
     try:
         names = pool_for(options.caller, config, pool)

@@ -24,7 +24,7 @@ def parsed(strategy="weighted", **entry):
 
 def listed(config):
     """Return the price of its endpoint, with the list."""
-    (endpoint,) = with_list_prices(endpoints_of(config))["gpt-4.1"]
+    (endpoint,) = with_list_prices(config, endpoints_of(config))["gpt-4.1"]
     return endpoint.price
 
 
@@ -40,12 +40,12 @@ def test_an_endpoint_without_a_price_has_the_list_price_of_its_model():
     ("endpoints", "why"),
     [
         (with_list_prices, "the list has no model of that name"),
-        (lambda found: found, "this installation has no `llmproxy.batteries.price_list`"),
+        (lambda _, found: found, "this installation has no `llmproxy.batteries.price_list`"),
     ],
 )
 def test_an_unknown_price_is_warned_of_with_its_reason_and_the_remedy(endpoints, why, caplog):
     config = parsed("cheapest", model="gpt-99")
-    pool_of(config, endpoints=endpoints(endpoints_of(config)), strategies=ALL_STRATEGIES)
+    pool_of(config, endpoints=endpoints(config, endpoints_of(config)), strategies=ALL_STRATEGIES)
     assert f"endpoint only in the group gpt-4.1: {why}." in caplog.text
     assert "`price`" in caplog.text
 

@@ -6,11 +6,15 @@ and the part of it that could is not used. It is imported with the first price t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmproxy.config import Price
 from llmproxy.config.sections import TokenPrice
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
 
 # The members of our prices, as the list names them, and for how many units its price is.
 MEMBERS = {
@@ -51,34 +55,41 @@ LISTED = {
 }
 
 
-def list_price(provider: str, model: str) -> Price | str:
+def list_price(provider: str, model: str, own: DataSnapshot | None = None) -> Price | str:
     """Return today's list price of a provider's model, or why it is not known.
 
-    A model is found by its name, so an Azure deployment must be named like its model.
+    `own`: a list that precedes that of the package. A model is found by its name, so an Azure
+    deployment must be named like its model.
     """
     listed = LISTED.get(provider)
     if listed is None:
         return "there are no list prices of that provider"
     try:
-        from genai_prices import Usage, calc_price  # noqa: PLC0415 - slow to import
+        from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - slow to import
     except ImportError:
         return "the list of prices is missing (pip install genai-prices)"
     if provider == "vertex":
         model = model.removeprefix("google/")  # the list has the names of Google's own API
+    for snapshot in (own, get_snapshot()):
+        if snapshot is not None:
+            with suppress(LookupError):
+                return _price_in(snapshot, listed, model)
+    return "the list has no model of that name"
 
-    def listed_price(**context: str) -> dict[str, float]:
-        found = calc_price(Usage(), model, provider_id=listed, price_context=context or None)
-        return _members(found.model_price)
 
-    try:
-        standard = calc_price(Usage(), model, provider_id=listed).model_price
-        members = _members(standard)
-        if "input" not in members:
-            return "it is not priced by tokens of text"
-        tiers = {tier: listed_price(service_tier=tier) for tier in TIERS}
-        tiers["batch"] = listed_price(processing="batch")
-    except LookupError:
-        return "the list has no model of that name"
+def _price_in(snapshot: DataSnapshot, provider: str, model: str) -> Price | str:
+    """Return the price in a list, or why there is none. Raises LookupError for another model."""
+    from genai_prices import Usage  # noqa: PLC0415 - slow to import
+
+    def listed_price(**context: str) -> Any:
+        return snapshot.calc(Usage(), model, provider, None, None, context or None).model_price
+
+    standard = listed_price()
+    members = _members(standard)
+    if "input" not in members:
+        return "it is not priced by tokens of text"
+    tiers = {tier: _members(listed_price(service_tier=tier)) for tier in TIERS}
+    tiers["batch"] = _members(listed_price(processing="batch"))
     return Price(
         **members,
         above={start: TokenPrice(**_members(standard, start)) for start in _steps(standard)},

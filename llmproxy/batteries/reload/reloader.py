@@ -181,11 +181,13 @@ class Reloader:
         """Serve a config as far as possible without a restart; return the changes, in words."""
         live, before = self._live, self._live.runtime
         config, changes = kept_until_restart(before.config, wanted)
-        if config != before.config:
+        prices = full(config.general_settings).price_list
+        if config != before.config or prices is not None:  # the file may have changed
             resources = await open_resources(config, live.process)
             endpoints = resources.endpoints
             reset = reset_endpoints(before.pool, endpoints)
             changes = [*differences(before.config, config), *reset, *changes]
+            changes += [] if prices is None else [f"{prices} was read again"]
             states = CarriedOver(config.general_settings, before.pool, endpoints)
             self._retired.add(live.take_over(resources, states), live)
             self.loaded.loaded_at = self._wall()

@@ -29,6 +29,7 @@ _NEEDS = {
     "allowed_origins": ("web_pages", "web_pages"),
     "allowed_hosts": ("web_pages", "web_pages"),
     "admin_key": ("admin", "open_admin"),
+    "price_list": ("price_list", "price_list"),
     "operators": ("admin", "open_admin"),
     "jwt": ("oidc", "oidc"),
 }
@@ -157,6 +158,12 @@ class FullSettings(GeneralSettings):
         default=False,
         description="Add to each line of the access log how the call was routed: which endpoints "
         "were skipped and why, and how each attempt ended.",
+    )
+    price_list: Text | None = Field(
+        default=None,
+        description="A JSON file with list prices, in the format of `genai-prices`: a list of "
+        "providers with their models. What it does not have is in the installed list; a `price` "
+        "of an endpoint precedes both. It is read when the config is loaded.",
     )
     stream_usage: Literal["estimate", "ask"] = Field(
         default="estimate",

@@ -120,7 +120,7 @@ def _prompt_cache(endpoint: Endpoint) -> PromptCache | None:
 def _proxy(config: Config, vendors: _Vendors, clock: Clock, random: Random) -> Proxy:
     pool = pool_of(
         config,
-        endpoints=with_list_prices(with_edits(config, endpoints_of(config))),
+        endpoints=with_list_prices(config, with_edits(config, endpoints_of(config))),
         hedging=Hedger(),
         strategies=ALL_STRATEGIES,
         affinity=affinity_of,
