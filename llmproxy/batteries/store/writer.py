@@ -27,8 +27,8 @@ from llmproxy.batteries.store.spool import SUFFIX, Batch, Spool, SpoolFull, aban
 from llmproxy.events import CallFinished, Listener
 
 PIECE = 50  # calls made into rows at once: a pause of some 0.2 ms
-BATCH = 200  # rows that are written at once
-FLUSH_S = 0.5
+BATCH = 1000  # rows that are written at once: each statement costs as much as ten rows
+FLUSH_S = 1.0  # who reads does not wait for it (`flush`)
 RETRY_S = 1.0
 ADOPT_S = 30.0  # how often spools of processes that are gone are looked for
 WITHIN_S = 5.0  # a batch takes milliseconds; then the database counts as away

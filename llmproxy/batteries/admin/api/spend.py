@@ -101,6 +101,7 @@ async def _read(store: Store, query: SpendQuery, *, limit: int, offset: int = 0)
     database: Database | None = store.database
     if database is None:
         raise HTTPException(404, NO_STORE)
+    await store.flush()
     try:
         return await read_spend(database, query, limit=limit, offset=offset)
     except StoreUnavailable as error:
