@@ -15,7 +15,7 @@ from tests.browser.fake import serve_fake
 from tests.browser.world import World
 from tests.support.background import in_background
 
-WHOLE_RUN_S = 480
+WHOLE_RUN_S = 900
 WORK = Path(__file__).with_name("work")
 FLAGS = [
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ class Block:
         return f"{self.page}: {self.text.splitlines()[0][:40]}"
 
 
+@cache
 def text_of(name):
     return (ROOT / name).read_text(encoding="utf-8")
 

@@ -82,11 +82,9 @@ ACTIONS = {"cache": ("stats", "purge"), "keys": (*ON_ONE, "rotate"), "teams": ON
 
 def command_lines():
     """Every `llmproxy COMMAND --options` of the pages, each once."""
-    found = set()
+    found, every = set(), blocks()
     for name in NAMES:
-        lines = [
-            line for block in blocks() if block.page == name for line in block.text.split("\n")
-        ]
+        lines = [line for block in every if block.page == name for line in block.text.split("\n")]
         for line in [*inline_code_of(name), *lines]:
             for command, rest in re.findall(r"(?:^|[\s/=])llmproxy ([a-z]+)\b([^#]*)", line):
                 action = [

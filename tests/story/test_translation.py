@@ -2,7 +2,6 @@
 
 import json
 
-import anthropic
 import openai
 import pytest
 
@@ -58,7 +57,7 @@ async def test_a_message_is_asked_and_answered_over_chat():
 
 
 @bounded()
-async def test_the_anthropic_sdk_runs_a_tool_loop_in_front_of_openai():
+async def test_the_anthropic_sdk_runs_a_tool_loop_in_front_of_openai(anthropic):
     tools = [{"name": "weather", "description": "Look it up.", "input_schema": WEATHER}]
     calls = [
         *called(0, "call_1", "weather", '{"ci', 'ty": "Oslo"}'),
@@ -239,7 +238,7 @@ async def test_a_404_about_the_model_is_passed_on_and_says_nothing_about_the_dia
 
 
 @bounded()
-async def test_a_vendor_that_does_not_stream_is_streamed_all_the_same():
+async def test_a_vendor_that_does_not_stream_is_streamed_all_the_same(anthropic):
     async with scripted(always(http(chat("Hello")))) as vendor:
         async with serve_proxy(config_for(at(vendor, "deepseek"))) as proxy:
             client = anthropic.AsyncAnthropic(base_url=proxy.root, api_key="x", max_retries=0)

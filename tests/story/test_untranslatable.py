@@ -2,7 +2,6 @@
 
 import json
 
-import anthropic
 import pytest
 
 from tests.support.client import ask
@@ -138,7 +137,7 @@ async def test_an_early_error_in_a_stream_is_a_failure_of_its_kind():
 
 
 @bounded()
-async def test_a_late_error_in_a_stream_is_an_event_of_the_client():
+async def test_a_late_error_in_a_stream_is_an_event_of_the_client(anthropic):
     error = event({"error": {"message": "broke", "type": "server_error"}})
     async with scripted(stream(delta("Hal"), error)) as vendor:
         async with serve_proxy(config_for(at(vendor, "openai"))) as proxy:
