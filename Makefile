@@ -39,7 +39,7 @@ coverage: .venv/.dev  ## the share of each file that the tests of one process re
 mutants: .venv/.dev  ## change the rules one line at a time, and print the changes that no test notices
 	@$(BIN)/python tools/mutants.py $(ARGS)
 
-test-browser: .venv/.browser  ## the dashboard in Debian's Chromium; leaves pictures in tests/browser/work
+test-browser: .venv/.browser  ## the dashboard in Debian's Chromium; with PICTURES=1 leaves pictures in tests/browser/work
 	@chromium=$$(sh tools/chromium.sh) && CHROMIUM="$$chromium" $(BIN)/python -m pytest tests/browser -n 3 --dist loadgroup $(or $(ARGS),--reruns 1)
 
 test-agents: .venv/.dev  ## Codex itself, from npm, against what is translated for it
