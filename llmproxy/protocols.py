@@ -58,6 +58,8 @@ Prices = Mapping[tuple[str, str], Price]  # by group and endpoint
 # Says what a call that is over cost; Pricing makes it, from the prices of a config.
 PriceCall = Callable[[CallRecord], Cost]
 Pricing = Callable[[Prices], PriceCall]
+# Returns the headers that tell a client what its answer cost, which has been sent whole.
+CostHeaders = Callable[[CallRecord], Headers]
 # Says what a whole body with a success status is, and returns the usage that it reports. The second
 # argument: the member where the operation's answers are; None: no particular form is promised.
 ReadAnswer = Callable[[bytes, str | None], tuple[AnswerKind, Usage | None]]

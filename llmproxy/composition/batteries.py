@@ -21,6 +21,7 @@ from llmproxy.protocols import (
     AnswerCaches,
     ASGIApp,
     CallerSource,
+    CostHeaders,
     Credentials,
     Fallbacks,
     Heartbeat,
@@ -29,6 +30,7 @@ from llmproxy.protocols import (
     OwnerSource,
     ParameterEdits,
     PeerConnector,
+    PriceCall,
     PriceList,
     Pricing,
     ReadAnswer,
@@ -71,6 +73,7 @@ def installed(
         callers=_callers(beside),
         price_list=_price_list(),
         pricing=_pricing(),
+        cost_headers=_cost_headers(),
         parameters=_parameters(),
         translation=_translation(),
         credentials=_credentials(),
@@ -140,6 +143,14 @@ def _pricing() -> Pricing | None:
     from llmproxy.batteries.spend import pricing  # noqa: PLC0415
 
     return pricing
+
+
+def _cost_headers() -> Callable[[GeneralSettings, PriceCall], CostHeaders | None] | None:
+    if not has("spend"):
+        return None
+    from llmproxy.batteries.spend import cost_headers  # noqa: PLC0415
+
+    return cost_headers
 
 
 def _parameters() -> ParameterEdits | None:

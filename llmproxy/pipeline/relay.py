@@ -18,7 +18,7 @@ from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
 from llmproxy.operations import Dialect, Usage
 from llmproxy.operations.sse import complete_length
 from llmproxy.operations.usage import usage_of_stream
-from llmproxy.protocols import Downstream, Sink, StreamUsage
+from llmproxy.protocols import CostHeaders, Downstream, Sink, StreamUsage
 from llmproxy.record import CallRecord, explanation
 from llmproxy.rules.headers import downstream_headers, sandboxed
 from llmproxy.streams import Mask, PourTimes, masked_text
@@ -37,15 +37,22 @@ class Relay:
 
     `idle_s`: the longest silence between two chunks. `stalled_s`: how long a client may read
     nothing. `heartbeat_s`: a silence of a stream after which its client gets a heartbeat.
-    `usage_of`: says the usage of a stream.
+    `usage_of`: says the usage of a stream. `cost_headers`: those of a whole answer.
     """
 
-    __slots__ = ("_heartbeat_s", "_idle_s", "_stalled_s", "_usage_of")
+    __slots__ = ("_cost_headers", "_heartbeat_s", "_idle_s", "_stalled_s", "_usage_of")
 
     def __init__(
-        self, *, idle_s: float, stalled_s: float, heartbeat_s: float | None, usage_of: StreamUsage
+        self,
+        *,
+        idle_s: float,
+        stalled_s: float,
+        heartbeat_s: float | None,
+        usage_of: StreamUsage,
+        cost_headers: CostHeaders | None,
     ) -> None:
         self._usage_of = usage_of
+        self._cost_headers = cost_headers
         self._idle_s = idle_s
         self._stalled_s = stalled_s
         self._heartbeat_s = inf if heartbeat_s is None else heartbeat_s
@@ -58,13 +65,15 @@ class Relay:
         record.answer.first_byte_at = monotonic()
         events = accepted.response.content.events
         whole = response.exhausted and not events
-        client.start(
-            response.status, answer_headers(accepted, record), length=_length(accepted, whole)
-        )
+        headers = answer_headers(accepted, record)
+        if whole:
+            record.answer.usage = accepted.usage
+            if self._cost_headers is not None:
+                headers += self._cost_headers(record)
+        client.start(response.status, headers, length=_length(accepted, whole))
         if whole:
             client.write(accepted.held)
             client.finish()
-            record.answer.usage = accepted.usage
         elif events:
             await self._relay_events(accepted, client, record)
         else:

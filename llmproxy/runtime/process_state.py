@@ -18,6 +18,7 @@ from llmproxy.protocols import (
     AnswerCaches,
     BudgetSource,
     CallerSource,
+    CostHeaders,
     Credentials,
     Fallbacks,
     Heartbeat,
@@ -26,6 +27,7 @@ from llmproxy.protocols import (
     OwnerSource,
     ParameterEdits,
     PeerConnector,
+    PriceCall,
     PriceList,
     Pricing,
     ReadAnswer,
@@ -72,6 +74,7 @@ class RuntimeBatteries:
     resolver: Callable[[], Resolver] | None = None
     read_answer: ReadAnswer | None = None
     pricing: Pricing | None = None
+    cost_headers: Callable[[GeneralSettings, PriceCall], CostHeaders | None] | None = None
     tunnels: Callable[[Mapping[str, str]], Tunnels] | None = None
     hedging: Callable[[], Hedging] | None = None
     strategies: Strategies | None = None

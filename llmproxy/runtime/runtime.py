@@ -55,11 +55,13 @@ class Runtime:
         self.first_accepted = self.asking_by(resources.attempts)
         timeouts = settings.timeouts
         usage_of_streams = process.batteries.usage_of_streams
+        price_call, cost_headers = resources.price_call, process.batteries.cost_headers
         self.relay = Relay(
             usage_of=reported_usage if usage_of_streams is None else usage_of_streams(pool),
             idle_s=timeouts.idle_s,
             stalled_s=min(timeouts.total_s, STALLED_S),
             heartbeat_s=heartbeat_s,
+            cost_headers=cost_headers and price_call and cost_headers(settings, price_call),
         )
 
     def asking_by(self, maker: AttemptMaker) -> AskGroup:

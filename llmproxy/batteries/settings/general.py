@@ -30,6 +30,7 @@ _NEEDS = {
     "allowed_hosts": ("web_pages", "web_pages"),
     "admin_key": ("admin", "open_admin"),
     "price_list": ("price_list", "price_list"),
+    "cost_header": ("spend", "pricing"),
     "operators": ("admin", "open_admin"),
     "jwt": ("oidc", "oidc"),
 }
@@ -158,6 +159,11 @@ class FullSettings(GeneralSettings):
         default=False,
         description="Add to each line of the access log how the call was routed: which endpoints "
         "were skipped and why, and how each attempt ended.",
+    )
+    cost_header: bool = Field(
+        default=False,
+        description="Tell clients in `x-llmproxy-cost-usd` what their calls cost, if the answer is "
+        "no stream. `callers[].cost_header` precedes it.",
     )
     price_list: Text | None = Field(
         default=None,

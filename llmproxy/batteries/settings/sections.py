@@ -45,6 +45,11 @@ class Caller(Team):
         description="The caller's key, best as `os.environ/NAME`. Clients' keys are compared "
         "with its SHA-256 only.",
     )
+    cost_header: bool | None = Field(
+        default=None,
+        description="Whether the caller is told in `x-llmproxy-cost-usd` what its calls cost. "
+        "Default: as `general_settings.cost_header`.",
+    )
     key_sha256: str | None = Field(
         default=None,
         description="Instead of `key`: the SHA-256 of the key, 64 hex digits (`printf %s KEY | "

@@ -6,6 +6,7 @@ Without it, the core says of no call what it cost.
 
 from llmproxy.batteries.spend.answers import SpendReport, cell, csv_text
 from llmproxy.batteries.spend.cost import pricing
+from llmproxy.batteries.spend.header import cost_headers
 from llmproxy.batteries.spend.questions import (
     DIMENSIONS,
     SpendQuery,
@@ -21,6 +22,7 @@ __all__ = [
     "SpendQueryError",
     "SpendReport",
     "cell",
+    "cost_headers",
     "csv_text",
     "moment",
     "pricing",
