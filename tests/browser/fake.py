@@ -94,8 +94,8 @@ def add_views(app):
         return app.state.world.state()
 
     @app.get("/admin/history")
-    async def history(span: str = "15m", group: str | None = None):
-        return app.state.world.history(span, group)
+    async def history(range: str = "15m", group: str | None = None):
+        return app.state.world.history(range, group)
 
     @app.get("/admin/calls")
     async def calls(limit: int = 50, notable: bool = False, group: str | None = None):

@@ -43,6 +43,7 @@ def point_at(at, step_s, share, incident_since=None):
         "first_byte_p99_ms": p50 * draw.uniform(3.4, 4.6) * slow if known else None,
         "total_p50_ms": p50 * 4 if known else None,
         "total_p99_ms": p50 * 16 if known else None,
+        "total_mean_ms": None,
         "overhead_p50_ms": draw.uniform(0.07, 0.1) if known else None,
     }
 

@@ -13,6 +13,14 @@ from tests.browser.fake_spend import Spend
 from tests.browser.made_up import point_at, recent, trace
 
 STARTED_AGO_S = 200_000
+# seconds ago, what happened, to what
+MARKS = (
+    *((900_000, "reload", None), (200_000, "start", None), (420, "reload", None)),
+    *((260, "outage", "azure-west"), (120, "drain", "azure-north")),
+)
+# What the store does not know of a point.
+STORED = {"retries": None, "cache_hits": None, "cache_misses": None, "total_mean_ms": 1_900.0}
+STORED |= dict.fromkeys(("first_byte_p50_ms", "first_byte_p99_ms", "overhead_p50_ms"))
 # group -> (endpoint, tier, weight, requests a minute, tokens a minute, concurrent)
 HOUSE = {
     "gpt-4.1": [
@@ -64,6 +72,7 @@ class World:
     names: dict = field(default_factory=dict)  # other names for endpoints
     house: dict = field(default_factory=lambda: HOUSE)
     faults: dict = field(default_factory=dict)  # as INCIDENT
+    marks: list = field(default_factory=lambda: list(MARKS))
     slow: set = field(default_factory=set)  # of (group, endpoint)
     unpriced: set = field(default_factory=set)  # of (group, endpoint)
     sessions: set = field(default_factory=set)
@@ -100,14 +109,24 @@ class World:
         }
 
     def history(self, span, group):
-        step, number = (5, 180) if span == "15m" else (300, 288)
+        step, number = {"15m": (5, 180), "24h": (300, 288), "7d": (3600, 168)}.get(
+            span, (14_400, 180)
+        )
         last = math.floor(time() / step) * step - step
         share = 0 if self.empty else 1.0 if group is None else 0.4
         since = self.began_at - 260 if self.incident else None
+        stored = step >= 3600
         return {
             "step_s": step,
+            "source": "store" if stored else "memory",
+            "since": time() - STARTED_AGO_S,
+            "note": None,
+            "marks": [
+                {"at": self.began_at - ago, "what": what, "subject": subject}
+                for ago, what, subject in self.marks
+            ],
             "points": [
-                point_at(last - step * back, step, share, since)
+                point_at(last - step * back, step, share, since) | (STORED if stored else {})
                 for back in range(number - 1, -1, -1)
             ],
         }

@@ -191,20 +191,27 @@ interface CallTrace {
   steps: TraceStep[];
 }
 
+interface Mark {
+  at: number;
+  what: "start" | "reload" | "drain" | "enable" | "outage" | "back";
+  subject: string | null;
+}
+
 interface HistoryPoint {
   at: number;
   calls: number;
   errors: number;
-  retries: number;
+  retries: number | null;
   input_tokens: number;
   output_tokens: number;
   cost_usd: number;
   saved_usd: number;
-  cache_hits: number;
-  cache_misses: number;
+  cache_hits: number | null;
+  cache_misses: number | null;
   first_byte_p50_ms: number | null;
   first_byte_p99_ms: number | null;
   total_p50_ms: number | null;
   total_p99_ms: number | null;
   overhead_p50_ms: number | null;
+  total_mean_ms: number | null;
 }

@@ -1,5 +1,14 @@
 // What the pages Spend and Keys read and pass on.
 
+interface History {
+  step_s: number;
+  source: "memory" | "store";
+  since: number;
+  note: string | null;
+  marks: Mark[];
+  points: HistoryPoint[];
+}
+
 interface Me {
   name: string;
   role: "admin" | "viewer" | "team";

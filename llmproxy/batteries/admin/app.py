@@ -76,7 +76,7 @@ def make_admin(
     if documented:
         app.include_router(api_page_routes(app))
     for routes in (
-        state_routes(sampler, state_cache),
+        state_routes(sampler, state_cache, store),
         call_routes(sampler.collector, store),
         explain_routes(live),
         event_routes(live, sampler, state_cache),

@@ -28,10 +28,14 @@ let end = null; // closes the stream of events; null: it is not open
 let session = { protected: false, signed_in: false };
 
 const groupNames = () => state?.groups.map((group) => group.group) ?? [];
-const endpoints = endpointGroups(pageAddress(() => endpoints.follow()));
+const overview = pageAddress(() => {
+  endpoints.follow();
+  board.follow();
+});
+const endpoints = endpointGroups(overview);
 const status = statusLine(endpoints.reveal);
 const drawStats = stats();
-const board = charts();
+const board = charts(overview);
 const calls = callsList();
 const followTrace = traces();
 
@@ -92,6 +96,7 @@ function close() {
 function openBoard() {
   if (end) return;
   endpoints.follow();
+  board.follow();
   end = listen(
     { state: onState, calls: onCalls, point: board.point, connected: showLink },
     checkAccess,

@@ -2,7 +2,7 @@
 // mouse, touch or arrow keys. Screen readers get the same in words.
 
 import { h, s, setAttribute, setText } from "./dom.js";
-import { clock } from "./format.js";
+import { clock, moment } from "./format.js";
 import { plot } from "./plot.js";
 
 /** Makes a chart of `kind` (see charts.js). Calls `pointAt(index or null)` when a point is selected. */
@@ -11,6 +11,7 @@ export function chart(kind, pointAt) {
   let points = [];
   let stepS = 1;
   let rows = [];
+  let marks = [];
   let drawn = null;
   let at = null;
 
@@ -18,10 +19,12 @@ export function chart(kind, pointAt) {
     const width = Math.floor(parts.plot.clientWidth);
     if (!width || !points.length) return;
     const times = points.map((point) => point.at);
-    drawn = plot(parts.svg, { ...kind, width, times, rows });
+    drawn = plot(parts.svg, { ...kind, width, times, rows, marks });
     show(at);
   };
-  const nameOf = kind.columns ?? ((moment) => clock(moment, { seconds: stepS < 60 }));
+  const nameOf =
+    kind.columns ??
+    ((at) => (stepS < 3600 ? clock(at, { seconds: stepS < 60 }) : moment(at, points.at(-1).at)));
   const show = (index) => {
     at = index;
     if (!points.length) return;
@@ -46,8 +49,8 @@ export function chart(kind, pointAt) {
   return {
     element: parts.element,
     show,
-    update(now, step) {
-      [points, stepS] = [now, step];
+    update(now, step, happened = []) {
+      [points, stepS, marks] = [now, step, happened];
       rows = kind.series.map(({ value }) => points.map((point) => value(point, stepS)));
       const nothing = rows.flat().every((value) => !value);
       setText(parts.empty, nothing ? kind.nothing : "");

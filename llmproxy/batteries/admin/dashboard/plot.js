@@ -2,7 +2,7 @@
 // columns for the sums of hours and days.
 
 import { s } from "./dom.js";
-import { clock } from "./format.js";
+import { clock, day } from "./format.js";
 import { timeTicks, valueTicks } from "./scales.js";
 
 const HEIGHT = 132; // unless the kind of chart has its own
@@ -10,6 +10,7 @@ const TOP = 8;
 const BOTTOM = 20;
 const LEFT = 46;
 const RIGHT = 8;
+const DAY_S = 86_400;
 const LABEL = 64; // px that the name of a day needs
 
 /** Draws into `svg`, `width` px wide. `rows`: the values of each series (null: unknown). With `columns`,
@@ -17,7 +18,18 @@ const LABEL = 64; // px that the name of a day needs
  * Returns `indexAt(x)`, and `point(index)`, which draws the cursor. */
 export function plot(
   svg,
-  { width, times, rows, series, stacked, unit, ceiling = null, columns = null, height = HEIGHT },
+  {
+    width,
+    times,
+    rows,
+    series,
+    stacked,
+    unit,
+    ceiling = null,
+    columns = null,
+    height = HEIGHT,
+    marks: happened = [],
+  },
 ) {
   const tops = stacked ? stack(rows) : rows;
   const highest = Math.max(0, ...tops.flat().filter((value) => value !== null));
@@ -37,6 +49,7 @@ export function plot(
     ...ticks.flatMap((value) => valueTick(value, y(value), width, unit)),
     ...(columns ? columnAxis(times, x, bottom, band, columns) : timeAxis(times, x, width, bottom)),
     ...(highest > 0 ? drawn : []),
+    ...happened.flatMap((mark) => flag(mark, times, x, bottom)),
     cursor,
   );
   const point = (index) =>
@@ -48,6 +61,18 @@ export function plot(
         : Math.round(((place - LEFT) / (width - LEFT - RIGHT)) * (times.length - 1)),
     point: (index) => cursor.replaceChildren(...(index === null ? [] : point(index))),
   };
+}
+
+/** Draws a mark at its moment: a line, and a flag on top. */
+function flag({ at, what }, times, x, bottom) {
+  const step = times.length > 1 ? times[1] - times[0] : 1;
+  const place = (at - times[0]) / step;
+  if (place < 0) return [];
+  const here = crisp(x(Math.min(place, times.length - 1)));
+  return [
+    s("line", { class: "mark-line", "data-what": what, x1: here, x2: here, y1: TOP, y2: bottom }),
+    s("path", { class: "mark-flag", "data-what": what, d: `M${here} ${TOP - 7}h7l-2.5 3.5 2.5 3.5h-7Z` }),
+  ];
 }
 
 function stack(rows) {
@@ -95,6 +120,7 @@ function columnAxis(times, x, bottom, band, name) {
 function timeAxis(times, x, width, bottom) {
   if (times.length < 2) return [];
   const [from, to] = [times[0], times.at(-1)];
+  const nameOf = (at) => (to - from > 2 * DAY_S ? day(at, to + DAY_S) : clock(at, { seconds: false }));
   const place = (at) => x(((at - from) / (to - from)) * (times.length - 1));
   return timeTicks(from, to, Math.max(2, Math.floor(width / 85))).flatMap((at) => {
     const here = place(at);
@@ -112,7 +138,7 @@ function timeAxis(times, x, width, bottom) {
             s(
               "text",
               { class: "tick", x: here, y: bottom + BOTTOM - 5, "text-anchor": "middle" },
-              clock(at, { seconds: false }),
+              nameOf(at),
             ),
           ]
         : []),

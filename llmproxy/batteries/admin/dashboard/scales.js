@@ -12,6 +12,9 @@ const TIME_STEPS = [
   3 * HOUR,
   6 * HOUR,
   12 * HOUR,
+  24 * HOUR,
+  48 * HOUR,
+  96 * HOUR,
 ];
 
 /** Returns ticks from 0 to a round number not below `highest`: steps of 1, 2, 2.5 or 5 x 10^n. */
@@ -26,7 +29,7 @@ export function valueTicks(highest) {
 
 /** Returns Unix seconds at round local times, at most `most` of them. */
 export function timeTicks(from, to, most) {
-  const step = TIME_STEPS.find((step) => (to - from) / step <= most) ?? 24 * HOUR;
+  const step = TIME_STEPS.find((step) => (to - from) / step <= most) ?? 192 * HOUR;
   const offset = new Date(from * 1000).getTimezoneOffset() * MINUTE;
   const ticks = [];
   for (let at = Math.ceil((from - offset) / step) * step + offset; at <= to; at += step)

@@ -27,23 +27,27 @@ ALL_GROUPS = ""
 
 
 class HistoryPoint(BaseModel):
-    """One step; `at` is the Unix time of its beginning."""
+    """One step; `at` is the Unix time of its beginning. None: not known, or no calls.
+
+    `total_mean_ms` is only known of steps from the store.
+    """
 
     at: float
     calls: int = 0
     errors: int = 0
-    retries: int = 0
+    retries: int | None = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
     saved_usd: float = 0.0
-    cache_hits: int = 0
-    cache_misses: int = 0
+    cache_hits: int | None = 0
+    cache_misses: int | None = 0
     first_byte_p50_ms: float | None = None
     first_byte_p99_ms: float | None = None
     total_p50_ms: float | None = None
     total_p99_ms: float | None = None
     overhead_p50_ms: float | None = None
+    total_mean_ms: float | None = None
 
 
 class TimeSeries:

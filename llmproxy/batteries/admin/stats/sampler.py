@@ -13,6 +13,7 @@ import msgspec
 
 from llmproxy.batteries.admin.stats.collector import Counters, StatsCollector
 from llmproxy.batteries.admin.stats.history import HistoryPoint, TimeSeries
+from llmproxy.batteries.admin.stats.marks import Marks
 from llmproxy.batteries.admin.stats.slowness import Slowness
 from llmproxy.batteries.admin.stats.status import EndpointStatus, endpoint_status
 from llmproxy.batteries.telemetry.counters import minus
@@ -43,6 +44,8 @@ class Sampler:
         self.hours = TimeSeries(LONG_STEP_S, LONG_STEPS, counters, now)
         self.last_point: HistoryPoint | None = None
         self.slowness = Slowness(counters)
+        self.marks = Marks(now)
+        live.on_change.append(lambda: self.marks.reloaded(wall()))
         self._earlier = deque([(now, msgspec.msgpack.encode(counters))])
         self._statuses: dict[tuple[str, str], tuple[EndpointStatus, float]] = {}
         self._sample_statuses(now)
@@ -93,4 +96,6 @@ class Sampler:
                 name, status = (group.name, state.endpoint.name), endpoint_status(state, moment)
                 known = before.get(name)
                 unchanged = known is not None and known[0] is status
+                if known and not unchanged:
+                    self.marks.changed(now, state.endpoint.name, known[0], status)
                 self._statuses[name] = known if known and unchanged else (status, now)
