@@ -6,7 +6,7 @@ from rich.text import Text
 
 from llmproxy.tools.top import figures
 from llmproxy.tools.top.look import QUIET, Look, error_style, line_of
-from llmproxy.tools.top.payloads import Recent, ShownProxy, readable
+from llmproxy.tools.top.payloads import Recent, ShownProxy, Totals, readable
 from llmproxy.tools.top.table import cut, one_line
 from llmproxy.tools.top.view import View
 
@@ -85,16 +85,27 @@ def _of_money(view: View, state: ShownProxy, recent: Recent) -> list[tuple[int, 
     totals = state.totals
     asked = totals.cache_hits + totals.cache_misses
     tokens = figures.count(recent.input_tokens + recent.output_tokens)
-    spent = f"{figures.dollars(recent.cost_usd)}/min"
+    spent = _spent(recent, "/min")
     parts = [(0, _figure("tokens", f"{tokens}/min")), (1, _figure("spend", spent))]
     if view.only is None:
-        parts[1][1].append(f", {figures.dollars(totals.cost_usd)} in all")
+        parts[1][1].append(f", {_spent(totals, ' in all')}")
         parts.append((3, _figure("calls in all", figures.count(totals.calls))))
     if asked:
         parts.append((2, _figure("cache hits", figures.share(totals.cache_hits / asked))))
     elif state.cache is None:
         parts.append((2, _figure("cache", "off")))
     return parts
+
+
+def _spent(sums: Recent | Totals, when: str) -> str:
+    """Return what calls have cost, and of which share of them that is known, if not of all."""
+    unknown = sums.unknown_cost_calls
+    if unknown and not sums.cost_usd:
+        return f"unknown{when}"
+    spent = f"{figures.dollars(sums.cost_usd)}{when}"
+    if not unknown:
+        return spent
+    return f"{spent} (of {figures.share(1 - unknown / max(sums.calls, unknown))} of calls)"
 
 
 def _figure(name: str, value: str, style: str = "") -> Text:

@@ -40,6 +40,7 @@ class Recent(_Payload, frozen=True):
     cost_usd: float
     first_byte_p50_ms: float | None
     first_byte_p99_ms: float | None
+    unknown_cost_calls: int = 0
 
 
 class Totals(_Payload, frozen=True):
@@ -50,6 +51,7 @@ class Totals(_Payload, frozen=True):
     cost_usd: float
     cache_hits: int
     cache_misses: int
+    unknown_cost_calls: int = 0
 
 
 class Level(_Payload, frozen=True):

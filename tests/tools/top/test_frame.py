@@ -36,6 +36,20 @@ def test_the_header_tells_how_the_proxy_is():
     assert lines[-1].startswith("q leaves.")
 
 
+@pytest.mark.parametrize(
+    ("cost_usd", "unknown", "spend"),
+    [
+        (1_873.4, 0, "$2.21/min, $1,873 in all"),
+        (1_873.4, 203_086, "$2.21/min, $1,873 in all (of 75% of calls)"),
+        (0, 812_345, "$2.21/min, unknown in all"),
+    ],
+)
+def test_a_sum_that_lacks_calls_says_how_many_it_has(cost_usd, unknown, spend):
+    totals = made_up.state()["totals"] | {"cost_usd": cost_usd, "unknown_cost_calls": unknown}
+    lines = drawn(view(state(totals=totals), history(), calls()), width=120)
+    assert f"spend {spend}  calls in all" in lines[2]
+
+
 def test_each_endpoint_has_its_figures():
     lines = drawn(view(ill()))
     head = "ENDPOINT STATE T W BUSY REQUESTS TOKENS CALLS ERR P50 P99"
