@@ -98,13 +98,25 @@ def add_views(app):
         return app.state.world.history(range, group)
 
     @app.get("/admin/calls")
-    async def calls(limit: int = 50, notable: bool = False, group: str | None = None):
+    async def calls(
+        limit: int = 50,
+        notable: bool = False,
+        group: str | None = None,
+        status: str | None = None,
+        caller: str | None = None,
+        cursor: int = 0,
+    ):
         found = [
             call
             for call in app.state.world.calls
-            if (group is None or call["group"] == group) and (not notable or is_notable(call))
+            if (group is None or call["group"] == group)
+            and (not notable or is_notable(call))
+            and caller in (None, call["caller"])
+            and (status is None or status == f"{call['status'] // 100}xx")
         ]
-        return {"calls": found[:limit]}
+        page = found[cursor : cursor + limit]
+        more = cursor + limit if len(found) > cursor + limit else None
+        return {"calls": page, "next": more, "missing": None}
 
     @app.get("/admin/calls/{id}")
     async def one(id: str):

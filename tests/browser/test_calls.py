@@ -118,7 +118,7 @@ def test_before_the_first_call_the_page_shows_how_to_make_it(visit, world, photo
     world.empty = True
     world.calls = []
     page = visit()
-    expect(page.locator("#calls")).to_contain_text("No calls yet")
+    expect(page.locator("#latest-calls")).to_contain_text("No calls yet")
     expect(page.locator("#headline")).to_have_text("No calls yet: 8 endpoints are ready")
     expect(page.locator("#first-call pre")).to_contain_text(
         re.compile(r"curl http://127.0.0.1:\d+/v1/chat")

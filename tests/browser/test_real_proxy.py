@@ -69,7 +69,7 @@ def test_calls_appear_with_the_trace_of_a_failover(serve_two, visit):
     first, _, proxy = serve_two()
     page = visit(root=proxy.root)
     expect(page.locator("#headline")).to_have_text("No calls yet: 2 endpoints are ready")
-    expect(page.locator("#calls")).to_contain_text("No calls yet")
+    expect(page.locator("#latest-calls")).to_contain_text("No calls yet")
     first.faults.append(Fault("status:500", times=1))
     assert status_of(proxy) == 200
     newest = page.locator(".calls tbody tr").first

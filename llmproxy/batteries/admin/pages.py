@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from llmproxy.protocols import ASGIApp, Message, Receive, Scope, Send
 
 PAGE = "page.html"
-NAMES = ("spend", "keys")  # its pages beside the overview, /dashboard/NAME
+NAMES = ("calls", "spend", "keys")  # its pages beside the overview, /dashboard/NAME
 FOLDER = Path(__file__).with_name("dashboard")
 HEADERS = {
     "cache-control": "no-cache",  # browsers revalidate, so an upgrade shows at once

@@ -5,6 +5,7 @@ import { pageAddress, pageName } from "./address.js";
 import { get, login, onSignedOut, post } from "./api.js";
 import { themeSwitch } from "./appearance.js";
 import { callsList } from "./calls.js";
+import { callsPage } from "./calls_page.js";
 import { charts } from "./charts.js";
 import { closeAll } from "./dialog.js";
 import { byId, h, inputById, setText } from "./dom.js";
@@ -19,7 +20,11 @@ import { toast } from "./toast.js";
 import { traces } from "./trace.js";
 
 const AGAIN_AFTER_MS = 2_000;
-const PAGES = { keys: ["Keys", keysPage], spend: ["Spend", spendPage] };
+const PAGES = {
+  calls: ["Calls", callsPage],
+  keys: ["Keys", keysPage],
+  spend: ["Spend", spendPage],
+};
 
 let state = null; // the latest one
 let stateAt = 0; // when it arrived, in seconds of performance.now()
@@ -67,7 +72,7 @@ function openPage(name) {
   byId("page").replaceChildren(place);
   byId("page").hidden = false;
   document.title = `${title} · LLMProxy`;
-  const page = make(place, pageAddress(() => page.follow()));
+  const page = make(place, pageAddress(() => page.follow()), followTrace);
 }
 
 function askForKey() {

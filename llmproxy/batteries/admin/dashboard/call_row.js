@@ -43,7 +43,7 @@ export function callRow(call) {
     "tr",
     { role: "row", "data-tone": tone, "data-id": call.id },
     cell("time", link),
-    cell("what", h("span", {}, call.group ?? call.request.split(" ").at(-1)), ...below(call)),
+    cell("what", h("span", {}, call.group ?? call.model ?? call.request.split(" ").at(-1)), ...below(call)),
     cell("where", call.endpoint ?? (call.cache === "hit" ? "cache" : "–")),
     cell("outcome", h("span", {}, icon(sign), words)),
     cell("number wide", millis(call.first_byte_ms)),
@@ -59,7 +59,9 @@ export function callRow(call) {
 
 const cell = (kind, ...children) => h("td", { role: "cell", class: kind }, ...children);
 
-function below(call) {
+/** Returns in smaller words whether a call was streamed, and whose it is.
+ * @param {CallTrace} call */
+export function below(call) {
   const words = [call.stream ? "stream" : null, call.caller].filter(Boolean).join(" · ");
   return words ? [h("span", { class: "soft" }, words)] : [];
 }

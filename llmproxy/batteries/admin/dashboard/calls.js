@@ -24,7 +24,7 @@ export function callsList() {
   const body = h("tbody", { role: "rowgroup" });
   const table = tableOf(body);
   const empty = h("div", { class: "card nothing", hidden: true });
-  byId("calls").replaceChildren(table, empty);
+  byId("latest-calls").replaceChildren(table, empty);
   let calls = [];
   let waiting = [];
   let paused = false;

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { outcomeOf, tokensOf } from "./call_row.js";
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
-import { clock, count, millis, usd } from "./format.js";
+import { clock, count, day, millis, usd } from "./format.js";
 import { icon } from "./icons.js";
 import { toast } from "./toast.js";
 
@@ -64,7 +64,7 @@ function traceOf(call) {
     h("p", { class: "id" }, h("code", {}, call.id), copy),
     h("h3", {}, "Steps"),
     call.steps.length
-      ? h("ol", { class: "steps" }, ...call.steps.map((step) => stepLine(step, call.total_ms)))
+      ? h("ol", { class: "steps" }, ...withWaits(call.steps).map((step) => stepLine(step, call.total_ms)))
       : h("p", { class: "soft" }, noSteps(call)),
     h("h3", {}, "Details"),
     h(
@@ -77,18 +77,41 @@ function traceOf(call) {
   ];
 }
 
+const WAIT_MS = 20; // shorter gaps are no steps
+
+/** Returns the steps, and between them what the call has waited before an attempt.
+ * @param {TraceStep[]} steps */
+export function withWaits(steps) {
+  let until = 0;
+  return steps.flatMap((step) => {
+    const gap = step.at_ms - until;
+    const from = until;
+    until = Math.max(until, step.at_ms + (step.ms ?? 0));
+    if (step.what !== "attempt" || gap < WAIT_MS) return [step];
+    const why = from ? "for capacity or before a retry" : "for its body, capacity or a permit";
+    return [{ what: "waited", endpoint: null, at_ms: from, ms: gap, why }, step];
+  });
+}
+
 const noSteps = (call) =>
   call.cache === "hit" ? "None: the answer came from the cache." : "None: no endpoint was called.";
 
 /** @param {CallTrace} call */
 function about(call) {
   return [
-    ["Ended", clock(call.at)],
+    ["Ended", `${day(call.at, 0)} ${clock(call.at)}`],
     ["Request", call.request + (call.stream ? ", stream" : "")],
+    ["Model asked for", call.model],
     ["Group", call.group],
     ["Fallback", call.fallback],
     ["Endpoint", call.endpoint],
+    ["Vendor's id", call.upstream_id],
     ["Caller", call.caller],
+    ["Team", call.team],
+    ["Key", call.key],
+    ["End user", call.end_user],
+    ["Tags", call.tags.join(", ") || null],
+    ["Error of", call.error_source],
     ["Client", call.client],
     ["Cache", call.cache],
     ["First byte", call.first_byte_ms === null ? null : millis(call.first_byte_ms)],
