@@ -90,6 +90,7 @@ function tableOf(calls) {
     columns: [
       {
         name: "Time",
+        kind: "time",
         cell: (call) => h("a", { href: `#call=${encodeURIComponent(call.id)}` }, timeOf(call, last)),
       },
       { name: "Asked for", kind: "lead", cell: (call) => [h("bdi", {}, askedFor(call)), ...below(call)] },

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 
 /** @typedef {object} Column
  * @property {string} name
- * @property {"" | "number" | "wide" | "number wide" | "lead"} [kind] "wide" is left out on small screens
+ * @property {"" | "number" | "time" | "wide" | "number wide" | "lead"} [kind] "wide" is left out on small screens
  * @property {(row: any) => any} cell what stands there: a text, an element, or a list of them */
 
 /** `id`: what tells a row from the others, also when the table is drawn anew.

@@ -8,7 +8,7 @@ import { timeTicks, valueTicks } from "./scales.js";
 const HEIGHT = 132; // unless the kind of chart has its own
 const TOP = 8;
 const BOTTOM = 20;
-const LEFT = 46;
+const LEFT = 50;
 const RIGHT = 8;
 const DAY_S = 86_400;
 const LABEL = 64; // px that the name of a day needs
