@@ -29,7 +29,7 @@ def test_a_row_of_spend_keeps_the_focus_when_another_period_arrives(visit):
     page = visit(at="/spend?by=team,model", ready="#spend table")
     shown = page.locator("#spend .spend")
     with held(page, "**/admin/spend?*"):
-        page.get_by_label("30 days").focus()
+        page.get_by_role("radio", name="30 days").focus()
         page.keyboard.press("ArrowLeft")
         expect(shown).to_have_attribute("aria-busy", "true")
         row = page.locator("""[data-id='["search","o4-mini"]']""")
@@ -65,7 +65,7 @@ def test_the_focus_returns_to_a_key_whose_row_was_drawn_anew_behind_its_panel(vi
     page = visit(at="/keys", ready="#keys table")
     link = page.get_by_role("link", name="support-00001")
     with held(page, "**/admin/keys?*"):
-        page.get_by_label("Search").fill("support")
+        page.get_by_role("searchbox", name="Search", exact=True).fill("support")
         page.wait_for_url("**search=support**")
         link.press("Enter")
         expect(page.get_by_role("dialog")).to_be_visible()

@@ -41,12 +41,12 @@ def test_keys_are_listed_with_what_they_used_and_have_left(open_keys):
 
 def test_search_team_and_state_stand_in_the_address(open_keys):
     page = open_keys()
-    page.get_by_label("Search").fill("ada")
+    page.get_by_role("searchbox", name="Search", exact=True).fill("ada")
     expect(rows(page)).to_have_count(8)
     assert "search=ada" in page.url
     page.get_by_label("State").select_option("active")
     expect(rows(page)).to_have_count(6)
-    page.get_by_label("Search").fill("")
+    page.get_by_role("searchbox", name="Search", exact=True).fill("")
     page.get_by_label("Team", exact=True).fill("search")
     expect(page).to_have_url(re.compile("team=search"))
     expect(rows(page)).to_have_count(6)
@@ -185,7 +185,7 @@ def test_odd_names_stay_text(open_keys, keys):
     page = open_keys("?search=n")
     for name in ODD[2:]:
         expect(page.get_by_role("link", name=name, exact=True).first).to_be_visible()
-    page.get_by_label("Search").fill("مفتاح")
+    page.get_by_role("searchbox", name="Search", exact=True).fill("مفتاح")
     page.get_by_role("link", name=ODD[1], exact=True).first.click()
     expect(dialog(page).get_by_role("heading", level=2)).to_have_text(ODD[1])
 
@@ -224,7 +224,7 @@ def test_empty_pages_say_what_to_do_next(open_keys, keys):
     page = open_keys()
     page.get_by_role("button", name="Create the first key").click()
     page.keyboard.press("Escape")
-    page.get_by_label("Search").fill("nobody")
+    page.get_by_role("searchbox", name="Search", exact=True).fill("nobody")
     page.get_by_role("button", name="Show all keys").click()
     expect(page.get_by_role("button", name="Create the first key")).to_be_visible()
 

@@ -95,10 +95,10 @@ def test_a_key_is_made_with_the_keyboard_alone(visit, world):
 
 def test_spend_is_read_with_the_keyboard_alone(visit):
     page = visit(**SPEND)
-    page.get_by_label("30 days").focus()
+    page.get_by_role("radio", name="30 days").focus()
     page.keyboard.press("ArrowLeft")
     page.wait_for_url("**since=7d**")
-    expect(page.get_by_label("7 days")).to_be_focused()
+    expect(page.get_by_role("radio", name="7 days")).to_be_focused()
     tab_to(page, "search")
     page.keyboard.press("Enter")
     page.wait_for_url("**team=search**")
