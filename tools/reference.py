@@ -1,5 +1,5 @@
-"""Generate files from the code: the reference pages of the config and the metrics, the config's
-JSON schema, and the Grafana dashboard.
+"""Generate files from the code: the reference pages of the config, the metrics, HTTP and the
+store's tables, the config's JSON schema, and the Grafana dashboard.
 
 With --check nothing is written; it exits with 1 and names the files that no longer match the code.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 import grafana
 import http_reference
+import tables_reference
 
 from llmproxy.batteries.admin.stats.metrics.catalogue import SECTIONS as METRIC_SECTIONS
 from llmproxy.batteries.config_file import json_schema
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/configuration.md")
 METRICS = Path("docs/metrics.md")
 HTTP = Path("docs/reference/http.md")
+TABLES = Path("docs/reference/tables.md")
 GRAFANA = Path("ops/grafana.json")
 SCHEMA = Path("docs/llmproxy.schema.json")
 EXAMPLE = Path("llmproxy.example.yaml")
@@ -192,6 +194,7 @@ def pages(root: Path) -> dict[Path, str]:
         REFERENCE: reference(schema, example),
         METRICS: metrics(),
         HTTP: http_reference.page(),
+        TABLES: tables_reference.page(),
         GRAFANA: grafana.text(),
         SCHEMA: json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
     }

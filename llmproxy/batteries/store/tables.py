@@ -1,4 +1,4 @@
-"""The tables of the store, for SQLite and PostgreSQL. docs/store.md describes them.
+"""The tables of the store, for SQLite and PostgreSQL. docs/reference/tables.md lists them.
 
 Money is in whole nano-dollars (1e-9 USD), moments are Unix seconds. Nothing holds what a call said.
 In the primary keys of sums, '' stands for "none", which no database compares as NULL.
@@ -124,6 +124,7 @@ calls = Table(
     Index("calls_by_time", "ended_at"),
     Index("calls_by_id", "id"),
     Index("calls_by_request_id", "request_id"),
+    comment="One row for each call, for `call_keep_s`",
 )
 
 spend = Table(
@@ -140,6 +141,7 @@ spend = Table(
     PrimaryKeyConstraint(
         *("period", "start", "caller", "team", "key_id", "model", "group_name", "endpoint")
     ),
+    comment="Sums of calls by hour and by day, for ever",
 )
 
 spend_by_label = Table(
@@ -151,6 +153,7 @@ spend_by_label = Table(
     _text("team", "as in `calls`", default=""),
     *_sums(),
     PrimaryKeyConstraint("period", "start", "kind", "label", "team"),
+    comment="The same sums by tag and by end user",
 )
 
 keys = Table(
@@ -177,6 +180,7 @@ keys = Table(
     _count("version", "of `versions`, at its last change"),
     Index("keys_by_version", "version"),
     Index("keys_by_team", "team"),
+    comment="Keys that were made while the proxy ran",
 )
 
 teams = Table(
@@ -190,6 +194,7 @@ teams = Table(
     _moment("created_at", "when it was made", nullable=False),
     _moment("changed_at", "its last change", nullable=False),
     _count("version", "of `versions`, at its last change"),
+    comment="Teams that were made while the proxy ran",
 )
 
 members = Table(
@@ -199,6 +204,7 @@ members = Table(
     _text("person", "e-mail address or subject of who signs in", default=""),
     _text("role", "what the person may do there", default=""),
     PrimaryKeyConstraint("team", "person"),
+    comment="Who may see a team",
 )
 
 budgets = Table(
@@ -214,6 +220,7 @@ budgets = Table(
     _flag("hard", "calls are refused when it is used up"),
     _text("notify_at", "JSON list of shares at which an alert is sent"),
     _moment("changed_at", "its last change", nullable=False),
+    comment="Budgets that were made while the proxy ran",
 )
 
 audit = Table(
@@ -230,6 +237,7 @@ audit = Table(
     _text("before", "JSON of the subject before"),
     _text("after", "JSON of the subject after"),
     Index("audit_by_time", "at"),
+    comment="What operators have changed",
 )
 
 alerts_sent = Table(
@@ -237,6 +245,7 @@ alerts_sent = Table(
     metadata,
     Column("id", Text, primary_key=True, comment="what it is about, and which period"),
     _moment("at", "when", nullable=False),
+    comment="Alerts that were sent, so that none is sent twice",
 )
 
 versions = Table(
@@ -244,6 +253,7 @@ versions = Table(
     metadata,
     Column("name", Text, primary_key=True, comment="a table that instances keep in memory"),
     _count("version", "grows with each change"),
+    comment="What instances look at to learn of a change",
 )
 
 writers = Table(
@@ -252,4 +262,5 @@ writers = Table(
     Column("writer", Text, primary_key=True, comment="a process that writes calls"),
     _count("last_batch", "number of its last batch that is here: none is written twice"),
     _moment("at", "when that was", nullable=False),
+    comment="Processes that write calls",
 )
