@@ -75,6 +75,8 @@ SECTIONS = {
     "Caller": "A caller: `general_settings.callers[]`",
     "Team": "A team: `general_settings.teams[]`",
     "Operator": "An operator: `general_settings.operators[]`",
+    "SignIn": "How operators sign in: `general_settings.sign_in`",
+    "RoleRule": "Who gets which role: `general_settings.sign_in.roles[]`",
     "Jwt": "Tokens of callers: `general_settings.jwt`",
     "ClaimNames": "Where a token says what: `general_settings.jwt.claims`",
 }

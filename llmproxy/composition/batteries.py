@@ -354,13 +354,13 @@ def _opening_of_admin(
 ) -> Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None:
     if not has("admin"):
         return None
-    from llmproxy.batteries.admin import open_admin  # noqa: PLC0415
+    from llmproxy.batteries.admin import Sources, open_admin  # noqa: PLC0415
 
-    return partial(
-        open_admin,
-        slot=slot,
+    sources = Sources(
         reloader=reloader,
         keys=beside.keys,
         store=beside.store,
         budgets=beside.budgets,
+        oidc=beside.oidc,
     )
+    return partial(open_admin, slot=slot, sources=sources)

@@ -25,6 +25,7 @@ OPEN = {
     ("GET", "/admin/session"),
     ("POST", "/admin/login"),
     ("POST", "/admin/logout"),
+    *(("GET", f"/admin/sign_in{rest}") for rest in ("", "/callback")),
 }
 # A team's member reads these, and sees what is of the team.
 FOR_TEAMS = {
@@ -143,7 +144,7 @@ async def test_with_operators_this_machine_needs_a_key_too():
         config = config_for(endpoint(vendor, "only"), operators=OPERATORS)
         async with serve_proxy(config) as proxy:
             session = await get_json(proxy, "/admin/session")
-            assert session == {"protected": True, "signed_in": False}
+            assert session == {"protected": True, "signed_in": False, "sign_in": False}
             await get_json(proxy, "/admin/state", headers=PEOPLE["vic"])
 
 

@@ -5,9 +5,9 @@ from time import time
 
 import pytest
 
-from llmproxy.batteries.admin.auth import is_session_cookie, session_cookie
 from llmproxy.batteries.admin.people import digest_of
 from llmproxy.batteries.admin.process_family import START_TOKEN
+from llmproxy.batteries.admin.sessions import is_session_cookie, session_cookie
 from tests.admin.watching import get_json, post
 from tests.support.client import ask, connect
 from tests.support.groups import endpoint
@@ -38,7 +38,7 @@ async def signed_in(proxy, **options):
 async def test_signing_in_gives_a_cookie_for_everything_that_scripts_cannot_read():
     async with scripted(GOOD) as vendor, serve_proxy(keyed(vendor)) as proxy:
         before = await get_json(proxy, "/admin/session")
-        assert before == {"protected": True, "signed_in": False}
+        assert before == {"protected": True, "signed_in": False, "sign_in": False}
         reply = await post(proxy, "/admin/login", {"key": KEY}, headers=[HERE])
         cookie, *attributes = reply.header("set-cookie").split("; ")
         assert {word.lower() for word in attributes} == {
@@ -47,7 +47,7 @@ async def test_signing_in_gives_a_cookie_for_everything_that_scripts_cannot_read
         assert KEY not in cookie
         headers = [("cookie", cookie), HERE]
         after = await get_json(proxy, "/admin/session", headers=headers)
-        assert after == {"protected": True, "signed_in": True}
+        assert after == {"protected": True, "signed_in": True, "sign_in": False}
         await get_json(proxy, "/admin/state", headers=headers)
         assert (await post(proxy, "/admin/drain", DRAIN, headers=headers)).status == 200
 
@@ -106,7 +106,7 @@ async def test_a_copy_of_the_cookie_ends_with_its_session_and_other_sessions_go_
         cookie, other = await signed_in(proxy), await signed_in(proxy)
         await post(proxy, "/admin/logout", {}, headers=[cookie])
         after = await get_json(proxy, "/admin/session", headers=[cookie])
-        assert after == {"protected": True, "signed_in": False}
+        assert after == {"protected": True, "signed_in": False, "sign_in": False}
         assert (await post(proxy, "/admin/drain", DRAIN, headers=[cookie])).status == 401
         assert (await post(proxy, "/admin/drain", DRAIN, headers=[other])).status == 200
 
@@ -236,9 +236,9 @@ async def test_without_a_key_this_machine_is_signed_in_and_others_are_not():
     async with scripted(GOOD) as vendor:
         async with serve_proxy(config_for(endpoint(vendor, "only"))) as proxy:
             here = await get_json(proxy, "/admin/session")
-            assert here == {"protected": False, "signed_in": True}
+            assert here == {"protected": False, "signed_in": True, "sign_in": False}
             other = await get_json(proxy, "/admin/session", host="llm.example.com")
-            assert other == {"protected": False, "signed_in": False}
+            assert other == {"protected": False, "signed_in": False, "sign_in": False}
             assert (await post(proxy, "/admin/login", {"key": "any"})).status == 204
             reply = await post(proxy, "/admin/drain", DRAIN, headers=[ELSEWHERE])
             assert reply.status == 403

@@ -73,7 +73,11 @@ def add_session(app):
     @app.get("/admin/session")
     async def session(request: Request):
         world = app.state.world
-        return {"protected": world.key is not None, "signed_in": signed_in(world, request)}
+        return {
+            "protected": world.key is not None,
+            "signed_in": signed_in(world, request),
+            "sign_in": False,
+        }
 
     @app.post("/admin/login", status_code=204)
     async def login(request: Request, response: Response):

@@ -3,7 +3,7 @@
 import hmac
 import json
 import threading
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,7 +11,7 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from secrets import token_urlsafe
 from time import time
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
@@ -143,6 +143,10 @@ class Provider:
         back = urlencode({"code": code, "state": query["state"]})
         return 302, {"location": f"{query['redirect_uri']}?{back}"}, b""
 
+    def _basic(self):
+        pair = f"{CLIENT_ID}:{quote(self.secret, safe='')}"
+        return f"Basic {b64encode(pair.encode()).decode()}"
+
     def exchange(self, form, authorization):
         """The answer of the token endpoint: each code is good for once, with its verifier."""
         self.sent.append((form, authorization))
@@ -154,7 +158,7 @@ class Provider:
             or asked["redirect_uri"] != form.get("redirect_uri")
         ):
             return 400, {}, b'{"error": "invalid_grant"}'
-        if self.secret is not None and self.secret not in (authorization, form["client_secret"]):
+        if self.secret is not None and authorization != self._basic():
             return 401, {}, b'{"error": "invalid_client"}'
         claims = {"aud": CLIENT_ID, "nonce": asked["nonce"], **self.person, **self.id_token_changes}
         token = self.token(self.keys[0], **claims)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmproxy.batteries.admin.audit import AuditTrail
@@ -17,15 +18,11 @@ from llmproxy.batteries.admin.stats.sampler import Sampler
 from llmproxy.batteries.background import background
 
 if TYPE_CHECKING:
-    from llmproxy.batteries.budgets import Budgets
-    from llmproxy.batteries.keys import Keys
-    from llmproxy.batteries.reload import Reloader
-    from llmproxy.batteries.store import Store
     from llmproxy.batteries.telemetry import Recorders
     from llmproxy.protocols import ASGIApp
     from llmproxy.runtime import LiveConfig
 
-__all__ = ["SLOTS", "START_TOKEN", "WorkerSlot", "open_admin"]
+__all__ = ["SLOTS", "START_TOKEN", "Sources", "WorkerSlot", "open_admin"]
 
 
 @asynccontextmanager
@@ -34,30 +31,26 @@ async def open_admin(
     recorders: Recorders,
     *,
     slot: WorkerSlot | None = None,
-    reloader: Reloader | None = None,
-    keys: Keys | None = None,
-    store: Store | None = None,
-    budgets: Budgets | None = None,
+    sources: Sources,
     make: Callable[..., ASGIApp] | None = None,
 ) -> AsyncIterator[ASGIApp]:
     """Sample statistics in the background, and yield the admin application.
 
-    `slot`: where this worker publishes its statistics; None = there is only one process.
-    `reloader`: reads the config again; None = nothing does. `keys`: made at run time; `store`: has
-    what was spent; `budgets` bound it; None = not installed. `make`: makes the application instead
-    of `make_admin`.
+    `slot`: where this worker publishes its statistics; None = there is only one process. `sources`:
+    what it reads and changes. `make`: makes the application instead of `make_admin`.
     """
     if make is None:
         from llmproxy.batteries.admin.app import make_admin  # noqa: PLC0415 - FastAPI is slow to import
 
         make = make_admin
 
+    store, reloader = sources.store, sources.reloader
     if store is not None:
         recorders.recorder.losses["store"] = lambda: store.lost
     sampler = Sampler(live, StatsCollector(live, recorders.recorder, slot, store))
     trail = AuditTrail(store)
     if reloader is not None:
         trail.note_reloads(reloader)
-    sources = Sources(trail, reloader, keys, store, budgets)
+    sources = replace(sources, audit=trail)
     async with background(sampler.run), trail.written():
         yield make(live, sampler, sources)

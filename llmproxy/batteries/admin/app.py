@@ -72,6 +72,10 @@ def make_admin(
     _add_metrics(app, sampler, state_cache, sources.budgets)
     app.include_router(health_routes(live, reloader, sampler.collector))
     app.include_router(session_routes(live))
+    if sources.oidc is not None:
+        from llmproxy.batteries.admin.sign_in import sign_in_routes  # noqa: PLC0415
+
+        app.include_router(sign_in_routes(live, sources.oidc))
     app.include_router(dashboard_routes())
     if documented:
         app.include_router(api_page_routes(app))

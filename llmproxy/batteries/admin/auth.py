@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from hashlib import sha256
 from hmac import compare_digest
-from hmac import digest as hmac_digest
 from math import ceil
-from secrets import token_hex
 from time import monotonic, time
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,8 +31,16 @@ from llmproxy.batteries.admin.people import (
 )
 from llmproxy.batteries.admin.process_family import (
     ENDED_SESSIONS,
-    MARK_BYTES,
     STARTED_AT,
+)
+from llmproxy.batteries.admin.sessions import (
+    COOKIE,
+    SESSION_S,
+    began_at,
+    is_https,
+    mark_of,
+    person_of_session,
+    session_cookie,
 )
 from llmproxy.batteries.settings import FullSettings, full
 
@@ -48,8 +53,6 @@ logger = logging.getLogger("llmproxy")
 FORWARDED = ("forwarded", "via", "x-real-ip")
 FORWARDED_PREFIX = "x-forwarded-"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-COOKIE = "llmproxy_session"
-SESSION_S = 12 * 3600
 
 
 class Me(BaseModel):
@@ -67,10 +70,14 @@ class LoginRequest(BaseModel):
 
 
 class SessionInfo(BaseModel):
-    """`protected`: a key is configured. `signed_in`: the client has access to `/admin`."""
+    """`protected`: a key is configured. `signed_in`: the client has access to `/admin`.
+
+    `sign_in`: `/admin/sign_in` leads to an issuer.
+    """
 
     protected: bool
     signed_in: bool
+    sign_in: bool
 
 
 def require(role: AdminRole) -> Callable[[Request], Awaitable[Person]]:
@@ -184,13 +191,24 @@ def session_routes(live: LiveConfig) -> APIRouter:
     @router.get("/session")
     async def session(request: Request) -> SessionInfo:
         """Return whether a key is needed, and whether the client is signed in."""
-        protected = not is_open(full(live.runtime.config.general_settings))
-        return SessionInfo(protected=protected, signed_in=person_of(request) is not None)
+        settings = full(live.runtime.config.general_settings)
+        return SessionInfo(
+            protected=not is_open(settings),
+            signed_in=person_of(request) is not None,
+            sign_in=settings.sign_in is not None,
+        )
 
     @router.get("/me")
     async def me(person: Member) -> Me:
         """Return who is signed in, and as what."""
         return Me(name=person.name, role=person.role, team=person.team)
+
+    _add_login(router, live)
+    return router
+
+
+def _add_login(router: APIRouter, live: LiveConfig) -> None:
+    """Add signing in by a key, and signing out."""
 
     @router.post("/login", status_code=204)
     async def login(form: LoginRequest, request: Request, response: Response) -> None:
@@ -208,7 +226,7 @@ def session_routes(live: LiveConfig) -> APIRouter:
             session_cookie(digest_of(form.key), int(time()) + SESSION_S),
             max_age=SESSION_S,
             path="/admin",
-            secure=_is_https(request),
+            secure=is_https(request),
             httponly=True,
             samesite="strict",
         )
@@ -217,45 +235,12 @@ def session_routes(live: LiveConfig) -> APIRouter:
     async def logout(request: Request, response: Response) -> None:
         """End the session, also for copies of its cookie, and delete the cookie."""
         cookie = request.cookies.get(COOKIE, "")
-        person = _signed_in(cookie, full(live.runtime.config.general_settings))
+        person = person_of_session(cookie, full(live.runtime.config.general_settings))
         if person is not None:
-            ENDED_SESSIONS.add(_mark_of(cookie))
+            ENDED_SESSIONS.add(mark_of(cookie))
             request.state.person = person
             audit(request, "sign_out", person.name)
         response.delete_cookie(COOKIE, path="/admin", httponly=True, samesite="strict")
-
-    return router
-
-
-def session_cookie(digest: bytes, until: int) -> str:
-    """Return a new cookie that is valid until a Unix time: that time, a nonce, and their HMAC.
-
-    `digest`: of the key that was sent, which is all that says whose session it is. It carries its
-    own proof, so every worker and instance accepts it. A new key of this person ends the session.
-    So does a restart, because the list of sessions that have signed out is lost.
-    """
-    session = f"{until}-{token_hex(8)}"
-    return f"{session}.{_signature(session, digest)}"
-
-
-def is_session_cookie(cookie: str, digest: bytes, now: float) -> bool:
-    """Return whether a cookie was made with this key and has not expired."""
-    session, _, signature = cookie.partition(".")
-    if not compare_digest(signature.encode(), _signature(session, digest).encode()):
-        return False
-    return now < _ends_at(session)
-
-
-def _signature(session: str, digest: bytes) -> str:
-    return hmac_digest(digest, session.encode(), "sha256").hex()
-
-
-def _ends_at(session: str) -> int:
-    return int(session.partition("-")[0])
-
-
-def _mark_of(cookie: str) -> bytes:
-    return sha256(cookie.encode()).digest()[:MARK_BYTES]
 
 
 def _authenticated(request: Request, settings: FullSettings) -> Person | None:
@@ -263,17 +248,11 @@ def _authenticated(request: Request, settings: FullSettings) -> Person | None:
     if scheme.lower() == "bearer":
         return _owner_of(credential.strip(), settings, request)
     cookie = request.cookies.get(COOKIE, "")
-    person = _signed_in(cookie, settings)
-    if person is None or _mark_of(cookie) in ENDED_SESSIONS:
+    person = person_of_session(cookie, settings)
+    if person is None or mark_of(cookie) in ENDED_SESSIONS:
         return None
-    return person if _ends_at(cookie) - SESSION_S >= STARTED_AT else None
-
-
-def _signed_in(cookie: str, settings: FullSettings) -> Person | None:
-    """Return whose session a cookie is of; it may have been ended."""
-    now = time()
-    people = people_of(settings)
-    return next((person for key, person in people if is_session_cookie(cookie, key, now)), None)
+    # Those of before the start may have been ended: that list is lost.
+    return person if began_at(cookie, settings) >= STARTED_AT else None
 
 
 def _owner_of(key: str, settings: FullSettings, request: Request) -> Person | None:
@@ -313,7 +292,3 @@ def _is_this_machine(request: Request) -> bool:
     return request.scope["http_version"] != "1.0" and not any(
         header in FORWARDED or header.startswith(FORWARDED_PREFIX) for header in request.headers
     )
-
-
-def _is_https(request: Request) -> bool:
-    return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))

@@ -38,7 +38,7 @@ OPERATOR = Person("admin", AdminRole.ADMIN)
 
 def is_open(settings: FullSettings) -> bool:
     """Return whether programs on this machine need no key, because none is configured."""
-    return settings.admin_key is None and not settings.operators
+    return settings.admin_key is None and not settings.operators and settings.sign_in is None
 
 
 def people_of(settings: FullSettings) -> Iterator[tuple[bytes, Person]]:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from llmproxy.batteries.admin.audit import AuditTrail
     from llmproxy.batteries.budgets import Budgets
     from llmproxy.batteries.keys import Keys
+    from llmproxy.batteries.oidc import Oidc
     from llmproxy.batteries.reload import Reloader
     from llmproxy.batteries.store import Store
 
@@ -18,11 +19,13 @@ class Sources:
     """None = not installed, or not configured.
 
     `audit` takes note of who does what. `reloader` reads the config again, `keys` are those made at
-    run time, `store` has the calls and what was spent, and `budgets` bound it.
+    run time, `store` has the calls and what was spent, `budgets` bound it, and `oidc` knows the
+    issuer where operators sign in.
     """
 
-    audit: AuditTrail
+    audit: AuditTrail | None = None
     reloader: Reloader | None = None
     keys: Keys | None = None
     store: Store | None = None
     budgets: Budgets | None = None
+    oidc: Oidc | None = None

@@ -19,6 +19,8 @@ from llmproxy.batteries.settings import (
     FullSettings,
     Jwt,
     Operator,
+    RoleRule,
+    SignIn,
     Team,
     Tracing,
 )
@@ -116,6 +118,8 @@ _SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("general_settings", "jwt"): Jwt,
     ("general_settings", "jwt", "claims"): ClaimNames,
     ("general_settings", "jwt", "limits"): Limits,
+    ("general_settings", "sign_in"): SignIn,
+    ("general_settings", "sign_in", "roles"): RoleRule,
     ("general_settings", "tracing"): Tracing,
     ("general_settings", "callers", "limits"): Limits,
     ("general_settings", "teams"): Team,

@@ -4,6 +4,7 @@ The only module of this package that others import. Without it, a config that ha
 is refused. joserfc (the extra `llmproxy[jwt]`) checks signatures.
 """
 
+from llmproxy.batteries.oidc.code_flow import BegunSignIn, SignedIn, SignInFailed
 from llmproxy.batteries.oidc.service import Oidc
 
-__all__ = ["Oidc"]
+__all__ = ["BegunSignIn", "Oidc", "SignInFailed", "SignedIn"]

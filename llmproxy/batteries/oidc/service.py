@@ -7,26 +7,36 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 
 from llmproxy.batteries.background import background
+from llmproxy.batteries.oidc.code_flow import CodeFlow
 from llmproxy.batteries.oidc.identities import TokenIdentities
-from llmproxy.batteries.oidc.issuers import Issuers
-from llmproxy.batteries.settings import full
+from llmproxy.batteries.oidc.issuers import Issuer, Issuers
+from llmproxy.batteries.settings import SignIn, full
 from llmproxy.config import Config
 from llmproxy.errors import ConfigError, Problem
 
 
 class Oidc:
-    """One for each process; composition makes it. `identities`: the callers behind tokens."""
+    """One for each process; composition makes it. `identities`: the callers behind tokens,
+    `code_flow`: how operators sign in.
+    """
 
     def __init__(self) -> None:
         self.issuers = Issuers()
         self.identities = TokenIdentities(self.issuers)
+        self.code_flow = CodeFlow()
 
     def check(self, config: Config, *, file: str) -> None:
         """Raise ConfigError, naming the file, if what checks signatures is missing."""
-        if full(config.general_settings).jwt and find_spec("joserfc") is None:
-            found = "general_settings.jwt: the package joserfc is missing."
-            remedy = "pip install 'llmproxy[jwt]'"
-            raise ConfigError([Problem(file, 0, found, remedy, ("general_settings", "jwt"))])
+        settings = full(config.general_settings)
+        for key in ("jwt", "sign_in"):
+            if getattr(settings, key) is not None and find_spec("joserfc") is None:
+                found = f"general_settings.{key}: the package joserfc is missing."
+                remedy = "Run pip install 'llmproxy[jwt]'."
+                raise ConfigError([Problem(file, 0, found, remedy, ("general_settings", key))])
+
+    def issuer_of(self, settings: SignIn) -> Issuer:
+        """Return where operators sign in. It is read in the background from now on."""
+        return self.issuers.of(settings.issuer, None)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from llmproxy.batteries.settings.identity import Jwt
+from llmproxy.batteries.settings.identity import Jwt, SignIn
 from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
 from llmproxy.config import Config, GeneralSettings, checks
 from llmproxy.config.base import MIB, NUMBER, Seconds, Text
@@ -33,6 +33,7 @@ _NEEDS = {
     "cost_header": ("spend", "pricing"),
     "operators": ("admin", "open_admin"),
     "jwt": ("oidc", "oidc"),
+    "sign_in": ("oidc", "oidc"),
 }
 
 
@@ -62,6 +63,11 @@ class FullSettings(GeneralSettings):
     )
     operators: tuple[Operator, ...] = Field(
         default=(), description="Who may use `/admin` beside the `admin_key`, each with a role."
+    )
+    sign_in: SignIn | None = Field(
+        default=None,
+        description="Where operators sign in to `/admin` by OpenID Connect. Needs `pip install "
+        "'llmproxy[jwt]'`.",
     )
     jwt: Jwt | None = Field(
         default=None,

@@ -2,7 +2,7 @@
 
 import { purge, reload } from "./actions.js";
 import { pageAddress, pageName } from "./address.js";
-import { get, login, onSignedOut, post } from "./api.js";
+import { addressOf, get, login, onSignedOut, post } from "./api.js";
 import { themeSwitch } from "./appearance.js";
 import { callsList } from "./calls.js";
 import { callsPage } from "./calls_page.js";
@@ -30,7 +30,7 @@ let state = null; // the latest one
 let stateAt = 0; // when it arrived, in seconds of performance.now()
 let connected = true;
 let end = null; // closes the stream of events; null: it is not open
-let session = { protected: false, signed_in: false };
+let session = { protected: false, signed_in: false, sign_in: false };
 
 const groupNames = () => state?.groups.map((group) => group.group) ?? [];
 const overview = pageAddress(() => {
@@ -80,6 +80,7 @@ function askForKey() {
   byId("gate").hidden = false;
   byId("login").hidden = false;
   byId("refused").hidden = true;
+  byId("sign-in").hidden = !session.sign_in;
   byId("key").focus();
 }
 
@@ -187,6 +188,10 @@ byId("login").addEventListener("submit", async (event) => {
   session.signed_in = true;
   open();
 });
+byId("sign-in").addEventListener("click", () => {
+  const page = location.href.slice(addressOf("").length).replace(/#.*/, "");
+  location.href = addressOf(`admin/sign_in?next=${encodeURIComponent(page)}`);
+});
 byId("logout").addEventListener("click", async () => {
   try {
     await post("admin/logout");
@@ -199,7 +204,7 @@ byId("logout").addEventListener("click", async () => {
 byId("purge").addEventListener("click", () => purge(groupNames()));
 byId("reload").addEventListener("click", () => reload(state.config.source));
 onSignedOut(() => {
-  session = { protected: true, signed_in: false };
+  session = { ...session, protected: true, signed_in: false };
   askForKey();
 });
 themeSwitch(byId("theme"));
