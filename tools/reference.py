@@ -66,6 +66,7 @@ SECTIONS = {
     "Limits": "Limits: `model_groups[].models[].limits`, `general_settings.callers[].limits`, "
     "`general_settings.teams[].limits`, `general_settings.jwt.limits`",
     "Price": "Price: `model_groups[].models[].price`",
+    "TokenPrice": "Price of a service tier: `model_groups[].models[].price.tiers`",
     "Params": "How an endpoint is reached: `model_groups[].models[].params`",
     "FullSettings": "General settings: `general_settings`",
     "Timeouts": "Timeouts: `general_settings.timeouts`",
