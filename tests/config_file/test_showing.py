@@ -166,12 +166,13 @@ def test_stale_docs_are_reported_by_name(tmp_path):
     for folder in ("tools", "docs", "docs/reference", "ops"):
         (tmp_path / folder).mkdir()
     generated = (
-        *("docs/llmproxy.schema.json", "docs/metrics.md", "docs/reference/http.md"),
-        "ops/grafana.json",
+        *("docs/llmproxy.schema.json", "docs/metrics.md", "ops/grafana.json"),
+        *("docs/reference/http.md", "docs/reference/tables.md"),
     )
     for name in (
         "tools/reference.py",
         "tools/http_reference.py",
+        "tools/tables_reference.py",
         "tools/grafana.py",
         *generated,
         "llmproxy.example.yaml",
