@@ -19,6 +19,7 @@ from tests.system.workers import replaced, serving, shared_by, workers_of
 
 GROUP = "gpt-4.1"
 CALLS, CLIENTS = 10_000 if THOROUGH else 2_000, 40
+MOST_TOKENS = 16  # of a call, estimated
 
 
 class Client:
@@ -39,9 +40,11 @@ class Client:
             reply = await connection.reply()
             self.statuses[reply.status] += 1
             usage = usage_in(reply.body) if stream else reply.json.get("usage")
-            if usage:  # a stream that broke and an error have none
+            if usage:
                 self.tokens["input"] += usage["prompt_tokens"]
                 self.tokens["output"] += usage["completion_tokens"]
+            elif reply.status == 200:
+                self.tokens["broken streams"] += 1
         connection.leave()
 
 
@@ -142,7 +145,9 @@ async def test_calls_at_four_workers_are_all_counted(tmp_path):
     assert sum(value for key, value in count.items() if key[0] == SPEND) == CALLS
     for kind in ("input", "output"):
         counted = [value for key, value in count.items() if key[0] == TOKENS and key[3] == kind]
-        assert sum(counted) == tokens[kind] > 0
+        assert tokens[kind] > 0
+        # what a stream that broke off has used is estimated
+        assert 0 <= sum(counted) - tokens[kind] <= MOST_TOKENS * tokens["broken streams"]
 
 
 FAILURES, TOKENS = "llmproxy_attempt_failures_total", "llmproxy_tokens_total"
