@@ -13,7 +13,7 @@ from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.shared_state.quota.shared_minute import SharedMinute
 from llmproxy.batteries.token_estimates import LearnedEstimates
 from llmproxy.config import Limits
-from llmproxy.errors import CallerThrottled, ClientError, Overload
+from llmproxy.errors import CallerThrottled, ClientError, ConfigError, Overload
 from llmproxy.operations import Usage
 from llmproxy.pipeline.unbounded import UnboundedAdmission
 from llmproxy.record import CallRecord, RequestSummary
@@ -64,6 +64,33 @@ def left(callers):
 
 
 # ---- keys
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "is_valid"),
+    [
+        ("2020-01-31", False),
+        ("2020-01-31T18:00Z", False),
+        ("2999-12-31", True),
+        ("2999-12-31T18:00:00+02:00", True),
+        (None, True),
+    ],
+)
+def test_a_key_ends_when_the_config_says_so(expires_at, is_valid):
+    callers = callers_of({"name": "team-a", "key": KEY, "expires_at": expires_at})
+    headers = [(b"api-key", KEY.encode())]
+    if is_valid:
+        assert identified(callers, headers) == "team-a"
+        return
+    with pytest.raises(ClientError, match="valid until 2020-01-31") as refused:
+        identified(callers, headers)
+    assert (refused.value.status, refused.value.code) == (401, "key_expired")
+
+
+@pytest.mark.parametrize("expires_at", ["soon", "2027-02-31", "90d", ""])
+def test_an_end_that_is_no_date_is_refused(expires_at):
+    with pytest.raises(ConfigError, match="expires_at"):
+        callers_of({"name": "team-a", "key": KEY, "expires_at": expires_at})
 
 
 @pytest.mark.parametrize(

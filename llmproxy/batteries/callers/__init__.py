@@ -10,7 +10,9 @@ from llmproxy.batteries.callers.identity import (
     IdentitySource,
     TeamRules,
     TeamSource,
+    expired_key,
     unknown_key,
+    utc,
 )
 from llmproxy.batteries.callers.labels import LabelReader
 
@@ -21,5 +23,7 @@ __all__ = [
     "LabelReader",
     "TeamRules",
     "TeamSource",
+    "expired_key",
     "unknown_key",
+    "utc",
 ]

@@ -11,9 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
 from hmac import compare_digest
-from time import monotonic
+from time import monotonic, time
 
-from llmproxy.batteries.callers.identity import Identity, IdentitySource, TeamSource, unknown_key
+from llmproxy.batteries.callers.identity import (
+    Identity,
+    IdentitySource,
+    TeamSource,
+    expired_key,
+    unknown_key,
+)
 from llmproxy.batteries.callers.limits import CallerPermit
 from llmproxy.batteries.callers.members import CallerInUse, CallersInUse, LimitsInUse, Share
 from llmproxy.batteries.settings import Caller, FullSettings, full
@@ -26,7 +32,9 @@ from llmproxy.record import CallRecord, RequestSummary
 from llmproxy.routing import Group, Pool
 from llmproxy.rules.capacity import Capacity
 
-UNKNOWN: tuple[bytes, Identity | None] = (b"", None)  # no digest equals b""
+# Digest, whose key it is, and when that ends (Unix time; None: never). No digest equals b"".
+Known = tuple[bytes, Identity | None, float | None]
+UNKNOWN: Known = (b"", None, None)
 
 
 class ConfiguredCallers:
@@ -94,11 +102,12 @@ class CallersByKey:
         self._pool = pool
         self._members = members
         self._sources = sources
-        self._by_digest = {
-            (digest := digest_of(caller)): (digest, identity_of(caller))
-            for caller in settings.callers
+        identities = [identity_of(caller) for caller in settings.callers]
+        self._static = {identity.name: identity for identity in identities}
+        self._by_digest: dict[bytes, Known] = {
+            (digest := digest_of(caller)): (digest, identity, caller.valid_until)
+            for caller, identity in zip(settings.callers, identities, strict=True)
         }
-        self._static = {identity.name: identity for _, identity in self._by_digest.values()}
         self._required = settings.keys_are_required
         for identity in self._static.values():  # their limits are shared from the start
             members.of(identity)
@@ -128,8 +137,10 @@ class CallersByKey:
 
     def _identity_of(self, key: bytes) -> Identity | None:
         digest = sha256(key).digest()
-        known, identity = self._by_digest.get(digest, UNKNOWN)
+        known, identity, until = self._by_digest.get(digest, UNKNOWN)
         if compare_digest(digest, known):
+            if until is not None and identity is not None and until <= time():
+                raise expired_key(identity.name, until)
             return identity
         for source in self._sources:
             if source.in_use and (identity := source.identity_of(key)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import gmtime, strftime
 from typing import Protocol
 
 import msgspec
@@ -72,6 +73,17 @@ class TeamSource(Protocol):
 
     def team_named(self, name: str) -> TeamRules | None:
         """Return a team; None if there is none of this name."""
+
+
+def expired_key(name: str, until: float) -> ClientError:
+    """Return the error for a key that was valid until a moment, in Unix seconds."""
+    text = f"The key '{name}' was valid until {utc(until)}. Ask the operator for a new one."
+    return ClientError(text, status=401, code="key_expired")
+
+
+def utc(at: float) -> str:
+    """Return a moment as errors tell it."""
+    return strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(at))
 
 
 def unknown_key() -> ClientError:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from time import gmtime, monotonic, strftime, time
+from time import monotonic, time
 
-from llmproxy.batteries.callers import Identity, TeamRules, unknown_key
+from llmproxy.batteries.callers import Identity, TeamRules, expired_key, unknown_key, utc
 from llmproxy.batteries.keys.copy import CopyHead
 from llmproxy.batteries.keys.key import PREFIX_BYTES, Key, digest_of
 from llmproxy.batteries.keys.table import KeyTable, TablePart
@@ -109,12 +109,12 @@ class KnownKeys:
 
 def _invalid(key: Key) -> ClientError:
     """Return the error for a key that was valid once."""
-    at = strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(key.expires_at or 0))
+    until = key.expires_at or 0
     if key.blocked:
         text = f"The key '{key.name}' is blocked: its operator has taken it out of use."
         return ClientError(text, status=401, code="key_blocked")
-    if key.replaced:
-        text = f"The key '{key.name}' was replaced; this one was valid until {at}. Use the new one."
-    else:
-        text = f"The key '{key.name}' was valid until {at}. Ask the operator for a new one."
+    if not key.replaced:
+        return expired_key(key.name, until)
+    at = utc(until)
+    text = f"The key '{key.name}' was replaced; this one was valid until {at}. Use the new one."
     return ClientError(text, status=401, code="key_expired")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
+from pydantic.functional_validators import AfterValidator
 
 from llmproxy.config import Limits, checks
 from llmproxy.config.base import (
@@ -19,6 +21,23 @@ from llmproxy.config.base import (
     Section,
     Text,
 )
+
+
+def _unix_time(text: str) -> float:
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def _moment(text: str) -> str:
+    """Check a date or a time."""
+    try:
+        _unix_time(text)
+    except (ValueError, OverflowError):
+        checks.refuse(
+            f"found {text!r}, which is no date and no time.",
+            "Write 2027-01-31, or 2027-01-31T18:00Z.",
+        )
+    return text
 
 
 class Team(Section):
@@ -62,6 +81,16 @@ class Caller(Team):
         default=None, description="The caller's team; its limits and groups hold as well."
     )
     tags: tuple[Text, ...] = Field(default=(), description="Labels of all calls of the caller.")
+    expires_at: Annotated[Text, AfterValidator(_moment)] | None = Field(
+        default=None,
+        description="When the key ends: `2027-01-31` (the beginning of that day, in UTC) or "
+        "`2027-01-31T18:00Z`. Default: never.",
+    )
+
+    @property
+    def valid_until(self) -> float | None:
+        """When the key ends, in Unix seconds; None: never."""
+        return None if self.expires_at is None else _unix_time(self.expires_at)
 
 
 class Operator(Section):

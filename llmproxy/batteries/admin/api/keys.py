@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, HTTPException, Query, Request
@@ -65,11 +66,13 @@ def key_routes(live: LiveConfig, keys: Keys, budgets: Budgets | None) -> APIRout
                 search=search, team=team, state=state, limit=limit, cursor=cursor
             )
         configured = []
-        if cursor is None and state in (None, "active"):
+        if cursor is None:
             configured = [
-                _caller_view(caller)
+                view
                 for caller in _settings(live).callers
-                if team in (None, caller.team) and (search or "").lower() in caller.name.lower()
+                if team in (None, caller.team)
+                and (search or "").lower() in caller.name.lower()
+                and (view := _caller_view(caller))["state"] == (state or view["state"])
             ]
         views = configured + page["keys"]
         _note_left(views, budgets)
@@ -311,12 +314,15 @@ def _note_left(views: list[View], budgets: Budgets | None) -> None:
 
 def _caller_view(caller: Caller) -> View:
     """Return a caller of the config in the shape of a key."""
+    until = caller.valid_until
+    has_ended = until is not None and until <= time()
     return {
         **{"id": f"config:{caller.name}", "name": caller.name, "prefix": None},
         **{"team": caller.team, "owner": None, "note": None, "tags": list(caller.tags)},
         **{"models": caller.groups, "limits": caller.limits.model_dump(), "budgets": []},
-        **{"state": "active", "source": "config", "created_at": None, "created_by": None},
-        **{"expires_at": None, "last_used_at": None, "earlier_key_until": None},
+        **{"state": "expired" if has_ended else "active", "source": "config"},
+        **{"created_at": None, "created_by": None, "expires_at": until},
+        **{"last_used_at": None, "earlier_key_until": None},
         **{"spent_usd": None, "left_usd": None},
     }
 
