@@ -4,10 +4,15 @@ import asyncio
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from sqlalchemy import func, select
 
+from llmproxy.batteries.admin.audit import BATCH, AuditTrail
+from llmproxy.batteries.store import Database, address_of
+from llmproxy.batteries.store.tables import audit
 from tests.admin.watching import get_json, post
 from tests.support.client import ask
 from tests.support.groups import endpoint
@@ -139,3 +144,18 @@ async def test_without_a_store_each_action_is_a_log_line(caplog):
             **{"method": "GET", "host": "localhost", "headers": PEOPLE["vic"]},
         )
         assert (reply.status, "database_url" in reply.json["detail"]) == (404, True)
+
+
+@bounded()
+async def test_all_that_is_left_at_the_end_is_written(tmp_path, caplog):
+    database = Database(address_of(str(tmp_path / "store.sqlite"), {}))
+    trail = AuditTrail(SimpleNamespace(database=database))
+    try:
+        async with trail.written():
+            for number in range(3 * BATCH):
+                trail.note(None, None, "endpoint.drain", str(number))
+        (row,) = await database.fetch(select(func.count()).select_from(audit))
+    finally:
+        await database.close()
+    assert row[0] == 3 * BATCH
+    assert not any(message.startswith("Audit: ") for message in caplog.messages)

@@ -162,7 +162,7 @@ async def test_a_member_sees_the_spend_and_the_calls_of_the_own_team_only(tmp_pa
             proxy.port, "/admin/spend?team=ads", method="GET", host="localhost", **tea
         )
         assert other.status == 403
-        assert other.json["detail"] == "You see the team 'search' only."
+        assert other.json["detail"] == "You see the team 'search' only. Leave `team` out."
         calls = (await get_json(proxy, "/admin/calls", **tea))["calls"]
         assert [call["caller"] for call in calls] == ["app"]
         every = (await get_json(proxy, "/admin/calls", headers=PEOPLE["vic"]))["calls"]

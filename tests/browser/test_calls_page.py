@@ -47,7 +47,7 @@ def test_calls_are_found_paged_and_exported_by_the_address(calls, world, photo):
     page.reload()
     expect(rows_of(page)).to_have_count(1)
     page.goto(page.url.replace("4xx", "9xx"))
-    expect(page.locator("#calls .nothing")).to_contain_text("No call is like that")
+    expect(page.locator("#calls .nothing")).to_contain_text("No call matches these filters")
 
 
 def test_the_list_goes_on_by_itself_until_it_is_paused(calls, world):

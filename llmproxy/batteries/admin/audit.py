@@ -63,12 +63,13 @@ class AuditTrail:
 
     @asynccontextmanager
     async def written(self) -> AsyncIterator[None]:
-        """Write rows until the block ends, and then those that are left."""
+        """Write rows until the block ends, and then those that are left: log what cannot be."""
         async with background(self._write_for_ever):
             yield
-        if self._rows and not await self._write():
-            for row in self._rows:
-                _log(row)
+        while self._rows and await self._write():
+            pass
+        for row in self._rows:
+            _log(row)
 
     def note(
         self,

@@ -110,7 +110,7 @@ def own_team(person: Person, asked: str | None) -> str | None:
     if person.role is not AdminRole.TEAM:
         return asked
     if asked not in (None, person.team):
-        raise HTTPException(403, f"You see the team {person.team!r} only.")
+        raise HTTPException(403, f"You see the team {person.team!r} only. Leave `team` out.")
     return person.team
 
 
@@ -218,7 +218,10 @@ def _add_login(router: APIRouter, live: LiveConfig) -> None:
             return
         person = _owner_of(form.key, settings, request)
         if person is None:
-            raise HTTPException(401, "That is not the admin_key of this proxy.")
+            raise HTTPException(
+                401,
+                "This is neither the admin_key nor the key of an operator. Ask an admin for one.",
+            )
         request.state.person = person
         audit(request, "sign_in", person.name)
         response.set_cookie(

@@ -58,8 +58,8 @@ class FullSettings(GeneralSettings):
     admin_key: SecretStr | None = Field(
         default=None,
         description="The key for `/admin`, best as `os.environ/NAME`: sent as `Authorization: "
-        "Bearer KEY`. Without it, `/admin` answers only to this machine (127.0.0.1, ::1), and to "
-        "who sends the token that is printed at the start.",
+        "Bearer KEY`. Without it, `operators` and `sign_in`, `/admin` answers only to this machine "
+        "(127.0.0.1, ::1), and to clients that send the token that is printed at the start.",
     )
     operators: tuple[Operator, ...] = Field(
         default=(), description="Who may use `/admin` beside the `admin_key`, each with a role."
@@ -82,8 +82,8 @@ class FullSettings(GeneralSettings):
     callers: tuple[Caller, ...] = Field(
         default=(),
         description="Who may call, with which key and how much. Default: every client that reaches "
-        "the port. With callers, a client's key is never passed on: an endpoint without `api_key` "
-        "gets no credential.",
+        "the port, unless `keys_required` or `jwt` is set. With callers, a client's key is never "
+        "passed on: an endpoint without `api_key` gets no credential.",
     )
     teams: tuple[Team, ...] = Field(
         default=(), description="Teams of callers, whose members share limits and model groups."

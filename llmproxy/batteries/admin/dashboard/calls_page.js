@@ -57,7 +57,7 @@ export function callsPage(place, address, followTrace) {
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", String(paused));
-    setText(pause, paused ? "Go on" : "Pause");
+    setText(pause, paused ? "Resume" : "Pause");
     if (paused) setText(note, "Paused.");
     else load();
   });
@@ -128,8 +128,8 @@ const costCell = (call) => (call.cost_basis === "unknown" ? "unknown" : usd(call
 function nothing(address) {
   if (String(queryOf(address)))
     return emptyState(
-      "No call is like that",
-      "Take a filter away, or look further back. Without a store, only the latest calls are kept.",
+      "No call matches these filters",
+      "Remove a filter, or look further back. Without a store, only the latest calls are kept.",
     );
   return emptyState(
     "No calls yet",
