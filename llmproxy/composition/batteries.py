@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmproxy.app import Upgrade
-from llmproxy.composition.packages import has
+from llmproxy.composition.packages import has, needs
 from llmproxy.composition.store import StoreParts, store_parts
 from llmproxy.config import Config, GeneralSettings
 from llmproxy.protocols import (
@@ -106,20 +106,18 @@ def installed(
     )
 
 
-# One function for each battery. It returns None if the package is not there, so it imports inside.
+# One function for each battery. It imports the battery itself: the package may not be there.
 
 
-def _health_checks() -> HealthCheckOpener | None:
-    if not has("health_checks"):
-        return None
+@needs("health_checks")
+def _health_checks() -> HealthCheckOpener:
     from llmproxy.batteries.health_checks import open_health_checks  # noqa: PLC0415
 
     return open_health_checks
 
 
-def _callers(beside: StoreParts) -> CallerSource | None:
-    if not has("callers"):
-        return None
+@needs("callers")
+def _callers(beside: StoreParts) -> CallerSource:
     from llmproxy.batteries.callers import ConfiguredCallers  # noqa: PLC0415
 
     keys, oidc = beside.keys, beside.oidc
@@ -129,42 +127,36 @@ def _callers(beside: StoreParts) -> CallerSource | None:
     return ConfiguredCallers(sources, known)
 
 
-def _price_list() -> PriceList | None:
-    if not has("price_list"):
-        return None
+@needs("price_list")
+def _price_list() -> PriceList:
     from llmproxy.batteries.price_list import with_list_prices  # noqa: PLC0415
 
     return with_list_prices
 
 
-def _pricing() -> Pricing | None:
-    if not has("spend"):
-        return None
+@needs("spend")
+def _pricing() -> Pricing:
     from llmproxy.batteries.spend import pricing  # noqa: PLC0415
 
     return pricing
 
 
-def _cost_headers() -> Callable[[GeneralSettings, PriceCall], CostHeaders | None] | None:
-    if not has("spend"):
-        return None
+@needs("spend")
+def _cost_headers() -> Callable[[GeneralSettings, PriceCall], CostHeaders | None]:
     from llmproxy.batteries.spend import cost_headers  # noqa: PLC0415
 
     return cost_headers
 
 
-def _parameters() -> ParameterEdits | None:
-    if not has("parameters"):
-        return None
+@needs("parameters")
+def _parameters() -> ParameterEdits:
     from llmproxy.batteries.parameters import with_edits  # noqa: PLC0415
 
     return with_edits
 
 
-def _translation() -> ParameterEdits | None:
-    # an answer must be one to be translated
-    if not (has("translation") and has("answer_checks")):
-        return None
+@needs("translation", "answer_checks")  # an answer must be one to be translated
+def _translation() -> ParameterEdits:
     from llmproxy.batteries.translation import with_translators  # noqa: PLC0415
 
     if not has("stream_usage"):
@@ -177,169 +169,148 @@ def _translation() -> ParameterEdits | None:
     return prepared
 
 
-def _credentials() -> Credentials | None:
-    if not has("credentials"):
-        return None
+@needs("credentials")
+def _credentials() -> Credentials:
     from llmproxy.batteries.credentials import CloudCredentials  # noqa: PLC0415
 
     return CloudCredentials()
 
 
-def _hedging() -> Callable[[], Hedging] | None:
-    if not has("hedging"):
-        return None
+@needs("hedging")
+def _hedging() -> Callable[[], Hedging]:
     from llmproxy.batteries.hedging import Hedger  # noqa: PLC0415
 
     return Hedger()
 
 
-def _affinity() -> AffinityMaker | None:
-    if not has("affinity"):
-        return None
+@needs("affinity")
+def _affinity() -> AffinityMaker:
     from llmproxy.batteries.affinity import affinity_of  # noqa: PLC0415
 
     return affinity_of
 
 
-def _strategies() -> Strategies | None:
-    if not has("strategies"):
-        return None
+@needs("strategies")
+def _strategies() -> Strategies:
     from llmproxy.batteries.strategies import ALL_STRATEGIES  # noqa: PLC0415
 
     return ALL_STRATEGIES
 
 
-def _fallbacks() -> Fallbacks | None:
-    if not has("fallbacks"):
-        return None
+@needs("fallbacks")
+def _fallbacks() -> Fallbacks:
     from llmproxy.batteries.fallbacks import with_fallbacks  # noqa: PLC0415
 
     return with_fallbacks
 
 
-def _admission() -> Callable[[], Admission] | None:
-    if not has("admission"):
-        return None
+@needs("admission")
+def _admission() -> Callable[[], Admission]:
     from llmproxy.batteries.admission import BoundedAdmission  # noqa: PLC0415
 
     return BoundedAdmission
 
 
-def _resolver() -> Callable[[], Resolver] | None:
-    if not has("resolver"):
-        return None
+@needs("resolver")
+def _resolver() -> Callable[[], Resolver]:
     from llmproxy.batteries.resolver import CachingResolver  # noqa: PLC0415
 
     return CachingResolver
 
 
-def _tunnels() -> Callable[[Mapping[str, str]], Tunnels] | None:
-    if not has("tunnel"):
-        return None
+@needs("tunnel")
+def _tunnels() -> Callable[[Mapping[str, str]], Tunnels]:
     from llmproxy.batteries.tunnel import ProxyTunnels  # noqa: PLC0415
 
     return ProxyTunnels
 
 
-def _masking() -> Masking | None:
-    if not has("masking"):
-        return None
+@needs("masking")
+def _masking() -> Masking:
     from llmproxy.batteries.masking import EndpointSecrets  # noqa: PLC0415
 
     return EndpointSecrets()
 
 
-def _heartbeat() -> Callable[[float | None], Heartbeat] | None:
-    if not has("signs_of_life"):
-        return None
+@needs("signs_of_life")
+def _heartbeat() -> Callable[[float | None], Heartbeat]:
     from llmproxy.batteries.signs_of_life import SignsOfLife  # noqa: PLC0415
 
     return SignsOfLife
 
 
-def _owners() -> OwnerSource | None:
-    if not has("owners"):
-        return None
+@needs("owners")
+def _owners() -> OwnerSource:
     from llmproxy.batteries.owners import OwnerRegistries  # noqa: PLC0415
 
     return OwnerRegistries()
 
 
-def _web_pages() -> WebPages | None:
-    if not has("web_pages"):
-        return None
+@needs("web_pages")
+def _web_pages() -> WebPages:
     from llmproxy.batteries.web_pages import OriginChecks  # noqa: PLC0415
 
     return OriginChecks()
 
 
-def _websockets() -> Upgrade | None:
-    if not has("websockets"):
-        return None
+@needs("websockets")
+def _websockets() -> Upgrade:
     from llmproxy.batteries.websockets import WebSockets  # noqa: PLC0415
 
     return WebSockets()
 
 
-def _labels() -> Callable[[GeneralSettings], ReadLabels | None] | None:
-    if not has("callers"):
-        return None
+@needs("callers")
+def _labels() -> Callable[[GeneralSettings], ReadLabels | None]:
     from llmproxy.batteries.callers import LabelReader  # noqa: PLC0415
 
     return LabelReader().wanted
 
 
-def _form_reader() -> ReadForm | None:
-    if not has("uploads"):
-        return None
+@needs("uploads")
+def _form_reader() -> ReadForm:
     from llmproxy.batteries.uploads import read_form  # noqa: PLC0415
 
     return read_form
 
 
-def _read_answer() -> ReadAnswer | None:
-    if not has("answer_checks"):
-        return None
+@needs("answer_checks")
+def _read_answer() -> ReadAnswer:
     from llmproxy.batteries.answer_checks import read_answer  # noqa: PLC0415
 
     return read_answer
 
 
-def _token_estimates() -> Callable[[], TokenEstimates] | None:
-    if not has("token_estimates"):
-        return None
+@needs("token_estimates")
+def _token_estimates() -> Callable[[], TokenEstimates]:
     from llmproxy.batteries.token_estimates import LearnedEstimates  # noqa: PLC0415
 
     return LearnedEstimates
 
 
-def _usage_of_streams() -> Callable[[Pool], StreamUsage] | None:
-    if not has("token_estimates"):
-        return None
+@needs("token_estimates")
+def _usage_of_streams() -> Callable[[Pool], StreamUsage]:
     from llmproxy.batteries.token_estimates import usage_of_streams  # noqa: PLC0415
 
     return usage_of_streams
 
 
-def _caches() -> AnswerCaches | None:
-    if not has("cache"):
-        return None
+@needs("cache")
+def _caches() -> AnswerCaches:
     from llmproxy.batteries.cache import Caches  # noqa: PLC0415
 
     return Caches()
 
 
-def _connector() -> PeerConnector | None:
-    if not (has("shared_state") and has("masking")):  # a server's errors may quote a password
-        return None
+@needs("shared_state", "masking")  # a server's errors may quote a password
+def _connector() -> PeerConnector:
     from llmproxy.batteries.shared_state import Connector  # noqa: PLC0415
 
     return Connector()
 
 
-def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener | None:
-    if not has("telemetry"):
-        return None
+@needs("telemetry")
+def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener:
     from llmproxy.batteries.telemetry import Exporters, write_lines_to, write_to  # noqa: PLC0415
 
     # Workers write to the same descriptor: their lines must not mix.
@@ -347,13 +318,12 @@ def _telemetry(log_to: int | None, slot: WorkerSlot | None) -> TelemetryOpener |
     return Exporters(None if log_to is None else writer(log_to))
 
 
+@needs("admin")
 def _opening_of_admin(
     slot: WorkerSlot | None,
     reloader: Reloader | None,
     beside: StoreParts,
-) -> Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]] | None:
-    if not has("admin"):
-        return None
+) -> Callable[[LiveConfig, Any], AbstractAsyncContextManager[ASGIApp]]:
     from llmproxy.batteries.admin import Sources, open_admin  # noqa: PLC0415
 
     sources = Sources(

@@ -17,7 +17,7 @@ from llmproxy.pipeline.failover.attempt import AttemptMaker
 from llmproxy.protocols import AnswerCache, OwnersOf, PeerConnector, Peers, PriceCall, Prices
 from llmproxy.providers import endpoints_of
 from llmproxy.providers.base import Endpoints
-from llmproxy.runtime.process_state import ProcessState
+from llmproxy.runtime.process_state import ProcessState, RuntimeBatteries
 from llmproxy.upstream import UpstreamClient
 
 
@@ -46,19 +46,7 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
     Raises ConfigError if something cannot be used; then nothing new is left open.
     """
     process.batteries.check(config)
-    endpoints: Endpoints = endpoints_of(config)
-    if (masking := process.batteries.masking) is not None:
-        endpoints = {
-            group: tuple(replace(endpoint, mask=masking.mask_of(endpoint)) for endpoint in row)
-            for group, row in endpoints.items()
-        }
-    if (credentials := process.batteries.credentials) is not None:
-        endpoints = credentials.authorized(endpoints)
-    for prepared in (process.batteries.parameters, process.batteries.translation):
-        endpoints = endpoints if prepared is None else prepared(config, endpoints)
-    if (with_list_prices := process.batteries.price_list) is not None:
-        # In a thread: importing the list takes a while.
-        endpoints = await asyncio.to_thread(with_list_prices, config, endpoints)
+    endpoints = await _endpoints(config, process.batteries)
     prices = {
         (endpoint.group, endpoint.name): endpoint.price
         for endpoint in chain.from_iterable(endpoints.values())
@@ -82,14 +70,37 @@ async def open_resources(config: Config, process: ProcessState) -> Resources:
             key = "owners", registries.opened_with(settings)
             owners = await acquire(held, key, registries.open(settings, process.environ))
         return Resources(
-            *(process, config, endpoints, prices),
+            process,
+            config,
+            endpoints,
+            prices,
             pricing and pricing(prices),
-            AttemptMaker(client, timeouts, masking=masking, read_answer=process.read_answer),
+            AttemptMaker(
+                client, timeouts, masking=process.batteries.masking, read_answer=process.read_answer
+            ),
             cache=cache,
             peers=peers,
             owners=owners,
             close=held.pop_all().aclose,
         )
+
+
+async def _endpoints(config: Config, batteries: RuntimeBatteries) -> Endpoints:
+    """Return the endpoints of a config as the batteries prepare them."""
+    endpoints: Endpoints = endpoints_of(config)
+    if (masking := batteries.masking) is not None:
+        endpoints = {
+            group: tuple(replace(endpoint, mask=masking.mask_of(endpoint)) for endpoint in row)
+            for group, row in endpoints.items()
+        }
+    if (credentials := batteries.credentials) is not None:
+        endpoints = credentials.authorized(endpoints)
+    for prepared in (batteries.parameters, batteries.translation):
+        endpoints = endpoints if prepared is None else prepared(config, endpoints)
+    if (with_list_prices := batteries.price_list) is not None:
+        # In a thread: importing the list takes a while.
+        endpoints = await asyncio.to_thread(with_list_prices, config, endpoints)
+    return endpoints
 
 
 @asynccontextmanager

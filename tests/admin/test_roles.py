@@ -16,6 +16,8 @@ from tests.support.run import bounded
 from tests.support.spending import proxy_with_teams, until_counted
 from tests.support.vendor import GOOD, scripted
 
+REMEDY = "Ask an admin to do it, or for that role."
+
 # These need no role: what they show is no secret, or they are how one gets a role.
 OPEN = {
     *(("GET", path) for path in ("/", "/livez", "/readyz", "/health", "/metrics")),
@@ -122,9 +124,9 @@ async def test_everybody_is_told_who_they_are():
 async def test_a_refusal_names_the_role_that_is_needed():
     async with scripted(GOOD) as vendor, serve_proxy(with_operators(vendor)) as proxy:
         reply = await post(proxy, "/admin/drain", {"endpoint": "only"}, headers=PEOPLE["vic"])
-        assert reply.json["detail"] == "This needs the role admin; vic has viewer."
+        assert reply.json["detail"] == "This needs the role admin; vic has viewer. " + REMEDY
         reply = await post(proxy, "/admin/drain", {"endpoint": "only"}, headers=PEOPLE["tea"])
-        assert reply.json["detail"] == "This needs the role admin; tea has team search."
+        assert reply.json["detail"] == "This needs the role admin; tea has team search. " + REMEDY
 
 
 @bounded()

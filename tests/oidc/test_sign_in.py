@@ -80,6 +80,8 @@ async def test_people_get_the_role_that_their_claims_say():
             async with serve_proxy(config) as proxy:
                 session = await get_json(proxy, "/admin/session")
                 assert session == {"protected": True, "signed_in": False, "sign_in": True}
+                refused = (await get(proxy, "/admin/me")).json["detail"]
+                assert refused == "Sign in at /admin/sign_in with a browser."
                 for person, me in (
                     (ANN, ("ann@example.com", "admin", None)),
                     (

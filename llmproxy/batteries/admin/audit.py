@@ -20,7 +20,6 @@ import msgspec
 from llmproxy.batteries.admin.people import Person
 from llmproxy.batteries.admin.process_family import MARK_BYTES, RELOADS
 from llmproxy.batteries.background import background
-from llmproxy.batteries.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -109,7 +108,7 @@ class AuditTrail:
             if last is None or not (last.changes or last.error):
                 return
             said = f"{reloader.file.seen}{last.changes}{last.error}"
-            if self._is_noted(sha256(said.encode("utf-8", "surrogatepass")).digest()):
+            if not self._note_once(sha256(said.encode("utf-8", "surrogatepass")).digest()):
                 return
             if last.cause != "request":
                 after = {"changes": last.changes, "error": last.error}
@@ -117,16 +116,16 @@ class AuditTrail:
 
         reloader.on_reload.append(noted)
 
-    def _is_noted(self, mark: bytes) -> bool:
-        """Return whether a worker has just noted the same, and note that this one does now."""
+    def _note_once(self, mark: bytes) -> bool:
+        """Note that this worker notes something; return whether none has just noted the same."""
         period = int(self._wall() // SAME_RELOAD_S)
         now, before = (
             sha256(mark + str(number).encode()).digest()[:MARK_BYTES]
             for number in (period, period - 1)
         )
-        found = now in RELOADS or before in RELOADS
+        is_new = now not in RELOADS and before not in RELOADS
         RELOADS.add(now)
-        return found
+        return is_new
 
     async def _write_for_ever(self) -> None:
         while True:
@@ -138,12 +137,14 @@ class AuditTrail:
 
     async def _write(self) -> bool:
         """Write some rows. Returns whether the database took them."""
-        from llmproxy.batteries.store.tables import audit as table  # noqa: PLC0415 - slow to import
-
         database = None if self._store is None else self._store.database
-        rows = [msgspec.structs.asdict(row) for row in list(self._rows)[:BATCH]]
         if database is None:
             return False
+        # Slow to import, and not installed everywhere.
+        from llmproxy.batteries.store import StoreUnavailable  # noqa: PLC0415
+        from llmproxy.batteries.store.tables import audit as table  # noqa: PLC0415
+
+        rows = [msgspec.structs.asdict(row) for row in list(self._rows)[:BATCH]]
         try:
             await database.execute(table.insert().values(rows))
         except StoreUnavailable as error:

@@ -22,7 +22,7 @@ from llmproxy.batteries.addresses import host_name, is_loopback, is_this_machine
 from llmproxy.batteries.admin.audit import REFUSED, address_of, audit
 from llmproxy.batteries.admin.guessing import WrongKeys
 from llmproxy.batteries.admin.people import (
-    OPERATOR,
+    ADMIN_KEY_HOLDER,
     AdminRole,
     Person,
     digest_of,
@@ -86,7 +86,7 @@ def require(role: AdminRole) -> Callable[[Request], Awaitable[Person]]:
     It raises a 401 without a key, a 429 after wrong ones, and a 403 for another role. It raises a
     403 for other machines if no key is configured, and for requests that another site's page sends.
     """
-    return DOORS[role]
+    return CHECKS[role]
 
 
 async def by_method(request: Request) -> None:
@@ -99,7 +99,7 @@ async def by_method(request: Request) -> None:
 def role_of(route: APIRoute) -> AdminRole | None:
     """Return the role that a route requires itself; None = it does not say."""
     calls = [one.call for one in route.dependant.dependencies]
-    return next((role for role, door in DOORS.items() if door in calls), None)
+    return next((role for role, check in CHECKS.items() if check in calls), None)
 
 
 def own_team(person: Person, asked: str | None) -> str | None:
@@ -120,14 +120,14 @@ def person_of(request: Request) -> Person | None:
         live: LiveConfig = request.app.state.live
         settings = full(live.runtime.config.general_settings)
         if is_open(settings) and _is_this_machine(request):
-            request.state.person = OPERATOR
+            request.state.person = ADMIN_KEY_HOLDER
         else:
             request.state.person = _authenticated(request, settings)
     person: Person | None = request.state.person
     return person
 
 
-def _door(role: AdminRole) -> Callable[[Request], Awaitable[Person]]:
+def _check_for(role: AdminRole) -> Callable[[Request], Awaitable[Person]]:
     async def check(request: Request) -> Person:
         return _check(request, role)
 
@@ -141,7 +141,11 @@ def _check(request: Request, role: AdminRole) -> Person:
         raise _nobody(request.app.state.live)
     if not person.role.includes(role):
         has = person.role if person.team is None else f"{person.role} {person.team}"
-        raise HTTPException(403, f"This needs the role {role}; {person.name} has {has}.")
+        raise HTTPException(
+            403,
+            f"This needs the role {role}; {person.name} has {has}. Ask an admin to do it, or for "
+            "that role.",
+        )
     return person
 
 
@@ -155,17 +159,17 @@ def _nobody(live: LiveConfig) -> HTTPException:
             "'Authorization: Bearer KEY'; until then, the token that the proxy printed at its "
             "start is accepted in its place.",
         )
-    key = (
-        "the proxy's admin_key, or an operator's key,"
-        if settings.operators
-        else ("the proxy's admin_key")
-    )
-    return HTTPException(
-        401, f"Send {key} as 'Authorization: Bearer KEY'.", {"www-authenticate": "Bearer"}
-    )
+    ways = [
+        *(["the proxy's admin_key"] if settings.admin_key is not None else []),
+        *(["an operator's key"] if settings.operators else []),
+    ]
+    send = f"Send {' or '.join(ways)} as 'Authorization: Bearer KEY'." if ways else ""
+    sign_in = "Sign in at /admin/sign_in with a browser." if settings.sign_in is not None else ""
+    return HTTPException(401, f"{send} {sign_in}".strip(), {"www-authenticate": "Bearer"})
 
 
-DOORS = {role: _door(role) for role in AdminRole}
+CHECKS = {role: _check_for(role) for role in AdminRole}
+# What a route takes as a parameter: who it is, with at least this role.
 Member = Annotated[Person, Depends(require(AdminRole.TEAM))]
 Viewer = Annotated[Person, Depends(require(AdminRole.VIEWER))]
 Admin = Annotated[Person, Depends(require(AdminRole.ADMIN))]

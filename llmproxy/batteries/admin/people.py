@@ -33,7 +33,7 @@ class Person(msgspec.Struct, frozen=True):
     team: str | None = None
 
 
-OPERATOR = Person("admin", AdminRole.ADMIN)
+ADMIN_KEY_HOLDER = Person("admin", AdminRole.ADMIN)
 
 
 def is_open(settings: FullSettings) -> bool:
@@ -44,7 +44,7 @@ def is_open(settings: FullSettings) -> bool:
 def people_of(settings: FullSettings) -> Iterator[tuple[bytes, Person]]:
     """Yield everybody who may sign in by a key, with its SHA-256."""
     key = settings.admin_key
-    yield digest_of(START_TOKEN if key is None else key.get_secret_value()), OPERATOR
+    yield digest_of(START_TOKEN if key is None else key.get_secret_value()), ADMIN_KEY_HOLDER
     for one in settings.operators:
         person = Person(one.name, AdminRole(one.role), one.team)
         if one.key is not None:

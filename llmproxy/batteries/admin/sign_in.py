@@ -114,7 +114,7 @@ async def _finished(
     if returned.issuer not in (None, sign_in.issuer):
         raise SignInFailed("The code is of another issuer (iss). Begin again.")
     return await oidc.code_flow.finish(
-        *(sign_in, oidc.issuer_of(sign_in), attempt), state=returned.state, code=returned.code
+        sign_in, oidc.issuer_of(sign_in), attempt, state=returned.state, code=returned.code
     )
 
 
@@ -147,7 +147,8 @@ def _set_cookie(
 ) -> None:
     # Lax: the browser comes from the issuer's site, and is to have the cookie at once.
     answer.set_cookie(
-        *(name, *value),
+        name,
+        *value,
         path=path,
         secure=is_https(request),
         httponly=True,

@@ -64,7 +64,8 @@ class ConfiguredCallers:
             if caller.groups is not None or caller.aliases
         }
         members = CallersInUse(
-            *(pool, settings.teams),
+            pool,
+            settings.teams,
             own=own,
             source=self._teams,
             limits=self._limits,

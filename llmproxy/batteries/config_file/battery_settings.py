@@ -68,7 +68,10 @@ def _operators(settings: object) -> Iterator[Conflict]:
     operators = get(settings, "operators")
     path: Path = ("general_settings", "operators")
     yield from used_twice(
-        *(operators, path, "name", "found a second operator named {value}."),
+        operators,
+        path,
+        "name",
+        "found a second operator named {value}.",
         "Rename one: the audit could not tell them apart.",
     )
     keys: dict[str, Path] = {}

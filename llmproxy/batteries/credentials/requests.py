@@ -62,7 +62,7 @@ class AwsRequests(msgspec.Struct, frozen=True):
             raise CredentialRejected(f"no AWS signature: {why}", sent=False)
         outgoing = replace(outgoing, head=_SIGNED_BY_CLIENT.sub(b"", outgoing.head))
         credential = await signature(
-            *(outgoing, keys), host=self.host, service=self.service, region=region, now=time()
+            outgoing, keys, host=self.host, service=self.service, region=region, now=time()
         )
         return _with(outgoing, credential)
 

@@ -155,7 +155,10 @@ class HealthChecks:
         if isinstance(finding, UpstreamError):
             finding.endpoint = state.endpoint.name
         result, changes = settle(
-            *(place.states, state, finding, now),
+            place.states,
+            state,
+            finding,
+            now,
             draw=self._draw(),
             is_believed=watch.cleared_at <= past.served_at,
         )

@@ -164,7 +164,7 @@ async def _claims(token: bytes, settings: SignIn, issuer: Issuer) -> Claims:
         try:
             _check(parts, settings, issuer)
         except UnknownSigner:
-            if not issuer.may_have_changed():
+            if not issuer.ask_for_read():
                 raise
             version = issuer.version
             await _until(lambda: issuer.version != version)

@@ -90,7 +90,7 @@ class TokenIdentities:
         try:
             check_token(token, issuer.keys, rules, rules.audience, now=self._wall())
         except UnknownSigner as error:
-            if issuer.may_have_changed():
+            if issuer.ask_for_read():
                 raise _being_read(issuer) from None
             raise TokenRefused(str(error)) from None
         identity = identity_by(token.claims, rules)
@@ -131,12 +131,13 @@ def identity_by(claims: Claims, rules: Jwt) -> Identity:
     tags = (*rules.tags, *texts(claims, names.tags))[:MAX_TAGS]
     limits = rules.limits
     return Identity(
-        f"{rules.prefix}{callers[0]}",
-        _team(claims, rules),
-        None,
-        tags,
-        models,
-        *(limits.rpm, limits.tpm, limits.concurrent),
+        name=f"{rules.prefix}{callers[0]}",
+        team=_team(claims, rules),
+        tags=tags,
+        models=models,
+        rpm=limits.rpm,
+        tpm=limits.tpm,
+        concurrent=limits.concurrent,
     )
 
 

@@ -52,7 +52,7 @@ class Issuer:
         self._failures = 0
         self._clock_told = False
 
-    def may_have_changed(self) -> bool:
+    def ask_for_read(self) -> bool:
         """Ask for a read, because a token names a key that is not known.
 
         Returns whether one is under way or about to begin; else one has just been done.
@@ -89,7 +89,13 @@ class Issuer:
     def _note_failure(self, why: str) -> None:
         if self.problem != why:
             kept = "no token of it is accepted yet" if self.keys is None else "the last ones hold"
-            logger.warning("The keys of %s cannot be read (%s); %s.", self.url, why, kept)
+            logger.warning(
+                "The keys of %s cannot be read (%s); %s. Check that this machine reaches it; it is "
+                "tried again.",
+                self.url,
+                why,
+                kept,
+            )
         self.problem = why
         pause_s = min(RETRY_S * 2**self._failures, MIN_PAUSE_S)
         self._failures = min(self._failures + 1, 10)
@@ -98,10 +104,13 @@ class Issuer:
     def _tell_of_clock(self, ahead_s: float | None) -> None:
         is_apart = ahead_s is not None and abs(ahead_s) > CLOCKS_APART_S
         if is_apart and ahead_s is not None and not self._clock_told:
+            side = "ahead of" if ahead_s > 0 else "behind"
             logger.warning(
                 "The clock of %s is %.0f s %s this machine's, so valid tokens may be refused. Set "
                 "this machine's clock by NTP.",
-                *(self.url, abs(ahead_s), "ahead of" if ahead_s > 0 else "behind"),
+                self.url,
+                abs(ahead_s),
+                side,
             )
         self._clock_told = is_apart
 

@@ -43,5 +43,7 @@ def warn_without_price(endpoint: Endpoint) -> None:
         logger.warning(
             "No price is known for the endpoint %s in the group %s: %s. Set its `price`; without "
             "one, it comes last where endpoints are ordered by price.",
-            *(endpoint.name, endpoint.group, endpoint.price),
+            endpoint.name,
+            endpoint.group,
+            endpoint.price,
         )

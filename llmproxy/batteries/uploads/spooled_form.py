@@ -133,7 +133,8 @@ def _temporary_file() -> Iterator[None]:
         logger.error(
             "An upload cannot be kept in the temporary folder (%s): %s. Make room there, or set "
             "TMPDIR to a folder that has some.",
-            *(folder, why),
+            folder,
+            why,
         )
         failure = OutOfResources(
             f"The proxy has no room for this upload: {why}.", retry_after_s=RETRY_AFTER_S

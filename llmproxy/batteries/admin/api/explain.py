@@ -91,7 +91,7 @@ def explained_call(model: str, tokens: int, pool: Pool, config: Config) -> Expla
     (entry,) = (entry for entry in config.model_groups if entry.model_group == group.name)
     max_wait_s = config.general_settings.queue.max_wait_s
     return explained(
-        *(model, group, tokens, monotonic()), max_wait_s=max_wait_s, fallbacks=entry.fallbacks
+        model, group, tokens, monotonic(), max_wait_s=max_wait_s, fallbacks=entry.fallbacks
     )
 
 
