@@ -40,6 +40,18 @@ def test_failed_attempts_cost_nothing():
     assert cost(call(failed, attempt("a"))) == Cost(CHEAP_USD, Basis.EXACT)
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(10**12, 10**12),
+        Usage(10, 10, searches=10**12),
+        Usage(10, 10, charged_usd=100_001.0),
+    ],
+)
+def test_what_no_call_can_cost_is_not_known(usage):
+    assert cost(call(attempt("b"), usage=usage)) == Cost(0, Basis.UNKNOWN)
+
+
 def test_in_a_fallback_group_its_prices_hold():
     assert cost(call(FellBack("large", 0.0), attempt("a"))) == Cost(DEAR_USD, Basis.EXACT)
 

@@ -14,6 +14,7 @@ from llmproxy.batteries.store.rows import call_of, row_of
 from llmproxy.batteries.store.statements import write_batch
 from llmproxy.batteries.store.tables import calls, spend, spend_by_label
 from llmproxy.batteries.store.writer import CallWriter
+from llmproxy.record import Cost
 from tests.support.finished import finished_call
 from tests.support.run import bounded
 from tests.support.store import DATABASES, open_database
@@ -164,6 +165,42 @@ async def test_what_was_committed_before_a_crash_is_not_written_again_from_the_s
         async with writing(database, tmp_path / "spool"):
             await until(lambda: not spool.exists())
         assert await written(database) == ids(0, 450)
+
+
+CHARS = random.Random(1)
+LONG = "".join(chr(CHARS.randrange(0x4E00, 0x9FFF)) for _ in range(10_000))  # nothing compresses it
+
+
+@both
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"model": LONG},  # more than an index of PostgreSQL takes
+        {"request_id": LONG.encode()},
+        {"model": "\ud83d"},  # no UTF-8
+        {"end_user": "\0"},
+        {"team": LONG},  # not bounded, because operators choose it
+        {"cost": Cost(2**63)},
+        {"cost": Cost(2**62)},  # their sum has more than 64 bits
+        {"ended_at": 1e300},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+@bounded()
+async def test_a_call_that_no_database_takes_does_not_stop_the_others(kind, strange, tmp_path):
+    async with open_database(kind, tmp_path) as database:
+        async with writing(database, tmp_path / "spool") as writer:
+            send(writer, ids(0, 20))
+            for _ in range(3):
+                writer.call_finished(finished_call(**{"id": "strange", **strange}))
+            send(writer, ids(20, 40))
+            await until(lambda: writer.queued == 0)
+            assert await writer.flush()
+            send(writer, ids(40, 50))
+        assert [id for id in await written(database) if id != "strange"] == ids(0, 50)
+        assert (writer.health.connected, writer.spooled) == (True, 0)
+        kept = select(func.sum(spend.c.calls)).where(spend.c.period == "hour")
+        assert (await database.fetch(kept))[0][0] == 53 - writer.lost
 
 
 @bounded()

@@ -13,6 +13,8 @@ NANO_PER_TOKEN = NANO / 1_000_000  # of a price of one dollar per million tokens
 # What a service tier costs, as a part of the standard price, where the tier has no price: roughly
 # so at OpenAI and Google. The cost is an estimate then.
 USUAL_FACTORS = {"flex": 0.5, "batch": 0.5, "priority": 2.0, "fast": 2.0}
+# No answer costs more: what reports so many tokens is mistaken. Sums of calls keep within 64 bits.
+MAX_NANO = 100_000 * NANO
 USUAL_SEARCH_USD = 0.01  # Anthropic's and OpenAI's price of a web search
 
 
@@ -25,19 +27,27 @@ def nano_usd(price: Price, usage: Usage) -> int:
 def charge(price: Price | None, usage: Usage) -> tuple[int, bool] | None:
     """Return the cost of one answer, rounded to a nano-dollar, and whether it is exact.
 
-    What the vendor says that it charged precedes every price. None: neither is known.
+    What the vendor says that it charged precedes every price. None: neither is known, or it is more
+    than any answer costs.
     """
     if usage.charged_usd is not None and (usage.charged_usd or price is None):
-        return round(usage.charged_usd * NANO), True
-    if price is None:
+        nano, exact = usage.charged_usd * NANO, True
+    elif price is None:
         return None
+    else:
+        nano, exact = _charge(price, usage)
+    return (round(nano), exact) if nano <= MAX_NANO else None
+
+
+def _charge(price: Price, usage: Usage) -> tuple[float, bool]:
+    """Return the cost of one answer at a price, and whether it is exact."""
     chosen, factor, exact = _price_of(price, usage)
     nano = _tokens(chosen, usage) * factor * NANO_PER_TOKEN
     if usage.searches:
         exact = exact and chosen.per_search is not None
         each = USUAL_SEARCH_USD if chosen.per_search is None else chosen.per_search
         nano += usage.searches * each * NANO
-    return round(nano if chosen.per_request is None else nano + chosen.per_request * NANO), exact
+    return nano if chosen.per_request is None else nano + chosen.per_request * NANO, exact
 
 
 def _price_of(price: Price, usage: Usage) -> tuple[TokenPrice, float, bool]:

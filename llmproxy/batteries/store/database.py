@@ -199,6 +199,8 @@ class Database:
 
         if isinstance(error, StoreUnavailable | DataError | IntegrityError):
             return None
+        if _is_of_values(error):
+            return None
         # asyncpg's own errors, when it connects, have no base class that is here without it.
         of_driver = type(error).__module__.startswith(("asyncpg", "sqlite3"))
         if not (of_driver or isinstance(error, SQLAlchemyError | OSError)):
@@ -213,3 +215,15 @@ class Database:
             f"This process must be able to write to {self.address.file} and its folder; "
             "or name another file as database_url (`off`: none)."
         )
+
+
+def _is_of_values(error: Exception) -> bool:
+    """Return whether a driver's own error says that a database cannot keep some values."""
+    import sqlite3  # noqa: PLC0415 - not every process has a file
+
+    # PostgreSQL: class 22, data exceptions; 23, rules of a table; 54, what is too long.
+    state = getattr(error, "sqlstate", None)
+    if isinstance(state, str):
+        return state[:2] in ("22", "23", "54")
+    too_big = isinstance(error, sqlite3.DataError | sqlite3.IntegrityError)
+    return too_big or str(error) == "integer overflow"  # SQLite: of a sum

@@ -18,6 +18,8 @@ COLUMNS = (
 )
 _NO_TOKENS = (0, 0, 0, 0, 0, False)
 _NO_COST = (0, None, 0)
+# PostgreSQL indexes no text that is much longer, and clients and vendors choose these.
+MAX_CHARS = 256
 _encode = msgspec.json.Encoder().encode
 _call_of = msgspec.json.Decoder(CallFinished).decode
 
@@ -30,7 +32,7 @@ def row_of(call: CallFinished, instance: str) -> Row:
     vendor_id, tags = answer.request_id, request.tags
     return (
         request.id or None,
-        None if vendor_id is None else vendor_id.decode("latin-1"),
+        None if vendor_id is None else bounded(vendor_id.decode("latin-1")),
         call.ended_at,
         instance,
         request.caller,
@@ -39,7 +41,7 @@ def row_of(call: CallFinished, instance: str) -> Row:
         request.end_user,
         _encode(tags).decode() if tags else None,
         request.operation,
-        request.model,
+        None if request.model is None else bounded(request.model),
         record.group,
         record.fallback,
         record.endpoint,
@@ -66,6 +68,11 @@ def row_of(call: CallFinished, instance: str) -> Row:
         call.total_s * 1000,
         _encode(call).decode(),
     )
+
+
+def bounded(text: str) -> str:
+    """Return a text that the database can index; `...` at its end stands for more."""
+    return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS - 3]}..."
 
 
 def call_of(trace: str) -> CallFinished | None:

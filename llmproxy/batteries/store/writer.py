@@ -189,30 +189,51 @@ class CallWriter(Listener):
             self.lost += len(calls) - room
             del calls[room:]
         for call in calls:
-            self._memory.rows.append(row_of(call, self._instance))
+            try:
+                self._memory.rows.append(row_of(call, self._instance))
+            except Exception:  # it would take the others with it
+                self.lost += 1
+                logger.exception("A call cannot be written and is lost.")
         if self._memory.calls >= BATCH:
             self._wanted.set()
 
     async def _write_batch(self, writer: str, batch: Batch) -> bool:
-        """Write a batch to the database; return whether it is there."""
-        from llmproxy.batteries.store.statements import write_batch  # noqa: PLC0415 - SQLAlchemy
-
+        """Write a batch to the database, as far as it takes it; return whether it is there."""
         try:
-            await self._database.change(
-                lambda connection: write_batch(
-                    connection, writer, batch.number, batch.rows, time()
-                ),
-                within_s=self._within_s,
-            )
+            refusals = await self._refusals(writer, batch)
         except StoreUnavailable as error:
             self.health.begins(error, self._spools.folder)
             return False
-        except Exception:  # it would stop all that come after it
-            self.lost += len(batch.rows)
-            logger.exception("%d calls cannot be written and are lost.", len(batch.rows))
-            return True
+        if refusals:
+            self.lost += len(refusals)
+            text = "%d calls cannot be written and are lost."
+            logger.error(text, len(refusals), exc_info=refusals[0])
         self.health.ends()
         return True
+
+    async def _refusals(self, writer: str, batch: Batch) -> list[Exception]:
+        """Write a batch; return an error for each row that the database does not take.
+
+        One such row must not take the others with it, so the halves of a batch with one are written
+        apart, each under a name of its own: none is written twice. Raises StoreUnavailable.
+        """
+        from llmproxy.batteries.store.statements import write_batch  # noqa: PLC0415 - SQLAlchemy
+
+        number, rows = batch.number, batch.rows
+        try:
+            await self._database.change(
+                lambda connection: write_batch(connection, writer, number, rows, time()),
+                within_s=self._within_s,
+            )
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a driver or a server has against rows
+            half = len(rows) // 2
+            if not half:
+                return [error]
+            first = await self._refusals(f"{writer}/0", Batch(number, rows[:half]))
+            return first + await self._refusals(f"{writer}/1", Batch(number, rows[half:]))
+        return []
 
     async def _to_spool(self) -> None:
         """Move what is in memory to the disk, as far as it goes."""
