@@ -51,7 +51,7 @@ class Batteries(RuntimeBatteries):
         ]
         if missing:
             raise ConfigError(missing)
-        for battery in (self.telemetry, self.credentials, self.budgets, self.alerts, self.oidc):
+        for battery in (self.telemetry, self.credentials, self.budgets, self.oidc):
             if battery is not None:
                 battery.check(config, file=file)
 

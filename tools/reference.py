@@ -76,6 +76,8 @@ SECTIONS = {
     "Caller": "A caller: `general_settings.callers[]`",
     "Team": "A team: `general_settings.teams[]`",
     "Operator": "An operator: `general_settings.operators[]`",
+    "BudgetEntry": "A budget: `general_settings.budgets[]`",
+    "AlertTarget": "A webhook: `general_settings.alerts[]`",
     "SignIn": "How operators sign in: `general_settings.sign_in`",
     "RoleRule": "Who gets which role: `general_settings.sign_in.roles[]`",
     "Jwt": "Tokens of callers: `general_settings.jwt`",

@@ -193,10 +193,11 @@ def test_the_signature_is_of_time_and_body():
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
-        ({"url": "hooks.example.com"}, "expected `url: https"),
-        ({"secret": "x"}, "expected `url: https"),
-        ({"url": "https://x", "format": "teams"}, "format: expected json or slack"),
-        ({"url": "https://x", "to": "me"}, "An entry has: url, secret, format"),
+        ({"url": "hooks.example.com"}, "Write https://"),
+        ({"secret": "x"}, "url is missing. Add url"),
+        ({"url": "https://x", "format": "teams"}, "expected 'json' or 'slack', found 'teams'"),
+        ({"url": "https://x", "to": "me"}, "unknown key 'to'. Remove it; known here: url, secret"),
+        ({"url": "https://x", "secret": ""}, "found an empty secret"),
     ],
 )
 def test_a_wrong_webhook_is_refused(entry, says, tmp_path):

@@ -185,9 +185,15 @@ async def test_a_restart_forgets_nothing(tmp_path):
 
 def test_a_wrong_budget_is_refused_with_its_line(tmp_path):
     path = tmp_path / "llmproxy.yaml"
-    path.write_text(
-        "model_groups: [{model_group: a, models: [{params: {base_url: 'http://x/v1'}}]}]\n"
-        "general_settings:\n  budgets:\n    - usd: 5\n      per: year\n"
-    )
-    with pytest.raises(ConfigError, match=r"yaml:4: .*per: expected hour"):
-        config_file(path, {}).load()
+    groups = "model_groups: [{model_group: a, models: [{params: {base_url: 'http://x/v1'}}]}]\n"
+    for written, says in (
+        ("usd: 5\n      per: year", r"yaml:5: .*per: expected 'hour'.*found 'year'"),
+        ("usd: 5\n      for: {teem: x}", r"yaml:5: .*for: found a mapping.*Write all, or one of"),
+        ("usd: 5\n      time_zone: Mars", r"yaml:4: .*time_zone: expected the name of a time zone"),
+        ("usd: 5\n      tokens: 5", r"yaml:4: .*expected either `usd` or `tokens`"),
+        ("per: day", r"yaml:4: .*expected either `usd` or `tokens`"),
+        ("amount: 5", r"yaml:4: .*unknown key 'amount'. Remove it; known here: for, usd"),
+    ):
+        path.write_text(f"{groups}general_settings:\n  budgets:\n    - {written}\n")
+        with pytest.raises(ConfigError, match=says):
+            config_file(path, {}).load()

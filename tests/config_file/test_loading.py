@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
-from llmproxy.batteries.config_file import load_config, parse_config
+from llmproxy.batteries.config_file import json_schema, load_config, parse_config
 from llmproxy.errors import ConfigError
 from tests.config_file.mistakes import GROUP, entry, problems, settings, told_once
 
@@ -347,3 +348,30 @@ def test_a_file_with_a_byte_order_mark_and_windows_line_ends_is_read(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf" + GROUP.replace("\n", "\r\n").encode())
 
     assert load_config(path, {}).model_groups[0].model_group == "m"
+
+
+def wrong_value(kind, sections):
+    """A value of a type of the schema; in every section of it there is an unknown key."""
+    if "$ref" in kind:
+        section = sections[kind["$ref"].removeprefix("#/$defs/")]
+        if "properties" not in section:
+            return None
+        within = {key: wrong_value(field, sections) for key, field in section["properties"].items()}
+        return {"wrong_key": 1, **{key: value for key, value in within.items() if value}}
+    if "anyOf" in kind:
+        return next(filter(None, (wrong_value(option, sections) for option in kind["anyOf"])), None)
+    if kind.get("type") == "array":
+        found = wrong_value(kind["items"], sections)
+        return None if found is None else [found]
+    inner = kind.get("additionalProperties")
+    if isinstance(inner, dict) and (found := wrong_value(inner, sections)):
+        return {"name": found}
+    return None
+
+
+def test_an_unknown_key_is_told_in_every_section():
+    schema = json_schema()
+    config = wrong_value({"$ref": "#"}, {"#": schema, **schema["$defs"]})
+    text = yaml.safe_dump(config)
+    told = [what for _, what in problems(text) if "unknown key 'wrong_key'" in what]
+    assert len(told) == text.count("wrong_key") > 20

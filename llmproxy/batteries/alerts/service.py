@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from time import time
@@ -15,8 +15,7 @@ from llmproxy.batteries.alerts.sending import PAUSES_S, Sender
 from llmproxy.batteries.background import background
 from llmproxy.batteries.settings import full
 from llmproxy.batteries.store import Store, StoreUnavailable
-from llmproxy.config import Config, GeneralSettings
-from llmproxy.errors import ConfigError, Problem
+from llmproxy.config import GeneralSettings
 from llmproxy.events import EndpointChange, EndpointStateChanged, Listener
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ EXPIRY_DAYS = (1, 7)
 MAX_CLAIMED = 10_000
 OUT = (EndpointChange.OPEN, EndpointChange.MISCONFIGURED)
 BACK = (EndpointChange.CLOSED, EndpointChange.CLEARED, EndpointChange.ENABLED)
-FIELDS = ("url", "secret", "format")
 
 
 class Alerts(Listener):
@@ -50,29 +48,16 @@ class Alerts(Listener):
         self._claimed: dict[str, float] = {}  # here, by id, with the time
         self._stored: Any = None  # the module that imports SQLAlchemy
 
-    def check(self, config: Config, *, file: str) -> None:
-        """Raise ConfigError, naming the file, for alerts that cannot be sent."""
-        problems = []
-        for index, given in enumerate(full(config.general_settings).alerts):
-            values = {key: value.get_secret_value() for key, value in given.items()}
-            if (found := _wrong(values)) is not None:
-                path = ("general_settings", "alerts", index)
-                problems.append(
-                    Problem(file, 0, f"general_settings.alerts.{index}: {found}", "", path)
-                )
-        if problems:
-            raise ConfigError(problems)
-
     @asynccontextmanager
     async def open(self, settings: GeneralSettings) -> AsyncIterator[None]:
         """Send alerts until the block ends, to the webhooks of a config."""
         targets = tuple(
             Webhook(
-                given["url"].get_secret_value(),
-                "format" in given and given["format"].get_secret_value() == "slack",
-                given["secret"].get_secret_value() if "secret" in given else None,
+                target.url.get_secret_value(),
+                target.format == "slack",
+                None if target.secret is None else target.secret.get_secret_value(),
             )
-            for given in full(settings).alerts
+            for target in full(settings).alerts
         )
         sender = self._sender = Sender(targets, self._pauses_s)
         if self._budgets is not None:
@@ -199,17 +184,3 @@ class Alerts(Listener):
             name = "llmproxy.batteries.alerts.stored"
             self._stored = await asyncio.to_thread(import_module, name)
         return self._stored
-
-
-def _wrong(given: Mapping[str, str]) -> str | None:
-    """Return what is wrong with one entry of `alerts`; None: nothing. No value is repeated."""
-    for key in given:
-        if key not in FIELDS:
-            return f"found {key!r}. An entry has: {', '.join(FIELDS)}."
-    if not given.get("url", "").startswith(("https://", "http://")):
-        return "expected `url: https://...`. Is the variable behind it set?"
-    if given.get("format", "json") not in ("json", "slack"):
-        return "format: expected json or slack."
-    if given.get("secret") == "":
-        return "secret: found nothing. Is the variable behind it set?"
-    return None

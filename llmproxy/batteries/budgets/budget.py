@@ -236,7 +236,8 @@ def wrong_budgets(settings: Any) -> Iterator[tuple[Place, str]]:
 
 
 def _makers(settings: Any) -> Iterator[tuple[Place, Callable[[], Budget]]]:
-    for index, order in enumerate(settings.budgets):
+    for index, entry in enumerate(settings.budgets):
+        order = entry.model_dump(by_alias=True)
         yield ("general_settings", "budgets", index), partial(from_mapping, order)
     for kind, name in ((Kind.TEAM, "teams"), (Kind.KEY, "callers")):
         for index, owner in enumerate(getattr(settings, name)):

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from llmproxy.batteries.config_file.raw import Conflict
 from llmproxy.batteries.settings import (
+    AlertTarget,
+    BudgetEntry,
     CacheParams,
     Caller,
-    ClaimNames,
     FullConfig,
     FullSettings,
-    Jwt,
     Operator,
-    RoleRule,
-    SignIn,
     Team,
     Tracing,
 )
@@ -100,31 +99,10 @@ _PLACES: tuple[tuple[type[Section], str], ...] = (
     (Team, "a team of general_settings.teams"),
     (Operator, "an operator of general_settings.operators"),
     (Tracing, "general_settings.tracing"),
+    (BudgetEntry, "a budget of general_settings.budgets"),
+    (AlertTarget, "a webhook of general_settings.alerts"),
     (FullConfig, "the top level"),
 )
-_SECTIONS: dict[tuple[str, ...], type[Section]] = {
-    (): FullConfig,
-    ("model_groups",): ModelGroup,
-    ("model_groups", "models"): ModelEntry,
-    ("model_groups", "models", "params"): Params,
-    ("model_groups", "models", "limits"): Limits,
-    ("model_groups", "models", "price"): Price,
-    ("general_settings",): FullSettings,
-    ("general_settings", "timeouts"): Timeouts,
-    ("general_settings", "queue"): Queue,
-    ("general_settings", "cache_params"): CacheParams,
-    ("general_settings", "callers"): Caller,
-    ("general_settings", "operators"): Operator,
-    ("general_settings", "jwt"): Jwt,
-    ("general_settings", "jwt", "claims"): ClaimNames,
-    ("general_settings", "jwt", "limits"): Limits,
-    ("general_settings", "sign_in"): SignIn,
-    ("general_settings", "sign_in", "roles"): RoleRule,
-    ("general_settings", "tracing"): Tracing,
-    ("general_settings", "callers", "limits"): Limits,
-    ("general_settings", "teams"): Team,
-    ("general_settings", "teams", "limits"): Limits,
-}
 _SECRET_WORDS = (
     "key",
     "token",
@@ -139,6 +117,7 @@ _SECRET_WORDS = (
 _NO_SECRETS = (
     "azure_ad_token_provider",
     "exact_token_counts",
+    "tokens",
 )  # although their names contain such a word
 # prefix of pydantic's error type -> what was expected, what to write
 _EXPECTED = (
@@ -231,6 +210,7 @@ _MISSING = {
     "endpoint": "Add endpoint: where spans are sent, such as http://127.0.0.1:4318.",
     "name": "Add name: the name of the caller or team in logs and metrics.",
     "issuer": "Add issuer: who makes the tokens, such as https://login.example.com.",
+    "url": "Add url: the address of the webhook, best as os.environ/NAME.",
     "audience": "Add audience: whom the tokens are for (aud), such as llmproxy.",
     "client_id": "Add client_id: the name of this proxy at the issuer.",
     "roles": "Add roles: who gets which role, as {claim: groups, value: llm-admins, role: admin}.",
@@ -251,8 +231,8 @@ def _unknown_key(path: Path, document: Document, file: str) -> Problem:
     found = f"{dotted(path[:-1])}: unknown key {shortened(key)!r}."
     if key in _OTHERWISE:
         return Problem(file, line, found, _OTHERWISE[key])
-    section = _SECTIONS[tuple(part for part in path[:-1] if isinstance(part, str))]
-    known = tuple(section.model_fields)
+    section = _section_at(path[:-1])
+    known = tuple(field.alias or name for name, field in section.model_fields.items())
     meant = SYNONYMS.get(key, key)
     if meant in known:
         return Problem(file, line, found, f"Write {meant}, its name here.")
@@ -262,6 +242,27 @@ def _unknown_key(path: Path, document: Document, file: str) -> Problem:
         return Problem(file, line, found, f"It{called} belongs in {place}.")
     remedy = _similar(key, list(known)) or f"Remove it; known here: {', '.join(known)}."
     return Problem(file, line, found, remedy)
+
+
+def _section_at(path: Path) -> type[Section]:
+    """Return the section that a path of a config leads to."""
+    section: type[Section] = FullConfig
+    names = iter([part for part in path if isinstance(part, str)])
+    for name in names:
+        fields = section.model_fields.items()
+        kind = next(field.annotation for key, field in fields if name == (field.alias or key))
+        if get_origin(kind) is Mapping:
+            next(names, None)
+        section = next(_sections_in(kind))
+    return section
+
+
+def _sections_in(kind: Any) -> Iterator[type[Section]]:
+    """Yield the sections that a type is made of: of `tuple[Caller, ...] | None`, Caller."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        yield kind
+    for part in get_args(kind):
+        yield from _sections_in(part)
 
 
 def _place(key: str) -> str | None:
@@ -306,8 +307,8 @@ def _found(path: Path, value: object, document: Document) -> str:
 def _secret(path: Path) -> bool:
     words = [str(part).lower() for part in path if part not in _NO_SECRETS]
     guarded = any(secret in word for word in words for secret in _SECRET_WORDS)
-    # a key where its section should be
-    return guarded or path[-1:] == ("params",) or "callers" in path[-2:]
+    # a secret where its section should be
+    return guarded or path[-1:] == ("params",) or not {"callers", "alerts"}.isdisjoint(path[-2:])
 
 
 def dotted(path: Path) -> str:

@@ -23,7 +23,7 @@ def masked(config: FullConfig) -> str:
 
     Except for the secrets it is a valid config.
     """
-    shown = _masked(config.model_dump(exclude_none=True), "")
+    shown = _masked(config.model_dump(exclude_none=True, by_alias=True), "")
     for kind in ("callers", "operators"):
         for number, one in enumerate(shown["general_settings"].get(kind, ()), 1):
             if "key" in one:

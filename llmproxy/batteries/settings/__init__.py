@@ -17,9 +17,12 @@ from llmproxy.batteries.settings.identity import (
     SignIn,
     TokenCheck,
 )
+from llmproxy.batteries.settings.money import AlertTarget, BudgetEntry
 from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
 
 __all__ = [
+    "AlertTarget",
+    "BudgetEntry",
     "CacheParams",
     "Caller",
     "ClaimNames",

@@ -5,12 +5,13 @@ The core's own keys are in `llmproxy.config`. A battery that reads a key of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
 from llmproxy.batteries.settings.identity import Jwt, SignIn
+from llmproxy.batteries.settings.money import AlertTarget, BudgetEntry
 from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
 from llmproxy.config import Config, GeneralSettings, checks
 from llmproxy.config.base import MIB, NUMBER, Seconds, Text
@@ -88,11 +89,13 @@ class FullSettings(GeneralSettings):
     teams: tuple[Team, ...] = Field(
         default=(), description="Teams of callers, whose members share limits and model groups."
     )
-    budgets: tuple[Mapping[str, Any], ...] = Field(
-        default=(), description="Budgets: `{for: {team: search}, usd: 200, per: month}`."
+    budgets: tuple[BudgetEntry, ...] = Field(
+        default=(),
+        description="What calls may cost, such as `{for: {team: search}, usd: 200, per: month}`.",
     )
-    alerts: tuple[Mapping[str, SecretStr], ...] = Field(
-        default=(), description="Webhooks, each as `{url: ..., secret: ..., format: slack}`."
+    alerts: tuple[AlertTarget, ...] = Field(
+        default=(),
+        description="Webhooks that are told of budgets, endpoints, spend and keys that end.",
     )
     keys_required: bool = Field(
         default=False,
