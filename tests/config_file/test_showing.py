@@ -89,6 +89,19 @@ def test_the_example_is_a_config():
     )
 
 
+def test_what_the_example_leaves_out_of_the_general_settings_is_valid_together():
+    models, settings = EXAMPLE.read_text().split("\ngeneral_settings:\n")
+    whole = re.sub(r"(?m)^ +# (?=[a-z_ {-]*[a-z_]+:)", lambda m: m[0].replace("# ", ""), settings)
+    environ = KEYS | {f"{name}_KEY": f"key-of-{name}" for name in ("TEAM_A", "ANN")}
+    environ |= {name: "secret" for name in ("LLMPROXY_ADMIN_KEY", "PGPASSWORD", "REDIS_PASSWORD")}
+    environ["SLACK_WEBHOOK"] = "https://hooks.example.com/x"
+
+    config = parse_config(f"{models}\ngeneral_settings:\n{whole}", environ, file="f.yaml")
+
+    used = config.general_settings.model_fields_set
+    assert used >= {"redis_url", "state_file", "callers", "budgets", "alerts", "sign_in", "jwt"}
+
+
 def test_the_example_in_the_reference_is_a_config():
     page = (ROOT / "docs/configuration.md").read_text()
     (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
