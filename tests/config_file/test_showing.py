@@ -93,7 +93,7 @@ def test_what_the_example_leaves_out_of_the_general_settings_is_valid_together()
     models, settings = EXAMPLE.read_text().split("\ngeneral_settings:\n")
     whole = re.sub(r"(?m)^ +# (?=[a-z_ {-]*[a-z_]+:)", lambda m: m[0].replace("# ", ""), settings)
     environ = KEYS | {f"{name}_KEY": f"key-of-{name}" for name in ("TEAM_A", "ANN")}
-    environ |= {name: "secret" for name in ("LLMPROXY_ADMIN_KEY", "PGPASSWORD", "REDIS_PASSWORD")}
+    environ |= dict.fromkeys(("LLMPROXY_ADMIN_KEY", "PGPASSWORD", "REDIS_PASSWORD"), "secret")
     environ["SLACK_WEBHOOK"] = "https://hooks.example.com/x"
 
     config = parse_config(f"{models}\ngeneral_settings:\n{whole}", environ, file="f.yaml")
