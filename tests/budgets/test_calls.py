@@ -100,6 +100,40 @@ async def test_a_budget_of_tokens_counts_what_endpoints_report():
         assert [(await ask(proxy)).status for _ in range(4)] == [200, 200, 429, 429]
 
 
+@pytest.mark.parametrize("tokens", [200_000, 10**11])
+@bounded()
+async def test_one_long_answer_does_not_shut_a_budget_for_ever(tokens):
+    """It is taken for what the next calls may use, which is more than the whole budget."""
+    used = iter([answer_with(1, tokens)])
+
+    def long_first(received, number):
+        return [http(next(used, ANSWER))]
+
+    budgets = [{"usd": 0.1, "per": "day", "for": {"key": name}} for name in ("alice", "bob")]
+    callers = [{"name": "alice", "key": KEY}, {"name": "bob", "key": "sk-bob-0123456789"}]
+    async with (
+        scripted(long_first) as vendor,
+        serve_proxy(budgeted(vendor, *budgets, callers=callers)) as proxy,
+    ):
+        await ask(proxy)
+        statuses = [(await ask(proxy, key="sk-bob-0123456789")).status for _ in range(60)]
+        assert statuses[0] == 429
+        assert statuses.count(200) >= 3
+
+
+@bounded()
+async def test_a_timeout_of_the_clients_own_does_not_spare_its_budget():
+    async with (
+        scripted(lambda received, number: ["hang"]) as vendor,
+        serve_proxy(budgeted(vendor, {"usd": 0.03, "per": "day"})) as proxy,
+    ):
+        body = {**CHAT, "max_tokens": 1000}
+        hasty = [("x-llmproxy-timeout-s", "0.02")]
+        statuses = [(await ask(proxy, body, headers=hasty)).status for _ in range(5)]
+        assert statuses[0] == 504
+        assert statuses[-1] == 429
+
+
 @bounded()
 async def test_calls_under_way_have_reserved_what_they_may_use():
     release = asyncio.Event()

@@ -52,6 +52,14 @@ def test_what_no_call_can_cost_is_not_known(usage):
     assert cost(call(attempt("b"), usage=usage)) == Cost(0, Basis.UNKNOWN)
 
 
+@pytest.mark.parametrize("reason", ["timeout", "no_answer"])
+def test_what_the_vendor_may_have_worked_on_is_not_free(reason):
+    failed = attempt("b", AttemptOutcome.FAILED, reason=reason)
+    assert cost(call(failed, attempt("a"))) == Cost(10_000_000 + CHEAP_USD, Basis.ESTIMATED)
+    assert cost(call(failed, usage=None)).basis is Basis.UNKNOWN
+    assert cost(call(failed, usage=None, operation="moderations")).basis is Basis.FREE
+
+
 def test_in_a_fallback_group_its_prices_hold():
     assert cost(call(FellBack("large", 0.0), attempt("a"))) == Cost(DEAR_USD, Basis.EXACT)
 

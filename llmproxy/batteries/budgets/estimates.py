@@ -12,7 +12,9 @@ from llmproxy.operations import Usage
 from llmproxy.routing import Group
 
 FIRST_OUTPUT = 1_000  # tokens that a call writes, before anything is known of its group
+MAX_OUTPUT = 1_000_000  # a vendor that reports more is mistaken
 FADES = 0.98  # per call, of the largest output
+FADES_REFUSED = 0.8  # per refused call: one long answer must not shut a small budget for ever
 NANO_PER_TOKEN = 1_000  # of a price of one dollar per million tokens
 
 
@@ -49,7 +51,13 @@ class CallEstimates:
     def learn(self, group: str, usage: Usage) -> None:
         """Note what a call has used."""
         before = self._output.get(group, 0.0) * FADES
-        self._output[group] = max(before, float(usage.output_tokens))
+        self._output[group] = max(before, float(min(usage.output_tokens, MAX_OUTPUT)))
+
+    def learn_of_refusal(self, group: str) -> None:
+        """Note that a call was refused: the next ones are taken to write less."""
+        output = self._output.get(group, 0.0)
+        if output > FIRST_OUTPUT:
+            self._output[group] = max(FIRST_OUTPUT, output * FADES_REFUSED)
 
 
 def _dearest(group: Group) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from typing import Any
 from llmproxy.batteries.budgets.accounts import BudgetAccount, BudgetAccounts, BudgetStatus
 from llmproxy.batteries.budgets.budget import Budget, Kind, budgets_of, wrong_budgets
 from llmproxy.batteries.budgets.estimates import CallEstimates
-from llmproxy.batteries.budgets.permit import BudgetPermit, Reserved
+from llmproxy.batteries.budgets.permit import BudgetExceeded, BudgetPermit, Reserved
 from llmproxy.batteries.store import StoreUnavailable
 from llmproxy.calls import Call
 from llmproxy.config import Config
@@ -110,6 +110,8 @@ class Budgets(Listener):
         record = event.record
         found = self._open.pop(id(record), None)
         if found is None:
+            if record.answer.error == BudgetExceeded.code and record.group is not None:
+                self.estimates.learn_of_refusal(record.group)
             return
         usage, cost = record.answer.usage, record.cost
         if usage is not None and record.group is not None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import partial
 
 from llmproxy.batteries.spend.pricing import charge
+from llmproxy.errors import NoAnswer, TimedOut
 from llmproxy.operations import OPERATIONS, Replay, Usage
 from llmproxy.protocols import PriceCall, Prices
 from llmproxy.record import Basis, CallRecord, Cost
 from llmproxy.steps import ANSWERED, FAILED, OUTRUN, Attempt, FellBack
 
 FREE = Cost()
+# Failures of attempts on which the vendor has worked, or may have: with these it charges the input.
+# A client can cause the first, by a timeout of its own (`x-llmproxy-timeout-s`).
+WORKED_ON = frozenset((TimedOut.reason, NoAnswer.reason))
 # A sum is as certain as the least certain of its parts, which comes last here.
 CERTAINTY = (Basis.FREE, Basis.EXACT, Basis.ESTIMATED, Basis.UNKNOWN)
 # Inference that vendors do not charge for.
@@ -27,9 +31,10 @@ def pricing(prices: Prices) -> PriceCall:
 def cost_of(prices: Prices, record: CallRecord) -> Cost:
     """Return the cost of a call that is over.
 
-    The attempt that answered costs its usage. One that another attempt has outrun has read the
-    input, which is an estimate. One that was under way when the client left has an unknown cost,
-    and a failed one costs nothing. What the answer cache has noted stays.
+    The attempt that answered costs its usage. One that another attempt has outrun, that timed out
+    or whose answer was empty has read the input, which is an estimate if another one answered. One
+    that was under way when the client left has an unknown cost, and one that failed otherwise costs
+    nothing. What the answer cache has noted stays.
     """
     if record.cost is not None:
         return record.cost
@@ -40,7 +45,7 @@ def cost_of(prices: Prices, record: CallRecord) -> Cost:
     for step in record.steps:
         if isinstance(step, FellBack):
             group = step.group
-        elif isinstance(step, Attempt) and step.outcome is not FAILED:
+        elif isinstance(step, Attempt) and (step.outcome is not FAILED or step.reason in WORKED_ON):
             parts.append(_part(prices, record, (group, step.endpoint), step))
     if len(parts) == 1:
         return parts[0]
@@ -51,8 +56,8 @@ def cost_of(prices: Prices, record: CallRecord) -> Cost:
 def _part(prices: Prices, record: CallRecord, endpoint: tuple[str, str], attempt: Attempt) -> Cost:
     usage = record.answer.usage
     if attempt.outcome is not ANSWERED:
-        outrun = attempt.reason == OUTRUN and usage is not None
-        usage = Usage(usage.input_tokens, 0, estimated=True) if outrun and usage else None
+        read = attempt.reason == OUTRUN or attempt.outcome is FAILED
+        usage = Usage(usage.input_tokens, 0, estimated=True) if read and usage else None
     if usage is None:
         return Cost(basis=Basis.UNKNOWN) if _is_charged(record) else FREE
     charged = charge(prices.get(endpoint), usage)
