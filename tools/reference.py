@@ -168,6 +168,10 @@ scrape_configs:
     static_configs: [{targets: ["127.0.0.1:4000"]}]
 ```
 
+Everybody who can reach the port may read them, unless `general_settings.metrics_need_key: true`
+asks for the key of a viewer ([identity.md](identity.md)); Prometheus sends it by
+`authorization: {credentials: KEY}`.
+
 Import `ops/grafana.json` into Grafana for a dashboard; `ops/alerts.yaml` holds alert rules.
 
 Labels are names that operators give: `group`, `endpoint`, `caller`, `team`. Nothing that a client

@@ -80,8 +80,9 @@ async def app_of(proxy):
     return proxy.app._admin._app
 
 
-def with_operators(vendor):
-    return config_for(endpoint(vendor, "only"), admin_key=ADMIN_KEY, operators=OPERATORS)
+def with_operators(vendor, **settings):
+    people = {"admin_key": ADMIN_KEY, "operators": OPERATORS}
+    return config_for(endpoint(vendor, "only"), **people, **settings)
 
 
 @bounded()
@@ -127,6 +128,21 @@ async def test_a_refusal_names_the_role_that_is_needed():
         assert reply.json["detail"] == "This needs the role admin; vic has viewer. " + REMEDY
         reply = await post(proxy, "/admin/drain", {"endpoint": "only"}, headers=PEOPLE["tea"])
         assert reply.json["detail"] == "This needs the role admin; tea has team search. " + REMEDY
+
+
+@bounded()
+async def test_metrics_are_for_viewers_if_they_need_a_key():
+    statuses = {}
+    async with scripted(GOOD) as vendor:
+        for metrics_need_key in (False, True):
+            config = with_operators(vendor, metrics_need_key=metrics_need_key)
+            async with serve_proxy(config) as proxy:
+                statuses[metrics_need_key] = [
+                    (await ask(proxy.port, "/metrics", method="GET", headers=headers)).status
+                    for headers in PEOPLE.values()
+                ]
+    assert list(PEOPLE) == ["admin", "ann", "vic", "tea", "nobody"]
+    assert statuses == {False: [200] * 5, True: [200, 200, 200, 403, 401]}
 
 
 @bounded()

@@ -18,7 +18,7 @@ from llmproxy.batteries.admin.api.health import health_routes
 from llmproxy.batteries.admin.api.spend import spend_routes
 from llmproxy.batteries.admin.api.state import state_routes
 from llmproxy.batteries.admin.api_page import api_page_routes
-from llmproxy.batteries.admin.auth import by_method, session_routes
+from llmproxy.batteries.admin.auth import by_method, metrics_reader, session_routes
 from llmproxy.batteries.admin.guessing import WrongKeys
 from llmproxy.batteries.admin.pages import SecurityHeaders, dashboard_routes
 from llmproxy.batteries.admin.sources import Sources
@@ -119,7 +119,7 @@ def _add_metrics(
 ) -> None:
     """Add the page that Prometheus scrapes."""
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=Response, dependencies=[Depends(metrics_reader)])
     async def metrics() -> Response:
         """Metrics in Prometheus' text format."""
         # prometheus-client takes 0.05 s to import: only a scrape pays for it.

@@ -96,6 +96,13 @@ async def by_method(request: Request) -> None:
         _check(request, AdminRole.VIEWER if request.method in SAFE_METHODS else AdminRole.ADMIN)
 
 
+async def metrics_reader(request: Request) -> None:
+    """Let through everybody, or only viewers if `metrics_need_key` says so."""
+    live: LiveConfig = request.app.state.live
+    if full(live.runtime.config.general_settings).metrics_need_key:
+        _check(request, AdminRole.VIEWER)
+
+
 def role_of(route: APIRoute) -> AdminRole | None:
     """Return the role that a route requires itself; None = it does not say."""
     calls = [one.call for one in route.dependant.dependencies]

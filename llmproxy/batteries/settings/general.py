@@ -33,6 +33,7 @@ _NEEDS = {
     "price_list": ("price_list", "price_list"),
     "cost_header": ("spend", "pricing"),
     "operators": ("admin", "open_admin"),
+    "metrics_need_key": ("admin", "open_admin"),
     "jwt": ("oidc", "oidc"),
     "sign_in": ("oidc", "oidc"),
 }
@@ -64,6 +65,11 @@ class FullSettings(GeneralSettings):
     )
     operators: tuple[Operator, ...] = Field(
         default=(), description="Who may use `/admin` beside the `admin_key`, each with a role."
+    )
+    metrics_need_key: bool = Field(
+        default=False,
+        description="Answer `/metrics`, which shows costs by caller and team, only to the "
+        "`admin_key` and the keys of operators that may read everything.",
     )
     sign_in: SignIn | None = Field(
         default=None,
