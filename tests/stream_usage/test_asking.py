@@ -130,6 +130,27 @@ async def test_a_refused_question_is_not_asked_again_and_fails_no_call():
         assert asked == [False, True, False, False, False]
 
 
+@pytest.mark.parametrize(
+    "own",
+    [{"stream_options": {"bogus": 1}}, {"user": "stream_options, bogus"}],
+    ids=["an option of its own", "a text that is quoted"],
+)
+@bounded()
+async def test_one_clients_mistake_does_not_end_the_question_for_the_others(own):
+    def reply(received, number):
+        if b"bogus" in received.body:
+            return [http(error_body("unknown", message="Wrong: stream_options"), status=400)]
+        return [sse_head(), *map(chunk, own_chunk(event, asked=False, nulls=False)), LAST_CHUNK]
+
+    async with scripted(reply) as server, serve_proxy(asking(server)) as proxy:
+        await ask(proxy.port, body=STREAM)
+        wrong = await ask(proxy.port, body={**STREAM, **own})
+        assert (wrong.status, wrong.error["message"]) == (400, "Wrong: stream_options")
+        await ask(proxy.port, body=STREAM)
+        asked = [b"include_usage" in sent.body for sent in server.received]
+        assert asked == [False, True, False, True]
+
+
 @bounded()
 async def test_another_refusal_reaches_the_client():
     def reply(received, number):

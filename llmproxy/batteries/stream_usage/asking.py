@@ -2,7 +2,8 @@
 
 The first stream of an endpoint goes as its client has written it. It shows whether the endpoint
 reports usage unasked; then it is not asked for, because the client would see it anyway. A refused
-question is not asked again.
+question is not asked again: of this call if the refusal may be about what the client has written
+itself, else of no call.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from llmproxy.config import Config
 from llmproxy.errors import Untranslatable
 from llmproxy.providers.base import Endpoint, Endpoints, InDialect, Translator
 from llmproxy.record import CallRecord
+from llmproxy.steps import Attempt
 from llmproxy.streams import UpstreamResponse
 
 PATHS = frozenset(("chat/completions", "completions"))
 DIALECT = "chat"
 REFUSALS = (400, 422)
+REFUSED = Untranslatable.reason
+WORDS = (b"stream_options", b"include_usage")  # of the question
 _OPTIONS = b'"stream_options":{"include_usage":true}'
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -75,7 +79,10 @@ class UsageAsker(msgspec.Struct, frozen=True):
             return sent, in_dialect
         if asked.reports is None:
             return sent, partial(_seen_first, asked)
-        return replace(sent, body=asking), partial(_quiet, asked, record)
+        if any(isinstance(step, Attempt) and step.reason == REFUSED for step in record.steps):
+            return sent, in_dialect
+        by_client = any(word in body for word in WORDS)
+        return replace(sent, body=asking), partial(_quiet, asked, record, by_client)
 
 
 def asking_for_usage(body: bytes) -> bytes | None:
@@ -105,9 +112,11 @@ def _learn(asked: Asked, reports: bool, writes_null: bool) -> None:
     asked.reports, asked.writes_null = reports, writes_null
 
 
-def _quiet(asked: Asked, record: CallRecord, response: UpstreamResponse) -> UpstreamResponse:
+def _quiet(
+    asked: Asked, record: CallRecord, by_client: bool, response: UpstreamResponse
+) -> UpstreamResponse:
     if response.status in REFUSALS:
-        return RefusedQuestion(response, asked)
+        return RefusedQuestion(response, Asked() if by_client else asked)
     if response.status >= 400 or not response.content.events:
         return response
     return QuietStream(response, record, keeps_null=asked.writes_null)
@@ -124,7 +133,7 @@ class RefusedQuestion(HeldAnswer):
 
     def passed_on(self, body: bytes) -> bytes:
         """Return the answer as it came. Raises Untranslatable if it names what we have added."""
-        if b"stream_options" in body or b"include_usage" in body:
+        if any(word in body for word in WORDS):
             self._asked.refuses = True
             refused = Untranslatable("it refuses `stream_options`, which we have added")
             refused.again = True
