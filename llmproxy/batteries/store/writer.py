@@ -12,30 +12,24 @@ import logging
 import os
 import secrets
 import socket
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from time import time
-from typing import TypeVar
 
 from llmproxy.batteries.store.database import Database
 from llmproxy.batteries.store.errors import StoreUnavailable
-from llmproxy.batteries.store.rows import Row, row_of
-from llmproxy.batteries.store.spool import SUFFIX, Batch, Spool, SpoolFull, abandoned
+from llmproxy.batteries.store.row_queue import MAX_ROWS, RowQueue
+from llmproxy.batteries.store.rows import row_of
+from llmproxy.batteries.store.spool import Batch, Spool
+from llmproxy.batteries.store.spools import Spools
 from llmproxy.events import CallFinished, Listener
 
 PIECE = 50  # calls made into rows at once: a pause of some 0.2 ms
-BATCH = 1000  # rows that are written at once: each statement costs as much as ten rows
 FLUSH_S = 1.0  # who reads does not wait for it (`flush`)
 RETRY_S = 1.0
 ADOPT_S = 30.0  # how often spools of processes that are gone are looked for
 WITHIN_S = 5.0  # a batch takes milliseconds; then the database counts as away
 READER_WAITS_S = 1.0
-MAX_IN_MEMORY = 20_000  # calls: some 30 MB
 
-T = TypeVar("T")
 logger = logging.getLogger("llmproxy")
 
 
@@ -47,16 +41,18 @@ class WriterHealth:
         self.why: str | None = None
         self.since = time()
 
-    def begins(self, error: StoreUnavailable, place: object) -> None:
-        """Note that the database is away."""
+    def database_failed(self, error: StoreUnavailable, spool_folder: Path | None) -> None:
+        """Note that the database did not take a batch."""
         self.why = str(error)
         if self.connected is not False:
             self.connected, self.since = False, time()
-            where = "in memory, up to a bound" if place is None else f"in {place}"
+            where = f"in {spool_folder}"
+            if spool_folder is None:
+                where = f"in memory, and beyond {MAX_ROWS} calls they are lost"
             logger.error("Calls are not written to the store: %s They wait %s.", error, where)
 
-    def ends(self) -> None:
-        """Note that the database takes batches."""
+    def database_answered(self) -> None:
+        """Note that the database took a batch."""
         if self.connected is False:
             logger.warning(
                 "Calls are written to the store again, after %.0f s.", time() - self.since
@@ -83,11 +79,11 @@ class CallWriter(Listener):
         self.lost = 0
         self._database = database
         self._instance = f"{socket.gethostname()}-{os.getpid()}"
-        self._writer = f"{self._instance}-{secrets.token_hex(4)}"
-        self._spools = Spools(folder, self._writer)
+        self._name = f"{self._instance}-{secrets.token_hex(4)}"
+        self._spools = Spools(folder, self._name)
         self._retry_s, self._within_s = retry_s, within_s
         self._ended: list[CallFinished] = []
-        self._memory = RowsInMemory()
+        self._queue = RowQueue()
         self._wanted = asyncio.Event()
         self._readers: list[asyncio.Future[bool]] = []
 
@@ -100,7 +96,7 @@ class CallWriter(Listener):
     @property
     def queued(self) -> int:
         """How many calls wait in memory."""
-        return len(self._ended) + self._memory.calls
+        return len(self._ended) + self._queue.waiting
 
     @property
     def spooled(self) -> int:
@@ -124,7 +120,7 @@ class CallWriter(Listener):
                 retry_at = loop.time() + self._retry_s
             for reader in readers:
                 reader.set_result(written)
-            if not self._readers and (self._memory.calls < BATCH or self.health.connected is False):
+            if not self._readers and (not self._queue.has_batch or self.health.connected is False):
                 self._wanted.clear()
                 try:
                     async with asyncio.timeout(min(FLUSH_S, self._retry_s)):
@@ -147,68 +143,82 @@ class CallWriter(Listener):
         """Write what waits, the oldest first, until nothing does or the database is away; return
         whether it was there. What it does not take goes to the spool."""
         self._collect()
-        while True:
-            spool = self._spools.next()
-            if spool is not None:
-                # What ended meanwhile is younger than what is in the spool.
-                if self._memory.calls >= BATCH:
-                    await self._to_spool()
-                batch = await self._spools.do(spool.first)
-                writer = spool.writer
-            else:
-                batch, writer = self._memory.first(), self._writer
-            if batch is None:
-                if spool is None:
-                    return True
-                await self._spools.finished(spool)
-                continue
-            if not await self._write_batch(writer, batch):
+        while (spool := self._spools.oldest()) is not None or self._queue.waiting:
+            took = self._write_queued() if spool is None else self._write_spooled(spool)
+            if not await took:
                 await self._to_spool()
                 return False
-            if spool is not None:
-                await self._spools.do(spool.drop_first)
-            else:
-                self._memory.drop_first()
             self._collect()
+        return True
 
     async def close(self) -> None:
         """Write or spool everything."""
         if self.health.connected is not False:
             await self.write()
         await self._to_spool()
-        if left := self._memory.calls:
+        if left := self._queue.waiting:
             self.lost += left
-            logger.error("%d calls are lost: neither the store nor its spool takes them.", left)
+            where = "has no folder" if self._spools.folder is None else "takes no more"
+            logger.error(
+                "%d calls are lost at the end of this process: the database is away, and its spool "
+                "%s. The access log has them, if it is on. Bring the database back before the next "
+                "restart, or give the spool a disk with space.",
+                left,
+                where,
+            )
         await self._spools.close()
 
     def _collect(self) -> None:
         """Make rows of the calls that have ended."""
         calls, self._ended = self._ended, []
-        room = MAX_IN_MEMORY - self._memory.calls
-        if len(calls) > room:
+        room = self._queue.room
+        if len(calls) > room:  # the spool has said why
             self.lost += len(calls) - room
             del calls[room:]
         for call in calls:
             try:
-                self._memory.rows.append(row_of(call, self._instance))
+                self._queue.append(row_of(call, self._instance))
             except Exception:  # it would take the others with it
                 self.lost += 1
-                logger.exception("A call cannot be written and is lost.")
-        if self._memory.calls >= BATCH:
+                text = "Call %s has values that no row can keep; only the access log has it. "
+                logger.exception(text + "Report this as a bug.", call.record.request.id)
+        if self._queue.has_batch:
             self._wanted.set()
+
+    async def _write_queued(self) -> bool:
+        """Write the oldest batch in memory; return whether the database was there."""
+        batch = self._queue.oldest()
+        if batch is None:
+            return True
+        if written := await self._write_batch(self._name, batch):
+            self._queue.drop_oldest()
+        return written
+
+    async def _write_spooled(self, spool: Spool) -> bool:
+        """Write the oldest batch of a spool; return whether the database was there."""
+        if self._queue.has_batch:  # it is younger than what is in the spool
+            await self._to_spool()
+        batch = await self._spools.in_thread(spool.first)
+        if batch is None:
+            await self._spools.close_empty(spool)
+            return True
+        if written := await self._write_batch(spool.writer, batch):
+            await self._spools.in_thread(spool.drop_first)
+        return written
 
     async def _write_batch(self, writer: str, batch: Batch) -> bool:
         """Write a batch to the database, as far as it takes it; return whether it is there."""
         try:
             refusals = await self._refusals(writer, batch)
         except StoreUnavailable as error:
-            self.health.begins(error, self._spools.folder)
+            self.health.database_failed(error, self._spools.folder)
             return False
         if refusals:
             self.lost += len(refusals)
-            text = "%d calls cannot be written and are lost."
+            text = "%d calls are lost: the database does not take their values. Only the access "
+            text += "log has them. The reason that it gave for the first one follows."
             logger.error(text, len(refusals), exc_info=refusals[0])
-        self.health.ends()
+        self.health.database_answered()
         return True
 
     async def _refusals(self, writer: str, batch: Batch) -> list[Exception]:
@@ -238,92 +248,7 @@ class CallWriter(Listener):
     async def _to_spool(self) -> None:
         """Move what is in memory to the disk, as far as it goes."""
         self._collect()
-        while (batch := self._memory.first()) is not None:
+        while (batch := self._queue.oldest()) is not None:
             if not await self._spools.append(batch):
                 return
-            self._memory.drop_first()
-
-
-class RowsInMemory:
-    """Rows that wait in memory. What has been tried once keeps its number and its rows."""
-
-    def __init__(self) -> None:
-        self.rows: deque[Row] = deque()
-        self._first: Batch | None = None
-        self._number = 0
-
-    @property
-    def calls(self) -> int:
-        """How many calls wait."""
-        return len(self.rows) + (0 if self._first is None else len(self._first.rows))
-
-    def first(self) -> Batch | None:
-        """Return the oldest batch; None = nothing waits."""
-        if self._first is None and self.rows:
-            self._number += 1
-            rows = [self.rows.popleft() for _ in range(min(BATCH, len(self.rows)))]
-            self._first = Batch(self._number, rows)
-        return self._first
-
-    def drop_first(self) -> None:
-        """Forget the oldest batch."""
-        self._first = None
-
-
-class Spools:
-    """The own spool, and those of writers that are gone, which come first."""
-
-    def __init__(self, folder: Path | None, writer: str) -> None:
-        self.folder = folder
-        self._writer = writer
-        self._own = None if folder is None else Spool(folder / f"{writer}{SUFFIX}")
-        self._adopted: list[Spool] = []
-        self._refuses: str | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="llmproxy-spool")
-
-    async def do(self, job: Callable[[], T]) -> T:
-        """Do something that blocks, after all that was begun before."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait in them."""
-        own = 0 if self._own is None else self._own.waiting
-        return own + sum(spool.waiting for spool in self._adopted)
-
-    def next(self) -> Spool | None:
-        """Return the spool to write to the database from; None = nothing waits in any."""
-        if self._adopted:
-            return self._adopted[0]
-        return self._own if self._own is not None and self._own.waiting else None
-
-    async def adopt(self) -> None:
-        """Take over the spools of writers that are gone."""
-        if self.folder is not None:
-            self._adopted += await self.do(partial(abandoned, self.folder, but=self._writer))
-
-    async def finished(self, spool: Spool) -> None:
-        """Close a spool in which nothing waits any more."""
-        if spool in self._adopted:
-            self._adopted.remove(spool)
-            await self.do(spool.close)
-
-    async def append(self, batch: Batch) -> bool:
-        """Keep a batch on the disk; return whether that succeeded. It is told once if not."""
-        if self._own is None:
-            return False
-        try:
-            await self.do(partial(self._own.append, batch))
-        except SpoolFull as error:
-            if self._refuses is None:
-                logger.error("The store's spool takes no more calls: %s.", error)
-            self._refuses = str(error)
-            return False
-        self._refuses = None
-        return True
-
-    async def close(self) -> None:
-        """Close them; what waits in them is taken over by the next process."""
-        for spool in [*self._adopted, *([] if self._own is None else [self._own])]:
-            await self.do(spool.close)
-        self._thread.shutdown(wait=False)
+            self._queue.drop_oldest()
