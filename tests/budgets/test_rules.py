@@ -1,11 +1,12 @@
 """What a budget is, and when its period begins and ends."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from math import inf
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from llmproxy.batteries.budgets.accounts import BudgetAccount
 from llmproxy.batteries.budgets.budget import (
     BudgetError,
     Kind,
@@ -15,6 +16,7 @@ from llmproxy.batteries.budgets.budget import (
     from_short,
 )
 from llmproxy.batteries.budgets.periods import Per, period_at
+from llmproxy.batteries.money import NANO
 
 
 def at(text, zone="UTC"):
@@ -98,6 +100,27 @@ def test_an_entry_of_the_config_says_everything():
     assert (budget.time_zone, budget.hard, budget.notify_at) == ("Europe/Berlin", False, (0.5, 1.0))
 
 
+def test_a_clock_that_was_wrong_for_a_while_does_not_leave_the_budget_of_another_year():
+    now = datetime(2026, 11, 27, tzinfo=UTC).timestamp()
+    account = BudgetAccount(from_short("5/month", Kind.KEY, "a"), now, shared=False)
+    november = account.current(now).period
+    assert account.current(now + 365 * 86_400).period.start > now
+    assert account.current(now).period == november
+    assert account.before is None, "the store knows what was spent in it"
+    account.before, december = 0, account.current(november.end)
+    assert account.current(november.end - 1.0) is december, "a call that ended a moment before"
+
+
+def test_a_raised_budget_is_told_of_again():
+    account = BudgetAccount(from_short("10/month", Kind.KEY, "a"), 0.0, shared=False)
+    account.ledger.spend(10 * NANO)
+    assert (account.reached(1.0), account.reached(2.0)) == (1.0, None)
+    account.change(from_short("20/month", Kind.KEY, "a"))
+    assert account.reached(3.0) is None
+    account.ledger.spend(6 * NANO)
+    assert account.reached(4.0) == 0.8
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -109,6 +132,12 @@ def test_an_entry_of_the_config_says_everything():
         ({"hard": "yes"}, "hard: expected"),
         ({"notify_at": ["x"]}, "notify_at: expected"),
         ({"notify": [1]}, "has no 'notify'"),
+        ({"for": {"team": ["search"]}}, "for: expected"),
+        ({"for": {"team": "sea\0rch"}}, "for: expected"),
+        ({"for": {"team": "\ud83d"}}, "for: expected"),
+        ({"for": {"team": "x" * 257}}, "for: expected"),
+        ({"time_zone": "localtime"}, "time_zone: expected"),
+        ({"notify_at": [0.5] * 11}, "at most 10 shares"),
     ],
 )
 def test_an_entry_that_says_something_else_is_refused(change, says):

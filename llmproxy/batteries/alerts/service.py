@@ -100,7 +100,7 @@ class Alerts(Listener):
         used, amount = budget.shown(status.used), budget.shown(budget.amount)
         self.tell(
             Alert(
-                f"budget:{budget.id}:{status.starts_at:.0f}:{share:g}",
+                f"budget:{budget.id}:{status.starts_at:.0f}:{share:g}:{budget.amount}",
                 AlertKind.BUDGET,
                 f"Budget of {budget.whose}: {100 * share:.0f} % of {amount} {budget.each} are "
                 f"used ({used}).",

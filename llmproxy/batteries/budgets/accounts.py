@@ -11,6 +11,10 @@ from llmproxy.batteries.budgets.ledger import Ledger
 from llmproxy.batteries.budgets.periods import period_at
 from llmproxy.record import CallRecord
 
+# A clock that was wrong by years must not open the budget of a year that is far away. A call that
+# ends at the end of a period may be counted a moment later.
+SET_BACK_S = 3600.0
+
 
 class BudgetStatus(msgspec.Struct, frozen=True):
     """How a budget is now, for the operator. Amounts are nano-dollars or tokens."""
@@ -38,14 +42,18 @@ class BudgetAccount:
     def change(self, budget: Budget) -> None:
         """Take over a new amount, and whether it is hard. What is spent stays spent."""
         self.budget = budget
-        self.ledger.amount = budget.amount
+        ledger = self.ledger
+        ledger.amount = budget.amount
+        self.noticed = {s for s in self.noticed if ledger.spent >= s * ledger.amount}
 
     def current(self, now: float) -> Ledger:
         """Return the ledger of the current period. `now`: Unix time."""
-        if now >= self.ledger.period.end:
+        period = self.ledger.period
+        is_over, was_set_back = now >= period.end, now < period.start - SET_BACK_S
+        if is_over or was_set_back:
             self.ledger = self._opened(now)
             self.noticed.clear()
-            self.before, self._own_at_reading = 0, 0
+            self.before, self._own_at_reading = None if was_set_back else 0, 0
         return self.ledger
 
     def learn(self, spent: int) -> None:

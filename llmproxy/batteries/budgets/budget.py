@@ -17,6 +17,7 @@ from llmproxy.batteries.money import NANO, dollars
 
 NOTIFY_AT = (0.8, 1.0)
 MAX_AMOUNT = 2**53  # what Lua counts exactly: nine million dollars, or as many billion tokens
+MAX_NAME, MAX_SHARES = 256, 10
 SHORT = re.compile(
     r"(\$?)\s*(\d+(?:\.\d+)?)\s*(\$|usd|tokens)?\s*(?:/\s*(hour|day|week|month|total))?"
 )
@@ -177,9 +178,14 @@ def _for(value: object) -> tuple[Kind, str]:
         return Kind.ALL, ""
     if isinstance(value, Mapping) and len(value) == 1:
         ((kind, subject),) = value.items()
-        if kind in (Kind.KEY, Kind.TEAM, Kind.TAG, Kind.GROUP) and subject:
-            return Kind(kind), str(subject)
-    raise BudgetError(f"for: expected `all`, or one of key, team, tag and group, found {value!r}.")
+        name = str(subject) if isinstance(subject, str | int) else ""
+        is_name = name.isprintable() and 0 < len(name) <= MAX_NAME
+        if kind in (Kind.KEY, Kind.TEAM, Kind.TAG, Kind.GROUP) and is_name:
+            return Kind(kind), name
+    raise BudgetError(
+        f"for: expected `all`, or one of key, team, tag and group with a name of up to {MAX_NAME} "
+        f"characters, found {str(value)[:60]!r}."
+    )
 
 
 def _per(value: object) -> Per:
@@ -191,7 +197,9 @@ def _per(value: object) -> Per:
 
 def _time_zone(value: object) -> str:
     try:
-        return ZoneInfo(str(value)).key
+        if value != "localtime":  # another one on each machine
+            return ZoneInfo(str(value)).key
+        raise ValueError
     except (ValueError, OSError, KeyError) as error:
         expected = "the name of a time zone, such as Europe/Berlin"
         raise BudgetError(f"time_zone: expected {expected}, found {value!r}.") from error
@@ -199,6 +207,8 @@ def _time_zone(value: object) -> str:
 
 def _shares(value: object) -> tuple[float, ...]:
     shares: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
+    if len(shares) > MAX_SHARES:
+        raise BudgetError(f"notify_at: expected at most {MAX_SHARES} shares, found {len(shares)}.")
     for share in shares:
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 10:
             raise BudgetError(f"notify_at: expected shares such as [0.8, 1.0], found {value!r}.")

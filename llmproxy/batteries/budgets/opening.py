@@ -84,7 +84,7 @@ class StoredBudgets:
             for row in await self._database.fetch(stored.all_budgets()):
                 try:
                     made.append(stored.budget_of(row))
-                except ValueError as error:
+                except (ValueError, KeyError, OSError) as error:  # a time zone that is not here
                     logger.warning("The budget %s cannot be kept: %s", row.id, error)
             self._budgets.adopt_made(made)
             self._seen = seen

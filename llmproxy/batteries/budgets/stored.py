@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from math import ceil
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, Select, func, select, union_all
 
@@ -29,7 +30,7 @@ def all_budgets() -> Select[Any]:
 
 
 def budget_of(row: Row[Any]) -> Budget:
-    """Return the budget of a row."""
+    """Return the budget of a row. Raises ValueError, KeyError or OSError if it cannot be kept."""
     notify_at = json.loads(row.notify_at) if row.notify_at else NOTIFY_AT
     return Budget(
         id=row.id,
@@ -38,7 +39,7 @@ def budget_of(row: Row[Any]) -> Budget:
         unit=Unit(row.unit),
         amount=row.amount,
         per=Per(row.per),
-        time_zone=row.time_zone or "UTC",
+        time_zone=ZoneInfo(row.time_zone or "UTC").key,
         hard=bool(row.hard),
         notify_at=tuple(sorted(notify_at)),
     )
