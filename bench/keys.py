@@ -58,7 +58,8 @@ def main(count: int) -> None:
     known = KnownKeys()
     digests = sorted((sha256(credential(number)).digest(), number) for number in range(count))
     for start in range(0, count, 2_000):
-        known.change({digest: key(number) for digest, number in digests[start : start + 2_000]})
+        some = digests[start : start + 2_000]
+        known.table.change({digest: key(number) for digest, number in some})
     del digests
     known.has_read_all()
     took = perf_counter() - began
@@ -76,7 +77,7 @@ def main(count: int) -> None:
     print(f"lookup of any key, at random: {timed_us(known, many):.2f} us")
     began = perf_counter()
     for number in range(1_000):
-        known.change({sha256(credential(number)).digest(): key(number)})
+        known.table.change({sha256(credential(number)).digest(): key(number)})
     print(f"change of a key: {(perf_counter() - began) * 1e3:.1f} us")
     with tempfile.TemporaryDirectory() as folder:
         file, parts = Path(folder) / "keys", known.table.parts()

@@ -4,10 +4,11 @@ import asyncio
 from time import time
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import delete, insert, select
 
 from llmproxy.batteries.keys import Keys, OrderError
 from llmproxy.batteries.keys.key import digest_of, new_secret
+from llmproxy.batteries.store import Database, address_of
 from llmproxy.batteries.store.tables import keys as table
 from llmproxy.batteries.store.tables import versions
 from tests.support.keys import DATABASES, key_instance
@@ -208,6 +209,36 @@ async def test_what_changed_while_an_instance_was_away_is_read_at_its_start(tmp_
     async with key_instance(url) as here:
         await here.until(one, "invalid_api_key")
         assert [here.answers(secret) for secret in (two, three)] == ["two", "three"]
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+@bounded()
+async def test_keys_stay_valid_while_the_database_is_restored_from_a_backup(kind, tmp_path, caplog):
+    async def emptied(on):
+        for one in (table, versions):
+            await on.execute(delete(one))
+
+    async with database_url(kind, tmp_path) as url, key_instance(url) as here:
+        _, kept = await here.keys.create({"name": "kept"})
+        operator = Database(address_of(url, {}))
+        backup = [
+            (one, [dict(row._mapping) for row in await operator.fetch(select(one))])
+            for one in (table, versions)
+        ]
+        _, lost = await here.keys.create({"name": "lost"})
+        await operator.change(emptied)  # a restore begins with empty tables
+        while "is being restored" not in caplog.text:
+            await asyncio.sleep(0.01)
+        assert (here.answers(kept), here.answers(lost)) == ("kept", "lost")
+        for one, rows in backup:
+            await operator.execute(insert(one).values(rows))
+            assert here.answers(kept) == "kept"
+        while here.answers(lost) != "invalid_api_key":
+            assert here.answers(kept) == "kept"
+            await asyncio.sleep(0)
+        _, later = await here.keys.create({"name": "later"})
+        assert (here.answers(kept), here.answers(later)) == ("kept", "later")
+        await operator.close()
 
 
 @pytest.mark.parametrize("kind", DATABASES)

@@ -20,7 +20,7 @@ class Clock:
 
 def known(*, read=True, clock=None, **more):
     keys = KnownKeys(wall=lambda: NOW, clock=clock or Clock())
-    keys.change({digest_of(SECRET): Key(name="nightly", key="key_1", **more)})
+    keys.table.change({digest_of(SECRET): Key(name="nightly", key="key_1", **more)})
     if read:
         keys.has_read_all()
     return keys

@@ -73,11 +73,6 @@ class KnownKeys:
             self._teams = new
             self.version += 1
 
-    def change(self, changes: Mapping[bytes, Key | None]) -> None:
-        """Know other keys with these digests from now on; None: there is none."""
-        self.table.change(changes)
-        self.in_use = True
-
     def has_read_all(self) -> None:
         """Note that the store has been read to its end."""
         self.read_at = self._clock()

@@ -27,6 +27,7 @@ from llmproxy.batteries.keys.rows import (
     team_of,
     version_now,
 )
+from llmproxy.batteries.keys.table import KeyTable
 from llmproxy.batteries.store import Database, StoreUnavailable
 from llmproxy.batteries.store.tables import keys
 
@@ -75,8 +76,12 @@ class KeySync:
         async with self._reading:
             rows = await self.database.fetch(version_now())
             version = rows[0].version if rows else 0
-            if version < self._version:  # the database was restored from a backup
-                self._known.table.clear()
+            if not rows and self._version:
+                raise StoreUnavailable(
+                    "The database has no keys, though some are known: it is new, or is being "
+                    "restored from a backup. Restore it."
+                )
+            if version < self._version:  # it was restored from a backup
                 self._version = 0
             if version != self._version or self._known.read_at is None:
                 self._known.serve_teams(map(team_of, await self.database.fetch(all_teams())))
@@ -88,27 +93,30 @@ class KeySync:
             self._known.has_read_all()
 
     async def _read_all(self) -> None:
-        after = ""
+        """Read all keys beside those that are known, so that no call misses one meanwhile."""
+        table, after = KeyTable(), ""
+        self._earlier.clear()
         while True:
             rows = await self.database.fetch(page_of_all(after))
-            await self._apply(rows)
+            await self._apply(rows, table)
             if len(rows) < PAGE:
-                return
+                break
             after = rows[-1].digest
+        self._known.table = table
 
     async def _read_since(self, version: int) -> None:
         while True:
             rows = await self.database.fetch(page_of_changes(version))
-            await self._apply(rows)
+            await self._apply(rows, self._known.table)
             if len(rows) < PAGE:
                 return
             version = rows[-1].version
 
-    async def _apply(self, rows: Any) -> None:
+    async def _apply(self, rows: Any, table: KeyTable) -> None:
         for start in range(0, len(rows), APPLIED_AT_ONCE):
             some = rows[start : start + APPLIED_AT_ONCE]
             gone = dict.fromkeys(filter(None, map(self._gone, some)))
-            self._known.change(gone | dict(changes_of(some)))
+            table.change(gone | dict(changes_of(some)))
             await asyncio.sleep(0)
 
     def _gone(self, row: Row[Any]) -> bytes | None:

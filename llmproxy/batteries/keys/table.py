@@ -121,12 +121,6 @@ class KeyTable:
             if part.digests:
                 self._install(_part_number(part.digests), part)
 
-    def clear(self) -> None:
-        """Forget all keys."""
-        self._parts.clear()
-        self._unpacked.clear()
-        self.count = 0
-
     def _install(self, number: int, part: TablePart) -> None:
         self.count += len(part) - len(self._parts.get(number, NOTHING))
         if part.digests:
