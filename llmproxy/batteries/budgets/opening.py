@@ -79,6 +79,11 @@ class StoredBudgets:
         stored = await self._module()
         rows = await self._database.fetch(stored.versions_now())
         seen = {row.name: row.version for row in rows}
+        if not seen and self._seen:
+            raise StoreUnavailable(
+                "The database has no budgets, though some are known: it is new, or is being "
+                "restored from a backup. Restore it."
+            )
         if seen != self._seen:
             made: list[Budget] = []
             for row in await self._database.fetch(stored.all_budgets()):
