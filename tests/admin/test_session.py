@@ -7,7 +7,8 @@ import pytest
 
 from llmproxy.batteries.admin.people import digest_of
 from llmproxy.batteries.admin.process_family import START_TOKEN
-from llmproxy.batteries.admin.sessions import is_session_cookie, session_cookie
+from llmproxy.batteries.admin.sessions import is_session_cookie, key_of_session, session_cookie
+from llmproxy.batteries.settings import FullSettings
 from tests.admin.watching import get_json, post
 from tests.support.client import ask, connect
 from tests.support.groups import endpoint
@@ -25,6 +26,11 @@ DRAIN = {"endpoint": "only"}
 
 def keyed(vendor):
     return config_for(endpoint(vendor, "only"), admin_key=KEY)
+
+
+def session_key(key):
+    """What cookies of somebody who has shown a key are signed with, in the proxy of `keyed`."""
+    return key_of_session(digest_of(key), FullSettings(admin_key=KEY))
 
 
 async def signed_in(proxy, **options):
@@ -73,9 +79,9 @@ async def test_a_wrong_key_is_rejected():
 async def test_a_cookie_of_another_key_or_a_forged_or_expired_one_is_rejected():
     later = int(time()) + 100
     shown = [
-        session_cookie(digest_of("another key"), later),
-        session_cookie(digest_of(KEY), int(time()) - 1),
-        session_cookie(digest_of(KEY), later).replace(str(later), str(later + 1)),
+        session_cookie(session_key("another key"), later),
+        session_cookie(session_key(KEY), int(time()) - 1),
+        session_cookie(session_key(KEY), later).replace(str(later), str(later + 1)),
         f"{later}.",
         "x",
         "",
@@ -89,6 +95,23 @@ async def test_a_cookie_of_another_key_or_a_forged_or_expired_one_is_rejected():
                 proxy.port, "/admin/state", method="GET", headers=headers, host="localhost"
             )
             assert reply.status == 401, key
+
+
+@pytest.mark.parametrize("more", [{}, {"admin_key": KEY}], ids=["alone", "with an admin_key"])
+@bounded()
+async def test_the_digest_of_a_key_that_the_config_has_makes_no_session(more):
+    """A config with `key_sha256` may be read by people who may not use /admin."""
+    digest = digest_of("sk-operator-0123456789")
+    operator = {"name": "ann", "role": "admin", "key_sha256": digest.hex()}
+    async with scripted(GOOD) as vendor:
+        config = config_for(endpoint(vendor, "only"), operators=[operator], **more)
+        async with serve_proxy(config) as proxy:
+            forged = session_cookie(digest, int(time()) + SESSION_S)
+            headers = [("cookie", f"llmproxy_session={forged}")]
+            assert (await get_json(proxy, "/admin/session", headers=headers))["signed_in"] is False
+            reply = await post(proxy, "/admin/login", {"key": "sk-operator-0123456789"})
+            headers = [("cookie", reply.header("set-cookie").split(";")[0])]
+            assert (await get_json(proxy, "/admin/me", headers=headers))["name"] == "ann"
 
 
 @bounded()
@@ -113,7 +136,7 @@ async def test_a_copy_of_the_cookie_ends_with_its_session_and_other_sessions_go_
 
 @bounded()
 async def test_a_session_that_is_older_than_the_proxy_has_ended():
-    before = session_cookie(digest_of(KEY), int(time()) - 3600 + SESSION_S)  # an hour old
+    before = session_cookie(session_key(KEY), int(time()) - 3600 + SESSION_S)  # an hour old
     async with scripted(GOOD) as vendor, serve_proxy(keyed(vendor)) as proxy:
         session = await get_json(
             proxy, "/admin/session", headers=[("cookie", f"llmproxy_session={before}")]
@@ -245,7 +268,7 @@ async def test_without_a_key_this_machine_is_signed_in_and_others_are_not():
 
 
 def test_a_cookie_is_valid_until_it_expires_and_only_for_its_key():
-    shown = session_cookie(digest_of(KEY), 1000)
-    assert is_session_cookie(shown, digest_of(KEY), 999.9)
-    assert not is_session_cookie(shown, digest_of(KEY), 1000.0)
-    assert not is_session_cookie(shown, digest_of("another"), 999.9)
+    shown = session_cookie(session_key(KEY), 1000)
+    assert is_session_cookie(shown, session_key(KEY), 999.9)
+    assert not is_session_cookie(shown, session_key(KEY), 1000.0)
+    assert not is_session_cookie(shown, session_key("another"), 999.9)

@@ -38,6 +38,7 @@ from llmproxy.batteries.admin.sessions import (
     SESSION_S,
     began_at,
     is_https,
+    key_of_session,
     mark_of,
     person_of_session,
     session_cookie,
@@ -237,7 +238,7 @@ def _add_login(router: APIRouter, live: LiveConfig) -> None:
         audit(request, "sign_in", person.name)
         response.set_cookie(
             COOKIE,
-            session_cookie(digest_of(form.key), int(time()) + SESSION_S),
+            session_cookie(key_of_session(digest_of(form.key), settings), int(time()) + SESSION_S),
             max_age=SESSION_S,
             path="/admin",
             secure=is_https(request),

@@ -1,10 +1,11 @@
 """Session cookies: until when they hold, a nonce, who has signed in, and an HMAC over all.
 
 A cookie carries its own proof, so every worker and instance accepts it, and there is no table of
-sessions. That of a key is signed with the digest of the key, and says no more; that of somebody who
-has signed in at an issuer says who it is, and is signed with a secret of `sign_in`. So a new key,
-or other rules of `sign_in`, end the session. So does a restart, because the list of sessions that
-have signed out is lost.
+sessions. That of a key is signed with a secret and the digest of the key, and says no more: the
+digest alone may stand in a config that many can read (`key_sha256`). That of somebody who has
+signed in at an issuer says who it is, and is signed with a secret and the rules of `sign_in`. So a
+new key, or other rules of `sign_in`, end the session. So does a restart, because the list of
+sessions that have signed out is lost.
 """
 
 from __future__ import annotations
@@ -65,8 +66,10 @@ def person_of_session(cookie: str, settings: FullSettings) -> Person | None:
     now = time()
     if settings.sign_in is not None and is_session_cookie(cookie, sign_in_key(settings), now):
         return msgspec.json.decode(content_of(cookie), type=Person)
-    people = people_of(settings)
-    return next((person for key, person in people if is_session_cookie(cookie, key, now)), None)
+    for digest, person in people_of(settings):
+        if is_session_cookie(cookie, key_of_session(digest, settings), now):
+            return person
+    return None
 
 
 def began_at(cookie: str, settings: FullSettings) -> int:
@@ -86,17 +89,23 @@ def is_https(request: Request) -> bool:
 
 
 def sign_in_key(settings: FullSettings, purpose: str = "session") -> bytes:
-    """Return what cookies of `sign_in` are signed with. Other rules are another key.
+    """Return what cookies of `sign_in` are signed with. Other rules are another key."""
+    rules = "" if settings.sign_in is None else settings.sign_in.model_dump_json()
+    return hmac_digest(_secret(settings), f"{purpose}\n{rules}".encode(), "sha256")
 
-    Instances have the same one if they have a secret in common; else it lives as long as the
-    process and its workers.
-    """
+
+def key_of_session(digest: bytes, settings: FullSettings) -> bytes:
+    """Return what the cookie of somebody who has shown a key is signed with."""
+    return hmac_digest(_secret(settings), b"key\n" + digest, "sha256")
+
+
+def _secret(settings: FullSettings) -> bytes:
+    """Return a secret that instances have in common if the config has one; else it lives as long as
+    the process and its workers."""
     sign_in = settings.sign_in
     secrets = (None if sign_in is None else sign_in.client_secret, settings.admin_key)
     secret = next((one.get_secret_value() for one in secrets if one is not None), START_TOKEN)
-    rules = "" if sign_in is None else sign_in.model_dump_json()
-    text = f"{purpose}\n{rules}"
-    return hmac_digest(secret.encode("utf-8", "surrogatepass"), text.encode(), "sha256")
+    return secret.encode("utf-8", "surrogatepass")
 
 
 def _seconds(settings: FullSettings) -> int:
