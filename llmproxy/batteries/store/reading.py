@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Select, and_, func, or_, select
+from sqlalchemy import CompoundSelect, Row, Select, and_, func, or_, select, union_all
 
 from llmproxy.batteries.store.calls import CallFilter, Position
 from llmproxy.batteries.store.rows import call_of
-from llmproxy.batteries.store.tables import calls
+from llmproxy.batteries.store.tables import PART, PART_OF_CALLS, calls
 from llmproxy.events import CallFinished
 from llmproxy.operations import Usage
 from llmproxy.record import AnswerSummary, CallRecord, Cost, RequestSummary
@@ -24,7 +24,7 @@ def statement(wanted: CallFilter, *, limit: int, before: Position | None) -> Sel
     for column, name in wanted.names.items():
         query = query.where(func.coalesce(calls.c[column], "") == name)
     if wanted.id is not None:
-        query = query.where(or_(calls.c.id == wanted.id, calls.c.request_id == wanted.id))
+        query = query.where(calls.c.seq.in_(_with_id(wanted.id)))
     if wanted.status is not None:
         query = query.where(calls.c.status.between(*wanted.status))
     if wanted.since is not None:
@@ -39,6 +39,15 @@ def statement(wanted: CallFilter, *, limit: int, before: Position | None) -> Sel
         earlier = or_(calls.c.ended_at < at, ID.op("<")(id))
         query = query.where(and_(calls.c.ended_at <= at, earlier))
     return query
+
+
+def _with_id(id: str) -> CompoundSelect[Any]:
+    """Return the statement that finds calls by an id, ours or the vendor's, in each part."""
+    last = (func.max(calls.c.seq) // PART).label("number")
+    parts = select(last).cte("parts", recursive=True)
+    parts = parts.union_all(select(parts.c.number - 1).where(parts.c.number > 0))
+    here = select(calls.c.seq).join(parts, parts.c.number == PART_OF_CALLS).correlate(None)
+    return union_all(here.where(calls.c.id == id), here.where(calls.c.request_id == id))
 
 
 def call_from(row: Row[Any]) -> CallFinished:

@@ -6,6 +6,7 @@ import msgspec
 
 from llmproxy.events import CallFinished
 
+# Text, int, float and None only: drivers take a second look at any other type, bool and enums too.
 Row = tuple[object, ...]
 
 # The columns, in the order of a row's values.
@@ -16,7 +17,7 @@ COLUMNS = (
     *("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("estimated", "nano_usd", "basis", "saved_nano_usd", "first_byte_ms", "total_ms", "trace"),
 )
-_NO_TOKENS = (0, 0, 0, 0, 0, False)
+_NO_TOKENS = (0, 0, 0, 0, 0, 0)
 _NO_COST = (0, None, 0)
 # PostgreSQL indexes no text that is much longer, and clients and vendors choose these.
 MAX_CHARS = 256
@@ -48,9 +49,9 @@ def row_of(call: CallFinished, instance: str) -> Row:
         answer.status,
         answer.error,
         answer.error_source,
-        request.stream,
+        int(request.stream),
         record.attempts,
-        record.cache,
+        None if record.cache is None else str(record.cache),
         *(
             _NO_TOKENS
             if usage is None
@@ -60,10 +61,10 @@ def row_of(call: CallFinished, instance: str) -> Row:
                 usage.cached_tokens,
                 usage.cache_write_tokens,
                 usage.reasoning_tokens,
-                usage.estimated,
+                int(usage.estimated),
             )
         ),
-        *(_NO_COST if cost is None else (cost.nano_usd, cost.basis, cost.saved_nano_usd)),
+        *(_NO_COST if cost is None else (cost.nano_usd, str(cost.basis), cost.saved_nano_usd)),
         None if first is None else first * 1000,
         call.total_s * 1000,
         _encode(call).decode(),

@@ -1,0 +1,84 @@
+"""Calls are found by their ids without a search of the whole table, however many there are."""
+
+import pytest
+from sqlalchemy import insert, select, update
+from sqlalchemy.dialects import sqlite
+
+from llmproxy.batteries.store.calls import CallFilter
+from llmproxy.batteries.store.reading import statement
+from llmproxy.batteries.store.rows import COLUMNS, row_of
+from llmproxy.batteries.store.statements import write_batch
+from llmproxy.batteries.store.tables import PART, calls
+from llmproxy.operations import Usage
+from llmproxy.record import Basis, Cost
+from tests.support.finished import finished_call
+from tests.support.run import bounded
+from tests.support.store import DATABASES, open_database
+
+both = pytest.mark.parametrize("kind", DATABASES)
+
+
+def with_id(id):
+    return statement(CallFilter(id=id), limit=10, before=None)
+
+
+@both
+@bounded()
+async def test_a_call_is_found_by_our_id_and_the_vendors_in_every_part_of_the_table(kind, tmp_path):
+    places = (1, PART - 1, PART, 5 * PART + 7)
+    async with open_database(kind, tmp_path) as database:
+        assert not await database.fetch(with_id("req_1"))
+        for at in places:
+            call = {"id": f"req_{at}", "request_id": f"vendor_{at}", "ended_at": float(at)}
+            rest = {"seq": at, "status": 200, "stream": False, "estimated": False, "total_ms": 1.0}
+            await database.execute(insert(calls).values(call | rest))
+        for at in places:
+            for id in (f"req_{at}", f"vendor_{at}"):
+                assert [row.ended_at for row in await database.fetch(with_id(id))] == [at]
+        await database.execute(update(calls).values(id="same").where(calls.c.seq >= PART))
+        assert [row.ended_at for row in await database.fetch(with_id("same"))] == [
+            5 * PART + 7,
+            PART,
+        ]
+
+
+@bounded()
+async def test_sqlite_finds_an_id_by_the_indexes(tmp_path):
+    compiled = with_id("req_1").compile(
+        dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}
+    )
+    async with open_database("sqlite", tmp_path) as database:
+
+        async def plan(connection):
+            found = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")
+            return "\n".join(row[-1] for row in found)
+
+        said = await database.change(plan)
+        assert "calls_by_id (<expr>=? AND id=?)" in said
+        assert "calls_by_request_id (<expr>=? AND request_id=?)" in said
+        assert "SCAN calls" not in said
+
+
+@both
+@bounded()
+async def test_rows_are_as_they_were_made_whichever_of_their_columns_are_empty(kind, tmp_path):
+    full = finished_call(
+        id="req_1",
+        request_id=b"vendor",
+        caller="app",
+        tags=("a",),
+        end_user="u",
+        stream=True,
+        usage=Usage(10, 5, 4, 3, 2, estimated=True),
+        cost=Cost(7, Basis.ESTIMATED, 3),
+    )
+    plain, made = finished_call(), []
+    async with open_database(kind, tmp_path) as database:
+        for batch in ([plain], [full], [plain] * 11, [plain, full] * 60, [full, plain]):
+            rows, number = [row_of(call, "here") for call in batch], len(made) + 1
+            made += rows
+            await database.change(
+                lambda on, rows=rows, number=number: write_batch(on, "w", number, rows, 1.0)
+            )
+        query = select(*(calls.c[name] for name in COLUMNS)).order_by(calls.c.seq)
+        assert list(map(tuple, await database.fetch(query))) == made
