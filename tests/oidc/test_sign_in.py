@@ -14,6 +14,7 @@ from tests.admin.watching import get_json, post
 from tests.support.client import ask
 from tests.support.groups import endpoint
 from tests.support.oidc_provider import CLIENT_ID, oidc_provider
+from tests.support.people import ADMIN_KEY, PEOPLE
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
 from tests.support.vendor import GOOD, scripted
@@ -104,6 +105,41 @@ async def test_people_get_the_role_that_their_claims_say():
                 reply = await get(proxy, back, cookie)
                 assert (reply.status, "eve has no role here" in reply.body.decode()) == (403, True)
                 assert "llmproxy_session" not in cookies_of(reply)
+
+
+@bounded()
+async def test_a_member_of_a_team_sees_that_team(tmp_path):
+    with oidc_provider() as provider:
+        async with scripted(GOOD) as vendor:
+            config = with_sign_in(vendor, provider, roles=[ROLES[0]])
+            settings = config["general_settings"]
+            settings |= {"admin_key": ADMIN_KEY, "database_url": f"{tmp_path}/store.sqlite"}
+            async with serve_proxy(config) as proxy:
+                admin = {"headers": PEOPLE["admin"]}
+                people = ["Ada@Example.com", "user-7", "bob@example.com"]
+                made = {"name": "search", "members": people}
+                assert (await post(proxy, "/admin/teams", made, **admin)).status == 201
+                made = {"name": "ads", "members": ["user-9"]}
+                assert (await post(proxy, "/admin/teams", made, **admin)).status == 201
+                for claims, team in (
+                    ({"email": "ada@example.com"}, "search"),
+                    ({"sub": "user-7"}, "search"),
+                    ({"sub": "user-9", "email": "bob@example.com"}, "ads"),
+                    ({**ANN, "sub": "user-7"}, None),
+                ):
+                    provider.person = {"sub": "x", **claims}
+                    me = (await get(proxy, "/admin/me", await signed_in(proxy))).json
+                    assert (me["role"], me["team"]) == ("admin" if team is None else "team", team)
+                for claims in (
+                    {"email": "bob@example.com", "email_verified": False},
+                    {"sub": "bob@example.com"},  # at some issuers people choose it
+                    {"sub": "USER-7"},
+                    {"name": "user-7", "preferred_username": "ada@example.com"},
+                ):
+                    provider.person = {"sub": "x", **claims}
+                    _, cookie, back = await begun(proxy)
+                    reply = await get(proxy, back, cookie)
+                    assert (reply.status, b"no team has this member" in reply.body) == (403, True)
 
 
 @bounded()

@@ -75,7 +75,7 @@ def make_admin(
     if sources.oidc is not None:
         from llmproxy.batteries.admin.sign_in import sign_in_routes  # noqa: PLC0415
 
-        app.include_router(sign_in_routes(live, sources.oidc))
+        app.include_router(sign_in_routes(live, sources.oidc, keys))
     app.include_router(dashboard_routes())
     if documented:
         app.include_router(api_page_routes(app))

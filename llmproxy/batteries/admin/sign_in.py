@@ -25,6 +25,7 @@ from llmproxy.batteries.oidc import BegunSignIn, Oidc, SignedIn, SignInFailed
 from llmproxy.batteries.settings import FullSettings, SignIn, full
 
 if TYPE_CHECKING:
+    from llmproxy.batteries.keys import Keys
     from llmproxy.runtime import LiveConfig
 
 ATTEMPT_COOKIE = "llmproxy_sign_in"
@@ -54,8 +55,8 @@ class Returned:
         self.issuer = iss
 
 
-def sign_in_routes(live: LiveConfig, oidc: Oidc) -> APIRouter:
-    """Return the routes. They need no role: they are how somebody gets one."""
+def sign_in_routes(live: LiveConfig, oidc: Oidc, keys: Keys | None) -> APIRouter:
+    """Return the routes, which need no role. `keys`: knows the members of teams; None = nobody."""
     router = APIRouter(prefix=PATH)
 
     @router.get("", include_in_schema=False)
@@ -90,12 +91,12 @@ def sign_in_routes(live: LiveConfig, oidc: Oidc) -> APIRouter:
             return _not_configured()
         try:
             attempt = _attempt(request, settings)
-            found = await _finished(oidc, sign_in, attempt, returned)
+            found = await _finished(oidc, sign_in, attempt, returned, keys)
         except SignInFailed as failed:
             audit(request, REFUSED, after={"why": str(failed)})
             answer: Response = PlainTextResponse(f"{failed} The dashboard is at /dashboard.", 403)
         else:
-            person = Person(found.name, AdminRole(found.rule.role), found.team)
+            person = Person(found.name, AdminRole(found.role), found.team)
             request.state.person = person
             audit(request, "sign_in", person.name)
             answer = RedirectResponse(f"../../{attempt.page}", 303)
@@ -107,14 +108,28 @@ def sign_in_routes(live: LiveConfig, oidc: Oidc) -> APIRouter:
 
 
 async def _finished(
-    oidc: Oidc, sign_in: SignIn, attempt: BegunSignIn, returned: Returned
+    oidc: Oidc, sign_in: SignIn, attempt: BegunSignIn, returned: Returned, keys: Keys | None
 ) -> SignedIn:
     if returned.why_not is not None:
         raise SignInFailed(f"{sign_in.issuer} did not sign you in: {returned.why_not}.")
     if returned.issuer not in (None, sign_in.issuer):
         raise SignInFailed("The code is of another issuer (iss). Begin again.")
+
+    async def team_of(people: tuple[str, ...]) -> str | None:
+        from llmproxy.batteries.store import StoreUnavailable  # noqa: PLC0415 - may be missing
+
+        try:
+            return None if keys is None else await keys.team_of_member(people)
+        except StoreUnavailable as error:
+            raise SignInFailed(f"The members of teams cannot be read: {error}") from error
+
     return await oidc.code_flow.finish(
-        sign_in, oidc.issuer_of(sign_in), attempt, state=returned.state, code=returned.code
+        sign_in,
+        oidc.issuer_of(sign_in),
+        attempt,
+        state=returned.state,
+        code=returned.code,
+        team_of=team_of,
     )
 
 

@@ -7,7 +7,7 @@ and then a thread does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +78,15 @@ class Keys:
         from llmproxy.batteries.keys.team_administration import TeamAdministration  # noqa: PLC0415
 
         return TeamAdministration(sync.database, sync.read_changes)
+
+    async def team_of_member(self, people: Sequence[str]) -> str | None:
+        """Return the first team, by name, that has one of these people among its members.
+
+        Raises StoreUnavailable.
+        """
+        if self._database is None or not self._database.exists:
+            return None
+        return await (await self.teams()).team_of(people)
 
     async def sync(self) -> KeySync:
         """Return what reads the database. Raises StoreUnavailable if there is none."""

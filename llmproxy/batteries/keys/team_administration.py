@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from time import time
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, select
+from sqlalchemy import ColumnElement, Row, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llmproxy.batteries.keys import orders
@@ -102,6 +102,19 @@ class TeamAdministration(Administration):
         if not rows:
             raise OrderError(f"There is no team {name!r}.", status=404)
         return (await self._team_views(rows))[0]
+
+    async def team_of(self, people: Sequence[str]) -> str | None:
+        """Return the first team, by name, that has one of these people among its members.
+
+        `people`: subjects, and e-mail addresses in small letters.
+        """
+        named = or_(
+            members.c.person.in_(people),
+            members.c.person.contains("@") & func.lower(members.c.person).in_(people),
+        )
+        found = select(members.c.team).where(named).order_by(members.c.team).limit(1)
+        rows = await self._database.fetch(found)
+        return rows[0].team if rows else None
 
     async def page(
         self, *, search: str | None = None, limit: int = 50, cursor: str | None = None

@@ -39,6 +39,16 @@ def texts(claims: Claims, names: Iterable[str]) -> tuple[str, ...]:
     return ()
 
 
+def addresses_of(claims: Claims) -> tuple[str, ...]:
+    """Return what somebody may stand under in a list of people: the e-mail address in small
+    letters, and the subject.
+
+    A subject that looks like an address is none: at some issuers people choose it.
+    """
+    email, subject = texts(claims, ("email",))[:1], texts(claims, ("sub",))[:1]
+    return (*(one.lower() for one in email), *(one for one in subject if "@" not in one))
+
+
 def has_value(claims: Claims, name: str, values: Collection[str]) -> bool:
     """Return whether a claim is, or has, one of some values. `scope` is a list with spaces."""
     found = claim(claims, name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_urlsafe
@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from llmproxy.batteries.oidc.claims import Claims, has_value, texts
+from llmproxy.batteries.oidc.claims import Claims, addresses_of, has_value, texts
 from llmproxy.batteries.oidc.compact import SignedToken, TokenRefused, take_apart
 from llmproxy.batteries.oidc.issuers import Issuer
 from llmproxy.batteries.oidc.reading import Unreadable, address_in, exchange, in_thread
@@ -45,11 +45,15 @@ class BegunSignIn(msgspec.Struct, frozen=True):
 
 
 class SignedIn(msgspec.Struct, frozen=True):
-    """Who has signed in, with the rule that gives the role. `team`: for the role `team`."""
+    """Who has signed in, and as what. `team`: for the role `team`."""
 
     name: str
-    rule: RoleRule
+    role: str
     team: str | None
+
+
+# Returns the team that has one of these e-mail addresses and subjects among its members.
+TeamOf = Callable[[tuple[str, ...]], Awaitable[str | None]]
 
 
 class CodeFlow:
@@ -93,8 +97,12 @@ class CodeFlow:
         *,
         state: str,
         code: str,
+        team_of: TeamOf | None = None,
     ) -> SignedIn:
-        """Return who has come back with a code. Raises SignInFailed."""
+        """Return who has come back with a code. `team_of`: asked if no rule fits.
+
+        Raises SignInFailed.
+        """
         if not compare_digest(state.encode(), attempt.state.encode()):
             raise SignInFailed("This is the end of another sign-in. Begin again.")
         token = await self._token(settings, issuer, attempt, code)
@@ -104,7 +112,16 @@ class CodeFlow:
             raise SignInFailed("The ID token is of another sign-in (nonce). Begin again.")
         if claims.get("azp", settings.client_id) != settings.client_id:
             raise SignInFailed("The ID token was made for another client (azp).")
-        return person_by(claims, settings)
+        name, found = name_of(claims, settings), role_of(claims, settings.roles)
+        if found is None and team_of is not None:
+            team = await team_of(addresses_of(claims))
+            found = None if team is None else ("team", team)
+        if found is None:
+            raise SignInFailed(
+                f"{name} has no role here: none of sign_in.roles fits, and no team has this "
+                "member. Ask the operator of this proxy."
+            )
+        return SignedIn(name, *found)
 
     async def _token(
         self, settings: SignIn, issuer: Issuer, attempt: BegunSignIn, code: str
@@ -138,12 +155,17 @@ class CodeFlow:
         return str(token).encode()
 
 
-def person_by(claims: Claims, settings: SignIn) -> SignedIn:
-    """Return whom claims are of, and as what. Raises SignInFailed if no rule fits."""
+def name_of(claims: Claims, settings: SignIn) -> str:
+    """Return the name of somebody in the audit. Raises SignInFailed if there is none."""
     name = next(iter(texts(claims, settings.name)), None)
     if name is None:
         raise SignInFailed(f"The ID token has no name ({' or '.join(settings.name)}).")
-    for rule in settings.roles:
+    return name
+
+
+def role_of(claims: Claims, rules: Iterable[RoleRule]) -> tuple[str, str | None] | None:
+    """Return the role of the first rule that fits, and the team; None: no rule fits."""
+    for rule in rules:
         if rule.claim is not None and not has_value(claims, rule.claim, rule.value):
             continue
         team = rule.team
@@ -152,10 +174,8 @@ def person_by(claims: Claims, settings: SignIn) -> SignedIn:
             if len(found) != 1:
                 continue
             (team,) = found
-        return SignedIn(name, rule, team)
-    raise SignInFailed(
-        f"{name} has no role here: none of sign_in.roles fits. Ask the operator of this proxy."
-    )
+        return rule.role, team
+    return None
 
 
 async def _claims(token: bytes, settings: SignIn, issuer: Issuer) -> Claims:
