@@ -20,6 +20,7 @@ from llmproxy.batteries.admin.api.state import state_routes
 from llmproxy.batteries.admin.api_page import api_page_routes
 from llmproxy.batteries.admin.auth import by_method, metrics_reader, session_routes
 from llmproxy.batteries.admin.guessing import WrongKeys
+from llmproxy.batteries.admin.malformed import answer_malformed, without_nul
 from llmproxy.batteries.admin.pages import SecurityHeaders, dashboard_routes
 from llmproxy.batteries.admin.sources import Sources
 from llmproxy.batteries.admin.stats.sampler import Sampler
@@ -43,6 +44,8 @@ ROOT = {
     "docs": "/docs",
 }
 
+CHECKS = [Depends(by_method), Depends(without_nul)]
+
 
 def make_admin(
     live: LiveConfig,
@@ -61,6 +64,7 @@ def make_admin(
     app.state.live, app.state.audit = live, sources.audit
     app.state.wrong_keys = WrongKeys()
     app.add_middleware(SecurityHeaders)
+    answer_malformed(app)
     reloader, keys, store = sources.reloader, sources.keys, sources.store
     state_cache = StateCache(live, sampler, reloader)
 
@@ -91,7 +95,7 @@ def make_admin(
         *(() if store is None else (spend_routes(store),)),
         *_budget_routes(sources.budgets),
     ):
-        app.include_router(routes, prefix="/admin", dependencies=[Depends(by_method)])
+        app.include_router(routes, prefix="/admin", dependencies=CHECKS)
     return app
 
 

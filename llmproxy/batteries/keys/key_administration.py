@@ -215,5 +215,5 @@ def _place_of(cursor: str) -> tuple[float, str]:
     try:
         at, id = json.loads(cursor)
         return float(at), str(id)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise OrderError("cursor: expected `next` of the page before.") from error

@@ -84,7 +84,9 @@ def audit_routes(store: Store | None) -> APIRouter:
     async def audit(
         wanted: Annotated[Wanted, Depends()],
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-        cursor: Annotated[int | None, Query(description="`next` of the page before")] = None,
+        cursor: Annotated[
+            int | None, Query(ge=0, lt=2**63, description="`next` of the page before")
+        ] = None,
     ) -> dict[str, Any]:
         """Return who changed what, the newest first. Members of a team see what is of it."""
         rows = await rows_of(store, wanted, limit + 1, cursor)

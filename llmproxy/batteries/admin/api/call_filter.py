@@ -89,6 +89,6 @@ def _statuses(text: str) -> tuple[int, int]:
     if len(text) == 3 and text[1:].lower() == "xx" and text[0].isdecimal():
         return int(text[0]) * 100, int(text[0]) * 100 + 99
     first, _, last = text.partition("-")
-    if first.isdecimal() and (last or first).isdecimal():
+    if len(text) <= 7 and first.isdecimal() and (last or first).isdecimal():
         return int(first), int(last or first)
     raise HTTPException(400, f"`status` is such as 429, 5xx or 400-499, found {text!r}.")
