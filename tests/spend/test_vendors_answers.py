@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from llmproxy.batteries.spend import pricing
-from llmproxy.batteries.spend.pricing import nano_usd
+from llmproxy.batteries.spend.charging import nano_usd
 from llmproxy.config import Price
 from llmproxy.operations.usage import usage_of, usage_of_stream
 from llmproxy.record import AnswerSummary, CallRecord, RequestSummary

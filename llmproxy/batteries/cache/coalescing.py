@@ -12,7 +12,7 @@ from llmproxy.batteries.cache.answers import AnswerLevels, cache_headers, saved_
 from llmproxy.batteries.cache.cached_answer import CachedAnswer
 from llmproxy.batteries.cache.lookup import Lookup
 from llmproxy.batteries.cache.single_flight import MAX_ANSWER_BYTES, SingleFlight, Subscriber
-from llmproxy.batteries.spend.pricing import cost_usd
+from llmproxy.batteries.spend.charging import cost_usd
 from llmproxy.calls import Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError
 from llmproxy.protocols import Ask, Client, Downstream, Prices

@@ -81,11 +81,6 @@ class FullSettings(GeneralSettings):
         description="Tokens (JWT) that callers may send instead of keys. Needs `pip install "
         "'llmproxy[jwt]'`.",
     )
-    exact_token_counts: bool = Field(
-        default=False,
-        description="Has no effect; if it is true, the log warns. Remove it: exact token counts "
-        "were withdrawn, and estimates learn from the usage that vendors return.",
-    )
     callers: tuple[Caller, ...] = Field(
         default=(),
         description="Who may call, with which key and how much. Default: every client that reaches "
@@ -177,8 +172,8 @@ class FullSettings(GeneralSettings):
     )
     cost_header: bool = Field(
         default=False,
-        description="Tell clients in `x-llmproxy-cost-usd` what their calls cost, if the answer is "
-        "no stream. `callers[].cost_header` precedes it.",
+        description="Tell clients in `x-llmproxy-cost-usd` what their calls cost. Not in streams, "
+        "in answers above 256 KiB, and in those of the cache. `callers[].cost_header` precedes it.",
     )
     price_list: Text | None = Field(
         default=None,
@@ -201,17 +196,6 @@ class FullSettings(GeneralSettings):
     call_keep_s: Seconds = Field(
         default=30 * 86400.0, description="Seconds after which the row of a call is deleted."
     )
-    call_file: Text | None = Field(
-        default=None,
-        description="Has no effect; if it is set, the log warns. Remove it: calls are kept in the "
-        "database of `database_url`, for `call_keep_s`.",
-    )
-    call_file_keep_s: Seconds | None = Field(
-        default=None, description="Has no effect, as `call_file`: write `call_keep_s`."
-    )
-    call_file_max_bytes: Annotated[int, Field(ge=MIB), NUMBER] | None = Field(
-        default=None, description="Has no effect, as `call_file`: write `call_keep_s`."
-    )
     state_file: Text | None = Field(
         default=None,
         description="A SQLite file that remembers which account keeps which file, batch or stored "
@@ -230,6 +214,24 @@ class FullSettings(GeneralSettings):
     )
     expose_docs: bool = Field(
         default=True, description="Serve the documentation of the proxy's own paths at `/docs`."
+    )
+
+    # What follows is withdrawn: it is read, and has no effect.
+    exact_token_counts: bool = Field(
+        default=False,
+        description="Has no effect; if it is true, the log warns. Remove it: exact token counts "
+        "were withdrawn, and estimates learn from the usage that vendors return.",
+    )
+    call_file: Text | None = Field(
+        default=None,
+        description="Has no effect; if it is set, the log warns. Remove it: calls are kept in the "
+        "database of `database_url`, for `call_keep_s`.",
+    )
+    call_file_keep_s: Seconds | None = Field(
+        default=None, description="Has no effect, as `call_file`: write `call_keep_s`."
+    )
+    call_file_max_bytes: Annotated[int, Field(ge=MIB), NUMBER] | None = Field(
+        default=None, description="Has no effect, as `call_file`: write `call_keep_s`."
     )
 
     @property

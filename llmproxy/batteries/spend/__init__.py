@@ -1,6 +1,6 @@
 """What calls cost, and what was spent: one rule for the cost of a call, and questions about sums.
 
-The only module of this package that others import, beside `pricing`, where tokens become money.
+The only module of this package that others import, beside `charging`, where tokens become money.
 Without it, the core says of no call what it cost.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from llmproxy.batteries.spend.pricing import charge
+from llmproxy.batteries.spend.charging import charge
 from llmproxy.errors import NoAnswer, TimedOut
 from llmproxy.operations import OPERATIONS, Replay, Usage
 from llmproxy.protocols import PriceCall, Prices

@@ -16,7 +16,7 @@ HEADER = b"x-llmproxy-cost-usd"
 
 
 def cost_headers(settings: GeneralSettings, price_call: PriceCall) -> CostHeaders | None:
-    """Return what tells clients the cost of whole answers; None if a config lets nobody know it."""
+    """Return what tells clients the cost of whole answers; None if the config tells nobody."""
     config = full(settings)
     named = {
         caller.name: caller.cost_header

@@ -13,9 +13,9 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
+from llmproxy.batteries.changed_answers import HeldAnswer
 from llmproxy.batteries.settings import full
 from llmproxy.batteries.stream_usage.quiet import FirstStream, QuietStream
-from llmproxy.batteries.translation.between import HeldAnswer
 from llmproxy.calls import Call
 from llmproxy.config import Config
 from llmproxy.errors import Untranslatable

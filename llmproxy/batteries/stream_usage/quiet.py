@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from llmproxy.errors import Phase
+from llmproxy.batteries.changed_answers import ChangedStream
 from llmproxy.operations.sse import complete_length, fields, split_events
 from llmproxy.operations.usage import usage_of_stream
 from llmproxy.record import CallRecord
-from llmproxy.streams import PourTimes, Sink, UpstreamResponse
+from llmproxy.streams import UpstreamResponse
 
 KEY = b'"usage"'
 ABSENT, NULL = msgspec.Raw(), msgspec.Raw(b"null")
@@ -21,80 +21,6 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class ChangedStream:
-    """A stream whose bytes pass through `passed`, as they come and at its end (b"")."""
-
-    __slots__ = ("_ended", "_response", "content", "headers", "status")
-
-    def __init__(self, response: UpstreamResponse) -> None:
-        self._response = response
-        self._ended = False
-        self.status = response.status
-        self.headers = response.headers
-        self.content = response.content
-
-    def passed(self, chunk: bytes) -> bytes:
-        """Return what the client gets of these bytes."""
-        raise NotImplementedError
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the stream has been read to its end."""
-        return self._ended
-
-    async def chunk(self, until: float, phase: Phase = "idle") -> bytes:
-        """Return the next bytes, b"" at the end. Raises an UpstreamError."""
-        while not self._ended:
-            chunk = await self._response.chunk(until, phase)
-            self._ended = not chunk
-            if passed := self.passed(chunk):
-                return passed
-        return b""
-
-    async def chunk_by(self, moment: float, until: float, phase: Phase) -> bytes | None:
-        """Return what `chunk` returns, but None at `moment` if nothing has come until then."""
-        while not self._ended:
-            chunk = await self._response.chunk_by(moment, until, phase)
-            if chunk is None:
-                return None
-            self._ended = not chunk
-            if passed := self.passed(chunk):
-                return passed
-        return b""
-
-    async def pour(self, sink: Sink, times: PourTimes, on_quiet: Callable[[], None]) -> None:
-        """Write the rest of the stream to a sink as it arrives, at the sink's pace."""
-        if self._ended:
-            return
-        await self._response.pour(_ChangingSink(sink, self.passed), times, on_quiet)
-        self._ended = True
-        if (end := self.passed(b"")) and not sink.write(end):
-            await sink.drain()
-
-    def close(self) -> None:
-        """Release the response."""
-        self._response.close()
-
-
-class _ChangingSink:
-    """Changes what is written to it, for the sink behind."""
-
-    __slots__ = ("_change", "_sink")
-
-    def __init__(self, sink: Sink, change: Callable[[bytes], bytes]) -> None:
-        self._sink = sink
-        self._change = change
-
-    def write(self, chunk: bytes) -> bool:
-        """Write body bytes. False means that the reader is behind."""
-        changed = self._change(chunk)
-        return self._sink.write(changed) if changed else True
-
-    async def drain(self) -> None:
-        """Wait until the reader has caught up."""
-        await self._sink.drain()
-
-
 class FirstStream(ChangedStream):
     """The first stream of an endpoint, unchanged. `learn` is told, at a good end, whether it has
     reported usage, and whether it has written `null` for it."""
@@ -102,7 +28,7 @@ class FirstStream(ChangedStream):
     __slots__ = ("_cutter", "_learn", "_reports", "_writes_null")
 
     def __init__(self, response: UpstreamResponse, learn: Callable[[bool, bool], None]) -> None:
-        super().__init__(response)
+        super().__init__(response, response.headers, response.content)
         self._learn = learn
         self._cutter = _WholeEvents()
         self._reports = self._writes_null = False
@@ -130,7 +56,7 @@ class QuietStream(ChangedStream):
     __slots__ = ("_cutter", "_keeps_null", "_record")
 
     def __init__(self, response: UpstreamResponse, record: CallRecord, *, keeps_null: bool) -> None:
-        super().__init__(response)
+        super().__init__(response, response.headers, response.content)
         self._record = record
         self._keeps_null = keeps_null
         self._cutter = _WholeEvents()

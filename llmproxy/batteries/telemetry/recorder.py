@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import assert_never
 
-from llmproxy.batteries.spend.pricing import cost_usd
+from llmproxy.batteries.spend.charging import cost_usd
 from llmproxy.batteries.telemetry.counters import (
     OVERHEAD_SECONDS,
     SECONDS,

@@ -9,12 +9,9 @@ from msgspec.structs import replace
 
 from llmproxy.batteries.token_estimates.estimator import Estimator
 from llmproxy.batteries.token_estimates.output import OutputEstimates
+from llmproxy.batteries.token_estimates.reported_input import counts_at_start
 from llmproxy.batteries.token_estimates.size import Size, measure
-from llmproxy.batteries.token_estimates.streams import (
-    StreamLine,
-    counts_at_start,
-    is_estimated,
-)
+from llmproxy.batteries.token_estimates.streams import StreamLine, can_estimate
 from llmproxy.batteries.token_estimates.too_large import TooLargeCalls
 from llmproxy.calls import Accepted, Call
 from llmproxy.operations import Usage
@@ -113,7 +110,7 @@ class LearnedEstimates(TooLargeCalls):
         """
         call = accepted.call
         family = call.route.operation.family
-        if not is_estimated(family):
+        if not can_estimate(family):
             return usage
         key = accepted.endpoint, family
         line = self._streams.get(key)
@@ -126,7 +123,8 @@ class LearnedEstimates(TooLargeCalls):
         if not isinstance(call.body, bytes):
             return None
         self._unreported = True
-        tokens = line.tokens(passed, tail)
+        line.learn_sample(passed, tail)
+        tokens = line.tokens(passed)
         if call.max_output_tokens:
             tokens = min(tokens, call.max_output_tokens)
         counts = counts_at_start(accepted.held)

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from llmproxy.batteries.token_estimates.estimator import TokenLine
 from llmproxy.batteries.token_estimates.size import PRIORS, content_of
-from llmproxy.operations.sse import EVENT_END, complete_length, fields
-from llmproxy.operations.usage import Counts
+from llmproxy.operations.sse import complete_length
 
 SAMPLE_BYTES = 2_048  # the last ones of a stream
 # All of the first streams are learned from, then one in so many: it takes 5 us, with a sample 15.
@@ -49,22 +46,24 @@ class StreamLine:
         self._ended = 0
 
     def learn(self, passed: int, output_tokens: int) -> None:
-        """Learn from a stream of so many bytes that has reported its tokens."""
+        """Learn from a stream of so many bytes that has reported its output tokens."""
         if self._is_due(REPORTED_EVERY):
             self._reported.learn(passed, 0, output_tokens)
 
-    def tokens(self, passed: int, tail: bytes) -> int:
-        """Return the estimated tokens of a stream of so many bytes, which ends with `tail`."""
-        line = self._reported
-        if not line.calls:  # none has reported
-            if self._is_due(SAMPLED_EVERY):
-                self._learn_from(passed, tail)
-            line = self._sampled
+    def learn_sample(self, passed: int, tail: bytes) -> None:
+        """Learn from the text at the end of a stream that has not reported its tokens, as long as
+        none has. `passed`: the length of the stream in bytes."""
+        if not self._reported.calls and self._is_due(SAMPLED_EVERY):
+            self._learn_from(passed, tail)
+
+    def tokens(self, passed: int) -> int:
+        """Return the estimated output tokens of a stream of so many bytes."""
+        line = self._reported if self._reported.calls else self._sampled
         tokens = line.base + line.per_byte * passed
         return int(tokens) if tokens > 1.0 else 1
 
     def _is_due(self, every: int) -> bool:
-        """Whether to learn from a stream that is over."""
+        """Count a stream that is over; return whether to learn from it."""
         self._ended += 1
         return self._ended <= FIRST or self._ended % every == 0
 
@@ -89,31 +88,6 @@ def tokens_in(events: bytes, family: str) -> int:
     return round(len(text) * PRIORS[content_of(text, text)])
 
 
-def is_estimated(family: str) -> bool:
+def can_estimate(family: str) -> bool:
     """Return whether the texts in streams of such operations are known."""
     return family in _TEXTS
-
-
-class _StartedMessage(msgspec.Struct, gc=False):
-    usage: Counts | None = None
-
-
-class _MessageStart(msgspec.Struct, gc=False):
-    message: _StartedMessage | None = None
-
-
-_start = msgspec.json.Decoder(_MessageStart)
-
-
-def counts_at_start(beginning: bytes) -> Counts | None:
-    """Return the usage that Anthropic's streams begin with: that of the input."""
-    if b'"message_start"' not in beginning:
-        return None
-    for event in EVENT_END.split(beginning):
-        if b'"message_start"' in event:
-            try:
-                message = _start.decode(fields(event)[1]).message
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return None
-            return None if message is None else message.usage
-    return None

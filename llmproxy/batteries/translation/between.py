@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from llmproxy.batteries.answer_checks import read_answer
+from llmproxy.batteries.changed_answers import MAX_HELD_BYTES, ChangedStream, HeldAnswer
 from llmproxy.batteries.translation.framing import EventCutter
 from llmproxy.batteries.translation.hub import (
     AnswerEvent,
@@ -19,7 +20,7 @@ from llmproxy.batteries.translation.hub import (
 )
 from llmproxy.batteries.translation.hub.sequence import events_of
 from llmproxy.calls import Call
-from llmproxy.errors import Answer, Phase, UpstreamError, UpstreamFailed
+from llmproxy.errors import Answer, UpstreamError, UpstreamFailed
 from llmproxy.operations.dialects.base import CONTENT, ERROR
 from llmproxy.operations.sse import fields
 from llmproxy.pipeline.failover.answerless import failure_in, read_success
@@ -28,7 +29,6 @@ from llmproxy.providers.error_responses import readable_body
 from llmproxy.rules.encoding import readable
 from llmproxy.streams import Content, Header, Headers, PourTimes, Sink, UpstreamResponse
 
-MAX_ANSWER_BYTES = 64 * 1024 * 1024  # of a whole answer, which is held to be translated
 JSON = (b"content-type", b"application/json")
 EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _OF_THE_BODY = frozenset((b"content-type", b"content-length", b"content-encoding"))
@@ -76,53 +76,6 @@ def _translate_failure(between: Between, failure: UpstreamError, body: bytes) ->
         failure.answer = _error_in_dialect(between, read)
 
 
-class HeldAnswer:
-    """An answer that is read to its end before any of it is passed on."""
-
-    __slots__ = ("_response", "_taken", "content", "headers", "status")
-
-    def __init__(self, response: UpstreamResponse, headers: Headers, content: Content) -> None:
-        self._response = response
-        self._taken = False
-        self.status = response.status
-        self.headers = headers
-        self.content = content
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the answer has been taken."""
-        return self._taken
-
-    async def chunk(self, until: float, phase: Phase = "idle") -> bytes:
-        """Return the whole answer, b"" after it. Raises an UpstreamError."""
-        if self._taken:
-            return b""
-        body = bytearray()
-        while piece := await self._response.chunk(until, phase):
-            body += piece
-            if len(body) > MAX_ANSWER_BYTES:
-                raise UpstreamFailed("an answer that is too long to be translated")
-        self._taken = True
-        return self.passed_on(bytes(body))
-
-    async def chunk_by(self, moment: float, until: float, phase: Phase) -> bytes | None:
-        """Return what `chunk` returns."""
-        return await self.chunk(until, phase)
-
-    async def pour(self, sink: Sink, times: PourTimes, on_quiet: Callable[[], None]) -> None:
-        """Write the answer to a sink."""
-        if not sink.write(await self.chunk(times.until)):
-            await sink.drain()
-
-    def close(self) -> None:
-        """Release the response."""
-        self._response.close()
-
-    def passed_on(self, body: bytes) -> bytes:
-        """Return what the client gets of a body. Raises an UpstreamError."""
-        return body
-
-
 class TranslatedAnswer(HeldAnswer):
     """A whole answer, translated: into a stream if the client asked for one.
 
@@ -143,7 +96,7 @@ class TranslatedAnswer(HeldAnswer):
         between, response = self._between, self._response
         asked = between.asked
         if response.content.encoding:
-            read = readable(body, response.content.encoding, max_bytes=MAX_ANSWER_BYTES)
+            read = readable(body, response.content.encoding, max_bytes=MAX_HELD_BYTES)
             body = b"" if read is None else read
         try:
             read_success(asked, between.endpoint, self, body, read_answer=read_answer)
@@ -174,79 +127,35 @@ class TranslatedError(TranslatedAnswer):
         raise failure
 
 
-class TranslatedStream:
+class TranslatedStream(ChangedStream):
     """A stream, translated event by event.
 
     `_beginning`: cuts it as long as there was no content; None from then on, and the reader does.
     """
 
-    __slots__ = (
-        "_beginning",
-        "_between",
-        "_ended",
-        "_reader",
-        "_response",
-        "_writer",
-        "content",
-        "headers",
-        "status",
-    )
+    __slots__ = ("_beginning", "_between", "_reader", "_writer")
 
     def __init__(self, between: Between, response: UpstreamResponse) -> None:
+        content = Content(False, True, b"", None, True, response.content.request_id)
+        super().__init__(response, _headers(between, response, EVENTS), content)
         self._between = between
-        self._response = response
         self._reader = between.destination.event_reader()
         self._writer = between.source.event_writer(between.question)
         self._beginning: EventCutter | None = EventCutter()
-        self._ended = False
-        self.status = response.status
-        self.headers = _headers(between, response, EVENTS)
-        self.content = Content(False, True, b"", None, True, response.content.request_id)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the stream has been read to its end."""
-        return self._ended
-
-    async def chunk(self, until: float, phase: Phase = "idle") -> bytes:
-        """Return the next whole events, b"" at the end. Raises an UpstreamError."""
-        while not self._ended:
-            written = self._translated(await self._response.chunk(until, phase))
-            if written:
-                return written
-        return b""
-
-    async def chunk_by(self, moment: float, until: float, phase: Phase) -> bytes | None:
-        """Return what `chunk` returns, but None at `moment` if nothing has come until then."""
-        while not self._ended:
-            chunk = await self._response.chunk_by(moment, until, phase)
-            if chunk is None:
-                return None
-            written = self._translated(chunk)
-            if written:
-                return written
-        return b""
 
     async def pour(self, sink: Sink, times: PourTimes, on_quiet: Callable[[], None]) -> None:
         """Write the rest of the stream to a sink as it arrives, at the sink's pace."""
-        if self._ended:
-            return
         self._read_rest()
-        await self._response.pour(_TranslatingSink(sink, self._written), times, on_quiet)
-        self._ended = True
-        if (end := self._written(b"")) and not sink.write(end):
-            await sink.drain()
+        await super().pour(sink, times, on_quiet)
 
-    def close(self) -> None:
-        """Release the response."""
-        self._response.close()
+    def passed(self, chunk: bytes) -> bytes:
+        """Return what came, translated. Raises the failure that a stream begins with."""
+        if self._beginning is not None:
+            return self._begun(self._beginning, chunk)
+        return self._writer.write(map(_with_time, self._reader.read(chunk)))
 
-    def _translated(self, chunk: bytes) -> bytes:
-        """Translate what came. Raises the failure that a stream begins with."""
-        self._ended = not chunk
-        beginning = self._beginning
-        if beginning is None:
-            return self._written(chunk)
+    def _begun(self, beginning: EventCutter, chunk: bytes) -> bytes:
+        """Return what came before the first content, and that, translated."""
         events = beginning.cut(chunk)
         if self._ended and (rest := beginning.take_rest()):  # some end with a bare JSON error
             events.append(rest)
@@ -273,25 +182,6 @@ class TranslatedStream:
 
     def _written(self, chunk: bytes) -> bytes:
         return self._writer.write(map(_with_time, self._reader.read(chunk)))
-
-
-class _TranslatingSink:
-    """Translates what is written to it, for the sink behind."""
-
-    __slots__ = ("_sink", "_translate")
-
-    def __init__(self, sink: Sink, translate: Callable[[bytes], bytes]) -> None:
-        self._sink = sink
-        self._translate = translate
-
-    def write(self, chunk: bytes) -> bool:
-        """Write body bytes. False means that the reader is behind."""
-        written = self._translate(chunk)
-        return self._sink.write(written) if written else True
-
-    async def drain(self) -> None:
-        """Wait until the reader has caught up."""
-        await self._sink.drain()
 
 
 def _with_time(event: AnswerEvent) -> AnswerEvent:

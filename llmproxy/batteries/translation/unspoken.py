@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from llmproxy.batteries.translation.between import HeldAnswer
+from llmproxy.batteries.changed_answers import HeldAnswer
 from llmproxy.errors import Answer, Untranslatable
 from llmproxy.providers.error_responses import readable_body
 from llmproxy.streams import UpstreamResponse

@@ -7,7 +7,7 @@ from collections import Counter
 
 import msgspec
 
-from llmproxy.batteries.spend.pricing import cost_usd
+from llmproxy.batteries.spend.charging import cost_usd
 from llmproxy.config import Price
 from llmproxy.operations import Usage
 from llmproxy.tools.simulate.traffic import Arrival

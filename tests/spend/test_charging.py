@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmproxy.batteries.spend.pricing import cost_usd
+from llmproxy.batteries.spend.charging import cost_usd
 from llmproxy.config import Price
 from llmproxy.operations import Usage
 
