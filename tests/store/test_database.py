@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from llmproxy.batteries.store import Database, StoreUnavailable, address_of
 from llmproxy.batteries.store.schema import HEAD, KNOWN
 from llmproxy.batteries.store.tables import metadata, teams
+from tests.support.postgres import postgres
 from tests.support.run import bounded
 from tests.support.store import DATABASES, database_url, open_database
 
@@ -81,6 +82,29 @@ async def test_a_server_that_is_away_is_named_without_the_password(tmp_path):
         await database.fetch(select(teams))
     assert "postgresql://127.0.0.1:1/calls" in str(caught.value)
     assert "hunter22" not in str(caught.value)
+    await database.close()
+
+
+@bounded()
+async def test_a_server_without_the_database_is_told_apart_from_one_that_is_away():
+    async with postgres() as url:
+        database = Database(address_of(url.replace("test_", "nowhere_"), {}))
+        with pytest.raises(StoreUnavailable, match=r"nowhere_.*does not exist. Make that database"):
+            await database.fetch(select(teams))
+        await database.close()
+
+
+@bounded()
+async def test_a_damaged_file_is_left_as_it_is_and_told_with_the_remedy(tmp_path):
+    file = tmp_path / "store.sqlite"
+    file.write_bytes(b"no database" * 1000)
+    database = Database(address_of(str(file), {}))
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=r"damaged.*Stop the proxy, move .*a backup in"):
+            await database.execute(insert(teams).values(TEAM))
+    assert file.read_bytes() == b"no database" * 1000
+    file.unlink()
+    await database.execute(insert(teams).values(TEAM))
     await database.close()
 
 

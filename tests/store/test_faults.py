@@ -25,6 +25,13 @@ END $$
 """
 
 
+REMEDIES = {
+    "hung": "look at the server and the network",
+    "killed": "server",
+    "full": "No space left on device. Free space on the server's disk.",
+}
+
+
 @asynccontextmanager
 async def under_load(database, spool):
     """A writer, and 500 calls a second; yields what counts them. Each is taken within a moment."""
@@ -79,6 +86,7 @@ async def test_a_postgresql_server_in_trouble_loses_no_row(how, tmp_path):
                         ),
                     )
             await until(lambda: writer.health.connected is False)
+            assert REMEDIES[how] in writer.health.why
             await until(lambda: writer.spooled > 200)
             match how:
                 case "hung":
@@ -116,7 +124,7 @@ async def test_a_full_disk_under_sqlite_loses_no_row(tmp_path):
                 while True:
                     file.write(b"x" * 4096)
             await until(lambda: writer.health.connected is False)
-            assert "full" in writer.health.why
+            assert "full. Free space on its disk." in writer.health.why
             await until(lambda: writer.spooled > 200)
             filling.unlink()
             await until(lambda: writer.health.connected)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llmproxy.batteries.masking import Secrets
 from llmproxy.batteries.store.address import Address
 from llmproxy.batteries.store.errors import StoreUnavailable
+from llmproxy.batteries.store.remedies import reason, remedy
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Row
@@ -151,7 +152,9 @@ class Database:
         within_s = within_s or self._within_s
         if self.address.file is not None and self._left_alone:
             work.close()
-            raise StoreUnavailable(f"{self.address} does not answer: its disk hangs.")
+            raise StoreUnavailable(
+                f"{self.address} does not answer: look at its disk, which hangs."
+            )
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait({task}, timeout=within_s)
@@ -160,7 +163,10 @@ class Database:
             raise
         if not task.done():
             self._leave_alone(task)
-            raise StoreUnavailable(f"{self.address} does not answer within {within_s:g} s.")
+            where = "its disk" if self.address.server is None else "the server and the network"
+            raise StoreUnavailable(
+                f"{self.address} does not answer within {within_s:g} s: look at {where}."
+            )
         try:
             return task.result()
         except Exception as error:
@@ -205,15 +211,9 @@ class Database:
         of_driver = type(error).__module__.startswith(("asyncpg", "sqlite3"))
         if not (of_driver or isinstance(error, SQLAlchemyError | OSError)):
             return None
-        why = self._secrets.mask_text(str(getattr(error, "orig", None) or error))
-        return StoreUnavailable(f"{self.address} cannot be used: {why}. {self._remedy()}")
-
-    def _remedy(self) -> str:
-        if self.address.file is None:
-            return "Is the server up, and does database_url name it with the right login?"
-        return (
-            f"This process must be able to write to {self.address.file} and its folder; "
-            "or name another file as database_url (`off`: none)."
+        why = self._secrets.mask_text(reason(error))
+        return StoreUnavailable(
+            f"{self.address} cannot be used: {why}. {remedy(self.address, error)}"
         )
 
 
