@@ -1,6 +1,7 @@
--- wrk's part: one POST with the body of the file that is named after `--`, and one line of figures
--- at the end: requests, duration (us), p50 (us), p99 (us), errors of every kind. With `new` after
--- the file every request asks something new: its first field is a seed that was not there before.
+-- wrk's part: one POST with the body of the file that is named after `--` and the key behind it, and
+-- one line of figures at the end: requests, duration (us), p50 (us), p99 (us), errors of every kind.
+-- With `new` after the key every request asks something new: its first field is a seed that was not
+-- there before.
 local rest, seed
 
 function init(args)
@@ -10,9 +11,9 @@ function init(args)
    wrk.headers["content-type"] = "application/json"
    wrk.headers["accept"] = "application/json"
    wrk.headers["user-agent"] = "OpenAI/Python 3.54.0"
-   wrk.headers["authorization"] = "Bearer sk-client"
+   wrk.headers["authorization"] = "Bearer " .. args[2]
    file:close()
-   if args[2] == "new" then
+   if args[3] == "new" then
       rest = wrk.body:sub(2)
       seed = os.time() * 1000000
       request = new

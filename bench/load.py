@@ -16,7 +16,7 @@ import subprocess
 import time
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -60,10 +60,15 @@ ANSWER = json.dumps(  # what every vendor of whole answers says: 0.6 kB
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a kind of call goes: a loopback port and the model's name there."""
+    """Where a kind of call goes: a loopback port and the model's name there; and how it is asked.
+
+    `more`: members of the body beside those of every request.
+    """
 
     port: int
     model: str
+    key: str = "sk-client"
+    more: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,9 @@ def ask(address: Address, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
     """Make one whole call. Raises OSError or HTTPException without an answer."""
     connection = http.client.HTTPConnection("127.0.0.1", address.port, timeout=timeout_s)
     try:
-        headers = {"content-type": "application/json", "authorization": "Bearer sk-client"}
-        connection.request("POST", PATH, chat_body(address.model), headers)
+        headers = {"content-type": "application/json", "authorization": f"Bearer {address.key}"}
+        body = chat_body(address.model, **address.more)
+        connection.request("POST", PATH, body, headers)
         response = connection.getresponse()
         return response.status, response.read()
     finally:
@@ -148,11 +154,11 @@ def wrk(
     """Run wrk at full speed, one thread; it takes whole seconds only. `new`: no two requests ask
     the same."""
     body = work / f"body-{address.model}.json"
-    body.write_bytes(chat_body(address.model))
+    body.write_bytes(chat_body(address.model, **address.more))
     command = ["taskset", "-c", str(core), find_tool("wrk") or "wrk", "-t1", f"-c{connections}"]
     command += [f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
     command += ["-s", str(Path(__file__).with_name("chat.lua"))]
-    command += [f"http://127.0.0.1:{address.port}{PATH}", "--", str(body)]
+    command += [f"http://127.0.0.1:{address.port}{PATH}", "--", str(body), address.key]
     command += ["new"] if new else []
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + 30, check=False
@@ -200,7 +206,7 @@ class Pace:
 
     async def run(self, address: Address, total: int) -> list[float]:
         loop = asyncio.get_running_loop()
-        wire = request_bytes(address, chat_body(address.model))
+        wire = request_bytes(address, chat_body(address.model, **address.more))
         for _ in range(self.connections):
             await loop.create_connection(
                 lambda: PacedConnection(self, wire), "127.0.0.1", address.port
@@ -367,8 +373,8 @@ def request_bytes(address: Address, body: bytes) -> bytes:
     return (
         b"POST %b HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\n"
         b"accept: application/json\r\nuser-agent: OpenAI/Python 3.54.0\r\n"
-        b"authorization: Bearer sk-client\r\ncontent-length: %d\r\n\r\n%b"
-    ) % (PATH.encode(), address.port, len(body), body)
+        b"authorization: Bearer %b\r\ncontent-length: %d\r\n\r\n%b"
+    ) % (PATH.encode(), address.port, address.key.encode(), len(body), body)
 
 
 def on_uvloop(work: Coroutine[Any, Any, T]) -> T:

@@ -64,6 +64,10 @@ class Started:
         """CPU microseconds (user and system) that the process tree has used so far."""
         return sum(_cpu_us(pid) for pid in self._tree())
 
+    def serving_us(self) -> float:
+        """CPU microseconds of the first thread alone, which serves the calls."""
+        return _thread_us(PROC / str(self.pid) / "task" / str(self.pid) / "schedstat")
+
     def memory(self) -> Memory:
         fields = [_rollup(pid) for pid in self._tree()]
         return Memory(
@@ -155,11 +159,15 @@ def _cpu_us(pid: int) -> float:
     ticks_us = (int(fields[11]) + int(fields[12])) * TICK_US if fields else 0.0
     exact_us = 0.0
     for schedstat in PROC.glob(f"{pid}/task/*/schedstat"):
-        try:
-            exact_us += int(schedstat.read_text().split()[0]) / 1000
-        except (OSError, IndexError):  # the thread has just ended
-            continue
+        exact_us += _thread_us(schedstat)
     return max(ticks_us, exact_us)
+
+
+def _thread_us(schedstat: Path) -> float:
+    try:
+        return int(schedstat.read_text().split()[0]) / 1000
+    except (OSError, IndexError):  # the thread has just ended
+        return 0.0
 
 
 def _stat(path: Path) -> list[str]:

@@ -11,16 +11,20 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import all_of_it
 import load
 import measure
 import report
+from all_of_it import PLAIN
 from load import Address
 from measure import BLIND, HIT, MISS, UNCOUNTED, WATCHED, Plan, Sheet, Target
 from processes import (
@@ -39,9 +43,11 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 WORK = HERE / "work"
+STATE = WORK / "state"  # of the proxies
 NAMES = ("direct", "nginx", "llmproxy", "blind", "hit", "miss", "uncounted", "watched")
+PAIR = "all_of_it"  # two proxies that are measured against each other only
 MODEL, STREAM_MODEL = "gpt-4.1", "gpt-4.1-stream"  # a stream's vendor is another process
-LIMIT_S = {False: 8 * 60, True: 90}  # by `--quick`
+LIMIT_S = {False: 10 * 60, True: 120}  # by `--quick`
 REPORT_S = 5  # what is left of the limit for the report
 OPEN_FILES = 8192  # 1,000 streams, twice, and room
 PROXY_CONFIG = """\
@@ -57,6 +63,7 @@ model_groups:
         params: {{{key}base_url: "http://127.0.0.1:{stream_port}/v1/"}}
 {limits}
 """
+SCRIPTS = {UNCOUNTED: "uncounted.py", PLAIN: "plain.py"}  # start a proxy that lacks something
 KEY = "api_key: sk-bench, "
 CACHE = "general_settings: {cache: true, cache_params: {mode: all}}\n"
 LIMITS = "        limits: {rpm: 60000000, tpm: 60000000000, concurrent: 100000}"
@@ -90,24 +97,31 @@ def run(options: argparse.Namespace) -> None:
     os.sched_setaffinity(0, {load_core})
     enough_open_files()
     WORK.mkdir(exist_ok=True)
+    os.environ["XDG_STATE_HOME"] = str(STATE)
     busy = busy_before()
     with ExitStack() as stack:
-        targets = ready(stack, options.only, proxy_core, load_core)
+        ports = vendors(stack, load_core)
+        targets = ready(ports, options.only, proxy_core)
         before = cpu_times()
-        rounds = measured(targets, plan, load_core, until=began + LIMIT_S[options.quick])
-        stolen = stolen_share(before, cpu_times())
-    record = report.Record(
-        sheets=[target.sheet for target in targets],
-        plan=plan,
-        rounds=rounds,
-        machine=report.machine(busy_before=busy, stolen=stolen),
-        command="make bench"
-        if sys.argv[1:] == []
-        else f'make bench ARGS="{" ".join(sys.argv[1:])}"',
-        took_s=time.monotonic() - began,
-    )
-    whole = not options.quick and set(options.only) == set(NAMES)
-    report.write(record, HERE if whole else WORK)
+        until = began + LIMIT_S[options.quick] - all_of_it.TAKES_S[options.quick]
+        rounds = measured(targets, plan, load_core, until=until) if targets else 0
+        took_s, stolen = time.monotonic() - began, stolen_share(before, cpu_times())
+        pair = None
+        if PAIR in options.only:
+            made = pair_of_targets(ports, proxy_core)
+            pair = all_of_it.measured(made, quick=options.quick, work=WORK, core=load_core)
+    machine = report.machine(busy_before=busy, stolen=stolen)
+    arguments = " ".join(sys.argv[1:])
+    command = f'make bench ARGS="{arguments}"' if arguments else "make bench"
+    if targets:
+        sheets = [target.sheet for target in targets]
+        record = report.Record(sheets, plan, rounds, machine, command, took_s)
+        whole = not options.quick and set(NAMES) <= set(options.only)
+        report.write(record, HERE if whole else WORK)
+    if pair is not None:
+        text = all_of_it.section(pair, command, machine)
+        print(f"\n{text}")
+        all_of_it.put_into((WORK if options.quick else HERE) / "RESULTS.md", text)
 
 
 def measured(targets: list[Target], plan: Plan, load_core: int, *, until: float) -> int:
@@ -147,8 +161,8 @@ def one_round(targets: list[Target], plan: Plan, load_core: int) -> None:
     measure.fixed_rate(targets, plan)
 
 
-def ready(stack: ExitStack, only: list[str], proxy_core: int, load_core: int) -> list[Target]:
-    """Start the two vendors on the load core and describe the targets, direct first."""
+def vendors(stack: ExitStack, load_core: int) -> dict[str, int]:
+    """Start the two vendors on the load core; return their ports."""
     ports = {"chat_port": free_port(), "stream_port": free_port()}
     chat, stream = Address(ports["chat_port"], MODEL), Address(ports["stream_port"], STREAM_MODEL)
     config = filled("nginx-upstream.conf", {**ports, "answer": load.ANSWER})
@@ -156,9 +170,15 @@ def ready(stack: ExitStack, only: list[str], proxy_core: int, load_core: int) ->
     script = [sys.executable, str(HERE / "upstream.py"), str(stream.port)]
     log = WORK / "stream-vendor.log"
     streams = stack.enter_context(Started("stream vendor", script, core=load_core, log=log))
-    direct = Target("direct", chat, stream, Sheet("direct"))
-    measure.first_answer(direct, vendor)
+    measure.first_answer(Target("direct", chat, stream, Sheet("direct")), vendor)
     load.until_listening(stream, streams)
+    return ports
+
+
+def ready(ports: dict[str, int], only: list[str], proxy_core: int) -> list[Target]:
+    """Describe the targets, direct first."""
+    chat, stream = Address(ports["chat_port"], MODEL), Address(ports["stream_port"], STREAM_MODEL)
+    direct = Target("direct", chat, stream, Sheet("direct"))
     build: dict[str, Callable[[], Target]] = {
         "direct": lambda: direct,
         "nginx": lambda: nginx_target(ports, proxy_core),
@@ -172,6 +192,19 @@ def ready(stack: ExitStack, only: list[str], proxy_core: int, load_core: int) ->
         "watched": lambda: llmproxy_target(WATCHED, ports, proxy_core, key=KEY, limits=LIMITS),
     }
     return [build[name]() for name in NAMES if name in only]
+
+
+def pair_of_targets(ports: dict[str, int], core: int) -> tuple[Target, Target]:
+    """Describe the plain proxy and the one with all of it on."""
+    shutil.rmtree(STATE, ignore_errors=True)
+    on = all_of_it.ON.format(database=STATE / "all.sqlite")
+    limits = f"{LIMITS}\n{all_of_it.PRICE}"
+    plain = llmproxy_target(PLAIN, ports, core, key=KEY, limits=LIMITS, more=all_of_it.OFF)
+    everything = llmproxy_target(all_of_it.ALL, ports, core, key=KEY, limits=limits, more=on)
+    all_of_it.make_key_at_start(everything)
+    for target in (plain, everything):
+        target.chat = replace(target.chat, more=all_of_it.LABELS)
+    return plain, everything
 
 
 def nginx_target(ports: dict[str, int], core: int) -> Target:
@@ -209,7 +242,7 @@ def llmproxy_target(
         raise BenchError(
             "The command llmproxy is not installed beside this Python: run make setup."
         )
-    started = [sys.executable, str(HERE / "uncounted.py")] if name == UNCOUNTED else [str(program)]
+    started = [sys.executable, str(HERE / SCRIPTS[name])] if name in SCRIPTS else [str(program)]
     command = [*started, "serve", "--config", str(config)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     return Target(
@@ -270,13 +303,13 @@ def busy_before() -> float:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="under 90 s, for a first look")
+    parser.add_argument("--quick", action="store_true", help="under 2 minutes, for a first look")
     parser.add_argument(
         "--only",
         type=_names,
-        default=list(NAMES),
+        default=[*NAMES, PAIR],
         metavar="A,B",
-        help=f"some of {','.join(NAMES)}; without direct there is no added latency",
+        help=f"some of {','.join((*NAMES, PAIR))}; without direct there is no added latency",
     )
     return parser.parse_args()
 
@@ -287,10 +320,9 @@ def say(text: str) -> None:
 
 def _names(text: str) -> list[str]:
     names = text.split(",")
-    if unknown := set(names) - set(NAMES):
-        raise argparse.ArgumentTypeError(
-            f"unknown: {', '.join(unknown)}; known: {', '.join(NAMES)}"
-        )
+    if unknown := set(names) - {*NAMES, PAIR}:
+        known = ", ".join((*NAMES, PAIR))
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {known}")
     return names
 
 
