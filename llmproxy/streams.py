@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -148,11 +148,17 @@ class PourTimes(msgspec.Struct, frozen=True):
 
 
 class UpstreamResponse(Protocol):
-    """The answer of an endpoint, while it is read."""
+    """The answer of an endpoint, while it is read.
+
+    `usage`: what the endpoint has reported so far, if the body is not as it wrote it.
+    """
 
     status: int
     headers: Headers
     content: Content
+
+    @property
+    def usage(self) -> Any: ...  # noqa: D102 - a Usage, whose module imports this one
 
     @property
     def exhausted(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llmproxy.errors import Phase, UpstreamFailed
+from llmproxy.operations import Usage
 from llmproxy.streams import Content, Headers, PourTimes, Sink, UpstreamResponse
 
 MAX_HELD_BYTES = 64 * 1024 * 1024  # of an answer that is held to be changed
@@ -17,11 +18,12 @@ MAX_HELD_BYTES = 64 * 1024 * 1024  # of an answer that is held to be changed
 class HeldAnswer:
     """An answer that is read to its end before any of it is passed on."""
 
-    __slots__ = ("_response", "_taken", "content", "headers", "status")
+    __slots__ = ("_response", "_taken", "content", "headers", "status", "usage")
 
     def __init__(self, response: UpstreamResponse, headers: Headers, content: Content) -> None:
         self._response = response
         self._taken = False
+        self.usage: Usage | None = None
         self.status = response.status
         self.headers = headers
         self.content = content
@@ -76,6 +78,11 @@ class ChangedStream:
     def passed(self, chunk: bytes) -> bytes:
         """Return what the client gets of these bytes; b"" is the end of the stream."""
         raise NotImplementedError
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage that the endpoint has reported; None if the client sees it as well."""
+        return None
 
     @property
     def exhausted(self) -> bool:

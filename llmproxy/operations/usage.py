@@ -10,6 +10,7 @@ import re
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 MAX_CANDIDATES = 16  # `"usage"` keys to look at in a stream's tail
 
@@ -51,12 +52,30 @@ def usage_of(body: bytes) -> Usage | None:
 def usage_of_stream(tail: bytes, beginning: bytes = b"") -> Usage | None:
     """Return the usage in the last bytes of an event stream (16 KiB are plenty).
 
-    Reads chat's usage chunk, the terminal events of Responses, and Anthropic's message_delta (if
-    that has no input tokens, those of message_start, in the tail or in `beginning`, the first bytes
-    of the stream). The tail may begin in the middle of an event. None if the usage is not in it.
+    Reads chat's usage chunk, the terminal events of Responses, and Anthropic's message_delta (what
+    that does not say is in message_start, in the tail or in `beginning`, the first bytes of the
+    stream). The tail may begin in the middle of an event. None if the usage is not in it.
     """
-    if not tail.startswith(beginning):
-        return usage_of_stream(tail) or usage_of_stream(beginning + tail)
+    usage = _usage_in(tail)
+    if usage is None and not tail.startswith(beginning):
+        usage = _usage_in(beginning + tail)
+    started = beginning or tail
+    return usage and (_as_started(usage, started) if b'"message_start"' in started else usage)
+
+
+def _as_started(usage: Usage, beginning: bytes) -> Usage:
+    """Return a usage with what Anthropic tells in the first event only."""
+    at = beginning.find(_KEY)
+    counts = _counts_at(beginning, at) if at >= 0 else None
+    if counts is None:
+        return usage
+    told = counts.with_details(0, 0)
+    hour = usage.cache_hour_tokens or told.cache_hour_tokens
+    tier = usage.service_tier or told.service_tier
+    return replace(usage, cache_hour_tokens=hour, service_tier=tier)
+
+
+def _usage_in(tail: bytes) -> Usage | None:
     output_tokens: int | None = None
     at = len(tail)
     for _ in range(MAX_CANDIDATES):

@@ -204,7 +204,7 @@ def reported_usage(
     accepted: Accepted, _record: CallRecord, tail: bytes, _passed: int
 ) -> Usage | None:
     """Return the usage that a stream reports (a `StreamUsage`)."""
-    return usage_of_stream(tail, accepted.held)
+    return accepted.response.usage or usage_of_stream(tail, accepted.held)
 
 
 def answer_headers(accepted: Accepted, record: CallRecord) -> Headers:

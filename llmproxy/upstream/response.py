@@ -103,6 +103,7 @@ class Response:
         "headers",
         "status",
     )
+    usage = None  # the body shows it
 
     def __init__(self, connection: ReadableConnection, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection

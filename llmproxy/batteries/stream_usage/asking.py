@@ -82,7 +82,7 @@ class UsageAsker(msgspec.Struct, frozen=True):
         if any(isinstance(step, Attempt) and step.reason == REFUSED for step in record.steps):
             return sent, in_dialect
         by_client = any(word in body for word in WORDS)
-        return replace(sent, body=asking), partial(_quiet, asked, record, by_client)
+        return replace(sent, body=asking), partial(_quiet, asked, by_client)
 
 
 def asking_for_usage(body: bytes) -> bytes | None:
@@ -112,14 +112,12 @@ def _learn(asked: Asked, reports: bool, writes_null: bool) -> None:
     asked.reports, asked.writes_null = reports, writes_null
 
 
-def _quiet(
-    asked: Asked, record: CallRecord, by_client: bool, response: UpstreamResponse
-) -> UpstreamResponse:
+def _quiet(asked: Asked, by_client: bool, response: UpstreamResponse) -> UpstreamResponse:
     if response.status in REFUSALS:
         return RefusedQuestion(response, Asked() if by_client else asked)
     if response.status >= 400 or not response.content.events:
         return response
-    return QuietStream(response, record, keeps_null=asked.writes_null)
+    return QuietStream(response, keeps_null=asked.writes_null)
 
 
 class RefusedQuestion(HeldAnswer):

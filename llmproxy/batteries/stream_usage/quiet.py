@@ -8,9 +8,9 @@ from collections.abc import Callable
 import msgspec
 
 from llmproxy.batteries.changed_answers import ChangedStream
+from llmproxy.operations import Usage
 from llmproxy.operations.sse import complete_length, fields, split_events
 from llmproxy.operations.usage import usage_of_stream
-from llmproxy.record import CallRecord
 from llmproxy.streams import UpstreamResponse
 
 KEY = b'"usage"'
@@ -48,18 +48,23 @@ class FirstStream(ChangedStream):
 
 
 class QuietStream(ChangedStream):
-    """A stream without the usage that was asked for, which goes into the record.
+    """A stream without the usage that was asked for.
 
     `keeps_null`: the endpoint writes `"usage": null` also if it is not asked.
     """
 
-    __slots__ = ("_cutter", "_keeps_null", "_record")
+    __slots__ = ("_cutter", "_keeps_null", "_usage")
 
-    def __init__(self, response: UpstreamResponse, record: CallRecord, *, keeps_null: bool) -> None:
+    def __init__(self, response: UpstreamResponse, *, keeps_null: bool) -> None:
         super().__init__(response, response.headers, response.content)
-        self._record = record
+        self._usage: Usage | None = None
         self._keeps_null = keeps_null
         self._cutter = _WholeEvents()
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage that was taken out."""
+        return self._usage
 
     def passed(self, chunk: bytes) -> bytes:
         """Return the events that are complete with these bytes, without the usage."""
@@ -77,7 +82,7 @@ class QuietStream(ChangedStream):
         if not usage or (usage == b"null" and self._keeps_null):
             return event
         if usage != b"null":
-            self._record.answer.usage = usage_of_stream(event) or self._record.answer.usage
+            self._usage = usage_of_stream(event) or self._usage
             if bytes(members.get("choices", ABSENT)).translate(None, b" \r\n\t") == b"[]":
                 return b""
             if self._keeps_null:

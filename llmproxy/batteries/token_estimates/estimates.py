@@ -146,7 +146,7 @@ def usage_of_streams(pool: Pool) -> Callable[[Accepted, CallRecord, bytes, int],
 def _usage_of_stream(
     groups: Mapping[str, Group], accepted: Accepted, record: CallRecord, tail: bytes, passed: int
 ) -> Usage | None:
-    usage = usage_of_stream(tail, accepted.held) or record.answer.usage
+    usage = accepted.response.usage or usage_of_stream(tail, accepted.held)
     group = groups.get(record.fallback or record.group or "")
     if group is None or not isinstance(group.estimates, LearnedEstimates):
         return usage

@@ -21,9 +21,12 @@ from llmproxy.batteries.translation.hub import (
 from llmproxy.batteries.translation.hub.sequence import events_of
 from llmproxy.calls import Call
 from llmproxy.errors import Answer, UpstreamError, UpstreamFailed
+from llmproxy.operations import Usage
 from llmproxy.operations.dialects.base import CONTENT, ERROR
 from llmproxy.operations.sse import fields
+from llmproxy.operations.usage import usage_of_stream
 from llmproxy.pipeline.failover.answerless import failure_in, read_success
+from llmproxy.pipeline.relay import MAX_TAIL_BYTES, TAIL_BYTES
 from llmproxy.providers.base import Endpoint
 from llmproxy.providers.error_responses import readable_body
 from llmproxy.rules.encoding import readable
@@ -99,7 +102,7 @@ class TranslatedAnswer(HeldAnswer):
             read = readable(body, response.content.encoding, max_bytes=MAX_HELD_BYTES)
             body = b"" if read is None else read
         try:
-            read_success(asked, between.endpoint, self, body, read_answer=read_answer)
+            self.usage = read_success(asked, between.endpoint, self, body, read_answer=read_answer)
             answer = between.destination.read_answer(body)
             if answer.created is None:
                 answer = replace(answer, created=int(time()))
@@ -131,9 +134,10 @@ class TranslatedStream(ChangedStream):
     """A stream, translated event by event.
 
     `_beginning`: cuts it as long as there was no content; None from then on, and the reader does.
+    `_first`, `_tail`: its first and last bytes, with the usage.
     """
 
-    __slots__ = ("_beginning", "_between", "_reader", "_writer")
+    __slots__ = ("_beginning", "_between", "_first", "_reader", "_tail", "_writer")
 
     def __init__(self, between: Between, response: UpstreamResponse) -> None:
         content = Content(False, True, b"", None, True, response.content.request_id)
@@ -142,6 +146,13 @@ class TranslatedStream(ChangedStream):
         self._reader = between.destination.event_reader()
         self._writer = between.source.event_writer(between.question)
         self._beginning: EventCutter | None = EventCutter()
+        self._first = b""
+        self._tail = bytearray()
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage that the endpoint has reported, which its client may not have asked for."""
+        return usage_of_stream(bytes(self._tail), self._first)
 
     async def pour(self, sink: Sink, times: PourTimes, on_quiet: Callable[[], None]) -> None:
         """Write the rest of the stream to a sink as it arrives, at the sink's pace."""
@@ -150,7 +161,12 @@ class TranslatedStream(ChangedStream):
 
     def passed(self, chunk: bytes) -> bytes:
         """Return what came, translated. Raises the failure that a stream begins with."""
+        tail = self._tail
+        tail += chunk
+        if len(tail) > MAX_TAIL_BYTES:
+            del tail[:-TAIL_BYTES]
         if self._beginning is not None:
+            self._first += chunk
             return self._begun(self._beginning, chunk)
         return self._writer.write(map(_with_time, self._reader.read(chunk)))
 

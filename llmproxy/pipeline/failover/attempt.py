@@ -132,6 +132,7 @@ class AttemptMaker:
                 held += await self._rest_of_json(call, response, until, held)
             read_answer = self.read_answer
             usage = read_success(call, endpoint, response, held, read_answer=read_answer)
+            usage = response.usage or usage
         content_by = call.deadline_at if held.isspace() else 0.0
         return Accepted(call, endpoint.name, response, held, endpoint.mask, content_by, usage)
 
