@@ -11,6 +11,7 @@ import yaml
 from sqlalchemy import func, select
 
 from llmproxy.batteries.admin.audit import BATCH, AuditTrail
+from llmproxy.batteries.admin.people import AdminRole, Person
 from llmproxy.batteries.store import Database, address_of
 from llmproxy.batteries.store.tables import audit
 from tests.admin.watching import get_json, post
@@ -19,7 +20,7 @@ from tests.support.groups import endpoint
 from tests.support.people import ADMIN_KEY, OPERATORS, PEOPLE
 from tests.support.proxy import config_for, serve_proxy
 from tests.support.run import bounded
-from tests.support.store import DATABASES, database_url
+from tests.support.store import DATABASES, database_url, open_database
 from tests.support.vendor import GOOD, scripted
 
 DRAIN = {"endpoint": "only"}
@@ -69,6 +70,23 @@ async def test_who_changed_what_from_where_is_noted_and_can_be_exported(kind, tm
             )
             rows = list(csv.DictReader(io.StringIO(reply.body.decode())))
             assert [row["who"] for row in rows] == ["admin", "ann"]
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+@bounded()
+async def test_a_row_with_strange_texts_does_not_stop_the_others(kind, tmp_path):
+    person = Person("ann\ud83d", AdminRole.ADMIN)
+    async with open_database(kind, tmp_path) as database:
+        trail = AuditTrail(SimpleNamespace(database=database))
+        async with trail.written():
+            trail.note(None, None, "first")
+            trail.note(person, None, "strange", "a\0b", after={"note": "\ud83d\0"})
+            trail.note(None, 2**70, "unkept")  # which none keeps
+            trail.note(None, None, "last")
+        rows = await database.fetch(select(audit.c.action, audit.c.who).order_by(audit.c.id))
+        assert [tuple(row) for row in rows] == [
+            *(("first", None), ("strange", "ann?"), ("last", None)),
+        ]
 
 
 @bounded()

@@ -8,6 +8,7 @@ import pytest
 
 from llmproxy.batteries.oidc.identities import TokenIdentities
 from llmproxy.batteries.oidc.issuers import Issuers
+from llmproxy.batteries.oidc.reading import Unreadable, in_thread
 from llmproxy.batteries.settings import FullSettings
 from llmproxy.errors import ClientError, Overload
 from tests.oidc.calling import call, until_read, with_tokens
@@ -164,6 +165,15 @@ async def test_no_call_waits_for_an_issuer_that_is_silent():
                     assert (await call(proxy, "sk-bob-1234")).status == 200
                 silence.set()
                 assert (await until_read(proxy, provider.token())).status == 200
+
+
+@bounded()
+async def test_an_answer_that_comes_in_drops_is_given_up():
+    """Each drop comes in time, so no timeout of the socket ends it."""
+    ends = threading.Event()
+    with pytest.raises(Unreadable, match=r"no whole answer within 0\.05 s"):
+        await in_thread(ends.wait, within_s=0.05)
+    ends.set()
 
 
 @bounded()

@@ -8,9 +8,11 @@ from urllib.request import HTTPRedirectHandler, build_opener
 import pytest
 import yaml
 
+from llmproxy.batteries.admin.process_family import START_TOKEN
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.errors import ConfigError
 from tests.admin.watching import get_json, post
+from tests.support.callers import bearer
 from tests.support.client import ask
 from tests.support.groups import endpoint
 from tests.support.oidc_provider import CLIENT_ID, oidc_provider
@@ -71,6 +73,22 @@ async def signed_in(proxy):
     reply = await get(proxy, back, cookie)
     assert reply.status == 303, reply.body
     return cookies_of(reply)["llmproxy_session"].split(";")[0]
+
+
+@bounded()
+async def test_what_a_stranger_makes_up_is_slowed_down():
+    """Each is a row of the audit, which is kept for ever, and may be a question to the issuer."""
+    with oidc_provider() as provider:
+        async with scripted(GOOD) as vendor:
+            async with serve_proxy(with_sign_in(vendor, provider)) as proxy:
+                _, cookie, back = await begun(proxy)
+                made_up = back.partition("code=")[0] + "code=x"
+                sent = [(None, "/admin/sign_in/callback?code=x"), (cookie, made_up)]
+                statuses = []
+                for number in range(8):
+                    cookie, path = sent[number % 2]
+                    statuses.append((await get(proxy, path, cookie)).status)
+                assert statuses == [403] * 5 + [429] * 3
 
 
 @bounded()
@@ -167,6 +185,8 @@ async def test_the_way_there_and_back_is_tied_to_this_browser_and_this_sign_in()
                 ):
                     reply = await get(proxy, path, sent)
                     assert reply.status == 403, path
+                    # The right key of somebody there forgives its address what was wrong.
+                    await get_json(proxy, "/admin/me", headers=bearer(START_TOKEN))
                     assert "llmproxy_session" not in cookies_of(reply)
                 reply = await get(proxy, back, cookie)
                 assert (reply.status, reply.header("location")) == (303, "../../dashboard")

@@ -59,6 +59,7 @@ class AuditTrail:
         self._wall = wall
         self._rows: deque[Action] = deque()
         self._some = asyncio.Event()
+        self._at_once = BATCH  # 1 after a failure, until all that waited is written
 
     @asynccontextmanager
     async def written(self) -> AsyncIterator[None]:
@@ -84,12 +85,12 @@ class AuditTrail:
         team = (after or {}).get("team") or (before or {}).get("team")
         row = Action(
             at=self._wall(),
-            who=None if person is None else person.name,
+            who=None if person is None else _kept(person.name),
             role=None if person is None else person.role.value,
             address=address,
             action=action,
-            subject=subject,
-            team=team,
+            subject=None if subject is None else _kept(subject),
+            team=None if team is None else _kept(team),
             before=_json(before),
             after=_json(after),
         )
@@ -144,14 +145,22 @@ class AuditTrail:
         from llmproxy.batteries.store import StoreUnavailable  # noqa: PLC0415
         from llmproxy.batteries.store.tables import audit as table  # noqa: PLC0415
 
-        rows = [msgspec.structs.asdict(row) for row in list(self._rows)[:BATCH]]
+        rows = [msgspec.structs.asdict(row) for row in list(self._rows)[: self._at_once]]
         try:
             await database.execute(table.insert().values(rows))
         except StoreUnavailable as error:
             logger.warning("%d rows of the audit wait for the database: %s", len(self._rows), error)
             return False
+        except Exception:  # a row that no database keeps would stop all that come after it
+            if len(rows) > 1:
+                self._at_once = 1
+                return True
+            logger.exception("A row of the audit cannot be kept; it follows here.")
+            _log(self._rows[0])
         for _ in rows:
             self._rows.popleft()
+        if not self._rows:
+            self._at_once = BATCH
         return True
 
 
@@ -177,7 +186,12 @@ def address_of(request: Request) -> str | None:
 
 
 def _json(content: Content) -> str | None:
-    return None if content is None else json.dumps(content, default=str, ensure_ascii=False)
+    return None if content is None else _kept(json.dumps(content, default=str, ensure_ascii=False))
+
+
+def _kept(text: str) -> str:
+    """Return a text that every database keeps: without NUL and lone surrogates."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def _log(row: Action) -> None:

@@ -273,25 +273,36 @@ def _authenticated(request: Request, settings: FullSettings) -> Person | None:
 def _owner_of(key: str, settings: FullSettings, request: Request) -> Person | None:
     """Return whose key a client sent; None = nobody's. Raises a 429 without looking at it if its
     address has to wait after wrong ones."""
-    address = address_of(request) or ""
-    now = monotonic()
+    refuse_guesser(request)
+    digest = digest_of(key)
+    for known, person in people_of(settings):
+        if compare_digest(digest, known):
+            request.app.state.wrong_keys.forget(address_of(request) or "")
+            return person
+    tries = count_guess(request)
+    logger.warning(
+        "A wrong key was sent to /admin from %s (%d in a row).", address_of(request), tries
+    )
+    audit(request, REFUSED, after={"wrong_keys_in_a_row": tries})
+    return None
+
+
+def refuse_guesser(request: Request) -> None:
+    """Raise a 429 if an address has to wait, because what it sent before was wrong."""
     wrong_keys: WrongKeys = request.app.state.wrong_keys
-    pause_s = wrong_keys.pause_s(address, now)
+    pause_s = wrong_keys.pause_s(address_of(request) or "", monotonic())
     if pause_s > 0:
         raise HTTPException(
             429,
             f"Too many wrong keys came from this address. Try again in {pause_s:.1f} s.",
             {"retry-after": str(ceil(pause_s))},
         )
-    digest = digest_of(key)
-    for known, person in people_of(settings):
-        if compare_digest(digest, known):
-            wrong_keys.forget(address)
-            return person
-    tries = wrong_keys.count(address, now)
-    logger.warning("A wrong key was sent to /admin from %s (%d in a row).", address, tries)
-    audit(request, REFUSED, after={"wrong_keys_in_a_row": tries})
-    return None
+
+
+def count_guess(request: Request) -> int:
+    """Count something wrong from an address; return how often that was in a row."""
+    wrong_keys: WrongKeys = request.app.state.wrong_keys
+    return wrong_keys.count(address_of(request) or "", monotonic())
 
 
 def _is_this_machine(request: Request) -> bool:

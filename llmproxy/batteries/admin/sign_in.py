@@ -10,7 +10,8 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from llmproxy.batteries.admin.audit import REFUSED, audit
+from llmproxy.batteries.admin.audit import REFUSED, address_of, audit
+from llmproxy.batteries.admin.auth import count_guess, refuse_guesser
 from llmproxy.batteries.admin.people import AdminRole, Person
 from llmproxy.batteries.admin.sessions import (
     COOKIE,
@@ -89,22 +90,35 @@ def sign_in_routes(live: LiveConfig, oidc: Oidc, keys: Keys | None) -> APIRouter
         sign_in = settings.sign_in
         if sign_in is None:
             return _not_configured()
+        refuse_guesser(request)  # each is a row of the audit, and a question to the issuer
         try:
             attempt = _attempt(request, settings)
             found = await _finished(oidc, sign_in, attempt, returned, keys)
         except SignInFailed as failed:
-            audit(request, REFUSED, after={"why": str(failed)})
-            answer: Response = PlainTextResponse(f"{failed} The dashboard is at /dashboard.", 403)
+            answer = _refused(request, failed)
         else:
             person = Person(found.name, AdminRole(found.role), found.team)
-            request.state.person = person
-            audit(request, "sign_in", person.name)
+            _note(request, person)
             answer = RedirectResponse(f"../../{attempt.page}", 303)
             _set_cookie(answer, request, COOKIE, cookie_of(person, settings), "/admin")
         answer.delete_cookie(ATTEMPT_COOKIE, path=PATH, httponly=True, samesite="lax")
         return answer
 
     return router
+
+
+def _note(request: Request, person: Person) -> None:
+    """Note that somebody has signed in."""
+    request.state.person = person
+    request.app.state.wrong_keys.forget(address_of(request) or "")
+    audit(request, "sign_in", person.name)
+
+
+def _refused(request: Request, failed: SignInFailed) -> Response:
+    """Note that somebody could not sign in, and return the answer."""
+    count_guess(request)
+    audit(request, REFUSED, after={"why": str(failed)})
+    return PlainTextResponse(f"{failed} The dashboard is at /dashboard.", 403)
 
 
 async def _finished(

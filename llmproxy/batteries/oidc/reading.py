@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from threading import Thread
-from time import time
+from time import monotonic, time
 from typing import Any, TypeVar
 from urllib.error import HTTPError, URLError
 
@@ -18,7 +18,10 @@ import msgspec
 from llmproxy.batteries.oidc.key_set import NoKeySet, PublicKey, read_key_set
 
 T = TypeVar("T")
-WITHIN_S = 5.0
+WITHIN_S = 5.0  # each piece of an answer
+ALL_WITHIN_S = (
+    15.0  # the whole: one that comes in drops must not keep the keys of all from being read
+)
 MAX_BYTES = 1024 * 1024
 DISCOVERY = "/.well-known/openid-configuration"
 
@@ -69,7 +72,11 @@ def exchange(url: str, body: bytes | None = None, **headers: str) -> tuple[bytes
     )
     try:
         with _OPENER.open(request, timeout=WITHIN_S) as answer:
-            found = answer.read(MAX_BYTES + 1)
+            found, until = b"", monotonic() + ALL_WITHIN_S
+            while len(found) <= MAX_BYTES and (piece := answer.read1(MAX_BYTES)):
+                found += piece
+                if monotonic() > until:
+                    raise TimeoutError("the answer does not end")
             date = answer.headers.get("date")
     except HTTPError as error:
         with error:
@@ -93,8 +100,11 @@ def address_in(addresses: Mapping[str, Any], name: str, issuer: str) -> str:
     return url
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """Return what blocking work returns. A daemon does it, which delays no end of the process."""
+async def in_thread(work: Callable[[], T], *, within_s: float = ALL_WITHIN_S) -> T:
+    """Return what blocking work returns. A daemon does it, which delays no end of the process.
+
+    Raises Unreadable, and leaves the daemon to itself, if it takes too long.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -116,7 +126,11 @@ async def in_thread(work: Callable[[], T]) -> T:
             loop.call_soon_threadsafe(finish, result, error)
 
     Thread(target=run, name="llmproxy-oidc", daemon=True).start()
-    return await done
+    try:
+        async with asyncio.timeout(within_s):
+            return await done
+    except TimeoutError:
+        raise Unreadable(f"there was no whole answer within {within_s:g} s") from None
 
 
 def _discovered(issuer: str) -> Mapping[str, Any]:

@@ -205,7 +205,7 @@ class Database:
 
         if isinstance(error, StoreUnavailable | DataError | IntegrityError):
             return None
-        if _is_of_values(error):
+        if _is_of_values(getattr(error, "orig", None) or error):
             return None
         # asyncpg's own errors, when it connects, have no base class that is here without it.
         of_driver = type(error).__module__.startswith(("asyncpg", "sqlite3"))
