@@ -5,11 +5,12 @@ import contextlib
 import json
 import os
 import re
-import signal
 import sys
+from asyncio.subprocess import DEVNULL
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import yaml
 
@@ -95,10 +96,11 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder, *arguments, config=None, environ=None, program=(LLMPROXY,), stdout=None):
+async def running(folder, *arguments, config=None, environ=None, program=None, stdout=None):
     """Run `llmproxy ARGUMENTS` in `folder`. By default it serves a config on a free port.
 
-    `stdout`: where its output goes; by default to a file in the folder.
+    `program`: a new process of it, instead of a fork. `stdout`: the descriptor where its output
+    goes; by default to a file in the folder.
     """
     folder.mkdir(exist_ok=True)
     if config is not None:
@@ -106,14 +108,13 @@ async def running(folder, *arguments, config=None, environ=None, program=(LLMPRO
         (folder / "config.yaml").write_text(text)
         arguments = (*(arguments or ("serve", "--port", "0")), "--config", "config.yaml")
     with (folder / "stdout").open("wb") as file, (folder / "stderr").open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            *program,
-            *arguments,
+        process = await _start(
+            program,
+            arguments,
             cwd=folder,
-            env={**BARE, "XDG_STATE_HOME": str(folder / "state"), **(environ or {})},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=file if stdout is None else stdout,
-            stderr=stderr,
+            environ={**BARE, "XDG_STATE_HOME": str(folder / "state"), **(environ or {})},
+            stdout=file.fileno() if stdout is None else stdout,
+            stderr=stderr.fileno(),
         )
     proxy = Running(process, folder, "")
     try:
@@ -121,8 +122,7 @@ async def running(folder, *arguments, config=None, environ=None, program=(LLMPRO
         yield proxy
     finally:
         with contextlib.suppress(ProcessLookupError):
-            if process.returncode is None:
-                process.send_signal(signal.SIGKILL)
+            process.kill()
         await process.wait()
 
 
@@ -140,22 +140,35 @@ async def _announced(proxy):
 async def command(*arguments, cwd=None, environ=None, program=None):
     """Run a command of `llmproxy`, or of another program; return its result."""
     environ = {**BARE, **(environ or {})}
-    read_at_the_start = any(name.startswith("PYTHON") for name in environ)
+    with TemporaryFile() as stdout, TemporaryFile() as stderr:
+        process = await _start(
+            program and (program,),
+            arguments,
+            cwd=cwd,
+            environ=environ,
+            stdout=stdout.fileno(),
+            stderr=stderr.fileno(),
+        )
+        try:
+            status = await asyncio.wait_for(process.wait(), READY_WITHIN_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise
+        return Finished(status, _text(stdout), _text(stderr))
+
+
+async def _start(program, arguments, **options):
+    """Start `llmproxy`, or another program: a tuple of words."""
+    read_at_the_start = any(name.startswith("PYTHON") for name in options["environ"])
     if program is None and not read_at_the_start:
-        return Finished(*await forker().run(arguments, cwd, environ, READY_WITHIN_S))
-    process = await asyncio.create_subprocess_exec(
-        program or LLMPROXY,
-        *arguments,
-        cwd=cwd,
-        env=environ,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        return await forker().start(arguments, **options)
+    environ = options.pop("environ")
+    return await asyncio.create_subprocess_exec(
+        *(program or (LLMPROXY,)), *arguments, env=environ, stdin=DEVNULL, **options
     )
-    try:
-        stdout, stderr = await asyncio.wait_for(process.communicate(), READY_WITHIN_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise
-    return Finished(process.returncode, stdout.decode(), stderr.decode())
+
+
+def _text(file):
+    file.seek(0)
+    return file.read().decode()

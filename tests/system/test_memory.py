@@ -8,7 +8,7 @@ import json
 
 from tests.support.client import CHAT, STREAM, ask, connect, request
 from tests.support.examples import THOROUGH
-from tests.support.process import running
+from tests.support.process import LLMPROXY, running
 from tests.support.run import bounded
 from tests.support.vendor import (
     DONE,
@@ -79,7 +79,7 @@ async def test_neither_big_bodies_nor_aborted_streams_remain_in_memory(tmp_path)
         return [sse_head(), chunk(delta("one")), "hang"]
 
     async with scripted(answer) as vendor:
-        async with running(tmp_path, config=config_for(vendor)) as proxy:
+        async with running(tmp_path, config=config_for(vendor), program=[LLMPROXY]) as proxy:
             await make_calls(proxy.port, CALLS // 10)
             await abort_streams(proxy.port, ABORTED // 10)
             before_kib = proxy.resident_kib()
@@ -109,7 +109,7 @@ async def held_by_stalled_clients(folder):
             pieces += 1
 
     async with scripted(answer) as vendor:
-        async with running(folder, config=config_for(vendor)) as proxy:
+        async with running(folder, config=config_for(vendor), program=[LLMPROXY]) as proxy:
             assert (await ask(proxy.port, body=CHAT)).status == 200
             before_kib = proxy.resident_kib()
             stalled = [await _stalled_connection(proxy.port) for _ in range(STALLED)]
@@ -149,7 +149,7 @@ async def test_500_open_streams_are_all_completed(tmp_path):
         yield chunk(delta(f"{mark} end")) + chunk(DONE) + LAST_CHUNK
 
     async with scripted(answer) as vendor:
-        async with running(tmp_path, config=config_for(vendor)) as proxy:
+        async with running(tmp_path, config=config_for(vendor), program=[LLMPROXY]) as proxy:
             before_kib = proxy.resident_kib()
             streams = [await connect(proxy.port) for _ in range(OPEN_STREAMS)]
             for number, stream in enumerate(streams):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.support.client import CHAT, STREAM, ask, connect, request
-from tests.support.process import command, running
+from tests.support.process import LLMPROXY, command, running
 from tests.support.run import bounded
 from tests.support.vendor import (
     DONE,
@@ -169,7 +169,8 @@ async def test_the_first_answer_comes_soon_after_the_start(tmp_path):
     await command("-c", "import asyncio, ssl", program=sys.executable)
     bare_s = used_by_children_s() - before_s
     async with scripted(always(http(chat("quick")))) as vendor:
-        async with running(tmp_path, config=config_for(vendor)) as proxy:
+        config, program = config_for(vendor), [LLMPROXY]
+        async with running(tmp_path, config=config, program=program) as proxy:
             assert (await ask(proxy.port, body=CHAT)).status == 200
             assert proxy.used_s() < 22 * bare_s
 

@@ -8,7 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.groups import group_of
-from tests.support.process import running
+from tests.support.process import LLMPROXY, running
 from tests.support.run import bounded
 from tests.support.waiting import until
 from tests.websockets.frames import echoing
@@ -36,18 +36,20 @@ async def opened(stack, proxy, count):
 @pytest.mark.slow
 @bounded()
 async def test_each_of_many_sessions_takes_little_memory_and_works(tmp_path):
-    async with echoing() as vendor, running(tmp_path, config=group_of(vendor, **PATIENT)) as proxy:
-        async with contextlib.AsyncExitStack() as stack:
-            await opened(stack, proxy, 20)
-            before = proxy.resident_kib()
-            sessions = await opened(stack, proxy, SESSIONS)
-            each = (proxy.resident_kib() - before) / SESSIONS
-            texts = [f"session {number}" for number in range(SESSIONS)]
-            for session, text in zip(sessions, texts, strict=True):
-                await session.send(text)
-            assert [await session.recv() for session in sessions] == texts
-        await proxy.logged(SESSIONS + 20)
-        assert {call["close_code"] for call in proxy.calls} == {1000}
+    async with echoing() as vendor:
+        options = {"config": group_of(vendor, **PATIENT), "program": [LLMPROXY]}
+        async with running(tmp_path, **options) as proxy:
+            async with contextlib.AsyncExitStack() as stack:
+                await opened(stack, proxy, 20)
+                before = proxy.resident_kib()
+                sessions = await opened(stack, proxy, SESSIONS)
+                each = (proxy.resident_kib() - before) / SESSIONS
+                texts = [f"session {number}" for number in range(SESSIONS)]
+                for session, text in zip(sessions, texts, strict=True):
+                    await session.send(text)
+                assert [await session.recv() for session in sessions] == texts
+            await proxy.logged(SESSIONS + 20)
+            assert {call["close_code"] for call in proxy.calls} == {1000}
     assert each < MAX_KIB
 
 
