@@ -12,8 +12,8 @@ from llmproxy.rules.body import peek
 CHAT = {"model": "m", "messages": [{"role": "user", "content": 'the "user": me'}]}
 
 
-def labels(body=None, headers=None, *, reader=None, tags=()):
-    summary = RequestSummary(tags=tags)
+def labels(body=None, headers=None, *, reader=None, tags=(), caller=None):
+    summary = RequestSummary(tags=tags, caller=caller)
     found = peek(json.dumps({**CHAT, **(body or {})}).encode())
     (reader or LabelReader()).read(summary, headers or {}, found.labels)
     return summary.end_user, summary.tags
@@ -67,6 +67,21 @@ def test_a_bounded_number_of_users_and_tags_a_day_is_told_apart():
     assert labels({"user": "c"}, reader=reader)[0] == "(other)"
     assert labels({"user": "a"}, reader=reader)[0] == "a"
     assert labels({"metadata": {"tags": "x,y,z"}}, reader=reader)[1] == ("x", "y", "(other)")
+
+
+def test_one_caller_does_not_use_up_the_names_of_the_others():
+    reader = LabelReader(tags=20)
+    for start in range(0, 100, 5):
+        flood = {"metadata": {"tags": [f"t{number}" for number in range(start, start + 5)]}}
+        labels(flood, reader=reader, caller="app")
+    assert labels({"metadata": {"tags": "own"}}, reader=reader, caller="app")[1] == ("(other)",)
+    assert labels({"metadata": {"tags": "own"}}, reader=reader, caller="other")[1] == ("own",)
+
+
+def test_of_the_tags_of_a_call_only_those_that_it_may_have_count_for_the_day():
+    reader = LabelReader(tags=40)
+    labels({"metadata": {"tags": [f"t{number}" for number in range(10_000)]}}, reader=reader)
+    assert labels({"metadata": {"tags": "new"}}, reader=reader)[1] == ("new",)
 
 
 def test_an_unusual_body_is_read_as_well():

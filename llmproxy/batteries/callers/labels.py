@@ -8,6 +8,7 @@ number a day are bounded.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from time import time
 from typing import TypeVar
 
@@ -38,23 +39,31 @@ class Metadata(msgspec.Struct, frozen=True, gc=False):
 
 
 class NamesOfTheDay:
-    """Lets a bounded number of different names a day through."""
+    """Lets a bounded number of different names a day through.
+
+    One caller may add half of them, so that no mistake of it makes all others' names `(other)`.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._day = 0
         self._names: set[str] = set()
+        self._added: dict[str, int] = {}  # by caller
 
-    def bounded(self, name: str, now: float) -> str:
+    def bounded(self, name: str, now: float, caller: str | None = None) -> str:
         """Return the name, or `(other)` if too many others came today. `now`: Unix time."""
         day = int(now) // DAY_S
         if day != self._day:
             self._day = day
             self._names.clear()
+            self._added.clear()
         if name in self._names:
             return name
-        if len(self._names) >= self._limit:
+        added = 0 if caller is None else self._added.get(caller, 0)
+        if len(self._names) >= self._limit or added >= self._limit // 2:
             return OTHER
+        if caller is not None:
+            self._added[caller] = added + 1
         self._names.add(name)
         return name
 
@@ -91,16 +100,17 @@ class LabelReader:
                     or found.user_id
                     or found.user
                 )
-            said = found.tags
-            if isinstance(said, str):
-                tags += said.split(",")
-            elif isinstance(said, list):
-                tags += said
+            if isinstance(found.tags, str):
+                tags += found.tags.split(",")
+            elif isinstance(found.tags, list):
+                tags += found.tags
         if user and (name := _text(user)):
-            summary.end_user = self._users.bounded(name, time())
+            summary.end_user = self._users.bounded(name, time(), summary.caller)
         if tags:
-            now = time()
-            named = [self._tags.bounded(name, now) for name in map(_text, tags) if name]
+            now, caller = time(), summary.caller
+            # Only as many as a call may have: the rest would use up the names of the day.
+            said = filter(None, map(_text, tags[: 2 * MAX_TAGS]))
+            named = [self._tags.bounded(name, now, caller) for name in islice(said, MAX_TAGS)]
             summary.tags = tuple(dict.fromkeys((*summary.tags, *named)))[:MAX_TAGS]
 
 

@@ -13,6 +13,8 @@ from llmproxy.batteries.budgets import BudgetError, Kind, from_short
 
 MAX_NAME, MAX_NOTE, MAX_TAG, MAX_TAGS, MAX_MODELS = 100, 1000, 64, 20, 100
 MAX_COUNT = 1_000_000_000_000
+# Ids of keys, callers of the config and of tokens, and "(none)": each would be taken for another.
+RESERVED = ("key_", "config:", "jwt:", "(")
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 LIMITS = ("rpm", "tpm", "concurrent")
 
@@ -124,6 +126,8 @@ def _name(field: str, value: object) -> str:
     name = text(field, value)
     if "/" in name:  # stands in paths
         raise _wrong(field, "a name without a slash", value)
+    if name.startswith(RESERVED):
+        raise _wrong(field, f"a name that begins with none of {', '.join(RESERVED)}", value)
     return name
 
 

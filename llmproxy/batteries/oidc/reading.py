@@ -19,9 +19,8 @@ from llmproxy.batteries.oidc.key_set import NoKeySet, PublicKey, read_key_set
 
 T = TypeVar("T")
 WITHIN_S = 5.0  # each piece of an answer
-ALL_WITHIN_S = (
-    15.0  # the whole: one that comes in drops must not keep the keys of all from being read
-)
+# The whole: an answer that comes in drops must not keep the keys of all from being read.
+ALL_WITHIN_S = 15.0
 MAX_BYTES = 1024 * 1024
 DISCOVERY = "/.well-known/openid-configuration"
 
