@@ -21,6 +21,7 @@ from llmproxy.config import Config
 
 KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
 DEFAULT_URL = "http://127.0.0.1:4000"
+UNAUTHORIZED = 401
 _TRANSIENT = frozenset({500, 502, 503, 504})  # from a reverse proxy, while this one restarts
 
 
@@ -99,7 +100,7 @@ def open_response(
         answer: HTTPResponse = opener.open(request, timeout=timeout_s)
     except HTTPError as error:
         with error:
-            message = f"{url} answered {error.code}: {_detail(error)}"
+            message = _refusal(address.url, url, error)
         brief = f"It answered {error.code}."
         raise AdminApiError(message, brief=brief, reached=error.code not in _TRANSIENT) from error
     except (URLError, OSError, ValueError, HTTPException) as error:
@@ -145,8 +146,11 @@ def _unreachable(url: str, error: Exception) -> AdminApiError:
     )
 
 
-def _detail(error: HTTPError) -> str:
+def _refusal(base: str, url: str, error: HTTPError) -> str:
+    """Return what the proxy says; the whole URL if it is not an answer of a proxy."""
     try:
-        return str(json.load(error)["detail"])
+        detail = str(json.load(error)["detail"])
     except (OSError, ValueError, KeyError, TypeError, HTTPException):
-        return str(error.reason)
+        return f"{url} answered {error.code}: {error.reason}"
+    remedy = f" This command takes it from {KEY_VARIABLE}, or else from the config."
+    return f"{base} answered {error.code}: {detail}{remedy if error.code == UNAUTHORIZED else ''}"

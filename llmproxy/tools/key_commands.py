@@ -17,6 +17,7 @@ from llmproxy.tools.admin_client import AdminApiError, ProxyAddress, ask, find_a
 TIMEOUT_S = 30
 PAGE = 200
 LIMITS = ("rpm", "tpm", "concurrent")
+CHOICES = ("search", "team", "state")  # of a list
 Commands = Any  # what add_subparsers returns
 
 
@@ -56,7 +57,7 @@ def _actions(commands: Commands, name: str, text: str) -> Commands:
 def _add_creation(actions: Commands, what: str) -> Iterator[argparse.ArgumentParser]:
     """Add `create` and `change`."""
     create = actions.add_parser("create", help=f"make a {what}")
-    change = actions.add_parser("change", help=f"change what the options name of a {what}")
+    change = actions.add_parser("change", help=f"change a {what}: only what the options name")
     if what == "key":
         create.add_argument("--name", help="its name in logs and metrics (default: made up)")
     else:
@@ -165,9 +166,15 @@ def _carried_out(options: argparse.Namespace, proxy: _Proxy) -> Any:
         case "change":
             order = _order(options)
             order.pop("name", None)
+            if not order:
+                raise AdminApiError(
+                    f"Nothing to change. Say what, such as --rpm 60; `llmproxy {options.kind} "
+                    "change --help` lists the options.",
+                    reached=True,
+                )
             return proxy.send("PATCH", proxy.place_of(options.name), order)
         case "list":
-            chosen = {name: getattr(options, name, None) for name in ("search", "team", "state")}
+            chosen = {name: getattr(options, name, None) for name in CHOICES}
             return proxy.pages(chosen)
         case "show":
             return proxy.send("GET", proxy.place_of(options.name))
@@ -195,11 +202,16 @@ def shown(options: argparse.Namespace, answer: Any) -> str:
         return f"Deleted {options.name}."
     if options.action == "list":
         rows = answer[options.kind]
-        return _table(options.kind, rows) if rows else f"There are no {options.kind} yet."
+        if rows:
+            return _table(options.kind, rows)
+        chosen = any(getattr(options, name, None) for name in CHOICES)
+        return f"No {options.kind} fit." if chosen else f"There are no {options.kind} yet."
     lines = []
     if "key" in answer:
-        lines = [answer["key"], "", "This is the only time that it is shown."]
-    lines += [f"{name + ':':<14}{value}" for name, value in _facts(answer)]
+        lines = [answer["key"], "", "Keep this key now: it is not shown again."]
+    facts = list(_facts(answer))
+    width = max((len(name) for name, _ in facts), default=0)
+    lines += [f"{name + ':':<{width + 1}} {value}" for name, value in facts]
     return "\n".join(lines)
 
 
@@ -213,17 +225,33 @@ def _facts(view: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         elif name == "limits":
             yield from ((limit, str(value[limit])) for limit in LIMITS if value[limit])
         elif name == "budgets":
-            yield name, ", ".join(f"{b['amount']} {b['unit']}/{b['per']}" for b in value)
+            yield name, ", ".join(map(_budget, value))
         elif name == "members":
             yield name, ", ".join(member["person"] for member in value)
         else:
             yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _budget(view: Mapping[str, Any]) -> str:
+    """Return a budget of a view; what is left is known to a proxy that keeps to it."""
+    sign, unit = ("$", "") if view["unit"] == "usd" else ("", f" {view['unit']}")
+    per = " in total" if view["per"] == "total" else f"/{view['per']}"
+    left = view.get("left")
+    return f"{sign}{view['amount']}{unit}{per}" + ("" if left is None else f" ({sign}{left} left)")
+
+
 def _table(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    names: tuple[str, ...] = ("name", "team", "state", "prefix", "last_used_at", "expires_at", "id")
+    names: tuple[str, ...] = (
+        "name",
+        "team",
+        "state",
+        "budgets",
+        "last_used_at",
+        "expires_at",
+        "id",
+    )
     if kind == "teams":
-        names = ("name", "state", "keys", "owner", "source")
+        names = ("name", "state", "keys", "budgets", "owner", "source")
     lines = [[name.removesuffix("_at").replace("_", " ") for name in names]]
     for row in rows:
         cells = [(name, row[name]) for name in names]
@@ -236,8 +264,10 @@ def _table(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(name: str, value: Any) -> str:
-    if value is None:
+    if value is None or value == []:
         return "-"
+    if name == "budgets":
+        return ", ".join(map(_budget, value))
     return _time(value) if name.endswith("_at") else str(value)
 
 

@@ -20,6 +20,7 @@ TIMEOUT_S = 30
 PAGE = 1000
 SHOWN_ROWS = 50
 WHERE = ("team", "key", "caller", "model", "group", "endpoint", "tag", "end_user")
+LABELS = ("tag", "end_user")  # a call has any number of them
 UNKNOWN = "unknown"
 
 
@@ -35,8 +36,8 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
         "--by",
         default="team",
         metavar="NAMES",
-        help="what to sum by, with commas: team (default), key, caller, model, group, endpoint, "
-        "day, hour, tag, end_user",
+        help="what to sum by, with commas: team (default), key (its id), caller (its name), "
+        "model, group, endpoint, day, hour, tag, end_user",
     )
     spend.add_argument(
         "--since",
@@ -47,7 +48,11 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
     spend.add_argument("--until", metavar="TIME", help="the end, not included (default: now)")
     for name in WHERE:
         option = f"--{name.replace('_', '-')}"
-        spend.add_argument(option, metavar="NAME", help=f"only calls of this {_words(name)}")
+        metavar = "ID" if name == "key" else "NAME"
+        text = f"only calls of this {_words(name)}"
+        if name == "caller":
+            text += ", or of the key with this name"
+        spend.add_argument(option, metavar=metavar, help=text)
     shape = spend.add_mutually_exclusive_group()
     shape.add_argument("--csv", action="store_true", help="print all rows as CSV")
     shape.add_argument("--json", action="store_true", help="print the proxy's answer")
@@ -80,6 +85,9 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
     width = shutil.get_terminal_size((80, 24)).columns
     text = json.dumps(found, indent=2, ensure_ascii=False) if options.json else shown(found, width)
     print(text)  # noqa: T201
+    if options.key is not None and not found["total"]["calls"]:
+        named = "--key takes the id of a key; a name goes with --caller."
+        print(named, file=sys.stderr)  # noqa: T201
     return 0
 
 
@@ -151,7 +159,12 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"Saved by the answer cache: {_money(total['saved_usd'])}."
     if unknown := total["unknown_calls"]:
         calls = f"{unknown:,} call{'s' * (unknown != 1)}"
-        yield f"The cost of {calls} is not known. --by endpoint says where."
+        where = "--by endpoint says where."
+        if list(found["by"]) == ["endpoint"]:
+            where = "Give endpoints below 100 % a price, or see docs/costs.md."
+        yield f"The cost of {calls} is not known. {where}"
+    if labels := [_words(name) for name in found["by"] if name in LABELS]:
+        yield f"Calls without {' and '.join(labels)} are in the total only."
 
 
 def _money(usd: str | None) -> str:

@@ -25,7 +25,7 @@ from llmproxy.batteries.keys.writing import (
 )
 from llmproxy.batteries.store.tables import keys, members, teams
 
-TAKEN = "There is a team named {!r} already."
+TAKEN = "There is a team named {!r} already; a team is made with its first key. Change that one."
 
 
 class TeamAdministration(Administration):
@@ -85,8 +85,8 @@ class TeamAdministration(Administration):
             of_team = select(func.count()).where(keys.c.team == name, keys.c.deleted_at.is_(None))
             if count := (await on.execute(of_team)).scalar_one():
                 raise OrderError(
-                    f"The team {name!r} has {count} keys. Delete them or give them another team "
-                    "first, or block the team.",
+                    f"The team {name!r} has {count} key{'s' * (count != 1)}. First delete them or "
+                    "give them another team; or block the team.",
                     status=409,
                 )
             await update_team(on, name, {}, time())
