@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from llmproxy.batteries.config_file import default_file, load_config
-from llmproxy.batteries.settings import full
-from llmproxy.config import Config
+if TYPE_CHECKING:
+    from llmproxy.config import Config
 
 KEY_VARIABLE = "LLMPROXY_ADMIN_KEY"
 DEFAULT_URL = "http://127.0.0.1:4000"
@@ -116,6 +115,8 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 def _config(file: Path | None, environ: Mapping[str, str]) -> Config | None:
+    from llmproxy.batteries.config_file import default_file, load_config  # noqa: PLC0415 - slow to import
+
     file = file or default_file()
     return None if file is None else load_config(file, environ)
 
@@ -133,7 +134,11 @@ def _url_of(config: Config | None) -> str:
 def _key(config: Config | None, environ: Mapping[str, str]) -> str | None:
     if KEY_VARIABLE in environ:
         return environ[KEY_VARIABLE]
-    secret = None if config is None else full(config.general_settings).admin_key
+    if config is None:
+        return None
+    from llmproxy.batteries.settings import full  # noqa: PLC0415 - slow to import
+
+    secret = full(config.general_settings).admin_key
     return None if secret is None else secret.get_secret_value()
 
 

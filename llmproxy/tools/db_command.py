@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Mapping
@@ -48,6 +47,8 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
 
 def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
     """Do it, say so, and return the exit status. Raises ConfigError."""
+    import asyncio  # noqa: PLC0415 - other commands start faster without it
+
     from llmproxy.batteries.store import StoreUnavailable, address_of  # noqa: PLC0415
     from llmproxy.batteries.store.maintenance import (  # noqa: PLC0415
         back_up,

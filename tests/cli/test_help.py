@@ -1,5 +1,7 @@
 """The command line explains itself."""
 
+import sys
+
 import pytest
 
 import llmproxy
@@ -18,6 +20,18 @@ async def test_help_says_what_it_is_and_names_every_command():
     for name in COMMANDS:
         (line,) = [line for line in said.stdout.splitlines() if line.split()[:1] == [name]]
         assert len(line.split()) > 2, "each with a word on what it does"
+
+
+@bounded()
+async def test_help_comes_at_once():
+    """What it imports is what it takes: 0.1 s, where the proxy takes a second."""
+    program = ["-X", "importtime", "-m", "llmproxy", "--help"]
+
+    said = await command(*program, program=sys.executable)
+
+    imported = {line.split("|")[-1].strip() for line in said.stderr.splitlines()}
+    assert "llmproxy.cli" in imported
+    assert not imported & {"pydantic", "asyncio", "yaml", "rich", "llmproxy.config"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
