@@ -259,6 +259,7 @@ def _check(options: argparse.Namespace) -> int:
         DEFAULT_CONFIG,
         config_file,
         config_warnings,
+        store_warnings,
         translation_notes,
     )
     from llmproxy.process import address_of, open_to_all  # noqa: PLC0415
@@ -269,7 +270,7 @@ def _check(options: argparse.Namespace) -> int:
         print(masked(config), end="")  # noqa: T201
         return 0
     endpoints = sum(len(group.models) for group in config.model_groups)
-    doubts = config_warnings(config)
+    doubts = config_warnings(config) + store_warnings(config, os.environ)
     print(  # noqa: T201
         f"{file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
     )

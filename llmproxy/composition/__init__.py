@@ -12,7 +12,7 @@ from llmproxy.composition.configs import (
     reloader_of,
     start_token,
 )
-from llmproxy.composition.findings import config_warnings, translation_notes
+from llmproxy.composition.findings import config_warnings, store_warnings, translation_notes
 from llmproxy.composition.preloading import import_slow_modules
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "installed",
     "reloader_of",
     "start_token",
+    "store_warnings",
     "translation_notes",
 ]

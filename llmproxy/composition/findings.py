@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from llmproxy.batteries.settings import full
 from llmproxy.composition.packages import has
 from llmproxy.config import Config
@@ -26,6 +28,18 @@ def config_warnings(config: Config) -> list[str]:
 
         warnings += unknown_regions(endpoints)
     return warnings
+
+
+def store_warnings(config: Config, environ: Mapping[str, str]) -> list[str]:
+    """Return what stands against the store of a config. Nothing is made, and no server asked."""
+    if not has("store"):
+        return []
+    from llmproxy.batteries.store import address_of, doubt  # noqa: PLC0415 - may not be there
+
+    url = full(config.general_settings).database_url
+    address = address_of(None if url is None else url.get_secret_value(), environ)
+    why = None if address is None else doubt(address)
+    return [] if why is None else [f"Calls would not be kept: {why}"]
 
 
 def translation_notes(config: Config) -> list[str]:

@@ -1,5 +1,7 @@
 """The database of the store, on SQLite and on PostgreSQL."""
 
+import asyncio
+import json
 import sqlite3
 import stat
 import sys
@@ -8,10 +10,13 @@ import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.store import Database, StoreUnavailable, address_of
 from llmproxy.batteries.store.schema import HEAD, KNOWN
 from llmproxy.batteries.store.tables import metadata, teams
+from llmproxy.composition import store_warnings
 from tests.support.postgres import postgres
+from tests.support.proxy import config_for
 from tests.support.run import bounded
 from tests.support.store import DATABASES, database_url, open_database
 
@@ -106,6 +111,42 @@ async def test_a_damaged_file_is_left_as_it_is_and_told_with_the_remedy(tmp_path
     file.unlink()
     await database.execute(insert(teams).values(TEAM))
     await database.close()
+
+
+def test_check_says_what_stands_against_the_store_of_a_config(tmp_path):
+    (tmp_path / "file").touch()
+
+    def said(database_url):
+        config = json.dumps(config_for("http://127.0.0.1:1/v1", database_url=database_url))
+        return store_warnings(parse_config(config, {}, file="x"), {"HOME": str(tmp_path)})
+
+    for usable in ("off", None, str(tmp_path / "new" / "store.sqlite"), "postgresql://nowhere/x"):
+        assert said(usable) == []
+    (warning,) = said(str(tmp_path / "file" / "store.sqlite"))
+    assert warning.startswith("Calls would not be kept: ")
+    assert f"{tmp_path / 'file'} is not a folder. This process must be able to write" in warning
+    assert not (tmp_path / "new").exists()
+
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+
+
+@both
+@bounded()
+async def test_reads_that_take_too_long_are_ended_and_hinder_no_write(kind, tmp_path):
+    async with open_database(kind, tmp_path, within_s=2.0) as database:
+        await database.fetch(select(teams))
+        reads = [asyncio.ensure_future(database.fetch(text(ENDLESS))) for _ in range(5)]
+        for number in range(10):
+            await database.execute(insert(teams).values(TEAM | {"name": str(number)}))
+            await asyncio.sleep(0.01)
+        assert not reads[0].done()
+        ends = await asyncio.gather(*reads, return_exceptions=True)
+        assert {type(end) for end in ends} == {StoreUnavailable}
+        if kind == "sqlite":
+            assert "The statement took too long: ask for a shorter time or for less" in str(ends[0])
+        await database.execute(insert(teams).values(TEAM))
+        assert len(await database.fetch(select(teams.c.name))) == 11
 
 
 def test_where_the_store_is():

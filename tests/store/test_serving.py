@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from llmproxy.batteries.store import Database, address_of
 from llmproxy.batteries.store.tables import calls
@@ -48,6 +48,35 @@ async def test_every_view_says_that_the_database_is_away_and_that_it_is_back(tmp
             while (view := (await get_json(proxy, "/health"))["database"])["connected"] is False:
                 await asyncio.sleep(0.05)
             assert (view["why"], view["queued"], view["spooled"], view["lost"]) == (None, 0, 0, 0)
+
+
+@bounded()
+async def test_a_database_that_is_away_is_told_at_the_start(tmp_path, caplog):
+    (tmp_path / "folder").touch()
+    config = config_for(
+        "http://127.0.0.1:1/v1", database_url=str(tmp_path / "folder" / "calls.sqlite")
+    )
+    async with serve_proxy(config) as proxy:
+        while (view := (await get_json(proxy, "/health"))["database"])["connected"] is None:
+            await asyncio.sleep(0.02)
+        assert f"{tmp_path / 'folder'} is not a folder. This process must be able" in view["why"]
+        assert "Calls are not written to the store: " in caplog.text
+        (tmp_path / "folder").unlink()
+        while not (await get_json(proxy, "/health"))["database"]["connected"]:  # without a call
+            await asyncio.sleep(0.05)
+        assert not (tmp_path / "folder").exists()
+
+
+@bounded()
+async def test_tables_that_another_program_has_made_are_told_at_the_start(tmp_path):
+    file = tmp_path / "calls.sqlite"
+    newer = Database(address_of(str(file), {}))
+    await newer.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await newer.close()
+    async with serve_proxy(config_for("http://127.0.0.1:1/v1", database_url=str(file))) as proxy:
+        while (view := (await get_json(proxy, "/health"))["database"])["connected"] is None:
+            await asyncio.sleep(0.02)
+        assert "newer version (9999; this program knows" in view["why"]
 
 
 @bounded()

@@ -8,6 +8,7 @@ from llmproxy.batteries.store.calls import CallFilter, Position, position
 from llmproxy.batteries.store.database import Database
 from llmproxy.batteries.store.errors import StoreUnavailable
 from llmproxy.batteries.store.lookup import read_calls
+from llmproxy.batteries.store.remedies import doubt
 from llmproxy.batteries.store.store import Store, StoreStatus
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "StoreStatus",
     "StoreUnavailable",
     "address_of",
+    "doubt",
     "position",
     "read_calls",
 ]

@@ -6,14 +6,15 @@ Nothing here is on a call's path.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmproxy.batteries.masking import Secrets
 from llmproxy.batteries.store.address import Address
 from llmproxy.batteries.store.errors import StoreUnavailable
-from llmproxy.batteries.store.remedies import reason, remedy
+from llmproxy.batteries.store.remedies import doubt, reason, remedy
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable, Row
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 WITHIN_S = 10.0
 UPGRADE_WITHIN_S = 60.0
+READERS = 3  # at once: a connection of the pool is left for who writes
+READ_SHARE = 0.8  # of the time of a statement: a read of a file that takes longer is ended
 T = TypeVar("T")
 
 
@@ -40,6 +43,7 @@ class Database:
         self._loaded = self._prepared = False
         self._connecting, self._preparing = asyncio.Lock(), asyncio.Lock()
         self._left_alone: set[asyncio.Future[Any]] = set()
+        self._readers = asyncio.Semaphore(READERS)
 
     @property
     def exists(self) -> bool:
@@ -53,6 +57,15 @@ class Database:
             await asyncio.to_thread(import_module, "llmproxy.batteries.store.schema")
             self._loaded = True
 
+    async def check(self, within_s: float | None = None) -> None:
+        """See whether it can be used; make no file for that. Raises StoreUnavailable."""
+        await self.load()
+        if why := await asyncio.to_thread(doubt, self.address):
+            raise StoreUnavailable(why)
+        if self.exists:
+            await self._prepare(within_s)
+            await self._bounded(self._version(), within_s)
+
     async def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return the rows of a statement that writes nothing. Raises StoreUnavailable."""
         await self._prepare()
@@ -61,10 +74,11 @@ class Database:
             from llmproxy.batteries.store.engines import READS  # noqa: PLC0415
 
             engine = (await self._connected()).execution_options(**{READS: True})
-            async with engine.connect() as connection:
+            async with engine.connect() as connection, self._ending(connection):
                 return (await connection.execute(statement)).all()
 
-        return await self._bounded(read())
+        async with self._turn():
+            return await self._bounded(read())
 
     async def execute(self, *statements: Executable) -> None:
         """Execute statements in one transaction. Raises StoreUnavailable; IntegrityError if one
@@ -147,6 +161,39 @@ class Database:
         from llmproxy.batteries.store.engines import engine_of  # noqa: PLC0415
 
         return engine_of(self.address, within_s=self._within_s)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait until few others read. Raises StoreUnavailable."""
+        try:
+            await asyncio.wait_for(self._readers.acquire(), self._within_s)
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"{self.address} is busy: {READERS} other reads take longer than "
+                f"{self._within_s:g} s. Ask for a shorter time or for less."
+            ) from None
+        try:
+            yield
+        finally:
+            self._readers.release()
+
+    @asynccontextmanager
+    async def _ending(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """End what takes too long in a file: it would count as one whose disk hangs."""
+        if self.address.file is None:
+            yield
+            return
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+
+        async def end() -> None:
+            await asyncio.sleep(self._within_s * READ_SHARE)
+            await raw.interrupt()
+
+        ending = asyncio.ensure_future(end())
+        try:
+            yield
+        finally:
+            ending.cancel()
 
     async def _bounded(self, work: Coroutine[Any, Any, T], within_s: float | None = None) -> T:
         within_s = within_s or self._within_s

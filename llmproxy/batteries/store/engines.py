@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from llmproxy.batteries.sqlite_wal import use_wal
 from llmproxy.batteries.store.address import Address
 from llmproxy.batteries.store.errors import StoreUnavailable
+from llmproxy.batteries.store.remedies import missing_driver
 
 LOCKED = 0.4  # so much of the time may another process have the file locked
 POOL = 4  # connections of one process
 READS = "llmproxy_reads"  # the option of a connection that writes nothing
 
 
-def require_driver(address: Address) -> None:
-    """Raise StoreUnavailable if the driver of the database is not installed."""
-    if address.server is not None and find_spec("asyncpg") is None:
-        raise StoreUnavailable(
-            "database_url names a PostgreSQL server, and its driver is not installed. "
-            "Run: pip install 'llmproxy[postgres]'"
-        )
-
-
 def engine_of(address: Address, *, within_s: float) -> AsyncEngine:
     """Return an engine, which connects when it is used. An SQLite file is made then."""
-    require_driver(address)
+    if why := missing_driver(address):
+        raise StoreUnavailable(why)
     if address.server is not None:
         return _postgresql(address.server, within_s)
     return _sqlite(Path(str(address.file)), within_s * LOCKED)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from importlib.util import find_spec
+from pathlib import Path
 
 from llmproxy.batteries.store.address import Address
 
@@ -32,9 +35,9 @@ def reason(error: BaseException) -> str:
     return " ".join(str(_of_driver(error)).split()).rstrip(".")
 
 
-def remedy(address: Address, error: BaseException) -> str:
-    """Return what to do about it."""
-    error = _of_driver(error)
+def remedy(address: Address, error: BaseException | None = None) -> str:
+    """Return what to do about it. `error`: None = the place cannot be used."""
+    error = None if error is None else _of_driver(error)
     if (file := address.file) is None:
         usual = "Is the server up, and does database_url name it with the right login?"
         return _OF_SERVERS.get(str(getattr(error, "sqlstate", None)), usual)
@@ -50,6 +53,40 @@ def remedy(address: Address, error: BaseException) -> str:
         "database_url (`off`: none)."
     )
     return _OF_FILES.get(code, usual)
+
+
+def doubt(address: Address) -> str | None:
+    """Return what stands against a store that is not open, without connecting; None = nothing."""
+    if address.file is None:
+        return missing_driver(address)
+    why = why_not_made(address.file)
+    return f"{why} {remedy(address)}" if why else None
+
+
+def missing_driver(address: Address) -> str | None:
+    """Return what to do if the driver of the database is not installed; None = it is."""
+    if address.server is None or find_spec("asyncpg") is not None:
+        return None
+    return (
+        "database_url names a PostgreSQL server, and its driver is not installed. "
+        "Run: pip install 'llmproxy[postgres]'"
+    )
+
+
+def why_not_made(file: Path) -> str | None:
+    """Return why a file cannot be written, or cannot be made; None = it can."""
+    try:
+        if file.exists():
+            may = os.access(file, os.W_OK)
+            return None if may else f"{file} may not be written by this process."
+        folder = next(parent for parent in file.absolute().parents if parent.exists())
+    except OSError as error:
+        return f"{file} cannot be reached: {error.strerror}."
+    if not folder.is_dir():
+        return f"{file} cannot be made: {folder} is not a folder."
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"{file} cannot be made: this process may not write to {folder}."
+    return None
 
 
 def _of_driver(error: BaseException) -> BaseException:

@@ -37,12 +37,12 @@ class WriterHealth:
     """Whether the database takes batches, and since when. It is told once, when that changes."""
 
     def __init__(self) -> None:
-        self.connected: bool | None = None  # None: nothing was written yet
+        self.connected: bool | None = None  # None: there is no file yet, and nothing to be written
         self.why: str | None = None
         self.since = time()
 
     def database_failed(self, error: StoreUnavailable, spool_folder: Path | None) -> None:
-        """Note that the database did not take a batch."""
+        """Note that the database does not take batches."""
         self.why = str(error)
         if self.connected is not False:
             self.connected, self.since = False, time()
@@ -52,7 +52,7 @@ class WriterHealth:
             logger.error("Calls are not written to the store: %s They wait %s.", error, where)
 
     def database_answered(self) -> None:
-        """Note that the database took a batch."""
+        """Note that the database takes batches."""
         if self.connected is False:
             logger.warning(
                 "Calls are written to the store again, after %.0f s.", time() - self.since
@@ -105,7 +105,7 @@ class CallWriter(Listener):
 
     async def run(self) -> None:
         """Write what is collected, for ever."""
-        await self._database.load()  # now, while few calls come that it would slow down
+        await self._look()  # imports SQLAlchemy now, while few calls come that it would slow down
         adopt_at = retry_at = 0.0
         loop = asyncio.get_running_loop()
         while True:
@@ -143,6 +143,8 @@ class CallWriter(Listener):
         """Write what waits, the oldest first, until nothing does or the database is away; return
         whether it was there. What it does not take goes to the spool."""
         self._collect()
+        if self.health.connected is False and not (self.queued or self.spooled):
+            return await self._look()
         while (spool := self._spools.oldest()) is not None or self._queue.waiting:
             took = self._write_queued() if spool is None else self._write_spooled(spool)
             if not await took:
@@ -184,6 +186,17 @@ class CallWriter(Listener):
                 logger.exception(text + "Report this as a bug.", call.record.request.id)
         if self._queue.has_batch:
             self._wanted.set()
+
+    async def _look(self) -> bool:
+        """See how the database is while nothing waits to be written; return whether it is there."""
+        try:
+            await self._database.check(self._within_s)
+        except StoreUnavailable as error:
+            self.health.database_failed(error, self._spools.folder)
+            return False
+        if self._database.exists or self.health.connected is False:
+            self.health.database_answered()
+        return True
 
     async def _write_queued(self) -> bool:
         """Write the oldest batch in memory; return whether the database was there."""
