@@ -231,6 +231,8 @@ class Database:
         finally:
             if not task.done():
                 self._leave_alone(task)
+            elif not task.cancelled():
+                task.exception()  # nobody waits for it any more
 
     def _leave_alone(self, task: asyncio.Future[Any]) -> None:
         """Go on without a task that hangs: even closing its connection may take for ever."""
