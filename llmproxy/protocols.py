@@ -41,7 +41,7 @@ from llmproxy.streams import (
     Header,
     Headers,
     Mask,
-    Sink,  # noqa: F401 - for the page
+    Sink,
     Upload,  # noqa: F401 - for the page
 )
 
@@ -66,6 +66,9 @@ ReadAnswer = Callable[[bytes, str | None], tuple[AnswerKind, Usage | None]]
 # Says the usage of a stream that is over: what it reports, or else an estimate. The bytes: the last
 # ones of it; their number: of all that went through.
 StreamUsage = Callable[[Accepted, CallRecord, bytes, int], Usage | None]
+# Returns a context manager that yields where to write an answer that is no stream and was not held,
+# and notes its usage at the end.
+MeterAnswer = Callable[[Accepted, Downstream, CallRecord], AbstractContextManager[Sink]]
 # Returns the endpoints of a config with the `edit`, or the `translator`, of those that need one.
 ParameterEdits = Callable[[Config, Endpoints], Endpoints]
 # Returns the endpoints of a config with today's list prices where it gives none, or why they are

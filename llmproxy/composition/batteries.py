@@ -27,6 +27,7 @@ from llmproxy.protocols import (
     Heartbeat,
     Hedging,
     Masking,
+    MeterAnswer,
     OwnerSource,
     ParameterEdits,
     PeerConnector,
@@ -62,8 +63,7 @@ def installed(
 ) -> Batteries:
     """Return the batteries of one process. Each call makes new ones, with state of their own.
 
-    `log_to`: the file descriptor of the access log; None = no log. `slot`: this worker's part of
-    the workers' counters; None = there is one process. `reloader`: of `reloader_of`.
+    `log_to`: descriptor of the access log. `slot`: this worker's counters. None = there is none.
     """
     caches, telemetry, beside = _caches(), _telemetry(log_to, slot), store_parts()
     open_admin = _opening_of_admin(slot, reloader, beside)
@@ -82,6 +82,7 @@ def installed(
         read_answer=_read_answer(),
         token_estimates=_token_estimates(),
         usage_of_streams=_usage_of_streams(),
+        meter=_meter(),
         masking=_masking(),
         resolver=_resolver(),
         tunnels=_tunnels(),
@@ -293,6 +294,13 @@ def _usage_of_streams() -> Callable[[Pool], StreamUsage]:
     from llmproxy.batteries.token_estimates import usage_of_streams  # noqa: PLC0415
 
     return usage_of_streams
+
+
+@needs("long_answers")
+def _meter() -> MeterAnswer:
+    from llmproxy.batteries.long_answers import metered  # noqa: PLC0415
+
+    return metered
 
 
 @needs("cache")

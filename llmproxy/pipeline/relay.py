@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from math import inf
 from time import monotonic
 
@@ -18,7 +19,7 @@ from llmproxy.errors import SHUTTING_DOWN, StreamBroken, TimedOut, UpstreamError
 from llmproxy.operations import Dialect, Usage
 from llmproxy.operations.sse import complete_length
 from llmproxy.operations.usage import usage_of_stream
-from llmproxy.protocols import CostHeaders, Downstream, Sink, StreamUsage
+from llmproxy.protocols import CostHeaders, Downstream, MeterAnswer, Sink, StreamUsage
 from llmproxy.record import CallRecord, explanation
 from llmproxy.rules.headers import downstream_headers, sandboxed
 from llmproxy.streams import Mask, PourTimes, masked_text
@@ -37,10 +38,11 @@ class Relay:
 
     `idle_s`: the longest silence between two chunks. `stalled_s`: how long a client may read
     nothing. `heartbeat_s`: a silence of a stream after which its client gets a heartbeat.
-    `usage_of`: says the usage of a stream. `cost_headers`: those of a whole answer.
+    `usage_of`: says the usage of a stream. `meter`: notes that of other answers that are not whole.
+    `cost_headers`: those of a whole answer.
     """
 
-    __slots__ = ("_cost_headers", "_heartbeat_s", "_idle_s", "_stalled_s", "_usage_of")
+    __slots__ = ("_cost_headers", "_heartbeat_s", "_idle_s", "_meter", "_stalled_s", "_usage_of")
 
     def __init__(
         self,
@@ -49,9 +51,10 @@ class Relay:
         stalled_s: float,
         heartbeat_s: float | None,
         usage_of: StreamUsage,
+        meter: MeterAnswer,
         cost_headers: CostHeaders | None,
     ) -> None:
-        self._usage_of = usage_of
+        self._usage_of, self._meter = usage_of, meter
         self._cost_headers = cost_headers
         self._idle_s = idle_s
         self._stalled_s = stalled_s
@@ -77,11 +80,14 @@ class Relay:
         elif events:
             await self._relay_events(accepted, client, record)
         else:
-            await self._relay_bytes(accepted, client)
+            await self._relay_bytes(accepted, client, record)
 
-    async def _relay_bytes(self, accepted: Accepted, client: Downstream) -> None:
+    async def _relay_bytes(
+        self, accepted: Accepted, client: Downstream, record: CallRecord
+    ) -> None:
         try:
-            await self._pour(accepted, client, lambda: None)
+            with self._meter(accepted, client, record) as sink:
+                await self._pour(accepted, sink, lambda: None)
         except BaseException:
             client.abort()
             raise
@@ -198,6 +204,11 @@ class _EventStream:
     def passed(self) -> tuple[bytes, int]:
         """Return the last bytes of the stream, and how many there were in all."""
         return bytes(self._tail), self._cut + len(self._tail)
+
+
+def unmetered(_: Accepted, client: Downstream, _record: CallRecord) -> nullcontext[Downstream]:
+    """Return where to write an answer whose usage is not read (a `MeterAnswer`)."""
+    return nullcontext(client)
 
 
 def reported_usage(

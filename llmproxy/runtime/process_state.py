@@ -24,6 +24,7 @@ from llmproxy.protocols import (
     Heartbeat,
     Hedging,
     Masking,
+    MeterAnswer,
     OwnerSource,
     ParameterEdits,
     PeerConnector,
@@ -70,6 +71,7 @@ class RuntimeBatteries:
     labels: Callable[[GeneralSettings], ReadLabels | None] | None = None
     token_estimates: Callable[[], TokenEstimates] | None = None
     usage_of_streams: Callable[[Pool], StreamUsage] | None = None
+    meter: MeterAnswer | None = None
     masking: Masking | None = None
     resolver: Callable[[], Resolver] | None = None
     read_answer: ReadAnswer | None = None
