@@ -42,12 +42,19 @@ def watch(
     """
     heard: SimpleQueue[Heard | str] = SimpleQueue()
     stop = Event()
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        heard.put("q")
+
     Thread(target=listen, args=(address, group, heard.put, stop), daemon=True).start()
     signal.signal(signal.SIGTERM, _leave)
     try:
         view, ended = _first_view(View(only=group), heard)
         if ended is not None:
             return ended
+        # An exception amid drawing might leave the terminal half drawn.
+        signal.signal(signal.SIGINT, leave)
+        signal.signal(signal.SIGTERM, leave)
         with (
             Live(console=console, screen=True, auto_refresh=False) as live,
             keys_of(sys.stdin.fileno(), heard.put),
