@@ -140,6 +140,27 @@ async def test_a_budget_is_told_of_at_80_and_at_100_percent(tmp_path):
 
 
 @bounded()
+async def test_a_budget_that_refuses_calls_before_it_is_used_up_is_told_of_once(tmp_path):
+    vendor_answers = [http(answer_with(300, 300))]
+    async with (
+        scripted(lambda received, number: vendor_answers) as vendor,
+        scripted(takes) as receiver,
+    ):
+        hook = {"url": f"http://127.0.0.1:{receiver.port}/", "secret": SECRET}
+        config = budgeted(vendor, {"tokens": 1000, "per": "month"}, alerts=[hook])
+        async with serve_proxy(config) as proxy:
+            long = {**CHAT, "max_tokens": 900}
+            statuses = [(await ask(proxy.port, body=long)).status for _ in range(3)]
+            await until(lambda: receiver.received)
+            await asyncio.sleep(0.1)
+        assert statuses == [200, 429, 429]
+        [alert] = [json.loads(received.body) for received in receiver.received]
+        assert alert["text"].startswith("Budget of all calls: a call was refused, which may use ")
+        assert alert["text"].endswith("; 600 tokens of 1,000 tokens a month are used.")
+        assert alert["details"]["refused"] is True
+
+
+@bounded()
 async def test_keys_that_end_soon_and_a_jump_of_spend_are_told_of(tmp_path):
     url, now = str(tmp_path / "store.sqlite"), time()
     hour = int(now // 3600) * 3600

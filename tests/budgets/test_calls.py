@@ -51,6 +51,31 @@ async def test_a_hard_budget_ends_with_a_429_that_says_what_and_how_much_and_whe
 
 
 @bounded()
+async def test_people_hear_once_that_calls_are_refused_before_all_is_used(caplog):
+    async with (
+        scripted(answers) as vendor,
+        serve_proxy(budgeted(vendor, {"usd": 0.03, "per": "day"})) as proxy,
+    ):
+        replies = [await ask(proxy) for _ in range(4)]
+    assert [reply.status for reply in replies] == [200, 200, 429, 429]
+    assert " UTC. The operator of this proxy can raise it." in replies[-1].error["message"]
+    told = [line for line in caplog.messages if "a call was refused" in line]
+    assert len(told) == 1, told
+    assert "$0.022 of $0.03 a day are used. Raise the budget" in told[0]
+
+
+@bounded()
+async def test_a_budget_of_a_group_that_is_not_there_is_refused(tmp_path):
+    file = tmp_path / "llmproxy.yaml"
+    async with scripted(answers) as vendor:
+        given = budgeted(vendor, {"for": {"group": "gpt-4"}, "usd": 1})
+        file.write_text(json.dumps(given))
+    with pytest.raises(ConfigError) as refused:
+        config_file(file, {}).load()
+    assert "budgets[0].for.group: found 'gpt-4', but there is no such" in str(refused.value)
+
+
+@bounded()
 async def test_the_refusal_has_anthropics_shape_for_anthropics_clients():
     async with (
         scripted(answers) as vendor,

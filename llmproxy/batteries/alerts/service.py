@@ -62,6 +62,7 @@ class Alerts(Listener):
         sender = self._sender = Sender(targets, self._pauses_s)
         if self._budgets is not None:
             self._budgets.on_reached.append(self.budget_reached)
+            self._budgets.on_refused.append(self.budget_refuses)
         try:
             async with background(self._keep_sending, self._keep_looking):
                 yield
@@ -69,6 +70,7 @@ class Alerts(Listener):
         finally:
             if self._budgets is not None:
                 self._budgets.on_reached.remove(self.budget_reached)
+                self._budgets.on_refused.remove(self.budget_refuses)
 
     # ---- what is worth an alert
 
@@ -106,6 +108,21 @@ class Alerts(Listener):
                 f"used ({used}).",
                 time(),
                 {"budget": budget.id, "share": share, "used": used, "amount": amount},
+            )
+        )
+
+    def budget_refuses(self, status: BudgetStatus, asked: int) -> None:
+        """Tell that a budget has too little left for a call."""
+        budget = status.budget
+        used, amount = budget.shown(status.used), budget.shown(budget.amount)
+        self.tell(
+            Alert(
+                f"budget:{budget.id}:{status.starts_at:.0f}:refused:{budget.amount}",
+                AlertKind.BUDGET,
+                f"Budget of {budget.whose}: a call was refused, which may use "
+                f"{budget.shown(asked)}; {used} of {amount} {budget.each} are used.",
+                time(),
+                {"budget": budget.id, "refused": True, "used": used, "amount": amount},
             )
         )
 

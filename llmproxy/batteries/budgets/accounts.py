@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import inf
 
 import msgspec
 
@@ -33,7 +34,8 @@ class BudgetAccount:
     def __init__(self, budget: Budget, now: float, *, shared: bool) -> None:
         self.budget = budget
         self.in_usd = budget.unit is Unit.USD
-        self.noticed: set[float] = set()  # shares that were told of in this period
+        # Shares that were told of in this period; infinity: that a call was refused.
+        self.noticed: set[float] = set()
         self.shared = shared
         self.ledger = self._opened(now)
         self.before: int | None = None  # spent in this period before this start; None = not read
@@ -82,6 +84,14 @@ class BudgetAccount:
                 self.noticed.add(share)
                 found = share
         return found
+
+    def refuses_first(self, now: float) -> bool:
+        """Whether a refusal is the first of a period that people were not told the end of."""
+        self.current(now)
+        if not self.budget.notify_at or any(share >= 1 for share in self.noticed):
+            return False
+        self.noticed.add(inf)
+        return True
 
     def status(self, now: float) -> BudgetStatus:
         """Return how the budget is now."""

@@ -35,6 +35,9 @@ class Charging(Protocol):
     def ask_soon(self) -> None:
         """Ask the server at once for what calls wait for."""
 
+    def notice_refusal(self, account: BudgetAccount, amount: int, now: float) -> None:
+        """Tell people of a call that may use more than is left."""
+
 
 class BudgetExceeded(GatewayError):
     """A hard budget is used up: 429 budget_exceeded. Another try before it resets is in vain."""
@@ -102,6 +105,8 @@ class BudgetPermit:
                 self._add_header(account, ledger)
         elif not ledger.reserve(amount, monotonic()) and not await self._wait(ledger, amount):
             self._record.limit_headers = refusal_headers(account, ledger, now)
+            if ledger.spent + amount > ledger.amount:  # not only for calls that are under way
+                self._budgets.notice_refusal(account, amount, now)
             raise BudgetExceeded(in_words(account, ledger, amount))
         return account, ledger, amount
 
@@ -171,6 +176,7 @@ def in_words(account: BudgetAccount, ledger: Ledger, amount: int) -> str:
         )
     if ledger.period.end < inf:
         zone = ZoneInfo(budget.time_zone)
-        resets = datetime.fromtimestamp(ledger.period.end, zone).isoformat(" ", "minutes")
-        return f"{text} It resets at {resets}."
-    return f"{text} Its operator can raise it."
+        resets = datetime.fromtimestamp(ledger.period.end, zone)
+        named = "UTC" if budget.time_zone == "UTC" else f"{budget.time_zone}"
+        text += f" It resets at {resets:%Y-%m-%d %H:%M} {named}."
+    return f"{text} The operator of this proxy can raise it."

@@ -26,12 +26,15 @@ logger = logging.getLogger("llmproxy")
 
 # Called with a budget and the share of its amount that has been reached.
 OnReached = Callable[[BudgetStatus, float], None]
+# Called with a budget that refuses calls, and with what the first of them may use.
+OnRefused = Callable[[BudgetStatus, int], None]
 
 
 class Budgets(Listener):
     """One for each process; composition makes it, `open_budgets` opens it.
 
-    `may_be_granted`: the server that instances share answers. `on_reached`: for alerts.
+    `may_be_granted`: the server that instances share answers. `on_reached` and `on_refused`: for
+    alerts.
     """
 
     def __init__(self) -> None:
@@ -40,6 +43,7 @@ class Budgets(Listener):
         self.may_be_granted = False
         self.asked = asyncio.Event()
         self.on_reached: list[OnReached] = []
+        self.on_refused: list[OnRefused] = []
         self.administration: Callable[[], Awaitable[Any]] = _no_store  # makes and changes budgets
         self._in_config: list[Budget] = []
         self._made: list[Budget] = []  # at run time
@@ -52,7 +56,7 @@ class Budgets(Listener):
     def check(self, config: Config, *, file: str) -> None:
         """Raise ConfigError, naming the file, for a budget that nobody can keep to."""
         problems = [
-            Problem(file, 0, f"{'.'.join(map(str, path))}: {error}", "", path)
+            Problem(file, 0, f"{_dotted(path)}: {error}", "See docs/budgets.md.", path)
             for path, error in wrong_budgets(config.general_settings)
         ]
         if problems:
@@ -154,6 +158,24 @@ class Budgets(Listener):
         for callback in self.on_reached:
             callback(status, share)
 
+    def notice_refusal(self, account: BudgetAccount, amount: int, now: float) -> None:
+        """Tell once in a period that calls are refused, although less than all has been used.
+
+        `amount`: what the call may use.
+        """
+        if not account.refuses_first(now):
+            return
+        status = account.status(now)
+        budget = status.budget
+        logger.warning(
+            "Budget: %s: a call was refused, which may use %s: %s of %s %s are used. Raise the "
+            "budget, or wait until it resets.",
+            *(budget.whose, budget.shown(amount), budget.shown(status.used)),
+            *(budget.shown(budget.amount), budget.each),
+        )
+        for callback in self.on_refused:
+            callback(status, amount)
+
     def ask_soon(self) -> None:
         """Let the background task ask for more at once."""
         self.asked.set()
@@ -162,6 +184,12 @@ class Budgets(Listener):
         """Return how all budgets are now."""
         now = time()
         return [account.status(now) for account in self.accounts]
+
+
+def _dotted(path: tuple[str | int, ...]) -> str:
+    """Return a place in a config as people write it: `general_settings.budgets[0]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
 
 
 async def _no_store() -> Any:

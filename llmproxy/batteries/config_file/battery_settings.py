@@ -53,6 +53,15 @@ def _callers(config: object) -> Iterator[Conflict]:
     )
     for index, team in enumerate(items(teams)):
         yield from _groups(team, (*TEAMS, index), known)
+    for index, budget in enumerate(items(get(settings, "budgets"))):
+        name = get(get(budget, "for"), "group")
+        if isinstance(name, str) and name not in known:
+            yield Conflict(
+                ("general_settings", "budgets", index, "for", "group"),
+                "found {value}, but there is no such model group.",
+                "Write the model_group of one in this file; else no call is charged to it.",
+                value=name,
+            )
     keys: dict[str, Path] = {}
     for index, caller in enumerate(items(callers)):
         if not isinstance(caller, dict):
