@@ -44,6 +44,7 @@ class UpgradeAnswer:
     """
 
     __slots__ = ("_body", "content", "endpoint", "headers", "peer", "status")
+    usage = None  # responses report it, while the session lasts
 
     def __init__(self, endpoint: Endpoint, peer: Peer, answer: Response) -> None:
         self.endpoint = endpoint
