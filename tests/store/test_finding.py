@@ -77,8 +77,6 @@ async def test_rows_are_as_they_were_made_whichever_of_their_columns_are_empty(k
         for batch in ([plain], [full], [plain] * 11, [plain, full] * 60, [full, plain]):
             rows, number = [row_of(call, "here") for call in batch], len(made) + 1
             made += rows
-            await database.change(
-                lambda on, rows=rows, number=number: write_batch(on, "w", number, rows, 1.0)
-            )
+            await write_batch(database, "w", number, rows, 1.0)
         query = select(*(calls.c[name] for name in COLUMNS)).order_by(calls.c.seq)
         assert list(map(tuple, await database.fetch(query))) == made

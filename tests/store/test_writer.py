@@ -111,9 +111,7 @@ async def test_a_batch_that_is_there_already_is_not_written_again(kind, tmp_path
     rows = [row_of(finished_call(id="req_1"), "here")]
     async with open_database(kind, tmp_path) as database:
         for number, is_new in ((1, True), (1, False), (2, True), (1, False)):
-            assert is_new is await database.change(
-                lambda connection, n=number: write_batch(connection, "w", n, rows, 1.0)
-            )
+            assert is_new is await write_batch(database, "w", number, rows, 1.0)
         assert len(await written(database)) == 2
 
 
@@ -261,7 +259,7 @@ async def test_batches_that_are_cut_off_at_any_moment_leave_the_file_unlocked(tm
     async with open_database("sqlite", tmp_path, within_s=2.0) as database:
 
         async def write(number):
-            await database.change(lambda on: write_batch(on, "w", number, rows, 0.0))
+            await write_batch(database, "w", number, rows, 0.0)
 
         for number in range(1, 160, 2):
             cut_off = asyncio.ensure_future(write(number))

@@ -244,10 +244,7 @@ class CallWriter(Listener):
 
         number, rows = batch.number, batch.rows
         try:
-            await self._database.change(
-                lambda connection: write_batch(connection, writer, number, rows, time()),
-                within_s=self._within_s,
-            )
+            await write_batch(self._database, writer, number, rows, time(), within_s=self._within_s)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a driver or a server has against rows
