@@ -35,7 +35,9 @@ class Verdict(StrEnum):
     OTHER_ATTEMPT = "other attempt"  # it is under way beside the failed one, and is waited for
 
 
-class Attempt(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="attempt"):
+class Attempt(
+    msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="what", tag="attempt"
+):
     """One try at one endpoint.
 
     Attributes:

@@ -10,7 +10,8 @@ from sqlalchemy import func, select, text
 
 from llmproxy.batteries.background import background
 from llmproxy.batteries.store import Database, address_of
-from llmproxy.batteries.store.rows import call_of, row_of
+from llmproxy.batteries.store.reading import call_from
+from llmproxy.batteries.store.rows import row_of
 from llmproxy.batteries.store.statements import write_batch
 from llmproxy.batteries.store.tables import calls, spend, spend_by_label
 from llmproxy.batteries.store.writer import CallWriter
@@ -61,7 +62,7 @@ async def test_a_call_is_a_row_with_its_trace(kind, tmp_path):
         assert (row.tags, row.input_tokens, row.stream, row.team) == ('["a","b"]', 10, False, None)
         assert (row.total_ms, row.first_byte_ms) == (1500, pytest.approx(12.3456))
         assert row.model[0] == "m"
-        assert call_of(row.trace).record.answer == call.record.answer
+        assert call_from(row).record.answer == call.record.answer
 
 
 @both

@@ -8,11 +8,18 @@ import msgspec
 from sqlalchemy import CompoundSelect, Row, Select, and_, func, or_, select, union_all
 
 from llmproxy.batteries.store.calls import CallFilter, Position
-from llmproxy.batteries.store.rows import call_of
+from llmproxy.batteries.store.rows import trace_of
 from llmproxy.batteries.store.tables import PART, PART_OF_CALLS, calls
 from llmproxy.events import CallFinished
 from llmproxy.operations import Usage
-from llmproxy.record import AnswerSummary, CallRecord, Cost, RequestSummary
+from llmproxy.record import (
+    AnswerSummary,
+    Basis,
+    CacheResult,
+    CallRecord,
+    Cost,
+    RequestSummary,
+)
 
 ID = func.coalesce(calls.c.id, "")
 
@@ -51,12 +58,14 @@ def _with_id(id: str) -> CompoundSelect[Any]:
 
 
 def call_from(row: Row[Any]) -> CallFinished:
-    """Return the call of a row: as it was recorded, or what the columns say, without steps, if
-    another version recorded it."""
-    recorded = call_of(row.trace)
-    if recorded is not None:
-        return recorded
+    """Return the call of a row: without steps if another version wrote its trace."""
+    trace = trace_of(row.trace)
+    first_byte_s = None if row.first_byte_ms is None else row.first_byte_ms / 1000
+    vendor_id = None if row.request_id is None else row.request_id.encode("latin-1", "replace")
     request = RequestSummary(
+        line=trace.line,
+        client=trace.client,
+        received_at=trace.received_at,
         id=row.id or "",
         caller=row.caller,
         team=row.team,
@@ -64,15 +73,18 @@ def call_from(row: Row[Any]) -> CallFinished:
         tags=tuple(msgspec.json.decode(row.tags)) if row.tags else (),
         end_user=row.end_user,
         operation=row.operation,
-        model=row.model,
+        model=row.model if trace.model is None else trace.model,
         stream=row.stream,
+        trace=trace.context,
     )
     answer = AnswerSummary(
         status=row.status,
         error=row.error,
-        usage=_usage(row),
-        request_id=None if row.request_id is None else row.request_id.encode("latin-1", "replace"),
+        usage=_usage(row) if trace.usage is None else trace.usage,
+        request_id=vendor_id if trace.request_id is None else trace.request_id,
+        first_byte_at=None if first_byte_s is None else trace.received_at + first_byte_s,
         error_source=row.error_source,
+        close_code=trace.close_code,
     )
     record = CallRecord(
         request=request,
@@ -81,17 +93,25 @@ def call_from(row: Row[Any]) -> CallFinished:
         fallback=row.fallback,
         endpoint=row.endpoint,
         attempts=row.attempts,
-        cache=row.cache,
-        cost=None if row.basis is None else Cost(row.nano_usd, row.basis, row.saved_nano_usd),
+        steps=trace.steps,
+        waited_s=trace.waited_s,
+        cache=None if row.cache is None else CacheResult(row.cache),
+        key_origin=trace.key_origin,
+        cost=_cost(row),
     )
-    first = row.first_byte_ms
     return CallFinished(
         record=record,
         ended_at=row.ended_at,
         total_s=row.total_ms / 1000,
-        first_byte_s=None if first is None else first / 1000,
-        overhead_s=0.0,
+        first_byte_s=first_byte_s,
+        overhead_s=trace.overhead_s,
     )
+
+
+def _cost(row: Row[Any]) -> Cost | None:
+    if row.basis is None:
+        return None
+    return Cost(row.nano_usd, Basis(row.basis), row.saved_nano_usd)
 
 
 def _usage(row: Row[Any]) -> Usage | None:

@@ -1,10 +1,13 @@
-"""The row of a finished call in the table `calls`: what queries ask for, and the whole record."""
+"""The row of a finished call in the table `calls`: what queries ask for, and its trace."""
 
 from __future__ import annotations
 
 import msgspec
 
+from llmproxy.calls import TraceContext
 from llmproxy.events import CallFinished
+from llmproxy.operations import Usage
+from llmproxy.steps import Step
 
 # Text, int, float and None only: drivers take a second look at any other type, bool and enums too.
 Row = tuple[object, ...]
@@ -21,8 +24,30 @@ _NO_TOKENS = (0, 0, 0, 0, 0, 0)
 _NO_COST = (0, None, 0)
 # PostgreSQL indexes no text that is much longer, and clients and vendors choose these.
 MAX_CHARS = 256
+
+
+class RowTrace(msgspec.Struct, omit_defaults=True, gc=False):
+    """What is known of a call beside the columns: both together are the call again (`reading.py`).
+
+    `usage`, `model`, `request_id`: only if the columns do not have all of it.
+    """
+
+    line: str = ""
+    client: str | None = None
+    received_at: float = 0.0
+    waited_s: float = 0.0
+    overhead_s: float = 0.0
+    steps: list[Step] = []
+    key_origin: str | None = None
+    close_code: int | None = None
+    context: TraceContext | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    request_id: bytes | None = None
+
+
 _encode = msgspec.json.Encoder().encode
-_call_of = msgspec.json.Decoder(CallFinished).decode
+_trace_of = msgspec.json.Decoder(RowTrace).decode
 
 
 def row_of(call: CallFinished, instance: str) -> Row:
@@ -67,7 +92,40 @@ def row_of(call: CallFinished, instance: str) -> Row:
         *(_NO_COST if cost is None else (cost.nano_usd, str(cost.basis), cost.saved_nano_usd)),
         None if first is None else first * 1000,
         call.total_s * 1000,
-        _encode(call).decode(),
+        _encode(_beside_columns(call)).decode(),
+    )
+
+
+def _beside_columns(call: CallFinished) -> RowTrace:
+    record = call.record
+    request, answer = record.request, record.answer
+    usage, model, vendor_id = answer.usage, request.model, answer.request_id
+    return RowTrace(
+        request.line,
+        request.client,
+        request.received_at,
+        record.waited_s,
+        call.overhead_s,
+        record.steps,
+        record.key_origin,
+        answer.close_code,
+        request.trace,
+        None if usage is None or _is_in_columns(usage) else usage,
+        None if model is None or len(model) <= MAX_CHARS else model,
+        None if vendor_id is None or len(vendor_id) <= MAX_CHARS else vendor_id,
+    )
+
+
+def _is_in_columns(usage: Usage) -> bool:
+    """Return whether the columns have all of a usage."""
+    return (usage.input_tokens > 0 or usage.output_tokens > 0) and not (
+        usage.audio_input_tokens
+        or usage.audio_output_tokens
+        or usage.image_input_tokens
+        or usage.cache_hour_tokens
+        or usage.searches
+        or usage.service_tier is not None
+        or usage.charged_usd is not None
     )
 
 
@@ -76,9 +134,9 @@ def bounded(text: str) -> str:
     return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS - 3]}..."
 
 
-def call_of(trace: str) -> CallFinished | None:
-    """Return the call whose record is kept; None if another version wrote it."""
+def trace_of(text: str) -> RowTrace:
+    """Return the trace of a row; an empty one if another version wrote it."""
     try:
-        return _call_of(trace)
+        return _trace_of(text)
     except msgspec.MsgspecError:
-        return None
+        return RowTrace()

@@ -125,7 +125,7 @@ calls = Table(
     Column(
         "total_ms", Double, nullable=False, default=0.0, comment="until the answer was complete"
     ),
-    _text("trace", "JSON of the whole record, with its steps"),
+    _text("trace", "JSON of what the other columns do not say: steps and times"),
     Index("calls_by_time", "ended_at"),
     Index("calls_by_id", PART_OF_CALLS, "id"),
     Index("calls_by_request_id", PART_OF_CALLS, "request_id"),
