@@ -36,7 +36,7 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
         "--by",
         default="team",
         metavar="NAMES",
-        help="what to sum by, with commas: team (default), key (its id), caller (its name), "
+        help="what to sum by, with commas: team (default), key, caller, "
         "model, group, endpoint, day, hour, tag, end_user",
     )
     spend.add_argument(
@@ -48,11 +48,10 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
     spend.add_argument("--until", metavar="TIME", help="the end, not included (default: now)")
     for name in WHERE:
         option = f"--{name.replace('_', '-')}"
-        metavar = "ID" if name == "key" else "NAME"
         text = f"only calls of this {_words(name)}"
-        if name == "caller":
-            text += ", or of the key with this name"
-        spend.add_argument(option, metavar=metavar, help=text)
+        if name == "key":
+            text += " that was made at run time (or its id)"
+        spend.add_argument(option, metavar="NAME", help=text)
     shape = spend.add_mutually_exclusive_group()
     shape.add_argument("--csv", action="store_true", help="print all rows as CSV")
     shape.add_argument("--json", action="store_true", help="print the proxy's answer")
@@ -85,9 +84,6 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
     width = shutil.get_terminal_size((80, 24)).columns
     text = json.dumps(found, indent=2, ensure_ascii=False) if options.json else shown(found, width)
     print(text)  # noqa: T201
-    if options.key is not None and not found["total"]["calls"]:
-        named = "--key takes the id of a key; a name goes with --caller."
-        print(named, file=sys.stderr)  # noqa: T201
     return 0
 
 
@@ -97,7 +93,8 @@ def shown(found: Mapping[str, Any], width: int) -> str:
     total = found["total"]
     if not total["calls"]:
         return "\n".join([lines[0], "No calls."])
-    lines += _table(found["by"], found["rows"], total, width)
+    rows = [_with_name_of_key(row, found["key_names"]) for row in found["rows"]]
+    lines += _table(found["by"], rows, total, width)
     if found["next"] is not None:
         lines.append(f"... and more rows; --csv and --json print all (the first {SHOWN_ROWS} here)")
     lines += ["", *_notes(found)]
@@ -121,6 +118,12 @@ def _table(
         line = [_cut(cell, size).ljust(size) for cell, size in zip(cells, left, strict=True)]
         line += [number.rjust(size) for number, size in zip(numbers, right, strict=True)]
         yield "  ".join(line)
+
+
+def _with_name_of_key(row: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return a row with the name of its key in the place of the id."""
+    id = row["keys"].get("key")
+    return {**row, "keys": {**row["keys"], "key": names[id]}} if id in names else row
 
 
 def _shares(wanted: Sequence[int], room: int) -> list[int]:

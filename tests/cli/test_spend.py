@@ -60,7 +60,7 @@ def sums(calls=1, cost="0.50", coverage=1.0, unknown=0):
 
 def answer(*rows, by=("team", "model"), total=None):
     return {
-        **{"from": 0, "to": 86400, "by": list(by), "next": None},
+        **{"from": 0, "to": 86400, "by": list(by), "next": None, "key_names": {"key_1": "job"}},
         "rows": [{"keys": dict(zip(by, names, strict=True)), **one} for names, one in rows],
         "total": total or sums(),
         "before": sums(calls=0),
@@ -96,3 +96,9 @@ def test_a_name_moves_no_cursor():
 def test_without_calls_it_says_so():
     empty = answer(total=sums(calls=0, cost="0.00", coverage=None))
     assert shown(empty, 80) == "1970-01-01 00:00 UTC to 1970-01-02 00:00 UTC\nNo calls."
+
+
+def test_keys_are_shown_by_their_names():
+    rows = (("key_1", "a"), sums()), (("key_gone", "a"), sums()), ((None, "a"), sums())
+    text = shown(answer(*rows, by=("key", "model")), 80)
+    assert [line.split()[0] for line in text.splitlines()[3:6]] == ["job", "key_gone", "(none)"]

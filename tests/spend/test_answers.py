@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import insert
 
 from llmproxy.batteries.background import background
 from llmproxy.batteries.spend import csv_text, read_spend, spend_query
+from llmproxy.batteries.store.tables import keys
 from llmproxy.batteries.store.writer import CallWriter
 from llmproxy.record import Basis, Cost
 from tests.support.finished import finished_call
@@ -180,6 +182,28 @@ async def test_calls_without_a_team_have_an_empty_cell(tmp_path):
         _, row = csv.reader(io.StringIO(csv_text(report), newline=""))
         assert row[0] == ""
         await writer.close()
+
+
+@both
+@bounded()
+async def test_a_key_is_shown_by_its_name_and_found_by_it(kind, tmp_path):
+    row = {"prefix": "", "digest": "00", "version": 1, "created_at": 1.0, "changed_at": 1.0}
+    async with open_database(kind, tmp_path) as database:
+        writer = CallWriter(database, None)
+        async with background(writer.run):
+            for key in ("key_1", "key_1", "key_gone", None):
+                writer.call_finished(call(60, 10, key=key, caller="nightly"))
+        await writer.close()
+        await database.execute(insert(keys).values(id="key_1", name="=nightly", **row))
+        view = await view_of(database, "key")
+        assert by_keys(view, "calls") == {("key_1",): 2, ("key_gone",): 1, (None,): 1}
+        assert view["key_names"] == {"key_1": "=nightly"}
+        for asked in ("=nightly", "key_1"):
+            query = spend_query("key", now=NOW, where={"key": asked})
+            report = await read_spend(database, query)
+            assert report.view()["total"]["calls"] == 2
+        (row,) = csv.DictReader(io.StringIO(csv_text(report)))
+        assert (row["key"], row["key_name"]) == ("key_1", "'=nightly")
 
 
 @bounded()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,13 +64,15 @@ class Sums:
 @dataclass(frozen=True)
 class SpendReport:
     """The answer to a question. `rows`: values of the dimensions, and sums; `series`: Unix time of
-    a step's beginning, and its sums. `more`: there are further rows."""
+    a step's beginning, and its sums. `more`: there are further rows. `key_names`: of keys that were
+    made at run time, by their ids."""
 
     query: SpendQuery
     rows: Sequence[tuple[tuple[Any, ...], Sums]]
     series: Sequence[tuple[int, Sums]]
     before: Sums
     more: bool = False
+    key_names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def total(self) -> Sums:
@@ -82,6 +84,7 @@ class SpendReport:
         query, previous = self.query, self.query.before
         return {
             **{"from": query.start, "to": query.end, "by": list(query.by)},
+            "key_names": dict(self.key_names),
             "rows": [
                 {"keys": dict(zip(query.by, _shown(query.by, values), strict=True)), **sums.view()}
                 for values, sums in self.rows
@@ -102,10 +105,14 @@ def csv_text(report: SpendReport) -> str:
     """Return the rows as CSV, with a head. Names cannot become formulas of a spreadsheet."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow([*report.query.by, *FIGURES])
+    by = report.query.by
+    more = ["key_name"] if "key" in by else []
+    writer.writerow([*by, *more, *FIGURES])
     for values, sums in report.rows:
         view = sums.view()
-        names = [cell(value) for value in _shown(report.query.by, values)]
+        names = [cell(value) for value in _shown(by, values)]
+        if more:
+            names.append(cell(report.key_names.get(values[by.index("key")])))
         writer.writerow([*names, *(_number(view[name]) for name in FIGURES)])
     return out.getvalue()
 

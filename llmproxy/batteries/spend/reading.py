@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import Select, Table, and_, func, literal_column, or_, select, text
@@ -12,27 +12,55 @@ from sqlalchemy.sql import ColumnElement
 from llmproxy.batteries.spend.answers import SpendReport, Sums, sums_of
 from llmproxy.batteries.spend.questions import DAY_S, HOUR_S, TIMES, SpendQuery
 from llmproxy.batteries.store import Database
-from llmproxy.batteries.store.tables import spend, spend_by_label
+from llmproxy.batteries.store.tables import keys, spend, spend_by_label
 
 COLUMNS = {"key": "key_id", "group": "group_name", "tag": "label", "end_user": "label"}
 LENGTHS = {"hour": HOUR_S, "day": DAY_S}
+IDS_AT_ONCE = 500
 SUMS = tuple(one.name for one in fields(Sums))
 
 
 async def report(database: Database, query: SpendQuery, *, limit: int, offset: int) -> SpendReport:
     """Return the answer to a question. Raises StoreUnavailable."""
+    query = await _with_id_of_key(database, query)
     series = await database.fetch(_series(query.whole))
     before = await database.fetch(_sums(query.before.whole))
     found: Sequence[Any] = []
     if query.by:
         found = await database.fetch(_rows(query).limit(limit + 1).offset(offset))
+    rows = [(tuple(row[: len(query.by)]), sums_of(dict(row._mapping))) for row in found[:limit]]
     return SpendReport(
         query,
-        rows=[(tuple(row[: len(query.by)]), sums_of(dict(row._mapping))) for row in found[:limit]],
+        rows=rows,
         series=[(int(row[0]), sums_of(dict(row._mapping))) for row in series],
         before=sums_of(dict(before[0]._mapping)),
         more=len(found) > limit,
+        key_names=await _key_names(database, query, [values for values, _ in rows]),
     )
+
+
+async def _with_id_of_key(database: Database, query: SpendQuery) -> SpendQuery:
+    """Return a question about a key by its name as one about its id."""
+    if not (name := query.where.get("key")):
+        return query
+    rows = await database.fetch(select(keys.c.id).where(keys.c.name == name))
+    return replace(query, where={**query.where, "key": rows[0].id}) if rows else query
+
+
+async def _key_names(
+    database: Database, query: SpendQuery, rows: Sequence[tuple[Any, ...]]
+) -> dict[str, str]:
+    """Return the names of the keys in rows, by their ids."""
+    if "key" not in query.by:
+        return {}
+    place = query.by.index("key")
+    ids = sorted({values[place] for values in rows} - {""})
+    names: dict[str, str] = {}
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        some = keys.c.id.in_(ids[start : start + IDS_AT_ONCE])
+        found = await database.fetch(select(keys.c.id, keys.c.name).where(some))
+        names |= {row.id: row.name for row in found}
+    return names
 
 
 def _rows(query: SpendQuery) -> Select[Any]:
