@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 
 import pytest
 
 from llmproxy.composition import config_file
 from llmproxy.errors import ConfigError
+from tests.admin.watching import get_json
 from tests.support import client
 from tests.support.budgets import answer_with, budgeted
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.store import database_url
 from tests.support.vendor import http, scripted
 
 # 1,000 tokens in and 1,000 out are $0.011.
@@ -240,6 +243,30 @@ async def test_a_restart_forgets_nothing(tmp_path):
             async with serve_proxy(config) as proxy:
                 statuses += [(await ask(proxy)).status for _ in range(2)]
         assert statuses == [200, 200, 429, 429]
+
+
+async def used_until(proxy, tokens):
+    """Wait until an instance knows that so many tokens of its one budget are used."""
+    while (await get_json(proxy, "/admin/budgets"))["budgets"][0]["used"] != str(tokens):
+        await asyncio.sleep(0.05)
+
+
+@bounded()
+async def test_two_instances_on_one_postgresql_keep_to_one_budget_without_redis(tmp_path):
+    async with (
+        scripted(answers) as vendor,
+        database_url("postgresql", tmp_path) as url,
+        AsyncExitStack() as stack,
+    ):
+        config = budgeted(vendor, {"tokens": 6500, "per": "month"}, database_url=url)
+        one, other = [await stack.enter_async_context(serve_proxy(config)) for _ in range(2)]
+        assert [(await ask(one)).status for _ in range(2)] == [200, 200]
+        await used_until(other, 4000)
+        assert [(await ask(other)).status for _ in range(2)] == [200, 429]
+        await used_until(one, 6000)
+        refused = await ask(one)
+        assert (refused.status, refused.error["code"]) == (429, "budget_exceeded")
+        await used_until(other, 6000)  # what each has spent itself counts once
 
 
 def test_a_wrong_budget_is_refused_with_its_line(tmp_path):

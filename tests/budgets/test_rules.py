@@ -111,6 +111,19 @@ def test_a_clock_that_was_wrong_for_a_while_does_not_leave_the_budget_of_another
     assert account.current(november.end - 1.0) is december, "a call that ended a moment before"
 
 
+@pytest.mark.parametrize("written", [0, 1, 4])
+def test_what_was_spent_here_counts_once_though_the_store_was_away_at_the_start(written):
+    account = BudgetAccount(from_short("100 tokens/month", Kind.KEY, "a"), 0.0, shared=False)
+    account.ledger.spend(4)
+    account.learn(10 + written)  # others and an earlier start: 10
+    assert (account.ledger.spent >= 14, account.settled) == (True, False)
+    account.ledger.spend(3)
+    account.learn(10 + 4)  # two seconds later
+    assert account.ledger.spent == 17
+    account.learn(10 + 7)
+    assert account.ledger.spent == 17
+
+
 def test_a_raised_budget_is_told_of_again():
     account = BudgetAccount(from_short("10/month", Kind.KEY, "a"), 0.0, shared=False)
     account.ledger.spend(10 * NANO)

@@ -39,6 +39,7 @@ class BudgetAccount:
         self.shared = shared
         self.ledger = self._opened(now)
         self.before: int | None = None  # spent in this period before this start; None = not read
+        self.settled = True  # False: the store must be read again
         self._own_at_reading = 0  # what was spent here when the store was read last
 
     def change(self, budget: Budget) -> None:
@@ -65,14 +66,19 @@ class BudgetAccount:
         counts for less than what was spent before this start and since.
         """
         ledger = self.ledger
+        is_late = self.before is None and ledger.own > 0
         if self.before is None:
-            self.before = spent
+            # If it was away, calls have ended here. The sum has some of them, or all; the next
+            # reading knows.
+            self.before = max(0, spent - ledger.own)
+            self.settled = not is_late
         own, self._own_at_reading = self._own_at_reading, ledger.own
         if ledger.held is not None:  # what the server says is newer
             if spent > ledger.spent:
                 ledger.learn(spent, ledger.own)
         elif spent - own > self.before:
             ledger.learn(spent, own)
+            self.settled = not is_late
         else:
             ledger.learn(self.before, 0)
 

@@ -51,9 +51,9 @@ class StoredBudgets:
                 new = await self.read_changes()
                 if new:
                     await self.read_sums(new)
-                elif elapsed >= SUMS_EVERY_S and self._others_may_spend():
+                elif elapsed >= SUMS_EVERY_S and (due := self._to_read_again()):
                     elapsed = 0.0
-                    await self.read_sums(list(self._budgets.accounts))
+                    await self.read_sums(due)
                 self._warned = False
                 self.first_read.set()
             except StoreUnavailable as error:
@@ -117,9 +117,11 @@ class StoredBudgets:
 
         return BudgetAdministration(self._database, self.read_changes)
 
-    def _others_may_spend(self) -> bool:
-        """Whether other instances write to the database, and nothing else says what they spend."""
-        return self._database.address.file is None and not self._budgets.may_be_granted
+    def _to_read_again(self) -> list[BudgetAccount]:
+        """Return all if other instances write to the database, and nothing else says what they
+        spend; else those that are not settled."""
+        others_may_spend = self._database.address.file is None and not self._budgets.may_be_granted
+        return [a for a in self._budgets.accounts if others_may_spend or not a.settled]
 
     async def _module(self) -> Any:
         if self._stored is None:
