@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
 
 import llmproxy
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.process import BACKLOG, address_of, base_of, bound, run_to_the_end, say
 from llmproxy.serving import Batteries, serve_on
-from llmproxy.tools.simulator.demo import demo_fleet
+from llmproxy.tools.simulator.demo import Fleet, demo_fleet
 
 DEMO_ANNOUNCEMENT = """\
 LLMProxy {version} on {base}: the DEMO.
@@ -28,9 +30,18 @@ for chunk in client.chat.completions.create(model="gpt-4.1", messages=messages, 
     print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
 
 Watch it at work: {base}/dashboard
+What it would cost: llmproxy spend --by model --url {base}
 For real endpoints set OPENAI_API_KEY, or copy llmproxy.example.yaml to llmproxy.yaml. Stop: Ctrl+C
 """
 NOTHING_FOUND = "No llmproxy.yaml and no API keys in the environment were found.\n"
+
+
+@asynccontextmanager
+async def _fleet() -> AsyncIterator[Fleet]:
+    """Run the demo's vendors. What calls cost, and keys, are kept until the demo ends."""
+    with TemporaryDirectory(prefix="llmproxy-demo-", ignore_cleanup_errors=True) as folder:
+        async with demo_fleet(database_url=f"{folder}/llmproxy.sqlite") as fleet:
+            yield fleet
 
 
 def serve_demo(
@@ -47,7 +58,7 @@ def serve_demo(
     """
 
     async def run() -> None:
-        async with demo_fleet() as fleet:
+        async with _fleet() as fleet:
             config = parse_config(fleet.config_yaml, environ, file="the demo")
             listening = bound(*address_of(config, host, port))
             listening.listen(BACKLOG)

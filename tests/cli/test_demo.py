@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.support.client import ask
+from tests.support.client import CHAT, ask
 from tests.support.process import command, running
 from tests.support.run import bounded
 
@@ -40,6 +40,21 @@ async def test_without_config_and_keys_the_demo_starts_and_its_curl_line_works_a
     answer = json.loads(said.stdout)
     assert answer["object"] == "chat.completion"
     assert answer["choices"][0]["message"]["content"].startswith("Hello!")
+
+
+@bounded()
+async def test_the_demo_keeps_what_calls_would_cost_until_it_ends(tmp_path):
+    async with running(tmp_path, *SERVE, environ={"TMPDIR": str(tmp_path)}) as proxy:
+        await ask(proxy.port, body=CHAT)
+        address = f"http://127.0.0.1:{proxy.port}"
+        made = await command("keys", "create", "--team", "search", "--url", address)
+        spent = await command("spend", "--by", "model", "--url", address)
+        assert list(tmp_path.glob("llmproxy-demo-*"))
+        proxy.signal(signal.SIGINT)
+        assert await proxy.ended() == 0
+    assert made.stdout.startswith("sk-llmproxy-")
+    assert "gpt-4.1" in spent.stdout
+    assert not list(tmp_path.glob("llmproxy-demo-*"))
 
 
 @bounded()

@@ -43,7 +43,7 @@ _HEAD = """\
 # The demo: simulated endpoints. Nothing here costs anything or leaves this machine; the prices are
 # there so that there is something to see.
 general_settings:
-  database_url: off
+  database_url: "{database_url}"
   cooldown_time: 10
 model_groups:
 """
@@ -76,15 +76,17 @@ class Fleet(msgspec.Struct):
 
 
 @asynccontextmanager
-async def demo_fleet() -> AsyncIterator[Fleet]:
+async def demo_fleet(*, database_url: str = "off") -> AsyncIterator[Fleet]:
     """Run the demo's vendors on free ports of this event loop."""
     async with AsyncExitStack() as stack:
         vendors = [await stack.enter_async_context(serve(settings)) for settings in VENDORS]
         vendors[2].faults.append(Fault("status:503:server_is_overloaded", every=FAILS_EVERY))
-        yield Fleet({vendor.settings.name: vendor for vendor in vendors}, _config(vendors))
+        yield Fleet(
+            {vendor.settings.name: vendor for vendor in vendors}, _config(vendors, database_url)
+        )
 
 
-def _config(vendors: list[SimulatedVendor]) -> str:
+def _config(vendors: list[SimulatedVendor], database_url: str) -> str:
     entries = (_OPENAI_ENTRY, _CLASSIC_ENTRY, _AZURE_V1_ENTRY)
 
     def group(name: str, model: str) -> str:
@@ -100,4 +102,4 @@ def _config(vendors: list[SimulatedVendor]) -> str:
         group(name, f"\n        model: {name}\n        price: {{input: {i:g}, output: {o:g}}}")
         for name, (i, o) in MODELS.items()
     ]
-    return "".join([_HEAD, *groups, group("*", "")])
+    return "".join([_HEAD.format(database_url=database_url), *groups, group("*", "")])
