@@ -58,8 +58,8 @@ def test_tokens_are_counted_at_their_endpoint_and_cost_its_price():
         500_000,
         400_000,
     )
-    assert entry.cost_usd == pytest.approx(0.6 * 2 + 0.4 * 0.5 + 0.5 * 8)
-    assert entry.prompt_cache.saved_usd == pytest.approx(0.4 * (2 - 0.5))
+    assert entry.nano_usd == 5_400_000_000  # 0.6 * 2 + 0.4 * 0.5 + 0.5 * 8 dollars
+    assert entry.prompt_cache.saved_nano_usd == 600_000_000  # 0.4 * (2 - 0.5) dollars
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_hedges_are_counted_by_outcome_with_the_input_tokens_that_were_sent_twic
     hedges = recorder.counters().groups["g"].hedges
     by_outcome = {name: getattr(hedges, name) for name in ("won", "lost", "failed", "abandoned")}
     assert by_outcome == {**dict.fromkeys(by_outcome, 0), counted: 1}
-    assert (hedges.input_tokens, hedges.cost_usd) == (tokens, pytest.approx(tokens * 2e-6))
+    assert (hedges.input_tokens, hedges.nano_usd) == (tokens, tokens * 2_000)
 
 
 def test_errors_are_counted_by_whose_trouble_they_were():
@@ -195,3 +195,19 @@ def test_errors_are_counted_by_whose_trouble_they_were():
     (group,) = recorder.counters().groups.values()
     assert group.errors_by_source == {"caller_limit": 1, "client": 2, "upstream": 2, "proxy": 1}
     assert group.errors == 3
+
+
+def test_workers_that_count_the_same_calls_in_another_order_show_the_same_cost():
+    price = {("g", "e"): Price(input=0.1, output=0.7, cached_input=0.03)}
+    usages = [Usage(tokens, tokens // 3, tokens // 7) for tokens in (10**6 + 1, 3, 777, 12)]
+    recorders = MetricsRecorder(), MetricsRecorder()
+    for recorder, order in zip(recorders, (usages, usages[::-1]), strict=True):
+        recorder.prices = price
+        for usage in order:
+            recorder.attempt_ended(ended(usage=usage))
+    one, other = (recorder.counters().groups["g"].endpoints["e"] for recorder in recorders)
+    assert one.nano_usd == other.nano_usd
+    # 857,144 * 0.1 + 142,857 * 0.03 + 333,333 * 0.7 = 323,333.21 millionths of a dollar;
+    # 3 * 0.1 + 1 * 0.7 = 1; 666 * 0.1 + 111 * 0.03 + 259 * 0.7 = 251.23; 11 * 0.1 + 0.03 + 4 * 0.7
+    assert one.nano_usd == 323_333_210 + 1_000 + 251_230 + 3_930
+    assert one.prompt_cache.saved_nano_usd == other.prompt_cache.saved_nano_usd

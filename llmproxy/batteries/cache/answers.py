@@ -11,7 +11,6 @@ from llmproxy.batteries.cache.cached_answer import CachedAnswer
 from llmproxy.batteries.cache.lookup import Lookup
 from llmproxy.batteries.cache.stores.l2 import L2Store
 from llmproxy.batteries.cache.stores.memory import MemoryStore
-from llmproxy.batteries.money import NANO
 from llmproxy.calls import Headers
 from llmproxy.operations import operation_at
 from llmproxy.protocols import Downstream
@@ -26,7 +25,7 @@ class CacheCounters(msgspec.Struct, gc=False):
         kept: Answers that were stored.
         saved_input_tokens, saved_output_tokens: Of the answers that were served, as the endpoint
             counted them when they were new.
-        saved_usd: Their cost at that time; 0 where the endpoint has no price.
+        saved_nano_usd: Their cost at that time, in nano-dollars; 0 where the endpoint has no price.
     """
 
     hits: int = 0
@@ -36,7 +35,7 @@ class CacheCounters(msgspec.Struct, gc=False):
     kept: int = 0
     saved_input_tokens: int = 0
     saved_output_tokens: int = 0
-    saved_usd: float = 0.0
+    saved_nano_usd: int = 0
 
     def count_served(self, result: CacheResult, answer: CachedAnswer | None) -> None:
         """Count an answer that was served. `answer`: None if it was too big to be recorded."""
@@ -49,12 +48,12 @@ class CacheCounters(msgspec.Struct, gc=False):
         if answer is not None:
             self.saved_input_tokens += answer.input_tokens
             self.saved_output_tokens += answer.output_tokens
-            self.saved_usd += answer.cost_usd
+            self.saved_nano_usd += answer.nano_usd
 
 
 def saved_by(answer: CachedAnswer) -> Cost:
     """Return the cost of a call that was served from the cache: nothing, and what it saved."""
-    return Cost(saved_nano_usd=round(answer.cost_usd * NANO))
+    return Cost(saved_nano_usd=answer.nano_usd)
 
 
 class AnswerLevels:

@@ -18,6 +18,8 @@ from struct import Struct
 
 import msgspec
 
+from llmproxy.batteries.money import NANO
+
 MAGIC = b"lpa\x01"
 DIGEST_BYTES = 16
 COMPRESSED_ABOVE = 1024  # bytes of a body; below it little is gained
@@ -42,7 +44,7 @@ class CachedAnswer(msgspec.Struct, frozen=True, gc=False):
     has_usage: bool = True  # the call asked for the usage, or the answer contains it
     input_tokens: int = 0  # what a hit saves
     output_tokens: int = 0
-    cost_usd: float = 0.0
+    nano_usd: int = 0
 
     def matches(self, group: str | None, stored_before: float | None) -> bool:
         """Whether a purge removes it: of one group or all (None), stored before a Unix time or all
@@ -78,7 +80,7 @@ def pack(key: bytes, entry: CachedAnswer) -> bytes:
         entry.has_usage,
         entry.input_tokens,
         entry.output_tokens,
-        entry.cost_usd,
+        entry.nano_usd / NANO,
     )
     sealed = _STORED_AT.pack(entry.stored_at) + _WRITE.encode(rest)
     return b"".join((MAGIC, _checksum(key, sealed), sealed))
@@ -98,7 +100,8 @@ def unpack(key: bytes, value: bytes) -> CachedAnswer | None:
     except ValueError:
         return None
     body = _decompressed(rest.body) if rest.compressed else rest.body
-    if body is None or not isfinite(stored_at + rest.cost_usd):
+    nano_usd = rest.cost_usd * NANO
+    if body is None or not isfinite(stored_at + nano_usd):
         return None
     return CachedAnswer(
         rest.group,
@@ -109,7 +112,7 @@ def unpack(key: bytes, value: bytes) -> CachedAnswer | None:
         rest.has_usage,
         rest.input_tokens,
         rest.output_tokens,
-        rest.cost_usd,
+        round(nano_usd),
     )
 
 

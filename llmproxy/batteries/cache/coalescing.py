@@ -12,7 +12,7 @@ from llmproxy.batteries.cache.answers import AnswerLevels, cache_headers, saved_
 from llmproxy.batteries.cache.cached_answer import CachedAnswer
 from llmproxy.batteries.cache.lookup import Lookup
 from llmproxy.batteries.cache.single_flight import MAX_ANSWER_BYTES, SingleFlight, Subscriber
-from llmproxy.batteries.spend.charging import cost_usd
+from llmproxy.batteries.spend.charging import nano_usd
 from llmproxy.calls import Headers
 from llmproxy.errors import SHUTTING_DOWN, GatewayError
 from llmproxy.protocols import Ask, Client, Downstream, Prices
@@ -232,5 +232,5 @@ def _cached_answer(flight: SingleFlight, lookup: Lookup, prices: Prices) -> Cach
         has_usage=lookup.usage or (usage is not None and b'"usage"' in body),
         input_tokens=usage.input_tokens if usage else 0,
         output_tokens=usage.output_tokens if usage else 0,
-        cost_usd=cost_usd(price, usage) if price and usage else 0.0,
+        nano_usd=nano_usd(price, usage) if price and usage else 0,
     )

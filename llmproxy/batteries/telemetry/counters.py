@@ -57,10 +57,10 @@ def overhead_histogram() -> Histogram:
 
 
 class PromptCacheCounters(msgspec.Struct):
-    """Input tokens that vendors had cached, and how many US dollars less they cost for it."""
+    """Input tokens that vendors had cached, and how many nano-dollars less they cost for it."""
 
     tokens: int = 0
-    saved_usd: float = 0.0
+    saved_nano_usd: int = 0
 
 
 class EndpointCounters(msgspec.Struct):
@@ -72,6 +72,7 @@ class EndpointCounters(msgspec.Struct):
         moved: Those after which another endpoint was tried, by reason.
         interrupted: Answers that broke off after the commit point.
         prompt_cache: What the endpoint had cached of the input tokens.
+        nano_usd: Their cost, in nano-dollars, if the endpoint has a price.
         changes: Changes of the endpoint's state.
         first_byte: Seconds up to the commit point, of answered attempts.
     """
@@ -85,7 +86,7 @@ class EndpointCounters(msgspec.Struct):
     input_tokens: int = 0
     output_tokens: int = 0
     prompt_cache: PromptCacheCounters = msgspec.field(default_factory=PromptCacheCounters)
-    cost_usd: float = 0.0
+    nano_usd: int = 0
     changes: dict[EndpointChange, int] = {}
     first_byte: Histogram = msgspec.field(default_factory=histogram)
 
@@ -100,7 +101,7 @@ class HedgeCounters(msgspec.Struct):
         abandoned: Those that were under way when the client left.
         input_tokens: Input tokens of calls that two endpoints have worked on, as the one that
             answered counted them: roughly what the other one has charged.
-        cost_usd: What these cost at the other endpoint.
+        nano_usd: What these cost at the other endpoint, in nano-dollars.
     """
 
     won: int = 0
@@ -108,7 +109,7 @@ class HedgeCounters(msgspec.Struct):
     failed: int = 0
     abandoned: int = 0
     input_tokens: int = 0
-    cost_usd: float = 0.0
+    nano_usd: int = 0
 
 
 NO_ERRORS = {"caller_limit": 0, "client": 0, "upstream": 0, "proxy": 0}

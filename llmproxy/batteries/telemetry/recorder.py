@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import assert_never
 
-from llmproxy.batteries.spend.charging import cost_usd
+from llmproxy.batteries.spend.charging import nano_usd
 from llmproxy.batteries.telemetry.counters import (
     OVERHEAD_SECONDS,
     SECONDS,
@@ -117,11 +117,11 @@ class MetricsRecorder(Listener):
         entry.prompt_cache.tokens += usage.cached_tokens
         price = self.prices.get((event.group, attempt.endpoint))
         if price is not None:
-            cost = cost_usd(price, usage)
-            entry.cost_usd += cost
+            cost = nano_usd(price, usage)
+            entry.nano_usd += cost
             if usage.cached_tokens:
                 fresh = Usage(usage.input_tokens, usage.output_tokens)
-                entry.prompt_cache.saved_usd += cost_usd(price, fresh) - cost
+                entry.prompt_cache.saved_nano_usd += nano_usd(price, fresh) - cost
 
     def _record_call(self, event: CallFinished) -> None:
         record = event.record
@@ -171,7 +171,7 @@ class MetricsRecorder(Listener):
                 hedges.input_tokens += usage.input_tokens
                 price = self.prices.get((name, step.endpoint))
                 if price is not None:
-                    hedges.cost_usd += cost_usd(price, Usage(usage.input_tokens, 0, 0))
+                    hedges.nano_usd += nano_usd(price, Usage(usage.input_tokens, 0, 0))
 
     def _record_caller(self, name: str, kind: str, usage: Usage | None) -> None:
         caller = self._counters.caller(name)

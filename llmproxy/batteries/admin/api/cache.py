@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from llmproxy.batteries.admin.audit import audit
 from llmproxy.batteries.admin.stats.collector import cache_of
 from llmproxy.batteries.cache import L2Store, StoreError
+from llmproxy.batteries.money import NANO
 from llmproxy.batteries.settings import full
 from llmproxy.runtime import LiveConfig, Runtime
 
@@ -102,11 +103,14 @@ def cache_routes(live: LiveConfig) -> APIRouter:
 
 async def _stats(runtime: Runtime) -> CacheStats:
     cache = cache_of(runtime)
+    counted = asdict(cache.counters)
+    saved_usd = counted.pop("saved_nano_usd") / NANO
     memory = StoreSize(entries=len(cache.memory), bytes=cache.memory.bytes)
     behind = None if cache.l2 is None else await _behind(cache.l2)
     return CacheStats(
         enabled=full(runtime.config.general_settings).cache,
-        **asdict(cache.counters),
+        **counted,
+        saved_usd=saved_usd,
         memory=memory,
         second_level=behind,
     )

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from llmproxy.batteries.admin.stats import optional_ms
 from llmproxy.batteries.admin.stats.collector import Counters
 from llmproxy.batteries.admin.stats.summary import count_calls, count_hits
+from llmproxy.batteries.money import NANO
 from llmproxy.batteries.telemetry.counters import (
     OVERHEAD_SECONDS,
     GroupCounters,
@@ -101,7 +102,7 @@ def _points(at: float, step: Counters) -> dict[str, HistoryPoint]:
     whole = _point(at, reduce(plus, groups.values(), GroupCounters()))
     whole.cache_hits = count_hits(step.cache)
     whole.cache_misses = step.cache.misses
-    whole.saved_usd = step.cache.saved_usd
+    whole.saved_usd = step.cache.saved_nano_usd / NANO
     if whole.calls or whole.cache_misses:
         points[ALL_GROUPS] = whole
     return points
@@ -119,7 +120,7 @@ def _point(at: float, group: GroupCounters) -> HistoryPoint:
         ),
         input_tokens=sum(endpoint.input_tokens for endpoint in endpoints),
         output_tokens=sum(endpoint.output_tokens for endpoint in endpoints),
-        cost_usd=sum(endpoint.cost_usd for endpoint in endpoints),
+        cost_usd=sum(endpoint.nano_usd for endpoint in endpoints) / NANO,
         first_byte_p50_ms=optional_ms(quantile(first_byte, 0.5)),
         first_byte_p99_ms=optional_ms(quantile(first_byte, 0.99)),
         total_p50_ms=optional_ms(quantile(total, 0.5)),

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from llmproxy.batteries.admin.stats import optional_ms
 from llmproxy.batteries.admin.stats.collector import Counters
 from llmproxy.batteries.cache import CacheCounters
+from llmproxy.batteries.money import NANO
 from llmproxy.batteries.telemetry.counters import (
     EndpointCounters,
     GroupCounters,
@@ -101,8 +102,8 @@ def _recent(
         input_tokens=sum(endpoint.input_tokens for endpoint in endpoints),
         output_tokens=sum(endpoint.output_tokens for endpoint in endpoints),
         cached_tokens=sum(endpoint.prompt_cache.tokens for endpoint in endpoints),
-        cost_usd=round(sum(endpoint.cost_usd for endpoint in endpoints), 6),
-        prompt_cache_saved_usd=_prompt_cache_saved_usd(endpoints),
+        cost_usd=_usd(endpoint.nano_usd for endpoint in endpoints),
+        prompt_cache_saved_usd=_usd(endpoint.prompt_cache.saved_nano_usd for endpoint in endpoints),
         first_byte_p50_ms=optional_ms(quantile(first_byte.counts, 0.5)),
         first_byte_p99_ms=optional_ms(quantile(first_byte.counts, 0.99)),
     )
@@ -118,13 +119,13 @@ def totals_of(counters: Counters) -> TotalStats:
         input_tokens=sum(endpoint.input_tokens for endpoint in endpoints),
         output_tokens=sum(endpoint.output_tokens for endpoint in endpoints),
         cached_tokens=sum(endpoint.prompt_cache.tokens for endpoint in endpoints),
-        cost_usd=round(sum(endpoint.cost_usd for endpoint in endpoints), 6),
+        cost_usd=_usd(endpoint.nano_usd for endpoint in endpoints),
         unknown_cost_calls=_count_unknown_costs(groups),
-        prompt_cache_saved_usd=_prompt_cache_saved_usd(endpoints),
+        prompt_cache_saved_usd=_usd(endpoint.prompt_cache.saved_nano_usd for endpoint in endpoints),
         cache_hits=count_hits(cache),
         cache_misses=cache.misses,
         saved_tokens=cache.saved_input_tokens + cache.saved_output_tokens,
-        saved_usd=round(cache.saved_usd, 6),
+        saved_usd=_usd([cache.saved_nano_usd]),
         retries=sum(sum(endpoint.retried.values()) for endpoint in endpoints),
         failovers=sum(sum(endpoint.moved.values()) for endpoint in endpoints),
         streams_interrupted=sum(endpoint.interrupted for endpoint in endpoints),
@@ -135,8 +136,9 @@ def _count_unknown_costs(groups: Iterable[GroupCounters]) -> int:
     return sum(sum(group.unknown_costs.values()) for group in groups)
 
 
-def _prompt_cache_saved_usd(endpoints: Collection[EndpointCounters]) -> float:
-    return round(sum(endpoint.prompt_cache.saved_usd for endpoint in endpoints), 6)
+def _usd(amounts: Iterable[int]) -> float:
+    """Return the dollars of a sum of nano-dollars."""
+    return round(sum(amounts) / NANO, 6)
 
 
 def count_calls(group: GroupCounters) -> int:

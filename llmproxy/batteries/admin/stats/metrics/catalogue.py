@@ -29,6 +29,7 @@ from llmproxy.batteries.admin.stats.metrics.subjects import (
 from llmproxy.batteries.admin.stats.state import EndpointView
 from llmproxy.batteries.admin.stats.status import AVAILABLE, EndpointStatus
 from llmproxy.batteries.cache import CacheCounters
+from llmproxy.batteries.money import NANO
 from llmproxy.batteries.telemetry.counters import OVERHEAD_SECONDS, EndpointCounters
 from llmproxy.events import HealthCheckResult
 
@@ -201,7 +202,7 @@ SECTIONS = {
         GROUP.counter(
             "llmproxy_hedge_cost_usd_total",
             "Their cost in US dollars at the endpoint that did not answer, if its price is known.",
-            lambda group: group.counters.hedges.cost_usd,
+            lambda group: group.counters.hedges.nano_usd / NANO,
         ),
         ATTEMPTS.histogram(
             "llmproxy_attempt_first_byte_seconds",
@@ -222,12 +223,12 @@ SECTIONS = {
         ATTEMPTS.counter(
             "llmproxy_cost_usd_total",
             "Cost in US dollars of endpoints whose price is configured or known.",
-            lambda attempts: attempts.cost_usd,
+            lambda attempts: attempts.nano_usd / NANO,
         ),
         ATTEMPTS.counter(
             "llmproxy_prompt_cache_saved_usd_total",
             "US dollars saved by vendors' prompt caches, where cached input has a price.",
-            lambda attempts: attempts.prompt_cache.saved_usd,
+            lambda attempts: attempts.prompt_cache.saved_nano_usd / NANO,
         ),
     ),
     "Endpoints": (
@@ -304,7 +305,7 @@ SECTIONS = {
         CACHE.counter(
             "llmproxy_cache_saved_usd_total",
             "US dollars saved by the cache, where the endpoint has a price.",
-            lambda cache: cache.saved_usd,
+            lambda cache: cache.saved_nano_usd / NANO,
         ),
         CACHE_NOW.gauge(
             "llmproxy_cache_memory_bytes", "Size of the answers in memory.", lambda now: now.bytes
