@@ -99,7 +99,7 @@ def _usage_in(tail: bytes) -> Usage | None:
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000_000)]
 
 
-class _Details(msgspec.Struct, gc=False):
+class Details(msgspec.Struct, gc=False):
     """What a number of tokens is made of."""
 
     cached_tokens: Tokens | None = None
@@ -112,14 +112,14 @@ class _Details(msgspec.Struct, gc=False):
     upstream_inference_cost: float | None = None  # OpenRouter, with a key of one's own
 
 
-_NOTHING = _Details()
+_NOTHING = Details()
 _ABSENT = msgspec.Raw()
 
 
 class _CacheCounts(msgspec.Struct, gc=False):
     cache_read_input_tokens: Tokens | None = None
     cache_creation_input_tokens: Tokens | None = None
-    cache_creation: _Details | None = None
+    cache_creation: Details | None = None
     prompt_cache_hit_tokens: Tokens | None = None  # DeepSeek
     cached_tokens: Tokens | None = None  # Moonshot
 
@@ -130,13 +130,13 @@ class Counts(_CacheCounts, gc=False):
     prompt_tokens: Tokens | None = None
     completion_tokens: Tokens | None = None
     total_tokens: Tokens | None = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
+    prompt_tokens_details: Details | None = None
+    completion_tokens_details: Details | None = None
     input_tokens: Tokens | None = None
     output_tokens: Tokens | None = None
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
-    server_tool_use: _Details | None = None
+    input_tokens_details: Details | None = None
+    output_tokens_details: Details | None = None
+    server_tool_use: Details | None = None
     service_tier: msgspec.Raw = _ABSENT  # Anthropic
     cost: msgspec.Raw = _ABSENT  # OpenRouter
     is_byok: msgspec.Raw = _ABSENT
@@ -207,7 +207,7 @@ class _Answer(msgspec.Struct, gc=False):
 
 _answer = msgspec.json.Decoder(_Answer)
 _counts = msgspec.json.Decoder(Counts)
-_details = msgspec.json.Decoder(_Details)
+_details = msgspec.json.Decoder(Details)
 _dollars = msgspec.json.Decoder(float)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

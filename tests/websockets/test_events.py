@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import CONT, TEXT, Frame
 
-from llmproxy.batteries.websockets.events import kind_of, usage_in_end, with_session_model
+from llmproxy.batteries.websockets.events import (
+    added,
+    kind_of,
+    usage_in_end,
+    with_session_model,
+)
 from llmproxy.batteries.websockets.responses import Responses
 from llmproxy.operations import Usage
 
@@ -46,6 +51,23 @@ def test_usage_is_read_in_the_words_of_both_apis():
     responses = done(input_tokens=9, output_tokens=4, input_tokens_details={"cached_tokens": 5})
     assert usage_in_end(responses) == Usage(9, 4, 5)
     assert usage_in_end(done(input_tokens=9)) == Usage(9, 0, 0)
+
+
+def test_sound_has_prices_of_its_own_and_all_responses_of_a_session_add_up():
+    heard = {"audio_tokens": 6, "cached_tokens": 2, "image_tokens": 1}
+    spoken = {"audio_tokens": 3, "text_tokens": 1}
+    usage = usage_in_end(
+        done(
+            input_tokens=9,
+            output_tokens=4,
+            input_token_details=heard,
+            output_token_details=spoken,
+        )
+    )
+    sound = {"audio_input_tokens": 6, "audio_output_tokens": 3, "image_input_tokens": 1}
+    assert usage == Usage(9, 4, 2, **sound)
+    both = {name: 2 * count for name, count in sound.items()}
+    assert added(added(None, usage), usage) == Usage(18, 8, 4, **both)
 
 
 @pytest.mark.parametrize(

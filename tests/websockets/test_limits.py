@@ -10,6 +10,7 @@ from websockets.exceptions import InvalidStatus
 from tests.support.groups import group_of
 from tests.support.proxy import serve_proxy
 from tests.support.run import bounded
+from tests.support.waiting import until
 from tests.websockets.realtime import realtime_vendor
 from tests.websockets.waiting_for import finished
 
@@ -36,6 +37,45 @@ async def a_response(session):
     await session.send(CREATE)
     while json.loads(await session.recv())["type"] != "response.done":
         pass
+
+
+async def left_in_a_response(vendor, proxy):
+    """Begin a session, ask for a response, and leave before there is any."""
+    asked = len(vendor.received)
+    async with connect(url(proxy), **KEY) as session:
+        await session.recv()
+        await session.send(CREATE)
+        await until(lambda: len(vendor.received) > asked)
+
+
+@bounded()
+async def test_a_session_that_ends_in_the_middle_of_a_response_is_not_free():
+    async with realtime_vendor() as vendor:
+        config = group_of(vendor, callers=caller(budget="2500 tokens/day"))
+        config["model_groups"][0]["models"][0]["price"] = {"input": 1, "output": 1}
+        async with serve_proxy(config) as proxy:
+            vendor.gate.clear()
+            for number in (1, 2):
+                await left_in_a_response(vendor, proxy)
+                records = await finished(proxy, number)
+                assert records[-1].cost.basis == "unknown"
+            assert json.loads((await refusal(proxy)).body)["error"]["code"] == "budget_exceeded"
+            vendor.gate.set()
+
+
+@bounded()
+async def test_what_a_session_costs_is_exact_if_all_of_its_responses_have_ended():
+    async with realtime_vendor() as vendor:
+        config = group_of(vendor, callers=caller())
+        config["model_groups"][0]["models"][0]["price"] = {"input": 1, "output": 1}
+        async with serve_proxy(config) as proxy:
+            async with connect(url(proxy), **KEY) as session:
+                await a_response(session)
+            async with connect(url(proxy), **KEY):
+                pass
+            responded, idle = await finished(proxy, 2)
+            assert (responded.cost.basis, responded.cost.nano_usd) == ("exact", 30_000)
+            assert idle.cost.basis == "free"
 
 
 @bounded()

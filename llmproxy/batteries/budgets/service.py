@@ -118,9 +118,11 @@ class Budgets(Listener):
                 self.estimates.learn_of_refusal(record.group)
             return
         usage, cost = record.answer.usage, record.cost
-        if usage is not None and record.group is not None:
+        if usage is not None and not usage.estimated and record.group is not None:
             self.estimates.learn(record.group, usage)
         tokens = None if usage is None else usage.input_tokens + usage.output_tokens
+        if not tokens and usage is not None and usage.estimated:
+            tokens = None
         nano_usd = None if cost is None or cost.basis is Basis.UNKNOWN else cost.nano_usd
         if record.attempts == 0 or (cost is not None and cost.basis is Basis.FREE):
             nano_usd = tokens = 0

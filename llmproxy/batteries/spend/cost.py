@@ -60,6 +60,8 @@ def _part(prices: Prices, record: CallRecord, endpoint: tuple[str, str], attempt
         usage = Usage(usage.input_tokens, 0, estimated=True) if read and usage else None
     if usage is None:
         return Cost(basis=Basis.UNKNOWN) if _is_charged(record) else FREE
+    if usage.estimated and not (usage.input_tokens or usage.output_tokens):
+        return Cost(basis=Basis.UNKNOWN)  # a session that ended in its first response
     charged = charge(prices.get(endpoint), usage)
     if charged is None:
         return Cost(basis=Basis.UNKNOWN)

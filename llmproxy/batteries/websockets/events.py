@@ -7,11 +7,12 @@ Nothing here raises for what it does not understand.
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from llmproxy.errors import ClientError, GatewayError, UpstreamError
 from llmproxy.operations import Dialect, Usage
 from llmproxy.operations.dialects.base import ABSENT, UNREADABLE, is_truthy, members, text_of
-from llmproxy.operations.usage import Tokens
+from llmproxy.operations.usage import Counts, Details
 from llmproxy.providers.base import Endpoint
 from llmproxy.providers.error_responses import readable_body
 from llmproxy.rules.body import peek, with_model
@@ -22,6 +23,8 @@ CREATED, ITEM_DONE = b"response.created", b"response.output_item.done"
 ENDS = frozenset(
     (b"response.done", b"response.completed", b"response.incomplete", b"response.failed")
 )
+# The members of a usage that are numbers of tokens, or of searches.
+COUNTED = tuple(name for name in Usage.__struct_fields__ if name.endswith(("_tokens", "searches")))
 _SETS_MODEL = (b'"session.update"', b'"transcription_session.update"')
 _BEGINNING = b'"response.'
 _BACKSLASH = 0x5C
@@ -40,21 +43,16 @@ def may_be_error(payload: bytes) -> bool:
     return payload.find(b'"error"') >= 0
 
 
-class _CachedTokens(msgspec.Struct, gc=False):
-    cached_tokens: Tokens | None = None
-
-
-class _Counts(msgspec.Struct, gc=False):
+class _Counts(Counts, gc=False):
     """Realtime writes `input_token_details`, Responses `input_tokens_details`."""
 
-    input_tokens: Tokens | None = None
-    output_tokens: Tokens | None = None
-    input_token_details: _CachedTokens | None = None
-    input_tokens_details: _CachedTokens | None = None
+    input_token_details: Details | None = None
+    output_token_details: Details | None = None
 
 
 class _EndedResponse(msgspec.Struct, gc=False):
     usage: _Counts | None = None
+    service_tier: msgspec.Raw = ABSENT
 
 
 class _End(msgspec.Struct, gc=False):
@@ -70,23 +68,27 @@ def usage_in_end(payload: bytes) -> Usage | None:
         response = _end.decode(payload).response
     except UNREADABLE:
         return None
-    if response is None or response.usage is None or response.usage.input_tokens is None:
+    if response is None or response.usage is None:
         return None
     counts = response.usage
-    details = counts.input_token_details or counts.input_tokens_details
-    cached = 0 if details is None else details.cached_tokens or 0
-    return Usage(counts.input_tokens or 0, counts.output_tokens or 0, cached)
+    counts.input_tokens_details = counts.input_tokens_details or counts.input_token_details
+    counts.output_tokens_details = counts.output_tokens_details or counts.output_token_details
+    return counts.usage(response.service_tier)
 
 
 def added(one: Usage | None, other: Usage) -> Usage:
     """Return two usages as one."""
     if one is None:
         return other
-    return Usage(
-        one.input_tokens + other.input_tokens,
-        one.output_tokens + other.output_tokens,
-        one.cached_tokens + other.cached_tokens,
-    )
+    sums = {name: getattr(one, name) + getattr(other, name) for name in COUNTED}
+    charged = None if one.charged_usd is None else one.charged_usd + (other.charged_usd or 0.0)
+    estimated = one.estimated or other.estimated
+    return replace(other, **sums, charged_usd=charged, estimated=estimated)
+
+
+def unfinished(usage: Usage | None) -> Usage:
+    """Return the usage of a session that ended while a response was under way: at least this."""
+    return replace(usage or Usage(0, 0), estimated=True)
 
 
 def model_named_in(message: bytes) -> str | None:

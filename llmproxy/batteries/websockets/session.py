@@ -25,7 +25,7 @@ from websockets.protocol import Event
 
 from llmproxy.batteries.websockets.checks import Learner
 from llmproxy.batteries.websockets.client_messages import ClientMessages
-from llmproxy.batteries.websockets.events import added, error_event
+from llmproxy.batteries.websockets.events import added, error_event, unfinished
 from llmproxy.batteries.websockets.peer import Peer, closed
 from llmproxy.batteries.websockets.responses import Responses
 from llmproxy.calls import Accepted
@@ -121,6 +121,8 @@ class Session:
         finally:
             if self._checking is not None:
                 self._checking.cancel()
+            if self._responses.under_way:
+                self._record.answer.usage = unfinished(self._record.answer.usage)
             upstream.close(CloseCode.GOING_AWAY)
             await closed(upstream, LINGER_S)
             await closed(client, stuck_s)
