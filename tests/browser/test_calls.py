@@ -99,7 +99,7 @@ def test_the_filter_shows_only_errors_and_retries(visit, world):
     page = visit()
     with page.expect_response(lambda response: "notable=true" in response.url):
         page.get_by_label("Errors and retries only").check()
-    outcomes = page.locator(".calls .outcome")
+    outcomes = page.locator(".calls tbody .outcome")
     expect(page.locator('.calls tr[data-tone="ok"]')).to_have_count(0)
     words = outcomes.all_text_contents()
     assert words and all("attempts" in word or "503" in word for word in words)
@@ -108,9 +108,9 @@ def test_the_filter_shows_only_errors_and_retries(visit, world):
 def test_choosing_a_group_shows_only_its_calls(visit):
     page = visit()
     page.get_by_label("Group").select_option("text-embedding-3-small")
-    expect(page.locator(".calls .what", has_text="gpt")).to_have_count(0)
+    expect(page.locator(".calls tbody .what", has_text="gpt")).to_have_count(0)
     page.wait_for_timeout(1200)  # others have arrived meanwhile
-    names = page.locator(".calls .what > span:first-child").all_text_contents()
+    names = page.locator(".calls .what > bdi").all_text_contents()
     assert set(names) == {"text-embedding-3-small"}
 
 

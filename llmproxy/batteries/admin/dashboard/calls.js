@@ -2,29 +2,16 @@
 // and new calls are only counted.
 
 import { get } from "./api.js";
-import { callRow, isNotable } from "./call_row.js";
+import { callTable, isNotable } from "./call_table.js";
 import { byId, h, inputById, setText } from "./dom.js";
 import { redraw } from "./focus.js";
 import { plural } from "./format.js";
 
 const KEPT = 50;
-const COLUMNS = [
-  ["Time", ""],
-  ["Call", ""],
-  ["Endpoint", ""],
-  ["Outcome", ""],
-  ["First byte", "number wide"],
-  ["Total", "number"],
-  ["Tokens", "number wide"],
-  ["Cost", "number wide"],
-];
 
 /** Makes the list. `open()` loads it, `add(traces)` puts new calls on top. */
 export function callsList() {
-  const body = h("tbody", { role: "rowgroup" });
-  const table = tableOf(body);
-  const empty = h("div", { class: "card nothing", hidden: true });
-  byId("latest-calls").replaceChildren(table, empty);
+  const place = byId("latest-calls");
   let calls = [];
   let waiting = [];
   let paused = false;
@@ -36,12 +23,7 @@ export function callsList() {
     return (!group || `g:${call.group}` === group) && (!inputById("notable").checked || isNotable(call));
   };
   const draw = () => {
-    // Rows are reused, so that the focus stays on the row that has it.
-    const before = new Map([...body.children].map((line) => [line.dataset.id, line]));
-    redraw(body, ...calls.map((call) => before.get(call.id) ?? callRow(call)));
-    table.hidden = !calls.length;
-    empty.hidden = calls.length > 0;
-    if (!calls.length && loaded) drawEmpty(empty);
+    if (calls.length || loaded) redraw(place, calls.length ? callTable(calls) : nothing());
   };
   const note = () =>
     setText(
@@ -60,7 +42,7 @@ export function callsList() {
     if (!paused) take();
     note();
   };
-  pauseWhileLooking(table, pause);
+  pauseWhileLooking(place, pause);
 
   const load = async () => {
     const mine = (asked += 1);
@@ -95,45 +77,32 @@ function queryOf() {
   return query;
 }
 
-function tableOf(body) {
-  // Explicit roles, because narrow screens lay the rows out as cards.
-  const heads = COLUMNS.map(([name, kind]) =>
-    h("th", { scope: "col", role: "columnheader", class: kind }, name),
-  );
-  const caption = "Latest calls, newest first. The time of a call opens its trace.";
-  return h(
-    "table",
-    { class: "calls", role: "table" },
-    h("caption", { class: "hidden" }, caption),
-    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads)),
-    body,
-  );
-}
-
-function pauseWhileLooking(table, pause) {
+function pauseWhileLooking(place, pause) {
   let [pointed, focused] = [false, false];
   const look = () => pause(pointed || focused);
-  table.addEventListener("pointerenter", (event) => {
+  place.addEventListener("pointerenter", (event) => {
     if (event.pointerType === "mouse") pointed = true; // touch does not hover
     look();
   });
-  table.addEventListener("pointerleave", () => {
+  place.addEventListener("pointerleave", () => {
     pointed = false;
     look();
   });
-  table.addEventListener("focusin", () => {
+  place.addEventListener("focusin", () => {
     focused = true;
     look();
   });
-  table.addEventListener("focusout", (event) => {
-    focused = table.contains(event.relatedTarget);
+  place.addEventListener("focusout", (event) => {
+    focused = place.contains(event.relatedTarget);
     look();
   });
 }
 
-function drawEmpty(place) {
+function nothing() {
   const filtered = inputById("notable").checked || inputById("group").value;
-  place.replaceChildren(
+  return h(
+    "div",
+    { class: "card nothing" },
     h("p", {}, filtered ? "No matching calls among the latest ones." : "No calls yet."),
   );
 }

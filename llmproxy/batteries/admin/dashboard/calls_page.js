@@ -1,13 +1,11 @@
 // The page Calls: searches all finished calls. What it looks for stands in the address.
 
 import { addressOf, get } from "./api.js";
-import { below, outcomeOf, tokensOf } from "./call_row.js";
+import { callTable } from "./call_table.js";
 import { callFilters, queryOf } from "./calls_filters.js";
-import { dataTable, emptyState } from "./data_table.js";
+import { emptyState } from "./data_table.js";
 import { h, setText } from "./dom.js";
 import { focusRow, redraw } from "./focus.js";
-import { clock, day, millis, plural, usd } from "./format.js";
-import { icon } from "./icons.js";
 
 const PAGE = 50;
 const AGAIN_MS = 5_000;
@@ -31,7 +29,7 @@ export function callsPage(place, address, followTrace) {
 
   const draw = (missing) => {
     more.hidden = next === null;
-    redraw(list, calls.length ? tableOf(calls) : nothing(address));
+    redraw(list, calls.length ? callTable(calls) : nothing(address));
     setText(note, [missing, paused ? "Paused." : ""].filter(Boolean).join(" "));
   };
   const load = async (cursor = null) => {
@@ -79,50 +77,6 @@ export function callsPage(place, address, followTrace) {
   followTrace();
   return { follow };
 }
-
-function tableOf(calls) {
-  const last = calls[0].at;
-  return dataTable({
-    caption: `${plural(calls.length, "call")}, newest first. The time of a call opens its trace.`,
-    rows: calls,
-    id: (call) => call.id,
-    tone: (call) => outcomeOf(call).tone,
-    columns: [
-      {
-        name: "Time",
-        kind: "time",
-        cell: (call) => h("a", { href: `#call=${encodeURIComponent(call.id)}` }, timeOf(call, last)),
-      },
-      { name: "Asked for", kind: "lead", cell: (call) => [h("bdi", {}, askedFor(call)), ...below(call)] },
-      { name: "Endpoint", cell: (call) => call.endpoint ?? (call.cache === "hit" ? "cache" : "–") },
-      { name: "Outcome", cell: outcomeCell },
-      { name: "First byte", kind: "number wide", cell: (call) => millis(call.first_byte_ms) },
-      { name: "Total", kind: "number", cell: (call) => millis(call.total_ms) },
-      { name: "Tokens", kind: "number wide", cell: tokensOf },
-      { name: "Cost", kind: "number", cell: costCell },
-    ],
-  });
-}
-
-/** Returns the time of day, with the date unless it is that of the newest call.
- * @param {CallTrace} call
- * @param {number} newest */
-function timeOf(call, newest) {
-  const date = day(call.at, newest);
-  return clock(call.at).startsWith(date) ? clock(call.at) : `${date} ${clock(call.at)}`;
-}
-
-/** @param {CallTrace} call */
-const askedFor = (call) => call.model ?? call.group ?? call.request.split(" ").at(-1) ?? "";
-
-/** @param {CallTrace} call */
-function outcomeCell(call) {
-  const { sign, words } = outcomeOf(call);
-  return h("span", { class: "outcome" }, icon(sign), words);
-}
-
-/** @param {CallTrace} call */
-const costCell = (call) => (call.cost_basis === "unknown" ? "unknown" : usd(call.cost_usd));
 
 /** @param {Address} address */
 function nothing(address) {

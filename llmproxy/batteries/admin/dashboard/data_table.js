@@ -4,12 +4,12 @@ import { h } from "./dom.js";
 
 /** @typedef {object} Column
  * @property {string} name
- * @property {"" | "number" | "time" | "wide" | "number wide" | "lead"} [kind] "wide" is left out on small screens
+ * @property {string} [kind] classes: "lead" names the row, "wide" is left out on small screens
  * @property {(row: any) => any} cell what stands there: a text, an element, or a list of them */
 
-/** `id`: what tells a row from the others, also when the table is drawn anew.
- * @param {{caption: string, columns: Column[], rows: any[], id: (row: any) => string, tone?: (row: any) => string}} options */
-export function dataTable({ caption, columns, rows, id, tone = () => "" }) {
+/** `id`: what tells a row from the others, also when the table is drawn anew. `kind`: of the table.
+ * @param {{kind?: string, caption: string, columns: Column[], rows: any[], id: (row: any) => string, tone?: (row: any) => string}} options */
+export function dataTable({ kind = "", caption, columns, rows, id, tone = () => "" }) {
   // Explicit roles, because narrow screens lay the rows out as cards.
   const head = columns.map(({ name, kind = "" }) =>
     h("th", { scope: "col", role: "columnheader", class: kind }, name),
@@ -34,7 +34,7 @@ export function dataTable({ caption, columns, rows, id, tone = () => "" }) {
   );
   return h(
     "table",
-    { class: "data", role: "table" },
+    { class: `data ${kind}`.trim(), role: "table" },
     h("caption", { class: "hidden" }, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...head)),
     h("tbody", { role: "rowgroup" }, ...lines),

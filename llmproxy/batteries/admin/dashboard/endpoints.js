@@ -140,7 +140,7 @@ function tableOf(body) {
   );
   return h(
     "table",
-    { class: "endpoints", role: "table" },
+    { class: "data endpoints", role: "table" },
     h("caption", { class: "hidden" }, "Model groups and their endpoints, the worst first"),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads)),
     body,

@@ -4,64 +4,36 @@ import { get } from "./api.js";
 import { budgetBar } from "./budget_bar.js";
 import { addUse } from "./budget_use.js";
 import { dataTable, emptyState } from "./data_table.js";
-import { h, setText } from "./dom.js";
-import { focusRow, redraw } from "./focus.js";
-import { count } from "./format.js";
+import { h } from "./dom.js";
 import { createKey } from "./key_forms.js";
 import { showKey, stateChip, when } from "./key_panel.js";
 import { money } from "./money.js";
+import { pagedList } from "./paged_list.js";
 
-const LIMIT = 50;
+const LIMIT = "50";
 
 /** Fills `place` with the keys that the address names. `page`: what the page offers to its parts.
  * @param {HTMLElement} place
  * @param {KeysPage} page */
 export function keysList(place, page) {
-  const note = h("p", { class: "soft", role: "status" });
-  const found = h("div");
-  const more = h("button", { type: "button", hidden: true }, "Show more");
-  place.replaceChildren(found, h("div", { class: "foot" }, note, more));
-  /** @type {KeyView[]} */
-  let keys = [];
-  let next = null;
-  let total = 0;
-  let asked = 0;
-
-  const read = async (cursor) => {
-    const mine = (asked += 1);
-    const query = new URLSearchParams({ limit: String(LIMIT) });
-    for (const name of ["search", "team", "state"]) {
-      const value = page.read(name);
-      if (value) query.set(name, value);
-    }
-    if (cursor) query.set("cursor", cursor);
-    const answer = await get(`admin/keys?${query}`);
-    await addUse(answer.keys);
-    if (mine !== asked) return;
-    keys = cursor ? [...keys, ...answer.keys] : answer.keys;
-    [next, total] = [answer.next, answer.total];
-    draw();
-  };
-  const draw = () => {
-    redraw(found, keys.length ? tableOf(keys, page) : nothing(page));
-    more.hidden = next === null;
-    setText(
-      note,
-      keys.length ? `${count(keys.length)} of ${count(total)} ${total === 1 ? "key" : "keys"}` : "",
-    );
-  };
-  const load = (cursor = null) =>
-    read(cursor).catch((refused) => {
-      redraw(found, page.trouble(refused));
-      more.hidden = true;
-      setText(note, "");
-    });
-  more.addEventListener("click", async () => {
-    const from = keys.length;
-    await load(next);
-    focusRow(found, from);
+  const list = pagedList(place, {
+    path: "admin/keys",
+    query: () => ({
+      limit: LIMIT,
+      search: page.read("search"),
+      team: page.read("team"),
+      state: page.read("state"),
+    }),
+    async rowsOf(/** @type {{keys: KeyView[]}} */ { keys }) {
+      await addUse(keys);
+      return keys;
+    },
+    tableOf: (keys) => tableOf(keys, page),
+    nothing: () => nothing(page),
+    trouble: page.trouble,
+    word: (total) => (total === 1 ? "key" : "keys"),
   });
-  return { load, open: (id) => openKey(id, keys, page) };
+  return { load: list.load, open: (id) => openKey(id, list.rows(), page) };
 }
 
 /** Opens the key of the address.

@@ -4,64 +4,42 @@ import { get } from "./api.js";
 import { budgetBar } from "./budget_bar.js";
 import { addUse } from "./budget_use.js";
 import { dataTable, emptyState } from "./data_table.js";
-import { h, setText } from "./dom.js";
-import { focusRow, redraw } from "./focus.js";
+import { h } from "./dom.js";
 import { count } from "./format.js";
 import { createTeam } from "./key_forms.js";
 import { limitWords, showTeam, stateChip } from "./key_panel.js";
+import { pagedList } from "./paged_list.js";
 
-const LIMIT = 100;
+const LIMIT = "100";
 
 /** Fills `place` with the teams that the address names.
  * @param {HTMLElement} place
  * @param {KeysPage} page */
 export function teamsList(place, page) {
-  const note = h("p", { class: "soft", role: "status" });
-  const found = h("div");
-  const more = h("button", { type: "button", hidden: true }, "Show more");
-  place.replaceChildren(found, h("div", { class: "foot" }, note, more));
-  /** @type {TeamView[]} */
-  let teams = [];
-  let next = null;
-  let asked = 0;
-
-  const read = async (cursor) => {
-    const mine = (asked += 1);
-    const query = new URLSearchParams({ limit: String(LIMIT) });
-    if (page.read("search")) query.set("search", page.read("search"));
-    if (cursor) query.set("cursor", cursor);
-    const answer = await get(`admin/teams?${query}`);
-    await addUse(answer.teams);
-    if (mine !== asked) return;
-    teams = cursor ? [...teams, ...answer.teams] : answer.teams;
-    next = answer.next;
-    redraw(found, teams.length ? tableOf(teams, page) : nothing(page));
-    more.hidden = next === null;
-    setText(note, teams.length ? `${count(teams.length)} of ${count(answer.total)} teams` : "");
-  };
-  const load = (cursor = null) =>
-    read(cursor).catch((refused) => {
-      redraw(found, page.trouble(refused));
-      more.hidden = true;
-      setText(note, "");
-    });
-  more.addEventListener("click", async () => {
-    const from = teams.length;
-    await load(next);
-    focusRow(found, from);
+  const list = pagedList(place, {
+    path: "admin/teams",
+    query: () => ({ limit: LIMIT, search: page.read("search") }),
+    async rowsOf(/** @type {{teams: TeamView[]}} */ { teams }) {
+      await addUse(teams);
+      return teams;
+    },
+    tableOf: (teams) => tableOf(teams, page),
+    nothing: () => nothing(page),
+    trouble: page.trouble,
+    word: (total) => (total === 1 ? "team" : "teams"),
   });
   const openTeam = async (name) => {
     const closed = () => page.go({ of: "" });
     try {
       const path = `admin/teams/${encodeURIComponent(name)}`;
-      const team = teams.find((one) => one.name === name) ?? (await get(path));
+      const team = list.rows().find((one) => one.name === name) ?? (await get(path));
       showTeam(team, { mayChange: page.mayChange(), changed: page.changed, closed });
     } catch (refused) {
       page.failed(refused);
       closed();
     }
   };
-  return { load, open: openTeam };
+  return { load: list.load, open: openTeam };
 }
 
 /** @param {TeamView[]} teams

@@ -1,7 +1,7 @@
 // The trace of one call: its steps on a time scale.
 
 import { get } from "./api.js";
-import { outcomeOf, tokensOf } from "./call_row.js";
+import { outcomeOf, tokensOf } from "./call_table.js";
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
 import { clock, count, day, millis, usd } from "./format.js";
