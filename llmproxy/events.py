@@ -24,8 +24,7 @@ class AttemptEnded(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         call_id: Our id of the call.
         group: The model group that was asked, a fallback's if the call had fallen back.
-        attempt: Endpoint, times, outcome and verdict.
-        message: What went wrong, for a person; only of a failed attempt.
+        attempt: Endpoint, times, outcome, verdict, and what went wrong.
         usage: Tokens as the endpoint counted them; None if it did not report any.
         broken: The answer broke off after the commit point.
     """
@@ -33,7 +32,6 @@ class AttemptEnded(msgspec.Struct, frozen=True, gc=False):
     call_id: str
     group: str
     attempt: Attempt
-    message: str | None = None
     usage: Usage | None = None
     broken: bool = False
 

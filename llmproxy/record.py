@@ -1,7 +1,8 @@
 """The record of one call: filled in as the call goes, read by logs, metrics and traces at its end.
 
 It is content-free: names, numbers and reasons, no prompt and no answer, so it may be kept, shown to
-other workers and written to a file. Moments are seconds of `time.monotonic`, durations seconds.
+other workers and written to a file; there without the messages of its steps, in which an endpoint
+may quote the call. Moments are seconds of `time.monotonic`, durations seconds.
 """
 
 from __future__ import annotations

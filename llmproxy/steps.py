@@ -1,7 +1,8 @@
 """The steps of one call on its way to an answer, with the reason for each.
 
-Content-free: names, numbers and reasons, no prompt and no answer. Moments are seconds of
-`time.monotonic`, durations seconds.
+Content-free: names, numbers and reasons, no prompt and no answer; except an attempt's
+`message`, in which an endpoint may quote the call: it is for memory and logs, never for a store.
+Moments are seconds of `time.monotonic`, durations seconds.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ class Attempt(
         verdict: What the call did next; only of a failed attempt.
         hedge: It began beside another attempt, which was silent for long.
         why: Why the endpoint was preferred; None if it was not.
+        message: What went wrong, for a person, often in the endpoint's words; only of a failed
+            attempt. Bounded, and without secrets.
+        request_id: The endpoint's id of a failed attempt, which its support asks for.
     """
 
     endpoint: str
@@ -62,6 +66,8 @@ class Attempt(
     verdict: Verdict | None = None
     hedge: bool = False
     why: str | None = None
+    message: str | None = None
+    request_id: bytes | None = None
 
 
 class PassedOver(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag="skipped"):

@@ -24,7 +24,7 @@ from llmproxy.errors import (
 from llmproxy.operations import OPAQUE, Dialect
 from llmproxy.protocols import Downstream
 from llmproxy.record import CallRecord, explanation
-from llmproxy.rules.headers import downstream_headers, sandboxed
+from llmproxy.rules.headers import downstream_headers, sandboxed, vendors_id
 from llmproxy.rules.retry import DEFAULT_COOLDOWN_S, client_hint
 
 # Failures of an endpoint that a person must mend: another try cannot.
@@ -78,8 +78,7 @@ def send_error(
     if isinstance(error, UpstreamError) and error.answer is not None:
         answer = error.answer
         status, body = answer.status, answer.body
-        named = dict(answer.headers)
-        record.answer.request_id = named.get(b"x-request-id") or named.get(b"request-id")
+        record.answer.request_id = vendors_id(answer.headers)
         passing = downstream_headers(answer.headers, own_limits=record.limit_headers is not None)
         headers = sandboxed(passing)
         headers.append((b"x-llmproxy-error-source", b"upstream"))

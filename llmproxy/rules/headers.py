@@ -9,6 +9,12 @@ from __future__ import annotations
 from llmproxy.calls import Headers, TraceContext
 
 
+def vendors_id(headers: Headers) -> bytes | None:
+    """Return an endpoint's own id of a call, for which its support asks."""
+    named = dict(headers)
+    return named.get(b"x-request-id") or named.get(b"request-id")  # Anthropic's name for it
+
+
 def _names(text: str) -> frozenset[bytes]:
     return frozenset(text.encode("ascii").split())
 

@@ -102,6 +102,25 @@ async def test_a_call_is_shown_after_a_restart_as_before(tmp_path):
 
 
 @bounded()
+async def test_what_an_endpoint_said_is_in_memory_and_not_in_the_store(tmp_path):
+    words = {"error": {"message": "no room for 'a private word'", "type": "server_error"}}
+    down = always(http(words, status=500, headers=[("x-request-id", "vendor-9")]))
+    async with scripted(down) as vendor:
+        config = config_for(vendor.base_url, database_url=str(tmp_path / "calls.sqlite"))
+        async with serve_proxy(config) as proxy:
+            (id,) = await send(proxy, 1, body=question("a private word"))
+            (attempt, *_) = (await get_json(proxy, f"/admin/calls/{id}"))["steps"]
+            assert attempt["message"] == "status 500 server_error: no room for 'a private word'"
+            assert attempt["upstream_id"] == "vendor-9"
+            (alike, *_) = (await page_of(proxy, ""))["calls"][0]["steps"]
+            assert alike == attempt
+        async with serve_proxy(config) as proxy:
+            (kept, *_) = (await get_json(proxy, f"/admin/calls/{id}"))["steps"]
+    assert kept == {**attempt, "message": None}
+    assert all(b"a private word" not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+@bounded()
 async def test_calls_are_searched_by_whatever_they_are_known_by(tmp_path):
     callers = {"callers": [ADA, BOB]}
     async with scripted(always(http(chat(), headers=[("x-request-id", "vendor-7")]))) as vendor:

@@ -59,9 +59,11 @@ def test_the_list_goes_on_by_itself_until_it_is_paused(calls, world):
 
 
 def test_a_trace_says_who_asked_for_what_and_how_long_it_waited(calls, world, photo):
+    said = {"message": "status 503: no capacity in eastus2", "upstream_id": "az-4711"}
+    failed = attempt("azure-west", 731.0, 4.0, outcome="failed", reason="server_error", status=503)
     world.calls[0] |= {
         **{"model": "gpt-9", "upstream_id": "chatcmpl-77", "team": "search"},
-        "steps": [attempt("azure-east", 396.0, 335.0)],
+        "steps": [attempt("azure-east", 396.0, 335.0), failed | said],
     }
     page = calls(f"#call={world.calls[0]['id']}")
     trace = page.get_by_role("dialog", name="Call")
@@ -70,7 +72,10 @@ def test_a_trace_says_who_asked_for_what_and_how_long_it_waited(calls, world, ph
     steps = trace.get_by_role("listitem")
     expect(steps.first).to_contain_text("waited: for its body, capacity or a permit")
     expect(steps.first).to_contain_text("396")
+    expect(steps.last).to_contain_text("no capacity in eastus2")
+    expect(steps.last).to_contain_text("vendor's id az-4711")
     assert violations(page, "dialog", COVERED) == []
+    photo(page, "calls-trace", full=False)
     page.keyboard.press("Escape")
     expect(trace).to_have_count(0)
     for width, theme in ((1024, "dark"), (390, "light")):

@@ -118,7 +118,7 @@ async def test_a_refused_connection_fails_over():
         async with serve_proxy(config) as proxy:
             reply = await ask(proxy.port, body=CHAT)
             assert (reply.status, reply.header("x-llmproxy-endpoint")) == (200, "e1")
-            assert "cannot connect" in proxy.events.failures[0].message
+            assert "cannot connect" in proxy.events.failures[0].attempt.message
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,8 @@ interface TraceStep {
   reason: string | null;
   status: number | null;
   verdict: string | null;
+  message: string | null;
+  upstream_id: string | null;
   hedge: boolean | null;
 }
 

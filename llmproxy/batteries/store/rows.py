@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from llmproxy.calls import TraceContext
 from llmproxy.events import CallFinished
 from llmproxy.operations import Usage
-from llmproxy.steps import Step
+from llmproxy.steps import Attempt, Step
 
 # Text, int, float and None only: drivers take a second look at any other type, bool and enums too.
 Row = tuple[object, ...]
@@ -106,7 +107,7 @@ def _beside_columns(call: CallFinished) -> RowTrace:
         request.received_at,
         record.waited_s,
         call.overhead_s,
-        record.steps,
+        _without_messages(record.steps),
         record.key_origin,
         answer.close_code,
         request.trace,
@@ -114,6 +115,13 @@ def _beside_columns(call: CallFinished) -> RowTrace:
         None if model is None or len(model) <= MAX_CHARS else model,
         None if vendor_id is None or len(vendor_id) <= MAX_CHARS else vendor_id,
     )
+
+
+def _without_messages(steps: list[Step]) -> list[Step]:
+    """Return steps without what endpoints said when they failed: they may quote the prompt."""
+    if not any(isinstance(step, Attempt) and step.message for step in steps):
+        return steps
+    return [replace(step, message=None) if isinstance(step, Attempt) else step for step in steps]
 
 
 def _is_in_columns(usage: Usage) -> bool:

@@ -95,7 +95,7 @@ class AccessLog(Listener):
             attempt.endpoint,
             attempt.took_s * 1000,
             attempt.reason,
-            event.message,
+            attempt.message,
             attempt.verdict,
         )
 

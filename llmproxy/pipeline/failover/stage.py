@@ -21,6 +21,7 @@ from llmproxy.routing import CallDemand, Group
 from llmproxy.routing.actions import AttemptPolicy, GiveUp, Pause, Try, WaitInLine
 from llmproxy.routing.attempts import Attempts
 from llmproxy.routing.endpoint import StateChange
+from llmproxy.rules.headers import vendors_id
 from llmproxy.steps import ANSWERED, OUTRUN, Attempt, AttemptOutcome, PassedOver, Verdict
 
 # The trace of a call that could not be served names at most so many endpoints of a large group.
@@ -124,7 +125,7 @@ class FirstAccepted:
             self._serve_waiting()
         group, is_broken = self._group.name, broken is not None
         stage.listener.attempt_ended(
-            AttemptEnded(self._call.id, group, self._answered, None, usage, is_broken)
+            AttemptEnded(self._call.id, group, self._answered, usage, is_broken)
         )
         if change is not None:
             self._report_change(change)
@@ -225,11 +226,11 @@ class FirstAccepted:
         self._serve_waiting()
         step = self._step(
             *(attempt, now, AttemptOutcome.FAILED),
-            status=failure.answer.status if failure.answer else None,
             reason=failure.reason,
             verdict=outcome.verdict,
+            failure=failure,
         )
-        self._note_end(step, failure.message)
+        self._note_end(step)
 
     def _abandon_all(self) -> None:
         if not self.attempts.under_way:
@@ -248,19 +249,23 @@ class FirstAccepted:
         now: float,
         outcome: AttemptOutcome,
         *,
-        status: int | None = None,
         reason: str | None = None,
         verdict: Verdict | None = None,
+        failure: UpstreamError | None = None,
     ) -> Attempt:
         checkout = attempt.checkout
         name, began_at = checkout.state.endpoint.name, checkout.began_at
+        answer = failure.answer if failure else None
         return Attempt(
-            *(name, began_at, now - began_at, outcome, status, reason, verdict, attempt.is_hedge)
+            *(name, began_at, now - began_at, outcome),
+            *(answer.status if answer else None, reason, verdict, attempt.is_hedge),
+            message=failure.message if failure else None,
+            request_id=vendors_id(answer.headers) if answer else None,
         )
 
-    def _note_end(self, step: Attempt, message: str | None = None) -> None:
+    def _note_end(self, step: Attempt) -> None:
         self._record.steps.append(step)
-        event = AttemptEnded(self._call.id, self._group.name, step, message)
+        event = AttemptEnded(self._call.id, self._group.name, step)
         self._stage.listener.attempt_ended(event)
 
     def _note_passed_over(self, now: float) -> None:

@@ -139,11 +139,18 @@ function stepLine(step, totalMs) {
     "li",
     { "data-tone": tone },
     h("span", { class: "at" }, millis(step.at_ms)),
-    h("span", { class: "said" }, icon(sign), h("span", {}, ...words)),
+    h("span", { class: "said" }, icon(sign), h("span", {}, ...words, ...saidBy(step))),
     h("span", { class: "took" }, step.ms === undefined || step.ms === null ? "" : millis(step.ms)),
     h("span", { class: "track", "aria-hidden": "true" }, bar),
   );
 }
+
+/** What the endpoint said when it failed, and its id of the attempt.
+ * @param {TraceStep} step */
+const saidBy = (step) => [
+  step.message && h("span", { class: "soft below", dir: "auto" }, step.message),
+  step.upstream_id && h("span", { class: "soft below" }, "vendor's id ", h("code", {}, step.upstream_id)),
+].filter(Boolean);
 
 /** @param {TraceStep} step */
 function stepWords(step) {

@@ -22,7 +22,8 @@ class TraceStep(BaseModel):
     """One step. `at_ms` is the time since the call's arrival.
 
     skipped: an endpoint could not take the call; `why` is the reason. attempt: one try at an
-    endpoint, which took `ms`; `hedge`: it began beside a silent one. fallback: the call moved to
+    endpoint, which took `ms`; `hedge`: it began beside a silent one; `message`: what went wrong,
+    often in the endpoint's words, while the call is in memory. fallback: the call moved to
     another group. changed: the next attempt was sent with the changes of parameters in `why`.
     """
 
@@ -35,6 +36,8 @@ class TraceStep(BaseModel):
     reason: str | None = None
     status: int | None = None
     verdict: str | None = None
+    message: str | None = None
+    upstream_id: str | None = None
     hedge: bool | None = None
 
 
@@ -113,7 +116,7 @@ def trace_of(call: CallFinished) -> CallTrace:
         status=answer.status,
         error=answer.error,
         error_source=answer.error_source,
-        upstream_id=None if answer.request_id is None else answer.request_id.decode("latin-1"),
+        upstream_id=_text(answer.request_id),
         attempts=record.attempts,
         cache=record.cache,
         first_byte_ms=optional_ms(call.first_byte_s),
@@ -129,6 +132,10 @@ def trace_of(call: CallFinished) -> CallTrace:
     )
 
 
+def _text(id: bytes | None) -> str | None:
+    return None if id is None else id.decode("latin-1")
+
+
 def _trace_step(step: Step, received_at: float) -> TraceStep:
     match step:
         case Attempt():
@@ -141,6 +148,8 @@ def _trace_step(step: Step, received_at: float) -> TraceStep:
                 reason=step.reason,
                 status=step.status,
                 verdict=step.verdict,
+                message=step.message,
+                upstream_id=_text(step.request_id),
                 hedge=step.hedge or None,
                 why=step.why,
             )
