@@ -62,6 +62,7 @@ async def test_a_call_is_a_row_with_its_trace(kind, tmp_path):
         assert (row.tags, row.input_tokens, row.stream, row.team) == ('["a","b"]', 10, False, None)
         assert (row.total_ms, row.first_byte_ms) == (1500, pytest.approx(12.3456))
         assert row.model[0] == "m"
+        call.record.answer.first_byte_at = pytest.approx(0.0123456)  # after the call came
         assert call_from(row).record.answer == call.record.answer
 
 
@@ -200,6 +201,28 @@ async def test_a_call_that_no_database_takes_does_not_stop_the_others(kind, stra
         assert (writer.health.connected, writer.spooled) == (True, 0)
         kept = select(func.sum(spend.c.calls)).where(spend.c.period == "hour")
         assert (await database.fetch(kept))[0][0] == 53 - writer.lost
+
+
+@bounded()
+async def test_nothing_is_written_to_a_file_that_was_replaced(tmp_path):
+    async with open_database("sqlite", tmp_path) as database:
+        file, aside = database.address.file, tmp_path / "aside.sqlite"
+        async with writing(database, tmp_path / "spool") as writer:
+            send(writer, ids(0, 10))
+            await until(lambda: writer.queued == 0)
+            with sqlite3.connect(file) as other:
+                other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            file.rename(aside)
+            send(writer, ids(10, 20))
+            await until(lambda: writer.spooled == 10)
+            assert "was deleted or replaced while this process uses it" in writer.health.why
+    async with open_database("sqlite", tmp_path) as database:  # the next process
+        async with writing(database, tmp_path / "spool"):
+            await until(lambda: not list((tmp_path / "spool").iterdir()))
+        assert await written(database) == ids(10, 20)
+    earlier = Database(address_of(str(aside), {}))
+    assert await written(earlier) == ids(0, 10)
+    await earlier.close()
 
 
 @bounded()

@@ -59,5 +59,14 @@ def address_of(database_url: str | None, environ: Mapping[str, str]) -> Address 
     return _file(Path(unquote(database_url.removeprefix(SQLITE))))
 
 
+def identity_of(address: Address) -> tuple[int, int] | None:
+    """Return which file is there now; None = none is, or it is a server."""
+    try:
+        found = None if address.file is None else address.file.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
 def _file(path: Path) -> Address:
     return Address(file=path, spool=path.with_name(f"{path.name}.spool"))

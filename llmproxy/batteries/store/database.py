@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmproxy.batteries.masking import Secrets
-from llmproxy.batteries.store.address import Address
+from llmproxy.batteries.store.address import Address, identity_of
 from llmproxy.batteries.store.errors import StoreUnavailable
 from llmproxy.batteries.store.remedies import doubt, reason, remedy
 
@@ -43,6 +43,7 @@ class Database:
         self._loaded = self._prepared = False
         self._connecting, self._preparing = asyncio.Lock(), asyncio.Lock()
         self._left_alone: set[asyncio.Future[Any]] = set()
+        self._opened: tuple[int, int] | None = None  # which file that is
         self._readers = asyncio.Semaphore(READERS)
 
     @property
@@ -97,7 +98,9 @@ class Database:
         await self._prepare(within_s)
 
         async def write() -> T:
-            async with (await self._connected()).begin() as connection:
+            engine = await self._connected()
+            await asyncio.to_thread(self._refuse_another_file)
+            async with engine.begin() as connection:
                 return await work(connection)
 
         return await self._bounded(write(), within_s)
@@ -160,7 +163,17 @@ class Database:
         """Runs in a thread: it may touch the disk."""
         from llmproxy.batteries.store.engines import engine_of  # noqa: PLC0415
 
-        return engine_of(self.address, within_s=self._within_s)
+        engine = engine_of(self.address, within_s=self._within_s)
+        self._opened = identity_of(self.address)
+        return engine
+
+    def _refuse_another_file(self) -> None:
+        """Raise StoreUnavailable if the file is gone: what is written to it then, nobody finds."""
+        if identity_of(self.address) != self._opened:
+            raise StoreUnavailable(
+                f"{self.address} was deleted or replaced while this process uses it. Start the "
+                "proxy again (stop it before you replace the file the next time)."
+            )
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
