@@ -81,6 +81,8 @@ def lines_of(found: Explanation) -> list[str]:
         lines.append(f"  tier {tier.tier}")
         for candidate in tier.endpoints:
             lines.append(f"    {candidate.endpoint:{width}}  {_verdict(candidate)}")
+            if found.tokens:
+                lines.append(f"    {'':{width}}  {_cost(candidate)}")
             if candidate.changes is not None:
                 lines.append(f"    {'':{width}}  {candidate.changes}")
     if found.fallbacks:
@@ -92,3 +94,9 @@ def _verdict(candidate: Candidate) -> str:
     if candidate.takes:
         return f"takes {candidate.share:.0%} of the tier's calls"
     return f"no: {candidate.why}"
+
+
+def _cost(candidate: Candidate) -> str:
+    if candidate.least_usd is None:
+        return "costs are not known: it has no price"
+    return f"costs ${candidate.least_usd} (all input) to ${candidate.most_usd} (all output)"

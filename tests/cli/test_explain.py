@@ -27,6 +27,7 @@ def two_tiers(cheap, dear):
 async def test_the_running_proxy_explains_and_nothing_is_sent(tmp_path):
     async with scripted(GOOD) as cheap, scripted(GOOD) as dear:
         config = two_tiers(cheap, dear)
+        config["model_groups"][0]["models"][0]["price"] = {"input": 2, "output": 8}
         async with serve_proxy(config) as proxy:
             file = written(tmp_path, config, proxy.port)
             asked = ("explain", file, "--model", "gpt-4.1", "--tokens", "1200")
@@ -39,8 +40,10 @@ async def test_the_running_proxy_explains_and_nothing_is_sent(tmp_path):
         "gpt-4.1, 1,200 tokens: would go to cheap",
         "  tier 0",
         "    cheap  takes 100% of the tier's calls",
+        "           costs $0.0024 (all input) to $0.0096 (all output)",  # 1,200 * 2, and * 8
         "  tier 1",
         "    dear   takes 100% of the tier's calls",
+        "           costs are not known: it has no price",
         f"according to the proxy at {proxy.root}",
     ]
     assert "would go to dear" in after.stdout

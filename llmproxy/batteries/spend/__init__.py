@@ -5,6 +5,7 @@ Without it, the core says of no call what it cost.
 """
 
 from llmproxy.batteries.spend.answers import SpendReport, cell, csv_text
+from llmproxy.batteries.spend.charging import nano_usd
 from llmproxy.batteries.spend.cost import pricing
 from llmproxy.batteries.spend.header import cost_headers
 from llmproxy.batteries.spend.questions import (
@@ -25,6 +26,7 @@ __all__ = [
     "cost_headers",
     "csv_text",
     "moment",
+    "nano_usd",
     "pricing",
     "read_spend",
     "spend_query",

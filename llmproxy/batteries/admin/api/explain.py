@@ -11,7 +11,11 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 
 from llmproxy.batteries.admin.stats import finite
+from llmproxy.batteries.money import dollars
 from llmproxy.batteries.settings import full
+from llmproxy.batteries.spend import nano_usd
+from llmproxy.config import Price
+from llmproxy.operations import Usage
 from llmproxy.routing import CallDemand, EndpointState, Group, Pool, Tier
 
 if TYPE_CHECKING:
@@ -25,7 +29,8 @@ class Candidate(BaseModel):
     `takes`: it is healthy and has capacity. `share`: the part of its tier's next calls that the
     strategy gives it. `room_in_s`: seconds until it has capacity; null: not by itself. `changes`:
     what it may change of a call, such as `drops temperature` or `translates chat to messages`;
-    null: nothing.
+    null: nothing. `least_usd`: what the tokens would cost if all of them were input, `most_usd`: if
+    all were output, in dollars; null: without tokens, or if the endpoint has no price.
     """
 
     endpoint: str
@@ -34,6 +39,8 @@ class Candidate(BaseModel):
     why: str | None
     room_in_s: float | None
     changes: str | None = None
+    least_usd: str | None = None
+    most_usd: str | None = None
 
 
 class TierExplanation(BaseModel):
@@ -162,6 +169,7 @@ def _candidate(
 ) -> Candidate:
     endpoint = state.endpoint
     changes = [str(endpoint.edit or ""), *set(map(str, endpoint.translators.values()))]
+    least_usd, most_usd = _costs(endpoint.price, tokens)
     return Candidate(
         endpoint=endpoint.name,
         takes=takes,
@@ -169,4 +177,14 @@ def _candidate(
         why=None if takes else state.why_not(tokens, now),
         room_in_s=finite(state.available_in_s(tokens, now)),
         changes="; ".join(filter(None, changes)) or None,
+        least_usd=least_usd,
+        most_usd=most_usd,
     )
+
+
+def _costs(price: Price | str, tokens: int) -> tuple[str | None, str | None]:
+    """Return what so many tokens cost at least and at most, without a vendor's cache."""
+    if isinstance(price, str) or not tokens:
+        return None, None
+    costs = [nano_usd(price, usage) for usage in (Usage(tokens, 0), Usage(0, tokens))]
+    return dollars(min(costs)), dollars(max(costs))
