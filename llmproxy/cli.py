@@ -253,6 +253,10 @@ def _serve_demo(options: argparse.Namespace, *, asked_for: bool) -> int:
     return serve_demo(options.host, options.port, os.environ, _batteries(), asked_for=asked_for)
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def _check(options: argparse.Namespace) -> int:
     from llmproxy.batteries.config_file import default_file, masked  # noqa: PLC0415
     from llmproxy.composition import (  # noqa: PLC0415
@@ -271,9 +275,8 @@ def _check(options: argparse.Namespace) -> int:
         return 0
     endpoints = sum(len(group.models) for group in config.model_groups)
     doubts = config_warnings(config) + store_warnings(config, os.environ)
-    print(  # noqa: T201
-        f"{file}: ok, {len(config.model_groups)} model groups with {endpoints} endpoints."
-    )
+    groups = _counted(len(config.model_groups), "model group")
+    print(f"{file}: ok, {groups} with {_counted(endpoints, 'endpoint')}.")  # noqa: T201
     for note in translation_notes(config):
         print(note)  # noqa: T201
     for doubt in doubts:

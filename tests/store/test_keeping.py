@@ -1,18 +1,22 @@
 """Rows of calls are kept for a time, sums for ever; the database can be copied and upgraded."""
 
+import json
 from time import time
 
 import pytest
 from sqlalchemy import func, select, text
 
+from llmproxy.batteries.config_file import parse_config
 from llmproxy.batteries.store import Database, StoreUnavailable, address_of
 from llmproxy.batteries.store.keeping import Pruner
 from llmproxy.batteries.store.maintenance import back_up, upgrade_tables
 from llmproxy.batteries.store.rows import row_of
 from llmproxy.batteries.store.statements import write_batch
 from llmproxy.batteries.store.tables import calls, spend
+from llmproxy.errors import ConfigError
 from tests.support.finished import finished_call
 from tests.support.process import command
+from tests.support.proxy import config_for
 from tests.support.run import bounded
 from tests.support.store import DATABASES, open_database
 
@@ -47,6 +51,34 @@ async def test_a_copy_has_everything_and_overwrites_nothing(tmp_path):
         await restored.close()
         with pytest.raises(StoreUnavailable, match="exists"):
             await back_up(database.address, copy)
+
+
+@bounded()
+async def test_a_copy_that_fails_leaves_no_file_behind(tmp_path):
+    damaged, copy = tmp_path / "store.sqlite", tmp_path / "copy.sqlite"
+    damaged.write_bytes(b"no database " * 1000)
+    server = address_of("postgresql://llmproxy@127.0.0.1:1/llmproxy", {"STATE_DIRECTORY": "/x"})
+    for address in (address_of(str(damaged), {}), server):
+        with pytest.raises(StoreUnavailable):
+            await back_up(address, copy)
+        assert not copy.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("none", "found no address.*`off` for no database"),
+        (":memory:", "found no address"),
+        ("sqlite:///:memory:", "found no address"),
+        ("sqlite://llmproxy.sqlite", "found no address"),
+        ("mysql://u:pw-secret@h/db", "another kind.*Write postgresql://"),
+        ("postgresql+asyncpg://u:pw-secret@h/db", "a driver in its name"),
+    ],
+)
+def test_what_is_no_address_makes_no_file_of_that_name(url, says):
+    with pytest.raises(ConfigError, match=says) as refused:
+        parse_config(json.dumps(config_for({}, database_url=url)), {}, file="f.yaml")
+    assert "pw-secret" not in str(refused.value)
 
 
 @bounded()

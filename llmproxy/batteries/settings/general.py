@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
+from pydantic.functional_validators import AfterValidator
 
+from llmproxy.batteries.settings.addresses import database_address
 from llmproxy.batteries.settings.identity import Jwt, SignIn
 from llmproxy.batteries.settings.money import AlertTarget, BudgetEntry
 from llmproxy.batteries.settings.sections import CacheParams, Caller, Operator, Team, Tracing
@@ -187,7 +189,7 @@ class FullSettings(GeneralSettings):
         "from the bytes that went through. `ask`: the endpoint is asked for the usage, which is "
         "taken out of the stream again.",
     )
-    database_url: SecretStr | None = Field(
+    database_url: Annotated[SecretStr, AfterValidator(database_address)] | None = Field(
         default=None,
         description="Where calls, costs and keys are kept: `postgresql://user:password@host/db` "
         "(`pip install 'llmproxy[postgres]'`) or a path of a SQLite file; `off`: nowhere. Default: "

@@ -26,6 +26,12 @@ def _whose(value: object) -> object:
     )
 
 
+def _share(value: float) -> float:
+    if not 0 < value <= 10:
+        checks.refuse("found {value}, which is no share of an amount.", "Write 0.8 for 80 %.")
+    return value
+
+
 def _webhook(value: SecretStr) -> SecretStr:
     """Check the address of a webhook, which may hold a secret."""
     if not value.get_secret_value().startswith(("https://", "http://")):
@@ -68,7 +74,7 @@ class BudgetEntry(Section):
         default=True,
         description="Refuse calls when it is used up. If false: say so, and let them pass.",
     )
-    notify_at: tuple[Annotated[float, Field(gt=0, le=10), NUMBER], ...] = Field(
+    notify_at: tuple[Annotated[float, NUMBER, AfterValidator(_share)], ...] = Field(
         default=(0.8, 1.0), description="Shares at which operators are told, once in each period."
     )
 

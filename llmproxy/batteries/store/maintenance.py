@@ -45,10 +45,16 @@ async def back_up(address: Address, file: Path) -> str:
         file.touch(mode=0o600, exist_ok=False)  # noqa: ASYNC240 - nothing else is going on
     except OSError as error:
         raise StoreUnavailable(f"{file} cannot be made: {error.strerror}.") from error
+    try:
+        if address.file is not None:
+            await asyncio.to_thread(_copy, address.file, file)
+        else:
+            await _dump(str(address.server), file)
+    except BaseException:
+        file.unlink(missing_ok=True)  # noqa: ASYNC240 - nobody is to take it for a backup
+        raise
     if address.file is not None:
-        await asyncio.to_thread(_copy, address.file, file)
         return f"{address}: copied to {file}. To restore it, stop the proxy and put it in place."
-    await _dump(str(address.server), file)
     return (
         f"{address}: copied to {file}. To restore it: create a new database, run pg_restore -d "
         f"DATABASE {file}, and name that database as database_url."

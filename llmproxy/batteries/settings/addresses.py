@@ -1,0 +1,30 @@
+"""Checks of addresses that are no address: what would be taken for the name of a file."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+
+from llmproxy.config import checks
+
+SCHEMES = ("postgresql", "postgres", "sqlite")
+NO_FILES = ("", "none", "no", "null", "false", "true", "memory", ":memory:", "sqlite")
+
+
+def database_address(value: SecretStr) -> SecretStr:
+    """Check `database_url`, which may hold a password."""
+    text = value.get_secret_value()
+    scheme, is_url, rest = text.partition("://")
+    if is_url and scheme not in SCHEMES:
+        checks.refuse(
+            "found a database of another kind, or with a driver in its name.",
+            "Write postgresql://user:password@host/db, or the path of an SQLite file.",
+        )
+    is_sqlite = is_url and scheme == "sqlite"
+    path = rest.removeprefix("/") if is_sqlite else text
+    if path.lower() in NO_FILES or (is_sqlite and not rest.startswith("/")):
+        checks.refuse(
+            "found no address, and no name of a file.",
+            "Write a path or postgresql://..., `off` for no database, or remove the key for the "
+            "default file.",
+        )
+    return value
