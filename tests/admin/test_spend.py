@@ -28,6 +28,10 @@ async def test_it_says_what_each_team_has_cost(kind, tmp_path):
         assert (found["total"]["coverage"], found["before"]["calls"]) == (1, 0)
         assert [point["cost_usd"] for point in found["series"]] == ["0.000036"]
         assert found["next"] is None
+        folded = await get_json(proxy, "/admin/spend?by=day,team,caller&top=1")
+        assert [
+            (row["keys"]["team"], row["keys"]["caller"], row["cost_usd"]) for row in folded["rows"]
+        ] == [("search", "app", "0.000024"), ("(other)", "(other)", ONE)]
         only = await get_json(proxy, "/admin/spend?by=model&team=ads")
         assert only["total"]["cost_usd"] == ONE
 

@@ -77,11 +77,23 @@ def world(fake):
 def visit(browser, fake, world):
     """Opens the dashboard: visit(dark=, phone=, at="#call=…", expected=("401",)).
 
-    `expected`: words of console errors that belong to the test, such as a refused answer.
+    `expected`: words of console errors that belong to the test, such as a refused answer;
+    `elsewhere`: addresses of other hosts that do, such as an issuer. `clock`: the test turns the
+    page's clock (`page.clock`).
     """
     contexts, wrong = [], []
 
-    def opened(*, dark=False, phone=False, at="", expected=(), root=None, ready="#headline"):
+    def opened(
+        *,
+        dark=False,
+        phone=False,
+        at="",
+        expected=(),
+        elsewhere=(),
+        root=None,
+        ready="#headline",
+        clock=False,
+    ):
         context = browser.new_context(
             viewport=PHONE if phone else DESKTOP,
             color_scheme="dark" if dark else "light",
@@ -92,7 +104,9 @@ def visit(browser, fake, world):
         )
         contexts.append(context)
         page = context.new_page()
-        watch(page, wrong, root or fake.state.root, expected)
+        if clock:
+            page.clock.install()
+        watch(page, wrong, [root or fake.state.root, *elsewhere], expected)
         page.goto(f"{root or fake.state.root}/dashboard{at}")
         page.wait_for_function(
             "selector => Boolean(document.querySelector(selector)?.offsetParent)", arg=ready
@@ -119,15 +133,15 @@ def page_at(visit):
     return at
 
 
-def watch(page, wrong, root, expected):
-    host = urlsplit(root).netloc
+def watch(page, wrong, roots, expected):
+    hosts = [urlsplit(root).netloc for root in roots]
 
     def on_console(message):
         if message.type in ("error", "warning") and not any(w in message.text for w in expected):
             wrong.append(f"{message.type}: {message.text}")
 
     def on_request(request):
-        if urlsplit(request.url).netloc != host and not request.url.startswith("data:"):
+        if urlsplit(request.url).netloc not in hosts and not request.url.startswith("data:"):
             wrong.append(f"a request to {request.url}")
 
     page.on("console", on_console)

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+import pytest
 from playwright.sync_api import expect
 
 
@@ -95,3 +96,34 @@ def test_a_line_of_the_status_keeps_the_focus_when_another_endpoint_fails(visit,
     world.drained = {("text-embedding-3-small", "vllm-local")}
     expect(page.locator("#troubles li")).to_have_count(6)
     expect(line.get_by_role("link")).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    ("path", "shown", "link"),
+    [("/spend", "#spend table", "search"), ("/keys", "#keys table", "support-00001")],
+)
+def test_a_page_reads_itself_anew_and_the_focus_stays(visit, world, path, shown, link):
+    world.keys.fill()
+    page = visit(at=path, ready=shown, clock=True)
+    focused = page.locator(shown).get_by_role("link", name=link, exact=True)
+    focused.focus()
+    page.evaluate("window.before = document.activeElement")
+    page.clock.fast_forward(31_000)
+    page.wait_for_function("() => !window.before.isConnected")  # all rows are new
+    expect(focused).to_be_focused()
+
+
+def test_a_page_is_not_read_anew_while_a_form_is_open(visit, world):
+    world.keys.fill()
+    page = visit(at="/keys", ready="#keys table", clock=True)
+    page.evaluate("window.before = document.querySelector('#keys table')")
+    page.get_by_role("button", name="Create key").click()
+    name = page.get_by_role("dialog").get_by_label("Name", exact=True)
+    name.fill("nightly")
+    page.clock.fast_forward(31_000)
+    assert page.evaluate("window.before.isConnected")
+    expect(name).to_have_value("nightly")
+    page.keyboard.press("Escape")
+    page.clock.fast_forward(11_000)
+    page.wait_for_function("() => !window.before.isConnected")
+    expect(page.get_by_role("button", name="Create key")).to_be_focused()

@@ -127,9 +127,13 @@ def test_sixty_endpoints_fit_on_the_page_and_more_rows_come_when_asked(open_spen
     expect(rows(page)).to_have_count(60)
     spend.teams = tuple(f"team-{number:02}" for number in range(120))
     page = open_spend("?since=7d")
-    expect(rows(page)).to_have_count(100)
+    expect(rows(page)).to_have_count(101)
+    shares = [float(text.strip("%<")) for text in page.locator("#spend .share").all_text_contents()]
+    expect(rows(page).last).to_contain_text("(other)")
+    assert sum(shares) == pytest.approx(100, abs=5)
     page.get_by_role("button", name="Show more").click()
     expect(rows(page)).to_have_count(120)
+    expect(page.locator("#spend table")).not_to_contain_text("(other)")
 
 
 def test_the_csv_has_what_the_page_shows(open_spend):

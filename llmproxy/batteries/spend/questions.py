@@ -18,6 +18,7 @@ LABELS = ("tag", "end_user")  # summed apart from the others, by team only
 OTHERS = ("team", "key", "caller", "model", "group", "endpoint")
 DIMENSIONS = (*OTHERS, *LABELS, *TIMES)
 WITH_LABELS = ("team", *TIMES)
+OTHER = "(other)"
 NONE = "(none)"  # in a filter: calls without a team, a key, ...
 MAX_RANGE_S = 3660 * DAY_S
 FINE_RANGE_S = 2 * DAY_S  # up to here, a series has a point for each hour
@@ -40,7 +41,8 @@ class Slice:
 class SpendQuery:
     """A valid question. `where`: dimension -> value, "" = calls that have none.
 
-    `start` and `end` are whole hours; `end` is the first second after the range.
+    `start` and `end` are whole hours; `end` is the first second after the range. `top`: how many
+    of the dearest values of the first dimension have rows of their own; the rest is OTHER.
     """
 
     by: tuple[str, ...]
@@ -48,6 +50,7 @@ class SpendQuery:
     end: int
     step: str
     where: Mapping[str, str] = field(default_factory=dict)
+    top: int | None = None
 
     @property
     def label(self) -> str | None:
@@ -87,6 +90,7 @@ def spend_query(
     until: str | None = None,
     step: str | None = None,
     where: Mapping[str, str | None] | None = None,
+    top: int | None = None,
 ) -> SpendQuery:
     """Return the question that texts ask. `by`: names with commas; `where`: an empty or missing
     value does not restrict, `(none)` means calls without one. Raises SpendQueryError."""
@@ -107,7 +111,7 @@ def spend_query(
     step = step or ("hour" if end - start <= FINE_RANGE_S else "day")
     if step not in TIMES:
         raise SpendQueryError(f"`step` is day or hour, found {step!r}.")
-    return SpendQuery(names, start, end, step, restricting)
+    return SpendQuery(names, start, end, step, restricting, top)
 
 
 def moment(text: str, now: float) -> int:

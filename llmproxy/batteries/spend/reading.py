@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Select, Table, and_, func, literal_column, or_, select, text
+from sqlalchemy import Select, Table, and_, case, func, literal_column, or_, select, text
 from sqlalchemy.sql import ColumnElement
 
 from llmproxy.batteries.spend.answers import SpendReport, Sums, sums_of
-from llmproxy.batteries.spend.questions import DAY_S, HOUR_S, TIMES, SpendQuery
+from llmproxy.batteries.spend.questions import DAY_S, HOUR_S, OTHER, TIMES, SpendQuery
 from llmproxy.batteries.store import Database
 from llmproxy.batteries.store.tables import keys, spend, spend_by_label
 
@@ -27,7 +27,8 @@ async def report(database: Database, query: SpendQuery, *, limit: int, offset: i
     before = await database.fetch(_sums(query.before.whole))
     found: Sequence[Any] = []
     if query.by:
-        found = await database.fetch(_rows(query).limit(limit + 1).offset(offset))
+        rows_of = _rows(query, await _dearest(database, query))
+        found = await database.fetch(rows_of.limit(limit + 1).offset(offset))
     rows = [(tuple(row[: len(query.by)]), sums_of(dict(row._mapping))) for row in found[:limit]]
     return SpendReport(
         query,
@@ -63,10 +64,32 @@ async def _key_names(
     return names
 
 
-def _rows(query: SpendQuery) -> Select[Any]:
-    """Return what reads the rows, in the order of time and then the dearest first."""
-    table = _table(query)
+async def _dearest(database: Database, query: SpendQuery) -> list[str] | None:
+    """Return the values of the first dimension that have rows of their own; None = all have."""
+    first = _first(query)
+    if query.top is None or first is None:
+        return None
+    alone = replace(query, by=(first,))
+    return [row[0] for row in await database.fetch(_rows(alone, None).limit(query.top))]
+
+
+def _first(query: SpendQuery) -> str | None:
+    return next((name for name in query.by if name not in TIMES), None)
+
+
+def _rows(query: SpendQuery, dearest: list[str] | None) -> Select[Any]:
+    """Return what reads the rows, in the order of time and then the dearest first.
+
+    `dearest`: values of the first dimension; what has others is summed as OTHER.
+    """
+    table, first = _table(query), _first(query)
     names = [_dimension(table, name) for name in query.by]
+    if dearest is not None and first is not None:
+        shown = table.c[COLUMNS.get(first, first)].in_(dearest)
+        names = [
+            column if name in TIMES else case((shown, column), else_=OTHER)
+            for name, column in zip(query.by, names, strict=True)
+        ]
     places = [str(place) for place in range(1, len(names) + 1)]
     times = [place for place, name in zip(places, query.by, strict=True) if name in TIMES]
     order = ", ".join([*times, "nano_usd DESC", "calls DESC", *places])

@@ -25,7 +25,7 @@ NO_STORE = (
     "Spend is kept in a database, and this proxy has none (database_url: off). Remove that line, "
     "or name a database."
 )
-PARAMETERS = ("by", "since", "until", "step", "limit", "cursor", *DIMENSIONS)
+PARAMETERS = ("by", "since", "until", "step", "limit", "cursor", "top", *DIMENSIONS)
 
 By = Annotated[str, Query(description=f"names with commas: {', '.join(DIMENSIONS)}")]
 Since = Annotated[str, Query(description="30d, 12h, 4w, 2026-10, 2026-10-31 or Unix seconds; UTC")]
@@ -33,6 +33,10 @@ Until = Annotated[str | None, Query(description="end of the range, not included 
 Step = Annotated[str | None, Query(description="of the series: day or hour")]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Cursor = Annotated[int, Query(ge=0, description="`next` of the page before")]
+Top = Annotated[
+    int | None,
+    Query(ge=1, le=100, description="values of the first dimension; the rest is `(other)`"),
+]
 Only = Annotated[str | None, Query(description="only calls with this one; `(none)`: without any")]
 
 
@@ -42,7 +46,7 @@ def spend_routes(store: Store) -> APIRouter:
     shared = {"responses": {400: {"description": "unknown dimension or time"}}}
 
     @router.get("", **shared)  # type: ignore[arg-type]
-    async def spend(
+    async def spend(  # noqa: PLR0913 - each is a parameter of the API
         request: Request,
         person: Member,
         *,
@@ -52,11 +56,12 @@ def spend_routes(store: Store) -> APIRouter:
         step: Step = None,
         limit: Limit = 1000,
         cursor: Cursor = 0,
+        top: Top = None,
     ) -> dict[str, Any]:
         """Return what calls have cost: rows, their total, the period before, and a series.
 
         The names of the dimensions are parameters, too, and restrict it: `team=search`."""
-        query = _query(request, person, by, since, until, step=step)
+        query = _query(request, person, by, since, until, step=step, top=top)
         report = await _read(store, query, limit=limit, offset=cursor)
         return {**report.view(), "next": cursor + limit if report.more else None}
 
@@ -80,7 +85,14 @@ def spend_routes(store: Store) -> APIRouter:
 
 
 def _query(
-    request: Request, person: Person, by: str, since: str, until: str | None, *, step: str | None
+    request: Request,
+    person: Person,
+    by: str,
+    since: str,
+    until: str | None,
+    *,
+    step: str | None,
+    top: int | None = None,
 ) -> SpendQuery:
     given = request.query_params
     try:
@@ -92,7 +104,9 @@ def _query(
         where = {name: given[name] for name in DIMENSIONS if name in given}
         if (team := own_team(person, where.get("team"))) is not None:
             where["team"] = team
-        return spend_query(by, now=time(), since=since, until=until, step=step, where=where)
+        return spend_query(
+            by, now=time(), since=since, until=until, step=step, where=where, top=top
+        )
     except SpendQueryError as error:
         raise HTTPException(400, str(error)) from error
 

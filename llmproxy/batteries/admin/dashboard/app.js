@@ -16,6 +16,7 @@ import { listen } from "./live.js";
 import { keysPage } from "./keys_page.js";
 import { spendPage } from "./spend_page.js";
 import { statusLine } from "./status.js";
+import { teamPage } from "./team_page.js";
 import { toast } from "./toast.js";
 import { traces } from "./trace.js";
 
@@ -54,20 +55,22 @@ async function begin() {
     return;
   }
   if (!session.signed_in) askForKey();
-  else open();
+  else await open();
 }
 
-function open() {
+async function open() {
   byId("gate").hidden = true;
   byId("pages").hidden = false;
   byId("logout").hidden = !session.protected;
-  if (pageName() in PAGES) openPage(pageName());
+  if (pageName() in PAGES) return openPage(pageName(), ...PAGES[pageName()]);
+  const me = await get("admin/me").catch(() => null); // what follows says what is wrong
+  if (me?.role === "team")
+    openPage("team", `Team ${me.team}`, (place, address) => teamPage(place, address, followTrace, me));
   else openBoard();
 }
 
-/** Opens a page other than the overview. It reads what it shows once, not each second. */
-function openPage(name) {
-  const [title, make] = PAGES[name];
+/** Opens a page other than the overview. It reads itself anew now and then, not each second. */
+function openPage(name, title, make) {
   const place = h("section", { id: name });
   byId("page").replaceChildren(place);
   byId("page").hidden = false;

@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { plural } from "./format.js";
 
 const SHOWN = 6;
+let allShown = false; // also when the page reads itself anew
 const KINDS = { key: "Key", team: "Team", tag: "Tag", group: "Group", all: "All calls" };
 
 /** Returns a section; an element without children if there are none.
@@ -23,7 +24,7 @@ export function budgetsList(budgets) {
       );
       return h("li", { class: "card" }, of, budgetBar(budget, `of ${subject || kind}`));
     });
-  const rest = cards.slice(SHOWN);
+  const rest = allShown ? [] : cards.slice(SHOWN);
   for (const card of rest) card.hidden = true;
   const more = h(
     "button",
@@ -31,6 +32,7 @@ export function budgetsList(budgets) {
     `Show ${plural(rest.length, "more budget")}`,
   );
   more.addEventListener("click", () => {
+    allShown = true;
     for (const card of rest) card.hidden = false;
     more.remove();
   });

@@ -6,6 +6,7 @@ import { callFilters, queryOf } from "./calls_filters.js";
 import { emptyState } from "./data_table.js";
 import { h, setText } from "./dom.js";
 import { focusRow, redraw } from "./focus.js";
+import { refresh } from "./refreshing.js";
 
 const PAGE = 50;
 const AGAIN_MS = 5_000;
@@ -59,15 +60,9 @@ export function callsPage(place, address, followTrace) {
     if (paused) setText(note, "Paused.");
     else load();
   });
-  // Whoever reads further, types or looks at a call must not lose the place.
-  const inUse = () =>
-    paused ||
-    calls.length > PAGE ||
-    document.hidden ||
-    document.querySelector("dialog[open]") !== null ||
-    list.matches(":hover, :focus-within") ||
-    filters.element.contains(document.activeElement);
-  setInterval(() => inUse() || place.closest("[hidden]") || load(), AGAIN_MS);
+  // Whoever reads further or looks at a call must not lose the place.
+  const inUse = () => paused || calls.length > PAGE || list.matches(":hover, :focus-within");
+  refresh(place, AGAIN_MS, load, inUse);
 
   const follow = () => {
     filters.follow();

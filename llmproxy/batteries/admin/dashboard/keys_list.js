@@ -33,7 +33,7 @@ export function keysList(place, page) {
     trouble: page.trouble,
     word: (total) => (total === 1 ? "key" : "keys"),
   });
-  return { load: list.load, open: (id) => openKey(id, list.rows(), page) };
+  return { load: list.load, isLong: list.isLong, open: (id) => openKey(id, list.rows(), page) };
 }
 
 /** Opens the key of the address.

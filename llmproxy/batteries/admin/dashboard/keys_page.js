@@ -5,10 +5,12 @@ import { emptyState } from "./data_table.js";
 import { h } from "./dom.js";
 import { createKey, createTeam } from "./key_forms.js";
 import { keysList } from "./keys_list.js";
+import { refresh } from "./refreshing.js";
 import { teamsList } from "./teams_list.js";
 import { toast } from "./toast.js";
 
 const TYPING_MS = 250;
+const AGAIN_MS = 10_000;
 const SEARCHED = "name, owner, note, prefix";
 const STATES = [
   ["", "all states"],
@@ -69,6 +71,7 @@ export function keysPage(place, address) {
     follow();
   };
   begin();
+  refresh(place, AGAIN_MS, () => current.load(), () => current.isLong());
   return { follow };
 }
 

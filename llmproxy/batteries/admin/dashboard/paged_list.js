@@ -5,7 +5,7 @@ import { h, setText } from "./dom.js";
 import { focusRow, redraw } from "./focus.js";
 import { count } from "./format.js";
 
-/** Fills `place` with the list. `load()` reads its first page.
+/** Fills `place` with the list. `load()` reads its first page; `isLong()`: further ones are shown, too.
  *
  * `rowsOf`: takes the rows out of an answer; `tableOf` draws them, `nothing` what stands there without
  * any, `trouble` why they cannot be read.
@@ -27,6 +27,7 @@ export function pagedList(place, { path, query, rowsOf, tableOf, nothing, troubl
   /** @type {Row[]} */
   let rows = [];
   let next = /** @type {string | null} */ (null);
+  let pages = 0;
   let asked = 0;
 
   const draw = (total) => {
@@ -42,6 +43,7 @@ export function pagedList(place, { path, query, rowsOf, tableOf, nothing, troubl
       const page = await rowsOf(answer);
       if (mine !== asked) return;
       [rows, next] = [cursor ? [...rows, ...page] : page, answer.next];
+      pages = cursor ? pages + 1 : 1;
       draw(answer.total);
     } catch (refused) {
       if (mine !== asked) return;
@@ -55,5 +57,5 @@ export function pagedList(place, { path, query, rowsOf, tableOf, nothing, troubl
     await load(next ?? "");
     focusRow(found, from);
   });
-  return { load: () => load(), rows: () => rows };
+  return { load: () => load(), rows: () => rows, isLong: () => pages > 1 };
 }

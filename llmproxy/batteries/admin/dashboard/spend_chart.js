@@ -6,6 +6,7 @@ import { count } from "./format.js";
 import { money } from "./money.js";
 
 const TONES = ["first", "second", "third", "fourth", "fifth", "sixth"];
+export const LAYERS = TONES.length; // beside the rest
 const HEIGHT = 220;
 const DAY_S = 86_400;
 
@@ -39,6 +40,7 @@ export function spendChart({ step, times, layers }) {
 }
 
 const REST = "all others";
+const OTHER = "(other)";
 
 /** Sorts rows by time and value into layers: the largest six, and the rest.
  * @param {SpendRow[]} rows with the time and the dimension among their keys
@@ -60,9 +62,12 @@ export function layersOf(rows, times, timeOf, dimension) {
       );
     /** @type {number[]} */ (byName.get(name))[index] += Number(row.cost_usd);
   }
+  const folded = byName.get(OTHER); // what the proxy has summed up
+  byName.delete(OTHER);
   const largest = [...byName].sort((a, b) => sum(b[1]) - sum(a[1]));
   const layers = largest.slice(0, TONES.length).map(([name, amounts]) => ({ name, amounts }));
   const rest = largest.slice(TONES.length);
+  if (folded) rest.push([OTHER, folded]);
   if (rest.length)
     layers.push({
       name: REST,

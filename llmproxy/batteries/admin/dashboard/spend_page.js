@@ -6,14 +6,16 @@ import { emptyState } from "./data_table.js";
 import { h, setText } from "./dom.js";
 import { focusRow, redraw } from "./focus.js";
 import { count } from "./format.js";
-import { layersOf, spendChart } from "./spend_chart.js";
+import { refresh } from "./refreshing.js";
+import { LAYERS, layersOf, spendChart } from "./spend_chart.js";
 import { spendFigures } from "./spend_figures.js";
 import { spendFilters } from "./spend_filters.js";
 import { queryOf, requestOf } from "./spend_query.js";
-import { rowKey, spendTable } from "./spend_table.js";
+import { OTHER, restOf, rowKey, spendTable } from "./spend_table.js";
 
 const LIMIT = 100;
-const MOST = 1000; // rows that a chart and a comparison read
+const AGAIN_MS = 30_000;
+const MOST = 10_000; // rows of a chart, and of the period before
 
 /** Fills an element with the page; `follow()` reads the address again.
  * @param {HTMLElement} place
@@ -25,10 +27,10 @@ export function spendPage(place, address) {
   let asked = 0;
   let shown = "";
 
-  const load = async () => {
+  const load = async ({ quietly = false } = {}) => {
     const mine = (asked += 1);
     const query = queryOf(address);
-    found.setAttribute("aria-busy", "true");
+    if (!quietly) found.setAttribute("aria-busy", "true");
     try {
       const [answer, history, budgets] = await Promise.all([
         rowsOf(query),
@@ -53,6 +55,10 @@ export function spendPage(place, address) {
     load();
   };
   follow();
+  const reading = () =>
+    found.querySelectorAll("tbody tr").length > LIMIT || // further pages
+    found.querySelector(".spend-chart:is(:hover, :focus-within)") !== null;
+  refresh(place, AGAIN_MS, () => load({ quietly: true }), reading);
   return { follow };
 }
 
@@ -82,19 +88,22 @@ async function chartOf(query) {
   const dimension = query.by[0] === "day" ? (query.by[1] ?? "") : query.by[0];
   const request = requestOf(query, withNames([query.step, dimension].filter(Boolean)));
   request.set("limit", String(MOST));
+  request.set("top", String(LAYERS));
   const { from, to, rows } = await get(`admin/spend?${request}`);
   return { dimension: nameOf(dimension), from, to, rows };
 }
 
-/** What each row cost in the period before.
+/** What each row cost in the period before; null where that is not known, because there are too many.
  * @param {ReturnType<typeof queryOf>} query
  * @param {SpendAnswer} answer */
 async function beforeOf(query, { from, to }) {
   const earlier = { ...query, since: iso(from - (to - from)), until: iso(from) };
   const request = requestOf(earlier, withNames(query.by));
   request.set("limit", String(MOST));
-  const { rows } = await get(`admin/spend?${request}`);
-  return new Map(rows.map((row) => [rowKey(row, query.by), row.cost_usd]));
+  const { rows, next } = await get(`admin/spend?${request}`);
+  const costs = new Map(rows.map((row) => [rowKey(row, query.by), row.cost_usd]));
+  const absent = next ? null : "0";
+  return (id) => (costs.has(id) ? costs.get(id) : absent);
 }
 
 const iso = (at) => new Date(at * 1000).toISOString();
@@ -108,8 +117,12 @@ function draw(place, { query, answer, history, before, budgets, address }) {
   const note = h("p", { class: "soft", role: "status" });
   const more = h("button", { type: "button" }, "Show more");
   const drawRows = () => {
-    redraw(table, spendTable({ answer, rows, before, address }));
-    setText(note, next ? `the dearest ${count(rows.length)}` : "");
+    // A call may have several tags, so that the total says nothing of those that are not shown.
+    const folds = next !== null && !query.by.includes("tag");
+    const all = folds ? [...rows, restOf(answer, rows)] : rows;
+    redraw(table, spendTable({ answer, rows: all, before, address }));
+    const rest = folds ? `; what is left is summed as ${OTHER}` : "";
+    setText(note, next ? `the dearest ${count(rows.length)}${rest}` : "");
     more.hidden = !next;
   };
   more.addEventListener("click", async () => {

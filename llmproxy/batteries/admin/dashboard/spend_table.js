@@ -16,10 +16,11 @@ const DEEPER = {
   tag: "day", // labels are summed apart from the other dimensions
   end_user: "day",
 };
+export const OTHER = "(other)";
 const NONE = "(none)"; // in a filter: calls that have none
 const FILTERABLE = new Set(FILTERS.map(([name]) => name));
 
-/** @param {{answer: SpendAnswer, rows: SpendRow[], before: Map<string, string> | null, address: Address}} options
+/** @param {{answer: SpendAnswer, rows: SpendRow[], before: ((id: string) => string | null) | null, address: Address}} options
  * `before`: what each row cost in the period before */
 export function spendTable({ answer, rows, before, address }) {
   const whole = Number(answer.total.cost_usd);
@@ -63,6 +64,32 @@ export function spendTable({ answer, rows, before, address }) {
   });
 }
 
+/** Sums up what a table does not show.
+ * @param {SpendAnswer} answer
+ * @param {SpendRow[]} rows that it shows
+ * @returns {SpendRow} */
+export function restOf({ total, by }, rows) {
+  const left = (name) =>
+    rows.reduce((rest, row) => rest - Number(row[name] ?? 0), Number(total[name] ?? 0));
+  const [calls, unknown] = [left("calls"), left("unknown_calls")];
+  const dollars = (name) => Math.max(0, left(name)).toFixed(9);
+  return {
+    keys: Object.fromEntries(by.map((name) => [name, OTHER])),
+    id: OTHER,
+    calls,
+    errors: left("errors"),
+    input_tokens: left("input_tokens"),
+    output_tokens: left("output_tokens"),
+    cached_tokens: left("cached_tokens"),
+    cost_usd: calls > unknown ? dollars("cost_usd") : null,
+    exact_usd: dollars("exact_usd"),
+    estimated_usd: dollars("estimated_usd"),
+    unknown_calls: unknown,
+    coverage: calls ? (calls - unknown) / calls : null,
+    saved_usd: dollars("saved_usd"),
+  };
+}
+
 /** What names a row among others.
  * @param {SpendRow} row
  * @param {string[]} by */
@@ -78,8 +105,8 @@ function costCell(row) {
 
 /** @param {SpendRow} row */
 function changeCell(row, before) {
-  if (!before) return "–";
-  const change = changeOf(row.cost_usd, before.get(row.id) ?? "0");
+  if (!before || row.id === OTHER) return "–";
+  const change = changeOf(row.cost_usd, before(row.id));
   return [change.text, below(change.share)];
 }
 
@@ -105,7 +132,7 @@ function nameOf(row, dimension, address) {
   const value = row.keys[dimension] ?? "";
   const words = (dimension === "key" && row.keys.caller) || value;
   const none = `no ${wordOf(dimension).toLowerCase()}`;
-  if (!FILTERABLE.has(dimension) || value === "(other)") return words;
+  if (!FILTERABLE.has(dimension) || value === OTHER) return words;
   const next = DEEPER[dimension] ?? "model";
   const by = address.read(next) ? "day" : next;
   const link = address.link({ [dimension]: value || NONE, by }, words || none);

@@ -39,7 +39,7 @@ export function teamsList(place, page) {
       closed();
     }
   };
-  return { load: list.load, open: openTeam };
+  return { load: list.load, isLong: list.isLong, open: openTeam };
 }
 
 /** @param {TeamView[]} teams
