@@ -77,7 +77,7 @@ class StoredBudgets:
                 account.before = account.before or 0
             return []
         stored = await self._module()
-        rows = await self._database.fetch(stored.versions_now())
+        rows = await self._database.fetch(stored.versions_now(), polls=True)
         seen = {row.name: row.version for row in rows}
         if not seen and self._seen:
             raise StoreUnavailable(
@@ -86,7 +86,7 @@ class StoredBudgets:
             )
         if seen != self._seen:
             made: list[Budget] = []
-            for row in await self._database.fetch(stored.all_budgets()):
+            for row in await self._database.fetch(stored.all_budgets(), polls=True):
                 try:
                     made.append(stored.budget_of(row))
                 except (ValueError, KeyError, OSError) as error:  # a time zone that is not here
@@ -105,7 +105,7 @@ class StoredBudgets:
             budget, start = account.budget, account.current(now).period.start
             alike[budget.kind, start, budget.unit].append(account)
         for (kind, start, unit), some in alike.items():
-            rows = await self._database.fetch(stored.spent_since(kind, start, unit))
+            rows = await self._database.fetch(stored.spent_since(kind, start, unit), polls=True)
             stored.apply(some, rows)
             for account in some:
                 self._budgets.notice(account, time())

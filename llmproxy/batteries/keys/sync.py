@@ -74,7 +74,7 @@ class KeySync:
     async def read_changes(self) -> None:
         """Read what has changed since the last time. Raises StoreUnavailable."""
         async with self._reading:
-            rows = await self.database.fetch(version_now())
+            rows = await self.database.fetch(version_now(), polls=True)
             version = rows[0].version if rows else 0
             if not rows and self._version:
                 raise StoreUnavailable(
@@ -84,7 +84,8 @@ class KeySync:
             if version < self._version:  # it was restored from a backup
                 self._version = 0
             if version != self._version or self._known.read_at is None:
-                self._known.serve_teams(map(team_of, await self.database.fetch(all_teams())))
+                teams = await self.database.fetch(all_teams(), polls=True)
+                self._known.serve_teams(map(team_of, teams))
                 if self._version == 0:
                     await self._read_all()
                 else:
@@ -97,7 +98,7 @@ class KeySync:
         table, after = KeyTable(), ""
         self._earlier.clear()
         while True:
-            rows = await self.database.fetch(page_of_all(after))
+            rows = await self.database.fetch(page_of_all(after), polls=True)
             await self._apply(rows, table)
             if len(rows) < PAGE:
                 break
@@ -106,7 +107,7 @@ class KeySync:
 
     async def _read_since(self, version: int) -> None:
         while True:
-            rows = await self.database.fetch(page_of_changes(version))
+            rows = await self.database.fetch(page_of_changes(version), polls=True)
             await self._apply(rows, self._known.table)
             if len(rows) < PAGE:
                 return

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WITHIN_S = 10.0
 UPGRADE_WITHIN_S = 60.0
-READERS = 3  # at once: a connection of the pool is left for who writes
+READERS, POLLERS = 2, 1  # at once: a connection of the pool is left for who writes
 READ_SHARE = 0.8  # of the time of a statement: a read of a file that takes longer is ended
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Database:
         self._connecting, self._preparing = asyncio.Lock(), asyncio.Lock()
         self._left_alone: set[asyncio.Future[Any]] = set()
         self._opened: tuple[int, int] | None = None  # which file that is
-        self._readers = asyncio.Semaphore(READERS)
+        self._readers, self._pollers = asyncio.Semaphore(READERS), asyncio.Semaphore(POLLERS)
 
     @property
     def exists(self) -> bool:
@@ -67,8 +67,11 @@ class Database:
             await self._prepare(within_s)
             await self._bounded(self._version(), within_s)
 
-    async def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
-        """Return the rows of a statement that writes nothing. Raises StoreUnavailable."""
+    async def fetch(self, statement: Executable, *, polls: bool = False) -> Sequence[Row[Any]]:
+        """Return the rows of a statement that writes nothing. Raises StoreUnavailable.
+
+        `polls`: it is brief and regular, and does not wait behind what people look up.
+        """
         await self._prepare()
 
         async def read() -> Sequence[Row[Any]]:
@@ -78,7 +81,7 @@ class Database:
             async with engine.connect() as connection, self._ending(connection):
                 return (await connection.execute(statement)).all()
 
-        async with self._turn():
+        async with self._turn(self._pollers if polls else self._readers):
             return await self._bounded(read())
 
     async def execute(self, *statements: Executable) -> None:
@@ -176,19 +179,19 @@ class Database:
             )
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
         """Wait until few others read. Raises StoreUnavailable."""
         try:
-            await asyncio.wait_for(self._readers.acquire(), self._within_s)
+            await asyncio.wait_for(turns.acquire(), self._within_s)
         except TimeoutError:
             raise StoreUnavailable(
-                f"{self.address} is busy: {READERS} other reads take longer than "
+                f"{self.address} is busy: other reads take longer than "
                 f"{self._within_s:g} s. Ask for a shorter time or for less."
             ) from None
         try:
             yield
         finally:
-            self._readers.release()
+            turns.release()
 
     @asynccontextmanager
     async def _ending(self, connection: AsyncConnection) -> AsyncIterator[None]:
