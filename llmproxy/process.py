@@ -138,15 +138,15 @@ def _is_private(host: str) -> bool:
 def announcement(config: Config, source: str, base: str, *, token: str | None) -> str:
     """Return what operators read when calls are accepted.
 
-    `token`: opens `/admin` where no admin_key is configured; None = there is no `/admin`.
+    `token`: opens `/admin` while nobody has a key for it; None = there is no `/admin`.
     """
     lines = [f"LLMProxy {llmproxy.__version__} on {base}, configured by {source}."]
     for group in config.model_groups:
         names = ", ".join(str(entry.name) for entry in group.models)
         lines.append(f"  {group.model_group}: {names}")
     lines.append(f"Use it as base_url: {base}/v1    Dashboard: {base}/dashboard    Stop: Ctrl+C")
-    if token is not None and full(config.general_settings).admin_key is None:
-        lines.append(f"Token for /admin from other machines, until admin_key is set: {token}")
+    if token is not None and full(config.general_settings).admin_is_open:
+        lines.append(f"Token for /admin from other machines, until somebody has a key: {token}")
     if warning := open_to_all(config, urlsplit(base).hostname or ""):
         lines.append(warning)
     return "\n".join(lines)

@@ -4,6 +4,7 @@ import pytest
 import yaml
 from starlette.routing import Route
 
+from llmproxy.batteries.admin.process_family import START_TOKEN
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.errors import ConfigError
 from tests.admin.watching import get_json, post
@@ -161,6 +162,9 @@ async def test_with_operators_this_machine_needs_a_key_too():
     async with scripted(GOOD) as vendor:
         config = config_for(endpoint(vendor, "only"), operators=OPERATORS)
         async with serve_proxy(config) as proxy:
+            # The token of the start is for a proxy that nobody has a key of.
+            refused = await ask(proxy.port, "/admin/me", method="GET", headers=bearer(START_TOKEN))
+            assert refused.status == 401
             session = await get_json(proxy, "/admin/session")
             assert session == {"protected": True, "signed_in": False, "sign_in": False}
             await get_json(proxy, "/admin/state", headers=PEOPLE["vic"])

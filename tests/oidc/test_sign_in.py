@@ -8,11 +8,9 @@ from urllib.request import HTTPRedirectHandler, build_opener
 import pytest
 import yaml
 
-from llmproxy.batteries.admin.process_family import START_TOKEN
 from llmproxy.batteries.config_file import parse_config
 from llmproxy.errors import ConfigError
 from tests.admin.watching import get_json, post
-from tests.support.callers import bearer
 from tests.support.client import ask
 from tests.support.groups import endpoint
 from tests.support.oidc_provider import CLIENT_ID, oidc_provider
@@ -32,7 +30,8 @@ SECRET = "s3cret/+"
 
 def with_sign_in(vendor, provider, **more):
     section = {"issuer": provider.issuer, "client_id": CLIENT_ID, "roles": ROLES, **more}
-    return config_for(endpoint(vendor, "only"), sign_in=section)
+    key = section.pop("admin_key", None)
+    return config_for(endpoint(vendor, "only"), sign_in=section, admin_key=key)
 
 
 async def get(proxy, path, cookie=None, headers=()):
@@ -164,7 +163,7 @@ async def test_a_member_of_a_team_sees_that_team(tmp_path):
 async def test_the_way_there_and_back_is_tied_to_this_browser_and_this_sign_in():
     with oidc_provider(person=ANN) as provider:
         async with scripted(GOOD) as vendor:
-            async with serve_proxy(with_sign_in(vendor, provider)) as proxy:
+            async with serve_proxy(with_sign_in(vendor, provider, admin_key=ADMIN_KEY)) as proxy:
                 reply, cookie, back = await begun(proxy)
                 asked = parse_qs(urlsplit(reply.header("location")).query)
                 assert asked["redirect_uri"] == [
@@ -186,7 +185,7 @@ async def test_the_way_there_and_back_is_tied_to_this_browser_and_this_sign_in()
                     reply = await get(proxy, path, sent)
                     assert reply.status == 403, path
                     # The right key of somebody there forgives its address what was wrong.
-                    await get_json(proxy, "/admin/me", headers=bearer(START_TOKEN))
+                    await get_json(proxy, "/admin/me", headers=PEOPLE["admin"])
                     assert "llmproxy_session" not in cookies_of(reply)
                 reply = await get(proxy, back, cookie)
                 assert (reply.status, reply.header("location")) == (303, "../../dashboard")

@@ -26,7 +26,6 @@ from llmproxy.batteries.admin.people import (
     AdminRole,
     Person,
     digest_of,
-    is_open,
     people_of,
 )
 from llmproxy.batteries.admin.process_family import (
@@ -127,7 +126,7 @@ def person_of(request: Request) -> Person | None:
     if not hasattr(request.state, "person"):
         live: LiveConfig = request.app.state.live
         settings = full(live.runtime.config.general_settings)
-        if is_open(settings) and _is_this_machine(request):
+        if settings.admin_is_open and _is_this_machine(request):
             request.state.person = ADMIN_KEY_HOLDER
         else:
             request.state.person = _authenticated(request, settings)
@@ -159,7 +158,7 @@ def _check(request: Request, role: AdminRole) -> Person:
 
 def _nobody(live: LiveConfig) -> HTTPException:
     settings = full(live.runtime.config.general_settings)
-    if is_open(settings):
+    if settings.admin_is_open:
         return HTTPException(
             403,
             "Without a key, /admin is open to this machine only, and to no request that came "
@@ -205,7 +204,7 @@ def session_routes(live: LiveConfig) -> APIRouter:
         """Return whether a key is needed, and whether the client is signed in."""
         settings = full(live.runtime.config.general_settings)
         return SessionInfo(
-            protected=not is_open(settings),
+            protected=not settings.admin_is_open,
             signed_in=person_of(request) is not None,
             sign_in=settings.sign_in is not None,
         )
@@ -226,7 +225,7 @@ def _add_login(router: APIRouter, live: LiveConfig) -> None:
     async def login(form: LoginRequest, request: Request, response: Response) -> None:
         """Exchange the admin key, or an operator's key, for a session cookie."""
         settings = full(live.runtime.config.general_settings)
-        if is_open(settings) and _is_this_machine(request):
+        if settings.admin_is_open and _is_this_machine(request):
             return
         person = _owner_of(form.key, settings, request)
         if person is None:

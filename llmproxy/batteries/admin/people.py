@@ -36,15 +36,12 @@ class Person(msgspec.Struct, frozen=True):
 ADMIN_KEY_HOLDER = Person("admin", AdminRole.ADMIN)
 
 
-def is_open(settings: FullSettings) -> bool:
-    """Return whether programs on this machine need no key, because none is configured."""
-    return settings.admin_key is None and not settings.operators and settings.sign_in is None
-
-
 def people_of(settings: FullSettings) -> Iterator[tuple[bytes, Person]]:
     """Yield everybody who may sign in by a key, with its SHA-256."""
-    key = settings.admin_key
-    yield digest_of(START_TOKEN if key is None else key.get_secret_value()), ADMIN_KEY_HOLDER
+    if settings.admin_key is not None:
+        yield digest_of(settings.admin_key.get_secret_value()), ADMIN_KEY_HOLDER
+    elif settings.admin_is_open:
+        yield digest_of(START_TOKEN), ADMIN_KEY_HOLDER
     for one in settings.operators:
         person = Person(one.name, AdminRole(one.role), one.team)
         if one.key is not None:

@@ -32,6 +32,8 @@ class SharedMarks:
 
 # Printed at start. It opens `/admin` where no admin_key is configured.
 START_TOKEN = token_urlsafe(18)
+# What session cookies are signed with where the config has no secret. It is printed nowhere.
+SESSION_SECRET = token_urlsafe(18)
 STARTED_AT = int(time())
 # Sessions of `/admin` that were ended by signing out, until they would have expired.
 ENDED_SESSIONS = SharedMarks(1024)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmproxy.batteries.admin.people import Person, people_of
-from llmproxy.batteries.admin.process_family import MARK_BYTES, START_TOKEN
+from llmproxy.batteries.admin.process_family import MARK_BYTES, SESSION_SECRET
 from llmproxy.batteries.settings import FullSettings
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _secret(settings: FullSettings) -> bytes:
     the process and its workers."""
     sign_in = settings.sign_in
     secrets = (None if sign_in is None else sign_in.client_secret, settings.admin_key)
-    secret = next((one.get_secret_value() for one in secrets if one is not None), START_TOKEN)
+    secret = next((one.get_secret_value() for one in secrets if one is not None), SESSION_SECRET)
     return secret.encode("utf-8", "surrogatepass")
 
 

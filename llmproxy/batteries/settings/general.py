@@ -241,6 +241,11 @@ class FullSettings(GeneralSettings):
         """Whether no client is served without a key or a token."""
         return self.keys_required or bool(self.callers or self.jwt)
 
+    @property
+    def admin_is_open(self) -> bool:
+        """Whether programs on this machine use `/admin` without a key, because nobody has one."""
+        return self.admin_key is None and not self.operators and self.sign_in is None
+
     def needs(self) -> Iterator[tuple[str, str, str]]:
         """Yield each key that needs a battery, with the battery's package and its field."""
         for key, (package, field) in _NEEDS.items():
