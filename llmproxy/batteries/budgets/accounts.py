@@ -48,6 +48,7 @@ class BudgetAccount:
         ledger = self.ledger
         ledger.amount = budget.amount
         self.noticed = {s for s in self.noticed if ledger.spent >= s * ledger.amount}
+        self.notice_from = 0.0
 
     def current(self, now: float) -> Ledger:
         """Return the ledger of the current period. `now`: Unix time."""
@@ -56,6 +57,7 @@ class BudgetAccount:
         if is_over or was_set_back:
             self.ledger = self._opened(now)
             self.noticed.clear()
+            self.notice_from = 0.0
             self.before, self._own_at_reading = None if was_set_back else 0, 0
         return self.ledger
 
@@ -89,6 +91,8 @@ class BudgetAccount:
             if share not in self.noticed and ledger.spent >= share * ledger.amount:
                 self.noticed.add(share)
                 found = share
+        left = [share for share in self.budget.notify_at if share not in self.noticed]
+        self.notice_from = min(left, default=inf) * ledger.amount
         return found
 
     def refuses_first(self, now: float) -> bool:

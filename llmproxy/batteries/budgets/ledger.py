@@ -60,7 +60,6 @@ class Ledger:
 
     __slots__ = (
         "_has_its_part",
-        "_known",
         "_own_before",
         "_short_until",
         "amount",
@@ -70,6 +69,7 @@ class Ledger:
         "own",
         "period",
         "reserved",
+        "spent",
         "waiting",
     )
 
@@ -82,15 +82,10 @@ class Ledger:
         self.others = 0  # held by other instances
         self.waiting = 0  # what calls wait for
         self.last_used = 0.0
-        self._known = 0
+        self.spent = 0  # by all instances, as far as this one knows
         self._own_before = 0
         self._short_until = 0.0
         self._has_its_part = False  # since the server is away
-
-    @property
-    def spent(self) -> int:
-        """What all instances have spent, as far as this one knows."""
-        return self._known + self.own - self._own_before
 
     @property
     def left(self) -> int:
@@ -118,12 +113,14 @@ class Ledger:
     def spend(self, amount: int) -> None:
         """Count what a call has cost."""
         self.own += amount
+        self.spent += amount
         if self.held is not None:
             self.held -= amount
 
     def learn(self, spent: int, own: int) -> None:
         """Take over what is known to be spent, so much of it by this instance."""
-        self._known, self._own_before = spent, own
+        self._own_before = own
+        self.spent = spent + self.own - own
 
     def may_get(self, amount: int) -> bool:
         """Whether waiting may help a call: it is not spent yet, here or elsewhere."""
@@ -143,8 +140,9 @@ class Ledger:
         short = self.waiting > 0
         self.waiting = 0
         wants = max(part, needed, self.held)
+        known = self.spent - self.own + self._own_before
         return LedgerRequest(
-            *(self.amount, self._known, self.own, self._own_before),
+            *(self.amount, known, self.own, self._own_before),
             keeps=self.held,
             wants=wants,
             short=int(short),
@@ -152,7 +150,7 @@ class Ledger:
 
     def receive(self, request: LedgerRequest, reply: LedgerReply, now: float) -> None:
         """Apply the reply to a request; what was spent since was spent of what is held."""
-        self._known, self._own_before = reply.spent, request.own
+        self.learn(reply.spent, request.own)
         self._has_its_part = False
         if self.held is not None:
             self.held += reply.held - request.keeps

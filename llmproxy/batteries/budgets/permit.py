@@ -72,9 +72,14 @@ class BudgetPermit:
 
     async def __aenter__(self) -> None:
         reserved: list[Reserved] = []
+        wall, now = time(), monotonic()
         try:
             for account in self._accounts:
-                reserved.append(await self._reserve(account))
+                ledger, amount = account.current(wall), self._amount_of(account)
+                has_enough = self._reserve(account, ledger, amount, now)
+                if not has_enough and not await self._wait(ledger, amount):
+                    raise self._refusal(account, ledger, amount, wall)
+                reserved.append((account, ledger, amount))
             await self._admitted.__aenter__()
         except BaseException:
             for _, ledger, amount in reserved:
@@ -90,25 +95,31 @@ class BudgetPermit:
     ) -> None:
         await self._admitted.__aexit__(kind, error, trace)
 
-    async def _reserve(self, account: BudgetAccount) -> Reserved:
+    def _amount_of(self, account: BudgetAccount) -> int:
+        """Return what to reserve; 0: the call is not charged for."""
         nano_usd, tokens = self._amounts
         # At least one: nothing may be sent when nothing is left.
-        amount = max(1, nano_usd if account.in_usd else tokens)
-        now = time()
-        ledger = account.current(now)
-        if tokens == 0:  # not charged for
-            return account, ledger, 0
-        if not account.budget.hard:
-            ledger.reserved += amount
-            ledger.last_used = monotonic()
-            if ledger.spent >= ledger.amount:
-                self._add_header(account, ledger)
-        elif not ledger.reserve(amount, monotonic()) and not await self._wait(ledger, amount):
-            self._record.limit_headers = refusal_headers(account, ledger, now)
-            if ledger.spent + amount > ledger.amount:  # not only for calls that are under way
-                self._budgets.notice_refusal(account, amount, now)
-            raise BudgetExceeded(in_words(account, ledger, amount))
-        return account, ledger, amount
+        return max(1, nano_usd if account.in_usd else tokens) if tokens else 0
+
+    def _reserve(self, account: BudgetAccount, ledger: Ledger, amount: int, now: float) -> bool:
+        """Reserve an amount; False if a hard budget has not so much left."""
+        if amount == 0:
+            return True
+        if account.budget.hard:
+            return ledger.reserve(amount, now)
+        ledger.reserved += amount
+        ledger.last_used = now
+        if ledger.spent >= ledger.amount:
+            self._add_header(account, ledger)
+        return True
+
+    def _refusal(
+        self, account: BudgetAccount, ledger: Ledger, amount: int, now: float
+    ) -> BudgetExceeded:
+        self._record.limit_headers = refusal_headers(account, ledger, now)
+        if ledger.spent + amount > ledger.amount:  # not only for calls that are under way
+            self._budgets.notice_refusal(account, amount, now)
+        return BudgetExceeded(in_words(account, ledger, amount))
 
     async def _wait(self, ledger: Ledger, amount: int) -> bool:
         """Wait a moment for what other instances hold; whether there was enough."""

@@ -23,6 +23,7 @@ from llmproxy.record import Basis, CallRecord
 from llmproxy.routing import Group
 
 logger = logging.getLogger("llmproxy")
+FREE, UNKNOWN = Basis.FREE, Basis.UNKNOWN  # Python finds a global sooner than an Enum's member
 
 # Called with a budget and the share of its amount that has been reached.
 OnReached = Callable[[BudgetStatus, float], None]
@@ -123,8 +124,8 @@ class Budgets(Listener):
         tokens = None if usage is None else usage.input_tokens + usage.output_tokens
         if not tokens and usage is not None and usage.estimated:
             tokens = None
-        nano_usd = None if cost is None or cost.basis is Basis.UNKNOWN else cost.nano_usd
-        if record.attempts == 0 or (cost is not None and cost.basis is Basis.FREE):
+        nano_usd = None if cost is None or cost.basis is UNKNOWN else cost.nano_usd
+        if record.attempts == 0 or (cost is not None and cost.basis is FREE):
             nano_usd = tokens = 0
         now, charged = event.ended_at, set()
         for account, ledger, amount in found[1]:
@@ -134,7 +135,7 @@ class Budgets(Listener):
             charged.add(account.budget.id)
             used = nano_usd if account.in_usd else tokens
             used = amount if used is None else used  # not known: what was reserved counts
-            if account.budget.kind is Kind.GROUP and record.fallback is not None:
+            if record.fallback is not None and account.budget.kind is Kind.GROUP:
                 continue  # another group has answered
             self._charge(account, used, now)
         if record.fallback is not None:
@@ -142,8 +143,10 @@ class Budgets(Listener):
                 self._charge(account, (nano_usd if account.in_usd else tokens) or 0, now)
 
     def _charge(self, account: BudgetAccount, used: int, now: float) -> None:
-        account.current(now).spend(used)
-        self.notice(account, now)
+        ledger = account.current(now)
+        ledger.spend(used)
+        if ledger.spent >= account.notice_from:
+            self.notice(account, now)
 
     def notice(self, account: BudgetAccount, now: float) -> None:
         """Tell once in a period that a share of a budget has been used."""

@@ -17,6 +17,7 @@ FREE = Cost()
 WORKED_ON = frozenset((TimedOut.reason, NoAnswer.reason))
 # A sum is as certain as the least certain of its parts, which comes last here.
 CERTAINTY = (Basis.FREE, Basis.EXACT, Basis.ESTIMATED, Basis.UNKNOWN)
+_, EXACT, ESTIMATED, UNKNOWN = CERTAINTY  # Python finds a global sooner than an Enum's member
 # Inference that vendors do not charge for.
 NOT_CHARGED = frozenset(("moderations", "tokenize", "detokenize"))
 # What creates a batch, which is charged when the vendor has worked on it.
@@ -59,16 +60,16 @@ def _part(prices: Prices, record: CallRecord, endpoint: tuple[str, str], attempt
         read = attempt.reason == OUTRUN or attempt.outcome is FAILED
         usage = Usage(usage.input_tokens, 0, estimated=True) if read and usage else None
     if usage is None:
-        return Cost(basis=Basis.UNKNOWN) if _is_charged(record) else FREE
+        return Cost(basis=UNKNOWN) if _is_charged(record) else FREE
     if usage.estimated and not (usage.input_tokens or usage.output_tokens):
-        return Cost(basis=Basis.UNKNOWN)  # a session that ended in its first response
+        return Cost(basis=UNKNOWN)  # a session that ended in its first response
     charged = charge(prices.get(endpoint), usage)
     if charged is None:
-        return Cost(basis=Basis.UNKNOWN)
+        return Cost(basis=UNKNOWN)
     nano_usd, exact = charged
     # What was reported before the end of an answer that broke off is not all of it.
     exact = exact and not usage.estimated and record.answer.error is None
-    return Cost(nano_usd, Basis.EXACT if exact else Basis.ESTIMATED)
+    return Cost(nano_usd, EXACT if exact else ESTIMATED)
 
 
 def _is_charged(record: CallRecord) -> bool:

@@ -38,6 +38,7 @@ BATCH = 64
 KEPT_CALLS = 200
 
 
+UNKNOWN = Basis.UNKNOWN  # Python finds a global sooner than an Enum's member
 # Errors that an operator can do something about.
 OURS = ("upstream", "proxy")
 
@@ -153,7 +154,7 @@ class MetricsRecorder(Listener):
         request, name = record.request, record.fallback or record.group or ""
         spend = self._counters.spend_of(request.team or "", request.caller or "", name)
         spend.add(cost, record.answer.usage)
-        if cost.basis is Basis.UNKNOWN:
+        if cost.basis is UNKNOWN:
             unknown, endpoint = self._group(name).unknown_costs, record.endpoint or ""
             unknown[endpoint] = unknown.get(endpoint, 0) + 1
 
