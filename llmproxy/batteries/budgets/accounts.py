@@ -36,6 +36,7 @@ class BudgetAccount:
         self.in_usd = budget.unit is Unit.USD
         # Shares that were told of in this period; infinity: that a call was refused.
         self.noticed: set[float] = set()
+        self.notice_from = 0.0  # `reached` finds nothing while less is spent; 0: look
         self.shared = shared
         self.ledger = self._opened(now)
         self.before: int | None = None  # spent in this period before this start; None = not read
