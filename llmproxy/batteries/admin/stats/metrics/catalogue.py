@@ -222,7 +222,8 @@ SECTIONS = {
         ),
         ATTEMPTS.counter(
             "llmproxy_cost_usd_total",
-            "Cost in US dollars of endpoints whose price is configured or known.",
+            "Cost in US dollars, as far as it is known. 0 may mean that it is not: "
+            '`llmproxy_spend_calls_total{basis="unknown"}` counts these calls.',
             lambda attempts: attempts.nano_usd / NANO,
         ),
         ATTEMPTS.counter(
