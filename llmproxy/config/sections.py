@@ -56,6 +56,13 @@ class TokenPrice(Section):
     per_request: Dollars | None = Field(
         default=None, description="Each answered request, in US dollars, beside its tokens."
     )
+    per_image: Dollars | None = Field(
+        default=None, description="Each image, where the endpoint counts no tokens, in US dollars."
+    )
+    per_minute: Dollars | None = Field(
+        default=None,
+        description="Each minute of sound, where the endpoint counts seconds, in US dollars.",
+    )
     per_search: Dollars | None = Field(
         default=None, description="Each web search of the vendor's, in US dollars."
     )

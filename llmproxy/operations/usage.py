@@ -22,7 +22,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     `cache_hour_tokens` of these for an hour; all are part of the input. `reasoning_tokens` are part
     of the output, audio and image tokens of either. `searches` of the web are charged beside them.
     `estimated`: the endpoint did not say. `service_tier`: None = the standard one. `charged_usd`:
-    what the endpoint says that it charged.
+    what the endpoint says that it charged. `images` and `seconds` of sound: where it counts no
+    tokens.
     """
 
     input_tokens: int
@@ -38,6 +39,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     searches: int = 0
     service_tier: str | None = None
     charged_usd: float | None = None
+    images: int = 0
+    seconds: float = 0.0
 
 
 def usage_of(body: bytes) -> Usage | None:
@@ -97,6 +100,7 @@ def _usage_in(tail: bytes) -> Usage | None:
 
 # What no call can have: a vendor that reports less or more is mistaken, and its usage is unknown.
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000_000)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1_000_000_000)]
 
 
 class Details(msgspec.Struct, gc=False):
@@ -141,12 +145,13 @@ class Counts(_CacheCounts, gc=False):
     cost: msgspec.Raw = _ABSENT  # OpenRouter
     is_byok: msgspec.Raw = _ABSENT
     cost_details: msgspec.Raw = _ABSENT
+    seconds: Seconds | None = None  # OpenAI's Whisper
 
     def usage(self, tier: msgspec.Raw = _ABSENT) -> Usage | None:
         """Return the usage of a whole answer. `tier`: the service tier that stands beside it."""
         input_tokens = self.input()
         if input_tokens is None:
-            return None
+            return Usage(0, 0, seconds=self.seconds) if self.seconds else None
         output_tokens = self.output() or 0  # embeddings have none
         return self.with_details(input_tokens, output_tokens, tier)
 

@@ -51,6 +51,12 @@ ANSWERS = {
         {"created": 1, "data": [{"b64_json": "QUJD" * (LONG // 4)}], "usage": PICTURED},
         ({"input": 5, "output": 40, "image_input": 10}, 45_490_000),
     ),
+    # three at 4 cents
+    "images that are not counted in tokens": (
+        IMAGES,
+        {"created": 1, "data": [{"b64_json": "QUJD" * (LONG // 12)}] * 3},
+        ({"input": 0, "output": 0, "per_image": 0.04}, 120_000_000),
+    ),
     # 1,000 * 2 + 200 * 8, twice as priority
     "sound in chat": (
         CHAT,

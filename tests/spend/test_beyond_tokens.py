@@ -125,3 +125,43 @@ def test_the_tier_of_a_stream_stands_beside_its_usage(tier, last):
 @pytest.mark.parametrize("operation", ["batches", "messages/batches"])
 def test_what_a_batch_will_cost_is_not_known(operation):
     assert cost(OWN, None, operation).basis is UNKNOWN
+
+
+DRAWN = {"created": 1, "data": [{"b64_json": "QUJD"}, {"url": "https://x/2.png"}]}
+# as the API reference of /v1/audio/transcriptions shows it for whisper-1
+HEARD = {"text": "hello", "usage": {"type": "duration", "seconds": 90}}
+COUNTED = {"usage": {"input_tokens": 50, "output_tokens": 1_000}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "price", "nano", "basis"),
+    [
+        (DRAWN, {"per_image": 0.07}, 140_000_000, EXACT),  # two at 7 cents
+        (DRAWN, {"per_image": 0}, 0, EXACT),
+        (DRAWN, {"per_minute": 0.006}, 0, UNKNOWN),
+        (HEARD, {"per_minute": 0.006}, 9_000_000, EXACT),  # a minute and a half at 0.6 cents
+        (HEARD, {"per_image": 0.07}, 0, UNKNOWN),
+        # What counts tokens costs its tokens: 50 * 5 + 1000 * 40 millionths
+        ({**DRAWN, **COUNTED}, {"per_image": 0.07}, 40_250_000, EXACT),
+    ],
+)
+def test_images_and_minutes_have_prices_where_no_tokens_are_counted(answer, price, nano, basis):
+    _, usage = read_answer(msgspec.json.encode(answer), None)
+    tokens = {"input": 5, "output": 40}
+    assert cost(Price(**tokens, **price), usage, "images/generations") == Cost(nano, basis)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"data": [{"embedding": [0.5], "index": 0}]},
+        {"data": [{"url": 7}]},
+        {"data": [{"b64_json": None, "url": ""}]},
+        {"data": {"url": "https://x/1.png"}},
+        {"usage": {"type": "duration", "seconds": -1}},
+        {"usage": {"type": "duration", "seconds": "90"}},
+        {"usage": {"type": "duration", "seconds": 1e30}},
+    ],
+)
+def test_what_is_no_image_and_no_time_is_not_counted(answer):
+    assert read_answer(msgspec.json.encode(answer), None)[1] is None

@@ -66,6 +66,11 @@ class _Whole(msgspec.Struct, gc=False):
     results: msgspec.Raw = ABSENT
 
 
+class _Image(msgspec.Struct, gc=False):
+    b64_json: str | None = None
+    url: str | None = None
+
+
 class _Choice(msgspec.Struct, gc=False):
     message: msgspec.Raw = ABSENT
     text: msgspec.Raw = ABSENT  # the older completions
@@ -93,6 +98,7 @@ _usual = msgspec.json.Decoder(_UsualChat)
 _whole = msgspec.json.Decoder(_Whole)
 _counts = msgspec.json.Decoder(Counts)
 _choices = msgspec.json.Decoder(list[_Choice | None])
+_images = msgspec.json.Decoder(list[_Image])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _NOTHING = frozenset((b"", b"null"))
 _EMPTY_LISTS = _NOTHING | {b"[]"}
@@ -136,10 +142,23 @@ def read_answer(body: bytes, member: str | None) -> tuple[AnswerKind, Usage | No
 
 
 def _usage_in(whole: _Whole) -> Usage | None:
+    if not len(whole.usage):
+        images = _images_in(whole.data)
+        return Usage(0, 0, images=images) if images else None
     try:
         return _counts.decode(whole.usage).usage(whole.service_tier)
     except UNREADABLE:
         return None
+
+
+def _images_in(raw: msgspec.Raw) -> int:
+    """Return how many images a list of answers has."""
+    if _is_empty_list(raw):
+        return 0
+    try:
+        return sum(bool(one.b64_json or one.url) for one in _images.decode(raw))
+    except UNREADABLE:
+        return 0
 
 
 def _kind_of(whole: _Whole, member: str | None) -> AnswerKind:

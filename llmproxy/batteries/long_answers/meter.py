@@ -18,6 +18,9 @@ MAX_END_BYTES = 4 * END_BYTES  # before the end is cut
 MAX_DECODED_BYTES = 256 * 1024 * 1024
 
 
+IMAGE_KEY = b'"b64_json"'
+
+
 @contextmanager
 def metered(accepted: Accepted, client: Downstream, record: CallRecord) -> Iterator[Sink]:
     """Yield a sink before the client's; note the usage that passed through it in the record."""
@@ -25,7 +28,8 @@ def metered(accepted: Accepted, client: Downstream, record: CallRecord) -> Itera
     if decode is None:
         yield client
         return
-    ends = EndKeeper(client, decode)
+    is_image = accepted.call.route.path.startswith("images/")
+    ends = EndKeeper(client, decode, IMAGE_KEY if is_image else b"")
     try:
         yield ends
     finally:
@@ -42,11 +46,16 @@ def _is_read(accepted: Accepted) -> bool:
 
 
 class EndKeeper:
-    """Passes a body on and keeps its two ends, decoded. Mutable; of one answer."""
+    """Passes a body on and keeps its two ends, decoded. Mutable; of one answer.
 
-    __slots__ = ("_beginning", "_client", "_decode", "_end", "_left")
+    `image_key`: a member of each image of the answer; empty: it has no images.
+    """
 
-    def __init__(self, client: Sink, decode: Decode) -> None:
+    __slots__ = ("_beginning", "_client", "_decode", "_end", "_image_key", "_images", "_left")
+
+    def __init__(self, client: Sink, decode: Decode, image_key: bytes = b"") -> None:
+        self._image_key = image_key
+        self._images = 0
         self._client = client
         self._decode: Decode | None = decode
         self._beginning = b""
@@ -65,7 +74,10 @@ class EndKeeper:
 
     def usage(self) -> Usage | None:
         """Return the usage that the body has reported so far."""
-        return None if self._decode is None else usage_in_ends(self._beginning, bytes(self._end))
+        if self._decode is None:
+            return None
+        reported = usage_in_ends(self._beginning, bytes(self._end))
+        return reported or (Usage(0, 0, images=self._images) if self._images else None)
 
     def _keep(self, decode: Decode, chunk: bytes) -> None:
         try:
@@ -77,8 +89,16 @@ class EndKeeper:
                 if len(self._beginning) < END_BYTES:
                     self._beginning += piece[: END_BYTES - len(self._beginning)]
                 end = self._end
+                if self._image_key:
+                    self._count_images(piece)
                 end += piece[-MAX_END_BYTES:]
                 if len(end) > MAX_END_BYTES:
                     del end[:-END_BYTES]
         except UndecodableError:
             self._decode = None
+
+    def _count_images(self, piece: bytes) -> None:
+        key = self._image_key
+        # A key may be cut in two by the end of the piece before.
+        cut = bytes(self._end[1 - len(key) :]) + piece[: len(key) - 1]
+        self._images += piece.count(key) + cut.count(key)

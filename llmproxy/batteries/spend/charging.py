@@ -32,11 +32,17 @@ def charge(price: Price | None, usage: Usage) -> tuple[int, bool] | None:
     """
     if usage.charged_usd is not None and (usage.charged_usd or price is None):
         nano, exact = usage.charged_usd * NANO, True
-    elif price is None:
+    elif price is None or _has_no_price(price, usage):
         return None
     else:
         nano, exact = _charge(price, usage)
     return (round(nano), exact) if nano <= MAX_NANO else None
+
+
+def _has_no_price(price: Price, usage: Usage) -> bool:
+    """Return whether images or sound were counted that have no price."""
+    of_images = usage.images and price.per_image is None
+    return bool(of_images or (usage.seconds and price.per_minute is None))
 
 
 def _charge(price: Price, usage: Usage) -> tuple[float, bool]:
@@ -47,6 +53,9 @@ def _charge(price: Price, usage: Usage) -> tuple[float, bool]:
         exact = exact and chosen.per_search is not None
         each = USUAL_SEARCH_USD if chosen.per_search is None else chosen.per_search
         nano += usage.searches * each * NANO
+    if usage.images or usage.seconds:
+        sound = usage.seconds / 60 * (chosen.per_minute or 0.0)
+        nano += (usage.images * (chosen.per_image or 0.0) + sound) * NANO
     return nano if chosen.per_request is None else nano + chosen.per_request * NANO, exact
 
 

@@ -134,6 +134,8 @@ def _is_in_columns(usage: Usage) -> bool:
         or usage.searches
         or usage.service_tier is not None
         or usage.charged_usd is not None
+        or usage.images
+        or usage.seconds
     )
 
 
