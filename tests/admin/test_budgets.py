@@ -90,6 +90,23 @@ async def test_budgets_hold_while_the_database_is_restored_from_a_backup(tmp_pat
 
 
 @bounded()
+async def test_a_team_says_what_is_left_of_its_budget(tmp_path):
+    async with proxy_with_store("sqlite", tmp_path) as proxy:
+        made = {"name": "search", "budget": "0.5/month"}
+        await order(proxy, "POST", "/teams", made, expected=201)
+        while (await get_json(proxy, "/admin/teams/search"))["left_usd"] is None:
+            await asyncio.sleep(0.01)  # the budget is known within a second
+        assert (await call(proxy)).status == 200
+        for found in (
+            (await get_json(proxy, "/admin/teams"))["teams"][0],
+            await get_json(proxy, "/admin/teams/search"),
+        ):
+            (budget,) = found["budgets"]
+            assert (budget["amount"], budget["used"], budget["left"]) == ("0.5", "0.011", "0.489")
+            assert found["left_usd"] == "0.489"
+
+
+@bounded()
 async def test_the_budget_of_a_key_holds_within_a_second(tmp_path):
     async with proxy_with_store("sqlite", tmp_path) as proxy:
         key = await order(

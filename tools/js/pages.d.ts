@@ -75,6 +75,7 @@ interface TeamView {
   source: "config" | "store";
   state: string;
   created_at: number | null;
+  left_usd: string | null;
 }
 
 /** What the page Keys offers to its parts. */

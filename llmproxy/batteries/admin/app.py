@@ -107,7 +107,7 @@ def _key_routes(
         return ()
     from llmproxy.batteries.admin.api.keys import key_routes, team_routes  # noqa: PLC0415
 
-    return key_routes(live, keys, budgets), team_routes(live, keys)
+    return key_routes(live, keys, budgets), team_routes(live, keys, budgets)
 
 
 def _budget_routes(budgets: Budgets | None) -> list[APIRouter]:

@@ -160,7 +160,7 @@ class TeamAdministration(Administration):
                 **{"members": people.get(row.name, []), "keys": counts.get(row.name, 0)},
                 **{"budgets": of_teams.get(row.name, []), "source": "store"},
                 "state": "blocked" if row.blocked else "active",
-                "created_at": row.created_at,
+                **{"created_at": row.created_at, "left_usd": None},
             }
             for row in rows
         ]

@@ -75,7 +75,7 @@ def key_routes(live: LiveConfig, keys: Keys, budgets: Budgets | None) -> APIRout
                 and (view := _caller_view(caller))["state"] == (state or view["state"])
             ]
         views = configured + page["keys"]
-        _note_left(views, budgets)
+        _note_left("key", views, budgets)
         return {**page, "keys": views, "total": page["total"] + len(configured)}
 
     @router.post("", status_code=201)
@@ -114,7 +114,7 @@ def _add_key_actions(router: APIRouter, keys: Keys, budgets: Budgets | None) -> 
         """Return a key, without the key itself."""
         with refusals():
             view = await (await keys.keys()).key(id)
-        _note_left([view], budgets)
+        _note_left("key", [view], budgets)
         return _own(view, view["team"], person)
 
     @router.post("/{id}/rotate")
@@ -157,8 +157,8 @@ def _add_key_actions(router: APIRouter, keys: Keys, budgets: Budgets | None) -> 
         audit(request, "key.delete", before["name"], before)
 
 
-def team_routes(live: LiveConfig, keys: Keys) -> APIRouter:
-    """Return the routes of `/admin/teams`."""
+def team_routes(live: LiveConfig, keys: Keys, budgets: Budgets | None) -> APIRouter:
+    """Return the routes of `/admin/teams`. `budgets`: says what is left of those of teams."""
     router = APIRouter(prefix="/teams")
 
     @router.get("")
@@ -167,7 +167,9 @@ def team_routes(live: LiveConfig, keys: Keys) -> APIRouter:
     ) -> View:
         """Return a page of teams by name. Those of the config come before all."""
         if person.role is AdminRole.TEAM:
-            return await _own_page(live, keys, str(person.team))
+            page = await _own_page(live, keys, str(person.team))
+            _note_left("team", page["teams"], budgets)
+            return page
         with refusals():
             page = await (await keys.teams()).page(search=search, limit=limit, cursor=cursor)
         names = {team.name: team for team in _settings(live).teams}
@@ -177,7 +179,9 @@ def team_routes(live: LiveConfig, keys: Keys) -> APIRouter:
             for team in names.values()
             if cursor is None and (search or "").lower() in team.name.lower()
         ]
-        return {**page, "teams": configured + made, "total": page["total"] + len(configured)}
+        views = configured + made
+        _note_left("team", views, budgets)
+        return {**page, "teams": views, "total": page["total"] + len(configured)}
 
     @router.post("", status_code=201)
     async def create_team(order: Order, request: Request) -> View:
@@ -192,6 +196,7 @@ def team_routes(live: LiveConfig, keys: Keys) -> APIRouter:
         """Return a team."""
         with refusals():
             view = await (await keys.teams()).team(name)
+        _note_left("team", [view], budgets)
         return _own(view, name, person)
 
     _add_team_actions(router, live, keys)
@@ -291,19 +296,20 @@ def _notice(live: LiveConfig) -> str | None:
     return None if settings.keys_are_required else OPEN
 
 
-def _note_left(views: list[View], budgets: Budgets | None) -> None:
-    """Show what is left of the budgets of keys; in dollars, of the one with the least."""
+def _note_left(kind: str, views: list[View], budgets: Budgets | None) -> None:
+    """Show what is left of the budgets of keys or teams; in dollars, of the one with the least."""
     if budgets is None:
         return
     from llmproxy.batteries.admin.api.budgets import budget_view  # noqa: PLC0415 - may be missing
     from llmproxy.batteries.budgets import Unit, amount_in_words  # noqa: PLC0415
 
-    of_keys: dict[str, list[BudgetStatus]] = {}
+    by_owner: dict[str, list[BudgetStatus]] = {}
     for status in budgets.statuses():
-        if status.budget.kind == "key":
-            of_keys.setdefault(status.budget.subject, []).append(status)
+        if status.budget.kind == kind:
+            by_owner.setdefault(status.budget.subject, []).append(status)
     for view in views:
-        found = [*of_keys.get(view["id"], ()), *of_keys.get(view["name"], ())]
+        names = (view.get("id"), view["name"])  # a budget may be for either
+        found = [status for name in names for status in by_owner.get(name or "", ())]
         known = {status.budget.id: budget_view(status) for status in found}
         made = [budget for budget in view["budgets"] if budget["id"] not in known]
         view["budgets"] = [*known.values(), *made]  # one made just now is not known yet
@@ -331,5 +337,5 @@ def _team_view(team: Team) -> View:
     return {
         **{"name": team.name, "owner": None, "note": None, "models": team.groups},
         **{"limits": team.limits.model_dump(), "members": [], "keys": None, "budgets": []},
-        **{"source": "config", "state": "active", "created_at": None},
+        **{"source": "config", "state": "active", "created_at": None, "left_usd": None},
     }
