@@ -127,7 +127,7 @@ async def test_mistakes_are_refused_and_change_nothing(kind, tmp_path):
             (teams.create({}), 422, "a team needs one"),
             (teams.change("none", {"rpm": 5}), 404, "no team 'none'"),
             (teams.change("search", {"name": "x"}), 422, "a team keeps its name"),
-            (teams.delete("search"), 409, "has 1 keys"),
+            (teams.delete("search"), 409, "has 1 key"),
         ):
             with pytest.raises(OrderError, match=says) as refused:
                 await doing

@@ -229,7 +229,7 @@ async def test_the_command_makes_shows_rotates_blocks_and_deletes_keys(tmp_path)
         )
         key, *facts = said.splitlines()
         assert key.startswith("sk-llmproxy-")
-        assert "budgets:      200 usd/month" in facts
+        assert "budgets:      $200/month" in facts
         assert await status_of(proxy, key) == 200
         (row,) = json.loads(await llmproxy("keys", "list", "--json"))["keys"]
         name = row["name"]
@@ -245,7 +245,7 @@ async def test_the_command_makes_shows_rotates_blocks_and_deletes_keys(tmp_path)
         assert "search" in await llmproxy("teams", "list")
         await llmproxy("teams", "create", "ads", "--rpm", "9", "--member", "ada@example.com")
         assert "ada@example.com" in await llmproxy("teams", "show", "ads")
-        assert "has 1 keys" in await llmproxy("teams", "delete", "search", status=1)
+        assert "has 1 key" in await llmproxy("teams", "delete", "search", status=1)
         assert await llmproxy("keys", "delete", name) == f"Deleted {name}.\n"
         assert await status_of(proxy, new) == 401
         assert "There is no key named" in await llmproxy("keys", "show", name, status=1)
