@@ -15,7 +15,7 @@ from tests.system.vendors import group_of, vendors
 
 QUICK = {"timeouts": {"first_byte_s": 1, "unary_first_byte_s": 1, "idle_s": 1}}
 # A machine that runs other tests may let the one that is alive wait for a second.
-PATIENT = {"first_byte_s": 5, "unary_first_byte_s": 5, "idle_s": 5}
+PATIENT = {"first_byte_s": 2.5, "unary_first_byte_s": 2.5, "idle_s": 2.5}
 INVALID_KEY = error_body("invalid_api_key", message="Incorrect API key provided: sk-upstream")
 
 
