@@ -75,15 +75,19 @@ async def test_it_says_what_is_used_and_left_and_when_it_resets(tmp_path):
         assert f"llmproxy_budget_limit{labels} 1.0" in lines
 
 
+def emptied(file):
+    """Empty two tables: so a restore begins."""
+    with closing(sqlite3.connect(file, timeout=20)) as operator, operator:
+        for table in ("budgets", "versions"):
+            operator.execute(f"DELETE FROM {table}")
+
+
 @bounded()
 async def test_budgets_hold_while_the_database_is_restored_from_a_backup(tmp_path, caplog):
     async with proxy_with_store("sqlite", tmp_path) as proxy:
         await order(proxy, "POST", "/budgets", ORDER, expected=201)
         assert [(await call(proxy)).status for _ in range(2)] == [200, 429]
-        file = next(tmp_path.glob("**/*.sqlite"))
-        with closing(sqlite3.connect(file, timeout=10)) as operator, operator:
-            for table in ("budgets", "versions"):  # a restore begins with empty tables
-                operator.execute(f"DELETE FROM {table}")
+        await asyncio.to_thread(emptied, next(tmp_path.glob("**/*.sqlite")))
         while "Budgets cannot be read: The database has no budgets" not in caplog.text:
             await asyncio.sleep(0.01)
         assert (await call(proxy)).status == 429

@@ -84,7 +84,7 @@ def test_every_dialects_usage_is_read_from_small_and_big_answers(usage, expected
         b'{"usage": 5}',
         answer({"total_tokens": 7}),
         answer({"completion_tokens": 7}),
-        answer({"type": "duration", "seconds": 3.5}),
+        answer({"type": "duration", "seconds": 0}),
         answer({"prompt_tokens": "9", "completion_tokens": 1}),
         answer({"prompt_tokens": -1, "completion_tokens": 1}),
         answer({"prompt_tokens": 1.5, "completion_tokens": 1}),
@@ -94,6 +94,11 @@ def test_every_dialects_usage_is_read_from_small_and_big_answers(usage, expected
 )
 def test_what_is_absent_or_strange_is_none(body):
     assert usage_of(body) is None
+
+
+def test_a_transcription_that_counts_no_tokens_has_its_seconds():
+    """As OpenAI's reference shows it for whisper-1."""
+    assert usage_of(answer({"type": "duration", "seconds": 3.5})) == Usage(0, 0, seconds=3.5)
 
 
 def test_a_usage_nested_in_a_big_answer_is_not_the_answers_own():
