@@ -141,7 +141,11 @@ def _table(text):
     """Return a CSV: the value of its dimension -> its figures, money in nano-dollars."""
     head, *rows = csv.reader(io.StringIO(text))
     return {
-        row[0]: {name: _number(name, cell) for name, cell in zip(head[1:], row[1:], strict=True)}
+        row[0]: {
+            name: _number(name, cell)
+            for name, cell in zip(head[1:], row[1:], strict=True)
+            if name != "key_name"
+        }
         for row in rows
     }
 
