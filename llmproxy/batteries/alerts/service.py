@@ -98,31 +98,34 @@ class Alerts(Listener):
 
     def budget_reached(self, status: BudgetStatus, share: float) -> None:
         """Tell that a share of a budget has been used."""
-        budget = status.budget
-        used, amount = budget.shown(status.used), budget.shown(budget.amount)
-        self.tell(
-            Alert(
-                f"budget:{budget.id}:{status.starts_at:.0f}:{share:g}:{budget.amount}",
-                AlertKind.BUDGET,
-                f"Budget of {budget.whose}: {100 * share:.0f} % of {amount} {budget.each} are "
-                f"used ({used}).",
-                time(),
-                {"budget": budget.id, "share": share, "used": used, "amount": amount},
-            )
-        )
+        budget, used = status.budget, status.budget.shown(status.used)
+        amount = budget.shown(budget.amount)
+        text = f"{100 * share:.0f} % of {amount} {budget.each} are used ({used})."
+        self._tell_of_budget(status, f"{share:g}", text, {"share": share})
 
     def budget_refuses(self, status: BudgetStatus, asked: int) -> None:
         """Tell that a budget has too little left for a call."""
+        budget, used = status.budget, status.budget.shown(status.used)
+        amount = budget.shown(budget.amount)
+        text = (
+            f"a call was refused, which may use {budget.shown(asked)}; {used} of {amount} "
+            f"{budget.each} are used."
+        )
+        self._tell_of_budget(status, "refused", text, {"refused": True})
+
+    def _tell_of_budget(
+        self, status: BudgetStatus, what: str, text: str, said: dict[str, object]
+    ) -> None:
+        """Tell of a budget. `what`: told once in each period."""
         budget = status.budget
         used, amount = budget.shown(status.used), budget.shown(budget.amount)
         self.tell(
             Alert(
-                f"budget:{budget.id}:{status.starts_at:.0f}:refused:{budget.amount}",
+                f"budget:{budget.id}:{status.starts_at:.0f}:{what}:{budget.amount}",
                 AlertKind.BUDGET,
-                f"Budget of {budget.whose}: a call was refused, which may use "
-                f"{budget.shown(asked)}; {used} of {amount} {budget.each} are used.",
+                f"Budget of {budget.whose}: {text}",
                 time(),
-                {"budget": budget.id, "refused": True, "used": used, "amount": amount},
+                {"budget": budget.id, **said, "used": used, "amount": amount},
             )
         )
 

@@ -19,7 +19,7 @@ from llmproxy.batteries.budgets.accounts import BudgetAccount
 from llmproxy.batteries.budgets.budget import Budget, budgets_of
 from llmproxy.batteries.budgets.service import Budgets
 from llmproxy.batteries.settings import full, shares_state
-from llmproxy.batteries.store import Database, StoreUnavailable
+from llmproxy.batteries.store import Database, StoreEmptied, StoreUnavailable
 from llmproxy.config import GeneralSettings
 
 if TYPE_CHECKING:
@@ -80,10 +80,7 @@ class StoredBudgets:
         rows = await self._database.fetch(stored.versions_now(), polls=True)
         seen = {row.name: row.version for row in rows}
         if not seen and self._seen:
-            raise StoreUnavailable(
-                "The database has no budgets, though some are known: it is new, or is being "
-                "restored from a backup. Restore it."
-            )
+            raise StoreEmptied("budgets")
         if seen != self._seen:
             made: list[Budget] = []
             for row in await self._database.fetch(stored.all_budgets(), polls=True):

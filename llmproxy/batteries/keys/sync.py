@@ -28,7 +28,7 @@ from llmproxy.batteries.keys.rows import (
     version_now,
 )
 from llmproxy.batteries.keys.table import KeyTable
-from llmproxy.batteries.store import Database, StoreUnavailable
+from llmproxy.batteries.store import Database, StoreEmptied, StoreUnavailable
 from llmproxy.batteries.store.tables import keys
 
 logger = logging.getLogger("llmproxy")
@@ -77,10 +77,7 @@ class KeySync:
             rows = await self.database.fetch(version_now(), polls=True)
             version = rows[0].version if rows else 0
             if not rows and self._version:
-                raise StoreUnavailable(
-                    "The database has no keys, though some are known: it is new, or is being "
-                    "restored from a backup. Restore it."
-                )
+                raise StoreEmptied("keys")
             if version < self._version:  # it was restored from a backup
                 self._version = 0
             if version != self._version or self._known.read_at is None:

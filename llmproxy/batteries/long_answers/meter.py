@@ -16,9 +16,7 @@ END_BYTES = 16 * 1024  # kept of both ends
 MAX_END_BYTES = 4 * END_BYTES  # before the end is cut
 # Of a compressed body; a longer one is not decoded any further, and its usage is unknown.
 MAX_DECODED_BYTES = 256 * 1024 * 1024
-
-
-IMAGE_KEY = b'"b64_json"'
+IMAGE_KEY = b'"b64_json"'  # each image of an answer has one, if it is not an address
 
 
 @contextmanager

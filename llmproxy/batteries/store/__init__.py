@@ -6,7 +6,7 @@ The door is `Store`, one for each process. `tables` (which imports SQLAlchemy) h
 from llmproxy.batteries.store.address import address_of
 from llmproxy.batteries.store.calls import CallFilter, Position, position
 from llmproxy.batteries.store.database import Database
-from llmproxy.batteries.store.errors import StoreUnavailable
+from llmproxy.batteries.store.errors import StoreEmptied, StoreUnavailable
 from llmproxy.batteries.store.lookup import read_calls
 from llmproxy.batteries.store.remedies import doubt
 from llmproxy.batteries.store.store import Store, StoreStatus
@@ -16,6 +16,7 @@ __all__ = [
     "Database",
     "Position",
     "Store",
+    "StoreEmptied",
     "StoreStatus",
     "StoreUnavailable",
     "address_of",
