@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import cast
 
 from load import ANSWER, Address, chat_body, request_bytes
-from upstream import CONTENT, FINISH, ROLE, chunked
+from upstream import CONTENT, FINISH, ROLE, chunked, whole_body
 
 MODEL = "bench"
 CONNECTIONS = 16
@@ -47,9 +47,8 @@ class Vendor(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received += data
-        head, gap, body = self.received.partition(b"\r\n\r\n")
-        length = head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
-        if not gap or len(body) < int(length or 0):
+        body = whole_body(self.received)
+        if body is None:
             return
         self.received = b""
         if b'"stream": true' in body:

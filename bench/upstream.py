@@ -46,6 +46,13 @@ AROUND = 3  # events besides the content: role, finish, [DONE]
 GOLDEN = 0.6180339887  # fractional multiples of it spread evenly, however many there are
 
 
+def whole_body(received: bytes) -> bytes | None:
+    """Return the body of a request; None if it has not come to its end."""
+    head, gap, body = received.partition(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
+    return body if gap and len(body) >= int(length or 0) else None
+
+
 class Stream(asyncio.Protocol):
     """One connection: reads a request, speaks at its pace, then waits for the next request."""
 
@@ -65,9 +72,8 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received += data
-        head, gap, body = self.received.partition(b"\r\n\r\n")
-        length = head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
-        if not gap or len(body) < int(length or 0):
+        body = whole_body(self.received)
+        if body is None:
             return
         self.received = b""
         chunks, interval_ms = json.loads(body)["bench"]

@@ -1,17 +1,11 @@
 """The money pages on a real proxy with a real database: a key is made there, used and blocked."""
 
-import json
 import re
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import expect
 
-from llmproxy.tools.simulator.settings import VendorSettings
-from llmproxy.tools.simulator.vendor import serve
-from tests.support.background import in_background
-from tests.support.proxy import config_for, serve_proxy
+from tests.browser.priced_proxy import priced_proxy, status_of
 
 CALLS = 3
 
@@ -19,31 +13,8 @@ CALLS = 3
 @pytest.fixture
 def proxy(tmp_path):
     """A proxy that serves keys only, in front of a vendor with prices."""
-
-    def config(vendor):
-        params = {"base_url": vendor.base_url, "api_key": "sk-upstream"}
-        price = {"input": 1_000.0, "output": 4_000.0}  # dollars for a million tokens
-        entry = {"name": "first", "params": params, "price": price}
-        file = str(tmp_path / "llmproxy.sqlite")
-        return config_for(entry, keys_required=True, database_url=file)
-
-    with in_background(
-        lambda: serve(VendorSettings(name="first")), lambda vendor: serve_proxy(config(vendor))
-    ) as (_, served):
+    with priced_proxy(tmp_path, keys_required=True) as served:
         yield served
-
-
-def status_of(proxy, key):
-    """Make a call with a key; return its status."""
-    body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hello!"}]}
-    request = Request(f"{proxy.root}/v1/chat/completions", json.dumps(body).encode())
-    request.add_header("content-type", "application/json")
-    request.add_header("authorization", f"Bearer {key}")
-    try:
-        with urlopen(request) as answer:
-            return answer.status
-    except HTTPError as error:
-        return error.code
 
 
 def test_a_key_made_on_the_page_is_used_and_its_spend_is_seen(proxy, visit):
