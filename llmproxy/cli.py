@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         metavar="N",
         help=f"how many processes serve, 1 to {MAX_WORKERS} (default: 1); several share one view "
-        "of limits and failures through redis_url, or through the extra llmproxy[embedded]",
+        "of limits and failures through redis_url, or through the extra llmproxy-gateway[embedded]",
     )
     serve.set_defaults(run=_serve)
 

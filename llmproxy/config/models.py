@@ -92,13 +92,13 @@ class Params(Section):
     azure_ad_token_provider: TokenProvider | None = Field(
         default=None,
         description="Microsoft Entra instead of `api_key`: which identity to ask for tokens. Needs "
-        "the extra `llmproxy[entra]`.",
+        "the extra `llmproxy-gateway[entra]`.",
     )
     credentials: Text | None = Field(
         default=None,
         description="An identity instead of `api_key`: `aws` or `aws:PROFILE` for Bedrock (needs "
-        "the extra `llmproxy[bedrock]`), `google` or `google:KEY_FILE` for Vertex AI (needs the "
-        "extra `llmproxy[vertex]`).",
+        "the extra `llmproxy-gateway[bedrock]`), `google` or `google:KEY_FILE` for Vertex AI "
+        "(needs the extra `llmproxy-gateway[vertex]`).",
     )
 
     @property

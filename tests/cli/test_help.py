@@ -55,7 +55,7 @@ async def test_the_help_of_serve_tells_what_is_used_when_nothing_is_given():
         "--host HOST the address to listen on (default:",
         "--port PORT the port to listen on (default:",
         "--workers N how many processes serve, 1 to 100 (default: 1)",
-        "redis_url, or through the extra llmproxy[embedded]",
+        "redis_url, or through the extra llmproxy-gateway[embedded]",
     ):
         assert default in said
 

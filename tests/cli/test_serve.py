@@ -103,7 +103,7 @@ async def test_workers_that_could_not_share_what_they_know_are_refused_with_both
 
     assert (said.status, said.stdout) == (2, "")
     assert said.stderr.startswith("--workers 2: ")
-    assert "pip install 'llmproxy[embedded]'" in said.stderr
+    assert "pip install 'llmproxy-gateway[embedded]'" in said.stderr
     assert "redis_url in general_settings" in said.stderr
     assert "Traceback" not in said.stderr
 

@@ -112,12 +112,12 @@ def test_a_mistake_is_told_with_the_remedy(tmp_path, params, found, remedy):
 @pytest.mark.parametrize(
     ("params", "module", "extra"),
     [
-        ({"base_url": BEDROCK, "credentials": "aws"}, "botocore", "llmproxy[bedrock]"),
-        ({"base_url": VERTEX, "credentials": "google"}, "google.auth", "llmproxy[vertex]"),
+        ({"base_url": BEDROCK, "credentials": "aws"}, "botocore", "llmproxy-gateway[bedrock]"),
+        ({"base_url": VERTEX, "credentials": "google"}, "google.auth", "llmproxy-gateway[vertex]"),
         (
             {"base_url": AZURE, "azure_ad_token_provider": "cli"},
             "azure.identity",
-            "llmproxy[entra]",
+            "llmproxy-gateway[entra]",
         ),
     ],
 )

@@ -19,5 +19,5 @@ async def refused_without(extra, words, folder, *, config, found):
 
     assert (result.status, result.stdout) == (2, "")
     assert result.stderr.startswith(f"wants.yaml: {found}")
-    assert f"pip install 'llmproxy[{extra}]'" in result.stderr
+    assert f"pip install 'llmproxy-gateway[{extra}]'" in result.stderr
     assert "Traceback" not in result.stderr

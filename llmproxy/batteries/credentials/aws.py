@@ -1,4 +1,4 @@
-"""AWS: the keys of an identity, from botocore (the extra `llmproxy[bedrock]`), and signatures.
+"""AWS: the keys of an identity, from botocore (the extra `bedrock`), and signatures.
 
 botocore finds the keys as the AWS tools do: environment, profile, SSO, web identity, container,
 instance. Keys that end are renewed by it, in the thread in which they are asked for.

@@ -1,4 +1,4 @@
-"""Entra ID tokens for Azure endpoints, from azure-identity (the extra `llmproxy[entra]`)."""
+"""Entra ID tokens for Azure endpoints, from azure-identity (the extra `entra`)."""
 
 from __future__ import annotations
 

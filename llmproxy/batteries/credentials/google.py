@@ -1,4 +1,4 @@
-"""Google access tokens for Vertex AI, from google-auth (the extra `llmproxy[vertex]`).
+"""Google access tokens for Vertex AI, from google-auth (the extra `vertex`).
 
 The identity is that of a service account's key file, or what Google's own tools use (application
 default credentials): GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login`,

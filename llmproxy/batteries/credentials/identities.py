@@ -164,7 +164,7 @@ class CloudCredentials:
             extra, package, module = EXTRAS[kind]
             if not self._is_installed(module):
                 found = f"{key} needs {package}, which is not installed."
-                yield found, f"Run pip install 'llmproxy[{extra}]', or use api_key.", key
+                yield found, f"Run pip install 'llmproxy-gateway[{extra}]', or use api_key.", key
         yield from _wrong_address(endpoint)
 
 

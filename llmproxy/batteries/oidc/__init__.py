@@ -1,7 +1,7 @@
 """Identities by OpenID Connect: callers by signed tokens (JWT), and operators who sign in.
 
 The only module of this package that others import. Without it, a config that has `jwt` or `sign_in`
-is refused. joserfc (the extra `llmproxy[jwt]`) checks signatures.
+is refused. joserfc (the extra `jwt`) checks signatures.
 """
 
 from llmproxy.batteries.oidc.code_flow import BegunSignIn, SignedIn, SignInFailed

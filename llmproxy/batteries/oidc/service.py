@@ -31,7 +31,7 @@ class Oidc:
         for key in ("jwt", "sign_in"):
             if getattr(settings, key) is not None and find_spec("joserfc") is None:
                 found = f"general_settings.{key}: the package joserfc is missing."
-                remedy = "Run pip install 'llmproxy[jwt]'."
+                remedy = "Run pip install 'llmproxy-gateway[jwt]'."
                 raise ConfigError([Problem(file, 0, found, remedy, ("general_settings", key))])
 
     def issuer_of(self, settings: SignIn) -> Issuer:

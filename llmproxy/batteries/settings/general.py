@@ -76,12 +76,12 @@ class FullSettings(GeneralSettings):
     sign_in: SignIn | None = Field(
         default=None,
         description="Where operators sign in to `/admin` by OpenID Connect. Needs `pip install "
-        "'llmproxy[jwt]'`.",
+        "'llmproxy-gateway[jwt]'`.",
     )
     jwt: Jwt | None = Field(
         default=None,
         description="Tokens (JWT) that callers may send instead of keys. Needs `pip install "
-        "'llmproxy[jwt]'`.",
+        "'llmproxy-gateway[jwt]'`.",
     )
     callers: tuple[Caller, ...] = Field(
         default=(),
@@ -192,8 +192,9 @@ class FullSettings(GeneralSettings):
     database_url: Annotated[SecretStr, AfterValidator(database_address)] | None = Field(
         default=None,
         description="Where calls, costs and keys are kept: `postgresql://user:password@host/db` "
-        "(`pip install 'llmproxy[postgres]'`) or a path of a SQLite file; `off`: nowhere. Default: "
-        "`llmproxy.sqlite` in STATE_DIRECTORY, XDG_STATE_HOME/llmproxy, ~/.local/state/llmproxy.",
+        "(`pip install 'llmproxy-gateway[postgres]'`) or a path of a SQLite file; `off`: nowhere. "
+        "Default: `llmproxy.sqlite` in STATE_DIRECTORY, XDG_STATE_HOME/llmproxy, "
+        "~/.local/state/llmproxy.",
     )
     call_keep_s: Seconds = Field(
         default=30 * 86400.0, description="Seconds after which the row of a call is deleted."
@@ -207,7 +208,7 @@ class FullSettings(GeneralSettings):
     tracing: Tracing | None = Field(
         default=None,
         description="Send a span for each call and each attempt to an OpenTelemetry collector. "
-        "Default: no tracing. Needs `pip install 'llmproxy[tracing]'`.",
+        "Default: no tracing. Needs `pip install 'llmproxy-gateway[tracing]'`.",
     )
     reload_on_change: bool = Field(
         default=True,

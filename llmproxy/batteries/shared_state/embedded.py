@@ -33,7 +33,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class NotInstalledError(Exception):
-    """The extra `llmproxy[embedded]` is not installed."""
+    """The extra `llmproxy-gateway[embedded]` is not installed."""
 
 
 class NotStartedError(Exception):

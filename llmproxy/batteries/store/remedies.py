@@ -69,7 +69,7 @@ def missing_driver(address: Address) -> str | None:
         return None
     return (
         "database_url names a PostgreSQL server, and its driver is not installed. "
-        "Run: pip install 'llmproxy[postgres]'"
+        "Run: pip install 'llmproxy-gateway[postgres]'"
     )
 
 

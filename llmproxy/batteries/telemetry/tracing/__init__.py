@@ -1,4 +1,4 @@
-"""Spans of calls and attempts for OpenTelemetry (the extra `llmproxy[tracing]`).
+"""Spans of calls and attempts for OpenTelemetry (the extra `tracing`).
 
 Spans are made and sent by a thread after their call has ended, so no call waits for them. They hold
 names, numbers and reasons, no prompt and no answer. `tracer` imports OpenTelemetry and is imported
@@ -30,7 +30,7 @@ def require_sdk(*, file: str = "config") -> None:
             import_module(name)
     except ImportError as error:
         found = "general_settings.tracing: OpenTelemetry's SDK is not installed."
-        remedy = "Install it (pip install 'llmproxy[tracing]'), or remove the section."
+        remedy = "Install it (pip install 'llmproxy-gateway[tracing]'), or remove the section."
         raise ConfigError([Problem(file, 0, found, remedy)]) from error
 
 
