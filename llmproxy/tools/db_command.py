@@ -55,6 +55,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
         prune_calls,
         upgrade_tables,
     )
+    from llmproxy.tools.progress import progress  # noqa: PLC0415
 
     settings = _settings(options.config, environ)
     url = None if settings is None else settings.database_url
@@ -64,14 +65,16 @@ def run(options: argparse.Namespace, environ: Mapping[str, str] = os.environ) ->
         return 2
     match options.action:
         case "upgrade":
-            work = upgrade_tables(address)
+            what, work = "Upgrading the tables", upgrade_tables(address)
         case "backup":
-            work = back_up(address, options.file)
+            what, work = "Copying the database", back_up(address, options.file)
         case _:
             keep_s = 30 * 86400.0 if settings is None else settings.call_keep_s
-            work = prune_calls(address, keep_s=keep_s)
+            what, work = "Deleting old calls", prune_calls(address, keep_s=keep_s)
     try:
-        print(asyncio.run(work))  # noqa: T201
+        with progress(what):
+            done = asyncio.run(work)
+        print(done)  # noqa: T201
     except StoreUnavailable as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -1,9 +1,11 @@
 """`llmproxy simulate` tries a config without keys, servers or real time."""
 
 import json
+import re
 
 from tests.support.process import LLMPROXY, command
 from tests.support.run import bounded
+from tests.tools.top.terminal import Terminal
 
 CONFIG = """\
 model_groups:
@@ -124,3 +126,16 @@ async def test_the_changes_of_parameters_are_listed(tmp_path):
     said = await command("simulate", "named.yaml", "--rate", "1", cwd=tmp_path)
     (line,) = [line for line in said.stdout.splitlines() if line.startswith("changed for")]
     assert line.startswith("changed for gpt-4.1/reasons: renames max_tokens to max_completion_tok")
+
+
+def test_a_terminal_sees_how_far_the_simulation_is(tmp_path):
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    arguments = (str(tmp_path / "config.yaml"), "--rate", "15", "--seconds", "4000")
+
+    with Terminal("simulate", *arguments) as terminal:
+        assert terminal.ended() == 0
+
+    assert re.search(
+        r"Simulating  \[[#.]{20}\] +\d+%  [\d,]+ of [\d,]+  \d+ s left", terminal.written
+    )
+    assert "\r\x1b[K" in terminal.written

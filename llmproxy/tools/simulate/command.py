@@ -18,6 +18,7 @@ from llmproxy.routing import Pool
 from llmproxy.routing.strategies import Strategy
 from llmproxy.runtime import pool_of
 from llmproxy.tools.as_caller import pool_for
+from llmproxy.tools.progress import progress
 from llmproxy.tools.simulate.model import Model, load_model
 from llmproxy.tools.simulate.picture import as_svg
 from llmproxy.tools.simulate.recorded import read_calls
@@ -41,12 +42,20 @@ def run(options: argparse.Namespace) -> int:
     ]
     model = Model() if options.model is None else load_model(options.model, known)
     traffic = _traffic(options, _names(options, config))
-    run_with = partial(
-        simulate, model=model, traffic=traffic, seed=options.seed, instances=options.instances
-    )
-    results = run_with(config)
-    if any(arrival.conversation for arrival in traffic.arrivals):
-        results.cached_without_affinity = run_with(without_affinity(config)).cached_share
+    conversing = any(arrival.conversation for arrival in traffic.arrivals)
+    calls = len(traffic.arrivals) * (2 if conversing else 1)
+    with progress("Simulating", calls) as work:
+        run_with = partial(
+            simulate,
+            model=model,
+            traffic=traffic,
+            seed=options.seed,
+            instances=options.instances,
+            on_call=work.advance,
+        )
+        results = run_with(config)
+        if conversing:
+            results.cached_without_affinity = run_with(without_affinity(config)).cached_share
     print(as_json(results) if options.json else as_text(results))  # noqa: T201 - its output
     if options.plot is not None:
         title = f"{options.config.name}: {results.calls:,} calls in {results.seconds:,.0f} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from random import Random
 
@@ -29,12 +30,18 @@ MINUTE_S = 60.0
 
 
 def simulate(
-    config: Config, model: Model, traffic: Traffic, *, seed: int = 0, instances: int = 1
+    config: Config,
+    model: Model,
+    traffic: Traffic,
+    *,
+    seed: int = 0,
+    instances: int = 1,
+    on_call: Callable[[], object] = lambda: None,
 ) -> Results:
     """Run the traffic through the config's proxy. The same arguments give the same results.
 
     `instances` is the number of proxies, behind a load balancer that picks one at random. Several
-    instances share one view of the limits.
+    instances share one view of the limits. `on_call`: told of each call.
     """
     results = Results(traffic.seconds, traffic.notes)
     clock = Clock()
@@ -49,6 +56,7 @@ def simulate(
     results.calls = len(traffic.arrivals)
 
     def arrive(arrival: Arrival, now: float) -> None:
+        on_call()
         proxies[balance(instances) if instances > 1 else 0].take(arrival, now)
 
     clock.run(traffic.arrivals, arrive)
