@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents coverage mutants check check-types check-rules check-js format bench e2e lock docs release clean
+.PHONY: setup run demo test test-thorough test-pythons test-browser test-agents test-deploy image coverage mutants check check-types check-rules check-js format bench e2e lock docs release clean
 .DEFAULT_GOAL := run
 # Many images set it, and then every process would compile and pytest rewrite all files again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -44,6 +44,13 @@ test-browser: .venv/.browser  ## the dashboard in Debian's Chromium; with PICTUR
 
 test-agents: .venv/.dev  ## Codex itself, from npm, against what is translated for it
 	@sh tools/agents.sh $(ARGS)
+
+test-deploy: .venv/.dev .venv/.deploy  ## Dockerfile, compose file, chart, manifests and units, with their linters and schemas
+	@$(BIN)/python -m pytest tests/deploy $(ARGS)
+
+image:  ## build the image with Docker; ARGS="--build-arg EXTRAS=postgres"
+	@docker build -t llmproxy-gateway $(ARGS) --build-arg REVISION="$$(git rev-parse HEAD)" \
+		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' llmproxy/__init__.py)" .
 
 check: .venv/.dev  ## format, lint, types, layers, size budget, generated docs
 	@$(MAKE) --no-print-directory -j 2 check-types check-rules
@@ -86,7 +93,7 @@ lock: .venv/.dev  ## resolve the locks again (needed after a change of dependenc
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-.venv/.dev .venv/.bench .venv/.browser .venv/.e2e: .venv/.%: requirements/%.txt .venv/.run
+.venv/.dev .venv/.bench .venv/.browser .venv/.deploy .venv/.e2e: .venv/.%: requirements/%.txt .venv/.run
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
