@@ -46,6 +46,7 @@ test-agents: .venv/.dev  ## Codex itself, from npm, against what is translated f
 	@sh tools/agents.sh $(ARGS)
 
 test-deploy: .venv/.dev .venv/.deploy  ## Dockerfile, compose file, chart, manifests and units, with their linters and schemas
+	@sh tools/deploy.sh
 	@$(BIN)/python -m pytest tests/deploy $(ARGS)
 
 image:  ## build the image with Docker; ARGS="--build-arg EXTRAS=postgres"
